@@ -1,0 +1,161 @@
+"""What the benchmarks share: interleaved timing, deviations, targets, tables, and a record in JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Target:
+    """`fast` takes at most 1/`at_least` of the time of the fastest of `slow`."""
+
+    fast: str
+    slow: str | tuple[str, ...]
+    at_least: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """One problem and those that solve it."""
+
+    name: str
+    contenders: dict[str, Callable[[], Any]]
+    """Each returns its answer, or None if there is nothing to compare."""
+
+    reference: Any = None
+    """What the answers should be; None takes the first contender's."""
+
+    targets: Sequence[Target] = ()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Best time of a contender in seconds, and its largest deviation relative to the largest reference value."""
+
+    contender: str
+    seconds: float
+    deviation: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A target, and how many times faster it turned out."""
+
+    target: Target
+    ratio: float
+
+    @property
+    def text(self) -> str:
+        """One line for the table."""
+        slow = self.target.slow if isinstance(self.target.slow, str) else "best of " + ", ".join(self.target.slow)
+        reached = "PASS" if self.ratio >= self.target.at_least else "short"
+        return f"{reached}: {self.ratio:.2f}x of {slow} (target {self.target.at_least:g}x)"
+
+
+@dataclass
+class Report:
+    """Everything measured in one run."""
+
+    machine: dict[str, Any]
+    quick: bool
+    cases: list[dict[str, Any]] = field(default_factory=list)
+
+
+def deviation(answer: Any, reference: Any) -> float | None:
+    """Largest difference relative to the largest reference value; None if there is nothing to compare."""
+    if answer is None or reference is None:
+        return None
+    answer, reference = np.asarray(answer), np.asarray(reference)
+    return float(np.max(np.abs(answer - reference)) / np.max(np.abs(reference)))
+
+
+def measure(case: Case, repeats: int) -> list[Timing]:
+    """Time all contenders in turn, `repeats` times, after one run that warms up and is checked."""
+    reference = case.reference
+    deviations = {}
+    for name, run in case.contenders.items():
+        answer = run()
+        reference = answer if reference is None else reference
+        deviations[name] = deviation(answer, reference)
+        del answer
+    best = dict.fromkeys(case.contenders, float("inf"))
+    for _ in range(repeats):
+        for name, run in case.contenders.items():
+            start = time.perf_counter()
+            run()
+            best[name] = min(best[name], time.perf_counter() - start)
+    return [Timing(name, best[name], deviations[name]) for name in case.contenders]
+
+
+def judge(case: Case, timings: Sequence[Timing]) -> list[Verdict]:
+    """Compare the timings with the targets of the case."""
+    seconds = {timing.contender: timing.seconds for timing in timings}
+    verdicts = []
+    for target in case.targets:
+        slow = (target.slow,) if isinstance(target.slow, str) else target.slow
+        verdicts.append(Verdict(target, min(seconds[name] for name in slow) / seconds[target.fast]))
+    return verdicts
+
+
+def machine() -> dict[str, Any]:
+    """Describe what the numbers were measured on."""
+    versions = {"python": platform.python_version()}
+    for package in ("parscan", "numpy", "scipy", "numba"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count()
+    return {"cpu": _cpu_model(), "cores": cores, "system": platform.platform(), "versions": versions}
+
+
+def _cpu_model() -> str:
+    """Name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def table(case: Case, timings: Sequence[Timing], verdicts: Sequence[Verdict]) -> str:
+    """Lay out one case for reading; the last column is relative to the first contender."""
+    width = max(len(timing.contender) for timing in timings)
+    lines = [case.name]
+    for timing in timings:
+        error = "" if timing.deviation is None else f"{timing.deviation:.1e}"
+        relative = timings[0].seconds / timing.seconds
+        lines.append(f"  {timing.contender:<{width}}  {timing.seconds * 1e3:10.3f} ms  {error:>8}  {relative:8.2f}x")
+    return "\n".join([*lines, *(f"  {verdict.text}" for verdict in verdicts)])
+
+
+def main(description: str, cases: Callable[[bool], Iterable[Case]], repeats: int = 15) -> None:
+    """Run a benchmark from the command line; `cases(quick)` yields what to measure, one at a time."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="smaller problems, for a check that all of it runs")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the numbers to this file")
+    options = parser.parse_args()
+    report = Report(machine(), options.quick)
+    print(f"{report.machine['cpu']}, {report.machine['cores']} cores; {report.machine['versions']}")
+    print("best time, deviation relative to the largest value, times faster than the first\n")
+    for case in cases(options.quick):
+        timings = measure(case, 3 if options.quick else repeats)
+        verdicts = judge(case, timings)
+        print(table(case, timings, verdicts), flush=True)
+        judged = [{**asdict(verdict.target), "ratio": verdict.ratio} for verdict in verdicts]
+        report.cases.append({"name": case.name, "timings": [asdict(t) for t in timings], "targets": judged})
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,161 @@
+"""Validation of the arguments of a recurrence: what came, and what to do about it."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+from ._arrays import (
+    Array,
+    Namespace,
+    all_finite,
+    as_array,
+    dtype_name,
+    floating_dtype,
+    is_single,
+    readonly,
+    shared_namespace,
+)
+from ._methods import NAMES
+from ._result import RecurrenceResult
+from ._tolerance import Tolerance
+from .jacobians import Structure
+from .systems import Inputs
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The arrays of a recurrence: one namespace, the state in a floating dtype, the number of steps."""
+
+    xp: Namespace
+    y0: Array
+    x: Inputs
+    guess: Array | None
+    steps: int
+
+
+def as_arrays(y0: Any, x: Any, length: Any, guess: Any) -> Arrays:
+    """Check the arrays against each other."""
+    y0 = as_array("y0", y0)
+    named = _named_inputs(x)
+    if isinstance(guess, RecurrenceResult):
+        guess = guess.y
+    if guess is not None:
+        guess = as_array("guess", guess)
+    xp = shared_namespace(y0=y0, guess=guess, **named)
+    if y0.ndim == 0 or y0.shape[-1] == 0:
+        raise ValueError(
+            f"`y0` has shape {tuple(y0.shape)}; it needs a last axis of at least one component: (*batch, n). "
+            "Write a scalar state as np.array([value])."
+        )
+    steps = _steps(named, length)
+    y0 = xp.astype(y0, floating_dtype("y0", y0))
+    if guess is not None:
+        guess = _checked_guess(xp, guess, (steps, *y0.shape), y0.dtype)
+    arrays = tuple(readonly(array) for array in named.values())
+    inputs = None if x is None else arrays if isinstance(x, tuple) else arrays[0]
+    return Arrays(xp, y0, inputs, guess, steps)
+
+
+def _named_inputs(x: Any) -> dict[str, Array]:
+    """Inputs with the names that messages use."""
+    if x is None:
+        return {}
+    if not isinstance(x, tuple):
+        named = {"x": as_array("x", x)}
+    elif x:
+        named = {f"x[{i}]": as_array(f"x[{i}]", part) for i, part in enumerate(x)}
+    else:
+        raise ValueError("`x` is an empty tuple; pass None and `length` for a recurrence without inputs.")
+    for name, array in named.items():
+        if array.ndim == 0:
+            raise ValueError(f"`{name}` is a single number; it needs a first axis of time steps.")
+    return named
+
+
+def _steps(named: dict[str, Array], length: Any) -> int:
+    """Number of time steps, from the inputs or from `length`."""
+    counts = {name: int(array.shape[0]) for name, array in named.items()}
+    if counts and length is not None:
+        raise ValueError(
+            f"`x` has {next(iter(counts.values()))} steps and `length` is {length}; pass one of them, "
+            "`length` only for a recurrence without inputs."
+        )
+    if not counts:
+        if length is None:
+            raise ValueError("neither `x` nor `length` is given; pass inputs, or the number of steps as `length`.")
+        return as_count("length", length, least=0)
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
+        raise ValueError(f"the arrays in `x` differ in their number of time steps: {told}.")
+    return next(iter(counts.values()))
+
+
+def _checked_guess(xp: Namespace, guess: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """The guess in the dtype of the state."""
+    if tuple(guess.shape) != shape:
+        raise ValueError(f"`guess` has shape {tuple(guess.shape)}; the trajectory has {shape}.")
+    if floating_dtype("guess", guess) != dtype:
+        if xp.isdtype(guess.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
+            raise TypeError(f"`guess` is {dtype_name(guess.dtype)} but `y0` is {dtype_name(dtype)}; cast one of them.")
+        guess = xp.astype(guess, dtype)
+    if not all_finite(guess):
+        raise ValueError("`guess` has NaN or infinite entries; pass a finite trajectory, or None.")
+    return guess
+
+
+def as_count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least `least`."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"`{name}` must be an integer, got {value!r}.") from None
+    if count < least:
+        raise ValueError(f"`{name}` must be at least {least}, got {count}.")
+    return count
+
+
+def as_structure(structure: Any) -> Structure:
+    """A structure, given as an object or as a class that needs no parameters."""
+    if isinstance(structure, type) and issubclass(structure, Structure):
+        try:
+            structure = structure()
+        except TypeError:
+            raise TypeError(
+                f"`structure` is the class {structure.__name__}, which needs its parameters: "
+                f"parscan.{structure.__name__}(size)."
+            ) from None
+    if not isinstance(structure, Structure):
+        raise TypeError(
+            f"`structure` must be parscan.Dense, parscan.Diagonal or parscan.BlockDiagonal(size), got {structure!r}."
+        )
+    return structure
+
+
+def as_tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
+    """Tolerances, with the defaults of the precision."""
+    defaults = {"rtol": 1e-5, "atol": 1e-6} if is_single(dtype) else {"rtol": 1e-10, "atol": 1e-12}
+    given = {"rtol": rtol, "atol": atol}
+    values = {name: defaults[name] if value is None else value for name, value in given.items()}
+    for name, value in values.items():
+        try:
+            valid = math.isfinite(value) and value >= 0
+        except TypeError:
+            raise TypeError(f"`{name}` must be a number, got {value!r}.") from None
+        if not valid:
+            raise ValueError(f"`{name}` must be finite and not negative, got {value!r}.")
+    return Tolerance(float(values["rtol"]), float(values["atol"]))
+
+
+def check_functions(step: Any, jac: Any, args: Any, method: Any) -> None:
+    """Check all that is not an array."""
+    if not callable(step):
+        raise TypeError(f"`step` must be callable as step(y, x, *args), got {type(step).__name__}.")
+    if jac is not None and jac is not True and not callable(jac):
+        raise TypeError(f"`jac` must be a callable, True or None, got {jac!r}.")
+    if not isinstance(args, tuple):
+        raise TypeError(f"`args` must be a tuple, got {type(args).__name__}; write args=(value,) for one argument.")
+    if not isinstance(method, str) or method not in NAMES:
+        raise ValueError(f"`method` is {method!r}; choose one of {', '.join(map(repr, NAMES))}.")

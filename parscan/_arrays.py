@@ -1,0 +1,135 @@
+"""The only place that knows array libraries: what an argument is, its namespace, its precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
+import array_api_compat
+import numpy as np
+
+Array: TypeAlias = Any
+"""An array of whatever library the caller uses."""
+
+Namespace: TypeAlias = Any
+"""The array-API namespace of such a library."""
+
+SUPPORTED = ("numpy", "array_api_strict")
+"""Libraries whose arrays are taken. The second is the standard's reference implementation: the
+tests run on it to keep all code outside this file and the kernels free of any library's habits."""
+
+_FLOATING = ("float32", "float64", "complex64", "complex128")
+
+
+def array_namespace(*arrays: Array) -> Namespace:
+    """Array-API namespace of the arrays: NumPy itself, or what array-api-compat makes of another library.
+
+    NumPy's own functions are the standard's since 2.0; the wrapper would load all of NumPy's submodules.
+    """
+    if isinstance(arrays[0], np.ndarray | np.generic):
+        return np
+    return array_api_compat.array_namespace(*arrays)
+
+
+def library(x: Array) -> str:
+    """Name of the array library that `x` belongs to, "numpy" for example."""
+    return type(x).__module__.partition(".")[0]
+
+
+def as_array(name: str, value: Any) -> Array:
+    """Array of a supported library as it is, anything else through NumPy; never copied without need."""
+    if array_api_compat.is_array_api_obj(value):
+        if library(value) in SUPPORTED or isinstance(value, np.ndarray):
+            _reject_objects(name, value)
+            return value
+        raise TypeError(
+            f"`{name}` is a {type(value).__module__}.{type(value).__qualname__}; parscan takes NumPy arrays "
+            "(CuPy arrays are planned). Convert it first."
+        )
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"`{name}` cannot be made an array: {error}") from error
+    _reject_objects(name, array)
+    return array
+
+
+def _reject_objects(name: str, array: Array) -> None:
+    if isinstance(array, np.ndarray) and array.dtype.kind not in "biufc":
+        raise TypeError(f"`{name}` has dtype {array.dtype}; parscan needs an array of numbers.")
+
+
+def shared_namespace(**arrays: Array) -> Namespace:
+    """Namespace of all the given arrays (None is passed over); raises if they are of different libraries."""
+    present = {name: value for name, value in arrays.items() if value is not None}
+    kinds = {name: "numpy" if isinstance(value, np.ndarray) else library(value) for name, value in present.items()}
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(f"`{name}` is {kind}" for name, kind in kinds.items())
+        raise TypeError(f"arrays of different libraries: {told}. Convert them to one.")
+    return array_namespace(*present.values())
+
+
+def floating_dtype(name: str, *arrays: Array) -> Any:
+    """Common floating dtype of the arrays: integers and bools count as float64."""
+    xp = array_namespace(*arrays)
+    numbers = (*_FLOATING, "float16", "float128", "longdouble", "complex256")
+    dtypes = [a.dtype if dtype_name(a.dtype) in numbers else xp.float64 for a in arrays]
+    common = dtypes[0]
+    for dtype in dtypes[1:]:
+        common = xp.result_type(common, dtype)
+    if dtype_name(common) not in _FLOATING:
+        raise TypeError(
+            f"`{name}` has dtype {dtype_name(common)}; parscan computes in {', '.join(_FLOATING)}. Cast it first."
+        )
+    return common
+
+
+def dtype_name(dtype: Any) -> str:
+    """Plain name of a dtype of any library: "float64"."""
+    if isinstance(dtype, type | np.dtype):
+        return np.dtype(dtype).name
+    return str(dtype).rpartition(".")[2]
+
+
+def machine_epsilon(dtype: Any) -> float:
+    """Spacing of floating-point numbers at 1 in the precision of `dtype`."""
+    return float(np.finfo(dtype_name(dtype)).eps)
+
+
+def itemsize(dtype: Any) -> int:
+    """Bytes per number of `dtype`."""
+    return int(np.dtype(dtype_name(dtype)).itemsize)
+
+
+def smallest_normal(dtype: Any) -> float:
+    """Smallest positive number of full precision in `dtype`."""
+    return float(np.finfo(dtype_name(dtype)).smallest_normal)
+
+
+def is_single(dtype: Any) -> bool:
+    """Whether `dtype` is float32 or complex64."""
+    return dtype_name(dtype) in ("float32", "complex64")
+
+
+def all_finite(x: Array) -> bool:
+    """Whether no entry is NaN or infinite."""
+    xp = array_namespace(x)
+    return bool(xp.all(xp.isfinite(x)))
+
+
+def copy(x: Array) -> Array:
+    """Copy of `x` in memory of its own."""
+    return array_namespace(x).asarray(x, copy=True)
+
+
+def quiet() -> AbstractContextManager[Any]:
+    """Context without floating-point warnings: states that are only guesses may overflow."""
+    return np.errstate(all="ignore")
+
+
+def readonly(x: Array) -> Array:
+    """View of `x` that a user's function cannot write through, where the library has such views."""
+    if isinstance(x, np.ndarray):
+        x = x.view()
+        x.flags.writeable = False
+    return x

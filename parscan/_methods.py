@@ -1,0 +1,84 @@
+"""The methods: what each propagates, and the order in which `auto` tries them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ._arrays import Array
+from ._cost import Cost
+from ._march import Stage
+from ._newton import Rules
+from ._problem import RecurrenceProblem
+from .jacobians import Diagonal, Structure
+from .systems import Propagation, Shooting, States, Step, Tangents
+
+AUTO_RATE = 0.1
+"""Share of a correction that a sweep of `auto` may leave before Newton takes over from Jacobi."""
+
+FEWEST_NEWTON = 4
+"""Newton iterations that must cost less than the loop before `auto` tries them."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A choice of propagators for steps on `n` components, and whether they are the true ones."""
+
+    propagation: Callable[[Step, int], Propagation[Any]]
+    exact: bool
+
+
+def _newton(step: Step, n: int) -> Propagation[Any]:
+    return _derivative(step, n, step.structure, lambda matrices: matrices)
+
+
+def _quasi_newton(step: Step, n: int) -> Propagation[Any]:
+    return _derivative(step, n, Diagonal(), step.structure.diagonal)
+
+
+def _derivative(step: Step, n: int, reduced: Structure, reduce: Callable[[Array], Array]) -> Propagation[Any]:
+    """Products of the given Jacobians, or shooting where there are none."""
+    if step.has_jacobian:
+        return Tangents(step, reduced, reduce)
+    return Shooting(step, step.structure, reduced, reduce, n)
+
+
+METHODS = {
+    "newton": Method(_newton, exact=True),
+    "quasi-newton": Method(_quasi_newton, exact=False),
+    "picard": Method(lambda step, _: States(step, identity=True), exact=False),
+    "jacobi": Method(lambda step, _: States(step), exact=False),
+}
+"""Methods that iterate on the whole trajectory."""
+
+NAMES = ("auto", *METHODS, "sequential")
+"""All that `method` may be."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Makes stages for one problem: its step on `n` components, segments of `length` steps."""
+
+    problem: RecurrenceProblem
+    step: Step
+    n: int
+    length: int
+    max_iterations: int
+
+    def stage(self, name: str, max_iterations: int | None = None, required_rate: float = float("inf")) -> Stage:
+        """The stage of a named method."""
+        method = METHODS[name]
+        rules = Rules(max_iterations or self.max_iterations, method.exact, required_rate)
+        system = partial(self.problem.system, method.propagation(self.step, self.n), self.length)
+        return Stage(name, system, rules)
+
+    def auto(self, cost: Cost, steps: int) -> tuple[Stage, ...]:
+        """Jacobi as long as it gains a factor of ten per sweep, then Newton for no longer than the loop would take."""
+        jacobi = self.stage("jacobi", required_rate=AUTO_RATE)
+        per_iteration = cost.of(self.length, steps * (1 + self.step.structure.colours(self.n)))
+        affordable = int(cost.of(steps, steps) / max(per_iteration, 1e-12))
+        if affordable < FEWEST_NEWTON:
+            return (jacobi,)
+        return jacobi, self.stage("newton", min(self.max_iterations, affordable))

@@ -1,0 +1,9 @@
+"""Families of Jacobians closed under product, and finite differences."""
+
+from ._block_diagonal import BlockDiagonal
+from ._dense import Dense
+from ._diagonal import Diagonal
+from ._differences import differentiate, perturbed, quotients
+from ._structure import Structure
+
+__all__ = ["BlockDiagonal", "Dense", "Diagonal", "Structure", "differentiate", "perturbed", "quotients"]

@@ -1,0 +1,94 @@
+"""Block-diagonal matrices with equal blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._arrays import Array, array_namespace
+from ._structure import Structure
+
+
+@dataclass(frozen=True)
+class BlockDiagonal(Structure):
+    """Groups of `size` neighbouring components depend on each other, and on no other group.
+
+    Layout of the matrices: `(..., n / size, size, size)`, entry `[..., b, i, j]` =
+    ∂f_{b·size+i}/∂y_{b·size+j}.
+
+    Parameters
+    ----------
+    size : int
+        Components per block, a divisor of the number of components.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `size` is no integer, or less than 1.
+
+    Examples
+    --------
+    >>> import parscan
+    >>> parscan.BlockDiagonal(2).shape(6)
+    (3, 2, 2)
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int) or isinstance(self.size, bool):
+            raise TypeError(f"`size` of BlockDiagonal must be an integer, got {self.size!r}.")
+        if self.size < 1:
+            raise ValueError(f"`size` of BlockDiagonal must be at least 1, got {self.size}.")
+
+    def shape(self, n: int) -> tuple[int, ...]:
+        """Trailing axes `(n / size, size, size)`."""
+        if n % self.size:
+            raise ValueError(
+                f"`structure` has blocks of {self.size} but the state has {n} components; choose a divisor of {n}."
+            )
+        return (n // self.size, self.size, self.size)
+
+    def colours(self, n: int) -> int:
+        """One perturbed state per component of a block, in all blocks at once."""
+        return min(n, self.size)
+
+    def from_differences(self, differences: Array) -> Array:
+        """The response to component j of every block is column j of every block."""
+        xp = array_namespace(differences)
+        return xp.moveaxis(self._split(differences), 0, -1)
+
+    def scale_columns(self, matrices: Array, scales: Array) -> Array:
+        """Column j of block b times `scales[..., b·size + j]`."""
+        return matrices * self._split(scales)[..., None, :]
+
+    def product(self, left: Array, right: Array) -> Array:
+        """Batched product of the blocks."""
+        return left @ right
+
+    def diagonal(self, matrices: Array) -> Array:
+        """Diagonals of the blocks, side by side."""
+        xp = array_namespace(matrices)
+        return self._join(xp.linalg.diagonal(matrices))
+
+    def to_dense(self, matrices: Array) -> Array:
+        """Zeros between the blocks."""
+        xp = array_namespace(matrices)
+        blocks = matrices.shape[-3]
+        # (..., b, i, c, j): block b in rows and c in columns, equal on the diagonal of blocks only
+        spread = matrices[..., :, :, None, :] * xp.eye(blocks, dtype=matrices.dtype)[:, None, :, None]
+        n = blocks * self.size
+        return xp.reshape(spread, (*matrices.shape[:-3], n, n))
+
+    def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
+        """Blocks become one more batch axis of a dense scan."""
+        return matrices, self._split(vectors)
+
+    def _split(self, vectors: Array) -> Array:
+        """(..., n) as (..., blocks, size)."""
+        xp = array_namespace(vectors)
+        return xp.reshape(vectors, (*vectors.shape[:-1], vectors.shape[-1] // self.size, self.size))
+
+    def _join(self, vectors: Array) -> Array:
+        """(..., blocks, size) as (..., n)."""
+        xp = array_namespace(vectors)
+        return xp.reshape(vectors, (*vectors.shape[:-2], vectors.shape[-2] * self.size))

@@ -1,0 +1,140 @@
+"""Compiled loops over recurrences with matrices.
+
+All kernels take coefficients `A` of shape (T or 1, B or 1, n, n), offsets `b` and states `out` of shape
+(T, B, n), all C-contiguous, and count time as the elementwise kernels do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba.cpython.unsafe.tuple import tuple_setitem
+
+from .._arrays import Array
+from .cpu_kernels import cursor, kernel, size
+
+IN_REGISTERS = range(2, 6)
+"""Orders for which the state is best kept in registers; from 6 on that was measured to be no faster."""
+
+FIXED = range(6, 9)
+"""Further orders that are worth a kernel of their own."""
+
+ANY = 0
+
+
+def march_dense(n: int, dtype: np.dtype[Any]) -> Callable[..., None]:
+    """Choose the kernel for matrices of order `n`."""
+    if n in IN_REGISTERS:
+        return march_registers(n, dtype)
+    return march_memory(n if n in FIXED else ANY)
+
+
+@cache
+def march_memory(order: int) -> Callable[..., None]:
+    """Make the kernel for one order, a constant to the compiler, or for `ANY`."""
+
+    @kernel
+    def march(A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int) -> None:
+        """Batch elements `left` to `right`, all of them step by step."""
+        p, step = cursor(out, reverse, b.shape[0], start)
+        s, A_step = cursor(A, reverse, b.shape[0], start)
+        n = b.shape[2] if order == ANY else order
+        for _ in range(start, stop):
+            for position in range(left, right):
+                # Backwards in time is backwards through memory: processors prefetch only what is read in one way.
+                k = np.uintp(left + right - 1 - position if reverse else position)
+                kA = k if A.shape[1] > 1 else np.uintp(0)
+                for row in range(n):
+                    i = np.uintp(n - 1 - row if reverse else row)
+                    total = b[p, k, i]
+                    for column in range(n):
+                        j = np.uintp(column)
+                        total += A[s, kA, i, j] * out[p - step, k, j]
+                    out[p, k, i] = total
+            p += step
+            s += A_step
+
+    return march
+
+
+@cache
+def march_registers(n: int, dtype: np.dtype[Any]) -> Callable[..., None]:
+    """Make the kernel for one order that keeps the state in a tuple, which the compiler keeps in registers."""
+    zero = (dtype.type(0),) * n
+
+    @kernel
+    def load(out: Array, p: Any, k: Any) -> Any:
+        h = zero
+        for i in range(n):
+            h = tuple_setitem(h, i, out[p, k, np.uintp(i)])
+        return h
+
+    @kernel
+    def advance(A: Array, s: Any, kA: Any, b: Array, p: Any, k: Any, h: Any, out: Array) -> Any:
+        new = zero
+        for i in range(n):
+            total = b[p, k, np.uintp(i)]
+            for j in range(n):
+                total += A[s, kA, np.uintp(i), np.uintp(j)] * h[j]
+            new = tuple_setitem(new, i, total)
+        for i in range(n):
+            out[p, k, np.uintp(i)] = new[i]
+        return new
+
+    @kernel
+    def march(A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int) -> None:
+        """Batch elements `left` to `right`, all of them step by step."""
+        p, step = cursor(out, reverse, b.shape[0], start)
+        s, A_step = cursor(A, reverse, b.shape[0], start)
+        h = load(out, p - step, np.uintp(left))
+        for _ in range(start, stop):
+            for position in range(left, right):
+                k = np.uintp(left + right - 1 - position if reverse else position)
+                if right - left > 1:
+                    h = load(out, p - step, k)
+                h = advance(A, s, k if A.shape[1] > 1 else np.uintp(0), b, p, k, h, out)
+            p += step
+            s += A_step
+
+    return march
+
+
+@kernel
+def summarise_dense(
+    A: Array, b: Array, reverse: bool, start: int, stop: int, element: int, scale: float, P: Array, q: Array
+) -> tuple[int, Any]:
+    """
+    Summary `P, q, k` of the steps `start` to `stop` of one batch element, `h -> P (scale^k h) + q`.
+
+    `P` comes as the identity and `q` as zero, and both are overwritten; returns `k` and the largest entry that
+    `P` had on the way. As in `summarise_column`, powers of `scale` keep `P` from underflowing.
+    """
+    s, A_step = cursor(A, reverse, b.shape[0], start)
+    p, step = cursor(b, reverse, b.shape[0], start)
+    k, kA = element, element if A.shape[1] > 1 else 0
+    n = b.shape[2]
+    P_next, q_next, scalings, growth = np.empty_like(P), np.empty_like(q), 0, size(P[0, 0])
+    for _ in range(start, stop):
+        P_next[:] = 0
+        largest = size(P_next[0, 0])
+        for i in range(n):
+            q_next[i] = b[p, k, i]
+            for j in range(n):
+                q_next[i] += A[s, kA, i, j] * q[j]
+                for column in range(n):
+                    P_next[i, column] += A[s, kA, i, j] * P[j, column]
+            for column in range(n):
+                largest = max(largest, size(P_next[i, column]))
+        factor = 1 / scale if 0 < largest < scale else 1.0
+        scalings += factor != 1.0
+        growth = max(growth, largest * factor)
+        q[:] = q_next
+        for i in range(n):
+            for j in range(n):
+                P[i, j] = P_next[i, j] * factor
+        p += step
+        s += A_step
+    return scalings, growth

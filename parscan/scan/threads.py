@@ -1,0 +1,39 @@
+"""Plain Python threads for kernels that release the GIL.
+
+Numba's own parallel loops are not used: one of their back ends aborts the process when two threads enter it
+at once, and none of them is safe after a fork. A pool that lives for one call has neither problem.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+Task = Callable[[], object]
+
+
+def available_threads() -> int:
+    """Cores this process may run on, or fewer if NUMBA_NUM_THREADS says so."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    wanted = os.environ.get("NUMBA_NUM_THREADS", "")
+    return min(cores, max(1, int(wanted))) if wanted.isdigit() else cores
+
+
+def run_all(tasks: Sequence[Task]) -> None:
+    """Run the tasks at once, the first on the calling thread; return when all have ended."""
+    if len(tasks) == 1:
+        tasks[0]()
+        return
+    with ThreadPoolExecutor(len(tasks) - 1) as pool:
+        others = [pool.submit(task) for task in tasks[1:]]
+        tasks[0]()
+    for other in others:
+        other.result()
+
+
+def shares(length: int, count: int) -> list[tuple[int, int]]:
+    """Cut `range(length)` into `count` nearly equal stretches."""
+    cuts = [length * k // count for k in range(count + 1)]
+    return list(zip(cuts[:-1], cuts[1:], strict=True))

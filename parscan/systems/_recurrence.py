@@ -1,0 +1,145 @@
+"""A recurrence cut into segments that march together: multiple shooting.
+
+The nodes are the start states of the segments. Segments of one step make every state a node: DEER (Lim et al., ICLR
+2024). Local step j of all segments together reads every `segment_length`-th input from j on and writes the same rows
+of the trajectory, so nothing is copied or padded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from .._arrays import Array, array_namespace, itemsize, machine_epsilon, quiet
+from .._tolerance import Tolerance
+from ._propagation import Propagation
+from ._step import Step
+from ._system import Propagator, System
+
+SLAB_BYTES = 2**26
+"""Segments march in slabs whose carried states and derivatives take about this much memory."""
+
+SETTLE_EVERY = 8
+"""Steps between two looks whether a sweep has met the trajectory of the sweep before."""
+
+SETTLE_SHARE = 1e-3
+"""Share of the tolerance within which two trajectories have met."""
+
+
+class Segments(System):
+    """Steps `start` to `stop` of a recurrence in segments of `length` steps, swept over a trajectory in place.
+
+    Parameters
+    ----------
+    step : Step
+        The recurrence.
+    propagation : Propagation
+        What is carried along the segments.
+    trajectory : array
+        `(T, *batch, n)`; rows `start` to `stop` are overwritten by every sweep.
+    start, stop : int
+        The stretch of steps.
+    length : int
+        Steps per segment; the last one may be shorter.
+    tolerance : Tolerance
+        What counts as met when sweeps settle.
+    guess : array or None
+        Trajectory of all `T` steps to take the first start states from.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        propagation: Propagation[Any],
+        trajectory: Array,
+        start: int,
+        stop: int,
+        length: int,
+        tolerance: Tolerance,
+        guess: Array | None = None,
+    ) -> None:
+        self._step = step
+        self._propagation = propagation
+        self._trajectory = trajectory
+        self._start = start
+        self._stop = stop
+        self._length = length
+        self._tolerance = tolerance
+        self._guess = guess
+        self._swept = False
+        size = max(1, math.prod(trajectory.shape[1:]) * itemsize(trajectory.dtype))
+        self._slab = max(1, SLAB_BYTES // (size * propagation.width(trajectory.shape[-1])))
+
+    @property
+    def nodes(self) -> int:
+        """Number of segments."""
+        return -(-(self._stop - self._start) // self._length)
+
+    def time_of(self, node: int) -> int:
+        """Step that the segment of a node begins with."""
+        return min(self._start + node * self._length, self._stop)
+
+    def guess(self, y0: Array) -> Array:
+        """Start states `(nodes, *batch, n)`: `y0`, and after it the guessed trajectory, or `y0` again."""
+        xp = array_namespace(y0)
+        if self._guess is None:
+            return xp.broadcast_to(y0[None, ...], (self.nodes, *y0.shape))
+        inner = self._guess[self._start + self._length - 1 : self._stop - 1 : self._length, ...]
+        return xp.concat([y0[None, ...], inner])
+
+    def linearise(self, z: Array, first: int) -> tuple[Propagator | None, Array]:
+        """One sweep of all segments from `first` on."""
+        xp = array_namespace(z)
+        parts = [self._sweep(z, lo, hi) for lo, hi in self._slabs(first)]
+        self._swept = True
+        with quiet():
+            defect = self._ends(first) - z[first + 1 :, ...]
+        if parts[0] is None:
+            return None, defect
+        matrices = parts[0].matrices if len(parts) == 1 else xp.concat([part.matrices for part in parts if part])
+        return Propagator(parts[0].structure, matrices[: self.nodes - 1 - first, ...]), defect
+
+    def update(self, z: Array, correction: Array, first: int) -> Array:
+        """Add the corrections."""
+        xp = array_namespace(z)
+        return xp.concat([z[: first + 1, ...], z[first + 1 :, ...] + correction])
+
+    def _slabs(self, first: int) -> Iterator[tuple[int, int]]:
+        """Ranges of segments that march at once."""
+        for lo in range(first, self.nodes, self._slab):
+            yield lo, min(lo + self._slab, self.nodes)
+
+    def _sweep(self, z: Array, lo: int, hi: int) -> Propagator | None:
+        """March segments `lo` to `hi` from their start states, writing the trajectory."""
+        propagation = self._propagation
+        begin, end = self.time_of(lo), self.time_of(hi)
+        live = hi - lo
+        with quiet():
+            carry = propagation.start(z[lo:hi, ...])
+            for j in range(min(self._length, end - begin)):
+                times = slice(begin + j, end, self._length)
+                if (steps := len(range(begin + j, end, self._length))) < live:
+                    carry, live = propagation.shorten(carry, steps), steps
+                carry = propagation.advance(carry, times)
+                states = propagation.states(carry)
+                met = self._look(j) and self._met(states, self._trajectory[times, ...])
+                self._trajectory[times, ...] = states
+                if met:
+                    break
+            return propagation.propagator(carry)
+
+    def _look(self, j: int) -> bool:
+        """Whether to compare with the sweep before at local step `j`."""
+        return self._swept and self._propagation.settles and j % SETTLE_EVERY == SETTLE_EVERY - 1
+
+    def _met(self, states: Array, before: Array) -> bool:
+        """Whether two sweeps agree so closely that the rest of the earlier one stands."""
+        xp = array_namespace(states)
+        relative = max(SETTLE_SHARE * self._tolerance.rtol, 4 * machine_epsilon(states.dtype))
+        bound = SETTLE_SHARE * self._tolerance.atol + relative * xp.abs(states)
+        return bool(xp.all(xp.abs(states - before) <= bound))
+
+    def _ends(self, first: int) -> Array:
+        """End states of the segments from `first` to the last but one."""
+        return self._trajectory[self.time_of(first) + self._length - 1 : self._stop - 1 : self._length, ...]

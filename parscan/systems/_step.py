@@ -1,0 +1,149 @@
+"""The user's step function and Jacobian: called on stacked states, checked and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .._arrays import Array, array_namespace, dtype_name
+from ..jacobians import Structure
+
+Inputs = tuple[Array, ...] | Array | None
+
+
+class Step:
+    """A recurrence's step, `y_t = step(y_{t-1}, x_t, *args)`, and what is known of its Jacobian.
+
+    Parameters
+    ----------
+    function : callable
+        The step, on `(k, *batch, n)` states and `(k, ...)` inputs.
+    x : array, tuple of arrays or None
+        Inputs, time first.
+    args : tuple
+        Further arguments.
+    jac : callable, True or None
+        Jacobian, or True when `function` returns the pair (f, J).
+    structure : Structure
+        Family of the Jacobian.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        x: Inputs,
+        args: tuple[Any, ...],
+        jac: Callable[..., Any] | bool | None,
+        structure: Structure,
+    ) -> None:
+        self.structure = structure
+        self.has_jacobian = jac is not None
+        self.nfev = 0
+        self.npoints = 0
+        self.njev = 0
+        self._x = x
+        self._args = args
+        self._value, self._pair = _calls(function, jac)
+
+    def __call__(self, y: Array, times: slice, copies: int = 1) -> Array:
+        """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
+        self.nfev += 1
+        self.npoints += y.shape[0]
+        value = self._evaluate(self._value, y, times, copies)
+        if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
+            _reject("step", value, y.shape, y.dtype)
+        return value
+
+    def with_jacobian(self, y: Array, times: slice) -> tuple[Array, Array]:
+        """States after `y`, and the Jacobians there in the structure's layout."""
+        self.nfev += 1
+        self.njev += 1
+        self.npoints += y.shape[0]
+        value, jacobian = self._evaluate(self._pair, y, times, 1)
+        if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
+            _reject("step", value, y.shape, y.dtype)
+        return value, self._checked_jacobian(jacobian, y)
+
+    def _evaluate(self, function: Callable[..., Any], y: Array, times: slice, copies: int) -> Any:
+        """Call the user's function; what it raises reaches the user with a note of where it was called."""
+        try:
+            return function(y, *self._inputs(times, copies), *self._args)
+        except Exception as error:
+            error.add_note(
+                f"parscan called `step` for the time steps {times.start}:{times.stop}:{times.step or 1} on stacked "
+                f"states of shape {y.shape}; states of a parallel solve may be guesses."
+            )
+            raise
+
+    def _inputs(self, times: slice, copies: int) -> tuple[Any, ...]:
+        """Arguments that follow the state: none, one array or one tuple of arrays."""
+        if self._x is None:
+            return ()
+        if isinstance(self._x, tuple):
+            return (tuple(_repeat(x[times, ...], copies) for x in self._x),)
+        return (_repeat(self._x[times, ...], copies),)
+
+    def _checked_jacobian(self, jacobian: Any, y: Array) -> Array:
+        """The Jacobian broadcast over leading axes; raises if it is not of the structure's layout."""
+        layout = self.structure.shape(y.shape[-1])
+        shape = (*y.shape[:-1], *layout)
+        got = getattr(jacobian, "shape", None)
+        fits = got is not None and got[-len(layout) :] == layout and _broadcasts(got, shape)
+        if not fits or array_namespace(y).result_type(jacobian.dtype, y.dtype) != y.dtype:
+            _reject("jac", jacobian, shape, y.dtype)
+        return jacobian if got == shape else array_namespace(y).broadcast_to(jacobian, shape)
+
+
+def _calls(
+    function: Callable[..., Any], jac: Callable[..., Any] | bool | None
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The step alone, and the step with its Jacobian, each as one callable."""
+    if jac is True:
+        return (lambda *arguments: _unpack(function(*arguments))[0]), (lambda *arguments: _unpack(function(*arguments)))
+    if callable(jac):
+        return function, (lambda *arguments: (function(*arguments), jac(*arguments)))
+    return function, _no_jacobian
+
+
+def _no_jacobian(*_: Any) -> Any:
+    raise AssertionError("a step without a Jacobian was asked for one")
+
+
+def _unpack(pair: Any) -> tuple[Any, Any]:
+    """Value and Jacobian of a step given with `jac=True`."""
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise TypeError(
+            f"`step` must return the pair (f, J) when `jac=True`, got {type(pair).__name__}; "
+            "return the Jacobian too, or pass jac=None."
+        )
+    return pair
+
+
+def _repeat(x: Array, copies: int) -> Array:
+    """`x` stacked `copies` times along its first axis."""
+    if copies == 1:
+        return x
+    xp = array_namespace(x)
+    return xp.reshape(xp.broadcast_to(x[None, ...], (copies, *x.shape)), (copies * x.shape[0], *x.shape[1:]))
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether `shape` broadcasts to `target`."""
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(have in (1, want) for have, want in pairs)
+
+
+def _reject(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> None:
+    """Raise: what the user's function returned is not what it was asked for."""
+    got = getattr(value, "shape", None)
+    if got is None:
+        raise TypeError(f"`{name}` must return an array of shape {shape}, got {type(value).__name__}.")
+    if got != shape:
+        raise ValueError(
+            f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "
+            "the first axis and components on the last, so index components as y[..., i]."
+        )
+    raise TypeError(
+        f"`{name}` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}; "
+        "cast `y0`, or what the function returns."
+    )

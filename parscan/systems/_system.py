@@ -1,0 +1,49 @@
+"""What Newton's loop sees of a problem."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from .._arrays import Array
+from ..jacobians import Structure
+
+
+@dataclass(frozen=True)
+class Propagator:
+    """Matrices that carry a correction from each node to the next, in the layout of their structure."""
+
+    structure: Structure
+    matrices: Array
+
+
+class System(ABC):
+    """A row of equations, each coupling one node to the node before it.
+
+    Nodes are counted from 0; node 0 is known. An iteration works on the nodes after `first`, the last of the leading
+    nodes that are already exact.
+    """
+
+    @property
+    @abstractmethod
+    def nodes(self) -> int:
+        """Number of nodes."""
+
+    @abstractmethod
+    def guess(self, y0: Array) -> Array:
+        """First guess of all nodes from the known state `y0`."""
+
+    @abstractmethod
+    def time_of(self, node: int) -> int:
+        """Time steps that are solved once the nodes up to `node` are exact; all, for the node past the last."""
+
+    @abstractmethod
+    def linearise(self, z: Array, first: int) -> tuple[Propagator | None, Array]:
+        """Propagators into, and defects at, the nodes `first + 1 …`, about the guess `z` of all nodes.
+
+        The propagator of the first of them is never used: the node before it is exact. None stands for zero.
+        """
+
+    @abstractmethod
+    def update(self, z: Array, correction: Array, first: int) -> Array:
+        """Guess with the correction of the nodes `first + 1 …` applied; `z` itself is left alone."""

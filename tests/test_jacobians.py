@@ -1,0 +1,94 @@
+"""Structures against dense matrices, finite differences against formulas."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parscan import BlockDiagonal, Dense, Diagonal
+from parscan.jacobians import differentiate
+from problems import PROBLEMS, random_array
+
+STRUCTURES = [Dense(), Diagonal(), BlockDiagonal(1), BlockDiagonal(2), BlockDiagonal(3), BlockDiagonal(6)]
+N = 6
+each = pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+
+
+def matrices(structure, rng, lead=(4, 3), dtype=np.float64):
+    return random_array(rng, (*lead, *structure.shape(N)), dtype)
+
+
+@each
+def test_product_is_the_matrix_product(structure, rng):
+    left, right = matrices(structure, rng), matrices(structure, rng)
+    product = structure.to_dense(structure.product(left, right))
+    assert np.allclose(product, structure.to_dense(left) @ structure.to_dense(right))
+
+
+@each
+def test_diagonal(structure, rng):
+    A = matrices(structure, rng)
+    assert np.array_equal(structure.diagonal(A), np.diagonal(structure.to_dense(A), axis1=-2, axis2=-1))
+
+
+@each
+def test_scaled_columns(structure, rng):
+    A, scales = matrices(structure, rng), rng.standard_normal((4, 3, N))
+    assert np.allclose(
+        structure.to_dense(structure.scale_columns(A, scales)), structure.to_dense(A) * scales[..., None, :]
+    )
+
+
+@each
+def test_operands_apply_the_matrices(structure, rng):
+    """What a scan multiplies, elementwise or by blocks, is the matrix-vector product."""
+    A, v = matrices(structure, rng), rng.standard_normal((4, 3, N))
+    operand, vectors = structure.operands(A, v)
+    applied = operand * vectors if operand.ndim == vectors.ndim else (operand @ vectors[..., None])[..., 0]
+    assert np.allclose(applied.reshape(v.shape), (structure.to_dense(A) @ v[..., None])[..., 0])
+
+
+@each
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128], ids=lambda d: d.__name__)
+def test_differences_recover_a_linear_map(structure, dtype, rng):
+    A = structure.to_dense(matrices(structure, rng, lead=(), dtype=dtype))
+    states = random_array(rng, (5, 2, N), dtype)
+    found = structure.to_dense(differentiate(lambda y: y @ A.T, states, structure))
+    assert found.dtype == dtype
+    assert np.abs(found - A).max() <= 100 * np.sqrt(np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_differences_match_the_formulas_of_the_problems(name, rng):
+    problem = PROBLEMS[name]
+    step, jac = problem.make(rng, np.float64)
+    states, x = random_array(rng, (7, problem.n), np.float64), rng.standard_normal((7, problem.m))
+    structure = problem.structure() if isinstance(problem.structure, type) else problem.structure
+    found = differentiate(lambda y: step(y, x), states, structure)
+    assert np.abs(found - jac(states, x)).max() <= 1e-5
+
+
+@given(exponent=st.integers(-300, 290), zero=st.booleans())
+def test_differences_at_any_scale(exponent, zero):
+    """The step sizes follow the states, so a homogeneous function is differentiated alike at every scale."""
+    scale = 10.0**exponent
+    states = scale * np.array([[1.0, 0.0 if zero else -2.0], [0.5, 3.0]])
+    found = differentiate(lambda y: y * 0.5 + y[..., ::-1], states, Dense())
+    assert np.abs(found - np.array([[0.5, 1], [1, 0.5]])).max() <= 1e-6
+
+
+def test_differences_of_denormal_states_are_finite():
+    found = differentiate(lambda y: 0.5 * y, np.full((2, 1), 5e-324), Diagonal())
+    assert np.allclose(found, 0.5)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_block_has_components(size):
+    with pytest.raises(ValueError, match="`size` of BlockDiagonal must be at least 1"):
+        BlockDiagonal(size)
+
+
+@pytest.mark.parametrize("size", [2.0, "2", True, None])
+def test_a_block_size_is_an_integer(size):
+    with pytest.raises(TypeError, match="`size` of BlockDiagonal must be an integer"):
+        BlockDiagonal(size)
