@@ -40,6 +40,7 @@ def as_array(name: str, value: Any) -> Array:
     """Array of a supported library as it is, anything else through NumPy; never copied without need."""
     if array_api_compat.is_array_api_obj(value):
         if library(value) in SUPPORTED or isinstance(value, np.ndarray):
+            value = np.asarray(value) if isinstance(value, np.ndarray) else value  # no matrices, no masks
             _reject_objects(name, value)
             return value
         raise TypeError(
@@ -81,7 +82,7 @@ def floating_dtype(name: str, *arrays: Array) -> Any:
         raise TypeError(
             f"`{name}` has dtype {dtype_name(common)}; parscan computes in {', '.join(_FLOATING)}. Cast it first."
         )
-    return common
+    return getattr(xp, dtype_name(common))  # in native byte order
 
 
 def dtype_name(dtype: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._arrays import Array, array_namespace, machine_epsilon, quiet
+from ._arrays import Array, array_namespace, machine_epsilon, quiet, copy
 from .jacobians import Dense, perturbed
 from .systems import Step
 
@@ -18,8 +18,9 @@ def check_broadcasting(step: Step, states: Array, steps: int) -> None:
     stride = max(1, steps // count)
     xp = array_namespace(states)
     with quiet():
-        together = step(states, slice(0, count * stride, stride))
-        alone = xp.concat([step(states[i : i + 1, ...], slice(i * stride, i * stride + 1)) for i in range(count)])
+        together = step(copy(states), slice(0, count * stride, stride))
+        rows = (copy(states[i : i + 1, ...]) for i in range(count))  # copies: a step may write to what it is given
+        alone = xp.concat([step(row, slice(i * stride, i * stride + 1)) for i, row in enumerate(rows)])
     if not _close(together, alone):
         raise ValueError(
             f"`step` does not broadcast over leading axes: one call on {count} stacked states gave other values than "
@@ -47,7 +48,7 @@ def check_jacobian(step: Step, states: Array) -> None:
     n = states.shape[-1]
     times = slice(0, states.shape[0])
     with quiet():
-        values, jacobian = step.with_jacobian(states, times)
+        values, jacobian = step.with_jacobian(copy(states), times)
         dense = step.structure.to_dense(jacobian)
         pattern = step.structure.to_dense(xp.ones_like(jacobian)) != 0
         shifted, added = perturbed(states, Dense())

@@ -12,39 +12,49 @@ from .systems import Step
 MEMORY = 64
 """Steps after which a contractive recurrence is taken to have forgotten its start, before anything is known of it."""
 
-SHORTEST = 16
-"""Steps per segment at least: below that every sweep carries too little."""
+LENGTHS = tuple(base * 2**k for k in range(2, 40) for base in (5, 7))
+"""Segment lengths to choose from: few, so that most runs agree, and no powers of two, whose strides crowd caches."""
+
+BATCH = 512
+"""States in the stack of a measured call, at most."""
 
 BATCH_NUMBERS = 2**14
-"""Numbers in the stacked states of the measured call."""
+"""Numbers in that stack, at most."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds per call of the step, and per state evaluated in it."""
+    """Seconds of a looped step, and seconds per call and per state of calls on stacked states."""
 
+    looped: float
     call: float
     state: float
 
-    def of(self, calls: float, states: float) -> float:
+    def stacked(self, calls: float, states: float) -> float:
         """Seconds for so many calls on so many states in all."""
         return calls * self.call + states * self.state
 
 
 def measure(step: Step, states: Array, steps: int) -> Cost:
-    """Time the step on one of the stacked `states` and on many copies of them, with the first of `steps` inputs."""
+    """Time the step on one of the stacked `states`, on all, and on many copies, with the first of `steps` inputs."""
     xp = array_namespace(states)
-    many = max(states.shape[0], min(256, steps, BATCH_NUMBERS // math.prod(states.shape[1:])))
-    repeats = -(-many // states.shape[0])
-    stacked = xp.concat([states] * repeats)[:many, ...]
+    few = states.shape[0]
+    many = max(few, min(BATCH, steps, BATCH_NUMBERS // math.prod(states.shape[1:])))
+    copies = xp.concat([states] * -(-many // few))[:many, ...]
     with quiet():
-        single = min(_seconds(step, states[:1, ...]) for _ in range(3))
-        batch = min(_seconds(step, stacked) for _ in range(2))
-    state = max(batch - single, 0.0) / max(many - 1, 1)
-    return Cost(max(single - state, 0.0), state)
+        looped = _seconds(step, states[:1, ...])
+        times = {1: looped, few: _seconds(step, states), many: _seconds(step, copies)}
+    *_, (smaller, less), (larger, more) = [(0, 0.0), *times.items()]
+    state = max(more - less, 0.0) / max(larger - smaller, 1)
+    return Cost(looped, max(less - smaller * state, 0.0), state)
 
 
 def _seconds(step: Step, states: Array) -> float:
+    """Seconds of a call, the best of three."""
+    return min(_seconds_once(step, states) for _ in range(3))
+
+
+def _seconds_once(step: Step, states: Array) -> float:
     """Seconds of one call."""
     begin = time.perf_counter()
     step(states, slice(0, states.shape[0]))
@@ -52,13 +62,12 @@ def _seconds(step: Step, states: Array) -> float:
 
 
 def sweeps(cost: Cost, steps: int, length: int) -> float:
-    """Seconds of the sweeps of a contractive recurrence: one whole, one until the start is forgotten."""
-    segments = -(-steps // length)
-    calls = length + min(length, MEMORY)
-    return cost.of(calls, calls * segments)
+    """Seconds of the sweeps of a contractive recurrence: one, and further ones until the start is forgotten."""
+    calls = length + MEMORY
+    return cost.stacked(calls, calls * -(-steps // length))
 
 
 def best_length(cost: Cost, steps: int) -> int:
-    """Segment length, a power of two so that runs agree, for which the sweeps take the least time."""
-    lengths = [2**k for k in range(SHORTEST.bit_length() - 1, max(steps, SHORTEST).bit_length())]
-    return min(lengths, key=lambda length: sweeps(cost, steps, length))
+    """Segment length for which the sweeps take the least time."""
+    fitting = [length for length in LENGTHS if length <= steps] or LENGTHS[:1]
+    return min(fitting, key=lambda length: sweeps(cost, steps, length))

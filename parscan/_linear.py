@@ -97,9 +97,10 @@ def linear_recurrence(A: Any, b: Any, h0: Any = None, *, reverse: bool = False) 
 
 def _common_dtype(xp: Namespace, operands: dict[str, Array | None], weak: dict[str, bool]) -> Any:
     """Dtype to compute in: that of the arrays, made complex if a Python number is."""
-    strong = [xp.empty(0, dtype=floating_dtype(k, x)) for k, x in operands.items() if x is not None and not weak[k]]
-    name = dtype_name(floating_dtype("A", *strong))
-    if any(weak[k] and operands[k].dtype.kind == "c" for k in operands if operands[k] is not None):
+    present = {name: x for name, x in operands.items() if x is not None}
+    strong = [xp.empty(0, dtype=floating_dtype(name, x)) for name, x in present.items() if not weak[name]]
+    name = dtype_name(floating_dtype("b", *strong))
+    if any(weak[k] and x.dtype.kind == "c" for k, x in present.items()):
         name = _COMPLEX.get(name, name)
     # By name, for the dtype itself may have a foreign byte order.
     return getattr(xp, name)

@@ -18,8 +18,11 @@ from .systems import Propagation, Shooting, States, Step, Tangents
 AUTO_RATE = 0.1
 """Share of a correction that a sweep of `auto` may leave before Newton takes over from Jacobi."""
 
+NEWTON_SHARE = 0.5
+"""Share of the loop's time that `auto` gives to Newton."""
+
 FEWEST_NEWTON = 4
-"""Newton iterations that must cost less than the loop before `auto` tries them."""
+"""Newton iterations that must fit into this time before `auto` tries them."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,17 @@ class Workshop:
     length: int
     max_iterations: int
 
-    def stage(self, name: str, max_iterations: int | None = None, required_rate: float = float("inf")) -> Stage:
-        """The stage of a named method."""
+    def stage(self, name: str, **rules: float) -> Stage:
+        """The stage of a named method, with further rules for its loop."""
         method = METHODS[name]
-        rules = Rules(max_iterations or self.max_iterations, method.exact, required_rate)
         system = partial(self.problem.system, method.propagation(self.step, self.n), self.length)
-        return Stage(name, system, rules)
+        return Stage(name, system, Rules(self.max_iterations, method.exact, **rules))
 
     def auto(self, cost: Cost, steps: int) -> tuple[Stage, ...]:
-        """Jacobi as long as it gains a factor of ten per sweep, then Newton for no longer than the loop would take."""
+        """Jacobi as long as it gains a factor of ten per sweep, then Newton for part of the time of the loop."""
         jacobi = self.stage("jacobi", required_rate=AUTO_RATE)
-        per_iteration = cost.of(self.length, steps * (1 + self.step.structure.colours(self.n)))
-        affordable = int(cost.of(steps, steps) / max(per_iteration, 1e-12))
-        if affordable < FEWEST_NEWTON:
+        budget = NEWTON_SHARE * steps * cost.looped
+        iteration = cost.stacked(self.length, steps * (1 + self.step.structure.colours(self.n)))
+        if FEWEST_NEWTON * iteration > budget:
             return (jacobi,)
-        return jacobi, self.stage("newton", min(self.max_iterations, affordable))
+        return jacobi, self.stage("newton", max_seconds=budget)

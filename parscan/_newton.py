@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from ._arrays import Array, array_namespace, quiet
+from ._arrays import Array, all_finite, array_namespace, quiet
 from ._tolerance import Tolerance
 from .scan import affine_scan
 from .systems._system import Propagator, System
@@ -19,6 +20,7 @@ class Ending(Enum):
     STALLED = "the corrections did not shrink fast enough"
     NOT_FINITE = "a correction was not finite"
     EXHAUSTED = "the iterations were used up"
+    LATE = "the time was used up"
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,14 @@ class Rules:
         1 / (1 - ρ) times the correction.
     required_rate : float
         The loop ends as stalled when an iteration leaves more than this share of the correction before it.
+    max_seconds : float
+        No iteration is begun so long after the first one, which may have to load the scan's kernels.
     """
 
     max_iterations: int
     exact: bool
     required_rate: float = float("inf")
+    max_seconds: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,11 @@ def solve(
     first, history, residual = 0, [], 0.0
     sizes: Array | None = None
     ending = Ending.EXHAUSTED
+    deadline = float("inf")
     for _ in range(rules.max_iterations):
+        if time.perf_counter() > deadline:
+            ending = Ending.LATE
+            break
         propagator, defect = system.linearise(z, first)
         with quiet():
             correction = scan_corrections(propagator, defect)
@@ -86,14 +95,17 @@ def solve(
             known = leading(tolerance.is_rounding(correction, updated[first + 1 :, ...]))
             error = _largest(sizes)
             residual = _largest(component_sizes(abs(defect)))
+            finite = all_finite(correction)
         history.append(error)
-        z, first = _advance(system, z, updated, first, known, error)
+        z, first = _advance(system, z, updated, first, known, finite)
+        if len(history) == 1:
+            deadline = time.perf_counter() + rules.max_seconds
         if report is not None:
             report(first)
         if first == system.nodes or _trusted(sizes, before, rules.exact):
             ending, first = Ending.CONVERGED, system.nodes
             break
-        if not error < float("inf"):
+        if not finite:
             ending = Ending.NOT_FINITE
             break
         if len(history) > 1 and error > rules.required_rate * history[-2]:
@@ -135,13 +147,13 @@ def _largest(sizes: Array) -> float:
     return float(xp.max(sizes))
 
 
-def _advance(system: System, z: Array, updated: Array, first: int, known: int, error: float) -> tuple[Array, int]:
+def _advance(system: System, z: Array, updated: Array, first: int, known: int, finite: bool) -> tuple[Array, int]:
     """New nodes and prefix: nodes that needed no correction were exact, and so is the next one after its own.
 
     Corrections that are not finite are taken up to there only.
     """
     first = min(first + known + 1, system.nodes)
-    if error < float("inf"):
+    if finite:
         return updated, first
     xp = array_namespace(z)
     return xp.concat([updated[: first + 1, ...], z[first + 1 :, ...]]), first

@@ -75,8 +75,8 @@ def solve_recurrence(
         ``parscan.Dense`` (`jac` returns ``(..., n, n)``), ``parscan.Diagonal`` (``(..., n)``), or
         ``parscan.BlockDiagonal(k)`` (``(..., n/k, k, k)``).
     method : str
-        - ``"auto"``: Jacobi while a sweep gains a factor of ten, then Newton for no longer than the loop would take,
-          then the loop; few steps, or steps that gain nothing from stacking, go to the loop at once.
+        - ``"auto"``: Jacobi while a sweep gains a factor of ten, then Newton for half the time that the loop would
+          take, then the loop; few steps, or steps that gain nothing from stacking, go to the loop at once.
         - ``"newton"``: exact propagators.
         - ``"quasi-newton"``: their diagonals only.
         - ``"picard"``: the identity.
@@ -94,7 +94,7 @@ def solve_recurrence(
     max_iterations : int
         Iterations of each method, at most.
     segment_length : int, optional
-        Steps per segment; 1 is DEER. By default a power of two from the measured cost of calls; results of different
+        Steps per segment; 1 is DEER. By default chosen from the measured cost of calls; results of different
         lengths agree within the tolerances, not to the last bit.
     window : int, optional
         Steps solved at once; the next window starts from the state reached. By default all.
@@ -196,6 +196,6 @@ def _choose(step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Opt
     workshop = Workshop(problem, step, arrays.y0.shape[-1], length, options.max_iterations)
     if options.method != "auto":
         return Choice((workshop.stage(options.method),), length, start)
-    if options.segment_length is None and sweeps(cost, steps, length) > WORTHWHILE * cost.of(steps, steps):
+    if options.segment_length is None and sweeps(cost, steps, length) > WORTHWHILE * steps * cost.looped:
         return Choice((), 0, start)
     return Choice(workshop.auto(cost, steps), length, start)

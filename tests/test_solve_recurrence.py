@@ -1,5 +1,7 @@
 """solve_recurrence against the sequential loop: methods × problems × dtypes × batches × lengths."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -8,15 +10,17 @@ from problems import PROBLEMS, assert_like_loop, loop, random_array
 
 PARALLEL = ("newton", "quasi-newton", "picard", "jacobi")
 METHODS = ("auto", *PARALLEL, "sequential")
+CASES = [
+    pytest.param(name, dtype, id=f"{name}-{dtype.__name__}")
+    for name, problem in PROBLEMS.items()
+    for dtype in (np.float32, np.float64, *((np.complex64, np.complex128) if problem.complex_too else ()))
+]
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128], ids=lambda d: d.__name__)
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_every_method_gives_the_loops_answer(name, dtype, method, rng):
     problem = PROBLEMS[name]
-    if np.issubdtype(dtype, np.complexfloating) and not problem.complex_too:
-        pytest.skip("not holomorphic, or real by nature")
     step, _ = problem.make(rng, dtype)
     y0, x = problem.inputs(rng, 150, dtype=dtype)
     sol = solve_recurrence(step, y0, x, method=method, max_iterations=20)
@@ -263,7 +267,7 @@ def test_a_step_may_write_to_what_it_is_given(rng):
     assert np.array_equal(x, x_before)
 
 
-@pytest.mark.parametrize("layout", ["fortran", "reversed", "strided", "read-only", "transposed"])
+@pytest.mark.parametrize("layout", ["fortran", "reversed", "strided", "read-only", "transposed", "swapped"])
 def test_any_memory_layout(layout, rng):
     step, _ = PROBLEMS["gru4"].make(rng, np.float64)
     y0, x = PROBLEMS["gru4"].inputs(rng, 300, batch=(3,))
@@ -272,10 +276,51 @@ def test_any_memory_layout(layout, rng):
         "reversed": lambda a: a[::-1].copy()[::-1],
         "strided": lambda a: np.repeat(a, 2, axis=0)[::2],
         "read-only": _read_only,
+        "swapped": lambda a: a.astype(">f8"),
         "transposed": lambda a: np.ascontiguousarray(a.T).T,
     }[layout]
     sol = solve_recurrence(step, changed(y0), changed(x))
     assert_like_loop(sol, loop(step, y0, x))
+
+
+def test_a_step_that_writes_is_checked_all_the_same(rng):
+    def step(y, x):
+        y *= 0.5
+        y += x / (1 + np.abs(x).sum())
+        return y
+
+    with pytest.raises(ValueError, match="does not broadcast"):
+        solve_recurrence(step, np.ones(2), rng.standard_normal((500, 2)))
+
+
+def test_a_jacobian_sees_the_state_before_a_step_that_writes(rng):
+    def step(y, x):
+        y *= y
+        y *= 0.1
+        y += x
+        return y
+
+    x = rng.uniform(0, 1, (300, 2))
+    sol = solve_recurrence(step, np.ones(2), x, jac=lambda y, x: 0.2 * y, structure=Diagonal, method="newton")
+    assert_like_loop(sol, loop(lambda y, x: 0.1 * y * y + x, np.ones(2), x))
+
+
+def test_several_threads_at_once(rng):
+    step, jac = PROBLEMS["gru4"].make(rng, np.float64)
+    y0, x = PROBLEMS["gru4"].inputs(rng, 2000)
+    expected = loop(step, y0, x)
+    with ThreadPoolExecutor(8) as pool:
+        for sol in pool.map(lambda m: solve_recurrence(step, y0, x, jac=jac, method=m), METHODS[:3] * 8):
+            assert_like_loop(sol, expected)
+
+
+def test_tolerances_of_zero_ask_for_rounding(rng):
+    step, jac = PROBLEMS["gru4"].make(rng, np.float64)
+    y0, x = PROBLEMS["gru4"].inputs(rng, 500)
+    for method in ("auto", "newton", "jacobi"):
+        sol = solve_recurrence(step, y0, x, jac=jac, method=method, rtol=0, atol=0, segment_length=100)
+        assert sol.status is Status.CONVERGED
+        assert np.abs(sol.y - loop(step, y0, x)).max() <= 1e-14
 
 
 def _read_only(array):

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Summary:
         """State after the chunk from the state `h` before it; None where only the loop can tell."""
         with quiet():
             state = self.P @ (h * self.factor) + self.q
-        trusted = self.growth <= LARGEST_GROWTH and np.isfinite(h).all() and np.isfinite(state).all()
+        trusted = self.growth <= LARGEST_GROWTH and np.isfinite(state).all()
         return state if trusted else None
 
 
@@ -53,7 +54,7 @@ def march_in_chunks(
     `march(start, stop)` evaluates these steps from the state before them, `summarise(start, stop)` summarises
     them, and `states[t]` is where the state of step `t` is kept.
     """
-    chunks = list(zip(cuts[:-1], cuts[1:], strict=True))
+    chunks = list(pairwise(cuts))
     first, *inner, last = chunks
     summaries: dict[tuple[int, int], Summary] = {}
 

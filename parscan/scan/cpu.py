@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from .._arrays import Array, readonly
+from .._arrays import Array, quiet, readonly
 from . import sequential
 from .chunks import Summary, march_in_chunks
 from .cpu_dense_kernels import march_dense, summarise_dense
@@ -24,14 +24,14 @@ class Tuning:
     threads: int | None = None
     """Threads to use; None for as many as there are cores."""
 
-    work_per_thread: int = 1 << 19
+    work_per_thread: int = 1 << 21
     """Products of numbers that make another thread worth starting."""
 
     columns: int = 2
     """Channels up to which each is run through time by itself."""
 
-    channels_per_thread: int = 64
-    """Channels next to each other that make a share; fewer share too many cache lines."""
+    channels_per_thread: int = 2048
+    """Channels next to each other that make a share; narrower ones get into the way of prefetching."""
 
     dense_chunks: bool | None = None
     """Whether to cut the time axis of recurrences with matrices; None if there are cores enough to make it pay."""
@@ -55,12 +55,12 @@ def affine_scan(
         return out
     if A.ndim > b.ndim and shape[-1] > 1:
         n = shape[-1]
-        size = (length, width // n, n)
-        _scan_dense(_flat(A, shape, (n, n)), _offsets(b, shape, size), out.reshape(size), reverse, tuning)
+        offsets = _offsets(b, shape).reshape(length, width // n, n)
+        _scan_dense(_flat(A, shape, (n, n)), offsets, out.reshape(offsets.shape), reverse, tuning)
     else:
         A = A[..., 0] if A.ndim > b.ndim else A
-        size = (length, width)
-        _scan_diagonal(_flat(A, shape, ()), _offsets(b, shape, size), out.reshape(size), reverse, tuning)
+        offsets = _offsets(b, shape).reshape(length, width)
+        _scan_diagonal(_flat(A, shape, ()), offsets, out.reshape(offsets.shape), reverse, tuning)
     return out
 
 
@@ -74,9 +74,9 @@ def _flat(A: Array, shape: tuple[int, ...], matrix: tuple[int, ...]) -> Array:
     return _ready(A).reshape(A.shape[0], math.prod(others), *matrix)
 
 
-def _offsets(b: Array, shape: tuple[int, ...], size: tuple[int, ...]) -> Array:
+def _offsets(b: Array, shape: tuple[int, ...]) -> Array:
     """Offsets in full, contiguous."""
-    return _ready(np.broadcast_to(b, shape)).reshape(size)
+    return _ready(np.broadcast_to(b, shape))
 
 
 def _ready(x: Array) -> Array:
@@ -107,7 +107,8 @@ def _scan_diagonal(A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning
             scale = float(np.finfo(b.dtype).tiny) ** 0.5
             P, q, scalings = summarise_column(A, b, reverse, start, stop, channel, scale)
             factor = scale**scalings
-            return Summary(b.dtype.type(P) * np.eye(1, dtype=b.dtype), b.dtype.type(q), factor, abs(P) * factor)
+            with quiet():
+                return Summary(np.full((1, 1), P, b.dtype), np.full(1, q, b.dtype), factor, abs(P) * factor)
 
         _march(march, summarise, out[::-1, channel, None] if reverse else out[:, channel, None], threads)
 

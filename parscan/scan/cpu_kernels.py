@@ -139,12 +139,12 @@ def summarise_column(
         i_tile, p_tile, q_tile, P_tile, smallest = i, p, q, np.ones(1, a.dtype)[0], size(np.finfo(a.dtype).max)
         for _ in range(0, TILE if t + TILE <= stop else 0, 4):
             P4, q4 = ahead(a, b, i, a_step, ka, p, step, k)
-            smallest = min(smallest, size(P4))
             q = P4 * q + q4
             P_tile = P4 * P_tile
+            smallest = min(smallest, size(P4), size(P_tile))
             i += a_step + a_step + a_step + a_step
             p += step + step + step + step
-        if t + TILE <= stop and smallest > tiny and size(P_tile) > scale and size(q) < np.inf:
+        if t + TILE <= stop and smallest > tiny and size(P_tile) > scale:
             P *= P_tile
             if 0 < size(P) < scale:
                 P, scalings = P / scale, scalings + 1

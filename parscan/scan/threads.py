@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 Task = Callable[[], object]
 
@@ -36,4 +37,4 @@ def run_all(tasks: Sequence[Task]) -> None:
 def shares(length: int, count: int) -> list[tuple[int, int]]:
     """Cut `range(length)` into `count` nearly equal stretches."""
     cuts = [length * k // count for k in range(count + 1)]
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(pairwise(cuts))

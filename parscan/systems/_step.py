@@ -101,7 +101,8 @@ def _calls(
     if jac is True:
         return (lambda *arguments: _unpack(function(*arguments))[0]), (lambda *arguments: _unpack(function(*arguments)))
     if callable(jac):
-        return function, (lambda *arguments: (function(*arguments), jac(*arguments)))
+        # The Jacobian first: a step may write to the state that it is given.
+        return function, (lambda *arguments: (jac(*arguments), function(*arguments))[::-1])
     return function, _no_jacobian
 
 

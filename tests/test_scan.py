@@ -1,0 +1,317 @@
+"""The CPU scan, through all its kernels and ways of working, against the sequential oracle."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import array_api_strict
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parscan.scan import affine_scan, cpu, sequential
+from parscan.scan.cpu import Tuning
+from parscan.scan.threads import available_threads, run_all, shares
+
+DTYPES = ["float32", "float64", "complex64", "complex128"]
+
+# Ways of working; all but the first are for long problems, and here made to be used for short ones.
+TUNINGS = {
+    "as measured": Tuning(),
+    "one thread": Tuning(threads=1),
+    "columns": Tuning(threads=1, columns=1000),
+    "rows": Tuning(threads=1, columns=0),
+    "time chunks": Tuning(threads=3, work_per_thread=1, columns=1000, dense_chunks=True),
+    "many time chunks": Tuning(threads=20, work_per_thread=1, columns=1000, dense_chunks=True),
+    "shares": Tuning(threads=3, work_per_thread=1, columns=0, channels_per_thread=1, dense_chunks=False),
+}
+
+
+@pytest.fixture(params=TUNINGS.values(), ids=TUNINGS.keys())
+def tuning(request):
+    return request.param
+
+
+def random(rng, shape, dtype):
+    x = rng.normal(size=shape)
+    return (x + 1j * rng.normal(size=shape) if np.dtype(dtype).kind == "c" else x).astype(dtype)
+
+
+def running_bound(A, h0, h):
+    """What the loop rounds, carried on by an elementwise recurrence: m_t = |a_t| m_{t-1} + |a_t h_{t-1}| + |h_t|."""
+    m, before = np.zeros_like(h), np.abs(h0)
+    for t in range(len(h)):
+        m[t] = np.abs(A[t]) * ((m[t - 1] if t else 0) + before) + np.abs(h[t])
+        before = np.abs(h[t])
+    return m
+
+
+def assert_same(actual, expected, factor=50.0):
+    """Equal up to rounding relative to the largest value, with NaN and infinities in the same places."""
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(np.isfinite(actual), finite)
+    np.testing.assert_array_equal(np.isnan(actual), np.isnan(expected))
+    if np.dtype(expected.dtype).kind == "f":
+        np.testing.assert_array_equal(actual[np.isinf(expected)], expected[np.isinf(expected)])
+    if finite.any():
+        atol = factor * np.finfo(expected.dtype).eps * np.abs(expected[finite]).max()
+        np.testing.assert_allclose(actual[finite], expected[finite], rtol=0, atol=atol)
+
+
+def problem(rng, shape, dense, dtype):
+    """Coefficients of moderate growth, offsets and a start."""
+    n = shape[-1]
+    A = random(rng, (*shape, n) if dense else shape, dtype) / np.asarray(2 * max(n, 1) ** 0.5 if dense else 1.5)
+    return A.astype(dtype), random(rng, shape, dtype), random(rng, shape[1:], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 9])
+@pytest.mark.parametrize("length", [1, 2, 3, 33, 300])
+def test_sizes_and_ways_of_working(length, n, reverse, dense, dtype, tuning):
+    rng = np.random.default_rng(length * 100 + n)
+    for batch in ((), (3,), (2, 2)):
+        A, b, h0 = problem(rng, (length, *batch, n), dense, dtype)
+        for start in (None, h0):
+            expected = sequential.affine_scan(A, b, start, reverse=reverse)
+            assert_same(cpu.affine_scan(A, b, start, reverse=reverse, tuning=tuning), expected)
+
+
+@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("ones", range(8))
+def test_axes_of_length_one(ones, reverse, dense, tuning):
+    rng = np.random.default_rng(ones)
+    shape = (70, 3, 4)
+    cut = tuple(1 if ones & 1 << axis else length for axis, length in enumerate(shape))
+    for A_shape, b_shape in ((cut, shape), (shape, cut), (cut, cut), (cut, (1, 3, 4)), ((1, 3, 4), cut)):
+        A_rows = (*A_shape[:-1], 4, 4) if dense else A_shape
+        A, b, h0 = rng.normal(size=A_rows) / 4, rng.normal(size=b_shape), rng.normal(size=(1, 4))
+        full = np.broadcast_shapes((*A_shape[:-1], 4) if dense else A_shape, b_shape)
+        for start in (None, h0 if full[-1] == 4 else None):
+            expected = sequential.affine_scan(A, b, start, reverse=reverse)
+            assert expected.shape == full
+            assert_same(cpu.affine_scan(A, b, start, reverse=reverse, tuning=tuning), expected)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (0, 2, 3), (5, 0, 3), (5, 2, 0), (1, 0), (0, 0)])
+@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
+def test_empty(shape, dense, tuning):
+    if dense and len(shape) == 1:
+        pytest.skip("matrices need a state axis")
+    A, b = np.ones((*shape, shape[-1]) if dense else shape), np.ones(shape)
+    assert cpu.affine_scan(A, b, tuning=tuning).shape == shape
+    assert sequential.affine_scan(A, b).shape == shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
+def test_an_unstable_fixed_point_stays_exact(dtype, dense, tuning):
+    """Its products overflow or cancel; in the loop, nothing is rounded."""
+    length = 20_000
+    A = np.full((length, 1), 1.5, dtype)
+    if dense:
+        A = A[..., None] * np.eye(2, dtype=dtype)
+    for offset, start in ((0.0, 0.0), (-0.5, 1.0)):
+        b = np.full((length, A.shape[-1]), offset, dtype)
+        h = cpu.affine_scan(A, b, np.full(b.shape[1:], start, dtype), tuning=tuning)
+        np.testing.assert_array_equal(h, np.full(b.shape, start, dtype))
+
+
+MAGNITUDES = {
+    "on the unit circle": lambda rng, T: rng.choice([-1.0, 1.0], T) * (1 + 1e-3 * rng.normal(size=T)),
+    "growth, then decay": lambda rng, T: np.where(np.arange(T) < T // 2, 1.05, 0.9),
+    "decay, then growth": lambda rng, T: np.where(np.arange(T) < T // 2, 0.9, 1.05),
+    "stretches of growth": lambda rng, T: np.where(rng.random(T // 20 + 1).repeat(20)[:T] < 0.3, 1.3, 0.5),
+    "zeros": lambda rng, T: rng.normal(size=T) * (rng.random(T) < 0.7),
+    "all zero": lambda rng, T: np.zeros(T),
+    "tiny": lambda rng, T: np.full(T, 1e-20),
+    "tiny and huge": lambda rng, T: np.where(np.arange(T) % 4 < 2, 1e-9, 1e9),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", MAGNITUDES)
+def test_error_within_the_running_bound(kind, dtype, tuning):
+    """The exact answer is that of the next precision; the error is that of a loop, up to a factor."""
+    rng = np.random.default_rng(3)
+    length = 900
+    A = MAGNITUDES[kind](rng, length)[:, None].astype(dtype) * np.ones((1, 2), dtype)
+    b, h0 = random(rng, (length, 2), dtype), random(rng, (2,), dtype)
+    wider = "float64" if dtype == "float32" else "longdouble"
+    for start in (h0, np.zeros_like(h0)):
+        exact = sequential.affine_scan(A.astype(wider), b.astype(wider), start.astype(wider))
+        h = cpu.affine_scan(A, b, start, tuning=tuning)
+        bound = running_bound(A.astype(wider), start, exact)
+        assert np.all(np.abs(h - exact) <= 8 * np.finfo(dtype).eps * bound)
+
+
+def test_products_that_underflow_and_grow_again(tuning):
+    """The state is never small, though a product of coefficients alone would vanish."""
+    A = np.where(np.arange(400) < 200, 1e-3, 1e3)[:, None]
+    b = np.zeros((400, 1))
+    for values in (A, A[:, :, None] * np.eye(2)):
+        offsets = b if values.ndim == 2 else np.zeros((400, 2))
+        h0 = np.full(offsets.shape[1:], 1e305)
+        expected = sequential.affine_scan(values, offsets, h0)
+        h = cpu.affine_scan(values, offsets, h0, tuning=tuning)
+        np.testing.assert_allclose(h[:190], expected[:190], rtol=1e-12, atol=0)
+        np.testing.assert_allclose(h[-50:], expected[-50:], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("factor", [1e-100, 1e100, 1e-310])
+def test_products_out_of_range_within_a_tile(factor, tuning):
+    A = np.where(np.arange(64) % 4 < 2, factor, 1 / factor if factor > 1e-300 else 1.0)[:, None]
+    for offset, start in ((0.0, 1.0), (0.0, 1e100), (1.0, 0.0), (0.0, 0.0)):
+        b, h0 = np.full((64, 1), offset), np.array([start])
+        expected = sequential.affine_scan(A, b, h0)
+        h = cpu.affine_scan(A, b, h0, tuning=tuning)
+        np.testing.assert_allclose(h, expected, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
+@pytest.mark.parametrize("where", ["A", "b", "h0"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_finite_where_the_loop_is_not(value, where, dense, dtype, tuning):
+    rng = np.random.default_rng(4)
+    for position in (0, 1, 2, 3, 40, 41, 42, 43, 150, 299):
+        A, b, h0 = problem(rng, (300, 2), dense, dtype)
+        A[position + 5 : position + 7 : 2] *= rng.integers(0, 2)  # a zero may swallow an infinity: NaN
+        {"A": A[position], "b": b[position], "h0": h0}[where][..., 0] = value
+        assert_same(cpu.affine_scan(A, b, h0, tuning=tuning), sequential.affine_scan(A, b, h0))
+
+
+@pytest.mark.parametrize(
+    "tiny", [[1e-100] * 4, [1e-25] * 16, [0.1] * 100 + [1e-300], [0.1] * 100 + [1e-300, 1e300]], ids=len
+)
+@pytest.mark.parametrize("start", [0, 1, 2, 3, 250, 260, 300, 333])
+def test_a_large_state_survives_products_that_underflow(start, tiny, tuning):
+    """The states stay within the normal numbers all the time."""
+    A, b, h0 = np.ones((1000, 1)), np.zeros((1000, 1)), np.array([1e305])
+    A[start : start + len(tiny)] = np.reshape(tiny, (-1, 1))
+    A[start + len(tiny) : start + len(tiny) + 400] = 10.0
+    expected = sequential.affine_scan(A, b, h0)
+    np.testing.assert_allclose(cpu.affine_scan(A, b, h0, tuning=tuning), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
+def test_one_compilation_for_any_layout(dense):
+    """Read-only, misaligned and strided arrays are other types to Numba; it must not see them."""
+    A, b, h0 = problem(np.random.default_rng(7), (9, 3, 6), dense, "float64")
+    kernel = cpu.march_dense(6, b.dtype) if dense else cpu.march_rows
+    cpu.affine_scan(A, b, h0)
+    before = len(kernel.signatures)
+    assert before >= 1
+    shifted = [np.frombuffer(b"\0" + x.tobytes(), x.dtype, offset=1).reshape(x.shape) for x in (A, b, h0)]
+    fixed = [np.broadcast_to(x, x.shape) for x in (A, b, h0)]
+    strided = [np.asfortranarray(x) for x in (A, b, h0)]
+    for operands in (shifted, fixed, strided):
+        cpu.affine_scan(*operands)
+    assert len(kernel.signatures) == before
+
+
+def test_overflow_where_the_loop_overflows(tuning):
+    A, b = np.full((3000, 1), 1.5), np.zeros((3000, 1))
+    expected = sequential.affine_scan(A, b, np.ones(1))
+    h = cpu.affine_scan(A, b, np.ones(1), tuning=tuning)
+    np.testing.assert_array_equal(np.isinf(h), np.isinf(expected))
+    np.testing.assert_array_equal(h[:30], expected[:30])
+
+
+def test_states_near_the_largest_number(tuning):
+    """Products overflow, the states do not."""
+    h = cpu.affine_scan(np.full((500, 1), 1.5), np.full((500, 1), -0.5e308), np.full(1, 1e308), tuning=tuning)
+    np.testing.assert_allclose(h[:30], 1e308, rtol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    length=st.integers(0, 200),
+    n=st.integers(1, 7),
+    dense=st.booleans(),
+    reverse=st.booleans(),
+    name=st.sampled_from(sorted(TUNINGS)),
+    dtype=st.sampled_from(DTYPES),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_kernel_is_the_oracle(length, n, dense, reverse, name, dtype, seed):
+    A, b, h0 = problem(np.random.default_rng(seed), (length, n), dense, dtype)
+    expected = sequential.affine_scan(A, b, h0, reverse=reverse)
+    assert_same(cpu.affine_scan(A, b, h0, reverse=reverse, tuning=TUNINGS[name]), expected, 500)
+
+
+@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_generic_path(dense, reverse):
+    """Arrays of another library take the loop, and the loop is the formula."""
+    A, b, h0 = problem(np.random.default_rng(5), (6, 2, 3), dense, "float64")
+    xp = array_api_strict
+    h = affine_scan(xp.asarray(A), xp.asarray(b), xp.asarray(h0), reverse=reverse)
+    assert type(h).__module__.startswith("array_api_strict")
+    last = h0
+    expected = np.empty_like(b)
+    for t in range(5, -1, -1) if reverse else range(6):
+        last = expected[t] = (np.einsum("bij,bj->bi", A[t], last) if dense else A[t] * last) + b[t]
+    np.testing.assert_allclose(np.asarray(h), expected, rtol=1e-12)
+    np.testing.assert_allclose(affine_scan(A, b, h0, reverse=reverse), expected, rtol=1e-12)
+
+
+def test_eight_threads_at_once():
+    rng = np.random.default_rng(6)
+    problems = [problem(rng, (2000, n), dense, "float64") for n in (1, 2, 3, 4) for dense in (False, True)]
+    tuning = TUNINGS["time chunks"]
+    expected = [sequential.affine_scan(*operands) for operands in problems]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            results = pool.map(lambda p: cpu.affine_scan(*p, tuning=tuning), problems)
+            for h, right in zip(results, expected, strict=True):
+                assert_same(h, right, 500)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_after_a_fork():
+    program = """
+        import os
+        import numpy as np
+        from parscan.scan import cpu
+        tuning = cpu.Tuning(threads=3, work_per_thread=1)
+        a, b = np.full((1000, 1), 0.5), np.ones((1000, 1))
+        before = cpu.affine_scan(a, b, tuning=tuning)
+        child = os.fork()
+        same = np.array_equal(cpu.affine_scan(a, b, tuning=tuning), before)
+        if child == 0:
+            os._exit(0 if same else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert same
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=120)
+
+
+def test_number_of_threads_obeys_the_environment(monkeypatch):
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    assert available_threads() >= 1
+    for value, most in (("1", 1), ("0", 1), ("100000", available_threads()), ("many", available_threads())):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", value)
+        assert available_threads() == most
+
+
+def test_a_failing_task_is_reported():
+    def fail():
+        raise RuntimeError("task failed")
+
+    for tasks in ([fail], [fail, int], [int, fail]):
+        with pytest.raises(RuntimeError, match="task failed"):
+            run_all(tasks)
+
+
+@pytest.mark.parametrize(("length", "count"), [(10, 3), (3, 3), (2, 3), (0, 1)])
+def test_shares_cover_everything_once(length, count):
+    assert [i for left, right in shares(length, count) for i in range(left, right)] == list(range(length))
