@@ -295,6 +295,27 @@ def test_after_a_fork():
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=120)
 
 
+def test_kernels_are_kept_on_disk(tmp_path):
+    """A second process compiles nothing."""
+    program = """
+        import numpy as np
+        from parscan.scan import cpu, cpu_dense_kernels, cpu_kernels
+        for n in (1, 3, 6, 9):
+            cpu.affine_scan(np.ones((9, n)), np.ones((9, n)))
+            cpu.affine_scan(np.ones((9, n, n)), np.ones((9, n)))
+        kernels = [cpu_kernels.march_rows, cpu_kernels.march_column, cpu_dense_kernels.march_registers]
+        kernels += [cpu_dense_kernels.march_memory(order) for order in (6, cpu_dense_kernels.ANY)]
+        print([sum(kernel.stats.cache_misses.values()) for kernel in kernels])
+    """
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    misses = [
+        subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+        for _ in range(2)
+    ]
+    assert misses == ["[1, 1, 1, 1, 1]", "[0, 0, 0, 0, 0]"]
+
+
 def test_number_of_threads_obeys_the_environment(monkeypatch):
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     assert available_threads() >= 1

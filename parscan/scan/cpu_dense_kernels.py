@@ -7,7 +7,7 @@ All kernels take coefficients `A` of shape (T or 1, B or 1, n, n), offsets `b` a
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ ANY = 0
 def march_dense(n: int, dtype: np.dtype[Any]) -> Callable[..., None]:
     """Choose the kernel for matrices of order `n`."""
     if n in IN_REGISTERS:
-        return march_registers(n, dtype)
+        return partial(march_registers, (dtype.type(0),) * n)
     return march_memory(n if n in FIXED else ANY)
 
 
@@ -60,46 +60,44 @@ def march_memory(order: int) -> Callable[..., None]:
     return march
 
 
-@cache
-def march_registers(n: int, dtype: np.dtype[Any]) -> Callable[..., None]:
-    """Make the kernel for one order that keeps the state in a tuple, which the compiler keeps in registers."""
-    zero = (dtype.type(0),) * n
+@kernel
+def load(h: Any, out: Array, p: Any, k: Any) -> Any:
+    """State in a tuple as long as `h`."""
+    for i in range(len(h)):
+        h = tuple_setitem(h, i, out[p, k, np.uintp(i)])
+    return h
 
-    @kernel
-    def load(out: Array, p: Any, k: Any) -> Any:
-        h = zero
-        for i in range(n):
-            h = tuple_setitem(h, i, out[p, k, np.uintp(i)])
-        return h
 
-    @kernel
-    def advance(A: Array, s: Any, kA: Any, b: Array, p: Any, k: Any, h: Any, out: Array) -> Any:
-        new = zero
-        for i in range(n):
-            total = b[p, k, np.uintp(i)]
-            for j in range(n):
-                total += A[s, kA, np.uintp(i), np.uintp(j)] * h[j]
-            new = tuple_setitem(new, i, total)
-        for i in range(n):
-            out[p, k, np.uintp(i)] = new[i]
-        return new
+@kernel
+def advance(h: Any, A: Array, s: Any, kA: Any, b: Array, p: Any, k: Any, out: Array) -> Any:
+    """One step from the state `h`; the new state is written and returned."""
+    new = h
+    for i in range(len(h)):
+        total = b[p, k, np.uintp(i)]
+        for j in range(len(h)):
+            total += A[s, kA, np.uintp(i), np.uintp(j)] * h[j]
+        new = tuple_setitem(new, i, total)
+    for i in range(len(h)):
+        out[p, k, np.uintp(i)] = new[i]
+    return new
 
-    @kernel
-    def march(A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int) -> None:
-        """Batch elements `left` to `right`, all of them step by step."""
-        p, step = cursor(out, reverse, b.shape[0], start)
-        s, A_step = cursor(A, reverse, b.shape[0], start)
-        h = load(out, p - step, np.uintp(left))
-        for _ in range(start, stop):
-            for position in range(left, right):
-                k = np.uintp(left + right - 1 - position if reverse else position)
-                if right - left > 1:
-                    h = load(out, p - step, k)
-                h = advance(A, s, k if A.shape[1] > 1 else np.uintp(0), b, p, k, h, out)
-            p += step
-            s += A_step
 
-    return march
+@kernel
+def march_registers(
+    zero: Any, A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int
+) -> None:
+    """Batch elements `left` to `right` in a tuple like `zero`, whose length the compiler knows: in registers."""
+    p, step = cursor(out, reverse, b.shape[0], start)
+    s, A_step = cursor(A, reverse, b.shape[0], start)
+    h = load(zero, out, p - step, np.uintp(left))
+    for _ in range(start, stop):
+        for position in range(left, right):
+            k = np.uintp(left + right - 1 - position if reverse else position)
+            if right - left > 1:
+                h = load(zero, out, p - step, k)
+            h = advance(h, A, s, k if A.shape[1] > 1 else np.uintp(0), b, p, k, out)
+        p += step
+        s += A_step
 
 
 @kernel
