@@ -160,7 +160,9 @@ def memory(quick: bool) -> float:
     """`peak_memory` of a long solve, measured in a process of its own."""
     steps = 50_000 if quick else 1_000_000
     code = f"import recurrences; print(recurrences.peak_memory({steps}, 8))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+    )
     ratio = float(run.stdout)
     print(f"peak memory of a solve, GRU, n=8, {steps} steps: {ratio:.2f} trajectories (target: below 6)\n", flush=True)
     return ratio

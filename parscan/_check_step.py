@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._arrays import Array, array_namespace, machine_epsilon, quiet, copy
+from ._arrays import Array, array_namespace, copy, machine_epsilon, quiet
 from .jacobians import Dense, perturbed
 from .systems import Step
 

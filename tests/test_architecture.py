@@ -133,10 +133,24 @@ def test_public_things_are_documented(name):
 
 
 def test_signature_of_the_design():
-    assert list(inspect.signature(parscan.solve_recurrence).parameters) == (
-        "step y0 x length jac structure method args guess rtol atol max_iterations segment_length window progress"
-    ).split()
-    assert list(inspect.signature(parscan.linear_recurrence).parameters) == "A b h0 reverse".split()
+    assert list(inspect.signature(parscan.solve_recurrence).parameters) == [
+        "step",
+        "y0",
+        "x",
+        "length",
+        "jac",
+        "structure",
+        "method",
+        "args",
+        "guess",
+        "rtol",
+        "atol",
+        "max_iterations",
+        "segment_length",
+        "window",
+        "progress",
+    ]
+    assert list(inspect.signature(parscan.linear_recurrence).parameters) == ["A", "b", "h0", "reverse"]
 
 
 def test_import_is_light():

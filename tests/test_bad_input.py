@@ -64,7 +64,9 @@ ARGUMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("changed", "error", "match"), ARGUMENTS, ids=lambda v: next(iter(v)) if type(v) is dict else "")
+@pytest.mark.parametrize(
+    ("changed", "error", "match"), ARGUMENTS, ids=lambda v: next(iter(v)) if type(v) is dict else ""
+)
 def test_arguments(changed, error, match):
     arguments = {"step": step, "y0": Y0, "x": X, **changed}
     with pytest.raises(error, match=match):
@@ -78,7 +80,7 @@ STEPS = [
     (lambda y, x: y.sum(), ValueError, r"`step` returned shape \(\)"),
     (lambda y, x: y.astype(np.float32), TypeError, "`step` returned dtype float32 where the state `y0` has float64"),
     (lambda y, x: y * 1j, TypeError, "`step` returned dtype complex128.*cast `y0`"),
-    (lambda y, x: (y > 0), TypeError, "`step` returned dtype bool"),
+    (lambda y, x: y > 0, TypeError, "`step` returned dtype bool"),
 ]
 
 
@@ -124,7 +126,12 @@ BAD_JACOBIANS = [
     (lambda y, x: coupled_jac(y, x) * 1j, {}, TypeError, "`jac` returned dtype complex128"),
     (coupled_jac, {"structure": Diagonal}, ValueError, r"`jac` returned shape \(8, 2, 2\) where \(8, 2\) was expected"),
     (lambda y, x: 0 * y + 0.9, {"structure": Diagonal}, ValueError, "`jac` disagrees"),
-    (lambda y, x: 0 * y[..., None, None] + 0.9, {"structure": BlockDiagonal(1)}, ValueError, r"returned shape \(8, 2, 1, 1\)|disagrees"),
+    (
+        lambda y, x: 0 * y[..., None, None] + 0.9,
+        {"structure": BlockDiagonal(1)},
+        ValueError,
+        r"returned shape \(8, 2, 1, 1\)|disagrees",
+    ),
 ]
 
 

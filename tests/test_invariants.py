@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from problems import PROBLEMS, assert_like_loop, loop
 
 from parscan import solve_recurrence
-from problems import PROBLEMS, assert_like_loop, loop
 
 seeds = st.integers(0, 2**32 - 1)
 steps = st.integers(0, 300)

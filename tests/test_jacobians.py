@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from problems import PROBLEMS, random_array
 
 from parscan import BlockDiagonal, Dense, Diagonal
 from parscan.jacobians import differentiate
-from problems import PROBLEMS, random_array
 
 STRUCTURES = [Dense(), Diagonal(), BlockDiagonal(1), BlockDiagonal(2), BlockDiagonal(3), BlockDiagonal(6)]
 N = 6

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from problems import PROBLEMS, assert_like_loop, loop, random_array
 
 from parscan import BlockDiagonal, Dense, Diagonal, Status, solve_recurrence
-from problems import PROBLEMS, assert_like_loop, loop, random_array
 
 PARALLEL = ("newton", "quasi-newton", "picard", "jacobi")
 METHODS = ("auto", *PARALLEL, "sequential")
@@ -170,9 +170,7 @@ def test_affine_problems_need_one_correction(rng):
         y0, x = PROBLEMS[name].inputs(rng, 400)
         for length in (1, 20):
             structure = PROBLEMS[name].structure
-            sol = solve_recurrence(
-                step, y0, x, jac=jac, structure=structure, method="newton", segment_length=length
-            )
+            sol = solve_recurrence(step, y0, x, jac=jac, structure=structure, method="newton", segment_length=length)
             assert sol.iterations == 2  # one that corrects, one that finds nothing left
             assert sol.history[1] < 0.05  # rounding
             assert_like_loop(sol, loop(step, y0, x))
