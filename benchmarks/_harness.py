@@ -70,6 +70,8 @@ class Report:
     machine: dict[str, Any]
     quick: bool
     cases: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+    """What is no time."""
 
 
 def deviation(answer: Any, reference: Any) -> float | None:
@@ -141,8 +143,16 @@ def table(case: Case, timings: Sequence[Timing], verdicts: Sequence[Verdict]) ->
     return "\n".join([*lines, *(f"  {verdict.text}" for verdict in verdicts)])
 
 
-def main(description: str, cases: Callable[[bool], Iterable[Case]], repeats: int = 15) -> None:
-    """Run a benchmark from the command line; `cases(quick)` yields what to measure, one at a time."""
+def main(
+    description: str,
+    cases: Callable[[bool], Iterable[Case]],
+    repeats: int = 15,
+    figures: Callable[[bool], dict[str, float]] | None = None,
+) -> None:
+    """Run a benchmark from the command line; `cases(quick)` yields what to time, one at a time.
+
+    `figures(quick)` measures what is no time, by name.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="smaller problems, for a check that all of it runs")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the numbers to this file")
@@ -156,6 +166,9 @@ def main(description: str, cases: Callable[[bool], Iterable[Case]], repeats: int
         print(table(case, timings, verdicts), flush=True)
         judged = [{**asdict(verdict.target), "ratio": verdict.ratio} for verdict in verdicts]
         report.cases.append({"name": case.name, "timings": [asdict(t) for t in timings], "targets": judged})
+    if figures:
+        report.figures = figures(options.quick)
+        print("\n".join(f"{name}: {value:.3g}" for name, value in report.figures.items()))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")

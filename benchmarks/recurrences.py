@@ -156,16 +156,13 @@ def peak_memory(steps: int, n: int) -> float:
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / nbytes
 
 
-def memory(quick: bool) -> float:
-    """`peak_memory` of a long solve, measured in a process of its own."""
+def figures(quick: bool) -> dict[str, float]:
+    """`peak_memory` of a long solve, measured in a process of its own; shall be below 6."""
     steps = 50_000 if quick else 1_000_000
     code = f"import recurrences; print(recurrences.peak_memory({steps}, 8))"
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
-    )
-    ratio = float(run.stdout)
-    print(f"peak memory of a solve, GRU, n=8, {steps} steps: {ratio:.2f} trajectories (target: below 6)\n", flush=True)
-    return ratio
+    here = Path(__file__).parent
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=here)
+    return {f"peak memory of a GRU, n=8, {steps} steps, in trajectories": float(run.stdout)}
 
 
 def cases(quick: bool) -> Iterator[Case]:
@@ -174,4 +171,4 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 if __name__ == "__main__":
-    main(__doc__ or "", cases, repeats=5)
+    main(__doc__ or "", cases, repeats=7, figures=figures)

@@ -27,40 +27,40 @@ def coupled_jac(y, x):
 
 
 ARGUMENTS = [
-    (dict(step=3), TypeError, "`step` must be callable.*got int"),
-    (dict(y0=1.0), ValueError, r"`y0` has shape \(\).*np.array\(\[value\]\)"),
-    (dict(y0=np.zeros(0)), ValueError, r"`y0` has shape \(0,\)"),
-    (dict(y0=np.array([None, 1])), TypeError, "`y0` has dtype object"),
-    (dict(y0=np.array(["a"])), TypeError, "`y0` has dtype <U1"),
-    (dict(y0=[[1, 2], [3]]), ValueError, "`y0` cannot be made an array"),
-    (dict(y0=np.zeros(2, np.float16)), TypeError, "`y0` has dtype float16.*float32"),
-    (dict(y0=np.zeros(2, np.longdouble)), TypeError, "`y0` has dtype.*Cast it first"),
-    (dict(x=None), ValueError, "neither `x` nor `length`"),
-    (dict(length=100), ValueError, "`x` has 100 steps and `length` is 100; pass one of them"),
-    (dict(x=None, length=-1), ValueError, "`length` must be at least 0, got -1"),
-    (dict(x=None, length=2.5), TypeError, "`length` must be an integer, got 2.5"),
-    (dict(x=5.0), ValueError, "`x` is a single number"),
-    (dict(x=()), ValueError, "`x` is an empty tuple"),
-    (dict(x=(X, X[:99])), ValueError, r"differ.*`x\[0\]` has 100, `x\[1\]` has 99"),
-    (dict(x=np.array([object()] * 9)), TypeError, "`x` has dtype object"),
-    (dict(method="adams"), ValueError, "`method` is 'adams'; choose one of 'auto', 'newton'"),
-    (dict(method=None), ValueError, "`method` is None"),
-    (dict(args=3.0), TypeError, r"`args` must be a tuple, got float; write args=\(value,\)"),
-    (dict(jac=3), TypeError, "`jac` must be a callable, True or None, got 3"),
-    (dict(jac=False), TypeError, "`jac` must be a callable, True or None, got False"),
-    (dict(structure="dense"), TypeError, "`structure` must be parscan.Dense.*got 'dense'"),
-    (dict(structure=BlockDiagonal), TypeError, r"`structure` is the class BlockDiagonal.*BlockDiagonal\(size\)"),
-    (dict(structure=BlockDiagonal(3)), ValueError, "`structure` has blocks of 3 but the state has 2 components"),
-    (dict(rtol=-1.0), ValueError, "`rtol` must be finite and not negative, got -1.0"),
-    (dict(atol=np.nan), ValueError, "`atol` must be finite"),
-    (dict(atol="tight"), TypeError, "`atol` must be a number, got 'tight'"),
-    (dict(max_iterations=0), ValueError, "`max_iterations` must be at least 1, got 0"),
-    (dict(segment_length=0), ValueError, "`segment_length` must be at least 1"),
-    (dict(segment_length=1.5), TypeError, "`segment_length` must be an integer"),
-    (dict(window=0), ValueError, "`window` must be at least 1"),
-    (dict(guess=np.zeros((99, 2))), ValueError, r"`guess` has shape \(99, 2\); the trajectory has \(100, 2\)"),
-    (dict(guess=np.full((100, 2), np.nan)), ValueError, "`guess` has NaN"),
-    (dict(guess=np.zeros((100, 2), complex)), TypeError, "`guess` is complex128 but `y0` is float64"),
+    ({"step": 3}, TypeError, "`step` must be callable.*got int"),
+    ({"y0": 1.0}, ValueError, r"`y0` has shape \(\).*np.array\(\[value\]\)"),
+    ({"y0": np.zeros(0)}, ValueError, r"`y0` has shape \(0,\)"),
+    ({"y0": np.array([None, 1])}, TypeError, "`y0` has dtype object"),
+    ({"y0": np.array(["a"])}, TypeError, "`y0` has dtype <U1"),
+    ({"y0": [[1, 2], [3]]}, ValueError, "`y0` cannot be made an array"),
+    ({"y0": np.zeros(2, np.float16)}, TypeError, "`y0` has dtype float16.*float32"),
+    ({"y0": np.zeros(2, np.longdouble)}, TypeError, "`y0` has dtype.*Cast it first"),
+    ({"x": None}, ValueError, "neither `x` nor `length`"),
+    ({"length": 100}, ValueError, "`x` has 100 steps and `length` is 100; pass one of them"),
+    ({"x": None, "length": -1}, ValueError, "`length` must be at least 0, got -1"),
+    ({"x": None, "length": 2.5}, TypeError, "`length` must be an integer, got 2.5"),
+    ({"x": 5.0}, ValueError, "`x` is a single number"),
+    ({"x": ()}, ValueError, "`x` is an empty tuple"),
+    ({"x": (X, X[:99])}, ValueError, r"differ.*`x\[0\]` has 100, `x\[1\]` has 99"),
+    ({"x": np.array([object()] * 9)}, TypeError, "`x` has dtype object"),
+    ({"method": "adams"}, ValueError, "`method` is 'adams'; choose one of 'auto', 'newton'"),
+    ({"method": None}, ValueError, "`method` is None"),
+    ({"args": 3.0}, TypeError, r"`args` must be a tuple, got float; write args=\(value,\)"),
+    ({"jac": 3}, TypeError, "`jac` must be a callable, True or None, got 3"),
+    ({"jac": False}, TypeError, "`jac` must be a callable, True or None, got False"),
+    ({"structure": "dense"}, TypeError, "`structure` must be parscan.Dense.*got 'dense'"),
+    ({"structure": BlockDiagonal}, TypeError, r"`structure` is the class BlockDiagonal.*BlockDiagonal\(size\)"),
+    ({"structure": BlockDiagonal(3)}, ValueError, "`structure` has blocks of 3 but the state has 2 components"),
+    ({"rtol": -1.0}, ValueError, "`rtol` must be finite and not negative, got -1.0"),
+    ({"atol": np.nan}, ValueError, "`atol` must be finite"),
+    ({"atol": "tight"}, TypeError, "`atol` must be a number, got 'tight'"),
+    ({"max_iterations": 0}, ValueError, "`max_iterations` must be at least 1, got 0"),
+    ({"segment_length": 0}, ValueError, "`segment_length` must be at least 1"),
+    ({"segment_length": 1.5}, TypeError, "`segment_length` must be an integer"),
+    ({"window": 0}, ValueError, "`window` must be at least 1"),
+    ({"guess": np.zeros((99, 2))}, ValueError, r"`guess` has shape \(99, 2\); the trajectory has \(100, 2\)"),
+    ({"guess": np.full((100, 2), np.nan)}, ValueError, "`guess` has NaN"),
+    ({"guess": np.zeros((100, 2), complex)}, TypeError, "`guess` is complex128 but `y0` is float64"),
 ]
 
 
@@ -130,7 +130,7 @@ BAD_JACOBIANS = [
         lambda y, x: 0 * y[..., None, None] + 0.9,
         {"structure": BlockDiagonal(1)},
         ValueError,
-        r"returned shape \(8, 2, 1, 1\)|disagrees",
+        "`jac` disagrees",
     ),
 ]
 
@@ -268,7 +268,7 @@ def test_inputs_cannot_be_written_by_the_step():
 
 
 def test_arrays_of_other_libraries_are_named():
-    class ndarray:
+    class ndarray:  # noqa: N801
         """Looks like an array of another library."""
 
         def __array_namespace__(self, api_version=None):

@@ -73,7 +73,7 @@ def problem(rng, shape, dense, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("n", [1, 2, 3, 6, 9])
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 8, 9])
 @pytest.mark.parametrize("length", [1, 2, 3, 33, 300])
 def test_sizes_and_ways_of_working(length, n, reverse, dense, dtype, tuning):
     rng = np.random.default_rng(length * 100 + n)

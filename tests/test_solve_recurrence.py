@@ -270,7 +270,7 @@ def test_any_memory_layout(layout, rng):
     step, _ = PROBLEMS["gru4"].make(rng, np.float64)
     y0, x = PROBLEMS["gru4"].inputs(rng, 300, batch=(3,))
     changed = {
-        "fortran": lambda a: np.asfortranarray(a),
+        "fortran": np.asfortranarray,
         "reversed": lambda a: a[::-1].copy()[::-1],
         "strided": lambda a: np.repeat(a, 2, axis=0)[::2],
         "read-only": _read_only,
