@@ -15,6 +15,7 @@ from ._arrays import (
     dtype_name,
     floating_dtype,
     is_single,
+    itemsize,
     readonly,
     shared_namespace,
 )
@@ -54,9 +55,18 @@ def as_arrays(y0: Any, x: Any, length: Any, guess: Any) -> Arrays:
     y0 = xp.astype(y0, floating_dtype("y0", y0))
     if guess is not None:
         guess = _checked_guess(xp, guess, (steps, *y0.shape), y0.dtype)
+    _check_memory(steps, y0)
     arrays = tuple(readonly(array) for array in named.values())
     inputs = None if x is None else arrays if isinstance(x, tuple) else arrays[0]
     return Arrays(xp, y0, inputs, guess, steps)
+
+
+def _check_memory(steps: int, y0: Array) -> None:
+    """Raise if the trajectory is larger than any address space."""
+    numbers = math.prod(y0.shape)
+    size = steps * numbers * itemsize(y0.dtype)
+    if size >= 2**48:
+        raise MemoryError(f"a trajectory of {steps} steps of {numbers} numbers takes {size} bytes; use fewer steps.")
 
 
 def _named_inputs(x: Any) -> dict[str, Array]:
@@ -109,6 +119,8 @@ def _checked_guess(xp: Namespace, guess: Array, shape: tuple[int, ...], dtype: A
 def as_count(name: str, value: Any, least: int = 1) -> int:
     """A whole number of at least `least`."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         count = operator.index(value)
     except TypeError:
         raise TypeError(f"`{name}` must be an integer, got {value!r}.") from None
@@ -141,9 +153,13 @@ def as_tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
     values = {name: defaults[name] if value is None else value for name, value in given.items()}
     for name, value in values.items():
         try:
-            valid = math.isfinite(value) and value >= 0
-        except TypeError:
+            if isinstance(value, bool):
+                raise TypeError
+            valid = math.isfinite(float(value)) and value >= 0
+        except (TypeError, ValueError):
             raise TypeError(f"`{name}` must be a number, got {value!r}.") from None
+        except OverflowError:
+            valid = False
         if not valid:
             raise ValueError(f"`{name}` must be finite and not negative, got {value!r}.")
     return Tolerance(float(values["rtol"]), float(values["atol"]))

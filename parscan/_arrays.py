@@ -40,7 +40,7 @@ def as_array(name: str, value: Any) -> Array:
     """Array of a supported library as it is, anything else through NumPy; never copied without need."""
     if array_api_compat.is_array_api_obj(value):
         if library(value) in SUPPORTED or isinstance(value, np.ndarray):
-            value = np.asarray(value) if isinstance(value, np.ndarray) else value  # no matrices, no masks
+            value = _plain(name, value) if isinstance(value, np.ndarray) else value
             _reject_objects(name, value)
             return value
         raise TypeError(
@@ -53,6 +53,13 @@ def as_array(name: str, value: Any) -> Array:
         raise ValueError(f"`{name}` cannot be made an array: {error}") from error
     _reject_objects(name, array)
     return array
+
+
+def _plain(name: str, value: Any) -> Array:
+    """NumPy array of no subclass, in native byte order."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` is a masked array, whose mask would be lost; fill it first.")
+    return np.asarray(value, dtype=value.dtype.newbyteorder("="))
 
 
 def _reject_objects(name: str, array: Array) -> None:

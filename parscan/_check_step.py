@@ -11,23 +11,37 @@ from .systems import Step
 COLUMNS = 8
 """Columns of the Jacobian that are compared with differences."""
 
+STEP_SHARES = (1.0, 1e-4, 1e-8)
+"""Sizes to try for components that are zero at all states, and so do not tell their scale: shares of the others'."""
+
 
 def check_broadcasting(step: Step, states: Array, steps: int) -> None:
-    """Raise unless one call on the stacked `states` equals a call for each; inputs are taken from all over the time."""
+    """Raise unless one call on the stacked `states` equals a call for each.
+
+    Inputs are taken from all over the time, or, if the step rejects those in these states, the states' own.
+    """
     count = states.shape[0]
-    stride = max(1, steps // count)
-    xp = array_namespace(states)
-    with quiet():
-        together = step(copy(states), slice(0, count * stride, stride))
-        rows = (copy(states[i : i + 1, ...]) for i in range(count))  # copies: a step may write to what it is given
-        alone = xp.concat([step(row, slice(i * stride, i * stride + 1)) for i, row in enumerate(rows)])
-    if not _close(together, alone):
+    try:
+        equal = _broadcasts(step, states, max(1, steps // count))
+    except Exception:
+        equal = _broadcasts(step, states, 1)
+    if not equal:
         raise ValueError(
             f"`step` does not broadcast over leading axes: one call on {count} stacked states gave other values than "
             f"{count} calls on one state each. Let it work on y[..., i] and on the last axes only "
             "(`y.sum(axis=-1)`, `y @ W`), without random numbers or memory of earlier calls; "
             'or use method="sequential".'
         )
+
+
+def _broadcasts(step: Step, states: Array, stride: int) -> bool:
+    """Whether one call on all states equals a call for each, with every `stride`-th input."""
+    count = states.shape[0]
+    with quiet():
+        together = step(copy(states), slice(0, count * stride, stride))
+        rows = (copy(states[i : i + 1, ...]) for i in range(count))  # copies: a step may write to what it is given
+        alone = [step(row, slice(i * stride, i * stride + 1)) for i, row in enumerate(rows)]
+    return _close(together, array_namespace(states).concat(alone))
 
 
 def _close(one: Array, other: Array) -> bool:
@@ -44,29 +58,41 @@ def _close(one: Array, other: Array) -> bool:
 
 def check_jacobian(step: Step, states: Array) -> None:
     """Raise unless the given Jacobian agrees with differences of the step at most of the stacked `states`."""
-    xp = array_namespace(states)
-    n = states.shape[-1]
-    times = slice(0, states.shape[0])
     with quiet():
-        values, jacobian = step.with_jacobian(copy(states), times)
-        dense = step.structure.to_dense(jacobian)
-        pattern = step.structure.to_dense(xp.ones_like(jacobian)) != 0
-        shifted, added = perturbed(states, Dense())
-        wrong, transposed = [], []
-        for j in sorted({int(j) for j in np.linspace(0, n - 1, min(n, COLUMNS))}):
-            column = (step(shifted[j, ...], times) - values) / added[..., j : j + 1]
-            noise = 20 * machine_epsilon(states.dtype) * _largest(values) / xp.abs(added[..., j : j + 1])
-            bound = 200 * machine_epsilon(states.dtype) ** 0.5 * (_largest(dense[..., :, j]) + _largest(column)) + noise
-            wrong.append(_mismatch(dense[..., :, j], column, pattern[..., :, j], bound))
-            transposed.append(_mismatch(dense[..., j, :], column, pattern[..., j, :], bound))
-    points = max(1, states.shape[0] // 2)
-    if max(map(_count, wrong)) < points:
-        return
-    hint = "it looks transposed" if max(map(_count, transposed)) < points else "check its formula, layout and scaling"
+        values, jacobian = step.with_jacobian(copy(states), slice(0, states.shape[0]))
+        tried = []
+        for share in STEP_SHARES:
+            try:
+                wrong, transposed = _compare(step, states, values, jacobian, share)
+            except Exception:  # a step may reject states beside its trajectory: then there is nothing to compare with
+                return
+            if not wrong:
+                return
+            tried.append(transposed)
+    hint = "check its formula, layout and scaling" if all(tried) else "it looks transposed"
     raise ValueError(
         f"`jac` disagrees with finite differences of `step` near the start: {hint}. Expected "
-        f"∂step_i/∂y_j in the layout of {step.structure}, with trailing axes {step.structure.shape(n)}."
+        f"∂step_i/∂y_j in the layout of {step.structure}, with trailing axes {step.structure.shape(states.shape[-1])}."
     )
+
+
+def _compare(step: Step, states: Array, values: Array, jacobian: Array, share: float) -> tuple[bool, bool]:
+    """Whether the Jacobian, and whether its transpose, is wrong at half of the states or more."""
+    xp = array_namespace(states)
+    n, epsilon = states.shape[-1], machine_epsilon(states.dtype)
+    dense = step.structure.to_dense(jacobian)
+    pattern = step.structure.to_dense(xp.ones_like(jacobian)) != 0
+    shifted, added = perturbed(states, Dense(), share)
+    straight, transposed = 0, 0
+    for j in sorted({int(j) for j in np.linspace(0, n - 1, min(n, COLUMNS))}):
+        h = added[..., j : j + 1]
+        column = (step(copy(shifted[j, ...]), slice(0, states.shape[0])) - values) / h
+        noise = 20 * epsilon * xp.max(xp.abs(values), axis=0, keepdims=True) / xp.abs(h)
+        bound = 200 * epsilon**0.5 * (_largest(dense[..., :, j]) + _largest(column)) + noise
+        straight = max(straight, _mismatches(dense[..., :, j], column, pattern[..., :, j], bound))
+        transposed = max(transposed, _mismatches(dense[..., j, :], column, pattern[..., j, :], bound))
+    half = max(1, states.shape[0] // 2)
+    return straight >= half, transposed >= half
 
 
 def _largest(values: Array) -> Array:
@@ -75,14 +101,8 @@ def _largest(values: Array) -> Array:
     return xp.max(xp.abs(values), axis=-1, keepdims=True)
 
 
-def _mismatch(column: Array, expected: Array, pattern: Array, bound: Array) -> Array:
-    """Points (first axis) at which a column is wrong within the pattern of the structure."""
+def _mismatches(column: Array, expected: Array, pattern: Array, bound: Array) -> int:
+    """Number of states (first axis) at which a column is wrong within the pattern of the structure."""
     xp = array_namespace(column)
     off = pattern & (xp.abs(column - expected) > bound)  # false where a difference is not finite
-    return xp.any(xp.reshape(off, (off.shape[0], -1)), axis=1)
-
-
-def _count(flags: Array) -> int:
-    """Number of set flags."""
-    xp = array_namespace(flags)
-    return int(xp.sum(xp.astype(flags, xp.int64)))
+    return int(xp.sum(xp.astype(xp.any(xp.reshape(off, (off.shape[0], -1)), axis=1), xp.int64)))

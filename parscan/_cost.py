@@ -37,13 +37,15 @@ class Cost:
 
 def measure(step: Step, states: Array, steps: int) -> Cost:
     """Time the step on one of the stacked `states`, on all, and on many copies, with the first of `steps` inputs."""
-    xp = array_namespace(states)
     few = states.shape[0]
     many = max(few, min(BATCH, steps, BATCH_NUMBERS // math.prod(states.shape[1:])))
-    copies = xp.concat([states] * -(-many // few))[:many, ...]
     with quiet():
         looped = _seconds(step, states[:1, ...])
-        times = {1: looped, few: _seconds(step, states), many: _seconds(step, copies)}
+        times = {1: looped, few: _seconds(step, states)}
+        try:
+            times[many] = _seconds(step, array_namespace(states).concat([states] * -(-many // few))[:many, ...])
+        except Exception:  # a step may reject states with inputs of other times: then the few must do
+            times.pop(many, None)
     *_, (smaller, less), (larger, more) = [(0, 0.0), *times.items()]
     state = max(more - less, 0.0) / max(larger - smaller, 1)
     return Cost(looped, max(less - smaller * state, 0.0), state)

@@ -90,12 +90,16 @@ def march(problem: Problem, plan: Plan, start: int, report: Callable[[int], None
     for begin in range(start, problem.steps, plan.window):
         end = min(begin + plan.window, problem.steps)
         solved, state = _solve_window(problem, plan, begin, end, record, report)
-        record.reached = problem.first_not_finite(begin, solved)
-        if record.reached == solved < end:
-            record.looped += end - solved
+        record.reached = bad = problem.first_not_finite(begin, solved)
+        if bad < solved:
+            solved, state = bad, problem.state(bad)  # the loop has the last word on what is not finite
+        if solved < end:
             record.reached = problem.loop(state, solved, end, report)
+            record.looped += record.reached - solved
         if record.reached < end:
             break
+        if report is not None:
+            report(end)
     return record
 
 
@@ -115,7 +119,7 @@ def _solve_window(
         if begin == end:
             break
         z = outcome.z[outcome.first :, ...]
-        if outcome.ending is Ending.NOT_FINITE:
+        if outcome.ending in (Ending.NOT_FINITE, Ending.RAISED):
             break
     return begin, z[0, ...]
 

@@ -27,10 +27,11 @@ FEWEST_NEWTON = 4
 
 @dataclass(frozen=True)
 class Method:
-    """A choice of propagators for steps on `n` components, and whether they are the true ones."""
+    """A choice of propagators for steps on `n` components, and how its corrections are to be trusted: see `Rules`."""
 
     propagation: Callable[[Step, int], Propagation[Any]]
-    exact: bool
+    propagates: bool = True
+    superlinear: bool = False
 
 
 def _newton(step: Step, n: int) -> Propagation[Any]:
@@ -49,10 +50,10 @@ def _derivative(step: Step, n: int, reduced: Structure, reduce: Callable[[Array]
 
 
 METHODS = {
-    "newton": Method(_newton, exact=True),
-    "quasi-newton": Method(_quasi_newton, exact=False),
-    "picard": Method(lambda step, _: States(step, identity=True), exact=False),
-    "jacobi": Method(lambda step, _: States(step), exact=False),
+    "newton": Method(_newton, superlinear=True),
+    "quasi-newton": Method(_quasi_newton),
+    "picard": Method(lambda step, _: States(step, identity=True)),
+    "jacobi": Method(lambda step, _: States(step), propagates=False),
 }
 """Methods that iterate on the whole trajectory."""
 
@@ -74,7 +75,7 @@ class Workshop:
         """The stage of a named method, with further rules for its loop."""
         method = METHODS[name]
         system = partial(self.problem.system, method.propagation(self.step, self.n), self.length)
-        return Stage(name, system, Rules(self.max_iterations, method.exact, **rules))
+        return Stage(name, system, Rules(self.max_iterations, method.propagates, method.superlinear, **rules))
 
     def auto(self, cost: Cost, steps: int) -> tuple[Stage, ...]:
         """Jacobi as long as it gains a factor of ten per sweep, then Newton for part of the time of the loop."""

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ._arrays import Array, all_finite, array_namespace, quiet
-from ._tolerance import Tolerance
+from ._tolerance import Tolerance, is_noise
 from .scan import affine_scan
 from .systems._system import Propagator, System
+
+SAFETY = 0.01
+"""Largest error that the rates may predict for the final nodes, in units of the tolerance."""
 
 
 class Ending(Enum):
@@ -19,6 +22,7 @@ class Ending(Enum):
     CONVERGED = "the corrections fell below the tolerance"
     STALLED = "the corrections did not shrink fast enough"
     NOT_FINITE = "a correction was not finite"
+    RAISED = "`step` raised an exception on guessed states"
     EXHAUSTED = "the iterations were used up"
     LATE = "the time was used up"
 
@@ -31,10 +35,12 @@ class Rules:
     ----------
     max_iterations : int
         Iterations at most.
-    exact : bool
-        Whether the propagators are the true ones. Then a correction is the error of the guess before it, and the
-        error after it is of second order. Otherwise the errors shrink by a steady factor ρ, and the guess was off by
-        1 / (1 - ρ) times the correction.
+    propagates : bool
+        Whether corrections are carried on from node to node. If not, each is the mismatch at one node only, and what
+        counts is their sum over all nodes.
+    superlinear : bool
+        Whether the corrections shrink faster and faster, so that the last rate bounds what is left. If not, the last
+        two rates must agree to be below one: the first is often that of a transient.
     required_rate : float
         The loop ends as stalled when an iteration leaves more than this share of the correction before it.
     max_seconds : float
@@ -42,7 +48,8 @@ class Rules:
     """
 
     max_iterations: int
-    exact: bool
+    propagates: bool
+    superlinear: bool
     required_rate: float = float("inf")
     max_seconds: float = float("inf")
 
@@ -62,7 +69,9 @@ class Outcome:
     history : tuple of float
         Largest correction of each iteration in units of the tolerance.
     residual : float
-        Largest defect that the last iteration met.
+        Largest defect that is left.
+    note : str
+        What an exception said.
     """
 
     ending: Ending
@@ -70,48 +79,77 @@ class Outcome:
     first: int
     history: tuple[float, ...]
     residual: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """Nodes after an iteration, the last exact one, and what the corrections were like.
+
+    `sizes` are the largest per component in units of the tolerance, `trusted` says whether what they leave is small.
+    """
+
+    z: Array
+    first: int
+    sizes: Array
+    finite: bool
+    trusted: bool
 
 
 def solve(
     system: System, z: Array, tolerance: Tolerance, rules: Rules, report: Callable[[int], None] | None = None
 ) -> Outcome:
-    """Iterate from the guess `z` until the corrections of all nodes are within tolerance.
+    """Iterate from the guess `z` until all nodes are exact, or their corrections small enough to be trusted.
 
     `report` is told the number of exact leading nodes after every iteration.
     """
-    first, history, residual = 0, [], 0.0
-    sizes: Array | None = None
-    ending = Ending.EXHAUSTED
-    deadline = float("inf")
-    for _ in range(rules.max_iterations):
-        if time.perf_counter() > deadline:
-            ending = Ending.LATE
+    first, deadline, residual, note = 0, float("inf"), 0.0, ""
+    sizes: list[Array] = []
+    ending: Ending | None = None
+    while ending is None:
+        try:
+            iteration = _iterate(system, z, first, tolerance, rules, sizes)
+            z, first = iteration.z, iteration.first
+            sizes.append(iteration.sizes)
+            if iteration.trusted:
+                residual = _residual(system, z, first, tolerance)
+        except Exception as error:  # a guessed state may be one that the user's step rejects; the loop will tell
+            ending, note = Ending.RAISED, f"{type(error).__name__}: {error}"
             break
-        propagator, defect = system.linearise(z, first)
-        with quiet():
-            correction = scan_corrections(propagator, defect)
-            updated = system.update(z, correction, first)
-            before, sizes = sizes, component_sizes(tolerance.relative(correction, updated[first + 1 :, ...]))
-            known = leading(tolerance.is_rounding(correction, updated[first + 1 :, ...]))
-            error = _largest(sizes)
-            residual = _largest(component_sizes(abs(defect)))
-            finite = all_finite(correction)
-        history.append(error)
-        z, first = _advance(system, z, updated, first, known, finite)
-        if len(history) == 1:
-            deadline = time.perf_counter() + rules.max_seconds
         if report is not None:
             report(first)
-        if first == system.nodes or _trusted(sizes, before, rules.exact):
-            ending, first = Ending.CONVERGED, system.nodes
-            break
-        if not finite:
-            ending = Ending.NOT_FINITE
-            break
-        if len(history) > 1 and error > rules.required_rate * history[-2]:
-            ending = Ending.STALLED
-            break
-    return Outcome(ending, z, first, tuple(history), residual)
+        if len(sizes) == 1:
+            deadline = time.perf_counter() + rules.max_seconds
+        solved = first == system.nodes or (iteration.trusted and residual < float("inf"))
+        ending = Ending.CONVERGED if solved else _failure(iteration, sizes, rules, deadline)
+    history = tuple(_largest(values) for values in sizes)
+    return Outcome(ending, z, system.nodes if ending is Ending.CONVERGED else first, history, residual, note)
+
+
+def _iterate(system: System, z: Array, first: int, tolerance: Tolerance, rules: Rules, sizes: list[Array]) -> Iteration:
+    """Linearise, scan, update; `sizes` are those of the iterations before."""
+    propagator, target = system.linearise(z, first)
+    with quiet():
+        defect = target - z[first + 1 :, ...]
+        correction = scan_corrections(propagator, defect)
+        # Not z + correction: where nothing came from the node before, the target is met to the last bit.
+        updated = target + (correction - defect)
+        new_sizes = component_sizes(tolerance.relative(correction, updated))
+        trusted = _trusted([*sizes, new_sizes], correction, updated, rules)
+        finite = all_finite(correction)
+        z, first = _advance(system, z, updated, correction, first, finite)
+    return Iteration(z, first, new_sizes, finite, trusted)
+
+
+def _failure(iteration: Iteration, sizes: list[Array], rules: Rules, deadline: float) -> Ending | None:
+    """Reason to give up, if there is one."""
+    if not iteration.finite:
+        return Ending.NOT_FINITE
+    if len(sizes) > 1 and _largest(sizes[-1]) > rules.required_rate * _largest(sizes[-2]):
+        return Ending.STALLED
+    if len(sizes) >= rules.max_iterations:
+        return Ending.EXHAUSTED
+    return Ending.LATE if time.perf_counter() > deadline else None
 
 
 def scan_corrections(propagator: Propagator | None, defect: Array) -> Array:
@@ -143,27 +181,49 @@ def leading(flags: Array) -> int:
 
 def _largest(sizes: Array) -> float:
     """Largest of the sizes, NaN if one is."""
-    xp = array_namespace(sizes)
-    return float(xp.max(sizes))
+    return float(array_namespace(sizes).max(sizes))
 
 
-def _advance(system: System, z: Array, updated: Array, first: int, known: int, finite: bool) -> tuple[Array, int]:
-    """New nodes and prefix: nodes that needed no correction were exact, and so is the next one after its own.
+def _advance(
+    system: System, z: Array, updated: Array, correction: Array, first: int, finite: bool
+) -> tuple[Array, int]:
+    """New nodes, and the last exact one: nodes that needed no correction were exact, and so is now the one after them.
 
     Corrections that are not finite are taken up to there only.
     """
-    first = min(first + known + 1, system.nodes)
-    if finite:
-        return updated, first
     xp = array_namespace(z)
-    return xp.concat([updated[: first + 1, ...], z[first + 1 :, ...]]), first
+    exact = min(first + leading(correction == 0) + 1, system.nodes)
+    taken = updated.shape[0] if finite else exact - first
+    return xp.concat([z[: first + 1, ...], updated[:taken, ...], z[first + 1 + taken :, ...]]), exact
 
 
-def _trusted(sizes: Array, before: Array | None, exact: bool) -> bool:
-    """Whether corrections of these sizes leave an error below the tolerance."""
-    xp = array_namespace(sizes)
-    if exact or before is None:
-        return exact and bool(xp.all(sizes <= 1))
+def _trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules) -> bool:
+    """Whether the corrections leave an error below the tolerance."""
+    xp = array_namespace(correction)
+    bound = sizes[-1] * (1 if rules.propagates else correction.shape[0])
+    if not bool(xp.all(bound < float("inf"))):
+        return False
+    if bool(xp.all(bound <= 1)) and bool(xp.all(is_noise(correction, xp.abs(updated)))):
+        return True
+    needed = 1 if rules.superlinear else 2
+    if len(sizes) <= needed:
+        return False
+    zero = xp.zeros_like(bound)
+    rates = [
+        xp.where(now == 0, zero, now / before)
+        for before, now in zip(sizes[-1 - needed : -1], sizes[-needed:], strict=True)
+    ]
+    rate = rates[0] if needed == 1 else xp.maximum(*rates)
+    left = xp.where(rate < 1, bound * rate / (1 - rate), xp.full_like(bound, float("inf")))
+    # Newton's corrections may stall at the rounding of the scan; far below the tolerance that does not matter.
+    small = (left <= SAFETY) | (rules.superlinear & (bound <= SAFETY))
+    return bool(xp.all(small))
+
+
+def _residual(system: System, z: Array, first: int, tolerance: Tolerance) -> float:
+    """Largest defect of the final nodes; infinite if one is above the tolerance, and the nodes not final."""
+    xp = array_namespace(z)
     with quiet():
-        rate = xp.where(sizes == 0, xp.zeros_like(sizes), sizes / before)
-        return bool(xp.all((rate < 1) & (sizes / (1 - rate) <= 1)))
+        defect = system.finish(z, first) - z[first + 1 :, ...]
+        sizes = component_sizes(tolerance.relative(defect, z[first + 1 :, ...]))
+        return _largest(component_sizes(abs(defect))) if bool(xp.all(sizes <= 1)) else float("inf")

@@ -56,9 +56,10 @@ def _message(status: Status, record: Record, steps: int) -> str:
         )
     for name, outcome in record.outcomes[:TOLD]:
         count = len(outcome.history)
-        parts.append(f"{name}: {outcome.ending.value} after {count} iteration{'s' * (count != 1)}.")
+        note = f" ({outcome.note})" if outcome.note else ""
+        parts.append(f"{name}: {outcome.ending.value}{note} after {count} iteration{'s' * (count != 1)}.")
     if len(record.outcomes) > TOLD:
         parts.append(f"And so on, {len(record.outcomes)} solves in all.")
     if record.looped and record.outcomes:
-        parts.append(f"The loop was left {record.looped} of {steps} steps.")
+        parts.append(f"The loop evaluated {record.looped} of {steps} steps.")
     return " ".join(parts)

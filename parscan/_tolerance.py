@@ -1,4 +1,4 @@
-"""When a correction is small enough."""
+"""When a correction is small enough, and when it is only rounding."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from ._arrays import Array, array_namespace, machine_epsilon
 
-ROUNDINGS = 32
-"""Rounding errors of a state's own size that count as none: a few operations' worth."""
+ROUNDINGS = 8
+"""Roundings of a number's own size that count as noise: those of a few operations."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Elementwise bound `atol + rtol·|y|` on a correction, and the level below which it is rounding."""
+    """Elementwise bound `atol + rtol·|y|` on what a state may be off."""
 
     rtol: float
     atol: float
@@ -24,8 +24,8 @@ class Tolerance:
         zero = xp.zeros_like(size)
         return xp.where(size == 0, zero, size / bound)  # 0/0 is no error: a zero state with atol=0
 
-    def is_rounding(self, correction: Array, y: Array) -> Array:
-        """Where a correction is no more than the rounding errors of a step."""
-        xp = array_namespace(y)
-        bound = 1e-3 * self.atol + ROUNDINGS * machine_epsilon(y.dtype) * xp.abs(y)
-        return xp.abs(correction) <= bound
+
+def is_noise(difference: Array, size: Array) -> Array:
+    """Where a difference between numbers of about this size is no more than their rounding."""
+    xp = array_namespace(difference)
+    return xp.abs(difference) <= ROUNDINGS * machine_epsilon(difference.dtype) * size

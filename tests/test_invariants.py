@@ -63,8 +63,8 @@ def test_the_first_k_segments_are_exact_after_k_iterations(seed, iterations, met
         step, y0, x, method=method, segment_length=1, max_iterations=iterations, rtol=1e-300, atol=1e-300
     )
     assert_like_loop(sol, loop(step, y0, x))
-    if "The loop was left" in sol.message:
-        left = int(sol.message.split("The loop was left ")[1].split()[0])
+    if "The loop evaluated" in sol.message:
+        left = int(sol.message.split("The loop evaluated ")[1].split()[0])
         assert left <= 40 - iterations
 
 

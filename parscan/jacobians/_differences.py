@@ -8,11 +8,11 @@ from .._arrays import Array, array_namespace, machine_epsilon, smallest_normal
 from ._structure import Structure, seeds
 
 
-def step_sizes(states: Array) -> Array:
+def step_sizes(states: Array, share: float = 1.0) -> Array:
     """Perturbation of every component of the stacked `states` `(k, ..., n)`: √ε of its own size.
 
     A component near zero takes a tenth of its largest size among the stacked states instead, a component that is
-    zero everywhere the largest size of the others, an all-zero stack 1.
+    zero everywhere `share` times the largest size of the others, an all-zero stack 1.
     """
     xp = array_namespace(states)
     size = xp.abs(states)
@@ -20,16 +20,19 @@ def step_sizes(states: Array) -> Array:
     largest = xp.max(size, axis=axes) if size.size else xp.ones(size.shape[-1], dtype=size.dtype)
     overall = xp.max(largest) if largest.size else xp.asarray(0.0, dtype=size.dtype)
     overall = xp.where(overall > 0, overall, xp.ones_like(overall))
-    typical = xp.where(largest > 0, 0.1 * largest, xp.broadcast_to(overall, largest.shape))
+    typical = xp.where(largest > 0, 0.1 * largest, xp.broadcast_to(share * overall, largest.shape))
     relative = machine_epsilon(states.dtype) ** 0.5
     least = xp.asarray(smallest_normal(states.dtype) / relative, dtype=size.dtype)  # denormal states: keep h above 0
     return xp.astype(xp.maximum(relative * xp.maximum(size, typical), least), states.dtype)
 
 
-def perturbed(states: Array, structure: Structure) -> tuple[Array, Array]:
-    """States with each colour perturbed, `(colours, k, ..., n)`, and what was really added, `(k, ..., n)`."""
+def perturbed(states: Array, structure: Structure, share: float = 1.0) -> tuple[Array, Array]:
+    """States with each colour perturbed, `(colours, k, ..., n)`, and what was really added, `(k, ..., n)`.
+
+    `share` as for `step_sizes`.
+    """
     xp = array_namespace(states)
-    shifted = states + step_sizes(states)
+    shifted = states + step_sizes(states, share)
     added = shifted - states  # what the rounded sum really added
     pattern = seeds(xp, structure, states.shape[-1], added.dtype)
     pattern = xp.reshape(pattern, (pattern.shape[0], *(1,) * (states.ndim - 1), pattern.shape[1]))

@@ -11,20 +11,14 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from .._arrays import Array, array_namespace, itemsize, machine_epsilon, quiet
-from .._tolerance import Tolerance
-from ._propagation import Propagation
+from .._arrays import Array, array_namespace, itemsize, quiet
+from .._tolerance import Tolerance, is_noise
+from ._propagation import Propagation, States
 from ._step import Step
 from ._system import Propagator, System
 
 SLAB_BYTES = 2**26
 """Segments march in slabs whose carried states and derivatives take about this much memory."""
-
-SETTLE_EVERY = 8
-"""Steps between two looks whether a sweep has met the trajectory of the sweep before."""
-
-SETTLE_SHARE = 1e-3
-"""Share of the tolerance within which two trajectories have met."""
 
 
 class Segments(System):
@@ -59,8 +53,8 @@ class Segments(System):
         tolerance: Tolerance,
         guess: Array | None = None,
     ) -> None:
-        self._step = step
         self._propagation = propagation
+        self._states = States(step)
         self._trajectory = trajectory
         self._start = start
         self._stop = stop
@@ -89,31 +83,30 @@ class Segments(System):
         return xp.concat([y0[None, ...], inner])
 
     def linearise(self, z: Array, first: int) -> tuple[Propagator | None, Array]:
-        """One sweep of all segments from `first` on."""
+        """One sweep of all segments from `first` on; the targets are the ends of the segments."""
         xp = array_namespace(z)
-        parts = [self._sweep(z, lo, hi) for lo, hi in self._slabs(first)]
+        parts = [self._sweep(self._propagation, z, lo, hi) for lo, hi in self._slabs(first)]
         self._swept = True
-        with quiet():
-            defect = self._ends(first) - z[first + 1 :, ...]
         if parts[0] is None:
-            return None, defect
+            return None, self._ends(first)
         matrices = parts[0].matrices if len(parts) == 1 else xp.concat([part.matrices for part in parts if part])
-        return Propagator(parts[0].structure, matrices[: self.nodes - 1 - first, ...]), defect
+        return Propagator(parts[0].structure, matrices[: self.nodes - 1 - first, ...]), self._ends(first)
 
-    def update(self, z: Array, correction: Array, first: int) -> Array:
-        """Add the corrections."""
-        xp = array_namespace(z)
-        return xp.concat([z[: first + 1, ...], z[first + 1 :, ...] + correction])
+    def finish(self, z: Array, first: int) -> Array:
+        """One more sweep of the states alone, as far as it changes anything."""
+        for lo, hi in self._slabs(first):
+            self._sweep(self._states, z, lo, hi)
+        return self._ends(first)
 
     def _slabs(self, first: int) -> Iterator[tuple[int, int]]:
         """Ranges of segments that march at once."""
         for lo in range(first, self.nodes, self._slab):
             yield lo, min(lo + self._slab, self.nodes)
 
-    def _sweep(self, z: Array, lo: int, hi: int) -> Propagator | None:
+    def _sweep(self, propagation: Propagation[Any], z: Array, lo: int, hi: int) -> Propagator | None:
         """March segments `lo` to `hi` from their start states, writing the trajectory."""
-        propagation = self._propagation
         begin, end = self.time_of(lo), self.time_of(hi)
+        meeting = Meeting(self._tolerance) if self._swept and propagation.settles else None
         live = hi - lo
         with quiet():
             carry = propagation.start(z[lo:hi, ...])
@@ -123,23 +116,51 @@ class Segments(System):
                     carry, live = propagation.shorten(carry, steps), steps
                 carry = propagation.advance(carry, times)
                 states = propagation.states(carry)
-                met = self._look(j) and self._met(states, self._trajectory[times, ...])
+                met = meeting is not None and meeting.look(j, states, self._trajectory[times, ...])
                 self._trajectory[times, ...] = states
                 if met:
                     break
             return propagation.propagator(carry)
 
-    def _look(self, j: int) -> bool:
-        """Whether to compare with the sweep before at local step `j`."""
-        return self._swept and self._propagation.settles and j % SETTLE_EVERY == SETTLE_EVERY - 1
-
-    def _met(self, states: Array, before: Array) -> bool:
-        """Whether two sweeps agree so closely that the rest of the earlier one stands."""
-        xp = array_namespace(states)
-        relative = max(SETTLE_SHARE * self._tolerance.rtol, 4 * machine_epsilon(states.dtype))
-        bound = SETTLE_SHARE * self._tolerance.atol + relative * xp.abs(states)
-        return bool(xp.all(xp.abs(states - before) <= bound))
-
     def _ends(self, first: int) -> Array:
         """End states of the segments from `first` to the last but one."""
         return self._trajectory[self.time_of(first) + self._length - 1 : self._stop - 1 : self._length, ...]
+
+
+class Meeting:
+    """Tells when a sweep has met the trajectory of the sweep before, whose rest then stands.
+
+    Two states have met when they differ by rounding only, measured by their size here and in the steps before (they
+    may be passing through zero). And all segments together may lose no more than part of the tolerance: a slow drift
+    is made of roundings, too.
+    """
+
+    LOOK = 8
+    """Steps between two comparisons."""
+
+    SAMPLE = 2
+    """Steps between two sizes."""
+
+    SHARE = 0.1
+    """Part of the tolerance that may be lost."""
+
+    def __init__(self, tolerance: Tolerance) -> None:
+        self._tolerance = tolerance
+        self._recent: Array | None = None
+
+    def look(self, j: int, states: Array, before: Array) -> bool:
+        """Compare the states after local step `j` with those of the sweep before, every few steps."""
+        if (j + 1) % self.SAMPLE:
+            return False
+        xp = array_namespace(states)
+        size = xp.abs(states)
+        recent = size if self._recent is None else xp.maximum(size, self._recent[: size.shape[0], ...])
+        if (j + 1) % self.LOOK:
+            self._recent = recent
+            return False
+        self._recent = size
+        difference = states - before
+        if not bool(xp.all(is_noise(difference, recent))):
+            return False
+        lost = xp.sum(self._tolerance.relative(difference, states), axis=0)
+        return bool(xp.all(lost <= self.SHARE))

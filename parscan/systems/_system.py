@@ -21,7 +21,8 @@ class System(ABC):
     """A row of equations, each coupling one node to the node before it.
 
     Nodes are counted from 0; node 0 is known. An iteration works on the nodes after `first`, the last of the leading
-    nodes that are already exact.
+    nodes that are already exact. The *target* of a node is what its equation makes of the node before it; the defect
+    is the target less the node.
     """
 
     @property
@@ -39,11 +40,11 @@ class System(ABC):
 
     @abstractmethod
     def linearise(self, z: Array, first: int) -> tuple[Propagator | None, Array]:
-        """Propagators into, and defects at, the nodes `first + 1 …`, about the guess `z` of all nodes.
+        """Propagators into, and targets of, the nodes `first + 1 …`, about the guess `z` of all nodes.
 
         The propagator of the first of them is never used: the node before it is exact. None stands for zero.
         """
 
     @abstractmethod
-    def update(self, z: Array, correction: Array, first: int) -> Array:
-        """Guess with the correction of the nodes `first + 1 …` applied; `z` itself is left alone."""
+    def finish(self, z: Array, first: int) -> Array:
+        """Targets of the nodes `first + 1 …`; what lies between the nodes is made to follow from `z`."""

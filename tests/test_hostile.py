@@ -1,0 +1,141 @@
+"""Recurrences that mislead a solver: small corrections that hide large errors, growth, hidden modes, false alarms.
+
+Each was once solved wrongly. The answer must be the loop's, in every method.
+"""
+
+import numpy as np
+import pytest
+from problems import loop
+
+from parscan import Diagonal, solve_recurrence
+
+ONE = np.ones(1)
+SINGLE = np.float32
+
+
+def drift_in_single():
+    x = np.zeros((20_000, 1), SINGLE)
+    x[::20] = 1.2e-7
+    return lambda y, x: y + x, np.ones(1, SINGLE), x
+
+
+def reset_from_large():
+    """A large start, wiped out by one zero factor: what is left must not carry the start's rounding."""
+    factor = np.r_[np.ones(30), 0, np.ones(2000)][:, None].astype(SINGLE)
+    offset = np.r_[np.zeros(30), 1e-2, np.zeros(2000)][:, None].astype(SINGLE)
+    return lambda y, x: x[0] * y + x[1], np.array([1e5], SINGLE), (factor, offset)
+
+
+def late_sensitivity():
+    """Stable over four steps, but errors grow 10 000 fold on the way."""
+    gain = np.tile([100.0, 100.0, 0.1, 0.5e-3], 2000)[:, None]
+    wobble = np.random.default_rng(1).standard_normal(gain.shape) * np.tile([1e-6, 1e-3, 1e-3, 1e-3], 2000)[:, None]
+    return lambda y, x: x[0] * y + x[1], ONE, (gain, 1 - gain + wobble)
+
+
+def hidden_leak():
+    mixing = np.array([[0.7, 0.3], [0.3, 0.7]])
+    return lambda y: (y @ mixing) * (1 - 3e-13), np.array([2.0, 0.0]), 200_000
+
+
+def hidden_sum():
+    def step(y, x):
+        first = 0.7 * y[..., 0] + 0.3 * y[..., 1] + x[..., 0]
+        return np.stack([first, 0.3 * y[..., 0] + 0.7 * y[..., 1]], -1)
+
+    return step, np.array([1.0, 0.0]), np.full((60_000, 1), 5e-13)
+
+
+CASES = {
+    "growth from a tiny state": lambda: (lambda y: 1.001 * y, np.array([1e-18]), 50_000),
+    "logistic growth": lambda: (lambda y: y + 0.05 * y * (1 - y), np.array([1e-20]), 2000),
+    "slower logistic growth": lambda: (lambda y: y + 0.01 * y * (1 - y), np.array([1e-10]), 4000),
+    "slow drift in single precision": drift_in_single,
+    "drift by a rounding": lambda: (lambda y: y + 6e-15, ONE, 50_000),
+    "reset from a large state": reset_from_large,
+    "late sensitivity": late_sensitivity,
+    "leak hidden by a transient": hidden_leak,
+    "sum hidden by a transient": hidden_sum,
+    "floor": lambda: (lambda y: np.floor(0.9 * y + 7) / 1.1, np.array([3.3]), 500),
+    "dead zone": lambda: (lambda y: np.where(np.abs(y) < 1, y, 0.5 * y), np.array([1e6]), 500),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "quasi-newton", "jacobi"])
+@pytest.mark.parametrize("name", CASES)
+def test_the_answer_is_the_loops(name, method):
+    step, y0, x = CASES[name]()
+    arguments = {"length": x} if isinstance(x, int) else {"x": x}
+    expected = loop(step, y0, x)
+    sol = solve_recurrence(step, y0, **arguments, method=method, max_iterations=30)
+    rtol, atol = (1e-5, 1e-6) if y0.dtype == SINGLE else (1e-10, 1e-12)
+    assert sol.success, sol.message
+    assert np.max(np.abs(sol.y - expected) / (atol + rtol * np.abs(expected))) <= 10
+
+
+@pytest.mark.parametrize("method", ["auto", "newton"])
+def test_a_guess_of_another_size_leaves_no_trace(method):
+    x = np.full((500, 1), 1e-3)
+    sol = solve_recurrence(lambda y, x: 0.1 * y + x, np.zeros(1), x, guess=np.full((500, 1), 1e10), method=method)
+    assert np.max(np.abs(sol.y / loop(lambda y, x: 0.1 * y + x, np.zeros(1), x) - 1)) <= 1e-12
+
+
+def test_a_wrong_claim_of_structure_costs_iterations_only(rng):
+    W = rng.standard_normal((3, 3))
+    W *= 0.97 / np.abs(np.linalg.eigvals(W)).max()
+    x = rng.standard_normal((2000, 3))
+    sol = solve_recurrence(
+        lambda y, x: y @ W + x, np.ones(3), x, method="newton", structure=Diagonal, segment_length=20
+    )
+    expected = loop(lambda y, x: y @ W + x, np.ones(3), x)
+    assert np.max(np.abs(sol.y - expected) / (1e-12 + 1e-10 * np.abs(expected))) <= 10
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "jacobi", "sequential"])
+def test_a_step_that_raises_on_nan_is_reported_as_by_the_loop(method):
+    def step(y, x):
+        if not np.isfinite(y).all():
+            raise FloatingPointError("a state that is not finite")
+        return 0.5 * y + x
+
+    x = np.ones((1000, 1))
+    x[600] = np.nan
+    sol = solve_recurrence(step, np.zeros(1), x, method=method, segment_length=20)
+    assert not sol.success
+    assert "step 600 of 1000" in sol.message
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "picard"])
+def test_a_step_that_rejects_guesses_is_solved_by_the_loop(method):
+    """Off the trajectory it raises; on it, never."""
+    rng = np.random.default_rng(3)
+    x = np.cumsum(rng.uniform(0.5, 1, (2000, 1)), axis=0)
+
+    def step(y, x):
+        if (np.abs(y - x) > 5).any():
+            raise ValueError("far from the input")
+        return y + 0.7 * (x - y)
+
+    sol = solve_recurrence(step, np.zeros(1), x, method=method, segment_length=50)
+    assert sol.success
+    assert "ValueError: far from the input" in sol.message
+    assert np.allclose(sol.y, loop(step, np.zeros(1), x), rtol=1e-12)
+
+
+def test_a_right_jacobian_of_components_that_start_at_zero_beside_large_ones_is_accepted():
+    def step(y, x):
+        return np.stack([0.5 * y[..., 0] + x[..., 0], np.sin(0.9 * y[..., 1]) + x[..., 1]], -1)
+
+    def jac(y, x):
+        J = np.zeros((*y.shape, 2))
+        J[..., 0, 0], J[..., 1, 1] = 0.5, 0.9 * np.cos(0.9 * y[..., 1])
+        return J
+
+    x = np.c_[np.full(1000, 1e8), np.where(np.arange(1000) < 200, 0, 0.1)]
+    assert solve_recurrence(step, np.array([1e8, 0.0]), x, jac=jac).success
+
+
+def test_swapped_bytes_in_inputs_that_the_step_hands_back():
+    x = np.arange(200.0).reshape(100, 2).astype(">f8")
+    sol = solve_recurrence(lambda y, x: x, np.zeros(2), x)
+    assert np.array_equal(sol.y, x.astype(float))
