@@ -4,21 +4,46 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ._arrays import Array
+from ._arrays import Array, array_namespace
 from ._newton import Ending, Outcome, Rules, solve
 from ._tolerance import Tolerance
 from .systems._system import System
 
+GROWTH = 8
+"""How much longer the next stretch is after one that converged."""
+
 
 @dataclass(frozen=True)
 class Stage:
-    """One method of a solve: the system that it makes of the steps `begin` to `end`, and how long it goes on."""
+    """One method of a solve.
+
+    Parameters
+    ----------
+    name : str
+        As the user knows it.
+    system : callable
+        `system(begin, end)`: what the method makes of these steps.
+    rules : Rules
+        How long it goes on.
+    length : int
+        Steps per segment.
+    pilot : int or None
+        Segments to begin with; as long as the method converges, the next stretch is `GROWTH` times as long.
+    largest : int or None
+        Segments solved at once, at most.
+    seconds_per_step : float
+        Time that the method may take.
+    """
 
     name: str
     system: Callable[[int, int], System]
     rules: Rules
+    length: int
+    pilot: int | None = None
+    largest: int | None = None
+    seconds_per_step: float = float("inf")
 
 
 class Problem(ABC):
@@ -107,21 +132,52 @@ def _solve_window(
     problem: Problem, plan: Plan, begin: int, end: int, record: Record, report: Callable[[int], None] | None
 ) -> tuple[int, Array]:
     """Try the plan's stages on a window; returns how far it is solved, and the state to go on from."""
-    z = problem.state(begin)[None, ...]
-    fresh = True
+    nodes: Array | None = None
     for stage in plan.stages:
-        system = stage.system(begin, end)
-        z = system.guess(z[0, ...]) if fresh else z
-        fresh = False
-        outcome = solve(system, z, plan.tolerance, stage.rules, _in_steps(report, system))
+        begin, nodes, ending = _run_stage(problem, stage, plan.tolerance, begin, end, nodes, record, report)
+        if ending in (Ending.CONVERGED, Ending.NOT_FINITE, Ending.RAISED):
+            break
+    return begin, problem.state(begin) if nodes is None else nodes[0, ...]
+
+
+def _run_stage(
+    problem: Problem,
+    stage: Stage,
+    tolerance: Tolerance,
+    begin: int,
+    end: int,
+    nodes: Array | None,
+    record: Record,
+    report: Callable[[int], None] | None,
+) -> tuple[int, Array | None, Ending]:
+    """Solve stretch by stretch until one fails; returns how far, and the guess of the nodes from there on."""
+    count = -(-(end - begin) // stage.length)
+    size = min(stage.pilot or count, stage.largest or count)
+    ending = Ending.CONVERGED
+    while begin < end and ending is Ending.CONVERGED:
+        stop = min(begin + size * stage.length, end)
+        system = stage.system(begin, stop)
+        guess = system.guess(problem.state(begin)) if nodes is None else nodes[: system.nodes, ...]
+        rules = replace(stage.rules, max_seconds=stage.seconds_per_step * (stop - begin))
+        outcome = solve(system, guess, tolerance, rules, _in_steps(report, system))
         record.outcomes.append((stage.name, outcome))
-        begin = system.time_of(outcome.first)
-        if begin == end:
-            break
-        z = outcome.z[outcome.first :, ...]
-        if outcome.ending in (Ending.NOT_FINITE, Ending.RAISED):
-            break
-    return begin, z[0, ...]
+        ending, begin = outcome.ending, system.time_of(outcome.first)
+        nodes = _remaining(problem, outcome, system, begin, nodes)
+        size = min(GROWTH * size, stage.largest or count)
+    return begin, nodes, ending
+
+
+def _remaining(problem: Problem, outcome: Outcome, system: System, begin: int, nodes: Array | None) -> Array | None:
+    """Guess of the nodes from step `begin` on; None if there is none beyond the stretch just solved."""
+    later = None if nodes is None else nodes[system.nodes :, ...]
+    if outcome.first < system.nodes:
+        xp = array_namespace(outcome.z)
+        kept = outcome.z[outcome.first :, ...]
+        return kept if later is None else xp.concat([kept, later])
+    if later is None or later.shape[0] == 0:
+        return None
+    xp = array_namespace(later)
+    return xp.concat([problem.state(begin)[None, ...], later[1:, ...]])
 
 
 def _in_steps(report: Callable[[int], None] | None, system: System) -> Callable[[int], None] | None:

@@ -24,6 +24,15 @@ NEWTON_SHARE = 0.5
 FEWEST_NEWTON = 4
 """Newton iterations that must fit into this time before `auto` tries them."""
 
+PILOT_SHARE = 8
+"""`auto` tries Newton on one such part of the segments first."""
+
+FEWEST_SEGMENTS = 8
+"""Segments that make a pilot."""
+
+MATRIX_BYTES = 2**29
+"""Propagators that `auto` keeps at a time."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -71,17 +80,22 @@ class Workshop:
     length: int
     max_iterations: int
 
-    def stage(self, name: str, **rules: float) -> Stage:
-        """The stage of a named method, with further rules for its loop."""
+    def stage(self, name: str, required_rate: float = float("inf"), **more: Any) -> Stage:
+        """The stage of a named method; `more` are fields of `Stage`."""
         method = METHODS[name]
-        system = partial(self.problem.system, method.propagation(self.step, self.n), self.length)
-        return Stage(name, system, Rules(self.max_iterations, method.propagates, method.superlinear, **rules))
+        propagation = method.propagation(self.step, self.n)
+        rules = Rules(self.max_iterations, method.propagates, method.superlinear, required_rate)
+        system = partial(self.problem.system, propagation, self.length)
+        return Stage(name, system, rules, self.length, **more)
 
     def auto(self, cost: Cost, steps: int) -> tuple[Stage, ...]:
         """Jacobi as long as it gains a factor of ten per sweep, then Newton for part of the time of the loop."""
         jacobi = self.stage("jacobi", required_rate=AUTO_RATE)
-        budget = NEWTON_SHARE * steps * cost.looped
-        iteration = cost.stacked(self.length, steps * (1 + self.step.structure.colours(self.n)))
-        if FEWEST_NEWTON * iteration > budget:
+        colours = self.step.structure.colours(self.n)
+        seconds = NEWTON_SHARE * cost.looped
+        if FEWEST_NEWTON * cost.stacked(self.length, steps * (1 + colours)) > seconds * steps:
             return (jacobi,)
-        return jacobi, self.stage("newton", max_seconds=budget)
+        segments = -(-steps // self.length)
+        largest = max(1, MATRIX_BYTES // (8 * self.problem.width * colours))
+        pilot = max(FEWEST_SEGMENTS, segments // PILOT_SHARE)
+        return jacobi, self.stage("newton", pilot=pilot, largest=largest, seconds_per_step=seconds)

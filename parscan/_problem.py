@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,11 @@ class RecurrenceProblem(Problem):
     def steps(self) -> int:
         """Number of time steps."""
         return int(self._trajectory.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Numbers per state, of all batch elements."""
+        return math.prod(self._trajectory.shape[1:])
 
     def system(self, propagation: Propagation[Any], length: int, begin: int, end: int) -> Segments:
         """The steps `begin` to `end` in segments of `length`."""
