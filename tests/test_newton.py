@@ -1,0 +1,151 @@
+"""The loop on a system of its own: it needs nothing of recurrences, methods or segments."""
+
+import numpy as np
+import pytest
+
+from parscan._newton import Ending, Rules, leading, solve
+from parscan._tolerance import Tolerance, is_noise
+from parscan.jacobians import Diagonal
+from parscan.systems import Propagator, System
+
+TOLERANCE = Tolerance(1e-10, 1e-12)
+
+
+class Chain(System):
+    """z_p = f(z_{p-1}) elementwise, with `slope` for its derivative, right or wrong."""
+
+    def __init__(self, function, slope, nodes):
+        self._function = function
+        self._slope = slope
+        self._nodes = nodes
+        self.sweeps = 0
+
+    @property
+    def nodes(self):
+        return self._nodes
+
+    def guess(self, y0):
+        return np.broadcast_to(y0, (self._nodes, *y0.shape))
+
+    def time_of(self, node):
+        return node
+
+    def linearise(self, z, first):
+        self.sweeps += 1
+        propagator = None if self._slope is None else Propagator(Diagonal(), self._slope(z[first:-1]))
+        return propagator, self._function(z[first:-1])
+
+    def finish(self, z, first):
+        return self._function(z[first:-1])
+
+
+def chain(function, nodes=200, slope=None):
+    return Chain(function, slope, nodes), np.full((1,), 0.3)
+
+
+def exact(function, y0, nodes):
+    rows = [y0]
+    for _ in range(nodes - 1):
+        rows.append(function(rows[-1]))
+    return np.stack(rows)
+
+
+def run(system, y0, superlinear=True, propagates=True, **rules):
+    return solve(system, system.guess(y0), TOLERANCE, Rules(rules.pop("most", 50), propagates, superlinear, **rules))
+
+
+def f(z):
+    return 0.5 * z + 0.1 * np.sin(z) + 0.2
+
+
+def slope(z):
+    return 0.5 + 0.1 * np.cos(z)
+
+
+def test_newton_converges_quadratically():
+    system, y0 = chain(f, slope=slope)
+    outcome = run(system, y0)
+    assert outcome.ending is Ending.CONVERGED
+    assert outcome.first == 200
+    assert np.abs(outcome.z - exact(f, y0, 200)).max() <= 1e-13
+    assert len(outcome.history) <= 6
+    assert outcome.residual <= 1e-12
+
+
+def test_without_propagators_the_exact_prefix_grows_node_by_node():
+    system, y0 = chain(lambda z: 1.01 * z, nodes=30)
+    outcome = run(system, y0, superlinear=False, propagates=False, most=7)
+    assert outcome.ending is Ending.EXHAUSTED
+    assert outcome.first == 7
+    assert np.array_equal(outcome.z[:8], exact(lambda z: 1.01 * z, y0, 8))
+
+
+def test_wrong_propagators_converge_to_the_same_fixed_point():
+    system, y0 = chain(f, slope=lambda z: np.full_like(z, 0.3))
+    outcome = run(system, y0, superlinear=False)
+    assert outcome.ending is Ending.CONVERGED
+    assert np.abs(outcome.z - exact(f, y0, 200)).max() <= 1e-11
+
+
+def test_slow_convergence_is_given_up_when_a_rate_is_required():
+    system, y0 = chain(lambda z: 0.9 * z + 0.1)
+    outcome = run(system, y0, superlinear=False, propagates=False, required_rate=0.1)
+    assert outcome.ending is Ending.STALLED
+    assert len(outcome.history) == 2
+
+
+def test_what_is_not_finite_ends_the_loop_and_leaves_the_prefix():
+    system, y0 = chain(lambda z: np.where(z > 1e3, np.inf, 10 * z), nodes=40, slope=lambda z: np.full_like(z, 10.0))
+    with np.errstate(all="ignore"):
+        outcome = run(system, y0)
+    assert outcome.ending is Ending.NOT_FINITE
+    assert 0 < outcome.first < 40
+    assert np.isfinite(outcome.z[: outcome.first]).all()
+
+
+def test_what_the_system_raises_is_noted():
+    def fussy(z):
+        raise ZeroDivisionError("not here")
+
+    system, y0 = chain(fussy)
+    outcome = run(system, y0)
+    assert outcome.ending is Ending.RAISED
+    assert outcome.note == "ZeroDivisionError: not here"
+
+
+def test_time_is_kept_after_the_first_iteration():
+    system, y0 = chain(lambda z: 0.99 * z + 0.01)
+    outcome = run(system, y0, superlinear=False, propagates=False, max_seconds=0.0)
+    assert outcome.ending is Ending.LATE
+    assert len(outcome.history) == 1
+
+
+def test_one_node_is_known():
+    system, y0 = chain(f, nodes=1)
+    outcome = run(system, y0)
+    assert outcome.ending is Ending.CONVERGED
+    assert np.array_equal(outcome.z[0], y0)
+
+
+def test_reports_never_step_back():
+    told = []
+    system, y0 = chain(f, slope=slope)
+    solve(system, system.guess(y0), TOLERANCE, Rules(50, True, True), told.append)
+    assert told == sorted(told)
+    assert told
+
+
+@pytest.mark.parametrize("nodes", [0, 1, 5])
+def test_leading(nodes):
+    for unset in range(nodes + 1):
+        flags = np.ones((nodes, 2), bool)
+        flags[unset:] = False
+        flags[unset + 1 :, 1] = True
+        assert leading(flags) == unset
+
+
+def test_noise_is_measured_by_size():
+    sizes = np.array([0.0, 1e-300, 1.0, 1e300])
+    assert is_noise(sizes * 1e-16, sizes).all()
+    assert not is_noise(sizes[1:] * 1e-14, sizes[1:]).any()
+    assert not is_noise(np.array([np.nan, np.inf]), np.ones(2)).any()
