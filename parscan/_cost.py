@@ -21,6 +21,12 @@ BATCH = 512
 BATCH_NUMBERS = 2**14
 """Numbers in that stack, at most."""
 
+TIMING_SHARE = 0.01
+"""Share of the loop's time after which no call is timed again."""
+
+NO_GAIN = 0.9
+"""Share of the time of single calls that makes a stacked call not worth pursuing."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -41,9 +47,13 @@ def measure(step: Step, states: Array, steps: int) -> Cost:
     many = max(few, min(BATCH, steps, BATCH_NUMBERS // math.prod(states.shape[1:])))
     with quiet():
         looped = _seconds(step, states[:1, ...])
-        times = {1: looped, few: _seconds(step, states)}
+        allowance = TIMING_SHARE * steps * looped
+        times = {1: looped, few: _seconds(step, states, allowance)}
+        if times[few] > NO_GAIN * few * looped:
+            return Cost(looped, 0.0, looped)
         try:
-            times[many] = _seconds(step, array_namespace(states).concat([states] * -(-many // few))[:many, ...])
+            stacked = array_namespace(states).concat([states] * -(-many // few))[:many, ...]
+            times[many] = _seconds(step, stacked, allowance)
         except Exception:  # a step may reject states with inputs of other times: then the few must do
             times.pop(many, None)
     *_, (smaller, less), (larger, more) = [(0, 0.0), *times.items()]
@@ -51,9 +61,12 @@ def measure(step: Step, states: Array, steps: int) -> Cost:
     return Cost(looped, max(less - smaller * state, 0.0), state)
 
 
-def _seconds(step: Step, states: Array) -> float:
-    """Seconds of a call, the best of three."""
-    return min(_seconds_once(step, states) for _ in range(3))
+def _seconds(step: Step, states: Array, allowance: float = float("inf")) -> float:
+    """Seconds of a call, the best of three, or of fewer if they take longer than `allowance` together."""
+    times = [_seconds_once(step, states)]
+    while len(times) < 3 and sum(times) < allowance:
+        times.append(_seconds_once(step, states))
+    return min(times)
 
 
 def _seconds_once(step: Step, states: Array) -> float:

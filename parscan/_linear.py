@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ._arrays import Array, Namespace, as_array, dtype_name, floating_dtype, shared_namespace
+from ._arrays import Array, Namespace, as_array, dtype_name, floating_dtype, quiet, shared_namespace
 from .scan import affine_scan
 
 _PYTHON_SCALARS = (bool, int, float, complex)
@@ -48,8 +48,12 @@ def linear_recurrence(A: Any, b: Any, h0: Any = None, *, reverse: bool = False) 
 
     Notes
     -----
-    The result is the one of the sequential loop up to rounding, of the size of the loop's own rounding errors.
-    NaN and infinity appear where they appear in the loop.
+    The result is the one of the sequential loop up to rounding, of the size of the loop's own rounding errors. Only
+    where several cores share the time axis of one long recurrence can they be larger: up to about the machine
+    epsilon times the number of steps, relative to the state, if a much larger state was cancelled on the way.
+
+    NaN and infinity appear where they appear in the loop. The one exception are the sums within a product of matrices
+    or of complex numbers, whose order is not specified: a partial sum may overflow in one order and not in another.
 
     With NumPy arrays, compiled kernels run on as many threads as pay, at most one per core this process may
     use, or `NUMBA_NUM_THREADS` if that environment variable is set and smaller. Compilation takes some seconds
@@ -78,15 +82,16 @@ def linear_recurrence(A: Any, b: Any, h0: Any = None, *, reverse: bool = False) 
            [ 0., -1.],
            [ 1.,  0.]])
     """
-    weak = {"A": type(A) in _PYTHON_SCALARS, "b": False, "h0": type(h0) in _PYTHON_SCALARS}
-    operands = {"A": as_array("A", A), "b": as_array("b", b), "h0": None if h0 is None else as_array("h0", h0)}
-    xp = shared_namespace(**{name: x for name, x in operands.items() if not weak[name]})
-    dtype = _common_dtype(xp, operands, weak)
-    device = array_api_compat.device(operands["b"])
-    A, b, h0 = (
-        xp.asarray(value, dtype=dtype, device=device) if weak[name] else _cast(xp, operands[name], dtype)
-        for name, value in (("A", A), ("b", b), ("h0", h0))
-    )
+    weak = {name: _number(name, value) for name, value in (("A", A), ("h0", h0)) if type(value) in _PYTHON_SCALARS}
+    operands = {"A": A, "b": b} | ({} if h0 is None else {"h0": h0})
+    arrays = {name: as_array(name, x) for name, x in operands.items() if name not in weak}
+    xp = shared_namespace(**arrays)
+    dtype = _common_dtype(xp, arrays, weak)
+    device = array_api_compat.device(arrays["b"])
+    with quiet():
+        operands |= {name: xp.asarray(value, dtype=dtype, device=device) for name, value in weak.items()}
+        operands |= {name: xp.astype(x, dtype, copy=False) for name, x in arrays.items()}
+    A, b, h0 = operands["A"], operands["b"], operands.get("h0")
     if A.ndim == 0 and b.ndim > 0:
         A = xp.reshape(A, (1,) * b.ndim)
     state_shape = _state_shape(A.shape, b.shape)
@@ -95,20 +100,22 @@ def linear_recurrence(A: Any, b: Any, h0: Any = None, *, reverse: bool = False) 
     return affine_scan(A, b, h0, reverse=bool(reverse))
 
 
-def _common_dtype(xp: Namespace, operands: dict[str, Array | None], weak: dict[str, bool]) -> Any:
+def _number(name: str, value: complex) -> complex:
+    """A Python number that fits an array."""
+    try:
+        return value if isinstance(value, complex) else float(value)
+    except OverflowError:
+        raise ValueError(f"`{name}` is an integer beyond the largest float; rescale the problem.") from None
+
+
+def _common_dtype(xp: Namespace, arrays: dict[str, Array], weak: dict[str, complex]) -> Any:
     """Dtype to compute in: that of the arrays, made complex if a Python number is."""
-    present = {name: x for name, x in operands.items() if x is not None}
-    strong = [xp.empty(0, dtype=floating_dtype(name, x)) for name, x in present.items() if not weak[name]]
-    name = dtype_name(floating_dtype("b", *strong))
-    if any(weak[k] and x.dtype.kind == "c" for k, x in present.items()):
-        name = _COMPLEX.get(name, name)
-    # By name, for the dtype itself may have a foreign byte order.
-    return getattr(xp, name)
-
-
-def _cast(xp: Namespace, x: Array | None, dtype: Any) -> Array | None:
-    """The operand in the common dtype, not copied without need."""
-    return None if x is None else xp.astype(x, dtype, copy=False)
+    for name, x in arrays.items():
+        floating_dtype(name, x)  # raises for the one that is at fault
+    dtype = floating_dtype("b", *arrays.values())
+    if any(isinstance(value, complex) for value in weak.values()):
+        return getattr(xp, _COMPLEX.get(dtype_name(dtype), dtype_name(dtype)))
+    return dtype
 
 
 def _state_shape(A: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:

@@ -112,7 +112,7 @@ def solve(
             z, first = iteration.z, iteration.first
             sizes.append(iteration.sizes)
             if iteration.trusted:
-                residual = _residual(system, z, first, tolerance)
+                residual = _residual(system, z, first, tolerance, rules)
         except Exception as error:  # a guessed state may be one that the user's step rejects; the loop will tell
             ending, note = Ending.RAISED, f"{type(error).__name__}: {error}"
             break
@@ -200,10 +200,12 @@ def _advance(
 def _trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules) -> bool:
     """Whether the corrections leave an error below the tolerance."""
     xp = array_namespace(correction)
-    bound = sizes[-1] * (1 if rules.propagates else correction.shape[0])
+    nodes = correction.shape[0]
+    bound = sizes[-1] * (1 if rules.propagates else nodes)
     if not bool(xp.all(bound < float("inf"))):
         return False
-    if bool(xp.all(bound <= 1)) and bool(xp.all(is_noise(correction, xp.abs(updated)))):
+    together = sizes[-1] * (1 if rules.superlinear else nodes)
+    if bool(xp.all(together <= 1)) and bool(xp.all(is_noise(correction, xp.abs(updated)))):
         return True
     needed = 1 if rules.superlinear else 2
     if len(sizes) <= needed:
@@ -220,10 +222,17 @@ def _trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules
     return bool(xp.all(small))
 
 
-def _residual(system: System, z: Array, first: int, tolerance: Tolerance) -> float:
-    """Largest defect of the final nodes; infinite if one is above the tolerance, and the nodes not final."""
+def _residual(system: System, z: Array, first: int, tolerance: Tolerance, rules: Rules) -> float:
+    """Largest defect of the final nodes; infinite if they are not final after all.
+
+    What made the corrections look small may have been the end of a transient. So the defects that are left are held
+    against the tolerance together, as they would add up if nothing damped them; each for itself may only be noise.
+    """
     xp = array_namespace(z)
     with quiet():
-        defect = system.finish(z, first) - z[first + 1 :, ...]
-        sizes = component_sizes(tolerance.relative(defect, z[first + 1 :, ...]))
-        return _largest(component_sizes(abs(defect))) if bool(xp.all(sizes <= 1)) else float("inf")
+        nodes = z[first + 1 :, ...]
+        defect = system.finish(z, first) - nodes
+        sizes = tolerance.relative(defect, nodes)
+        noise = is_noise(defect, xp.max(xp.abs(nodes), axis=-1, keepdims=True)) & (sizes <= 1) & rules.superlinear
+        together = xp.sum(xp.where(noise, xp.zeros_like(sizes), sizes), axis=0)
+        return _largest(component_sizes(abs(defect))) if bool(xp.all(together <= 1)) else float("inf")

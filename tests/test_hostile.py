@@ -46,7 +46,31 @@ def hidden_sum():
     return step, np.array([1.0, 0.0]), np.full((60_000, 1), 5e-13)
 
 
+def neutral_and_fast():
+    mixing = np.array([[0.8, 0.2], [0.2, 0.8]])
+    return lambda y: y @ mixing + 2e-12, np.array([2.0, 0.0]), 2000
+
+
+def drifting_batch_element():
+    factor = np.array([[0.5], [1.0]])
+    x = np.stack([np.ones((2000, 1)), np.full((2000, 1), 4e-12)], 1)
+    return lambda y, x: factor * y + x, np.array([[1e3], [1.0]]), x
+
+
+def not_holomorphic():
+    x = 1 + 0.1 * np.random.default_rng(0).standard_normal((20_000, 1)) + 1e-12j
+    return lambda y, x: 0.5 * y.real + 1j * y.imag + x, np.ones(1, complex), x
+
+
+def kink_beside_the_trajectory():
+    return lambda y: np.minimum(y + 1e-14, 1 + 0 * y), np.array([1 - 3e-9]), 100_000
+
+
 CASES = {
+    "neutral mode beside a fast one": neutral_and_fast,
+    "drift of one batch element": drifting_batch_element,
+    "not holomorphic": not_holomorphic,
+    "kink beside the trajectory": kink_beside_the_trajectory,
     "growth from a tiny state": lambda: (lambda y: 1.001 * y, np.array([1e-18]), 50_000),
     "logistic growth": lambda: (lambda y: y + 0.05 * y * (1 - y), np.array([1e-20]), 2000),
     "slower logistic growth": lambda: (lambda y: y + 0.01 * y * (1 - y), np.array([1e-10]), 4000),
@@ -78,6 +102,20 @@ def test_a_guess_of_another_size_leaves_no_trace(method):
     x = np.full((500, 1), 1e-3)
     sol = solve_recurrence(lambda y, x: 0.1 * y + x, np.zeros(1), x, guess=np.full((500, 1), 1e10), method=method)
     assert np.max(np.abs(sol.y / loop(lambda y, x: 0.1 * y + x, np.zeros(1), x) - 1)) <= 1e-12
+
+
+@pytest.mark.parametrize("method", ["newton", "quasi-newton"])
+def test_a_hidden_mode_behind_a_wrong_claim_of_structure(method):
+    def step(y, x):
+        a = (y[..., 0] + y[..., 1]) / 2
+        s = (y[..., 0] - y[..., 1]) / 2 + 1e-12
+        a = 0.5 * a + x[..., 0]
+        return np.stack([a + s, a - s], -1)
+
+    x = 1 + 0.1 * np.random.default_rng(0).standard_normal((20_000, 1))
+    sol = solve_recurrence(step, np.array([10.0, 10.0]), x, method=method, structure=Diagonal)
+    expected = loop(step, np.array([10.0, 10.0]), x)
+    assert np.max(np.abs(sol.y - expected) / (1e-12 + 1e-10 * np.abs(expected))) <= 10
 
 
 def test_a_wrong_claim_of_structure_costs_iterations_only(rng):

@@ -21,17 +21,28 @@ DTYPES = ["float32", "float64", "complex64", "complex128"]
 # Ways of working; all but the first are for long problems, and here made to be used for short ones.
 TUNINGS = {
     "as measured": Tuning(),
-    "one thread": Tuning(threads=1),
     "columns": Tuning(threads=1, columns=1000),
     "rows": Tuning(threads=1, columns=0),
-    "time chunks": Tuning(threads=3, work_per_thread=1, columns=1000, dense_chunks=True),
-    "many time chunks": Tuning(threads=20, work_per_thread=1, columns=1000, dense_chunks=True),
-    "shares": Tuning(threads=3, work_per_thread=1, columns=0, channels_per_thread=1, dense_chunks=False),
+    "wide rows": Tuning(threads=1, columns=0, wide=1),
+    "pages ahead": Tuning(threads=2, work_per_thread=1, columns=0, wide=1),
+    "time chunks": Tuning(threads=3, work_per_thread=1, columns=1000),
+    "many time chunks": Tuning(threads=20, work_per_thread=1, columns=1000),
+    "shares": Tuning(threads=3, work_per_thread=1, columns=0, channels_per_thread=1),
+    "wide shares": Tuning(threads=3, work_per_thread=1, columns=0, channels_per_thread=1, wide=1),
 }
+
+# Matrices know only one way, on one thread or several.
+WAYS = {f"diagonal, {name}": (False, tuning) for name, tuning in TUNINGS.items()}
+WAYS |= {f"dense, {name}": (True, TUNINGS[name]) for name in ("as measured", "shares")}
 
 
 @pytest.fixture(params=TUNINGS.values(), ids=TUNINGS.keys())
 def tuning(request):
+    return request.param
+
+
+@pytest.fixture(params=WAYS.values(), ids=WAYS.keys())
+def way(request):
     return request.param
 
 
@@ -71,23 +82,24 @@ def problem(rng, shape, dense, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("n", [1, 2, 3, 6, 8, 9])
-@pytest.mark.parametrize("length", [1, 2, 3, 33, 300])
-def test_sizes_and_ways_of_working(length, n, reverse, dense, dtype, tuning):
-    rng = np.random.default_rng(length * 100 + n)
-    for batch in ((), (3,), (2, 2)):
-        A, b, h0 = problem(rng, (length, *batch, n), dense, dtype)
-        for start in (None, h0):
-            expected = sequential.affine_scan(A, b, start, reverse=reverse)
-            assert_same(cpu.affine_scan(A, b, start, reverse=reverse, tuning=tuning), expected)
+@pytest.mark.parametrize("length", [1, 2, 33, 130])
+def test_sizes_and_ways_of_working(length, reverse, dtype, way):
+    dense, tuning = way
+    rng = np.random.default_rng(length)
+    # One of each way to hold a state: registers, unrolled, spelt out (8), any order.
+    for n in (1, 2, 5, 6, 8, 9) if dense else (1, 3):
+        for batch in ((), (2, 2)):
+            A, b, h0 = problem(rng, (length, *batch, n), dense, dtype)
+            for start in (None, h0):
+                expected = sequential.affine_scan(A, b, start, reverse=reverse)
+                assert_same(cpu.affine_scan(A, b, start, reverse=reverse, tuning=tuning), expected)
 
 
-@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("ones", range(8))
-def test_axes_of_length_one(ones, reverse, dense, tuning):
+def test_axes_of_length_one(ones, reverse, way):
+    dense, tuning = way
     rng = np.random.default_rng(ones)
     shape = (70, 3, 4)
     cut = tuple(1 if ones & 1 << axis else length for axis, length in enumerate(shape))
@@ -101,25 +113,28 @@ def test_axes_of_length_one(ones, reverse, dense, tuning):
             assert_same(cpu.affine_scan(A, b, start, reverse=reverse, tuning=tuning), expected)
 
 
-@pytest.mark.parametrize("shape", [(0,), (0, 3), (0, 2, 3), (5, 0, 3), (5, 2, 0), (1, 0), (0, 0)])
-@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
-def test_empty(shape, dense, tuning):
-    if dense and len(shape) == 1:
-        pytest.skip("matrices need a state axis")
+@pytest.mark.parametrize("shape", [(0, 3), (0, 2, 3), (5, 0, 3), (5, 2, 0), (1, 0), (0, 0)])
+def test_empty(shape, way):
+    dense, tuning = way
     A, b = np.ones((*shape, shape[-1]) if dense else shape), np.ones(shape)
     assert cpu.affine_scan(A, b, tuning=tuning).shape == shape
     assert sequential.affine_scan(A, b).shape == shape
 
 
+def test_no_steps_and_no_axes():
+    assert cpu.affine_scan(np.ones(0), np.ones(0)).shape == (0,)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
-def test_an_unstable_fixed_point_stays_exact(dtype, dense, tuning):
+@pytest.mark.parametrize("growth", [1.0078125, 1.5, 1e5])
+def test_an_unstable_fixed_point_stays_exact(growth, dtype, way):
     """Its products overflow or cancel; in the loop, nothing is rounded."""
+    dense, tuning = way
     length = 20_000
-    A = np.full((length, 1), 1.5, dtype)
+    A = np.full((length, 1), growth, dtype)
     if dense:
         A = A[..., None] * np.eye(2, dtype=dtype)
-    for offset, start in ((0.0, 0.0), (-0.5, 1.0)):
+    for offset, start in ((0.0, 0.0), (1 - growth, 1.0)):
         b = np.full((length, A.shape[-1]), offset, dtype)
         h = cpu.affine_scan(A, b, np.full(b.shape[1:], start, dtype), tuning=tuning)
         np.testing.assert_array_equal(h, np.full(b.shape, start, dtype))
@@ -177,10 +192,10 @@ def test_products_out_of_range_within_a_tile(factor, tuning):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
 @pytest.mark.parametrize("where", ["A", "b", "h0"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_not_finite_where_the_loop_is_not(value, where, dense, dtype, tuning):
+def test_not_finite_where_the_loop_is_not(value, where, dtype, way):
+    dense, tuning = way
     rng = np.random.default_rng(4)
     for position in (0, 1, 2, 3, 40, 41, 42, 43, 150, 299):
         A, b, h0 = problem(rng, (300, 2), dense, dtype)
@@ -224,6 +239,66 @@ def test_overflow_where_the_loop_overflows(tuning):
     h = cpu.affine_scan(A, b, np.ones(1), tuning=tuning)
     np.testing.assert_array_equal(np.isinf(h), np.isinf(expected))
     np.testing.assert_array_equal(h[:30], expected[:30])
+
+
+FLEETING = {
+    "product": ([1e200, 1e-200], [0, 0], 1e200),
+    "sum": ([1, 0.1], [1.5e308, 0], 1e308),
+    "growing chunk": ([1e10] * 20 + [1e-10] * 20, [0] * 40, 1e200),
+    "hardly growing": ([1.5, 0.1], [0, 0], 1.5e308),
+    "offsets": ([1] * 5 + [0.01], [0, 1e308, 1e308, 1e308, 0, 0], 1.0),
+}
+"""Coefficients, offsets and a start that would leave states in range again after an overflow."""
+
+
+@pytest.mark.parametrize("case", FLEETING)
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_an_overflow_is_for_ever(case, reverse, tuning):
+    a, b, start = FLEETING[case]
+    for position in (1, 2, 3, 4, 40, 53, 63, 90, 99):
+        A, offsets = np.ones((140, 1)), np.zeros((140, 1))
+        A[position : position + len(a), 0] = a
+        offsets[position : position + len(b), 0] = b
+        A, offsets = (A[::-1].copy(), offsets[::-1].copy()) if reverse else (A, offsets)
+        expected = sequential.affine_scan(A, offsets, np.full(1, start), reverse=reverse)
+        assert not np.isfinite(expected[0 if reverse else -1])
+        assert_same(cpu.affine_scan(A, offsets, np.full(1, start), reverse=reverse, tuning=tuning), expected)
+
+
+@pytest.mark.parametrize("pattern", [[1e5, 1e-5], [1e-5, 1e5, 0.5], [2, 3, 1 / 6], [-1e5, 1e-5]], ids=str)
+def test_large_factors_of_small_products(pattern, tuning):
+    """The states are 1: the loop rounds little more than the offsets, a chunk as often as it has steps."""
+    A = np.resize(pattern, (400, 1))
+    h = cpu.affine_scan(A, 1 - A, np.ones(1), tuning=tuning)
+    atol = 1e-9 if tuning.threads in (3, 20) else 1e-15
+    np.testing.assert_allclose(h, sequential.affine_scan(A, 1 - A, np.ones(1)), rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("position", [1, 1000, 2250, 2251, 4501, 8999])
+def test_a_large_state_that_is_cancelled(position, tuning):
+    """Such a state must cost one rounding error, not one for each step of its chunk."""
+    A, b, h0 = np.ones((9000, 1)), np.full((9000, 1), 0.2), np.full(1, 1e16)
+    b[:position] = 0
+    b[position] = -1e16
+    exact = sequential.affine_scan(A.astype("longdouble"), b.astype("longdouble"), h0.astype("longdouble"))
+    h = cpu.affine_scan(A, b, h0, tuning=tuning)
+    assert np.all(np.abs(h - exact) <= 8 * np.finfo(float).eps * running_bound(A, h0, exact))
+
+
+def test_an_overflow_of_the_product_alone(tuning):
+    """The step rounded once would stay finite."""
+    A, b, h0 = np.full((50, 1), 10.0), np.full((50, 1), -1e308), np.full(1, 2e307)
+    assert_same(cpu.affine_scan(A, b, h0, tuning=tuning), sequential.affine_scan(A, b, h0))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_round_as_in_the_loop(dtype, tuning):
+    """The offsets cancel the rounded products, not the products."""
+    A, h0 = np.random.default_rng(8).uniform(2, 80, (400, 2)).astype(dtype), np.array([5, 0.1], dtype)
+    b = h0 - A * h0
+    np.testing.assert_array_equal(
+        cpu.affine_scan(A, b, h0, tuning=tuning), sequential.affine_scan(A, b, h0), strict=True
+    )
 
 
 def test_states_near_the_largest_number(tuning):
@@ -319,7 +394,8 @@ def test_kernels_are_kept_on_disk(tmp_path):
 def test_number_of_threads_obeys_the_environment(monkeypatch):
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     assert available_threads() >= 1
-    for value, most in (("1", 1), ("0", 1), ("100000", available_threads()), ("many", available_threads())):
+    everything = available_threads()
+    for value, most in (("1", 1), ("0", 1), ("100000", everything), ("many", everything), ("²", everything)):
         monkeypatch.setenv("NUMBA_NUM_THREADS", value)
         assert available_threads() == most
 

@@ -12,9 +12,12 @@ import numpy as np
 from .._arrays import Array, quiet, readonly
 from . import sequential
 from .chunks import Summary, march_in_chunks
-from .cpu_dense_kernels import march_dense, summarise_dense
-from .cpu_kernels import march_column, march_rows, summarise_column
+from .cpu_dense_kernels import march_dense
+from .cpu_kernels import march_column, march_rows, march_wide_rows, summarise_column
 from .threads import available_threads, run_all, shares
+
+PAGE = 4096
+"""Bytes of the smallest page of memory."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,11 @@ class Tuning:
     columns: int = 2
     """Channels up to which each is run through time by itself."""
 
+    wide: int = 32
+    """Channels from which the state is worth a place of its own."""
+
     channels_per_thread: int = 2048
     """Channels next to each other that make a share; narrower ones get into the way of prefetching."""
-
-    dense_chunks: bool | None = None
-    """Whether to cut the time axis of recurrences with matrices; None if there are cores enough to make it pay."""
 
 
 TUNING = Tuning()
@@ -96,7 +99,11 @@ def _scan_diagonal(A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning
     threads = _threads(b.size, tuning)
     if channels > tuning.columns:
         count = max(1, min(threads, channels // tuning.channels_per_thread))
-        _in_shares(partial(march_rows, A, b, out, reverse, 1, length), channels, count)
+        if channels >= tuning.wide and not reverse:
+            start = _march_while_touching(A, b, out) if count == 1 < threads else 1
+            _in_shares(partial(march_wide_rows, A, b, out, start, length), channels, count)
+        else:
+            _in_shares(partial(march_rows, A, b, out, reverse, 1, length), channels, count)
         return
     for channel in range(channels):
 
@@ -106,35 +113,34 @@ def _scan_diagonal(A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning
         def summarise(start: int, stop: int, channel: int = channel) -> Summary:
             scale = float(np.finfo(b.dtype).tiny) ** 0.5
             P, q, scalings = summarise_column(A, b, reverse, start, stop, channel, scale)
-            factor = scale**scalings
             with quiet():
-                return Summary(np.full((1, 1), P, b.dtype), np.full(1, q, b.dtype), factor, abs(P) * factor)
+                return Summary(b.dtype.type(P), b.dtype.type(q), scale**scalings)
 
-        _march(march, summarise, out[::-1, channel, None] if reverse else out[:, channel, None], threads)
+        _march(march, summarise, out[::-1, channel] if reverse else out[:, channel], threads)
+
+
+def _march_while_touching(A: Array, b: Array, out: Array) -> int:
+    """
+    Evaluate the first third while another thread touches the pages of the rest; return where that starts.
+
+    The system zeroes each page of a new array when it is first written to, which takes half as long as the scan.
+    """
+    third = max(1, len(out) // 3)
+    rest = out[third:].reshape(-1)
+
+    def touch() -> None:
+        rest[:: PAGE // out.itemsize] = 0
+
+    run_all([partial(march_wide_rows, A, b, out, 1, third, 0, out.shape[1]), touch])
+    return third
 
 
 def _scan_dense(A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning) -> None:
     """Fill `out` but for its first step, which is there."""
     length, batch, n = b.shape
     threads = _threads(b.size * n, tuning)
-    kernel = march_dense(n, b.dtype)
-    # A summary costs n + 1 times as much as the chunk itself.
-    chunked = threads > n + 2 and threads > batch if tuning.dense_chunks is None else tuning.dense_chunks
-    if not chunked:
-        _in_shares(partial(kernel, A, b, out, reverse, 1, length), batch, min(threads, batch))
-        return
-    for element in range(batch):
-
-        def march(start: int, stop: int, element: int = element) -> None:
-            kernel(A, b, out, reverse, start, stop, element, element + 1)
-
-        def summarise(start: int, stop: int, element: int = element) -> Summary:
-            scale = float(np.finfo(b.dtype).tiny) ** 0.5
-            P, q = np.eye(n, dtype=b.dtype), np.zeros(n, b.dtype)
-            scalings, growth = summarise_dense(A, b, reverse, start, stop, element, scale, P, q)
-            return Summary(P, q, scale**scalings, growth)
-
-        _march(march, summarise, out[::-1, element] if reverse else out[:, element], threads)
+    # Time is not cut: to summarise a chunk costs n + 1 times as much as to evaluate it.
+    _in_shares(partial(march_dense(n, b.dtype), A, b, out, reverse, 1, length), batch, min(threads, batch))
 
 
 def _in_shares(kernel: Callable[[int, int], object], width: int, count: int) -> None:

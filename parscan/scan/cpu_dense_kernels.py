@@ -14,7 +14,7 @@ import numpy as np
 from numba.cpython.unsafe.tuple import tuple_setitem
 
 from .._arrays import Array
-from .cpu_kernels import cursor, kernel, size
+from .cpu_kernels import cursor, kernel
 
 IN_REGISTERS = range(2, 6)
 """Orders for which the state is best kept in registers; from 6 on that was measured to be no faster."""
@@ -125,41 +125,3 @@ def march_eight(A: Array, b: Array, out: Array, reverse: bool, start: int, stop:
             y[0], y[1], y[2], y[3], y[4], y[5], y[6], y[7] = y0, y1, y2, y3, y4, y5, y6, y7
         p += step
         s += A_step
-
-
-@kernel
-def summarise_dense(
-    A: Array, b: Array, reverse: bool, start: int, stop: int, element: int, scale: float, P: Array, q: Array
-) -> tuple[int, Any]:
-    """
-    Summary `P, q, k` of the steps `start` to `stop` of one batch element, `h -> P (scale^k h) + q`.
-
-    `P` comes as the identity and `q` as zero, and both are overwritten; returns `k` and the largest entry that
-    `P` had on the way. As in `summarise_column`, powers of `scale` keep `P` from underflowing.
-    """
-    s, A_step = cursor(A, reverse, b.shape[0], start)
-    p, step = cursor(b, reverse, b.shape[0], start)
-    k, kA = element, element if A.shape[1] > 1 else 0
-    n = b.shape[2]
-    P_next, q_next, scalings, growth = np.empty_like(P), np.empty_like(q), 0, size(P[0, 0])
-    for _ in range(start, stop):
-        P_next[:] = 0
-        largest = size(P_next[0, 0])
-        for i in range(n):
-            q_next[i] = b[p, k, i]
-            for j in range(n):
-                q_next[i] += A[s, kA, i, j] * q[j]
-                for column in range(n):
-                    P_next[i, column] += A[s, kA, i, j] * P[j, column]
-            for column in range(n):
-                largest = max(largest, size(P_next[i, column]))
-        factor = 1 / scale if 0 < largest < scale else 1.0
-        scalings += factor != 1.0
-        growth = max(growth, largest * factor)
-        q[:] = q_next
-        for i in range(n):
-            for j in range(n):
-                P[i, j] = P_next[i, j] * factor
-        p += step
-        s += A_step
-    return scalings, growth

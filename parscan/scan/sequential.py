@@ -5,12 +5,12 @@ from __future__ import annotations
 import array_api_compat
 import numpy as np
 
-from .._arrays import Array, quiet
+from .._arrays import Array, array_namespace, quiet
 
 
 def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False) -> Array:
     """Evaluate `h_t = A_t h_{t-1} + b_t` step by step; see :func:`parscan.scan.affine_scan`."""
-    xp = array_api_compat.array_namespace(b)
+    xp = array_namespace(b)
     shape = np.broadcast_shapes(A.shape[: b.ndim], b.shape)
     A = xp.broadcast_to(A, shape + A.shape[b.ndim :])
     b = xp.broadcast_to(b, shape)

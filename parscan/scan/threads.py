@@ -19,7 +19,7 @@ def available_threads() -> int:
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     wanted = os.environ.get("NUMBA_NUM_THREADS", "")
-    return min(cores, max(1, int(wanted))) if wanted.isdigit() else cores
+    return min(cores, max(1, int(wanted))) if wanted.isdecimal() else cores
 
 
 def run_all(tasks: Sequence[Task]) -> None:
