@@ -5,7 +5,6 @@ python benchmarks/recurrences.py [--quick] [--json benchmarks/results/recurrence
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -65,7 +64,8 @@ class Gru:
         rng = np.random.default_rng(n)
         bound = 1 / np.sqrt(n)
         W, U = (rng.uniform(-bound, bound, (n, 3 * n)) for _ in range(2))
-        return cls(W, U, rng.uniform(-bound, bound, 3 * n), rng.standard_normal((steps, batch, n)))
+        shape = (steps, batch, n) if batch > 1 else (steps, n)
+        return cls(W, U, rng.uniform(-bound, bound, 3 * n), rng.standard_normal(shape))
 
     @property
     def y0(self) -> Any:
@@ -99,7 +99,8 @@ class Gru:
         return states
 
     def compiled(self) -> Any:
-        return compiled_gru(self.W, self.U, self.b, self.x)
+        x = self.x if self.x.ndim == 3 else self.x[:, None]
+        return compiled_gru(self.W, self.U, self.b, x).reshape(self.x.shape)
 
     def solve(self, **options: Any) -> Any:
         step = self.step_and_jacobian if options.get("jac") else self.step
@@ -151,9 +152,15 @@ def peak_memory(steps: int, n: int) -> float:
     """Peak memory of a solve in a process of its own, less what was held before it, in units of the trajectory."""
     Gru.make(n, 1, 1000).solve()  # loads whatever is loaded once
     gru = Gru.make(n, 1, steps)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = high_water()
     nbytes = gru.solve().nbytes
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / nbytes
+    return (high_water() - before) / nbytes
+
+
+def high_water() -> int:
+    """Most bytes that this process has held; Linux only (getrusage counts the parent's)."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def figures(quick: bool) -> dict[str, float]:

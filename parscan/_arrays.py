@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any, TypeAlias
 
 import array_api_compat
@@ -92,6 +93,7 @@ def floating_dtype(name: str, *arrays: Array) -> Any:
     return getattr(xp, dtype_name(common))  # in native byte order
 
 
+@cache
 def dtype_name(dtype: Any) -> str:
     """Plain name of a dtype of any library: "float64"."""
     if isinstance(dtype, type | np.dtype):

@@ -14,7 +14,7 @@ import numpy as np
 from numba.cpython.unsafe.tuple import tuple_setitem
 
 from .._arrays import Array
-from .cpu_kernels import cursor, kernel
+from .cpu_kernels import cursor, fused_kernel
 
 IN_REGISTERS = range(2, 6)
 """Orders for which the state is best kept in registers; from 6 on that was measured to be no faster."""
@@ -36,7 +36,7 @@ def march_dense(n: int, dtype: np.dtype[Any]) -> Callable[..., None]:
 def march_memory(order: int) -> Callable[..., None]:
     """Make the kernel for one order, a constant to the compiler, or for `ANY`."""
 
-    @kernel
+    @fused_kernel
     def march(A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int) -> None:
         """Batch elements `left` to `right`, all of them step by step."""
         p, step = cursor(out, reverse, b.shape[0], start)
@@ -60,7 +60,7 @@ def march_memory(order: int) -> Callable[..., None]:
     return march
 
 
-@kernel
+@fused_kernel
 def load(h: Any, out: Array, p: Any, k: Any) -> Any:
     """State in a tuple as long as `h`."""
     for i in range(len(h)):
@@ -68,7 +68,7 @@ def load(h: Any, out: Array, p: Any, k: Any) -> Any:
     return h
 
 
-@kernel
+@fused_kernel
 def advance(h: Any, A: Array, s: Any, kA: Any, b: Array, p: Any, k: Any, out: Array) -> Any:
     """One step from the state `h`; the new state is written and returned."""
     new = h
@@ -82,7 +82,7 @@ def advance(h: Any, A: Array, s: Any, kA: Any, b: Array, p: Any, k: Any, out: Ar
     return new
 
 
-@kernel
+@fused_kernel
 def march_registers(
     zero: Any, A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int
 ) -> None:
@@ -100,7 +100,7 @@ def march_registers(
         s += A_step
 
 
-@kernel
+@fused_kernel
 def row_of_eight(M: Array, i: int, h: Any) -> Any:
     """Row `i` of a matrix times a state, in two halves: two sums that wait for each other are quicker than one."""
     return (M[i, 0] * h[0] + M[i, 1] * h[1] + M[i, 2] * h[2] + M[i, 3] * h[3]) + (
@@ -108,7 +108,7 @@ def row_of_eight(M: Array, i: int, h: Any) -> Any:
     )
 
 
-@kernel
+@fused_kernel
 def march_eight(A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int) -> None:
     """Batch elements `left` to `right` for matrices of order 8: loops of that length the compiler does not unroll."""
     p, step = cursor(out, reverse, b.shape[0], start)

@@ -35,6 +35,11 @@ def kernel(function: Function) -> Function:
     return numba.njit(nogil=True, cache=True)(function)
 
 
+def fused_kernel(function: Function) -> Function:
+    """The same for products of matrices, whose sums round as they like in any library: `a*b + c` may round once."""
+    return numba.njit(nogil=True, cache=True, fastmath={"contract"})(function)
+
+
 @kernel
 def size(x: Any) -> Any:
     """Magnitude of a number, up to a factor of sqrt(2) and without a root."""
