@@ -94,10 +94,15 @@ def floating_dtype(name: str, *arrays: Array) -> Any:
 
 
 @cache
+def _numpy_name(dtype: np.dtype[Any]) -> str:
+    """Name of a NumPy dtype; NumPy composes it anew each time."""
+    return dtype.name
+
+
 def dtype_name(dtype: Any) -> str:
     """Plain name of a dtype of any library: "float64"."""
     if isinstance(dtype, type | np.dtype):
-        return np.dtype(dtype).name
+        return _numpy_name(np.dtype(dtype))
     return str(dtype).rpartition(".")[2]
 
 
