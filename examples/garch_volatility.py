@@ -46,7 +46,7 @@ def main():
     shocks = returns - fit.params["mu"]
     parameters = fit.params[["omega", "alpha[1]", "beta[1]"]].to_numpy()
     start = float(np.mean(shocks[:75] ** 2))
-    conditional_variance(shocks[:200], start, parameters)  # the first call loads the kernels
+    conditional_variance(shocks, start, parameters)  # the first call loads the kernels
     begin = time.perf_counter()
     solution = conditional_variance(shocks, start, parameters)
     seconds = time.perf_counter() - begin
