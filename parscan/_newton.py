@@ -39,8 +39,7 @@ class Rules:
         Whether corrections are carried on from node to node. If not, each is the mismatch at one node only, and what
         counts is their sum over all nodes.
     superlinear : bool
-        Whether the corrections shrink faster and faster, so that the last rate bounds what is left. If not, the last
-        two rates must agree to be below one: the first is often that of a transient.
+        Whether the corrections shrink faster and faster, down to rounding.
     required_rate : float
         The loop ends as stalled when an iteration leaves more than this share of the correction before it.
     max_seconds : float
@@ -198,7 +197,7 @@ def _advance(
 
 
 def _trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules) -> bool:
-    """Whether the corrections leave an error below the tolerance."""
+    """Whether the corrections seem to leave an error below the tolerance: worth a look at the residual."""
     xp = array_namespace(correction)
     nodes = correction.shape[0]
     bound = sizes[-1] * (1 if rules.propagates else nodes)
@@ -207,15 +206,9 @@ def _trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules
     together = sizes[-1] * (1 if rules.superlinear else nodes)
     if bool(xp.all(together <= 1)) and bool(xp.all(is_noise(correction, xp.abs(updated)))):
         return True
-    needed = 1 if rules.superlinear else 2
-    if len(sizes) <= needed:
+    if len(sizes) == 1:
         return False
-    zero = xp.zeros_like(bound)
-    rates = [
-        xp.where(now == 0, zero, now / before)
-        for before, now in zip(sizes[-1 - needed : -1], sizes[-needed:], strict=True)
-    ]
-    rate = rates[0] if needed == 1 else xp.maximum(*rates)
+    rate = xp.where(sizes[-1] == 0, xp.zeros_like(bound), sizes[-1] / sizes[-2])
     left = xp.where(rate < 1, bound * rate / (1 - rate), xp.full_like(bound, float("inf")))
     # Newton's corrections may stall at the rounding of the scan; far below the tolerance that does not matter.
     small = (left <= SAFETY) | (rules.superlinear & (bound <= SAFETY))
@@ -226,13 +219,15 @@ def _residual(system: System, z: Array, first: int, tolerance: Tolerance, rules:
     """Largest defect of the final nodes; infinite if they are not final after all.
 
     What made the corrections look small may have been the end of a transient. So the defects that are left are held
-    against the tolerance together, as they would add up if nothing damped them; each for itself may only be noise.
+    against the tolerance together, as they would add up if nothing damped them, and relative to the states, as they
+    would if all grew; but for those of rounding, which every step of a loop commits.
     """
     xp = array_namespace(z)
     with quiet():
         nodes = z[first + 1 :, ...]
         defect = system.finish(z, first) - nodes
-        sizes = tolerance.relative(defect, nodes)
-        noise = is_noise(defect, xp.max(xp.abs(nodes), axis=-1, keepdims=True)) & (sizes <= 1) & rules.superlinear
-        together = xp.sum(xp.where(noise, xp.zeros_like(sizes), sizes), axis=0)
-        return _largest(component_sizes(abs(defect))) if bool(xp.all(together <= 1)) else float("inf")
+        size = xp.max(xp.abs(nodes), axis=-1, keepdims=True)
+        noise = is_noise(defect, size) & rules.superlinear
+        together = xp.sum(xp.where(noise, xp.zeros_like(size), tolerance.relative_to(defect, size)), axis=0)
+        final = xp.all(together <= 1) & xp.all(tolerance.relative(defect, nodes) <= 1)
+        return _largest(component_sizes(abs(defect))) if bool(final) else float("inf")

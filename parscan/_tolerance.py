@@ -20,9 +20,17 @@ class Tolerance:
     def relative(self, correction: Array, y: Array) -> Array:
         """|correction| in units of the bound; NaN where it is undefined."""
         xp = array_namespace(y)
-        size, bound = xp.abs(correction), self.atol + self.rtol * xp.abs(y)
-        zero = xp.zeros_like(size)
-        return xp.where(size == 0, zero, size / bound)  # 0/0 is no error: a zero state with atol=0
+        return _ratio(xp.abs(correction), self.atol + self.rtol * xp.abs(y))
+
+    def relative_to(self, correction: Array, size: Array) -> Array:
+        """|correction| in units of `rtol·size`: what is tiny now may grow, and `atol` would forgive it."""
+        return _ratio(array_namespace(size).abs(correction), self.rtol * size)
+
+
+def _ratio(size: Array, bound: Array) -> Array:
+    """Size in units of a bound; nothing is no error, even where the bound is zero."""
+    xp = array_namespace(size)
+    return xp.where(size == 0, xp.zeros_like(size), size / bound)
 
 
 def is_noise(difference: Array, size: Array) -> Array:

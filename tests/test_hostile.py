@@ -177,3 +177,27 @@ def test_swapped_bytes_in_inputs_that_the_step_hands_back():
     x = np.arange(200.0).reshape(100, 2).astype(">f8")
     sol = solve_recurrence(lambda y, x: x, np.zeros(2), x)
     assert np.array_equal(sol.y, x.astype(float))
+
+
+@pytest.mark.parametrize("seed", [1, 23, 37])
+def test_growth_from_below_the_absolute_tolerance_behind_a_wrong_claim_of_structure(seed):
+    """What is forgiven at 1e-16 has grown by 1e21 a thousand steps later."""
+    rng = np.random.default_rng(seed)
+    W = rng.standard_normal((3, 3))
+    W *= 1.05 / np.abs(np.linalg.eigvals(W)).max()
+    y0, x = 1e-16 * rng.standard_normal(3), 1e-16 * rng.standard_normal((1000, 3))
+    x[:500] *= 1e-8
+    expected = loop(lambda y, x: y @ W + x, y0, x)
+    for method in ("auto", "newton", "quasi-newton"):
+        sol = solve_recurrence(lambda y, x: y @ W + x, y0, x, method=method, structure=Diagonal, segment_length=20)
+        assert np.max(np.abs(sol.y - expected) / (1e-12 + 1e-10 * np.abs(expected))) <= 10
+
+
+def test_rounding_at_many_nodes_does_not_keep_newton_from_ending(rng):
+    """Every state a node, many of them near zero: five iterations, not dozens until the last bit stands."""
+    x = rng.standard_normal((50_000, 1))
+    sol = solve_recurrence(
+        lambda y, x: np.tanh(0.7 * y + x), np.zeros(1), x, method="newton", segment_length=1, rtol=1e-13, atol=1e-15
+    )
+    assert sol.iterations <= 8
+    assert sol.residual <= 1e-14

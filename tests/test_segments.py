@@ -1,0 +1,125 @@
+"""Segments, their propagators, and the march from one stage to the next."""
+
+import numpy as np
+import pytest
+from problems import loop, random_array
+
+from parscan import BlockDiagonal, Dense, Diagonal, _cost
+from parscan._march import Plan, Stage, march
+from parscan._methods import Workshop
+from parscan._newton import Rules
+from parscan._problem import RecurrenceProblem
+from parscan._tolerance import Tolerance
+from parscan.jacobians import differentiate
+from parscan.systems import Segments, Shooting, States, Step, Tangents
+
+TOLERANCE = Tolerance(1e-10, 1e-12)
+
+
+def turning(rng, steps, n=3):
+    """A different matrix at every step, so that the order of products matters; bent by a tanh."""
+    x = 0.5 * rng.standard_normal((steps, n, n))
+
+    def step(y, x):
+        return np.tanh((x @ y[..., None])[..., 0] + 0.1)
+
+    def jac(y, x):
+        return (1 - step(y, x) ** 2)[..., None] * x
+
+    return step, jac, x
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 7, 30])
+@pytest.mark.parametrize("kind", ["tangents", "shooting"])
+def test_propagators_are_the_derivatives_of_the_ends(kind, length, rng):
+    function, jac, x = turning(rng, 30)
+    step = Step(function, x, (), jac if kind == "tangents" else None, Dense())
+    same = lambda matrices: matrices  # noqa: E731
+    propagation = Tangents(step, Dense(), same) if kind == "tangents" else Shooting(step, Dense(), Dense(), same, 3)
+    trajectory = np.empty((30, 3))
+    system = Segments(step, propagation, trajectory, 0, 30, length, TOLERANCE)
+    z = random_array(rng, (system.nodes, 3), np.float64)
+    propagator, targets = system.linearise(z, 0)
+
+    for p in range(system.nodes - 1):
+
+        def march_one(start, p=p):
+            y = start
+            for t in range(p * length, (p + 1) * length):
+                y = function(y, x[t : t + 1])
+            return y
+
+        assert np.allclose(targets[p], march_one(z[p : p + 1])[0], atol=1e-14)
+        if p:  # that of the first is never used
+            expected = differentiate(march_one, z[p : p + 1], Dense())[0]
+            assert np.allclose(propagator.matrices[p], expected, atol=1e-6)
+
+
+def test_a_guess_starts_each_segment_where_the_one_before_it_ends(rng):
+    guess = rng.standard_normal((20, 2))
+    step = Step(lambda y: y, None, (), None, Dense())
+    for start, stop, length in ((0, 20, 6), (3, 17, 4), (0, 20, 1), (5, 6, 3)):
+        system = Segments(step, States(step), np.empty((20, 2)), start, stop, length, TOLERANCE, guess)
+        z = system.guess(np.zeros(2))
+        assert z.shape == (system.nodes, 2)
+        assert all(np.array_equal(z[p], guess[system.time_of(p) - 1]) for p in range(1, system.nodes))
+
+
+@pytest.mark.parametrize("structure", [Diagonal(), BlockDiagonal(2), Dense()], ids=str)
+def test_components_that_pass_zero_beside_large_ones_are_differentiated(structure):
+    """The second component is of size 1e-10 and zero at one of the states; the first is of size 1e10."""
+    states = np.array([[1e10, 1e-10], [2e10, 0.0], [1e10, -2e-10]])
+
+    def function(y):
+        return np.stack([0.5 * y[..., 0], 1e-10 * np.sin(1e10 * y[..., 1])], -1)
+
+    found = structure.to_dense(differentiate(function, states, structure))
+    assert np.allclose(found[:, 0, 0], 0.5)
+    assert np.allclose(found[:, 1, 1], np.cos(1e10 * states[:, 1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("pilot", [2, 5, 11])
+def test_a_stage_goes_on_where_the_one_before_it_gave_up(pilot, rng):
+    """The first may iterate once only, on a pilot; the second solves the rest from what it left."""
+    function, jac, x = turning(rng, 200)
+    step = Step(function, x, (), jac, Dense())
+    trajectory = np.empty((200, 3))
+    problem = RecurrenceProblem(step, np.ones(3), trajectory, TOLERANCE, None)
+    workshop = Workshop(problem, step, 3, 8, 50)
+    full = workshop.stage("newton")
+    hasty = Stage("hasty", full.system, Rules(1, True, True), full.length, pilot=pilot)
+    jacobi = workshop.stage("jacobi", required_rate=1e-30)
+    record = march(problem, Plan((jacobi, hasty, full), 200, TOLERANCE), 0)
+    assert [name for name, _ in record.outcomes] == ["jacobi", "hasty", "newton"]
+    assert record.looped == 0
+    assert np.abs(trajectory - loop(function, np.ones(3), x)).max() <= 1e-10
+
+
+class Clock:
+    """Time that passes only while a step is evaluated."""
+
+    def __init__(self, call, state):
+        self.now, self.call, self.state, self.evaluated = 0.0, call, state, 0
+
+    def step(self, y):
+        self.now += self.call + self.state * len(y)
+        self.evaluated += len(y)
+        return y
+
+
+@pytest.mark.parametrize(("call", "state"), [(1e-5, 1e-8), (1e-5, 1e-6), (1e-3, 1e-5)])
+def test_costs_are_measured(call, state, monkeypatch):
+    clock = Clock(call, state)
+    monkeypatch.setattr(_cost.time, "perf_counter", lambda: clock.now)
+    cost = _cost.measure(Step(clock.step, None, (), None, Dense()), np.ones((8, 3)), 10_000)
+    assert cost.looped == pytest.approx(call + state)
+    assert cost.call == pytest.approx(call)
+    assert cost.state == pytest.approx(state)
+
+
+def test_little_is_spent_on_measuring_a_step_that_gains_nothing(monkeypatch):
+    clock = Clock(0.0, 1e-3)
+    monkeypatch.setattr(_cost.time, "perf_counter", lambda: clock.now)
+    cost = _cost.measure(Step(clock.step, None, (), None, Dense()), np.ones((8, 3)), 500)
+    assert clock.evaluated <= 3 + 8
+    assert _cost.sweeps(cost, 500, _cost.best_length(cost, 500)) > 500 * cost.looped
