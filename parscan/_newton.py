@@ -110,8 +110,8 @@ def solve(
             iteration = _iterate(system, z, first, tolerance, rules, sizes)
             z, first = iteration.z, iteration.first
             sizes.append(iteration.sizes)
-            if iteration.trusted:
-                residual = _residual(system, z, first, tolerance, rules)
+            unsure = iteration.trusted and first < system.nodes
+            residual = _residual(system, z, first, tolerance, rules) if unsure else 0.0
         except Exception as error:  # a guessed state may be one that the user's step rejects; the loop will tell
             ending, note = Ending.RAISED, f"{type(error).__name__}: {error}"
             break
