@@ -41,29 +41,30 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_little_is_lost_on_hostile_recurrences(name):
+def test_little_is_lost_on_hostile_recurrences(name, clock):
     """A pilot shows that Newton does not pay; the loop takes the rest."""
     step, y0, steps = HOSTILE[name]
-    sol = solve_recurrence(step, y0, length=steps)
+    sol = solve_recurrence(clock.timed(step), y0, length=steps)
     assert sol.success
     assert sol.npoints <= 12 * steps  # whole trajectories took up to 60 states per step
+    assert clock.now <= 2 * steps * (clock.call + clock.state)  # as long as the loop, and again
     ahead = np.concatenate([y0[None], sol.y[:-1]])
     assert np.abs(step(ahead) - sol.y).max() <= 1e-9
 
 
-def test_newton_goes_on_where_the_pilot_converges(rng):
+def test_newton_goes_on_where_the_pilot_converges(rng, clock):
     step, jac = PROBLEMS["rotation"].make(rng, np.float64)
     y0, x = PROBLEMS["rotation"].inputs(rng, 30_000)
-    sol = solve_recurrence(step, y0, x, jac=jac, segment_length=50)
+    sol = solve_recurrence(clock.timed(step), y0, x, jac=jac, segment_length=50)
     assert sol.status is Status.CONVERGED
     assert sol.method == "jacobi, newton"
     assert sol.message.count("newton:") == 2  # the pilot, and all the rest
     assert_like_loop(sol, loop(step, y0, x))
 
 
-def test_the_message_tells_the_story():
+def test_the_message_tells_the_story(clock):
     step, y0, steps = HOSTILE["Lorenz-63"]
-    sol = solve_recurrence(step, y0, length=steps)
+    sol = solve_recurrence(clock.timed(step), y0, length=steps)
     assert sol.status is Status.FINISHED_SEQUENTIALLY
     assert sol.message.startswith(Status.FINISHED_SEQUENTIALLY.value)
     assert "jacobi: the corrections did not shrink fast enough after 2 iterations." in sol.message

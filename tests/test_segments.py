@@ -95,31 +95,17 @@ def test_a_stage_goes_on_where_the_one_before_it_gave_up(pilot, rng):
     assert np.abs(trajectory - loop(function, np.ones(3), x)).max() <= 1e-10
 
 
-class Clock:
-    """Time that passes only while a step is evaluated."""
-
-    def __init__(self, call, state):
-        self.now, self.call, self.state, self.evaluated = 0.0, call, state, 0
-
-    def step(self, y):
-        self.now += self.call + self.state * len(y)
-        self.evaluated += len(y)
-        return y
-
-
 @pytest.mark.parametrize(("call", "state"), [(1e-5, 1e-8), (1e-5, 1e-6), (1e-3, 1e-5)])
-def test_costs_are_measured(call, state, monkeypatch):
-    clock = Clock(call, state)
-    monkeypatch.setattr(_cost.time, "perf_counter", lambda: clock.now)
-    cost = _cost.measure(Step(clock.step, None, (), None, Dense()), np.ones((8, 3)), 10_000)
+def test_costs_are_measured(call, state, clock):
+    clock.call, clock.state = call, state
+    cost = _cost.measure(Step(clock.timed(lambda y: y), None, (), None, Dense()), np.ones((8, 3)), 10_000)
     assert cost.looped == pytest.approx(call + state)
     assert cost.call == pytest.approx(call)
     assert cost.state == pytest.approx(state)
 
 
-def test_little_is_spent_on_measuring_a_step_that_gains_nothing(monkeypatch):
-    clock = Clock(0.0, 1e-3)
-    monkeypatch.setattr(_cost.time, "perf_counter", lambda: clock.now)
-    cost = _cost.measure(Step(clock.step, None, (), None, Dense()), np.ones((8, 3)), 500)
-    assert clock.evaluated <= 3 + 8
+def test_little_is_spent_on_measuring_a_step_that_gains_nothing(clock):
+    clock.call, clock.state = 0.0, 1e-3
+    cost = _cost.measure(Step(clock.timed(lambda y: y), None, (), None, Dense()), np.ones((8, 3)), 500)
+    assert clock.states <= 3 + 8
     assert _cost.sweeps(cost, 500, _cost.best_length(cost, 500)) > 500 * cost.looped
