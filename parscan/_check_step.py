@@ -38,9 +38,10 @@ def _broadcasts(step: Step, states: Array, stride: int) -> bool:
     """Whether one call on all states equals a call for each, with every `stride`-th input."""
     count = states.shape[0]
     with quiet():
-        together = step(copy(states), slice(0, count * stride, stride))
-        rows = (copy(states[i : i + 1, ...]) for i in range(count))  # copies: a step may write to what it is given
-        alone = [step(row, slice(i * stride, i * stride + 1)) for i, row in enumerate(rows)]
+        # Copies of all: a step may write to what it is given, and to what it returned before.
+        together = copy(step(copy(states), slice(0, count * stride, stride)))
+        rows = (copy(states[i : i + 1, ...]) for i in range(count))
+        alone = [copy(step(row, slice(i * stride, i * stride + 1))) for i, row in enumerate(rows)]
     return _close(together, array_namespace(states).concat(alone))
 
 
@@ -59,7 +60,7 @@ def _close(one: Array, other: Array) -> bool:
 def check_jacobian(step: Step, states: Array) -> None:
     """Raise unless the given Jacobian agrees with differences of the step at most of the stacked `states`."""
     with quiet():
-        values, jacobian = step.with_jacobian(copy(states), slice(0, states.shape[0]))
+        values, jacobian = map(copy, step.with_jacobian(copy(states), slice(0, states.shape[0])))
         tried = []
         for share in STEP_SHARES:
             try:

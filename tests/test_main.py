@@ -21,12 +21,16 @@ def test_single_precision_and_short(capsys):
     assert "float32" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["--states", "0"], ["--length", "-3"], ["--dtype", "float16"], ["--what"]])
+@pytest.mark.parametrize(
+    "arguments", [["--states", "0"], ["--states", "x"], ["--length", "-3"], ["--dtype", "float16"], ["--what"]]
+)
 def test_bad_options(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert "error:" in capsys.readouterr().err
+    text = capsys.readouterr().err
+    assert "error:" in text
+    assert "_positive" not in text
 
 
 def test_as_a_module():

@@ -291,6 +291,27 @@ def test_a_step_that_writes_is_checked_all_the_same(rng):
         solve_recurrence(step, np.ones(2), rng.standard_normal((500, 2)))
 
 
+@pytest.mark.parametrize("length", [1, 16])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_may_return_the_same_buffers_again(method, length, rng):
+    x = rng.uniform(0.5, 1, (400, 2, 2))
+    buffers = {}
+
+    def kept(name, like):
+        return buffers.setdefault((name, like.shape), np.empty_like(like))
+
+    def step(y, x):
+        value = np.tanh((x @ y[..., None])[..., 0])
+        jacobian = kept("jacobian", (1 - value**2)[..., None] * x)
+        jacobian[...] = (1 - value**2)[..., None] * x
+        out = kept("value", value)
+        out[...] = value
+        return out, jacobian
+
+    expected = loop(lambda y, x: np.tanh((x @ y[..., None])[..., 0]), np.ones(2), x)
+    assert_like_loop(solve_recurrence(step, np.ones(2), x, jac=True, method=method, segment_length=length), expected)
+
+
 def test_a_jacobian_sees_the_state_before_a_step_that_writes(rng):
     def step(y, x):
         y *= y

@@ -107,7 +107,8 @@ class Tangents(Propagation[tuple[Array, Array | None]]):
         states, product = carry
         states, jacobian = self._step.with_jacobian(states, times)
         jacobian = self._reduce(jacobian)
-        return states, jacobian if product is None else self._structure.product(jacobian, product)
+        # A copy of the first: a function may write to what it returned before.
+        return states, copy(jacobian) if product is None else self._structure.product(jacobian, product)
 
     def states(self, carry: tuple[Array, Array | None]) -> Array:
         """The states."""
