@@ -18,7 +18,7 @@ def problem(rng, shape, dense, dtype="float64"):
     return A.astype(dtype), b.astype(dtype), h0.astype(dtype)
 
 
-def close(actual, expected, rtol=1e-12):
+def assert_close(actual, expected, rtol=1e-12):
     np.testing.assert_allclose(actual, expected, rtol=rtol, atol=rtol * max(1.0, np.abs(expected).max(initial=0)))
 
 
@@ -35,7 +35,7 @@ def test_is_the_loop(shape, dense, with_h0, reverse, rng):
     h = linear_recurrence(A, b, h0, reverse=reverse)
     assert type(h) is np.ndarray
     assert h.flags.c_contiguous
-    close(h, sequential.affine_scan(A, b, h0, reverse=reverse))
+    assert_close(h, sequential.affine_scan(A, b, h0, reverse=reverse))
 
 
 @pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
@@ -43,7 +43,7 @@ def test_float32_against_float64(dense, rng):
     A, b, h0 = problem(rng, (1000, 3), dense, "float32")
     h = linear_recurrence(A, b, h0)
     assert h.dtype == np.float32
-    close(h, linear_recurrence(A.astype(float), b.astype(float), h0.astype(float)), 1e-5)
+    assert_close(h, linear_recurrence(A.astype(float), b.astype(float), h0.astype(float)), 1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
@@ -70,7 +70,7 @@ def test_dtypes_are_kept(dtype):
 def test_common_dtype(A, b, expected):
     h = linear_recurrence(A, b)
     assert h.dtype == expected
-    close(h, sequential.affine_scan(np.broadcast_to(np.asarray(A, expected), h.shape), np.asarray(b, expected)))
+    assert_close(h, sequential.affine_scan(np.broadcast_to(np.asarray(A, expected), h.shape), np.asarray(b, expected)))
 
 
 def test_python_numbers_beyond_the_dtype():
@@ -109,7 +109,7 @@ def test_any_layout_and_inputs_stay_as_they_are(shape, layout, dense, reverse, r
     operands = problem(rng, shape, dense)
     laid_out = [LAYOUTS[layout](x) for x in operands]
     h = linear_recurrence(*laid_out, reverse=reverse)
-    close(h, sequential.affine_scan(*operands, reverse=reverse))
+    assert_close(h, sequential.affine_scan(*operands, reverse=reverse))
     for before, after in zip(operands, laid_out, strict=True):
         np.testing.assert_array_equal(after, before)
         assert not np.shares_memory(h, after)
@@ -136,7 +136,7 @@ def test_a_single_offset_does_not_alias(rng):
 
 def test_constant_operands_broadcast(rng):
     A, h0 = rng.normal(size=(3, 3)) / 3, rng.normal(size=3)
-    close(
+    assert_close(
         linear_recurrence(A[None], np.zeros((5, 3)), h0),
         np.array([np.linalg.matrix_power(A, t + 1) @ h0 for t in range(5)]),
     )
@@ -153,8 +153,8 @@ def test_the_first_coefficient_is_unused_without_h0():
 def test_lists_and_series(rng):
     b = rng.normal(size=20)
     expected = sequential.affine_scan(np.full(20, 0.5), b)
-    close(linear_recurrence([0.5] * 20, list(b)), expected)
-    close(linear_recurrence(pd.Series([0.5] * 20), pd.Series(b)), expected)
+    assert_close(linear_recurrence([0.5] * 20, list(b)), expected)
+    assert_close(linear_recurrence(pd.Series([0.5] * 20), pd.Series(b)), expected)
 
 
 @pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
@@ -164,10 +164,10 @@ def test_array_api_strict(dense, reverse, rng):
     xp = array_api_strict
     h = linear_recurrence(xp.asarray(A), xp.asarray(b), xp.asarray(h0), reverse=reverse)
     assert h.dtype == xp.float32
-    close(np.asarray(h), sequential.affine_scan(A, b, h0, reverse=reverse), 1e-6)
+    assert_close(np.asarray(h), sequential.affine_scan(A, b, h0, reverse=reverse), 1e-6)
     h = linear_recurrence(0.5, xp.asarray(b), 1, reverse=reverse)
     assert h.dtype == xp.float32
-    close(np.asarray(h), linear_recurrence(0.5, b, 1, reverse=reverse), 1e-6)
+    assert_close(np.asarray(h), linear_recurrence(0.5, b, 1, reverse=reverse), 1e-6)
 
 
 shapes = st.tuples(st.integers(1, 80), st.integers(1, 3), st.integers(1, 4))
@@ -181,14 +181,14 @@ def test_splitting_the_time_axis(case, cut):
     s = 1 + int(cut * (len(b) - 1))
     first = linear_recurrence(A[:s], b[:s], h0)
     second = linear_recurrence(A[s:], b[s:], first[-1])
-    close(np.concatenate([first, second]), linear_recurrence(A, b, h0))
+    assert_close(np.concatenate([first, second]), linear_recurrence(A, b, h0))
 
 
 @given(case=cases)
 def test_time_reversal(case):
     shape, dense, seed = case
     A, b, h0 = problem(np.random.default_rng(seed), shape, dense)
-    close(linear_recurrence(A[::-1], b[::-1], h0, reverse=True)[::-1], linear_recurrence(A, b, h0))
+    assert_close(linear_recurrence(A[::-1], b[::-1], h0, reverse=True)[::-1], linear_recurrence(A, b, h0))
 
 
 @given(case=cases)
@@ -198,9 +198,9 @@ def test_batch_order_is_irrelevant(case):
     A, b, h0 = problem(rng, shape, dense)
     order = rng.permutation(shape[1])
     h = linear_recurrence(A, b, h0)
-    close(linear_recurrence(A[:, order], b[:, order], h0[order]), h[:, order])
+    assert_close(linear_recurrence(A[:, order], b[:, order], h0[order]), h[:, order])
     for k in range(shape[1]):
-        close(linear_recurrence(A[:, k], b[:, k], h0[k]), h[:, k])
+        assert_close(linear_recurrence(A[:, k], b[:, k], h0[k]), h[:, k])
 
 
 @given(case=cases)
@@ -210,14 +210,14 @@ def test_linearity(case):
     A, b, h0 = problem(rng, shape, dense)
     _, c, g0 = problem(rng, shape, dense)
     combined = linear_recurrence(A, 2 * b - 3 * c, 2 * h0 - 3 * g0)
-    close(combined, 2 * linear_recurrence(A, b, h0) - 3 * linear_recurrence(A, c, g0), 1e-11)
+    assert_close(combined, 2 * linear_recurrence(A, b, h0) - 3 * linear_recurrence(A, c, g0), 1e-11)
 
 
 @given(case=cases)
 def test_a_diagonal_matrix_is_a_diagonal(case):
     shape, _, seed = case
     a, b, h0 = problem(np.random.default_rng(seed), shape, False)
-    close(linear_recurrence(a[..., None] * np.eye(shape[-1]), b, h0), linear_recurrence(a, b, h0))
+    assert_close(linear_recurrence(a[..., None] * np.eye(shape[-1]), b, h0), linear_recurrence(a, b, h0))
 
 
 BAD = [

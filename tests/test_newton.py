@@ -87,11 +87,21 @@ def test_wrong_propagators_converge_to_the_same_fixed_point():
     assert np.abs(outcome.z - exact(f, y0, 200)).max() <= 1e-11
 
 
-def test_slow_convergence_is_given_up_when_a_rate_is_required():
+@pytest.mark.parametrize(
+    ("rule", "ending", "iterations"),
+    [
+        ({"required_rate": 0.1}, Ending.STALLED, 2),
+        ({"max_seconds": 0.0}, Ending.LATE, 1),
+        ({"most": 3}, Ending.EXHAUSTED, 3),
+    ],
+    ids=["rate", "time", "iterations"],
+)
+def test_slow_convergence_is_given_up_by_the_rules(rule, ending, iterations):
+    """Time counts from the end of the first iteration."""
     system, y0 = chain(lambda z: 0.9 * z + 0.1)
-    outcome = run(system, y0, superlinear=False, propagates=False, required_rate=0.1)
-    assert outcome.ending is Ending.STALLED
-    assert len(outcome.history) == 2
+    outcome = run(system, y0, superlinear=False, propagates=False, **rule)
+    assert outcome.ending is ending
+    assert len(outcome.history) == iterations
 
 
 def test_what_is_not_finite_ends_the_loop_and_leaves_the_prefix():
@@ -111,13 +121,6 @@ def test_what_the_system_raises_is_noted():
     outcome = run(system, y0)
     assert outcome.ending is Ending.RAISED
     assert outcome.note == "ZeroDivisionError: not here"
-
-
-def test_time_is_kept_after_the_first_iteration():
-    system, y0 = chain(lambda z: 0.99 * z + 0.01)
-    outcome = run(system, y0, superlinear=False, propagates=False, max_seconds=0.0)
-    assert outcome.ending is Ending.LATE
-    assert len(outcome.history) == 1
 
 
 def test_one_node_is_known():

@@ -29,6 +29,10 @@ def turning(rng, steps, n=3):
     return step, jac, x
 
 
+def unchanged(matrices):
+    return matrices
+
+
 def into_one_buffer(function):
     """The same function, which overwrites what it returned before."""
     buffers = {}
@@ -48,9 +52,8 @@ def test_propagators_are_the_derivatives_of_the_ends(kind, length, rng):
     function, jac, x = turning(rng, 30)
     jacobians = {"tangents": jac, "tangents into one buffer": into_one_buffer(jac), "shooting": None}
     step = Step(function, x, (), jacobians[kind], Dense())
-    same = lambda matrices: matrices  # noqa: E731
-    shooting = Shooting(step, Dense(), Dense(), same, 3)
-    propagation = shooting if kind == "shooting" else Tangents(step, Dense(), same)
+    shooting = Shooting(step, Dense(), Dense(), unchanged, 3)
+    propagation = shooting if kind == "shooting" else Tangents(step, Dense(), unchanged)
     trajectory = np.empty((30, 3))
     system = Segments(step, propagation, trajectory, 0, 30, length, TOLERANCE)
     z = random_array(rng, (system.nodes, 3), np.float64)
