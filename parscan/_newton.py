@@ -136,7 +136,7 @@ def _iterate(system: System, z: Array, first: int, tolerance: Tolerance, rules: 
         new_sizes = component_sizes(tolerance.relative(correction, updated))
         trusted = _trusted([*sizes, new_sizes], correction, updated, rules)
         finite = all_finite(correction)
-        z, first = _advance(system, z, updated, correction, first, finite)
+        z, first = _advance(system, z, first, target, updated, finite=finite)
     return Iteration(z, first, new_sizes, finite, trusted)
 
 
@@ -184,16 +184,17 @@ def _largest(sizes: Array) -> float:
 
 
 def _advance(
-    system: System, z: Array, updated: Array, correction: Array, first: int, finite: bool
+    system: System, z: Array, first: int, target: Array, updated: Array, *, finite: bool
 ) -> tuple[Array, int]:
-    """New nodes, and the last exact one: nodes that needed no correction were exact, and so is now the one after them.
+    """New nodes, and the last exact one: nodes that met their targets were exact, and so is now the one after them.
 
-    Corrections that are not finite are taken up to there only.
+    The exact nodes are the targets themselves: a propagator that is not finite must not reach them through a
+    correction of zero. The others are updated if all corrections are finite.
     """
     xp = array_namespace(z)
-    exact = min(first + leading(correction == 0) + 1, system.nodes)
-    taken = updated.shape[0] if finite else exact - first
-    return xp.concat([z[: first + 1, ...], updated[:taken, ...], z[first + 1 + taken :, ...]]), exact
+    exact = min(first + leading(target == z[first + 1 :, ...]) + 1, system.nodes)
+    rest = updated if finite else z[first + 1 :, ...]
+    return xp.concat([z[: first + 1, ...], target[: exact - first, ...], rest[exact - first :, ...]]), exact
 
 
 def _trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules) -> bool:

@@ -152,3 +152,14 @@ def test_noise_is_measured_by_size():
     assert is_noise(sizes * 1e-16, sizes).all()
     assert not is_noise(sizes[1:] * 1e-14, sizes[1:]).any()
     assert not is_noise(np.array([np.nan, np.inf]), np.ones(2)).any()
+
+
+def test_a_propagator_that_is_not_finite_does_not_reach_exact_nodes():
+    """The nodes before it met their targets: their corrections are zero, and zero times infinity is NaN."""
+    z = exact(f, np.full(1, 0.3), 20)
+    z[10:] += 1e300
+    system = Chain(f, lambda z: np.full_like(z, np.inf), 20)
+    outcome = solve(system, z, TOLERANCE, Rules(1, propagates=True, superlinear=True))
+    assert outcome.ending is Ending.NOT_FINITE
+    assert outcome.first == 10
+    assert np.array_equal(outcome.z[:11], exact(f, np.full(1, 0.3), 11))
