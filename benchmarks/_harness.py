@@ -143,6 +143,28 @@ def table(case: Case, timings: Sequence[Timing], verdicts: Sequence[Verdict]) ->
     return "\n".join([*lines, *(f"  {verdict.text}" for verdict in verdicts)])
 
 
+def arguments(description: str) -> argparse.Namespace:
+    """What every benchmark takes from the command line: `quick` and `json`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="smaller problems, for a check that all of it runs")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the numbers to this file")
+    return parser.parse_args()
+
+
+def begin(quick: bool) -> Report:
+    """An empty report; prints what the numbers are measured on."""
+    report = Report(machine(), quick)
+    print(f"{report.machine['cpu']}, {report.machine['cores']} cores; {report.machine['versions']}")
+    return report
+
+
+def save(report: Report, path: Path | None) -> None:
+    """Write the report as JSON, if there is a path."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+
+
 def main(
     description: str,
     cases: Callable[[bool], Iterable[Case]],
@@ -153,12 +175,8 @@ def main(
 
     `figures(quick)` measures what is no time, by name.
     """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="smaller problems, for a check that all of it runs")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write the numbers to this file")
-    options = parser.parse_args()
-    report = Report(machine(), options.quick)
-    print(f"{report.machine['cpu']}, {report.machine['cores']} cores; {report.machine['versions']}")
+    options = arguments(description)
+    report = begin(options.quick)
     print("best time, deviation relative to the largest value, times faster than the first\n")
     for case in cases(options.quick):
         timings = measure(case, 3 if options.quick else repeats)
@@ -169,6 +187,4 @@ def main(
     if figures:
         report.figures = figures(options.quick)
         print("\n".join(f"{name}: {value:.3g}" for name, value in report.figures.items()))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    save(report, options.json)

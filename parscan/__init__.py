@@ -3,23 +3,30 @@
 - `linear_recurrence`: ``h_t = A_t h_{t-1} + b_t`` by parallel scan.
 - `solve_recurrence`: ``y_t = step(y_{t-1}, x_t)`` for any `step` that works on stacked states.
 - `Dense`, `Diagonal`, `BlockDiagonal`: structures of a step's Jacobian.
+- `Attenuation`, `Clipping`: damping for trajectories that lead Newton astray.
+- `warnings`: what parscan warns of.
 """
 
 from importlib.metadata import version as _version
 
+from . import warnings
 from ._linear import linear_recurrence
 from ._recurrence import solve_recurrence
 from ._result import RecurrenceResult, Status
 from .jacobians import BlockDiagonal, Dense, Diagonal
+from .systems import Attenuation, Clipping
 
 __all__ = [
+    "Attenuation",
     "BlockDiagonal",
+    "Clipping",
     "Dense",
     "Diagonal",
     "RecurrenceResult",
     "Status",
     "linear_recurrence",
     "solve_recurrence",
+    "warnings",
 ]
 
 __version__ = _version("parscan")

@@ -15,15 +15,16 @@ from ._arrays import (
     dtype_name,
     floating_dtype,
     is_single,
-    itemsize,
     readonly,
     shared_namespace,
 )
-from ._methods import NAMES
+from ._memory import check_fits
+from ._methods import DAMPED, NAMES, PROBED
+from ._options import Options
 from ._result import RecurrenceResult
 from ._tolerance import Tolerance
 from .jacobians import Structure
-from .systems import Inputs
+from .systems import Damping, Inputs
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,10 @@ def as_arrays(y0: Any, x: Any, length: Any, guess: Any) -> Arrays:
     y0 = xp.astype(y0, floating_dtype("y0", y0))
     if guess is not None:
         guess = _checked_guess(xp, guess, (steps, *y0.shape), y0.dtype)
-    _check_memory(steps, y0)
+    check_fits(steps, y0)
     arrays = tuple(readonly(array) for array in named.values())
     inputs = None if x is None else arrays if isinstance(x, tuple) else arrays[0]
     return Arrays(xp, y0, inputs, guess, steps)
-
-
-def _check_memory(steps: int, y0: Array) -> None:
-    """Raise if the trajectory is larger than any address space."""
-    numbers = math.prod(y0.shape)
-    size = steps * numbers * itemsize(y0.dtype)
-    if size >= 2**48:
-        raise MemoryError(f"a trajectory of {steps} steps of {numbers} numbers takes {size} bytes; use fewer steps.")
 
 
 def _named_inputs(x: Any) -> dict[str, Array]:
@@ -165,13 +158,32 @@ def as_tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
     return Tolerance(float(values["rtol"]), float(values["atol"]))
 
 
-def check_functions(step: Any, jac: Any, args: Any, method: Any) -> None:
-    """Check all that is not an array."""
+def check_functions(step: Any, jac: Any, args: Any) -> None:
+    """Check what is called, and with what."""
     if not callable(step):
         raise TypeError(f"`step` must be callable as step(y, x, *args), got {type(step).__name__}.")
     if jac is not None and jac is not True and not callable(jac):
         raise TypeError(f"`jac` must be a callable, True or None, got {jac!r}.")
     if not isinstance(args, tuple):
         raise TypeError(f"`args` must be a tuple, got {type(args).__name__}; write args=(value,) for one argument.")
+
+
+def as_options(
+    method: Any, max_iterations: Any, segment_length: Any, window: Any, damping: Any, probes: Any
+) -> Options:
+    """Check how the problem is to be solved."""
     if not isinstance(method, str) or method not in NAMES:
         raise ValueError(f"`method` is {method!r}; choose one of {', '.join(map(repr, NAMES))}.")
+    if damping is not None and not isinstance(damping, Damping):
+        raise TypeError(f"`damping` must be parscan.Attenuation(share), parscan.Clipping() or None, got {damping!r}.")
+    for name, value, methods in (("damping", damping, DAMPED), ("probes", probes, PROBED)):
+        if value is not None and method not in methods:
+            raise ValueError(f"`{name}` applies to method={' or '.join(map(repr, methods))}, not to {method!r}.")
+    return Options(
+        method,
+        as_count("max_iterations", max_iterations),
+        None if segment_length is None else as_count("segment_length", segment_length),
+        None if window is None else as_count("window", window),
+        damping,
+        None if probes is None else as_count("probes", probes),
+    )

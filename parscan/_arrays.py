@@ -137,6 +137,12 @@ def copy(x: Array) -> Array:
     return array_namespace(x).asarray(x, copy=True)
 
 
+def random_signs(shape: tuple[int, ...], like: Array, *, seed: int) -> Array:
+    """Array of ±1, the same for the same seed, of the library and dtype of `like`."""
+    signs = 2 * np.random.default_rng(seed).integers(0, 2, size=shape, dtype=np.int8) - 1
+    return array_namespace(like).asarray(signs.astype(dtype_name(like.dtype)), dtype=like.dtype)
+
+
 def quiet() -> AbstractContextManager[Any]:
     """Context without floating-point warnings: states that are only guesses may overflow."""
     return np.errstate(all="ignore")

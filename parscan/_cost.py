@@ -18,6 +18,9 @@ LENGTHS = tuple(base * 2**k for k in range(2, 40) for base in (5, 7))
 BATCH = 512
 """States in the stack of a measured call, at most."""
 
+BATCH_SHARE = 16
+"""That stack holds at most one such part of the steps: three measurements are not to cost more than a sweep."""
+
 BATCH_NUMBERS = 2**14
 """Numbers in that stack, at most."""
 
@@ -44,7 +47,7 @@ class Cost:
 def measure(step: Step, states: Array, steps: int) -> Cost:
     """Time the step on one of the stacked `states`, on all, and on many copies, with the first of `steps` inputs."""
     few = states.shape[0]
-    many = max(few, min(BATCH, steps, BATCH_NUMBERS // math.prod(states.shape[1:])))
+    many = max(few, min(BATCH, steps // BATCH_SHARE, BATCH_NUMBERS // math.prod(states.shape[1:])))
     with quiet():
         looped = _seconds(step, states[:1, ...])
         allowance = TIMING_SHARE * steps * looped

@@ -1,4 +1,4 @@
-"""Stretches of time, one after the other: the methods in turn, then the sequential loop for what they left."""
+"""Windows of time, one after the other: the methods in turn, and the sequential loop where none of them gets on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ._arrays import Array, array_namespace
+from ._arrays import Array
 from ._newton import Ending, Outcome, Rules, solve
 from ._tolerance import Tolerance
+from ._window import Window
 from .systems._system import System
 
-GROWTH = 8
-"""How much longer the next stretch is after one that converged."""
+Report = Callable[[int], None]
+
+BACK_OFF = 4
+"""How much longer, in smallest windows, the loop goes on after each failure in a row before a method is tried again."""
 
 
 @dataclass(frozen=True)
@@ -24,25 +27,20 @@ class Stage:
     name : str
         As the user knows it.
     system : callable
-        `system(begin, end)`: what the method makes of these steps.
+        `system(begin, end, warm)`: what the method makes of these steps; `warm` if the rows of the trajectory there
+        are a guess.
     rules : Rules
         How long it goes on.
-    length : int
-        Steps per segment.
-    pilot : int or None
-        Segments to begin with; as long as the method converges, the next stretch is `GROWTH` times as long.
-    largest : int or None
-        Segments solved at once, at most.
+    window : Window
+        Steps solved at once.
     seconds_per_step : float
         Time that the method may take.
     """
 
     name: str
-    system: Callable[[int, int], System]
+    system: Callable[[int, int, bool], System]
     rules: Rules
-    length: int
-    pilot: int | None = None
-    largest: int | None = None
+    window: Window
     seconds_per_step: float = float("inf")
 
 
@@ -59,7 +57,7 @@ class Problem(ABC):
         """State that step `time` starts from."""
 
     @abstractmethod
-    def loop(self, state: Array, begin: int, end: int, report: Callable[[int], None] | None) -> int:
+    def loop(self, state: Array, begin: int, end: int, report: Report | None) -> int:
         """Evaluate the steps one by one; returns the first one whose state is not finite, or `end`."""
 
     @abstractmethod
@@ -69,29 +67,29 @@ class Problem(ABC):
 
 @dataclass(frozen=True)
 class Plan:
-    """How a trajectory is to be solved.
-
-    Parameters
-    ----------
-    stages : tuple of Stage
-        Methods in the order of their trial; none for the loop alone.
-    window : int
-        Steps solved at once.
-    tolerance : Tolerance
-        When a correction is small enough.
-    """
+    """Methods in the order of their trial, none for the loop alone, and when a correction is small enough."""
 
     stages: tuple[Stage, ...]
-    window: int
     tolerance: Tolerance
+
+
+@dataclass(frozen=True)
+class Solve:
+    """What a method made of the steps `begin` to `end`: how it ended, and how far it got."""
+
+    method: str
+    begin: int
+    end: int
+    reached: int
+    outcome: Outcome
 
 
 @dataclass
 class Record:
     """What happened on the march."""
 
-    outcomes: list[tuple[str, Outcome]] = field(default_factory=list)
-    """Stages by name, and how each ended."""
+    solves: list[Solve] = field(default_factory=list)
+    """The methods' attempts, in order."""
     looped: int = 0
     """Steps evaluated by the sequential loop."""
     reached: int = 0
@@ -100,86 +98,94 @@ class Record:
     @property
     def history(self) -> tuple[float, ...]:
         """Corrections of all iterations."""
-        return tuple(size for _, outcome in self.outcomes for size in outcome.history)
-
-    @property
-    def residual(self) -> float:
-        """Largest defect left at a joint."""
-        converged = (outcome.residual for _, outcome in self.outcomes if outcome.ending is Ending.CONVERGED)
-        return max(converged, default=0.0)
+        return tuple(size for attempt in self.solves for size in attempt.outcome.history)
 
 
-def march(problem: Problem, plan: Plan, start: int, report: Callable[[int], None] | None = None) -> Record:
+def march(problem: Problem, plan: Plan, start: int, report: Report | None = None) -> Record:
     """Solve the steps from `start` on, window by window; `report` is told how many are solved."""
-    record = Record(reached=start)
-    for begin in range(start, problem.steps, plan.window):
-        end = min(begin + plan.window, problem.steps)
-        solved, state = _solve_window(problem, plan, begin, end, record, report)
-        record.reached = bad = problem.first_not_finite(begin, solved)
-        if bad < solved:
-            solved, state = bad, problem.state(bad)  # the loop has the last word on what is not finite
-        if solved < end:
-            record.reached = problem.loop(state, solved, end, report)
-            record.looped += record.reached - solved
-        if record.reached < end:
-            break
-        if report is not None:
-            report(end)
-    return record
+    walk = _Walk(problem, plan, start, report)
+    while walk.goes_on():
+        walk.step()
+    return walk.record
 
 
-def _solve_window(
-    problem: Problem, plan: Plan, begin: int, end: int, record: Record, report: Callable[[int], None] | None
-) -> tuple[int, Array]:
-    """Try the plan's stages on a window; returns how far it is solved, and the state to go on from."""
-    nodes: Array | None = None
-    for stage in plan.stages:
-        begin, nodes, ending = _run_stage(problem, stage, plan.tolerance, begin, end, nodes, record, report)
-        if ending in (Ending.CONVERGED, Ending.NOT_FINITE, Ending.RAISED):
-            break
-    return begin, problem.state(begin) if nodes is None else nodes[0, ...]
+class _Walk:
+    """Where the march is: the time reached, the method in use, and the size of its next window."""
 
+    def __init__(self, problem: Problem, plan: Plan, start: int, report: Report | None) -> None:
+        self.record = Record(reached=start)
+        self._problem = problem
+        self._plan = plan
+        self._report = report
+        self._finite = True
+        self._index = 0
+        self._size = plan.stages[0].window.first if plan.stages else problem.steps
+        self._failures = 0  # in a row, of the last method in its smallest window
+        self._failed = False  # whether the method in use ever did: then its windows grow with care
+        self._warm = False  # whether the rows ahead are those of an earlier sweep
 
-def _run_stage(
-    problem: Problem,
-    stage: Stage,
-    tolerance: Tolerance,
-    begin: int,
-    end: int,
-    nodes: Array | None,
-    record: Record,
-    report: Callable[[int], None] | None,
-) -> tuple[int, Array | None, Ending]:
-    """Solve stretch by stretch until one fails; returns how far, and the guess of the nodes from there on."""
-    count = -(-(end - begin) // stage.length)
-    size = min(stage.pilot or count, stage.largest or count)
-    ending = Ending.CONVERGED
-    while begin < end and ending is Ending.CONVERGED:
-        stop = min(begin + size * stage.length, end)
-        system = stage.system(begin, stop)
-        guess = system.guess(problem.state(begin)) if nodes is None else nodes[: system.nodes, ...]
-        rules = replace(stage.rules, max_seconds=stage.seconds_per_step * (stop - begin))
-        outcome = solve(system, guess, tolerance, rules, _in_steps(report, system))
-        record.outcomes.append((stage.name, outcome))
-        ending, begin = outcome.ending, system.time_of(outcome.first)
-        nodes = _remaining(problem, outcome, system, begin, nodes)
-        size = min(GROWTH * size, stage.largest or count)
-    return begin, nodes, ending
+    def goes_on(self) -> bool:
+        """Whether steps are left, and the last state is finite."""
+        return self._finite and self.record.reached < self._problem.steps
 
+    def step(self) -> None:
+        """Solve one window, or loop."""
+        begin = self.record.reached
+        if not self._plan.stages:
+            self._loop(begin, self._problem.steps)
+            return
+        stage = self._plan.stages[self._index]
+        end = min(begin + self._size, self._problem.steps)
+        outcome = self._solve(stage, begin, end)
+        reached = self.record.solves[-1].reached
+        self.record.reached = self._problem.first_not_finite(begin, reached)
+        if self.record.reached < reached:  # the loop has the last word on what is not finite
+            self._loop(self.record.reached, end)
+        elif outcome.ending is Ending.CONVERGED:
+            self._size = stage.window.after(end - begin, outcome, careful=self._failed)
+            self._failures = 0
+            self._tell(end)
+        else:
+            self._give_way(stage, end - begin, outcome)
 
-def _remaining(problem: Problem, outcome: Outcome, system: System, begin: int, nodes: Array | None) -> Array | None:
-    """Guess of the nodes from step `begin` on; None if there is none beyond the stretch just solved."""
-    later = None if nodes is None else nodes[system.nodes :, ...]
-    if outcome.first < system.nodes:
-        xp = array_namespace(outcome.z)
-        kept = outcome.z[outcome.first :, ...]
-        return kept if later is None else xp.concat([kept, later])
-    if later is None or later.shape[0] == 0:
-        return None
-    xp = array_namespace(later)
-    return xp.concat([problem.state(begin)[None, ...], later[1:, ...]])
+    def _solve(self, stage: Stage, begin: int, end: int) -> Outcome:
+        """Try a method on a window."""
+        system = stage.system(begin, end, self._warm)
+        share = (end - begin) / self._problem.steps
+        rules = replace(stage.rules, max_seconds=stage.seconds_per_step * (end - begin), share=share)
+        report = None if self._report is None else lambda node: self._tell(system.time_of(node))
+        outcome = solve(system, system.guess(self._problem.state(begin)), self._plan.tolerance, rules, report)
+        self.record.solves.append(Solve(stage.name, begin, end, system.time_of(outcome.first), outcome))
+        return outcome
 
+    def _give_way(self, stage: Stage, steps: int, outcome: Outcome) -> None:
+        """After a failure: a smaller window, then the next method, then the loop, longer each time."""
+        self._size = stage.window.after(steps, outcome, careful=True)
+        self._failed = True
+        self._warm = False
+        if self._size >= stage.window.smallest:
+            return
+        if self._index + 1 < len(self._plan.stages):
+            self._index += 1
+            self._size = self._plan.stages[self._index].window.first
+            self._failed = False
+            self._warm = outcome.ending is Ending.STALLED
+            return
+        self._size = stage.window.smallest
+        self._failures += 1
+        stretch = self._size * BACK_OFF**self._failures
+        end = self.record.reached + stretch
+        self._loop(self.record.reached, end if end + stretch < self._problem.steps else self._problem.steps)
 
-def _in_steps(report: Callable[[int], None] | None, system: System) -> Callable[[int], None] | None:
-    """The same report, told nodes instead of steps."""
-    return None if report is None else lambda node: report(system.time_of(node))
+    def _loop(self, begin: int, end: int) -> None:
+        """Evaluate steps one by one."""
+        self.record.reached = self._problem.loop(self._problem.state(begin), begin, end, self._report)
+        self.record.looped += self.record.reached - begin
+        self._finite = self.record.reached == end
+        if self._finite:
+            self._tell(end)
+
+    def _tell(self, solved: int) -> None:
+        """Show progress."""
+        if self._report is not None:
+            self._report(solved)

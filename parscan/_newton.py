@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ._arrays import Array, all_finite, array_namespace, quiet
+from ._growth import log_growth
 from ._tolerance import Tolerance, is_noise
 from .scan import affine_scan
-from .systems._system import Propagator, System
+from .scan.smoothing import smooth
+from .systems._system import Linearisation, NoGain, Propagator, System
 
 SAFETY = 0.01
 """Largest error that the rates may predict for the final nodes, in units of the tolerance."""
@@ -24,6 +26,7 @@ class Ending(Enum):
     NOT_FINITE = "a correction was not finite"
     RAISED = "`step` raised an exception on guessed states"
     EXHAUSTED = "the iterations were used up"
+    GREW = "the propagators grow too much over so many steps"
     LATE = "the time was used up"
 
 
@@ -42,15 +45,21 @@ class Rules:
         Whether the corrections shrink faster and faster, down to rounding.
     required_rate : float
         The loop ends as stalled when an iteration leaves more than this share of the correction before it.
+    largest_growth : float
+        Logarithm of the growth over all nodes, at the guess, from which the loop is not begun.
     max_seconds : float
         No iteration is begun so long after the first one, which may have to load the scan's kernels.
+    share : float
+        Part of the tolerance on all defects together that these nodes may use up.
     """
 
     max_iterations: int
     propagates: bool
     superlinear: bool
     required_rate: float = float("inf")
+    largest_growth: float = float("inf")
     max_seconds: float = float("inf")
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,8 @@ class Outcome:
         Last of the leading exact nodes; the number of nodes when all have been found.
     history : tuple of float
         Largest correction of each iteration in units of the tolerance.
-    residual : float
-        Largest defect that is left.
+    growth : float
+        Logarithm of the growth of a small change over all nodes, as far as the last propagators tell.
     note : str
         What an exception said.
     """
@@ -77,7 +86,7 @@ class Outcome:
     z: Array
     first: int
     history: tuple[float, ...]
-    residual: float
+    growth: float
     note: str = ""
 
 
@@ -102,41 +111,77 @@ def solve(
 
     `report` is told the number of exact leading nodes after every iteration.
     """
-    first, deadline, residual, note = 0, float("inf"), 0.0, ""
-    sizes: list[Array] = []
-    ending: Ending | None = None
+    run = _Run(system, z, tolerance, rules)
+    ending, note = None, ""
     while ending is None:
         try:
-            iteration = _iterate(system, z, first, tolerance, rules, sizes)
-            z, first = iteration.z, iteration.first
-            sizes.append(iteration.sizes)
-            unsure = iteration.trusted and first < system.nodes
-            residual = _residual(system, z, first, tolerance, rules) if unsure else 0.0
+            ending = run.iterate()
+        except NoGain:
+            ending = Ending.STALLED
         except Exception as error:  # a guessed state may be one that the user's step rejects; the loop will tell
             ending, note = Ending.RAISED, f"{type(error).__name__}: {error}"
-            break
         if report is not None:
-            report(first)
-        if len(sizes) == 1:
-            deadline = time.perf_counter() + rules.max_seconds
-        solved = first == system.nodes or (iteration.trusted and residual < float("inf"))
-        ending = Ending.CONVERGED if solved else _failure(iteration, sizes, rules, deadline)
-    history = tuple(_largest(values) for values in sizes)
-    return Outcome(ending, z, system.nodes if ending is Ending.CONVERGED else first, history, residual, note)
+            report(run.first)
+    first = system.nodes if ending is Ending.CONVERGED else run.first
+    return Outcome(ending, run.z, first, run.history, run.growth(), note)
 
 
-def _iterate(system: System, z: Array, first: int, tolerance: Tolerance, rules: Rules, sizes: list[Array]) -> Iteration:
-    """Linearise, scan, update; `sizes` are those of the iterations before."""
-    propagator, target = system.linearise(z, first)
+class _Run:
+    """The state of one solve."""
+
+    def __init__(self, system: System, z: Array, tolerance: Tolerance, rules: Rules) -> None:
+        self.z = z
+        self.first = 0
+        self._system = system
+        self._tolerance = tolerance
+        self._rules = rules
+        self._sizes: list[Array] = []
+        self._propagator: Propagator | None = None
+        self._deadline = float("inf")
+
+    @property
+    def history(self) -> tuple[float, ...]:
+        """Largest correction of every iteration."""
+        return tuple(_largest(sizes) for sizes in self._sizes)
+
+    def growth(self) -> float:
+        """Logarithm of the growth by the propagators of the last iteration, −inf if it is not asked for."""
+        if self._rules.largest_growth == float("inf") or (self._propagator and self._propagator.weight):
+            return -float("inf")
+        return log_growth(self._propagator)
+
+    def iterate(self) -> Ending | None:
+        """Linearise, scan, update, test."""
+        line = self._system.linearise(self.z, self.first)
+        self._propagator = line.propagator
+        if not self._sizes and self.growth() > self._rules.largest_growth:
+            return Ending.GREW
+        iteration = _update(self._system, line, self.first, self._tolerance, self._rules, self._sizes)
+        self.z, self.first = iteration.z, iteration.first
+        self._sizes.append(iteration.sizes)
+        if len(self._sizes) == 1:
+            self._deadline = time.perf_counter() + self._rules.max_seconds
+        if self.first == self._system.nodes:
+            return Ending.CONVERGED
+        if iteration.trusted and _is_final(self._system, self.z, self.first, self._tolerance, self._rules):
+            return Ending.CONVERGED
+        return _failure(iteration, self._sizes, self._rules, self._deadline)
+
+
+def _update(
+    system: System, line: Linearisation, first: int, tolerance: Tolerance, rules: Rules, sizes: list[Array]
+) -> Iteration:
+    """Scan and update; `sizes` are those of the iterations before."""
+    target = line.targets
     with quiet():
-        defect = target - z[first + 1 :, ...]
-        correction = scan_corrections(propagator, defect)
+        defect = target - line.nodes[first + 1 :, ...]
+        correction = scan_corrections(line.propagator, defect)
         # Not z + correction: where nothing came from the node before, the target is met to the last bit.
         updated = target + (correction - defect)
         new_sizes = component_sizes(tolerance.relative(correction, updated))
         trusted = _trusted([*sizes, new_sizes], correction, updated, rules)
         finite = all_finite(correction)
-        z, first = _advance(system, z, first, target, updated, finite=finite)
+        z, first = _advance(system, line, first, updated, finite=finite)
     return Iteration(z, first, new_sizes, finite, trusted)
 
 
@@ -152,12 +197,14 @@ def _failure(iteration: Iteration, sizes: list[Array], rules: Rules, deadline: f
 
 
 def scan_corrections(propagator: Propagator | None, defect: Array) -> Array:
-    """Corrections `δ_p = A_p δ_{p-1} + d_p` of the nodes after an exact one."""
+    """Corrections `δ_p = A_p δ_{p-1} + d_p` of the nodes after an exact one, or the nearest that stay small."""
     if propagator is None:
         return defect
     xp = array_namespace(defect)
     matrices, vectors = propagator.structure.operands(propagator.matrices, defect)
-    return xp.reshape(affine_scan(matrices, vectors), defect.shape)
+    weight = propagator.weight
+    corrections = smooth(matrices, vectors, weight) if weight else affine_scan(matrices, vectors)
+    return xp.reshape(corrections, defect.shape)
 
 
 def component_sizes(values: Array) -> Array:
@@ -183,18 +230,17 @@ def _largest(sizes: Array) -> float:
     return float(array_namespace(sizes).max(sizes))
 
 
-def _advance(
-    system: System, z: Array, first: int, target: Array, updated: Array, *, finite: bool
-) -> tuple[Array, int]:
+def _advance(system: System, line: Linearisation, first: int, updated: Array, *, finite: bool) -> tuple[Array, int]:
     """New nodes, and the last exact one: nodes that met their targets were exact, and so is now the one after them.
 
     The exact nodes are the targets themselves: a propagator that is not finite must not reach them through a
     correction of zero. The others are updated if all corrections are finite.
     """
+    z = line.nodes
     xp = array_namespace(z)
-    exact = min(first + leading(target == z[first + 1 :, ...]) + 1, system.nodes)
+    exact = min(first + leading(line.targets == z[first + 1 :, ...]) + 1, system.nodes)
     rest = updated if finite else z[first + 1 :, ...]
-    return xp.concat([z[: first + 1, ...], target[: exact - first, ...], rest[exact - first :, ...]]), exact
+    return xp.concat([z[: first + 1, ...], line.targets[: exact - first, ...], rest[exact - first :, ...]]), exact
 
 
 def _trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules) -> bool:
@@ -216,8 +262,8 @@ def _trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules
     return bool(xp.all(small))
 
 
-def _residual(system: System, z: Array, first: int, tolerance: Tolerance, rules: Rules) -> float:
-    """Largest defect of the final nodes; infinite if they are not final after all.
+def _is_final(system: System, z: Array, first: int, tolerance: Tolerance, rules: Rules) -> bool:
+    """Whether the nodes are what they seem: follow from each other, by one more sweep.
 
     What made the corrections look small may have been the end of a transient. So the defects that are left are held
     against the tolerance together, as they would add up if nothing damped them, and relative to the states, as they
@@ -230,5 +276,4 @@ def _residual(system: System, z: Array, first: int, tolerance: Tolerance, rules:
         size = xp.max(xp.abs(nodes), axis=-1, keepdims=True)
         noise = is_noise(defect, size) & rules.superlinear
         together = xp.sum(xp.where(noise, xp.zeros_like(size), tolerance.relative_to(defect, size)), axis=0)
-        final = xp.all(together <= 1) & xp.all(tolerance.relative(defect, nodes) <= 1)
-        return _largest(component_sizes(abs(defect))) if bool(final) else float("inf")
+        return bool(xp.all(together <= rules.share) & xp.all(tolerance.relative(defect, nodes) <= 1))

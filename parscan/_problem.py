@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,14 +30,10 @@ class RecurrenceProblem(Problem):
         """Number of time steps."""
         return int(self._trajectory.shape[0])
 
-    @property
-    def width(self) -> int:
-        """Numbers per state, of all batch elements."""
-        return math.prod(self._trajectory.shape[1:])
-
-    def system(self, propagation: Propagation[Any], length: int, begin: int, end: int) -> Segments:
-        """The steps `begin` to `end` in segments of `length`."""
-        return Segments(self._step, propagation, self._trajectory, begin, end, length, self._tolerance, self._guess)
+    def system(self, propagation: Propagation[Any], length: int, begin: int, end: int, *, warm: bool) -> Segments:
+        """The steps `begin` to `end` in segments of `length`; `warm` if the trajectory's own rows are the guess."""
+        guess = self._trajectory if warm else self._guess
+        return Segments(self._step, propagation, self._trajectory, begin, end, length, self._tolerance, guess)
 
     def state(self, time: int) -> Array:
         """State that step `time` starts from."""

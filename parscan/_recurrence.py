@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ._arguments import Arrays, as_arrays, as_count, as_structure, as_tolerance, check_functions
+from ._advice import warn_if_slow
+from ._arguments import Arrays, as_arrays, as_options, as_structure, as_tolerance, check_functions
+from ._arrays import Array
+from ._auto import Facts, decide
 from ._check_step import check_broadcasting, check_jacobian
-from ._cost import best_length, measure, sweeps
-from ._march import Plan, Stage, march
+from ._cost import best_length, measure
+from ._march import Plan, Record, Stage, march
 from ._methods import Workshop
+from ._options import Options
 from ._problem import RecurrenceProblem
 from ._progress import progress_bar
 from ._report import wrap
 from ._result import RecurrenceResult
+from ._solution import Solution
 from ._tolerance import Tolerance
 from .jacobians import Dense, Structure
-from .systems import Step
+from .systems import Damping, Step
+from .warnings import NondeterministicStepWarning
 
 FIRST_STEPS = 8
 """Steps that are looped first: the states for the checks and measurements."""
 
-FEW_STEPS = 64
-"""`auto` leaves fewer steps than these to the loop without measuring anything."""
-
-WORTHWHILE = 0.8
-"""Share of the loop's time that the sweeps of `auto` may be expected to take."""
-
-MethodName = Literal["auto", "newton", "quasi-newton", "picard", "jacobi", "sequential"]
+MethodName = Literal["auto", "newton", "quasi-newton", "elk", "quasi-elk", "picard", "jacobi", "sequential"]
 
 
 def solve_recurrence(
@@ -47,6 +48,8 @@ def solve_recurrence(
     max_iterations: int = 100,
     segment_length: int | None = None,
     window: int | None = None,
+    damping: Damping | None = None,
+    probes: int | None = None,
     progress: bool = False,
 ) -> RecurrenceResult:
     """Evaluate the recurrence ``y_t = step(y_{t-1}, x_t, *args)`` in parallel over time.
@@ -78,7 +81,10 @@ def solve_recurrence(
         - ``"auto"``: Jacobi while a sweep gains a factor of ten, then Newton for half the time that the loop would
           take, then the loop; few steps, or steps that gain nothing from stacking, go to the loop at once.
         - ``"newton"``: exact propagators.
-        - ``"quasi-newton"``: their diagonals only.
+        - ``"quasi-newton"``: their diagonals only, or with ``structure=BlockDiagonal(k)`` their diagonal blocks; `jac`
+          may give just those of a step that couples all components. Without `jac`, see `probes`.
+        - ``"elk"``, ``"quasi-elk"``: the same two as a Levenberg–Marquardt method [2]_: corrections that would carry
+          too far are damped. More iterations, each dearer, but from guesses that lead Newton astray.
         - ``"picard"``: the identity.
         - ``"jacobi"``: none; each segment starts where the one before it ended in the last sweep.
         - ``"sequential"``: the loop.
@@ -97,7 +103,15 @@ def solve_recurrence(
         Steps per segment; 1 is DEER. By default chosen from the measured cost of calls; results of different
         lengths agree within the tolerances, not to the last bit.
     window : int, optional
-        Steps solved at once; the next window starts from the state reached. By default all.
+        Steps solved at once; the next window starts from the state reached. By default as many as a quarter of the
+        free memory holds; fewer after a failure, and where a small change would grow by more than e^5 over them (as
+        the propagators at hand tell), and more again after successes. What fails in the smallest window is looped.
+    damping : parscan.Attenuation or parscan.Clipping, optional
+        What is done to the propagators of ``"newton"``, ``"quasi-newton"`` and ``"picard"``.
+    probes : int, optional
+        Random probes per segment from which ``"quasi-newton"`` and ``"quasi-elk"`` estimate the diagonal (or its
+        blocks) without a `jac`, by Hutchinson's method: errors fall as one over their root, and cost iterations only.
+        By default one per component, which leaves no error. Probes are the same in every run.
     progress : bool
         Show a progress bar, if tqdm is installed.
 
@@ -115,11 +129,22 @@ def solve_recurrence(
     ValueError
         Shapes or lengths that do not match; a step that does not broadcast, or a Jacobian that is not its own (both
         are tried on the first few states).
+    MemoryError
+        If the trajectory is larger than the free memory; nothing has been allocated then.
+
+    Warns
+    -----
+    parscan.warnings.SlowConvergenceWarning
+        If a method that was asked for by name left steps to the loop, or took many iterations.
+    parscan.warnings.NondeterministicStepWarning
+        If a sample of the steps, evaluated again at the end, gave other values.
 
     References
     ----------
     .. [1] Lim, Zhu, Selfridge and Kasim, "Parallelizing non-linear sequential models over the sequence length",
        ICLR 2024, equations 3 to 5.
+    .. [2] Gonzalez, Warrington, Smith and Linderman, "Towards scalable and stable parallelization of nonlinear RNNs",
+       NeurIPS 2024.
 
     Examples
     --------
@@ -133,48 +158,32 @@ def solve_recurrence(
     >>> bool(np.allclose(sol.y[1:], step(sol.y[:-1], x[1:])))
     True
     """
-    check_functions(step, jac, args, method)
+    check_functions(step, jac, args)
     arrays = as_arrays(y0, x, length, guess)
     family = as_structure(structure)
     family.shape(arrays.y0.shape[-1])
-    options = Options(
-        method,
-        as_tolerance(rtol, atol, arrays.y0.dtype),
-        as_count("max_iterations", max_iterations),
-        None if segment_length is None else as_count("segment_length", segment_length),
-        max(arrays.steps, 1) if window is None else as_count("window", window),
-    )
+    tolerance = as_tolerance(rtol, atol, arrays.y0.dtype)
+    options = as_options(method, max_iterations, segment_length, window, damping, probes)
     counted = Step(step, arrays.x, args, jac, family)
     trajectory = arrays.xp.empty((arrays.steps, *arrays.y0.shape), dtype=arrays.y0.dtype)
-    problem = RecurrenceProblem(counted, arrays.y0, trajectory, options.tolerance, arrays.guess)
+    problem = RecurrenceProblem(counted, arrays.y0, trajectory, tolerance, arrays.guess)
     with progress_bar(arrays.steps, enabled=progress) as report:
         choice = _choose(counted, arrays, problem, options)
-        record = march(problem, choice.plan(options), choice.start, report)
-    return wrap(counted, trajectory, record, choice.length if choice.stages else 0)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user left open is None."""
-
-    method: str
-    tolerance: Tolerance
-    max_iterations: int
-    segment_length: int | None
-    window: int
+        record = march(problem, Plan(choice.stages, tolerance), choice.start, report)
+    return _conclude(counted, arrays, trajectory, tolerance, options, choice, record)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Stages (none for the loop), their segment length, and the step to begin with: those before it are evaluated."""
+    """Stages (none for the loop), their segment length, the step to begin with: those before it are evaluated.
 
-    stages: tuple[Stage, ...]
-    length: int
-    start: int
+    `told` is what `auto` says of it.
+    """
 
-    def plan(self, options: Options) -> Plan:
-        """The choice as the march takes it."""
-        return Plan(self.stages, options.window, options.tolerance)
+    stages: tuple[Stage, ...] = ()
+    length: int = 0
+    start: int = 0
+    told: str = ""
 
 
 def _choose(step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options) -> Choice:
@@ -182,20 +191,52 @@ def _choose(step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Opt
     first = min(FIRST_STEPS, arrays.steps)
     empty = arrays.steps * arrays.y0.size == 0
     if options.method == "sequential" or empty or problem.loop(arrays.y0, 0, first) < first:
-        return Choice((), 0, 0)
+        return Choice()
     states = arrays.xp.stack([problem.state(t) for t in range(first)])
     check_broadcasting(step, states, arrays.steps)
     if step.has_jacobian:
         check_jacobian(step, states)
-    start = first if options.method == "auto" else 0
+    if options.method == "auto":
+        return _choose_automatically(step, arrays, problem, options, states)
+    length = options.segment_length or best_length(measure(step, states, arrays.steps), arrays.steps)
+    workshop = Workshop(problem, step, arrays.y0, arrays.steps, length, options, guessed=arrays.guess is not None)
+    return Choice((workshop.named(),), length)
+
+
+def _choose_automatically(
+    step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options, states: Array
+) -> Choice:
+    """What `auto` makes of the steps behind the first `states`."""
+    start = states.shape[0]
     steps = arrays.steps - start
-    if options.method == "auto" and steps < FEW_STEPS:
-        return Choice((), 0, start)
-    cost = measure(step, states, arrays.steps)
-    length = options.segment_length or best_length(cost, steps)
-    workshop = Workshop(problem, step, arrays.y0.shape[-1], length, options.max_iterations)
-    if options.method != "auto":
-        return Choice((workshop.stage(options.method),), length, start)
-    if options.segment_length is None and sweeps(cost, steps, length) > WORTHWHILE * steps * cost.looped:
-        return Choice((), 0, start)
-    return Choice(workshop.auto(cost, steps), length, start)
+    copies = 1 + step.structure.colours(arrays.y0.shape[-1])
+    facts = Facts(steps, copies, lambda: measure(step, states, arrays.steps), options.segment_length)
+    decision = decide(facts)
+    told = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
+    if not decision.methods:
+        return Choice((), 0, start, f"{told}.")
+    workshop = Workshop(problem, step, arrays.y0, steps, facts.length, options, guessed=arrays.guess is not None)
+    told = f"{told}; segments of {facts.length} steps."
+    return Choice(workshop.auto(decision, facts), facts.length, start, told)
+
+
+def _conclude(
+    step: Step,
+    arrays: Arrays,
+    trajectory: Array,
+    tolerance: Tolerance,
+    options: Options,
+    choice: Choice,
+    record: Record,
+) -> RecurrenceResult:
+    """Check the trajectory, warn where there is reason to, and wrap it."""
+    stacks = options.method != "sequential"
+    solution = Solution(step, arrays.y0, trajectory, record.reached, stacks=stacks)
+    contradiction = solution.nondeterminism(tolerance)
+    length = choice.length if choice.stages else 0
+    result = wrap(step, trajectory, record, solution, choice.told, length, contradiction)
+    if contradiction:
+        warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
+    elif choice.stages and options.method != "auto" and result.success:
+        warn_if_slow(options.method, record, arrays.steps)
+    return result

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+from ._advice import advice
 from ._arrays import Array
-from ._march import Record
+from ._march import Record, Solve
 from ._result import RecurrenceResult, Status
+from ._solution import Solution
 from .systems import Step
 
 TOLD = 4
 """Solves that a message tells of one by one."""
 
 
-def wrap(step: Step, trajectory: Array, record: Record, segment_length: int) -> RecurrenceResult:
-    """The result, with NaN behind a state that is not finite; `segment_length` 0 stands for the loop."""
+def wrap(
+    step: Step,
+    trajectory: Array,
+    record: Record,
+    solution: Solution,
+    choice: str,
+    segment_length: int,
+    contradiction: tuple[int, float] | None = None,
+) -> RecurrenceResult:
+    """The result, with NaN behind a state that is not finite; `segment_length` 0 stands for the loop.
+
+    `choice` is what `auto` says of its choice, `contradiction` what `Solution.nondeterminism` found.
+    """
     steps = trajectory.shape[0]
     finite = record.reached == steps
     if not finite:
         trajectory[record.reached + 1 :, ...] = float("nan")
-    names = [name for name, _ in record.outcomes]
+    names = [attempt.method for attempt in record.solves]
     if record.looped or not names:
         names.append("sequential")
-    status = _status(record, finite=finite)
+    status = Status.NONDETERMINISTIC if contradiction else _status(record, finite=finite)
+    decisions = _decisions(record, choice)
     return RecurrenceResult(
         y=trajectory,
-        success=finite,
+        success=finite and contradiction is None,
         status=status,
-        message=_message(status, record, steps),
+        message=" ".join([status.value, *_trouble(record, steps, contradiction), *_story(record, decisions)]),
         method=", ".join(dict.fromkeys(names)),
         iterations=len(record.history),
         nfev=step.nfev,
         npoints=step.npoints,
         njev=step.njev,
-        residual=record.residual if finite else float("nan"),
         history=record.history,
+        decisions=decisions,
         segment_length=segment_length,
+        _solution=solution,
     )
 
 
@@ -41,25 +56,50 @@ def _status(record: Record, *, finite: bool) -> Status:
     """How the march ended."""
     if not finite:
         return Status.NOT_FINITE
-    if not record.outcomes:
+    if not record.solves:
         return Status.SEQUENTIAL
     return Status.FINISHED_SEQUENTIALLY if record.looped else Status.CONVERGED
 
 
-def _message(status: Status, record: Record, steps: int) -> str:
-    """The status, the story of each method, and advice."""
-    parts = [status.value]
-    if status is Status.NOT_FINITE:
-        parts.append(
+def _trouble(record: Record, steps: int, contradiction: tuple[int, float] | None) -> list[str]:
+    """What is wrong with the trajectory."""
+    if contradiction:
+        time, off = contradiction
+        return [
+            f"Evaluated twice with the same arguments, it differs by {off:.2g} tolerances at step {time}: the "
+            "trajectory is one of many. Take random numbers, counters and caches out of `step`; pass noise as `x`."
+        ]
+    if record.reached < steps:
+        return [
             f"The state of step {record.reached} of {steps} is the first with NaN or infinite entries; evaluate `step` "
-            f"on the state before it, and check the inputs there."
-        )
-    for name, outcome in record.outcomes[:TOLD]:
-        count = len(outcome.history)
-        note = f" ({outcome.note})" if outcome.note else ""
-        parts.append(f"{name}: {outcome.ending.value}{note} after {count} iteration{'s' * (count != 1)}.")
-    if len(record.outcomes) > TOLD:
-        parts.append(f"And so on, {len(record.outcomes)} solves in all.")
-    if record.looped and record.outcomes:
-        parts.append(f"The loop evaluated {record.looped} of {steps} steps.")
-    return " ".join(parts)
+            "on the state before it, and check the inputs there."
+        ]
+    return []
+
+
+def _decisions(record: Record, choice: str) -> tuple[str, ...]:
+    """Every choice, every solve and the loop, a sentence each."""
+    decisions = [choice] if choice else []
+    decisions += [_tell(attempt) for attempt in record.solves]
+    if record.looped and record.solves:
+        decisions.append(f"The loop evaluated {record.looped} steps.")
+    return tuple(decisions)
+
+
+def _tell(attempt: Solve) -> str:
+    """One solve in words."""
+    outcome, count = attempt.outcome, len(attempt.outcome.history)
+    note = f" ({outcome.note})" if outcome.note else ""
+    told = f"{attempt.method}: {outcome.ending.value}{note} after {count} iteration{'s' * (count != 1)}"
+    return f"{told} on the steps {attempt.begin} to {attempt.end}."
+
+
+def _story(record: Record, decisions: tuple[str, ...]) -> list[str]:
+    """The decisions, shortened, and what to do where the loop had to help."""
+    ahead = len(decisions) - len(record.solves) - bool(record.looped and record.solves)
+    told = decisions[: ahead + TOLD]
+    rest = decisions[ahead + TOLD : ahead + len(record.solves)]
+    parts = [*told, *([f"And so on, {len(record.solves)} solves in all."] if rest else [])]
+    if record.looped and record.solves:
+        parts += [decisions[-1], f"To do better: {advice(record)}."]
+    return parts

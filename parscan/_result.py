@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from ._arrays import Array, dtype_name
+from ._solution import Solution
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Status(Enum):
@@ -15,6 +21,7 @@ class Status(Enum):
     SEQUENTIAL = "Evaluated by the sequential loop."
     FINISHED_SEQUENTIALLY = "Did not converge in parallel everywhere; the sequential loop finished the rest."
     NOT_FINITE = "The recurrence left the finite numbers."
+    NONDETERMINISTIC = "The step contradicts itself."
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,7 +34,8 @@ class RecurrenceResult:
         States; `y[t]` follows the input `x[t]`. The first state that is not finite is kept as the step returned it,
         and NaN stands behind it.
     success : bool
-        Whether the whole trajectory was found: every state finite, every joint within tolerance.
+        Whether the whole trajectory was found: every state finite, every joint within tolerance, and a sample of the
+        steps the same when evaluated again.
     status : Status
         How the solve ended.
     message : str
@@ -39,13 +47,24 @@ class RecurrenceResult:
     nfev, npoints, njev : int
         Calls of `step`, states evaluated by them, and calls of the Jacobian; those of the checks and measurements at
         the start are included.
-    residual : float
-        Largest absolute difference between the state that a segment was marched from and the state that the segment
-        before it ended with. Steps within a segment follow `step` itself.
     history : tuple of float
         Largest correction of each iteration, in units of the tolerance `atol + rtol·|y|`.
+    decisions : tuple of str
+        What `auto` chose and why, how each method ended on each window, and what was left to the loop.
     segment_length : int
-        Steps per segment; 0 for the loop.
+        Steps per segment, at most; 0 for the loop.
+    residual : float
+        Largest `|step(y[t-1], x[t]) - y[t]|` over all steps, in the units of `y`.
+    lyapunov : float
+        Growth of a small change of the state per step, as a logarithm: the largest Lyapunov exponent over this
+        trajectory, and of the batch. Negative: the past is forgotten, in about `-1 / lyapunov` steps. Positive: the
+        trajectory is as sensitive as e^(lyapunov · T), chaotic if it stays bounded.
+
+    Notes
+    -----
+    `residual` and `lyapunov` are evaluated when they are first asked for, by calling `step` (and `jac`) on the
+    trajectory, with `x` as it then is; over the steps before the first state that is not finite; NaN without any. A
+    copied or unpickled result has forgotten its step: what was not evaluated before raises `RuntimeError`.
     """
 
     y: Array
@@ -57,9 +76,49 @@ class RecurrenceResult:
     nfev: int
     npoints: int
     njev: int
-    residual: float
     history: tuple[float, ...]
+    decisions: tuple[str, ...]
     segment_length: int
+    _solution: Solution | None = field(compare=False)
+
+    @cached_property
+    def residual(self) -> float:
+        """Largest `|step(y[t-1], x[t]) - y[t]|`."""
+        return self._solved("residual").residual()
+
+    @cached_property
+    def lyapunov(self) -> float:
+        """Logarithm of the growth of a small change per step."""
+        return self._solved("lyapunov").lyapunov()
+
+    def plot(self) -> Figure:
+        """Draw the trajectory, and how the corrections shrank; needs matplotlib (``pip install 'parscan[plot]'``).
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            To be shown or saved: ``sol.plot().savefig("solution.png")``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from ._plot import draw  # noqa: PLC0415 - loads matplotlib
+
+        return draw(self)
+
+    def _solved(self, name: str) -> Solution:
+        """The solution, if it is still there."""
+        if self._solution is None:
+            raise RuntimeError(
+                f"`{name}` was not evaluated before this result was copied or pickled, which leaves the step behind."
+            )
+        return self._solution
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the user's functions, which cannot always be pickled."""
+        return {**self.__dict__, "_solution": None}
 
     def __repr__(self) -> str:
         """One aligned line per field; the trajectory by its shape."""
@@ -73,7 +132,6 @@ class RecurrenceResult:
             "y": f"{dtype_name(self.y.dtype)} {tuple(self.y.shape)}",
             "iterations": self.iterations,
             "segment_length": self.segment_length,
-            "residual": f"{self.residual:.3g}",
             "history": f"[{history}]",
             "nfev": f"{self.nfev} calls",
             "npoints": f"{self.npoints} states",

@@ -6,7 +6,7 @@ import pytest
 from parscan._newton import Ending, Rules, leading, solve
 from parscan._tolerance import Tolerance, is_noise
 from parscan.jacobians import Diagonal
-from parscan.systems import Propagator, System
+from parscan.systems import Linearisation, Propagator, System
 
 TOLERANCE = Tolerance(1e-10, 1e-12)
 
@@ -33,7 +33,7 @@ class Chain(System):
     def linearise(self, z, first):
         self.sweeps += 1
         propagator = None if self._slope is None else Propagator(Diagonal(), self._slope(z[first:-1]))
-        return propagator, self._function(z[first:-1])
+        return Linearisation(z, propagator, self._function(z[first:-1]))
 
     def finish(self, z, first):
         return self._function(z[first:-1])

@@ -3,7 +3,7 @@
 from ._block_diagonal import BlockDiagonal
 from ._dense import Dense
 from ._diagonal import Diagonal
-from ._differences import differentiate, perturbed, quotients
+from ._differences import differentiate, perturbed, quotients, step_sizes
 from ._structure import Structure
 
-__all__ = ["BlockDiagonal", "Dense", "Diagonal", "Structure", "differentiate", "perturbed", "quotients"]
+__all__ = ["BlockDiagonal", "Dense", "Diagonal", "Structure", "differentiate", "perturbed", "quotients", "step_sizes"]

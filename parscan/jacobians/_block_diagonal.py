@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._arrays import Array, array_namespace
+from ._singular_values import clip_singular_values, root_mean_square
 from ._structure import Structure
 
 
@@ -65,10 +66,35 @@ class BlockDiagonal(Structure):
         """Batched product of the blocks."""
         return left @ right
 
-    def diagonal(self, matrices: Array) -> Array:
-        """Diagonals of the blocks, side by side."""
+    def outer(self, left: Array, right: Array) -> Array:
+        """Products within each block."""
+        return self._split(left)[..., :, None] * self._split(right)[..., None, :]
+
+    def from_dense(self, matrices: Array) -> Array:
+        """Blocks `[..., b·size:(b+1)·size, b·size:(b+1)·size]`."""
         xp = array_namespace(matrices)
-        return self._join(xp.linalg.diagonal(matrices))
+        blocks = matrices.shape[-1] // self.size
+        shape = (*matrices.shape[:-2], blocks, self.size, blocks, self.size)
+        # linalg.diagonal takes the last two axes: (..., b, i, c, j) → (..., i, j, b, c) → (..., i, j, b)
+        spread = xp.moveaxis(xp.reshape(matrices, shape), (-4, -2), (-2, -1))
+        return xp.moveaxis(xp.linalg.diagonal(spread), -1, -3)
+
+    @property
+    def core(self) -> Structure:
+        """The same."""
+        return self
+
+    def to_core(self, matrices: Array) -> Array:
+        """Nothing to do."""
+        return matrices
+
+    def norm(self, matrices: Array) -> Array:
+        """Frobenius norm of each block, over √size."""
+        return root_mean_square(matrices)
+
+    def clip(self, matrices: Array, bound: float) -> Array:
+        """Singular values of each block are those of the whole."""
+        return clip_singular_values(matrices, bound)
 
     def to_dense(self, matrices: Array) -> Array:
         """Zeros between the blocks."""
@@ -87,8 +113,3 @@ class BlockDiagonal(Structure):
         """(..., n) as (..., blocks, size)."""
         xp = array_namespace(vectors)
         return xp.reshape(vectors, (*vectors.shape[:-1], vectors.shape[-1] // self.size, self.size))
-
-    def _join(self, vectors: Array) -> Array:
-        """(..., blocks, size) as (..., n)."""
-        xp = array_namespace(vectors)
-        return xp.reshape(vectors, (*vectors.shape[:-2], vectors.shape[-2] * self.size))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._arrays import Array, array_namespace
+from ._diagonal import Diagonal
+from ._singular_values import clip_singular_values, root_mean_square
 from ._structure import Structure
 
 
@@ -42,9 +44,30 @@ class Dense(Structure):
         """Batched matrix product."""
         return left @ right
 
-    def diagonal(self, matrices: Array) -> Array:
+    def outer(self, left: Array, right: Array) -> Array:
+        """All products."""
+        return left[..., :, None] * right[..., None, :]
+
+    def from_dense(self, matrices: Array) -> Array:
+        """Nothing to do."""
+        return matrices
+
+    @property
+    def core(self) -> Structure:
+        """The diagonal."""
+        return Diagonal()
+
+    def to_core(self, matrices: Array) -> Array:
         """Entries `[..., i, i]`."""
-        return array_namespace(matrices).linalg.diagonal(matrices)
+        return self.core.from_dense(matrices)
+
+    def norm(self, matrices: Array) -> Array:
+        """Frobenius norm of each matrix, over √n."""
+        return root_mean_square(matrices)
+
+    def clip(self, matrices: Array, bound: float) -> Array:
+        """Singular values of each matrix."""
+        return clip_singular_values(matrices, bound)
 
     def to_dense(self, matrices: Array) -> Array:
         """Nothing to do."""

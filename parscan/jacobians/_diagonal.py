@@ -41,9 +41,33 @@ class Diagonal(Structure):
         """Elementwise product."""
         return left * right
 
-    def diagonal(self, matrices: Array) -> Array:
+    def outer(self, left: Array, right: Array) -> Array:
+        """Elementwise product."""
+        return left * right
+
+    def from_dense(self, matrices: Array) -> Array:
+        """Entries `[..., i, i]`."""
+        return array_namespace(matrices).linalg.diagonal(matrices)
+
+    @property
+    def core(self) -> Structure:
+        """The same."""
+        return self
+
+    def to_core(self, matrices: Array) -> Array:
         """Nothing to do."""
         return matrices
+
+    def norm(self, matrices: Array) -> Array:
+        """Size of each entry: the components do not meet."""
+        return array_namespace(matrices).abs(matrices)
+
+    def clip(self, matrices: Array, bound: float) -> Array:
+        """Sizes of the entries."""
+        xp = array_namespace(matrices)
+        size = xp.abs(matrices)
+        one = xp.ones_like(size)
+        return matrices * xp.where(size > bound, bound / xp.where(size > 0, size, one), one)
 
     def to_dense(self, matrices: Array) -> Array:
         """Zeros off the diagonal."""

@@ -34,8 +34,29 @@ class Structure(ABC):
         """Matrix product `left @ right` in this layout."""
 
     @abstractmethod
-    def diagonal(self, matrices: Array) -> Array:
-        """Diagonals, `(..., n)`."""
+    def outer(self, left: Array, right: Array) -> Array:
+        """Outer product of two `(..., n)` vectors, as far as it lies within the family."""
+
+    @abstractmethod
+    def from_dense(self, matrices: Array) -> Array:
+        """The part of `(..., n, n)` matrices that lies within the family."""
+
+    @property
+    @abstractmethod
+    def core(self) -> Structure:
+        """Family that quasi-Newton keeps of this one."""
+
+    @abstractmethod
+    def to_core(self, matrices: Array) -> Array:
+        """The part of the matrices that quasi-Newton keeps, in the layout of `core`."""
+
+    @abstractmethod
+    def norm(self, matrices: Array) -> Array:
+        """Root mean square of the singular values of each independent part, broadcasting against the matrices."""
+
+    @abstractmethod
+    def clip(self, matrices: Array, bound: float) -> Array:
+        """The same matrices with their singular values at most `bound`."""
 
     @abstractmethod
     def to_dense(self, matrices: Array) -> Array:

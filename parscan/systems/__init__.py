@@ -1,8 +1,28 @@
 """What can be linearised about a guess: so far, recurrences in segments."""
 
+from ._damping import Attenuation, Clipping, Damped, Damping, LevenbergMarquardt
+from ._probing import Probing
 from ._propagation import Propagation, Shooting, States, Tangents
 from ._recurrence import Segments
 from ._step import Inputs, Step
-from ._system import Propagator, System
+from ._system import Linearisation, NoGain, Propagator, System
 
-__all__ = ["Inputs", "Propagation", "Propagator", "Segments", "Shooting", "States", "Step", "System", "Tangents"]
+__all__ = [
+    "Attenuation",
+    "Clipping",
+    "Damped",
+    "Damping",
+    "Inputs",
+    "LevenbergMarquardt",
+    "Linearisation",
+    "NoGain",
+    "Probing",
+    "Propagation",
+    "Propagator",
+    "Segments",
+    "Shooting",
+    "States",
+    "Step",
+    "System",
+    "Tangents",
+]

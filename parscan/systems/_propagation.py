@@ -20,6 +20,9 @@ class Propagation(ABC, Generic[Carry]):
     settles = False
     """Whether a sweep may stop where the new states meet those of the sweep before."""
 
+    must_gain = False
+    """Whether a sweep is to be given up that brings the states no nearer to those of the sweep before."""
+
     @abstractmethod
     def width(self, n: int) -> int:
         """Numbers kept per segment and batch element, as a multiple of the `n` of a state."""
@@ -48,10 +51,11 @@ class Propagation(ABC, Generic[Carry]):
 class States(Propagation[Array]):
     """States alone, with a propagator that needs no derivative: zero (Jacobi) or the identity (Picard)."""
 
-    def __init__(self, step: Step, *, identity: bool = False) -> None:
+    def __init__(self, step: Step, *, identity: bool = False, must_gain: bool = False) -> None:
         self._step = step
         self._identity = identity
         self.settles = not identity
+        self.must_gain = must_gain
 
     def width(self, n: int) -> int:
         """One state."""

@@ -15,7 +15,7 @@ from .._arrays import Array, array_namespace, itemsize, quiet
 from .._tolerance import Tolerance, is_noise
 from ._propagation import Propagation, States
 from ._step import Step
-from ._system import Propagator, System
+from ._system import Linearisation, NoGain, Propagator, System
 
 SLAB_BYTES = 2**26
 """Segments march in slabs whose carried states and derivatives take about this much memory."""
@@ -82,15 +82,16 @@ class Segments(System):
         inner = self._guess[self._start + self._length - 1 : self._stop - 1 : self._length, ...]
         return xp.concat([y0[None, ...], inner])
 
-    def linearise(self, z: Array, first: int) -> tuple[Propagator | None, Array]:
+    def linearise(self, z: Array, first: int) -> Linearisation:
         """One sweep of all segments from `first` on; the targets are the ends of the segments."""
         xp = array_namespace(z)
         parts = [self._sweep(self._propagation, z, lo, hi) for lo, hi in self._slabs(first)]
         self._swept = True
         if parts[0] is None:
-            return None, self._ends(first)
+            return Linearisation(z, None, self._ends(first))
         matrices = parts[0].matrices if len(parts) == 1 else xp.concat([part.matrices for part in parts if part])
-        return Propagator(parts[0].structure, matrices[: self.nodes - 1 - first, ...]), self._ends(first)
+        propagator = Propagator(parts[0].structure, matrices[: self.nodes - 1 - first, ...])
+        return Linearisation(z, propagator, self._ends(first))
 
     def finish(self, z: Array, first: int) -> Array:
         """One more sweep of the states alone, as far as it changes anything."""
@@ -106,7 +107,7 @@ class Segments(System):
     def _sweep(self, propagation: Propagation[Any], z: Array, lo: int, hi: int) -> Propagator | None:
         """March segments `lo` to `hi` from their start states, writing the trajectory."""
         begin, end = self.time_of(lo), self.time_of(hi)
-        meeting = Meeting(self._tolerance) if self._swept and propagation.settles else None
+        meeting = self._meeting(propagation) if self._swept and propagation.settles else None
         live = hi - lo
         with quiet():
             carry = propagation.start(z[lo:hi, ...])
@@ -122,6 +123,12 @@ class Segments(System):
                     break
             return propagation.propagator(carry)
 
+    def _meeting(self, propagation: Propagation[Any]) -> Meeting:
+        """Comparison with the sweep before; these steps may lose their share of the tolerance."""
+        share = Meeting.SHARE * (self._stop - self._start) / self._trajectory.shape[0]
+        patience = self._length // 4 if propagation.must_gain else math.inf
+        return Meeting(self._tolerance, share, patience)
+
     def _ends(self, first: int) -> Array:
         """End states of the segments from `first` to the last but one."""
         return self._trajectory[self.time_of(first) + self._length - 1 : self._stop - 1 : self._length, ...]
@@ -131,8 +138,9 @@ class Meeting:
     """Tells when a sweep has met the trajectory of the sweep before, whose rest then stands.
 
     Two states have met when they differ by rounding only, measured by their size here and in the steps before (they
-    may be passing through zero). And all segments together may lose no more than part of the tolerance: a slow drift
-    is made of roundings, too.
+    may be passing through zero). And all segments together may lose no more than `share` of the tolerance: a slow
+    drift is made of roundings, too. States that are no nearer after `patience` steps than after the first few never
+    will be: `NoGain`.
     """
 
     LOOK = 8
@@ -142,11 +150,14 @@ class Meeting:
     """Steps between two sizes."""
 
     SHARE = 0.1
-    """Part of the tolerance that may be lost."""
+    """Part of the tolerance that may be lost over a whole trajectory."""
 
-    def __init__(self, tolerance: Tolerance) -> None:
+    def __init__(self, tolerance: Tolerance, share: float, patience: float) -> None:
         self._tolerance = tolerance
+        self._share = share
+        self._judgement = max(2 * self.LOOK, patience)
         self._recent: Array | None = None
+        self._apart: float | None = None
 
     def look(self, j: int, states: Array, before: Array) -> bool:
         """Compare the states after local step `j` with those of the sweep before, every few steps."""
@@ -161,6 +172,15 @@ class Meeting:
         self._recent = size
         difference = states - before
         if not bool(xp.all(is_noise(difference, recent))):
+            self._judge(j, self._tolerance.relative(difference, states))
             return False
         lost = xp.sum(self._tolerance.relative(difference, states), axis=0)
-        return bool(xp.all(lost <= self.SHARE))
+        return bool(xp.all(lost <= self._share))
+
+    def _judge(self, j: int, apart: Array) -> None:
+        """Compare how far the states are apart after the first look, and once more when patience ends."""
+        xp = array_namespace(apart)
+        if self._apart is None:
+            self._apart = float(xp.max(apart))
+        elif self._judgement <= j + 1 < self._judgement + self.LOOK and not bool(xp.all(apart < self._apart)):
+            raise NoGain

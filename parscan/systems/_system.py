@@ -11,10 +11,31 @@ from ..jacobians import Structure
 
 @dataclass(frozen=True)
 class Propagator:
-    """Matrices that carry a correction from each node to the next, in the layout of their structure."""
+    """Matrices that carry a correction from each node to the next, in the layout of their structure.
+
+    With a `weight`, the corrections are those that fit the matrices best while the sum of their squares, times the
+    weight, is part of what is minimised: a Levenberg–Marquardt step.
+    """
 
     structure: Structure
     matrices: Array
+    weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class Linearisation:
+    """Propagators into, and targets of, the nodes after the last exact one, about `nodes`.
+
+    The propagator of the first of them is never used: the node before it is exact. None stands for zero.
+    """
+
+    nodes: Array
+    propagator: Propagator | None
+    targets: Array
+
+
+class NoGain(Exception):  # noqa: N818 - a signal within the package, no error
+    """Raised by a system that sees during a sweep that it brings the nodes no nearer."""
 
 
 class System(ABC):
@@ -39,10 +60,11 @@ class System(ABC):
         """Time steps that are solved once the nodes up to `node` are exact; all, for the node past the last."""
 
     @abstractmethod
-    def linearise(self, z: Array, first: int) -> tuple[Propagator | None, Array]:
-        """Propagators into, and targets of, the nodes `first + 1 …`, about the guess `z` of all nodes.
+    def linearise(self, z: Array, first: int) -> Linearisation:
+        """Propagators and targets of the nodes `first + 1 …`, about the guess `z` of all nodes.
 
-        The propagator of the first of them is never used: the node before it is exact. None stands for zero.
+        A system may go back to nodes of its own choice; those up to `first`, and the target after it, stay. It may
+        raise `NoGain`.
         """
 
     @abstractmethod

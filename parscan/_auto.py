@@ -1,0 +1,109 @@
+"""What `auto` decides, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from ._cost import Cost, best_length, sweeps
+
+FEW_STEPS = 64
+"""Steps that are not worth a measurement."""
+
+WORTHWHILE = 0.8
+"""Share of the loop's time that Jacobi's sweeps may be expected to take."""
+
+JACOBI_SHARE = 0.5
+"""Share of the loop's time that Jacobi's sweeps after the first may take."""
+
+NEWTON_SHARE = 0.5
+"""Share of the loop's time that Newton may take."""
+
+FEWEST_ITERATIONS = 4
+"""Newton iterations that must fit into this time."""
+
+FEWEST_SEGMENTS = 8
+"""Segments that a window of Newton has at least."""
+
+PILOT_SHARE = 8
+"""Newton's first window is one such part of the steps."""
+
+
+class Facts:
+    """What the decisions are made from.
+
+    Parameters
+    ----------
+    steps : int
+        Steps to solve.
+    copies : int
+        States that Newton marches per segment.
+    measure : callable
+        Measures the cost of calls; it is called if a decision needs it.
+    length : int or None
+        Steps per segment, if the user fixed them.
+    """
+
+    def __init__(self, steps: int, copies: int, measure: Callable[[], Cost], length: int | None) -> None:
+        self.steps = steps
+        self._copies = copies
+        self._measure = measure
+        self._length = length
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Seconds of calls."""
+        return self._measure()
+
+    @cached_property
+    def length(self) -> int:
+        """Steps per segment."""
+        return self._length or best_length(self.cost, self.steps)
+
+    @property
+    def few(self) -> bool:
+        """Whether there is too little to gain for a measurement."""
+        return self.steps < FEW_STEPS
+
+    @property
+    def stacking_gains_little(self) -> bool:
+        """Whether sweeps take as long as the loop; not asked where the user chose the segments."""
+        return self._length is None and sweeps(self.cost, self.steps, self.length) > (
+            WORTHWHILE * self.steps * self.cost.looped
+        )
+
+    @cached_property
+    def newton_steps(self) -> float:
+        """Fewest steps over which Newton's fewest iterations fit into their time; infinite if there are none."""
+        budget = NEWTON_SHARE * self.cost.looped / FEWEST_ITERATIONS - self._copies * self.cost.state
+        segments = self.cost.call / budget if budget > 0 else float("inf")
+        return max(FEWEST_SEGMENTS, segments) * self.length
+
+    @property
+    def newton_costs_much(self) -> bool:
+        """Whether a few Newton iterations take longer than they may, however many segments march together."""
+        return self.newton_steps > self.steps
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Methods in the order of their trial, before the loop, and the reason that the message gives."""
+
+    applies: Callable[[Facts], bool]
+    methods: tuple[str, ...]
+    because: str
+
+
+DECISIONS = (
+    Decision(lambda facts: facts.few, (), f"there are fewer than {FEW_STEPS} steps"),
+    Decision(lambda facts: facts.stacking_gains_little, (), "calls on stacked states save too little time"),
+    Decision(lambda facts: facts.newton_costs_much, ("jacobi",), "Newton's iterations would take longer than the loop"),
+    Decision(lambda _: True, ("jacobi", "newton"), "calls on stacked states save time"),
+)
+"""The first that applies is taken."""
+
+
+def decide(facts: Facts) -> Decision:
+    """The first decision that applies."""
+    return next(decision for decision in DECISIONS if decision.applies(facts))

@@ -1,0 +1,42 @@
+"""How much propagators let a small change grow."""
+
+from __future__ import annotations
+
+from ._arrays import Array, array_namespace, quiet
+from .jacobians import Structure
+from .systems._system import Propagator
+
+
+def log_growth(propagator: Propagator | None) -> float:
+    """Logarithm of the norm of the product of all propagators but the first, which is never used.
+
+    The largest of all batch elements; −inf without propagators, NaN if one is not finite. The norm is the root mean
+    square of the singular values: rotations have logarithm zero.
+    """
+    if propagator is None:
+        return -float("inf")
+    matrices = propagator.matrices[1:, ...]
+    if matrices.size == 0:
+        return 0.0
+    _, logarithm = scaled_product(propagator.structure, matrices)
+    return float(array_namespace(logarithm).max(logarithm))
+
+
+def scaled_product(structure: Structure, matrices: Array) -> tuple[Array, Array]:
+    """Product of matrices along the first axis, the last one leftmost: scaled to norm 1, and the norm's logarithm.
+
+    The products are formed in pairs and scaled on the way, so that neither very large nor very small ones leave the
+    range of the numbers. Both are returned without the first axis; the logarithms broadcast against the matrices.
+    """
+    xp = array_namespace(matrices)
+    total: Array = 0.0
+    with quiet():
+        while True:
+            norms = structure.norm(matrices)
+            total = total + xp.sum(xp.log(norms), axis=0)
+            matrices = matrices / xp.where(norms > 0, norms, xp.ones_like(norms))
+            count = matrices.shape[0]
+            if count == 1:
+                return matrices[0, ...], total
+            pairs = structure.product(matrices[1::2, ...], matrices[: count - 1 : 2, ...])
+            matrices = pairs if count % 2 == 0 else xp.concat([pairs, matrices[-1:, ...]])

@@ -1,0 +1,16 @@
+"""Warnings of parscan, to be filtered by their classes: ``warnings.simplefilter("ignore", parscan.warnings.X)``."""
+
+
+class ParscanWarning(UserWarning):
+    """Base of all warnings of parscan."""
+
+
+class SlowConvergenceWarning(ParscanWarning):
+    """A method that was asked for by name did not converge, or needed many iterations; the answer is right even so.
+
+    The text says what was met and what to change.
+    """
+
+
+class NondeterministicStepWarning(ParscanWarning):
+    """A step gave other values when it was evaluated again with the same arguments."""
