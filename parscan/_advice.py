@@ -14,7 +14,7 @@ MANY_ITERATIONS = 50
 
 ADVICE = {
     Ending.CONVERGED: "pass a `jac`, a `guess` or a smaller `window`, or let method='auto' choose",
-    Ending.STALLED: "the recurrence forgets its past too slowly for this method; try method='newton' or 'auto'",
+    Ending.STALLED: "the recurrence forgets its past too slowly for this method; try method='newton'",
     Ending.NOT_FINITE: "the guess is far off; pass a `guess`, a smaller `window` or damping=parscan.Clipping()",
     Ending.RAISED: "the step rejects guessed states; pass a `guess` or a smaller `window`",
     Ending.EXHAUSTED: "raise `max_iterations`, choose a smaller `window` or another method, or leave it to 'auto'",
@@ -26,7 +26,8 @@ ADVICE = {
 
 def advice(record: Record) -> str:
     """What to change after a march that the loop had to finish."""
-    failures = Counter(attempt.outcome.ending for attempt in record.solves)
+    last = record.solves[-1].method if record.solves else ""
+    failures = Counter(attempt.outcome.ending for attempt in record.solves if attempt.method == last)
     failures.pop(Ending.CONVERGED, None)
     return ADVICE[failures.most_common(1)[0][0]] if failures else ADVICE[Ending.CONVERGED]
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from ._cost import Cost, best_length, sweeps
+from ._cost import Cost, Stopwatch, best_length, sweeps
 
 FEW_STEPS = 64
 """Steps that are not worth a measurement."""
 
-WORTHWHILE = 0.8
+WORTHWHILE = 0.4
 """Share of the loop's time that Jacobi's sweeps may be expected to take."""
 
 JACOBI_SHARE = 0.5
@@ -22,6 +22,9 @@ NEWTON_SHARE = 0.5
 
 FEWEST_ITERATIONS = 4
 """Newton iterations that must fit into this time."""
+
+LOADING_SECONDS = 1.0
+"""Time that loading the compiled scans takes, about, once in a process."""
 
 FEWEST_SEGMENTS = 8
 """Segments that a window of Newton has at least."""
@@ -39,22 +42,27 @@ class Facts:
         Steps to solve.
     copies : int
         States that Newton marches per segment.
-    measure : callable
-        Measures the cost of calls; it is called if a decision needs it.
+    stopwatch : Stopwatch
+        Measures the cost of calls, when a decision needs it.
     length : int or None
         Steps per segment, if the user fixed them.
+    scans_are_loaded : bool
+        Whether the compiled scans that Newton needs are there already.
     """
 
-    def __init__(self, steps: int, copies: int, measure: Callable[[], Cost], length: int | None) -> None:
+    def __init__(
+        self, steps: int, copies: int, stopwatch: Stopwatch, length: int | None, *, scans_are_loaded: bool
+    ) -> None:
         self.steps = steps
         self._copies = copies
-        self._measure = measure
+        self._stopwatch = stopwatch
         self._length = length
+        self._scans_are_loaded = scans_are_loaded
 
-    @cached_property
+    @property
     def cost(self) -> Cost:
         """Seconds of calls."""
-        return self._measure()
+        return self._stopwatch.cost
 
     @cached_property
     def length(self) -> int:
@@ -69,8 +77,11 @@ class Facts:
     @property
     def stacking_gains_little(self) -> bool:
         """Whether sweeps take as long as the loop; not asked where the user chose the segments."""
-        return self._length is None and sweeps(self.cost, self.steps, self.length) > (
-            WORTHWHILE * self.steps * self.cost.looped
+        if self._length is not None:
+            return False
+        worthwhile = WORTHWHILE * self.steps * self.cost.looped
+        return sweeps(self.cost, self.steps, self.length) > worthwhile or (
+            self._stopwatch.sweeps(self.length) > worthwhile
         )
 
     @cached_property
@@ -79,6 +90,11 @@ class Facts:
         budget = NEWTON_SHARE * self.cost.looped / FEWEST_ITERATIONS - self._copies * self.cost.state
         segments = self.cost.call / budget if budget > 0 else float("inf")
         return max(FEWEST_SEGMENTS, segments) * self.length
+
+    @property
+    def loading_costs_much(self) -> bool:
+        """Whether the loop is as fast as loading the scans."""
+        return not self._scans_are_loaded and self.steps * self.cost.looped < LOADING_SECONDS
 
     @property
     def newton_costs_much(self) -> bool:
@@ -98,6 +114,7 @@ class Decision:
 DECISIONS = (
     Decision(lambda facts: facts.few, (), f"there are fewer than {FEW_STEPS} steps"),
     Decision(lambda facts: facts.stacking_gains_little, (), "calls on stacked states save too little time"),
+    Decision(lambda facts: facts.loading_costs_much, ("jacobi",), "Newton's compiled scans would take longer to load"),
     Decision(lambda facts: facts.newton_costs_much, ("jacobi",), "Newton's iterations would take longer than the loop"),
     Decision(lambda _: True, ("jacobi", "newton"), "calls on stacked states save time"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
 from ._arrays import Array, array_namespace, quiet
 from .systems import Step
@@ -44,39 +45,63 @@ class Cost:
         return calls * self.call + states * self.state
 
 
-def measure(step: Step, states: Array, steps: int) -> Cost:
-    """Time the step on one of the stacked `states`, on all, and on many copies, with the first of `steps` inputs."""
-    few = states.shape[0]
-    many = max(few, min(BATCH, steps // BATCH_SHARE, BATCH_NUMBERS // math.prod(states.shape[1:])))
-    with quiet():
-        looped = _seconds(step, states[:1, ...])
-        allowance = TIMING_SHARE * steps * looped
-        times = {1: looped, few: _seconds(step, states, allowance)}
+class Stopwatch:
+    """Times calls of the step on the stacked `states`, or on copies of them, with the first of `steps` inputs."""
+
+    def __init__(self, step: Step, states: Array, steps: int) -> None:
+        self._step = step
+        self._states = states
+        self._steps = steps
+        self._allowance = float("inf")
+
+    @cached_property
+    def cost(self) -> Cost:
+        """From a call on one state, on all, and on many."""
+        few = self._states.shape[0]
+        looped = self._seconds(1)
+        self._allowance = TIMING_SHARE * self._steps * looped
+        times = {1: looped, few: self._seconds(few)}
         if times[few] > NO_GAIN * few * looped:
             return Cost(looped, 0.0, looped)
+        many = max(few, min(self._steps // BATCH_SHARE, self._most))
         try:
-            stacked = array_namespace(states).concat([states] * -(-many // few))[:many, ...]
-            times[many] = _seconds(step, stacked, allowance)
+            times[many] = self._seconds(many)
         except Exception:  # a step may reject states with inputs of other times: then the few must do
             times.pop(many, None)
-    *_, (smaller, less), (larger, more) = [(0, 0.0), *times.items()]
-    state = max(more - less, 0.0) / max(larger - smaller, 1)
-    return Cost(looped, max(less - smaller * state, 0.0), state)
+        *_, (smaller, less), (larger, more) = [(0, 0.0), *times.items()]
+        state = max(more - less, 0.0) / max(larger - smaller, 1)
+        return Cost(looped, max(less - smaller * state, 0.0), state)
 
+    def sweeps(self, length: int) -> float:
+        """Seconds of the sweeps of a contractive recurrence, by a call on about as many states as there are segments.
 
-def _seconds(step: Step, states: Array, allowance: float = float("inf")) -> float:
-    """Seconds of a call, the best of three, or of fewer if they take longer than `allowance` together."""
-    times = [_seconds_once(step, states)]
-    while len(times) < 3 and sum(times) < allowance:
-        times.append(_seconds_once(step, states))
-    return min(times)
+        The line through few measurements may be off by a factor of two between them, and what hangs on it is whether
+        to sweep at all.
+        """
+        segments = -(-self._steps // length)
+        count = min(segments, self._most)
+        try:
+            return (length + MEMORY) * self._seconds(count) * segments / count
+        except Exception:
+            return sweeps(self.cost, self._steps, length)
 
+    @property
+    def _most(self) -> int:
+        """States in the stack of a call, at most."""
+        return max(1, min(BATCH, BATCH_NUMBERS // math.prod(self._states.shape[1:])))
 
-def _seconds_once(step: Step, states: Array) -> float:
-    """Seconds of one call."""
-    begin = time.perf_counter()
-    step(states, slice(0, states.shape[0]))
-    return time.perf_counter() - begin
+    def _seconds(self, count: int) -> float:
+        """Seconds of a call on so many states that are then kept: the best of three, or of fewer if they take long."""
+        xp = array_namespace(self._states)
+        stack = xp.concat([self._states] * -(-count // self._states.shape[0]))[:count, ...]
+        kept = xp.empty_like(stack)
+        times: list[float] = []
+        with quiet():
+            while len(times) < 3 and (not times or sum(times) < self._allowance):
+                begin = time.perf_counter()
+                kept[...] = self._step(stack, slice(0, count))
+                times.append(time.perf_counter() - begin)
+        return min(times)
 
 
 def sweeps(cost: Cost, steps: int, length: int) -> float:

@@ -15,10 +15,9 @@ def log_growth(propagator: Propagator | None) -> float:
     """
     if propagator is None:
         return -float("inf")
-    matrices = propagator.matrices[1:, ...]
-    if matrices.size == 0:
+    if propagator.matrices.shape[0] <= 1 or propagator.matrices.size == 0:
         return 0.0
-    _, logarithm = scaled_product(propagator.structure, matrices)
+    _, logarithm = scaled_product(propagator.structure, propagator.matrices[1:, ...])
     return float(array_namespace(logarithm).max(logarithm))
 
 

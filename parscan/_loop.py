@@ -21,13 +21,12 @@ def loop(
     state = copy(y)[None, ...]
     for begin in range(start, stop, LOOK_EVERY):
         end = min(begin + LOOK_EVERY, stop)
-        t = begin
+        done = step.npoints
         try:
             with quiet():
-                for t in range(begin, end):
-                    state = step(state, slice(t, t + 1))
-                    trajectory[t : t + 1, ...] = state
+                state = step.march(state, begin, end, trajectory)
         except Exception:
+            t = begin + step.npoints - done - 1
             # A state that is not finite came first; what the step made of it is of no interest.
             if t > begin and (bad := first_not_finite(trajectory, begin, t)) < t:
                 return bad

@@ -18,6 +18,9 @@ NODE_ARRAYS = 12
 MATRIX_ARRAYS = 3
 """The same for the propagators."""
 
+UNASKED = 2**26
+"""Bytes that are taken to be free without asking the system, which takes longer than many a solve."""
+
 CGROUP_FILES = (
     ("memory.max", "memory.current", "/sys/fs/cgroup"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "/sys/fs/cgroup/memory"),
@@ -69,7 +72,10 @@ def _address_space() -> float:
 def check_fits(steps: int, y0: Array) -> None:
     """Raise MemoryError, before anything is allocated, if the trajectory is larger than what is free."""
     numbers = math.prod(y0.shape)
-    size, free = steps * numbers * itemsize(y0.dtype), available()
+    size = steps * numbers * itemsize(y0.dtype)
+    if size <= UNASKED:
+        return
+    free = available()
     if size > free:
         raise MemoryError(
             f"a trajectory of {steps} steps of {numbers} numbers takes {size} bytes ({size / 2**30:.3g} GiB), and "
@@ -78,8 +84,10 @@ def check_fits(steps: int, y0: Array) -> None:
         )
 
 
-def nodes_that_fit(y0: Array, matrix_numbers: int) -> int:
-    """Nodes of which a window may have so many; `matrix_numbers` are those of a propagator per batch element."""
+def nodes_that_fit(nodes: int, y0: Array, matrix_numbers: int) -> int:
+    """So many of `nodes` as a window may have; `matrix_numbers` are those of a propagator per batch element."""
     numbers = NODE_ARRAYS * math.prod(y0.shape) + MATRIX_ARRAYS * matrix_numbers * math.prod(y0.shape[:-1])
-    free = SHARE * available()
-    return max(1, int(min(free / (max(1, numbers) * itemsize(y0.dtype)), 2**62)))
+    size = max(1, numbers) * itemsize(y0.dtype)
+    if nodes * size <= UNASKED:
+        return nodes
+    return max(1, int(min(nodes, SHARE * available() / size)))

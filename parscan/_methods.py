@@ -103,7 +103,7 @@ class Workshop:
 
     def named(self) -> Stage:
         """The stage of the method that the user named."""
-        options, most = self.options, min(self.steps, self._most(self.options.method))
+        options, most = self.options, self._most(self.options.method)
         fewest = WINDOW_SEGMENTS * (options.segment_length or 1)
         window = Window(most, min(most, fewest), most)
         growth = math.inf if self.guessed else GROWTH_LIMIT  # a guess may be so good that growth does not matter
@@ -117,7 +117,7 @@ class Workshop:
 
     def _auto_jacobi(self, facts: Facts) -> Stage:
         """Jacobi, as long as it gains a factor of ten per sweep."""
-        window = Window.fixed(self.options.window or min(self.steps, self._most("jacobi")))
+        window = Window.fixed(self.options.window or self._most("jacobi"))
         method, seconds = METHODS["jacobi"], JACOBI_SHARE * facts.cost.looped
         rules = Rules(self.options.max_iterations, method.propagates, method.superlinear, AUTO_RATE)
         propagation = States(self.step, must_gain=True)
@@ -154,4 +154,6 @@ class Workshop:
         """Steps of a window that memory allows."""
         kept = METHODS[name].kept(self.step.structure)
         numbers = 0 if kept is None else math.prod(kept.shape(self.y0.shape[-1]))
-        return self.length * nodes_that_fit(self.y0, numbers)
+        segments = -(-self.steps // self.length)
+        fitting = nodes_that_fit(segments, self.y0, numbers)
+        return self.steps if fitting == segments else self.length * fitting

@@ -48,7 +48,8 @@ class Rules:
     largest_growth : float
         Logarithm of the growth over all nodes, at the guess, from which the loop is not begun.
     max_seconds : float
-        No iteration is begun so long after the first one, which may have to load the scan's kernels.
+        Time for linearising. No iteration is begun that would go beyond it if it took as long as the one before; a
+        first scan may have to load its kernels, so scans are not counted.
     share : float
         Part of the tolerance on all defects together that these nodes may use up.
     """
@@ -137,7 +138,7 @@ class _Run:
         self._rules = rules
         self._sizes: list[Array] = []
         self._propagator: Propagator | None = None
-        self._deadline = float("inf")
+        self._seconds = 0.0
 
     @property
     def history(self) -> tuple[float, ...]:
@@ -152,20 +153,21 @@ class _Run:
 
     def iterate(self) -> Ending | None:
         """Linearise, scan, update, test."""
+        begin = time.perf_counter()
         line = self._system.linearise(self.z, self.first)
+        last = time.perf_counter() - begin
+        self._seconds += last
         self._propagator = line.propagator
         if not self._sizes and self.growth() > self._rules.largest_growth:
             return Ending.GREW
         iteration = _update(self._system, line, self.first, self._tolerance, self._rules, self._sizes)
         self.z, self.first = iteration.z, iteration.first
         self._sizes.append(iteration.sizes)
-        if len(self._sizes) == 1:
-            self._deadline = time.perf_counter() + self._rules.max_seconds
         if self.first == self._system.nodes:
             return Ending.CONVERGED
         if iteration.trusted and _is_final(self._system, self.z, self.first, self._tolerance, self._rules):
             return Ending.CONVERGED
-        return _failure(iteration, self._sizes, self._rules, self._deadline)
+        return _failure(iteration, self._sizes, self._rules, self._seconds + last)
 
 
 def _update(
@@ -185,15 +187,15 @@ def _update(
     return Iteration(z, first, new_sizes, finite, trusted)
 
 
-def _failure(iteration: Iteration, sizes: list[Array], rules: Rules, deadline: float) -> Ending | None:
-    """Reason to give up, if there is one."""
+def _failure(iteration: Iteration, sizes: list[Array], rules: Rules, seconds: float) -> Ending | None:
+    """Reason to give up, if there is one; `seconds` is the time that one more iteration would bring it to."""
     if not iteration.finite:
         return Ending.NOT_FINITE
     if len(sizes) > 1 and _largest(sizes[-1]) > rules.required_rate * _largest(sizes[-2]):
         return Ending.STALLED
     if len(sizes) >= rules.max_iterations:
         return Ending.EXHAUSTED
-    return Ending.LATE if time.perf_counter() > deadline else None
+    return Ending.LATE if seconds > rules.max_seconds else None
 
 
 def scan_corrections(propagator: Propagator | None, defect: Array) -> Array:

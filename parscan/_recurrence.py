@@ -12,7 +12,7 @@ from ._arguments import Arrays, as_arrays, as_options, as_structure, as_toleranc
 from ._arrays import Array
 from ._auto import Facts, decide
 from ._check_step import check_broadcasting, check_jacobian
-from ._cost import best_length, measure
+from ._cost import Stopwatch, best_length
 from ._march import Plan, Record, Stage, march
 from ._methods import Workshop
 from ._options import Options
@@ -23,6 +23,7 @@ from ._result import RecurrenceResult
 from ._solution import Solution
 from ._tolerance import Tolerance
 from .jacobians import Dense, Structure
+from .scan import is_loaded
 from .systems import Damping, Step
 from .warnings import NondeterministicStepWarning
 
@@ -198,7 +199,7 @@ def _choose(step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Opt
         check_jacobian(step, states)
     if options.method == "auto":
         return _choose_automatically(step, arrays, problem, options, states)
-    length = options.segment_length or best_length(measure(step, states, arrays.steps), arrays.steps)
+    length = options.segment_length or best_length(Stopwatch(step, states, arrays.steps).cost, arrays.steps)
     workshop = Workshop(problem, step, arrays.y0, arrays.steps, length, options, guessed=arrays.guess is not None)
     return Choice((workshop.named(),), length)
 
@@ -210,7 +211,13 @@ def _choose_automatically(
     start = states.shape[0]
     steps = arrays.steps - start
     copies = 1 + step.structure.colours(arrays.y0.shape[-1])
-    facts = Facts(steps, copies, lambda: measure(step, states, arrays.steps), options.segment_length)
+    facts = Facts(
+        steps,
+        copies,
+        Stopwatch(step, states, arrays.steps),
+        options.segment_length,
+        scans_are_loaded=is_loaded(arrays.y0),
+    )
     decision = decide(facts)
     told = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
     if not decision.methods:

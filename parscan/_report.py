@@ -34,7 +34,7 @@ def wrap(
     if record.looped or not names:
         names.append("sequential")
     status = Status.NONDETERMINISTIC if contradiction else _status(record, finite=finite)
-    decisions = _decisions(record, choice)
+    decisions = _decisions(record, choice, steps)
     return RecurrenceResult(
         y=trajectory,
         success=finite and contradiction is None,
@@ -77,12 +77,12 @@ def _trouble(record: Record, steps: int, contradiction: tuple[int, float] | None
     return []
 
 
-def _decisions(record: Record, choice: str) -> tuple[str, ...]:
+def _decisions(record: Record, choice: str, steps: int) -> tuple[str, ...]:
     """Every choice, every solve and the loop, a sentence each."""
     decisions = [choice] if choice else []
     decisions += [_tell(attempt) for attempt in record.solves]
     if record.looped and record.solves:
-        decisions.append(f"The loop evaluated {record.looped} steps.")
+        decisions.append(f"The loop evaluated {record.looped} of {steps} steps.")
     return tuple(decisions)
 
 

@@ -1,5 +1,7 @@
 """Fixtures and the hypothesis profile of all tests."""
 
+from importlib import import_module
+
 import hypothesis
 import numpy as np
 import pytest
@@ -38,6 +40,12 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("time.perf_counter", lambda: clock.now)
     return clock
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_scans():
+    """What auto chooses depends on whether the compiled scans are loaded: let every test find the same."""
+    import_module("parscan.scan.cpu")
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ def test_overflow_is_reported_where_the_loop_finds_it(method):
     assert f"step {first} of 200 is the first with NaN or infinite" in sol.message
     assert np.array_equal(sol.y[: first + 1], np.array(expected))
     assert np.isnan(sol.y[first + 1 :]).all()
-    assert np.isnan(sol.residual)
+    assert sol.residual == 0  # of the finite states before
 
 
 @pytest.mark.parametrize("at", [0, 5, 8, 70, 128, 500, 999])

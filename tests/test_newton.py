@@ -69,7 +69,6 @@ def test_newton_converges_quadratically():
     assert outcome.first == 200
     assert np.abs(outcome.z - exact(f, y0, 200)).max() <= 1e-13
     assert len(outcome.history) <= 6
-    assert outcome.residual <= 1e-12
 
 
 def test_without_propagators_the_exact_prefix_grows_node_by_node():

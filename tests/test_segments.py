@@ -57,7 +57,8 @@ def test_propagators_are_the_derivatives_of_the_ends(kind, length, rng):
     trajectory = np.empty((30, 3))
     system = Segments(step, propagation, trajectory, 0, 30, length, TOLERANCE)
     z = random_array(rng, (system.nodes, 3), np.float64)
-    propagator, targets = system.linearise(z, 0)
+    line = system.linearise(z, 0)
+    assert line.nodes is z
 
     for p in range(system.nodes - 1):
 
@@ -67,10 +68,10 @@ def test_propagators_are_the_derivatives_of_the_ends(kind, length, rng):
                 y = function(y, x[t : t + 1])
             return y
 
-        assert np.allclose(targets[p], march_one(z[p : p + 1])[0], atol=1e-14)
+        assert np.allclose(line.targets[p], march_one(z[p : p + 1])[0], atol=1e-14)
         if p:  # that of the first is never used
             expected = differentiate(march_one, z[p : p + 1], Dense())[0]
-            assert np.allclose(propagator.matrices[p], expected, atol=1e-6)
+            assert np.allclose(line.propagator.matrices[p], expected, atol=1e-6)
 
 
 def test_a_guess_starts_each_segment_where_the_one_before_it_ends(rng):
@@ -96,27 +97,10 @@ def test_components_that_pass_zero_beside_large_ones_are_differentiated(structur
     assert np.allclose(found[:, 1, 1], np.cos(1e10 * states[:, 1]), atol=1e-6)
 
 
-@pytest.mark.parametrize("pilot", [2, 5, 11])
-def test_a_stage_goes_on_where_the_one_before_it_gave_up(pilot, rng):
-    """The first may iterate once only, on a pilot; the second solves the rest from what it left."""
-    function, jac, x = turning(rng, 200)
-    step = Step(function, x, (), jac, Dense())
-    trajectory = np.empty((200, 3))
-    problem = RecurrenceProblem(step, np.ones(3), trajectory, TOLERANCE, None)
-    workshop = Workshop(problem, step, 3, 8, 50)
-    full = workshop.stage("newton")
-    hasty = Stage("hasty", full.system, Rules(1, True, True), full.length, pilot=pilot)
-    jacobi = workshop.stage("jacobi", required_rate=1e-30)
-    record = march(problem, Plan((jacobi, hasty, full), 200, TOLERANCE), 0)
-    assert [name for name, _ in record.outcomes] == ["jacobi", "hasty", "newton"]
-    assert record.looped == 0
-    assert np.abs(trajectory - loop(function, np.ones(3), x)).max() <= 1e-10
-
-
 @pytest.mark.parametrize(("call", "state"), [(1e-5, 1e-8), (1e-5, 1e-6), (1e-3, 1e-5)])
 def test_costs_are_measured(call, state, clock):
     clock.call, clock.state = call, state
-    cost = _cost.measure(Step(clock.timed(lambda y: y), None, (), None, Dense()), np.ones((8, 3)), 10_000)
+    cost = _cost.Stopwatch(Step(clock.timed(lambda y: y), None, (), None, Dense()), np.ones((8, 3)), 10_000).cost
     assert cost.looped == pytest.approx(call + state)
     assert cost.call == pytest.approx(call)
     assert cost.state == pytest.approx(state)
@@ -124,6 +108,6 @@ def test_costs_are_measured(call, state, clock):
 
 def test_little_is_spent_on_measuring_a_step_that_gains_nothing(clock):
     clock.call, clock.state = 0.0, 1e-3
-    cost = _cost.measure(Step(clock.timed(lambda y: y), None, (), None, Dense()), np.ones((8, 3)), 500)
+    cost = _cost.Stopwatch(Step(clock.timed(lambda y: y), None, (), None, Dense()), np.ones((8, 3)), 500).cost
     assert clock.states <= 3 + 8
     assert _cost.sweeps(cost, 500, _cost.best_length(cost, 500)) > 500 * cost.looped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 
 from .._arrays import Array, library
@@ -9,6 +10,11 @@ from .._arrays import Array, library
 _IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu"}
 """Module that scans the arrays of a library; every other library gets the generic loop. Imported on
 first use, so that Numba is not loaded before it is needed."""
+
+
+def is_loaded(x: Array) -> bool:
+    """Whether the scans of the library of `x` are there, or would first have to be loaded."""
+    return _IMPLEMENTATIONS.get(library(x), "parscan.scan") in sys.modules
 
 
 def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False) -> Array:

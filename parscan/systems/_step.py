@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._arrays import Array, array_namespace, dtype_name
@@ -51,8 +52,30 @@ class Step:
         self.npoints += y.shape[0]
         value = self._evaluate(self._value, y, times, copies)
         if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
-            _reject("step", value, y.shape, y.dtype)
+            raise _rejection("step", value, y.shape, y.dtype)
         return value
+
+    def march(self, y: Array, start: int, stop: int, trajectory: Array) -> Array:
+        """Evaluate the steps `start` to `stop` one by one from `y`, `(1, *batch, n)`, writing the trajectory.
+
+        The last state is returned. This is the loop that all else is measured against: nothing is done twice here.
+        """
+        function, shape, dtype, t = self._value, y.shape, y.dtype, start
+        try:
+            for t, arguments in zip(range(start, stop), self._singles(start, stop), strict=False):
+                y = function(y, *arguments)
+                if getattr(y, "shape", None) != shape or y.dtype != dtype:
+                    break
+                trajectory[t : t + 1, ...] = y
+            else:
+                return y
+        except Exception as error:
+            error.add_note(_whereabouts(slice(t, t + 1), shape))
+            raise
+        finally:
+            self.nfev += t + 1 - start
+            self.npoints += t + 1 - start
+        raise _rejection("step", y, shape, dtype)
 
     def with_jacobian(self, y: Array, times: slice) -> tuple[Array, Array]:
         """States after `y`, and the Jacobians there in the structure's layout."""
@@ -61,7 +84,7 @@ class Step:
         self.npoints += y.shape[0]
         value, jacobian = self._evaluate(self._pair, y, times, 1)
         if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
-            _reject("step", value, y.shape, y.dtype)
+            raise _rejection("step", value, y.shape, y.dtype)
         return value, self._checked_jacobian(jacobian, y)
 
     def _evaluate(self, function: Callable[..., Any], y: Array, times: slice, copies: int) -> Any:
@@ -69,11 +92,17 @@ class Step:
         try:
             return function(y, *self._inputs(times, copies), *self._args)
         except Exception as error:
-            error.add_note(
-                f"parscan called `step` for the time steps {times.start}:{times.stop}:{times.step or 1} on stacked "
-                f"states of shape {y.shape}; states of a parallel solve may be guesses."
-            )
+            error.add_note(_whereabouts(times, y.shape))
             raise
+
+    def _singles(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
+        """Arguments that follow the state, for one step after the other."""
+        x, args = self._x, self._args
+        if x is None:
+            return itertools.repeat(args)
+        if isinstance(x, tuple):
+            return ((tuple(part[t : t + 1, ...] for part in x), *args) for t in range(start, stop))
+        return ((x[t : t + 1, ...], *args) for t in range(start, stop))
 
     def _inputs(self, times: slice, copies: int) -> tuple[Any, ...]:
         """Arguments that follow the state: none, one array or one tuple of arrays."""
@@ -90,7 +119,7 @@ class Step:
         got = getattr(jacobian, "shape", None)
         fits = got is not None and got[-len(layout) :] == layout and _broadcasts(got, shape)
         if not fits or array_namespace(y).result_type(jacobian.dtype, y.dtype) != y.dtype:
-            _reject("jac", jacobian, shape, y.dtype)
+            raise _rejection("jac", jacobian, shape, y.dtype)
         return jacobian if got == shape else array_namespace(y).broadcast_to(jacobian, shape)
 
 
@@ -134,17 +163,25 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     return len(shape) <= len(target) and all(have in (1, want) for have, want in pairs)
 
 
-def _reject(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> None:
-    """Raise: what the user's function returned is not what it was asked for."""
+def _whereabouts(times: slice, shape: tuple[int, ...]) -> str:
+    """Note for an exception of the user's function."""
+    return (
+        f"parscan called `step` for the time steps {times.start}:{times.stop}:{times.step or 1} on stacked "
+        f"states of shape {shape}; states of a parallel solve may be guesses."
+    )
+
+
+def _rejection(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> Exception:
+    """What is wrong with what the user's function returned."""
     got = getattr(value, "shape", None)
     if got is None:
-        raise TypeError(f"`{name}` must return an array of shape {shape}, got {type(value).__name__}.")
+        return TypeError(f"`{name}` must return an array of shape {shape}, got {type(value).__name__}.")
     if got != shape:
-        raise ValueError(
+        return ValueError(
             f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "
             "the first axis and components on the last, so index components as y[..., i]."
         )
-    raise TypeError(
+    return TypeError(
         f"`{name}` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}; "
         "cast `y0`, or what the function returns."
     )
