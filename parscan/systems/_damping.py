@@ -19,6 +19,9 @@ LIGHTER = 0.1
 HEAVIER = 8.0
 """Factor on the weight after a step that did not."""
 
+WEIGHTS = (1e-14, 1e6)
+"""Lightest weight, below which the steps are Newton's own, and heaviest."""
+
 
 class Damping(ABC):
     """What is done to every propagator."""
@@ -150,27 +153,31 @@ class LevenbergMarquardt(Wrapped):
     """Corrections that minimise the squares of the linearised defects plus a weight times their own squares.
 
     ELK (Gonzalez, Warrington, Smith and Linderman, NeurIPS 2024). The weight follows the defects: lighter after a step
-    that brought the sum of their squares down; a step that did not is taken back, and tried again with a heavier one
-    (Levenberg 1944, Marquardt 1963).
+    that brought the sum of their squares down, heavier after one that did not (Levenberg 1944, Marquardt 1963). A step
+    is taken back if the nodes before it were better, behind the exact ones: those grow by one in every iteration, so
+    that the last iteration possible ends with the trajectory, as without damping.
     """
 
     def __init__(self, inner: System) -> None:
         super().__init__(inner)
         self._weight = FIRST_WEIGHT
         self._best: Linearisation | None = None
+        self._norm = float("inf")
 
     def linearise(self, z: Array, first: int) -> Linearisation:
         """About the new nodes if they are better, else about the old ones; with the weight that follows."""
         line = self._inner.linearise(z, first)
+        norm = norm_of_defects(line)
         if self._best is not None:
+            self._weight = min(self._weight * (LIGHTER if norm <= self._norm else HEAVIER), WEIGHTS[1])
             old = rebase(self._best, line)
-            better = norm_of_defects(line) <= norm_of_defects(old)
-            self._weight *= LIGHTER if better else HEAVIER
-            line = line if better else old
-        self._best = line
+            if (norm_before := norm_of_defects(old)) < norm:
+                line, norm = old, norm_before
+        self._best, self._norm = line, norm
         if line.propagator is None:
             return line
-        return replace(line, propagator=replace(line.propagator, weight=self._weight))
+        weight = self._weight if self._weight >= WEIGHTS[0] else 0.0
+        return replace(line, propagator=replace(line.propagator, weight=weight))
 
 
 def rebase(old: Linearisation, new: Linearisation) -> Linearisation:
