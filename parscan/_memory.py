@@ -64,7 +64,7 @@ def _address_space() -> float:
 
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except (ImportError, OSError, ValueError):
+    except (ImportError, IndexError, OSError, ValueError):
         return math.inf
     return math.inf if limit == resource.RLIM_INFINITY else float(limit - used)
 

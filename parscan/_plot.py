@@ -41,7 +41,7 @@ def draw(result: RecurrenceResult) -> Figure:
 def _draw_trajectory(axes: Axes, y: Any) -> None:
     """Components over time, the first of them if there are many."""
     steps = y.shape[0]
-    lines = y.reshape(steps, -1)
+    lines = y.reshape(steps, int(np.prod(y.shape[1:])))
     if np.iscomplexobj(lines):
         lines = np.abs(lines)
     thinned = slice(None, None, max(1, steps // MOST_POINTS))

@@ -12,7 +12,7 @@ seeds = st.integers(0, 2**32 - 1)
 steps = st.integers(0, 300)
 lengths = st.integers(1, 70)
 names = st.sampled_from(sorted(PROBLEMS))
-methods = st.sampled_from(["auto", "newton", "quasi-newton", "jacobi"])
+methods = st.sampled_from(["auto", "newton", "quasi-newton", "elk", "quasi-elk", "jacobi"])
 
 
 def drawn(name, seed, count, batch=()):

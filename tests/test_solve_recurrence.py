@@ -8,7 +8,7 @@ from problems import PROBLEMS, assert_like_loop, loop, random_array
 
 from parscan import BlockDiagonal, Dense, Diagonal, Status, solve_recurrence
 
-PARALLEL = ("newton", "quasi-newton", "picard", "jacobi")
+PARALLEL = ("newton", "quasi-newton", "elk", "quasi-elk", "picard", "jacobi")
 METHODS = ("auto", *PARALLEL, "sequential")
 CASES = [
     pytest.param(name, dtype, id=f"{name}-{dtype.__name__}")

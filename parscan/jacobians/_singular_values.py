@@ -10,7 +10,9 @@ from .._arrays import Array, array_namespace
 def root_mean_square(matrices: Array) -> Array:
     """Root mean square of the singular values of matrices `(..., k, k)`, as `(..., 1, 1)`."""
     xp = array_namespace(matrices)
-    return xp.linalg.matrix_norm(matrices, keepdims=True) / math.sqrt(matrices.shape[-1])
+    largest = xp.max(xp.abs(matrices), axis=(-2, -1), keepdims=True)
+    scaled = matrices / xp.where(largest > 0, largest, xp.ones_like(largest))  # or its squares leave the range
+    return largest * xp.linalg.matrix_norm(scaled, keepdims=True) / math.sqrt(matrices.shape[-1])
 
 
 def clip_singular_values(matrices: Array, bound: float) -> Array:

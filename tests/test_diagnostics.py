@@ -1,0 +1,273 @@
+"""What a result tells of itself: residual, sensitivity, decisions, warnings, pictures."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from problems import PROBLEMS, loop
+
+import parscan
+from parscan import BlockDiagonal, Dense, Diagonal, Status, solve_recurrence
+from parscan._advice import ADVICE
+from parscan._growth import log_growth, scaled_product
+from parscan._newton import Ending
+from parscan.systems import Propagator
+from parscan.warnings import NondeterministicStepWarning, ParscanWarning, SlowConvergenceWarning
+
+STRUCTURES = [Dense(), Diagonal(), BlockDiagonal(2)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 33])
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_products_are_those_of_the_matrices_one_by_one(structure, count, dtype, rng):
+    A = rng.standard_normal((count, 3, *structure.shape(4))).astype(dtype)
+    product, logarithm = scaled_product(structure, A)
+    expected = structure.to_dense(A[0])
+    for matrix in A[1:]:
+        expected = structure.to_dense(matrix) @ expected
+    assert np.allclose(structure.to_dense(product * np.exp(logarithm)), expected)
+    assert np.allclose(structure.norm(product), 1)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_growth_beyond_the_range_of_the_numbers(scale, rng):
+    A = scale * np.linalg.qr(rng.standard_normal((50, 3, 3)))[0]
+    assert log_growth(Propagator(Dense(), A)) == pytest.approx(49 * np.log(scale), rel=1e-12)
+
+
+def test_growth_at_the_edges():
+    assert log_growth(None) == -np.inf
+    assert log_growth(Propagator(Dense(), np.empty((0, 2, 2)))) == 0
+    assert log_growth(Propagator(Dense(), np.full((1, 2, 2), np.nan))) == 0  # that of the first is never used
+    assert log_growth(Propagator(Diagonal(), np.zeros((3, 2)))) == -np.inf
+    assert np.isnan(log_growth(Propagator(Dense(), np.full((3, 2, 2), np.nan))))
+
+
+def lorenz(y):
+    a, b, c = y[..., 0], y[..., 1], y[..., 2]
+    return y + 0.01 * np.stack([10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c], -1)
+
+
+KNOWN = {
+    "decay": (lambda y: 0.9 * y, np.ones(2), 1000, np.log(0.9), 1e-6),
+    "sum": (lambda y: y + 1.0, np.ones(2), 1000, 0.0, 1e-6),
+    "growth": (lambda y: 1.01 * y, np.ones(1), 1000, np.log(1.01), 1e-6),
+    "logistic map, r=4": (lambda y: 4 * y * (1 - y), np.array([0.3]), 20_000, np.log(2), 1e-2),
+    "logistic map, period 2": (lambda y: 3.2 * y * (1 - y), np.array([0.3]), 20_000, 0.5 * np.log(0.16), 1e-3),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_lyapunov_exponents(name):
+    step, y0, steps, exponent, tolerance = KNOWN[name]
+    sol = solve_recurrence(step, y0, length=steps)
+    assert sol.lyapunov == pytest.approx(exponent, abs=tolerance)
+
+
+def test_the_exponent_of_chaos():
+    """Against a small difference that is followed along, and made small again after each step."""
+    sol = solve_recurrence(lorenz, np.ones(3), length=20_000)
+    y, change, total = np.ones(3), np.ones(3) / np.sqrt(3), 0.0
+    for _ in range(20_000):
+        after = lorenz(y)
+        change = (lorenz(y + 1e-7 * change) - after) / 1e-7
+        size = np.linalg.norm(change)
+        y, change, total = after, change / size, total + np.log(size)
+    assert 0.009 < sol.lyapunov < 0.012  # the differential equations: 0.906 per unit of time (Sprott, 2003)
+    assert sol.lyapunov == pytest.approx(total / 20_000, abs=2e-4)
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "jacobi"])
+@pytest.mark.parametrize("name", ["gru4", "leaky tanh", "blocks", "rotation"])
+def test_lyapunov_is_the_same_by_any_method_with_and_without_a_jacobian(name, method, rng):
+    problem = PROBLEMS[name]
+    step, jac = problem.make(rng, np.float64)
+    y0, x = problem.inputs(rng, 500, (2,))
+    product, y = [np.eye(problem.n)] * 2, loop(step, y0, x)
+    total = np.zeros(2)
+    for t in range(500):
+        J = problem.structure.to_dense if not isinstance(problem.structure, type) else problem.structure().to_dense
+        jacobians = J(jac(y[t - 1] if t else y0, x[t]))
+        for b in range(2):
+            product[b] = jacobians[b] @ product[b]
+            size = np.linalg.norm(product[b]) / np.sqrt(problem.n)
+            product[b], total[b] = product[b] / size, total[b] + np.log(size)
+    given, found = (
+        solve_recurrence(step, y0, x, jac=j, structure=problem.structure, method=method).lyapunov for j in (jac, None)
+    )
+    if name in ("gru4", "rotation"):
+        assert given == pytest.approx(total.max() / 500, abs=1e-9)
+    assert given == pytest.approx(found, abs=1e-4)
+
+
+def test_a_result_without_steps_has_neither_residual_nor_exponent():
+    sol = solve_recurrence(lambda y: y, np.ones(2), length=0)
+    assert np.isnan(sol.residual)
+    assert np.isnan(sol.lyapunov)
+
+
+def test_residual_and_exponent_are_those_of_the_finite_states():
+    sol = solve_recurrence(lambda y: y * y + 1, np.array([0.5]), length=100)
+    assert sol.residual == 0
+    assert sol.lyapunov > 1
+
+
+def test_nothing_of_the_result_changes_when_it_is_looked_at(rng):
+    step, _ = PROBLEMS["gru4"].make(rng, np.float64)
+    y0, x = PROBLEMS["gru4"].inputs(rng, 500)
+    sol = solve_recurrence(step, y0, x)
+    before, nfev = sol.y.copy(), sol.nfev
+    assert sol.residual == sol.residual <= 1e-12
+    assert sol.lyapunov == sol.lyapunov
+    assert np.array_equal(sol.y, before)
+    assert sol.nfev == nfev
+
+
+def test_a_step_that_does_not_stack_has_a_residual_too():
+    sol = solve_recurrence(lambda y: y[:1] * 0.5, np.ones(2), length=50, method="sequential")
+    assert sol.residual == 0
+
+
+@pytest.mark.parametrize("duplicate", [lambda sol: pickle.loads(pickle.dumps(sol)), copy.copy, copy.deepcopy])
+def test_results_can_be_pickled_and_copied(duplicate):
+    sol = solve_recurrence(lambda y: 0.5 * y, np.ones(2), length=100)
+    assert sol.residual == 0
+    other = duplicate(sol)
+    assert other.residual == 0  # evaluated before
+    assert np.array_equal(other.y, sol.y)
+    assert other.message == sol.message
+    with pytest.raises(RuntimeError, match="`lyapunov` was not evaluated before this result was copied"):
+        other.lyapunov  # noqa: B018
+
+
+def counting(noise):
+    """A step that adds noise from its 40th call on."""
+    rng, calls = np.random.default_rng(0), []
+
+    def step(y, x):
+        calls.append(1)
+        return 0.5 * y + x + (noise * rng.standard_normal(y.shape) if len(calls) > 40 else 0)
+
+    return step
+
+
+@pytest.mark.parametrize("noise", [1e-8, 1e-3, 1.0])
+@pytest.mark.parametrize("method", ["auto", "newton", "jacobi"])
+def test_a_step_that_contradicts_itself_is_reported(method, noise, rng):
+    """It passes the checks at the start."""
+    x = rng.standard_normal((3000, 2))
+    with pytest.warns(NondeterministicStepWarning, match="differs by .* tolerances at step"):
+        sol = solve_recurrence(counting(noise), np.zeros(2), x, method=method)
+    assert not sol.success
+    assert sol.status is Status.NONDETERMINISTIC
+    assert np.isfinite(sol.y).all()
+    assert "Take random numbers" in sol.message
+
+
+def test_noise_of_rounding_is_no_contradiction(rng):
+    x = rng.standard_normal((3000, 2))
+    assert solve_recurrence(counting(1e-17), np.zeros(2), x).success
+
+
+def test_large_terms_that_cancel_are_no_contradiction(rng):
+    """The residual is that of rounding 1e6; the same call gives the same."""
+    W = rng.standard_normal((3, 3)) * 0.2
+    x = rng.standard_normal((2000, 3))
+    sol = solve_recurrence(lambda y, x: (y @ W + x + 1e6) - 1e6, np.zeros(3), x)
+    assert sol.success
+
+
+@pytest.mark.parametrize("method", ["jacobi", "picard", "quasi-newton", "newton"])
+def test_slow_convergence_is_warned_of_with_advice(method):
+    with pytest.warns(SlowConvergenceWarning, match=f'method="{method}": the loop had to evaluate .* of 600 steps; '):
+        solve_recurrence(lambda y: 3.9 * y * (1 - y), np.array([0.3]), length=600, method=method, segment_length=5)
+
+
+def test_many_iterations_are_warned_of():
+    with pytest.warns(SlowConvergenceWarning, match="it took up to 60 iterations in a window"):
+        solve_recurrence(lambda y: y + 1.0, np.ones(1), length=60, method="jacobi", segment_length=1)
+
+
+def test_the_warning_points_to_the_caller():
+    with pytest.warns(SlowConvergenceWarning) as caught:
+        solve_recurrence(lambda y: y + 1.0, np.ones(1), length=60, method="jacobi", segment_length=1)
+    assert caught[0].filename == __file__
+
+
+def test_no_warning_without_reason(rng):
+    step, _ = PROBLEMS["gru4"].make(rng, np.float64)
+    y0, x = PROBLEMS["gru4"].inputs(rng, 400)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for method in ("auto", "newton", "quasi-newton", "sequential"):
+            solve_recurrence(step, y0, x, method=method)
+        solve_recurrence(lambda y: 3.9 * y * (1 - y), np.array([0.3]), length=400)  # auto falls back as it should
+
+
+def test_warnings_have_one_base():
+    assert issubclass(SlowConvergenceWarning, ParscanWarning)
+    assert issubclass(NondeterministicStepWarning, ParscanWarning)
+    assert parscan.warnings.ParscanWarning is ParscanWarning
+
+
+def test_there_is_advice_for_every_ending():
+    assert set(ADVICE) == set(Ending)
+
+
+def test_decisions_are_told_in_order():
+    sol = solve_recurrence(lorenz, np.ones(3), length=3000, segment_length=20)
+    assert sol.decisions[0].startswith("auto: jacobi, then newton, then the loop, for ")
+    assert sol.decisions[1].startswith("jacobi: ")
+    assert all(line.startswith("newton: ") for line in sol.decisions[2:-1])
+    assert sol.decisions[-1].startswith("The loop evaluated ")
+    assert len(sol.history) == sol.iterations
+
+
+def pixels(figure):
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())
+
+
+CASES = {
+    "converged": lambda: solve_recurrence(lambda y: 0.5 * np.cos(y), np.ones(3), length=500),
+    "looped": lambda: solve_recurrence(lambda y: 0.5 * y, np.ones(1), length=20),
+    "complex, in a batch": lambda: solve_recurrence(lambda y: 0.9j * y, np.ones((2, 6), complex), length=300),
+    "not finite": lambda: solve_recurrence(lambda y: y * y + 1, np.ones(2), length=100, method="newton"),
+    "no steps": lambda: solve_recurrence(lambda y: y, np.ones(2), length=0),
+    "one step": lambda: solve_recurrence(lambda y: y, np.ones(2), length=1),
+    "long": lambda: solve_recurrence(lambda y: 0.5 * y + 1, np.ones(2), length=50_000, method="newton"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_plots(name):
+    agg = pytest.importorskip("matplotlib.backends.backend_agg", reason="pictures need matplotlib")
+    sol = CASES[name]()
+    figure = sol.plot()
+    agg.FigureCanvasAgg(figure)
+    assert pixels(figure).std() > 1
+    above, below = figure.axes
+    assert "trajectory" in above.get_title()
+    assert "convergence" in below.get_title()
+    assert all(len(drawn.get_xdata()) <= 8000 for drawn in above.lines)
+    if name == "complex, in a batch":
+        assert "8 of 12 components" in above.get_title()
+
+
+def test_a_plot_shows_the_numbers():
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    sol = solve_recurrence(lambda y: 0.9 * np.cos(y), np.ones(2), length=400, method="newton", segment_length=10)
+    above, below = sol.plot().axes
+    assert np.array_equal(above.lines[1].get_ydata(), sol.y[:, 1])
+    shown = below.lines[0].get_ydata()
+    assert np.allclose(shown[np.isfinite(shown)], [size for size in sol.history if size > 0])
+
+
+def test_without_matplotlib_plot_says_what_to_install(monkeypatch):
+    sol = solve_recurrence(lambda y: y, np.ones(2), length=5)
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"parscan\[plot\]"):
+        sol.plot()
