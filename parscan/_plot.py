@@ -70,6 +70,7 @@ def _draw_convergence(axes: Axes, result: RecurrenceResult) -> None:
     if np.isfinite(shown).any():
         axes.set_yscale("log")
     floor = np.nanmin(np.append(shown, 1.0))
-    axes.plot(exact + 1, np.full(exact.size, floor), "v", color=COLOURS[1], markersize=6, label="exactly zero")
+    if exact.size:
+        axes.plot(exact + 1, np.full(exact.size, floor), "v", color=COLOURS[1], markersize=6, label="exactly zero")
     axes.axhline(1.0, color="0.4", linestyle=":", linewidth=1, label="tolerance")
     axes.legend(loc="upper right", fontsize="small")

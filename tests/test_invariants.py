@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import PROBLEMS, assert_like_loop, loop
 
-from parscan import solve_recurrence
+from parscan import Attenuation, Clipping, Diagonal, solve_recurrence
 
 seeds = st.integers(0, 2**32 - 1)
 steps = st.integers(0, 300)
@@ -84,6 +84,45 @@ def test_stable_neutral_and_unstable_maps(seed, norm, method):
     assert np.abs(sol.y - expected).max() <= 1e-8 * np.abs(expected).max()
 
 
+@given(st.floats(3.6, 4.0), st.floats(0.05, 0.95), st.integers(65, 400), methods, st.integers(1, 40))
+def test_chaotic_maps_agree_while_the_loop_is_meaningful(r, start, count, method, length):
+    """Rounding doubles per step: thirty steps agree to what remains of the digits, all follow the map."""
+    y0 = np.array([start, 1 - 0.9 * start])
+    sol = solve_recurrence(lambda y: r * y * (1 - y), y0, length=count, method=method, segment_length=length)
+    expected = loop(lambda y: r * y * (1 - y), y0, count)
+    assert sol.success
+    assert np.abs(sol.y[:30] - expected[:30]).max() <= 4**15 * 1e-15
+    assert sol.residual <= 1e-10
+
+
+@given(seeds, st.integers(-300, 290), st.integers(0, 10), methods)
+def test_trajectories_that_cross_many_magnitudes(seed, exponent, span, method):
+    """Products with factors between 10^-span and 10^span, as long as the numbers last."""
+    rng = np.random.default_rng(seed)
+    x = 10.0 ** rng.uniform(-span, span, (80, 2))
+    y0 = np.array([10.0**exponent, -(10.0**exponent)])
+    with np.errstate(all="ignore"):
+        expected = loop(lambda y, x: y * x, y0, x)
+    sol = solve_recurrence(lambda y, x: y * x, y0, x, method=method, structure=Diagonal, segment_length=7)
+    finite = np.isfinite(expected).all(axis=1)
+    last = 80 if finite.all() else int(np.argmin(finite))
+    assert sol.success is bool(finite.all())
+    assert (np.abs(sol.y[:last] - expected[:last]) <= 1e-12 + 1e-9 * np.abs(expected[:last])).all()
+
+
+@given(seeds, st.sampled_from([0.9, 1.0, 1.1]), st.integers(1, 30), st.integers(1, 300))
+def test_windows_change_nothing(seed, norm, length, window):
+    rng = np.random.default_rng(seed)
+    Q = norm * np.linalg.qr(rng.standard_normal((2, 2)))[0]
+    y0, x = rng.standard_normal(2), rng.standard_normal((200, 2))
+    expected = loop(lambda y, x: np.tanh(y @ Q.T) + x, y0, x)
+    for method in ("newton", "elk", "jacobi"):
+        sol = solve_recurrence(
+            lambda y, x: np.tanh(y @ Q.T) + x, y0, x, method=method, segment_length=length, window=window
+        )
+        assert_like_loop(sol, expected)
+
+
 @given(seeds)
 def test_time_reversal(seed):
     """Running an invertible recurrence forth and back returns to the start."""
@@ -95,7 +134,9 @@ def test_time_reversal(seed):
     assert np.abs(back.y[-1] - y0).max() <= 1e-9
 
 
-@pytest.mark.parametrize("method", ["auto", "newton", "quasi-newton", "picard", "jacobi", "sequential"])
+@pytest.mark.parametrize(
+    "method", ["auto", "newton", "quasi-newton", "elk", "quasi-elk", "picard", "jacobi", "sequential"]
+)
 @pytest.mark.parametrize("name", ["leaky tanh", "running sum"])
 def test_any_array_library(name, method, rng):
     """All code outside _arrays.py and the kernels runs on the array API's strict reference implementation."""
@@ -118,6 +159,31 @@ def test_any_array_library(name, method, rng):
     assert type(sol.y) is type(xp.asarray(y0))
     assert sol.success
     assert np.abs(np.asarray(sol.y) - expected).max() <= 1e-9
+    assert sol.residual <= 1e-9
+    assert sol.lyapunov <= 1e-6
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "newton", "damping": Clipping(0.7)},
+        {"method": "newton", "damping": Attenuation(0.2)},
+        {"method": "quasi-newton", "probes": 2},
+        {"method": "quasi-newton"},
+        {"method": "elk"},
+        {"method": "quasi-elk", "probes": 1},
+    ],
+    ids=str,
+)
+def test_any_array_library_with_every_option(options, rng):
+    xp = pytest.importorskip("array_api_strict")
+    A = 0.8 * np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    y0, x = rng.standard_normal(3), rng.standard_normal((80, 3))
+    expected = loop(lambda y, x: np.tanh(y @ A.T) + x, y0, x)
+    As = xp.asarray(A.T.copy())
+    sol = solve_recurrence(lambda y, x: xp.tanh(y @ As) + x, xp.asarray(y0), xp.asarray(x), segment_length=5, **options)
+    assert np.abs(np.asarray(sol.y) - expected).max() <= 1e-9
+    assert sol.lyapunov < 0
 
 
 def test_any_array_library_dense_with_jacobian(rng):

@@ -28,7 +28,9 @@ def test_product_is_the_matrix_product(structure, rng):
 @each
 def test_diagonal(structure, rng):
     A = matrices(structure, rng)
-    assert np.array_equal(Diagonal().from_dense(structure.to_dense(A)), np.diagonal(structure.to_dense(A), axis1=-2, axis2=-1))
+    assert np.array_equal(
+        Diagonal().from_dense(structure.to_dense(A)), np.diagonal(structure.to_dense(A), axis1=-2, axis2=-1)
+    )
 
 
 @each

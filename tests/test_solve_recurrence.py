@@ -248,6 +248,25 @@ def test_constant_and_zero_trajectories():
             assert np.array_equal(sol.y, np.broadcast_to(y0, (100, 2)))
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_decay_through_the_denormals_to_zero(method):
+    """Down to 5e-324 and beyond, where relative precision ends."""
+    sol = solve_recurrence(lambda y: 0.5 * y, np.ones(2), length=1200, method=method, segment_length=50)
+    assert sol.success
+    assert np.abs(sol.y - loop(lambda y: 0.5 * y, np.ones(2), 1200)).max() <= 1e-12
+    assert not sol.y[-1].any()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("steps", [1, 2])
+def test_one_step(steps, method, rng):
+    step, jac = PROBLEMS["gru4"].make(rng, np.float64)
+    y0, x = PROBLEMS["gru4"].inputs(rng, steps)
+    sol = solve_recurrence(step, y0, x, jac=jac, method=method)
+    assert_like_loop(sol, loop(step, y0, x))
+    assert np.isfinite(sol.lyapunov)
+
+
 def test_a_step_may_write_to_what_it_is_given(rng):
     """As in a plain loop: the state handed over is the step's own."""
 

@@ -1,0 +1,93 @@
+"""The table of auto's decisions, and what it costs against the best that could have been chosen."""
+
+import numpy as np
+import pytest
+from problems import PROBLEMS, loop
+
+from parscan import solve_recurrence
+from parscan._auto import DECISIONS, FEW_STEPS, Facts, decide
+from parscan._cost import LENGTHS, Cost, sweeps
+
+
+class Watch:
+    """Costs as given instead of measured."""
+
+    def __init__(self, looped=1e-5, call=1e-5, state=2e-8, factor=1.0):
+        self.cost = Cost(looped, call, state)
+        self.factor = factor
+        self.steps = 0
+
+    def sweeps(self, length):
+        return self.factor * sweeps(self.cost, self.steps, length)
+
+
+def facts(steps=100_000, copies=4, length=None, loaded=True, **costs):
+    watch = Watch(**costs)
+    watch.steps = steps
+    return Facts(steps, copies, watch, length, scans_are_loaded=loaded)
+
+
+CASES = [
+    ("few steps", facts(steps=FEW_STEPS - 1), ()),
+    ("stacking saves nothing", facts(call=0, state=1e-5), ()),
+    ("stacking saves little, as a second measurement shows", facts(factor=100.0), ()),
+    ("segments were chosen by the user", facts(call=0, state=1e-5, length=20), ("jacobi",)),
+    ("scans would have to be loaded", facts(steps=20_000, loaded=False), ("jacobi",)),
+    ("scans would have to be loaded for a long solve", facts(steps=2_000_000, loaded=False), ("jacobi", "newton")),
+    ("many components", facts(copies=101), ("jacobi",)),
+    ("the rest", facts(), ("jacobi", "newton")),
+]
+
+
+@pytest.mark.parametrize(("known", "methods"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_decisions(known, methods):
+    assert decide(known).methods == methods
+
+
+def test_every_decision_is_taken_somewhere():
+    assert {decide(known).because for _, known, _ in CASES} == {decision.because for decision in DECISIONS}
+
+
+def test_nothing_is_measured_for_few_steps():
+    class NoWatch:
+        @property
+        def cost(self):
+            raise AssertionError("measured")
+
+    assert decide(Facts(10, 2, NoWatch(), None, scans_are_loaded=True)).methods == ()
+
+
+def test_newton_begins_where_its_iterations_repay():
+    """Four iterations over so many steps take half of the loop's time."""
+    known = facts(looped=1e-5, call=1e-5, state=1e-7, copies=4, length=20)
+    segments = known.newton_steps / 20
+    assert 4 * known.cost.stacked(20, segments * 20 * 4) == pytest.approx(0.5 * 1e-5 * segments * 20)
+
+
+CONTRACTIVE = ("gru1", "gru4", "leaky tanh", "blocks", "stable affine")
+
+
+@pytest.mark.parametrize("steps", [2000, 50_000])
+@pytest.mark.parametrize("name", CONTRACTIVE)
+def test_auto_costs_little_more_than_the_best_choice(name, steps, rng, clock):
+    """In the time that steps take on a machine of 10 µs per call and 20 ns per state; measuring is part of it."""
+    step, _ = PROBLEMS[name].make(rng, np.float64)
+    y0, x = PROBLEMS[name].inputs(rng, steps)
+
+    def cost(**options):
+        begin = clock.now
+        assert solve_recurrence(clock.timed(step), y0, x, **options).success
+        return clock.now - begin
+
+    lengths = [length for length in LENGTHS if 20 <= length <= min(steps // 4, 1000)]
+    best = min(cost(method="jacobi", segment_length=length) for length in lengths)
+    assert cost() <= 1.3 * best + 30 * clock.call
+
+
+@pytest.mark.parametrize("name", CONTRACTIVE)
+def test_auto_is_right_where_it_is_fast(name, rng, clock):
+    step, _ = PROBLEMS[name].make(rng, np.float64)
+    y0, x = PROBLEMS[name].inputs(rng, 5000)
+    sol = solve_recurrence(clock.timed(step), y0, x)
+    assert clock.now <= 0.2 * 5000 * (clock.call + clock.state)
+    assert np.abs(sol.y - loop(step, y0, x)).max() <= 1e-12
