@@ -5,8 +5,12 @@ python benchmarks/robustness.py [--quick] [--json benchmarks/results/robustness.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -217,9 +221,27 @@ def summary(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def limited(quick: bool) -> dict[str, float]:
+    """Four components over many steps in processes limited to 4 GiB of address space: time, peak, residual."""
+    steps = 100_000 if quick else 10_000_000
+    figures = {}
+    for method in ("auto", "newton"):
+        command = [sys.executable, str(Path(__file__).with_name("_limited.py")), method, str(steps), "4"]
+        told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        assert told["success"], told
+        assert told["status"] == "CONVERGED", told
+        name = f"{method}, n=4, {steps} steps, within 4 GiB"
+        figures[f"{name}: seconds"] = told["seconds"]
+        figures[f"{name}: peak GiB"] = told["peak_bytes"] / 2**30
+        figures[f"{name}: windows"] = told["windows"]
+        figures[f"{name}: residual"] = told["residual"]
+    return figures
+
+
 def main() -> None:
     options = arguments(__doc__ or "")
     report = begin(options.quick)
+    parscan.linear_recurrence(np.eye(2)[None], np.zeros((9, 2)))  # loads the scans, once in a process
     print("states evaluated per step; best time, and its shares of those of the plain Python loop and the Numba loop;")
     print("residual in units of the tolerance; deviation from the Numba loop relative to its largest value\n")
     print(line(HEAD))
@@ -229,6 +251,8 @@ def main() -> None:
         print(line(cells(rows[-1])), flush=True)
     report.cases = [asdict(row) for row in rows]
     print("\n" + summary(rows))
+    report.figures = limited(options.quick)
+    print("\n" + "\n".join(f"{name}: {value:.3g}" for name, value in report.figures.items()))
     save(report, options.json)
 
 
