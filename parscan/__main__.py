@@ -16,7 +16,17 @@ import numpy as np
 
 import parscan
 
-PACKAGES = ("parscan", "numpy", "scipy", "numba", "array-api-compat", "cupy-cuda12x", "cupy-cuda13x", "tqdm")
+PACKAGES = (
+    "parscan",
+    "numpy",
+    "scipy",
+    "numba",
+    "array-api-compat",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "tqdm",
+    "matplotlib",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

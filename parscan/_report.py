@@ -95,11 +95,12 @@ def _tell(attempt: Solve) -> str:
 
 
 def _story(record: Record, decisions: tuple[str, ...]) -> list[str]:
-    """The decisions, shortened, and what to do where the loop had to help."""
-    ahead = len(decisions) - len(record.solves) - bool(record.looped and record.solves)
-    told = decisions[: ahead + TOLD]
-    rest = decisions[ahead + TOLD : ahead + len(record.solves)]
-    parts = [*told, *([f"And so on, {len(record.solves)} solves in all."] if rest else [])]
-    if record.looped and record.solves:
+    """The first solves, the loop's part, and what to do where it had to help; the choice alone if it did all."""
+    if not record.solves:
+        return list(decisions)
+    parts = [_tell(attempt) for attempt in record.solves[:TOLD]]
+    if len(record.solves) > TOLD:
+        parts.append(f"And so on, {len(record.solves)} solves in all.")
+    if record.looped:
         parts += [decisions[-1], f"To do better: {advice(record)}."]
     return parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -126,7 +127,7 @@ class RecurrenceResult:
         if len(self.history) > 8:
             history = "..., " + history
         rows = {
-            "message": self.message,
+            "message": textwrap.fill(self.message, 100, subsequent_indent=" " * 16),
             "success": self.success,
             "method": self.method,
             "y": f"{dtype_name(self.y.dtype)} {tuple(self.y.shape)}",

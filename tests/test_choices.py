@@ -67,6 +67,6 @@ def test_the_message_tells_the_story(clock):
     sol = solve_recurrence(clock.timed(step), y0, length=steps)
     assert sol.status is Status.FINISHED_SEQUENTIALLY
     assert sol.message.startswith(Status.FINISHED_SEQUENTIALLY.value)
-    assert "auto: jacobi, then newton, then the loop, for calls on stacked states save time;" in sol.message
+    assert "auto: jacobi, then newton, then the loop, for calls on stacked states save time;" in sol.decisions[0]
     assert "jacobi: the corrections did not shrink fast enough after 1 iteration on the steps 8 to 2000." in sol.message
     assert "The loop evaluated" in sol.message

@@ -2,13 +2,9 @@
 
 import numpy as np
 import pytest
-from problems import loop, random_array
+from problems import random_array
 
 from parscan import BlockDiagonal, Dense, Diagonal, _cost
-from parscan._march import Plan, Stage, march
-from parscan._methods import Workshop
-from parscan._newton import Rules
-from parscan._problem import RecurrenceProblem
 from parscan._tolerance import Tolerance
 from parscan.jacobians import differentiate
 from parscan.systems import Segments, Shooting, States, Step, Tangents
