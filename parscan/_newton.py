@@ -160,42 +160,39 @@ class _Run:
         self._propagator = line.propagator
         if not self._sizes and self.growth() > self._rules.largest_growth:
             return Ending.GREW
-        iteration = _update(self._system, line, self.first, self._tolerance, self._rules, self._sizes)
+        iteration = self._update(line)
         self.z, self.first = iteration.z, iteration.first
         self._sizes.append(iteration.sizes)
         if self.first == self._system.nodes:
             return Ending.CONVERGED
         if iteration.trusted and _is_final(self._system, self.z, self.first, self._tolerance, self._rules):
             return Ending.CONVERGED
-        return _failure(iteration, self._sizes, self._rules, self._seconds + last)
+        return self._failure(iteration, self._seconds + last)
 
+    def _update(self, line: Linearisation) -> Iteration:
+        """Scan and update."""
+        target = line.targets
+        with quiet():
+            defect = target - line.nodes[self.first + 1 :, ...]
+            correction = scan_corrections(line.propagator, defect)
+            # Not z + correction: where nothing came from the node before, the target is met to the last bit.
+            updated = target + (correction - defect)
+            sizes = component_sizes(self._tolerance.relative(correction, updated))
+            trusted = _trusted([*self._sizes, sizes], correction, updated, self._rules)
+            finite = all_finite(correction)
+            z, first = _advance(line, self.first, updated, finite=finite)
+        return Iteration(z, first, sizes, finite, trusted)
 
-def _update(
-    system: System, line: Linearisation, first: int, tolerance: Tolerance, rules: Rules, sizes: list[Array]
-) -> Iteration:
-    """Scan and update; `sizes` are those of the iterations before."""
-    target = line.targets
-    with quiet():
-        defect = target - line.nodes[first + 1 :, ...]
-        correction = scan_corrections(line.propagator, defect)
-        # Not z + correction: where nothing came from the node before, the target is met to the last bit.
-        updated = target + (correction - defect)
-        new_sizes = component_sizes(tolerance.relative(correction, updated))
-        trusted = _trusted([*sizes, new_sizes], correction, updated, rules)
-        finite = all_finite(correction)
-        z, first = _advance(system, line, first, updated, finite=finite)
-    return Iteration(z, first, new_sizes, finite, trusted)
-
-
-def _failure(iteration: Iteration, sizes: list[Array], rules: Rules, seconds: float) -> Ending | None:
-    """Reason to give up, if there is one; `seconds` is the time that one more iteration would bring it to."""
-    if not iteration.finite:
-        return Ending.NOT_FINITE
-    if len(sizes) > 1 and _largest(sizes[-1]) > rules.required_rate * _largest(sizes[-2]):
-        return Ending.STALLED
-    if len(sizes) >= rules.max_iterations:
-        return Ending.EXHAUSTED
-    return Ending.LATE if seconds > rules.max_seconds else None
+    def _failure(self, iteration: Iteration, seconds: float) -> Ending | None:
+        """Reason to give up, if there is one; `seconds` is the time that one more iteration would bring it to."""
+        sizes, rules = self._sizes, self._rules
+        if not iteration.finite:
+            return Ending.NOT_FINITE
+        if len(sizes) > 1 and _largest(sizes[-1]) > rules.required_rate * _largest(sizes[-2]):
+            return Ending.STALLED
+        if len(sizes) >= rules.max_iterations:
+            return Ending.EXHAUSTED
+        return Ending.LATE if seconds > rules.max_seconds else None
 
 
 def scan_corrections(propagator: Propagator | None, defect: Array) -> Array:
@@ -232,7 +229,7 @@ def _largest(sizes: Array) -> float:
     return float(array_namespace(sizes).max(sizes))
 
 
-def _advance(system: System, line: Linearisation, first: int, updated: Array, *, finite: bool) -> tuple[Array, int]:
+def _advance(line: Linearisation, first: int, updated: Array, *, finite: bool) -> tuple[Array, int]:
     """New nodes, and the last exact one: nodes that met their targets were exact, and so is now the one after them.
 
     The exact nodes are the targets themselves: a propagator that is not finite must not reach them through a
@@ -240,7 +237,7 @@ def _advance(system: System, line: Linearisation, first: int, updated: Array, *,
     """
     z = line.nodes
     xp = array_namespace(z)
-    exact = min(first + leading(line.targets == z[first + 1 :, ...]) + 1, system.nodes)
+    exact = min(first + leading(line.targets == z[first + 1 :, ...]) + 1, z.shape[0])
     rest = updated if finite else z[first + 1 :, ...]
     return xp.concat([z[: first + 1, ...], line.targets[: exact - first, ...], rest[exact - first :, ...]]), exact
 

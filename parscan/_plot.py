@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ._result import RecurrenceResult
+    from ._arrays import Array
 
 MOST_LINES = 8
 """Components that are drawn, at most."""
@@ -25,7 +26,7 @@ DASHES = ("-", "--", "-.", ":")
 """Told apart in print."""
 
 
-def draw(result: RecurrenceResult) -> Figure:
+def draw(y: Array, history: Sequence[float], method: str) -> Figure:
     """Trajectory above, corrections below."""
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - optional, and slow to import
@@ -33,8 +34,8 @@ def draw(result: RecurrenceResult) -> Figure:
         raise ImportError("plot() needs matplotlib; install it, or parscan with its extra: parscan[plot].") from None
     figure = Figure(figsize=(8, 6), layout="constrained")  # without pyplot: no window, no global state
     above, below = figure.subplots(2, 1)
-    _draw_trajectory(above, np.asarray(result.y))
-    _draw_convergence(below, result)
+    _draw_trajectory(above, np.asarray(y))
+    _draw_convergence(below, history, method)
     return figure
 
 
@@ -57,13 +58,13 @@ def _draw_trajectory(axes: Axes, y: Any) -> None:
         axes.legend(loc="upper right", fontsize="small", ncols=4)
 
 
-def _draw_convergence(axes: Axes, result: RecurrenceResult) -> None:
+def _draw_convergence(axes: Axes, history: Sequence[float], method: str) -> None:
     """Largest correction of each iteration, on a logarithmic scale, with the tolerance."""
-    axes.set(xlabel="iteration", ylabel="largest correction / tolerance", title=f"convergence: {result.method}")
-    if not result.history:
+    axes.set(xlabel="iteration", ylabel="largest correction / tolerance", title=f"convergence: {method}")
+    if not history:
         axes.text(0.5, 0.5, "no iterations: evaluated by the loop", ha="center", transform=axes.transAxes)
         return
-    sizes = np.asarray(result.history)
+    sizes = np.asarray(history)
     shown = np.where(np.isfinite(sizes) & (sizes > 0), sizes, np.nan)
     exact = np.flatnonzero(sizes == 0)
     axes.plot(np.arange(1, sizes.size + 1), shown, "o-", color=COLOURS[0], markersize=4, linewidth=1)

@@ -107,7 +107,7 @@ class RecurrenceResult:
         """
         from ._plot import draw  # noqa: PLC0415 - loads matplotlib
 
-        return draw(self)
+        return draw(self.y, self.history, self.method)
 
     def _solved(self, name: str) -> Solution:
         """The solution, if it is still there."""

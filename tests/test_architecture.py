@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "_memory": {"_arrays"},
     "_solution": {"_arrays", "_growth", "_tolerance", "jacobians", "systems"},
     "_result": {"_arrays", "_plot", "_solution"},
-    "_plot": {"_result"},
+    "_plot": {"_arrays"},
     "_progress": set(),
     "warnings": set(),
     "_advice": {"_march", "_newton", "warnings"},
