@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 from _harness import Case, Timing, arguments, begin, deviation, measure, save
-from _hostile import Problem, problems
+from _hostile import problems
+from _problem import Problem
 
 import parscan
 

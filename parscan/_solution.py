@@ -11,7 +11,7 @@ from ._tolerance import Tolerance
 from .jacobians import differentiate
 from .systems import Step
 
-CHUNK_NUMBERS = 2**16
+CHUNK_NUMBERS = 2**18
 """Numbers of states, or of their Jacobians, that are evaluated at once."""
 
 SAMPLE = 64
