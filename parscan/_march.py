@@ -122,7 +122,7 @@ class _Walk:
         self._size = plan.stages[0].window.first if plan.stages else problem.steps
         self._failures = 0  # in a row, of the last method in its smallest window
         self._failed = False  # whether the method in use ever did: then its windows grow with care
-        self._warm = False  # whether the rows ahead are those of an earlier sweep
+        self._warm_until = 0  # the rows ahead, up to there, are those of an earlier sweep
 
     def goes_on(self) -> bool:
         """Whether steps are left, and the last state is finite."""
@@ -146,11 +146,11 @@ class _Walk:
             self._failures = 0
             self._tell(end)
         else:
-            self._give_way(stage, end - begin, outcome)
+            self._give_way(stage, begin, end, outcome)
 
     def _solve(self, stage: Stage, begin: int, end: int) -> Outcome:
         """Try a method on a window."""
-        system = stage.system(begin, end, self._warm)
+        system = stage.system(begin, end, end <= self._warm_until)
         share = (end - begin) / self._problem.steps
         rules = replace(stage.rules, max_seconds=stage.seconds_per_step * (end - begin), share=share)
         report = None if self._report is None else lambda node: self._tell(system.time_of(node))
@@ -158,18 +158,18 @@ class _Walk:
         self.record.solves.append(Solve(stage.name, begin, end, system.time_of(outcome.first), outcome))
         return outcome
 
-    def _give_way(self, stage: Stage, steps: int, outcome: Outcome) -> None:
+    def _give_way(self, stage: Stage, begin: int, end: int, outcome: Outcome) -> None:
         """After a failure: a smaller window, then the next method, then the loop, longer each time."""
-        self._size = stage.window.after(steps, outcome, careful=True)
+        self._size = stage.window.after(end - begin, outcome, careful=True)
         self._failed = True
-        self._warm = False
+        self._warm_until = 0
         if self._size >= stage.window.smallest:
             return
         if self._index + 1 < len(self._plan.stages):
             self._index += 1
             self._size = self._plan.stages[self._index].window.first
             self._failed = False
-            self._warm = outcome.ending is Ending.STALLED
+            self._warm_until = end if outcome.ending is Ending.STALLED else 0
             return
         self._size = stage.window.smallest
         self._failures += 1

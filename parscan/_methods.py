@@ -69,8 +69,8 @@ def _quasi_newton(step: Step, n: int, probes: int | None) -> Propagation[Any]:
 METHODS = {
     "newton": Method(_newton, lambda family: family, superlinear=True),
     "quasi-newton": Method(_quasi_newton, lambda family: family.core),
-    "elk": Method(_newton, lambda family: family, wrap=LevenbergMarquardt),
-    "quasi-elk": Method(_quasi_newton, lambda family: family.core, wrap=LevenbergMarquardt),
+    "elk": Method(_newton, lambda family: family, propagates=False, wrap=LevenbergMarquardt),
+    "quasi-elk": Method(_quasi_newton, lambda family: family.core, propagates=False, wrap=LevenbergMarquardt),
     "picard": Method(lambda step, *_: States(step, identity=True), lambda _: None),
     "jacobi": Method(lambda step, *_: States(step), lambda _: None, propagates=False),
 }
@@ -90,7 +90,8 @@ PROBED = ("quasi-newton", "quasi-elk")
 class Workshop:
     """Makes stages for one problem: its step, the state it starts from, and `steps` steps in segments of `length`.
 
-    `guessed` says whether the user gave a trajectory to start from.
+    `guessed` says whether the user gave a trajectory to start from, `covered` whether the structure holds all of the
+    Jacobian.
     """
 
     problem: RecurrenceProblem
@@ -100,6 +101,7 @@ class Workshop:
     length: int
     options: Options
     guessed: bool
+    covered: bool
 
     def named(self) -> Stage:
         """The stage of the method that the user named."""
@@ -139,7 +141,13 @@ class Workshop:
         """A method as a stage; `shortens` lets the segments shrink with the window."""
         method = METHODS[name]
         propagation = method.propagation(self.step, self.y0.shape[-1], self.options.probes)
-        rules = Rules(self.options.max_iterations, method.propagates, method.superlinear, largest_growth=largest_growth)
+        undamped = self.options.damping is None  # a damped correction does not reach as far as the error does
+        rules = Rules(
+            self.options.max_iterations,
+            method.propagates and undamped,
+            method.superlinear and undamped and self.covered,
+            largest_growth=largest_growth,
+        )
         return Stage(name, partial(self._system, method, propagation, shortens), rules, window, seconds)
 
     def _system(

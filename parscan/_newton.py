@@ -18,6 +18,10 @@ SAFETY = 0.01
 """Largest error that the rates may predict for the final nodes, in units of the tolerance."""
 
 
+FEW = 8
+"""Iterations that are never too many for the number of nodes."""
+
+
 class Ending(Enum):
     """Why the loop ended."""
 
@@ -189,6 +193,8 @@ class _Run:
         if not iteration.finite:
             return Ending.NOT_FINITE
         if len(sizes) > 1 and _largest(sizes[-1]) > rules.required_rate * _largest(sizes[-2]):
+            return Ending.STALLED
+        if len(sizes) >= FEW and 2 * len(sizes) > self._system.nodes:  # little else than the exact prefix has grown
             return Ending.STALLED
         if len(sizes) >= rules.max_iterations:
             return Ending.EXHAUSTED

@@ -11,7 +11,7 @@ from ._advice import warn_if_slow
 from ._arguments import Arrays, as_arrays, as_options, as_structure, as_tolerance, check_functions
 from ._arrays import Array
 from ._auto import Facts, decide
-from ._check_step import check_broadcasting, check_jacobian
+from ._check_step import check_broadcasting, check_jacobian, structure_covers
 from ._cost import Stopwatch, best_length
 from ._march import Plan, Record, Stage, march
 from ._methods import Workshop
@@ -200,8 +200,16 @@ def _choose(step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Opt
     if options.method == "auto":
         return _choose_automatically(step, arrays, problem, options, states)
     length = options.segment_length or best_length(Stopwatch(step, states, arrays.steps).cost, arrays.steps)
-    workshop = Workshop(problem, step, arrays.y0, arrays.steps, length, options, guessed=arrays.guess is not None)
-    return Choice((workshop.named(),), length)
+    return Choice((_workshop(step, arrays, problem, options, states, 0, length).named(),), length)
+
+
+def _workshop(
+    step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options, states: Array, start: int, length: int
+) -> Workshop:
+    """The workshop for the steps from `start` on."""
+    guessed, covered = arrays.guess is not None, structure_covers(step, states)
+    steps = arrays.steps - start
+    return Workshop(problem, step, arrays.y0, steps, length, options, guessed=guessed, covered=covered)
 
 
 def _choose_automatically(
@@ -222,7 +230,7 @@ def _choose_automatically(
     told = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
     if not decision.methods:
         return Choice((), 0, start, f"{told}.")
-    workshop = Workshop(problem, step, arrays.y0, steps, facts.length, options, guessed=arrays.guess is not None)
+    workshop = _workshop(step, arrays, problem, options, states, start, facts.length)
     told = f"{told}; segments of {facts.length} steps."
     return Choice(workshop.auto(decision, facts), facts.length, start, told)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from ._arrays import Array, array_namespace, copy, quiet
+from ._check_step import rows_apart
 from ._growth import scaled_product
 from ._tolerance import Tolerance
 from .jacobians import differentiate
@@ -54,7 +55,8 @@ class Solution:
         """A step that gives other values when it is evaluated again, and by how many tolerances; None if all agree.
 
         Some steps all over the time are evaluated on the trajectory. Where they are off it, they are evaluated once
-        more: a step that contradicts itself is not the recurrence it was taken for.
+        more: a step that contradicts itself is not the recurrence it was taken for. Nor is one that is far off in many
+        places: it wrote to what it had returned before, for example.
         """
         stride = max(1, self._steps // SAMPLE)
         times = slice(stride, self._steps, stride)
@@ -64,9 +66,12 @@ class Solution:
         try:
             with quiet():
                 after = copy(self._step(copy(before), times))
-                if _furthest(tolerance, after, self._trajectory[times, ...])[1] <= 1:
+                found = self._trajectory[times, ...]
+                row, off = _furthest(tolerance, after, found)
+                if off <= 1:
                     return None
-                row, off = _furthest(tolerance, copy(self._step(copy(before), times)), after)
+                if rows_apart(after, found) <= found.shape[0] // 4:
+                    row, off = _furthest(tolerance, copy(self._step(copy(before), times)), after)
         except Exception:  # it may reject these states with one another's inputs; then there is nothing to compare
             return None
         return (stride * (1 + row), off) if off > 1 else None

@@ -187,8 +187,8 @@ def test_slow_convergence_is_warned_of_with_advice(method):
 
 
 def test_many_iterations_are_warned_of():
-    with pytest.warns(SlowConvergenceWarning, match="it took up to 60 iterations in a window"):
-        solve_recurrence(lambda y: y + 1.0, np.ones(1), length=60, method="jacobi", segment_length=1)
+    with pytest.warns(SlowConvergenceWarning, match=r"it took up to (8|9)\d iterations in a window"):
+        solve_recurrence(lambda y: 0.7 * y + 1.0, np.ones(1), length=400, method="jacobi", segment_length=1)
 
 
 def test_the_warning_points_to_the_caller():

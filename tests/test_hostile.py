@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from problems import loop
 
-from parscan import Diagonal, solve_recurrence
+from parscan import Attenuation, Clipping, Diagonal, solve_recurrence
+from parscan.warnings import NondeterministicStepWarning
 
 ONE = np.ones(1)
 SINGLE = np.float32
@@ -35,7 +36,7 @@ def late_sensitivity():
 
 def hidden_leak():
     mixing = np.array([[0.7, 0.3], [0.3, 0.7]])
-    return lambda y: (y @ mixing) * (1 - 3e-13), np.array([2.0, 0.0]), 200_000
+    return lambda y: (y @ mixing) * (1 - 3e-13), np.array([2.0, 0.0]), 60_000
 
 
 def hidden_sum():
@@ -43,7 +44,7 @@ def hidden_sum():
         first = 0.7 * y[..., 0] + 0.3 * y[..., 1] + x[..., 0]
         return np.stack([first, 0.3 * y[..., 0] + 0.7 * y[..., 1]], -1)
 
-    return step, np.array([1.0, 0.0]), np.full((60_000, 1), 5e-13)
+    return step, np.array([1.0, 0.0]), np.full((30_000, 1), 5e-13)
 
 
 def neutral_and_fast():
@@ -66,7 +67,13 @@ def kink_beside_the_trajectory():
     return lambda y: np.minimum(y + 1e-14, 1 + 0 * y), np.array([1 - 3e-9]), 100_000
 
 
+def clipped_walk():
+    x = 0.3 * np.random.default_rng(0).standard_normal((500, 1))
+    return lambda y, x: np.clip(2 * y, -1, 1) + x, 0.3 * ONE, x
+
+
 CASES = {
+    "steps taken back over states that are cut off": clipped_walk,
     "neutral mode beside a fast one": neutral_and_fast,
     "drift of one batch element": drifting_batch_element,
     "not holomorphic": not_holomorphic,
@@ -85,7 +92,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("method", ["auto", "newton", "quasi-newton", "jacobi"])
+@pytest.mark.parametrize("method", ["auto", "newton", "quasi-newton", "elk", "quasi-elk", "jacobi"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_answer_is_the_loops(name, method):
     step, y0, x = CASES[name]()
@@ -205,3 +212,81 @@ def test_rounding_at_many_nodes_does_not_keep_newton_from_ending(rng):
     sol = solve_recurrence(step, np.zeros(1), x, method="newton", **options)
     assert sol.iterations <= 8
     assert sol.residual <= 1e-14
+
+
+@pytest.mark.parametrize("damping", [Attenuation(0.3), Attenuation(1.0), Clipping(0.5)], ids=str)
+@pytest.mark.parametrize("method", ["newton", "quasi-newton", "picard"])
+@pytest.mark.parametrize("name", ["slow drift in single precision", "late sensitivity", "drift by a rounding"])
+def test_a_damped_correction_is_trusted_less(name, method, damping):
+    """It does not reach as far as the error does."""
+    step, y0, x = CASES[name]()
+    x = x if isinstance(x, int) else x[:3000] if isinstance(x, np.ndarray) else tuple(part[:3000] for part in x)
+    arguments = {"length": 3000} if isinstance(x, int) else {"x": x}
+    expected = loop(step, y0, 3000 if isinstance(x, int) else x)
+    sol = solve_recurrence(step, y0, **arguments, method=method, damping=damping, segment_length=1)
+    rtol, atol = (1e-5, 1e-6) if y0.dtype == SINGLE else (1e-10, 1e-12)
+    assert np.max(np.abs(sol.y - expected) / (atol + rtol * np.abs(expected))) <= 10
+
+
+def test_a_jacobian_of_zeros_where_the_structure_keeps_apart_what_is_coupled():
+    """Two components change places and drift: the diagonal is zero, as claimed, and the claim is not all."""
+    step = lambda y: y[..., ::-1] + SINGLE(4e-7)  # noqa: E731
+    sol = solve_recurrence(
+        step,
+        np.ones(2, SINGLE),
+        length=5000,
+        method="newton",
+        structure=Diagonal,
+        jac=lambda y: 0 * y,
+        segment_length=1,
+    )
+    expected = loop(step, np.ones(2, SINGLE), 5000)
+    assert np.max(np.abs(sol.y - expected) / (1e-6 + 1e-5 * np.abs(expected))) <= 10
+
+
+def test_a_step_that_overwrites_what_it_reads_is_reported():
+    buffers = {}
+
+    def step(y, x):
+        b = buffers.setdefault(y.shape, np.empty_like(y))
+        b[...] = x
+        b += 0.5 * np.sin(y)  # y may be b itself
+        return b
+
+    x = np.random.default_rng(0).standard_normal((2000, 1))
+    with pytest.warns(NondeterministicStepWarning):
+        sol = solve_recurrence(step, np.ones(1), x)
+    assert not sol.success
+
+
+def test_one_state_on_an_edge_is_no_reason_to_reject_a_step():
+    """Rounding to eighths: at exactly half an eighth the last bit of a product decides."""
+    calls = []
+
+    def step(y, x):
+        calls.append(len(y))
+        edge = 0.125 * ((np.arange(len(y)) == 3) & (len(y) > 1))[:, None]  # as if one of the stacked states fell over
+        return np.floor(8 * (0.5 * y + x)) / 8 + (edge if len(calls) < 30 else 0)
+
+    x = np.random.default_rng(0).standard_normal((400, 1))
+    assert np.array_equal(solve_recurrence(step, np.ones(1), x, method="jacobi").y.shape, (400, 1))
+
+
+def test_rows_that_no_sweep_has_reached_are_no_guess(monkeypatch, clock):
+    """Jacobi saw its own window only; what memory holds behind it must not matter."""
+    step, y0 = (lambda y: y + 0.1 * np.sin(3 * y) + 0.01), np.ones(1)
+    found = []
+    for junk in (0.0, np.nan):
+        monkeypatch.setattr(np, "empty", lambda *a, junk=junk, **k: np.full(*a, junk, **k))
+        found.append(solve_recurrence(clock.timed(step), y0, length=4000, window=500, segment_length=20))
+    assert found[0].history == found[1].history
+    assert np.array_equal(found[0].y, found[1].y)
+
+
+def test_a_prefix_that_creeps_is_not_convergence():
+    """In chaos every iteration settles one node: that is the loop, many times dearer."""
+    x = 0.01 * np.random.default_rng(0).standard_normal((1000, 1))
+    for method in ("elk", "quasi-elk", "picard"):
+        sol = solve_recurrence(lambda y, x: np.sin(3.5 * y) + x, ONE, x, method=method, segment_length=1)
+        assert "The loop evaluated" in sol.message
+        assert sol.iterations <= 400

@@ -172,7 +172,8 @@ class LevenbergMarquardt(Wrapped):
             self._weight = min(self._weight * (LIGHTER if norm <= self._norm else HEAVIER), WEIGHTS[1])
             old = rebase(self._best, line)
             if (norm_before := norm_of_defects(old)) < norm:
-                line, norm = old, norm_before
+                # Swept once more: what lies between the nodes is still that of the step taken back.
+                line, norm = replace(old, targets=self._inner.finish(old.nodes, first)), norm_before
         self._best, self._norm = line, norm
         if line.propagator is None:
             return line

@@ -1,0 +1,166 @@
+"""The user's right-hand side and Jacobian: components first as for SciPy, many times at once as parscan needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .._arrays import Array, array_namespace, copy, dtype_name, quiet
+from ..jacobians import Dense, perturbed, quotients
+
+
+class RightHandSide:
+    """`y' = fun(t, y, *args)` on states of shape `(n, *batch)`, and its Jacobian.
+
+    Inside parscan, states are stacked with time first and components last, `(m, *batch, n)`; the user's functions see
+    `(n, m, *batch)` with times `(m, 1, …)` that broadcast against a component. Those that cannot be called so are
+    called for one time after the other, with `(n, *batch)` and a float.
+
+    Parameters
+    ----------
+    fun : callable
+        Right-hand side; it returns an array or a list of components.
+    jac : callable, array or None
+        Jacobian `(n, n, *batch)` of one state, or constant; None for finite differences.
+    args : tuple
+        Further arguments of both.
+    y0 : array
+        State `(*batch, n)` whose shape, dtype and library all states have.
+    stacks, jac_stacks : bool
+        Whether `fun` and `jac` can be called for many times at once.
+    """
+
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        jac: Any,
+        args: tuple[Any, ...],
+        y0: Array,
+        *,
+        stacks: bool = True,
+        jac_stacks: bool = True,
+    ) -> None:
+        self.stacks = stacks
+        self.jac_stacks = jac_stacks
+        self.nfev = 0
+        self.npoints = 0
+        self.njev = 0
+        self._fun = fun
+        self._jac = jac
+        self._args = args
+        self._shape = tuple(y0.shape)
+        self._dtype = y0.dtype
+        self._xp = array_namespace(y0)
+
+    def __call__(self, t: Array, states: Array) -> Array:
+        """Derivatives `(m, *batch, n)` of the stacked states at the times `(m,)`."""
+        self.npoints += states.shape[0]
+        if self.stacks:
+            self.nfev += 1
+            return self._to_states(self._evaluate(self._fun, t, states), "fun", states.shape[0])
+        self.nfev += states.shape[0]
+        rows = [self._to_states(self._evaluate_one(self._fun, t, states, i), "fun", None) for i in range(t.shape[0])]
+        return self._xp.stack(rows) if rows else states
+
+    def single(self, t: float, y: Array) -> Array:
+        """Derivative of one state `(n,)` at one time, as SciPy's solvers ask for it."""
+        self.nfev += 1
+        self.npoints += 1
+        return _noting(self._fun, (t, y, *self._args), f"the time {t!r}")
+
+    def jacobian(self, t: Array, states: Array, derivatives: Array) -> Array:
+        """Jacobians `(m, *batch, n, n)`, entry `[..., i, j]` = ∂f_i/∂y_j; `derivatives` are those at the states."""
+        self.njev += 1
+        if self._jac is None:
+            return self._by_differences(t, states, derivatives)
+        if not callable(self._jac):
+            constant = self._xp.asarray(self._jac, dtype=self._dtype)
+            return self._xp.broadcast_to(constant, (*states.shape, states.shape[-1]))
+        if self.jac_stacks:
+            return self._to_matrices(self._evaluate(self._jac, t, states), states.shape[0])
+        rows = [self._to_matrices(self._evaluate_one(self._jac, t, states, i), None) for i in range(t.shape[0])]
+        return self._xp.stack(rows)
+
+    def _by_differences(self, t: Array, states: Array, derivatives: Array) -> Array:
+        """One call on all states with one component perturbed after the other."""
+        shifted, added = perturbed(states, Dense())
+        copies = shifted.shape[0]
+        stacked = self._xp.reshape(shifted, (-1, *states.shape[1:]))
+        responses = self(self._xp.concat([t] * copies), stacked)
+        with quiet():
+            return quotients(self._xp.reshape(responses, shifted.shape), derivatives, added, Dense())
+
+    def _evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
+        """One call on all states, in memory of their own: a function may write to what it is given."""
+        y = copy(self._xp.moveaxis(states, -1, 0))
+        times = self._xp.reshape(t, (-1, *(1,) * (len(self._shape) - 1)))
+        with quiet():
+            return _noting(function, (times, y, *self._args), f"{t.shape[0]} times from {_first(t)} on")
+
+    def _evaluate_one(self, function: Callable[..., Any], t: Array, states: Array, i: int) -> Any:
+        """A call on one state."""
+        y = copy(self._xp.moveaxis(states[i, ...], -1, 0))
+        with quiet():
+            return _noting(function, (float(t[i]), y, *self._args), f"the time {float(t[i])!r}")
+
+    def _to_states(self, value: Any, name: str, count: int | None) -> Array:
+        """What the function returned, with components last; `count` is None for one state."""
+        xp = self._xp
+        leading = () if count is None else (count,)
+        shape = (*leading, *self._shape[:-1])
+        if isinstance(value, list | tuple):
+            value = xp.stack([xp.broadcast_to(self._as_array(part), shape) for part in value])
+        value = self._as_array(value)
+        n = self._shape[-1]
+        if value.ndim == 0 and n == 1:
+            value = xp.broadcast_to(value, (1, *shape))
+        if value.shape == shape and n == 1:
+            value = value[None, ...]
+        if tuple(value.shape) != (n, *shape):
+            raise ValueError(
+                f"`{name}` returned shape {tuple(value.shape)} where {(n, *shape)} was expected: components first, as "
+                "the `y` that it is given."
+            )
+        return xp.moveaxis(xp.astype(value, self._dtype, copy=False), 0, -1)
+
+    def _to_matrices(self, value: Any, count: int | None) -> Array:
+        """What the Jacobian returned, with matrices last."""
+        xp, n = self._xp, self._shape[-1]
+        shape = (*(() if count is None else (count,)), *self._shape[:-1])
+        if isinstance(value, list | tuple):
+            rows = [[xp.broadcast_to(self._as_array(entry), shape) for entry in row] for row in value]
+            value = xp.stack([xp.stack(row) for row in rows])
+        value = self._as_array(value)
+        if tuple(value.shape) == (n, n) and shape:
+            value = xp.reshape(value, (n, n, *(1,) * len(shape)))
+        if tuple(value.shape[:2]) != (n, n) or value.ndim != 2 + len(shape):
+            raise ValueError(
+                f"`jac` returned shape {tuple(value.shape)} where {(n, n, *shape)} was expected: entry [i, j] is the "
+                "derivative of component i of `fun` by component j of `y`."
+            )
+        value = xp.astype(xp.broadcast_to(value, (n, n, *shape)), self._dtype, copy=False)
+        return xp.moveaxis(value, (0, 1), (-2, -1))
+
+    def _as_array(self, value: Any) -> Array:
+        """An array of the states' library; complex values for a real state are an error."""
+        if hasattr(value, "toarray"):
+            value = value.toarray()
+        array = self._xp.asarray(value)
+        if "complex" in dtype_name(array.dtype) and "complex" not in dtype_name(self._dtype):
+            told = dtype_name(array.dtype)
+            raise TypeError(f"`fun` or `jac` returned complex values for a real `y0`; pass `y0` as {told}.")
+        return array
+
+
+def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: str) -> Any:
+    """Call; what is raised reaches the user with a note of where."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        error.add_note(f"parscan called it for {where}; states of a parallel solve may be guesses.")
+        raise
+
+
+def _first(t: Array) -> float:
+    """First of some times."""
+    return float(t[0]) if t.shape[0] else float("nan")

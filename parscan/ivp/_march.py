@@ -1,0 +1,99 @@
+"""From a loose start to a mesh that meets the tolerance, and on from where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .._arrays import Array, array_namespace
+from ._collocation import iterate
+from ._function import RightHandSide
+from ._mesh import equidistribute, errors
+from ._start import Start
+from ._tableaux import Tableau
+from ._trial import Scale, Trial
+
+FIRST_TOLERANCE = 1e-4
+"""Newton's corrections on the first mesh need not be smaller: it is going to be replaced."""
+
+MESHES = 10
+"""Meshes in a window, at most."""
+
+ITERATIONS = 8
+"""Newton iterations on a mesh, at most."""
+
+ACCEPTED = 1.5
+"""Largest error of an interval, in tolerances, with which a mesh is accepted."""
+
+GROUP = 2
+"""Steps of the start that make an interval of the first mesh."""
+
+SHORTER = 8
+"""Part of a mesh that is tried next when its very first interval did not converge."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be solved, and how: `start(span, y0)` makes a rough trajectory, `enough` is Newton's own tolerance."""
+
+    rhs: RightHandSide
+    tableau: Tableau
+    scale: Scale
+    enough: float
+    start: Callable[[tuple[float, float], Array], Start]
+
+
+@dataclass
+class Progress:
+    """What has been solved, piece by piece, and what it took."""
+
+    pieces: list[Trial] = field(default_factory=list)
+    history: list[float] = field(default_factory=list)
+    meshes: list[int] = field(default_factory=list)
+    windows: int = 0
+    failure: str = ""
+
+
+def solve(task: Task, span: tuple[float, float], y0: Array) -> Progress:
+    """Windows from the start of the span to its end, or to where the solution ends."""
+    progress = Progress()
+    front, state = span[0], y0
+    while front != span[1] and not progress.failure:
+        progress.windows += 1
+        start = task.start((front, span[1]), state)
+        piece = _solve_window(task, start, state, progress) if start.t.shape[0] > 1 else None
+        if piece is None or not piece.intervals:
+            progress.failure = start.failure or "Newton's iteration did not converge"
+            break
+        progress.pieces.append(piece)
+        front, state = float(piece.t[-1]), piece.y[-1, ...]
+        if start.failure and front == float(start.t[-1]):
+            progress.failure = start.failure
+    return progress
+
+
+def _solve_window(task: Task, start: Start, y0: Array, progress: Progress) -> Trial | None:
+    """Meshes until the errors are small enough: the accepted trial, perhaps of the window's beginning only."""
+    xp = array_namespace(y0)
+    t = start.t[::GROUP]
+    t = t if t[-1] == start.t[-1] else xp.concat([t, start.t[-1:]])
+    trial = start.trial(task.tableau, t, y0)
+    rough = Scale(max(task.scale.rtol, FIRST_TOLERANCE), task.scale.atol * max(1.0, FIRST_TOLERANCE / task.scale.rtol))
+    for mesh in range(MESHES):
+        scale = rough if mesh == 0 else task.scale
+        found = iterate(task.rhs, task.tableau, trial, scale, task.enough, ITERATIONS)
+        progress.history += found.history
+        progress.meshes.append(trial.intervals)
+        if not found.solved or found.jacobians is None:
+            if t.shape[0] <= 2:
+                return None
+            t = t[: max(2, t.shape[0] // SHORTER)]
+            trial = start.trial(task.tableau, t, y0)
+            continue
+        trial = found.trial.head(found.solved)
+        error = errors(task.rhs, task.tableau, trial, found.jacobians[: found.solved, ...], task.scale)
+        if mesh > 0 and float(xp.max(error)) <= ACCEPTED:
+            return trial
+        trial = equidistribute(task.tableau, trial, error).starting_at(y0)
+        t = trial.t
+    return None

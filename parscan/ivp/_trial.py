@@ -1,0 +1,60 @@
+"""A trajectory under way: mesh, states at its nodes, and stage derivatives in its intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .._arrays import Array, array_namespace
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Mesh `t` `(N + 1,)`, states `y` `(N + 1, *batch, n)`, stage derivatives `stages` `(N, s, *batch, n)`."""
+
+    t: Array
+    y: Array
+    stages: Array
+
+    @property
+    def intervals(self) -> int:
+        """Number of intervals."""
+        return int(self.stages.shape[0])
+
+    @property
+    def steps(self) -> Array:
+        """Signed lengths of the intervals, `(N,)`."""
+        return self.t[1:] - self.t[:-1]
+
+    def head(self, intervals: int) -> Trial:
+        """The leading intervals."""
+        if intervals >= self.intervals:
+            return self
+        return Trial(self.t[: intervals + 1], self.y[: intervals + 1, ...], self.stages[:intervals, ...])
+
+    def starting_at(self, y0: Array) -> Trial:
+        """The same with its first state replaced."""
+        xp = array_namespace(y0)
+        return replace(self, y=xp.concat([y0[None, ...], self.y[1:, ...]]))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What an error is measured by: `atol + rtol·|y|`, the root mean square over components, the worst of the batch.
+
+    `atol` is a number or an array `(n,)`.
+    """
+
+    rtol: float
+    atol: Array
+
+    def relative(self, error: Array, trial: Trial) -> Array:
+        """Error per interval, `(N,)`, of errors `(N, *batch, n)` or, in stages, `(N, s, *batch, n)`."""
+        xp = array_namespace(error)
+        size = xp.maximum(xp.abs(trial.y[:-1, ...]), xp.abs(trial.y[1:, ...]))
+        bound = self.atol + self.rtol * size
+        bound = bound if error.ndim == bound.ndim else bound[:, None, ...]
+        squares = xp.abs(error / bound) ** 2
+        axes = (-1,) if error.ndim == size.ndim else (1, -1)
+        mean = xp.sqrt(xp.mean(squares, axis=axes))
+        worst = xp.max(xp.reshape(mean, (mean.shape[0], -1)), axis=1) if mean.ndim > 1 else mean
+        return xp.where(xp.isnan(worst), xp.full_like(worst, float("inf")), worst)

@@ -1,0 +1,258 @@
+"""Condensing of collocation stages: every path against systems assembled and solved one by one in double precision."""
+
+import threading
+
+import array_api_strict
+import numpy as np
+import pytest
+
+from parscan.ivp._tableaux import gauss, radau
+from parscan.scan import cpu_condense
+from parscan.scan.condense import condense, condense_by_solve, condense_frozen
+
+DTYPES = ["float32", "float64", "complex64", "complex128"]
+NAMES = ("X0", "X1", "propagators", "offsets")
+
+
+def problem(rng, N, s, n, dtype="float64", size=1.0):
+    """Jacobians of norm about `size` with random steps, and residuals; unstable modes are not made stiff."""
+    scale = size if size <= 1 else -size
+    noise = rng.normal(size=(N, s, n, n)) + 1j * rng.normal(size=(N, s, n, n))
+    J = scale * (np.eye(n) + 0.3 * noise / n if size > 1 else noise / n)
+    r = rng.normal(size=(N, s, n)) + 1j * rng.normal(size=(N, s, n))
+    h = rng.uniform(0.5, 1.0, N)
+    real = np.dtype(dtype).kind == "f"
+    J, r = (x.real if real else x for x in (J, r))
+    return J.astype(dtype), h.astype(np.zeros(0, dtype).real.dtype), r.astype(dtype)
+
+
+def oracle(J, A, b, h, r):
+    """X0, X1, propagators and offsets by one Kronecker-structured system per interval."""
+    N, s, n = r.shape
+    wide = np.result_type(J.dtype, np.float64)
+    J, h, r = J.astype(wide), h.astype(np.float64), r.astype(wide)
+    X = np.empty((N, s, n, n + 1), wide)
+    for k in range(N):
+        matrix = np.eye(s * n, dtype=wide)
+        for i in range(s):
+            matrix[i * n : (i + 1) * n] -= h[k] * np.kron(A[i], J[k, i])
+        sides = np.concatenate([r[k][..., None], J[k]], axis=-1).reshape(s * n, n + 1)
+        X[k] = np.linalg.solve(matrix, sides).reshape(s, n, n + 1)
+    sums = h[:, None, None] * np.einsum("i,kiac->kac", b, X)
+    return X[..., 0], X[..., 1:], np.eye(n) + sums[..., 1:], sums[..., 0]
+
+
+def assert_agree(result, expected, tolerance):
+    """All four results, each interval against its own largest number; propagators, that rise from `I`, at least 1."""
+    for name, wanted in zip(NAMES, expected, strict=True):
+        got = np.asarray(getattr(result, name))
+        assert got.shape == wanted.shape, name
+        axes = tuple(range(1, wanted.ndim))
+        error = np.max(np.abs(got - wanted), axis=axes, initial=0)
+        least = 1 if name == "propagators" else 0
+        assert np.all(error <= tolerance * np.max(np.abs(wanted), axis=axes, initial=least)), (name, error)
+
+
+def precision(dtype):
+    return float(np.finfo(dtype).eps)
+
+
+@pytest.fixture(params=["numpy", "by solve", "strict"])
+def run(request):
+    """A way of condensing NumPy arrays: the kernel or LAPACK, the generic path, the standard's reference library."""
+
+    def strict(J, A, b, h, r):
+        J, h, r = (array_api_strict.asarray(np.asarray(x)) for x in (J, h, r))
+        result = condense(J, A, b, h, r)
+        assert all(type(x) is type(J) for x in result)
+        return result
+
+    return {"numpy": condense, "by solve": condense_by_solve, "strict": strict}[request.param]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("N", [0, 1, 2, 5, 33])
+@pytest.mark.parametrize("s", [1, 2, 3, 7])
+@pytest.mark.parametrize("n", [1, 2, 3, 6])
+def test_against_the_oracle(rng, run, n, s, N, dtype):
+    J, h, r = problem(rng, N, s, n, dtype)
+    tableau = radau(s)
+    result = run(J, tableau.A, tableau.b, h, r)
+    assert all(str(x.dtype).endswith(dtype) for x in result)
+    assert_agree(result, oracle(J, tableau.A, tableau.b, h, r), 1000 * precision(dtype))
+
+
+@pytest.mark.parametrize("make", [radau, gauss])
+@pytest.mark.parametrize("s", [1, 5, 9])
+@pytest.mark.parametrize("size", [1e-6, 10.0, 1e4, 1e8])
+def test_stiff_and_nonstiff(rng, run, make, s, size):
+    J, h, r = problem(rng, 20, s, 4, size=size)
+    tableau = make(s)
+    assert_agree(run(J, tableau.A, tableau.b, h, r), oracle(J, tableau.A, tableau.b, h, r), 1e-11)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_some_intervals_must_be_pivoted(rng, run, first):
+    """The first entry of the matrix is about 0 in every second interval; there is nothing to pivot in the others."""
+    J, h, r = problem(rng, 33, 3, 3, size=0.1)
+    tableau = radau(3)
+    J[first::2, 0, 0, 0] = 1 / (h[first::2] * tableau.A[0, 0])
+    assert_agree(run(J, tableau.A, tableau.b, h, r), oracle(J, tableau.A, tableau.b, h, r), 1e-9)
+
+
+@pytest.mark.parametrize("size", [3.0, 1e4, 1e8])
+def test_rotations_that_must_be_pivoted_everywhere(rng, run, size):
+    """Orthogonal Jacobians, well conditioned and with their large entries anywhere."""
+    J = size * np.linalg.qr(rng.normal(size=(200, 1, 6, 6)))[0].repeat(5, axis=1)
+    tableau = gauss(5)
+    h, r = np.ones(200), rng.normal(size=(200, 5, 6))
+    assert_agree(run(J, tableau.A, tableau.b, h, r), oracle(J, tableau.A, tableau.b, h, r), 1e-11)
+
+
+@pytest.mark.parametrize("order", [cpu_condense.LARGEST_KERNEL, cpu_condense.LARGEST_KERNEL + 1])
+def test_at_the_change_from_kernel_to_solver(rng, order):
+    J, h, r = problem(rng, 3, 1, order)
+    tableau = radau(1)
+    assert_agree(condense(J, tableau.A, tableau.b, h, r), oracle(J, tableau.A, tableau.b, h, r), 1e-10)
+
+
+@pytest.mark.parametrize("make", [lambda s, z: radau(s), lambda s, z: gauss(s)])
+@pytest.mark.parametrize("z", [-1e3, -1.0, -0.1, 0.0, 0.5])
+def test_propagator_is_the_stability_function(run, make, z):
+    """`R(z) = 1 + z b^T (I - z A)^-1 1`, known in closed form for one stage."""
+    tableau = make(1, z)
+    result = run(np.full((2, 1, 1, 1), z), tableau.A, tableau.b, np.ones(2), np.zeros((2, 1, 1)))
+    expected = 1 / (1 - z) if tableau.A[0, 0] == 1 else (1 + z / 2) / (1 - z / 2)
+    np.testing.assert_allclose(np.asarray(result.propagators), np.full((2, 1, 1), expected), rtol=1e-13)
+
+
+def test_an_explicit_method_is_taken_too(run):
+    """Heun's method: `R(z) = 1 + z + z^2 / 2`."""
+    A, b = np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([0.5, 0.5])
+    result = run(np.full((1, 2, 1, 1), -3.0), A, b, np.ones(1), np.zeros((1, 2, 1)))
+    np.testing.assert_allclose(np.asarray(result.propagators), [[[2.5]]])
+
+
+@pytest.mark.parametrize("bad", [0, 4, 32])
+@pytest.mark.parametrize("spoil", ["singular", "NaN in J", "NaN in r", "infinite J", "infinite h"])
+def test_a_bad_interval_does_not_touch_the_others(rng, run, spoil, bad):
+    J, h, r = problem(rng, 33, 2, 2)
+    tableau = radau(2)
+    before = run(J, tableau.A, tableau.b, h, r)
+    if spoil == "singular":
+        # With A = I / 2 the system falls apart; its matrix is then exactly 0.
+        tableau_A = np.eye(2) / 2
+        before = run(J, tableau_A, tableau.b, h, r)
+        J[bad], h[bad] = 2 * np.eye(2), 1.0
+    else:
+        tableau_A = tableau.A
+        array, value = {"J": J, "r": r, "h": h}[spoil[-1]], np.nan if "NaN" in spoil else np.inf
+        array[(bad, *(0,) * (array.ndim - 1))] = value
+    after = run(J, tableau_A, tableau.b, h, r)
+    others = np.arange(33) != bad
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(np.asarray(new)[others], np.asarray(old)[others])
+    assert not np.all(np.isfinite(np.asarray(after.X0)[bad]))
+    assert not np.all(np.isfinite(np.asarray(after.offsets)[bad]))
+    assert np.all(np.isfinite(np.asarray(after.X1)[bad])) == (spoil == "NaN in r")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_any_layout_of_the_operands(rng, dtype):
+    J, h, r = problem(rng, 7, 3, 2, dtype)
+    tableau = gauss(3)
+    expected = condense(J, tableau.A, tableau.b, h, r)
+    strange = [np.repeat(np.asfortranarray(x), 2, axis=0)[::2] for x in (J, h, r)]
+    for x in strange:
+        x.flags.writeable = False
+    result = condense(strange[0], tableau.A.T.copy().T, tableau.b[::-1].copy()[::-1], *strange[1:])
+    for got, wanted in zip(result, expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+        assert got.flags.writeable
+    broadcast = np.broadcast_to(J[:1], J.shape)
+    assert_agree(condense(broadcast, tableau.A, tableau.b, h, r), oracle(broadcast, tableau.A, tableau.b, h, r), 1e-12)
+
+
+def test_operands_are_left_alone(rng, run):
+    J, h, r = problem(rng, 9, 3, 2)
+    tableau = radau(3)
+    copies = J.copy(), h.copy(), r.copy()
+    run(J, tableau.A, tableau.b, h, r)
+    for x, y in zip((J, h, r), copies, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_the_generic_path_in_chunks(rng, monkeypatch):
+    J, h, r = problem(rng, 11, 2, 2)
+    tableau = radau(2)
+    whole = condense_by_solve(J, tableau.A, tableau.b, h, r)
+    monkeypatch.setattr("parscan.scan.condense.CHUNK_BYTES", 4 * 4 * 7 * 8)
+    for got, wanted in zip(condense_by_solve(J, tableau.A, tableau.b, h, r), whole, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_threads_change_nothing(rng, monkeypatch, threads):
+    J, h, r = problem(rng, 101, 3, 2)
+    tableau = radau(3)
+    expected = condense(J, tableau.A, tableau.b, h, r)
+    monkeypatch.setattr(cpu_condense, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(cpu_condense, "available_threads", lambda: threads)
+    for got, wanted in zip(condense(J, tableau.A, tableau.b, h, r), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_concurrent_calls(rng, monkeypatch):
+    monkeypatch.setattr(cpu_condense, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(cpu_condense, "available_threads", lambda: 2)
+    tableau = radau(3)
+    problems = [problem(rng, 301, 3, n) for n in (2, 3)]
+    expected = [condense(J, tableau.A, tableau.b, h, r) for J, h, r in problems]
+    wrong = []
+
+    def repeat(which):
+        J, h, r = problems[which]
+        for _ in range(20):
+            result = condense(J, tableau.A, tableau.b, h, r)
+            wrong.extend(0 for x, y in zip(result, expected[which], strict=True) if not np.array_equal(x, y))
+
+    callers = [threading.Thread(target=repeat, args=(which,)) for which in (0, 1)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("xp", [np, array_api_strict])
+@pytest.mark.parametrize("make", [radau, gauss])
+@pytest.mark.parametrize("s", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize(("n", "dtype", "size"), [(1, "float64", 1.0), (3, "complex128", 1.0), (4, "float64", 1e8)])
+def test_frozen_is_one_jacobian_for_all_stages(rng, xp, make, s, n, dtype, size):
+    J, h, r = problem(rng, 9, s, n, dtype, size)
+    tableau = make(s)
+    frozen = condense_frozen(xp.asarray(J[:, 0].copy()), tableau.A, tableau.b, xp.asarray(h), xp.asarray(r))
+    same = np.repeat(J[:, :1], s, axis=1)
+    assert_agree(frozen, oracle(same, tableau.A, tableau.b, h, r), 1e-9 if s == 9 else 1e-11)
+
+
+@pytest.mark.parametrize(("s", "tolerance"), [(3, 1e-4), (5, 1e-3), (7, 1e-2)])
+def test_frozen_in_single_precision(rng, s, tolerance):
+    J, h, r = problem(rng, 9, s, 3, "float32")
+    tableau = radau(s)
+    frozen = condense_frozen(J[:, 0], tableau.A, tableau.b, h, r)
+    assert all(x.dtype == np.float32 for x in frozen)
+    assert_agree(frozen, oracle(np.repeat(J[:, :1], s, axis=1), tableau.A, tableau.b, h, r), tolerance)
+
+
+def test_frozen_takes_no_interval_and_keeps_bad_ones_apart(rng):
+    tableau = radau(3)
+    J, h, r = problem(rng, 9, 3, 2)
+    before = condense_frozen(J[:, 0], tableau.A, tableau.b, h, r)
+    J[4] = np.nan
+    after = condense_frozen(J[:, 0], tableau.A, tableau.b, h, r)
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(np.delete(new, 4, 0), np.delete(old, 4, 0))
+        assert np.all(np.isnan(new[4]))
+    empty = condense_frozen(J[:0, 0], tableau.A, tableau.b, h[:0], r[:0])
+    assert [x.shape for x in empty] == [(0, 3, 2), (0, 3, 2, 2), (0, 2, 2), (0, 2)]

@@ -1,0 +1,138 @@
+"""Collocation on whole meshes: order, reference digits, windows, cut-off where values are not finite."""
+
+import numpy as np
+import pytest
+
+from parscan.ivp._collocation import iterate, stage_times
+from parscan.ivp._function import RightHandSide
+from parscan.ivp._march import Task, solve
+from parscan.ivp._start import Start, by_scipy
+from parscan.ivp._tableaux import gauss, radau
+from parscan.ivp._trial import Scale
+
+
+def lotka_volterra(t, y):
+    return [1.5 * y[0] - y[0] * y[1], -3 * y[1] + y[0] * y[1]]
+
+
+def van_der_pol(mu):
+    return lambda t, y: [y[1], mu * (1 - y[0] ** 2) * y[1] - y[0]]
+
+
+def robertson(t, y):
+    return [
+        -0.04 * y[0] + 1e4 * y[1] * y[2],
+        0.04 * y[0] - 1e4 * y[1] * y[2] - 3e7 * y[1] ** 2,
+        3e7 * y[1] ** 2,
+    ]
+
+
+def kepler(t, y):
+    r3 = (y[0] ** 2 + y[1] ** 2) ** 1.5
+    return [y[2], y[3], -y[0] / r3, -y[1] / r3]
+
+
+def lorenz(t, y):
+    return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
+
+
+# Reference values at the end: 45-digit extrapolation, and SciPy's Radau at 1e-12 for the stiff ones.
+REFERENCES = {
+    "Lotka-Volterra": (lotka_volterra, 15.0, [10, 5.0], [0.713751378097759299, 0.0754077962407946931], 1e-10, 1e-12),
+    "Van der Pol, 1": (van_der_pol(1), 10.0, [2, 0.0], [-2.00834078257971233, 0.0329070658633240644], 1e-10, 1e-12),
+    "Van der Pol, 1000": (van_der_pol(1000), 2000.0, [2, 0.0], [1.706167732170469, -8.928097010248125e-4], 1e-8, 1e-10),
+    "Robertson": (
+        robertson,
+        1e11,
+        [1, 0, 0.0],
+        [2.083340149701255e-8, 8.333360770334713e-14, 0.9999999791665050],
+        1e-8,
+        1e-10,
+    ),
+    "Kepler": (kepler, 20.0, [0.5, 0, 0, np.sqrt(3)], [-0.578043295303536123, 0.863384000919419280], 1e-10, 1e-11),
+    "Lorenz": (
+        lorenz,
+        10.0,
+        [1, 1, 1.0],
+        [-4.90268754113464573, -3.74387292180291962, 24.6908581027905555],
+        1e-10,
+        1e-11,
+    ),
+}
+
+
+def run(fun, span, y0, rtol, atol, tableau, jac=None, coarse=1e-3):
+    y0 = np.array(y0)
+    rhs = RightHandSide(fun, jac, (), y0)
+    enough = max(10 * np.finfo(float).eps / rtol, min(0.03, rtol**0.5))
+
+    def start(part, y):
+        return by_scipy(rhs, part, y, coarse, coarse * atol / rtol, "LSODA", np.inf)
+
+    return solve(Task(rhs, tableau, Scale(rtol, atol), enough, start), span, y0)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_reference_digits(name):
+    fun, end, y0, reference, rtol, error = REFERENCES[name]
+    atol = rtol * (1e-8 if name == "Robertson" else 1e-3)
+    progress = run(fun, (0.0, end), y0, rtol, atol, radau(7 if rtol < 1e-9 else 5))
+    assert not progress.failure
+    last = progress.pieces[-1].y[-1][: len(reference)]
+    assert np.max(np.abs(last - reference) / np.abs(reference)) <= error
+
+
+def test_backwards_in_time():
+    fun, end, y0, reference, rtol, _ = REFERENCES["Lotka-Volterra"]
+    progress = run(fun, (end, 0.0), reference, rtol, rtol * 1e-3, radau(7))
+    assert np.max(np.abs(progress.pieces[-1].y[-1] / y0 - 1)) <= 1e-9
+
+
+def one_mesh(fun, tableau, intervals, end, y0, jac=None, most=20):
+    """Newton on an equidistant mesh, from the constant guess."""
+    y0 = np.array(y0)
+    rhs = RightHandSide(fun, jac, (), y0)
+    t = np.linspace(0.0, end, intervals + 1)
+    start = Start(t, lambda times: np.broadcast_to(y0, (len(times), *y0.shape)))
+    return iterate(rhs, tableau, start.trial(tableau, t, y0), Scale(1e-12, 1e-12), 1e-3, most)
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", [radau, gauss])
+def test_the_order_is_that_of_the_tableau(kind, stages):
+    """Halving the step divides the error by two to the order: y' = -y² cos t, y = 1 / (1 + sin t)."""
+    tableau, errors = kind(stages), []
+    for intervals in (8, 16):
+        found = one_mesh(lambda t, y: [-(y[0] ** 2) * np.cos(t)], tableau, intervals, 2.0, [1.0])
+        assert found.solved == intervals
+        errors.append(abs(found.trial.y[-1, 0] - 1 / (1 + np.sin(2.0))))
+    order = np.log2(errors[0] / errors[1])
+    assert order == pytest.approx(tableau.order, abs=0.35) or errors[1] < 1e-13
+
+
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_a_linear_problem_needs_one_correction(batch):
+    A = np.array([[-1.0, 2.0], [-2.0, -1.0]])
+    y0 = np.ones((*batch, 2))
+    found = one_mesh(lambda t, y: np.tensordot(A, y, 1), radau(3), 20, 3.0, y0, jac=A)
+    assert found.history[1] <= 1e-2 < found.history[0]
+    exact = np.exp(-3.0) * np.array([np.cos(6) + np.sin(6), np.cos(6) - np.sin(6)])
+    assert np.abs(found.trial.y[-1] - exact).max() <= 1e-4
+
+
+def test_stages_lie_on_the_right_hand_side():
+    found = one_mesh(lotka_volterra, radau(5), 30, 1.0, [3.0, 2.0])
+    times = stage_times(radau(5), found.trial)
+    steps = found.trial.steps[:, None, None]
+    states = found.trial.y[:-1, None] + steps * np.einsum("ij,pjn->pin", radau(5).A, found.trial.stages)
+    values = np.moveaxis(np.array(lotka_volterra(times, np.moveaxis(states, -1, 0))), 0, -1)
+    assert np.abs(values - found.trial.stages).max() <= 1e-9 * np.abs(values).max()
+
+
+def test_intervals_behind_a_value_that_is_not_finite_are_cut_off():
+    def fun(t, y):
+        return [np.where(np.broadcast_to(t, y[0].shape) > 2.0, np.nan, -y[0])]
+
+    found = one_mesh(fun, radau(3), 40, 4.0, [1.0])
+    assert found.trial.t[found.solved] == pytest.approx(2.0)
+    assert np.abs(found.trial.y[:, 0] - np.exp(-found.trial.t)).max() <= 1e-9
