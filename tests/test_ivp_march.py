@@ -67,7 +67,7 @@ def run(fun, span, y0, rtol, atol, tableau, jac=None, coarse=1e-3):
     enough = max(10 * np.finfo(float).eps / rtol, min(0.03, rtol**0.5))
 
     def start(part, y):
-        return by_scipy(rhs, part, y, coarse, coarse * atol / rtol, "LSODA", np.inf)
+        return by_scipy(rhs, part, y, coarse, coarse * atol / rtol, np.inf)
 
     return solve(Task(rhs, tableau, Scale(rtol, atol), enough, start), span, y0)
 
