@@ -17,6 +17,9 @@ WORTHWHILE = 0.4
 JACOBI_SHARE = 0.5
 """Share of the loop's time that Jacobi's sweeps after the first may take."""
 
+SURELY = 4.0
+"""Factor by which sweeps must be expected to be faster than they need be to save the second measurement."""
+
 NEWTON_SHARE = 0.5
 """Share of the loop's time that Newton may take."""
 
@@ -80,9 +83,10 @@ class Facts:
         if self._length is not None:
             return False
         worthwhile = WORTHWHILE * self.steps * self.cost.looped
-        return sweeps(self.cost, self.steps, self.length) > worthwhile or (
-            self._stopwatch.sweeps(self.length) > worthwhile
-        )
+        expected = sweeps(self.cost, self.steps, self.length)
+        if not worthwhile / SURELY <= expected <= worthwhile:
+            return expected > worthwhile
+        return self._stopwatch.sweeps(self.length) > worthwhile
 
     @cached_property
     def newton_steps(self) -> float:

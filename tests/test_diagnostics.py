@@ -38,6 +38,15 @@ def test_growth_beyond_the_range_of_the_numbers(scale, rng):
     assert log_growth(Propagator(Dense(), A)) == pytest.approx(49 * np.log(scale), rel=1e-12)
 
 
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_growth_of_many_propagators_is_estimated_from_stretches(structure, rng):
+    """Half of them grow, half decay; stretches from all over tell what remains."""
+    A = np.broadcast_to(structure.from_dense(np.eye(4)), (20_001, *structure.shape(4)))
+    factor = np.exp(np.where(np.arange(20_001) < 10_000, 0.01, -0.004))
+    growth = log_growth(Propagator(structure, A * factor.reshape(-1, *(1,) * (A.ndim - 1))))
+    assert growth == pytest.approx(60, rel=0.02)
+
+
 def test_growth_at_the_edges():
     assert log_growth(None) == -np.inf
     assert log_growth(Propagator(Dense(), np.empty((0, 2, 2)))) == 0

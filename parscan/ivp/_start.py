@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, array_namespace
 from ._function import RightHandSide
 from ._tableaux import Tableau
 from ._trial import Trial
@@ -38,12 +38,15 @@ class Start:
 
         Not those of the right-hand side: where the problem is stiff, its values at rough states are of any size.
         """
+        xp = array_namespace(y0)
         steps = t[1:] - t[:-1]
-        times = t[:-1, None] + steps[:, None] * tableau.c
+        times = t[:-1, None] + steps[:, None] * xp.asarray(tableau.c, dtype=t.dtype)[None, :]
         y = self.states(t)
-        states = self.states(times.reshape(-1)).reshape((*times.shape, *y.shape[1:]))
-        rises = (states - y[:-1, None]) / steps.reshape((-1, *(1,) * y.ndim))
-        stages = np.moveaxis(np.tensordot(np.linalg.inv(tableau.A), rises, axes=((1,), (1,))), 0, 1)
+        states = xp.reshape(self.states(xp.reshape(times, (-1,))), (*times.shape, *y.shape[1:]))
+        lengths = xp.astype(xp.reshape(steps, (-1, *(1,) * y.ndim)), y.dtype)
+        rises = (states - y[:-1, None, ...]) / lengths
+        slopes = xp.asarray(np.linalg.inv(tableau.A), dtype=y.dtype)
+        stages = xp.moveaxis(xp.tensordot(slopes, rises, axes=((1,), (1,))), 0, 1)
         return Trial(t, y, stages).starting_at(y0)
 
 
