@@ -14,7 +14,8 @@ def log_growth(propagator: Propagator | None) -> float:
     """Logarithm of the norm of the product of all propagators but the first, which is never used.
 
     The largest of all batch elements; −inf without propagators, NaN if one is not finite. Estimated from a few
-    stretches where there are many. The norm is the root mean square of the singular values: rotations have logarithm zero.
+    stretches where there are many. The norm is the root mean square of the singular values: rotations have logarithm
+    zero.
     """
     if propagator is None:
         return -float("inf")

@@ -14,7 +14,6 @@ from ._function import RightHandSide
 from ._tableaux import Tableau
 from ._trial import Trial
 
-
 MOST_STEPS = 200_000
 """Steps of a start, at most."""
 
@@ -66,7 +65,9 @@ def by_scipy(
             if not failure:
                 times.append(solver.t)
                 pieces.append(solver.dense_output())
-    solution = OdeSolution(times, pieces) if pieces else None
+    if not pieces:
+        return Start(np.asarray(times), lambda t: np.broadcast_to(y0, (len(t), *y0.shape)), failure)
+    solution = OdeSolution(times, pieces)
     return Start(np.asarray(times), lambda t: solution(t).T, failure)
 
 
