@@ -12,7 +12,7 @@ from ._growth import log_growth
 from ._tolerance import Tolerance, is_noise
 from .scan import affine_scan
 from .scan.smoothing import smooth
-from .systems._system import Linearisation, NoGain, Propagator, System
+from .systems._system import Linearisation, NoGain, Propagator, Rejected, System
 
 SAFETY = 0.01
 """Largest error that the rates may predict for the final nodes, in units of the tolerance."""
@@ -123,8 +123,8 @@ def solve(
             ending = run.iterate()
         except NoGain:
             ending = Ending.STALLED
-        except Exception as error:  # a guessed state may be one that the user's step rejects; the loop will tell
-            ending, note = Ending.RAISED, f"{type(error).__name__}: {error}"
+        except Rejected as rejected:  # by the user's step, perhaps for the guess only; the loop will tell
+            ending, note = Ending.RAISED, f"{type(rejected.__cause__).__name__}: {rejected.__cause__}"
         if report is not None:
             report(run.first)
     first = system.nodes if ending is Ending.CONVERGED else run.first

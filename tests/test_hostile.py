@@ -220,12 +220,14 @@ def test_rounding_at_many_nodes_does_not_keep_newton_from_ending(rng):
 def test_a_damped_correction_is_trusted_less(name, method, damping):
     """It does not reach as far as the error does."""
     step, y0, x = CASES[name]()
-    x = x if isinstance(x, int) else x[:3000] if isinstance(x, np.ndarray) else tuple(part[:3000] for part in x)
-    arguments = {"length": 3000} if isinstance(x, int) else {"x": x}
-    expected = loop(step, y0, 3000 if isinstance(x, int) else x)
-    sol = solve_recurrence(step, y0, **arguments, method=method, damping=damping, segment_length=1)
+    arguments, x = ({"length": 3000}, 3000) if isinstance(x, int) else ({"x": x}, x)
+    expected = loop(step, y0, x)
     rtol, atol = (1e-5, 1e-6) if y0.dtype == SINGLE else (1e-10, 1e-12)
-    assert np.max(np.abs(sol.y - expected) / (atol + rtol * np.abs(expected))) <= 10
+    for length in (1, 20):
+        sol = solve_recurrence(
+            step, y0, **arguments, method=method, damping=damping, segment_length=length, max_iterations=30
+        )
+        assert np.max(np.abs(sol.y - expected) / (atol + rtol * np.abs(expected))) <= 10
 
 
 def test_a_jacobian_of_zeros_where_the_structure_keeps_apart_what_is_coupled():
@@ -274,11 +276,14 @@ def test_one_state_on_an_edge_is_no_reason_to_reject_a_step():
 
 def test_rows_that_no_sweep_has_reached_are_no_guess(monkeypatch, clock):
     """Jacobi saw its own window only; what memory holds behind it must not matter."""
-    step, y0 = (lambda y: y + 0.1 * np.sin(3 * y) + 0.01), np.ones(1)
+    x = 0.1 * np.random.default_rng(0).standard_normal((4000, 2))
+    turn = np.array([[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]])
+    step = clock.timed(lambda y, x: y @ turn + x + 1e-3 * np.sin(y))
     found = []
-    for junk in (0.0, np.nan):
-        monkeypatch.setattr(np, "empty", lambda *a, junk=junk, **k: np.full(*a, junk, **k))
-        found.append(solve_recurrence(clock.timed(step), y0, length=4000, window=500, segment_length=20))
+    for junk in (0.0, 1e200):
+        monkeypatch.setattr(np, "empty", lambda shape, dtype=float, junk=junk, **k: np.full(shape, junk, dtype))
+        found.append(solve_recurrence(step, np.ones(2), x, segment_length=10, window=500))
+    assert "newton" in found[0].method
     assert found[0].history == found[1].history
     assert np.array_equal(found[0].y, found[1].y)
 
@@ -290,3 +295,14 @@ def test_a_prefix_that_creeps_is_not_convergence():
         sol = solve_recurrence(lambda y, x: np.sin(3.5 * y) + x, ONE, x, method=method, segment_length=1)
         assert "The loop evaluated" in sol.message
         assert sol.iterations <= 400
+
+
+def test_an_error_of_parscans_own_is_not_taken_for_one_of_the_step(monkeypatch, clock):
+    """Only what the user's functions raise on guesses is left to the loop."""
+
+    def broken(*_):
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr("parscan._newton.affine_scan", broken)
+    with pytest.raises(AssertionError, match="a bug"):
+        solve_recurrence(clock.timed(lambda y: y + 1.0), ONE, length=2000, method="newton", segment_length=10)

@@ -6,7 +6,7 @@ import pytest
 from parscan._newton import Ending, Rules, leading, solve
 from parscan._tolerance import Tolerance, is_noise
 from parscan.jacobians import Diagonal
-from parscan.systems import Linearisation, Propagator, System
+from parscan.systems import Linearisation, Propagator, Rejected, System
 
 TOLERANCE = Tolerance(1e-10, 1e-12)
 
@@ -112,9 +112,9 @@ def test_what_is_not_finite_ends_the_loop_and_leaves_the_prefix():
     assert np.isfinite(outcome.z[: outcome.first]).all()
 
 
-def test_what_the_system_raises_is_noted():
+def test_what_a_system_rejects_is_noted():
     def fussy(z):
-        raise ZeroDivisionError("not here")
+        raise Rejected from ZeroDivisionError("not here")
 
     system, y0 = chain(fussy)
     outcome = run(system, y0)

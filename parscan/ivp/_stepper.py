@@ -5,6 +5,8 @@ Sandu, Verwer, Blom, Spee, Carmichael and Potra, "Benchmarking stiff ODE solvers
 Rosenbrock solvers", Atmospheric Environment 31 (1997), in the form of Hairer and Wanner (1996), section IV.7:
 
     (I/(γh) - J) k_i = f(t + α_i h, y + Σ_j a_ij k_j) + Σ_j c_ij k_j / h + γ_i h ∂f/∂t,    y_new = y + Σ_j m_j k_j
+
+Its own error estimate vanishes on y' = y², and it would step over poles: a second one, by the trapezoidal rule, helps.
 """
 
 from __future__ import annotations
@@ -37,11 +39,17 @@ GAMMAS = (0.5, 1.5, 0.0, 0.0)
 M: Weights = ((0, 2.0), (2, 1.0), (3, 1.0))
 """m_j; without the last one, which so is the error estimate, the embedded method."""
 
+TRAPEZOID = 0.25
+"""Share of the trapezoidal rule's error that counts: on linear problems with small steps, half the other estimate."""
+
 MOST_STEPS = 100_000
 """Steps, taken or rejected, after which to give up."""
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 5.0
 """Of the step that would just meet the tolerance, what is taken; the limits of its change."""
+
+FREEDOM = 4.0
+"""Tolerances, and bends of a parabola, by which the slope at a node may differ from what the states tell."""
 
 NOT_FINITE = "the right-hand side gave values that are not finite"
 
@@ -103,15 +111,14 @@ def by_stepping(
             break
         t, h = _next_time(problem, node.t, h)
         y, error = _attempt(problem, node, t, h)
+        if error <= 1.0:
+            new = _arrive(problem, t, y, h)
+            error = max(_second_error(problem, node, new, h), error) if new.finite else nan  # NaN if the first is
         factor = _factor(error)
         if error <= 1.0:
-            new = _arrive(problem, t, y, h * min(factor, grows))
-            if t == problem.end or new.finite:
-                node, grows = new, FASTEST
-                nodes.append((t, y, node.f))
-                h *= factor
-                continue
-            factor = 0.5
+            node, h, grows = new, h * min(factor, grows), FASTEST
+            nodes.append((t, y, node.f))
+            continue
         h, grows = h * factor, 1.0
     else:
         failure = f"the rough solution took more than {MOST_STEPS} steps"
@@ -131,7 +138,9 @@ def _next_time(problem: _Problem, t: float, h: float) -> tuple[float, float]:
     size = min(abs(h), problem.max_step)
     if size >= abs(remaining):
         return problem.end, remaining
-    h = remaining / 2 if size > abs(remaining) / 2 else (size if remaining > 0 else -size)
+    h = size if remaining > 0 else -size
+    if 0.9 * abs(remaining) < size:
+        h = remaining / 2
     return t + h, h
 
 
@@ -171,7 +180,7 @@ def _linearise(rhs: RightHandSide, t: float, y: Array, h: float) -> _Node:
 
 
 def _arrive(problem: _Problem, t: float, y: Array, h: float) -> _Node:
-    """The node that a step led to, with the step h to come; at the end of the span, without Jacobian."""
+    """The node that a step led to, after a step h; at the end of the span, without Jacobian."""
     if t != problem.end:
         return _linearise(problem.rhs, t, y, h)
     f = problem.rhs(array_namespace(y).asarray([t], dtype=array_namespace(y).float64), y)
@@ -199,6 +208,19 @@ def _attempt(problem: _Problem, node: _Node, t: float, h: float) -> tuple[Array,
         return y, problem.norm(stages[-1], xp.maximum(xp.abs(node.y), xp.abs(y)))
 
 
+def _second_error(problem: _Problem, node: _Node, new: _Node, h: float) -> float:
+    """Difference to the trapezoidal rule in tolerances, damped where the problem is stiff, as in the stages."""
+    xp = array_namespace(node.y)
+    with quiet():
+        matrix = problem.eye - (GAMMA * h) * node.J
+        difference = (0.5 * h) * (node.f + new.f) - (new.y - node.y)
+        try:
+            error = xp.linalg.solve(matrix, (TRAPEZOID * difference)[..., None])[..., 0]
+        except ValueError:  # as above
+            return nan
+        return problem.norm(error, xp.maximum(xp.abs(node.y), xp.abs(new.y)))
+
+
 def _sum(base: Array, weights: Weights, stages: list[Array], scale: float = 1.0) -> Array:
     """Base plus weighted stages."""
     for j, weight in weights:
@@ -215,41 +237,43 @@ def _as_start(problem: _Problem, nodes: list[tuple[float, Array, Array]], failur
         return Start(t, lambda at: xp.broadcast_to(y, (at.shape[0], *y.shape[1:])), failure)
     with quiet():
         steps = xp.reshape(xp.astype(t[1:] - t[:-1], y.dtype), (-1, *(1,) * (y.ndim - 1)))
-        return Start(t, _hermite(t, y, steps, _limited(problem, steps, y, f)), failure)
+        return Start(t, _hermite(t, y, *_bends(problem, steps, y, f)), failure)
 
 
-def _limited(problem: _Problem, steps: Array, y: Array, f: Array) -> Array:
-    """Derivatives at the nodes, as far from those of the parabola through the neighbours as these leave open.
+def _bends(problem: _Problem, steps: Array, y: Array, f: Array) -> tuple[Array, Array]:
+    """How far the slopes at both ends of every interval, in times of its length, are from its rise, `(N, *batch, n)`.
 
     Where the problem is stiff, the right-hand side is of any size at a state that is off by less than the tolerance.
+    So it counts only as far as the states of the neighbours leave the slope open: those of a parabola through them, the
+    flatter one of two, plus or minus what the two differ by.
     """
     xp = array_namespace(y)
-    quotients = (y[1:, ...] - y[:-1, ...]) / steps
-    first, last = quotients[:1, ...], quotients[-1:, ...]
-    if quotients.shape[0] > 1:
-        bends = (quotients[1:, ...] - quotients[:-1, ...]) / (steps[1:, ...] + steps[:-1, ...])
-        inner = quotients[:-1, ...] + steps[:-1, ...] * bends
-        first, last = first - steps[:1, ...] * bends[:1, ...], last + steps[-1:, ...] * bends[-1:, ...]
-        parabola = xp.concat([first, inner, last])
-        spread = quotients[1:, ...] - quotients[:-1, ...]
-        spread = xp.abs(xp.concat([spread[:1, ...], spread, spread[-1:, ...]]))
-    else:
-        parabola = xp.concat([first, last])
-        spread = xp.abs(parabola)
-    near = xp.minimum(xp.abs(xp.concat([steps[:1, ...], steps])), xp.abs(xp.concat([steps, steps[-1:, ...]])))
-    spread = spread + (problem.atol + problem.rtol * xp.abs(y)) / near
-    away = f - parabola
-    share = xp.astype(xp.clip(spread / xp.abs(away), max=1.0), y.dtype)
-    return parabola + xp.where(xp.isfinite(away) & (away != 0), share * away, xp.zeros_like(away))
+    rises = y[1:, ...] - y[:-1, ...]
+    quotients = rises / steps
+    before = after = xp.zeros_like(rises)
+    if rises.shape[0] > 1:
+        second = (quotients[1:, ...] - quotients[:-1, ...]) / (steps[1:, ...] + steps[:-1, ...])
+        before, after = xp.concat([second[:1, ...], second]), xp.concat([second, second[-1:, ...]])
+    flatter = xp.where(xp.abs(before) < xp.abs(after), before, after)
+    parabola = -flatter * steps * steps
+    size = xp.maximum(xp.abs(y[1:, ...]), xp.abs(y[:-1, ...]))
+    open_to = xp.minimum(xp.abs((after - before) * steps * steps), FREEDOM * xp.abs(parabola))
+    open_to = open_to + FREEDOM * (problem.atol + problem.rtol * size)  # a quarter of it is seen in the states
+
+    def limited(bend: Array) -> Array:
+        away = bend - parabola
+        share = xp.astype(xp.clip(open_to / xp.abs(away), max=1.0), y.dtype)
+        return parabola + xp.where(xp.isfinite(away) & (away != 0), share * away, xp.zeros_like(away))
+
+    return limited(steps * f[:-1, ...] - rises), limited(rises - steps * f[1:, ...])
 
 
-def _hermite(t: Array, y: Array, steps: Array, slopes: Array) -> Callable[[Array], Array]:
-    """Cubic on every interval by the states and slopes at its ends; called with times `(m,)` in any order."""
+def _hermite(t: Array, y: Array, left: Array, right: Array) -> Callable[[Array], Array]:
+    """Cubic on every interval by its states and bends; called with times `(m,)` in any order."""
     xp = array_namespace(y)
     direction = 1.0 if bool(t[-1] > t[0]) else -1.0
     ascending = direction * t
     rises = y[1:, ...] - y[:-1, ...]
-    left, right = steps * slopes[:-1, ...] - rises, rises - steps * slopes[1:, ...]
 
     def states(at: Array) -> Array:
         i = xp.clip(xp.searchsorted(ascending, direction * at, side="right") - 1, 0, rises.shape[0] - 1)

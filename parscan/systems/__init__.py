@@ -5,7 +5,7 @@ from ._probing import Probing
 from ._propagation import Propagation, Shooting, States, Tangents
 from ._recurrence import Segments
 from ._step import Inputs, Step
-from ._system import Linearisation, NoGain, Propagator, System
+from ._system import Linearisation, NoGain, Propagator, Rejected, System
 
 __all__ = [
     "Attenuation",
@@ -19,6 +19,7 @@ __all__ = [
     "Probing",
     "Propagation",
     "Propagator",
+    "Rejected",
     "Segments",
     "Shooting",
     "States",

@@ -15,7 +15,7 @@ from .._arrays import Array, array_namespace, itemsize, quiet
 from .._tolerance import Tolerance, is_noise
 from ._propagation import Propagation, States
 from ._step import Step
-from ._system import Linearisation, NoGain, Propagator, System
+from ._system import Linearisation, NoGain, Propagator, Rejected, System
 
 SLAB_BYTES = 2**26
 """Segments march in slabs whose carried states and derivatives take about this much memory."""
@@ -54,6 +54,7 @@ class Segments(System):
         guess: Array | None = None,
     ) -> None:
         self._propagation = propagation
+        self._step = step
         self._states = States(step)
         self._trajectory = trajectory
         self._start = start
@@ -85,7 +86,7 @@ class Segments(System):
     def linearise(self, z: Array, first: int) -> Linearisation:
         """One sweep of all segments from `first` on; the targets are the ends of the segments."""
         xp = array_namespace(z)
-        parts = [self._sweep(self._propagation, z, lo, hi) for lo, hi in self._slabs(first)]
+        parts = [self._sweep_guesses(self._propagation, z, lo, hi) for lo, hi in self._slabs(first)]
         self._swept = True
         if parts[0] is None:
             return Linearisation(z, None, self._ends(first))
@@ -96,13 +97,22 @@ class Segments(System):
     def finish(self, z: Array, first: int) -> Array:
         """One more sweep of the states alone, as far as it changes anything."""
         for lo, hi in self._slabs(first):
-            self._sweep(self._states, z, lo, hi)
+            self._sweep_guesses(self._states, z, lo, hi)
         return self._ends(first)
 
     def _slabs(self, first: int) -> Iterator[tuple[int, int]]:
         """Ranges of segments that march at once."""
         for lo in range(first, self.nodes, self._slab):
             yield lo, min(lo + self._slab, self.nodes)
+
+    def _sweep_guesses(self, propagation: Propagation[Any], z: Array, lo: int, hi: int) -> Propagator | None:
+        """The same, where an exception of the user's functions may be the fault of the guess."""
+        try:
+            return self._sweep(propagation, z, lo, hi)
+        except Exception as error:
+            if error is self._step.error:
+                raise Rejected from error
+            raise
 
     def _sweep(self, propagation: Propagation[Any], z: Array, lo: int, hi: int) -> Propagator | None:
         """March segments `lo` to `hi` from their start states, writing the trajectory."""

@@ -27,6 +27,13 @@ class Step:
         Jacobian, or True when `function` returns the pair (f, J).
     structure : Structure
         Family of the Jacobian.
+
+    Attributes
+    ----------
+    nfev, npoints, njev : int
+        Calls of the step, states evaluated by them, calls of the Jacobian.
+    error : Exception or None
+        What the user's functions raised last.
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class Step:
         self.nfev = 0
         self.npoints = 0
         self.njev = 0
+        self.error: Exception | None = None
         self._x = x
         self._args = args
         self._value, self._pair = _calls(function, jac)
@@ -70,6 +78,7 @@ class Step:
             else:
                 return y
         except Exception as error:
+            self.error = error
             error.add_note(_whereabouts(slice(t, t + 1), shape))
             raise
         finally:
@@ -92,6 +101,7 @@ class Step:
         try:
             return function(y, *self._inputs(times, copies), *self._args)
         except Exception as error:
+            self.error = error
             error.add_note(_whereabouts(times, y.shape))
             raise
 

@@ -38,6 +38,10 @@ class NoGain(Exception):  # noqa: N818 - a signal within the package, no error
     """Raised by a system that sees during a sweep that it brings the nodes no nearer."""
 
 
+class Rejected(Exception):  # noqa: N818 - a signal within the package, no error
+    """Raised by a system when the user's function raised on states that may be guesses; its exception is the cause."""
+
+
 class System(ABC):
     """A row of equations, each coupling one node to the node before it.
 
@@ -64,7 +68,7 @@ class System(ABC):
         """Propagators and targets of the nodes `first + 1 …`, about the guess `z` of all nodes.
 
         A system may go back to nodes of its own choice; those up to `first`, and the target after it, stay. It may
-        raise `NoGain`.
+        raise `NoGain` or `Rejected`.
         """
 
     @abstractmethod
