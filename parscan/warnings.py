@@ -14,3 +14,7 @@ class SlowConvergenceWarning(ParscanWarning):
 
 class NondeterministicStepWarning(ParscanWarning):
     """A step gave other values when it was evaluated again with the same arguments."""
+
+
+class PointByPointWarning(ParscanWarning):
+    """A right-hand side cannot be called for many times at once, and is called for one after the other."""

@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "_linear": {"_arrays", "scan"},
     "ivp": {"_arrays", "_tolerance", "jacobians", "scan", "systems"},
     "_recurrence": None,  # a front door: everything below it
+    "_ivp": {"_arrays", "ivp", "warnings"},
     "__init__": None,
     "__main__": None,
 }

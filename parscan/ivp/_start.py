@@ -40,8 +40,9 @@ class Start:
         xp = array_namespace(y0)
         steps = t[1:] - t[:-1]
         times = t[:-1, None] + steps[:, None] * xp.asarray(tableau.c, dtype=t.dtype)[None, :]
-        y = self.states(t)
-        states = xp.reshape(self.states(xp.reshape(times, (-1,))), (*times.shape, *y.shape[1:]))
+        y = xp.astype(self.states(t), y0.dtype, copy=False)
+        states = xp.astype(self.states(xp.reshape(times, (-1,))), y0.dtype, copy=False)
+        states = xp.reshape(states, (*times.shape, *y.shape[1:]))
         lengths = xp.astype(xp.reshape(steps, (-1, *(1,) * y.ndim)), y.dtype)
         rises = (states - y[:-1, None, ...]) / lengths
         slopes = xp.asarray(np.linalg.inv(tableau.A), dtype=y.dtype)

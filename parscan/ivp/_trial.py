@@ -22,8 +22,9 @@ class Trial:
 
     @property
     def steps(self) -> Array:
-        """Signed lengths of the intervals, `(N,)`."""
-        return self.t[1:] - self.t[:-1]
+        """Signed lengths of the intervals, `(N,)`, in the precision of the states."""
+        xp = array_namespace(self.y)
+        return xp.astype(self.t[1:] - self.t[:-1], xp.abs(self.y[:1, ...]).dtype, copy=False)
 
     def head(self, intervals: int) -> Trial:
         """The leading intervals."""

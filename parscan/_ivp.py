@@ -1,0 +1,148 @@
+"""The front door for initial value problems: validate, choose, solve, wrap the result."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from .ivp._arguments import Problem, as_problem, as_stages, as_times
+from .ivp._check_function import functions_stack
+from .ivp._delegate import delegate
+from .ivp._events import prepare
+from .ivp._function import RightHandSide
+from .ivp._march import solve
+from .ivp._methods import COLLOCATION, choose, make_task, stages_for
+from .ivp._report import wrap
+from .ivp._result import IvpResult
+from .warnings import PointByPointWarning
+
+POINT_BY_POINT = (
+    "`fun` gives something else for many times at once than for each alone, so it is called point by point, which is "
+    "slow. Let it work on y[i] of shape (m,) and t of shape (m,): elementwise operations, `A @ y`; no `if` on values, "
+    "but np.where; no math.sin, but np.sin."
+)
+
+
+def solve_ivp(
+    fun: Callable[..., Any],
+    t_span: Any,
+    y0: Any,
+    method: Any = "auto",
+    t_eval: Any = None,
+    dense_output: bool = False,
+    events: Any = None,
+    vectorized: bool | None = None,
+    args: tuple[Any, ...] | None = None,
+    *,
+    jac: Any = None,
+    rtol: float = 1e-3,
+    atol: Any = 1e-6,
+    max_step: float = inf,
+    first_step: float | None = None,
+    stages: int | None = None,
+) -> IvpResult:
+    """Solve an initial value problem ``y' = fun(t, y, *args)``, ``y(t0) = y0``, in parallel over time.
+
+    Called as `scipy.integrate.solve_ivp`. A loose sequential solution is corrected by Newton's method on a whole mesh
+    of collocation intervals at once, and the mesh is renewed until every interval meets the tolerance: `fun` is called
+    for all stages of all intervals together, a few dozen times in all.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(t, y, *args)``: derivatives of the state `y` of shape ``(n, *batch)``, as an array or list of components.
+        It is also called for `m` times at once, with `y` of shape ``(n, m, *batch)`` and `t` of shape ``(m, 1, …)``, so
+        that `t` broadcasts against a component ``y[i]``. A few states at the start tell whether that gives the same; if
+        not, `fun` is called for one time after the other, with a warning.
+    t_span : pair of floats
+        Begin and end, in either direction.
+    y0 : array_like, shape (n,) or (n, *batch)
+        State at the begin: float32, float64, complex64 or complex128; integers become float64. All members of a batch
+        share a mesh, and the largest error governs it.
+    method : str or OdeSolver
+        - ``"auto"``: SciPy's LSODA where the tolerance is loose (`rtol` of 3e-4 or more) or `fun` cannot be called for
+          many times at once, else ``"Radau"``.
+        - ``"Radau"``: Radau IIA [1]_, for stiff problems and all others; order 2 s - 1 with `s` stages.
+        - ``"Gauss"``: Gauss, symplectic; order 2 s.
+        - ``"RK23"``, ``"RK45"``, ``"BDF"``, ``"LSODA"``, or a class of SciPy's solvers: SciPy, step after step.
+    t_eval : array_like, shape (N,), optional
+        Times of the output, sorted along the span. By default the nodes of the mesh.
+    dense_output : bool
+        Whether to return a continuous solution as ``sol``.
+    events : callable or list of callables, optional
+        Functions ``event(t, y, *args)`` whose zeros are sought, with the attributes ``terminal`` (bool or number of
+        occurrences) and ``direction``; not for batches.
+    vectorized : bool, optional
+        False: call `fun` for one time after the other. None or True: as described above.
+    args : tuple, optional
+        Further arguments of `fun`, `jac` and the events.
+    jac : callable, array_like of shape (n, n), or None
+        ``jac(t, y, *args)``: ``∂f_i/∂y_j`` as ``(n, n)``, for many times ``(n, n, m, *batch)``, or nested lists of
+        entries that broadcast. None: differences.
+    rtol, atol : float, array_like
+        Local error per interval in units of ``atol + rtol * |y|``; `atol` may be one number per component.
+    max_step : float
+        Largest step of sequential solvers, the start's included.
+    first_step : float, optional
+        First step of SciPy's solvers; the others need none.
+    stages : int, optional
+        Stages of collocation methods, 1 to 9. By default 3, 5 or 7, by the tolerance.
+
+    Returns
+    -------
+    IvpResult
+        With the fields of SciPy's result, and more. ``success`` is False, and the solution ends early, where it cannot
+        be continued or `fun` gives values that are not finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments, or what `fun` and `jac` return, of the wrong kind or shape.
+
+    References
+    ----------
+    .. [1] Hairer and Wanner, "Solving Ordinary Differential Equations II", 2nd edition, Springer 1996, section IV.5.
+
+    Examples
+    --------
+    >>> import numpy as np, parscan
+    >>> def pendulum(t, y):
+    ...     angle, velocity = y
+    ...     return [velocity, -np.sin(angle)]
+    >>> sol = parscan.solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=1e-8, atol=1e-10)
+    >>> sol.success, sol.method
+    (True, 'Radau')
+    >>> energy = sol.y[1] ** 2 / 2 - np.cos(sol.y[0])
+    >>> bool(np.ptp(energy) < 1e-8)
+    True
+    """
+    problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step, first_step)
+    times = as_times(t_eval, problem.span, problem.y0)
+    watched = prepare(events)
+    if watched and problem.batch:
+        raise ValueError(f"`events` cannot be watched for a batch of shape {problem.batch}; solve its members alone.")
+    if problem.is_empty:
+        return delegate("RK45", problem, times, events, dense_output=dense_output)
+    stacks = _stacks(problem, vectorized)
+    chosen, because = choose(method, problem, stacks=stacks[0])
+    if chosen not in COLLOCATION:
+        return delegate(chosen, problem, times, events, dense_output=dense_output, because=because)
+    if not stacks[0]:
+        warnings.warn(POINT_BY_POINT, PointByPointWarning, stacklevel=2)
+    rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks[0], jac_stacks=stacks[1])
+    tableau = COLLOCATION[chosen](stages_for(problem.rtol) if stages is None else as_stages(stages))
+    progress = solve(make_task(problem, rhs, tableau), problem.span, problem.y0)
+    return wrap(problem, rhs, tableau, progress, times, watched, chosen, dense_output=dense_output)
+
+
+def _stacks(problem: Problem, vectorized: bool | None) -> tuple[bool, bool]:
+    """Whether `fun`, and whether `jac`, can be called for many times at once."""
+    if vectorized is False:
+        return False, False
+
+    def make(stacks: bool, jac_stacks: bool) -> RightHandSide:
+        return RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks, jac_stacks=jac_stacks)
+
+    return functions_stack(make, problem.span, problem.y0, has_jac=callable(problem.jac))

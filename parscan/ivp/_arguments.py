@@ -1,0 +1,194 @@
+"""Validation of the arguments of an initial value problem, with SciPy's rules and words where it has them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Any
+
+from .._arrays import (
+    Array,
+    all_finite,
+    array_namespace,
+    as_array,
+    dtype_name,
+    floating_dtype,
+    library,
+    machine_epsilon,
+    shared_namespace,
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the user asked for, checked; `y0` has its components last, `(*batch, n)`."""
+
+    fun: Callable[..., Any]
+    jac: Any
+    args: tuple[Any, ...]
+    span: tuple[float, float]
+    y0: Array
+    rtol: float
+    atol: Array
+    max_step: float
+    first_step: float | None
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the batch."""
+        return tuple(self.y0.shape[:-1])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a single problem on NumPy arrays, as SciPy takes it."""
+        return not self.batch and library(self.y0) == "numpy"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no time to pass, or no component."""
+        return self.span[0] == self.span[1] or self.y0.size == 0
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the state is complex."""
+        return "complex" in dtype_name(self.y0.dtype)
+
+
+def as_problem(
+    fun: Any, t_span: Any, y0: Any, args: Any, jac: Any, rtol: Any, atol: Any, max_step: Any, first_step: Any
+) -> Problem:
+    """Check the arguments that every method needs."""
+    if not callable(fun):
+        raise TypeError(f"`fun` must be callable as fun(t, y), got {type(fun).__name__}.")
+    span = _as_span(t_span)
+    state = _as_state(y0)
+    relative, absolute = _as_tolerances(rtol, atol, state)
+    return Problem(
+        fun,
+        _as_jacobian(jac, state),
+        _as_args(args),
+        span,
+        state,
+        relative,
+        absolute,
+        _as_max_step(max_step),
+        _as_first_step(first_step, span),
+    )
+
+
+def as_times(t_eval: Any, span: tuple[float, float], like: Array) -> Array | None:
+    """Times of the output: one-dimensional, within the span, sorted along it."""
+    if t_eval is None:
+        return None
+    xp = array_namespace(like)
+    times = as_array("t_eval", t_eval)
+    if times.ndim != 1:
+        raise ValueError(f"`t_eval` must be 1-dimensional, got shape {tuple(times.shape)}.")
+    times = xp.astype(xp.asarray(times), xp.float64)
+    low, high = min(span), max(span)
+    if times.shape[0] and not bool(xp.all((times >= low) & (times <= high))):
+        raise ValueError(f"Values in `t_eval` are not within `t_span` {span}.")
+    gaps = times[1:] - times[:-1]
+    if not bool(xp.all(gaps > 0 if span[1] > span[0] else gaps < 0)):
+        raise ValueError("Values in `t_eval` are not properly sorted: they must follow the direction of `t_span`.")
+    return times
+
+
+def _as_span(t_span: Any) -> tuple[float, float]:
+    """Begin and end."""
+    try:
+        t0, tf = map(float, t_span)
+    except (TypeError, ValueError):
+        raise ValueError(f"`t_span` must be a pair of numbers (t0, tf), got {t_span!r}.") from None
+    if not (isfinite(t0) and isfinite(tf)):
+        raise ValueError(f"`t_span` must be finite, got {t_span!r}.")
+    return t0, tf
+
+
+def _as_state(y0: Any) -> Array:
+    """The initial state in a floating dtype, components last."""
+    state = as_array("y0", y0)
+    if state.ndim == 0:
+        raise ValueError("`y0` must have at least one axis of components: write [value] for a single equation.")
+    xp = array_namespace(state)
+    state = xp.astype(state, floating_dtype("y0", state))
+    if not all_finite(state):
+        raise ValueError("All components of the initial state `y0` must be finite.")
+    return xp.moveaxis(state, 0, -1)
+
+
+def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float, Array]:
+    """Tolerances; a relative one near rounding is raised, with a warning."""
+    try:
+        relative = float(rtol)
+    except (TypeError, ValueError):
+        raise TypeError(f"`rtol` must be a number, got {rtol!r}.") from None
+    if not 0 <= relative < inf:
+        raise ValueError(f"`rtol` must be finite and not negative, got {rtol!r}.")
+    least = 100 * machine_epsilon(state.dtype)
+    if relative < least:
+        warnings.warn(f"`rtol` is too small. Setting `rtol = {least:.3g}`.", UserWarning, stacklevel=4)
+        relative = least
+    xp = array_namespace(state)
+    absolute = xp.asarray(as_array("atol", atol), dtype=xp.abs(state).dtype)
+    if absolute.ndim > 0 and tuple(absolute.shape) != (state.shape[-1],):
+        raise ValueError(
+            f"`atol` has wrong shape {tuple(absolute.shape)}: pass a number, or one for each of the "
+            f"{state.shape[-1]} components."
+        )
+    if not bool(xp.all(absolute >= 0)):
+        raise ValueError("`atol` must be positive.")
+    return relative, absolute
+
+
+def _as_jacobian(jac: Any, state: Array) -> Any:
+    """A callable, None, or a constant matrix."""
+    if jac is None or callable(jac):
+        return jac
+    n = state.shape[-1]
+    matrix = as_array("jac", jac.toarray() if hasattr(jac, "toarray") else jac)
+    if tuple(matrix.shape) != (n, n):
+        raise ValueError(f"`jac` is expected to have shape {(n, n)}, but actually has {tuple(matrix.shape)}.")
+    shared_namespace(jac=matrix, y0=state)
+    return matrix
+
+
+def _as_args(args: Any) -> tuple[Any, ...]:
+    """Further arguments."""
+    if args is None:
+        return ()
+    try:
+        return tuple(args)
+    except TypeError:
+        raise TypeError(
+            f"Supplied `args` cannot be unpacked: got {type(args).__name__}. Pass a tuple, args=(value,) for one."
+        ) from None
+
+
+def _as_max_step(max_step: Any) -> float:
+    """Largest step allowed."""
+    if not float(max_step) > 0:
+        raise ValueError(f"`max_step` must be positive, got {max_step!r}.")
+    return float(max_step)
+
+
+def _as_first_step(first_step: Any, span: tuple[float, float]) -> float | None:
+    """First step of a sequential solver."""
+    if first_step is None:
+        return None
+    if not float(first_step) > 0:
+        raise ValueError(f"`first_step` must be positive, got {first_step!r}.")
+    if float(first_step) > abs(span[1] - span[0]):
+        raise ValueError(f"`first_step` {first_step!r} exceeds bounds: the span has length {abs(span[1] - span[0])}.")
+    return float(first_step)
+
+
+def as_stages(stages: Any) -> int:
+    """Stages of a collocation method."""
+    if isinstance(stages, bool) or not isinstance(stages, int):
+        raise TypeError(f"`stages` must be an integer, got {stages!r}.")
+    if not 1 <= stages <= 9:
+        raise ValueError(f"`stages` must be between 1 and 9, got {stages}.")
+    return stages

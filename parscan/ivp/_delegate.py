@@ -1,0 +1,54 @@
+"""SciPy's sequential solvers, and their results as parscan's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._arrays import Array
+from ._arguments import Problem
+from ._result import IvpResult, IvpStatus
+
+
+def delegate(
+    method: Any, problem: Problem, times: Array | None, events: Any, *, dense_output: bool, because: str = ""
+) -> IvpResult:
+    """Solve by `scipy.integrate.solve_ivp`; `because` is the reason that the message gives."""
+    from scipy.integrate import solve_ivp  # noqa: PLC0415 - slow to import
+
+    options: dict[str, Any] = {"max_step": problem.max_step, "first_step": problem.first_step}
+    if problem.jac is not None and method not in ("RK23", "RK45"):
+        options["jac"] = problem.jac
+    found = solve_ivp(
+        problem.fun,
+        problem.span,
+        problem.y0,
+        method=method,
+        t_eval=times,
+        dense_output=dense_output,
+        events=events,
+        args=problem.args or None,
+        rtol=problem.rtol,
+        atol=problem.atol,
+        **options,
+    )
+    name = method if isinstance(method, str) else method.__name__
+    reason = f" By SciPy's {name}{f', for {because}' if because else ''}."
+    return IvpResult(
+        t=found.t,
+        y=found.y,
+        sol=found.sol,
+        t_events=found.t_events,
+        y_events=found.y_events,
+        nfev=found.nfev,
+        njev=found.njev,
+        nlu=found.nlu,
+        status=IvpStatus(found.status),
+        message=found.message + reason,
+        success=found.success,
+        method=name,
+        npoints=found.nfev,
+        iterations=0,
+        history=(),
+        mesh=found.t if found.sol is None else found.sol.ts,
+        meshes=(),
+    )

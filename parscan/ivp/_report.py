@@ -1,0 +1,91 @@
+"""From the pieces of a march to the result that a user reads."""
+
+from __future__ import annotations
+
+from .._arrays import Array, array_namespace
+from ._arguments import Problem
+from ._dense_output import DenseOutput
+from ._events import Event, Occurrences, find
+from ._function import RightHandSide
+from ._march import Progress
+from ._result import IvpResult, IvpStatus
+from ._tableaux import Tableau
+
+
+def wrap(
+    problem: Problem,
+    rhs: RightHandSide,
+    tableau: Tableau,
+    progress: Progress,
+    times: Array | None,
+    events: tuple[Event, ...],
+    method: str,
+    *,
+    dense_output: bool,
+) -> IvpResult:
+    """Join the pieces, look for events, evaluate the output times."""
+    dense = _joined(tableau, progress) if progress.pieces else None
+    occurrences = find(events, problem.args, dense) if events and dense else Occurrences([], [], None)
+    if dense is not None and occurrences.t_stop is not None:
+        dense = dense.restrict(occurrences.t_stop)
+    status = _status(progress, occurrences)
+    t, y = _output(problem, dense, times)
+    return IvpResult(
+        t=t,
+        y=y,
+        sol=dense if dense_output else None,
+        t_events=occurrences.t_events if events else None,
+        y_events=occurrences.y_events if events else None,
+        nfev=rhs.nfev,
+        njev=rhs.njev,
+        nlu=0,
+        status=status,
+        message=_message(status, progress, tableau, problem),
+        success=status >= 0,
+        method=method,
+        npoints=rhs.npoints,
+        iterations=len(progress.history),
+        history=tuple(progress.history),
+        mesh=t if dense is None else dense.ts,
+        meshes=tuple(progress.meshes),
+    )
+
+
+def _joined(tableau: Tableau, progress: Progress) -> DenseOutput:
+    """One continuous solution of all pieces."""
+    first, *rest = progress.pieces
+    xp = array_namespace(first.y)
+    t = xp.concat([first.t, *(piece.t[1:] for piece in rest)])
+    y = xp.concat([first.y, *(piece.y[1:, ...] for piece in rest)])
+    return DenseOutput(tableau, t, y, xp.concat([piece.stages for piece in progress.pieces]))
+
+
+def _output(problem: Problem, dense: DenseOutput | None, times: Array | None) -> tuple[Array, Array]:
+    """Times and states as the user wants them, as far as the solution reaches."""
+    xp = array_namespace(problem.y0)
+    if dense is None:
+        t = xp.asarray([problem.span[0]], dtype=xp.float64) if times is None else times[:0]
+        return t, xp.moveaxis(xp.broadcast_to(problem.y0[None, ...], (t.shape[0], *problem.y0.shape)), -1, 0)
+    if times is None:
+        return dense.ts, dense(dense.ts)
+    reached = times[(times >= dense.t_min) & (times <= dense.t_max)]
+    return reached, dense(reached)
+
+
+def _status(progress: Progress, occurrences: Occurrences) -> IvpStatus:
+    """How the integration ended."""
+    if occurrences.t_stop is not None:
+        return IvpStatus.EVENT
+    if progress.failure:
+        return IvpStatus.NOT_FINITE if "not finite" in progress.failure else IvpStatus.FAILED
+    return IvpStatus.FINISHED
+
+
+def _message(status: IvpStatus, progress: Progress, tableau: Tableau, problem: Problem) -> str:
+    """The status, what ended it, and what was done."""
+    reached = float(progress.pieces[-1].t[-1]) if progress.pieces else problem.span[0]
+    trouble = f" At t = {reached!r}: {progress.failure}." if status < 0 else ""
+    return (
+        f"{status.text}{trouble} {tableau.kind}, {tableau.stages} stages: {len(progress.history)} Newton iterations on "
+        f"{len(progress.meshes)} meshes in {progress.windows} window{'s' * (progress.windows != 1)}."
+    )
