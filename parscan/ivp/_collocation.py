@@ -39,7 +39,7 @@ class Iterated:
 def iterate(rhs: RightHandSide, tableau: Tableau, trial: Trial, scale: Scale, enough: float, most: int) -> Iterated:
     """Correct the trial until corrections are below `enough`, in units of `scale`, at most `most` times.
 
-    Intervals from the first one on at which the right-hand side is not finite are cut off.
+    Intervals from the first one on at which the right-hand side, or a correction, is not finite are cut off.
     """
     history: list[float] = []
     solved, jacobians = 0, None
@@ -48,12 +48,12 @@ def iterate(rhs: RightHandSide, tableau: Tableau, trial: Trial, scale: Scale, en
         if not trial.intervals:
             break
         trial, sizes = _correct(tableau, trial, residuals, all_jacobians, scale)
-        jacobians = all_jacobians[:, -1, ...]
-        xp = array_namespace(sizes)
-        history.append(float(xp.max(sizes)))
+        count = _leading(sizes < float("inf"))
+        trial, sizes, jacobians = trial.head(count), sizes[:count], all_jacobians[:count, -1, ...]
+        history.append(float(array_namespace(sizes).max(sizes)) if count else float("inf"))
         stalled = len(history) > 1 and STALL * history[-2] < history[-1] <= FLOOR
-        solved = trial.intervals if stalled else _leading(sizes <= enough)
-        if solved == trial.intervals or not history[-1] < float("inf"):
+        solved = count if stalled else _leading(sizes <= enough)
+        if solved == count:
             break
     return Iterated(trial, solved, jacobians, tuple(history))
 

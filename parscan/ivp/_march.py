@@ -28,8 +28,8 @@ ACCEPTED = 1.5
 GROUP = 2
 """Steps of the start that make an interval of the first mesh."""
 
-SHORTER = 8
-"""Part of a mesh that is tried next when its very first interval did not converge."""
+SHORTER = 2
+"""Part of the first mesh that is tried next when the very first interval of one did not converge."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,19 @@ class Progress:
 def solve(task: Task, span: tuple[float, float], y0: Array) -> Progress:
     """Windows from the start of the span to its end, or to where the solution ends."""
     progress = Progress()
-    front, state = span[0], y0
-    while front != span[1] and not progress.failure:
+    front, state, end, limit = span[0], y0, span[1], ""
+    while front != end:
         progress.windows += 1
-        start = task.start((front, span[1]), state)
+        start = task.start((front, end), state)
+        if start.failure:  # no later start may go beyond: an implicit method could step over a pole
+            end, limit = float(start.t[-1]), start.failure
         piece = _solve_window(task, start, state, progress) if start.t.shape[0] > 1 else None
         if piece is None or not piece.intervals:
-            progress.failure = start.failure or "Newton's iteration did not converge"
-            break
+            progress.failure = limit or "Newton's iteration did not converge"
+            return progress
         progress.pieces.append(piece)
         front, state = float(piece.t[-1]), piece.y[-1, ...]
-        if start.failure and front == float(start.t[-1]):
-            progress.failure = start.failure
+    progress.failure = limit
     return progress
 
 
@@ -85,9 +86,10 @@ def _solve_window(task: Task, start: Start, y0: Array, progress: Progress) -> Tr
         progress.history += found.history
         progress.meshes.append(trial.intervals)
         if not found.solved or found.jacobians is None:
-            if t.shape[0] <= 2:
+            count = t.shape[0] // SHORTER
+            if count < 2:
                 return None
-            t = t[: max(2, t.shape[0] // SHORTER)]
+            t = t[:count]
             trial = start.trial(task.tableau, t, y0)
             continue
         trial = found.trial.head(found.solved)
@@ -95,5 +97,4 @@ def _solve_window(task: Task, start: Start, y0: Array, progress: Progress) -> Tr
         if mesh > 0 and float(xp.max(error)) <= ACCEPTED:
             return trial
         trial = equidistribute(task.tableau, trial, error).starting_at(y0)
-        t = trial.t
     return None

@@ -11,8 +11,8 @@ from ._trial import Scale, Trial
 TARGET = 0.5
 """Error per interval, in tolerances, that a new mesh is made for."""
 
-CHANGE = 20.0
-"""Factor by which the density of the mesh may change at a place."""
+DENSER, COARSER = 20.0, 4.0
+"""Factors by which a mesh may become denser or coarser at a place: an error says little of much longer steps."""
 
 
 def errors(rhs: RightHandSide, tableau: Tableau, trial: Trial, jacobians: Array, scale: Scale) -> Array:
@@ -29,15 +29,20 @@ def errors(rhs: RightHandSide, tableau: Tableau, trial: Trial, jacobians: Array,
         slopes = xp.tensordot(at_start, trial.stages, axes=((0,), (1,)))
         missed = rhs(trial.t[:-1], trial.y[:-1, ...]) - slopes
         steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
-        matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * steps[..., None] * jacobians
-        filtered = xp.linalg.solve(matrices, (share * steps * missed)[..., None])[..., 0]
-        return scale.relative(filtered, trial)
+        changes = steps[..., None] * jacobians
+        matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * changes
+        plain = share * steps * missed
+        filtered = xp.linalg.solve(matrices, plain[..., None])[..., 0]
+        # Where volumes grow, as near a pole, the filter would hide what the method does not damp.
+        grows = xp.sum(_real(xp.linalg.diagonal(changes)), axis=-1, keepdims=True) > 0
+        larger = xp.where(xp.abs(plain) > xp.abs(filtered), plain, filtered)
+        return scale.relative(xp.where(grows, larger, filtered), trial)
 
 
 def equidistribute(tableau: Tableau, trial: Trial, error: Array) -> Trial:
     """The trial on a mesh whose intervals have about `TARGET` tolerances of error each; with its stages."""
     xp = array_namespace(trial.y)
-    ratio = xp.clip((error / TARGET) ** (1 / (tableau.stages + 1)), 1 / CHANGE, CHANGE)
+    ratio = xp.clip((error / TARGET) ** (1 / (tableau.stages + 1)), 1 / COARSER, DENSER)
     ratio = _smoothed(ratio)
     wanted = xp.concat([xp.zeros_like(ratio[:1]), xp.cumulative_sum(ratio)])
     count = max(1, int(xp.ceil(wanted[-1])))
@@ -55,6 +60,12 @@ def resample(tableau: Tableau, dense: DenseOutput, t: Array) -> Trial:
     stages = dense.derivative(xp.reshape(times, (-1,)))
     y = dense.evaluate(t)
     return Trial(t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])))
+
+
+def _real(values: Array) -> Array:
+    """Real parts, of real numbers too."""
+    xp = array_namespace(values)
+    return xp.real(values) if xp.isdtype(values.dtype, "complex floating") else values
 
 
 def _smoothed(ratio: Array) -> Array:

@@ -27,8 +27,8 @@ NAMES = ("auto", *COLLOCATION, *SEQUENTIAL)
 STAGES = ((1e-5, 3), (1e-9, 5), (0.0, 7))
 """Stages by the relative tolerance: the first row whose tolerance is not larger."""
 
-COARSE = 1e-3
-"""Relative tolerance of the start."""
+COARSE = 1e-4
+"""Relative tolerance of the start: looser ones cost more meshes and windows than they save."""
 
 LOOSE = 3e-4
 """Relative tolerance from which on the start would be as good as the solution: `auto` returns SciPy's LSODA."""
