@@ -107,11 +107,12 @@ def solve_ivp(
 
     Examples
     --------
-    >>> import numpy as np, parscan
+    >>> import numpy as np
+    >>> from parscan._ivp import solve_ivp
     >>> def pendulum(t, y):
     ...     angle, velocity = y
     ...     return [velocity, -np.sin(angle)]
-    >>> sol = parscan.solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=1e-8, atol=1e-10)
+    >>> sol = solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=1e-8, atol=1e-10)
     >>> sol.success, sol.method
     (True, 'Radau')
     >>> energy = sol.y[1] ** 2 / 2 - np.cos(sol.y[0])
