@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from .ivp._arguments import Problem, as_problem, as_stages, as_times
+from .ivp._arguments import Problem, as_guess, as_mesh, as_problem, as_stages, as_times
 from .ivp._check_function import functions_stack
 from .ivp._delegate import delegate
 from .ivp._events import prepare
@@ -41,6 +41,8 @@ def solve_ivp(
     atol: Any = 1e-6,
     max_step: float = inf,
     first_step: float | None = None,
+    mesh: Any = None,
+    guess: IvpResult | None = None,
     stages: int | None = None,
 ) -> IvpResult:
     """Solve an initial value problem ``y' = fun(t, y, *args)``, ``y(t0) = y0``, in parallel over time.
@@ -87,6 +89,11 @@ def solve_ivp(
         Largest step of sequential solvers, the start's included.
     first_step : float, optional
         First step of SciPy's solvers; the others need none.
+    mesh : array_like, shape (M + 1,), optional
+        Mesh of collocation methods, from the begin of the span to its end. It is kept: errors are not controlled then.
+    guess : IvpResult, optional
+        Solution of a nearby problem from the same time on, by a collocation method, to start from in place of a
+        sequential solution: a few iterations do then.
     stages : int, optional
         Stages of collocation methods, 1 to 9. By default 3, 5 or 7, by the tolerance.
 
@@ -134,7 +141,8 @@ def solve_ivp(
         warnings.warn(POINT_BY_POINT, PointByPointWarning, stacklevel=2)
     rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks[0], jac_stacks=stacks[1])
     tableau = COLLOCATION[chosen](stages_for(problem.rtol) if stages is None else as_stages(stages))
-    progress = solve(make_task(problem, rhs, tableau), problem.span, problem.y0)
+    known = as_guess(guess, problem), as_mesh(mesh, problem.span, problem.y0)
+    progress = solve(make_task(problem, rhs, tableau, *known), problem.span, problem.y0)
     return wrap(problem, rhs, tableau, progress, times, watched, chosen, dense_output=dense_output)
 
 

@@ -182,6 +182,8 @@ BAD = [
     ({"jac": np.eye(3)}, ValueError, r"`jac` is expected to have shape \(2, 2\), but actually has \(3, 3\)"),
     ({"jac": lambda t, y: np.zeros((3, 3))}, ValueError, "`jac` returned shape"),
     ({"events": 3}, TypeError, "`events`"),
+    ({"mesh": [0, 0.5]}, ValueError, "`mesh` must begin and end as `t_span`"),
+    ({"guess": 3}, TypeError, "`guess` must be a result of solve_ivp"),
     ({"stages": 10}, ValueError, "`stages` must be between 1 and 9"),
     ({"fun": lambda t, y: [y[0]]}, ValueError, "`fun` returned shape"),
     ({"fun": lambda t, y: [1j * y[0], y[1]]}, TypeError, "complex values for a real `y0`"),
@@ -203,3 +205,32 @@ def test_unknown_keywords_are_refused():
 def test_a_tolerance_below_rounding_is_raised_with_a_warning():
     with pytest.warns(UserWarning, match="`rtol` is too small"):
         solve_ivp(pendulum, (0, 1), [1.0, 0.0], rtol=1e-16, atol=1e-10)
+
+
+def test_a_guess_saves_the_start():
+    """A parameter changed by a hundredth: no sequential solution, a few iterations on the mesh that there is."""
+    first = solve_ivp(pendulum, (0, 20), [1.0, 0.0], "Radau", args=(0.1,), rtol=1e-8, atol=1e-10)
+    warm = solve_ivp(pendulum, (0, 20), [1.0, 0.0], "Radau", args=(0.101,), rtol=1e-8, atol=1e-10, guess=first)
+    expected = exact(pendulum, (0, 20), [1.0, 0.0], [20.0], args=(0.101,))
+    assert np.abs(warm.y[:, -1] - expected[:, 0]).max() <= 1e-7
+    assert warm.iterations <= 5
+    assert warm.nfev <= 40 < first.nfev
+
+
+def test_a_guess_that_is_shorter_or_far_off_does_no_harm():
+    short = solve_ivp(lotka_volterra, (0, 4), [10.0, 5.0], "Radau", rtol=1e-8, atol=1e-10)
+    expected = exact(lotka_volterra, (0, 10), [10.0, 5.0], [10.0])[:, 0]
+    longer = solve_ivp(lotka_volterra, (0, 10), [10.0, 5.0], rtol=1e-8, atol=1e-10, guess=short)
+    assert np.abs(longer.y[:, -1] - expected).max() <= 1e-6
+    other = solve_ivp(lambda t, y: [0 * y[0] + 50, 0 * y[1] - 40], (0, 10), [10.0, 5.0], "Radau", rtol=1e-8)
+    again = solve_ivp(lotka_volterra, (0, 10), [10.0, 5.0], rtol=1e-8, atol=1e-10, guess=other)
+    assert np.abs(again.y[:, -1] - expected).max() <= 1e-6
+
+
+def test_a_mesh_is_kept():
+    mesh = np.linspace(0, 5, 81)
+    for method, stages in (("Radau", 3), ("Gauss", 2)):
+        sol = solve_ivp(pendulum, (0, 5), [1.0, 0.0], method, mesh=mesh, stages=stages, rtol=1e-10, atol=1e-12)
+        assert np.array_equal(sol.t, mesh)
+        assert sol.meshes == (80,)
+        assert 1e-13 < np.abs(sol.y[:, -1] - exact(pendulum, (0, 5), [1.0, 0.0], [5.0])[:, 0]).max() <= 1e-5

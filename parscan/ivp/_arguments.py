@@ -19,6 +19,8 @@ from .._arrays import (
     machine_epsilon,
     shared_namespace,
 )
+from ._dense_output import DenseOutput
+from ._result import IvpResult
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,30 @@ def as_times(t_eval: Any, span: tuple[float, float], like: Array) -> Array | Non
     if not bool(xp.all(gaps > 0 if span[1] > span[0] else gaps < 0)):
         raise ValueError("Values in `t_eval` are not properly sorted: they must follow the direction of `t_span`.")
     return times
+
+
+def as_mesh(mesh: Any, span: tuple[float, float], like: Array) -> Array | None:
+    """A mesh over the whole span."""
+    nodes = as_times(mesh, span, like)
+    if nodes is not None and (nodes.shape[0] < 2 or (float(nodes[0]), float(nodes[-1])) != span):
+        raise ValueError(f"`mesh` must begin and end as `t_span` {span} does, got {nodes.shape[0]} nodes.")
+    return nodes
+
+
+def as_guess(guess: Any, problem: Problem) -> DenseOutput | None:
+    """The continuous solution of an earlier result of the same shape, from the same time in the same direction."""
+    if guess is None:
+        return None
+    dense = getattr(guess, "dense", None)
+    if not isinstance(guess, IvpResult) or dense is None:
+        raise TypeError("`guess` must be a result of solve_ivp by a collocation method (Radau or Gauss).")
+    shape = (*guess.y.shape[2:], guess.y.shape[0])
+    if shape != tuple(problem.y0.shape):
+        raise ValueError(f"`guess` has states of shape {shape}, components last, where `y0` has {problem.y0.shape}.")
+    begin, end = float(dense.ts[0]), float(dense.ts[-1])
+    if begin != problem.span[0] or (end - begin) * (problem.span[1] - begin) <= 0:
+        raise ValueError(f"`guess` goes from {begin} to {end}, which is no beginning of `t_span` {problem.span}.")
+    return dense
 
 
 def _as_span(t_span: Any) -> tuple[float, float]:

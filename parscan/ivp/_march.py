@@ -64,6 +64,8 @@ def solve(task: Task, span: tuple[float, float], y0: Array) -> Progress:
         if start.failure:  # no later start may go beyond: an implicit method could step over a pole
             end, limit = float(start.t[-1]), start.failure
         piece = _solve_window(task, start, state, progress) if start.t.shape[0] > 1 else None
+        if piece is None and start.warm:  # not so near after all: the next start is one from scratch
+            continue
         if piece is None or not piece.intervals:
             progress.failure = limit or "Newton's iteration did not converge"
             return progress
@@ -76,16 +78,18 @@ def solve(task: Task, span: tuple[float, float], y0: Array) -> Progress:
 def _solve_window(task: Task, start: Start, y0: Array, progress: Progress) -> Trial | None:
     """Meshes until the errors are small enough: the accepted trial, perhaps of the window's beginning only."""
     xp = array_namespace(y0)
-    t = start.t[::GROUP]
-    t = t if t[-1] == start.t[-1] else xp.concat([t, start.t[-1:]])
+    t = start.first_mesh(GROUP)
+    as_it_is = start.warm or start.fixed
     trial = start.trial(task.tableau, t, y0)
     rough = Scale(max(task.scale.rtol, FIRST_TOLERANCE), task.scale.atol * max(1.0, FIRST_TOLERANCE / task.scale.rtol))
     for mesh in range(MESHES):
-        scale = rough if mesh == 0 else task.scale
+        scale = rough if mesh == 0 and not as_it_is else task.scale
         found = iterate(task.rhs, task.tableau, trial, scale, task.enough, ITERATIONS)
         progress.history += found.history
         progress.meshes.append(trial.intervals)
         if not found.solved or found.jacobians is None:
+            if start.warm:
+                return None
             count = t.shape[0] // SHORTER
             if count < 2:
                 return None
@@ -93,8 +97,10 @@ def _solve_window(task: Task, start: Start, y0: Array, progress: Progress) -> Tr
             trial = start.trial(task.tableau, t, y0)
             continue
         trial = found.trial.head(found.solved)
+        if start.fixed:
+            return trial
         error = errors(task.rhs, task.tableau, trial, found.jacobians[: found.solved, ...], task.scale)
-        if mesh > 0 and float(xp.max(error)) <= ACCEPTED:
+        if (mesh > 0 or start.warm) and float(xp.max(error)) <= ACCEPTED:
             return trial
         trial = equidistribute(task.tableau, trial, error).starting_at(y0)
     return None

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .._arrays import machine_epsilon
+from .._arrays import Array, machine_epsilon
 from ._arguments import Problem
+from ._dense_output import DenseOutput
 from ._function import RightHandSide
 from ._march import Task
 from ._start import by_scipy
 from ._stepper import by_stepping
 from ._tableaux import Tableau, gauss, radau
 from ._trial import Scale
+from ._warm import FromGuess, OnMesh, Starter
 
 COLLOCATION: dict[str, Callable[[int], Tableau]] = {"Radau": radau, "Gauss": gauss}
 """Families of collocation methods, by the number of stages."""
@@ -55,14 +57,18 @@ def choose(method: Any, problem: Problem, *, stacks: bool) -> tuple[Any, str]:
     return "Radau", ""
 
 
-def make_task(problem: Problem, rhs: RightHandSide, tableau: Tableau) -> Task:
+def make_task(
+    problem: Problem, rhs: RightHandSide, tableau: Tableau, guess: DenseOutput | None, mesh: Array | None
+) -> Task:
     """The problem as the march takes it."""
     rtol, atol = problem.rtol, problem.atol
     enough = max(10 * machine_epsilon(problem.y0.dtype) / rtol, min(0.03, rtol**0.5))  # as in SciPy's Radau
     coarse = max(COARSE, rtol)
     options = {"rtol": coarse, "atol": atol * (coarse / rtol), "max_step": problem.max_step}
-    if problem.is_plain and not problem.is_complex:
-        start = partial(by_scipy, rhs, **options)
-    else:
-        start = partial(by_stepping, rhs, **options)
+    sequential = by_scipy if problem.is_plain and not problem.is_complex else by_stepping
+    start: Starter = partial(sequential, rhs, **options)
+    if guess is not None:
+        start = FromGuess(guess, start)
+    if mesh is not None:
+        start = OnMesh(mesh, start)
     return Task(rhs, tableau, Scale(rtol, atol), enough, start)

@@ -48,6 +48,7 @@ def wrap(
         history=tuple(progress.history),
         mesh=t if dense is None else dense.ts,
         meshes=tuple(progress.meshes),
+        dense=dense,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
 from .._arrays import Array, dtype_name
+from ._dense_output import DenseOutput
 
 
 class IvpStatus(IntEnum):
@@ -83,6 +84,8 @@ class IvpResult:
     history: tuple[float, ...]
     mesh: Array
     meshes: tuple[int, ...]
+    dense: DenseOutput | None = field(default=None, compare=False)
+    """The continuous solution that `guess=` starts from, whether asked for or not."""
 
     def __getitem__(self, name: str) -> Any:
         """A field by its name, as SciPy's results allow."""

@@ -25,12 +25,15 @@ SMALLEST = 10 * float(np.finfo(float).eps)
 class Start:
     """A rough trajectory: its own steps `t`, and its states `(m, *batch, n)` at any times between them.
 
-    `failure` says why it ends before it should, if it does.
+    `failure` says why it ends before it should, if it does. A `warm` start is a solution of a nearby problem, whose
+    mesh may do as it is; a `fixed` mesh is to be kept.
     """
 
     t: Array
     states: Callable[[Array], Array]
     failure: str = ""
+    warm: bool = False
+    fixed: bool = False
 
     def trial(self, tableau: Tableau, t: Array, y0: Array) -> Trial:
         """States on the mesh `t`, from the given first one, and the stages of the polynomials through its states.
@@ -48,6 +51,14 @@ class Start:
         slopes = xp.asarray(np.linalg.inv(tableau.A), dtype=y.dtype)
         stages = xp.moveaxis(xp.tensordot(slopes, rises, axes=((1,), (1,))), 0, 1)
         return Trial(t, y, stages).starting_at(y0)
+
+    def first_mesh(self, group: int) -> Array:
+        """Every so many of its steps make an interval of the first mesh; all, where the mesh is meant as it is."""
+        if self.warm or self.fixed:
+            return self.t
+        xp = array_namespace(self.t)
+        t = self.t[::group]
+        return t if bool(t[-1] == self.t[-1]) else xp.concat([t, self.t[-1:]])
 
 
 def by_scipy(
