@@ -29,7 +29,7 @@ class Solution:
         self._step = step
         self._y0 = y0
         self._trajectory = trajectory
-        self._steps = steps
+        self._steps = steps if y0.size else 0  # an empty batch has nothing to look at
         self._stacks = stacks
 
     def residual(self) -> float:

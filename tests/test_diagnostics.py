@@ -112,8 +112,10 @@ def test_lyapunov_is_the_same_by_any_method_with_and_without_a_jacobian(name, me
     assert given == pytest.approx(found, abs=1e-4)
 
 
-def test_a_result_without_steps_has_neither_residual_nor_exponent():
-    sol = solve_recurrence(lambda y: y, np.ones(2), length=0)
+@pytest.mark.parametrize(("y0", "length"), [(np.ones(2), 0), (np.ones((3, 0, 2)), 10)])
+def test_a_result_without_states_has_neither_residual_nor_exponent(y0, length):
+    sol = solve_recurrence(lambda y: y, y0, length=length)
+    assert sol.success
     assert np.isnan(sol.residual)
     assert np.isnan(sol.lyapunov)
 
