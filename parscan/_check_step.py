@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ._arrays import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
-from .jacobians import Dense, differentiate, perturbed, step_sizes
+from .jacobians import apply, differentiate, step_sizes
 from .systems import Step
 
 COLUMNS = 8
 """Columns of the Jacobian that are compared with differences."""
+
+MOST_DENSE = 64
+"""Components up to which a wrong Jacobian is also tried as a transposed one, for which it is made a full matrix."""
 
 SAME_BY_CHANCE = 8
 """States of which one may differ without a reason: a step that rounds to whole numbers may sit on an edge there."""
@@ -99,10 +102,9 @@ def structure_covers(step: Step, states: Array) -> bool:
 
     try:
         with quiet():
-            matrices = family.to_dense(differentiate(values, states, family))
-            signs = random_signs(states.shape, states, seed=0)
-            change = step_sizes(states) * signs
-            predicted = (matrices @ change[..., None])[..., 0]
+            matrices = differentiate(values, states, family)
+            change = step_sizes(states) * random_signs(states.shape, states, seed=0)
+            predicted = apply(family, matrices, change)
             found = values(states + change) - values(states)
             bound = 0.01 * (_largest(predicted) + _largest(found))
             bound = bound + 20 * machine_epsilon(states.dtype) * _largest(values(states))
@@ -115,18 +117,22 @@ def structure_covers(step: Step, states: Array) -> bool:
 def _compare(step: Step, states: Array, values: Array, jacobian: Array, share: float) -> tuple[bool, bool]:
     """Whether the Jacobian, and whether its transpose, is wrong at half of the states or more."""
     xp = array_namespace(states)
-    n, epsilon = states.shape[-1], machine_epsilon(states.dtype)
-    dense = step.structure.to_dense(jacobian)
-    pattern = step.structure.to_dense(xp.ones_like(jacobian)) != 0
-    shifted, added = perturbed(states, Dense(), share)
+    n, epsilon, family = states.shape[-1], machine_epsilon(states.dtype), step.structure
+    sizes = step_sizes(states, share)
+    rows = family.to_dense(jacobian) if n <= MOST_DENSE else None
     straight, transposed = 0, 0
     for j in sorted({int(j) for j in np.linspace(0, n - 1, min(n, COLUMNS))}):
-        h = added[..., j : j + 1]
-        column = (step(copy(shifted[j, ...]), slice(0, states.shape[0])) - values) / h
+        unit = xp.broadcast_to(xp.astype(xp.arange(n) == j, states.dtype), states.shape)
+        shifted = states + sizes * unit
+        h = (shifted - states)[..., j : j + 1]  # what the rounded sum really added
+        column = (step(copy(shifted), slice(0, states.shape[0])) - values) / h
+        given, pattern = apply(family, jacobian, unit), apply(family, xp.ones_like(jacobian), unit) != 0
         noise = 20 * epsilon * xp.max(xp.abs(values), axis=0, keepdims=True) / xp.abs(h)
-        bound = 200 * epsilon**0.5 * (_largest(dense[..., :, j]) + _largest(column)) + noise
-        straight = max(straight, _mismatches(dense[..., :, j], column, pattern[..., :, j], bound))
-        transposed = max(transposed, _mismatches(dense[..., j, :], column, pattern[..., j, :], bound))
+        bound = 200 * epsilon**0.5 * (_largest(given) + _largest(column)) + noise
+        straight = max(straight, _mismatches(given, column, pattern, bound))
+        if rows is not None:
+            transposed = max(transposed, _mismatches(rows[..., j, :], column, pattern, bound))
+    transposed = straight if rows is None else transposed
     half = max(1, states.shape[0] // 2)
     return straight >= half, transposed >= half
 

@@ -115,7 +115,8 @@ class Workshop:
 
     def auto(self, decision: Decision, facts: Facts) -> tuple[Stage, ...]:
         """The stages of a decision."""
-        return tuple(getattr(self, f"_auto_{name}")(facts) for name in decision.methods)
+        make = {"jacobi": self._auto_jacobi, "newton": self._auto_newton}
+        return tuple(make[name](facts) for name in decision.methods)
 
     def _auto_jacobi(self, facts: Facts) -> Stage:
         """Jacobi, as long as it gains a factor of ten per sweep."""

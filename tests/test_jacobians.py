@@ -1,13 +1,15 @@
 """Structures against dense matrices, finite differences against formulas."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from problems import PROBLEMS, random_array
 
-from parscan import BlockDiagonal, Dense, Diagonal
-from parscan.jacobians import differentiate
+from parscan import BlockDiagonal, Dense, Diagonal, solve_recurrence
+from parscan.jacobians import apply, differentiate
 
 STRUCTURES = [Dense(), Diagonal(), BlockDiagonal(1), BlockDiagonal(2), BlockDiagonal(3), BlockDiagonal(6)]
 N = 6
@@ -94,3 +96,31 @@ def test_a_block_has_components(size):
 def test_a_block_size_is_an_integer(size):
     with pytest.raises(TypeError, match="`size` of BlockDiagonal must be an integer"):
         BlockDiagonal(size)
+
+
+@pytest.mark.parametrize("structure", [Dense(), Diagonal(), BlockDiagonal(2)], ids=str)
+def test_products_with_vectors(structure, rng):
+    A, v = rng.standard_normal((5, 3, *structure.shape(4))), rng.standard_normal((5, 3, 4))
+    assert np.allclose(apply(structure, A, v), (structure.to_dense(A) @ v[..., None])[..., 0])
+
+
+@pytest.mark.parametrize("given_jac", [True, False])
+@pytest.mark.parametrize("structure", [Diagonal(), BlockDiagonal(2)], ids=str)
+def test_many_components_are_never_a_full_matrix(structure, given_jac, rng):
+    """Eight full matrices of 4000 components would take a gigabyte."""
+    n = 4000
+    rate = rng.uniform(0.3, 0.9, n)
+    jac = (lambda y: structure.from_differences(_columns(structure, rate * np.cos(y)))) if given_jac else None
+    options = {"structure": structure, "method": "newton", "segment_length": 5, "jac": jac}
+    tracemalloc.start()
+    sol = solve_recurrence(lambda y: rate * np.sin(y) + 0.1, np.ones(n), length=70, **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sol.success
+    assert peak <= 2e8
+
+
+def _columns(structure, diagonal):
+    """Responses to the perturbations of each colour, of a Jacobian that is diagonal."""
+    colours = structure.colours(diagonal.shape[-1])
+    return np.stack([np.where(np.arange(diagonal.shape[-1]) % colours == c, diagonal, 0) for c in range(colours)])

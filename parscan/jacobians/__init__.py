@@ -4,6 +4,16 @@ from ._block_diagonal import BlockDiagonal
 from ._dense import Dense
 from ._diagonal import Diagonal
 from ._differences import differentiate, perturbed, quotients, step_sizes
-from ._structure import Structure
+from ._structure import Structure, apply
 
-__all__ = ["BlockDiagonal", "Dense", "Diagonal", "Structure", "differentiate", "perturbed", "quotients", "step_sizes"]
+__all__ = [
+    "BlockDiagonal",
+    "Dense",
+    "Diagonal",
+    "Structure",
+    "apply",
+    "differentiate",
+    "perturbed",
+    "quotients",
+    "step_sizes",
+]

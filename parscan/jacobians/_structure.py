@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from .._arrays import Array, Namespace
+from .._arrays import Array, Namespace, array_namespace
 
 
 class Structure(ABC):
@@ -65,6 +65,14 @@ class Structure(ABC):
     @abstractmethod
     def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
         """Matrices and `(..., n)` vectors as an affine scan takes them: elementwise, or dense with equal batches."""
+
+
+def apply(structure: Structure, matrices: Array, vectors: Array) -> Array:
+    """Products of matrices with `(..., n)` vectors, never as full matrices."""
+    xp = array_namespace(vectors)
+    left, right = structure.operands(matrices, vectors)
+    products = left * right if left.ndim == right.ndim else (left @ right[..., None])[..., 0]
+    return xp.reshape(products, vectors.shape)
 
 
 def seeds(xp: Namespace, structure: Structure, n: int, dtype: object) -> Array:
