@@ -1,7 +1,8 @@
-"""Recurrences evaluated in parallel over time, on ordinary array functions.
+"""Recurrences and ODEs solved in parallel over time, on ordinary array functions.
 
 - `linear_recurrence`: ``h_t = A_t h_{t-1} + b_t`` by parallel scan.
 - `solve_recurrence`: ``y_t = step(y_{t-1}, x_t)`` for any `step` that works on stacked states.
+- `solve_ivp`: ``y' = fun(t, y)``, called as SciPy's, solved by Newton's method on a whole mesh at once.
 - `Dense`, `Diagonal`, `BlockDiagonal`: structures of a step's Jacobian.
 - `Attenuation`, `Clipping`: damping for trajectories that lead Newton astray.
 - `warnings`: what parscan warns of.
@@ -10,9 +11,11 @@
 from importlib.metadata import version as _version
 
 from . import warnings
+from ._ivp import solve_ivp
 from ._linear import linear_recurrence
 from ._recurrence import solve_recurrence
 from ._result import RecurrenceResult, Status
+from .ivp import IvpResult, IvpStatus
 from .jacobians import BlockDiagonal, Dense, Diagonal
 from .systems import Attenuation, Clipping
 
@@ -22,9 +25,12 @@ __all__ = [
     "Clipping",
     "Dense",
     "Diagonal",
+    "IvpResult",
+    "IvpStatus",
     "RecurrenceResult",
     "Status",
     "linear_recurrence",
+    "solve_ivp",
     "solve_recurrence",
     "warnings",
 ]

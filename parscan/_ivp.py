@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cached_property
 from math import inf
 from typing import Any
 
@@ -14,6 +15,7 @@ from .ivp._events import prepare
 from .ivp._function import RightHandSide
 from .ivp._march import solve
 from .ivp._methods import COLLOCATION, choose, make_task, stages_for
+from .ivp._options import as_options, warn_of_unused
 from .ivp._report import wrap
 from .ivp._result import IvpResult
 from .warnings import PointByPointWarning
@@ -44,6 +46,12 @@ def solve_ivp(
     mesh: Any = None,
     guess: IvpResult | None = None,
     stages: int | None = None,
+    window: int | None = None,
+    progress: bool = False,
+    jac_sparsity: Any = None,
+    min_step: float | None = None,
+    lband: int | None = None,
+    uband: int | None = None,
 ) -> IvpResult:
     """Solve an initial value problem ``y' = fun(t, y, *args)``, ``y(t0) = y0``, in parallel over time.
 
@@ -88,7 +96,7 @@ def solve_ivp(
     max_step : float
         Largest step of sequential solvers, the start's included.
     first_step : float, optional
-        First step of SciPy's solvers; the others need none.
+        First step of sequential solvers; the others need none.
     mesh : array_like, shape (M + 1,), optional
         Mesh of collocation methods, from the begin of the span to its end. It is kept: errors are not controlled then.
     guess : IvpResult, optional
@@ -96,6 +104,14 @@ def solve_ivp(
         sequential solution: a few iterations do then.
     stages : int, optional
         Stages of collocation methods, 1 to 9. By default 3, 5 or 7, by the tolerance.
+    window : int, optional
+        Intervals of the mesh that are solved at once, at most. By default as many as there are, and as memory holds.
+    progress : bool
+        Whether to show how much of the span is solved.
+    jac_sparsity : array_like or sparse matrix, shape (n, n), optional
+        Zeros of the Jacobian, for SciPy's sparse ``"Radau"`` and ``"BDF"``: where it is given, they solve the problem.
+    min_step, lband, uband : optional
+        Smallest step, and bandwidths of the Jacobian, for SciPy's ``"LSODA"``.
 
     Returns
     -------
@@ -115,43 +131,64 @@ def solve_ivp(
     Examples
     --------
     >>> import numpy as np
-    >>> from parscan._ivp import solve_ivp
+    >>> import parscan
     >>> def pendulum(t, y):
     ...     angle, velocity = y
     ...     return [velocity, -np.sin(angle)]
-    >>> sol = solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=1e-8, atol=1e-10)
+    >>> sol = parscan.solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=1e-8, atol=1e-10)
     >>> sol.success, sol.method
     (True, 'Radau')
     >>> energy = sol.y[1] ** 2 / 2 - np.cos(sol.y[0])
     >>> bool(np.ptp(energy) < 1e-8)
     True
     """
-    problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step, first_step)
+    problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step)
+    options = as_options(
+        problem.span, vectorized, first_step, min_step, lband=lband, uband=uband, jac_sparsity=jac_sparsity
+    )
     times = as_times(t_eval, problem.span, problem.y0)
     watched = prepare(events)
     if watched and problem.batch:
         raise ValueError(f"`events` cannot be watched for a batch of shape {problem.batch}; solve its members alone.")
-    if problem.is_empty:
-        return delegate("RK45", problem, times, events, dense_output=dense_output)
-    stacks = _stacks(problem, vectorized)
-    chosen, because = choose(method, problem, stacks=stacks[0])
-    if chosen not in COLLOCATION:
-        return delegate(chosen, problem, times, events, dense_output=dense_output, because=because)
-    if not stacks[0]:
+    stacks = _Stacking(problem, vectorized)
+    choice = choose(method, problem, options, lambda: stacks.fun)
+    if choice.is_sequential or problem.is_empty:
+        return delegate(choice, problem, options, times, events, dense_output=dense_output)
+    if not stacks.fun:
         warnings.warn(POINT_BY_POINT, PointByPointWarning, stacklevel=2)
-    rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks[0], jac_stacks=stacks[1])
-    tableau = COLLOCATION[chosen](stages_for(problem.rtol) if stages is None else as_stages(stages))
+    warn_of_unused(options)
+    rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks.fun, jac_stacks=stacks.jac)
+    tableau = COLLOCATION[choice.method](stages_for(problem.rtol) if stages is None else as_stages(stages))
     known = as_guess(guess, problem), as_mesh(mesh, problem.span, problem.y0)
-    progress = solve(make_task(problem, rhs, tableau, *known), problem.span, problem.y0)
-    return wrap(problem, rhs, tableau, progress, times, watched, chosen, dense_output=dense_output)
+    found = solve(make_task(problem, rhs, tableau, *known), problem.span, problem.y0)
+    return wrap(problem, rhs, tableau, found, times, watched, choice.method, dense_output=dense_output)
 
 
-def _stacks(problem: Problem, vectorized: bool | None) -> tuple[bool, bool]:
-    """Whether `fun`, and whether `jac`, can be called for many times at once."""
-    if vectorized is False:
-        return False, False
+class _Stacking:
+    """Whether `fun`, and whether `jac`, can be called for many times at once; found out when it is first asked."""
 
-    def make(stacks: bool, jac_stacks: bool) -> RightHandSide:
-        return RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks, jac_stacks=jac_stacks)
+    def __init__(self, problem: Problem, vectorized: bool | None) -> None:
+        self._problem = problem
+        self._vectorized = vectorized
 
-    return functions_stack(make, problem.span, problem.y0, has_jac=callable(problem.jac))
+    @cached_property
+    def _both(self) -> tuple[bool, bool]:
+        problem = self._problem
+        if self._vectorized is False:
+            return False, False
+
+        def make(stacks: bool, jac_stacks: bool) -> RightHandSide:
+            functions = problem.fun, problem.jac, problem.args, problem.y0
+            return RightHandSide(*functions, stacks=stacks, jac_stacks=jac_stacks)
+
+        return functions_stack(make, problem.span, problem.y0, has_jac=callable(problem.jac))
+
+    @property
+    def fun(self) -> bool:
+        """Of `fun`."""
+        return self._both[0]
+
+    @property
+    def jac(self) -> bool:
+        """Of `jac`."""
+        return self._both[1]

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import LSODA, RK45
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
-from parscan._ivp import solve_ivp
+from parscan import solve_ivp
 from parscan.warnings import PointByPointWarning
 
 

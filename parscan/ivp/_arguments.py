@@ -35,7 +35,6 @@ class Problem:
     rtol: float
     atol: Array
     max_step: float
-    first_step: float | None
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -58,9 +57,7 @@ class Problem:
         return "complex" in dtype_name(self.y0.dtype)
 
 
-def as_problem(
-    fun: Any, t_span: Any, y0: Any, args: Any, jac: Any, rtol: Any, atol: Any, max_step: Any, first_step: Any
-) -> Problem:
+def as_problem(fun: Any, t_span: Any, y0: Any, args: Any, jac: Any, rtol: Any, atol: Any, max_step: Any) -> Problem:
     """Check the arguments that every method needs."""
     if not callable(fun):
         raise TypeError(f"`fun` must be callable as fun(t, y), got {type(fun).__name__}.")
@@ -76,7 +73,6 @@ def as_problem(
         relative,
         absolute,
         _as_max_step(max_step),
-        _as_first_step(first_step, span),
     )
 
 
@@ -198,17 +194,6 @@ def _as_max_step(max_step: Any) -> float:
     if not float(max_step) > 0:
         raise ValueError(f"`max_step` must be positive, got {max_step!r}.")
     return float(max_step)
-
-
-def _as_first_step(first_step: Any, span: tuple[float, float]) -> float | None:
-    """First step of a sequential solver."""
-    if first_step is None:
-        return None
-    if not float(first_step) > 0:
-        raise ValueError(f"`first_step` must be positive, got {first_step!r}.")
-    if float(first_step) > abs(span[1] - span[0]):
-        raise ValueError(f"`first_step` {first_step!r} exceeds bounds: the span has length {abs(span[1] - span[0])}.")
-    return float(first_step)
 
 
 def as_stages(stages: Any) -> int:

@@ -6,18 +6,23 @@ from typing import Any
 
 from .._arrays import Array
 from ._arguments import Problem
+from ._methods import Choice
 from ._result import IvpResult, IvpStatus
+
+EXPLICIT = ("RK23", "RK45")
+"""SciPy's solvers that warn of a Jacobian: they have no use for it."""
 
 
 def delegate(
-    method: Any, problem: Problem, times: Array | None, events: Any, *, dense_output: bool, because: str = ""
+    choice: Choice, problem: Problem, options: dict[str, Any], times: Array | None, events: Any, *, dense_output: bool
 ) -> IvpResult:
-    """Solve by `scipy.integrate.solve_ivp`; `because` is the reason that the message gives."""
+    """Solve by `scipy.integrate.solve_ivp`; an empty problem by any method."""
     from scipy.integrate import solve_ivp  # noqa: PLC0415 - slow to import
 
-    options: dict[str, Any] = {"max_step": problem.max_step, "first_step": problem.first_step}
-    if problem.jac is not None and method not in ("RK23", "RK45"):
-        options["jac"] = problem.jac
+    method = choice.method if choice.is_sequential else "RK45"
+    given = {**options, "max_step": problem.max_step}
+    if problem.jac is not None and method not in EXPLICIT:
+        given["jac"] = problem.jac
     found = solve_ivp(
         problem.fun,
         problem.span,
@@ -29,10 +34,10 @@ def delegate(
         args=problem.args or None,
         rtol=problem.rtol,
         atol=problem.atol,
-        **options,
+        **given,
     )
     name = method if isinstance(method, str) else method.__name__
-    reason = f" By SciPy's {name}{f', for {because}' if because else ''}."
+    reason = f" By SciPy's {name}{f', for {choice.because}' if choice.because else ''}."
     return IvpResult(
         t=found.t,
         y=found.y,

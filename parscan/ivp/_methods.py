@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,9 @@ COLLOCATION: dict[str, Callable[[int], Tableau]] = {"Radau": radau, "Gauss": gau
 SEQUENTIAL = ("RK23", "RK45", "BDF", "LSODA")
 """Methods that are SciPy's own."""
 
+SPARSE = {"auto": "BDF", "Radau": "Radau"}
+"""SciPy's methods that take the place of parscan's where the zeros of the Jacobian are given."""
+
 NAMES = ("auto", *COLLOCATION, *SEQUENTIAL)
 """All that `method` may be, but for classes of SciPy's solvers."""
 
@@ -41,20 +45,40 @@ def stages_for(rtol: float) -> int:
     return next(stages for least, stages in STAGES if rtol >= least)
 
 
-def choose(method: Any, problem: Problem, *, stacks: bool) -> tuple[Any, str]:
-    """The method to use, a name or a class of SciPy's, and the reason if it is `auto`'s."""
+@dataclass(frozen=True)
+class Choice:
+    """A method, whether SciPy has it do the work, and the reason if that is not simply what was asked for."""
+
+    method: Any
+    is_sequential: bool
+    because: str = ""
+
+
+def choose(method: Any, problem: Problem, options: dict[str, Any], stacks: Callable[[], bool]) -> Choice:
+    """The method to use; `stacks()` tells whether `fun` takes many times at once, and is not asked without need."""
     if isinstance(method, type):
-        return method, ""
+        return Choice(method, is_sequential=True)
     if method not in NAMES:
         raise ValueError(f"`method` must be one of {', '.join(NAMES)} or an OdeSolver class of SciPy, got {method!r}.")
-    if method != "auto":
-        return method, ""
-    sequential = "RK45" if problem.is_complex else "LSODA"
-    if problem.is_plain and not stacks:
-        return sequential, "`fun` cannot be called for many times at once"
-    if problem.is_plain and problem.rtol >= LOOSE:
-        return sequential, "the tolerance is loose"
-    return "Radau", ""
+    if method in SPARSE and "jac_sparsity" in options:
+        return Choice(SPARSE[method], is_sequential=True, because="`jac_sparsity` was given")
+    if method == "auto":
+        return _choose_for(problem, options, stacks)
+    return Choice(method, is_sequential=method in SEQUENTIAL)
+
+
+def _choose_for(problem: Problem, options: dict[str, Any], stacks: Callable[[], bool]) -> Choice:
+    """What `auto` chooses: the first reason that there is for a sequential solver, or else Radau."""
+    if problem.is_plain:
+        reasons: dict[str, Callable[[], bool]] = {
+            "the bandwidths of the Jacobian were given": lambda: "lband" in options or "uband" in options,
+            "the tolerance is loose": lambda: problem.rtol >= LOOSE,
+            "`fun` cannot be called for many times at once": lambda: not stacks(),
+        }
+        for reason, holds in reasons.items():
+            if holds():
+                return Choice("RK45" if problem.is_complex else "LSODA", is_sequential=True, because=reason)
+    return Choice("Radau", is_sequential=False)
 
 
 def make_task(

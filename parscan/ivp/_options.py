@@ -1,0 +1,36 @@
+"""Options that only some of SciPy's solvers know."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+UNUSED = ("min_step", "lband", "uband")
+"""Options that mean nothing to a method that is parallel over time."""
+
+
+def as_options(
+    span: tuple[float, float], vectorized: bool | None, first_step: Any, min_step: Any, **structure: Any
+) -> dict[str, Any]:
+    """Those that were given, to be passed on; SciPy checks what only it knows."""
+    given = {"first_step": _as_first_step(first_step, span), "min_step": min_step, **structure}
+    options = {name: value for name, value in given.items() if value is not None}
+    return {**options, "vectorized": True} if vectorized else options
+
+
+def warn_of_unused(options: dict[str, Any]) -> None:
+    """In SciPy's words."""
+    names = ", ".join(f"`{name}`" for name in UNUSED if name in options)
+    if names:
+        warnings.warn(f"The following arguments have no effect for a chosen solver: {names}.", stacklevel=3)
+
+
+def _as_first_step(first_step: Any, span: tuple[float, float]) -> float | None:
+    """First step of a sequential solver."""
+    if first_step is None:
+        return None
+    if not float(first_step) > 0:
+        raise ValueError(f"`first_step` must be positive, got {first_step!r}.")
+    if float(first_step) > abs(span[1] - span[0]):
+        raise ValueError(f"`first_step` {first_step!r} exceeds bounds: the span has length {abs(span[1] - span[0])}.")
+    return float(first_step)
