@@ -14,7 +14,7 @@ from .ivp._delegate import delegate
 from .ivp._events import prepare
 from .ivp._function import RightHandSide
 from .ivp._march import solve
-from .ivp._methods import COLLOCATION, choose, make_task, stages_for
+from .ivp._methods import PARALLEL, choose, make_task, stages_for
 from .ivp._options import as_options, warn_of_unused
 from .ivp._report import wrap
 from .ivp._result import IvpResult
@@ -158,10 +158,11 @@ def solve_ivp(
         warnings.warn(POINT_BY_POINT, PointByPointWarning, stacklevel=2)
     warn_of_unused(options)
     rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks.fun, jac_stacks=stacks.jac)
-    tableau = COLLOCATION[choice.method](stages_for(problem.rtol) if stages is None else as_stages(stages))
+    stage_count = stages_for(problem.rtol) if stages is None else as_stages(stages)
+    discretisation = PARALLEL[choice.method](stage_count, problem.y0.shape[-1])
     known = as_guess(guess, problem), as_mesh(mesh, problem.span, problem.y0)
-    found = solve(make_task(problem, rhs, tableau, *known), problem.span, problem.y0)
-    return wrap(problem, rhs, tableau, found, times, watched, choice.method, dense_output=dense_output)
+    found = solve(make_task(problem, rhs, discretisation, *known), problem.span, problem.y0)
+    return wrap(problem, rhs, discretisation, found, times, watched, choice.method, dense_output=dense_output)
 
 
 class _Stacking:

@@ -6,7 +6,8 @@ import pytest
 from parscan.ivp._collocation import iterate, stage_times
 from parscan.ivp._function import RightHandSide
 from parscan.ivp._march import Task, solve
-from parscan.ivp._start import Start, by_scipy
+from parscan.ivp._lsoda import by_lsoda
+from parscan.ivp._start import Start
 from parscan.ivp._tableaux import gauss, radau
 from parscan.ivp._trial import Scale
 
@@ -67,7 +68,7 @@ def run(fun, span, y0, rtol, atol, tableau, jac=None, coarse=1e-3):
     enough = max(10 * np.finfo(float).eps / rtol, min(0.03, rtol**0.5))
 
     def start(part, y):
-        return by_scipy(rhs, part, y, coarse, coarse * atol / rtol, np.inf)
+        return by_lsoda(rhs, part, y, coarse, coarse * atol / rtol, np.inf)
 
     return solve(Task(rhs, tableau, Scale(rtol, atol), enough, start), span, y0)
 

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .._arrays import Array, array_namespace, copy, dtype_name, quiet
-from ..jacobians import Dense, perturbed, quotients
+from ..jacobians import step_sizes
+
+CHUNK = 1 << 21
+"""Numbers in a stack of perturbed states, above which it is evaluated in parts."""
 
 
 class RightHandSide:
@@ -68,11 +71,19 @@ class RightHandSide:
         self.npoints += 1
         return _noting(self._fun, (t, y, *self._args), f"the time {t!r}")
 
+    def linearise(self, t: Array, states: Array) -> tuple[Array, Array]:
+        """Derivatives `(m, *batch, n)` and Jacobians `(m, *batch, n, n)`, by a single call of `fun` if need be."""
+        if self._jac is not None:
+            values = self(t, states)
+            return values, self.jacobian(t, states, values)
+        self.njev += 1
+        return self._differences(t, states, None)
+
     def jacobian(self, t: Array, states: Array, derivatives: Array) -> Array:
         """Jacobians `(m, *batch, n, n)`, entry `[..., i, j]` = ∂f_i/∂y_j; `derivatives` are those at the states."""
         self.njev += 1
         if self._jac is None:
-            return self._by_differences(t, states, derivatives)
+            return self._differences(t, states, derivatives)[1]
         if not callable(self._jac):
             constant = self._xp.asarray(self._jac, dtype=self._dtype)
             return self._xp.broadcast_to(constant, (*states.shape, states.shape[-1]))
@@ -81,14 +92,29 @@ class RightHandSide:
         rows = [self._to_matrices(self._evaluate_one(self._jac, t, states, i), None) for i in range(t.shape[0])]
         return self._xp.stack(rows)
 
-    def _by_differences(self, t: Array, states: Array, derivatives: Array) -> Array:
-        """One call on all states with one component perturbed after the other."""
-        shifted, added = perturbed(states, Dense())
-        copies = shifted.shape[0]
-        stacked = self._xp.reshape(shifted, (-1, *states.shape[1:]))
-        responses = self(self._xp.concat([t] * copies), stacked)
-        with quiet():
-            return quotients(self._xp.reshape(responses, shifted.shape), derivatives, added, Dense())
+    def _differences(self, t: Array, states: Array, derivatives: Array | None) -> tuple[Array, Array]:
+        """Derivatives and difference quotients: calls on all states with one component perturbed after the other."""
+        xp, (m, *_, n) = self._xp, states.shape
+        shift = step_sizes(states)
+        added = (states + shift) - states  # what the rounded sum really adds
+        group = max(1, CHUNK // max(1, states.size))
+        columns: list[Array] = []
+        for first in range(0, n, group):
+            some = range(first, min(first + group, n))
+            alone = derivatives is None
+            stacked = xp.concat([states] * (len(some) + alone))
+            for place, column in enumerate(some, start=alone):
+                stacked[place * m : (place + 1) * m, ..., column] += added[..., column]
+            responses = self(xp.concat([t] * (len(some) + alone)), stacked)
+            if derivatives is None:
+                derivatives, responses = responses[:m, ...], responses[m:, ...]
+            with quiet():
+                for place, column in enumerate(some):
+                    difference = responses[place * m : (place + 1) * m, ...] - derivatives
+                    columns.append(difference / added[..., column, None])
+        if derivatives is None:
+            derivatives = self(t, states)
+        return derivatives, xp.stack(columns, axis=-1) if columns else xp.zeros((*states.shape, n), dtype=states.dtype)
 
     def _evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
         """One call on all states, in memory of their own: a function may write to what it is given."""

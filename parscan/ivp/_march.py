@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .._arrays import Array, array_namespace
-from ._collocation import iterate
+from .._arrays import Array, array_namespace, machine_epsilon
+from ._discretisation import Discretisation
 from ._function import RightHandSide
-from ._mesh import equidistribute, errors
+from ._iterate import iterate
+from ._mesh import equidistribute, refine
 from ._start import Start
-from ._tableaux import Tableau
 from ._trial import Scale, Trial
 
 FIRST_TOLERANCE = 1e-4
@@ -19,13 +19,13 @@ FIRST_TOLERANCE = 1e-4
 MESHES = 10
 """Meshes in a window, at most."""
 
-ITERATIONS = 8
+ITERATIONS = 10
 """Newton iterations on a mesh, at most."""
 
-ACCEPTED = 1.5
+ACCEPTED = 2.0
 """Largest error of an interval, in tolerances, with which a mesh is accepted."""
 
-GROUP = 2
+GROUP = 3
 """Steps of the start that make an interval of the first mesh."""
 
 SHORTER = 2
@@ -34,13 +34,17 @@ SHORTER = 2
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be solved, and how: `start(span, y0)` makes a rough trajectory, `enough` is Newton's own tolerance."""
+    """What is to be solved, and how: `start(span, y0)` makes a rough trajectory."""
 
     rhs: RightHandSide
-    tableau: Tableau
+    method: Discretisation
     scale: Scale
-    enough: float
     start: Callable[[tuple[float, float], Array], Start]
+
+    def enough(self, scale: Scale) -> float:
+        """Corrections that Newton may leave, in units of the scale, as in SciPy's Radau."""
+        epsilon = machine_epsilon(scale.atol.dtype)
+        return max(10 * epsilon / scale.rtol, min(0.03, scale.rtol**0.5))
 
 
 @dataclass
@@ -80,27 +84,25 @@ def _solve_window(task: Task, start: Start, y0: Array, progress: Progress) -> Tr
     xp = array_namespace(y0)
     t = start.first_mesh(GROUP)
     as_it_is = start.warm or start.fixed
-    trial = start.trial(task.tableau, t, y0)
-    rough = Scale(max(task.scale.rtol, FIRST_TOLERANCE), task.scale.atol * max(1.0, FIRST_TOLERANCE / task.scale.rtol))
+    trial = start.trial(task.method.output, t, y0)
+    rough = task.scale.loosened(FIRST_TOLERANCE)
     for mesh in range(MESHES):
         scale = rough if mesh == 0 and not as_it_is else task.scale
-        found = iterate(task.rhs, task.tableau, trial, scale, task.enough, ITERATIONS)
+        found = iterate(task.method, task.rhs, trial, scale, task.enough(scale), ITERATIONS)
         progress.history += found.history
         progress.meshes.append(trial.intervals)
-        if not found.solved or found.jacobians is None:
+        if not found.solved:
             if start.warm:
                 return None
             count = t.shape[0] // SHORTER
             if count < 2:
                 return None
             t = t[:count]
-            trial = start.trial(task.tableau, t, y0)
+            trial = start.trial(task.method.output, t, y0)
             continue
-        trial = found.trial.head(found.solved)
-        if start.fixed:
+        trial, error = task.method.assess(task.rhs, found.trial.head(found.solved), found.linear, task.scale)
+        if start.fixed or ((mesh > 0 or start.warm) and float(xp.max(error)) <= ACCEPTED):
             return trial
-        error = errors(task.rhs, task.tableau, trial, found.jacobians[: found.solved, ...], task.scale)
-        if (mesh > 0 or start.warm) and float(xp.max(error)) <= ACCEPTED:
-            return trial
-        trial = equidistribute(task.tableau, trial, error).starting_at(y0)
+        better = equidistribute(task.method, trial, error) if mesh == 0 else refine(task.method, trial, error, ACCEPTED)
+        trial = better.starting_at(y0)
     return None

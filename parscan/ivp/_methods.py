@@ -7,19 +7,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .._arrays import Array, machine_epsilon
+from .._arrays import Array
 from ._arguments import Problem
+from ._collocation import Collocation
 from ._dense_output import DenseOutput
+from ._discretisation import Discretisation
 from ._function import RightHandSide
 from ._march import Task
-from ._start import by_scipy
+from ._lsoda import by_lsoda
 from ._stepper import by_stepping
-from ._tableaux import Tableau, gauss, radau
+from ._tableaux import gauss, radau
 from ._trial import Scale
 from ._warm import FromGuess, OnMesh, Starter
 
-COLLOCATION: dict[str, Callable[[int], Tableau]] = {"Radau": radau, "Gauss": gauss}
-"""Families of collocation methods, by the number of stages."""
+PARALLEL: dict[str, Callable[[int, int], Discretisation]] = {
+    "Radau": lambda stages, n: Collocation(radau(stages), n),
+    "Gauss": lambda stages, n: Collocation(gauss(stages), n),
+}
+"""Methods that are parallel over time, by the numbers of stages and components."""
 
 SEQUENTIAL = ("RK23", "RK45", "BDF", "LSODA")
 """Methods that are SciPy's own."""
@@ -27,7 +32,7 @@ SEQUENTIAL = ("RK23", "RK45", "BDF", "LSODA")
 SPARSE = {"auto": "BDF", "Radau": "Radau"}
 """SciPy's methods that take the place of parscan's where the zeros of the Jacobian are given."""
 
-NAMES = ("auto", *COLLOCATION, *SEQUENTIAL)
+NAMES = ("auto", *PARALLEL, *SEQUENTIAL)
 """All that `method` may be, but for classes of SciPy's solvers."""
 
 STAGES = ((1e-5, 3), (1e-9, 5), (0.0, 7))
@@ -82,17 +87,16 @@ def _choose_for(problem: Problem, options: dict[str, Any], stacks: Callable[[], 
 
 
 def make_task(
-    problem: Problem, rhs: RightHandSide, tableau: Tableau, guess: DenseOutput | None, mesh: Array | None
+    problem: Problem, rhs: RightHandSide, method: Discretisation, guess: DenseOutput | None, mesh: Array | None
 ) -> Task:
     """The problem as the march takes it."""
     rtol, atol = problem.rtol, problem.atol
-    enough = max(10 * machine_epsilon(problem.y0.dtype) / rtol, min(0.03, rtol**0.5))  # as in SciPy's Radau
     coarse = max(COARSE, rtol)
     options = {"rtol": coarse, "atol": atol * (coarse / rtol), "max_step": problem.max_step}
-    sequential = by_scipy if problem.is_plain and not problem.is_complex else by_stepping
+    sequential = by_lsoda if problem.is_plain and not problem.is_complex else by_stepping
     start: Starter = partial(sequential, rhs, **options)
     if guess is not None:
         start = FromGuess(guess, start)
     if mesh is not None:
         start = OnMesh(mesh, start)
-    return Task(rhs, tableau, Scale(rtol, atol), enough, start)
+    return Task(rhs, method, Scale(rtol, atol), start)

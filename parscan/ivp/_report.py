@@ -5,6 +5,7 @@ from __future__ import annotations
 from .._arrays import Array, array_namespace
 from ._arguments import Problem
 from ._dense_output import DenseOutput
+from ._discretisation import Discretisation
 from ._events import Event, Occurrences, find
 from ._function import RightHandSide
 from ._march import Progress
@@ -15,16 +16,16 @@ from ._tableaux import Tableau
 def wrap(
     problem: Problem,
     rhs: RightHandSide,
-    tableau: Tableau,
+    method: Discretisation,
     progress: Progress,
     times: Array | None,
     events: tuple[Event, ...],
-    method: str,
+    name: str,
     *,
     dense_output: bool,
 ) -> IvpResult:
     """Join the pieces, look for events, evaluate the output times."""
-    dense = _joined(tableau, progress) if progress.pieces else None
+    dense = _joined(method.output, progress) if progress.pieces else None
     occurrences = find(events, problem.args, dense) if events and dense else Occurrences([], [], None)
     if dense is not None and occurrences.t_stop is not None:
         dense = dense.restrict(occurrences.t_stop)
@@ -40,9 +41,9 @@ def wrap(
         njev=rhs.njev,
         nlu=0,
         status=status,
-        message=_message(status, progress, tableau, problem),
+        message=_message(status, progress, method, problem),
         success=status >= 0,
-        method=method,
+        method=name,
         npoints=rhs.npoints,
         iterations=len(progress.history),
         history=tuple(progress.history),
@@ -82,11 +83,11 @@ def _status(progress: Progress, occurrences: Occurrences) -> IvpStatus:
     return IvpStatus.FINISHED
 
 
-def _message(status: IvpStatus, progress: Progress, tableau: Tableau, problem: Problem) -> str:
+def _message(status: IvpStatus, progress: Progress, method: Discretisation, problem: Problem) -> str:
     """The status, what ended it, and what was done."""
     reached = float(progress.pieces[-1].t[-1]) if progress.pieces else problem.span[0]
     trouble = f" At t = {reached!r}: {progress.failure}." if status < 0 else ""
     return (
-        f"{status.text}{trouble} {tableau.kind}, {tableau.stages} stages: {len(progress.history)} Newton iterations on "
+        f"{status.text}{trouble} {method.description}: {len(progress.history)} Newton iterations on "
         f"{len(progress.meshes)} meshes in {progress.windows} window{'s' * (progress.windows != 1)}."
     )

@@ -11,13 +11,13 @@ Its own error estimate vanishes on y' = y², and it would step over poles: a sec
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite, nan
 from typing import TypeAlias
 
 from .._arrays import Array, all_finite, array_namespace, machine_epsilon, quiet
 from ._function import RightHandSide
+from ._rough import as_start
 from ._start import Start
 
 Weights: TypeAlias = tuple[tuple[int, float], ...]
@@ -47,9 +47,6 @@ MOST_STEPS = 100_000
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 5.0
 """Of the step that would just meet the tolerance, what is taken; the limits of its change."""
-
-FREEDOM = 4.0
-"""Tolerances, and bends of a parabola, by which the slope at a node may differ from what the states tell."""
 
 NOT_FINITE = "the right-hand side gave values that are not finite"
 
@@ -122,7 +119,11 @@ def by_stepping(
         h, grows = h * factor, 1.0
     else:
         failure = f"the rough solution took more than {MOST_STEPS} steps"
-    return _as_start(problem, nodes, failure)
+    times, states, slopes = zip(*nodes, strict=True)
+    xp = array_namespace(y0)
+    return as_start(
+        xp.asarray(times, dtype=xp.float64), xp.concat(states), xp.concat(slopes), rtol, atol, failure
+    )
 
 
 def _factor(error: float) -> float:
@@ -226,61 +227,3 @@ def _sum(base: Array, weights: Weights, stages: list[Array], scale: float = 1.0)
     for j, weight in weights:
         base = base + (weight * scale) * stages[j]
     return base
-
-
-def _as_start(problem: _Problem, nodes: list[tuple[float, Array, Array]], failure: str) -> Start:
-    """The nodes, with cubic Hermite interpolation between them."""
-    times, states, slopes = zip(*nodes, strict=True)
-    xp = array_namespace(states[0])
-    t, y, f = xp.asarray(times, dtype=xp.float64), xp.concat(states), xp.concat(slopes)
-    if len(nodes) == 1:
-        return Start(t, lambda at: xp.broadcast_to(y, (at.shape[0], *y.shape[1:])), failure)
-    with quiet():
-        steps = xp.reshape(xp.astype(t[1:] - t[:-1], y.dtype), (-1, *(1,) * (y.ndim - 1)))
-        return Start(t, _hermite(t, y, *_bends(problem, steps, y, f)), failure)
-
-
-def _bends(problem: _Problem, steps: Array, y: Array, f: Array) -> tuple[Array, Array]:
-    """How far the slopes at both ends of every interval, in times of its length, are from its rise, `(N, *batch, n)`.
-
-    Where the problem is stiff, the right-hand side is of any size at a state that is off by less than the tolerance.
-    So it counts only as far as the states of the neighbours leave the slope open: those of a parabola through them, the
-    flatter one of two, plus or minus what the two differ by.
-    """
-    xp = array_namespace(y)
-    rises = y[1:, ...] - y[:-1, ...]
-    quotients = rises / steps
-    before = after = xp.zeros_like(rises)
-    if rises.shape[0] > 1:
-        second = (quotients[1:, ...] - quotients[:-1, ...]) / (steps[1:, ...] + steps[:-1, ...])
-        before, after = xp.concat([second[:1, ...], second]), xp.concat([second, second[-1:, ...]])
-    flatter = xp.where(xp.abs(before) < xp.abs(after), before, after)
-    parabola = -flatter * steps * steps
-    size = xp.maximum(xp.abs(y[1:, ...]), xp.abs(y[:-1, ...]))
-    open_to = xp.minimum(xp.abs((after - before) * steps * steps), FREEDOM * xp.abs(parabola))
-    open_to = open_to + FREEDOM * (problem.atol + problem.rtol * size)  # a quarter of it is seen in the states
-
-    def limited(bend: Array) -> Array:
-        away = bend - parabola
-        share = xp.astype(xp.clip(open_to / xp.abs(away), max=1.0), y.dtype)
-        return parabola + xp.where(xp.isfinite(away) & (away != 0), share * away, xp.zeros_like(away))
-
-    return limited(steps * f[:-1, ...] - rises), limited(rises - steps * f[1:, ...])
-
-
-def _hermite(t: Array, y: Array, left: Array, right: Array) -> Callable[[Array], Array]:
-    """Cubic on every interval by its states and bends; called with times `(m,)` in any order."""
-    xp = array_namespace(y)
-    direction = 1.0 if bool(t[-1] > t[0]) else -1.0
-    ascending = direction * t
-    rises = y[1:, ...] - y[:-1, ...]
-
-    def states(at: Array) -> Array:
-        i = xp.clip(xp.searchsorted(ascending, direction * at, side="right") - 1, 0, rises.shape[0] - 1)
-        start = xp.take(t, i)
-        theta = xp.astype((at - start) / (xp.take(t, i + 1) - start), y.dtype)
-        theta = xp.reshape(theta, (-1, *(1,) * (y.ndim - 1)))
-        bend = (1 - theta) * xp.take(left, i, axis=0) + theta * xp.take(right, i, axis=0)
-        return xp.take(y, i, axis=0) + theta * (xp.take(rises, i, axis=0) + (1 - theta) * bend)
-
-    return states

@@ -56,6 +56,11 @@ class Tableau:
         return theta[..., None] * _legendre_series(theta, self._means)
 
     @cached_property
+    def at_start(self) -> Array:
+        """The ℓ_j at θ = 0, shape (s,)."""
+        return self.derivatives(np.zeros(1))[0]
+
+    @cached_property
     def _lagrange(self) -> Array:
         """Legendre coefficients of the ℓ_j, (degree, j): the quadrature (c, b) is exact for products of the two."""
         values = np.stack(_legendre(2 * self.c - 1, self.stages - 1))
@@ -75,14 +80,14 @@ def radau(stages: int) -> Tableau:
     """Radau IIA: the right end is a node; order 2s - 1, L-stable."""
     with localcontext(prec=DIGITS):
         nodes = _roots(stages, lambda p: p[-1] - p[-2], fixed=[Decimal(1)])
-        return _collocation("radau", nodes, 2 * stages - 1)
+        return _collocation("Radau", nodes, 2 * stages - 1)
 
 
 @cache
 def gauss(stages: int) -> Tableau:
     """Gauss: order 2s, A-stable, symplectic."""
     with localcontext(prec=DIGITS):
-        return _collocation("gauss", _roots(stages, lambda p: p[-1]), 2 * stages)
+        return _collocation("Gauss", _roots(stages, lambda p: p[-1]), 2 * stages)
 
 
 def _collocation(kind: str, nodes: Numbers, order: int) -> Tableau:

@@ -48,6 +48,11 @@ class Scale:
     rtol: float
     atol: Array
 
+    def loosened(self, rtol: float) -> Scale:
+        """The same with a relative tolerance of at least `rtol`."""
+        factor = max(1.0, rtol / self.rtol)
+        return Scale(self.rtol * factor, self.atol * factor)
+
     def relative(self, error: Array, trial: Trial) -> Array:
         """Error per interval, `(N,)`, of errors `(N, *batch, n)` or, in stages, `(N, s, *batch, n)`."""
         xp = array_namespace(error)

@@ -1,0 +1,52 @@
+"""What the loop and the march see of a method on a mesh."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from .._arrays import Array
+from ._function import RightHandSide
+from ._tableaux import Tableau
+from ._trial import Scale, Trial
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """A trial after one Newton iteration: the leading intervals at which everything was finite.
+
+    `sizes` `(N,)` are the corrections in tolerances, infinite where they are not numbers; `linear` is what the method
+    keeps of the linearisation to estimate errors with, an array with an entry per interval.
+    """
+
+    trial: Trial
+    sizes: Array
+    linear: Any
+
+
+class Discretisation(ABC):
+    """Equations that couple every node of a mesh to the node before it."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """For messages: "Radau, 5 stages"."""
+
+    @property
+    @abstractmethod
+    def output(self) -> Tableau:
+        """Polynomials between the nodes: `Trial.stages` are the derivatives of the solution at its nodes."""
+
+    @property
+    @abstractmethod
+    def error_power(self) -> int:
+        """The estimated error of an interval is proportional to this power of its length."""
+
+    @abstractmethod
+    def correct(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Corrected:
+        """One Newton iteration on all intervals."""
+
+    @abstractmethod
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Any, scale: Scale) -> tuple[Trial, Array]:
+        """The solved trial with its stages, and the error of each interval in tolerances, `(N,)`."""

@@ -1,0 +1,70 @@
+"""Newton's loop on a whole mesh: it knows no method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .._arrays import Array, array_namespace
+from ._discretisation import Discretisation
+from ._function import RightHandSide
+from ._trial import Scale, Trial
+
+STALL = 0.5
+"""Share of a correction that, when an iteration leaves it, means that no more digits are to be had."""
+
+FLOOR = 1.0
+"""Corrections that stall below this many tolerances are rounding, and are accepted."""
+
+TRUSTED = 0.1
+"""Share of the correction before it, up to which a correction tells how much smaller the next one will be."""
+
+
+@dataclass(frozen=True)
+class Iterated:
+    """What Newton made of a trial: the leading intervals that converged, and their linearisation."""
+
+    trial: Trial
+    solved: int
+    linear: Any
+    history: tuple[float, ...]
+
+
+def iterate(
+    method: Discretisation, rhs: RightHandSide, trial: Trial, scale: Scale, enough: float, most: int
+) -> Iterated:
+    """Correct the trial until what is left is below `enough`, in units of `scale`, at most `most` times.
+
+    Intervals from the first one on at which the right-hand side, or a correction, is not finite are cut off.
+    """
+    history: list[float] = []
+    solved, linear = 0, None
+    while len(history) < most and trial.intervals:
+        corrected = method.correct(rhs, trial, scale)
+        count = leading(corrected.sizes < float("inf"))
+        trial, sizes, linear = corrected.trial.head(count), corrected.sizes[:count], corrected.linear
+        history.append(float(array_namespace(sizes).max(sizes)) if count else float("inf"))
+        solved = count if _is_rounding(history) else leading(sizes * _rate(history) <= enough)
+        if solved == count:
+            break
+    return Iterated(trial, solved, None if linear is None else linear[:solved, ...], tuple(history))
+
+
+def _rate(history: list[float]) -> float:
+    """Share of the last corrections that the next ones will be: at most that of the last to those before them."""
+    if len(history) < 2 or history[-1] > TRUSTED * history[-2]:
+        return 1.0
+    return history[-1] / history[-2]
+
+
+def _is_rounding(history: list[float]) -> bool:
+    """Whether the corrections are small and do not shrink any more."""
+    return len(history) > 1 and STALL * history[-2] < history[-1] <= FLOOR
+
+
+def leading(flags: Array) -> int:
+    """Number of leading flags that are set."""
+    xp = array_namespace(flags)
+    if flags.shape[0] == 0 or bool(xp.all(flags)):
+        return int(flags.shape[0])
+    return int(xp.argmin(xp.astype(flags, xp.int64)))
