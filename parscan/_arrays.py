@@ -106,9 +106,15 @@ def dtype_name(dtype: Any) -> str:
     return str(dtype).rpartition(".")[2]
 
 
+@cache
+def _limits(name: str) -> Any:
+    """Limits of a floating dtype; NumPy looks them up anew each time."""
+    return np.finfo(name)
+
+
 def machine_epsilon(dtype: Any) -> float:
     """Spacing of floating-point numbers at 1 in the precision of `dtype`."""
-    return float(np.finfo(dtype_name(dtype)).eps)
+    return float(_limits(dtype_name(dtype)).eps)
 
 
 def itemsize(dtype: Any) -> int:
@@ -118,7 +124,7 @@ def itemsize(dtype: Any) -> int:
 
 def smallest_normal(dtype: Any) -> float:
     """Smallest positive number of full precision in `dtype`."""
-    return float(np.finfo(dtype_name(dtype)).smallest_normal)
+    return float(_limits(dtype_name(dtype)).smallest_normal)
 
 
 def is_single(dtype: Any) -> bool:

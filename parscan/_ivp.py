@@ -8,13 +8,14 @@ from functools import cached_property
 from math import inf
 from typing import Any
 
-from .ivp._arguments import Problem, as_guess, as_mesh, as_problem, as_stages, as_times
+from ._progress import progress_bar
+from .ivp._arguments import Problem, as_count, as_guess, as_mesh, as_problem, as_times, with_ends
 from .ivp._check_function import functions_stack
 from .ivp._delegate import delegate
 from .ivp._events import prepare
 from .ivp._function import RightHandSide
-from .ivp._march import solve
-from .ivp._methods import PARALLEL, choose, make_task, stages_for
+from .ivp._march import percentage, solve
+from .ivp._methods import ON_OUTPUT, choose, discretise, make_task
 from .ivp._options import as_options, warn_of_unused
 from .ivp._report import wrap
 from .ivp._result import IvpResult
@@ -72,10 +73,13 @@ def solve_ivp(
         State at the begin: float32, float64, complex64 or complex128; integers become float64. All members of a batch
         share a mesh, and the largest error governs it.
     method : str or OdeSolver
-        - ``"auto"``: SciPy's LSODA where the tolerance is loose (`rtol` of 3e-4 or more) or `fun` cannot be called for
-          many times at once, else ``"Radau"``.
+        - ``"auto"``: SciPy's LSODA where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12
+          components, or `fun` cannot be called for many times at once; else, and for batches, ``"Radau"``.
         - ``"Radau"``: Radau IIA [1]_, for stiff problems and all others; order 2 s - 1 with `s` stages.
         - ``"Gauss"``: Gauss, symplectic; order 2 s.
+        - ``"RK4"`` and ``"DOP853"`` [2]_: explicit methods, whose steps are corrected by Newton's method.
+        - ``"DEER"`` [3]_: the linearised equation is solved exactly from node to node; order 2. Its mesh is `mesh`, or
+          `t_eval` with the ends of the span, or adapted if there is neither.
         - ``"RK23"``, ``"RK45"``, ``"BDF"``, ``"LSODA"``, or a class of SciPy's solvers: SciPy, step after step.
     t_eval : array_like, shape (N,), optional
         Times of the output, sorted along the span. By default the nodes of the mesh.
@@ -98,12 +102,12 @@ def solve_ivp(
     first_step : float, optional
         First step of sequential solvers; the others need none.
     mesh : array_like, shape (M + 1,), optional
-        Mesh of collocation methods, from the begin of the span to its end. It is kept: errors are not controlled then.
+        Mesh, from the begin of the span to its end. It is kept: errors are not controlled then.
     guess : IvpResult, optional
-        Solution of a nearby problem from the same time on, by a collocation method, to start from in place of a
-        sequential solution: a few iterations do then.
+        Solution of a nearby problem from the same time on, by any method that is parallel over time, to start from in
+        place of a sequential solution: a few iterations do then.
     stages : int, optional
-        Stages of collocation methods, 1 to 9. By default 3, 5 or 7, by the tolerance.
+        Stages of Radau and Gauss, 1 to 9. By default 3, 5 or 7, by the tolerance.
     window : int, optional
         Intervals of the mesh that are solved at once, at most. By default as many as there are, and as memory holds.
     progress : bool
@@ -127,6 +131,10 @@ def solve_ivp(
     References
     ----------
     .. [1] Hairer and Wanner, "Solving Ordinary Differential Equations II", 2nd edition, Springer 1996, section IV.5.
+    .. [2] Hairer, Nørsett and Wanner, "Solving Ordinary Differential Equations I", 2nd edition, Springer 1993,
+       section II.5.
+    .. [3] Lim, Zhu, Selfridge and Kasim, "Parallelizing non-linear sequential models over the sequence length",
+       ICLR 2024, section 3.2.
 
     Examples
     --------
@@ -158,10 +166,14 @@ def solve_ivp(
         warnings.warn(POINT_BY_POINT, PointByPointWarning, stacklevel=2)
     warn_of_unused(options)
     rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks.fun, jac_stacks=stacks.jac)
-    stage_count = stages_for(problem.rtol) if stages is None else as_stages(stages)
-    discretisation = PARALLEL[choice.method](stage_count, problem.y0.shape[-1])
-    known = as_guess(guess, problem), as_mesh(mesh, problem.span, problem.y0)
-    found = solve(make_task(problem, rhs, discretisation, *known), problem.span, problem.y0)
+    discretisation = discretise(choice.method, problem, stages)
+    nodes = as_mesh(mesh, problem.span, problem.y0)
+    if nodes is None and times is not None and choice.method in ON_OUTPUT:
+        nodes = with_ends(times, problem.span)
+    task = make_task(problem, rhs, discretisation, as_guess(guess, problem), nodes)
+    with progress_bar(100, enabled=progress, unit="%") as report:
+        most = None if window is None else as_count("window", window)
+        found = solve(task, problem.span, problem.y0, most, percentage(problem.span, report))
     return wrap(problem, rhs, discretisation, found, times, watched, choice.method, dense_output=dense_output)
 
 

@@ -1,4 +1,4 @@
-"""A progress bar over time steps: tqdm's where it is installed."""
+"""A progress bar over time: tqdm's where it is installed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(total: int, *, enabled: bool) -> Iterator[Callable[[int], None]]:
-    """Give a function that is told how many of `total` steps are solved."""
+def progress_bar(total: int, *, enabled: bool, unit: str = "step") -> Iterator[Callable[[int], None]]:
+    """Give a function that is told how many of `total` units are solved."""
     try:
         if not enabled:
             raise ImportError
@@ -16,7 +16,7 @@ def progress_bar(total: int, *, enabled: bool) -> Iterator[Callable[[int], None]
     except ImportError:
         yield _ignore
         return
-    with tqdm(total=total, unit="step", unit_scale=True, dynamic_ncols=True) as bar:
+    with tqdm(total=total, unit=unit, unit_scale=True, dynamic_ncols=True) as bar:
 
         def show(solved: int) -> None:
             bar.update(solved - bar.n)

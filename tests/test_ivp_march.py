@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from parscan.ivp._collocation import iterate, stage_times
+from parscan.ivp._collocation import Collocation
 from parscan.ivp._function import RightHandSide
-from parscan.ivp._march import Task, solve
+from parscan.ivp._iterate import iterate
 from parscan.ivp._lsoda import by_lsoda
+from parscan.ivp._march import Task, solve
 from parscan.ivp._start import Start
 from parscan.ivp._tableaux import gauss, radau
 from parscan.ivp._trial import Scale
@@ -65,12 +66,12 @@ REFERENCES = {
 def run(fun, span, y0, rtol, atol, tableau, jac=None, coarse=1e-3):
     y0 = np.array(y0)
     rhs = RightHandSide(fun, jac, (), y0)
-    enough = max(10 * np.finfo(float).eps / rtol, min(0.03, rtol**0.5))
 
     def start(part, y):
         return by_lsoda(rhs, part, y, coarse, coarse * atol / rtol, np.inf)
 
-    return solve(Task(rhs, tableau, Scale(rtol, atol), enough, start), span, y0)
+    task = Task(rhs, Collocation(tableau, y0.shape[-1]), Scale(rtol, np.asarray(atol)), start)
+    return solve(task, span, y0, None, lambda time: None)
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -95,7 +96,8 @@ def one_mesh(fun, tableau, intervals, end, y0, jac=None, most=20):
     rhs = RightHandSide(fun, jac, (), y0)
     t = np.linspace(0.0, end, intervals + 1)
     start = Start(t, lambda times: np.broadcast_to(y0, (len(times), *y0.shape)))
-    return iterate(rhs, tableau, start.trial(tableau, t, y0), Scale(1e-12, 1e-12), 1e-3, most)
+    method = Collocation(tableau, y0.shape[-1])
+    return iterate(method, rhs, start.trial(tableau, t, y0), Scale(1e-12, np.asarray(1e-12)), 1e-3, most)
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3, 4])
@@ -123,7 +125,7 @@ def test_a_linear_problem_needs_one_correction(batch):
 
 def test_stages_lie_on_the_right_hand_side():
     found = one_mesh(lotka_volterra, radau(5), 30, 1.0, [3.0, 2.0])
-    times = stage_times(radau(5), found.trial)
+    times = found.trial.t[:-1, None] + np.diff(found.trial.t)[:, None] * radau(5).c
     steps = found.trial.steps[:, None, None]
     states = found.trial.y[:-1, None] + steps * np.einsum("ij,pjn->pin", radau(5).A, found.trial.stages)
     values = np.moveaxis(np.array(lotka_volterra(times, np.moveaxis(states, -1, 0))), 0, -1)

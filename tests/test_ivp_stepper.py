@@ -8,8 +8,10 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from parscan.ivp import _stepper
+from parscan.ivp._collocation import Collocation
 from parscan.ivp._function import RightHandSide
 from parscan.ivp._march import Task, solve
+from parscan.ivp._rough import as_start
 from parscan.ivp._stepper import by_stepping
 from parscan.ivp._tableaux import radau
 from parscan.ivp._trial import Scale
@@ -132,10 +134,9 @@ def test_steps_of_a_stiff_problem_are_not_those_of_its_stiffness():
 
 
 def test_behind_a_fast_decay_the_right_hand_side_does_not_bend_the_solution():
-    problem = _stepper._Problem(None, 3.0, 1e-3, 1e-6, np.inf, np.eye(1))
     t, y, f = [0, 1e-8, 2e-8, 1, 2, 3], [1, 0.5, 1, 1, 1, 1], [-1e8, 1e8, 1e4, -1e4, 1e4, np.nan]
-    nodes = [(float(time), np.array([[float(a)]]), np.array([[b]])) for time, a, b in zip(t, y, f, strict=True)]
-    found = _stepper._as_start(problem, nodes, "")
+    states, slopes = (np.array(values, float)[:, None] for values in (y, f))
+    found = as_start(np.array(t, float), states, slopes, 1e-3, 1e-6, "")
     assert np.abs(found.states(np.linspace(2e-8, 3, 100)) - 1).max() <= 1.1e-3
 
 
@@ -274,7 +275,8 @@ def test_newton_starts_from_it(rng):
     rtol, atol, end = 1e-8, 1e-11, 15.0
     rhs = RightHandSide(lotka_volterra, None, (), y0)
     start = partial(by_stepping, rhs, rtol=1e-3, atol=1e-6)
-    progress = solve(Task(rhs, radau(5), Scale(rtol, atol), rtol**0.5, start), (0.0, end), y0)
+    task = Task(rhs, Collocation(radau(5), 2), Scale(rtol, np.asarray(atol)), start)
+    progress = solve(task, (0.0, end), y0, None, lambda time: None)
     assert not progress.failure
     assert progress.windows == 1
     for i in range(5):

@@ -61,7 +61,7 @@ def test_the_quadrature_has_the_order_of_the_method_and_no_more(tableau):
     off = [float(abs(sum(w * x**k for w, x in zip(b, c, strict=True)) - Fraction(1, k + 1))) for k in range(20)]
     assert max(off[: tableau.order]) <= EPS / 2
     assert off[tableau.order] > 1e3 * EPS or off[tableau.order] > 1e-3 * 0.06**tableau.stages
-    assert tableau.order == 2 * tableau.stages - (tableau.kind == "radau")
+    assert tableau.order == 2 * tableau.stages - (tableau.kind == "Radau")
 
 
 @tableaux
@@ -70,7 +70,7 @@ def test_simplifying_assumptions(tableau):
     A, b, c, s = tableau.A, tableau.b, tableau.c, tableau.stages
     for k in range(1, s + 1):
         assert np.abs(A @ c ** (k - 1) - c**k / k).max() <= 2 * EPS, k
-    for k in range(1, s + (tableau.kind == "gauss")):
+    for k in range(1, s + (tableau.kind == "Gauss")):
         assert np.abs((b * c ** (k - 1)) @ A - b * (1 - c**k) / k).max() <= 2 * EPS, k
 
 
@@ -79,8 +79,8 @@ def test_nodes_lie_in_order_and_weights_are_positive(tableau):
     assert np.all(np.diff(tableau.c) > 0)
     assert np.all(tableau.b > 0)
     assert tableau.c[0] > 0
-    assert tableau.c[-1] == 1 if tableau.kind == "radau" else tableau.c[-1] < 1
-    if tableau.kind == "radau":
+    assert tableau.c[-1] == 1 if tableau.kind == "Radau" else tableau.c[-1] < 1
+    if tableau.kind == "Radau":
         assert np.array_equal(tableau.A[-1], tableau.b)  # stiffly accurate
 
 
@@ -88,7 +88,7 @@ def test_nodes_lie_in_order_and_weights_are_positive(tableau):
 def test_stability_at_infinity(tableau):
     """R(∞) = 1 - bᵀ A⁻¹ 1: nothing is left by Radau, all by Gauss."""
     limit = 1 - tableau.b @ np.linalg.solve(tableau.A, np.ones(tableau.stages))
-    assert limit == pytest.approx(0 if tableau.kind == "radau" else (-1) ** tableau.stages, abs=1e-12)
+    assert limit == pytest.approx(0 if tableau.kind == "Radau" else (-1) ** tableau.stages, abs=1e-12)
 
 
 @tableaux

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite
+from operator import index
 from typing import Any
 
 from .._arrays import (
@@ -21,6 +22,7 @@ from .._arrays import (
 )
 from ._dense_output import DenseOutput
 from ._result import IvpResult
+from ._tableaux import MOST_STAGES
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,14 @@ def as_mesh(mesh: Any, span: tuple[float, float], like: Array) -> Array | None:
     if nodes is not None and (nodes.shape[0] < 2 or (float(nodes[0]), float(nodes[-1])) != span):
         raise ValueError(f"`mesh` must begin and end as `t_span` {span} does, got {nodes.shape[0]} nodes.")
     return nodes
+
+
+def with_ends(times: Array, span: tuple[float, float]) -> Array:
+    """Times of the output as a mesh over the whole span."""
+    xp = array_namespace(times)
+    begin, end = (xp.asarray([time], dtype=times.dtype) for time in span)
+    inner = times[(times != span[0]) & (times != span[1])]
+    return xp.concat([begin, inner, end])
 
 
 def as_guess(guess: Any, problem: Problem) -> DenseOutput | None:
@@ -198,8 +208,18 @@ def _as_max_step(max_step: Any) -> float:
 
 def as_stages(stages: Any) -> int:
     """Stages of a collocation method."""
-    if isinstance(stages, bool) or not isinstance(stages, int):
-        raise TypeError(f"`stages` must be an integer, got {stages!r}.")
-    if not 1 <= stages <= 9:
-        raise ValueError(f"`stages` must be between 1 and 9, got {stages}.")
-    return stages
+    count = as_count("stages", stages)
+    if count > MOST_STAGES:
+        raise ValueError(f"`stages` must be between 1 and {MOST_STAGES}, got {stages}.")
+    return count
+
+
+def as_count(name: str, value: Any) -> int:
+    """A positive integer."""
+    try:
+        count = -1 if isinstance(value, bool) else index(value)
+    except TypeError:
+        count = -1
+    if count < 1:
+        raise ValueError(f"`{name}` must be a positive integer, got {value!r}.")
+    return count

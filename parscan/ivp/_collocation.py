@@ -21,7 +21,6 @@ from ._function import RightHandSide
 from ._tableaux import Tableau
 from ._trial import Scale, Trial
 
-
 FROZEN_FROM = 64
 """Order `s n` of an interval's system from which one Jacobian serves for all its stages.
 
@@ -57,6 +56,11 @@ class Collocation(Discretisation):
         """Of what the polynomial misses at the start of an interval, times its length."""
         return self.tableau.stages + 1
 
+    @property
+    def matrices(self) -> int:
+        """Jacobians and what is made of them."""
+        return 2 * self.tableau.stages
+
     def correct(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Corrected:
         """Evaluate all stages, condense them, carry the corrections from node to node.
 
@@ -83,7 +87,9 @@ class Collocation(Discretisation):
         share = 1 / (2 * self.tableau.stages)
         with quiet():
             at_start = xp.asarray(self.tableau.at_start, dtype=trial.stages.dtype)
-            slopes = xp.reshape(at_start @ xp.reshape(trial.stages, (*trial.stages.shape[:2], -1)), trial.y[1:, ...].shape)
+            slopes = xp.reshape(
+                at_start @ xp.reshape(trial.stages, (*trial.stages.shape[:2], -1)), trial.y[1:, ...].shape
+            )
             steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
             missed = share * steps * (rhs(trial.t[:-1], trial.y[:-1, ...]) - slopes)
             changes = steps[..., None] * linear

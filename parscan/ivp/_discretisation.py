@@ -43,6 +43,11 @@ class Discretisation(ABC):
     def error_power(self) -> int:
         """The estimated error of an interval is proportional to this power of its length."""
 
+    @property
+    @abstractmethod
+    def matrices(self) -> int:
+        """Arrays of an n×n matrix per interval that an iteration holds, as a rough share of memory."""
+
     @abstractmethod
     def correct(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Corrected:
         """One Newton iteration on all intervals."""

@@ -65,11 +65,16 @@ class RightHandSide:
         rows = [self._to_states(self._evaluate_one(self._fun, t, states, i), "fun", None) for i in range(t.shape[0])]
         return self._xp.stack(rows) if rows else states
 
-    def single(self, t: float, y: Array) -> Array:
-        """Derivative of one state `(n,)` at one time, as SciPy's solvers ask for it."""
-        self.nfev += 1
-        self.npoints += 1
-        return _noting(self._fun, (t, y, *self._args), f"the time {t!r}")
+    def sequential(self) -> Callable[[float, Array], Any]:
+        """The function as SciPy's solvers call it, on one state `(n,)` at one time; tell `count` of the calls."""
+        if not self._args:
+            return self._fun
+        return lambda t, y: self._fun(t, y, *self._args)
+
+    def count(self, calls: int) -> None:
+        """Add calls on one state each."""
+        self.nfev += calls
+        self.npoints += calls
 
     def linearise(self, t: Array, states: Array) -> tuple[Array, Array]:
         """Derivatives `(m, *batch, n)` and Jacobians `(m, *batch, n, n)`, by a single call of `fun` if need be."""
@@ -118,7 +123,7 @@ class RightHandSide:
 
     def _evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
         """One call on all states, in memory of their own: a function may write to what it is given."""
-        y = copy(self._xp.moveaxis(states, -1, 0))
+        y = copy(self._xp.permute_dims(states, (states.ndim - 1, *range(states.ndim - 1))))
         times = self._xp.reshape(t, (-1, *(1,) * (len(self._shape) - 1)))
         with quiet():
             return _noting(function, (times, y, *self._args), f"{t.shape[0]} times from {_first(t)} on")
@@ -147,7 +152,7 @@ class RightHandSide:
                 f"`{name}` returned shape {tuple(value.shape)} where {(n, *shape)} was expected: components first, as "
                 "the `y` that it is given."
             )
-        return xp.moveaxis(xp.astype(value, self._dtype, copy=False), 0, -1)
+        return xp.permute_dims(xp.astype(value, self._dtype, copy=False), (*range(1, value.ndim), 0))
 
     def _to_matrices(self, value: Any, count: int | None) -> Array:
         """What the Jacobian returned, with matrices last."""

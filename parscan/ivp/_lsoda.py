@@ -37,15 +37,25 @@ def by_lsoda(
         return by_stepping(rhs, span, y0, rtol, atol, max_step)
 
 
-def _rough(rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float) -> Start:
+def _rough(
+    rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float
+) -> Start:
     """The states at LSODA's steps, with cubics between them."""
     from scipy.integrate import LSODA  # noqa: PLC0415 - slow to import
 
     times, states = [span[0]], [y0]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # what LSODA has to say of its steps is of no interest: Newton follows
-        solver = LSODA(rhs.single, span[0], y0, span[1], rtol=rtol, atol=atol, max_step=max_step)
-        failure = _march(solver, times, states)
+        solver = LSODA(rhs.sequential(), span[0], y0, span[1], rtol=rtol, atol=atol, max_step=max_step)
+        try:
+            failure = _march(solver, times, states)
+        except GaveUp:
+            raise
+        except Exception as error:
+            error.add_note(f"parscan called it for the time {times[-1]!r} and later.")
+            raise
+        finally:
+            rhs.count(solver.nfev)
     t, y = np.asarray(times), np.asarray(states)
     bad = ~np.isfinite(y).all(axis=1)
     if bad.any():

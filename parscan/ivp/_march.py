@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .._arrays import Array, array_namespace, machine_epsilon
+from .._memory import nodes_that_fit
 from ._discretisation import Discretisation
 from ._function import RightHandSide
 from ._iterate import iterate
@@ -58,51 +59,81 @@ class Progress:
     failure: str = ""
 
 
-def solve(task: Task, span: tuple[float, float], y0: Array) -> Progress:
-    """Windows from the start of the span to its end, or to where the solution ends."""
+def solve(
+    task: Task, span: tuple[float, float], y0: Array, window: int | None, report: Callable[[float], None]
+) -> Progress:
+    """Windows of at most so many intervals from the start of the span to its end, or to where the solution ends.
+
+    `report` is told the time that is reached.
+    """
     progress = Progress()
     front, state, end, limit = span[0], y0, span[1], ""
+    start: Start | None = None
     while front != end:
         progress.windows += 1
-        start = task.start((front, end), state)
+        fresh = start is None
+        start = task.start((front, end), state) if start is None else start
         if start.failure:  # no later start may go beyond: an implicit method could step over a pole
             end, limit = float(start.t[-1]), start.failure
-        piece = _solve_window(task, start, state, progress) if start.t.shape[0] > 1 else None
-        if piece is None and start.warm:  # not so near after all: the next start is one from scratch
+        piece = _solve_window(task, start, state, progress, window) if start.t.shape[0] > 1 else None
+        if piece is None and (start.warm or not fresh):  # not so near after all: the next start is one from scratch
+            start = None
             continue
-        if piece is None or not piece.intervals:
+        if piece is None:
             progress.failure = limit or "Newton's iteration did not converge"
             return progress
-        progress.pieces.append(piece)
-        front, state = float(piece.t[-1]), piece.y[-1, ...]
+        progress.pieces.append(piece.trial)
+        front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
+        start = start.after(front) if piece.whole else None
+        report(front)
     progress.failure = limit
     return progress
 
 
-def _solve_window(task: Task, start: Start, y0: Array, progress: Progress) -> Trial | None:
+@dataclass(frozen=True)
+class _Piece:
+    """An accepted trial, and whether it is all of what its window was meant to be."""
+
+    trial: Trial
+    whole: bool
+
+
+def _solve_window(task: Task, start: Start, y0: Array, progress: Progress, window: int | None) -> _Piece | None:
     """Meshes until the errors are small enough: the accepted trial, perhaps of the window's beginning only."""
     xp = array_namespace(y0)
     t = start.first_mesh(GROUP)
+    most = _most_intervals(task.method, t.shape[0] - 1, y0, window)
+    t = t[: most + 1]
     as_it_is = start.warm or start.fixed
     trial = start.trial(task.method.output, t, y0)
-    rough = task.scale.loosened(FIRST_TOLERANCE)
+    rough, whole = task.scale.loosened(FIRST_TOLERANCE), True
     for mesh in range(MESHES):
         scale = rough if mesh == 0 and not as_it_is else task.scale
         found = iterate(task.method, task.rhs, trial, scale, task.enough(scale), ITERATIONS)
         progress.history += found.history
         progress.meshes.append(trial.intervals)
+        whole = whole and found.solved == trial.intervals
         if not found.solved:
-            if start.warm:
-                return None
             count = t.shape[0] // SHORTER
-            if count < 2:
+            if start.warm or count < 2:
                 return None
             t = t[:count]
             trial = start.trial(task.method.output, t, y0)
             continue
         trial, error = task.method.assess(task.rhs, found.trial.head(found.solved), found.linear, task.scale)
         if start.fixed or ((mesh > 0 or start.warm) and float(xp.max(error)) <= ACCEPTED):
-            return trial
+            return _Piece(trial, whole)
         better = equidistribute(task.method, trial, error) if mesh == 0 else refine(task.method, trial, error, ACCEPTED)
-        trial = better.starting_at(y0)
+        trial = better.starting_at(y0).head(_most_intervals(task.method, better.intervals, y0, window))
     return None
+
+
+def _most_intervals(method: Discretisation, intervals: int, y0: Array, window: int | None) -> int:
+    """So many of the intervals as the user wants at once, and as memory holds."""
+    wanted = intervals if window is None else min(intervals, window)
+    return nodes_that_fit(wanted, y0, method.matrices * y0.shape[-1] ** 2)
+
+
+def percentage(span: tuple[float, float], show: Callable[[int], None]) -> Callable[[float], None]:
+    """Report a time as the share of the span that has passed."""
+    return lambda time: show(int(100 * (time - span[0]) / (span[1] - span[0])))

@@ -1,4 +1,4 @@
-"""A rough trajectory between its nodes: cubics by the states and the slopes there, as far as the slopes can be trusted."""
+"""A rough trajectory between its nodes: cubics by the states and slopes there, as far as the slopes can be trusted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FREEDOM = 4.0
 
 
 def as_start(t: Array, y: Array, f: Array, rtol: float, atol: Array, failure: str) -> Start:
-    """Nodes `t` `(m,)` with states and right-hand sides `(m, *batch, n)`, with cubic Hermite interpolation between them.
+    """Nodes `t` `(m,)` with states and right-hand sides `(m, *batch, n)`, and cubic Hermite interpolation between them.
 
     `rtol` and `atol` are the tolerances that the states were computed with.
     """

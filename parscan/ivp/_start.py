@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .._arrays import Array, array_namespace
 from ._tableaux import Tableau
 from ._trial import Trial
+
 
 @dataclass(frozen=True)
 class Start:
@@ -41,6 +42,14 @@ class Start:
         slopes = xp.asarray(np.linalg.inv(tableau.A), dtype=y.dtype)
         stages = xp.moveaxis(xp.tensordot(slopes, rises, axes=((1,), (1,))), 0, 1)
         return Trial(t, y, stages).starting_at(y0)
+
+    def after(self, time: float) -> Start | None:
+        """What is left of it from a time on, if there is more than an end."""
+        xp = array_namespace(self.t)
+        later = self.t > time if bool(self.t[-1] > self.t[0]) else self.t < time
+        if not bool(xp.any(later)):
+            return None
+        return replace(self, t=xp.concat([xp.asarray([time], dtype=self.t.dtype), self.t[later]]))
 
     def first_mesh(self, group: int) -> Array:
         """Every so many of its steps make an interval of the first mesh; all, where the mesh is meant as it is."""

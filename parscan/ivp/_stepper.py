@@ -121,9 +121,7 @@ def by_stepping(
         failure = f"the rough solution took more than {MOST_STEPS} steps"
     times, states, slopes = zip(*nodes, strict=True)
     xp = array_namespace(y0)
-    return as_start(
-        xp.asarray(times, dtype=xp.float64), xp.concat(states), xp.concat(slopes), rtol, atol, failure
-    )
+    return as_start(xp.asarray(times, dtype=xp.float64), xp.concat(states), xp.concat(slopes), rtol, atol, failure)
 
 
 def _factor(error: float) -> float:

@@ -36,8 +36,7 @@ class OnMesh:
     def __call__(self, span: tuple[float, float], y0: Array) -> Start:
         """A start from scratch, on what of the mesh it reaches."""
         rough = self._otherwise(span, y0)
-        reached = span if not rough.failure else (span[0], float(rough.t[-1]))
-        return Start(_within(self._mesh, reached), rough.states, rough.failure, fixed=True)
+        return Start(_within(self._mesh, (span[0], float(rough.t[-1]))), rough.states, rough.failure, fixed=True)
 
 
 def _within(mesh: Array, span: tuple[float, float]) -> Array:

@@ -18,12 +18,15 @@ def step_sizes(states: Array, share: float = 1.0) -> Array:
     size = xp.abs(states)
     axes = tuple(range(size.ndim - 1))
     largest = xp.max(size, axis=axes) if size.size else xp.ones(size.shape[-1], dtype=size.dtype)
-    overall = xp.max(largest) if largest.size else xp.asarray(0.0, dtype=size.dtype)
-    overall = xp.where(overall > 0, overall, xp.ones_like(overall))
-    typical = xp.where(largest > 0, 0.1 * largest, xp.broadcast_to(share * overall, largest.shape))
+    overall = float(xp.max(largest)) if largest.size else 0.0
+    typical = xp.where(largest > 0, 0.1 * largest, xp.full_like(largest, share * overall if overall > 0 else share))
     relative = machine_epsilon(states.dtype) ** 0.5
-    least = xp.asarray(smallest_normal(states.dtype) / relative, dtype=size.dtype)  # denormal states: keep h above 0
-    return xp.astype(xp.maximum(relative * xp.maximum(size, typical), least), states.dtype)
+    least = smallest_normal(states.dtype) / relative  # denormal states: keep h above 0
+    return xp.astype(
+        relative * xp.maximum(size, xp.maximum(typical, xp.full_like(typical, least / relative))),
+        states.dtype,
+        copy=False,
+    )
 
 
 def perturbed(states: Array, structure: Structure, share: float = 1.0) -> tuple[Array, Array]:

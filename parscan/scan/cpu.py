@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from .._arrays import Array, quiet, readonly
+from .._arrays import Array, quiet
 from . import sequential
 from .chunks import Summary, march_in_chunks
+from .contiguous import contiguous
 from .cpu_dense_kernels import march_dense
 from .cpu_kernels import march_column, march_rows, march_wide_rows, summarise_column
 from .threads import available_threads, run_all, shares
@@ -74,17 +75,12 @@ def _flat(A: Array, shape: tuple[int, ...], matrix: tuple[int, ...]) -> Array:
         others = ()
     else:
         A = np.broadcast_to(A, (A.shape[0], *others, *matrix))
-    return _ready(A).reshape(A.shape[0], math.prod(others), *matrix)
+    return contiguous(A).reshape(A.shape[0], math.prod(others), *matrix)
 
 
 def _offsets(b: Array, shape: tuple[int, ...]) -> Array:
     """Offsets in full, contiguous."""
-    return _ready(np.broadcast_to(b, shape))
-
-
-def _ready(x: Array) -> Array:
-    """The array, aligned and contiguous, and read-only, so that each kernel is compiled once."""
-    return readonly(np.require(x, requirements=("C_CONTIGUOUS", "ALIGNED")))
+    return contiguous(np.broadcast_to(b, shape))
 
 
 def _threads(work: int, tuning: Tuning) -> int:

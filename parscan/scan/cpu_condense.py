@@ -6,8 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from .._arrays import Array, readonly
+from .._arrays import Array
 from . import condense as generic
+from .contiguous import contiguous
 from .cpu_condense_kernels import BYTES, condense_groups
 from .threads import available_threads, run_all, shares
 
@@ -29,7 +30,7 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> generic.Conden
     if J.dtype.kind == "c" or s * n > LARGEST_KERNEL or r.size == 0:
         return generic.condense_by_solve(J, A, b, h, r)
     dtype = J.dtype
-    operands = [_ready(x, dtype) for x in (J, A, b, h, r)]
+    operands = [contiguous(x, dtype) for x in (J, A, b, h, r)]
     shapes = (r.shape, J.shape, (N, n, n), (N, n))
     results = [np.empty(shape, dtype) for shape in shapes]
     lanes = BYTES // dtype.itemsize
@@ -43,11 +44,6 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> generic.Conden
     threads = max(1, min(available_threads(), groups, products // WORK_PER_THREAD))
     run_all([partial(work, left, right) for left, right in shares(groups, threads)])
     return generic.Condensed(*results)
-
-
-def _ready(x: Array, dtype: np.dtype) -> Array:
-    """The array, aligned and contiguous, and read-only, so that each kernel is compiled once."""
-    return readonly(np.require(x, dtype=dtype, requirements=("C_CONTIGUOUS", "ALIGNED")))
 
 
 def _table(vectors: int, dtype: np.dtype) -> Array:

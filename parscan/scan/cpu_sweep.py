@@ -6,9 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from .._arrays import Array, readonly
+from .._arrays import Array
 from . import sweep as generic
 from .condense import Condensed
+from .contiguous import contiguous
 from .cpu_sweep_kernels import sweep_members
 from .threads import available_threads, run_all, shares
 
@@ -16,14 +17,14 @@ WORK_PER_THREAD = 1 << 21
 """Products of numbers that make another thread worth starting."""
 
 
-def sweep(
-    condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float, atol: Array
-) -> generic.Swept:
+def sweep(condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float, atol: Array) -> generic.Swept:
     """Correct states and stages; see :func:`parscan.scan.sweep.sweep`."""
     N, s, B, n = K.shape
     real = y.real.dtype
-    inputs = [_ready(x, y.dtype) for x in (condensed.X0, condensed.X1, condensed.propagators, condensed.offsets, y, K)]
-    scale = _ready(b, real), _ready(h, real), real.type(rtol), _ready(np.broadcast_to(atol, (n,)), real)
+    inputs = [
+        contiguous(x, y.dtype) for x in (condensed.X0, condensed.X1, condensed.propagators, condensed.offsets, y, K)
+    ]
+    scale = contiguous(b, real), contiguous(h, real), real.type(rtol), contiguous(np.broadcast_to(atol, (n,)), real)
     corrected, stages = np.empty(y.shape, y.dtype), np.empty(K.shape, y.dtype)
     corrected[0] = y[0]
     threads = max(1, min(available_threads(), B, N * s * B * n * n // WORK_PER_THREAD))
@@ -35,8 +36,3 @@ def sweep(
         ]
     )
     return generic.Swept(corrected, stages, np.sqrt(squares.max(axis=0)))
-
-
-def _ready(x: Array, dtype: np.dtype) -> Array:
-    """The array, aligned and contiguous, and read-only, so that the kernel is compiled once for a dtype."""
-    return readonly(np.require(x, dtype=dtype, requirements=("C_CONTIGUOUS", "ALIGNED")))

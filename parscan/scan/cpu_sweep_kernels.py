@@ -79,5 +79,5 @@ def sweep_members(
             of_stages = correct_stages(X0[k], X1[k], K[p, :, q], delta, stages[p, :, q], h[p], bound)
             square = max(square / n, of_stages)
             if not square <= squares[p]:
-                squares[p] = square if square == square else np.inf
+                squares[p] = np.inf if np.isnan(square) else square
             delta[:] = after

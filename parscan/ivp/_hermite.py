@@ -1,0 +1,36 @@
+"""Cubic Hermite polynomials between nodes, for methods that have no polynomials of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .._arrays import Array, array_namespace, quiet
+from ._function import RightHandSide
+from ._tableaux import Tableau, gauss
+from ._trial import Scale, Trial
+
+
+def output() -> Tableau:
+    """Three nodes at which the slopes of a cubic determine it."""
+    return gauss(3)
+
+
+def assess(rhs: RightHandSide, trial: Trial, scale: Scale) -> tuple[Trial, Array]:
+    """The trial with the slopes of its cubics, and the error of each interval in tolerances, `(N,)`.
+
+    In the middle of an interval, the slope of the cubic through states of the exact solution is right to fourth order,
+    and an error e of the state at the end changes it by 3e/2h. So 2h/3 of what the cubic misses there of the
+    differential equation is the local error of a method of order two to four.
+    """
+    xp = array_namespace(trial.y)
+    f = rhs(trial.t, trial.y)
+    left, right = f[:-1, ...], f[1:, ...]
+    with quiet():
+        steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
+        rise = (trial.y[1:, ...] - trial.y[:-1, ...]) / steps
+        middle = (trial.y[1:, ...] + trial.y[:-1, ...]) / 2 + steps * (left - right) / 8
+        missed = rhs((trial.t[1:] + trial.t[:-1]) / 2, middle) - (1.5 * rise - 0.25 * (left + right))
+        slopes = [
+            6 * c * (1 - c) * rise + (1 - c) * (1 - 3 * c) * left + c * (3 * c - 2) * right for c in output().c.tolist()
+        ]
+        return replace(trial, stages=xp.stack(slopes, axis=1)), scale.relative(steps * missed * (2 / 3), trial)
