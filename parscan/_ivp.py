@@ -12,6 +12,7 @@ from ._progress import progress_bar
 from .ivp._arguments import Problem, as_count, as_guess, as_mesh, as_problem, as_times, with_ends
 from .ivp._check_function import functions_stack
 from .ivp._delegate import delegate
+from .ivp._ensemble import solve_ensemble
 from .ivp._events import prepare
 from .ivp._function import RightHandSide
 from .ivp._march import percentage, solve
@@ -74,7 +75,8 @@ def solve_ivp(
         share a mesh, and the largest error governs it.
     method : str or OdeSolver
         - ``"auto"``: SciPy's LSODA where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12
-          components, or `fun` cannot be called for many times at once; else, and for batches, ``"Radau"``.
+          components, or `fun` cannot be called for many times at once; else ``"Radau"``. Batches of 24 and more members
+          that are not stiff are stepped through time as one by DOP853, other batches are solved by ``"Radau"``.
         - ``"Radau"``: Radau IIA [1]_, for stiff problems and all others; order 2 s - 1 with `s` stages.
         - ``"Gauss"``: Gauss, symplectic; order 2 s.
         - ``"RK4"`` and ``"DOP853"`` [2]_: explicit methods, whose steps are corrected by Newton's method.
@@ -159,13 +161,18 @@ def solve_ivp(
     if watched and problem.batch:
         raise ValueError(f"`events` cannot be watched for a batch of shape {problem.batch}; solve its members alone.")
     stacks = _Stacking(problem, vectorized)
-    choice = choose(method, problem, options, lambda: stacks.fun)
+    on_mesh = any(given is not None for given in (mesh, guess, stages, window))
+    choice = choose(method, problem, options, lambda: stacks.fun, on_mesh=on_mesh)
     if choice.is_sequential or problem.is_empty:
         return delegate(choice, problem, options, times, events, dense_output=dense_output)
+    warn_of_unused(options)
+    if choice.tries_ensemble:
+        found = solve_ensemble(problem, stacks.right_hand_side, times, dense_output=dense_output)
+        if found is not None:
+            return found
     if not stacks.fun:
         warnings.warn(POINT_BY_POINT, PointByPointWarning, stacklevel=2)
-    warn_of_unused(options)
-    rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks.fun, jac_stacks=stacks.jac)
+    rhs = stacks.right_hand_side()
     discretisation = discretise(choice.method, problem, stages)
     nodes = as_mesh(mesh, problem.span, problem.y0)
     if nodes is None and times is not None and choice.method in ON_OUTPUT:
@@ -173,8 +180,8 @@ def solve_ivp(
     task = make_task(problem, rhs, discretisation, as_guess(guess, problem), nodes)
     with progress_bar(100, enabled=progress, unit="%") as report:
         most = None if window is None else as_count("window", window)
-        found = solve(task, problem.span, problem.y0, most, percentage(problem.span, report))
-    return wrap(problem, rhs, discretisation, found, times, watched, choice.method, dense_output=dense_output)
+        solved = solve(task, problem.span, problem.y0, most, percentage(problem.span, report))
+    return wrap(problem, rhs, discretisation, solved, times, watched, choice.method, dense_output=dense_output)
 
 
 class _Stacking:
@@ -195,6 +202,11 @@ class _Stacking:
             return RightHandSide(*functions, stacks=stacks, jac_stacks=jac_stacks)
 
         return functions_stack(make, problem.span, problem.y0, has_jac=callable(problem.jac))
+
+    def right_hand_side(self) -> RightHandSide:
+        """The functions, called as they can be."""
+        problem = self._problem
+        return RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=self.fun, jac_stacks=self.jac)
 
     @property
     def fun(self) -> bool:

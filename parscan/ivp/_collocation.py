@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from .._arrays import Array, array_namespace, quiet
 from ..scan.condense import Condensed, condense, condense_frozen
 from ..scan.sweep import sweep
-from ._discretisation import Corrected, Discretisation
+from ._discretisation import Corrected, Discretisation, Linear
 from ._function import RightHandSide
-from ._tableaux import Tableau
+from ._tableaux import MOST_STAGES, Tableau
 from ._trial import Scale, Trial
 
 FROZEN_FROM = 64
@@ -61,6 +61,11 @@ class Collocation(Discretisation):
         """Jacobians and what is made of them."""
         return 2 * self.tableau.stages
 
+    def finer(self) -> Discretisation | None:
+        """The same family with two stages more."""
+        stages = self.tableau.stages + 2
+        return Collocation(self.tableau.family(stages), self.n) if stages <= MOST_STAGES else None
+
     def correct(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Corrected:
         """Evaluate all stages, condense them, carry the corrections from node to node.
 
@@ -74,9 +79,10 @@ class Collocation(Discretisation):
         y, stages = xp.reshape(trial.y, (N + 1, members, n)), xp.reshape(trial.stages, (N, s, members, n))
         swept = sweep(condensed, self.tableau.b, trial.steps, y, stages, scale.rtol, scale.atol)
         corrected = Trial(trial.t, xp.reshape(swept.y, trial.y.shape), xp.reshape(swept.K, trial.stages.shape))
-        return Corrected(corrected, swept.sizes, jacobians[:, -1, ...])
+        propagators = xp.reshape(condensed.propagators, (N, *batch, n, n))
+        return Corrected(corrected, swept.sizes, Linear(propagators, jacobians[:, -1, ...]))
 
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Array, scale: Scale) -> tuple[Trial, Array]:
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """Errors by what the polynomial misses.
 
         It satisfies the equation at the stages, not at the start of the interval: what it misses there, times the step
@@ -92,7 +98,7 @@ class Collocation(Discretisation):
             )
             steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
             missed = share * steps * (rhs(trial.t[:-1], trial.y[:-1, ...]) - slopes)
-            changes = steps[..., None] * linear
+            changes = steps[..., None] * linear.jacobians
             matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * changes
             filtered = xp.linalg.solve(matrices, missed[..., None])[..., 0]
             # Where volumes grow, as near a pole, the filter would hide what the method does not damp.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._arrays import Array
+from .._arrays import Array, machine_epsilon
 from ._arguments import Problem
 from ._methods import Choice
 from ._result import IvpResult, IvpStatus
 
-EXPLICIT = ("RK23", "RK45")
+EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that warn of a Jacobian: they have no use for it."""
 
 
@@ -32,12 +32,17 @@ def delegate(
         dense_output=dense_output,
         events=events,
         args=problem.args or None,
-        rtol=problem.rtol,
-        atol=problem.atol,
+        rtol=max(problem.rtol * choice.share, 100 * machine_epsilon(problem.y0.dtype)),
+        atol=problem.atol * choice.share,
         **given,
     )
-    name = method if isinstance(method, str) else method.__name__
-    reason = f" By SciPy's {name}{f', for {choice.because}' if choice.because else ''}."
+    return _wrap(found, choice, method if isinstance(method, str) else method.__name__)
+
+
+def _wrap(found: Any, choice: Choice, name: str) -> IvpResult:
+    """SciPy's result as parscan's."""
+    reason = f" By SciPy's {name}{f', for {choice.because}' if choice.because else ''}"
+    reason += f", with {choice.share:g} of the tolerances." if choice.share < 1 else "."
     return IvpResult(
         t=found.t,
         y=found.y,

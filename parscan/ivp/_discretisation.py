@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 from .._arrays import Array
 from ._function import RightHandSide
@@ -13,16 +12,28 @@ from ._trial import Scale, Trial
 
 
 @dataclass(frozen=True)
+class Linear:
+    """What is kept of a linearisation: propagators `(N, *batch, n, n)`, and Jacobians of the intervals, if any."""
+
+    propagators: Array
+    jacobians: Array | None = None
+
+    def head(self, intervals: int) -> Linear:
+        """Of the leading intervals."""
+        some = None if self.jacobians is None else self.jacobians[:intervals, ...]
+        return Linear(self.propagators[:intervals, ...], some)
+
+
+@dataclass(frozen=True)
 class Corrected:
     """A trial after one Newton iteration: the leading intervals at which everything was finite.
 
-    `sizes` `(N,)` are the corrections in tolerances, infinite where they are not numbers; `linear` is what the method
-    keeps of the linearisation to estimate errors with, an array with an entry per interval.
+    `sizes` `(N,)` are the corrections in tolerances, infinite where they are not numbers.
     """
 
     trial: Trial
     sizes: Array
-    linear: Any
+    linear: Linear
 
 
 class Discretisation(ABC):
@@ -48,10 +59,14 @@ class Discretisation(ABC):
     def matrices(self) -> int:
         """Arrays of an n×n matrix per interval that an iteration holds, as a rough share of memory."""
 
+    def finer(self) -> Discretisation | None:
+        """A method of higher order, to tell the error of this one; None if there is none."""
+        return None
+
     @abstractmethod
     def correct(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Corrected:
         """One Newton iteration on all intervals."""
 
     @abstractmethod
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Any, scale: Scale) -> tuple[Trial, Array]:
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """The solved trial with its stages, and the error of each interval in tolerances, `(N,)`."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from .._arrays import Array, array_namespace, quiet
 from . import _hermite
+from ._discretisation import Linear
 from ._function import RightHandSide
 from ._step_map import StepMap
 from ._tableaux import Tableau, gauss
@@ -60,7 +61,7 @@ class Explicit(StepMap):
         return slopes
 
     @abstractmethod
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Any, scale: Scale) -> tuple[Trial, Array]:
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """As for all discretisations."""
 
 
@@ -83,7 +84,7 @@ class RK4(Explicit):
         """Of its local error."""
         return 5
 
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Any, scale: Scale) -> tuple[Trial, Array]:
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """By what the cubics miss."""
         return _hermite.assess(rhs, trial, scale)
 
@@ -111,7 +112,7 @@ class DOP853(Explicit):
         """Of the combined estimate."""
         return 8
 
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Any, scale: Scale) -> tuple[Trial, Array]:
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """By the embedded formulas of orders 5 and 3."""
         from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import factorial
-from typing import Any
 
 from .._arrays import Array, array_namespace, quiet
 from . import _hermite
+from ._discretisation import Linear
 from ._function import RightHandSide
 from ._step_map import StepMap
 from ._tableaux import Tableau
@@ -67,7 +67,7 @@ class DEER(StepMap):
             targets = exponentials @ trial.y[:-1, ..., None] + phi @ (steps * mean_z)[..., None]
         return targets[..., 0], exponentials
 
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Any, scale: Scale) -> tuple[Trial, Array]:
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """By what the cubics miss."""
         return _hermite.assess(rhs, trial, scale)
 

@@ -65,6 +65,12 @@ class RightHandSide:
         rows = [self._to_states(self._evaluate_one(self._fun, t, states, i), "fun", None) for i in range(t.shape[0])]
         return self._xp.stack(rows) if rows else states
 
+    def at(self, t: float, y: Array) -> Array:
+        """Derivatives of one state at one time, components first, `(n, *batch)`; `y` may be written to."""
+        self.count(1)
+        value = _noting(self._fun, (t, y, *self._args), f"the time {t!r}")
+        return self._components(value, "fun", self._shape[:-1])
+
     def sequential(self) -> Callable[[float, Array], Any]:
         """The function as SciPy's solvers call it, on one state `(n,)` at one time; tell `count` of the calls."""
         if not self._args:
@@ -136,13 +142,16 @@ class RightHandSide:
 
     def _to_states(self, value: Any, name: str, count: int | None) -> Array:
         """What the function returned, with components last; `count` is None for one state."""
-        xp = self._xp
-        leading = () if count is None else (count,)
-        shape = (*leading, *self._shape[:-1])
+        shape = (*(() if count is None else (count,)), *self._shape[:-1])
+        value = self._components(value, name, shape)
+        return self._xp.permute_dims(value, (*range(1, value.ndim), 0))
+
+    def _components(self, value: Any, name: str, shape: tuple[int, ...]) -> Array:
+        """What the function returned as an array `(n, *shape)`."""
+        xp, n = self._xp, self._shape[-1]
         if isinstance(value, list | tuple):
             value = xp.stack([xp.broadcast_to(self._as_array(part), shape) for part in value])
         value = self._as_array(value)
-        n = self._shape[-1]
         if value.ndim == 0 and n == 1:
             value = xp.broadcast_to(value, (1, *shape))
         if value.shape == shape and n == 1:
@@ -152,7 +161,7 @@ class RightHandSide:
                 f"`{name}` returned shape {tuple(value.shape)} where {(n, *shape)} was expected: components first, as "
                 "the `y` that it is given."
             )
-        return xp.permute_dims(xp.astype(value, self._dtype, copy=False), (*range(1, value.ndim), 0))
+        return xp.astype(value, self._dtype, copy=False)
 
     def _to_matrices(self, value: Any, count: int | None) -> Array:
         """What the Jacobian returned, with matrices last."""

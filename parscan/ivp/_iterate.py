@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from .._arrays import Array, array_namespace
-from ._discretisation import Discretisation
+from ._discretisation import Discretisation, Linear
 from ._function import RightHandSide
 from ._trial import Scale, Trial
 
@@ -26,7 +25,7 @@ class Iterated:
 
     trial: Trial
     solved: int
-    linear: Any
+    linear: Linear | None
     history: tuple[float, ...]
 
 
@@ -38,7 +37,8 @@ def iterate(
     Intervals from the first one on at which the right-hand side, or a correction, is not finite are cut off.
     """
     history: list[float] = []
-    solved, linear = 0, None
+    solved = 0
+    linear: Linear | None = None
     while len(history) < most and trial.intervals:
         corrected = method.correct(rhs, trial, scale)
         count = leading(corrected.sizes < float("inf"))
@@ -47,7 +47,7 @@ def iterate(
         solved = count if _is_rounding(history) else leading(sizes * _rate(history) <= enough)
         if solved == count:
             break
-    return Iterated(trial, solved, None if linear is None else linear[:solved, ...], tuple(history))
+    return Iterated(trial, solved, None if linear is None else linear.head(solved), tuple(history))
 
 
 def _rate(history: list[float]) -> float:

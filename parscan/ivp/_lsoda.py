@@ -11,7 +11,7 @@ from .._arrays import Array
 from ._function import RightHandSide
 from ._rough import as_start
 from ._start import Start
-from ._stepper import NOT_FINITE, by_stepping
+from ._stepper import by_stepping
 
 MOST_STEPS = 200_000
 """Steps of a start, at most."""
@@ -21,7 +21,7 @@ SMALLEST = 10 * float(np.finfo(float).eps)
 
 
 class GaveUp(Exception):  # noqa: N818 - a signal within this file, no error
-    """LSODA failed for a reason of its own: its first step at a stiff place, for example."""
+    """LSODA failed for a reason of its own, or went on with values that are not finite."""
 
 
 def by_lsoda(
@@ -57,9 +57,8 @@ def _rough(
         finally:
             rhs.count(solver.nfev)
     t, y = np.asarray(times), np.asarray(states)
-    bad = ~np.isfinite(y).all(axis=1)
-    if bad.any():
-        t, y, failure = t[: bad.argmax()], y[: bad.argmax()], NOT_FINITE
+    if not np.isfinite(y).all():
+        raise GaveUp
     return as_start(t, y, rhs(t, y), rtol, atol, failure)
 
 

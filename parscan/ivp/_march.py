@@ -10,7 +10,8 @@ from .._memory import nodes_that_fit
 from ._discretisation import Discretisation
 from ._function import RightHandSide
 from ._iterate import iterate
-from ._mesh import equidistribute, refine
+from ._mesh import divide, equidistribute, refine
+from ._sensitivity import excess
 from ._start import Start
 from ._trial import Scale, Trial
 
@@ -25,9 +26,6 @@ ITERATIONS = 10
 
 ACCEPTED = 2.0
 """Largest error of an interval, in tolerances, with which a mesh is accepted."""
-
-GROUP = 3
-"""Steps of the start that make an interval of the first mesh."""
 
 SHORTER = 2
 """Part of the first mesh that is tried next when the very first interval of one did not converge."""
@@ -101,19 +99,19 @@ class _Piece:
 def _solve_window(task: Task, start: Start, y0: Array, progress: Progress, window: int | None) -> _Piece | None:
     """Meshes until the errors are small enough: the accepted trial, perhaps of the window's beginning only."""
     xp = array_namespace(y0)
-    t = start.first_mesh(GROUP)
+    t = start.first_mesh()
     most = _most_intervals(task.method, t.shape[0] - 1, y0, window)
     t = t[: most + 1]
     as_it_is = start.warm or start.fixed
     trial = start.trial(task.method.output, t, y0)
-    rough, whole = task.scale.loosened(FIRST_TOLERANCE), True
+    rough, whole, checked = task.scale.loosened(FIRST_TOLERANCE), True, False
     for mesh in range(MESHES):
         scale = rough if mesh == 0 and not as_it_is else task.scale
         found = iterate(task.method, task.rhs, trial, scale, task.enough(scale), ITERATIONS)
         progress.history += found.history
         progress.meshes.append(trial.intervals)
         whole = whole and found.solved == trial.intervals
-        if not found.solved:
+        if not found.solved or found.linear is None:
             count = t.shape[0] // SHORTER
             if start.warm or count < 2:
                 return None
@@ -121,9 +119,17 @@ def _solve_window(task: Task, start: Start, y0: Array, progress: Progress, windo
             trial = start.trial(task.method.output, t, y0)
             continue
         trial, error = task.method.assess(task.rhs, found.trial.head(found.solved), found.linear, task.scale)
-        if start.fixed or ((mesh > 0 or start.warm) and float(xp.max(error)) <= ACCEPTED):
+        if start.fixed:
             return _Piece(trial, whole)
-        better = equidistribute(task.method, trial, error) if mesh == 0 else refine(task.method, trial, error, ACCEPTED)
+        if (mesh > 0 or start.warm) and float(xp.max(error)) <= ACCEPTED:
+            factor = 1.0 if checked else excess(task.method, task.rhs, trial, found.linear.propagators, task.scale)
+            if factor == 1.0:
+                return _Piece(trial, whole)
+            better, checked = divide(task.method, trial, factor), True
+        elif mesh == 0:
+            better = equidistribute(task.method, trial, error)
+        else:
+            better = refine(task.method, trial, error, ACCEPTED)
         trial = better.starting_at(y0).head(_most_intervals(task.method, better.intervals, y0, window))
     return None
 

@@ -22,7 +22,12 @@ def equidistribute(method: Discretisation, trial: Trial, error: Array) -> Trial:
     """The trial on a mesh whose intervals have about `TARGET` tolerances of error each; with its stages."""
     xp = array_namespace(trial.y)
     ratio = xp.clip((error / TARGET) ** (1 / method.error_power), 1 / COARSER, DENSER)
-    ratio = _smoothed(ratio)
+    return _by_density(method, trial, _smoothed(ratio))
+
+
+def _by_density(method: Discretisation, trial: Trial, ratio: Array) -> Trial:
+    """The trial on a mesh with so many intervals in place of each."""
+    xp = array_namespace(trial.y)
     wanted = xp.concat([xp.zeros_like(ratio[:1]), xp.cumulative_sum(ratio)])
     count = max(1, int(xp.ceil(wanted[-1])))
     levels = xp.arange(count + 1, dtype=wanted.dtype) * (wanted[-1] / count)
@@ -39,6 +44,13 @@ def refine(method: Discretisation, trial: Trial, error: Array, most: float) -> T
     parts = xp.where(bad, xp.ceil(xp.clip((error / TARGET) ** (1 / method.error_power), 2.0, DENSER)), 1.0)
     dense = DenseOutput(method.output, trial.t, trial.y, trial.stages)
     return resample(method.output, dense, _split(trial.t, xp.astype(parts, xp.int64)))
+
+
+def divide(method: Discretisation, trial: Trial, factor: float) -> Trial:
+    """The mesh with all intervals shorter, for a global error that is smaller by the factor."""
+    xp = array_namespace(trial.t)
+    ratio = xp.full_like(trial.t[1:], factor ** (1 / method.output.order))
+    return _by_density(method, trial, ratio)
 
 
 def _split(t: Array, parts: Array) -> Array:

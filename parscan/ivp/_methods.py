@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any
 
 from .._arrays import Array
@@ -12,11 +13,13 @@ from ._arguments import Problem, as_stages
 from ._collocation import Collocation
 from ._dense_output import DenseOutput
 from ._discretisation import Discretisation
+from ._ensemble import by_ensemble
 from ._explicit import dop853, rk4
 from ._exponential import DEER
 from ._function import RightHandSide
 from ._lsoda import by_lsoda
 from ._march import Task
+from ._start import Start
 from ._stepper import by_stepping
 from ._tableaux import gauss, radau
 from ._trial import Scale
@@ -36,6 +39,12 @@ COLLOCATION = ("Radau", "Gauss")
 
 ON_OUTPUT = ("DEER",)
 """Those whose mesh is `t_eval`, where it is given, as published."""
+
+TIGHTER = 0.1
+"""Part of the tolerances for LSODA where the user means them: its errors over all steps are some ten times as large."""
+
+WIDE = 24
+"""Members from which `auto` steps a batch through time as one; fewer are solved faster by Newton's method on a mesh."""
 
 SEQUENTIAL = ("RK23", "RK45", "BDF", "LSODA")
 """Methods that are SciPy's own."""
@@ -74,39 +83,56 @@ def discretise(name: str, problem: Problem, stages: Any) -> Discretisation:
 
 @dataclass(frozen=True)
 class Choice:
-    """A method, whether SciPy has it do the work, and the reason if that is not simply what was asked for."""
+    """A method, whether SciPy has it do the work, and the reason if that is not simply what was asked for.
+
+    `share` is what part of the tolerances a sequential solver gets, so that its errors together stay below them;
+    `tries_ensemble` is a wide batch of which it is not known yet whether it is stiff: that is tried first.
+    """
 
     method: Any
-    is_sequential: bool
+    is_sequential: bool = False
     because: str = ""
+    share: float = 1.0
+    tries_ensemble: bool = False
 
 
-def choose(method: Any, problem: Problem, options: dict[str, Any], stacks: Callable[[], bool]) -> Choice:
-    """The method to use; `stacks()` tells whether `fun` takes many times at once, and is not asked without need."""
+def choose(
+    method: Any, problem: Problem, options: dict[str, Any], stacks: Callable[[], bool], *, on_mesh: bool
+) -> Choice:
+    """The method to use; `stacks()` tells whether `fun` takes many times at once, and is not asked without need.
+
+    `on_mesh` says that something was given that only methods on a mesh know.
+    """
     if isinstance(method, type):
         return Choice(method, is_sequential=True)
     if method not in NAMES:
         raise ValueError(f"`method` must be one of {', '.join(NAMES)} or an OdeSolver class of SciPy, got {method!r}.")
     if method in SPARSE and "jac_sparsity" in options:
         return Choice(SPARSE[method], is_sequential=True, because="`jac_sparsity` was given")
-    if method == "auto":
-        return _choose_for(problem, options, stacks)
-    return Choice(method, is_sequential=method in SEQUENTIAL)
+    if method != "auto":
+        return Choice(method, is_sequential=method in SEQUENTIAL)
+    if on_mesh:
+        return Choice("Radau")
+    return _choose_single(problem, options, stacks) if problem.is_plain else _choose_batch(problem)
 
 
-def _choose_for(problem: Problem, options: dict[str, Any], stacks: Callable[[], bool]) -> Choice:
+def _choose_single(problem: Problem, options: dict[str, Any], stacks: Callable[[], bool]) -> Choice:
     """What `auto` chooses: the first reason that there is for a sequential solver, or else Radau."""
-    if problem.is_plain:
-        reasons: dict[str, Callable[[], bool]] = {
-            "the bandwidths of the Jacobian were given": lambda: "lband" in options or "uband" in options,
-            "the tolerance is loose": lambda: problem.rtol >= LOOSE,
-            "there are many components": lambda: problem.y0.shape[-1] > MANY,
-            "`fun` cannot be called for many times at once": lambda: not stacks(),
-        }
-        for reason, holds in reasons.items():
-            if holds():
-                return Choice("RK45" if problem.is_complex else "LSODA", is_sequential=True, because=reason)
-    return Choice("Radau", is_sequential=False)
+    reasons: dict[str, tuple[float, Callable[[], bool]]] = {
+        "the bandwidths of the Jacobian were given": (1.0, lambda: "lband" in options or "uband" in options),
+        "the tolerance is loose": (1.0, lambda: problem.rtol >= LOOSE),
+        "there are many components": (TIGHTER, lambda: problem.y0.shape[-1] > MANY),
+        "`fun` cannot be called for many times at once": (TIGHTER, lambda: not stacks()),
+    }
+    for reason, (share, holds) in reasons.items():
+        if holds():
+            return Choice("DOP853" if problem.is_complex else "LSODA", True, reason, share)
+    return Choice("Radau")
+
+
+def _choose_batch(problem: Problem) -> Choice:
+    """A wide batch is parallel enough by itself, unless it is stiff."""
+    return Choice("Radau", tries_ensemble=prod(problem.batch) >= WIDE)
 
 
 def make_task(
@@ -116,7 +142,9 @@ def make_task(
     rtol, atol = problem.rtol, problem.atol
     coarse = max(COARSE, rtol)
     options = {"rtol": coarse, "atol": atol * (coarse / rtol), "max_step": problem.max_step}
-    sequential = by_lsoda if problem.is_plain and not problem.is_complex else by_stepping
+    sequential: Callable[..., Start] = by_lsoda if problem.is_plain and not problem.is_complex else by_stepping
+    if prod(problem.batch) >= WIDE:
+        sequential = partial(by_ensemble, by_stepping)
     start: Starter = partial(sequential, rhs, **options)
     if guess is not None:
         start = FromGuess(guess, start)

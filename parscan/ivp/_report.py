@@ -49,7 +49,7 @@ def wrap(
         history=tuple(progress.history),
         mesh=t if dense is None else dense.ts,
         meshes=tuple(progress.meshes),
-        dense=dense,
+        make_dense=None if dense is None else lambda: dense,
     )
 
 
@@ -78,8 +78,13 @@ def _status(progress: Progress, occurrences: Occurrences) -> IvpStatus:
     """How the integration ended."""
     if occurrences.t_stop is not None:
         return IvpStatus.EVENT
-    if progress.failure:
-        return IvpStatus.NOT_FINITE if "not finite" in progress.failure else IvpStatus.FAILED
+    return status_of(progress.failure)
+
+
+def status_of(failure: str) -> IvpStatus:
+    """The status that a reason for an early end makes, or none."""
+    if failure:
+        return IvpStatus.NOT_FINITE if "not finite" in failure else IvpStatus.FAILED
     return IvpStatus.FINISHED
 
 

@@ -84,8 +84,8 @@ class IvpResult:
     history: tuple[float, ...]
     mesh: Array
     meshes: tuple[int, ...]
-    dense: DenseOutput | None = field(default=None, compare=False)
-    """The continuous solution that `guess=` starts from, whether asked for or not."""
+    make_dense: Callable[[], DenseOutput] | None = field(default=None, compare=False)
+    """Makes the continuous solution that `guess=` starts from, whether asked for or not; None if there is none."""
 
     def __getitem__(self, name: str) -> Any:
         """A field by its name, as SciPy's results allow."""

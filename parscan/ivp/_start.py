@@ -17,7 +17,7 @@ class Start:
     """A rough trajectory: its own steps `t`, and its states `(m, *batch, n)` at any times between them.
 
     `failure` says why it ends before it should, if it does. A `warm` start is a solution of a nearby problem, whose
-    mesh may do as it is; a `fixed` mesh is to be kept.
+    mesh may do as it is; a `fixed` mesh is to be kept. `group` of its steps make an interval of a first mesh.
     """
 
     t: Array
@@ -25,6 +25,7 @@ class Start:
     failure: str = ""
     warm: bool = False
     fixed: bool = False
+    group: int = 3
 
     def trial(self, tableau: Tableau, t: Array, y0: Array) -> Trial:
         """States on the mesh `t`, from the given first one, and the stages of the polynomials through its states.
@@ -51,10 +52,10 @@ class Start:
             return None
         return replace(self, t=xp.concat([xp.asarray([time], dtype=self.t.dtype), self.t[later]]))
 
-    def first_mesh(self, group: int) -> Array:
+    def first_mesh(self) -> Array:
         """Every so many of its steps make an interval of the first mesh; all, where the mesh is meant as it is."""
         if self.warm or self.fixed:
             return self.t
         xp = array_namespace(self.t)
-        t = self.t[::group]
+        t = self.t[:: self.group]
         return t if bool(t[-1] == self.t[-1]) else xp.concat([t, self.t[-1:]])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import Any
 
 from .._arrays import Array, array_namespace, quiet
 from ..scan import affine_scan
-from ._discretisation import Corrected, Discretisation
+from ._discretisation import Corrected, Discretisation, Linear
 from ._function import RightHandSide
 from ._trial import Scale, Trial
 
@@ -27,8 +26,8 @@ class StepMap(Discretisation):
         with quiet():
             corrections = affine_scan(propagators, targets - trial.y[1:, ...])
             corrected = replace(trial, y=xp.concat([trial.y[:1, ...], trial.y[1:, ...] + corrections]))
-            return Corrected(corrected, scale.relative(corrections, corrected), None)
+            return Corrected(corrected, scale.relative(corrections, corrected), Linear(propagators))
 
     @abstractmethod
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Any, scale: Scale) -> tuple[Trial, Array]:
-        """As for all discretisations; `linear` is None."""
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+        """As for all discretisations."""

@@ -99,18 +99,19 @@ def by_stepping(
     node = _linearise(rhs, t, y, h)
     nodes, failure = [(t, y, node.f)], "" if node.finite else NOT_FINITE
     shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # so that there is one at t = 0, too
-    grows = FASTEST
+    grows, finite = FASTEST, True
     for _ in range(MOST_STEPS):
         if node.t == problem.end or failure:
             break
         if abs(h) < max(10 * machine_epsilon("float64") * abs(node.t), shortest):
-            failure = f"the step of the rough solution became too small at t = {node.t:.6g}"
+            failure = "the steps became smaller than the spacing of the numbers" if finite else NOT_FINITE
             break
         t, h = _next_time(problem, node.t, h)
         y, error = _attempt(problem, node, t, h)
         if error <= 1.0:
             new = _arrive(problem, t, y, h)
             error = max(_second_error(problem, node, new, h), error) if new.finite else nan  # NaN if the first is
+        finite = isfinite(error)
         factor = _factor(error)
         if error <= 1.0:
             node, h, grows = new, h * min(factor, grows), FASTEST

@@ -47,6 +47,10 @@ class Tableau:
         """Number of stages, s."""
         return self.c.shape[0]
 
+    def family(self, stages: int) -> Tableau:
+        """The method of the same family with so many stages."""
+        return FAMILIES[self.kind](stages)
+
     def derivatives(self, theta: Array) -> Array:
         """Lagrange polynomials ℓ_j(θ), shape (*theta.shape, s): the slope of the solution is Σ_j ℓ_j(θ) K_j."""
         return _legendre_series(theta, self._lagrange)
@@ -88,6 +92,10 @@ def gauss(stages: int) -> Tableau:
     """Gauss: order 2s, A-stable, symplectic."""
     with localcontext(prec=DIGITS):
         return _collocation("Gauss", _roots(stages, lambda p: p[-1]), 2 * stages)
+
+
+FAMILIES: dict[str, Callable[[int], Tableau]] = {"Radau": radau, "Gauss": gauss}
+"""Families of methods by their kind."""
 
 
 def _collocation(kind: str, nodes: Numbers, order: int) -> Tableau:

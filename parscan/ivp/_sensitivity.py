@@ -1,0 +1,45 @@
+"""Where small errors grow along a trajectory: how much, and what they have become at its end."""
+
+from __future__ import annotations
+
+from .._arrays import Array, array_namespace, quiet
+from ..scan import affine_scan
+from ._dense_output import DenseOutput
+from ._discretisation import Discretisation
+from ._function import RightHandSide
+from ._mesh import resample
+from ._trial import Scale, Trial
+
+SENSITIVE = 300.0
+"""Growth of an error of one tolerance from which on the errors of all intervals together are looked at."""
+
+ALLOWED = 3.0
+"""Error of a sensitive trajectory in tolerances with which it is accepted."""
+
+
+def excess(method: Discretisation, rhs: RightHandSide, trial: Trial, propagators: Array, scale: Scale) -> float:
+    """Factor by which the error of the trajectory is too large; 1 where it is not, or is not sensitive."""
+    finer = method.finer()
+    if finer is None or not growth(propagators, trial, scale) > SENSITIVE:
+        return 1.0
+    error = global_error(method, finer, rhs, trial, scale)
+    return error if error > ALLOWED else 1.0
+
+
+def growth(propagators: Array, trial: Trial, scale: Scale) -> float:
+    """What an error of one tolerance in the first state has become in the last, in tolerances."""
+    xp = array_namespace(trial.y)
+    with quiet():
+        bound = xp.astype(scale.atol + scale.rtol * xp.abs(trial.y), trial.y.dtype)
+        nothing = xp.zeros_like(trial.y[1:, ...])
+        last = affine_scan(propagators, nothing, bound[0, ...])[-1, ...]
+        return float(xp.max(xp.abs(last / bound[-1, ...])))
+
+
+def global_error(
+    method: Discretisation, finer: Discretisation, rhs: RightHandSide, trial: Trial, scale: Scale
+) -> float:
+    """Error of the last state in tolerances: what one Newton iteration of a finer method changes."""
+    dense = DenseOutput(method.output, trial.t, trial.y, trial.stages)
+    sizes = finer.correct(rhs, resample(finer.output, dense, trial.t), scale).sizes
+    return float(sizes[-1])
