@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isfinite
 
 from .._arrays import Array, array_namespace, machine_epsilon
 from .._memory import nodes_that_fit
@@ -78,7 +79,7 @@ def solve(
             start = None
             continue
         if piece is None:
-            progress.failure = limit or "Newton's iteration did not converge"
+            progress.failure = limit or _trouble(progress)
             return progress
         progress.pieces.append(piece.trial)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
@@ -86,6 +87,13 @@ def solve(
         report(front)
     progress.failure = limit
     return progress
+
+
+def _trouble(progress: Progress) -> str:
+    """What stood in the way."""
+    if progress.history and isfinite(progress.history[-1]):
+        return f"Newton's iteration did not converge, its corrections stay at {progress.history[-1]:.2g} tolerances"
+    return "Newton's iteration left the finite numbers"
 
 
 @dataclass(frozen=True)
