@@ -118,12 +118,12 @@ def as_guess(guess: Any, problem: Problem) -> DenseOutput | None:
         return None
     if not isinstance(guess, IvpResult):
         raise TypeError(f"`guess` must be a result of solve_ivp, got {type(guess).__name__}.")
-    if guess.make_dense is None:
+    dense = guess.dense
+    if dense is None:
         raise TypeError(
             f"`guess` was solved by {guess.method}, step after step, and has no mesh to start from: solve it by a "
             'method that is parallel over time, such as method="Radau".'
         )
-    dense = guess.make_dense()
     shape = (*guess.y.shape[2:], guess.y.shape[0])
     if shape != tuple(problem.y0.shape):
         raise ValueError(f"`guess` has states of shape {shape}, components last, where `y0` has {problem.y0.shape}.")

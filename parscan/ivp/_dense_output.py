@@ -101,6 +101,13 @@ class DenseOutput:
         """Slopes Σ_j ℓ_j(θ) K_j of the polynomials at the times `t` (m,), in the layout (m, *batch, n)."""
         return self._slope(*self._locate(t))
 
+    def samples(self) -> tuple[Array, Array]:
+        """Times at the nodes of all polynomials, and the lengths of their intervals, `(m,)` both."""
+        xp = array_namespace(self.ts)
+        steps = (self.ts[1:] - self.ts[:-1])[:, None]
+        times = self.ts[:-1, None] + steps * xp.asarray(self._tableau.c, dtype=self.ts.dtype)[None, :]
+        return xp.reshape(times, (-1,)), xp.reshape(xp.broadcast_to(steps, times.shape), (-1,))
+
     def restrict(self, t_end: float) -> DenseOutput:
         """The same solution up to `t_end`, a time on the mesh or between its nodes."""
         if not self.t_min <= t_end <= self.t_max:

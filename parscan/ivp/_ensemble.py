@@ -54,7 +54,8 @@ def solve_ensemble(
         history=(),
         mesh=steps.t,
         meshes=(),
-        make_dense=dense,
+        continuous=dense,
+        fun=rhs,
     )
 
 

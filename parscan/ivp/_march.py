@@ -8,7 +8,7 @@ from math import isfinite
 
 from .._arrays import Array, array_namespace, machine_epsilon
 from .._memory import nodes_that_fit
-from ._discretisation import Discretisation
+from ._discretisation import Discretisation, Linear
 from ._function import RightHandSide
 from ._iterate import iterate
 from ._mesh import divide, equidistribute, refine
@@ -56,6 +56,14 @@ class Progress:
     meshes: list[int] = field(default_factory=list)
     windows: int = 0
     failure: str = ""
+    jacobian: Array | None = None
+    """Of the last interval and the first member, where the method has one."""
+
+    def look_at(self, linear: Linear | None) -> None:
+        """Keep a Jacobian."""
+        if linear is not None and linear.jacobians is not None and linear.jacobians.shape[0]:
+            n = linear.jacobians.shape[-1]
+            self.jacobian = array_namespace(linear.jacobians).reshape(linear.jacobians[-1, ...], (-1, n, n))[0, ...]
 
 
 def solve(
@@ -118,6 +126,7 @@ def _solve_window(task: Task, start: Start, y0: Array, progress: Progress, windo
         found = iterate(task.method, task.rhs, trial, scale, task.enough(scale), ITERATIONS)
         progress.history += found.history
         progress.meshes.append(trial.intervals)
+        progress.look_at(found.linear)
         whole = whole and found.solved == trial.intervals
         if not found.solved or found.linear is None:
             count = t.shape[0] // SHORTER

@@ -10,6 +10,7 @@ from ._events import Event, Occurrences, find
 from ._function import RightHandSide
 from ._march import Progress
 from ._result import IvpResult, IvpStatus
+from ._sparsity import advice
 from ._tableaux import Tableau
 
 
@@ -49,7 +50,8 @@ def wrap(
         history=tuple(progress.history),
         mesh=t if dense is None else dense.ts,
         meshes=tuple(progress.meshes),
-        make_dense=None if dense is None else lambda: dense,
+        continuous=dense,
+        fun=rhs,
     )
 
 
@@ -92,7 +94,8 @@ def _message(status: IvpStatus, progress: Progress, method: Discretisation, prob
     """The status, what ended it, and what was done."""
     reached = float(progress.pieces[-1].t[-1]) if progress.pieces else problem.span[0]
     trouble = f" At t = {reached!r}: {progress.failure}." if status < 0 else ""
+    zeros = "" if progress.jacobian is None else advice(progress.jacobian)
     return (
         f"{status.text}{trouble} {method.description}: {len(progress.history)} Newton iterations on "
-        f"{len(progress.meshes)} meshes in {progress.windows} window{'s' * (progress.windows != 1)}."
+        f"{len(progress.meshes)} meshes in {progress.windows} window{'s' * (progress.windows != 1)}.{zeros}"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
+from math import nan
 from typing import Any
 
-from .._arrays import Array, dtype_name
+from .._arrays import Array, array_namespace, dtype_name
 from ._dense_output import DenseOutput
 
 
@@ -30,9 +32,11 @@ class IvpStatus(IntEnum):
         }[self]
 
 
-@dataclass(frozen=True, repr=False)
-class IvpResult:
+@dataclass(frozen=True, repr=False, eq=False)
+class IvpResult(Mapping[str, Any]):
     """Solution of an initial value problem: the fields of SciPy's, and the story of its solution.
+
+    A field is an attribute, ``sol.t``, and an item, ``sol["t"]``, as in SciPy's results.
 
     Attributes
     ----------
@@ -65,6 +69,10 @@ class IvpResult:
         Nodes of the last mesh, or the steps of a sequential solver.
     meshes : tuple of int
         Intervals of every mesh that was tried.
+    residual : float
+        Largest `h * |y' - fun(t, y)|` of the continuous solution, in the units of `y`: `h` is the length of an
+        interval, and each has a few times at which it is looked at, those of the stages where there are stages.
+        Evaluated when it is first asked for; NaN where SciPy solved the problem.
     """
 
     t: Array
@@ -84,14 +92,45 @@ class IvpResult:
     history: tuple[float, ...]
     mesh: Array
     meshes: tuple[int, ...]
-    make_dense: Callable[[], DenseOutput] | None = field(default=None, compare=False)
-    """Makes the continuous solution that `guess=` starts from, whether asked for or not; None if there is none."""
+    continuous: DenseOutput | Callable[[], DenseOutput] | None = None
+    """The continuous solution, or what makes it: `guess=` starts from it. None where SciPy solved the problem."""
+
+    fun: Callable[[Array, Array], Array] | None = None
+    """Right-hand side on stacked states, `(m, *batch, n)` at the times `(m,)`."""
+
+    @cached_property
+    def dense(self) -> DenseOutput | None:
+        """The continuous solution, whether it was asked for or not."""
+        continuous = self.continuous
+        return continuous if continuous is None or isinstance(continuous, DenseOutput) else continuous()
+
+    @cached_property
+    def residual(self) -> float:
+        """Largest `h * |y' - fun(t, y)|` of the continuous solution."""
+        if self.dense is None or self.fun is None:
+            return nan
+        times, steps = self.dense.samples()
+        xp = array_namespace(steps)
+        missed = self.dense.derivative(times) - self.fun(times, self.dense.evaluate(times))
+        return float(xp.max(xp.abs(steps) * xp.max(xp.reshape(xp.abs(missed), (times.shape[0], -1)), axis=1)))
 
     def __getitem__(self, name: str) -> Any:
-        """A field by its name, as SciPy's results allow."""
-        if name not in self.__dataclass_fields__:
+        """A field by its name."""
+        if name not in FIELDS:
             raise KeyError(name)
         return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the fields."""
+        return iter(FIELDS)
+
+    def __len__(self) -> int:
+        """Number of the fields."""
+        return len(FIELDS)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the user's function, which cannot always be pickled."""
+        return {**self.__dict__, "continuous": self.dense, "fun": None}
 
     def __repr__(self) -> str:
         """One aligned line per field; arrays by their shape."""
@@ -115,3 +154,7 @@ class IvpResult:
 def _brief(array: Array) -> str:
     """Dtype and shape."""
     return f"{dtype_name(array.dtype)} {tuple(array.shape)}"
+
+
+FIELDS = tuple(name for name in IvpResult.__dataclass_fields__ if name not in ("continuous", "fun"))
+"""Names of the public fields."""
