@@ -1,0 +1,128 @@
+"""Wide batches by common steps, and how their results are made."""
+
+import array_api_strict
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp as scipy_solve_ivp
+
+from parscan import solve_ivp
+from parscan.ivp import _wide_steps
+from parscan.ivp._function import RightHandSide
+from parscan.ivp._trial import Scale
+from parscan.ivp._wide_steps import march
+
+
+def lotka_volterra(t, y, a=1.5, c=3.0):
+    prey, predators = y[0, ...], y[1, ...]
+    return [a * prey - prey * predators, -c * predators + prey * predators]
+
+
+def exact(member, span, y0, times, args=()):
+    return scipy_solve_ivp(member, span, y0, "DOP853", times, args=args, rtol=1e-12, atol=1e-12).y
+
+
+@pytest.mark.parametrize("batch", [(30,), (5, 6)])
+@pytest.mark.parametrize("span", [(0.0, 4.0), (4.0, 0.0)])
+@pytest.mark.parametrize("rtol", [1e-3, 1e-8])
+def test_members_are_within_the_tolerance(batch, span, rtol, rng):
+    y0, a = rng.uniform(1, 3, (2, *batch)), rng.uniform(1, 2, batch)
+    times = np.linspace(*span, 33)
+    sol = solve_ivp(lotka_volterra, span, y0, t_eval=times, args=(a,), rtol=rtol, atol=rtol)
+    assert sol.success
+    assert sol.method == "DOP853"
+    assert "all members of the batch took together" in sol.message
+    assert sol.y.shape == (2, 33, *batch)
+    for index in list(np.ndindex(batch))[::7]:
+        expected = exact(lotka_volterra, span, y0[(slice(None), *index)], times, (a[index],))
+        assert np.abs(sol.y[(..., *index)] - expected).max() <= 20 * rtol
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "complex128"])
+def test_dtypes_stay(dtype, rng):
+    y0 = rng.uniform(1, 2, (2, 40)).astype(dtype)
+    sol = solve_ivp(lambda t, y: [y[1], -y[0]], (0, 3), y0, rtol=1e-4, atol=1e-4)
+    assert sol.method == "DOP853"
+    assert sol.y.dtype == dtype
+    expected = y0[0] * np.cos(3) + y0[1] * np.sin(3)
+    assert np.abs(sol.y[0, -1] - expected).max() <= 1e-3
+
+
+def test_order_eight():
+    """With a fixed step, halving it divides the error by about 2^8."""
+    errors = []
+    for step in (0.5, 0.25):
+        y0 = np.ones((1, 3))
+        rhs = RightHandSide(lambda t, y: -np.cos(t) * y**2, None, (), y0.T)
+        found = march(rhs, (0.0, 2.0), y0.T, Scale(1.0, np.asarray(1.0)), max_step=step)
+        assert len(found.t) - 1 in (2.0 / step, 2.0 / step + 1, 2.0 / step + 2)
+        errors.append(np.abs(found.y[-1] - 1 / (1 + np.sin(2.0))).max())
+    assert 2**7 <= errors[0] / errors[1] <= 2**10
+
+
+def test_continuous_output_residual_and_guess(rng):
+    y0 = rng.uniform(1, 3, (2, 30))
+    sol = solve_ivp(lotka_volterra, (0, 4), y0, dense_output=True, rtol=1e-8, atol=1e-8)
+    assert np.array_equal(sol.sol(sol.t), sol.y) or np.abs(sol.sol(sol.t) - sol.y).max() <= 1e-12
+    times = np.linspace(0, 4, 77)
+    expected = exact(lotka_volterra, (0, 4), y0[:, 3], times)
+    assert np.abs(sol.sol(times)[..., 3] - expected).max() <= 1e-6
+    assert 0 < sol.residual <= 1e-3
+    warm = solve_ivp(lotka_volterra, (0, 4), 1.001 * y0, rtol=1e-8, atol=1e-8, guess=sol)
+    assert warm.method == "Radau"
+    assert np.abs(warm.y[:, -1, 3] - exact(lotka_volterra, (0, 4), 1.001 * y0[:, 3], [4.0])[:, 0]).max() <= 1e-6
+
+
+def test_stiff_batches_are_solved_by_radau(rng):
+    rates = rng.uniform(1e5, 1e6, 30)
+    sol = solve_ivp(lambda t, y: [-rates * (y[0] - np.cos(t))], (0, 2), np.ones((1, 30)), rtol=1e-6, atol=1e-6)
+    assert sol.success
+    assert sol.method == "Radau"
+    assert np.abs(sol.y[0, -1] - np.cos(2.0)).max() <= 1e-4
+    assert sol.nfev < 3000
+
+
+def test_functions_for_one_time_only_will_do():
+    def fun(t, y):
+        return [y[1], -y[0]] if t < 100 else [0 * y[0], 0 * y[1]]
+
+    sol = solve_ivp(fun, (0, 3), np.ones((2, 40)), rtol=1e-6, atol=1e-6)
+    assert sol.method == "DOP853"
+    assert np.abs(sol.y[0, -1] - np.cos(3) - np.sin(3)).max() <= 1e-4
+
+
+def test_a_pole_and_what_is_not_finite_end_it():
+    starts = np.linspace(0.1, 1.0, 40)[None]
+    pole = solve_ivp(lambda t, y: y * y, (0, 2), starts, rtol=1e-6, atol=1e-6)
+    assert not pole.success
+    assert pole.status == -1
+    assert pole.t[-1] == pytest.approx(1.0, abs=1e-6)  # its own pole is off by as much as the tolerance
+    assert np.abs(pole.y[0, :, 0] - 0.1 / (1 - 0.1 * pole.t)).max() <= 1e-5
+    ends = solve_ivp(lambda t, y: np.where(t > 1, np.nan, -y), (0, 2), starts, rtol=1e-6, atol=1e-6)
+    assert ends.status == -3
+    assert "At t = " in ends.message
+    assert ends.t[-1] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_it_gives_up_after_many_steps(monkeypatch):
+    monkeypatch.setattr(_wide_steps, "MOST_STEPS", 5)
+    sol = solve_ivp(lotka_volterra, (0, 40), np.ones((2, 40)), rtol=1e-6, atol=1e-6)
+    assert sol.status == -1
+    assert "more than 5 steps" in sol.message
+
+
+def test_any_array_library(rng):
+    xp = array_api_strict
+    y0 = rng.uniform(1, 3, (2, 30))
+    sol = solve_ivp(lotka_volterra, (0, 4), xp.asarray(y0), rtol=1e-6, atol=1e-6)
+    expected = solve_ivp(lotka_volterra, (0, 4), y0, rtol=1e-6, atol=1e-6)
+    assert sol.method == "DOP853"
+    assert isinstance(sol.y, type(xp.asarray(0)))
+    assert np.abs(np.asarray(sol.y) - expected.y).max() <= 1e-9
+
+
+def test_small_batches_and_named_methods_are_solved_on_a_mesh(rng):
+    y0 = rng.uniform(1, 3, (2, 40))
+    assert solve_ivp(lotka_volterra, (0, 4), y0[:, :5], rtol=1e-6).method == "Radau"
+    gauss = solve_ivp(lotka_volterra, (0, 4), y0, "Gauss", rtol=1e-8, atol=1e-8)
+    assert gauss.method == "Gauss"
+    assert np.abs(gauss.y[:, -1, 7] - exact(lotka_volterra, (0, 4), y0[:, 7], [4.0])[:, 0]).max() <= 1e-6
