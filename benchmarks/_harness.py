@@ -143,11 +143,13 @@ def table(case: Case, timings: Sequence[Timing], verdicts: Sequence[Verdict]) ->
     return "\n".join([*lines, *(f"  {verdict.text}" for verdict in verdicts)])
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """What every benchmark takes from the command line: `quick` and `json`."""
+def arguments(description: str, **directories: str) -> argparse.Namespace:
+    """What every benchmark takes from the command line: `quick` and `json`; and directories, by name and purpose."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="smaller problems, for a check that all of it runs")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the numbers to this file")
+    for name, purpose in directories.items():
+        parser.add_argument(f"--{name}", type=Path, metavar="DIRECTORY", help=purpose)
     return parser.parse_args()
 
 
