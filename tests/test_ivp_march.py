@@ -68,7 +68,7 @@ def run(fun, span, y0, rtol, atol, tableau, jac=None, coarse=1e-3):
     rhs = RightHandSide(fun, jac, (), y0)
 
     def start(part, y):
-        return by_lsoda(rhs, part, y, coarse, coarse * atol / rtol, np.inf)
+        return by_lsoda(rhs, part, y, coarse, np.asarray(coarse * atol / rtol), np.inf)
 
     task = Task(rhs, Collocation(tableau, y0.shape[-1]), Scale(rtol, np.asarray(atol)), start)
     return solve(task, span, y0, None, lambda time: None)
@@ -139,3 +139,22 @@ def test_intervals_behind_a_value_that_is_not_finite_are_cut_off():
     found = one_mesh(fun, radau(3), 40, 4.0, [1.0])
     assert found.trial.t[found.solved] == pytest.approx(2.0)
     assert np.abs(found.trial.y[:, 0] - np.exp(-found.trial.t)).max() <= 1e-9
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("batch", [(), (3,), (2, 2)])
+def test_lsoda_starts_batches_and_complex_states(dtype, batch, rng):
+    """As one real vector: every member follows its own solution."""
+    y0 = rng.uniform(1, 2, (*batch, 2)) + (1j * rng.uniform(0, 1, (*batch, 2)) if "complex" in dtype else 0)
+    y0 = y0.astype(dtype)
+    rhs = RightHandSide(lambda t, y: [y[1], -y[0]], None, (), y0)
+    atol = np.array([1e-6, 1e-7], y0.real.dtype)
+    found = by_lsoda(rhs, (0.0, 3.0), y0, 1e-5, atol, np.inf)
+    assert not found.failure
+    times = np.linspace(0, 3, 50)
+    states = found.states(times)
+    assert states.dtype == dtype
+    assert states.shape == (50, *batch, 2)
+    phase = times.reshape(-1, *(1,) * len(batch))
+    assert np.abs(states[..., 0] - y0[..., 0] * np.cos(phase) - y0[..., 1] * np.sin(phase)).max() <= 1e-3
+    assert rhs.nfev == rhs.npoints - len(found.t) + 1  # the slopes at all nodes by one call

@@ -28,6 +28,12 @@ ITERATIONS = 10
 ACCEPTED = 2.0
 """Largest error of an interval, in tolerances, with which a mesh is accepted."""
 
+FURTHER = 4.0
+"""How far the next start reaches, in lengths of the stretch that was solved."""
+
+WARM_ITERATIONS = 6
+"""Newton iterations on the mesh of a warm start, at most: if it is near enough, they are fewer."""
+
 SHORTER = 2
 """Part of the first mesh that is tried next when the very first interval of one did not converge."""
 
@@ -76,12 +82,14 @@ def solve(
     progress = Progress()
     front, state, end, limit = span[0], y0, span[1], ""
     start: Start | None = None
+    reach = end
     while front != end:
         progress.windows += 1
         fresh = start is None
-        start = task.start((front, end), state) if start is None else start
+        start = task.start((front, reach), state) if start is None else start
         if start.failure:  # no later start may go beyond: an implicit method could step over a pole
-            end, limit = float(start.t[-1]), start.failure
+            reach = end = float(start.t[-1])
+            limit = start.failure
         piece = _solve_window(task, start, state, progress, window) if start.t.shape[0] > 1 else None
         if piece is None and (start.warm or not fresh):  # not so near after all: the next start is one from scratch
             start = None
@@ -90,11 +98,19 @@ def solve(
             progress.failure = limit or _trouble(progress)
             return progress
         progress.pieces.append(piece.trial)
+        length = float(piece.trial.t[-1]) - front
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
         start = start.after(front) if piece.whole else None
+        if start is None:  # no use in going on to where the solution is not followed anyway
+            reach = _limited(front + FURTHER * length, front, end)
         report(front)
     progress.failure = limit
     return progress
+
+
+def _limited(time: float, front: float, end: float) -> float:
+    """The time, or the end if that is nearer."""
+    return end if abs(time - front) >= abs(end - front) else time
 
 
 def _trouble(progress: Progress) -> str:
@@ -116,14 +132,14 @@ def _solve_window(task: Task, start: Start, y0: Array, progress: Progress, windo
     """Meshes until the errors are small enough: the accepted trial, perhaps of the window's beginning only."""
     xp = array_namespace(y0)
     t = start.first_mesh()
-    most = _most_intervals(task.method, t.shape[0] - 1, y0, window)
-    t = t[: most + 1]
+    t = t[: _most_intervals(task.method, t.shape[0] - 1, y0, window) + 1]
     as_it_is = start.warm or start.fixed
     trial = start.trial(task.method.output, t, y0)
     rough, whole, checked = task.scale.loosened(FIRST_TOLERANCE), True, False
     for mesh in range(MESHES):
         scale = rough if mesh == 0 and not as_it_is else task.scale
-        found = iterate(task.method, task.rhs, trial, scale, task.enough(scale), ITERATIONS)
+        most = WARM_ITERATIONS if mesh == 0 and start.warm else ITERATIONS
+        found = iterate(task.method, task.rhs, trial, scale, task.enough(scale), most)
         progress.history += found.history
         progress.meshes.append(trial.intervals)
         progress.look_at(found.linear)

@@ -8,7 +8,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from .._arrays import Array
+from .._arrays import Array, library
 from ._arguments import Problem, as_stages
 from ._collocation import Collocation
 from ._dense_output import DenseOutput
@@ -19,7 +19,6 @@ from ._exponential import DEER
 from ._function import RightHandSide
 from ._lsoda import by_lsoda
 from ._march import Task
-from ._start import Start
 from ._stepper import by_stepping
 from ._tableaux import gauss, radau
 from ._trial import Scale
@@ -39,6 +38,9 @@ COLLOCATION = ("Radau", "Gauss")
 
 ON_OUTPUT = ("DEER",)
 """Those whose mesh is `t_eval`, where it is given, as published."""
+
+SMALL = 64
+"""Numbers in the states of a batch up to which LSODA makes the start, as for one state of so many components."""
 
 TIGHTER = 0.1
 """Part of the tolerances for LSODA where the user means them: its errors over all steps are some ten times as large."""
@@ -142,9 +144,8 @@ def make_task(
     rtol, atol = problem.rtol, problem.atol
     coarse = max(COARSE, rtol)
     options = {"rtol": coarse, "atol": atol * (coarse / rtol), "max_step": problem.max_step}
-    sequential: Callable[..., Start] = by_lsoda if problem.is_plain and not problem.is_complex else by_stepping
-    if prod(problem.batch) >= WIDE:
-        sequential = partial(by_ensemble, by_stepping)
+    small = library(problem.y0) == "numpy" and problem.y0.size <= SMALL
+    sequential = by_lsoda if small or problem.is_plain else partial(by_ensemble, by_stepping)
     start: Starter = partial(sequential, rhs, **options)
     if guess is not None:
         start = FromGuess(guess, start)

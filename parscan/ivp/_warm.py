@@ -34,9 +34,16 @@ class OnMesh:
         self._otherwise = otherwise
 
     def __call__(self, span: tuple[float, float], y0: Array) -> Start:
-        """A start from scratch, on what of the mesh it reaches."""
-        rough = self._otherwise(span, y0)
-        return Start(_within(self._mesh, (span[0], float(rough.t[-1]))), rough.states, rough.failure, fixed=True)
+        """A start from scratch, on what of the mesh it reaches: at least one interval."""
+        xp = array_namespace(self._mesh)
+        backwards = span[1] < span[0]
+        later = self._mesh[self._mesh < span[0] if backwards else self._mesh > span[0]]
+        reached = later[later >= span[1] if backwards else later <= span[1]]
+        rough = self._otherwise((span[0], float(reached[-1] if reached.shape[0] else later[0])), y0)
+        nodes = later[later >= rough.t[-1] if backwards else later <= rough.t[-1]]
+        begin = xp.asarray([span[0]], dtype=nodes.dtype)
+        end = rough.t[-1:] if rough.failure and not bool(xp.any(nodes == rough.t[-1])) else nodes[:0]
+        return Start(xp.concat([begin, nodes, end]), rough.states, rough.failure, fixed=True)
 
 
 def _within(mesh: Array, span: tuple[float, float]) -> Array:
