@@ -42,6 +42,9 @@ M: Weights = ((0, 2.0), (2, 1.0), (3, 1.0))
 TRAPEZOID = 0.25
 """Share of the trapezoidal rule's error that counts: on linear problems with small steps, half the other estimate."""
 
+FIRST = 1e4 * machine_epsilon("float64")
+"""Shortest first step, as a share of the time: an estimate of the right one may be too small to be a step."""
+
 MOST_STEPS = 100_000
 """Steps, taken or rejected, after which to give up."""
 
@@ -96,6 +99,7 @@ def by_stepping(
     problem = _Problem(rhs, float(span[1]), rtol, atol, max_step, eye)
     t, y = float(span[0]), y0[None, ...]
     h = _first_step(problem, t, y)
+    h = h if abs(h) > FIRST * abs(t) else FIRST * abs(t) * (1 if problem.end > t else -1)
     node = _linearise(rhs, t, y, h)
     nodes, failure = [(t, y, node.f)], "" if node.finite else NOT_FINITE
     shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # so that there is one at t = 0, too

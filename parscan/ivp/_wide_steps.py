@@ -13,7 +13,7 @@ from typing import Any
 
 from .._arrays import Array, array_namespace, copy, machine_epsilon, quiet
 from ._function import RightHandSide
-from ._stepper import NOT_FINITE
+from ._stepper import FIRST, NOT_FINITE
 from ._trial import Scale, Trial
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
@@ -162,4 +162,4 @@ class _March:
             later = xp.reshape(self._slope(self._t + direction * h, y + direction * h * first), self._shape)
             largest = max(slopes, size(later - first) / h if h else inf)
         wanted = (0.01 / largest) ** (1 / 8) if 1e-15 < largest < inf else max(1e-6, 1e-3 * h)
-        return direction * min(100 * h, wanted, longest)
+        return direction * min(max(min(100 * h, wanted), FIRST * abs(self._t)), longest)
