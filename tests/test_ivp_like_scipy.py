@@ -241,8 +241,10 @@ def test_args(method, rtol):
 
 @pytest.mark.parametrize(
     "method",
-    [RK23, RK45, DOP853, Radau, BDF, LSODA, "RK23", "RK45", "BDF", "LSODA"]
-    + [pytest.param("DOP853", marks=bug("SciPy's DOP853 is not known by its name"))],
+    [
+        *(RK23, RK45, DOP853, Radau, BDF, LSODA, "RK23", "RK45", "BDF", "LSODA"),
+        pytest.param("DOP853", marks=bug("SciPy's DOP853 is not known by its name")),
+    ],
 )
 @pytest.mark.parametrize("options", [{}, {"t_eval": [0.5, 1.0]}, {"rtol": 1e-7, "atol": [1e-9, 1e-8]}], ids=str)
 def test_scipys_solvers_give_scipys_numbers(method, options):
