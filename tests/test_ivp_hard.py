@@ -154,9 +154,8 @@ def test_a_stiff_wall(request, method, rtol):
     """A ball that falls on a spring of 1e4, several times."""
     if rtol < 1e-3:
         request.applymarker(bug("Newton's iteration did not converge, at t = 0"))
-    sol = solve_ivp(
-        patient(lambda t, y: [y[1], -9.81 + np.maximum(-y[0], 0) * 1e4]), (0, 3), [1.0, 0.0], method, rtol=rtol
-    )
+    fall = patient(lambda t, y: [y[1], -9.81 + np.maximum(-y[0], 0) * 1e4])
+    sol = solve_ivp(fall, (0, 3), [1.0, 0.0], method, rtol=rtol, atol=rtol / 100)
     assert sol.success
     energy = sol.y[1] ** 2 / 2 + 9.81 * sol.y[0] + 1e4 / 2 * np.maximum(-sol.y[0], 0) ** 2
     assert np.abs(energy - 9.81).max() <= 100 * rtol * 9.81
