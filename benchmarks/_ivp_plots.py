@@ -46,14 +46,17 @@ def panel(axes: Any, ode: Ode, runs: Sequence[Run]) -> None:
 
 def diagram(odes: Sequence[Ode], runs: Sequence[Run]) -> Figure:
     """All problems, and one legend."""
-    rows = -(-len(odes) // COLUMNS)
-    figure = Figure(figsize=(3.3 * COLUMNS, 2.5 * rows + 0.8), layout="constrained")
-    grid = figure.subplots(rows, COLUMNS, squeeze=False)
+    columns = min(COLUMNS, len(odes))
+    rows = -(-len(odes) // columns)
+    figure = Figure(figsize=(3.3 * columns, 2.5 * rows + 0.9), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
     for axes, ode in zip(grid.flat, odes, strict=False):
         panel(axes, ode, runs)
     for axes in grid.flat[len(odes) :]:
         axes.set_visible(False)
-    figure.supxlabel("achieved error at the end, relative to scale + |y|  (more precise to the right)", fontsize=10)
+    figure.supxlabel(
+        "achieved error at the end, smaller to the right; grey: below the error of the reference", fontsize=9.5
+    )
     figure.supylabel("time, ms", fontsize=10)
     handles = {label: line for axes in grid.flat for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     names = [name for name in STYLES if name in handles]
