@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import cached_property
 from math import inf
 from typing import Any
 
 from ._progress import progress_bar
-from .ivp._arguments import Problem, as_count, as_guess, as_mesh, as_problem, as_times, with_ends
-from .ivp._check_function import functions_stack
+from .ivp._arguments import as_count, as_guess, as_mesh, as_problem, as_times
 from .ivp._delegate import delegate
+from .ivp._empty import solve_empty
 from .ivp._ensemble import solve_ensemble
 from .ivp._events import prepare
-from .ivp._function import RightHandSide
 from .ivp._march import percentage, solve
-from .ivp._methods import ON_OUTPUT, choose, discretise, make_task
+from .ivp._methods import choose, discretise, make_task
 from .ivp._options import as_options, warn_of_unused
 from .ivp._report import wrap
 from .ivp._result import IvpResult
+from .ivp._stacking import Stacking
 from .warnings import PointByPointWarning
 
 POINT_BY_POINT = (
@@ -160,60 +159,32 @@ def solve_ivp(
     watched = prepare(events)
     if watched and problem.batch:
         raise ValueError(f"`events` cannot be watched for a batch of shape {problem.batch}; solve its members alone.")
-    stacks = _Stacking(problem, vectorized)
+    listed = None if events is None else watched
+    if problem.is_empty:
+        return solve_empty(problem, times, listed, dense_output=dense_output)
+    most = None if window is None else as_count("window", window)
+    known = as_guess(guess, problem), as_mesh(mesh, problem.span, problem.y0)
     on_mesh = any(given is not None for given in (mesh, guess, stages, window))
-    choice = choose(method, problem, options, lambda: stacks.fun, on_mesh=on_mesh)
-    if choice.is_sequential or problem.is_empty:
-        return delegate(choice, problem, options, times, events, dense_output=dense_output)
-    warn_of_unused(options)
-    if choice.tries_ensemble:
-        found = solve_ensemble(problem, stacks.right_hand_side, times, dense_output=dense_output)
-        if found is not None:
-            return found
-    if not stacks.fun:
-        warnings.warn(POINT_BY_POINT, PointByPointWarning, stacklevel=2)
-    rhs = stacks.right_hand_side()
-    discretisation = discretise(choice.method, problem, stages)
-    nodes = as_mesh(mesh, problem.span, problem.y0)
-    if nodes is None and times is not None and choice.method in ON_OUTPUT:
-        nodes = with_ends(times, problem.span)
-    task = make_task(problem, rhs, discretisation, as_guess(guess, problem), nodes)
-    with progress_bar(100, enabled=progress, unit="%") as report:
-        most = None if window is None else as_count("window", window)
-        solved = solve(task, problem.span, problem.y0, most, percentage(problem.span, report))
-    return wrap(problem, rhs, discretisation, solved, times, watched, choice.method, dense_output=dense_output)
 
+    def attempt(stacking: Stacking) -> IvpResult | None:
+        """The result, or None where `fun` turned out not to be as it seemed."""
+        choice = choose(method, problem, options, lambda: stacking.fun, on_mesh=on_mesh)
+        if choice.is_sequential:
+            return delegate(choice, problem, options, times, events, dense_output=dense_output)
+        warn_of_unused(options)
+        if choice.tries_ensemble:
+            found = solve_ensemble(problem, stacking.right_hand_side, times, dense_output=dense_output)
+            if found is not None:
+                return found
+        if not stacking.fun and vectorized is not False:
+            warnings.warn(POINT_BY_POINT, PointByPointWarning, stacklevel=3)
+        rhs = stacking.right_hand_side()
+        task = make_task(problem, rhs, discretise(choice.method, problem, stages), *known, times, most)
+        with progress_bar(100, enabled=progress, unit="%") as report:
+            solved = solve(task, problem.span, problem.y0, percentage(problem.span, report))
+        if not stacking.holds_for(rhs, solved.pieces):
+            return None
+        return wrap(problem, rhs, task.method, solved, times, listed, choice.method, dense_output=dense_output)
 
-class _Stacking:
-    """Whether `fun`, and whether `jac`, can be called for many times at once; found out when it is first asked."""
-
-    def __init__(self, problem: Problem, vectorized: bool | None) -> None:
-        self._problem = problem
-        self._vectorized = vectorized
-
-    @cached_property
-    def _both(self) -> tuple[bool, bool]:
-        problem = self._problem
-        if self._vectorized is False:
-            return False, False
-
-        def make(stacks: bool, jac_stacks: bool) -> RightHandSide:
-            functions = problem.fun, problem.jac, problem.args, problem.y0
-            return RightHandSide(*functions, stacks=stacks, jac_stacks=jac_stacks)
-
-        return functions_stack(make, problem.span, problem.y0, has_jac=callable(problem.jac))
-
-    def right_hand_side(self) -> RightHandSide:
-        """The functions, called as they can be."""
-        problem = self._problem
-        return RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=self.fun, jac_stacks=self.jac)
-
-    @property
-    def fun(self) -> bool:
-        """Of `fun`."""
-        return self._both[0]
-
-    @property
-    def jac(self) -> bool:
-        """Of `jac`."""
-        return self._both[1]
+    stacking = Stacking(problem, vectorized)
+    return attempt(stacking) or attempt(stacking.withdrawn())  # type: ignore[return-value]

@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 import parscan
 from parscan import solve_ivp
-from parscan.ivp import _march
+from parscan.ivp import _window
 from parscan.ivp._collocation import Collocation
 from parscan.ivp._mesh import divide, equidistribute, refine
 from parscan.ivp._tableaux import gauss, radau
@@ -74,7 +74,7 @@ def test_errors_that_grow_are_controlled_at_the_end(rtol, monkeypatch):
     sol = solve_ivp(arenstorf, (0, period), y0, rtol=rtol, atol=rtol)
     error = np.abs(sol.y[:, -1] - y0) / (1 + np.abs(y0))
     assert error.max() <= 10 * rtol
-    monkeypatch.setattr(_march, "excess", lambda *_: 1.0)
+    monkeypatch.setattr(_window, "excess", lambda *_: 1.0)
     careless = solve_ivp(arenstorf, (0, period), y0, rtol=rtol, atol=rtol)
     assert len(careless.t) <= len(sol.t)
 

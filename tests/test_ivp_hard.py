@@ -11,16 +11,12 @@ from parscan.warnings import PointByPointWarning
 ANY = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-3), ("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
 COLLOCATION = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
 
-PATIENCE = 100_000
+PATIENCE = 300_000
 """Calls after which a solver is taken to be stuck."""
 
 
 class StuckError(Exception):
     """It would go on forever."""
-
-
-def bug(reason):
-    return pytest.mark.xfail(strict=True, reason=reason)
 
 
 def patient(fun):
@@ -47,12 +43,8 @@ BAD = {
 
 @ANY
 @pytest.mark.parametrize("name", BAD)
-def test_values_that_are_not_finite(request, method, rtol, name):
+def test_values_that_are_not_finite(method, rtol, name):
     """Status -3, and no bad number in the result."""
-    if rtol == 1e-3 and name != "inf in time":
-        request.applymarker(bug("success, and NaN in the result, at the default arguments"))
-    elif name == "inf in time":
-        request.applymarker(bug("infinity ends as too small a step, or at a loose tolerance never"))
     sol = solve_ivp(patient(BAD[name][0]), (0, 2), [1.0], method, rtol=rtol)
     assert (int(sol.status), sol.success) == (-3, False)
     assert np.all(np.isfinite(sol.y))
@@ -61,15 +53,13 @@ def test_values_that_are_not_finite(request, method, rtol, name):
 
 @COLLOCATION
 @pytest.mark.parametrize("name", BAD)
-def test_the_first_bad_time_is_told(request, method, rtol, name):
-    """And the solution ends there, not earlier."""
-    if name != "at once":
-        request.applymarker(bug("the solution ends a step of the mesh early, and that time is told"))
+def test_the_first_bad_time_is_told(method, rtol, name):
+    """And the solution ends there, not earlier: to the accuracy of the start, which finds the place."""
     fun, bad = BAD[name]
     sol = solve_ivp(patient(fun), (0, 2), [1.0], method, rtol=rtol)
     told = float(re.findall(r"t = ([-+e.0-9]*[0-9])", sol.message)[0])
-    assert bad <= told <= bad + 0.01
-    assert bad - 0.01 <= sol.t[-1] <= bad
+    assert bad - 1e-6 <= told <= bad + 0.001
+    assert bad - 0.001 <= sol.t[-1] <= told
 
 
 @COLLOCATION
@@ -95,14 +85,14 @@ POLES = {
 @pytest.mark.parametrize(
     ("method", "rtol"),
     [
-        pytest.param("auto", 1e-3, marks=bug("SciPy's LSODA never ends, at the default arguments")),
-        *(("auto", 1e-6), ("Radau", 1e-6), ("Gauss", 1e-6)),
+        ("auto", 1e-3),
+        ("auto", 1e-6),
+        ("Radau", 1e-6),
+        ("Gauss", 1e-6),
     ],
 )
 @pytest.mark.parametrize("name", POLES)
-def test_poles(request, method, rtol, name):
-    if method == "Gauss" and name != "tangent":
-        request.applymarker(bug("off by a thousandth, hundreds of tolerances, long before the pole"))
+def test_poles(method, rtol, name):
     fun, y0, span, exact, pole = POLES[name]
     sol = solve_ivp(patient(fun), span, [y0], method, rtol=rtol, dense_output=True)
     assert (int(sol.status), sol.success) == (-1, False)
@@ -125,15 +115,11 @@ JUMPS = {
     "absolute value": (lambda t, y: [1 - np.abs(y[0])], [-0.5], 2.0, 1 - 2 * np.exp(-2)),
     "maximum": (lambda t, y: [-np.maximum(y[0] - 1, 0) - 1], [2.0], 3.0, 1 + np.log(2) - 3),
 }
-UNSOLVED = {("step input", "auto"), ("step input", "Radau")}
-UNSOLVED |= {(name, method) for name in ("two steps", "square wave") for method in ("auto", "Radau", "Gauss")}
 
 
 @ANY
 @pytest.mark.parametrize("name", JUMPS)
-def test_jumps_and_kinks(request, method, rtol, name):
-    if rtol < 1e-3 and (name, method) in UNSOLVED:
-        request.applymarker(bug("Newton's iteration did not converge, at t = 0"))
+def test_jumps_and_kinks(method, rtol, name):
     fun, y0, end, exact = JUMPS[name]
     sol = solve_ivp(patient(fun), (0, end), y0, method, rtol=rtol, atol=rtol, max_step=end / 20)
     assert sol.success
@@ -141,19 +127,15 @@ def test_jumps_and_kinks(request, method, rtol, name):
 
 
 @ANY
-def test_a_short_pulse_is_seen_with_small_steps(request, method, rtol):
-    if rtol < 1e-3 and method != "Gauss":
-        request.applymarker(bug("Newton's iteration did not converge, at t = 0"))
+def test_a_short_pulse_is_seen_with_small_steps(method, rtol):
     sol = solve_ivp(patient(kick), (0, 100), [0.0], method, rtol=rtol, max_step=0.3)
     assert sol.success
     assert abs(sol.y[0, -1] - 1) <= 1e-2
 
 
 @ANY
-def test_a_stiff_wall(request, method, rtol):
+def test_a_stiff_wall(method, rtol):
     """A ball that falls on a spring of 1e4, several times."""
-    if rtol < 1e-3:
-        request.applymarker(bug("Newton's iteration did not converge, at t = 0"))
     fall = patient(lambda t, y: [y[1], -9.81 + np.maximum(-y[0], 0) * 1e4])
     sol = solve_ivp(fall, (0, 3), [1.0, 0.0], method, rtol=rtol, atol=rtol / 100)
     assert sol.success
@@ -167,7 +149,6 @@ BRANCHES = {
 }
 
 
-@bug("fun is compared near the initial state only: a wrong answer, and success")
 @COLLOCATION
 @pytest.mark.parametrize("name", BRANCHES)
 def test_branches_that_nobody_sees_at_the_start(method, rtol, name):
@@ -180,7 +161,6 @@ def test_branches_that_nobody_sees_at_the_start(method, rtol, name):
     assert not sol.success or abs(sol.y[0, -1] - exact) <= 1e-3
 
 
-@bug("the warning says that fun was tried and differs, where it was told not to be tried")
 def test_point_by_point_because_asked_for():
     """SciPy's own default, written out: no warning that the function is at fault."""
     sol = solve_ivp(lambda t, y: [y[1], -y[0]], (0, 1), [1.0, 0.0], "Radau", vectorized=False, rtol=1e-6)
@@ -192,7 +172,6 @@ def test_vectorized_is_taken_and_gives_the_same():
     assert np.array_equal(sols[0].y, sols[1].y)
 
 
-@bug("a million calls of fun before it is given up")
 @pytest.mark.parametrize("method", ["Radau", "Gauss"])
 def test_sliding_is_solved_or_given_up(method):
     """`y' = -sign(y)` reaches zero and stays there."""

@@ -11,10 +11,6 @@ ANY = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-3), ("auto", 1e-7
 COLLOCATION = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
 
 
-def bug(reason):
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 def oscillator(t, y):
     """From (0, 1): sine and cosine."""
     return [y[1], -y[0]]
@@ -59,7 +55,6 @@ def test_all_zeros(events, method, rtol):
     assert np.allclose(sol.y_events[0], [[0, 1], [0, -1], [0, 1], [0, -1]], atol=100 * rtol)
 
 
-@bug("None, where SciPy has empty lists")
 @COLLOCATION
 def test_an_empty_list(method, rtol):
     sol = solve(method, rtol, [])
@@ -127,7 +122,7 @@ def test_output_times_end_at_a_terminal_event(method, rtol):
 @pytest.mark.parametrize(
     ("method", "rtol"),
     [
-        pytest.param("auto", 1e-3, marks=bug("'list' object has no attribute 'shape'")),
+        ("auto", 1e-3),
         *(("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)),
     ],
 )
@@ -189,7 +184,6 @@ def test_continuous_solution_at_no_time(method, rtol):
     assert solve(method, rtol, None, dense_output=True).sol([]).shape == (2, 0)
 
 
-@bug("no `interpolants` and `n_segments`, which SciPy's OdeSolution documents")
 def test_interpolants():
     sol = solve("Radau", 1e-6, None, dense_output=True).sol
     assert len(sol.interpolants) == sol.n_segments == len(sol.ts) - 1
@@ -204,10 +198,8 @@ def test_exponential_decay_of_several_states(method, rtol):
 
 
 @ANY
-def test_a_thrown_ball_lands(request, method, rtol):
+def test_a_thrown_ball_lands(method, rtol):
     """Height, and speed: on the ground at the end, the top is on the way."""
-    if rtol < 1e-3:
-        request.applymarker(bug("one interval is the whole span, and samples in it are too few: it ends at t = 0"))
 
     def fly(t, y):
         return [y[1], -9.81]

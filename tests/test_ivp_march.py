@@ -7,10 +7,11 @@ from parscan.ivp._collocation import Collocation
 from parscan.ivp._function import RightHandSide
 from parscan.ivp._iterate import iterate
 from parscan.ivp._lsoda import by_lsoda
-from parscan.ivp._march import Task, solve
+from parscan.ivp._march import solve
 from parscan.ivp._start import Start
 from parscan.ivp._tableaux import gauss, radau
 from parscan.ivp._trial import Scale
+from parscan.ivp._window import Task
 
 
 def lotka_volterra(t, y):
@@ -71,7 +72,7 @@ def run(fun, span, y0, rtol, atol, tableau, jac=None, coarse=1e-3):
         return by_lsoda(rhs, part, y, coarse, np.asarray(coarse * atol / rtol), np.inf)
 
     task = Task(rhs, Collocation(tableau, y0.shape[-1]), Scale(rtol, np.asarray(atol)), start)
-    return solve(task, span, y0, None, lambda time: None)
+    return solve(task, span, y0, lambda time: None)
 
 
 @pytest.mark.parametrize("name", REFERENCES)

@@ -151,7 +151,6 @@ def test_the_dtype_of_the_state_is_kept(dtype, method, span):
     assert np.abs(sol.y[:, -1] - exact).max() <= 1e-3
 
 
-@pytest.mark.xfail(strict=True, reason="the sequential solvers of auto return double precision")
 @pytest.mark.parametrize("dtype", [np.float32, np.complex64])
 def test_the_dtype_of_the_state_is_kept_at_the_default_tolerance(dtype):
     y0 = np.array([1.0, 0.5], dtype)

@@ -10,11 +10,12 @@ from scipy.integrate import solve_ivp
 from parscan.ivp import _stepper
 from parscan.ivp._collocation import Collocation
 from parscan.ivp._function import RightHandSide
-from parscan.ivp._march import Task, solve
+from parscan.ivp._march import solve
 from parscan.ivp._rough import as_start
 from parscan.ivp._stepper import by_stepping
 from parscan.ivp._tableaux import radau
 from parscan.ivp._trial import Scale
+from parscan.ivp._window import Task
 
 
 def lotka_volterra(t, y):
@@ -276,7 +277,7 @@ def test_newton_starts_from_it(rng):
     rhs = RightHandSide(lotka_volterra, None, (), y0)
     start = partial(by_stepping, rhs, rtol=1e-3, atol=1e-6)
     task = Task(rhs, Collocation(radau(5), 2), Scale(rtol, np.asarray(atol)), start)
-    progress = solve(task, (0.0, end), y0, None, lambda time: None)
+    progress = solve(task, (0.0, end), y0, lambda time: None)
     assert not progress.failure
     assert progress.windows == 1
     for i in range(5):

@@ -27,7 +27,10 @@ from ._tableaux import MOST_STAGES
 
 @dataclass(frozen=True)
 class Problem:
-    """What the user asked for, checked; `y0` has its components last, `(*batch, n)`."""
+    """What the user asked for, checked; `y0` has its components last, `(*batch, n)`.
+
+    `rtol` is the smallest relative tolerance, for decisions; `rtols` are all, a number or an array `(n,)`.
+    """
 
     fun: Callable[..., Any]
     jac: Any
@@ -35,6 +38,7 @@ class Problem:
     span: tuple[float, float]
     y0: Array
     rtol: float
+    rtols: float | Array
     atol: Array
     max_step: float
 
@@ -72,6 +76,7 @@ def as_problem(fun: Any, t_span: Any, y0: Any, args: Any, jac: Any, rtol: Any, a
         _as_args(args),
         span,
         state,
+        relative if isinstance(relative, float) else float(array_namespace(state).min(relative)),
         relative,
         absolute,
         _as_max_step(max_step),
@@ -156,19 +161,22 @@ def _as_state(y0: Any) -> Array:
     return xp.moveaxis(state, 0, -1)
 
 
-def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float, Array]:
+def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, Array]:
     """Tolerances; a relative one near rounding is raised, with a warning."""
-    try:
-        relative = float(rtol)
-    except (TypeError, ValueError):
-        raise TypeError(f"`rtol` must be a number, got {rtol!r}.") from None
-    if not 0 <= relative < inf:
+    xp = array_namespace(state)
+    given = as_array("rtol", rtol)
+    if given.ndim > 0 and tuple(given.shape) != (state.shape[-1],):
+        raise ValueError(
+            f"`rtol` has wrong shape {tuple(given.shape)}: pass a number, or one for each of the {state.shape[-1]} "
+            "components."
+        )
+    if "complex" in dtype_name(given.dtype) or not bool(array_namespace(given).all((given >= 0) & (given < inf))):
         raise ValueError(f"`rtol` must be finite and not negative, got {rtol!r}.")
     least = 100 * machine_epsilon(state.dtype)
-    if relative < least:
+    if bool(array_namespace(given).any(given < least)):
         warnings.warn(f"`rtol` is too small. Setting `rtol = {least:.3g}`.", UserWarning, stacklevel=4)
-        relative = least
-    xp = array_namespace(state)
+    relative = float(given) if given.ndim == 0 else xp.asarray(given, dtype=xp.abs(state).dtype)
+    relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, min=least)
     absolute = xp.asarray(as_array("atol", atol), dtype=xp.abs(state).dtype)
     if absolute.ndim > 0 and tuple(absolute.shape) != (state.shape[-1],):
         raise ValueError(
@@ -188,8 +196,10 @@ def _as_jacobian(jac: Any, state: Array) -> Any:
     matrix = as_array("jac", jac.toarray() if hasattr(jac, "toarray") else jac)
     if tuple(matrix.shape) != (n, n):
         raise ValueError(f"`jac` is expected to have shape {(n, n)}, but actually has {tuple(matrix.shape)}.")
-    shared_namespace(jac=matrix, y0=state)
-    return matrix
+    xp = shared_namespace(jac=matrix, y0=state)
+    if "complex" in dtype_name(matrix.dtype) and "complex" not in dtype_name(state.dtype):
+        raise TypeError(f"`jac` has complex values for a real `y0`; pass `y0` as {dtype_name(matrix.dtype)}.")
+    return xp.astype(matrix, state.dtype)
 
 
 def _as_args(args: Any) -> tuple[Any, ...]:

@@ -85,19 +85,15 @@ class Collocation(Discretisation):
     def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """Errors by what the polynomial misses.
 
-        It satisfies the equation at the stages, not at the start of the interval: what it misses there, times the step
-        over 2s, filtered by (I - h J / 2s)^{-1} as in Hairer and Wanner's code for Radau IIA (1996, IV.8), so that
-        stiff components do not count that the method damps.
+        It satisfies the equation at the stages, not at the start of the interval, nor, but for Radau IIA, at its end:
+        what it misses there, times the step over 2s, filtered by (I - h J / 2s)^{-1} as in Hairer and Wanner's code
+        for Radau IIA (1996, IV.8), so that stiff components do not count that the method damps.
         """
         xp = array_namespace(trial.y)
         share = 1 / (2 * self.tableau.stages)
         with quiet():
-            at_start = xp.asarray(self.tableau.at_start, dtype=trial.stages.dtype)
-            slopes = xp.reshape(
-                at_start @ xp.reshape(trial.stages, (*trial.stages.shape[:2], -1)), trial.y[1:, ...].shape
-            )
             steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
-            missed = share * steps * (rhs(trial.t[:-1], trial.y[:-1, ...]) - slopes)
+            missed = share * steps * self._missed(trial, rhs(trial.t, trial.y))
             changes = steps[..., None] * linear.jacobians
             matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * changes
             filtered = xp.linalg.solve(matrices, missed[..., None])[..., 0]
@@ -105,6 +101,21 @@ class Collocation(Discretisation):
             grows = xp.sum(_real(xp.linalg.diagonal(changes)), axis=-1, keepdims=True) > 0
             larger = xp.where(xp.abs(missed) > xp.abs(filtered), missed, filtered)
             return trial, scale.relative(xp.where(grows, larger, filtered), trial)
+
+    def _missed(self, trial: Trial, values: Array) -> Array:
+        """What the slopes of the polynomials lack at the ends of the intervals; `values` are those of the nodes."""
+        xp = array_namespace(values)
+        missed = values[:-1, ...] - self._slopes(trial, self.tableau.at_start)
+        if self.tableau.ends_with_a_stage:
+            return missed
+        at_end = values[1:, ...] - self._slopes(trial, self.tableau.at_end)
+        return xp.where(xp.abs(at_end) > xp.abs(missed), at_end, missed)
+
+    def _slopes(self, trial: Trial, weights: Array) -> Array:
+        """Slopes of the polynomials, with the weights (s,) of the stages."""
+        xp, shape = array_namespace(trial.y), trial.stages.shape
+        row = xp.asarray(weights, dtype=trial.stages.dtype)
+        return xp.reshape(row @ xp.reshape(trial.stages, (*shape[:2], -1)), (shape[0], *shape[2:]))
 
     def _linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
         """Right-hand sides `(N, s, *batch, n)` at the stages, Jacobians there, or one for each interval."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from .._arrays import Array, machine_epsilon
 from ._arguments import Problem
+from ._function import RightHandSide
+from ._guarded import TOO_SMALL, guarded
 from ._methods import Choice
+from ._report import status_of
 from ._result import IvpResult, IvpStatus
+from ._stepper import by_stepping
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that warn of a Jacobian: they have no use for it."""
@@ -16,49 +23,88 @@ EXPLICIT = ("RK23", "RK45", "DOP853")
 def delegate(
     choice: Choice, problem: Problem, options: dict[str, Any], times: Array | None, events: Any, *, dense_output: bool
 ) -> IvpResult:
-    """Solve by `scipy.integrate.solve_ivp`; an empty problem by any method."""
+    """Solve by `scipy.integrate.solve_ivp`."""
     from scipy.integrate import solve_ivp  # noqa: PLC0415 - slow to import
 
-    method = choice.method if choice.is_sequential else "RK45"
+    name = choice.method if isinstance(choice.method, str) else choice.method.__name__
+    rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
     given = {**options, "max_step": problem.max_step}
-    if problem.jac is not None and method not in EXPLICIT:
-        given["jac"] = problem.jac
-    found = solve_ivp(
-        problem.fun,
-        problem.span,
-        problem.y0,
-        method=method,
-        t_eval=times,
-        dense_output=dense_output,
-        events=events,
-        args=problem.args or None,
-        rtol=max(problem.rtol * choice.share, 100 * machine_epsilon(problem.y0.dtype)),
-        atol=problem.atol * choice.share,
-        **given,
-    )
-    return _wrap(found, choice, method if isinstance(method, str) else method.__name__)
+    if problem.jac is not None and name not in EXPLICIT:
+        given["jac"] = _jacobian(problem, rhs, as_function=name == "LSODA")
+    try:
+        found = solve_ivp(
+            problem.fun,
+            problem.span,
+            problem.y0,
+            method=guarded(choice.method),
+            t_eval=times,
+            dense_output=dense_output,
+            events=events,
+            args=problem.args or None,
+            rtol=np.maximum(problem.rtols * choice.share, 100 * machine_epsilon(problem.y0.dtype)),
+            atol=problem.atol * choice.share,
+            **given,
+        )
+    except Exception:
+        if rhs.is_flat(problem.span[0], problem.y0):  # raises by itself if what `fun` returns is to blame
+            raise
+        return delegate(choice, _flattened(problem, rhs), options, times, events, dense_output=dense_output)
+    if not len(found.t) or (found.status < 0 and len(found.t) == 1):
+        rhs.is_flat(problem.span[0], problem.y0)  # raises if it is no number that `fun` returns
+    if found.status < 0 and found.message == TOO_SMALL:  # of steps into what is not finite?
+        left = by_stepping(rhs, (float(found.t[-1]), problem.span[1]), found.y[:, -1], 1e-3, problem.atol)
+        found.message = left.failure or TOO_SMALL
+    return _wrap(found, choice, name, problem)
 
 
-def _wrap(found: Any, choice: Choice, name: str) -> IvpResult:
-    """SciPy's result as parscan's."""
+def _flattened(problem: Problem, rhs: RightHandSide) -> Problem:
+    """The same with a function that returns an array `(n,)`, whatever the user's own returns."""
+    return replace(problem, fun=lambda t, y, *args: rhs.at(t, y.copy()))
+
+
+def _jacobian(problem: Problem, rhs: RightHandSide, *, as_function: bool) -> Any:
+    """The user's Jacobian, checked at the start; LSODA takes no matrices, and none that are sparse."""
+    if not callable(problem.jac):
+        return (lambda t, y, *args: problem.jac) if as_function else problem.jac
+    state = problem.y0[None, ...]
+    rhs.jacobian(np.asarray(problem.span[:1]), state, state)
+    if not as_function:
+        return problem.jac
+
+    def dense(t: float, y: Array, *args: Any) -> Array:
+        matrix = problem.jac(t, y, *args)
+        return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+
+    return dense
+
+
+def _wrap(found: Any, choice: Choice, name: str, problem: Problem) -> IvpResult:
+    """SciPy's result as parscan's, in the precision of the problem."""
+    dtype = problem.y0.dtype
+    y = np.asarray(found.y, dtype=dtype) if len(found.t) else np.empty((problem.y0.shape[-1], 0), dtype)
+    failure = "" if found.status >= 0 else found.message.rstrip(".")
+    status = status_of(failure) if found.status < 0 else IvpStatus(found.status)
+    reached = float(found.t[-1]) if len(found.t) else problem.span[0]
+    trouble = f"{status.text} At t = {reached!r}: {failure}." if failure else found.message
     reason = f" By SciPy's {name}{f', for {choice.because}' if choice.because else ''}"
     reason += f", with {choice.share:g} of the tolerances." if choice.share < 1 else "."
+    y_events = found.y_events and [np.asarray(states, dtype=dtype) for states in found.y_events]
     return IvpResult(
-        t=found.t,
-        y=found.y,
+        t=np.asarray(found.t, dtype=float),
+        y=y,
         sol=found.sol,
         t_events=found.t_events,
-        y_events=found.y_events,
+        y_events=y_events,
         nfev=found.nfev,
         njev=found.njev,
         nlu=found.nlu,
-        status=IvpStatus(found.status),
-        message=found.message + reason,
+        status=status,
+        message=trouble + reason,
         success=found.success,
         method=name,
         npoints=found.nfev,
         iterations=0,
         history=(),
-        mesh=found.t if found.sol is None else found.sol.ts,
+        mesh=np.asarray(found.t if found.sol is None else found.sol.ts),
         meshes=(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import array_api_compat
@@ -30,6 +31,8 @@ class DenseOutput:
         The mesh.
     t_min, t_max : scalar
         Its ends, the smaller one first.
+    n_segments, interpolants : int, list of DenseOutput
+        The polynomials, each as a solution of its own.
 
     Raises
     ------
@@ -59,6 +62,32 @@ class DenseOutput:
         self.t_min, self.t_max = (t[0], t[-1]) if self._direction > 0 else (t[-1], t[0])
         with quiet():
             self._remainder = y[1:, ...] - self._polynomial(xp.arange(intervals), xp.ones_like(steps))
+
+    @property
+    def n_segments(self) -> int:
+        """Number of polynomials."""
+        return int(self.ts.shape[0]) - 1
+
+    @cached_property
+    def interpolants(self) -> list[DenseOutput]:
+        """The polynomials one by one, as solutions over their own intervals."""
+        s = self._tableau.stages
+        return [
+            DenseOutput(
+                self._tableau, self.ts[p : p + 2], self._y[p : p + 2, ...], self._stages[None, p * s : (p + 1) * s, ...]
+            )
+            for p in range(self.n_segments)
+        ]
+
+    @property
+    def t_old(self) -> Array:
+        """Where it begins, in the direction of the integration."""
+        return self.ts[0]
+
+    @property
+    def t(self) -> Array:
+        """Where it ends."""
+        return self.ts[-1]
 
     def __call__(self, t: Any) -> Array:
         """Evaluate the solution, components first.
@@ -100,6 +129,11 @@ class DenseOutput:
     def derivative(self, t: Array) -> Array:
         """Slopes Σ_j ℓ_j(θ) K_j of the polynomials at the times `t` (m,), in the layout (m, *batch, n)."""
         return self._slope(*self._locate(t))
+
+    def parts(self) -> tuple[Array, Array, Array]:
+        """The mesh, the states at its nodes, and the stages, as it was made of them."""
+        shape = (self.n_segments, self._tableau.stages, *self._y.shape[1:])
+        return self.ts, self._y, array_namespace(self._y).reshape(self._stages, shape)
 
     def samples(self) -> tuple[Array, Array]:
         """Times at the nodes of all polynomials, and the lengths of their intervals, `(m,)` both."""

@@ -22,7 +22,7 @@ def solve_ensemble(
     problem: Problem, make_rhs: Callable[[], RightHandSide], times: Array | None, *, dense_output: bool
 ) -> IvpResult | None:
     """The result, or None where the batch turned out to be stiff, or no step succeeded."""
-    scale = Scale(problem.rtol, problem.atol)
+    scale = Scale(problem.rtols, problem.atol)
     rhs = make_rhs()
     steps = march(rhs, problem.span, problem.y0, scale, problem.max_step)
     if steps.stiff or steps.t.shape[0] < 2:

@@ -15,7 +15,13 @@ from .._arrays import Array, array_namespace, as_array, copy, dtype_name, machin
 from ._dense_output import DenseOutput
 
 SUBSAMPLES = 4
-"""Samples within an interval of the mesh, besides its ends."""
+"""Samples within an interval of the mesh, besides its ends, at least."""
+
+SAMPLES = 200
+"""Samples in all, at least: where the solution is a polynomial, a mesh may have a single interval."""
+
+HALVINGS = 20
+"""Samples ever nearer to the begin: they tell the sign that an event which is zero there takes on."""
 
 CHECKED = 5
 """Samples at which a call for all samples is compared with calls for one; few times have that many components."""
@@ -221,9 +227,12 @@ class _Monitor:
 def _sample_times(t: Array) -> Array:
     """Nodes of the mesh, and times between them."""
     xp = array_namespace(t)
-    shares = xp.arange(SUBSAMPLES + 1, dtype=t.dtype) / (SUBSAMPLES + 1)
+    count = max(SUBSAMPLES, SAMPLES // (t.shape[0] - 1)) + 1
+    shares = xp.arange(count, dtype=t.dtype) / count
     inner = t[:-1, None] + (t[1:] - t[:-1])[:, None] * shares
-    return xp.concat([xp.reshape(inner, (-1,)), t[-1:]])
+    near = t[0] + (inner[0, 1] - t[0]) * 0.5 ** xp.arange(HALVINGS, 0, -1, dtype=t.dtype)
+    later = near[(near != t[0]) & (near != inner[0, 1])]
+    return xp.concat([t[:1], later, xp.reshape(inner, (-1,))[1:], t[-1:]])
 
 
 def _brackets(values: Array, direction: float) -> list[Bracket]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .._arrays import Array, array_namespace, copy, dtype_name, quiet
 from ..jacobians import step_sizes
 
@@ -77,6 +79,16 @@ class RightHandSide:
             return self._fun
         return lambda t, y: self._fun(t, y, *self._args)
 
+    def is_flat(self, t: float, y: Array) -> bool:
+        """Whether the function returns one number for each component of a state `(n,)`, as SciPy's solvers want it.
+
+        Raises what :meth:`at` raises.
+        """
+        self.count(1)
+        value = _noting(self._fun, (t, copy(y), *self._args), f"the time {t!r}")
+        self._components(value, "fun", ())
+        return np.shape(value) == tuple(y.shape)
+
     def count(self, calls: int) -> None:
         """Add calls on one state each."""
         self.nfev += calls
@@ -102,6 +114,10 @@ class RightHandSide:
             return self._to_matrices(self._evaluate(self._jac, t, states), states.shape[0])
         rows = [self._to_matrices(self._evaluate_one(self._jac, t, states, i), None) for i in range(t.shape[0])]
         return self._xp.stack(rows)
+
+    def differences(self, t: Array, states: Array) -> Array:
+        """Jacobians by differences, whatever the user's own are."""
+        return self._differences(t, states, None)[1]
 
     def _differences(self, t: Array, states: Array, derivatives: Array | None) -> tuple[Array, Array]:
         """Derivatives and difference quotients: calls on all states with one component perturbed after the other."""
@@ -150,7 +166,7 @@ class RightHandSide:
         """What the function returned as an array `(n, *shape)`."""
         xp, n = self._xp, self._shape[-1]
         if isinstance(value, list | tuple):
-            value = xp.stack([xp.broadcast_to(self._as_array(part), shape) for part in value])
+            value = xp.stack([self._component(part, name, shape) for part in value]) if value else xp.zeros((0, *shape))
         value = self._as_array(value)
         if value.ndim == 0 and n == 1:
             value = xp.broadcast_to(value, (1, *shape))
@@ -162,6 +178,18 @@ class RightHandSide:
                 "the `y` that it is given."
             )
         return xp.astype(value, self._dtype, copy=False)
+
+    def _component(self, part: Any, name: str, shape: tuple[int, ...]) -> Array:
+        """One of a list of components; a single one may have an axis for itself."""
+        part = self._as_array(part)
+        if self._shape[-1] == 1 and tuple(part.shape) == (1, *shape):
+            return part[0, ...]
+        try:
+            return self._xp.broadcast_to(part, shape)
+        except ValueError:
+            raise ValueError(
+                f"`{name}` returned a list with a component of shape {tuple(part.shape)} where {shape} was expected."
+            ) from None
 
     def _to_matrices(self, value: Any, count: int | None) -> Array:
         """What the Jacobian returned, with matrices last."""
@@ -185,7 +213,12 @@ class RightHandSide:
         """An array of the states' library; complex values for a real state are an error."""
         if hasattr(value, "toarray"):
             value = value.toarray()
-        array = self._xp.asarray(value)
+        try:
+            array = self._xp.asarray(value)
+        except ValueError as error:  # a list of components of different lengths
+            raise ValueError(f"`fun` or `jac` returned what cannot be made an array: {error}") from None
+        if dtype_name(array.dtype) in ("object", "str"):
+            raise TypeError(f"`fun` or `jac` returned {type(value).__name__}: pass on an array, or a list of numbers.")
         if "complex" in dtype_name(array.dtype) and "complex" not in dtype_name(self._dtype):
             told = dtype_name(array.dtype)
             raise TypeError(f"`fun` or `jac` returned complex values for a real `y0`; pass `y0` as {told}.")

@@ -47,7 +47,7 @@ def iterate(
         solved = count if _is_rounding(history) else leading(sizes * _rate(history) <= enough)
         if solved == count:
             break
-    return Iterated(trial, solved, None if linear is None else linear.head(solved), tuple(history))
+    return Iterated(trial, solved, linear if linear is None or not solved else linear.head(solved), tuple(history))
 
 
 def _rate(history: list[float]) -> float:

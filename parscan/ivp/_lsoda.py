@@ -10,25 +10,23 @@ import numpy as np
 
 from .._arrays import Array
 from ._function import RightHandSide
+from ._guarded import SMALLEST
 from ._rough import as_start
 from ._start import Start
 from ._stepper import by_stepping
 
-MOST_STEPS = 200_000
-"""Steps of a start, at most."""
-
-SMALLEST = 10 * float(np.finfo(float).eps)
-"""Steps that are smaller than this share of the time are the end of a solution, a pole for example."""
+MOST_STEPS = 20_000
+"""Steps of a start, at most: another one takes over where it ends."""
 
 
 class GaveUp(Exception):  # noqa: N818 - a signal within this file, no error
-    """LSODA failed for a reason of its own, or went on with values that are not finite."""
+    """LSODA failed, or would go on with values that are not finite, or for ever: the stepper finds out why."""
 
 
 def by_lsoda(
     rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float
 ) -> Start:
-    """Rough trajectory from `y0` `(*batch, n)`; it ends early, and says why, where it cannot be continued.
+    """Rough trajectory from `y0` `(*batch, n)`; it ends early after many steps, or where the solution ends.
 
     Where LSODA gives up, the more robust and slower stepper takes its place.
     """
@@ -46,23 +44,24 @@ def _rough(
 
     vectors = Vectors(y0)
     times, states = [span[0]], [vectors.of(y0)]
-    fun = rhs.sequential() if vectors.are_states else vectors.function(rhs)
+    plain = vectors.are_states and rhs.is_flat(span[0], y0)
+    fun = rhs.sequential() if plain else vectors.function(rhs)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # what LSODA has to say of its steps is of no interest: Newton follows
         solver = LSODA(fun, span[0], states[0], span[1], rtol=rtol, atol=vectors.bounds(atol), max_step=max_step)
         try:
-            failure = _march(solver, times, states)
+            _march(solver, times, states)
         except GaveUp:
             raise
         except Exception as error:
             error.add_note(f"parscan called it for the time {times[-1]!r} and later.")
             raise
         finally:
-            rhs.count(solver.nfev if vectors.are_states else 0)
+            rhs.count(solver.nfev if plain else 0)
     t, y = np.asarray(times), vectors.states(np.asarray(states))
     if not np.isfinite(y).all():
         raise GaveUp
-    return as_start(t, y, rhs(t, y), rtol, atol, failure)
+    return as_start(t, y, rhs(t, y), rtol, atol, "")
 
 
 class Vectors:
@@ -102,17 +101,14 @@ class Vectors:
         return np.moveaxis(stacked, 1, -1).astype(self._dtype)
 
 
-def _march(solver: Any, times: list[float], states: list[Array]) -> str:
-    """Step to the end; why not, if not: LSODA itself would go on for ever at a pole."""
-    while solver.status == "running":
+def _march(solver: Any, times: list[float], states: list[Array]) -> None:
+    """Step to the end, or as often as a start may."""
+    while solver.status == "running" and len(times) <= MOST_STEPS:
         told = solver.step()
         if solver.status == "failed":
             raise GaveUp(told)
         t = solver.t
         if abs(t - times[-1]) <= SMALLEST * abs(t):
-            return "the steps became smaller than the spacing of the numbers"
+            raise GaveUp
         times.append(t)
         states.append(solver.y)
-        if len(times) > MOST_STEPS:
-            return "LSODA took too many steps"
-    return ""

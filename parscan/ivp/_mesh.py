@@ -53,6 +53,21 @@ def divide(method: Discretisation, trial: Trial, factor: float) -> Trial:
     return _by_density(method, trial, ratio)
 
 
+def shorten(method: Discretisation, trial: Trial, longest: float) -> Trial:
+    """The trial with intervals that are too long in parts."""
+    t = shorten_mesh(trial.t, longest)
+    if t.shape[0] == trial.t.shape[0]:
+        return trial
+    return resample(method.output, DenseOutput(method.output, trial.t, trial.y, trial.stages), t)
+
+
+def shorten_mesh(t: Array, longest: float) -> Array:
+    """The mesh with intervals that are too long in parts."""
+    xp = array_namespace(t)
+    parts = xp.ceil(xp.abs(t[1:] - t[:-1]) / longest * (1 - 1e-12))
+    return _split(t, xp.astype(parts, xp.int64)) if bool(xp.any(parts > 1)) else t
+
+
 def _split(t: Array, parts: Array) -> Array:
     """The mesh with each interval in so many equal parts."""
     xp = array_namespace(t)

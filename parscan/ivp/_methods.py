@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from .._arrays import Array, library
-from ._arguments import Problem, as_stages
+from ._arguments import Problem, as_stages, with_ends
 from ._collocation import Collocation
 from ._dense_output import DenseOutput
 from ._discretisation import Discretisation
@@ -18,11 +18,11 @@ from ._explicit import dop853, rk4
 from ._exponential import DEER
 from ._function import RightHandSide
 from ._lsoda import by_lsoda
-from ._march import Task
 from ._stepper import by_stepping
 from ._tableaux import gauss, radau
 from ._trial import Scale
 from ._warm import FromGuess, OnMesh, Starter
+from ._window import Task
 
 PARALLEL: dict[str, Callable[[int, int], Discretisation]] = {
     "Radau": lambda stages, n: Collocation(radau(stages), n),
@@ -35,9 +35,6 @@ PARALLEL: dict[str, Callable[[int, int], Discretisation]] = {
 
 COLLOCATION = ("Radau", "Gauss")
 """Those of them that take a number of stages."""
-
-ON_OUTPUT = ("DEER",)
-"""Those whose mesh is `t_eval`, where it is given, as published."""
 
 SMALL = 64
 """Numbers in the states of a batch up to which LSODA makes the start, as for one state of so many components."""
@@ -138,12 +135,19 @@ def _choose_batch(problem: Problem) -> Choice:
 
 
 def make_task(
-    problem: Problem, rhs: RightHandSide, method: Discretisation, guess: DenseOutput | None, mesh: Array | None
+    problem: Problem,
+    rhs: RightHandSide,
+    method: Discretisation,
+    guess: DenseOutput | None,
+    mesh: Array | None,
+    times: Array | None,
+    window: int | None,
 ) -> Task:
-    """The problem as the march takes it."""
-    rtol, atol = problem.rtol, problem.atol
-    coarse = max(COARSE, rtol)
-    options = {"rtol": coarse, "atol": atol * (coarse / rtol), "max_step": problem.max_step}
+    """The problem as the march takes it; `times` are those of the output."""
+    if mesh is None and times is not None and isinstance(method, DEER):
+        mesh = with_ends(times, problem.span)  # as published
+    coarse = max(COARSE, problem.rtol)
+    options = {"rtol": coarse, "atol": problem.atol * (coarse / problem.rtol), "max_step": problem.max_step}
     small = library(problem.y0) == "numpy" and problem.y0.size <= SMALL
     sequential = by_lsoda if small or problem.is_plain else partial(by_ensemble, by_stepping)
     start: Starter = partial(sequential, rhs, **options)
@@ -151,4 +155,6 @@ def make_task(
         start = FromGuess(guess, start)
     if mesh is not None:
         start = OnMesh(mesh, start)
-    return Task(rhs, method, Scale(rtol, atol), start)
+    exact = {"rtol": problem.rtol * TIGHTER, "atol": problem.atol * TIGHTER, "max_step": problem.max_step}
+    follow = None if mesh is not None else partial(sequential, rhs, **exact)
+    return Task(rhs, method, Scale(problem.rtols, problem.atol), start, follow, window, problem.max_step)

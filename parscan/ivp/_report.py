@@ -20,7 +20,7 @@ def wrap(
     method: Discretisation,
     progress: Progress,
     times: Array | None,
-    events: tuple[Event, ...],
+    events: tuple[Event, ...] | None,
     name: str,
     *,
     dense_output: bool,
@@ -36,8 +36,8 @@ def wrap(
         t=t,
         y=y,
         sol=dense if dense_output else None,
-        t_events=occurrences.t_events if events else None,
-        y_events=occurrences.y_events if events else None,
+        t_events=None if events is None else occurrences.t_events,
+        y_events=None if events is None else occurrences.y_events,
         nfev=rhs.nfev,
         njev=rhs.njev,
         nlu=0,
@@ -46,10 +46,10 @@ def wrap(
         success=status >= 0,
         method=name,
         npoints=rhs.npoints,
-        iterations=len(progress.history),
-        history=tuple(progress.history),
+        iterations=len(progress.log.history),
+        history=tuple(progress.log.history),
         mesh=t if dense is None else dense.ts,
-        meshes=tuple(progress.meshes),
+        meshes=tuple(progress.log.meshes),
         continuous=dense,
         fun=rhs,
     )
@@ -93,9 +93,11 @@ def status_of(failure: str) -> IvpStatus:
 def _message(status: IvpStatus, progress: Progress, method: Discretisation, problem: Problem) -> str:
     """The status, what ended it, and what was done."""
     reached = float(progress.pieces[-1].t[-1]) if progress.pieces else problem.span[0]
-    trouble = f" At t = {reached!r}: {progress.failure}." if status < 0 else ""
-    zeros = "" if progress.jacobian is None else advice(progress.jacobian)
+    at = reached if progress.failed_at is None else progress.failed_at
+    trouble = f" At t = {at!r}: {progress.failure}." if status < 0 else ""
+    steps = " LSODA took the steps that Newton's method could not." if progress.followed else ""
+    zeros = "" if progress.log.jacobian is None else advice(progress.log.jacobian)
     return (
-        f"{status.text}{trouble} {method.description}: {len(progress.history)} Newton iterations on "
-        f"{len(progress.meshes)} meshes in {progress.windows} window{'s' * (progress.windows != 1)}.{zeros}"
+        f"{status.text}{trouble} {method.description}: {len(progress.log.history)} Newton iterations on "
+        f"{len(progress.log.meshes)} meshes in {progress.windows} window{'s' * (progress.windows != 1)}.{steps}{zeros}"
     )

@@ -11,17 +11,19 @@ FREEDOM = 4.0
 """Tolerances, and bends of a parabola, by which the slope at a node may differ from what the states tell."""
 
 
-def as_start(t: Array, y: Array, f: Array, rtol: float, atol: Array, failure: str) -> Start:
+def as_start(
+    t: Array, y: Array, f: Array, rtol: float, atol: Array, failure: str, failed_at: float | None = None
+) -> Start:
     """Nodes `t` `(m,)` with states and right-hand sides `(m, *batch, n)`, and cubic Hermite interpolation between them.
 
     `rtol` and `atol` are the tolerances that the states were computed with.
     """
     xp = array_namespace(y)
     if t.shape[0] == 1:
-        return Start(t, lambda at: xp.broadcast_to(y, (at.shape[0], *y.shape[1:])), failure)
+        return Start(t, lambda at: xp.broadcast_to(y, (at.shape[0], *y.shape[1:])), failure, failed_at)
     with quiet():
         steps = xp.reshape(xp.astype(t[1:] - t[:-1], y.dtype), (-1, *(1,) * (y.ndim - 1)))
-        return Start(t, _hermite(t, y, *_bends(steps, y, f, rtol, atol)), failure)
+        return Start(t, _hermite(t, y, *_bends(steps, y, f, rtol, atol)), failure, failed_at)
 
 
 def _bends(steps: Array, y: Array, f: Array, rtol: float, atol: Array) -> tuple[Array, Array]:

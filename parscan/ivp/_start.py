@@ -16,13 +16,15 @@ from ._trial import Trial
 class Start:
     """A rough trajectory: its own steps `t`, and its states `(m, *batch, n)` at any times between them.
 
-    `failure` says why it ends before it should, if it does. A `warm` start is a solution of a nearby problem, whose
-    mesh may do as it is; a `fixed` mesh is to be kept. `group` of its steps make an interval of a first mesh.
+    `failure` says why it ends before it should, if it does, and `failed_at` is the first time that is known to be bad,
+    if one is. A `warm` start is a solution of a nearby problem, whose mesh may do as it is; a `fixed` mesh is to be
+    kept. `group` of its steps make an interval of a first mesh.
     """
 
     t: Array
     states: Callable[[Array], Array]
     failure: str = ""
+    failed_at: float | None = None
     warm: bool = False
     fixed: bool = False
     group: int = 3

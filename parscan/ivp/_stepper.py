@@ -103,7 +103,7 @@ def by_stepping(
     node = _linearise(rhs, t, y, h)
     nodes, failure = [(t, y, node.f)], "" if node.finite else NOT_FINITE
     shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # so that there is one at t = 0, too
-    grows, finite = FASTEST, True
+    grows, finite, bad = FASTEST, True, None
     for _ in range(MOST_STEPS):
         if node.t == problem.end or failure:
             break
@@ -116,6 +116,7 @@ def by_stepping(
             new = _arrive(problem, t, y, h)
             error = max(_second_error(problem, node, new, h), error) if new.finite else nan  # NaN if the first is
         finite = isfinite(error)
+        bad = t if not finite else bad
         factor = _factor(error)
         if error <= 1.0:
             node, h, grows = new, h * min(factor, grows), FASTEST
@@ -124,9 +125,12 @@ def by_stepping(
         h, grows = h * factor, 1.0
     else:
         failure = f"the rough solution took more than {MOST_STEPS} steps"
+    failed_at = (t if bad is None else bad) if failure == NOT_FINITE else None
     times, states, slopes = zip(*nodes, strict=True)
     xp = array_namespace(y0)
-    return as_start(xp.asarray(times, dtype=xp.float64), xp.concat(states), xp.concat(slopes), rtol, atol, failure)
+    return as_start(
+        xp.asarray(times, dtype=xp.float64), xp.concat(states), xp.concat(slopes), rtol, atol, failure, failed_at
+    )
 
 
 def _factor(error: float) -> float:

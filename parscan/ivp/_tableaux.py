@@ -65,6 +65,16 @@ class Tableau:
         return self.derivatives(np.zeros(1))[0]
 
     @cached_property
+    def at_end(self) -> Array:
+        """The ℓ_j at θ = 1, shape (s,)."""
+        return self.derivatives(np.ones(1))[0]
+
+    @property
+    def ends_with_a_stage(self) -> bool:
+        """Whether the end of an interval is a stage of it."""
+        return bool(self.c[-1] == 1)
+
+    @cached_property
     def _lagrange(self) -> Array:
         """Legendre coefficients of the ℓ_j, (degree, j): the quadrature (c, b) is exact for products of the two."""
         values = np.stack(_legendre(2 * self.c - 1, self.stages - 1))

@@ -38,19 +38,30 @@ class Trial:
         return replace(self, y=xp.concat([y0[None, ...], self.y[1:, ...]]))
 
 
+def finite_rows(values: Array) -> Array:
+    """Flags of the rows (first axis) without NaN or infinity."""
+    xp = array_namespace(values)
+    return xp.all(xp.reshape(xp.isfinite(values), (values.shape[0], -1)), axis=1)
+
+
 @dataclass(frozen=True)
 class Scale:
     """What an error is measured by: `atol + rtol·|y|`, the root mean square over components, the worst of the batch.
 
-    `atol` is a number or an array `(n,)`.
+    `rtol` is a number or an array `(n,)`, `atol` an array `()` or `(n,)`.
     """
 
-    rtol: float
+    rtol: float | Array
     atol: Array
+
+    @property
+    def tightest(self) -> float:
+        """Smallest relative tolerance."""
+        return self.rtol if isinstance(self.rtol, float) else float(array_namespace(self.rtol).min(self.rtol))
 
     def loosened(self, rtol: float) -> Scale:
         """The same with a relative tolerance of at least `rtol`."""
-        factor = max(1.0, rtol / self.rtol)
+        factor = max(1.0, rtol / self.tightest)
         return Scale(self.rtol * factor, self.atol * factor)
 
     def relative(self, error: Array, trial: Trial) -> Array:

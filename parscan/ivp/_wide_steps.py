@@ -56,7 +56,7 @@ class _March:
     def __init__(self, rhs: RightHandSide, span: tuple[float, float], y0: Array, scale: Scale, max_step: float) -> None:
         from scipy.integrate import DOP853  # noqa: PLC0415 - slow to import
 
-        self._rhs, self._scale, self._end, self._max_step = rhs, scale, span[1], max_step
+        self._rhs, self._end, self._max_step = rhs, span[1], max_step
         self._xp = xp = array_namespace(y0)
         self._shape = (y0.shape[-1], *y0.shape[:-1])  # components first, as `fun` takes and returns them
         self._stages = DOP853.n_stages
@@ -69,8 +69,10 @@ class _March:
         self._slopes = xp.zeros((self._stages + 1, y0.size), dtype=y0.dtype)
         self._nodes: list[tuple[float, Array]] = [(self._t, self._y)]
         self._stiff_steps = 0
-        atol = xp.broadcast_to(scale.atol, (self._shape[0],))
-        self._atol = xp.reshape(atol, (-1, *(1,) * (y0.ndim - 1)))
+        self._rtol, self._atol = (
+            xp.reshape(xp.broadcast_to(xp.asarray(part, dtype=real), self._shape[:1]), (-1, *(1,) * (y0.ndim - 1)))
+            for part in (scale.rtol, scale.atol)
+        )
 
     def run(self) -> Steps:
         """Step until the end, or until something is in the way."""
@@ -129,7 +131,7 @@ class _March:
     def _error(self, y: Array, h: float) -> float:
         """The combined estimate of orders 5 and 3, of the worst member."""
         xp = self._xp
-        bound = self._atol + self._scale.rtol * xp.maximum(xp.abs(self._y), xp.abs(y))
+        bound = self._atol + self._rtol * xp.maximum(xp.abs(self._y), xp.abs(y))
         both = xp.reshape(self._errors @ self._slopes, (2, *self._shape))
         squares = xp.mean(xp.abs(both / bound) ** 2, axis=1)
         fifth, third = squares[0, ...], squares[1, ...]
@@ -147,7 +149,7 @@ class _March:
     def _first_step(self) -> float:
         """A step whose error should be small, with its sign (section II.4)."""
         xp, y = self._xp, self._y
-        bound = self._atol + self._scale.rtol * xp.abs(y)
+        bound = self._atol + self._rtol * xp.abs(y)
         direction = 1.0 if self._end >= self._t else -1.0
         longest = min(abs(self._end - self._t), self._max_step)
 

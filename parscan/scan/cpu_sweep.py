@@ -17,14 +17,20 @@ WORK_PER_THREAD = 1 << 21
 """Products of numbers that make another thread worth starting."""
 
 
-def sweep(condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float, atol: Array) -> generic.Swept:
+def sweep(
+    condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float | Array, atol: Array
+) -> generic.Swept:
     """Correct states and stages; see :func:`parscan.scan.sweep.sweep`."""
     N, s, B, n = K.shape
     real = y.real.dtype
     inputs = [
         contiguous(x, y.dtype) for x in (condensed.X0, condensed.X1, condensed.propagators, condensed.offsets, y, K)
     ]
-    scale = contiguous(b, real), contiguous(h, real), real.type(rtol), contiguous(np.broadcast_to(atol, (n,)), real)
+    scale = (
+        contiguous(b, real),
+        contiguous(h, real),
+        *(contiguous(np.broadcast_to(bound, (n,)), real) for bound in (rtol, atol)),
+    )
     corrected, stages = np.empty(y.shape, y.dtype), np.empty(K.shape, y.dtype)
     corrected[0] = y[0]
     threads = max(1, min(available_threads(), B, N * s * B * n * n // WORK_PER_THREAD))

@@ -56,7 +56,7 @@ def sweep_members(
     K: Array,
     b: Array,
     h: Array,
-    rtol: Any,
+    rtol: Array,
     atol: Array,
     corrected: Array,
     stages: Array,
@@ -73,7 +73,7 @@ def sweep_members(
             square = atol.dtype.type(0)
             for a in range(n):
                 corrected[p + 1, q, a] = y[p + 1, q, a] + after[a]
-                bound[a] = atol[a] + rtol * max(abs(corrected[p, q, a]), abs(corrected[p + 1, q, a]))
+                bound[a] = atol[a] + rtol[a] * max(abs(corrected[p, q, a]), abs(corrected[p + 1, q, a]))
                 if after[a] != 0:
                     square += (abs(after[a]) / bound[a]) ** 2
             of_stages = correct_stages(X0[k], X1[k], K[p, :, q], delta, stages[p, :, q], h[p], bound)

@@ -30,7 +30,7 @@ class Swept(NamedTuple):
     """Largest root mean square over components, of the state's and of `h` times the stages' correction, (N,)."""
 
 
-def sweep(condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float, atol: Array) -> Swept:
+def sweep(condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float | Array, atol: Array) -> Swept:
     """
     Correct states and stages by what the condensed intervals tell.
 
@@ -48,14 +48,16 @@ def sweep(condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: fl
         States at the nodes; the first is right.
     K : array, shape (N, s, B, n)
         Stage derivatives.
-    rtol, atol : float and array, shape (n,)
-        Tolerances, `atol` of the precision of `h`.
+    rtol, atol : float or array, shape (n,), and array, shape () or (n,)
+        Tolerances of the precision of `h`.
     """
     module = _IMPLEMENTATIONS.get(library(y))
     return (import_module(module).sweep if module else sweep_by_scan)(condensed, b, h, y, K, rtol, atol)
 
 
-def sweep_by_scan(condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float, atol: Array) -> Swept:
+def sweep_by_scan(
+    condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float | Array, atol: Array
+) -> Swept:
     """Sweep by the affine scan of the array library; see :func:`sweep`."""
     xp = array_namespace(y)
     N, s, B, n = K.shape

@@ -1,0 +1,56 @@
+"""Whether the user's functions can be called for many times at once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from ._arguments import Problem
+from ._check_function import functions_stack, trajectory_stacks
+from ._function import RightHandSide
+from ._trial import Trial
+
+
+class Stacking:
+    """What is known of it; found out when it is first asked, unless `vectorized` is False."""
+
+    def __init__(self, problem: Problem, vectorized: bool | None) -> None:
+        self._problem = problem
+        self._vectorized = vectorized
+
+    @property
+    def fun(self) -> bool:
+        """Whether `fun` can be called so."""
+        return self._both[0]
+
+    @property
+    def jac(self) -> bool:
+        """Whether `jac` can be called so."""
+        return self._both[1]
+
+    def right_hand_side(self) -> RightHandSide:
+        """The functions, called as they can be."""
+        return self._make(self.fun, self.jac)
+
+    def holds_for(self, rhs: RightHandSide, pieces: list[Trial]) -> bool:
+        """Whether a trajectory shows nothing that was hidden at its begin."""
+        if not rhs.stacks or not pieces:
+            return True
+        some = {0, len(pieces) // 2, len(pieces) - 1}
+        alone = self._make(False, False)
+        return all(trajectory_stacks(rhs, alone, pieces[k].t, pieces[k].y) for k in some)
+
+    def withdrawn(self) -> Stacking:
+        """The same, with nothing to be called so."""
+        other = Stacking(self._problem, None)
+        other.__dict__["_both"] = False, False
+        return other
+
+    def _make(self, stacks: bool, jac_stacks: bool) -> RightHandSide:
+        problem = self._problem
+        return RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks, jac_stacks=jac_stacks)
+
+    @cached_property
+    def _both(self) -> tuple[bool, bool]:
+        if self._vectorized is False:
+            return False, False
+        return functions_stack(self._make, self._problem.span, self._problem.y0, jac=self._problem.jac)

@@ -1,0 +1,128 @@
+"""One window: a mesh on what a start reaches, and better meshes until the errors are small enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .._arrays import Array, array_namespace, machine_epsilon
+from .._memory import nodes_that_fit
+from ._discretisation import Discretisation
+from ._function import RightHandSide
+from ._iterate import Iterated, iterate
+from ._mesh import divide, equidistribute, refine, shorten, shorten_mesh
+from ._sensitivity import excess
+from ._start import Start
+from ._trial import Scale, Trial
+
+FIRST_TOLERANCE = 1e-4
+"""Newton's corrections on the first mesh need not be smaller: it is going to be replaced."""
+
+MESHES = 10
+"""Meshes in a window, at most."""
+
+ITERATIONS = 10
+"""Newton iterations on a mesh, at most."""
+
+WARM_ITERATIONS = 6
+"""The same on the mesh of a warm start: if it is near enough, they are fewer."""
+
+ACCEPTED = 2.0
+"""Largest error of an interval, in tolerances, with which a mesh is accepted."""
+
+SHORTER = 2
+"""Part of the first mesh that is tried next when the very first interval of one did not converge."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be solved, and how: `start(span, y0)` makes a rough trajectory, `follow(span, y0)` a good one.
+
+    `window` is the largest number of intervals at once, `longest` the largest length of one.
+    """
+
+    rhs: RightHandSide
+    method: Discretisation
+    scale: Scale
+    start: Callable[[tuple[float, float], Array], Start]
+    follow: Callable[[tuple[float, float], Array], Start] | None = None
+    window: int | None = None
+    longest: float = float("inf")
+
+    def enough(self, scale: Scale) -> float:
+        """Corrections that Newton may leave, in units of the scale, as in SciPy's Radau."""
+        epsilon = machine_epsilon(scale.atol.dtype)
+        return max(10 * epsilon / scale.tightest, min(0.03, scale.tightest**0.5))
+
+    def most_intervals(self, intervals: int, y0: Array) -> int:
+        """So many of the intervals as the user wants at once, and as memory holds."""
+        wanted = intervals if self.window is None else min(intervals, self.window)
+        return nodes_that_fit(wanted, y0, self.method.matrices * y0.shape[-1] ** 2)
+
+
+@dataclass
+class Log:
+    """What it took."""
+
+    history: list[float] = field(default_factory=list)
+    meshes: list[int] = field(default_factory=list)
+    jacobian: Array | None = None
+    """Of the last interval and the first member that was looked at, where the method has one."""
+
+    def add(self, found: Iterated, intervals: int) -> None:
+        """A mesh."""
+        self.history += found.history
+        self.meshes.append(intervals)
+        jacobians = None if found.linear is None else found.linear.jacobians
+        if jacobians is not None and jacobians.size:
+            last = jacobians[max(found.solved - 1, 0), ...]
+            self.jacobian = array_namespace(last).reshape(last, (-1, *last.shape[-2:]))[0, ...]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """An accepted trial, and whether it is all of what its window was meant to be."""
+
+    trial: Trial
+    whole: bool
+
+
+def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
+    """The accepted trial, perhaps of the beginning only; None if not even a first interval can be solved."""
+    t = start.first_mesh()
+    t = t if start.fixed else shorten_mesh(t, task.longest)
+    t = t[: task.most_intervals(t.shape[0] - 1, y0) + 1]
+    trial, whole, checked = start.trial(task.method.output, t, y0), True, False
+    for mesh in range(MESHES):
+        rough = mesh == 0 and not start.warm and not start.fixed
+        found = _iterate(task, trial, start, rough=rough)
+        log.add(found, trial.intervals)
+        whole = whole and found.solved == trial.intervals
+        if not found.solved or found.linear is None:
+            t = t[: t.shape[0] // SHORTER]
+            if start.warm or t.shape[0] < 2:
+                return None
+            trial = start.trial(task.method.output, t, y0)
+            continue
+        trial, error = task.method.assess(task.rhs, found.trial.head(found.solved), found.linear, task.scale)
+        if start.fixed:
+            return Piece(trial, whole)
+        if rough:
+            better = equidistribute(task.method, trial, error)
+        elif float(array_namespace(error).max(error)) > ACCEPTED:
+            better = refine(task.method, trial, error, ACCEPTED)
+        else:
+            factor = 1.0 if checked else excess(task.method, task.rhs, trial, found.linear.propagators, task.scale)
+            if factor == 1.0:
+                return Piece(trial, whole)
+            better, checked = divide(task.method, trial, factor), True
+        better = shorten(task.method, better, task.longest)
+        trial = better.starting_at(y0).head(task.most_intervals(better.intervals, y0))
+    return None
+
+
+def _iterate(task: Task, trial: Trial, start: Start, *, rough: bool) -> Iterated:
+    """Newton's loop, as far as this mesh is worth it."""
+    scale = task.scale.loosened(FIRST_TOLERANCE) if rough else task.scale
+    most = WARM_ITERATIONS if start.warm else ITERATIONS
+    return iterate(task.method, task.rhs, trial, scale, task.enough(scale), most)
