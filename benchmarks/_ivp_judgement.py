@@ -108,10 +108,12 @@ def compare(
 
 def comparisons(odes: Sequence[Ode], runs: Sequence[Run]) -> tuple[Comparison, ...]:
     """Those with targets first."""
+    plain = [run for run in runs if run.rtol >= STRICTEST]
     return (
         compare("parscan auto against SciPy's best", odes, runs, (AUTO,), SCIPY),
         compare("parscan auto against SciPy's Radau", odes, runs, (AUTO,), (SCIPY_RADAU,)),
         compare("best of parscan against SciPy's best", odes, runs, OWN, SCIPY),
+        compare(f"parscan auto against SciPy's best, rtol >= {STRICTEST:.0e} alone", odes, plain, (AUTO,), SCIPY),
     )
 
 
@@ -156,7 +158,7 @@ def loose_errors(odes: Sequence[Ode], runs: Sequence[Run]) -> Verdict:
 
 def verdicts(odes: Sequence[Ode], runs: Sequence[Run]) -> list[Verdict]:
     """All targets of the work-precision run."""
-    best, radau, _ = comparisons(odes, runs)
+    best, radau, *_ = comparisons(odes, runs)
     return [
         Verdict(f"{best.name} at equal error, geometric mean", best.mean, 2, where=best.reach),
         Verdict(f"{radau.name} at equal error, geometric mean", radau.mean, 10, where=radau.reach),

@@ -82,6 +82,8 @@ def main() -> None:
         runs += found
     for comparison in comparisons(odes, runs):
         print(equal_error_table(comparison) + "\n")
+        if isfinite(comparison.mean):
+            report.figures[f"{comparison.name}, geometric mean"] = comparison.mean
     print(error_table(odes, runs) + "\n", flush=True)
     judged = verdicts(odes, runs)
     for verdict, figures in tasks(odes, options.quick):
