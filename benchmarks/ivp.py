@@ -16,7 +16,7 @@ from _ivp_tasks import FITS, ensemble, fitted, loose
 from _odes import ODES, Ode
 from _work_precision import CONTENDERS, Run, measure, warm_up
 
-RTOLS = tuple(10.0**-digits for digits in range(3, 12))
+RTOLS = tuple(float(f"1e-{digits}") for digits in range(3, 14))
 QUICK_RTOLS = (1e-3, 1e-6, 1e-10)
 QUICK_ODES = ("Lotka-Volterra, T=15", "Oregonator", "rigid body")
 QUICK_LIMIT = 0.3
@@ -82,6 +82,8 @@ def main() -> None:
         runs += found
     for comparison in comparisons(odes, runs):
         print(equal_error_table(comparison) + "\n")
+        if isfinite(comparison.mean):
+            report.figures[f"{comparison.name}, geometric mean"] = comparison.mean
     print(error_table(odes, runs) + "\n", flush=True)
     judged = verdicts(odes, runs)
     for verdict, figures in tasks(odes, options.quick):
