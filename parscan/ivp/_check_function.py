@@ -11,7 +11,7 @@ from ._function import RightHandSide
 SAMPLE = 5
 """States that both ways of calling are compared on; a number that no dimension is likely to have."""
 
-LATER = 5
+LATER = 3
 """States of a solved trajectory that are looked at again."""
 
 SPREAD = 1e-3

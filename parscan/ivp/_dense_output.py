@@ -8,6 +8,7 @@ from typing import Any
 import array_api_compat
 
 from .._arrays import Array, array_namespace, as_array, quiet, shared_namespace
+from ..scan.series import combine
 from ._tableaux import Tableau
 
 
@@ -55,7 +56,7 @@ class DenseOutput:
         if not bool(xp.all(steps > 0) | xp.all(steps < 0)) and not (intervals == 1 and bool(t[0] == t[1])):
             raise ValueError("`t` must be strictly increasing or decreasing.")
         self._tableau, self._y = tableau, y
-        self._stages = xp.reshape(stages, (intervals * tableau.stages, *y.shape[1:]))  # one axis, to take rows from
+        self._stages = stages
         self._direction = -1 if bool(t[-1] < t[0]) else 1
         self._ascending = self._direction * t
         self.ts = t
@@ -71,11 +72,8 @@ class DenseOutput:
     @cached_property
     def interpolants(self) -> list[DenseOutput]:
         """The polynomials one by one, as solutions over their own intervals."""
-        s = self._tableau.stages
         return [
-            DenseOutput(
-                self._tableau, self.ts[p : p + 2], self._y[p : p + 2, ...], self._stages[None, p * s : (p + 1) * s, ...]
-            )
+            DenseOutput(self._tableau, self.ts[p : p + 2], self._y[p : p + 2, ...], self._stages[p : p + 1, ...])
             for p in range(self.n_segments)
         ]
 
@@ -122,6 +120,11 @@ class DenseOutput:
         components = xp.moveaxis(y, -1, 0)
         return components if times.ndim else components[:, 0, ...]
 
+    @property
+    def nodes(self) -> Array:
+        """States at the mesh, components first."""
+        return array_namespace(self._y).moveaxis(self._y, -1, 0)
+
     def evaluate(self, t: Array) -> Array:
         """States at the times `t` (m,), in the layout (m, *batch, n)."""
         return self._state(*self._locate(t))
@@ -132,8 +135,7 @@ class DenseOutput:
 
     def parts(self) -> tuple[Array, Array, Array]:
         """The mesh, the states at its nodes, and the stages, as it was made of them."""
-        shape = (self.n_segments, self._tableau.stages, *self._y.shape[1:])
-        return self.ts, self._y, array_namespace(self._y).reshape(self._stages, shape)
+        return self.ts, self._y, self._stages
 
     def samples(self) -> tuple[Array, Array]:
         """Times at the nodes of all polynomials, and the lengths of their intervals, `(m,)` both."""
@@ -151,13 +153,12 @@ class DenseOutput:
         interval, theta = self._locate(end)
         nodes = theta * xp.asarray(self._tableau.c, dtype=theta.dtype)
         last = self._slope(xp.broadcast_to(interval, nodes.shape), nodes)
-        before, s = int(interval[0]), self._tableau.stages
-        stages = xp.concat([self._stages[: before * s, ...], last])
+        before = int(interval[0])
         return DenseOutput(
             self._tableau,
             xp.concat([self.ts[: before + 1], end]),
             xp.concat([self._y[: before + 1, ...], self._state(interval, theta)]),
-            xp.reshape(stages, (before + 1, s, *last.shape[1:])),
+            xp.concat([self._stages[:before, ...], last[None, ...]]),
         )
 
     def _locate(self, t: Array) -> tuple[Array, Array]:
@@ -177,21 +178,19 @@ class DenseOutput:
     def _polynomial(self, intervals: Array, theta: Array) -> Array:
         """What the stages make of the state at the start of each of the intervals."""
         xp = array_namespace(theta)
-        length = xp.take(self.ts, intervals + 1) - xp.take(self.ts, intervals)
-        weights = length[:, None] * self._tableau.integrals(theta)
-        return xp.take(self._y, intervals, axis=0) + self._combined(weights, intervals)
+        passed = theta * (xp.take(self.ts, intervals + 1) - xp.take(self.ts, intervals))
+        means = self._combined(theta, intervals, self._tableau.means)
+        return xp.take(self._y, intervals, axis=0) + self._column(passed) * means
 
     def _slope(self, intervals: Array, theta: Array) -> Array:
         """Slopes at the share θ of each of the intervals."""
-        return self._combined(self._tableau.derivatives(theta), intervals)
+        return self._combined(theta, intervals, self._tableau.lagrange)
 
-    def _combined(self, weights: Array, intervals: Array) -> Array:
-        """Sums of the stages of the intervals with the weights (m, s)."""
-        xp = array_namespace(weights)
-        rows = intervals * self._tableau.stages
-        return sum(
-            self._column(weights[:, j]) * xp.take(self._stages, rows + j, axis=0) for j in range(self._tableau.stages)
-        )
+    def _combined(self, theta: Array, intervals: Array, coefficients: Array) -> Array:
+        """Sums of the stages of the intervals, with weights of these Legendre coefficients."""
+        xp, shape = array_namespace(theta), self._stages.shape
+        flat = xp.reshape(self._stages, (*shape[:2], -1))
+        return xp.reshape(combine(theta, intervals, coefficients, flat), (theta.shape[0], *shape[2:]))
 
     def _column(self, numbers: Array) -> Array:
         """Numbers (m,), one per state, in the states' dtype and with as many axes."""

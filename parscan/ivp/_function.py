@@ -55,17 +55,19 @@ class RightHandSide:
         self._args = args
         self._shape = tuple(y0.shape)
         self._dtype = y0.dtype
+        self._kind = type(y0)
         self._xp = array_namespace(y0)
 
     def __call__(self, t: Array, states: Array) -> Array:
         """Derivatives `(m, *batch, n)` of the stacked states at the times `(m,)`."""
-        self.npoints += states.shape[0]
         if self.stacks:
+            self.npoints += states.shape[0]
             self.nfev += 1
             return self._to_states(self._evaluate(self._fun, t, states), "fun", states.shape[0])
-        self.nfev += states.shape[0]
-        rows = [self._to_states(self._evaluate_one(self._fun, t, states, i), "fun", None) for i in range(t.shape[0])]
-        return self._xp.stack(rows) if rows else states
+        xp = self._xp
+        with quiet():
+            rows = [self.at(float(t[i]), copy(xp.moveaxis(states[i, ...], -1, 0))) for i in range(t.shape[0])]
+        return xp.moveaxis(xp.stack(rows), 1, -1) if rows else states
 
     def at(self, t: float, y: Array) -> Array:
         """Derivatives of one state at one time, components first, `(n, *batch)`; `y` may be written to."""
@@ -78,6 +80,20 @@ class RightHandSide:
         if not self._args:
             return self._fun
         return lambda t, y: self._fun(t, y, *self._args)
+
+    def into(self, out: Array, t: float, y: Array) -> None:
+        """The same, written to `out` `(n, *batch)`: components that fit are not made one array before."""
+        self.count(1)
+        value = _noting(self._fun, (t, y, *self._args), f"the time {t!r}")
+        if isinstance(value, list | tuple) and len(value) == out.shape[0] and all(map(self._fits, value)):
+            for component, part in enumerate(value):
+                out[component, ...] = part
+        else:
+            out[...] = self._components(value, "fun", self._shape[:-1])
+
+    def _fits(self, part: Any) -> bool:
+        """Whether a component is an array as it should be."""
+        return isinstance(part, self._kind) and part.dtype == self._dtype and part.shape == self._shape[:-1]
 
     def is_flat(self, t: float, y: Array) -> bool:
         """Whether the function returns one number for each component of a state `(n,)`, as SciPy's solvers want it.

@@ -71,7 +71,7 @@ def _output(problem: Problem, dense: DenseOutput | None, times: Array | None) ->
         t = xp.asarray([problem.span[0]], dtype=xp.float64) if times is None else times[:0]
         return t, xp.moveaxis(xp.broadcast_to(problem.y0[None, ...], (t.shape[0], *problem.y0.shape)), -1, 0)
     if times is None:
-        return dense.ts, dense(dense.ts)
+        return dense.ts, dense.nodes
     reached = times[(times >= dense.t_min) & (times <= dense.t_max)]
     return reached, dense(reached)
 

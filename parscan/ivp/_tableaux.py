@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .._arrays import Array, array_namespace
+from .._arrays import Array
+from ..scan.series import legendre_series
 
 MOST_STAGES = 9
 """Stages of the largest method. Beyond, order 17 or 18, rounding decides and not the order."""
@@ -53,11 +54,11 @@ class Tableau:
 
     def derivatives(self, theta: Array) -> Array:
         """Lagrange polynomials ℓ_j(θ), shape (*theta.shape, s): the slope of the solution is Σ_j ℓ_j(θ) K_j."""
-        return _legendre_series(theta, self._lagrange)
+        return legendre_series(theta, self.lagrange)
 
     def integrals(self, theta: Array) -> Array:
         """Integrals of the ℓ_j from 0 to θ, shape (*theta.shape, s): the growth of the solution is h Σ_j (…)_j K_j."""
-        return theta[..., None] * _legendre_series(theta, self._means)
+        return theta[..., None] * legendre_series(theta, self.means)
 
     @cached_property
     def at_start(self) -> Array:
@@ -75,13 +76,13 @@ class Tableau:
         return bool(self.c[-1] == 1)
 
     @cached_property
-    def _lagrange(self) -> Array:
+    def lagrange(self) -> Array:
         """Legendre coefficients of the ℓ_j, (degree, j): the quadrature (c, b) is exact for products of the two."""
         values = np.stack(_legendre(2 * self.c - 1, self.stages - 1))
         return (2 * np.arange(self.stages)[:, None] + 1) * values * self.b
 
     @cached_property
-    def _means(self) -> Array:
+    def means(self) -> Array:
         """Legendre coefficients of the means of the ℓ_j over [0, θ]: like this, the integrals are exact near θ = 0."""
         rule = gauss(self.stages)
         means = rule.b @ self.derivatives(rule.c[:, None] * rule.c)
@@ -171,10 +172,3 @@ def _legendre(x: Any, degree: int) -> list[Any]:
     for k in range(1, degree):
         values.append(((2 * k + 1) * x * values[k] - k * values[k - 1]) / (k + 1))
     return values[: degree + 1]
-
-
-def _legendre_series(theta: Array, coefficients: Array) -> Array:
-    """Sums of the Legendre polynomials of [0, 1], with the coefficients (degree, j); shape (*theta.shape, s)."""
-    xp = array_namespace(theta)
-    values = xp.stack(_legendre(2 * theta - 1, coefficients.shape[0] - 1), axis=-1)
-    return values @ xp.asarray(coefficients, dtype=theta.dtype)

@@ -67,6 +67,7 @@ class _March:
         self._shares = DOP853.C[: self._stages].tolist()
         self._t, self._y = span[0], xp.moveaxis(y0, -1, 0)
         self._slopes = xp.zeros((self._stages + 1, y0.size), dtype=y0.dtype)
+        self._rows_as_states = [xp.reshape(self._slopes[i, :], self._shape) for i in range(self._stages + 1)]
         self._nodes: list[tuple[float, Array]] = [(self._t, self._y)]
         self._stiff_steps = 0
         self._rtol, self._atol = (
@@ -115,16 +116,20 @@ class _March:
         """Right-hand side as one row."""
         return self._xp.reshape(self._rhs.at(t, y), (-1,))
 
+    def _evaluate(self, stage: int, t: float, y: Array) -> None:
+        """Right-hand side as a row of the slopes."""
+        self._rhs.into(self._rows_as_states[stage], t, y)
+
     def _attempt(self, t: float, h: float) -> tuple[Array, float]:
         """State after a step, and its error in tolerances."""
         xp, K, flat = self._xp, self._slopes, self._xp.reshape(self._y, (1, -1))
         state = flat
         for i in range(1, self._stages):
-            state = flat + h * (self._rows[i] @ K[:i, :])
-            K[i, :] = self._slope(self._t + self._shares[i] * h, xp.reshape(state, self._shape))
-        end = flat + h * (self._weights @ K[:-1, :])
+            state = flat + (h * self._rows[i]) @ K[:i, :]
+            self._evaluate(i, self._t + self._shares[i] * h, xp.reshape(state, self._shape))
+        end = flat + (h * self._weights) @ K[:-1, :]
         y = xp.reshape(end, self._shape)
-        K[-1, :] = self._slope(t, copy(y))
+        self._evaluate(self._stages, t, copy(y))
         self._watch_stiffness(end - state, h)
         return y, self._error(y, h)
 
