@@ -71,9 +71,9 @@ class RightHandSide:
 
     def at(self, t: float, y: Array) -> Array:
         """Derivatives of one state at one time, components first, `(n, *batch)`; `y` may be written to."""
-        self.count(1)
-        value = _noting(self._fun, (t, y, *self._args), f"the time {t!r}")
-        return self._components(value, "fun", self._shape[:-1])
+        out = self._xp.empty((self._shape[-1], *self._shape[:-1]), dtype=self._dtype)
+        self.into(out, t, y)
+        return out
 
     def sequential(self) -> Callable[[float, Array], Any]:
         """The function as SciPy's solvers call it, on one state `(n,)` at one time; tell `count` of the calls."""
@@ -92,7 +92,9 @@ class RightHandSide:
             out[...] = self._components(value, "fun", self._shape[:-1])
 
     def _fits(self, part: Any) -> bool:
-        """Whether a component is an array as it should be."""
+        """Whether a component is a number, or an array, as it should be."""
+        if isinstance(part, float):
+            return True
         return isinstance(part, self._kind) and part.dtype == self._dtype and part.shape == self._shape[:-1]
 
     def is_flat(self, t: float, y: Array) -> bool:

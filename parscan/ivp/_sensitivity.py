@@ -30,10 +30,10 @@ def growth(propagators: Array, trial: Trial, scale: Scale) -> float:
     """What an error of one tolerance in the first state has become in the last, in tolerances."""
     xp = array_namespace(trial.y)
     with quiet():
-        bound = xp.astype(scale.atol + scale.rtol * xp.abs(trial.y), trial.y.dtype)
+        first, last = (scale.atol + scale.rtol * xp.abs(trial.y[end, ...]) for end in (0, -1))
         nothing = xp.zeros_like(trial.y[1:, ...])
-        last = affine_scan(propagators, nothing, bound[0, ...])[-1, ...]
-        return float(xp.max(xp.abs(last / bound[-1, ...])))
+        grown = affine_scan(propagators, nothing, xp.astype(first, trial.y.dtype))[-1, ...]
+        return float(xp.max(xp.abs(grown) / last))
 
 
 def global_error(

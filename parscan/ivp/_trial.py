@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from .._arrays import Array, array_namespace
 
@@ -20,7 +21,7 @@ class Trial:
         """Number of intervals."""
         return int(self.stages.shape[0])
 
-    @property
+    @cached_property
     def steps(self) -> Array:
         """Signed lengths of the intervals, `(N,)`, in the precision of the states."""
         xp = array_namespace(self.y)

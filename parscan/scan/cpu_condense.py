@@ -41,7 +41,8 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> generic.Conden
         condense_groups(left, right, table, *operands, *results)
 
     products = N * s * n * s * n * (s * n + 3 * n + 3) // 3
-    threads = max(1, min(available_threads(), groups, products // WORK_PER_THREAD))
+    threads = max(1, min(groups, products // WORK_PER_THREAD))
+    threads = min(threads, available_threads()) if threads > 1 else 1
     run_all([partial(work, left, right) for left, right in shares(groups, threads)])
     return generic.Condensed(*results)
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, readonly
 from . import sweep as generic
 from .condense import Condensed
 from .contiguous import contiguous
@@ -29,11 +29,12 @@ def sweep(
     scale = (
         contiguous(b, real),
         contiguous(h, real),
-        *(contiguous(np.broadcast_to(bound, (n,)), real) for bound in (rtol, atol)),
+        *(readonly(np.full(n, bound, real)) for bound in (rtol, atol)),
     )
     corrected, stages = np.empty(y.shape, y.dtype), np.empty(K.shape, y.dtype)
     corrected[0] = y[0]
-    threads = max(1, min(available_threads(), B, N * s * B * n * n // WORK_PER_THREAD))
+    threads = max(1, min(B, N * s * B * n * n // WORK_PER_THREAD))
+    threads = min(threads, available_threads()) if threads > 1 else 1
     squares = np.zeros((threads, N), real)
     run_all(
         [
