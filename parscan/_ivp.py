@@ -65,8 +65,9 @@ def solve_ivp(
     fun : callable
         ``fun(t, y, *args)``: derivatives of the state `y` of shape ``(n, *batch)``, as an array or list of components.
         It is also called for `m` times at once, with `y` of shape ``(n, m, *batch)`` and `t` of shape ``(m, 1, …)``, so
-        that `t` broadcasts against a component ``y[i]``. A few states at the start tell whether that gives the same; if
-        not, `fun` is called for one time after the other, with a warning.
+        that `t` broadcasts against a component ``y[i]``. A few states at the start, and of the solution, tell whether
+        that gives the same; if not, `fun` is called for one time after the other, with a warning, or by ``"auto"`` as
+        LSODA calls it.
     t_span : pair of floats
         Begin and end, in either direction.
     y0 : array_like, shape (n,) or (n, *batch)
@@ -88,7 +89,7 @@ def solve_ivp(
         Whether to return a continuous solution as ``sol``.
     events : callable or list of callables, optional
         Functions ``event(t, y, *args)`` whose zeros are sought, with the attributes ``terminal`` (bool or number of
-        occurrences) and ``direction``; not for batches.
+        occurrences) and ``direction``; not for batches. They are looked for on the whole solution once it is there.
     vectorized : bool, optional
         False: call `fun` for one time after the other. None or True: as described above.
     args : tuple, optional
@@ -97,9 +98,10 @@ def solve_ivp(
         ``jac(t, y, *args)``: ``∂f_i/∂y_j`` as ``(n, n)``, for many times ``(n, n, m, *batch)``, or nested lists of
         entries that broadcast. None: differences.
     rtol, atol : float, array_like
-        Local error per interval in units of ``atol + rtol * |y|``; `atol` may be one number per component.
+        Local error per interval in units of ``atol + rtol * |y|``; each may be one number per component. Where errors
+        grow a lot along the solution, meshes are made finer until the error at its end is a few tolerances, too.
     max_step : float
-        Largest step of sequential solvers, the start's included.
+        Largest step of sequential solvers, the start's included, and largest interval of a mesh that is not given.
     first_step : float, optional
         First step of sequential solvers; the others need none.
     mesh : array_like, shape (M + 1,), optional

@@ -3,8 +3,10 @@
 import sys
 from itertools import pairwise
 
+import array_api_strict
 import numpy as np
 import pytest
+from scipy import integrate as scipy_integrate
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 import parscan
@@ -189,3 +191,19 @@ def test_progress_is_shown(capfd):
 def test_import_of_the_package_does_not_load_scipy():
     assert "parscan.ivp" in sys.modules
     assert parscan.solve_ivp is solve_ivp
+
+
+@pytest.mark.parametrize("method", ["LSODA", "RK45", scipy_integrate.BDF])
+def test_scipys_methods_take_single_numpy_problems(method):
+    with pytest.raises(ValueError, match=r"takes NumPy arrays of shape \(n,\), but `y0` has the shape \(2, 3\)"):
+        solve_ivp(pendulum, (0, 1), np.ones((2, 3)), method)
+    with pytest.raises(ValueError, match="is of array_api_strict; name one of Radau, Gauss, RK4"):
+        solve_ivp(pendulum, (0, 1), array_api_strict.ones(2), method)
+
+
+def test_meshes_are_split_on_any_array_library():
+    xp = array_api_strict
+    jump = lambda t, y: xp.astype(xp.asarray(t) > 1, y.dtype) - y  # noqa: E731
+    sol = solve_ivp(jump, (0, 3), xp.asarray([1.0]), "Radau", rtol=1e-8, atol=1e-10)
+    assert sol.success
+    assert abs(float(sol.y[0, -1]) - np.exp(-3) - 1 + np.exp(-2)) <= 1e-6

@@ -86,7 +86,7 @@ def _wrap(found: Any, choice: Choice, name: str, problem: Problem) -> IvpResult:
     status = status_of(failure) if found.status < 0 else IvpStatus(found.status)
     reached = float(found.t[-1]) if len(found.t) else problem.span[0]
     trouble = f"{status.text} At t = {reached!r}: {failure}." if failure else found.message
-    reason = f" By SciPy's {name}{f', for {choice.because}' if choice.because else ''}"
+    reason = f" By SciPy's {name}{f', because {choice.because}' if choice.because else ''}"
     reason += f", with {choice.share:g} of the tolerances." if choice.share < 1 else "."
     y_events = found.y_events and [np.asarray(states, dtype=dtype) for states in found.y_events]
     return IvpResult(

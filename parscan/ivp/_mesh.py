@@ -74,8 +74,8 @@ def _split(t: Array, parts: Array) -> Array:
     ends = xp.cumulative_sum(parts)
     places = xp.arange(int(ends[-1]))
     interval = xp.searchsorted(ends, places, side="right")
-    number = xp.take(parts, interval)
-    share = (places - xp.take(ends, interval) + number) / number
+    number = xp.astype(xp.take(parts, interval), t.dtype)
+    share = (xp.astype(places - xp.take(ends, interval), t.dtype) + number) / number
     begin = xp.take(t, interval)
     return xp.concat([begin + share * (xp.take(t, interval + 1) - begin), t[-1:]])
 

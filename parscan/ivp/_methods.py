@@ -102,17 +102,25 @@ def choose(
 
     `on_mesh` says that something was given that only methods on a mesh know.
     """
-    if isinstance(method, type):
-        return Choice(method, is_sequential=True)
-    if method not in NAMES:
+    if not isinstance(method, type) and method not in NAMES:
         raise ValueError(f"`method` must be one of {', '.join(NAMES)} or an OdeSolver class of SciPy, got {method!r}.")
+    if isinstance(method, type) or method in SEQUENTIAL:
+        return _scipys(problem, Choice(method, is_sequential=True))
     if method in SPARSE and "jac_sparsity" in options:
-        return Choice(SPARSE[method], is_sequential=True, because="`jac_sparsity` was given")
-    if method != "auto":
-        return Choice(method, is_sequential=method in SEQUENTIAL)
-    if on_mesh:
-        return Choice("Radau")
+        return _scipys(problem, Choice(SPARSE[method], is_sequential=True, because="`jac_sparsity` was given"))
+    if method != "auto" or on_mesh:
+        return Choice("Radau" if method == "auto" else method)
     return _choose_single(problem, options, stacks) if problem.is_plain else _choose_batch(problem)
+
+
+def _scipys(problem: Problem, choice: Choice) -> Choice:
+    """The choice, if SciPy takes the problem."""
+    if problem.is_plain:
+        return choice
+    raise ValueError(
+        f"`method` {choice.method!r} is SciPy's, which takes NumPy arrays of shape (n,), but `y0` has the shape "
+        f"{(problem.y0.shape[-1], *problem.batch)} and is of {library(problem.y0)}; name one of {', '.join(PARALLEL)}."
+    )
 
 
 def _choose_single(problem: Problem, options: dict[str, Any], stacks: Callable[[], bool]) -> Choice:

@@ -95,9 +95,17 @@ def _message(status: IvpStatus, progress: Progress, method: Discretisation, prob
     reached = float(progress.pieces[-1].t[-1]) if progress.pieces else problem.span[0]
     at = reached if progress.failed_at is None else progress.failed_at
     trouble = f" At t = {at!r}: {progress.failure}." if status < 0 else ""
-    steps = " LSODA took the steps that Newton's method could not." if progress.followed else ""
+    steps = " A sequential solver took the steps that Newton's method could not." if progress.followed else ""
+    done = [
+        _counted(len(progress.log.history), "Newton iteration", "s"),
+        _counted(len(progress.log.meshes), "mesh", "es"),
+        _counted(progress.windows, "window", "s"),
+    ]
+    told = "{} on {} in {}".format(*done)
     zeros = "" if progress.log.jacobian is None else advice(progress.log.jacobian)
-    return (
-        f"{status.text}{trouble} {method.description}: {len(progress.log.history)} Newton iterations on "
-        f"{len(progress.log.meshes)} meshes in {progress.windows} window{'s' * (progress.windows != 1)}.{steps}{zeros}"
-    )
+    return f"{status.text}{trouble} {method.description}: {told}.{steps}{zeros}"
+
+
+def _counted(number: int, noun: str, plural: str) -> str:
+    """So many of something."""
+    return f"{number} {noun}{plural if number != 1 else ''}"
