@@ -13,8 +13,8 @@ from ._stepper import NOT_FINITE
 from ._trial import Trial
 from ._window import Log, Piece, Task, solve_window
 
-FURTHER = 4.0
-"""How far the next start reaches, in lengths of the stretch that was solved."""
+FURTHER, NEARER = 4.0, 0.25
+"""How far the next start reaches at least: in lengths of the stretch that was solved, and of the start before."""
 
 FOLLOWED = 8
 """Steps of the sequential solver that take the place of a window which Newton cannot solve, at a jump for example."""
@@ -72,13 +72,13 @@ def _solve_windows(
         if piece is None:
             progress.failure = progress.failure or _trouble(progress)
             return
-        length = float(piece.trial.t[-1]) - front
+        length, reached = float(piece.trial.t[-1]) - front, reach - front
         progress.stuck = progress.stuck + 1 if abs(length) < STUCK_SHARE * abs(span[1] - front) else 0
         progress.pieces.append(piece.trial)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
         start = start.after(front) if piece.whole else None
         if start is None:  # no use in going on to where the solution is not followed anyway
-            reach = _limited(front + FURTHER * length, front, end)
+            reach = _limited(front + max(FURTHER * length, NEARER * reached, key=abs), front, end)
         report(front)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from .._arrays import Array, library
+from .._arrays import Array, array_namespace, library
 from ._arguments import Problem, as_stages, with_ends
 from ._collocation import Collocation
 from ._dense_output import DenseOutput
@@ -155,7 +155,7 @@ def make_task(
     if mesh is None and times is not None and isinstance(method, DEER):
         mesh = with_ends(times, problem.span)  # as published
     coarse = max(COARSE, problem.rtol)
-    options = {"rtol": coarse, "atol": problem.atol * (coarse / problem.rtol), "max_step": problem.max_step}
+    options = {"rtol": coarse, "atol": _loosened(problem, coarse), "max_step": problem.max_step}
     small = library(problem.y0) == "numpy" and problem.y0.size <= SMALL
     sequential = by_lsoda if small or problem.is_plain else partial(by_ensemble, by_stepping)
     start: Starter = partial(sequential, rhs, **options)
@@ -166,3 +166,10 @@ def make_task(
     exact = {"rtol": problem.rtol * TIGHTER, "atol": problem.atol * TIGHTER, "max_step": problem.max_step}
     follow = None if mesh is not None else partial(sequential, rhs, **exact)
     return Task(rhs, method, Scale(problem.rtols, problem.atol), start, follow, window, problem.max_step)
+
+
+def _loosened(problem: Problem, coarse: float) -> Array:
+    """Absolute tolerance of the start: in proportion, but of no use where it is as large as the states."""
+    xp = array_namespace(problem.y0)
+    useful = coarse * xp.max(xp.abs(problem.y0))
+    return xp.minimum(problem.atol * (coarse / problem.rtol), xp.maximum(problem.atol, useful))
