@@ -78,7 +78,8 @@ def _solve_windows(
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
         start = start.after(front) if piece.whole else None
         if start is None:  # no use in going on to where the solution is not followed anyway
-            reach = _limited(front + max(FURTHER * length, NEARER * reached, key=abs), front, end)
+            nearer = 0.0 if progress.stuck > 1 else NEARER * reached
+            reach = _limited(front + max(FURTHER * length, nearer, key=abs), front, end)
         report(front)
 
 
