@@ -57,6 +57,11 @@ class Collocation(Discretisation):
         return self.tableau.stages + 1
 
     @property
+    def is_superlinear(self) -> bool:
+        """Unless one Jacobian serves for all stages."""
+        return not self.frozen
+
+    @property
     def matrices(self) -> int:
         """Jacobians and what is made of them."""
         return 2 * self.tableau.stages

@@ -14,7 +14,7 @@ from ._guarded import TOO_SMALL, guarded
 from ._methods import Choice
 from ._report import status_of
 from ._result import IvpResult, IvpStatus
-from ._stepper import by_stepping
+from ._stepper import NOT_FINITE, by_stepping
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that warn of a Jacobian: they have no use for it."""
@@ -49,9 +49,10 @@ def delegate(
         if rhs.is_flat(problem.span[0], problem.y0):  # raises by itself if what `fun` returns is to blame
             raise
         return delegate(choice, _flattened(problem, rhs), options, times, events, dense_output=dense_output)
-    if not len(found.t) or (found.status < 0 and len(found.t) == 1):
+    found = _finite_part(found)
+    if found.status < 0 and len(found.t) <= 1:
         rhs.is_flat(problem.span[0], problem.y0)  # raises if it is no number that `fun` returns
-    if found.status < 0 and found.message == TOO_SMALL:  # of steps into what is not finite?
+    if found.message == TOO_SMALL and len(found.t):  # are they steps into what is not finite?
         left = by_stepping(rhs, (float(found.t[-1]), problem.span[1]), found.y[:, -1], 1e-3, problem.atol)
         found.message = left.failure or TOO_SMALL
     return _wrap(found, choice, name, problem)
@@ -76,6 +77,21 @@ def _jacobian(problem: Problem, rhs: RightHandSide, *, as_function: bool) -> Any
         return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
 
     return dense
+
+
+def _finite_part(found: Any) -> Any:
+    """The result without what is not finite: LSODA goes on with NaN and calls it success."""
+    good = np.isfinite(found.y).all(axis=0) if len(found.t) else np.ones(0, bool)
+    if good.all():
+        return found
+    from scipy.integrate import OdeSolution  # noqa: PLC0415 - slow to import
+
+    count = int(good.argmin())
+    found.t, found.y = found.t[:count], found.y[:, :count]
+    found.status, found.success, found.message = -1, False, NOT_FINITE
+    if found.sol is not None and count > 1:
+        found.sol = OdeSolution(found.sol.ts[:count], found.sol.interpolants[: count - 1])
+    return found
 
 
 def _wrap(found: Any, choice: Choice, name: str, problem: Problem) -> IvpResult:

@@ -56,6 +56,11 @@ class Discretisation(ABC):
 
     @property
     @abstractmethod
+    def is_superlinear(self) -> bool:
+        """Whether the iteration is Newton's, with exact Jacobians."""
+
+    @property
+    @abstractmethod
     def matrices(self) -> int:
         """Arrays of an n×n matrix per interval that an iteration holds, as a rough share of memory."""
 

@@ -32,6 +32,11 @@ class Explicit(StepMap):
     c: Array
 
     @property
+    def is_superlinear(self) -> bool:
+        """Tangents are exact."""
+        return True
+
+    @property
     def matrices(self) -> int:
         """Jacobians and what is made of them."""
         return self.A.shape[0]

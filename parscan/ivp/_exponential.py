@@ -51,6 +51,11 @@ class DEER(StepMap):
         return 3
 
     @property
+    def is_superlinear(self) -> bool:
+        """What depends on G is taken for constant."""
+        return False
+
+    @property
     def matrices(self) -> int:
         """Jacobians and what is made of them."""
         return 4

@@ -15,6 +15,9 @@ STALL = 0.5
 FLOOR = 1.0
 """Corrections that stall below this many tolerances are rounding, and are accepted."""
 
+SAFETY = 10.0
+"""How much larger than predicted by their squares corrections may be."""
+
 TRUSTED = 0.1
 """Share of the correction before it, up to which a correction tells how much smaller the next one will be."""
 
@@ -44,17 +47,25 @@ def iterate(
         count = leading(corrected.sizes < float("inf"))
         trial, sizes, linear = corrected.trial.head(count), corrected.sizes[:count], corrected.linear
         history.append(float(array_namespace(sizes).max(sizes)) if count else float("inf"))
-        solved = count if _is_rounding(history) else leading(sizes * _rate(history) <= enough)
+        solved = (
+            count
+            if _is_rounding(history)
+            else leading(sizes * _rate(history, superlinear=method.is_superlinear) <= enough)
+        )
         if solved == count:
             break
     return Iterated(trial, solved, linear if linear is None or not solved else linear.head(solved), tuple(history))
 
 
-def _rate(history: list[float]) -> float:
-    """Share of the last corrections that the next ones will be: at most that of the last to those before them."""
+def _rate(history: list[float], *, superlinear: bool) -> float:
+    """Share of the last corrections that the next ones will be: that of the last to those before, or about its square.
+
+    Corrections of Newton's method square: `c_{k+1} = C c_k²`, with C by the last two of them.
+    """
     if len(history) < 2 or history[-1] > TRUSTED * history[-2]:
         return 1.0
-    return history[-1] / history[-2]
+    rate = history[-1] / history[-2]
+    return min(rate, SAFETY * rate**2) if superlinear else rate
 
 
 def _is_rounding(history: list[float]) -> bool:
