@@ -15,6 +15,9 @@ STALL = 0.5
 FLOOR = 1.0
 """Corrections that stall below this many tolerances are rounding, and are accepted."""
 
+LARGEST = 1.0
+"""Corrections up to about the size of the solution tell how the next ones shrink."""
+
 SAFETY = 10.0
 """How much larger than predicted by their squares corrections may be."""
 
@@ -50,19 +53,20 @@ def iterate(
         solved = (
             count
             if _is_rounding(history)
-            else leading(sizes * _rate(history, superlinear=method.is_superlinear) <= enough)
+            else leading(sizes * _rate(history, scale, superlinear=method.is_superlinear) <= enough)
         )
         if solved == count:
             break
     return Iterated(trial, solved, linear if linear is None or not solved else linear.head(solved), tuple(history))
 
 
-def _rate(history: list[float], *, superlinear: bool) -> float:
+def _rate(history: list[float], scale: Scale, *, superlinear: bool) -> float:
     """Share of the last corrections that the next ones will be: that of the last to those before, or about its square.
 
-    Corrections of Newton's method square: `c_{k+1} = C c_k²`, with C by the last two of them.
+    Corrections of Newton's method square: `c_{k+1} = C c_k²`, with C by the last two of them. Those that are larger
+    than the solution itself tell nothing: they may have fallen by chance.
     """
-    if len(history) < 2 or history[-1] > TRUSTED * history[-2]:
+    if len(history) < 2 or history[-1] > TRUSTED * history[-2] or history[-2] * scale.tightest > LARGEST:
         return 1.0
     rate = history[-1] / history[-2]
     return min(rate, SAFETY * rate**2) if superlinear else rate

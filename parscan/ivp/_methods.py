@@ -60,6 +60,9 @@ STAGES = ((1e-3, 3), (1e-7, 5), (0.0, 7))
 COARSE = 1e-4
 """Relative tolerance of the start: looser ones cost more meshes and windows than they save."""
 
+NOTHING = 1e-9
+"""Share of the start's tolerance for the largest component that is its absolute one where the user's is zero."""
+
 LOOSE = 3e-4
 """Relative tolerance from which on the start would be as good as the solution: `auto` returns SciPy's LSODA."""
 
@@ -169,7 +172,8 @@ def make_task(
 
 
 def _loosened(problem: Problem, coarse: float) -> Array:
-    """Absolute tolerance of the start: in proportion, but of no use where it is as large as the states."""
+    """Absolute tolerance of the start: in proportion, but neither zero nor as large as the states."""
     xp = array_namespace(problem.y0)
     useful = coarse * xp.max(xp.abs(problem.y0))
-    return xp.minimum(problem.atol * (coarse / problem.rtol), xp.maximum(problem.atol, useful))
+    loosened = xp.minimum(problem.atol * (coarse / problem.rtol), xp.maximum(problem.atol, useful))
+    return xp.where(loosened > 0, loosened, NOTHING * xp.where(useful > 0, useful, xp.ones_like(useful)))

@@ -19,6 +19,7 @@ from .._arrays import Array, all_finite, array_namespace, machine_epsilon, quiet
 from ._function import RightHandSide
 from ._rough import as_start
 from ._start import Start
+from ._trial import ratio
 
 Weights: TypeAlias = tuple[tuple[int, float], ...]
 """Stages and their coefficients."""
@@ -68,8 +69,8 @@ class _Problem:
     def norm(self, error: Array, size: Array) -> float:
         """Root mean square over components in tolerances, the worst of the batch."""
         xp = array_namespace(error)
-        ratio = xp.abs(error) / (self.atol + self.rtol * size)
-        return float(xp.max(xp.mean(ratio * ratio, axis=-1))) ** 0.5
+        errors = xp.abs(ratio(error, self.atol + self.rtol * size))
+        return float(xp.max(xp.mean(errors * errors, axis=-1))) ** 0.5
 
 
 @dataclass(frozen=True)

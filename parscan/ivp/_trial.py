@@ -45,6 +45,11 @@ def finite_rows(values: Array) -> Array:
     return xp.all(xp.reshape(xp.isfinite(values), (values.shape[0], -1)), axis=1)
 
 
+def ratio(error: Array, bound: Array) -> Array:
+    """The error in units of the bound; none is none, even where the bound is zero."""
+    return array_namespace(error).where(error == 0, error, error / bound)
+
+
 @dataclass(frozen=True)
 class Scale:
     """What an error is measured by: `atol + rtol·|y|`, the root mean square over components, the worst of the batch.
@@ -71,7 +76,7 @@ class Scale:
         size = xp.maximum(xp.abs(trial.y[:-1, ...]), xp.abs(trial.y[1:, ...]))
         bound = self.atol + self.rtol * size
         bound = bound if error.ndim == bound.ndim else bound[:, None, ...]
-        squares = xp.abs(error / bound) ** 2
+        squares = xp.abs(ratio(error, bound)) ** 2
         axes = (-1,) if error.ndim == size.ndim else (1, -1)
         mean = xp.sqrt(xp.mean(squares, axis=axes))
         worst = xp.max(xp.reshape(mean, (mean.shape[0], -1)), axis=1) if mean.ndim > 1 else mean

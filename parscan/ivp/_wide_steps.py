@@ -14,7 +14,7 @@ from typing import Any
 from .._arrays import Array, array_namespace, copy, machine_epsilon, quiet
 from ._function import RightHandSide
 from ._stepper import FIRST, NOT_FINITE
-from ._trial import Scale, Trial
+from ._trial import Scale, Trial, ratio
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
 """Of the step that would just meet the tolerance, what is taken; the limits of its change."""
@@ -138,7 +138,7 @@ class _March:
         xp = self._xp
         bound = self._atol + self._rtol * xp.maximum(xp.abs(self._y), xp.abs(y))
         both = xp.reshape(self._errors @ self._slopes, (2, *self._shape))
-        squares = xp.mean(xp.abs(both / bound) ** 2, axis=1)
+        squares = xp.mean(xp.abs(ratio(both, bound)) ** 2, axis=1)
         fifth, third = squares[0, ...], squares[1, ...]
         error = abs(h) * float(xp.max(fifth / xp.sqrt(xp.where(fifth > 0, fifth + 0.01 * third, xp.ones_like(fifth)))))
         return error if isfinite(error) else inf
@@ -159,7 +159,7 @@ class _March:
         longest = min(abs(self._end - self._t), self._max_step)
 
         def size(values: Any) -> float:
-            return float(xp.max(xp.abs(xp.reshape(values, self._shape) / bound)))
+            return float(xp.max(xp.abs(ratio(xp.reshape(values, self._shape), bound))))
 
         with quiet():
             first = xp.reshape(self._slopes[0, :], self._shape)
