@@ -207,3 +207,20 @@ def test_meshes_are_split_on_any_array_library():
     sol = solve_ivp(jump, (0, 3), xp.asarray([1.0]), "Radau", rtol=1e-8, atol=1e-10)
     assert sol.success
     assert abs(float(sol.y[0, -1]) - np.exp(-3) - 1 + np.exp(-2)) <= 1e-6
+
+
+@pytest.mark.parametrize("method", ["Radau", "Gauss"])
+@pytest.mark.parametrize("rtol", [1e-5, 1e-9])
+def test_stiff_solutions_are_right_between_the_nodes_too(method, rtol):
+    """A slow oscillation that a fast decay holds on to: at the nodes it is right even where the polynomial is not."""
+    sol = solve_ivp(
+        lambda t, y: [-1e4 * (y[0] - np.cos(t)) - np.sin(t)],
+        (0, 20),
+        [1.0],
+        method,
+        rtol=rtol,
+        atol=rtol,
+        dense_output=True,
+    )
+    times = np.linspace(0, 20, 2001)
+    assert np.abs(sol.sol(times)[0] - np.cos(times)).max() <= 3 * rtol

@@ -90,34 +90,42 @@ class Collocation(Discretisation):
     def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """Errors by what the polynomial misses.
 
-        It satisfies the equation at the stages, not at the start of the interval, nor, but for Radau IIA, at its end:
-        what it misses there, times the step over 2s, filtered by (I - h J / 2s)^{-1} as in Hairer and Wanner's code
-        for Radau IIA (1996, IV.8), so that stiff components do not count that the method damps.
+        It satisfies the equation at the stages, not at the start of the interval, nor between the stages, nor, but for
+        Radau IIA, at its end: what it misses there, times the step over 2s, filtered by (I - h J / 2s)^{-1} as in
+        Hairer and Wanner's code for Radau IIA (1996, IV.8), so that stiff components do not count that the method
+        damps. Between the stages, what is left of these is the error of the polynomial.
         """
         xp = array_namespace(trial.y)
         share = 1 / (2 * self.tableau.stages)
         with quiet():
-            steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
-            missed = share * steps * self._missed(trial, rhs(trial.t, trial.y))
-            changes = steps[..., None] * linear.jacobians
+            steps = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim))
+            missed = share * steps * self._missed(rhs, trial)
+            changes = steps * linear.jacobians
             matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * changes
-            filtered = xp.linalg.solve(matrices, missed[..., None])[..., 0]
+            filtered = xp.abs(xp.linalg.solve(matrices, missed))
             # Where volumes grow, as near a pole, the filter would hide what the method does not damp.
-            grows = xp.sum(_real(xp.linalg.diagonal(changes)), axis=-1, keepdims=True) > 0
-            larger = xp.where(xp.abs(missed) > xp.abs(filtered), missed, filtered)
-            return trial, scale.relative(xp.where(grows, larger, filtered), trial)
+            grows = xp.sum(_real(xp.linalg.diagonal(changes)), axis=-1)[..., None, None] > 0
+            errors = xp.where(grows, xp.maximum(xp.abs(missed), filtered), filtered)
+            return trial, scale.relative(xp.max(errors, axis=-1), trial)
 
-    def _missed(self, trial: Trial, values: Array) -> Array:
-        """What the slopes of the polynomials lack at the ends of the intervals; `values` are those of the nodes."""
-        xp = array_namespace(values)
-        missed = values[:-1, ...] - self._slopes(trial, self.tableau.at_start)
-        if self.tableau.ends_with_a_stage:
-            return missed
-        at_end = values[1:, ...] - self._slopes(trial, self.tableau.at_end)
-        return xp.where(xp.abs(at_end) > xp.abs(missed), at_end, missed)
+    def _missed(self, rhs: RightHandSide, trial: Trial) -> Array:
+        """What the slopes of the polynomials lack at a few places of every interval, `(N, *batch, n, places)`."""
+        xp = array_namespace(trial.y)
+        steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
+        inner = trial.y[:-1, ...] + steps * self._combined(trial, self.tableau.up_to_between)
+        times = trial.t[:-1] + self.tableau.between * (trial.t[1:] - trial.t[:-1])
+        values = rhs(xp.concat([trial.t, times]), xp.concat([trial.y, inner]))
+        nodes, inside = values[: trial.intervals + 1, ...], values[trial.intervals + 1 :, ...]
+        missed = [
+            nodes[:-1, ...] - self._combined(trial, self.tableau.at_start),
+            inside - self._combined(trial, self.tableau.at_between),
+        ]
+        if not self.tableau.ends_with_a_stage:
+            missed.append(nodes[1:, ...] - self._combined(trial, self.tableau.at_end))
+        return xp.stack(missed, axis=-1)
 
-    def _slopes(self, trial: Trial, weights: Array) -> Array:
-        """Slopes of the polynomials, with the weights (s,) of the stages."""
+    def _combined(self, trial: Trial, weights: Array) -> Array:
+        """Sums of the stages with the weights (s,)."""
         xp, shape = array_namespace(trial.y), trial.stages.shape
         row = xp.asarray(weights, dtype=trial.stages.dtype)
         return xp.reshape(row @ xp.reshape(trial.stages, (*shape[:2], -1)), (shape[0], *shape[2:]))

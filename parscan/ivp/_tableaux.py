@@ -70,6 +70,22 @@ class Tableau:
         """The ℓ_j at θ = 1, shape (s,)."""
         return self.derivatives(np.ones(1))[0]
 
+    @cached_property
+    def between(self) -> float:
+        """The θ at which polynomials through the start and the stages may be off most."""
+        theta = np.linspace(0, 1, 201)[:-1]
+        return float(theta[np.argmax(np.abs(np.prod(theta[:, None] - self.c, axis=1) * theta))])
+
+    @cached_property
+    def up_to_between(self) -> Array:
+        """Integrals of the ℓ_j from 0 to there, shape (s,)."""
+        return self.integrals(np.asarray([self.between]))[0]
+
+    @cached_property
+    def at_between(self) -> Array:
+        """The ℓ_j there, shape (s,)."""
+        return self.derivatives(np.asarray([self.between]))[0]
+
     @property
     def ends_with_a_stage(self) -> bool:
         """Whether the end of an interval is a stage of it."""
