@@ -224,3 +224,9 @@ def test_stiff_solutions_are_right_between_the_nodes_too(method, rtol):
     )
     times = np.linspace(0, 20, 2001)
     assert np.abs(sol.sol(times)[0] - np.cos(times)).max() <= 3 * rtol
+
+
+def test_a_guess_that_failed_at_once_is_refused():
+    failed = solve_ivp(lambda t, y: y * np.nan, (0, 2), [1.0], "Radau", rtol=1e-6)
+    with pytest.raises(ValueError, match="`guess` has no solution to start from"):
+        solve_ivp(lambda t, y: -y, (0, 2), [1.0], guess=failed)

@@ -124,6 +124,8 @@ def as_guess(guess: Any, problem: Problem) -> DenseOutput | None:
     if not isinstance(guess, IvpResult):
         raise TypeError(f"`guess` must be a result of solve_ivp, got {type(guess).__name__}.")
     dense = guess.dense
+    if dense is None and guess.mesh.shape[0] < 2:
+        raise ValueError("`guess` has no solution to start from: it failed where it began.")
     if dense is None:
         raise TypeError(
             f"`guess` was solved by {guess.method}, step after step, and has no mesh to start from: solve it by a "
