@@ -166,12 +166,14 @@ def solve_ivp(
         return solve_empty(problem, times, listed, dense_output=dense_output)
     most = None if window is None else as_count("window", window)
     known = as_guess(guess, problem), as_mesh(mesh, problem.span, problem.y0)
-    on_mesh = any(given is not None for given in (mesh, guess, stages, window))
+    of_meshes = {"mesh": mesh, "guess": guess, "stages": stages, "window": window}
+    on_mesh = any(given is not None for given in of_meshes.values())
 
     def attempt(stacking: Stacking) -> IvpResult | None:
         """The result, or None where `fun` turned out not to be as it seemed."""
         choice = choose(method, problem, options, lambda: stacking.fun, on_mesh=on_mesh)
         if choice.is_sequential:
+            warn_of_unused(of_meshes, tuple(of_meshes))
             return delegate(choice, problem, options, times, events, dense_output=dense_output)
         warn_of_unused(options)
         if choice.tries_ensemble:

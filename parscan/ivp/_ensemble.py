@@ -21,11 +21,11 @@ from ._wide_steps import Steps, march
 def solve_ensemble(
     problem: Problem, make_rhs: Callable[[], RightHandSide], times: Array | None, *, dense_output: bool
 ) -> IvpResult | None:
-    """The result, or None where the batch turned out to be stiff, or no step succeeded."""
+    """The result, or None where the batch turned out to be stiff, steps were too many, or none succeeded."""
     scale = Scale(problem.rtols, problem.atol)
     rhs = make_rhs()
     steps = march(rhs, problem.span, problem.y0, scale, problem.max_step)
-    if steps.stiff or steps.t.shape[0] < 2:
+    if steps.stiff or steps.gave_up or steps.t.shape[0] < 2:
         return None
     dense = cache(lambda: _dense(rhs, steps, scale))
     xp = array_namespace(steps.y)

@@ -86,8 +86,8 @@ class RK4(Explicit):
 
     @property
     def error_power(self) -> int:
-        """Of its local error."""
-        return 5
+        """Of the error of the cubics."""
+        return 4
 
     def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """By what the cubics miss."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import factorial
 
 from .._arrays import Array, array_namespace, quiet
+from ..scan.condense import solve_each
 from . import _hermite
 from ._discretisation import Linear
 from ._function import RightHandSide
@@ -99,7 +100,7 @@ def exponential(M: Array) -> tuple[Array, Array]:
         even = even + c[k] * power
         odd = odd + c[k + 1] * power if k < DEGREE else odd
     odd_part = M @ odd
-    solved = xp.linalg.solve(even - odd_part, xp.concat([even + odd_part, 2 * odd], axis=-1))
+    solved = solve_each(even - odd_part, xp.concat([even + odd_part, 2 * odd], axis=-1), xp)
     n = M.shape[-1]
     result, phi = solved[..., :n], solved[..., n:]
     for done in range(int(xp.max(count)) if count.size else 0):

@@ -164,7 +164,7 @@ class RightHandSide:
     def _evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
         """One call on all states, in memory of their own: a function may write to what it is given."""
         y = copy(self._xp.permute_dims(states, (states.ndim - 1, *range(states.ndim - 1))))
-        times = self._xp.reshape(t, (-1, *(1,) * (len(self._shape) - 1)))
+        times = copy(self._xp.reshape(t, (-1, *(1,) * (len(self._shape) - 1))))
         with quiet():
             return _noting(function, (times, y, *self._args), f"{t.shape[0]} times from {_first(t)} on")
 
@@ -195,7 +195,7 @@ class RightHandSide:
                 f"`{name}` returned shape {tuple(value.shape)} where {(n, *shape)} was expected: components first, as "
                 "the `y` that it is given."
             )
-        return xp.astype(value, self._dtype, copy=False)
+        return xp.astype(value, self._dtype)  # a copy: the function may use its memory again
 
     def _component(self, part: Any, name: str, shape: tuple[int, ...]) -> Array:
         """One of a list of components; a single one may have an axis for itself."""
@@ -224,7 +224,7 @@ class RightHandSide:
                 f"`jac` returned shape {tuple(value.shape)} where {(n, n, *shape)} was expected: entry [i, j] is the "
                 "derivative of component i of `fun` by component j of `y`."
             )
-        value = xp.astype(xp.broadcast_to(value, (n, n, *shape)), self._dtype, copy=False)
+        value = xp.astype(xp.broadcast_to(value, (n, n, *shape)), self._dtype)  # a copy, as above
         return xp.moveaxis(value, (0, 1), (-2, -1))
 
     def _as_array(self, value: Any) -> Array:

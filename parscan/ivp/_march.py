@@ -17,7 +17,8 @@ FURTHER, NEARER = 4.0, 0.25
 """How far the next start reaches at least: in lengths of the stretch that was solved, and of the start before."""
 
 FOLLOWED = 8
-"""Steps of the sequential solver that take the place of a window which Newton cannot solve, at a jump for example."""
+"""Steps of the sequential solver that take the place of the first window which Newton cannot solve, at a jump for
+example; of the next one twice as many, and so on."""
 
 STUCK_WINDOWS, STUCK_SHARE = 12, 1e-4
 """Windows in a row, each of which gets on by less than this share of what is left, after which to give up: so it is
@@ -68,12 +69,13 @@ def _solve_windows(
         if piece is None and (start.warm or not fresh):  # not so near after all: the next start is one from scratch
             start = None
             continue
-        piece = _follow(task, (front, end), state, progress) if piece is None else piece
+        piece = _follow(task, (front, reach), state, progress) if piece is None else piece
         if piece is None:
             progress.failure = progress.failure or _trouble(progress)
             return
         length, reached = float(piece.trial.t[-1]) - front, reach - front
-        progress.stuck = progress.stuck + 1 if abs(length) < STUCK_SHARE * abs(span[1] - front) else 0
+        tiny = not piece.whole and abs(length) < STUCK_SHARE * abs(span[1] - front)
+        progress.stuck = progress.stuck + 1 if tiny else 0
         progress.pieces.append(piece.trial)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
         start = start.after(front) if piece.whole else None
@@ -88,7 +90,7 @@ def _follow(task: Task, span: tuple[float, float], y0: Array, progress: Progress
     if task.follow is None or span[0] == span[1] or not _worth_following(progress):
         return None
     start = task.follow(span, y0)
-    t = start.t[: FOLLOWED + 1]
+    t = start.t[: FOLLOWED * 2**progress.followed + 1]
     if t.shape[0] < 2:
         return None
     progress.followed += 1

@@ -36,7 +36,7 @@ PARALLEL: dict[str, Callable[[int, int], Discretisation]] = {
 COLLOCATION = ("Radau", "Gauss")
 """Those of them that take a number of stages."""
 
-SMALL = 64
+SMALL = 16
 """Numbers in the states of a batch up to which LSODA makes the start, as for one state of so many components."""
 
 TIGHTER = 0.1
@@ -130,13 +130,13 @@ def _choose_single(problem: Problem, options: dict[str, Any], stacks: Callable[[
     """What `auto` chooses: the first reason that there is for a sequential solver, or else Radau."""
     reasons: dict[str, tuple[float, Callable[[], bool]]] = {
         "the bandwidths of the Jacobian were given": (1.0, lambda: "lband" in options or "uband" in options),
-        "the tolerance is loose": (1.0, lambda: problem.rtol >= LOOSE),
+        "the tolerance is loose": (1.0, lambda: problem.rtol >= LOOSE and not problem.is_complex),
         "there are many components": (TIGHTER, lambda: problem.y0.shape[-1] > MANY),
         "`fun` cannot be called for many times at once": (TIGHTER, lambda: not stacks()),
     }
     for reason, (share, holds) in reasons.items():
         if holds():
-            return Choice("DOP853" if problem.is_complex else "LSODA", True, reason, share)
+            return Choice("BDF" if problem.is_complex else "LSODA", True, reason, share)
     return Choice("Radau")
 
 

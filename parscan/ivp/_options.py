@@ -18,9 +18,9 @@ def as_options(
     return {**options, "vectorized": True} if vectorized else options
 
 
-def warn_of_unused(options: dict[str, Any]) -> None:
+def warn_of_unused(options: dict[str, Any], only: tuple[str, ...] = UNUSED) -> None:
     """In SciPy's words."""
-    names = ", ".join(f"`{name}`" for name in UNUSED if name in options)
+    names = ", ".join(f"`{name}`" for name in only if options.get(name) is not None)
     if names:
         warnings.warn(f"The following arguments have no effect for a chosen solver: {names}.", stacklevel=3)
 

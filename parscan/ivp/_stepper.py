@@ -200,6 +200,8 @@ def _attempt(problem: _Problem, node: _Node, t: float, h: float) -> tuple[Array,
     """State after a step of length h to the time t, and its error in tolerances, NaN if it cannot be computed."""
     xp = array_namespace(node.y)
     end = xp.asarray([t], dtype=xp.float64)
+    if GAMMA * h == 0:  # it underflows
+        return node.y, nan
     stages: list[Array] = []
     values = node.f
     with quiet():

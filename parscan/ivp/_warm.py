@@ -42,8 +42,9 @@ class OnMesh:
         rough = self._otherwise((span[0], float(reached[-1] if reached.shape[0] else later[0])), y0)
         nodes = later[later >= rough.t[-1] if backwards else later <= rough.t[-1]]
         begin = xp.asarray([span[0]], dtype=nodes.dtype)
-        end = rough.t[-1:] if rough.failure and not bool(xp.any(nodes == rough.t[-1])) else nodes[:0]
-        return Start(xp.concat([begin, nodes, end]), rough.states, rough.failure, fixed=True)
+        known = xp.concat([begin, nodes])
+        end = rough.t[-1:] if rough.failure and not bool(xp.any(known == rough.t[-1])) else nodes[:0]
+        return Start(xp.concat([known, end]), rough.states, rough.failure, fixed=True)
 
 
 def _within(mesh: Array, span: tuple[float, float]) -> Array:

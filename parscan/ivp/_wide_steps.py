@@ -22,7 +22,7 @@ SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
 STIFF_AT, STIFF_STEPS = 6.1, 15
 """Product of step and dominant eigenvalue from which stability limits the step, and how many such steps are enough."""
 
-MOST_STEPS = 20_000
+MOST_STEPS = 200_000
 """Steps, taken or rejected, after which to give up."""
 
 SMALLEST = 10 * machine_epsilon("float64")
@@ -37,6 +37,7 @@ class Steps:
     y: Array
     failure: str = ""
     stiff: bool = False
+    gave_up: bool = False
 
     def trial(self, nodes: int) -> Trial:
         """As a trajectory whose stages, so many per interval, are still to be assessed."""
@@ -79,6 +80,7 @@ class _March:
         """Step until the end, or until something is in the way."""
         self._slopes[0, :] = self._slope(self._t, copy(self._y))
         h, grows, failure, finite = self._first_step(), FASTEST, "", True
+        gave_up = False
         for _ in range(MOST_STEPS):
             if self._t == self._end or failure or self._stiff_steps >= STIFF_STEPS:
                 break
@@ -97,11 +99,17 @@ class _March:
                 self._slopes[0, :] = self._slopes[-1, :]
             h *= factor
         else:
-            failure = f"DOP853 took more than {MOST_STEPS} steps"
+            failure, gave_up = f"DOP853 took more than {MOST_STEPS} steps", True
         times, states = zip(*self._nodes, strict=True)
         xp = self._xp
         t_all = xp.asarray(times, dtype=xp.float64)
-        return Steps(t_all, xp.moveaxis(xp.stack(states), 1, -1), failure, stiff=self._stiff_steps >= STIFF_STEPS)
+        return Steps(
+            t_all,
+            xp.moveaxis(xp.stack(states), 1, -1),
+            failure,
+            stiff=self._stiff_steps >= STIFF_STEPS,
+            gave_up=gave_up,
+        )
 
     def _limited(self, h: float) -> tuple[float, float]:
         """The step, not beyond the end and not longer than it may be, and where it leads to."""

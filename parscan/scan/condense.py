@@ -114,12 +114,12 @@ def condense_by_solve(J: Array, A: Array, b: Array, h: Array, r: Array) -> Conde
             hJ = xp.astype(h[part], r.dtype)[:, None, None, None] * J[part, ...]
             products = xp.reshape(A[:, None, :, None] * hJ[:, :, :, None, :], (k, m, m))
             matrices = xp.eye(m, dtype=r.dtype) - products
-            X = xp.reshape(_solve(matrices, xp.reshape(sides, (k, m, n + 1)), xp), (k, s, n, n + 1))
+            X = xp.reshape(solve_each(matrices, xp.reshape(sides, (k, m, n + 1)), xp), (k, s, n, n + 1))
             X0[part, ...], X1[part, ...] = X[..., 0], X[..., 1:]
     return _propagated(X0, X1, b, h)
 
 
-def _solve(matrices: Array, sides: Array, xp: Namespace) -> Array:
+def solve_each(matrices: Array, sides: Array, xp: Namespace) -> Array:
     """Solutions of the systems, NaN for singular ones: libraries refuse all if one is, so those are searched for."""
     try:
         return xp.linalg.solve(matrices, sides)
@@ -129,7 +129,7 @@ def _solve(matrices: Array, sides: Array, xp: Namespace) -> Array:
         half = matrices.shape[0] // 2
         return xp.concat(
             [
-                _solve(matrices[part, ...], sides[part, ...], xp)
+                solve_each(matrices[part, ...], sides[part, ...], xp)
                 for part in (slice(0, half), slice(half, matrices.shape[0]))
             ]
         )
