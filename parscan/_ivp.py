@@ -191,4 +191,5 @@ def solve_ivp(
         return wrap(problem, rhs, task.method, solved, times, listed, choice.method, dense_output=dense_output)
 
     stacking = Stacking(problem, vectorized)
-    return attempt(stacking) or attempt(stacking.withdrawn())  # type: ignore[return-value]
+    found = attempt(stacking)
+    return found if found is not None else attempt(stacking.withdrawn())  # type: ignore[return-value]
