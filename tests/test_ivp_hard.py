@@ -11,7 +11,7 @@ from parscan.warnings import PointByPointWarning
 ANY = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-3), ("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
 COLLOCATION = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
 
-PATIENCE = 300_000
+PATIENCE = 600_000
 """Calls after which a solver is taken to be stuck."""
 
 
