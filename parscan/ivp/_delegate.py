@@ -9,12 +9,13 @@ import numpy as np
 
 from .._arrays import Array, machine_epsilon
 from ._arguments import Problem
+from ._endings import NOT_FINITE, TOO_SMALL
 from ._function import RightHandSide
-from ._guarded import TOO_SMALL, guarded
+from ._guarded import guarded
 from ._methods import Choice
 from ._report import status_of
 from ._result import IvpResult, IvpStatus
-from ._stepper import NOT_FINITE, by_stepping
+from ._stepper import by_stepping
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that warn of a Jacobian: they have no use for it."""

@@ -5,13 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from .._arrays import all_finite, machine_epsilon
-from ._stepper import NOT_FINITE
-
-SMALLEST = 10 * machine_epsilon("float64")
-"""Steps that are smaller than this share of the time are the end of a solution, a pole for example."""
-
-TOO_SMALL = "the steps became smaller than the spacing of the numbers"
+from .._arrays import all_finite
+from ._endings import NOT_FINITE, SMALLEST, TOO_SMALL
 
 
 @cache

@@ -50,11 +50,8 @@ def iterate(
         count = leading(corrected.sizes < float("inf"))
         trial, sizes, linear = corrected.trial.head(count), corrected.sizes[:count], corrected.linear
         history.append(float(array_namespace(sizes).max(sizes)) if count else float("inf"))
-        solved = (
-            count
-            if _is_rounding(history)
-            else leading(sizes * _rate(history, scale, superlinear=method.is_superlinear) <= enough)
-        )
+        left = 0.0 if _is_rounding(history) else _rate(history, scale, superlinear=method.is_superlinear)
+        solved = leading(sizes * left <= enough)
         if solved == count:
             break
     return Iterated(trial, solved, linear if linear is None or not solved else linear.head(solved), tuple(history))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
+from ._endings import SMALLEST
 from ._function import RightHandSide
-from ._guarded import SMALLEST
 from ._rough import as_start
 from ._start import Start
 from ._stepper import by_stepping

@@ -8,8 +8,8 @@ from math import isfinite
 
 from .._arrays import Array, all_finite
 from ._cut import cut_at_bad_value
+from ._endings import NOT_FINITE
 from ._start import Start
-from ._stepper import NOT_FINITE
 from ._trial import Trial
 from ._window import Log, Piece, Task, solve_window
 

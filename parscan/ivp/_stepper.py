@@ -16,6 +16,7 @@ from math import inf, isfinite, nan
 from typing import TypeAlias
 
 from .._arrays import Array, all_finite, array_namespace, machine_epsilon, quiet
+from ._endings import NOT_FINITE, SMALLEST, TOO_SMALL
 from ._function import RightHandSide
 from ._rough import as_start
 from ._start import Start
@@ -51,8 +52,6 @@ MOST_STEPS = 100_000
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 5.0
 """Of the step that would just meet the tolerance, what is taken; the limits of its change."""
-
-NOT_FINITE = "the right-hand side gave values that are not finite"
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,8 @@ def by_stepping(
     for _ in range(MOST_STEPS):
         if node.t == problem.end or failure:
             break
-        if abs(h) < max(10 * machine_epsilon("float64") * abs(node.t), shortest):
-            failure = "the steps became smaller than the spacing of the numbers" if finite else NOT_FINITE
+        if abs(h) < max(SMALLEST * abs(node.t), shortest):
+            failure = TOO_SMALL if finite else NOT_FINITE
             break
         t, h = _next_time(problem, node.t, h)
         y, error = _attempt(problem, node, t, h)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
 
-from .._arrays import Array, array_namespace, copy, machine_epsilon, quiet
+from .._arrays import Array, array_namespace, copy, quiet
+from ._endings import NOT_FINITE, SMALLEST, TOO_SMALL
 from ._function import RightHandSide
-from ._stepper import FIRST, NOT_FINITE
+from ._stepper import FIRST
 from ._trial import Scale, Trial, ratio
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
@@ -24,9 +25,6 @@ STIFF_AT, STIFF_STEPS = 6.1, 15
 
 MOST_STEPS = 200_000
 """Steps, taken or rejected, after which to give up."""
-
-SMALLEST = 10 * machine_epsilon("float64")
-"""Steps smaller than this share of the time are the end of a solution."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class _March:
                 break
             h, t = self._limited(h)
             if not abs(h) > SMALLEST * abs(self._t) or not isfinite(h):
-                failure = "the steps became smaller than the spacing of the numbers" if finite else NOT_FINITE
+                failure = TOO_SMALL if finite else NOT_FINITE
                 continue
             with quiet():
                 y, error = self._attempt(t, h)
