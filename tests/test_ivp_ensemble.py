@@ -126,3 +126,18 @@ def test_small_batches_and_named_methods_are_solved_on_a_mesh(rng):
     gauss = solve_ivp(lotka_volterra, (0, 4), y0, "Gauss", rtol=1e-8, atol=1e-8)
     assert gauss.method == "Gauss"
     assert np.abs(gauss.y[:, -1, 7] - exact(lotka_volterra, (0, 4), y0[:, 7], [4.0])[:, 0]).max() <= 1e-6
+
+
+def test_functions_may_write_to_the_states_that_they_are_given():
+    """The last stage of a step is compared with its end, and must still be there: this problem is stiff."""
+
+    def rude(t, y):
+        y -= np.cos(t)
+        y *= -1e4
+        return y
+
+    y0 = np.ones((1, 40))
+    sol = solve_ivp(rude, (0, 3), y0, rtol=1e-6, atol=1e-6)
+    assert sol.method == "Radau"
+    assert np.abs(sol.y[0, -1] - np.cos(3)).max() <= 1e-3
+    assert np.array_equal(y0, np.ones((1, 40)))

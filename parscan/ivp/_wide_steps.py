@@ -132,7 +132,7 @@ class _March:
         state = flat
         for i in range(1, self._stages):
             state = flat + (h * self._rows[i]) @ K[:i, :]
-            self._evaluate(i, self._t + self._shares[i] * h, xp.reshape(state, self._shape))
+            self._evaluate(i, self._t + self._shares[i] * h, copy(xp.reshape(state, self._shape)))
         end = flat + (h * self._weights) @ K[:-1, :]
         y = xp.reshape(end, self._shape)
         self._evaluate(self._stages, t, copy(y))
