@@ -132,7 +132,8 @@ class _March:
         state = flat
         for i in range(1, self._stages):
             state = flat + (h * self._rows[i]) @ K[:i, :]
-            self._evaluate(i, self._t + self._shares[i] * h, copy(xp.reshape(state, self._shape)))
+            given = xp.reshape(state, self._shape)  # which `fun` may write to; the last one is needed again
+            self._evaluate(i, self._t + self._shares[i] * h, copy(given) if i == self._stages - 1 else given)
         end = flat + (h * self._weights) @ K[:-1, :]
         y = xp.reshape(end, self._shape)
         self._evaluate(self._stages, t, copy(y))
