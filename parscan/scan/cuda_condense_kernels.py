@@ -47,6 +47,10 @@ def groups(dtype: str, s: int, n: int) -> int:
     return max(1, min(THREADS // width(s, n), SHARED_BYTES // (table(s, n) * ITEMSIZE[dtype])))
 
 
+place = types.uint64
+"""Of an index that is not negative: otherwise Numba asks every time, as Python counts negative ones from the end."""
+
+
 @cache
 def condense_kernel(dtype: str, s: int, n: int) -> Kernel:
     """`X0` (N, s, n), `X1` (N, s, n, n), propagators `P` (N, n, n) and offsets `g` (N, n) of N intervals."""
@@ -84,9 +88,9 @@ def make_reader(dtype: str, s: int, n: int) -> Any:
     @cuda.jit(device=True, inline="always")
     def read(J, r, k, exists, lane, W, own):  # type: ignore[no-untyped-def]
         for e in range(lane, m, lanes):
-            W[own + e * columns + m] = r[k * m + e] if exists else scalar(0)
+            W[place(own + e * columns + m)] = r[k * m + e] if exists else scalar(0)
         for e in range(lane, m * n, lanes):
-            W[own + e // n * columns + m + 1 + e % n] = J[k * m * n + e] if exists else scalar(0)
+            W[place(own + e // n * columns + m + 1 + e % n)] = J[k * m * n + e] if exists else scalar(0)
 
     return read
 
@@ -100,10 +104,10 @@ def make_former(dtype: str, s: int, n: int) -> Any:
         for j in range(lane, m, lanes):
             largest, found = scalar(-1), 0
             for row in range(m):
-                value = -A[row // n * s + j // n] * (step * W[own + row * columns + m + 1 + j % n])
+                value = -A[row // n * s + j // n] * (step * W[place(own + row * columns + m + 1 + j % n)])
                 if row == j:
                     value += scalar(1)
-                W[own + row * columns + j] = value
+                W[place(own + row * columns + j)] = value
                 if abs(value) > largest:
                     largest, found = abs(value), row
             if j == 0:
@@ -121,18 +125,18 @@ def make_elimination(dtype: str, s: int, n: int) -> Any:
 
     @cuda.jit(device=True, inline="always")
     def eliminate(p, q, lane, W, own, pivots, slot):  # type: ignore[no-untyped-def]
-        pivot = W[own + q * columns + p]
+        pivot = W[place(own + q * columns + p)]
         # The first of this thread's columns that stands to the right of the pivot's.
         for j in range(p + 1 + (lane - p - 1 & lanes - 1), columns, lanes):
-            factor = W[own + q * columns + j] / pivot
+            factor = W[place(own + q * columns + j)] / pivot
             largest, found = scalar(-1), p + 1
             for i in range(p + 1, m):
                 row = p if i == q else i
-                value = W[own + row * columns + j] - W[own + row * columns + p] * factor
-                W[own + i * columns + j] = value
+                value = W[place(own + row * columns + j)] - W[place(own + row * columns + p)] * factor
+                W[place(own + i * columns + j)] = value
                 if abs(value) > largest:
                     largest, found = abs(value), i
-            W[own + p * columns + j] = factor
+            W[place(own + p * columns + j)] = factor
             if j == p + 1:
                 pivots[slot] = found
 
@@ -147,14 +151,14 @@ def make_writer(dtype: str, s: int, n: int) -> Any:
     def write(b, step, k, lane, W, own, X0, X1, P, g):  # type: ignore[no-untyped-def]
         for c in range(lane, n + 1, lanes):
             for p in range(m - 2, -1, -1):
-                value = W[own + p * columns + m + c]
+                value = W[place(own + p * columns + m + c)]
                 for i in range(p + 1, m):
-                    value -= W[own + p * columns + i] * W[own + i * columns + m + c]
-                W[own + p * columns + m + c] = value
+                    value -= W[place(own + p * columns + i)] * W[place(own + i * columns + m + c)]
+                W[place(own + p * columns + m + c)] = value
             for a in range(n):
                 total = scalar(0)
                 for i in range(s):
-                    value = W[own + (i * n + a) * columns + m + c]
+                    value = W[place(own + (i * n + a) * columns + m + c)]
                     total += b[i] * value
                     if c == 0:
                         X0[k * m + i * n + a] = value
