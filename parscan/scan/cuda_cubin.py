@@ -121,7 +121,7 @@ def _loaded(kernel: Kernel, device: int) -> Array:
     cuda = _cupy().cuda
     digits = cuda.Device(device).compute_capability
     try:
-        capability = min((int(digits[:-1]), int(digits[-1])), newest_capability())
+        capability = (int(digits[:-1]), int(digits[-1]))
         cubin = assemble(compile_ptx(kernel, capability), capability)
         module = cuda.function.Module()
         module.load(cubin.code)
