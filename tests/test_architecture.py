@@ -14,16 +14,18 @@ ROOT = Path(parscan.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 MAY_IMPORT = {
-    "_arrays": set(),
+    "_cupy": set(),
+    "_arrays": {"_cupy"},
     "_tolerance": {"_arrays"},
     "jacobians": {"_arrays"},
-    "scan": {"_arrays"},
+    "scan": {"_arrays", "_cupy"},
     "systems": {"_arrays", "_tolerance", "jacobians"},
     "_growth": {"_arrays", "jacobians", "systems._system"},
-    "_newton": {"_arrays", "_growth", "_tolerance", "scan", "systems._system"},
+    "_facts": {"_arrays"},
+    "_newton": {"_arrays", "_facts", "_growth", "_tolerance", "scan", "systems._system"},
     "_window": {"_newton"},
     "_march": {"_arrays", "_tolerance", "_newton", "_window", "systems._system"},
-    "_memory": {"_arrays"},
+    "_memory": {"_arrays", "_cupy"},
     "_solution": {"_arrays", "_check_step", "_growth", "_tolerance", "jacobians", "systems"},
     "_result": {"_arrays", "_plot", "_solution"},
     "_plot": {"_arrays"},
@@ -42,7 +44,7 @@ MAY_IMPORT = {
     },
     "_report": {"_advice", "_arrays", "_march", "_result", "_solution", "systems"},
     "_arguments": {"_arrays", "_memory", "_methods", "_options", "_result", "_tolerance", "jacobians", "systems"},
-    "_linear": {"_arrays", "scan"},
+    "_linear": {"_arrays", "_memory", "scan"},
     "ivp": {"_arrays", "_memory", "jacobians", "scan"},
     "_recurrence": None,  # a front door: everything below it
     "_ivp": {"_arrays", "_progress", "ivp", "warnings"},
