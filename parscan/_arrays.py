@@ -154,6 +154,11 @@ def quiet() -> AbstractContextManager[Any]:
     return np.errstate(all="ignore")
 
 
+def to_numpy(x: Array) -> Any:
+    """The numbers of `x` on the host, as a NumPy array: a view where they are there already. For pictures only."""
+    return np.asarray(array_api_compat.to_device(x, "cpu") if array_api_compat.is_cupy_array(x) else x)
+
+
 def readonly(x: Array) -> Array:
     """View of `x` that a user's function cannot write through, where the library has such views."""
     if isinstance(x, np.ndarray):
