@@ -102,7 +102,8 @@ def draw_convergence(history: Sequence[float], stretches: Iterable[Stretch], oth
     sizes = np.asarray(history, dtype=float)
     low, high = _range(sizes)
     axes.set_yscale("log")
-    axes.set_ylim(low / 3, high * 3)
+    notes = 0.3 if len(known) <= MOST_NOTES else 0.0  # room for them, above everything else
+    axes.set_ylim(low / 3, min(high * 3 * (high / low) ** notes, 10 * LARGEST))
     axes.set_xlim(0.5, sizes.size + 0.5)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     _draw_sizes(axes, sizes, known)
