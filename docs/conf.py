@@ -32,6 +32,7 @@ nitpicky = True
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"  # the docstrings say it, with shapes
+autodoc_preserve_defaults = True
 autosummary_generate = True
 numpydoc_show_class_members = False  # the template lists them
 numpydoc_validation_checks = {"all", "ES01", "EX01", "SA01"}
@@ -41,6 +42,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "gallery_pages",
     "filename_pattern": r"\.py$",
+    "capture_repr": (),
     "image_scrapers": ("_figures.scraper",),
     "show_signature": False,
     "min_reported_time": float("inf"),
@@ -57,7 +59,7 @@ html_show_sourcelink = False
 
 def escape_batch_axes(app, what, name, thing, options, lines):
     # In the type of a parameter, `(*batch, n)` stands without quotes, for the sake of help().
-    lines[:] = [re.sub(r"(`.*?`)|\*(?=batch)", lambda match: match[1] or r"\*", line) for line in lines]
+    lines[:] = [re.sub(r"(``.*?``|`.*?`)|\*(?=batch)", lambda match: match[1] or r"\*", line) for line in lines]
 
 
 def setup(app):
