@@ -143,6 +143,12 @@ def copy(x: Array) -> Array:
     return array_namespace(x).asarray(x, copy=True)
 
 
+def contiguous(x: Array) -> Array:
+    """The array in C order, copied if it is not; arrays that do not tell are taken to be."""
+    flags = getattr(x, "flags", None)
+    return x if flags is None or flags.c_contiguous else array_namespace(x).ascontiguousarray(x)
+
+
 def random_signs(shape: tuple[int, ...], like: Array, *, seed: int) -> Array:
     """Array of ±1, the same for the same seed, of the library and dtype of `like`."""
     signs = 2 * np.random.default_rng(seed).integers(0, 2, size=shape, dtype=np.int8) - 1
