@@ -42,10 +42,10 @@ MAY_IMPORT = {
         *("_arrays", "_auto", "_march", "_memory", "_newton", "_options", "_problem", "_window"),
         *("jacobians", "systems"),
     },
-    "_report": {"_advice", "_arrays", "_march", "_result", "_solution", "systems"},
+    "_report": {"_advice", "_arrays", "_march", "_plot", "_result", "_solution", "systems"},
     "_arguments": {"_arrays", "_memory", "_methods", "_options", "_result", "_tolerance", "jacobians", "systems"},
     "_linear": {"_arrays", "_memory", "scan"},
-    "ivp": {"_arrays", "_memory", "jacobians", "scan"},
+    "ivp": {"_arrays", "_memory", "_plot", "jacobians", "scan"},
     "_recurrence": None,  # a front door: everything below it
     "_ivp": {"_arrays", "_progress", "ivp", "warnings"},
     "__init__": None,
