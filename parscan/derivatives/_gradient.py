@@ -57,7 +57,8 @@ def _products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, t
     value = vjp(states[times, ...], y, *(() if x is None else (x,)), *step.args)
     if not chosen.keys:
         return [value]
-    value = as_same_structure("the result", value, chosen.joined(chosen.trees(x, step.args)))
+    name = chosen.names[0] if chosen.alone else "params"
+    value = as_same_structure(name, value, chosen.joined(chosen.trees(x, step.args)))
     return [value] if chosen.alone else list(value)
 
 
