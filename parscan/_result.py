@@ -9,9 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ._arrays import Array, dtype_name
+from ._plot import Stretch, draw_convergence, draw_recurrence
 from ._solution import Solution
+from .derivatives import Differentiable
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -26,7 +29,7 @@ class Status(Enum):
 
 
 @dataclass(frozen=True, repr=False)
-class RecurrenceResult:
+class RecurrenceResult(Differentiable):
     """Trajectory of a recurrence and the story of its solution.
 
     Attributes
@@ -81,6 +84,7 @@ class RecurrenceResult:
     decisions: tuple[str, ...]
     segment_length: int
     _solution: Solution | None = field(compare=False)
+    _stretches: tuple[Stretch, ...] = field(default=(), compare=False)
 
     @cached_property
     def residual(self) -> float:
@@ -92,8 +96,17 @@ class RecurrenceResult:
         """Logarithm of the growth of a small change per step."""
         return self._solved("lyapunov").lyapunov()
 
-    def plot(self) -> Figure:
-        """Draw the trajectory, and how the corrections shrank; needs matplotlib (``pip install 'parscan[plot]'``).
+    def plot(self, ax: Axes | None = None) -> Figure:
+        """Draw the trajectory; needs matplotlib (``pip install 'parscan[plot]'``).
+
+        At most seven components are drawn, spread over all of them. Of a batch, the first member is a line, and the
+        range of all members is shaded. Complex components are drawn as real (solid) and imaginary (dashed) parts.
+        A long trajectory is drawn as the means and ranges of a thousand pieces.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            What to draw into. By default a new figure, which pyplot does not know of.
 
         Returns
         -------
@@ -104,10 +117,72 @@ class RecurrenceResult:
         ------
         ImportError
             If matplotlib is not installed.
-        """
-        from ._plot import draw  # noqa: PLC0415 - loads matplotlib
+        TypeError
+            If `ax` is no Axes.
 
-        return draw(self.y, self.history, self.method)
+        See Also
+        --------
+        plot_convergence : How the corrections shrank.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import parscan
+        >>> sol = parscan.solve_recurrence(lambda y: 0.9 * np.cos(y), np.zeros(2), length=500)
+        >>> figure = sol.plot()
+        >>> figure.axes[0].get_xlabel()
+        'step t'
+        """
+        return draw_recurrence(self.y, ax)
+
+    def plot_convergence(self, ax: Axes | None = None) -> Figure:
+        """Draw `history`: the largest correction of each iteration, in units of the tolerance; needs matplotlib.
+
+        Windows are marked where they begin, and labelled with their steps if there are few.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            What to draw into. By default a new figure, which pyplot does not know of.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            To be shown or saved.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If `ax` is no Axes.
+
+        See Also
+        --------
+        plot : The trajectory itself.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import parscan
+        >>> sol = parscan.solve_recurrence(lambda y: 0.9 * np.cos(y), np.zeros(2), length=500, method="newton")
+        >>> figure = sol.plot_convergence()
+        >>> figure.axes[0].get_yscale()
+        'log'
+        """
+        return draw_convergence(self.history, self._stretches, "no iterations: evaluated by the loop", ax)
+
+    def _differentiable(self, name: str) -> Solution:
+        """The solution, if it is whole and still stands."""
+        if not self.success:
+            raise RuntimeError(f"`{name}` needs the whole trajectory, and this solve did not succeed: {self.message}")
+        solution = self._solved(name)
+        if not solution.stands():
+            raise RuntimeError(
+                f"`{name}` cannot be evaluated: the step no longer gives this trajectory. `x`, `args`, `y` or "
+                "something else that the step reads has been changed since; solve again, or change copies."
+            )
+        return solution
 
     def _solved(self, name: str) -> Solution:
         """The solution, if it is still there."""

@@ -14,18 +14,21 @@ ROOT = Path(parscan.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 MAY_IMPORT = {
-    "_arrays": set(),
+    "_cupy": set(),
+    "_arrays": {"_cupy"},
     "_tolerance": {"_arrays"},
     "jacobians": {"_arrays"},
-    "scan": {"_arrays"},
+    "scan": {"_arrays", "_cupy"},
     "systems": {"_arrays", "_tolerance", "jacobians"},
     "_growth": {"_arrays", "jacobians", "systems._system"},
-    "_newton": {"_arrays", "_growth", "_tolerance", "scan", "systems._system"},
+    "_facts": {"_arrays"},
+    "_newton": {"_arrays", "_facts", "_growth", "_tolerance", "scan", "systems._system"},
     "_window": {"_newton"},
     "_march": {"_arrays", "_tolerance", "_newton", "_window", "systems._system"},
-    "_memory": {"_arrays"},
+    "_memory": {"_arrays", "_cupy"},
     "_solution": {"_arrays", "_check_step", "_growth", "_tolerance", "jacobians", "systems"},
-    "_result": {"_arrays", "_plot", "_solution"},
+    "derivatives": {"_arrays", "_memory", "_solution", "jacobians", "scan", "systems"},
+    "_result": {"_arrays", "_plot", "_solution", "derivatives"},
     "_plot": {"_arrays"},
     "_progress": set(),
     "warnings": set(),
@@ -40,10 +43,10 @@ MAY_IMPORT = {
         *("_arrays", "_auto", "_march", "_memory", "_newton", "_options", "_problem", "_window"),
         *("jacobians", "systems"),
     },
-    "_report": {"_advice", "_arrays", "_march", "_result", "_solution", "systems"},
+    "_report": {"_advice", "_arrays", "_march", "_plot", "_result", "_solution", "systems"},
     "_arguments": {"_arrays", "_memory", "_methods", "_options", "_result", "_tolerance", "jacobians", "systems"},
-    "_linear": {"_arrays", "scan"},
-    "ivp": {"_arrays", "_memory", "jacobians", "scan"},
+    "_linear": {"_arrays", "_memory", "scan"},
+    "ivp": {"_arrays", "_memory", "_plot", "jacobians", "scan"},
     "_recurrence": None,  # a front door: everything below it
     "_ivp": {"_arrays", "_progress", "ivp", "warnings"},
     "__init__": None,
@@ -143,7 +146,7 @@ def test_files_and_functions_are_small(path):
 def test_public_names():
     assert parscan.__all__ == sorted(parscan.__all__)
     public = {name for name in vars(parscan) if not name.startswith("_")}
-    packages = {"ivp", "jacobians", "scan", "systems"}
+    packages = {"derivatives", "ivp", "jacobians", "scan", "systems"}
     assert public - packages == set(parscan.__all__)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from abc import ABC, abstractmethod
 from functools import cache
 from typing import Any
 
+from .. import _cupy
 from .._arrays import Array, library
 from .cuda_kernel import Kernel
 
@@ -29,11 +28,11 @@ class NumbaLauncher(Launcher):
 
     def processors(self) -> int:
         """Multiprocessors of CuPy's current device."""
-        return _processors(_cupy().cuda.runtime.getDevice())
+        return _processors(_cupy.module().cuda.runtime.getDevice())
 
     def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
         """Compile for the device if that has not been done, and launch."""
-        cupy = _cupy()
+        cupy = _cupy.module()
         compiled = _compiled(kernel, cupy.cuda.runtime.getDevice())
         stream = _stream(cupy.cuda.get_current_stream().ptr, cupy.cuda.runtime.getDevice())
         compiled[blocks, threads, stream](*(x if isinstance(x, int) else x.data.ptr for x in arguments))
@@ -48,15 +47,10 @@ _LAUNCHERS: dict[str, Launcher] = {"cupy": NumbaLauncher()}
 """The launcher of each library. :class:`parscan.scan.cuda_cubin.CupyLauncher` can take the place of CuPy's."""
 
 
-def _cupy() -> Any:
-    """CuPy, which has been imported by whoever made the arrays."""
-    return sys.modules["cupy"]
-
-
 @cache
 def _processors(device: int) -> int:
     """Multiprocessors of a device."""
-    return int(_cupy().cuda.Device(device).attributes["MultiProcessorCount"])
+    return int(_cupy.module().cuda.Device(device).attributes["MultiProcessorCount"])
 
 
 @cache
@@ -78,30 +72,10 @@ def _stream(pointer: int, device: int) -> Any:
     return cuda.external_stream(pointer) if pointer else cuda.default_stream()
 
 
-def check_numba_cuda() -> None:
-    """Raise, and say what to install, if CuPy's arrays are there and numba-cuda is not."""
-    if importlib.util.find_spec("numba_cuda") is None:
-        raise ImportError(
-            f"CuPy arrays need numba-cuda, which is not installed; install it with {_extra()}.", name="numba_cuda"
-        )
-
-
-def _extra() -> str:
-    """What installs the packages for CuPy's CUDA."""
-    return f"`pip install 'parscan[cuda{_cupy().cuda.runtime.runtimeGetVersion() // 1000}]'`"
-
-
 def _told(error: Exception) -> str:
     """What can be done about a kernel that could not be compiled or loaded."""
-    runtime = _cupy().cuda.runtime
-    driver, toolkit = (_version(number) for number in (runtime.driverGetVersion(), runtime.runtimeGetVersion()))
     return (
-        f"a CUDA kernel could not be compiled or loaded ({type(error).__name__}: {error}). The driver knows CUDA up to "
-        f"{driver}, CuPy was built for {toolkit}; numba-cuda's toolkit must be no newer than the driver. Update the "
-        f"driver, or install a matching toolkit, for example with {_extra()}."
+        f"a CUDA kernel could not be compiled or loaded ({type(error).__name__}: {error}): {_cupy.versions()}. "
+        "numba-cuda's toolkit must be no newer than the driver: update the driver, or install a toolkit that fits, for "
+        f"example with {_cupy.extra()}."
     )
-
-
-def _version(number: int) -> str:
-    """13020 as 13.2."""
-    return f"{number // 1000}.{number % 1000 // 10}"

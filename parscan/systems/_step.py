@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .._arrays import Array, array_namespace, dtype_name
+from .._arrays import Array, array_namespace, dtype_name, is_foreign, library
 from ..jacobians import Structure
 
 Inputs = tuple[Array, ...] | Array | None
@@ -30,6 +30,10 @@ class Step:
 
     Attributes
     ----------
+    function, x, args, structure
+        As given.
+    has_jacobian : bool
+        Whether the Jacobian is given.
     nfev, npoints, njev : int
         Calls of the step, states evaluated by them, calls of the Jacobian.
     error : Exception or None
@@ -50,17 +54,18 @@ class Step:
         self.npoints = 0
         self.njev = 0
         self.error: Exception | None = None
-        self._x = x
-        self._args = args
-        self._value, self._pair = _calls(function, jac)
+        self.function = function
+        self.x = x
+        self.args = args
+        self._value, self._pair, self._jacobian = _calls(function, jac)
 
     def __call__(self, y: Array, times: slice, copies: int = 1) -> Array:
         """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
         self.nfev += 1
         self.npoints += y.shape[0]
         value = self._evaluate(self._value, y, times, copies)
-        if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
-            raise _rejection("step", value, y.shape, y.dtype)
+        if not _is_like(value, y):
+            raise _rejection("step", value, y, y.shape)
         return value
 
     def march(self, y: Array, start: int, stop: int, trajectory: Array) -> Array:
@@ -68,23 +73,23 @@ class Step:
 
         The last state is returned. This is the loop that all else is measured against: nothing is done twice here.
         """
-        function, shape, dtype, t = self._value, y.shape, y.dtype, start
+        function, first, t = self._value, y, start
         try:
             for t, arguments in zip(range(start, stop), self._singles(start, stop), strict=False):
                 y = function(y, *arguments)
-                if getattr(y, "shape", None) != shape or y.dtype != dtype:
+                if not _is_like(y, first):
                     break
                 trajectory[t : t + 1, ...] = y
             else:
                 return y
         except Exception as error:
             self.error = error
-            error.add_note(_whereabouts(slice(t, t + 1), shape))
+            error.add_note(_whereabouts(slice(t, t + 1), first.shape))
             raise
         finally:
             self.nfev += t + 1 - start
             self.npoints += t + 1 - start
-        raise _rejection("step", y, shape, dtype)
+        raise _rejection("step", y, first, first.shape)
 
     def with_jacobian(self, y: Array, times: slice) -> tuple[Array, Array]:
         """States after `y`, and the Jacobians there in the structure's layout."""
@@ -92,22 +97,40 @@ class Step:
         self.njev += 1
         self.npoints += y.shape[0]
         value, jacobian = self._evaluate(self._pair, y, times, 1)
-        if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
-            raise _rejection("step", value, y.shape, y.dtype)
+        if not _is_like(value, y):
+            raise _rejection("step", value, y, y.shape)
         return value, self._checked_jacobian(jacobian, y)
 
+    def jacobian(self, y: Array, times: slice) -> Array:
+        """Jacobians at `y` in the structure's layout."""
+        self.njev += 1
+        return self._checked_jacobian(self._evaluate(self._jacobian, y, times, 1), y)
+
+    def varied(self, y: Array, x: Inputs, args: tuple[Any, ...], times: slice) -> Array:
+        """States after `y` with inputs and further arguments that are not the step's own; `times` only says when."""
+        self.nfev += 1
+        self.npoints += y.shape[0]
+        value = self._call(self._value, (y, *(() if x is None else (x,)), *args), times)
+        if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
+            raise _rejection("step", value, y.shape, y.dtype)
+        return value
+
     def _evaluate(self, function: Callable[..., Any], y: Array, times: slice, copies: int) -> Any:
+        """Call the user's function with the step's own arguments."""
+        return self._call(function, (y, *self._inputs(times, copies), *self.args), times)
+
+    def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...], times: slice) -> Any:
         """Call the user's function; what it raises reaches the user with a note of where it was called."""
         try:
-            return function(y, *self._inputs(times, copies), *self._args)
+            return function(*arguments)
         except Exception as error:
             self.error = error
-            error.add_note(_whereabouts(times, y.shape))
+            error.add_note(_whereabouts(times, arguments[0].shape))
             raise
 
     def _singles(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
         """Arguments that follow the state, for one step after the other."""
-        x, args = self._x, self._args
+        x, args = self.x, self.args
         if x is None:
             return itertools.repeat(args)
         if isinstance(x, tuple):
@@ -116,11 +139,11 @@ class Step:
 
     def _inputs(self, times: slice, copies: int) -> tuple[Any, ...]:
         """Arguments that follow the state: none, one array or one tuple of arrays."""
-        if self._x is None:
+        if self.x is None:
             return ()
-        if isinstance(self._x, tuple):
-            return (tuple(_repeat(x[times, ...], copies) for x in self._x),)
-        return (_repeat(self._x[times, ...], copies),)
+        if isinstance(self.x, tuple):
+            return (tuple(_repeat(x[times, ...], copies) for x in self.x),)
+        return (_repeat(self.x[times, ...], copies),)
 
     def _checked_jacobian(self, jacobian: Any, y: Array) -> Array:
         """The Jacobian broadcast over leading axes; raises if it is not of the structure's layout."""
@@ -128,21 +151,26 @@ class Step:
         shape = (*y.shape[:-1], *layout)
         got = getattr(jacobian, "shape", None)
         fits = got is not None and got[-len(layout) :] == layout and _broadcasts(got, shape)
+        fits = fits and not is_foreign(jacobian, y)
         if not fits or array_namespace(y).result_type(jacobian.dtype, y.dtype) != y.dtype:
-            raise _rejection("jac", jacobian, shape, y.dtype)
+            raise _rejection("jac", jacobian, y, shape)
         return jacobian if got == shape else array_namespace(y).broadcast_to(jacobian, shape)
 
 
 def _calls(
     function: Callable[..., Any], jac: Callable[..., Any] | bool | None
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The step alone, and the step with its Jacobian, each as one callable."""
+) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """The step alone, the step with its Jacobian, and the Jacobian alone, each as one callable."""
     if jac is True:
-        return (lambda *arguments: _unpack(function(*arguments))[0]), (lambda *arguments: _unpack(function(*arguments)))
+        return (
+            lambda *arguments: _unpack(function(*arguments))[0],
+            lambda *arguments: _unpack(function(*arguments)),
+            lambda *arguments: _unpack(function(*arguments))[1],
+        )
     if callable(jac):
         # The Jacobian first: a step may write to the state that it is given.
-        return function, (lambda *arguments: (jac(*arguments), function(*arguments))[::-1])
-    return function, _no_jacobian
+        return function, (lambda *arguments: (jac(*arguments), function(*arguments))[::-1]), jac
+    return function, _no_jacobian, _no_jacobian
 
 
 def _no_jacobian(*_: Any) -> Any:
@@ -181,11 +209,23 @@ def _whereabouts(times: slice, shape: tuple[int, ...]) -> str:
     )
 
 
-def _rejection(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> Exception:
-    """What is wrong with what the user's function returned."""
-    got = getattr(value, "shape", None)
+def _is_like(value: Any, y: Array) -> bool:
+    """Whether what the step returned can be the next state."""
+    if type(value) is not type(y) and (getattr(value, "shape", None) is None or is_foreign(value, y)):
+        return False
+    return bool(value.shape == y.shape and value.dtype == y.dtype)
+
+
+def _rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Exception:
+    """What is wrong with what the user's function returned for the state `y`."""
+    got, dtype = getattr(value, "shape", None), y.dtype
     if got is None:
         return TypeError(f"`{name}` must return an array of shape {shape}, got {type(value).__name__}.")
+    if is_foreign(value, y):
+        return TypeError(
+            f"`{name}` returned an array of {library(value)} where the state `y0` is of {library(y)}; "
+            f"compute with the functions of {library(y)}."
+        )
     if got != shape:
         return ValueError(
             f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "
