@@ -10,10 +10,7 @@ import json
 import sys
 from types import ModuleType, SimpleNamespace
 
-import numpy as np
-
-from parscan.scan import cuda_launch
-from parscan.scan.cuda_cubin import Cubin, CupyLauncher, assemble, compile_ptx
+from parscan.scan.cuda_cubin import CupyLauncher, assemble, compile_ptx
 from parscan.scan.cuda_thread_kernels import march_kernel
 
 loaded, launched = [], []
@@ -93,5 +90,5 @@ def test_launched_by_cupy_with_addresses():
 def test_what_a_driver_refuses_is_told_with_what_to_do():
     told = cuda_child.run("-c", CUPY + FAILURE)
     assert "OSError: no kernel image is available" in told
-    assert "The driver knows CUDA up to 13.0, CuPy was built for 12.9" in told
+    assert "the driver knows CUDA up to 13.0, and CuPy was built for 12.9" in told
     assert "pip install 'parscan[cuda12]'" in told
