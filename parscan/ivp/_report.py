@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._arrays import Array, array_namespace
+from .._plot import Stretch
 from ._arguments import Problem
 from ._dense_output import DenseOutput
 from ._discretisation import Discretisation
@@ -12,6 +13,7 @@ from ._march import Progress
 from ._result import IvpResult, IvpStatus
 from ._sparsity import advice
 from ._tableaux import Tableau
+from ._window import Log
 
 
 def wrap(
@@ -52,6 +54,15 @@ def wrap(
         meshes=tuple(progress.log.meshes),
         continuous=dense,
         fun=rhs,
+        stretches=_stretches(progress.log, name),
+    )
+
+
+def _stretches(log: Log, method: str) -> tuple[Stretch, ...]:
+    """The iterations on each of the meshes."""
+    return tuple(
+        Stretch(method, _counted(intervals, "interval", "s"), window, iterations)
+        for intervals, window, iterations in zip(log.meshes, log.windows, log.iterations, strict=True)
     )
 
 

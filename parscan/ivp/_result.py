@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from math import nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._arrays import Array, array_namespace, dtype_name
+from .._plot import Stretch, draw_convergence, draw_solution
 from ._dense_output import DenseOutput
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CURVE_POINTS, POINTS_PER_INTERVAL, CURVE_NUMBERS = 2000, 16, 2**22
+"""Points of a curve and of a polynomial of it in a picture, and numbers in all of them, at most; but for the nodes."""
 
 
 class IvpStatus(IntEnum):
@@ -98,6 +106,9 @@ class IvpResult(Mapping[str, Any]):
     fun: Callable[[Array, Array], Array] | None = None
     """Right-hand side on stacked states, `(m, *batch, n)` at the times `(m,)`."""
 
+    stretches: tuple[Stretch, ...] = ()
+    """The iterations on each of the meshes, for `plot_convergence`."""
+
     @cached_property
     def dense(self) -> DenseOutput | None:
         """The continuous solution, whether it was asked for or not."""
@@ -113,6 +124,98 @@ class IvpResult(Mapping[str, Any]):
         xp = array_namespace(steps)
         missed = self.dense.derivative(times) - self.fun(times, self.dense.evaluate(times))
         return float(xp.max(xp.abs(steps) * xp.max(xp.reshape(xp.abs(missed), (times.shape[0], -1)), axis=1)))
+
+    def plot(self, ax: Axes | None = None) -> Figure:
+        """Draw the components over time, and below them the mesh; needs matplotlib (``pip install 'parscan[plot]'``).
+
+        The curve is the continuous solution, whether it was asked for or not; where a solver of SciPy's left none,
+        lines between the output times. The mesh is drawn as the lengths of its intervals, where they are known. At
+        most seven components are drawn, spread over all of them. Of a batch, the first member is a line, and the range
+        of all members is shaded. Complex components are drawn as real (solid) and imaginary (dashed) parts.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            What to draw into, without the mesh. By default a new figure, which pyplot does not know of.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            To be shown or saved: ``sol.plot().savefig("solution.png")``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If `ax` is no Axes.
+
+        See Also
+        --------
+        plot_convergence : How the corrections shrank.
+
+        Examples
+        --------
+        >>> import parscan
+        >>> sol = parscan.solve_ivp(lambda t, y: [y[1], -y[0]], (0, 9), [1.0, 0.0], rtol=1e-8)
+        >>> states, mesh = sol.plot().axes
+        >>> mesh.get_ylabel()
+        'interval length'
+        """
+        t, y = self._curve()
+        known = self.dense is not None or self.sol is not None
+        return draw_solution(t, y, self.mesh if known else None, ax)
+
+    def plot_convergence(self, ax: Axes | None = None) -> Figure:
+        """Draw `history`: the largest correction of each iteration, in units of the tolerance; needs matplotlib.
+
+        Meshes (dotted) and windows (grey) are marked where they begin, and labelled with the number of their intervals
+        if there are few. The iterations on the first mesh of a window are measured by a looser tolerance.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            What to draw into. By default a new figure, which pyplot does not know of.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            To be shown or saved.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If `ax` is no Axes.
+
+        See Also
+        --------
+        plot : The solution itself.
+
+        Examples
+        --------
+        >>> import parscan
+        >>> sol = parscan.solve_ivp(lambda t, y: [y[1], -y[0]], (0, 9), [1.0, 0.0], rtol=1e-8)
+        >>> sol.plot_convergence().axes[0].get_xlabel()
+        'iteration'
+        """
+        return draw_convergence(self.history, self.stretches, f"no iterations: {self.method} went step by step", ax)
+
+    def _curve(self) -> tuple[Array, Array]:
+        """Times `(N,)` and states `(N, *batch, n)` that look smooth when they are joined by lines."""
+        xp = array_namespace(self.y)
+        intervals = self.mesh.shape[0] - 1
+        if intervals < 1 or (self.dense is None and self.sol is None):
+            return self.t, xp.moveaxis(self.y, 0, -1)
+        numbers = max(1, self.y.size // max(1, self.t.shape[0])) * intervals
+        parts = max(1, min(POINTS_PER_INTERVAL, CURVE_POINTS // intervals, CURVE_NUMBERS // numbers))
+        shares = xp.arange(parts, dtype=self.mesh.dtype) / parts
+        begins, lengths = self.mesh[:-1, None], self.mesh[1:, None] - self.mesh[:-1, None]
+        t = xp.concat([xp.reshape(begins + lengths * shares[None, :], (-1,)), self.mesh[-1:]])
+        if self.dense is not None:
+            return t, self.dense.evaluate(t)
+        return t, xp.moveaxis(self.sol(t), 0, -1)  # type: ignore[misc]
 
     def __getitem__(self, name: str) -> Any:
         """A field by its name."""
@@ -156,5 +259,5 @@ def _brief(array: Array) -> str:
     return f"{dtype_name(array.dtype)} {tuple(array.shape)}"
 
 
-FIELDS = tuple(name for name in IvpResult.__dataclass_fields__ if name not in ("continuous", "fun"))
+FIELDS = tuple(name for name in IvpResult.__dataclass_fields__ if name not in ("continuous", "fun", "stretches"))
 """Names of the public fields."""
