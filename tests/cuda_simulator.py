@@ -2,6 +2,7 @@
 
 import threading
 import time
+import warnings
 from functools import cache, partial
 
 import numpy as np
@@ -12,6 +13,7 @@ from numba.cuda.simulator.kernelapi import FakeCUDAModule, FakeCUDAShared, swapp
 from parscan.scan import (
     cuda_choice,
     cuda_column_kernels,
+    cuda_condense_kernels,
     cuda_lookback_words,
     cuda_mend_kernels,
     cuda_primitives,
@@ -22,6 +24,7 @@ from parscan.scan.cuda_launch import Launcher
 # A simulated thread takes a millisecond: blocks are made small, so that small problems still have several.
 cuda_choice.THREADS = cuda_mend_kernels.THREADS = 8
 cuda_column_kernels.THREADS = 16
+cuda_condense_kernels.THREADS = cuda_condense_kernels.WIDEST = 8
 cuda_tiles.WARP, cuda_tiles.WARPS, cuda_tiles.PARTS, cuda_lookback_words.LOOKS = 4, 2, 2, 2
 
 
@@ -42,7 +45,8 @@ class SimulatorLauncher(Launcher):
         self.launched.append(kernel.body.__name__)
         module = FakeCUDAModule((blocks, 1, 1), (threads, 1, 1), 0)
         arguments = [x if isinstance(x, int) else _in_place(x) for x in arguments]
-        with _push_kernel_context(module), swapped_cuda_module(kernel.body, module):
+        with _push_kernel_context(module), swapped_cuda_module(kernel.body, module), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a device does not tell of overflows
             self.run([Block(partial(kernel.body, *arguments), i, blocks, threads) for i in range(blocks)])
 
     def run(self, blocks):
