@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,12 @@ NODE_ARRAYS = 12
 
 MATRIX_ARRAYS = 3
 """The same for the propagators."""
+
+CACHED = 2**17
+"""Numbers that NumPy works on at once where results do not depend on it: they stay in a processor's cache."""
+
+WORKING_ARRAYS = 8
+"""Arrays of the size of its result that a user's function holds at its peak, about."""
 
 UNASKED = 2**26
 """Bytes that are taken to be free without asking the system, which takes longer than many a solve."""
@@ -101,3 +108,10 @@ def nodes_that_fit(nodes: int, y0: Array, matrix_numbers: int) -> int:
     if nodes * size <= UNASKED:
         return nodes
     return max(1, int(min(nodes, SHARE * available(y0) / size)))
+
+
+def numbers_at_once(like: Array) -> int:
+    """Numbers that are best evaluated at once: as many as a cache holds; on devices, whose strength is width, more."""
+    if library(like) == "numpy":
+        return CACHED
+    return max(CACHED, int(SHARE * min(available(like), sys.maxsize) / (WORKING_ARRAYS * itemsize(like.dtype))))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._arrays import Array, dtype_name
 from ._plot import Stretch, draw_convergence, draw_recurrence
 from ._solution import Solution
+from .derivatives import Differentiable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ class Status(Enum):
 
 
 @dataclass(frozen=True, repr=False)
-class RecurrenceResult:
+class RecurrenceResult(Differentiable):
     """Trajectory of a recurrence and the story of its solution.
 
     Attributes
@@ -170,6 +171,18 @@ class RecurrenceResult:
         'log'
         """
         return draw_convergence(self.history, self._stretches, "no iterations: evaluated by the loop", ax)
+
+    def _differentiable(self, name: str) -> Solution:
+        """The solution, if it is whole and still stands."""
+        if not self.success:
+            raise RuntimeError(f"`{name}` needs the whole trajectory, and this solve did not succeed: {self.message}")
+        solution = self._solved(name)
+        if not solution.stands():
+            raise RuntimeError(
+                f"`{name}` cannot be evaluated: the step no longer gives this trajectory. `x`, `args`, `y` or "
+                "something else that the step reads has been changed since; solve again, or change copies."
+            )
+        return solution
 
     def _solved(self, name: str) -> Solution:
         """The solution, if it is still there."""

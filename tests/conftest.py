@@ -90,7 +90,7 @@ def simulator(monkeypatch):
     launcher = SimulatorLauncher()
     for library in ("numpy", "array_api_strict"):
         monkeypatch.setitem(import_module("parscan.scan.cuda_launch")._LAUNCHERS, library, launcher)
-    for module in ("parscan.scan",):
+    for module in ("parscan.scan", "parscan.scan.condense"):
         table = import_module(module)._IMPLEMENTATIONS
         monkeypatch.setitem(table, "array_api_strict", table["cupy"])
     return launcher

@@ -1,18 +1,20 @@
 """The CUDA kernels on a machine without a device: each thread is a Python thread of Numba's simulator."""
 
 import sys
+import warnings
 from contextlib import contextmanager
 from functools import cache
 
 from numba import cuda
 from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
-from parscan.scan import cuda_choice, cuda_column_kernels, cuda_mend_kernels
+from parscan.scan import cuda_choice, cuda_column_kernels, cuda_condense_kernels, cuda_mend_kernels
 from parscan.scan.cuda_launch import Launcher
 
 # A simulated thread takes a millisecond: blocks are made small, so that small problems still have several.
 cuda_choice.THREADS = cuda_mend_kernels.THREADS = 8
 cuda_column_kernels.THREADS = 16
+cuda_condense_kernels.THREADS = cuda_condense_kernels.WIDEST = 8
 
 
 class SimulatorLauncher(Launcher):
@@ -27,7 +29,8 @@ class SimulatorLauncher(Launcher):
     def launch(self, kernel, blocks, threads, *arguments):
         assert len(arguments) == len(kernel.arguments)
         self.launched.append(kernel.body.__name__)
-        with _eager_threads():
+        with _eager_threads(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a device does not tell of overflows
             _simulated(kernel)[blocks, threads](*(x if isinstance(x, int) else _in_place(x) for x in arguments))
 
 

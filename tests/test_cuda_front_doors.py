@@ -156,3 +156,23 @@ def test_mixed_devices_are_named():
     first, second = xp.Device("CPU_DEVICE"), xp.Device("device1")
     with pytest.raises(ValueError, match=r"arrays on different devices: `A` is on .*CPU_DEVICE.*, `b` is on .*device1"):
         parscan.linear_recurrence(xp.ones((3, 2), device=first), xp.ones((3, 2), device=second))
+
+
+def test_times_and_tolerances_of_numpy_serve_any_state():
+    sol = parscan.solve_ivp(
+        lambda t, y: -y, (0, 1), xp.ones(2), t_eval=np.linspace(0, 1, 3), atol=np.full(2, 1e-8), rtol=1e-6
+    )
+    np.testing.assert_allclose(to_numpy(sol.y)[0], np.exp(-np.linspace(0, 1, 3)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["t_eval", "rtol", "atol", "mesh", "jac"])
+def test_other_arrays_for_a_state_of_numpy_are_named(name):
+    value = {"mesh": xp.linspace(0, 1, 5), "t_eval": xp.linspace(0, 1, 5), "jac": -xp.eye(2)}.get(name, xp.ones(2) / 99)
+    with pytest.raises(TypeError, match="arrays of different libraries: `(jac|t_eval|mesh|rtol|atol)` is array_api"):
+        parscan.solve_ivp(lambda t, y: -y, (0, 1), np.ones(2), **{name: value})
+
+
+def test_a_guess_of_another_library_is_named():
+    sol = parscan.solve_ivp(lambda t, y: -y, (0, 1), xp.ones(2), method="Radau")
+    with pytest.raises(TypeError, match="different libraries: `y0` is numpy, `guess` is array_api_strict"):
+        parscan.solve_ivp(lambda t, y: -y, (0, 1), np.ones(2), method="Radau", guess=sol)

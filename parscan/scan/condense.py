@@ -15,11 +15,14 @@ import numpy as np
 
 from .._arrays import Array, Namespace, array_namespace, dtype_name, itemsize, library, quiet
 
-_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu_condense"}
+_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu_condense", "cupy": "parscan.scan.cuda_condense"}
 """Module that condenses the arrays of a library; imported on first use, as the scans are."""
 
 CHUNK_BYTES = 1 << 20
-"""Size of the systems assembled at once; their assembly and solution take about five times as much memory."""
+"""
+Size of the systems assembled at once: what the cache of a processor holds. Their assembly and solution take about five
+times as much memory.
+"""
 
 
 class Condensed(NamedTuple):
@@ -86,25 +89,27 @@ def condense_frozen(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condens
     N, s, n = r.shape
     T, inverse, blocks = _block_diagonal(tuple(map(tuple, A.tolist())))
     with quiet():
-        mixed = _like(inverse, r, xp) @ r
+        mixed = like(inverse, r, xp) @ r
         parts = []
         for first, block in blocks:
             k = len(block)
             stages = xp.broadcast_to(J[:, None, :, :], (N, k, n, n))
             parts.append(condense(stages, block, np.zeros(k), h, mixed[:, first : first + k, :]))
-        T = _like(T, r, xp)
+        T = like(T, r, xp)
         X0 = T @ xp.concat([part.X0 for part in parts], axis=1)
         X1 = T @ xp.reshape(xp.concat([part.X1 for part in parts], axis=1), (N, s, n * n))
     return _propagated(X0, xp.reshape(X1, (N, s, n, n)), b, h)
 
 
-def condense_by_solve(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
-    """Condense by the solver of the array library; see :func:`condense`."""
+def condense_by_solve(
+    J: Array, A: Array, b: Array, h: Array, r: Array, chunk_bytes: int | None = None
+) -> Condensed:
+    """Condense by the solver of the array library, :data:`CHUNK_BYTES` or so many at once; see :func:`condense`."""
     xp = array_namespace(J, r)
     N, s, n = r.shape
     m = s * n
-    chunk = max(1, CHUNK_BYTES // (m * (m + n + 1) * itemsize(r.dtype)))
-    A = _like(A, r, xp)
+    chunk = max(1, (chunk_bytes or CHUNK_BYTES) // (m * (m + n + 1) * itemsize(r.dtype)))
+    A = like(A, r, xp)
     X0, X1 = xp.empty_like(r), xp.empty_like(J)
     with quiet():
         for first in range(0, N, chunk):
@@ -113,7 +118,7 @@ def condense_by_solve(J: Array, A: Array, b: Array, h: Array, r: Array) -> Conde
             k = sides.shape[0]
             hJ = xp.astype(h[part], r.dtype)[:, None, None, None] * J[part, ...]
             products = xp.reshape(A[:, None, :, None] * hJ[:, :, :, None, :], (k, m, m))
-            matrices = xp.eye(m, dtype=r.dtype) - products
+            matrices = xp.eye(m, dtype=r.dtype, device=array_api_compat.device(r)) - products
             X = xp.reshape(solve_each(matrices, xp.reshape(sides, (k, m, n + 1)), xp), (k, s, n, n + 1))
             X0[part, ...], X1[part, ...] = X[..., 0], X[..., 1:]
     return _propagated(X0, X1, b, h)
@@ -140,13 +145,14 @@ def _propagated(X0: Array, X1: Array, b: Array, h: Array) -> Condensed:
     xp = array_namespace(X0)
     N, s, n = X0.shape
     with quiet():
-        weights = xp.astype(h, X0.dtype)[:, None, None] * _like(b, X0, xp)
+        weights = xp.astype(h, X0.dtype)[:, None, None] * like(b, X0, xp)
         offsets = (weights @ X0)[:, 0, :]
         sums = xp.reshape(weights @ xp.reshape(X1, (N, s, n * n)), (N, n, n))
-        return Condensed(X0, X1, sums + xp.eye(n, dtype=X0.dtype), offsets)
+        identity = xp.eye(n, dtype=X0.dtype, device=array_api_compat.device(X0))
+        return Condensed(X0, X1, sums + identity, offsets)
 
 
-def _like(coefficients: Array, x: Array, xp: Namespace) -> Array:
+def like(coefficients: Array, x: Array, xp: Namespace) -> Array:
     """Coefficients of a method as an array like `x`."""
     return xp.asarray(np.asarray(coefficients, dtype=dtype_name(x.dtype)), device=array_api_compat.device(x))
 
