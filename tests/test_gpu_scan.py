@@ -1,4 +1,4 @@
-"""The CUDA scans and the condensing on a device, at real sizes, against the CPU in double precision: `pytest -m gpu`."""
+"""The CUDA scans and the condensing on a device, at real sizes, against the CPU: `pytest -m gpu`."""
 
 import faulthandler
 from importlib import import_module
