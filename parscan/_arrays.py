@@ -143,6 +143,12 @@ def copy(x: Array) -> Array:
     return array_namespace(x).asarray(x, copy=True)
 
 
+def conjugate(x: Array) -> Array:
+    """Complex conjugates; an array of real numbers as it is."""
+    xp = array_namespace(x)
+    return xp.conj(x) if xp.isdtype(x.dtype, "complex floating") else x
+
+
 def random_signs(shape: tuple[int, ...], like: Array, *, seed: int) -> Array:
     """Array of ±1, the same for the same seed, of the library and dtype of `like`."""
     signs = 2 * np.random.default_rng(seed).integers(0, 2, size=shape, dtype=np.int8) - 1

@@ -63,7 +63,7 @@ class RightHandSide:
         if self.stacks:
             self.npoints += states.shape[0]
             self.nfev += 1
-            return self._to_states(self._evaluate(self._fun, t, states), "fun", states.shape[0])
+            return self._to_states(self.evaluate(self._fun, t, states), "fun", states.shape[0])
         xp = self._xp
         with quiet():
             rows = [self.at(float(t[i]), copy(xp.moveaxis(states[i, ...], -1, 0))) for i in range(t.shape[0])]
@@ -112,6 +112,11 @@ class RightHandSide:
         self.nfev += calls
         self.npoints += calls
 
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether the user gave a Jacobian."""
+        return self._jac is not None
+
     def linearise(self, t: Array, states: Array) -> tuple[Array, Array]:
         """Derivatives `(m, *batch, n)` and Jacobians `(m, *batch, n, n)`, by a single call of `fun` if need be."""
         if self._jac is not None:
@@ -129,8 +134,8 @@ class RightHandSide:
             constant = self._xp.asarray(self._jac, dtype=self._dtype)
             return self._xp.broadcast_to(constant, (*states.shape, states.shape[-1]))
         if self.jac_stacks:
-            return self._to_matrices(self._evaluate(self._jac, t, states), states.shape[0])
-        rows = [self._to_matrices(self._evaluate_one(self._jac, t, states, i), None) for i in range(t.shape[0])]
+            return self._to_matrices(self.evaluate(self._jac, t, states), states.shape[0])
+        rows = [self._to_matrices(self.evaluate_one(self._jac, t, states, i), None) for i in range(t.shape[0])]
         return self._xp.stack(rows)
 
     def differences(self, t: Array, states: Array) -> Array:
@@ -161,14 +166,14 @@ class RightHandSide:
             derivatives = self(t, states)
         return derivatives, xp.stack(columns, axis=-1) if columns else xp.zeros((*states.shape, n), dtype=states.dtype)
 
-    def _evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
+    def evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
         """One call on all states, in memory of their own: a function may write to what it is given."""
         y = copy(self._xp.permute_dims(states, (states.ndim - 1, *range(states.ndim - 1))))
         times = copy(self._xp.reshape(t, (-1, *(1,) * (len(self._shape) - 1))))
         with quiet():
             return _noting(function, (times, y, *self._args), f"{t.shape[0]} times from {_first(t)} on")
 
-    def _evaluate_one(self, function: Callable[..., Any], t: Array, states: Array, i: int) -> Any:
+    def evaluate_one(self, function: Callable[..., Any], t: Array, states: Array, i: int) -> Any:
         """A call on one state."""
         y = copy(self._xp.moveaxis(states[i, ...], -1, 0))
         with quiet():

@@ -5,13 +5,17 @@ from __future__ import annotations
 from .._arrays import Array, array_namespace
 from ._arguments import Problem
 from ._dense_output import DenseOutput
+from ._derivatives import Derivatives
 from ._discretisation import Discretisation
 from ._events import Event, Occurrences, find
 from ._function import RightHandSide
 from ._march import Progress
-from ._result import IvpResult, IvpStatus
+from ._polish import joined, polished
+from ._result import IvpResult
+from ._status import IvpStatus
 from ._sparsity import advice
 from ._tableaux import Tableau
+from ._trial import Scale, Trial
 
 
 def wrap(
@@ -30,6 +34,8 @@ def wrap(
     occurrences = find(events, problem.args, dense) if events and dense else Occurrences([], [], None)
     if dense is not None and occurrences.t_stop is not None:
         dense = dense.restrict(occurrences.t_stop)
+    kept = progress.followed or occurrences.t_stop is not None or progress.failure
+    scale = None if kept else Scale(problem.rtols, problem.atol)
     status = _status(progress, occurrences)
     t, y = _output(problem, dense, times)
     return IvpResult(
@@ -52,16 +58,14 @@ def wrap(
         meshes=tuple(progress.log.meshes),
         continuous=dense,
         fun=rhs,
+        derivatives=None if dense is None else Derivatives(lambda: polished(rhs, method, Trial(*dense.parts()), scale)),
     )
 
 
 def _joined(tableau: Tableau, progress: Progress) -> DenseOutput:
     """One continuous solution of all pieces."""
-    first, *rest = progress.pieces
-    xp = array_namespace(first.y)
-    t = xp.concat([first.t, *(piece.t[1:] for piece in rest)])
-    y = xp.concat([first.y, *(piece.y[1:, ...] for piece in rest)])
-    return DenseOutput(tableau, t, y, xp.concat([piece.stages for piece in progress.pieces]))
+    whole = joined(progress.pieces)
+    return DenseOutput(tableau, whole.t, whole.y, whole.stages)
 
 
 def _output(problem: Problem, dense: DenseOutput | None, times: Array | None) -> tuple[Array, Array]:

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cached_property
 from math import nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._arrays import Array, array_namespace, dtype_name
+from ..derivatives._adjoint import Adjoint
 from ._dense_output import DenseOutput
+from ._status import IvpStatus
 
-
-class IvpStatus(IntEnum):
-    """How an integration ended: SciPy's codes, and one more."""
-
-    FINISHED = 0
-    EVENT = 1
-    FAILED = -1
-    NOT_FINITE = -3
-
-    @property
-    def text(self) -> str:
-        """The code in words."""
-        return {
-            IvpStatus.FINISHED: "The solver successfully reached the end of the integration interval.",
-            IvpStatus.EVENT: "A termination event occurred.",
-            IvpStatus.FAILED: "The integration could not be continued.",
-            IvpStatus.NOT_FINITE: "The right-hand side left the finite numbers.",
-        }[self]
+if TYPE_CHECKING:
+    from ._derivatives import Derivatives
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -73,6 +58,10 @@ class IvpResult(Mapping[str, Any]):
         Largest `h * |y' - fun(t, y)|` of the continuous solution, in the units of `y`: `h` is the length of an
         interval, and each has a few times at which it is looked at, those of the stages where there are stages.
         Evaluated when it is first asked for; NaN where SciPy solved the problem.
+    lyapunov : float
+        Growth of a small change of the state per unit of time, as a logarithm: the largest Lyapunov exponent over this
+        solution, and of the batch. With a positive one, the solution is as sensitive as e^(lyapunov · span): chaotic,
+        if it stays bounded, and its gradients say little. Evaluated when it is first asked for, as derivatives are.
     """
 
     t: Array
@@ -98,6 +87,9 @@ class IvpResult(Mapping[str, Any]):
     fun: Callable[[Array, Array], Array] | None = None
     """Right-hand side on stacked states, `(m, *batch, n)` at the times `(m,)`."""
 
+    derivatives: Derivatives | None = None
+    """Tangents, adjoints and gradients, as long as `fun` is there."""
+
     @cached_property
     def dense(self) -> DenseOutput | None:
         """The continuous solution, whether it was asked for or not."""
@@ -113,6 +105,104 @@ class IvpResult(Mapping[str, Any]):
         xp = array_namespace(steps)
         missed = self.dense.derivative(times) - self.fun(times, self.dense.evaluate(times))
         return float(xp.max(xp.abs(steps) * xp.max(xp.reshape(xp.abs(missed), (times.shape[0], -1)), axis=1)))
+
+    @cached_property
+    def lyapunov(self) -> float:
+        """Logarithm of the growth of a small change per unit of time."""
+        return self._differentiable("lyapunov").lyapunov()
+
+    def tangent(self, forcing: Callable[..., Any] | None = None, y0: Any = None, t: Any = None) -> Array:
+        """Solve the tangent linear model ``δ' = ∂f/∂y δ + forcing``, ``δ(t0) = y0`` along the solution.
+
+        δ is the first-order change of the solution when the right-hand side f is changed by `forcing` and the initial
+        state by `y0`: with ``forcing = ∂f/∂θ``, it is the sensitivity dy/dθ.
+
+        Parameters
+        ----------
+        forcing : callable, optional
+            ``forcing(t, y, *args)``, called as `fun` is, for many times at once: `y` is (n, m, *batch), `t` (m, 1, …).
+            It returns an array (n, m, *batch), or (n, m, *batch, p) for p parameters at once; or a list of components
+            that broadcast, each of which may be a list of p entries. None: nothing but `y0` drives the change.
+        y0 : array_like, shape (n, *batch) or (n, *batch, p), optional
+            Change of the initial state, one or as many as forcings; by default none. With ``y0=np.eye(n)``, and
+            nothing else, the result is the derivative by the initial state (the fundamental matrix).
+        t : float or array_like, shape (m,), optional
+            Times within the solution, in any order; by default those of `y`.
+
+        Returns
+        -------
+        array, shape (n, N, *batch) or (n, N, *batch, p)
+            Changes of the states; without the axis of times for a single `t`.
+
+        Raises
+        ------
+        RuntimeError
+            If the integration did not succeed, or the result was copied or pickled, which leaves `fun` behind.
+        TypeError, ValueError
+            If an argument, or what `forcing` returns, is of the wrong shape, dtype or array library.
+
+        Notes
+        -----
+        It is the derivative of the discrete solution on its mesh, to nearly all digits: the equations of the method are
+        solved anew if their tolerance was loose, and Jacobians are those of `jac`, or by differences of fourth order.
+        Times of the mesh and of events are held fixed. Where SciPy solved the problem, it is solved again by Radau
+        from SciPy's steps, with a tenth of the tolerances, and the derivative is that of this solution.
+
+        Examples
+        --------
+        y' = -k y from 1, by k: -t exp(-k t).
+
+        >>> import numpy as np, parscan
+        >>> sol = parscan.solve_ivp(lambda t, y, k: -k * y, (0, 2), [1.0], args=(0.5,), rtol=1e-8, atol=1e-10)
+        >>> by_k = sol.tangent(lambda t, y, k: -y, t=[1.0, 2.0])
+        >>> bool(np.allclose(by_k, [[-np.exp(-0.5), -2 * np.exp(-1.0)]], rtol=1e-7))
+        True
+        """
+        return self._differentiable("tangent").tangent(self.y, self.t, forcing, y0, t)
+
+    def adjoint(self, grad_y: Any) -> Adjoint:
+        """Solve the adjoint equation ``λ' = -(∂f/∂y)ᴴ λ`` backwards, with the jumps `grad_y` at the times of `y`.
+
+        Parameters
+        ----------
+        grad_y : array_like, shape (n, N, *batch)
+            Derivative of a loss by every entry of `y`. For complex states the convention is
+            ``dL = Re(sum(conj(grad_y) * dy))``, so ``grad_y = ∂L/∂Re y + i ∂L/∂Im y``.
+
+        Returns
+        -------
+        Adjoint
+            ``states``, (n, M + 1, *batch), at the nodes of `mesh` (the times `t`, unless `t_eval` was given): the
+            gradient with respect to what is added to the state there, all later times followed. ``y0``, (n, *batch):
+            the gradient with respect to the initial state.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            As for `tangent`.
+
+        Notes
+        -----
+        It is the exact adjoint of the discrete `tangent`; the notes there hold here, too.
+
+        Examples
+        --------
+        >>> import numpy as np, parscan
+        >>> sol = parscan.solve_ivp(lambda t, y: -y, (0, 2), [1.0], t_eval=[2.0], rtol=1e-8, atol=1e-10)
+        >>> bool(np.allclose(sol.adjoint([[1.0]]).y0, np.exp(-2.0), rtol=1e-7))
+        True
+        """
+        return self._differentiable("adjoint").adjoint(self.y, self.t, self.mesh, grad_y)
+
+    def _differentiable(self, name: str) -> Derivatives:
+        """What derivatives are made from, if the solution is whole."""
+        if not self.success:
+            raise RuntimeError(f"`{name}` needs the whole solution, and the integration did not succeed: {self.message}")
+        if self.derivatives is None:
+            raise RuntimeError(
+                f"`{name}` was not evaluated before this result was copied or pickled, which leaves `fun` behind."
+            )
+        return self.derivatives
 
     def __getitem__(self, name: str) -> Any:
         """A field by its name."""
@@ -130,7 +220,7 @@ class IvpResult(Mapping[str, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the user's function, which cannot always be pickled."""
-        return {**self.__dict__, "continuous": self.dense, "fun": None}
+        return {**self.__dict__, "continuous": self.dense, "fun": None, "derivatives": None}
 
     def __repr__(self) -> str:
         """One aligned line per field; arrays by their shape."""
@@ -156,5 +246,8 @@ def _brief(array: Array) -> str:
     return f"{dtype_name(array.dtype)} {tuple(array.shape)}"
 
 
-FIELDS = tuple(name for name in IvpResult.__dataclass_fields__ if name not in ("continuous", "fun"))
+PRIVATE = ("continuous", "fun", "derivatives")
+"""Names of fields that are for parscan itself."""
+
+FIELDS = tuple(name for name in IvpResult.__dataclass_fields__ if name not in PRIVATE)
 """Names of the public fields."""

@@ -1,0 +1,125 @@
+"""Tangents, adjoints and gradients of a solution: what a result of solve_ivp can tell of its derivatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import array_api_compat
+
+from .._arrays import Array, array_namespace, as_array, shared_namespace
+from .._growth import scaled_product
+from ..derivatives._adjoint import Adjoint
+from ..derivatives._arguments import as_gradient, as_like
+from ..jacobians import Dense
+from ._forcing import Forcing
+from ._observed import Observed
+from ._trajectory import Pulled, Trajectory
+
+
+class Derivatives:
+    """Of the solution that `find()` finds when it is first needed: its equations solved to nearly all digits."""
+
+    def __init__(self, find: Callable[[], Trajectory]) -> None:
+        self._find = find
+
+    @cached_property
+    def _trajectory(self) -> Trajectory:
+        return self._find()
+
+    def tangent(self, y: Array, times: Array, forcing: Any, y0: Any, at: Any) -> Array:
+        """Changes of the states `y` `(n, N, *batch)` at the times of the output, or `at` others."""
+        _reject_wrong(forcing, y0)
+        start, many = _as_start(y0, y)
+        trajectory = self._trajectory
+        forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
+        wanted = times if at is None else as_times(at, trajectory.trial.t)
+        observed = Observed(trajectory.method.output, trajectory.trial.t, array_namespace(y).reshape(wanted, (-1,)))
+        found = observed.of(*trajectory.tangent(forced, start, inside=observed.inside))
+        xp, (_, *batch, n) = array_namespace(y), trajectory.trial.y.shape
+        found = xp.moveaxis(xp.reshape(found, (found.shape[0], *batch, -1, n)), -1, 0)
+        found = found if many or (forced is not None and forced.many) else found[..., 0]
+        return found if wanted.ndim else found[:, 0, ...]
+
+    def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Any) -> Adjoint:
+        """Gradients with respect to the states at the nodes `mesh`, and the initial one."""
+        pulled = self._pulled(y, times, grad_y, forcings=False)
+        xp, t = array_namespace(y), self._trajectory.trial.t
+        n, _, *batch = y.shape
+        states = xp.reshape(pulled.nodes, (-1, *batch, n))
+        places = Observed(self._trajectory.method.output, t, mesh).nodes
+        return Adjoint(
+            xp.moveaxis(xp.take(states, places, axis=0), -1, 0), xp.asarray(xp.moveaxis(states[0, ...], -1, 0), copy=True)
+        )
+
+    def _pulled(self, y: Array, times: Array, grad_y: Any, *, forcings: bool) -> Pulled:
+        """Gradients, as the trajectory has them."""
+        xp = array_namespace(y)
+        gradient = as_gradient(grad_y, y)
+        trajectory = self._trajectory
+        n, m, *batch = y.shape
+        rows = xp.reshape(xp.moveaxis(gradient, 0, -1), (m, math.prod(batch), n))
+        observed = Observed(trajectory.method.output, trajectory.trial.t, times)
+        return trajectory.adjoint(observed, rows, forcings=forcings)
+
+    def lyapunov(self) -> float:
+        """Logarithm of the growth of a small change per unit of time."""
+        trajectory = self._trajectory
+        product, total = None, 0.0
+        for window in trajectory.windows():
+            matrices = trajectory.model(window, inside=False).propagators
+            xp = array_namespace(matrices)
+            matrices = matrices if product is None else xp.concat([product[None, ...], matrices])
+            product, logarithm = scaled_product(Dense(), matrices)
+            total = total + logarithm
+        t = trajectory.trial.t
+        return float(array_namespace(total).max(total)) / abs(float(t[-1] - t[0]))
+
+
+def _reject_wrong(forcing: Any, y0: Any) -> None:
+    """What cannot drive a tangent."""
+    if forcing is None and y0 is None:
+        raise ValueError("neither `forcing` nor `y0` is given; pass `∂f/∂θ`, or a change of the initial state.")
+    if forcing is not None and not callable(forcing):
+        raise TypeError(
+            f"`forcing` must be callable as forcing(t, y), got {type(forcing).__name__}: its values between the nodes "
+            "matter, too."
+        )
+
+
+def _as_start(y0: Any, y: Array) -> tuple[Array, bool]:
+    """Changes of the initial state, `(B, k, n)`, and whether they are many."""
+    xp = array_namespace(y)
+    n, _, *batch = y.shape
+    if y0 is None:
+        return xp.zeros((math.prod(batch), 1, n), dtype=y.dtype), False
+    given = as_like("y0", y0, y)
+    many = given.ndim == y.ndim
+    try:
+        given = given if many else given[..., None]
+        given = xp.broadcast_to(given, (n, *batch, given.shape[-1]))
+    except (ValueError, IndexError):
+        raise ValueError(
+            f"`y0` has shape {tuple(as_like('y0', y0, y).shape)}; it needs that of the initial state, {(n, *batch)}, or "
+            "one more axis for many of them."
+        ) from None
+    return xp.reshape(xp.moveaxis(given, 0, -1), (math.prod(batch), given.shape[-1], n)), many
+
+
+def as_times(t: Any, mesh: Array) -> Array:
+    """Times within the mesh: one, or `(m,)` in any order."""
+    times = as_array("t", t)
+    xp = array_namespace(mesh)
+    if times.ndim > 1:
+        raise ValueError(f"`t` has shape {tuple(times.shape)}; pass one time or a one-dimensional array of times.")
+    if times.ndim and array_api_compat.is_array_api_obj(t):
+        shared_namespace(t=times, solution=mesh)
+        times = xp.astype(times, mesh.dtype)
+    else:
+        times = xp.asarray(times.tolist(), dtype=mesh.dtype)
+    low, high = sorted((float(mesh[0]), float(mesh[-1])))
+    if not bool(xp.all((times >= low) & (times <= high))):
+        raise ValueError(f"`t` has times outside of the solution, which reaches from {low} to {high}.")
+    return times

@@ -1,0 +1,51 @@
+"""The solution of the discrete equations to nearly all digits: derivatives are those of the equations, not of a guess."""
+
+from __future__ import annotations
+
+from .._arrays import Array, array_namespace, machine_epsilon
+from ._discretisation import Discretisation
+from ._function import RightHandSide
+from ._iterate import iterate
+from ._trajectory import Trajectory
+from ._trial import Scale, Trial
+
+CLOSE = 1e-10
+"""What corrections of the nodes may leave, relative to the largest size of a component."""
+
+ITERATIONS = 5
+"""Newton iterations, at most: where they do not help, rounding or a jump of `fun` is in the way."""
+
+
+def polished(rhs: RightHandSide, method: Discretisation, trial: Trial, scale: Scale | None = None) -> Trajectory:
+    """The trajectory of a trial, corrected unless its tolerance has made it close enough."""
+    xp = array_namespace(trial.y)
+    close = max(CLOSE, 10 * machine_epsilon(trial.y.dtype))
+    sizes = xp.max(xp.abs(trial.y), axis=tuple(range(trial.y.ndim - 1)))
+    if scale is not None and scale.enough * _relative(scale, sizes) <= close:
+        return Trajectory(rhs, method, trial)
+    target = Scale(close, close * sizes)
+    parts: list[Trial] = []
+    begin = trial.y[0, ...]
+    given = Trajectory(rhs, method, trial)
+    for window in given.windows():
+        part = given.part(window)
+        found = iterate(method, rhs, part.starting_at(begin), target, 1.0, ITERATIONS)
+        parts.append(found.trial if found.solved == part.intervals else part)
+        begin = parts[-1].y[-1, ...]
+    return Trajectory(rhs, method, joined(parts))
+
+
+def _relative(scale: Scale, sizes: Array) -> float:
+    """Tolerance as a share of the largest size of each component, the largest of all."""
+    xp = array_namespace(sizes)
+    shares = xp.where(sizes > 0, (scale.atol + scale.rtol * sizes) / sizes, xp.zeros_like(sizes))
+    return float(xp.max(shares))
+
+
+def joined(parts: list[Trial]) -> Trial:
+    """Trials one after the other."""
+    first, *rest = parts
+    xp = array_namespace(first.y)
+    t = xp.concat([first.t, *(part.t[1:] for part in rest)])
+    y = xp.concat([first.y, *(part.y[1:, ...] for part in rest)])
+    return Trial(t, y, xp.concat([part.stages for part in parts]))

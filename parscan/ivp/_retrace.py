@@ -1,0 +1,83 @@
+"""The solution of a sequential solver once more, on a mesh: its derivatives are those of the one that is found here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .._arrays import Array, array_namespace, machine_epsilon
+from ._arguments import Problem
+from ._dense_output import DenseOutput
+from ._discretisation import Discretisation
+from ._function import RightHandSide
+from ._march import Progress, solve
+from ._mesh import resample
+from ._methods import discretise, make_task
+from ._polish import joined, polished
+from ._rough import as_start
+from ._stacking import Stacking
+from ._tableaux import Tableau
+from ._trajectory import Trajectory
+from ._trial import Trial
+from ._warm import FromStart
+
+TIGHTER = 0.1
+"""Part of the tolerances with which it is found: what derivatives are to be right to grows along the solution."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a sequential solver found: its steps `t` `(m,)` with states `(m, *batch, n)`, or None for those, and `end`.
+
+    `mesh` are times that have to be nodes.
+    """
+
+    t: Array
+    y: Array | None
+    mesh: Array
+
+
+def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
+    """Solve by Radau from the steps as a start, with the given times among the nodes."""
+    problem = stacking.problem
+    xp, least = array_namespace(problem.y0), 100 * machine_epsilon(problem.y0.dtype)
+    begin, end = problem.span
+    reached = float(steps.t[-1]) if steps.t.shape[0] else begin
+    relative = problem.rtols * TIGHTER
+    tight = replace(
+        problem,
+        span=(begin, end if reached == begin else reached),
+        rtol=max(problem.rtol * TIGHTER, least),
+        rtols=max(relative, least) if isinstance(relative, float) else xp.clip(relative, min=least),
+        atol=problem.atol * TIGHTER,
+    )
+    method = discretise("Radau", tight, None)
+    rhs = stacking.right_hand_side()
+    progress = _solved(tight, rhs, steps, method)
+    if not stacking.holds_for(rhs, progress.pieces):
+        rhs = stacking.withdrawn().right_hand_side()
+        progress = _solved(tight, rhs, steps, method)
+    if progress.failure:
+        raise RuntimeError(
+            "derivatives need the solution on a mesh, but Radau could not follow what the sequential solver found: "
+            f"{progress.failure}. Name a method that is parallel over time, or tighten the tolerances."
+        )
+    return polished(rhs, method, _with_nodes(method.output, joined(progress.pieces), steps.mesh))
+
+
+def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Progress:
+    """The march over windows and meshes, from the sequential solver's own steps if they are there."""
+    task = make_task(problem, rhs, method, None, None, None, None)
+    if steps.y is not None and steps.t.shape[0] > 2:
+        start = as_start(steps.t, steps.y, rhs(steps.t, steps.y), problem.rtol / TIGHTER, problem.atol / TIGHTER, "")
+        task = replace(task, start=FromStart(start, task.start))
+    return solve(task, problem.span, problem.y0, lambda time: None)
+
+
+def _with_nodes(tableau: Tableau, trial: Trial, mesh: Array) -> Trial:
+    """The trial on a mesh with further nodes."""
+    xp = array_namespace(trial.t)
+    direction = -1.0 if bool(trial.t[-1] < trial.t[0]) else 1.0
+    t = direction * xp.sort(direction * xp.concat([trial.t, mesh]))
+    new = t[1:] != t[:-1]
+    t = xp.concat([t[:1], t[1:][new]])
+    return resample(tableau, DenseOutput(tableau, trial.t, trial.y, trial.stages), t)
