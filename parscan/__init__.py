@@ -15,11 +15,13 @@ from ._ivp import solve_ivp
 from ._linear import linear_recurrence
 from ._recurrence import solve_recurrence
 from ._result import RecurrenceResult, Status
+from .derivatives import Adjoint
 from .ivp import IvpResult, IvpStatus
 from .jacobians import BlockDiagonal, Dense, Diagonal
 from .systems import Attenuation, Clipping
 
 __all__ = [
+    "Adjoint",
     "Attenuation",
     "BlockDiagonal",
     "Clipping",

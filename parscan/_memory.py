@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ._arrays import Array, itemsize
+from ._arrays import Array, itemsize, library
 
 SHARE = 0.25
 """Part of the free memory that the nodes of a window and their propagators may take."""
@@ -17,6 +18,12 @@ NODE_ARRAYS = 12
 
 MATRIX_ARRAYS = 3
 """The same for the propagators."""
+
+CACHED = 2**17
+"""Numbers that NumPy works on at once where results do not depend on it: they stay in a processor's cache."""
+
+WORKING_ARRAYS = 8
+"""Arrays of the size of its result that a user's function holds at its peak, about."""
 
 UNASKED = 2**26
 """Bytes that are taken to be free without asking the system, which takes longer than many a solve."""
@@ -91,3 +98,10 @@ def nodes_that_fit(nodes: int, y0: Array, matrix_numbers: int) -> int:
     if nodes * size <= UNASKED:
         return nodes
     return max(1, int(min(nodes, SHARE * available() / size)))
+
+
+def numbers_at_once(like: Array) -> int:
+    """Numbers that are best evaluated at once: as many as a cache holds; on devices, whose strength is width, more."""
+    if library(like) == "numpy":
+        return CACHED
+    return max(CACHED, int(SHARE * min(available(), sys.maxsize) / (WORKING_ARRAYS * itemsize(like.dtype))))

@@ -246,8 +246,8 @@ def _conclude(
 ) -> RecurrenceResult:
     """Check the trajectory, warn where there is reason to, and wrap it."""
     stacks = options.method != "sequential"
-    solution = Solution(step, arrays.y0, trajectory, record.reached, stacks=stacks)
-    contradiction = solution.nondeterminism(tolerance)
+    solution = Solution(step, arrays.y0, trajectory, record.reached, tolerance, stacks=stacks)
+    contradiction = solution.nondeterminism()
     length = choice.length if choice.stages else 0
     result = wrap(step, trajectory, record, solution, choice.told, length, contradiction)
     if contradiction:

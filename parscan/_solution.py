@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 
 from ._arrays import Array, array_namespace, copy, quiet
-from ._check_step import rows_apart
+from ._check_step import check_broadcasting, rows_apart
 from ._growth import scaled_product
 from ._tolerance import Tolerance
 from .jacobians import differentiate
@@ -18,6 +19,13 @@ CHUNK_NUMBERS = 2**18
 SAMPLE = 64
 """Steps that are evaluated twice more after a solve."""
 
+FEW = 8
+"""The same for a step that is called on one state at a time, and states on which it is tried whether it must be."""
+
+
+WELL_OFF = 10.0
+"""Tolerances by which a step that still is the same does not miss the next state."""
+
 
 class Solution:
     """The first `steps` of a trajectory, all finite, with the step function and the state that they came from.
@@ -25,12 +33,57 @@ class Solution:
     `stacks` says whether the step may be called on several states.
     """
 
-    def __init__(self, step: Step, y0: Array, trajectory: Array, steps: int, *, stacks: bool) -> None:
-        self._step = step
-        self._y0 = y0
-        self._trajectory = trajectory
+    def __init__(
+        self, step: Step, y0: Array, trajectory: Array, steps: int, tolerance: Tolerance, *, stacks: bool
+    ) -> None:
+        self.step = step
+        self.y0 = y0
+        self.trajectory = trajectory
+        self._tolerance = tolerance
         self._steps = steps if y0.size else 0  # an empty batch has nothing to look at
         self._stacks = stacks
+
+    @cached_property
+    def stacks(self) -> bool:
+        """Whether the step may be called on several states; tried, where that is not known."""
+        if self._stacks or not self._steps:
+            return True
+        try:
+            check_broadcasting(self.step, self.before(0, min(FEW, self._steps)), self._steps)
+        except Exception:
+            return False
+        return True
+
+    def before(self, begin: int, end: int) -> Array:
+        """States that the steps `begin` to `end` start from, in memory of their own: a step may write to them."""
+        if begin:
+            return copy(self.trajectory[begin - 1 : end - 1, ...])
+        return array_namespace(self.y0).concat([self.y0[None, ...], self.trajectory[: max(0, end - 1), ...]])
+
+    def sample(self) -> Iterator[tuple[slice, Array]]:
+        """A few times from all over the trajectory, and the states before them in memory of their own."""
+        if not self._steps:
+            return
+        stride = -(-self._steps // (SAMPLE if self.stacks else FEW))
+        if self.stacks:
+            xp = array_namespace(self.y0)
+            later = self.trajectory[stride - 1 : self._steps - 1 : stride, ...]
+            yield slice(0, self._steps, stride), xp.concat([self.y0[None, ...], later])
+            return
+        for t in range(0, self._steps, stride):
+            yield slice(t, t + 1), self.before(t, t + 1)
+
+    def stands(self) -> bool:
+        """Whether the step still gives this trajectory, as far as a sample tells: its arguments may have changed."""
+        xp = array_namespace(self.y0)
+        for times, states in self.sample():
+            with quiet():
+                after, found = self.step(states, times), self.trajectory[times, ...]
+                rows = _off(self._tolerance, after, found)
+                apart = min(rows_apart(after, found), int(xp.sum(xp.astype(rows > WELL_OFF, xp.int64))))
+            if apart > found.shape[0] // 4:
+                return False
+        return True
 
     def residual(self) -> float:
         """Largest `|step(y_{t-1}, x_t) - y_t|`; NaN without steps."""
@@ -39,8 +92,8 @@ class Solution:
 
     def lyapunov(self) -> float:
         """Logarithm of the growth of a small change per step, the largest of the batch; NaN without steps."""
-        structure, product, total = self._step.structure, None, 0.0
-        matrix = math.prod(structure.shape(self._y0.shape[-1])) * math.prod(self._y0.shape[:-1])
+        structure, product, total = self.step.structure, None, 0.0
+        matrix = math.prod(structure.shape(self.y0.shape[-1])) * math.prod(self.y0.shape[:-1])
         for times, before in self._chunks(max(matrix, self._numbers)):
             jacobians = self._jacobians(before, times)
             xp = array_namespace(jacobians)
@@ -51,7 +104,7 @@ class Solution:
             return float("nan")
         return float(array_namespace(total).max(total)) / self._steps
 
-    def nondeterminism(self, tolerance: Tolerance) -> tuple[int, float] | None:
+    def nondeterminism(self) -> tuple[int, float] | None:
         """A step that gives other values when it is evaluated again, and by how many tolerances; None if all agree.
 
         Some steps all over the time are evaluated on the trajectory. Where they are off it, they are evaluated once
@@ -62,53 +115,56 @@ class Solution:
         times = slice(stride, self._steps, stride)
         if not self._stacks or self._steps <= stride:
             return None
-        before = self._trajectory[stride - 1 : self._steps - 1 : stride, ...]
+        before = self.trajectory[stride - 1 : self._steps - 1 : stride, ...]
         try:
             with quiet():
-                after = copy(self._step(copy(before), times))
-                found = self._trajectory[times, ...]
-                row, off = _furthest(tolerance, after, found)
+                after = copy(self.step(copy(before), times))
+                found = self.trajectory[times, ...]
+                row, off = _furthest(self._tolerance, after, found)
                 if off <= 1:
                     return None
                 if rows_apart(after, found) <= found.shape[0] // 4:
-                    row, off = _furthest(tolerance, copy(self._step(copy(before), times)), after)
+                    row, off = _furthest(self._tolerance, copy(self.step(copy(before), times)), after)
         except Exception:  # it may reject these states with one another's inputs; then there is nothing to compare
             return None
         return (stride * (1 + row), off) if off > 1 else None
 
     def _off(self, before: Array, times: slice) -> float:
         """Largest difference between the trajectory and what the step makes of the states before."""
-        off = self._step(before, times) - self._trajectory[times, ...]
+        off = self.step(before, times) - self.trajectory[times, ...]
         xp = array_namespace(off)
         return float(xp.max(xp.abs(off)))
 
     @property
     def _numbers(self) -> int:
         """Numbers per state."""
-        return math.prod(self._y0.shape)
+        return math.prod(self.y0.shape)
 
     def _chunks(self, numbers: int) -> Iterator[tuple[slice, Array]]:
         """Times, and the states before them, in memory of their own; `numbers` are worked on per step."""
-        xp = array_namespace(self._y0)
         size = max(1, CHUNK_NUMBERS // max(1, numbers)) if self._stacks else 1
         for begin in range(0, self._steps, size):
             end = min(begin + size, self._steps)
-            head = self._trajectory[begin - 1, ...] if begin else self._y0
-            yield slice(begin, end), xp.concat([head[None, ...], self._trajectory[begin : end - 1, ...]])
+            yield slice(begin, end), self.before(begin, end)
 
     def _jacobians(self, states: Array, times: slice) -> Array:
         """Jacobians of the step at stacked states."""
         with quiet():
-            if self._step.has_jacobian:
-                return self._step.with_jacobian(states, times)[1]
-            return differentiate(lambda y: copy(self._step(copy(y), times)), states, self._step.structure)
+            if self.step.has_jacobian:
+                return self.step.with_jacobian(states, times)[1]
+            return differentiate(lambda y: copy(self.step(copy(y), times)), states, self.step.structure)
+
+
+def _off(tolerance: Tolerance, one: Array, other: Array) -> Array:
+    """By how many tolerances of a column's largest entry the rows (first axis) of two arrays differ, at most."""
+    xp = array_namespace(one)
+    size = xp.max(xp.abs(other), axis=tuple(range(other.ndim - 1)), keepdims=True)
+    off = tolerance.relative(one - other, xp.broadcast_to(size, other.shape))
+    return xp.max(xp.reshape(off, (one.shape[0], -1)), axis=1)
 
 
 def _furthest(tolerance: Tolerance, one: Array, other: Array) -> tuple[int, float]:
-    """Row (first axis) in which two arrays differ most, and by how many tolerances of a column's largest entry."""
-    xp = array_namespace(one)
-    size = xp.max(xp.abs(other), axis=tuple(range(other.ndim - 1)), keepdims=True)
-    off = xp.reshape(tolerance.relative(one - other, xp.broadcast_to(size, other.shape)), (one.shape[0], -1))
-    rows = xp.max(off, axis=1)
-    row = int(xp.argmax(rows))
+    """Row in which two arrays differ most, and by how many tolerances."""
+    rows = _off(tolerance, one, other)
+    row = int(array_namespace(rows).argmax(rows))
     return row, float(rows[row])

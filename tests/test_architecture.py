@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "_march": {"_arrays", "_tolerance", "_newton", "_window", "systems._system"},
     "_memory": {"_arrays"},
     "_solution": {"_arrays", "_check_step", "_growth", "_tolerance", "jacobians", "systems"},
-    "_result": {"_arrays", "_plot", "_solution"},
+    "derivatives": {"_arrays", "_memory", "_solution", "jacobians", "scan", "systems"},
+    "_result": {"_arrays", "_plot", "_solution", "derivatives"},
     "_plot": {"_arrays"},
     "_progress": set(),
     "warnings": set(),
@@ -143,7 +144,7 @@ def test_files_and_functions_are_small(path):
 def test_public_names():
     assert parscan.__all__ == sorted(parscan.__all__)
     public = {name for name in vars(parscan) if not name.startswith("_")}
-    packages = {"ivp", "jacobians", "scan", "systems"}
+    packages = {"derivatives", "ivp", "jacobians", "scan", "systems"}
     assert public - packages == set(parscan.__all__)
 
 

@@ -3,7 +3,7 @@
 from ._block_diagonal import BlockDiagonal
 from ._dense import Dense
 from ._diagonal import Diagonal
-from ._differences import differentiate, perturbed, quotients, step_sizes
+from ._differences import differentiate, differentiate_centrally, perturbed, quotients, step_sizes
 from ._structure import Structure, apply
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Structure",
     "apply",
     "differentiate",
+    "differentiate_centrally",
     "perturbed",
     "quotients",
     "step_sizes",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._arrays import Array, array_namespace
+from .._arrays import Array, array_namespace, conjugate
 from ._singular_values import clip_singular_values, root_mean_square
 from ._structure import Structure
 
@@ -65,6 +65,10 @@ class BlockDiagonal(Structure):
     def product(self, left: Array, right: Array) -> Array:
         """Batched product of the blocks."""
         return left @ right
+
+    def conjugate_transpose(self, matrices: Array) -> Array:
+        """Each block by itself."""
+        return array_namespace(matrices).matrix_transpose(conjugate(matrices))
 
     def outer(self, left: Array, right: Array) -> Array:
         """Products within each block."""

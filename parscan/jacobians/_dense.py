@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._arrays import Array, array_namespace
+from .._arrays import Array, array_namespace, conjugate
 from ._diagonal import Diagonal
 from ._singular_values import clip_singular_values, root_mean_square
 from ._structure import Structure
@@ -43,6 +43,10 @@ class Dense(Structure):
     def product(self, left: Array, right: Array) -> Array:
         """Batched matrix product."""
         return left @ right
+
+    def conjugate_transpose(self, matrices: Array) -> Array:
+        """Rows become columns."""
+        return array_namespace(matrices).matrix_transpose(conjugate(matrices))
 
     def outer(self, left: Array, right: Array) -> Array:
         """All products."""

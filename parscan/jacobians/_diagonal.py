@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._arrays import Array, array_namespace
+from .._arrays import Array, array_namespace, conjugate
 from ._structure import Structure
 
 
@@ -40,6 +40,10 @@ class Diagonal(Structure):
     def product(self, left: Array, right: Array) -> Array:
         """Elementwise product."""
         return left * right
+
+    def conjugate_transpose(self, matrices: Array) -> Array:
+        """The conjugates."""
+        return conjugate(matrices)
 
     def outer(self, left: Array, right: Array) -> Array:
         """Elementwise product."""

@@ -34,6 +34,10 @@ class Structure(ABC):
         """Matrix product `left @ right` in this layout."""
 
     @abstractmethod
+    def conjugate_transpose(self, matrices: Array) -> Array:
+        """The adjoint matrices, in this layout."""
+
+    @abstractmethod
     def outer(self, left: Array, right: Array) -> Array:
         """Outer product of two `(..., n)` vectors, as far as it lies within the family."""
 

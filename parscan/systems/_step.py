@@ -30,6 +30,10 @@ class Step:
 
     Attributes
     ----------
+    function, x, args, structure
+        As given.
+    has_jacobian : bool
+        Whether the Jacobian is given.
     nfev, npoints, njev : int
         Calls of the step, states evaluated by them, calls of the Jacobian.
     error : Exception or None
@@ -50,9 +54,10 @@ class Step:
         self.npoints = 0
         self.njev = 0
         self.error: Exception | None = None
-        self._x = x
-        self._args = args
-        self._value, self._pair = _calls(function, jac)
+        self.function = function
+        self.x = x
+        self.args = args
+        self._value, self._pair, self._jacobian = _calls(function, jac)
 
     def __call__(self, y: Array, times: slice, copies: int = 1) -> Array:
         """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
@@ -96,18 +101,36 @@ class Step:
             raise _rejection("step", value, y.shape, y.dtype)
         return value, self._checked_jacobian(jacobian, y)
 
+    def jacobian(self, y: Array, times: slice) -> Array:
+        """Jacobians at `y` in the structure's layout."""
+        self.njev += 1
+        return self._checked_jacobian(self._evaluate(self._jacobian, y, times, 1), y)
+
+    def varied(self, y: Array, x: Inputs, args: tuple[Any, ...], times: slice) -> Array:
+        """States after `y` with inputs and further arguments that are not the step's own; `times` only says when."""
+        self.nfev += 1
+        self.npoints += y.shape[0]
+        value = self._call(self._value, (y, *(() if x is None else (x,)), *args), times)
+        if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
+            raise _rejection("step", value, y.shape, y.dtype)
+        return value
+
     def _evaluate(self, function: Callable[..., Any], y: Array, times: slice, copies: int) -> Any:
+        """Call the user's function with the step's own arguments."""
+        return self._call(function, (y, *self._inputs(times, copies), *self.args), times)
+
+    def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...], times: slice) -> Any:
         """Call the user's function; what it raises reaches the user with a note of where it was called."""
         try:
-            return function(y, *self._inputs(times, copies), *self._args)
+            return function(*arguments)
         except Exception as error:
             self.error = error
-            error.add_note(_whereabouts(times, y.shape))
+            error.add_note(_whereabouts(times, arguments[0].shape))
             raise
 
     def _singles(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
         """Arguments that follow the state, for one step after the other."""
-        x, args = self._x, self._args
+        x, args = self.x, self.args
         if x is None:
             return itertools.repeat(args)
         if isinstance(x, tuple):
@@ -116,11 +139,11 @@ class Step:
 
     def _inputs(self, times: slice, copies: int) -> tuple[Any, ...]:
         """Arguments that follow the state: none, one array or one tuple of arrays."""
-        if self._x is None:
+        if self.x is None:
             return ()
-        if isinstance(self._x, tuple):
-            return (tuple(_repeat(x[times, ...], copies) for x in self._x),)
-        return (_repeat(self._x[times, ...], copies),)
+        if isinstance(self.x, tuple):
+            return (tuple(_repeat(x[times, ...], copies) for x in self.x),)
+        return (_repeat(self.x[times, ...], copies),)
 
     def _checked_jacobian(self, jacobian: Any, y: Array) -> Array:
         """The Jacobian broadcast over leading axes; raises if it is not of the structure's layout."""
@@ -135,14 +158,18 @@ class Step:
 
 def _calls(
     function: Callable[..., Any], jac: Callable[..., Any] | bool | None
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The step alone, and the step with its Jacobian, each as one callable."""
+) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """The step alone, the step with its Jacobian, and the Jacobian alone, each as one callable."""
     if jac is True:
-        return (lambda *arguments: _unpack(function(*arguments))[0]), (lambda *arguments: _unpack(function(*arguments)))
+        return (
+            lambda *arguments: _unpack(function(*arguments))[0],
+            lambda *arguments: _unpack(function(*arguments)),
+            lambda *arguments: _unpack(function(*arguments))[1],
+        )
     if callable(jac):
         # The Jacobian first: a step may write to the state that it is given.
-        return function, (lambda *arguments: (jac(*arguments), function(*arguments))[::-1])
-    return function, _no_jacobian
+        return function, (lambda *arguments: (jac(*arguments), function(*arguments))[::-1]), jac
+    return function, _no_jacobian, _no_jacobian
 
 
 def _no_jacobian(*_: Any) -> Any:

@@ -1,0 +1,167 @@
+"""Parameters of a step: numbers and arrays, and dicts, lists and tuples of them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Number
+from typing import Any
+
+from .._arrays import array_namespace, as_array, floating_dtype
+from ..systems import Step
+from ._arguments import as_like
+
+INPUTS = "x"
+"""Name of the inputs among the parameters."""
+
+Leaf = Any
+"""A number or an array."""
+
+Tree = Any
+"""A leaf, or what holds further trees."""
+
+BRANCHES = (dict, list, tuple)
+"""What holds further parameters."""
+
+
+def leaves(name: str, tree: Tree) -> dict[str, Leaf]:
+    """Numbers and arrays of a tree, by their names in messages."""
+    if not isinstance(tree, BRANCHES):
+        return {name: _leaf(name, tree)}
+    return {each: leaf for key, part in _parts(tree) for each, leaf in leaves(f"{name}[{key!r}]", part).items()}
+
+
+def like(tree: Tree, values: Iterator[Any]) -> Tree:
+    """A tree of the same structure with other leaves, taken in order."""
+    if not isinstance(tree, BRANCHES):
+        return next(values)
+    return _joined(tree, [like(part, values) for _, part in _parts(tree)])
+
+
+def _parts(tree: Tree) -> list[tuple[Any, Tree]]:
+    """Branches with their keys."""
+    return list(tree.items() if isinstance(tree, dict) else enumerate(tree))
+
+
+def _joined(tree: Tree, parts: Sequence[Any]) -> Tree:
+    """Other branches under the same keys."""
+    if isinstance(tree, dict):
+        other = copy.copy(tree)  # of its own class
+        other.update(zip(tree, parts, strict=True))
+        return other
+    named = type(tree) not in (list, tuple)  # a named tuple takes its parts one by one
+    return type(tree)(*parts) if named else type(tree)(parts)
+
+
+def _leaf(name: str, value: Any) -> Leaf:
+    """A number, or an array of floating dtype."""
+    if type(value) in (int, float, complex):
+        return value if isinstance(value, complex) else float(value)
+    if isinstance(value, bool) or not (isinstance(value, Number) or getattr(value, "dtype", None) is not None):
+        raise TypeError(
+            f"`{name}` is {value!r:.60}; gradients are with respect to numbers, arrays, and dicts, lists and tuples of "
+            "them. Choose other parameters by `params`."
+        )
+    array = as_array(name, value)
+    xp = array_namespace(array)
+    if xp.isdtype(array.dtype, "bool"):
+        raise TypeError(f"`{name}` has dtype bool; choose other parameters by `params`.")
+    return xp.astype(array, floating_dtype(name, array), copy=False)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Parameters that were asked for: indices into `args`, or `INPUTS`; `alone` if it was one, not in a tuple."""
+
+    keys: tuple[int | str, ...]
+    alone: bool
+
+    def trees(self, x: Any, args: tuple[Any, ...]) -> list[Tree]:
+        """Their values."""
+        return [x if key == INPUTS else args[int(key)] for key in self.keys]
+
+    @property
+    def names(self) -> list[str]:
+        """Their names in messages."""
+        return [INPUTS if key == INPUTS else f"args[{key}]" for key in self.keys]
+
+    def joined(self, trees: Sequence[Tree]) -> Tree:
+        """What the user gets: one tree, or a tuple."""
+        return trees[0] if self.alone else tuple(trees)
+
+
+def choose(params: Any, step: Step) -> Chosen:
+    """Parameters by index or name, one or a tuple; None for all further arguments of the step."""
+    if params is None:
+        return Chosen(tuple(range(len(step.args))), alone=False)
+    if isinstance(params, tuple | list):
+        return Chosen(tuple(_key(each, step) for each in params), alone=False)
+    return Chosen((_key(params, step),), alone=True)
+
+
+def _key(param: Any, step: Step) -> int | str:
+    """Index into `args`, or the inputs."""
+    names = _names(step)
+    if isinstance(param, str):
+        if param in names:
+            return names.index(param)
+        if param == INPUTS and step.x is not None:
+            return INPUTS
+    elif isinstance(param, int) and not isinstance(param, bool) and -len(step.args) <= param < len(step.args):
+        return param % len(step.args)
+    told = ", ".join(map(repr, [*range(len(step.args)), *names, *([INPUTS] if step.x is not None else [])])) or "none"
+    start = " The gradient with respect to `y0` is `adjoint(grad_y).y0`." if param == "y0" else ""
+    raise ValueError(f"`params` is {param!r}; the step has {told}: an index into `args`, or a name.{start}")
+
+
+def _names(step: Step) -> list[str]:
+    """Names of the step's arguments after the state and the inputs, as far as they can be told."""
+    try:
+        parameters = list(inspect.signature(step.function).parameters.values())
+    except (TypeError, ValueError):  # not of Python
+        return []
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    first = 1 if step.x is None else 2
+    return positional[first : first + len(step.args)]
+
+
+def as_same_structure(name: str, value: Tree, tree: Tree) -> Tree:
+    """What a user's product returned, in the structure and dtypes of the parameters; raises if it has another one."""
+    if not isinstance(tree, BRANCHES):
+        return _as_leaf(name, value, _leaf(name, tree))
+    wanted, got = _structure(tree), _structure(value)
+    if got != wanted:
+        raise _wrong(name, got, wanted)
+    parts = [
+        as_same_structure(f"{name}[{key!r}]", value[key], part) for key, part in _parts(tree)
+    ]  # values by key: dicts may be in another order
+    return _joined(tree, parts)
+
+
+def _structure(tree: Tree) -> str:
+    """What is at the root of a tree, in words; lists and tuples are alike."""
+    if isinstance(tree, dict):
+        return f"a dict of {sorted(map(repr, tree))}"
+    if isinstance(tree, list | tuple):
+        return f"a tuple of {len(tree)}"
+    shape = getattr(tree, "shape", None)
+    return f"an array of shape {tuple(shape)}" if shape is not None else type(tree).__name__
+
+
+def _as_leaf(name: str, value: Any, leaf: Leaf) -> Leaf:
+    """A gradient of the shape and dtype of its parameter."""
+    shape = () if isinstance(leaf, float | complex) else tuple(leaf.shape)
+    if value is None or isinstance(value, BRANCHES) or getattr(value, "shape", ()) != shape:
+        raise _wrong(name, _structure(value), f"an array of shape {shape}" if shape else "a number")
+    if not isinstance(leaf, float | complex):
+        return as_like(name, value, leaf)
+    if isinstance(leaf, float) and isinstance(value, complex):
+        raise _wrong(name, "a complex number", "a real one")
+    return type(leaf)(value)
+
+
+def _wrong(name: str, got: str, wanted: str) -> Exception:
+    """A product of another structure than the parameters."""
+    return ValueError(f"`vjp` returned {got} for `{name}` where {wanted} was expected: the structure of `params`.")
