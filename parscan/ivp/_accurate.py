@@ -30,7 +30,7 @@ def exact_jacobian(rhs: RightHandSide, t: Array, states: Array) -> Array:
     if rhs.has_jacobian:
         return rhs.jacobian(t, states, states)
     xp, n = array_namespace(states), states.shape[-1]
-    sizes = step_sizes(states) * machine_epsilon(states.dtype) ** (POWER - 0.5)
+    sizes = step_sizes(states, power=POWER)
     chunk = max(1, POINTS // max(1, 4 * states[:1, ...].size))
     parts = []
     for first in range(0, states.shape[0], chunk):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -15,8 +16,10 @@ from ..derivatives._adjoint import Adjoint
 from ..derivatives._arguments import as_gradient, as_like
 from ..jacobians import Dense
 from ._forcing import Forcing
+from ._gradient import by_forcing, by_parameters
 from ._observed import Observed
 from ._trajectory import Pulled, Trajectory
+from ._trust import exactly_linearised
 
 
 class Derivatives:
@@ -27,7 +30,8 @@ class Derivatives:
 
     @cached_property
     def _trajectory(self) -> Trajectory:
-        return self._find()
+        found = self._find()
+        return replace(found, rhs=exactly_linearised(found.rhs, found.trial.t, found.trial.y))
 
     def tangent(self, y: Array, times: Array, forcing: Any, y0: Any, at: Any) -> Array:
         """Changes of the states `y` `(n, N, *batch)` at the times of the output, or `at` others."""
@@ -51,8 +55,28 @@ class Derivatives:
         states = xp.reshape(pulled.nodes, (-1, *batch, n))
         places = Observed(self._trajectory.method.output, t, mesh).nodes
         return Adjoint(
-            xp.moveaxis(xp.take(states, places, axis=0), -1, 0), xp.asarray(xp.moveaxis(states[0, ...], -1, 0), copy=True)
+            xp.moveaxis(xp.take(states, places, axis=0), -1, 0),
+            xp.asarray(xp.moveaxis(states[0, ...], -1, 0), copy=True),
         )
+
+    def gradient(
+        self,
+        y: Array,
+        times: Array,
+        grad_y: Any,
+        params: Any,
+        vjp: Callable[..., Any] | None,
+        forcing: Callable[..., Any] | None,
+    ) -> Any:
+        """Gradient of a loss with respect to parameters of the right-hand side."""
+        _reject_two(params, vjp, forcing)
+        gradient = as_gradient(grad_y, y)
+        rhs = self._trajectory.rhs
+
+        def pull() -> tuple[Array, Array, Array]:
+            return self._pulled(y, times, gradient, forcings=True).points
+
+        return by_parameters(rhs, pull, params, vjp) if forcing is None else by_forcing(rhs, pull, forcing)
 
     def _pulled(self, y: Array, times: Array, grad_y: Any, *, forcings: bool) -> Pulled:
         """Gradients, as the trajectory has them."""
@@ -89,6 +113,15 @@ def _reject_wrong(forcing: Any, y0: Any) -> None:
         )
 
 
+def _reject_two(params: Any, vjp: Any, forcing: Any) -> None:
+    """More ways than one, or none that can be called."""
+    for name, function, call in (("vjp", vjp, "adjoint, t, y"), ("forcing", forcing, "t, y")):
+        if function is not None and not callable(function):
+            raise TypeError(f"`{name}` must be callable as {name}({call}), got {type(function).__name__}.")
+    if forcing is not None and (params is not None or vjp is not None):
+        raise ValueError("`forcing` is the derivative by all parameters itself; pass it without `params` and `vjp`.")
+
+
 def _as_start(y0: Any, y: Array) -> tuple[Array, bool]:
     """Changes of the initial state, `(B, k, n)`, and whether they are many."""
     xp = array_namespace(y)
@@ -102,8 +135,8 @@ def _as_start(y0: Any, y: Array) -> tuple[Array, bool]:
         given = xp.broadcast_to(given, (n, *batch, given.shape[-1]))
     except (ValueError, IndexError):
         raise ValueError(
-            f"`y0` has shape {tuple(as_like('y0', y0, y).shape)}; it needs that of the initial state, {(n, *batch)}, or "
-            "one more axis for many of them."
+            f"`y0` has shape {tuple(as_like('y0', y0, y).shape)}; it needs that of the initial state, {(n, *batch)}, "
+            "or one more axis for many of them."
         ) from None
     return xp.reshape(xp.moveaxis(given, 0, -1), (math.prod(batch), given.shape[-1], n)), many
 

@@ -23,6 +23,7 @@ from ._tableaux import Tableau
 from ._tangent_linear import TangentLinear
 from ._trial import Scale, Trial
 
+
 @dataclass(frozen=True)
 class DEER(StepMap):
     """The method, with cubics between the nodes."""

@@ -4,8 +4,8 @@ With X = h J̄ and Z = h z̄, the end of an interval is `exp(X) y_l + φ₁(X) Z
 
     dJ = f_yy δ + φ_y,    dz = φ - dJ y,    δ_r = exp(X) δ_l + L_exp(X, dX) y_l + L_φ₁(X, dX) Z + φ₁(X) dZ,
 
-which is solved for δ_r. L are the Fréchet derivatives: blocks of the functions of `[[X, dX], [0, X]]`, whose adjoints are
-those at Xᴴ (Higham, "Functions of Matrices", SIAM 2008, sections 3.1 and 3.2). Second derivatives of f, and
+which is solved for δ_r. L are the Fréchet derivatives: blocks of the functions of `[[X, dX], [0, X]]`, whose adjoints
+are those at Xᴴ (Higham, "Functions of Matrices", SIAM 2008, sections 3.1 and 3.2). Second derivatives of f, and
 derivatives φ_y of a forcing, are differences of fourth order: the forcing is evaluated beside the nodes, too.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from .._arrays import Array, array_namespace, conjugate, machine_epsilon, quiet
+from .._arrays import Array, array_namespace, conjugate, quiet
 from ..jacobians import step_sizes
 from ..scan.condense import solve_each
 from . import _hermite
@@ -33,7 +33,7 @@ POWER = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Ends:
-    """What the intervals are made of, `(N, B, …)`: half the steps, X, Z, both nodes, and the exponential and φ₁ of X."""
+    """What the intervals are made of, `(N, B, …)`: half the steps, X, Z, both nodes, the exponential and φ₁ of X."""
 
     half: Array
     X: Array
@@ -88,7 +88,9 @@ class ExponentialTangents(TangentLinear):
             offsets = offsets + _times(ends.phi, ends.half * (left + right))
             offsets = self._solved(offsets)
             slopes = [
-                rise * offsets / (2 * ends.half) + by_left * left + by_right * (_times(self.jacobians[1:, ...], offsets) + right)
+                rise * offsets / (2 * ends.half)
+                + by_left * left
+                + by_right * (_times(self.jacobians[1:, ...], offsets) + right)
                 for rise, by_left, by_right in self._weights
             ]
         return offsets, xp.stack(slopes, axis=1) if slopes else xp.zeros_like(offsets[:, None, ...])[:, :0, ...]
@@ -111,9 +113,7 @@ class ExponentialTangents(TangentLinear):
             matrices = xp.zeros_like(self.jacobians)
             matrices[:-1, ...] += by_left
             matrices[1:, ...] += by_right
-            beside = [
-                weight * matrices[..., j] / self.steps[..., j, None] for j in range(n) for _, weight in STENCIL
-            ]
+            beside = [weight * matrices[..., j] / self.steps[..., j, None] for j in range(n) for _, weight in STENCIL]
         return xp.concat([nodes, *beside])
 
     def _differences(self, forcing: Array) -> tuple[Array, Array]:
@@ -143,7 +143,7 @@ def exponential_tangents(rhs: RightHandSide, trial: Trial, *, inside: bool) -> E
     nodes = xp.reshape(trial.y, flat)
     values = xp.reshape(rhs(trial.t, trial.y), flat)
     jacobians = xp.reshape(exact_jacobian(rhs, trial.t, trial.y), (*nodes.shape, n))
-    steps = xp.reshape(step_sizes(trial.y) * machine_epsilon(trial.y.dtype) ** (POWER - 0.5), flat)
+    steps = xp.reshape(step_sizes(trial.y, power=POWER), flat)
     times = xp.concat([trial.t] * (1 + len(STENCIL) * n))
     units = xp.eye(n, dtype=trial.y.dtype)
     beside = [nodes + place * steps * units[j, :] for j in range(n) for place, _ in STENCIL]
@@ -153,10 +153,8 @@ def exponential_tangents(rhs: RightHandSide, trial: Trial, *, inside: bool) -> E
         second = _stencil(xp.reshape(around, (-1, *jacobians.shape)), steps)  # (..., i, l, j)
         ends = _ends(trial, nodes, values, jacobians)
         nothing = xp.zeros_like(jacobians[1:, ...])
-        by_left, by_right = (
-            xp.stack([ends.bent(*pair(second[..., j])) for j in range(n)], axis=-1)
-            for pair in (lambda J: (J[:-1, ...], nothing), lambda J: (nothing, J[1:, ...]))
-        )
+        by_left = xp.stack([ends.bent(second[:-1, ..., j], nothing) for j in range(n)], axis=-1)
+        by_right = xp.stack([ends.bent(nothing, second[1:, ..., j]) for j in range(n)], axis=-1)
         eye = xp.eye(n, dtype=nodes.dtype)
         propagators = solve_each(eye - by_right, ends.exp + by_left, xp)
         slopes = [

@@ -111,7 +111,7 @@ def _as_array(value: Any, states: Array) -> Array:
     """An array of the library of the states, real if they are."""
     xp = array_namespace(states)
     array = as_array("forcing", value)
-    if hasattr(value, "dtype") and getattr(value, "ndim", 0):
+    if array.ndim and hasattr(value, "dtype"):
         shared_namespace(forcing=array, y=states)
     if "complex" in dtype_name(array.dtype) and "complex" not in dtype_name(states.dtype):
         raise TypeError("`forcing` returned complex values for a real solution; return real ones.")

@@ -1,4 +1,4 @@
-"""The solution of the discrete equations to nearly all digits: derivatives are those of the equations, not of a guess."""
+"""The discrete equations solved to nearly all digits: derivatives are those of their solution, not of a guess."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from ._function import RightHandSide
 from ._march import Progress
 from ._polish import joined, polished
 from ._result import IvpResult
-from ._status import IvpStatus
 from ._sparsity import advice
+from ._status import IvpStatus
 from ._tableaux import Tableau
 from ._trial import Scale, Trial
 

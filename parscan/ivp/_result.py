@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
@@ -109,7 +109,7 @@ class IvpResult(Mapping[str, Any]):
     @cached_property
     def lyapunov(self) -> float:
         """Logarithm of the growth of a small change per unit of time."""
-        return self._differentiable("lyapunov").lyapunov()
+        return self._known("lyapunov").lyapunov()
 
     def tangent(self, forcing: Callable[..., Any] | None = None, y0: Any = None, t: Any = None) -> Array:
         """Solve the tangent linear model ``δ' = ∂f/∂y δ + forcing``, ``δ(t0) = y0`` along the solution.
@@ -179,11 +179,7 @@ class IvpResult(Mapping[str, Any]):
         Raises
         ------
         RuntimeError, TypeError, ValueError
-            As for `tangent`.
-
-        Notes
-        -----
-        It is the exact adjoint of the discrete `tangent`; the notes there hold here, too.
+            As for `tangent`, whose exact adjoint it is: the notes there hold here, too.
 
         Examples
         --------
@@ -194,13 +190,66 @@ class IvpResult(Mapping[str, Any]):
         """
         return self._differentiable("adjoint").adjoint(self.y, self.t, self.mesh, grad_y)
 
+    def gradient(
+        self,
+        grad_y: Any,
+        params: int | str | Sequence[int | str] | None = None,
+        vjp: Callable[..., Any] | None = None,
+        *,
+        forcing: Callable[..., Any] | None = None,
+    ) -> Any:
+        """Evaluate the gradient of a loss with respect to parameters of `fun`: ``∫ (∂f/∂θ)ᴴ λ dt``, as it is discrete.
+
+        Parameters
+        ----------
+        grad_y : array_like, shape (n, N, *batch)
+            Derivative of the loss by every entry of `y`, as for `adjoint`.
+        params : int, str, or a tuple of these, optional
+            What to derive by: indices into `args`, or names of arguments of `fun`; by default all of `args`. They may
+            be numbers, arrays, and dicts, lists and tuples of them, nested.
+        vjp : callable, optional
+            ``vjp(adjoint, t, y, *args)``: the products of `adjoint`, (n, m, *batch), with the derivative of ``fun(t, y,
+            *args)`` by the parameters, summed over the m times, in the structure of the parameters. It is called once,
+            with all points that matter. If `fun` has no `args`, whatever it returns is the result. By default central
+            differences of `fun`, two calls on all points for every entry of the parameters.
+        forcing : callable, optional
+            ``forcing(t, y, *args)``, the derivative ``∂f/∂θ`` as for `tangent`, in place of the other two.
+
+        Returns
+        -------
+        number, array, dict, list or tuple
+            In the structure of the parameters: for one index or name that of the parameter, else a tuple. With
+            `forcing` a number, or an array (p,). What depends on θ by way of `y0` is not in it: see `adjoint`.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            As for `tangent`; and if `params` names none, a parameter is no number, or `vjp` returns another structure.
+
+        Examples
+        --------
+        The last value of exp(-k t) by k.
+
+        >>> import numpy as np, parscan
+        >>> sol = parscan.solve_ivp(lambda t, y, k: -k * y, (0, 2), [1.0], args=(0.5,), rtol=1e-8, t_eval=[2.0])
+        >>> bool(np.isclose(sol.gradient([[1.0]], "k"), -2 * np.exp(-1.0), rtol=1e-7))
+        True
+        """
+        return self._differentiable("gradient").gradient(self.y, self.t, grad_y, params, vjp, forcing)
+
     def _differentiable(self, name: str) -> Derivatives:
         """What derivatives are made from, if the solution is whole."""
         if not self.success:
-            raise RuntimeError(f"`{name}` needs the whole solution, and the integration did not succeed: {self.message}")
+            raise RuntimeError(
+                f"`{name}` needs the whole solution, but the integration did not succeed: {self.message}"
+            )
+        return self._known(name)
+
+    def _known(self, name: str) -> Derivatives:
+        """The same, if it is still there."""
         if self.derivatives is None:
             raise RuntimeError(
-                f"`{name}` was not evaluated before this result was copied or pickled, which leaves `fun` behind."
+                f"`{name}` needs `fun`, which this result does not have: it was copied or pickled, or has no solution."
             )
         return self.derivatives
 
@@ -224,11 +273,9 @@ class IvpResult(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         """One aligned line per field; arrays by their shape."""
+        names = ("message", "success", "status", "method")
         rows = {
-            "message": self.message,
-            "success": self.success,
-            "status": int(self.status),
-            "method": self.method,
+            **{name: self[name] for name in names},
             "t": _brief(self.t),
             "y": _brief(self.y),
             "mesh": f"{self.mesh.shape[0] - 1} intervals",

@@ -1,4 +1,6 @@
-"""Tangent linear models of Runge-Kutta methods: with J_i = ∂f/∂y at the stages and forcings φ_i there,
+"""Tangent linear models of Runge-Kutta methods.
+
+With J_i = ∂f/∂y at the stages and forcings φ_i there,
 
     δK_i = J_i (δ_p + h Σ_j a_ij δK_j) + φ_i,    δ_{p+1} = δ_p + h Σ_i b_i δK_i.
 
@@ -58,9 +60,7 @@ class ImplicitStages(TangentLinear):
         return xp.reshape(xp.moveaxis(xp.reshape(found, (N, B, s, n)), 1, 2), (-1, B, n))
 
 
-def implicit_stages(
-    A: Array, b: Array, steps: Array, times: Array, states: Array, jacobians: Array
-) -> ImplicitStages:
+def implicit_stages(A: Array, b: Array, steps: Array, times: Array, states: Array, jacobians: Array) -> ImplicitStages:
     """The model for steps `(N,)`, and times `(N, s)`, states `(N, s, *batch, n)` and Jacobians at the stages."""
     xp = array_namespace(states)
     N, s, *batch, n = states.shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .._arrays import Array, array_namespace, conjugate, quiet
@@ -21,12 +21,13 @@ Forced = Callable[[Array, Array], Array]
 
 @dataclass(frozen=True, eq=False)
 class Pulled:
-    """Gradient by every node, `(N + 1, B, n)`, and by forcings `(m, *batch, n)` at times and states, if wanted."""
+    """Gradient by every node, `(N + 1, B, n)`.
+
+    If wanted, the `points` of the model, too: times `(m,)`, states and the gradient by forcings, `(m, *batch, n)`.
+    """
 
     nodes: Array
-    times: Array | None = None
-    states: Array | None = None
-    forcings: Array | None = None
+    points: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,8 @@ class Trajectory:
         With k of one and many forcings, the first node changes in the same way by all of them.
         """
         xp = array_namespace(start)
-        nodes, slopes = [], []
+        nodes: list[Array] = []
+        slopes: list[Array] = []
         for window in self.windows():
             model = self.model(window, inside=inside)
             with quiet():
@@ -110,7 +112,7 @@ class Trajectory:
                 points.append((model.times, model.states, xp.reshape(pulled, model.states.shape)))
             nodes.append(found)
         states = xp.concat(nodes[::-1])
-        return Pulled(states, *map(xp.concat, zip(*points[::-1], strict=True))) if forcings else Pulled(states)
+        return Pulled(states, tuple(map(xp.concat, zip(*points[::-1], strict=True))))
 
 
 def _responses(model: TangentLinear, forced: Forced | None, start: Array) -> tuple[Array, Array]:
