@@ -34,7 +34,7 @@ def exact_jacobian(rhs: RightHandSide, t: Array, states: Array) -> Array:
     chunk = max(1, POINTS // max(1, 4 * states[:1, ...].size))
     parts = []
     for first in range(0, states.shape[0], chunk):
-        some = slice(first, first + chunk)
+        some = slice(first, min(first + chunk, states.shape[0]))
         parts.append(_jacobian(rhs, t[some], states[some, ...], sizes[some, ...]))
     return xp.concat(parts) if parts else xp.zeros((*states.shape, n), dtype=states.dtype)
 

@@ -41,9 +41,12 @@ class Derivatives:
         forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
         wanted = times if at is None else as_times(at, trajectory.trial.t)
         observed = Observed(trajectory.method.output, trajectory.trial.t, array_namespace(y).reshape(wanted, (-1,)))
-        found = observed.of(*trajectory.tangent(forced, start, inside=observed.inside))
         xp, (_, *batch, n) = array_namespace(y), trajectory.trial.y.shape
-        found = xp.moveaxis(xp.reshape(found, (found.shape[0], *batch, -1, n)), -1, 0)
+        if start.size:
+            found = observed.of(*trajectory.tangent(forced, start, inside=observed.inside))
+        else:
+            found = xp.zeros((observed.count, *start.shape), dtype=y.dtype)
+        found = xp.moveaxis(xp.reshape(found, (found.shape[0], *batch, found.shape[2], n)), -1, 0)
         found = found if many or (forced is not None and forced.many) else found[..., 0]
         return found if wanted.ndim else found[:, 0, ...]
 
@@ -52,7 +55,7 @@ class Derivatives:
         pulled = self._pulled(y, times, grad_y, forcings=False)
         xp, t = array_namespace(y), self._trajectory.trial.t
         n, _, *batch = y.shape
-        states = xp.reshape(pulled.nodes, (-1, *batch, n))
+        states = xp.reshape(pulled.nodes, (t.shape[0], *batch, n))
         places = Observed(self._trajectory.method.output, t, mesh).nodes
         return Adjoint(
             xp.moveaxis(xp.take(states, places, axis=0), -1, 0),
@@ -85,6 +88,9 @@ class Derivatives:
         trajectory = self._trajectory
         n, m, *batch = y.shape
         rows = xp.reshape(xp.moveaxis(gradient, 0, -1), (m, math.prod(batch), n))
+        if math.prod(rows.shape[1:]) == 0:
+            nothing = xp.zeros_like(trajectory.trial.y)
+            return Pulled(nothing, (trajectory.trial.t, nothing, nothing))
         observed = Observed(trajectory.method.output, trajectory.trial.t, times)
         return trajectory.adjoint(observed, rows, forcings=forcings)
 
@@ -92,14 +98,17 @@ class Derivatives:
         """Logarithm of the growth of a small change per unit of time."""
         trajectory = self._trajectory
         product, total = None, 0.0
-        for window in trajectory.windows():
+        for window in trajectory.windows() if trajectory.trial.y.size else ():
             matrices = trajectory.model(window, inside=False).propagators
             xp = array_namespace(matrices)
             matrices = matrices if product is None else xp.concat([product[None, ...], matrices])
             product, logarithm = scaled_product(Dense(), matrices)
             total = total + logarithm
+        if product is None:
+            return math.nan
         t = trajectory.trial.t
-        return float(array_namespace(total).max(total)) / abs(float(t[-1] - t[0]))
+        span = abs(float(t[-1] - t[0]))
+        return float(array_namespace(total).max(total)) / span if span else math.nan
 
 
 def _reject_wrong(forcing: Any, y0: Any) -> None:

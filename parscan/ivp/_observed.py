@@ -38,6 +38,11 @@ class Observed:
         return not bool(xp.all(self._hits))
 
     @property
+    def count(self) -> int:
+        """Number of times."""
+        return int(self._nodes.shape[0])
+
+    @property
     def nodes(self) -> Array:
         """The node of each time, where all are nodes."""
         return self._nodes
@@ -53,7 +58,7 @@ class Observed:
         means = combine(self._theta, self._intervals, self._tableau.means, flat)
         passed = xp.reshape(xp.astype(self._theta * self._lengths, flat.dtype), (-1, 1, 1, 1))
         starts = xp.take(nodes, self._intervals, axis=0)
-        between = starts + passed * xp.reshape(means, (-1, *shape[2:]))
+        between = starts + passed * xp.reshape(means, starts.shape)
         return xp.where(xp.reshape(self._hits, (-1, 1, 1, 1)), at_nodes, between)
 
     def at_nodes(self, gradient: Array) -> Array:
