@@ -9,14 +9,14 @@ from .._arrays import Array, as_array, dtype_name, floating_dtype, shared_namesp
 from ._adjoint import Adjoint
 
 
-def as_like(name: str, value: Any, y: Array) -> Array:
-    """Array of the library and dtype of `y`."""
+def as_like(name: str, value: Any, y: Array, other: str = "y") -> Array:
+    """Array of the library and dtype of `y`, which messages call by its name."""
     array = as_array(name, value)
-    xp = shared_namespace(**{name: array, "y": y})
+    xp = shared_namespace(**{name: array, other: y})
     if xp.isdtype(floating_dtype(name, array), "complex floating") and not xp.isdtype(y.dtype, "complex floating"):
         raise TypeError(
-            f"`{name}` is {dtype_name(array.dtype)} but `y` is {dtype_name(y.dtype)}; pass its real part, or solve in "
-            "complex numbers."
+            f"`{name}` is {dtype_name(array.dtype)} but `{other}` is {dtype_name(y.dtype)}; pass its real part, or "
+            f"make `{other}` complex."
         )
     return xp.astype(array, y.dtype, copy=False)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .._arrays import Array, all_finite, array_namespace, conjugate, copy, machine_epsilon, quiet
+from .._arrays import Array, array_namespace, conjugate, copy, machine_epsilon, quiet
 from .._solution import Solution
 from ..jacobians import step_sizes
 from ..systems import Inputs
@@ -16,6 +16,9 @@ from ._parameters import Leaf, Tree, leaves, like
 
 LEAST_SHARE = 0.1
 """Size that an entry of an array is taken to have at least, as a share of the largest one."""
+
+DECADES = 9
+"""Powers of ten over which the size of an entry that is zero is looked for."""
 
 POWER = 1 / 3
 """Power of the machine epsilon that balances the errors of central differences."""
@@ -49,6 +52,10 @@ class Entry:
     index: tuple[int, ...]
     change: complex
 
+    def times(self, size: float) -> Entry:
+        """The same with another change."""
+        return replace(self, change=self.change * size)
+
 
 class Argument:
     """One of the further arguments of a step, whose entries are changed one by one."""
@@ -62,14 +69,28 @@ class Argument:
     def entries(self) -> Iterator[Entry]:
         """All entries; complex ones twice, for their real and imaginary parts."""
         for position, leaf in enumerate(self._leaves):
-            largest = _largest(leaf)
-            for index in _indices(leaf):
+            least = LEAST_SHARE * _largest(leaf)
+            for index, unit in itertools.product(_indices(leaf), _units(leaf)):
                 own = abs(_at(leaf, index))
-                size = max(own, LEAST_SHARE * largest) or 1.0
-                for unit in _units(leaf):
-                    entry = Entry(position, index, unit * size * self._epsilon(leaf) ** POWER)
-                    small = Entry(position, index, entry.change * own / size)
-                    yield entry if own in (0.0, size) or self._is_finite(entry) else small
+                entry = Entry(position, index, unit * self._epsilon(leaf) ** POWER)
+                yield entry.times(own or 1.0) if own >= least else self._best(entry, own, least)
+
+    def _best(self, entry: Entry, own: float, least: float) -> Entry:
+        """The best size for an entry that is small beside others, and may be so by chance or by its nature.
+
+        From that of the others down to its own: rounding errors grow, errors of the formula fall, and show in the
+        difference from the next size, on a few states.
+        """
+        count = DECADES if own == 0 else math.ceil(math.log10(least / own)) + 1
+        tried = [entry.times(max(least * 10.0**-k, own)) for k in range(count)]
+        with quiet():
+            found = [[self.derivative(each, y, times) for times, y in self._solution.sample()] for each in tried]
+            size = max((_largest(y) for _, y in self._solution.sample()), default=0.0)
+            noise = [machine_epsilon(self._solution.y0.dtype) * size / abs(each.change) for each in tried]
+            changes = [_furthest(one, other) for one, other in itertools.pairwise(found)]
+        changes.append(changes[-1] / 100 if changes else 0.0)  # that of the formula falls with the square of the size
+        errors = [change + rounding for change, rounding in zip(changes, noise, strict=True)]
+        return tried[min(range(count), key=lambda k: errors[k] if math.isfinite(errors[k]) else math.inf)]
 
     def derivative(self, entry: Entry, y: Array, times: slice) -> Array:
         """Derivative of the next states by an entry, by its real or imaginary part."""
@@ -89,18 +110,12 @@ class Argument:
         for entry, total in sums.items():
             unit = entry.change / abs(entry.change) if entry.change.imag else 1.0
             found[entry.leaf] = _moved(found[entry.leaf], entry.index, unit * total)
-        return like(self._tree, iter([leaf if _is_number(leaf) else leaf[()] for leaf in found]))
+        return like(self._tree, iter([leaf if _is_number(leaf) or leaf.ndim else leaf[()] for leaf in found]))
 
     def _epsilon(self, leaf: Leaf) -> float:
         """The coarser precision of the entry and the state."""
         own = 0.0 if _is_number(leaf) else machine_epsilon(leaf.dtype)
         return max(own, machine_epsilon(self._solution.y0.dtype))
-
-    def _is_finite(self, entry: Entry) -> bool:
-        """Whether the step is defined for a changed entry, as far as a few states tell."""
-        with quiet():
-            sample = self._solution.sample()
-            return all(all_finite(self.derivative(entry, y, times)) for times, y in sample)
 
 
 def of_inputs(solution: Solution, states: Array) -> Tree:
@@ -169,6 +184,11 @@ def _largest(leaf: Leaf) -> float:
         return abs(leaf)
     xp = array_namespace(leaf)
     return float(xp.max(xp.abs(leaf))) if leaf.size else 0.0
+
+
+def _furthest(one: list[Array], other: list[Array]) -> float:
+    """Largest difference between two lists of arrays."""
+    return max((_largest(a - b) for a, b in zip(one, other, strict=True)), default=0.0)
 
 
 def _moved(leaf: Leaf, index: tuple[int, ...], by: complex) -> Leaf:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsIndex
 
 from .._arrays import Array, array_namespace
 from .._solution import Solution
@@ -22,7 +22,8 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
     chosen = choose(params, step)
     if vjp is not None and not callable(vjp):
         raise TypeError(f"`vjp` must be callable as vjp(adjoint, y, x, *args), got {type(vjp).__name__}.")
-    if steps_per_call is not None and not (isinstance(steps_per_call, int) and steps_per_call >= 1):
+    counts = isinstance(steps_per_call, SupportsIndex) and not isinstance(steps_per_call, bool)
+    if steps_per_call is not None and not (counts and steps_per_call >= 1):
         raise ValueError(f"`steps_per_call` must be an integer of at least 1, got {steps_per_call!r}.")
     for name, tree in zip(chosen.names, chosen.trees(step.x, step.args), strict=True):
         leaves(name, tree)  # raises for what has no gradient, before any work is done
@@ -57,7 +58,8 @@ def _products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, t
     value = vjp(states[times, ...], y, *(() if x is None else (x,)), *step.args)
     if not chosen.keys:
         return [value]
-    value = as_same_structure("the result", value, chosen.joined(chosen.trees(x, step.args)))
+    name = chosen.names[0] if chosen.alone else "params"
+    value = as_same_structure(name, value, chosen.joined(chosen.trees(x, step.args)))
     return [value] if chosen.alone else list(value)
 
 

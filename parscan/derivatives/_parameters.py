@@ -131,19 +131,27 @@ def as_same_structure(name: str, value: Tree, tree: Tree) -> Tree:
     """What a user's product returned, in the structure and dtypes of the parameters; raises if it has another one."""
     if not isinstance(tree, BRANCHES):
         return _as_leaf(name, value, _leaf(name, tree))
-    wanted, got = _structure(tree), _structure(value)
-    if got != wanted:
-        raise _wrong(name, got, wanted)
+    if (
+        isinstance(tree, dict) != isinstance(value, dict)
+        or not isinstance(value, BRANCHES)
+        or _keys(tree) != _keys(value)
+    ):
+        raise _wrong(name, _structure(value), _structure(tree))
     parts = [
         as_same_structure(f"{name}[{key!r}]", value[key], part) for key, part in _parts(tree)
     ]  # values by key: dicts may be in another order
     return _joined(tree, parts)
 
 
+def _keys(tree: Tree) -> set[Any]:
+    """Keys of the branches."""
+    return {key for key, _ in _parts(tree)}
+
+
 def _structure(tree: Tree) -> str:
     """What is at the root of a tree, in words; lists and tuples are alike."""
     if isinstance(tree, dict):
-        return f"a dict of {sorted(map(repr, tree))}"
+        return f"a dict of {list(tree)}"
     if isinstance(tree, list | tuple):
         return f"a tuple of {len(tree)}"
     shape = getattr(tree, "shape", None)
@@ -156,10 +164,10 @@ def _as_leaf(name: str, value: Any, leaf: Leaf) -> Leaf:
     if value is None or isinstance(value, BRANCHES) or getattr(value, "shape", ()) != shape:
         raise _wrong(name, _structure(value), f"an array of shape {shape}" if shape else "a number")
     if not isinstance(leaf, float | complex):
-        return as_like(name, value, leaf)
+        return as_like(f"vjp(...) for {name}", value, leaf, name)
     if isinstance(leaf, float) and isinstance(value, complex):
         raise _wrong(name, "a complex number", "a real one")
-    return type(leaf)(value)
+    return type(leaf)(as_array(name, value))
 
 
 def _wrong(name: str, got: str, wanted: str) -> Exception:
