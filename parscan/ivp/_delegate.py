@@ -20,6 +20,7 @@ from ._retrace import Steps, retrace
 from ._stacking import Stacking
 from ._status import IvpStatus
 from ._stepper import by_stepping
+from ._trial import Scale
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that warn of a Jacobian: they have no use for it."""
@@ -67,7 +68,9 @@ def delegate(
     if found.message == TOO_SMALL and len(found.t):  # are they steps into what is not finite?
         left = by_stepping(rhs, (float(found.t[-1]), problem.span[1]), found.y[:, -1], 1e-3, problem.atol)
         found.message = left.failure or TOO_SMALL
-    return _wrap(found, choice, name, problem, Derivatives(lambda: retrace(stacking, _steps(found, problem, times))))
+    scale = Scale(problem.rtols, problem.atol)
+    derivatives = Derivatives(lambda: retrace(stacking, _steps(found, problem, times)), scale)
+    return _wrap(found, choice, name, problem, derivatives)
 
 
 def _flattened(problem: Problem, rhs: RightHandSide) -> Problem:

@@ -15,23 +15,38 @@ from .._growth import scaled_product
 from ..derivatives._adjoint import Adjoint
 from ..derivatives._arguments import as_gradient, as_like
 from ..jacobians import Dense
+from ._discretisation import Discretisation
 from ._forcing import Forcing
+from ._function import RightHandSide
 from ._gradient import by_forcing, by_parameters
 from ._observed import Observed
+from ._polish import close_enough, polished
 from ._trajectory import Pulled, Trajectory
+from ._trial import Scale, Trial
 from ._trust import exactly_linearised
+from ._unchanged import reject_changed
 
 
 class Derivatives:
-    """Of the solution that `find()` finds when it is first needed: its equations solved to nearly all digits."""
+    """Of the solution that `find()` finds when it is first needed: its equations solved to nearly all digits.
 
-    def __init__(self, find: Callable[[], Trajectory]) -> None:
-        self._find = find
+    Each time it is looked at whether `fun` still gives that solution to the tolerance, unless that is None.
+    """
+
+    def __init__(self, find: Callable[[], Trajectory], scale: Scale | None) -> None:
+        self._find, self._scale = find, scale
 
     @cached_property
-    def _trajectory(self) -> Trajectory:
+    def _found(self) -> Trajectory:
         found = self._find()
         return replace(found, rhs=exactly_linearised(found.rhs, found.trial.t, found.trial.y))
+
+    @property
+    def _trajectory(self) -> Trajectory:
+        found = self._found
+        if self._scale is not None:
+            reject_changed(found.rhs, found.method, found.trial, self._scale)
+        return found
 
     def tangent(self, y: Array, times: Array, forcing: Any, y0: Any, at: Any) -> Array:
         """Changes of the states `y` `(n, N, *batch)` at the times of the output, or `at` others."""
@@ -53,10 +68,10 @@ class Derivatives:
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Any) -> Adjoint:
         """Gradients with respect to the states at the nodes `mesh`, and the initial one."""
         pulled = self._pulled(y, times, grad_y, forcings=False)
-        xp, t = array_namespace(y), self._trajectory.trial.t
+        xp, t = array_namespace(y), self._found.trial.t
         n, _, *batch = y.shape
         states = xp.reshape(pulled.nodes, (t.shape[0], *batch, n))
-        places = Observed(self._trajectory.method.output, t, mesh).nodes
+        places = Observed(self._found.method.output, t, mesh).nodes
         return Adjoint(
             xp.moveaxis(xp.take(states, places, axis=0), -1, 0),
             xp.asarray(xp.moveaxis(states[0, ...], -1, 0), copy=True),
@@ -74,7 +89,7 @@ class Derivatives:
         """Gradient of a loss with respect to parameters of the right-hand side."""
         _reject_two(params, vjp, forcing)
         gradient = as_gradient(grad_y, y)
-        rhs = self._trajectory.rhs
+        rhs = self._found.rhs
 
         def pull() -> tuple[Array, Array, Array]:
             return self._pulled(y, times, gradient, forcings=True).points
@@ -109,6 +124,21 @@ class Derivatives:
         t = trajectory.trial.t
         span = abs(float(t[-1] - t[0]))
         return float(array_namespace(total).max(total)) / span if span else math.nan
+
+
+def of_mesh(
+    rhs: RightHandSide, method: Discretisation, make: Callable[[], Trial], scale: Scale, *, even: bool
+) -> Derivatives:
+    """Derivatives of a trial that was solved on a mesh; its tolerance holds everywhere if it is `even`."""
+
+    def find() -> Trajectory:
+        trial = make()
+        if not even:
+            return polished(rhs, method, trial)
+        reject_changed(rhs, method, trial, scale)
+        return Trajectory(rhs, method, trial) if close_enough(trial, scale) else polished(rhs, method, trial)
+
+    return Derivatives(find, scale if even else None)
 
 
 def _reject_wrong(forcing: Any, y0: Any) -> None:

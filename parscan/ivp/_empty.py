@@ -49,5 +49,5 @@ def solve_empty(
         mesh=mesh,
         meshes=(),
         continuous=dense,
-        derivatives=Derivatives(lambda: Trajectory(rhs, method, Trial(*dense.parts()))),
+        derivatives=Derivatives(lambda: Trajectory(rhs, method, Trial(*dense.parts())), None),
     )

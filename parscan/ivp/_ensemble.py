@@ -8,14 +8,13 @@ from functools import cache
 from .._arrays import Array, array_namespace
 from ._arguments import Problem
 from ._dense_output import DenseOutput
-from ._derivatives import Derivatives
+from ._derivatives import of_mesh
 from ._discretisation import Linear
 from ._explicit import dop853
 from ._function import RightHandSide
 from ._report import status_of
 from ._result import IvpResult
 from ._start import Start
-from ._trajectory import Trajectory
 from ._trial import Scale
 from ._wide_steps import Steps, march
 
@@ -58,7 +57,7 @@ def solve_ensemble(
         meshes=(),
         continuous=dense,
         fun=rhs,
-        derivatives=Derivatives(lambda: Trajectory(rhs, dop853(), steps.trial(dop853().output.stages))),
+        derivatives=of_mesh(rhs, dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True),
     )
 
 

@@ -78,14 +78,14 @@ def by_forcing(rhs: RightHandSide, pull: Pull, forcing: Callable[..., Any]) -> A
 
 def by_parameters(rhs: RightHandSide, pull: Pull, params: Any, vjp: Callable[..., Any] | None) -> Tree:
     """By the user's vector-Jacobian product, or by differences, in the structure of the parameters."""
-    chosen = choose(params, Function(rhs, array_namespace(rhs.y0).zeros(0)))  # type: ignore[arg-type]
+    chosen = choose(params, Function(rhs, array_namespace(rhs.y0).zeros(0)))
     for name, tree in zip(chosen.names, chosen.trees(None, rhs.args), strict=True):
         leaves(name, tree)  # raises for what has no gradient, before any work is done
     times, states, adjoint = pull()
     if vjp is not None:
         return _by_product(rhs, times, states, adjoint, chosen, vjp)
     points = Points(rhs, times, states)
-    return chosen.joined([of_argument(points, adjoint, int(key)) for key in chosen.keys])  # type: ignore[arg-type]
+    return chosen.joined([of_argument(points, adjoint, int(key)) for key in chosen.keys])
 
 
 def _by_product(

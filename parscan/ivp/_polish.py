@@ -16,13 +16,17 @@ ITERATIONS = 5
 """Newton iterations, at most: where they do not help, rounding or a jump of `fun` is in the way."""
 
 
-def polished(rhs: RightHandSide, method: Discretisation, trial: Trial, scale: Scale | None = None) -> Trajectory:
-    """The trajectory of a trial, corrected unless its tolerance has made it close enough."""
-    xp = array_namespace(trial.y)
-    close = max(CLOSE, 10 * machine_epsilon(trial.y.dtype))
-    sizes = xp.max(xp.abs(trial.y), axis=tuple(range(trial.y.ndim - 1)))
-    if scale is not None and scale.enough * _relative(scale, sizes) <= close:
-        return Trajectory(rhs, method, trial)
+def close_enough(trial: Trial, scale: Scale) -> bool:
+    """Whether Newton's method left no more than derivatives may miss."""
+    sizes = _sizes(trial)
+    xp = array_namespace(sizes)
+    shares = xp.where(sizes > 0, (scale.atol + scale.rtol * sizes) / sizes, xp.zeros_like(sizes))
+    return scale.enough * float(xp.max(shares)) <= _close(trial)
+
+
+def polished(rhs: RightHandSide, method: Discretisation, trial: Trial) -> Trajectory:
+    """The trajectory of a trial, corrected."""
+    close, sizes = _close(trial), _sizes(trial)
     target = Scale(close, close * sizes)
     parts: list[Trial] = []
     begin = trial.y[0, ...]
@@ -35,11 +39,15 @@ def polished(rhs: RightHandSide, method: Discretisation, trial: Trial, scale: Sc
     return Trajectory(rhs, method, joined(parts))
 
 
-def _relative(scale: Scale, sizes: Array) -> float:
-    """Tolerance as a share of the largest size of each component, the largest of all."""
-    xp = array_namespace(sizes)
-    shares = xp.where(sizes > 0, (scale.atol + scale.rtol * sizes) / sizes, xp.zeros_like(sizes))
-    return float(xp.max(shares))
+def _close(trial: Trial) -> float:
+    """What corrections may leave in the precision of the trial."""
+    return max(CLOSE, 10 * machine_epsilon(trial.y.dtype))
+
+
+def _sizes(trial: Trial) -> Array:
+    """Largest size of each component, `(n,)`."""
+    xp = array_namespace(trial.y)
+    return xp.max(xp.abs(trial.y), axis=tuple(range(trial.y.ndim - 1)))
 
 
 def joined(parts: list[Trial]) -> Trial:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from .._arrays import Array, array_namespace
 from ._arguments import Problem
 from ._dense_output import DenseOutput
-from ._derivatives import Derivatives
+from ._derivatives import of_mesh
 from ._discretisation import Discretisation
 from ._events import Event, Occurrences, find
 from ._function import RightHandSide
 from ._march import Progress
-from ._polish import joined, polished
+from ._polish import joined
 from ._result import IvpResult
 from ._sparsity import advice
 from ._status import IvpStatus
@@ -34,8 +34,8 @@ def wrap(
     occurrences = find(events, problem.args, dense) if events and dense else Occurrences([], [], None)
     if dense is not None and occurrences.t_stop is not None:
         dense = dense.restrict(occurrences.t_stop)
-    kept = progress.followed or occurrences.t_stop is not None or progress.failure
-    scale = None if kept else Scale(problem.rtols, problem.atol)
+    scale = Scale(problem.rtols, problem.atol)
+    even = not (progress.followed or occurrences.t_stop is not None or progress.failure)
     status = _status(progress, occurrences)
     t, y = _output(problem, dense, times)
     return IvpResult(
@@ -58,7 +58,7 @@ def wrap(
         meshes=tuple(progress.log.meshes),
         continuous=dense,
         fun=rhs,
-        derivatives=None if dense is None else Derivatives(lambda: polished(rhs, method, Trial(*dense.parts()), scale)),
+        derivatives=None if dense is None else of_mesh(rhs, method, lambda: Trial(*dense.parts()), scale, even=even),
     )
 
 

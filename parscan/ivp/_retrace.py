@@ -9,15 +9,18 @@ from ._arguments import Problem
 from ._dense_output import DenseOutput
 from ._discretisation import Discretisation
 from ._function import RightHandSide
+from ._iterate import iterate
 from ._march import Progress, solve
 from ._mesh import resample
 from ._methods import discretise, make_task
-from ._polish import joined, polished
+from ._polish import ITERATIONS, joined, polished
 from ._rough import as_start
 from ._stacking import Stacking
+from ._start import Start
 from ._tableaux import Tableau
 from ._trajectory import Trajectory
-from ._trial import Trial
+from ._trial import Scale, Trial
+from ._unchanged import CHANGED, FAR, steepest
 from ._warm import FromStart
 
 TIGHTER = 0.1
@@ -61,16 +64,34 @@ def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
             "derivatives need the solution on a mesh, but Radau could not follow what the sequential solver found: "
             f"{progress.failure}. Name a method that is parallel over time, or tighten the tolerances."
         )
+    _reject_changed(method, rhs, _start(problem, rhs, steps), Scale(problem.rtols, problem.atol))
     return polished(rhs, method, _with_nodes(method.output, joined(progress.pieces), steps.mesh))
 
 
 def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Progress:
     """The march over windows and meshes, from the sequential solver's own steps if they are there."""
-    task = make_task(problem, rhs, method, None, None, None, None)
-    if steps.y is not None and steps.t.shape[0] > 2:
-        start = as_start(steps.t, steps.y, rhs(steps.t, steps.y), problem.rtol / TIGHTER, problem.atol / TIGHTER, "")
-        task = replace(task, start=FromStart(start, task.start))
+    task, start = make_task(problem, rhs, method, None, None, None, None), _start(problem, rhs, steps)
+    task = task if start is None else replace(task, start=FromStart(start, task.start))
     return solve(task, problem.span, problem.y0, lambda time: None)
+
+
+def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> Start | None:
+    """The sequential solver's steps, if they are there, with cubics between them."""
+    if steps.y is None or steps.t.shape[0] < 3:
+        return None
+    return as_start(steps.t, steps.y, rhs(steps.t, steps.y), problem.rtol, problem.atol, "")
+
+
+def _reject_changed(method: Discretisation, rhs: RightHandSide, start: Start | None, scale: Scale) -> None:
+    """Raise if the steps that change most are not those that `fun` makes now."""
+    if start is None:
+        return
+    trial = start.trial(method.output, start.t, start.states(start.t[:1])[0, ...])
+    part = steepest(trial, scale)
+    found = iterate(method, rhs, part, scale, 1.0, ITERATIONS)
+    changed = scale.relative(found.trial.y[1:, ...] - part.y[1:, ...], part) if found.solved == part.intervals else None
+    if changed is None or not float(array_namespace(trial.y).max(changed)) <= FAR:
+        raise RuntimeError(CHANGED)
 
 
 def _with_nodes(tableau: Tableau, trial: Trial, mesh: Array) -> Trial:
