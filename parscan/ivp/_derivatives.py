@@ -169,15 +169,15 @@ def _as_start(y0: Any, y: Array) -> tuple[Array, bool]:
         return xp.zeros((math.prod(batch), 1, n), dtype=y.dtype), False
     given = as_like("y0", y0, y)
     many = given.ndim == y.ndim
-    try:
-        given = given if many else given[..., None]
-        given = xp.broadcast_to(given, (n, *batch, given.shape[-1]))
-    except (ValueError, IndexError):
+    rows = given if many else given[..., None]
+    fits = rows.ndim == y.ndim and all(a in (1, b) for a, b in zip(rows.shape, (n, *batch), strict=False))
+    if not fits:
         raise ValueError(
-            f"`y0` has shape {tuple(as_like('y0', y0, y).shape)}; it needs that of the initial state, {(n, *batch)}, "
-            "or one more axis for many of them."
-        ) from None
-    return xp.reshape(xp.moveaxis(given, 0, -1), (math.prod(batch), given.shape[-1], n)), many
+            f"`y0` has shape {tuple(given.shape)}; it needs that of the initial state, {(n, *batch)}, or one more axis "
+            "for many of them."
+        )
+    rows = xp.broadcast_to(rows, (n, *batch, rows.shape[-1]))
+    return xp.reshape(xp.moveaxis(rows, 0, -1), (math.prod(batch), rows.shape[-1], n)), many
 
 
 def as_times(t: Any, mesh: Array) -> Array:
