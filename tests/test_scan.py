@@ -97,6 +97,22 @@ def test_sizes_and_ways_of_working(length, reverse, dtype, way):
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(40, 2), (40, 9), (40, 3, 4), (2, 2, 2, 13)], ids=str)
+@pytest.mark.parametrize("steps", [None, 1], ids=["matrices", "one matrix"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_matrices_that_stand_as_their_transposes(shape, steps, reverse, threads, dtype):
+    """Those of an adjoint are not copied, but taken by columns."""
+    rng = np.random.default_rng(5)
+    A, b, h0 = problem(rng, shape, True, dtype)
+    A = np.swapaxes(A[:steps], -1, -2)
+    tuning = Tuning(threads=threads, work_per_thread=1, by_columns=2)
+    expected = sequential.affine_scan(A, b, h0, reverse=reverse)
+    assert_same(cpu.affine_scan(A, b, h0, reverse=reverse, tuning=tuning), expected)
+    assert_same(affine_scan(A, b, h0, reverse=reverse), expected)
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("ones", range(8))
 def test_axes_of_length_one(ones, reverse, way):
     dense, tuning = way

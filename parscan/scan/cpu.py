@@ -13,7 +13,7 @@ from .._arrays import Array, quiet
 from . import sequential
 from .chunks import Summary, march_in_chunks
 from .contiguous import contiguous
-from .cpu_dense_kernels import march_dense
+from .cpu_dense_kernels import march_columns, march_dense
 from .cpu_kernels import march_column, march_rows, march_wide_rows, summarise_column
 from .threads import available_threads, run_all, shares
 
@@ -36,6 +36,9 @@ class Tuning:
 
     wide: int = 32
     """Channels from which the state is worth a place of its own."""
+
+    by_columns: int = 9
+    """Order from which matrices that stand in memory as their transposes are better taken so than copied."""
 
     channels_per_thread: int = 2048
     """Channels next to each other that make a share; narrower ones get into the way of prefetching."""
@@ -60,7 +63,11 @@ def affine_scan(
     if A.ndim > b.ndim and shape[-1] > 1:
         n = shape[-1]
         offsets = _offsets(b, shape).reshape(length, width // n, n)
-        _scan_dense(_flat(A, shape, (n, n)), offsets, out.reshape(offsets.shape), reverse, tuning)
+        if n >= tuning.by_columns and _is_transposed(A):
+            kernel, A = march_columns, np.swapaxes(A, -1, -2)
+        else:
+            kernel = march_dense(n, b.dtype)
+        _scan_dense(kernel, _flat(A, shape, (n, n)), offsets, out.reshape(offsets.shape), reverse, tuning)
     else:
         A = A[..., 0] if A.ndim > b.ndim else A
         offsets = _offsets(b, shape).reshape(length, width)
@@ -131,12 +138,17 @@ def _march_while_touching(A: Array, b: Array, out: Array) -> int:
     return third
 
 
-def _scan_dense(A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning) -> None:
+def _is_transposed(A: Array) -> bool:
+    """Whether the transposes of the matrices stand in memory, as those of an adjoint do."""
+    return bool(np.swapaxes(A, -1, -2).flags.c_contiguous and not A.flags.c_contiguous)
+
+
+def _scan_dense(kernel: Callable[..., object], A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning) -> None:
     """Fill `out` but for its first step, which is there."""
     length, batch, n = b.shape
     threads = _threads(b.size * n, tuning)
     # Time is not cut: to summarise a chunk costs n + 1 times as much as to evaluate it.
-    _in_shares(partial(march_dense(n, b.dtype), A, b, out, reverse, 1, length), batch, min(threads, batch))
+    _in_shares(partial(kernel, A, b, out, reverse, 1, length), batch, min(threads, batch))
 
 
 def _in_shares(kernel: Callable[[int, int], object], width: int, count: int) -> None:

@@ -61,6 +61,28 @@ def march_memory(order: int) -> Callable[..., None]:
 
 
 @fused_kernel
+def march_columns(A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int) -> None:
+    """Batch elements `left` to `right` for matrices whose transposes stand in `A`: the sum of their columns.
+
+    The sums within a row wait for each other, and those of different rows do not: columns are processed side by side.
+    """
+    p, step = cursor(out, reverse, b.shape[0], start)
+    s, A_step = cursor(A, reverse, b.shape[0], start)
+    for _ in range(start, stop):
+        for position in range(left, right):
+            k = np.uintp(left + right - 1 - position if reverse else position)
+            M, h, new = A[s, k if A.shape[1] > 1 else np.uintp(0)], out[p - step, k], out[p, k]
+            for row in range(len(new)):
+                new[np.uintp(row)] = b[p, k, np.uintp(row)]
+            for column in range(len(h)):
+                factor = h[np.uintp(column)]
+                for row in range(len(new)):
+                    new[np.uintp(row)] += M[np.uintp(column), np.uintp(row)] * factor
+        p += step
+        s += A_step
+
+
+@fused_kernel
 def load(h: Any, out: Array, p: Any, k: Any) -> Any:
     """State in a tuple as long as `h`."""
     for i in range(len(h)):
