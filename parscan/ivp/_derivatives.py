@@ -88,6 +88,11 @@ class Derivatives:
     ) -> Any:
         """Gradient of a loss with respect to parameters of the right-hand side."""
         _reject_two(params, vjp, forcing)
+        if isinstance(grad_y, Adjoint):
+            raise TypeError(
+                "`grad_y` is an Adjoint, which holds the nodes of the mesh, but parameters act at the stages between "
+                "them; pass the derivative of the loss by `y`."
+            )
         gradient = as_gradient(grad_y, y)
         rhs = self._found.rhs
 
