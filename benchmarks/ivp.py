@@ -1,6 +1,6 @@
 """solve_ivp against every method of SciPy: work and precision, loose tolerances, an ensemble, warm-started fits.
 
-python benchmarks/ivp.py [--quick] [--json benchmarks/results/ivp.json] [--plots docs/images]
+python benchmarks/ivp.py [--quick] [--json benchmarks/results/ivp.json] [--plots DIRECTORY]
 """
 
 from __future__ import annotations

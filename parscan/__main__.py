@@ -24,6 +24,7 @@ PACKAGES = (
     "array-api-compat",
     "cupy-cuda12x",
     "cupy-cuda13x",
+    "numba-cuda",
     "tqdm",
     "matplotlib",
 )

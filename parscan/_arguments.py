@@ -56,7 +56,7 @@ def as_arrays(y0: Any, x: Any, length: Any, guess: Any) -> Arrays:
     y0 = xp.astype(y0, floating_dtype("y0", y0))
     if guess is not None:
         guess = _checked_guess(xp, guess, (steps, *y0.shape), y0.dtype)
-    check_fits(steps, y0)
+    check_fits(steps, tuple(y0.shape), y0)
     arrays = tuple(readonly(array) for array in named.values())
     inputs = None if x is None else arrays if isinstance(x, tuple) else arrays[0]
     return Arrays(xp, y0, inputs, guess, steps)

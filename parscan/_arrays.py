@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, TypeAlias
@@ -9,15 +11,21 @@ from typing import Any, TypeAlias
 import array_api_compat
 import numpy as np
 
+from . import _cupy
+
 Array: TypeAlias = Any
 """An array of whatever library the caller uses."""
 
 Namespace: TypeAlias = Any
 """The array-API namespace of such a library."""
 
-SUPPORTED = ("numpy", "array_api_strict")
-"""Libraries whose arrays are taken. The second is the standard's reference implementation: the
-tests run on it to keep all code outside this file and the kernels free of any library's habits."""
+SUPPORTED: dict[str, Callable[[str, Array], None]] = {
+    "numpy": lambda name, value: None,
+    "cupy": _cupy.check,
+    "array_api_strict": lambda name, value: None,
+}
+"""Libraries whose arrays are taken, and what raises if one cannot be worked on. The last is the standard's reference
+implementation: the tests run on it to keep all code outside this file and the kernels free of any library's habits."""
 
 _FLOATING = ("float32", "float64", "complex64", "complex128")
 
@@ -40,14 +48,17 @@ def library(x: Array) -> str:
 def as_array(name: str, value: Any) -> Array:
     """Array of a supported library as it is, anything else through NumPy; never copied without need."""
     if array_api_compat.is_array_api_obj(value):
-        if library(value) in SUPPORTED or isinstance(value, np.ndarray):
-            value = _plain(name, value) if isinstance(value, np.ndarray) else value
-            _reject_objects(name, value)
-            return value
-        raise TypeError(
-            f"`{name}` is a {type(value).__module__}.{type(value).__qualname__}; parscan takes NumPy arrays "
-            "(CuPy arrays are planned). Convert it first."
-        )
+        if isinstance(value, np.ndarray | np.generic):
+            value = _plain(name, value)
+        elif library(value) in SUPPORTED:
+            SUPPORTED[library(value)](name, value)
+        else:
+            raise TypeError(
+                f"`{name}` is a {type(value).__module__}.{type(value).__qualname__}; parscan takes NumPy and CuPy "
+                "arrays. Convert it first."
+            )
+        _reject_objects(name, value)
+        return value
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -69,12 +80,16 @@ def _reject_objects(name: str, array: Array) -> None:
 
 
 def shared_namespace(**arrays: Array) -> Namespace:
-    """Namespace of all the given arrays (None is passed over); raises if they are of different libraries."""
+    """Namespace of all the given arrays (None is passed over); raises unless they are of one library and device."""
     present = {name: value for name, value in arrays.items() if value is not None}
     kinds = {name: "numpy" if isinstance(value, np.ndarray) else library(value) for name, value in present.items()}
     if len(set(kinds.values())) > 1:
         told = ", ".join(f"`{name}` is {kind}" for name, kind in kinds.items())
         raise TypeError(f"arrays of different libraries: {told}. Convert them to one.")
+    places = {name: array_api_compat.device(value) for name, value in present.items()} if len(present) > 1 else {}
+    if len(set(map(str, places.values()))) > 1:
+        told = ", ".join(f"`{name}` is on {place}" for name, place in places.items())
+        raise ValueError(f"arrays on different devices: {told}. Copy them to one.")
     return array_namespace(*present.values())
 
 
@@ -97,6 +112,13 @@ def floating_dtype(name: str, *arrays: Array) -> Any:
 def _numpy_name(dtype: np.dtype[Any]) -> str:
     """Name of a NumPy dtype; NumPy composes it anew each time."""
     return dtype.name
+
+
+def is_foreign(value: Any, like: Array) -> bool:
+    """Whether a value is an array of another library than `like`, which must not be taken for one of its own."""
+    if type(value) is type(like) or not array_api_compat.is_array_api_obj(value):
+        return False
+    return library(value) != library(like) and not (isinstance(value, np.ndarray) and isinstance(like, np.ndarray))
 
 
 def dtype_name(dtype: Any) -> str:
@@ -143,6 +165,12 @@ def copy(x: Array) -> Array:
     return array_namespace(x).asarray(x, copy=True)
 
 
+def contiguous(x: Array) -> Array:
+    """The array in C order, copied if it is not; arrays that do not tell are taken to be."""
+    flags = getattr(x, "flags", None)
+    return x if flags is None or flags.c_contiguous else array_namespace(x).ascontiguousarray(x)
+
+
 def conjugate(x: Array) -> Array:
     """Complex conjugates; an array of real numbers as it is."""
     xp = array_namespace(x)
@@ -158,6 +186,24 @@ def random_signs(shape: tuple[int, ...], like: Array, *, seed: int) -> Array:
 def quiet() -> AbstractContextManager[Any]:
     """Context without floating-point warnings: states that are only guesses may overflow."""
     return np.errstate(all="ignore")
+
+
+def to_numpy(x: Array) -> Any:
+    """The numbers of `x` on the host, as a NumPy array: a view where they are there already."""
+    return np.asarray(array_api_compat.to_device(x, "cpu") if array_api_compat.is_cupy_array(x) else x)
+
+
+def fetch(*values: Array) -> tuple[Any, ...]:
+    """Flags and real numbers on the host, all by one transfer: where they come from a device, each would wait for it.
+
+    NumPy's are returned as they are; others become float64.
+    """
+    if isinstance(values[0], np.ndarray | np.generic):
+        return values
+    xp = array_namespace(values[0])
+    row = to_numpy(xp.concat([xp.reshape(xp.astype(value, xp.float64), (-1,)) for value in values]))
+    cuts = np.cumsum([math.prod(value.shape) for value in values])[:-1]
+    return tuple(part.reshape(value.shape) for part, value in zip(np.split(row, cuts), values, strict=True))
 
 
 def readonly(x: Array) -> Array:

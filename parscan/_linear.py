@@ -8,6 +8,7 @@ import array_api_compat
 import numpy as np
 
 from ._arrays import Array, Namespace, as_array, dtype_name, floating_dtype, quiet, shared_namespace
+from ._memory import check_fits
 from .scan import affine_scan
 
 _PYTHON_SCALARS = (bool, int, float, complex)
@@ -44,7 +45,9 @@ def linear_recurrence(A: Any, b: Any, h0: Any = None, *, reverse: bool = False) 
     TypeError
         If the operands belong to different array libraries or have a dtype other than those above.
     ValueError
-        If the shapes do not fit together.
+        If the shapes do not fit together, or the operands are on different devices.
+    MemoryError
+        If the states are larger than the free memory.
 
     Notes
     -----
@@ -97,6 +100,7 @@ def linear_recurrence(A: Any, b: Any, h0: Any = None, *, reverse: bool = False) 
     state_shape = _state_shape(A.shape, b.shape)
     if h0 is not None:
         _check_initial_state(h0.shape, state_shape)
+    check_fits(max(A.shape[0], b.shape[0]), state_shape, b)
     return affine_scan(A, b, h0, reverse=bool(reverse))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from . import _cupy
 from ._arrays import Array, itemsize, library
 
 SHARE = 0.25
@@ -35,9 +36,18 @@ CGROUP_FILES = (
 """Limit and use of a control group, versions 2 and 1."""
 
 
-def available() -> float:
-    """Bytes that this process can still allocate, swap included; infinite where the system does not tell."""
+def available(x: Array) -> float:
+    """Bytes that can still be allocated where the library of `x` keeps its arrays; infinite where nobody tells."""
+    return _DEVICES.get(library(x), _host)()
+
+
+def _host() -> float:
+    """Bytes that this process can still allocate, swap included."""
     return max(0.0, min(_limits(), default=math.inf))
+
+
+_DEVICES: dict[str, Callable[[], float]] = {"cupy": _cupy.free_bytes}
+"""What tells the free memory of libraries that do not keep their arrays in that of the host."""
 
 
 def _limits() -> Iterator[float]:
@@ -76,13 +86,13 @@ def _address_space() -> float:
     return math.inf if limit == resource.RLIM_INFINITY else float(limit - used)
 
 
-def check_fits(steps: int, y0: Array) -> None:
-    """Raise MemoryError, before anything is allocated, if the trajectory is larger than what is free."""
-    numbers = math.prod(y0.shape)
-    size = steps * numbers * itemsize(y0.dtype)
+def check_fits(steps: int, state: tuple[int, ...], like: Array) -> None:
+    """Raise MemoryError, before anything is allocated, if a trajectory of such states is larger than what is free."""
+    numbers = math.prod(state)
+    size = steps * numbers * itemsize(like.dtype)
     if size <= UNASKED:
         return
-    free = available()
+    free = available(like)
     if size > free:
         raise MemoryError(
             f"a trajectory of {steps} steps of {numbers} numbers takes {size} bytes ({size / 2**30:.3g} GiB), and "
@@ -97,11 +107,11 @@ def nodes_that_fit(nodes: int, y0: Array, matrix_numbers: int) -> int:
     size = max(1, numbers) * itemsize(y0.dtype)
     if nodes * size <= UNASKED:
         return nodes
-    return max(1, int(min(nodes, SHARE * available() / size)))
+    return max(1, int(min(nodes, SHARE * available(y0) / size)))
 
 
 def numbers_at_once(like: Array) -> int:
     """Numbers that are best evaluated at once: as many as a cache holds; on devices, whose strength is width, more."""
     if library(like) == "numpy":
         return CACHED
-    return max(CACHED, int(SHARE * min(available(), sys.maxsize) / (WORKING_ARRAYS * itemsize(like.dtype))))
+    return max(CACHED, int(SHARE * min(available(like), sys.maxsize) / (WORKING_ARRAYS * itemsize(like.dtype))))

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from ._arrays import Array, all_finite, array_namespace, quiet
+from ._arrays import Array, array_namespace, quiet
+from ._facts import Facts, look
 from ._growth import log_growth
 from ._tolerance import Tolerance, is_noise
 from .scan import affine_scan
@@ -181,11 +182,11 @@ class _Run:
             correction = scan_corrections(line.propagator, defect)
             # Not z + correction: where nothing came from the node before, the target is met to the last bit.
             updated = target + (correction - defect)
-            sizes = component_sizes(self._tolerance.relative(correction, updated))
-            trusted = _trusted([*self._sizes, sizes], correction, updated, self._rules)
-            finite = all_finite(correction)
-            z, first = _advance(line, self.first, updated, finite=finite)
-        return Iteration(z, first, sizes, finite, trusted)
+            met = line.targets == line.nodes[self.first + 1 :, ...]
+            facts = look(self._tolerance.relative(correction, updated), met, correction)
+            trusted = _trusted([*self._sizes, facts.sizes], correction, updated, self._rules)
+            z, first = _advance(line, self.first, updated, facts)
+        return Iteration(z, first, facts.sizes, facts.finite, trusted)
 
     def _failure(self, iteration: Iteration, seconds: float) -> Ending | None:
         """Reason to give up, if there is one; `seconds` is the time that one more iteration would bring it to."""
@@ -212,30 +213,12 @@ def scan_corrections(propagator: Propagator | None, defect: Array) -> Array:
     return xp.reshape(corrections, defect.shape)
 
 
-def component_sizes(values: Array) -> Array:
-    """Largest entry per component (last axis); zeros where there are no nodes."""
-    xp = array_namespace(values)
-    if values.size == 0:
-        return xp.zeros(values.shape[-1:], dtype=values.dtype)
-    return xp.max(values, axis=tuple(range(values.ndim - 1)))
-
-
-def leading(flags: Array) -> int:
-    """Number of leading nodes (first axis) whose flags are all set."""
-    xp = array_namespace(flags)
-    if flags.shape[0] == 0:
-        return 0
-    nodes = xp.all(xp.reshape(flags, (flags.shape[0], -1)), axis=1)
-    lowest = int(xp.argmin(xp.astype(nodes, xp.int64)))  # the first unset flag, if there is one
-    return flags.shape[0] if bool(nodes[lowest]) else lowest
-
-
 def _largest(sizes: Array) -> float:
     """Largest of the sizes, NaN if one is."""
     return float(array_namespace(sizes).max(sizes))
 
 
-def _advance(line: Linearisation, first: int, updated: Array, *, finite: bool) -> tuple[Array, int]:
+def _advance(line: Linearisation, first: int, updated: Array, facts: Facts) -> tuple[Array, int]:
     """New nodes, and the last exact one: nodes that met their targets were exact, and so is now the one after them.
 
     The exact nodes are the targets themselves: a propagator that is not finite must not reach them through a
@@ -243,20 +226,21 @@ def _advance(line: Linearisation, first: int, updated: Array, *, finite: bool) -
     """
     z = line.nodes
     xp = array_namespace(z)
-    exact = min(first + leading(line.targets == z[first + 1 :, ...]) + 1, z.shape[0])
-    rest = updated if finite else z[first + 1 :, ...]
-    return xp.concat([z[: first + 1, ...], line.targets[: exact - first, ...], rest[exact - first :, ...]]), exact
+    known = min(facts.met + 1, z.shape[0] - first - 1)  # of the nodes after `first`
+    rest = updated if facts.finite else z[first + 1 :, ...]
+    nodes = xp.concat([z[: first + 1, ...], line.targets[:known, ...], rest[known:, ...]])
+    return nodes, min(first + facts.met + 1, z.shape[0])
 
 
 def _trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules) -> bool:
     """Whether the corrections seem to leave an error below the tolerance: worth a look at the residual."""
-    xp = array_namespace(correction)
     nodes = correction.shape[0]
     bound = sizes[-1] * (1 if rules.propagates else nodes)
+    xp = array_namespace(bound)
     if not bool(xp.all(bound < float("inf"))):
         return False
     together = sizes[-1] * (1 if rules.superlinear else nodes)
-    if bool(xp.all(together <= 1)) and bool(xp.all(is_noise(correction, xp.abs(updated)))):
+    if bool(xp.all(together <= 1)) and _is_all_noise(correction, updated):
         return True
     if len(sizes) == 1:
         return False
@@ -265,6 +249,12 @@ def _trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules
     # Newton's corrections may stall at the rounding of the scan; far below the tolerance that does not matter.
     small = (left <= SAFETY) | (rules.superlinear & (bound <= SAFETY))
     return bool(xp.all(small))
+
+
+def _is_all_noise(correction: Array, updated: Array) -> bool:
+    """Whether nothing but rounding was corrected."""
+    xp = array_namespace(correction)
+    return bool(xp.all(is_noise(correction, xp.abs(updated))))
 
 
 def _is_final(system: System, z: Array, first: int, tolerance: Tolerance, rules: Rules) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._advice import advice
 from ._arrays import Array
 from ._march import Record, Solve
+from ._plot import Stretch
 from ._result import RecurrenceResult, Status
 from ._solution import Solution
 from .systems import Step
@@ -49,6 +50,10 @@ def wrap(
         decisions=decisions,
         segment_length=segment_length,
         _solution=solution,
+        _stretches=tuple(
+            Stretch(attempt.method, f"steps {attempt.begin} to {attempt.end}", window, len(attempt.outcome.history))
+            for window, attempt in enumerate(record.solves)
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._arrays import Array, array_namespace, machine_epsilon
+from ._arrays import Array, array_namespace, machine_epsilon, smallest_normal
 
 ROUNDINGS = 8
 """Roundings of a number's own size that count as noise: those of a few operations."""
@@ -35,5 +35,6 @@ def _ratio(size: Array, bound: Array) -> Array:
 
 def is_noise(difference: Array, size: Array) -> Array:
     """Where a difference between numbers of about this size is no more than their rounding."""
-    xp = array_namespace(difference)
-    return xp.abs(difference) <= ROUNDINGS * machine_epsilon(difference.dtype) * size
+    xp, epsilon = array_namespace(difference), machine_epsilon(difference.dtype)
+    spacing = epsilon * smallest_normal(difference.dtype)  # that of the smallest numbers, whatever their size
+    return xp.abs(difference) <= ROUNDINGS * (epsilon * size + spacing)

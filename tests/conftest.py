@@ -1,10 +1,26 @@
 """Fixtures and the hypothesis profile of all tests."""
 
+import os
 from importlib import import_module
 
 import hypothesis
 import numpy as np
 import pytest
+
+
+def count_devices():
+    """CUDA devices that CuPy sees."""
+    try:
+        import cupy
+
+        return cupy.cuda.runtime.getDeviceCount()
+    except Exception:  # neither CuPy nor a driver need be there
+        return 0
+
+
+DEVICES = count_devices()
+if DEVICES == 0:
+    os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # before Numba's CUDA is loaded by anyone
 
 hypothesis.settings.register_profile(
     "parscan",
@@ -14,6 +30,19 @@ hypothesis.settings.register_profile(
     derandomize=True,
 )
 hypothesis.settings.load_profile("parscan")
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a device, or its simulator, where there is none."""
+    no_device = pytest.mark.skip(reason="needs a CUDA device and CuPy")
+    no_simulator = pytest.mark.skip(
+        reason="Numba simulates CUDA only where there is no device, or so it is set up here"
+    )
+    for item in items:
+        if item.get_closest_marker("gpu") and DEVICES == 0:
+            item.add_marker(no_device)
+        if "simulator" in getattr(item, "fixturenames", ()) and DEVICES > 0:
+            item.add_marker(no_simulator)
 
 
 class Clock:
@@ -51,3 +80,17 @@ def loaded_scans():
 @pytest.fixture
 def rng():
     return np.random.default_rng(20261120)
+
+
+@pytest.fixture
+def simulator(monkeypatch):
+    """Kernels on NumPy arrays, and on those of array-api-strict in the place of CuPy's, by Numba's simulator."""
+    from cuda_simulator import SimulatorLauncher
+
+    launcher = SimulatorLauncher()
+    for library in ("numpy", "array_api_strict"):
+        monkeypatch.setitem(import_module("parscan.scan.cuda_launch")._LAUNCHERS, library, launcher)
+    for module in ("parscan.scan", "parscan.scan.condense"):
+        table = import_module(module)._IMPLEMENTATIONS
+        monkeypatch.setitem(table, "array_api_strict", table["cupy"])
+    return launcher

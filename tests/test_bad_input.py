@@ -283,8 +283,8 @@ def test_arrays_of_other_libraries_are_named():
         def __array_namespace__(self, api_version=None):
             return None
 
-    ndarray.__module__ = "cupy"
-    with pytest.raises(TypeError, match="`y0` is a cupy.*parscan takes NumPy arrays"):
+    ndarray.__module__ = "elsewhere"
+    with pytest.raises(TypeError, match="`y0` is a elsewhere.*parscan takes NumPy and CuPy arrays"):
         solve_recurrence(step, ndarray(), X)
 
 

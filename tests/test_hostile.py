@@ -184,7 +184,6 @@ def test_a_right_jacobian_of_a_small_component_lost_in_the_rounding_of_a_sum_is_
         assert solve_recurrence(step, np.array([1.0, 1e-5]) * rng.standard_normal(2), x, jac=jac).success
 
 
-
 def test_a_right_jacobian_of_components_that_start_at_zero_beside_large_ones_is_accepted():
     def step(y, x):
         return np.stack([0.5 * y[..., 0] + x[..., 0], np.sin(0.9 * y[..., 1]) + x[..., 1]], -1)

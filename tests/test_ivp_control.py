@@ -147,7 +147,7 @@ def test_memory_bounds_the_windows(monkeypatch):
     fun, y0 = chain(6)
     free = solve_ivp(fun, (0, 10), y0, "Radau", rtol=1e-6, atol=1e-6)
     monkeypatch.setattr("parscan._memory.UNASKED", 0)
-    monkeypatch.setattr("parscan._memory.available", lambda: 2**17)
+    monkeypatch.setattr("parscan._memory.available", lambda _: 2**17)
     tight = solve_ivp(fun, (0, 10), y0, "Radau", rtol=1e-6, atol=1e-6)
     assert max(tight.meshes) < max(free.meshes)
     assert np.abs(tight.y[:, -1] - free.y[:, -1]).max() <= 1e-5

@@ -249,3 +249,8 @@ BAD = [
 def test_bad_input(A, b, h0, error, message):
     with pytest.raises(error, match=message):
         linear_recurrence(A, b, h0)
+
+
+def test_too_large_is_told_in_bytes():
+    with pytest.raises(MemoryError, match="takes 80000000000000000 bytes"):
+        linear_recurrence(np.ones((10**7, 1)), np.broadcast_to(1.0, (1, 10**9)))

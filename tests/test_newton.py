@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from parscan._newton import Ending, Rules, leading, solve
+from parscan._facts import leading
+from parscan._newton import Ending, Rules, solve
 from parscan._tolerance import Tolerance, is_noise
 from parscan.jacobians import Diagonal
 from parscan.systems import Linearisation, Propagator, Rejected, System
@@ -151,6 +152,7 @@ def test_noise_is_measured_by_size():
     assert is_noise(sizes * 1e-16, sizes).all()
     assert not is_noise(sizes[1:] * 1e-14, sizes[1:]).any()
     assert not is_noise(np.array([np.nan, np.inf]), np.ones(2)).any()
+    assert is_noise(np.full(1, 5e-324), np.full(1, 1e-323)).all()  # neighbours, where nothing is smaller
 
 
 def test_a_propagator_that_is_not_finite_does_not_reach_exact_nodes():

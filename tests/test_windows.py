@@ -139,7 +139,7 @@ def test_memory_sets_the_window(monkeypatch, rng):
     step, jac = PROBLEMS["leaky tanh"].make(rng, np.float64)
     y0, x = PROBLEMS["leaky tanh"].inputs(rng, 4000)
     monkeypatch.setattr(_memory, "UNASKED", 0)
-    monkeypatch.setattr(_memory, "available", lambda: 2e6)
+    monkeypatch.setattr(_memory, "available", lambda _: 2e6)
     sol = solve_recurrence(step, y0, x, jac=jac, structure=Diagonal, method="newton", segment_length=1)
     assert_like_loop(sol, loop(step, y0, x))
     bytes_per_node = 8 * (_memory.NODE_ARRAYS * 3 + _memory.MATRIX_ARRAYS * 3)
@@ -150,7 +150,7 @@ def test_memory_sets_the_window(monkeypatch, rng):
 
 def test_what_cannot_fit_says_so_before_anything_is_allocated(monkeypatch):
     monkeypatch.setattr(_memory, "UNASKED", 0)
-    monkeypatch.setattr(_memory, "available", lambda: 1e6)
+    monkeypatch.setattr(_memory, "available", lambda _: 1e6)
     with pytest.raises(MemoryError, match=r"50000 steps of 4 numbers takes 1600000 bytes .* 1000000 bytes .* are free"):
         solve_recurrence(lambda y: y, np.ones(4), length=50_000)
 
@@ -161,11 +161,11 @@ def test_a_trajectory_larger_than_the_machine_is_refused():
 
 
 def test_free_memory_is_plausible():
-    assert 2**20 < _memory.available() < 2**50
+    assert 2**20 < _memory.available(np.zeros(1)) < 2**50
 
 
 @pytest.mark.parametrize("text", ["", "MemAvailable: much kB", "Other: 5 kB"])
 def test_free_memory_without_its_usual_source(monkeypatch, text):
     """The file is missing or not as expected: the next best source tells, or nothing does."""
     monkeypatch.setattr("pathlib.Path.read_text", lambda self: text)
-    assert _memory.available() > 2**20
+    assert _memory.available(np.zeros(1)) > 2**20

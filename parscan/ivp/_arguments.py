@@ -88,7 +88,7 @@ def as_times(t_eval: Any, span: tuple[float, float], like: Array) -> Array | Non
     if t_eval is None:
         return None
     xp = array_namespace(like)
-    times = as_array("t_eval", t_eval)
+    times = _host_or_alike("t_eval", t_eval, like)
     if times.ndim != 1:
         raise ValueError(f"`t_eval` must be 1-dimensional, got shape {tuple(times.shape)}.")
     times = xp.astype(xp.asarray(times), xp.float64)
@@ -131,6 +131,7 @@ def as_guess(guess: Any, problem: Problem) -> DenseOutput | None:
             f"`guess` was solved by {guess.method}, step after step, and has no mesh to start from: solve it by a "
             'method that is parallel over time, such as method="Radau".'
         )
+    shared_namespace(y0=problem.y0, guess=guess.y)
     shape = (*guess.y.shape[2:], guess.y.shape[0])
     if shape != tuple(problem.y0.shape):
         raise ValueError(f"`guess` has states of shape {shape}, components last, where `y0` has {problem.y0.shape}.")
@@ -166,7 +167,7 @@ def _as_state(y0: Any) -> Array:
 def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, Array]:
     """Tolerances; a relative one near rounding is raised, with a warning."""
     xp = array_namespace(state)
-    given = as_array("rtol", rtol)
+    given = _host_or_alike("rtol", rtol, state)
     if given.ndim > 0 and tuple(given.shape) != (state.shape[-1],):
         raise ValueError(
             f"`rtol` has wrong shape {tuple(given.shape)}: pass a number, or one for each of the {state.shape[-1]} "
@@ -179,7 +180,7 @@ def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, A
         warnings.warn(f"`rtol` is too small. Setting `rtol = {least:.3g}`.", UserWarning, stacklevel=4)
     relative = float(given) if given.ndim == 0 else xp.asarray(given, dtype=xp.abs(state).dtype)
     relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, min=least)
-    absolute = xp.asarray(as_array("atol", atol), dtype=xp.abs(state).dtype)
+    absolute = xp.asarray(_host_or_alike("atol", atol, state), dtype=xp.abs(state).dtype)
     if absolute.ndim > 0 and tuple(absolute.shape) != (state.shape[-1],):
         raise ValueError(
             f"`atol` has wrong shape {tuple(absolute.shape)}: pass a number, or one for each of the "
@@ -188,6 +189,14 @@ def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, A
     if not bool(xp.all(absolute >= 0)):
         raise ValueError("`atol` must be positive.")
     return relative, absolute
+
+
+def _host_or_alike(name: str, value: Any, like: Array) -> Array:
+    """An array of NumPy, as times and tolerances may be for any state, or of the library of `like`."""
+    array = as_array(name, value)
+    if library(array) != "numpy":
+        shared_namespace(**{name: array, "y0": like})
+    return array
 
 
 def _as_jacobian(jac: Any, state: Array) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, array_namespace, copy, dtype_name, quiet
+from .._arrays import Array, array_namespace, copy, dtype_name, is_foreign, library, quiet
 from ..jacobians import step_sizes
 
 CHUNK = 1 << 21
@@ -57,7 +57,7 @@ class RightHandSide:
         self.y0 = y0
         self._shape = tuple(y0.shape)
         self._dtype = y0.dtype
-        self._kind = type(y0)
+        self._like = y0
         self._xp = array_namespace(y0)
 
     def with_args(self, args: tuple[Any, ...]) -> RightHandSide:
@@ -98,7 +98,7 @@ class RightHandSide:
     def into(self, out: Array, t: float, y: Array) -> None:
         """The same, written to `out` `(n, *batch)`: components that fit are not made one array before."""
         self.count(1)
-        value = _noting(self.function, (t, y, *self.args), f"the time {t!r}")
+        value = _noting(self.function, (t, y, *self.args), lambda: f"the time {t!r}")
         if isinstance(value, list | tuple) and len(value) == out.shape[0] and all(map(self._fits, value)):
             for component, part in enumerate(value):
                 out[component, ...] = part
@@ -109,7 +109,7 @@ class RightHandSide:
         """Whether a component is a number, or an array, as it should be."""
         if isinstance(part, float):
             return True
-        return isinstance(part, self._kind) and part.dtype == self._dtype and part.shape == self._shape[:-1]
+        return isinstance(part, type(self._like)) and part.dtype == self._dtype and part.shape == self._shape[:-1]
 
     def is_flat(self, t: float, y: Array) -> bool:
         """Whether the function returns one number for each component of a state `(n,)`, as SciPy's solvers want it.
@@ -117,7 +117,7 @@ class RightHandSide:
         Raises what :meth:`at` raises.
         """
         self.count(1)
-        value = _noting(self.function, (t, copy(y), *self.args), f"the time {t!r}")
+        value = _noting(self.function, (t, copy(y), *self.args), lambda: f"the time {t!r}")
         self._components(value, "fun", ())
         return np.shape(value) == tuple(y.shape)
 
@@ -185,13 +185,14 @@ class RightHandSide:
         y = copy(self._xp.permute_dims(states, (states.ndim - 1, *range(states.ndim - 1))))
         times = copy(self._xp.reshape(t, (-1, *(1,) * (len(self._shape) - 1))))
         with quiet():
-            return _noting(function, (times, y, *self.args), f"{t.shape[0]} times from {_first(t)} on")
+            return _noting(function, (times, y, *self.args), lambda: _told(t))
 
     def evaluate_one(self, function: Callable[..., Any], t: Array, states: Array, i: int) -> Any:
         """A call on one state."""
         y = copy(self._xp.moveaxis(states[i, ...], -1, 0))
         with quiet():
-            return _noting(function, (float(t[i]), y, *self.args), f"the time {float(t[i])!r}")
+            time = float(t[i])
+            return _noting(function, (time, y, *self.args), lambda: f"the time {time!r}")
 
     def _to_states(self, value: Any, name: str, count: int | None) -> Array:
         """What the function returned, with components last; `count` is None for one state."""
@@ -250,6 +251,11 @@ class RightHandSide:
         """An array of the states' library; complex values for a real state are an error."""
         if hasattr(value, "toarray"):
             value = value.toarray()
+        if is_foreign(value, self._like) and value.ndim:
+            raise TypeError(
+                f"`fun` or `jac` returned an array of {library(value)} where `y0` is of {library(self._like)}; compute "
+                f"with the functions of {library(self._like)}."
+            )
         try:
             array = self._xp.asarray(value)
         except ValueError as error:  # a list of components of different lengths
@@ -262,15 +268,15 @@ class RightHandSide:
         return array
 
 
-def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: str) -> Any:
-    """Call; what is raised reaches the user with a note of where."""
+def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: Callable[[], str]) -> Any:
+    """Call; what is raised reaches the user with a note of where, which is looked up only then."""
     try:
         return function(*arguments)
     except Exception as error:
-        error.add_note(f"parscan called it for {where}; states of a parallel solve may be guesses.")
+        error.add_note(f"parscan called it for {where()}; states of a parallel solve may be guesses.")
         raise
 
 
-def _first(t: Array) -> float:
-    """First of some times."""
-    return float(t[0]) if t.shape[0] else float("nan")
+def _told(t: Array) -> str:
+    """Some times in words."""
+    return f"{t.shape[0]} times from {float(t[0]) if t.shape[0] else float('nan')} on"

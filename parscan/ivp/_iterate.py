@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._arrays import Array, array_namespace
+from .._arrays import Array, array_namespace, to_numpy
 from ._discretisation import Discretisation, Linear
 from ._function import RightHandSide
 from ._trial import Scale, Trial
@@ -47,8 +47,9 @@ def iterate(
     linear: Linear | None = None
     while len(history) < most and trial.intervals:
         corrected = method.correct(rhs, trial, scale)
-        count = leading(corrected.sizes < float("inf"))
-        trial, sizes, linear = corrected.trial.head(count), corrected.sizes[:count], corrected.linear
+        sizes = to_numpy(corrected.sizes)  # all that an iteration asks an accelerator for
+        count = leading(sizes < float("inf"))
+        trial, sizes, linear = corrected.trial.head(count), sizes[:count], corrected.linear
         history.append(float(array_namespace(sizes).max(sizes)) if count else float("inf"))
         left = 0.0 if _is_rounding(history) else _rate(history, scale, superlinear=method.is_superlinear)
         solved = leading(sizes * left <= enough)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._arrays import Array, array_namespace
+from .._plot import Stretch
 from ._arguments import Problem
 from ._dense_output import DenseOutput
 from ._derivatives import of_mesh
@@ -16,6 +17,7 @@ from ._sparsity import advice
 from ._status import IvpStatus
 from ._tableaux import Tableau
 from ._trial import Scale, Trial
+from ._window import Log
 
 
 def wrap(
@@ -59,6 +61,15 @@ def wrap(
         continuous=dense,
         fun=rhs,
         derivatives=None if dense is None else of_mesh(rhs, method, lambda: Trial(*dense.parts()), scale, even=even),
+        stretches=_stretches(progress.log, name),
+    )
+
+
+def _stretches(log: Log, method: str) -> tuple[Stretch, ...]:
+    """The iterations on each of the meshes."""
+    return tuple(
+        Stretch(method, _counted(intervals, "interval", "s"), window, iterations)
+        for intervals, window, iterations in zip(log.meshes, log.windows, log.iterations, strict=True)
     )
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
 from typing import TYPE_CHECKING, Any
 
 from .._arrays import Array, array_namespace, dtype_name
-from ..derivatives._adjoint import Adjoint
+from .._plot import Stretch, draw_convergence, draw_solution
 from ._dense_output import DenseOutput
+from ._differentiable import Differentiable
 from ._status import IvpStatus
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from ._derivatives import Derivatives
+
+CURVE_POINTS, POINTS_PER_INTERVAL, CURVE_NUMBERS = 2000, 16, 2**22
+"""Points of a curve and of a polynomial of it in a picture, and numbers in all of them, at most; but for the nodes."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class IvpResult(Mapping[str, Any]):
+class IvpResult(Differentiable, Mapping[str, Any]):
     """Solution of an initial value problem: the fields of SciPy's, and the story of its solution.
 
     A field is an attribute, ``sol.t``, and an item, ``sol["t"]``, as in SciPy's results.
@@ -90,6 +97,9 @@ class IvpResult(Mapping[str, Any]):
     derivatives: Derivatives | None = None
     """Tangents, adjoints and gradients, as long as `fun` is there."""
 
+    stretches: tuple[Stretch, ...] = ()
+    """The iterations on each of the meshes, for `plot_convergence`."""
+
     @cached_property
     def dense(self) -> DenseOutput | None:
         """The continuous solution, whether it was asked for or not."""
@@ -111,132 +121,6 @@ class IvpResult(Mapping[str, Any]):
         """Logarithm of the growth of a small change per unit of time."""
         return self._known("lyapunov").lyapunov()
 
-    def tangent(self, forcing: Callable[..., Any] | None = None, y0: Any = None, t: Any = None) -> Array:
-        """Solve the tangent linear model ``δ' = ∂f/∂y δ + forcing``, ``δ(t0) = y0`` along the solution.
-
-        δ is the first-order change of the solution when the right-hand side f is changed by `forcing` and the initial
-        state by `y0`: with ``forcing = ∂f/∂θ``, it is the sensitivity dy/dθ.
-
-        Parameters
-        ----------
-        forcing : callable, optional
-            ``forcing(t, y, *args)``, called as `fun` is, for many times at once: `y` is (n, m, *batch), `t` (m, 1, …).
-            It returns an array (n, m, *batch), or (n, m, *batch, p) for p parameters at once; or a list of components
-            that broadcast, each of which may be a list of p entries. None: nothing but `y0` drives the change.
-        y0 : array_like, shape (n, *batch) or (n, *batch, p), optional
-            Change of the initial state, one or as many as forcings; by default none. With ``y0=np.eye(n)``, and
-            nothing else, the result is the derivative by the initial state (the fundamental matrix).
-        t : float or array_like, shape (m,), optional
-            Times within the solution, in any order; by default those of `y`.
-
-        Returns
-        -------
-        array, shape (n, N, *batch) or (n, N, *batch, p)
-            Changes of the states; without the axis of times for a single `t`.
-
-        Raises
-        ------
-        RuntimeError
-            If the integration did not succeed, or the result was copied or pickled, which leaves `fun` behind.
-        TypeError, ValueError
-            If an argument, or what `forcing` returns, is of the wrong shape, dtype or array library.
-
-        Notes
-        -----
-        It is the derivative of the discrete solution on its mesh, to nearly all digits: the equations of the method are
-        solved anew if their tolerance was loose, and Jacobians are those of `jac`, or by differences of fourth order.
-        Times of the mesh and of events are held fixed. Where SciPy solved the problem, it is solved again by Radau
-        from SciPy's steps, with a tenth of the tolerances, and the derivative is that of this solution.
-
-        Examples
-        --------
-        y' = -k y from 1, by k: -t exp(-k t).
-
-        >>> import numpy as np, parscan
-        >>> sol = parscan.solve_ivp(lambda t, y, k: -k * y, (0, 2), [1.0], args=(0.5,), rtol=1e-8, atol=1e-10)
-        >>> by_k = sol.tangent(lambda t, y, k: -y, t=[1.0, 2.0])
-        >>> bool(np.allclose(by_k, [[-np.exp(-0.5), -2 * np.exp(-1.0)]], rtol=1e-7))
-        True
-        """
-        return self._differentiable("tangent").tangent(self.y, self.t, forcing, y0, t)
-
-    def adjoint(self, grad_y: Any) -> Adjoint:
-        """Solve the adjoint equation ``λ' = -(∂f/∂y)ᴴ λ`` backwards, with the jumps `grad_y` at the times of `y`.
-
-        Parameters
-        ----------
-        grad_y : array_like, shape (n, N, *batch)
-            Derivative of a loss by every entry of `y`. For complex states the convention is
-            ``dL = Re(sum(conj(grad_y) * dy))``, so ``grad_y = ∂L/∂Re y + i ∂L/∂Im y``.
-
-        Returns
-        -------
-        Adjoint
-            ``states``, (n, M + 1, *batch), at the nodes of `mesh` (the times `t`, unless `t_eval` was given): the
-            gradient with respect to what is added to the state there, all later times followed. ``y0``, (n, *batch):
-            the gradient with respect to the initial state.
-
-        Raises
-        ------
-        RuntimeError, TypeError, ValueError
-            As for `tangent`, whose exact adjoint it is: the notes there hold here, too.
-
-        Examples
-        --------
-        >>> import numpy as np, parscan
-        >>> sol = parscan.solve_ivp(lambda t, y: -y, (0, 2), [1.0], t_eval=[2.0], rtol=1e-8, atol=1e-10)
-        >>> bool(np.allclose(sol.adjoint([[1.0]]).y0, np.exp(-2.0), rtol=1e-7))
-        True
-        """
-        return self._differentiable("adjoint").adjoint(self.y, self.t, self.mesh, grad_y)
-
-    def gradient(
-        self,
-        grad_y: Any,
-        params: int | str | Sequence[int | str] | None = None,
-        vjp: Callable[..., Any] | None = None,
-        *,
-        forcing: Callable[..., Any] | None = None,
-    ) -> Any:
-        """Evaluate the gradient of a loss with respect to parameters of `fun`: ``∫ (∂f/∂θ)ᴴ λ dt``, as it is discrete.
-
-        Parameters
-        ----------
-        grad_y : array_like, shape (n, N, *batch)
-            Derivative of the loss by every entry of `y`, as for `adjoint`.
-        params : int, str, or a tuple of these, optional
-            What to derive by: indices into `args`, or names of arguments of `fun`; by default all of `args`. They may
-            be numbers, arrays, and dicts, lists and tuples of them, nested.
-        vjp : callable, optional
-            ``vjp(adjoint, t, y, *args)``: the products of `adjoint`, (n, m, *batch), with the derivative of ``fun(t, y,
-            *args)`` by the parameters, summed over the m times, in the structure of the parameters. It is called once,
-            with all points that matter. If `fun` has no `args`, whatever it returns is the result. By default central
-            differences of `fun`, two calls on all points for every entry of the parameters.
-        forcing : callable, optional
-            ``forcing(t, y, *args)``, the derivative ``∂f/∂θ`` as for `tangent`, in place of the other two.
-
-        Returns
-        -------
-        number, array, dict, list or tuple
-            In the structure of the parameters: for one index or name that of the parameter, else a tuple. With
-            `forcing` a number, or an array (p,). What depends on θ by way of `y0` is not in it: see `adjoint`.
-
-        Raises
-        ------
-        RuntimeError, TypeError, ValueError
-            As for `tangent`; and if `params` names none, a parameter is no number, or `vjp` returns another structure.
-
-        Examples
-        --------
-        The last value of exp(-k t) by k.
-
-        >>> import numpy as np, parscan
-        >>> sol = parscan.solve_ivp(lambda t, y, k: -k * y, (0, 2), [1.0], args=(0.5,), rtol=1e-8, t_eval=[2.0])
-        >>> bool(np.isclose(sol.gradient([[1.0]], "k"), -2 * np.exp(-1.0), rtol=1e-7))
-        True
-        """
-        return self._differentiable("gradient").gradient(self.y, self.t, grad_y, params, vjp, forcing)
-
     def _differentiable(self, name: str) -> Derivatives:
         """What derivatives are made from, if the solution is whole."""
         if not self.success:
@@ -252,6 +136,98 @@ class IvpResult(Mapping[str, Any]):
                 f"`{name}` needs `fun`, which this result does not have: it was copied or pickled, or has no solution."
             )
         return self.derivatives
+
+    def plot(self, ax: Axes | None = None) -> Figure:
+        """Draw the components over time, and below them the mesh; needs matplotlib (``pip install 'parscan[plot]'``).
+
+        The curve is the continuous solution, whether it was asked for or not; where a solver of SciPy's left none,
+        lines between the output times. The mesh is drawn as the lengths of its intervals, where they are known. At
+        most seven components are drawn, spread over all of them. Of a batch, the first member is a line, and the range
+        of all members is shaded. Complex components are drawn as real (solid) and imaginary (dashed) parts.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            What to draw into, without the mesh. By default a new figure, which pyplot does not know of.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            To be shown or saved: ``sol.plot().savefig("solution.png")``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If `ax` is no Axes.
+
+        See Also
+        --------
+        plot_convergence : How the corrections shrank.
+
+        Examples
+        --------
+        >>> import parscan
+        >>> sol = parscan.solve_ivp(lambda t, y: [y[1], -y[0]], (0, 9), [1.0, 0.0], rtol=1e-8)
+        >>> states, mesh = sol.plot().axes
+        >>> mesh.get_ylabel()
+        'interval length'
+        """
+        t, y = self._curve()
+        known = self.dense is not None or self.sol is not None
+        return draw_solution(t, y, self.mesh if known else None, ax)
+
+    def plot_convergence(self, ax: Axes | None = None) -> Figure:
+        """Draw `history`: the largest correction of each iteration, in units of the tolerance; needs matplotlib.
+
+        Meshes (dotted) and windows (grey) are marked where they begin, and labelled with the number of their intervals
+        if there are few. The iterations on the first mesh of a window are measured by a looser tolerance.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            What to draw into. By default a new figure, which pyplot does not know of.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            To be shown or saved.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If `ax` is no Axes.
+
+        See Also
+        --------
+        plot : The solution itself.
+
+        Examples
+        --------
+        >>> import parscan
+        >>> sol = parscan.solve_ivp(lambda t, y: [y[1], -y[0]], (0, 9), [1.0, 0.0], rtol=1e-8)
+        >>> sol.plot_convergence().axes[0].get_xlabel()
+        'iteration'
+        """
+        return draw_convergence(self.history, self.stretches, f"no iterations: {self.method} went step by step", ax)
+
+    def _curve(self) -> tuple[Array, Array]:
+        """Times `(N,)` and states `(N, *batch, n)` that look smooth when they are joined by lines."""
+        xp = array_namespace(self.y)
+        intervals = self.mesh.shape[0] - 1
+        if intervals < 1 or (self.dense is None and self.sol is None):
+            return self.t, xp.moveaxis(self.y, 0, -1)
+        numbers = max(1, self.y.size // max(1, self.t.shape[0])) * intervals
+        parts = max(1, min(POINTS_PER_INTERVAL, CURVE_POINTS // intervals, CURVE_NUMBERS // numbers))
+        shares = xp.arange(parts, dtype=self.mesh.dtype) / parts
+        begins, lengths = self.mesh[:-1, None], self.mesh[1:, None] - self.mesh[:-1, None]
+        t = xp.concat([xp.reshape(begins + lengths * shares[None, :], (-1,)), self.mesh[-1:]])
+        if self.dense is not None:
+            return t, self.dense.evaluate(t)
+        return t, xp.moveaxis(self.sol(t), 0, -1)  # type: ignore[misc]
 
     def __getitem__(self, name: str) -> Any:
         """A field by its name."""
@@ -273,9 +249,11 @@ class IvpResult(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         """One aligned line per field; arrays by their shape."""
-        names = ("message", "success", "status", "method")
         rows = {
-            **{name: self[name] for name in names},
+            "message": self.message,
+            "success": self.success,
+            "status": int(self.status),
+            "method": self.method,
             "t": _brief(self.t),
             "y": _brief(self.y),
             "mesh": f"{self.mesh.shape[0] - 1} intervals",
@@ -293,7 +271,7 @@ def _brief(array: Array) -> str:
     return f"{dtype_name(array.dtype)} {tuple(array.shape)}"
 
 
-PRIVATE = ("continuous", "fun", "derivatives")
+PRIVATE = ("continuous", "fun", "derivatives", "stretches")
 """Names of fields that are for parscan itself."""
 
 FIELDS = tuple(name for name in IvpResult.__dataclass_fields__ if name not in PRIVATE)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
 
-from .._arrays import Array, array_namespace, copy, quiet
+from .._arrays import Array, array_namespace, copy, fetch, quiet
 from ._endings import NOT_FINITE, SMALLEST, TOO_SMALL
 from ._function import RightHandSide
 from ._stepper import FIRST
@@ -137,26 +137,27 @@ class _March:
         end = flat + (h * self._weights) @ K[:-1, :]
         y = xp.reshape(end, self._shape)
         self._evaluate(self._stages, t, copy(y))
-        self._watch_stiffness(end - state, h)
-        return y, self._error(y, h)
+        return y, self._judge(y, end - state, h)
 
-    def _error(self, y: Array, h: float) -> float:
-        """The combined estimate of orders 5 and 3, of the worst member."""
+    def _judge(self, y: Array, change: Array, h: float) -> float:
+        """The error in tolerances; and whether the step looks stiff is counted."""
+        xp = self._xp
+        differences = self._slopes[-1, :] - self._slopes[-2, :]
+        measures = fetch(self._error(y), xp.max(xp.abs(change)), xp.max(xp.abs(differences)))
+        error, apart, slopes = map(float, measures)
+        # Steps in a row whose last two stages, at the same time, tell of a large eigenvalue.
+        stiff = apart > 0 and abs(h) * slopes > STIFF_AT * apart
+        self._stiff_steps = self._stiff_steps + 1 if stiff else 0
+        return abs(h) * error if isfinite(error) else inf
+
+    def _error(self, y: Array) -> Array:
+        """The combined estimate of orders 5 and 3 per length of the step, of the worst member."""
         xp = self._xp
         bound = self._atol + self._rtol * xp.maximum(xp.abs(self._y), xp.abs(y))
         both = xp.reshape(self._errors @ self._slopes, (2, *self._shape))
         squares = xp.mean(xp.abs(ratio(both, bound)) ** 2, axis=1)
         fifth, third = squares[0, ...], squares[1, ...]
-        error = abs(h) * float(xp.max(fifth / xp.sqrt(xp.where(fifth > 0, fifth + 0.01 * third, xp.ones_like(fifth)))))
-        return error if isfinite(error) else inf
-
-    def _watch_stiffness(self, change: Array, h: float) -> None:
-        """Count steps in a row whose last two stages, at the same time, tell of a large eigenvalue."""
-        xp = self._xp
-        apart = float(xp.max(xp.abs(change)))
-        slopes = float(xp.max(xp.abs(self._slopes[-1, :] - self._slopes[-2, :])))
-        stiff = apart > 0 and abs(h) * slopes > STIFF_AT * apart
-        self._stiff_steps = self._stiff_steps + 1 if stiff else 0
+        return xp.max(fifth / xp.sqrt(xp.where(fifth > 0, fifth + 0.01 * third, xp.ones_like(fifth))))
 
     def _first_step(self) -> float:
         """A step whose error should be small, with its sign (section II.4)."""

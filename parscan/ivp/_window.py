@@ -61,13 +61,19 @@ class Log:
 
     history: list[float] = field(default_factory=list)
     meshes: list[int] = field(default_factory=list)
+    iterations: list[int] = field(default_factory=list)
+    """On each of the meshes."""
+    windows: list[int] = field(default_factory=list)
+    """To which each of the meshes belongs, counted from 0."""
     jacobian: Array | None = None
     """Of the last interval and the first member that was looked at, where the method has one."""
 
-    def add(self, found: Iterated, intervals: int) -> None:
+    def add(self, found: Iterated, intervals: int, *, begins_window: bool) -> None:
         """A mesh."""
         self.history += found.history
         self.meshes.append(intervals)
+        self.iterations.append(len(found.history))
+        self.windows.append(self.windows[-1] + begins_window if self.windows else 0)
         jacobians = None if found.linear is None else found.linear.jacobians
         if jacobians is not None and jacobians.size:
             last = jacobians[max(found.solved - 1, 0), ...]
@@ -91,7 +97,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
     for mesh in range(MESHES):
         rough = mesh == 0 and not start.warm and not start.fixed
         found = _iterate(task, trial, start, rough=rough)
-        log.add(found, trial.intervals)
+        log.add(found, trial.intervals, begins_window=mesh == 0)
         whole = whole and found.solved == trial.intervals
         if not found.solved or found.linear is None:
             t = t[: t.shape[0] // SHORTER]

@@ -18,8 +18,9 @@ def step_sizes(states: Array, share: float = 1.0, power: float = 0.5, among: Arr
     size, sizes = xp.abs(states), xp.abs(states if among is None else among)
     axes = tuple(range(size.ndim - 1))
     largest = xp.max(sizes, axis=axes) if sizes.size else xp.ones(size.shape[-1], dtype=size.dtype)
-    overall = float(xp.max(largest)) if largest.size else 0.0
-    typical = xp.where(largest > 0, 0.1 * largest, xp.full_like(largest, share * overall if overall > 0 else share))
+    overall = xp.max(largest) if largest.size else xp.asarray(0.0, dtype=largest.dtype)
+    fallback = share * xp.where(overall > 0, overall, xp.ones_like(overall))
+    typical = xp.where(largest > 0, 0.1 * largest, fallback)
     relative = machine_epsilon(states.dtype) ** power
     least = smallest_normal(states.dtype) / relative  # denormal states: keep h above 0
     return xp.astype(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from .._arrays import Array, library
+from numpy import broadcast_shapes
 
-_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu"}
+from .._arrays import Array, array_namespace, library
+
+_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu", "cupy": "parscan.scan.cuda"}
 """Module that scans the arrays of a library; every other library gets the generic loop. Imported on
 first use, so that Numba is not loaded before it is needed."""
 
@@ -44,3 +46,36 @@ def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = 
     """
     scan = import_module(_IMPLEMENTATIONS.get(library(b), "parscan.scan.sequential"))
     return scan.affine_scan(A, b, h0, reverse=reverse)
+
+
+def adjoint_scan(A: Array, g: Array) -> Array:
+    """
+    Evaluate the adjoint of an affine scan, `h_t = g_t + A_{t+1}ᴴ h_{t+1}`, for all `t`; `h_{T-1} = g_{T-1}`.
+
+    Parameters
+    ----------
+    A : array, shape (T, *batch, n) or (T, *batch, n, n)
+        Coefficients of the scan, as for :func:`affine_scan`; the first is not looked at.
+    g : array, shape (T, *batch, n) or (T,)
+        Gradients with respect to the states.
+
+    Returns
+    -------
+    array, shape (T, *batch, n) or (T,)
+        Gradients with respect to the offsets; it shares no memory with the operands.
+    """
+    scan = import_module(_IMPLEMENTATIONS.get(library(g), "parscan.scan.sequential"))
+    return getattr(scan, "adjoint_scan", adjoint_by_scan)(A, g)
+
+
+def adjoint_by_scan(A: Array, g: Array) -> Array:
+    """Adjoint by the scan of the array library, with the coefficients written out."""
+    xp = array_namespace(g)
+    shape = broadcast_shapes(A.shape[: g.ndim], g.shape)
+    g = xp.broadcast_to(g, shape)
+    if shape[0] == 0:
+        return xp.empty_like(g)
+    later = A[1:, ...] if A.shape[0] > 1 else xp.broadcast_to(A, (shape[0] - 1, *A.shape[1:]))
+    later = xp.matrix_transpose(later) if A.ndim > g.ndim else later
+    later = xp.conj(later) if xp.isdtype(later.dtype, "complex floating") else later
+    return xp.concat([affine_scan(later, g[:-1, ...], g[-1, ...], reverse=True), g[-1:, ...]])

@@ -16,11 +16,14 @@ import numpy as np
 
 from .._arrays import Array, Namespace, array_namespace, dtype_name, itemsize, library, quiet
 
-_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu_condense"}
+_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu_condense", "cupy": "parscan.scan.cuda_condense"}
 """Module that condenses the arrays of a library; imported on first use, as the scans are."""
 
 CHUNK_BYTES = 1 << 20
-"""Size of the systems assembled at once; their assembly and solution take about five times as much memory."""
+"""
+Size of the systems assembled at once: what the cache of a processor holds. Their assembly and solution take about five
+times as much memory.
+"""
 
 
 class Condensed(NamedTuple):
@@ -87,23 +90,23 @@ def condense_frozen(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condens
     N, s, n = r.shape
     T, inverse, blocks = _block_diagonal(tuple(map(tuple, A.tolist())))
     with quiet():
-        mixed = _like(inverse, r, xp) @ r
+        mixed = like(inverse, r, xp) @ r
         parts = []
         for first, block in blocks:
             k = len(block)
             stages = xp.broadcast_to(J[:, None, :, :], (N, k, n, n))
             parts.append(condense(stages, block, np.zeros(k), h, mixed[:, first : first + k, :]))
-        T = _like(T, r, xp)
+        T = like(T, r, xp)
         X0 = T @ xp.concat([part.X0 for part in parts], axis=1)
         X1 = T @ xp.reshape(xp.concat([part.X1 for part in parts], axis=1), (N, s, n * n))
     return _propagated(X0, xp.reshape(X1, (N, s, n, n)), b, h)
 
 
-def condense_by_solve(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
-    """Condense by the solver of the array library; see :func:`condense`."""
+def condense_by_solve(J: Array, A: Array, b: Array, h: Array, r: Array, chunk_bytes: int | None = None) -> Condensed:
+    """Condense by the solver of the array library, :data:`CHUNK_BYTES` or so many at once; see :func:`condense`."""
     xp = array_namespace(J, r)
     X0, X1 = xp.empty_like(r), xp.empty_like(J)
-    for part in _chunks(r.shape, r.shape[-1] + 1, r):
+    for part in _chunks(r.shape, r.shape[-1] + 1, r, chunk_bytes):
         X = _solve(J[part, ...], A, h[part], xp.concat([r[part, ..., None], J[part, ...]], axis=-1))
         X0[part, ...], X1[part, ...] = X[..., 0], X[..., 1:]
     return _propagated(X0, X1, b, h)
@@ -128,11 +131,11 @@ def solve_stages(J: Array, A: Array, h: Array, sides: Array) -> Array:
     return X
 
 
-def _chunks(shape: tuple[int, ...], columns: int, like: Array) -> Iterator[slice]:
-    """Intervals whose systems are assembled at once, for stages of the shape (N, s, n)."""
+def _chunks(shape: tuple[int, ...], columns: int, x: Array, chunk_bytes: int | None = None) -> Iterator[slice]:
+    """Intervals whose systems are assembled at once, for stages of the shape (N, s, n) and numbers as in x."""
     N, s, n = shape
     m = s * n
-    chunk = max(1, CHUNK_BYTES // max(1, m * (m + columns) * itemsize(like.dtype)))
+    chunk = max(1, (chunk_bytes or CHUNK_BYTES) // max(1, m * (m + columns) * itemsize(x.dtype)))
     return (slice(first, min(first + chunk, N)) for first in range(0, N, chunk))
 
 
@@ -143,8 +146,8 @@ def _solve(J: Array, A: Array, h: Array, sides: Array) -> Array:
     m = s * n
     with quiet():
         hJ = xp.astype(h, sides.dtype)[:, None, None, None] * J
-        products = xp.reshape(_like(A, sides, xp)[:, None, :, None] * hJ[:, :, :, None, :], (N, m, m))
-        matrices = xp.eye(m, dtype=sides.dtype) - products
+        products = xp.reshape(like(A, sides, xp)[:, None, :, None] * hJ[:, :, :, None, :], (N, m, m))
+        matrices = xp.eye(m, dtype=sides.dtype, device=array_api_compat.device(sides)) - products
         return xp.reshape(solve_each(matrices, xp.reshape(sides, (N, m, k)), xp), (N, s, n, k))
 
 
@@ -169,13 +172,14 @@ def _propagated(X0: Array, X1: Array, b: Array, h: Array) -> Condensed:
     xp = array_namespace(X0)
     N, s, n = X0.shape
     with quiet():
-        weights = xp.astype(h, X0.dtype)[:, None, None] * _like(b, X0, xp)
+        weights = xp.astype(h, X0.dtype)[:, None, None] * like(b, X0, xp)
         offsets = (weights @ X0)[:, 0, :]
         sums = xp.reshape(weights @ xp.reshape(X1, (N, s, n * n)), (N, n, n))
-        return Condensed(X0, X1, sums + xp.eye(n, dtype=X0.dtype), offsets)
+        identity = xp.eye(n, dtype=X0.dtype, device=array_api_compat.device(X0))
+        return Condensed(X0, X1, sums + identity, offsets)
 
 
-def _like(coefficients: Array, x: Array, xp: Namespace) -> Array:
+def like(coefficients: Array, x: Array, xp: Namespace) -> Array:
     """Coefficients of a method as an array like `x`."""
     return xp.asarray(np.asarray(coefficients, dtype=dtype_name(x.dtype)), device=array_api_compat.device(x))
 

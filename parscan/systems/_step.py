@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .._arrays import Array, array_namespace, dtype_name
+from .._arrays import Array, array_namespace, dtype_name, is_foreign, library
 from ..jacobians import Structure
 
 Inputs = tuple[Array, ...] | Array | None
@@ -64,8 +64,8 @@ class Step:
         self.nfev += 1
         self.npoints += y.shape[0]
         value = self._evaluate(self._value, y, times, copies)
-        if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
-            raise _rejection("step", value, y.shape, y.dtype)
+        if not _is_like(value, y):
+            raise _rejection("step", value, y, y.shape)
         return value
 
     def march(self, y: Array, start: int, stop: int, trajectory: Array) -> Array:
@@ -73,23 +73,23 @@ class Step:
 
         The last state is returned. This is the loop that all else is measured against: nothing is done twice here.
         """
-        function, shape, dtype, t = self._value, y.shape, y.dtype, start
+        function, first, t = self._value, y, start
         try:
             for t, arguments in zip(range(start, stop), self._singles(start, stop), strict=False):
                 y = function(y, *arguments)
-                if getattr(y, "shape", None) != shape or y.dtype != dtype:
+                if not _is_like(y, first):
                     break
                 trajectory[t : t + 1, ...] = y
             else:
                 return y
         except Exception as error:
             self.error = error
-            error.add_note(_whereabouts(slice(t, t + 1), shape))
+            error.add_note(_whereabouts(slice(t, t + 1), first.shape))
             raise
         finally:
             self.nfev += t + 1 - start
             self.npoints += t + 1 - start
-        raise _rejection("step", y, shape, dtype)
+        raise _rejection("step", y, first, first.shape)
 
     def with_jacobian(self, y: Array, times: slice) -> tuple[Array, Array]:
         """States after `y`, and the Jacobians there in the structure's layout."""
@@ -97,8 +97,8 @@ class Step:
         self.njev += 1
         self.npoints += y.shape[0]
         value, jacobian = self._evaluate(self._pair, y, times, 1)
-        if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
-            raise _rejection("step", value, y.shape, y.dtype)
+        if not _is_like(value, y):
+            raise _rejection("step", value, y, y.shape)
         return value, self._checked_jacobian(jacobian, y)
 
     def jacobian(self, y: Array, times: slice) -> Array:
@@ -151,8 +151,9 @@ class Step:
         shape = (*y.shape[:-1], *layout)
         got = getattr(jacobian, "shape", None)
         fits = got is not None and got[-len(layout) :] == layout and _broadcasts(got, shape)
+        fits = fits and not is_foreign(jacobian, y)
         if not fits or array_namespace(y).result_type(jacobian.dtype, y.dtype) != y.dtype:
-            raise _rejection("jac", jacobian, shape, y.dtype)
+            raise _rejection("jac", jacobian, y, shape)
         return jacobian if got == shape else array_namespace(y).broadcast_to(jacobian, shape)
 
 
@@ -208,11 +209,23 @@ def _whereabouts(times: slice, shape: tuple[int, ...]) -> str:
     )
 
 
-def _rejection(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> Exception:
-    """What is wrong with what the user's function returned."""
-    got = getattr(value, "shape", None)
+def _is_like(value: Any, y: Array) -> bool:
+    """Whether what the step returned can be the next state."""
+    if type(value) is not type(y) and (getattr(value, "shape", None) is None or is_foreign(value, y)):
+        return False
+    return bool(value.shape == y.shape and value.dtype == y.dtype)
+
+
+def _rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Exception:
+    """What is wrong with what the user's function returned for the state `y`."""
+    got, dtype = getattr(value, "shape", None), y.dtype
     if got is None:
         return TypeError(f"`{name}` must return an array of shape {shape}, got {type(value).__name__}.")
+    if is_foreign(value, y):
+        return TypeError(
+            f"`{name}` returned an array of {library(value)} where the state `y0` is of {library(y)}; "
+            f"compute with the functions of {library(y)}."
+        )
     if got != shape:
         return ValueError(
             f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "

@@ -1,0 +1,134 @@
+"""CUDA kernels in which a group of threads walks through a chunk of time of one sequence, its state in shared memory.
+
+For matrices too large for the registers of a thread. `n + 1` threads summarise a chunk: each has a column of the
+product, the last one the offset, and all share the matrix of the step. The same threads march, each with a row.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from numba import cuda
+
+from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
+
+THREADS = 128
+"""Threads of a block, about: as many groups as these make, at least one."""
+
+SHARED_BYTES = 47 << 10
+"""Shared memory of a block that needs no asking for, less what the system takes of it."""
+
+ITEMSIZE = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
+
+
+def group_bytes(dtype: str, n: int) -> int:
+    """Shared memory of a group: the matrix of a step, and the product before and after it."""
+    return 3 * n * (n + 1) * ITEMSIZE[dtype]
+
+
+LARGEST = {dtype: max(n for n in range(1, 128) if group_bytes(dtype, n) <= SHARED_BYTES) for dtype in ITEMSIZE}
+"""Order of the matrices up to which a group fits into a block."""
+
+
+def groups(dtype: str, n: int) -> int:
+    """Groups in a block."""
+    return max(1, min(THREADS // (n + 1), SHARED_BYTES // group_bytes(dtype, n)))
+
+
+@cache
+def summarise_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
+    """`P` (K, S, n, n) and `q` (K, S, n) of K chunks of S sequences."""
+    scalar, count, width = scalar_type(dtype), groups(dtype, n), n + 1
+    load, numbers, pairs = make_loader(dtype, n, conjugate=conjugate), count * n * width, 2 * count * n * width
+
+    def summarise(  # type: ignore[no-untyped-def]
+        A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences, P, q
+    ):
+        matrices = cuda.shared.array(numbers, scalar)
+        products = cuda.shared.array(pairs, scalar)
+        group, j = cuda.threadIdx.x // width, cuda.threadIdx.x % width
+        index = cuda.blockIdx.x * count + group
+        s = index % sequences
+        first = index // sequences * chunk
+        own, before, after = group * n * width, 2 * group * n * width, (2 * group + 1) * n * width
+        last = first + chunk if first + chunk < length else length
+        last = last if index < chunks * sequences else first
+        for i in range(n):
+            products[before + i * width + j] = scalar(1) if i == j else scalar(0)
+        for t in range(first, first + chunk):
+            if t < last:
+                load(A, A0 + t * At + s * As, Ai, Aj, t > 0 or started != 0, j, matrices, own)
+            cuda.syncthreads()
+            if t < last:
+                for i in range(n):
+                    total = b[b0 + t * bt + s * bs + i * bi] if j == n else scalar(0)
+                    for c in range(n):
+                        total += matrices[own + i * width + c] * products[before + c * width + j]
+                    products[after + i * width + j] = total
+                before, after = after, before
+            cuda.syncthreads()
+        if index < chunks * sequences:
+            for i in range(n):
+                if j == n:
+                    q[index * n + i] = products[before + i * width + j]
+                else:
+                    P[(index * n + i) * n + j] = products[before + i * width + j]
+
+    array = pointer(dtype)
+    return Kernel(summarise, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array))
+
+
+@cache
+def march_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
+    """States (T, S, n) from `start` (S, n) and the states after each chunk, `carries` (K, S, n)."""
+    scalar, count, width = scalar_type(dtype), groups(dtype, n), n + 1
+    load, numbers, pairs = make_loader(dtype, n, conjugate=conjugate), count * n * width, 2 * count * n
+
+    def march(  # type: ignore[no-untyped-def]
+        A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
+        start, carries, out, o0, ot, os, oi
+    ):  # fmt: skip
+        matrices = cuda.shared.array(numbers, scalar)
+        states = cuda.shared.array(pairs, scalar)
+        group, i = cuda.threadIdx.x // width, cuda.threadIdx.x % width
+        index = cuda.blockIdx.x * count + group
+        s = index % sequences
+        first = index // sequences * chunk
+        own, before, after = group * n * width, 2 * group * n, (2 * group + 1) * n
+        last = first + chunk if first + chunk < length else length
+        last = last if index < chunks * sequences else first
+        if first < last and i < n:
+            states[before + i] = start[index * n + i] if first == 0 else carries[(index - sequences) * n + i]
+        for t in range(first, first + chunk):
+            if t < last:
+                load(A, A0 + t * At + s * As, Ai, Aj, t > 0 or started != 0, i, matrices, own)
+            cuda.syncthreads()
+            if t < last and i < n:
+                total = b[b0 + t * bt + s * bs + i * bi]
+                for c in range(n):
+                    total += matrices[own + i * width + c] * states[before + c]
+                states[after + i] = total
+                out[o0 + t * ot + s * os + i * oi] = total
+            before, after = after, before
+            cuda.syncthreads()
+
+    array, result = pointer(dtype), operand(dtype, 3)
+    return Kernel(march, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array, *result))
+
+
+def make_loader(dtype: str, n: int, *, conjugate: bool) -> Any:
+    """Loads the matrix of a step, a thread of the group every n + 1st number of it.
+
+    Without a start the first coefficient counts for nothing, even if it is not a number.
+    """
+    scalar, width = scalar_type(dtype), n + 1
+
+    @cuda.jit(device=True, inline="always")
+    def load(A, A0, Ai, Aj, counts, thread, matrices, own):  # type: ignore[no-untyped-def]
+        for e in range(thread, n * n, width):
+            i, j = e // n, e % n
+            value = A[A0 + i * Ai + j * Aj] if counts else scalar(0)
+            matrices[own + i * width + j] = value.conjugate() if conjugate else value
+
+    return load

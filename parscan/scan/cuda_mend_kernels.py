@@ -1,0 +1,117 @@
+"""CUDA kernels for what the summaries of chunks cannot tell: numbers that overflow.
+
+A product may overflow where the states do not, and the states may overflow where the product does not. The loop knows
+better: `mend` marches through the chunks whose summaries failed, and `spoil` lets nothing finite follow a state that
+is not. Where all numbers are finite, both only look. A block looks at one sequence.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from numba import cuda, types
+
+from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .cuda_thread_kernels import make_loader, make_product
+
+THREADS = 128
+"""Threads that look at one sequence."""
+
+
+@cache
+def mend_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
+    """Replace the states after chunks from the first one that is not finite, by the loop where the summary fails."""
+    scalar, load, multiply = scalar_type(dtype), make_loader(dtype, n, 1, conjugate=conjugate), make_product(n)
+    find, unlike, square = _finder(dtype, n), _unlike(dtype, n), n * n
+
+    def mend(  # type: ignore[no-untyped-def]
+        A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences, start, P, q, carries
+    ):
+        s = cuda.blockIdx.x
+        found = cuda.shared.array(THREADS, types.int64)
+        k = find(carries, s * n, sequences * n, chunks, found)
+        if cuda.threadIdx.x > 0:
+            return
+        matrix = cuda.local.array(square, scalar)
+        vector = cuda.local.array(n, scalar)
+        before = cuda.local.array(n, scalar)
+        state = cuda.local.array(n, scalar)
+        for i in range(n):
+            state[i] = start[s * n + i] if k == 0 else carries[((k - 1) * sequences + s) * n + i]
+        while k < chunks:
+            index = k * sequences + s
+            for i in range(n):
+                before[i] = state[i]
+                vector[i] = q[index * n + i]
+            multiply(P, index * square, state, 0, 1, vector)
+            if unlike(state, 0) != 0:
+                for i in range(n):
+                    state[i] = before[i]
+                last = (k + 1) * chunk if (k + 1) * chunk < length else length
+                for t in range(k * chunk, last):
+                    load(A, A0 + s * As, At, Ai, Aj, b, b0 + s * bs, bt, bi, started, t, last, matrix, vector)
+                    multiply(matrix, 0, state, 0, 1, vector)
+            for i in range(n):
+                carries[index * n + i] = state[i]
+            # Once a state is not finite, none is any more; which of them are NaN is not specified.
+            k = k + 1 if unlike(state, 0) == 0 else chunks
+
+    array = pointer(dtype)
+    return Kernel(mend, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, *(array,) * 4))
+
+
+@cache
+def spoil_kernel(dtype: str, n: int) -> Kernel:
+    """Fill the chunks behind the first one whose last state is not finite with NaN."""
+    scalar, find, nan = scalar_type(dtype), _finder(dtype, n), float("nan")
+
+    def spoil(length, chunk, chunks, sequences, out, o0, ot, os, oi):  # type: ignore[no-untyped-def]
+        s = cuda.blockIdx.x
+        found = cuda.shared.array(THREADS, types.int64)
+        # The last chunk may be shorter; nothing stands behind it.
+        first = find(out, o0 + (chunk - 1) * ot + s * os, chunk * ot, chunks - 1, found)
+        for t in range((first + 1) * chunk + cuda.threadIdx.x, length, THREADS):
+            for i in range(n):
+                out[o0 + t * ot + s * os + i * oi] = scalar(nan)
+
+    return Kernel(spoil, (*(INTEGER,) * 4, *operand(dtype, 3)))
+
+
+def _unlike(dtype: str, n: int) -> Any:
+    """How many of the numbers in a row are infinite or not numbers: these differ from themselves less themselves."""
+    scalar = scalar_type(dtype)
+
+    @cuda.jit(device=True, inline="always")
+    def unlike(numbers, offset):  # type: ignore[no-untyped-def]
+        count = 0
+        for i in range(n):
+            if numbers[offset + i] - numbers[offset + i] != scalar(0):
+                count += 1
+        return count
+
+    return unlike
+
+
+def _finder(dtype: str, n: int) -> Any:
+    """The first of `count` places, `stride` numbers apart, with a number in a row that is not finite; or `count`."""
+    unlike = _unlike(dtype, n)
+
+    @cuda.jit(device=True, inline="always")
+    def find(numbers, offset, stride, count, found):  # type: ignore[no-untyped-def]
+        thread = cuda.threadIdx.x
+        first = count
+        for k in range(thread, count, THREADS):
+            if k < first and unlike(numbers, offset + k * stride) != 0:
+                first = k
+        found[thread] = first
+        cuda.syncthreads()
+        width = THREADS // 2
+        while width > 0:
+            if thread < width and found[thread + width] < found[thread]:
+                found[thread] = found[thread + width]
+            cuda.syncthreads()
+            width //= 2
+        return found[0]
+
+    return find

@@ -1,0 +1,83 @@
+"""The phases of a scan on a CUDA device: summarise chunks, carry the states across them, march through each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import array_api_compat
+
+from .._arrays import Array, array_namespace, dtype_name
+from . import cuda_mend_kernels as mending
+from .cuda_choice import choose
+from .cuda_launch import launcher
+from .cuda_operand import Operand
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """
+    Recurrences of one length and order, side by side, in the order of their evaluation.
+
+    Parameters
+    ----------
+    A, b : Operand
+        Coefficients, with strides of (step, sequence, row, column), and offsets, with (step, sequence, row).
+    start : array, shape (sequences * n,)
+        States before the first step.
+    started : bool
+        Whether there is a start. Without one it holds zeros, and the first coefficient is not looked at.
+    length, sequences, n : int
+        Steps, recurrences, and the order of the matrices.
+    conjugate : bool
+        Whether the coefficients are to be conjugated.
+    """
+
+    A: Operand
+    b: Operand
+    start: Array
+    started: bool
+    length: int
+    sequences: int
+    n: int
+    conjugate: bool = False
+
+    def backwards(self) -> Recurrence:
+        """The same with the last step first."""
+        return replace(self, A=self.A.backwards(self.length), b=self.b.backwards(self.length))
+
+
+def evaluate(recurrence: Recurrence, out: Operand) -> None:
+    """Fill `out`, with strides of (step, sequence, row), with the states."""
+    r, dtype = recurrence, dtype_name(recurrence.start.dtype)
+    device, way = launcher(r.start), choose(dtype, r.n)
+    chunk = way.chunk(r.length, r.sequences, r.n, device.processors())
+    chunks = -(-r.length // chunk)
+    blocks, threads = way.grid(dtype, r.n, chunks * r.sequences)
+    known = (*r.A.arguments, *r.b.arguments, int(r.started), r.length, chunk, chunks, r.sequences)
+    carries = r.start
+    if chunks > 1:
+        P, q = _empty(r, chunks * r.n * r.n), _empty(r, chunks * r.n)
+        device.launch(way.summarise(dtype, r.n, conjugate=r.conjugate), blocks, threads, *known, P, q)
+        carries = _carry(r, P, q, chunks)
+        mend = mending.mend_kernel(dtype, r.n, conjugate=r.conjugate)
+        device.launch(mend, r.sequences, mending.THREADS, *known, r.start, P, q, carries)
+    march = way.march(dtype, r.n, conjugate=r.conjugate)
+    device.launch(march, blocks, threads, *known, r.start, carries, *out.arguments)
+    if chunks > 1:
+        sizes = (r.length, chunk, chunks, r.sequences)
+        device.launch(mending.spoil_kernel(dtype, r.n), r.sequences, mending.THREADS, *sizes, *out.arguments)
+
+
+def _carry(r: Recurrence, P: Array, q: Array, chunks: int) -> Array:
+    """States after the chunks: once more a recurrence."""
+    n, row = r.n, r.sequences * r.n
+    carries = _empty(r, chunks * n)
+    products, offsets = Operand(P, 0, (row * n, n * n, n, 1)), Operand(q, 0, (row, n, 1))
+    evaluate(Recurrence(products, offsets, r.start, True, chunks, r.sequences, n), Operand(carries, 0, (row, n, 1)))
+    return carries
+
+
+def _empty(r: Recurrence, numbers: int) -> Array:
+    """Memory for so many numbers per sequence."""
+    xp = array_namespace(r.start)
+    return xp.empty(numbers * r.sequences, dtype=r.start.dtype, device=array_api_compat.device(r.start))

@@ -1,0 +1,187 @@
+"""The CUDA scans, run by Numba's simulator, against the sequential loop."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from parscan.scan import adjoint_by_scan, cuda, cuda_choice, sequential
+
+DTYPES = ("float32", "float64", "complex64", "complex128")
+SHAPES = {
+    "one sequence": (1, 1),
+    "channels": (5, 1),
+    "2x2": (1, 2),
+    "3x3, batch": (2, 3),
+    "columns": (1, 7),
+    "columns, batch": (2, 8),
+}
+LENGTHS = (1, 2, 4, 8, 9, 33)
+"""Up to twice the shortest chunk and beyond, and long enough for three levels of chunks."""
+
+
+@pytest.fixture(autouse=True)
+def short_chunks(simulator, monkeypatch):
+    """Chunks of four steps, and few of them resident: small problems are cut several times."""
+    monkeypatch.setattr(cuda_choice, "SHORTEST", 4)
+
+
+def tolerance(dtype):
+    return 200 * float(np.finfo(dtype).eps)
+
+
+def numbers(rng, dtype, *shape):
+    values = rng.standard_normal(shape)
+    if dtype.startswith("complex"):
+        values = values + 1j * rng.standard_normal(shape)
+    return values.astype(dtype)
+
+
+def problem(rng, dtype, length, sequences, n):
+    """Coefficients, offsets and a start of a recurrence that neither grows nor forgets at once."""
+    A = numbers(rng, dtype, *((length, sequences, n, n) if n > 1 else (length, sequences)))
+    A /= 2 * np.sqrt(n)
+    b = numbers(rng, dtype, *((length, sequences, n) if n > 1 else (length, sequences)))
+    return A, b, numbers(rng, dtype, *b.shape[1:])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_scan_is_the_loop(rng, dtype, shape):
+    for length in LENGTHS:
+        A, b, h0 = problem(rng, dtype, length, *SHAPES[shape])
+        for start, reverse in ((None, False), (h0, False), (None, True), (h0, True)):
+            expected = sequential.affine_scan(A, b, start, reverse=reverse)
+            found = cuda.affine_scan(A, b, start, reverse=reverse)
+            assert found.dtype == dtype
+            np.testing.assert_allclose(found, expected, rtol=tolerance(dtype), atol=10 * tolerance(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_adjoint_is_the_scan_of_transposed_conjugates(rng, dtype, shape):
+    for length in LENGTHS:
+        A, b, _ = problem(rng, dtype, length, *SHAPES[shape])
+        expected = adjoint_by_scan(A, b)
+        np.testing.assert_allclose(cuda.adjoint_scan(A, b), expected, rtol=tolerance(dtype), atol=10 * tolerance(dtype))
+
+
+def test_operands_broadcast_without_being_written_out(rng):
+    T, S, n = 17, 3, 2
+    b = rng.standard_normal((T, S, n))
+    for A in (rng.standard_normal((1, 1, n, n)), rng.standard_normal((T, 1, n, n)), rng.standard_normal((1, S, n, n))):
+        expected = sequential.affine_scan(A / 3, b)
+        np.testing.assert_allclose(cuda.affine_scan(A / 3, b), expected, rtol=1e-12, atol=1e-12)
+    for shape in ((1, S, n), (T, 1, n), (T, S, 1)):
+        A, part = rng.standard_normal((T, S, n, n)) / 3, rng.standard_normal(shape)
+        expected = sequential.affine_scan(A, part)
+        np.testing.assert_allclose(cuda.affine_scan(A, part), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_batch_that_broadcasts_in_part(rng):
+    A, b = rng.standard_normal((9, 1, 3, 2)) / 3, rng.standard_normal((9, 2, 1, 2))
+    expected = sequential.affine_scan(A, b)
+    np.testing.assert_allclose(cuda.affine_scan(A, b), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(cuda.adjoint_scan(A, b), adjoint_by_scan(A, b), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (5, 0), (0, 2, 2), (4, 0, 2)])
+def test_nothing_to_do(shape):
+    b = np.ones(shape)
+    assert cuda.affine_scan(np.ones(shape), b).shape == shape
+    assert cuda.affine_scan(np.ones((*shape, shape[-1])), b, np.ones(shape[1:])).shape == shape
+    assert cuda.adjoint_scan(np.ones((*shape, shape[-1])), b).shape == shape
+
+
+def test_other_memory_orders_and_read_only_arrays(rng):
+    A, b = rng.standard_normal((20, 2, 3, 3)) / 3, rng.standard_normal((20, 2, 3))
+    expected = sequential.affine_scan(A, b)
+    for ordered in (np.asfortranarray, lambda x: np.repeat(x, 2, axis=0)[::2], lambda x: x[::-1].copy()[::-1]):
+        a, v = ordered(A), ordered(b)
+        a.flags.writeable = v.flags.writeable = False
+        np.testing.assert_allclose(cuda.affine_scan(a, v), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_without_a_start_the_first_coefficient_counts_for_nothing(rng):
+    for n in (1, 2, 7):
+        A, b = rng.standard_normal((20, n, n)) / 3, rng.standard_normal((20, n))
+        expected = sequential.affine_scan(A, b)
+        A[0] = np.nan
+        np.testing.assert_allclose(cuda.affine_scan(A, b), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+class TestOverflow:
+    """What the loop keeps finite stays finite; and what it does not, does not come back."""
+
+    @staticmethod
+    def scans(factors, offsets, start, n):
+        """A recurrence of the same numbers in all components, by both ways, in single precision."""
+        A = np.asarray(factors, "float32")[:, None, None] * np.eye(n, dtype="float32")
+        b = np.asarray(offsets, "float32")[:, None] * np.ones(n, "float32")
+        h0 = np.full(n, start, "float32")
+        with np.errstate(all="ignore"):
+            return cuda.affine_scan(A, b, h0), sequential.affine_scan(A, b, h0)
+
+    pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+    @pytest.mark.parametrize("start", [0.0, 1e-30])
+    def test_products_that_overflow(self, n, start, monkeypatch):
+        """The product of a chunk is infinite, and the states are not."""
+        monkeypatch.setattr(cuda_choice, "SHORTEST", 100)
+        found, expected = self.scans([10.0] * 60 + [0.1] * 300, [0.0] * 360, start, n)
+        assert np.isfinite(expected).all()
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+    def test_products_of_products_that_overflow(self, n):
+        found, expected = self.scans([10.0] * 60, [0.0] * 60, 1e-30, n)
+        assert np.isfinite(expected).all()
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+    def test_states_that_overflow_do_not_come_back(self, n):
+        """The product of the chunk is one."""
+        found, expected = self.scans([1, 1, 1, 1, 1, 1e30, 1e-30, 1] + [0.5] * 30, [0.0] * 38, 1e20, n)
+        finite = np.isfinite(expected)
+        assert finite[:5].all()
+        assert not finite[5:].any()
+        assert np.array_equal(np.isfinite(found), finite)
+        np.testing.assert_allclose(found[:5], expected[:5], rtol=1e-6)
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf])
+    @pytest.mark.parametrize("where", ["A", "b"])
+    def test_numbers_that_are_not_finite(self, n, bad, where):
+        factors, offsets = np.full(40, 0.5), np.ones(40)
+        (factors if where == "A" else offsets)[21] = bad
+        found, expected = self.scans(factors, offsets, 1.0, n)
+        assert np.array_equal(np.isfinite(found), np.isfinite(expected))
+        np.testing.assert_allclose(found[:21], expected[:21], rtol=1e-6)
+
+
+def test_matrices_too_large_for_kernels_go_through_products(rng, simulator):
+    n = 70
+    A, b, h0 = rng.standard_normal((9, n, n)) / n**0.5 / 2, rng.standard_normal((9, n)), rng.standard_normal(n)
+    for reverse in (False, True):
+        expected = sequential.affine_scan(A, b, h0, reverse=reverse)
+        np.testing.assert_allclose(cuda.affine_scan(A, b, h0, reverse=reverse), expected, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(cuda.adjoint_scan(A, b), adjoint_by_scan(A, b), rtol=1e-11, atol=1e-11)
+    assert not simulator.launched
+    A[:] = 1e30
+    with np.errstate(all="ignore"):
+        expected = sequential.affine_scan(A, 0 * b)
+        assert np.array_equal(cuda.affine_scan(A, 0 * b), expected)
+
+
+@given(
+    length=st.integers(0, 70),
+    sequences=st.integers(1, 4),
+    n=st.integers(1, 8),
+    reverse=st.booleans(),
+    started=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_any_length_is_the_loop(length, sequences, n, reverse, started, seed):
+    A, b, h0 = problem(np.random.default_rng(seed), "float64", length, sequences, n)
+    start = h0 if started else None
+    expected = sequential.affine_scan(A, b, start, reverse=reverse)
+    np.testing.assert_allclose(cuda.affine_scan(A, b, start, reverse=reverse), expected, rtol=1e-11, atol=1e-11)
