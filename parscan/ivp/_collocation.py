@@ -133,6 +133,10 @@ class Collocation(Discretisation):
         row = xp.asarray(weights, dtype=trial.stages.dtype)
         return xp.reshape(row @ xp.reshape(trial.stages, (*shape[:2], -1)), (shape[0], *shape[2:]))
 
+    def tangent_matrices(self, n: int) -> int:
+        """Jacobians, what is made of them, and both transposed."""
+        return 4 * self.tableau.stages
+
     def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
         """Every stage with its own Jacobian, whatever Newton's method made do with."""
         xp = array_namespace(trial.y)

@@ -114,9 +114,9 @@ def _steps(found: Any, problem: Problem, times: Array | None) -> Steps:
     dtype = problem.y0.dtype
     if found.sol is not None:
         t = np.asarray(found.sol.ts, dtype=float)
-        return Steps(t, np.asarray(found.sol(t).T, dtype=dtype), t)
+        return Steps(t, np.asarray(found.sol(t).T, dtype=dtype))
     t = np.asarray(found.t, dtype=float)
-    return Steps(t, np.asarray(found.y.T, dtype=dtype) if times is None else None, t)
+    return Steps(t, np.asarray(found.y.T, dtype=dtype) if times is None else None)
 
 
 def _wrap(found: Any, choice: Choice, name: str, problem: Problem, derivatives: Derivatives) -> IvpResult:

@@ -20,7 +20,7 @@ from ._forcing import Forcing
 from ._function import RightHandSide
 from ._gradient import by_forcing, by_parameters
 from ._observed import Observed
-from ._polish import close_enough, polished
+from ._polish import close_enough, polished, with_nodes
 from ._trajectory import Pulled, Trajectory
 from ._trial import Scale, Trial
 from ._trust import exactly_linearised
@@ -35,6 +35,7 @@ class Derivatives:
 
     def __init__(self, find: Callable[[], Trajectory], scale: Scale | None) -> None:
         self._find, self._scale = find, scale
+        self._refined: Trajectory | None = None
 
     @cached_property
     def _found(self) -> Trajectory:
@@ -67,11 +68,13 @@ class Derivatives:
 
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Any) -> Adjoint:
         """Gradients with respect to the states at the nodes `mesh`, and the initial one."""
-        pulled = self._pulled(y, times, grad_y, forcings=False)
-        xp, t = array_namespace(y), self._found.trial.t
+        gradient = as_gradient(grad_y, y)
+        trajectory = self._with_nodes(mesh)
+        pulled = _pulled(trajectory, y, times, gradient, forcings=False)
+        xp, t = array_namespace(y), trajectory.trial.t
         n, _, *batch = y.shape
         states = xp.reshape(pulled.nodes, (t.shape[0], *batch, n))
-        places = Observed(self._found.method.output, t, mesh).nodes
+        places = Observed(trajectory.method.output, t, mesh).nodes
         return Adjoint(
             xp.moveaxis(xp.take(states, places, axis=0), -1, 0),
             xp.asarray(xp.moveaxis(states[0, ...], -1, 0), copy=True),
@@ -97,22 +100,16 @@ class Derivatives:
         rhs = self._found.rhs
 
         def pull() -> tuple[Array, Array, Array]:
-            return self._pulled(y, times, gradient, forcings=True).points
+            return _pulled(self._trajectory, y, times, gradient, forcings=True).points
 
         return by_parameters(rhs, pull, params, vjp) if forcing is None else by_forcing(rhs, pull, forcing)
 
-    def _pulled(self, y: Array, times: Array, grad_y: Any, *, forcings: bool) -> Pulled:
-        """Gradients, as the trajectory has them."""
-        xp = array_namespace(y)
-        gradient = as_gradient(grad_y, y)
+    def _with_nodes(self, mesh: Array) -> Trajectory:
+        """The trajectory with nodes at the times of the mesh, which may be another one than its own."""
         trajectory = self._trajectory
-        n, m, *batch = y.shape
-        rows = xp.reshape(xp.moveaxis(gradient, 0, -1), (m, math.prod(batch), n))
-        if math.prod(rows.shape[1:]) == 0:
-            nothing = xp.zeros_like(trajectory.trial.y)
-            return Pulled(nothing, (trajectory.trial.t, nothing, nothing))
-        observed = Observed(trajectory.method.output, trajectory.trial.t, times)
-        return trajectory.adjoint(observed, rows, forcings=forcings)
+        if self._refined is None:
+            self._refined = with_nodes(trajectory, mesh)
+        return self._refined
 
     def lyapunov(self) -> float:
         """Logarithm of the growth of a small change per unit of time."""
@@ -132,18 +129,36 @@ class Derivatives:
 
 
 def of_mesh(
-    rhs: RightHandSide, method: Discretisation, make: Callable[[], Trial], scale: Scale, *, even: bool
+    rhs: RightHandSide,
+    method: Discretisation,
+    make: Callable[[], Trial],
+    scale: Scale,
+    *,
+    even: bool,
+    exact: bool = False,
 ) -> Derivatives:
-    """Derivatives of a trial that was solved on a mesh; its tolerance holds everywhere if it is `even`."""
+    """Derivatives of a trial on a mesh: solved to its tolerance everywhere (`even`), or to rounding (`exact`)."""
 
     def find() -> Trajectory:
         trial = make()
         if not even:
             return polished(rhs, method, trial)
         reject_changed(rhs, method, trial, scale)
-        return Trajectory(rhs, method, trial) if close_enough(trial, scale) else polished(rhs, method, trial)
+        done = exact or close_enough(trial, scale)
+        return Trajectory(rhs, method, trial) if done else polished(rhs, method, trial)
 
     return Derivatives(find, scale if even else None)
+
+
+def _pulled(trajectory: Trajectory, y: Array, times: Array, gradient: Array, *, forcings: bool) -> Pulled:
+    """Gradients, as the trajectory has them, from that by `y` `(n, m, *batch)` at the times of the output."""
+    xp, (n, m, *batch) = array_namespace(y), y.shape
+    rows = xp.reshape(xp.moveaxis(gradient, 0, -1), (m, math.prod(batch), n))
+    if math.prod(rows.shape[1:]) == 0:
+        nothing = xp.zeros_like(trajectory.trial.y)
+        return Pulled(nothing, (trajectory.trial.t, nothing, nothing))
+    observed = Observed(trajectory.method.output, trajectory.trial.t, times)
+    return trajectory.adjoint(observed, rows, forcings=forcings)
 
 
 def _reject_wrong(forcing: Any, y0: Any) -> None:

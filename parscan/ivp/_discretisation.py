@@ -78,6 +78,10 @@ class Discretisation(ABC):
         """The solved trial with its stages, and the error of each interval in tolerances, `(N,)`."""
 
     @abstractmethod
+    def tangent_matrices(self, n: int) -> int:
+        """Arrays of an n×n matrix per interval that its tangent linear model holds, as a rough share of memory."""
+
+    @abstractmethod
     def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
         """The tangent linear model at a solved trial, with exact Jacobians.
 

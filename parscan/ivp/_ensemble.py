@@ -57,7 +57,7 @@ def solve_ensemble(
         meshes=(),
         continuous=dense,
         fun=rhs,
-        derivatives=of_mesh(rhs, dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True),
+        derivatives=of_mesh(rhs, dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True, exact=True),
     )
 
 

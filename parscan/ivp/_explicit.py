@@ -68,6 +68,10 @@ class Explicit(StepMap):
                 slopes.append(rhs(_times(trial, c), _plus(trial.y[:-1, ...], _columns(trial), a, slopes)))
         return slopes
 
+    def tangent_matrices(self, n: int) -> int:
+        """Jacobians, and what is made of them, of a few stages more."""
+        return 2 * (self.A.shape[0] + 4)
+
     def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
         """All stages, and those of the polynomials if they matter."""
         xp = array_namespace(trial.y)

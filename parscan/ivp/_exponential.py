@@ -69,6 +69,10 @@ class DEER(StepMap):
         """By what the cubics miss."""
         return _hermite.assess(rhs, trial, scale)
 
+    def tangent_matrices(self, n: int) -> int:
+        """Second derivatives, from Jacobians beside the nodes."""
+        return 6 * n + 12
+
     def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
         """The derivative of the formula, which takes second derivatives of `fun`."""
         return exponential_tangents(rhs, trial, inside=inside)

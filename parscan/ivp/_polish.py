@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from .._arrays import Array, array_namespace, machine_epsilon
+from ._dense_output import DenseOutput
 from ._discretisation import Discretisation
 from ._function import RightHandSide
 from ._iterate import iterate
+from ._mesh import resample
+from ._observed import Observed
 from ._trajectory import Trajectory
 from ._trial import Scale, Trial
 
@@ -48,6 +51,19 @@ def _sizes(trial: Trial) -> Array:
     """Largest size of each component, `(n,)`."""
     xp = array_namespace(trial.y)
     return xp.max(xp.abs(trial.y), axis=tuple(range(trial.y.ndim - 1)))
+
+
+def with_nodes(trajectory: Trajectory, times: Array) -> Trajectory:
+    """The trajectory on a mesh with further nodes, if not all the times are nodes already."""
+    trial, output = trajectory.trial, trajectory.method.output
+    if not Observed(output, trial.t, times).inside:
+        return trajectory
+    xp = array_namespace(trial.t)
+    direction = -1.0 if bool(trial.t[-1] < trial.t[0]) else 1.0
+    t = direction * xp.sort(direction * xp.concat([trial.t, times]))
+    t = xp.concat([t[:1], t[1:][t[1:] != t[:-1]]])
+    dense = DenseOutput(output, trial.t, trial.y, trial.stages)
+    return polished(trajectory.rhs, trajectory.method, resample(output, dense, t))
 
 
 def joined(parts: list[Trial]) -> Trial:

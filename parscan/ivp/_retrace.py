@@ -6,20 +6,17 @@ from dataclasses import dataclass, replace
 
 from .._arrays import Array, array_namespace, machine_epsilon
 from ._arguments import Problem
-from ._dense_output import DenseOutput
 from ._discretisation import Discretisation
 from ._function import RightHandSide
 from ._iterate import iterate
 from ._march import Progress, solve
-from ._mesh import resample
 from ._methods import discretise, make_task
 from ._polish import ITERATIONS, joined, polished
 from ._rough import as_start
 from ._stacking import Stacking
 from ._start import Start
-from ._tableaux import Tableau
 from ._trajectory import Trajectory
-from ._trial import Scale, Trial
+from ._trial import Scale
 from ._unchanged import CHANGED, FAR, steepest
 from ._warm import FromStart
 
@@ -29,18 +26,14 @@ TIGHTER = 0.1
 
 @dataclass(frozen=True)
 class Steps:
-    """What a sequential solver found: its steps `t` `(m,)` with states `(m, *batch, n)`, or None for those, and `end`.
-
-    `mesh` are times that have to be nodes.
-    """
+    """What a sequential solver found: times `(m,)`, and the states `(m, *batch, n)` there if they are its steps."""
 
     t: Array
     y: Array | None
-    mesh: Array
 
 
 def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
-    """Solve by Radau from the steps as a start, with the given times among the nodes."""
+    """Solve by Radau, from the steps as a start."""
     problem = stacking.problem
     xp, least = array_namespace(problem.y0), 100 * machine_epsilon(problem.y0.dtype)
     begin, end = problem.span
@@ -65,7 +58,7 @@ def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
             f"{progress.failure}. Name a method that is parallel over time, or tighten the tolerances."
         )
     _reject_changed(method, rhs, _start(problem, rhs, steps), Scale(problem.rtols, problem.atol))
-    return polished(rhs, method, _with_nodes(method.output, joined(progress.pieces), steps.mesh))
+    return polished(rhs, method, joined(progress.pieces))
 
 
 def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Progress:
@@ -92,13 +85,3 @@ def _reject_changed(method: Discretisation, rhs: RightHandSide, start: Start | N
     changed = scale.relative(found.trial.y[1:, ...] - part.y[1:, ...], part) if found.solved == part.intervals else None
     if changed is None or not float(array_namespace(trial.y).max(changed)) <= FAR:
         raise RuntimeError(CHANGED)
-
-
-def _with_nodes(tableau: Tableau, trial: Trial, mesh: Array) -> Trial:
-    """The trial on a mesh with further nodes."""
-    xp = array_namespace(trial.t)
-    direction = -1.0 if bool(trial.t[-1] < trial.t[0]) else 1.0
-    t = direction * xp.sort(direction * xp.concat([trial.t, mesh]))
-    new = t[1:] != t[:-1]
-    t = xp.concat([t[:1], t[1:][new]])
-    return resample(tableau, DenseOutput(tableau, trial.t, trial.y, trial.stages), t)

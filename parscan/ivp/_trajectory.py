@@ -50,7 +50,8 @@ class Trajectory:
     def windows(self) -> list[slice]:
         """Stretches of intervals whose matrices fit into memory."""
         y, count = self.trial.y, self.trial.intervals
-        size = nodes_that_fit(count, y[0, ...], self.method.matrices * y.shape[-1] ** 2)
+        n = y.shape[-1]
+        size = nodes_that_fit(count, y[0, ...], self.method.tangent_matrices(n) * n**2)
         return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
     def part(self, window: slice) -> Trial:
