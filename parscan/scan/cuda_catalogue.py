@@ -8,7 +8,8 @@ from functools import partial
 
 from . import cuda_condense_kernels as condensing
 from . import cuda_mend_kernels as mending
-from .cuda_choice import WAYS
+from . import cuda_thread_kernels as threads
+from .cuda_choice import WAYS, Way
 from .cuda_kernel import Kernel
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -50,23 +51,27 @@ def catalogue() -> list[Entry]:
 
 def _scans() -> Iterator[Entry]:
     """The phases of every way to scan, at the orders it is for; conjugates at the least and the largest of them."""
-    least = dict.fromkeys(DTYPES, 1)
     for way in WAYS:
         for dtype in DTYPES:
-            orders = range(least[dtype], way.largest[dtype] + 1)
+            orders = range(_least(way, dtype), way.largest[dtype] + 1)
             ends = (orders[0], orders[-1])
             for conjugate in (False, True) if dtype.startswith("complex") else (False,):
                 for n in ends if conjugate or len(orders) > FEW else orders:
-                    for phase, make in (("summarise", way.summarise), ("march", way.march)):
+                    for phase, make in way.kernels.items():
                         name = f"{way.name} {phase}, {dtype}, n = {n}{', conjugate' if conjugate else ''}"
                         yield Entry(name, dtype, partial(make, dtype, n, conjugate=conjugate))
-            least[dtype] = orders[-1] + 1
+
+
+def _least(way: Way, dtype: str) -> int:
+    """Order from which on a way is taken: where that of another, which is taken for any sequences, ends."""
+    smaller = [other.largest[dtype] for other in WAYS if 1 < other.largest[dtype] < way.largest[dtype]]
+    return max(smaller, default=0) + 1
 
 
 def _mending() -> Iterator[Entry]:
     """What looks for numbers that are not finite; it works only where there are."""
     for dtype in DTYPES:
-        for n in (1, WAYS[0].largest[dtype]):
+        for n in (1, threads.LARGEST[dtype]):
             yield Entry(f"spoil, {dtype}, n = {n}", dtype, partial(mending.spoil_kernel, dtype, n), hot=False)
             yield Entry(f"mend, {dtype}, n = {n}", dtype, partial(mending.mend_kernel, dtype, n), hot=False)
 
