@@ -61,7 +61,7 @@ def gradient(p, symbols, classes, scan=parscan.linear_recurrence):
 
 
 def main(steps=10_000, updates=100):
-    """Train by Adam; returns by how much the gradients of the two ways differ, and the share of sequences told right."""
+    """Train by Adam; returns by how much the gradients of the two ways differ, and the share told right."""
     rng = np.random.default_rng(0)
     p = {"candidates": rng.standard_normal((SYMBOLS, STATES)), "weights": rng.standard_normal(STATES), "bias": 0.0}
     p["gates"] = np.full((SYMBOLS, STATES), np.log(steps))  # all is kept for about as long as the sequence

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array, machine_epsilon
+from .._progress import Report
 from ._arguments import Problem
 from ._derivatives import Derivatives
 from ._endings import NOT_FINITE, TOO_SMALL
@@ -21,6 +22,7 @@ from ._stacking import Stacking
 from ._status import IvpStatus
 from ._stepper import by_stepping
 from ._trial import Scale
+from ._watched import reached_by, watched
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that warn of a Jacobian: they have no use for it."""
@@ -35,12 +37,14 @@ def delegate(
     stacking: Stacking,
     *,
     dense_output: bool,
+    report: Report | None = None,
 ) -> IvpResult:
     """Solve by `scipy.integrate.solve_ivp`."""
     from scipy.integrate import solve_ivp  # noqa: PLC0415 - slow to import
 
     name = choice.method if isinstance(choice.method, str) else choice.method.__name__
     rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
+    solver, reached = guarded(choice.method), reached_by(name, problem.span[0], report)
     given = {**options, "max_step": problem.max_step}
     if problem.jac is not None and name not in EXPLICIT:
         given["jac"] = _jacobian(problem, rhs, as_function=name == "LSODA")
@@ -49,7 +53,7 @@ def delegate(
             problem.fun,
             problem.span,
             problem.y0,
-            method=guarded(choice.method),
+            method=solver if reached is None else watched(solver, reached),
             t_eval=times,
             dense_output=dense_output,
             events=events,
@@ -58,10 +62,12 @@ def delegate(
             atol=problem.atol * choice.share,
             **given,
         )
-    except Exception:
-        if rhs.is_flat(problem.span[0], problem.y0):  # raises by itself if what `fun` returns is to blame
+    except Exception as error:
+        told = reached is not None and error is reached.error
+        if told or rhs.is_flat(problem.span[0], problem.y0):  # raises by itself if what `fun` returns is to blame
             raise
-        return delegate(choice, _flattened(problem, rhs), options, times, events, stacking, dense_output=dense_output)
+        flat = _flattened(problem, rhs)
+        return delegate(choice, flat, options, times, events, stacking, dense_output=dense_output, report=report)
     found = _finite_part(found)
     if found.status < 0 and len(found.t) <= 1:
         rhs.is_flat(problem.span[0], problem.y0)  # raises if it is no number that `fun` returns

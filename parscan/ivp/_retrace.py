@@ -65,7 +65,7 @@ def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discreti
     """The march over windows and meshes, from the sequential solver's own steps if they are there."""
     task, start = make_task(problem, rhs, method, None, None, None, None), _start(problem, rhs, steps)
     task = task if start is None else replace(task, start=FromStart(start, task.start))
-    return solve(task, problem.span, problem.y0, lambda time: None)
+    return solve(task, problem.span, problem.y0)
 
 
 def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> Start | None:

@@ -14,6 +14,7 @@ from ._mesh import divide, equidistribute, refine, shorten, shorten_mesh
 from ._sensitivity import excess
 from ._start import Start
 from ._trial import Scale, Trial
+from ._watched import Reached
 
 FIRST_TOLERANCE = 1e-4
 """Newton's corrections on the first mesh need not be smaller: it is going to be replaced."""
@@ -67,6 +68,14 @@ class Log:
     """To which each of the meshes belongs, counted from 0."""
     jacobian: Array | None = None
     """Of the last interval and the first member that was looked at, where the method has one."""
+    front: float = 0.0
+    """Time that the window begins with."""
+    reached: Reached | None = None
+
+    def tell(self, intervals: int, iterations: int, correction: float | None) -> None:
+        """Report so many iterations beside those of the meshes that are added."""
+        if self.reached is not None:
+            self.reached(self.front, intervals, len(self.history) + iterations, correction)
 
     def add(self, found: Iterated, intervals: int, *, begins_window: bool) -> None:
         """A mesh."""
@@ -96,7 +105,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
     trial, whole, checked = start.trial(task.method.output, t, y0), True, False
     for mesh in range(MESHES):
         rough = mesh == 0 and not start.warm and not start.fixed
-        found = _iterate(task, trial, start, rough=rough)
+        found = _iterate(task, trial, start, log, rough=rough)
         log.add(found, trial.intervals, begins_window=mesh == 0)
         whole = whole and found.solved == trial.intervals
         if not found.solved or found.linear is None:
@@ -122,8 +131,8 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
     return None
 
 
-def _iterate(task: Task, trial: Trial, start: Start, *, rough: bool) -> Iterated:
+def _iterate(task: Task, trial: Trial, start: Start, log: Log, *, rough: bool) -> Iterated:
     """Newton's loop, as far as this mesh is worth it."""
     scale = task.scale.loosened(FIRST_TOLERANCE) if rough else task.scale
     most = WARM_ITERATIONS if start.warm else ITERATIONS
-    return iterate(task.method, task.rhs, trial, scale, scale.enough, most)
+    return iterate(task.method, task.rhs, trial, scale, scale.enough, most, log.tell)
