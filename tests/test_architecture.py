@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "_facts": {"_arrays"},
     "_newton": {"_arrays", "_facts", "_growth", "_tolerance", "scan", "systems._system"},
     "_window": {"_newton"},
-    "_march": {"_arrays", "_tolerance", "_newton", "_window", "systems._system"},
+    "_march": {"_arrays", "_tolerance", "_newton", "_progress", "_window", "systems._system"},
     "_memory": {"_arrays", "_cupy"},
     "_solution": {"_arrays", "_check_step", "_growth", "_tolerance", "jacobians", "systems"},
     "derivatives": {"_arrays", "_memory", "_solution", "jacobians", "scan", "systems"},
@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "_report": {"_advice", "_arrays", "_march", "_plot", "_result", "_solution", "systems"},
     "_arguments": {"_arrays", "_memory", "_methods", "_options", "_result", "_tolerance", "jacobians", "systems"},
     "_linear": {"_arrays", "_memory", "scan"},
-    "ivp": {"_arrays", "_memory", "_plot", "jacobians", "scan"},
+    "ivp": {"_arrays", "_growth", "_memory", "_plot", "_progress", "derivatives", "jacobians", "scan"},
     "_recurrence": None,  # a front door: everything below it
     "_ivp": {"_arrays", "_progress", "ivp", "warnings"},
     "__init__": None,

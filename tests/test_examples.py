@@ -73,6 +73,11 @@ def test_pendulum_fits_of_noisy_angles_agree():
     assert example("pendulum_fit")["main"](10) <= 0.05
 
 
+def test_an_orbit_fitted_by_tangents_is_that_fitted_by_differences(capsys):
+    assert example("two_body_fit")["main"](2, solvers=("DOP853",)) <= 0.01
+    assert "times faster" in capsys.readouterr().out
+
+
 def test_ensemble_agrees_with_its_members_alone():
     assert example("ensemble")["main"](rtol=1e-6, sample=3) <= 1e-7
 

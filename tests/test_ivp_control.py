@@ -181,13 +181,6 @@ def test_windows_are_positive_integers(value):
         solve_ivp(pendulum, (0, 1), [1.0, 0.0], window=value)
 
 
-def test_progress_is_shown(capfd):
-    solve_ivp(pendulum, (0, 20), [1.0, 0.0], "Radau", window=5, rtol=1e-6, progress=True)
-    assert "100%" in capfd.readouterr().err
-    solve_ivp(pendulum, (0, 20), [1.0, 0.0], "Radau", window=5, rtol=1e-6)
-    assert capfd.readouterr().err == ""
-
-
 def test_import_of_the_package_does_not_load_scipy():
     assert "parscan.ivp" in sys.modules
     assert parscan.solve_ivp is solve_ivp

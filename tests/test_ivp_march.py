@@ -72,7 +72,7 @@ def run(fun, span, y0, rtol, atol, tableau, jac=None, coarse=1e-3):
         return by_lsoda(rhs, part, y, coarse, np.asarray(coarse * atol / rtol), np.inf)
 
     task = Task(rhs, Collocation(tableau, y0.shape[-1]), Scale(rtol, np.asarray(atol)), start)
-    return solve(task, span, y0, lambda time: None)
+    return solve(task, span, y0)
 
 
 @pytest.mark.parametrize("name", REFERENCES)

@@ -277,7 +277,7 @@ def test_newton_starts_from_it(rng):
     rhs = RightHandSide(lotka_volterra, None, (), y0)
     start = partial(by_stepping, rhs, rtol=1e-3, atol=1e-6)
     task = Task(rhs, Collocation(radau(5), 2), Scale(rtol, np.asarray(atol)), start)
-    progress = solve(task, (0.0, end), y0, lambda time: None)
+    progress = solve(task, (0.0, end), y0)
     assert not progress.failure
     assert progress.windows == 1
     for i in range(5):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isfinite
 
@@ -11,6 +10,7 @@ from ._cut import cut_at_bad_value
 from ._endings import NOT_FINITE
 from ._start import Start
 from ._trial import Trial
+from ._watched import Reached
 from ._window import Log, Piece, Task, solve_window
 
 FURTHER, NEARER = 4.0, 0.25
@@ -38,10 +38,10 @@ class Progress:
     failed_at: float | None = None
 
 
-def solve(task: Task, span: tuple[float, float], y0: Array, report: Callable[[float], None]) -> Progress:
-    """Windows from the start of the span to its end, or to where the solution ends; `report` is told the times."""
-    progress = Progress()
-    _solve_windows(task, span, y0, progress, report)
+def solve(task: Task, span: tuple[float, float], y0: Array, reached: Reached | None = None) -> Progress:
+    """Windows from the start of the span to its end, or to where the solution ends."""
+    progress = Progress(log=Log(front=span[0], reached=reached))
+    _solve_windows(task, span, y0, progress)
     if progress.failure == NOT_FINITE and progress.pieces:
         last, failed_at = cut_at_bad_value(task.rhs, task.method.output, progress.pieces.pop())
         progress.pieces += [last] if last else []
@@ -49,9 +49,7 @@ def solve(task: Task, span: tuple[float, float], y0: Array, report: Callable[[fl
     return progress
 
 
-def _solve_windows(
-    task: Task, span: tuple[float, float], y0: Array, progress: Progress, report: Callable[[float], None]
-) -> None:
+def _solve_windows(task: Task, span: tuple[float, float], y0: Array, progress: Progress) -> None:
     """Window after window."""
     front, state, end, reach = span[0], y0, span[1], span[1]
     start: Start | None = None
@@ -82,7 +80,8 @@ def _solve_windows(
         if start is None:  # no use in going on to where the solution is not followed anyway
             nearer = 0.0 if progress.stuck > 1 else NEARER * reached
             reach = _limited(front + max(FURTHER * length, nearer, key=abs), front, end)
-        report(front)
+        progress.log.front = front
+        progress.log.tell(piece.trial.intervals, 0, progress.log.history[-1] if progress.log.history else None)
 
 
 def _follow(task: Task, span: tuple[float, float], y0: Array, progress: Progress) -> Piece | None:
@@ -115,8 +114,3 @@ def _trouble(progress: Progress) -> str:
     if history and isfinite(history[-1]):
         return f"Newton's iteration did not converge, its corrections stay at {history[-1]:.2g} tolerances"
     return "Newton's iteration left the range of the numbers"
-
-
-def percentage(span: tuple[float, float], show: Callable[[int], None]) -> Callable[[float], None]:
-    """Report a time as the share of the span that has passed."""
-    return lambda time: show(int(100 * (time - span[0]) / (span[1] - span[0])))

@@ -16,6 +16,7 @@ from ._endings import NOT_FINITE, SMALLEST, TOO_SMALL
 from ._function import RightHandSide
 from ._stepper import FIRST
 from ._trial import Scale, Trial, ratio
+from ._watched import Reached
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
 """Of the step that would just meet the tolerance, what is taken; the limits of its change."""
@@ -44,9 +45,16 @@ class Steps:
         return Trial(self.t, self.y, xp.broadcast_to(xp.zeros((1,) * len(shape), dtype=self.y.dtype), shape))
 
 
-def march(rhs: RightHandSide, span: tuple[float, float], y0: Array, scale: Scale, max_step: float = inf) -> Steps:
+def march(
+    rhs: RightHandSide,
+    span: tuple[float, float],
+    y0: Array,
+    scale: Scale,
+    max_step: float = inf,
+    reached: Reached | None = None,
+) -> Steps:
     """Steps from `y0` `(*batch, n)` over the span, each with an error of at most the tolerance in every member."""
-    return _March(rhs, span, y0, scale, max_step).run()
+    return _March(rhs, span, y0, scale, max_step).run(reached)
 
 
 class _March:
@@ -74,7 +82,7 @@ class _March:
             for part in (scale.rtol, scale.atol)
         )
 
-    def run(self) -> Steps:
+    def run(self, reached: Reached | None) -> Steps:
         """Step until the end, or until something is in the way."""
         self._slopes[0, :] = self._slope(self._t, copy(self._y))
         h, grows, failure, finite = self._first_step(), FASTEST, "", True
@@ -95,6 +103,8 @@ class _March:
                 self._t, self._y = t, y
                 self._nodes.append((t, y))
                 self._slopes[0, :] = self._slopes[-1, :]
+                if reached is not None:
+                    reached(t)
             h *= factor
         else:
             failure, gave_up = f"DOP853 took more than {MOST_STEPS} steps", True
