@@ -88,7 +88,7 @@ def _missed(solution: Solution, typical: Array, states: Array, times: slice) -> 
         matrices = step.jacobian(copy(states), times)
     else:
         matrices = differentiate_centrally(values, states, family, typical)
-    signs = random_signs(states.shape, states, seed=0) * step_sizes(states, power=1 / 3, among=typical)
+    signs = random_signs(states.shape, states, seed=0) * step_sizes(states, power=1 / 3, among=typical, least=0.0)
     up, down = states + signs, states - signs
     above = values(up)
     found, predicted = above - values(down), apply(family, matrices, up - down)
