@@ -1,6 +1,7 @@
 """Initial value problems with parameters, and what their derivatives are, computed in other ways."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,7 @@ def dense(value, n):
     return np.array([[float(entry) for entry in row] for row in value]).reshape(n, -1)
 
 
+@cache
 def by_augmenting(family, times, rtol=1e-10):
     """`dy/dθ` and `dy/dy0`, `(n, N, p + n)`, by the variational equations, step after step."""
     n, p = len(family.y0), len(family.args)

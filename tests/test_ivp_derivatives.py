@@ -126,7 +126,7 @@ def test_stiff_problems(family, method, given):
         family.fun, (0, family.end), family.y0, method, times, args=family.args, jac=jac, rtol=1e-8, atol=1e-11
     )
     n, p = len(family.y0), len(family.args)
-    expected = by_augmenting(family, times)
+    expected = by_augmenting(family, tuple(times))
     found = np.concatenate([sol.tangent(family.forcing), sol.tangent(y0=np.eye(n))], axis=-1)
     for column in range(p + n):
         assert deviation(found[..., column], expected[..., column]) <= 1e-5

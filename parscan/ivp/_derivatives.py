@@ -55,7 +55,7 @@ class Derivatives:
         start, many = _as_start(y0, y)
         trajectory = self._trajectory
         forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
-        wanted = times if at is None else as_times(at, trajectory.trial.t)
+        wanted = times if at is None else _as_times(at, trajectory.trial.t)
         observed = Observed(trajectory.method.output, trajectory.trial.t, array_namespace(y).reshape(wanted, (-1,)))
         xp, (_, *batch, n) = array_namespace(y), trajectory.trial.y.shape
         if start.size:
@@ -200,7 +200,7 @@ def _as_start(y0: Any, y: Array) -> tuple[Array, bool]:
     return xp.reshape(xp.moveaxis(rows, 0, -1), (math.prod(batch), rows.shape[-1], n)), many
 
 
-def as_times(t: Any, mesh: Array) -> Array:
+def _as_times(t: Any, mesh: Array) -> Array:
     """Times within the mesh: one, or `(m,)` in any order."""
     times = as_array("t", t)
     xp = array_namespace(mesh)

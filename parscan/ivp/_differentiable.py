@@ -132,7 +132,8 @@ class Differentiable(ABC):
         -------
         number, array, dict, list or tuple
             In the structure of the parameters: for one index or name that of the parameter, else a tuple. With
-            `forcing` a number, or an array (p,). What depends on θ by way of `y0` is not in it: see `adjoint`.
+            `forcing` a number, or an array (p,), in the dtype of `y`. What depends on θ by way of `y0` is not in it:
+            see `adjoint`.
 
         Raises
         ------

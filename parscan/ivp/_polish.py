@@ -15,8 +15,9 @@ from ._trial import Scale, Trial
 CLOSE = 1e-10
 """What corrections of the nodes may leave, relative to the largest size of a component."""
 
-ITERATIONS = 5
-"""Newton iterations, at most: where they do not help, rounding or a jump of `fun` is in the way."""
+ITERATIONS, LINEAR = 5, 20
+"""Newton iterations, and such as converge linearly, at most: where they do not help, rounding or a jump of `fun` is in
+the way."""
 
 
 def close_enough(trial: Trial, scale: Scale) -> bool:
@@ -36,7 +37,8 @@ def polished(rhs: RightHandSide, method: Discretisation, trial: Trial) -> Trajec
     given = Trajectory(rhs, method, trial)
     for window in given.windows():
         part = given.part(window)
-        found = iterate(method, rhs, part.starting_at(begin), target, 1.0, ITERATIONS)
+        most = ITERATIONS if method.is_superlinear else LINEAR
+        found = iterate(method, rhs, part.starting_at(begin), target, 1.0, most)
         parts.append(found.trial if found.solved == part.intervals else part)
         begin = parts[-1].y[-1, ...]
     return Trajectory(rhs, method, joined(parts))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .._arrays import Array, array_namespace, conjugate, quiet
+from .._arrays import Array, array_namespace, conjugate, itemsize, quiet
 from .._memory import nodes_that_fit
 from ..scan import affine_scan
 from ._discretisation import Discretisation
@@ -14,6 +13,9 @@ from ._function import RightHandSide
 from ._observed import Observed
 from ._tangent_linear import TangentLinear
 from ._trial import Trial
+
+KEPT = 2**28
+"""Bytes of a model, about, that are kept for the next derivative."""
 
 Forced = Callable[[Array, Array], Array]
 """Forcings `(m, *batch, n, k)` at the times `(m,)` and states `(m, *batch, n)`."""
@@ -34,18 +36,13 @@ class Pulled:
 class Trajectory:
     """A trial that solves the equations of a method; its tangent linear models are made window by window.
 
-    Where one window holds all, its model is kept.
+    Where one window holds all, and is not too large, its model is kept.
     """
 
     rhs: RightHandSide
     method: Discretisation
     trial: Trial
     _kept: list[TangentLinear] = field(default_factory=list)
-
-    @property
-    def members(self) -> int:
-        """Members of the batch."""
-        return math.prod(self.trial.y.shape[1:-1])
 
     def windows(self) -> list[slice]:
         """Stretches of intervals whose matrices fit into memory."""
@@ -65,16 +62,16 @@ class Trajectory:
         if self._kept and not (inside and self._kept[0].slopes.shape[1] == 0):
             return self._kept[0]
         model = self.method.tangent_linear(self.rhs, self.part(window), inside=inside)
-        if window == slice(0, self.trial.intervals):
+        y = self.trial.y
+        size = y.size * y.shape[-1] * self.method.tangent_matrices(y.shape[-1]) * itemsize(y.dtype)
+        if window == slice(0, self.trial.intervals) and size <= KEPT:
             self._kept[:] = [model]
         return model
 
     def tangent(self, forced: Forced | None, start: Array, *, inside: bool) -> tuple[Array, Array]:
-        """Changes from those of the first node, `(B, k, n)`, and from forcings.
+        """Changes of the nodes, `(N + 1, B, k, n)`, and of the slopes, `(N, q, B, k, n)`, if what is `inside` matters.
 
-        Those of the nodes `(N + 1, B, k, n)`, and of the slopes `(N, q, B, k, n)` if `inside` matters.
-
-        With k of one and many forcings, the first node changes in the same way by all of them.
+        They come from forcings, k of them, and from changes of the first node, `(B, k, n)`, or `(B, 1, n)` for all.
         """
         xp = array_namespace(start)
         nodes: list[Array] = []
