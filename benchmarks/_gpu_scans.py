@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from math import prod
 from typing import Any
@@ -31,6 +32,9 @@ class Scan:
 
     target: float = 0.8
     """Share of the copy's speed that shall be reached, counting these passes."""
+
+    single_pass: bool = False
+    """Whether it is evaluated by look-back, which is off by default."""
 
     def operands(self, platform: Platform) -> tuple[Array, Array]:
         """Coefficients that keep states near one, with offsets of size one."""
@@ -74,6 +78,7 @@ def scans(platform: Platform) -> Iterator[Scan]:
     for dtype, less in (("float32", 1), ("float64", 2), ("complex64", 2), ("complex128", 4)):
         length = total // less
         yield Scan(f"diagonal, T = {length}, {dtype}", dtype, (length,), (length,), 2)
+        yield Scan(f"diagonal, T = {length}, {dtype}, look-back", dtype, (length,), (length,), 1, 0.75, True)
     yield Scan(f"diagonal, one coefficient, T = {total}, float32", "float32", (1,), (total,), 2)
     for channels, passes in ((platform.size(2**15, 2**7), 1), (platform.size(2**10, 2**4), 2)):
         shape = (total // channels, channels)
@@ -109,6 +114,17 @@ def deviation(scan: Scan, A: Array, b: Array, h: Array, platform: Platform) -> f
     return float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
 
 
+@contextmanager
+def single_pass(on: bool) -> Iterator[None]:
+    """Look-back is switched on, or off."""
+    choice: Any = import_module("parscan.scan.cuda_choice")
+    kept, choice.SINGLE_PASS = choice.SINGLE_PASS, on
+    try:
+        yield
+    finally:
+        choice.SINGLE_PASS = kept
+
+
 def bandwidths(platform: Platform, rate: float, repeats: int) -> Iterator[Bandwidth]:
     """Measure all scans that fit into the memory."""
     for scan in scans(platform):
@@ -116,8 +132,9 @@ def bandwidths(platform: Platform, rate: float, repeats: int) -> Iterator[Bandwi
             print(f"  {scan.name}: needs more memory than is free, left out")
             continue
         A, b = scan.operands(platform)
-        wrong = deviation(scan, A, b, linear_recurrence(A, b), platform)
-        seconds = platform.best(lambda A=A, b=b: linear_recurrence(A, b), repeats, inner=10)  # type: ignore[misc]
+        with single_pass(scan.single_pass):
+            wrong = deviation(scan, A, b, linear_recurrence(A, b), platform)
+            seconds = platform.best(partial(linear_recurrence, A, b), repeats, inner=10)
         fewest = scan.bytes_moved(1)
         shares = fewest / seconds / rate, scan.bytes_moved(scan.passes) / seconds / rate
         yield Bandwidth(scan.name, seconds, fewest, shares[0], scan.passes, shares[1], scan.target, wrong)

@@ -7,7 +7,7 @@ import pytest
 from conftest import DEVICES
 from cuda_child import needs_toolkit
 
-CASES = {"scans": 18, "gru": 2, "ensembles": 3}
+CASES = {"scans": 22, "gru": 2, "ensembles": 3}
 
 
 @needs_toolkit

@@ -91,6 +91,20 @@ def test_scan_is_the_loop(cp, rng, dtype, shape):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("length", [65, 4096, 65_537, 10_000_001])
+def test_a_single_pass_is_the_loop(cp, rng, watchdog, monkeypatch, dtype, length):
+    """Look-back, many times on the same operands: each time its blocks meet others."""
+    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", True)
+    A, b, h0 = problem(rng, dtype, length, (), 1)
+    on_device = [cp.asarray(x) for x in (A, b, h0)]
+    for reverse in (False, True):
+        found = affine_scan(*on_device, reverse=reverse)
+        assert_close(cp.asnumpy(found), cpu.affine_scan(*wide(A, b, h0), reverse=reverse), dtype)
+        assert all(bool((affine_scan(*on_device, reverse=reverse) == found).all()) for _ in range(20))
+    assert_close(cp.asnumpy(adjoint_scan(*on_device[:2])), adjoint_scan(*wide(A, b)), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_adjoint_is_that_of_the_cpu(cp, rng, dtype, shape):
     batch, n = SHAPES[shape]
@@ -177,7 +191,7 @@ def several(cp, rng):
 @pytest.mark.parametrize("single_pass", [False, True])
 def test_ten_thousand_launches(cp, rng, watchdog, monkeypatch, single_pass):
     """Bit for bit the same every time, whatever else runs; differences are counted on the device."""
-    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", single_pass, raising=False)
+    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", single_pass)
     problems = list(several(cp, rng))
     wrong = cp.zeros((), dtype=cp.int64)
     streams = [cp.cuda.Stream(non_blocking=True) for _ in range(2)]
@@ -195,7 +209,7 @@ def test_ten_thousand_launches(cp, rng, watchdog, monkeypatch, single_pass):
 
 @pytest.mark.parametrize("single_pass", [False, True])
 def test_two_streams_at_once(cp, rng, watchdog, monkeypatch, single_pass):
-    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", single_pass, raising=False)
+    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", single_pass)
     problems = list(several(cp, rng))
     streams = [cp.cuda.Stream(non_blocking=True) for _ in range(2)]
     counts = [cp.zeros((), dtype=cp.int64) for _ in streams]
