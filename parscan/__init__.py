@@ -9,8 +9,6 @@
 - `warnings`: what parscan warns of.
 """
 
-from importlib.metadata import version as _version
-
 from . import warnings
 from ._ivp import solve_ivp
 from ._linear import linear_recurrence
@@ -40,4 +38,4 @@ __all__ = [
     "warnings",
 ]
 
-__version__ = _version("parscan")
+__version__ = "0.1.0"

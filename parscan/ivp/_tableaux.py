@@ -167,7 +167,8 @@ def _roots(count: int, polynomial: Callable[[Any], Any], fixed: Numbers | None =
     fixed = fixed or []
     coefficients = polynomial(np.eye(count + 1))
     roots = []
-    for guess in sorted(np.polynomial.legendre.legroots(coefficients))[: count - len(fixed)]:
+    guesses = np.real(np.polynomial.legendre.legroots(coefficients))  # complex numbers from NumPy 2.5 on
+    for guess in sorted(guesses)[: count - len(fixed)]:
         x = Decimal(float(guess))
         for _ in range(NEWTON_STEPS):
             x -= polynomial(_legendre(x, count)) / polynomial(_slopes(x, count))

@@ -8,6 +8,7 @@ from functools import partial
 
 from . import cuda_condense_kernels as condensing
 from . import cuda_mend_kernels as mending
+from . import cuda_thread_kernels as threads
 from .cuda_choice import WAYS
 from .cuda_kernel import Kernel
 
@@ -15,6 +16,12 @@ DTYPES = ("float32", "float64", "complex64", "complex128")
 
 FEW = 8
 """Orders that are all taken; of more, the smallest and the largest are."""
+
+RARE = ("repair",)
+"""Kernels of ways that work only where numbers are not finite."""
+
+MANY = 1 << 30
+"""Sequences side by side, which only ways for all cases take."""
 
 STAGES = ((1, 1), (3, 2), (3, 3), (5, 4), (3, 12))
 """Numbers of stages and orders of systems to condense: in groups of different widths, the last with large tables."""
@@ -49,26 +56,27 @@ def catalogue() -> list[Entry]:
 
 
 def _scans() -> Iterator[Entry]:
-    """The phases of every way to scan, at the orders it is for; conjugates at the least and the largest of them."""
+    """The kernels of every way to scan, at the orders it is for; conjugates at the least and the largest of them."""
     least = dict.fromkeys(DTYPES, 1)
     for way in WAYS:
         for dtype in DTYPES:
             orders = range(least[dtype], way.largest[dtype] + 1)
-            ends = (orders[0], orders[-1])
+            ends = sorted({orders[0], orders[-1]})
             for conjugate in (False, True) if dtype.startswith("complex") else (False,):
                 for n in ends if conjugate or len(orders) > FEW else orders:
-                    for phase, make in (("summarise", way.summarise), ("march", way.march)):
-                        name = f"{way.name} {phase}, {dtype}, n = {n}{', conjugate' if conjugate else ''}"
-                        yield Entry(name, dtype, partial(make, dtype, n, conjugate=conjugate))
-            least[dtype] = orders[-1] + 1
+                    for kernel, make in way.kernels.items():
+                        name = f"{way.name} {kernel}, {dtype}, n = {n}{', conjugate' if conjugate else ''}"
+                        yield Entry(name, dtype, partial(make, dtype, n, conjugate=conjugate), kernel not in RARE)
+            if way.applies(MANY, 1):  # the ways behind it get what it does not take
+                least[dtype] = orders[-1] + 1
 
 
 def _mending() -> Iterator[Entry]:
     """What looks for numbers that are not finite; it works only where there are."""
     for dtype in DTYPES:
-        for n in (1, WAYS[0].largest[dtype]):
-            yield Entry(f"spoil, {dtype}, n = {n}", dtype, partial(mending.spoil_kernel, dtype, n), hot=False)
-            yield Entry(f"mend, {dtype}, n = {n}", dtype, partial(mending.mend_kernel, dtype, n), hot=False)
+        n = threads.LARGEST[dtype]
+        yield Entry(f"spoil, {dtype}, n = {n}", dtype, partial(mending.spoil_kernel, dtype, n), hot=False)
+        yield Entry(f"mend, {dtype}, n = {n}", dtype, partial(mending.mend_kernel, dtype, n), hot=False)
 
 
 def _condensing() -> Iterator[Entry]:

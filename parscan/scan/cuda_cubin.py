@@ -8,13 +8,14 @@ addresses of arrays: "Numba compiles, CuPy launches".
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache
 
 from .. import _cupy
 from .._arrays import Array
 from .cuda_kernel import Kernel
-from .cuda_launch import Launcher, _processors, _told
+from .cuda_launch import Launcher, _processors, _told, current_stream
 
 Capability = tuple[int, int]
 """A compute capability, (9, 0) for example; its architecture is called sm_90."""
@@ -108,6 +109,10 @@ class CupyLauncher(Launcher):
     def processors(self) -> int:
         """Multiprocessors of CuPy's current device."""
         return _processors(_cupy.module().cuda.runtime.getDevice())
+
+    def stream(self) -> Hashable:
+        """Device and address of CuPy's current stream."""
+        return current_stream()
 
     def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
         """Compile and load for the device if that has not been done, and launch."""
