@@ -91,6 +91,6 @@ def _sums(places: Array, values: Array, chosen: Array, count: int) -> Array:
     totals = affine_scan(xp.astype(xp.reshape(again, column), values.dtype), kept)
     every = xp.arange(count, dtype=places.dtype)
     last = xp.searchsorted(places, every, side="right") - 1
-    found = xp.take(places, xp.clip(last, min=0)) == every
-    sums = xp.take(totals, xp.clip(last, min=0), axis=0)
+    found = xp.take(places, xp.clip(last, 0, None)) == every
+    sums = xp.take(totals, xp.clip(last, 0, None), axis=0)
     return xp.where(xp.reshape(found, column), sums, xp.zeros_like(sums))

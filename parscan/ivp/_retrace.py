@@ -43,7 +43,7 @@ def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
         problem,
         span=(begin, end if reached == begin else reached),
         rtol=max(problem.rtol * TIGHTER, least),
-        rtols=max(relative, least) if isinstance(relative, float) else xp.clip(relative, min=least),
+        rtols=max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None),
         atol=problem.atol * TIGHTER,
     )
     method = discretise("Radau", tight, None)
