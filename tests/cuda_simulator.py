@@ -1,24 +1,35 @@
 """The CUDA kernels on a machine without a device: each thread is a Python thread of Numba's simulator."""
 
-import sys
+import threading
+import time
 import warnings
-from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 
-from numba import cuda
-from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+import numpy as np
+from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray, FakeWithinKernelCUDAArray
+from numba.cuda.simulator.kernel import BlockManager, BlockThread, _push_kernel_context
+from numba.cuda.simulator.kernelapi import FakeCUDAModule, FakeCUDAShared, swapped_cuda_module
 
-from parscan.scan import cuda_choice, cuda_column_kernels, cuda_condense_kernels, cuda_mend_kernels
+from parscan.scan import (
+    cuda_choice,
+    cuda_column_kernels,
+    cuda_condense_kernels,
+    cuda_lookback_words,
+    cuda_mend_kernels,
+    cuda_primitives,
+    cuda_tiles,
+)
 from parscan.scan.cuda_launch import Launcher
 
 # A simulated thread takes a millisecond: blocks are made small, so that small problems still have several.
 cuda_choice.THREADS = cuda_mend_kernels.THREADS = 8
 cuda_column_kernels.THREADS = 16
 cuda_condense_kernels.THREADS = cuda_condense_kernels.WIDEST = 8
+cuda_tiles.WARP, cuda_tiles.WARPS, cuda_tiles.PARTS, cuda_lookback_words.LOOKS = 4, 2, 2, 2
 
 
 class SimulatorLauncher(Launcher):
-    """Runs kernels on arrays of NumPy, or of array-api-strict, which stands in for CuPy."""
+    """Runs kernels on arrays of NumPy, or of array-api-strict, which stands in for CuPy. Blocks come one by one."""
 
     def __init__(self):
         self.launched = []
@@ -26,30 +37,195 @@ class SimulatorLauncher(Launcher):
     def processors(self):
         return 1
 
+    def stream(self):
+        return 0
+
     def launch(self, kernel, blocks, threads, *arguments):
         assert len(arguments) == len(kernel.arguments)
         self.launched.append(kernel.body.__name__)
-        with _eager_threads(), warnings.catch_warnings():
+        module = FakeCUDAModule((blocks, 1, 1), (threads, 1, 1), 0)
+        arguments = [x if isinstance(x, int) else _in_place(x) for x in arguments]
+        with _push_kernel_context(module), swapped_cuda_module(kernel.body, module), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a device does not tell of overflows
-            _simulated(kernel)[blocks, threads](*(x if isinstance(x, int) else _in_place(x) for x in arguments))
+            self.run([Block(partial(kernel.body, *arguments), i, blocks, threads) for i in range(blocks)])
+
+    def run(self, blocks):
+        for block in blocks:
+            block.start()
+            block.join()
 
 
-@contextmanager
-def _eager_threads():
-    """Threads take turns at once: the simulator polls them, and would spend five milliseconds on every look."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
+class AtOnce(SimulatorLauncher):
+    """Runs all blocks of a launch at the same time, as a device may."""
+
+    def run(self, blocks):
+        for block in blocks:
+            block.start()
+        for block in blocks:
+            block.join()
+
+
+class Block(BlockManager):
+    """A block of threads that wait for each other; Numba's own is polled, which takes most of the time."""
+
+    def __init__(self, body, index, blocks, threads):
+        super().__init__(body, (blocks, 1, 1), (threads, 1, 1), False)
+        self.meeting = Meeting(threads)
+        self.threads = [Thread(body, self, (index, 0, 0), (thread, 0, 0), False) for thread in range(threads)]
+
+    def start(self):
+        for thread in self.threads:
+            thread.start()
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+        for thread in self.threads:
+            if thread.exception:
+                raise thread.exception[0].with_traceback(thread.exception[1])
+
+
+class Thread(BlockThread):
+    """A thread of a block."""
+
+    def run(self):
+        super().run()
+        self._manager.meeting.leave()
+
+    def syncthreads(self):
+        self._manager.meeting.wait()
+
+
+class Meeting:
+    """Where threads wait until all have come, or have left for ever."""
+
+    def __init__(self, threads):
+        self.expected, self.here, self.times = threads, 0, 0
+        self.changed = threading.Condition()
+
+    def wait(self):
+        with self.changed:
+            times = self.times
+            self.here += 1
+            self._go_on()
+            assert self.changed.wait_for(lambda: self.times > times, timeout=20)
+
+    def leave(self):
+        with self.changed:
+            self.expected -= 1
+            self._go_on()
+
+    def _go_on(self):
+        if self.here and self.here == self.expected:
+            self.here = 0
+            self.times += 1
+            self.changed.notify_all()
 
 
 def _in_place(array):
-    """As memory of the simulated device, which would otherwise be copied there and back."""
-    return FakeCUDAArray(getattr(array, "_array", array))
+    """As memory of the simulated device."""
+    return FakeWithinKernelCUDAArray(FakeCUDAArray(getattr(array, "_array", array)))
 
 
-@cache
-def _simulated(kernel):
-    return cuda.jit(kernel.signature)(kernel.body)
+class Warp:
+    """Threads that show each other a number at a time. Who shows the next one has seen all of this one."""
+
+    def __init__(self, size):
+        self.barrier = threading.Barrier(size, timeout=20)
+        self.shown = [[None] * size, [None] * size]
+        self.times = [0] * size
+
+    @classmethod
+    def exchange(cls, lanes, number):
+        """What each thread of the warp shows, and the place of this one. `lanes` has a bit for each thread."""
+        thread, size = threading.current_thread(), lanes.bit_length()
+        lane = thread.thread_id % size
+        with _LOCK:
+            warps = thread._manager.__dict__.setdefault("warps", {})
+            warp = warps.setdefault(thread.thread_id // size, cls(size))
+        shown = warp.shown[warp.times[lane] % 2]
+        warp.times[lane] += 1
+        shown[lane] = number
+        warp.barrier.wait()
+        return shown, lane
+
+
+_LOCK = threading.Lock()
+
+
+def _before(module, lanes, number, distance):
+    shown, lane = Warp.exchange(lanes, number)
+    return shown[lane - distance] if lane >= distance else number
+
+
+def _other(module, lanes, number, place):
+    shown, _ = Warp.exchange(lanes, number)
+    return shown[place]
+
+
+def _ballot(module, lanes, predicate):
+    shown, _ = Warp.exchange(lanes, bool(predicate))
+    return sum(1 << lane for lane, vote in enumerate(shown) if vote)
+
+
+def _shared(module):
+    """Shared memory of the block of this thread, and of no other."""
+    manager = threading.current_thread()._manager
+    with _LOCK:
+        return manager.__dict__.setdefault("shared", FakeCUDAShared(0))
+
+
+FakeCUDAModule.shfl_up_sync, FakeCUDAModule.shfl_sync, FakeCUDAModule.ballot_sync = _before, _other, _ballot
+FakeCUDAModule.shared = property(_shared)
+FakeCUDAModule.nanosleep = lambda module, nanoseconds: time.sleep(1e-3)
+
+
+def _is_wide(dtype, memory, index, step):
+    """As if memory began at a multiple of the widest access."""
+    numbers = cuda_primitives.numbers_in(dtype, cuda_primitives.WIDE)
+    return abs(step) == 1 and (index if step == 1 else index - numbers + 1) % numbers == 0
+
+
+def _fetch(dtype, memory, index, step, registers, place):
+    assert _is_wide(dtype, memory, index, step)
+    for lane in range(cuda_primitives.numbers_in(dtype, cuda_primitives.WIDE)):
+        registers[place + lane] = memory[index + lane * step]
+
+
+def _put(dtype, memory, index, step, registers, place):
+    assert _is_wide(dtype, memory, index, step)
+    for lane in range(cuda_primitives.numbers_in(dtype, cuda_primitives.WIDE)):
+        memory[index + lane * step] = registers[place + lane]
+
+
+def _post(dtype, words, index, stamp, registers, place):
+    assert index % 2 == 0
+    lanes = 8 // cuda_primitives.BYTES[dtype]
+    with _LOCK:
+        words[index] = stamp
+        words[index + 1] = np.asarray(registers[place : place + lanes], dtype).view("int64")[0]
+
+
+def _peek(dtype, words, index, registers, place):
+    assert index % 2 == 0
+    lanes = 8 // cuda_primitives.BYTES[dtype]
+    with _LOCK:
+        registers[place : place + lanes] = np.asarray([words[index + 1]], "int64").view(dtype)
+        return int(words[index])
+
+
+def _atomic(operation, words, index, value):
+    with _LOCK:
+        found = int(words[index])
+        words[index] = operation(found, value)
+        return found
+
+
+# Kernels are made with these in the place of what only the hardware has.
+cuda_primitives.alignment = cache(lambda dtype: partial(_is_wide, dtype))
+cuda_primitives.fetcher = cache(lambda dtype: partial(_fetch, dtype))
+cuda_primitives.putter = cache(lambda dtype: partial(_put, dtype))
+cuda_primitives.poster = cache(lambda dtype: partial(_post, dtype))
+cuda_primitives.peeker = cache(lambda dtype: partial(_peek, dtype))
+cuda_primitives.adder = cache(lambda: partial(_atomic, int.__add__))
+cuda_primitives.raiser = cache(lambda: partial(_atomic, max))

@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "_report": {"_advice", "_arrays", "_march", "_plot", "_result", "_solution", "systems"},
     "_arguments": {"_arrays", "_memory", "_methods", "_options", "_result", "_tolerance", "jacobians", "systems"},
     "_linear": {"_arrays", "_memory", "scan"},
-    "ivp": {"_arrays", "_memory", "_plot", "_progress", "jacobians", "scan"},
+    "ivp": {"_arrays", "_growth", "_memory", "_plot", "_progress", "derivatives", "jacobians", "scan"},
     "_recurrence": None,  # a front door: everything below it
     "_ivp": {"_arrays", "_progress", "ivp", "warnings"},
     "__init__": None,

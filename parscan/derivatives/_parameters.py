@@ -10,8 +10,8 @@ from numbers import Number
 from typing import Any
 
 from .._arrays import array_namespace, as_array, floating_dtype
-from ..systems import Step
 from ._arguments import as_like
+from ._points import Function
 
 INPUTS = "x"
 """Name of the inputs among the parameters."""
@@ -92,7 +92,7 @@ class Chosen:
         return trees[0] if self.alone else tuple(trees)
 
 
-def choose(params: Any, step: Step) -> Chosen:
+def choose(params: Any, step: Function) -> Chosen:
     """Parameters by index or name, one or a tuple; None for all further arguments of the step."""
     if params is None:
         return Chosen(tuple(range(len(step.args))), alone=False)
@@ -101,7 +101,7 @@ def choose(params: Any, step: Step) -> Chosen:
     return Chosen((_key(params, step),), alone=True)
 
 
-def _key(param: Any, step: Step) -> int | str:
+def _key(param: Any, step: Function) -> int | str:
     """Index into `args`, or the inputs."""
     names = _names(step)
     if isinstance(param, str):
@@ -116,7 +116,7 @@ def _key(param: Any, step: Step) -> int | str:
     raise ValueError(f"`params` is {param!r}; the step has {told}: an index into `args`, or a name.{start}")
 
 
-def _names(step: Step) -> list[str]:
+def _names(step: Function) -> list[str]:
     """Names of the step's arguments after the state and the inputs, as far as they can be told."""
     try:
         parameters = list(inspect.signature(step.function).parameters.values())

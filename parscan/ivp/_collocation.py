@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from .._arrays import Array, array_namespace, quiet
 from ..scan.condense import Condensed, condense, condense_frozen, solve_each
 from ..scan.sweep import sweep
+from ._accurate import exact_jacobian
 from ._discretisation import Corrected, Discretisation, Linear
 from ._function import RightHandSide
+from ._stage_tangents import implicit_stages
 from ._tableaux import MOST_STAGES, Tableau
+from ._tangent_linear import TangentLinear
 from ._trial import Scale, Trial
 
 FROZEN_FROM = 64
@@ -130,8 +133,19 @@ class Collocation(Discretisation):
         row = xp.asarray(weights, dtype=trial.stages.dtype)
         return xp.reshape(row @ xp.reshape(trial.stages, (*shape[:2], -1)), (shape[0], *shape[2:]))
 
-    def _linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
-        """Right-hand sides `(N, s, *batch, n)` at the stages, Jacobians there, or one for each interval."""
+    def tangent_matrices(self, n: int) -> int:
+        """Jacobians, what is made of them, and both transposed."""
+        return 4 * self.tableau.stages
+
+    def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
+        """Every stage with its own Jacobian, whatever Newton's method made do with."""
+        xp = array_namespace(trial.y)
+        times, states = self._points(trial)
+        jacobians = exact_jacobian(rhs, xp.reshape(times, (-1,)), xp.reshape(states, (-1, *trial.y.shape[1:])))
+        return implicit_stages(self.tableau.A, self.tableau.b, trial.steps, times, states, jacobians)
+
+    def _points(self, trial: Trial) -> tuple[Array, Array]:
+        """Times `(N, s)` and states `(N, s, *batch, n)` at the stages."""
         xp = array_namespace(trial.y)
         shape = trial.stages.shape
         A = xp.asarray(self.tableau.A, dtype=trial.stages.dtype)
@@ -140,7 +154,13 @@ class Collocation(Discretisation):
         with quiet():
             sums = xp.reshape(A @ xp.reshape(trial.stages, (*shape[:2], -1)), shape)
             steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.stages.ndim - 1)))
-            states = trial.y[:-1, None, ...] + steps * sums
+            return times, trial.y[:-1, None, ...] + steps * sums
+
+    def _linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
+        """Right-hand sides `(N, s, *batch, n)` at the stages, Jacobians there, or one for each interval."""
+        xp = array_namespace(trial.y)
+        shape = trial.stages.shape
+        times, states = self._points(trial)
         stacked = xp.reshape(times, (-1,)), xp.reshape(states, (-1, *trial.y.shape[1:]))
         if not self.frozen:
             values, jacobians = rhs.linearise(*stacked)

@@ -10,13 +10,18 @@ import numpy as np
 from .._arrays import Array, machine_epsilon
 from .._progress import Report
 from ._arguments import Problem
+from ._derivatives import Derivatives
 from ._endings import NOT_FINITE, TOO_SMALL
 from ._function import RightHandSide
 from ._guarded import guarded
 from ._methods import Choice
 from ._report import status_of
-from ._result import IvpResult, IvpStatus
+from ._result import IvpResult
+from ._retrace import Steps, retrace
+from ._stacking import Stacking
+from ._status import IvpStatus
 from ._stepper import by_stepping
+from ._trial import Scale
 from ._watched import reached_by, watched
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
@@ -29,6 +34,7 @@ def delegate(
     options: dict[str, Any],
     times: Array | None,
     events: Any,
+    stacking: Stacking,
     *,
     dense_output: bool,
     report: Report | None = None,
@@ -61,14 +67,16 @@ def delegate(
         if told or rhs.is_flat(problem.span[0], problem.y0):  # raises by itself if what `fun` returns is to blame
             raise
         flat = _flattened(problem, rhs)
-        return delegate(choice, flat, options, times, events, dense_output=dense_output, report=report)
+        return delegate(choice, flat, options, times, events, stacking, dense_output=dense_output, report=report)
     found = _finite_part(found)
     if found.status < 0 and len(found.t) <= 1:
         rhs.is_flat(problem.span[0], problem.y0)  # raises if it is no number that `fun` returns
     if found.message == TOO_SMALL and len(found.t):  # are they steps into what is not finite?
         left = by_stepping(rhs, (float(found.t[-1]), problem.span[1]), found.y[:, -1], 1e-3, problem.atol)
         found.message = left.failure or TOO_SMALL
-    return _wrap(found, choice, name, problem)
+    scale = Scale(problem.rtols, problem.atol)
+    derivatives = Derivatives(lambda: retrace(stacking, _steps(found, problem, times)), scale)
+    return _wrap(found, choice, name, problem, derivatives)
 
 
 def _flattened(problem: Problem, rhs: RightHandSide) -> Problem:
@@ -107,7 +115,17 @@ def _finite_part(found: Any) -> Any:
     return found
 
 
-def _wrap(found: Any, choice: Choice, name: str, problem: Problem) -> IvpResult:
+def _steps(found: Any, problem: Problem, times: Array | None) -> Steps:
+    """What is known of the steps that were taken."""
+    dtype = problem.y0.dtype
+    if found.sol is not None:
+        t = np.asarray(found.sol.ts, dtype=float)
+        return Steps(t, np.asarray(found.sol(t).T, dtype=dtype))
+    t = np.asarray(found.t, dtype=float)
+    return Steps(t, np.asarray(found.y.T, dtype=dtype) if times is None else None)
+
+
+def _wrap(found: Any, choice: Choice, name: str, problem: Problem, derivatives: Derivatives) -> IvpResult:
     """SciPy's result as parscan's, in the precision of the problem."""
     dtype = problem.y0.dtype
     y = np.asarray(found.y, dtype=dtype) if len(found.t) else np.empty((problem.y0.shape[-1], 0), dtype)
@@ -136,4 +154,5 @@ def _wrap(found: Any, choice: Choice, name: str, problem: Problem) -> IvpResult:
         history=(),
         mesh=np.asarray(found.t if found.sol is None else found.sol.ts),
         meshes=(),
+        derivatives=derivatives,
     )

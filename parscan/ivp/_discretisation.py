@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .._arrays import Array
 from ._function import RightHandSide
 from ._tableaux import Tableau
+from ._tangent_linear import TangentLinear
 from ._trial import Scale, Trial
 
 
@@ -75,3 +76,15 @@ class Discretisation(ABC):
     @abstractmethod
     def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """The solved trial with its stages, and the error of each interval in tolerances, `(N,)`."""
+
+    @abstractmethod
+    def tangent_matrices(self, n: int) -> int:
+        """Arrays of an n×n matrix per interval that its tangent linear model holds, as a rough share of memory."""
+
+    @abstractmethod
+    def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
+        """The tangent linear model at a solved trial, with exact Jacobians.
+
+        Its slopes are those of the polynomials of `output`; they are there only if what is `inside` the intervals
+        matters.
+        """

@@ -9,6 +9,7 @@ from .._arrays import Array, array_namespace
 from .._progress import Report
 from ._arguments import Problem
 from ._dense_output import DenseOutput
+from ._derivatives import of_mesh
 from ._discretisation import Linear
 from ._explicit import dop853
 from ._function import RightHandSide
@@ -64,6 +65,7 @@ def solve_ensemble(
         meshes=(),
         continuous=dense,
         fun=rhs,
+        derivatives=of_mesh(rhs, dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True, exact=True),
     )
 
 

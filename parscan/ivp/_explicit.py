@@ -16,10 +16,13 @@ import numpy as np
 
 from .._arrays import Array, array_namespace, quiet
 from . import _hermite
+from ._accurate import exact_jacobian
 from ._discretisation import Linear
 from ._function import RightHandSide
+from ._stage_tangents import explicit_stages
 from ._step_map import StepMap
 from ._tableaux import Tableau, gauss
+from ._tangent_linear import TangentLinear
 from ._trial import Scale, Trial
 
 
@@ -65,6 +68,29 @@ class Explicit(StepMap):
                 slopes.append(rhs(_times(trial, c), _plus(trial.y[:-1, ...], _columns(trial), a, slopes)))
         return slopes
 
+    def tangent_matrices(self, n: int) -> int:
+        """Jacobians, and what is made of them, of a few stages more."""
+        return 2 * (self.A.shape[0] + 4)
+
+    def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
+        """All stages, and those of the polynomials if they matter."""
+        xp = array_namespace(trial.y)
+        A, c, mixing = self.polynomial() if inside else (self.A, self.c, np.zeros((0, len(self.c))))
+        b = np.concatenate([self.b, np.zeros(len(c) - len(self.b))])
+        slopes: list[Array] = []
+        states: list[Array] = []
+        with quiet():
+            for row, share in zip(A.tolist(), c.tolist(), strict=True):
+                states.append(_plus(trial.y[:-1, ...], _columns(trial), row, slopes))
+                slopes.append(rhs(_times(trial, share), states[-1]))
+        points = xp.stack([_times(trial, share) for share in c.tolist()], axis=1), xp.stack(states, axis=1)
+        stacked = xp.reshape(points[0], (-1,)), xp.reshape(points[1], (-1, *trial.y.shape[1:]))
+        return explicit_stages(A, b, mixing, trial.steps, *points, exact_jacobian(rhs, *stacked))
+
+    @abstractmethod
+    def polynomial(self) -> tuple[Array, Array, Array]:
+        """Coefficients and nodes, with further stages, and the slopes of the output as sums of all of them."""
+
     @abstractmethod
     def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """As for all discretisations."""
@@ -92,6 +118,13 @@ class RK4(Explicit):
     def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """By what the cubics miss."""
         return _hermite.assess(rhs, trial, scale)
+
+    def polynomial(self) -> tuple[Array, Array, Array]:
+        """The end of the interval as a further stage."""
+        A, c = _with_end(self.A, self.b, self.c)
+        first, last = np.eye(len(c))[[0, -1]]
+        rise = np.append(self.b, 0.0)
+        return A, c, np.array(_hermite.weights()) @ np.stack([rise, first, last])
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +164,17 @@ class DOP853(Explicit):
             stages = self._output_slopes(rhs, trial, slopes, coefficients)
         return replace(trial, stages=stages), xp.where(fifth == 0, fifth, error)
 
+    def polynomial(self) -> tuple[Array, Array, Array]:
+        """The end of the interval, and three stages more."""
+        from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
+
+        A, c = _with_end(self.A, self.b, self.c)
+        s, more = len(c), len(coefficients.C_EXTRA)
+        A = np.concatenate([np.pad(A, ((0, 0), (0, more))), coefficients.A_EXTRA])
+        rise, first, last = np.append(self.b, np.zeros(more + 1)), *np.eye(s + more)[[0, s - 1]]
+        parts = np.stack([rise, first - rise, 2 * rise - (first + last), *coefficients.D])
+        return A, np.append(c, coefficients.C_EXTRA), np.array(_shape_slopes()) @ parts
+
     def _output_slopes(self, rhs: RightHandSide, trial: Trial, slopes: list[Array], coefficients: Any) -> Array:
         """Slopes of the polynomials at the output nodes, from three more stages."""
         xp = array_namespace(trial.y)
@@ -166,6 +210,14 @@ def dop853() -> DOP853:
 
     s = coefficients.n_stages
     return DOP853(coefficients.A[:s, :s], coefficients.B, coefficients.C[:s])
+
+
+def _with_end(A: Array, b: Array, c: Array) -> tuple[Array, Array]:
+    """Coefficients and nodes with the end of the interval as a further stage."""
+    s = len(c)
+    larger = np.zeros((s + 1, s + 1))
+    larger[:s, :s], larger[s, :s] = A, b
+    return larger, np.append(c, 1.0)
 
 
 def _plus(base: Any, scale: Any, weights: list[float], parts: list[Array]) -> Any:

@@ -11,25 +11,17 @@ of order 2. φ₁ is evaluated as it is; the four terms of its series in the pub
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import factorial
 
 from .._arrays import Array, array_namespace, quiet
-from ..scan.condense import solve_each
 from . import _hermite
 from ._discretisation import Linear
+from ._exponential_tangents import exponential_tangents
 from ._function import RightHandSide
+from ._phi import exponential
 from ._step_map import StepMap
 from ._tableaux import Tableau
+from ._tangent_linear import TangentLinear
 from ._trial import Scale, Trial
-
-DEGREE = 6
-"""Of numerator and denominator of the rational approximation to the exponential; with norms up to `LARGEST`, its error
-is that of rounding."""
-
-LARGEST = 0.5
-
-MOST_SQUARINGS = 100
-"""Norms beyond 2^100 are no numbers that a mesh can be made for."""
 
 
 @dataclass(frozen=True)
@@ -77,34 +69,10 @@ class DEER(StepMap):
         """By what the cubics miss."""
         return _hermite.assess(rhs, trial, scale)
 
+    def tangent_matrices(self, n: int) -> int:
+        """Second derivatives, from Jacobians beside the nodes."""
+        return 6 * n + 12
 
-def exponential(M: Array) -> tuple[Array, Array]:
-    """exp(M) and φ₁(M) of the matrices `(..., n, n)`, by scaling and squaring a diagonal Padé approximant.
-
-    Higham, "Functions of Matrices", SIAM 2008, chapter 10; `φ₁(2M) = (exp(M) + I) φ₁(M) / 2`.
-    """
-    xp = array_namespace(M)
-    norm = xp.max(xp.sum(xp.abs(M), axis=-1), axis=-1)
-    ratio = xp.where(xp.isfinite(norm), norm, xp.zeros_like(norm)) / LARGEST
-    count = xp.clip(xp.ceil(xp.log2(xp.where(ratio > 1, ratio, xp.ones_like(ratio)))), 0, MOST_SQUARINGS)
-    M = M * xp.astype(2.0**-count, M.dtype)[..., None, None]
-    eye = xp.eye(M.shape[-1], dtype=M.dtype)
-    c = [
-        factorial(DEGREE) * factorial(2 * DEGREE - k) / factorial(2 * DEGREE) / factorial(k) / factorial(DEGREE - k)
-        for k in range(DEGREE + 1)
-    ]
-    square, power = M @ M, eye
-    even, odd = c[0] * eye, c[1] * eye
-    for k in range(2, DEGREE + 1, 2):
-        power = power @ square
-        even = even + c[k] * power
-        odd = odd + c[k + 1] * power if k < DEGREE else odd
-    odd_part = M @ odd
-    solved = solve_each(even - odd_part, xp.concat([even + odd_part, 2 * odd], axis=-1), xp)
-    n = M.shape[-1]
-    result, phi = solved[..., :n], solved[..., n:]
-    for done in range(int(xp.max(count)) if count.size else 0):
-        more = (count > done)[..., None, None]
-        phi = xp.where(more, (result + eye) @ phi / 2, phi)
-        result = xp.where(more, result @ result, result)
-    return result, phi
+    def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
+        """The derivative of the formula, which takes second derivatives of `fun`."""
+        return exponential_tangents(rhs, trial, inside=inside)

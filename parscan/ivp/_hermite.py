@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from .._arrays import Array, array_namespace, quiet
 from ._function import RightHandSide
@@ -40,6 +41,11 @@ def assess(rhs: RightHandSide, trial: Trial, scale: Scale) -> tuple[Trial, Array
         return replace(trial, stages=xp.stack(slopes, axis=1)), scale.relative(xp.maximum(*errors), trial)
 
 
-def _slope(c: float, rise: Array, left: Array, right: Array) -> Array:
+def _slope(c: float, rise: Any, left: Any, right: Any) -> Any:
     """Slopes of the cubics at the share c of the intervals."""
     return 6 * c * (1 - c) * rise + (1 - c) * (1 - 3 * c) * left + c * (3 * c - 2) * right
+
+
+def weights() -> list[tuple[float, float, float]]:
+    """What the slopes of the cubics at the nodes of the output are made of: rise, slope on the left, on the right."""
+    return [(_slope(c, 1.0, 0.0, 0.0), _slope(c, 0.0, 1.0, 0.0), _slope(c, 0.0, 0.0, 1.0)) for c in output().c.tolist()]

@@ -6,13 +6,17 @@ from .._arrays import Array, array_namespace
 from .._plot import Stretch
 from ._arguments import Problem
 from ._dense_output import DenseOutput
+from ._derivatives import of_mesh
 from ._discretisation import Discretisation
 from ._events import Event, Occurrences, find
 from ._function import RightHandSide
 from ._march import Progress
-from ._result import IvpResult, IvpStatus
+from ._polish import joined
+from ._result import IvpResult
 from ._sparsity import advice
+from ._status import IvpStatus
 from ._tableaux import Tableau
+from ._trial import Scale, Trial
 from ._window import Log
 
 
@@ -32,6 +36,8 @@ def wrap(
     occurrences = find(events, problem.args, dense) if events and dense else Occurrences([], [], None)
     if dense is not None and occurrences.t_stop is not None:
         dense = dense.restrict(occurrences.t_stop)
+    scale = Scale(problem.rtols, problem.atol)
+    even = not (progress.followed or occurrences.t_stop is not None or progress.failure)
     status = _status(progress, occurrences)
     t, y = _output(problem, dense, times)
     return IvpResult(
@@ -54,6 +60,7 @@ def wrap(
         meshes=tuple(progress.log.meshes),
         continuous=dense,
         fun=rhs,
+        derivatives=None if dense is None else of_mesh(rhs, method, lambda: Trial(*dense.parts()), scale, even=even),
         stretches=_stretches(progress.log, name),
     )
 
@@ -68,11 +75,8 @@ def _stretches(log: Log, method: str) -> tuple[Stretch, ...]:
 
 def _joined(tableau: Tableau, progress: Progress) -> DenseOutput:
     """One continuous solution of all pieces."""
-    first, *rest = progress.pieces
-    xp = array_namespace(first.y)
-    t = xp.concat([first.t, *(piece.t[1:] for piece in rest)])
-    y = xp.concat([first.y, *(piece.y[1:, ...] for piece in rest)])
-    return DenseOutput(tableau, t, y, xp.concat([piece.stages for piece in progress.pieces]))
+    whole = joined(progress.pieces)
+    return DenseOutput(tableau, whole.t, whole.y, whole.stages)
 
 
 def _output(problem: Problem, dense: DenseOutput | None, times: Array | None) -> tuple[Array, Array]:

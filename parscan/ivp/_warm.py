@@ -11,6 +11,19 @@ from ._start import Start
 Starter = Callable[[tuple[float, float], Array], Start]
 
 
+class FromStart:
+    """The first start is given, all others are made from scratch."""
+
+    def __init__(self, start: Start, otherwise: Starter) -> None:
+        self._start: Start | None = start
+        self._otherwise = otherwise
+
+    def __call__(self, span: tuple[float, float], y0: Array) -> Start:
+        """The start, once."""
+        start, self._start = self._start, None
+        return self._otherwise(span, y0) if start is None else start
+
+
 class FromGuess:
     """The first start is an earlier solution, as far as it reaches; all others are made from scratch."""
 

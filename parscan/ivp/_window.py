@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .._arrays import Array, array_namespace, machine_epsilon
+from .._arrays import Array, array_namespace
 from .._memory import nodes_that_fit
 from ._discretisation import Discretisation
 from ._function import RightHandSide
@@ -49,11 +49,6 @@ class Task:
     follow: Callable[[tuple[float, float], Array], Start] | None = None
     window: int | None = None
     longest: float = float("inf")
-
-    def enough(self, scale: Scale) -> float:
-        """Corrections that Newton may leave, in units of the scale, as in SciPy's Radau."""
-        epsilon = machine_epsilon(scale.atol.dtype)
-        return max(10 * epsilon / scale.tightest, min(0.03, scale.tightest**0.5))
 
     def most_intervals(self, intervals: int, y0: Array) -> int:
         """So many of the intervals as the user wants at once, and as memory holds."""
@@ -140,4 +135,4 @@ def _iterate(task: Task, trial: Trial, start: Start, log: Log, *, rough: bool) -
     """Newton's loop, as far as this mesh is worth it."""
     scale = task.scale.loosened(FIRST_TOLERANCE) if rough else task.scale
     most = WARM_ITERATIONS if start.warm else ITERATIONS
-    return iterate(task.method, task.rhs, trial, scale, task.enough(scale), most, log.tell)
+    return iterate(task.method, task.rhs, trial, scale, scale.enough, most, log.tell)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from functools import cache
 from typing import Any
 
@@ -19,6 +21,10 @@ class Launcher(ABC):
         """Multiprocessors of the current device."""
 
     @abstractmethod
+    def stream(self) -> Hashable:
+        """What tells the current stream from all others, of this device and any."""
+
+    @abstractmethod
     def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
         """Run the kernel on so many blocks of so many threads; arrays are contiguous, and on the current device."""
 
@@ -29,6 +35,10 @@ class NumbaLauncher(Launcher):
     def processors(self) -> int:
         """Multiprocessors of CuPy's current device."""
         return _processors(_cupy.module().cuda.runtime.getDevice())
+
+    def stream(self) -> Hashable:
+        """Device and address of CuPy's current stream."""
+        return current_stream()
 
     def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
         """Compile for the device if that has not been done, and launch."""
@@ -45,6 +55,14 @@ def launcher(x: Array) -> Launcher:
 
 _LAUNCHERS: dict[str, Launcher] = {"cupy": NumbaLauncher()}
 """The launcher of each library. :class:`parscan.scan.cuda_cubin.CupyLauncher` can take the place of CuPy's."""
+
+
+def current_stream() -> Hashable:
+    """Device and address of CuPy's current stream; one address stands for a default stream in every thread."""
+    cuda = _cupy.module().cuda
+    pointer = cuda.get_current_stream().ptr
+    thread = threading.get_ident() if pointer == cuda.Stream.ptds.ptr else 0
+    return cuda.runtime.getDevice(), pointer, thread
 
 
 @cache

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import array_api_compat
 
 from .._arrays import Array, array_namespace, dtype_name
 from . import cuda_mend_kernels as mending
-from .cuda_choice import choose
+from .cuda_choice import Phases, SinglePass, Way, choose
 from .cuda_launch import launcher
+from .cuda_lookback_words import workspace_size
 from .cuda_operand import Operand
+from .cuda_tiles import tile_of
+from .cuda_workspace import workspace
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class Recurrence:
     n: int
     conjugate: bool = False
 
+    def known(self, chunk: int, chunks: int) -> tuple[Array | int, ...]:
+        """First arguments of every kernel."""
+        sizes = (self.length, chunk, chunks, self.sequences)
+        return (*self.A.arguments, *self.b.arguments, int(self.started), *sizes)
+
     def backwards(self) -> Recurrence:
         """The same with the last step first."""
         return replace(self, A=self.A.backwards(self.length), b=self.b.backwards(self.length))
@@ -48,24 +57,45 @@ class Recurrence:
 
 def evaluate(recurrence: Recurrence, out: Operand) -> None:
     """Fill `out`, with strides of (step, sequence, row), with the states."""
-    r, dtype = recurrence, dtype_name(recurrence.start.dtype)
-    device, way = launcher(r.start), choose(dtype, r.n)
-    chunk = way.chunk(r.length, r.sequences, r.n, device.processors())
+    way = choose(dtype_name(recurrence.start.dtype), recurrence.n, recurrence.sequences, recurrence.length)
+    _EVALUATED[type(way)](way, recurrence, out)
+
+
+def _in_phases(way: Phases, r: Recurrence, out: Operand) -> None:
+    """Summarise chunks, carry, march."""
+    dtype, device = dtype_name(r.start.dtype), launcher(r.start)
+    summarise, march = (way.kernels[name](dtype, r.n, conjugate=r.conjugate) for name in ("summarise", "march"))
+    chunk = way.chunk(dtype, r.n, r.sequences, r.length, device.processors())
     chunks = -(-r.length // chunk)
     blocks, threads = way.grid(dtype, r.n, chunks * r.sequences)
-    known = (*r.A.arguments, *r.b.arguments, int(r.started), r.length, chunk, chunks, r.sequences)
+    known = r.known(chunk, chunks)
     carries = r.start
     if chunks > 1:
         P, q = _empty(r, chunks * r.n * r.n), _empty(r, chunks * r.n)
-        device.launch(way.summarise(dtype, r.n, conjugate=r.conjugate), blocks, threads, *known, P, q)
+        device.launch(summarise, blocks, threads, *known, P, q)
         carries = _carry(r, P, q, chunks)
         mend = mending.mend_kernel(dtype, r.n, conjugate=r.conjugate)
         device.launch(mend, r.sequences, mending.THREADS, *known, r.start, P, q, carries)
-    march = way.march(dtype, r.n, conjugate=r.conjugate)
     device.launch(march, blocks, threads, *known, r.start, carries, *out.arguments)
     if chunks > 1:
         sizes = (r.length, chunk, chunks, r.sequences)
         device.launch(mending.spoil_kernel(dtype, r.n), r.sequences, mending.THREADS, *sizes, *out.arguments)
+
+
+def _in_one_pass(way: SinglePass, r: Recurrence, out: Operand) -> None:
+    """A single pass, in which tiles ask those before them; and the repair of what is not finite, if there is any."""
+    dtype, device = dtype_name(r.start.dtype), launcher(r.start)
+    scan, repair = (way.kernels[name](dtype, r.n, conjugate=r.conjugate) for name in ("scan", "repair"))
+    tile = tile_of(dtype)
+    chunks = -(-r.length // tile.steps)
+    with workspace(r.start, device.stream(), workspace_size(dtype, chunks)) as shared:
+        arguments = (*r.known(tile.steps, chunks), r.start, shared, *out.arguments)
+        device.launch(scan, chunks, tile.threads, *arguments)
+        device.launch(repair, 1, tile.threads, *arguments)
+
+
+_EVALUATED: dict[type[Way], Any] = {Phases: _in_phases, SinglePass: _in_one_pass}
+"""How kernels of a kind evaluate a recurrence."""
 
 
 def _carry(r: Recurrence, P: Array, q: Array, chunks: int) -> Array:

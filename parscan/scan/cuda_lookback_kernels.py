@@ -1,0 +1,133 @@
+"""CUDA kernels that evaluate one sequence of scalars in a single pass: each tile asks the tiles before it.
+
+A tile says at first what it does to any state, its map `h -> A h + B`, and, as soon as it is known, its last state.
+Who comes later looks for the nearest last state before it, and applies the maps behind that one, in their order: maps
+of different tiles are never composed, so that fewer products overflow, and every run gives the same numbers.
+
+Tiles take numbers as they start to run: those before a tile have started, and it can wait for them. What they say, in
+:mod:`parscan.scan.cuda_lookback_words`, is all that they know of each other.
+
+References
+----------
+Merrill and Garland, *Single-pass parallel prefix scan with decoupled look-back*, NVIDIA technical report NVR-2016-002.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from numba import cuda
+
+from . import cuda_primitives as primitives
+from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .cuda_lookback_words import BROKEN, EPOCH, MAP, STATE, TICKETS, make_asker, make_speakers
+from .cuda_tile_kernels import make_evaluator
+from .cuda_tiles import (
+    Tile,
+    make_composer,
+    make_finisher,
+    make_joiner,
+    make_loader,
+    make_step,
+    make_storer,
+    tile_of,
+)
+
+
+@cache
+def scan_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
+    """States (T,), from `start` (1,); those from the first tile on whose states are not all finite are mended later."""
+    tile = tile or tile_of(dtype)
+    scalar, warp, items, parts, warps = scalar_type(dtype), tile.warp, tile.items, (2, tile.parts), (2, tile.warps)
+    load, store = make_loader(dtype, tile, conjugate=conjugate), make_storer(dtype, tile)
+    compose, finish, enter = make_composer(dtype, tile), make_finisher(dtype, tile), make_enterer(dtype, tile)
+    add, lift = primitives.adder(), primitives.raiser()
+
+    def scan(  # type: ignore[no-untyped-def]
+        A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
+        start, workspace, out, o0, ot, os, oi
+    ):  # fmt: skip
+        maps = cuda.shared.array(warps, scalar)
+        entering = cuda.shared.array(1, scalar)
+        own = cuda.shared.array(2, INTEGER)
+        ra = cuda.local.array(items, scalar)
+        rb = cuda.local.array(items, scalar)
+        runs = cuda.local.array(parts, scalar)
+        thread = cuda.threadIdx.x
+        if thread == 0:
+            own[0], own[1] = add(workspace, TICKETS, 1), 4 * workspace[EPOCH]
+        cuda.syncthreads()
+        number, stamp = own[0], own[1]
+        load(A, A0, At, b, b0, bt, started, number * chunk, length, ra, rb)
+        compose(ra, rb, runs, maps)
+        if thread < warp:
+            state = enter(workspace, number, stamp, start, maps)
+            if thread == 0:
+                entering[0] = state
+        cuda.syncthreads()
+        if finish(ra, rb, runs, maps, entering[0]) != 0:
+            lift(workspace, BROKEN, chunks - number)
+        store(out, o0, ot, number * chunk, length, rb)
+
+    shared, result = (pointer(dtype), pointer("int64")), operand(dtype, 3)
+    return Kernel(scan, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, *shared, *result))
+
+
+@cache
+def repair_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
+    """One block evaluates the tiles from the first one on that has states which are not finite, one after another.
+
+    States may be finite where products are not; and nothing finite follows a state that is not. What tiles share is
+    made ready for the next launch.
+    """
+    tile = tile or tile_of(dtype)
+    scalar, evaluate, nan = scalar_type(dtype), make_evaluator(dtype, tile, conjugate=conjugate), float("nan")
+    items, parts, warps, threads = tile.items, (2, tile.parts), (2, tile.warps), tile.threads
+
+    def repair(  # type: ignore[no-untyped-def]
+        A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
+        start, workspace, out, o0, ot, os, oi
+    ):  # fmt: skip
+        maps = cuda.shared.array(warps, scalar)
+        ra = cuda.local.array(items, scalar)
+        rb = cuda.local.array(items, scalar)
+        runs = cuda.local.array(parts, scalar)
+        broken = workspace[BROKEN]
+        cuda.syncthreads()
+        if cuda.threadIdx.x == 0:
+            workspace[TICKETS], workspace[BROKEN] = 0, 0
+            workspace[EPOCH] += 1
+        for number in range(chunks - broken, chunks):
+            first = number * chunk
+            entering = start[0] if first == 0 else out[o0 + (first - 1) * ot]
+            if entering - entering == scalar(0):
+                evaluate(A, A0, At, b, b0, bt, started, first, length, entering, out, o0, ot, ra, rb, runs, maps)
+            else:
+                last = first + chunk if first + chunk < length else length
+                for t in range(first + cuda.threadIdx.x, last, threads):
+                    out[o0 + t * ot] = scalar(nan)
+            cuda.syncthreads()
+
+    shared, result = (pointer(dtype), pointer("int64")), operand(dtype, 3)
+    return Kernel(repair, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, *shared, *result))
+
+
+def make_enterer(dtype: str, tile: Tile) -> Any:
+    """The first warp of a block says what its tile does, finds the state before it, and says that after it."""
+    (say_map, say_state), ask = make_speakers(dtype), make_asker(dtype, tile)
+    step, join = make_step(dtype), make_joiner(dtype, tile)
+
+    @cuda.jit(device=True, inline="always")
+    def enter(workspace, number, stamp, start, maps):  # type: ignore[no-untyped-def]
+        product, offset = join(maps)
+        state = start[0]
+        if number > 0:
+            if cuda.threadIdx.x == 0:
+                say_map(workspace, number, stamp + MAP, product, offset)
+            state = ask(workspace, number, stamp)
+        if cuda.threadIdx.x == 0:
+            say_state(workspace, number, stamp + STATE, step(product, state, offset))
+        return state
+
+    return enter

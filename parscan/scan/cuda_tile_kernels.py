@@ -1,0 +1,107 @@
+"""CUDA kernels in which a block evaluates a tile of consecutive steps of one sequence of scalars.
+
+For few and long sequences: the threads of a warp read memory next to each other, which they could not if each walked
+through a chunk of its own. The phases are those of :mod:`parscan.scan.cuda_thread_kernels`; a chunk is a tile.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from numba import cuda
+
+from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .cuda_tiles import (
+    Tile,
+    make_composer,
+    make_finisher,
+    make_joiner,
+    make_loader,
+    make_storer,
+    make_walker,
+    tile_of,
+)
+
+LARGEST = dict.fromkeys(("float32", "float64", "complex64", "complex128"), 1)
+"""Order of the matrices up to which these kernels work."""
+
+
+@cache
+def summarise_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
+    """`P` (K, S) and `q` (K, S) of K tiles of S sequences."""
+    tile = tile or tile_of(dtype)
+    scalar, load, compose = (
+        scalar_type(dtype),
+        make_loader(dtype, tile, conjugate=conjugate),
+        make_composer(dtype, tile),
+    )
+    join, items, parts, warps = make_joiner(dtype, tile), tile.items, (2, tile.parts), (2, tile.warps)
+
+    def summarise(  # type: ignore[no-untyped-def]
+        A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences, P, q
+    ):
+        maps = cuda.shared.array(warps, scalar)
+        ra = cuda.local.array(items, scalar)
+        rb = cuda.local.array(items, scalar)
+        runs = cuda.local.array(parts, scalar)
+        index = cuda.blockIdx.x
+        s, first = index % sequences, index // sequences * chunk
+        load(A, A0 + s * As, At, b, b0 + s * bs, bt, started, first, length, ra, rb)
+        compose(ra, rb, runs, maps)
+        if cuda.threadIdx.x == 0:
+            P[index], q[index] = join(maps)
+
+    array = pointer(dtype)
+    return Kernel(summarise, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array))
+
+
+@cache
+def march_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
+    """States (T, S) from `start` (S,) and the states after each tile, `carries` (K, S)."""
+    tile = tile or tile_of(dtype)
+    scalar, evaluate = scalar_type(dtype), make_evaluator(dtype, tile, conjugate=conjugate)
+    items, parts, warps = tile.items, (2, tile.parts), (2, tile.warps)
+
+    def march(  # type: ignore[no-untyped-def]
+        A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
+        start, carries, out, o0, ot, os, oi
+    ):  # fmt: skip
+        maps = cuda.shared.array(warps, scalar)
+        ra = cuda.local.array(items, scalar)
+        rb = cuda.local.array(items, scalar)
+        runs = cuda.local.array(parts, scalar)
+        index = cuda.blockIdx.x
+        s, first = index % sequences, index // sequences * chunk
+        entering = start[s] if first == 0 else carries[index - sequences]
+        evaluate(
+            A, A0 + s * As, At, b, b0 + s * bs, bt, started, first, length, entering, out, o0 + s * os, ot,
+            ra, rb, runs, maps
+        )  # fmt: skip
+
+    array, result = pointer(dtype), operand(dtype, 3)
+    return Kernel(march, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array, *result))
+
+
+def make_evaluator(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
+    """The states of a tile, from that before it; step by step, where one of them would not be finite."""
+    scalar, load, store = scalar_type(dtype), make_loader(dtype, tile, conjugate=conjugate), make_storer(dtype, tile)
+    compose, finish = make_composer(dtype, tile), make_finisher(dtype, tile)
+    walk, steps = make_walker(dtype, conjugate=conjugate), tile.steps
+
+    @cuda.jit(device=True, inline="always")
+    def evaluate(  # type: ignore[no-untyped-def]
+        A, A0, At, b, b0, bt, started, first, length, entering, out, o0, ot, ra, rb, runs, maps
+    ):
+        load(A, A0, At, b, b0, bt, started, first, length, ra, rb)
+        compose(ra, rb, runs, maps)
+        broken = finish(ra, rb, runs, maps, entering)
+        # From a state that is not finite there is nothing to be saved.
+        if cuda.syncthreads_or(broken if entering - entering == scalar(0) else 0) != 0:
+            if cuda.threadIdx.x == 0:
+                last = first + steps if first + steps < length else length
+                walk(A, A0, At, b, b0, bt, started, first, last, entering, out, o0, ot)
+        else:
+            store(out, o0, ot, first, length, rb)
+
+    return evaluate

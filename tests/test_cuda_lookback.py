@@ -1,0 +1,233 @@
+"""The single pass on CUDA: what tiles say to each other, in every order in which they may come to it.
+
+Numba's simulator runs one block after another, so that every tile finds the last state of the one before it. Here what
+tiles said is set beforehand, or blocks run at the same time. What devices do beyond that is put to the test in
+`test_gpu_scan.py`.
+"""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from parscan.scan import cuda, cuda_choice, cuda_primitives, cuda_tiles, cuda_workspace, sequential
+from parscan.scan import cuda_lookback_kernels as kernels
+from parscan.scan import cuda_lookback_words as lookback
+
+DTYPES = ("float32", "float64", "complex64", "complex128")
+
+
+@pytest.fixture(autouse=True)
+def single_pass(simulator, monkeypatch):
+    monkeypatch.setattr(cuda_choice, "LONGEST", 0)
+    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", True)
+    monkeypatch.setattr(cuda_workspace, "_KEPT", {})
+
+
+def problem(rng, dtype, length):
+    A, b, h0 = rng.uniform(-1.1, 1.1, length), rng.standard_normal(length), rng.standard_normal(1)
+    if dtype.startswith("complex"):
+        A, b, h0 = A * np.exp(1j * rng.uniform(0, 6, length)), b * (1 + 0.5j), h0 * (1 - 1j)
+    return A.astype(dtype), b.astype(dtype), h0.astype(dtype)
+
+
+def assert_same(found, expected):
+    eps = float(np.finfo(expected.dtype).eps)
+    np.testing.assert_allclose(found, expected, rtol=400 * eps, atol=400 * eps)
+
+
+class Conversation:
+    """A launch in which some tiles have said something already, and the next one starts."""
+
+    def __init__(self, rng, dtype, tiles, epoch=3):
+        self.dtype, self.tile, self.epoch = dtype, cuda_tiles.tile_of(dtype), epoch
+        self.tiles, self.steps = tiles, self.tile.steps
+        self.A, self.b, self.h0 = problem(rng, dtype, tiles * self.steps)
+        self.expected = sequential.affine_scan(self.A, self.b, self.h0[0])
+        self.words = np.zeros(lookback.workspace_size(dtype, tiles), "int64")
+        self.words[lookback.TICKETS], self.words[lookback.EPOCH] = tiles - 1, epoch
+
+    def _post(self, number, said, values, epoch):
+        """As the kernel of a tile does it."""
+        payload = np.array(values, self.dtype).view("int64")
+        first = lookback.HEAD + 2 * lookback.words_per_tile(self.dtype) * number
+        for word, bits in enumerate(payload):
+            self.words[first + 2 * word] = 4 * epoch + said
+            self.words[first + 2 * word + 1] = bits
+
+    def say_map(self, number, epoch=None, wrong=False):
+        steps = slice(number * self.steps, (number + 1) * self.steps)
+        offset = np.nan if wrong else sequential.affine_scan(self.A[steps], self.b[steps])[-1]
+        values = [np.prod(self.A[steps]), offset]
+        self._post(number, lookback.MAP, values, self.epoch if epoch is None else epoch)
+
+    def say_state(self, number, epoch=None, wrong=False):
+        state = np.nan if wrong else self.expected[(number + 1) * self.steps - 1]
+        # In single precision, a number of 4 bytes does not fill a word.
+        values = [state] * (2 if self.dtype == "float32" else 1)
+        self._post(number, lookback.STATE, values, self.epoch if epoch is None else epoch)
+
+    def last_tile(self, simulator):
+        """States of the tile that starts now."""
+        known = (self.A, 0, 1, 0, 0, 0, self.b, 0, 1, 0, 0, 1, self.b.size, self.steps, self.tiles, 1)
+        out = np.zeros_like(self.b)
+        kernel = kernels.scan_kernel(self.dtype, 1)
+        simulator.launch(kernel, 1, self.tile.threads, *known, self.h0, self.words, out, 0, 1, 0, 0)
+        assert not out[: -self.steps].any()
+        return out[-self.steps :]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("distance", range(1, 9))
+def test_the_nearest_state_and_the_maps_behind_it(rng, simulator, dtype, distance):
+    """A warp of the simulator looks at eight tiles, four at a time."""
+    talk = Conversation(rng, dtype, 10)
+    for number in range(9):
+        talk.say_map(number)
+    talk.say_state(9 - distance)
+    if distance < 8:
+        talk.say_state(8 - distance, wrong=True)  # a state further away is not asked for
+    assert_same(talk.last_tile(simulator), talk.expected[-talk.steps :])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_before_the_first_tile_there_is_nothing(rng, simulator, dtype):
+    talk = Conversation(rng, dtype, 4)
+    talk.say_state(0)
+    talk.say_map(1)
+    talk.say_map(2)
+    assert_same(talk.last_tile(simulator), talk.expected[-talk.steps :])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_it_is_waited_for_what_has_not_been_said(rng, simulator, dtype):
+    """A tile has said nothing, or something in another launch, or is about to say its state; at last it speaks."""
+    talk = Conversation(rng, dtype, 6)
+    talk.say_state(1)
+    talk.say_map(2)
+    talk.say_state(3, epoch=2, wrong=True)
+    talk.say_map(4)
+    waited = []
+
+    def speak():
+        time.sleep(0.05)
+        waited.append(not result)
+        talk.say_map(3)
+
+    result = []
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    result.append(talk.last_tile(simulator))
+    speaker.join()
+    assert waited == [True]
+    assert_same(result[0], talk.expected[-talk.steps :])
+
+
+def test_a_state_of_which_half_has_been_said(rng, simulator):
+    """It takes two words; so long as the second is that of the map, there is neither state nor map."""
+    talk = Conversation(rng, "complex128", 3)
+    talk.say_state(0)
+    talk.say_map(1)
+    whole = talk.words.copy()
+    talk.say_state(1)
+    first = lookback.HEAD + 2 * lookback.words_per_tile("complex128")
+    complete = talk.words[first + 2 : first + 4].copy()
+    talk.words[first + 2 : first + 4] = whole[first + 2 : first + 4]
+    timer = threading.Timer(0.05, lambda: talk.words.__setitem__(slice(first + 2, first + 4), complete))
+    timer.start()
+    assert_same(talk.last_tile(simulator), talk.expected[-talk.steps :])
+    timer.join()
+
+
+@pytest.fixture
+def at_once(simulator, monkeypatch):
+    """Blocks run at the same time."""
+    from cuda_simulator import AtOnce
+
+    from parscan.scan import cuda_launch
+
+    launcher = AtOnce()
+    monkeypatch.setitem(cuda_launch._LAUNCHERS, "numpy", launcher)
+    return launcher
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("late", [lookback.MAP, lookback.STATE])
+def test_blocks_at_the_same_time(rng, at_once, monkeypatch, dtype, late):
+    """Every other tile does not say its map, or its state, before somebody has missed it."""
+    seen = {said: threading.Event() for said in (0, lookback.MAP, lookback.STATE)}
+    post, peek, words_per_tile = cuda_primitives.poster, cuda_primitives.peeker, lookback.words_per_tile(dtype)
+
+    def slow_poster(component):
+        def slow(words, index, stamp, registers, place):
+            odd = (index - lookback.HEAD) // (2 * words_per_tile) % 2
+            if odd and stamp % 4 == late:
+                seen[late - 1].wait(10)
+            post(component)(words, index, stamp, registers, place)
+
+        return slow
+
+    def watched_peeker(component):
+        def watched(words, index, registers, place):
+            stamp = peek(component)(words, index, registers, place)
+            seen[stamp % 4].set()
+            return stamp
+
+        return watched
+
+    monkeypatch.setattr(cuda_primitives, "poster", slow_poster)
+    monkeypatch.setattr(cuda_primitives, "peeker", watched_peeker)
+    way = next(way for way in cuda_choice.WAYS if way.name == "look-back")
+    monkeypatch.setitem(way.kernels, "scan", kernels.scan_kernel.__wrapped__)
+    for _ in range(2):
+        A, b, h0 = problem(rng, dtype, 6 * cuda_tiles.tile_of(dtype).steps - 3)
+        assert_same(cuda.affine_scan(A, b, h0[0]), sequential.affine_scan(A, b, h0[0]))
+    assert all(event.is_set() for said, event in seen.items() if said in (late - 1, lookback.STATE))
+
+
+def test_the_same_numbers_in_every_run(rng, at_once):
+    """However far each tile is when it is asked."""
+    A, b, _ = problem(rng, "float32", 300)
+    first = cuda.affine_scan(A, b)
+    for _ in range(3):
+        assert np.array_equal(cuda.affine_scan(A, b), first)
+
+
+def test_a_launch_leaves_everything_ready_for_the_next(rng):
+    """Shorter and longer ones, and one that has to be repaired, share their memory."""
+    for length in (200, 70, 500, 0, 300, 500):
+        A, b, _ = problem(rng, "float32", length)
+        A[length // 2 : length // 2 + 1] = np.nan if length == 300 else 0.5
+        with np.errstate(all="ignore"):
+            expected = sequential.affine_scan(A, b)
+        found = cuda.affine_scan(A, b)
+        assert np.array_equal(np.isfinite(found), np.isfinite(expected))
+        assert_same(found[np.isfinite(expected)], expected[np.isfinite(expected)])
+        for words in cuda_workspace._KEPT.values():
+            assert words[lookback.TICKETS] == words[lookback.BROKEN] == 0
+    assert len(cuda_workspace._KEPT) == 1
+    assert words[lookback.EPOCH] == 3  # since the memory grew
+
+
+def test_streams_have_memory_of_their_own():
+    like = np.zeros(1)
+    with cuda_workspace.workspace(like, 0, 10) as first:
+        assert first.shape == (10,)
+    with cuda_workspace.workspace(like, 1, 10) as second:
+        assert second is not first
+    with cuda_workspace.workspace(like, 0, 8) as again:
+        assert again is first
+    with cuda_workspace.workspace(like, 0, 11) as larger:
+        assert larger.shape == (11,)
+        assert not larger.any()
+
+
+def test_it_is_off_until_it_has_run_on_devices(simulator, monkeypatch):
+    monkeypatch.undo()
+    assert not cuda_choice.SINGLE_PASS
+    assert cuda_choice.choose("float32", 1, 1, 10**6).name == "tiles"
+    assert cuda_choice.choose("float32", 1, 1, 10).name == "threads"
+    assert cuda_choice.choose("float32", 1, 100, 10**6).name == "threads"
+    assert cuda_choice.choose("float32", 2, 1, 10**6).name == "threads"
+    assert cuda_choice.choose("complex128", 5, 1, 10**6).name == "columns"

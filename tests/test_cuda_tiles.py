@@ -1,0 +1,190 @@
+"""One long sequence of scalars on CUDA, in tiles, by both ways; run by Numba's simulator, against the sequential loop.
+
+A tile of the simulator has 64 steps in single precision, 16 in complex double precision.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from parscan.scan import adjoint_by_scan, cuda, cuda_choice, cuda_tiles, sequential
+
+DTYPES = ("float32", "float64", "complex64", "complex128")
+LAUNCHED = {"tiles": {"summarise", "march", "mend", "spoil"}, "look-back": {"scan", "repair"}}
+
+
+@pytest.fixture(params=LAUNCHED)
+def way(request, simulator, monkeypatch):
+    """Every length is evaluated in tiles, and nothing else is launched."""
+    monkeypatch.setattr(cuda_choice, "LONGEST", 0)
+    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", request.param == "look-back")
+    yield request.param
+    assert set(simulator.launched) <= LAUNCHED[request.param]
+
+
+def problem(rng, dtype, length, sequences=1):
+    """Coefficients, offsets and a start: some factors are larger than one, and some are zero."""
+    A, b = rng.uniform(-1.2, 1.2, (length, sequences)), rng.standard_normal((length, sequences))
+    A[rng.random((length, sequences)) < 0.02] = 0
+    h0 = rng.standard_normal(sequences)
+    if dtype.startswith("complex"):
+        A, b, h0 = A * np.exp(1j * rng.uniform(0, 6, A.shape)), b * (1 + 0.5j), h0 * (1 - 1j)
+    return A.astype(dtype), b.astype(dtype), h0.astype(dtype)
+
+
+def assert_same(found, expected, dtype):
+    eps = float(np.finfo(dtype).eps)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=200 * eps, atol=200 * eps)
+
+
+def sizes(dtype):
+    """Around everything that steps are grouped by."""
+    tile = cuda_tiles.tile_of(dtype)
+    groups = {tile.vector, tile.part, tile.part * tile.parts, tile.steps, 2 * tile.steps, 5 * tile.steps}
+    return sorted({1, 2, *groups, *(size - 1 for size in groups if size > 1), *(size + 1 for size in groups)})
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_scan_is_the_loop(rng, way, dtype):
+    for length in sizes(dtype):
+        A, b, h0 = problem(rng, dtype, length)
+        for start, reverse in ((None, False), (h0, True)) if length % 2 else ((h0, False), (None, True)):
+            expected = sequential.affine_scan(A, b, start, reverse=reverse)
+            assert_same(cuda.affine_scan(A, b, start, reverse=reverse), expected, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_adjoint_is_the_scan_of_conjugates(rng, way, dtype):
+    tile = cuda_tiles.tile_of(dtype)
+    for length in (1, tile.steps - 1, tile.steps, tile.steps + 1, 3 * tile.steps + 3):
+        A, b, _ = problem(rng, dtype, length)
+        assert_same(cuda.adjoint_scan(A, b), adjoint_by_scan(A, b), dtype)
+        constant = A[:1] / 2
+        assert_same(cuda.adjoint_scan(constant, b), adjoint_by_scan(constant, b), dtype)
+
+
+def test_operands_broadcast_without_being_written_out(rng, way):
+    A, b, h0 = problem(rng, "float64", 100)
+    for a, v in ((A[:1] / 2, b), (A, b[:1])):
+        for reverse in (False, True):
+            expected = sequential.affine_scan(a, v, h0, reverse=reverse)
+            assert_same(cuda.affine_scan(a, v, h0, reverse=reverse), expected, "float64")
+
+
+def test_arrays_that_are_not_aligned(rng, simulator, monkeypatch):
+    """Coefficients of a sequence that begins between two wide accesses: two sequences, one behind the other."""
+    monkeypatch.setattr(cuda_choice, "LONGEST", 0)
+    for sequences in (2, 3):
+        A, b, h0 = problem(rng, "float32", 150, sequences)
+        expected = sequential.affine_scan(A, b, h0)
+        assert_same(cuda.affine_scan(A, b, h0), expected, "float32")
+    assert sequences > cuda_choice.FEWEST
+
+
+def test_without_a_start_the_first_coefficient_counts_for_nothing(rng, way):
+    A, b, _ = problem(rng, "float32", 150)
+    expected = sequential.affine_scan(A, b)
+    A[0] = np.nan
+    assert_same(cuda.affine_scan(A, b), expected, "float32")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+class TestOverflow:
+    """What the loop keeps finite stays finite; and what it does not, does not come back."""
+
+    @staticmethod
+    def scans(factors, offsets, start):
+        A, b = np.asarray(factors, "float32")[:, None], np.asarray(offsets, "float32")[:, None]
+        h0 = np.full(1, start, "float32")
+        return cuda.affine_scan(A, b, h0)[:, 0], sequential.affine_scan(A, b, h0)[:, 0]
+
+    def test_products_times_nothing(self, way, simulator):
+        found, expected = self.scans([1.5] * 300, [0.0] * 300, 0.0)
+        assert np.array_equal(found, expected)
+        assert not found.any()
+
+    def test_products_of_products_that_overflow(self, way):
+        found, expected = self.scans([1.5] * 300, [0.0] * 300, 1e-30)
+        assert np.isfinite(expected).all()
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+    @pytest.mark.parametrize("before", [0, 40, 64, 100])
+    def test_products_of_a_tile_that_overflow(self, way, before):
+        """Wherever it begins, and whether tiles stand behind it."""
+        factors = [0.5] * before + [10.0] * 60 + [0.1] * 100
+        found, expected = self.scans(factors, [0.0] * len(factors), 1e-30 * 2.0**before)
+        assert np.isfinite(expected).all()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-37)
+
+    @pytest.mark.parametrize("where", [3, 62, 63, 64, 130])
+    def test_states_that_overflow_do_not_come_back(self, way, where):
+        """The product of all steps is finite."""
+        factors = np.ones(200)
+        factors[where : where + 2] = 1e30, 1e-30
+        found, expected = self.scans(factors, np.zeros(200), 1e20)
+        assert np.isfinite(expected[:where]).all()
+        assert not np.isfinite(expected[where:]).any()
+        assert np.array_equal(np.isfinite(found), np.isfinite(expected))
+        np.testing.assert_allclose(found[:where], expected[:where], rtol=1e-6)
+
+    @pytest.mark.parametrize("where", [0, 5, 63, 64, 149])
+    @pytest.mark.parametrize("bad", [np.nan, np.inf])
+    def test_numbers_that_are_not_finite(self, way, bad, where):
+        for which in (0, 1):
+            operands = np.full(150, 0.5), np.ones(150)
+            operands[which][where] = bad
+            found, expected = self.scans(*operands, 1.0)
+            assert np.array_equal(np.isfinite(found), np.isfinite(expected))
+            np.testing.assert_allclose(found[:where], expected[:where], rtol=1e-6)
+
+    def test_infinity_times_nothing_is_no_number(self, way):
+        """The skipped products are those of coefficients that overflow, not of coefficients that are infinite."""
+        factors = np.full(150, 0.5)
+        factors[70] = np.inf
+        found, expected = self.scans(factors, np.zeros(150), 0.0)
+        assert np.array_equal(np.isnan(found), np.isnan(expected))
+        factors[90] = 0
+        found, expected = self.scans(factors, np.zeros(150), 1.0)
+        assert np.array_equal(np.isfinite(found), np.isfinite(expected))
+
+    def test_a_start_that_is_not_finite(self, way):
+        found, expected = self.scans(np.full(150, 0.5), np.ones(150), np.nan)
+        assert np.isnan(expected).all()
+        assert np.isnan(found).all()
+
+
+@given(
+    length=st.integers(0, 150),
+    dtype=st.sampled_from(DTYPES),
+    constant=st.booleans(),
+    reverse=st.booleans(),
+    started=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_any_length_is_the_loop(way, length, dtype, constant, reverse, started, seed):
+    A, b, h0 = problem(np.random.default_rng(seed), dtype, length)
+    A, start = A[:1] / 2 if constant else A, h0 if started else None
+    expected = sequential.affine_scan(A, b, start, reverse=reverse)
+    assert_same(cuda.affine_scan(A, b, start, reverse=reverse), expected, dtype)
+
+
+def test_warps_as_wide_as_on_devices(rng, simulator, monkeypatch):
+    """Of 32 threads, which look at four tiles each; the last steps are missing."""
+    from parscan.scan import cuda_lookback_kernels as lookback
+    from parscan.scan import cuda_lookback_words as words
+    from parscan.scan import cuda_tile_kernels as tiled
+
+    monkeypatch.setattr(words, "LOOKS", 4)
+    tile = cuda_tiles.Tile(32, 2, 2, 4)
+    length, size = 2 * tile.steps - 5, tile.steps
+    A, b, h0 = (x.reshape(-1) for x in problem(rng, "float32", length))
+    expected = sequential.affine_scan(A, b, h0[0])
+    known = (A, 0, 1, 0, 0, 0, b, 0, 1, 0, 0, 1, length, size, 2, 1)
+    carries, said = expected[size - 1 :: size].copy(), np.zeros(words.workspace_size("float32", 2), "int64")
+    for make, shared in ((tiled.march_kernel, carries), (lookback.scan_kernel, said)):
+        out = np.empty_like(b)
+        simulator.launch(make("float32", 1, tile=tile), 2, tile.threads, *known, h0, shared, out, 0, 1, 0, 0)
+        assert_same(out, expected, "float32")
