@@ -79,16 +79,16 @@ def run(fun, span, y0, rtol, atol, tableau, jac=None, coarse=1e-3):
 def test_reference_digits(name):
     fun, end, y0, reference, rtol, error = REFERENCES[name]
     atol = rtol * (1e-8 if name == "Robertson" else 1e-3)
-    progress = run(fun, (0.0, end), y0, rtol, atol, radau(7 if rtol < 1e-9 else 5))
-    assert not progress.failure
-    last = progress.pieces[-1].y[-1][: len(reference)]
+    record = run(fun, (0.0, end), y0, rtol, atol, radau(7 if rtol < 1e-9 else 5))
+    assert not record.failure
+    last = record.pieces[-1].y[-1][: len(reference)]
     assert np.max(np.abs(last - reference) / np.abs(reference)) <= error
 
 
 def test_backwards_in_time():
     fun, end, y0, reference, rtol, _ = REFERENCES["Lotka-Volterra"]
-    progress = run(fun, (end, 0.0), reference, rtol, rtol * 1e-3, radau(7))
-    assert np.max(np.abs(progress.pieces[-1].y[-1] / y0 - 1)) <= 1e-9
+    record = run(fun, (end, 0.0), reference, rtol, rtol * 1e-3, radau(7))
+    assert np.max(np.abs(record.pieces[-1].y[-1] / y0 - 1)) <= 1e-9
 
 
 def one_mesh(fun, tableau, intervals, end, y0, jac=None, most=20):

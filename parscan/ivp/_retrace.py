@@ -9,7 +9,7 @@ from ._arguments import Problem
 from ._discretisation import Discretisation
 from ._function import RightHandSide
 from ._iterate import iterate
-from ._march import Progress, solve
+from ._march import Record, solve
 from ._methods import discretise, make_task
 from ._polish import ITERATIONS, joined, polished
 from ._rough import as_start
@@ -61,7 +61,7 @@ def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
     return polished(rhs, method, joined(progress.pieces))
 
 
-def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Progress:
+def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Record:
     """The march over windows and meshes, from the sequential solver's own steps if they are there."""
     task, start = make_task(problem, rhs, method, None, None, None, None), _start(problem, rhs, steps)
     task = task if start is None else replace(task, start=FromStart(start, task.start))
