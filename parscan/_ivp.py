@@ -12,7 +12,6 @@ from .ivp._arguments import as_count, as_guess, as_mesh, as_problem, as_times
 from .ivp._delegate import delegate
 from .ivp._empty import solve_empty
 from .ivp._ensemble import solve_ensemble
-from .ivp._events import prepare
 from .ivp._march import solve
 from .ivp._methods import choose, discretise, make_task
 from .ivp._options import as_options, warn_of_unused
@@ -20,6 +19,7 @@ from .ivp._report import wrap
 from .ivp._result import IvpResult
 from .ivp._stacking import Stacking
 from .ivp._watched import reached_by
+from .ivp.output._events import prepare
 from .warnings import PointByPointWarning
 
 POINT_BY_POINT = (

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from condensing import assert_agree, oracle, precision, problem
 
-from parscan.ivp._tableaux import gauss, radau
+from parscan.ivp.methods._tableaux import gauss, radau
 from parscan.scan import cuda_condense_kernels as kernels
 from parscan.scan.condense import condense_by_solve
 from parscan.scan.cuda_condense import condense

@@ -9,7 +9,7 @@ from condensing import assert_agree, oracle, precision
 from condensing import problem as intervals
 
 import parscan
-from parscan.ivp._tableaux import gauss, radau
+from parscan.ivp.methods._tableaux import gauss, radau
 from parscan.scan import adjoint_scan, affine_scan, cpu, cuda_choice
 from parscan.scan import condense as condensing
 

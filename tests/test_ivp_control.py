@@ -12,10 +12,10 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 import parscan
 from parscan import solve_ivp
 from parscan.ivp import _window
-from parscan.ivp._collocation import Collocation
 from parscan.ivp._mesh import divide, equidistribute, refine
-from parscan.ivp._tableaux import gauss, radau
 from parscan.ivp._trial import Trial
+from parscan.ivp.methods._collocation import Collocation
+from parscan.ivp.methods._tableaux import gauss, radau
 
 
 def pendulum(t, y):

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from parscan.ivp._collocation import Collocation
 from parscan.ivp._function import RightHandSide
 from parscan.ivp._iterate import iterate
-from parscan.ivp._lsoda import by_lsoda
 from parscan.ivp._march import solve
-from parscan.ivp._start import Start
-from parscan.ivp._tableaux import gauss, radau
 from parscan.ivp._trial import Scale
 from parscan.ivp._window import Task
+from parscan.ivp.methods._collocation import Collocation
+from parscan.ivp.methods._tableaux import gauss, radau
+from parscan.ivp.starts._lsoda import by_lsoda
+from parscan.ivp.starts._start import Start
 
 
 def lotka_volterra(t, y):

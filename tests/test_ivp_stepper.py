@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from parscan.ivp import _stepper
-from parscan.ivp._collocation import Collocation
 from parscan.ivp._function import RightHandSide
 from parscan.ivp._march import solve
-from parscan.ivp._rough import as_start
-from parscan.ivp._stepper import by_stepping
-from parscan.ivp._tableaux import radau
 from parscan.ivp._trial import Scale
 from parscan.ivp._window import Task
+from parscan.ivp.methods._collocation import Collocation
+from parscan.ivp.methods._tableaux import radau
+from parscan.ivp.starts import _stepper
+from parscan.ivp.starts._rough import as_start
+from parscan.ivp.starts._stepper import by_stepping
 
 
 def lotka_volterra(t, y):

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from parscan.ivp._accurate import exact_jacobian
-from parscan.ivp._collocation import Collocation
-from parscan.ivp._explicit import dop853, rk4
-from parscan.ivp._exponential import DEER
-from parscan.ivp._exponential_tangents import frechet
 from parscan.ivp._function import RightHandSide
-from parscan.ivp._observed import Observed
-from parscan.ivp._tableaux import gauss, radau
 from parscan.ivp._trial import Trial
+from parscan.ivp.methods._accurate import exact_jacobian
+from parscan.ivp.methods._collocation import Collocation
+from parscan.ivp.methods._explicit import dop853, rk4
+from parscan.ivp.methods._exponential import DEER
+from parscan.ivp.methods._exponential_tangents import frechet
+from parscan.ivp.methods._tableaux import gauss, radau
+from parscan.ivp.output._observed import Observed
 from parscan.scan.condense import condense, solve_stages
 
 METHODS = {

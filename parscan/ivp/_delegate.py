@@ -10,19 +10,19 @@ import numpy as np
 from .._arrays import Array, machine_epsilon
 from .._progress import Report
 from ._arguments import Problem
-from ._derivatives import Derivatives
 from ._endings import NOT_FINITE, TOO_SMALL
 from ._function import RightHandSide
 from ._guarded import guarded
 from ._methods import Choice
 from ._report import status_of
 from ._result import IvpResult
-from ._retrace import Steps, retrace
 from ._stacking import Stacking
 from ._status import IvpStatus
-from ._stepper import by_stepping
 from ._trial import Scale
 from ._watched import reached_by, watched
+from .sensitivities._derivatives import Derivatives
+from .sensitivities._retrace import Steps, retrace
+from .starts._stepper import by_stepping
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that warn of a Jacobian: they have no use for it."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from .._arrays import Array, array_namespace
 from ._arguments import Problem
-from ._collocation import Collocation
-from ._dense_output import DenseOutput
-from ._derivatives import Derivatives
-from ._events import Event, find
 from ._function import RightHandSide
 from ._result import IvpResult
 from ._status import IvpStatus
-from ._tableaux import radau
-from ._trajectory import Trajectory
 from ._trial import Trial
+from .methods._collocation import Collocation
+from .methods._tableaux import radau
+from .output._dense_output import DenseOutput
+from .output._events import Event, find
+from .sensitivities._derivatives import Derivatives
+from .sensitivities._trajectory import Trajectory
 
 
 def solve_empty(

@@ -8,17 +8,17 @@ from functools import cache
 from .._arrays import Array, array_namespace
 from .._progress import Report
 from ._arguments import Problem
-from ._dense_output import DenseOutput
-from ._derivatives import of_mesh
-from ._discretisation import Linear
-from ._explicit import dop853
 from ._function import RightHandSide
 from ._report import status_of
 from ._result import IvpResult
-from ._start import Start
 from ._trial import Scale
 from ._watched import reached_by
-from ._wide_steps import Steps, march
+from .methods._discretisation import Linear
+from .methods._explicit import dop853
+from .output._dense_output import DenseOutput
+from .sensitivities._derivatives import of_mesh
+from .starts._start import Start
+from .starts._wide_steps import Steps, march
 
 
 def solve_ensemble(

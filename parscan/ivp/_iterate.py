@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._arrays import Array, array_namespace, to_numpy
-from ._discretisation import Discretisation, Linear
 from ._function import RightHandSide
 from ._trial import Scale, Trial
+from .methods._discretisation import Discretisation, Linear
 
 STALL = 0.5
 """Share of a correction that, when an iteration leaves it, means that no more digits are to be had."""

@@ -8,10 +8,10 @@ from math import isfinite
 from .._arrays import Array, all_finite
 from ._cut import cut_at_bad_value
 from ._endings import NOT_FINITE
-from ._start import Start
 from ._trial import Trial
 from ._watched import Reached
 from ._window import Log, Piece, Task, solve_window
+from .starts._start import Start
 
 FURTHER, NEARER = 4.0, 0.25
 """How far the next start reaches at least: in lengths of the stretch that was solved, and of the start before."""

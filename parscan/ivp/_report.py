@@ -5,19 +5,19 @@ from __future__ import annotations
 from .._arrays import Array, array_namespace
 from .._plot import Stretch
 from ._arguments import Problem
-from ._dense_output import DenseOutput
-from ._derivatives import of_mesh
-from ._discretisation import Discretisation
-from ._events import Event, Occurrences, find
 from ._function import RightHandSide
 from ._march import Record
-from ._polish import joined
 from ._result import IvpResult
 from ._sparsity import advice
 from ._status import IvpStatus
-from ._tableaux import Tableau
 from ._trial import Scale, Trial
 from ._window import Log
+from .methods._discretisation import Discretisation
+from .methods._tableaux import Tableau
+from .output._dense_output import DenseOutput
+from .output._events import Event, Occurrences, find
+from .sensitivities._derivatives import of_mesh
+from .sensitivities._polish import joined
 
 
 def wrap(

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from .._arrays import Array, array_namespace, dtype_name
 from .._plot import Stretch, draw_convergence, draw_solution
-from ._dense_output import DenseOutput
-from ._differentiable import Differentiable
 from ._status import IvpStatus
+from .output._dense_output import DenseOutput
+from .sensitivities._differentiable import Differentiable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ._derivatives import Derivatives
+    from .sensitivities._derivatives import Derivatives
 
 CURVE_POINTS, POINTS_PER_INTERVAL, CURVE_NUMBERS = 2000, 16, 2**22
 """Points of a curve and of a polynomial of it in a picture, and numbers in all of them, at most; but for the nodes."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from .._arrays import Array, array_namespace
 from .._memory import nodes_that_fit
-from ._discretisation import Discretisation
 from ._function import RightHandSide
 from ._iterate import Iterated, iterate
 from ._mesh import divide, equidistribute, refine, shorten, shorten_mesh
 from ._sensitivity import excess
-from ._start import Start
 from ._trial import Scale, Trial
 from ._watched import Reached
+from .methods._discretisation import Discretisation
+from .starts._start import Start
 
 FIRST_TOLERANCE = 1e-4
 """Newton's corrections on the first mesh need not be smaller: it is going to be replaced."""
