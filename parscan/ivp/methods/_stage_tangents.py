@@ -35,14 +35,13 @@ class ImplicitStages(TangentLinear):
         """One linear system per interval and member."""
         xp = array_namespace(forcing)
         N, s, B, n = self.slopes.shape[:-1]
-        k = forcing.shape[-1]
-        sides = xp.moveaxis(xp.reshape(forcing, (N, s, B, n, k)), 2, 1)
-        stages = solve_stages(self.jacobians, self.A, self.steps, xp.reshape(sides, (N * B, s, n, k)))
+        sides = xp.moveaxis(xp.reshape(forcing, (N, s, B, n, -1)), 2, 1)
+        stages = solve_stages(self.jacobians, self.A, self.steps, xp.reshape(sides, (N * B, s, n, -1)))
         with quiet():
             weights = self.steps[:, None] * xp.asarray(self.b, dtype=self.steps.dtype)
-            rows = xp.astype(weights, forcing.dtype)[:, None, :] @ xp.reshape(stages, (N * B, s, n * k))
-        ends = xp.reshape(rows, (N, B, n, k))
-        return ends, xp.moveaxis(xp.reshape(stages, (N, B, s, n, k)), 1, 2)
+            rows = xp.astype(weights, forcing.dtype)[:, None, :] @ xp.reshape(stages, (N * B, s, -1))
+        ends = xp.reshape(rows, (N, B, n, -1))
+        return ends, xp.moveaxis(xp.reshape(stages, (N, B, s, n, -1)), 1, 2)
 
     def pull_back(self, ends: Array, slopes: Array | None) -> Array:
         """The adjoint stages are condensed as stages are."""
