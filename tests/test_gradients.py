@@ -330,6 +330,21 @@ def test_parameters_far_smaller_than_the_states(size, scale):
     assert np.allclose(found["many"], states.sum(0), rtol=1e-8)
 
 
+@pytest.mark.parametrize("size", [1e-4, 1e-10, 1e-20, 1e-200])
+@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.parametrize("bends", [False, True])
+def test_inputs_far_smaller_than_the_states(size, dtype, bends, rng):
+    x = size * (1 + rng.random((60, 2))).astype(dtype)
+
+    def step(y, x):
+        return np.tanh(y + 1) + np.sin(x / size) if bends else np.tanh(y + 1) + x
+
+    sol = solve_recurrence(step, np.zeros(2, dtype), x, method="sequential")
+    adjoint = sol.adjoint(np.ones_like(sol.y))
+    expected = adjoint.states * (np.conj(np.cos(x / size)) / size if bends else 1)
+    assert apart(sol.gradient(adjoint, "x"), expected) <= 1e-8
+
+
 def test_parameters_that_are_not_finite_do_not_spoil_others():
     args = (np.array([0.5, np.nan, np.inf, 1e-3]), math.inf)
     sol = solve_recurrence(lambda y, x, p, unused: p[0] * y + x + p[3], np.zeros(1), np.ones((50, 1)), args=args)

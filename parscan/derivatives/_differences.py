@@ -26,6 +26,9 @@ DECADES = 9
 FELT = 300
 """Errors of central differences, relative to a value, by which an effect must exceed roundings to be told from them."""
 
+LITTLE, ROUNDINGS = 0.01, 20
+"""Share of the largest state below which changes of an input may be lost in its roundings, and how many they are."""
+
 POWER = 1 / 3
 """Power of the machine epsilon that balances the errors of central differences."""
 
@@ -172,20 +175,37 @@ def _of_input(solution: Solution, states: Array, parts: list[Array], position: i
     step, xp = solution.step, array_namespace(states)
     y, pieces = solution.before(times.start, times.stop), [part[times, ...] for part in parts]
     piece = pieces[position]
-    flat = xp.reshape(piece, (piece.shape[0], -1))
-    result, sizes = xp.zeros_like(flat), step_sizes(flat, power=POWER)
-    for column, unit in itertools.product(range(flat.shape[1]), _units(flat)):
+    flat = xp.reshape(piece, (piece.shape[0], math.prod(piece.shape[1:])))
+    result, sizes, largest = xp.zeros_like(flat), step_sizes(flat, power=POWER), _largest(y)
+    larger = xp.maximum(sizes, xp.full_like(sizes, 0.1 * largest * machine_epsilon(y.dtype) ** POWER))
+
+    def slopes(column: int, unit: complex, size: Array) -> tuple[Array, Array]:
         after, ends = [], []
         for sign in (1, -1):
             moved = copy(flat)
-            moved[:, column] = flat[:, column] + sign * unit * sizes[:, column]
+            moved[:, column] = flat[:, column] + sign * unit * size
             pieces[position] = xp.reshape(moved, piece.shape)
             after.append(copy(step.varied(copy(y), like(step.x, iter(pieces)), step.args, times)))
             ends.append(moved[:, column])
-        products = xp.reshape(_real(conjugate(states) * (after[0] - after[1])), (piece.shape[0], -1))
-        slopes = xp.astype(xp.sum(products, axis=1) / xp.abs(ends[0] - ends[1]), flat.dtype)
-        result[:, column] = result[:, column] + unit * slopes
+        products, added = _real(conjugate(states) * (after[0] - after[1])), xp.abs(ends[0] - ends[1])
+        noise = xp.abs(states) * xp.abs(after[0]) * (ROUNDINGS * machine_epsilon(y.dtype))
+        return _over_state(products) / added, _over_state(noise) / added
+
+    for column, unit in itertools.product(range(flat.shape[1]), _units(flat)):
+        found, noise = slopes(column, unit, sizes[:, column])
+        if _largest(flat[:, column]) < LITTLE * largest:  # its changes may be lost in the roundings of the states
+            try:
+                far, _ = slopes(column, unit, larger[:, column])
+            except Exception:  # the step may reject them
+                far = found
+            found = xp.where(xp.abs(far - found) <= noise, far, found)
+        result[:, column] = result[:, column] + unit * xp.astype(found, flat.dtype)
     return xp.reshape(result, piece.shape)
+
+
+def _over_state(products: Array) -> Array:
+    """Sums over all but time."""
+    return array_namespace(products).sum(products, axis=tuple(range(1, products.ndim)))
 
 
 def _is_number(leaf: Leaf) -> bool:
