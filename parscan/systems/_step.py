@@ -229,8 +229,8 @@ def _rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Excep
     if got != shape:
         return ValueError(
             f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "
-            "the first axis and components on the last, so index components as y[..., i], and give inputs of one number "
-            "per time such an axis, too: x[:, None]."
+            "the first axis and components on the last, so index components as y[..., i], and give inputs of one "
+            "number per time such an axis, too: x[:, None]."
         )
     return TypeError(
         f"`{name}` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}; "
