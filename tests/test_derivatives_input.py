@@ -237,6 +237,15 @@ def test_what_a_step_raises_on_perturbed_parameters_reaches_the_user():
     assert any("parscan called `step` for the time steps" in note for note in error.value.__notes__)
 
 
+def test_a_wrong_shape_on_perturbed_parameters_is_named():
+    def step(y, x, p):
+        return p * y + x if p == 0.5 else np.zeros((1, 3))
+
+    sol = solve_recurrence(step, np.zeros(1), X[:, :1], args=(0.5,))
+    with pytest.raises(ValueError, match=r"`step` returned shape \(1, 3\)"):
+        sol.gradient(sol.y)
+
+
 def test_a_wrong_jacobian_shape_later_on_is_named():
     def jac(y, x):
         return np.zeros((len(y), 1, 1)) + 0.5 if len(y) < 100 else np.zeros(3)
