@@ -101,9 +101,7 @@ def condense_frozen(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condens
     return _propagated(X0, xp.reshape(X1, (N, s, n, n)), b, h)
 
 
-def condense_by_solve(
-    J: Array, A: Array, b: Array, h: Array, r: Array, chunk_bytes: int | None = None
-) -> Condensed:
+def condense_by_solve(J: Array, A: Array, b: Array, h: Array, r: Array, chunk_bytes: int | None = None) -> Condensed:
     """Condense by the solver of the array library, :data:`CHUNK_BYTES` or so many at once; see :func:`condense`."""
     xp = array_namespace(J, r)
     N, s, n = r.shape
