@@ -4,15 +4,15 @@
 - `solve_recurrence`: ``y_t = step(y_{t-1}, x_t)`` for any `step` that works on stacked states.
 - `solve_ivp`: ``y' = fun(t, y)``, called as SciPy's, solved by Newton's method on a whole mesh at once.
 - `Dense`, `Diagonal`, `BlockDiagonal`: structures of a step's Jacobian.
+- `Progress`: what a function is told that is passed as ``progress``.
 - `Attenuation`, `Clipping`: damping for trajectories that lead Newton astray.
 - `warnings`: what parscan warns of.
 """
 
-from importlib.metadata import version as _version
-
 from . import warnings
 from ._ivp import solve_ivp
 from ._linear import linear_recurrence
+from ._progress import Progress
 from ._recurrence import solve_recurrence
 from ._result import RecurrenceResult, Status
 from .derivatives import Adjoint
@@ -29,6 +29,7 @@ __all__ = [
     "Diagonal",
     "IvpResult",
     "IvpStatus",
+    "Progress",
     "RecurrenceResult",
     "Status",
     "linear_recurrence",
@@ -37,4 +38,4 @@ __all__ = [
     "warnings",
 ]
 
-__version__ = _version("parscan")
+__version__ = "0.1.0"

@@ -17,8 +17,9 @@ MOST_DENSE = 64
 SAME_BY_CHANCE = 8
 """States of which one may differ without a reason: a step that rounds to whole numbers may sit on an edge there."""
 
-STEP_SHARES = (1.0, 1e-4, 1e-8)
-"""Sizes to try for components that are zero at all states, and so do not tell their scale: shares of the others'."""
+STEP_SIZES = ((1.0, 0.0), (1e-4, 0.0), (1e-8, 0.0), (1.0, 0.1))
+"""Sizes to try, as shares of the largest component's: for components that are zero at all states, and so do not tell
+their scale; and for all at least. A component may be small by chance, and lost in the rounding of sums with others."""
 
 
 def check_broadcasting(step: Step, states: Array, steps: int) -> None:
@@ -71,9 +72,9 @@ def check_jacobian(step: Step, states: Array) -> None:
     with quiet():
         values, jacobian = map(copy, step.with_jacobian(copy(states), slice(0, states.shape[0])))
         tried = []
-        for share in STEP_SHARES:
+        for share, least in STEP_SIZES:
             try:
-                wrong, transposed = _compare(step, states, values, jacobian, share)
+                wrong, transposed = _compare(step, states, values, jacobian, _sizes(states, share, least))
             except Exception:  # a step may reject states beside its trajectory: then there is nothing to compare with
                 return
             if not wrong:
@@ -84,6 +85,13 @@ def check_jacobian(step: Step, states: Array) -> None:
         f"`jac` disagrees with finite differences of `step` near the start: {hint}. Expected "
         f"∂step_i/∂y_j in the layout of {step.structure}, with trailing axes {step.structure.shape(states.shape[-1])}."
     )
+
+
+def _sizes(states: Array, share: float, least: float) -> Array:
+    """Perturbations of every component; `share` as for `step_sizes`."""
+    xp = array_namespace(states)
+    sizes = xp.abs(step_sizes(states, share))
+    return xp.astype(xp.maximum(sizes, least * xp.max(sizes)), states.dtype)
 
 
 def structure_covers(step: Step, states: Array) -> bool:
@@ -114,11 +122,10 @@ def structure_covers(step: Step, states: Array) -> bool:
     return not bool(xp.any(off))
 
 
-def _compare(step: Step, states: Array, values: Array, jacobian: Array, share: float) -> tuple[bool, bool]:
+def _compare(step: Step, states: Array, values: Array, jacobian: Array, sizes: Array) -> tuple[bool, bool]:
     """Whether the Jacobian, and whether its transpose, is wrong at half of the states or more."""
     xp = array_namespace(states)
     n, epsilon, family = states.shape[-1], machine_epsilon(states.dtype), step.structure
-    sizes = step_sizes(states, share)
     rows = family.to_dense(jacobian) if n <= MOST_DENSE else None
     straight, transposed = 0, 0
     for j in sorted({int(j) for j in np.linspace(0, n - 1, min(n, COLUMNS))}):

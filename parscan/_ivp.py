@@ -7,18 +7,19 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from ._progress import progress_bar
+from ._progress import Report, Watcher, check_watcher, watch
 from .ivp._arguments import as_count, as_guess, as_mesh, as_problem, as_times
 from .ivp._delegate import delegate
 from .ivp._empty import solve_empty
 from .ivp._ensemble import solve_ensemble
-from .ivp._events import prepare
-from .ivp._march import percentage, solve
+from .ivp._march import solve
 from .ivp._methods import choose, discretise, make_task
 from .ivp._options import as_options, warn_of_unused
 from .ivp._report import wrap
 from .ivp._result import IvpResult
 from .ivp._stacking import Stacking
+from .ivp._watched import reached_by
+from .ivp.output._events import prepare
 from .warnings import PointByPointWarning
 
 POINT_BY_POINT = (
@@ -48,7 +49,7 @@ def solve_ivp(
     guess: IvpResult | None = None,
     stages: int | None = None,
     window: int | None = None,
-    progress: bool = False,
+    progress: Watcher = False,
     jac_sparsity: Any = None,
     min_step: float | None = None,
     lband: int | None = None,
@@ -113,8 +114,11 @@ def solve_ivp(
         Stages of Radau and Gauss, 1 to 9. By default 3, 5 or 7, by the tolerance.
     window : int, optional
         Intervals of the mesh that are solved at once, at most. By default as many as there are, and as memory holds.
-    progress : bool
-        Whether to show how much of the span is solved.
+    progress : bool or callable
+        True: show on stderr how much of the span is solved, iterations, intervals in work, correction and the time that
+        is left; by a bar of tqdm on a terminal, if it is installed, else in lines of text. A function: it is called
+        with a `parscan.Progress` after every iteration, and every step of a solver that steps; while the rough start is
+        made there is nothing to tell. What it raises ends the solve.
     jac_sparsity : array_like or sparse matrix, shape (n, n), optional
         Zeros of the Jacobian, for SciPy's sparse ``"Radau"`` and ``"BDF"``: where it is given, they solve the problem.
     min_step, lband, uband : optional
@@ -153,6 +157,7 @@ def solve_ivp(
     >>> bool(np.ptp(energy) < 1e-8)
     True
     """
+    check_watcher(progress)
     problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step)
     options = as_options(
         problem.span, vectorized, first_step, min_step, lband=lband, uband=uband, jac_sparsity=jac_sparsity
@@ -169,27 +174,26 @@ def solve_ivp(
     of_meshes = {"mesh": mesh, "guess": guess, "stages": stages, "window": window}
     on_mesh = any(given is not None for given in of_meshes.values())
 
-    def attempt(stacking: Stacking) -> IvpResult | None:
+    def attempt(stacking: Stacking, report: Report | None) -> IvpResult | None:
         """The result, or None where `fun` turned out not to be as it seemed."""
         choice = choose(method, problem, options, lambda: stacking.fun, on_mesh=on_mesh)
         if choice.is_sequential:
             warn_of_unused(of_meshes, tuple(of_meshes))
-            return delegate(choice, problem, options, times, events, dense_output=dense_output)
+            return delegate(choice, problem, options, times, events, stacking, dense_output=dense_output, report=report)
         warn_of_unused(options)
         if choice.tries_ensemble:
-            found = solve_ensemble(problem, stacking.right_hand_side, times, dense_output=dense_output)
-            if found is not None:
+            make = stacking.right_hand_side
+            if found := solve_ensemble(problem, make, times, dense_output=dense_output, report=report):
                 return found
         if not stacking.fun and vectorized is not False:
             warnings.warn(POINT_BY_POINT, PointByPointWarning, stacklevel=3)
         rhs = stacking.right_hand_side()
         task = make_task(problem, rhs, discretise(choice.method, problem, stages), *known, times, most)
-        with progress_bar(100, enabled=progress, unit="%") as report:
-            solved = solve(task, problem.span, problem.y0, percentage(problem.span, report))
+        solved = solve(task, problem.span, problem.y0, reached_by(choice.method, problem.span[0], report))
         if not stacking.holds_for(rhs, solved.pieces):
             return None
         return wrap(problem, rhs, task.method, solved, times, listed, choice.method, dense_output=dense_output)
 
-    stacking = Stacking(problem, vectorized)
-    found = attempt(stacking)
-    return found if found is not None else attempt(stacking.withdrawn())  # type: ignore[return-value]
+    with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
+        stacking = Stacking(problem, vectorized)
+        return attempt(stacking, report) or attempt(stacking.withdrawn(), report)  # type: ignore[return-value]

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from ._arrays import Array
 from ._newton import Ending, Outcome, Rules, solve
+from ._progress import Report
 from ._tolerance import Tolerance
 from ._window import Window
 from .systems._system import System
-
-Report = Callable[[int], None]
 
 BACK_OFF = 4
 """How much longer, in smallest windows, the loop goes on after each failure in a row before a method is tried again."""
@@ -57,8 +56,11 @@ class Problem(ABC):
         """State that step `time` starts from."""
 
     @abstractmethod
-    def loop(self, state: Array, begin: int, end: int, report: Report | None) -> int:
-        """Evaluate the steps one by one; returns the first one whose state is not finite, or `end`."""
+    def loop(self, state: Array, begin: int, end: int, report: Callable[[int], None]) -> int:
+        """Evaluate the steps one by one; returns the first one whose state is not finite, or `end`.
+
+        `report` is told every now and then how many are done.
+        """
 
     @abstractmethod
     def first_not_finite(self, begin: int, end: int) -> int:
@@ -102,7 +104,7 @@ class Record:
 
 
 def march(problem: Problem, plan: Plan, start: int, report: Report | None = None) -> Record:
-    """Solve the steps from `start` on, window by window; `report` is told how many are solved."""
+    """Solve the steps from `start` on, window by window; `report` is told after every iteration."""
     walk = _Walk(problem, plan, start, report)
     while walk.goes_on():
         walk.step()
@@ -123,6 +125,7 @@ class _Walk:
         self._failures = 0  # in a row, of the last method in its smallest window
         self._failed = False  # whether the method in use ever did: then its windows grow with care
         self._warm_until = 0  # the rows ahead, up to there, are those of an earlier sweep
+        self._iterations = 0  # of all solves before
 
     def goes_on(self) -> bool:
         """Whether steps are left, and the last state is finite."""
@@ -144,7 +147,7 @@ class _Walk:
         elif outcome.ending is Ending.CONVERGED:
             self._size = stage.window.after(end - begin, outcome, careful=self._failed)
             self._failures = 0
-            self._tell(end)
+            self._tell(end, stage.name, end - begin, outcome.history[-1])
         else:
             self._give_way(stage, begin, end, outcome)
 
@@ -153,9 +156,13 @@ class _Walk:
         system = stage.system(begin, end, end <= self._warm_until)
         share = (end - begin) / self._problem.steps
         rules = replace(stage.rules, max_seconds=stage.seconds_per_step * (end - begin), share=share)
-        report = None if self._report is None else lambda node: self._tell(system.time_of(node))
+
+        def report(node: int, iterations: int, correction: float) -> None:
+            self._tell(system.time_of(node), stage.name, end - begin, correction, iterations)
+
         outcome = solve(system, system.guess(self._problem.state(begin)), self._plan.tolerance, rules, report)
         self.record.solves.append(Solve(stage.name, begin, end, system.time_of(outcome.first), outcome))
+        self._iterations += len(outcome.history)
         return outcome
 
     def _give_way(self, stage: Stage, begin: int, end: int, outcome: Outcome) -> None:
@@ -179,13 +186,19 @@ class _Walk:
 
     def _loop(self, begin: int, end: int) -> None:
         """Evaluate steps one by one."""
-        self.record.reached = self._problem.loop(self._problem.state(begin), begin, end, self._report)
+        self.record.reached = self._problem.loop(self._problem.state(begin), begin, end, self._tell)
         self.record.looped += self.record.reached - begin
         self._finite = self.record.reached == end
-        if self._finite:
-            self._tell(end)
 
-    def _tell(self, solved: int) -> None:
-        """Show progress."""
+    def _tell(
+        self,
+        solved: int,
+        method: str = "sequential",
+        window: int = 1,
+        correction: float | None = None,
+        iterations: int = 0,
+    ) -> None:
+        """Report that so many steps are solved, by iterations beside those of the solves before."""
         if self._report is not None:
-            self._report(solved)
+            done = self._iterations + iterations
+            self._report(solved, method=method, window=window, iterations=done, correction=correction)

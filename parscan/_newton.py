@@ -111,11 +111,15 @@ class Iteration:
 
 
 def solve(
-    system: System, z: Array, tolerance: Tolerance, rules: Rules, report: Callable[[int], None] | None = None
+    system: System,
+    z: Array,
+    tolerance: Tolerance,
+    rules: Rules,
+    report: Callable[[int, int, float], None] | None = None,
 ) -> Outcome:
     """Iterate from the guess `z` until all nodes are exact, or their corrections small enough to be trusted.
 
-    `report` is told the number of exact leading nodes after every iteration.
+    `report` is told the number of exact leading nodes, of iterations, and the last correction after every iteration.
     """
     run = _Run(system, z, tolerance, rules)
     ending, note = None, ""
@@ -126,8 +130,8 @@ def solve(
             ending = Ending.STALLED
         except Rejected as rejected:  # by the user's step, perhaps for the guess only; the loop will tell
             ending, note = Ending.RAISED, f"{type(rejected.__cause__).__name__}: {rejected.__cause__}"
-        if report is not None:
-            report(run.first)
+        if report is not None and (done := run.iterations):
+            report(run.first, done, run.correction)
     first = system.nodes if ending is Ending.CONVERGED else run.first
     return Outcome(ending, run.z, first, run.history, run.growth(), note)
 
@@ -149,6 +153,16 @@ class _Run:
     def history(self) -> tuple[float, ...]:
         """Largest correction of every iteration."""
         return tuple(_largest(sizes) for sizes in self._sizes)
+
+    @property
+    def iterations(self) -> int:
+        """How many there were."""
+        return len(self._sizes)
+
+    @property
+    def correction(self) -> float:
+        """Largest of the last iteration."""
+        return _largest(self._sizes[-1])
 
     def growth(self) -> float:
         """Logarithm of the growth by the propagators of the last iteration, −inf if it is not asked for."""

@@ -1,28 +1,164 @@
-"""A progress bar over time: tqdm's where it is installed."""
+"""How far a solve has come: as a bar, in lines of text, or told to a function of the user's."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+FIRST, SHARE = 1.0, 0.05
+"""Seconds before the first line of text, and share of the time so far that passes before each of the next ones."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a solve has come, as a function is told that is passed as ``progress``.
+
+    Parameters
+    ----------
+    done, total : float
+        Steps of a recurrence that are solved, and all of them; for an ODE, lengths of the span.
+    method : str
+        What is at work, ``"newton"`` or ``"Radau"`` for example; ``"sequential"`` is the loop.
+    window : int
+        Steps, or intervals of a mesh, that it solves at once; 1 where it takes them one after the other.
+    iterations : int
+        Iterations so far.
+    correction : float or None
+        Largest correction of the last iteration in units of the tolerance; None where nothing is iterated.
+    seconds : float
+        Time since the solve began.
+    remaining : float or None
+        Seconds that the rest takes if it goes on at the pace so far; None as long as nothing is solved. A window is
+        solved as a whole, so within the first one there is nothing to tell it from.
+    """
+
+    done: float
+    total: float
+    method: str
+    window: int
+    iterations: int
+    correction: float | None
+    seconds: float
+    remaining: float | None
+
+
+Show: TypeAlias = Callable[[Progress], object]
+"""Something to be done with it."""
+
+Watcher: TypeAlias = bool | Show
+"""What a user says of it: whether it is shown, or a function that is told."""
+
+
+LENGTH = "{l_bar}{bar}| [{elapsed}<{remaining}{postfix}]"
+"""tqdm's bar without numbers, for lengths."""
+
+
+class Report(Protocol):
+    """What a solver calls when it has got on, with what it knows anyway: nothing is fetched or computed for it."""
+
+    def __call__(
+        self, done: float, *, method: str, window: int, iterations: int = 0, correction: float | None = None
+    ) -> None:
+        """Tell it."""
+
+
+def check_watcher(progress: Watcher) -> None:
+    """Raise unless it is one."""
+    if not (callable(progress) or isinstance(progress, int)):
+        raise TypeError(
+            f"`progress` must be True, False or a function that takes a parscan.Progress, got {progress!r}."
+        )
 
 
 @contextmanager
-def progress_bar(total: int, *, enabled: bool, unit: str = "step") -> Iterator[Callable[[int], None]]:
-    """Give a function that is told how many of `total` units are solved."""
-    try:
-        if not enabled:
-            raise ImportError
-        from tqdm import tqdm  # noqa: PLC0415 - optional, and slow to import
-    except ImportError:
-        yield _ignore
-        return
-    with tqdm(total=total, unit=unit, unit_scale=True, dynamic_ncols=True) as bar:
+def watch(progress: Watcher, total: float, unit: str | None) -> Iterator[Report | None]:
+    """Give a function that is told how much of the total is done; None if nobody wants to know.
 
-        def show(solved: int) -> None:
-            bar.update(solved - bar.n)
+    `unit` is what is counted, None where the total is a length. Whatever happens, a bar is closed at the end.
+    """
+    if not callable(progress) and not progress:
+        yield None
+        return
+    begin = time.perf_counter()
+    with nullcontext(progress) if callable(progress) else _screen(total, unit) as show:
+
+        def report(
+            done: float, *, method: str, window: int, iterations: int = 0, correction: float | None = None
+        ) -> None:
+            seconds = time.perf_counter() - begin
+            remaining = seconds * (total - done) / done if done else None
+            show(Progress(done, total, method, window, iterations, correction, seconds, remaining))
+
+        yield report
+
+
+def _screen(total: float, unit: str | None) -> AbstractContextManager[Show]:
+    """A bar on a terminal, if tqdm is installed; else lines of text."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        try:
+            from tqdm import tqdm  # noqa: PLC0415 - optional, and slow to import
+        except ImportError:
+            pass
+        else:
+            return _bar(tqdm, total, unit)
+    return _lines(unit)
+
+
+@contextmanager
+def _bar(tqdm: Any, total: float, unit: str | None) -> Iterator[Show]:
+    """A bar of tqdm's."""
+    form = {"bar_format": LENGTH} if unit is None else {"unit": unit, "unit_scale": True}
+    # Without `miniters` it would not be drawn anew while the iterations of a window go on.
+    with tqdm(total=total, dynamic_ncols=True, miniters=0, file=sys.stderr, **form) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.set_description_str(progress.method, refresh=False)
+            bar.set_postfix_str(_details(progress), refresh=False)
+            bar.update(progress.done - bar.n)
 
         yield show
 
 
-def _ignore(_: int) -> None:
-    """Nothing to show."""
+@contextmanager
+def _lines(unit: str | None) -> Iterator[Show]:
+    """A line of text every now and then, less and less often, and one at the end."""
+    shown: Progress | None = None
+    last: Progress | None = None
+
+    def show(progress: Progress) -> None:
+        nonlocal shown, last
+        last = progress
+        due = FIRST if shown is None else shown.seconds + max(FIRST, SHARE * shown.seconds)
+        if progress.seconds >= due:
+            shown = progress
+            _print(progress, unit)
+
+    yield show
+    if last is not None and last is not shown:  # not after an exception
+        _print(last, unit)
+
+
+def _print(progress: Progress, unit: str | None) -> None:
+    """One line."""
+    if sys.stderr is None:  # as in programs without a console
+        return
+    share = f"{100 * progress.done / progress.total:3.0f}%"
+    counted = " of the span" if unit is None else f", {progress.done} of {progress.total} {unit}s"
+    left = "" if progress.remaining is None else f", {progress.remaining:.1f} s left"
+    told = ", ".join(filter(None, [progress.method, _details(progress)]))
+    print(f"parscan: {share}{counted}: {told}; {progress.seconds:.1f} s{left}", file=sys.stderr, flush=True)
+
+
+def _details(progress: Progress) -> str:
+    """Iterations, window and correction in words, where there are any."""
+    correction = progress.correction
+    words = {
+        f"iteration {progress.iterations}": progress.iterations > 0,
+        f"window {progress.window}": progress.window > 1,
+        f"correction {correction:.2g}" if correction is not None else "": correction is not None,
+    }
+    return ", ".join(word for word, counts in words.items() if counts)

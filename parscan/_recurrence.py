@@ -17,7 +17,7 @@ from ._march import Plan, Record, Stage, march
 from ._methods import Workshop
 from ._options import Options
 from ._problem import RecurrenceProblem
-from ._progress import progress_bar
+from ._progress import Watcher, check_watcher, watch
 from ._report import wrap
 from ._result import RecurrenceResult
 from ._solution import Solution
@@ -51,7 +51,7 @@ def solve_recurrence(
     window: int | None = None,
     damping: Damping | None = None,
     probes: int | None = None,
-    progress: bool = False,
+    progress: Watcher = False,
 ) -> RecurrenceResult:
     """Evaluate the recurrence ``y_t = step(y_{t-1}, x_t, *args)`` in parallel over time.
 
@@ -113,8 +113,10 @@ def solve_recurrence(
         Random probes per segment from which ``"quasi-newton"`` and ``"quasi-elk"`` estimate the diagonal (or its
         blocks) without a `jac`, by Hutchinson's method: errors fall as one over their root, and cost iterations only.
         By default one per component, which leaves no error. Probes are the same in every run.
-    progress : bool
-        Show a progress bar, if tqdm is installed.
+    progress : bool or callable
+        True: show on stderr how many steps are solved, iterations, window, correction and the time that is left; by a
+        bar of tqdm on a terminal, if it is installed, else in lines of text. A function: it is called with a
+        `parscan.Progress` after every iteration, and every 128 steps of the loop. What it raises ends the solve.
 
     Returns
     -------
@@ -160,6 +162,7 @@ def solve_recurrence(
     True
     """
     check_functions(step, jac, args)
+    check_watcher(progress)
     arrays = as_arrays(y0, x, length, guess)
     family = as_structure(structure)
     family.shape(arrays.y0.shape[-1])
@@ -168,7 +171,7 @@ def solve_recurrence(
     counted = Step(step, arrays.x, args, jac, family)
     trajectory = arrays.xp.empty((arrays.steps, *arrays.y0.shape), dtype=arrays.y0.dtype)
     problem = RecurrenceProblem(counted, arrays.y0, trajectory, tolerance, arrays.guess)
-    with progress_bar(arrays.steps, enabled=progress) as report:
+    with watch(progress, arrays.steps, "step") as report:
         choice = _choose(counted, arrays, problem, options)
         record = march(problem, Plan(choice.stages, tolerance), choice.start, report)
     return _conclude(counted, arrays, trajectory, tolerance, options, choice, record)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._arrays import Array, dtype_name
 from ._plot import Stretch, draw_convergence, draw_recurrence
 from ._solution import Solution
-from .derivatives import Differentiable
+from .derivatives import Differentiable, lyapunov
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +94,7 @@ class RecurrenceResult(Differentiable):
     @cached_property
     def lyapunov(self) -> float:
         """Logarithm of the growth of a small change per step."""
-        return self._solved("lyapunov").lyapunov()
+        return lyapunov(self._solved("lyapunov"))
 
     def plot(self, ax: Axes | None = None) -> Figure:
         """Draw the trajectory; needs matplotlib (``pip install 'parscan[plot]'``).

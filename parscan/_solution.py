@@ -1,4 +1,4 @@
-"""A solved trajectory, looked at again: its residual, its sensitivity, and whether the step stands by it."""
+"""A solved trajectory, looked at again: its residual, and whether the step stands by it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from functools import cached_property
 
 from ._arrays import Array, array_namespace, copy, quiet
 from ._check_step import check_broadcasting, rows_apart
-from ._growth import scaled_product
 from ._tolerance import Tolerance
-from .jacobians import differentiate
 from .systems import Step
 
 CHUNK_NUMBERS = 2**18
-"""Numbers of states, or of their Jacobians, that are evaluated at once."""
+"""Numbers of states that are evaluated at once."""
 
 SAMPLE = 64
 """Steps that are evaluated twice more after a solve."""
@@ -40,16 +38,16 @@ class Solution:
         self.y0 = y0
         self.trajectory = trajectory
         self._tolerance = tolerance
-        self._steps = steps if y0.size else 0  # an empty batch has nothing to look at
+        self.steps = steps if y0.size else 0  # an empty batch has nothing to look at
         self._stacks = stacks
 
     @cached_property
     def stacks(self) -> bool:
         """Whether the step may be called on several states; tried, where that is not known."""
-        if self._stacks or not self._steps:
+        if self._stacks or not self.steps:
             return True
         try:
-            check_broadcasting(self.step, self.before(0, min(FEW, self._steps)), self._steps)
+            check_broadcasting(self.step, self.before(0, min(FEW, self.steps)), self.steps)
         except Exception:
             return False
         return True
@@ -62,15 +60,15 @@ class Solution:
 
     def sample(self) -> Iterator[tuple[slice, Array]]:
         """A few times from all over the trajectory, and the states before them in memory of their own."""
-        if not self._steps:
+        if not self.steps:
             return
-        stride = -(-self._steps // (SAMPLE if self.stacks else FEW))
+        stride = -(-self.steps // (SAMPLE if self.stacks else FEW))
         if self.stacks:
             xp = array_namespace(self.y0)
-            later = self.trajectory[stride - 1 : self._steps - 1 : stride, ...]
-            yield slice(0, self._steps, stride), xp.concat([self.y0[None, ...], later])
+            later = self.trajectory[stride - 1 : self.steps - 1 : stride, ...]
+            yield slice(0, self.steps, stride), xp.concat([self.y0[None, ...], later])
             return
-        for t in range(0, self._steps, stride):
+        for t in range(0, self.steps, stride):
             yield slice(t, t + 1), self.before(t, t + 1)
 
     def stands(self) -> bool:
@@ -88,21 +86,7 @@ class Solution:
     def residual(self) -> float:
         """Largest `|step(y_{t-1}, x_t) - y_t|`; NaN without steps."""
         with quiet():
-            return max((self._off(before, times) for times, before in self._chunks(self._numbers)), default=math.nan)
-
-    def lyapunov(self) -> float:
-        """Logarithm of the growth of a small change per step, the largest of the batch; NaN without steps."""
-        structure, product, total = self.step.structure, None, 0.0
-        matrix = math.prod(structure.shape(self.y0.shape[-1])) * math.prod(self.y0.shape[:-1])
-        for times, before in self._chunks(max(matrix, self._numbers)):
-            jacobians = self._jacobians(before, times)
-            xp = array_namespace(jacobians)
-            jacobians = jacobians if product is None else xp.concat([product[None, ...], jacobians])
-            product, logarithm = scaled_product(structure, jacobians)
-            total = total + logarithm
-        if product is None:
-            return float("nan")
-        return float(array_namespace(total).max(total)) / self._steps
+            return max((self._off(before, times) for times, before in self._chunks()), default=math.nan)
 
     def nondeterminism(self) -> tuple[int, float] | None:
         """A step that gives other values when it is evaluated again, and by how many tolerances; None if all agree.
@@ -111,11 +95,11 @@ class Solution:
         more: a step that contradicts itself is not the recurrence it was taken for. Nor is one that is far off in many
         places: it wrote to what it had returned before, for example.
         """
-        stride = max(1, self._steps // SAMPLE)
-        times = slice(stride, self._steps, stride)
-        if not self._stacks or self._steps <= stride:
+        stride = max(1, self.steps // SAMPLE)
+        times = slice(stride, self.steps, stride)
+        if not self._stacks or self.steps <= stride:
             return None
-        before = self.trajectory[stride - 1 : self._steps - 1 : stride, ...]
+        before = self.trajectory[stride - 1 : self.steps - 1 : stride, ...]
         try:
             with quiet():
                 after = copy(self.step(copy(before), times))
@@ -135,24 +119,12 @@ class Solution:
         xp = array_namespace(off)
         return float(xp.max(xp.abs(off)))
 
-    @property
-    def _numbers(self) -> int:
-        """Numbers per state."""
-        return math.prod(self.y0.shape)
-
-    def _chunks(self, numbers: int) -> Iterator[tuple[slice, Array]]:
-        """Times, and the states before them, in memory of their own; `numbers` are worked on per step."""
-        size = max(1, CHUNK_NUMBERS // max(1, numbers)) if self._stacks else 1
-        for begin in range(0, self._steps, size):
-            end = min(begin + size, self._steps)
+    def _chunks(self) -> Iterator[tuple[slice, Array]]:
+        """Times, and the states before them, in memory of their own."""
+        size = max(1, CHUNK_NUMBERS // max(1, math.prod(self.y0.shape))) if self._stacks else 1
+        for begin in range(0, self.steps, size):
+            end = min(begin + size, self.steps)
             yield slice(begin, end), self.before(begin, end)
-
-    def _jacobians(self, states: Array, times: slice) -> Array:
-        """Jacobians of the step at stacked states."""
-        with quiet():
-            if self.step.has_jacobian:
-                return self.step.with_jacobian(states, times)[1]
-            return differentiate(lambda y: copy(self.step(copy(y), times)), states, self.step.structure)
 
 
 def _off(tolerance: Tolerance, one: Array, other: Array) -> Array:

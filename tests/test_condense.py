@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from condensing import assert_agree, oracle, precision, problem
 
-from parscan.ivp._tableaux import gauss, radau
+from parscan.ivp.methods._tableaux import gauss, radau
 from parscan.scan import cpu_condense
 from parscan.scan.condense import condense, condense_by_solve, condense_frozen
 

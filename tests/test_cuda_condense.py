@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from condensing import assert_agree, oracle, precision, problem
 
-from parscan.ivp._tableaux import gauss, radau
+from parscan.ivp.methods._tableaux import gauss, radau
 from parscan.scan import cuda_condense_kernels as kernels
 from parscan.scan.condense import condense_by_solve
 from parscan.scan.cuda_condense import condense
@@ -145,3 +145,17 @@ def test_as_the_solver_does(rng):
     mine, theirs = (run(J, tableau.A, tableau.b, h, r) for run in (condense, condense_by_solve))
     for got, wanted in zip(mine, theirs, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-12)
+
+
+def test_an_ode_is_solved_through_it(simulator):
+    import parscan
+
+    def decay(t, y):
+        fast, slow = y[0, ...], y[1, ...]
+        return [-50 * (fast - slow), -slow]
+
+    options = {"method": "Radau", "mesh": np.linspace(0, 1, 5), "stages": 3}
+    expected = parscan.solve_ivp(decay, (0, 1), [1.0, 1.0], **options)
+    found = parscan.solve_ivp(decay, (0, 1), array_api_strict.asarray([1.0, 1.0]), **options)
+    assert "condense" in simulator.launched
+    np.testing.assert_allclose(np.asarray(found.y), expected.y, rtol=1e-9)

@@ -330,6 +330,23 @@ def test_a_step_that_writes_to_its_state(rng):
     assert np.array_equal(sol.y, before)
 
 
+def test_a_step_that_returns_the_same_memory_again(rng):
+    x, buffers = rng.standard_normal((500, 2)), {}
+
+    def step(y, x, a):
+        buffer = buffers.setdefault(y.shape, np.empty_like(y))
+        np.multiply(a, y, out=buffer)
+        buffer += x
+        return buffer
+
+    sol = solve_recurrence(step, np.zeros(2), x, args=(0.5,))
+    adjoint = sol.adjoint(x)
+    assert np.allclose(adjoint.states, parscan.linear_recurrence(0.5, x, reverse=True))
+    assert np.allclose(sol.tangent(x), parscan.linear_recurrence(0.5, x))
+    assert np.isclose(sol.gradient(x, "a"), np.sum(adjoint.states[1:] * sol.y[:-1]))
+    assert np.allclose(sol.gradient(x, "x"), adjoint.states)
+
+
 def test_nothing_of_the_users_is_modified(rng):
     case = Case(PROBLEMS["gru4"], np.float64, (), 200, rng)
     sol, g, f, start = case.solve(), case.g.copy(), case.f.copy(), case.start.copy()

@@ -94,7 +94,7 @@ PARAMS = [
     ),
     (1, TypeError, r"`args\[1\]` is 'tanh'"),
     ("name", TypeError, r"`args\[1\]` is 'tanh'"),
-    ("q", ValueError, "`params` is 'q'; the step has 0, 1, 'p', 'name', 'x'"),
+    ("q", ValueError, "`params` is 'q'; the step has 0, 1, 'x', 'p', 'name'"),
     (2, ValueError, "`params` is 2; the step has 0, 1"),
     (-3, ValueError, "`params` is -3"),
     (True, ValueError, "`params` is True"),
@@ -138,6 +138,7 @@ PRODUCTS = [
     ({"a": 0.0, "b": B}, r"returned float for `args\[0\]\['a'\]` where an array of shape \(2,\)"),
     ({"a": A, "b": None}, r"returned NoneType for `args\[0\]\['b'\]` where a number"),
     ({"a": A, "b": {"c": B}}, r"returned a dict of \['c'\] for `args\[0\]\['b'\]` where a number"),
+    ({"a": A, "b": np.array(1j)}, r"returned a complex number for `args\[0\]\['b'\]` where a real one"),
     ({"a": A, "b": 1j}, r"returned a complex number for `args\[0\]\['b'\]` where a real one"),
 ]
 
@@ -157,6 +158,8 @@ def test_other_products_of_the_wrong_kind(sol):
         sol.gradient(X, "p", vjp=lambda *_: {"a": A, "b": "1"})
     with pytest.raises(ValueError, match=r"returned a dict of \['a', 'b'\] for `params` where a tuple of 1"):
         sol.gradient(X, ("p",), vjp=lambda *_: P)
+    with pytest.raises(ValueError, match="`steps_per_call` is for `vjp`"):
+        sol.gradient(X, "p", steps_per_call=100)
     with pytest.raises(TypeError, match=r"`vjp` must be callable as vjp\(adjoint, y, x, \*args\), got dict"):
         sol.gradient(X, "p", vjp=P)
     for size in (0, 2.0, True):

@@ -112,6 +112,16 @@ def test_lyapunov_is_the_same_by_any_method_with_and_without_a_jacobian(name, me
     assert given == pytest.approx(found, abs=1e-4)
 
 
+@pytest.mark.parametrize("with_jac", [True, False])
+def test_the_exponent_is_that_of_the_whole_step(with_jac, rng):
+    """A diagonal is enough for quasi-Newton, and says little of how a coupled step grows."""
+    A = 0.99 * np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    x = rng.standard_normal((500, 3))
+    jac = (lambda y, x: np.broadcast_to(np.diag(A), y.shape)) if with_jac else None
+    sol = solve_recurrence(lambda y, x: y @ A.T + x, np.zeros(3), x, jac=jac, structure=Diagonal, method="quasi-newton")
+    assert sol.lyapunov == pytest.approx(np.log(0.99), abs=1e-8)
+
+
 @pytest.mark.parametrize(("y0", "length"), [(np.ones(2), 0), (np.ones((3, 0, 2)), 10)])
 def test_a_result_without_states_has_neither_residual_nor_exponent(y0, length):
     sol = solve_recurrence(lambda y: y, y0, length=length)

@@ -119,8 +119,8 @@ def test_an_adjoint_is_used_again(problem):
     assert all(np.array_equal(again[key], anew[key]) for key in p)
 
 
-def affine(y, x, a, b):
-    return a * y + b * x
+def affine(y, squared, a, b):
+    return a * y + b * squared
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,7 @@ def affine(y, x, a, b):
         (("b", 0), (float, float)),
         (["a"], (float,)),
         (("x", "a"), (np.ndarray, float)),
+        (("squared", "a"), (np.ndarray, float)),
     ],
     ids=str,
 )
@@ -144,13 +145,13 @@ def test_which_parameters(params, shape, with_vjp, rng):
     y = np.concatenate([[[1.0]], sol.y[:-1]])
     states = sol.adjoint(sol.y).states
     expected = {"a": np.sum(states * y), "b": np.sum(states * x), "x": 2 * states}
-    expected |= {0: expected["a"], 1: expected["b"], -1: expected["b"]}
+    expected |= {0: expected["a"], 1: expected["b"], -1: expected["b"], "squared": expected["x"]}
     names = (0, 1) if params is None else params
     alone = not isinstance(names, tuple | list)
 
     def vjp(adjoint, y, x, a, b):
         values = {"a": np.sum(adjoint * y), "b": np.sum(adjoint * x), "x": b * adjoint}
-        values |= {0: values["a"], 1: values["b"], -1: values["b"]}
+        values |= {0: values["a"], 1: values["b"], -1: values["b"], "squared": values["x"]}
         return values[names] if alone else tuple(values[name] for name in names)
 
     for size in (None, 30) if with_vjp else (None,):

@@ -167,6 +167,23 @@ def test_a_step_that_rejects_guesses_is_solved_by_the_loop(method):
     assert np.allclose(sol.y, loop(step, np.zeros(1), x), rtol=1e-12)
 
 
+def test_a_right_jacobian_of_a_small_component_lost_in_the_rounding_of_a_sum_is_accepted(rng):
+    """Differences over a share of its own size are noise there: those of its size by chance are not."""
+    x = rng.standard_normal((100, 2))
+
+    def step(y, x):
+        small = (1 + 0.5 * y[..., 1] + 1e-5 * np.tanh(x[..., 1])) - 1
+        return np.stack([np.tanh(y[..., 0] + 0.1 * y[..., 1] + x[..., 0]), small], axis=-1)
+
+    def jac(y, x):
+        slope = 1 - step(y, x)[..., 0] ** 2
+        zero = np.zeros_like(slope)
+        return np.stack([np.stack([slope, 0.1 * slope], -1), np.stack([zero, zero + 0.5], -1)], -2)
+
+    for _ in range(20):
+        assert solve_recurrence(step, np.array([1.0, 1e-5]) * rng.standard_normal(2), x, jac=jac).success
+
+
 def test_a_right_jacobian_of_components_that_start_at_zero_beside_large_ones_is_accepted():
     def step(y, x):
         return np.stack([0.5 * y[..., 0] + x[..., 0], np.sin(0.9 * y[..., 1]) + x[..., 1]], -1)

@@ -12,10 +12,10 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 import parscan
 from parscan import solve_ivp
 from parscan.ivp import _window
-from parscan.ivp._collocation import Collocation
 from parscan.ivp._mesh import divide, equidistribute, refine
-from parscan.ivp._tableaux import gauss, radau
 from parscan.ivp._trial import Trial
+from parscan.ivp.methods._collocation import Collocation
+from parscan.ivp.methods._tableaux import gauss, radau
 
 
 def pendulum(t, y):
@@ -179,13 +179,6 @@ def test_what_only_meshes_know_makes_auto_use_one():
 def test_windows_are_positive_integers(value):
     with pytest.raises(ValueError, match="`window` must be a positive integer"):
         solve_ivp(pendulum, (0, 1), [1.0, 0.0], window=value)
-
-
-def test_progress_is_shown(capfd):
-    solve_ivp(pendulum, (0, 20), [1.0, 0.0], "Radau", window=5, rtol=1e-6, progress=True)
-    assert "100%" in capfd.readouterr().err
-    solve_ivp(pendulum, (0, 20), [1.0, 0.0], "Radau", window=5, rtol=1e-6)
-    assert capfd.readouterr().err == ""
 
 
 def test_import_of_the_package_does_not_load_scipy():

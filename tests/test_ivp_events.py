@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from parscan.ivp._dense_output import DenseOutput
-from parscan.ivp._events import Event, find, prepare
-from parscan.ivp._tableaux import radau
+from parscan.ivp.methods._tableaux import radau
+from parscan.ivp.output._dense_output import DenseOutput
+from parscan.ivp.output._events import Event, find, prepare
 
 ACCURATE = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-13}
 

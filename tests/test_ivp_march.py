@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from parscan.ivp._collocation import Collocation
 from parscan.ivp._function import RightHandSide
 from parscan.ivp._iterate import iterate
-from parscan.ivp._lsoda import by_lsoda
 from parscan.ivp._march import solve
-from parscan.ivp._start import Start
-from parscan.ivp._tableaux import gauss, radau
 from parscan.ivp._trial import Scale
 from parscan.ivp._window import Task
+from parscan.ivp.methods._collocation import Collocation
+from parscan.ivp.methods._tableaux import gauss, radau
+from parscan.ivp.starts._lsoda import by_lsoda
+from parscan.ivp.starts._start import Start
 
 
 def lotka_volterra(t, y):
@@ -72,23 +72,23 @@ def run(fun, span, y0, rtol, atol, tableau, jac=None, coarse=1e-3):
         return by_lsoda(rhs, part, y, coarse, np.asarray(coarse * atol / rtol), np.inf)
 
     task = Task(rhs, Collocation(tableau, y0.shape[-1]), Scale(rtol, np.asarray(atol)), start)
-    return solve(task, span, y0, lambda time: None)
+    return solve(task, span, y0)
 
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_reference_digits(name):
     fun, end, y0, reference, rtol, error = REFERENCES[name]
     atol = rtol * (1e-8 if name == "Robertson" else 1e-3)
-    progress = run(fun, (0.0, end), y0, rtol, atol, radau(7 if rtol < 1e-9 else 5))
-    assert not progress.failure
-    last = progress.pieces[-1].y[-1][: len(reference)]
+    record = run(fun, (0.0, end), y0, rtol, atol, radau(7 if rtol < 1e-9 else 5))
+    assert not record.failure
+    last = record.pieces[-1].y[-1][: len(reference)]
     assert np.max(np.abs(last - reference) / np.abs(reference)) <= error
 
 
 def test_backwards_in_time():
     fun, end, y0, reference, rtol, _ = REFERENCES["Lotka-Volterra"]
-    progress = run(fun, (end, 0.0), reference, rtol, rtol * 1e-3, radau(7))
-    assert np.max(np.abs(progress.pieces[-1].y[-1] / y0 - 1)) <= 1e-9
+    record = run(fun, (end, 0.0), reference, rtol, rtol * 1e-3, radau(7))
+    assert np.max(np.abs(record.pieces[-1].y[-1] / y0 - 1)) <= 1e-9
 
 
 def one_mesh(fun, tableau, intervals, end, y0, jac=None, most=20):

@@ -6,8 +6,8 @@ import scipy.integrate
 import scipy.linalg
 
 from parscan import solve_ivp
-from parscan.ivp._explicit import dop853, rk4
-from parscan.ivp._exponential import exponential
+from parscan.ivp.methods._explicit import dop853, rk4
+from parscan.ivp.methods._exponential import exponential
 
 
 def riccati(t, y):

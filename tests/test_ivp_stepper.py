@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from parscan.ivp import _stepper
-from parscan.ivp._collocation import Collocation
 from parscan.ivp._function import RightHandSide
 from parscan.ivp._march import solve
-from parscan.ivp._rough import as_start
-from parscan.ivp._stepper import by_stepping
-from parscan.ivp._tableaux import radau
 from parscan.ivp._trial import Scale
 from parscan.ivp._window import Task
+from parscan.ivp.methods._collocation import Collocation
+from parscan.ivp.methods._tableaux import radau
+from parscan.ivp.starts import _stepper
+from parscan.ivp.starts._rough import as_start
+from parscan.ivp.starts._stepper import by_stepping
 
 
 def lotka_volterra(t, y):
@@ -277,9 +277,9 @@ def test_newton_starts_from_it(rng):
     rhs = RightHandSide(lotka_volterra, None, (), y0)
     start = partial(by_stepping, rhs, rtol=1e-3, atol=1e-6)
     task = Task(rhs, Collocation(radau(5), 2), Scale(rtol, np.asarray(atol)), start)
-    progress = solve(task, (0.0, end), y0, lambda time: None)
-    assert not progress.failure
-    assert progress.windows == 1
+    record = solve(task, (0.0, end), y0)
+    assert not record.failure
+    assert record.windows == 1
     for i in range(5):
         exact = solve_ivp(lotka_volterra, (0, end), y0[i], method="DOP853", rtol=1e-12, atol=1e-14).y[:, -1]
-        assert np.abs(progress.pieces[-1].y[-1, i] / exact - 1).max() <= 3e-7
+        assert np.abs(record.pieces[-1].y[-1, i] / exact - 1).max() <= 3e-7

@@ -6,7 +6,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from parscan.ivp._tableaux import MOST_STAGES, gauss, radau
+from parscan.ivp.methods._tableaux import MOST_STAGES, gauss, radau
 
 EPS = np.finfo(float).eps
 TABLEAUX = [make(s) for make in (radau, gauss) for s in range(1, MOST_STAGES + 1)]

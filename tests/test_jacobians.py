@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from problems import PROBLEMS, random_array
 
 from parscan import BlockDiagonal, Dense, Diagonal, solve_recurrence
-from parscan.jacobians import apply, differentiate
+from parscan.jacobians import apply, differentiate, differentiate_centrally
 
 STRUCTURES = [Dense(), Diagonal(), BlockDiagonal(1), BlockDiagonal(2), BlockDiagonal(3), BlockDiagonal(6)]
 N = 6
@@ -70,6 +70,40 @@ def test_differences_match_the_formulas_of_the_problems(name, rng):
     structure = problem.structure() if isinstance(problem.structure, type) else problem.structure
     found = differentiate(lambda y: step(y, x), states, structure)
     assert np.abs(found - jac(states, x)).max() <= 1e-5
+
+
+@each
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128], ids=lambda d: d.__name__)
+def test_central_differences_are_those_of_each_state_alone(structure, dtype, rng):
+    """And recover a linear map to rounding over the perturbation."""
+    A = structure.to_dense(matrices(structure, rng, lead=(), dtype=dtype))
+    states, among = random_array(rng, (5, 2, N), dtype), random_array(rng, (9, 2, N), dtype)
+    found = differentiate_centrally(lambda y: y @ A.T, states, structure, among)
+    assert found.dtype == dtype
+    assert np.abs(structure.to_dense(found) - A).max() <= 100 * np.finfo(dtype).eps ** (2 / 3)
+    alone = [differentiate_centrally(lambda y: y @ A.T, row[None], structure, among)[0] for row in states]
+    assert np.allclose(found, np.stack(alone), rtol=0, atol=10 * np.finfo(dtype).eps ** (2 / 3))
+
+
+@pytest.mark.parametrize("decades", [3, 8, 20, 150])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_central_differences_of_a_component_that_bends_on_the_scale_of_each_of_its_sizes(decades):
+    states = np.logspace(0, -decades, 40)[:, None]
+    found = differentiate_centrally(lambda y: y**1.5, states, Dense(), states)
+    assert np.allclose(found[:, 0, 0], 1.5 * states[:, 0] ** 0.5, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("decades", [3, 8, 20, 150])
+def test_central_differences_of_a_component_that_has_decayed_beside_others_that_have_not(decades):
+    states, x = np.stack([np.logspace(0, -decades, 40), np.ones(40)], axis=-1), np.linspace(-1, 1, 40)
+
+    def step(y):
+        return np.stack([0.5 * y[..., 0], np.tanh(x + 0.7 * y[..., 0] + 0.2 * y[..., 1])], axis=-1)
+
+    found = differentiate_centrally(step, states, Dense(), states)
+    slope = 1 - step(states)[:, 1] ** 2
+    assert np.allclose(found[:, 1], np.stack([0.7 * slope, 0.2 * slope], axis=-1), rtol=1e-7)
+    assert np.allclose(found[:, 0], [0.5, 0], rtol=1e-7, atol=0)
 
 
 @given(exponent=st.integers(-300, 290), zero=st.booleans())

@@ -133,9 +133,11 @@ def test_one_node_is_known():
 def test_reports_never_step_back():
     told = []
     system, y0 = chain(f, slope=slope)
-    solve(system, system.guess(y0), TOLERANCE, Rules(50, True, True), told.append)
-    assert told == sorted(told)
-    assert told
+    outcome = solve(system, system.guess(y0), TOLERANCE, Rules(50, True, True), lambda *report: told.append(report))
+    nodes, iterations, corrections = zip(*told, strict=True)
+    assert list(nodes) == sorted(nodes)
+    assert list(iterations) == list(range(1, len(outcome.history) + 1))
+    assert corrections == outcome.history
 
 
 @pytest.mark.parametrize("nodes", [0, 1, 5])

@@ -421,22 +421,6 @@ def test_repr_is_readable(rng):
     assert all(len(line) < 200 for line in text.splitlines())
 
 
-def test_progress_bar_counts_all_steps(rng, capsys):
-    step, _ = PROBLEMS["gru4"].make(rng, np.float64)
-    y0, x = PROBLEMS["gru4"].inputs(rng, 1000)
-    for method in METHODS:
-        solve_recurrence(step, y0, x, method=method, progress=True, segment_length=50)
-        assert "1.00k/1.00k" in capsys.readouterr().err
-
-
-def test_progress_without_tqdm_is_silent(rng, capsys, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "tqdm", None)
-    step, _ = PROBLEMS["gru4"].make(rng, np.float64)
-    y0, x = PROBLEMS["gru4"].inputs(rng, 100)
-    assert solve_recurrence(step, y0, x, progress=True).success
-    assert capsys.readouterr().err == ""
-
-
 def test_memory_stays_linear_in_time(rng):
     """Shooting in slabs: many segments of one step do not stack all perturbed copies at once."""
     largest = 0

@@ -6,7 +6,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from parscan.ivp._tableaux import radau
+from parscan.ivp.methods._tableaux import radau
 from parscan.scan import cpu_sweep
 from parscan.scan.condense import condense_by_solve
 from parscan.scan.sweep import sweep, sweep_by_scan

@@ -2,5 +2,6 @@
 
 from ._adjoint import Adjoint
 from ._differentiable import Differentiable
+from ._lyapunov import lyapunov
 
-__all__ = ["Adjoint", "Differentiable"]
+__all__ = ["Adjoint", "Differentiable", "lyapunov"]

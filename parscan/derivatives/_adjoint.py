@@ -15,6 +15,7 @@ class Adjoint:
     ----------
     states : array, shaped like `y`
         Adjoint states λ: the gradient with respect to a small addition to each state, through all that follows from it.
+        Of a differential equation at the nodes of its mesh, (n, M + 1, *batch).
     y0 : array, shaped like `y0`
         Gradient with respect to the initial state.
 

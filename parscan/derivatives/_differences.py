@@ -13,6 +13,7 @@ from ..jacobians import step_sizes
 from ..systems import Inputs
 from ._jacobians import stretches
 from ._parameters import Leaf, Tree, leaves, like
+from ._points import Points
 
 LEAST_SHARE = 0.1
 """Size that an entry of an array is taken to have at least, as a share of the largest one."""
@@ -31,7 +32,7 @@ def stretch(x: Inputs, times: slice) -> Inputs:
     return None if x is None else x[times, ...]
 
 
-def of_argument(solution: Solution, states: Array, index: int) -> Tree:
+def of_argument(solution: Points, states: Array, index: int) -> Tree:
     """Sum over time of the products of `states` with the derivatives of the step by every entry of an argument."""
     xp, argument = array_namespace(states), Argument(solution, index)
     sums = dict.fromkeys(argument.entries(), 0.0)
@@ -60,7 +61,7 @@ class Entry:
 class Argument:
     """One of the further arguments of a step, whose entries are changed one by one."""
 
-    def __init__(self, solution: Solution, index: int) -> None:
+    def __init__(self, solution: Points, index: int) -> None:
         self._solution = solution
         self._index = index
         self._tree = solution.step.args[index]

@@ -115,8 +115,8 @@ class Differentiable(ABC):
             Derivative of the loss by every state, as for `adjoint`; or what `adjoint` made of it, which saves doing
             it twice.
         params : int, str, or a tuple of these, optional
-            What to derive by: indices into `args`, or names of the step's parameters; ``"x"`` stands for the inputs.
-            By default all of `args`. They may be numbers, arrays, and dicts, lists and tuples of them, nested.
+            What to derive by: indices into `args`, or names of the step's parameters; ``"x"`` stands for the inputs,
+            too. By default all of `args`. They may be numbers, arrays, and dicts, lists and tuples of them, nested.
         vjp : callable, optional
             ``vjp(adjoint, y, x, *args)``, or ``vjp(adjoint, y, *args)`` without inputs: the products of the adjoint
             states `adjoint`, (T, *batch, n), with the derivative of ``step(y, x, *args)`` by the parameters, summed

@@ -25,6 +25,8 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
     counts = isinstance(steps_per_call, SupportsIndex) and not isinstance(steps_per_call, bool)
     if steps_per_call is not None and not (counts and steps_per_call >= 1):
         raise ValueError(f"`steps_per_call` must be an integer of at least 1, got {steps_per_call!r}.")
+    if steps_per_call is not None and vjp is None:
+        raise ValueError("`steps_per_call` is for `vjp`; differences are made in stretches of their own.")
     for name, tree in zip(chosen.names, chosen.trees(step.x, step.args), strict=True):
         leaves(name, tree)  # raises for what has no gradient, before any work is done
     states = (as_adjoint(grad_y, y) if isinstance(grad_y, Adjoint) else adjoint(solution, grad_y)).states

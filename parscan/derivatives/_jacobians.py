@@ -8,6 +8,7 @@ from .._arrays import Array, array_namespace, copy, machine_epsilon, quiet, rand
 from .._memory import numbers_at_once
 from .._solution import Solution
 from ..jacobians import Dense, Structure, apply, differentiate_centrally, step_sizes
+from ._points import Points
 
 ROUNDINGS = 20
 """Roundings of a state that a change may be off."""
@@ -43,7 +44,7 @@ class Jacobians:
         return stretches(self._solution, steps, math.prod(shape[:-1]) * numbers)
 
 
-def stretches(solution: Solution, steps: int, numbers: int) -> list[tuple[int, int]]:
+def stretches(solution: Points, steps: int, numbers: int) -> list[tuple[int, int]]:
     """Begin and end of stretches of `steps` steps, where each step takes so many numbers."""
     most = numbers_at_once(solution.y0) // max(1, numbers) if solution.stacks else 1
     size = max(1, most)
@@ -87,7 +88,7 @@ def _missed(solution: Solution, typical: Array, states: Array, times: slice) -> 
         matrices = step.jacobian(copy(states), times)
     else:
         matrices = differentiate_centrally(values, states, family, typical)
-    signs = random_signs(states.shape, states, seed=0) * step_sizes(states, power=1 / 3, among=typical)
+    signs = random_signs(states.shape, states, seed=0) * step_sizes(states, power=1 / 3, among=typical, least=0.0)
     up, down = states + signs, states - signs
     above = values(up)
     found, predicted = above - values(down), apply(family, matrices, up - down)

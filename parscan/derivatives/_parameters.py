@@ -10,8 +10,8 @@ from numbers import Number
 from typing import Any
 
 from .._arrays import array_namespace, as_array, floating_dtype
-from ..systems import Step
 from ._arguments import as_like
+from ._points import Function
 
 INPUTS = "x"
 """Name of the inputs among the parameters."""
@@ -92,7 +92,7 @@ class Chosen:
         return trees[0] if self.alone else tuple(trees)
 
 
-def choose(params: Any, step: Step) -> Chosen:
+def choose(params: Any, step: Function) -> Chosen:
     """Parameters by index or name, one or a tuple; None for all further arguments of the step."""
     if params is None:
         return Chosen(tuple(range(len(step.args))), alone=False)
@@ -101,30 +101,28 @@ def choose(params: Any, step: Step) -> Chosen:
     return Chosen((_key(params, step),), alone=True)
 
 
-def _key(param: Any, step: Step) -> int | str:
+def _key(param: Any, step: Function) -> int | str:
     """Index into `args`, or the inputs."""
     names = _names(step)
-    if isinstance(param, str):
-        if param in names:
-            return names.index(param)
-        if param == INPUTS and step.x is not None:
-            return INPUTS
-    elif isinstance(param, int) and not isinstance(param, bool) and -len(step.args) <= param < len(step.args):
+    if isinstance(param, str) and param in names:
+        return names[param]
+    if isinstance(param, int) and not isinstance(param, bool) and -len(step.args) <= param < len(step.args):
         return param % len(step.args)
-    told = ", ".join(map(repr, [*range(len(step.args)), *names, *([INPUTS] if step.x is not None else [])])) or "none"
+    told = ", ".join(map(repr, [*range(len(step.args)), *names])) or "none"
     start = " The gradient with respect to `y0` is `adjoint(grad_y).y0`." if param == "y0" else ""
     raise ValueError(f"`params` is {param!r}; the step has {told}: an index into `args`, or a name.{start}")
 
 
-def _names(step: Step) -> list[str]:
-    """Names of the step's arguments after the state and the inputs, as far as they can be told."""
+def _names(step: Function) -> dict[str, int | str]:
+    """What the names of the step's own arguments after the state stand for, as far as they can be told; and "x"."""
+    inputs: list[int | str] = [] if step.x is None else [INPUTS]
     try:
         parameters = list(inspect.signature(step.function).parameters.values())
     except (TypeError, ValueError):  # not of Python
-        return []
+        parameters = []
     positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    first = 1 if step.x is None else 2
-    return positional[first : first + len(step.args)]
+    own = dict(zip(positional[1:], [*inputs, *range(len(step.args))], strict=False))
+    return dict.fromkeys(map(str, inputs), INPUTS) | own
 
 
 def as_same_structure(name: str, value: Tree, tree: Tree) -> Tree:
@@ -165,9 +163,10 @@ def _as_leaf(name: str, value: Any, leaf: Leaf) -> Leaf:
         raise _wrong(name, _structure(value), f"an array of shape {shape}" if shape else "a number")
     if not isinstance(leaf, float | complex):
         return as_like(f"vjp(...) for {name}", value, leaf, name)
-    if isinstance(leaf, float) and isinstance(value, complex):
+    number = as_array(name, value)
+    if isinstance(leaf, float) and array_namespace(number).isdtype(number.dtype, "complex floating"):
         raise _wrong(name, "a complex number", "a real one")
-    return type(leaf)(as_array(name, value))
+    return type(leaf)(number)
 
 
 def _wrong(name: str, got: str, wanted: str) -> Exception:

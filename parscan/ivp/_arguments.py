@@ -20,9 +20,9 @@ from .._arrays import (
     machine_epsilon,
     shared_namespace,
 )
-from ._dense_output import DenseOutput
 from ._result import IvpResult
-from ._tableaux import MOST_STAGES
+from .methods._tableaux import MOST_STAGES
+from .output._dense_output import DenseOutput
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from .._arrays import array_namespace
-from ._dense_output import DenseOutput
 from ._function import RightHandSide
 from ._iterate import leading
-from ._tableaux import Tableau
 from ._trial import Trial, finite_rows
+from .methods._tableaux import Tableau
+from .output._dense_output import DenseOutput
 
 SAMPLES, ROUNDS = 64, 5
 """Samples in the interval, and how often the gap between two of them is searched again."""

@@ -8,27 +8,43 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array, machine_epsilon
+from .._progress import Report
 from ._arguments import Problem
 from ._endings import NOT_FINITE, TOO_SMALL
 from ._function import RightHandSide
 from ._guarded import guarded
 from ._methods import Choice
 from ._report import status_of
-from ._result import IvpResult, IvpStatus
-from ._stepper import by_stepping
+from ._result import IvpResult
+from ._stacking import Stacking
+from ._status import IvpStatus
+from ._trial import Scale
+from ._watched import reached_by, watched
+from .sensitivities._derivatives import Derivatives
+from .sensitivities._retrace import Steps, retrace
+from .starts._stepper import by_stepping
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that warn of a Jacobian: they have no use for it."""
 
 
 def delegate(
-    choice: Choice, problem: Problem, options: dict[str, Any], times: Array | None, events: Any, *, dense_output: bool
+    choice: Choice,
+    problem: Problem,
+    options: dict[str, Any],
+    times: Array | None,
+    events: Any,
+    stacking: Stacking,
+    *,
+    dense_output: bool,
+    report: Report | None = None,
 ) -> IvpResult:
     """Solve by `scipy.integrate.solve_ivp`."""
     from scipy.integrate import solve_ivp  # noqa: PLC0415 - slow to import
 
     name = choice.method if isinstance(choice.method, str) else choice.method.__name__
     rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
+    solver, reached = guarded(choice.method), reached_by(name, problem.span[0], report)
     given = {**options, "max_step": problem.max_step}
     if problem.jac is not None and name not in EXPLICIT:
         given["jac"] = _jacobian(problem, rhs, as_function=name == "LSODA")
@@ -37,7 +53,7 @@ def delegate(
             problem.fun,
             problem.span,
             problem.y0,
-            method=guarded(choice.method),
+            method=solver if reached is None else watched(solver, reached),
             t_eval=times,
             dense_output=dense_output,
             events=events,
@@ -46,17 +62,21 @@ def delegate(
             atol=problem.atol * choice.share,
             **given,
         )
-    except Exception:
-        if rhs.is_flat(problem.span[0], problem.y0):  # raises by itself if what `fun` returns is to blame
+    except Exception as error:
+        told = reached is not None and error is reached.error
+        if told or rhs.is_flat(problem.span[0], problem.y0):  # raises by itself if what `fun` returns is to blame
             raise
-        return delegate(choice, _flattened(problem, rhs), options, times, events, dense_output=dense_output)
+        flat = _flattened(problem, rhs)
+        return delegate(choice, flat, options, times, events, stacking, dense_output=dense_output, report=report)
     found = _finite_part(found)
     if found.status < 0 and len(found.t) <= 1:
         rhs.is_flat(problem.span[0], problem.y0)  # raises if it is no number that `fun` returns
     if found.message == TOO_SMALL and len(found.t):  # are they steps into what is not finite?
         left = by_stepping(rhs, (float(found.t[-1]), problem.span[1]), found.y[:, -1], 1e-3, problem.atol)
         found.message = left.failure or TOO_SMALL
-    return _wrap(found, choice, name, problem)
+    scale = Scale(problem.rtols, problem.atol)
+    derivatives = Derivatives(lambda: retrace(stacking, _steps(found, problem, times)), scale)
+    return _wrap(found, choice, name, problem, derivatives)
 
 
 def _flattened(problem: Problem, rhs: RightHandSide) -> Problem:
@@ -95,7 +115,17 @@ def _finite_part(found: Any) -> Any:
     return found
 
 
-def _wrap(found: Any, choice: Choice, name: str, problem: Problem) -> IvpResult:
+def _steps(found: Any, problem: Problem, times: Array | None) -> Steps:
+    """What is known of the steps that were taken."""
+    dtype = problem.y0.dtype
+    if found.sol is not None:
+        t = np.asarray(found.sol.ts, dtype=float)
+        return Steps(t, np.asarray(found.sol(t).T, dtype=dtype))
+    t = np.asarray(found.t, dtype=float)
+    return Steps(t, np.asarray(found.y.T, dtype=dtype) if times is None else None)
+
+
+def _wrap(found: Any, choice: Choice, name: str, problem: Problem, derivatives: Derivatives) -> IvpResult:
     """SciPy's result as parscan's, in the precision of the problem."""
     dtype = problem.y0.dtype
     y = np.asarray(found.y, dtype=dtype) if len(found.t) else np.empty((problem.y0.shape[-1], 0), dtype)
@@ -124,4 +154,5 @@ def _wrap(found: Any, choice: Choice, name: str, problem: Problem) -> IvpResult:
         history=(),
         mesh=np.asarray(found.t if found.sol is None else found.sol.ts),
         meshes=(),
+        derivatives=derivatives,
     )

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from .._arrays import Array, array_namespace
 from ._arguments import Problem
-from ._dense_output import DenseOutput
-from ._events import Event, find
-from ._result import IvpResult, IvpStatus
-from ._tableaux import radau
+from ._function import RightHandSide
+from ._result import IvpResult
+from ._status import IvpStatus
+from ._trial import Trial
+from .methods._collocation import Collocation
+from .methods._tableaux import radau
+from .output._dense_output import DenseOutput
+from .output._events import Event, find
+from .sensitivities._derivatives import Derivatives
+from .sensitivities._trajectory import Trajectory
 
 
 def solve_empty(
@@ -18,6 +24,8 @@ def solve_empty(
     mesh = xp.asarray(problem.span, dtype=xp.float64)
     states = xp.broadcast_to(problem.y0[None, ...], (2, *problem.y0.shape))
     dense = DenseOutput(radau(1), mesh, states, xp.zeros((1, 1, *problem.y0.shape), dtype=problem.y0.dtype))
+    rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
+    method = Collocation(radau(1), problem.y0.shape[-1])
     t = mesh if times is None else times
     y = xp.moveaxis(xp.broadcast_to(problem.y0[None, ...], (t.shape[0], *problem.y0.shape)), -1, 0)
     seen = find(events, problem.args, dense) if events and problem.y0.size else None
@@ -41,4 +49,5 @@ def solve_empty(
         mesh=mesh,
         meshes=(),
         continuous=dense,
+        derivatives=Derivatives(lambda: Trajectory(rhs, method, Trial(*dense.parts())), None),
     )

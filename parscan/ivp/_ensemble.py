@@ -6,25 +6,34 @@ from collections.abc import Callable
 from functools import cache
 
 from .._arrays import Array, array_namespace
+from .._progress import Report
 from ._arguments import Problem
-from ._dense_output import DenseOutput
-from ._discretisation import Linear
-from ._explicit import dop853
 from ._function import RightHandSide
 from ._report import status_of
 from ._result import IvpResult
-from ._start import Start
 from ._trial import Scale
-from ._wide_steps import Steps, march
+from ._watched import reached_by
+from .methods._discretisation import Linear
+from .methods._explicit import dop853
+from .output._dense_output import DenseOutput
+from .sensitivities._derivatives import of_mesh
+from .starts._start import Start
+from .starts._wide_steps import Steps, march
 
 
 def solve_ensemble(
-    problem: Problem, make_rhs: Callable[[], RightHandSide], times: Array | None, *, dense_output: bool
+    problem: Problem,
+    make_rhs: Callable[[], RightHandSide],
+    times: Array | None,
+    *,
+    dense_output: bool,
+    report: Report | None = None,
 ) -> IvpResult | None:
     """The result, or None where the batch turned out to be stiff, steps were too many, or none succeeded."""
     scale = Scale(problem.rtols, problem.atol)
     rhs = make_rhs()
-    steps = march(rhs, problem.span, problem.y0, scale, problem.max_step)
+    reached = reached_by("DOP853", problem.span[0], report)
+    steps = march(rhs, problem.span, problem.y0, scale, problem.max_step, reached)
     if steps.stiff or steps.gave_up or steps.t.shape[0] < 2:
         return None
     dense = cache(lambda: _dense(rhs, steps, scale))
@@ -56,6 +65,7 @@ def solve_ensemble(
         meshes=(),
         continuous=dense,
         fun=rhs,
+        derivatives=of_mesh(rhs, dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True, exact=True),
     )
 
 

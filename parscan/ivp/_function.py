@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy as copy_of
 from typing import Any
 
 import numpy as np
@@ -50,20 +51,33 @@ class RightHandSide:
         self.nfev = 0
         self.npoints = 0
         self.njev = 0
-        self._fun = fun
+        self.function = fun
         self._jac = jac
-        self._args = args
+        self.args = args
+        self.y0 = y0
         self._shape = tuple(y0.shape)
         self._dtype = y0.dtype
         self._like = y0
         self._xp = array_namespace(y0)
+
+    def with_args(self, args: tuple[Any, ...]) -> RightHandSide:
+        """The same with other further arguments."""
+        other = copy_of(self)
+        other.args = args
+        return other
+
+    def without_jacobian(self) -> RightHandSide:
+        """The same with differences for a Jacobian."""
+        other = copy_of(self)
+        other._jac = None
+        return other
 
     def __call__(self, t: Array, states: Array) -> Array:
         """Derivatives `(m, *batch, n)` of the stacked states at the times `(m,)`."""
         if self.stacks:
             self.npoints += states.shape[0]
             self.nfev += 1
-            return self._to_states(self._evaluate(self._fun, t, states), "fun", states.shape[0])
+            return self._to_states(self.evaluate(self.function, t, states), "fun", states.shape[0])
         xp = self._xp
         with quiet():
             rows = [self.at(float(t[i]), copy(xp.moveaxis(states[i, ...], -1, 0))) for i in range(t.shape[0])]
@@ -77,14 +91,14 @@ class RightHandSide:
 
     def sequential(self) -> Callable[[float, Array], Any]:
         """The function as SciPy's solvers call it, on one state `(n,)` at one time; tell `count` of the calls."""
-        if not self._args:
-            return self._fun
-        return lambda t, y: self._fun(t, y, *self._args)
+        if not self.args:
+            return self.function
+        return lambda t, y: self.function(t, y, *self.args)
 
     def into(self, out: Array, t: float, y: Array) -> None:
         """The same, written to `out` `(n, *batch)`: components that fit are not made one array before."""
         self.count(1)
-        value = _noting(self._fun, (t, y, *self._args), lambda: f"the time {t!r}")
+        value = _noting(self.function, (t, y, *self.args), lambda: f"the time {t!r}")
         if isinstance(value, list | tuple) and len(value) == out.shape[0] and all(map(self._fits, value)):
             for component, part in enumerate(value):
                 out[component, ...] = part
@@ -103,7 +117,7 @@ class RightHandSide:
         Raises what :meth:`at` raises.
         """
         self.count(1)
-        value = _noting(self._fun, (t, copy(y), *self._args), lambda: f"the time {t!r}")
+        value = _noting(self.function, (t, copy(y), *self.args), lambda: f"the time {t!r}")
         self._components(value, "fun", ())
         return np.shape(value) == tuple(y.shape)
 
@@ -111,6 +125,11 @@ class RightHandSide:
         """Add calls on one state each."""
         self.nfev += calls
         self.npoints += calls
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether the user gave a Jacobian."""
+        return self._jac is not None
 
     def linearise(self, t: Array, states: Array) -> tuple[Array, Array]:
         """Derivatives `(m, *batch, n)` and Jacobians `(m, *batch, n, n)`, by a single call of `fun` if need be."""
@@ -129,8 +148,8 @@ class RightHandSide:
             constant = self._xp.asarray(self._jac, dtype=self._dtype)
             return self._xp.broadcast_to(constant, (*states.shape, states.shape[-1]))
         if self.jac_stacks:
-            return self._to_matrices(self._evaluate(self._jac, t, states), states.shape[0])
-        rows = [self._to_matrices(self._evaluate_one(self._jac, t, states, i), None) for i in range(t.shape[0])]
+            return self._to_matrices(self.evaluate(self._jac, t, states), states.shape[0])
+        rows = [self._to_matrices(self.evaluate_one(self._jac, t, states, i), None) for i in range(t.shape[0])]
         return self._xp.stack(rows)
 
     def differences(self, t: Array, states: Array) -> Array:
@@ -161,19 +180,19 @@ class RightHandSide:
             derivatives = self(t, states)
         return derivatives, xp.stack(columns, axis=-1) if columns else xp.zeros((*states.shape, n), dtype=states.dtype)
 
-    def _evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
+    def evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
         """One call on all states, in memory of their own: a function may write to what it is given."""
         y = copy(self._xp.permute_dims(states, (states.ndim - 1, *range(states.ndim - 1))))
         times = copy(self._xp.reshape(t, (-1, *(1,) * (len(self._shape) - 1))))
         with quiet():
-            return _noting(function, (times, y, *self._args), lambda: _told(t))
+            return _noting(function, (times, y, *self.args), lambda: _told(t))
 
-    def _evaluate_one(self, function: Callable[..., Any], t: Array, states: Array, i: int) -> Any:
+    def evaluate_one(self, function: Callable[..., Any], t: Array, states: Array, i: int) -> Any:
         """A call on one state."""
         y = copy(self._xp.moveaxis(states[i, ...], -1, 0))
         with quiet():
             time = float(t[i])
-            return _noting(function, (time, y, *self._args), lambda: f"the time {time!r}")
+            return _noting(function, (time, y, *self.args), lambda: f"the time {time!r}")
 
     def _to_states(self, value: Any, name: str, count: int | None) -> Array:
         """What the function returned, with components last; `count` is None for one state."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._arrays import Array, array_namespace, to_numpy
-from ._discretisation import Discretisation, Linear
 from ._function import RightHandSide
 from ._trial import Scale, Trial
+from .methods._discretisation import Discretisation, Linear
 
 STALL = 0.5
 """Share of a correction that, when an iteration leaves it, means that no more digits are to be had."""
@@ -36,11 +37,18 @@ class Iterated:
 
 
 def iterate(
-    method: Discretisation, rhs: RightHandSide, trial: Trial, scale: Scale, enough: float, most: int
+    method: Discretisation,
+    rhs: RightHandSide,
+    trial: Trial,
+    scale: Scale,
+    enough: float,
+    most: int,
+    report: Callable[[int, int, float], None] | None = None,
 ) -> Iterated:
     """Correct the trial until what is left is below `enough`, in units of `scale`, at most `most` times.
 
-    Intervals from the first one on at which the right-hand side, or a correction, is not finite are cut off.
+    Intervals from the first one on at which the right-hand side, or a correction, is not finite are cut off. `report`
+    is told the number of intervals, of iterations, and the last correction after every iteration.
     """
     history: list[float] = []
     solved = 0
@@ -51,6 +59,8 @@ def iterate(
         count = leading(sizes < float("inf"))
         trial, sizes, linear = corrected.trial.head(count), sizes[:count], corrected.linear
         history.append(float(array_namespace(sizes).max(sizes)) if count else float("inf"))
+        if report is not None:
+            report(trial.intervals, len(history), history[-1])
         left = 0.0 if _is_rounding(history) else _rate(history, scale, superlinear=method.is_superlinear)
         solved = leading(sizes * left <= enough)
         if solved == count:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isfinite
 
 from .._arrays import Array, all_finite
 from ._cut import cut_at_bad_value
 from ._endings import NOT_FINITE
-from ._start import Start
 from ._trial import Trial
+from ._watched import Reached
 from ._window import Log, Piece, Task, solve_window
+from .starts._start import Start
 
 FURTHER, NEARER = 4.0, 0.25
 """How far the next start reaches at least: in lengths of the stretch that was solved, and of the start before."""
@@ -26,7 +26,7 @@ where the right-hand side chatters."""
 
 
 @dataclass
-class Progress:
+class Record:
     """What has been solved, piece by piece, and what it took; why and when it failed, if it did."""
 
     pieces: list[Trial] = field(default_factory=list)
@@ -38,68 +38,67 @@ class Progress:
     failed_at: float | None = None
 
 
-def solve(task: Task, span: tuple[float, float], y0: Array, report: Callable[[float], None]) -> Progress:
-    """Windows from the start of the span to its end, or to where the solution ends; `report` is told the times."""
-    progress = Progress()
-    _solve_windows(task, span, y0, progress, report)
-    if progress.failure == NOT_FINITE and progress.pieces:
-        last, failed_at = cut_at_bad_value(task.rhs, task.method.output, progress.pieces.pop())
-        progress.pieces += [last] if last else []
-        progress.failed_at = progress.failed_at if failed_at is None else failed_at
-    return progress
+def solve(task: Task, span: tuple[float, float], y0: Array, reached: Reached | None = None) -> Record:
+    """Windows from the start of the span to its end, or to where the solution ends."""
+    record = Record(log=Log(front=span[0], reached=reached))
+    _solve_windows(task, span, y0, record)
+    if record.failure == NOT_FINITE and record.pieces:
+        last, failed_at = cut_at_bad_value(task.rhs, task.method.output, record.pieces.pop())
+        record.pieces += [last] if last else []
+        record.failed_at = record.failed_at if failed_at is None else failed_at
+    return record
 
 
-def _solve_windows(
-    task: Task, span: tuple[float, float], y0: Array, progress: Progress, report: Callable[[float], None]
-) -> None:
+def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Record) -> None:
     """Window after window."""
     front, state, end, reach = span[0], y0, span[1], span[1]
     start: Start | None = None
     while front != end:
-        if progress.stuck >= STUCK_WINDOWS:
-            progress.failure = f"{STUCK_WINDOWS} windows in a row hardly got on, `fun` may jump to and fro"
+        if record.stuck >= STUCK_WINDOWS:
+            record.failure = f"{STUCK_WINDOWS} windows in a row hardly got on, `fun` may jump to and fro"
             return
-        progress.windows += 1
+        record.windows += 1
         fresh = start is None
         start = task.start((front, reach), state) if start is None else start
         if start.failure:  # no later start may go beyond: an implicit method could step over a pole
             reach = end = float(start.t[-1])
-            progress.failure, progress.failed_at = start.failure, start.failed_at
-        piece = solve_window(task, start, state, progress.log) if start.t.shape[0] > 1 else None
+            record.failure, record.failed_at = start.failure, start.failed_at
+        piece = solve_window(task, start, state, record.log) if start.t.shape[0] > 1 else None
         if piece is None and (start.warm or not fresh):  # not so near after all: the next start is one from scratch
             start = None
             continue
-        piece = _follow(task, (front, reach), state, progress) if piece is None else piece
+        piece = _follow(task, (front, reach), state, record) if piece is None else piece
         if piece is None:
-            progress.failure = progress.failure or _trouble(progress)
+            record.failure = record.failure or _trouble(record)
             return
         length, reached = float(piece.trial.t[-1]) - front, reach - front
         tiny = not piece.whole and abs(length) < STUCK_SHARE * abs(span[1] - front)
-        progress.stuck = progress.stuck + 1 if tiny else 0
-        progress.pieces.append(piece.trial)
+        record.stuck = record.stuck + 1 if tiny else 0
+        record.pieces.append(piece.trial)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
         start = start.after(front) if piece.whole else None
         if start is None:  # no use in going on to where the solution is not followed anyway
-            nearer = 0.0 if progress.stuck > 1 else NEARER * reached
+            nearer = 0.0 if record.stuck > 1 else NEARER * reached
             reach = _limited(front + max(FURTHER * length, nearer, key=abs), front, end)
-        report(front)
+        record.log.front = front
+        record.log.tell(piece.trial.intervals, 0, record.log.history[-1] if record.log.history else None)
 
 
-def _follow(task: Task, span: tuple[float, float], y0: Array, progress: Progress) -> Piece | None:
+def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) -> Piece | None:
     """A few steps of a sequential solver at the user's tolerance, instead of a window that Newton cannot solve."""
-    if task.follow is None or span[0] == span[1] or not _worth_following(progress):
+    if task.follow is None or span[0] == span[1] or not _worth_following(record):
         return None
     start = task.follow(span, y0)
-    t = start.t[: FOLLOWED * 2**progress.followed + 1]
+    t = start.t[: FOLLOWED * 2**record.followed + 1]
     if t.shape[0] < 2:
         return None
-    progress.followed += 1
+    record.followed += 1
     return Piece(start.trial(task.method.output, t, y0), whole=False)
 
 
-def _worth_following(progress: Progress) -> bool:
+def _worth_following(record: Record) -> bool:
     """Whether it was the solution, and not the Jacobian, that Newton failed on."""
-    return progress.log.jacobian is None or all_finite(progress.log.jacobian)
+    return record.log.jacobian is None or all_finite(record.log.jacobian)
 
 
 def _limited(time: float, front: float, end: float) -> float:
@@ -107,16 +106,11 @@ def _limited(time: float, front: float, end: float) -> float:
     return end if abs(time - front) >= abs(end - front) else time
 
 
-def _trouble(progress: Progress) -> str:
+def _trouble(record: Record) -> str:
     """What stood in the way."""
-    if not _worth_following(progress):
+    if not _worth_following(record):
         return "`jac` or differences of `fun` gave values that are not finite"
-    history = progress.log.history
+    history = record.log.history
     if history and isfinite(history[-1]):
         return f"Newton's iteration did not converge, its corrections stay at {history[-1]:.2g} tolerances"
     return "Newton's iteration left the range of the numbers"
-
-
-def percentage(span: tuple[float, float], show: Callable[[int], None]) -> Callable[[float], None]:
-    """Report a time as the share of the span that has passed."""
-    return lambda time: show(int(100 * (time - span[0]) / (span[1] - span[0])))

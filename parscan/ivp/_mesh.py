@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .._arrays import Array, array_namespace
-from ._dense_output import DenseOutput
-from ._discretisation import Discretisation
-from ._tableaux import Tableau
 from ._trial import Trial
+from .methods._discretisation import Discretisation
+from .methods._tableaux import Tableau
+from .output._dense_output import DenseOutput
 
 TARGET = 0.3
 """Error per interval, in tolerances, that a new mesh is made for."""

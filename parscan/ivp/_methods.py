@@ -10,19 +10,19 @@ from typing import Any
 
 from .._arrays import Array, array_namespace, library
 from ._arguments import Problem, as_stages, with_ends
-from ._collocation import Collocation
-from ._dense_output import DenseOutput
-from ._discretisation import Discretisation
 from ._ensemble import by_ensemble
-from ._explicit import dop853, rk4
-from ._exponential import DEER
 from ._function import RightHandSide
-from ._lsoda import by_lsoda
-from ._stepper import by_stepping
-from ._tableaux import gauss, radau
 from ._trial import Scale
-from ._warm import FromGuess, OnMesh, Starter
 from ._window import Task
+from .methods._collocation import Collocation
+from .methods._discretisation import Discretisation
+from .methods._explicit import dop853, rk4
+from .methods._exponential import DEER
+from .methods._tableaux import gauss, radau
+from .output._dense_output import DenseOutput
+from .starts._lsoda import by_lsoda
+from .starts._stepper import by_stepping
+from .starts._warm import FromGuess, OnMesh, Starter
 
 PARALLEL: dict[str, Callable[[int, int], Discretisation]] = {
     "Radau": lambda stages, n: Collocation(radau(stages), n),

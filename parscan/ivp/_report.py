@@ -5,22 +5,26 @@ from __future__ import annotations
 from .._arrays import Array, array_namespace
 from .._plot import Stretch
 from ._arguments import Problem
-from ._dense_output import DenseOutput
-from ._discretisation import Discretisation
-from ._events import Event, Occurrences, find
 from ._function import RightHandSide
-from ._march import Progress
-from ._result import IvpResult, IvpStatus
+from ._march import Record
+from ._result import IvpResult
 from ._sparsity import advice
-from ._tableaux import Tableau
+from ._status import IvpStatus
+from ._trial import Scale, Trial
 from ._window import Log
+from .methods._discretisation import Discretisation
+from .methods._tableaux import Tableau
+from .output._dense_output import DenseOutput
+from .output._events import Event, Occurrences, find
+from .sensitivities._derivatives import of_mesh
+from .sensitivities._polish import joined
 
 
 def wrap(
     problem: Problem,
     rhs: RightHandSide,
     method: Discretisation,
-    progress: Progress,
+    record: Record,
     times: Array | None,
     events: tuple[Event, ...] | None,
     name: str,
@@ -28,11 +32,13 @@ def wrap(
     dense_output: bool,
 ) -> IvpResult:
     """Join the pieces, look for events, evaluate the output times."""
-    dense = _joined(method.output, progress) if progress.pieces else None
+    dense = _joined(method.output, record) if record.pieces else None
     occurrences = find(events, problem.args, dense) if events and dense else Occurrences([], [], None)
     if dense is not None and occurrences.t_stop is not None:
         dense = dense.restrict(occurrences.t_stop)
-    status = _status(progress, occurrences)
+    scale = Scale(problem.rtols, problem.atol)
+    even = not (record.followed or occurrences.t_stop is not None or record.failure)
+    status = _status(record, occurrences)
     t, y = _output(problem, dense, times)
     return IvpResult(
         t=t,
@@ -44,17 +50,18 @@ def wrap(
         njev=rhs.njev,
         nlu=0,
         status=status,
-        message=_message(status, progress, method, problem),
+        message=_message(status, record, method, problem),
         success=status >= 0,
         method=name,
         npoints=rhs.npoints,
-        iterations=len(progress.log.history),
-        history=tuple(progress.log.history),
+        iterations=len(record.log.history),
+        history=tuple(record.log.history),
         mesh=t if dense is None else dense.ts,
-        meshes=tuple(progress.log.meshes),
+        meshes=tuple(record.log.meshes),
         continuous=dense,
         fun=rhs,
-        stretches=_stretches(progress.log, name),
+        derivatives=None if dense is None else of_mesh(rhs, method, lambda: Trial(*dense.parts()), scale, even=even),
+        stretches=_stretches(record.log, name),
     )
 
 
@@ -66,13 +73,10 @@ def _stretches(log: Log, method: str) -> tuple[Stretch, ...]:
     )
 
 
-def _joined(tableau: Tableau, progress: Progress) -> DenseOutput:
+def _joined(tableau: Tableau, record: Record) -> DenseOutput:
     """One continuous solution of all pieces."""
-    first, *rest = progress.pieces
-    xp = array_namespace(first.y)
-    t = xp.concat([first.t, *(piece.t[1:] for piece in rest)])
-    y = xp.concat([first.y, *(piece.y[1:, ...] for piece in rest)])
-    return DenseOutput(tableau, t, y, xp.concat([piece.stages for piece in progress.pieces]))
+    whole = joined(record.pieces)
+    return DenseOutput(tableau, whole.t, whole.y, whole.stages)
 
 
 def _output(problem: Problem, dense: DenseOutput | None, times: Array | None) -> tuple[Array, Array]:
@@ -87,11 +91,11 @@ def _output(problem: Problem, dense: DenseOutput | None, times: Array | None) ->
     return reached, dense(reached)
 
 
-def _status(progress: Progress, occurrences: Occurrences) -> IvpStatus:
+def _status(record: Record, occurrences: Occurrences) -> IvpStatus:
     """How the integration ended."""
     if occurrences.t_stop is not None:
         return IvpStatus.EVENT
-    return status_of(progress.failure)
+    return status_of(record.failure)
 
 
 def status_of(failure: str) -> IvpStatus:
@@ -101,19 +105,19 @@ def status_of(failure: str) -> IvpStatus:
     return IvpStatus.FINISHED
 
 
-def _message(status: IvpStatus, progress: Progress, method: Discretisation, problem: Problem) -> str:
+def _message(status: IvpStatus, record: Record, method: Discretisation, problem: Problem) -> str:
     """The status, what ended it, and what was done."""
-    reached = float(progress.pieces[-1].t[-1]) if progress.pieces else problem.span[0]
-    at = reached if progress.failed_at is None else progress.failed_at
-    trouble = f" At t = {at!r}: {progress.failure}." if status < 0 else ""
-    steps = " A sequential solver took the steps that Newton's method could not." if progress.followed else ""
+    reached = float(record.pieces[-1].t[-1]) if record.pieces else problem.span[0]
+    at = reached if record.failed_at is None else record.failed_at
+    trouble = f" At t = {at!r}: {record.failure}." if status < 0 else ""
+    steps = " A sequential solver took the steps that Newton's method could not." if record.followed else ""
     done = [
-        _counted(len(progress.log.history), "Newton iteration", "s"),
-        _counted(len(progress.log.meshes), "mesh", "es"),
-        _counted(progress.windows, "window", "s"),
+        _counted(len(record.log.history), "Newton iteration", "s"),
+        _counted(len(record.log.meshes), "mesh", "es"),
+        _counted(record.windows, "window", "s"),
     ]
     told = "{} on {} in {}".format(*done)
-    zeros = "" if progress.log.jacobian is None else advice(progress.log.jacobian)
+    zeros = "" if record.log.jacobian is None else advice(record.log.jacobian)
     return f"{status.text}{trouble} {method.description}: {told}.{steps}{zeros}"
 
 

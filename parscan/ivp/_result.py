@@ -4,44 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cached_property
 from math import nan
 from typing import TYPE_CHECKING, Any
 
 from .._arrays import Array, array_namespace, dtype_name
 from .._plot import Stretch, draw_convergence, draw_solution
-from ._dense_output import DenseOutput
+from ._status import IvpStatus
+from .output._dense_output import DenseOutput
+from .sensitivities._differentiable import Differentiable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .sensitivities._derivatives import Derivatives
+
 CURVE_POINTS, POINTS_PER_INTERVAL, CURVE_NUMBERS = 2000, 16, 2**22
 """Points of a curve and of a polynomial of it in a picture, and numbers in all of them, at most; but for the nodes."""
 
 
-class IvpStatus(IntEnum):
-    """How an integration ended: SciPy's codes, and one more."""
-
-    FINISHED = 0
-    EVENT = 1
-    FAILED = -1
-    NOT_FINITE = -3
-
-    @property
-    def text(self) -> str:
-        """The code in words."""
-        return {
-            IvpStatus.FINISHED: "The solver successfully reached the end of the integration interval.",
-            IvpStatus.EVENT: "A termination event occurred.",
-            IvpStatus.FAILED: "The integration could not be continued.",
-            IvpStatus.NOT_FINITE: "The right-hand side left the finite numbers.",
-        }[self]
-
-
 @dataclass(frozen=True, repr=False, eq=False)
-class IvpResult(Mapping[str, Any]):
+class IvpResult(Differentiable, Mapping[str, Any]):
     """Solution of an initial value problem: the fields of SciPy's, and the story of its solution.
 
     A field is an attribute, ``sol.t``, and an item, ``sol["t"]``, as in SciPy's results.
@@ -81,6 +65,10 @@ class IvpResult(Mapping[str, Any]):
         Largest `h * |y' - fun(t, y)|` of the continuous solution, in the units of `y`: `h` is the length of an
         interval, and each has a few times at which it is looked at, those of the stages where there are stages.
         Evaluated when it is first asked for; NaN where SciPy solved the problem.
+    lyapunov : float
+        Growth of a small change of the state per unit of time, as a logarithm: the largest Lyapunov exponent over this
+        solution, and of the batch. With a positive one, the solution is as sensitive as e^(lyapunov · span): chaotic,
+        if it stays bounded, and its gradients say little. Evaluated when it is first asked for, as derivatives are.
     """
 
     t: Array
@@ -106,6 +94,9 @@ class IvpResult(Mapping[str, Any]):
     fun: Callable[[Array, Array], Array] | None = None
     """Right-hand side on stacked states, `(m, *batch, n)` at the times `(m,)`."""
 
+    derivatives: Derivatives | None = None
+    """Tangents, adjoints and gradients, as long as `fun` is there."""
+
     stretches: tuple[Stretch, ...] = ()
     """The iterations on each of the meshes, for `plot_convergence`."""
 
@@ -124,6 +115,27 @@ class IvpResult(Mapping[str, Any]):
         xp = array_namespace(steps)
         missed = self.dense.derivative(times) - self.fun(times, self.dense.evaluate(times))
         return float(xp.max(xp.abs(steps) * xp.max(xp.reshape(xp.abs(missed), (times.shape[0], -1)), axis=1)))
+
+    @cached_property
+    def lyapunov(self) -> float:
+        """Logarithm of the growth of a small change per unit of time."""
+        return self._known("lyapunov").lyapunov()
+
+    def _differentiable(self, name: str) -> Derivatives:
+        """What derivatives are made from, if the solution is whole."""
+        if not self.success:
+            raise RuntimeError(
+                f"`{name}` needs the whole solution, but the integration did not succeed: {self.message}"
+            )
+        return self._known(name)
+
+    def _known(self, name: str) -> Derivatives:
+        """The same, if it is still there."""
+        if self.derivatives is None:
+            raise RuntimeError(
+                f"`{name}` needs `fun`, which this result does not have: it was copied or pickled, or has no solution."
+            )
+        return self.derivatives
 
     def plot(self, ax: Axes | None = None) -> Figure:
         """Draw the components over time, and below them the mesh; needs matplotlib (``pip install 'parscan[plot]'``).
@@ -233,7 +245,7 @@ class IvpResult(Mapping[str, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the user's function, which cannot always be pickled."""
-        return {**self.__dict__, "continuous": self.dense, "fun": None}
+        return {**self.__dict__, "continuous": self.dense, "fun": None, "derivatives": None}
 
     def __repr__(self) -> str:
         """One aligned line per field; arrays by their shape."""
@@ -259,5 +271,8 @@ def _brief(array: Array) -> str:
     return f"{dtype_name(array.dtype)} {tuple(array.shape)}"
 
 
-FIELDS = tuple(name for name in IvpResult.__dataclass_fields__ if name not in ("continuous", "fun", "stretches"))
+PRIVATE = ("continuous", "fun", "derivatives", "stretches")
+"""Names of fields that are for parscan itself."""
+
+FIELDS = tuple(name for name in IvpResult.__dataclass_fields__ if name not in PRIVATE)
 """Names of the public fields."""

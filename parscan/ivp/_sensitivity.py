@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from .._arrays import Array, array_namespace, quiet
 from ..scan import affine_scan
-from ._dense_output import DenseOutput
-from ._discretisation import Discretisation
 from ._function import RightHandSide
 from ._mesh import resample
 from ._trial import Scale, Trial
+from .methods._discretisation import Discretisation
+from .output._dense_output import DenseOutput
 
 SENSITIVE = 300.0
 """Growth of an error of one tolerance from which on the errors of all intervals together are looked at."""

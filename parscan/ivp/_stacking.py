@@ -14,7 +14,7 @@ class Stacking:
     """What is known of it; found out when it is first asked, unless `vectorized` is False."""
 
     def __init__(self, problem: Problem, vectorized: bool | None) -> None:
-        self._problem = problem
+        self.problem = problem
         self._vectorized = vectorized
 
     @property
@@ -41,16 +41,16 @@ class Stacking:
 
     def withdrawn(self) -> Stacking:
         """The same, with nothing to be called so."""
-        other = Stacking(self._problem, None)
+        other = Stacking(self.problem, None)
         other.__dict__["_both"] = False, False
         return other
 
     def _make(self, stacks: bool, jac_stacks: bool) -> RightHandSide:
-        problem = self._problem
+        problem = self.problem
         return RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks, jac_stacks=jac_stacks)
 
     @cached_property
     def _both(self) -> tuple[bool, bool]:
         if self._vectorized is False:
             return False, False
-        return functions_stack(self._make, self._problem.span, self._problem.y0, jac=self._problem.jac)
+        return functions_stack(self._make, self.problem.span, self.problem.y0, jac=self.problem.jac)

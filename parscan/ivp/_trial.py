@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from .._arrays import Array, array_namespace
+from .._arrays import Array, array_namespace, machine_epsilon
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,12 @@ class Scale:
     def tightest(self) -> float:
         """Smallest relative tolerance."""
         return self.rtol if isinstance(self.rtol, float) else float(array_namespace(self.rtol).min(self.rtol))
+
+    @property
+    def enough(self) -> float:
+        """Corrections that Newton may leave, in units of the tolerance, as in SciPy's Radau."""
+        epsilon = machine_epsilon(self.atol.dtype)
+        return max(10 * epsilon / self.tightest, min(0.03, self.tightest**0.5))
 
     def loosened(self, rtol: float) -> Scale:
         """The same with a relative tolerance of at least `rtol`."""

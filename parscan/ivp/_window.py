@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .._arrays import Array, array_namespace, machine_epsilon
+from .._arrays import Array, array_namespace
 from .._memory import nodes_that_fit
-from ._discretisation import Discretisation
 from ._function import RightHandSide
 from ._iterate import Iterated, iterate
 from ._mesh import divide, equidistribute, refine, shorten, shorten_mesh
 from ._sensitivity import excess
-from ._start import Start
 from ._trial import Scale, Trial
+from ._watched import Reached
+from .methods._discretisation import Discretisation
+from .starts._start import Start
 
 FIRST_TOLERANCE = 1e-4
 """Newton's corrections on the first mesh need not be smaller: it is going to be replaced."""
@@ -49,11 +50,6 @@ class Task:
     window: int | None = None
     longest: float = float("inf")
 
-    def enough(self, scale: Scale) -> float:
-        """Corrections that Newton may leave, in units of the scale, as in SciPy's Radau."""
-        epsilon = machine_epsilon(scale.atol.dtype)
-        return max(10 * epsilon / scale.tightest, min(0.03, scale.tightest**0.5))
-
     def most_intervals(self, intervals: int, y0: Array) -> int:
         """So many of the intervals as the user wants at once, and as memory holds."""
         wanted = intervals if self.window is None else min(intervals, self.window)
@@ -72,6 +68,14 @@ class Log:
     """To which each of the meshes belongs, counted from 0."""
     jacobian: Array | None = None
     """Of the last interval and the first member that was looked at, where the method has one."""
+    front: float = 0.0
+    """Time that the window begins with."""
+    reached: Reached | None = None
+
+    def tell(self, intervals: int, iterations: int, correction: float | None) -> None:
+        """Report so many iterations beside those of the meshes that are added."""
+        if self.reached is not None:
+            self.reached(self.front, intervals, len(self.history) + iterations, correction)
 
     def add(self, found: Iterated, intervals: int, *, begins_window: bool) -> None:
         """A mesh."""
@@ -101,7 +105,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
     trial, whole, checked = start.trial(task.method.output, t, y0), True, False
     for mesh in range(MESHES):
         rough = mesh == 0 and not start.warm and not start.fixed
-        found = _iterate(task, trial, start, rough=rough)
+        found = _iterate(task, trial, start, log, rough=rough)
         log.add(found, trial.intervals, begins_window=mesh == 0)
         whole = whole and found.solved == trial.intervals
         if not found.solved or found.linear is None:
@@ -127,8 +131,8 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
     return None
 
 
-def _iterate(task: Task, trial: Trial, start: Start, *, rough: bool) -> Iterated:
+def _iterate(task: Task, trial: Trial, start: Start, log: Log, *, rough: bool) -> Iterated:
     """Newton's loop, as far as this mesh is worth it."""
     scale = task.scale.loosened(FIRST_TOLERANCE) if rough else task.scale
     most = WARM_ITERATIONS if start.warm else ITERATIONS
-    return iterate(task.method, task.rhs, trial, scale, task.enough(scale), most)
+    return iterate(task.method, task.rhs, trial, scale, scale.enough, most, log.tell)

@@ -7,12 +7,24 @@ from collections.abc import Callable
 from .._arrays import Array, array_namespace, machine_epsilon, smallest_normal
 from ._structure import Structure, seeds
 
+POWER = 1 / 3
+"""Power of ε that balances the errors of central differences."""
 
-def step_sizes(states: Array, share: float = 1.0, power: float = 0.5, among: Array | None = None) -> Array:
+SMALL, OFTEN = 0.01, 0.05
+"""A component that is below this share of its largest size, at such a share of the states, may be small by nature."""
+
+ROUNDINGS = 20
+"""Roundings of the largest value that a difference may be off."""
+
+
+def step_sizes(
+    states: Array, share: float = 1.0, power: float = 0.5, among: Array | None = None, least: float = 0.1
+) -> Array:
     """Perturbation of every component of the stacked `states` `(k, ..., n)`: ε to this power of its own size.
 
-    A component near zero takes a tenth of its largest size `among` stacked states instead, by default these; a
-    component that is zero everywhere `share` times the largest size of the others, an all-zero stack 1.
+    A component near zero takes a share (`least`, a tenth) of its largest size `among` stacked states instead, by
+    default these; a component that is zero everywhere `share` times the largest size of the others, an all-zero stack
+    1.
     """
     xp = array_namespace(states)
     size, sizes = xp.abs(states), xp.abs(states if among is None else among)
@@ -20,11 +32,11 @@ def step_sizes(states: Array, share: float = 1.0, power: float = 0.5, among: Arr
     largest = xp.max(sizes, axis=axes) if sizes.size else xp.ones(size.shape[-1], dtype=size.dtype)
     overall = xp.max(largest) if largest.size else xp.asarray(0.0, dtype=largest.dtype)
     fallback = share * xp.where(overall > 0, overall, xp.ones_like(overall))
-    typical = xp.where(largest > 0, 0.1 * largest, fallback)
+    typical = xp.where(largest > 0, least * largest, fallback)
     relative = machine_epsilon(states.dtype) ** power
-    least = smallest_normal(states.dtype) / relative  # denormal states: keep h above 0
+    lowest = smallest_normal(states.dtype) / relative  # denormal states: keep h above 0
     return xp.astype(
-        relative * xp.maximum(size, xp.maximum(typical, xp.full_like(typical, least / relative))),
+        relative * xp.maximum(size, xp.maximum(typical, xp.full_like(typical, lowest / relative))),
         states.dtype,
         copy=False,
     )
@@ -67,14 +79,40 @@ def differentiate_centrally(
 ) -> Array:
     """The same by central differences, two calls per colour: the error is ε^(2/3) where `differentiate` has √ε.
 
-    A matrix depends on its own state and on `among` (see `step_sizes`), not on the other stacked states.
+    A component that is small beside its own largest size `among` some states passes through zero there, or has
+    decayed: then a share of that size is a good perturbation. Or it ranges over many sizes, with functions that bend
+    on the scale of each. Where it is small often, both are tried: the larger perturbation is right unless the two
+    differ by more than the roundings of the smaller one. A matrix depends on its own state and on `among`, not on the
+    other stacked states.
     """
     xp = array_namespace(states)
-    sizes = step_sizes(states, power=1 / 3, among=among)
+    matrices, _ = _central(function, states, structure, step_sizes(states, power=POWER, among=among))
+    if not _ranges(among):
+        return matrices
+    own, noise = _central(function, states, structure, step_sizes(states, power=POWER, among=among, least=0.0))
+    return xp.where((xp.abs(matrices - own) <= noise) | ~xp.isfinite(own), matrices, own)
+
+
+def _central(
+    function: Callable[[Array], Array], states: Array, structure: Structure, sizes: Array
+) -> tuple[Array, Array]:
+    """Central differences, and the size of their roundings."""
+    xp = array_namespace(states)
     up, down = states + sizes, states - sizes
     chosen = _patterns(states, structure) != 0
-    responses = [
-        function(xp.where(chosen[c, ...], up, states)) - function(xp.where(chosen[c, ...], down, states))
-        for c in range(chosen.shape[0])
-    ]
-    return structure.scale_columns(structure.from_differences(xp.stack(responses)), 1 / (up - down))
+    changes, roundings = [], []
+    for c in range(chosen.shape[0]):
+        above, below = (function(xp.where(chosen[c, ...], end, states)) for end in (up, down))
+        changes.append(above - below)
+        largest = xp.max(xp.abs(above), axis=-1, keepdims=True)
+        roundings.append(xp.broadcast_to(ROUNDINGS * machine_epsilon(states.dtype) * largest, states.shape))
+    matrices, noise = (structure.from_differences(xp.stack(rows)) for rows in (changes, roundings))
+    return structure.scale_columns(matrices, 1 / (up - down)), structure.scale_columns(noise, 1 / xp.abs(up - down))
+
+
+def _ranges(states: Array) -> bool:
+    """Whether some component is often small beside its own largest size."""
+    xp = array_namespace(states)
+    sizes = xp.reshape(xp.abs(states), (-1, states.shape[-1]))
+    small = xp.astype(sizes < SMALL * xp.max(sizes, axis=0), sizes.dtype)
+    return bool(xp.any(xp.mean(small, axis=0) > OFTEN))

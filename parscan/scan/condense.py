@@ -6,6 +6,7 @@ linear system per interval with n + 1 right-hand sides. What remains is an affin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from typing import NamedTuple
@@ -104,22 +105,50 @@ def condense_frozen(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condens
 def condense_by_solve(J: Array, A: Array, b: Array, h: Array, r: Array, chunk_bytes: int | None = None) -> Condensed:
     """Condense by the solver of the array library, :data:`CHUNK_BYTES` or so many at once; see :func:`condense`."""
     xp = array_namespace(J, r)
-    N, s, n = r.shape
-    m = s * n
-    chunk = max(1, (chunk_bytes or CHUNK_BYTES) // (m * (m + n + 1) * itemsize(r.dtype)))
-    A = like(A, r, xp)
     X0, X1 = xp.empty_like(r), xp.empty_like(J)
-    with quiet():
-        for first in range(0, N, chunk):
-            part = slice(first, min(first + chunk, N))
-            sides = xp.concat([r[part, ..., None], J[part, ...]], axis=-1)
-            k = sides.shape[0]
-            hJ = xp.astype(h[part], r.dtype)[:, None, None, None] * J[part, ...]
-            products = xp.reshape(A[:, None, :, None] * hJ[:, :, :, None, :], (k, m, m))
-            matrices = xp.eye(m, dtype=r.dtype, device=array_api_compat.device(r)) - products
-            X = xp.reshape(solve_each(matrices, xp.reshape(sides, (k, m, n + 1)), xp), (k, s, n, n + 1))
-            X0[part, ...], X1[part, ...] = X[..., 0], X[..., 1:]
+    for part in _chunks(r.shape, r.shape[-1] + 1, r, chunk_bytes):
+        X = _solve(J[part, ...], A, h[part], xp.concat([r[part, ..., None], J[part, ...]], axis=-1))
+        X0[part, ...], X1[part, ...] = X[..., 0], X[..., 1:]
     return _propagated(X0, X1, b, h)
+
+
+def solve_stages(J: Array, A: Array, h: Array, sides: Array) -> Array:
+    """
+    Solve `X_i - h J_i sum_j a_ij X_j = sides_i` for the stages of every interval, with many right-hand sides.
+
+    Nothing is checked; singular systems give NaN, as for :func:`condense`.
+
+    Parameters
+    ----------
+    J, A, h
+        As for :func:`condense`.
+    sides : array, shape (N, s, n, k)
+        Right-hand sides.
+    """
+    X = array_namespace(J, sides).empty_like(sides)
+    for part in _chunks(sides.shape[:-1], sides.shape[-1], sides):
+        X[part, ...] = _solve(J[part, ...], A, h[part], sides[part, ...])
+    return X
+
+
+def _chunks(shape: tuple[int, ...], columns: int, x: Array, chunk_bytes: int | None = None) -> Iterator[slice]:
+    """Intervals whose systems are assembled at once, for stages of the shape (N, s, n) and numbers as in x."""
+    N, s, n = shape
+    m = s * n
+    chunk = max(1, (chunk_bytes or CHUNK_BYTES) // max(1, m * (m + columns) * itemsize(x.dtype)))
+    return (slice(first, min(first + chunk, N)) for first in range(0, N, chunk))
+
+
+def _solve(J: Array, A: Array, h: Array, sides: Array) -> Array:
+    """Assemble the systems of some intervals and solve them."""
+    xp = array_namespace(J, sides)
+    N, s, n, k = sides.shape
+    m = s * n
+    with quiet():
+        hJ = xp.astype(h, sides.dtype)[:, None, None, None] * J
+        products = xp.reshape(like(A, sides, xp)[:, None, :, None] * hJ[:, :, :, None, :], (N, m, m))
+        matrices = xp.eye(m, dtype=sides.dtype, device=array_api_compat.device(sides)) - products
+        return xp.reshape(solve_each(matrices, xp.reshape(sides, (N, m, k)), xp), (N, s, n, k))
 
 
 def solve_each(matrices: Array, sides: Array, xp: Namespace) -> Array:

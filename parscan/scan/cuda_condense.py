@@ -2,10 +2,10 @@
 
 Why a kernel: the systems are small, so that memory decides. Counted in numbers per interval, with m = s n, the kernel
 reads J and r once, m (n + 1), and writes the stages, the propagator and the offset once, m (n + 1) + n (n + 1); the
-matrices live in shared memory alone. A batched LU takes matrices from memory: they must be written as products,
-subtracted from the identity, brought into the order of columns, factorised in place, and read for the solution, about
-7 m² in all, beside the right-hand sides, which are moved about as often. For s = n = 3 these are 84 numbers against
-some 570 + 250, and one launch against about ten. This is an argument; it has not been timed.
+matrices live in shared memory alone. A batched LU takes matrices from memory: products are written (m²), subtracted
+from the identity (2 m²), brought into the order of columns (2 m²), factorised in place (2 m²) and read for the solution
+(m²), and the right-hand sides are moved about ten times. For s = n = 3 these are 84 numbers against 650 and 360, and
+one launch against about ten. This is an argument; it has not been timed.
 """
 
 from __future__ import annotations

@@ -8,12 +8,14 @@ addresses of arrays: "Numba compiles, CuPy launches".
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache
 
+from .. import _cupy
 from .._arrays import Array
 from .cuda_kernel import Kernel
-from .cuda_launch import Launcher, _cupy, _processors, _told
+from .cuda_launch import Launcher, _processors, _told, current_stream
 
 Capability = tuple[int, int]
 """A compute capability, (9, 0) for example; its architecture is called sm_90."""
@@ -106,11 +108,15 @@ class CupyLauncher(Launcher):
 
     def processors(self) -> int:
         """Multiprocessors of CuPy's current device."""
-        return _processors(_cupy().cuda.runtime.getDevice())
+        return _processors(_cupy.module().cuda.runtime.getDevice())
+
+    def stream(self) -> Hashable:
+        """Device and address of CuPy's current stream."""
+        return current_stream()
 
     def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
         """Compile and load for the device if that has not been done, and launch."""
-        function = _loaded(kernel, _cupy().cuda.runtime.getDevice())
+        function = _loaded(kernel, _cupy.module().cuda.runtime.getDevice())
         # CuPy passes Python's integers as 64 bits, which is what addresses and all other arguments are.
         function((blocks,), (threads,), tuple(x if isinstance(x, int) else x.data.ptr for x in arguments))
 
@@ -118,10 +124,10 @@ class CupyLauncher(Launcher):
 @cache
 def _loaded(kernel: Kernel, device: int) -> Array:
     """The kernel as a function of CuPy's, for the current device."""
-    cuda = _cupy().cuda
+    cuda = _cupy.module().cuda
     digits = cuda.Device(device).compute_capability
     try:
-        capability = min((int(digits[:-1]), int(digits[-1])), newest_capability())
+        capability = (int(digits[:-1]), int(digits[-1]))
         cubin = assemble(compile_ptx(kernel, capability), capability)
         module = cuda.function.Module()
         module.load(cubin.code)

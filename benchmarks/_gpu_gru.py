@@ -1,0 +1,180 @@
+"""A GRU over long sequences on a GPU: parscan against a loop, a compiled kernel, and JAX's scan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib import import_module
+from importlib.util import find_spec
+from math import exp, tanh
+from typing import Any
+
+import numpy as np
+from _gpu_platform import Array, Platform
+from _harness import Case, Target, Timing, judge, table
+from numba import cuda, float32
+
+import parscan
+
+BATCH = 16
+STATES = (1, 2, 4, 8, 16, 32)
+LENGTHS = (10_000, 100_000, 1_000_000)
+LOOP_STEPS = 500
+"""Steps of the loop over CuPy's functions that are timed; as every step takes as long, the others are reckoned."""
+
+LOOP, PARSCAN, KERNEL, SCAN = "loop of CuPy calls", "parscan", "sequential kernel", "jax.lax.scan"
+
+
+@dataclass(frozen=True)
+class Gru:
+    """Weights U(-1/√n, 1/√n) and inputs N(0, 1) in float32, as in the speed benchmark of Lim et al. (ICLR 2024)."""
+
+    platform: Platform
+    n: int
+    steps: int
+
+    @cached_property
+    def weights(self) -> tuple[Array, Array, Array]:
+        """Of the state, of the inputs, and the bias."""
+        n, rng = self.n, np.random.default_rng(self.n)
+        bound = 1 / np.sqrt(n)
+        parts = [rng.uniform(-bound, bound, shape).astype("float32") for shape in ((n, 3 * n), (n, 3 * n), 3 * n)]
+        return tuple(map(self.platform.xp.asarray, parts))
+
+    @cached_property
+    def x(self) -> Array:
+        shape = (self.steps, BATCH, self.n)
+        return self.platform.xp.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+
+    @property
+    def y0(self) -> Array:
+        return self.platform.xp.zeros(self.x.shape[1:], dtype="float32")
+
+    def parts(self, y: Array, x: Array) -> tuple[Array, Array, Array, Array]:
+        """Gates r and z, what r is applied to, and the candidate."""
+        (W, U, b), n, xp = self.weights, self.n, self.platform.xp
+        gx, gy = x @ U + b, y @ W
+        gates = 1 / (1 + xp.exp(-gx[..., : 2 * n] - gy[..., : 2 * n]))
+        r, z, h = gates[..., :n], gates[..., n:], gy[..., 2 * n :]
+        return r, z, h, xp.tanh(gx[..., 2 * n :] + r * h)
+
+    def step(self, y: Array, x: Array) -> Array:
+        _, z, _, c = self.parts(y, x)
+        return c + z * (y - c)
+
+    def step_and_jacobian(self, y: Array, x: Array) -> tuple[Array, Array]:
+        n, W = self.n, self.weights[0]
+        r, z, h, c = self.parts(y, x)
+        Wr, Wz, Wc = (W[:, i * n : (i + 1) * n].T for i in range(3))
+        dz, dc = z * (1 - z) * (y - c), (1 - z) * (1 - c * c)
+        jacobian = dz[..., None] * Wz + (dc * h * r * (1 - r))[..., None] * Wr + (dc * r)[..., None] * Wc
+        return c + z * (y - c), jacobian + z[..., None] * self.platform.xp.eye(n, dtype="float32")
+
+    def solve(self, **options: Any) -> Array:
+        solution = parscan.solve_recurrence(
+            self.step_and_jacobian if options.get("jac") else self.step, self.y0, self.x, **options
+        )
+        assert solution.success, solution.message
+        return solution.y
+
+    def loop(self, steps: int) -> None:
+        """The first steps, one by one."""
+        y = self.y0
+        for t in range(steps):
+            y = self.step(y, self.x[t])
+
+    def by_jax(self) -> Callable[[], Any]:
+        """JAX's compiled scan over the same arrays; copies there are made here, not in the call."""
+        jax = import_module("jax")
+        jnp, n = jax.numpy, self.n
+        to_host = getattr(self.platform.xp, "asnumpy", np.asarray)
+        W, U, b, x, y0 = (jax.device_put(to_host(array)) for array in (*self.weights, self.x, self.y0))
+
+        def step(y: Any, x: Any) -> Any:
+            gx, gy = x @ U + b, y @ W
+            gates = 1 / (1 + jnp.exp(-gx[..., : 2 * n] - gy[..., : 2 * n]))
+            c = jnp.tanh(gx[..., 2 * n :] + gates[..., :n] * gy[..., 2 * n :])
+            y = c + gates[..., n:] * (y - c)
+            return y, y
+
+        compiled = jax.jit(lambda x: jax.lax.scan(step, y0, x)[1])
+        return lambda: compiled(x).block_until_ready()
+
+
+def sequential_kernel(n: int) -> Any:
+    """A GRU of n states that a thread marches through; the state in registers where the compiler can."""
+    one, gates = np.float32(1), 3 * n
+
+    @cuda.jit
+    def march(W, U, b, x, y):  # type: ignore[no-untyped-def]
+        k = cuda.blockIdx.x
+        state = cuda.local.array(n, float32)
+        inputs = cuda.local.array(gates, float32)
+        carried = cuda.local.array(gates, float32)
+        for i in range(n):
+            state[i] = 0
+        for t in range(x.shape[0]):
+            for i in range(gates):
+                inputs[i] = b[i]
+                carried[i] = 0
+                for j in range(n):
+                    inputs[i] += U[j, i] * x[t, k, j]
+                    carried[i] += W[j, i] * state[j]
+            for i in range(n):
+                r = one / (one + exp(-inputs[i] - carried[i]))
+                z = one / (one + exp(-inputs[n + i] - carried[n + i]))
+                c = tanh(inputs[2 * n + i] + r * carried[2 * n + i])
+                state[i] = c + z * (state[i] - c)
+                y[t, k, i] = state[i]
+
+    return march
+
+
+def jax_is_there(platform: Platform) -> bool:
+    """Whether JAX can be imported and has a device of the same kind."""
+    if find_spec("jax") is None:
+        return False
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    return platform.dry or import_module("jax").default_backend() in ("gpu", "cuda")
+
+
+def case(gru: Gru) -> Case:
+    """All who solve it; the sequential kernel gives the reference."""
+    kernel = sequential_kernel(gru.n)
+
+    def by_kernel() -> Array:
+        y = gru.platform.xp.empty_like(gru.x)
+        kernel[BATCH, 1](*gru.weights, gru.x, y)
+        return y
+
+    contenders: dict[str, Callable[[], Any]] = {
+        KERNEL: by_kernel,
+        PARSCAN: gru.solve,
+        "parscan newton, jac": partial(gru.solve, method="newton", jac=True),
+    }
+    matrices = gru.x.nbytes * gru.n
+    if 6 * matrices + 12 * gru.x.nbytes < gru.platform.free_bytes():
+        contenders["parscan DEER, jac"] = partial(gru.solve, method="newton", jac=True, segment_length=1)
+    targets = [Target(PARSCAN, LOOP, 10.0), Target(PARSCAN, KERNEL, 1.0)]
+    if jax_is_there(gru.platform):
+        contenders[SCAN] = gru.by_jax()
+        targets.append(Target(PARSCAN, SCAN, 1.0))
+    name = f"GRU, n = {gru.n}, batch {BATCH}, {gru.steps} steps, float32"
+    return Case(name, contenders, targets=targets)
+
+
+def measure_grus(platform: Platform, repeats: int) -> Iterator[tuple[Case, list[Timing]]]:
+    """All sizes; the loop comes last, reckoned from its first steps."""
+    for n in STATES[: platform.size(len(STATES), 2)]:
+        for steps in LENGTHS[: platform.size(len(LENGTHS), 1)]:
+            gru = Gru(platform, n, platform.size(steps, 40))
+            problem = case(gru)
+            timings = platform.measure(problem, repeats)
+            timed = min(gru.steps, platform.size(LOOP_STEPS, 20))
+            gru.loop(timed)
+            seconds = platform.best(partial(gru.loop, timed), 2) * gru.steps / timed
+            timings.append(Timing(LOOP, seconds, None))
+            print(table(problem, timings, judge(problem, timings)), flush=True)
+            yield problem, timings

@@ -1,0 +1,143 @@
+"""Where the GPU benchmark runs: CuPy on a device; or NumPy and tiny problems, which shows only that its code works."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from _harness import Case, Timing, machine
+
+Array = Any
+Run = Callable[[], Any]
+
+PATIENCE = 10.0
+"""Seconds that make one run of a contender enough."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """An array library, and the device behind it."""
+
+    xp: Any
+    machine: dict[str, Any]
+    synchronise: Callable[[], object]
+    """Waits until everything asked for so far is done."""
+
+    free_bytes: Callable[[], float]
+    dry: bool = False
+    """Problems are tiny, and figures mean nothing."""
+
+    def size(self, full: int, dry: int) -> int:
+        """A number of steps, sequences or repeats."""
+        return dry if self.dry else full
+
+    def uniform(self, low: float, high: float, shape: tuple[int, ...], dtype: str) -> Array:
+        """Random numbers made on the device; complex ones on a ring, with `low` and `high` as its radii."""
+        random = self.xp.random.default_rng(0)
+        # In pieces: the generator draws in double precision, and the arrays may take a good part of the memory.
+        out = self.xp.empty(shape, dtype=dtype)
+        flat = out.reshape(-1)
+        for first in range(0, flat.size, 1 << 24):
+            piece = flat[first : first + (1 << 24)]
+            numbers = low + (high - low) * random.random(piece.size)
+            if out.dtype.kind == "c":
+                numbers = numbers * self.xp.exp(2j * np.pi * random.random(piece.size))
+            piece[...] = numbers.astype(dtype)
+        return out
+
+    def seconds(self, run: Run, inner: int = 1) -> float:
+        """Time of one run among `inner` that are asked for back to back."""
+        self.synchronise()
+        start = time.perf_counter()
+        for _ in range(inner):
+            run()
+        self.synchronise()
+        return (time.perf_counter() - start) / inner
+
+    def best(self, run: Run, repeats: int, inner: int = 1) -> float:
+        """Least time of several."""
+        return min(self.seconds(run, inner) for _ in range(repeats))
+
+    def deviation(self, answer: Array, reference: Array) -> float | None:
+        """Largest difference relative to the largest reference value, computed on the device."""
+        if answer is None or reference is None:
+            return None
+        answer, reference = self.xp.asarray(answer), self.xp.asarray(reference)
+        return float(abs(answer - reference).max() / abs(reference).max())
+
+    def measure(self, case: Case, repeats: int) -> list[Timing]:
+        """Time all contenders in turn, after one run that warms up and is checked; see `_harness.measure`.
+
+        For those that take longer than `PATIENCE`, that one run is the measurement.
+        """
+        reference, deviations, best = case.reference, {}, {}
+        for name, run in case.contenders.items():
+            answers: list[Any] = []
+            best[name] = self.seconds(lambda run=run, answers=answers: answers.append(run()))  # type: ignore[misc]
+            reference = answers[0] if reference is None else reference
+            deviations[name] = self.deviation(answers[0], reference)
+        quick = {name: run for name, run in case.contenders.items() if best[name] < PATIENCE}
+        best.update(dict.fromkeys(quick, float("inf")))
+        for _ in range(repeats):
+            for name, run in quick.items():
+                best[name] = min(best[name], self.seconds(run))
+        return [Timing(name, best[name], deviations[name]) for name in case.contenders]
+
+
+def dry_platform() -> Platform:
+    """NumPy in the place of CuPy."""
+    described = {**machine(), "gpu": "none: a dry run on NumPy, whose figures mean nothing"}
+    return Platform(np, described, synchronise=lambda: None, free_bytes=lambda: 2.0**30, dry=True)
+
+
+def device_platform() -> Platform:
+    """CuPy and its current device; raises RuntimeError with the reason if there is none."""
+    try:
+        cupy = import_module("cupy")
+        cuda = cupy.cuda
+        properties = cuda.runtime.getDeviceProperties(cuda.runtime.getDevice())
+    except ImportError as error:
+        raise RuntimeError(f"CuPy is not installed ({error})") from error
+    except Exception as error:
+        raise RuntimeError(f"CuPy finds no device ({error})") from error
+    described = {
+        **machine(),
+        "gpu": properties["name"].decode(),
+        "memory": properties["totalGlobalMem"],
+        "multiprocessors": properties["multiProcessorCount"],
+        "driver": cuda.runtime.driverGetVersion(),
+        "runtime": cuda.runtime.runtimeGetVersion(),
+        "cupy": cupy.__version__,
+        "numba-cuda": _version("numba-cuda"),
+    }
+
+    def free_bytes() -> float:
+        return float(cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
+
+    return Platform(cupy, described, lambda: cuda.get_current_stream().synchronize(), free_bytes)
+
+
+def _version(package: str) -> str:
+    """Version of a package."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@contextmanager
+def launched_by(launcher: Any) -> Iterator[None]:
+    """CuPy's arrays are worked on by kernels that this launches."""
+    table = import_module("parscan.scan.cuda_launch")._LAUNCHERS
+    kept = table["cupy"]
+    table["cupy"] = launcher
+    try:
+        yield
+    finally:
+        table["cupy"] = kept

@@ -1,0 +1,174 @@
+"""Linear recurrences on a GPU: how near they come to the speed of its memory, as a share of a plain copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import import_module
+from math import prod
+from typing import Any
+
+import numpy as np
+from _gpu_platform import Array, Platform, launched_by
+
+from parscan import linear_recurrence
+
+CHECKED = 4096
+"""Steps that are compared with the same recurrence on the CPU, in double precision."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A recurrence, as large as its coefficients and offsets say."""
+
+    name: str
+    dtype: str
+    coefficients: tuple[int, ...]
+    offsets: tuple[int, ...]
+    passes: int
+    """How often an algorithm in phases reads its operands: twice where time is cut, once where sequences suffice."""
+
+    target: float = 0.8
+    """Share of the copy's speed that shall be reached, counting these passes."""
+
+    single_pass: bool = False
+    """Whether it is evaluated by look-back, which is off by default."""
+
+    def operands(self, platform: Platform) -> tuple[Array, Array]:
+        """Coefficients that keep states near one, with offsets of size one."""
+        dense = len(self.coefficients) > len(self.offsets)
+        size = 1 / self.offsets[-1] if dense else 1.0
+        A = platform.uniform(-size if dense else 0.5, size, self.coefficients, self.dtype)
+        return A, platform.uniform(-1.0, 1.0, self.offsets, self.dtype)
+
+    def bytes_moved(self, passes: int) -> int:
+        """Bytes that have to be moved when the operands are read so often."""
+        sizes = prod(self.coefficients) if self.coefficients[0] > 1 else 0, prod(self.offsets)
+        return (passes * sum(sizes) + prod(self.offsets)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Bandwidth:
+    """What was measured of one scan."""
+
+    name: str
+    seconds: float
+    fewest_bytes: int
+    share_of_fewest: float
+    passes: int
+    share_of_passes: float
+    target: float
+    deviation: float
+
+    @property
+    def text(self) -> str:
+        """One line for the table."""
+        reached = "PASS" if self.share_of_passes >= self.target else "short"
+        return (
+            f"  {self.name:<52} {self.seconds * 1e3:9.3f} ms  {self.fewest_bytes / self.seconds / 1e9:7.0f} GB/s "
+            f"{self.share_of_fewest:6.2f} {self.share_of_passes:6.2f} ({self.passes})  {self.deviation:.1e}  {reached}"
+        )
+
+
+def scans(platform: Platform) -> Iterator[Scan]:
+    """Long sequences, channels, constant coefficients, and matrices of about as many numbers."""
+    total = platform.size(2**28, 2**14)
+    for dtype, less in (("float32", 1), ("float64", 2), ("complex64", 2), ("complex128", 4)):
+        length = total // less
+        yield Scan(f"diagonal, T = {length}, {dtype}", dtype, (length,), (length,), 2)
+        yield Scan(f"diagonal, T = {length}, {dtype}, look-back", dtype, (length,), (length,), 1, 0.75, True)
+    yield Scan(f"diagonal, one coefficient, T = {total}, float32", "float32", (1,), (total,), 2)
+    for channels, passes in ((platform.size(2**15, 2**7), 1), (platform.size(2**10, 2**4), 2)):
+        shape = (total // channels, channels)
+        yield Scan(f"diagonal, T = {shape[0]}, {channels} channels, float32", "float32", shape, shape, passes)
+    for n in (2, 3, 4, 5, 6, 8, 12, 16, 24, 32):
+        length = total // n**2
+        yield Scan(f"dense, n = {n}, T = {length}, float32", "float32", (length, n, n), (length, n), 2)
+    sequences = platform.size(2**14, 4)
+    length = total // 16 // sequences
+    name = f"dense, n = 4, T = {length}, {sequences} sequences, float32"
+    yield Scan(name, "float32", (length, sequences, 4, 4), (length, sequences, 4), 1)
+
+
+def copy_rate(platform: Platform, repeats: int) -> float:
+    """Bytes read and written per second by a copy of a large array."""
+    x = platform.xp.ones(platform.size(2**28, 2**14), dtype="float32")
+    out = platform.xp.empty_like(x)
+
+    def copy() -> None:
+        platform.xp.copyto(out, x)
+
+    copy()
+    return 2 * x.nbytes / platform.best(copy, repeats, inner=10)
+
+
+def deviation(scan: Scan, A: Array, b: Array, h: Array, platform: Platform) -> float:
+    """Largest difference in the first steps from double precision on the CPU, relative to the largest state."""
+    steps = max(1, CHECKED * b.shape[0] // b.size) if b.ndim > 1 else CHECKED
+    wide = np.result_type(scan.dtype, np.float64)
+    to_host = getattr(platform.xp, "asnumpy", np.asarray)
+    first, offsets, found = (to_host(x[:steps]).astype(wide) for x in (A, b, h))
+    expected = linear_recurrence(first, offsets)
+    return float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
+
+
+@contextmanager
+def single_pass(on: bool) -> Iterator[None]:
+    """Look-back is switched on, or off."""
+    choice: Any = import_module("parscan.scan.cuda_choice")
+    kept, choice.SINGLE_PASS = choice.SINGLE_PASS, on
+    try:
+        yield
+    finally:
+        choice.SINGLE_PASS = kept
+
+
+def bandwidths(platform: Platform, rate: float, repeats: int) -> Iterator[Bandwidth]:
+    """Measure all scans that fit into the memory."""
+    for scan in scans(platform):
+        if 3 * scan.bytes_moved(1) > platform.free_bytes():
+            print(f"  {scan.name}: needs more memory than is free, left out")
+            continue
+        A, b = scan.operands(platform)
+        with single_pass(scan.single_pass):
+            wrong = deviation(scan, A, b, linear_recurrence(A, b), platform)
+            seconds = platform.best(partial(linear_recurrence, A, b), repeats, inner=10)
+        fewest = scan.bytes_moved(1)
+        shares = fewest / seconds / rate, scan.bytes_moved(scan.passes) / seconds / rate
+        yield Bandwidth(scan.name, seconds, fewest, shares[0], scan.passes, shares[1], scan.target, wrong)
+
+
+def launch_costs(platform: Platform, repeats: int) -> dict[str, float]:
+    """Microseconds of a call that has next to nothing to compute, by each launcher."""
+    a, b = (platform.uniform(0.5, 1.0, (64,), "float32") for _ in range(2))
+    launchers: dict[str, Any] = {"NumPy": nullcontext()}
+    if not platform.dry:
+        module = import_module("parscan.scan.cuda_launch")
+        cubin = import_module("parscan.scan.cuda_cubin")
+        launchers = {
+            "Numba launches": launched_by(module.NumbaLauncher()),
+            "CuPy launches": launched_by(cubin.CupyLauncher()),
+        }
+    costs = {}
+    for name, context in launchers.items():
+        with context:
+            linear_recurrence(a, b)
+            costs[f"microseconds of a call, {name}"] = 1e6 * platform.best(
+                lambda: linear_recurrence(a, b), repeats, inner=100
+            )
+    return costs
+
+
+def measure_scans(platform: Platform, repeats: int) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Records of all scans, and figures."""
+    rate = copy_rate(platform, repeats)
+    print(f"copy: {rate / 1e9:.0f} GB/s, read and written")
+    print("  time, speed counting every byte once, share of the copy's; the same counting the passes made; deviation")
+    records = []
+    for bandwidth in bandwidths(platform, rate, repeats):
+        print(bandwidth.text, flush=True)
+        records.append(asdict(bandwidth))
+    figures = {"copy, bytes per second": rate, **launch_costs(platform, repeats)}
+    return records, figures

@@ -1,0 +1,46 @@
+"""How far a solution has come, told by all that solves: windows of a mesh, and solvers that step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._progress import Report
+
+
+class Reached:
+    """Reports times, as lengths of the span from its begin on; `error` is what a user's function raised at it."""
+
+    def __init__(self, method: str, begin: float, report: Report) -> None:
+        self.error: Exception | None = None
+        self._method, self._begin, self._report = method, begin, report
+
+    def __call__(self, time: float, window: int = 1, iterations: int = 0, correction: float | None = None) -> None:
+        """Tell the time that is reached, the intervals in work at once, the iterations and the last correction."""
+        done = abs(time - self._begin)
+        try:
+            self._report(done, method=self._method, window=window, iterations=iterations, correction=correction)
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def reached_by(method: str, begin: float, report: Report | None) -> Reached | None:
+    """What a method tells; nothing if nobody wants to know."""
+    return None if report is None else Reached(method, begin, report)
+
+
+def watched(solver: Any, reached: Reached) -> Any:
+    """A subclass of an `OdeSolver` class of SciPy that tells of its steps."""
+
+    class Watched(solver):  # type: ignore[misc]
+        """The same solver."""
+
+        t: float
+
+        def _step_impl(self) -> tuple[bool, str | None]:
+            done, message = super()._step_impl()
+            reached(self.t)
+            return done, message
+
+    Watched.__name__ = solver.__name__
+    return Watched

@@ -1,0 +1,1 @@
+"""Derivatives of a solution: tangents, adjoints and gradients of the discrete equations."""

@@ -1,0 +1,87 @@
+"""The solution of a sequential solver once more, on a mesh: its derivatives are those of the one that is found here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..._arrays import Array, array_namespace, machine_epsilon
+from .._arguments import Problem
+from .._function import RightHandSide
+from .._iterate import iterate
+from .._march import Record, solve
+from .._methods import discretise, make_task
+from .._stacking import Stacking
+from .._trial import Scale
+from ..methods._discretisation import Discretisation
+from ..starts._rough import as_start
+from ..starts._start import Start
+from ..starts._warm import FromStart
+from ._polish import ITERATIONS, joined, polished
+from ._trajectory import Trajectory
+from ._unchanged import CHANGED, FAR, steepest
+
+TIGHTER = 0.1
+"""Part of the tolerances with which it is found: what derivatives are to be right to grows along the solution."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a sequential solver found: times `(m,)`, and the states `(m, *batch, n)` there if they are its steps."""
+
+    t: Array
+    y: Array | None
+
+
+def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
+    """Solve by Radau, from the steps as a start."""
+    problem = stacking.problem
+    xp, least = array_namespace(problem.y0), 100 * machine_epsilon(problem.y0.dtype)
+    begin, end = problem.span
+    reached = float(steps.t[-1]) if steps.t.shape[0] else begin
+    relative = problem.rtols * TIGHTER
+    tight = replace(
+        problem,
+        span=(begin, end if reached == begin else reached),
+        rtol=max(problem.rtol * TIGHTER, least),
+        rtols=max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None),
+        atol=problem.atol * TIGHTER,
+    )
+    method = discretise("Radau", tight, None)
+    rhs = stacking.right_hand_side()
+    progress = _solved(tight, rhs, steps, method)
+    if not stacking.holds_for(rhs, progress.pieces):
+        rhs = stacking.withdrawn().right_hand_side()
+        progress = _solved(tight, rhs, steps, method)
+    if progress.failure:
+        raise RuntimeError(
+            "derivatives need the solution on a mesh, but Radau could not follow what the sequential solver found: "
+            f"{progress.failure}. Name a method that is parallel over time, or tighten the tolerances."
+        )
+    _reject_changed(method, rhs, _start(problem, rhs, steps), Scale(problem.rtols, problem.atol))
+    return polished(rhs, method, joined(progress.pieces))
+
+
+def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Record:
+    """The march over windows and meshes, from the sequential solver's own steps if they are there."""
+    task, start = make_task(problem, rhs, method, None, None, None, None), _start(problem, rhs, steps)
+    task = task if start is None else replace(task, start=FromStart(start, task.start))
+    return solve(task, problem.span, problem.y0)
+
+
+def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> Start | None:
+    """The sequential solver's steps, if they are there, with cubics between them."""
+    if steps.y is None or steps.t.shape[0] < 3:
+        return None
+    return as_start(steps.t, steps.y, rhs(steps.t, steps.y), problem.rtol, problem.atol, "")
+
+
+def _reject_changed(method: Discretisation, rhs: RightHandSide, start: Start | None, scale: Scale) -> None:
+    """Raise if the steps that change most are not those that `fun` makes now."""
+    if start is None:
+        return
+    trial = start.trial(method.output, start.t, start.states(start.t[:1])[0, ...])
+    part = steepest(trial, scale)
+    found = iterate(method, rhs, part, scale, 1.0, ITERATIONS)
+    changed = scale.relative(found.trial.y[1:, ...] - part.y[1:, ...], part) if found.solved == part.intervals else None
+    if changed is None or not float(array_namespace(trial.y).max(changed)) <= FAR:
+        raise RuntimeError(CHANGED)

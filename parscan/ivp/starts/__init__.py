@@ -1,0 +1,1 @@
+"""What Newton starts from: rough trajectories, step by step or from an earlier solution."""

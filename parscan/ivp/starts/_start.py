@@ -1,0 +1,63 @@
+"""What Newton starts from: a rough trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..._arrays import Array, array_namespace
+from .._trial import Trial
+from ..methods._tableaux import Tableau
+
+
+@dataclass(frozen=True)
+class Start:
+    """A rough trajectory: its own steps `t`, and its states `(m, *batch, n)` at any times between them.
+
+    `failure` says why it ends before it should, if it does, and `failed_at` is the first time that is known to be bad,
+    if one is. A `warm` start is a solution of a nearby problem, whose mesh may do as it is; a `fixed` mesh is to be
+    kept. `group` of its steps make an interval of a first mesh.
+    """
+
+    t: Array
+    states: Callable[[Array], Array]
+    failure: str = ""
+    failed_at: float | None = None
+    warm: bool = False
+    fixed: bool = False
+    group: int = 3
+
+    def trial(self, tableau: Tableau, t: Array, y0: Array) -> Trial:
+        """States on the mesh `t`, from the given first one, and the stages of the polynomials through its states.
+
+        Not those of the right-hand side: where the problem is stiff, its values at rough states are of any size.
+        """
+        xp = array_namespace(y0)
+        steps = t[1:] - t[:-1]
+        times = t[:-1, None] + steps[:, None] * xp.asarray(tableau.c, dtype=t.dtype)[None, :]
+        y = xp.astype(self.states(t), y0.dtype, copy=False)
+        states = xp.astype(self.states(xp.reshape(times, (-1,))), y0.dtype, copy=False)
+        states = xp.reshape(states, (*times.shape, *y.shape[1:]))
+        lengths = xp.astype(xp.reshape(steps, (-1, *(1,) * y.ndim)), y.dtype)
+        rises = (states - y[:-1, None, ...]) / lengths
+        slopes = xp.asarray(np.linalg.inv(tableau.A), dtype=y.dtype)
+        stages = xp.moveaxis(xp.tensordot(slopes, rises, axes=((1,), (1,))), 0, 1)
+        return Trial(t, y, stages).starting_at(y0)
+
+    def after(self, time: float) -> Start | None:
+        """What is left of it from a time on, if there is more than an end."""
+        xp = array_namespace(self.t)
+        later = self.t > time if bool(self.t[-1] > self.t[0]) else self.t < time
+        if not bool(xp.any(later)):
+            return None
+        return replace(self, t=xp.concat([xp.asarray([time], dtype=self.t.dtype), self.t[later]]))
+
+    def first_mesh(self) -> Array:
+        """Every so many of its steps make an interval of the first mesh; all, where the mesh is meant as it is."""
+        if self.warm or self.fixed:
+            return self.t
+        xp = array_namespace(self.t)
+        t = self.t[:: self.group]
+        return t if bool(t[-1] == self.t[-1]) else xp.concat([t, self.t[-1:]])

@@ -1,0 +1,120 @@
+"""All CUDA kernels, compiled and assembled without a device: what they take, against the committed record."""
+
+import json
+from importlib import import_module
+
+import cuda_child
+import pytest
+from cuda_child import ROOT, needs_toolkit
+
+RECORD = ROOT / "benchmarks" / "results" / "cuda_kernels.json"
+PAGE = ROOT / "docs" / "cuda-kernels.md"
+COMMITTED = json.loads(RECORD.read_text(encoding="utf-8"))
+NAMES = list(COMMITTED["kernels"])
+
+OTHER_TOOLKIT = 16
+"""Registers that another version of the compiler may take more than the one of the record."""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    path = tmp_path_factory.mktemp("kernels") / "record.json"
+    cuda_child.run("benchmarks/cuda_kernels.py", "--check", "--json", path)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def command(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return import_module("cuda_kernels")
+
+
+def test_the_record_is_of_all_kernels(command):
+    assert [entry.name for entry in command.catalogue()] == NAMES
+    assert len(set(NAMES)) == len(NAMES)
+
+
+def test_the_page_is_of_the_record(command):
+    assert PAGE.read_text(encoding="utf-8") == command.page(COMMITTED)
+
+
+@needs_toolkit
+@pytest.mark.parametrize("name", NAMES)
+def test_kernel(found, name):
+    kernel, before = found["kernels"][name], COMMITTED["kernels"][name]
+    assert {"sm_75", "sm_80", "sm_90"} <= set(kernel["registers"])
+    assert kernel["narrow"] == 0
+    if kernel["hot"]:
+        assert (kernel["spilled"], kernel["stack"]) == (0, 0)
+    if kernel["dtype"] in ("float32", "complex64"):
+        assert kernel["double"] == 0
+    else:
+        assert kernel["double"] > 0 or name.startswith("spoil")
+    allowance = 0 if found["toolkit"] == COMMITTED["toolkit"] else OTHER_TOOLKIT
+    for architecture, registers in kernel["registers"].items():
+        assert registers <= before["registers"].get(architecture, 255) + allowance
+    assert kernel["shared"] <= 48 << 10
+
+
+@needs_toolkit
+def test_the_newest_architecture_is_among_them(found):
+    newest = [kernel for kernel in found["kernels"].values() if len(kernel["registers"]) > 3]
+    assert len(newest) >= len(NAMES) // 4
+
+
+COMPARISON = """
+import re
+from parscan.scan.cuda_catalogue import catalogue
+from parscan.scan.cuda_cubin import compile_ptx
+
+for entry in catalogue()[::20]:
+    texts = set()
+    for capability in ((7, 5), (8, 0), (9, 0)):
+        text = compile_ptx(entry.make(), capability)
+        text = re.sub(r"\\.target sm_\\d+", "", text)
+        texts.add(re.sub(r"_ZN\\w+|smem_\\d+", "name", text))
+    print(entry.name, len(texts), sep=": ")
+"""
+
+
+@needs_toolkit
+def test_older_architectures_have_one_ptx():
+    """What is made for sm_75 may thus stand for those that it is assembled for."""
+    lines = cuda_child.run("-c", COMPARISON).splitlines()
+    assert len(lines) >= 5
+    assert all(line.endswith(": 1") for line in lines)
+
+
+DETECTION = """
+from numba import cuda
+
+from parscan.scan.cuda_cubin import assemble, compile_ptx
+from parscan.scan.cuda_kernel import INTEGER, Kernel, pointer, scalar_type
+
+
+def promoting(x, n):
+    for i in range(n):
+        x[i] = x[i] * 0.1
+
+
+def crowded(x, n):
+    numbers = cuda.local.array(600, scalar)
+    for i in range(600):
+        numbers[i] = x[i * n] * x[i + n]
+    for k in range(n):
+        for i in range(600):
+            numbers[i] = numbers[599 - i] * x[k] + numbers[(i * k) % 600]
+    for i in range(600):
+        x[i] = numbers[i]
+
+
+scalar = scalar_type("float32")
+for body in (promoting, crowded):
+    ptx = compile_ptx(Kernel(body, (pointer("float32"), INTEGER)), (7, 5))
+    print(ptx.count(".f64") > 0, assemble(ptx, (7, 5)).stack > 0)
+"""
+
+
+@needs_toolkit
+def test_promotions_and_stacks_would_be_seen():
+    assert cuda_child.run("-c", DETECTION).split() == ["True", "False", "False", "True"]

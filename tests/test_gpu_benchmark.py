@@ -1,0 +1,52 @@
+"""The GPU benchmark where there is no GPU: its dry run measures everything, and without it nothing is measured."""
+
+import json
+
+import cuda_child
+import pytest
+from conftest import DEVICES
+from cuda_child import needs_toolkit
+
+CASES = {"scans": 22, "gru": 2, "ensembles": 3}
+
+
+@needs_toolkit
+@pytest.mark.parametrize("part", CASES)
+def test_dry_run(tmp_path, part):
+    path = tmp_path / "gpu.json"
+    printed = cuda_child.run("benchmarks/gpu.py", "--dry-run", "--only", part, "--json", path)
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert "dry run" in report["machine"]["gpu"]
+    assert "dry run" in printed
+    assert len(report["cases"]) == CASES[part]
+    for case in report["cases"]:
+        assert case["name"] in printed
+        deviations = [case["deviation"]] if part == "scans" else [row["deviation"] for row in case["timings"]]
+        assert all(deviation < 1e-3 for deviation in deviations if deviation is not None)
+
+
+@pytest.mark.skipif(DEVICES > 0, reason="there is a device")
+def test_without_a_device_nothing_is_measured(tmp_path):
+    path = tmp_path / "gpu.json"
+    assert cuda_child.run("benchmarks/gpu.py", "--quick", "--json", path).startswith("nothing is measured: CuPy")
+    assert not path.exists()
+
+
+SEQUENTIAL = """
+import sys
+
+sys.path.insert(0, "benchmarks")
+from _gpu_gru import sequential_kernel
+from numba import cuda, types
+
+x, W, b = types.float32[:, :, ::1], types.float32[:, ::1], types.float32[::1]
+for n in (1, 32):
+    ptx, _ = cuda.compile_ptx(sequential_kernel(n).py_func, types.void(W, W, b, x, x), cc=(8, 0))
+    print(ptx.count(".f64"))
+"""
+
+
+@needs_toolkit
+def test_the_sequential_kernel_is_single_precision():
+    """parscan is compared with a compiled loop that is worth it."""
+    assert cuda_child.run("-c", SEQUENTIAL).split() == ["0", "0"]

@@ -1,0 +1,247 @@
+"""The CUDA scans and the condensing on a device, at real sizes, against the CPU: `pytest -m gpu`."""
+
+import faulthandler
+from importlib import import_module
+
+import numpy as np
+import pytest
+from condensing import assert_agree, oracle, precision
+from condensing import problem as intervals
+
+import parscan
+from parscan.ivp.methods._tableaux import gauss, radau
+from parscan.scan import adjoint_scan, affine_scan, cpu, cuda_choice
+from parscan.scan import condense as condensing
+
+pytestmark = pytest.mark.gpu
+
+DTYPES = ("float32", "float64", "complex64", "complex128")
+SHAPES = {
+    "one sequence": ((), 1),
+    "channels": ((3000,), 1),
+    "many channels": ((70_001,), 1),
+    "2x2": ((), 2),
+    "3x3, batch": ((7,), 3),
+    "4x4, large batch": ((5000,), 4),
+    "6x6": ((), 6),
+    "columns, n = 7": ((), 7),
+    "columns, n = 16, batch": ((33,), 16),
+    "columns, n = 31": ((), 31),
+    "library, n = 70": ((), 70),
+}
+LENGTHS = {"": (1, 2, 31, 64, 65, 4095, 4096, 4097, 1_000_003), "batch": (1, 33, 129), "large": (1, 300)}
+HANG = 300
+"""Seconds after which a test that waits for a device for ever ends the process, with a traceback."""
+
+
+@pytest.fixture
+def cp():
+    return import_module("cupy")
+
+
+@pytest.fixture
+def watchdog():
+    faulthandler.dump_traceback_later(HANG, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def numbers(rng, dtype, *shape):
+    values = rng.standard_normal(shape)
+    if dtype.startswith("complex"):
+        values = values + 1j * rng.standard_normal(shape)
+    return values.astype(dtype)
+
+
+def problem(rng, dtype, length, batch, n):
+    """Coefficients, offsets and a start of a recurrence that neither grows nor forgets at once."""
+    state, matrix = ((n,), (n, n)) if n > 1 else ((), ())
+    A = numbers(rng, dtype, length, *batch, *matrix)
+    A = (A / (2 * np.sqrt(n) * (2 if dtype.startswith("complex") else 1))).astype(dtype)
+    return A, numbers(rng, dtype, length, *batch, *state), numbers(rng, dtype, *batch, *state)
+
+
+def wide(*arrays):
+    """The arrays in double precision."""
+    return [x if x is None else x.astype(np.result_type(x.dtype, np.float64)) for x in arrays]
+
+
+def assert_close(found, expected, dtype):
+    bound = 200 * float(np.finfo(dtype).eps)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=bound, atol=10 * bound)
+
+
+def lengths(batch, n):
+    return LENGTHS[""][: -1 if n > 16 else None] if not batch else LENGTHS["batch" if batch[0] < 1000 else "large"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_scan_is_the_loop(cp, rng, dtype, shape):
+    batch, n = SHAPES[shape]
+    for length in lengths(batch, n):
+        A, b, h0 = problem(rng, dtype, length, batch, n)
+        on_device = [cp.asarray(x) for x in (A, b, h0)]
+        for start, reverse in ((None, False), (h0, False), (None, True), (h0, True)):
+            expected = cpu.affine_scan(*wide(A, b, start), reverse=reverse)
+            found = affine_scan(*on_device[:2], None if start is None else on_device[2], reverse=reverse)
+            assert isinstance(found, cp.ndarray)
+            assert_close(cp.asnumpy(found), expected, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("length", [65, 4096, 65_537, 10_000_001])
+def test_a_single_pass_is_the_loop(cp, rng, watchdog, monkeypatch, dtype, length):
+    """Look-back, many times on the same operands: each time its blocks meet others."""
+    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", True)
+    A, b, h0 = problem(rng, dtype, length, (), 1)
+    on_device = [cp.asarray(x) for x in (A, b, h0)]
+    for reverse in (False, True):
+        found = affine_scan(*on_device, reverse=reverse)
+        assert_close(cp.asnumpy(found), cpu.affine_scan(*wide(A, b, h0), reverse=reverse), dtype)
+        assert all(bool((affine_scan(*on_device, reverse=reverse) == found).all()) for _ in range(20))
+    assert_close(cp.asnumpy(adjoint_scan(*on_device[:2])), adjoint_scan(*wide(A, b)), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_adjoint_is_that_of_the_cpu(cp, rng, dtype, shape):
+    batch, n = SHAPES[shape]
+    for length in lengths(batch, n):
+        A, g, _ = problem(rng, dtype, length, batch, n)
+        found = adjoint_scan(cp.asarray(A), cp.asarray(g))
+        assert_close(cp.asnumpy(found), adjoint_scan(*wide(A, g)), dtype)
+
+
+def test_more_than_2_to_the_31_numbers(cp):
+    """The offsets are one number that is broadcast; only the states, 8 GiB, are there."""
+    length = 2**31 + 1000
+    if cp.cuda.runtime.memGetInfo()[0] < 3 * 4 * length:
+        pytest.skip("needs 26 GB of free memory")
+    a = cp.full(1, 0.5, dtype=cp.float32)
+    h = parscan.linear_recurrence(a, cp.broadcast_to(cp.ones(1, dtype=cp.float32), (length,)))
+    assert h.shape == (length,)
+    assert float(h[0]) == 1
+    assert float(cp.abs(h[100:] - 2).max()) < 1e-6
+
+
+@pytest.mark.parametrize("shape", ["one sequence", "channels", "2x2", "columns, n = 16, batch"])
+def test_numbers_that_overflow(cp, rng, shape):
+    """A product may overflow where the states do not; behind a state that is not finite, none is."""
+    batch, n = SHAPES[shape]
+    A, b, _ = problem(rng, "float32", 5000, batch, n)
+    still = affine_scan(cp.asarray(A * 0 + 1e30), cp.asarray(b * 0))
+    assert float(cp.abs(still).max()) == 0
+    b[2500] = np.inf
+    found = cp.asnumpy(affine_scan(cp.asarray(A), cp.asarray(b)))
+    assert np.all(np.isfinite(found[:2500]))
+    assert not np.any(np.isfinite(found[2500:]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", ["one sequence", "channels", "2x2", "columns, n = 7"])
+def test_both_launchers_agree(cp, rng, monkeypatch, dtype, shape):
+    launch, cubin = import_module("parscan.scan.cuda_launch"), import_module("parscan.scan.cuda_cubin")
+    batch, n = SHAPES[shape]
+    A, b, h0 = (cp.asarray(x) for x in problem(rng, dtype, 3001, batch, n))
+    results = []
+    for launcher in (launch.NumbaLauncher(), cubin.CupyLauncher()):
+        monkeypatch.setitem(launch._LAUNCHERS, "cupy", launcher)
+        results.append((affine_scan(A, b, h0), adjoint_scan(A, b), affine_scan(A, b, reverse=True)))
+    for mine, other in zip(*results, strict=True):
+        assert bool((mine == other).all())
+
+
+def test_nothing_waits_for_the_device(cp, rng):
+    cupyx = import_module("cupyx")
+    for n in (1, 3, 9):
+        A, b, h0 = (cp.asarray(x) for x in problem(rng, "float32", 10_000, (), n))
+        affine_scan(A, b, h0)
+        with cupyx.allow_synchronize(False):
+            affine_scan(A, b, h0)
+            adjoint_scan(A, b)
+
+
+def test_the_current_stream_is_taken(cp, rng):
+    """The operands become right late in that stream; whoever reads them in another one reads zeros."""
+    a, b, _ = problem(rng, "float32", 100_000, (), 1)
+    expected = cpu.affine_scan(*wide(a, b))
+    heavy = cp.ones((4000, 4000), dtype=cp.float32)
+    for _ in range(3):
+        late_a, late_b = cp.zeros_like(cp.asarray(a)), cp.zeros_like(cp.asarray(b))
+        source = cp.asarray(a), cp.asarray(b)
+        cp.cuda.Device().synchronize()
+        with cp.cuda.Stream(non_blocking=True) as stream:
+            for _ in range(10):
+                heavy = heavy @ heavy * 1e-4
+            late_a[...], late_b[...] = source
+            h = affine_scan(late_a, late_b)
+        stream.synchronize()
+        assert_close(cp.asnumpy(h), expected, "float32")
+
+
+def several(cp, rng):
+    """Problems that fill the device a little, partly, and wholly."""
+    for length, batch, n in ((40, (), 1), (70_001, (), 1), (300, (999,), 1), (5000, (), 3), (700, (5,), 9)):
+        A, b, h0 = (cp.asarray(x) for x in problem(rng, "float32", length, batch, n))
+        yield (A, b, h0), affine_scan(A, b, h0)
+
+
+@pytest.mark.parametrize("single_pass", [False, True])
+def test_ten_thousand_launches(cp, rng, watchdog, monkeypatch, single_pass):
+    """Bit for bit the same every time, whatever else runs; differences are counted on the device."""
+    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", single_pass)
+    problems = list(several(cp, rng))
+    wrong = cp.zeros((), dtype=cp.int64)
+    streams = [cp.cuda.Stream(non_blocking=True) for _ in range(2)]
+    cp.cuda.Device().synchronize()
+    for k in range(10_000):
+        operands, expected = problems[int(rng.integers(len(problems)))]
+        if k % 7 == 0:  # something else that takes multiprocessors for a while
+            with streams[1]:
+                expected @ expected if expected.ndim == 1 else expected * expected
+        with streams[0]:
+            wrong += (affine_scan(*operands) != expected).sum()
+    cp.cuda.Device().synchronize()
+    assert int(wrong) == 0
+
+
+@pytest.mark.parametrize("single_pass", [False, True])
+def test_two_streams_at_once(cp, rng, watchdog, monkeypatch, single_pass):
+    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", single_pass)
+    problems = list(several(cp, rng))
+    streams = [cp.cuda.Stream(non_blocking=True) for _ in range(2)]
+    counts = [cp.zeros((), dtype=cp.int64) for _ in streams]
+    cp.cuda.Device().synchronize()
+    for k in range(2000):
+        for place, stream in enumerate(streams):
+            operands, expected = problems[(k + place) % len(problems)]
+            with stream:
+                counts[place] += (affine_scan(*operands) != expected).sum()
+    cp.cuda.Device().synchronize()
+    assert [int(count) for count in counts] == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("s", "n"), [(1, 1), (3, 2), (3, 3), (5, 6), (3, 12), (1, 60)])
+def test_condensing(cp, rng, dtype, s, n):
+    tableau = radau(s)
+    for N in (0, 1, 33, 5000 if s * n < 12 else 100):
+        J, h, r = intervals(rng, N, s, n, dtype)
+        result = condensing.condense(cp.asarray(J), tableau.A, tableau.b, cp.asarray(h), cp.asarray(r))
+        assert all(isinstance(x, cp.ndarray) and x.dtype == dtype for x in result)
+        on_host = condensing.Condensed(*map(cp.asnumpy, result))
+        assert_agree(on_host, oracle(J, tableau.A, tableau.b, h, r), 1000 * precision(dtype))
+
+
+def test_condensing_keeps_bad_intervals_apart(cp, rng):
+    J, h, r = intervals(rng, 1000, 2, 3)
+    tableau = gauss(2)
+    before = condensing.condense(cp.asarray(J), tableau.A, tableau.b, cp.asarray(h), cp.asarray(r))
+    J[::7], r[3] = np.nan, np.inf
+    after = condensing.condense(cp.asarray(J), tableau.A, tableau.b, cp.asarray(h), cp.asarray(r))
+    bad = (np.arange(1000) % 7 == 0) | (np.arange(1000) == 3)
+    for old, new in zip(map(cp.asnumpy, before), map(cp.asnumpy, after), strict=True):
+        np.testing.assert_array_equal(new[~bad], old[~bad])
+    assert not np.any(np.isfinite(cp.asnumpy(after.offsets)[bad]).all(axis=1))
