@@ -1,7 +1,6 @@
 """The CUDA kernels on a machine without a device: each thread is a Python thread of Numba's simulator."""
 
 import threading
-import time
 import warnings
 from functools import cache, partial
 
@@ -25,7 +24,7 @@ from parscan.scan.cuda_launch import Launcher
 cuda_choice.THREADS = cuda_mend_kernels.THREADS = 8
 cuda_column_kernels.THREADS = 16
 cuda_condense_kernels.THREADS = cuda_condense_kernels.WIDEST = 8
-cuda_tiles.WARP, cuda_tiles.WARPS, cuda_tiles.PARTS, cuda_lookback_words.LOOKS = 4, 2, 2, 2
+cuda_tiles.WARP, cuda_tiles.WARPS, cuda_tiles.PARTS, cuda_lookback_words.ASKED = 4, 2, 2, 8
 
 
 class SimulatorLauncher(Launcher):
@@ -153,12 +152,12 @@ class Warp:
 _LOCK = threading.Lock()
 
 
-def _before(module, lanes, number, distance):
+def _before(lanes, number, distance):
     shown, lane = Warp.exchange(lanes, number)
     return shown[lane - distance] if lane >= distance else number
 
 
-def _other(module, lanes, number, place):
+def _other(lanes, number, place):
     shown, _ = Warp.exchange(lanes, number)
     return shown[place]
 
@@ -175,9 +174,8 @@ def _shared(module):
         return manager.__dict__.setdefault("shared", FakeCUDAShared(0))
 
 
-FakeCUDAModule.shfl_up_sync, FakeCUDAModule.shfl_sync, FakeCUDAModule.ballot_sync = _before, _other, _ballot
+FakeCUDAModule.ballot_sync = _ballot
 FakeCUDAModule.shared = property(_shared)
-FakeCUDAModule.nanosleep = lambda module, nanoseconds: time.sleep(1e-3)
 
 
 def _is_wide(dtype, memory, index, step):
@@ -225,6 +223,7 @@ def _atomic(operation, words, index, value):
 cuda_primitives.alignment = cache(lambda dtype: partial(_is_wide, dtype))
 cuda_primitives.fetcher = cache(lambda dtype: partial(_fetch, dtype))
 cuda_primitives.putter = cache(lambda dtype: partial(_put, dtype))
+cuda_primitives.shufflers = cache(lambda dtype, lanes: (partial(_before, lanes), partial(_other, lanes)))
 cuda_primitives.poster = cache(lambda dtype: partial(_post, dtype))
 cuda_primitives.peeker = cache(lambda dtype: partial(_peek, dtype))
 cuda_primitives.adder = cache(lambda: partial(_atomic, int.__add__))

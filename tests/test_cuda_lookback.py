@@ -41,7 +41,8 @@ class Conversation:
     """A launch in which some tiles have said something already, and the next one starts."""
 
     def __init__(self, rng, dtype, tiles, epoch=3):
-        self.dtype, self.tile, self.epoch = dtype, cuda_tiles.tile_of(dtype), epoch
+        self.dtype, self.epoch = dtype, epoch
+        self.tile = cuda_tiles.Tile(4, 3, 2, cuda_primitives.numbers_in(dtype, cuda_primitives.WIDE))
         self.tiles, self.steps = tiles, self.tile.steps
         self.A, self.b, self.h0 = problem(rng, dtype, tiles * self.steps)
         self.expected = sequential.affine_scan(self.A, self.b, self.h0[0])
@@ -72,7 +73,7 @@ class Conversation:
         """States of the tile that starts now."""
         known = (self.A, 0, 1, 0, 0, 0, self.b, 0, 1, 0, 0, 1, self.b.size, self.steps, self.tiles, 1)
         out = np.zeros_like(self.b)
-        kernel = kernels.scan_kernel(self.dtype, 1)
+        kernel = kernels.scan_kernel(self.dtype, 1, tile=self.tile)
         simulator.launch(kernel, 1, self.tile.threads, *known, self.h0, self.words, out, 0, 1, 0, 0)
         assert not out[: -self.steps].any()
         return out[-self.steps :]
@@ -81,7 +82,7 @@ class Conversation:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("distance", range(1, 9))
 def test_the_nearest_state_and_the_maps_behind_it(rng, simulator, dtype, distance):
-    """A warp of the simulator looks at eight tiles, four at a time."""
+    """Of three warps of four threads, two ask eight tiles."""
     talk = Conversation(rng, dtype, 10)
     for number in range(9):
         talk.say_map(number)

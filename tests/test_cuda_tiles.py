@@ -172,12 +172,12 @@ def test_any_length_is_the_loop(way, length, dtype, constant, reverse, started, 
 
 
 def test_warps_as_wide_as_on_devices(rng, simulator, monkeypatch):
-    """Of 32 threads, which look at four tiles each; the last steps are missing."""
+    """Of 32 threads; the last steps are missing."""
     from parscan.scan import cuda_lookback_kernels as lookback
     from parscan.scan import cuda_lookback_words as words
     from parscan.scan import cuda_tile_kernels as tiled
 
-    monkeypatch.setattr(words, "LOOKS", 4)
+    monkeypatch.setattr(words, "ASKED", 32)
     tile = cuda_tiles.Tile(32, 2, 2, 4)
     length, size = 2 * tile.steps - 5, tile.steps
     A, b, h0 = (x.reshape(-1) for x in problem(rng, "float32", length))

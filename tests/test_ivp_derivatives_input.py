@@ -210,3 +210,16 @@ BAD = [
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("method", ["Radau", "DOP853", "RK4", "DEER", "LSODA"])
+def test_no_parameters_at_all(method):
+    options = {"rtol": 1e-4} | ({"t_eval": np.linspace(0, 2, 9)} if method == "DEER" else {})
+    sol = solve_ivp(lambda t, y: -y, (0.0, 2.0), [1.0, 2.0], method=method, **options)
+
+    def nothing(t, y):
+        return np.ones((*y.shape, 0))
+
+    assert sol.tangent(nothing).shape == (*sol.y.shape, 0)
+    assert sol.tangent(nothing, t=1.0).shape == (2, 0)
+    assert sol.gradient(np.ones_like(sol.y), forcing=nothing).shape == (0,)

@@ -14,11 +14,13 @@ Merrill and Garland, *Single-pass parallel prefix scan with decoupled look-back*
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from numba import cuda
+from numba import cuda, types
 
+from . import cuda_lookback_words as words
 from . import cuda_primitives as primitives
 from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
 from .cuda_lookback_words import BROKEN, EPOCH, MAP, STATE, TICKETS, make_asker, make_speakers
@@ -39,18 +41,20 @@ from .cuda_tiles import (
 def scan_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
     """States (T,), from `start` (1,); those from the first tile on whose states are not all finite are mended later."""
     tile = tile or tile_of(dtype)
-    scalar, warp, items, parts, warps = scalar_type(dtype), tile.warp, tile.items, (2, tile.parts), (2, tile.warps)
+    steps, items, parts, warps = tile.steps, tile.items, (2, tile.parts), (2, tile.warps)
     load, store = make_loader(dtype, tile, conjugate=conjugate), make_storer(dtype, tile)
     compose, finish, enter = make_composer(dtype, tile), make_finisher(dtype, tile), make_enterer(dtype, tile)
-    add, lift = primitives.adder(), primitives.raiser()
+    scalar, add, lift = scalar_type(dtype), primitives.adder(), primitives.raiser()
 
     def scan(  # type: ignore[no-untyped-def]
         A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
         start, workspace, out, o0, ot, os, oi
     ):  # fmt: skip
         maps = cuda.shared.array(warps, scalar)
+        stage = cuda.shared.array(steps, scalar)
         entering = cuda.shared.array(1, scalar)
         own = cuda.shared.array(2, INTEGER)
+        votes = cuda.shared.array(warps, types.int32)
         ra = cuda.local.array(items, scalar)
         rb = cuda.local.array(items, scalar)
         runs = cuda.local.array(parts, scalar)
@@ -59,16 +63,12 @@ def scan_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | Non
             own[0], own[1] = add(workspace, TICKETS, 1), 4 * workspace[EPOCH]
         cuda.syncthreads()
         number, stamp = own[0], own[1]
-        load(A, A0, At, b, b0, bt, started, number * chunk, length, ra, rb)
+        load(A, A0, At, b, b0, bt, started, number * chunk, length, ra, rb, stage)
         compose(ra, rb, runs, maps)
-        if thread < warp:
-            state = enter(workspace, number, stamp, start, maps)
-            if thread == 0:
-                entering[0] = state
-        cuda.syncthreads()
+        enter(workspace, number, stamp, start[0], maps, stage, votes, entering)
         if finish(ra, rb, runs, maps, entering[0]) != 0:
             lift(workspace, BROKEN, chunks - number)
-        store(out, o0, ot, number * chunk, length, rb)
+        store(out, o0, ot, number * chunk, length, rb, stage)
 
     shared, result = (pointer(dtype), pointer("int64")), operand(dtype, 3)
     return Kernel(scan, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, *shared, *result))
@@ -82,14 +82,16 @@ def repair_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | N
     made ready for the next launch.
     """
     tile = tile or tile_of(dtype)
+    tile = replace(tile, parts=max(1, tile.parts // 2))  # few registers: it hardly ever has anything to do
     scalar, evaluate, nan = scalar_type(dtype), make_evaluator(dtype, tile, conjugate=conjugate), float("nan")
-    items, parts, warps, threads = tile.items, (2, tile.parts), (2, tile.warps), tile.threads
+    steps, items, parts, warps, threads = tile.steps, tile.items, (2, tile.parts), (2, tile.warps), tile.threads
 
     def repair(  # type: ignore[no-untyped-def]
         A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
         start, workspace, out, o0, ot, os, oi
     ):  # fmt: skip
         maps = cuda.shared.array(warps, scalar)
+        stage = cuda.shared.array(steps, scalar)
         ra = cuda.local.array(items, scalar)
         rb = cuda.local.array(items, scalar)
         runs = cuda.local.array(parts, scalar)
@@ -98,14 +100,12 @@ def repair_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | N
         if cuda.threadIdx.x == 0:
             workspace[TICKETS], workspace[BROKEN] = 0, 0
             workspace[EPOCH] += 1
-        for number in range(chunks - broken, chunks):
-            first = number * chunk
+        for first in range((chunks - broken) * chunk, length, steps):
             entering = start[0] if first == 0 else out[o0 + (first - 1) * ot]
-            if entering - entering == scalar(0):
-                evaluate(A, A0, At, b, b0, bt, started, first, length, entering, out, o0, ot, ra, rb, runs, maps)
+            if cuda.syncthreads_or(1 if entering - entering == scalar(0) else 0) != 0:
+                evaluate(A, A0, At, b, b0, bt, started, first, length, entering, out, o0, ot, ra, rb, runs, maps, stage)
             else:
-                last = first + chunk if first + chunk < length else length
-                for t in range(first + cuda.threadIdx.x, last, threads):
+                for t in range(first + cuda.threadIdx.x, first + steps if first + steps < length else length, threads):
                     out[o0 + t * ot] = scalar(nan)
             cuda.syncthreads()
 
@@ -114,20 +114,22 @@ def repair_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | N
 
 
 def make_enterer(dtype: str, tile: Tile) -> Any:
-    """The first warp of a block says what its tile does, finds the state before it, and says that after it."""
+    """A block says what its tile does, finds the state before it, and says that after it."""
     (say_map, say_state), ask = make_speakers(dtype), make_asker(dtype, tile)
-    step, join = make_step(dtype), make_joiner(dtype, tile)
+    step, join, asked = make_step(dtype), make_joiner(dtype, tile), words.ASKED
 
     @cuda.jit(device=True, inline="always")
-    def enter(workspace, number, stamp, start, maps):  # type: ignore[no-untyped-def]
+    def enter(workspace, number, stamp, start, maps, stage, votes, entering):  # type: ignore[no-untyped-def]
         product, offset = join(maps)
-        state = start[0]
-        if number > 0:
-            if cuda.threadIdx.x == 0:
-                say_map(workspace, number, stamp + MAP, product, offset)
-            state = ask(workspace, number, stamp)
         if cuda.threadIdx.x == 0:
+            say_map(workspace, number, stamp + MAP, product, offset)
+        nearest = ask(workspace, number, stamp, start, stage, votes)
+        if cuda.threadIdx.x == 0:
+            state = stage[nearest]
+            for later in range(nearest + 1, asked):
+                state = step(stage[later], state, stage[asked + later])
             say_state(workspace, number, stamp + STATE, step(product, state, offset))
-        return state
+            entering[0] = state
+        cuda.syncthreads()
 
     return enter

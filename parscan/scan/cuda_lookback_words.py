@@ -12,7 +12,7 @@ from numba import cuda
 
 from . import cuda_primitives as primitives
 from .cuda_kernel import scalar_type
-from .cuda_tiles import Tile, make_shuffles, make_step
+from .cuda_tiles import Tile
 
 TICKETS, EPOCH, BROKEN, HEAD = 0, 1, 2, 4
 """Words of 64 bits: tiles that have started, launches that have been, tiles from the first one on that has states which
@@ -21,11 +21,8 @@ are not finite; and how many words stand before what the tiles say. All are zero
 MAP, STATE = 1, 2
 """What a tile has said; added to four times the epoch, so that what was said in other launches counts for nothing."""
 
-LOOKS = 4
-"""Tiles that each thread of a warp looks at. So many tiles are on their way at once that a last state may be far."""
-
-PAUSE = 40
-"""Nanoseconds between looks."""
+ASKED = 128
+"""Tiles before a tile that it asks. So many are on their way at once that the last state that is known may be far."""
 
 
 def words_per_tile(dtype: str) -> int:
@@ -70,16 +67,16 @@ def make_speakers(dtype: str) -> tuple[Any, Any]:
 
 
 def make_listener(dtype: str) -> Any:
-    """What a tile has said, and in `numbers` from `place` on its state or its map."""
+    """What a tile has said, and in `numbers` its state or its map."""
     component, count = primitives.COMPONENTS[dtype]
     peek, lanes, words = primitives.peeker(component), 8 // primitives.BYTES[component], words_per_tile(dtype)
     state_words = -(-count // lanes)
 
     @cuda.jit(device=True, inline="always")
-    def listen(workspace, number, stamp, numbers, place):  # type: ignore[no-untyped-def]
+    def listen(workspace, number, stamp, numbers):  # type: ignore[no-untyped-def]
         maps, states = 0, 0
         for word in range(words):
-            said = peek(workspace, HEAD + 2 * (number * words + word), numbers, place + word * lanes) - stamp
+            said = peek(workspace, HEAD + 2 * (number * words + word), numbers, word * lanes) - stamp
             maps += 1 if said == MAP else 0
             states += 1 if said == STATE else 0
         # A state may still be on its way while a part of the map is already gone.
@@ -89,63 +86,43 @@ def make_listener(dtype: str) -> Any:
 
 
 def make_asker(dtype: str, tile: Tile) -> Any:
-    """A warp finds the state before a tile."""
+    """A block waits until a tile has said its state, and all behind it their maps; the place of that state.
+
+    Places are those of the tiles before this one that are asked, in their order. What they have said then stands in
+    shared memory: states and factors first, and so many numbers behind them the offsets. All threads of the block take
+    part: where some only go through a loop, compilers do not take them to be together, and votes are dear.
+    """
     component, count = primitives.COMPONENTS[dtype]
-    scalar, real, step, gathered = (
-        scalar_type(dtype),
-        scalar_type(component),
-        make_step(dtype),
-        make_gatherer(dtype),
-    )
-    find, (_, other) = make_finder(dtype, tile), make_shuffles(dtype, tile)
-    warp, looks, width = tile.warp, LOOKS, numbers_per_tile(dtype)
-    all_numbers = looks * width
+    real, listen, assembled = scalar_type(component), make_listener(dtype), make_assembler(dtype)
+    lanes, warp, warps, width, asked = tile.lanes, tile.warp, tile.warps, numbers_per_tile(dtype), ASKED
+    silent_threads, first_warp = tile.threads - asked, tile.warps - asked // tile.warp
 
     @cuda.jit(device=True, inline="always")
-    def ask(workspace, number, stamp):  # type: ignore[no-untyped-def]
-        numbers = cuda.local.array(all_numbers, real)
-        distance = find(workspace, number, stamp, numbers)
-        state = scalar(0)
-        for back in range(looks):
-            look = looks - 1 - back
-            nearest = warp - 1 - (distance - look * warp)
-            for lane in range(nearest if nearest > 0 else 0, warp):
-                factor = other(gathered(numbers, look * width), lane)
-                offset = other(gathered(numbers, look * width + count), lane)
-                state = factor if lane == nearest else step(factor, state, offset)
-        return state
+    def ask(workspace, number, stamp, start, stage, votes):  # type: ignore[no-untyped-def]
+        numbers = cuda.local.array(width, real)
+        place = cuda.threadIdx.x - silent_threads
+        earlier = number - asked + place
+        found, waiting = -1, 1
+        while waiting != 0:
+            said = STATE if earlier == -1 else MAP
+            if place >= 0 and earlier >= 0:
+                said = listen(workspace, earlier, stamp, numbers)
+                stage[place], stage[asked + place] = assembled(numbers, 0), assembled(numbers, count)
+            elif place >= 0:
+                stage[place] = start
+            states, silent = cuda.ballot_sync(lanes, said == STATE), cuda.ballot_sync(lanes, said == 0)
+            if cuda.threadIdx.x % warp == 0:
+                nearest = 31 - cuda.clz(states)
+                votes[0, cuda.threadIdx.x // warp] = nearest
+                votes[1, cuda.threadIdx.x // warp] = 1 if (silent & lanes) >> (nearest + 1) != 0 else 0
+            cuda.syncthreads()
+            for w in range(first_warp, warps):
+                found = w * warp + votes[0, w] - silent_threads if votes[0, w] >= 0 else found
+                found = -1 if votes[1, w] != 0 else found
+            waiting = cuda.syncthreads_or(1 if found < 0 else 0)
+        return found
 
     return ask
-
-
-def make_finder(dtype: str, tile: Tile) -> Any:
-    """A warp waits until a tile has said its state, and all nearer ones their maps: how many these are.
-
-    Each thread then has what the tiles said that it asked, the nearest tiles first; of the tiles that are asked at once
-    the last thread asks the nearest.
-    """
-    listen, warp, lanes, looks, width = make_listener(dtype), tile.warp, tile.lanes, LOOKS, numbers_per_tile(dtype)
-
-    @cuda.jit(device=True, inline="always")
-    def find(workspace, number, stamp, numbers):  # type: ignore[no-untyped-def]
-        distance = -1
-        while distance < 0:
-            waiting = False
-            for look in range(looks):
-                asked, said = number - (look + 1) * warp + cuda.threadIdx.x, MAP
-                if asked >= 0:
-                    said = listen(workspace, asked, stamp, numbers, look * width)
-                states, silent = cuda.ballot_sync(lanes, said == STATE), cuda.ballot_sync(lanes, said == 0)
-                if distance < 0 and not waiting:
-                    nearest = 31 - cuda.clz(states)
-                    waiting = (silent & lanes) >> (nearest + 1) != 0
-                    if nearest >= 0 and not waiting:
-                        distance = look * warp + warp - 1 - nearest
-            if distance < 0:
-                cuda.nanosleep(PAUSE)
-        return distance
-
-    return find
 
 
 def make_spreader(dtype: str) -> Any:
@@ -165,19 +142,19 @@ def make_spreader(dtype: str) -> Any:
     return spread_complex
 
 
-def make_gatherer(dtype: str) -> Any:
+def make_assembler(dtype: str) -> Any:
     """The number that is made of the real numbers in an array."""
     scalar = scalar_type(dtype)
     if primitives.COMPONENTS[dtype][1] == 1:
 
         @cuda.jit(device=True, inline="always")
-        def gathered(numbers, place):  # type: ignore[no-untyped-def]
+        def assembled(numbers, place):  # type: ignore[no-untyped-def]
             return numbers[place]
 
-        return gathered
+        return assembled
 
     @cuda.jit(device=True, inline="always")
-    def gathered_complex(numbers, place):  # type: ignore[no-untyped-def]
+    def assembled_complex(numbers, place):  # type: ignore[no-untyped-def]
         return scalar(complex(numbers[place], numbers[place + 1]))
 
-    return gathered_complex
+    return assembled_complex

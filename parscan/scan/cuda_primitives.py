@@ -93,6 +93,50 @@ def putter(dtype: str) -> Any:
 
 
 @cache
+def shufflers(dtype: str, lanes: int) -> tuple[Any, Any]:
+    """What another thread of the warp, of which `lanes` has a bit for each thread, has in the place of a number.
+
+    `before(number, distance)` is that of the thread so many before, or the own number where there is none, and
+    `other(number, lane)` that of a thread. One instruction to the compiler, which unrolls loops only if they are short.
+    """
+    return _shuffle(dtype, "up", 0, lanes), _shuffle(dtype, "idx", lanes.bit_length() - 1, lanes)
+
+
+def _shuffle(dtype: str, mode: str, clamp: int, lanes: int) -> Any:
+    numba, ir = _numba(), _ir()
+    component, count = COMPONENTS[dtype]
+    kind, real = _CONSTRAINT[component], _real(component)
+    constraints = ",".join((*(f"={kind}",) * count, *(kind,) * count, "r"))
+    code = " ".join(_SHUFFLE[component].format(mode, i, count + i, 2 * count, clamp, lanes) for i in range(count))
+    result = ir.LiteralStructType([real] * count) if count > 1 else real
+    asm = ir.InlineAsm(ir.FunctionType(result, [*[real] * count, ir.IntType(32)]), code, constraints, side_effect=True)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number, place = arguments
+        parts = [builder.extract_value(number, i) for i in range(count)] if count > 1 else [number]
+        moved = builder.call(asm, [*parts, place], attrs=("convergent",))
+        if count == 1:
+            return moved
+        joined = number.type(ir.Undefined)
+        for i in range(count):
+            joined = builder.insert_value(joined, builder.extract_value(moved, i), i)
+        return joined
+
+    def shuffle(typing: Any, number: Any, place: Any) -> Any:
+        return number(number, numba.types.int32), generate
+
+    return numba.intrinsic(shuffle)
+
+
+_SHUFFLE = {
+    "float32": "shfl.sync.{0}.b32 ${1}, ${2}, ${3}, {4}, {5};",
+    "float64": "{{ .reg .b32 low, high; mov.b64 {{low, high}}, ${2}; shfl.sync.{0}.b32 low, low, ${3}, {4}, {5}; "
+    "shfl.sync.{0}.b32 high, high, ${3}, {4}, {5}; mov.b64 ${1}, {{low, high}}; }}",
+}
+"""Instructions that shuffle a real number: mode, where to, where from, distance or thread, clamp, threads."""
+
+
+@cache
 def poster(dtype: str) -> Any:
     """`post(words, index, stamp, registers, place)`: a stamp and 8 bytes of real numbers, seen together by all."""
     numba, ir = _numba(), _ir()
@@ -132,7 +176,7 @@ def peeker(dtype: str) -> Any:
         f"{{ .reg .b64 low, high; .reg .b128 word; ld.relaxed.gpu.b128 word, [${1 + lanes}]; "
         f"mov.b128 {{low, high}}, word; mov.b64 $0, low; mov.b64 {_bracketed(payload, lanes)}, high; }}"
     )
-    real = {"float32": ir.FloatType(), "float64": ir.DoubleType()}[dtype]
+    real = _real(dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         words, index, registers, place = arguments
@@ -201,15 +245,22 @@ def _access(dtype: str, context: Any, builder: Any, signature: Any, arguments: A
     ir = _ir()
     memory, index, step, registers, place = arguments
     component, count = COMPONENTS[dtype]
-    real = {"float32": ir.FloatType(), "float64": ir.DoubleType()}[component]
+    real = _real(component)
     lanes = WIDE // BYTES[component]
-    forwards = builder.icmp_signed(">", step, step.type(0))
+    # Hidden from the compiler, which would else write everything twice, once for each direction.
+    hidden = ir.InlineAsm(ir.FunctionType(step.type, [step.type]), "mov.b64 $0, $1;", "=l,l")
+    forwards = builder.icmp_signed(">", builder.call(hidden, [step]), step.type(0))
     lowest = builder.gep(memory, [_lowest(dtype, builder, index, forwards)])
     own = builder.gep(context.make_array(signature.args[3])(context, builder, registers).data, [place])
     own = builder.bitcast(own, real.as_pointer())
     places = [builder.gep(own, [ir.IntType(64)(lane)]) for lane in range(lanes)]
     mirrored = [lanes - count - lane // count * count + lane % count for lane in range(lanes)]
     return builder.bitcast(lowest, ir.VectorType(real, lanes).as_pointer()), places, mirrored, forwards
+
+
+def _real(component: str) -> Any:
+    """LLVM's type of real numbers."""
+    return {"float32": _ir().FloatType(), "float64": _ir().DoubleType()}[component]
 
 
 def _ir() -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from numba import cuda
+from numba import cuda, types
 
 from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
 from .cuda_tiles import (
@@ -36,18 +36,20 @@ def summarise_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile 
         make_loader(dtype, tile, conjugate=conjugate),
         make_composer(dtype, tile),
     )
-    join, items, parts, warps = make_joiner(dtype, tile), tile.items, (2, tile.parts), (2, tile.warps)
+    join, split = make_joiner(dtype, tile), make_splitter()
+    steps, items, parts, warps = tile.steps, tile.items, (2, tile.parts), (2, tile.warps)
 
     def summarise(  # type: ignore[no-untyped-def]
         A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences, P, q
     ):
         maps = cuda.shared.array(warps, scalar)
+        stage = cuda.shared.array(steps, scalar)
         ra = cuda.local.array(items, scalar)
         rb = cuda.local.array(items, scalar)
         runs = cuda.local.array(parts, scalar)
         index = cuda.blockIdx.x
-        s, first = index % sequences, index // sequences * chunk
-        load(A, A0 + s * As, At, b, b0 + s * bs, bt, started, first, length, ra, rb)
+        s, first = split(index, sequences, chunk)
+        load(A, A0 + s * As, At, b, b0 + s * bs, bt, started, first, length, ra, rb, stage)
         compose(ra, rb, runs, maps)
         if cuda.threadIdx.x == 0:
             P[index], q[index] = join(maps)
@@ -60,27 +62,43 @@ def summarise_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile 
 def march_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
     """States (T, S) from `start` (S,) and the states after each tile, `carries` (K, S)."""
     tile = tile or tile_of(dtype)
-    scalar, evaluate = scalar_type(dtype), make_evaluator(dtype, tile, conjugate=conjugate)
-    items, parts, warps = tile.items, (2, tile.parts), (2, tile.warps)
+    scalar, split, evaluate = scalar_type(dtype), make_splitter(), make_evaluator(dtype, tile, conjugate=conjugate)
+    steps, items, parts, warps = tile.steps, tile.items, (2, tile.parts), (2, tile.warps)
 
     def march(  # type: ignore[no-untyped-def]
         A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
         start, carries, out, o0, ot, os, oi
     ):  # fmt: skip
         maps = cuda.shared.array(warps, scalar)
+        stage = cuda.shared.array(steps, scalar)
         ra = cuda.local.array(items, scalar)
         rb = cuda.local.array(items, scalar)
         runs = cuda.local.array(parts, scalar)
         index = cuda.blockIdx.x
-        s, first = index % sequences, index // sequences * chunk
+        s, first = split(index, sequences, chunk)
         entering = start[s] if first == 0 else carries[index - sequences]
         evaluate(
             A, A0 + s * As, At, b, b0 + s * bs, bt, started, first, length, entering, out, o0 + s * os, ot,
-            ra, rb, runs, maps
+            ra, rb, runs, maps, stage
         )  # fmt: skip
 
     array, result = pointer(dtype), operand(dtype, 3)
     return Kernel(march, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array, *result))
+
+
+def make_splitter() -> Any:
+    """Sequence and first step of a block.
+
+    Of 32 bits, because a division of 64 bits is a call, behind which the compiler does not take warps to be together.
+    """
+    unsigned = types.uint32
+
+    @cuda.jit(device=True, inline="always")
+    def split(index, sequences, chunk):  # type: ignore[no-untyped-def]
+        tile = INTEGER(unsigned(index) // unsigned(sequences))
+        return index - tile * sequences, tile * chunk
+
+    return split
 
 
 def make_evaluator(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
@@ -91,9 +109,9 @@ def make_evaluator(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
 
     @cuda.jit(device=True, inline="always")
     def evaluate(  # type: ignore[no-untyped-def]
-        A, A0, At, b, b0, bt, started, first, length, entering, out, o0, ot, ra, rb, runs, maps
+        A, A0, At, b, b0, bt, started, first, length, entering, out, o0, ot, ra, rb, runs, maps, stage
     ):
-        load(A, A0, At, b, b0, bt, started, first, length, ra, rb)
+        load(A, A0, At, b, b0, bt, started, first, length, ra, rb, stage)
         compose(ra, rb, runs, maps)
         broken = finish(ra, rb, runs, maps, entering)
         # From a state that is not finite there is nothing to be saved.
@@ -102,6 +120,6 @@ def make_evaluator(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
                 last = first + steps if first + steps < length else length
                 walk(A, A0, At, b, b0, bt, started, first, last, entering, out, o0, ot)
         else:
-            store(out, o0, ot, first, length, rb)
+            store(out, o0, ot, first, length, rb, stage)
 
     return evaluate

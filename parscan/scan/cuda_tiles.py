@@ -7,6 +7,7 @@ Each function makes a device function; what they share:
   threads have runs next to each other, so that a warp reads and writes consecutive memory, as widely as it can.
 - `runs`: per run the map from the state before the warp's steps to that before the run, its factor and its offset.
 - `maps`: in shared memory, what all steps of each warp do to a state.
+- `stage`: shared memory for a number of each step.
 
 References
 ----------
@@ -86,30 +87,18 @@ def make_loader(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
 
     Without a start the first coefficient counts for nothing, and is not looked at.
     """
-    scalar, is_wide, fetch = scalar_type(dtype), primitives.alignment(dtype), primitives.fetcher(dtype)
-    warp, parts, vector, part, items, steps = tile.warp, tile.parts, tile.vector, tile.part, tile.items, tile.steps
+    scalar, is_wide, gather = scalar_type(dtype), primitives.alignment(dtype), make_gatherer(dtype, tile)
+    items, steps = tile.items, tile.steps
 
     @cuda.jit(device=True, inline="always")
-    def gather(memory, origin, stride, t, begin, end, wide, filler, registers):  # type: ignore[no-untyped-def]
-        if wide:
-            for k in range(parts):
-                fetch(memory, origin + (t + k * part) * stride, stride, registers, k * vector)
-        else:
-            for i in range(items):
-                own = t + i // vector * part + i % vector
-                registers[i] = memory[origin + own * stride] if begin <= own < end else filler
-
-    @cuda.jit(device=True, inline="always")
-    def load(A, A0, At, b, b0, bt, started, first, length, ra, rb):  # type: ignore[no-untyped-def]
-        thread = cuda.threadIdx.x
-        t = first + thread // warp * (parts * part) + thread % warp * vector
+    def load(A, A0, At, b, b0, bt, started, first, length, ra, rb, stage):  # type: ignore[no-untyped-def]
         begin = 0 if started != 0 else 1
         whole = first + steps <= length
         wide_a = whole and first >= begin and is_wide(A, A0 + first * At, At)
         wide_b = whole and is_wide(b, b0 + first * bt, bt)
-        gather(A, A0, At, t, begin, length, wide_a, scalar(1), ra)
-        gather(b, b0, bt, t, 0, length, wide_b, scalar(0), rb)
-        if t < begin:
+        gather(A, A0, At, first, begin, length, wide_a, scalar(1), ra, stage)
+        gather(b, b0, bt, first, 0, length, wide_b, scalar(0), rb, stage)
+        if first + cuda.threadIdx.x < begin:
             ra[0] = scalar(0)
         if conjugate:
             for i in range(items):
@@ -118,24 +107,51 @@ def make_loader(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
     return load
 
 
-def make_storer(dtype: str, tile: Tile) -> Any:
-    """Writes the states, which stand in the registers."""
-    is_wide, put = primitives.alignment(dtype), primitives.putter(dtype)
-    warp, parts, vector, part, items, steps = tile.warp, tile.parts, tile.vector, tile.part, tile.items, tile.steps
+def make_gatherer(dtype: str, tile: Tile) -> Any:
+    """Loads the numbers of all threads: as widely as possible, or else one by one, and then through shared memory.
+
+    So threads next to each other read memory next to each other in either case.
+    """
+    fetch, threads, warp = primitives.fetcher(dtype), tile.threads, tile.warp
+    parts, vector, part, items, steps = tile.parts, tile.vector, tile.part, tile.items, tile.steps
 
     @cuda.jit(device=True, inline="always")
-    def store(out, o0, ot, first, length, registers):  # type: ignore[no-untyped-def]
+    def gather(memory, origin, stride, first, begin, end, wide, filler, registers, stage):  # type: ignore[no-untyped-def]
         thread = cuda.threadIdx.x
-        t = first + thread // warp * (parts * part) + thread % warp * vector
-        wide = first + steps <= length and is_wide(out, o0 + first * ot, ot)
+        own = thread // warp * (parts * part) + thread % warp * vector
         if wide:
             for k in range(parts):
-                put(out, o0 + (t + k * part) * ot, ot, registers, k * vector)
+                fetch(memory, origin + (first + own + k * part) * stride, stride, registers, k * vector)
         else:
+            cuda.syncthreads()
+            for i in range(thread, steps, threads):
+                stage[i] = memory[origin + (first + i) * stride] if begin <= first + i < end else filler
+            cuda.syncthreads()
             for i in range(items):
-                own = t + i // vector * part + i % vector
-                if own < length:
-                    out[o0 + own * ot] = registers[i]
+                registers[i] = stage[own + i // vector * part + i % vector]
+
+    return gather
+
+
+def make_storer(dtype: str, tile: Tile) -> Any:
+    """Writes the states of all threads, which stand in registers, as `gather` reads."""
+    is_wide, put, threads, warp = primitives.alignment(dtype), primitives.putter(dtype), tile.threads, tile.warp
+    parts, vector, part, items, steps = tile.parts, tile.vector, tile.part, tile.items, tile.steps
+
+    @cuda.jit(device=True, inline="always")
+    def store(out, o0, ot, first, length, registers, stage):  # type: ignore[no-untyped-def]
+        thread = cuda.threadIdx.x
+        own = thread // warp * (parts * part) + thread % warp * vector
+        if first + steps <= length and is_wide(out, o0 + first * ot, ot):
+            for k in range(parts):
+                put(out, o0 + (first + own + k * part) * ot, ot, registers, k * vector)
+        else:
+            cuda.syncthreads()
+            for i in range(items):
+                stage[own + i // vector * part + i % vector] = registers[i]
+            cuda.syncthreads()
+            for i in range(thread, steps if first + steps < length else length - first, threads):
+                out[o0 + (first + i) * ot] = stage[i]
 
     return store
 
@@ -143,35 +159,42 @@ def make_storer(dtype: str, tile: Tile) -> Any:
 def make_composer(dtype: str, tile: Tile) -> Any:
     """Composes the steps of each warp: fills `runs` and `maps`."""
     scalar, step = scalar_type(dtype), make_step(dtype)
-    before, other = make_shuffles(dtype, tile)
-    warp, parts, vector, levels = tile.warp, tile.parts, tile.vector, tile.warp.bit_length() - 1
+    before, other = primitives.shufflers(dtype, tile.lanes)
+    warp, parts, vector = tile.warp, tile.parts, tile.vector
+
+    @cuda.jit(device=True, inline="always")
+    def join_threads(runs, distance):  # type: ignore[no-untyped-def]
+        for k in range(parts):
+            earlier_a, earlier_b = before(runs[0, k], distance), before(runs[1, k], distance)
+            alone = cuda.threadIdx.x % warp < distance
+            earlier_a, earlier_b = scalar(1) if alone else earlier_a, scalar(0) if alone else earlier_b
+            runs[1, k] = step(runs[0, k], earlier_b, runs[1, k])
+            runs[0, k] = runs[0, k] * earlier_a
 
     @cuda.jit(device=True, inline="always")
     def compose(ra, rb, runs, maps):  # type: ignore[no-untyped-def]
-        lane = cuda.threadIdx.x % warp
+        first, w = cuda.threadIdx.x % warp == 0, cuda.threadIdx.x // warp
         for k in range(parts):
             a, b = ra[k * vector], rb[k * vector]
             for j in range(1, vector):
                 b = ra[k * vector + j] * b + rb[k * vector + j]
                 a = ra[k * vector + j] * a
             runs[0, k], runs[1, k] = a, b
-        for level in range(levels):
-            distance = 1 << level
-            for k in range(parts):
-                earlier_a, earlier_b = before(runs[0, k], distance), before(runs[1, k], distance)
-                if lane >= distance:
-                    runs[1, k] = step(runs[0, k], earlier_b, runs[1, k])
-                    runs[0, k] = runs[0, k] * earlier_a
+        # Written out, because what is known of warps being together is lost in a loop.
+        join_threads(runs, 1)
+        join_threads(runs, 2)
+        join_threads(runs, 4)
+        join_threads(runs, 8)
+        join_threads(runs, 16)
         whole_a, whole_b = scalar(1), scalar(0)
         for k in range(parts):
             earlier_a, earlier_b = before(runs[0, k], 1), before(runs[1, k], 1)
             last_a, last_b = other(runs[0, k], warp - 1), other(runs[1, k], warp - 1)
-            if lane == 0:
-                earlier_a, earlier_b = scalar(1), scalar(0)
+            earlier_a, earlier_b = scalar(1) if first else earlier_a, scalar(0) if first else earlier_b
             runs[0, k], runs[1, k] = earlier_a * whole_a, step(earlier_a, whole_b, earlier_b)
             whole_a, whole_b = last_a * whole_a, step(last_a, whole_b, last_b)
-        if lane == 0:
-            maps[0, cuda.threadIdx.x // warp], maps[1, cuda.threadIdx.x // warp] = whole_a, whole_b
+        if first:
+            maps[0, w], maps[1, w] = whole_a, whole_b
         cuda.syncthreads()
 
     return compose
@@ -242,43 +265,15 @@ def make_step(dtype: str) -> Any:
 
         @cuda.jit(device=True, inline="always")
         def step(factor, state, offset):  # type: ignore[no-untyped-def]
-            return cuda.fma(factor, state, offset) if state != scalar(0) else offset
+            return cuda.fma(factor if state != scalar(0) else scalar(0), state, offset)
 
         return step
 
     @cuda.jit(device=True, inline="always")
     def step_complex(factor, state, offset):  # type: ignore[no-untyped-def]
-        real = cuda.fma(-factor.imag, state.imag, cuda.fma(factor.real, state.real, offset.real))
-        imag = cuda.fma(factor.imag, state.real, cuda.fma(factor.real, state.imag, offset.imag))
-        return scalar(complex(real, imag)) if state != scalar(0) else offset
+        kept = factor if (state.real != 0) | (state.imag != 0) else scalar(0)
+        real = cuda.fma(-kept.imag, state.imag, cuda.fma(kept.real, state.real, offset.real))
+        imag = cuda.fma(kept.imag, state.real, cuda.fma(kept.real, state.imag, offset.imag))
+        return scalar(complex(real, imag))
 
     return step_complex
-
-
-def make_shuffles(dtype: str, tile: Tile) -> tuple[Any, Any]:
-    """The number of the thread so many threads before, its own where there is none; and that of a thread."""
-    scalar, lanes = scalar_type(dtype), tile.lanes
-
-    if primitives.COMPONENTS[dtype][1] == 1:
-
-        @cuda.jit(device=True, inline="always")
-        def before(number, distance):  # type: ignore[no-untyped-def]
-            return cuda.shfl_up_sync(lanes, number, distance)
-
-        @cuda.jit(device=True, inline="always")
-        def other(number, lane):  # type: ignore[no-untyped-def]
-            return cuda.shfl_sync(lanes, number, lane)
-
-        return before, other
-
-    @cuda.jit(device=True, inline="always")
-    def before_complex(number, distance):  # type: ignore[no-untyped-def]
-        real = cuda.shfl_up_sync(lanes, number.real, distance)
-        return scalar(complex(real, cuda.shfl_up_sync(lanes, number.imag, distance)))
-
-    @cuda.jit(device=True, inline="always")
-    def other_complex(number, lane):  # type: ignore[no-untyped-def]
-        real = cuda.shfl_sync(lanes, number.real, lane)
-        return scalar(complex(real, cuda.shfl_sync(lanes, number.imag, lane)))
-
-    return before_complex, other_complex
