@@ -1,5 +1,6 @@
 """The CUDA kernels on a machine without a device: each thread is a Python thread of Numba's simulator."""
 
+import sys
 import threading
 import warnings
 from functools import cache, partial
@@ -167,11 +168,26 @@ def _ballot(module, lanes, predicate):
     return sum(1 << lane for lane, vote in enumerate(shown) if vote)
 
 
+class Shared(FakeCUDAShared):
+    """Shared memory, an array for each line that asks for one.
+
+    Numba's own looks for the array and makes it without a lock: two threads that come at once get one each.
+    """
+
+    def array(self, shape, dtype, alignment=None):
+        caller = sys._getframe(1)
+        place = caller.f_code.co_filename, caller.f_lineno
+        with _LOCK:
+            if place not in self._allocations:
+                self._allocations[place] = np.empty(shape, str(dtype))
+            return self._allocations[place]
+
+
 def _shared(module):
     """Shared memory of the block of this thread, and of no other."""
     manager = threading.current_thread()._manager
     with _LOCK:
-        return manager.__dict__.setdefault("shared", FakeCUDAShared(0))
+        return manager.__dict__.setdefault("shared", Shared(0))
 
 
 FakeCUDAModule.ballot_sync = _ballot
