@@ -242,7 +242,22 @@ def test_what_step_raises_reaches_the_user_with_a_note(method):
     x[77] = -1
     with pytest.raises(ZeroDivisionError, match="my own words") as caught:
         solve_recurrence(fussy, Y0, x, method=method)
-    assert any("parscan called `step` for the time steps" in note for note in caught.value.__notes__)
+    assert any("parscan called `step(y, x)` for the time steps" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize(
+    ("step", "options", "called"),
+    [
+        (lambda y, x: y + x, {"length": 9}, "step(y)"),
+        (lambda y: y, {"x": np.ones((9, 1))}, "step(y, x)"),
+        (lambda y, x: y + x, {"x": np.ones((9, 1)), "args": (1, 2)}, "step(y, x, args[0], args[1])"),
+        (lambda y: y, {"x": (np.ones((9, 1)),), "method": "sequential"}, "step(y, x)"),
+    ],
+)
+def test_a_step_with_other_arguments_is_told_which_it_got(step, options, called):
+    with pytest.raises(TypeError, match="positional argument") as caught:
+        solve_recurrence(step, np.zeros(1), **options)
+    assert any(f"parscan called `{called}`" in note for note in caught.value.__notes__)
 
 
 def test_a_step_that_raises_on_nan_does_not_hide_the_first_bad_state():

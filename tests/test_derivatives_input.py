@@ -234,7 +234,22 @@ def test_what_a_step_raises_on_perturbed_parameters_reaches_the_user():
     sol = solve_recurrence(step, np.zeros(1), X[:, :1], args=(0.5,))
     with pytest.raises(ZeroDivisionError, match="not half") as error:
         sol.gradient(sol.y)
-    assert any("parscan called `step` for the time steps" in note for note in error.value.__notes__)
+    assert any("parscan called `step(y, x, args[0])` for the time steps" in note for note in error.value.__notes__)
+
+
+@pytest.mark.parametrize("index", [2, np.asarray(2), [2, 1]])
+def test_integers_that_are_indices_are_named(index):
+    table = np.linspace(0.1, 0.9, 5)
+
+    def looked_up(y, x, index):
+        return table[index[0] if isinstance(index, list) else index] * y + table[x]
+
+    x = np.arange(20)[:, None] % 5
+    sol = solve_recurrence(looked_up, np.zeros(1), x, args=(index,))
+    for params, name in ((0, "args[0]"), ("x", "x")):
+        with pytest.raises(IndexError) as caught:
+            sol.gradient(np.ones_like(sol.y), params)
+        assert any(f"`{name}` was changed by fractions" in note for note in caught.value.__notes__)
 
 
 def test_a_wrong_shape_on_perturbed_parameters_is_named():

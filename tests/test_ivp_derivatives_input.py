@@ -207,6 +207,7 @@ BAD = [
     (lambda: SOL.adjoint(strict(SOL.y)), TypeError, "different libraries: `grad_y` is array_api_strict"),
     (lambda: SOL.gradient(SOL.y[:, 1:]), ValueError, "`grad_y` has shape"),
     (lambda: SOL.gradient(SOL.adjoint(SOL.y)), TypeError, "`grad_y` is an Adjoint"),
+    (lambda: SOL.adjoint(SOL.adjoint(SOL.y)), TypeError, "`grad_y` is an Adjoint"),
     (lambda: SOL.gradient(SOL.y, "z"), ValueError, "`params` is 'z'; .* 0, 'k'"),
     (lambda: SOL.gradient(SOL.y, 1), ValueError, "`params` is 1;"),
     (lambda: SOL.gradient(SOL.y, vjp=3), TypeError, r"`vjp` must be callable as vjp\(adjoint, t, y\), got int"),

@@ -14,7 +14,7 @@ from .._solution import Solution
 from ..jacobians import step_sizes
 from ..systems import Inputs
 from ._jacobians import stretches
-from ._parameters import Leaf, Tree, leaves, like
+from ._parameters import Leaf, Tree, leaves, like, noting_integers
 from ._points import Points
 
 LEAST_SHARE = 0.1
@@ -47,7 +47,7 @@ def of_argument(solution: Points, states: Array, index: int) -> Tree:
     for begin, end in stretches(solution, states.shape[0], math.prod(states.shape[1:])):
         y, times = solution.before(begin, end), slice(begin, end)
         for entry in sums:
-            with quiet():
+            with quiet(), noting_integers(f"args[{index}]", solution.step.args[index]):
                 products = _real(conjugate(states[times, ...]) * argument.derivative(entry, y, times))
                 sums[entry] += float(xp.sum(products, dtype=xp.float64))
     return argument.gradient(sums)
@@ -165,7 +165,7 @@ def of_inputs(solution: Solution, states: Array) -> Tree:
     for begin, end in stretches(solution, states.shape[0], numbers):
         times = slice(begin, end)
         for position in range(len(parts)):
-            with quiet():
+            with quiet(), noting_integers("x", x):
                 found[position][times, ...] = _of_input(solution, states[times, ...], parts, position, times)
     return like(x, iter(found))
 

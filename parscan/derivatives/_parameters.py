@@ -6,6 +6,7 @@ import copy
 import inspect
 import operator
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Number
 from typing import Any
@@ -70,6 +71,27 @@ def _leaf(name: str, value: Any) -> Leaf:
     if xp.isdtype(array.dtype, "bool"):
         raise TypeError(f"`{name}` has dtype bool; choose other parameters by `params`.")
     return xp.astype(array, floating_dtype(name, array), copy=False)
+
+
+@contextmanager
+def noting_integers(name: str, tree: Tree) -> Iterator[None]:
+    """Tell of integers among the parameters, which a function that takes them for indices rejects as real numbers."""
+    try:
+        yield
+    except Exception as error:
+        if _has_integers(tree):
+            error.add_note(
+                f"For the gradient, `{name}` was changed by fractions, integers too; leave indices and counts out "
+                "of `params`."
+            )
+        raise
+
+
+def _has_integers(tree: Tree) -> bool:
+    """Whether one of the leaves is an integer, or an array of them."""
+    if isinstance(tree, BRANCHES):
+        return any(_has_integers(part) for _, part in _parts(tree))
+    return isinstance(tree, int) or "int" in str(getattr(tree, "dtype", ""))
 
 
 @dataclass(frozen=True)

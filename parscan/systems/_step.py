@@ -84,7 +84,7 @@ class Step:
                 return y
         except Exception as error:
             self.error = error
-            error.add_note(_whereabouts(slice(t, t + 1), first.shape))
+            error.add_note(self._whereabouts(slice(t, t + 1), first.shape))
             raise
         finally:
             self.nfev += t + 1 - start
@@ -125,8 +125,16 @@ class Step:
             return function(*arguments)
         except Exception as error:
             self.error = error
-            error.add_note(_whereabouts(times, arguments[0].shape))
+            error.add_note(self._whereabouts(times, arguments[0].shape))
             raise
+
+    def _whereabouts(self, times: slice, shape: tuple[int, ...]) -> str:
+        """Note for an exception of the user's function."""
+        given = ["y", *(["x"] if self.x is not None else []), *(f"args[{i}]" for i in range(len(self.args)))]
+        return (
+            f"parscan called `step({', '.join(given)})` for the time steps {times.start}:{times.stop}:"
+            f"{times.step or 1} on stacked states of shape {shape}; states of a parallel solve may be guesses."
+        )
 
     def _singles(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
         """Arguments that follow the state, for one step after the other."""
@@ -199,14 +207,6 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     """Whether `shape` broadcasts to `target`."""
     pairs = zip(reversed(shape), reversed(target), strict=False)
     return len(shape) <= len(target) and all(have in (1, want) for have, want in pairs)
-
-
-def _whereabouts(times: slice, shape: tuple[int, ...]) -> str:
-    """Note for an exception of the user's function."""
-    return (
-        f"parscan called `step` for the time steps {times.start}:{times.stop}:{times.step or 1} on stacked "
-        f"states of shape {shape}; states of a parallel solve may be guesses."
-    )
 
 
 def _is_like(value: Any, y: Array) -> bool:

@@ -68,7 +68,7 @@ class Derivatives:
 
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Any) -> Adjoint:
         """Gradients with respect to the states at the nodes `mesh`, and the initial one."""
-        gradient = as_gradient(grad_y, y)
+        gradient = _as_gradient(grad_y, y)
         trajectory = self._with_nodes(mesh)
         pulled = _pulled(trajectory, y, times, gradient, forcings=False)
         xp, t = array_namespace(y), trajectory.trial.t
@@ -91,12 +91,7 @@ class Derivatives:
     ) -> Any:
         """Gradient of a loss with respect to parameters of the right-hand side."""
         _reject_two(params, vjp, forcing)
-        if isinstance(grad_y, Adjoint):
-            raise TypeError(
-                "`grad_y` is an Adjoint, which holds the nodes of the mesh, but parameters act at the stages between "
-                "them; pass the derivative of the loss by `y`."
-            )
-        gradient = as_gradient(grad_y, y)
+        gradient = _as_gradient(grad_y, y)
         rhs = self._found.rhs
 
         def pull() -> tuple[Array, Array, Array]:
@@ -170,6 +165,16 @@ def _reject_wrong(forcing: Any, y0: Any) -> None:
             f"`forcing` must be callable as forcing(t, y), got {type(forcing).__name__}: its values between the nodes "
             "matter, too."
         )
+
+
+def _as_gradient(grad_y: Any, y: Array) -> Array:
+    """The derivative of a loss by the states of the output."""
+    if isinstance(grad_y, Adjoint):
+        raise TypeError(
+            "`grad_y` is an Adjoint, which holds the nodes of the mesh, but what is asked for also acts between them; "
+            "pass the derivative of the loss by `y`."
+        )
+    return as_gradient(grad_y, y)
 
 
 def _reject_two(params: Any, vjp: Any, forcing: Any) -> None:
