@@ -56,7 +56,8 @@ def machine(name: str) -> str:
     found = record(name)["machine"]
     versions = found["versions"]
     packages = ", ".join(f"{label} {versions[key]}" for label, key in PACKAGES.items() if key in versions)
-    return f"{found['cores']} cores of an {found['cpu']}; {packages}"
+    cores = f"{found['cores']} core{'s' * (found['cores'] > 1)}"
+    return f"{cores} of an {found['cpu']}; {packages}"
 
 
 PACKAGES = {"Python": "python", "NumPy": "numpy", "SciPy": "scipy", "Numba": "numba"}

@@ -1,4 +1,4 @@
-"""Fills in the tables of the README and of docs/performance.md from benchmarks/results: `python docs/_tables.py`.
+"""Fills in the tables of the README and of pages in docs/ from benchmarks/results: `python docs/_tables.py`.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`; what is between them is written by the
 function of that name. The tests fail when a page does not say what the records say.
@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "peers.md")
 BLOCK = re.compile(r"(?<=<!-- table: )(\w+)( -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "benchmarks")]
 
 import _ivp_tables  # noqa: E402
+import _peer_tables  # noqa: E402
 import _recurrence_tables  # noqa: E402
 from _records import machine, machines, table  # noqa: E402
 
@@ -29,7 +30,8 @@ def summary() -> str:
 
 
 TABLES = {
-    function.__name__: function for function in (summary, machines, *_recurrence_tables.TABLES, *_ivp_tables.TABLES)
+    function.__name__: function
+    for function in (summary, machines, *_recurrence_tables.TABLES, *_ivp_tables.TABLES, *_peer_tables.TABLES)
 }
 
 

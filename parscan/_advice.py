@@ -19,7 +19,7 @@ ADVICE = {
     Ending.RAISED: "the step rejects guessed states; pass a `guess` or a smaller `window`",
     Ending.EXHAUSTED: "raise `max_iterations`, choose a smaller `window` or another method, or leave it to 'auto'",
     Ending.GREW: "small changes grow along this trajectory (see `sol.lyapunov`); little is gained on the loop there",
-    Ending.LATE: "the iterations take longer than the loop; pass a `jac` or a `structure`",
+    Ending.LATE: "the iterations take longer than the loop; a `jac` or a `structure`, where none is given, may help",
 }
 """What to change, by how windows ended."""
 

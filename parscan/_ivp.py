@@ -25,7 +25,7 @@ from .warnings import PointByPointWarning
 POINT_BY_POINT = (
     "`fun` gives something else for many times at once than for each alone, so it is called point by point, which is "
     "slow. Let it work on y[i] of shape (m,) and t of shape (m,): elementwise operations, `A @ y`; no `if` on values, "
-    "but np.where; no math.sin, but np.sin."
+    "but np.where; no math.sin, but np.sin; no np.zeros(n) to fill, but np.zeros_like(y)."
 )
 
 

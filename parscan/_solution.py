@@ -56,7 +56,9 @@ class Solution:
         """States that the steps `begin` to `end` start from, in memory of their own: a step may write to them."""
         if begin:
             return copy(self.trajectory[begin - 1 : end - 1, ...])
-        return array_namespace(self.y0).concat([self.y0[None, ...], self.trajectory[: max(0, end - 1), ...]])
+        if not end:
+            return copy(self.trajectory[:0, ...])
+        return array_namespace(self.y0).concat([self.y0[None, ...], self.trajectory[: end - 1, ...]])
 
     def sample(self) -> Iterator[tuple[slice, Array]]:
         """A few times from all over the trajectory, and the states before them in memory of their own."""

@@ -121,6 +121,58 @@ def test_a_structure_that_leaves_out_a_part_is_not_believed(method, with_jac, st
     assert apart(sol.adjoint(case.g).states, adjoint_loop(case.dense, case.g)[0]) <= DIFFERENCED["float64"]
 
 
+@pytest.mark.parametrize("size", [1e-3, 1e-6, 1e-10, 1e-20, 1e-200, 1e-310])
+@pytest.mark.parametrize("bends", [False, True])
+def test_a_component_far_smaller_than_the_others(size, bends):
+    """A change by a part of it is lost in their roundings, unless the step bends on its scale."""
+    A = np.array([[0.5, 0.0], [0.7, 0.4]])
+    x = np.stack([np.ones(80), np.full(80, size)], -1)
+    felt = bends and size > 1e-300
+
+    def step(y, x):
+        return np.tanh(y @ A) + x + (np.sin(y[..., 1:] / size) * [1, 0] if felt else 0)
+
+    def jac(y, x):
+        J = (1 - np.tanh(y @ A) ** 2)[..., None] * A.T
+        J[..., 0, 1] += np.cos(y[..., 1] / size) / size if felt else 0
+        return J
+
+    sol = solve_recurrence(step, np.zeros(2), x, method="sequential")
+    exact = solve_recurrence(step, np.zeros(2), x, jac=jac, method="sequential")
+    g = np.ones_like(x)
+    apart = np.abs(sol.adjoint(g).states - exact.adjoint(g).states) / np.abs(exact.adjoint(g).states).max(0)
+    assert apart.max() <= 1e-8
+
+
+def test_a_small_component_that_must_be_positive():
+    """The change that would be felt is refused: then it is one by a part of the component."""
+
+    def step(y, x):
+        if (y[..., 1] <= 0).any():
+            raise ValueError("negative")
+        return 0.5 * y + x + y[..., 1:] * [1, 0]
+
+    sol = solve_recurrence(step, np.array([0.0, 1e-5]), np.full((80, 2), [1.0, 1e-5]), method="sequential")
+    exact = adjoint_loop(np.broadcast_to([[0.5, 1.0], [0.0, 0.5]], (80, 2, 2)), np.ones((80, 2)))[0]
+    assert apart(sol.adjoint(np.ones((80, 2))).states, exact) <= 1e-4
+
+
+@pytest.mark.parametrize("structure", [Dense(), Diagonal()], ids=str)
+def test_a_jacobian_that_is_not_the_derivative_is_not_believed(structure, rng):
+    """The loop never asks for it."""
+    case = Case(PROBLEMS["gru4"], np.float64, (2,), 300, rng)
+    sol = solve_recurrence(
+        case.step,
+        case.y0,
+        case.x,
+        jac=lambda y, x: structure.from_dense(0.9 * case.jac(y, x)),
+        structure=structure,
+        method="sequential",
+    )
+    assert apart(sol.adjoint(case.g).states, adjoint_loop(case.dense, case.g)[0]) <= DIFFERENCED["float64"]
+    assert apart(sol.tangent(case.f), tangent_loop(case.dense, case.f, 0 * case.start)) <= DIFFERENCED["float64"]
+
+
 def test_a_structure_that_holds_all_is_used(rng):
     """A thousand components with a kink each: as full matrices they would take 2 GB."""
     a = rng.uniform(0.1, 0.9, 1000)
@@ -309,8 +361,8 @@ def test_a_step_that_stacks_is_stacked_after_the_loop_too(rng):
 
     sol = solve_recurrence(case.step, case.y0, case.x, jac=jac, method="sequential")
     sol.adjoint(case.g)
-    assert len(calls) <= 3
-    assert sum(calls) == 2000
+    assert len(calls) <= 4
+    assert 2000 <= sum(calls) <= 2064  # some states are looked at before
 
 
 def test_a_step_that_writes_to_its_state(rng):

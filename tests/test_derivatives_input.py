@@ -237,6 +237,15 @@ def test_what_a_step_raises_on_perturbed_parameters_reaches_the_user():
     assert any("parscan called `step` for the time steps" in note for note in error.value.__notes__)
 
 
+def test_a_wrong_shape_on_perturbed_parameters_is_named():
+    def step(y, x, p):
+        return p * y + x if p == 0.5 else np.zeros((1, 3))
+
+    sol = solve_recurrence(step, np.zeros(1), X[:, :1], args=(0.5,))
+    with pytest.raises(ValueError, match=r"`step` returned shape \(1, 3\)"):
+        sol.gradient(sol.y)
+
+
 def test_a_wrong_jacobian_shape_later_on_is_named():
     def jac(y, x):
         return np.zeros((len(y), 1, 1)) + 0.5 if len(y) < 100 else np.zeros(3)
@@ -248,3 +257,22 @@ def test_a_wrong_jacobian_shape_later_on_is_named():
 
 def test_public_names():
     assert parscan.Adjoint is Adjoint
+
+
+@pytest.mark.parametrize("integer", [np.int64(0), np.uint8(0), np.array(0)])
+def test_indices_of_other_integer_types(sol, integer):
+    expected = sol.gradient(X, 0, vjp=lambda adjoint, y, x, p, name: p)
+    assert sol.gradient(X, integer, vjp=lambda adjoint, y, x, p, name: p).keys() == expected.keys()
+
+
+def test_a_product_that_writes_to_its_arguments(sol):
+    def vjp(adjoint, y, x, p, name):
+        adjoint *= 0
+        y *= 0
+        return {"a": np.zeros(N), "b": 0.0}
+
+    adjoint, y = sol.adjoint(X), sol.y.copy()
+    states = adjoint.states.copy()
+    sol.gradient(adjoint, "p", vjp=vjp)
+    np.testing.assert_array_equal(adjoint.states, states)
+    np.testing.assert_array_equal(sol.y, y)

@@ -1,5 +1,6 @@
 """Gradients with respect to parameters and inputs: against complex steps, differences of whole solves, and products."""
 
+import math
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -313,6 +314,59 @@ def test_parameters_of_many_sizes(rng):
     assert np.isfinite(small.gradient(small.y, 0)).all()
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e-20, 1e-12, 1e-8, 1e-4, 1.0, 1e20])
+@pytest.mark.parametrize("scale", [1.0, 1e10])
+def test_parameters_far_smaller_than_the_states(size, scale):
+    """A change by a part of them would be lost in the roundings of the states."""
+    sol = solve_recurrence(
+        lambda y, x, p: 0.5 * y + x + p["b"] + p["many"],
+        np.zeros(2),
+        np.full((50, 2), scale),
+        args=({"b": size, "many": np.array([size, 0.0])},),
+    )
+    states = sol.adjoint(np.ones_like(sol.y)).states
+    found = sol.gradient(np.ones_like(sol.y), 0)
+    assert found["b"] == pytest.approx(np.sum(states), rel=1e-8)
+    assert np.allclose(found["many"], states.sum(0), rtol=1e-8)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-10, 1e-20, 1e-200])
+@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.parametrize("bends", [False, True])
+def test_inputs_far_smaller_than_the_states(size, dtype, bends, rng):
+    x = size * (1 + rng.random((60, 2))).astype(dtype)
+
+    def step(y, x):
+        return np.tanh(y + 1) + np.sin(x / size) if bends else np.tanh(y + 1) + x
+
+    sol = solve_recurrence(step, np.zeros(2, dtype), x, method="sequential")
+    adjoint = sol.adjoint(np.ones_like(sol.y))
+    expected = adjoint.states * (np.conj(np.cos(x / size)) / size if bends else 1)
+    assert apart(sol.gradient(adjoint, "x"), expected) <= 1e-8
+
+
+def test_parameters_that_are_not_finite_do_not_spoil_others():
+    args = (np.array([0.5, np.nan, np.inf, 1e-3]), math.inf)
+    sol = solve_recurrence(lambda y, x, p, unused: p[0] * y + x + p[3], np.zeros(1), np.ones((50, 1)), args=args)
+    array, number = sol.gradient(np.ones_like(sol.y))
+    expected = solve_recurrence(lambda y, x, a, b: a * y + x + b, np.zeros(1), np.ones((50, 1)), args=(0.5, 1e-3))
+    assert np.allclose(array[[0, 3]], expected.gradient(np.ones_like(sol.y)), rtol=1e-8)
+    assert np.isnan([*array[1:3], number]).all()
+
+
+def test_a_small_parameter_that_matters_only_as_long_as_it_is_small():
+    """A change larger than itself is refused, or changes another thing."""
+
+    def step(y, x, a):
+        if a <= 0:
+            raise ValueError("negative")
+        return 0.5 * y + x + 1e-6 * np.sqrt(a / 1e-12)
+
+    sol = solve_recurrence(step, np.zeros(1), np.ones((50, 1)), args=(1e-12,))
+    expected = np.sum(sol.adjoint(np.ones_like(sol.y)).states) * 1e-6 / 2e-12
+    assert sol.gradient(np.ones_like(sol.y), "a") == pytest.approx(expected, rel=1e-4)
+
+
 def test_array_api_strict(rng):
     xp = pytest.importorskip("array_api_strict")
     x = rng.standard_normal((60, 2))
@@ -354,6 +408,9 @@ def test_nothing_to_sum():
     a, b = sol.gradient(sol.y)
     assert a == 0
     assert np.array_equal(b, np.zeros(2))
+    by_product = sol.gradient(sol.y, vjp=lambda adjoint, y, x, a, b: (np.sum(adjoint * y), adjoint.sum(0) * [1, 1]))
+    assert by_product[0] == 0
+    assert np.array_equal(by_product[1], np.zeros(2))
 
 
 def test_the_readme_of_linear_recurrences(rng):

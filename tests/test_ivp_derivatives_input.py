@@ -76,6 +76,17 @@ def test_functions_for_one_time_only():
         assert np.isclose(sol.gradient(np.ones_like(sol.y), "k"), found.sum(), rtol=1e-7)
 
 
+def test_a_function_that_seems_to_be_for_many_times_at_the_start():
+    """SciPy's solvers call it for one time only; a solution on a mesh must notice."""
+
+    def hidden(t, y):
+        return [-(3.0 if np.max(t) > 1 else 1.0) * y[0]]
+
+    for method in ("LSODA", "RK45"):
+        sol = solve_ivp(hidden, (0, 2), [1.0], method, rtol=1e-8, atol=1e-10)
+        assert abs(sol.tangent(y0=[1.0], t=2.0)[0] - np.exp(-4.0)) <= 1e-6
+
+
 def test_a_jacobian_that_is_not_exact_is_for_newton_only():
     def frozen(t, y):
         return [[0, 1.02], [-0.98, 0]]
@@ -210,3 +221,16 @@ BAD = [
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("method", ["Radau", "DOP853", "RK4", "DEER", "LSODA"])
+def test_no_parameters_at_all(method):
+    options = {"rtol": 1e-4} | ({"t_eval": np.linspace(0, 2, 9)} if method == "DEER" else {})
+    sol = solve_ivp(lambda t, y: -y, (0.0, 2.0), [1.0, 2.0], method=method, **options)
+
+    def nothing(t, y):
+        return np.ones((*y.shape, 0))
+
+    assert sol.tangent(nothing).shape == (*sol.y.shape, 0)
+    assert sol.tangent(nothing, t=1.0).shape == (2, 0)
+    assert sol.gradient(np.ones_like(sol.y), forcing=nothing).shape == (0,)

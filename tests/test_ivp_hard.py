@@ -41,6 +41,7 @@ BAD = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:lsoda:UserWarning")  # of LSODA itself, in older SciPy
 @ANY
 @pytest.mark.parametrize("name", BAD)
 def test_values_that_are_not_finite(method, rtol, name):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from parscan import solve_ivp
 from parscan.ivp._function import RightHandSide
 from parscan.ivp._iterate import iterate
 from parscan.ivp._march import solve
@@ -159,3 +160,14 @@ def test_lsoda_starts_batches_and_complex_states(dtype, batch, rng):
     phase = times.reshape(-1, *(1,) * len(batch))
     assert np.abs(states[..., 0] - y0[..., 0] * np.cos(phase) - y0[..., 1] * np.sin(phase)).max() <= 1e-3
     assert rhs.nfev == rhs.npoints - len(found.t) + 1  # the slopes at all nodes by one call
+
+
+@pytest.mark.parametrize("tolerance", [1e-5, 1e-8, 1e-11])
+def test_meshes_do_not_grow_without_end_before_a_pole(tolerance):
+    """The first start leads into the pole, where no number of intervals is enough."""
+    sol = solve_ivp(lambda t, y: y**2, (0.0, 5.0), [1.0], "Radau", rtol=tolerance, atol=tolerance)
+    assert sol.status == -1
+    assert sol.t[-1] == pytest.approx(1.0, abs=1e-6)
+    assert max(sol.meshes) < 20_000
+    inside = sol.t < 0.9
+    np.testing.assert_allclose(sol.y[0, inside], 1 / (1 - sol.t[inside]), rtol=1e3 * tolerance)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import cmath
 import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from .._arrays import Array, array_namespace, conjugate, copy, machine_epsilon, quiet
 from .._solution import Solution
@@ -20,6 +22,12 @@ LEAST_SHARE = 0.1
 
 DECADES = 9
 """Powers of ten over which the size of an entry that is zero is looked for."""
+
+FELT = 300
+"""Errors of central differences, relative to a value, by which an effect must exceed roundings to be told from them."""
+
+LITTLE, ROUNDINGS = 0.01, 20
+"""Share of the largest state below which changes of an input may be lost in its roundings, and how many they are."""
 
 POWER = 1 / 3
 """Power of the machine epsilon that balances the errors of central differences."""
@@ -70,28 +78,57 @@ class Argument:
     def entries(self) -> Iterator[Entry]:
         """All entries; complex ones twice, for their real and imaginary parts."""
         for position, leaf in enumerate(self._leaves):
-            least = LEAST_SHARE * _largest(leaf)
+            least = LEAST_SHARE * _largest(_finite(leaf))
             for index, unit in itertools.product(_indices(leaf), _units(leaf)):
                 own = abs(_at(leaf, index))
                 entry = Entry(position, index, unit * self._epsilon(leaf) ** POWER)
-                yield entry.times(own or 1.0) if own >= least else self._best(entry, own, least)
+                found = self._best(entry, own, least) if own < least else entry.times(own or 1.0)
+                unfelt = own < self._size and not self._is_felt(found)
+                yield self._best(entry, own, self._size) if unfelt else found
 
-    def _best(self, entry: Entry, own: float, least: float) -> Entry:
-        """The best size for an entry that is small beside others, and may be so by chance or by its nature.
+    @cached_property
+    def _largest_state(self) -> float:
+        """Size of the largest of a few states."""
+        return max((_largest(y) for _, y in self._solution.sample()), default=0.0)
 
-        From that of the others down to its own: rounding errors grow, errors of the formula fall, and show in the
-        difference from the next size, on a few states.
+    @property
+    def _size(self) -> float:
+        """A size that an entry may have beside the states."""
+        return max(1.0, self._largest_state)
+
+    def _is_felt(self, entry: Entry) -> bool:
+        """Whether a change of an entry changes a few next states by far more than their roundings."""
+        found = self._sampled(entry)
+        felt = FELT * machine_epsilon(self._solution.y0.dtype) ** (1 - POWER)
+        return found is None or not max(map(_largest, found), default=0.0) * felt < self._noise(entry)
+
+    def _noise(self, entry: Entry) -> float:
+        """Roundings of a derivative by an entry."""
+        return machine_epsilon(self._solution.y0.dtype) * self._largest_state / abs(entry.change)
+
+    def _sampled(self, entry: Entry) -> list[Array] | None:
+        """Derivatives by an entry on a few states; None if the step rejects the change."""
+        try:
+            with quiet():
+                return [self.derivative(entry, y, times) for times, y in self._solution.sample()]
+        except Exception:
+            return None
+
+    def _best(self, entry: Entry, own: float, largest: float) -> Entry:
+        """The best size for an entry that is small beside others, or the states, by chance or by its nature.
+
+        From theirs down to its own: rounding errors grow, errors of the formula fall, and show in the difference from
+        the next size, on a few states.
         """
-        count = DECADES if own == 0 else math.ceil(math.log10(least / own)) + 1
-        tried = [entry.times(max(least * 10.0**-k, own)) for k in range(count)]
+        count = DECADES if own == 0 else math.ceil(math.log10(largest) - math.log10(own)) + 1
+        tried = [entry.times(max(largest * 10.0**-k, own)) for k in range(count)]
+        found = [self._sampled(each) for each in tried]
         with quiet():
-            found = [[self.derivative(each, y, times) for times, y in self._solution.sample()] for each in tried]
-            size = max((_largest(y) for _, y in self._solution.sample()), default=0.0)
-            noise = [machine_epsilon(self._solution.y0.dtype) * size / abs(each.change) for each in tried]
             changes = [_furthest(one, other) for one, other in itertools.pairwise(found)]
         changes.append(changes[-1] / 100 if changes else 0.0)  # that of the formula falls with the square of the size
-        errors = [change + rounding for change, rounding in zip(changes, noise, strict=True)]
-        return tried[min(range(count), key=lambda k: errors[k] if math.isfinite(errors[k]) else math.inf)]
+        errors = [change + self._noise(each) for change, each in zip(changes, tried, strict=True)]
+        finite = [k for k in range(count) if math.isfinite(errors[k])]
+        return tried[min(finite, key=errors.__getitem__, default=-1 if own else 0)]
 
     def derivative(self, entry: Entry, y: Array, times: slice) -> Array:
         """Derivative of the next states by an entry, by its real or imaginary part."""
@@ -138,20 +175,37 @@ def _of_input(solution: Solution, states: Array, parts: list[Array], position: i
     step, xp = solution.step, array_namespace(states)
     y, pieces = solution.before(times.start, times.stop), [part[times, ...] for part in parts]
     piece = pieces[position]
-    flat = xp.reshape(piece, (piece.shape[0], -1))
-    result, sizes = xp.zeros_like(flat), step_sizes(flat, power=POWER)
-    for column, unit in itertools.product(range(flat.shape[1]), _units(flat)):
+    flat = xp.reshape(piece, (piece.shape[0], math.prod(piece.shape[1:])))
+    result, sizes, largest = xp.zeros_like(flat), step_sizes(flat, power=POWER), _largest(y)
+    larger = xp.maximum(sizes, xp.full_like(sizes, 0.1 * largest * machine_epsilon(y.dtype) ** POWER))
+
+    def slopes(column: int, unit: complex, size: Array) -> tuple[Array, Array]:
         after, ends = [], []
         for sign in (1, -1):
             moved = copy(flat)
-            moved[:, column] = flat[:, column] + sign * unit * sizes[:, column]
+            moved[:, column] = flat[:, column] + sign * unit * size
             pieces[position] = xp.reshape(moved, piece.shape)
             after.append(copy(step.varied(copy(y), like(step.x, iter(pieces)), step.args, times)))
             ends.append(moved[:, column])
-        products = xp.reshape(_real(conjugate(states) * (after[0] - after[1])), (piece.shape[0], -1))
-        slopes = xp.astype(xp.sum(products, axis=1) / xp.abs(ends[0] - ends[1]), flat.dtype)
-        result[:, column] = result[:, column] + unit * slopes
+        products, added = _real(conjugate(states) * (after[0] - after[1])), xp.abs(ends[0] - ends[1])
+        noise = xp.abs(states) * xp.abs(after[0]) * (ROUNDINGS * machine_epsilon(y.dtype))
+        return _over_state(products) / added, _over_state(noise) / added
+
+    for column, unit in itertools.product(range(flat.shape[1]), _units(flat)):
+        found, noise = slopes(column, unit, sizes[:, column])
+        if _largest(flat[:, column]) < LITTLE * largest:  # its changes may be lost in the roundings of the states
+            try:
+                far, _ = slopes(column, unit, larger[:, column])
+            except Exception:  # the step may reject them
+                far = found
+            found = xp.where(xp.abs(far - found) <= noise, far, found)
+        result[:, column] = result[:, column] + unit * xp.astype(found, flat.dtype)
     return xp.reshape(result, piece.shape)
+
+
+def _over_state(products: Array) -> Array:
+    """Sums over all but time."""
+    return array_namespace(products).sum(products, axis=tuple(range(1, products.ndim)))
 
 
 def _is_number(leaf: Leaf) -> bool:
@@ -180,15 +234,25 @@ def _at(leaf: Leaf, index: tuple[int, ...]) -> complex:
 
 
 def _largest(leaf: Leaf) -> float:
-    """Size of the largest entry."""
+    """Size of the largest entry; NaN if there is one."""
     if _is_number(leaf):
         return abs(leaf)
     xp = array_namespace(leaf)
     return float(xp.max(xp.abs(leaf))) if leaf.size else 0.0
 
 
-def _furthest(one: list[Array], other: list[Array]) -> float:
+def _finite(leaf: Leaf) -> Leaf:
+    """The same with zeros for what is not finite."""
+    if _is_number(leaf):
+        return leaf if cmath.isfinite(leaf) else 0.0
+    xp = array_namespace(leaf)
+    return xp.where(xp.isfinite(leaf), leaf, xp.zeros_like(leaf))
+
+
+def _furthest(one: list[Array] | None, other: list[Array] | None) -> float:
     """Largest difference between two lists of arrays."""
+    if one is None or other is None:
+        return math.inf
     return max((_largest(a - b) for a, b in zip(one, other, strict=True)), default=0.0)
 
 

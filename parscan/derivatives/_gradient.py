@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, SupportsIndex
 
-from .._arrays import Array, array_namespace
+from .._arrays import Array, array_namespace, copy
 from .._solution import Solution
 from ._adjoint import Adjoint
 from ._arguments import as_adjoint
@@ -57,7 +57,7 @@ def _products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, t
     """What the user's product returns for some steps, one tree per parameter; unchecked, if there are none."""
     step, x = solution.step, stretch(solution.step.x, times)
     y = solution.before(times.start, times.stop)
-    value = vjp(states[times, ...], y, *(() if x is None else (x,)), *step.args)
+    value = vjp(copy(states[times, ...]), y, *(() if x is None else (x,)), *step.args)
     if not chosen.keys:
         return [value]
     name = chosen.names[0] if chosen.alone else "params"

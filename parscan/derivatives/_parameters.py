@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Number
@@ -106,11 +107,20 @@ def _key(param: Any, step: Function) -> int | str:
     names = _names(step)
     if isinstance(param, str) and param in names:
         return names[param]
-    if isinstance(param, int) and not isinstance(param, bool) and -len(step.args) <= param < len(step.args):
-        return param % len(step.args)
+    index = _as_index(param)
+    if index is not None and -len(step.args) <= index < len(step.args):
+        return index % len(step.args)
     told = ", ".join(map(repr, [*range(len(step.args)), *names])) or "none"
     start = " The gradient with respect to `y0` is `adjoint(grad_y).y0`." if param == "y0" else ""
     raise ValueError(f"`params` is {param!r}; the step has {told}: an index into `args`, or a name.{start}")
+
+
+def _as_index(param: Any) -> int | None:
+    """An integer, of NumPy's too; None for anything else."""
+    try:
+        return None if isinstance(param, bool) else operator.index(param)
+    except TypeError:
+        return None
 
 
 def _names(step: Function) -> dict[str, int | str]:

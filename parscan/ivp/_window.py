@@ -31,6 +31,10 @@ WARM_ITERATIONS = 6
 ACCEPTED = 2.0
 """Largest error of an interval, in tolerances, with which a mesh is accepted."""
 
+LARGEST_GROWTH, LARGE = 16, 1000
+"""How many times the intervals of the first mesh a mesh may have, if that is a large number: where it wants more, at a
+pole for example, the window begins too far ahead of what it leads to, and ends there."""
+
 SHORTER = 2
 """Part of the first mesh that is tried next when the very first interval of one did not converge."""
 
@@ -102,6 +106,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
     t = start.first_mesh()
     t = t if start.fixed else shorten_mesh(t, task.longest)
     t = t[: task.most_intervals(t.shape[0] - 1, y0) + 1]
+    most = max(LARGEST_GROWTH * (t.shape[0] - 1), LARGE)
     trial, whole, checked = start.trial(task.method.output, t, y0), True, False
     for mesh in range(MESHES):
         rough = mesh == 0 and not start.warm and not start.fixed
@@ -127,6 +132,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
                 return Piece(trial, whole)
             better, checked = divide(task.method, trial, factor), True
         better = shorten(task.method, better, task.longest)
+        whole, better = whole and better.intervals <= most, better.head(most)
         trial = better.starting_at(y0).head(task.most_intervals(better.intervals, y0))
     return None
 

@@ -13,6 +13,9 @@ POWER = 1 / 3
 SMALL, OFTEN = 0.01, 0.05
 """A component that is below this share of its largest size, at such a share of the states, may be small by nature."""
 
+LITTLE = 0.01
+"""Share of the largest component below which perturbations of another may be lost in its roundings."""
+
 ROUNDINGS = 20
 """Roundings of the largest value that a difference may be off."""
 
@@ -82,15 +85,36 @@ def differentiate_centrally(
     A component that is small beside its own largest size `among` some states passes through zero there, or has
     decayed: then a share of that size is a good perturbation. Or it ranges over many sizes, with functions that bend
     on the scale of each. Where it is small often, both are tried: the larger perturbation is right unless the two
-    differ by more than the roundings of the smaller one. A matrix depends on its own state and on `among`, not on the
-    other stacked states.
+    differ by more than the roundings of the smaller one. So it is with a share of the largest component, where one is
+    small beside that everywhere. A matrix depends on its own state and on `among`, not on the other stacked states.
     """
     xp = array_namespace(states)
-    matrices, _ = _central(function, states, structure, step_sizes(states, power=POWER, among=among))
+    sizes = step_sizes(states, power=POWER, among=among)
+    matrices, noise = _central(function, states, structure, sizes)
+    if _has_little(among):
+        try:
+            large, _ = _central(function, states, structure, xp.maximum(sizes, _least_of_all(states, among)))
+        except Exception:  # so far from the trajectory the function may reject states
+            large = matrices
+        matrices = xp.where((xp.abs(large - matrices) <= noise) & xp.isfinite(large), large, matrices)
     if not _ranges(among):
         return matrices
     own, noise = _central(function, states, structure, step_sizes(states, power=POWER, among=among, least=0.0))
     return xp.where((xp.abs(matrices - own) <= noise) | ~xp.isfinite(own), matrices, own)
+
+
+def _has_little(states: Array) -> bool:
+    """Whether some component, not zero everywhere, is small beside the others wherever it is."""
+    xp = array_namespace(states)
+    largest = xp.max(xp.abs(xp.reshape(states, (-1, states.shape[-1]))), axis=0)
+    return bool(xp.any((largest > 0) & (largest < LITTLE * xp.max(largest))))
+
+
+def _least_of_all(states: Array, among: Array) -> Array:
+    """Perturbation by a share of the largest component."""
+    xp = array_namespace(states)
+    share = 0.1 * machine_epsilon(states.dtype) ** POWER
+    return xp.astype(xp.broadcast_to(share * xp.max(xp.abs(among)), states.shape), states.dtype)
 
 
 def _central(

@@ -112,7 +112,7 @@ class Step:
         self.npoints += y.shape[0]
         value = self._call(self._value, (y, *(() if x is None else (x,)), *args), times)
         if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
-            raise _rejection("step", value, y.shape, y.dtype)
+            raise _rejection("step", value, y, y.shape)
         return value
 
     def _evaluate(self, function: Callable[..., Any], y: Array, times: slice, copies: int) -> Any:
@@ -229,7 +229,8 @@ def _rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Excep
     if got != shape:
         return ValueError(
             f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "
-            "the first axis and components on the last, so index components as y[..., i]."
+            "the first axis and components on the last, so index components as y[..., i], and give inputs of one "
+            "number per time such an axis, too: x[:, None]."
         )
     return TypeError(
         f"`{name}` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}; "

@@ -121,6 +121,8 @@ def _as_array(value: Any, states: Array) -> Array:
 def _same(found: Array, expected: Array) -> bool:
     """Whether two ways to call a function agree."""
     xp = array_namespace(expected)
+    if expected.size == 0:
+        return True
     with quiet():
         scale = xp.max(xp.abs(xp.where(xp.isfinite(expected), expected, xp.zeros_like(expected))))
         close = xp.abs(found - expected) <= machine_epsilon(expected.dtype) ** 0.5 * scale

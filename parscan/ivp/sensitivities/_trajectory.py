@@ -121,5 +121,7 @@ def _responses(model: TangentLinear, forced: Forced | None, start: Array) -> tup
     if forced is None:
         return xp.zeros((N, B, k, n), dtype=start.dtype), xp.zeros((N, q, 1, n, 1), dtype=start.dtype)
     forcing = forced(model.times, model.states)
+    if forcing.shape[-1] == 0:  # of no parameters
+        return xp.zeros((N, B, 0, n), dtype=start.dtype), xp.zeros((N, q, B, n, 0), dtype=start.dtype)
     ends, slopes = model.respond(xp.reshape(forcing, (forcing.shape[0], B, n, -1)))
     return xp.matrix_transpose(ends), slopes

@@ -1,0 +1,38 @@
+"""Solvers of diffrax, compiled by JAX in double precision: the state at the end, by start, parameters, tolerances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import jax
+import jax.numpy as jnp
+
+Array = Any
+Run = Callable[[Array, Array, float, float], Array]
+
+jax.config.update("jax_enable_x64", True)
+
+MOST_STEPS = 1_000_000
+
+
+def _solve(fun: Callable[..., Any], solver: Any, end: float) -> Run:
+    term = diffrax.ODETerm(lambda t, y, parameters: jnp.stack(fun(t, y, parameters)))
+
+    def solve(y0: Array, parameters: Array, rtol: float, atol: float) -> Array:
+        controller = diffrax.PIDController(rtol=rtol, atol=atol)
+        options = {"stepsize_controller": controller, "max_steps": MOST_STEPS, "throw": False}
+        return diffrax.diffeqsolve(term, solver, 0.0, end, None, y0, parameters, **options).ys[-1]
+
+    return solve
+
+
+def solver_of(fun: Callable[..., Any], solver: Any, end: float) -> Run:
+    """One problem."""
+    return jax.jit(_solve(fun, solver, end))
+
+
+def batch_solver_of(fun: Callable[..., Any], solver: Any, end: float) -> Run:
+    """Many, with steps of their own."""
+    return jax.jit(jax.vmap(_solve(fun, solver, end), in_axes=(0, 0, None, None)))

@@ -1,0 +1,111 @@
+"""Tables of the page on peers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from _records import Row, digits, machine, milliseconds, record, seconds_of, table, thousands, times
+
+ERRORS = (1e-4, 1e-6, 1e-9)
+"""At which initial value problems are compared."""
+
+ERRORS_OF_ENSEMBLES = (1e-2, 1e-4, 1e-6)
+
+
+def cases(group: str) -> Iterator[dict[str, Any]]:
+    """Of a group."""
+    return (case for case in record("peers")["cases"] if case["group"] == group)
+
+
+def measured_on() -> str:
+    """The machine, with the versions of the peers."""
+    versions = record("peers")["machine"]["versions"]
+    peers = {"pandas": "pandas", "JAX": "jax", "diffrax": "diffrax", "numbakit-ode": "numbakit-ode"}
+    return f"{machine('peers')}, {', '.join(f'{told} {versions[name]}' for told, name in peers.items())}"
+
+
+def against(group: str, peers: Sequence[str]) -> str:
+    """Times of the peers divided by parscan's, with the largest deviation of anyone."""
+    rows = []
+    for case in cases(group):
+        seconds = seconds_of(case)
+        others = [times(seconds[peer] / seconds["parscan"]) if peer in seconds else "" for peer in peers]
+        worst = max(timing["deviation"] for timing in case["timings"])
+        rows.append([spaced(case["problem"]), f"{milliseconds(seconds['parscan'])} ms", *others, digits(worst)])
+    return table(["problem", "parscan", *peers, "deviation"], rows)
+
+
+def spaced(name: str) -> str:
+    """Long numbers as one reads them."""
+    return re.sub(r"\d{5,}", lambda number: thousands(int(number[0])), name)
+
+
+def peers_linear() -> str:
+    """Linear recurrences."""
+    scans = ("jax.lax.scan", "jax.lax.associative_scan")
+    return against("linear", ("plain loop", "Numba loop", "scipy.signal.lfilter", "pandas ewm", *scans))
+
+
+def peers_recurrences() -> str:
+    """Other recurrences."""
+    return against("recurrence", ("plain loop", "Numba loop", "jax.lax.scan"))
+
+
+def quickest(case: dict[str, Any], whose: Callable[[str], bool], error: float) -> tuple[float, str] | None:
+    """Seconds and name of the quickest run with at most this error."""
+    found = [
+        (run["seconds"], contender["contender"])
+        for contender in case["contenders"]
+        if whose(contender["contender"])
+        for run in contender["runs"]
+        if run["error"] <= error
+    ]
+    return min(found) if found else None
+
+
+def at_equal_error(group: str, errors: Sequence[float]) -> str:
+    """Quickest run of each side that reaches an error: parscan's, and how many times longer the others take."""
+    sides = {"SciPy": "SciPy ", "diffrax": "diffrax ", "numbakit-ode": "numbakit-ode "}
+    rows: list[Row] = []
+    for case in cases(group):
+        for error in errors:
+            own = quickest(case, lambda name: name == "parscan", error)
+            row = [case["problem"], digits(error), f"{milliseconds(own[0])} ms" if own else "—"]
+            for prefix in sides.values():
+                other = quickest(case, lambda name, prefix=prefix: name.startswith(prefix), error)  # type: ignore[misc]
+                row.append(f"{times(other[0] / own[0])} {other[1].removeprefix(prefix)}" if other and own else "—")
+            rows.append(row)
+    return table(["problem", "error", "parscan", *sides], rows)
+
+
+def peers_odes() -> str:
+    """Single initial value problems."""
+    return at_equal_error("ode", ERRORS)
+
+
+def peers_ensembles() -> str:
+    """Many at once."""
+    return at_equal_error("ensemble", ERRORS_OF_ENSEMBLES)
+
+
+def peers_first() -> str:
+    """What compiles first takes how long, over all problems."""
+    found: dict[str, list[float]] = {}
+    for case in record("peers")["cases"]:
+        for row in case.get("timings", ()) or case["contenders"]:
+            name = row["contender"].partition(" (")[0]
+            found.setdefault(name, []).append(row["first"])
+    figures = record("peers")["figures"]
+    rows: list[Row] = [
+        ["parscan, its first solves ever", f"{figures['first solves on a machine']:.1f}"],
+        ["parscan, its first solves in a process", f"{figures['first solves in a process']:.1f}"],
+    ]
+    for name, seconds in found.items():
+        if name.startswith(("Numba", "jax", "diffrax", "numbakit")):
+            rows.append([f"{name}, up to", f"{max(seconds):.1f}"])
+    return f"{table(['what', 'seconds'], rows)}\n\nMeasured on {measured_on()}."
+
+
+TABLES = (peers_linear, peers_recurrences, peers_odes, peers_ensembles, peers_first)
