@@ -11,11 +11,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "peers.md")
+PAGES = tuple(
+    ROOT / name for name in ("README.md", *(f"docs/{page}.md" for page in ("performance", "derivatives", "peers")))
+)
 BLOCK = re.compile(r"(?<=<!-- table: )(\w+)( -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "benchmarks")]
 
+import _derivative_tables  # noqa: E402
 import _ivp_tables  # noqa: E402
 import _peer_tables  # noqa: E402
 import _recurrence_tables  # noqa: E402
@@ -31,7 +34,14 @@ def summary() -> str:
 
 TABLES = {
     function.__name__: function
-    for function in (summary, machines, *_recurrence_tables.TABLES, *_ivp_tables.TABLES, *_peer_tables.TABLES)
+    for function in (
+        summary,
+        machines,
+        *_recurrence_tables.TABLES,
+        *_derivative_tables.TABLES,
+        *_ivp_tables.TABLES,
+        *_peer_tables.TABLES,
+    )
 }
 
 

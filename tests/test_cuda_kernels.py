@@ -16,6 +16,9 @@ OTHER_TOOLKIT = 16
 """Registers that another version of the compiler may take more than the one of the record."""
 
 
+pytestmark = pytest.mark.xdist_group("kernels")  # compiled once: all tests of this file on one worker
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     path = tmp_path_factory.mktemp("kernels") / "record.json"

@@ -179,7 +179,7 @@ def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, A
     if bool(array_namespace(given).any(given < least)):
         warnings.warn(f"`rtol` is too small. Setting `rtol = {least:.3g}`.", UserWarning, stacklevel=4)
     relative = float(given) if given.ndim == 0 else xp.asarray(given, dtype=xp.abs(state).dtype)
-    relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, min=least)
+    relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None)
     absolute = xp.asarray(_host_or_alike("atol", atol, state), dtype=xp.abs(state).dtype)
     if absolute.ndim > 0 and tuple(absolute.shape) != (state.shape[-1],):
         raise ValueError(

@@ -48,7 +48,7 @@ def _bends(steps: Array, y: Array, f: Array, rtol: float, atol: Array) -> tuple[
 
     def limited(bend: Array) -> Array:
         away = bend - parabola
-        share = xp.astype(xp.clip(open_to / xp.abs(away), max=1.0), y.dtype)
+        share = xp.astype(xp.clip(open_to / xp.abs(away), None, 1.0), y.dtype)
         return parabola + xp.where(xp.isfinite(away) & (away != 0), share * away, xp.zeros_like(away))
 
     return limited(steps * f[:-1, ...] - rises), limited(rises - steps * f[1:, ...])
