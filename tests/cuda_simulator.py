@@ -18,6 +18,7 @@ from parscan.scan import (
     cuda_mend_kernels,
     cuda_primitives,
     cuda_tiles,
+    cuda_warp_primitives,
 )
 from parscan.scan.cuda_launch import Launcher
 
@@ -96,6 +97,10 @@ class Thread(BlockThread):
         self._manager.meeting.wait()
 
 
+PATIENCE = 20_000
+"""Times that the threads of a block wait for each other, at most: a loop may wait for what never comes."""
+
+
 class Meeting:
     """Where threads wait until all have come, or have left for ever."""
 
@@ -106,6 +111,7 @@ class Meeting:
     def wait(self):
         with self.changed:
             times = self.times
+            assert times < PATIENCE, "a block waits for ever"
             self.here += 1
             self._go_on()
             assert self.changed.wait_for(lambda: self.times > times, timeout=20)
@@ -153,9 +159,9 @@ class Warp:
 _LOCK = threading.Lock()
 
 
-def _before(lanes, number, distance):
+def _before(lanes, number, distance, first):
     shown, lane = Warp.exchange(lanes, number)
-    return shown[lane - distance] if lane >= distance else number
+    return shown[lane - distance] if lane >= distance else first
 
 
 def _other(lanes, number, place):
@@ -192,6 +198,10 @@ def _shared(module):
 
 FakeCUDAModule.ballot_sync = _ballot
 FakeCUDAModule.shared = property(_shared)
+
+
+def _step(factor, state, offset):
+    return factor * state + offset if state != 0 else offset
 
 
 def _is_wide(dtype, memory, index, step):
@@ -239,7 +249,8 @@ def _atomic(operation, words, index, value):
 cuda_primitives.alignment = cache(lambda dtype: partial(_is_wide, dtype))
 cuda_primitives.fetcher = cache(lambda dtype: partial(_fetch, dtype))
 cuda_primitives.putter = cache(lambda dtype: partial(_put, dtype))
-cuda_primitives.shufflers = cache(lambda dtype, lanes: (partial(_before, lanes), partial(_other, lanes)))
+cuda_warp_primitives.stepper = cache(lambda dtype: _step)
+cuda_warp_primitives.shufflers = cache(lambda dtype, lanes: (partial(_before, lanes), partial(_other, lanes)))
 cuda_primitives.poster = cache(lambda dtype: partial(_post, dtype))
 cuda_primitives.peeker = cache(lambda dtype: partial(_peek, dtype))
 cuda_primitives.adder = cache(lambda: partial(_atomic, int.__add__))

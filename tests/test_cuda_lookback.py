@@ -2,7 +2,7 @@
 
 Numba's simulator runs one block after another, so that every tile finds the last state of the one before it. Here what
 tiles said is set beforehand, or blocks run at the same time. What devices do beyond that is put to the test in
-`test_gpu_scan.py`.
+`test_gpu_tiles.py`.
 """
 
 import threading
@@ -209,6 +209,18 @@ def test_a_launch_leaves_everything_ready_for_the_next(rng):
             assert words[lookback.TICKETS] == words[lookback.BROKEN] == 0
     assert len(cuda_workspace._KEPT) == 1
     assert words[lookback.EPOCH] == 3  # since the memory grew
+
+
+def test_products_that_overflow_are_not_applied_to_zeros(monkeypatch):
+    """Else every tile would have to be repaired, one after another."""
+    lifted = []
+    monkeypatch.setattr(cuda_primitives, "raiser", lambda: lambda *arguments: lifted.append(arguments))
+    way = next(way for way in cuda_choice.WAYS if way.name == "look-back")
+    monkeypatch.setitem(way.kernels, "scan", kernels.scan_kernel.__wrapped__)
+    for dtype in DTYPES:
+        A, b = np.full(200, 1e30, dtype), np.zeros(200, dtype)
+        assert not cuda.affine_scan(A, b, b[0]).any()
+    assert not lifted
 
 
 def test_streams_have_memory_of_their_own():

@@ -20,9 +20,6 @@ FEW = 8
 RARE = ("repair",)
 """Kernels of ways that work only where numbers are not finite."""
 
-CROWDED = {("look-back scan", "complex128")}
-"""Kernels known to spill on sm_75 and sm_80: some 50 bytes of what 255 registers do not hold."""
-
 MANY = 1 << 30
 """Sequences side by side, which only ways for all cases take."""
 
@@ -68,10 +65,8 @@ def _scans() -> Iterator[Entry]:
             for conjugate in (False, True) if dtype.startswith("complex") else (False,):
                 for n in ends if conjugate or len(orders) > FEW else orders:
                     for kernel, make in way.kernels.items():
-                        name = f"{way.name} {kernel}"
-                        hot = kernel not in RARE and (name, dtype) not in CROWDED
-                        name += f", {dtype}, n = {n}{', conjugate' if conjugate else ''}"
-                        yield Entry(name, dtype, partial(make, dtype, n, conjugate=conjugate), hot)
+                        name = f"{way.name} {kernel}, {dtype}, n = {n}{', conjugate' if conjugate else ''}"
+                        yield Entry(name, dtype, partial(make, dtype, n, conjugate=conjugate), kernel not in RARE)
             if way.applies(MANY, 1):  # the ways behind it get what it does not take
                 least[dtype] = orders[-1] + 1
 

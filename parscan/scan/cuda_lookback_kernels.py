@@ -22,17 +22,17 @@ from numba import cuda, types
 
 from . import cuda_lookback_words as words
 from . import cuda_primitives as primitives
+from . import cuda_warp_primitives as together
 from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
 from .cuda_lookback_words import BROKEN, EPOCH, MAP, STATE, TICKETS, make_asker, make_speakers
-from .cuda_tile_kernels import make_evaluator
 from .cuda_tiles import (
     Tile,
     make_composer,
     make_finisher,
     make_joiner,
     make_loader,
-    make_step,
     make_storer,
+    make_walker,
     tile_of,
 )
 
@@ -83,8 +83,10 @@ def repair_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | N
     """
     tile = tile or tile_of(dtype)
     tile = replace(tile, parts=max(1, tile.parts // 2))  # few registers: it hardly ever has anything to do
-    scalar, evaluate, nan = scalar_type(dtype), make_evaluator(dtype, tile, conjugate=conjugate), float("nan")
-    steps, items, parts, warps, threads = tile.steps, tile.items, (2, tile.parts), (2, tile.warps), tile.threads
+    scalar, load = scalar_type(dtype), make_loader(dtype, tile, conjugate=conjugate)
+    walk = make_walker(dtype, tile, conjugate=conjugate)
+    compose, finish, store = make_composer(dtype, tile), make_finisher(dtype, tile), make_storer(dtype, tile)
+    steps, items, parts, warps = tile.steps, tile.items, (2, tile.parts), (2, tile.warps)
 
     def repair(  # type: ignore[no-untyped-def]
         A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
@@ -95,18 +97,20 @@ def repair_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | N
         ra = cuda.local.array(items, scalar)
         rb = cuda.local.array(items, scalar)
         runs = cuda.local.array(parts, scalar)
-        broken = workspace[BROKEN]
+        missing = workspace[BROKEN]
         cuda.syncthreads()
         if cuda.threadIdx.x == 0:
             workspace[TICKETS], workspace[BROKEN] = 0, 0
             workspace[EPOCH] += 1
-        for first in range((chunks - broken) * chunk, length, steps):
+        for first in range((chunks - missing) * chunk, length, steps):
             entering = start[0] if first == 0 else out[o0 + (first - 1) * ot]
-            if cuda.syncthreads_or(1 if entering - entering == scalar(0) else 0) != 0:
-                evaluate(A, A0, At, b, b0, bt, started, first, length, entering, out, o0, ot, ra, rb, runs, maps, stage)
+            load(A, A0, At, b, b0, bt, started, first, length, ra, rb, stage)
+            compose(ra, rb, runs, maps)
+            broken = finish(ra, rb, runs, maps, entering)
+            if cuda.syncthreads_or(broken if entering - entering == scalar(0) else 0) != 0:
+                walk(A, A0, At, b, b0, bt, started, first, length, entering, out, o0, ot)
             else:
-                for t in range(first + cuda.threadIdx.x, first + steps if first + steps < length else length, threads):
-                    out[o0 + t * ot] = scalar(nan)
+                store(out, o0, ot, first, length, rb, stage)
             cuda.syncthreads()
 
     shared, result = (pointer(dtype), pointer("int64")), operand(dtype, 3)
@@ -116,7 +120,7 @@ def repair_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | N
 def make_enterer(dtype: str, tile: Tile) -> Any:
     """A block says what its tile does, finds the state before it, and says that after it."""
     (say_map, say_state), ask = make_speakers(dtype), make_asker(dtype, tile)
-    step, join, asked = make_step(dtype), make_joiner(dtype, tile), words.ASKED
+    step, join, asked = together.stepper(dtype), make_joiner(dtype, tile), words.ASKED
 
     @cuda.jit(device=True, inline="always")
     def enter(workspace, number, stamp, start, maps, stage, votes, entering):  # type: ignore[no-untyped-def]

@@ -44,15 +44,18 @@ def mend_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
             for i in range(n):
                 before[i] = state[i]
                 vector[i] = q[index * n + i]
-            multiply(P, index * square, state, 0, 1, vector)
-            if unlike(state, 0) != 0:
-                for i in range(n):
-                    state[i] = before[i]
+            # What is zero stays so, even where the product is infinite: what does not would be found in the march.
+            for i in range(n):
+                for j in range(n):
+                    factor = P[(index * n + i) * n + j] if before[j] != scalar(0) else scalar(0)
+                    vector[i] += factor * before[j]
+            if unlike(vector, 0) != 0:
                 last = (k + 1) * chunk if (k + 1) * chunk < length else length
                 for t in range(k * chunk, last):
                     load(A, A0 + s * As, At, Ai, Aj, b, b0 + s * bs, bt, bi, started, t, last, matrix, vector)
-                    multiply(matrix, 0, state, 0, 1, vector)
+                    multiply(matrix, 0, before, 0, 1, vector)
             for i in range(n):
+                state[i] = vector[i]
                 carries[index * n + i] = state[i]
             # Once a state is not finite, none is any more; which of them are NaN is not specified.
             k = k + 1 if unlike(state, 0) == 0 else chunks

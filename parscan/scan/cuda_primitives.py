@@ -36,7 +36,7 @@ def numbers_in(dtype: str, size: int) -> int:
 @cache
 def alignment(dtype: str) -> Any:
     """`is_wide(memory, index, step)`: whether what starts at `index`, and what follows, can be fetched and put."""
-    numba, ir = _numba(), _ir()
+    numba, ir = numba_for_intrinsics(), llvm()
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         memory, index, step = arguments
@@ -55,7 +55,7 @@ def alignment(dtype: str) -> Any:
 @cache
 def fetcher(dtype: str) -> Any:
     """`fetch(memory, index, step, registers, place)`: as many numbers as one access holds, `step` (1 or -1) apart."""
-    numba, ir = _numba(), _ir()
+    numba, ir = numba_for_intrinsics(), llvm()
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         wide, places, sources, forwards = _access(dtype, context, builder, signature, arguments)
@@ -74,7 +74,7 @@ def fetcher(dtype: str) -> Any:
 @cache
 def putter(dtype: str) -> Any:
     """`put(memory, index, step, registers, place)`: what `fetch` reads, written."""
-    numba, ir = _numba(), _ir()
+    numba, ir = numba_for_intrinsics(), llvm()
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         wide, places, sources, forwards = _access(dtype, context, builder, signature, arguments)
@@ -93,54 +93,10 @@ def putter(dtype: str) -> Any:
 
 
 @cache
-def shufflers(dtype: str, lanes: int) -> tuple[Any, Any]:
-    """What another thread of the warp, of which `lanes` has a bit for each thread, has in the place of a number.
-
-    `before(number, distance)` is that of the thread so many before, or the own number where there is none, and
-    `other(number, lane)` that of a thread. One instruction to the compiler, which unrolls loops only if they are short.
-    """
-    return _shuffle(dtype, "up", 0, lanes), _shuffle(dtype, "idx", lanes.bit_length() - 1, lanes)
-
-
-def _shuffle(dtype: str, mode: str, clamp: int, lanes: int) -> Any:
-    numba, ir = _numba(), _ir()
-    component, count = COMPONENTS[dtype]
-    kind, real = _CONSTRAINT[component], _real(component)
-    constraints = ",".join((*(f"={kind}",) * count, *(kind,) * count, "r"))
-    code = " ".join(_SHUFFLE[component].format(mode, i, count + i, 2 * count, clamp, lanes) for i in range(count))
-    result = ir.LiteralStructType([real] * count) if count > 1 else real
-    asm = ir.InlineAsm(ir.FunctionType(result, [*[real] * count, ir.IntType(32)]), code, constraints, side_effect=True)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        number, place = arguments
-        parts = [builder.extract_value(number, i) for i in range(count)] if count > 1 else [number]
-        moved = builder.call(asm, [*parts, place], attrs=("convergent",))
-        if count == 1:
-            return moved
-        joined = number.type(ir.Undefined)
-        for i in range(count):
-            joined = builder.insert_value(joined, builder.extract_value(moved, i), i)
-        return joined
-
-    def shuffle(typing: Any, number: Any, place: Any) -> Any:
-        return number(number, numba.types.int32), generate
-
-    return numba.intrinsic(shuffle)
-
-
-_SHUFFLE = {
-    "float32": "shfl.sync.{0}.b32 ${1}, ${2}, ${3}, {4}, {5};",
-    "float64": "{{ .reg .b32 low, high; mov.b64 {{low, high}}, ${2}; shfl.sync.{0}.b32 low, low, ${3}, {4}, {5}; "
-    "shfl.sync.{0}.b32 high, high, ${3}, {4}, {5}; mov.b64 ${1}, {{low, high}}; }}",
-}
-"""Instructions that shuffle a real number: mode, where to, where from, distance or thread, clamp, threads."""
-
-
-@cache
 def poster(dtype: str) -> Any:
     """`post(words, index, stamp, registers, place)`: a stamp and 8 bytes of real numbers, seen together by all."""
-    numba, ir = _numba(), _ir()
-    lanes, kind = 8 // BYTES[dtype], _CONSTRAINT[dtype]
+    numba, ir = numba_for_intrinsics(), llvm()
+    lanes, kind = 8 // BYTES[dtype], CONSTRAINT[dtype]
     payload = ", ".join(f"${2 + lane}" for lane in range(lanes))
     code = (
         "{ .reg .b64 low, high; .reg .b128 word; mov.b64 low, $1; "
@@ -169,14 +125,14 @@ def poster(dtype: str) -> Any:
 @cache
 def peeker(dtype: str) -> Any:
     """`peek(words, index, registers, place)`: the stamp and, in the registers, the numbers that were posted there."""
-    numba, ir = _numba(), _ir()
-    lanes, kind = 8 // BYTES[dtype], _CONSTRAINT[dtype]
+    numba, ir = numba_for_intrinsics(), llvm()
+    lanes, kind = 8 // BYTES[dtype], CONSTRAINT[dtype]
     payload = ", ".join(f"${1 + lane}" for lane in range(lanes))
     code = (
         f"{{ .reg .b64 low, high; .reg .b128 word; ld.relaxed.gpu.b128 word, [${1 + lanes}]; "
         f"mov.b128 {{low, high}}, word; mov.b64 $0, low; mov.b64 {_bracketed(payload, lanes)}, high; }}"
     )
-    real = _real(dtype)
+    real = real_type(dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         words, index, registers, place = arguments
@@ -211,7 +167,7 @@ def raiser() -> Any:
 
 def _atomic(operation: str) -> Any:
     """An atomic operation on 64 bits."""
-    numba, ir = _numba(), _ir()
+    numba, ir = numba_for_intrinsics(), llvm()
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         words, index, value = arguments
@@ -226,7 +182,7 @@ def _atomic(operation: str) -> Any:
     return numba.intrinsic(atomic)
 
 
-_CONSTRAINT = {"float32": "f", "float64": "d"}
+CONSTRAINT = {"float32": "f", "float64": "d"}
 """Letter of the registers of a type in inline assembly."""
 
 
@@ -242,10 +198,10 @@ def _lowest(dtype: str, builder: Any, index: Any, forwards: Any) -> Any:
 
 def _access(dtype: str, context: Any, builder: Any, signature: Any, arguments: Any) -> tuple[Any, Any, Any, Any]:
     """Pointers to memory and registers, the order of these when the access runs backwards, and if it runs forwards."""
-    ir = _ir()
+    ir = llvm()
     memory, index, step, registers, place = arguments
     component, count = COMPONENTS[dtype]
-    real = _real(component)
+    real = real_type(component)
     lanes = WIDE // BYTES[component]
     # Hidden from the compiler, which would else write everything twice, once for each direction.
     hidden = ir.InlineAsm(ir.FunctionType(step.type, [step.type]), "mov.b64 $0, $1;", "=l,l")
@@ -258,12 +214,12 @@ def _access(dtype: str, context: Any, builder: Any, signature: Any, arguments: A
     return builder.bitcast(lowest, ir.VectorType(real, lanes).as_pointer()), places, mirrored, forwards
 
 
-def _real(component: str) -> Any:
+def real_type(component: str) -> Any:
     """LLVM's type of real numbers."""
-    return {"float32": _ir().FloatType(), "float64": _ir().DoubleType()}[component]
+    return {"float32": llvm().FloatType(), "float64": llvm().DoubleType()}[component]
 
 
-def _ir() -> Any:
+def llvm() -> Any:
     """LLVM's code, in which intrinsics are written."""
     from llvmlite import ir  # type: ignore[import-untyped]  # noqa: PLC0415 - only where kernels are compiled
 
@@ -271,7 +227,7 @@ def _ir() -> Any:
 
 
 @cache
-def _numba() -> Any:
+def numba_for_intrinsics() -> Any:
     """What intrinsics are made with."""
     from numba import types  # noqa: PLC0415 - only where kernels are compiled
     from numba.cuda.extending import intrinsic  # noqa: PLC0415

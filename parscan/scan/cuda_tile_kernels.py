@@ -62,7 +62,9 @@ def summarise_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile 
 def march_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
     """States (T, S) from `start` (S,) and the states after each tile, `carries` (K, S)."""
     tile = tile or tile_of(dtype)
-    scalar, split, evaluate = scalar_type(dtype), make_splitter(), make_evaluator(dtype, tile, conjugate=conjugate)
+    scalar, split, load = scalar_type(dtype), make_splitter(), make_loader(dtype, tile, conjugate=conjugate)
+    compose, finish, store = make_composer(dtype, tile), make_finisher(dtype, tile), make_storer(dtype, tile)
+    walk = make_walker(dtype, tile, conjugate=conjugate)
     steps, items, parts, warps = tile.steps, tile.items, (2, tile.parts), (2, tile.warps)
 
     def march(  # type: ignore[no-untyped-def]
@@ -77,10 +79,14 @@ def march_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | No
         index = cuda.blockIdx.x
         s, first = split(index, sequences, chunk)
         entering = start[s] if first == 0 else carries[index - sequences]
-        evaluate(
-            A, A0 + s * As, At, b, b0 + s * bs, bt, started, first, length, entering, out, o0 + s * os, ot,
-            ra, rb, runs, maps, stage
-        )  # fmt: skip
+        load(A, A0 + s * As, At, b, b0 + s * bs, bt, started, first, length, ra, rb, stage)
+        compose(ra, rb, runs, maps)
+        broken = finish(ra, rb, runs, maps, entering)
+        # From a state that is not finite there is nothing to be saved.
+        if cuda.syncthreads_or(broken if entering - entering == scalar(0) else 0) != 0:
+            walk(A, A0 + s * As, At, b, b0 + s * bs, bt, started, first, length, entering, out, o0 + s * os, ot)
+        else:
+            store(out, o0 + s * os, ot, first, length, rb, stage)
 
     array, result = pointer(dtype), operand(dtype, 3)
     return Kernel(march, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array, *result))
@@ -99,27 +105,3 @@ def make_splitter() -> Any:
         return index - tile * sequences, tile * chunk
 
     return split
-
-
-def make_evaluator(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
-    """The states of a tile, from that before it; step by step, where one of them would not be finite."""
-    scalar, load, store = scalar_type(dtype), make_loader(dtype, tile, conjugate=conjugate), make_storer(dtype, tile)
-    compose, finish = make_composer(dtype, tile), make_finisher(dtype, tile)
-    walk, steps = make_walker(dtype, conjugate=conjugate), tile.steps
-
-    @cuda.jit(device=True, inline="always")
-    def evaluate(  # type: ignore[no-untyped-def]
-        A, A0, At, b, b0, bt, started, first, length, entering, out, o0, ot, ra, rb, runs, maps, stage
-    ):
-        load(A, A0, At, b, b0, bt, started, first, length, ra, rb, stage)
-        compose(ra, rb, runs, maps)
-        broken = finish(ra, rb, runs, maps, entering)
-        # From a state that is not finite there is nothing to be saved.
-        if cuda.syncthreads_or(broken if entering - entering == scalar(0) else 0) != 0:
-            if cuda.threadIdx.x == 0:
-                last = first + steps if first + steps < length else length
-                walk(A, A0, At, b, b0, bt, started, first, last, entering, out, o0, ot)
-        else:
-            store(out, o0, ot, first, length, rb, stage)
-
-    return evaluate

@@ -23,6 +23,7 @@ from typing import Any
 from numba import cuda
 
 from . import cuda_primitives as primitives
+from . import cuda_warp_primitives as together
 from .cuda_kernel import scalar_type
 
 WARP = 32
@@ -158,16 +159,14 @@ def make_storer(dtype: str, tile: Tile) -> Any:
 
 def make_composer(dtype: str, tile: Tile) -> Any:
     """Composes the steps of each warp: fills `runs` and `maps`."""
-    scalar, step = scalar_type(dtype), make_step(dtype)
-    before, other = primitives.shufflers(dtype, tile.lanes)
+    scalar, step = scalar_type(dtype), together.stepper(dtype)
+    before, other = together.shufflers(dtype, tile.lanes)
     warp, parts, vector = tile.warp, tile.parts, tile.vector
 
     @cuda.jit(device=True, inline="always")
     def join_threads(runs, distance):  # type: ignore[no-untyped-def]
         for k in range(parts):
-            earlier_a, earlier_b = before(runs[0, k], distance), before(runs[1, k], distance)
-            alone = cuda.threadIdx.x % warp < distance
-            earlier_a, earlier_b = scalar(1) if alone else earlier_a, scalar(0) if alone else earlier_b
+            earlier_a, earlier_b = before(runs[0, k], distance, scalar(1)), before(runs[1, k], distance, scalar(0))
             runs[1, k] = step(runs[0, k], earlier_b, runs[1, k])
             runs[0, k] = runs[0, k] * earlier_a
 
@@ -188,9 +187,8 @@ def make_composer(dtype: str, tile: Tile) -> Any:
         join_threads(runs, 16)
         whole_a, whole_b = scalar(1), scalar(0)
         for k in range(parts):
-            earlier_a, earlier_b = before(runs[0, k], 1), before(runs[1, k], 1)
+            earlier_a, earlier_b = before(runs[0, k], 1, scalar(1)), before(runs[1, k], 1, scalar(0))
             last_a, last_b = other(runs[0, k], warp - 1), other(runs[1, k], warp - 1)
-            earlier_a, earlier_b = scalar(1) if first else earlier_a, scalar(0) if first else earlier_b
             runs[0, k], runs[1, k] = earlier_a * whole_a, step(earlier_a, whole_b, earlier_b)
             whole_a, whole_b = last_a * whole_a, step(last_a, whole_b, last_b)
         if first:
@@ -202,7 +200,7 @@ def make_composer(dtype: str, tile: Tile) -> Any:
 
 def make_finisher(dtype: str, tile: Tile) -> Any:
     """Puts the states in the place of `rb`, from that before the tile; tells whether one of them is not finite."""
-    scalar, step = scalar_type(dtype), make_step(dtype)
+    scalar, step = scalar_type(dtype), together.stepper(dtype)
     warp, parts, vector = tile.warp, tile.parts, tile.vector
 
     @cuda.jit(device=True, inline="always")
@@ -226,7 +224,7 @@ def make_finisher(dtype: str, tile: Tile) -> Any:
 
 def make_joiner(dtype: str, tile: Tile) -> Any:
     """What all steps of the tile do to a state."""
-    scalar, step, warps = scalar_type(dtype), make_step(dtype), tile.warps
+    scalar, step, warps = scalar_type(dtype), together.stepper(dtype), tile.warps
 
     @cuda.jit(device=True, inline="always")
     def join(maps):  # type: ignore[no-untyped-def]
@@ -238,14 +236,15 @@ def make_joiner(dtype: str, tile: Tile) -> Any:
     return join
 
 
-def make_walker(dtype: str, *, conjugate: bool) -> Any:
-    """Evaluates steps one after another, by one thread: where products overflow, and the states may not."""
-    scalar = scalar_type(dtype)
+def make_walker(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
+    """One thread evaluates the steps one after another: where products overflow, and the states may not."""
+    scalar, steps = scalar_type(dtype), tile.steps
 
     @cuda.jit(device=True, inline="always")
-    def walk(A, A0, At, b, b0, bt, started, first, last, start, out, o0, ot):  # type: ignore[no-untyped-def]
+    def walk(A, A0, At, b, b0, bt, started, first, length, start, out, o0, ot):  # type: ignore[no-untyped-def]
         state = start
-        for t in range(first, last):
+        last = first + steps if first + steps < length else length
+        for t in range(first, last if cuda.threadIdx.x == 0 else first):
             value = A[A0 + t * At] if t > 0 or started != 0 else scalar(0)
             if conjugate:
                 value = value.conjugate()
@@ -253,27 +252,3 @@ def make_walker(dtype: str, *, conjugate: bool) -> Any:
             out[o0 + t * ot] = state
 
     return walk
-
-
-def make_step(dtype: str) -> Any:
-    """A state after steps that are composed to one, rounded the same wherever it is used.
-
-    From a state of zero nothing is left but the offset, even if the product of the factors is infinite.
-    """
-    scalar = scalar_type(dtype)
-    if primitives.COMPONENTS[dtype][1] == 1:
-
-        @cuda.jit(device=True, inline="always")
-        def step(factor, state, offset):  # type: ignore[no-untyped-def]
-            return cuda.fma(factor if state != scalar(0) else scalar(0), state, offset)
-
-        return step
-
-    @cuda.jit(device=True, inline="always")
-    def step_complex(factor, state, offset):  # type: ignore[no-untyped-def]
-        kept = factor if (state.real != 0) | (state.imag != 0) else scalar(0)
-        real = cuda.fma(-kept.imag, state.imag, cuda.fma(kept.real, state.real, offset.real))
-        imag = cuda.fma(kept.imag, state.real, cuda.fma(kept.real, state.imag, offset.imag))
-        return scalar(complex(real, imag))
-
-    return step_complex
