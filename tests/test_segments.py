@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from problems import random_array
 
-from parscan import BlockDiagonal, Dense, Diagonal, _cost
+from parscan import BlockDiagonal, Dense, Diagonal, _cost, solve_recurrence
 from parscan._tolerance import Tolerance
 from parscan.jacobians import differentiate
 from parscan.systems import Segments, Shooting, States, Step, Tangents
@@ -91,6 +91,13 @@ def test_components_that_pass_zero_beside_large_ones_are_differentiated(structur
     found = structure.to_dense(differentiate(function, states, structure))
     assert np.allclose(found[:, 0, 0], 0.5)
     assert np.allclose(found[:, 1, 1], np.cos(1e10 * states[:, 1]), atol=1e-6)
+
+
+def test_many_components_of_their_own_take_no_more_calls():
+    """Segments march together as long as what they carry is small; a full matrix of these would be 500 times it."""
+    options = {"jac": lambda y: 0.5 + 0 * y, "structure": Diagonal, "method": "newton", "segment_length": 10}
+    few, many = (solve_recurrence(lambda y: 0.5 * y + 1, np.ones(n), length=3000, **options) for n in (1, 1000))
+    assert many.njev == few.njev
 
 
 @pytest.mark.parametrize(("call", "state"), [(1e-5, 1e-8), (1e-5, 1e-6), (1e-3, 1e-5)])
