@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 from parscan import BlockDiagonal, Dense, Diagonal
+from parscan.jacobians import Structure
 
 
 def sigmoid(v):
@@ -35,7 +37,7 @@ class Problem:
     m: int
     make: object
     """`make(rng, dtype)` gives step and jac."""
-    structure: object = Dense
+    structure: Structure = Dense()  # noqa: RUF009 - it is frozen
     complex_too: bool = False
     contractive: bool = True
 
@@ -127,14 +129,29 @@ PROBLEMS = {
     for problem in (
         Problem("gru1", 1, 2, lambda rng, dtype: _gru_with_inputs(1, 2, rng, dtype)),
         Problem("gru4", 4, 4, gru(4)),
-        Problem("leaky tanh", 3, 3, leaky_tanh, structure=Diagonal),
+        Problem("leaky tanh", 3, 3, leaky_tanh, structure=Diagonal()),
         Problem("blocks", 4, 4, blocks, structure=BlockDiagonal(2)),
         Problem("stable affine", 3, 3, affine(3, 0.7), complex_too=True),
         Problem("rotation", 2, 2, affine(2, 1.0), complex_too=True, contractive=False),
-        Problem("running sum", 2, 2, running_sum, structure=Diagonal, complex_too=True, contractive=False),
-        Problem("quadratic", 2, 2, quadratic, structure=Diagonal, complex_too=True),
+        Problem("running sum", 2, 2, running_sum, structure=Diagonal(), complex_too=True, contractive=False),
+        Problem("quadratic", 2, 2, quadratic, structure=Diagonal(), complex_too=True),
     )
 }
+
+SAMPLE = ("gru4", "leaky tanh", "blocks", "rotation")
+"""A problem of each structure, and one that forgets nothing: for tests that combine them with much else."""
+
+N = 6
+"""Components that all of `STRUCTURES` fit to."""
+
+STRUCTURES = [Dense(), Diagonal(), BlockDiagonal(1), BlockDiagonal(2), BlockDiagonal(3), BlockDiagonal(6)]
+"""The structures that the tests are parametrised over."""
+
+PARTIAL = [structure for structure in STRUCTURES if not structure.is_full(N)]
+"""Those that leave entries out."""
+
+each_structure = pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+each_partial_structure = pytest.mark.parametrize("structure", PARTIAL, ids=str)
 
 
 def _gru_with_inputs(n, m, rng, dtype):

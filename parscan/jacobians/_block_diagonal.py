@@ -83,15 +83,6 @@ class BlockDiagonal(Structure):
         spread = xp.moveaxis(xp.reshape(matrices, shape), (-4, -2), (-2, -1))
         return xp.moveaxis(xp.linalg.diagonal(spread), -1, -3)
 
-    @property
-    def core(self) -> Structure:
-        """The same."""
-        return self
-
-    def to_core(self, matrices: Array) -> Array:
-        """Nothing to do."""
-        return matrices
-
     def norm(self, matrices: Array) -> Array:
         """Frobenius norm of each block, over √size."""
         return root_mean_square(matrices)
@@ -112,6 +103,10 @@ class BlockDiagonal(Structure):
     def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
         """Blocks become one more batch axis of a dense scan."""
         return matrices, self._split(vectors)
+
+    def from_scan(self, vectors: Array) -> Array:
+        """(..., blocks, size) as (..., n)."""
+        return array_namespace(vectors).reshape(vectors, (*vectors.shape[:-2], vectors.shape[-2] * self.size))
 
     def _split(self, vectors: Array) -> Array:
         """(..., n) as (..., blocks, size)."""
