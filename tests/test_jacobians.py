@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from problems import PROBLEMS, SAMPLE, STRUCTURES, N, each_partial_structure, random_array
 from problems import each_structure as each
 
-from parscan import BlockDiagonal, Dense, Diagonal, jacobians, solve_recurrence
+from parscan import BlockDiagonal, Dense, Diagonal, StackedDiagonal, jacobians, solve_recurrence
 from parscan._newton import scan_corrections
 from parscan.jacobians import apply, differentiate, differentiate_centrally
 from parscan.systems import Propagator
@@ -162,16 +162,21 @@ def test_differences_of_denormal_states_are_finite():
     assert np.allclose(found, 0.5)
 
 
-@pytest.mark.parametrize("size", [0, -1])
-def test_a_block_has_components(size):
-    with pytest.raises(ValueError, match="`size` of BlockDiagonal must be at least 1"):
-        BlockDiagonal(size)
+BLOCKS = [(BlockDiagonal, "size"), (StackedDiagonal, "parts")]
 
 
-@pytest.mark.parametrize("size", [2.0, "2", True, None])
-def test_a_block_size_is_an_integer(size):
-    with pytest.raises(TypeError, match="`size` of BlockDiagonal must be an integer"):
-        BlockDiagonal(size)
+@pytest.mark.parametrize(("family", "name"), BLOCKS)
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_block_has_components(family, name, value):
+    with pytest.raises(ValueError, match=f"`{name}` of {family.__name__} must be at least 1"):
+        family(value)
+
+
+@pytest.mark.parametrize(("family", "name"), BLOCKS)
+@pytest.mark.parametrize("value", [2.0, "2", True, None])
+def test_a_block_size_is_an_integer(family, name, value):
+    with pytest.raises(TypeError, match=f"`{name}` of {family.__name__} must be an integer"):
+        family(value)
 
 
 @each

@@ -4,9 +4,10 @@ from ._block_diagonal import BlockDiagonal
 from ._dense import Dense
 from ._diagonal import Diagonal
 from ._differences import differentiate, differentiate_centrally, perturbed, quotients, step_sizes
+from ._stacked_diagonal import StackedDiagonal
 from ._structure import Structure, apply
 
-STRUCTURES: tuple[type[Structure], ...] = (Dense, Diagonal, BlockDiagonal)
+STRUCTURES: tuple[type[Structure], ...] = (Dense, Diagonal, BlockDiagonal, StackedDiagonal)
 """All that there are, as errors list them."""
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "BlockDiagonal",
     "Dense",
     "Diagonal",
+    "StackedDiagonal",
     "Structure",
     "apply",
     "differentiate",
