@@ -3,7 +3,7 @@
 - `linear_recurrence`: ``h_t = A_t h_{t-1} + b_t`` by parallel scan.
 - `solve_recurrence`: ``y_t = step(y_{t-1}, x_t)`` for any `step` that works on stacked states.
 - `solve_ivp`: ``y' = fun(t, y)``, called as SciPy's, solved by Newton's method on a whole mesh at once.
-- `Dense`, `Diagonal`, `BlockDiagonal`: structures of a step's Jacobian.
+- `Dense`, `Diagonal`, `BlockDiagonal`, `StackedDiagonal`: structures of a step's Jacobian.
 - `Progress`: what a function is told that is passed as ``progress``.
 - `Attenuation`, `Clipping`: damping for trajectories that lead Newton astray.
 - `warnings`: what parscan warns of.
@@ -17,7 +17,7 @@ from ._recurrence import solve_recurrence
 from ._result import RecurrenceResult, Status
 from .derivatives import Adjoint
 from .ivp import IvpResult, IvpStatus
-from .jacobians import BlockDiagonal, Dense, Diagonal
+from .jacobians import BlockDiagonal, Dense, Diagonal, StackedDiagonal
 from .systems import Attenuation, Clipping
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "IvpStatus",
     "Progress",
     "RecurrenceResult",
+    "StackedDiagonal",
     "Status",
     "linear_recurrence",
     "solve_ivp",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from ._methods import DAMPED, NAMES, PROBED
 from ._options import Options
 from ._result import RecurrenceResult
 from ._tolerance import Tolerance
-from .jacobians import Structure
+from .jacobians import STRUCTURES, Structure
 from .systems import Damping, Inputs
 
 
@@ -129,14 +130,18 @@ def as_structure(structure: Any) -> Structure:
             structure = structure()
         except TypeError:
             raise TypeError(
-                f"`structure` is the class {structure.__name__}, which needs its parameters: "
-                f"parscan.{structure.__name__}(size)."
+                f"`structure` is the class {structure.__name__}, which needs its parameters: {_spelled(structure)}."
             ) from None
     if not isinstance(structure, Structure):
-        raise TypeError(
-            f"`structure` must be parscan.Dense, parscan.Diagonal or parscan.BlockDiagonal(size), got {structure!r}."
-        )
+        *most, last = map(_spelled, STRUCTURES)
+        raise TypeError(f"`structure` must be {', '.join(most)} or {last}, got {structure!r}.")
     return structure
+
+
+def _spelled(family: type[Structure]) -> str:
+    """How a structure is written, with the names of its parameters."""
+    names = ", ".join(inspect.signature(family).parameters)
+    return f"parscan.{family.__name__}({names})" if names else f"parscan.{family.__name__}"
 
 
 def as_tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:

@@ -101,7 +101,7 @@ def structure_covers(step: Step, states: Array) -> bool:
     step couples components that the structure keeps apart, that is not the change of its values.
     """
     family = step.structure
-    if family.colours(states.shape[-1]) == states.shape[-1]:
+    if family.is_full(states.shape[-1]):
         return True
     xp, times = array_namespace(states), slice(0, states.shape[0])
 

@@ -220,11 +220,10 @@ def scan_corrections(propagator: Propagator | None, defect: Array) -> Array:
     """Corrections `δ_p = A_p δ_{p-1} + d_p` of the nodes after an exact one, or the nearest that stay small."""
     if propagator is None:
         return defect
-    xp = array_namespace(defect)
     matrices, vectors = propagator.structure.operands(propagator.matrices, defect)
     weight = propagator.weight
     corrections = smooth(matrices, vectors, weight) if weight else affine_scan(matrices, vectors)
-    return xp.reshape(corrections, defect.shape)
+    return propagator.structure.from_scan(corrections)
 
 
 def _largest(sizes: Array) -> float:

@@ -76,13 +76,13 @@ def solve_recurrence(
         broadcasts to it over leading axes. True: `step` returns the pair ``(f, J)``. None: finite differences of
         the end of each segment. Complex steps must be complex differentiable for Newton to converge fast.
     structure : Structure
-        ``parscan.Dense`` (`jac` returns ``(..., n, n)``), ``parscan.Diagonal`` (``(..., n)``), or
-        ``parscan.BlockDiagonal(k)`` (``(..., n/k, k, k)``).
+        ``parscan.Dense`` (`jac` returns ``(..., n, n)``), ``parscan.Diagonal`` (``(..., n)``),
+        ``parscan.BlockDiagonal(k)`` or ``parscan.StackedDiagonal(k)`` (both ``(..., n/k, k, k)``).
     method : str
         - ``"auto"``: Jacobi while a sweep gains a factor of ten, then Newton for half the time that the loop would
           take, then the loop; few steps, or steps that gain nothing from stacking, go to the loop at once.
         - ``"newton"``: exact propagators.
-        - ``"quasi-newton"``: their diagonals only, or with ``structure=BlockDiagonal(k)`` their diagonal blocks; `jac`
+        - ``"quasi-newton"``: their diagonals only, or their blocks with a structure of blocks; `jac`
           may give just those of a step that couples all components. Without `jac`, see `probes`.
         - ``"elk"``, ``"quasi-elk"``: the same two as a Levenberg–Marquardt method [2]_: corrections that would carry
           too far are damped. More iterations, each dearer, but from guesses that lead Newton astray.

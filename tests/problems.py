@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
-from parscan import BlockDiagonal, Dense, Diagonal
+from parscan import BlockDiagonal, Dense, Diagonal, StackedDiagonal
+from parscan.jacobians import Structure
 
 
 def sigmoid(v):
@@ -35,7 +37,7 @@ class Problem:
     m: int
     make: object
     """`make(rng, dtype)` gives step and jac."""
-    structure: object = Dense
+    structure: Structure = Dense()  # noqa: RUF009 - it is frozen
     complex_too: bool = False
     contractive: bool = True
 
@@ -112,6 +114,34 @@ def blocks(rng, dtype):
     return step, jac
 
 
+def lstm(n):
+    """An LSTM of `n` units that are recurrent each by itself; hidden states first, then cells."""
+
+    def make(rng, dtype):
+        w = rng.uniform(-1, 1, (4, n)).astype(dtype)
+
+        def gates(y, x):
+            f, i, o = (sigmoid(w[k] * y[..., :n] + x[..., :n]) for k in range(3))
+            return f, i, o, np.tanh(w[3] * y[..., :n] + x[..., n:]), y[..., n:]
+
+        def step(y, x):
+            f, i, o, g, c = gates(y, x)
+            cell = f * c + i * g
+            return np.concatenate([o * np.tanh(cell), cell], axis=-1)
+
+        def jac(y, x):
+            f, i, o, g, c = gates(y, x)
+            tanh = np.tanh(f * c + i * g)
+            cell_by_h = c * f * (1 - f) * w[0] + g * i * (1 - i) * w[1] + i * (1 - g * g) * w[3]
+            slope = o * (1 - tanh * tanh)
+            h_by_h = tanh * o * (1 - o) * w[2] + slope * cell_by_h
+            return np.stack([np.stack([h_by_h, slope * f], -1), np.stack([cell_by_h, f], -1)], -2)
+
+        return step, jac
+
+    return make
+
+
 def running_sum(rng, dtype):
     return (lambda y, x: y + x), (lambda y, x: np.ones_like(y))
 
@@ -127,14 +157,33 @@ PROBLEMS = {
     for problem in (
         Problem("gru1", 1, 2, lambda rng, dtype: _gru_with_inputs(1, 2, rng, dtype)),
         Problem("gru4", 4, 4, gru(4)),
-        Problem("leaky tanh", 3, 3, leaky_tanh, structure=Diagonal),
+        Problem("leaky tanh", 3, 3, leaky_tanh, structure=Diagonal()),
         Problem("blocks", 4, 4, blocks, structure=BlockDiagonal(2)),
+        Problem("lstm", 6, 6, lstm(3), structure=StackedDiagonal(2)),
         Problem("stable affine", 3, 3, affine(3, 0.7), complex_too=True),
         Problem("rotation", 2, 2, affine(2, 1.0), complex_too=True, contractive=False),
-        Problem("running sum", 2, 2, running_sum, structure=Diagonal, complex_too=True, contractive=False),
-        Problem("quadratic", 2, 2, quadratic, structure=Diagonal, complex_too=True),
+        Problem("running sum", 2, 2, running_sum, structure=Diagonal(), complex_too=True, contractive=False),
+        Problem("quadratic", 2, 2, quadratic, structure=Diagonal(), complex_too=True),
     )
 }
+
+SAMPLE = ("gru4", "leaky tanh", "blocks", "lstm", "rotation")
+"""A problem of each structure, and one that forgets nothing: for tests that combine them with much else."""
+
+N = 6
+"""Components that all of `STRUCTURES` fit to."""
+
+STRUCTURES = [
+    *(Dense(), Diagonal(), BlockDiagonal(1), BlockDiagonal(2), BlockDiagonal(3), BlockDiagonal(6)),
+    *(StackedDiagonal(1), StackedDiagonal(2), StackedDiagonal(3), StackedDiagonal(6)),
+]
+"""The structures that the tests are parametrised over."""
+
+PARTIAL = [structure for structure in STRUCTURES if not structure.is_full(N)]
+"""Those that leave entries out."""
+
+each_structure = pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+each_partial_structure = pytest.mark.parametrize("structure", PARTIAL, ids=str)
 
 
 def _gru_with_inputs(n, m, rng, dtype):

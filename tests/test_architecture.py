@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,11 @@ def test_public_names():
     public = {name for name in vars(parscan) if not name.startswith("_")}
     packages = {"derivatives", "ivp", "jacobians", "scan", "systems"}
     assert public - packages == set(parscan.__all__)
+
+
+def test_the_reference_lists_the_public_names():
+    page = (Path(__file__).parent.parent / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^   (\w+)", page, re.MULTILINE)) == set(parscan.__all__)
 
 
 @pytest.mark.parametrize("name", parscan.__all__)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import parscan
-from parscan import BlockDiagonal, Diagonal, Status, solve_recurrence
+from parscan import BlockDiagonal, Diagonal, StackedDiagonal, Status, solve_recurrence
 
 Y0 = np.zeros(2)
 X = np.ones((100, 2))
@@ -59,6 +59,7 @@ ARGUMENTS = [
     ({"jac": False}, TypeError, "`jac` must be a callable, True or None, got False"),
     ({"structure": "dense"}, TypeError, "`structure` must be parscan.Dense.*got 'dense'"),
     ({"structure": BlockDiagonal}, TypeError, r"`structure` is the class BlockDiagonal.*BlockDiagonal\(size\)"),
+    ({"structure": StackedDiagonal(3)}, ValueError, "`structure` has 3 parts but the state has 2 components"),
     ({"structure": BlockDiagonal(3)}, ValueError, "`structure` has blocks of 3 but the state has 2 components"),
     ({"rtol": -1.0}, ValueError, "`rtol` must be finite and not negative, got -1.0"),
     ({"atol": np.nan}, ValueError, "`atol` must be finite"),

@@ -4,20 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from problems import PROBLEMS, assert_like_loop, loop, sigmoid
+from problems import PROBLEMS, SAMPLE, N, assert_like_loop, each_structure, loop, sigmoid
 
 import parscan
-from parscan import Attenuation, BlockDiagonal, Clipping, Dense, Diagonal, Status, solve_recurrence
+from parscan import Attenuation, Clipping, Dense, Diagonal, Status, solve_recurrence
 from parscan.systems import LevenbergMarquardt, Linearisation, Propagator, System
 from parscan.systems._damping import norm_of_defects, rebase
 
-STRUCTURES = [Dense(), Diagonal(), BlockDiagonal(2)]
-
 
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.float32])
-@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+@each_structure
 def test_clipping_bounds_the_singular_values(structure, dtype, rng):
-    A = rng.standard_normal((7, 2, *structure.shape(4))) + (1j if dtype == np.complex128 else 0)
+    A = rng.standard_normal((7, 2, *structure.shape(N))) + (1j if dtype == np.complex128 else 0)
     A = (A * np.logspace(-2, 2, 7).reshape(7, *(1,) * (A.ndim - 1))).astype(dtype)
     clipped = Clipping(1.0)(Propagator(structure, A)).matrices
     assert clipped.dtype == dtype
@@ -41,7 +39,7 @@ def test_attenuation_scales(rng):
 
 @pytest.mark.parametrize("damping", [Attenuation(0.0), Attenuation(0.3), Attenuation(1.0), Clipping(), Clipping(0.5)])
 @pytest.mark.parametrize("method", ["newton", "quasi-newton", "picard"])
-@pytest.mark.parametrize("name", ["gru4", "stable affine", "leaky tanh", "blocks", "rotation"])
+@pytest.mark.parametrize("name", ["stable affine", *SAMPLE])
 def test_the_answer_is_the_loops_whatever_the_damping(name, method, damping, rng):
     problem = PROBLEMS[name]
     step, jac = problem.make(rng, np.float64)

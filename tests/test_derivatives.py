@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import PROBLEMS, loop, random_array
+from problems import PROBLEMS, SAMPLE, N, Problem, each_partial_structure, each_structure, gru, loop, random_array
 
 import parscan
-from parscan import Adjoint, BlockDiagonal, Dense, Diagonal, solve_recurrence
+from parscan import Adjoint, Dense, Diagonal, solve_recurrence
 from parscan.derivatives import _jacobians
 
 DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
@@ -40,11 +40,10 @@ class Case:
 
     @property
     def structure(self):
-        structure = self.problem.structure
-        return structure() if isinstance(structure, type) else structure
+        return self.problem.structure
 
     def solve(self, *, with_jac=True, **options):
-        options = {"structure": self.problem.structure, **options}
+        options = {"structure": self.structure, **options}
         sol = solve_recurrence(self.step, self.y0, self.x, jac=self.jac if with_jac else None, **options)
         assert sol.success, sol.message
         return sol
@@ -100,7 +99,7 @@ def test_against_dense_loops(name, dtype, batch, with_jac, rng, monkeypatch):
 
 @pytest.mark.parametrize("with_jac", [True, False], ids=["jac", "differences"])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", ["gru4", "leaky tanh", "blocks", "quadratic"])
+@pytest.mark.parametrize("name", [*SAMPLE, "quadratic"])
 def test_the_jacobian_is_exact_whatever_the_method(name, method, with_jac, rng):
     """The diagonal of quasi-Newton, the zero of Jacobi and the identity of Picard are for iterations only."""
     case = Case(PROBLEMS[name], np.float64, (), 500, rng)
@@ -110,12 +109,12 @@ def test_the_jacobian_is_exact_whatever_the_method(name, method, with_jac, rng):
     assert apart(sol.tangent(case.f), tangent_loop(case.dense, case.f, 0 * case.start)) <= bound
 
 
-@pytest.mark.parametrize("structure", [Diagonal(), BlockDiagonal(2)], ids=str)
+@each_partial_structure
 @pytest.mark.parametrize("with_jac", [True, False], ids=["jac", "differences"])
 @pytest.mark.parametrize("method", ["quasi-newton", "jacobi", "sequential"])
 def test_a_structure_that_leaves_out_a_part_is_not_believed(method, with_jac, structure, rng):
     """Quasi-Newton takes a diagonal of a coupled step; its derivative is that of the whole step."""
-    case = Case(PROBLEMS["gru4"], np.float64, (2,), 300, rng)
+    case = Case(Problem("gru", N, N, gru(N)), np.float64, (2,), 300, rng)
     part = (lambda y, x: structure.from_dense(case.jac(y, x))) if with_jac else None
     sol = solve_recurrence(case.step, case.y0, case.x, jac=part, structure=structure, method=method)
     assert apart(sol.adjoint(case.g).states, adjoint_loop(case.dense, case.g)[0]) <= DIFFERENCED["float64"]
@@ -157,10 +156,10 @@ def test_a_small_component_that_must_be_positive():
     assert apart(sol.adjoint(np.ones((80, 2))).states, exact) <= 1e-4
 
 
-@pytest.mark.parametrize("structure", [Dense(), Diagonal()], ids=str)
+@each_structure
 def test_a_jacobian_that_is_not_the_derivative_is_not_believed(structure, rng):
     """The loop never asks for it."""
-    case = Case(PROBLEMS["gru4"], np.float64, (2,), 300, rng)
+    case = Case(Problem("gru", N, N, gru(N)), np.float64, (2,), 300, rng)
     sol = solve_recurrence(
         case.step,
         case.y0,
@@ -287,7 +286,7 @@ def test_a_trajectory_in_two_parts(steps, cut, seed):
     assert np.allclose(first.y0, whole.y0, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("structure", [Dense(), Diagonal(), BlockDiagonal(1), BlockDiagonal(2)], ids=str)
+@each_structure
 def test_all_structures_give_the_same(structure, rng):
     case = Case(PROBLEMS["leaky tanh"], np.float64, (), 100, rng)
 

@@ -6,14 +6,33 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import PROBLEMS, random_array
+from problems import PROBLEMS, SAMPLE, STRUCTURES, N, each_partial_structure, random_array
+from problems import each_structure as each
 
-from parscan import BlockDiagonal, Dense, Diagonal, solve_recurrence
+from parscan import BlockDiagonal, Dense, Diagonal, StackedDiagonal, jacobians, solve_recurrence
+from parscan._newton import scan_corrections
 from parscan.jacobians import apply, differentiate, differentiate_centrally
+from parscan.systems import Propagator
 
-STRUCTURES = [Dense(), Diagonal(), BlockDiagonal(1), BlockDiagonal(2), BlockDiagonal(3), BlockDiagonal(6)]
-N = 6
-each = pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+
+@pytest.mark.parametrize("family", jacobians.STRUCTURES)
+def test_every_structure_is_tested_and_documented(family):
+    assert family in map(type, STRUCTURES)
+    assert family in {type(PROBLEMS[name].structure) for name in SAMPLE}
+    assert f"parscan.{family.__name__}" in solve_recurrence.__doc__
+
+
+@each
+def test_a_structure_is_full_that_leaves_nothing_out(structure):
+    assert structure.is_full(N) == structure.to_dense(np.ones(structure.shape(N))).all()
+
+
+@each
+def test_no_row_meets_a_colour_twice(structure):
+    pattern = structure.to_dense(np.ones(structure.shape(N)))
+    colours = structure.colouring(np.arange(N), N)
+    assert sorted(set(colours)) == list(range(structure.colours(N)))
+    assert all(pattern[:, colours == c].sum(axis=1).max() == 1 for c in colours)
 
 
 def matrices(structure, rng, lead=(4, 3), dtype=np.float64):
@@ -25,6 +44,13 @@ def test_product_is_the_matrix_product(structure, rng):
     left, right = matrices(structure, rng), matrices(structure, rng)
     product = structure.to_dense(structure.product(left, right))
     assert np.allclose(product, structure.to_dense(left) @ structure.to_dense(right))
+
+
+@each
+def test_adjoints(structure, rng):
+    A = matrices(structure, rng, dtype=np.complex128)
+    expected = np.conj(np.swapaxes(structure.to_dense(A), -1, -2))
+    assert np.array_equal(structure.to_dense(structure.conjugate_transpose(A)), expected)
 
 
 @each
@@ -49,7 +75,24 @@ def test_operands_apply_the_matrices(structure, rng):
     A, v = matrices(structure, rng), rng.standard_normal((4, 3, N))
     operand, vectors = structure.operands(A, v)
     applied = operand * vectors if operand.ndim == vectors.ndim else (operand @ vectors[..., None])[..., 0]
-    assert np.allclose(applied.reshape(v.shape), (structure.to_dense(A) @ v[..., None])[..., 0])
+    assert np.allclose(structure.from_scan(applied), (structure.to_dense(A) @ v[..., None])[..., 0])
+
+
+@each
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128], ids=lambda d: d.__name__)
+@pytest.mark.parametrize("library", ["numpy", "array_api_strict"])
+def test_corrections_are_scanned_in_any_layout(structure, dtype, library, request, rng):
+    """By the kernels of the CPU, and those for CUDA in the simulator, which array-api-strict stands in for."""
+    xp = pytest.importorskip(library)
+    if library != "numpy":
+        request.getfixturevalue("simulator")
+    A, d = matrices(structure, rng, (9, 2), dtype), random_array(rng, (9, 2, N), dtype)
+    expected = d.copy()
+    for t in range(1, 9):
+        expected[t] += (structure.to_dense(A[t]) @ expected[t - 1, ..., None])[..., 0]
+    found = scan_corrections(Propagator(structure, xp.asarray(A)), xp.asarray(d))
+    assert found.dtype == xp.asarray(d).dtype
+    assert np.allclose(np.asarray(found), expected, rtol=0, atol=1e3 * np.finfo(dtype).eps * np.abs(expected).max())
 
 
 @each
@@ -67,8 +110,7 @@ def test_differences_match_the_formulas_of_the_problems(name, rng):
     problem = PROBLEMS[name]
     step, jac = problem.make(rng, np.float64)
     states, x = random_array(rng, (7, problem.n), np.float64), rng.standard_normal((7, problem.m))
-    structure = problem.structure() if isinstance(problem.structure, type) else problem.structure
-    found = differentiate(lambda y: step(y, x), states, structure)
+    found = differentiate(lambda y: step(y, x), states, problem.structure)
     assert np.abs(found - jac(states, x)).max() <= 1e-5
 
 
@@ -120,29 +162,34 @@ def test_differences_of_denormal_states_are_finite():
     assert np.allclose(found, 0.5)
 
 
-@pytest.mark.parametrize("size", [0, -1])
-def test_a_block_has_components(size):
-    with pytest.raises(ValueError, match="`size` of BlockDiagonal must be at least 1"):
-        BlockDiagonal(size)
+BLOCKS = [(BlockDiagonal, "size"), (StackedDiagonal, "parts")]
 
 
-@pytest.mark.parametrize("size", [2.0, "2", True, None])
-def test_a_block_size_is_an_integer(size):
-    with pytest.raises(TypeError, match="`size` of BlockDiagonal must be an integer"):
-        BlockDiagonal(size)
+@pytest.mark.parametrize(("family", "name"), BLOCKS)
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_block_has_components(family, name, value):
+    with pytest.raises(ValueError, match=f"`{name}` of {family.__name__} must be at least 1"):
+        family(value)
 
 
-@pytest.mark.parametrize("structure", [Dense(), Diagonal(), BlockDiagonal(2)], ids=str)
+@pytest.mark.parametrize(("family", "name"), BLOCKS)
+@pytest.mark.parametrize("value", [2.0, "2", True, None])
+def test_a_block_size_is_an_integer(family, name, value):
+    with pytest.raises(TypeError, match=f"`{name}` of {family.__name__} must be an integer"):
+        family(value)
+
+
+@each
 def test_products_with_vectors(structure, rng):
-    A, v = rng.standard_normal((5, 3, *structure.shape(4))), rng.standard_normal((5, 3, 4))
+    A, v = matrices(structure, rng, lead=(5, 3)), rng.standard_normal((5, 3, N))
     assert np.allclose(apply(structure, A, v), (structure.to_dense(A) @ v[..., None])[..., 0])
 
 
 @pytest.mark.parametrize("given_jac", [True, False])
-@pytest.mark.parametrize("structure", [Diagonal(), BlockDiagonal(2)], ids=str)
+@each_partial_structure
 def test_many_components_are_never_a_full_matrix(structure, given_jac, rng):
     """Eight full matrices of 4000 components would take a gigabyte."""
-    n = 4000
+    n = 4002
     rate = rng.uniform(0.3, 0.9, n)
     jac = (lambda y: structure.from_differences(_columns(structure, rate * np.cos(y)))) if given_jac else None
     options = {"structure": structure, "method": "newton", "segment_length": 5, "jac": jac}
@@ -156,5 +203,6 @@ def test_many_components_are_never_a_full_matrix(structure, given_jac, rng):
 
 def _columns(structure, diagonal):
     """Responses to the perturbations of each colour, of a Jacobian that is diagonal."""
-    colours = structure.colours(diagonal.shape[-1])
-    return np.stack([np.where(np.arange(diagonal.shape[-1]) % colours == c, diagonal, 0) for c in range(colours)])
+    n = diagonal.shape[-1]
+    colours = structure.colouring(np.arange(n), n)
+    return np.stack([np.where(colours == c, diagonal, 0) for c in range(structure.colours(n))])

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from problems import assert_like_loop, loop
+from problems import N, assert_like_loop, each_partial_structure, each_structure, loop
 
-from parscan import BlockDiagonal, Dense, Diagonal, solve_recurrence
+from parscan import BlockDiagonal, Diagonal, solve_recurrence
 from parscan.systems import Probing, Step
 
 
-def coupled(rng, n=6, steps=300):
+def coupled(rng, n=N, steps=300):
     """A step that couples all components, each most with itself."""
     W = 0.6 * np.eye(n) + 0.1 * rng.standard_normal((n, n))
     x = 0.5 * rng.standard_normal((steps, n))
@@ -22,10 +22,7 @@ def coupled(rng, n=6, steps=300):
     return step, jac, x
 
 
-STRUCTURES = [Diagonal(), BlockDiagonal(2), BlockDiagonal(3), Dense()]
-
-
-@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+@each_structure
 @pytest.mark.parametrize("source", ["jac", "differences", "probes"])
 @pytest.mark.parametrize("method", ["quasi-newton", "quasi-elk"])
 def test_the_answer_is_the_loops(method, source, structure, rng):
@@ -38,7 +35,7 @@ def test_the_answer_is_the_loops(method, source, structure, rng):
     assert_like_loop(solve_recurrence(step, np.zeros(6), x, **options), loop(step, np.zeros(6), x))
 
 
-@pytest.mark.parametrize("structure", [Diagonal(), BlockDiagonal(3)], ids=str)
+@each_partial_structure
 def test_differences_find_the_part_of_a_coupled_step_as_its_jacobian_gives_it(structure, rng):
     step, jac, x = coupled(rng)
     options = {"structure": structure, "method": "quasi-newton", "segment_length": 1, "max_iterations": 4}
@@ -73,19 +70,19 @@ def estimate(structure, A, probes, count=1):
     return total / count
 
 
-@pytest.mark.parametrize("structure", [Diagonal(), BlockDiagonal(2)], ids=str)
+@each_structure
 def test_one_probe_is_exact_for_a_diagonal_and_wrong_for_a_coupled_step(structure, rng):
-    uncoupled = np.diag(rng.standard_normal(4))
-    A = rng.standard_normal((4, 4))
-    if structure == Diagonal():
+    uncoupled = np.diag(rng.standard_normal(N))
+    A = rng.standard_normal((N, N))
+    if structure.colours(N) == 1:
         assert np.allclose(estimate(structure, uncoupled, 1), uncoupled, atol=1e-6)
     wanted = structure.to_dense(structure.from_dense(A))
     assert np.abs(estimate(structure, A, 1) - wanted).max() > 0.1
 
 
-@pytest.mark.parametrize("structure", [Diagonal(), BlockDiagonal(2), Dense()], ids=str)
+@each_structure
 def test_random_probes_are_right_on_average(structure, rng):
-    A = rng.standard_normal((4, 4))
+    A = rng.standard_normal((N, N))
     wanted = structure.to_dense(structure.from_dense(A))
     errors = [np.abs(estimate(structure, A, probes, 200) - wanted).max() for probes in (1, 100)]
     assert errors[0] < 1.0
@@ -110,10 +107,10 @@ def test_probes_are_the_same_in_every_run(rng):
     assert one.history == two.history
 
 
-@pytest.mark.parametrize("structure", [Dense(), Diagonal(), BlockDiagonal(2)], ids=str)
+@each_structure
 def test_outer_products_and_parts_of_dense_matrices(structure, rng):
-    left, right, A = rng.standard_normal((5, 4)), rng.standard_normal((5, 4)), rng.standard_normal((5, 4, 4))
-    pattern = structure.to_dense(np.ones((5, *structure.shape(4)))) != 0
+    left, right, A = rng.standard_normal((5, N)), rng.standard_normal((5, N)), rng.standard_normal((5, N, N))
+    pattern = structure.to_dense(np.ones((5, *structure.shape(N)))) != 0
     assert np.allclose(structure.to_dense(structure.from_dense(A)), A * pattern)
     outer = left[..., :, None] * right[..., None, :]
     assert np.allclose(structure.to_dense(structure.outer(left, right)), outer * pattern)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from problems import random_array
+from problems import N, each_structure, random_array
 
-from parscan import BlockDiagonal, Dense, Diagonal, _cost
+from parscan import Dense, Diagonal, _cost, solve_recurrence
 from parscan._tolerance import Tolerance
 from parscan.jacobians import differentiate
 from parscan.systems import Segments, Shooting, States, Step, Tangents
@@ -80,17 +80,24 @@ def test_a_guess_starts_each_segment_where_the_one_before_it_ends(rng):
         assert all(np.array_equal(z[p], guess[system.time_of(p) - 1]) for p in range(1, system.nodes))
 
 
-@pytest.mark.parametrize("structure", [Diagonal(), BlockDiagonal(2), Dense()], ids=str)
+@each_structure
 def test_components_that_pass_zero_beside_large_ones_are_differentiated(structure):
-    """The second component is of size 1e-10 and zero at one of the states; the first is of size 1e10."""
-    states = np.array([[1e10, 1e-10], [2e10, 0.0], [1e10, -2e-10]])
+    """Every other component is of size 1e-10 and zero at one of the states; the rest are of size 1e10."""
+    states = np.tile(np.array([[1e10, 1e-10], [2e10, 0.0], [1e10, -2e-10]]), N // 2)
 
     def function(y):
-        return np.stack([0.5 * y[..., 0], 1e-10 * np.sin(1e10 * y[..., 1])], -1)
+        return np.where(np.arange(N) % 2 == 0, 0.5 * y, 1e-10 * np.sin(1e10 * y))
 
-    found = structure.to_dense(differentiate(function, states, structure))
-    assert np.allclose(found[:, 0, 0], 0.5)
-    assert np.allclose(found[:, 1, 1], np.cos(1e10 * states[:, 1]), atol=1e-6)
+    found = np.linalg.diagonal(structure.to_dense(differentiate(function, states, structure)))
+    assert np.allclose(found[:, ::2], 0.5)
+    assert np.allclose(found[:, 1::2], np.cos(1e10 * states[:, 1::2]), atol=1e-6)
+
+
+def test_many_components_of_their_own_take_no_more_calls():
+    """Segments march together as long as what they carry is small; a full matrix of these would be 500 times it."""
+    options = {"jac": lambda y: 0.5 + 0 * y, "structure": Diagonal, "method": "newton", "segment_length": 10}
+    few, many = (solve_recurrence(lambda y: 0.5 * y + 1, np.ones(n), length=3000, **options) for n in (1, 1000))
+    assert many.njev == few.njev
 
 
 @pytest.mark.parametrize(("call", "state"), [(1e-5, 1e-8), (1e-5, 1e-6), (1e-3, 1e-5)])

@@ -62,7 +62,7 @@ def _holds_all(solution: Solution, typical: Array) -> bool:
     Components that are off at a few states only may have a kink there.
     """
     family, shape = solution.step.structure, solution.y0.shape
-    if family.colours(shape[-1]) == shape[-1] and not solution.step.has_jacobian:
+    if family.is_full(shape[-1]) and not solution.step.has_jacobian:
         return True
     xp, off, count = array_namespace(solution.y0), 0, 0
     for times, states in solution.sample():

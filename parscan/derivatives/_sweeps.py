@@ -80,5 +80,4 @@ def _scan(
         matrices = array_namespace(matrices).expand_dims(matrices, axis=vectors.ndim - 2)
     A, b = structure.operands(matrices, vectors)
     start = None if state is None else structure.operands(matrices[:1, ...], state[None, ...])[1][0, ...]
-    found = affine_scan(A, b, start, reverse=reverse)
-    return array_namespace(found).reshape(found, (found.shape[0], *vectors.shape[1:]))
+    return structure.from_scan(affine_scan(A, b, start, reverse=reverse))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._arrays import Array, array_namespace, conjugate
-from ._singular_values import clip_singular_values, root_mean_square
-from ._structure import Structure
+from .._arrays import Array, array_namespace
+from ._blocks import Blocks
 
 
 @dataclass(frozen=True)
-class BlockDiagonal(Structure):
+class BlockDiagonal(Blocks):
     """Groups of `size` neighbouring components depend on each other, and on no other group.
 
     Layout of the matrices: `(..., n / size, size, size)`, entry `[..., b, i, j]` =
@@ -53,27 +52,6 @@ class BlockDiagonal(Structure):
         """One perturbed state per component of a block, in all blocks at once."""
         return min(n, self.size)
 
-    def from_differences(self, differences: Array) -> Array:
-        """The response to component j of every block is column j of every block."""
-        xp = array_namespace(differences)
-        return xp.moveaxis(self._split(differences), 0, -1)
-
-    def scale_columns(self, matrices: Array, scales: Array) -> Array:
-        """Column j of block b times `scales[..., b·size + j]`."""
-        return matrices * self._split(scales)[..., None, :]
-
-    def product(self, left: Array, right: Array) -> Array:
-        """Batched product of the blocks."""
-        return left @ right
-
-    def conjugate_transpose(self, matrices: Array) -> Array:
-        """Each block by itself."""
-        return array_namespace(matrices).matrix_transpose(conjugate(matrices))
-
-    def outer(self, left: Array, right: Array) -> Array:
-        """Products within each block."""
-        return self._split(left)[..., :, None] * self._split(right)[..., None, :]
-
     def from_dense(self, matrices: Array) -> Array:
         """Blocks `[..., b·size:(b+1)·size, b·size:(b+1)·size]`."""
         xp = array_namespace(matrices)
@@ -82,23 +60,6 @@ class BlockDiagonal(Structure):
         # linalg.diagonal takes the last two axes: (..., b, i, c, j) → (..., i, j, b, c) → (..., i, j, b)
         spread = xp.moveaxis(xp.reshape(matrices, shape), (-4, -2), (-2, -1))
         return xp.moveaxis(xp.linalg.diagonal(spread), -1, -3)
-
-    @property
-    def core(self) -> Structure:
-        """The same."""
-        return self
-
-    def to_core(self, matrices: Array) -> Array:
-        """Nothing to do."""
-        return matrices
-
-    def norm(self, matrices: Array) -> Array:
-        """Frobenius norm of each block, over √size."""
-        return root_mean_square(matrices)
-
-    def clip(self, matrices: Array, bound: float) -> Array:
-        """Singular values of each block are those of the whole."""
-        return clip_singular_values(matrices, bound)
 
     def to_dense(self, matrices: Array) -> Array:
         """Zeros between the blocks."""
@@ -109,11 +70,11 @@ class BlockDiagonal(Structure):
         n = blocks * self.size
         return xp.reshape(spread, (*matrices.shape[:-3], n, n))
 
-    def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
-        """Blocks become one more batch axis of a dense scan."""
-        return matrices, self._split(vectors)
-
     def _split(self, vectors: Array) -> Array:
         """(..., n) as (..., blocks, size)."""
         xp = array_namespace(vectors)
         return xp.reshape(vectors, (*vectors.shape[:-1], vectors.shape[-1] // self.size, self.size))
+
+    def from_scan(self, vectors: Array) -> Array:
+        """(..., blocks, size) as (..., n)."""
+        return array_namespace(vectors).reshape(vectors, (*vectors.shape[:-2], vectors.shape[-2] * self.size))

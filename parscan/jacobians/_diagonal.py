@@ -53,15 +53,6 @@ class Diagonal(Structure):
         """Entries `[..., i, i]`."""
         return array_namespace(matrices).linalg.diagonal(matrices)
 
-    @property
-    def core(self) -> Structure:
-        """The same."""
-        return self
-
-    def to_core(self, matrices: Array) -> Array:
-        """Nothing to do."""
-        return matrices
-
     def norm(self, matrices: Array) -> Array:
         """Size of each entry: the components do not meet."""
         return array_namespace(matrices).abs(matrices)

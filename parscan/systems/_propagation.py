@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -100,7 +101,8 @@ class Tangents(Propagation[tuple[Array, Array | None]]):
 
     def width(self, n: int) -> int:
         """A state, a Jacobian and a product."""
-        return 1 + 2 * n
+        numbers = math.prod(self._step.structure.shape(n)) + math.prod(self._structure.shape(n))
+        return 1 + -(-numbers // n)
 
     def start(self, states: Array) -> tuple[Array, Array | None]:
         """The product starts empty: the first Jacobian is the first product."""
