@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from condensing import assert_agree, oracle, precision, problem
 
-from parscan.ivp.methods._tableaux import gauss, radau
+from parscan.ivp.methods._tableaux import FAMILIES, gauss, radau
 from parscan.scan import cpu_condense
 from parscan.scan.condense import condense, condense_by_solve, condense_frozen
 
@@ -39,7 +39,7 @@ def test_against_the_oracle(rng, run, n, s, N, dtype):
     assert_agree(result, oracle(J, tableau.A, tableau.b, h, r), 1000 * precision(dtype))
 
 
-@pytest.mark.parametrize("make", [radau, gauss])
+@pytest.mark.parametrize("make", FAMILIES.values())
 @pytest.mark.parametrize("s", [1, 5, 9])
 @pytest.mark.parametrize("size", [1e-6, 10.0, 1e4, 1e8])
 def test_stiff_and_nonstiff(rng, run, make, s, size):
@@ -182,7 +182,7 @@ def test_concurrent_calls(rng, monkeypatch):
 
 
 @pytest.mark.parametrize("xp", [np, array_api_strict])
-@pytest.mark.parametrize("make", [radau, gauss])
+@pytest.mark.parametrize("make", FAMILIES.values())
 @pytest.mark.parametrize("s", [1, 2, 3, 5, 9])
 @pytest.mark.parametrize(("n", "dtype", "size"), [(1, "float64", 1.0), (3, "complex128", 1.0), (4, "float64", 1e8)])
 def test_frozen_is_one_jacobian_for_all_stages(rng, xp, make, s, n, dtype, size):

@@ -9,6 +9,9 @@ import warnings
 from pathlib import Path
 
 import pytest
+from ode_methods import ON_MESH
+
+from parscan import solve_ivp
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n((?:^    [^\n]*\n)+))?", re.DOTALL | re.MULTILINE)
@@ -37,6 +40,17 @@ def test_code_prints_what_is_shown(page, tmp_path, monkeypatch):
 def test_there_is_code():
     names = {page.stem for page in WITH_CODE}
     assert {"coming-from-scipy", "first-recurrence", "convergence"} <= names
+
+
+WITH_METHODS = ["choosing-a-method", "derivatives", "how-ode-solving-works", "papers"]
+"""Pages that say something of every method for ODEs."""
+
+
+@pytest.mark.parametrize("method", ON_MESH)
+def test_methods_for_odes_stand_where_all_do(method):
+    for page in WITH_METHODS:
+        assert re.search(f'`"?{method}"?`', (DOCS / f"{page}.md").read_text(encoding="utf-8")), page
+    assert f'``"{method}"``' in (solve_ivp.__doc__ or "")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ode_methods import ON_MESH
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
@@ -21,7 +22,7 @@ def van_der_pol(t, y):
 
 
 @pytest.mark.filterwarnings("ignore::parscan.warnings.PointByPointWarning")
-@pytest.mark.parametrize("method", ["auto", "Radau", "Gauss", "RK4", "DOP853", "DEER"])
+@pytest.mark.parametrize("method", ["auto", *ON_MESH])
 @pytest.mark.parametrize("memory", ["one buffer", "a buffer per shape", "views of a larger one"])
 def test_functions_may_use_their_memory_again(method, memory):
     buffers = {}
@@ -53,7 +54,7 @@ def test_jacobians_may_use_their_memory_again():
     assert np.abs(sol.y[:, -1] - plain.y[:, -1]).max() <= 1e-7
 
 
-@pytest.mark.parametrize("method", ["Radau", "Gauss", "RK4", "DOP853"])
+@pytest.mark.parametrize("method", ON_MESH)
 def test_functions_may_write_to_their_time(method):
     def fun(t, y):
         t -= 0.5

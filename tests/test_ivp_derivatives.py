@@ -7,11 +7,11 @@ import numpy as np
 import ode_problems
 import pytest
 import scipy.integrate
+from ode_methods import COLLOCATION, ON_MESH
 from ode_sensitivities import SMOOTH, STIFF, by_augmenting, deviation, exponentials, extrapolated
 
 from parscan import solve_ivp
 
-ON_MESH = ("Radau", "Gauss", "RK4", "DOP853", "DEER")
 SEQUENTIAL = ("LSODA", "RK23", "RK45", "BDF", scipy.integrate.Radau)
 A = np.array([[-0.3, 2.0], [-1.0, -0.1]])
 
@@ -100,7 +100,7 @@ def test_adjoint_states_are_at_the_nodes_of_the_mesh_whatever_the_output():
 
 
 @pytest.mark.parametrize("family", SMOOTH, ids=lambda family: family.name)
-@pytest.mark.parametrize("method", ["Radau", "Gauss", "DOP853", "LSODA", "RK45"])
+@pytest.mark.parametrize("method", [*COLLOCATION, "DOP853", "LSODA", "RK45"])
 def test_derivatives_are_those_of_complex_steps_through_a_sequential_solver(family, method):
     times = np.linspace(0, family.end, 5)[1:]
     sol = solve_ivp(
@@ -137,10 +137,10 @@ def test_stiff_problems(family, method, given):
 
 
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-5])
-@pytest.mark.parametrize("method", ["Radau", "Gauss", "RK4", "DOP853"])
+@pytest.mark.parametrize("method", [name for name in ON_MESH if name != "DEER"])
 @pytest.mark.filterwarnings("ignore:`rtol` is too small")
 def test_loose_solutions_have_exact_derivatives_on_their_mesh(method, tolerance):
-    family, stages = SMOOTH[0], 4 if method in ("Radau", "Gauss") else None
+    family, stages = SMOOTH[0], 4 if method in COLLOCATION else None
     options = {"args": family.args, "rtol": tolerance, "atol": tolerance, "stages": stages}
     loose = solve_ivp(family.fun, (0, 3), family.y0, method, **options)
     tight = solve_on(family, method, loose.mesh, stages=stages)
@@ -277,7 +277,7 @@ def test_events_end_a_solution_that_has_derivatives():
         assert np.isclose(-changes[0, -1] / slope, -np.log(2) / 4, rtol=1e-6)  # of the time of the event, by k
 
 
-@pytest.mark.parametrize("method", ["Radau", "RK4", "DOP853", "DEER"])
+@pytest.mark.parametrize("method", ON_MESH)
 def test_windows_that_fit_into_memory_give_the_same(method, monkeypatch):
     family, mesh = SMOOTH[1], np.linspace(0, 2, 38)
     times = np.sort(np.random.default_rng(3).uniform(0, 2, 11))

@@ -7,6 +7,7 @@ import pickle
 import array_api_strict
 import numpy as np
 import pytest
+from ode_methods import ON_MESH
 
 from parscan import solve_ivp
 
@@ -42,7 +43,7 @@ def test_forms_of_a_forcing(forcing):
     expected = PAIR.tangent(lambda t, y: [y[0], 1.0])
     found = PAIR.tangent(forcing)
     assert found.shape[:2] == expected.shape
-    assert np.array_equal(found.reshape(expected.shape), expected)
+    assert np.allclose(found.reshape(expected.shape), expected, rtol=1e-14, atol=0)  # sums in another order
 
 
 def test_a_constant_matrix_is_not_for_many_times_but_works():
@@ -119,7 +120,7 @@ def test_nothing_to_integrate():
         assert math.isnan(sol.lyapunov)
 
 
-@pytest.mark.parametrize("method", ["Radau", "RK4", "DEER", "LSODA"])
+@pytest.mark.parametrize("method", [*ON_MESH, "LSODA"])
 def test_little_output(method):
     mesh = None if method == "LSODA" else np.linspace(0, 1, 200)
     for times in ([], [0.0], [1.0], [0.5]):
@@ -169,7 +170,7 @@ def test_solutions_that_failed_or_were_copied_have_no_derivatives(name):
             CALLS[name](other)
 
 
-@pytest.mark.parametrize("method", ["Radau", "Gauss", "RK4", "DOP853", "DEER", "LSODA", "RK45"])
+@pytest.mark.parametrize("method", [*ON_MESH, "LSODA", "RK45"])
 def test_what_was_changed_since_is_noticed(method):
     rate = [2.0]
     sol = solve_ivp(lambda t, y: -rate[0] * y, (0, 2), [1.0], method, rtol=1e-6, atol=1e-8)
@@ -224,7 +225,7 @@ def test_bad_input_is_named(call, error, message):
         call()
 
 
-@pytest.mark.parametrize("method", ["Radau", "DOP853", "RK4", "DEER", "LSODA"])
+@pytest.mark.parametrize("method", [*ON_MESH, "LSODA"])
 def test_no_parameters_at_all(method):
     options = {"rtol": 1e-4} | ({"t_eval": np.linspace(0, 2, 9)} if method == "DEER" else {})
     sol = solve_ivp(lambda t, y: -y, (0.0, 2.0), [1.0, 2.0], method=method, **options)

@@ -4,12 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from ode_methods import ANY, COLLOCATION, LIKE_SCIPYS, TIGHT
 
 from parscan import solve_ivp
 from parscan.warnings import PointByPointWarning
-
-ANY = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-3), ("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
-COLLOCATION = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
 
 PATIENCE = 600_000
 """Calls after which a solver is taken to be stuck."""
@@ -52,7 +50,7 @@ def test_values_that_are_not_finite(method, rtol, name):
     assert "t = " in sol.message
 
 
-@COLLOCATION
+@TIGHT
 @pytest.mark.parametrize("name", BAD)
 def test_the_first_bad_time_is_told(method, rtol, name):
     """And the solution ends there, not earlier: to the accuracy of the start, which finds the place."""
@@ -63,7 +61,7 @@ def test_the_first_bad_time_is_told(method, rtol, name):
     assert bad - 0.001 <= sol.t[-1] <= told
 
 
-@COLLOCATION
+@TIGHT
 @pytest.mark.parametrize("name", ["NaN in time", "NaN in state", "square root"])
 def test_what_is_before_a_bad_value_is_kept(method, rtol, name):
     fun, bad = BAD[name]
@@ -85,12 +83,7 @@ POLES = {
 
 @pytest.mark.parametrize(
     ("method", "rtol"),
-    [
-        ("auto", 1e-3),
-        ("auto", 1e-6),
-        ("Radau", 1e-6),
-        ("Gauss", 1e-6),
-    ],
+    [("auto", 1e-3), *((method, 1e-6) for method in LIKE_SCIPYS)],
 )
 @pytest.mark.parametrize("name", POLES)
 def test_poles(method, rtol, name):
@@ -150,7 +143,7 @@ BRANCHES = {
 }
 
 
-@COLLOCATION
+@TIGHT
 @pytest.mark.parametrize("name", BRANCHES)
 def test_branches_that_nobody_sees_at_the_start(method, rtol, name):
     """The same for many times as for each at the start, but not later: never a silent wrong answer."""
@@ -173,7 +166,7 @@ def test_vectorized_is_taken_and_gives_the_same():
     assert np.array_equal(sols[0].y, sols[1].y)
 
 
-@pytest.mark.parametrize("method", ["Radau", "Gauss"])
+@pytest.mark.parametrize("method", COLLOCATION)
 def test_sliding_is_solved_or_given_up(method):
     """`y' = -sign(y)` reaches zero and stays there."""
     sol = solve_ivp(patient(lambda t, y: [-np.sign(y[0])]), (0, 3), [1.0], method, rtol=1e-3)

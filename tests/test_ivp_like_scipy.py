@@ -6,14 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
+from ode_methods import ANY, LIKE_SCIPYS, METHODS
 from scipy.integrate import BDF, DOP853, LSODA, RK23, RK45, Radau
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-
-METHODS = pytest.mark.parametrize("method", ["auto", "Radau", "Gauss"])
-ANY = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-3), ("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
-"""All ways to a solution: `auto` leaves loose tolerances to SciPy."""
 
 
 def pendulum(t, y):
@@ -97,10 +94,7 @@ def test_output_times(method, rtol, times):
     assert np.abs(sol.y - exact.y).max() <= 10 * (rtol + 1e-6)
 
 
-LOOSE = ("auto", 1e-3)
-
-
-@pytest.mark.parametrize(("method", "rtol"), [LOOSE, ("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
+@ANY
 def test_no_output_times(method, rtol):
     sol = solve_ivp(pendulum, (0, 2), [1.0, 0.0], method, [], dense_output=True, rtol=rtol)
     assert sol.t.shape == (0,)
@@ -163,15 +157,7 @@ def test_empty_batches(method, span, shape):
     assert (sol.y.shape[0], *sol.y.shape[2:]) == shape
 
 
-@pytest.mark.parametrize(
-    ("method", "rtol"),
-    [
-        ("auto", 1e-3),
-        ("auto", 1e-7),
-        ("Radau", 1e-7),
-        ("Gauss", 1e-7),
-    ],
-)
+@ANY
 def test_no_components(method, rtol):
     sol = solve_ivp(lambda t, y: y, (0, 1), [], method, dense_output=True, rtol=rtol)
     assert sol.success
@@ -252,5 +238,5 @@ def test_scipys_solvers_give_scipys_numbers(method, options):
 def test_nothing_warns_in_an_ordinary_solve():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for method in ("auto", "Radau", "Gauss"):
+        for method in LIKE_SCIPYS:
             solve_ivp(pendulum, (0, 3), [1.0, 0.0], method, np.linspace(0, 3, 4), True, lambda t, y: y[0])

@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
+from ode_methods import ANY, TIGHT
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-
-ANY = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-3), ("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
-
-COLLOCATION = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
 
 
 def oscillator(t, y):
@@ -55,7 +52,7 @@ def test_all_zeros(events, method, rtol):
     assert np.allclose(sol.y_events[0], [[0, 1], [0, -1], [0, 1], [0, -1]], atol=100 * rtol)
 
 
-@COLLOCATION
+@TIGHT
 def test_an_empty_list(method, rtol):
     sol = solve(method, rtol, [])
     assert sol.t_events == sol.y_events == []
@@ -119,13 +116,7 @@ def test_output_times_end_at_a_terminal_event(method, rtol):
     assert close(sol.t_events[0], [np.pi / 2], rtol)
 
 
-@pytest.mark.parametrize(
-    ("method", "rtol"),
-    [
-        ("auto", 1e-3),
-        *(("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)),
-    ],
-)
+@ANY
 def test_all_output_times_after_a_terminal_event(method, rtol):
     sol = solve(method, rtol, event(lambda t, y: y[1], terminal=True), t_eval=[2.0, 3.0])
     assert sol.t.shape == (0,)
@@ -179,7 +170,7 @@ def test_continuous_solution(method, rtol, span):
     assert np.allclose(times, sol.sol(np.linspace(*span, 11)), rtol=0, atol=1e-12)
 
 
-@COLLOCATION
+@TIGHT
 def test_continuous_solution_at_no_time(method, rtol):
     assert solve(method, rtol, None, dense_output=True).sol([]).shape == (2, 0)
 

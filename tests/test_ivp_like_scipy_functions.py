@@ -4,14 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from ode_methods import ANY, LIKE_SCIPYS, TIGHT
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 from scipy.sparse import csc_matrix, csr_array
 
 from parscan import solve_ivp
-
-ANY = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-3), ("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
-COLLOCATION = pytest.mark.parametrize(("method", "rtol"), [("auto", 1e-7), ("Radau", 1e-7), ("Gauss", 1e-7)])
-
 
 A = np.array([[-1.0, 2.0], [0.5, -3.0]])
 
@@ -68,7 +65,7 @@ def test_views_of_the_argument(method, rtol):
     assert np.allclose(end_of(same), np.exp(1) * np.array([1, 2]), rtol=30 * rtol)
 
 
-@pytest.mark.parametrize("method", ["auto", "Radau", "Gauss", "RK45", "BDF"])
+@pytest.mark.parametrize("method", [*LIKE_SCIPYS, "RK45", "BDF"])
 @pytest.mark.parametrize("rtol", [1e-3, 1e-7])
 def test_the_initial_state_is_never_written_to(method, rtol):
     def rude(t, y):
@@ -123,7 +120,7 @@ JACOBIANS = {
 
 
 @pytest.mark.parametrize("kind", JACOBIANS)
-@COLLOCATION
+@TIGHT
 def test_jacobians(kind, method, rtol):
     sol = solve_ivp(linear, (0, 1), [1.0, 1.0], method, jac=JACOBIANS[kind], rtol=rtol)
     plain = solve_ivp(linear, (0, 1), [1.0, 1.0], method, rtol=rtol)
@@ -156,7 +153,7 @@ def test_constant_jacobians_of_a_wrong_shape(method, rtol):
         solve_ivp(linear, (0, 1), [1.0, 1.0], method, jac=np.eye(3), rtol=rtol)
 
 
-@COLLOCATION
+@TIGHT
 @pytest.mark.parametrize("kind", ["array", "function"])
 def test_transposed_jacobians_are_named(method, rtol, kind):
     jac = A.T if kind == "array" else lambda t, y: A.T
@@ -164,14 +161,14 @@ def test_transposed_jacobians_are_named(method, rtol, kind):
         solve_ivp(linear, (0, 1), [1.0, 1.0], method, jac=jac, rtol=rtol)
 
 
-@COLLOCATION
+@TIGHT
 def test_a_wrong_jacobian_gives_no_wrong_answer(method, rtol):
     sol = solve_ivp(linear, (0, 1), [1.0, 1.0], method, jac=-A, rtol=rtol)
     exact = end_of(solve_ivp(linear, (0, 1), [1.0, 1.0], method, rtol=1e-10))
     assert not sol.success or np.allclose(end_of(sol), exact, rtol=1e-5)
 
 
-@COLLOCATION
+@TIGHT
 def test_jacobians_that_are_not_finite_are_named(method, rtol):
     sol = solve_ivp(linear, (0, 1), [1.0, 1.0], method, jac=lambda t, y: A * np.nan, rtol=rtol)
     assert not sol.success
@@ -198,7 +195,7 @@ def test_bad_absolute_tolerances(method, rtol, atol, text):
         solve_ivp(pendulum, (0, 1), [1.0, 0.0], method, atol=atol, rtol=rtol)
 
 
-@COLLOCATION
+@TIGHT
 def test_absolute_tolerances_per_component(method, rtol):
     """The small component needs its own."""
     fun = lambda t, y: [np.cos(t) * y[0], 1e-8 * np.cos(3 * t) * y[0]]  # noqa: E731

@@ -10,7 +10,7 @@ from parscan.ivp._march import solve
 from parscan.ivp._trial import Scale
 from parscan.ivp._window import Task
 from parscan.ivp.methods._collocation import Collocation
-from parscan.ivp.methods._tableaux import gauss, radau
+from parscan.ivp.methods._tableaux import FAMILIES, radau
 from parscan.ivp.starts._lsoda import by_lsoda
 from parscan.ivp.starts._start import Start
 
@@ -103,7 +103,7 @@ def one_mesh(fun, tableau, intervals, end, y0, jac=None, most=20):
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3, 4])
-@pytest.mark.parametrize("kind", [radau, gauss])
+@pytest.mark.parametrize("kind", FAMILIES.values())
 def test_the_order_is_that_of_the_tableau(kind, stages):
     """Halving the step divides the error by two to the order: y' = -y² cos t, y = 1 / (1 + sin t)."""
     tableau, errors = kind(stages), []

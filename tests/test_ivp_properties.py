@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ode_methods import COLLOCATION, LIKE_SCIPYS
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
@@ -12,7 +13,7 @@ RTOL, ATOL = 1e-9, 1e-11
 CLOSE = 1e-6
 """Two solutions of the problems here deviate by less; the tolerances leave a few hundred times less."""
 
-METHODS = st.sampled_from(["auto", "Radau", "Gauss"])
+METHODS = st.sampled_from(LIKE_SCIPYS)
 STATES = st.tuples(st.floats(0.5, 3), st.floats(0.5, 3))
 
 
@@ -53,7 +54,7 @@ def test_there_and_back(end, y0, method):
     entries=st.lists(st.floats(-3, 3), min_size=12, max_size=12),
     intervals=st.integers(5, 60),
     stages=st.integers(1, 7),
-    method=st.sampled_from(["Radau", "Gauss"]),
+    method=st.sampled_from(COLLOCATION),
 )
 def test_linear_problems_need_one_correction(entries, intervals, stages, method):
     """What a second iteration corrects is rounding, whatever the start was."""
@@ -139,7 +140,7 @@ def test_output_times_never_change_the_mesh(times, method, dense):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
-@pytest.mark.parametrize("method", ["auto", "Radau", "Gauss"])
+@pytest.mark.parametrize("method", LIKE_SCIPYS)
 @pytest.mark.parametrize("span", [(0, 3), (3, 0)], ids=["forward", "backward"])
 def test_the_dtype_of_the_state_is_kept(dtype, method, span):
     y0 = np.array([1.0, 0.5], dtype)

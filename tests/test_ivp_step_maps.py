@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.linalg
+from ode_methods import COLLOCATION, STEP_MAPS
 
 from parscan import solve_ivp
 from parscan.ivp.methods._explicit import dop853, rk4
@@ -51,10 +52,15 @@ def test_a_mesh_gives_what_the_loop_gives(name, scheme, jac):
     assert np.abs(sol.y - expected).max() <= 1e-9 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize(("name", "order", "intervals"), [("RK4", 4, 64), ("DOP853", 8, 4), ("DEER", 2, 64)])
+ORDERS = {"RK4": (4, 64), "DOP853": (8, 4), "DEER": (2, 64)}
+"""Orders, and numbers of intervals at which they are seen."""
+
+
+@pytest.mark.parametrize("name", STEP_MAPS)
 @pytest.mark.parametrize("span", [(0.0, 2.0), (2.0, 0.0)])
-def test_the_order_is_that_of_the_method(name, order, intervals, span):
+def test_the_order_is_that_of_the_method(name, span):
     """Halving the step divides the error by two to the order, or somewhat more before errors are small."""
+    order, intervals = ORDERS[name]
     begin, end = (1 / (1 + np.sin(t)) for t in span)
     errors = []
     for count in (intervals, 2 * intervals):
@@ -65,7 +71,7 @@ def test_the_order_is_that_of_the_method(name, order, intervals, span):
     assert order - 0.3 <= np.log2(errors[0] / errors[1]) <= order + 1.2
 
 
-@pytest.mark.parametrize("name", ["RK4", "DOP853", "DEER"])
+@pytest.mark.parametrize("name", STEP_MAPS)
 @pytest.mark.parametrize("rtol", [1e-4, 1e-6])
 def test_meshes_adapt_to_the_tolerance(name, rtol):
     def fun(t, y):
@@ -79,7 +85,7 @@ def test_meshes_adapt_to_the_tolerance(name, rtol):
     assert np.abs(sol.y - exact).max() >= 1e-4 * rtol  # not by a mesh that is far too fine
 
 
-@pytest.mark.parametrize("name", ["RK4", "DOP853", "DEER"])
+@pytest.mark.parametrize("name", STEP_MAPS)
 def test_dense_output_is_as_good_as_the_nodes(name):
     mesh = np.linspace(0, 2, 41)
     sol = solve_ivp(riccati, (0, 2), [1.0], name, mesh=mesh, dense_output=True, rtol=1e-10, atol=1e-12)
@@ -147,5 +153,5 @@ def test_exponential_of_zero_of_mixed_sizes_and_of_what_is_not_finite():
 
 
 def test_stages_belong_to_collocation():
-    with pytest.raises(ValueError, match="`stages` is for Radau and Gauss; RK4 has its own"):
+    with pytest.raises(ValueError, match=f"`stages` is for {', '.join(COLLOCATION)}; RK4 has its own"):
         solve_ivp(riccati, (0, 1), [1.0], "RK4", stages=3)

@@ -5,32 +5,22 @@ import pytest
 import scipy.linalg
 
 from parscan.ivp._function import RightHandSide
+from parscan.ivp._methods import PARALLEL
 from parscan.ivp._trial import Trial
 from parscan.ivp.methods._accurate import exact_jacobian
-from parscan.ivp.methods._collocation import Collocation
-from parscan.ivp.methods._explicit import dop853, rk4
-from parscan.ivp.methods._exponential import DEER
 from parscan.ivp.methods._exponential_tangents import frechet
 from parscan.ivp.methods._tableaux import gauss, radau
 from parscan.ivp.output._observed import Observed
 from parscan.scan.condense import condense, solve_stages
 
-METHODS = {
-    "Radau": lambda n: Collocation(radau(4), n),
-    "Gauss": lambda n: Collocation(gauss(3), n),
-    "RK4": lambda n: rk4(),
-    "DOP853": lambda n: dop853(),
-    "DEER": lambda n: DEER(),
-}
 
-
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PARALLEL)
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("batch", [(), (3,)])
 @pytest.mark.parametrize("dtype", [float, complex])
 def test_pulling_back_is_the_adjoint_of_responding(name, inside, batch, dtype, rng):
     n, N, k = 2, 4, 3
-    method = METHODS[name](n)
+    method = PARALLEL[name](3, n)
 
     def normal(*shape):
         return (rng.standard_normal(shape) + (1j * rng.standard_normal(shape) if dtype is complex else 0)).astype(dtype)

@@ -5,11 +5,13 @@ import signal
 import sys
 import warnings
 from contextlib import redirect_stderr
+from functools import partial
 from itertools import pairwise
 
 import array_api_strict
 import numpy as np
 import pytest
+from ode_methods import ON_MESH
 
 import parscan
 from parscan import Progress, solve_ivp, solve_recurrence
@@ -48,11 +50,9 @@ SOLVES = {
     "elk": lambda **options: recurrence("elk", **options),
     "not converged": lambda **options: recurrence("newton", max_iterations=1, **options),
     "sequential": lambda **options: recurrence("sequential", segment_length=None, **options),
-    "Radau": lambda **options: ode("Radau", **options),
+    **{name: partial(ode, name) for name in ON_MESH},
+    "DEER": partial(ode, "DEER", rtol=1e-3),
     "Radau in windows": lambda **options: ode("Radau", window=5, **options),
-    "Gauss": lambda **options: ode("Gauss", **options),
-    "RK4": lambda **options: ode("RK4", **options),
-    "DEER": lambda **options: ode("DEER", rtol=1e-3, **options),
     "auto, LSODA": lambda **options: ode(rtol=1e-3, **options),
     "LSODA": lambda **options: ode("LSODA", **options),
     "RK45": lambda **options: ode("RK45", **options),

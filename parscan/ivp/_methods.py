@@ -18,23 +18,28 @@ from .methods._collocation import Collocation
 from .methods._discretisation import Discretisation
 from .methods._explicit import dop853, rk4
 from .methods._exponential import DEER
-from .methods._tableaux import gauss, radau
+from .methods._tableaux import FAMILIES, Tableau
 from .output._dense_output import DenseOutput
 from .starts._lsoda import by_lsoda
 from .starts._stepper import by_stepping
 from .starts._warm import FromGuess, OnMesh, Starter
 
+COLLOCATION = tuple(FAMILIES)
+"""Methods that take a number of stages."""
+
+
+def _collocation(family: Callable[[int], Tableau], stages: int, n: int) -> Discretisation:
+    """Of a family of tableaux, for so many stages and components."""
+    return Collocation(family(stages), n)
+
+
 PARALLEL: dict[str, Callable[[int, int], Discretisation]] = {
-    "Radau": lambda stages, n: Collocation(radau(stages), n),
-    "Gauss": lambda stages, n: Collocation(gauss(stages), n),
+    **{name: partial(_collocation, family) for name, family in FAMILIES.items()},
     "RK4": lambda stages, n: rk4(),
     "DOP853": lambda stages, n: dop853(),
     "DEER": lambda stages, n: DEER(),
 }
 """Methods that are parallel over time, by the numbers of stages and components."""
-
-COLLOCATION = ("Radau", "Gauss")
-"""Those of them that take a number of stages."""
 
 SMALL = 16
 """Numbers in the states of a batch up to which LSODA makes the start, as for one state of so many components."""
@@ -77,7 +82,7 @@ Measured on heat equations, Brusselators by lines and chains of oscillators; the
 def discretise(name: str, problem: Problem, stages: Any) -> Discretisation:
     """The method of that name, with the stages that were asked for, or that the tolerance wants."""
     if stages is not None and name not in COLLOCATION:
-        raise ValueError(f"`stages` is for {' and '.join(COLLOCATION)}; {name} has its own.")
+        raise ValueError(f"`stages` is for {', '.join(COLLOCATION)}; {name} has its own.")
     if stages is None:
         stages = next(count for least, count in STAGES if problem.rtol >= least)
     return PARALLEL[name](as_stages(stages), problem.y0.shape[-1])
@@ -155,8 +160,8 @@ def make_task(
     window: int | None,
 ) -> Task:
     """The problem as the march takes it; `times` are those of the output."""
-    if mesh is None and times is not None and isinstance(method, DEER):
-        mesh = with_ends(times, problem.span)  # as published
+    if mesh is None and times is not None and method.is_on_output:
+        mesh = with_ends(times, problem.span)
     coarse = max(COARSE, problem.rtol)
     options = {"rtol": coarse, "atol": _loosened(problem, coarse), "max_step": problem.max_step}
     small = library(problem.y0) == "numpy" and problem.y0.size <= SMALL

@@ -34,7 +34,7 @@ evaluated. Measured on the heat equation and on chains of oscillators with n = 4
 
 @dataclass(frozen=True)
 class Collocation(Discretisation):
-    """Radau IIA or Gauss with the stages of the tableau, for `n` components."""
+    """The method of a tableau, for `n` components."""
 
     tableau: Tableau
     n: int

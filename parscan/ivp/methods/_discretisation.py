@@ -65,8 +65,16 @@ class Discretisation(ABC):
     def matrices(self) -> int:
         """Arrays of an n×n matrix per interval that an iteration holds, as a rough share of memory."""
 
+    @property
+    def is_on_output(self) -> bool:
+        """Whether the times of the output, where there are some, are its mesh."""
+        return False
+
     def finer(self) -> Discretisation | None:
-        """A method of higher order, to tell the error of this one; None if there is none."""
+        """A method of higher order, to tell the error of this one; None if there is none.
+
+        Where there is one, the order of this one at the nodes is that of `output`.
+        """
         return None
 
     @abstractmethod

@@ -28,11 +28,17 @@ from ._tangent_linear import TangentLinear
 
 @dataclass(frozen=True, eq=False)
 class Explicit(StepMap):
-    """An explicit method: `A` (s, s) strictly lower, `b` (s,), `c` (s,)."""
+    """An explicit method: `A` (s, s) strictly lower, `b` (s,), `c` (s,) from 0 on."""
 
+    name: str
     A: Array
     b: Array
     c: Array
+
+    @property
+    def description(self) -> str:
+        """Its name."""
+        return self.name
 
     @property
     def is_superlinear(self) -> bool:
@@ -97,13 +103,8 @@ class Explicit(StepMap):
 
 
 @dataclass(frozen=True, eq=False)
-class RK4(Explicit):
-    """The classical method of order 4, with cubics between the nodes."""
-
-    @property
-    def description(self) -> str:
-        """Its name."""
-        return "RK4"
+class WithCubics(Explicit):
+    """A method of order 3 or 4, with cubics between the nodes."""
 
     @property
     def output(self) -> Tableau:
@@ -134,11 +135,6 @@ class DOP853(Explicit):
     The coefficients are those of `scipy.integrate.DOP853`; the formulas are in Hairer, Nørsett and Wanner (1993),
     sections II.5, II.6 and II.10.
     """
-
-    @property
-    def description(self) -> str:
-        """Its name."""
-        return "DOP853"
 
     @property
     def output(self) -> Tableau:
@@ -197,10 +193,10 @@ def _shape_slopes() -> list[list[float]]:
 
 
 @cache
-def rk4() -> RK4:
+def rk4() -> WithCubics:
     """The classical tableau."""
     A = np.array([[0, 0, 0, 0], [0.5, 0, 0, 0], [0, 0.5, 0, 0], [0, 0, 1.0, 0]])
-    return RK4(A, np.array([1, 2, 2, 1]) / 6, np.array([0, 0.5, 0.5, 1]))
+    return WithCubics("RK4", A, np.array([1, 2, 2, 1]) / 6, np.array([0, 0.5, 0.5, 1]))
 
 
 @cache
@@ -209,7 +205,7 @@ def dop853() -> DOP853:
     from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
 
     s = coefficients.n_stages
-    return DOP853(coefficients.A[:s, :s], coefficients.B, coefficients.C[:s])
+    return DOP853("DOP853", coefficients.A[:s, :s], coefficients.B, coefficients.C[:s])
 
 
 def _with_end(A: Array, b: Array, c: Array) -> tuple[Array, Array]:

@@ -49,6 +49,11 @@ class DEER(StepMap):
         return False
 
     @property
+    def is_on_output(self) -> bool:
+        """As published."""
+        return True
+
+    @property
     def matrices(self) -> int:
         """Jacobians and what is made of them."""
         return 4

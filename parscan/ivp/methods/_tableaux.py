@@ -35,7 +35,11 @@ Rule: TypeAlias = tuple[Numbers, Numbers]
 
 @dataclass(frozen=True, eq=False)
 class Tableau:
-    """Collocation at the nodes `c` of [0, 1]: matrix `A` (s, s), weights `b` (s,), order of the method at the mesh."""
+    """Collocation at the nodes `c` of (0, 1]: matrix `A` (s, s), weights `b` (s,), order of the method at the mesh.
+
+    The start of an interval is not a stage: `A` has an inverse, by which trials start, the polynomials miss something
+    at the start, by which errors are estimated, and where a problem is stiff the stages stay small.
+    """
 
     kind: str
     c: Array
@@ -93,9 +97,8 @@ class Tableau:
 
     @cached_property
     def lagrange(self) -> Array:
-        """Legendre coefficients of the ℓ_j, (degree, j): the quadrature (c, b) is exact for products of the two."""
-        values = np.stack(_legendre(2 * self.c - 1, self.stages - 1))
-        return (2 * np.arange(self.stages)[:, None] + 1) * values * self.b
+        """Legendre coefficients of the ℓ_j, (degree, j)."""
+        return np.linalg.inv(np.stack(_legendre(2 * self.c - 1, self.stages - 1), axis=1))
 
     @cached_property
     def means(self) -> Array:
@@ -122,7 +125,7 @@ def gauss(stages: int) -> Tableau:
 
 
 FAMILIES: dict[str, Callable[[int], Tableau]] = {"Radau": radau, "Gauss": gauss}
-"""Families of methods by their kind."""
+"""Families of methods by their kind, the name that users call them by."""
 
 
 def _collocation(kind: str, nodes: Numbers, order: int) -> Tableau:
