@@ -13,12 +13,10 @@ from ._report import status_of
 from ._result import IvpResult
 from ._trial import Scale
 from ._watched import reached_by
-from .methods._discretisation import Linear
 from .methods._explicit import dop853
-from .output._dense_output import DenseOutput
 from .sensitivities._derivatives import of_mesh
-from .starts._start import Start
-from .starts._wide_steps import Steps, march
+from .starts._dop853 import dense_between
+from .starts._wide_steps import march
 
 
 def solve_ensemble(
@@ -36,7 +34,7 @@ def solve_ensemble(
     steps = march(rhs, problem.span, problem.y0, scale, problem.max_step, reached)
     if steps.stiff or steps.gave_up or steps.t.shape[0] < 2:
         return None
-    dense = cache(lambda: _dense(rhs, steps, scale))
+    dense = cache(lambda: dense_between(rhs, steps, scale))
     xp = array_namespace(steps.y)
     t, y = steps.t, xp.moveaxis(steps.y, -1, 0)
     if times is not None:
@@ -67,31 +65,6 @@ def solve_ensemble(
         fun=rhs,
         derivatives=of_mesh(rhs, dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True, exact=True),
     )
-
-
-def by_ensemble(
-    otherwise: Callable[..., Start],
-    rhs: RightHandSide,
-    span: tuple[float, float],
-    y0: Array,
-    *,
-    rtol: float,
-    atol: Array,
-    max_step: float,
-) -> Start:
-    """A rough trajectory of a batch by such steps, or otherwise where they would be stiff."""
-    scale = Scale(rtol, atol)
-    steps = march(rhs, span, y0, scale, max_step)
-    if steps.stiff or steps.t.shape[0] < 2:
-        return otherwise(rhs, span, y0, rtol=rtol, atol=atol, max_step=max_step)
-    return Start(steps.t, _dense(rhs, steps, scale).evaluate, steps.failure, group=1)
-
-
-def _dense(rhs: RightHandSide, steps: Steps, scale: Scale) -> DenseOutput:
-    """Polynomials between the steps."""
-    method = dop853()
-    trial, _ = method.assess(rhs, steps.trial(method.output.stages), Linear(steps.y[:0, ...]), scale)
-    return DenseOutput(method.output, trial.t, trial.y, trial.stages)
 
 
 def _within(times: Array, reached: Array) -> Array:

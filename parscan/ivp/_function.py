@@ -99,17 +99,23 @@ class RightHandSide:
         """The same, written to `out` `(n, *batch)`: components that fit are not made one array before."""
         self.count(1)
         value = _noting(self.function, (t, y, *self.args), lambda: f"the time {t!r}")
-        if isinstance(value, list | tuple) and len(value) == out.shape[0] and all(map(self._fits, value)):
+        if self._are_components(value, self._shape[:-1]):
             for component, part in enumerate(value):
                 out[component, ...] = part
         else:
             out[...] = self._components(value, "fun", self._shape[:-1])
 
-    def _fits(self, part: Any) -> bool:
-        """Whether a component is a number, or an array, as it should be."""
-        if isinstance(part, float):
-            return True
-        return isinstance(part, type(self._like)) and part.dtype == self._dtype and part.shape == self._shape[:-1]
+    def _are_components(self, value: Any, shape: tuple[int, ...]) -> bool:
+        """Whether it is a list of components, all numbers or arrays of that shape, that need nothing done to them."""
+        return (
+            isinstance(value, list | tuple)
+            and len(value) == self._shape[-1]
+            and all(isinstance(part, float) or self._is_component(part, shape) for part in value)
+        )
+
+    def _is_component(self, part: Any, shape: tuple[int, ...]) -> bool:
+        """Whether it is an array as a component should be."""
+        return isinstance(part, type(self._like)) and part.dtype == self._dtype and part.shape == shape
 
     def is_flat(self, t: float, y: Array) -> bool:
         """Whether the function returns one number for each component of a state `(n,)`, as SciPy's solvers want it.
@@ -197,6 +203,11 @@ class RightHandSide:
     def _to_states(self, value: Any, name: str, count: int | None) -> Array:
         """What the function returned, with components last; `count` is None for one state."""
         shape = (*(() if count is None else (count,)), *self._shape[:-1])
+        if self._are_components(value, shape):
+            states = self._xp.empty((*shape, len(value)), dtype=self._dtype)
+            for component, part in enumerate(value):
+                states[..., component] = part
+            return states
         value = self._components(value, name, shape)
         return self._xp.permute_dims(value, (*range(1, value.ndim), 0))
 

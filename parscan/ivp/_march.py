@@ -88,8 +88,9 @@ def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) ->
     """A few steps of a sequential solver at the user's tolerance, instead of a window that Newton cannot solve."""
     if task.follow is None or span[0] == span[1] or not _worth_following(record):
         return None
-    start = task.follow(span, y0)
-    t = start.t[: FOLLOWED * 2**record.followed + 1]
+    most = FOLLOWED * 2**record.followed
+    start = task.follow(span, y0, most=most)
+    t = start.t[: most + 1]
     if t.shape[0] < 2:
         return None
     record.followed += 1

@@ -10,7 +10,6 @@ from typing import Any
 
 from .._arrays import Array, array_namespace, library
 from ._arguments import Problem, as_stages, with_ends
-from ._ensemble import by_ensemble
 from ._function import RightHandSide
 from ._trial import Scale
 from ._window import Task
@@ -20,6 +19,8 @@ from .methods._explicit import dop853, rk4
 from .methods._exponential import DEER
 from .methods._tableaux import FAMILIES, Tableau
 from .output._dense_output import DenseOutput
+from .starts._dop853 import by_dop853
+from .starts._following import follow
 from .starts._lsoda import by_lsoda
 from .starts._stepper import by_stepping
 from .starts._warm import FromGuess, OnMesh, Starter
@@ -165,15 +166,16 @@ def make_task(
     coarse = max(COARSE, problem.rtol)
     options = {"rtol": coarse, "atol": _loosened(problem, coarse), "max_step": problem.max_step}
     small = library(problem.y0) == "numpy" and problem.y0.size <= SMALL
-    sequential = by_lsoda if small or problem.is_plain else partial(by_ensemble, by_stepping)
+    robust = by_lsoda if small or problem.is_plain else by_stepping
+    sequential = robust if robust is by_lsoda else partial(by_dop853, robust)
     start: Starter = partial(sequential, rhs, **options)
     if guess is not None:
         start = FromGuess(guess, start)
     if mesh is not None:
         start = OnMesh(mesh, start)
     exact = {"rtol": problem.rtol * TIGHTER, "atol": problem.atol * TIGHTER, "max_step": problem.max_step}
-    follow = None if mesh is not None else partial(sequential, rhs, **exact)
-    return Task(rhs, method, Scale(problem.rtols, problem.atol), start, follow, window, problem.max_step)
+    follows = None if mesh is not None else partial(follow, robust, rhs, **exact)
+    return Task(rhs, method, Scale(problem.rtols, problem.atol), start, follows, window, problem.max_step)
 
 
 def _loosened(problem: Problem, coarse: float) -> Array:

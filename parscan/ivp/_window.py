@@ -10,10 +10,11 @@ from .._memory import nodes_that_fit
 from ._function import RightHandSide
 from ._iterate import Iterated, iterate
 from ._mesh import divide, equidistribute, refine, shorten, shorten_mesh
+from ._overlooked import UNSEEN, overlooked
 from ._sensitivity import excess
 from ._trial import Scale, Trial
 from ._watched import Reached
-from .methods._discretisation import Discretisation
+from .methods._discretisation import Discretisation, Linear
 from .starts._start import Start
 
 FIRST_TOLERANCE = 1e-4
@@ -41,8 +42,9 @@ SHORTER = 2
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be solved, and how: `start(span, y0)` makes a rough trajectory, `follow(span, y0)` a good one.
+    """What is to be solved, and how.
 
+    `start(span, y0)` makes a rough trajectory, and `follow(span, y0, most=)` a good one, of about so many steps.
     `window` is the largest number of intervals at once, `longest` the largest length of one.
     """
 
@@ -50,7 +52,7 @@ class Task:
     method: Discretisation
     scale: Scale
     start: Callable[[tuple[float, float], Array], Start]
-    follow: Callable[[tuple[float, float], Array], Start] | None = None
+    follow: Callable[..., Start] | None = None
     window: int | None = None
     longest: float = float("inf")
 
@@ -122,6 +124,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
         trial, error = task.method.assess(task.rhs, found.trial.head(found.solved), found.linear, task.scale)
         if start.fixed:
             return Piece(trial, whole)
+        error = error if rough else _with_overlooked(task, trial, found.linear, error)
         if rough:
             better = equidistribute(task.method, trial, error)
         elif float(array_namespace(error).max(error)) > ACCEPTED:
@@ -135,6 +138,15 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
         whole, better = whole and better.intervals <= most, better.head(most)
         trial = better.starting_at(y0).head(task.most_intervals(better.intervals, y0))
     return None
+
+
+def _with_overlooked(task: Task, trial: Trial, linear: Linear, error: Array) -> Array:
+    """The errors, and where they are small enough, what they may have overlooked."""
+    xp = array_namespace(error)
+    if float(xp.max(error)) > ACCEPTED:
+        return error
+    found = overlooked(task.rhs, task.method.output, trial, task.scale, linear.jacobians)
+    return xp.where(found > 1, UNSEEN * found, error)
 
 
 def _iterate(task: Task, trial: Trial, start: Start, log: Log, *, rough: bool) -> Iterated:

@@ -14,12 +14,13 @@ import math
 from dataclasses import dataclass
 
 from ..._arrays import Array, array_namespace, quiet
-from ...scan.condense import Condensed, condense, condense_frozen, solve_each
+from ...scan.condense import Condensed, condense, condense_frozen
 from ...scan.sweep import sweep
 from .._function import RightHandSide
 from .._trial import Scale, Trial
 from ._accurate import exact_jacobian
 from ._discretisation import Corrected, Discretisation, Linear
+from ._filter import filtered
 from ._stage_tangents import implicit_stages
 from ._tableaux import MOST_STAGES, Tableau
 from ._tangent_linear import TangentLinear
@@ -103,12 +104,7 @@ class Collocation(Discretisation):
         with quiet():
             steps = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim))
             missed = share * steps * self._missed(rhs, trial)
-            changes = steps * linear.jacobians
-            matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * changes
-            filtered = xp.abs(solve_each(matrices, missed, xp))
-            # Where volumes grow, as near a pole, the filter would hide what the method does not damp.
-            grows = xp.sum(_real(xp.linalg.diagonal(changes)), axis=-1)[..., None, None] > 0
-            errors = xp.where(grows, xp.maximum(xp.abs(missed), filtered), filtered)
+            errors = filtered(missed, trial, linear.jacobians, share)
             return trial, scale.relative(xp.max(errors, axis=-1), trial)
 
     def _missed(self, rhs: RightHandSide, trial: Trial) -> Array:
@@ -182,9 +178,3 @@ class Collocation(Discretisation):
         if self.frozen:
             return condense_frozen(xp.reshape(jacobians, (-1, n, n)), self.tableau.A, self.tableau.b, h, r)
         return condense(xp.reshape(jacobians, (-1, s, n, n)), self.tableau.A, self.tableau.b, h, r)
-
-
-def _real(values: Array) -> Array:
-    """Real parts, of real numbers too."""
-    xp = array_namespace(values)
-    return xp.real(values) if xp.isdtype(values.dtype, "complex floating") else values

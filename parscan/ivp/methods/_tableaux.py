@@ -32,6 +32,9 @@ Numbers: TypeAlias = list[Decimal]
 Rule: TypeAlias = tuple[Numbers, Numbers]
 """Nodes and weights of a quadrature on [0, 1]."""
 
+PLACES = np.arange(1, 16) / 16
+"""Shares of an interval at which it is looked at for what was overlooked."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tableau:
@@ -89,6 +92,16 @@ class Tableau:
     def at_between(self) -> Array:
         """The ℓ_j there, shape (s,)."""
         return self.derivatives(np.asarray([self.between]))[0]
+
+    @cached_property
+    def up_to_places(self) -> Array:
+        """Integrals of the ℓ_j from 0 to each of `PLACES`, shape (…, s)."""
+        return self.integrals(PLACES)
+
+    @cached_property
+    def at_places(self) -> Array:
+        """The ℓ_j there, shape (…, s)."""
+        return self.derivatives(PLACES)
 
     @property
     def ends_with_a_stage(self) -> bool:

@@ -25,7 +25,7 @@ STIFF_AT, STIFF_STEPS = 6.1, 15
 """Product of step and dominant eigenvalue from which stability limits the step, and how many such steps are enough."""
 
 MOST_STEPS = 200_000
-"""Steps, taken or rejected, after which to give up."""
+"""Steps, taken or rejected, after which to give up, by default."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,13 @@ def march(
     scale: Scale,
     max_step: float = inf,
     reached: Reached | None = None,
+    most: int | None = None,
 ) -> Steps:
-    """Steps from `y0` `(*batch, n)` over the span, each with an error of at most the tolerance in every member."""
-    return _March(rhs, span, y0, scale, max_step).run(reached)
+    """Steps from `y0` `(*batch, n)` over the span, each with an error of at most the tolerance in every member.
+
+    After `most` of them, taken or rejected, it gives up; by default that is very many.
+    """
+    return _March(rhs, span, y0, scale, max_step).run(reached, MOST_STEPS if most is None else most)
 
 
 class _March:
@@ -82,12 +86,12 @@ class _March:
             for part in (scale.rtol, scale.atol)
         )
 
-    def run(self, reached: Reached | None) -> Steps:
+    def run(self, reached: Reached | None, most: int) -> Steps:
         """Step until the end, or until something is in the way."""
         self._slopes[0, :] = self._slope(self._t, copy(self._y))
         h, grows, failure, finite = self._first_step(), FASTEST, "", True
         gave_up = False
-        for _ in range(MOST_STEPS):
+        for _ in range(most):
             if self._t == self._end or failure or self._stiff_steps >= STIFF_STEPS:
                 break
             h, t = self._limited(h)
@@ -107,7 +111,7 @@ class _March:
                     reached(t)
             h *= factor
         else:
-            failure, gave_up = f"DOP853 took more than {MOST_STEPS} steps", True
+            failure, gave_up = f"DOP853 took more than {most} steps", True
         times, states = zip(*self._nodes, strict=True)
         xp = self._xp
         t_all = xp.asarray(times, dtype=xp.float64)

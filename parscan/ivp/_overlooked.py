@@ -1,0 +1,57 @@
+"""What steps and intervals may have overlooked: pulses of the right-hand side between their stages.
+
+Errors are estimated from few places of an interval. What is shorter than the way between them nobody sees, so it is
+looked at in many more places at the end, for what cannot be an error of a smooth solution.
+"""
+
+from __future__ import annotations
+
+from .._arrays import Array, array_namespace, quiet
+from ._function import RightHandSide
+from ._trial import Scale, Trial
+from .methods._filter import filtered
+from .methods._tableaux import PLACES, Tableau
+
+UNSEEN = 3000.0
+"""Tolerances by which the slopes of polynomials, times the step, may miss the right-hand side.
+
+Where solutions are smooth, they miss it by up to 1000 at loose tolerances, at others by a few, those of DOP853 by up to
+1400; where a jump was passed over, by 6000 to 10⁹.
+"""
+
+
+def overlooked(
+    rhs: RightHandSide, tableau: Tableau, trial: Trial, scale: Scale, jacobians: Array | None = None
+) -> Array:
+    """What the polynomials miss in units of `UNSEEN` tolerances, `(N,)`: more than 1 where something was overlooked.
+
+    Stiff components do not count, as far as the Jacobians of the intervals, `(N, *batch, n, n)`, say so.
+    """
+    xp = array_namespace(trial.y)
+    with quiet():
+        missed = _missed(rhs, tableau, trial)
+        found = _relative(xp.abs(missed), trial, scale)
+        if jacobians is None or not float(xp.max(found)) > 1:
+            return found
+        return _relative(filtered(missed, trial, jacobians, 1 / (2 * tableau.stages)), trial, scale)
+
+
+def _relative(errors: Array, trial: Trial, scale: Scale) -> Array:
+    """The largest error of each interval, `(N,)`."""
+    return scale.relative(array_namespace(errors).max(errors, axis=-1), trial) / UNSEEN
+
+
+def _missed(rhs: RightHandSide, tableau: Tableau, trial: Trial) -> Array:
+    """Steps times what the slopes lack, `(N, *batch, n, places)`."""
+    xp = array_namespace(trial.y)
+    N, s, *state = trial.stages.shape
+    K = xp.reshape(trial.stages, (N, s, -1))
+    rises, slopes = (
+        xp.reshape(xp.asarray(weights, dtype=K.dtype) @ K, (N, len(PLACES), *state))
+        for weights in (tableau.up_to_places, tableau.at_places)
+    )
+    steps = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim))
+    times = trial.t[:-1, None] + (trial.t[1:] - trial.t[:-1])[:, None] * xp.asarray(PLACES, dtype=trial.t.dtype)
+    states = xp.reshape(trial.y[:-1, None, ...] + steps * rises, (-1, *state))
+    values = xp.reshape(rhs(xp.reshape(times, (-1,)), states), slopes.shape)
+    return xp.moveaxis(steps * (values - slopes), 1, -1)

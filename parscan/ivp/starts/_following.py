@@ -1,0 +1,56 @@
+"""A good trajectory through what Newton's method cannot solve, such as jumps of the right-hand side.
+
+It is made by steps of DOP853. A method of one step looks at the right-hand side anew in each of them, while multistep
+methods such as LSODA's go on with what they have: their steps can be longer than the time between two jumps. Still, a
+step may lie so that no stage of it meets a pulse: afterwards, it is looked closer between its ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from ..._arrays import Array
+from .._function import RightHandSide
+from .._iterate import leading
+from .._overlooked import overlooked
+from .._trial import Scale
+from ..methods._explicit import dop853
+from ..output._dense_output import DenseOutput
+from ._dop853 import solved
+from ._start import Start
+from ._wide_steps import march
+
+TELLING = 200
+"""Steps, taken or rejected, that are enough to tell whether a problem is stiff."""
+
+SHORTER, TRIES = 1 / 4, 8
+"""What is left of a step that missed something, at most, and how often it is tried again."""
+
+
+def follow(
+    otherwise: Callable[..., Start],
+    rhs: RightHandSide,
+    span: tuple[float, float],
+    y0: Array,
+    *,
+    rtol: float,
+    atol: Array,
+    max_step: float = inf,
+    most: int,
+) -> Start:
+    """Trajectory from `y0` `(*batch, n)` by at most so many steps, or otherwise where they would be stiff."""
+    scale = Scale(rtol, atol)
+    longest = max_step
+    for _ in range(TRIES):
+        steps = march(rhs, span, y0, scale, longest, most=max(most, TELLING))
+        if steps.stiff or steps.t.shape[0] < 2:
+            break
+        trial = solved(rhs, steps, scale).head(most)
+        seen = leading(overlooked(rhs, dop853().output, trial, scale) <= 1)
+        if seen:
+            ends = seen == steps.t.shape[0] - 1 and not steps.gave_up
+            dense = DenseOutput(dop853().output, trial.t, trial.y, trial.stages)
+            return Start(trial.t[: seen + 1], dense.evaluate, steps.failure if ends else "", group=1)
+        longest = SHORTER * abs(float(trial.steps[0]))
+    return otherwise(rhs, span, y0, rtol=rtol, atol=atol, max_step=max_step)

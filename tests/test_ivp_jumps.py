@@ -1,0 +1,145 @@
+"""Right-hand sides that jump: against solutions that are exact between the jumps."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp as scipy_solve_ivp
+
+from parscan import solve_ivp
+from parscan.ivp._arguments import as_problem
+from parscan.ivp._overlooked import overlooked
+from parscan.ivp._stacking import Stacking
+from parscan.ivp._trial import Scale, Trial
+from parscan.ivp.methods._tableaux import radau
+from parscan.ivp.starts import _following
+from parscan.ivp.starts._following import follow
+
+
+def relaxed(decay, jumps, levels, y, end):
+    """The end of `y' = level - decay y` from `y` at 0, the levels changing at the jumps."""
+    nodes = [0.0, *(t for t in jumps if t < end), end]
+    for begin, stop, level in zip(nodes[:-1], nodes[1:], levels, strict=False):
+        rest = level / decay
+        y = rest + (y - rest) * np.exp(-decay * (stop - begin))
+    return y
+
+
+def square(t, y):
+    return np.sign(np.sin(7 * t)) - y / 10
+
+
+def pulses(t, y):
+    return np.where(np.mod(t, 1) < 0.1, 10.0, 0.0) - y
+
+
+def stairs(t, y):
+    return np.floor(t) - y
+
+
+def doses(t, y):
+    return np.where((t > 3.3) & (t < 3.7), 2.0, 0.0) - 0.2 * y
+
+
+JUMPING = {
+    "square": (square, 20.0, 1.0, (0.1, np.arange(1, 50) * np.pi / 7, [1.0, -1.0] * 25)),
+    "pulses": (pulses, 20.0, 0.0, (1.0, np.arange(1, 400) / 10, ([10.0] + [0.0] * 9) * 20)),
+    "stairs": (stairs, 20.0, 0.0, (1.0, np.arange(1.0, 20), np.arange(20.0))),
+    "doses": (doses, 10.0, 1.0, (0.2, [3.3, 3.7], [0.0, 2.0, 0.0])),
+}
+
+
+@pytest.mark.parametrize("name", JUMPING)
+@pytest.mark.parametrize("method", ["Radau", "Gauss"])
+@pytest.mark.parametrize("rtol", [1e-5, 1e-8])
+def test_jumps_in_time_are_met(name, method, rtol):
+    """LSODA steps over the square wave, DOP853 over some of the pulses, so errors were 0.2 and 0.008."""
+    fun, end, y0, exact = JUMPING[name]
+    sol = solve_ivp(fun, (0, end), [y0], method, rtol=rtol, atol=rtol)
+    assert sol.success
+    assert abs(sol.y[0, -1] - relaxed(*exact, y0, end)) <= 200 * rtol
+
+
+@pytest.mark.parametrize("rtol", [1e-5, 1e-8])
+def test_jumps_in_time_are_met_backwards(rtol):
+    sol = solve_ivp(lambda t, y: -square(-t, y), (0, -20), [1.0], rtol=rtol, atol=rtol)
+    assert sol.success
+    assert abs(sol.y[0, -1] - relaxed(*JUMPING["square"][3], 1.0, 20.0)) <= 200 * rtol
+
+
+def test_jumps_of_a_batch_are_met():
+    starts = np.linspace(-1.0, 1.0, 5)
+    sol = solve_ivp(pulses, (0, 5), starts[None, :], "Radau", rtol=1e-8, atol=1e-8)
+    assert sol.success
+    assert np.abs(sol.y[0, -1] - relaxed(*JUMPING["pulses"][3], starts, 5.0)).max() <= 1e-6
+
+
+@pytest.mark.parametrize("rtol", [1e-5, 1e-8])
+def test_dry_friction(rtol):
+    """The jump is where the velocity changes its sign, and the mass does not stick."""
+
+    def fun(t, y):
+        return [y[1], -y[0] - 0.3 * np.sign(y[1]) + 1.5 * np.sin(0.7 * t)]
+
+    sol = solve_ivp(fun, (0, 30), [1.0, 0.0], rtol=rtol, atol=rtol)
+    exact = scipy_solve_ivp(fun, (0, 30), [1.0, 0.0], "DOP853", rtol=1e-12, atol=1e-12, max_step=0.01).y[:, -1]
+    assert sol.success
+    assert np.abs(sol.y[:, -1] - exact).max() <= 200 * rtol
+
+
+def right_hand_side(fun, span, y0):
+    return Stacking(as_problem(fun, span, np.asarray(y0), None, None, 1e-8, 1e-8, np.inf), None).right_hand_side()
+
+
+def following(fun, span, y0, most):
+    rhs, tolerances = right_hand_side(fun, span, y0), {"rtol": 1e-8, "atol": np.asarray(1e-8)}
+    return follow(lambda *_, **__: "otherwise", rhs, span, np.asarray(y0), most=most, **tolerances)
+
+
+def pulse(center, width, t, y):
+    return np.where(np.abs(t - center) < width, 1.0, 0.0) + 0 * y
+
+
+def test_what_lies_between_stages_is_seen():
+    """One interval, and a pulse between its stages, or in one of them, where they see it themselves."""
+    t, c = np.asarray([0.0, 2.0]), radau(5).c
+    nothing = Trial(t, np.zeros((2, 1)), np.zeros((1, 5, 1)))
+    scale = Scale(1e-6, np.asarray(1e-6))
+    for center, width, seen in ((c[2] + c[3], 0.2, 1), (c[2] + c[3], 0.01, 0), (3.0, 0.5, 0)):
+        rhs = right_hand_side(partial(pulse, center, width), (0, 2), [0.0])
+        assert (overlooked(rhs, radau(5), nothing, scale)[0] > 1) == seen
+
+
+def test_what_stiff_components_miss_does_not_count():
+    """The slope is off by a thousand where the state is off by less than a tolerance."""
+    rhs = right_hand_side(lambda t, y: -1e9 * (y - 1e-6), (0, 1), [0.0])
+    nothing = Trial(np.asarray([0.0, 1.0]), np.zeros((2, 1)), np.zeros((1, 5, 1)))
+    scale = Scale(1e-6, np.asarray(1e-6))
+    assert overlooked(rhs, radau(5), nothing, scale)[0] > 1
+    assert overlooked(rhs, radau(5), nothing, scale, np.full((1, 1, 1), -1e9))[0] < 1
+
+
+@pytest.mark.parametrize("most", [1, 8, 50])
+def test_so_many_steps_are_followed(most):
+    start = following(lambda t, y: [y[1], -y[0]], (0, 100), [1.0, 0.0], most)
+    assert start.t.shape == (most + 1,)
+    assert start.failure == ""
+    assert np.abs(start.states(start.t)[:, 0] - np.cos(start.t)).max() <= 1e-6
+
+
+def test_the_end_and_what_is_not_finite_are_followed_to():
+    start = following(lambda t, y: [y[1], -y[0]], (0, 1), [1.0, 0.0], 1000)
+    assert start.t[-1] == 1
+    assert start.failure == ""
+    start = following(lambda t, y: np.where(t < 1, -y, np.nan), (0, 2), [1.0], 1000)
+    assert abs(start.t[-1] - 1) <= 1e-6
+    assert "not finite" in start.failure
+
+
+def test_what_is_stiff_is_followed_otherwise():
+    assert following(lambda t, y: -1e6 * (y - np.cos(t)), (0, 1), [0.0], 100) == "otherwise"
+
+
+def test_what_is_seen_nowhere_is_followed_otherwise(monkeypatch):
+    monkeypatch.setattr(_following, "overlooked", lambda rhs, tableau, trial, scale: np.full(trial.intervals, 2.0))
+    assert following(lambda t, y: [y[1], -y[0]], (0, 1), [1.0, 0.0], 10) == "otherwise"
