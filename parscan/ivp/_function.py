@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, array_namespace, copy, dtype_name, is_foreign, library, quiet
+from .._arrays import Array, array_namespace, copy, quiet
 from ..jacobians import step_sizes
+from ._returned import Returned
 
 CHUNK = 1 << 21
 """Numbers in a stack of perturbed states, above which it is evaluated in parts."""
@@ -57,8 +58,8 @@ class RightHandSide:
         self.y0 = y0
         self._shape = tuple(y0.shape)
         self._dtype = y0.dtype
-        self._like = y0
         self._xp = array_namespace(y0)
+        self._returned = Returned(y0)
 
     def with_args(self, args: tuple[Any, ...]) -> RightHandSide:
         """The same with other further arguments."""
@@ -77,7 +78,7 @@ class RightHandSide:
         if self.stacks:
             self.npoints += states.shape[0]
             self.nfev += 1
-            return self._to_states(self.evaluate(self.function, t, states), "fun", states.shape[0])
+            return self._returned.states(self.evaluate(self.function, t, states), "fun", states.shape[0])
         xp = self._xp
         with quiet():
             rows = [self.at(float(t[i]), copy(xp.moveaxis(states[i, ...], -1, 0))) for i in range(t.shape[0])]
@@ -99,23 +100,7 @@ class RightHandSide:
         """The same, written to `out` `(n, *batch)`: components that fit are not made one array before."""
         self.count(1)
         value = _noting(self.function, (t, y, *self.args), lambda: f"the time {t!r}")
-        if self._are_components(value, self._shape[:-1]):
-            for component, part in enumerate(value):
-                out[component, ...] = part
-        else:
-            out[...] = self._components(value, "fun", self._shape[:-1])
-
-    def _are_components(self, value: Any, shape: tuple[int, ...]) -> bool:
-        """Whether it is a list of components, all numbers or arrays of that shape, that need nothing done to them."""
-        return (
-            isinstance(value, list | tuple)
-            and len(value) == self._shape[-1]
-            and all(isinstance(part, float) or self._is_component(part, shape) for part in value)
-        )
-
-    def _is_component(self, part: Any, shape: tuple[int, ...]) -> bool:
-        """Whether it is an array as a component should be."""
-        return isinstance(part, type(self._like)) and part.dtype == self._dtype and part.shape == shape
+        self._returned.into(out, value)
 
     def is_flat(self, t: float, y: Array) -> bool:
         """Whether the function returns one number for each component of a state `(n,)`, as SciPy's solvers want it.
@@ -124,7 +109,7 @@ class RightHandSide:
         """
         self.count(1)
         value = _noting(self.function, (t, copy(y), *self.args), lambda: f"the time {t!r}")
-        self._components(value, "fun", ())
+        self._returned.components(value, "fun", ())
         return np.shape(value) == tuple(y.shape)
 
     def count(self, calls: int) -> None:
@@ -154,8 +139,8 @@ class RightHandSide:
             constant = self._xp.asarray(self._jac, dtype=self._dtype)
             return self._xp.broadcast_to(constant, (*states.shape, states.shape[-1]))
         if self.jac_stacks:
-            return self._to_matrices(self.evaluate(self._jac, t, states), states.shape[0])
-        rows = [self._to_matrices(self.evaluate_one(self._jac, t, states, i), None) for i in range(t.shape[0])]
+            return self._returned.matrices(self.evaluate(self._jac, t, states), states.shape[0])
+        rows = [self._returned.matrices(self.evaluate_one(self._jac, t, states, i), None) for i in range(t.shape[0])]
         return self._xp.stack(rows)
 
     def differences(self, t: Array, states: Array) -> Array:
@@ -199,84 +184,6 @@ class RightHandSide:
         with quiet():
             time = float(t[i])
             return _noting(function, (time, y, *self.args), lambda: f"the time {time!r}")
-
-    def _to_states(self, value: Any, name: str, count: int | None) -> Array:
-        """What the function returned, with components last; `count` is None for one state."""
-        shape = (*(() if count is None else (count,)), *self._shape[:-1])
-        if self._are_components(value, shape):
-            states = self._xp.empty((*shape, len(value)), dtype=self._dtype)
-            for component, part in enumerate(value):
-                states[..., component] = part
-            return states
-        value = self._components(value, name, shape)
-        return self._xp.permute_dims(value, (*range(1, value.ndim), 0))
-
-    def _components(self, value: Any, name: str, shape: tuple[int, ...]) -> Array:
-        """What the function returned as an array `(n, *shape)`."""
-        xp, n = self._xp, self._shape[-1]
-        if isinstance(value, list | tuple):
-            value = xp.stack([self._component(part, name, shape) for part in value]) if value else xp.zeros((0, *shape))
-        value = self._as_array(value)
-        if value.ndim == 0 and n == 1:
-            value = xp.broadcast_to(value, (1, *shape))
-        if value.shape == shape and n == 1:
-            value = value[None, ...]
-        if tuple(value.shape) != (n, *shape):
-            raise ValueError(
-                f"`{name}` returned shape {tuple(value.shape)} where {(n, *shape)} was expected: components first, as "
-                "the `y` that it is given."
-            )
-        return xp.astype(value, self._dtype)  # a copy: the function may use its memory again
-
-    def _component(self, part: Any, name: str, shape: tuple[int, ...]) -> Array:
-        """One of a list of components; a single one may have an axis for itself."""
-        part = self._as_array(part)
-        if self._shape[-1] == 1 and tuple(part.shape) == (1, *shape):
-            return part[0, ...]
-        try:
-            return self._xp.broadcast_to(part, shape)
-        except ValueError:
-            raise ValueError(
-                f"`{name}` returned a list with a component of shape {tuple(part.shape)} where {shape} was expected."
-            ) from None
-
-    def _to_matrices(self, value: Any, count: int | None) -> Array:
-        """What the Jacobian returned, with matrices last."""
-        xp, n = self._xp, self._shape[-1]
-        shape = (*(() if count is None else (count,)), *self._shape[:-1])
-        if isinstance(value, list | tuple):
-            rows = [[xp.broadcast_to(self._as_array(entry), shape) for entry in row] for row in value]
-            value = xp.stack([xp.stack(row) for row in rows])
-        value = self._as_array(value)
-        if tuple(value.shape) == (n, n) and shape:
-            value = xp.reshape(value, (n, n, *(1,) * len(shape)))
-        if tuple(value.shape[:2]) != (n, n) or value.ndim != 2 + len(shape):
-            raise ValueError(
-                f"`jac` returned shape {tuple(value.shape)} where {(n, n, *shape)} was expected: entry [i, j] is the "
-                "derivative of component i of `fun` by component j of `y`."
-            )
-        value = xp.astype(xp.broadcast_to(value, (n, n, *shape)), self._dtype)  # a copy, as above
-        return xp.moveaxis(value, (0, 1), (-2, -1))
-
-    def _as_array(self, value: Any) -> Array:
-        """An array of the states' library; complex values for a real state are an error."""
-        if hasattr(value, "toarray"):
-            value = value.toarray()
-        if is_foreign(value, self._like) and value.ndim:
-            raise TypeError(
-                f"`fun` or `jac` returned an array of {library(value)} where `y0` is of {library(self._like)}; compute "
-                f"with the functions of {library(self._like)}."
-            )
-        try:
-            array = self._xp.asarray(value)
-        except ValueError as error:  # a list of components of different lengths
-            raise ValueError(f"`fun` or `jac` returned what cannot be made an array: {error}") from None
-        if dtype_name(array.dtype) in ("object", "str"):
-            raise TypeError(f"`fun` or `jac` returned {type(value).__name__}: pass on an array, or a list of numbers.")
-        if "complex" in dtype_name(array.dtype) and "complex" not in dtype_name(self._dtype):
-            told = dtype_name(array.dtype)
-            raise TypeError(f"`fun` or `jac` returned complex values for a real `y0`; pass `y0` as {told}.")
-        return array
 
 
 def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: Callable[[], str]) -> Any:
