@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from parscan.scan.cuda_catalogue import catalogue
-from parscan.scan.cuda_cubin import architecture, assemble, compile_ptx, newest_capability
+from parscan.scan.cuda.catalogue import catalogue
+from parscan.scan.cuda.cubin import architecture, assemble, compile_ptx, newest_capability
 from parscan.scan.threads import available_threads
 
 Record = dict[str, Any]

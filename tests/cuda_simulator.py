@@ -10,23 +10,23 @@ from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray, FakeWithinKe
 from numba.cuda.simulator.kernel import BlockManager, BlockThread, _push_kernel_context
 from numba.cuda.simulator.kernelapi import FakeCUDAModule, FakeCUDAShared, swapped_cuda_module
 
-from parscan.scan import (
-    cuda_choice,
-    cuda_column_kernels,
-    cuda_condense_kernels,
-    cuda_lookback_words,
-    cuda_mend_kernels,
-    cuda_primitives,
-    cuda_tiles,
-    cuda_warp_primitives,
+from parscan.scan.cuda import (
+    choice,
+    column_kernels,
+    condense_kernels,
+    lookback_words,
+    mend_kernels,
+    primitives,
+    tiles,
+    warp_primitives,
 )
-from parscan.scan.cuda_launch import Launcher
+from parscan.scan.cuda.launch import Launcher
 
 # A simulated thread takes a millisecond: blocks are made small, so that small problems still have several.
-cuda_choice.THREADS = cuda_mend_kernels.THREADS = 8
-cuda_column_kernels.THREADS = 16
-cuda_condense_kernels.THREADS = cuda_condense_kernels.WIDEST = 8
-cuda_tiles.WARP, cuda_tiles.WARPS, cuda_tiles.PARTS, cuda_lookback_words.ASKED = 4, 2, 2, 8
+choice.THREADS = mend_kernels.THREADS = 8
+column_kernels.THREADS = 16
+condense_kernels.THREADS = condense_kernels.WIDEST = 8
+tiles.WARP, tiles.WARPS, tiles.PARTS, lookback_words.ASKED = 4, 2, 2, 8
 
 
 class SimulatorLauncher(Launcher):
@@ -206,25 +206,25 @@ def _step(factor, state, offset):
 
 def _is_wide(dtype, memory, index, step):
     """As if memory began at a multiple of the widest access."""
-    numbers = cuda_primitives.numbers_in(dtype, cuda_primitives.WIDE)
+    numbers = primitives.numbers_in(dtype, primitives.WIDE)
     return abs(step) == 1 and (index if step == 1 else index - numbers + 1) % numbers == 0
 
 
 def _fetch(dtype, memory, index, step, registers, place):
     assert _is_wide(dtype, memory, index, step)
-    for lane in range(cuda_primitives.numbers_in(dtype, cuda_primitives.WIDE)):
+    for lane in range(primitives.numbers_in(dtype, primitives.WIDE)):
         registers[place + lane] = memory[index + lane * step]
 
 
 def _put(dtype, memory, index, step, registers, place):
     assert _is_wide(dtype, memory, index, step)
-    for lane in range(cuda_primitives.numbers_in(dtype, cuda_primitives.WIDE)):
+    for lane in range(primitives.numbers_in(dtype, primitives.WIDE)):
         memory[index + lane * step] = registers[place + lane]
 
 
 def _post(dtype, words, index, stamp, registers, place):
     assert index % 2 == 0
-    lanes = 8 // cuda_primitives.BYTES[dtype]
+    lanes = 8 // primitives.BYTES[dtype]
     with _LOCK:
         words[index] = stamp
         words[index + 1] = np.asarray(registers[place : place + lanes], dtype).view("int64")[0]
@@ -232,7 +232,7 @@ def _post(dtype, words, index, stamp, registers, place):
 
 def _peek(dtype, words, index, registers, place):
     assert index % 2 == 0
-    lanes = 8 // cuda_primitives.BYTES[dtype]
+    lanes = 8 // primitives.BYTES[dtype]
     with _LOCK:
         registers[place : place + lanes] = np.asarray([words[index + 1]], "int64").view(dtype)
         return int(words[index])
@@ -246,12 +246,12 @@ def _atomic(operation, words, index, value):
 
 
 # Kernels are made with these in the place of what only the hardware has.
-cuda_primitives.alignment = cache(lambda dtype: partial(_is_wide, dtype))
-cuda_primitives.fetcher = cache(lambda dtype: partial(_fetch, dtype))
-cuda_primitives.putter = cache(lambda dtype: partial(_put, dtype))
-cuda_warp_primitives.stepper = cache(lambda dtype: _step)
-cuda_warp_primitives.shufflers = cache(lambda dtype, lanes: (partial(_before, lanes), partial(_other, lanes)))
-cuda_primitives.poster = cache(lambda dtype: partial(_post, dtype))
-cuda_primitives.peeker = cache(lambda dtype: partial(_peek, dtype))
-cuda_primitives.adder = cache(lambda: partial(_atomic, int.__add__))
-cuda_primitives.raiser = cache(lambda: partial(_atomic, max))
+primitives.alignment = cache(lambda dtype: partial(_is_wide, dtype))
+primitives.fetcher = cache(lambda dtype: partial(_fetch, dtype))
+primitives.putter = cache(lambda dtype: partial(_put, dtype))
+warp_primitives.stepper = cache(lambda dtype: _step)
+warp_primitives.shufflers = cache(lambda dtype, lanes: (partial(_before, lanes), partial(_other, lanes)))
+primitives.poster = cache(lambda dtype: partial(_post, dtype))
+primitives.peeker = cache(lambda dtype: partial(_peek, dtype))
+primitives.adder = cache(lambda: partial(_atomic, int.__add__))
+primitives.raiser = cache(lambda: partial(_atomic, max))

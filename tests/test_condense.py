@@ -8,8 +8,8 @@ import pytest
 from condensing import assert_agree, oracle, precision, problem
 
 from parscan.ivp.methods._tableaux import FAMILIES, gauss, radau
-from parscan.scan import cpu_condense
 from parscan.scan.condense import condense, condense_by_solve, condense_frozen
+from parscan.scan.cpu import condense as cpu_condense
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]
 

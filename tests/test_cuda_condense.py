@@ -6,9 +6,9 @@ import pytest
 from condensing import assert_agree, oracle, precision, problem
 
 from parscan.ivp.methods._tableaux import gauss, radau
-from parscan.scan import cuda_condense_kernels as kernels
 from parscan.scan.condense import condense_by_solve
-from parscan.scan.cuda_condense import condense
+from parscan.scan.cuda import condense_kernels as kernels
+from parscan.scan.cuda.condense import condense
 
 pytestmark = pytest.mark.usefixtures("simulator")
 

@@ -67,8 +67,8 @@ def test_the_newest_architecture_is_among_them(found):
 
 COMPARISON = """
 import re
-from parscan.scan.cuda_catalogue import catalogue
-from parscan.scan.cuda_cubin import compile_ptx
+from parscan.scan.cuda.catalogue import catalogue
+from parscan.scan.cuda.cubin import compile_ptx
 
 for entry in catalogue()[::20]:
     texts = set()
@@ -91,8 +91,8 @@ def test_older_architectures_have_one_ptx():
 DETECTION = """
 from numba import cuda
 
-from parscan.scan.cuda_cubin import assemble, compile_ptx
-from parscan.scan.cuda_kernel import INTEGER, Kernel, pointer, scalar_type
+from parscan.scan.cuda.cubin import assemble, compile_ptx
+from parscan.scan.cuda.kernel import INTEGER, Kernel, pointer, scalar_type
 
 
 def promoting(x, n):

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parscan.scan import adjoint_by_scan, cuda, cuda_choice, sequential
+from parscan.scan import adjoint_by_scan, sequential
+from parscan.scan.cuda import choice as cuda_choice
+from parscan.scan.cuda import scan as cuda
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 SHAPES = {

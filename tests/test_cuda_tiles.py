@@ -8,7 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parscan.scan import adjoint_by_scan, cuda, cuda_choice, cuda_tiles, sequential
+from parscan.scan import adjoint_by_scan, sequential
+from parscan.scan.cuda import choice as cuda_choice
+from parscan.scan.cuda import scan as cuda
+from parscan.scan.cuda import tiles as cuda_tiles
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 LAUNCHED = {"tiles": {"summarise", "march", "mend", "spoil"}, "look-back": {"scan", "repair"}}
@@ -173,9 +176,9 @@ def test_any_length_is_the_loop(way, length, dtype, constant, reverse, started, 
 
 def test_warps_as_wide_as_on_devices(rng, simulator, monkeypatch):
     """Of 32 threads; the last steps are missing."""
-    from parscan.scan import cuda_lookback_kernels as lookback
-    from parscan.scan import cuda_lookback_words as words
-    from parscan.scan import cuda_tile_kernels as tiled
+    from parscan.scan.cuda import lookback_kernels as lookback
+    from parscan.scan.cuda import lookback_words as words
+    from parscan.scan.cuda import tile_kernels as tiled
 
     monkeypatch.setattr(words, "ASKED", 32)
     tile = cuda_tiles.Tile(32, 2, 2, 4)

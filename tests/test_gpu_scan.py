@@ -10,8 +10,10 @@ from condensing import problem as intervals
 
 import parscan
 from parscan.ivp.methods._tableaux import gauss, radau
-from parscan.scan import adjoint_scan, affine_scan, cpu, cuda_choice
+from parscan.scan import adjoint_scan, affine_scan
 from parscan.scan import condense as condensing
+from parscan.scan.cpu import scan as cpu
+from parscan.scan.cuda import choice as cuda_choice
 
 pytestmark = pytest.mark.gpu
 
@@ -142,7 +144,7 @@ def test_numbers_that_overflow(cp, rng, shape):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", ["one sequence", "channels", "2x2", "columns, n = 7"])
 def test_both_launchers_agree(cp, rng, monkeypatch, dtype, shape):
-    launch, cubin = import_module("parscan.scan.cuda_launch"), import_module("parscan.scan.cuda_cubin")
+    launch, cubin = import_module("parscan.scan.cuda.launch"), import_module("parscan.scan.cuda.cubin")
     batch, n = SHAPES[shape]
     A, b, h0 = (cp.asarray(x) for x in problem(rng, dtype, 3001, batch, n))
     results = []

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parscan.scan import affine_scan, cpu, sequential
-from parscan.scan.cpu import Tuning
+from parscan.scan import affine_scan, sequential
+from parscan.scan.cpu import scan as cpu
+from parscan.scan.cpu.scan import Tuning
 from parscan.scan.threads import available_threads, run_all, shares
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]
@@ -372,7 +373,7 @@ def test_after_a_fork():
     program = """
         import os
         import numpy as np
-        from parscan.scan import cpu
+        from parscan.scan.cpu import scan as cpu
         tuning = cpu.Tuning(threads=3, work_per_thread=1)
         a, b = np.full((1000, 1), 0.5), np.ones((1000, 1))
         before = cpu.affine_scan(a, b, tuning=tuning)
@@ -390,7 +391,7 @@ def test_kernels_are_kept_on_disk(tmp_path):
     """A second process compiles nothing."""
     program = """
         import numpy as np
-        from parscan.scan import cpu, cpu_dense_kernels, cpu_kernels
+        from parscan.scan.cpu import scan as cpu, dense_kernels as cpu_dense_kernels, kernels as cpu_kernels
         for n in (1, 3, 6, 9):
             cpu.affine_scan(np.ones((9, n)), np.ones((9, n)))
             cpu.affine_scan(np.ones((9, n, n)), np.ones((9, n)))

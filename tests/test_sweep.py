@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from parscan.ivp.methods._tableaux import radau
-from parscan.scan import cpu_sweep
 from parscan.scan.condense import condense_by_solve
+from parscan.scan.cpu import sweep as cpu_sweep
 from parscan.scan.sweep import sweep, sweep_by_scan
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]

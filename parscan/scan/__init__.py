@@ -9,7 +9,7 @@ from numpy import broadcast_shapes
 
 from .._arrays import Array, array_namespace, library
 
-_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu", "cupy": "parscan.scan.cuda"}
+_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu.scan", "cupy": "parscan.scan.cuda.scan"}
 """Module that scans the arrays of a library; every other library gets the generic loop. Imported on
 first use, so that Numba is not loaded before it is needed."""
 

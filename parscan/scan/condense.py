@@ -16,7 +16,7 @@ import numpy as np
 
 from .._arrays import Array, Namespace, array_namespace, dtype_name, itemsize, library, quiet
 
-_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu_condense", "cupy": "parscan.scan.cuda_condense"}
+_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu.condense", "cupy": "parscan.scan.cuda.condense"}
 """Module that condenses the arrays of a library; imported on first use, as the scans are."""
 
 CHUNK_BYTES = 1 << 20

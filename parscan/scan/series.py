@@ -6,7 +6,7 @@ from importlib import import_module
 
 from .._arrays import Array, array_namespace, library
 
-_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu_series"}
+_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu.series"}
 """Module for the arrays of a library; imported on first use, as the scans are."""
 
 

@@ -13,7 +13,7 @@ from .._arrays import Array, array_namespace, library, quiet
 from . import affine_scan
 from .condense import Condensed
 
-_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu_sweep"}
+_IMPLEMENTATIONS = {"numpy": "parscan.scan.cpu.sweep"}
 """Module that sweeps the arrays of a library; imported on first use, as the scans are."""
 
 

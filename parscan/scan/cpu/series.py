@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .._arrays import Array
+from ..._arrays import Array
 from .contiguous import contiguous
 
 

@@ -6,11 +6,11 @@ from functools import partial
 
 import numpy as np
 
-from .._arrays import Array
-from . import condense as generic
+from ..._arrays import Array
+from .. import condense as generic
+from ..threads import available_threads, run_all, shares
+from .condense_kernels import BYTES, condense_groups
 from .contiguous import contiguous
-from .cpu_condense_kernels import BYTES, condense_groups
-from .threads import available_threads, run_all, shares
 
 LARGEST_KERNEL = 160
 """

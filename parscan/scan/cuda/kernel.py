@@ -48,5 +48,5 @@ def pointer(dtype: str) -> Any:
 
 
 def operand(dtype: str, axes: int) -> tuple[Any, ...]:
-    """Types of an array with an offset and so many strides; see :class:`parscan.scan.cuda_operand.Operand`."""
+    """Types of an array with an offset and so many strides; see :class:`parscan.scan.cuda.operand.Operand`."""
     return (pointer(dtype), *(INTEGER,) * (1 + axes))

@@ -10,9 +10,9 @@ from typing import Any
 
 from numba import cuda
 
-from . import cuda_primitives as primitives
-from .cuda_kernel import scalar_type
-from .cuda_tiles import Tile
+from . import primitives
+from .kernel import scalar_type
+from .tiles import Tile
 
 TICKETS, EPOCH, BROKEN, HEAD = 0, 1, 2, 4
 """Words of 64 bits: tiles that have started, launches that have been, tiles from the first one on that has states which

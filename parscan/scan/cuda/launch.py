@@ -8,9 +8,9 @@ from collections.abc import Hashable
 from functools import cache
 from typing import Any
 
-from .. import _cupy
-from .._arrays import Array, library
-from .cuda_kernel import Kernel
+from ... import _cupy
+from ..._arrays import Array, library
+from .kernel import Kernel
 
 
 class Launcher(ABC):
@@ -54,7 +54,7 @@ def launcher(x: Array) -> Launcher:
 
 
 _LAUNCHERS: dict[str, Launcher] = {"cupy": NumbaLauncher()}
-"""The launcher of each library. :class:`parscan.scan.cuda_cubin.CupyLauncher` can take the place of CuPy's."""
+"""The launcher of each library. :class:`parscan.scan.cuda.cubin.CupyLauncher` can take the place of CuPy's."""
 
 
 def current_stream() -> Hashable:

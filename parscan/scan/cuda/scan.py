@@ -8,11 +8,11 @@ from dataclasses import replace
 import array_api_compat
 import numpy as np
 
-from .._arrays import Array, array_namespace, contiguous, dtype_name
-from . import adjoint_by_scan, affine_tree
-from .cuda_choice import is_covered
-from .cuda_operand import operand
-from .cuda_phases import Recurrence, evaluate
+from ..._arrays import Array, array_namespace, contiguous, dtype_name
+from .. import adjoint_by_scan, affine_tree
+from .choice import is_covered
+from .operand import operand
+from .phases import Recurrence, evaluate
 
 
 def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False) -> Array:

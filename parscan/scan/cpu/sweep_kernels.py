@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from .._arrays import Array
+from ..._arrays import Array
 
 
 def kernel(function: Any) -> Any:

@@ -22,9 +22,9 @@ from typing import Any
 
 from numba import cuda
 
-from . import cuda_primitives as primitives
-from . import cuda_warp_primitives as together
-from .cuda_kernel import scalar_type
+from . import primitives
+from . import warp_primitives as together
+from .kernel import scalar_type
 
 WARP = 32
 """Threads that work in step and can read each other's registers."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from numba import cuda
 
-from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .kernel import INTEGER, Kernel, operand, pointer, scalar_type
 
 THREADS = 128
 """Threads of a block, about: as many groups as these make, at least one."""

@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from .._arrays import Array, readonly
-from . import sweep as generic
-from .condense import Condensed
+from ..._arrays import Array, readonly
+from .. import sweep as generic
+from ..condense import Condensed
+from ..threads import available_threads, run_all, shares
 from .contiguous import contiguous
-from .cpu_sweep_kernels import sweep_members
-from .threads import available_threads, run_all, shares
+from .sweep_kernels import sweep_members
 
 WORK_PER_THREAD = 1 << 21
 """Products of numbers that make another thread worth starting."""

@@ -7,14 +7,14 @@ from typing import Any
 
 import array_api_compat
 
-from .._arrays import Array, array_namespace, dtype_name
-from . import cuda_mend_kernels as mending
-from .cuda_choice import Phases, SinglePass, Way, choose
-from .cuda_launch import launcher
-from .cuda_lookback_words import workspace_size
-from .cuda_operand import Operand
-from .cuda_tiles import tile_of
-from .cuda_workspace import workspace
+from ..._arrays import Array, array_namespace, dtype_name
+from . import mend_kernels as mending
+from .choice import Phases, SinglePass, Way, choose
+from .launch import launcher
+from .lookback_words import workspace_size
+from .operand import Operand
+from .tiles import tile_of
+from .workspace import workspace
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache
 
-from .. import _cupy
-from .._arrays import Array
-from .cuda_kernel import Kernel
-from .cuda_launch import Launcher, _processors, _told, current_stream
+from ... import _cupy
+from ..._arrays import Array
+from .kernel import Kernel
+from .launch import Launcher, _processors, _told, current_stream
 
 Capability = tuple[int, int]
 """A compute capability, (9, 0) for example; its architecture is called sm_90."""
@@ -103,7 +103,7 @@ class CupyLauncher(Launcher):
     Compiled by Numba-CUDA, loaded and launched by CuPy, on its current stream.
 
     A launch passes plain numbers through CuPy's compiled code, and knows nothing of Numba's streams and types. To take
-    it: `parscan.scan.cuda_launch._LAUNCHERS["cupy"] = CupyLauncher()`.
+    it: `parscan.scan.cuda.launch._LAUNCHERS["cupy"] = CupyLauncher()`.
     """
 
     def processors(self) -> int:

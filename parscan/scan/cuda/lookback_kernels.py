@@ -5,7 +5,7 @@ Who comes later looks for the nearest last state before it, and applies the maps
 of different tiles are never composed, so that fewer products overflow, and every run gives the same numbers.
 
 Tiles take numbers as they start to run: those before a tile have started, and it can wait for them. What they say, in
-:mod:`parscan.scan.cuda_lookback_words`, is all that they know of each other.
+:mod:`parscan.scan.cuda.lookback_words`, is all that they know of each other.
 
 References
 ----------
@@ -20,12 +20,12 @@ from typing import Any
 
 from numba import cuda, types
 
-from . import cuda_lookback_words as words
-from . import cuda_primitives as primitives
-from . import cuda_warp_primitives as together
-from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
-from .cuda_lookback_words import BROKEN, EPOCH, MAP, STATE, TICKETS, make_asker, make_speakers
-from .cuda_tiles import (
+from . import lookback_words as words
+from . import primitives
+from . import warp_primitives as together
+from .kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .lookback_words import BROKEN, EPOCH, MAP, STATE, TICKETS, make_asker, make_speakers
+from .tiles import (
     Tile,
     make_composer,
     make_finisher,

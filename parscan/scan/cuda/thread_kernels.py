@@ -14,7 +14,7 @@ from typing import Any
 
 from numba import cuda
 
-from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .kernel import INTEGER, Kernel, operand, pointer, scalar_type
 
 PREFETCH = {1: 8, 2: 4}
 """Steps whose operands are loaded before the first of them is used, by the order of the matrices; others one."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import array_api_compat
 
-from .._arrays import Array, array_namespace, library
+from ..._arrays import Array, array_namespace, library
 
 _KEPT: dict[Hashable, Array] = {}
 _LOCK = threading.Lock()

@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from .._arrays import Array, quiet
-from . import sequential
-from .chunks import Summary, march_in_chunks
+from ..._arrays import Array, quiet
+from .. import sequential
+from ..chunks import Summary, march_in_chunks
+from ..threads import available_threads, run_all, shares
 from .contiguous import contiguous
-from .cpu_dense_kernels import march_columns, march_dense
-from .cpu_kernels import march_column, march_rows, march_wide_rows, summarise_column
-from .threads import available_threads, run_all, shares
+from .dense_kernels import march_columns, march_dense
+from .kernels import march_column, march_rows, march_wide_rows, summarise_column
 
 PAGE = 4096
 """Bytes of the smallest page of memory."""

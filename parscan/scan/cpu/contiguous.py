@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._arrays import Array, readonly
+from ..._arrays import Array, readonly
 
 
 def contiguous(x: Array, dtype: np.dtype | None = None) -> Array:

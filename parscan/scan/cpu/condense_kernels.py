@@ -19,7 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .._arrays import Array
+from ..._arrays import Array
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

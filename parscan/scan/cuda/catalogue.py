@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from . import cuda_condense_kernels as condensing
-from . import cuda_mend_kernels as mending
-from . import cuda_thread_kernels as threads
-from .cuda_choice import WAYS
-from .cuda_kernel import Kernel
+from . import condense_kernels as condensing
+from . import mend_kernels as mending
+from . import thread_kernels as threads
+from .choice import WAYS
+from .kernel import Kernel
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from numba import cuda, types
 
-from .cuda_column_kernels import ITEMSIZE, SHARED_BYTES
-from .cuda_kernel import INTEGER, Kernel, pointer, scalar_type
+from .column_kernels import ITEMSIZE, SHARED_BYTES
+from .kernel import INTEGER, Kernel, pointer, scalar_type
 
 THREADS = 32
 """Threads of a block of several groups: those of one warp, whose barriers are cheap."""

@@ -14,10 +14,10 @@ import math
 
 import array_api_compat
 
-from .._arrays import Array, array_namespace, contiguous, dtype_name
-from . import condense as generic
-from . import cuda_condense_kernels as kernels
-from .cuda_launch import launcher
+from ..._arrays import Array, array_namespace, contiguous, dtype_name
+from .. import condense as generic
+from . import condense_kernels as kernels
+from .launch import launcher
 
 CHUNK_BYTES = 1 << 28
 """Size of the systems that the library's solver is given at once: launches shall not be what takes the time."""

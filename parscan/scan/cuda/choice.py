@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import cuda_column_kernels as columns
-from . import cuda_lookback_kernels as lookback
-from . import cuda_thread_kernels as threads
-from . import cuda_tile_kernels as tiled
-from . import cuda_tiles as tiles
-from .cuda_kernel import Kernel
+from . import column_kernels as columns
+from . import lookback_kernels as lookback
+from . import thread_kernels as threads
+from . import tile_kernels as tiled
+from . import tiles
+from .kernel import Kernel
 
 THREADS = 128
 """Threads of a block of threads that work each for itself."""

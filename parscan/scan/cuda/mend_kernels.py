@@ -12,8 +12,8 @@ from typing import Any
 
 from numba import cuda, types
 
-from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
-from .cuda_thread_kernels import make_loader, make_product
+from .kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .thread_kernels import make_loader, make_product
 
 THREADS = 128
 """Threads that look at one sequence."""

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numba.cpython.unsafe.tuple import tuple_setitem
 
-from .._arrays import Array
-from .cpu_kernels import cursor, fused_kernel
+from ..._arrays import Array
+from .kernels import cursor, fused_kernel
 
 IN_REGISTERS = range(2, 6)
 """Orders for which the state is best kept in registers; from 6 on that was measured to be no faster."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from .._arrays import Array, array_namespace, contiguous
+from ..._arrays import Array, array_namespace, contiguous
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """CUDA kernels in which a block evaluates a tile of consecutive steps of one sequence of scalars.
 
 For few and long sequences: the threads of a warp read memory next to each other, which they could not if each walked
-through a chunk of its own. The phases are those of :mod:`parscan.scan.cuda_thread_kernels`; a chunk is a tile.
+through a chunk of its own. The phases are those of :mod:`parscan.scan.cuda.thread_kernels`; a chunk is a tile.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 from numba import cuda, types
 
-from .cuda_kernel import INTEGER, Kernel, operand, pointer, scalar_type
-from .cuda_tiles import (
+from .kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .tiles import (
     Tile,
     make_composer,
     make_finisher,

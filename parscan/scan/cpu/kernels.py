@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
-from .._arrays import Array
+from ..._arrays import Array
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

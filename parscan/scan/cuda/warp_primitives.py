@@ -1,7 +1,7 @@
 """What the threads of a warp do to their numbers together, each an instruction or few to the compiler.
 
 The compiler unrolls only short loops, and in others it loses sight of the threads of a warp being together. Each
-function makes a device function; see :mod:`parscan.scan.cuda_primitives`.
+function makes a device function; see :mod:`parscan.scan.cuda.primitives`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from .cuda_primitives import COMPONENTS, CONSTRAINT, llvm, numba_for_intrinsics, real_type
+from .primitives import COMPONENTS, CONSTRAINT, llvm, numba_for_intrinsics, real_type
 
 
 @cache

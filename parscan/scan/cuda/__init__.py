@@ -1,0 +1,1 @@
+"""What they are on CuPy arrays: CUDA kernels by Numba-CUDA."""
