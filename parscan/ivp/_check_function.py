@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import copysign, isfinite
 from typing import Any
 
 from .._arrays import Array, array_namespace, machine_epsilon, quiet
@@ -70,7 +71,8 @@ def _sample(span: tuple[float, float], y0: Array) -> tuple[Array, Array]:
     xp = array_namespace(y0)
     real = xp.abs(y0).dtype
     share = xp.arange(SAMPLE, dtype=real)
-    times = span[0] + (span[1] - span[0]) * SPREAD * share / SAMPLE
+    length = span[1] - span[0]
+    times = span[0] + (length if isfinite(length) else copysign(1.0, length)) * SPREAD * share / SAMPLE
     factors = xp.reshape(1 + SPREAD * share, (-1, *(1,) * y0.ndim))
     return times, y0[None, ...] * xp.astype(factors, y0.dtype)
 

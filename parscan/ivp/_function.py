@@ -233,6 +233,8 @@ class RightHandSide:
         """What the Jacobian returned, with matrices last."""
         xp, n = self._xp, self._shape[-1]
         shape = (*(() if count is None else (count,)), *self._shape[:-1])
+        if n == 1:
+            value = self._only_entry(value, shape)
         if isinstance(value, list | tuple):
             rows = [[xp.broadcast_to(self._as_array(entry), shape) for entry in row] for row in value]
             value = xp.stack([xp.stack(row) for row in rows])
@@ -246,6 +248,15 @@ class RightHandSide:
             )
         value = xp.astype(xp.broadcast_to(value, (n, n, *shape)), self._dtype)  # a copy, as above
         return xp.moveaxis(value, (0, 1), (-2, -1))
+
+    def _only_entry(self, value: Any, shape: tuple[int, ...]) -> Array:
+        """The Jacobian of a single component, which may come without the axes of a matrix."""
+        while isinstance(value, list | tuple) and len(value) == 1:
+            value = value[0]
+        value = self._as_array(value)
+        if value.size == 1:
+            return self._xp.reshape(value, (1, 1, *(1,) * len(shape)))
+        return value[None, None, ...] if tuple(value.shape) == shape else value
 
     def _as_array(self, value: Any) -> Array:
         """An array of the states' library; complex values for a real state are an error."""
