@@ -152,3 +152,20 @@ def test_progress_without_an_end(capsys):
 def test_spans_that_are_not_finite(options, text):
     with pytest.raises(ValueError, match=text):
         solve_ivp(**{"fun": fall, "t_span": (0, np.inf), "y0": [10.0, 0.0], **options})
+
+
+EQUAL = {
+    "rates": lambda t, y: -np.full(y.shape[0], 0.1) * y,
+    "matrix from the right": lambda t, y: y @ (-0.1 * np.eye(y.shape[0])),
+    "offset": lambda t, y: -0.1 * y + np.zeros(y.shape[0]),
+}
+
+
+@ANY
+@pytest.mark.parametrize("fun", EQUAL.values(), ids=EQUAL.keys())
+@pytest.mark.parametrize("n", [1, 2, 4, 5, 6, 7])
+@pytest.mark.filterwarnings("ignore::parscan.warnings.PointByPointWarning")
+def test_as_many_components_as_states_in_a_sample(fun, method, rtol, n):
+    """Equal numbers, one per component, fit the rows of a square of states as well as its columns."""
+    sol = solve_ivp(fun, (0, 1), np.arange(1.0, n + 1), method, rtol=rtol)
+    assert np.allclose(end_of(sol), np.exp(-0.1) * np.arange(1, n + 1), rtol=10 * rtol)
