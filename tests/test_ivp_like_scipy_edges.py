@@ -1,5 +1,7 @@
 """What SciPy takes and few ask for: matrices of states, spans without an end, Jacobians of a single component."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp as scipy_solve_ivp
@@ -169,3 +171,25 @@ def test_as_many_components_as_states_in_a_sample(fun, method, rtol, n):
     """Equal numbers, one per component, fit the rows of a square of states as well as its columns."""
     sol = solve_ivp(fun, (0, 1), np.arange(1.0, n + 1), method, rtol=rtol)
     assert np.allclose(end_of(sol), np.exp(-0.1) * np.arange(1, n + 1), rtol=10 * rtol)
+
+
+half = Fraction(1, 2)
+OBJECTS = {
+    "list": lambda t, y: [Fraction(3), half],
+    "beside arrays": lambda t, y: [y[1] + 3 - y[1], half],
+    "array": lambda t, y: np.array([y[0] - y[0] + 3, 0 * y[0] + 0.5], dtype=object),
+}
+
+
+@ANY
+@pytest.mark.parametrize("fun", OBJECTS.values(), ids=OBJECTS.keys())
+def test_numbers_that_are_objects(fun, method, rtol):
+    """As those of SymPy are; SciPy makes floats of them."""
+    sol = solve_ivp(fun, (0, 1), [0, 0], method, jac=lambda t, y: [[Fraction(0), 0], [0, Fraction(0)]], rtol=rtol)
+    assert np.allclose(end_of(sol), [3, 0.5])
+
+
+@pytest.mark.parametrize("value", [None, [1.0, None], [1.0, object()]])
+def test_objects_that_are_no_numbers(value):
+    with pytest.raises(TypeError, match="pass on an array, or a list of numbers"):
+        solve_ivp(lambda t, y: value, (0, 1), [0, 0], "Radau", rtol=1e-6)

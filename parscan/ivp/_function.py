@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, array_namespace, copy, dtype_name, is_foreign, library, quiet
+from .._arrays import Array, array_namespace, as_numbers, copy, dtype_name, is_foreign, library, quiet
 from ..jacobians import step_sizes
 
 CHUNK = 1 << 21
@@ -268,7 +268,7 @@ class RightHandSide:
                 f"with the functions of {library(self._like)}."
             )
         try:
-            array = self._xp.asarray(value)
+            array = as_numbers(self._xp.asarray(value), self._dtype)
         except ValueError as error:  # a list of components of different lengths
             raise ValueError(f"`fun` or `jac` returned what cannot be made an array: {error}") from None
         if dtype_name(array.dtype) in ("object", "str"):
