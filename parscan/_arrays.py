@@ -121,6 +121,16 @@ def is_foreign(value: Any, like: Array) -> bool:
     return library(value) != library(like) and not (isinstance(value, np.ndarray) and isinstance(like, np.ndarray))
 
 
+def as_numbers(array: Array, dtype: Any) -> Array:
+    """Objects of Python that are numbers, such as fractions or those of SymPy, in a dtype; all else as it is."""
+    if dtype_name(array.dtype) != "object" or any(entry is None for entry in array.flat):
+        return array
+    try:
+        return array.astype(dtype)
+    except (TypeError, ValueError):
+        return array
+
+
 def dtype_name(dtype: Any) -> str:
     """Plain name of a dtype of any library: "float64"."""
     if isinstance(dtype, type | np.dtype):

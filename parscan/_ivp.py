@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from ._progress import Report, Watcher, check_watcher, watch
-from .ivp._arguments import as_count, as_guess, as_mesh, as_problem, as_times
+from .ivp._arguments import as_count, as_guess, as_mesh, as_problem, as_times, reject_unwatched
 from .ivp._delegate import delegate
 from .ivp._empty import solve_empty
 from .ivp._ensemble import solve_ensemble
@@ -70,7 +70,8 @@ def solve_ivp(
         that gives the same; if not, `fun` is called for one time after the other, with a warning, or by ``"auto"`` as
         LSODA calls it.
     t_span : pair of floats
-        Begin and end, in either direction.
+        Begin and end, in either direction. An infinite end, for a terminal event, is for ``"auto"``, ``"Radau"`` and
+        ``"DOP853"``, which are SciPy's then, and for the other methods of SciPy.
     y0 : array_like, shape (n,) or (n, *batch)
         State at the begin: float32, float64, complex64 or complex128; integers become float64. All members of a batch
         share a mesh, and the largest error governs it.
@@ -92,7 +93,8 @@ def solve_ivp(
         Functions ``event(t, y, *args)`` whose zeros are sought, with the attributes ``terminal`` (bool or number of
         occurrences) and ``direction``; not for batches. They are looked for on the whole solution once it is there.
     vectorized : bool, optional
-        False: call `fun` for one time after the other. None or True: as described above.
+        False: call `fun` for one time after the other. None: as described above. True: the same, but a single state is
+        passed as a matrix ``(n, 1)``, as by SciPy: for functions that need states of shape ``(n, k)``.
     args : tuple, optional
         Further arguments of `fun`, `jac` and the events.
     jac : callable, array_like of shape (n, n), or None
@@ -158,14 +160,13 @@ def solve_ivp(
     True
     """
     check_watcher(progress)
-    problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step)
+    problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step, vectorized=vectorized)
     options = as_options(
         problem.span, vectorized, first_step, min_step, lband=lband, uband=uband, jac_sparsity=jac_sparsity
     )
     times = as_times(t_eval, problem.span, problem.y0)
     watched = prepare(events)
-    if watched and problem.batch:
-        raise ValueError(f"`events` cannot be watched for a batch of shape {problem.batch}; solve its members alone.")
+    reject_unwatched(watched, problem)
     listed = None if events is None else watched
     if problem.is_empty:
         return solve_empty(problem, times, listed, dense_output=dense_output)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol, TypeAlias
 
 FIRST, SHARE = 1.0, 0.05
@@ -90,7 +91,7 @@ def watch(progress: Watcher, total: float, unit: str | None) -> Iterator[Report 
             done: float, *, method: str, window: int, iterations: int = 0, correction: float | None = None
         ) -> None:
             seconds = time.perf_counter() - begin
-            remaining = seconds * (total - done) / done if done else None
+            remaining = seconds * (total - done) / done if done and total < inf else None
             show(Progress(done, total, method, window, iterations, correction, seconds, remaining))
 
         yield report

@@ -68,7 +68,7 @@ def solve_recurrence(
     y0 : array_like, shape (*batch, n)
         State before the first step: float32, float64, complex64 or complex128; integers and bools become float64.
     x : array_like or tuple of array_like, shape (T, ...), optional
-        Inputs, time first, of any dtype. A tuple reaches `step` as a tuple.
+        Inputs, time first, numbers or bools of any dtype. A tuple reaches `step` as a tuple.
     length : int, optional
         Number of steps `T` of a recurrence without inputs.
     jac : callable, True or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf, isfinite, isinf, isnan
 from operator import index
 from typing import Any
 
@@ -20,9 +20,11 @@ from .._arrays import (
     machine_epsilon,
     shared_namespace,
 )
+from ._columns import by_columns
 from ._result import IvpResult
 from .methods._tableaux import MOST_STAGES
 from .output._dense_output import DenseOutput
+from .output._events import Event
 
 
 @dataclass(frozen=True)
@@ -58,20 +60,36 @@ class Problem:
         return self.span[0] == self.span[1] or self.y0.size == 0
 
     @property
+    def is_endless(self) -> bool:
+        """Whether only an event can end it."""
+        return isinf(self.span[1])
+
+    @property
     def is_complex(self) -> bool:
         """Whether the state is complex."""
         return "complex" in dtype_name(self.y0.dtype)
 
 
-def as_problem(fun: Any, t_span: Any, y0: Any, args: Any, jac: Any, rtol: Any, atol: Any, max_step: Any) -> Problem:
-    """Check the arguments that every method needs."""
+def as_problem(
+    fun: Any,
+    t_span: Any,
+    y0: Any,
+    args: Any,
+    jac: Any,
+    rtol: Any,
+    atol: Any,
+    max_step: Any,
+    *,
+    vectorized: bool | None = None,
+) -> Problem:
+    """Check the arguments that every method needs; a batch has columns anyway, whether it is `vectorized` or not."""
     if not callable(fun):
         raise TypeError(f"`fun` must be callable as fun(t, y), got {type(fun).__name__}.")
     span = _as_span(t_span)
     state = _as_state(y0)
     relative, absolute = _as_tolerances(rtol, atol, state)
     return Problem(
-        fun,
+        by_columns(fun) if vectorized and state.ndim == 1 else fun,
         _as_jacobian(jac, state),
         _as_args(args),
         span,
@@ -81,6 +99,14 @@ def as_problem(fun: Any, t_span: Any, y0: Any, args: Any, jac: Any, rtol: Any, a
         absolute,
         _as_max_step(max_step),
     )
+
+
+def reject_unwatched(events: tuple[Event, ...], problem: Problem) -> None:
+    """Raise for events of a batch, and for a span without an end that no event will end."""
+    if events and problem.batch:
+        raise ValueError(f"`events` cannot be watched for a batch of shape {problem.batch}; solve its members alone.")
+    if problem.is_endless and problem.y0.size and not any(event.terminal < inf for event in events):
+        raise ValueError(f"`t_span` must be finite where none of `events` is terminal, got {problem.span}.")
 
 
 def as_times(t_eval: Any, span: tuple[float, float], like: Array) -> Array | None:
@@ -147,8 +173,8 @@ def _as_span(t_span: Any) -> tuple[float, float]:
         t0, tf = map(float, t_span)
     except (TypeError, ValueError):
         raise ValueError(f"`t_span` must be a pair of numbers (t0, tf), got {t_span!r}.") from None
-    if not (isfinite(t0) and isfinite(tf)):
-        raise ValueError(f"`t_span` must be finite, got {t_span!r}.")
+    if not isfinite(t0) or isnan(tf):
+        raise ValueError(f"`t_span` must be finite, got {t_span!r}; its end may be infinite for a terminal event.")
     return t0, tf
 
 

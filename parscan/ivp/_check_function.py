@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import copysign, isfinite
 from typing import Any
 
 from .._arrays import Array, array_namespace, machine_epsilon, quiet
 from ._function import RightHandSide
 
 SAMPLE = 5
-"""States that both ways of calling are compared on; a number that no dimension is likely to have."""
+"""States that both ways of calling are compared on, at least: as many as no dimension has."""
 
 LATER = 3
 """States of a solved trajectory that are looked at again."""
@@ -69,8 +70,10 @@ def _sample(span: tuple[float, float], y0: Array) -> tuple[Array, Array]:
     """Times near the start of the span, and states near the initial one, all different."""
     xp = array_namespace(y0)
     real = xp.abs(y0).dtype
-    share = xp.arange(SAMPLE, dtype=real)
-    times = span[0] + (span[1] - span[0]) * SPREAD * share / SAMPLE
+    count = next(count for count in range(SAMPLE, SAMPLE + y0.ndim + 1) if count not in y0.shape)
+    share = xp.arange(count, dtype=real)
+    length = span[1] - span[0]
+    times = span[0] + (length if isfinite(length) else copysign(1.0, length)) * SPREAD * share / count
     factors = xp.reshape(1 + SPREAD * share, (-1, *(1,) * y0.ndim))
     return times, y0[None, ...] * xp.astype(factors, y0.dtype)
 

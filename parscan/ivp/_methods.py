@@ -57,6 +57,9 @@ SEQUENTIAL = ("RK23", "RK45", "BDF", "LSODA")
 SPARSE = {"auto": "BDF", "Radau": "Radau"}
 """SciPy's methods that take the place of parscan's where the zeros of the Jacobian are given."""
 
+ENDLESS = {"auto": "Radau", "Radau": "Radau", "DOP853": "DOP853"}
+"""SciPy's methods that take their place where only an event ends the span: LSODA chooses its first step by the end."""
+
 NAMES = ("auto", *PARALLEL, *SEQUENTIAL)
 """All that `method` may be, but for classes of SciPy's solvers."""
 
@@ -117,6 +120,8 @@ def choose(
         return _scipys(problem, Choice(method, is_sequential=True))
     if method in SPARSE and "jac_sparsity" in options:
         return _scipys(problem, Choice(SPARSE[method], is_sequential=True, because="`jac_sparsity` was given"))
+    if problem.is_endless:
+        return _choose_endless(method, problem, on_mesh=on_mesh)
     if method != "auto" or on_mesh:
         return Choice("Radau" if method == "auto" else method)
     return _choose_single(problem, options, stacks) if problem.is_plain else _choose_batch(problem)
@@ -130,6 +135,18 @@ def _scipys(problem: Problem, choice: Choice) -> Choice:
         f"`method` {choice.method!r} is SciPy's, which takes NumPy arrays of shape (n,), but `y0` has the shape "
         f"{(problem.y0.shape[-1], *problem.batch)} and is of {library(problem.y0)}; name one of {', '.join(PARALLEL)}."
     )
+
+
+def _choose_endless(method: str, problem: Problem, *, on_mesh: bool) -> Choice:
+    """SciPy's solver of the same name: without an end there is no mesh."""
+    if on_mesh or method not in ENDLESS:
+        raise ValueError(
+            f"`t_span` must be finite for meshes, and for `method` {method!r}, got {problem.span}; "
+            f"{' and '.join(ENDLESS)} without `mesh`, `guess`, `stages` and `window` take an end that is infinite."
+        )
+    share = TIGHTER if method == "auto" and problem.rtol < LOOSE else 1.0
+    name = "BDF" if method == "auto" and problem.is_complex else ENDLESS[method]
+    return _scipys(problem, Choice(name, is_sequential=True, because="`t_span` has no end", share=share))
 
 
 def _choose_single(problem: Problem, options: dict[str, Any], stacks: Callable[[], bool]) -> Choice:

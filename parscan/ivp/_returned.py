@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._arrays import Array, array_namespace, dtype_name, is_foreign, library
+from .._arrays import Array, array_namespace, as_numbers, dtype_name, is_foreign, library
 
 
 class Returned:
@@ -68,6 +68,8 @@ class Returned:
         """What the Jacobian returned, with matrices last."""
         xp, n = self._xp, self._shape[-1]
         shape = (*(() if count is None else (count,)), *self._shape[:-1])
+        if n == 1:
+            value = self._only_entry(value, shape)
         if isinstance(value, list | tuple):
             rows = [[xp.broadcast_to(self._as_array(entry), shape) for entry in row] for row in value]
             value = xp.stack([xp.stack(row) for row in rows])
@@ -82,6 +84,15 @@ class Returned:
         value = xp.astype(xp.broadcast_to(value, (n, n, *shape)), self._dtype)  # a copy, as above
         return xp.moveaxis(value, (0, 1), (-2, -1))
 
+    def _only_entry(self, value: Any, shape: tuple[int, ...]) -> Array:
+        """The Jacobian of a single component, which may come without the axes of a matrix."""
+        while isinstance(value, list | tuple) and len(value) == 1:
+            value = value[0]
+        value = self._as_array(value)
+        if value.size == 1:
+            return self._xp.reshape(value, (1, 1, *(1,) * len(shape)))
+        return value[None, None, ...] if tuple(value.shape) == shape else value
+
     def _as_array(self, value: Any) -> Array:
         """An array of the states' library; complex values for a real state are an error."""
         if hasattr(value, "toarray"):
@@ -92,7 +103,7 @@ class Returned:
                 f"with the functions of {library(self._like)}."
             )
         try:
-            array = self._xp.asarray(value)
+            array = as_numbers(self._xp.asarray(value), self._dtype)
         except ValueError as error:  # a list of components of different lengths
             raise ValueError(f"`fun` or `jac` returned what cannot be made an array: {error}") from None
         if dtype_name(array.dtype) in ("object", "str"):
