@@ -7,6 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
+from parscan.ivp import _overlooked
 from parscan.ivp._arguments import as_problem
 from parscan.ivp._overlooked import overlooked
 from parscan.ivp._stacking import Stacking
@@ -108,6 +109,18 @@ def test_what_lies_between_stages_is_seen():
     for center, width, seen in ((c[2] + c[3], 0.2, 1), (c[2] + c[3], 0.01, 0), (3.0, 0.5, 0)):
         rhs = right_hand_side(partial(pulse, center, width), (0, 2), [0.0])
         assert (overlooked(rhs, radau(5), nothing, scale)[0] > 1) == seen
+
+
+def test_intervals_are_looked_at_in_parts(monkeypatch):
+    rng = np.random.default_rng(0)
+    trial = Trial(np.linspace(0.0, 3.0, 8), rng.normal(size=(8, 3, 2)), rng.normal(size=(7, 5, 3, 2)))
+    rhs = right_hand_side(lambda t, y: [np.sin(t) - y[1], y[0]], (0, 3), np.ones((2, 3)))
+    jacobians = rng.normal(size=(7, 3, 2, 2))
+    whole = overlooked(rhs, radau(5), trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
+    monkeypatch.setattr(_overlooked, "NUMBERS", 200)
+    parts = overlooked(rhs, radau(5), trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
+    assert whole.shape == (7,)
+    assert np.array_equal(parts, whole)
 
 
 def test_what_stiff_components_miss_does_not_count():

@@ -6,11 +6,16 @@ looked at in many more places at the end, for what cannot be an error of a smoot
 
 from __future__ import annotations
 
+from math import prod
+
 from .._arrays import Array, array_namespace, quiet
 from ._function import RightHandSide
 from ._trial import Scale, Trial
 from .methods._filter import filtered
 from .methods._tableaux import PLACES, Tableau
+
+NUMBERS = 1 << 21
+"""Numbers in the states that are evaluated at once."""
 
 UNSEEN = 3000.0
 """Tolerances by which the slopes of polynomials, times the step, may miss the right-hand side.
@@ -27,6 +32,18 @@ def overlooked(
 
     Stiff components do not count, as far as the Jacobians of the intervals, `(N, *batch, n, n)`, say so.
     """
+    group = max(1, NUMBERS // (len(PLACES) * max(1, prod(trial.y.shape[1:]))))
+    found = []
+    for first in range(0, trial.intervals, group):
+        some = slice(first, min(first + group, trial.intervals))
+        found.append(
+            _of_part(rhs, tableau, trial.part(some), scale, None if jacobians is None else jacobians[some, ...])
+        )
+    return array_namespace(trial.y).concat(found)
+
+
+def _of_part(rhs: RightHandSide, tableau: Tableau, trial: Trial, scale: Scale, jacobians: Array | None) -> Array:
+    """The same of a part of a trial."""
     xp = array_namespace(trial.y)
     with quiet():
         missed = _missed(rhs, tableau, trial)

@@ -29,9 +29,12 @@ class Trial:
 
     def head(self, intervals: int) -> Trial:
         """The leading intervals."""
-        if intervals >= self.intervals:
-            return self
-        return Trial(self.t[: intervals + 1], self.y[: intervals + 1, ...], self.stages[:intervals, ...])
+        return self if intervals >= self.intervals else self.part(slice(0, intervals))
+
+    def part(self, some: slice) -> Trial:
+        """Some neighbouring intervals."""
+        nodes = slice(some.start, some.stop + 1)
+        return Trial(self.t[nodes], self.y[nodes, ...], self.stages[some, ...])
 
     def starting_at(self, y0: Array) -> Trial:
         """The same with its first state replaced."""
