@@ -108,6 +108,7 @@ def test_libraries_stay_where_they_belong():
         "_check_step.py",
         "_linear.py",
         "_plot.py",
+        "_following.py",
         "_start.py",
         "_tableaux.py",
         "_lsoda.py",

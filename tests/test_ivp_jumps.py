@@ -106,9 +106,9 @@ def test_what_lies_between_stages_is_seen():
     t, c = np.asarray([0.0, 2.0]), radau(5).c
     nothing = Trial(t, np.zeros((2, 1)), np.zeros((1, 5, 1)))
     scale = Scale(1e-6, np.asarray(1e-6))
-    for center, width, seen in ((c[2] + c[3], 0.2, 1), (c[2] + c[3], 0.01, 0), (3.0, 0.5, 0)):
+    for center, width, seen in ((c[2] + c[3], 0.2, 1), (c[2] + c[3] + 0.1, 0.01, 0), (3.0, 0.5, 0)):
         rhs = right_hand_side(partial(pulse, center, width), (0, 2), [0.0])
-        assert (overlooked(rhs, radau(5), nothing, scale)[0] > 1) == seen
+        assert (overlooked(rhs, radau(5).gaps, nothing, scale)[0] > 1) == seen
 
 
 def test_intervals_are_looked_at_in_parts(monkeypatch):
@@ -116,9 +116,9 @@ def test_intervals_are_looked_at_in_parts(monkeypatch):
     trial = Trial(np.linspace(0.0, 3.0, 8), rng.normal(size=(8, 3, 2)), rng.normal(size=(7, 5, 3, 2)))
     rhs = right_hand_side(lambda t, y: [np.sin(t) - y[1], y[0]], (0, 3), np.ones((2, 3)))
     jacobians = rng.normal(size=(7, 3, 2, 2))
-    whole = overlooked(rhs, radau(5), trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
+    whole = overlooked(rhs, radau(5).gaps, trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
     monkeypatch.setattr(_overlooked, "NUMBERS", 200)
-    parts = overlooked(rhs, radau(5), trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
+    parts = overlooked(rhs, radau(5).gaps, trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
     assert whole.shape == (7,)
     assert np.array_equal(parts, whole)
 
@@ -128,8 +128,8 @@ def test_what_stiff_components_miss_does_not_count():
     rhs = right_hand_side(lambda t, y: -1e9 * (y - 1e-6), (0, 1), [0.0])
     nothing = Trial(np.asarray([0.0, 1.0]), np.zeros((2, 1)), np.zeros((1, 5, 1)))
     scale = Scale(1e-6, np.asarray(1e-6))
-    assert overlooked(rhs, radau(5), nothing, scale)[0] > 1
-    assert overlooked(rhs, radau(5), nothing, scale, np.full((1, 1, 1), -1e9))[0] < 1
+    assert overlooked(rhs, radau(5).gaps, nothing, scale)[0] > 1
+    assert overlooked(rhs, radau(5).gaps, nothing, scale, np.full((1, 1, 1), -1e9))[0] < 1
 
 
 @pytest.mark.parametrize("most", [1, 8, 50])
@@ -154,5 +154,5 @@ def test_what_is_stiff_is_followed_otherwise():
 
 
 def test_what_is_seen_nowhere_is_followed_otherwise(monkeypatch):
-    monkeypatch.setattr(_following, "overlooked", lambda rhs, tableau, trial, scale: np.full(trial.intervals, 2.0))
+    monkeypatch.setattr(_following, "overlooked", lambda rhs, places, trial, scale: np.full(trial.intervals, 2.0))
     assert following(lambda t, y: [y[1], -y[0]], (0, 1), [1.0, 0.0], 10) == "otherwise"

@@ -1,7 +1,7 @@
 """What steps and intervals may have overlooked: pulses of the right-hand side between their stages.
 
 Errors are estimated from few places of an interval. What is shorter than the way between them nobody sees, so it is
-looked at in many more places at the end, for what cannot be an error of a smooth solution.
+looked at in more places at the end, for what cannot be an error of a smooth solution.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .._arrays import Array, array_namespace, quiet
 from ._function import RightHandSide
 from ._trial import Scale, Trial
 from .methods._filter import filtered
-from .methods._tableaux import PLACES, Tableau
+from .methods._tableaux import Places
 
 NUMBERS = 1 << 21
 """Numbers in the states that are evaluated at once."""
@@ -25,32 +25,29 @@ Where solutions are smooth, they miss it by up to 1000 at loose tolerances, at o
 """
 
 
-def overlooked(
-    rhs: RightHandSide, tableau: Tableau, trial: Trial, scale: Scale, jacobians: Array | None = None
-) -> Array:
-    """What the polynomials miss in units of `UNSEEN` tolerances, `(N,)`: more than 1 where something was overlooked.
+def overlooked(rhs: RightHandSide, places: Places, trial: Trial, scale: Scale, jacobians: Array | None = None) -> Array:
+    """What polynomials miss at the places, in units of `UNSEEN` tolerances, `(N,)`: above 1 something was overlooked.
 
     Stiff components do not count, as far as the Jacobians of the intervals, `(N, *batch, n, n)`, say so.
     """
-    group = max(1, NUMBERS // (len(PLACES) * max(1, prod(trial.y.shape[1:]))))
+    group = max(1, NUMBERS // (len(places.theta) * max(1, prod(trial.y.shape[1:]))))
     found = []
     for first in range(0, trial.intervals, group):
         some = slice(first, min(first + group, trial.intervals))
-        found.append(
-            _of_part(rhs, tableau, trial.part(some), scale, None if jacobians is None else jacobians[some, ...])
-        )
+        filtering = None if jacobians is None else jacobians[some, ...]
+        found.append(_of_part(rhs, places, trial.part(some), scale, filtering))
     return array_namespace(trial.y).concat(found)
 
 
-def _of_part(rhs: RightHandSide, tableau: Tableau, trial: Trial, scale: Scale, jacobians: Array | None) -> Array:
+def _of_part(rhs: RightHandSide, places: Places, trial: Trial, scale: Scale, jacobians: Array | None) -> Array:
     """The same of a part of a trial."""
     xp = array_namespace(trial.y)
     with quiet():
-        missed = _missed(rhs, tableau, trial)
+        missed = _missed(rhs, places, trial)
         found = _relative(xp.abs(missed), trial, scale)
         if jacobians is None or not float(xp.max(found)) > 1:
             return found
-        return _relative(filtered(missed, trial, jacobians, 1 / (2 * tableau.stages)), trial, scale)
+        return _relative(filtered(missed, trial, jacobians, 1 / (2 * trial.stages.shape[1])), trial, scale)
 
 
 def _relative(errors: Array, trial: Trial, scale: Scale) -> Array:
@@ -58,17 +55,17 @@ def _relative(errors: Array, trial: Trial, scale: Scale) -> Array:
     return scale.relative(array_namespace(errors).max(errors, axis=-1), trial) / UNSEEN
 
 
-def _missed(rhs: RightHandSide, tableau: Tableau, trial: Trial) -> Array:
+def _missed(rhs: RightHandSide, places: Places, trial: Trial) -> Array:
     """Steps times what the slopes lack, `(N, *batch, n, places)`."""
     xp = array_namespace(trial.y)
     N, s, *state = trial.stages.shape
     K = xp.reshape(trial.stages, (N, s, -1))
     rises, slopes = (
-        xp.reshape(xp.asarray(weights, dtype=K.dtype) @ K, (N, len(PLACES), *state))
-        for weights in (tableau.up_to_places, tableau.at_places)
+        xp.reshape(xp.asarray(weights, dtype=K.dtype) @ K, (N, len(places.theta), *state))
+        for weights in (places.integrals, places.derivatives)
     )
-    steps = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim))
-    times = trial.t[:-1, None] + (trial.t[1:] - trial.t[:-1])[:, None] * xp.asarray(PLACES, dtype=trial.t.dtype)
+    steps, theta = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim)), xp.asarray(places.theta, dtype=trial.t.dtype)
+    times = trial.t[:-1, None] + (trial.t[1:] - trial.t[:-1])[:, None] * theta
     states = xp.reshape(trial.y[:-1, None, ...] + steps * rises, (-1, *state))
     values = xp.reshape(rhs(xp.reshape(times, (-1,)), states), slopes.shape)
     return xp.moveaxis(steps * (values - slopes), 1, -1)

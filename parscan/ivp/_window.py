@@ -145,7 +145,7 @@ def _with_overlooked(task: Task, trial: Trial, linear: Linear, error: Array) -> 
     xp = array_namespace(error)
     if float(xp.max(error)) > ACCEPTED:
         return error
-    found = overlooked(task.rhs, task.method.output, trial, task.scale, linear.jacobians)
+    found = overlooked(task.rhs, task.method.output.gaps, trial, task.scale, linear.jacobians)
     return xp.where(found > 1, UNSEEN * found, error)
 
 

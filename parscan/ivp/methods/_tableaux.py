@@ -32,8 +32,14 @@ Numbers: TypeAlias = list[Decimal]
 Rule: TypeAlias = tuple[Numbers, Numbers]
 """Nodes and weights of a quadrature on [0, 1]."""
 
-PLACES = np.arange(1, 16) / 16
-"""Shares of an interval at which it is looked at for what was overlooked."""
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Shares `theta` (k,) of an interval, with the integrals of the ℓ_j up to there and the ℓ_j there, (k, s)."""
+
+    theta: Array
+    integrals: Array
+    derivatives: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +100,14 @@ class Tableau:
         return self.derivatives(np.asarray([self.between]))[0]
 
     @cached_property
-    def up_to_places(self) -> Array:
-        """Integrals of the ℓ_j from 0 to each of `PLACES`, shape (…, s)."""
-        return self.integrals(PLACES)
+    def gaps(self) -> Places:
+        """The middles between neighbours among the stages and both ends."""
+        marks = np.unique(np.concatenate([[0.0], self.c, [1.0]]))
+        return self.places((marks[1:] + marks[:-1]) / 2)
 
-    @cached_property
-    def at_places(self) -> Array:
-        """The ℓ_j there, shape (…, s)."""
-        return self.derivatives(PLACES)
+    def places(self, theta: Array) -> Places:
+        """What the polynomials are, and their slopes, at these shares (k,) of an interval."""
+        return Places(theta, self.integrals(theta), self.derivatives(theta))
 
     @property
     def ends_with_a_stage(self) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+import numpy as np
+
 from ..._arrays import Array
 from .._function import RightHandSide
 from .._iterate import leading
@@ -23,6 +25,9 @@ from ._wide_steps import march
 
 TELLING = 200
 """Steps, taken or rejected, that are enough to tell whether a problem is stiff."""
+
+CLOSER = np.arange(1, 16) / 16
+"""Shares of a step at which it is looked at."""
 
 SHORTER, TRIES = 1 / 4, 8
 """What is left of a step that missed something, at most, and how often it is tried again."""
@@ -41,13 +46,13 @@ def follow(
 ) -> Start:
     """Trajectory from `y0` `(*batch, n)` by at most so many steps, or otherwise where they would be stiff."""
     scale = Scale(rtol, atol)
-    longest = max_step
+    longest, places = max_step, dop853().output.places(CLOSER)
     for _ in range(TRIES):
         steps = march(rhs, span, y0, scale, longest, most=max(most, TELLING))
         if steps.stiff or steps.t.shape[0] < 2:
             break
         trial = solved(rhs, steps, scale).head(most)
-        seen = leading(overlooked(rhs, dop853().output, trial, scale) <= 1)
+        seen = leading(overlooked(rhs, places, trial, scale) <= 1)
         if seen:
             ends = seen == steps.t.shape[0] - 1 and not steps.gave_up
             dense = DenseOutput(dop853().output, trial.t, trial.y, trial.stages)
