@@ -2,12 +2,13 @@
 
 from functools import partial
 
+import array_api_strict as strict
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-from parscan.ivp import _overlooked
+from parscan.ivp import _march, _overlooked
 from parscan.ivp._arguments import as_problem
 from parscan.ivp._overlooked import overlooked
 from parscan.ivp._stacking import Stacking
@@ -86,6 +87,37 @@ def test_dry_friction(rtol):
     exact = scipy_solve_ivp(fun, (0, 30), [1.0, 0.0], "DOP853", rtol=1e-12, atol=1e-12, max_step=0.01).y[:, -1]
     assert sol.success
     assert np.abs(sol.y[:, -1] - exact).max() <= 200 * rtol
+
+
+@pytest.mark.parametrize("method", ["Radau", "RK4"])
+def test_where_friction_holds_a_mass_is_given_up(method):
+    """Steps by the million would get through: they are followed while each of them gets on, and not for ever."""
+    calls = []
+
+    def fun(t, y):
+        calls.append(t)
+        assert len(calls) < 1_000_000
+        return [y[1], -y[0] - 2 * np.sign(y[1]) + np.sin(t)]
+
+    sol = solve_ivp(fun, (0, 10), [3.0, 0.0], method, rtol=1e-6, atol=1e-6)
+    assert "to and fro" in sol.message
+    assert 2 < sol.t[-1] < 2.1
+
+
+def test_steps_are_followed_to_the_end_on_arrays_of_the_standard(monkeypatch):
+    """They are fewer than asked for, and slices of such arrays end within them."""
+    monkeypatch.setattr(_march, "FOLLOWED", 10_000)
+    sol = solve_ivp(
+        lambda t, y: strict.sign(strict.sin(7 * strict.asarray(t))) - y / 10,
+        (0, 1),
+        strict.asarray([1.0]),
+        "Radau",
+        rtol=1e-9,
+        atol=1e-9,
+    )
+    assert sol.success
+    assert "sequential" in sol.message
+    assert abs(float(sol.y[0, -1]) - relaxed(*JUMPING["square"][3], 1.0, 1.0)) <= 1e-7
 
 
 def right_hand_side(fun, span, y0):

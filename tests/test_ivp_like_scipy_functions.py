@@ -2,6 +2,7 @@
 
 import re
 
+import array_api_strict as strict
 import numpy as np
 import pytest
 from ode_methods import ANY, LIKE_SCIPYS, TIGHT
@@ -54,6 +55,33 @@ def test_one_component_as_a_list_of_an_array(method, rtol):
 @pytest.mark.parametrize("value", [1.0, 1, [1.0], (1,)], ids=repr)
 def test_constants(value, method, rtol):
     assert np.allclose(end_of(solve_ivp(lambda t, y: value, (0, 2), [1.0], method, rtol=rtol)), 3)
+
+
+@TIGHT
+@pytest.mark.parametrize("number", [1, True, 1.0, np.int64(1), np.float32(1)], ids=repr)
+def test_numbers_among_arrays_of_the_standard(number, method, rtol):
+    """Such libraries mix integers and floats in no operation, but `[[0, 1], [-1, 0]]` is a Jacobian."""
+
+    def jac(t, y):
+        return [[0, 0 * number], [0, 0 * y[1, ...] - 2]]
+
+    for given in (None, jac):
+        sol = solve_ivp(
+            lambda t, y: [number, -2 * y[1, ...]], (0, 1), strict.asarray([1.0, 1.0]), method, rtol=rtol, jac=given
+        )
+        assert np.allclose([float(sol.y[i, -1]) for i in range(2)], [2, np.exp(-2)], atol=10 * rtol)
+
+
+@TIGHT
+def test_integers_that_no_array_of_integers_holds(method, rtol):
+    sol = solve_ivp(lambda t, y: [10**30, -y[1]], (0, 1), [0.0, 1.0], method, rtol=rtol)
+    assert np.allclose(end_of(sol), [1e30, np.exp(-1)], rtol=10 * rtol)
+
+
+@TIGHT
+def test_words_are_no_numbers(method, rtol):
+    with pytest.raises(TypeError, match="returned str"):
+        solve_ivp(lambda t, y: ["1", -y[1]], (0, 1), [0.0, 1.0], method, rtol=rtol)
 
 
 @ANY

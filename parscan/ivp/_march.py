@@ -24,6 +24,9 @@ STUCK_WINDOWS, STUCK_SHARE = 12, 1e-4
 """Windows in a row, each of which gets on by less than this share of what is left, after which to give up: so it is
 where the right-hand side chatters."""
 
+STUCK_STEPS = 256
+"""Steps that were followed one by one, so many of which must get on by that share: those of a window may be more."""
+
 
 @dataclass
 class Record:
@@ -72,8 +75,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
             record.failure = record.failure or _trouble(record)
             return
         length, reached = float(piece.trial.t[-1]) - front, reach - front
-        tiny = not piece.whole and abs(length) < STUCK_SHARE * abs(span[1] - front)
-        record.stuck = record.stuck + 1 if tiny else 0
+        record.stuck = record.stuck + 1 if _hardly_gets_on(piece, length / (span[1] - front)) else 0
         record.pieces.append(piece.trial)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
         start = start.after(front) if piece.whole else None
@@ -88,13 +90,19 @@ def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) ->
     """A few steps of a sequential solver at the user's tolerance, instead of a window that Newton cannot solve."""
     if task.follow is None or span[0] == span[1] or not _worth_following(record):
         return None
-    most = FOLLOWED * 2**record.followed
+    most = task.that_fit(FOLLOWED * 2**record.followed, y0)
     start = task.follow(span, y0, most=most)
-    t = start.t[: most + 1]
+    t = start.t[: min(most + 1, start.t.shape[0])]
     if t.shape[0] < 2:
         return None
     record.followed += 1
-    return Piece(start.trial(task.method.output, t, y0), whole=False)
+    return Piece(start.trial(task.method.output, t, y0), whole=False, followed=True)
+
+
+def _hardly_gets_on(piece: Piece, share: float) -> bool:
+    """Whether the piece, that share of what was left, is so short that there is no use in going on like that."""
+    steps = piece.trial.intervals if piece.followed else 0
+    return not piece.whole and share < STUCK_SHARE * max(1.0, steps / STUCK_STEPS)
 
 
 def _worth_following(record: Record) -> bool:

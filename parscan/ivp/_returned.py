@@ -54,7 +54,7 @@ class Returned:
 
     def _component(self, part: Any, name: str, shape: tuple[int, ...]) -> Array:
         """One of a list of components; a single one may have an axis for itself."""
-        part = self._as_array(part)
+        part = self._as_entry(part)
         if self._shape[-1] == 1 and tuple(part.shape) == (1, *shape):
             return part[0, ...]
         try:
@@ -71,7 +71,7 @@ class Returned:
         if n == 1:
             value = self._only_entry(value, shape)
         if isinstance(value, list | tuple):
-            rows = [[xp.broadcast_to(self._as_array(entry), shape) for entry in row] for row in value]
+            rows = [[xp.broadcast_to(self._as_entry(entry), shape) for entry in row] for row in value]
             value = xp.stack([xp.stack(row) for row in rows])
         value = self._as_array(value)
         if tuple(value.shape) == (n, n) and shape:
@@ -83,6 +83,10 @@ class Returned:
             )
         value = xp.astype(xp.broadcast_to(value, (n, n, *shape)), self._dtype)  # a copy, as above
         return xp.moveaxis(value, (0, 1), (-2, -1))
+
+    def _as_entry(self, part: Any) -> Array:
+        """An array of the states' dtype: entries of one list may have several, which not all libraries mix."""
+        return self._xp.astype(self._as_array(part), self._dtype, copy=False)
 
     def _only_entry(self, value: Any, shape: tuple[int, ...]) -> Array:
         """The Jacobian of a single component, which may come without the axes of a matrix."""
@@ -106,7 +110,7 @@ class Returned:
             array = as_numbers(self._xp.asarray(value), self._dtype)
         except ValueError as error:  # a list of components of different lengths
             raise ValueError(f"`fun` or `jac` returned what cannot be made an array: {error}") from None
-        if dtype_name(array.dtype) in ("object", "str"):
+        if dtype_name(array.dtype).startswith(("object", "str")):
             raise TypeError(f"`fun` or `jac` returned {type(value).__name__}: pass on an array, or a list of numbers.")
         if "complex" in dtype_name(array.dtype) and "complex" not in dtype_name(self._dtype):
             told = dtype_name(array.dtype)

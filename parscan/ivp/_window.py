@@ -58,8 +58,11 @@ class Task:
 
     def most_intervals(self, intervals: int, y0: Array) -> int:
         """So many of the intervals as the user wants at once, and as memory holds."""
-        wanted = intervals if self.window is None else min(intervals, self.window)
-        return nodes_that_fit(wanted, y0, self.method.matrices * y0.shape[-1] ** 2)
+        return self.that_fit(intervals if self.window is None else min(intervals, self.window), y0)
+
+    def that_fit(self, intervals: int, y0: Array) -> int:
+        """So many of the intervals as memory holds."""
+        return nodes_that_fit(intervals, y0, self.method.matrices * y0.shape[-1] ** 2)
 
 
 @dataclass
@@ -97,10 +100,11 @@ class Log:
 
 @dataclass(frozen=True)
 class Piece:
-    """An accepted trial, and whether it is all of what its window was meant to be."""
+    """An accepted trial, and whether it is all of what its window was meant to be; steps may have been `followed`."""
 
     trial: Trial
     whole: bool
+    followed: bool = False
 
 
 def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
