@@ -16,6 +16,8 @@ from parscan.ivp._trial import Scale, Trial
 from parscan.ivp.methods._tableaux import radau
 from parscan.ivp.starts import _following
 from parscan.ivp.starts._following import follow
+from parscan.ivp.starts._jumps import jumped
+from parscan.ivp.starts._start import Start
 
 
 def relaxed(decay, jumps, levels, y, end):
@@ -76,6 +78,36 @@ def test_jumps_of_a_batch_are_met():
     assert np.abs(sol.y[0, -1] - relaxed(*JUMPING["pulses"][3], starts, 5.0)).max() <= 1e-6
 
 
+@pytest.mark.parametrize("method", ["Radau", "Gauss"])
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6])
+def test_jumps_of_stiff_problems_are_met(method, rtol):
+    """LSODA, which follows what is stiff, stepped over whole periods: errors were of order one."""
+
+    def switched(t, y):
+        target = np.where(np.mod(t, 1) < 0.37, 1.0, -1.0)
+        return [-1e6 * (y[0] - target), y[0]]
+
+    sol = solve_ivp(switched, (0, 10), [0.0, 0.0], method, rtol=rtol, atol=rtol)
+    assert sol.success
+    assert abs(sol.y[1, -1] + 2.6) <= 200 * rtol
+
+
+@pytest.mark.parametrize(
+    ("fun", "found"),
+    [
+        (lambda t, y: -1e6 * (y - np.where(t < 0.7, 1.0, 2.0)), [False, True]),
+        (lambda t, y: -1e6 * (y - np.where(np.abs(t - 0.7) < 0.05, 1.0, 2.0)), [False, True]),
+        (lambda t, y: -1e6 * (y - np.where(t < 0.7, 1.0, 1.0 + 1e-9)), [False, False]),
+        (lambda t, y: -1e6 * (y - np.cos(t)), [False, False]),
+        (lambda t, y: -1e6 * (y - np.exp(9 * t)), [False, False]),
+        (lambda t, y: -1e6 * np.where(y < 0.5, 1.0, 2.0) * y, [False, False]),
+    ],
+)
+def test_jumps_in_time_are_told_from_the_state(fun, found):
+    trial = Trial(np.asarray([0.0, 0.5, 1.0]), np.asarray([[0.2], [0.3], [0.9]]), np.zeros((2, 5, 1)))
+    assert jumped(right_hand_side(fun, (0, 1), [0.0]), trial, Scale(1e-6, np.asarray(1e-6))).tolist() == found
+
+
 @pytest.mark.parametrize("rtol", [1e-5, 1e-8])
 def test_dry_friction(rtol):
     """The jump is where the velocity changes its sign, and the mass does not stick."""
@@ -124,9 +156,12 @@ def right_hand_side(fun, span, y0):
     return Stacking(as_problem(fun, span, np.asarray(y0), None, None, 1e-8, 1e-8, np.inf), None).right_hand_side()
 
 
+OTHERWISE = Start(np.zeros(1), lambda t: np.zeros((len(t), 1)))
+
+
 def following(fun, span, y0, most):
     rhs, tolerances = right_hand_side(fun, span, y0), {"rtol": 1e-8, "atol": np.asarray(1e-8)}
-    return follow(lambda *_, **__: "otherwise", rhs, span, np.asarray(y0), most=most, **tolerances)
+    return follow(lambda *_, **__: OTHERWISE, rhs, span, np.asarray(y0), most=most, **tolerances)
 
 
 def pulse(center, width, t, y):
@@ -182,9 +217,9 @@ def test_the_end_and_what_is_not_finite_are_followed_to():
 
 
 def test_what_is_stiff_is_followed_otherwise():
-    assert following(lambda t, y: -1e6 * (y - np.cos(t)), (0, 1), [0.0], 100) == "otherwise"
+    assert following(lambda t, y: -1e6 * (y - np.cos(t)), (0, 1), [0.0], 100) is OTHERWISE
 
 
 def test_what_is_seen_nowhere_is_followed_otherwise(monkeypatch):
     monkeypatch.setattr(_following, "overlooked", lambda rhs, places, trial, scale: np.full(trial.intervals, 2.0))
-    assert following(lambda t, y: [y[1], -y[0]], (0, 1), [1.0, 0.0], 10) == "otherwise"
+    assert following(lambda t, y: [y[1], -y[0]], (0, 1), [1.0, 0.0], 10) is OTHERWISE

@@ -8,7 +8,8 @@ step may lie so that no stage of it meets a pulse: afterwards, it is looked clos
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
+from dataclasses import replace
+from math import copysign, inf
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from .._trial import Scale
 from ..methods._explicit import dop853
 from ..output._dense_output import DenseOutput
 from ._dop853 import solved
+from ._jumps import jumped
 from ._start import Start
 from ._wide_steps import march
 
@@ -58,4 +60,35 @@ def follow(
             dense = DenseOutput(dop853().output, trial.t, trial.y, trial.stages)
             return Start(trial.t[: seen + 1], dense.evaluate, steps.failure if ends else "", group=1)
         longest = SHORTER * abs(float(trial.steps[0]))
-    return otherwise(rhs, span, y0, rtol=rtol, atol=atol, max_step=max_step)
+
+    def implicit(end: float, longest: float) -> Start:
+        return otherwise(rhs, (span[0], end), y0, rtol=rtol, atol=atol, max_step=longest)
+
+    return _over_no_jump(implicit, rhs, span, y0, scale, max_step, most)
+
+
+def _over_no_jump(
+    solve: Callable[[float, float], Start],
+    rhs: RightHandSide,
+    span: tuple[float, float],
+    y0: Array,
+    scale: Scale,
+    longest: float,
+    most: int,
+) -> Start:
+    """What `solve(end, longest)` makes of the first steps, as far as none of them passed over a jump in time."""
+    begin, end = span
+    for _ in range(TRIES):
+        start = solve(end, longest)
+        steps = min(most, start.t.shape[0] - 1)
+        if steps < 1:
+            break
+        trial = start.trial(dop853().output, start.t[: steps + 1], y0)
+        seen = leading(~jumped(rhs, trial, scale))
+        if seen == steps:
+            break
+        if seen:
+            return replace(start, t=trial.t[: seen + 1], failure="")
+        longest = SHORTER * abs(float(trial.steps[0]))
+        end = begin + copysign(min(most * longest, abs(end - begin)), end - begin)
+    return start
