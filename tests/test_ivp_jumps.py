@@ -92,6 +92,18 @@ def test_jumps_of_stiff_problems_are_met(method, rtol):
     assert abs(sol.y[1, -1] + 2.6) <= 200 * rtol
 
 
+def test_a_jump_that_no_step_is_short_enough_for_is_told():
+    """The error of a step over the jump is 1e6 of its length, and there are no steps of 1e-15."""
+
+    def switched(t, y):
+        return [-1e6 * (y[0] - np.where(t < 5.37, 1.0, -1.0)), y[0]]
+
+    sol = solve_ivp(switched, (0, 10), [1.0, 0.0], rtol=1e-10, atol=1e-10)
+    assert not sol.success
+    assert abs(sol.t[-1] - 5.37) <= 1e-10
+    assert "the steps became smaller than the spacing of the numbers" in sol.message
+
+
 @pytest.mark.parametrize(
     ("fun", "found"),
     [
