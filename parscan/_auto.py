@@ -27,7 +27,7 @@ FEWEST_ITERATIONS = 4
 """Newton iterations that must fit into this time."""
 
 LOADING_SECONDS = 1.0
-"""Time that loading the compiled scans takes, about, once in a process."""
+"""Time that loading the compiled scans takes, at most, once in a process."""
 
 FEWEST_SEGMENTS = 8
 """Segments that a window of Newton has at least."""
@@ -51,16 +51,26 @@ class Facts:
         Steps per segment, if the user fixed them.
     scans_are_loaded : bool
         Whether the compiled scans that Newton needs are there already.
+    looped : float
+        Seconds that loops have taken in this process for want of them.
     """
 
     def __init__(
-        self, steps: int, copies: int, stopwatch: Stopwatch, length: int | None, *, scans_are_loaded: bool
+        self,
+        steps: int,
+        copies: int,
+        stopwatch: Stopwatch,
+        length: int | None,
+        *,
+        scans_are_loaded: bool,
+        looped: float = 0.0,
     ) -> None:
         self.steps = steps
         self._copies = copies
         self._stopwatch = stopwatch
         self._length = length
         self._scans_are_loaded = scans_are_loaded
+        self._looped = looped
 
     @property
     def cost(self) -> Cost:
@@ -97,8 +107,8 @@ class Facts:
 
     @property
     def loading_costs_much(self) -> bool:
-        """Whether the loop is as fast as loading the scans."""
-        return not self._scans_are_loaded and self.steps * self.cost.looped < LOADING_SECONDS
+        """Whether this loop, and those before it that did without the scans, are as fast as loading them."""
+        return not self._scans_are_loaded and self._looped + self.steps * self.cost.looped < LOADING_SECONDS
 
     @property
     def newton_costs_much(self) -> bool:
@@ -108,17 +118,40 @@ class Facts:
 
 @dataclass(frozen=True)
 class Decision:
-    """Methods in the order of their trial, before the loop, and the reason that the message gives."""
+    """Methods in the order of their trial, before the loop, and the reason that the message gives.
+
+    `for_now` is one that another solve may not have: then the time of the loop is kept account of.
+    """
 
     applies: Callable[[Facts], bool]
     methods: tuple[str, ...]
     because: str
+    for_now: bool = False
+
+
+@dataclass
+class Account:
+    """Seconds that loops have taken in this process for want of the compiled scans.
+
+    Once they are as many as loading the scans takes, that is worth it: all in all, no more than twice the time is spent
+    that would have been the least.
+    """
+
+    looped: float = 0.0
+
+
+ACCOUNT = Account()
 
 
 DECISIONS = (
     Decision(lambda facts: facts.few, (), f"there are fewer than {FEW_STEPS} steps"),
     Decision(lambda facts: facts.stacking_gains_little, (), "calls on stacked states save too little time"),
-    Decision(lambda facts: facts.loading_costs_much, ("jacobi",), "Newton's compiled scans would take longer to load"),
+    Decision(
+        lambda facts: facts.loading_costs_much,
+        ("jacobi",),
+        "Newton's compiled scans would take longer to load",
+        for_now=True,
+    ),
     Decision(lambda facts: facts.newton_costs_much, ("jacobi",), "Newton's iterations would take longer than the loop"),
     Decision(lambda _: True, ("jacobi", "newton"), "calls on stacked states save time"),
 )

@@ -36,8 +36,8 @@ def check_broadcasting(step: Step, states: Array, steps: int) -> None:
         raise ValueError(
             f"`step` does not broadcast over leading axes: one call on {count} stacked states gave other values than "
             f"{count} calls on one state each. Let it work on y[..., i] and on the last axes only "
-            "(`y.sum(axis=-1)`, `y @ W`), without random numbers or memory of earlier calls; "
-            'or use method="sequential".'
+            "(`y.sum(axis=-1)`, `y @ W`, `np.where` for `if`), without random numbers or memory of earlier calls; give "
+            'inputs of one number per time an axis for it, x[:, None]; or use method="sequential".'
         )
 
 

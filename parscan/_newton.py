@@ -26,7 +26,7 @@ FEW = 8
 class Ending(Enum):
     """Why the loop ended."""
 
-    CONVERGED = "the corrections fell below the tolerance"
+    CONVERGED = "the errors fell below the tolerance"
     STALLED = "the corrections did not shrink fast enough"
     NOT_FINITE = "a correction was not finite"
     RAISED = "`step` raised an exception on guessed states"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ._advice import warn_if_slow
 from ._arguments import Arrays, as_arrays, as_options, as_structure, as_tolerance, check_functions
 from ._arrays import Array
-from ._auto import Facts, decide
+from ._auto import ACCOUNT, Facts, decide
 from ._check_step import check_broadcasting, check_jacobian, structure_covers
 from ._cost import Stopwatch, best_length
 from ._march import Plan, Record, Stage, march
@@ -174,6 +174,7 @@ def solve_recurrence(
     with watch(progress, arrays.steps, "step") as report:
         choice = _choose(counted, arrays, problem, options)
         record = march(problem, Plan(choice.stages, tolerance), choice.start, report)
+    ACCOUNT.looped += choice.wanting * record.looped
     return _conclude(counted, arrays, trajectory, tolerance, options, choice, record)
 
 
@@ -181,13 +182,15 @@ def solve_recurrence(
 class Choice:
     """Stages (none for the loop), their segment length, the step to begin with: those before it are evaluated.
 
-    `told` is what `auto` says of it.
+    `told` is what `auto` says of it, and `wanting` the seconds of a step of the loop where the compiled scans are not
+    loaded.
     """
 
     stages: tuple[Stage, ...] = ()
     length: int = 0
     start: int = 0
     told: str = ""
+    wanting: float = 0.0
 
 
 def _choose(step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options) -> Choice:
@@ -228,6 +231,7 @@ def _choose_automatically(
         Stopwatch(step, states, arrays.steps),
         options.segment_length,
         scans_are_loaded=is_loaded(arrays.y0),
+        looped=ACCOUNT.looped,
     )
     decision = decide(facts)
     told = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
@@ -235,7 +239,8 @@ def _choose_automatically(
         return Choice((), 0, start, f"{told}.")
     workshop = _workshop(step, arrays, problem, options, states, start, facts.length)
     told = f"{told}; segments of {facts.length} steps."
-    return Choice(workshop.auto(decision, facts), facts.length, start, told)
+    wanting = facts.cost.looped if decision.for_now else 0.0
+    return Choice(workshop.auto(decision, facts), facts.length, start, told, wanting)
 
 
 def _conclude(

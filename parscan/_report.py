@@ -40,7 +40,9 @@ def wrap(
         y=trajectory,
         success=finite and contradiction is None,
         status=status,
-        message=" ".join([status.value, *_trouble(record, steps, contradiction), *_story(record, decisions)]),
+        message=" ".join(
+            [status.value, *_trouble(record, steps, contradiction), *_story(record, decisions, finite=finite)]
+        ),
         method=", ".join(dict.fromkeys(names)),
         iterations=len(record.history),
         nfev=step.nfev,
@@ -99,13 +101,15 @@ def _tell(attempt: Solve) -> str:
     return f"{told} on the steps {attempt.begin} to {attempt.end}."
 
 
-def _story(record: Record, decisions: tuple[str, ...]) -> list[str]:
+def _story(record: Record, decisions: tuple[str, ...], *, finite: bool) -> list[str]:
     """The first solves, the loop's part, and what to do where it had to help; the choice alone if it did all."""
     if not record.solves:
         return list(decisions)
-    parts = [_tell(attempt) for attempt in record.solves[:TOLD]]
+    chosen = len(decisions) - len(record.solves) - (record.looped > 0)
+    parts = list(decisions[:chosen]) if record.looped else []
+    parts += [_tell(attempt) for attempt in record.solves[:TOLD]]
     if len(record.solves) > TOLD:
         parts.append(f"And so on, {len(record.solves)} solves in all.")
     if record.looped:
-        parts += [decisions[-1], f"To do better: {advice(record)}."]
+        parts += [decisions[-1], *([f"To do better: {advice(record)}."] if finite else [])]
     return parts

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from problems import PROBLEMS, loop
 
-from parscan import solve_recurrence
-from parscan._auto import DECISIONS, FEW_STEPS, Facts, decide
+from parscan import _auto, _recurrence, solve_recurrence
+from parscan._auto import ACCOUNT, DECISIONS, FEW_STEPS, Facts, decide
 from parscan._cost import LENGTHS, Cost, sweeps
 
 
@@ -21,10 +21,10 @@ class Watch:
         return self.factor * sweeps(self.cost, self.steps, length)
 
 
-def facts(steps=100_000, copies=4, length=None, loaded=True, **costs):
+def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, **costs):
     watch = Watch(**costs)
     watch.steps = steps
-    return Facts(steps, copies, watch, length, scans_are_loaded=loaded)
+    return Facts(steps, copies, watch, length, scans_are_loaded=loaded, looped=spent)
 
 
 CASES = [
@@ -34,6 +34,7 @@ CASES = [
     ("segments were chosen by the user", facts(call=0, state=1e-5, length=20), ("jacobi",)),
     ("scans would have to be loaded", facts(steps=20_000, loaded=False), ("jacobi",)),
     ("scans would have to be loaded for a long solve", facts(steps=2_000_000, loaded=False), ("jacobi", "newton")),
+    ("loops have taken as long as loading", facts(steps=20_000, loaded=False, spent=0.9), ("jacobi", "newton")),
     ("many components", facts(copies=101), ("jacobi",)),
     ("the rest", facts(), ("jacobi", "newton")),
 ]
@@ -91,3 +92,25 @@ def test_auto_is_right_where_it_is_fast(name, rng, clock):
     sol = solve_recurrence(clock.timed(step), y0, x)
     assert clock.now <= 0.2 * 5000 * (clock.call + clock.state)
     assert np.abs(sol.y - loop(step, y0, x)).max() <= 1e-12
+
+
+def test_loops_for_want_of_the_scans_are_kept_account_of(monkeypatch):
+    """The scans are loaded by the call with which all loops together would take longer than that."""
+    monkeypatch.setattr(_recurrence, "is_loaded", lambda y0: False)
+    monkeypatch.setattr(ACCOUNT, "looped", 0.0)
+    monkeypatch.setattr(_auto, "LOADING_SECONDS", 1e9)
+    x = np.random.default_rng(0).normal(size=(20_000, 2))
+
+    def leak(y, x):
+        return 0.9999 * y + x
+
+    first = solve_recurrence(leak, np.zeros(2), x)
+    assert first.method == "jacobi, sequential"
+    assert "would take longer to load" in first.message
+    spent = ACCOUNT.looped
+    assert spent > 0
+    assert solve_recurrence(leak, np.zeros(2), x).method == "jacobi, sequential"
+    assert ACCOUNT.looped > spent
+    monkeypatch.setattr(_auto, "LOADING_SECONDS", ACCOUNT.looped)
+    assert "newton" in solve_recurrence(leak, np.zeros(2), x).method
+    assert solve_recurrence(lambda y, x: 0.1 * y + x, np.zeros(2), x).method == "jacobi"

@@ -84,7 +84,7 @@ def test_arguments(changed, error, match):
 
 
 STEPS = [
-    (lambda y, x: [0.5 * y], TypeError, r"`step` must return an array of shape \(1, 2\), got list"),
+    (lambda y, x: [0.5 * y], TypeError, r"`step` must return an array of shape \(1, 2\), got list; .*np.stack"),
     (lambda y, x: None, TypeError, "`step` must return an array.*got NoneType"),
     (lambda y, x: y[..., :1], ValueError, r"`step` returned shape \(1, 1\) where \(1, 2\) was expected.*y\[..., i\]"),
     (lambda y, x: y.sum(), ValueError, r"`step` returned shape \(\)"),
@@ -259,6 +259,21 @@ def test_a_step_with_other_arguments_is_told_which_it_got(step, options, called)
     with pytest.raises(TypeError, match="positional argument") as caught:
         solve_recurrence(step, np.zeros(1), **options)
     assert any(f"parscan called `{called}`" in note for note in caught.value.__notes__)
+
+
+def test_inputs_without_an_axis_for_components_are_told_of():
+    with pytest.raises(
+        ValueError, match=r"does not broadcast.*give inputs of one number per time an axis.* x\[:, None\]"
+    ):
+        solve_recurrence(lambda y, x: 0.5 * y + x[..., 0], np.zeros(1), np.arange(100.0))
+
+
+def test_no_advice_to_iterate_better_where_the_input_is_nan():
+    x = np.ones((300, 1))
+    x[200] = np.nan
+    sol = solve_recurrence(lambda y, x: 0.999 * y + x, np.zeros(1), x, method="newton", segment_length=20)
+    assert "step 200 of 300" in sol.message
+    assert "To do better" not in sol.message
 
 
 def test_a_step_that_raises_on_nan_does_not_hide_the_first_bad_state():

@@ -267,3 +267,16 @@ def test_unknown_keywords_are_an_error(method, rtol):
     """SciPy only warns of them."""
     with pytest.raises(TypeError, match=re.escape("'max_steps'")):
         solve_ivp(pendulum, (0, 1), [1.0, 0.0], method, rtol=rtol, max_steps=100)
+
+
+def test_the_message_tells_of_a_jacobian_that_is_called_one_by_one():
+    def fun(t, y):
+        return [y[1], -np.sin(y[0])]
+
+    def listed(t, y):
+        return [[0, 1], [-np.cos(y[0]), 0]]
+
+    for jac, told in ((lambda t, y: np.array(listed(t, y)), True), (listed, False), ([[0, 1], [-1, 0]], False)):
+        sol = solve_ivp(fun, (0, 5), [1.0, 0.0], "Radau", jac=jac, rtol=1e-6, atol=1e-6)
+        assert sol.success
+        assert ("`jac` works on one time only" in sol.message) == told

@@ -10,7 +10,7 @@ from .._solution import Solution
 from ._adjoint import Adjoint
 from ._arguments import as_adjoint
 from ._differences import of_argument, of_inputs, stretch
-from ._parameters import INPUTS, Chosen, Tree, as_same_structure, choose, leaves, like
+from ._parameters import INPUTS, Chosen, Tree, as_same_structure, choose, leaves, like, reject_nothing
 from ._sweeps import adjoint
 
 Product = Callable[..., Any]
@@ -22,6 +22,7 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
     chosen = choose(params, step)
     if vjp is not None and not callable(vjp):
         raise TypeError(f"`vjp` must be callable as vjp(adjoint, y, x, *args), got {type(vjp).__name__}.")
+    reject_nothing(chosen, vjp)
     counts = isinstance(steps_per_call, SupportsIndex) and not isinstance(steps_per_call, bool)
     if steps_per_call is not None and not (counts and steps_per_call >= 1):
         raise ValueError(f"`steps_per_call` must be an integer of at least 1, got {steps_per_call!r}.")

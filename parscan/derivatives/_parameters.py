@@ -124,6 +124,15 @@ def choose(params: Any, step: Function) -> Chosen:
     return Chosen((_key(params, step),), alone=True)
 
 
+def reject_nothing(chosen: Chosen, by: Any) -> None:
+    """Raise if there is nothing to differentiate by, and nothing of the user's, `by` which it is done."""
+    if not chosen.keys and by is None:
+        raise ValueError(
+            "there is nothing to differentiate by: no further arguments. Pass parameters by `args` to the solve, or a "
+            "`vjp` that knows them; the gradient with respect to `y0` is `adjoint(grad_y).y0`."
+        )
+
+
 def _key(param: Any, step: Function) -> int | str:
     """Index into `args`, or the inputs."""
     names = _names(step)

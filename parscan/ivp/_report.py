@@ -50,7 +50,7 @@ def wrap(
         njev=rhs.njev,
         nlu=0,
         status=status,
-        message=_message(status, record, method, problem),
+        message=_message(status, record, method, problem) + _of_jacobian(rhs),
         success=status >= 0,
         method=name,
         npoints=rhs.npoints,
@@ -119,6 +119,16 @@ def _message(status: IvpStatus, record: Record, method: Discretisation, problem:
     told = "{} on {} in {}".format(*done)
     zeros = "" if record.log.jacobian is None else advice(record.log.jacobian)
     return f"{status.text}{trouble} {method.description}: {told}.{steps}{zeros}"
+
+
+def _of_jacobian(rhs: RightHandSide) -> str:
+    """What to do about a Jacobian that is called one by one."""
+    if rhs.jac_stacks or not (rhs.stacks and rhs.has_jacobian):
+        return ""
+    return (
+        " `jac` works on one time only, and was called for one after the other: let it return lists of entries, such "
+        "as [[0, 1], [-np.cos(y[0]), 0]]."
+    )
 
 
 def _counted(number: int, noun: str, plural: str) -> str:

@@ -133,7 +133,8 @@ class Step:
         given = ["y", *(["x"] if self.x is not None else []), *(f"args[{i}]" for i in range(len(self.args)))]
         return (
             f"parscan called `step({', '.join(given)})` for the time steps {times.start}:{times.stop}:"
-            f"{times.step or 1} on stacked states of shape {shape}; states of a parallel solve may be guesses."
+            f"{times.step or 1} on stacked states of shape {shape}, components y[..., i] last; states of a "
+            "parallel solve may be guesses."
         )
 
     def _singles(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
@@ -220,7 +221,10 @@ def _rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Excep
     """What is wrong with what the user's function returned for the state `y`."""
     got, dtype = getattr(value, "shape", None), y.dtype
     if got is None:
-        return TypeError(f"`{name}` must return an array of shape {shape}, got {type(value).__name__}.")
+        return TypeError(
+            f"`{name}` must return an array of shape {shape}, got {type(value).__name__}; put components together by "
+            "np.stack([...], axis=-1)."
+        )
     if is_foreign(value, y):
         return TypeError(
             f"`{name}` returned an array of {library(value)} where the state `y0` is of {library(y)}; "

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..._arrays import Array, array_namespace, conjugate, copy
 from ...derivatives._differences import of_argument
-from ...derivatives._parameters import Chosen, Tree, as_same_structure, choose, leaves
+from ...derivatives._parameters import Chosen, Tree, as_same_structure, choose, leaves, reject_nothing
 from .._function import RightHandSide
 from ._forcing import Forcing
 
@@ -79,6 +79,7 @@ def by_forcing(rhs: RightHandSide, pull: Pull, forcing: Callable[..., Any]) -> A
 def by_parameters(rhs: RightHandSide, pull: Pull, params: Any, vjp: Callable[..., Any] | None) -> Tree:
     """By the user's vector-Jacobian product, or by differences, in the structure of the parameters."""
     chosen = choose(params, Function(rhs, array_namespace(rhs.y0).zeros(0)))
+    reject_nothing(chosen, vjp)
     for name, tree in zip(chosen.names, chosen.trees(None, rhs.args), strict=True):
         leaves(name, tree)  # raises for what has no gradient, before any work is done
     times, states, adjoint = pull()
