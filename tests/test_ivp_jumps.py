@@ -1,6 +1,7 @@
 """Right-hand sides that jump: against solutions that are exact between the jumps."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import array_api_strict as strict
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-from parscan.ivp import _march, _overlooked
+from parscan.ivp import _march, _trial
 from parscan.ivp._arguments import as_problem
 from parscan.ivp._overlooked import overlooked
 from parscan.ivp._stacking import Stacking
@@ -196,10 +197,16 @@ def test_intervals_are_looked_at_in_parts(monkeypatch):
     rhs = right_hand_side(lambda t, y: [np.sin(t) - y[1], y[0]], (0, 3), np.ones((2, 3)))
     jacobians = rng.normal(size=(7, 3, 2, 2))
     whole = overlooked(rhs, radau(5).gaps, trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
-    monkeypatch.setattr(_overlooked, "NUMBERS", 200)
+    monkeypatch.setattr(_trial, "NUMBERS", 200)
     parts = overlooked(rhs, radau(5).gaps, trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
     assert whole.shape == (7,)
     assert np.array_equal(parts, whole)
+    monkeypatch.undo()
+    jumping = right_hand_side(lambda t, y: -1e6 * (y - np.where(t < 0.7, 1.0, 2.0)), (0, 3), np.ones((2, 3)))
+    whole = jumped(jumping, trial, Scale(1e-6, np.asarray(1e-6)))
+    monkeypatch.setattr(_trial, "NUMBERS", 200)
+    assert np.array_equal(jumped(jumping, trial, Scale(1e-6, np.asarray(1e-6))), whole)
+    assert whole.tolist() == [False, True, *(False,) * 5]
 
 
 def test_what_stiff_components_miss_does_not_count():
@@ -235,3 +242,14 @@ def test_what_is_stiff_is_followed_otherwise():
 def test_what_is_seen_nowhere_is_followed_otherwise(monkeypatch):
     monkeypatch.setattr(_following, "overlooked", lambda rhs, places, trial, scale: np.full(trial.intervals, 2.0))
     assert following(lambda t, y: [y[1], -y[0]], (0, 1), [1.0, 0.0], 10) is OTHERWISE
+
+
+@pytest.mark.parametrize(("told", "kept"), [("", "a pole"), ("steps too small", "steps too small")])
+def test_why_a_start_ends_is_not_forgotten_where_nothing_can_be_followed(told, kept):
+    task = SimpleNamespace(
+        follow=lambda span, y0, most: Start(np.zeros(1), lambda t: np.zeros((len(t), 1)), told),
+        that_fit=lambda intervals, y0: intervals,
+    )
+    record = _march.Record(failure="a pole", failed_at=0.5)
+    assert _march._follow(task, (0.0, 1.0), np.zeros(1), record) is None
+    assert record.failure == kept

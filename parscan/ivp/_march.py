@@ -94,7 +94,8 @@ def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) ->
     start = task.follow(span, y0, most=most)
     t = start.t[: min(most + 1, start.t.shape[0])]
     if t.shape[0] < 2:
-        record.failure, record.failed_at = start.failure, start.failed_at
+        if start.failure:
+            record.failure, record.failed_at = start.failure, start.failed_at
         return None
     record.followed += 1
     return Piece(start.trial(task.method.output, t, y0), whole=False, followed=True)

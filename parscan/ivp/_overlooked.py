@@ -6,16 +6,11 @@ looked at in more places at the end, for what cannot be an error of a smooth sol
 
 from __future__ import annotations
 
-from math import prod
-
 from .._arrays import Array, array_namespace, quiet
 from ._function import RightHandSide
 from ._trial import Scale, Trial
 from .methods._filter import filtered
 from .methods._tableaux import Places
-
-NUMBERS = 1 << 21
-"""Numbers in the states that are evaluated at once."""
 
 UNSEEN = 3000.0
 """Tolerances by which the slopes of polynomials, times the step, may miss the right-hand side.
@@ -30,10 +25,8 @@ def overlooked(rhs: RightHandSide, places: Places, trial: Trial, scale: Scale, j
 
     Stiff components do not count, as far as the Jacobians of the intervals, `(N, *batch, n, n)`, say so.
     """
-    group = max(1, NUMBERS // (len(places.theta) * max(1, prod(trial.y.shape[1:]))))
     found = []
-    for first in range(0, trial.intervals, group):
-        some = slice(first, min(first + group, trial.intervals))
+    for some in trial.groups(len(places.theta)):
         filtering = None if jacobians is None else jacobians[some, ...]
         found.append(_of_part(rhs, places, trial.part(some), scale, filtering))
     return array_namespace(trial.y).concat(found)

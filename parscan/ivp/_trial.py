@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
 from .._arrays import Array, array_namespace, machine_epsilon
+
+NUMBERS = 1 << 21
+"""Numbers in the states that are looked at at once."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,12 @@ class Trial:
         """Some neighbouring intervals."""
         nodes = slice(some.start, some.stop + 1)
         return Trial(self.t[nodes], self.y[nodes, ...], self.stages[some, ...])
+
+    def groups(self, places: int) -> Iterator[slice]:
+        """Neighbouring intervals, all of them in turn, whose states at so many places each are not too many at once."""
+        group = max(1, NUMBERS // max(1, places * prod(self.y.shape[1:])))
+        for first in range(0, self.intervals, group):
+            yield slice(first, min(first + group, self.intervals))
 
     def starting_at(self, y0: Array) -> Trial:
         """The same with its first state replaced."""

@@ -21,6 +21,12 @@ DAMPED = 0.25
 
 def jumped(rhs: RightHandSide, trial: Trial, scale: Scale) -> Array:
     """Flags of the steps within which the right-hand side jumps by more than their errors allow, `(N,)`."""
+    found = [_jumped(rhs, trial.part(some), scale) for some in trial.groups(PLACES + 1)]
+    return array_namespace(trial.y).concat(found)
+
+
+def _jumped(rhs: RightHandSide, trial: Trial, scale: Scale) -> Array:
+    """The same of a part of a trial."""
     xp = array_namespace(trial.y)
     N, *state = trial.stages[:, 0, ...].shape
     shares = xp.arange(PLACES + 1, dtype=trial.t.dtype) / PLACES
