@@ -27,7 +27,7 @@ FEWEST_ITERATIONS = 4
 """Newton iterations that must fit into this time."""
 
 LOADING_SECONDS = 1.0
-"""Time that loading the compiled scans takes, at most, once in a process."""
+"""Time that loading the compiled scans takes, about, once in a process."""
 
 FEWEST_SEGMENTS = 8
 """Segments that a window of Newton has at least."""
@@ -141,6 +141,7 @@ class Account:
 
 
 ACCOUNT = Account()
+"""That of this process."""
 
 
 DECISIONS = (
