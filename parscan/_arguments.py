@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from ._arrays import (
     readonly,
     shared_namespace,
 )
+from ._counts import as_count
 from ._memory import check_fits
 from ._methods import DAMPED, NAMES, PROBED
 from ._options import Options
@@ -108,19 +108,6 @@ def _checked_guess(xp: Namespace, guess: Array, shape: tuple[int, ...], dtype: A
     if not all_finite(guess):
         raise ValueError("`guess` has NaN or infinite entries; pass a finite trajectory, or None.")
     return guess
-
-
-def as_count(name: str, value: Any, least: int = 1) -> int:
-    """A whole number of at least `least`."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"`{name}` must be an integer, got {value!r}.") from None
-    if count < least:
-        raise ValueError(f"`{name}` must be at least {least}, got {count}.")
-    return count
 
 
 def as_structure(structure: Any) -> Structure:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+from ._counts import as_count
 from ._progress import Report, Watcher, check_watcher, watch
-from .ivp._arguments import as_count, as_guess, as_mesh, as_problem, as_times, reject_unwatched
+from .ivp._arguments import as_guess, as_mesh, as_problem, as_times, reject_unwatched
 from .ivp._delegate import delegate
 from .ivp._empty import solve_empty
 from .ivp._ensemble import solve_ensemble

@@ -17,8 +17,9 @@ FILES = sorted(ROOT.rglob("*.py"))
 MAY_IMPORT = {
     "_cupy": set(),
     "_arrays": {"_cupy"},
+    "_counts": set(),
     "_tolerance": {"_arrays"},
-    "jacobians": {"_arrays"},
+    "jacobians": {"_arrays", "_counts"},
     "scan": {"_arrays", "_cupy"},
     "systems": {"_arrays", "_tolerance", "jacobians"},
     "_growth": {"_arrays", "jacobians", "systems._system"},
@@ -28,7 +29,7 @@ MAY_IMPORT = {
     "_march": {"_arrays", "_tolerance", "_newton", "_progress", "_window", "systems._system"},
     "_memory": {"_arrays", "_cupy"},
     "_solution": {"_arrays", "_check_step", "_tolerance", "jacobians", "systems"},
-    "derivatives": {"_arrays", "_growth", "_memory", "_solution", "jacobians", "scan", "systems"},
+    "derivatives": {"_arrays", "_counts", "_growth", "_memory", "_solution", "jacobians", "scan", "systems"},
     "_result": {"_arrays", "_plot", "_solution", "derivatives"},
     "_plot": {"_arrays"},
     "_progress": set(),
@@ -45,11 +46,14 @@ MAY_IMPORT = {
         *("jacobians", "systems"),
     },
     "_report": {"_advice", "_arrays", "_march", "_plot", "_result", "_solution", "systems"},
-    "_arguments": {"_arrays", "_memory", "_methods", "_options", "_result", "_tolerance", "jacobians", "systems"},
+    "_arguments": {
+        *("_arrays", "_counts", "_memory", "_methods", "_options", "_result", "_tolerance"),
+        *("jacobians", "systems"),
+    },
     "_linear": {"_arrays", "_memory", "scan"},
-    "ivp": {"_arrays", "_growth", "_memory", "_plot", "_progress", "derivatives", "jacobians", "scan"},
+    "ivp": {"_arrays", "_counts", "_growth", "_memory", "_plot", "_progress", "derivatives", "jacobians", "scan"},
     "_recurrence": None,  # a front door: everything below it
-    "_ivp": {"_arrays", "_progress", "ivp", "warnings"},
+    "_ivp": {"_arrays", "_counts", "_progress", "ivp", "warnings"},
     "__init__": None,
     "__main__": None,
 }

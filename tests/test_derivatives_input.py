@@ -162,9 +162,6 @@ def test_other_products_of_the_wrong_kind(sol):
         sol.gradient(X, "p", steps_per_call=100)
     with pytest.raises(TypeError, match=r"`vjp` must be callable as vjp\(adjoint, y, x, \*args\), got dict"):
         sol.gradient(X, "p", vjp=P)
-    for size in (0, 2.0, True):
-        with pytest.raises(ValueError, match="`steps_per_call` must be an integer of at least 1"):
-            sol.gradient(X, "p", vjp=lambda *_: P, steps_per_call=size)
 
 
 def every(sol):

@@ -176,12 +176,6 @@ def test_what_only_meshes_know_makes_auto_use_one():
         solve_ivp(pendulum, (0, 1), [1.0, 0.0], guess=solve_ivp(pendulum, (0, 1), [1.0, 0.0]))
 
 
-@pytest.mark.parametrize("value", [0, -3, 2.5, True, "many"])
-def test_windows_are_positive_integers(value):
-    with pytest.raises(ValueError, match="`window` must be a positive integer"):
-        solve_ivp(pendulum, (0, 1), [1.0, 0.0], window=value)
-
-
 def test_import_of_the_package_does_not_load_scipy():
     assert "parscan.ivp" in sys.modules
     assert parscan.solve_ivp is solve_ivp

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, SupportsIndex
+from typing import Any
 
 from .._arrays import Array, array_namespace, copy
+from .._counts import as_count
 from .._solution import Solution
 from ._adjoint import Adjoint
 from ._arguments import as_adjoint
@@ -23,9 +24,8 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
     if vjp is not None and not callable(vjp):
         raise TypeError(f"`vjp` must be callable as vjp(adjoint, y, x, *args), got {type(vjp).__name__}.")
     reject_nothing(chosen, vjp)
-    counts = isinstance(steps_per_call, SupportsIndex) and not isinstance(steps_per_call, bool)
-    if steps_per_call is not None and not (counts and steps_per_call >= 1):
-        raise ValueError(f"`steps_per_call` must be an integer of at least 1, got {steps_per_call!r}.")
+    if steps_per_call is not None:
+        steps_per_call = as_count("steps_per_call", steps_per_call)
     if steps_per_call is not None and vjp is None:
         raise ValueError("`steps_per_call` is for `vjp`; differences are made in stretches of their own.")
     for name, tree in zip(chosen.names, chosen.trees(step.x, step.args), strict=True):

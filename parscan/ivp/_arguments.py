@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite, isinf, isnan
-from operator import index
 from typing import Any
 
 from .._arrays import (
@@ -20,6 +19,7 @@ from .._arrays import (
     machine_epsilon,
     shared_namespace,
 )
+from .._counts import as_count
 from ._columns import by_columns
 from ._result import IvpResult
 from .methods._tableaux import MOST_STAGES
@@ -263,15 +263,4 @@ def as_stages(stages: Any) -> int:
     count = as_count("stages", stages)
     if count > MOST_STAGES:
         raise ValueError(f"`stages` must be between 1 and {MOST_STAGES}, got {stages}.")
-    return count
-
-
-def as_count(name: str, value: Any) -> int:
-    """A positive integer."""
-    try:
-        count = -1 if isinstance(value, bool) else index(value)
-    except TypeError:
-        count = -1
-    if count < 1:
-        raise ValueError(f"`{name}` must be a positive integer, got {value!r}.")
     return count

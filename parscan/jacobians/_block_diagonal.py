@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._arrays import Array, array_namespace
+from .._counts import as_count
 from ._blocks import Blocks
 
 
@@ -35,10 +36,7 @@ class BlockDiagonal(Blocks):
     size: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.size, int) or isinstance(self.size, bool):
-            raise TypeError(f"`size` of BlockDiagonal must be an integer, got {self.size!r}.")
-        if self.size < 1:
-            raise ValueError(f"`size` of BlockDiagonal must be at least 1, got {self.size}.")
+        object.__setattr__(self, "size", as_count("size", self.size, of="BlockDiagonal"))
 
     def shape(self, n: int) -> tuple[int, ...]:
         """Trailing axes `(n / size, size, size)`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._arrays import Array, array_namespace
+from .._counts import as_count
 from ._blocks import Blocks
 
 
@@ -41,10 +42,7 @@ class StackedDiagonal(Blocks):
     parts: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.parts, int) or isinstance(self.parts, bool):
-            raise TypeError(f"`parts` of StackedDiagonal must be an integer, got {self.parts!r}.")
-        if self.parts < 1:
-            raise ValueError(f"`parts` of StackedDiagonal must be at least 1, got {self.parts}.")
+        object.__setattr__(self, "parts", as_count("parts", self.parts, of="StackedDiagonal"))
 
     def shape(self, n: int) -> tuple[int, ...]:
         """Trailing axes `(n / parts, parts, parts)`."""

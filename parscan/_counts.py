@@ -1,0 +1,20 @@
+"""Whole numbers among the arguments: one rule, and one message, for all of them."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+
+def as_count(name: str, value: Any, least: int = 1, *, of: str = "") -> int:
+    """The argument `name` as a whole number of at least `least`; `of` names the class it belongs to."""
+    told = f"`{name}` of {of}" if of else f"`{name}`"
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{told} must be an integer, got {value!r}.") from None
+    if count < least:
+        raise ValueError(f"{told} must be at least {least}, got {count}.")
+    return count
