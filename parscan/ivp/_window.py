@@ -23,6 +23,16 @@ FIRST_TOLERANCE = 1e-4
 MESHES = 10
 """Meshes in a window, at most."""
 
+FEW = 60
+"""Numbers in the states of a first mesh up to which it is solved to the user's tolerance at once, on shorter intervals.
+
+On small arrays a further mesh takes longer than intervals that are shorter than they need be. Only the first window is
+solved so: where a second one is needed, the problem is not an easy one.
+"""
+
+FEW_STEPS = ((1e-9, 2), (0.0, 1))
+"""Steps of the start in an interval of such a mesh, by the relative tolerance: the first row that is not larger."""
+
 ITERATIONS = 10
 """Newton iterations on a mesh, at most."""
 
@@ -109,13 +119,12 @@ class Piece:
 
 def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
     """The accepted trial, perhaps of the beginning only; None if not even a first interval can be solved."""
-    t = start.first_mesh()
-    t = t if start.fixed else shorten_mesh(t, task.longest)
+    t, rough = _first_mesh(task, start, y0, begins=not log.meshes)
     t = t[: task.most_intervals(t.shape[0] - 1, y0) + 1]
     most = max(LARGEST_GROWTH * (t.shape[0] - 1), LARGE)
     trial, whole, checked = start.trial(task.method.output, t, y0), True, False
     for mesh in range(MESHES):
-        rough = mesh == 0 and not start.warm and not start.fixed
+        rough = rough and mesh == 0
         found = _iterate(task, trial, start, log, rough=rough)
         log.add(found, trial.intervals, begins_window=mesh == 0)
         whole = whole and found.solved == trial.intervals
@@ -142,6 +151,16 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
         whole, better = whole and better.intervals <= most, better.head(most)
         trial = better.starting_at(y0).head(task.most_intervals(better.intervals, y0))
     return None
+
+
+def _first_mesh(task: Task, start: Start, y0: Array, *, begins: bool) -> tuple[Array, bool]:
+    """The nodes to begin with, and whether a better mesh is to follow whatever the errors are."""
+    t = start.first_mesh()
+    rough = not start.warm and not start.fixed
+    if begins and rough and y0.size * (t.shape[0] - 1) <= FEW:
+        tightest = task.scale.tightest
+        t, rough = start.first_mesh(next(steps for least, steps in FEW_STEPS if tightest >= least)), False
+    return t if start.fixed else shorten_mesh(t, task.longest), rough
 
 
 def _with_overlooked(task: Task, trial: Trial, linear: Linear, error: Array) -> Array:

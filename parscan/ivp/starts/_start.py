@@ -54,10 +54,9 @@ class Start:
             return None
         return replace(self, t=xp.concat([xp.asarray([time], dtype=self.t.dtype), self.t[later]]))
 
-    def first_mesh(self) -> Array:
-        """Every so many of its steps make an interval of the first mesh; all, where the mesh is meant as it is."""
+    def first_mesh(self, most: int | None = None) -> Array:
+        """Nodes of the first mesh: `group` steps an interval, or `most` if that is fewer; all nodes of a given mesh."""
         if self.warm or self.fixed:
             return self.t
-        xp = array_namespace(self.t)
-        t = self.t[:: self.group]
-        return t if bool(t[-1] == self.t[-1]) else xp.concat([t, self.t[-1:]])
+        t = self.t[:: self.group if most is None else min(self.group, most)]
+        return t if bool(t[-1] == self.t[-1]) else array_namespace(t).concat([t, self.t[-1:]])
