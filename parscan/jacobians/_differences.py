@@ -30,19 +30,16 @@ def step_sizes(
     1.
     """
     xp = array_namespace(states)
-    size, sizes = xp.abs(states), xp.abs(states if among is None else among)
+    size = xp.abs(states)
+    sizes = size if among is None else xp.abs(among)
     axes = tuple(range(size.ndim - 1))
     largest = xp.max(sizes, axis=axes) if sizes.size else xp.ones(size.shape[-1], dtype=size.dtype)
     overall = xp.max(largest) if largest.size else xp.asarray(0.0, dtype=largest.dtype)
     fallback = share * xp.where(overall > 0, overall, xp.ones_like(overall))
     typical = xp.where(largest > 0, least * largest, fallback)
     relative = machine_epsilon(states.dtype) ** power
-    lowest = smallest_normal(states.dtype) / relative  # denormal states: keep h above 0
-    return xp.astype(
-        relative * xp.maximum(size, xp.maximum(typical, xp.full_like(typical, lowest / relative))),
-        states.dtype,
-        copy=False,
-    )
+    lowest = smallest_normal(states.dtype) / relative**2  # denormal states: keep h above 0
+    return xp.astype(relative * xp.maximum(size, typical + lowest), states.dtype, copy=False)
 
 
 def perturbed(states: Array, structure: Structure, share: float = 1.0) -> tuple[Array, Array]:

@@ -74,6 +74,11 @@ class Tableau:
         return theta[..., None] * legendre_series(theta, self.means)
 
     @cached_property
+    def inverse(self) -> Array:
+        """Inverse of `A`, (s, s): the slopes of the polynomial through given states at the nodes."""
+        return np.linalg.inv(self.A)
+
+    @cached_property
     def at_start(self) -> Array:
         """The ℓ_j at θ = 0, shape (s,)."""
         return self.derivatives(np.zeros(1))[0]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ..._arrays import Array, array_namespace
 from .._trial import Trial
 from ..methods._tableaux import Tableau
@@ -37,14 +35,15 @@ class Start:
         xp = array_namespace(y0)
         steps = t[1:] - t[:-1]
         times = t[:-1, None] + steps[:, None] * xp.asarray(tableau.c, dtype=t.dtype)[None, :]
-        y = xp.astype(self.states(t), y0.dtype, copy=False)
-        states = xp.astype(self.states(xp.reshape(times, (-1,))), y0.dtype, copy=False)
-        states = xp.reshape(states, (*times.shape, *y.shape[1:]))
-        lengths = xp.astype(xp.reshape(steps, (-1, *(1,) * y.ndim)), y.dtype)
-        rises = (states - y[:-1, None, ...]) / lengths
-        slopes = xp.asarray(np.linalg.inv(tableau.A), dtype=y.dtype)
-        stages = xp.moveaxis(xp.tensordot(slopes, rises, axes=((1,), (1,))), 0, 1)
-        return Trial(t, y, stages).starting_at(y0)
+        states = xp.astype(self.states(xp.concat([t, xp.reshape(times, (-1,))])), y0.dtype, copy=False)
+        y = xp.concat([y0[None, ...], states[1 : t.shape[0], ...]])
+        rises = xp.reshape(states[t.shape[0] :, ...], (*times.shape, -1)) - xp.reshape(
+            states[: steps.shape[0], ...], (steps.shape[0], 1, -1)
+        )
+        slopes = xp.asarray(tableau.inverse, dtype=y.dtype)
+        lengths = xp.astype(xp.reshape(steps, (-1, 1, 1)), y.dtype)
+        stages = slopes @ (rises / lengths)
+        return Trial(t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])))
 
     def after(self, time: float) -> Start | None:
         """What is left of it from a time on, if there is more than an end."""

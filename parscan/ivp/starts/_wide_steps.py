@@ -21,8 +21,9 @@ from ._stepper import FIRST
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
 """Of the step that would just meet the tolerance, what is taken; the limits of its change."""
 
-STIFF_AT, STIFF_STEPS = 6.1, 15
-"""Product of step and dominant eigenvalue from which stability limits the step, and how many such steps are enough."""
+STIFF_AT, STIFF_STEPS, NOT_STIFF_STEPS = 6.1, 15, 6
+"""Product of step and dominant eigenvalue from which stability limits the step; how many such steps are enough, and
+after how many others in a row the count begins anew: at the limit of stability, steps are now longer and now shorter."""
 
 MOST_STEPS = 200_000
 """Steps, taken or rejected, after which to give up, by default."""
@@ -80,7 +81,7 @@ class _March:
         self._slopes = xp.zeros((self._stages + 1, y0.size), dtype=y0.dtype)
         self._rows_as_states = [xp.reshape(self._slopes[i, :], self._shape) for i in range(self._stages + 1)]
         self._nodes: list[tuple[float, Array]] = [(self._t, self._y)]
-        self._stiff_steps = 0
+        self._stiff_steps = self._others = 0
         self._rtol, self._atol = (
             xp.reshape(xp.broadcast_to(xp.asarray(part, dtype=real), self._shape[:1]), (-1, *(1,) * (y0.ndim - 1)))
             for part in (scale.rtol, scale.atol)
@@ -159,9 +160,10 @@ class _March:
         differences = self._slopes[-1, :] - self._slopes[-2, :]
         measures = fetch(self._error(y), xp.max(xp.abs(change)), xp.max(xp.abs(differences)))
         error, apart, slopes = map(float, measures)
-        # Steps in a row whose last two stages, at the same time, tell of a large eigenvalue.
+        # Steps whose last two stages, at the same time, tell of a large eigenvalue.
         stiff = apart > 0 and abs(h) * slopes > STIFF_AT * apart
-        self._stiff_steps = self._stiff_steps + 1 if stiff else 0
+        self._others = 0 if stiff else self._others + 1
+        self._stiff_steps = 0 if self._others == NOT_STIFF_STEPS else self._stiff_steps + stiff
         return abs(h) * error if isfinite(error) else inf
 
     def _error(self, y: Array) -> Array:

@@ -51,5 +51,5 @@ def _table(vectors: int, dtype: np.dtype) -> Array:
     """Room for so many vectors, starting at a multiple of their size."""
     lanes = BYTES // dtype.itemsize
     numbers = np.empty((vectors + 1) * lanes, dtype)
-    start = -numbers.ctypes.data % BYTES // dtype.itemsize
+    start = -numbers.__array_interface__["data"][0] % BYTES // dtype.itemsize
     return numbers[start : start + vectors * lanes].reshape(vectors, lanes)
