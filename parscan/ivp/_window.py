@@ -30,7 +30,7 @@ On small arrays a further mesh takes longer than intervals that are shorter than
 solved so: where a second one is needed, the problem is not an easy one.
 """
 
-FEW_STEPS = ((1e-9, 2), (0.0, 1))
+FEW_STEPS = ((1e-5, 3), (1e-9, 2), (0.0, 1))
 """Steps of the start in an interval of such a mesh, by the relative tolerance: the first row that is not larger."""
 
 ITERATIONS = 10
