@@ -45,6 +45,15 @@ def combine_by_terms(theta: Array, intervals: Array, coefficients: Array, K: Arr
     return sum(weights[:, j, None] * xp.take(rows, intervals * s + j, axis=0) for j in range(s))
 
 
+def legendre(theta: float, count: int) -> list[float]:
+    """The first Legendre polynomials of [0, 1] at one place."""
+    x = 2 * theta - 1
+    values = [1.0, x]
+    for k in range(1, count - 1):
+        values.append(((2 * k + 1) * x * values[k] - k * values[k - 1]) / (k + 1))
+    return values[:count]
+
+
 def legendre_series(theta: Array, coefficients: Array) -> Array:
     """Sums of the Legendre polynomials of [0, 1], with the coefficients (degree, j); shape (*theta.shape, s)."""
     xp = array_namespace(theta)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import array_api_compat
 
 from ..._arrays import Array, array_namespace, as_array, quiet, shared_namespace
-from ...scan.series import combine
+from ...scan.series import combine, legendre
 from ..methods._tableaux import Tableau
 
 
@@ -124,6 +125,27 @@ class DenseOutput:
     def nodes(self) -> Array:
         """States at the mesh, components first."""
         return array_namespace(self._y).moveaxis(self._y, -1, 0)
+
+    def near(self, time: float) -> Callable[[float], Array]:
+        """The polynomial of the interval that `time` is in, as a function of single times: states `(n, *batch)`.
+
+        It is quicker than a call of the whole solution: the interval is looked for once.
+        """
+        xp = array_namespace(self._y)
+        p = int(self._locate(xp.asarray([time], dtype=self.ts.dtype))[0][0])
+        begin, length = float(self.ts[p]), float(self.ts[p + 1] - self.ts[p])
+        means = xp.asarray(self._tableau.means, dtype=self._y.dtype)
+        K = means @ xp.reshape(self._stages[p, ...], (means.shape[1], -1))
+        start, remainder = (xp.reshape(part[p, ...], (1, -1)) for part in (self._y, self._remainder))
+        shape = self._y.shape[1:]
+
+        def state(t: float) -> Array:
+            theta = (t - begin) / length
+            weights = xp.asarray([legendre(theta, K.shape[0])], dtype=K.dtype)
+            y = start + (theta * length) * (weights @ K) + theta * remainder
+            return xp.moveaxis(xp.reshape(y, shape), -1, 0)
+
+        return state
 
     def evaluate(self, t: Array) -> Array:
         """States at the times `t` (m,), in the layout (m, *batch, n)."""

@@ -174,10 +174,11 @@ class _Monitor:
         from scipy.optimize import brentq  # noqa: PLC0415 - slow to import
 
         begin, end = (float(times[sample]) for sample in bracket)
-        at_begin, at_end = (self._value(t, self.dense(t)) for t in (begin, end))
+        state = self.dense.near((begin + end) / 2)
+        at_begin, at_end = (self._value(t, state(t)) for t in (begin, end))
         if min(at_begin, at_end) >= 0 or max(at_begin, at_end) <= 0:  # zero, but for rounding
             return begin if abs(at_begin) <= abs(at_end) else end
-        return float(brentq(lambda t: self._value(t, self.dense(t)), begin, end, xtol=XTOL, rtol=RTOL))
+        return float(brentq(lambda t: self._value(t, state(t)), begin, end, xtol=XTOL, rtol=RTOL))
 
     def _value(self, t: float, y: Array) -> float:
         """The function at one time; `y` is a copy, for it may be written to."""
