@@ -22,8 +22,9 @@ SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
 """Of the step that would just meet the tolerance, what is taken; the limits of its change."""
 
 STIFF_AT, STIFF_STEPS, NOT_STIFF_STEPS = 6.1, 15, 6
-"""Product of step and dominant eigenvalue from which stability limits the step; how many such steps are enough, and
-after how many others in a row the count begins anew: at the limit of stability, steps are now longer and now shorter."""
+"""Product of step and dominant eigenvalue from which stability limits the step; how many such steps are enough; and
+after how many others in a row the count begins anew, for near the limit of stability steps become longer and shorter
+in turn."""
 
 MOST_STEPS = 200_000
 """Steps, taken or rejected, after which to give up, by default."""
