@@ -20,6 +20,7 @@ from .._arrays import (
     shared_namespace,
 )
 from .._counts import as_count
+from ._breaks import union
 from ._columns import by_columns
 from ._result import IvpResult
 from .methods._tableaux import MOST_STAGES
@@ -31,7 +32,8 @@ from .output._events import Event
 class Problem:
     """What the user asked for, checked; `y0` has its components last, `(*batch, n)`.
 
-    `rtol` is the smallest relative tolerance, for decisions; `rtols` are all, a number or an array `(n,)`.
+    `rtol` is the smallest relative tolerance, for decisions; `rtols` are all, a number or an array `(n,)`. `breaks` are
+    the times within the span, and at its ends, at which the user says that `fun` jumps: see `_breaks`.
     """
 
     fun: Callable[..., Any]
@@ -43,6 +45,7 @@ class Problem:
     rtols: float | Array
     atol: Array
     max_step: float
+    breaks: Array | None = None
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -80,6 +83,7 @@ def as_problem(
     atol: Any,
     max_step: Any,
     *,
+    jumps: Any = None,
     vectorized: bool | None = None,
 ) -> Problem:
     """Check the arguments that every method needs; a batch has columns anyway, whether it is `vectorized` or not."""
@@ -98,6 +102,7 @@ def as_problem(
         relative,
         absolute,
         _as_max_step(max_step),
+        _as_breaks(jumps, span, state),
     )
 
 
@@ -249,6 +254,22 @@ def _as_args(args: Any) -> tuple[Any, ...]:
         raise TypeError(
             f"Supplied `args` cannot be unpacked: got {type(args).__name__}. Pass a tuple, args=(value,) for one."
         ) from None
+
+
+def _as_breaks(jumps: Any, span: tuple[float, float], like: Array) -> Array | None:
+    """Times of jumps within the span or at its ends, ascending and each once; None if there are none."""
+    if jumps is None:
+        return None
+    xp = array_namespace(like)
+    times = _host_or_alike("jumps", jumps, like)
+    if times.ndim != 1:
+        raise ValueError(f"`jumps` must have one axis, got shape {tuple(times.shape)}; pass a list of times.")
+    if "complex" in dtype_name(times.dtype):
+        raise TypeError(f"`jumps` must be real times, got {dtype_name(times.dtype)}.")
+    times = xp.astype(xp.asarray(times), xp.float64)
+    if bool(xp.any(xp.isnan(times))):
+        raise ValueError("`jumps` must be times, but some of them are NaN.")
+    return union(times[(times >= min(span)) & (times <= max(span)) & xp.isfinite(times)])
 
 
 def _as_max_step(max_step: Any) -> float:

@@ -19,10 +19,10 @@ def cut_at_bad_value(rhs: RightHandSide, output: Tableau, trial: Trial) -> tuple
     Values at the stages, which are all that the method has seen, may be finite where those at the nodes are not.
     """
     xp = array_namespace(trial.y)
-    good = leading(finite_rows(rhs(trial.t[1:], trial.y[1:, ...])))
+    good = leading(finite_rows(rhs(trial.ends, trial.y[1:, ...])))
     if good == trial.intervals:
         return trial, None
-    dense = DenseOutput(output, trial.t, trial.y, trial.stages)
+    dense = DenseOutput.of(output, trial)
     low, high = float(trial.t[good]), float(trial.t[good + 1])
     for _ in range(ROUNDS):
         times = low + (high - low) * xp.arange(1, SAMPLES + 1, dtype=trial.t.dtype) / SAMPLES

@@ -73,6 +73,17 @@ class RightHandSide:
         other._jac = None
         return other
 
+    def within(self, low: float, high: float) -> RightHandSide:
+        """The same at times between these limits: at others it is evaluated at the nearer one."""
+        other = copy_of(self)
+        other.function = limited(self.function, low, high)
+        other._jac = limited(self._jac, low, high) if callable(self._jac) else self._jac
+        return other
+
+    def add_counts(self, other: RightHandSide) -> None:
+        """Count the calls of a copy, which began with the counts of this one."""
+        self.nfev, self.npoints, self.njev = other.nfev, other.npoints, other.njev
+
     def __call__(self, t: Array, states: Array) -> Array:
         """Derivatives `(m, *batch, n)` of the stacked states at the times `(m,)`."""
         if self.stacks:
@@ -192,6 +203,16 @@ class RightHandSide:
         with quiet():
             time = float(t[i])
             return _noting(function, (time, y, *self.args), lambda: f"the time {time!r}")
+
+
+def limited(function: Callable[..., Any], low: float, high: float) -> Callable[..., Any]:
+    """A user's function of `t`, a number or an array, `y` and `args`, that never sees times beyond the limits."""
+
+    def at_most(t: Any, y: Any, *args: Any) -> Any:
+        time = min(max(t, low), high) if isinstance(t, float) else array_namespace(t).clip(t, low, high)
+        return function(time, y, *args)
+
+    return at_most
 
 
 def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: Callable[[], str]) -> Any:

@@ -98,7 +98,7 @@ def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) ->
             record.failure, record.failed_at = start.failure, start.failed_at
         return None
     record.followed += 1
-    return Piece(start.trial(task.method.output, t, y0), whole=False, followed=True)
+    return Piece(start.trial(task.method.output, t, y0, task.breaks), whole=False, followed=True)
 
 
 def _hardly_gets_on(piece: Piece, share: float) -> bool:

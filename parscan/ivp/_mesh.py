@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .._arrays import Array, array_namespace
+from ._breaks import are_breaks
 from ._trial import Trial
 from .methods._discretisation import Discretisation
 from .methods._tableaux import Tableau
@@ -26,13 +29,19 @@ def equidistribute(method: Discretisation, trial: Trial, error: Array) -> Trial:
 
 
 def _by_density(method: Discretisation, trial: Trial, ratio: Array) -> Trial:
-    """The trial on a mesh with so many intervals in place of each."""
+    """The trial on a mesh with so many intervals in place of each, counted between breakpoints."""
     xp = array_namespace(trial.y)
     wanted = xp.concat([xp.zeros_like(ratio[:1]), xp.cumulative_sum(ratio)])
-    count = max(1, int(xp.ceil(wanted[-1])))
-    levels = xp.arange(count + 1, dtype=wanted.dtype) * (wanted[-1] / count)
-    t = _inverse(wanted, trial.t, levels)
-    return resample(method.output, DenseOutput(method.output, trial.t, trial.y, trial.stages), t)
+    kept = xp.concat([wanted[:1], wanted[1:-1][_inner_breaks(trial)], wanted[-1:]])
+    counts = xp.astype(xp.clip(xp.ceil(kept[1:] - kept[:-1]), 1.0, None), xp.int64)
+    t = _inverse(wanted, trial.t, _split(kept, counts))
+    return resample(method.output, DenseOutput.of(method.output, trial), t)
+
+
+def _inner_breaks(trial: Trial) -> Array:
+    """Flags of the nodes between the ends that are breakpoints."""
+    xp, inner = array_namespace(trial.t), trial.t[1:-1]
+    return xp.zeros(inner.shape, dtype=xp.bool) if trial.breaks is None else are_breaks(inner, trial.breaks)
 
 
 def refine(method: Discretisation, trial: Trial, error: Array, most: float) -> Trial:
@@ -42,7 +51,7 @@ def refine(method: Discretisation, trial: Trial, error: Array, most: float) -> T
     if float(xp.mean(xp.astype(bad, error.dtype))) > FEW:
         return equidistribute(method, trial, error)
     parts = xp.where(bad, xp.ceil(xp.clip((error / TARGET) ** (1 / method.error_power), 2.0, DENSER)), 1.0)
-    dense = DenseOutput(method.output, trial.t, trial.y, trial.stages)
+    dense = DenseOutput.of(method.output, trial)
     return resample(method.output, dense, _split(trial.t, xp.astype(parts, xp.int64)))
 
 
@@ -58,7 +67,7 @@ def shorten(method: Discretisation, trial: Trial, longest: float) -> Trial:
     t = shorten_mesh(trial.t, longest)
     if t.shape[0] == trial.t.shape[0]:
         return trial
-    return resample(method.output, DenseOutput(method.output, trial.t, trial.y, trial.stages), t)
+    return resample(method.output, DenseOutput.of(method.output, trial), t)
 
 
 def shorten_mesh(t: Array, longest: float) -> Array:
@@ -81,13 +90,13 @@ def _split(t: Array, parts: Array) -> Array:
 
 
 def resample(tableau: Tableau, dense: DenseOutput, t: Array) -> Trial:
-    """States and stages on the mesh `t` from a polynomial."""
+    """States and stages on the mesh `t` from polynomials; its nodes are to be those that are breakpoints of these."""
     xp = array_namespace(t)
-    c = xp.asarray(tableau.c, dtype=t.dtype)
-    times = t[:-1, None] + (t[1:] - t[:-1])[:, None] * c[None, :]
-    stages = dense.derivative(xp.reshape(times, (-1,)))
     y = dense.evaluate(t)
-    return Trial(t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])))
+    trial = Trial(t, y, xp.zeros((t.shape[0] - 1, 0, *y.shape[1:]), dtype=y.dtype), dense.breaks)
+    times = trial.times(tableau.c)
+    stages = dense.derivative(xp.reshape(times, (-1,)))
+    return replace(trial, stages=xp.reshape(stages, (*times.shape, *y.shape[1:])))
 
 
 def _smoothed(ratio: Array) -> Array:

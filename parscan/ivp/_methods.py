@@ -10,6 +10,7 @@ from typing import Any
 
 from .._arrays import Array, array_namespace, library
 from ._arguments import Problem, as_stages, with_ends
+from ._breaks import union, with_breaks
 from ._function import RightHandSide
 from ._trial import Scale
 from ._window import Task
@@ -23,6 +24,7 @@ from .starts._dop853 import by_dop853
 from .starts._following import follow
 from .starts._lsoda import by_lsoda
 from .starts._stepper import by_stepping
+from .starts._stretches import over_breaks
 from .starts._warm import FromGuess, OnMesh, Starter
 
 COLLOCATION = tuple(FAMILIES)
@@ -180,19 +182,22 @@ def make_task(
     """The problem as the march takes it; `times` are those of the output."""
     if mesh is None and times is not None and method.is_on_output:
         mesh = with_ends(times, problem.span)
+    if mesh is not None:
+        mesh = with_breaks(mesh, problem.breaks, near=0.0)
     coarse = max(COARSE, problem.rtol)
     options = {"rtol": coarse, "atol": _loosened(problem, coarse), "max_step": problem.max_step}
     small = library(problem.y0) == "numpy" and problem.y0.size <= SMALL
     robust = by_lsoda if small or problem.is_plain else by_stepping
     sequential = robust if robust is by_lsoda else partial(by_dop853, robust)
-    start: Starter = partial(sequential, rhs, **options)
+    start: Starter = partial(over_breaks, sequential, problem.breaks, rhs, **options)
     if guess is not None:
         start = FromGuess(guess, start)
     if mesh is not None:
         start = OnMesh(mesh, start)
     exact = {"rtol": problem.rtol * TIGHTER, "atol": problem.atol * TIGHTER, "max_step": problem.max_step}
-    follows = None if mesh is not None else partial(follow, robust, rhs, **exact)
-    return Task(rhs, method, Scale(problem.rtols, problem.atol), start, follows, window, problem.max_step)
+    follows = None if mesh is not None else partial(over_breaks, partial(follow, robust), problem.breaks, rhs, **exact)
+    breaks = union(problem.breaks, mesh)
+    return Task(rhs, method, Scale(problem.rtols, problem.atol), start, follows, window, problem.max_step, breaks)
 
 
 def _loosened(problem: Problem, coarse: float) -> Array:

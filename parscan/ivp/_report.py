@@ -75,8 +75,7 @@ def _stretches(log: Log, method: str) -> tuple[Stretch, ...]:
 
 def _joined(tableau: Tableau, record: Record) -> DenseOutput:
     """One continuous solution of all pieces."""
-    whole = joined(record.pieces)
-    return DenseOutput(tableau, whole.t, whole.y, whole.stages)
+    return DenseOutput.of(tableau, joined(record.pieces))
 
 
 def _output(problem: Problem, dense: DenseOutput | None, times: Array | None) -> tuple[Array, Array]:

@@ -40,6 +40,6 @@ def global_error(
     method: Discretisation, finer: Discretisation, rhs: RightHandSide, trial: Trial, scale: Scale
 ) -> float:
     """Error of the last state in tolerances: what one Newton iteration of a finer method changes."""
-    dense = DenseOutput(method.output, trial.t, trial.y, trial.stages)
+    dense = DenseOutput.of(method.output, trial)
     sizes = finer.correct(rhs, resample(finer.output, dense, trial.t), scale).sizes
     return float(sizes[-1])

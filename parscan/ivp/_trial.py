@@ -8,18 +8,36 @@ from functools import cached_property
 from math import prod
 
 from .._arrays import Array, array_namespace, machine_epsilon
+from ._breaks import are_breaks, inside
 
 NUMBERS = 1 << 21
 """Numbers in the states that are looked at at once."""
 
 
 @dataclass(frozen=True)
+class Ends:
+    """Points `t` `(m,)`, `y` `(m, *batch, n)` at which the ends of all intervals are evaluated, and which are which.
+
+    They are the nodes; where there are breakpoints, the left ends of all intervals and then the right ones.
+    """
+
+    t: Array
+    y: Array
+    left: slice
+    right: slice
+
+
+@dataclass(frozen=True)
 class Trial:
-    """Mesh `t` `(N + 1,)`, states `y` `(N + 1, *batch, n)`, stage derivatives `stages` `(N, s, *batch, n)`."""
+    """Mesh `t` `(N + 1,)`, states `y` `(N + 1, *batch, n)`, stage derivatives `stages` `(N, s, *batch, n)`.
+
+    Where nodes are among the `breaks`, the right-hand side may jump: it is evaluated a little inside the intervals.
+    """
 
     t: Array
     y: Array
     stages: Array
+    breaks: Array | None = None
 
     @property
     def intervals(self) -> int:
@@ -32,6 +50,46 @@ class Trial:
         xp = array_namespace(self.y)
         return xp.astype(self.t[1:] - self.t[:-1], xp.abs(self.y[:1, ...]).dtype, copy=False)
 
+    @cached_property
+    def begins(self) -> Array:
+        """Times `(N,)` at which the right-hand side is evaluated for the begins of the intervals."""
+        return self._inner[0]
+
+    @cached_property
+    def ends(self) -> Array:
+        """The same for their ends."""
+        return self._inner[1]
+
+    @cached_property
+    def both_ends(self) -> Ends:
+        """Both ends of all intervals."""
+        N, xp = self.intervals, array_namespace(self.t)
+        if self.breaks is None:
+            return Ends(self.t, self.y, slice(0, N), slice(1, N + 1))
+        states = xp.concat([self.y[:-1, ...], self.y[1:, ...]])
+        return Ends(xp.concat([self.begins, self.ends]), states, slice(0, N), slice(N, 2 * N))
+
+    def times(self, theta: Array | float) -> Array:
+        """Times at which the right-hand side is evaluated for a share of the intervals, `(N,)`, or for k, `(N, k)`."""
+        xp = array_namespace(self.t)
+        shape = (-1,) if isinstance(theta, float) else (-1, 1)
+        shares = theta if isinstance(theta, float) else xp.asarray(theta, dtype=self.t.dtype)
+        times = xp.reshape(self.t[:-1], shape) + xp.reshape(self.t[1:] - self.t[:-1], shape) * shares
+        if self.breaks is None:
+            return times
+        low, high = xp.minimum(self.begins, self.ends), xp.maximum(self.begins, self.ends)
+        return xp.minimum(xp.maximum(times, xp.reshape(low, shape)), xp.reshape(high, shape))
+
+    @cached_property
+    def _inner(self) -> tuple[Array, Array]:
+        """Begins and ends of the intervals, from inside where they are breakpoints."""
+        begin, end = self.t[:-1], self.t[1:]
+        if self.breaks is None:
+            return begin, end
+        xp, flags = array_namespace(self.t), are_breaks(self.t, self.breaks)
+        low, high = inside(begin, end)
+        return xp.where(flags[:-1], low, begin), xp.where(flags[1:], high, end)
+
     def head(self, intervals: int) -> Trial:
         """The leading intervals."""
         return self if intervals >= self.intervals else self.part(slice(0, intervals))
@@ -39,7 +97,7 @@ class Trial:
     def part(self, some: slice) -> Trial:
         """Some neighbouring intervals."""
         nodes = slice(some.start, some.stop + 1)
-        return Trial(self.t[nodes], self.y[nodes, ...], self.stages[some, ...])
+        return Trial(self.t[nodes], self.y[nodes, ...], self.stages[some, ...], self.breaks)
 
     def groups(self, places: int) -> Iterator[slice]:
         """Neighbouring intervals, all of them in turn, whose states at so many places each are not too many at once."""

@@ -55,7 +55,8 @@ class Task:
     """What is to be solved, and how.
 
     `start(span, y0)` makes a rough trajectory, and `follow(span, y0, most=)` a good one, of about so many steps.
-    `window` is the largest number of intervals at once, `longest` the largest length of one.
+    `window` is the largest number of intervals at once, `longest` the largest length of one. `breaks` are the
+    breakpoints, all of which are nodes of every mesh.
     """
 
     rhs: RightHandSide
@@ -65,6 +66,7 @@ class Task:
     follow: Callable[..., Start] | None = None
     window: int | None = None
     longest: float = float("inf")
+    breaks: Array | None = None
 
     def most_intervals(self, intervals: int, y0: Array) -> int:
         """So many of the intervals as the user wants at once, and as memory holds."""
@@ -122,7 +124,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
     t, rough = _first_mesh(task, start, y0, begins=not log.meshes)
     t = t[: task.most_intervals(t.shape[0] - 1, y0) + 1]
     most = max(LARGEST_GROWTH * (t.shape[0] - 1), LARGE)
-    trial, whole, checked = start.trial(task.method.output, t, y0), True, False
+    trial, whole, checked = start.trial(task.method.output, t, y0, task.breaks), True, False
     for mesh in range(MESHES):
         rough = rough and mesh == 0
         found = _iterate(task, trial, start, log, rough=rough)
@@ -132,7 +134,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
             t = t[: t.shape[0] // SHORTER]
             if start.warm or t.shape[0] < 2:
                 return None
-            trial = start.trial(task.method.output, t, y0)
+            trial = start.trial(task.method.output, t, y0, task.breaks)
             continue
         trial, error = task.method.assess(task.rhs, found.trial.head(found.solved), found.linear, task.scale)
         if start.fixed:
@@ -155,11 +157,12 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
 
 def _first_mesh(task: Task, start: Start, y0: Array, *, begins: bool) -> tuple[Array, bool]:
     """The nodes to begin with, and whether a better mesh is to follow whatever the errors are."""
-    t = start.first_mesh()
+    t = start.first_mesh(breaks=task.breaks)
     rough = not start.warm and not start.fixed
     if begins and rough and y0.size * (t.shape[0] - 1) <= FEW:
         tightest = task.scale.tightest
-        t, rough = start.first_mesh(next(steps for least, steps in FEW_STEPS if tightest >= least)), False
+        steps = next(steps for least, steps in FEW_STEPS if tightest >= least)
+        t, rough = start.first_mesh(steps, breaks=task.breaks), False
     return t if start.fixed else shorten_mesh(t, task.longest), rough
 
 

@@ -11,7 +11,7 @@ where d_p is what the interval's end differs from the next node. The second is a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..._arrays import Array, array_namespace, quiet
 from ...scan.condense import Condensed, condense, condense_frozen
@@ -87,7 +87,8 @@ class Collocation(Discretisation):
         members = math.prod(batch)
         y, stages = xp.reshape(trial.y, (N + 1, members, n)), xp.reshape(trial.stages, (N, s, members, n))
         swept = sweep(condensed, self.tableau.b, trial.steps, y, stages, scale.rtol, scale.atol)
-        corrected = Trial(trial.t, xp.reshape(swept.y, trial.y.shape), xp.reshape(swept.K, trial.stages.shape))
+        y, stages = xp.reshape(swept.y, trial.y.shape), xp.reshape(swept.K, trial.stages.shape)
+        corrected = replace(trial, y=y, stages=stages)
         propagators = xp.reshape(condensed.propagators, (N, *batch, n, n))
         return Corrected(corrected, swept.sizes, Linear(propagators, jacobians[:, -1, ...]))
 
@@ -112,15 +113,15 @@ class Collocation(Discretisation):
         xp = array_namespace(trial.y)
         steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
         inner = trial.y[:-1, ...] + steps * self._combined(trial, self.tableau.up_to_between)
-        times = trial.t[:-1] + self.tableau.between * (trial.t[1:] - trial.t[:-1])
-        values = rhs(xp.concat([trial.t, times]), xp.concat([trial.y, inner]))
-        nodes, inside = values[: trial.intervals + 1, ...], values[trial.intervals + 1 :, ...]
+        ends, times = trial.both_ends, trial.times(self.tableau.between)
+        values = rhs(xp.concat([ends.t, times]), xp.concat([ends.y, inner]))
+        inside = values[ends.t.shape[0] :, ...]
         missed = [
-            nodes[:-1, ...] - self._combined(trial, self.tableau.at_start),
+            values[ends.left, ...] - self._combined(trial, self.tableau.at_start),
             inside - self._combined(trial, self.tableau.at_between),
         ]
         if not self.tableau.ends_with_a_stage:
-            missed.append(nodes[1:, ...] - self._combined(trial, self.tableau.at_end))
+            missed.append(values[ends.right, ...] - self._combined(trial, self.tableau.at_end))
         return xp.stack(missed, axis=-1)
 
     def _combined(self, trial: Trial, weights: Array) -> Array:
@@ -145,12 +146,10 @@ class Collocation(Discretisation):
         xp = array_namespace(trial.y)
         shape = trial.stages.shape
         A = xp.asarray(self.tableau.A, dtype=trial.stages.dtype)
-        c = xp.asarray(self.tableau.c, dtype=trial.t.dtype)
-        times = trial.t[:-1, None] + (trial.t[1:] - trial.t[:-1])[:, None] * c[None, :]
         with quiet():
             sums = xp.reshape(A @ xp.reshape(trial.stages, (*shape[:2], -1)), shape)
             steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.stages.ndim - 1)))
-            return times, trial.y[:-1, None, ...] + steps * sums
+            return trial.times(self.tableau.c), trial.y[:-1, None, ...] + steps * sums
 
     def _linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
         """Right-hand sides `(N, s, *batch, n)` at the stages, Jacobians there, or one for each interval."""

@@ -60,7 +60,7 @@ class Explicit(StepMap):
         with quiet():
             for a, c in zip(self.A.tolist(), self.c.tolist(), strict=True):
                 state = _plus(trial.y[:-1, ...], steps, a, slopes)
-                values, jacobians = rhs.linearise(_times(trial, c), state)
+                values, jacobians = rhs.linearise(trial.times(c), state)
                 tangents.append(jacobians @ _plus(eye, steps[..., None], a, tangents))
                 slopes.append(values)
             weights = self.b.tolist()
@@ -71,7 +71,7 @@ class Explicit(StepMap):
         slopes: list[Array] = []
         with quiet():
             for a, c in zip(self.A.tolist(), self.c.tolist(), strict=True):
-                slopes.append(rhs(_times(trial, c), _plus(trial.y[:-1, ...], _columns(trial), a, slopes)))
+                slopes.append(rhs(trial.times(c), _plus(trial.y[:-1, ...], _columns(trial), a, slopes)))
         return slopes
 
     def tangent_matrices(self, n: int) -> int:
@@ -88,8 +88,8 @@ class Explicit(StepMap):
         with quiet():
             for row, share in zip(A.tolist(), c.tolist(), strict=True):
                 states.append(_plus(trial.y[:-1, ...], _columns(trial), row, slopes))
-                slopes.append(rhs(_times(trial, share), states[-1]))
-        points = xp.stack([_times(trial, share) for share in c.tolist()], axis=1), xp.stack(states, axis=1)
+                slopes.append(rhs(trial.times(share), states[-1]))
+        points = xp.stack([trial.times(share) for share in c.tolist()], axis=1), xp.stack(states, axis=1)
         stacked = xp.reshape(points[0], (-1,)), xp.reshape(points[1], (-1, *trial.y.shape[1:]))
         return explicit_stages(A, b, mixing, trial.steps, *points, exact_jacobian(rhs, *stacked))
 
@@ -151,7 +151,7 @@ class DOP853(Explicit):
         from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
 
         xp = array_namespace(trial.y)
-        slopes = [*self.slopes(rhs, trial), rhs(trial.t[1:], trial.y[1:, ...])]
+        slopes = [*self.slopes(rhs, trial), rhs(trial.ends, trial.y[1:, ...])]
         steps = _columns(trial)
         with quiet():
             fifth = scale.relative(_plus(0.0, steps, coefficients.E5.tolist(), slopes), trial)
@@ -176,7 +176,7 @@ class DOP853(Explicit):
         xp = array_namespace(trial.y)
         steps, first, last = _columns(trial), slopes[0], slopes[-1]
         for a, c in zip(coefficients.A_EXTRA.tolist(), coefficients.C_EXTRA.tolist(), strict=True):
-            slopes = [*slopes, rhs(_times(trial, c), _plus(trial.y[:-1, ...], steps, a, slopes))]
+            slopes = [*slopes, rhs(trial.times(c), _plus(trial.y[:-1, ...], steps, a, slopes))]
         rise = (trial.y[1:, ...] - trial.y[:-1, ...]) / steps
         higher = [_plus(0.0, 1.0, row, slopes) for row in coefficients.D.tolist()]
         parts = [rise, first - rise, 2 * rise - (first + last), *higher]
@@ -225,8 +225,3 @@ def _plus(base: Any, scale: Any, weights: list[float], parts: list[Array]) -> An
 def _columns(trial: Trial) -> Array:
     """Steps, broadcasting against states."""
     return array_namespace(trial.y).reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
-
-
-def _times(trial: Trial, c: float) -> Array:
-    """Times of a stage."""
-    return trial.t[:-1] + c * (trial.t[1:] - trial.t[:-1])

@@ -61,11 +61,12 @@ class DEER(StepMap):
     def linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
         """Exponentials as propagators: what the method itself takes for linear."""
         xp = array_namespace(trial.y)
-        values, J = rhs.linearise(trial.t, trial.y)
+        ends = trial.both_ends
+        values, J = rhs.linearise(ends.t, ends.y)
         with quiet():
-            z = values - (J @ trial.y[..., None])[..., 0]
+            z = values - (J @ ends.y[..., None])[..., 0]
             steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
-            mean_J, mean_z = (J[:-1, ...] + J[1:, ...]) / 2, (z[:-1, ...] + z[1:, ...]) / 2
+            mean_J, mean_z = ((part[ends.left, ...] + part[ends.right, ...]) / 2 for part in (J, z))
             exponentials, phi = exponential(steps[..., None] * mean_J)
             targets = exponentials @ trial.y[:-1, ..., None] + phi @ (steps * mean_z)[..., None]
         return targets[..., 0], exponentials

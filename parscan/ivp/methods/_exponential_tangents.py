@@ -65,12 +65,14 @@ class Ends:
 
 @dataclass(frozen=True, eq=False)
 class ExponentialTangents(TangentLinear):
-    """The points are the nodes, and those beside them, each at a step `steps` `(N + 1, B, n)` along a component."""
+    """The points are the m ends, and those beside them, each at a step `steps` `(m, B, n)` along a component."""
 
     ends: Ends
     jacobians: Array
     by_right: Array
     steps: Array
+    left: slice
+    right: slice
 
     def respond(self, forcing: Array) -> tuple[Array, Array]:
         """One forcing after the other."""
@@ -83,14 +85,14 @@ class ExponentialTangents(TangentLinear):
         xp, ends = array_namespace(forcing), self.ends
         with quiet():
             at_nodes, derivative = self._differences(forcing)
-            left, right = at_nodes[:-1, ...], at_nodes[1:, ...]
-            offsets = ends.bent(derivative[:-1, ...], derivative[1:, ...])
+            left, right = at_nodes[self.left, ...], at_nodes[self.right, ...]
+            offsets = ends.bent(derivative[self.left, ...], derivative[self.right, ...])
             offsets = offsets + _times(ends.phi, ends.half * (left + right))
             offsets = self._solved(offsets)
             slopes = [
                 rise * offsets / (2 * ends.half)
                 + by_left * left
-                + by_right * (_times(self.jacobians[1:, ...], offsets) + right)
+                + by_right * (_times(self.jacobians[self.right, ...], offsets) + right)
                 for rise, by_left, by_right in self._weights
             ]
         return offsets, xp.stack(slopes, axis=1) if slopes else xp.zeros_like(offsets[:, None, ...])[:, :0, ...]
@@ -100,24 +102,25 @@ class ExponentialTangents(TangentLinear):
         xp, n = array_namespace(ends), ends.shape[-1]
         nodes = xp.zeros((self.jacobians.shape[0], *ends.shape[1:]), dtype=ends.dtype)
         with quiet():
+            at_ends = self.jacobians[self.right, ...]
             parts = [] if slopes is None else [slopes[:, q, ...] for q in range(slopes.shape[1])]
             for (rise, by_left, by_right), part in zip(self._weights, parts, strict=True):
                 right = by_right * part
-                ends = ends + rise * part / (2 * self.ends.half) + _adjoint_times(self.jacobians[1:, ...], right)
-                nodes[:-1, ...] += by_left * part
-                nodes[1:, ...] += right
+                ends = ends + rise * part / (2 * self.ends.half) + _adjoint_times(at_ends, right)
+                nodes[self.left, ...] += by_left * part
+                nodes[self.right, ...] += right
             ends = self._solved(ends, adjoint=True)
             by_left, by_right, both = self.ends.pulled(ends)
-            nodes[:-1, ...] += both
-            nodes[1:, ...] += both
+            nodes[self.left, ...] += both
+            nodes[self.right, ...] += both
             matrices = xp.zeros_like(self.jacobians)
-            matrices[:-1, ...] += by_left
-            matrices[1:, ...] += by_right
+            matrices[self.left, ...] += by_left
+            matrices[self.right, ...] += by_right
             beside = [weight * matrices[..., j] / self.steps[..., j, None] for j in range(n) for _, weight in STENCIL]
         return xp.concat([nodes, *beside])
 
     def _differences(self, forcing: Array) -> tuple[Array, Array]:
-        """The forcing at the nodes, and its derivatives by the state, `(N + 1, B, n, n)`."""
+        """The forcing at the ends, and its derivatives by the state, `(m, B, n, n)`."""
         xp, n = array_namespace(forcing), forcing.shape[-1]
         values = xp.reshape(forcing, (1 + len(STENCIL) * n, *self.steps.shape))
         return values[0, ...], _stencil(values[1:, ...], self.steps)
@@ -137,44 +140,47 @@ class ExponentialTangents(TangentLinear):
 
 def exponential_tangents(rhs: RightHandSide, trial: Trial, *, inside: bool) -> ExponentialTangents:
     """The model on a solved trial."""
-    xp = array_namespace(trial.y)
-    N, (*batch, n) = trial.intervals, trial.y.shape[1:]
-    flat = (N + 1, -1, n)
-    nodes = xp.reshape(trial.y, flat)
-    values = xp.reshape(rhs(trial.t, trial.y), flat)
-    jacobians = xp.reshape(exact_jacobian(rhs, trial.t, trial.y), (*nodes.shape, n))
-    steps = xp.reshape(step_sizes(trial.y, power=POWER), flat)
-    times = xp.concat([trial.t] * (1 + len(STENCIL) * n))
+    xp, points = array_namespace(trial.y), trial.both_ends
+    *batch, n = trial.y.shape[1:]
+    count, left, right = points.t.shape[0], points.left, points.right
+    flat = (count, -1, n)
+    states = xp.reshape(points.y, flat)
+    values = xp.reshape(rhs(points.t, points.y), flat)
+    jacobians = xp.reshape(exact_jacobian(rhs, points.t, points.y), (*states.shape, n))
+    steps = xp.reshape(step_sizes(points.y, power=POWER), flat)
+    times = xp.concat([points.t] * (1 + len(STENCIL) * n))
     units = xp.eye(n, dtype=trial.y.dtype)
-    beside = [nodes + place * steps * units[j, :] for j in range(n) for place, _ in STENCIL]
-    states = xp.reshape(xp.concat([nodes, *beside]), (-1, *batch, n))
-    around = exact_jacobian(rhs, times[N + 1 :], states[N + 1 :, ...])
+    beside = [states + place * steps * units[j, :] for j in range(n) for place, _ in STENCIL]
+    stacked = xp.reshape(xp.concat([states, *beside]), (-1, *batch, n))
+    around = exact_jacobian(rhs, times[count:], stacked[count:, ...])
     with quiet():
         second = _stencil(xp.reshape(around, (-1, *jacobians.shape)), steps)  # (..., i, l, j)
-        ends = _ends(trial, nodes, values, jacobians)
-        nothing = xp.zeros_like(jacobians[1:, ...])
-        by_left = xp.stack([ends.bent(second[:-1, ..., j], nothing) for j in range(n)], axis=-1)
-        by_right = xp.stack([ends.bent(nothing, second[1:, ..., j]) for j in range(n)], axis=-1)
-        eye = xp.eye(n, dtype=nodes.dtype)
+        ends = _ends(trial, values, jacobians)
+        nothing = xp.zeros_like(jacobians[right, ...])
+        by_left = xp.stack([ends.bent(second[left, ..., j], nothing) for j in range(n)], axis=-1)
+        by_right = xp.stack([ends.bent(nothing, second[right, ..., j]) for j in range(n)], axis=-1)
+        eye = xp.eye(n, dtype=states.dtype)
         propagators = solve_each(eye - by_right, ends.exp + by_left, xp)
         slopes = [
             rise * (propagators - eye) / (2 * ends.half[..., None])
-            + left * jacobians[:-1, ...]
-            + right * (jacobians[1:, ...] @ propagators)
-            for rise, left, right in (_hermite.weights() if inside else [])
+            + on_left * jacobians[left, ...]
+            + on_right * (jacobians[right, ...] @ propagators)
+            for rise, on_left, on_right in (_hermite.weights() if inside else [])
         ]
     C = xp.stack(slopes, axis=1) if slopes else xp.zeros_like(propagators[:, None, ...])[:, :0, ...]
-    return ExponentialTangents(times, states, propagators, C, ends, jacobians, by_right, steps)
+    return ExponentialTangents(times, stacked, propagators, C, ends, jacobians, by_right, steps, left, right)
 
 
-def _ends(trial: Trial, nodes: Array, values: Array, jacobians: Array) -> Ends:
-    """Intervals by their nodes, with right-hand sides and Jacobians there."""
-    xp = array_namespace(nodes)
-    half = xp.astype(xp.reshape(trial.steps, (-1, 1, 1)), nodes.dtype) / 2
-    z = values - _times(jacobians, nodes)
-    X = half[..., None] * (jacobians[:-1, ...] + jacobians[1:, ...])
+def _ends(trial: Trial, values: Array, jacobians: Array) -> Ends:
+    """Intervals by their ends, with right-hand sides and Jacobians there."""
+    xp, points = array_namespace(values), trial.both_ends
+    left, right = points.left, points.right
+    states = xp.reshape(points.y, values.shape)
+    half = xp.astype(xp.reshape(trial.steps, (-1, 1, 1)), states.dtype) / 2
+    z = values - _times(jacobians, states)
+    X = half[..., None] * (jacobians[left, ...] + jacobians[right, ...])
     exp, phi = exponential(X)
-    return Ends(half, X, half * (z[:-1, ...] + z[1:, ...]), nodes[:-1, ...], nodes[1:, ...], exp, phi)
+    return Ends(half, X, half * (z[left, ...] + z[right, ...]), states[left, ...], states[right, ...], exp, phi)
 
 
 def frechet(X: Array, direction: Array) -> tuple[Array, Array]:
@@ -187,7 +193,7 @@ def frechet(X: Array, direction: Array) -> tuple[Array, Array]:
 
 
 def _stencil(values: Array, steps: Array) -> Array:
-    """Derivatives `(N + 1, B, …, n)` by the components, from values `(n * 4, N + 1, B, …)` beside the nodes."""
+    """Derivatives `(m, B, …, n)` by the components, from values `(n * 4, m, B, …)` beside the ends."""
     xp, n, count = array_namespace(values), steps.shape[-1], len(STENCIL)
     columns = []
     for j in range(n):

@@ -26,8 +26,9 @@ def assess(rhs: RightHandSide, trial: Trial, scale: Scale) -> tuple[Trial, Array
     depends on the time only.
     """
     xp = array_namespace(trial.y)
-    f = rhs(trial.t, trial.y)
-    left, right = f[:-1, ...], f[1:, ...]
+    ends = trial.both_ends
+    f = rhs(ends.t, ends.y)
+    left, right = f[ends.left, ...], f[ends.right, ...]
     with quiet():
         steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
         rise = (trial.y[1:, ...] - trial.y[:-1, ...]) / steps
@@ -35,7 +36,7 @@ def assess(rhs: RightHandSide, trial: Trial, scale: Scale) -> tuple[Trial, Array
         for c, share in ((0.5, 2 / 3), (0.25, 1.0)):
             bend = (1 - c) * (left - rise) + c * (rise - right)
             state = trial.y[:-1, ...] + c * steps * (rise + (1 - c) * bend)
-            missed = rhs(trial.t[:-1] + c * (trial.t[1:] - trial.t[:-1]), state) - _slope(c, rise, left, right)
+            missed = rhs(trial.times(c), state) - _slope(c, rise, left, right)
             errors.append(share * xp.abs(steps * missed))
         slopes = [_slope(c, rise, left, right) for c in output().c.tolist()]
         return replace(trial, stages=xp.stack(slopes, axis=1)), scale.relative(xp.maximum(*errors), trial)

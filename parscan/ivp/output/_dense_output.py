@@ -10,6 +10,7 @@ import array_api_compat
 
 from ..._arrays import Array, array_namespace, as_array, quiet, shared_namespace
 from ...scan.series import combine, legendre
+from .._trial import Trial
 from ..methods._tableaux import Tableau
 
 
@@ -26,6 +27,8 @@ class DenseOutput:
         States at the nodes of the mesh.
     stages : array, shape (N, s, *batch, n)
         Derivatives at the collocation nodes of each interval.
+    breaks : array, shape (k,), or None
+        Breakpoints of the right-hand side: slopes jump at those that are nodes.
 
     Attributes
     ----------
@@ -48,7 +51,7 @@ class DenseOutput:
     continuous, and exactly that of the nodes.
     """
 
-    def __init__(self, tableau: Tableau, t: Array, y: Array, stages: Array) -> None:
+    def __init__(self, tableau: Tableau, t: Array, y: Array, stages: Array, breaks: Array | None = None) -> None:
         xp = array_namespace(y)
         intervals = t.shape[0] - 1
         if intervals < 1 or y.shape[0] != intervals + 1 or stages.shape != (intervals, tableau.stages, *y.shape[1:]):
@@ -58,12 +61,18 @@ class DenseOutput:
             raise ValueError("`t` must be strictly increasing or decreasing.")
         self._tableau, self._y = tableau, y
         self._stages = stages
+        self.breaks = breaks
         self._direction = -1 if bool(t[-1] < t[0]) else 1
         self._ascending = self._direction * t
         self.ts = t
         self.t_min, self.t_max = (t[0], t[-1]) if self._direction > 0 else (t[-1], t[0])
         with quiet():
             self._remainder = y[1:, ...] - self._polynomial(xp.arange(intervals), xp.ones_like(steps))
+
+    @classmethod
+    def of(cls, tableau: Tableau, trial: Trial) -> DenseOutput:
+        """The solution that a trial is, with the polynomials of the tableau."""
+        return cls(tableau, trial.t, trial.y, trial.stages, trial.breaks)
 
     @property
     def n_segments(self) -> int:
@@ -74,7 +83,9 @@ class DenseOutput:
     def interpolants(self) -> list[DenseOutput]:
         """The polynomials one by one, as solutions over their own intervals."""
         return [
-            DenseOutput(self._tableau, self.ts[p : p + 2], self._y[p : p + 2, ...], self._stages[p : p + 1, ...])
+            DenseOutput(
+                self._tableau, self.ts[p : p + 2], self._y[p : p + 2, ...], self._stages[p : p + 1, ...], self.breaks
+            )
             for p in range(self.n_segments)
         ]
 
@@ -155,15 +166,15 @@ class DenseOutput:
         """Slopes Σ_j ℓ_j(θ) K_j of the polynomials at the times `t` (m,), in the layout (m, *batch, n)."""
         return self._slope(*self._locate(t))
 
-    def parts(self) -> tuple[Array, Array, Array]:
-        """The mesh, the states at its nodes, and the stages, as it was made of them."""
-        return self.ts, self._y, self._stages
+    def parts(self) -> tuple[Array, Array, Array, Array | None]:
+        """The mesh, the states at its nodes, the stages, and the breakpoints, as it was made of them."""
+        return self.ts, self._y, self._stages, self.breaks
 
     def samples(self) -> tuple[Array, Array]:
         """Times at the nodes of all polynomials, and the lengths of their intervals, `(m,)` both."""
         xp = array_namespace(self.ts)
         steps = (self.ts[1:] - self.ts[:-1])[:, None]
-        times = self.ts[:-1, None] + steps * xp.asarray(self._tableau.c, dtype=self.ts.dtype)[None, :]
+        times = Trial(*self.parts()).times(self._tableau.c)
         return xp.reshape(times, (-1,)), xp.reshape(xp.broadcast_to(steps, times.shape), (-1,))
 
     def restrict(self, t_end: float) -> DenseOutput:
@@ -181,6 +192,7 @@ class DenseOutput:
             xp.concat([self.ts[: before + 1], end]),
             xp.concat([self._y[: before + 1, ...], self._state(interval, theta)]),
             xp.concat([self._stages[:before, ...], last[None, ...]]),
+            self.breaks,
         )
 
     def _locate(self, t: Array) -> tuple[Array, Array]:

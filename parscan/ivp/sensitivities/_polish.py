@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..._arrays import Array, array_namespace, machine_epsilon
+from .._breaks import union
 from .._function import RightHandSide
 from .._iterate import iterate
 from .._mesh import resample
@@ -64,7 +65,7 @@ def with_nodes(trajectory: Trajectory, times: Array) -> Trajectory:
     direction = -1.0 if bool(trial.t[-1] < trial.t[0]) else 1.0
     t = direction * xp.sort(direction * xp.concat([trial.t, times]))
     t = xp.concat([t[:1], t[1:][t[1:] != t[:-1]]])
-    dense = DenseOutput(output, trial.t, trial.y, trial.stages)
+    dense = DenseOutput.of(output, trial)
     return polished(trajectory.rhs, trajectory.method, resample(output, dense, t))
 
 
@@ -74,4 +75,4 @@ def joined(parts: list[Trial]) -> Trial:
     xp = array_namespace(first.y)
     t = xp.concat([first.t, *(part.t[1:] for part in rest)])
     y = xp.concat([first.y, *(part.y[1:, ...] for part in rest)])
-    return Trial(t, y, xp.concat([part.stages for part in parts]))
+    return Trial(t, y, xp.concat([part.stages for part in parts]), union(*(part.breaks for part in parts)))

@@ -53,9 +53,7 @@ class Trajectory:
 
     def part(self, window: slice) -> Trial:
         """Some intervals."""
-        t, y, stages = self.trial.t, self.trial.y, self.trial.stages
-        nodes = slice(window.start, window.stop + 1)
-        return Trial(t[nodes], y[nodes, ...], stages[window, ...])
+        return self.trial.part(window)
 
     def model(self, window: slice, *, inside: bool) -> TangentLinear:
         """The tangent linear model of a window."""

@@ -35,7 +35,7 @@ def steepest(trial: Trial, scale: Scale) -> Trial:
     changes = _changes(trial, scale)
     first = max(0, int(xp.argmax(changes)) - 1)
     last = min(first + 3, trial.intervals)
-    return Trial(trial.t[first : last + 1], trial.y[first : last + 1, ...], trial.stages[first:last, ...])
+    return trial.part(slice(first, last))
 
 
 def _changes(trial: Trial, scale: Scale) -> Array:

@@ -36,7 +36,7 @@ def by_dop853(
 def dense_between(rhs: RightHandSide, steps: Steps, scale: Scale) -> DenseOutput:
     """Polynomials between the steps."""
     trial = solved(rhs, steps, scale)
-    return DenseOutput(dop853().output, trial.t, trial.y, trial.stages)
+    return DenseOutput.of(dop853().output, trial)
 
 
 def solved(rhs: RightHandSide, steps: Steps, scale: Scale) -> Trial:

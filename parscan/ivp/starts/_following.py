@@ -57,7 +57,7 @@ def follow(
         seen = leading(overlooked(rhs, places, trial, scale) <= 1)
         if seen:
             ends = seen == steps.t.shape[0] - 1 and not steps.gave_up
-            dense = DenseOutput(dop853().output, trial.t, trial.y, trial.stages)
+            dense = DenseOutput.of(dop853().output, trial)
             return Start(trial.t[: seen + 1], dense.evaluate, steps.failure if ends else "", group=1)
         longest = SHORTER * abs(float(trial.steps[0]))
 

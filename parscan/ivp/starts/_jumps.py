@@ -30,7 +30,7 @@ def _jumped(rhs: RightHandSide, trial: Trial, scale: Scale) -> Array:
     xp = array_namespace(trial.y)
     N, *state = trial.stages[:, 0, ...].shape
     shares = xp.arange(PLACES + 1, dtype=trial.t.dtype) / PLACES
-    times = trial.t[:-1, None] + (trial.t[1:] - trial.t[:-1])[:, None] * shares
+    times = trial.times(shares)
     with quiet():
         states = xp.broadcast_to(trial.y[:-1, None, ...], (N, PLACES + 1, *state))
         values = rhs(xp.reshape(times, (-1,)), xp.reshape(states, (-1, *state)))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..._arrays import Array, array_namespace
+from .._breaks import thinned, with_breaks
 from .._trial import Trial
 from ..methods._tableaux import Tableau
 
@@ -27,7 +28,7 @@ class Start:
     fixed: bool = False
     group: int = 3
 
-    def trial(self, tableau: Tableau, t: Array, y0: Array) -> Trial:
+    def trial(self, tableau: Tableau, t: Array, y0: Array, breaks: Array | None = None) -> Trial:
         """States on the mesh `t`, from the given first one, and the stages of the polynomials through its states.
 
         Not those of the right-hand side: where the problem is stiff, its values at rough states are of any size.
@@ -43,7 +44,7 @@ class Start:
         slopes = xp.asarray(tableau.inverse, dtype=y.dtype)
         lengths = xp.astype(xp.reshape(steps, (-1, 1, 1)), y.dtype)
         stages = slopes @ (rises / lengths)
-        return Trial(t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])))
+        return Trial(t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])), breaks)
 
     def after(self, time: float) -> Start | None:
         """What is left of it from a time on, if there is more than an end."""
@@ -53,9 +54,13 @@ class Start:
             return None
         return replace(self, t=xp.concat([xp.asarray([time], dtype=self.t.dtype), self.t[later]]))
 
-    def first_mesh(self, most: int | None = None) -> Array:
-        """Nodes of the first mesh: `group` steps an interval, or `most` if that is fewer; all nodes of a given mesh."""
-        if self.warm or self.fixed:
+    def first_mesh(self, most: int | None = None, breaks: Array | None = None) -> Array:
+        """Nodes of the first mesh: `group` steps an interval, or `most` if that is fewer; all nodes of a given mesh.
+
+        Breakpoints within it are nodes, too.
+        """
+        if self.fixed:
             return self.t
-        t = self.t[:: self.group if most is None else min(self.group, most)]
-        return t if bool(t[-1] == self.t[-1]) else array_namespace(t).concat([t, self.t[-1:]])
+        if self.warm:
+            return with_breaks(self.t, breaks)
+        return with_breaks(thinned(self.t, self.group if most is None else min(self.group, most), breaks), breaks)
