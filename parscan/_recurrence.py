@@ -11,7 +11,8 @@ from ._advice import warn_if_slow
 from ._arguments import Arrays, as_arrays, as_options, as_structure, as_tolerance, check_functions
 from ._arrays import Array
 from ._auto import ACCOUNT, Facts, decide
-from ._check_step import check_broadcasting, check_jacobian, structure_covers
+from ._check_jacobian import check_jacobian, structure_covers
+from ._check_step import check_broadcasting
 from ._cost import Stopwatch, best_length
 from ._march import Plan, Record, Stage, march
 from ._methods import Workshop
@@ -255,8 +256,8 @@ def _conclude(
     """Check the trajectory, warn where there is reason to, and wrap it."""
     stacks = options.method != "sequential"
     solution = Solution(step, arrays.y0, trajectory, record.reached, tolerance, stacks=stacks)
-    contradiction = solution.nondeterminism()
     length = choice.length if choice.stages else 0
+    contradiction = solution.contradiction(length or 1, parallel=bool(record.solves))
     result = wrap(step, trajectory, record, solution, choice.told, length, contradiction)
     if contradiction:
         warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._advice import advice
 from ._arrays import Array
+from ._contradiction import Finding
 from ._march import Record, Solve
 from ._plot import Stretch
 from ._result import RecurrenceResult, Status
@@ -21,11 +22,11 @@ def wrap(
     solution: Solution,
     choice: str,
     segment_length: int,
-    contradiction: tuple[int, float] | None = None,
+    contradiction: Finding | None = None,
 ) -> RecurrenceResult:
     """The result, with NaN behind a state that is not finite; `segment_length` 0 stands for the loop.
 
-    `choice` is what `auto` says of its choice, `contradiction` what `Solution.nondeterminism` found.
+    `choice` is what `auto` says of its choice, `contradiction` what `Solution.contradiction` found.
     """
     steps = trajectory.shape[0]
     finite = record.reached == steps
@@ -68,14 +69,10 @@ def _status(record: Record, *, finite: bool) -> Status:
     return Status.FINISHED_SEQUENTIALLY if record.looped else Status.CONVERGED
 
 
-def _trouble(record: Record, steps: int, contradiction: tuple[int, float] | None) -> list[str]:
+def _trouble(record: Record, steps: int, contradiction: Finding | None) -> list[str]:
     """What is wrong with the trajectory."""
     if contradiction:
-        time, off = contradiction
-        return [
-            f"Evaluated twice with the same arguments, it differs by {off:.2g} tolerances at step {time}: the "
-            "trajectory is one of many. Take random numbers, counters and caches out of `step`; pass noise as `x`."
-        ]
+        return [str(contradiction)]
     if record.reached < steps:
         return [
             f"The state of step {record.reached} of {steps} is the first with NaN or infinite entries; evaluate `step` "

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from ._arrays import Array, array_namespace, copy, quiet
-from ._check_step import check_broadcasting, rows_apart
+from ._check_step import apart, check_broadcasting, rows_of
+from ._contradiction import WELL_OFF, Finding, Sample, contradiction, tolerances_apart
 from ._tolerance import Tolerance
 from .systems import Step
 
@@ -20,9 +21,8 @@ SAMPLE = 64
 FEW = 8
 """The same for a step that is called on one state at a time, and states on which it is tried whether it must be."""
 
-
-WELL_OFF = 10.0
-"""Tolerances by which a step that still is the same does not miss the next state."""
+PLACES = 2
+"""Steps of the sample for every place in a segment, at least."""
 
 
 class Solution:
@@ -75,13 +75,11 @@ class Solution:
 
     def stands(self) -> bool:
         """Whether the step still gives this trajectory, as far as a sample tells: its arguments may have changed."""
-        xp = array_namespace(self.y0)
         for times, states in self.sample():
             with quiet():
                 after, found = self.step(states, times), self.trajectory[times, ...]
-                rows = _off(self._tolerance, after, found)
-                apart = min(rows_apart(after, found), int(xp.sum(xp.astype(rows > WELL_OFF, xp.int64))))
-            if apart > found.shape[0] // 4:
+                off = apart(after, found) & (tolerances_apart(self._tolerance, after, found) > WELL_OFF)
+            if len(rows_of(off)) > found.shape[0] // 4:
                 return False
         return True
 
@@ -90,30 +88,25 @@ class Solution:
         with quiet():
             return max((self._off(before, times) for times, before in self._chunks()), default=math.nan)
 
-    def nondeterminism(self) -> tuple[int, float] | None:
-        """A step that gives other values when it is evaluated again, and by how many tolerances; None if all agree.
+    def contradiction(self, length: int, *, parallel: bool) -> Finding | None:
+        """What the step contradicts on a sample of the trajectory; None if all agrees.
 
-        Some steps all over the time are evaluated on the trajectory. Where they are off it, they are evaluated once
-        more: a step that contradicts itself is not the recurrence it was taken for. Nor is one that is far off in many
-        places: it wrote to what it had returned before, for example.
+        `parallel` says whether it was solved by stacking, in segments of `length`. Then some steps of every place in
+        them are in the sample: one call made all the steps of a place.
         """
-        stride = max(1, self.steps // SAMPLE)
-        times = slice(stride, self.steps, stride)
+        stride = max(1, self.steps // max(SAMPLE, PLACES * length))
+        while math.gcd(stride, length) > 1:
+            stride -= 1
         if not self._stacks or self.steps <= stride:
             return None
         before = self.trajectory[stride - 1 : self.steps - 1 : stride, ...]
+        times = slice(stride, self.steps, stride)
         try:
-            with quiet():
-                after = copy(self.step(copy(before), times))
-                found = self.trajectory[times, ...]
-                row, off = _furthest(self._tolerance, after, found)
-                if off <= 1:
-                    return None
-                if rows_apart(after, found) <= found.shape[0] // 4:
-                    row, off = _furthest(self._tolerance, copy(self.step(copy(before), times)), after)
+            return contradiction(
+                self.step, Sample(times, before, self.trajectory[times, ...]), self._tolerance, parallel=parallel
+            )
         except Exception:  # it may reject these states with one another's inputs; then there is nothing to compare
             return None
-        return (stride * (1 + row), off) if off > 1 else None
 
     def _off(self, before: Array, times: slice) -> float:
         """Largest difference between the trajectory and what the step makes of the states before."""
@@ -127,18 +120,3 @@ class Solution:
         for begin in range(0, self.steps, size):
             end = min(begin + size, self.steps)
             yield slice(begin, end), self.before(begin, end)
-
-
-def _off(tolerance: Tolerance, one: Array, other: Array) -> Array:
-    """By how many tolerances of a column's largest entry the rows (first axis) of two arrays differ, at most."""
-    xp = array_namespace(one)
-    size = xp.max(xp.abs(other), axis=tuple(range(other.ndim - 1)), keepdims=True)
-    off = tolerance.relative(one - other, xp.broadcast_to(size, other.shape))
-    return xp.max(xp.reshape(off, (one.shape[0], -1)), axis=1)
-
-
-def _furthest(tolerance: Tolerance, one: Array, other: Array) -> tuple[int, float]:
-    """Row in which two arrays differ most, and by how many tolerances."""
-    rows = _off(tolerance, one, other)
-    row = int(array_namespace(rows).argmax(rows))
-    return row, float(rows[row])

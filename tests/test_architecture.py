@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "_window": {"_newton"},
     "_march": {"_arrays", "_tolerance", "_newton", "_progress", "_window", "systems._system"},
     "_memory": {"_arrays", "_cupy"},
-    "_solution": {"_arrays", "_check_step", "_tolerance", "jacobians", "systems"},
+    "_contradiction": {"_arrays", "_check_step", "_response", "_tolerance", "systems"},
+    "_solution": {"_arrays", "_check_step", "_contradiction", "_tolerance", "jacobians", "systems"},
     "derivatives": {"_arrays", "_counts", "_growth", "_memory", "_solution", "jacobians", "scan", "systems"},
     "_result": {"_arrays", "_plot", "_solution", "derivatives"},
     "_plot": {"_arrays"},
@@ -37,7 +38,9 @@ MAY_IMPORT = {
     "_advice": {"_march", "_newton", "warnings"},
     "_loop": {"_arrays", "systems"},
     "_cost": {"_arrays", "systems"},
-    "_check_step": {"_arrays", "jacobians", "systems"},
+    "_response": {"_arrays", "systems"},
+    "_check_step": {"_arrays", "_response", "systems"},
+    "_check_jacobian": {"_arrays", "_check_step", "_response", "jacobians", "systems"},
     "_problem": {"_arrays", "_tolerance", "_march", "_loop", "systems"},
     "_auto": {"_cost"},
     "_options": {"systems"},
@@ -45,7 +48,7 @@ MAY_IMPORT = {
         *("_arrays", "_auto", "_march", "_memory", "_newton", "_options", "_problem", "_window"),
         *("jacobians", "systems"),
     },
-    "_report": {"_advice", "_arrays", "_march", "_plot", "_result", "_solution", "systems"},
+    "_report": {"_advice", "_arrays", "_contradiction", "_march", "_plot", "_result", "_solution", "systems"},
     "_arguments": {
         *("_arrays", "_counts", "_memory", "_methods", "_options", "_result", "_tolerance"),
         *("jacobians", "systems"),
@@ -109,7 +112,7 @@ def test_libraries_stay_where_they_belong():
     """CUDA in scan/cuda only, Numba in scan only, NumPy where arrays of NumPy are meant."""
     numpy_files = {
         "_arrays.py",
-        "_check_step.py",
+        "_check_jacobian.py",
         "_linear.py",
         "_plot.py",
         "_following.py",

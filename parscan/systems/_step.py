@@ -117,7 +117,8 @@ class Step:
 
     def _evaluate(self, function: Callable[..., Any], y: Array, times: slice, copies: int) -> Any:
         """Call the user's function with the step's own arguments."""
-        return self._call(function, (y, *self._inputs(times, copies), *self.args), times)
+        given = () if self.x is None else (self.inputs(times, copies),)
+        return self._call(function, (y, *given, *self.args), times)
 
     def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...], times: slice) -> Any:
         """Call the user's function; what it raises reaches the user with a note of where it was called."""
@@ -146,13 +147,13 @@ class Step:
             return ((tuple(part[t : t + 1, ...] for part in x), *args) for t in range(start, stop))
         return ((x[t : t + 1, ...], *args) for t in range(start, stop))
 
-    def _inputs(self, times: slice, copies: int) -> tuple[Any, ...]:
-        """Arguments that follow the state: none, one array or one tuple of arrays."""
+    def inputs(self, times: slice, copies: int = 1) -> Inputs:
+        """Inputs at these times, repeated `copies` times over."""
         if self.x is None:
-            return ()
+            return None
         if isinstance(self.x, tuple):
-            return (tuple(_repeat(x[times, ...], copies) for x in self.x),)
-        return (_repeat(self.x[times, ...], copies),)
+            return tuple(_repeat(x[times, ...], copies) for x in self.x)
+        return _repeat(self.x[times, ...], copies)
 
     def _checked_jacobian(self, jacobian: Any, y: Array) -> Array:
         """The Jacobian broadcast over leading axes; raises if it is not of the structure's layout."""
