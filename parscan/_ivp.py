@@ -46,6 +46,7 @@ def solve_ivp(
     atol: Any = 1e-6,
     max_step: float = inf,
     first_step: float | None = None,
+    jumps: Any = None,
     mesh: Any = None,
     guess: IvpResult | None = None,
     stages: int | None = None,
@@ -108,8 +109,13 @@ def solve_ivp(
         Largest step of sequential solvers, the start's included, and largest interval of a mesh that is not given.
     first_step : float, optional
         First step of sequential solvers; the others need none.
+    jumps : array_like, shape (k,), optional
+        Times in any order at which `fun` jumps, such as those of doses and switches; those outside of the span are
+        ignored. Steps and intervals end there, and each side of a jump sees its own limit of `fun`: jumps cost no
+        accuracy then, whatever the method.
     mesh : array_like, shape (M + 1,), optional
-        Mesh, from the begin of the span to its end. It is kept: errors are not controlled then.
+        Mesh, from the begin of the span to its end. It is kept, but for `jumps`, which become nodes of it: errors are
+        estimated, but not controlled then. `fun` may jump at its nodes.
     guess : IvpResult, optional
         Solution of a nearby problem from the same time on, by any method that is parallel over time, to start from in
         place of a sequential solution: a few iterations do then.
@@ -161,7 +167,7 @@ def solve_ivp(
     True
     """
     check_watcher(progress)
-    problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step, vectorized=vectorized)
+    problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step, jumps=jumps, vectorized=vectorized)
     options = as_options(
         problem.span, vectorized, first_step, min_step, lband=lband, uband=uband, jac_sparsity=jac_sparsity
     )

@@ -181,7 +181,7 @@ SIGNATURES = {
     "window damping probes progress",
     "linear_recurrence": "A b h0 reverse",
     "solve_ivp": "fun t_span y0 method t_eval dense_output events vectorized args jac rtol atol max_step first_step "
-    "mesh guess stages window progress jac_sparsity min_step lband uband",
+    "jumps mesh guess stages window progress jac_sparsity min_step lband uband",
 }
 
 

@@ -20,7 +20,7 @@ from .._arrays import (
     shared_namespace,
 )
 from .._counts import as_count
-from ._breaks import union
+from ._breaks import INSIDE, union
 from ._columns import by_columns
 from ._result import IvpResult
 from .methods._tableaux import MOST_STAGES
@@ -257,7 +257,7 @@ def _as_args(args: Any) -> tuple[Any, ...]:
 
 
 def _as_breaks(jumps: Any, span: tuple[float, float], like: Array) -> Array | None:
-    """Times of jumps within the span or at its ends, ascending and each once; None if there are none."""
+    """Times of jumps within the span or at its ends, ascending, each once but for rounding; None if none is."""
     if jumps is None:
         return None
     xp = array_namespace(like)
@@ -269,7 +269,14 @@ def _as_breaks(jumps: Any, span: tuple[float, float], like: Array) -> Array | No
     times = xp.astype(xp.asarray(times), xp.float64)
     if bool(xp.any(xp.isnan(times))):
         raise ValueError("`jumps` must be times, but some of them are NaN.")
-    return union(times[(times >= min(span)) & (times <= max(span)) & xp.isfinite(times)])
+    times = times[xp.isfinite(times)]
+    for end in filter(isfinite, span):
+        times = xp.where(xp.abs(times - end) <= INSIDE * abs(end), xp.full_like(times, end), times)
+    found = union(times[(times >= min(span)) & (times <= max(span))])
+    if found is None:
+        return None
+    apart = found[1:] - found[:-1] > INSIDE * xp.abs(found[1:])
+    return xp.concat([found[:1], found[1:][apart]])
 
 
 def _as_max_step(max_step: Any) -> float:

@@ -15,6 +15,7 @@ from ._function import RightHandSide
 from ._guarded import guarded
 from ._methods import Choice
 from ._report import status_of
+from ._restarted import restarted
 from ._result import IvpResult
 from ._stacking import Stacking
 from ._status import IvpStatus
@@ -44,7 +45,7 @@ def delegate(
 
     name = choice.method if isinstance(choice.method, str) else choice.method.__name__
     rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
-    solver, reached = guarded(choice.method), reached_by(name, problem.span[0], report)
+    solver, reached = restarted(guarded(choice.method), problem.breaks), reached_by(name, problem.span[0], report)
     given = {**options, "max_step": problem.max_step}
     if problem.jac is not None and name not in EXPLICIT:
         given["jac"] = _jacobian(problem, rhs, as_function=name == "LSODA")

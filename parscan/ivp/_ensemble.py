@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 from .._arrays import Array, array_namespace
 from .._progress import Report
 from ._arguments import Problem
+from ._breaks import stretches
 from ._function import RightHandSide
 from ._report import status_of
 from ._result import IvpResult
 from ._trial import Scale
-from ._watched import reached_by
+from ._watched import Reached, reached_by
 from .methods._explicit import dop853
 from .sensitivities._derivatives import of_mesh
 from .starts._dop853 import dense_between
-from .starts._wide_steps import march
+from .starts._wide_steps import Steps, march
 
 
 def solve_ensemble(
@@ -31,7 +33,7 @@ def solve_ensemble(
     scale = Scale(problem.rtols, problem.atol)
     rhs = make_rhs()
     reached = reached_by("DOP853", problem.span[0], report)
-    steps = march(rhs, problem.span, problem.y0, scale, problem.max_step, reached)
+    steps = _march(problem, rhs, scale, reached)
     if steps.stiff or steps.gave_up or steps.t.shape[0] < 2:
         return None
     dense = cache(lambda: dense_between(rhs, steps, scale))
@@ -65,6 +67,25 @@ def solve_ensemble(
         fun=rhs,
         derivatives=of_mesh(rhs, dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True, exact=True),
     )
+
+
+def _march(problem: Problem, rhs: RightHandSide, scale: Scale, reached: Reached | None) -> Steps:
+    """Steps over the span, anew from each breakpoint; they end with the first stretch that cannot be finished."""
+    if problem.breaks is None:
+        return march(rhs, problem.span, problem.y0, scale, problem.max_step, reached)
+    parts: list[Steps] = []
+    y = problem.y0
+    for stretch in stretches(problem.span, problem.breaks):
+        within = rhs.within(stretch.low, stretch.high)
+        parts.append(march(within, (stretch.begin, stretch.end), y, scale, problem.max_step, reached))
+        rhs.add_counts(within)
+        y = parts[-1].y[-1, ...]
+        if parts[-1].stiff or parts[-1].failure:
+            break
+    xp = array_namespace(y)
+    t = xp.concat([parts[0].t, *(part.t[1:] for part in parts[1:])])
+    states = xp.concat([parts[0].y, *(part.y[1:, ...] for part in parts[1:])])
+    return replace(parts[-1], t=t, y=states, breaks=problem.breaks)
 
 
 def _within(times: Array, reached: Array) -> Array:

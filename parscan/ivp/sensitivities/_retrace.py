@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..._arrays import Array, array_namespace, machine_epsilon
 from .._arguments import Problem
+from .._breaks import stretches
 from .._function import RightHandSide
 from .._iterate import iterate
 from .._march import Record, solve
@@ -15,6 +16,7 @@ from .._trial import Scale
 from ..methods._discretisation import Discretisation
 from ..starts._rough import as_start
 from ..starts._start import Start
+from ..starts._stretches import joined as joined_starts
 from ..starts._warm import FromStart
 from ._polish import ITERATIONS, joined, polished
 from ._trajectory import Trajectory
@@ -57,7 +59,7 @@ def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
             "derivatives need the solution on a mesh, but Radau could not follow what the sequential solver found: "
             f"{progress.failure}. Name a method that is parallel over time, or tighten the tolerances."
         )
-    _reject_changed(method, rhs, _start(problem, rhs, steps), Scale(problem.rtols, problem.atol))
+    _reject_changed(method, rhs, _start(problem, rhs, steps), problem)
     return polished(rhs, method, joined(progress.pieces))
 
 
@@ -72,14 +74,23 @@ def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> Start | None:
     """The sequential solver's steps, if they are there, with cubics between them."""
     if steps.y is None or steps.t.shape[0] < 3:
         return None
-    return as_start(steps.t, steps.y, rhs(steps.t, steps.y), problem.rtol, problem.atol, "")
+    if problem.breaks is None:
+        return as_start(steps.t, steps.y, rhs(steps.t, steps.y), problem.rtol, problem.atol, "")
+    parts = []
+    for stretch in stretches((float(steps.t[0]), float(steps.t[-1])), problem.breaks):
+        within = (steps.t >= min(stretch.begin, stretch.end)) & (steps.t <= max(stretch.begin, stretch.end))
+        t, y, part = steps.t[within], steps.y[within], rhs.within(stretch.low, stretch.high)
+        parts.append(as_start(t, y, part(t, y), problem.rtol, problem.atol, ""))
+        rhs.add_counts(part)
+    return joined_starts(parts)
 
 
-def _reject_changed(method: Discretisation, rhs: RightHandSide, start: Start | None, scale: Scale) -> None:
+def _reject_changed(method: Discretisation, rhs: RightHandSide, start: Start | None, problem: Problem) -> None:
     """Raise if the steps that change most are not those that `fun` makes now."""
     if start is None:
         return
-    trial = start.trial(method.output, start.t, start.states(start.t[:1])[0, ...])
+    scale = Scale(problem.rtols, problem.atol)
+    trial = start.trial(method.output, start.t, start.states(start.t[:1])[0, ...], problem.breaks)
     part = steepest(trial, scale)
     found = iterate(method, rhs, part, scale, 1.0, ITERATIONS)
     changed = scale.relative(found.trial.y[1:, ...] - part.y[1:, ...], part) if found.solved == part.intervals else None

@@ -32,19 +32,24 @@ MOST_STEPS = 200_000
 
 @dataclass(frozen=True)
 class Steps:
-    """Nodes `t` `(m,)` and states `(m, *batch, n)`; why they end early, if they do, and whether for stiffness."""
+    """Nodes `t` `(m,)` and states `(m, *batch, n)`; why they end early, if they do, and whether for stiffness.
+
+    `breaks` are the breakpoints, some of which are nodes.
+    """
 
     t: Array
     y: Array
     failure: str = ""
     stiff: bool = False
     gave_up: bool = False
+    breaks: Array | None = None
 
     def trial(self, nodes: int) -> Trial:
         """As a trajectory whose stages, so many per interval, are still to be assessed."""
         xp = array_namespace(self.y)
         shape = (self.t.shape[0] - 1, nodes, *self.y.shape[1:])
-        return Trial(self.t, self.y, xp.broadcast_to(xp.zeros((1,) * len(shape), dtype=self.y.dtype), shape))
+        stages = xp.broadcast_to(xp.zeros((1,) * len(shape), dtype=self.y.dtype), shape)
+        return Trial(self.t, self.y, stages, self.breaks)
 
 
 def march(
