@@ -30,10 +30,11 @@ from .systems import Damping, Inputs
 
 @dataclass(frozen=True)
 class Arrays:
-    """The arrays of a recurrence: one namespace, the state in a floating dtype, the number of steps."""
+    """The arrays of a recurrence: one namespace, the state in a floating dtype and as given, the number of steps."""
 
     xp: Namespace
     y0: Array
+    given: Array
     x: Inputs
     guess: Array | None
     steps: int
@@ -54,13 +55,13 @@ def as_arrays(y0: Any, x: Any, length: Any, guess: Any) -> Arrays:
             "Write a scalar state as np.array([value])."
         )
     steps = _steps(named, length)
-    y0 = xp.astype(y0, floating_dtype("y0", y0))
+    given, y0 = y0, xp.astype(y0, floating_dtype("y0", y0))
     if guess is not None:
         guess = _checked_guess(xp, guess, (steps, *y0.shape), y0.dtype)
     check_fits(steps, tuple(y0.shape), y0)
     arrays = tuple(readonly(array) for array in named.values())
     inputs = None if x is None else arrays if isinstance(x, tuple) else arrays[0]
-    return Arrays(xp, y0, inputs, guess, steps)
+    return Arrays(xp, y0, given, inputs, guess, steps)
 
 
 def _named_inputs(x: Any) -> dict[str, Array]:

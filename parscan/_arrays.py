@@ -27,6 +27,9 @@ SUPPORTED: dict[str, Callable[[str, Array], None]] = {
 """Libraries whose arrays are taken, and what raises if one cannot be worked on. The last is the standard's reference
 implementation: the tests run on it to keep all code outside this file and the kernels free of any library's habits."""
 
+LARGEST_WHOLE = 2**53
+"""float64 has all whole numbers up to this one."""
+
 _FLOATING = ("float32", "float64", "complex64", "complex128")
 
 
@@ -94,8 +97,10 @@ def shared_namespace(**arrays: Array) -> Namespace:
 
 
 def floating_dtype(name: str, *arrays: Array) -> Any:
-    """Common floating dtype of the arrays: integers and bools count as float64."""
+    """Common floating dtype of the arrays: integers and bools count as float64, which must have them all."""
     xp = array_namespace(*arrays)
+    for array in arrays:
+        _reject_large(name, array)
     numbers = (*_FLOATING, "float16", "float128", "longdouble", "complex256")
     dtypes = [a.dtype if dtype_name(a.dtype) in numbers else xp.float64 for a in arrays]
     common = dtypes[0]
@@ -106,6 +111,31 @@ def floating_dtype(name: str, *arrays: Array) -> Any:
             f"`{name}` has dtype {dtype_name(common)}; parscan computes in {', '.join(_FLOATING)}. Cast it first."
         )
     return getattr(xp, dtype_name(common))  # in native byte order
+
+
+def _reject_large(name: str, array: Array) -> None:
+    """Raise for whole numbers that float64 would round."""
+    xp = array_namespace(array)
+    if not xp.isdtype(array.dtype, "integral") or not array.size or itemsize(array.dtype) < itemsize("int64"):
+        return
+    largest = max(abs(int(xp.min(array))), abs(int(xp.max(array))))
+    if largest > LARGEST_WHOLE:
+        raise ValueError(
+            f"`{name}` has whole numbers up to {largest}; parscan computes in float64, which has all of them up to "
+            "2**53 only. Rescale them, or pass floats if the rounding does not matter."
+        )
+
+
+def is_whole(dtype: Any, values: Array | None = None) -> bool:
+    """Whether a dtype is of integers or bools; of objects, whether the values are integers of Python."""
+    if dtype_name(dtype) == "object":
+        return values is not None and all(isinstance(value, int) for value in values.flat)
+    return dtype_name(dtype) == "bool" or dtype_name(dtype).startswith(("int", "uint"))
+
+
+def as_python_integers(array: Array) -> Array | None:
+    """Whole numbers as integers of Python, where the library has arrays of such."""
+    return np.frompyfunc(int, 1, 1)(array) if isinstance(array, np.ndarray) else None
 
 
 @cache

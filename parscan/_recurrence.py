@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from ._advice import warn_if_slow
 from ._arguments import Arrays, as_arrays, as_options, as_structure, as_tolerance, check_functions
-from ._arrays import Array
+from ._arrays import Array, array_namespace
 from ._auto import ACCOUNT, Facts, decide
 from ._check_jacobian import check_jacobian, structure_covers
 from ._check_step import check_broadcasting
+from ._contradiction import Finding
 from ._cost import Stopwatch, best_length
 from ._march import Plan, Record, Stage, march
 from ._methods import Workshop
@@ -23,6 +24,7 @@ from ._report import wrap
 from ._result import RecurrenceResult
 from ._solution import Solution
 from ._tolerance import Tolerance
+from ._whole_numbers import Inexact, WholeNumbers
 from .jacobians import Dense, Structure
 from .scan import is_loaded
 from .systems import Damping, Step
@@ -68,6 +70,8 @@ def solve_recurrence(
         dtype of `y`. Each of the `k` results must depend on its own row only, as in a ufunc.
     y0 : array_like, shape (*batch, n)
         State before the first step: float32, float64, complex64 or complex128; integers and bools become float64.
+        Where `step` makes integers of integers, all states are compared with those: float64 has all whole numbers up
+        to 2**53, and what goes beyond is refused, or reported with ``sol.success`` False.
     x : array_like or tuple of array_like, shape (T, ...), optional
         Inputs, time first, numbers or bools of any dtype. A tuple reaches `step` as a tuple.
     length : int, optional
@@ -132,7 +136,7 @@ def solve_recurrence(
         Arguments or returned arrays of the wrong kind, dtype or array library.
     ValueError
         Shapes or lengths that do not match; a step that does not broadcast, or a Jacobian that is not its own (both
-        are tried on the first few states).
+        are tried on the first few states); whole numbers that float64 has not.
     MemoryError
         If the trajectory is larger than the free memory; nothing has been allocated then.
 
@@ -171,12 +175,13 @@ def solve_recurrence(
     options = as_options(method, max_iterations, segment_length, window, damping, probes)
     counted = Step(step, arrays.x, args, jac, family)
     trajectory = arrays.xp.empty((arrays.steps, *arrays.y0.shape), dtype=arrays.y0.dtype)
+    whole = WholeNumbers.of(counted, arrays.given, arrays.steps)
     problem = RecurrenceProblem(counted, arrays.y0, trajectory, tolerance, arrays.guess)
     with watch(progress, arrays.steps, "step") as report:
-        choice = _choose(counted, arrays, problem, options)
+        choice = _choose(counted, arrays, problem, options, whole)
         record = march(problem, Plan(choice.stages, tolerance), choice.start, report)
     ACCOUNT.looped += choice.wanting * record.looped
-    return _conclude(counted, arrays, trajectory, tolerance, options, choice, record)
+    return _conclude(counted, arrays, trajectory, tolerance, options, choice, record, whole)
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,9 @@ class Choice:
     wanting: float = 0.0
 
 
-def _choose(step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options) -> Choice:
+def _choose(
+    step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options, whole: WholeNumbers | None
+) -> Choice:
     """Check the user's functions on the first steps, and choose."""
     first = min(FIRST_STEPS, arrays.steps)
     empty = arrays.steps * arrays.y0.size == 0
@@ -202,12 +209,21 @@ def _choose(step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Opt
         return Choice()
     states = arrays.xp.stack([problem.state(t) for t in range(first)])
     check_broadcasting(step, states, arrays.steps)
+    if whole:
+        _check_whole_numbers(whole, states, problem.state(first))
     if step.has_jacobian:
         check_jacobian(step, states)
     if options.method == "auto":
         return _choose_automatically(step, arrays, problem, options, states)
     length = options.segment_length or best_length(Stopwatch(step, states, arrays.steps).cost, arrays.steps)
     return Choice((_workshop(step, arrays, problem, options, states, 0, length).named(),), length)
+
+
+def _check_whole_numbers(whole: WholeNumbers, states: Array, last: Array) -> None:
+    """Raise where the stacked `states`, and the `last` after them, are not what integers would be."""
+    after = array_namespace(states).concat([states[1:, ...], last[None, ...]])
+    if whole.are(after) and (found := whole.first_inexact(states, after, slice(0, states.shape[0]))):
+        raise ValueError(f"{found}")
 
 
 def _workshop(
@@ -252,14 +268,17 @@ def _conclude(
     options: Options,
     choice: Choice,
     record: Record,
+    whole: WholeNumbers | None,
 ) -> RecurrenceResult:
     """Check the trajectory, warn where there is reason to, and wrap it."""
     stacks = options.method != "sequential"
     solution = Solution(step, arrays.y0, trajectory, record.reached, tolerance, stacks=stacks)
     length = choice.length if choice.stages else 0
-    contradiction = solution.contradiction(length or 1, parallel=bool(record.solves))
-    result = wrap(step, trajectory, record, solution, choice.told, length, contradiction)
-    if contradiction:
+    trouble: Finding | Inexact | None = solution.contradiction(length or 1, parallel=bool(record.solves))
+    if whole and not trouble and (trouble := solution.first_inexact(whole)):
+        solution = Solution(step, arrays.y0, trajectory, trouble.time, tolerance, stacks=stacks)
+    result = wrap(step, trajectory, record, solution, choice.told, length, trouble)
+    if isinstance(trouble, Finding):
         warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
     elif choice.stages and options.method != "auto" and result.success:
         warn_if_slow(options.method, record, arrays.steps)

@@ -9,6 +9,7 @@ from ._march import Record, Solve
 from ._plot import Stretch
 from ._result import RecurrenceResult, Status
 from ._solution import Solution
+from ._whole_numbers import Inexact
 from .systems import Step
 
 TOLD = 4
@@ -22,28 +23,28 @@ def wrap(
     solution: Solution,
     choice: str,
     segment_length: int,
-    contradiction: Finding | None = None,
+    trouble: Finding | Inexact | None = None,
 ) -> RecurrenceResult:
-    """The result, with NaN behind a state that is not finite; `segment_length` 0 stands for the loop.
+    """The result, with NaN where it is not to be trusted; `segment_length` 0 stands for the loop.
 
-    `choice` is what `auto` says of its choice, `contradiction` what `Solution.contradiction` found.
+    `choice` is what `auto` says of its choice, `trouble` what was found on the finished trajectory.
     """
     steps = trajectory.shape[0]
     finite = record.reached == steps
     if not finite:
         trajectory[record.reached + 1 :, ...] = float("nan")
+    if isinstance(trouble, Inexact):
+        trajectory[trouble.time :, ...] = float("nan")
     names = [attempt.method for attempt in record.solves]
     if record.looped or not names:
         names.append("sequential")
-    status = Status.NONDETERMINISTIC if contradiction else _status(record, finite=finite)
+    status = _status(record, trouble, finite=finite)
     decisions = _decisions(record, choice, steps)
     return RecurrenceResult(
         y=trajectory,
-        success=finite and contradiction is None,
+        success=finite and trouble is None,
         status=status,
-        message=" ".join(
-            [status.value, *_trouble(record, steps, contradiction), *_story(record, decisions, finite=finite)]
-        ),
+        message=" ".join([status.value, *_trouble(record, steps, trouble), *_story(record, decisions, finite=finite)]),
         method=", ".join(dict.fromkeys(names)),
         iterations=len(record.history),
         nfev=step.nfev,
@@ -60,8 +61,10 @@ def wrap(
     )
 
 
-def _status(record: Record, *, finite: bool) -> Status:
-    """How the march ended."""
+def _status(record: Record, trouble: Finding | Inexact | None, *, finite: bool) -> Status:
+    """How the march ended, and whether its trajectory stands."""
+    if trouble:
+        return Status.INEXACT if isinstance(trouble, Inexact) else Status.NONDETERMINISTIC
     if not finite:
         return Status.NOT_FINITE
     if not record.solves:
@@ -69,10 +72,10 @@ def _status(record: Record, *, finite: bool) -> Status:
     return Status.FINISHED_SEQUENTIALLY if record.looped else Status.CONVERGED
 
 
-def _trouble(record: Record, steps: int, contradiction: Finding | None) -> list[str]:
+def _trouble(record: Record, steps: int, trouble: Finding | Inexact | None) -> list[str]:
     """What is wrong with the trajectory."""
-    if contradiction:
-        return [str(contradiction)]
+    if trouble:
+        return [str(trouble)]
     if record.reached < steps:
         return [
             f"The state of step {record.reached} of {steps} is the first with NaN or infinite entries; evaluate `step` "

@@ -26,6 +26,7 @@ class Status(Enum):
     FINISHED_SEQUENTIALLY = "Did not converge in parallel everywhere; the sequential loop finished the rest."
     NOT_FINITE = "The recurrence left the finite numbers."
     NONDETERMINISTIC = "The step contradicts itself."
+    INEXACT = "The whole numbers are not exact in float64."
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,10 +37,10 @@ class RecurrenceResult(Differentiable):
     ----------
     y : array, shape (T, *batch, n)
         States; `y[t]` follows the input `x[t]`. The first state that is not finite is kept as the step returned it,
-        and NaN stands behind it.
+        and NaN stands behind it; and from the first whole number on that is not exact.
     success : bool
         Whether the whole trajectory was found: every state finite, every joint within tolerance, and a sample of the
-        steps the same when evaluated again.
+        steps the same when evaluated again; whole numbers exact, where `y0` is of such.
     status : Status
         How the solve ended.
     message : str

@@ -10,6 +10,7 @@ from ._arrays import Array, array_namespace, copy, quiet
 from ._check_step import apart, check_broadcasting, rows_of
 from ._contradiction import WELL_OFF, Finding, Sample, contradiction, tolerances_apart
 from ._tolerance import Tolerance
+from ._whole_numbers import Inexact, WholeNumbers
 from .systems import Step
 
 CHUNK_NUMBERS = 2**18
@@ -87,6 +88,16 @@ class Solution:
         """Largest `|step(y_{t-1}, x_t) - y_t|`; NaN without steps."""
         with quiet():
             return max((self._off(before, times) for times, before in self._chunks()), default=math.nan)
+
+    def first_inexact(self, whole: WholeNumbers) -> Inexact | None:
+        """The first state that is not what integers make of the one before; None in a recurrence on real numbers."""
+        for times, before in self._chunks():
+            after = self.trajectory[times, ...]
+            if not whole.are(after):
+                return None
+            if found := whole.first_inexact(before, after, times):
+                return found
+        return None
 
     def contradiction(self, length: int, *, parallel: bool) -> Finding | None:
         """What the step contradicts on a sample of the trajectory; None if all agrees.

@@ -29,7 +29,11 @@ MAY_IMPORT = {
     "_march": {"_arrays", "_tolerance", "_newton", "_progress", "_window", "systems._system"},
     "_memory": {"_arrays", "_cupy"},
     "_contradiction": {"_arrays", "_check_step", "_response", "_tolerance", "systems"},
-    "_solution": {"_arrays", "_check_step", "_contradiction", "_tolerance", "jacobians", "systems"},
+    "_whole_numbers": {"_arrays", "_check_step", "systems"},
+    "_solution": {
+        *("_arrays", "_check_step", "_contradiction", "_tolerance", "_whole_numbers"),
+        *("jacobians", "systems"),
+    },
     "derivatives": {"_arrays", "_counts", "_growth", "_memory", "_solution", "jacobians", "scan", "systems"},
     "_result": {"_arrays", "_plot", "_solution", "derivatives"},
     "_plot": {"_arrays"},
@@ -48,7 +52,10 @@ MAY_IMPORT = {
         *("_arrays", "_auto", "_march", "_memory", "_newton", "_options", "_problem", "_window"),
         *("jacobians", "systems"),
     },
-    "_report": {"_advice", "_arrays", "_contradiction", "_march", "_plot", "_result", "_solution", "systems"},
+    "_report": {
+        *("_advice", "_arrays", "_contradiction", "_march", "_plot", "_result", "_solution", "_whole_numbers"),
+        "systems",
+    },
     "_arguments": {
         *("_arrays", "_counts", "_memory", "_methods", "_options", "_result", "_tolerance"),
         *("jacobians", "systems"),

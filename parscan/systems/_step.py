@@ -85,6 +85,7 @@ class Step:
         except Exception as error:
             self.error = error
             error.add_note(self._whereabouts(slice(t, t + 1), first.shape))
+            _note_integers(error, function, (y, *arguments))
             raise
         finally:
             self.nfev += t + 1 - start
@@ -115,6 +116,12 @@ class Step:
             raise _rejection("step", value, y, y.shape)
         return value
 
+    def unchecked(self, y: Array, times: slice) -> Any:
+        """What the function returns for states of another dtype, whatever that is."""
+        self.nfev += 1
+        self.npoints += y.shape[0]
+        return self._evaluate(self._value, y, times, 1)
+
     def _evaluate(self, function: Callable[..., Any], y: Array, times: slice, copies: int) -> Any:
         """Call the user's function with the step's own arguments."""
         given = () if self.x is None else (self.inputs(times, copies),)
@@ -127,6 +134,7 @@ class Step:
         except Exception as error:
             self.error = error
             error.add_note(self._whereabouts(times, arguments[0].shape))
+            _note_integers(error, function, arguments)
             raise
 
     def _whereabouts(self, times: slice, shape: tuple[int, ...]) -> str:
@@ -197,6 +205,23 @@ def _unpack(pair: Any) -> tuple[Any, Any]:
     return pair
 
 
+def _note_integers(error: Exception, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Note for an exception that the function does not raise on whole numbers: it takes the states for such."""
+    if not isinstance(error, IndexError | TypeError):
+        return
+    y, xp = arguments[0], array_namespace(arguments[0])
+    try:
+        if not xp.isdtype(y.dtype, "real floating"):
+            return
+        function(xp.astype(y, xp.int64), *arguments[1:])
+    except Exception:
+        return
+    error.add_note(
+        f"States are {dtype_name(y.dtype)}, also where `y0` holds whole numbers. Where `step` needs integers, an index "
+        "for example, write y.astype(int), as in table[y.astype(int)]; what it returns must be of the states' dtype."
+    )
+
+
 def _repeat(x: Array, copies: int) -> Array:
     """`x` stacked `copies` times along its first axis."""
     if copies == 1:
@@ -236,6 +261,11 @@ def _rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Excep
             f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "
             "the first axis and components on the last, so index components as y[..., i], and give inputs of one "
             "number per time such an axis, too: x[:, None]."
+        )
+    if name == "step" and array_namespace(y).isdtype(value.dtype, ("integral", "bool")):
+        return TypeError(
+            f"`step` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}: return "
+            "whole numbers as such, .astype(y.dtype); float64 has all of them up to 2**53."
         )
     return TypeError(
         f"`{name}` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}; "
