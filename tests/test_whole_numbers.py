@@ -133,7 +133,8 @@ def test_integers_of_a_recurrence_on_real_numbers_are_as_floats(name, method):
     step, y0 = ORDINARY[name]
     sol = solve_recurrence(step, np.array(y0), length=300, method=method)
     assert sol.success
-    assert np.array_equal(sol.y, solve_recurrence(step, np.array(y0, float), length=300, method=method).y)
+    expected = solve_recurrence(step, np.array(y0, float), length=300, method=method).y
+    assert np.allclose(sol.y, expected, rtol=1e-9, atol=1e-11)  # segments may be of other lengths
 
 
 def test_bools_become_numbers():
