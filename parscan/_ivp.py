@@ -187,7 +187,7 @@ def solve_ivp(
         choice = choose(method, problem, options, lambda: stacking.fun, on_mesh=on_mesh)
         if choice.is_sequential:
             warn_of_unused(of_meshes, tuple(of_meshes))
-            return delegate(choice, problem, options, times, events, stacking, dense_output=dense_output, report=report)
+            return delegate(choice, problem, options, times, listed, stacking, dense_output=dense_output, report=report)
         warn_of_unused(options)
         if choice.tries_ensemble:
             make = stacking.right_hand_side

@@ -128,7 +128,8 @@ def test_libraries_stay_where_they_belong():
         "_lsoda.py",
         "_explicit.py",
         "_delegate.py",
-        "_guarded.py",
+        "_course.py",
+        "_solvers.py",
         "_function.py",
         "__main__.py",
     }

@@ -7,7 +7,8 @@ from scipy.integrate import solve_ivp
 
 from parscan.ivp.methods._tableaux import radau
 from parscan.ivp.output._dense_output import DenseOutput
-from parscan.ivp.output._events import Event, find, prepare
+from parscan.ivp.output._events import find, prepare
+from parscan.ivp.output._monitor import Event
 
 ACCURATE = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-13}
 

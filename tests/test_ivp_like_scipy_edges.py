@@ -123,7 +123,7 @@ def test_backward_from_rest_and_complex_without_an_end():
     assert (rest.t[-1], rest.y[:, -1].tolist()) == (-30, [1.0, 2.0])
     turning = solve_ivp(lambda t, y: 0.1j * y, (0, -np.inf), [1 + 0j], events=late, rtol=1e-7, atol=1e-9)
     assert np.isclose(turning.y[0, -1], np.exp(-3j), rtol=1e-4)
-    assert turning.method == "BDF"
+    assert turning.method == "DOP853"
 
 
 def test_a_pole_before_the_event():

@@ -25,7 +25,7 @@ from ._columns import by_columns
 from ._result import IvpResult
 from .methods._tableaux import MOST_STAGES
 from .output._dense_output import DenseOutput
-from .output._events import Event
+from .output._monitor import Event
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,53 @@
-"""SciPy's sequential solvers, and their results as parscan's."""
+"""SciPy's sequential solvers, one after the other where one alone does not get to the end; and results as parscan's."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, machine_epsilon
+from .._arrays import Array, quiet
 from .._progress import Report
 from ._arguments import Problem
-from ._endings import NOT_FINITE, TOO_SMALL
+from ._breaks import Stretch, stretches
+from ._course import Course
+from ._endings import TOO_SMALL, Ending
 from ._function import RightHandSide
-from ._guarded import guarded
 from ._methods import Choice
+from ._pace import OF_JUMPS, jumps_within
 from ._report import status_of
-from ._restarted import restarted
 from ._result import IvpResult
+from ._solvers import class_of, make, name_of
 from ._stacking import Stacking
 from ._status import IvpStatus
 from ._trial import Scale
-from ._watched import reached_by, watched
+from ._watched import reached_by
+from .output._events import Watch
+from .output._monitor import Event
 from .sensitivities._derivatives import Derivatives
 from .sensitivities._retrace import Steps, retrace
 from .starts._stepper import by_stepping
 
-EXPLICIT = ("RK23", "RK45", "DOP853")
-"""SciPy's solvers that warn of a Jacobian: they have no use for it."""
+LAST = 4
+"""Nodes before a failure between which jumps are looked for."""
+
+
+@dataclass
+class Work:
+    """What has been done: solvers and the times from which on they stepped, calls, and why the last one ended."""
+
+    used: list[tuple[Choice, float]] = field(default_factory=list)
+    nfev: int = 0
+    njev: int = 0
+    nlu: int = 0
+    ending: Ending = Ending.FINISHED
+
+    def add(self, choice: Choice, begin: float, solver: Any, ending: Ending) -> None:
+        """A solver, after its last step."""
+        self.used.append((choice, begin))
+        self.nfev, self.njev, self.nlu = self.nfev + solver.nfev, self.njev + solver.njev, self.nlu + solver.nlu
+        self.ending = ending
 
 
 def delegate(
@@ -34,126 +55,126 @@ def delegate(
     problem: Problem,
     options: dict[str, Any],
     times: Array | None,
-    events: Any,
+    events: tuple[Event, ...] | None,
     stacking: Stacking,
     *,
     dense_output: bool,
     report: Report | None = None,
 ) -> IvpResult:
-    """Solve by `scipy.integrate.solve_ivp`."""
-    from scipy.integrate import solve_ivp  # noqa: PLC0415 - slow to import
-
-    name = choice.method if isinstance(choice.method, str) else choice.method.__name__
+    """Solve by solvers of SciPy's, step after step, from one breakpoint to the next."""
     rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
-    solver, reached = restarted(guarded(choice.method), problem.breaks), reached_by(name, problem.span[0], report)
-    given = {**options, "max_step": problem.max_step}
-    if problem.jac is not None and name not in EXPLICIT:
-        given["jac"] = _jacobian(problem, rhs, as_function=name == "LSODA")
-    try:
-        found = solve_ivp(
-            problem.fun,
-            problem.span,
-            problem.y0,
-            method=solver if reached is None else watched(solver, reached),
-            t_eval=times,
-            dense_output=dense_output,
-            events=events,
-            args=problem.args or None,
-            rtol=np.maximum(problem.rtols * choice.share, 100 * machine_epsilon(problem.y0.dtype)),
-            atol=problem.atol * choice.share,
-            **given,
-        )
-    except Exception as error:
-        told = reached is not None and error is reached.error
-        if told or rhs.is_flat(problem.span[0], problem.y0):  # raises by itself if what `fun` returns is to blame
-            raise
-        flat = _flattened(problem, rhs)
-        return delegate(choice, flat, options, times, events, stacking, dense_output=dense_output, report=report)
-    found = _finite_part(found)
-    if found.status < 0 and len(found.t) <= 1:
-        rhs.is_flat(problem.span[0], problem.y0)  # raises if it is no number that `fun` returns
-    if found.message == TOO_SMALL and len(found.t):  # are they steps into what is not finite?
-        left = by_stepping(rhs, (float(found.t[-1]), problem.span[1]), found.y[:, -1], 1e-3, problem.atol)
-        found.message = left.failure or TOO_SMALL
-    scale = Scale(problem.rtols, problem.atol)
-    derivatives = Derivatives(lambda: retrace(stacking, _steps(found, problem, times)), scale)
-    return _wrap(found, choice, name, problem, derivatives)
+    first = problem.y0.astype(np.result_type(problem.y0.dtype, np.float64))
+    watch = Watch(events or (), problem.args)
+    course, work = Course(problem.span, [problem.span[0]], [first], times, dense_output, watch), Work()
+    for stretch in stretches(problem.span, problem.breaks):
+        within = rhs if problem.breaks is None else rhs.within(stretch.low, stretch.high)
+        _pass(stretch, choice, problem, within, options, course, work, report)
+        if work.ending is not Ending.FINISHED:
+            break
+    failure = "" if work.ending in (Ending.FINISHED, Ending.EVENT) else _failure(course, work, problem, within)
+    derivatives = Derivatives(lambda: retrace(stacking, _steps(course, problem)), Scale(problem.rtols, problem.atol))
+    return _wrap(course, work, failure, problem, derivatives, are_listed=events is not None)
 
 
-def _flattened(problem: Problem, rhs: RightHandSide) -> Problem:
-    """The same with a function that returns an array `(n,)`, whatever the user's own returns."""
-    return replace(problem, fun=lambda t, y, *args: rhs.at(t, y.copy()))
+def _pass(
+    stretch: Stretch,
+    choice: Choice | None,
+    problem: Problem,
+    rhs: RightHandSide,
+    options: dict[str, Any],
+    course: Course,
+    work: Work,
+    report: Report | None,
+) -> None:
+    """One stretch, by the solver that was chosen and those that take over from it."""
+    while choice is not None:
+        begin = course.nodes[-1]
+        given = _options(options, abs(stretch.end - begin), is_first=not work.used)
+        part = Stretch(begin, stretch.end, stretch.low, stretch.high)
+        solver, form = make(choice, problem, rhs, given, part, course.states[-1])
+        course.reached = reached_by(name_of(choice.method), problem.span[0], report)
+        work.add(choice, begin, solver, course.follow(solver, form))
+        choice = choice.otherwise.get(work.ending)
 
 
-def _jacobian(problem: Problem, rhs: RightHandSide, *, as_function: bool) -> Any:
-    """The user's Jacobian, checked at the start; LSODA takes no matrices, and none that are sparse."""
-    if not callable(problem.jac):
-        return (lambda t, y, *args: problem.jac) if as_function else problem.jac
-    state = problem.y0[None, ...]
-    rhs.jacobian(np.asarray(problem.span[:1]), state, state)
-    if not as_function:
-        return problem.jac
-
-    def dense(t: float, y: Array, *args: Any) -> Array:
-        matrix = problem.jac(t, y, *args)
-        return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
-
-    return dense
+def _options(options: dict[str, Any], length: float, *, is_first: bool) -> dict[str, Any]:
+    """Those for a stretch of that length; a first step is that of the whole solution."""
+    if "first_step" not in options:
+        return options
+    others = {name: value for name, value in options.items() if name != "first_step"}
+    return {**others, "first_step": min(options["first_step"], length)} if is_first else others
 
 
-def _finite_part(found: Any) -> Any:
-    """The result without what is not finite: LSODA goes on with NaN and calls it success."""
-    good = np.isfinite(found.y).all(axis=0) if len(found.t) else np.ones(0, bool)
-    if good.all():
-        return found
-    from scipy.integrate import OdeSolution  # noqa: PLC0415 - slow to import
-
-    count = int(good.argmin())
-    found.t, found.y = found.t[:count], found.y[:, :count]
-    found.status, found.success, found.message = -1, False, NOT_FINITE
-    if found.sol is not None and count > 1:
-        found.sol = OdeSolution(found.sol.ts[:count], found.sol.interpolants[: count - 1])
-    return found
-
-
-def _steps(found: Any, problem: Problem, times: Array | None) -> Steps:
-    """What is known of the steps that were taken."""
-    dtype = problem.y0.dtype
-    if found.sol is not None:
-        t = np.asarray(found.sol.ts, dtype=float)
-        return Steps(t, np.asarray(found.sol(t).T, dtype=dtype))
-    t = np.asarray(found.t, dtype=float)
-    return Steps(t, np.asarray(found.y.T, dtype=dtype) if times is None else None)
+def _failure(course: Course, work: Work, problem: Problem, rhs: RightHandSide) -> str:
+    """Why the solution ends early."""
+    failure = course.failure.rstrip(".")
+    if work.ending not in (Ending.TOO_SMALL, Ending.FAILED):
+        return failure
+    last = list(zip(course.nodes[-LAST:], course.states[-LAST:], strict=True))
+    with quiet():
+        jumps = any(jumps_within(rhs.sequential(), last, problem.rtols, problem.atol))
+    if jumps:
+        return f"{failure}, and `fun` jumps there: {OF_JUMPS}"
+    if work.ending is Ending.TOO_SMALL:  # are they steps into what is not finite?
+        y = np.asarray(course.states[-1], dtype=problem.y0.dtype)
+        return by_stepping(rhs, (course.nodes[-1], problem.span[1]), y, 1e-3, problem.atol).failure or TOO_SMALL
+    return failure
 
 
-def _wrap(found: Any, choice: Choice, name: str, problem: Problem, derivatives: Derivatives) -> IvpResult:
-    """SciPy's result as parscan's, in the precision of the problem."""
-    dtype = problem.y0.dtype
-    y = np.asarray(found.y, dtype=dtype) if len(found.t) else np.empty((problem.y0.shape[-1], 0), dtype)
-    failure = "" if found.status >= 0 else found.message.rstrip(".")
-    status = status_of(failure) if found.status < 0 else IvpStatus(found.status)
-    reached = float(found.t[-1]) if len(found.t) else problem.span[0]
-    trouble = f"{status.text} At t = {reached!r}: {failure}." if failure else found.message
-    reason = f" By SciPy's {name}{f', because {choice.because}' if choice.because else ''}"
-    reason += f", with {choice.share:g} of the tolerances." if choice.share < 1 else "."
-    y_events = found.y_events and [np.asarray(states, dtype=dtype) for states in found.y_events]
+def _steps(course: Course, problem: Problem) -> Steps:
+    """The steps that were taken."""
+    return Steps(np.asarray(course.nodes), np.asarray(course.states, dtype=problem.y0.dtype))
+
+
+def _continuous(course: Course, work: Work) -> Any:
+    """The polynomials together, as SciPy returns them."""
+    if not course.pieces:
+        return None
+    from scipy.integrate import BDF, LSODA, OdeSolution  # noqa: PLC0415 - slow to import
+
+    multistep = any(issubclass(class_of(choice.method), (BDF, LSODA)) for choice, _ in work.used)
+    return OdeSolution(course.nodes, course.pieces, alt_segment=multistep)
+
+
+def _wrap(
+    course: Course, work: Work, failure: str, problem: Problem, derivatives: Derivatives, *, are_listed: bool
+) -> IvpResult:
+    """The result, in the precision of the problem."""
+    dtype, n = problem.y0.dtype, problem.y0.shape[-1]
+    t = np.asarray(course.nodes, dtype=float) if course.times is None else course.times[: course.given]
+    y = np.stack(course.states, axis=1) if course.times is None else np.hstack([np.empty((n, 0)), *course.output])
+    status = IvpStatus.EVENT if work.ending is Ending.EVENT else status_of(failure)
+    seen = course.watch.occurrences(np.asarray(course.nodes), y.astype(dtype))
+    trouble = f" At t = {course.nodes[-1]!r}: {failure}." if failure else ""
     return IvpResult(
-        t=np.asarray(found.t, dtype=float),
-        y=y,
-        sol=found.sol,
-        t_events=found.t_events,
-        y_events=y_events,
-        nfev=found.nfev,
-        njev=found.njev,
-        nlu=found.nlu,
+        t=t,
+        y=y.astype(dtype),
+        sol=_continuous(course, work),
+        t_events=seen.t_events if are_listed else None,
+        y_events=seen.y_events if are_listed else None,
+        nfev=work.nfev,
+        njev=work.njev,
+        nlu=work.nlu,
         status=status,
-        message=trouble + reason,
-        success=found.success,
-        method=name,
-        npoints=found.nfev,
+        message=status.text + trouble + _told(work),
+        success=status >= 0,
+        method=name_of(work.used[-1][0].method),
+        npoints=work.nfev,
         iterations=0,
         history=(),
-        mesh=np.asarray(found.t if found.sol is None else found.sol.ts),
+        mesh=np.asarray(course.nodes),
         meshes=(),
         derivatives=derivatives,
     )
+
+
+def _told(work: Work) -> str:
+    """Who did it, and why."""
+    told = ""
+    for place, (choice, begin) in enumerate(work.used):
+        if place and choice.method == work.used[place - 1][0].method:
+            continue  # after a breakpoint
+        told += f", from t = {begin!r} on by " if place else " By SciPy's "
+        told += name_of(choice.method) + (f", because {choice.because}" if choice.because else "")
+        told += f", with {choice.share:g} of the tolerances" if choice.share < 1 else ""
+    return f"{told}."

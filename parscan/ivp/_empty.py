@@ -11,7 +11,8 @@ from ._trial import Trial
 from .methods._collocation import Collocation
 from .methods._tableaux import radau
 from .output._dense_output import DenseOutput
-from .output._events import Event, find
+from .output._events import find
+from .output._monitor import Event
 from .sensitivities._derivatives import Derivatives
 from .sensitivities._trajectory import Trajectory
 

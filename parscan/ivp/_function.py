@@ -101,11 +101,38 @@ class RightHandSide:
         self.into(out, t, y)
         return out
 
-    def sequential(self) -> Callable[[float, Array], Any]:
-        """The function as SciPy's solvers call it, on one state `(n,)` at one time; tell `count` of the calls."""
-        if not self.args:
-            return self.function
-        return lambda t, y: self.function(t, y, *self.args)
+    def sequential(self) -> Callable[[float, Array], Array]:
+        """The function as SciPy's solvers call it, on one state `(n,)` at one time; tell `count` of the calls.
+
+        Both the state and what is returned are copies: solvers keep what they were given, and compare it with what they
+        get later, while a function may write to the state, or return the same memory again and again.
+        """
+        function, args, wide = self.function, self.args, np.result_type(self._dtype, np.float64)
+
+        def fun(t: float, y: Array) -> Array:
+            value = np.array(function(t, y.copy(), *args))
+            if value.shape == y.shape and value.dtype == wide:
+                return value
+            return self._returned.components(value, "fun", y.shape[1:])  # integers, or what is to be refused
+
+        return fun
+
+    def sequential_jacobian(self) -> Callable[[float, Array], Any]:
+        """The Jacobian so, `(n, n)`, dense or sparse as the user returns it: copies again."""
+        from scipy.sparse import issparse  # noqa: PLC0415 - slow to import
+
+        function, args, square = self._jac, self.args, (self._shape[-1],) * 2
+        wide = np.result_type(self._dtype, np.float64)
+
+        def jac(t: float, y: Array) -> Any:
+            value = function(t, y.copy(), *args)
+            if issparse(value):
+                return value.copy()
+            if isinstance(value, np.ndarray) and value.shape == square and value.dtype == wide:
+                return value.copy()
+            return self._returned.matrices(value, None)
+
+        return jac
 
     def into(self, out: Array, t: float, y: Array) -> None:
         """The same, written to `out` `(n, *batch)`: components that fit are not made one array before."""

@@ -8,6 +8,7 @@ from math import isfinite
 from .._arrays import Array, all_finite
 from ._cut import cut_at_bad_value
 from ._endings import NOT_FINITE
+from ._pace import OF_JUMPS
 from ._trial import Trial
 from ._watched import Reached
 from ._window import Log, Piece, Task, solve_window
@@ -58,7 +59,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
     start: Start | None = None
     while front != end:
         if record.stuck >= STUCK_WINDOWS:
-            record.failure = f"{STUCK_WINDOWS} windows in a row hardly got on, `fun` may jump to and fro"
+            record.failure = f"{STUCK_WINDOWS} windows in a row hardly got on, `fun` may jump to and fro: {OF_JUMPS}"
             return
         record.windows += 1
         fresh = start is None

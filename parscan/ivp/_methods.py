@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from .._arrays import Array, array_namespace, library
 from ._arguments import Problem, as_stages, with_ends
 from ._breaks import union, with_breaks
+from ._endings import Ending
 from ._function import RightHandSide
 from ._trial import Scale
 from ._window import Task
@@ -50,11 +51,17 @@ SMALL = 16
 TIGHTER = 0.1
 """Part of the tolerances for LSODA where the user means them: its errors over all steps are some ten times as large."""
 
+JUMPING = "RK45"
+"""SciPy's solver that goes on where others make no headway at jumps: of its orders, it takes fewest calls then."""
+
 WIDE = 24
 """Members from which `auto` steps a batch through time as one; fewer are solved faster by Newton's method on a mesh."""
 
 SEQUENTIAL = ("RK23", "RK45", "BDF", "LSODA")
 """Methods that are SciPy's own."""
+
+BANDS = {"lband", "uband"}
+"""Options that only SciPy's LSODA knows: bandwidths of the Jacobian."""
 
 SPARSE = {"auto": "BDF", "Radau": "Radau"}
 """SciPy's methods that take the place of parscan's where the zeros of the Jacobian are given."""
@@ -99,7 +106,9 @@ class Choice:
     """A method, whether SciPy has it do the work, and the reason if that is not simply what was asked for.
 
     `share` is what part of the tolerances a sequential solver gets, so that its errors together stay below them;
-    `tries_ensemble` is a wide batch of which it is not known yet whether it is stiff: that is tried first.
+    `tries_ensemble` is a wide batch of which it is not known yet whether it is stiff: that is tried first. `otherwise`
+    is what SciPy goes on with, from where the solver ends like that. As `pairs`, complex states are real and imaginary
+    parts.
     """
 
     method: Any
@@ -107,6 +116,20 @@ class Choice:
     because: str = ""
     share: float = 1.0
     tries_ensemble: bool = False
+    otherwise: Mapping[Ending, Choice] = field(default_factory=dict)
+    pairs: bool = False
+
+
+def _patient(method: str, because: str, share: float, *, pairs: bool = False) -> Choice:
+    """A solver of SciPy's that makes way where `fun` jumps to and fro: for one of one step, with error control."""
+    explicit = Choice(JUMPING, True, "`fun` jumps to and fro")
+    return Choice(method, True, because, share, otherwise={Ending.STUCK: explicit}, pairs=pairs)
+
+
+def _of_complex(because: str, share: float, stiff: str) -> Choice:
+    """DOP853 for complex states, and another solver on their parts where they are stiff."""
+    then = _patient(stiff, "they are stiff", share, pairs=True)
+    return replace(_patient("DOP853", because, share), otherwise={**then.otherwise, Ending.STIFF: then})
 
 
 def choose(
@@ -119,9 +142,10 @@ def choose(
     if not isinstance(method, type) and method not in NAMES:
         raise ValueError(f"`method` must be one of {', '.join(NAMES)} or an OdeSolver class of SciPy, got {method!r}.")
     if isinstance(method, type) or method in SEQUENTIAL:
-        return _scipys(problem, Choice(method, is_sequential=True))
+        return _scipys(problem, Choice(method, is_sequential=True, pairs=problem.is_complex and method == "LSODA"))
     if method in SPARSE and "jac_sparsity" in options:
-        return _scipys(problem, Choice(SPARSE[method], is_sequential=True, because="`jac_sparsity` was given"))
+        zeros = "`jac_sparsity` was given"
+        return _scipys(problem, Choice(SPARSE[method], is_sequential=True, because=zeros, pairs=problem.is_complex))
     if problem.is_endless:
         return _choose_endless(method, problem, on_mesh=on_mesh)
     if method != "auto" or on_mesh:
@@ -147,21 +171,25 @@ def _choose_endless(method: str, problem: Problem, *, on_mesh: bool) -> Choice:
             f"{' and '.join(ENDLESS)} without `mesh`, `guess`, `stages` and `window` take an end that is infinite."
         )
     share = TIGHTER if method == "auto" and problem.rtol < LOOSE else 1.0
-    name = "BDF" if method == "auto" and problem.is_complex else ENDLESS[method]
-    return _scipys(problem, Choice(name, is_sequential=True, because="`t_span` has no end", share=share))
+    because = "`t_span` has no end"
+    if method == "auto" and problem.is_complex:
+        return _scipys(problem, _of_complex(because, share, stiff="Radau"))
+    return _scipys(problem, _patient(ENDLESS[method], because, share))
 
 
 def _choose_single(problem: Problem, options: dict[str, Any], stacks: Callable[[], bool]) -> Choice:
     """What `auto` chooses: the first reason that there is for a sequential solver, or else Radau."""
     reasons: dict[str, tuple[float, Callable[[], bool]]] = {
-        "the bandwidths of the Jacobian were given": (1.0, lambda: "lband" in options or "uband" in options),
-        "the tolerance is loose": (1.0, lambda: problem.rtol >= LOOSE and not problem.is_complex),
+        "the bandwidths of the Jacobian were given": (1.0, lambda: bool(BANDS.intersection(options))),
+        "the tolerance is loose": (1.0, lambda: problem.rtol >= LOOSE),
         "there are many components": (TIGHTER, lambda: problem.y0.shape[-1] > MANY),
         "`fun` cannot be called for many times at once": (TIGHTER, lambda: not stacks()),
     }
     for reason, (share, holds) in reasons.items():
+        if holds() and problem.is_complex and not BANDS.intersection(options):
+            return _of_complex(reason, share, stiff="LSODA")
         if holds():
-            return Choice("BDF" if problem.is_complex else "LSODA", True, reason, share)
+            return _patient("LSODA", reason, share, pairs=problem.is_complex)
     return Choice("Radau")
 
 

@@ -15,7 +15,8 @@ from ._window import Log
 from .methods._discretisation import Discretisation
 from .methods._tableaux import Tableau
 from .output._dense_output import DenseOutput
-from .output._events import Event, Occurrences, find
+from .output._events import Occurrences, find
+from .output._monitor import Event
 from .sensitivities._derivatives import of_mesh
 from .sensitivities._polish import joined
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._progress import Report
 
 
@@ -27,20 +25,3 @@ class Reached:
 def reached_by(method: str, begin: float, report: Report | None) -> Reached | None:
     """What a method tells; nothing if nobody wants to know."""
     return None if report is None else Reached(method, begin, report)
-
-
-def watched(solver: Any, reached: Reached) -> Any:
-    """A subclass of an `OdeSolver` class of SciPy that tells of its steps."""
-
-    class Watched(solver):  # type: ignore[misc]
-        """The same solver."""
-
-        t: float
-
-        def _step_impl(self) -> tuple[bool, str | None]:
-            done, message = super()._step_impl()
-            reached(self.t)
-            return done, message
-
-    Watched.__name__ = solver.__name__
-    return Watched

@@ -151,7 +151,7 @@ class DenseOutput:
         shape = self._y.shape[1:]
 
         def state(t: float) -> Array:
-            theta = (t - begin) / length
+            theta = (t - begin) / length if length else 0.0
             weights = xp.asarray([legendre(theta, K.shape[0])], dtype=K.dtype)
             y = start + (theta * length) * (weights @ K) + theta * remainder
             return xp.moveaxis(xp.reshape(y, shape), -1, 0)

@@ -1,45 +1,31 @@
-"""Events of a trajectory: the times at which functions of it are zero, found on the whole of it at once.
+"""Events of a trajectory: the times at which functions of it are zero.
 
-What counts is what SciPy's `solve_ivp` counts from one step to the next, here from one sample to the next.
+What counts is what SciPy's `solve_ivp` counts from one step to the next, here from one sample to the next. A trajectory
+is watched as a whole, or stretch by stretch while it is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
-from math import inf, isnan
-from typing import Any, TypeAlias
+from math import ceil, inf, isfinite, isnan
+from typing import Any
 
-from ..._arrays import Array, array_namespace, as_array, copy, dtype_name, machine_epsilon, quiet
+from ..._arrays import Array, array_namespace
 from ._dense_output import DenseOutput
+from ._monitor import Bracket, Event, Monitor, Seen
 
 SUBSAMPLES = 4
-"""Samples within an interval of the mesh, besides its ends, at least."""
+"""Samples within an interval of the mesh, or a step, besides its ends, at least."""
 
 SAMPLES = 200
 """Samples in all, at least: where the solution is a polynomial, a mesh may have a single interval."""
 
+OF_ENDLESS = 32
+"""Parts of each step where the span has no end: they are all that shows what is between steps, however long."""
+
 HALVINGS = 20
 """Samples ever nearer to the begin: they tell the sign that an event which is zero there takes on."""
-
-CHECKED = 5
-"""Samples at which a call for all samples is compared with calls for one; few times have that many components."""
-
-XTOL = RTOL = 4 * machine_epsilon(float)
-"""Tolerances of a root, as in SciPy."""
-
-Bracket: TypeAlias = tuple[int, int]
-"""Samples between which an event occurs; twice the same if it is zero there."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """A function `event(t, y, *args)`, the occurrence of it that ends the integration, the direction that counts."""
-
-    function: Callable[..., Any]
-    terminal: float = inf
-    direction: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -118,111 +104,85 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: DenseOutput) -
     if not events:
         return Occurrences([], [], None)
     times = _sample_times(dense.ts)
-    y = dense(times)
-    order = -1 if bool(times[-1] < times[0]) else 1
-    monitors = [_Monitor(event, index, args, dense) for index, event in enumerate(events)]
-    scans = [monitor.scan(times, y) for monitor in monitors]
-    stops = [
-        order * monitor.root(times, scan.brackets[-1])
-        for monitor, scan in zip(monitors, scans, strict=True)
-        if len(scan.brackets) == monitor.event.terminal
-    ]
-    stop = min(stops, default=inf)
-    for scan in scans:
-        if scan.failure is not None and order * scan.failed_at <= stop:
-            raise scan.failure
-    xp, t_events, y_events = array_namespace(times), [], []
-    for monitor, scan in zip(monitors, scans, strict=True):
-        brackets = [bracket for bracket in scan.brackets if order * float(times[bracket[0]]) <= stop]
-        roots = [monitor.root(times, bracket) for bracket in brackets]
-        t_events.append(xp.asarray([root for root in roots if order * root <= stop], dtype=times.dtype))
-        y_events.append(dense.evaluate(t_events[-1]) if t_events[-1].shape[0] else xp.asarray([], dtype=y.dtype))
-    return Occurrences(t_events, y_events, order * stop if stops else None)
+    y, watch = dense(times), Watch(events, args)
+    watch.see(times, y, dense.near)
+    return watch.occurrences(times, y)
 
 
-@dataclass(frozen=True)
-class _Scan:
-    """Brackets of the occurrences, at most as many as end the integration; why and when the function failed."""
+class Watch:
+    """Events on a trajectory, from one stretch to the next."""
 
-    brackets: list[Bracket]
-    failure: Exception | None
-    failed_at: float
+    def __init__(self, events: tuple[Event, ...], args: tuple[Any, ...]) -> None:
+        self.monitors = [Monitor(event, index, args) for index, event in enumerate(events)]
+        self._seen: list[Seen | None] = [None] * len(events)
+        self._t_events: list[list[float]] = [[] for _ in events]
+        self._y_events: list[list[Array]] = [[] for _ in events]
+        self.stop: float | None = None
+
+    def see(
+        self, times: Array, y: Array, near: Callable[[float], Callable[[float], Array]], *, is_step: bool = False
+    ) -> float | None:
+        """Look at samples `y` (n, m) of a stretch that begins where the last one ended; the time that ends it all.
+
+        `near(t)` is the trajectory about a time, as a function of times. In a step, an event that occurs once is looked
+        for between its ends, as by SciPy.
+        """
+        order = -1.0 if bool(times[-1] < times[0]) else 1.0
+        scans = []
+        for monitor, seen, before in zip(self.monitors, self._seen, self._t_events, strict=True):
+            new = slice(0 if seen is None else 1, None)
+            scans.append(monitor.scan(times[new], y[:, new], seen, monitor.event.terminal - len(before)))
+        ends = (float(times[0]), float(times[-1])) if is_step else None
+        stops = [
+            order * _root(monitor, near, scan.brackets, -1, ends)
+            for monitor, scan, before in zip(self.monitors, scans, self._t_events, strict=True)
+            if scan.brackets and len(before) + len(scan.brackets) == monitor.event.terminal
+        ]
+        stop = min(stops, default=inf)
+        for scan in scans:
+            if scan.failure is not None and order * scan.failed_at <= stop:
+                raise scan.failure
+        for k, (monitor, scan) in enumerate(zip(self.monitors, scans, strict=True)):
+            for place, (begin, end) in enumerate(scan.brackets):
+                if order * begin > stop:
+                    break
+                root = _root(monitor, near, scan.brackets, place, ends)
+                if order * root <= stop:
+                    self._t_events[k].append(root)
+                    self._y_events[k].append(near((begin + end) / 2)(root))
+            self._seen[k] = scan.seen.counted(monitor.event.direction)
+        self.stop = order * stop if stops else None
+        return self.stop
+
+    def occurrences(self, times: Array, y: Array) -> Occurrences:
+        """What has occurred, in the dtypes of some times and states."""
+        xp = array_namespace(times)
+        none = xp.asarray([], dtype=y.dtype)
+        t_events = [xp.asarray(found, dtype=times.dtype) for found in self._t_events]
+        return Occurrences(t_events, [xp.stack(found) if found else none for found in self._y_events], self.stop)
 
 
-@dataclass(frozen=True)
-class _Monitor:
-    """One event, watched along a trajectory."""
+def _root(
+    monitor: Monitor,
+    near: Callable[[float], Callable[[float], Array]],
+    brackets: list[Bracket],
+    place: int,
+    ends: Bracket | None,
+) -> float:
+    """Time of an occurrence."""
+    begin, end = bracket = brackets[place]
+    only = ends is not None and len(brackets) == 1 and begin != end
+    return monitor.root(near((begin + end) / 2), ends if only and ends else bracket)
 
-    event: Event
-    index: int
-    args: tuple[Any, ...]
-    dense: DenseOutput
 
-    def scan(self, times: Array, y: Array) -> _Scan:
-        """Where the event occurs among samples of the states `y` (n, m)."""
-        values = self._together(times, y)
-        failure: Exception | None = None
-        failed_at = inf
-        if values is None:
-            values, failure = self._one_by_one(times, y)
-            failed_at = float(times[values.shape[0]]) if failure else inf
-        brackets = _brackets(values, self.event.direction)
-        return _Scan(brackets[: int(min(len(brackets), self.event.terminal))], failure, failed_at)
-
-    def root(self, times: Array, bracket: Bracket) -> float:
-        """Time of an occurrence."""
-        from scipy.optimize import brentq  # noqa: PLC0415 - slow to import
-
-        begin, end = (float(times[sample]) for sample in bracket)
-        state = self.dense.near((begin + end) / 2)
-        at_begin, at_end = (self._value(t, state(t)) for t in (begin, end))
-        if min(at_begin, at_end) >= 0 or max(at_begin, at_end) <= 0:  # zero, but for rounding
-            return begin if abs(at_begin) <= abs(at_end) else end
-        return float(brentq(lambda t: self._value(t, state(t)), begin, end, xtol=XTOL, rtol=RTOL))
-
-    def _value(self, t: float, y: Array) -> float:
-        """The function at one time; `y` is a copy, for it may be written to."""
-        name = f"events[{self.index}]"
-        try:
-            value = as_array(name, self.event.function(t, y, *self.args))
-        except Exception as error:
-            error.add_note(f"parscan called `{name}` at t = {t!r}.")
-            raise
-        if value.ndim or "complex" in dtype_name(value.dtype):
-            raise ValueError(
-                f"`{name}` returned an array of shape {tuple(value.shape)} and dtype {dtype_name(value.dtype)} at "
-                f"t = {t!r}; an event is one real number: y[0], not y."
-            )
-        if isnan(value):
-            raise ValueError(f"`{name}` is NaN at t = {t!r}; an event needs a sign all along the trajectory.")
-        return float(value)
-
-    def _one_by_one(self, times: Array, y: Array) -> tuple[Array, Exception | None]:
-        """The function at the samples before the first at which it fails; and how it does."""
-        values: list[float] = []
-        failure = None
-        try:
-            for sample in range(times.shape[0]):
-                values.append(self._value(float(times[sample]), copy(y[:, sample])))
-        except Exception as error:  # it may be after the end of the integration, which is not known yet
-            failure = error
-        return array_namespace(times).asarray(values, dtype=times.dtype), failure
-
-    def _together(self, times: Array, y: Array) -> Array | None:
-        """The function at all samples by one call; None unless that gives what single calls give."""
-        xp, samples = array_namespace(times), times.shape[0]
-        some = sorted({k * (samples - 1) // (CHECKED - 1) for k in range(CHECKED)})
-        try:
-            with quiet():
-                values = copy(as_array("events", self.event.function(copy(times), copy(y), *self.args)))
-            if tuple(values.shape) != (samples,) or bool(xp.any(xp.isnan(values))):
-                return None
-            single = [self._value(float(times[k]), copy(y[:, k])) for k in some]
-            most = machine_epsilon(y.dtype) ** 0.5 * max(map(abs, single))
-            same = all(abs(float(values[k]) - value) <= most for k, value in zip(some, single, strict=True))
-        except Exception:  # a function that was written for one state may do anything with many
-            return None
-        return xp.astype(values, times.dtype) if same else None
+def step_times(t_old: float, t: float, span: tuple[float, float], like: Array, *, is_first: bool) -> Array:
+    """Samples of a step, with its ends: of all steps of the span, as many as `find` takes of a mesh."""
+    share = abs((t - t_old) / (span[1] - span[0])) if isfinite(span[1]) else OF_ENDLESS / SAMPLES
+    count = max(SUBSAMPLES + 1, ceil(SAMPLES * share))
+    xp = array_namespace(like)
+    ends = xp.asarray([t_old, t], dtype=xp.float64)
+    times = xp.concat([t_old + (ends[1] - ends[0]) * xp.arange(count, dtype=xp.float64) / count, ends[1:]])
+    return _with_beginning(times) if is_first else times
 
 
 def _sample_times(t: Array) -> Array:
@@ -231,31 +191,12 @@ def _sample_times(t: Array) -> Array:
     count = max(SUBSAMPLES, SAMPLES // (t.shape[0] - 1)) + 1
     shares = xp.arange(count, dtype=t.dtype) / count
     inner = t[:-1, None] + (t[1:] - t[:-1])[:, None] * shares
-    near = t[0] + (inner[0, 1] - t[0]) * 0.5 ** xp.arange(HALVINGS, 0, -1, dtype=t.dtype)
-    later = near[(near != t[0]) & (near != inner[0, 1])]
-    return xp.concat([t[:1], later, xp.reshape(inner, (-1,))[1:], t[-1:]])
+    return _with_beginning(xp.concat([xp.reshape(inner, (-1,)), t[-1:]]))
 
 
-def _brackets(values: Array, direction: float) -> list[Bracket]:
-    """Samples between which, or at which, an event with these values occurs."""
-    if not values.shape[0]:
-        return []
-    signs = _signs(values if direction >= 0 else -values)
-    changes = array_namespace(values).nonzero(signs[1:] != signs[:-1])[0]
-    begins = [0, *(int(changes[k]) + 1 for k in range(changes.shape[0]))]  # of samples in a row with the same sign
-    runs = [int(signs[begin]) for begin in begins]
-    lengths = [end - begin for begin, end in pairwise([*begins, values.shape[0]])]
-    found = []
-    for begin, length, before, sign, after in zip(begins, lengths, [0, *runs], runs, [*runs[1:], 0], strict=False):
-        if sign == 0:
-            if direction == 0 or length > 1 or before < 0 or after > 0:
-                found.append((begin, begin))
-        elif sign * before < 0 and (direction == 0 or sign > 0):
-            found.append((begin - 1, begin))
-    return found
-
-
-def _signs(values: Array) -> Array:
-    """Signs as integers."""
-    xp = array_namespace(values)
-    return xp.astype(values > 0, xp.int8) - xp.astype(values < 0, xp.int8)
+def _with_beginning(times: Array) -> Array:
+    """The same times, and some ever nearer to the first of them."""
+    xp = array_namespace(times)
+    near = times[0] + (times[1] - times[0]) * 0.5 ** xp.arange(HALVINGS, 0, -1, dtype=times.dtype)
+    later = near[(near != times[0]) & (near != times[1])]
+    return xp.concat([times[:1], later, times[1:]])

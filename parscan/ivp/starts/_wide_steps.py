@@ -14,17 +14,13 @@ from typing import Any
 from ..._arrays import Array, array_namespace, copy, fetch, quiet
 from .._endings import NOT_FINITE, SMALLEST, TOO_SMALL
 from .._function import RightHandSide
+from .._stiffness import Stiffness
 from .._trial import Scale, Trial, ratio
 from .._watched import Reached
 from ._stepper import FIRST
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
 """Of the step that would just meet the tolerance, what is taken; the limits of its change."""
-
-STIFF_AT, STIFF_STEPS, NOT_STIFF_STEPS = 6.1, 15, 6
-"""Product of step and dominant eigenvalue from which stability limits the step; how many such steps are enough; and
-after how many others in a row the count begins anew, for near the limit of stability steps become longer and shorter
-in turn."""
 
 MOST_STEPS = 200_000
 """Steps, taken or rejected, after which to give up, by default."""
@@ -87,7 +83,7 @@ class _March:
         self._slopes = xp.zeros((self._stages + 1, y0.size), dtype=y0.dtype)
         self._rows_as_states = [xp.reshape(self._slopes[i, :], self._shape) for i in range(self._stages + 1)]
         self._nodes: list[tuple[float, Array]] = [(self._t, self._y)]
-        self._stiff_steps = self._others = 0
+        self._stiffness = Stiffness()
         self._rtol, self._atol = (
             xp.reshape(xp.broadcast_to(xp.asarray(part, dtype=real), self._shape[:1]), (-1, *(1,) * (y0.ndim - 1)))
             for part in (scale.rtol, scale.atol)
@@ -99,7 +95,7 @@ class _March:
         h, grows, failure, finite = self._first_step(), FASTEST, "", True
         gave_up = False
         for _ in range(most):
-            if self._t == self._end or failure or self._stiff_steps >= STIFF_STEPS:
+            if self._t == self._end or failure or self._stiffness.is_stiff:
                 break
             h, t = self._limited(h)
             if not abs(h) > SMALLEST * abs(self._t) or not isfinite(h):
@@ -126,7 +122,7 @@ class _March:
             t_all,
             xp.moveaxis(xp.stack(states), 1, -1),
             failure,
-            stiff=self._stiff_steps >= STIFF_STEPS,
+            stiff=self._stiffness.is_stiff,
             gave_up=gave_up,
         )
 
@@ -166,10 +162,7 @@ class _March:
         differences = self._slopes[-1, :] - self._slopes[-2, :]
         measures = fetch(self._error(y), xp.max(xp.abs(change)), xp.max(xp.abs(differences)))
         error, apart, slopes = map(float, measures)
-        # Steps whose last two stages, at the same time, tell of a large eigenvalue.
-        stiff = apart > 0 and abs(h) * slopes > STIFF_AT * apart
-        self._others = 0 if stiff else self._others + 1
-        self._stiff_steps = 0 if self._others == NOT_STIFF_STEPS else self._stiff_steps + stiff
+        self._stiffness.add(h, apart, slopes)
         return abs(h) * error if isfinite(error) else inf
 
     def _error(self, y: Array) -> Array:

@@ -1,0 +1,113 @@
+"""Where solvers of SciPy's go: step after step, from one solver to the next, as far as steps help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array, all_finite
+from ._endings import NOT_FINITE, SMALLEST, TOO_SMALL, Ending
+from ._pace import Pace
+from ._watched import Reached
+from .output._events import Watch, step_times
+
+
+@dataclass(frozen=True)
+class Form:
+    """States of the problem as a solver has them: `piece` makes the polynomial of its last step, `state` a state."""
+
+    pace: Pace
+    state: Callable[[Array], Array]
+    piece: Callable[[Any], Callable[[Any], Array]]
+    is_stiff: Callable[[Any], bool]
+
+
+@dataclass
+class Course:
+    """What has been passed: nodes with their states `(n,)`, polynomials between them if wanted, and output at `times`.
+
+    `span` is that of the whole problem; `times` are along it.
+    """
+
+    span: tuple[float, float]
+    nodes: list[float]
+    states: list[Array]
+    times: Array | None
+    is_dense: bool
+    watch: Watch
+    reached: Reached | None = None
+    pieces: list[Any] = field(default_factory=list)
+    output: list[Array] = field(default_factory=list)
+    given: int = 0
+    failure: str = ""
+
+    def follow(self, solver: Any, form: Form) -> Ending:
+        """Let a solver step from where the course ends to the end of its own span, or until something is in the way."""
+        slope = getattr(solver, "f", None)
+        if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods look for a first step for ever
+            return self._failed(NOT_FINITE, Ending.NOT_FINITE)
+        ending = None
+        while ending is None:
+            message = solver.step()
+            ending = self._failed(str(message), Ending.FAILED) if solver.status == "failed" else self._no_step(solver)
+            if ending is None:
+                ending = Ending.EVENT if self._passes(solver, form) else self._no_headway(solver, form)
+        return ending
+
+    def _no_step(self, solver: Any) -> Ending | None:
+        """Why the last step is none, if so."""
+        if not all_finite(solver.y):  # LSODA goes on with NaN
+            return self._failed(NOT_FINITE, Ending.NOT_FINITE)
+        if abs(solver.t - solver.t_old) <= SMALLEST * abs(solver.t_old) and solver.status == "running":
+            return self._failed(TOO_SMALL, Ending.TOO_SMALL)
+        return None
+
+    def _no_headway(self, solver: Any, form: Form) -> Ending | None:
+        """Why the last step is the last one, if so."""
+        if solver.status == "finished":
+            return Ending.FINISHED
+        if reason := form.pace.is_stuck(solver.t, solver.y, solver.nfev):
+            return self._failed(reason, Ending.STUCK)
+        return Ending.STIFF if form.is_stiff(solver) else None
+
+    def _failed(self, failure: str, ending: Ending) -> Ending:
+        """The ending, with its reason."""
+        self.failure = failure
+        return ending
+
+    def _passes(self, solver: Any, form: Form) -> bool:
+        """Keep what is wanted of a step; whether an event within it ends the integration."""
+        t_old, t, y = self.nodes[-1], float(solver.t), form.state(solver.y)
+        piece = form.piece(solver) if self.is_dense or self.watch.monitors else None
+        stop = self._watched(t_old, t, y, piece) if piece is not None and self.watch.monitors else None
+        if stop is not None and piece is not None:
+            t, y = stop, piece(stop)
+        if self.times is not None:
+            self._give(t, piece, lambda: form.piece(solver))
+        if not (self.is_dense and len(self.nodes) > 1 and t == t_old):
+            self.nodes.append(t)
+            self.states.append(y)
+            if self.is_dense:
+                self.pieces.append(piece)
+        if self.reached is not None:
+            self.reached(t)
+        return stop is not None
+
+    def _watched(self, t_old: float, t: float, y: Array, piece: Callable[[Any], Array]) -> float | None:
+        """The time at which an event within a step ends the integration."""
+        times = step_times(t_old, t, self.span, y, is_first=len(self.nodes) == 1)
+        inner = piece(times[1:-1])
+        samples = np.concatenate([self.states[-1][:, None], inner, y[:, None]], axis=1)
+        return self.watch.see(times, samples, lambda _: piece, is_step=True)
+
+    def _give(self, t: float, piece: Callable[[Any], Array] | None, make: Callable[[], Callable[[Any], Array]]) -> None:
+        """The output at the times up to `t`."""
+        assert self.times is not None
+        direction = 1.0 if self.span[1] > self.span[0] else -1.0
+        last = int(np.searchsorted(direction * self.times, direction * t, side="right"))
+        if last > self.given:
+            self.output.append((make() if piece is None else piece)(self.times[self.given : last]))
+            self.given = last

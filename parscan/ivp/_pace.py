@@ -1,0 +1,115 @@
+"""Whether steps get on: solvers that meet jumps over and over again go on with tiny steps, in effect for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import inf, isfinite
+
+from .._arrays import Array, array_namespace, quiet, to_numpy
+from ._trial import ratio
+
+STEPS = 4096
+"""Steps after which the pace is judged, again and again."""
+
+LAST = 8
+"""Steps, the last of those, within which jumps are looked for."""
+
+CALLS = 1_000_000
+"""Calls of `fun` that are still to come, at this pace, up to which nobody minds jumps."""
+
+MOST_CALLS = 1_000_000_000
+"""The same where there are no jumps: hours, even for the cheapest function."""
+
+GROWTH = 2.0
+"""Growth of the pace from which on it says nothing of the steps to come, as in a transient."""
+
+PARTS, ZOOMS = 8, 5
+"""Parts of a line of which the one that changes `fun` most is divided again, and how often."""
+
+LEFT = 0.3
+"""Share of the change of `fun` along a line that is left at last where `fun` jumps; where it is smooth, hardly any."""
+
+SEEN = 0.01
+"""Error in tolerances that a jump has to make in a step: what is less is rounding."""
+
+OF_JUMPS = (
+    "let an event at the switch end the solve, make the switch smooth (np.tanh(v / width) for np.sign(v)), or loosen "
+    "the tolerances; where the times are known, give them as `jumps`"
+)
+"""What to try where `fun` jumps."""
+
+OF_STEPS = "name an implicit method if the problem is stiff, shorten the span, or loosen the tolerances"
+"""What to try where steps are short for other reasons."""
+
+
+class Pace:
+    """Watches the steps over a span; `fun(t, y)` is the right-hand side of one state, with the tolerances of a step."""
+
+    def __init__(
+        self, fun: Callable[[float, Array], Array], span: tuple[float, float], rtol: float | Array, atol: Array | float
+    ) -> None:
+        self._fun, self._span = fun, span
+        self._rtol, self._atol = rtol, atol
+        self._steps, self._before = 0, 0.0
+        self._begin: tuple[float, int] = (span[0], 0)
+        self._last: list[tuple[float, Array]] = []
+
+    def is_stuck(self, t: float, y: Array, calls: int) -> str:
+        """Why there is no use in going on after a step to the state `y` `(n,)`; `calls` are those of all steps."""
+        self._steps += 1
+        if self._steps < STEPS - LAST:
+            return ""
+        self._last.append((t, y))
+        if self._steps < STEPS:
+            return ""
+        reason = self._judge(t, calls)
+        self._before = abs(t - self._begin[0])
+        self._steps, self._begin, self._last = 0, (t, calls), []
+        return reason
+
+    def _judge(self, t: float, calls: int) -> str:
+        """The same after many steps."""
+        passed = abs(t - self._begin[0])
+        rest = abs(self._span[1] - t) if isfinite(self._span[1]) else abs(t - self._span[0])
+        needed = (calls - self._begin[1]) * (rest / passed) if passed else inf
+        if needed <= CALLS:
+            return ""
+        told = f"the last {STEPS} steps were of {passed / STEPS:.2g} each, {passed / rest:.2g} of what is left"
+        with quiet():
+            jumps = jumps_within(self._fun, self._last, self._rtol, self._atol)
+        if 2 * sum(jumps) > len(jumps):
+            return f"`fun` jumps to and fro: {told}; {OF_JUMPS}"
+        return f"{told}; {OF_STEPS}" if needed > MOST_CALLS and passed <= GROWTH * self._before else ""
+
+
+def jumps_within(
+    fun: Callable[[float, Array], Array], nodes: list[tuple[float, Array]], rtol: float | Array, atol: Array | float
+) -> list[bool]:
+    """Whether `fun` jumps along each of some steps, with as much beyond its end, or along its first slope."""
+    longest = max((abs(end[0] - begin[0]) for begin, end in pairwise(nodes)), default=0.0)
+    found = []
+    for (t, y), (t_end, y_end) in pairwise(nodes):
+        h, bound = t_end - t, (atol + rtol * array_namespace(y).abs(y)) / longest
+        ways = (y_end - y, h * fun(t, y))
+        found.append(any(_jumps_along(fun, (t, y), (2 * h, 2 * way), bound) for way in ways))
+    return found
+
+
+def _jumps_along(
+    fun: Callable[[float, Array], Array], begin: tuple[float, Array], way: tuple[float, Array], bound: Array
+) -> bool:
+    """Whether a change of `fun` remains however near to each other the states are."""
+    xp = array_namespace(bound)
+    low, length, first, change = 0.0, 1.0, 0.0, 0.0
+    for zoom in range(ZOOMS):
+        places = [low + length * part / PARTS for part in range(PARTS + 1)]
+        values = xp.stack([fun(begin[0] + s * way[0], begin[1] + s * way[1]) for s in places])
+        apart = ratio(xp.abs(values[1:, ...] - values[:-1, ...]), bound)
+        changes = to_numpy(xp.max(xp.reshape(apart, (PARTS, -1)), axis=1)).tolist()
+        if not all(map(isfinite, changes)):
+            return False
+        change = max(changes)
+        low, length = places[changes.index(change)], length / PARTS
+        first = first if zoom else change
+    return change > SEEN and change > LEFT * first

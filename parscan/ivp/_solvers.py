@@ -1,0 +1,159 @@
+"""Solvers of SciPy's on a problem: its functions and tolerances as they take them, and the states that they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array, machine_epsilon
+from ._arguments import Problem
+from ._breaks import Stretch
+from ._course import Form
+from ._endings import Ending
+from ._function import RightHandSide
+from ._methods import BANDS, NOTHING, Choice
+from ._pace import Pace
+from ._stiffness import Stiffness
+
+EXPLICIT = ("RK23", "RK45", "DOP853")
+"""SciPy's solvers that warn of a Jacobian: they have no use for it."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A polynomial of real and imaginary parts, as one of complex states `(n,)` or `(n, m)`."""
+
+    parts: Callable[[Any], Array]
+
+    def __call__(self, t: Any) -> Array:
+        """The states at one time, or many."""
+        vectors = self.parts(t)
+        return vectors[0::2] + 1j * vectors[1::2]
+
+
+def name_of(method: Any) -> str:
+    """Of a solver, or of a class of SciPy's solvers."""
+    return method if isinstance(method, str) else method.__name__
+
+
+def class_of(method: Any) -> Any:
+    """The solver of a name, or the class that was given."""
+    if not isinstance(method, str):
+        return method
+    from scipy import integrate  # noqa: PLC0415 - slow to import
+
+    return getattr(integrate, method)
+
+
+def make(
+    choice: Choice, problem: Problem, rhs: RightHandSide, options: dict[str, Any], stretch: Stretch, y0: Array
+) -> tuple[Any, Form]:
+    """A solver from the state `y0` at the begin of a stretch on, and how its states are to be read."""
+    name, span = name_of(choice.method), (stretch.begin, stretch.end)
+    rtol = np.maximum(problem.rtols * choice.share, 100 * machine_epsilon(problem.y0.dtype))
+    atol = problem.atol * choice.share
+    fun = rhs.sequential() if rhs.is_flat(stretch.begin, y0) else (lambda t, y: rhs.at(t, y.copy()))
+    given, start = {**options, "max_step": problem.max_step}, y0
+    if problem.jac is not None and name not in EXPLICIT:
+        given["jac"] = _jacobian(problem, rhs, stretch.begin, y0, is_dense=choice.pairs or name == "LSODA")
+    if choice.pairs:
+        fun, start, given = _in_parts(fun, y0, given)
+        rtol = np.repeat(rtol, 2) if np.ndim(rtol) else rtol
+        atol = np.repeat(np.broadcast_to(_positive(atol, rtol, y0), y0.shape), 2)
+    solver = class_of(choice.method)(fun, stretch.begin, start, stretch.end, rtol=rtol, atol=atol, **given)
+    is_stiff = _Stiff() if Ending.STIFF in choice.otherwise else _never
+    state, piece = (_states, _paired) if choice.pairs else (_same, _piece)
+    return solver, Form(Pace(fun, span, rtol, atol), state, piece, is_stiff)
+
+
+def _jacobian(problem: Problem, rhs: RightHandSide, t: float, y: Array, *, is_dense: bool) -> Any:
+    """The user's Jacobian, checked at the start; some take no matrices, and none that are sparse."""
+    if not callable(problem.jac):
+        return (lambda t, y: problem.jac) if is_dense else problem.jac
+    rhs.jacobian(np.asarray([t]), y[None, :], y[None, :])
+    jac = rhs.sequential_jacobian()
+    return (lambda t, y: _dense(jac(t, y))) if is_dense else jac
+
+
+def _dense(matrix: Any) -> Array:
+    """A matrix that may be sparse."""
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+
+
+def _in_parts(
+    fun: Callable[[float, Array], Array], y0: Array, options: dict[str, Any]
+) -> tuple[Callable[[float, Array], Array], Array, dict[str, Any]]:
+    """The right-hand side, the first state and the options for real and imaginary parts."""
+    given = {name: value for name, value in options.items() if name not in ("vectorized", "jac")}
+    bands = {name: 2 * given[name] + 1 for name in BANDS if name in given}
+    if "jac" in options and not bands:
+        jac = options["jac"]
+        given["jac"] = lambda t, v: _real(jac(t, _states(v)))
+
+    def parts(t: float, v: Array) -> Array:
+        return _parts(fun(t, _states(v)))
+
+    if "jac_sparsity" in options:
+        from scipy.sparse import csc_array, kron  # noqa: PLC0415 - slow to import
+
+        given["jac_sparsity"] = kron(csc_array(options["jac_sparsity"]), np.ones((2, 2)))
+    return parts, _parts(y0), {**given, **bands}
+
+
+def _parts(y: Array) -> Array:
+    """Real and imaginary parts in turn, a new array."""
+    return np.array(y, dtype=np.complex128).view(np.float64)
+
+
+def _states(vector: Array) -> Array:
+    """Complex states of such parts."""
+    return np.ascontiguousarray(vector).view(np.complex128)
+
+
+def _real(matrix: Array) -> Array:
+    """A complex Jacobian `(n, n)` as that of real and imaginary parts."""
+    rows = [[matrix.real, -matrix.imag], [matrix.imag, matrix.real]]
+    return np.moveaxis(np.array(rows), (2, 0, 3, 1), (0, 1, 2, 3)).reshape(2 * matrix.shape[0], -1)
+
+
+def _positive(atol: Array, rtol: Any, y: Array) -> Array:
+    """Absolute tolerances of parts: an imaginary part of zero has no other, though its state may be large."""
+    return np.where(atol > 0, atol, NOTHING * np.min(rtol) * (np.abs(y).max() or 1.0))
+
+
+def _same(y: Array) -> Array:
+    """A state that is one of the problem's."""
+    return y
+
+
+def _piece(solver: Any) -> Any:
+    """The polynomial of the last step."""
+    return solver.dense_output()
+
+
+def _paired(solver: Any) -> Paired:
+    """The same of complex states."""
+    return Paired(solver.dense_output())
+
+
+def _never(solver: Any) -> bool:
+    """Where nothing follows from stiffness, nobody looks for it."""
+    return False
+
+
+class _Stiff:
+    """Whether the steps of SciPy's DOP853 are stiff; asked after each of them."""
+
+    def __init__(self) -> None:
+        self._stiffness = Stiffness()
+
+    def __call__(self, solver: Any) -> bool:
+        """By the last two stages of the step, which are at the same time."""
+        h = solver.t - solver.t_old
+        apart = h * ((solver.B - solver.A[-1]) @ solver.K[:-1])
+        slopes = solver.K[-1] - solver.K[-2]
+        self._stiffness.add(h, float(np.abs(apart).max()), float(np.abs(slopes).max()))
+        return self._stiffness.is_stiff
