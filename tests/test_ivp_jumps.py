@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-from parscan.ivp import _march, _trial
+from parscan.ivp import _march, _trial, _window
 from parscan.ivp._arguments import as_problem
 from parscan.ivp._overlooked import overlooked
 from parscan.ivp._stacking import Stacking
@@ -93,8 +93,22 @@ def test_jumps_of_stiff_problems_are_met(method, rtol):
     assert abs(sol.y[1, -1] + 2.6) <= 200 * rtol
 
 
-def test_a_jump_that_no_step_is_short_enough_for_is_told():
-    """The error of a step over the jump is 1e6 of its length, and there are no steps of 1e-15."""
+def test_a_jump_that_no_step_is_short_enough_for_is_met():
+    """The error of a step over it is 1e6 of its length, and there are no steps of 1e-15: it becomes a node."""
+
+    def switched(t, y):
+        return [-1e6 * (y[0] - np.where(t < 5.37, 1.0, -1.0)), y[0]]
+
+    sol = solve_ivp(switched, (0, 10), [1.0, 0.0], rtol=1e-10, atol=1e-10)
+    assert sol.success
+    assert np.abs(sol.mesh - 5.37).min() <= 1e-14
+    assert np.abs(sol.y[:, -1] - [-1.0, 5.37 - 4.63 + 2e-6]).max() <= 1e-8
+
+
+def test_a_jump_that_no_step_is_short_enough_for_is_told(monkeypatch):
+    """The same, where the place of the jump is not found and steps are followed: it is said what stood in the way."""
+    monkeypatch.setattr(_window, "find", lambda *_: None)
+    monkeypatch.setattr(_window, "MESHES", 3)
 
     def switched(t, y):
         return [-1e6 * (y[0] - np.where(t < 5.37, 1.0, -1.0)), y[0]]
@@ -152,6 +166,8 @@ def test_where_friction_holds_a_mass_is_given_up(method):
 def test_steps_are_followed_to_the_end_on_arrays_of_the_standard(monkeypatch):
     """They are fewer than asked for, and slices of such arrays end within them."""
     monkeypatch.setattr(_march, "FOLLOWED", 10_000)
+    monkeypatch.setattr(_window, "find", lambda *_: None)
+    monkeypatch.setattr(_window, "MESHES", 3)
     sol = solve_ivp(
         lambda t, y: strict.sign(strict.sin(7 * strict.asarray(t))) - y / 10,
         (0, 1),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from .._arrays import Array, array_namespace
-from ._breaks import are_breaks
+from .._arrays import Array, array_namespace, quiet
+from ._breaks import are_breaks, union, with_breaks
 from ._trial import Trial
 from .methods._discretisation import Discretisation
 from .methods._tableaux import Tableau
@@ -21,38 +21,111 @@ DENSER, COARSER = 20.0, 4.0
 """Factors by which a mesh may become denser or coarser at a place: an error says little of much longer steps."""
 
 
-def equidistribute(method: Discretisation, trial: Trial, error: Array) -> Trial:
-    """The trial on a mesh whose intervals have about `TARGET` tolerances of error each; with its stages."""
-    xp = array_namespace(trial.y)
-    ratio = xp.clip((error / TARGET) ** (1 / method.error_power), 1 / COARSER, DENSER)
-    return _by_density(method, trial, _smoothed(ratio))
+SHORTER, SLOW = 1.5, 0.5
+"""How many times shorter intervals tell how errors fall, and share of the method's power below which that counts."""
 
 
-def _by_density(method: Discretisation, trial: Trial, ratio: Array) -> Trial:
-    """The trial on a mesh with so many intervals in place of each, counted between breakpoints."""
+@dataclass(frozen=True)
+class Assessed:
+    """A mesh `t` `(N + 1,)` and the errors of its intervals `(N,)`, in tolerances."""
+
+    t: Array
+    error: Array
+
+
+def equidistribute(method: Discretisation, trial: Trial, error: Array, breaks: Array | None = None) -> Trial:
+    """The trial on a mesh whose intervals have about `TARGET` tolerances of error each; with its stages.
+
+    New breakpoints become nodes. The error of an interval that one is in says nothing of the two parts: they become as
+    long as what is beside them allows.
+    """
+    if breaks is not None:
+        xp = array_namespace(error)
+        error = xp.where(_contain(trial.t, breaks), xp.zeros_like(error), error)
+    return _equidistributed(method, trial, error, method.error_power, breaks)
+
+
+def _equidistributed(
+    method: Discretisation, trial: Trial, error: Array, power: float | Array, breaks: Array | None = None
+) -> Trial:
+    """The same, for errors that are proportional to a power of the length, `(N,)` or one number."""
+    xp = array_namespace(error)
+    ratio = xp.clip((error / TARGET) ** (1 / power), 1 / COARSER, DENSER)
+    return _by_density(method, trial, _smoothed(ratio), breaks)
+
+
+def _by_density(method: Discretisation, trial: Trial, ratio: Array, breaks: Array | None = None) -> Trial:
+    """The trial on a mesh with so many intervals in place of each, counted between breakpoints, old and new ones."""
     xp = array_namespace(trial.y)
-    wanted = xp.concat([xp.zeros_like(ratio[:1]), xp.cumulative_sum(ratio)])
-    kept = xp.concat([wanted[:1], wanted[1:-1][_inner_breaks(trial)], wanted[-1:]])
+    nodes, wanted = trial.t, xp.concat([xp.zeros_like(ratio[:1]), xp.cumulative_sum(ratio)])
+    if breaks is not None:
+        trial = replace(trial, breaks=union(trial.breaks, breaks))
+        nodes, direction = with_breaks(trial.t, trial.breaks, near=0.0), _direction(trial.t)
+        wanted = _interpolated(direction * trial.t, wanted, direction * nodes)
+    kept = xp.concat([wanted[:1], wanted[1:-1][_inner_breaks(nodes, trial.breaks)], wanted[-1:]])
     counts = xp.astype(xp.clip(xp.ceil(kept[1:] - kept[:-1]), 1.0, None), xp.int64)
-    t = _inverse(wanted, trial.t, _split(kept, counts))
+    t = _interpolated(wanted, nodes, _split(kept, counts))
     return resample(method.output, DenseOutput.of(method.output, trial), t)
 
 
-def _inner_breaks(trial: Trial) -> Array:
+def _inner_breaks(t: Array, breaks: Array | None) -> Array:
     """Flags of the nodes between the ends that are breakpoints."""
-    xp, inner = array_namespace(trial.t), trial.t[1:-1]
-    return xp.zeros(inner.shape, dtype=xp.bool) if trial.breaks is None else are_breaks(inner, trial.breaks)
+    xp, inner = array_namespace(t), t[1:-1]
+    return xp.zeros(inner.shape, dtype=xp.bool) if breaks is None else are_breaks(inner, breaks)
 
 
-def refine(method: Discretisation, trial: Trial, error: Array, most: float) -> Trial:
-    """A better mesh: a new one, or where few intervals have an error of more than `most`, those in parts."""
+def _contain(t: Array, breaks: Array) -> Array:
+    """Flags of the intervals that breakpoints are in; a node belongs to the interval that it ends."""
+    xp, direction = array_namespace(t), _direction(t)
+    within = xp.searchsorted(direction * t, direction * breaks, side="left") - 1
+    return are_breaks(xp.arange(t.shape[0] - 1), xp.sort(within))
+
+
+def _direction(t: Array) -> float:
+    """1 forwards, -1 backwards in time."""
+    return 1.0 if bool(t[-1] > t[0]) else -1.0
+
+
+def refine(
+    method: Discretisation,
+    trial: Trial,
+    error: Array,
+    most: float,
+    before: Assessed | None = None,
+    breaks: Array | None = None,
+) -> Trial:
+    """A better mesh: a new one, or where few intervals have an error of more than `most`, those in parts.
+
+    Where the errors of the mesh `before` have not fallen as they should, they are not expected to now. New breakpoints
+    become nodes; the error of an interval that one is in says nothing of its parts.
+    """
     xp = array_namespace(trial.y)
+    if breaks is not None:
+        error = xp.where(_contain(trial.t, breaks), xp.zeros_like(error), error)
+        trial = replace(trial, breaks=union(trial.breaks, breaks))
     bad = error > most
+    power = xp.where(bad, _powers(method, trial.t, error, before), xp.full_like(error, method.error_power))
     if float(xp.mean(xp.astype(bad, error.dtype))) > FEW:
-        return equidistribute(method, trial, error)
-    parts = xp.where(bad, xp.ceil(xp.clip((error / TARGET) ** (1 / method.error_power), 2.0, DENSER)), 1.0)
+        return _equidistributed(method, trial, error, power, breaks)
+    parts = xp.where(bad, xp.ceil(xp.clip((error / TARGET) ** (1 / power), 2.0, DENSER)), 1.0)
     dense = DenseOutput.of(method.output, trial)
-    return resample(method.output, dense, _split(trial.t, xp.astype(parts, xp.int64)))
+    return resample(method.output, dense, with_breaks(_split(trial.t, xp.astype(parts, xp.int64)), trial.breaks))
+
+
+def _powers(method: Discretisation, t: Array, error: Array, before: Assessed | None) -> Array:
+    """Powers of the length that errors are proportional to, `(N,)`: the method's, or those seen if far less."""
+    xp = array_namespace(error)
+    usual = xp.full_like(error, method.error_power)
+    if before is None:
+        return usual
+    direction = _direction(t)
+    place = xp.searchsorted(direction * before.t, direction * (t[1:] + t[:-1]) / 2) - 1
+    place = xp.clip(place, 0, before.error.shape[0] - 1)
+    with quiet():
+        shorter = xp.take(before.t[1:] - before.t[:-1], place) / (t[1:] - t[:-1])
+        seen = xp.log(xp.take(before.error, place) / error) / xp.log(shorter)
+        slow = (shorter > SHORTER) & (seen < SLOW * method.error_power)
+        return xp.where(slow, xp.astype(xp.clip(seen, 1.0, None), error.dtype), usual)
 
 
 def divide(method: Discretisation, trial: Trial, factor: float) -> Trial:
@@ -109,11 +182,11 @@ def _smoothed(ratio: Array) -> Array:
     return xp.maximum(ratio, 0.5 * xp.maximum(ahead, behind))
 
 
-def _inverse(wanted: Array, t: Array, levels: Array) -> Array:
-    """Times at which the piecewise linear `wanted(t)` has the given levels; the ends stay to the last bit."""
-    xp = array_namespace(t)
-    index = xp.clip(xp.searchsorted(wanted, levels, side="right") - 1, 0, t.shape[0] - 2)
-    low, high = xp.take(wanted, index), xp.take(wanted, index + 1)
-    left, right = xp.take(t, index), xp.take(t, index + 1)
-    inner = left + (right - left) * ((levels - low) / (high - low))
-    return xp.concat([t[:1], inner[1:-1], t[-1:]])
+def _interpolated(x: Array, y: Array, places: Array) -> Array:
+    """The piecewise linear function through `y` at the ascending `x`, at places from end to end, which stay exact."""
+    xp = array_namespace(x)
+    index = xp.clip(xp.searchsorted(x, places, side="right") - 1, 0, x.shape[0] - 2)
+    low, high = xp.take(x, index), xp.take(x, index + 1)
+    left, right = xp.take(y, index), xp.take(y, index + 1)
+    inner = left + (right - left) * ((places - low) / (high - low))
+    return xp.concat([y[:1], inner[1:-1], y[-1:]])

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from .._arrays import Array, array_namespace
 from .._memory import nodes_that_fit
+from ._discontinuities import find
 from ._function import RightHandSide
 from ._iterate import Iterated, iterate
-from ._mesh import divide, equidistribute, refine, shorten, shorten_mesh
+from ._mesh import Assessed, divide, equidistribute, refine, shorten, shorten_mesh
 from ._overlooked import UNSEEN, overlooked
 from ._sensitivity import excess
 from ._trial import Scale, Trial
@@ -41,6 +42,15 @@ WARM_ITERATIONS = 6
 
 ACCEPTED = 2.0
 """Largest error of an interval, in tolerances, with which a mesh is accepted."""
+
+DISAPPOINTING = (100.0, 10.0, ACCEPTED)
+"""Errors, in tolerances, of the first mesh, the second and later ones, above which kinks and jumps are looked for.
+
+Where the right-hand side is smooth, second meshes have errors of up to 10, and a fourth mesh is hardly ever needed.
+"""
+
+OF_INTEREST = 0.03
+"""Errors of intervals, in tolerances, that would be too large where intervals get longer in which it is not smooth."""
 
 LARGEST_GROWTH, LARGE = 16, 1000
 """How many times the intervals of the first mesh a mesh may have, if that is a large number: where it wants more, at a
@@ -125,6 +135,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
     t = t[: task.most_intervals(t.shape[0] - 1, y0) + 1]
     most = max(LARGEST_GROWTH * (t.shape[0] - 1), LARGE)
     trial, whole, checked = start.trial(task.method.output, t, y0, task.breaks), True, False
+    before: Assessed | None = None
     for mesh in range(MESHES):
         rough = rough and mesh == 0
         found = _iterate(task, trial, start, log, rough=rough)
@@ -143,12 +154,13 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
         if rough:
             better = equidistribute(task.method, trial, error)
         elif float(array_namespace(error).max(error)) > ACCEPTED:
-            better = refine(task.method, trial, error, ACCEPTED)
+            better = _better(task, trial, error, before, DISAPPOINTING[min(mesh, 2)])
         else:
             factor = 1.0 if checked else excess(task.method, task.rhs, trial, found.linear.propagators, task.scale)
             if factor == 1.0:
                 return Piece(trial, whole)
             better, checked = divide(task.method, trial, factor), True
+        before = Assessed(trial.t, error)
         better = shorten(task.method, better, task.longest)
         whole, better = whole and better.intervals <= most, better.head(most)
         trial = better.starting_at(y0).head(task.most_intervals(better.intervals, y0))
@@ -164,6 +176,16 @@ def _first_mesh(task: Task, start: Start, y0: Array, *, begins: bool) -> tuple[A
         steps = next(steps for least, steps in FEW_STEPS if tightest >= least)
         t, rough = start.first_mesh(steps, breaks=task.breaks), False
     return t if start.fixed else shorten_mesh(t, task.longest), rough
+
+
+def _better(task: Task, trial: Trial, error: Array, before: Assessed | None, disappointing: float) -> Trial:
+    """The trial on a mesh that is finer where errors are too large, and has nodes at kinks and jumps."""
+    breaks = None
+    if float(array_namespace(error).max(error)) > disappointing:
+        breaks = find(task.rhs, task.method.output, trial, task.scale, error > OF_INTEREST, error > ACCEPTED)
+    if breaks is None or trial.breaks is not task.breaks:
+        return refine(task.method, trial, error, ACCEPTED, before, breaks)
+    return equidistribute(task.method, trial, error, breaks)
 
 
 def _with_overlooked(task: Task, trial: Trial, linear: Linear, error: Array) -> Array:

@@ -160,7 +160,7 @@ class DenseOutput:
 
     def evaluate(self, t: Array) -> Array:
         """States at the times `t` (m,), in the layout (m, *batch, n)."""
-        return self._state(*self._locate(t))
+        return self.state(*self._locate(t))
 
     def derivative(self, t: Array) -> Array:
         """Slopes Σ_j ℓ_j(θ) K_j of the polynomials at the times `t` (m,), in the layout (m, *batch, n)."""
@@ -190,7 +190,7 @@ class DenseOutput:
         return DenseOutput(
             self._tableau,
             xp.concat([self.ts[: before + 1], end]),
-            xp.concat([self._y[: before + 1, ...], self._state(interval, theta)]),
+            xp.concat([self._y[: before + 1, ...], self.state(interval, theta)]),
             xp.concat([self._stages[:before, ...], last[None, ...]]),
             self.breaks,
         )
@@ -204,7 +204,7 @@ class DenseOutput:
         length = xp.take(self.ts, intervals + 1) - begin
         return intervals, (t - begin) / xp.where(length == 0, xp.ones_like(length), length)
 
-    def _state(self, intervals: Array, theta: Array) -> Array:
+    def state(self, intervals: Array, theta: Array) -> Array:
         """States at the share θ of each of the intervals."""
         remainder = array_namespace(theta).take(self._remainder, intervals, axis=0)
         return self._polynomial(intervals, theta) + self._column(theta) * remainder
