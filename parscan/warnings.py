@@ -16,5 +16,9 @@ class NondeterministicStepWarning(ParscanWarning):
     """A step gave other values when it was evaluated again with the same arguments."""
 
 
+class KernelCacheWarning(ParscanWarning):
+    """Compiled kernels cannot be kept on disk, and are compiled anew in each process; results are the same."""
+
+
 class PointByPointWarning(ParscanWarning):
     """A right-hand side cannot be called for many times at once, and is called for one after the other."""

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "_counts": set(),
     "_tolerance": {"_arrays"},
     "jacobians": {"_arrays", "_counts"},
-    "scan": {"_arrays", "_cupy"},
+    "scan": {"_arrays", "_cupy", "warnings"},
     "systems": {"_arrays", "_tolerance", "jacobians"},
     "_growth": {"_arrays", "jacobians", "systems._system"},
     "_facts": {"_arrays"},

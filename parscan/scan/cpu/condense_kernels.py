@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
@@ -20,6 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..._arrays import Array
+from .kept import compiled
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -31,7 +31,7 @@ COUNT = ir.IntType(types.intp.bitwidth)
 
 def kernel(function: Function) -> Function:
     """Compile on first use, keep on disk, release the GIL; a division by zero gives infinity or NaN."""
-    return numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})(function)
+    return compiled(function, error_model="numpy", fastmath={"contract"})
 
 
 def vector_code(function: Callable[..., Any]) -> Any:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numba
 import numpy as np
 
 from ..._arrays import Array
+from .kept import compiled
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,12 +32,12 @@ def kernel(function: Function) -> Function:
     Floating-point arithmetic is left as it is written: where `a*b + c` is rounded once, a state can change that the
     loop keeps by rounding the product as the offset was.
     """
-    return numba.njit(nogil=True, cache=True)(function)
+    return compiled(function)
 
 
 def fused_kernel(function: Function) -> Function:
     """The same for products of matrices, whose sums round as they like in any library: `a*b + c` may round once."""
-    return numba.njit(nogil=True, cache=True, fastmath={"contract"})(function)
+    return compiled(function, fastmath={"contract"})
 
 
 @kernel

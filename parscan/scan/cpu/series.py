@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import numba
+from functools import partial
+
 import numpy as np
 
 from ..._arrays import Array
 from .contiguous import contiguous
+from .kept import compiled
 
 
 def combine(theta: Array, intervals: Array, coefficients: Array, K: Array) -> Array:
@@ -22,7 +24,7 @@ def combine(theta: Array, intervals: Array, coefficients: Array, K: Array) -> Ar
     return result
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+@partial(compiled, error_model="numpy", fastmath={"contract"})
 def combine_rows(theta: Array, intervals: Array, coefficients: Array, K: Array, result: Array) -> None:
     """One row of the result after the other; the weights are computed in double precision."""
     degrees, s = coefficients.shape

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from ..._arrays import Array
+from .kept import compiled
 
 
 def kernel(function: Any) -> Any:
     """Compile on first use, keep on disk, release the GIL; a division by zero gives infinity or NaN."""
-    return numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})(function)
+    return compiled(function, error_model="numpy", fastmath={"contract"})
 
 
 @kernel
