@@ -9,6 +9,7 @@ from typing import Any
 
 from ._counts import as_count
 from ._progress import Report, Watcher, check_watcher, watch
+from .ivp._accuracy import is_coarse, of_coarse_mesh
 from .ivp._arguments import as_guess, as_mesh, as_problem, as_times, reject_unwatched
 from .ivp._delegate import delegate
 from .ivp._empty import solve_empty
@@ -20,8 +21,9 @@ from .ivp._report import wrap
 from .ivp._result import IvpResult
 from .ivp._stacking import Stacking
 from .ivp._watched import reached_by
+from .ivp._window import Task
 from .ivp.output._events import prepare
-from .warnings import PointByPointWarning
+from .warnings import CoarseMeshWarning, PointByPointWarning
 
 POINT_BY_POINT = (
     "`fun` gives something else for many times at once than for each alone, so it is called point by point, which is "
@@ -196,12 +198,20 @@ def solve_ivp(
         if not stacking.fun and vectorized is not False:
             warnings.warn(POINT_BY_POINT, PointByPointWarning, stacklevel=3)
         rhs = stacking.right_hand_side()
-        task = make_task(problem, rhs, discretise(choice.method, problem, stages), *known, times, most)
+        between = dense_output or bool(watched)
+        task = make_task(problem, rhs, discretise(choice.method, problem, stages), *known, times, most, between=between)
         solved = solve(task, problem.span, problem.y0, reached_by(choice.method, problem.span[0], report))
         if not stacking.holds_for(rhs, solved.pieces):
             return None
-        return wrap(problem, rhs, task.method, solved, times, listed, choice.method, dense_output=dense_output)
+        return _told(task, wrap(problem, rhs, task, solved, times, listed, choice.method, dense_output=dense_output))
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         stacking = Stacking(problem, vectorized)
         return attempt(stacking, report) or attempt(stacking.withdrawn(), report)  # type: ignore[return-value]
+
+
+def _told(task: Task, found: IvpResult) -> IvpResult:
+    """The result, with a warning where the mesh that was given is too coarse for the tolerances."""
+    if found.success and is_coarse(task, found.error_estimate):
+        warnings.warn(of_coarse_mesh(task, found.error_estimate), CoarseMeshWarning, stacklevel=4)
+    return found

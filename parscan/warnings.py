@@ -20,5 +20,12 @@ class KernelCacheWarning(ParscanWarning):
     """Compiled kernels cannot be kept on disk, and are compiled anew in each process; results are the same."""
 
 
+class CoarseMeshWarning(ParscanWarning):
+    """The errors of a solution on a mesh that was given are estimated to exceed the tolerances.
+
+    The text says by how much, and what to change.
+    """
+
+
 class PointByPointWarning(ParscanWarning):
     """A right-hand side cannot be called for many times at once, and is called for one after the other."""

@@ -127,6 +127,7 @@ def test_libraries_stay_where_they_belong():
         "_tableaux.py",
         "_lsoda.py",
         "_explicit.py",
+        "_exponential.py",
         "_delegate.py",
         "_course.py",
         "_solvers.py",

@@ -7,7 +7,7 @@ import numpy as np
 import ode_problems
 import pytest
 import scipy.integrate
-from ode_methods import COLLOCATION, ON_MESH
+from ode_methods import COLLOCATION, ON_ANY_MESH, ON_MESH
 from ode_sensitivities import SMOOTH, STIFF, by_augmenting, deviation, exponentials, extrapolated
 
 from parscan import solve_ivp
@@ -30,6 +30,7 @@ def solve_on(family, method, mesh, args=None, y0=None, **options):
     return sol
 
 
+@ON_ANY_MESH
 @pytest.mark.parametrize("family", SMOOTH, ids=lambda family: family.name)
 @pytest.mark.parametrize("method", ON_MESH)
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
@@ -71,6 +72,7 @@ def test_tangents_of_a_linear_equation_are_exponentials(method):
     assert deviation(by_scale, np.einsum("t,ij,jtk,k->it", times, A, exact, [1.0, 2.0])) <= 100 * rtol
 
 
+@ON_ANY_MESH
 @pytest.mark.parametrize("method", [*ON_MESH, *SEQUENTIAL, "auto"], ids=str)
 def test_adjoint_states_are_gradients_by_the_state_at_every_node(method):
     mesh = np.linspace(0, 3, 60) if method in ("DEER", "RK4") else None
@@ -136,6 +138,7 @@ def test_stiff_problems(family, method, given):
     assert np.allclose(sol.adjoint(gradient).y0, by_products[p:], rtol=1e-9)
 
 
+@ON_ANY_MESH
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-5])
 @pytest.mark.parametrize("method", [name for name in ON_MESH if name != "DEER"])
 @pytest.mark.filterwarnings("ignore:`rtol` is too small")
@@ -148,6 +151,7 @@ def test_loose_solutions_have_exact_derivatives_on_their_mesh(method, tolerance)
     assert deviation(loose.adjoint(loose.y).states, tight.adjoint(loose.y).states) <= 1e-9
 
 
+@ON_ANY_MESH
 @pytest.mark.filterwarnings("ignore:`rtol` is too small")
 def test_frozen_jacobians_are_for_newton_only():
     """From so many components on, one Jacobian serves for all stages of an interval; its derivatives would be off."""
@@ -171,6 +175,7 @@ def test_frozen_jacobians_are_for_newton_only():
     assert deviation(sol.gradient(sol.y, 0), np.sum(sol.y * sol.tangent(forcing))) <= 1e-9
 
 
+@ON_ANY_MESH
 def test_wide_batches_are_differentiated_step_by_step():
     """DOP853 with steps that all members take together: the steps are held fixed."""
     family = SMOOTH[0]
@@ -232,6 +237,7 @@ def test_dot_products_of_tangents_and_adjoints_agree(method, dtype, batch, inter
     assert abs(left - right) <= 3e3 * np.finfo(dtype).eps * size
 
 
+@ON_ANY_MESH
 @pytest.mark.parametrize("method", [*ON_MESH, "auto"])
 @pytest.mark.parametrize("batch", [(), (2,), (25,)], ids=str)
 def test_other_array_libraries_give_the_same(method, batch):
@@ -277,6 +283,7 @@ def test_events_end_a_solution_that_has_derivatives():
         assert np.isclose(-changes[0, -1] / slope, -np.log(2) / 4, rtol=1e-6)  # of the time of the event, by k
 
 
+@ON_ANY_MESH
 @pytest.mark.parametrize("method", ON_MESH)
 def test_windows_that_fit_into_memory_give_the_same(method, monkeypatch):
     family, mesh = SMOOTH[1], np.linspace(0, 2, 38)

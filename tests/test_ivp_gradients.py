@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ode_methods import ON_MESH
+from ode_methods import ON_ANY_MESH, ON_MESH
 from ode_sensitivities import SMOOTH, deviation, extrapolated
 
 from parscan import solve_ivp
@@ -32,6 +32,7 @@ def solved(method="Radau", t_eval=(0.5, 1.3, 3.0), args=ARGS, **options):
     return solve_ivp(fun, (0, 3), [2.0, 1.0], method, t_eval, args=args, **options)
 
 
+@ON_ANY_MESH
 @pytest.mark.parametrize("method", [*ON_MESH, "LSODA"])
 @pytest.mark.parametrize("t_eval", [None, (0.5, 1.3, 3.0)], ids=["nodes", "t_eval"])
 def test_products_and_differences_agree(method, t_eval):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ode_methods import COLLOCATION, LIKE_SCIPYS
+from ode_methods import COLLOCATION, LIKE_SCIPYS, ON_ANY_MESH
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
@@ -49,6 +49,7 @@ def test_there_and_back(end, y0, method):
     assert np.allclose(back.y[:, -1], y0, rtol=0, atol=CLOSE)
 
 
+@ON_ANY_MESH
 @settings(max_examples=20)
 @given(
     entries=st.lists(st.floats(-3, 3), min_size=12, max_size=12),
@@ -69,6 +70,7 @@ def test_linear_problems_need_one_correction(entries, intervals, stages, method)
     assert sol.history[1:] == () or sol.history[1] <= 1e-2
 
 
+@ON_ANY_MESH
 @settings(max_examples=10)
 @given(y0=STATES, rtol=st.sampled_from([1e-4, 1e-6, 1e-8]), backward=st.booleans())
 def test_like_scipys_radau_on_its_mesh(y0, rtol, backward):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.linalg
-from ode_methods import COLLOCATION, STEP_MAPS
+from ode_methods import COLLOCATION, ON_ANY_MESH, STEP_MAPS
 
 from parscan import solve_ivp
 from parscan.ivp.methods._explicit import dop853, rk4
@@ -39,6 +39,7 @@ def loop(scheme, fun, mesh, y0):
     return np.stack(states, axis=1)
 
 
+@ON_ANY_MESH
 @pytest.mark.parametrize(("name", "scheme"), [("RK4", rk4), ("DOP853", dop853)])
 @pytest.mark.parametrize("jac", [None, lambda t, y: [[1.5 - y[1], -y[0]], [y[1], -3 + y[0]]]])
 def test_a_mesh_gives_what_the_loop_gives(name, scheme, jac):
@@ -56,6 +57,7 @@ ORDERS = {"RK4": (4, 64), "DOP853": (8, 4), "DEER": (2, 64)}
 """Orders, and numbers of intervals at which they are seen."""
 
 
+@ON_ANY_MESH
 @pytest.mark.parametrize("name", STEP_MAPS)
 @pytest.mark.parametrize("span", [(0.0, 2.0), (2.0, 0.0)])
 def test_the_order_is_that_of_the_method(name, span):
@@ -85,6 +87,7 @@ def test_meshes_adapt_to_the_tolerance(name, rtol):
     assert np.abs(sol.y - exact).max() >= 1e-4 * rtol  # not by a mesh that is far too fine
 
 
+@ON_ANY_MESH
 @pytest.mark.parametrize("name", STEP_MAPS)
 def test_dense_output_is_as_good_as_the_nodes(name):
     mesh = np.linspace(0, 2, 41)
@@ -96,6 +99,7 @@ def test_dense_output_is_as_good_as_the_nodes(name):
     assert np.abs(sol.sol(mesh) - sol.y).max() <= 1e-12
 
 
+@ON_ANY_MESH
 def test_dop853_interpolates_as_scipys():
     """On SciPy's own mesh the nodes and the polynomials are SciPy's."""
     theirs = scipy.integrate.solve_ivp(lotka_volterra, (0, 5), [10.0, 5.0], "DOP853", rtol=1e-8, dense_output=True)
@@ -107,6 +111,7 @@ def test_dop853_interpolates_as_scipys():
     assert np.abs(mine.sol(times) - theirs.sol(times)).max() <= 1e-10
 
 
+@ON_ANY_MESH
 def test_deer_takes_t_eval_as_its_mesh():
     times = np.linspace(0.5, 3, 26)
     sol = solve_ivp(lotka_volterra, (0, 4), [3.0, 2.0], "DEER", times)

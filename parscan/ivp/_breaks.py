@@ -39,6 +39,12 @@ def are_breaks(t: Array, breaks: Array) -> Array:
     return xp.take(breaks, place) == t
 
 
+def are_nodes(times: Array, mesh: Array) -> bool:
+    """Whether all of the times are nodes of a mesh in either direction."""
+    xp = array_namespace(mesh)
+    return times.shape[0] == 0 or bool(xp.all(are_breaks(times, xp.sort(mesh))))
+
+
 def union(*some: Array | None) -> Array | None:
     """All breakpoints of several arrays."""
     given = [breaks for breaks in some if breaks is not None and breaks.shape[0]]

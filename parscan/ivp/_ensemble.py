@@ -63,6 +63,7 @@ def solve_ensemble(
         history=(),
         mesh=steps.t,
         meshes=(),
+        error_estimate=steps.error,
         continuous=dense,
         fun=rhs,
         derivatives=of_mesh(rhs, dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True, exact=True),
@@ -85,7 +86,7 @@ def _march(problem: Problem, rhs: RightHandSide, scale: Scale, reached: Reached 
     xp = array_namespace(y)
     t = xp.concat([parts[0].t, *(part.t[1:] for part in parts[1:])])
     states = xp.concat([parts[0].y, *(part.y[1:, ...] for part in parts[1:])])
-    return replace(parts[-1], t=t, y=states, breaks=problem.breaks)
+    return replace(parts[-1], t=t, y=states, breaks=problem.breaks, error=max(part.error for part in parts))
 
 
 def _within(times: Array, reached: Array) -> Array:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, nan
 
-from .._arrays import Array, all_finite
+from .._arrays import Array, all_finite, array_namespace
 from ._cut import cut_at_bad_value
 from ._endings import NOT_FINITE
 from ._pace import OF_JUMPS
@@ -34,6 +34,7 @@ class Record:
     """What has been solved, piece by piece, and what it took; why and when it failed, if it did."""
 
     pieces: list[Trial] = field(default_factory=list)
+    errors: list[Array] = field(default_factory=list)
     log: Log = field(default_factory=Log)
     windows: int = 0
     followed: int = 0
@@ -78,6 +79,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
         length, reached = float(piece.trial.t[-1]) - front, reach - front
         record.stuck = record.stuck + 1 if _hardly_gets_on(piece, length / (span[1] - front)) else 0
         record.pieces.append(piece.trial)
+        record.errors.append(piece.error)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
         start = start.after(front) if piece.whole else None
         if start is None:  # no use in going on to where the solution is not followed anyway
@@ -99,7 +101,8 @@ def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) ->
             record.failure, record.failed_at = start.failure, start.failed_at
         return None
     record.followed += 1
-    return Piece(start.trial(task.method.output, t, y0, task.breaks), whole=False, followed=True)
+    unknown = array_namespace(t).full_like(t[1:], nan)
+    return Piece(start.trial(task.method.output, t, y0, task.breaks), False, unknown, followed=True)
 
 
 def _hardly_gets_on(piece: Piece, share: float) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._arrays import Array, array_namespace, library
 from ._arguments import Problem, as_stages, with_ends
-from ._breaks import union, with_breaks
+from ._breaks import are_nodes, union, with_breaks
 from ._endings import Ending
 from ._function import RightHandSide
 from ._trial import Scale
@@ -206,8 +206,10 @@ def make_task(
     mesh: Array | None,
     times: Array | None,
     window: int | None,
+    *,
+    between: bool = True,
 ) -> Task:
-    """The problem as the march takes it; `times` are those of the output."""
+    """The problem as the march takes it; `times` are those of the output, which may be wanted `between` them, too."""
     if mesh is None and times is not None and method.is_on_output:
         mesh = with_ends(times, problem.span)
     if mesh is not None:
@@ -225,7 +227,19 @@ def make_task(
     exact = {"rtol": problem.rtol * TIGHTER, "atol": problem.atol * TIGHTER, "max_step": problem.max_step}
     follows = None if mesh is not None else partial(over_breaks, partial(follow, robust), problem.breaks, rhs, **exact)
     breaks = union(problem.breaks, mesh)
-    return Task(rhs, method, Scale(problem.rtols, problem.atol), start, follows, window, problem.max_step, breaks)
+    at_nodes = mesh is not None and not between and (times is None or are_nodes(times, mesh))
+    return Task(
+        rhs,
+        method,
+        Scale(problem.rtols, problem.atol),
+        start,
+        follows,
+        window,
+        problem.max_step,
+        breaks,
+        fixed=mesh is not None,
+        at_nodes=at_nodes,
+    )
 
 
 def _loosened(problem: Problem, coarse: float) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._arrays import Array, array_namespace
 from .._plot import Stretch
+from ._accuracy import is_coarse, largest_error, of_coarse_mesh
 from ._arguments import Problem
 from ._function import RightHandSide
 from ._march import Record
@@ -11,7 +12,7 @@ from ._result import IvpResult
 from ._sparsity import advice
 from ._status import IvpStatus
 from ._trial import Scale, Trial
-from ._window import Log
+from ._window import Log, Task
 from .methods._discretisation import Discretisation
 from .methods._tableaux import Tableau
 from .output._dense_output import DenseOutput
@@ -24,7 +25,7 @@ from .sensitivities._polish import joined
 def wrap(
     problem: Problem,
     rhs: RightHandSide,
-    method: Discretisation,
+    task: Task,
     record: Record,
     times: Array | None,
     events: tuple[Event, ...] | None,
@@ -33,6 +34,7 @@ def wrap(
     dense_output: bool,
 ) -> IvpResult:
     """Join the pieces, look for events, evaluate the output times."""
+    method = task.method
     dense = _joined(method.output, record) if record.pieces else None
     occurrences = find(events, problem.args, dense) if events and dense else Occurrences([], [], None)
     if dense is not None and occurrences.t_stop is not None:
@@ -40,6 +42,7 @@ def wrap(
     scale = Scale(problem.rtols, problem.atol)
     even = not (record.followed or occurrences.t_stop is not None or record.failure)
     status = _status(record, occurrences)
+    estimate = largest_error(record, dense.n_segments if dense else 0)
     t, y = _output(problem, dense, times)
     return IvpResult(
         t=t,
@@ -51,7 +54,7 @@ def wrap(
         njev=rhs.njev,
         nlu=0,
         status=status,
-        message=_message(status, record, method, problem) + _of_jacobian(rhs),
+        message=_message(status, record, method, problem) + _of_jacobian(rhs) + _of_mesh(task, estimate),
         success=status >= 0,
         method=name,
         npoints=rhs.npoints,
@@ -60,6 +63,7 @@ def wrap(
         mesh=t if dense is None else dense.ts,
         meshes=tuple(record.log.meshes),
         continuous=dense,
+        error_estimate=estimate,
         fun=rhs,
         derivatives=None if dense is None else of_mesh(rhs, method, lambda: Trial(*dense.parts()), scale, even=even),
         stretches=_stretches(record.log, name),
@@ -129,6 +133,11 @@ def _of_jacobian(rhs: RightHandSide) -> str:
         " `jac` works on one time only, and was called for one after the other: let it return lists of entries, such "
         "as [[0, 1], [-np.cos(y[0]), 0]]."
     )
+
+
+def _of_mesh(task: Task, estimate: float) -> str:
+    """What to do about a mesh that is too coarse."""
+    return f" {of_coarse_mesh(task, estimate)}" if is_coarse(task, estimate) else ""
 
 
 def _counted(number: int, noun: str, plural: str) -> str:

@@ -66,7 +66,8 @@ class Task:
 
     `start(span, y0)` makes a rough trajectory, and `follow(span, y0, most=)` a good one, of about so many steps.
     `window` is the largest number of intervals at once, `longest` the largest length of one. `breaks` are the
-    breakpoints, all of which are nodes of every mesh.
+    breakpoints, all of which are nodes of every mesh; the mesh may be `fixed`, and
+    only its nodes be asked for.
     """
 
     rhs: RightHandSide
@@ -77,6 +78,8 @@ class Task:
     window: int | None = None
     longest: float = float("inf")
     breaks: Array | None = None
+    fixed: bool = False
+    at_nodes: bool = False
 
     def most_intervals(self, intervals: int, y0: Array) -> int:
         """So many of the intervals as the user wants at once, and as memory holds."""
@@ -122,10 +125,14 @@ class Log:
 
 @dataclass(frozen=True)
 class Piece:
-    """An accepted trial, and whether it is all of what its window was meant to be; steps may have been `followed`."""
+    """An accepted trial, and whether it is all of what its window was meant to be; steps may have been `followed`.
+
+    `error` `(N,)` is estimated for each interval, in tolerances; it is not known of steps that were followed.
+    """
 
     trial: Trial
     whole: bool
+    error: Array
     followed: bool = False
 
 
@@ -149,7 +156,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
             continue
         trial, error = task.method.assess(task.rhs, found.trial.head(found.solved), found.linear, task.scale)
         if start.fixed:
-            return Piece(trial, whole)
+            return Piece(trial, whole, _on_fixed(task, trial, found.linear, error))
         error = error if rough else _with_overlooked(task, trial, found.linear, error)
         if rough:
             better = equidistribute(task.method, trial, error)
@@ -158,7 +165,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
         else:
             factor = 1.0 if checked else excess(task.method, task.rhs, trial, found.linear.propagators, task.scale)
             if factor == 1.0:
-                return Piece(trial, whole)
+                return Piece(trial, whole, error)
             better, checked = divide(task.method, trial, factor), True
         before = Assessed(trial.t, error)
         better = shorten(task.method, better, task.longest)
@@ -186,6 +193,12 @@ def _better(task: Task, trial: Trial, error: Array, before: Assessed | None, dis
     if breaks is None or trial.breaks is not task.breaks:
         return refine(task.method, trial, error, ACCEPTED, before, breaks)
     return equidistribute(task.method, trial, error, breaks)
+
+
+def _on_fixed(task: Task, trial: Trial, linear: Linear, error: Array) -> Array:
+    """The errors on a mesh that is kept, as far as they are those of the output."""
+    of_nodes = task.method.assess_nodes(task.rhs, trial, task.scale) if task.at_nodes else None
+    return _with_overlooked(task, trial, linear, error) if of_nodes is None else of_nodes
 
 
 def _with_overlooked(task: Task, trial: Trial, linear: Linear, error: Array) -> Array:

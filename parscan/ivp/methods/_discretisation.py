@@ -85,6 +85,10 @@ class Discretisation(ABC):
     def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
         """The solved trial with its stages, and the error of each interval in tolerances, `(N,)`."""
 
+    def assess_nodes(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Array | None:
+        """The errors of the nodes alone, in tolerances `(N,)`; None where the polynomials are as good as the nodes."""
+        return None
+
     @abstractmethod
     def tangent_matrices(self, n: int) -> int:
         """Arrays of an n×n matrix per interval that its tangent linear model holds, as a rough share of memory."""

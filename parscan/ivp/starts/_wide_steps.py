@@ -30,7 +30,7 @@ MOST_STEPS = 200_000
 class Steps:
     """Nodes `t` `(m,)` and states `(m, *batch, n)`; why they end early, if they do, and whether for stiffness.
 
-    `breaks` are the breakpoints, some of which are nodes.
+    `breaks` are the breakpoints, some of which are nodes; `error` is the largest of a step, in tolerances.
     """
 
     t: Array
@@ -39,6 +39,7 @@ class Steps:
     stiff: bool = False
     gave_up: bool = False
     breaks: Array | None = None
+    error: float = 0.0
 
     def trial(self, nodes: int) -> Trial:
         """As a trajectory whose stages, so many per interval, are still to be assessed."""
@@ -84,6 +85,7 @@ class _March:
         self._rows_as_states = [xp.reshape(self._slopes[i, :], self._shape) for i in range(self._stages + 1)]
         self._nodes: list[tuple[float, Array]] = [(self._t, self._y)]
         self._stiffness = Stiffness()
+        self._worst = 0.0
         self._rtol, self._atol = (
             xp.reshape(xp.broadcast_to(xp.asarray(part, dtype=real), self._shape[:1]), (-1, *(1,) * (y0.ndim - 1)))
             for part in (scale.rtol, scale.atol)
@@ -107,7 +109,7 @@ class _March:
             factor = min(grows, max(SLOWEST, SAFETY * max(error, 1e-12) ** (-1 / 8))) if finite else SLOWEST
             grows = FASTEST if error <= 1 else 1.0
             if error <= 1:
-                self._t, self._y = t, y
+                self._t, self._y, self._worst = t, y, max(self._worst, error)
                 self._nodes.append((t, y))
                 self._slopes[0, :] = self._slopes[-1, :]
                 if reached is not None:
@@ -124,6 +126,7 @@ class _March:
             failure,
             stiff=self._stiffness.is_stiff,
             gave_up=gave_up,
+            error=self._worst,
         )
 
     def _limited(self, h: float) -> tuple[float, float]:
