@@ -26,8 +26,8 @@ start = [1 - 0.2056, 0, 0, np.sqrt((1 + 0.2056) / (1 - 0.2056))]
 mesh = np.linspace(0, 20 * np.pi, 104)
 
 # %%
-# Ten periods at a time, each ten starting Newton's method from the ten before. The tolerances are for its iteration: for
-# them the mesh is far too coarse, which is what this picture is about.
+# Ten periods at a time, each ten starting Newton's method from the ten before. The tolerances are for its iteration:
+# for them the mesh is far too coarse, which is what this picture is about.
 
 warnings.simplefilter("ignore", parscan.warnings.CoarseMeshWarning)
 errors, options = {}, {"stages": 6, "rtol": 1e-13, "atol": 1e-13}
