@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ class Form:
     state: Callable[[Array], Array]
     piece: Callable[[Any], Callable[[Any], Array]]
     is_stiff: Callable[[Any], bool]
+    most_steps: float = inf
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Course:
         """Why the last step is the last one, if so."""
         if solver.status == "finished":
             return Ending.FINISHED
+        if len(self.nodes) > form.most_steps:
+            return self._failed(f"{form.most_steps} steps did not suffice", Ending.LONG)
         if reason := form.pace.is_stuck(solver.t, solver.y, solver.nfev):
             return self._failed(reason, Ending.STUCK)
         return Ending.STIFF if form.is_stiff(solver) else None

@@ -24,3 +24,4 @@ class Ending(Enum):
     TOO_SMALL = "a step that is none"
     STUCK = "steps that do not get on"
     STIFF = "stability, which limits its steps"
+    LONG = "as many steps as it was given"

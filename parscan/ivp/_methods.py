@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import prod
+from math import inf, prod
 from typing import Any
 
 from .._arrays import Array, array_namespace, library
@@ -85,6 +85,9 @@ LOOSE = 3e-4
 """Relative tolerance from which on the start would be as good as the solution: `auto` returns SciPy's LSODA."""
 
 
+FEW_STEPS = 40
+"""Steps of DOP853 that take no longer than the smallest problem on a mesh, or hardly so."""
+
 MANY = 12
 """Components above which `auto` leaves a single problem to LSODA: the cube of their number costs more than calls.
 
@@ -108,7 +111,7 @@ class Choice:
     `share` is what part of the tolerances a sequential solver gets, so that its errors together stay below them;
     `tries_ensemble` is a wide batch of which it is not known yet whether it is stiff: that is tried first. `otherwise`
     is what SciPy goes on with, from where the solver ends like that. As `pairs`, complex states are real and imaginary
-    parts.
+    parts. A solver ends after `most_steps`.
     """
 
     method: Any
@@ -118,6 +121,7 @@ class Choice:
     tries_ensemble: bool = False
     otherwise: Mapping[Ending, Choice] = field(default_factory=dict)
     pairs: bool = False
+    most_steps: float = inf
 
 
 def _patient(method: str, because: str, share: float, *, pairs: bool = False) -> Choice:
@@ -191,6 +195,16 @@ def _choose_single(problem: Problem, options: dict[str, Any], stacks: Callable[[
         if holds():
             return _patient("LSODA", reason, share, pairs=problem.is_complex)
     return Choice("Radau")
+
+
+def shortly(method: Any, problem: Problem, options: dict[str, Any], *, on_mesh: bool) -> Choice | None:
+    """What `auto` tries first where an event may end the integration early: a few steps.
+
+    A mesh would be made for the whole span, before anything is known of the event.
+    """
+    if method != "auto" or on_mesh or not problem.is_plain or problem.rtol >= LOOSE or options:
+        return None
+    return Choice("DOP853", True, "an event ends the integration", TIGHTER, most_steps=FEW_STEPS)
 
 
 def _choose_batch(problem: Problem) -> Choice:

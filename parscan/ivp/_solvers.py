@@ -66,7 +66,7 @@ def make(
     solver = class_of(choice.method)(fun, stretch.begin, start, stretch.end, rtol=rtol, atol=atol, **given)
     is_stiff = _Stiff() if Ending.STIFF in choice.otherwise else _never
     state, piece = (_states, _paired) if choice.pairs else (_same, _piece)
-    return solver, Form(Pace(fun, span, rtol, atol), state, piece, is_stiff)
+    return solver, Form(Pace(fun, span, rtol, atol), state, piece, is_stiff, choice.most_steps)
 
 
 def _jacobian(problem: Problem, rhs: RightHandSide, t: float, y: Array, *, is_dense: bool) -> Any:

@@ -150,7 +150,7 @@ class Watch:
                 if order * root <= stop:
                     self._t_events[k].append(root)
                     self._y_events[k].append(near((begin + end) / 2)(root))
-            self._seen[k] = scan.seen.counted(monitor.event.direction)
+            self._seen[k] = scan.seen.counted(monitor.event.direction) if scan.seen.values.shape[0] > 1 else scan.seen
         self.stop = order * stop if stops else None
         return self.stop
 

@@ -37,6 +37,12 @@ class Seen:
     values: Array
     new: int = 0
 
+    def continues(self, values: Array) -> bool:
+        """Whether all samples, and some more values, are on one side of zero: no bracket ends among those then."""
+        sign = 1.0 if float(self.values[-1]) > 0 else -1.0
+        xp = array_namespace(values)
+        return bool(xp.all(self.values * sign > 0)) and bool(xp.all(values * sign > 0))
+
     def followed_by(self, times: Array, values: Array) -> Seen:
         """The same with further samples."""
         xp = array_namespace(times)
@@ -86,6 +92,8 @@ class Monitor:
             values, failure = self._one_by_one(times, y)
             failed_at = float(times[values.shape[0]]) if failure else inf
         times = times[: values.shape[0]]
+        if before is not None and failure is None and before.continues(values):
+            return Scan(Seen(times[-1:], values[-1:]), [], None, inf)
         seen = Seen(times, values) if before is None else before.followed_by(times, values)
         brackets = seen.brackets(self.event.direction)
         return Scan(seen, brackets[: int(min(len(brackets), most))], failure, failed_at)
@@ -104,7 +112,10 @@ class Monitor:
         """The function at one time; `y` is a copy, for it may be written to."""
         name = f"events[{self.index}]"
         try:
-            value = as_array(name, self.event.function(t, y, *self.args))
+            found = self.event.function(t, y, *self.args)
+            if isinstance(found, float) and not isnan(found):
+                return found
+            value = as_array(name, found)
         except Exception as error:
             error.add_note(f"parscan called `{name}` at t = {t!r}.")
             raise
