@@ -26,9 +26,9 @@ from .ivp.output._events import prepare
 from .warnings import CoarseMeshWarning, PointByPointWarning
 
 POINT_BY_POINT = (
-    "`fun` gives something else for many times at once than for each alone, so it is called point by point, which is "
-    "slow. Let it work on y[i] of shape (m,) and t of shape (m,): elementwise operations, `A @ y`; no `if` on values, "
-    "but np.where; no math.sin, but np.sin; no np.zeros(n) to fill, but np.zeros_like(y)."
+    "`fun` {obstacle}, so it is called point by point, which is slow. Let it work on y[i] of shape (m,) and t of shape "
+    "(m,): elementwise operations, `A @ y`; no `if` on values, but np.where; no math.sin, but np.sin; no np.zeros(n) "
+    "to fill, but np.zeros_like(y)."
 )
 
 
@@ -196,7 +196,7 @@ def solve_ivp(
             if found := solve_ensemble(problem, make, times, dense_output=dense_output, report=report):
                 return found
         if not stacking.fun and vectorized is not False:
-            warnings.warn(POINT_BY_POINT, PointByPointWarning, stacklevel=3)
+            warnings.warn(POINT_BY_POINT.format(obstacle=stacking.obstacle), PointByPointWarning, stacklevel=3)
         rhs = stacking.right_hand_side()
         between = dense_output or bool(watched)
         task = make_task(problem, rhs, discretise(choice.method, problem, stages), *known, times, most, between=between)

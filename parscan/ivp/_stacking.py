@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from ._agreement import share_of
 from ._arguments import Problem
-from ._check_function import functions_stack, trajectory_stacks
+from ._check_function import OTHERWISE, functions_stack, trajectory_stacks
 from ._function import RightHandSide
 from ._trial import Trial
 
@@ -20,6 +21,11 @@ class Stacking:
     @property
     def fun(self) -> bool:
         """Whether `fun` can be called so."""
+        return not self._both[0]
+
+    @property
+    def obstacle(self) -> str:
+        """Why `fun` cannot be called so, as what follows its name in a sentence; "" if it can."""
         return self._both[0]
 
     @property
@@ -37,20 +43,25 @@ class Stacking:
             return True
         some = {0, len(pieces) // 2, len(pieces) - 1}
         alone = self._make(False, False)
-        return all(trajectory_stacks(rhs, alone, pieces[k].t, pieces[k].y) for k in some)
+        return all(trajectory_stacks(rhs, alone, pieces[k].t, pieces[k].y, self._share) for k in some)
 
     def withdrawn(self) -> Stacking:
         """The same, with nothing to be called so."""
         other = Stacking(self.problem, None)
-        other.__dict__["_both"] = False, False
+        other.__dict__["_both"] = f"{OTHERWISE} on the solution", False
         return other
 
     def _make(self, stacks: bool, jac_stacks: bool) -> RightHandSide:
         problem = self.problem
         return RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=stacks, jac_stacks=jac_stacks)
 
+    @property
+    def _share(self) -> float:
+        """The relative difference that is always granted."""
+        return share_of(self.problem.rtol, self.problem.y0)
+
     @cached_property
-    def _both(self) -> tuple[bool, bool]:
+    def _both(self) -> tuple[str, bool]:
         if self._vectorized is False:
-            return False, False
-        return functions_stack(self._make, self.problem.span, self.problem.y0, jac=self.problem.jac)
+            return "is called for one time after the other, as `vectorized` says", False
+        return functions_stack(self._make, self.problem, self._share)

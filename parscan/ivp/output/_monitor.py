@@ -9,6 +9,7 @@ from math import inf, isnan
 from typing import Any, TypeAlias
 
 from ..._arrays import Array, array_namespace, as_array, copy, dtype_name, machine_epsilon, quiet
+from .._agreement import agree
 
 CHECKED = 5
 """Samples at which a call for all samples is compared with calls for one; few times have that many components."""
@@ -139,6 +140,12 @@ class Monitor:
             failure = error
         return array_namespace(times).asarray(values, dtype=times.dtype), failure
 
+    def _alone(self, times: Array, states: Array) -> Array:
+        """The function at each of some samples of the stacked states `(m, n)`."""
+        xp = array_namespace(states)
+        values = [self._value(float(times[k]), copy(states[k, ...])) for k in range(times.shape[0])]
+        return xp.asarray(values, dtype=xp.abs(states).dtype)
+
     def _together(self, times: Array, y: Array) -> Array | None:
         """The function at all samples by one call; None unless that gives what single calls give."""
         xp, samples = array_namespace(times), times.shape[0]
@@ -148,9 +155,10 @@ class Monitor:
                 values = copy(as_array("events", self.event.function(copy(times), copy(y), *self.args)))
             if tuple(values.shape) != (samples,) or bool(xp.any(xp.isnan(values))):
                 return None
-            single = [self._value(float(times[k]), copy(y[:, k])) for k in some]
-            most = machine_epsilon(y.dtype) ** 0.5 * max(map(abs, single))
-            same = all(abs(float(values[k]) - value) <= most for k, value in zip(some, single, strict=True))
+            places = xp.asarray(some)
+            t, states, found = (xp.take(array, places, axis=0) for array in (times, xp.permute_dims(y, (1, 0)), values))
+            share = machine_epsilon(y.dtype) ** 0.5
+            same = agree(found, self._alone(t, states), share, t, states, self._alone)
         except Exception:  # a function that was written for one state may do anything with many
             return None
         return xp.astype(values, times.dtype) if same else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..._arrays import Array, array_namespace, as_array, dtype_name, machine_epsilon, quiet, shared_namespace
+from ..._arrays import Array, array_namespace, as_array, dtype_name, machine_epsilon, shared_namespace
+from .._agreement import agree
 from .._function import RightHandSide
 
 SAMPLE = 3
@@ -49,10 +50,22 @@ class Forcing:
         except Exception:  # made for many only
             return together
         xp = array_namespace(states)
-        if alone.shape[1:] != together.shape[1:] or not _same(xp.take(together, xp.asarray(some), axis=0), alone):
+        if alone.shape[1:] != together.shape[1:] or not self._same(together, alone, times, states, xp.asarray(some)):
             self._stacks = False
             return self._alone(times, states, range(count))
         return together
+
+    def _same(self, together: Array, alone: Array, times: Array, states: Array, some: Array) -> bool:
+        """Whether both ways to call it agree."""
+        xp = array_namespace(states)
+        if alone.size == 0:
+            return True
+
+        def evaluate(t: Array, y: Array) -> Array:
+            return self._alone(t, y, range(t.shape[0]))
+
+        found, t, y = (xp.take(array, some, axis=0) for array in (together, times, states))
+        return agree(found, alone, machine_epsilon(states.dtype) ** 0.5, t, y, evaluate)
 
     def _together(self, times: Array, states: Array) -> Array:
         """One call."""
@@ -116,14 +129,3 @@ def _as_array(value: Any, states: Array) -> Array:
     if "complex" in dtype_name(array.dtype) and "complex" not in dtype_name(states.dtype):
         raise TypeError("`forcing` returned complex values for a real solution; return real ones.")
     return xp.asarray(array if hasattr(value, "dtype") else array.tolist(), dtype=states.dtype)
-
-
-def _same(found: Array, expected: Array) -> bool:
-    """Whether two ways to call a function agree."""
-    xp = array_namespace(expected)
-    if expected.size == 0:
-        return True
-    with quiet():
-        scale = xp.max(xp.abs(xp.where(xp.isfinite(expected), expected, xp.zeros_like(expected))))
-        close = xp.abs(found - expected) <= machine_epsilon(expected.dtype) ** 0.5 * scale
-        return bool(xp.all(close | ~xp.isfinite(expected)))

@@ -41,6 +41,7 @@ def _off(rhs: RightHandSide, t: Array, states: Array) -> int:
     matrices = rhs.jacobian(t, states, states)
     predicted = (matrices @ (up - down)[..., None])[..., 0]
     size = xp.sum(xp.abs(matrices) * xp.abs(up - down)[..., None, :], axis=-1) + xp.abs(found)
-    noise = ROUNDINGS * epsilon * xp.max(xp.abs(above), axis=-1, keepdims=True)
+    carried = xp.sum(xp.abs(matrices) * xp.abs(states)[..., None, :], axis=-1)  # roundings of large numbers that cancel
+    noise = ROUNDINGS * epsilon * xp.maximum(xp.abs(above), carried)
     off = xp.abs(found - predicted) > 100 * epsilon**0.5 * size + noise
     return int(xp.sum(xp.astype(xp.any(xp.reshape(off, (off.shape[0], -1)), axis=1), xp.int64)))
