@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -34,13 +35,15 @@ class Cache(FunctionCache):  # type: ignore[misc]
         try:
             return super().load_overload(signature, target)
         except Exception:  # a damaged file may raise anything
+            with suppress(Exception):  # if nothing can be written, saving will warn
+                self.flush()
             return None
 
     def save_overload(self, signature: Any, data: Any) -> None:
         """Keep what was compiled, if that is possible."""
         try:
             super().save_overload(signature, data)
-        except Exception:  # a full disk, a folder that was taken away, or a damaged index
+        except Exception:  # a full disk, a folder that was taken away
             warn_of_no_cache()
 
 
