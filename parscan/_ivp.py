@@ -10,12 +10,12 @@ from typing import Any
 from ._counts import as_count
 from ._progress import Report, Watcher, check_watcher, watch
 from .ivp._accuracy import is_coarse, of_coarse_mesh
-from .ivp._arguments import as_guess, as_mesh, as_problem, as_times, reject_unwatched
+from .ivp._arguments import Problem, as_guess, as_mesh, as_problem, as_times, reject_unwatched
 from .ivp._delegate import delegate
 from .ivp._empty import solve_empty
 from .ivp._ensemble import solve_ensemble
 from .ivp._march import solve
-from .ivp._methods import choose, discretise, make_task
+from .ivp._methods import Choice, after_exception, choose, discretise, make_task
 from .ivp._options import as_options, warn_of_unused
 from .ivp._report import wrap
 from .ivp._result import IvpResult
@@ -23,6 +23,7 @@ from .ivp._stacking import Stacking
 from .ivp._watched import reached_by
 from .ivp._window import Task
 from .ivp.output._events import prepare
+from .ivp.output._monitor import Event
 from .warnings import CoarseMeshWarning, PointByPointWarning
 
 POINT_BY_POINT = (
@@ -170,13 +171,10 @@ def solve_ivp(
     """
     check_watcher(progress)
     problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step, jumps=jumps, vectorized=vectorized)
-    options = as_options(
-        problem.span, vectorized, first_step, min_step, lband=lband, uband=uband, jac_sparsity=jac_sparsity
-    )
+    of_scipy = {"lband": lband, "uband": uband, "jac_sparsity": jac_sparsity}
+    options = as_options(problem.span, vectorized, first_step, min_step, **of_scipy)
     times = as_times(t_eval, problem.span, problem.y0)
-    watched = prepare(events)
-    reject_unwatched(watched, problem)
-    listed = None if events is None else watched
+    listed = _watched(events, problem)
     if problem.is_empty:
         return solve_empty(problem, times, listed, dense_output=dense_output)
     most = None if window is None else as_count("window", window)
@@ -184,9 +182,9 @@ def solve_ivp(
     of_meshes = {"mesh": mesh, "guess": guess, "stages": stages, "window": window}
     on_mesh = any(given is not None for given in of_meshes.values())
 
-    def attempt(stacking: Stacking, report: Report | None) -> IvpResult | None:
+    def attempt(stacking: Stacking, report: Report | None, chosen: Choice | None = None) -> IvpResult | None:
         """The result, or None where `fun` turned out not to be as it seemed."""
-        choice = choose(method, problem, options, lambda: stacking.fun, on_mesh=on_mesh)
+        choice = chosen or choose(method, problem, options, lambda: stacking.fun, on_mesh=on_mesh)
         if choice.is_sequential:
             warn_of_unused(of_meshes, tuple(of_meshes))
             return delegate(choice, problem, options, times, listed, stacking, dense_output=dense_output, report=report)
@@ -198,16 +196,26 @@ def solve_ivp(
         if not stacking.fun and vectorized is not False:
             warnings.warn(POINT_BY_POINT.format(obstacle=stacking.obstacle), PointByPointWarning, stacklevel=3)
         rhs = stacking.right_hand_side()
-        between = dense_output or bool(watched)
-        task = make_task(problem, rhs, discretise(choice.method, problem, stages), *known, times, most, between=between)
+        discrete, between = discretise(choice.method, problem, stages), dense_output or bool(listed)
+        task = make_task(problem, rhs, discrete, *known, times, most, between=between)
         solved = solve(task, problem.span, problem.y0, reached_by(choice.method, problem.span[0], report))
         if not stacking.holds_for(rhs, solved.pieces):
             return None
-        return _told(task, wrap(problem, rhs, task, solved, times, listed, choice.method, dense_output=dense_output))
+        found = wrap(problem, rhs.strict(), task, solved, times, listed, choice.method, dense_output=dense_output)
+        return _told(task, found)
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         stacking = Stacking(problem, vectorized)
-        return attempt(stacking, report) or attempt(stacking.withdrawn(), report)  # type: ignore[return-value]
+        found: Any = attempt(stacking, report) or attempt(stacking.withdrawn(), report)
+        instead = after_exception(method, problem, stacking.raised, on_mesh=on_mesh, success=found.success)
+        return found if instead is None else attempt(stacking, report, instead)  # type: ignore[return-value]
+
+
+def _watched(events: Any, problem: Problem) -> tuple[Event, ...] | None:
+    """The events, checked; None if there are none to be listed."""
+    watched = prepare(events)
+    reject_unwatched(watched, problem)
+    return None if events is None else watched
 
 
 def _told(task: Task, found: IvpResult) -> IvpResult:

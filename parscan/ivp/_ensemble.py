@@ -65,8 +65,10 @@ def solve_ensemble(
         meshes=(),
         error_estimate=steps.error,
         continuous=dense,
-        fun=rhs,
-        derivatives=of_mesh(rhs, dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True, exact=True),
+        fun=rhs.strict(),
+        derivatives=of_mesh(
+            rhs.strict(), dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True, exact=True
+        ),
     )
 
 

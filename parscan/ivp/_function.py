@@ -10,6 +10,7 @@ import numpy as np
 
 from .._arrays import Array, array_namespace, copy, quiet
 from ..jacobians import step_sizes
+from ._raised import Raised
 from ._returned import Returned
 
 CHUNK = 1 << 21
@@ -35,6 +36,8 @@ class RightHandSide:
         State `(*batch, n)` whose shape, dtype and library all states have.
     stacks, jac_stacks : bool
         Whether `fun` and `jac` can be called for many times at once.
+    raised : Raised, optional
+        Where given, what the functions raise is kept there, and stands for values that are NaN.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class RightHandSide:
         *,
         stacks: bool = True,
         jac_stacks: bool = True,
+        raised: Raised | None = None,
     ) -> None:
         self.stacks = stacks
         self.jac_stacks = jac_stacks
@@ -60,6 +64,7 @@ class RightHandSide:
         self._dtype = y0.dtype
         self._xp = array_namespace(y0)
         self._returned = Returned(y0)
+        self.raised = raised
 
     def with_args(self, args: tuple[Any, ...]) -> RightHandSide:
         """The same with other further arguments."""
@@ -71,6 +76,12 @@ class RightHandSide:
         """The same with differences for a Jacobian."""
         other = copy_of(self)
         other._jac = None
+        return other
+
+    def strict(self) -> RightHandSide:
+        """The same, but what the functions raise reaches the user."""
+        other = copy_of(self)
+        other.raised = None
         return other
 
     def within(self, low: float, high: float) -> RightHandSide:
@@ -87,13 +98,19 @@ class RightHandSide:
     def __call__(self, t: Array, states: Array) -> Array:
         """Derivatives `(m, *batch, n)` of the stacked states at the times `(m,)`."""
         if self.stacks:
-            self.npoints += states.shape[0]
-            self.nfev += 1
-            return self._returned.states(self.evaluate(self.function, t, states), "fun", states.shape[0])
+            if self.raised is None:
+                return self._stacked(t, states)
+            return self.raised.rows(self._stacked, t, states, self._shape)
         xp = self._xp
         with quiet():
             rows = [self.at(float(t[i]), copy(xp.moveaxis(states[i, ...], -1, 0))) for i in range(t.shape[0])]
         return xp.moveaxis(xp.stack(rows), 1, -1) if rows else states
+
+    def _stacked(self, t: Array, states: Array) -> Array:
+        """The same by one call."""
+        self.npoints += states.shape[0]
+        self.nfev += 1
+        return self._returned.states(self.evaluate(self.function, t, states), "fun", states.shape[0])
 
     def at(self, t: float, y: Array) -> Array:
         """Derivatives of one state at one time, components first, `(n, *batch)`; `y` may be written to."""
@@ -137,8 +154,14 @@ class RightHandSide:
     def into(self, out: Array, t: float, y: Array) -> None:
         """The same, written to `out` `(n, *batch)`: components that fit are not made one array before."""
         self.count(1)
-        value = _noting(self.function, (t, y, *self.args), lambda: f"the time {t!r}")
-        self._returned.into(out, value)
+        try:
+            value = _noting(self.function, (t, y, *self.args), lambda: f"the time {t!r}")
+            self._returned.into(out, value)
+        except Exception as error:
+            if self.raised is None:
+                raise
+            self.raised.pass_over(error, t)
+            out[...] = float("nan")
 
     def is_flat(self, t: float, y: Array) -> bool:
         """Whether the function returns one number for each component of a state `(n,)`, as SciPy's solvers want it.
@@ -182,6 +205,13 @@ class RightHandSide:
         if not callable(self._jac):
             constant = self._xp.asarray(self._jac, dtype=self._dtype)
             return self._xp.broadcast_to(constant, (*states.shape, states.shape[-1]))
+        if self.raised is None:
+            return self._matrices(t, states)
+        n = self._shape[-1]
+        return self.raised.rows(self._matrices, t, states, (*self._shape, n))
+
+    def _matrices(self, t: Array, states: Array) -> Array:
+        """The user's Jacobians."""
         if self.jac_stacks:
             return self._returned.matrices(self.evaluate(self._jac, t, states), states.shape[0])
         rows = [self._returned.matrices(self.evaluate_one(self._jac, t, states, i), None) for i in range(t.shape[0])]

@@ -13,6 +13,7 @@ from ._arguments import Problem, as_stages, with_ends
 from ._breaks import are_nodes, union, with_breaks
 from ._endings import Ending
 from ._function import RightHandSide
+from ._raised import Raised
 from ._trial import Scale
 from ._window import Task
 from .methods._collocation import Collocation
@@ -205,6 +206,21 @@ def shortly(method: Any, problem: Problem, options: dict[str, Any], *, on_mesh: 
     if method != "auto" or on_mesh or not problem.is_plain or problem.rtol >= LOOSE or options:
         return None
     return Choice("DOP853", True, "an event ends the integration", TIGHTER, most_steps=FEW_STEPS)
+
+
+def after_exception(method: Any, problem: Problem, raised: Raised, *, on_mesh: bool, success: bool) -> Choice | None:
+    """What `auto` chooses where a solution ends since the functions raised: SciPy's solvers may never visit the states.
+
+    Raises the exception for other methods, and where SciPy does not take the problem.
+    """
+    if success or raised.error is None:
+        return None
+    if method != "auto" or on_mesh or not problem.is_plain:
+        raise raised.for_user()
+    because = f"{type(raised.error).__name__} was raised for t = {raised.time!r}, at a state that may be a guess"
+    if problem.is_complex:
+        return _of_complex(because, TIGHTER, stiff="LSODA")
+    return _patient("LSODA", because, TIGHTER)
 
 
 def _choose_batch(problem: Problem) -> Choice:

@@ -58,9 +58,9 @@ def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
         raise RuntimeError(
             "derivatives need the solution on a mesh, but Radau could not follow what the sequential solver found: "
             f"{progress.failure}. Name a method that is parallel over time, or tighten the tolerances."
-        )
+        ) from stacking.raised.error
     _reject_changed(method, rhs, _start(problem, rhs, steps), problem)
-    return polished(rhs, method, joined(progress.pieces))
+    return polished(rhs.strict(), method, joined(progress.pieces))
 
 
 def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Record:

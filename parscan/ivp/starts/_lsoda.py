@@ -54,6 +54,9 @@ def _rough(
         except GaveUp:
             raise
         except Exception as error:
+            if rhs.raised is not None:
+                rhs.raised.pass_over(error, times[-1])
+                raise GaveUp from None
             error.add_note(f"parscan called it for the time {times[-1]!r} and later.")
             raise
         finally:
