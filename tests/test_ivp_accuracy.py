@@ -1,6 +1,7 @@
 """Estimated errors: what they are, on meshes of parscan's and of users, and the warning where they are large."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_the_estimate_of_deers_nodes_is_their_local_error(count):
     exact = solve_ivp(pendulum, (0, 4), [2.0, 0.0], "Radau", rtol=1e-12, atol=1e-12, dense_output=True).sol
     sol = solve_ivp(pendulum, (0, 4), [2.0, 0.0], "DEER", mesh=mesh, rtol=scale, atol=scale)
     worst = 0.0
-    for begin, end in zip(mesh[:-1], mesh[1:], strict=True):
+    for begin, end in pairwise(mesh):
         step = solve_ivp(pendulum, (begin, end), exact(begin), "DEER", mesh=[begin, end], rtol=1e-9, atol=1e-9)
         bound = scale * (1 + np.maximum(np.abs(exact(begin)), np.abs(exact(end))))
         worst = max(worst, np.sqrt(np.mean(((step.y[:, -1] - exact(end)) / bound) ** 2)))

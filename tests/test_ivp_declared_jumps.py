@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from types import SimpleNamespace
 
 import array_api_strict as strict
 import numpy as np
@@ -13,6 +14,8 @@ from scipy.integrate import RK45
 from scipy.linalg import expm
 
 from parscan import solve_ivp
+from parscan.ivp._hints import of_jumps
+from parscan.ivp._march import Record
 
 METHODS = (*ON_MESH, "auto", "RK23", "RK45", "BDF", "LSODA")
 
@@ -432,3 +435,30 @@ def test_a_first_step_that_is_longer_than_a_stretch():
 def test_wrong_jumps(jumps, error, message):
     with pytest.raises(error, match=message):
         solve_ivp(lambda t, y: -y, (0, 3), [1.0], jumps=jumps)
+
+
+@pytest.mark.parametrize("begin", [0.0, -2e3])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_message_names_jumps_that_were_found(begin, backwards):
+    """Some of them, as they follow each other; none where they were said, or where there is none."""
+
+    def fun(t, y):
+        return np.where(np.mod(t - begin, 2) < 1, 1.0, -1.0) - 0.1 * y
+
+    span = (begin + 9.0, begin) if backwards else (begin, begin + 9.0)
+    named = [begin + k for k in ((8, 7, 6) if backwards else (1, 2, 3))]
+    found = solve_ivp(fun, span, [1.0], "Radau", rtol=1e-7, atol=1e-7)
+    words = ", ".join(f"{time:g}" for time in named)
+    assert f"`fun` or its slope jumps at t = {words} and at 5 more times" in found.message
+    assert "pass them as `jumps`" in found.message
+    known = solve_ivp(fun, span, [1.0], "Radau", rtol=1e-7, atol=1e-7, jumps=begin + np.arange(10.0))
+    assert "jumps" not in known.message
+    assert "jumps" not in solve_ivp(driven, (0, 0.4), [1.0, 0.0], "Radau", rtol=1e-7).message
+
+
+def test_the_message_names_times_at_which_windows_pile_up():
+    task = SimpleNamespace(breaks=None)
+    piece = SimpleNamespace(breaks=None, t=np.array([0.0, 10.0]))
+    record = Record(pieces=[piece], cut_short=[1.0, 1.001, 1.002, 4.0, 7.0], followed_from=[7.0])
+    assert "again and again near t = 1, 7: if `fun` jumps there" in of_jumps(task, record, (0.0, 10.0))
+    assert of_jumps(task, Record(pieces=[piece], cut_short=[1.0, 4.0, 7.0]), (0.0, 10.0)) == ""

@@ -35,6 +35,10 @@ class Record:
 
     pieces: list[Trial] = field(default_factory=list)
     errors: list[Array] = field(default_factory=list)
+    cut_short: list[float] = field(default_factory=list)
+    """Times at which windows ended before they should, or steps had to be followed."""
+    followed_from: list[float] = field(default_factory=list)
+    """Those of them from which steps were followed."""
     log: Log = field(default_factory=Log)
     windows: int = 0
     followed: int = 0
@@ -78,6 +82,8 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
             return
         length, reached = float(piece.trial.t[-1]) - front, reach - front
         record.stuck = record.stuck + 1 if _hardly_gets_on(piece, length / (span[1] - front)) else 0
+        if not piece.whole:
+            record.cut_short.append(front if piece.followed else float(piece.trial.t[-1]))
         record.pieces.append(piece.trial)
         record.errors.append(piece.error)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
@@ -101,6 +107,7 @@ def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) ->
             record.failure, record.failed_at = start.failure, start.failed_at
         return None
     record.followed += 1
+    record.followed_from.append(span[0])
     unknown = array_namespace(t).full_like(t[1:], nan)
     return Piece(start.trial(task.method.output, t, y0, task.breaks), False, unknown, followed=True)
 

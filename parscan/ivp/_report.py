@@ -7,6 +7,7 @@ from .._plot import Stretch
 from ._accuracy import is_coarse, largest_error, of_coarse_mesh
 from ._arguments import Problem
 from ._function import RightHandSide
+from ._hints import of_jumps
 from ._march import Record
 from ._result import IvpResult
 from ._sparsity import advice
@@ -43,6 +44,7 @@ def wrap(
     even = not (record.followed or occurrences.t_stop is not None or record.failure)
     status = _status(record, occurrences)
     estimate = largest_error(record, dense.n_segments if dense else 0)
+    hints = _of_jacobian(rhs) + _of_mesh(task, estimate) + of_jumps(task, record, problem.span)
     t, y = _output(problem, dense, times)
     return IvpResult(
         t=t,
@@ -54,7 +56,7 @@ def wrap(
         njev=rhs.njev,
         nlu=0,
         status=status,
-        message=_message(status, record, method, problem) + _of_jacobian(rhs) + _of_mesh(task, estimate),
+        message=_message(status, record, method, problem) + hints,
         success=status >= 0,
         method=name,
         npoints=rhs.npoints,
