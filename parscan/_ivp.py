@@ -82,8 +82,9 @@ def solve_ivp(
         share a mesh, and the largest error governs it.
     method : str or OdeSolver
         - ``"auto"``: SciPy's LSODA where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12
-          components, or `fun` cannot be called for many times at once; else ``"Radau"``. Batches of 24 and more members
-          that are not stiff are stepped through time as one by DOP853, other batches are solved by ``"Radau"``.
+          components, or `fun` cannot be called for many times at once; SciPy's DOP853 for complex states, and BDF on
+          their parts where they are stiff; else ``"Radau"``. Batches of 24 and more members that are not stiff are
+          stepped through time as one by DOP853, other batches are solved by ``"Radau"``.
         - ``"Radau"``: Radau IIA [1]_, for stiff problems and all others; order 2 s - 1 with `s` stages.
         - ``"Gauss"``: Gauss, symplectic; order 2 s.
         - ``"RK4"`` and ``"DOP853"`` [2]_: explicit methods, whose steps are corrected by Newton's method.

@@ -12,13 +12,13 @@ from .._progress import Report
 from ._arguments import Problem
 from ._breaks import Stretch, stretches
 from ._course import Course
-from ._endings import TOO_SMALL, Ending
+from ._endings import NOT_FINITE, TOO_SMALL, Ending
 from ._function import RightHandSide
 from ._methods import Choice
 from ._pace import OF_JUMPS, jumps_within
 from ._report import status_of
 from ._result import IvpResult
-from ._solvers import class_of, make, name_of
+from ._solvers import Rounded, class_of, make, name_of
 from ._stacking import Stacking
 from ._status import IvpStatus
 from ._trial import Scale
@@ -29,8 +29,11 @@ from .sensitivities._derivatives import Derivatives
 from .sensitivities._retrace import Steps, retrace
 from .starts._stepper import by_stepping
 
-LAST = 4
+LAST = 32
 """Nodes before a failure between which jumps are looked for."""
+
+MOST_STEPS = 2000
+"""Steps after it within which values that are not finite are looked for."""
 
 
 @dataclass
@@ -117,7 +120,8 @@ def _failure(course: Course, work: Work, problem: Problem, rhs: RightHandSide) -
         return f"{failure}, and `fun` jumps there: {OF_JUMPS}"
     if work.ending is Ending.TOO_SMALL:  # are they steps into what is not finite?
         y = np.asarray(course.states[-1], dtype=problem.y0.dtype)
-        return by_stepping(rhs, (course.nodes[-1], problem.span[1]), y, 1e-3, problem.atol).failure or TOO_SMALL
+        left = by_stepping(rhs, (course.nodes[-1], problem.span[1]), y, 1e-3, problem.atol, most=MOST_STEPS)
+        return NOT_FINITE if left.failure == NOT_FINITE else TOO_SMALL
     return failure
 
 
@@ -126,14 +130,16 @@ def _steps(course: Course, problem: Problem) -> Steps:
     return Steps(np.asarray(course.nodes), np.asarray(course.states, dtype=problem.y0.dtype))
 
 
-def _continuous(course: Course, work: Work) -> Any:
-    """The polynomials together, as SciPy returns them."""
+def _continuous(course: Course, work: Work, dtype: Any) -> Any:
+    """The polynomials together, as SciPy returns them, in the precision of the problem."""
     if not course.pieces:
         return None
     from scipy.integrate import BDF, LSODA, OdeSolution  # noqa: PLC0415 - slow to import
 
     multistep = any(issubclass(class_of(choice.method), (BDF, LSODA)) for choice, _ in work.used)
-    return OdeSolution(course.nodes, course.pieces, alt_segment=multistep)
+    is_single = dtype != course.states[0].dtype
+    pieces = [Rounded(piece, dtype) for piece in course.pieces] if is_single else course.pieces
+    return OdeSolution(course.nodes, pieces, alt_segment=multistep)
 
 
 def _wrap(
@@ -149,7 +155,7 @@ def _wrap(
     return IvpResult(
         t=t,
         y=y.astype(dtype),
-        sol=_continuous(course, work),
+        sol=_continuous(course, work, dtype),
         t_events=seen.t_events if are_listed else None,
         y_events=seen.y_events if are_listed else None,
         nfev=work.nfev,

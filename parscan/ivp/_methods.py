@@ -55,6 +55,9 @@ TIGHTER = 0.1
 JUMPING = "RK45"
 """SciPy's solver that goes on where others make no headway at jumps: of its orders, it takes fewest calls then."""
 
+HARDLY_TIGHTER = 0.3
+"""The same for DOP853 and BDF, whose errors are some tolerances."""
+
 WIDE = 24
 """Members from which `auto` steps a batch through time as one; fewer are solved faster by Newton's method on a mesh."""
 
@@ -131,9 +134,10 @@ def _patient(method: str, because: str, share: float, *, pairs: bool = False) ->
     return Choice(method, True, because, share, otherwise={Ending.STUCK: explicit}, pairs=pairs)
 
 
-def _of_complex(because: str, share: float, stiff: str) -> Choice:
-    """DOP853 for complex states, and another solver on their parts where they are stiff."""
-    then = _patient(stiff, "they are stiff", share, pairs=True)
+def _of_complex(because: str, share: float) -> Choice:
+    """DOP853 for complex states, and where they are stiff, BDF for their parts: it takes fewest Jacobians."""
+    share = max(share, HARDLY_TIGHTER)
+    then = _patient("BDF", "they are stiff", share, pairs=True)
     return replace(_patient("DOP853", because, share), otherwise={**then.otherwise, Ending.STIFF: then})
 
 
@@ -178,7 +182,7 @@ def _choose_endless(method: str, problem: Problem, *, on_mesh: bool) -> Choice:
     share = TIGHTER if method == "auto" and problem.rtol < LOOSE else 1.0
     because = "`t_span` has no end"
     if method == "auto" and problem.is_complex:
-        return _scipys(problem, _of_complex(because, share, stiff="Radau"))
+        return _scipys(problem, _of_complex(because, share))
     return _scipys(problem, _patient(ENDLESS[method], because, share))
 
 
@@ -188,11 +192,12 @@ def _choose_single(problem: Problem, options: dict[str, Any], stacks: Callable[[
         "the bandwidths of the Jacobian were given": (1.0, lambda: bool(BANDS.intersection(options))),
         "the tolerance is loose": (1.0, lambda: problem.rtol >= LOOSE),
         "there are many components": (TIGHTER, lambda: problem.y0.shape[-1] > MANY),
+        "states are complex": (TIGHTER, lambda: problem.is_complex),
         "`fun` cannot be called for many times at once": (TIGHTER, lambda: not stacks()),
     }
     for reason, (share, holds) in reasons.items():
         if holds() and problem.is_complex and not BANDS.intersection(options):
-            return _of_complex(reason, share, stiff="LSODA")
+            return _of_complex(reason, share)
         if holds():
             return _patient("LSODA", reason, share, pairs=problem.is_complex)
     return Choice("Radau")

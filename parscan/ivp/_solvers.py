@@ -34,6 +34,18 @@ class Paired:
         return vectors[0::2] + 1j * vectors[1::2]
 
 
+@dataclass(frozen=True)
+class Rounded:
+    """A polynomial in the precision of the problem, where that is less than the solver's."""
+
+    exact: Callable[[Any], Array]
+    dtype: Any
+
+    def __call__(self, t: Any) -> Array:
+        """The states at one time, or many."""
+        return self.exact(t).astype(self.dtype)
+
+
 def name_of(method: Any) -> str:
     """Of a solver, or of a class of SciPy's solvers."""
     return method if isinstance(method, str) else method.__name__

@@ -89,7 +89,13 @@ class _Node:
 
 
 def by_stepping(
-    rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float = inf
+    rhs: RightHandSide,
+    span: tuple[float, float],
+    y0: Array,
+    rtol: float,
+    atol: Array,
+    max_step: float = inf,
+    most: int = MOST_STEPS,
 ) -> Start:
     """Rough trajectory from `y0` `(*batch, n)`; it ends early, and says why, where no step is small enough.
 
@@ -104,7 +110,7 @@ def by_stepping(
     nodes, failure = [(t, y, node.f)], "" if node.finite else NOT_FINITE
     shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # so that there is one at t = 0, too
     grows, finite, bad = FASTEST, True, None
-    for _ in range(MOST_STEPS):
+    for _ in range(most):
         if node.t == problem.end or failure:
             break
         if abs(h) < max(SMALLEST * abs(node.t), shortest):
@@ -124,7 +130,7 @@ def by_stepping(
             continue
         h, grows = h * factor, 1.0
     else:
-        failure = f"the rough solution took more than {MOST_STEPS} steps"
+        failure = f"the rough solution took more than {most} steps"
     failed_at = (t if bad is None else bad) if failure == NOT_FINITE else None
     times, states, slopes = zip(*nodes, strict=True)
     xp = array_namespace(y0)
