@@ -8,7 +8,7 @@ from math import isfinite, nan
 from .._arrays import Array, all_finite, array_namespace
 from ._cut import cut_at_bad_value
 from ._endings import NOT_FINITE
-from ._pace import OF_JUMPS
+from ._pace import OF_JUMPS, chatters
 from ._trial import Trial
 from ._watched import Reached
 from ._window import Log, Piece, Task, solve_window
@@ -85,6 +85,11 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
         if not piece.whole:
             record.cut_short.append(front if piece.followed else float(piece.trial.t[-1]))
         record.pieces.append(piece.trial)
+        if piece.followed and record.stuck > 1 and chatters(task.rhs, piece.trial, span[1], task.scale):
+            record.failure = (
+                f"`fun` jumps to and fro, steps of {abs(length) / piece.trial.intervals:.2g} follow it: {OF_JUMPS}"
+            )
+            return
         record.errors.append(piece.error)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
         start = start.after(front) if piece.whole else None

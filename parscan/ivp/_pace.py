@@ -6,8 +6,9 @@ from collections.abc import Callable
 from itertools import pairwise
 from math import inf, isfinite
 
-from .._arrays import Array, array_namespace, quiet, to_numpy
-from ._trial import ratio
+from .._arrays import Array, array_namespace, copy, quiet, to_numpy
+from ._function import RightHandSide
+from ._trial import Scale, Trial, ratio
 
 STEPS = 4096
 """Steps after which the pace is judged, again and again."""
@@ -17,6 +18,9 @@ LAST = 8
 
 CALLS = 1_000_000
 """Calls of `fun` that are still to come, at this pace, up to which nobody minds jumps."""
+
+FOLLOWED, CALLS_A_STEP = 256, 12
+"""Steps of DOP853 that take the place of windows from which on they tell the pace, and calls of each."""
 
 MOST_CALLS = 1_000_000_000
 """The same where there are no jumps: hours, even for the cheapest function."""
@@ -81,6 +85,21 @@ class Pace:
         if 2 * sum(jumps) > len(jumps):
             return f"`fun` jumps to and fro: {told}; {OF_JUMPS}"
         return f"{told}; {OF_STEPS}" if needed > MOST_CALLS and passed <= GROWTH * self._before else ""
+
+
+def chatters(rhs: RightHandSide, trial: Trial, end: float, scale: Scale) -> bool:
+    """Whether there is no use in going on to the end as in a trial, whose steps were followed one by one."""
+    xp = array_namespace(trial.y)
+    t, y = trial.t, xp.moveaxis(trial.y[-LAST:, ...], -1, 1)
+    passed, rest = abs(float(t[-1] - t[0])), abs(end - float(t[-1]))
+    if trial.intervals < FOLLOWED or trial.intervals * CALLS_A_STEP * (rest / passed) <= CALLS:
+        return False
+    column = (-1, *(1,) * (trial.y.ndim - 2))
+    rtol, atol = (xp.reshape(xp.asarray(part, dtype=scale.atol.dtype), column) for part in (scale.rtol, scale.atol))
+    nodes = [(float(t[k - y.shape[0]]), y[k, ...]) for k in range(y.shape[0])]
+    with quiet():
+        jumps = jumps_within(lambda t, y: rhs.at(t, copy(y)), nodes, rtol, atol)
+    return 2 * sum(jumps) > len(jumps)
 
 
 def jumps_within(

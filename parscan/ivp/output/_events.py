@@ -134,7 +134,7 @@ class Watch:
             scans.append(monitor.scan(times[new], y[:, new], seen, monitor.event.terminal - len(before)))
         ends = (float(times[0]), float(times[-1])) if is_step else None
         stops = [
-            order * _root(monitor, near, scan.brackets, -1, ends)
+            order * _root(monitor, near, scan.brackets[-1], ends if scan.is_single else None)
             for monitor, scan, before in zip(self.monitors, scans, self._t_events, strict=True)
             if scan.brackets and len(before) + len(scan.brackets) == monitor.event.terminal
         ]
@@ -143,10 +143,10 @@ class Watch:
             if scan.failure is not None and order * scan.failed_at <= stop:
                 raise scan.failure
         for k, (monitor, scan) in enumerate(zip(self.monitors, scans, strict=True)):
-            for place, (begin, end) in enumerate(scan.brackets):
+            for begin, end in scan.brackets:
                 if order * begin > stop:
                     break
-                root = _root(monitor, near, scan.brackets, place, ends)
+                root = _root(monitor, near, (begin, end), ends if scan.is_single else None)
                 if order * root <= stop:
                     self._t_events[k].append(root)
                     self._y_events[k].append(near((begin + end) / 2)(root))
@@ -163,16 +163,10 @@ class Watch:
 
 
 def _root(
-    monitor: Monitor,
-    near: Callable[[float], Callable[[float], Array]],
-    brackets: list[Bracket],
-    place: int,
-    ends: Bracket | None,
+    monitor: Monitor, near: Callable[[float], Callable[[float], Array]], bracket: Bracket, ends: Bracket | None
 ) -> float:
-    """Time of an occurrence."""
-    begin, end = bracket = brackets[place]
-    only = ends is not None and len(brackets) == 1 and begin != end
-    return monitor.root(near((begin + end) / 2), ends if only and ends else bracket)
+    """Time of an occurrence, looked for between the ends of its step if they are given."""
+    return monitor.root(near(sum(bracket) / 2), ends or bracket)
 
 
 def step_times(t_old: float, t: float, span: tuple[float, float], like: Array, *, is_first: bool) -> Array:

@@ -49,6 +49,11 @@ class Seen:
         xp = array_namespace(times)
         return Seen(xp.concat([self.times, times]), xp.concat([self.values, values]), self.new)
 
+    def changes_once(self, samples: int) -> bool:
+        """Whether the sign changes once, and is never zero, among the last samples."""
+        xp, signs = array_namespace(self.values), _signs(self.values[max(0, self.values.shape[0] - samples) :])
+        return bool(xp.all(signs != 0)) and int(xp.nonzero(signs[1:] != signs[:-1])[0].shape[0]) == 1
+
     def brackets(self, direction: float) -> list[Bracket]:
         """Occurrences that have not been counted."""
         found = [pair for pair in _brackets(self.values, direction) if pair[1] >= self.new]
@@ -68,10 +73,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Scan:
-    """What further samples show: at most the occurrences that end the integration; why and when the function failed."""
+    """What further samples show: at most the occurrences that end the integration; why and when the function failed.
+
+    `is_single` where the sign changes once, and without being zero.
+    """
 
     seen: Seen
     brackets: list[Bracket]
+    is_single: bool
     failure: Exception | None
     failed_at: float
 
@@ -94,10 +103,11 @@ class Monitor:
             failed_at = float(times[values.shape[0]]) if failure else inf
         times = times[: values.shape[0]]
         if before is not None and failure is None and before.continues(values):
-            return Scan(Seen(times[-1:], values[-1:]), [], None, inf)
+            return Scan(Seen(times[-1:], values[-1:]), [], False, None, inf)
         seen = Seen(times, values) if before is None else before.followed_by(times, values)
         brackets = seen.brackets(self.event.direction)
-        return Scan(seen, brackets[: int(min(len(brackets), most))], failure, failed_at)
+        brackets = brackets[: int(min(len(brackets), most))]
+        return Scan(seen, brackets, seen.changes_once(values.shape[0] + 1), failure, failed_at)
 
     def root(self, evaluate: Callable[[float], Array], bracket: Bracket) -> float:
         """Time of an occurrence on a trajectory."""
