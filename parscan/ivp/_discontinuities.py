@@ -131,8 +131,8 @@ def find(rhs: RightHandSide, output: Tableau, trial: Trial, scale: Scale, some: 
     count, group = numbers.shape[0], max(1, NUMBERS // ((PARTS + 1) * prod(trial.y.shape[1:])))
     groups = [numbers[first : min(first + group, count)] for first in range(0, count, group)]
     found = [_of_some(rhs, output, trial, scale, some, bad) for some in groups]
-    times = _distinct(trial, xp.sort(xp.concat(found))) if found else trial.t[:0]
-    return times if times.shape[0] else None
+    times = xp.sort(xp.concat(found)) if found else trial.t[:0]
+    return _distinct(trial, times) if times.shape[0] else None
 
 
 def _of_some(rhs: RightHandSide, output: Tableau, trial: Trial, scale: Scale, numbers: Array, bad: Array) -> Array:
