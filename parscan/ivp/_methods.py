@@ -224,7 +224,7 @@ def after_exception(method: Any, problem: Problem, raised: Raised, *, on_mesh: b
         raise raised.for_user()
     because = f"{type(raised.error).__name__} was raised for t = {raised.time!r}, at a state that may be a guess"
     if problem.is_complex:
-        return _of_complex(because, TIGHTER, stiff="LSODA")
+        return _of_complex(because, TIGHTER)
     return _patient("LSODA", because, TIGHTER)
 
 
