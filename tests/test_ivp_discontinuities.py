@@ -281,6 +281,18 @@ def test_what_is_smooth_or_jumps_in_the_state_or_is_noise_is_not_found(fun):
     assert found_in(fun, t, t[:, None]).size == 0
 
 
+def test_nothing_is_found_on_arrays_of_the_standard():
+    """Slices of such arrays end within them, those of empty ones at once."""
+    t, every = strict.asarray([0.0, 1.0]), strict.asarray([True])
+    problem = as_problem(
+        lambda t, y: strict.exp(strict.asarray(t)) - y, (0, 1), strict.asarray([1.0]), None, None, 1e-8, 1e-8, np.inf
+    )
+    rhs = Stacking(problem, None).right_hand_side()
+    trial = Trial(t, strict.ones((2, 1)), strict.zeros((1, 7, 1)))
+    assert find(rhs, radau(7), trial, Scale(1e-8, strict.asarray(1e-8)), every, every) is None
+    assert find(rhs, radau(7), trial, Scale(1e-8, strict.asarray(1e-8)), ~every, every) is None
+
+
 def test_known_breakpoints_are_not_found_again():
     t = np.asarray([0.0, 0.5, 1.0])
     fun = lambda t, y: np.where(t < 0.5, 1.0, 2.0) + np.abs(t - 0.8) + 0 * y  # noqa: E731
