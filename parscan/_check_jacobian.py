@@ -9,9 +9,9 @@ import numpy as np
 
 from ._arrays import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
 from ._check_step import rows_of
-from ._response import EXPLAINED, response
 from .jacobians import apply, differentiate, step_sizes
-from .systems import Step
+from .systems import Step, response
+from .systems._response import EXPLAINED
 
 COLUMNS = 8
 """Columns of the Jacobian that are compared with differences."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ._arrays import Array, array_namespace, copy, machine_epsilon, quiet, to_numpy
-from ._response import explains, response
-from .systems import Step
+from .systems import Step, explains, response
 
 SAME_BY_CHANCE = 8
 """States of which one may differ without a reason at the start: a step that rounds to whole numbers may sit on an edge

@@ -7,9 +7,8 @@ from enum import Enum
 
 from ._arrays import Array, array_namespace, copy, quiet, to_numpy
 from ._check_step import apart, rows_of, unexplained
-from ._response import roundings
 from ._tolerance import Tolerance
-from .systems import Step
+from .systems import Step, roundings
 
 ALONE = 8
 """States of the sample that the step is called on one by one."""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ._arrays import Array
-from ._newton import Ending, Outcome, Rules, solve
+from ._convergence import Rules
+from ._newton import Ending, Outcome, solve
 from ._progress import Report
 from ._tolerance import Tolerance
 from ._window import Window

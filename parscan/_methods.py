@@ -10,9 +10,9 @@ from typing import Any
 
 from ._arrays import Array
 from ._auto import JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Facts
+from ._convergence import Rules
 from ._march import Stage
 from ._memory import nodes_that_fit
-from ._newton import Rules
 from ._options import Options
 from ._problem import RecurrenceProblem
 from ._window import GROWTH_LIMIT, Window

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ._arrays import Array, array_namespace, quiet
+from ._convergence import Rules, is_final, may_be_noise, trusted
 from ._facts import Facts, look
 from ._growth import log_growth
-from ._tolerance import Tolerance, is_noise
+from ._tolerance import Tolerance
 from .scan import affine_scan
 from .scan.smoothing import smooth
 from .systems._system import Linearisation, NoGain, Propagator, Rejected, System
 
-SAFETY = 0.01
-"""Largest error that the rates may predict for the final nodes, in units of the tolerance."""
+STALLING = 0.5
+"""Share of a correction that is left where corrections may have come down to rounding."""
 
+STALLED_AT_ROUNDING = "or stalled at the rounding of larger components"
+"""Note on a solve in which rounding is more than the tolerance of some components."""
 
 FEW = 8
 """Iterations that are never too many for the number of nodes."""
@@ -33,39 +36,6 @@ class Ending(Enum):
     EXHAUSTED = "the iterations were used up"
     GREW = "the propagators grow too much over so many steps"
     LATE = "the time was used up"
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How long to go on, and when to trust a small correction.
-
-    Parameters
-    ----------
-    max_iterations : int
-        Iterations at most.
-    propagates : bool
-        Whether corrections are carried on from node to node. If not, each is the mismatch at one node only, and what
-        counts is their sum over all nodes.
-    superlinear : bool
-        Whether the corrections shrink faster and faster, down to rounding.
-    required_rate : float
-        The loop ends as stalled when an iteration leaves more than this share of the correction before it.
-    largest_growth : float
-        Logarithm of the growth over all nodes, at the guess, from which the loop is not begun.
-    max_seconds : float
-        Time for linearising. No iteration is begun that would go beyond it if it took as long as the one before; a
-        first scan may have to load its kernels, so scans are not counted.
-    share : float
-        Part of the tolerance on all defects together that these nodes may use up.
-    """
-
-    max_iterations: int
-    propagates: bool
-    superlinear: bool
-    required_rate: float = float("inf")
-    largest_growth: float = float("inf")
-    max_seconds: float = float("inf")
-    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +55,7 @@ class Outcome:
     growth : float
         Logarithm of the growth of a small change over all nodes, as far as the last propagators tell.
     note : str
-        What an exception said.
+        What an exception said, or what is left of the errors.
     """
 
     ending: Ending
@@ -100,7 +70,8 @@ class Outcome:
 class Iteration:
     """Nodes after an iteration, the last exact one, and what the corrections were like.
 
-    `sizes` are the largest per component in units of the tolerance, `trusted` says whether what they leave is small.
+    `sizes` are the largest per component in units of the tolerance, `trusted` says whether what they leave is small,
+    and `small` whether all may be roundings of the largest number.
     """
 
     z: Array
@@ -108,6 +79,7 @@ class Iteration:
     sizes: Array
     finite: bool
     trusted: bool
+    small: bool
 
 
 def solve(
@@ -122,18 +94,18 @@ def solve(
     `report` is told the number of exact leading nodes, of iterations, and the last correction after every iteration.
     """
     run = _Run(system, z, tolerance, rules)
-    ending, note = None, ""
+    ending = None
     while ending is None:
         try:
             ending = run.iterate()
         except NoGain:
             ending = Ending.STALLED
         except Rejected as rejected:  # by the user's step, perhaps for the guess only; the loop will tell
-            ending, note = Ending.RAISED, f"{type(rejected.__cause__).__name__}: {rejected.__cause__}"
+            ending, run.note = Ending.RAISED, f"{type(rejected.__cause__).__name__}: {rejected.__cause__}"
         if report is not None and (done := run.iterations):
             report(run.first, done, run.correction)
     first = system.nodes if ending is Ending.CONVERGED else run.first
-    return Outcome(ending, run.z, first, run.history, run.growth(), note)
+    return Outcome(ending, run.z, first, run.history, run.growth(), run.note)
 
 
 class _Run:
@@ -142,12 +114,14 @@ class _Run:
     def __init__(self, system: System, z: Array, tolerance: Tolerance, rules: Rules) -> None:
         self.z = z
         self.first = 0
+        self.note = ""
         self._system = system
         self._tolerance = tolerance
         self._rules = rules
         self._sizes: list[Array] = []
         self._propagator: Propagator | None = None
         self._seconds = 0.0
+        self._look_again = 0
 
     @property
     def history(self) -> tuple[float, ...]:
@@ -184,9 +158,20 @@ class _Run:
         self._sizes.append(iteration.sizes)
         if self.first == self._system.nodes:
             return Ending.CONVERGED
-        if iteration.trusted and _is_final(self._system, self.z, self.first, self._tolerance, self._rules):
+        if iteration.trusted and is_final(self._system, self.z, self.first, self._tolerance, self._rules):
             return Ending.CONVERGED
+        if self._may_be_rounding(iteration):
+            self._look_again = 2 * len(self._sizes)
+            if is_final(self._system, self.z, self.first, self._tolerance, self._rules, rounded=True):
+                self.note = STALLED_AT_ROUNDING
+                return Ending.CONVERGED
         return self._failure(iteration, self._seconds + last)
+
+    def _may_be_rounding(self, iteration: Iteration) -> bool:
+        """Whether the corrections stall, and are so small that it is worth a look at the roundings of the steps."""
+        sizes, share = self._sizes, min(STALLING, self._rules.required_rate)
+        stalls = len(sizes) > 1 and _largest(sizes[-1]) > share * _largest(sizes[-2])
+        return iteration.finite and iteration.small and stalls and len(sizes) >= self._look_again
 
     def _update(self, line: Linearisation) -> Iteration:
         """Scan and update."""
@@ -198,9 +183,10 @@ class _Run:
             updated = target + (correction - defect)
             met = line.targets == line.nodes[self.first + 1 :, ...]
             facts = look(self._tolerance.relative(correction, updated), met, correction)
-            trusted = _trusted([*self._sizes, facts.sizes], correction, updated, self._rules)
+            is_trusted = trusted([*self._sizes, facts.sizes], correction, updated, self._rules)
+            small = may_be_noise(correction, updated)
             z, first = _advance(line, self.first, updated, facts)
-        return Iteration(z, first, facts.sizes, facts.finite, trusted)
+        return Iteration(z, first, facts.sizes, facts.finite, is_trusted, small)
 
     def _failure(self, iteration: Iteration, seconds: float) -> Ending | None:
         """Reason to give up, if there is one; `seconds` is the time that one more iteration would bring it to."""
@@ -243,45 +229,3 @@ def _advance(line: Linearisation, first: int, updated: Array, facts: Facts) -> t
     rest = updated if facts.finite else z[first + 1 :, ...]
     nodes = xp.concat([z[: first + 1, ...], line.targets[:known, ...], rest[known:, ...]])
     return nodes, min(first + facts.met + 1, z.shape[0])
-
-
-def _trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules) -> bool:
-    """Whether the corrections seem to leave an error below the tolerance: worth a look at the residual."""
-    nodes = correction.shape[0]
-    bound = sizes[-1] * (1 if rules.propagates else nodes)
-    xp = array_namespace(bound)
-    if not bool(xp.all(bound < float("inf"))):
-        return False
-    together = sizes[-1] * (1 if rules.superlinear else nodes)
-    if bool(xp.all(together <= 1)) and _is_all_noise(correction, updated):
-        return True
-    if len(sizes) == 1:
-        return False
-    rate = xp.where(sizes[-1] == 0, xp.zeros_like(bound), sizes[-1] / sizes[-2])
-    left = xp.where(rate < 1, bound * rate / (1 - rate), xp.full_like(bound, float("inf")))
-    # Newton's corrections may stall at the rounding of the scan; far below the tolerance that does not matter.
-    small = (left <= SAFETY) | (rules.superlinear & (bound <= SAFETY))
-    return bool(xp.all(small))
-
-
-def _is_all_noise(correction: Array, updated: Array) -> bool:
-    """Whether nothing but rounding was corrected."""
-    xp = array_namespace(correction)
-    return bool(xp.all(is_noise(correction, xp.abs(updated))))
-
-
-def _is_final(system: System, z: Array, first: int, tolerance: Tolerance, rules: Rules) -> bool:
-    """Whether the nodes are what they seem: follow from each other, by one more sweep.
-
-    What made the corrections look small may have been the end of a transient. So the defects that are left are held
-    against the tolerance together, as they would add up if nothing damped them, and relative to the states, as they
-    would if all grew; but for those of rounding, which every step of a loop commits.
-    """
-    xp = array_namespace(z)
-    with quiet():
-        nodes = z[first + 1 :, ...]
-        defect = system.finish(z, first) - nodes
-        size = xp.max(xp.abs(nodes), axis=-1, keepdims=True)
-        noise = is_noise(defect, size) & rules.superlinear
-        together = xp.sum(xp.where(noise, xp.zeros_like(size), tolerance.relative_to(defect, size)), axis=0)
-        return bool(xp.all(together <= rules.share) & xp.all(tolerance.relative(defect, nodes) <= 1))

@@ -128,6 +128,9 @@ class Fixed(System):
     def linearise(self, z, first):
         return next(self._lines)
 
+    def roundings(self, z, first):
+        raise NotImplementedError
+
 
 def line(nodes, targets, slope=0.5):
     nodes, targets = np.array(nodes, float)[:, None], np.array(targets, float)[:, None]

@@ -4,6 +4,7 @@ from ._damping import Attenuation, Clipping, Damped, Damping, LevenbergMarquardt
 from ._probing import Probing
 from ._propagation import Propagation, Shooting, States, Tangents
 from ._recurrence import Segments
+from ._response import explains, response, roundings
 from ._step import Inputs, Step
 from ._system import Linearisation, NoGain, Propagator, Rejected, System
 
@@ -26,4 +27,7 @@ __all__ = [
     "Step",
     "System",
     "Tangents",
+    "explains",
+    "response",
+    "roundings",
 ]

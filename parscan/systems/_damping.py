@@ -128,6 +128,10 @@ class Wrapped(System):
         """Propagators and targets."""
         return self._inner.linearise(z, first)
 
+    def roundings(self, z: Array, first: int) -> Array:
+        """Those of the inner system."""
+        return self._inner.roundings(z, first)
+
     def finish(self, z: Array, first: int) -> Array:
         """Targets alone."""
         return self._inner.finish(z, first)

@@ -14,8 +14,12 @@ from typing import Any
 from .._arrays import Array, array_namespace, itemsize, quiet
 from .._tolerance import Tolerance, is_noise
 from ._propagation import Propagation, States
+from ._response import response
 from ._step import Step
 from ._system import Linearisation, NoGain, Propagator, Rejected, System
+
+MANY = 2.0
+"""Multiple of what a few roundings make of a step that a segment, with those of all its steps, may be off."""
 
 SLAB_BYTES = 2**26
 """Segments march in slabs whose carried states and derivatives take about this much memory."""
@@ -63,6 +67,7 @@ class Segments(System):
         self._tolerance = tolerance
         self._guess = guess
         self._swept = False
+        self._apart = math.inf  # how far the states of the last sweep were from those before it, at first
         size = max(1, math.prod(trajectory.shape[1:]) * itemsize(trajectory.dtype))
         self._slab = max(1, SLAB_BYTES // (size * propagation.width(trajectory.shape[-1])))
 
@@ -100,6 +105,16 @@ class Segments(System):
             self._sweep_guesses(self._states, z, lo, hi)
         return self._ends(first)
 
+    def roundings(self, z: Array, first: int) -> Array:
+        """What the last step of each segment makes of roundings of the state that it starts from.
+
+        A few times that, since a segment has many steps, each with its own.
+        """
+        end = self.time_of(first + 1) - 1  # the last step of the first segment; the last segment ends at no node
+        inner = self._trajectory[max(end - 1, 0) : self._stop - 2 : self._length, ...]
+        before = z[first:-1, ...] if self._length == 1 else inner
+        return MANY * response(self._step, before, slice(end, self._stop - 1, self._length), signs=(1,))
+
     def _slabs(self, first: int) -> Iterator[tuple[int, int]]:
         """Ranges of segments that march at once."""
         for lo in range(first, self.nodes, self._slab):
@@ -131,13 +146,15 @@ class Segments(System):
                 self._trajectory[times, ...] = states
                 if met:
                     break
+            if meeting is not None and meeting.apart is not None:
+                self._apart = meeting.apart
             return propagation.propagator(carry)
 
     def _meeting(self, propagation: Propagation[Any]) -> Meeting:
         """Comparison with the sweep before; these steps may lose their share of the tolerance."""
         share = Meeting.SHARE * (self._stop - self._start) / self._trajectory.shape[0]
         patience = self._length // 4 if propagation.must_gain else math.inf
-        return Meeting(self._tolerance, share, patience)
+        return Meeting(self._tolerance, share, patience, self._apart)
 
     def _ends(self, first: int) -> Array:
         """End states of the segments from `first` to the last but one."""
@@ -150,7 +167,8 @@ class Meeting:
     Two states have met when they differ by rounding only, measured by their size here and in the steps before (they
     may be passing through zero). And all segments together may lose no more than `share` of the tolerance: a slow
     drift is made of roundings, too. States that are no nearer after `patience` steps than after the first few never
-    will be: `NoGain`.
+    will be: `NoGain`. But if they are much nearer than those of the sweep before were, `before`, they grow apart for a
+    while only, as in oscillations.
     """
 
     LOOK = 8
@@ -159,15 +177,20 @@ class Meeting:
     SAMPLE = 2
     """Steps between two sizes."""
 
+    GAIN = 0.1
+    """Share of the distance in the sweep before that is a gain."""
+
     SHARE = 0.1
     """Part of the tolerance that may be lost over a whole trajectory."""
 
-    def __init__(self, tolerance: Tolerance, share: float, patience: float) -> None:
+    def __init__(self, tolerance: Tolerance, share: float, patience: float, before: float = math.inf) -> None:
         self._tolerance = tolerance
         self._share = share
         self._judgement = max(2 * self.LOOK, patience)
         self._recent: Array | None = None
-        self._apart: float | None = None
+        self._before = before
+        self.apart: float | None = None
+        """How far the states were apart at the first look."""
 
     def look(self, j: int, states: Array, before: Array) -> bool:
         """Compare the states after local step `j` with those of the sweep before, every few steps."""
@@ -182,7 +205,10 @@ class Meeting:
         self._recent = size
         difference = states - before
         if not bool(xp.all(is_noise(difference, recent))):
-            self._judge(j, self._tolerance.relative(difference, states))
+            # Components fed by larger ones keep apart by the roundings of those: that is no lack of gain.
+            rough = is_noise(difference, MANY * xp.max(recent, axis=-1, keepdims=True))
+            apart = self._tolerance.relative(difference, recent)
+            self._judge(j, xp.where(rough, xp.zeros_like(apart), apart))
             return False
         lost = xp.sum(self._tolerance.relative(difference, states), axis=0)
         return bool(xp.all(lost <= self._share))
@@ -190,7 +216,9 @@ class Meeting:
     def _judge(self, j: int, apart: Array) -> None:
         """Compare how far the states are apart after the first look, and once more when patience ends."""
         xp = array_namespace(apart)
-        if self._apart is None:
-            self._apart = float(xp.max(apart))
-        elif self._judgement <= j + 1 < self._judgement + self.LOOK and not bool(xp.all(apart < self._apart)):
-            raise NoGain
+        if self.apart is None:
+            self.apart = float(xp.max(apart))
+        elif self._judgement <= j + 1 < self._judgement + self.LOOK:
+            gained = self._before < math.inf and self.apart <= self.GAIN * self._before
+            if not gained and bool(xp.any((apart >= self.apart) & (apart > 0))):
+                raise NoGain

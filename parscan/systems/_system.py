@@ -72,5 +72,9 @@ class System(ABC):
         """
 
     @abstractmethod
+    def roundings(self, z: Array, first: int) -> Array:
+        """What the steps into the nodes `first + 1 …` may be off by rounding alone, after a sweep from `z`."""
+
+    @abstractmethod
     def finish(self, z: Array, first: int) -> Array:
         """Targets of the nodes `first + 1 …`; what lies between the nodes is made to follow from `z`."""
