@@ -17,6 +17,7 @@ from .ivp._ensemble import solve_ensemble
 from .ivp._march import solve
 from .ivp._methods import Choice, after_exception, choose, discretise, make_task
 from .ivp._options import as_options, warn_of_unused
+from .ivp._repeated import Witness, reported
 from .ivp._report import wrap
 from .ivp._result import IvpResult
 from .ivp._stacking import Stacking
@@ -24,7 +25,7 @@ from .ivp._watched import reached_by
 from .ivp._window import Task
 from .ivp.output._events import prepare
 from .ivp.output._monitor import Event
-from .warnings import CoarseMeshWarning, PointByPointWarning
+from .warnings import CoarseMeshWarning, NondeterministicFunctionWarning, PointByPointWarning
 
 POINT_BY_POINT = (
     "`fun` {obstacle}, so it is called point by point, which is slow. Let it work on y[i] of shape (m,) and t of shape "
@@ -148,6 +149,14 @@ def solve_ivp(
     TypeError, ValueError
         Arguments, or what `fun` and `jac` return, of the wrong kind or shape.
 
+    Warns
+    -----
+    parscan.warnings.PointByPointWarning
+        If `fun` cannot be called for many times at once.
+    parscan.warnings.NondeterministicFunctionWarning
+        If `fun`, `jac` or an event, called again for a few states of the solution, gives something else: it keeps a
+        memory, or draws random numbers. ``success`` is False where that is more than the tolerances.
+
     References
     ----------
     .. [1] Hairer and Wanner, "Solving Ordinary Differential Equations II", 2nd edition, Springer 1996, section IV.5.
@@ -206,10 +215,10 @@ def solve_ivp(
         return _told(task, found)
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
-        stacking = Stacking(problem, vectorized)
+        witness, stacking = Witness(problem, listed or ()), Stacking(problem, vectorized)
         found: Any = attempt(stacking, report) or attempt(stacking.withdrawn(), report)
         instead = after_exception(method, problem, stacking.raised, on_mesh=on_mesh, success=found.success)
-        return found if instead is None else attempt(stacking, report, instead)  # type: ignore[return-value]
+        return _believed(witness, found if instead is None else attempt(stacking, report, instead))  # type: ignore[arg-type]
 
 
 def _watched(events: Any, problem: Problem) -> tuple[Event, ...] | None:
@@ -217,6 +226,16 @@ def _watched(events: Any, problem: Problem) -> tuple[Event, ...] | None:
     watched = prepare(events)
     reject_unwatched(watched, problem)
     return None if events is None else watched
+
+
+def _believed(witness: Witness, found: IvpResult) -> IvpResult:
+    """The result, with a warning where the user's functions contradict themselves."""
+    told = witness.contradictions(found)
+    if not told:
+        return found
+    found = reported(found, told)
+    warnings.warn(found.message, NondeterministicFunctionWarning, stacklevel=3)
+    return found
 
 
 def _told(task: Task, found: IvpResult) -> IvpResult:

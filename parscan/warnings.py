@@ -27,5 +27,9 @@ class CoarseMeshWarning(ParscanWarning):
     """
 
 
+class NondeterministicFunctionWarning(ParscanWarning):
+    """`fun`, `jac` or an event of `solve_ivp` gave another value when it was called again with the same arguments."""
+
+
 class PointByPointWarning(ParscanWarning):
     """A right-hand side cannot be called for many times at once, and is called for one after the other."""

@@ -41,10 +41,11 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     t_events, y_events : list of arrays, or None
         Per event its times `(k,)`, and the states then, `(k, n)`.
     nfev, njev, nlu : int
-        Calls of `fun` and of `jac`, each for any number of times at once, and factorisations of a sequential solver.
+        Calls of `fun` and of `jac`, each for any number of times at once, and factorisations of a sequential solver;
+        without the few calls before and after that check them.
     status : IvpStatus
         0: the end was reached. 1: a terminal event occurred. -1: it could not be continued. -3: a value of `fun` was
-        not finite.
+        not finite. -4: `fun` or an event contradicts itself by more than the tolerances.
     message : str
         The status in words, with what was tried and what to do.
     success : bool

@@ -6,12 +6,13 @@ from enum import IntEnum
 
 
 class IvpStatus(IntEnum):
-    """How an integration ended: SciPy's codes, and one more."""
+    """How an integration ended: SciPy's codes, and two more."""
 
     FINISHED = 0
     EVENT = 1
     FAILED = -1
     NOT_FINITE = -3
+    NONDETERMINISTIC = -4
 
     @property
     def text(self) -> str:
@@ -21,4 +22,5 @@ class IvpStatus(IntEnum):
             IvpStatus.EVENT: "A termination event occurred.",
             IvpStatus.FAILED: "The integration could not be continued.",
             IvpStatus.NOT_FINITE: "The right-hand side left the finite numbers.",
+            IvpStatus.NONDETERMINISTIC: "The solution is one of many: the functions contradict themselves.",
         }[self]

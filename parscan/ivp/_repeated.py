@@ -1,0 +1,163 @@
+"""Functions of the user's that give something else for the same arguments: by a memory, or by random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
+
+from .._arrays import Array, array_namespace, copy, machine_epsilon, quiet
+from ._agreement import response
+from ._arguments import Problem
+from ._function import RightHandSide
+from ._result import IvpResult
+from ._status import IvpStatus
+from .output._dense_output import DenseOutput
+from .output._monitor import Event
+
+FEWEST, MOST = 3, 16
+"""States of a solution that the functions are called for again."""
+
+CALLS = 40
+"""Calls of a solution for which there is one of these."""
+
+ROUNDINGS = 16
+"""Roundings that may come of the place of an array in memory, for example."""
+
+LARGEST = 1 << 20
+"""Numbers of a Jacobian that is called for again, at most."""
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """A function, the time at which its answers differ most, by how much, and by how many tolerances of the solution.
+
+    What differs by more than one makes the solution worthless.
+    """
+
+    name: str
+    t: float
+    difference: float
+    off: float
+
+    def __str__(self) -> str:
+        """In words, with what to do."""
+        return (
+            f" `{self.name}` contradicts itself: called twice with the same values at t = {self.t!r}, it gave answers "
+            f"that differ by {self.difference:.2g}. It keeps a memory of earlier calls, or draws random numbers: take "
+            "them out, or make them part of the state."
+        )
+
+
+Row = tuple[float, Array]
+"""A time, and a state with its components last."""
+
+
+class Witness:
+    """Asks `fun`, `jac` and events twice for the initial state, and twice for some states of the solution."""
+
+    def __init__(self, problem: Problem, events: tuple[Event, ...]) -> None:
+        self._problem = problem
+        self._rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
+        self._functions: dict[str, Callable[[Array, Array], Array]] = {"fun": self._rhs}
+        if callable(problem.jac) and problem.y0.size * problem.y0.shape[-1] <= LARGEST:
+            self._functions["jac"] = lambda t, states: self._rhs.jacobian(t, states, states)
+        for index, event in enumerate(events):
+            self._functions[f"events[{index}]"] = _as_stacked(event, problem.args)
+        start = [(problem.span[0], problem.y0)]
+        self._first = {name: self._answers(name, start * 2) for name in self._functions}
+
+    def contradictions(self, found: IvpResult) -> list[Contradiction]:
+        """What the functions contradict themselves in."""
+        rows = [(self._problem.span[0], self._problem.y0), *_rows(found)]
+        step = abs(rows[-1][0] - rows[0][0]) / max(1, found.mesh.shape[0] - 1)
+        told = []
+        for name, first in self._first.items():
+            there = self._answers(name, rows)
+            back = self._answers(name, rows[::-1])[::-1]  # in another order, so that each comes after another one
+            pairs = [(rows[0], first[0], first[1]), (rows[0], first[0], there[0]), *zip(rows, there, back, strict=True)]
+            known = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
+            met = [self._compare(name, *pair, step) for pair in known]
+            if differing := [contradiction for contradiction in met if contradiction is not None]:
+                told.append(max(differing, key=lambda contradiction: contradiction.off))
+        return told
+
+    def _answers(self, name: str, rows: list[Row]) -> list[Array | None]:
+        """What a function gives for one state after the other; None where it raises."""
+        answers: list[Array | None] = []
+        for row in rows:
+            try:
+                with quiet():
+                    answers.append(self._functions[name](*self._stacked(row)))
+            except Exception:  # a solver may never call it there; where one does, the exception reaches the user
+                answers.append(None)
+        return answers
+
+    def _stacked(self, row: Row) -> tuple[Array, Array]:
+        """Times `(1,)` and states `(1, *batch, n)`."""
+        xp = array_namespace(row[1])
+        return xp.asarray([row[0]], dtype=xp.float64), row[1][None, ...]
+
+    def _compare(self, name: str, row: Row, one: Array, other: Array, step: float) -> Contradiction | None:
+        """How two answers for one state differ, if that is more than rounding."""
+        xp = array_namespace(one)
+        with quiet():
+            same = (one == other) | (xp.isnan(one) & xp.isnan(other))
+            distance = xp.where(same, xp.zeros_like(xp.abs(one)), xp.abs(one - other))
+            distance = xp.where(xp.isnan(distance), xp.full_like(distance, inf), distance)
+            granted = ROUNDINGS * machine_epsilon(one.dtype)
+            if not bool(xp.any(~same & ~(distance <= granted * xp.abs(one)))):
+                return None
+            moved = response(self._functions[name], *self._stacked(row))
+            if not bool(xp.any(~same & ~(distance <= granted * moved))):
+                return None
+            off = self._off(name, row, distance, step)
+        return Contradiction(name, row[0], float(xp.max(distance)), off)
+
+    def _off(self, name: str, row: Row, distance: Array, step: float) -> float:
+        """The difference in units of the tolerance: as an error of a step, or of what an event makes of one."""
+        xp, (t, state) = array_namespace(distance), row
+        if name == "jac":  # it changes how fast Newton's method converges, and not to what
+            return 0.0
+        tolerance = self._problem.atol + self._problem.rtols * xp.abs(state)
+        if name == "fun":
+            error = step * distance[0, ...]
+            return float(xp.max(xp.where(error > 0, error / tolerance, xp.zeros_like(error))))
+        near = (t + step * self._problem.rtol, state + tolerance)
+        answers = self._answers(name, [row, near])
+        change = 0.0 if None in answers else float(abs(answers[1][0] - answers[0][0]))  # type: ignore[index]
+        return float(distance[0]) / change if change else inf
+
+
+def reported(found: IvpResult, told: list[Contradiction]) -> IvpResult:
+    """The result with what is known of contradictions: no success where they are larger than the tolerance."""
+    message = found.message + "".join(map(str, told))
+    if not found.success or not any(contradiction.off > 1 for contradiction in told):
+        return replace(found, message=message)
+    status = IvpStatus.NONDETERMINISTIC
+    message = message.replace(found.status.text, status.text, 1)
+    return replace(found, status=status, success=False, message=message)
+
+
+def _rows(found: IvpResult) -> list[Row]:
+    """Some times and states of a solution."""
+    t, y = found.t, found.y
+    if isinstance(found.continuous, DenseOutput) and t.shape[0] <= FEWEST:
+        t, y = found.continuous.ts, found.continuous.nodes
+    xp, count = array_namespace(y), int(t.shape[0])
+    wanted = min(max(FEWEST, found.npoints // CALLS), MOST)
+    places = sorted({(k + 1) * (count - 1) // wanted for k in range(wanted)}) if count else []
+    states = xp.moveaxis(y, 0, -1)
+    return [(float(t[k]), states[k, ...]) for k in places]
+
+
+def _as_stacked(event: Event, args: tuple[Any, ...]) -> Callable[[Array, Array], Array]:
+    """An event as a function of stacked times and states, called for one after the other."""
+
+    def values(t: Array, states: Array) -> Array:
+        xp = array_namespace(states)
+        found = [float(event.function(float(t[k]), copy(states[k, ...]), *args)) for k in range(t.shape[0])]
+        return xp.asarray(found, dtype=xp.abs(states).dtype)
+
+    return values

@@ -1,0 +1,196 @@
+"""Functions with a memory, and with noise: reported on every road; what only looks like one is not."""
+
+import functools
+import warnings
+
+import numpy as np
+import pytest
+
+from parscan import IvpStatus, solve_ivp
+from parscan.warnings import NondeterministicFunctionWarning, PointByPointWarning
+
+ROADS = {
+    "auto, loose": {"rtol": 1e-3},
+    "auto": {"rtol": 1e-7, "atol": 1e-9},
+    "Radau": {"method": "Radau", "rtol": 1e-6},
+    "DOP853": {"method": "DOP853", "rtol": 1e-6},
+    "RK45": {"method": "RK45", "rtol": 1e-6},
+    "BDF": {"method": "BDF", "rtol": 1e-4},
+    "DEER": {"method": "DEER", "t_eval": np.linspace(0, 4, 81)},
+    "a mesh": {"method": "Radau", "mesh": np.linspace(0, 4, 41), "rtol": 1e-6},
+    "few times": {"rtol": 1e-4, "t_eval": [4.0]},
+}
+QUICK = ("auto, loose", "RK45", "DEER", "a mesh", "few times")
+"""Those that end soon where nothing can be solved."""
+
+ON_ALL = pytest.mark.parametrize("options", ROADS.values(), ids=ROADS.keys())
+
+
+def said(fun, options, y0=(1.0, 0.5), **more):
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        sol = solve_ivp(fun, (0, 4), y0, **{**options, **more})
+    return sol, any(word.category is NondeterministicFunctionWarning for word in heard)
+
+
+def controller():
+    last = {"t": 0.0, "error": 0.0}
+
+    def fun(t, y):
+        error = 1 - y[0]
+        dt = np.min(t) - last["t"]
+        slope = np.mean(error - last["error"]) / dt if dt > 0 else 0.0
+        last["t"], last["error"] = float(np.min(t)), float(np.mean(error))
+        return np.stack([y[1], -y[1] - y[0] + 0.05 * slope])
+
+    return fun
+
+
+def counter():
+    calls = [0]
+
+    def fun(t, y):
+        calls[0] += 1
+        return -y * (1 + 0.1 * (calls[0] % 2))
+
+    return fun
+
+
+def drift():
+    calls = [0]
+
+    def fun(t, y):
+        calls[0] += 1
+        return -y * (1 + 1e-3 * min(calls[0], 100))
+
+    return fun
+
+
+def noise():
+    rng = np.random.default_rng(0)
+    return lambda t, y: -y + 1e-1 * rng.standard_normal(y.shape)
+
+
+REMEMBERING = {"controller": controller, "counter": counter, "drift": drift}
+
+
+@pytest.mark.parametrize("options", [ROADS[name] for name in QUICK], ids=QUICK)
+@pytest.mark.parametrize("make", REMEMBERING.values(), ids=REMEMBERING.keys())
+def test_what_changes_the_solution_is_no_success(make, options):
+    sol, told = said(make(), options)
+    assert told
+    assert not sol.success
+    assert "contradicts itself" in sol.message
+
+
+@pytest.mark.parametrize("options", [{"rtol": 1e-2, "atol": 1e-2}, {"method": "RK45", "rtol": 1e-2, "atol": 1e-2}])
+def test_noise(options):
+    sol, told = said(noise(), options)
+    assert told
+    assert not sol.success
+
+
+@ON_ALL
+def test_noise_far_below_the_tolerance_is_a_warning(options):
+    rng = np.random.default_rng(0)
+    sol, told = said(lambda t, y: -y * (1 + 1e-14 * rng.uniform(1, 2, y.shape)), options)
+    assert told
+    assert sol.success
+    assert "contradicts itself" in sol.message
+
+
+def shared_buffer():
+    out = np.empty(2)
+
+    def fun(t, y):
+        out[:] = -y
+        return out
+
+    return fun
+
+
+def cached():
+    @functools.lru_cache
+    def rates(t, a, b):
+        return [-a * np.cos(t), -b]
+
+    return lambda t, y: rates(float(t), float(y[0]), float(y[1]))
+
+
+def writing(t, y):
+    y *= -1.0
+    return y
+
+
+def counting():
+    calls = [0]
+
+    def fun(t, y):
+        calls[0] += 1
+        return -y
+
+    return fun
+
+
+HARMLESS = {
+    "a shared buffer": shared_buffer(),
+    "a cache": cached(),
+    "writes to its argument": writing,
+    "counts": counting(),
+    "its own seed": lambda t, y: -y + np.random.default_rng(1).standard_normal(2)[:, *[None] * (y.ndim - 1)],
+    "a jump": lambda t, y: [np.where(t > 2, 1.0, -1.0) * y[0], -y[1]],
+    "a matrix": lambda t, y: np.array([[-1.0, 0.3], [0.2, -2.0]]) @ y,
+}
+
+
+@ON_ALL
+@pytest.mark.parametrize("fun", HARMLESS.values(), ids=HARMLESS.keys())
+def test_what_only_depends_on_its_arguments_is_not_reported(fun, options):
+    sol, told = said(fun, options)
+    assert not told
+    assert sol.status is not IvpStatus.NONDETERMINISTIC
+
+
+@pytest.mark.parametrize("road", ["auto, loose", "auto", "Radau", "RK45"])
+def test_what_is_not_finite_is_no_contradiction(road):
+    sol, told = said(lambda t, y: [np.where(t > 3, np.nan, -1.0) * y[0], -y[1]], ROADS[road])
+    assert not told
+    assert sol.status is IvpStatus.NOT_FINITE
+
+
+@pytest.mark.parametrize("members", [2, 30])
+def test_batches(members):
+    rng = np.random.default_rng(0)
+    y0 = np.ones((2, members))
+    _, told = said(lambda t, y: -y + 0.1 * rng.standard_normal(y.shape), {"rtol": 1e-2, "atol": 1e-2}, y0)
+    assert told
+    sol, told = said(lambda t, y: -y, {"rtol": 1e-6}, y0)
+    assert sol.success
+    assert not told
+
+
+@pytest.mark.parametrize("road", ["auto", "RK45", "Radau"])
+def test_events_and_jacobians(road):
+    rng = np.random.default_rng(0)
+    event = lambda t, y: y[0] - 0.5 + 0.01 * rng.standard_normal()  # noqa: E731
+    sol, told = said(lambda t, y: -y, ROADS[road], events=event)
+    assert told
+    assert not sol.success
+    assert "`events[0]` contradicts itself" in sol.message
+    sol, told = said(lambda t, y: -y, ROADS[road], jac=lambda t, y: -np.eye(2) * rng.uniform(0.9, 1.1))
+    assert told
+    assert sol.success  # Newton's method gets there all the same
+    assert "`jac` contradicts itself" in sol.message
+
+
+@pytest.mark.filterwarnings("ignore", category=PointByPointWarning)
+def test_an_unsuccessful_solution_tells_of_it_too():
+    calls = [0]
+
+    def fun(t, y):
+        calls[0] += 1
+        return -y * calls[0] if np.max(t) < 1 else y * np.nan
+
+    with pytest.warns(NondeterministicFunctionWarning, match="contradicts itself"):
+        sol = solve_ivp(fun, (0, 2), [1.0], "RK45")
+    assert not sol.success
