@@ -113,6 +113,18 @@ def test_steps_are_shortened_where_functions_bend_or_end(fun, slope):
     assert np.abs(found / slope(y[:, 0]) - 1).max() <= 1e-7
 
 
+@pytest.mark.parametrize("size", [1e-14, 1e-12, 1e-6, 1.0, 1e12])
+def test_small_components_are_differentiated_as_well_as_large_ones(size):
+    """One bends within the first step, whatever its size beside the other."""
+    y = np.stack([np.linspace(0.9998, 1.0002, 9), np.zeros(9)], axis=1)
+    bend = (y[:, 0] - 1) / 2e-4
+    rhs = rhs_of(lambda t, y: [np.cos(y[0]), size * np.exp(-(((y[0] - 1) / 2e-4) ** 2))], y)
+    found = exact_jacobian(rhs, np.zeros(9), y)[:, :, 0]
+    assert np.abs(found[:, 0] + np.sin(y[:, 0])).max() <= 1e-11
+    slopes = -2 * bend * np.exp(-(bend**2)) / 2e-4
+    assert np.abs(found[:, 1] / size - slopes).max() <= 1e-10 * np.abs(slopes).max()
+
+
 def test_at_the_edge_of_where_a_function_is_defined_one_side_does():
     y = np.array([[0.0], [0.5], [1.0]])
     found = exact_jacobian(rhs_of(lambda t, y: [np.where(y[0] >= 0, np.abs(y[0]) ** 1.5, np.nan)], y), np.zeros(3), y)

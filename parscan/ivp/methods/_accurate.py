@@ -21,6 +21,9 @@ AGREEMENT = 0.4
 SHORTER, ROUNDS = 1 / 8, 5
 """What is left of steps that were too long, and how often they are tried again: down to about √ε."""
 
+ROUNDINGS = 8
+"""Roundings of its value that an entry of a quotient may be off: so much tells nothing of how the function bends."""
+
 POINTS = 1 << 19
 """Numbers of perturbed states that are evaluated at once."""
 
@@ -46,14 +49,15 @@ def _jacobian(rhs: RightHandSide, t: Array, states: Array, sizes: Array) -> Arra
     for j in range(states.shape[-1]):
         unit = xp.astype(xp.arange(states.shape[-1]) == j, states.dtype)
 
-        def difference(rows: Array, shift: Array, unit: Array = unit) -> Array:
+        def difference(rows: Array, shift: Array, unit: Array = unit) -> tuple[Array, Array]:
             base, change = xp.take(states, rows, axis=0), shift[..., None] * unit
             up, down = base + change, base - change
             times = xp.take(t, rows)
             both = rhs(xp.concat([times, times]), xp.concat([up, down]))
             count = rows.shape[0]
             added = xp.sum(up - down, axis=-1)  # what rounding has left of twice the change
-            return (both[:count, ...] - both[count:, ...]) / added[..., None]
+            roundings = ROUNDINGS * machine_epsilon(states.dtype) * xp.abs(both[:count, ...])
+            return (both[:count, ...] - both[count:, ...]) / added[..., None], roundings / xp.abs(added)[..., None]
 
         columns.append(differentiate(difference, sizes[..., j]))
     with quiet():
@@ -66,18 +70,21 @@ def _jacobian(rhs: RightHandSide, t: Array, states: Array, sizes: Array) -> Arra
     return J
 
 
-def differentiate(difference: Callable[[Array, Array], Array], sizes: Array) -> Array:
-    """Derivatives from central differences.
+Difference = Callable[[Array, Array], tuple[Array, Array]]
+"""Quotients `(k, *batch, n)` at some of the points, for the steps `(k, *batch)`, and what rounding may make of them."""
 
-    `difference(rows, shift)` are the quotients `(k, *batch, n)` at some of the points, for the steps `(k, *batch)`;
-    `sizes` `(m, *batch)` are steps to begin with.
+
+def differentiate(difference: Difference, sizes: Array) -> Array:
+    """Derivatives from central differences `difference(rows, shift)`.
+
+    `sizes` `(m, *batch)` are steps to begin with. Where the quotients of one component disagree, that component gets
+    shorter ones, however small it is beside the others.
     """
     xp = array_namespace(sizes)
     rows = xp.arange(sizes.shape[0])
     enough = machine_epsilon(sizes.dtype) ** AGREEMENT
     with quiet():
-        value, apart = _extrapolated(difference, rows, sizes)
-        doubtful = apart
+        value, doubtful, typical = _extrapolated(difference, rows, sizes, None)
         for _ in range(ROUNDS):
             worst = xp.max(xp.reshape(doubtful, (doubtful.shape[0], -1)), axis=1)
             chosen = xp.nonzero(worst > enough)[0]
@@ -86,23 +93,32 @@ def differentiate(difference: Callable[[Array, Array], Array], sizes: Array) -> 
             rows = xp.take(rows, chosen)
             before = xp.take(doubtful, chosen, axis=0)
             sizes = xp.take(sizes, chosen, axis=0) * SHORTER
-            closer, doubtful = _extrapolated(difference, rows, sizes)
-            better = doubtful < before
-            kept = xp.take(value, rows, axis=0)
-            value = _replaced(value, rows, xp.where(better[..., None], closer, kept))
+            closer, doubtful, _ = _extrapolated(difference, rows, sizes, typical)
+            better = (doubtful < before) & (before > enough)
+            value = _replaced(value, rows, xp.where(better, closer, xp.take(value, rows, axis=0)))
             doubtful = xp.where(better, doubtful, xp.zeros_like(doubtful))  # shorter steps do not help there
         return value
 
 
-def _extrapolated(difference: Callable[[Array, Array], Array], rows: Array, sizes: Array) -> tuple[Array, Array]:
-    """Derivatives of fourth order, and how far the two quotients of each point are apart; infinite for no numbers."""
+def _extrapolated(
+    difference: Difference, rows: Array, sizes: Array, typical: Array | None
+) -> tuple[Array, Array, Array]:
+    """Derivatives of fourth order; how far both quotients of each component are apart; and the components' sizes.
+
+    Both are apart by what is beyond rounding, relative to the largest component at the point, or to the `typical` size
+    of the component if that is smaller: by default, its largest at these points. No numbers are infinitely far apart.
+    """
     xp = array_namespace(sizes)
-    both = difference(xp.concat([rows, rows]), xp.concat([sizes, sizes / 2]))
+    both, roundings = difference(xp.concat([rows, rows]), xp.concat([sizes, sizes / 2]))
     long, short = both[: rows.shape[0], ...], both[rows.shape[0] :, ...]
-    scale = xp.max(xp.abs(short), axis=-1)
-    apart = xp.max(xp.abs(short - long), axis=-1)
-    apart = xp.where(apart == 0, apart, apart / scale)
-    return short + (short - long) / 3, xp.where(xp.isfinite(apart), apart, xp.full_like(apart, float("inf")))
+    size = xp.abs(short)
+    if typical is None:
+        typical = xp.max(xp.where(xp.isfinite(size), size, xp.zeros_like(size)), axis=tuple(range(size.ndim - 1)))
+    beyond = xp.abs(short - long) - roundings[rows.shape[0] :, ...]
+    apart = beyond / xp.minimum(xp.max(size, axis=-1, keepdims=True), typical)
+    apart = xp.where(beyond <= 0, xp.zeros_like(apart), apart)
+    apart = xp.where(xp.isfinite(apart), apart, xp.full_like(apart, float("inf")))
+    return short + (short - long) / 3, apart, typical
 
 
 def _replaced(values: Array, rows: Array, others: Array) -> Array:
