@@ -330,3 +330,18 @@ def test_a_caller_who_makes_warnings_errors_gets_none(rng):
         sol = solve_recurrence(lambda y: y * y + 1, np.array([0.5]), length=100)
     assert not sol.success
     assert parscan.Status.NOT_FINITE is sol.status
+
+
+def test_a_batch_in_args_alone_is_told_of():
+    """`y0` is one state, and `args` hold a value for each of five."""
+    with pytest.raises(ValueError, match=r"`args` hold a value per member of a batch, `y0` needs the batch's axes"):
+        solve_recurrence(lambda y, a: a * y, np.ones(3), length=50, args=(np.ones((5, 1)),))
+    with pytest.raises(ValueError, match="broadcast") as caught:
+        solve_recurrence(lambda y, a: a * y, np.ones(3), length=50, args=(np.ones(5),))
+    assert any("`y0` needs its axes, too: (*batch, n)" in note for note in caught.value.__notes__)
+
+
+def test_components_first_are_told_of():
+    with pytest.raises(ValueError, match="unpack") as caught:
+        solve_recurrence(lambda y: np.array([y_i for y_i, _ in [y]]), np.ones(2), length=50)
+    assert any("components y[..., i] last" in note and "axis=-1" in note for note in caught.value.__notes__)

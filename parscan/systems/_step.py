@@ -143,7 +143,8 @@ class Step:
         return (
             f"parscan called `step({', '.join(given)})` for the time steps {times.start}:{times.stop}:"
             f"{times.step or 1} on stacked states of shape {shape}, components y[..., i] last; states of a "
-            "parallel solve may be guesses."
+            "parallel solve may be guesses. Put components together by np.stack([...], axis=-1); where `x` or `args` "
+            "hold a value per member of a batch, `y0` needs its axes, too: (*batch, n)."
         )
 
     def _singles(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
@@ -260,7 +261,8 @@ def _rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Excep
         return ValueError(
             f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "
             "the first axis and components on the last, so index components as y[..., i], and give inputs of one "
-            "number per time such an axis, too: x[:, None]."
+            "number per time such an axis, too: x[:, None]. Where `args` hold a value per member of a batch, `y0` "
+            "needs the batch's axes: (*batch, n)."
         )
     if name == "step" and array_namespace(y).isdtype(value.dtype, ("integral", "bool")):
         return TypeError(
