@@ -260,3 +260,20 @@ def test_a_transposed_jacobian_of_small_components_is_named():
         with pytest.raises(ValueError, match="`jac` is transposed"):
             solve_ivp(lambda t, y: matrix @ y, (0, 1), [1.0, 1.0, 1.0], "Radau", jac=turned, rtol=1e-6)
     solve_ivp(lambda t, y: matrix @ y, (0, 1), [1.0, 1.0, 1.0], "Radau", jac=matrix, rtol=1e-6)
+
+
+def lorenz(t, y, rho=28.0):
+    return [10 * (y[1] - y[0]), y[0] * (rho - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
+
+
+@pytest.mark.parametrize("options", [{"rtol": 1e-3}, {"rtol": 1e-7}, {"method": "Radau"}, {"method": "RK45"}], ids=str)
+def test_a_batch_in_the_arguments_only_is_named(options):
+    with pytest.raises(ValueError, match=r"pass `y0` of shape \(3, 100\)"):
+        solve_ivp(lorenz, (0, 1), [1.0, 1.0, 1.0], args=(np.linspace(0, 1, 100),), **options)
+
+
+def test_a_state_the_other_way_round_is_named():
+    with pytest.raises(ValueError, match=r"pass its transpose, y0\.T"):
+        solve_ivp(lorenz, (0, 1), np.ones((100, 3)), "Radau")
+    with pytest.raises(ValueError, match="It is the transpose"):
+        solve_ivp(lambda t, y: -y.T, (0, 1), np.ones((3, 7)), "Radau")

@@ -138,7 +138,10 @@ def test_many_components_are_left_to_lsoda_and_told_of_their_zeros():
     fun, y0 = chain(30)
     auto = solve_ivp(fun, (0, 1), y0, rtol=1e-6, atol=1e-6)
     assert auto.method == "LSODA"
-    assert "there are many components, with 0.1 of the tolerances" in auto.message
+    assert (
+        "because there are many components (pass `jac_sparsity` if most entries of the Jacobian are zero), with 0.1 of"
+        in auto.message
+    )
     named = solve_ivp(fun, (0, 1), y0, "Radau", rtol=1e-6, atol=1e-6)
     assert named.method == "Radau"
     assert "entries are not zero: with `jac_sparsity`" in named.message

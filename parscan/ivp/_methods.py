@@ -99,6 +99,10 @@ Measured on heat equations, Brusselators by lines and chains of oscillators; the
 """
 
 
+MANY_COMPONENTS = "there are many components (pass `jac_sparsity` if most entries of the Jacobian are zero)"
+"""The reason for LSODA then, with what may be faster."""
+
+
 def discretise(name: str, problem: Problem, stages: Any) -> Discretisation:
     """The method of that name, with the stages that were asked for, or that the tolerance wants."""
     if stages is not None and name not in COLLOCATION:
@@ -191,7 +195,7 @@ def _choose_single(problem: Problem, options: dict[str, Any], stacks: Callable[[
     reasons: dict[str, tuple[float, Callable[[], bool]]] = {
         "the bandwidths of the Jacobian were given": (1.0, lambda: bool(BANDS.intersection(options))),
         "the tolerance is loose": (1.0, lambda: problem.rtol >= LOOSE),
-        "there are many components": (TIGHTER, lambda: problem.y0.shape[-1] > MANY),
+        MANY_COMPONENTS: (TIGHTER, lambda: problem.y0.shape[-1] > MANY),
         "states are complex": (TIGHTER, lambda: problem.is_complex),
         "`fun` cannot be called for many times at once": (TIGHTER, lambda: not stacks()),
     }

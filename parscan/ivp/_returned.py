@@ -48,7 +48,7 @@ class Returned:
         if tuple(value.shape) != (n, *shape):
             raise ValueError(
                 f"`{name}` returned shape {tuple(value.shape)} where {(n, *shape)} was expected: components first, as "
-                "the `y` that it is given."
+                f"the `y` that it is given.{self._advice(tuple(value.shape), shape)}"
             )
         return xp.astype(value, self._dtype)  # a copy: the function may use its memory again
 
@@ -62,7 +62,25 @@ class Returned:
         except ValueError:
             raise ValueError(
                 f"`{name}` returned a list with a component of shape {tuple(part.shape)} where {shape} was expected."
+                f"{self._advice((self._shape[-1], *part.shape), shape)}"
             ) from None
+
+    def _advice(self, found: tuple[int, ...], shape: tuple[int, ...]) -> str:
+        """What to do about a shape that is that of another batch, or that has its axes the other way round."""
+        n, batch = self._shape[-1], self._shape[:-1]
+        if len(found) == 2 and found == (*shape, n):
+            return f" It is the transpose: return what was returned, transposed, of shape {(n, *shape)}."
+        if len(batch) == 1 and found[0] == batch[0]:
+            return (
+                f" `y0` of shape {(n, *batch)} is a batch of {batch[0]} problems of {n} components: for {n} problems "
+                f"of {batch[0]} components, pass its transpose, y0.T."
+            )
+        if not shape and len(found) == 2 and found[0] == n:
+            return (
+                f" For a batch of {found[1]} problems, as values of `args` of that shape would make it, pass `y0` of "
+                f"shape {found}: np.repeat(y0[:, None], {found[1]}, axis=1)."
+            )
+        return ""
 
     def matrices(self, value: Any, count: int | None) -> Array:
         """What the Jacobian returned, with matrices last."""
