@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 import array_api_compat
@@ -29,6 +29,9 @@ implementation: the tests run on it to keep all code outside this file and the k
 
 LARGEST_WHOLE = 2**53
 """float64 has all whole numbers up to this one."""
+
+FEW = 1024
+"""Random signs that are kept, at most."""
 
 _FLOATING = ("float32", "float64", "complex64", "complex128")
 
@@ -219,8 +222,17 @@ def conjugate(x: Array) -> Array:
 
 def random_signs(shape: tuple[int, ...], like: Array, *, seed: int) -> Array:
     """Array of ±1, the same for the same seed, of the library and dtype of `like`."""
-    signs = 2 * np.random.default_rng(seed).integers(0, 2, size=shape, dtype=np.int8) - 1
+    signs = (_few_signs if math.prod(shape) <= FEW else _signs)(shape, seed)
     return array_namespace(like).asarray(signs.astype(dtype_name(like.dtype)), dtype=like.dtype)
+
+
+def _signs(shape: tuple[int, ...], seed: int) -> Array:
+    """The same as small integers."""
+    return 2 * np.random.default_rng(seed).integers(0, 2, size=shape, dtype=np.int8) - 1
+
+
+_few_signs = lru_cache(maxsize=256)(_signs)
+"""A generator takes longer to make than a short solve can afford."""
 
 
 def quiet() -> AbstractContextManager[Any]:

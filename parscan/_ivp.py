@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -15,7 +16,7 @@ from .ivp._delegate import delegate
 from .ivp._empty import solve_empty
 from .ivp._ensemble import solve_ensemble
 from .ivp._march import solve
-from .ivp._methods import Choice, after_exception, choose, discretise, make_task
+from .ivp._methods import Choice, after_exception, choose, discretise, make_task, shortly
 from .ivp._options import as_options, warn_of_unused
 from .ivp._repeated import Witness, reported
 from .ivp._report import wrap
@@ -216,9 +217,18 @@ def solve_ivp(
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         witness, stacking = Witness(problem, listed or ()), Stacking(problem, vectorized)
-        found: Any = attempt(stacking, report) or attempt(stacking.withdrawn(), report)
+        found = _in_turn(attempt, stacking, report, shortly(method, problem, options, listed, on_mesh=on_mesh))
         instead = after_exception(method, problem, stacking.raised, on_mesh=on_mesh, success=found.success)
         return _believed(witness, found if instead is None else attempt(stacking, report, instead))  # type: ignore[arg-type]
+
+
+def _in_turn(attempt: Callable[..., Any], stacking: Stacking, report: Report | None, brief: Choice | None) -> Any:
+    """The first attempt that leads to a result: a brief one, if it may do; the usual one; one point by point."""
+    if brief is not None:
+        with suppress(Exception):  # what a function raises now, it may not raise on the usual way
+            if (begun := attempt(stacking, None, brief)).success:
+                return begun
+    return attempt(stacking, report) or attempt(stacking.withdrawn(), report)
 
 
 def _watched(events: Any, problem: Problem) -> tuple[Event, ...] | None:

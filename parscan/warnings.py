@@ -31,5 +31,9 @@ class NondeterministicFunctionWarning(ParscanWarning):
     """`fun`, `jac` or an event of `solve_ivp` gave another value when it was called again with the same arguments."""
 
 
+class DiscontinuousParameterWarning(ParscanWarning):
+    """A parameter moves a jump of the function, so that the gradient with respect to it is wrong."""
+
+
 class PointByPointWarning(ParscanWarning):
     """A right-hand side cannot be called for many times at once, and is called for one after the other."""

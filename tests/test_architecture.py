@@ -35,7 +35,10 @@ MAY_IMPORT = {
         *("_arrays", "_check_step", "_contradiction", "_tolerance", "_whole_numbers"),
         *("jacobians", "systems"),
     },
-    "derivatives": {"_arrays", "_counts", "_growth", "_memory", "_solution", "jacobians", "scan", "systems"},
+    "derivatives": {
+        *("_arrays", "_counts", "_growth", "_memory", "_solution", "warnings"),
+        *("jacobians", "scan", "systems"),
+    },
     "_result": {"_arrays", "_plot", "_solution", "derivatives"},
     "_plot": {"_arrays"},
     "_progress": set(),

@@ -11,6 +11,7 @@ from .._solution import Solution
 from ._adjoint import Adjoint
 from ._arguments import as_adjoint
 from ._differences import of_argument, of_inputs, stretch
+from ._moved_jumps import warn_of_moved_jumps
 from ._parameters import INPUTS, Chosen, Tree, as_same_structure, choose, leaves, like, reject_nothing
 from ._sweeps import adjoint
 
@@ -33,6 +34,7 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
     states = (as_adjoint(grad_y, y) if isinstance(grad_y, Adjoint) else adjoint(solution, grad_y)).states
     if vjp is not None:
         return _by_products(solution, states, chosen, vjp, steps_per_call or max(1, y.shape[0]))
+    warn_of_moved_jumps(solution, states, chosen, in_time=False)
     found = [
         of_inputs(solution, states) if key == INPUTS else of_argument(solution, states, int(key)) for key in chosen.keys
     ]

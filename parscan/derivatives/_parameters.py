@@ -133,6 +133,11 @@ def reject_nothing(chosen: Chosen, by: Any) -> None:
         )
 
 
+def name_in_signature(step: Function, key: int | str) -> str:
+    """The step's own name of an argument; empty if it cannot be told."""
+    return next((name for name, each in _names(step).items() if each == key), "")
+
+
 def _key(param: Any, step: Function) -> int | str:
     """Index into `args`, or the inputs."""
     names = _names(step)

@@ -22,6 +22,7 @@ from .methods._explicit import dop853, rk4
 from .methods._exponential import DEER
 from .methods._tableaux import FAMILIES, Tableau
 from .output._dense_output import DenseOutput
+from .output._monitor import Event
 from .starts._dop853 import by_dop853
 from .starts._following import follow
 from .starts._lsoda import by_lsoda
@@ -207,12 +208,16 @@ def _choose_single(problem: Problem, options: dict[str, Any], stacks: Callable[[
     return Choice("Radau")
 
 
-def shortly(method: Any, problem: Problem, options: dict[str, Any], *, on_mesh: bool) -> Choice | None:
+def shortly(
+    method: Any, problem: Problem, options: dict[str, Any], events: tuple[Event, ...] | None, *, on_mesh: bool
+) -> Choice | None:
     """What `auto` tries first where an event may end the integration early: a few steps.
 
     A mesh would be made for the whole span, before anything is known of the event.
     """
-    if method != "auto" or on_mesh or not problem.is_plain or problem.rtol >= LOOSE or options:
+    ends = any(event.terminal < inf for event in events or ())
+    small = problem.is_plain and problem.y0.shape[-1] <= MANY
+    if method != "auto" or on_mesh or options or not (ends and small and problem.rtol < LOOSE):
         return None
     return Choice("DOP853", True, "an event ends the integration", TIGHTER, most_steps=FEW_STEPS)
 

@@ -79,6 +79,13 @@ class Tableau:
         return np.linalg.inv(self.A)
 
     @cached_property
+    def to_last(self) -> Array:
+        """Weights of values at all nodes but the last, `(s - 1,)`: the polynomial through them, at the last."""
+        inner, eye = self.c[:-1], np.eye(self.stages - 1)
+        apart = inner[:, None] - inner[None, :] + eye
+        return np.prod(np.where(eye > 0, 1.0, self.c[-1] - inner[None, :]) / apart, axis=1)
+
+    @cached_property
     def at_start(self) -> Array:
         """The ℓ_j at θ = 0, shape (s,)."""
         return self.derivatives(np.zeros(1))[0]

@@ -19,6 +19,7 @@ from .._function import RightHandSide
 from .._trial import Scale, Trial
 from ..methods._discretisation import Discretisation
 from ..output._observed import Observed
+from ._beside_breaks import beside_breaks
 from ._forcing import Forcing
 from ._gradient import by_forcing, by_parameters
 from ._polish import close_enough, polished, with_nodes
@@ -97,7 +98,13 @@ class Derivatives:
         def pull() -> tuple[Array, Array, Array]:
             return _pulled(self._trajectory, y, times, gradient, forcings=True).points
 
-        return by_parameters(rhs, pull, params, vjp) if forcing is None else by_forcing(rhs, pull, forcing)
+        def pull_beside_breaks() -> tuple[Array, Array, Array]:
+            at, states, adjoint = pull()
+            return at, states, beside_breaks(self._trajectory.method, self._trajectory.trial, adjoint)
+
+        if forcing is not None:
+            return by_forcing(rhs, pull, forcing)
+        return by_parameters(rhs, pull_beside_breaks if vjp is None else pull, params, vjp)
 
     def _with_nodes(self, mesh: Array) -> Trajectory:
         """The trajectory with nodes at the times of the mesh, which may be another one than its own."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..._arrays import Array, array_namespace, conjugate, copy
 from ...derivatives._differences import of_argument
+from ...derivatives._moved_jumps import warn_of_moved_jumps
 from ...derivatives._parameters import Chosen, Tree, as_same_structure, choose, leaves, reject_nothing
 from .._function import RightHandSide
 from ._forcing import Forcing
@@ -86,6 +87,7 @@ def by_parameters(rhs: RightHandSide, pull: Pull, params: Any, vjp: Callable[...
     if vjp is not None:
         return _by_product(rhs, times, states, adjoint, chosen, vjp)
     points = Points(rhs, times, states)
+    warn_of_moved_jumps(points, adjoint, chosen, in_time=True)
     return chosen.joined([of_argument(points, adjoint, int(key)) for key in chosen.keys])
 
 
