@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array, all_finite
-from ._endings import NOT_FINITE, SMALLEST, TOO_SMALL, Ending
+from ._endings import NOT_FINITE, PATIENCE, TOO_SMALL, Ending, is_no_step
 from ._pace import Pace
 from ._watched import Reached
 from .output._events import Watch, step_times
@@ -44,6 +44,7 @@ class Course:
     pieces: list[Any] = field(default_factory=list)
     output: list[Array] = field(default_factory=list)
     given: int = 0
+    still: int = 0
     failure: str = ""
 
     def follow(self, solver: Any, form: Form) -> Ending:
@@ -54,16 +55,22 @@ class Course:
         ending = None
         while ending is None:
             message = solver.step()
-            ending = self._failed(str(message), Ending.FAILED) if solver.status == "failed" else self._no_step(solver)
-            if ending is None:
+            ending = self._gave_up(str(message)) if solver.status == "failed" else self._no_step(solver)
+            if ending is None and not (solver.t == self.nodes[-1] and self.still):
                 ending = Ending.EVENT if self._passes(solver, form) else self._no_headway(solver, form)
         return ending
+
+    def _gave_up(self, message: str) -> Ending:
+        """The ending of a solver that failed by itself, after steps that were none or others."""
+        return self._failed(TOO_SMALL, Ending.TOO_SMALL) if self.still else self._failed(message, Ending.FAILED)
 
     def _no_step(self, solver: Any) -> Ending | None:
         """Why the last step is none, if so."""
         if not all_finite(solver.y):  # LSODA goes on with NaN
             return self._failed(NOT_FINITE, Ending.NOT_FINITE)
-        if abs(solver.t - solver.t_old) <= SMALLEST * abs(solver.t_old) and solver.status == "running":
+        is_none = is_no_step(float(solver.t_old), float(solver.t)) and solver.status == "running"
+        self.still = self.still + 1 if is_none else 0
+        if self.still >= PATIENCE:
             return self._failed(TOO_SMALL, Ending.TOO_SMALL)
         return None
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from enum import Enum
-
-from .._arrays import machine_epsilon
+from math import ulp
 
 NOT_FINITE = "the right-hand side gave values that are not finite"
 
 TOO_SMALL = "the steps became smaller than the spacing of the numbers"
 
-SMALLEST = 10 * machine_epsilon("float64")
-"""Steps that are smaller than this share of the time are the end of a solution, a pole for example."""
+SMALLEST = 16
+"""Steps of at most so many spacings of the numbers at their times are the end of a solution, a pole for example."""
+
+
+PATIENCE = 32
+"""Such steps in a row that are the end: LSODA's first ones are that short where they are cautious and times large."""
+
+
+def is_no_step(t: float, later: float) -> bool:
+    """Whether a step from one time to the other is as short as that."""
+    return abs(later - t) <= SMALLEST * ulp(max(abs(t), abs(later)))
 
 
 class Ending(Enum):

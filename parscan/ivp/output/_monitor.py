@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from math import inf, isnan
+from math import inf, isnan, ulp
 from typing import Any, TypeAlias
 
 from ..._arrays import Array, array_namespace, as_array, copy, dtype_name, machine_epsilon, quiet
@@ -14,7 +14,7 @@ from .._agreement import agree
 CHECKED = 5
 """Samples at which a call for all samples is compared with calls for one; few times have that many components."""
 
-XTOL = RTOL = 4 * machine_epsilon(float)
+RTOL = 4 * machine_epsilon(float)
 """Tolerances of a root, as in SciPy."""
 
 Bracket: TypeAlias = tuple[float, float]
@@ -117,7 +117,13 @@ class Monitor:
         at_begin, at_end = (self._value(t, evaluate(t)) for t in bracket)
         if min(at_begin, at_end) >= 0 or max(at_begin, at_end) <= 0:  # zero, but for rounding
             return begin if abs(at_begin) <= abs(at_end) else end
-        return float(brentq(lambda t: self._value(t, evaluate(t)), begin, end, xtol=XTOL, rtol=RTOL))
+        length, least = end - begin, ulp(max(abs(begin), abs(end)))  # from the begin on: times may be large
+
+        def after(passed: float) -> float:
+            return self._value(begin + passed, evaluate(begin + passed))
+
+        tolerance = least / 2 + RTOL * abs(length)
+        return float(begin + brentq(after, 0.0, length, xtol=tolerance, rtol=RTOL))
 
     def _value(self, t: float, y: Array) -> float:
         """The function at one time; `y` is a copy, for it may be written to."""

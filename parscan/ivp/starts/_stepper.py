@@ -12,11 +12,11 @@ Its own error estimate vanishes on y' = y², and it would step over poles: a sec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite, nan
+from math import copysign, inf, isfinite, nan, ulp
 from typing import TypeAlias
 
 from ..._arrays import Array, all_finite, array_namespace, machine_epsilon, quiet
-from .._endings import NOT_FINITE, SMALLEST, TOO_SMALL
+from .._endings import NOT_FINITE, TOO_SMALL, is_no_step
 from .._function import RightHandSide
 from .._trial import ratio
 from ._rough import as_start
@@ -44,8 +44,8 @@ M: Weights = ((0, 2.0), (2, 1.0), (3, 1.0))
 TRAPEZOID = 0.25
 """Share of the trapezoidal rule's error that counts: on linear problems with small steps, half the other estimate."""
 
-FIRST = 1e4 * machine_epsilon("float64")
-"""Shortest first step, as a share of the time: an estimate of the right one may be too small to be a step."""
+FIRST = 16
+"""Shortest first step, in spacings of the numbers there: an estimate of the right one may be too small to be a step."""
 
 MOST_STEPS = 100_000
 """Steps, taken or rejected, after which to give up."""
@@ -105,7 +105,7 @@ def by_stepping(
     problem = _Problem(rhs, float(span[1]), rtol, atol, max_step, eye)
     t, y = float(span[0]), y0[None, ...]
     h = _first_step(problem, t, y)
-    h = h if abs(h) > FIRST * abs(t) else FIRST * abs(t) * (1 if problem.end > t else -1)
+    h = h if abs(h) > FIRST * ulp(t) else copysign(min(FIRST * ulp(t), abs(problem.end - t)), problem.end - t)
     node = _linearise(rhs, t, y, h)
     nodes, failure = [(t, y, node.f)], "" if node.finite else NOT_FINITE
     shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # so that there is one at t = 0, too
@@ -113,8 +113,9 @@ def by_stepping(
     for _ in range(most):
         if node.t == problem.end or failure:
             break
-        if abs(h) < max(SMALLEST * abs(node.t), shortest):
-            failure = TOO_SMALL if finite else NOT_FINITE
+        if abs(h) < shortest or (is_no_step(node.t, node.t + h) and node.t + h != problem.end):
+            near = bad is not None and is_no_step(node.t, node.t + (bad - node.t) / 4)  # after a last step before it
+            failure = NOT_FINITE if near or not finite else TOO_SMALL
             break
         t, h = _next_time(problem, node.t, h)
         y, error = _attempt(problem, node, t, h)
@@ -155,7 +156,8 @@ def _next_time(problem: _Problem, t: float, h: float) -> tuple[float, float]:
     h = size if remaining > 0 else -size
     if 0.9 * abs(remaining) < size:
         h = remaining / 2
-    return t + h, h
+    later = t + h
+    return later, later - t  # not h: at large times, the sum is rounded
 
 
 def _first_step(problem: _Problem, t: float, y: Array) -> float:
@@ -183,7 +185,7 @@ def _first_step(problem: _Problem, t: float, y: Array) -> float:
 def _linearise(rhs: RightHandSide, t: float, y: Array, h: float) -> _Node:
     """Right-hand side, Jacobian and, by a difference into the step h that follows, the derivative by time."""
     xp = array_namespace(y)
-    shift = machine_epsilon(y.dtype) ** 0.5 * abs(h) + 4 * machine_epsilon("float64") * abs(t)
+    shift = machine_epsilon(y.dtype) ** 0.5 * abs(h) + 4 * ulp(t)
     later = t + shift if h >= 0 else t - shift
     times = xp.asarray([t, later], dtype=xp.float64)
     values = rhs(times, xp.concat([y, y]))

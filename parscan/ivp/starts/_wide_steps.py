@@ -8,11 +8,11 @@ Differential Equations I", 2nd edition, Springer 1993, sections II.4, II.5 and I
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf, isfinite, ulp
 from typing import Any
 
 from ..._arrays import Array, array_namespace, copy, fetch, quiet
-from .._endings import NOT_FINITE, SMALLEST, TOO_SMALL
+from .._endings import NOT_FINITE, TOO_SMALL, is_no_step
 from .._function import RightHandSide
 from .._stiffness import Stiffness
 from .._trial import Scale, Trial, ratio
@@ -100,7 +100,7 @@ class _March:
             if self._t == self._end or failure or self._stiffness.is_stiff:
                 break
             h, t = self._limited(h)
-            if not abs(h) > SMALLEST * abs(self._t) or not isfinite(h):
+            if not isfinite(h) or (is_no_step(self._t, t) and t != self._end):
                 failure = TOO_SMALL if finite else NOT_FINITE
                 continue
             with quiet():
@@ -135,8 +135,8 @@ class _March:
         size = min(abs(h), self._max_step)
         if size >= abs(rest):
             return rest, self._end
-        h = size if rest > 0 else -size
-        return h, self._t + h
+        t = self._t + (size if rest > 0 else -size)
+        return t - self._t, t  # not the size: at large times, the sum is rounded
 
     def _slope(self, t: float, y: Array) -> Array:
         """Right-hand side as one row."""
@@ -195,4 +195,4 @@ class _March:
             later = xp.reshape(self._slope(self._t + direction * h, y + direction * h * first), self._shape)
             largest = max(slopes, size(later - first) / h if h else inf)
         wanted = (0.01 / largest) ** (1 / 8) if 1e-15 < largest < inf else max(1e-6, 1e-3 * h)
-        return direction * min(max(min(100 * h, wanted), FIRST * abs(self._t)), longest)
+        return direction * min(max(min(100 * h, wanted), FIRST * ulp(self._t)), longest)

@@ -1,0 +1,53 @@
+"""Spans far from zero: the same as at zero, to the digits that the times have."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import parscan
+
+
+def tone(t, y):
+    return [y[1], -((2 * np.pi * 100) ** 2) * y[0]]
+
+
+@pytest.mark.parametrize("t0", [1.7e9, -1.7e9, 1e10])
+@pytest.mark.parametrize("sense", [1, -1])
+@pytest.mark.parametrize(
+    ("method", "rtol"), [("auto", 1e-3), ("auto", 1e-8), ("Radau", 1e-6), ("Gauss", 1e-8), ("DOP853", 1e-8)]
+)
+def test_an_oscillation_far_from_zero_takes_as_many_calls(t0, sense, method, rtol):
+    first, far = (
+        parscan.solve_ivp(tone, (begin, begin + sense / 16), [1.0, 0.0], method, rtol=rtol, atol=1e-2 * rtol)
+        for begin in (0.0, t0)
+    )
+    assert first.success
+    assert far.success
+    amplitude = np.hypot(far.y[0, -1], far.y[1, -1] / (200 * np.pi))
+    assert_allclose(amplitude, np.hypot(first.y[0, -1], first.y[1, -1] / (200 * np.pi)), rtol=max(1e-6, 3 * rtol))
+    assert far.nfev <= 2 * first.nfev + 20
+
+
+@pytest.mark.filterwarnings("ignore:lsoda:UserWarning")  # of LSODA itself: its first steps are shorter than a spacing
+@pytest.mark.parametrize("t0", [0.0, 1.7e9, -1.7e9])
+@pytest.mark.parametrize(
+    "options", [{}, {"rtol": 1e-9, "atol": 1e-11}, {"rtol": 1e-9, "atol": 1e-11, "method": "LSODA"}]
+)
+def test_events_far_from_zero_are_as_near_as_times_tell(t0, options):
+    def event(t, y):
+        return y[0] - 0.5
+
+    sol = parscan.solve_ivp(lambda t, y: -y, (t0, t0 + 2.0), [1.0], events=event, **options)
+    allowed = 3 * math.ulp(t0) + (1e-8 if options else 1e-2)
+    assert abs(sol.t_events[0][0] - t0 - math.log(2)) <= allowed
+
+
+@pytest.mark.filterwarnings("ignore:lsoda:UserWarning")  # as above
+@pytest.mark.parametrize("method", ["auto", "Radau", "DOP853", "LSODA", "RK45", "BDF"])
+@pytest.mark.parametrize("spacings", [1, 3, 50])
+def test_spans_of_a_few_spacings_end(method, spacings):
+    t0 = 1.7e9
+    sol = parscan.solve_ivp(lambda t, y: -y, (t0, t0 + spacings * math.ulp(t0)), [1.0], method, rtol=1e-6)
+    assert not sol.success or abs(sol.y[0, -1] - math.exp(-spacings * math.ulp(t0))) < 1e-6
