@@ -198,6 +198,9 @@ def _as_state(y0: Any) -> Array:
 def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, Array]:
     """Tolerances; a relative one near rounding is raised, with a warning."""
     xp = array_namespace(state)
+    least = 100 * machine_epsilon(state.dtype)
+    if isinstance(rtol, float) and isinstance(atol, float) and least <= rtol < inf and 0 <= atol < inf:
+        return float(rtol), xp.asarray(float(atol), dtype=xp.abs(state).dtype)
     given = _host_or_alike("rtol", rtol, state)
     if given.ndim > 0 and tuple(given.shape) != (state.shape[-1],):
         raise ValueError(
@@ -206,7 +209,6 @@ def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, A
         )
     if "complex" in dtype_name(given.dtype) or not bool(array_namespace(given).all((given >= 0) & (given < inf))):
         raise ValueError(f"`rtol` must be finite and not negative, got {rtol!r}.")
-    least = 100 * machine_epsilon(state.dtype)
     if bool(array_namespace(given).any(given < least)):
         warnings.warn(f"`rtol` is too small. Setting `rtol = {least:.3g}`.", UserWarning, stacklevel=4)
     relative = float(given) if given.ndim == 0 else xp.asarray(given, dtype=xp.abs(state).dtype)

@@ -101,10 +101,13 @@ class RightHandSide:
             if self.raised is None:
                 return self._stacked(t, states)
             return self.raised.rows(self._stacked, t, states, self._shape)
-        xp = self._xp
+        xp, is_single = self._xp, len(self._shape) == 1
         with quiet():
-            rows = [self.at(float(t[i]), copy(xp.moveaxis(states[i, ...], -1, 0))) for i in range(t.shape[0])]
-        return xp.moveaxis(xp.stack(rows), 1, -1) if rows else states
+            parts = [states[i, ...] if is_single else xp.moveaxis(states[i, ...], -1, 0) for i in range(t.shape[0])]
+            rows = [self.at(float(t[i]), copy(part)) for i, part in enumerate(parts)]
+        if not rows:
+            return states
+        return xp.stack(rows) if is_single else xp.moveaxis(xp.stack(rows), 1, -1)
 
     def _stacked(self, t: Array, states: Array) -> Array:
         """The same by one call."""

@@ -133,11 +133,11 @@ class Watch:
             new = slice(0 if seen is None else 1, None)
             scans.append(monitor.scan(times[new], y[:, new], seen, monitor.event.terminal - len(before)))
         ends = (float(times[0]), float(times[-1])) if is_step else None
-        stops = [
-            order * _root(monitor, near, scan.brackets[-1], ends if scan.is_single else None)
-            for monitor, scan, before in zip(self.monitors, scans, self._t_events, strict=True)
-            if scan.brackets and len(before) + len(scan.brackets) == monitor.event.terminal
-        ]
+        last: dict[int, float] = {}  # the roots that end the integration
+        for k, (monitor, scan, before) in enumerate(zip(self.monitors, scans, self._t_events, strict=True)):
+            if scan.brackets and len(before) + len(scan.brackets) == monitor.event.terminal:
+                last[k] = _root(monitor, near, scan.brackets[-1], ends if scan.is_single else None)
+        stops = [order * root for root in last.values()]
         stop = min(stops, default=inf)
         for scan in scans:
             if scan.failure is not None and order * scan.failed_at <= stop:
@@ -146,7 +146,8 @@ class Watch:
             for begin, end in scan.brackets:
                 if order * begin > stop:
                     break
-                root = _root(monitor, near, (begin, end), ends if scan.is_single else None)
+                known = last.get(k) if (begin, end) == scan.brackets[-1] else None
+                root = _root(monitor, near, (begin, end), ends if scan.is_single else None) if known is None else known
                 if order * root <= stop:
                     self._t_events[k].append(root)
                     self._y_events[k].append(near((begin + end) / 2)(root))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from math import inf, isnan, ulp
 from typing import Any, TypeAlias
 
-from ..._arrays import Array, array_namespace, as_array, copy, dtype_name, machine_epsilon, quiet
+from ..._arrays import Array, array_namespace, as_array, copy, dtype_name, machine_epsilon, quiet, to_numpy
 from .._agreement import agree
 
 CHECKED = 5
@@ -16,6 +16,9 @@ CHECKED = 5
 
 RTOL = 4 * machine_epsilon(float)
 """Tolerances of a root, as in SciPy."""
+
+WORTH_CHECKING = 40
+"""Samples from which on such a call is tried: for fewer, single calls take no longer."""
 
 Bracket: TypeAlias = tuple[float, float]
 """Times between which an event occurs; twice the same if it is zero there."""
@@ -39,10 +42,8 @@ class Seen:
     new: int = 0
 
     def continues(self, values: Array) -> bool:
-        """Whether all samples, and some more values, are on one side of zero: no bracket ends among those then."""
-        sign = 1.0 if float(self.values[-1]) > 0 else -1.0
-        xp = array_namespace(values)
-        return bool(xp.all(self.values * sign > 0)) and bool(xp.all(values * sign > 0))
+        """Whether these samples are on the side of zero that some more values are on: no bracket ends among those."""
+        return float(self.values[-1]) * float(values[-1]) > 0 and _is_one_sided(self.values)
 
     def followed_by(self, times: Array, values: Array) -> Seen:
         """The same with further samples."""
@@ -95,14 +96,14 @@ class Monitor:
 
     def scan(self, times: Array, y: Array, before: Seen | None, most: float) -> Scan:
         """Where the event occurs among samples of the states `y` (n, m) that follow others; `most` times at most."""
-        values = self._together(times, y) if times.shape[0] > 2 * CHECKED else None
+        values = self._together(times, y) if times.shape[0] > WORTH_CHECKING else None
         failure: Exception | None = None
         failed_at = inf
         if values is None:
             values, failure = self._one_by_one(times, y)
             failed_at = float(times[values.shape[0]]) if failure else inf
         times = times[: values.shape[0]]
-        if before is not None and failure is None and before.continues(values):
+        if failure is None and _is_one_sided(values) and (before is None or before.continues(values)):
             return Scan(Seen(times[-1:], values[-1:]), [], False, None, inf)
         seen = Seen(times, values) if before is None else before.followed_by(times, values)
         brackets = seen.brackets(self.event.direction)
@@ -127,11 +128,15 @@ class Monitor:
 
     def _value(self, t: float, y: Array) -> float:
         """The function at one time; `y` is a copy, for it may be written to."""
-        name = f"events[{self.index}]"
         try:
             found = self.event.function(t, y, *self.args)
-            if isinstance(found, float) and not isnan(found):
-                return found
+        except Exception as error:
+            error.add_note(f"parscan called `events[{self.index}]` at t = {t!r}.")
+            raise
+        if isinstance(found, float) and not isnan(found):  # so it is for nearly all
+            return found
+        name = f"events[{self.index}]"
+        try:
             value = as_array(name, found)
         except Exception as error:
             error.add_note(f"parscan called `{name}` at t = {t!r}.")
@@ -150,8 +155,9 @@ class Monitor:
         values: list[float] = []
         failure = None
         try:
-            for sample in range(times.shape[0]):
-                values.append(self._value(float(times[sample]), copy(y[:, sample])))
+            states = copy(array_namespace(y).permute_dims(y, (1, 0)))  # the function may write to them
+            for sample, time in enumerate(to_numpy(times).tolist()):
+                values.append(self._value(time, states[sample, :]))
         except Exception as error:  # it may be after the end of the integration, which is not known yet
             failure = error
         return array_namespace(times).asarray(values, dtype=times.dtype), failure
@@ -197,6 +203,13 @@ def _brackets(values: Array, direction: float) -> list[tuple[int, int]]:
         elif sign * before < 0 and (direction == 0 or sign > 0):
             found.append((begin - 1, begin))
     return found
+
+
+def _is_one_sided(values: Array) -> bool:
+    """Whether all values are positive, or all negative."""
+    if not values.shape[0]:
+        return False
+    return bool(array_namespace(values).all(values > 0 if float(values[0]) > 0 else values < 0))
 
 
 def _signs(values: Array) -> Array:
