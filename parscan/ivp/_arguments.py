@@ -192,7 +192,7 @@ def _as_state(y0: Any) -> Array:
     state = xp.astype(state, floating_dtype("y0", state))
     if not all_finite(state):
         raise ValueError("All components of the initial state `y0` must be finite.")
-    return xp.moveaxis(state, 0, -1)
+    return state if state.ndim == 1 else xp.moveaxis(state, 0, -1)
 
 
 def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, Array]:

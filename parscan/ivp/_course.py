@@ -66,7 +66,7 @@ class Course:
 
     def _no_step(self, solver: Any) -> Ending | None:
         """Why the last step is none, if so."""
-        if not all_finite(solver.y):  # LSODA goes on with NaN
+        if not np.isfinite(solver.y).all():  # LSODA goes on with NaN
             return self._failed(NOT_FINITE, Ending.NOT_FINITE)
         is_none = is_no_step(float(solver.t_old), float(solver.t)) and solver.status == "running"
         self.still = self.still + 1 if is_none else 0

@@ -65,17 +65,20 @@ class Witness:
             self._functions["jac"] = lambda t, states: self._rhs.jacobian(t, states, states)
         for index, event in enumerate(events):
             self._functions[f"events[{index}]"] = _as_stacked(event, problem.args)
-        start = [(problem.span[0], problem.y0)]
-        self._first = {name: self._answers(name, start * 2) for name in self._functions}
+        start = [(problem.span[0], problem.y0)] * 2
+        stacked = _stacked(start)
+        self._first = {name: self._answers(name, start, stacked) for name in self._functions}
 
     def contradictions(self, found: IvpResult) -> list[Contradiction]:
         """What the functions contradict themselves in."""
         rows = [(self._problem.span[0], self._problem.y0), *_rows(found)]
         step = abs(rows[-1][0] - rows[0][0]) / max(1, found.mesh.shape[0] - 1)
-        told = []
+        told, ahead, back_again = [], _stacked(rows), _stacked(rows[::-1])
         for name, first in self._first.items():
-            there = self._answers(name, rows)
-            back = self._answers(name, rows[::-1])[::-1]  # in another order, so that each comes after another one
+            there = self._answers(name, rows, ahead)
+            back = self._answers(name, rows[::-1], back_again)[
+                ::-1
+            ]  # in another order, so that each comes after another one
             pairs = [(rows[0], first[0], first[1]), (rows[0], first[0], there[0]), *zip(rows, there, back, strict=True)]
             known = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
             if all_equal([one for _, one, _ in known], [other for _, _, other in known]):
@@ -85,19 +88,16 @@ class Witness:
                 told.append(max(differing, key=lambda contradiction: contradiction.off))
         return told
 
-    def _answers(self, name: str, rows: list[Row]) -> list[Array | None]:
+    def _answers(self, name: str, rows: list[Row], stacked: tuple[Array, Array]) -> list[Array | None]:
         """What a function gives for one state after the other; None where it raises."""
         try:
             with quiet():
-                values = self._functions[name](*self._stacked(*rows))
+                values = self._functions[name](*stacked)
             return [values[k : k + 1, ...] for k in range(len(rows))]
         except Exception:  # a solver may never call it there; where one does, the exception reaches the user
-            return [None] if len(rows) == 1 else [answer for row in rows for answer in self._answers(name, [row])]
-
-    def _stacked(self, *rows: Row) -> tuple[Array, Array]:
-        """Times `(m,)` and states `(m, *batch, n)`."""
-        xp = array_namespace(rows[0][1])
-        return xp.asarray([t for t, _ in rows], dtype=xp.float64), xp.stack([state for _, state in rows])
+            if len(rows) == 1:
+                return [None]
+            return [answer for row in rows for answer in self._answers(name, [row], _stacked([row]))]
 
     def _compare(self, name: str, row: Row, one: Array, other: Array, step: float) -> Contradiction | None:
         """How two answers for one state differ, if that is more than rounding."""
@@ -109,7 +109,7 @@ class Witness:
             granted = ROUNDINGS * machine_epsilon(one.dtype)
             if not bool(xp.any(~same & ~(distance <= granted * xp.abs(one)))):
                 return None
-            moved = response(self._functions[name], *self._stacked(row))
+            moved = response(self._functions[name], *_stacked([row]))
             if not bool(xp.any(~same & ~(distance <= granted * moved))):
                 return None
             off = self._off(name, row, distance, step)
@@ -125,9 +125,15 @@ class Witness:
             error = step * distance[0, ...]
             return float(xp.max(xp.where(error > 0, error / tolerance, xp.zeros_like(error))))
         near = (t + step * self._problem.rtol, state + tolerance)
-        answers = self._answers(name, [row, near])
+        answers = self._answers(name, [row, near], _stacked([row, near]))
         change = 0.0 if None in answers else float(abs(answers[1][0] - answers[0][0]))  # type: ignore[index]
         return float(distance[0]) / change if change else inf
+
+
+def _stacked(rows: list[Row]) -> tuple[Array, Array]:
+    """Times `(m,)` and states `(m, *batch, n)`."""
+    xp = array_namespace(rows[0][1])
+    return xp.asarray([t for t, _ in rows], dtype=xp.float64), xp.stack([state for _, state in rows])
 
 
 def all_equal(some: list[Any], others: list[Any]) -> bool:
@@ -156,7 +162,7 @@ def _rows(found: IvpResult) -> list[Row]:
     xp, count = array_namespace(y), int(t.shape[0])
     wanted = min(max(FEWEST, found.npoints // CALLS), MOST)
     places = sorted({(k + 1) * (count - 1) // wanted for k in range(wanted)}) if count else []
-    states = xp.moveaxis(y, 0, -1)
+    states = xp.permute_dims(y, (*range(1, y.ndim), 0))
     return [(float(t[k]), states[k, ...]) for k in places]
 
 

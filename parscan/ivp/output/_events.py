@@ -151,7 +151,8 @@ class Watch:
                 if order * root <= stop:
                     self._t_events[k].append(root)
                     self._y_events[k].append(near((begin + end) / 2)(root))
-            self._seen[k] = scan.seen.counted(monitor.event.direction) if scan.seen.values.shape[0] > 1 else scan.seen
+            is_over = bool(stops) or scan.seen.values.shape[0] == 1
+            self._seen[k] = scan.seen if is_over else scan.seen.counted(monitor.event.direction)
         self.stop = order * stop if stops else None
         return self.stop
 

@@ -108,7 +108,8 @@ class Monitor:
         seen = Seen(times, values) if before is None else before.followed_by(times, values)
         brackets = seen.brackets(self.event.direction)
         brackets = brackets[: int(min(len(brackets), most))]
-        return Scan(seen, brackets, seen.changes_once(values.shape[0] + 1), failure, failed_at)
+        is_single = len(brackets) == 1 and seen.changes_once(values.shape[0] + 1)
+        return Scan(seen, brackets, is_single, failure, failed_at)
 
     def root(self, evaluate: Callable[[float], Array], bracket: Bracket) -> float:
         """Time of an occurrence on a trajectory."""
@@ -120,8 +121,10 @@ class Monitor:
             return begin if abs(at_begin) <= abs(at_end) else end
         length, least = end - begin, ulp(max(abs(begin), abs(end)))  # from the begin on: times may be large
 
+        known = {0.0: at_begin, length: at_end}
+
         def after(passed: float) -> float:
-            return self._value(begin + passed, evaluate(begin + passed))
+            return known[passed] if passed in known else self._value(begin + passed, evaluate(begin + passed))
 
         tolerance = least / 2 + RTOL * abs(length)
         return float(begin + brentq(after, 0.0, length, xtol=tolerance, rtol=RTOL))
@@ -190,9 +193,9 @@ def _brackets(values: Array, direction: float) -> list[tuple[int, int]]:
     """Samples between which, or at which, an event with these values occurs."""
     if not values.shape[0]:
         return []
-    signs = _signs(values if direction >= 0 else -values)
-    changes = array_namespace(values).nonzero(signs[1:] != signs[:-1])[0]
-    begins = [0, *(int(changes[k]) + 1 for k in range(changes.shape[0]))]  # of samples in a row with the same sign
+    signs = to_numpy(_signs(values if direction >= 0 else -values))
+    changes = (signs[1:] != signs[:-1]).nonzero()[0].tolist()
+    begins = [0, *(change + 1 for change in changes)]  # of samples in a row with the same sign
     runs = [int(signs[begin]) for begin in begins]
     lengths = [end - begin for begin, end in pairwise([*begins, values.shape[0]])]
     found = []
