@@ -1,4 +1,4 @@
-"""An installed parscan does what it is for, with nothing else installed than it needs: run it outside a checkout."""
+"""An installed parscan does what it is for, with or without its extras: run it outside a checkout."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import sys
 import warnings
 from importlib.metadata import distribution, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,17 @@ def odes() -> None:
         check(sol.success and math.dist(sol.y[:, -1], [2.0, 0.0]) < 1e-5, f"{method}: {sol}")
 
 
+def cuda() -> None:
+    """A kernel for CUDA can be compiled, to PTX, where the extra is installed; that takes no device."""
+    if find_spec("numba_cuda") is None:
+        return
+    from parscan.scan.cuda.cubin import compile_ptx  # noqa: PLC0415
+    from parscan.scan.cuda.thread_kernels import march_kernel  # noqa: PLC0415
+
+    check(".entry" in compile_ptx(march_kernel("float32", 1), (9, 0)), "no kernel in the PTX")
+    print("compiles a kernel for CUDA")
+
+
 def extras() -> None:
     """What is not installed is done without, or named."""
     with contextlib.redirect_stderr(io.StringIO()) as shown:
@@ -76,7 +88,7 @@ def extras() -> None:
 
 
 if __name__ == "__main__":
-    for part in (installation, recurrences, odes, extras):
+    for part in (installation, recurrences, odes, cuda, extras):
         part()
     numbers = ", ".join(f"{name} {version(name)}" for name in ("parscan", "numpy", "scipy", "numba"))
     print(f"works on Python {sys.version.split()[0]} with {numbers}")

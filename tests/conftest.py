@@ -1,4 +1,4 @@
-"""Fixtures and the hypothesis profile of all tests."""
+"""Fixtures, marks and the hypothesis profiles of all tests."""
 
 import os
 from importlib import import_module
@@ -29,16 +29,19 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     derandomize=True,
 )
+hypothesis.settings.register_profile("brief", hypothesis.settings.get_profile("parscan"), max_examples=5)
 hypothesis.settings.load_profile("parscan")
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what needs a device, or its simulator, where there is none."""
+    """Mark the tests of kernels for CUDA; skip what needs a device, or its simulator, where there is none."""
     no_device = pytest.mark.skip(reason="needs a CUDA device and CuPy")
     no_simulator = pytest.mark.skip(
         reason="Numba simulates CUDA only where there is no device, or so it is set up here"
     )
     for item in items:
+        if item.path.name.startswith(("test_cuda_", "test_gpu_")):
+            item.add_marker(pytest.mark.cuda)
         if item.get_closest_marker("gpu") and DEVICES == 0:
             item.add_marker(no_device)
         if "simulator" in getattr(item, "fixturenames", ()) and DEVICES > 0:

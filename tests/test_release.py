@@ -11,6 +11,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 OLDEST = dict(re.findall(r"([\w-]+)>=([\d.]+)", "\n".join(PROJECT["dependencies"])))
 INSTALLATION = " ".join((ROOT / "docs" / "installation.md").read_text(encoding="utf-8").split())
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+RUN = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 KINDS = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
 
 
@@ -40,7 +41,9 @@ def test_supported_pythons():
     assert PROJECT["requires-python"] == f">={pythons()[0]}"
     *some, last = pythons()
     assert f"Python {', '.join(some)} or {last}," in INSTALLATION
-    assert f"for version in {' '.join(pythons())}; do" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    first, end = re.search(r"^for version in 3\.\{(\d+)\.\.(\d+)\}; do$", RUN, re.MULTILINE).groups()
+    tried = [f"3.{minor}" for minor in range(int(first), int(end) + 1)]
+    assert tried[: len(pythons())] == pythons(), "every supported Python is tried, and newer ones"
 
 
 NAMES = {"numpy": "NumPy", "scipy": "SciPy", "numba": "Numba", "array-api-compat": "array-api-compat"}
