@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -205,7 +206,7 @@ def solve_ivp(
             if found := solve_ensemble(problem, make, times, dense_output=dense_output, report=report):
                 return found
         if not stacking.fun and vectorized is not False:
-            warnings.warn(POINT_BY_POINT.format(obstacle=stacking.obstacle), PointByPointWarning, stacklevel=3)
+            warnings.warn(POINT_BY_POINT.format(obstacle=stacking.obstacle), PointByPointWarning, stacklevel=4)
         rhs = stacking.right_hand_side()
         discrete, between = discretise(choice.method, problem, stages), dense_output or bool(listed)
         task = make_task(problem, rhs, discrete, *known, times, most, between=between)
@@ -217,18 +218,29 @@ def solve_ivp(
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         witness, stacking = Witness(problem, listed or ()), Stacking(problem, vectorized)
-        found = _in_turn(attempt, stacking, report, shortly(method, problem, options, listed, on_mesh=on_mesh))
-        instead = after_exception(method, problem, stacking.raised, on_mesh=on_mesh, success=found.success)
-        return _believed(witness, found if instead is None else attempt(stacking, report, instead))  # type: ignore[arg-type]
+        after = partial(after_exception, method, problem, stacking.raised, on_mesh=on_mesh)
+        brief = shortly(method, problem, options, listed, on_mesh=on_mesh)
+        return _believed(witness, _in_turn(attempt, stacking, report, brief, after))
 
 
-def _in_turn(attempt: Callable[..., Any], stacking: Stacking, report: Report | None, brief: Choice | None) -> Any:
-    """The first attempt that leads to a result: a brief one, if it may do; the usual one; one point by point."""
+def _in_turn(
+    attempt: Callable[..., Any],
+    stacking: Stacking,
+    report: Report | None,
+    brief: Choice | None,
+    after: Callable[..., Choice | None],
+) -> Any:
+    """The first attempt that leads to a result.
+
+    They are a brief one, if it may do; the usual one; one point by point; and what is left after an exception.
+    """
     if brief is not None:
         with suppress(Exception):  # what a function raises now, it may not raise on the usual way
             if (begun := attempt(stacking, None, brief)).success:
                 return begun
-    return attempt(stacking, report) or attempt(stacking.withdrawn(), report)
+    found = attempt(stacking, report) or attempt(stacking.withdrawn(), report)
+    instead = after(success=found.success)
+    return found if instead is None else attempt(stacking, report, instead)
 
 
 def _watched(events: Any, problem: Problem) -> tuple[Event, ...] | None:
@@ -251,5 +263,5 @@ def _believed(witness: Witness, found: IvpResult) -> IvpResult:
 def _told(task: Task, found: IvpResult) -> IvpResult:
     """The result, with a warning where the mesh that was given is too coarse for the tolerances."""
     if found.success and is_coarse(task, found.error_estimate):
-        warnings.warn(of_coarse_mesh(task, found.error_estimate), CoarseMeshWarning, stacklevel=4)
+        warnings.warn(of_coarse_mesh(task, found.error_estimate), CoarseMeshWarning, stacklevel=5)
     return found

@@ -147,6 +147,7 @@ def test_as_the_solver_does(rng):
         np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::parscan.warnings.CoarseMeshWarning")
 def test_an_ode_is_solved_through_it(simulator):
     import parscan
 

@@ -116,6 +116,7 @@ def test_explicit_methods_fail_on_meshes_far_too_coarse(method):
 
 
 @pytest.mark.filterwarnings("ignore::parscan.warnings.PointByPointWarning")
+@pytest.mark.filterwarnings("ignore::parscan.warnings.NondeterministicFunctionWarning")
 def test_noise_is_followed_or_given_up():
     noise = np.random.default_rng(0)
     sol = solve_ivp(lambda t, y: [y[1] * (1 + 1e-3 * noise.normal()), -y[0]], (0, 5), [1.0, 0.0], "Radau", rtol=1e-6)

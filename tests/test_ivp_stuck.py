@@ -103,6 +103,7 @@ def test_what_comes_before_is_kept():
     assert "4096 steps" in sol.message
 
 
+@pytest.mark.filterwarnings("ignore::parscan.warnings.NondeterministicFunctionWarning")
 def test_noise_ends():
     rng = np.random.default_rng(0)
     fun = lambda t, y: -y + 1e-2 * rng.normal(size=y.shape)  # noqa: E731

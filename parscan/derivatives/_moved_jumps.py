@@ -18,7 +18,7 @@ from .._arrays import Array, array_namespace, copy, machine_epsilon, quiet, rand
 from ..warnings import DiscontinuousParameterWarning
 from ._differences import POWER, stretch
 from ._jacobians import stretches
-from ._parameters import Chosen, Leaf, leaves, like, name_in_signature
+from ._parameters import Chosen, Leaf, leaves, like, name_in_signature, noting_integers
 from ._points import Points
 
 WIDE, HALVINGS = 0.5, 14
@@ -77,6 +77,8 @@ def warn_of_moved_jumps(points: Points, states: Array, chosen: Chosen, *, in_tim
     In continuous time, a jump that moves passes over points sooner or later. The derivative of a discrete recurrence is
     right beside its jumps, and only differences over one are wrong.
     """
+    if not states.size:
+        return
     reach = WIDE if in_time else machine_epsilon(points.y0.dtype) ** POWER
     halvings = HALVINGS if in_time else 1
     for key, name in zip(chosen.keys, chosen.names, strict=True):
@@ -86,7 +88,9 @@ def warn_of_moved_jumps(points: Points, states: Array, chosen: Chosen, *, in_tim
         parts = leaves(name, tree)
         for position, leaf_name in enumerate(parts):
             line = Line(points, key, tree, list(parts.values()), position, _direction(parts[leaf_name]))
-            if _moves_a_jump(line, states, reach, halvings):
+            with noting_integers(name, tree):
+                moves = _moves_a_jump(line, states, reach, halvings)
+            if moves:
                 warnings.warn(
                     _message(leaf_name, name_in_signature(points.step, key)), DiscontinuousParameterWarning, 5
                 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
-from math import ulp
+
+from .._arrays import machine_epsilon
 
 NOT_FINITE = "the right-hand side gave values that are not finite"
 
 TOO_SMALL = "the steps became smaller than the spacing of the numbers"
 
-SMALLEST = 16
+SMALLEST = 10
 """Steps of at most so many spacings of the numbers at their times are the end of a solution, a pole for example."""
 
 
@@ -19,7 +20,8 @@ PATIENCE = 32
 
 def is_no_step(t: float, later: float) -> bool:
     """Whether a step from one time to the other is as short as that."""
-    return abs(later - t) <= SMALLEST * ulp(max(abs(t), abs(later)))
+    spacing = machine_epsilon("float64") * max(abs(t), abs(later))  # smooth in the time, and no less than `ulp`
+    return abs(later - t) <= SMALLEST * spacing
 
 
 class Ending(Enum):

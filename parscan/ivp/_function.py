@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, array_namespace, copy, quiet
+from .._arrays import Array, array_namespace, copy, quiet, to_numpy
 from ..jacobians import step_sizes
 from ._raised import Raised
 from ._returned import Returned
@@ -104,7 +104,7 @@ class RightHandSide:
         xp, is_single = self._xp, len(self._shape) == 1
         with quiet():
             parts = [states[i, ...] if is_single else xp.moveaxis(states[i, ...], -1, 0) for i in range(t.shape[0])]
-            rows = [self.at(float(t[i]), copy(part)) for i, part in enumerate(parts)]
+            rows = [self.at(time, copy(part)) for time, part in zip(to_numpy(t).tolist(), parts, strict=True)]
         if not rows:
             return states
         return xp.stack(rows) if is_single else xp.moveaxis(xp.stack(rows), 1, -1)

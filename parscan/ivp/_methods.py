@@ -217,7 +217,7 @@ def shortly(
     """
     ends = any(event.terminal < inf for event in events or ())
     small = problem.is_plain and problem.y0.shape[-1] <= MANY
-    if method != "auto" or on_mesh or options or not (ends and small and problem.rtol < LOOSE):
+    if method != "auto" or on_mesh or options or problem.is_endless or not (ends and small and problem.rtol < LOOSE):
         return None
     return Choice("DOP853", True, "an event ends the integration", TIGHTER, most_steps=FEW_STEPS)
 

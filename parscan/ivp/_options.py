@@ -22,7 +22,7 @@ def warn_of_unused(options: dict[str, Any], only: tuple[str, ...] = UNUSED) -> N
     """In SciPy's words."""
     names = ", ".join(f"`{name}`" for name in only if options.get(name) is not None)
     if names:
-        warnings.warn(f"The following arguments have no effect for a chosen solver: {names}.", stacklevel=4)
+        warnings.warn(f"The following arguments have no effect for a chosen solver: {names}.", stacklevel=5)
 
 
 def _as_first_step(first_step: Any, span: tuple[float, float]) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from .._arrays import Array, array_namespace, copy, machine_epsilon, quiet
+from .._arrays import Array, array_namespace, copy, machine_epsilon, quiet, to_numpy
 from ._agreement import response
 from ._arguments import Problem
 from ._function import RightHandSide
@@ -163,7 +163,8 @@ def _rows(found: IvpResult) -> list[Row]:
     wanted = min(max(FEWEST, found.npoints // CALLS), MOST)
     places = sorted({(k + 1) * (count - 1) // wanted for k in range(wanted)}) if count else []
     states = xp.permute_dims(y, (*range(1, y.ndim), 0))
-    return [(float(t[k]), states[k, ...]) for k in places]
+    times = to_numpy(t).tolist()
+    return [(times[k], states[k, ...]) for k in places]
 
 
 def _as_stacked(event: Event, args: tuple[Any, ...]) -> Callable[[Array, Array], Array]:

@@ -20,6 +20,9 @@ RTOL = 4 * machine_epsilon(float)
 WORTH_CHECKING = 40
 """Samples from which on such a call is tried: for fewer, single calls take no longer."""
 
+COARSE = 1e-9
+"""Part of a bracket that is too large for the tolerance of a root."""
+
 Bracket: TypeAlias = tuple[float, float]
 """Times between which an event occurs; twice the same if it is zero there."""
 
@@ -119,15 +122,15 @@ class Monitor:
         at_begin, at_end = (self._value(t, evaluate(t)) for t in bracket)
         if min(at_begin, at_end) >= 0 or max(at_begin, at_end) <= 0:  # zero, but for rounding
             return begin if abs(at_begin) <= abs(at_end) else end
-        length, least = end - begin, ulp(max(abs(begin), abs(end)))  # from the begin on: times may be large
-
-        known = {0.0: at_begin, length: at_end}
+        length, largest = end - begin, max(abs(begin), abs(end))
+        origin = begin if RTOL * largest > COARSE * abs(length) else 0.0  # as SciPy, unless times are large
+        known = {begin - origin: at_begin, end - origin: at_end}
 
         def after(passed: float) -> float:
-            return known[passed] if passed in known else self._value(begin + passed, evaluate(begin + passed))
+            return known[passed] if passed in known else self._value(origin + passed, evaluate(origin + passed))
 
-        tolerance = least / 2 + RTOL * abs(length)
-        return float(begin + brentq(after, 0.0, length, xtol=tolerance, rtol=RTOL))
+        tolerance = ulp(largest) / 2 + RTOL * abs(length) if origin else RTOL
+        return float(origin + brentq(after, begin - origin, end - origin, xtol=tolerance, rtol=RTOL))
 
     def _value(self, t: float, y: Array) -> float:
         """The function at one time; `y` is a copy, for it may be written to."""

@@ -95,7 +95,7 @@ def by_stepping(
     rtol: float,
     atol: Array,
     max_step: float = inf,
-    most: int = MOST_STEPS,
+    most: int | None = None,
 ) -> Start:
     """Rough trajectory from `y0` `(*batch, n)`; it ends early, and says why, where no step is small enough.
 
@@ -110,6 +110,7 @@ def by_stepping(
     nodes, failure = [(t, y, node.f)], "" if node.finite else NOT_FINITE
     shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # so that there is one at t = 0, too
     grows, finite, bad = FASTEST, True, None
+    most = MOST_STEPS if most is None else most
     for _ in range(most):
         if node.t == problem.end or failure:
             break
