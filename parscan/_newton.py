@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from ._arrays import Array, array_namespace, quiet
 from ._convergence import Rules, is_final, may_be_noise, trusted
@@ -71,7 +72,7 @@ class Iteration:
     """Nodes after an iteration, the last exact one, and what the corrections were like.
 
     `sizes` are the largest per component in units of the tolerance, `trusted` says whether what they leave is small,
-    and `small` whether all may be roundings of the largest number.
+    and `small` tells, when it is asked, whether all may be roundings of the largest number.
     """
 
     z: Array
@@ -79,7 +80,7 @@ class Iteration:
     sizes: Array
     finite: bool
     trusted: bool
-    small: bool
+    small: Callable[[], bool]
 
 
 def solve(
@@ -171,7 +172,7 @@ class _Run:
         """Whether the corrections stall, and are so small that it is worth a look at the roundings of the steps."""
         sizes, share = self._sizes, min(STALLING, self._rules.required_rate)
         stalls = len(sizes) > 1 and _largest(sizes[-1]) > share * _largest(sizes[-2])
-        return iteration.finite and iteration.small and stalls and len(sizes) >= self._look_again
+        return iteration.finite and stalls and len(sizes) >= self._look_again and iteration.small()
 
     def _update(self, line: Linearisation) -> Iteration:
         """Scan and update."""
@@ -184,9 +185,8 @@ class _Run:
             met = line.targets == line.nodes[self.first + 1 :, ...]
             facts = look(self._tolerance.relative(correction, updated), met, correction)
             is_trusted = trusted([*self._sizes, facts.sizes], correction, updated, self._rules)
-            small = may_be_noise(correction, updated)
             z, first = _advance(line, self.first, updated, facts)
-        return Iteration(z, first, facts.sizes, facts.finite, is_trusted, small)
+        return Iteration(z, first, facts.sizes, facts.finite, is_trusted, partial(may_be_noise, correction, updated))
 
     def _failure(self, iteration: Iteration, seconds: float) -> Ending | None:
         """Reason to give up, if there is one; `seconds` is the time that one more iteration would bring it to."""
