@@ -60,7 +60,9 @@ class Witness:
     def __init__(self, problem: Problem, events: tuple[Event, ...]) -> None:
         self._problem = problem
         self._rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
-        self._functions: dict[str, Callable[[Array, Array], Array]] = {"fun": self._rhs}
+        self._functions: dict[str, Callable[[Array, Array], Array]] = {
+            "fun": _as_rows(self._rhs.sequential()) if problem.is_plain else self._rhs
+        }
         if callable(problem.jac) and problem.y0.size * problem.y0.shape[-1] <= LARGEST:
             self._functions["jac"] = lambda t, states: self._rhs.jacobian(t, states, states)
         for index, event in enumerate(events):
@@ -167,12 +169,23 @@ def _rows(found: IvpResult) -> list[Row]:
     return [(times[k], states[k, ...]) for k in places]
 
 
+def _as_rows(fun: Callable[[float, Array], Array]) -> Callable[[Array, Array], Array]:
+    """A function of one state `(n,)`, called for one after the other."""
+
+    def values(t: Array, states: Array) -> Array:
+        found = [fun(time, states[k, ...]) for k, time in enumerate(to_numpy(t).tolist())]
+        return array_namespace(states).stack(found)
+
+    return values
+
+
 def _as_stacked(event: Event, args: tuple[Any, ...]) -> Callable[[Array, Array], Array]:
     """An event as a function of stacked times and states, called for one after the other."""
 
     def values(t: Array, states: Array) -> Array:
         xp = array_namespace(states)
-        found = [float(event.function(float(t[k]), copy(states[k, ...]), *args)) for k in range(t.shape[0])]
+        own = copy(states)
+        found = [float(event.function(time, own[k, ...], *args)) for k, time in enumerate(to_numpy(t).tolist())]
         return xp.asarray(found, dtype=xp.abs(states).dtype)
 
     return values
