@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,8 @@ class Course:
 
     def _no_step(self, solver: Any) -> Ending | None:
         """Why the last step is none, if so."""
-        if not np.isfinite(solver.y).all():  # LSODA goes on with NaN
+        y = solver.y
+        if not isfinite(abs(np.dot(y, y))) and not all_finite(y):  # LSODA goes on with NaN; squares may overflow
             return self._failed(NOT_FINITE, Ending.NOT_FINITE)
         is_none = is_no_step(float(solver.t_old), float(solver.t)) and solver.status == "running"
         self.still = self.still + 1 if is_none else 0

@@ -18,10 +18,13 @@ PATIENCE = 32
 """Such steps in a row that are the end: LSODA's first ones are that short where they are cautious and times large."""
 
 
+SHORTEST = SMALLEST * machine_epsilon("float64")
+"""The same as a share of the time; spacings so are no less than the numbers', and do not jump at powers of two."""
+
+
 def is_no_step(t: float, later: float) -> bool:
     """Whether a step from one time to the other is as short as that."""
-    spacing = machine_epsilon("float64") * max(abs(t), abs(later))  # smooth in the time, and no less than `ulp`
-    return abs(later - t) <= SMALLEST * spacing
+    return abs(later - t) <= SHORTEST * max(abs(t), abs(later))
 
 
 class Ending(Enum):

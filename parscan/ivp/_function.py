@@ -121,17 +121,21 @@ class RightHandSide:
         self.into(out, t, y)
         return out
 
-    def sequential(self) -> Callable[[float, Array], Array]:
+    def sequential(self, *, is_kept: bool = True) -> Callable[[float, Array], Array]:
         """The function as SciPy's solvers call it, on one state `(n,)` at one time; tell `count` of the calls.
 
         Both the state and what is returned are copies: solvers keep what they were given, and compare it with what they
-        get later, while a function may write to the state, or return the same memory again and again.
+        get later, while a function may write to the state, or return the same memory again and again. Where what is
+        returned is not kept, as by LSODA, which has a copy of its own, it is passed on as it is.
         """
         function, args, wide = self.function, self.args, np.result_type(self._dtype, np.float64)
+        if not is_kept:
+            return lambda t, y: function(t, y.copy(), *args)
+        shape = (self._shape[-1], *self._shape[:-1])
 
         def fun(t: float, y: Array) -> Array:
             value = np.array(function(t, y.copy(), *args))
-            if value.shape == y.shape and value.dtype == wide:
+            if value.shape == shape and value.dtype == wide:
                 return value
             return self._returned.components(value, "fun", y.shape[1:])  # integers, or what is to be refused
 

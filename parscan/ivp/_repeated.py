@@ -16,7 +16,7 @@ from ._status import IvpStatus
 from .output._dense_output import DenseOutput
 from .output._monitor import Event
 
-FEWEST, MOST = 2, 16
+FEWEST, MOST = 2, 8
 """States of a solution that the functions are called for again."""
 
 CALLS = 40

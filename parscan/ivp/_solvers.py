@@ -67,7 +67,8 @@ def make(
     name, span = name_of(choice.method), (stretch.begin, stretch.end)
     rtol = np.maximum(problem.rtols * choice.share, 100 * machine_epsilon(problem.y0.dtype))
     atol = problem.atol * choice.share
-    fun = rhs.sequential() if rhs.is_flat(stretch.begin, y0) else (lambda t, y: rhs.at(t, y.copy()))
+    is_flat = rhs.is_flat(stretch.begin, y0)
+    fun = rhs.sequential() if is_flat else (lambda t, y: rhs.at(t, y.copy()))
     given, start = {**options, "max_step": problem.max_step}, y0
     if problem.jac is not None and name not in EXPLICIT:
         given["jac"] = _jacobian(problem, rhs, stretch.begin, y0, is_dense=choice.pairs or name == "LSODA")
@@ -75,7 +76,9 @@ def make(
         fun, start, given = _in_parts(fun, y0, given)
         rtol = np.repeat(rtol, 2) if np.ndim(rtol) else rtol
         atol = np.repeat(np.broadcast_to(_positive(atol, rtol, y0), y0.shape), 2)
-    solver = class_of(choice.method)(fun, stretch.begin, start, stretch.end, rtol=rtol, atol=atol, **given)
+    quick = is_flat and name == "LSODA" and not choice.pairs
+    called = rhs.sequential(is_kept=False) if quick else fun
+    solver = class_of(choice.method)(called, stretch.begin, start, stretch.end, rtol=rtol, atol=atol, **given)
     is_stiff = _Stiff() if Ending.STIFF in choice.otherwise else _never
     state, piece = (_states, _paired) if choice.pairs else (_same, _piece)
     return solver, Form(Pace(fun, span, rtol, atol), state, piece, is_stiff, choice.most_steps)

@@ -45,7 +45,7 @@ def _rough(
     vectors = Vectors(y0)
     times, states = [span[0]], [vectors.of(y0)]
     plain = vectors.are_states and rhs.is_flat(span[0], y0)
-    fun = rhs.sequential() if plain else vectors.function(rhs)
+    fun = rhs.sequential(is_kept=False) if plain else vectors.function(rhs)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # what LSODA has to say of its steps is of no interest: Newton follows
         solver = LSODA(fun, span[0], states[0], span[1], rtol=rtol, atol=vectors.bounds(atol), max_step=max_step)
