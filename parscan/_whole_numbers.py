@@ -59,7 +59,11 @@ class WholeNumbers:
         value = _evaluate(self.step, states, times)
         if value is None:
             return None
-        equal = (value == after).astype(bool) if self._are_pythons else xp.astype(value, after.dtype) == after
+        if self._are_pythons:
+            equal = (value == after).astype(bool)
+        else:  # 2**53 may be what is next to it, rounded
+            whole = xp.astype(value, xp.int64)
+            equal = (xp.astype(value, after.dtype) == after) & (whole <= LARGEST_WHOLE) & (whole >= -LARGEST_WHOLE)
         off = ~(equal & (xp.abs(after) <= LARGEST_WHOLE))
         rows = rows_of(off)
         if not rows:

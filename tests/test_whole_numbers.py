@@ -206,3 +206,12 @@ def test_integers_returned_are_refused_with_advice():
 
 def test_the_status_is_public():
     assert parscan.Status.INEXACT.value == "The whole numbers are not exact in float64."
+
+
+@pytest.mark.parametrize("length", [2, 3, 500])
+def test_the_whole_number_after_the_last_exact_one_is_not_rounded_to_it(length):
+    with pytest.raises(
+        ValueError, match=r"at step 1 `step` gives 9007199254740992, where integers .* 9007199254740993"
+    ):
+        solve_recurrence(lambda y: y + 1, np.array([2**53 - 1]), length=length)
+    assert solve_recurrence(lambda y: y + 1, np.array([2**53 - 1]), length=1).y[0, 0] == 2**53
