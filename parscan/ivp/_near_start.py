@@ -45,6 +45,10 @@ def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -
     first = alone(begin, y0[None, ...])
     rows, refused = [(begin, y0[None, ...], first)], None
     shift = _shift(span, y0, first[0, ...], atol)
+    moved = [shift(number / count, number, *ATTEMPTS[0]) for number in range(1, count)]
+    if (others := _all_accepted(alone, begin, y0, first, moved)) is not None:
+        t, states, values = (xp.concat(parts) for parts in zip(rows[0], others, strict=True))
+        return Sample(t, states, values)
     for number in range(1, count):
         row, error = _accepted(alone, begin, y0, first, partial(shift, number / count, number))
         refused = error or refused
@@ -56,6 +60,20 @@ def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -
 
 Row = tuple[Array, Array, Array]
 """A time `(1,)`, a state and its value, `(1, *batch, n)`."""
+
+
+def _all_accepted(
+    alone: Evaluate, begin: Array, y0: Array, first: Array, moved: list[tuple[float, Array]]
+) -> Row | None:
+    """All states at their first attempt, if the function takes them all, and its values are as finite as the first."""
+    xp = array_namespace(y0)
+    t = xp.concat([begin + later for later, _ in moved])
+    states = xp.stack([y0 + change for _, change in moved])
+    try:
+        values = alone(t, states)
+    except Exception:  # one of them; the attempts find out which
+        return None
+    return (t, states, values) if bool(xp.all(xp.isfinite(values) | ~xp.isfinite(first))) else None
 
 
 def _accepted(
