@@ -35,5 +35,9 @@ class DiscontinuousParameterWarning(ParscanWarning):
     """A parameter moves a jump of the function, so that the gradient with respect to it is wrong."""
 
 
+class StateJumpWarning(ParscanWarning):
+    """The right-hand side jumps where the state crosses a threshold, whose motion a derivative leaves out."""
+
+
 class PointByPointWarning(ParscanWarning):
     """A right-hand side cannot be called for many times at once, and is called for one after the other."""

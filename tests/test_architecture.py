@@ -64,7 +64,10 @@ MAY_IMPORT = {
         *("jacobians", "systems"),
     },
     "_linear": {"_arrays", "_memory", "scan"},
-    "ivp": {"_arrays", "_counts", "_growth", "_memory", "_plot", "_progress", "derivatives", "jacobians", "scan"},
+    "ivp": {
+        *("_arrays", "_counts", "_growth", "_memory", "_plot", "_progress", "warnings"),
+        *("derivatives", "jacobians", "scan"),
+    },
     "_recurrence": None,  # a front door: everything below it
     "_ivp": {"_arrays", "_counts", "_progress", "ivp", "warnings"},
     "__init__": None,

@@ -23,6 +23,7 @@ from ._beside_breaks import beside_breaks
 from ._forcing import Forcing
 from ._gradient import by_forcing, by_parameters
 from ._polish import close_enough, polished, with_nodes
+from ._state_jumps import Jumps, state_jumps
 from ._trajectory import Pulled, Trajectory
 from ._trust import exactly_linearised
 from ._unchanged import reject_changed
@@ -50,6 +51,10 @@ class Derivatives:
             reject_changed(found.rhs, found.method, found.trial, self._scale)
         return found
 
+    @cached_property
+    def _jumps(self) -> Jumps | None:
+        return state_jumps(self._found.rhs, self._found.trial)
+
     def tangent(self, y: Array, times: Array, forcing: Any, y0: Any, at: Any) -> Array:
         """Changes of the states `y` `(n, N, *batch)` at the times of the output, or `at` others."""
         _reject_wrong(forcing, y0)
@@ -60,7 +65,10 @@ class Derivatives:
         observed = Observed(trajectory.method.output, trajectory.trial.t, array_namespace(y).reshape(wanted, (-1,)))
         xp, (_, *batch, n) = array_namespace(y), trajectory.trial.y.shape
         if start.size:
-            found = observed.of(*trajectory.tangent(forced, start, inside=observed.inside))
+            changes = trajectory.tangent(forced, start, inside=observed.inside)
+            if self._jumps is not None:
+                self._jumps.warn_of_changed(trajectory.trial.t, changes[0])
+            found = observed.of(*changes)
         else:
             found = xp.zeros((observed.count, *start.shape), dtype=y.dtype)
         found = xp.moveaxis(xp.reshape(found, (found.shape[0], *batch, found.shape[2], n)), -1, 0)
@@ -72,6 +80,8 @@ class Derivatives:
         gradient = _as_gradient(grad_y, y)
         trajectory = self._with_nodes(mesh)
         pulled = _pulled(trajectory, y, times, gradient, forcings=False)
+        if self._jumps is not None and y.size:
+            self._jumps.warn_of_felt(trajectory.trial.t, pulled.nodes)
         xp, t = array_namespace(y), trajectory.trial.t
         n, _, *batch = y.shape
         states = xp.reshape(pulled.nodes, (t.shape[0], *batch, n))
@@ -94,17 +104,24 @@ class Derivatives:
         _reject_two(params, vjp, forcing)
         gradient = _as_gradient(grad_y, y)
         rhs = self._found.rhs
+        nodes: list[Array] = []
 
-        def pull() -> tuple[Array, Array, Array]:
-            return _pulled(self._trajectory, y, times, gradient, forcings=True).points
+        def pull() -> tuple[Array, ...]:
+            pulled = _pulled(self._trajectory, y, times, gradient, forcings=True)
+            nodes.append(pulled.nodes)
+            return pulled.points
 
-        def pull_beside_breaks() -> tuple[Array, Array, Array]:
+        def pull_beside_breaks() -> tuple[Array, ...]:
             at, states, adjoint = pull()
             return at, states, beside_breaks(self._trajectory.method, self._trajectory.trial, adjoint)
 
         if forcing is not None:
-            return by_forcing(rhs, pull, forcing)
-        return by_parameters(rhs, pull_beside_breaks if vjp is None else pull, params, vjp)
+            found = by_forcing(rhs, pull, forcing)
+        else:
+            found = by_parameters(rhs, pull_beside_breaks if vjp is None else pull, params, vjp)
+        if self._jumps is not None and y.size:
+            self._jumps.warn_of_felt(self._found.trial.t, nodes[0])
+        return found
 
     def _with_nodes(self, mesh: Array) -> Trajectory:
         """The trajectory with nodes at the times of the mesh, which may be another one than its own."""

@@ -62,7 +62,7 @@ class Points:
         yield times, copy(self._states[times, ...])
 
 
-Pull = Callable[[], tuple[Array, Array, Array]]
+Pull = Callable[[], tuple[Array, ...]]
 """Times `(m,)`, states and adjoint forcings `(m, *batch, n)`."""
 
 
