@@ -85,15 +85,38 @@ def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel:
 
 def _alone(step: Step, sample: Sample, tolerance: Tolerance, after: Array, rows: list[int]) -> Finding | None:
     """Whether calls on the states of these rows alone give something else than the stacked call, or the trajectory."""
-    xp, times = array_namespace(after), [sample.time(row) for row in rows]
+    times = [sample.time(row) for row in rows]
     before, together, found = _take(rows, sample.before, after, sample.found)
-    alone = xp.concat([copy(step(copy(before[i : i + 1, ...]), slice(t, t + 1))) for i, t in enumerate(times)])
+    alone = _one_by_one(step, times, before)
     unlike = apart(together, alone) | (tolerances_apart(tolerance, together, alone) > WELL_OFF)
+    if wrong := unexplained(step, before, times, together - alone, unlike):
+        return _finding(Contradiction.STACKED, times[wrong[0]], tolerance, together, alone)
+    return _missed(step, times, before, found, alone, tolerance)
+
+
+def contradiction_alone(
+    step: Step, times: list[int], before: Array, found: Array, tolerance: Tolerance
+) -> Finding | None:
+    """Whether calls on single states, `before` some times, give something else than the trajectory `found` then."""
+    with quiet():
+        return _missed(step, times, before, found, _one_by_one(step, times, before), tolerance)
+
+
+def _one_by_one(step: Step, times: list[int], before: Array) -> Array:
+    """What the step makes of each of the states alone."""
+    rows = [copy(step(copy(before[i : i + 1, ...]), slice(t, t + 1))) for i, t in enumerate(times)]
+    return array_namespace(before).concat(rows)
+
+
+def _missed(
+    step: Step, times: list[int], before: Array, found: Array, alone: Array, tolerance: Tolerance
+) -> Finding | None:
+    """Whether the trajectory misses what the step makes of states alone."""
     missed = tolerances_apart(tolerance, found, alone) > WELL_OFF
-    small = tolerance.atol + tolerance.rtol * xp.abs(before) + roundings(before)  # by so much the joints may be off
-    for other, off, sizes in ((together, unlike, None), (found, missed, small)):
-        if wrong := unexplained(step, before, times, other - alone, off, sizes):
-            return _finding(Contradiction.STACKED, times[wrong[0]], tolerance, other, alone)
+    # By so much the states at the joints of segments may be off.
+    small = tolerance.atol + tolerance.rtol * array_namespace(before).abs(before) + roundings(before)
+    if wrong := unexplained(step, before, times, found - alone, missed, small):
+        return _finding(Contradiction.STACKED, times[wrong[0]], tolerance, found, alone)
     return None
 
 

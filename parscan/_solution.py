@@ -8,7 +8,8 @@ from functools import cached_property
 
 from ._arrays import Array, array_namespace, copy, quiet
 from ._check_step import apart, check_broadcasting, rows_of
-from ._contradiction import WELL_OFF, Finding, Sample, contradiction, tolerances_apart
+from ._contradiction import WELL_OFF, Finding, Sample, contradiction, contradiction_alone, tolerances_apart
+from ._extremes import extreme_rows
 from ._tolerance import Tolerance
 from ._whole_numbers import Inexact, WholeNumbers
 from .systems import Step
@@ -21,6 +22,9 @@ SAMPLE = 64
 
 FEW = 8
 """The same for a step that is called on one state at a time, and states on which it is tried whether it must be."""
+
+MANY = 1024
+"""States among which the smallest and largest are looked for, at most."""
 
 PLACES = 2
 """Steps of the sample for every place in a segment, at least."""
@@ -112,12 +116,23 @@ class Solution:
             return None
         before = self.trajectory[stride - 1 : self.steps - 1 : stride, ...]
         times = slice(stride, self.steps, stride)
+        sample = Sample(times, before, self.trajectory[times, ...])
         try:
-            return contradiction(
-                self.step, Sample(times, before, self.trajectory[times, ...]), self._tolerance, parallel=parallel
-            )
+            told = contradiction(self.step, sample, self._tolerance, parallel=parallel)
+            return self._contradiction_at_extremes() if told is None and parallel else told
         except Exception:  # it may reject these states with one another's inputs; then there is nothing to compare
             return None
+
+    def _contradiction_at_extremes(self) -> Finding | None:
+        """Whether single calls on the smallest and largest of many states give something else than the trajectory."""
+        stride = -(-self.steps // MANY)
+        rows = sorted(extreme_rows(self.trajectory[: self.steps - 1 : stride, ...]))
+        times = [row * stride + 1 for row in rows]
+        xp = array_namespace(self.trajectory)
+        before, found = (
+            xp.concat([self.trajectory[t + shift : t + shift + 1, ...] for t in times]) for shift in (-1, 0)
+        )
+        return contradiction_alone(self.step, times, before, found, self._tolerance)
 
     def _off(self, before: Array, times: slice) -> float:
         """Largest difference between the trajectory and what the step makes of the states before."""

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "_window": {"_newton"},
     "_march": {"_arrays", "_convergence", "_tolerance", "_newton", "_progress", "_window", "systems._system"},
     "_memory": {"_arrays", "_cupy"},
+    "_extremes": {"_arrays"},
     "_contradiction": {"_arrays", "_check_step", "_tolerance", "systems"},
     "_whole_numbers": {"_arrays", "_check_step", "systems"},
     "_solution": {
@@ -65,7 +66,7 @@ MAY_IMPORT = {
     },
     "_linear": {"_arrays", "_memory", "scan"},
     "ivp": {
-        *("_arrays", "_counts", "_growth", "_memory", "_plot", "_progress", "warnings"),
+        *("_arrays", "_counts", "_extremes", "_growth", "_memory", "_plot", "_progress", "warnings"),
         *("derivatives", "jacobians", "scan"),
     },
     "_recurrence": None,  # a front door: everything below it

@@ -250,3 +250,22 @@ def test_what_a_stacked_call_raises_is_named():
 def test_a_branch_on_one_state_is_named():
     with pytest.raises(ValueError, match="raised ValueError .*np.where"):
         solve_recurrence(lambda y, x: 0.5 * y + x if y[..., 0] > 0 else x, np.zeros(1), noise())
+
+
+@pytest.mark.filterwarnings("ignore::parscan.warnings.NondeterministicStepWarning")
+@pytest.mark.parametrize("steps", [500, 2000, 20_000])
+@pytest.mark.parametrize("threshold", [-3, -1, 0, 2, 2.5, 3, 3.5])
+def test_branches_on_all_states_that_are_rarely_closed(steps, threshold):
+    x = np.random.default_rng(0).standard_normal((steps, 1))
+
+    def step(y, x):
+        return 0.5 * y + x + (0.3 if np.any(y < threshold) else -0.3)
+
+    expected, y = np.empty_like(x), np.zeros((1, 1))
+    for t in range(steps):
+        expected[t] = y = step(y, x[t : t + 1])
+    try:
+        sol = solve_recurrence(step, np.zeros(1), x)
+    except ValueError:  # it is refused at the start
+        return
+    assert not sol.success or np.abs(sol.y - expected).max() < 1e-8

@@ -277,3 +277,30 @@ def test_a_state_the_other_way_round_is_named():
         solve_ivp(lorenz, (0, 1), np.ones((100, 3)), "Radau")
     with pytest.raises(ValueError, match="It is the transpose"):
         solve_ivp(lambda t, y: -y.T, (0, 1), np.ones((3, 7)), "Radau")
+
+
+GATES = {
+    "any below": lambda t, y: np.any(y[0] < 0.8),
+    "any above": lambda t, y: np.any(y[:2] > 0.5),
+    "count": lambda t, y: np.count_nonzero(y[:2] > 0.5) > 0,
+    "all": lambda t, y: np.all(y[0] < 0.5),
+    "late": lambda t, y: np.any(t > 3),
+    "product": lambda t, y: np.any(y[0] * y[1] > 0.1),
+}
+
+
+@pytest.mark.filterwarnings("ignore::parscan.warnings.PointByPointWarning")
+@pytest.mark.parametrize("size", [1.0, 1e-14])
+@pytest.mark.parametrize("y0", [(0.0, 1.0, 0.0), (-1.0, 0.0, 0.0), (1.0, 0.0, 1.0)], ids=str)
+@pytest.mark.parametrize("name", GATES)
+def test_branches_on_all_states_that_hold_at_the_ends(name, y0, size):
+    """Open at the first, the middle and the last time, say, and closed for some between."""
+
+    def fun(t, y):
+        return [y[1], -y[0], size * (1.0 * GATES[name](t, y)) - y[2]]
+
+    start = [*y0[:2], size * y0[2]]
+    sol = solve_ivp(fun, (0, 11), start, rtol=1e-8, atol=1e-10 * size)
+    tight = {"rtol": 1e-10, "atol": 1e-12 * size, "max_step": 0.01}
+    expected = integrate.solve_ivp(fun, (0, 11), start, "DOP853", **tight).y[2, -1]
+    assert not sol.success or abs(sol.y[2, -1] - expected) < 1e-4 * size

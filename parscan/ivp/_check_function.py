@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._arrays import Array, array_namespace, machine_epsilon, quiet
+from .._extremes import extreme_rows
 from ._agreement import Evaluate, agree
 from ._arguments import Problem
 from ._function import RightHandSide
 from ._near_start import sample
 
-LATER = 3
-"""States of a solved trajectory that are looked at again."""
+LATER = 5
+"""States from all over a solved trajectory that are looked at again, beside the extreme ones."""
 
 OTHERWISE = "gives something else for many times at once than for each alone"
 
@@ -42,10 +43,10 @@ def functions_stack(make: Callable[[bool, bool], RightHandSide], problem: Proble
 def trajectory_stacks(rhs: RightHandSide, alone: RightHandSide, t: Array, states: Array, share: float) -> bool:
     """Whether `fun` gives the same for all states of a solved trajectory as for some of them alone.
 
-    At the start it did; a branch on all the times or states shows only later.
+    At the start it did; a branch on all the times or states shows only later, and best at the extremes.
     """
     xp, count = array_namespace(states), t.shape[0]
-    some = xp.asarray(sorted({k * (count - 1) // (LATER - 1) for k in range(LATER)}))
+    some = xp.asarray(sorted({*(k * (count - 1) // (LATER - 1) for k in range(LATER)), *extreme_rows(states)}))
     together = xp.take(rhs(t, states), some, axis=0)
     times, places = xp.take(t, some), xp.take(states, some, axis=0)
     return not _obstacle(lambda t, states: together, alone, times, places, alone(times, places), share)
