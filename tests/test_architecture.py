@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "_contradiction": {"_arrays", "_check_step", "_tolerance", "systems"},
     "_whole_numbers": {"_arrays", "_check_step", "systems"},
     "_solution": {
-        *("_arrays", "_check_step", "_contradiction", "_tolerance", "_whole_numbers"),
+        *("_arrays", "_check_step", "_contradiction", "_extremes", "_tolerance", "_whole_numbers"),
         *("jacobians", "systems"),
     },
     "derivatives": {
