@@ -27,12 +27,18 @@ from .ivp._watched import reached_by
 from .ivp._window import Task
 from .ivp.output._events import prepare
 from .ivp.output._monitor import Event
-from .warnings import CoarseMeshWarning, NondeterministicFunctionWarning, PointByPointWarning
+from .warnings import CoarseMeshWarning, JacobianWarning, NondeterministicFunctionWarning, PointByPointWarning
 
 POINT_BY_POINT = (
     "`fun` {obstacle}, so it is called point by point, which is slow. Let it work on y[i] of shape (m,) and t of shape "
     "(m,): elementwise operations, `A @ y`; no `if` on values, but np.where; no math.sin, but np.sin; no np.zeros(n) "
     "to fill, but np.zeros_like(y)."
+)
+
+
+JACOBIAN = (
+    "`jac` is more than a hundred times as large as differences of `fun` say, so these are used in its place: check "
+    "its formula, layout and scaling, or leave it out."
 )
 
 
@@ -108,7 +114,7 @@ def solve_ivp(
         Further arguments of `fun`, `jac` and the events.
     jac : callable, array_like of shape (n, n), or None
         ``jac(t, y, *args)``: ``∂f_i/∂y_j`` as ``(n, n)``, for many times ``(n, n, m, *batch)``, or nested lists of
-        entries that broadcast. None: differences.
+        entries that broadcast. None: differences. They take its place, too, where it is far larger than they are.
     rtol, atol : float, array_like
         Local error per interval in units of ``atol + rtol * |y|``; each may be one number per component. Where errors
         grow a lot along the solution, meshes are made finer until the error at its end is a few tolerances, too.
@@ -158,6 +164,8 @@ def solve_ivp(
     parscan.warnings.NondeterministicFunctionWarning
         If `fun`, `jac` or an event, called again for a few states of the solution, gives something else: it keeps a
         memory, or draws random numbers. ``success`` is False where that is more than the tolerances.
+    parscan.warnings.JacobianWarning
+        If `jac` is more than a hundred times as large as differences of `fun` are.
 
     References
     ----------
@@ -194,8 +202,8 @@ def solve_ivp(
     of_meshes = {"mesh": mesh, "guess": guess, "stages": stages, "window": window}
     on_mesh = any(given is not None for given in of_meshes.values())
 
-    def attempt(stacking: Stacking, report: Report | None, chosen: Choice | None = None) -> IvpResult | None:
-        """The result, or None where `fun` turned out not to be as it seemed."""
+    def attempt(stacking: Stacking, report: Report | None, chosen: Choice | None = None) -> IvpResult | Stacking:
+        """The result, or what is known then of `fun` and `jac` where they turned out not to be as they seemed."""
         choice = chosen or choose(method, problem, options, lambda: stacking.fun, on_mesh=on_mesh)
         if choice.is_sequential:
             warn_of_unused(of_meshes, tuple(of_meshes))
@@ -207,12 +215,14 @@ def solve_ivp(
                 return found
         if not stacking.fun and vectorized is not False:
             warnings.warn(POINT_BY_POINT.format(obstacle=stacking.obstacle), PointByPointWarning, stacklevel=4)
+        if not stacking.jac_fits:
+            warnings.warn(JACOBIAN, JacobianWarning, stacklevel=4)
         rhs = stacking.right_hand_side()
         discrete, between = discretise(choice.method, problem, stages), dense_output or bool(listed)
         task = make_task(problem, rhs, discrete, *known, times, most, between=between)
         solved = solve(task, problem.span, problem.y0, reached_by(choice.method, problem.span[0], report))
-        if not stacking.holds_for(rhs, solved.pieces):
-            return None
+        if revised := stacking.revised(rhs, solved.pieces):
+            return revised
         found = wrap(problem, rhs.strict(), task, solved, times, listed, choice.method, dense_output=dense_output)
         return _told(task, found)
 
@@ -232,13 +242,17 @@ def _in_turn(
 ) -> Any:
     """The first attempt that leads to a result.
 
-    They are a brief one, if it may do; the usual one; one point by point; and what is left after an exception.
+    They are a brief one, if it may do; the usual one; others where the functions are not what they seemed, as point by
+    point; and what is left after an exception.
     """
     if brief is not None:
         with suppress(Exception):  # what a function raises now, it may not raise on the usual way
             if (begun := attempt(stacking, None, brief)).success:
                 return begun
-    found = attempt(stacking, report) or attempt(stacking.withdrawn(), report)
+    found = attempt(stacking, report)
+    while isinstance(found, Stacking):
+        stacking = found
+        found = attempt(stacking, report)
     instead = after(success=found.success)
     return found if instead is None else attempt(stacking, report, instead)
 

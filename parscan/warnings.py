@@ -31,6 +31,10 @@ class NondeterministicFunctionWarning(ParscanWarning):
     """`fun`, `jac` or an event of `solve_ivp` gave another value when it was called again with the same arguments."""
 
 
+class JacobianWarning(ParscanWarning):
+    """`jac` of `solve_ivp` is far too large to be the Jacobian of `fun`; differences of `fun` take its place."""
+
+
 class DiscontinuousParameterWarning(ParscanWarning):
     """A parameter moves a jump of the function, so that the gradient with respect to it is wrong."""
 

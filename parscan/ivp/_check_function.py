@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from .._arrays import Array, array_namespace, machine_epsilon, quiet
+from .._arrays import Array, array_namespace
 from .._extremes import extreme_rows
 from ._agreement import Evaluate, agree
-from ._arguments import Problem
 from ._function import RightHandSide
-from ._near_start import sample
+from ._near_start import Sample
 
 LATER = 5
 """States from all over a solved trajectory that are looked at again, beside the extreme ones."""
@@ -17,27 +14,17 @@ LATER = 5
 OTHERWISE = "gives something else for many times at once than for each alone"
 
 
-def functions_stack(make: Callable[[bool, bool], RightHandSide], problem: Problem, share: float) -> tuple[str, bool]:
-    """Why `fun` cannot be called for a few states at once, "" if it can; and whether `jac` can.
-
-    `make(stacks, jac_stacks)` makes a right-hand side, `share` is the relative difference that is always granted. What
-    a call on the initial state raises is the user's to see.
-    """
-    alone, together = make(False, False), make(True, True)
-    some = sample(alone, problem.span, problem.y0, problem.atol)
+def obstacle_of_fun(together: RightHandSide, alone: RightHandSide, some: Sample, share: float) -> str:
+    """Why `fun` cannot be called for a few states at once, "" if it can; `share` is a relative difference granted."""
     if some.refused is not None:
-        obstacle = f"takes no other state near `y0`: it {_raised(some.refused)}"
-    else:
-        obstacle = _obstacle(together, alone, some.t, some.states, some.values, share)
-    if problem.jac is None:
-        return obstacle, not obstacle
-    matrices = alone.jacobian(some.t, some.states, some.values)
-    second = slice(1, 2)  # no component is zero there, unless all that the function takes has it so
-    _reject_transposed(alone, some.t[second], some.states[second, ...], some.values[second, ...], matrices[second, ...])
-    if not callable(problem.jac):
-        return obstacle, True
+        return f"takes no other state near `y0`: it {_raised(some.refused)}"
+    return _obstacle(together, alone, some.t, some.states, some.values, share)
+
+
+def jacobians_stack(together: RightHandSide, alone: RightHandSide, some: Sample, matrices: Array, share: float) -> bool:
+    """Whether `jac` can be called for a few states at once; the `matrices` are what it gave for each alone."""
     one, many = (lambda t, states, rhs=rhs: rhs.jacobian(t, states, states) for rhs in (alone, together))
-    return obstacle, not _obstacle(many, one, some.t, some.states, matrices, share)
+    return not _obstacle(many, one, some.t, some.states, matrices, share)
 
 
 def trajectory_stacks(rhs: RightHandSide, alone: RightHandSide, t: Array, states: Array, share: float) -> bool:
@@ -50,32 +37,6 @@ def trajectory_stacks(rhs: RightHandSide, alone: RightHandSide, t: Array, states
     together = xp.take(rhs(t, states), some, axis=0)
     times, places = xp.take(t, some), xp.take(states, some, axis=0)
     return not _obstacle(lambda t, states: together, alone, times, places, alone(times, places), share)
-
-
-def _reject_transposed(rhs: RightHandSide, t: Array, states: Array, values: Array, matrices: Array) -> None:
-    """Raise if `jac` is right only when its rows and columns change places."""
-    try:
-        differences = rhs.differences(t, states)
-    except Exception:  # a function may reject states so near to the edge of where it is defined
-        return
-    xp = array_namespace(states)
-    swapped = xp.matrix_transpose(matrices)
-    sizes = xp.abs(states)[..., None, :]
-    if _close(swapped, differences, sizes, values) and not _close(matrices, differences, sizes, values):
-        raise ValueError(
-            "`jac` is transposed: entry [i, j] must be the derivative of component i of `fun` by component j of `y`, "
-            "and differences of `fun` say that it is the other way round."
-        )
-
-
-def _close(matrices: Array, differences: Array, sizes: Array, values: Array) -> bool:
-    """Whether Jacobians agree as well as differences do: row by row, in the units of the values and the components."""
-    xp = array_namespace(matrices)
-    precision = 100 * machine_epsilon(matrices.dtype) ** 0.5
-    with quiet():
-        largest = xp.max(xp.abs(differences) * sizes, axis=-1, keepdims=True)
-        bound = precision * xp.maximum(largest, xp.abs(values)[..., None])
-        return bool(xp.all(xp.abs(matrices - differences) * sizes <= bound))
 
 
 def _obstacle(together: Evaluate, alone: Evaluate, t: Array, states: Array, expected: Array, share: float) -> str:

@@ -51,8 +51,9 @@ def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
     method = discretise("Radau", tight, None)
     rhs = stacking.right_hand_side()
     progress = _solved(tight, rhs, steps, method)
-    if not stacking.holds_for(rhs, progress.pieces):
-        rhs = stacking.withdrawn().right_hand_side()
+    while revised := stacking.revised(rhs, progress.pieces):
+        stacking = revised
+        rhs = stacking.right_hand_side()
         progress = _solved(tight, rhs, steps, method)
     if progress.failure:
         raise RuntimeError(
