@@ -17,7 +17,7 @@ from .ivp._delegate import delegate
 from .ivp._empty import solve_empty
 from .ivp._ensemble import solve_ensemble
 from .ivp._march import solve
-from .ivp._methods import Choice, after_exception, choose, discretise, make_task, shortly
+from .ivp._methods import Choice, choose, discretise, instead_of, make_task, shortly
 from .ivp._options import as_options, warn_of_unused
 from .ivp._repeated import Witness, reported
 from .ivp._report import wrap
@@ -213,10 +213,7 @@ def solve_ivp(
             make = stacking.right_hand_side
             if found := solve_ensemble(problem, make, times, dense_output=dense_output, report=report):
                 return found
-        if not stacking.fun and vectorized is not False:
-            warnings.warn(POINT_BY_POINT.format(obstacle=stacking.obstacle), PointByPointWarning, stacklevel=4)
-        if not stacking.jac_fits:
-            warnings.warn(JACOBIAN, JacobianWarning, stacklevel=4)
+        _warn_of(stacking, vectorized)
         rhs = stacking.right_hand_side()
         discrete, between = discretise(choice.method, problem, stages), dense_output or bool(listed)
         task = make_task(problem, rhs, discrete, *known, times, most, between=between)
@@ -228,7 +225,7 @@ def solve_ivp(
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         witness, stacking = Witness(problem, listed or ()), Stacking(problem, vectorized)
-        after = partial(after_exception, method, problem, stacking.raised, on_mesh=on_mesh)
+        after = partial(instead_of, method, problem, stacking.raised, on_mesh=on_mesh)
         brief = shortly(method, problem, options, listed, on_mesh=on_mesh)
         return _believed(witness, _in_turn(attempt, stacking, report, brief, after))
 
@@ -243,7 +240,7 @@ def _in_turn(
     """The first attempt that leads to a result.
 
     They are a brief one, if it may do; the usual one; others where the functions are not what they seemed, as point by
-    point; and what is left after an exception.
+    point; and what is left after an exception, or where `fun` jumps to and fro.
     """
     if brief is not None:
         with suppress(Exception):  # what a function raises now, it may not raise on the usual way
@@ -253,8 +250,16 @@ def _in_turn(
     while isinstance(found, Stacking):
         stacking = found
         found = attempt(stacking, report)
-    instead = after(success=found.success)
+    instead = None if found.success else after(chatters=found.chatters)
     return found if instead is None else attempt(stacking, report, instead)
+
+
+def _warn_of(stacking: Stacking, vectorized: bool | None) -> None:
+    """Warn of functions that cannot be used as meshes want them."""
+    if not stacking.fun and vectorized is not False:
+        warnings.warn(POINT_BY_POINT.format(obstacle=stacking.obstacle), PointByPointWarning, stacklevel=5)
+    if not stacking.jac_fits:
+        warnings.warn(JACOBIAN, JacobianWarning, stacklevel=5)
 
 
 def _watched(events: Any, problem: Problem) -> tuple[Event, ...] | None:

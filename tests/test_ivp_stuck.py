@@ -171,3 +171,16 @@ def test_a_steep_function_is_no_jump(scale, h):
     assert found(lambda t, y: np.tanh(y / h)) == [False]
     assert found(lambda t, y: np.sqrt(np.abs(y) / h)) == [False]
     assert found(lambda t, y: np.abs(y) / h) == [False]
+
+
+@pytest.mark.parametrize("rtol", [1e-5, 1e-6])
+def test_sliding_on_a_switch_of_the_state_goes_on_with_one_step_methods(rtol):
+    """Up to y = 1, and then along it: neither windows nor steps followed one by one get on there."""
+    sol = solve_ivp(lambda t, y: np.where(y < 1, 2.0, -0.1), (0, 3), [0.0], rtol=rtol, atol=rtol / 100)
+    assert sol.success
+    assert sol.method == "RK45"
+    assert "jumps to and fro" in sol.message
+    assert abs(sol.y[0, -1] - 1) < 1e3 * rtol
+    named = solve_ivp(lambda t, y: np.where(y < 1, 2.0, -0.1), (0, 3), [0.0], "Radau", rtol=rtol, atol=rtol / 100)
+    assert not named.success
+    assert "jumps to and fro" in named.message

@@ -45,6 +45,8 @@ class Record:
     stuck: int = 0
     failure: str = ""
     failed_at: float | None = None
+    chatters: bool = False
+    """Whether it failed since the right-hand side jumps to and fro."""
 
 
 def solve(task: Task, span: tuple[float, float], y0: Array, reached: Reached | None = None) -> Record:
@@ -65,6 +67,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
     while front != end:
         if record.stuck >= STUCK_WINDOWS:
             record.failure = f"{STUCK_WINDOWS} windows in a row hardly got on, `fun` may jump to and fro: {OF_JUMPS}"
+            record.chatters = True
             return
         record.windows += 1
         fresh = start is None
@@ -85,10 +88,11 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
         if not piece.whole:
             record.cut_short.append(front if piece.followed else float(piece.trial.t[-1]))
         record.pieces.append(piece.trial)
-        if piece.followed and record.stuck > 1 and chatters(task.rhs, piece.trial, span[1], task.scale):
+        if piece.followed and chatters(task.rhs, piece.trial, span[1], task.scale):
             record.failure = (
                 f"`fun` jumps to and fro, steps of {abs(length) / piece.trial.intervals:.2g} follow it: {OF_JUMPS}"
             )
+            record.chatters = True
             return
         record.errors.append(piece.error)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]

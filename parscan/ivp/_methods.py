@@ -89,7 +89,6 @@ NOTHING = 1e-9
 LOOSE = 3e-4
 """Relative tolerance from which on the start would be as good as the solution: `auto` returns SciPy's LSODA."""
 
-
 FEW_STEPS = 40
 """Steps of DOP853 that take no longer than the smallest problem on a mesh, or hardly so."""
 
@@ -222,16 +221,20 @@ def shortly(
     return Choice("DOP853", True, "an event ends the integration", TIGHTER, most_steps=FEW_STEPS)
 
 
-def after_exception(method: Any, problem: Problem, raised: Raised, *, on_mesh: bool, success: bool) -> Choice | None:
-    """What `auto` chooses where a solution ends since the functions raised: SciPy's solvers may never visit the states.
+def instead_of(method: Any, problem: Problem, raised: Raised, *, on_mesh: bool, chatters: bool) -> Choice | None:
+    """What `auto` chooses where a solution ends early, after an exception or since `fun` jumps to and fro.
 
-    Raises the exception for other methods, and where SciPy does not take the problem.
+    SciPy's solvers may never visit the states that the functions raised for. Raises the exception for other methods,
+    and where SciPy does not take the problem.
     """
-    if success or raised.error is None:
+    may_switch = method == "auto" and not on_mesh and problem.is_plain
+    if raised.error is None and not (chatters and may_switch):
         return None
-    if method != "auto" or on_mesh or not problem.is_plain:
+    if not may_switch:
         raise raised.for_user()
-    because = f"{type(raised.error).__name__} was raised for t = {raised.time!r}, at a state that may be a guess"
+    because = "`fun` jumps to and fro"
+    if raised.error is not None:
+        because = f"{type(raised.error).__name__} was raised for t = {raised.time!r}, at a state that may be a guess"
     if problem.is_complex:
         return _of_complex(because, TIGHTER)
     return _patient("LSODA", because, TIGHTER)

@@ -69,6 +69,7 @@ def wrap(
         fun=rhs,
         derivatives=None if dense is None else of_mesh(rhs, method, lambda: Trial(*dense.parts()), scale, even=even),
         stretches=_stretches(record.log, name),
+        chatters=record.chatters,
     )
 
 

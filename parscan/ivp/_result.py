@@ -107,6 +107,9 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     stretches: tuple[Stretch, ...] = ()
     """The iterations on each of the meshes, for `plot_convergence`."""
 
+    chatters: bool = False
+    """Whether meshes were given up since `fun` jumps to and fro."""
+
     @cached_property
     def dense(self) -> DenseOutput | None:
         """The continuous solution, whether it was asked for or not."""
@@ -278,7 +281,7 @@ def _brief(array: Array) -> str:
     return f"{dtype_name(array.dtype)} {tuple(array.shape)}"
 
 
-PRIVATE = ("continuous", "fun", "derivatives", "stretches")
+PRIVATE = ("continuous", "fun", "derivatives", "stretches", "chatters")
 """Names of fields that are for parscan itself."""
 
 FIELDS = tuple(name for name in IvpResult.__dataclass_fields__ if name not in PRIVATE)
