@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from functools import lru_cache
+from math import ceil, inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from .._arrays import Array, all_finite
 from ._endings import NOT_FINITE, PATIENCE, TOO_SMALL, Ending, is_no_step
 from ._pace import Pace
 from ._watched import Reached
-from .output._events import Watch, step_times
+from .output._events import SAMPLES, SUBSAMPLES, Watch, with_beginning
+
+OF_ENDLESS = 32
+"""Parts of each step where the span has no end: they are all that shows what is between steps, however long."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,12 @@ class Course:
 
     def _watched(self, t_old: float, t: float, y: Array, piece: Callable[[Any], Array]) -> float | None:
         """The time at which an event within a step ends the integration."""
-        times = step_times(t_old, t, self.span, y, is_first=len(self.nodes) == 1)
-        inner = piece(times[1:-1])
-        samples = np.concatenate([self.states[-1][:, None], inner, y[:, None]], axis=1)
+        share = abs((t - t_old) / (self.span[1] - self.span[0])) if isfinite(self.span[1]) else OF_ENDLESS / SAMPLES
+        times = t_old + (t - t_old) * _shares(max(SUBSAMPLES + 1, ceil(SAMPLES * share)))
+        times[-1] = t
+        times = with_beginning(times) if len(self.nodes) == 1 else times
+        samples = piece(times)
+        samples[:, 0], samples[:, -1] = self.states[-1], y
         return self.watch.see(times, samples, lambda _: piece, is_step=True)
 
     def _give(self, t: float, piece: Callable[[Any], Array] | None, make: Callable[[], Callable[[Any], Array]]) -> None:
@@ -123,3 +130,9 @@ class Course:
         if last > self.given:
             self.output.append((make() if piece is None else piece)(self.times[self.given : last]))
             self.given = last
+
+
+@lru_cache(maxsize=SAMPLES)
+def _shares(count: int) -> Array:
+    """Shares of a step at which it is looked at for events, its ends among them."""
+    return np.arange(count + 1) / count

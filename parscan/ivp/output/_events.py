@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import ceil, inf, isfinite, isnan
+from math import inf, isnan
 from typing import Any
 
 from ..._arrays import Array, array_namespace
@@ -20,9 +20,6 @@ SUBSAMPLES = 4
 
 SAMPLES = 200
 """Samples in all, at least: where the solution is a polynomial, a mesh may have a single interval."""
-
-OF_ENDLESS = 32
-"""Parts of each step where the span has no end: they are all that shows what is between steps, however long."""
 
 HALVINGS = 20
 """Samples ever nearer to the begin: they tell the sign that an event which is zero there takes on."""
@@ -132,6 +129,11 @@ class Watch:
         for monitor, seen, before in zip(self.monitors, self._seen, self._t_events, strict=True):
             new = slice(0 if seen is None else 1, None)
             scans.append(monitor.scan(times[new], y[:, new], seen, monitor.event.terminal - len(before)))
+        if not any(scan.brackets or scan.failure for scan in scans):
+            self._seen = [
+                scan.seen.counted(monitor.event.direction) for monitor, scan in zip(self.monitors, scans, strict=True)
+            ]
+            return None
         ends = (float(times[0]), float(times[-1])) if is_step else None
         last: dict[int, float] = {}  # the roots that end the integration
         for k, (monitor, scan, before) in enumerate(zip(self.monitors, scans, self._t_events, strict=True)):
@@ -151,8 +153,7 @@ class Watch:
                 if order * root <= stop:
                     self._t_events[k].append(root)
                     self._y_events[k].append(near((begin + end) / 2)(root))
-            is_over = bool(stops) or scan.seen.values.shape[0] == 1
-            self._seen[k] = scan.seen if is_over else scan.seen.counted(monitor.event.direction)
+            self._seen[k] = scan.seen if stops else scan.seen.counted(monitor.event.direction)
         self.stop = order * stop if stops else None
         return self.stop
 
@@ -171,26 +172,16 @@ def _root(
     return monitor.root(near(sum(bracket) / 2), ends or bracket)
 
 
-def step_times(t_old: float, t: float, span: tuple[float, float], like: Array, *, is_first: bool) -> Array:
-    """Samples of a step, with its ends: of all steps of the span, as many as `find` takes of a mesh."""
-    share = abs((t - t_old) / (span[1] - span[0])) if isfinite(span[1]) else OF_ENDLESS / SAMPLES
-    count = max(SUBSAMPLES + 1, ceil(SAMPLES * share))
-    xp = array_namespace(like)
-    ends = xp.asarray([t_old, t], dtype=xp.float64)
-    times = xp.concat([t_old + (ends[1] - ends[0]) * xp.arange(count, dtype=xp.float64) / count, ends[1:]])
-    return _with_beginning(times) if is_first else times
-
-
 def _sample_times(t: Array) -> Array:
     """Nodes of the mesh, and times between them."""
     xp = array_namespace(t)
     count = max(SUBSAMPLES, SAMPLES // (t.shape[0] - 1)) + 1
     shares = xp.arange(count, dtype=t.dtype) / count
     inner = t[:-1, None] + (t[1:] - t[:-1])[:, None] * shares
-    return _with_beginning(xp.concat([xp.reshape(inner, (-1,)), t[-1:]]))
+    return with_beginning(xp.concat([xp.reshape(inner, (-1,)), t[-1:]]))
 
 
-def _with_beginning(times: Array) -> Array:
+def with_beginning(times: Array) -> Array:
     """The same times, and some ever nearer to the first of them."""
     xp = array_namespace(times)
     near = times[0] + (times[1] - times[0]) * 0.5 ** xp.arange(HALVINGS, 0, -1, dtype=times.dtype)

@@ -44,9 +44,9 @@ class Seen:
     values: Array
     new: int = 0
 
-    def continues(self, values: Array) -> bool:
-        """Whether these samples are on the side of zero that some more values are on: no bracket ends among those."""
-        return float(self.values[-1]) * float(values[-1]) > 0 and _is_one_sided(self.values)
+    def continues(self, value: float) -> bool:
+        """Whether the last of these samples is on the same side of zero as a value."""
+        return float(self.values[-1]) * value > 0
 
     def followed_by(self, times: Array, values: Array) -> Seen:
         """The same with further samples."""
@@ -65,6 +65,8 @@ class Seen:
 
     def counted(self, direction: float) -> Seen:
         """What the next samples need of these: the last ones of the same sign, first and last, and one before them."""
+        if self.values.shape[0] == 1:
+            return self
         xp, count = array_namespace(self.times), self.values.shape[0]
         signs = _signs(self.values)
         changes = xp.nonzero(signs[1:] != signs[:-1])[0]
@@ -99,19 +101,20 @@ class Monitor:
 
     def scan(self, times: Array, y: Array, before: Seen | None, most: float) -> Scan:
         """Where the event occurs among samples of the states `y` (n, m) that follow others; `most` times at most."""
-        values = self._together(times, y) if times.shape[0] > WORTH_CHECKING else None
+        values: Array | list[float] | None = self._together(times, y) if times.shape[0] > WORTH_CHECKING else None
         failure: Exception | None = None
-        failed_at = inf
         if values is None:
             values, failure = self._one_by_one(times, y)
-            failed_at = float(times[values.shape[0]]) if failure else inf
-        times = times[: values.shape[0]]
-        if failure is None and _is_one_sided(values) and (before is None or before.continues(values)):
-            return Scan(Seen(times[-1:], values[-1:]), [], False, None, inf)
+        xp, count = array_namespace(times), len(values)
+        failed_at = float(times[count]) if failure else inf
+        last = xp.asarray(values[-1:], dtype=times.dtype)
+        if failure is None and _is_one_sided(values) and (before is None or before.continues(float(values[-1]))):
+            return Scan(Seen(times[-1:], last), [], False, None, inf)  # what ended before has been counted
+        values, times = xp.asarray(values, dtype=times.dtype), times[:count]
         seen = Seen(times, values) if before is None else before.followed_by(times, values)
         brackets = seen.brackets(self.event.direction)
         brackets = brackets[: int(min(len(brackets), most))]
-        is_single = len(brackets) == 1 and seen.changes_once(values.shape[0] + 1)
+        is_single = len(brackets) == 1 and seen.changes_once(count + 1)
         return Scan(seen, brackets, is_single, failure, failed_at)
 
     def root(self, evaluate: Callable[[float], Array], bracket: Bracket) -> float:
@@ -156,7 +159,7 @@ class Monitor:
             raise ValueError(f"`{name}` is NaN at t = {t!r}; an event needs a sign all along the trajectory.")
         return float(value)
 
-    def _one_by_one(self, times: Array, y: Array) -> tuple[Array, Exception | None]:
+    def _one_by_one(self, times: Array, y: Array) -> tuple[list[float], Exception | None]:
         """The function at the samples before the first at which it fails; and how it does."""
         values: list[float] = []
         failure = None
@@ -166,7 +169,7 @@ class Monitor:
                 values.append(self._value(time, states[sample, :]))
         except Exception as error:  # it may be after the end of the integration, which is not known yet
             failure = error
-        return array_namespace(times).asarray(values, dtype=times.dtype), failure
+        return values, failure
 
     def _alone(self, times: Array, states: Array) -> Array:
         """The function at each of some samples of the stacked states `(m, n)`."""
@@ -211,11 +214,12 @@ def _brackets(values: Array, direction: float) -> list[tuple[int, int]]:
     return found
 
 
-def _is_one_sided(values: Array) -> bool:
+def _is_one_sided(values: Array | list[float]) -> bool:
     """Whether all values are positive, or all negative."""
-    if not values.shape[0]:
-        return False
-    return bool(array_namespace(values).all(values > 0 if float(values[0]) > 0 else values < 0))
+    if isinstance(values, list):
+        return len(values) > 0 and (min(values) > 0 or max(values) < 0)
+    xp = array_namespace(values)
+    return values.shape[0] > 0 and bool(xp.all(values > 0) | xp.all(values < 0))
 
 
 def _signs(values: Array) -> Array:
