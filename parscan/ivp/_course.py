@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array, all_finite
-from ._endings import NOT_FINITE, PATIENCE, TOO_SMALL, Ending, is_no_step
+from ._endings import NOT_FINITE, PATIENCE, TOO_SMALL, Ending, is_no_step, surely_a_step
 from ._pace import Pace
 from ._watched import Reached
 from .output._events import SAMPLES, SUBSAMPLES, Watch, with_beginning
@@ -27,7 +27,7 @@ class Form:
     pace: Pace
     state: Callable[[Array], Array]
     piece: Callable[[Any], Callable[[Any], Array]]
-    is_stiff: Callable[[Any], bool]
+    is_stiff: Callable[[Any], bool] | None = None
     most_steps: float = inf
 
 
@@ -56,13 +56,28 @@ class Course:
         slope = getattr(solver, "f", None)
         if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods look for a first step for ever
             return self._failed(NOT_FINITE, Ending.NOT_FINITE)
-        ending = None
-        while ending is None:
-            message = solver.step()
-            ending = self._gave_up(str(message)) if solver.status == "failed" else self._no_step(solver)
-            if ending is None and not (solver.t == self.nodes[-1] and self.still):
-                ending = Ending.EVENT if self._passes(solver, form) else self._no_headway(solver, form)
-        return ending
+        step, nodes, states = solver.step, self.nodes, self.states
+        keeps_all = self.is_dense or bool(self.watch.monitors) or self.times is not None or self.reached is not None
+        long = surely_a_step(nodes[-1], solver.t_bound)
+        while True:
+            message = step()
+            t, y, status = float(solver.t), solver.y, solver.status
+            if not (isfinite(abs(y.dot(y))) and abs(t - nodes[-1]) > long and status == "running"):
+                ending = self._gave_up(str(message)) if status == "failed" else self._no_step(solver)
+                if ending is not None:
+                    return ending
+                if t == nodes[-1] and self.still:
+                    continue
+            else:
+                self.still = 0
+            if keeps_all:
+                if self._passes(solver, form):
+                    return Ending.EVENT
+            else:
+                nodes.append(t)
+                states.append(form.state(y))
+            if (ending := self._no_headway(solver, form, status)) is not None:
+                return ending
 
     def _gave_up(self, message: str) -> Ending:
         """The ending of a solver that failed by itself, after steps that were none or others."""
@@ -79,15 +94,15 @@ class Course:
             return self._failed(TOO_SMALL, Ending.TOO_SMALL)
         return None
 
-    def _no_headway(self, solver: Any, form: Form) -> Ending | None:
+    def _no_headway(self, solver: Any, form: Form, status: str) -> Ending | None:
         """Why the last step is the last one, if so."""
-        if solver.status == "finished":
+        if status == "finished":
             return Ending.FINISHED
         if len(self.nodes) > form.most_steps:
             return self._failed(f"{form.most_steps} steps did not suffice", Ending.LONG)
         if reason := form.pace.is_stuck(solver.t, solver.y, solver.nfev):
             return self._failed(reason, Ending.STUCK)
-        return Ending.STIFF if form.is_stiff(solver) else None
+        return Ending.STIFF if form.is_stiff is not None and form.is_stiff(solver) else None
 
     def _failed(self, failure: str, ending: Ending) -> Ending:
         """The ending, with its reason."""

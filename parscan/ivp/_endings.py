@@ -27,6 +27,11 @@ def is_no_step(t: float, later: float) -> bool:
     return abs(later - t) <= SHORTEST * max(abs(t), abs(later))
 
 
+def surely_a_step(begin: float, end: float) -> float:
+    """A length such that longer steps are some, whatever their times in this span are."""
+    return SHORTEST * max(abs(begin), abs(end))
+
+
 class Ending(Enum):
     """Why a solver took its last step."""
 

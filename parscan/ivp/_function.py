@@ -130,7 +130,7 @@ class RightHandSide:
         """
         function, args, wide = self.function, self.args, np.result_type(self._dtype, np.float64)
         if not is_kept:
-            return lambda t, y: function(t, y.copy(), *args)
+            return (lambda t, y: function(t, y.copy(), *args)) if args else (lambda t, y: function(t, y.copy()))
         shape = (self._shape[-1], *self._shape[:-1])
 
         def fun(t: float, y: Array) -> Array:

@@ -79,7 +79,7 @@ def make(
     quick = is_flat and name == "LSODA" and not choice.pairs
     called = rhs.sequential(is_kept=False) if quick else fun
     solver = class_of(choice.method)(called, stretch.begin, start, stretch.end, rtol=rtol, atol=atol, **given)
-    is_stiff = _Stiff() if Ending.STIFF in choice.otherwise else _never
+    is_stiff = _Stiff() if Ending.STIFF in choice.otherwise else None
     state, piece = (_states, _paired) if choice.pairs else (_same, _piece)
     return solver, Form(Pace(fun, span, rtol, atol), state, piece, is_stiff, choice.most_steps)
 
@@ -152,11 +152,6 @@ def _piece(solver: Any) -> Any:
 def _paired(solver: Any) -> Paired:
     """The same of complex states."""
     return Paired(solver.dense_output())
-
-
-def _never(solver: Any) -> bool:
-    """Where nothing follows from stiffness, nobody looks for it."""
-    return False
 
 
 class _Stiff:

@@ -21,6 +21,9 @@ from .starts._start import Start
 FIRST_TOLERANCE = 1e-4
 """Newton's corrections on the first mesh need not be smaller: it is going to be replaced."""
 
+ROUGHLY_ENOUGH = 30.0
+"""Corrections on the first mesh, in these tolerances, after which it is good enough: about their squares are left."""
+
 MESHES = 10
 """Meshes in a window, at most."""
 
@@ -214,4 +217,5 @@ def _iterate(task: Task, trial: Trial, start: Start, log: Log, *, rough: bool) -
     """Newton's loop, as far as this mesh is worth it."""
     scale = task.scale.loosened(FIRST_TOLERANCE) if rough else task.scale
     most = WARM_ITERATIONS if start.warm else ITERATIONS
-    return iterate(task.method, task.rhs, trial, scale, scale.enough, most, log.tell)
+    enough = ROUGHLY_ENOUGH if rough and task.method.is_superlinear else scale.enough
+    return iterate(task.method, task.rhs, trial, scale, enough, most, log.tell)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..._arrays import Array
-from .._endings import PATIENCE, is_no_step
+from .._endings import PATIENCE, is_no_step, surely_a_step
 from .._function import RightHandSide
 from ._rough import as_start
 from ._start import Start
@@ -106,13 +106,14 @@ class Vectors:
 
 def _march(solver: Any, times: list[float], states: list[Array]) -> None:
     """Step to the end, or as often as a start may."""
-    before, still = times[-1], 0
+    before, still, long = times[-1], 0, surely_a_step(times[-1], solver.t_bound)
     while solver.status == "running" and len(times) <= MOST_STEPS:
         told = solver.step()
         if solver.status == "failed":
             raise GaveUp(told)
         t = solver.t
-        still = still + 1 if is_no_step(before, t) and solver.status == "running" else 0
+        is_none = abs(t - before) <= long and is_no_step(before, t) and solver.status == "running"
+        still = still + 1 if is_none else 0
         if still >= PATIENCE:
             raise GaveUp
         before = t
