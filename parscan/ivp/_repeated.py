@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
 
 from .._arrays import Array, array_namespace, copy, machine_epsilon, quiet, to_numpy
 from ._agreement import response
@@ -53,53 +52,52 @@ class Contradiction:
 Row = tuple[float, Array]
 """A time, and a state with its components last."""
 
+Function = Callable[[float, Array], Array]
+"""What it is at one time and state."""
+
 
 class Witness:
     """Asks `fun`, `jac` and events twice for the initial state, and twice for some states of the solution."""
 
     def __init__(self, problem: Problem, events: tuple[Event, ...]) -> None:
         self._problem = problem
-        self._rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
-        self._functions: dict[str, Callable[[Array, Array], Array]] = {
-            "fun": _as_rows(self._rhs.sequential()) if problem.is_plain else self._rhs
-        }
+        rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
+        self._functions: dict[str, Function] = {"fun": rhs.sequential() if problem.is_plain else _of_one(rhs)}
         if callable(problem.jac) and problem.y0.size * problem.y0.shape[-1] <= LARGEST:
-            self._functions["jac"] = lambda t, states: self._rhs.jacobian(t, states, states)
+            self._functions["jac"] = _of_one(lambda t, states: rhs.jacobian(t, states, states))
         for index, event in enumerate(events):
-            self._functions[f"events[{index}]"] = _as_stacked(event, problem.args)
+            self._functions[f"events[{index}]"] = _of_event(event, problem)
         start = [(problem.span[0], problem.y0)] * 2
-        stacked = _stacked(start)
-        self._first = {name: self._answers(name, start, stacked) for name in self._functions}
+        self._first = {name: self._answers(name, start) for name in self._functions}
 
     def contradictions(self, found: IvpResult) -> list[Contradiction]:
         """What the functions contradict themselves in."""
         rows = [(self._problem.span[0], self._problem.y0), *_rows(found)]
         step = abs(rows[-1][0] - rows[0][0]) / max(1, found.mesh.shape[0] - 1)
-        told, ahead, back_again = [], _stacked(rows), _stacked(rows[::-1])
+        xp, told = array_namespace(self._problem.y0), []
         for name, first in self._first.items():
-            there = self._answers(name, rows, ahead)
-            back = self._answers(name, rows[::-1], back_again)[
-                ::-1
-            ]  # in another order, so that each comes after another one
+            there = self._answers(name, rows)
+            back = self._answers(name, rows[::-1])[::-1]  # in another order, so that each comes after another one
             pairs = [(rows[0], first[0], first[1]), (rows[0], first[0], there[0]), *zip(rows, there, back, strict=True)]
-            known = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
-            if all_equal([one for _, one, _ in known], [other for _, _, other in known]):
-                continue
-            met = [self._compare(name, *pair, step) for pair in known]
+            met = [
+                self._compare(name, row, one, other, step)
+                for row, one, other in pairs
+                if one is not None and other is not None and not bool(xp.all(one == other))
+            ]
             if differing := [contradiction for contradiction in met if contradiction is not None]:
                 told.append(max(differing, key=lambda contradiction: contradiction.off))
         return told
 
-    def _answers(self, name: str, rows: list[Row], stacked: tuple[Array, Array]) -> list[Array | None]:
+    def _answers(self, name: str, rows: list[Row]) -> list[Array | None]:
         """What a function gives for one state after the other; None where it raises."""
-        try:
-            with quiet():
-                values = self._functions[name](*stacked)
-            return [values[k : k + 1, ...] for k in range(len(rows))]
-        except Exception:  # a solver may never call it there; where one does, the exception reaches the user
-            if len(rows) == 1:
-                return [None]
-            return [answer for row in rows for answer in self._answers(name, [row], _stacked([row]))]
+        function, answers = self._functions[name], []
+        with quiet():
+            for t, state in rows:
+                try:
+                    answers.append(function(t, state))
+                except Exception:  # a solver may never call it there; where one does, the exception reaches the user
+                    answers.append(None)
+        return answers
 
     def _compare(self, name: str, row: Row, one: Array, other: Array, step: float) -> Contradiction | None:
         """How two answers for one state differ, if that is more than rounding."""
@@ -111,7 +109,7 @@ class Witness:
             granted = ROUNDINGS * machine_epsilon(one.dtype)
             if not bool(xp.any(~same & ~(distance <= granted * xp.abs(one)))):
                 return None
-            moved = response(self._functions[name], *_stacked([row]))
+            moved = response(_one_by_one(self._functions[name]), *_stacked([row]))[0, ...]
             if not bool(xp.any(~same & ~(distance <= granted * moved))):
                 return None
             off = self._off(name, row, distance, step)
@@ -124,26 +122,18 @@ class Witness:
             return 0.0
         tolerance = self._problem.atol + self._problem.rtols * xp.abs(state)
         if name == "fun":
-            error = step * distance[0, ...]
+            error = step * distance
             return float(xp.max(xp.where(error > 0, error / tolerance, xp.zeros_like(error))))
         near = (t + step * self._problem.rtol, state + tolerance)
-        answers = self._answers(name, [row, near], _stacked([row, near]))
-        change = 0.0 if None in answers else float(abs(answers[1][0] - answers[0][0]))  # type: ignore[index]
-        return float(distance[0]) / change if change else inf
+        here, there = self._answers(name, [row, near])
+        change = 0.0 if here is None or there is None else float(abs(there - here))
+        return float(distance) / change if change else inf
 
 
 def _stacked(rows: list[Row]) -> tuple[Array, Array]:
     """Times `(m,)` and states `(m, *batch, n)`."""
     xp = array_namespace(rows[0][1])
     return xp.asarray([t for t, _ in rows], dtype=xp.float64), xp.stack([state for _, state in rows])
-
-
-def all_equal(some: list[Any], others: list[Any]) -> bool:
-    """Whether arrays of the same first axis equal others; NaN equals nothing."""
-    if not some:
-        return True
-    xp = array_namespace(some[0])
-    return bool(xp.all(xp.concat(some) == xp.concat(others)))
 
 
 def reported(found: IvpResult, told: list[Contradiction]) -> IvpResult:
@@ -169,23 +159,22 @@ def _rows(found: IvpResult) -> list[Row]:
     return [(times[k], states[k, ...]) for k in places]
 
 
-def _as_rows(fun: Callable[[float, Array], Array]) -> Callable[[Array, Array], Array]:
-    """A function of one state `(n,)`, called for one after the other."""
+def _of_one(evaluate: Callable[[Array, Array], Array]) -> Function:
+    """A function of stacked times and states for one of them."""
+    return lambda t, state: evaluate(*_stacked([(t, state)]))[0, ...]
+
+
+def _of_event(event: Event, problem: Problem) -> Function:
+    """An event, whose value is an array without axes."""
+    xp, dtype = array_namespace(problem.y0), array_namespace(problem.y0).abs(problem.y0).dtype
+    return lambda t, state: xp.asarray(float(event.function(t, copy(state), *problem.args)), dtype=dtype)
+
+
+def _one_by_one(function: Function) -> Callable[[Array, Array], Array]:
+    """A function of one time and state for stacked ones."""
 
     def values(t: Array, states: Array) -> Array:
-        found = [fun(time, states[k, ...]) for k, time in enumerate(to_numpy(t).tolist())]
+        found = [function(time, states[k, ...]) for k, time in enumerate(to_numpy(t).tolist())]
         return array_namespace(states).stack(found)
-
-    return values
-
-
-def _as_stacked(event: Event, args: tuple[Any, ...]) -> Callable[[Array, Array], Array]:
-    """An event as a function of stacked times and states, called for one after the other."""
-
-    def values(t: Array, states: Array) -> Array:
-        xp = array_namespace(states)
-        own = copy(states)
-        found = [float(event.function(time, own[k, ...], *args)) for k, time in enumerate(to_numpy(t).tolist())]
-        return xp.asarray(found, dtype=xp.abs(states).dtype)
 
     return values
