@@ -9,7 +9,9 @@ every interval that begins or ends at one evaluates the right-hand side there at
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from .._arrays import Array, array_namespace, machine_epsilon
 
@@ -129,3 +131,13 @@ def _distinct(ascending: Array) -> Array:
     """Without repetitions."""
     xp = array_namespace(ascending)
     return xp.concat([ascending[:1], ascending[1:][ascending[1:] != ascending[:-1]]])
+
+
+def limited(function: Callable[..., Any], low: float, high: float) -> Callable[..., Any]:
+    """A user's function of `t`, a number or an array, `y` and `args`, that never sees times beyond the limits."""
+
+    def at_most(t: Any, y: Any, *args: Any) -> Any:
+        time = min(max(t, low), high) if isinstance(t, float) else array_namespace(t).clip(t, low, high)
+        return function(time, y, *args)
+
+    return at_most

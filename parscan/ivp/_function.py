@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy as copy_of
 from typing import Any
 
@@ -10,8 +11,12 @@ import numpy as np
 
 from .._arrays import Array, array_namespace, copy, quiet, to_numpy
 from ..jacobians import step_sizes
+from ._breaks import limited
 from ._raised import Raised
 from ._returned import Returned
+
+WIDE = ("float64", "complex128")
+"""Dtypes of states that SciPy's solvers keep as they are."""
 
 CHUNK = 1 << 21
 """Numbers in a stack of perturbed states, above which it is evaluated in parts."""
@@ -102,6 +107,11 @@ class RightHandSide:
                 return self._stacked(t, states)
             return self.raised.rows(self._stacked, t, states, self._shape)
         xp, is_single = self._xp, len(self._shape) == 1
+        if is_single and isinstance(states, np.ndarray) and states.dtype in WIDE and states.shape[0]:
+            with quiet(), suppress(Exception):  # what it raises is told below, with the time
+                values = list(map(self.sequential(), to_numpy(t).tolist(), states))
+                self.count(len(values))
+                return np.stack(values)
         with quiet():
             parts = [states[i, ...] if is_single else xp.moveaxis(states[i, ...], -1, 0) for i in range(t.shape[0])]
             rows = [self.at(time, copy(part)) for time, part in zip(to_numpy(t).tolist(), parts, strict=True)]
@@ -267,16 +277,6 @@ class RightHandSide:
         with quiet():
             time = float(t[i])
             return _noting(function, (time, y, *self.args), lambda: f"the time {time!r}")
-
-
-def limited(function: Callable[..., Any], low: float, high: float) -> Callable[..., Any]:
-    """A user's function of `t`, a number or an array, `y` and `args`, that never sees times beyond the limits."""
-
-    def at_most(t: Any, y: Any, *args: Any) -> Any:
-        time = min(max(t, low), high) if isinstance(t, float) else array_namespace(t).clip(t, low, high)
-        return function(time, y, *args)
-
-    return at_most
 
 
 def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: Callable[[], str]) -> Any:
