@@ -421,3 +421,30 @@ def test_the_readme_of_linear_recurrences(rng):
     sol = solve_recurrence(lambda y, x: x[0] * y + x[1], np.zeros(3), (A, b), structure=parscan.Diagonal)
     following = np.concatenate([A[1:], A[:1]])
     assert apart(parscan.linear_recurrence(following, g, reverse=True), sol.adjoint(g).states) <= 1e-9
+
+
+@pytest.mark.parametrize("rate", [1e2, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize("form", ["number", "array", "complex"])
+def test_a_step_that_bends_within_the_change_of_a_parameter(rate, form):
+    """A smooth function of it, and a very sensitive one, beside a parameter that is not."""
+
+    def step(y, x, p):
+        return 0.9 * y * np.sin(rate * p[0]) + x * p[1]
+
+    numbers = {"number": [0.3, 0.5], "array": np.array([0.3, 0.5]), "complex": np.array([0.3 + 0j, 0.5])}[form]
+    y0 = np.ones(1, dtype=np.asarray(numbers).dtype)
+    x = np.linspace(1, 2, 40)[:, None]
+    sol = solve_recurrence(step, y0, x, args=(numbers,))
+    found = sol.gradient(np.ones_like(sol.y), 0)
+
+    def total(p):
+        y, result = 1.0, 0.0
+        for row in x[:, 0]:
+            y = 0.9 * y * np.sin(rate * p[0]) + row * p[1]
+            result += y
+        return result
+
+    for k in range(2):
+        shifted = np.array([0.3, 0.5], dtype=complex)
+        shifted[k] += 1e-40j
+        assert np.real(found[k]) == pytest.approx(np.imag(total(shifted)) / 1e-40, rel=1e-4)

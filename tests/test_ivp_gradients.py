@@ -146,3 +146,14 @@ def test_gradients_of_sequential_solutions(family):
         assert sol.iterations == 0
         assert deviation(sol.gradient(sol.y), tight.gradient(sol.y)) <= 30 * rtol
         assert deviation(sol.adjoint(sol.y).states[:, 0], tight.adjoint(sol.y).y0) <= 30 * rtol
+
+
+@pytest.mark.parametrize("rate", [1e2, 1e4, 1e6])
+@pytest.mark.parametrize("method", ["auto", "Radau", "LSODA"])
+def test_a_function_that_bends_within_the_change_of_a_parameter(rate, method):
+    """y' = -cos(rate a) y, whose solution is known."""
+    sol = solve_ivp(lambda t, y, a: -np.cos(rate * a) * y, (0, 2), [1.0], method, args=(0.3,), rtol=1e-9, atol=1e-11)
+    last = np.zeros_like(sol.y)
+    last[0, -1] = 1
+    exact = 2 * rate * np.sin(rate * 0.3) * np.exp(-2 * np.cos(rate * 0.3))
+    assert sol.gradient(last, "a") == pytest.approx(exact, rel=1e-5)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import cmath
 import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from .._arrays import Array, array_namespace, conjugate, copy, machine_epsilon, quiet
+from .._arrays import Array, array_namespace, conjugate, copy, machine_epsilon, quiet, random_signs
 from .._solution import Solution
 from ..jacobians import step_sizes
 from ..systems import Inputs
+from ._entries import at, finite, furthest, indices, is_number, real, size_of, units, with_added
 from ._jacobians import stretches
 from ._parameters import Leaf, Tree, leaves, like, noting_integers
 from ._points import Points
@@ -28,6 +28,9 @@ FELT = 300
 
 LITTLE, ROUNDINGS = 0.01, 20
 """Share of the largest state below which changes of an input may be lost in its roundings, and how many they are."""
+
+BENT, SMALLER = 1e-6, 9
+"""Share of a derivative by which differences of two sizes may differ; and powers of ten to try where they do more."""
 
 POWER = 1 / 3
 """Power of the machine epsilon that balances the errors of central differences."""
@@ -48,7 +51,7 @@ def of_argument(solution: Points, states: Array, index: int) -> Tree:
         y, times = solution.before(begin, end), slice(begin, end)
         for entry in sums:
             with quiet(), noting_integers(f"args[{index}]", solution.step.args[index]):
-                products = _real(conjugate(states[times, ...]) * argument.derivative(entry, y, times))
+                products = real(conjugate(states[times, ...]) * argument.derivative(entry, y, times))
                 sums[entry] += float(xp.sum(products, dtype=xp.float64))
     return argument.gradient(sums)
 
@@ -78,18 +81,19 @@ class Argument:
     def entries(self) -> Iterator[Entry]:
         """All entries; complex ones twice, for their real and imaginary parts."""
         for position, leaf in enumerate(self._leaves):
-            least = LEAST_SHARE * _largest(_finite(leaf))
-            for index, unit in itertools.product(_indices(leaf), _units(leaf)):
-                own = abs(_at(leaf, index))
+            least = LEAST_SHARE * size_of(finite(leaf))
+            bends = self._bends(position)
+            for index, unit in itertools.product(indices(leaf), units(leaf)):
+                own = abs(at(leaf, index))
                 entry = Entry(position, index, unit * self._epsilon(leaf) ** POWER)
                 found = self._best(entry, own, least) if own < least else entry.times(own or 1.0)
                 unfelt = own < self._size and not self._is_felt(found)
-                yield self._best(entry, own, self._size) if unfelt else found
+                yield self._best(entry, own, self._size) if unfelt else self._nearer(found) if bends else found
 
     @cached_property
     def _largest_state(self) -> float:
         """Size of the largest of a few states."""
-        return max((_largest(y) for _, y in self._solution.sample()), default=0.0)
+        return max((size_of(y) for _, y in self._solution.sample()), default=0.0)
 
     @property
     def _size(self) -> float:
@@ -100,7 +104,7 @@ class Argument:
         """Whether a change of an entry changes a few next states by far more than their roundings."""
         found = self._sampled(entry)
         felt = FELT * machine_epsilon(self._solution.y0.dtype) ** (1 - POWER)
-        return found is None or not max(map(_largest, found), default=0.0) * felt < self._noise(entry)
+        return found is None or not max(map(size_of, found), default=0.0) * felt < self._noise(entry)
 
     def _noise(self, entry: Entry) -> float:
         """Roundings of a derivative by an entry."""
@@ -124,35 +128,70 @@ class Argument:
         tried = [entry.times(max(largest * 10.0**-k, own)) for k in range(count)]
         found = [self._sampled(each) for each in tried]
         with quiet():
-            changes = [_furthest(one, other) for one, other in itertools.pairwise(found)]
+            changes = [furthest(one, other) for one, other in itertools.pairwise(found)]
         changes.append(changes[-1] / 100 if changes else 0.0)  # that of the formula falls with the square of the size
         errors = [change + self._noise(each) for change, each in zip(changes, tried, strict=True)]
-        finite = [k for k in range(count) if math.isfinite(errors[k])]
-        return tried[min(finite, key=errors.__getitem__, default=-1 if own else 0)]
+        usable = [k for k in range(count) if math.isfinite(errors[k])]
+        return tried[min(usable, key=errors.__getitem__, default=-1 if own else 0)]
+
+    def _bends(self, position: int) -> bool:
+        """Whether the step bends within the changes of a leaf: then changes of all its entries by half as much tell."""
+        leaf = self._leaves[position]
+        size = self._epsilon(leaf) ** POWER
+        direction = leaf if is_number(leaf) else leaf * random_signs(tuple(leaf.shape), leaf, seed=0)
+
+        def slopes(share: float) -> list[Array]:
+            ends = leaf + share * direction, leaf - share * direction
+            return [self._change(position, *ends, y, times) / (2 * share) for times, y in self._solution.sample()]
+
+        try:
+            with quiet():
+                found = [slopes(size), slopes(size / 2)]
+        except Exception:  # the step may reject them
+            return False
+        noise = machine_epsilon(self._solution.y0.dtype) * self._largest_state / size
+        return not furthest(*found) <= BENT * max(map(size_of, found[1]), default=0.0) + ROUNDINGS * noise
+
+    def _nearer(self, entry: Entry) -> Entry:
+        """The best of this change of an entry and smaller ones.
+
+        What sums of terms far larger than the states lose in roundings may look as if it bent; then that is this one.
+        """
+        tried = [entry.times(10.0**-k) for k in range(SMALLER)]
+        with quiet():
+            parts = [(self._sampled(each), self._sampled(each.times(0.5)), self._noise(each)) for each in tried]
+            errors = [furthest(one, other) + noise for one, other, noise in parts]
+        usable = [k for k in range(SMALLER) if math.isfinite(errors[k])]
+        return tried[min(usable, key=errors.__getitem__, default=0)]
 
     def derivative(self, entry: Entry, y: Array, times: slice) -> Array:
         """Derivative of the next states by an entry, by its real or imaginary part."""
-        step, after, ends = self._solution.step, [], []
+        leaf = self._leaves[entry.leaf]
+        ahead, behind = (with_added(leaf, entry.index, sign * entry.change) for sign in (1, -1))
+        change = self._change(entry.leaf, ahead, behind, y, times)
+        return change / abs(at(ahead, entry.index) - at(behind, entry.index))
+
+    def _change(self, position: int, ahead: Leaf, behind: Leaf, y: Array, times: slice) -> Array:
+        """How far the next states for one value of a leaf are from those for another."""
+        step, after = self._solution.step, []
         x = stretch(step.x, times)
-        for sign in (1, -1):
-            moved = _moved(self._leaves[entry.leaf], entry.index, sign * entry.change)
-            others = [*self._leaves[: entry.leaf], moved, *self._leaves[entry.leaf + 1 :]]
+        for moved in (ahead, behind):
+            others = [*self._leaves[:position], moved, *self._leaves[position + 1 :]]
             args = (*step.args[: self._index], like(self._tree, iter(others)), *step.args[self._index + 1 :])
             after.append(copy(step.varied(copy(y), x, args, times)))
-            ends.append(_at(moved, entry.index))
-        return (after[0] - after[1]) / abs(ends[0] - ends[1])
+        return after[0] - after[1]
 
     def gradient(self, sums: dict[Entry, float]) -> Tree:
         """The products, in the places of the entries."""
-        found = [0 * leaf if _is_number(leaf) else array_namespace(leaf).zeros_like(leaf) for leaf in self._leaves]
+        found = [0 * leaf if is_number(leaf) else array_namespace(leaf).zeros_like(leaf) for leaf in self._leaves]
         for entry, total in sums.items():
             unit = entry.change / abs(entry.change) if entry.change.imag else 1.0
-            found[entry.leaf] = _moved(found[entry.leaf], entry.index, unit * total)
-        return like(self._tree, iter([leaf if _is_number(leaf) or leaf.ndim else leaf[()] for leaf in found]))
+            found[entry.leaf] = with_added(found[entry.leaf], entry.index, unit * total)
+        return like(self._tree, iter([leaf if is_number(leaf) or leaf.ndim else leaf[()] for leaf in found]))
 
     def _epsilon(self, leaf: Leaf) -> float:
         """The coarser precision of the entry and the state."""
-        own = 0.0 if _is_number(leaf) else machine_epsilon(leaf.dtype)
+        own = 0.0 if is_number(leaf) else machine_epsilon(leaf.dtype)
         return max(own, machine_epsilon(self._solution.y0.dtype))
 
 
@@ -176,7 +215,7 @@ def _of_input(solution: Solution, states: Array, parts: list[Array], position: i
     y, pieces = solution.before(times.start, times.stop), [part[times, ...] for part in parts]
     piece = pieces[position]
     flat = xp.reshape(piece, (piece.shape[0], math.prod(piece.shape[1:])))
-    result, sizes, largest = xp.zeros_like(flat), step_sizes(flat, power=POWER), _largest(y)
+    result, sizes, largest = xp.zeros_like(flat), step_sizes(flat, power=POWER), size_of(y)
     larger = xp.maximum(sizes, xp.full_like(sizes, 0.1 * largest * machine_epsilon(y.dtype) ** POWER))
 
     def slopes(column: int, unit: complex, size: Array) -> tuple[Array, Array]:
@@ -187,13 +226,13 @@ def _of_input(solution: Solution, states: Array, parts: list[Array], position: i
             pieces[position] = xp.reshape(moved, piece.shape)
             after.append(copy(step.varied(copy(y), like(step.x, iter(pieces)), step.args, times)))
             ends.append(moved[:, column])
-        products, added = _real(conjugate(states) * (after[0] - after[1])), xp.abs(ends[0] - ends[1])
+        products, added = real(conjugate(states) * (after[0] - after[1])), xp.abs(ends[0] - ends[1])
         noise = xp.abs(states) * xp.abs(after[0]) * (ROUNDINGS * machine_epsilon(y.dtype))
         return _over_state(products) / added, _over_state(noise) / added
 
-    for column, unit in itertools.product(range(flat.shape[1]), _units(flat)):
+    for column, unit in itertools.product(range(flat.shape[1]), units(flat)):
         found, noise = slopes(column, unit, sizes[:, column])
-        if _largest(flat[:, column]) < LITTLE * largest:  # its changes may be lost in the roundings of the states
+        if size_of(flat[:, column]) < LITTLE * largest:  # its changes may be lost in the roundings of the states
             try:
                 far, _ = slopes(column, unit, larger[:, column])
             except Exception:  # the step may reject them
@@ -206,65 +245,3 @@ def _of_input(solution: Solution, states: Array, parts: list[Array], position: i
 def _over_state(products: Array) -> Array:
     """Sums over all but time."""
     return array_namespace(products).sum(products, axis=tuple(range(1, products.ndim)))
-
-
-def _is_number(leaf: Leaf) -> bool:
-    """Whether it is a number of Python's."""
-    return isinstance(leaf, float | complex)
-
-
-def _units(leaf: Leaf) -> tuple[complex, ...]:
-    """What entries are changed along: one, or the real and the imaginary unit."""
-    number = isinstance(leaf, complex)
-    return (1.0, 1j) if number or (not _is_number(leaf) and _is_complex(leaf)) else (1.0,)
-
-
-def _is_complex(array: Array) -> bool:
-    return bool(array_namespace(array).isdtype(array.dtype, "complex floating"))
-
-
-def _indices(leaf: Leaf) -> Iterator[tuple[int, ...]]:
-    """Of all entries."""
-    return itertools.product(*map(range, () if _is_number(leaf) else leaf.shape))
-
-
-def _at(leaf: Leaf, index: tuple[int, ...]) -> complex:
-    """An entry."""
-    return complex(leaf if _is_number(leaf) else leaf[index])
-
-
-def _largest(leaf: Leaf) -> float:
-    """Size of the largest entry; NaN if there is one."""
-    if _is_number(leaf):
-        return abs(leaf)
-    xp = array_namespace(leaf)
-    return float(xp.max(xp.abs(leaf))) if leaf.size else 0.0
-
-
-def _finite(leaf: Leaf) -> Leaf:
-    """The same with zeros for what is not finite."""
-    if _is_number(leaf):
-        return leaf if cmath.isfinite(leaf) else 0.0
-    xp = array_namespace(leaf)
-    return xp.where(xp.isfinite(leaf), leaf, xp.zeros_like(leaf))
-
-
-def _furthest(one: list[Array] | None, other: list[Array] | None) -> float:
-    """Largest difference between two lists of arrays."""
-    if one is None or other is None:
-        return math.inf
-    return max((_largest(a - b) for a, b in zip(one, other, strict=True)), default=0.0)
-
-
-def _moved(leaf: Leaf, index: tuple[int, ...], by: complex) -> Leaf:
-    """The same with something added to one entry."""
-    if _is_number(leaf):
-        return leaf + by
-    other = copy(leaf)
-    other[index] = other[index] + by
-    return other
-
-
-def _real(x: Array) -> Array:
-    """Real parts."""
-    return array_namespace(x).real(x) if _is_complex(x) else x
