@@ -224,7 +224,8 @@ def solve_ivp(
         return _told(task, found)
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
-        witness, stacking = Witness(problem, listed or ()), Stacking(problem, vectorized)
+        witness = Witness(problem, listed or ())
+        stacking = Stacking(problem, vectorized, None if guess is None else guess.fun)
         after = partial(instead_of, method, problem, stacking.raised, on_mesh=on_mesh)
         brief = shortly(method, problem, options, listed, on_mesh=on_mesh)
         return _believed(witness, _in_turn(attempt, stacking, report, brief, after))

@@ -1,5 +1,6 @@
 """Right-hand sides that jump to and fro: every solve ends, right or with a message; and long ones are not stopped."""
 
+import collections
 import re
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from scipy import integrate
 
 from parscan import solve_ivp
-from parscan.ivp._pace import CALLS, STEPS, Pace, jumps_within
+from parscan.ivp._pace import CALLS, LAST, STEPS, Pace, jumps_within
 
 PATIENCE = 1_500_000
 """Calls after which a solver is taken to be stuck."""
@@ -136,11 +137,14 @@ def test_transients_are_not_stopped(method, fun, end, y0):
 def paces(fun, y0, end, h, steps=3 * STEPS, calls=6):
     """What is said of steps of one length along the trajectory by Heun's method."""
     pace, t, y, said = Pace(lambda t, y: np.array(fun(t, y)), (0.0, end), 1e-6, 1e-9), 0.0, np.array(y0), []
+    last = collections.deque(maxlen=LAST)
     for k in range(1, steps + 1):
         slope = np.array(fun(t, y))
         y = y + h / 2 * (slope + np.array(fun(t + h, y + h * slope)))
         t += h
-        said.append(pace.is_stuck(t, y, calls * k))
+        last.append((t, y))
+        if k % STEPS == 0:
+            said.append(pace.is_stuck(list(last), calls * k))
     return [reason for reason in said if reason]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._arrays import Array, all_finite
 from ._endings import NOT_FINITE, PATIENCE, TOO_SMALL, Ending, is_no_step, surely_a_step
-from ._pace import Pace
+from ._pace import LAST, STEPS, Pace
 from ._watched import Reached
 from .output._events import SAMPLES, SUBSAMPLES, Watch, with_beginning
 
@@ -58,9 +58,11 @@ class Course:
             return self._failed(NOT_FINITE, Ending.NOT_FINITE)
         step, nodes, states = solver.step, self.nodes, self.states
         keeps_all = self.is_dense or bool(self.watch.monitors) or self.times is not None or self.reached is not None
+        watched = form.is_stiff is not None or form.most_steps < inf
         long = surely_a_step(nodes[-1], solver.t_bound)
+        taken = 0
         while True:
-            message = step()
+            message, taken = step(), taken + 1
             t, y, status = float(solver.t), solver.y, solver.status
             if not (isfinite(abs(y.dot(y))) and abs(t - nodes[-1]) > long and status == "running"):
                 ending = self._gave_up(str(message)) if status == "failed" else self._no_step(solver)
@@ -76,8 +78,10 @@ class Course:
             else:
                 nodes.append(t)
                 states.append(form.state(y))
-            if (ending := self._no_headway(solver, form, status)) is not None:
-                return ending
+            if watched or taken % STEPS == 0 or status == "finished":
+                ending = self._no_headway(solver, form, status, taken)
+                if ending is not None:
+                    return ending
 
     def _gave_up(self, message: str) -> Ending:
         """The ending of a solver that failed by itself, after steps that were none or others."""
@@ -94,15 +98,17 @@ class Course:
             return self._failed(TOO_SMALL, Ending.TOO_SMALL)
         return None
 
-    def _no_headway(self, solver: Any, form: Form, status: str) -> Ending | None:
-        """Why the last step is the last one, if so."""
+    def _no_headway(self, solver: Any, form: Form, status: str, taken: int) -> Ending | None:
+        """Why the last of the steps that a solver has taken is the last one, if so."""
         if status == "finished":
             return Ending.FINISHED
         if len(self.nodes) > form.most_steps:
             return self._failed(f"{form.most_steps} steps did not suffice", Ending.LONG)
-        if reason := form.pace.is_stuck(solver.t, solver.y, solver.nfev):
-            return self._failed(reason, Ending.STUCK)
-        return Ending.STIFF if form.is_stiff is not None and form.is_stiff(solver) else None
+        if form.is_stiff is not None and form.is_stiff(solver):
+            return Ending.STIFF
+        last = list(zip(self.nodes[-LAST:], self.states[-LAST:], strict=True)) if taken % STEPS == 0 else []
+        reason = form.pace.is_stuck(last, solver.nfev) if last else ""
+        return self._failed(reason, Ending.STUCK) if reason else None
 
     def _failed(self, failure: str, ending: Ending) -> Ending:
         """The ending, with its reason."""

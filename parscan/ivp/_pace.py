@@ -49,32 +49,32 @@ OF_STEPS = "name an implicit method if the problem is stiff, shorten the span, o
 
 
 class Pace:
-    """Watches the steps over a span; `fun(t, y)` is the right-hand side of one state, with the tolerances of a step."""
+    """Judges the steps over a span, again and again; `fun(t, y)` is the right-hand side of one state.
+
+    The tolerances are those of a step.
+    """
 
     def __init__(
         self, fun: Callable[[float, Array], Array], span: tuple[float, float], rtol: float | Array, atol: Array | float
     ) -> None:
         self._fun, self._span = fun, span
         self._rtol, self._atol = rtol, atol
-        self._steps, self._before = 0, 0.0
+        self._before = 0.0
         self._begin: tuple[float, int] = (span[0], 0)
-        self._last: list[tuple[float, Array]] = []
 
-    def is_stuck(self, t: float, y: Array, calls: int) -> str:
-        """Why there is no use in going on after a step to the state `y` `(n,)`; `calls` are those of all steps."""
-        self._steps += 1
-        if self._steps < STEPS - LAST:
-            return ""
-        self._last.append((t, y))
-        if self._steps < STEPS:
-            return ""
-        reason = self._judge(t, calls)
+    def is_stuck(self, last: list[tuple[float, Array]], calls: int) -> str:
+        """Why there is no use in going on after `STEPS` more steps.
+
+        The `last` of them are nodes with states `(n,)`; `calls` are those of all steps.
+        """
+        t = last[-1][0]
+        reason = self._judge(t, last, calls)
         self._before = abs(t - self._begin[0])
-        self._steps, self._begin, self._last = 0, (t, calls), []
+        self._begin = t, calls
         return reason
 
-    def _judge(self, t: float, calls: int) -> str:
-        """The same after many steps."""
+    def _judge(self, t: float, last: list[tuple[float, Array]], calls: int) -> str:
+        """The same at the time of the last step."""
         passed = abs(t - self._begin[0])
         rest = abs(self._span[1] - t) if isfinite(self._span[1]) else abs(t - self._span[0])
         needed = (calls - self._begin[1]) * (rest / passed) if passed else inf
@@ -82,7 +82,7 @@ class Pace:
             return ""
         told = f"the last {STEPS} steps were of {passed / STEPS:.2g} each, {passed / rest:.2g} of what is left"
         with quiet():
-            jumps = jumps_within(self._fun, self._last, self._rtol, self._atol)
+            jumps = jumps_within(self._fun, last, self._rtol, self._atol)
         if 2 * sum(jumps) > len(jumps):
             return f"`fun` jumps to and fro: {told}; {OF_JUMPS}"
         return f"{told}; {OF_STEPS}" if needed > MOST_CALLS and passed <= GROWTH * self._before else ""

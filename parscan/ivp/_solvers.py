@@ -69,7 +69,7 @@ def make(
     atol = problem.atol * choice.share
     is_flat = rhs.is_flat(stretch.begin, y0)
     fun = rhs.sequential() if is_flat else (lambda t, y: rhs.at(t, y.copy()))
-    given, start = {**options, "max_step": problem.max_step}, y0
+    given, start, pace = {**options, "max_step": problem.max_step}, y0, Pace(fun, span, rtol, atol)
     if problem.jac is not None and name not in EXPLICIT:
         given["jac"] = _jacobian(problem, rhs, stretch.begin, y0, is_dense=choice.pairs or name == "LSODA")
     if choice.pairs:
@@ -81,7 +81,7 @@ def make(
     solver = class_of(choice.method)(called, stretch.begin, start, stretch.end, rtol=rtol, atol=atol, **given)
     is_stiff = _Stiff() if Ending.STIFF in choice.otherwise else None
     state, piece = (_states, _paired) if choice.pairs else (_same, _piece)
-    return solver, Form(Pace(fun, span, rtol, atol), state, piece, is_stiff, choice.most_steps)
+    return solver, Form(pace, state, piece, is_stiff, choice.most_steps)
 
 
 def _jacobian(problem: Problem, rhs: RightHandSide, t: float, y: Array, *, is_dense: bool) -> Any:

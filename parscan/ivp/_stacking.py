@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from .._arrays import Array
@@ -23,11 +24,14 @@ TRANSPOSED = (
 
 
 class Stacking:
-    """What is known of them; found out when it is first asked."""
+    """What is known of them; found out when it is first asked, or from a solve with the same `fun` `before`."""
 
-    def __init__(self, problem: Problem, vectorized: bool | None) -> None:
+    def __init__(
+        self, problem: Problem, vectorized: bool | None, before: Callable[[Array, Array], Array] | None = None
+    ) -> None:
         self.problem = problem
         self._vectorized = vectorized
+        self._before = before
         self.raised = Raised()
 
     @property
@@ -40,6 +44,12 @@ class Stacking:
         """Why `fun` cannot be called so, as what follows its name in a sentence; "" if it can."""
         if self._vectorized is False:
             return BY_CHOICE
+        if (
+            isinstance(self._before, RightHandSide)
+            and self._before.stacks
+            and self._before.function is self.problem.fun
+        ):
+            return ""  # the end of the solve tells if it is another one with other arguments
         return obstacle_of_fun(self._make(True, True), self._alone, self._sample, self._share)
 
     @cached_property
