@@ -26,10 +26,10 @@ QUICK = ("auto, loose", "RK45", "DEER", "a mesh", "few times")
 ON_ALL = pytest.mark.parametrize("options", ROADS.values(), ids=ROADS.keys())
 
 
-def said(fun, options, y0=(1.0, 0.5), **more):
+def said(fun, options, y0=(1.0, 0.5), end=4, **more):
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        sol = solve_ivp(fun, (0, 4), y0, **{**options, **more})
+        sol = solve_ivp(fun, (0, end), y0, **{**options, **more})
     return sol, any(word.category is NondeterministicFunctionWarning for word in heard)
 
 
@@ -194,3 +194,50 @@ def test_an_unsuccessful_solution_tells_of_it_too():
     with pytest.warns(NondeterministicFunctionWarning, match="contradicts itself"):
         sol = solve_ivp(fun, (0, 2), [1.0], "RK45")
     assert not sol.success
+
+
+def relay(low, high, on, off):
+    """A switch with hysteresis, whose position is kept in a list."""
+    position = [on]
+
+    def fun(t, y):
+        if y[0] < low:
+            position[0] = on
+        elif y[0] > high:
+            position[0] = off
+        return [position[0] - 0.1 * y[0]]
+
+    return fun
+
+
+def second(low, high, on, off):
+    """The same by the second component, the integral of a cosine."""
+    position = [on]
+
+    def fun(t, y):
+        if y[1] < low:
+            position[0] = on
+        elif y[1] > high:
+            position[0] = off
+        return [position[0] - 0.3 * y[0], np.cos(t)]
+
+    return fun
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-6])
+@pytest.mark.parametrize("method", ["auto", "LSODA", "DOP853", "RK45", "Radau", "DEER", "BDF"])
+@pytest.mark.parametrize("end", [10.0, 40.0])
+@pytest.mark.parametrize(
+    ("make", "limits", "y0"),
+    [
+        (relay, (19.0, 21.0, 4.0, 1.0), [15.0]),
+        (relay, (19.0, 21.0, 4.0, 1.0), [20.0]),
+        (relay, (-1.0, 1.0, 1.0, -1.0), [0.0]),
+        (second, (-0.5, 0.5, 1.0, 0.0), [0.0, 0.0]),
+    ],
+)
+def test_a_relay_with_hysteresis(make, limits, y0, end, method, rtol):
+    """What it gives between its thresholds depends on which was met last: the same state from both sides tells."""
+    options = {"t_eval": np.linspace(0, end, 401)} if method == "DEER" else {}
+    _, told = said(make(*limits), {"method": method, "rtol": rtol, **options}, y0, end=end)
+    assert told

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
-from .._arrays import Array, array_namespace, copy, machine_epsilon, quiet, to_numpy
+from .._arrays import Array, array_namespace, copy, machine_epsilon, quiet, random_signs, to_numpy
 from ._agreement import response
 from ._arguments import Problem
 from ._function import RightHandSide
@@ -17,6 +17,12 @@ from .output._monitor import Event
 
 FEWEST, MOST = 2, 8
 """States of a solution that the functions are called for again."""
+
+PAIRS = 4
+"""Pairs of states on either side of a solution that are tried in between, at most."""
+
+BEYOND = 1.0
+"""How far they are beyond it, as a share of the range of a component: attempts at steps may have gone as far."""
 
 CALLS = 40
 """Calls of a solution for which there is one of these."""
@@ -72,13 +78,18 @@ class Witness:
 
     def contradictions(self, found: IvpResult) -> list[Contradiction]:
         """What the functions contradict themselves in."""
-        rows = [(self._problem.span[0], self._problem.y0), *_rows(found)]
+        nodes, worth = _nodes(found), found.npoints // CALLS
+        rows = [(self._problem.span[0], self._problem.y0), *_rows(*nodes, min(max(FEWEST, worth), MOST))]
         step = abs(rows[-1][0] - rows[0][0]) / max(1, found.mesh.shape[0] - 1)
         xp, told = array_namespace(self._problem.y0), []
+        ends = _ends(*nodes, min(1 + worth // MOST, PAIRS))
         for name, first in self._first.items():
-            there = self._answers(name, rows)
-            back = self._answers(name, rows[::-1])[::-1]  # in another order, so that each comes after another one
-            pairs = [(rows[0], first[0], first[1]), (rows[0], first[0], there[0]), *zip(rows, there, back, strict=True)]
+            pairs = [(rows[0], first[0], first[1])]
+            for low, high in ends:
+                there = self._answers(name, [low, *rows])[1:]
+                again, _, *back = self._answers(name, [high, rows[0], high, *rows[::-1]])[1:]  # each after another one
+                pairs += [(rows[0], one, other) for one, other in ((first[0], there[0]), (there[0], again))]
+                pairs += zip(rows, there, back[::-1], strict=True)
             met = [
                 self._compare(name, row, one, other, step)
                 for row, one, other in pairs
@@ -146,17 +157,48 @@ def reported(found: IvpResult, told: list[Contradiction]) -> IvpResult:
     return replace(found, status=status, success=False, message=message)
 
 
-def _rows(found: IvpResult) -> list[Row]:
-    """Some times and states of a solution."""
-    t, y = found.t, found.y
-    if isinstance(found.continuous, DenseOutput) and t.shape[0] <= FEWEST:
-        t, y = found.continuous.ts, found.continuous.nodes
+def _nodes(found: IvpResult) -> tuple[Array, Array]:
+    """Times of the output, or of the mesh if that is longer, and states with time last."""
+    if isinstance(found.continuous, DenseOutput) and found.t.shape[0] <= FEWEST:
+        return found.continuous.ts, found.continuous.nodes
+    return found.t, found.y
+
+
+def _rows(t: Array, y: Array, wanted: int) -> list[Row]:
+    """So many of the times and states of a solution."""
     xp, count = array_namespace(y), int(t.shape[0])
-    wanted = min(max(FEWEST, found.npoints // CALLS), MOST)
     places = sorted({(k + 1) * (count - 1) // wanted for k in range(wanted)}) if count else []
     states = xp.permute_dims(y, (*range(1, y.ndim), 0))
     times = to_numpy(t).tolist()
     return [(times[k], states[k, ...]) for k in places]
+
+
+def _ends(t: Array, y: Array, most: int) -> list[tuple[Row, Row]]:
+    """Pairs of states on either side of all of the solution: a switch with hysteresis is thrown there, and back.
+
+    What it gives between its thresholds depends on which of them was met last. Components are all larger in one of a
+    pair and smaller in the other; in further ones, of which there are at most so many, by random signs.
+    """
+    if y.size == 0:
+        return []
+    low, high = _bounds(y)
+    middle, reach, t = (low + high) / 2, (0.5 + BEYOND) * (high - low), float(t[t.shape[0] // 2])
+    pairs = []
+    for seed in range(most):
+        way = reach * random_signs(tuple(reach.shape), middle, seed=seed) if seed else reach
+        pairs.append(((t, middle - way), (t, middle + way)))
+    return pairs
+
+
+def _bounds(y: Array) -> tuple[Array, Array]:
+    """Smallest and largest components `(*batch, n)` of states `(n, *batch, m)`, and so of their parts."""
+    xp = array_namespace(y)
+    if xp.isdtype(y.dtype, "complex floating"):
+        parts = zip(_bounds(xp.real(y)), _bounds(xp.imag(y)), strict=True)
+        low, high = (xp.astype(real, y.dtype) + 1j * imaginary for real, imaginary in parts)
+        return low, high
+    low, high = xp.min(y, axis=-1), xp.max(y, axis=-1)
+    return (low, high) if y.ndim == 2 else (xp.moveaxis(low, 0, -1), xp.moveaxis(high, 0, -1))
 
 
 def _of_one(evaluate: Callable[[Array, Array], Array]) -> Function:
