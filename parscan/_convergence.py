@@ -55,7 +55,7 @@ def trusted(sizes: list[Array], correction: Array, updated: Array, rules: Rules)
     xp = array_namespace(bound)
     if not bool(xp.all(bound < float("inf"))):
         return False
-    together = sizes[-1] * (1 if rules.superlinear else nodes)
+    together = sizes[-1] * (1 if rules.superlinear else nodes / rules.share)
     if bool(xp.all(together <= 1)) and _is_all_noise(correction, updated):
         return True
     if len(sizes) == 1:
@@ -88,15 +88,16 @@ def is_final(
 
     What made the corrections look small may have been the end of a transient. So the defects that are left are held
     against the tolerance together, as they would add up if nothing damped them, and relative to the states, as they
-    would if all grew; but for those of rounding, which every step of a loop commits. `rounded`: a defect may also be
-    what the roundings of a step's arguments make of its values: a small component that large ones feed has theirs.
+    would if all grew; but for those of rounding, which every step of a loop commits. `rounded`: corrections have come
+    down to rounding, and a defect may also be what the roundings of a step's arguments make of its values: a small
+    component that large ones feed has theirs.
     """
     xp = array_namespace(z)
     with quiet():
         nodes = z[first + 1 :, ...]
         defect = system.finish(z, first) - nodes
         size = xp.max(xp.abs(nodes), axis=-1, keepdims=True)
-        noise = is_noise(defect, size) & rules.superlinear
+        noise = is_noise(defect, size) & (rules.superlinear or rounded)
         together = xp.sum(xp.where(noise, xp.zeros_like(size), tolerance.relative_to(defect, size)), axis=0)
         fits = tolerance.relative(defect, nodes) <= 1
         if rounded and not bool(xp.all(fits)):

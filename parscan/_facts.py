@@ -19,6 +19,8 @@ class Facts:
     ----------
     sizes : NumPy array, shape (n,)
         The largest per component, in tolerances.
+    largest : NumPy array, shape (n,)
+        The same in the units of the component.
     met : int
         Leading nodes that met their targets.
     finite : bool
@@ -26,6 +28,7 @@ class Facts:
     """
 
     sizes: Array
+    largest: Array
     met: int
     finite: bool
 
@@ -33,8 +36,9 @@ class Facts:
 def look(relative: Array, met: Array, correction: Array) -> Facts:
     """Facts of the corrections, given also in tolerances, and of the flags of the numbers that met their targets."""
     xp = array_namespace(correction)
-    sizes, count, finite = fetch(component_sizes(relative), leading(met), xp.all(xp.isfinite(correction)))
-    return Facts(sizes, int(count), bool(finite))
+    sizes, largest = component_sizes(relative), component_sizes(xp.abs(correction))
+    sizes, largest, count, finite = fetch(sizes, largest, leading(met), xp.all(xp.isfinite(correction)))
+    return Facts(sizes, largest, int(count), bool(finite))
 
 
 def component_sizes(values: Array) -> Array:

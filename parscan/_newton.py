@@ -23,6 +23,9 @@ STALLING = 0.5
 STALLED_AT_ROUNDING = "or stalled at the rounding of larger components"
 """Note on a solve in which rounding is more than the tolerance of some components."""
 
+CONTRACTING = 0.3
+"""Share of a correction that an iteration may leave, on average, for its rounding to be no matter of further nodes."""
+
 FEW = 8
 """Iterations that are never too many for the number of nodes."""
 
@@ -71,13 +74,15 @@ class Outcome:
 class Iteration:
     """Nodes after an iteration, the last exact one, and what the corrections were like.
 
-    `sizes` are the largest per component in units of the tolerance, `trusted` says whether what they leave is small,
-    and `small` tells, when it is asked, whether all may be roundings of the largest number.
+    `sizes` are the largest per component in units of the tolerance, `largest` in those of the component, `trusted`
+    says whether what they leave is small, and `small` tells, when it is asked, whether all may be roundings of the
+    largest number.
     """
 
     z: Array
     first: int
     sizes: Array
+    largest: Array
     finite: bool
     trusted: bool
     small: Callable[[], bool]
@@ -120,6 +125,7 @@ class _Run:
         self._tolerance = tolerance
         self._rules = rules
         self._sizes: list[Array] = []
+        self._largest: list[Array] = []
         self._propagator: Propagator | None = None
         self._seconds = 0.0
         self._look_again = 0
@@ -157,6 +163,7 @@ class _Run:
         iteration = self._update(line)
         self.z, self.first = iteration.z, iteration.first
         self._sizes.append(iteration.sizes)
+        self._largest.append(iteration.largest)
         if self.first == self._system.nodes:
             return Ending.CONVERGED
         if iteration.trusted and is_final(self._system, self.z, self.first, self._tolerance, self._rules):
@@ -172,7 +179,13 @@ class _Run:
         """Whether the corrections stall, and are so small that it is worth a look at the roundings of the steps."""
         sizes, share = self._sizes, min(STALLING, self._rules.required_rate)
         stalls = len(sizes) > 1 and _largest(sizes[-1]) > share * _largest(sizes[-2])
-        return iteration.finite and stalls and len(sizes) >= self._look_again and iteration.small()
+        due = stalls and len(sizes) >= self._look_again
+        return iteration.finite and due and (self._rules.superlinear or self._contracts()) and iteration.small()
+
+    def _contracts(self) -> bool:
+        """Whether the corrections of all components have fallen: errors of nodes then die out at the next ones."""
+        fallen = CONTRACTING ** (len(self._largest) - 1)
+        return bool((self._largest[-1] <= fallen * self._largest[0]).all())
 
     def _update(self, line: Linearisation) -> Iteration:
         """Scan and update."""
@@ -186,15 +199,23 @@ class _Run:
             facts = look(self._tolerance.relative(correction, updated), met, correction)
             is_trusted = trusted([*self._sizes, facts.sizes], correction, updated, self._rules)
             z, first = _advance(line, self.first, updated, facts)
-        return Iteration(z, first, facts.sizes, facts.finite, is_trusted, partial(may_be_noise, correction, updated))
+        return Iteration(
+            z, first, facts.sizes, facts.largest, facts.finite, is_trusted, partial(may_be_noise, correction, updated)
+        )
 
     def _failure(self, iteration: Iteration, seconds: float) -> Ending | None:
-        """Reason to give up, if there is one; `seconds` is the time that one more iteration would bring it to."""
+        """Reason to give up, if there is one; `seconds` is the time that one more iteration would bring it to.
+
+        Corrections stall if they do so in tolerances, the largest of which are those of numbers that are zero by
+        chance, and in the units of their component as well.
+        """
         sizes, rules = self._sizes, self._rules
         if not iteration.finite:
             return Ending.NOT_FINITE
         if len(sizes) > 1 and _largest(sizes[-1]) > rules.required_rate * _largest(sizes[-2]):
-            return Ending.STALLED
+            before, last = self._largest[-2:]
+            if bool((last > rules.required_rate * before).any()):
+                return Ending.STALLED
         if len(sizes) >= FEW and 2 * len(sizes) > self._system.nodes:  # little else than the exact prefix has grown
             return Ending.STALLED
         if len(sizes) >= rules.max_iterations:

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from problems import loop
 
 from parscan import solve_recurrence
@@ -49,6 +51,8 @@ PROBLEMS = {
     "Kalman 1e6": kalman(1e6),
     "Kalman 1e8": kalman(1e8),
     "Kalman 100, single": kalman(100.0, np.float32),
+    "tracker 100, single": tracker(100.0, np.float32),
+    "tracker 1e4, single": tracker(1e4, np.float32),
 }
 
 
@@ -87,6 +91,24 @@ HONEST = {
         [0.0, 0.0],
     ),
 }
+ADDED = {
+    "drift in the same components as a fast mode": (0.5, 1e-9, 1e4),
+    "slow mode in the same components": (0.5, -1e-6, 1e4),
+    "drift of a few roundings of both": (0.3, 1e-13, 1e3),
+}
+"""Two modes, the sum and the difference of the components: one dies out at this rate, one drifts so much per step."""
+
+
+def mixed(rate, drift, size):
+    def step(y):
+        fast, slow = y[..., 0] + y[..., 1], y[..., 0] - y[..., 1]
+        fast, slow = rate * fast + (1 - rate) * size, slow + drift * size
+        return np.stack([(fast + slow) / 2, (fast - slow) / 2], axis=-1)
+
+    return step, [2 * size, -size]
+
+
+HONEST |= {name: mixed(*values) for name, values in ADDED.items()}
 TURN = np.array([[np.cos(0.01), -np.sin(0.01)], [np.sin(0.01), np.cos(0.01)]])
 
 
@@ -103,3 +125,45 @@ def test_what_is_not_at_rounding_is_not_taken_for_it(name, method, length):
         assert np.max(np.abs(step(sol.y[:-1]) - sol.y[1:])) <= 1e-9
         return
     assert (np.abs(sol.y - expected) <= 10 * (1e-12 + 1e-10 * np.abs(expected).max(axis=0))).all()
+
+
+@pytest.mark.filterwarnings("ignore::parscan.warnings.SlowConvergenceWarning")
+@pytest.mark.parametrize("method", ["auto", "jacobi", "picard"])
+@pytest.mark.parametrize("drift", [2e-7, 5e-7, 9e-7])
+@pytest.mark.parametrize("size", [1.0, 1e3])
+def test_a_drift_of_a_few_roundings_per_step_adds_up(drift, size, method):
+    """Each step's is no more than rounding in single precision, and together they are a hundred tolerances."""
+
+    def step(y):
+        return np.stack([np.float32(0.5) * y[..., 0] + np.float32(size), y[..., 1] + np.float32(drift)], axis=-1)
+
+    y0 = np.array([3 * size, 1.0], dtype=np.float32)
+    sol = solve_recurrence(step, y0, length=STEPS, method=method, segment_length=1, max_iterations=30)
+    assert np.abs(sol.y - loop(step, y0, STEPS))[:, 1].max() <= 1e-4
+
+
+@given(
+    st.floats(-0.95, 0.95),
+    st.floats(-16, -2),
+    st.floats(-3, 8),
+    st.sampled_from([np.float32, np.float64]),
+    st.sampled_from(["auto", "jacobi"]),
+    st.integers(0, 10**6),
+)
+def test_fast_and_slow_modes_in_any_basis(fast, leak, scale, dtype, method, seed):
+    """What is called solved is so, beside the roundings that a loop makes, too."""
+    rng = np.random.default_rng(seed)
+    basis = rng.standard_normal((3, 3)) + 2 * np.eye(3)
+    matrix = basis @ np.diag([fast, fast / 2, 1 - 10**leak]) @ np.linalg.inv(basis)
+    x = (10**scale * (1 + rng.standard_normal((2000, 3)))).astype(dtype)
+    y0 = x[0] / dtype(7)
+
+    def step(y, x):
+        return (y @ matrix.T.astype(y.dtype) + x) if y.dtype == dtype else y @ matrix.T + x
+
+    sol = solve_recurrence(step, y0, x, method=method, segment_length=40)
+    exact = loop(step, y0.astype(np.float64), x.astype(np.float64))
+    looped = loop(step, y0, x)
+    rtol = 1e-10 if dtype == np.float64 else 1e-5
+    size = np.abs(exact).max()
+    assert np.abs(sol.y - exact).max() <= 10 * (np.abs(looped - exact).max() + rtol * size)

@@ -189,6 +189,7 @@ class Meeting:
         self._judgement = max(2 * self.LOOK, patience)
         self._recent: Array | None = None
         self._before = before
+        self._first: Array | None = None
         self.apart: float | None = None
         """How far the states were apart at the first look."""
 
@@ -207,18 +208,30 @@ class Meeting:
         if not bool(xp.all(is_noise(difference, recent))):
             # Components fed by larger ones keep apart by the roundings of those: that is no lack of gain.
             rough = is_noise(difference, MANY * xp.max(recent, axis=-1, keepdims=True))
-            apart = self._tolerance.relative(difference, recent)
-            self._judge(j, xp.where(rough, xp.zeros_like(apart), apart))
+            difference = xp.where(rough, xp.zeros_like(difference), difference)
+            self._judge(j, self._tolerance.relative(difference, recent), difference)
             return False
         lost = xp.sum(self._tolerance.relative(difference, states), axis=0)
         return bool(xp.all(lost <= self._share))
 
-    def _judge(self, j: int, apart: Array) -> None:
-        """Compare how far the states are apart after the first look, and once more when patience ends."""
+    def _judge(self, j: int, apart: Array, difference: Array) -> None:
+        """Compare how far the states are apart after the first look, and once more when patience ends.
+
+        In tolerances, and in the units of the components as well: tolerances are small where a component is zero.
+        """
         xp = array_namespace(apart)
         if self.apart is None:
             self.apart = float(xp.max(apart))
+            self._first = _largest(difference)
         elif self._judgement <= j + 1 < self._judgement + self.LOOK:
             gained = self._before < math.inf and self.apart <= self.GAIN * self._before
             if not gained and bool(xp.any((apart >= self.apart) & (apart > 0))):
-                raise NoGain
+                last = _largest(difference)
+                if self._first is None or bool(xp.any((last >= self._first) & (last > 0))):
+                    raise NoGain
+
+
+def _largest(difference: Array) -> Array:
+    """Largest size per component, the last axis."""
+    xp = array_namespace(difference)
+    return xp.max(xp.abs(difference), axis=tuple(range(difference.ndim - 1)))
