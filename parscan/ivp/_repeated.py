@@ -86,13 +86,16 @@ class Witness:
         for name, first in self._first.items():
             pairs = [(rows[0], first[0], first[1])]
             for low, high in ends:
-                there = self._answers(name, [low, *rows])[1:]
-                again, _, *back = self._answers(name, [high, rows[0], high, *rows[::-1]])[1:]  # each after another one
-                pairs += [(rows[0], one, other) for one, other in ((first[0], there[0]), (there[0], again))]
-                pairs += zip(rows, there, back[::-1], strict=True)
+                given = self._answers(name, [low, *rows, high, rows[0], high, *rows[::-1]])  # each comes after another
+                there, again, back = given[1 : len(rows) + 1], given[len(rows) + 2], given[: -len(rows) - 1 : -1]
+                pairs += [
+                    (rows[0], first[0], there[0]),
+                    (rows[0], there[0], again),
+                    *zip(rows, there, back, strict=True),
+                ]
             known = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
-            same = [xp.all(one == other) for _, one, other in known]
-            if not same or bool(xp.all(xp.stack(same))):  # all that is asked of an accelerator, as a rule
+            ones, others = ([pair[k] for pair in known] for k in (1, 2))
+            if not known or bool(xp.all(xp.stack(ones) == xp.stack(others))):  # all that is asked of an accelerator
                 continue
             met = [self._compare(name, *pair, step) for pair in known]
             if differing := [contradiction for contradiction in met if contradiction is not None]:
