@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Callable
 
 from ._march import Record
 from ._newton import Ending
@@ -24,15 +25,24 @@ ADVICE = {
 """What to change, by how windows ended."""
 
 
-def advice(record: Record) -> str:
-    """What to change after a march that the loop had to finish."""
+JUMPS = (
+    "`step` jumps (as by np.where, np.sign or np.floor of the state), and iterations from a guess do not settle beside "
+    "jumps: take method='sequential', or make the jump smooth"
+)
+"""The same where that is why they end like that."""
+
+
+def advice(record: Record, jumps: Callable[[], bool]) -> str:
+    """What to change after a march that the loop had to finish; `jumps()` tells whether the step does."""
+    if jumps():
+        return JUMPS
     last = record.solves[-1].method if record.solves else ""
     failures = Counter(attempt.outcome.ending for attempt in record.solves if attempt.method == last)
     failures.pop(Ending.CONVERGED, None)
     return ADVICE[failures.most_common(1)[0][0]] if failures else ADVICE[Ending.CONVERGED]
 
 
-def warn_if_slow(method: str, record: Record, steps: int) -> None:
+def warn_if_slow(method: str, record: Record, steps: int, jumps: Callable[[], bool]) -> None:
     """Warn the caller of the front door if the method that was asked for did not do, or only just."""
     most = max((len(attempt.outcome.history) for attempt in record.solves), default=0)
     if record.looped:
@@ -41,4 +51,4 @@ def warn_if_slow(method: str, record: Record, steps: int) -> None:
         told = f"it took up to {most} iterations in a window"
     else:
         return
-    warnings.warn(f'method="{method}": {told}; {advice(record)}.', SlowConvergenceWarning, stacklevel=4)
+    warnings.warn(f'method="{method}": {told}; {advice(record, jumps)}.', SlowConvergenceWarning, stacklevel=4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Literal
 
 from ._advice import warn_if_slow
@@ -23,6 +24,7 @@ from ._progress import Watcher, check_watcher, watch
 from ._report import wrap
 from ._result import RecurrenceResult
 from ._solution import Solution
+from ._step_jumps import step_jumps
 from ._tolerance import Tolerance
 from ._whole_numbers import Inexact, WholeNumbers
 from .jacobians import Dense, Structure
@@ -277,9 +279,10 @@ def _conclude(
     trouble: Finding | Inexact | None = solution.contradiction(length or 1, parallel=bool(record.solves))
     if whole and not trouble and (trouble := solution.first_inexact(whole)):
         solution = Solution(step, arrays.y0, trajectory, trouble.time, tolerance, stacks=stacks)
-    result = wrap(step, trajectory, record, solution, choice.told, length, trouble)
+    jumps = cache(partial(step_jumps, step, trajectory))
+    result = wrap(step, trajectory, record, solution, choice.told, length, jumps, trouble)
     if isinstance(trouble, Finding):
         warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
     elif choice.stages and options.method != "auto" and result.success:
-        warn_if_slow(options.method, record, arrays.steps)
+        warn_if_slow(options.method, record, arrays.steps, jumps)
     return result

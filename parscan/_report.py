@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ._advice import advice
 from ._arrays import Array
 from ._contradiction import Finding
@@ -23,11 +25,13 @@ def wrap(
     solution: Solution,
     choice: str,
     segment_length: int,
+    jumps: Callable[[], bool],
     trouble: Finding | Inexact | None = None,
 ) -> RecurrenceResult:
     """The result, with NaN where it is not to be trusted; `segment_length` 0 stands for the loop.
 
-    `choice` is what `auto` says of its choice, `trouble` what was found on the finished trajectory.
+    `choice` is what `auto` says of its choice, `jumps()` tells whether the step does, and `trouble` is what was found
+    on the finished trajectory.
     """
     steps = trajectory.shape[0]
     finite = record.reached == steps
@@ -40,11 +44,12 @@ def wrap(
         names.append("sequential")
     status = _status(record, trouble, finite=finite)
     decisions = _decisions(record, choice, steps)
+    story = _story(record, decisions, jumps, finite=finite)
     return RecurrenceResult(
         y=trajectory,
         success=finite and trouble is None,
         status=status,
-        message=" ".join([status.value, *_trouble(record, steps, trouble), *_story(record, decisions, finite=finite)]),
+        message=" ".join([status.value, *_trouble(record, steps, trouble), *story]),
         method=", ".join(dict.fromkeys(names)),
         iterations=len(record.history),
         nfev=step.nfev,
@@ -101,7 +106,7 @@ def _tell(attempt: Solve) -> str:
     return f"{told} on the steps {attempt.begin} to {attempt.end}."
 
 
-def _story(record: Record, decisions: tuple[str, ...], *, finite: bool) -> list[str]:
+def _story(record: Record, decisions: tuple[str, ...], jumps: Callable[[], bool], *, finite: bool) -> list[str]:
     """The first solves, the loop's part, and what to do where it had to help; the choice alone if it did all."""
     if not record.solves:
         return list(decisions)
@@ -111,5 +116,5 @@ def _story(record: Record, decisions: tuple[str, ...], *, finite: bool) -> list[
     if len(record.solves) > TOLD:
         parts.append(f"And so on, {len(record.solves)} solves in all.")
     if record.looped:
-        parts += [decisions[-1], *([f"To do better: {advice(record)}."] if finite else [])]
+        parts += [decisions[-1], *([f"To do better: {advice(record, jumps)}."] if finite else [])]
     return parts

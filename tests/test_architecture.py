@@ -30,6 +30,8 @@ MAY_IMPORT = {
     "_march": {"_arrays", "_convergence", "_tolerance", "_newton", "_progress", "_window", "systems._system"},
     "_memory": {"_arrays", "_cupy"},
     "_extremes": {"_arrays"},
+    "_jumps": {"_arrays"},
+    "_step_jumps": {"_arrays", "_extremes", "_jumps", "systems"},
     "_contradiction": {"_arrays", "_check_step", "_tolerance", "systems"},
     "_whole_numbers": {"_arrays", "_check_step", "systems"},
     "_solution": {
@@ -66,7 +68,7 @@ MAY_IMPORT = {
     },
     "_linear": {"_arrays", "_memory", "scan"},
     "ivp": {
-        *("_arrays", "_counts", "_extremes", "_growth", "_memory", "_plot", "_progress", "warnings"),
+        *("_arrays", "_counts", "_extremes", "_growth", "_jumps", "_memory", "_plot", "_progress", "warnings"),
         *("derivatives", "jacobians", "scan"),
     },
     "_recurrence": None,  # a front door: everything below it

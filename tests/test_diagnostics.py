@@ -242,3 +242,35 @@ def test_decisions_are_told_in_order():
     assert all(line.startswith("newton: ") for line in sol.decisions[2:-1])
     assert sol.decisions[-1].startswith("The loop evaluated ")
     assert len(sol.history) == sol.iterations
+
+
+JUMPING = {
+    "reset": lambda y, x: np.where(0.95 * y + 0.1 * x + 0.02 > 1, 0.0, 0.95 * y + 0.1 * x + 0.02),
+    "sign": lambda y, x: 0.9 * y - 0.3 * np.sign(y - 0.2) + 0.1 * x,
+    "wrap": lambda y, x: np.where(y > 0.5, y - 0.5, 1.7 * y) + 0.01 * x,
+    "one of two components": lambda y, x: np.stack(
+        [0.999 * y[..., 0] + x[..., 0], 1e-9 * (1e9 * y[..., 1] + 0.3 - (y[..., 1] > 1e-9))], axis=-1
+    ),
+}
+SMOOTH = {
+    "chaos": lambda y, x: 3.9 * y * (1 - y) + 0 * x,
+    "kink": lambda y, x: 1 - 1.7 * np.abs(y) + 0.001 * x,
+    "sum": lambda y, x: y + x,
+    "steep": lambda y, x: 2 * np.tanh(3 * y) * np.cos(y) + 0.01 * x,
+}
+
+
+@pytest.mark.filterwarnings("ignore::parscan.warnings.SlowConvergenceWarning")
+@pytest.mark.parametrize("method", ["auto", "jacobi", "newton"])
+@pytest.mark.parametrize("name", [*JUMPING, *SMOOTH])
+def test_a_step_that_jumps_is_not_advised_a_jacobian(name, method):
+    """Said are jumps where there are some, and nowhere else."""
+    x = np.random.default_rng(0).random((4000, 1))
+    y0 = np.array([0.3, 0.0]) if "components" in name else np.array([0.3])
+    options = {} if method == "auto" else {"segment_length": 20, "max_iterations": 20}
+    sol = parscan.solve_recurrence({**JUMPING, **SMOOTH}[name], y0, x, method=method, **options)
+    if "To do better" in sol.message:
+        assert ("jumps" in sol.message) == (name in JUMPING)
+        assert not ("jumps" in sol.message and "`jac`" in sol.message)
+    else:
+        assert name in SMOOTH or sol.method != "sequential"

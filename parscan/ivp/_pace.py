@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from math import inf, isfinite
 
-from .._arrays import Array, array_namespace, copy, quiet, to_numpy
+from .._arrays import Array, array_namespace, copy, quiet
+from .._jumps import jumps_along
 from ._function import RightHandSide
-from ._trial import Scale, Trial, ratio
+from ._trial import Scale, Trial
 
 STEPS = 4096
 """Steps after which the pace is judged, again and again."""
@@ -28,12 +30,6 @@ MOST_CALLS = 1_000_000_000
 
 GROWTH = 2.0
 """Growth of the pace from which on it says nothing of the steps to come, as in a transient."""
-
-PARTS, ZOOMS = 8, 5
-"""Parts of a line of which the one that changes `fun` most is divided again, and how often."""
-
-LEFT = 0.3
-"""Share of the change of `fun` along a line that is left at last where `fun` jumps; where it is smooth, hardly any."""
 
 SEEN = 0.01
 """Error in tolerances that a jump has to make in a step: what is less is rounding."""
@@ -110,26 +106,15 @@ def jumps_within(
     longest = max((abs(end[0] - begin[0]) for begin, end in pairwise(nodes)), default=0.0)
     found = []
     for (t, y), (t_end, y_end) in pairwise(nodes):
-        h, bound = t_end - t, (atol + rtol * array_namespace(y).abs(y)) / longest
+        h, bound = t_end - t, SEEN * (atol + rtol * array_namespace(y).abs(y)) / longest
         ways = (y_end - y, h * fun(t, y))
-        found.append(any(_jumps_along(fun, (t, y), (2 * h, 2 * way), bound) for way in ways))
+        lines = (partial(_along, fun, (t, y), (2 * h, 2 * way)) for way in ways)
+        found.append(any(jumps_along(line, bound) for line in lines))
     return found
 
 
-def _jumps_along(
-    fun: Callable[[float, Array], Array], begin: tuple[float, Array], way: tuple[float, Array], bound: Array
-) -> bool:
-    """Whether a change of `fun` remains however near to each other the states are."""
-    xp = array_namespace(bound)
-    low, length, first, change = 0.0, 1.0, 0.0, 0.0
-    for zoom in range(ZOOMS):
-        places = [low + length * part / PARTS for part in range(PARTS + 1)]
-        values = xp.stack([fun(begin[0] + s * way[0], begin[1] + s * way[1]) for s in places])
-        apart = ratio(xp.abs(values[1:, ...] - values[:-1, ...]), bound)
-        changes = to_numpy(xp.max(xp.reshape(apart, (PARTS, -1)), axis=1)).tolist()
-        if not all(map(isfinite, changes)):
-            return False
-        change = max(changes)
-        low, length = places[changes.index(change)], length / PARTS
-        first = first if zoom else change
-    return change > SEEN and change > LEFT * first
+def _along(
+    fun: Callable[[float, Array], Array], begin: tuple[float, Array], way: tuple[float, Array], share: float
+) -> Array:
+    """The function at a share of a way."""
+    return fun(begin[0] + share * way[0], begin[1] + share * way[1])

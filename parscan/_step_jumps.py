@@ -1,0 +1,40 @@
+"""Whether a step jumps among the states of a trajectory: beside a jump, no iteration from a guess settles."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from ._arrays import Array, array_namespace, copy, quiet
+from ._extremes import extreme_rows
+from ._jumps import jumps_along
+from .systems import Step
+
+MANY = 1024
+"""States that are looked at for extreme ones."""
+
+SEEN = 1e-6
+"""Jump that counts, as a share of the largest size of a component."""
+
+
+def step_jumps(step: Step, states: Array) -> bool:
+    """Whether it does along lines between extreme states of a trajectory `(T, *batch, n)`."""
+    xp, count = array_namespace(states), states.shape[0]
+    stride = max(1, count // MANY)
+    rows = [stride * row for row in sorted(extreme_rows(states[::stride, ...]))]
+    largest = xp.max(xp.abs(states), axis=tuple(range(states.ndim - 1)))
+    try:
+        with quiet():
+            return any(_jumps_between(step, states, pair, SEEN * largest) for pair in pairwise(rows))
+    except Exception:  # a step may reject states between those of its trajectory
+        return False
+
+
+def _jumps_between(step: Step, states: Array, pair: tuple[int, int], bound: Array) -> bool:
+    """Whether it does between two of the states, with the inputs of the step after the first."""
+    begin, end = (states[row, ...] for row in pair)
+    time = min(pair[0] + 1, states.shape[0] - 1)
+
+    def values(share: float) -> Array:
+        return copy(step((begin + share * (end - begin))[None, ...], slice(time, time + 1))[0, ...])
+
+    return jumps_along(values, bound)
