@@ -224,9 +224,8 @@ def second(low, high, on, off):
     return fun
 
 
-@pytest.mark.parametrize("rtol", [1e-3, 1e-6])
+@pytest.mark.parametrize(("rtol", "end"), [(1e-3, 40.0), (1e-6, 10.0)])
 @pytest.mark.parametrize("method", ["auto", "LSODA", "DOP853", "RK45", "Radau", "DEER", "BDF"])
-@pytest.mark.parametrize("end", [10.0, 40.0])
 @pytest.mark.parametrize(
     ("make", "limits", "y0"),
     [

@@ -28,7 +28,7 @@ def growing(y):
 
 
 RECURRENCES = {
-    "converged": lambda: solve_recurrence(lambda y: 0.5 * np.cos(y), np.ones(3), length=500),
+    "converged": lambda: solve_recurrence(lambda y: 0.5 * np.cos(y), np.ones(3), length=500, method="jacobi"),
     "looped": lambda: solve_recurrence(lambda y: 0.5 * y, np.ones(1), length=20),
     "complex": lambda: solve_recurrence(lambda y: 0.9j * y, np.ones(2, complex), length=100),
     "batch": lambda: solve_recurrence(lambda y: 0.9 * y, np.ones((2, 3, 6)), length=300),
