@@ -113,3 +113,35 @@ def test_steep_functions_are_believed(width, v0):
 
     _, told = solved(fun, (0, 1.5), [v0], "auto", jac=jac, rtol=1e-6, atol=1e-9)
     assert not told
+
+
+@pytest.mark.parametrize("method", ["auto", "Radau"])
+def test_one_sided_and_rounded_functions_keep_their_jacobians(method):
+    """At rest on a kink, and where float32 numbers within are flat for the step of a difference."""
+
+    def valve(t, y):
+        return np.stack([-1000.0 * np.maximum(y[0] - 1, 0), -y[1] + y[0]])
+
+    def of_valve(t, y):
+        return np.array([[-1000.0 * (y[0] >= 1), 0 * y[0]], [1 + 0 * y[0], -1 + 0 * y[0]]])
+
+    _, told = solved(valve, (0, 5), [1.0, 0.0], method, jac=of_valve, rtol=1e-6, atol=1e-9)
+    assert not told
+
+    def coarse(t, y):
+        return (-1000 * (np.float32(y) - np.cos(t))).astype(float)
+
+    _, told = solved(coarse, (0, 1), [1.0], method, jac=[[-1000.0]], rtol=1e-4, atol=1e-5)
+    assert not told
+
+
+def test_large_states_and_warnings_of_states_outside_are_no_matter():
+    def fun(t, y):
+        if np.any(np.abs(y) > 2e200):
+            warnings.warn("outside", stacklevel=1)
+        return -y
+
+    for method in ("RK45", "LSODA", "BDF"):
+        with warnings.catch_warnings(), np.errstate(over="raise"):
+            warnings.simplefilter("error")
+            assert solve_ivp(fun, (0, 1), [1e200, 1.0], method).success

@@ -19,9 +19,8 @@ LARGE = 100.0
 DIRECTIONS = (0, 1)
 """Seeds of random directions of change, by all of which a Jacobian must be too large."""
 
-SHARES = (1.0, 1e-2, 1e-4)
-"""Sizes of the changes, as shares of the usual one: a function may be steep within less than that."""
-
+SHARES = (1.0, -1.0, 1e3, -1e3, 1e-2, 1e-4)
+"""The changes, as shares of the usual one: a function may be steep within less, on one side only, or flat for long."""
 
 LATER = 5
 """States from all over a solved trajectory at which a Jacobian is looked at again."""

@@ -64,7 +64,7 @@ class Course:
         while True:
             message, taken = step(), taken + 1
             t, y, status = float(solver.t), solver.y, solver.status
-            if not (isfinite(abs(y.dot(y))) and abs(t - nodes[-1]) > long and status == "running"):
+            if not (np.isfinite(y).all() and abs(t - nodes[-1]) > long and status == "running"):
                 ending = self._gave_up(str(message)) if status == "failed" else self._no_step(solver)
                 if ending is not None:
                     return ending
@@ -90,7 +90,7 @@ class Course:
     def _no_step(self, solver: Any) -> Ending | None:
         """Why the last step is none, if so."""
         y = solver.y
-        if not isfinite(abs(np.dot(y, y))) and not all_finite(y):  # LSODA goes on with NaN; squares may overflow
+        if not all_finite(y):  # LSODA goes on with NaN
             return self._failed(NOT_FINITE, Ending.NOT_FINITE)
         is_none = is_no_step(float(solver.t_old), float(solver.t)) and solver.status == "running"
         self.still = self.still + 1 if is_none else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
@@ -105,7 +106,8 @@ class Witness:
     def _answers(self, name: str, rows: list[Row]) -> list[Array | None]:
         """What a function gives for one state after the other; None where it raises."""
         function, answers = self._functions[name], []
-        with quiet():
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of states that a solver may never visit
             for t, state in rows:
                 try:
                     answers.append(function(t, state))
@@ -185,11 +187,13 @@ def _ends(t: Array, y: Array, most: int) -> list[tuple[Row, Row]]:
     if y.size == 0:
         return []
     low, high = _bounds(y)
-    middle, reach, t = (low + high) / 2, (0.5 + BEYOND) * (high - low), float(t[t.shape[0] // 2])
+    with quiet():
+        middle, reach, t = low / 2 + high / 2, (0.5 + BEYOND) * (high - low), float(t[t.shape[0] // 2])
     pairs = []
     for seed in range(most):
         way = reach * random_signs(tuple(reach.shape), middle, seed=seed) if seed else reach
-        pairs.append(((t, middle - way), (t, middle + way)))
+        with quiet():
+            pairs.append(((t, middle - way), (t, middle + way)))
     return pairs
 
 
