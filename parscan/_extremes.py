@@ -11,8 +11,16 @@ MOST = 8
 """Components, of all members of a batch, that are looked at: evenly spread, if there are more."""
 
 
-def extreme_rows(states: Array) -> set[int]:
-    """Rows (first axis) with the smallest or largest value of a component, of their sum, or of the largest of them."""
+MANY = 1024
+"""Rows that are looked at where a trajectory is so long that all would take longer than the check is worth."""
+
+
+def extreme_rows(states: Array, stride: int = 1) -> set[int]:
+    """Rows (first axis) with the smallest or largest value of a component, of their sum, or of the largest of them.
+
+    Of every so many rows one is looked at.
+    """
+    states = states[::stride, ...]
     xp, count = array_namespace(states), states.shape[0]
     if states.size == 0:
         return set()
@@ -25,4 +33,9 @@ def extreme_rows(states: Array) -> set[int]:
     together = [combine(shares, axis=1, keepdims=True) for combine in (xp.sum, xp.max)]
     columns = xp.concat([*values, *together], axis=1)
     ends = xp.concat([xp.argmin(columns, axis=0), xp.argmax(columns, axis=0)])
-    return set(to_numpy(ends).tolist())
+    return {stride * row for row in to_numpy(ends).tolist()}
+
+
+def extreme_among_many(states: Array) -> list[int]:
+    """The same of a long trajectory, in the order of time."""
+    return sorted(extreme_rows(states, max(1, -(-states.shape[0] // MANY))))

@@ -9,7 +9,7 @@ from functools import cached_property
 from ._arrays import Array, array_namespace, copy, quiet
 from ._check_step import apart, check_broadcasting, rows_of
 from ._contradiction import WELL_OFF, Finding, Sample, contradiction, contradiction_alone, tolerances_apart
-from ._extremes import extreme_rows
+from ._extremes import extreme_among_many
 from ._tolerance import Tolerance
 from ._whole_numbers import Inexact, WholeNumbers
 from .systems import Step
@@ -22,9 +22,6 @@ SAMPLE = 64
 
 FEW = 8
 """The same for a step that is called on one state at a time, and states on which it is tried whether it must be."""
-
-MANY = 1024
-"""States among which the smallest and largest are looked for, at most."""
 
 PLACES = 2
 """Steps of the sample for every place in a segment, at least."""
@@ -125,9 +122,7 @@ class Solution:
 
     def _contradiction_at_extremes(self) -> Finding | None:
         """Whether single calls on the smallest and largest of many states give something else than the trajectory."""
-        stride = -(-self.steps // MANY)
-        rows = sorted(extreme_rows(self.trajectory[: self.steps - 1 : stride, ...]))
-        times = [row * stride + 1 for row in rows]
+        times = [row + 1 for row in extreme_among_many(self.trajectory[: self.steps - 1, ...])]
         xp = array_namespace(self.trajectory)
         before, found = (
             xp.concat([self.trajectory[t + shift : t + shift + 1, ...] for t in times]) for shift in (-1, 0)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ._arrays import Array, array_namespace, copy, quiet
-from ._extremes import extreme_rows
+from ._extremes import extreme_among_many
 from ._jumps import jumps_along
 from .systems import Step
-
-MANY = 1024
-"""States that are looked at for extreme ones."""
 
 SEEN = 1e-6
 """Jump that counts, as a share of the largest size of a component."""
@@ -18,9 +15,7 @@ SEEN = 1e-6
 
 def step_jumps(step: Step, states: Array) -> bool:
     """Whether it does along lines between extreme states of a trajectory `(T, *batch, n)`."""
-    xp, count = array_namespace(states), states.shape[0]
-    stride = max(1, count // MANY)
-    rows = [stride * row for row in sorted(extreme_rows(states[::stride, ...]))]
+    xp, rows = array_namespace(states), extreme_among_many(states)
     largest = xp.max(xp.abs(states), axis=tuple(range(states.ndim - 1)))
     try:
         with quiet():

@@ -111,7 +111,7 @@ class Witness:
             for t, state in rows:
                 try:
                     answers.append(function(t, state))
-                except Exception:  # a solver may never call it there; where one does, the exception reaches the user
+                except (Exception, SystemExit):  # a solver may never call it there; if one does, the user sees it
                     answers.append(None)
         return answers
 
