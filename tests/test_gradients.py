@@ -448,3 +448,21 @@ def test_a_step_that_bends_within_the_change_of_a_parameter(rate, form):
         shifted = np.array([0.3, 0.5], dtype=complex)
         shifted[k] += 1e-40j
         assert np.real(found[k]) == pytest.approx(np.imag(total(shifted)) / 1e-40, rel=1e-4)
+
+
+@pytest.mark.parametrize("rate", [1e4, 1e6, 1e8, 1e10])
+@pytest.mark.parametrize("value", [0.0, 1.3, -2e-3])
+@pytest.mark.parametrize("form", ["number", "array", "beside a large one"])
+def test_bounded_functions_of_sensitive_parameters(rate, value, form):
+    """Their differences shrink as the change grows, and are worth nothing then; at zero there is no size to go by."""
+    args = {"number": value, "array": np.array([value]), "beside a large one": np.array([value, 10.0])}[form]
+    sol = solve_recurrence(
+        lambda y, p: 0.5 * y + np.cos(rate * (p if form == "number" else p[0]) + 0.5),
+        np.zeros(1),
+        length=50,
+        args=(args,),
+    )
+    found = sol.gradient(np.ones_like(sol.y), 0)
+    states = sol.adjoint(np.ones_like(sol.y)).states
+    expected = -rate * np.sin(rate * value + 0.5) * np.sum(states)
+    assert np.ravel(found)[0] == pytest.approx(expected, rel=1e-3, abs=1e-4 * rate)

@@ -32,6 +32,9 @@ LITTLE, ROUNDINGS = 0.01, 20
 BENT, SMALLER = 1e-6, 9
 """Share of a derivative by which differences of two sizes may differ; and powers of ten to try where they do more."""
 
+CLEAR = 0.3
+"""Share of a derivative that its error may be for a smaller change to be better."""
+
 POWER = 1 / 3
 """Power of the machine epsilon that balances the errors of central differences."""
 
@@ -82,7 +85,7 @@ class Argument:
         """All entries; complex ones twice, for their real and imaginary parts."""
         for position, leaf in enumerate(self._leaves):
             least = LEAST_SHARE * size_of(finite(leaf))
-            bends = self._bends(position)
+            bends = self._bends(position, least)
             for index, unit in itertools.product(indices(leaf), units(leaf)):
                 own = abs(at(leaf, index))
                 entry = Entry(position, index, unit * self._epsilon(leaf) ** POWER)
@@ -134,11 +137,19 @@ class Argument:
         usable = [k for k in range(count) if math.isfinite(errors[k])]
         return tried[min(usable, key=errors.__getitem__, default=-1 if own else 0)]
 
-    def _bends(self, position: int) -> bool:
-        """Whether the step bends within the changes of a leaf: then changes of all its entries by half as much tell."""
+    def _bends(self, position: int, least: float) -> bool:
+        """Whether the step bends within the changes of a leaf: then changes of all its entries by half as much tell.
+
+        Entries are taken to have the `least` size, or 1 where all are zero.
+        """
         leaf = self._leaves[position]
         size = self._epsilon(leaf) ** POWER
-        direction = leaf if is_number(leaf) else leaf * random_signs(tuple(leaf.shape), leaf, seed=0)
+        if is_number(leaf):
+            direction = leaf or 1.0
+        else:
+            xp = array_namespace(leaf)
+            typical = xp.where(xp.abs(leaf) > least, leaf, xp.full_like(leaf, least or 1.0))
+            direction = typical * random_signs(tuple(leaf.shape), leaf, seed=0)
 
         def slopes(share: float) -> list[Array]:
             ends = leaf + share * direction, leaf - share * direction
@@ -160,9 +171,9 @@ class Argument:
         tried = [entry.times(10.0**-k) for k in range(SMALLER)]
         with quiet():
             parts = [(self._sampled(each), self._sampled(each.times(0.5)), self._noise(each)) for each in tried]
-            errors = [furthest(one, other) + noise for one, other, noise in parts]
-        usable = [k for k in range(SMALLER) if math.isfinite(errors[k])]
-        return tried[min(usable, key=errors.__getitem__, default=0)]
+            errors = [_share(furthest(one, other) + noise, other) for one, other, noise in parts]
+        best = min(range(SMALLER), key=errors.__getitem__)
+        return tried[best if errors[best] < CLEAR else 0]
 
     def derivative(self, entry: Entry, y: Array, times: slice) -> Array:
         """Derivative of the next states by an entry, by its real or imaginary part."""
@@ -193,6 +204,12 @@ class Argument:
         """The coarser precision of the entry and the state."""
         own = 0.0 if is_number(leaf) else machine_epsilon(leaf.dtype)
         return max(own, machine_epsilon(self._solution.y0.dtype))
+
+
+def _share(error: float, found: list[Array] | None) -> float:
+    """An error as a share of what was found: what is bounded has differences that shrink as changes grow."""
+    size = max(map(size_of, found or ()), default=0.0)
+    return error / size if size > 0 and math.isfinite(error) else math.inf
 
 
 def of_inputs(solution: Solution, states: Array) -> Tree:
