@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import parscan
@@ -51,3 +53,37 @@ def test_spans_of_a_few_spacings_end(method, spacings):
     t0 = 1.7e9
     sol = parscan.solve_ivp(lambda t, y: -y, (t0, t0 + spacings * math.ulp(t0)), [1.0], method, rtol=1e-6)
     assert not sol.success or abs(sol.y[0, -1] - math.exp(-spacings * math.ulp(t0))) < 1e-6
+
+
+@pytest.mark.parametrize("method", ["auto", "LSODA", "BDF", "Radau", "RK45", "RK23", "DOP853", "Gauss", "RK4", "DEER"])
+@pytest.mark.parametrize("is_complex", [False, True])
+@settings(max_examples=12)
+@given(t0=st.floats(-1e10, 1e10), sense=st.sampled_from([1, -1]), length=st.floats(0.5, 20.0))
+def test_solutions_are_the_same_wherever_they_begin(method, is_complex, t0, sense, length):
+    """Problems whose times are differences of these: all that is lost is what their spacing loses."""
+    rtol, period = 1e-5, 7.0
+
+    def solved(begin):
+        options = {"mesh": np.linspace(begin, begin + sense * length, 401)} if method in ("RK4", "DEER") else {}
+
+        def fun(t, y):
+            drive = np.cos(2 * np.pi * (t - begin) / period)
+            return np.stack([y[1], -y[0] - 0.2 * y[1] + drive])
+
+        def crossing(t, y):
+            return np.real(y[0]) - 0.5
+
+        span, y0 = (begin, begin + sense * length), np.array([1.0, 0.0]) * (1 + 0.5j if is_complex else 1)
+        return parscan.solve_ivp(
+            fun, span, y0, method, rtol=rtol, atol=rtol, dense_output=True, events=crossing, **options
+        )
+
+    near, far = solved(0.0), solved(t0)
+    assert near.success
+    assert far.success
+    apart = 20 * rtol + 50 * math.ulp(t0)
+    assert_allclose(far.y[:, -1], near.y[:, -1], rtol=apart, atol=apart * np.abs(near.y).max())
+    middle = far.t[0] + (far.t[-1] - far.t[0]) / 3
+    assert_allclose(far.sol(middle), near.sol(middle - far.t[0]), rtol=apart, atol=apart * np.abs(near.y).max())
+    if len(near.t_events[0]) == len(far.t_events[0]):
+        assert_allclose(far.t_events[0] - far.t[0], near.t_events[0], rtol=0, atol=100 * apart)

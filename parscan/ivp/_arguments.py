@@ -114,27 +114,27 @@ def reject_unwatched(events: tuple[Event, ...], problem: Problem) -> None:
         raise ValueError(f"`t_span` must be finite where none of `events` is terminal, got {problem.span}.")
 
 
-def as_times(t_eval: Any, span: tuple[float, float], like: Array) -> Array | None:
+def as_times(t_eval: Any, span: tuple[float, float], like: Array, name: str = "t_eval") -> Array | None:
     """Times of the output: one-dimensional, within the span, sorted along it."""
     if t_eval is None:
         return None
     xp = array_namespace(like)
-    times = _host_or_alike("t_eval", t_eval, like)
+    times = _host_or_alike(name, t_eval, like)
     if times.ndim != 1:
-        raise ValueError(f"`t_eval` must be 1-dimensional, got shape {tuple(times.shape)}.")
+        raise ValueError(f"`{name}` must be 1-dimensional, got shape {tuple(times.shape)}.")
     times = xp.astype(xp.asarray(times), xp.float64)
     low, high = min(span), max(span)
     if times.shape[0] and not bool(xp.all((times >= low) & (times <= high))):
-        raise ValueError(f"Values in `t_eval` are not within `t_span` {span}.")
+        raise ValueError(f"Values in `{name}` are not within `t_span` {span}.")
     gaps = times[1:] - times[:-1]
     if not bool(xp.all(gaps > 0 if span[1] > span[0] else gaps < 0)):
-        raise ValueError("Values in `t_eval` are not properly sorted: they must follow the direction of `t_span`.")
+        raise ValueError(f"Values in `{name}` are not properly sorted: they must follow the direction of `t_span`.")
     return times
 
 
 def as_mesh(mesh: Any, span: tuple[float, float], like: Array) -> Array | None:
     """A mesh over the whole span."""
-    nodes = as_times(mesh, span, like)
+    nodes = as_times(mesh, span, like, "mesh")
     if nodes is not None and (nodes.shape[0] < 2 or (float(nodes[0]), float(nodes[-1])) != span):
         raise ValueError(f"`mesh` must begin and end as `t_span` {span} does, got {nodes.shape[0]} nodes.")
     return nodes

@@ -22,13 +22,17 @@ OF_ENDLESS = 32
 
 @dataclass(frozen=True)
 class Form:
-    """States of the problem as a solver has them: `piece` makes the polynomial of its last step, `state` a state."""
+    """States of the problem as a solver has them: `piece` makes the polynomial of its last step, `state` a state.
+
+    The times of the solver begin at `origin`.
+    """
 
     pace: Pace
     state: Callable[[Array], Array]
     piece: Callable[[Any], Callable[[Any], Array]]
     is_stiff: Callable[[Any], bool] | None = None
     most_steps: float = inf
+    origin: float = 0.0
 
 
 @dataclass
@@ -59,21 +63,21 @@ class Course:
         step, nodes, states = solver.step, self.nodes, self.states
         keeps_all = self.is_dense or bool(self.watch.monitors) or self.times is not None or self.reached is not None
         watched = form.is_stiff is not None or form.most_steps < inf
-        long = surely_a_step(nodes[-1], solver.t_bound)
+        long = surely_a_step(nodes[-1], form.origin + solver.t_bound)
         taken = 0
         while True:
             message, taken = step(), taken + 1
-            t, y, status = float(solver.t), solver.y, solver.status
+            t, y, status = form.origin + float(solver.t), solver.y, solver.status
             if not (np.isfinite(y).all() and abs(t - nodes[-1]) > long and status == "running"):
                 ending = self._gave_up(str(message)) if status == "failed" else self._no_step(solver)
                 if ending is not None:
                     return ending
-                if t == nodes[-1] and self.still:
-                    continue
             else:
                 self.still = 0
-            if keeps_all:
-                if self._passes(solver, form):
+            if t == nodes[-1] and status == "running":
+                pass  # a later step begins there, too
+            elif keeps_all:
+                if self._passes(t, solver, form):
                     return Ending.EVENT
             else:
                 nodes.append(t)
@@ -115,9 +119,9 @@ class Course:
         self.failure = failure
         return ending
 
-    def _passes(self, solver: Any, form: Form) -> bool:
-        """Keep what is wanted of a step; whether an event within it ends the integration."""
-        t_old, t, y = self.nodes[-1], float(solver.t), form.state(solver.y)
+    def _passes(self, t: float, solver: Any, form: Form) -> bool:
+        """Keep what is wanted of a step to the time `t`; whether an event within it ends the integration."""
+        t_old, y = self.nodes[-1], form.state(solver.y)
         piece = form.piece(solver) if self.is_dense or self.watch.monitors else None
         stop = self._watched(t_old, t, y, piece) if piece is not None and self.watch.monitors else None
         if stop is not None and piece is not None:

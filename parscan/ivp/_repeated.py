@@ -22,7 +22,7 @@ FEWEST, MOST = 2, 8
 PAIRS = 4
 """Pairs of states on either side of a solution that are tried in between, at most."""
 
-BEYOND = 1.0
+BEYOND = 0.5
 """How far they are beyond it, as a share of the range of a component: attempts at steps may have gone as far."""
 
 CALLS = 40
@@ -111,7 +111,9 @@ class Witness:
             for t, state in rows:
                 try:
                     answers.append(function(t, state))
-                except (Exception, SystemExit):  # a solver may never call it there; if one does, the user sees it
+                except KeyboardInterrupt:
+                    raise
+                except BaseException:  # a solver may never call it there; if one does, the user sees it
                     answers.append(None)
         return answers
 

@@ -21,6 +21,9 @@ from ._stiffness import Stiffness
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that warn of a Jacobian: they have no use for it."""
 
+FAR = 1e4
+"""Spans from zero from which on the times of a solver begin at zero: SciPy's take no steps shorter than a spacing."""
+
 
 @dataclass(frozen=True)
 class Paired:
@@ -44,6 +47,18 @@ class Rounded:
     def __call__(self, t: Any) -> Array:
         """The states at one time, or many."""
         return self.exact(t).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class Later:
+    """A polynomial in time since `origin` as one in time."""
+
+    since: Callable[[Any], Array]
+    origin: float
+
+    def __call__(self, t: Any) -> Array:
+        """The states at one time, or many."""
+        return self.since(t - self.origin)
 
 
 def name_of(method: Any) -> str:
@@ -78,10 +93,29 @@ def make(
         atol = np.repeat(np.broadcast_to(_positive(atol, rtol, y0), y0.shape), 2)
     quick = is_flat and name == "LSODA" and not choice.pairs
     called = rhs.sequential(is_kept=False) if quick else fun
-    solver = class_of(choice.method)(called, stretch.begin, start, stretch.end, rtol=rtol, atol=atol, **given)
-    is_stiff = _Stiff() if Ending.STIFF in choice.otherwise else None
     state, piece = (_states, _paired) if choice.pairs else (_same, _piece)
-    return solver, Form(pace, state, piece, is_stiff, choice.most_steps)
+    origin, end = 0.0, stretch.end
+    if abs(stretch.begin) > FAR * abs(stretch.end - stretch.begin):
+        origin, end, piece = stretch.begin, stretch.end - stretch.begin, _later(piece, stretch.begin)  # exact
+        called, given = _since(called, origin), {**given, **_jacobian_since(given, origin)}
+    solver = class_of(choice.method)(called, stretch.begin - origin, start, end, rtol=rtol, atol=atol, **given)
+    is_stiff = _Stiff() if Ending.STIFF in choice.otherwise else None
+    return solver, Form(pace, state, piece, is_stiff, choice.most_steps, origin)
+
+
+def _since(function: Callable[[float, Array], Any], origin: float) -> Callable[[float, Array], Any]:
+    """A function of time and state as one of the time since `origin`."""
+    return lambda t, y: function(origin + t, y)
+
+
+def _jacobian_since(options: dict[str, Any], origin: float) -> dict[str, Any]:
+    """The Jacobian among the options of a solver so, if it is a function."""
+    return {"jac": _since(options["jac"], origin)} if callable(options.get("jac")) else {}
+
+
+def _later(piece: Callable[[Any], Callable[[Any], Array]], origin: float) -> Callable[[Any], Callable[[Any], Array]]:
+    """What makes polynomials in time, where the times of the solver begin at `origin`."""
+    return lambda solver: Later(piece(solver), origin)
 
 
 def _jacobian(problem: Problem, rhs: RightHandSide, t: float, y: Array, *, is_dense: bool) -> Any:
