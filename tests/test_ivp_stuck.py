@@ -188,3 +188,17 @@ def test_sliding_on_a_switch_of_the_state_goes_on_with_one_step_methods():
     named = solve_ivp(lambda t, y: np.where(y < 1, 2.0, -0.1), (0, 3), [0.0], "Radau", rtol=rtol, atol=rtol / 100)
     assert not named.success
     assert "jumps to and fro" in named.message
+
+
+def test_lsoda_starts_anew_where_its_steps_stay_short_behind_a_jump():
+    """LSODA alone keeps steps of 4e-7 from t = 3.14 on, where the friction changes its sign: millions of calls."""
+
+    def rubbed(t, y):
+        return [y[1], -y[0] - 0.3 * np.sign(y[1])]
+
+    sol = solve_ivp(rubbed, (0, 4.7), [1.0, 0.0], rtol=1e-3)
+    assert sol.success
+    assert sol.method == "LSODA"
+    assert sol.nfev < 200_000
+    # cosines around 0.3 to the first turn at t = pi, and around -0.3 from there on
+    np.testing.assert_allclose(sol.y[:, -1], [-0.3 + 0.1 * np.cos(4.7), -0.1 * np.sin(4.7)], atol=2e-3)

@@ -24,7 +24,7 @@ OF_ENDLESS = 32
 class Form:
     """States of the problem as a solver has them: `piece` makes the polynomial of its last step, `state` a state.
 
-    The times of the solver begin at `origin`.
+    The times of the solver begin at `origin`. Another one is to begin where its steps stay short, if `starts_anew`.
     """
 
     pace: Pace
@@ -33,6 +33,7 @@ class Form:
     is_stiff: Callable[[Any], bool] | None = None
     most_steps: float = inf
     origin: float = 0.0
+    starts_anew: bool = False
 
 
 @dataclass
@@ -112,7 +113,9 @@ class Course:
             return Ending.STIFF
         last = list(zip(self.nodes[-LAST:], self.states[-LAST:], strict=True)) if taken % STEPS == 0 else []
         reason = form.pace.is_stuck(last, solver.nfev) if last else ""
-        return self._failed(reason, Ending.STUCK) if reason else None
+        if reason:
+            return self._failed(reason, Ending.STUCK)
+        return self._failed("steps stay short", Ending.SLOW) if form.starts_anew and form.pace.is_slow else None
 
     def _failed(self, failure: str, ending: Ending) -> Ending:
         """The ending, with its reason."""

@@ -97,7 +97,7 @@ def _pass(
         solver, form = make(choice, problem, rhs, given, part, course.states[-1])
         course.reached = reached_by(name_of(choice.method), problem.span[0], report)
         work.add(choice, begin, solver, course.follow(solver, form))
-        choice = choice.otherwise.get(work.ending)
+        choice = choice.after(work.ending)
 
 
 def _options(options: dict[str, Any], length: float, *, is_first: bool) -> dict[str, Any]:

@@ -41,5 +41,6 @@ class Ending(Enum):
     NOT_FINITE = "values that are not finite"
     TOO_SMALL = "a step that is none"
     STUCK = "steps that do not get on"
+    SLOW = "steps that stay short, though nothing is in the way"
     STIFF = "stability, which limits its steps"
     LONG = "as many steps as it was given"

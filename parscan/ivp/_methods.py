@@ -71,6 +71,9 @@ BANDS = {"lband", "uband"}
 SPARSE = {"auto": "BDF", "Radau": "Radau"}
 """SciPy's methods that take the place of parscan's where the zeros of the Jacobian are given."""
 
+STARTS = 9
+"""Starts of LSODA: behind a jump, its steps may stay short for ever, unless it starts anew."""
+
 ENDLESS = {"auto": "Radau", "Radau": "Radau", "DOP853": "DOP853"}
 """SciPy's methods that take their place where only an event ends the span: LSODA chooses its first step by the end."""
 
@@ -119,7 +122,7 @@ class Choice:
     `share` is what part of the tolerances a sequential solver gets, so that its errors together stay below them;
     `tries_ensemble` is a wide batch of which it is not known yet whether it is stiff: that is tried first. `otherwise`
     is what SciPy goes on with, from where the solver ends like that. As `pairs`, complex states are real and imaginary
-    parts. A solver ends after `most_steps`.
+    parts. A solver ends after `most_steps`; it starts anew where its steps stay short, but `starts` no more than that.
     """
 
     method: Any
@@ -130,12 +133,18 @@ class Choice:
     otherwise: Mapping[Ending, Choice] = field(default_factory=dict)
     pairs: bool = False
     most_steps: float = inf
+    starts: int = 1
+
+    def after(self, ending: Ending) -> Choice | None:
+        """What goes on from where the solver ended so."""
+        return replace(self, starts=self.starts - 1) if ending is Ending.SLOW else self.otherwise.get(ending)
 
 
 def _patient(method: str, because: str, share: float, *, pairs: bool = False) -> Choice:
     """A solver of SciPy's that makes way where `fun` jumps to and fro: for one of one step, with error control."""
     explicit = Choice(JUMPING, True, "`fun` jumps to and fro")
-    return Choice(method, True, because, share, otherwise={Ending.STUCK: explicit}, pairs=pairs)
+    starts = STARTS if method == "LSODA" else 1
+    return Choice(method, True, because, share, otherwise={Ending.STUCK: explicit}, pairs=pairs, starts=starts)
 
 
 def _of_complex(because: str, share: float) -> Choice:

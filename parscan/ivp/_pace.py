@@ -55,13 +55,14 @@ class Pace:
     ) -> None:
         self._fun, self._span = fun, span
         self._rtol, self._atol = rtol, atol
-        self._before = 0.0
+        self._before, self.is_slow = 0.0, False
         self._begin: tuple[float, int] = (span[0], 0)
 
     def is_stuck(self, last: list[tuple[float, Array]], calls: int) -> str:
         """Why there is no use in going on after `STEPS` more steps.
 
-        The `last` of them are nodes with states `(n,)`; `calls` are those of all steps.
+        The `last` of them are nodes with states `(n,)`; `calls` are those of all steps. Whether steps stay short though
+        nothing is in the way, so that the same solver may do better from the start, is `is_slow` then.
         """
         t = last[-1][0]
         reason = self._judge(t, last, calls)
@@ -73,6 +74,7 @@ class Pace:
         """The same at the time of the last step."""
         passed = abs(t - self._begin[0])
         rest = abs(self._span[1] - t) if isfinite(self._span[1]) else abs(t - self._span[0])
+        self.is_slow = False
         needed = (calls - self._begin[1]) * (rest / passed) if passed else inf
         if needed <= CALLS:
             return ""
@@ -81,7 +83,8 @@ class Pace:
             jumps = jumps_within(self._fun, last, self._rtol, self._atol)
         if 2 * sum(jumps) > len(jumps):
             return f"`fun` jumps to and fro: {told}; {OF_JUMPS}"
-        return f"{told}; {OF_STEPS}" if needed > MOST_CALLS and passed <= GROWTH * self._before else ""
+        self.is_slow = passed <= GROWTH * self._before
+        return f"{told}; {OF_STEPS}" if needed > MOST_CALLS and self.is_slow else ""
 
 
 def chatters(rhs: RightHandSide, trial: Trial, end: float, scale: Scale) -> bool:
