@@ -13,11 +13,12 @@ from ._counts import as_count
 from ._progress import Report, Watcher, check_watcher, watch
 from .ivp._accuracy import is_coarse, of_coarse_mesh
 from .ivp._arguments import Problem, as_guess, as_mesh, as_problem, as_times, reject_unwatched
+from .ivp._brief import shortly
 from .ivp._delegate import delegate
 from .ivp._empty import solve_empty
 from .ivp._ensemble import solve_ensemble
 from .ivp._march import solve
-from .ivp._methods import Choice, choose, discretise, instead_of, make_task, shortly
+from .ivp._methods import Choice, choose, discretise, instead_of, make_task
 from .ivp._options import as_options, warn_of_unused
 from .ivp._repeated import Witness, reported
 from .ivp._report import wrap

@@ -148,6 +148,10 @@ def with_ends(times: Array, span: tuple[float, float]) -> Array:
     return xp.concat([begin, inner, end])
 
 
+BRIEF = 64
+"""Nodes of DOP853 steps up to which results may be a `guess` that is none: they are solved as fast without one."""
+
+
 def as_guess(guess: Any, problem: Problem) -> DenseOutput | None:
     """The continuous solution of an earlier result of the same shape, from the same time in the same direction."""
     if guess is None:
@@ -157,7 +161,7 @@ def as_guess(guess: Any, problem: Problem) -> DenseOutput | None:
     dense = guess.dense
     if dense is None and guess.mesh.shape[0] < 2:
         raise ValueError("`guess` has no solution to start from: it failed where it began.")
-    if dense is None:
+    if dense is None and not (guess.method == "DOP853" and guess.mesh.shape[0] <= BRIEF):
         raise TypeError(
             f"`guess` was solved by {guess.method}, step after step, and has no mesh to start from: solve it by a "
             'method that is parallel over time, such as method="Radau".'
@@ -166,7 +170,7 @@ def as_guess(guess: Any, problem: Problem) -> DenseOutput | None:
     shape = (*guess.y.shape[2:], guess.y.shape[0])
     if shape != tuple(problem.y0.shape):
         raise ValueError(f"`guess` has states of shape {shape}, components last, where `y0` has {problem.y0.shape}.")
-    begin, end = float(dense.ts[0]), float(dense.ts[-1])
+    begin, end = float(guess.mesh[0]), float(guess.mesh[-1])
     if begin != problem.span[0] or (end - begin) * (problem.span[1] - begin) <= 0:
         raise ValueError(f"`guess` goes from {begin} to {end}, which is no beginning of `t_span` {problem.span}.")
     return dense

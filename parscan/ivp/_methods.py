@@ -22,7 +22,6 @@ from .methods._explicit import dop853, rk4
 from .methods._exponential import DEER
 from .methods._tableaux import FAMILIES, Tableau
 from .output._dense_output import DenseOutput
-from .output._monitor import Event
 from .starts._dop853 import by_dop853
 from .starts._following import follow
 from .starts._lsoda import by_lsoda
@@ -92,9 +91,6 @@ NOTHING = 1e-9
 LOOSE = 3e-4
 """Relative tolerance from which on the start would be as good as the solution: `auto` returns SciPy's LSODA."""
 
-FEW_STEPS = 40
-"""Steps of DOP853 that take no longer than the smallest problem on a mesh, or hardly so."""
-
 MANY = 12
 """Components above which `auto` leaves a single problem to LSODA: the cube of their number costs more than calls.
 
@@ -122,7 +118,7 @@ class Choice:
     `share` is what part of the tolerances a sequential solver gets, so that its errors together stay below them;
     `tries_ensemble` is a wide batch of which it is not known yet whether it is stiff: that is tried first. `otherwise`
     is what SciPy goes on with, from where the solver ends like that. As `pairs`, complex states are real and imaginary
-    parts. A solver ends after `most_steps`; it starts anew where its steps stay short, but `starts` no more than that.
+    parts. Steps are as long as a share of `longest` of the span, at most. A solver ends after `most_steps`; it starts anew where its steps stay short, but `starts` no more than that.
     """
 
     method: Any
@@ -132,6 +128,7 @@ class Choice:
     tries_ensemble: bool = False
     otherwise: Mapping[Ending, Choice] = field(default_factory=dict)
     pairs: bool = False
+    longest: float = inf
     most_steps: float = inf
     starts: int = 1
 
@@ -214,20 +211,6 @@ def _choose_single(problem: Problem, options: dict[str, Any], stacks: Callable[[
         if holds():
             return _patient("LSODA", reason, share, pairs=problem.is_complex)
     return Choice("Radau")
-
-
-def shortly(
-    method: Any, problem: Problem, options: dict[str, Any], events: tuple[Event, ...] | None, *, on_mesh: bool
-) -> Choice | None:
-    """What `auto` tries first where an event may end the integration early: a few steps.
-
-    A mesh would be made for the whole span, before anything is known of the event.
-    """
-    ends = any(event.terminal < inf for event in events or ())
-    small = problem.is_plain and problem.y0.shape[-1] <= MANY
-    if method != "auto" or on_mesh or options or problem.is_endless or not (ends and small and problem.rtol < LOOSE):
-        return None
-    return Choice("DOP853", True, "an event ends the integration", TIGHTER, most_steps=FEW_STEPS)
 
 
 def instead_of(method: Any, problem: Problem, raised: Raised, *, on_mesh: bool, chatters: bool) -> Choice | None:

@@ -22,7 +22,7 @@ FEWEST, MOST = 2, 8
 PAIRS = 4
 """Pairs of states on either side of a solution that are tried in between, at most."""
 
-BEYOND = 0.5
+BEYOND = 1.0
 """How far they are beyond it, as a share of the range of a component: attempts at steps may have gone as far."""
 
 CALLS = 40

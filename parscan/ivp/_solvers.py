@@ -88,10 +88,12 @@ def make(
     atol = problem.atol * choice.share
     is_flat = rhs.is_flat(stretch.begin, y0)
     fun = rhs.sequential() if is_flat else (lambda t, y: rhs.at(t, y.copy()))
-    given, start, pace = {**options, "max_step": problem.max_step}, y0, Pace(fun, span, rtol, atol)
+    longest = min(problem.max_step, choice.longest * abs(stretch.end - stretch.begin))
+    given, start, pace = {**options, "max_step": longest}, y0, Pace(fun, span, rtol, atol)
     if problem.jac is not None and name not in EXPLICIT:
         given["jac"] = _jacobian(problem, rhs, stretch.begin, y0, is_dense=choice.pairs or name == "LSODA")
-    pairs = choice.pairs and not (name == "BDF" and _is_analytic(fun, stretch.begin, y0))
+    whole = name == "BDF" and "jac_sparsity" not in options and choice.pairs and _is_analytic(fun, stretch.begin, y0)
+    pairs = choice.pairs and not whole
     if pairs:
         fun, start, given = _in_parts(fun, y0, given)
         rtol = np.repeat(rtol, 2) if np.ndim(rtol) else rtol

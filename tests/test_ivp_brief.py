@@ -1,0 +1,113 @@
+"""Problems that `auto` solves by a few steps of DOP853, since a mesh would take longer."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parscan import solve_ivp
+
+
+def pendulum(t, y):
+    return [y[1], -np.sin(y[0])]
+
+
+BRIEF = {
+    "pendulum": (pendulum, (0, 0.5), [1.0, 0.0]),
+    "backwards": (pendulum, (0, -0.5), [1.0, 0.0]),
+    "decay": (lambda t, y: -y, (0, 1), [1.0]),
+    "at epoch seconds": (lambda t, y: -y, (1.7e9, 1.7e9 + 1), [1.0]),
+    "scales": (lambda t, y: [-y[0], -2 * y[1]], (0, 1), [1e12, 1e-12]),
+    "no change": (lambda t, y: 0 * y, (0, 1), [1.0]),
+}
+
+
+@pytest.mark.parametrize("name", BRIEF)
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6, 1e-9])
+def test_brief_problems_are_solved_by_steps(name, rtol):
+    fun, span, y0 = BRIEF[name]
+    atol = rtol * min(np.abs(part) for part in y0 if part)
+    sol = solve_ivp(fun, span, y0, rtol=rtol, atol=atol, dense_output=True)
+    assert sol.success
+    assert sol.method == "DOP853"
+    assert "it takes only a few steps" in sol.message
+    exact = solve_ivp(fun, span, y0, "Radau", rtol=1e-12, atol=1e-6 * atol, dense_output=True)
+    times = np.linspace(*span, 33)
+    assert np.all(np.abs(sol.sol(times) - exact.sol(times)) <= 2 * (atol + rtol * np.abs(exact.sol(times))))
+
+
+LONG = {
+    "longer": (pendulum, (0, 50), [1.0, 0.0], {}),
+    "loose": (pendulum, (0, 0.5), [1.0, 0.0], {"rtol": 1e-3}),
+    "on a mesh": (pendulum, (0, 0.5), [1.0, 0.0], {"mesh": np.linspace(0, 0.5, 9)}),
+    "by name": (pendulum, (0, 0.5), [1.0, 0.0], {"method": "Radau"}),
+    "with a Jacobian": (lambda t, y: -y, (0, 0.5), [1.0], {"jac": [[-1.0]]}),
+    "with jumps": (lambda t, y: np.where(t < 0.3, -y, y), (0, 0.5), [1.0], {"jumps": [0.3]}),
+    "stiff": (lambda t, y: -1e4 * (y - np.cos(t)), (0, 2), [1.0], {}),
+    "a batch": (lambda t, y: -y, (0, 0.5), [[1.0, 2.0]], {}),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_others_are_not(name):
+    fun, span, y0, options = LONG[name]
+    sol = solve_ivp(fun, span, y0, **{"rtol": 1e-6, **options})
+    assert sol.success
+    assert sol.method != "DOP853"
+
+
+def test_a_function_that_raises_or_returns_too_much_is_the_users_to_see():
+    def raises(t, y):
+        raise LookupError("its own words")
+
+    with pytest.raises(LookupError, match="its own words"):
+        solve_ivp(raises, (0, 0.5), [1.0], rtol=1e-6)
+    with pytest.raises(ValueError, match="fun"):
+        solve_ivp(lambda t, y: [1.0, 2.0, 3.0], (0, 0.5), [1.0, 2.0], rtol=1e-6)
+
+
+def test_nothing_is_written_to():
+    def rude(t, y):
+        y *= -1.0
+        return y
+
+    y0 = np.ones(2)
+    sol = solve_ivp(rude, (0, 0.5), y0, rtol=1e-6)
+    assert sol.method == "DOP853"
+    assert np.array_equal(y0, np.ones(2))
+    assert np.allclose(sol.y[:, -1], np.exp(-0.5), rtol=1e-6)
+
+
+@settings(max_examples=40)
+@given(place=st.floats(0.02, 0.9), width=st.floats(0.08, 0.2), height=st.floats(1.0, 1e3))
+def test_pulses_are_seen(place, width, height):
+    """Steps are no longer than a tenth of the span, and their stages nearer: whatever is this wide is met."""
+
+    def dosed(t, y):
+        return np.where((t > place) & (t < place + width), height, 0.0) - 0.3 * y
+
+    sol = solve_ivp(dosed, (0, 1), [1.0], rtol=1e-6, atol=1e-8)
+    end = min(place + width, 1.0)
+    exact = np.exp(-0.3) + height / 0.3 * (np.exp(0.3 * (end - 1)) - np.exp(0.3 * (place - 1)))
+    assert sol.success
+    assert abs(sol.y[0, -1] - exact) <= 1e-5 * (1 + height)
+
+
+def test_results_may_be_a_guess_that_is_none():
+    first = solve_ivp(pendulum, (0, 0.5), [1.0, 0.0], rtol=1e-8)
+    again = solve_ivp(pendulum, (0, 0.5), [1.1, 0.0], rtol=1e-8, guess=first)
+    assert again.success
+    assert again.method == "Radau"
+    alone = solve_ivp(pendulum, (0, 0.5), [1.1, 0.0], rtol=1e-10)
+    assert np.allclose(again.y[:, -1], alone.y[:, -1], rtol=1e-7)
+    with pytest.raises(ValueError, match="states of shape"):
+        solve_ivp(lambda t, y: -y, (0, 0.5), [1.1], rtol=1e-8, guess=first)
+
+
+@pytest.mark.parametrize("vectorized", [None, False, True])
+def test_how_the_function_is_called_does_not_matter(vectorized):
+    sol = solve_ivp(
+        lambda t, y: np.array([y[1], -np.sin(y[0])]), (0, 0.5), [1.0, 0.0], rtol=1e-8, vectorized=vectorized
+    )
+    assert sol.method == "DOP853"
+    assert np.array_equal(sol.y, solve_ivp(pendulum, (0, 0.5), [1.0, 0.0], rtol=1e-8).y)
