@@ -118,7 +118,8 @@ class Choice:
     `share` is what part of the tolerances a sequential solver gets, so that its errors together stay below them;
     `tries_ensemble` is a wide batch of which it is not known yet whether it is stiff: that is tried first. `otherwise`
     is what SciPy goes on with, from where the solver ends like that. As `pairs`, complex states are real and imaginary
-    parts. Steps are as long as a share of `longest` of the span, at most. A solver ends after `most_steps`; it starts anew where its steps stay short, but `starts` no more than that.
+    parts. Steps take at most a share of `longest` of the span. A solver ends after `most_steps`; where its steps stay
+    short, it starts anew, as long as there are more than one of its `starts`.
     """
 
     method: Any

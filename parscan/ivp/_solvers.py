@@ -100,7 +100,8 @@ def make(
         atol = np.repeat(np.broadcast_to(_positive(atol, rtol, y0), y0.shape), 2)
     quick = is_flat and name == "LSODA" and not pairs
     called = rhs.sequential(is_kept=False) if quick else fun
-    state, piece = (_states, _paired) if pairs else (_same, _piece)
+    state: Callable[[Array], Array] = _states if pairs else _same
+    piece: Callable[[Any], Callable[[Any], Array]] = _paired if pairs else _piece
     origin, end = 0.0, stretch.end
     if abs(stretch.begin) > FAR * abs(stretch.end - stretch.begin):
         origin, end, piece = stretch.begin, stretch.end - stretch.begin, _later(piece, stretch.begin)  # exact
