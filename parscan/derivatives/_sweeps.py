@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .._arrays import Array, array_namespace, quiet
+from .._arrays import Array, array_namespace
 from .._solution import Solution
-from ..jacobians import Structure, apply
+from ..jacobians import Structure
 from ..scan import affine_scan
 from ._adjoint import Adjoint
 from ._arguments import as_forcing, as_gradient
@@ -51,14 +51,17 @@ def adjoint(solution: Solution, grad_y: Any) -> Adjoint:
     jacobians = Jacobians(solution)
     structure, steps = jacobians.structure, y.shape[0]
     state = states[steps - 1, ...] = gradient[steps - 1, ...]
-    for begin, end in reversed(jacobians.stretches(steps - 1, 1)):
-        matrices = structure.conjugate_transpose(jacobians.of_steps(begin + 1, end + 1))
-        found = _scan(structure, matrices, gradient[begin:end, ...], state, reverse=True)
-        states[begin:end, ...] = found
+    for begin, end in reversed(
+        jacobians.stretches(steps, 1)
+    ):  # as in `tangent`: in others, the step may round otherwise
+        matrices = structure.conjugate_transpose(jacobians.of_steps(begin, end))
+        before = gradient[max(begin - 1, 0) : end - 1, ...]
+        if not begin:  # the start has no gradient of its own
+            before = xp.concat([xp.zeros_like(gradient[:1, ...]), before])
+        found = _scan(structure, matrices, before, state, reverse=True)
+        states[max(begin - 1, 0) : end - 1, ...] = found if begin else found[1:, ...]
         state = found[0, ...]
-    with quiet():
-        first = structure.conjugate_transpose(jacobians.of_steps(0, 1))
-        return Adjoint(states, apply(structure, first, state[None, ...])[0, ...])
+    return Adjoint(states, state)
 
 
 def _rows(vectors: Array, many: tuple[int, ...]) -> Array:
