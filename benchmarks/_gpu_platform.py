@@ -134,7 +134,7 @@ def _version(package: str) -> str:
 @contextmanager
 def launched_by(launcher: Any) -> Iterator[None]:
     """CuPy's arrays are worked on by kernels that this launches."""
-    table = import_module("parscan.scan.cuda.launch")._LAUNCHERS
+    table = import_module("parscan._kernels.cuda.launch")._LAUNCHERS
     kept = table["cupy"]
     table["cupy"] = launcher
     try:

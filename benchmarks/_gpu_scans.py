@@ -117,7 +117,7 @@ def deviation(scan: Scan, A: Array, b: Array, h: Array, platform: Platform) -> f
 @contextmanager
 def single_pass(on: bool) -> Iterator[None]:
     """Look-back is switched on, or off."""
-    choice: Any = import_module("parscan.scan.cuda.choice")
+    choice: Any = import_module("parscan._kernels.cuda.choice")
     kept, choice.SINGLE_PASS = choice.SINGLE_PASS, on
     try:
         yield
@@ -145,8 +145,8 @@ def launch_costs(platform: Platform, repeats: int) -> dict[str, float]:
     a, b = (platform.uniform(0.5, 1.0, (64,), "float32") for _ in range(2))
     launchers: dict[str, Any] = {"NumPy": nullcontext()}
     if not platform.dry:
-        module = import_module("parscan.scan.cuda.launch")
-        cubin = import_module("parscan.scan.cuda.cubin")
+        module = import_module("parscan._kernels.cuda.launch")
+        cubin = import_module("parscan._kernels.cuda.cubin")
         launchers = {
             "Numba launches": launched_by(module.NumbaLauncher()),
             "CuPy launches": launched_by(cubin.CupyLauncher()),

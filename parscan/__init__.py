@@ -9,16 +9,19 @@
 - `warnings`: what parscan warns of.
 """
 
-from . import warnings
-from ._ivp import solve_ivp
-from ._linear import linear_recurrence
-from ._progress import Progress
-from ._recurrence import solve_recurrence
-from ._result import RecurrenceResult, Status
-from .derivatives import Adjoint
-from .ivp import IvpResult, IvpStatus
-from .jacobians import BlockDiagonal, Dense, Diagonal, StackedDiagonal
-from .systems import Attenuation, Clipping
+from ._functions.adjoint import Adjoint
+from ._ivp.core.status import IvpStatus
+from ._ivp.result.result import IvpResult
+from ._ivp.solve import solve_ivp
+from ._linalg.block_diagonal import BlockDiagonal
+from ._linalg.dense import Dense
+from ._linalg.diagonal import Diagonal
+from ._linalg.stacked_diagonal import StackedDiagonal
+from ._recurrence.linear import linear_recurrence
+from ._recurrence.result import RecurrenceResult, Status
+from ._recurrence.solve import solve_recurrence
+from ._recurrence.systems.damping import Attenuation, Clipping
+from ._reporting.progress import Progress
 
 __all__ = [
     "Adjoint",

@@ -10,7 +10,7 @@ from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray, FakeWithinKe
 from numba.cuda.simulator.kernel import BlockManager, BlockThread, _push_kernel_context
 from numba.cuda.simulator.kernelapi import FakeCUDAModule, FakeCUDAShared, swapped_cuda_module
 
-from parscan.scan.cuda import (
+from parscan._kernels.cuda import (
     choice,
     column_kernels,
     condense_kernels,
@@ -20,7 +20,7 @@ from parscan.scan.cuda import (
     tiles,
     warp_primitives,
 )
-from parscan.scan.cuda.launch import Launcher
+from parscan._kernels.cuda.launch import Launcher
 
 # A simulated thread takes a millisecond: blocks are made small, so that small problems still have several.
 choice.THREADS = mend_kernels.THREADS = 8

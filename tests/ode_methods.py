@@ -2,7 +2,7 @@
 
 import pytest
 
-from parscan.ivp._methods import COLLOCATION, PARALLEL
+from parscan._ivp.mesh.task import COLLOCATION, PARALLEL
 
 ON_MESH = tuple(PARALLEL)
 STEP_MAPS = tuple(name for name in ON_MESH if name not in COLLOCATION)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parscan import BlockDiagonal, Dense, Diagonal, StackedDiagonal
-from parscan.jacobians import Structure
+from parscan._linalg.structure import Structure
 
 
 def sigmoid(v):

@@ -14,75 +14,27 @@ import parscan
 ROOT = Path(parscan.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-MAY_IMPORT = {
-    "_cupy": set(),
-    "_arrays": {"_cupy"},
-    "_counts": set(),
-    "_tolerance": {"_arrays"},
-    "jacobians": {"_arrays", "_counts"},
-    "scan": {"_arrays", "_cupy", "warnings"},
-    "systems": {"_arrays", "_tolerance", "jacobians"},
-    "_growth": {"_arrays", "jacobians", "systems._system"},
-    "_facts": {"_arrays"},
-    "_convergence": {"_arrays", "_tolerance", "systems._system"},
-    "_newton": {"_arrays", "_convergence", "_facts", "_growth", "_tolerance", "scan", "systems._system"},
-    "_window": {"_newton"},
-    "_march": {"_arrays", "_convergence", "_tolerance", "_newton", "_progress", "_window", "systems._system"},
-    "_memory": {"_arrays", "_cupy"},
-    "_extremes": {"_arrays"},
-    "_jumps": {"_arrays"},
-    "_step_jumps": {"_arrays", "_extremes", "_jumps", "systems"},
-    "_contradiction": {"_arrays", "_check_step", "_tolerance", "systems"},
-    "_whole_numbers": {"_arrays", "_check_step", "systems"},
-    "_solution": {
-        *("_arrays", "_check_step", "_contradiction", "_extremes", "_tolerance", "_whole_numbers"),
-        *("jacobians", "systems"),
-    },
-    "derivatives": {
-        *("_arrays", "_counts", "_growth", "_memory", "_solution", "warnings"),
-        *("jacobians", "scan", "systems"),
-    },
-    "_result": {"_arrays", "_plot", "_solution", "derivatives"},
-    "_plot": {"_arrays"},
-    "_progress": set(),
-    "warnings": set(),
-    "_advice": {"_march", "_newton", "warnings"},
-    "_loop": {"_arrays", "systems"},
-    "_cost": {"_arrays", "systems"},
-    "_check_step": {"_arrays", "systems"},
-    "_check_jacobian": {"_arrays", "_check_step", "jacobians", "systems"},
-    "_problem": {"_arrays", "_tolerance", "_march", "_loop", "systems"},
-    "_auto": {"_cost"},
-    "_options": {"systems"},
-    "_methods": {
-        *("_arrays", "_auto", "_convergence", "_march", "_memory", "_options", "_problem", "_window"),
-        *("jacobians", "systems"),
-    },
-    "_report": {
-        *("_advice", "_arrays", "_contradiction", "_march", "_plot", "_result", "_solution", "_whole_numbers"),
-        "systems",
-    },
-    "_arguments": {
-        *("_arrays", "_counts", "_memory", "_methods", "_options", "_result", "_tolerance"),
-        *("jacobians", "systems"),
-    },
-    "_linear": {"_arrays", "_memory", "scan"},
-    "ivp": {
-        *("_arrays", "_counts", "_extremes", "_growth", "_jumps", "_memory", "_plot", "_progress", "warnings"),
-        *("derivatives", "jacobians", "scan"),
-    },
-    "_recurrence": None,  # a front door: everything below it
-    "_ivp": {"_arrays", "_counts", "_progress", "ivp", "warnings"},
-    "__init__": None,
-    "__main__": None,
+ROOMS = {
+    "warnings": 0,
+    "_arrays": 1,
+    "_linalg": 2,
+    "_reporting": 2,
+    "_kernels": 3,
+    "_functions": 4,
+    "_engine": 5,
+    "_recurrence": 6,
+    "_ivp": 6,
 }
-"""What each part of the package may import of the others. DESIGN: arrays → jacobians → scan → newton → march, and
-arrays → jacobians → systems; they meet only in the front doors."""
+"""The rooms of the house: files import of their own room, and of rooms with a lower number."""
 
+FLOORS = {
+    "_recurrence": ("systems", "checks", "derivatives"),
+    "_ivp": ("core", "methods", "output", "coarse", "mesh", "sensitivities", "result", "sequential"),
+}
+"""Folders of a room, each of which may import those before it; the room's own files are the roof above all of them."""
 
-def part_of(module):
-    """First part of a module name below the package, with the file's own name kept where a rule names it."""
-    return module.split(".")[0] if module else ""
+ROOFS = ("__init__", "__main__")
+"""Files that may import everything."""
 
 
 def imports(path):
@@ -102,47 +54,88 @@ def imports(path):
                 yield name.removeprefix("parscan.")
 
 
-def own_part(path):
-    return path.relative_to(ROOT).with_suffix("").parts[0]
+def parts(path):
+    return path.relative_to(ROOT).with_suffix("").parts
+
+
+def floor(names):
+    """Where a file of a room with folders is: the number of its folder, or that of the roof."""
+    folders = FLOORS[names[0]]
+    return folders.index(names[1]) if len(names) > 2 or (names[1:2] and names[1] in folders) else len(folders)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_layers(path):
-    part = own_part(path)
-    assert part in MAY_IMPORT, f"{part} has no place in the table of layers"
-    allowed = MAY_IMPORT[part]
-    if allowed is None:
+    own = parts(path)
+    if len(own) == 1 and own[0] in ROOFS:
         return
+    assert own[0] in ROOMS, f"{own[0]} is no room"
     for name in imports(path):
-        fits = name.split(".")[0] in allowed | {part} or name in allowed
-        assert fits, f"{path.relative_to(ROOT)} imports {name}"
+        other = name.split(".")
+        assert other[0] in ROOMS, f"{path.relative_to(ROOT)} imports {name}"
+        if other[0] != own[0]:
+            assert ROOMS[other[0]] < ROOMS[own[0]], f"{path.relative_to(ROOT)} imports {name}, which is no lower room"
+        elif own[0] in FLOORS:
+            assert floor(other) <= floor(own), f"{path.relative_to(ROOT)} imports {name}, which is above it"
+
+
+def test_folders_import_in_no_circle():
+    """A folder and what it holds are below another, or above it, never both."""
+    edges = {(parts(path)[:-1], _folder(name)) for path in FILES for name in imports(path) if len(parts(path)) > 1}
+    below = {}
+    for one, other in edges:
+        if one != other:
+            below.setdefault(one, set()).add(other)
+    for start in below:
+        seen, todo = set(), [start]
+        while todo:
+            for folder in below.get(todo.pop(), set()) - seen:
+                seen.add(folder)
+                todo.append(folder)
+        assert start not in seen, f"{'/'.join(start)} imports what imports it"
+
+
+def _folder(name):
+    """Folder of a module."""
+    names = tuple(name.split("."))
+    return names if ROOT.joinpath(*names).is_dir() else names[:-1]
+
+
+def test_the_root_holds_the_doors_alone():
+    assert {path.name for path in ROOT.iterdir() if path.is_file()} == {
+        "__init__.py",
+        "__main__.py",
+        "py.typed",
+        "warnings.py",
+    }
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == set(ROOMS) - {"warnings"}
 
 
 def test_the_layer_test_sees_imports():
-    """The parser finds what is there, or the test above would pass on anything."""
-    assert set(imports(ROOT / "_cost.py")) == {"_arrays", "systems"}
-    assert "jacobians" in set(imports(ROOT / "systems" / "_propagation.py"))
+    """The parser finds what is there, or the tests above would pass on anything."""
+    assert "_functions.step" in set(imports(ROOT / "_recurrence" / "cost.py"))
+    assert "_engine.system" in set(imports(ROOT / "_recurrence" / "systems" / "propagation.py"))
 
 
 def test_libraries_stay_where_they_belong():
-    """CUDA in scan/cuda only, Numba in scan only, NumPy where arrays of NumPy are meant."""
+    """CUDA in _kernels/cuda only, Numba in _kernels only, NumPy where arrays of NumPy are meant."""
     numpy_files = {
-        "_arrays.py",
-        "_brief.py",
-        "_check_jacobian.py",
-        "_linear.py",
-        "_plot.py",
-        "_following.py",
-        "_start.py",
-        "_tableaux.py",
-        "_lsoda.py",
-        "_explicit.py",
-        "_exponential.py",
-        "_delegate.py",
-        "_course.py",
-        "_solvers.py",
-        "_function.py",
         "__main__.py",
+        "_arrays/namespace.py",
+        "_functions/right_hand_side.py",
+        "_ivp/brief.py",
+        "_ivp/coarse/following.py",
+        "_ivp/coarse/lsoda.py",
+        "_ivp/methods/explicit.py",
+        "_ivp/methods/exponential.py",
+        "_ivp/methods/tableaux.py",
+        "_ivp/sequential/course.py",
+        "_ivp/sequential/delegate.py",
+        "_ivp/sequential/solvers.py",
+        "_recurrence/checks/check_jacobian.py",
+        "_recurrence/linear.py",
+        "_reporting/plot.py",
     }
     for path in FILES:
         name = path.relative_to(ROOT)
@@ -152,11 +145,11 @@ def test_libraries_stay_where_they_belong():
                 modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
             roots = {module.split(".")[0] for module in modules}
             assert "cupy" not in roots, name
-            assert "numba.cuda" not in modules or name.parts[:2] == ("scan", "cuda"), name
+            assert "numba.cuda" not in modules or name.parts[:2] == ("_kernels", "cuda"), name
             if "numba" in roots:
-                assert name.parts[0] in ("scan", "__main__.py"), name
+                assert name.parts[0] in ("_kernels", "__main__.py"), name
             if "numpy" in roots:
-                assert name.name in numpy_files or name.parts[0] == "scan", name
+                assert name.as_posix() in numpy_files or name.parts[0] == "_kernels", name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -174,8 +167,7 @@ def test_files_and_functions_are_small(path):
 def test_public_names():
     assert parscan.__all__ == sorted(parscan.__all__)
     public = {name for name in vars(parscan) if not name.startswith("_")}
-    packages = {"derivatives", "ivp", "jacobians", "scan", "systems"}
-    assert public - packages == set(parscan.__all__)
+    assert public == set(parscan.__all__)
 
 
 def test_the_reference_lists_the_public_names():

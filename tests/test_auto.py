@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from problems import PROBLEMS, loop
 
-from parscan import _auto, _recurrence, solve_recurrence
-from parscan._auto import ACCOUNT, DECISIONS, FEW_STEPS, Facts, decide
-from parscan._cost import LENGTHS, Cost, sweeps
+from parscan import solve_recurrence
+from parscan._recurrence import decide as _auto
+from parscan._recurrence import solve as _recurrence
+from parscan._recurrence.cost import LENGTHS, Cost, sweeps
+from parscan._recurrence.decide import ACCOUNT, DECISIONS, FEW_STEPS, Facts, decide
 
 
 class Watch:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from problems import loop
 
 from parscan import BlockDiagonal, Diagonal, Status, solve_recurrence
-from parscan._check_jacobian import structure_covers
-from parscan.systems import Step
+from parscan._functions.step import Step
+from parscan._recurrence.checks.check_jacobian import structure_covers
 from parscan.warnings import NondeterministicStepWarning
 
 STEPS = 1500

@@ -5,7 +5,7 @@ import pytest
 from problems import PROBLEMS, assert_like_loop, loop
 
 from parscan import Status, solve_recurrence
-from parscan._cost import LENGTHS, Cost, best_length, sweeps
+from parscan._recurrence.cost import LENGTHS, Cost, best_length, sweeps
 
 
 def test_lengths_grow_with_the_work_per_state():

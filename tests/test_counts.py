@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parscan import BlockDiagonal, StackedDiagonal, solve_ivp, solve_recurrence
-from parscan._counts import as_count
+from parscan._arrays.counts import as_count
 
 
 def recurrence(**options):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from condensing import assert_agree, oracle, precision, problem
 
-from parscan.ivp.methods._tableaux import gauss, radau
-from parscan.scan.condense import condense_by_solve
-from parscan.scan.cuda import condense_kernels as kernels
-from parscan.scan.cuda.condense import condense
+from parscan._ivp.methods.tableaux import gauss, radau
+from parscan._kernels.condense import condense_by_solve
+from parscan._kernels.cuda import condense_kernels as kernels
+from parscan._kernels.cuda.condense import condense
 
 pytestmark = pytest.mark.usefixtures("simulator")
 
@@ -128,7 +128,7 @@ def test_any_layout_of_the_operands_and_none_is_changed(rng):
 
 def test_another_library_stays_with_its_arrays(rng, simulator):
     """The front door takes array-api-strict to the kernel, as it does CuPy."""
-    from parscan.scan import condense as module
+    from parscan._kernels import condense as module
 
     J, h, r = problem(rng, 3, 2, 2)
     tableau = radau(2)

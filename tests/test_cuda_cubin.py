@@ -10,8 +10,8 @@ import json
 import sys
 from types import ModuleType, SimpleNamespace
 
-from parscan.scan.cuda.cubin import CupyLauncher, assemble, compile_ptx
-from parscan.scan.cuda.thread_kernels import march_kernel
+from parscan._kernels.cuda.cubin import CupyLauncher, assemble, compile_ptx
+from parscan._kernels.cuda.thread_kernels import march_kernel
 
 loaded, launched = [], []
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import parscan
-from parscan._arrays import to_numpy
-from parscan.scan.cuda import choice as cuda_choice
+from parscan._arrays.namespace import to_numpy
+from parscan._kernels.cuda import choice as cuda_choice
 
 W = np.array([[0.4, -0.9], [0.8, 0.3]])
 

@@ -11,14 +11,14 @@ import time
 import numpy as np
 import pytest
 
-from parscan.scan import sequential
-from parscan.scan.cuda import choice as cuda_choice
-from parscan.scan.cuda import lookback_kernels as kernels
-from parscan.scan.cuda import lookback_words as lookback
-from parscan.scan.cuda import primitives as cuda_primitives
-from parscan.scan.cuda import scan as cuda
-from parscan.scan.cuda import tiles as cuda_tiles
-from parscan.scan.cuda import workspace as cuda_workspace
+from parscan._kernels import sequential
+from parscan._kernels.cuda import choice as cuda_choice
+from parscan._kernels.cuda import lookback_kernels as kernels
+from parscan._kernels.cuda import lookback_words as lookback
+from parscan._kernels.cuda import primitives as cuda_primitives
+from parscan._kernels.cuda import scan as cuda
+from parscan._kernels.cuda import tiles as cuda_tiles
+from parscan._kernels.cuda import workspace as cuda_workspace
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 
@@ -151,7 +151,7 @@ def at_once(simulator, monkeypatch):
     """Blocks run at the same time."""
     from cuda_simulator import AtOnce
 
-    from parscan.scan.cuda import launch as cuda_launch
+    from parscan._kernels.cuda import launch as cuda_launch
 
     launcher = AtOnce()
     monkeypatch.setitem(cuda_launch._LAUNCHERS, "numpy", launcher)

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parscan.scan import adjoint_by_scan, sequential
-from parscan.scan.cuda import choice as cuda_choice
-from parscan.scan.cuda import scan as cuda
+from parscan._kernels import sequential
+from parscan._kernels.cuda import choice as cuda_choice
+from parscan._kernels.cuda import scan as cuda
+from parscan._kernels.dispatch import adjoint_by_scan
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 SHAPES = {

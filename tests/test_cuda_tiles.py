@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parscan.scan import adjoint_by_scan, sequential
-from parscan.scan.cuda import choice as cuda_choice
-from parscan.scan.cuda import scan as cuda
-from parscan.scan.cuda import tiles as cuda_tiles
+from parscan._kernels import sequential
+from parscan._kernels.cuda import choice as cuda_choice
+from parscan._kernels.cuda import scan as cuda
+from parscan._kernels.cuda import tiles as cuda_tiles
+from parscan._kernels.dispatch import adjoint_by_scan
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 LAUNCHED = {"tiles": {"summarise", "march", "mend", "spoil"}, "look-back": {"scan", "repair"}}
@@ -176,9 +177,9 @@ def test_any_length_is_the_loop(way, length, dtype, constant, reverse, started, 
 
 def test_warps_as_wide_as_on_devices(rng, simulator, monkeypatch):
     """Of 32 threads; the last steps are missing."""
-    from parscan.scan.cuda import lookback_kernels as lookback
-    from parscan.scan.cuda import lookback_words as words
-    from parscan.scan.cuda import tile_kernels as tiled
+    from parscan._kernels.cuda import lookback_kernels as lookback
+    from parscan._kernels.cuda import lookback_words as words
+    from parscan._kernels.cuda import tile_kernels as tiled
 
     monkeypatch.setattr(words, "ASKED", 32)
     tile = cuda_tiles.Tile(32, 2, 2, 4)

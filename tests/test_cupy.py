@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import parscan
-from parscan import _cupy, _memory
-from parscan._arrays import as_array
+from parscan._arrays import cupy as _cupy
+from parscan._arrays import memory as _memory
+from parscan._arrays.namespace import as_array
 
 
 class Standin(ModuleType):
@@ -79,7 +80,7 @@ def test_versions_that_do_not_match_are_told(cupy):
 
 
 @pytest.mark.parametrize(
-    "code", ["import parscan", "import parscan, parscan.scan; parscan.linear_recurrence(0.5, [1])"]
+    "code", ["import parscan", "import parscan, parscan._kernels.dispatch; parscan.linear_recurrence(0.5, [1])"]
 )
 def test_nothing_of_cuda_is_imported_unasked(code):
     import subprocess

@@ -8,8 +8,8 @@ from problems import PROBLEMS, SAMPLE, N, assert_like_loop, each_structure, loop
 
 import parscan
 from parscan import Attenuation, Clipping, Dense, Diagonal, Status, solve_recurrence
-from parscan.systems import LevenbergMarquardt, Linearisation, Propagator, System
-from parscan.systems._damping import norm_of_defects, rebase
+from parscan._engine.system import Linearisation, Propagator, System
+from parscan._recurrence.systems.damping import LevenbergMarquardt, norm_of_defects, rebase
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.float32])

@@ -11,7 +11,7 @@ from problems import PROBLEMS, SAMPLE, N, Problem, each_partial_structure, each_
 
 import parscan
 from parscan import Adjoint, Dense, Diagonal, solve_recurrence
-from parscan.derivatives import _jacobians
+from parscan._arrays.memory import numbers_at_once
 
 DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
 METHODS = ("auto", "newton", "quasi-newton", "elk", "quasi-elk", "picard", "jacobi", "sequential")
@@ -84,7 +84,7 @@ def cases():
 @pytest.mark.parametrize(("name", "dtype"), list(cases()))
 def test_against_dense_loops(name, dtype, batch, with_jac, rng, monkeypatch):
     """Every problem, dtype and batch, in several stretches of time."""
-    monkeypatch.setattr("parscan._memory.CACHED", 500)
+    monkeypatch.setattr("parscan._arrays.memory.CACHED", 500)
     case = Case(PROBLEMS[name], dtype, batch, 200, rng)
     sol = case.solve(with_jac=with_jac)
     bound = (EXACT if with_jac else DIFFERENCED)[np.dtype(dtype).name]
@@ -206,7 +206,7 @@ def test_jac_true(rng):
 @pytest.mark.parametrize("batch", [(), (3,)], ids=str)
 @pytest.mark.parametrize("name", ["gru4", "leaky tanh", "blocks"])
 def test_many_forcings(name, batch, count, rng, monkeypatch):
-    monkeypatch.setattr("parscan._memory.CACHED", 500)
+    monkeypatch.setattr("parscan._arrays.memory.CACHED", 500)
     case = Case(PROBLEMS[name], np.float64, batch, 100, rng)
     sol = case.solve()
     f = rng.standard_normal((*sol.y.shape, count))
@@ -256,7 +256,7 @@ def test_tangents_and_adjoints_take_the_same_jacobians(cached, seed):
     case = Case(PROBLEMS["gru1"], np.float64, (), 2, np.random.default_rng(seed))
     sol = case.solve(with_jac=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("parscan._memory.CACHED", cached)
+        patch.setattr("parscan._arrays.memory.CACHED", cached)
         change, adjoint = sol.tangent(case.f, case.start), sol.adjoint(case.g)
     one, other = np.vdot(adjoint.states, case.f) + np.vdot(adjoint.y0, case.start), np.vdot(case.g, change)
     assert one == pytest.approx(other, rel=1e-14)
@@ -278,7 +278,7 @@ def test_dot_product(name, steps, batch, with_jac, cached, seed, data):
     case = Case(problem, dtype, batch, steps, np.random.default_rng(seed))
     sol = case.solve(with_jac=with_jac)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("parscan._memory.CACHED", cached)
+        patch.setattr("parscan._arrays.memory.CACHED", cached)
         change, adjoint = sol.tangent(case.f, case.start), sol.adjoint(case.g)
     sides = np.vdot(adjoint.states, case.f) + np.vdot(adjoint.y0, case.start), np.vdot(case.g, change)
     size = np.sum(np.abs(adjoint.states) * np.abs(case.f)) + np.sum(np.abs(case.g) * np.abs(change))
@@ -472,4 +472,4 @@ def test_memory_does_not_hold_all_jacobians(rng):
 
 def test_stretches_depend_on_the_memory_of_other_libraries():
     xp = pytest.importorskip("array_api_strict")
-    assert _jacobians.numbers_at_once(np.zeros(1)) < _jacobians.numbers_at_once(xp.zeros(1))
+    assert numbers_at_once(np.zeros(1)) < numbers_at_once(xp.zeros(1))

@@ -10,10 +10,10 @@ from problems import PROBLEMS, SAMPLE, N, each_structure, loop
 
 import parscan
 from parscan import Dense, Diagonal, Status, solve_recurrence
-from parscan._advice import ADVICE
-from parscan._growth import log_growth, scaled_product
-from parscan._newton import Ending
-from parscan.systems import Propagator
+from parscan._engine.growth import log_growth, scaled_product
+from parscan._engine.newton import Ending
+from parscan._engine.system import Propagator
+from parscan._recurrence.advice import ADVICE
 from parscan.warnings import NondeterministicStepWarning, ParscanWarning, SlowConvergenceWarning
 
 

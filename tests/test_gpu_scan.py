@@ -9,11 +9,11 @@ from condensing import assert_agree, oracle, precision
 from condensing import problem as intervals
 
 import parscan
-from parscan.ivp.methods._tableaux import gauss, radau
-from parscan.scan import adjoint_scan, affine_scan
-from parscan.scan import condense as condensing
-from parscan.scan.cpu import scan as cpu
-from parscan.scan.cuda import choice as cuda_choice
+from parscan._ivp.methods.tableaux import gauss, radau
+from parscan._kernels import condense as condensing
+from parscan._kernels.cpu import scan as cpu
+from parscan._kernels.cuda import choice as cuda_choice
+from parscan._kernels.dispatch import adjoint_scan, affine_scan
 
 pytestmark = pytest.mark.gpu
 
@@ -144,7 +144,7 @@ def test_numbers_that_overflow(cp, rng, shape):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", ["one sequence", "channels", "2x2", "columns, n = 7"])
 def test_both_launchers_agree(cp, rng, monkeypatch, dtype, shape):
-    launch, cubin = import_module("parscan.scan.cuda.launch"), import_module("parscan.scan.cuda.cubin")
+    launch, cubin = import_module("parscan._kernels.cuda.launch"), import_module("parscan._kernels.cuda.cubin")
     batch, n = SHAPES[shape]
     A, b, h0 = (cp.asarray(x) for x in problem(rng, dtype, 3001, batch, n))
     results = []

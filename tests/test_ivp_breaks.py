@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parscan.ivp._breaks import inside, stretches, thinned, union, with_breaks
-from parscan.ivp._mesh import divide, equidistribute, refine, resample, shorten
-from parscan.ivp._trial import Trial
-from parscan.ivp.methods._collocation import Collocation
-from parscan.ivp.methods._tableaux import radau
-from parscan.ivp.output._dense_output import DenseOutput
+from parscan._functions.breaks import inside, stretches, thinned, union, with_breaks
+from parscan._ivp.core.trial import Trial
+from parscan._ivp.mesh.refine import divide, equidistribute, refine, resample, shorten
+from parscan._ivp.methods.collocation import Collocation
+from parscan._ivp.methods.tableaux import radau
+from parscan._ivp.output.dense_output import DenseOutput
 
 
 @pytest.mark.parametrize("begin", [0.0, 0.3, -1e-8, 1.7e9, -1e12])

@@ -10,8 +10,8 @@ from ode_problems import ODES
 from scipy import integrate
 
 from parscan import solve_ivp
-from parscan.ivp._arguments import as_problem
-from parscan.ivp._stacking import Stacking
+from parscan._ivp.arguments import as_problem
+from parscan._ivp.core.stacking import Stacking
 from parscan.warnings import PointByPointWarning
 
 

@@ -12,11 +12,11 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 import parscan
 from parscan import solve_ivp
-from parscan.ivp import _window
-from parscan.ivp._mesh import divide, equidistribute, refine
-from parscan.ivp._trial import Trial
-from parscan.ivp.methods._collocation import Collocation
-from parscan.ivp.methods._tableaux import gauss, radau
+from parscan._ivp.core.trial import Trial
+from parscan._ivp.mesh import window as _window
+from parscan._ivp.mesh.refine import divide, equidistribute, refine
+from parscan._ivp.methods.collocation import Collocation
+from parscan._ivp.methods.tableaux import gauss, radau
 
 
 def pendulum(t, y):
@@ -151,8 +151,8 @@ def test_many_components_are_left_to_lsoda_and_told_of_their_zeros():
 def test_memory_bounds_the_windows(monkeypatch):
     fun, y0 = chain(6)
     free = solve_ivp(fun, (0, 10), y0, "Radau", rtol=1e-6, atol=1e-6)
-    monkeypatch.setattr("parscan._memory.UNASKED", 0)
-    monkeypatch.setattr("parscan._memory.available", lambda _: 2**17)
+    monkeypatch.setattr("parscan._arrays.memory.UNASKED", 0)
+    monkeypatch.setattr("parscan._arrays.memory.available", lambda _: 2**17)
     tight = solve_ivp(fun, (0, 10), y0, "Radau", rtol=1e-6, atol=1e-6)
     assert max(tight.meshes) < max(free.meshes)
     assert np.abs(tight.y[:, -1] - free.y[:, -1]).max() <= 1e-5
@@ -181,7 +181,7 @@ def test_what_only_meshes_know_makes_auto_use_one():
 
 
 def test_import_of_the_package_does_not_load_scipy():
-    assert "parscan.ivp" in sys.modules
+    assert "parscan._ivp" in sys.modules
     assert parscan.solve_ivp is solve_ivp
 
 

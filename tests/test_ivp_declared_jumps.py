@@ -14,8 +14,8 @@ from scipy.integrate import RK45
 from scipy.linalg import expm
 
 from parscan import solve_ivp
-from parscan.ivp._hints import of_jumps
-from parscan.ivp._march import Record
+from parscan._ivp.mesh.march import Record
+from parscan._ivp.result.hints import of_jumps
 
 METHODS = (*ON_MESH, "auto", "RK23", "RK45", "BDF", "LSODA")
 

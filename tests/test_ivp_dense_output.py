@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from parscan.ivp.methods._tableaux import FAMILIES, radau
-from parscan.ivp.output._dense_output import DenseOutput
+from parscan._ivp.methods.tableaux import FAMILIES, radau
+from parscan._ivp.output.dense_output import DenseOutput
 
 MESH = np.array([0.0, 0.1, 0.5, 0.6, 1.3, 2.0])
 

@@ -297,7 +297,7 @@ def test_windows_that_fit_into_memory_give_the_same(method, monkeypatch):
 
     expected = derivatives(whole)
     monkeypatch.setattr(
-        "parscan.ivp.sensitivities._trajectory.nodes_that_fit", lambda nodes, y0, numbers: min(nodes, 5)
+        "parscan._ivp.sensitivities.trajectory.nodes_that_fit", lambda nodes, y0, numbers: min(nodes, 5)
     )
     for ours, theirs in zip(derivatives(parts), expected, strict=True):
         assert deviation(ours, theirs) <= (1e-9 if method == "DEER" else 1e-11)

@@ -16,14 +16,15 @@ from scipy.interpolate import CubicSpline, PchipInterpolator, interp1d
 from scipy.linalg import expm
 
 from parscan import solve_ivp
-from parscan.ivp import _discontinuities, _window
-from parscan.ivp._arguments import as_problem
-from parscan.ivp._discontinuities import find
-from parscan.ivp._mesh import TARGET, Assessed, equidistribute, refine
-from parscan.ivp._stacking import Stacking
-from parscan.ivp._trial import Scale, Trial
-from parscan.ivp.methods._collocation import Collocation
-from parscan.ivp.methods._tableaux import radau
+from parscan._ivp.arguments import as_problem
+from parscan._ivp.core.stacking import Stacking
+from parscan._ivp.core.trial import Scale, Trial
+from parscan._ivp.mesh import discontinuities as _discontinuities
+from parscan._ivp.mesh import window as _window
+from parscan._ivp.mesh.discontinuities import find
+from parscan._ivp.mesh.refine import TARGET, Assessed, equidistribute, refine
+from parscan._ivp.methods.collocation import Collocation
+from parscan._ivp.methods.tableaux import radau
 
 RNG = np.random.default_rng(5)
 HOURS = np.arange(0.0, 121)

@@ -6,10 +6,10 @@ import pytest
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-from parscan.ivp._function import RightHandSide
-from parscan.ivp._trial import Scale
-from parscan.ivp.starts import _wide_steps
-from parscan.ivp.starts._wide_steps import march
+from parscan._functions.right_hand_side import RightHandSide
+from parscan._ivp.coarse import wide_steps as _wide_steps
+from parscan._ivp.coarse.wide_steps import march
+from parscan._ivp.core.trial import Scale
 
 
 def lotka_volterra(t, y, a=1.5, c=3.0):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from parscan.ivp.methods._tableaux import radau
-from parscan.ivp.output._dense_output import DenseOutput
-from parscan.ivp.output._events import find, prepare
-from parscan.ivp.output._monitor import Event
+from parscan._ivp.methods.tableaux import radau
+from parscan._ivp.output.dense_output import DenseOutput
+from parscan._ivp.output.events import find, prepare
+from parscan._ivp.output.monitor import Event
 
 ACCURATE = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-13}
 

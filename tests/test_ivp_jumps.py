@@ -9,16 +9,18 @@ import pytest
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-from parscan.ivp import _march, _trial, _window
-from parscan.ivp._arguments import as_problem
-from parscan.ivp._overlooked import overlooked
-from parscan.ivp._stacking import Stacking
-from parscan.ivp._trial import Scale, Trial
-from parscan.ivp.methods._tableaux import radau
-from parscan.ivp.starts import _following
-from parscan.ivp.starts._following import follow
-from parscan.ivp.starts._jumps import jumped
-from parscan.ivp.starts._start import Start
+from parscan._ivp.arguments import as_problem
+from parscan._ivp.coarse import following as _following
+from parscan._ivp.coarse.following import follow
+from parscan._ivp.coarse.jumps import jumped
+from parscan._ivp.coarse.start import Start
+from parscan._ivp.core import trial as _trial
+from parscan._ivp.core.stacking import Stacking
+from parscan._ivp.core.trial import Scale, Trial
+from parscan._ivp.mesh import march as _march
+from parscan._ivp.mesh import window as _window
+from parscan._ivp.methods.overlooked import overlooked
+from parscan._ivp.methods.tableaux import radau
 
 
 def relaxed(decay, jumps, levels, y, end):

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from parscan import solve_ivp
-from parscan.ivp._function import RightHandSide
-from parscan.ivp._iterate import iterate
-from parscan.ivp._march import solve
-from parscan.ivp._trial import Scale
-from parscan.ivp._window import Task
-from parscan.ivp.methods._collocation import Collocation
-from parscan.ivp.methods._tableaux import FAMILIES, radau
-from parscan.ivp.starts._lsoda import by_lsoda
-from parscan.ivp.starts._start import Start
+from parscan._functions.right_hand_side import RightHandSide
+from parscan._ivp.coarse.lsoda import by_lsoda
+from parscan._ivp.coarse.start import Start
+from parscan._ivp.core.trial import Scale
+from parscan._ivp.mesh.march import solve
+from parscan._ivp.mesh.window import Task
+from parscan._ivp.methods.collocation import Collocation
+from parscan._ivp.methods.iterate import iterate
+from parscan._ivp.methods.tableaux import FAMILIES, radau
 
 
 def lotka_volterra(t, y):

@@ -6,7 +6,7 @@ from scipy import integrate
 from scipy.sparse import csc_matrix, csr_matrix
 
 from parscan import solve_ivp
-from parscan.ivp._methods import NAMES
+from parscan._ivp.choose import NAMES
 
 METHODS = [*NAMES, integrate.RK23, integrate.DOP853, integrate.Radau, integrate.BDF]
 EVERY = pytest.mark.parametrize("method", METHODS, ids=lambda method: getattr(method, "__name__", method))

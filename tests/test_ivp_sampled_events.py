@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import integrate
 
 from parscan import solve_ivp
-from parscan.ivp._methods import NAMES
+from parscan._ivp.choose import NAMES
 
 METHODS = [name for name in NAMES if name != "DEER"] + [integrate.DOP853, integrate.Radau]
 EVERY = pytest.mark.parametrize("method", METHODS, ids=lambda method: getattr(method, "__name__", method))

@@ -7,8 +7,8 @@ import scipy.linalg
 from ode_methods import COLLOCATION, ON_ANY_MESH, STEP_MAPS
 
 from parscan import solve_ivp
-from parscan.ivp.methods._explicit import dop853, rk4
-from parscan.ivp.methods._exponential import exponential
+from parscan._ivp.methods.explicit import dop853, rk4
+from parscan._ivp.methods.phi import exponential
 
 
 def riccati(t, y):

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from parscan.ivp._function import RightHandSide
-from parscan.ivp._march import solve
-from parscan.ivp._trial import Scale
-from parscan.ivp._window import Task
-from parscan.ivp.methods._collocation import Collocation
-from parscan.ivp.methods._tableaux import radau
-from parscan.ivp.starts import _stepper
-from parscan.ivp.starts._rough import as_start
-from parscan.ivp.starts._stepper import by_stepping
+from parscan._functions.right_hand_side import RightHandSide
+from parscan._ivp.coarse import rodas3 as _stepper
+from parscan._ivp.coarse.rodas3 import by_stepping
+from parscan._ivp.coarse.rough import as_start
+from parscan._ivp.core.trial import Scale
+from parscan._ivp.mesh.march import solve
+from parscan._ivp.mesh.window import Task
+from parscan._ivp.methods.collocation import Collocation
+from parscan._ivp.methods.tableaux import radau
 
 
 def lotka_volterra(t, y):

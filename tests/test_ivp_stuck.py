@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate
 
 from parscan import solve_ivp
-from parscan.ivp._pace import CALLS, LAST, STEPS, Pace, jumps_within
+from parscan._ivp.core.pace import CALLS, LAST, STEPS, Pace, jumps_within
 
 PATIENCE = 1_500_000
 """Calls after which a solver is taken to be stuck."""

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from parscan.ivp._function import RightHandSide
-from parscan.ivp._methods import PARALLEL
-from parscan.ivp._trial import Trial
-from parscan.ivp.methods._accurate import exact_jacobian
-from parscan.ivp.methods._exponential_tangents import frechet
-from parscan.ivp.methods._tableaux import gauss, radau
-from parscan.ivp.output._observed import Observed
-from parscan.scan.condense import condense, solve_stages
+from parscan._functions.right_hand_side import RightHandSide
+from parscan._ivp.core.trial import Trial
+from parscan._ivp.mesh.task import PARALLEL
+from parscan._ivp.methods.accurate import exact_jacobian
+from parscan._ivp.methods.exponential_tangents import frechet
+from parscan._ivp.methods.tableaux import gauss, radau
+from parscan._ivp.output.observed import Observed
+from parscan._kernels.condense import condense, solve_stages
 
 
 @pytest.mark.parametrize("name", PARALLEL)

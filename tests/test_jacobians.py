@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 from problems import PROBLEMS, SAMPLE, STRUCTURES, N, each_partial_structure, random_array
 from problems import each_structure as each
 
-from parscan import BlockDiagonal, Dense, Diagonal, StackedDiagonal, jacobians, solve_recurrence
-from parscan._newton import scan_corrections
-from parscan.jacobians import apply, differentiate, differentiate_centrally
-from parscan.systems import Propagator
+from parscan import BlockDiagonal, Dense, Diagonal, StackedDiagonal, solve_recurrence
+from parscan._engine.newton import scan_corrections
+from parscan._engine.system import Propagator
+from parscan._functions.differences import differentiate, differentiate_centrally
+from parscan._linalg import structures
+from parscan._linalg.structure import apply
 
 
-@pytest.mark.parametrize("family", jacobians.STRUCTURES)
+@pytest.mark.parametrize("family", structures.STRUCTURES)
 def test_every_structure_is_tested_and_documented(family):
     assert family in map(type, STRUCTURES)
     assert family in {type(PROBLEMS[name].structure) for name in SAMPLE}

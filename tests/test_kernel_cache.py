@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULE = """
-from parscan.scan.cpu.kept import compiled
+from parscan._kernels.cpu.kept import compiled
 
 @compiled
 def double(x):

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from parscan._facts import leading
-from parscan._newton import Ending, Rules, solve
-from parscan._tolerance import Tolerance, is_noise
-from parscan.jacobians import Diagonal
-from parscan.systems import Linearisation, Propagator, Rejected, System
+from parscan._engine.convergence import Rules
+from parscan._engine.facts import leading
+from parscan._engine.newton import Ending, solve
+from parscan._engine.system import Linearisation, Propagator, Rejected, System
+from parscan._engine.tolerance import Tolerance, is_noise
+from parscan._linalg.diagonal import Diagonal
 
 TOLERANCE = Tolerance(1e-10, 1e-12)
 

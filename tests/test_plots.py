@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from parscan import solve_ivp, solve_recurrence
-from parscan._plot import COLOURS, MOST_LINES, MOST_POINTS, PIECES, Stretch, draw_convergence
+from parscan._reporting.plot import COLOURS, MOST_LINES, MOST_POINTS, PIECES, Stretch, draw_convergence
 
 agg = pytest.importorskip("matplotlib.backends.backend_agg", reason="pictures need matplotlib")
 strict = pytest.importorskip("array_api_strict", reason="the standard's reference implementation")

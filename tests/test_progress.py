@@ -15,7 +15,7 @@ from ode_methods import ON_MESH
 
 import parscan
 from parscan import Progress, solve_ivp, solve_recurrence
-from parscan._progress import watch
+from parscan._reporting.progress import watch
 
 STEPS = 4000
 

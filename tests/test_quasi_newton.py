@@ -5,7 +5,8 @@ import pytest
 from problems import N, assert_like_loop, each_partial_structure, each_structure, loop
 
 from parscan import BlockDiagonal, Diagonal, solve_recurrence
-from parscan.systems import Probing, Step
+from parscan._functions.step import Step
+from parscan._recurrence.systems.probing import Probing
 
 
 def coupled(rng, n=N, steps=300):

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from problems import N, each_structure, random_array
 
-from parscan import Dense, Diagonal, _cost, solve_recurrence
-from parscan._tolerance import Tolerance
-from parscan.jacobians import differentiate
-from parscan.systems import Segments, Shooting, States, Step, Tangents
+from parscan import Dense, Diagonal, solve_recurrence
+from parscan._engine.tolerance import Tolerance
+from parscan._functions.differences import differentiate
+from parscan._functions.step import Step
+from parscan._recurrence import cost as _cost
+from parscan._recurrence.systems.propagation import Shooting, States, Tangents
+from parscan._recurrence.systems.segments import Segments
 
 TOLERANCE = Tolerance(1e-10, 1e-12)
 

@@ -6,10 +6,10 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from parscan.ivp.methods._tableaux import radau
-from parscan.scan.condense import condense_by_solve
-from parscan.scan.cpu import sweep as cpu_sweep
-from parscan.scan.sweep import sweep, sweep_by_scan
+from parscan._ivp.methods.tableaux import radau
+from parscan._kernels.condense import condense_by_solve
+from parscan._kernels.cpu import sweep as cpu_sweep
+from parscan._kernels.sweep import sweep, sweep_by_scan
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]
 WAYS = {"compiled": cpu_sweep.sweep, "generic": sweep_by_scan, "dispatched": sweep}

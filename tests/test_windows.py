@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from problems import PROBLEMS, assert_like_loop, loop
 
-from parscan import Diagonal, Status, _memory, solve_recurrence
-from parscan._newton import Ending, Outcome
-from parscan._window import CAREFULLY, FASTER, GROWTH_LIMIT, SHORTER, Window
+from parscan import Diagonal, Status, solve_recurrence
+from parscan._arrays import memory as _memory
+from parscan._engine.newton import Ending, Outcome
+from parscan._engine.window import CAREFULLY, FASTER, GROWTH_LIMIT, SHORTER, Window
 
 
 def outcome(ending, growth=-math.inf):

@@ -1,0 +1,1 @@
+"""Arrays of any library, the memory that they may take, and counts."""

@@ -1,0 +1,117 @@
+"""How much memory is free, and what a solve takes of it."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from . import cupy as _cupy
+from .namespace import Array, itemsize, library
+
+SHARE = 0.25
+"""Part of the free memory that the nodes of a window and their propagators may take."""
+
+NODE_ARRAYS = 12
+"""Arrays of the size of the nodes that an iteration holds at its peak: nodes, targets, defects, corrections, …"""
+
+MATRIX_ARRAYS = 3
+"""The same for the propagators."""
+
+CACHED = 2**17
+"""Numbers that NumPy works on at once where results do not depend on it: they stay in a processor's cache."""
+
+WORKING_ARRAYS = 8
+"""Arrays of the size of its result that a user's function holds at its peak, about."""
+
+UNASKED = 2**26
+"""Bytes that are taken to be free without asking the system, which takes longer than many a solve."""
+
+CGROUP_FILES = (
+    ("memory.max", "memory.current", "/sys/fs/cgroup"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "/sys/fs/cgroup/memory"),
+)
+"""Limit and use of a control group, versions 2 and 1."""
+
+
+def available(x: Array) -> float:
+    """Bytes that can still be allocated where the library of `x` keeps its arrays; infinite where nobody tells."""
+    return _DEVICES.get(library(x), _host)()
+
+
+def _host() -> float:
+    """Bytes that this process can still allocate, swap included."""
+    return max(0.0, min(_limits(), default=math.inf))
+
+
+_DEVICES: dict[str, Callable[[], float]] = {"cupy": _cupy.free_bytes}
+"""What tells the free memory of libraries that do not keep their arrays in that of the host."""
+
+
+def _limits() -> Iterator[float]:
+    """Free bytes by every limit that is known."""
+    try:
+        rows = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+        sizes = {row[0].rstrip(":"): 1024.0 * int(row[1]) for row in rows}
+        yield sizes["MemAvailable"] + sizes["SwapFree"]
+    except (OSError, KeyError, ValueError, IndexError):
+        yield _pages()
+    for limit, used, folder in CGROUP_FILES:
+        try:
+            yield float(Path(folder, limit).read_text()) - float(Path(folder, used).read_text())
+        except (OSError, ValueError):  # no such group, or no limit
+            continue
+    yield _address_space()
+
+
+def _pages() -> float:
+    """Free pages by POSIX."""
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
+def _address_space() -> float:
+    """What `ulimit -v` leaves."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, IndexError, OSError, ValueError):
+        return math.inf
+    return math.inf if limit == resource.RLIM_INFINITY else float(limit - used)
+
+
+def check_fits(steps: int, state: tuple[int, ...], like: Array) -> None:
+    """Raise MemoryError, before anything is allocated, if a trajectory of such states is larger than what is free."""
+    numbers = math.prod(state)
+    size = steps * numbers * itemsize(like.dtype)
+    if size <= UNASKED:
+        return
+    free = available(like)
+    if size > free:
+        raise MemoryError(
+            f"a trajectory of {steps} steps of {numbers} numbers takes {size} bytes ({size / 2**30:.3g} GiB), and "
+            f"{free:.0f} bytes ({free / 2**30:.3g} GiB) are free; solve fewer steps at a time, each time from the last "
+            "state, or use single precision."
+        )
+
+
+def nodes_that_fit(nodes: int, y0: Array, matrix_numbers: int) -> int:
+    """So many of `nodes` as a window may have; `matrix_numbers` are those of a propagator per batch element."""
+    numbers = NODE_ARRAYS * math.prod(y0.shape) + MATRIX_ARRAYS * matrix_numbers * math.prod(y0.shape[:-1])
+    size = max(1, numbers) * itemsize(y0.dtype)
+    if nodes * size <= UNASKED:
+        return nodes
+    return max(1, int(min(nodes, SHARE * available(y0) / size)))
+
+
+def numbers_at_once(like: Array) -> int:
+    """Numbers that are best evaluated at once: as many as a cache holds; on devices, whose strength is width, more."""
+    if library(like) == "numpy":
+        return CACHED
+    return max(CACHED, int(SHARE * min(available(like), sys.maxsize) / (WORKING_ARRAYS * itemsize(like.dtype))))

@@ -1,0 +1,266 @@
+"""The only place that knows array libraries: what an argument is, its namespace, its precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cache, lru_cache
+from typing import Any, TypeAlias
+
+import array_api_compat
+import numpy as np
+
+from . import cupy as _cupy
+
+Array: TypeAlias = Any
+"""An array of whatever library the caller uses."""
+
+Namespace: TypeAlias = Any
+"""The array-API namespace of such a library."""
+
+SUPPORTED: dict[str, Callable[[str, Array], None]] = {
+    "numpy": lambda name, value: None,
+    "cupy": _cupy.check,
+    "array_api_strict": lambda name, value: None,
+}
+"""Libraries whose arrays are taken, and what raises if one cannot be worked on. The last is the standard's reference
+implementation: the tests run on it to keep all code outside this file and the kernels free of any library's habits."""
+
+LARGEST_WHOLE = 2**53
+"""float64 has all whole numbers up to this one."""
+
+FEW = 1024
+"""Random signs that are kept, at most."""
+
+_FLOATING = ("float32", "float64", "complex64", "complex128")
+
+
+def array_namespace(*arrays: Array) -> Namespace:
+    """Array-API namespace of the arrays: NumPy itself, or what array-api-compat makes of another library.
+
+    NumPy's own functions are the standard's since 2.0; the wrapper would load all of NumPy's submodules.
+    """
+    if isinstance(arrays[0], np.ndarray | np.generic):
+        return np
+    return array_api_compat.array_namespace(*arrays)
+
+
+def library(x: Array) -> str:
+    """Name of the array library that `x` belongs to, "numpy" for example."""
+    return type(x).__module__.partition(".")[0]
+
+
+def as_array(name: str, value: Any) -> Array:
+    """Array of a supported library as it is, anything else through NumPy; never copied without need."""
+    if array_api_compat.is_array_api_obj(value):
+        if isinstance(value, np.ndarray | np.generic):
+            value = _plain(name, value)
+        elif library(value) in SUPPORTED:
+            SUPPORTED[library(value)](name, value)
+        else:
+            raise TypeError(
+                f"`{name}` is a {type(value).__module__}.{type(value).__qualname__}; parscan takes NumPy and CuPy "
+                "arrays. Convert it first."
+            )
+        _reject_objects(name, value)
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"`{name}` cannot be made an array: {error}") from error
+    _reject_objects(name, array)
+    return array
+
+
+def _plain(name: str, value: Any) -> Array:
+    """NumPy array of no subclass, in native byte order."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` is a masked array, whose mask would be lost; fill it first.")
+    return np.asarray(value, dtype=value.dtype.newbyteorder("="))
+
+
+def _reject_objects(name: str, array: Array) -> None:
+    if isinstance(array, np.ndarray) and array.dtype.kind not in "biufc":
+        raise TypeError(f"`{name}` has dtype {array.dtype}; parscan needs an array of numbers.")
+
+
+def shared_namespace(**arrays: Array) -> Namespace:
+    """Namespace of all the given arrays (None is passed over); raises unless they are of one library and device."""
+    present = {name: value for name, value in arrays.items() if value is not None}
+    kinds = {name: "numpy" if isinstance(value, np.ndarray) else library(value) for name, value in present.items()}
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(f"`{name}` is {kind}" for name, kind in kinds.items())
+        raise TypeError(f"arrays of different libraries: {told}. Convert them to one.")
+    places = {name: array_api_compat.device(value) for name, value in present.items()} if len(present) > 1 else {}
+    if len(set(map(str, places.values()))) > 1:
+        told = ", ".join(f"`{name}` is on {place}" for name, place in places.items())
+        raise ValueError(f"arrays on different devices: {told}. Copy them to one.")
+    return array_namespace(*present.values())
+
+
+def floating_dtype(name: str, *arrays: Array) -> Any:
+    """Common floating dtype of the arrays: integers and bools count as float64, which must have them all."""
+    xp = array_namespace(*arrays)
+    for array in arrays:
+        _reject_large(name, array)
+    numbers = (*_FLOATING, "float16", "float128", "longdouble", "complex256")
+    dtypes = [a.dtype if dtype_name(a.dtype) in numbers else xp.float64 for a in arrays]
+    common = dtypes[0]
+    for dtype in dtypes[1:]:
+        common = xp.result_type(common, dtype)
+    if dtype_name(common) not in _FLOATING:
+        raise TypeError(
+            f"`{name}` has dtype {dtype_name(common)}; parscan computes in {', '.join(_FLOATING)}. Cast it first."
+        )
+    return getattr(xp, dtype_name(common))  # in native byte order
+
+
+def _reject_large(name: str, array: Array) -> None:
+    """Raise for whole numbers that float64 would round."""
+    xp = array_namespace(array)
+    if not xp.isdtype(array.dtype, "integral") or not array.size or itemsize(array.dtype) < itemsize("int64"):
+        return
+    largest = max(abs(int(xp.min(array))), abs(int(xp.max(array))))
+    if largest > LARGEST_WHOLE:
+        raise ValueError(
+            f"`{name}` has whole numbers up to {largest}; parscan computes in float64, which has all of them up to "
+            "2**53 only. Rescale them, or pass floats if the rounding does not matter."
+        )
+
+
+def is_whole(dtype: Any, values: Array | None = None) -> bool:
+    """Whether a dtype is of integers or bools; of objects, whether the values are integers of Python."""
+    if dtype_name(dtype) == "object":
+        return values is not None and all(isinstance(value, int) for value in values.flat)
+    return dtype_name(dtype) == "bool" or dtype_name(dtype).startswith(("int", "uint"))
+
+
+def as_python_integers(array: Array) -> Array | None:
+    """Whole numbers as integers of Python, where the library has arrays of such."""
+    return np.frompyfunc(int, 1, 1)(array) if isinstance(array, np.ndarray) else None
+
+
+@cache
+def _numpy_name(dtype: np.dtype[Any]) -> str:
+    """Name of a NumPy dtype; NumPy composes it anew each time."""
+    return dtype.name
+
+
+def is_foreign(value: Any, like: Array) -> bool:
+    """Whether a value is an array of another library than `like`, which must not be taken for one of its own."""
+    if type(value) is type(like) or not array_api_compat.is_array_api_obj(value):
+        return False
+    return library(value) != library(like) and not (isinstance(value, np.ndarray) and isinstance(like, np.ndarray))
+
+
+def as_numbers(array: Array, dtype: Any) -> Array:
+    """Objects of Python that are numbers, such as fractions or those of SymPy, in a dtype; all else as it is."""
+    if dtype_name(array.dtype) != "object" or any(entry is None for entry in array.flat):
+        return array
+    try:
+        return array.astype(dtype)
+    except (TypeError, ValueError):
+        return array
+
+
+def dtype_name(dtype: Any) -> str:
+    """Plain name of a dtype of any library: "float64"."""
+    if isinstance(dtype, type | np.dtype):
+        return _numpy_name(np.dtype(dtype))
+    return str(dtype).rpartition(".")[2]
+
+
+@cache
+def _limits(name: str) -> Any:
+    """Limits of a floating dtype; NumPy looks them up anew each time."""
+    return np.finfo(name)
+
+
+def machine_epsilon(dtype: Any) -> float:
+    """Spacing of floating-point numbers at 1 in the precision of `dtype`."""
+    return float(_limits(dtype_name(dtype)).eps)
+
+
+def itemsize(dtype: Any) -> int:
+    """Bytes per number of `dtype`."""
+    return int(np.dtype(dtype_name(dtype)).itemsize)
+
+
+def smallest_normal(dtype: Any) -> float:
+    """Smallest positive number of full precision in `dtype`."""
+    return float(_limits(dtype_name(dtype)).smallest_normal)
+
+
+def is_single(dtype: Any) -> bool:
+    """Whether `dtype` is float32 or complex64."""
+    return dtype_name(dtype) in ("float32", "complex64")
+
+
+def all_finite(x: Array) -> bool:
+    """Whether no entry is NaN or infinite."""
+    xp = array_namespace(x)
+    return bool(xp.all(xp.isfinite(x)))
+
+
+def copy(x: Array) -> Array:
+    """Copy of `x` in memory of its own."""
+    return array_namespace(x).asarray(x, copy=True)
+
+
+def contiguous(x: Array) -> Array:
+    """The array in C order, copied if it is not; arrays that do not tell are taken to be."""
+    flags = getattr(x, "flags", None)
+    return x if flags is None or flags.c_contiguous else array_namespace(x).ascontiguousarray(x)
+
+
+def conjugate(x: Array) -> Array:
+    """Complex conjugates; an array of real numbers as it is."""
+    xp = array_namespace(x)
+    return xp.conj(x) if xp.isdtype(x.dtype, "complex floating") else x
+
+
+def random_signs(shape: tuple[int, ...], like: Array, *, seed: int) -> Array:
+    """Array of ±1, the same for the same seed, of the library and dtype of `like`."""
+    signs = (_few_signs if math.prod(shape) <= FEW else _signs)(shape, seed)
+    return array_namespace(like).asarray(signs.astype(dtype_name(like.dtype)), dtype=like.dtype)
+
+
+def _signs(shape: tuple[int, ...], seed: int) -> Array:
+    """The same as small integers."""
+    return 2 * np.random.default_rng(seed).integers(0, 2, size=shape, dtype=np.int8) - 1
+
+
+_few_signs = lru_cache(maxsize=256)(_signs)
+"""A generator takes longer to make than a short solve can afford."""
+
+
+def quiet() -> AbstractContextManager[Any]:
+    """Context without floating-point warnings: states that are only guesses may overflow."""
+    return np.errstate(all="ignore")
+
+
+def to_numpy(x: Array) -> Any:
+    """The numbers of `x` on the host, as a NumPy array: a view where they are there already."""
+    return np.asarray(array_api_compat.to_device(x, "cpu") if array_api_compat.is_cupy_array(x) else x)
+
+
+def fetch(*values: Array) -> tuple[Any, ...]:
+    """Flags and real numbers on the host, all by one transfer: where they come from a device, each would wait for it.
+
+    NumPy's are returned as they are; others become float64.
+    """
+    if isinstance(values[0], np.ndarray | np.generic):
+        return values
+    xp = array_namespace(values[0])
+    row = to_numpy(xp.concat([xp.reshape(xp.astype(value, xp.float64), (-1,)) for value in values]))
+    cuts = np.cumsum([math.prod(value.shape) for value in values])[:-1]
+    return tuple(part.reshape(value.shape) for part, value in zip(np.split(row, cuts), values, strict=True))
+
+
+def readonly(x: Array) -> Array:
+    """View of `x` that a user's function cannot write through, where the library has such views."""
+    if isinstance(x, np.ndarray):
+        x = x.view()
+        x.flags.writeable = False
+    return x

@@ -1,0 +1,1 @@
+"""Newton's method on trajectories of recurrences: windows, convergence, tolerances."""

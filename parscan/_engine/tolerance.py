@@ -1,0 +1,40 @@
+"""When a correction is small enough, and when it is only rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._arrays.namespace import Array, array_namespace, machine_epsilon, smallest_normal
+
+ROUNDINGS = 8
+"""Roundings of a number's own size that count as noise: those of a few operations."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Elementwise bound `atol + rtol·|y|` on what a state may be off."""
+
+    rtol: float
+    atol: float
+
+    def relative(self, correction: Array, y: Array) -> Array:
+        """|correction| in units of the bound; NaN where it is undefined."""
+        xp = array_namespace(y)
+        return _ratio(xp.abs(correction), self.atol + self.rtol * xp.abs(y))
+
+    def relative_to(self, correction: Array, size: Array) -> Array:
+        """|correction| in units of `rtol·size`: what is tiny now may grow, and `atol` would forgive it."""
+        return _ratio(array_namespace(size).abs(correction), self.rtol * size)
+
+
+def _ratio(size: Array, bound: Array) -> Array:
+    """Size in units of a bound; nothing is no error, even where the bound is zero."""
+    xp = array_namespace(size)
+    return xp.where(size == 0, xp.zeros_like(size), size / bound)
+
+
+def is_noise(difference: Array, size: Array) -> Array:
+    """Where a difference between numbers of about this size is no more than their rounding."""
+    xp, epsilon = array_namespace(difference), machine_epsilon(difference.dtype)
+    spacing = epsilon * smallest_normal(difference.dtype)  # that of the smallest numbers, whatever their size
+    return xp.abs(difference) <= ROUNDINGS * (epsilon * size + spacing)

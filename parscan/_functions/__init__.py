@@ -1,0 +1,1 @@
+"""The user's functions: how they are called, checked, and differentiated."""

@@ -1,0 +1,214 @@
+"""Products of adjoint states with derivatives of the step by its arguments and inputs, by central differences."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from .._arrays.namespace import Array, array_namespace, conjugate, copy, machine_epsilon, quiet, random_signs
+from .entries import at, finite, furthest, indices, is_number, real, size_of, units, with_added
+from .parameters import Leaf, Tree, leaves, like, noting_integers
+from .points import Points, stretches
+from .step import Inputs
+
+LEAST_SHARE = 0.1
+"""Size that an entry of an array is taken to have at least, as a share of the largest one."""
+
+DECADES = 9
+"""Powers of ten over which the size of an entry that is zero is looked for."""
+
+FELT = 300
+"""Errors of central differences, relative to a value, by which an effect must exceed roundings to be told from them."""
+
+LITTLE, ROUNDINGS = 0.01, 20
+"""Share of the largest state below which changes of an input may be lost in its roundings, and how many they are."""
+
+BENT, SMALLER = 1e-6, 9
+"""Share of a derivative by which differences of two sizes may differ; and powers of ten to try where they do more."""
+
+CLEAR = 0.3
+"""Share of a derivative that its error may be for a smaller change to be better."""
+
+POWER = 1 / 3
+"""Power of the machine epsilon that balances the errors of central differences."""
+
+
+def stretch(x: Inputs, times: slice) -> Inputs:
+    """Inputs of some steps."""
+    if isinstance(x, tuple):
+        return tuple(part[times, ...] for part in x)
+    return None if x is None else x[times, ...]
+
+
+def of_argument(solution: Points, states: Array, index: int) -> Tree:
+    """Sum over time of the products of `states` with the derivatives of the step by every entry of an argument."""
+    xp, argument = array_namespace(states), Argument(solution, index)
+    sums = dict.fromkeys(argument.entries(), 0.0)
+    for begin, end in stretches(solution, states.shape[0], math.prod(states.shape[1:])):
+        y, times = solution.before(begin, end), slice(begin, end)
+        for entry in sums:
+            with quiet(), noting_integers(f"args[{index}]", solution.step.args[index]):
+                products = real(conjugate(states[times, ...]) * argument.derivative(entry, y, times))
+                sums[entry] += float(xp.sum(products, dtype=xp.float64))
+    return argument.gradient(sums)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of one of the leaves of an argument, and what is added to it: a real or an imaginary number."""
+
+    leaf: int
+    index: tuple[int, ...]
+    change: complex
+
+    def times(self, size: float) -> Entry:
+        """The same with another change."""
+        return replace(self, change=self.change * size)
+
+
+class Argument:
+    """One of the further arguments of a step, whose entries are changed one by one."""
+
+    def __init__(self, solution: Points, index: int) -> None:
+        self._solution = solution
+        self._index = index
+        self._tree = solution.step.args[index]
+        self._leaves = list(leaves(f"args[{index}]", self._tree).values())
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries; complex ones twice, for their real and imaginary parts."""
+        for position, leaf in enumerate(self._leaves):
+            least = LEAST_SHARE * size_of(finite(leaf))
+            bends = self._bends(position, least)
+            for index, unit in itertools.product(indices(leaf), units(leaf)):
+                own = abs(at(leaf, index))
+                entry = Entry(position, index, unit * self._epsilon(leaf) ** POWER)
+                found = self._best(entry, own, least) if own < least else entry.times(own or 1.0)
+                unfelt = own < self._size and not self._is_felt(found)
+                yield self._best(entry, own, self._size) if unfelt else self._nearer(found) if bends else found
+
+    @cached_property
+    def _largest_state(self) -> float:
+        """Size of the largest of a few states."""
+        return max((size_of(y) for _, y in self._solution.sample()), default=0.0)
+
+    @property
+    def _size(self) -> float:
+        """A size that an entry may have beside the states."""
+        return max(1.0, self._largest_state)
+
+    def _is_felt(self, entry: Entry) -> bool:
+        """Whether a change of an entry changes a few next states by far more than their roundings."""
+        found = self._sampled(entry)
+        felt = FELT * machine_epsilon(self._solution.y0.dtype) ** (1 - POWER)
+        return found is None or not max(map(size_of, found), default=0.0) * felt < self._noise(entry)
+
+    def _noise(self, entry: Entry) -> float:
+        """Roundings of a derivative by an entry."""
+        return machine_epsilon(self._solution.y0.dtype) * self._largest_state / abs(entry.change)
+
+    def _sampled(self, entry: Entry) -> list[Array] | None:
+        """Derivatives by an entry on a few states; None if the step rejects the change."""
+        try:
+            with quiet():
+                return [self.derivative(entry, y, times) for times, y in self._solution.sample()]
+        except Exception:
+            return None
+
+    def _best(self, entry: Entry, own: float, largest: float) -> Entry:
+        """The best size for an entry that is small beside others, or the states, by chance or by its nature.
+
+        From theirs down to its own: rounding errors grow, errors of the formula fall, and show in the difference from
+        the next size, on a few states.
+        """
+        count = DECADES if own == 0 else math.ceil(math.log10(largest) - math.log10(own)) + 1
+        tried = [entry.times(max(largest * 10.0**-k, own)) for k in range(count)]
+        found = [self._sampled(each) for each in tried]
+        with quiet():
+            changes = [furthest(one, other) for one, other in itertools.pairwise(found)]
+        changes.append(changes[-1] / 100 if changes else 0.0)  # that of the formula falls with the square of the size
+        errors = [change + self._noise(each) for change, each in zip(changes, tried, strict=True)]
+        usable = [k for k in range(count) if math.isfinite(errors[k])]
+        return tried[min(usable, key=errors.__getitem__, default=-1 if own else 0)]
+
+    def _bends(self, position: int, least: float) -> bool:
+        """Whether the step bends within the changes of a leaf: then changes of all its entries by half as much tell.
+
+        Entries are taken to have the `least` size, or 1 where all are zero.
+        """
+        leaf = self._leaves[position]
+        size = self._epsilon(leaf) ** POWER
+        if is_number(leaf):
+            direction = leaf or 1.0
+        else:
+            xp = array_namespace(leaf)
+            typical = xp.where(xp.abs(leaf) > least, leaf, xp.full_like(leaf, least or 1.0))
+            direction = typical * random_signs(tuple(leaf.shape), leaf, seed=0)
+
+        def slopes(share: float) -> list[Array]:
+            ends = leaf + share * direction, leaf - share * direction
+            return [self._change(position, *ends, y, times) / (2 * share) for times, y in self._solution.sample()]
+
+        try:
+            with quiet():
+                found = [slopes(size), slopes(size / 2)]
+        except Exception:  # the step may reject them
+            return False
+        noise = machine_epsilon(self._solution.y0.dtype) * self._largest_state / size
+        return not furthest(*found) <= BENT * max(map(size_of, found[1]), default=0.0) + ROUNDINGS * noise
+
+    def _nearer(self, entry: Entry) -> Entry:
+        """The best of this change of an entry and smaller ones.
+
+        What sums of terms far larger than the states lose in roundings may look as if it bent; then that is this one.
+        """
+        tried = [entry.times(10.0**-k) for k in range(SMALLER)]
+        with quiet():
+            parts = [(self._sampled(each), self._sampled(each.times(0.5)), self._noise(each)) for each in tried]
+            errors = [_share(furthest(one, other) + noise, other) for one, other, noise in parts]
+        best = min(range(SMALLER), key=errors.__getitem__)
+        return tried[best if errors[best] < CLEAR else 0]
+
+    def derivative(self, entry: Entry, y: Array, times: slice) -> Array:
+        """Derivative of the next states by an entry, by its real or imaginary part."""
+        leaf = self._leaves[entry.leaf]
+        ahead, behind = (with_added(leaf, entry.index, sign * entry.change) for sign in (1, -1))
+        change = self._change(entry.leaf, ahead, behind, y, times)
+        return change / abs(at(ahead, entry.index) - at(behind, entry.index))
+
+    def _change(self, position: int, ahead: Leaf, behind: Leaf, y: Array, times: slice) -> Array:
+        """How far the next states for one value of a leaf are from those for another."""
+        step, after = self._solution.step, []
+        x = stretch(step.x, times)
+        for moved in (ahead, behind):
+            others = [*self._leaves[:position], moved, *self._leaves[position + 1 :]]
+            args = (*step.args[: self._index], like(self._tree, iter(others)), *step.args[self._index + 1 :])
+            after.append(copy(step.varied(copy(y), x, args, times)))
+        return after[0] - after[1]
+
+    def gradient(self, sums: dict[Entry, float]) -> Tree:
+        """The products, in the places of the entries."""
+        found = [0 * leaf if is_number(leaf) else array_namespace(leaf).zeros_like(leaf) for leaf in self._leaves]
+        for entry, total in sums.items():
+            unit = entry.change / abs(entry.change) if entry.change.imag else 1.0
+            found[entry.leaf] = with_added(found[entry.leaf], entry.index, unit * total)
+        return like(self._tree, iter([leaf if is_number(leaf) or leaf.ndim else leaf[()] for leaf in found]))
+
+    def _epsilon(self, leaf: Leaf) -> float:
+        """The coarser precision of the entry and the state."""
+        own = 0.0 if is_number(leaf) else machine_epsilon(leaf.dtype)
+        return max(own, machine_epsilon(self._solution.y0.dtype))
+
+
+def _share(error: float, found: list[Array] | None) -> float:
+    """An error as a share of what was found: what is bounded has differences that shrink as changes grow."""
+    size = max(map(size_of, found or ()), default=0.0)
+    return error / size if size > 0 and math.isfinite(error) else math.inf
+
+
+def _over_state(products: Array) -> Array:
+    """Sums over all but time."""
+    return array_namespace(products).sum(products, axis=tuple(range(1, products.ndim)))

@@ -1,0 +1,73 @@
+"""Leaves of parameters, their entries, and numbers and arrays of what comes of them."""
+
+from __future__ import annotations
+
+import cmath
+import itertools
+import math
+from collections.abc import Iterator
+
+from .._arrays.namespace import Array, array_namespace, copy
+from .parameters import Leaf
+
+
+def is_number(leaf: Leaf) -> bool:
+    """Whether it is a number of Python's."""
+    return isinstance(leaf, float | complex)
+
+
+def units(leaf: Leaf) -> tuple[complex, ...]:
+    """What entries are changed along: one, or the real and the imaginary unit."""
+    number = isinstance(leaf, complex)
+    return (1.0, 1j) if number or (not is_number(leaf) and is_complex(leaf)) else (1.0,)
+
+
+def is_complex(array: Array) -> bool:
+    return bool(array_namespace(array).isdtype(array.dtype, "complex floating"))
+
+
+def indices(leaf: Leaf) -> Iterator[tuple[int, ...]]:
+    """Of all entries."""
+    return itertools.product(*map(range, () if is_number(leaf) else leaf.shape))
+
+
+def at(leaf: Leaf, index: tuple[int, ...]) -> complex:
+    """An entry."""
+    return complex(leaf if is_number(leaf) else leaf[index])
+
+
+def size_of(leaf: Leaf) -> float:
+    """Size of the largest entry; NaN if there is one."""
+    if is_number(leaf):
+        return abs(leaf)
+    xp = array_namespace(leaf)
+    return float(xp.max(xp.abs(leaf))) if leaf.size else 0.0
+
+
+def finite(leaf: Leaf) -> Leaf:
+    """The same with zeros for what is not finite."""
+    if is_number(leaf):
+        return leaf if cmath.isfinite(leaf) else 0.0
+    xp = array_namespace(leaf)
+    return xp.where(xp.isfinite(leaf), leaf, xp.zeros_like(leaf))
+
+
+def furthest(one: list[Array] | None, other: list[Array] | None) -> float:
+    """Largest difference between two lists of arrays."""
+    if one is None or other is None:
+        return math.inf
+    return max((size_of(a - b) for a, b in zip(one, other, strict=True)), default=0.0)
+
+
+def with_added(leaf: Leaf, index: tuple[int, ...], by: complex) -> Leaf:
+    """The same with something added to one entry."""
+    if is_number(leaf):
+        return leaf + by
+    other = copy(leaf)
+    other[index] = other[index] + by
+    return other
+
+
+def real(x: Array) -> Array:
+    """Real parts."""
+    return array_namespace(x).real(x) if is_complex(x) else x

@@ -1,0 +1,193 @@
+"""Parameters that move a jump of the function: differences by them say nothing of how the solution changes.
+
+The time at which a switch is thrown is such a parameter. The derivative of the function by it is zero beside the jump
+and infinite there, so that a sum over points is wrong wherever the points are. It is told by larger changes of the
+parameter: as it moves, the jump passes over points, whose values then jump as functions of the parameter. Those of a
+smooth function, or of one with a kink, change ever less over ever smaller changes of the parameter.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from .._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
+from ..warnings import DiscontinuousParameterWarning
+from .by_parameters import POWER, stretch
+from .parameters import Chosen, Leaf, leaves, like, name_in_signature, noting_integers
+from .points import Points, stretches
+
+WIDE, HALVINGS = 0.5, 14
+"""Largest change of a parameter, as a share of its size, and how often it is halved: changes of a smooth function are
+halved with it."""
+
+AT_MOST = 2
+"""Points that are looked at for each of these changes."""
+
+BENT = 0.3
+"""Part of a change of the function that is not halved, from which on it may be a jump; and what is left of a jump."""
+
+ROUNDS = 50
+"""Bisections by which a jump is closed in, at most: down to neighbouring numbers."""
+
+CANDIDATES = 4
+"""Points per parameter at which a jump is closed in."""
+
+SAME = 1e-6
+"""Relative distance up to which jumps at two points are at the same value of the parameter."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One leaf of an argument on its way along a direction: `leaf + share * direction`."""
+
+    points: Points
+    index: int
+    tree: Any
+    leaves: list[Leaf]
+    position: int
+    direction: Leaf
+
+    def values(self, share: float, begin: int, end: int) -> Array:
+        """The function at some of the points."""
+        step, times = self.points.step, slice(begin, end)
+        moved = self.leaves[self.position] + share * self.direction
+        others = [*self.leaves[: self.position], moved, *self.leaves[self.position + 1 :]]
+        args = (*step.args[: self.index], like(self.tree, iter(others)), *step.args[self.index + 1 :])
+        return copy(step.varied(self.points.before(begin, end), stretch(step.x, times), args, times))
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """A point whose value may jump where the parameter has changed by up to a share of its direction."""
+
+    size: float
+    effect: float
+    share: float
+    point: int
+
+
+def warn_of_moved_jumps(points: Points, states: Array, chosen: Chosen, *, in_time: bool) -> None:
+    """Warn of each parameter that moves a jump by which the gradient with the adjoint `states` would change.
+
+    In continuous time, a jump that moves passes over points sooner or later. The derivative of a discrete recurrence is
+    right beside its jumps, and only differences over one are wrong.
+    """
+    if not states.size:
+        return
+    reach = WIDE if in_time else machine_epsilon(points.y0.dtype) ** POWER
+    halvings = HALVINGS if in_time else 1
+    for key, name in zip(chosen.keys, chosen.names, strict=True):
+        if isinstance(key, str):
+            continue
+        tree = points.step.args[key]
+        parts = leaves(name, tree)
+        for position, leaf_name in enumerate(parts):
+            line = Line(points, key, tree, list(parts.values()), position, _direction(parts[leaf_name]))
+            with noting_integers(name, tree):
+                moves = _moves_a_jump(line, states, reach, halvings)
+            if moves:
+                warnings.warn(
+                    _message(leaf_name, name_in_signature(points.step, key)), DiscontinuousParameterWarning, 5
+                )
+
+
+def _message(leaf: str, own: str) -> str:
+    """What is the matter with a parameter, and what to do."""
+    told = f"`{leaf}` (`{own}`)" if own else f"`{leaf}`"
+    return (
+        f"{told} moves a jump of the function: the gradient with respect to it is wrong, for derivatives of the "
+        "function do not show how a jump moves. Take differences of whole solutions for it, with other values, or "
+        "make the jump smooth (np.tanh); leave it out of `params` for the others, which are right."
+    )
+
+
+def _direction(leaf: Leaf) -> Leaf:
+    """A change of every entry as large as itself, with signs that are all its own."""
+    if isinstance(leaf, float | complex):
+        return abs(leaf) or 1.0
+    xp = array_namespace(leaf)
+    size = xp.abs(leaf)
+    typical = xp.where(size > 0, size, xp.ones_like(size))
+    return xp.astype(typical, leaf.dtype) * random_signs(tuple(leaf.shape), leaf, seed=1)
+
+
+def _moves_a_jump(line: Line, states: Array, reach: float, halvings: int) -> bool:
+    """Whether points jump at different values of the parameter: where all do at one, it moves no jump along them."""
+    nearest: dict[int, Candidate] = {}
+    with quiet():
+        for begin, end in stretches(line.points, states.shape[0], prod(states.shape[1:])):
+            for each in _candidates(line, states, begin, end, [reach * 0.5**k for k in range(halvings, -1, -1)]):
+                nearest[each.point] = min(each, nearest.get(each.point, each))
+        chosen = sorted(nearest.values())[:CANDIDATES]
+        places = [place for each in chosen if (place := _jump(line, states, each)) is not None]
+    return bool(places) and (len(places) == 1 or max(places) - min(places) > SAME * max(map(abs, places)))
+
+
+def _candidates(line: Line, states: Array, begin: int, end: int, sizes: list[float]) -> Iterator[Candidate]:
+    """Points whose change is not halved with that of the parameter, for changes of ascending sizes."""
+    weights, base = _size(states[begin:end, ...]), line.values(0.0, begin, end)
+    for sign in (1.0, -1.0):
+        half: Array | None = None
+        for size in sizes:
+            try:
+                change = line.values(sign * size, begin, end) - base
+            except Exception:  # the function may reject other values
+                break
+            if half is not None:
+                for point, effect in _largest(_effects(change, half, base, weights)):
+                    yield Candidate(size, -effect, sign * size, begin + point)
+            half = change
+
+
+def _largest(effects: Array) -> Iterator[tuple[int, float]]:
+    """A few points with the largest effects, if they have any."""
+    xp = array_namespace(effects)
+    order = xp.argsort(-effects)
+    for place in range(min(AT_MOST, order.shape[0])):
+        point = int(order[place])
+        if float(effects[point]) > 0:
+            yield point, float(effects[point])
+
+
+def _effects(change: Array, half: Array, base: Array, weights: Array) -> Array:
+    """Effect of what is not halved of a change of every point, `(m,)`, where that is much of it; zero elsewhere."""
+    xp = array_namespace(change)
+    bent, whole = xp.abs(change - 2 * half), xp.maximum(xp.abs(change), xp.abs(half))
+    least = machine_epsilon(base.dtype) ** 0.5 * xp.abs(base)
+    counts = xp.isfinite(bent) & (bent > BENT * whole) & (whole > least)
+    effects = xp.where(counts, weights * whole, xp.zeros_like(whole))
+    return xp.max(xp.reshape(effects, (effects.shape[0], -1)), axis=1)
+
+
+def _jump(line: Line, states: Array, candidate: Candidate) -> float | None:
+    """Share at which the value of a point jumps; None if it does not."""
+    point = candidate.point
+    weights = _size(states[point : point + 1, ...])
+
+    def apart(one: Array, other: Array) -> float:
+        return float(array_namespace(one).max(weights * _size(one - other)))
+
+    low, high = 0.0, candidate.share
+    at_low, at_high = (line.values(share, point, point + 1) for share in (low, high))
+    first = 0.0
+    for k in range(ROUNDS):
+        middle = (low + high) / 2
+        at_middle = line.values(middle, point, point + 1)
+        before, after = apart(at_low, at_middle), apart(at_middle, at_high)
+        if before > after:
+            high, at_high = middle, at_middle
+        else:
+            low, at_low = middle, at_middle
+        first = first if k else max(before, after)
+        if not max(before, after) > BENT * first:
+            return None
+    return (low + high) / 2
+
+
+def _size(values: Array) -> Array:
+    """Sizes."""
+    return array_namespace(values).abs(values)

@@ -1,0 +1,220 @@
+"""Parameters of a step: numbers and arrays, and dicts, lists and tuples of them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import operator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Number
+from typing import Any
+
+from .._arrays.namespace import array_namespace, as_array, floating_dtype
+from .cotangents import as_like
+from .points import Function
+
+INPUTS = "x"
+"""Name of the inputs among the parameters."""
+
+Leaf = Any
+"""A number or an array."""
+
+Tree = Any
+"""A leaf, or what holds further trees."""
+
+BRANCHES = (dict, list, tuple)
+"""What holds further parameters."""
+
+
+def leaves(name: str, tree: Tree) -> dict[str, Leaf]:
+    """Numbers and arrays of a tree, by their names in messages."""
+    if not isinstance(tree, BRANCHES):
+        return {name: _leaf(name, tree)}
+    return {each: leaf for key, part in _parts(tree) for each, leaf in leaves(f"{name}[{key!r}]", part).items()}
+
+
+def like(tree: Tree, values: Iterator[Any]) -> Tree:
+    """A tree of the same structure with other leaves, taken in order."""
+    if not isinstance(tree, BRANCHES):
+        return next(values)
+    return _joined(tree, [like(part, values) for _, part in _parts(tree)])
+
+
+def _parts(tree: Tree) -> list[tuple[Any, Tree]]:
+    """Branches with their keys."""
+    return list(tree.items() if isinstance(tree, dict) else enumerate(tree))
+
+
+def _joined(tree: Tree, parts: Sequence[Any]) -> Tree:
+    """Other branches under the same keys."""
+    if isinstance(tree, dict):
+        other = copy.copy(tree)  # of its own class
+        other.update(zip(tree, parts, strict=True))
+        return other
+    named = type(tree) not in (list, tuple)  # a named tuple takes its parts one by one
+    return type(tree)(*parts) if named else type(tree)(parts)
+
+
+def _leaf(name: str, value: Any) -> Leaf:
+    """A number, or an array of floating dtype."""
+    if type(value) in (int, float, complex):
+        return value if isinstance(value, complex) else float(value)
+    if isinstance(value, bool) or not (isinstance(value, Number) or getattr(value, "dtype", None) is not None):
+        raise TypeError(
+            f"`{name}` is {value!r:.60}; gradients are with respect to numbers, arrays, and dicts, lists and tuples of "
+            "them. Choose other parameters by `params`."
+        )
+    array = as_array(name, value)
+    xp = array_namespace(array)
+    if xp.isdtype(array.dtype, "bool"):
+        raise TypeError(f"`{name}` has dtype bool; choose other parameters by `params`.")
+    return xp.astype(array, floating_dtype(name, array), copy=False)
+
+
+@contextmanager
+def noting_integers(name: str, tree: Tree) -> Iterator[None]:
+    """Tell of integers among the parameters, which a function that takes them for indices rejects as real numbers."""
+    try:
+        yield
+    except Exception as error:
+        if _has_integers(tree):
+            error.add_note(
+                f"For the gradient, `{name}` was changed by fractions, integers too; leave indices and counts out "
+                "of `params`."
+            )
+        raise
+
+
+def _has_integers(tree: Tree) -> bool:
+    """Whether one of the leaves is an integer, or an array of them."""
+    if isinstance(tree, BRANCHES):
+        return any(_has_integers(part) for _, part in _parts(tree))
+    return isinstance(tree, int) or "int" in str(getattr(tree, "dtype", ""))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Parameters that were asked for: indices into `args`, or `INPUTS`; `alone` if it was one, not in a tuple."""
+
+    keys: tuple[int | str, ...]
+    alone: bool
+
+    def trees(self, x: Any, args: tuple[Any, ...]) -> list[Tree]:
+        """Their values."""
+        return [x if key == INPUTS else args[int(key)] for key in self.keys]
+
+    @property
+    def names(self) -> list[str]:
+        """Their names in messages."""
+        return [INPUTS if key == INPUTS else f"args[{key}]" for key in self.keys]
+
+    def joined(self, trees: Sequence[Tree]) -> Tree:
+        """What the user gets: one tree, or a tuple."""
+        return trees[0] if self.alone else tuple(trees)
+
+
+def choose(params: Any, step: Function) -> Chosen:
+    """Parameters by index or name, one or a tuple; None for all further arguments of the step."""
+    if params is None:
+        return Chosen(tuple(range(len(step.args))), alone=False)
+    if isinstance(params, tuple | list):
+        return Chosen(tuple(_key(each, step) for each in params), alone=False)
+    return Chosen((_key(params, step),), alone=True)
+
+
+def reject_nothing(chosen: Chosen, by: Any) -> None:
+    """Raise if there is nothing to differentiate by, and nothing of the user's, `by` which it is done."""
+    if not chosen.keys and by is None:
+        raise ValueError(
+            "there is nothing to differentiate by: no further arguments. Pass parameters by `args` to the solve, or a "
+            "`vjp` that knows them; the gradient with respect to `y0` is `adjoint(grad_y).y0`."
+        )
+
+
+def name_in_signature(step: Function, key: int | str) -> str:
+    """The step's own name of an argument; empty if it cannot be told."""
+    return next((name for name, each in _names(step).items() if each == key), "")
+
+
+def _key(param: Any, step: Function) -> int | str:
+    """Index into `args`, or the inputs."""
+    names = _names(step)
+    if isinstance(param, str) and param in names:
+        return names[param]
+    index = _as_index(param)
+    if index is not None and -len(step.args) <= index < len(step.args):
+        return index % len(step.args)
+    told = ", ".join(map(repr, [*range(len(step.args)), *names])) or "none"
+    start = " The gradient with respect to `y0` is `adjoint(grad_y).y0`." if param == "y0" else ""
+    raise ValueError(f"`params` is {param!r}; the step has {told}: an index into `args`, or a name.{start}")
+
+
+def _as_index(param: Any) -> int | None:
+    """An integer, of NumPy's too; None for anything else."""
+    try:
+        return None if isinstance(param, bool) else operator.index(param)
+    except TypeError:
+        return None
+
+
+def _names(step: Function) -> dict[str, int | str]:
+    """What the names of the step's own arguments after the state stand for, as far as they can be told; and "x"."""
+    inputs: list[int | str] = [] if step.x is None else [INPUTS]
+    try:
+        parameters = list(inspect.signature(step.function).parameters.values())
+    except (TypeError, ValueError):  # not of Python
+        parameters = []
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    own = dict(zip(positional[1:], [*inputs, *range(len(step.args))], strict=False))
+    return dict.fromkeys(map(str, inputs), INPUTS) | own
+
+
+def as_same_structure(name: str, value: Tree, tree: Tree) -> Tree:
+    """What a user's product returned, in the structure and dtypes of the parameters; raises if it has another one."""
+    if not isinstance(tree, BRANCHES):
+        return _as_leaf(name, value, _leaf(name, tree))
+    if (
+        isinstance(tree, dict) != isinstance(value, dict)
+        or not isinstance(value, BRANCHES)
+        or _keys(tree) != _keys(value)
+    ):
+        raise _wrong(name, _structure(value), _structure(tree))
+    parts = [
+        as_same_structure(f"{name}[{key!r}]", value[key], part) for key, part in _parts(tree)
+    ]  # values by key: dicts may be in another order
+    return _joined(tree, parts)
+
+
+def _keys(tree: Tree) -> set[Any]:
+    """Keys of the branches."""
+    return {key for key, _ in _parts(tree)}
+
+
+def _structure(tree: Tree) -> str:
+    """What is at the root of a tree, in words; lists and tuples are alike."""
+    if isinstance(tree, dict):
+        return f"a dict of {list(tree)}"
+    if isinstance(tree, list | tuple):
+        return f"a tuple of {len(tree)}"
+    shape = getattr(tree, "shape", None)
+    return f"an array of shape {tuple(shape)}" if shape is not None else type(tree).__name__
+
+
+def _as_leaf(name: str, value: Any, leaf: Leaf) -> Leaf:
+    """A gradient of the shape and dtype of its parameter."""
+    shape = () if isinstance(leaf, float | complex) else tuple(leaf.shape)
+    if value is None or isinstance(value, BRANCHES) or getattr(value, "shape", ()) != shape:
+        raise _wrong(name, _structure(value), f"an array of shape {shape}" if shape else "a number")
+    if not isinstance(leaf, float | complex):
+        return as_like(f"vjp(...) for {name}", value, leaf, name)
+    number = as_array(name, value)
+    if isinstance(leaf, float) and array_namespace(number).isdtype(number.dtype, "complex floating"):
+        raise _wrong(name, "a complex number", "a real one")
+    return type(leaf)(number)
+
+
+def _wrong(name: str, got: str, wanted: str) -> Exception:
+    """A product of another structure than the parameters."""
+    return ValueError(f"`vjp` returned {got} for `{name}` where {wanted} was expected: the structure of `params`.")

@@ -1,0 +1,49 @@
+"""What the user's functions raise at states that only a guess visits: it counts as values that are not finite.
+
+A rough start, or an iteration of Newton's method, may leave the domain of a function where the solution itself stays
+within. The search goes on without such states, as it does without those at which the function returns NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .._arrays.namespace import Array, array_namespace
+
+ADVICE = (
+    "parscan found no way past the states at which this is raised. Where only guesses visit them, let the function "
+    'return NaN beyond its domain, or name a sequential method, such as method="LSODA".'
+)
+
+
+class Raised:
+    """The last exception that was passed over, and the time for which the function was called."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.time = float("nan")
+
+    def pass_over(self, error: Exception, time: float) -> None:
+        """Remember an exception, or raise it again if it says nothing of the function."""
+        if isinstance(error, MemoryError):
+            raise error
+        self.error, self.time = error, time
+
+    def for_user(self) -> Exception:
+        """The exception for the user, where the solution ends because of it."""
+        assert self.error is not None
+        self.error.add_note(ADVICE)
+        return self.error
+
+    def rows(self, evaluate: Callable[[Array, Array], Array], t: Array, states: Array, shape: tuple[int, ...]) -> Array:
+        """What `evaluate(t, states)` gives, `(m, *shape)`, with NaN for those states at which it raises alone."""
+        try:
+            return evaluate(t, states)
+        except Exception as error:
+            self.pass_over(error, float(t[0]))
+        xp, m = array_namespace(states), t.shape[0]
+        if m < 2:
+            return xp.full((m, *shape), float("nan"), dtype=states.dtype)
+        some, others = slice(0, m // 2), slice(m // 2, m)
+        parts = [self.rows(evaluate, t[part], states[part, ...], shape) for part in (some, others)]
+        return xp.concat(parts)

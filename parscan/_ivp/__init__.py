@@ -1,0 +1,1 @@
+"""What only differential equations need, and their front door."""

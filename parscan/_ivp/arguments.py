@@ -1,0 +1,236 @@
+"""Validation of the arguments of an initial value problem, with SciPy's rules and words where it has them."""
+
+from __future__ import annotations
+
+import warnings
+from math import inf, isfinite, isnan
+from typing import Any
+
+from .._arrays.namespace import (
+    Array,
+    all_finite,
+    array_namespace,
+    as_array,
+    dtype_name,
+    floating_dtype,
+    library,
+    machine_epsilon,
+    shared_namespace,
+)
+from .._functions.breaks import INSIDE, union
+from .core.columns import by_columns
+from .core.problem import Problem
+from .output.dense_output import DenseOutput
+from .output.monitor import Event
+from .result.result import IvpResult
+
+
+def as_problem(
+    fun: Any,
+    t_span: Any,
+    y0: Any,
+    args: Any,
+    jac: Any,
+    rtol: Any,
+    atol: Any,
+    max_step: Any,
+    *,
+    jumps: Any = None,
+    vectorized: bool | None = None,
+) -> Problem:
+    """Check the arguments that every method needs; a batch has columns anyway, whether it is `vectorized` or not."""
+    if not callable(fun):
+        raise TypeError(f"`fun` must be callable as fun(t, y), got {type(fun).__name__}.")
+    span = _as_span(t_span)
+    state = _as_state(y0)
+    relative, absolute = _as_tolerances(rtol, atol, state)
+    return Problem(
+        by_columns(fun) if vectorized and state.ndim == 1 else fun,
+        _as_jacobian(jac, state),
+        _as_args(args),
+        span,
+        state,
+        relative if isinstance(relative, float) else float(array_namespace(state).min(relative)),
+        relative,
+        absolute,
+        _as_max_step(max_step),
+        _as_breaks(jumps, span, state),
+    )
+
+
+def reject_unwatched(events: tuple[Event, ...], problem: Problem) -> None:
+    """Raise for events of a batch, and for a span without an end that no event will end."""
+    if events and problem.batch:
+        raise ValueError(f"`events` cannot be watched for a batch of shape {problem.batch}; solve its members alone.")
+    if problem.is_endless and problem.y0.size and not any(event.terminal < inf for event in events):
+        raise ValueError(f"`t_span` must be finite where none of `events` is terminal, got {problem.span}.")
+
+
+def as_times(t_eval: Any, span: tuple[float, float], like: Array, name: str = "t_eval") -> Array | None:
+    """Times of the output: one-dimensional, within the span, sorted along it."""
+    if t_eval is None:
+        return None
+    xp = array_namespace(like)
+    times = _host_or_alike(name, t_eval, like)
+    if times.ndim != 1:
+        raise ValueError(f"`{name}` must be 1-dimensional, got shape {tuple(times.shape)}.")
+    times = xp.astype(xp.asarray(times), xp.float64)
+    low, high = min(span), max(span)
+    if times.shape[0] and not bool(xp.all((times >= low) & (times <= high))):
+        raise ValueError(f"Values in `{name}` are not within `t_span` {span}.")
+    gaps = times[1:] - times[:-1]
+    if not bool(xp.all(gaps > 0 if span[1] > span[0] else gaps < 0)):
+        raise ValueError(f"Values in `{name}` are not properly sorted: they must follow the direction of `t_span`.")
+    return times
+
+
+def as_mesh(mesh: Any, span: tuple[float, float], like: Array) -> Array | None:
+    """A mesh over the whole span."""
+    nodes = as_times(mesh, span, like, "mesh")
+    if nodes is not None and (nodes.shape[0] < 2 or (float(nodes[0]), float(nodes[-1])) != span):
+        raise ValueError(f"`mesh` must begin and end as `t_span` {span} does, got {nodes.shape[0]} nodes.")
+    return nodes
+
+
+BRIEF = 64
+"""Nodes of DOP853 steps up to which results may be a `guess` that is none: they are solved as fast without one."""
+
+
+def as_guess(guess: Any, problem: Problem) -> DenseOutput | None:
+    """The continuous solution of an earlier result of the same shape, from the same time in the same direction."""
+    if guess is None:
+        return None
+    if not isinstance(guess, IvpResult):
+        raise TypeError(f"`guess` must be a result of solve_ivp, got {type(guess).__name__}.")
+    dense = guess.dense
+    if dense is None and guess.mesh.shape[0] < 2:
+        raise ValueError("`guess` has no solution to start from: it failed where it began.")
+    if dense is None and not (guess.method == "DOP853" and guess.mesh.shape[0] <= BRIEF):
+        raise TypeError(
+            f"`guess` was solved by {guess.method}, step after step, and has no mesh to start from: solve it by a "
+            'method that is parallel over time, such as method="Radau".'
+        )
+    shared_namespace(y0=problem.y0, guess=guess.y)
+    shape = (*guess.y.shape[2:], guess.y.shape[0])
+    if shape != tuple(problem.y0.shape):
+        raise ValueError(f"`guess` has states of shape {shape}, components last, where `y0` has {problem.y0.shape}.")
+    begin, end = float(guess.mesh[0]), float(guess.mesh[-1])
+    if begin != problem.span[0] or (end - begin) * (problem.span[1] - begin) <= 0:
+        raise ValueError(f"`guess` goes from {begin} to {end}, which is no beginning of `t_span` {problem.span}.")
+    return dense
+
+
+def _as_span(t_span: Any) -> tuple[float, float]:
+    """Begin and end."""
+    try:
+        t0, tf = map(float, t_span)
+    except (TypeError, ValueError):
+        raise ValueError(f"`t_span` must be a pair of numbers (t0, tf), got {t_span!r}.") from None
+    if not isfinite(t0) or isnan(tf):
+        raise ValueError(f"`t_span` must be finite, got {t_span!r}; its end may be infinite for a terminal event.")
+    return t0, tf
+
+
+def _as_state(y0: Any) -> Array:
+    """The initial state in a floating dtype, components last."""
+    state = as_array("y0", y0)
+    if state.ndim == 0:
+        raise ValueError("`y0` must have at least one axis of components: write [value] for a single equation.")
+    xp = array_namespace(state)
+    state = xp.astype(state, floating_dtype("y0", state))
+    if not all_finite(state):
+        raise ValueError("All components of the initial state `y0` must be finite.")
+    return state if state.ndim == 1 else xp.moveaxis(state, 0, -1)
+
+
+def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, Array]:
+    """Tolerances; a relative one near rounding is raised, with a warning."""
+    xp = array_namespace(state)
+    least = 100 * machine_epsilon(state.dtype)
+    if isinstance(rtol, float) and isinstance(atol, float) and least <= rtol < inf and 0 <= atol < inf:
+        return float(rtol), xp.asarray(float(atol), dtype=xp.abs(state).dtype)
+    given = _host_or_alike("rtol", rtol, state)
+    if given.ndim > 0 and tuple(given.shape) != (state.shape[-1],):
+        raise ValueError(
+            f"`rtol` has wrong shape {tuple(given.shape)}: pass a number, or one for each of the {state.shape[-1]} "
+            "components."
+        )
+    if "complex" in dtype_name(given.dtype) or not bool(array_namespace(given).all((given >= 0) & (given < inf))):
+        raise ValueError(f"`rtol` must be finite and not negative, got {rtol!r}.")
+    if bool(array_namespace(given).any(given < least)):
+        warnings.warn(f"`rtol` is too small. Setting `rtol = {least:.3g}`.", UserWarning, stacklevel=4)
+    relative = float(given) if given.ndim == 0 else xp.asarray(given, dtype=xp.abs(state).dtype)
+    relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None)
+    absolute = xp.asarray(_host_or_alike("atol", atol, state), dtype=xp.abs(state).dtype)
+    if absolute.ndim > 0 and tuple(absolute.shape) != (state.shape[-1],):
+        raise ValueError(
+            f"`atol` has wrong shape {tuple(absolute.shape)}: pass a number, or one for each of the "
+            f"{state.shape[-1]} components."
+        )
+    if not bool(xp.all(absolute >= 0)):
+        raise ValueError("`atol` must be positive.")
+    return relative, absolute
+
+
+def _host_or_alike(name: str, value: Any, like: Array) -> Array:
+    """An array of NumPy, as times and tolerances may be for any state, or of the library of `like`."""
+    array = as_array(name, value)
+    if library(array) != "numpy":
+        shared_namespace(**{name: array, "y0": like})
+    return array
+
+
+def _as_jacobian(jac: Any, state: Array) -> Any:
+    """A callable, None, or a constant matrix."""
+    if jac is None or callable(jac):
+        return jac
+    n = state.shape[-1]
+    matrix = as_array("jac", jac.toarray() if hasattr(jac, "toarray") else jac)
+    if tuple(matrix.shape) != (n, n):
+        raise ValueError(f"`jac` is expected to have shape {(n, n)}, but actually has {tuple(matrix.shape)}.")
+    xp = shared_namespace(jac=matrix, y0=state)
+    if "complex" in dtype_name(matrix.dtype) and "complex" not in dtype_name(state.dtype):
+        raise TypeError(f"`jac` has complex values for a real `y0`; pass `y0` as {dtype_name(matrix.dtype)}.")
+    return xp.astype(matrix, state.dtype)
+
+
+def _as_args(args: Any) -> tuple[Any, ...]:
+    """Further arguments."""
+    if args is None:
+        return ()
+    try:
+        return tuple(args)
+    except TypeError:
+        raise TypeError(
+            f"Supplied `args` cannot be unpacked: got {type(args).__name__}. Pass a tuple, args=(value,) for one."
+        ) from None
+
+
+def _as_breaks(jumps: Any, span: tuple[float, float], like: Array) -> Array | None:
+    """Times of jumps within the span or at its ends, ascending, each once but for rounding; None if none is."""
+    if jumps is None:
+        return None
+    xp = array_namespace(like)
+    times = _host_or_alike("jumps", jumps, like)
+    if times.ndim != 1:
+        raise ValueError(f"`jumps` must have one axis, got shape {tuple(times.shape)}; pass a list of times.")
+    if "complex" in dtype_name(times.dtype):
+        raise TypeError(f"`jumps` must be real times, got {dtype_name(times.dtype)}.")
+    times = xp.astype(xp.asarray(times), xp.float64)
+    if bool(xp.any(xp.isnan(times))):
+        raise ValueError("`jumps` must be times, but some of them are NaN.")
+    times = times[xp.isfinite(times)]
+    for end in filter(isfinite, span):
+        times = xp.where(xp.abs(times - end) <= INSIDE * abs(end), xp.full_like(times, end), times)
+    found = union(times[(times >= min(span)) & (times <= max(span))])
+    if found is None:
+        return None
+    apart = found[1:] - found[:-1] > INSIDE * xp.abs(found[1:])
+    return xp.concat([found[:1], found[1:][apart]])
+
+
+def _as_max_step(max_step: Any) -> float:
+    """Largest step allowed."""
+    if not float(max_step) > 0:
+        raise ValueError(f"`max_step` must be positive, got {max_step!r}.")
+    return float(max_step)

@@ -1,0 +1,84 @@
+"""Problems that a few explicit steps may solve, in less time than the smallest mesh takes: `auto` tries them first."""
+
+from __future__ import annotations
+
+from math import inf, isfinite
+from typing import Any
+
+import numpy as np
+
+from .._arrays.namespace import Array, quiet
+from .._functions.right_hand_side import RightHandSide
+from .choose import LOOSE, MANY
+from .core.choice import Choice
+from .core.problem import Problem
+from .mesh.task import TIGHTER
+from .output.monitor import Event
+
+FEW_STEPS = 40
+"""Steps of DOP853 that take no longer than the smallest problem on a mesh, or hardly so."""
+
+FEWEST_STEPS, LONGEST = 20, 1 / 10
+"""The same of problems that are brief by themselves, and the longest step as a share of the span.
+
+Longer steps are more often deceived by pulses of a tenth of the span than the intervals of a mesh: of 600 such pulses,
+steps of a sixth passed over 5 that meshes see, steps of a tenth over none.
+"""
+
+STEPS = 60
+"""First steps in the span of such a problem, at most: later ones of DOP853 are about six times as long."""
+
+ORDER = 8
+"""Of the method that is going to solve it."""
+
+
+def shortly(
+    method: Any, problem: Problem, options: dict[str, Any], events: tuple[Event, ...] | None, *, on_mesh: bool
+) -> Choice | None:
+    """What `auto` tries first where a few steps may be enough, as the problem is brief or an event ends it early.
+
+    A mesh would be made for the whole span, before anything is known of the event.
+    """
+    small = problem.is_plain and problem.y0.shape[-1] <= MANY
+    chosen = on_mesh or any(name != "vectorized" for name in options)
+    if method != "auto" or chosen or problem.is_endless or not (small and problem.rtol < LOOSE):
+        return None
+    if any(event.terminal < inf for event in events or ()):
+        return Choice("DOP853", True, "an event ends the integration", TIGHTER, most_steps=FEW_STEPS)
+    brief = Choice("DOP853", True, "it takes only a few steps", TIGHTER, longest=LONGEST, most_steps=FEWEST_STEPS)
+    return None if problem.is_complex or not is_brief(problem) else brief
+
+
+def is_brief(problem: Problem) -> bool:
+    """Whether it is, as far as the first step tells; a function that raises or returns what is no state says nothing.
+
+    Stiff problems may seem brief, where the solution begins as a slow one.
+    """
+    if problem.breaks is not None or problem.jac is not None or problem.max_step < inf:
+        return False  # who gives a Jacobian expects stiffness
+    rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
+    try:
+        with quiet():
+            step = _first_step(rhs, problem)
+    except Exception:  # the solve raises it again, where it is the user's to see
+        return False
+    return isfinite(step) and abs(problem.span[1] - problem.span[0]) <= STEPS * step
+
+
+def _first_step(rhs: RightHandSide, problem: Problem) -> float:
+    """A step whose error should be small (Hairer, Nørsett, Wanner, "Solving ODEs I", section II.4)."""
+    t, y, length = problem.span[0], problem.y0, problem.span[1] - problem.span[0]
+    if not rhs.is_flat(t, y):
+        return 0.0
+    fun, tolerance = rhs.sequential(), problem.atol + problem.rtols * np.abs(y)
+    slope = fun(t, y)
+    size, rate = _norm(y / tolerance), _norm(slope / tolerance)
+    h = min(0.01 * size / rate if min(size, rate) >= 1e-5 else 1e-6, abs(length))
+    way = float(np.copysign(h, length))
+    largest = max(rate, _norm((fun(t + way, y + way * slope) - slope) / tolerance) / h)
+    return min(100 * h, (0.01 / largest) ** (1 / ORDER)) if largest > 0 else abs(length)
+
+
+def _norm(errors: Array) -> float:
+    """Root mean square."""
+    return float(np.mean(np.abs(errors) ** 2)) ** 0.5

@@ -1,0 +1,94 @@
+"""A good trajectory through what Newton's method cannot solve, such as jumps of the right-hand side.
+
+It is made by steps of DOP853. A method of one step looks at the right-hand side anew in each of them, while multistep
+methods such as LSODA's go on with what they have: their steps can be longer than the time between two jumps. Still, a
+step may lie so that no stage of it meets a pulse: afterwards, it is looked closer between its ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import copysign, inf
+
+import numpy as np
+
+from ..._arrays.namespace import Array
+from ..._functions.right_hand_side import RightHandSide
+from ..core.trial import Scale
+from ..methods.explicit import dop853
+from ..methods.iterate import leading
+from ..methods.overlooked import overlooked
+from ..output.dense_output import DenseOutput
+from .dop853 import solved
+from .jumps import jumped
+from .start import Start
+from .wide_steps import march
+
+TELLING = 200
+"""Steps, taken or rejected, that are enough to tell whether a problem is stiff."""
+
+CLOSER = np.arange(1, 16) / 16
+"""Shares of a step at which it is looked at."""
+
+SHORTER, TRIES = 1 / 4, 8
+"""What is left of a step that missed something, at most, and how often it is tried again."""
+
+
+def follow(
+    otherwise: Callable[..., Start],
+    rhs: RightHandSide,
+    span: tuple[float, float],
+    y0: Array,
+    *,
+    rtol: float,
+    atol: Array,
+    max_step: float = inf,
+    most: int,
+) -> Start:
+    """Trajectory from `y0` `(*batch, n)` by at most so many steps, or otherwise where they would be stiff."""
+    scale = Scale(rtol, atol)
+    longest, places = max_step, dop853().output.places(CLOSER)
+    for _ in range(TRIES):
+        steps = march(rhs, span, y0, scale, longest, most=max(most, TELLING))
+        if steps.stiff or steps.t.shape[0] < 2:
+            break
+        trial = solved(rhs, steps, scale).head(most)
+        seen = leading(overlooked(rhs, places, trial, scale) <= 1)
+        if seen:
+            ends = seen == steps.t.shape[0] - 1 and not steps.gave_up
+            dense = DenseOutput.of(dop853().output, trial)
+            return Start(trial.t[: seen + 1], dense.evaluate, steps.failure if ends else "", group=1)
+        longest = SHORTER * abs(float(trial.steps[0]))
+
+    def implicit(end: float, longest: float) -> Start:
+        return otherwise(rhs, (span[0], end), y0, rtol=rtol, atol=atol, max_step=longest)
+
+    return _over_no_jump(implicit, rhs, span, y0, scale, max_step, most)
+
+
+def _over_no_jump(
+    solve: Callable[[float, float], Start],
+    rhs: RightHandSide,
+    span: tuple[float, float],
+    y0: Array,
+    scale: Scale,
+    longest: float,
+    most: int,
+) -> Start:
+    """What `solve(end, longest)` makes of the first steps, as far as none of them passed over a jump in time."""
+    begin, end = span
+    for _ in range(TRIES):
+        start = solve(end, longest)
+        steps = min(most, start.t.shape[0] - 1)
+        if steps < 1:
+            break
+        trial = start.trial(dop853().output, start.t[: steps + 1], y0)
+        seen = leading(~jumped(rhs, trial, scale))
+        if seen == steps:
+            break
+        if seen:
+            return replace(start, t=trial.t[: seen + 1], failure="")
+        longest = SHORTER * abs(float(trial.steps[0]))
+        end = begin + copysign(min(most * longest, abs(end - begin)), end - begin)
+    return start

@@ -1,0 +1,51 @@
+"""Jumps of the right-hand side in time that a solver has stepped over, told from all that only the state explains.
+
+Where a problem is stiff, the right-hand side is of any size beside the trajectory, so it is looked at for one state and
+the times within a step: there, it changes a little from place to place, or jumps between two of them.
+"""
+
+from __future__ import annotations
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._functions.right_hand_side import RightHandSide
+from ..core.trial import Scale, Trial
+from ..methods.filter import filtered
+from ..methods.overlooked import UNSEEN
+
+PLACES = 16
+"""Parts of a step between which it is looked at."""
+
+DAMPED = 0.25
+"""Share of the step for which stiff components are damped."""
+
+
+def jumped(rhs: RightHandSide, trial: Trial, scale: Scale) -> Array:
+    """Flags of the steps within which the right-hand side jumps by more than their errors allow, `(N,)`."""
+    found = [_jumped(rhs, trial.part(some), scale) for some in trial.groups(PLACES + 1)]
+    return array_namespace(trial.y).concat(found)
+
+
+def _jumped(rhs: RightHandSide, trial: Trial, scale: Scale) -> Array:
+    """The same of a part of a trial."""
+    xp = array_namespace(trial.y)
+    N, *state = trial.stages[:, 0, ...].shape
+    shares = xp.arange(PLACES + 1, dtype=trial.t.dtype) / PLACES
+    times = trial.times(shares)
+    with quiet():
+        states = xp.broadcast_to(trial.y[:-1, None, ...], (N, PLACES + 1, *state))
+        values = rhs(xp.reshape(times, (-1,)), xp.reshape(states, (-1, *state)))
+        jumps = _spikes(xp.reshape(values, (N, PLACES + 1, *state)))
+        effects = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim)) * xp.moveaxis(jumps, 1, -1)
+        _, jacobians = rhs.linearise(trial.t[:-1], trial.y[:-1, ...])
+        errors = xp.max(filtered(effects, trial, jacobians, DAMPED), axis=-1)
+        return scale.relative(errors, trial) > UNSEEN
+
+
+def _spikes(values: Array) -> Array:
+    """Changes from place to place, as far as they are larger than those before and after together; zero elsewhere."""
+    xp = array_namespace(values)
+    changes = values[:, 1:, ...] - values[:, :-1, ...]
+    sizes = xp.abs(changes)
+    before = xp.concat([sizes[:, 1:2, ...], sizes[:, :-1, ...]], axis=1)
+    after = xp.concat([sizes[:, 1:, ...], sizes[:, -2:-1, ...]], axis=1)
+    return xp.where(sizes > before + after, changes, xp.zeros_like(changes))

@@ -1,0 +1,123 @@
+"""The loose sequential solve by SciPy's LSODA: states one after the other, all that is between them at once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..._arrays.namespace import Array
+from ..._functions.right_hand_side import RightHandSide
+from ..core.endings import PATIENCE, is_no_step, surely_a_step
+from .rodas3 import by_stepping
+from .rough import as_start
+from .start import Start
+
+MOST_STEPS = 20_000
+"""Steps of a start, at most: another one takes over where it ends."""
+
+
+class GaveUp(Exception):  # noqa: N818 - a signal within this file, no error
+    """LSODA failed, or would go on with values that are not finite, or for ever: the stepper finds out why."""
+
+
+def by_lsoda(
+    rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float
+) -> Start:
+    """Rough trajectory from `y0` `(*batch, n)`; it ends early after many steps, or where the solution ends.
+
+    Where LSODA gives up, the more robust and slower stepper takes its place.
+    """
+    try:
+        return _rough(rhs, span, y0, rtol, atol, max_step)
+    except GaveUp:
+        return by_stepping(rhs, span, y0, rtol, atol, max_step)
+
+
+def _rough(
+    rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float
+) -> Start:
+    """The states at LSODA's steps, with cubics between them."""
+    from scipy.integrate import LSODA  # noqa: PLC0415 - slow to import
+
+    vectors = Vectors(y0)
+    times, states = [span[0]], [vectors.of(y0)]
+    plain = vectors.are_states and rhs.is_flat(span[0], y0)
+    fun = rhs.sequential(is_kept=False) if plain else vectors.function(rhs)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # what LSODA has to say of its steps is of no interest: Newton follows
+        solver = LSODA(fun, span[0], states[0], span[1], rtol=rtol, atol=vectors.bounds(atol), max_step=max_step)
+        try:
+            _march(solver, times, states)
+        except GaveUp:
+            raise
+        except Exception as error:
+            if rhs.raised is not None:
+                rhs.raised.pass_over(error, times[-1])
+                raise GaveUp from None
+            error.add_note(f"parscan called it for the time {times[-1]!r} and later.")
+            raise
+        finally:
+            rhs.count(solver.nfev if plain else 0)
+    t, y = np.asarray(times), vectors.states(np.asarray(states))
+    if not np.isfinite(y).all():
+        raise GaveUp
+    return as_start(t, y, rhs(t, y), rtol, atol, "")
+
+
+class Vectors:
+    """States `(*batch, n)`, complex ones too, as the real vectors that LSODA solves for: components first."""
+
+    def __init__(self, y0: Array) -> None:
+        self.are_states = y0.ndim == 1 and y0.dtype == np.float64
+        self._shape = (y0.shape[-1], *y0.shape[:-1])
+        self._wide = np.result_type(y0.dtype, np.float64)
+        self._dtype = y0.dtype
+
+    def of(self, y: Array) -> Array:
+        """The vector of a state."""
+        return np.ascontiguousarray(np.moveaxis(y, -1, 0), dtype=self._wide).reshape(-1).view(np.float64)
+
+    def bounds(self, atol: Array) -> Array:
+        """Absolute tolerances of a vector."""
+        if atol.ndim == 0:
+            return atol
+        numbers = np.broadcast_to(atol.reshape(-1, *(1,) * (len(self._shape) - 1)), self._shape)
+        return np.repeat(numbers.astype(np.float64).reshape(-1), 2 if self._wide == np.complex128 else 1)
+
+    def function(self, rhs: RightHandSide) -> Callable[[float, Array], Array]:
+        """The right-hand side on vectors."""
+
+        def fun(t: float, vector: Array) -> Array:
+            state = vector.view(self._wide).reshape(self._shape).astype(self._dtype)
+            return np.ascontiguousarray(rhs.at(t, state), dtype=self._wide).reshape(-1).view(np.float64)
+
+        return fun
+
+    def states(self, vectors: Array) -> Array:
+        """The states of vectors `(m, …)`."""
+        if self.are_states:
+            return vectors
+        stacked = vectors.view(self._wide).reshape(len(vectors), *self._shape)
+        return np.moveaxis(stacked, 1, -1).astype(self._dtype)
+
+
+def _march(solver: Any, times: list[float], states: list[Array]) -> None:
+    """Step to the end, or as often as a start may."""
+    before, still, long = times[-1], 0, surely_a_step(times[-1], solver.t_bound)
+    while solver.status == "running" and len(times) <= MOST_STEPS:
+        told = solver.step()
+        if solver.status == "failed":
+            raise GaveUp(told)
+        t = solver.t
+        is_none = abs(t - before) <= long and is_no_step(before, t) and solver.status == "running"
+        still = still + 1 if is_none else 0
+        if still >= PATIENCE:
+            raise GaveUp
+        before = t
+        if t == times[-1]:
+            continue
+        times.append(t)
+        states.append(solver.y)

@@ -1,0 +1,247 @@
+"""A loose sequential solve on any array library, for a whole batch with one step: the Rosenbrock method RODAS3.
+
+Four stages of order 3, embedded order 2, L-stable and stiffly accurate, three right-hand sides and a Jacobian a step:
+Sandu, Verwer, Blom, Spee, Carmichael and Potra, "Benchmarking stiff ODE solvers for atmospheric chemistry problems II:
+Rosenbrock solvers", Atmospheric Environment 31 (1997), in the form of Hairer and Wanner (1996), section IV.7:
+
+    (I/(γh) - J) k_i = f(t + α_i h, y + Σ_j a_ij k_j) + Σ_j c_ij k_j / h + γ_i h ∂f/∂t,    y_new = y + Σ_j m_j k_j
+
+Its own error estimate vanishes on y' = y², and it would step over poles: a second one, by the trapezoidal rule, helps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import copysign, inf, isfinite, nan, ulp
+from typing import TypeAlias
+
+from ..._arrays.namespace import Array, all_finite, array_namespace, machine_epsilon, quiet
+from ..._functions.right_hand_side import RightHandSide
+from ..core.endings import NOT_FINITE, TOO_SMALL, is_no_step
+from ..core.trial import ratio
+from .rough import as_start
+from .start import Start
+
+Weights: TypeAlias = tuple[tuple[int, float], ...]
+"""Stages and their coefficients."""
+
+GAMMA = 0.5
+"""γ"""
+
+A: tuple[Weights, ...] = ((), (), ((0, 2.0),), ((0, 2.0), (2, 1.0)))
+"""a_ij that are not 0. Stages without any share the right-hand side at the start of the step (α = 0), the others are at
+its end (α = 1)."""
+
+C: tuple[Weights, ...] = ((), ((0, 4.0),), ((0, 1.0), (1, -1.0)), ((0, 1.0), (1, -1.0), (2, -8 / 3)))
+"""c_ij"""
+
+GAMMAS = (0.5, 1.5, 0.0, 0.0)
+"""γ_i"""
+
+M: Weights = ((0, 2.0), (2, 1.0), (3, 1.0))
+"""m_j; without the last one, which so is the error estimate, the embedded method."""
+
+TRAPEZOID = 0.25
+"""Share of the trapezoidal rule's error that counts: on linear problems with small steps, half the other estimate."""
+
+FIRST = 16
+"""Shortest first step, in spacings of the numbers there: an estimate of the right one may be too small to be a step."""
+
+MOST_STEPS = 100_000
+"""Steps, taken or rejected, after which to give up."""
+
+SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 5.0
+"""Of the step that would just meet the tolerance, what is taken; the limits of its change."""
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is solved; states and their derivatives are stacked, `(1, *batch, n)`."""
+
+    rhs: RightHandSide
+    end: float
+    rtol: float
+    atol: Array
+    max_step: float
+    eye: Array
+
+    def norm(self, error: Array, size: Array) -> float:
+        """Root mean square over components in tolerances, the worst of the batch."""
+        xp = array_namespace(error)
+        errors = xp.abs(ratio(error, self.atol + self.rtol * size))
+        return float(xp.max(xp.mean(errors * errors, axis=-1))) ** 0.5
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A state with the right-hand side, its Jacobian and its derivative by time."""
+
+    t: float
+    y: Array
+    f: Array
+    J: Array
+    f_t: Array
+
+    @property
+    def finite(self) -> bool:
+        """Whether a step can start here."""
+        return all_finite(self.f) and all_finite(self.f_t) and all_finite(self.J)
+
+
+def by_stepping(
+    rhs: RightHandSide,
+    span: tuple[float, float],
+    y0: Array,
+    rtol: float,
+    atol: Array,
+    max_step: float = inf,
+    most: int | None = None,
+) -> Start:
+    """Rough trajectory from `y0` `(*batch, n)`; it ends early, and says why, where no step is small enough.
+
+    `atol` is a number or an array `(n,)`.
+    """
+    eye = array_namespace(y0).eye(y0.shape[-1], dtype=y0.dtype)
+    problem = _Problem(rhs, float(span[1]), rtol, atol, max_step, eye)
+    t, y = float(span[0]), y0[None, ...]
+    h = _first_step(problem, t, y)
+    h = h if abs(h) > FIRST * ulp(t) else copysign(min(FIRST * ulp(t), abs(problem.end - t)), problem.end - t)
+    node = _linearise(rhs, t, y, h)
+    nodes, failure = [(t, y, node.f)], "" if node.finite else NOT_FINITE
+    shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # so that there is one at t = 0, too
+    grows, finite, bad = FASTEST, True, None
+    most = MOST_STEPS if most is None else most
+    for _ in range(most):
+        if node.t == problem.end or failure:
+            break
+        if abs(h) < shortest or (is_no_step(node.t, node.t + h) and node.t + h != problem.end):
+            near = bad is not None and is_no_step(node.t, node.t + (bad - node.t) / 4)  # after a last step before it
+            failure = NOT_FINITE if near or not finite else TOO_SMALL
+            break
+        t, h = _next_time(problem, node.t, h)
+        y, error = _attempt(problem, node, t, h)
+        if error <= 1.0:
+            new = _arrive(problem, t, y, h)
+            error = max(_second_error(problem, node, new, h), error) if new.finite else nan  # NaN if the first is
+        finite = isfinite(error)
+        bad = t if not finite else bad
+        factor = _factor(error)
+        if error <= 1.0:
+            node, h, grows = new, h * min(factor, grows), FASTEST
+            nodes.append((t, y, node.f))
+            continue
+        h, grows = h * factor, 1.0
+    else:
+        failure = f"the rough solution took more than {most} steps"
+    failed_at = (t if bad is None else bad) if failure == NOT_FINITE else None
+    times, states, slopes = zip(*nodes, strict=True)
+    xp = array_namespace(y0)
+    return as_start(
+        xp.asarray(times, dtype=xp.float64), xp.concat(states), xp.concat(slopes), rtol, atol, failure, failed_at
+    )
+
+
+def _factor(error: float) -> float:
+    """Change of the step: the error is of third order; halved where it is unknown."""
+    if not isfinite(error):
+        return 0.5
+    return min(FASTEST, max(SLOWEST, SAFETY * max(error, 1e-9) ** (-1 / 3)))
+
+
+def _next_time(problem: _Problem, t: float, h: float) -> tuple[float, float]:
+    """Where a step of about h ends, and its length: what remains to the end is not left to a tiny one."""
+    remaining = problem.end - t
+    size = min(abs(h), problem.max_step)
+    if size >= abs(remaining):
+        return problem.end, remaining
+    h = size if remaining > 0 else -size
+    if 0.9 * abs(remaining) < size:
+        h = remaining / 2
+    later = t + h
+    return later, later - t  # not h: at large times, the sum is rounded
+
+
+def _first_step(problem: _Problem, t: float, y: Array) -> float:
+    """A step whose error should be small (Hairer, Nørsett, Wanner, "Solving ODEs I", section II.4), with its sign."""
+    xp = array_namespace(y)
+    longest = min(abs(problem.end - t), problem.max_step)
+    direction = 1.0 if problem.end >= t else -1.0
+
+    def slope(time: float, state: Array) -> Array:
+        return problem.rhs(xp.asarray([time], dtype=xp.float64), state)
+
+    f, size = slope(t, y), xp.abs(y)
+    with quiet():
+        states, slopes = problem.norm(y, size), problem.norm(f, size)
+        h = 0.01 * states / slopes if min(states, slopes) >= 1e-5 else 1e-6
+        h = min(h, longest) if isfinite(h) else longest
+        change = slope(t + direction * h, y + direction * h * f) - f
+        largest = max(slopes, problem.norm(change, size) / h if h else inf)
+    if not isfinite(largest):
+        return direction * h
+    wanted = (0.01 / largest) ** (1 / 3) if largest > 1e-15 else max(1e-6, 1e-3 * h)
+    return direction * min(100 * h, wanted, longest)
+
+
+def _linearise(rhs: RightHandSide, t: float, y: Array, h: float) -> _Node:
+    """Right-hand side, Jacobian and, by a difference into the step h that follows, the derivative by time."""
+    xp = array_namespace(y)
+    shift = machine_epsilon(y.dtype) ** 0.5 * abs(h) + 4 * ulp(t)
+    later = t + shift if h >= 0 else t - shift
+    times = xp.asarray([t, later], dtype=xp.float64)
+    values = rhs(times, xp.concat([y, y]))
+    f = values[:1, ...]
+    with quiet():
+        f_t = (values[1:, ...] - f) / (later - t) if later != t else xp.zeros_like(f)
+    return _Node(t, y, f, rhs.jacobian(times[:1], y, f), f_t)
+
+
+def _arrive(problem: _Problem, t: float, y: Array, h: float) -> _Node:
+    """The node that a step led to, after a step h; at the end of the span, without Jacobian."""
+    if t != problem.end:
+        return _linearise(problem.rhs, t, y, h)
+    f = problem.rhs(array_namespace(y).asarray([t], dtype=array_namespace(y).float64), y)
+    return _Node(t, y, f, f, f)
+
+
+def _attempt(problem: _Problem, node: _Node, t: float, h: float) -> tuple[Array, float]:
+    """State after a step of length h to the time t, and its error in tolerances, NaN if it cannot be computed."""
+    xp = array_namespace(node.y)
+    end = xp.asarray([t], dtype=xp.float64)
+    if GAMMA * h == 0:  # it underflows
+        return node.y, nan
+    stages: list[Array] = []
+    values = node.f
+    with quiet():
+        matrix = problem.eye * (1 / (GAMMA * h)) - node.J
+        for a, c, gamma in zip(A, C, GAMMAS, strict=True):
+            if a:
+                values = problem.rhs(end, _sum(node.y, a, stages))
+            right = _sum(values, c, stages, 1 / h)
+            right = right + (gamma * h) * node.f_t if gamma else right
+            try:
+                stages.append(xp.linalg.solve(matrix, right[..., None])[..., 0])
+            except ValueError:  # NumPy's LinAlgError: exactly singular
+                return node.y, nan
+        y = _sum(node.y, M, stages)
+        return y, problem.norm(stages[-1], xp.maximum(xp.abs(node.y), xp.abs(y)))
+
+
+def _second_error(problem: _Problem, node: _Node, new: _Node, h: float) -> float:
+    """Difference to the trapezoidal rule in tolerances, damped where the problem is stiff, as in the stages."""
+    xp = array_namespace(node.y)
+    with quiet():
+        matrix = problem.eye - (GAMMA * h) * node.J
+        difference = (0.5 * h) * (node.f + new.f) - (new.y - node.y)
+        try:
+            error = xp.linalg.solve(matrix, (TRAPEZOID * difference)[..., None])[..., 0]
+        except ValueError:  # as above
+            return nan
+        return problem.norm(error, xp.maximum(xp.abs(node.y), xp.abs(new.y)))
+
+
+def _sum(base: Array, weights: Weights, stages: list[Array], scale: float = 1.0) -> Array:
+    """Base plus weighted stages."""
+    for j, weight in weights:
+        base = base + (weight * scale) * stages[j]
+    return base

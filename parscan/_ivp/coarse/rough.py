@@ -1,0 +1,72 @@
+"""A rough trajectory between its nodes: cubics by the states and slopes there, as far as the slopes can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+from .start import Start
+
+FREEDOM = 4.0
+"""Tolerances, and bends of a parabola, by which the slope at a node may differ from what the states tell."""
+
+
+def as_start(
+    t: Array, y: Array, f: Array, rtol: float, atol: Array, failure: str, failed_at: float | None = None
+) -> Start:
+    """Nodes `t` `(m,)` with states and right-hand sides `(m, *batch, n)`, and cubic Hermite interpolation between them.
+
+    `rtol` and `atol` are the tolerances that the states were computed with.
+    """
+    xp = array_namespace(y)
+    if t.shape[0] == 1:
+        return Start(t, lambda at: xp.broadcast_to(y, (at.shape[0], *y.shape[1:])), failure, failed_at)
+    with quiet():
+        steps = xp.reshape(xp.astype(t[1:] - t[:-1], y.dtype), (-1, *(1,) * (y.ndim - 1)))
+        return Start(t, _hermite(t, y, *_bends(steps, y, f, rtol, atol)), failure, failed_at)
+
+
+def _bends(steps: Array, y: Array, f: Array, rtol: float, atol: Array) -> tuple[Array, Array]:
+    """How far the slopes at both ends of every interval, in times of its length, are from its rise, `(N, *batch, n)`.
+
+    Where the problem is stiff, the right-hand side is of any size at a state that is off by less than the tolerance.
+    So it counts only as far as the states of the neighbours leave the slope open: those of a parabola through them, the
+    flatter one of two, plus or minus what the two differ by.
+    """
+    xp = array_namespace(y)
+    rises = y[1:, ...] - y[:-1, ...]
+    quotients = rises / steps
+    before = after = xp.zeros_like(rises)
+    if rises.shape[0] > 1:
+        second = (quotients[1:, ...] - quotients[:-1, ...]) / (steps[1:, ...] + steps[:-1, ...])
+        before, after = xp.concat([second[:1, ...], second]), xp.concat([second, second[-1:, ...]])
+    flatter = xp.where(xp.abs(before) < xp.abs(after), before, after)
+    parabola = -flatter * steps * steps
+    size = xp.maximum(xp.abs(y[1:, ...]), xp.abs(y[:-1, ...]))
+    open_to = xp.minimum(xp.abs((after - before) * steps * steps), FREEDOM * xp.abs(parabola))
+    open_to = open_to + FREEDOM * (atol + rtol * size)  # a quarter of it is seen in the states
+
+    def limited(bend: Array) -> Array:
+        away = bend - parabola
+        share = xp.astype(xp.clip(open_to / xp.abs(away), None, 1.0), y.dtype)
+        return parabola + xp.where(xp.isfinite(away) & (away != 0), share * away, xp.zeros_like(away))
+
+    return limited(steps * f[:-1, ...] - rises), limited(rises - steps * f[1:, ...])
+
+
+def _hermite(t: Array, y: Array, left: Array, right: Array) -> Callable[[Array], Array]:
+    """Cubic on every interval by its states and bends; called with times `(m,)` in any order."""
+    xp = array_namespace(y)
+    direction = 1.0 if bool(t[-1] > t[0]) else -1.0
+    ascending = direction * t
+    rises = y[1:, ...] - y[:-1, ...]
+
+    def states(at: Array) -> Array:
+        i = xp.clip(xp.searchsorted(ascending, direction * at, side="right") - 1, 0, rises.shape[0] - 1)
+        start = xp.take(t, i)
+        theta = xp.astype((at - start) / (xp.take(t, i + 1) - start), y.dtype)
+        theta = xp.reshape(theta, (-1, *(1,) * (y.ndim - 1)))
+        bend = (1 - theta) * xp.take(left, i, axis=0) + theta * xp.take(right, i, axis=0)
+        return xp.take(y, i, axis=0) + theta * (xp.take(rises, i, axis=0) + (1 - theta) * bend)
+
+    return states

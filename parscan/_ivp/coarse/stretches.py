@@ -1,0 +1,64 @@
+"""Starts that are made from one breakpoint to the next, each anew from the state at the end of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..._arrays.namespace import Array, array_namespace
+from ..._functions.breaks import stretches
+from ..._functions.right_hand_side import RightHandSide
+from .start import Start
+
+ENOUGH = 20_000
+"""Steps of all stretches together after which a start ends: another one takes over there."""
+
+
+def over_breaks(
+    make: Callable[..., Start],
+    breaks: Array | None,
+    rhs: RightHandSide,
+    span: tuple[float, float],
+    y0: Array,
+    *,
+    most: int | None = None,
+    **options: Any,
+) -> Start:
+    """What `make(rhs, span, y0, **options)` makes of every stretch between breakpoints; `most` steps are enough."""
+    limited = options if most is None else {**options, "most": most}
+    if breaks is None:
+        return make(rhs, span, y0, **limited)
+    starts: list[Start] = []
+    steps = 0
+    for stretch in stretches(span, breaks):
+        within = rhs.within(stretch.low, stretch.high)
+        start = make(within, (stretch.begin, stretch.end), y0, **limited)
+        rhs.add_counts(within)
+        if start.t.shape[0] > 1 or not starts:
+            starts.append(start)
+        steps += start.t.shape[0] - 1
+        if start.failure or float(start.t[-1]) != stretch.end or steps >= (ENOUGH if most is None else most):
+            break
+        y0 = start.states(start.t[-1:])[0, ...]
+    return joined(starts, start.failure, start.failed_at)
+
+
+def joined(starts: list[Start], failure: str = "", failed_at: float | None = None) -> Start:
+    """One start of several, each from the end of the one before."""
+    xp = array_namespace(starts[0].t)
+    direction = 1.0 if float(starts[-1].t[-1]) > float(starts[0].t[0]) else -1.0
+    ends = xp.concat([direction * start.t[-1:] for start in starts])
+
+    def states(at: Array) -> Array:
+        piece = xp.clip(xp.searchsorted(ends, direction * at), 0, len(starts) - 1)
+        order = xp.argsort(piece, stable=True)
+        marks = xp.searchsorted(xp.take(piece, order), xp.arange(len(starts) + 1))
+        sorted_times, found = xp.take(at, order), []
+        for k, start in enumerate(starts):
+            some = slice(int(marks[k]), int(marks[k + 1]))
+            if some.stop > some.start or k == 0:
+                found.append(start.states(sorted_times[some]))
+        return xp.take(xp.concat(found), xp.argsort(order), axis=0)
+
+    t = xp.concat([starts[0].t, *(start.t[1:] for start in starts[1:])])
+    return Start(t, states, failure, failed_at, group=min(start.group for start in starts))

@@ -1,0 +1,1 @@
+"""The problem, its functions near the start, and how solves end."""

@@ -1,0 +1,121 @@
+"""States near the initial one, at times near the begin: a sample to try the user's functions on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import copysign, isfinite
+
+from ..._arrays.namespace import Array, array_namespace, quiet, random_signs
+from ..._functions.agreement import Evaluate, spread
+
+SAMPLE = 5
+"""States, at least: as many as no dimension has."""
+
+SPREAD = 1e-3
+"""How far, relative to their components, the states are from the initial one, and the times from the begin."""
+
+ATTEMPTS = ((1.0, 1.0), (-1.0, 1.0), (1.0, SPREAD), (-1.0, SPREAD))
+"""Sign and size of what is added to the initial state, until the function takes it."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Times `(m,)`, states `(m, *batch, n)`, the initial one first, and what the function returned for each alone.
+
+    `refused` is what the function raised where it took no state but the initial one.
+    """
+
+    t: Array
+    states: Array
+    values: Array
+    refused: Exception | None = None
+
+
+def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -> Sample:
+    """The sample. What a call on the initial state raises passes; other states that raise are replaced by nearer ones.
+
+    Every component is moved by random signs of its own, so that sums, norms and largest components differ from one
+    state to another, as ratios of components do.
+    """
+    xp = array_namespace(y0)
+    count = next(count for count in range(SAMPLE, SAMPLE + y0.ndim + 1) if count not in y0.shape)
+    begin = xp.asarray(span[:1], dtype=xp.float64)
+    first = alone(begin, y0[None, ...])
+    rows, refused = [(begin, y0[None, ...], first)], None
+    shift = _shift(span, y0, first[0, ...], atol)
+    moved = [shift(number / count, number, *ATTEMPTS[0]) for number in range(1, count)]
+    if (others := _all_accepted(alone, begin, y0, first, moved)) is not None:
+        t, states, values = (xp.concat(parts) for parts in zip(rows[0], others, strict=True))
+        return Sample(t, states, values)
+    for number in range(1, count):
+        row, error = _accepted(alone, begin, y0, first, partial(shift, number / count, number))
+        refused = error or refused
+        rows.append(row or rows[0])  # as many as planned: with fewer, a dimension might have so many
+    taken = any(row is not rows[0] for row in rows[1:])
+    t, states, values = (xp.concat(parts) for parts in zip(*rows, strict=True))
+    return Sample(t, states, values, None if taken else refused)
+
+
+Row = tuple[Array, Array, Array]
+"""A time `(1,)`, a state and its value, `(1, *batch, n)`."""
+
+
+def _all_accepted(
+    alone: Evaluate, begin: Array, y0: Array, first: Array, moved: list[tuple[float, Array]]
+) -> Row | None:
+    """All states at their first attempt, if the function takes them all, and its values are as finite as the first."""
+    xp = array_namespace(y0)
+    t = xp.concat([begin + later for later, _ in moved])
+    states = xp.stack([y0 + change for _, change in moved])
+    try:
+        values = alone(t, states)
+    except Exception:  # one of them; the attempts find out which
+        return None
+    return (t, states, values) if bool(xp.all(xp.isfinite(values) | ~xp.isfinite(first))) else None
+
+
+def _accepted(
+    alone: Evaluate, begin: Array, y0: Array, first: Array, shift: Callable[[float, float], tuple[float, Array]]
+) -> tuple[Row | None, Exception | None]:
+    """The first attempt with finite values wherever the initial state has them; if none, None and what was raised."""
+    xp, refused = array_namespace(y0), None
+    for sign, size in ATTEMPTS:
+        later, change = shift(sign, size)
+        t, state = begin + later, (y0 + change)[None, ...]
+        try:
+            values = alone(t, state)
+        except Exception as error:
+            refused = error
+            continue
+        if bool(xp.all(xp.isfinite(values) | ~xp.isfinite(first))):
+            return (t, state, values), None
+    return None, refused
+
+
+def _shift(
+    span: tuple[float, float], y0: Array, slope: Array, atol: Array
+) -> Callable[[float, int, float, float], tuple[float, Array]]:
+    """What makes the change of time and state from a share of the span, the number of a state, a sign and a size.
+
+    A component that is zero is moved along its slope, as the solution does: other components hardly change in the time
+    taken. If it has no slope, it is moved by a small share of its tolerance.
+    """
+    xp = array_namespace(y0)
+    length = span[1] - span[0]
+    length = length if isfinite(length) else copysign(1.0, length)
+    with quiet():
+        steep = xp.where(xp.isfinite(slope), slope, xp.zeros_like(slope))
+        size, rate = float(xp.max(xp.abs(y0))), float(xp.max(xp.abs(steep)))
+        step = SPREAD * copysign(min(abs(length), size / rate if size and rate else abs(length)), length)
+        least = SPREAD * xp.where(xp.isfinite(atol), atol, xp.zeros_like(atol))
+        resting = xp.broadcast_to(xp.astype(least, y0.dtype), y0.shape)
+        drift = xp.where(steep == 0, resting, step * steep)
+
+    def shift(share: float, number: int, sign: float, size: float) -> tuple[float, Array]:
+        signs = random_signs(y0.shape, y0, seed=number) * spread(y0, number)
+        own = sign * SPREAD * signs * y0
+        return SPREAD * size * share * length, size * xp.where(y0 == 0, drift * xp.abs(signs), own)
+
+    return shift

@@ -1,0 +1,59 @@
+"""The initial value problem, as its arguments say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isinf
+from typing import Any
+
+from ..._arrays.namespace import (
+    Array,
+    dtype_name,
+    library,
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the user asked for, checked; `y0` has its components last, `(*batch, n)`.
+
+    `rtol` is the smallest relative tolerance, for decisions; `rtols` are all, a number or an array `(n,)`. `breaks` are
+    the times within the span, and at its ends, at which the user says that `fun` jumps: see `_functions/breaks`.
+    """
+
+    fun: Callable[..., Any]
+    jac: Any
+    args: tuple[Any, ...]
+    span: tuple[float, float]
+    y0: Array
+    rtol: float
+    rtols: float | Array
+    atol: Array
+    max_step: float
+    breaks: Array | None = None
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the batch."""
+        return tuple(self.y0.shape[:-1])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a single problem on NumPy arrays, as SciPy takes it."""
+        return not self.batch and library(self.y0) == "numpy"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no time to pass, or no component."""
+        return self.span[0] == self.span[1] or self.y0.size == 0
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether only an event can end it."""
+        return isinf(self.span[1])
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the state is complex."""
+        return "complex" in dtype_name(self.y0.dtype)

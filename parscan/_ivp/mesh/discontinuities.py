@@ -1,0 +1,295 @@
+"""Jumps and kinks of the right-hand side within intervals, and of its second derivative: where they are.
+
+Where a mesh is finer and its errors are hardly smaller, the right-hand side may not be smooth: it interpolates a table,
+or switches. Interval by interval it is evaluated at equal distances, and differences of these values show the place:
+with the distances, those of a jump do not shrink, those of a kink do as their first power, and those of what is smooth
+as their fourth. The stretch with the largest difference is evaluated again, and so on; all intervals in each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from math import ceil, log2, prod
+
+from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
+from ..._functions.breaks import are_breaks
+from ..._functions.right_hand_side import RightHandSide
+from ..core.trial import NUMBERS, Scale, Trial
+from ..methods.tableaux import Tableau
+from ..output.dense_output import DenseOutput
+
+PARTS = 24
+"""Parts of a stretch between which it is evaluated."""
+
+DIFFERENCES = 4
+"""Order of the differences; so many neighbouring parts contain what makes one large."""
+
+LARGE = 1.0
+"""Effect of a difference on its interval, in tolerances, from which on it is of interest."""
+
+ZOOMS, ZOOM = 3, 4
+"""Stretches after which the differences tell how smooth the function is, each such a part of the one before."""
+
+JUMP, KINK, SMOOTH = 0.5, 1.5, 3.5
+"""Powers of the distance: differences that shrink as a lower one are of a jump, of a kink, of anything but a smooth
+function."""
+
+OUTSTANDING = 50.0
+"""Ratio of the largest difference to what a third of them stay below: neither rounding nor a smooth function has it."""
+
+UNEVEN = 1.0
+"""By how much a power may differ from one length to the next: what is left of smooth functions soon is rounding."""
+
+ASIDE = 1 / 8
+"""Share of an interval by which it is looked at beyond its ends: what is not smooth shows in places on both sides."""
+
+CLOSER = 2
+"""Stretches about a kink, each of two parts of the one before."""
+
+MOST_PARTS, PLACES = 256, 4096
+"""Parts of a stretch at most, and of all stretches together, where a jump is narrowed down."""
+
+LEFT = 0.5
+"""Share of its size that a jump has at least, however closely it is looked at."""
+
+SAME = 64 * machine_epsilon("float64")
+"""Times that differ by less, as a share of their size, are one."""
+
+CLOSE = 1e-6
+"""Share of an interval by which breakpoints are apart."""
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Stretches from `low` to `high` `(B,)`, each of an interval of a trial, whose numbers are `interval` `(B,)`."""
+
+    interval: Array
+    low: Array
+    high: Array
+
+    def some(self, flags: Array) -> Stretches:
+        """Those with a flag."""
+        return Stretches(self.interval[flags], self.low[flags], self.high[flags])
+
+    def at(self, share: Array) -> Array:
+        """Times at a share of each `(B,)`."""
+        return self.low + share * (self.high - self.low)
+
+    def between(self, begin: Array, end: Array) -> Stretches:
+        """From a share of each to another one."""
+        width = self.high - self.low
+        return replace(self, low=self.low + begin * width, high=self.high - (1 - end) * width)
+
+    def about(self, middle: Array, share: float) -> Stretches:
+        """Shorter ones about a share of each `(B,)`, as far as they are within it."""
+        xp = array_namespace(middle)
+        return self.between(xp.clip(middle - share / 2, 0.0, 1.0), xp.clip(middle + share / 2, 0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How the right-hand side is seen in stretches: `states(times, intervals)` are what it is evaluated for."""
+
+    rhs: RightHandSide
+    trial: Trial
+    scale: Scale
+    states: Callable[[Array, Array], Array]
+
+    def values(self, stretches: Stretches, parts: int = PARTS) -> Array:
+        """What values at equal distances do to their interval, in tolerances, `(B, parts + 1, C)`; real numbers."""
+        xp = array_namespace(self.trial.y)
+        shares = xp.arange(parts + 1, dtype=self.trial.t.dtype) / parts
+        times = stretches.low[:, None] + (stretches.high - stretches.low)[:, None] * shares
+        flat = xp.reshape(times, (-1,))
+        intervals = xp.reshape(xp.broadcast_to(stretches.interval[:, None], times.shape), (-1,))
+        with quiet():
+            values = self.rhs(flat, self.states(flat, intervals))
+            weights = xp.take(self.weights, stretches.interval, axis=0)[:, None, :]
+            return _parts(xp.reshape(values, (*times.shape, -1)) * weights)
+
+    @cached_property
+    def weights(self) -> Array:
+        """Lengths of the intervals over tolerances, `(N, C)`."""
+        xp = array_namespace(self.trial.y)
+        y = xp.abs(self.trial.y)
+        bound = self.scale.atol + self.scale.rtol * xp.maximum(y[:-1, ...], y[1:, ...])
+        return xp.abs(self.trial.steps)[:, None] / xp.reshape(bound, (self.trial.intervals, -1))
+
+
+def find(rhs: RightHandSide, output: Tableau, trial: Trial, scale: Scale, some: Array, bad: Array) -> Array | None:
+    """Times, ascending, within some intervals, at which the right-hand side is not smooth; None if there are none.
+
+    It is looked at for one state first: what is not smooth then is so in time. In those of the intervals that are bad
+    otherwise, it is looked at along the polynomials of the trial, which are near the solution; there, jumps do not
+    count: they move with it. The flags of the intervals are `(N,)`.
+    """
+    xp = array_namespace(trial.y)
+    numbers = xp.arange(trial.intervals)[some]
+    count, group = numbers.shape[0], max(1, NUMBERS // ((PARTS + 1) * prod(trial.y.shape[1:])))
+    groups = [numbers[first : min(first + group, count)] for first in range(0, count, group)]
+    found = [_of_some(rhs, output, trial, scale, some, bad) for some in groups]
+    times = xp.sort(xp.concat(found)) if found else trial.t[:0]
+    return _distinct(trial, times) if times.shape[0] else None
+
+
+def _of_some(rhs: RightHandSide, output: Tableau, trial: Trial, scale: Scale, numbers: Array, bad: Array) -> Array:
+    """The same of the intervals with these numbers, in any order."""
+    xp, dense = array_namespace(trial.y), DenseOutput.of(output, trial)
+
+    def frozen(times: Array, intervals: Array) -> Array:
+        return xp.take(trial.y, intervals, axis=0)
+
+    def along(times: Array, intervals: Array) -> Array:
+        begin, end = xp.take(trial.t, intervals), xp.take(trial.t, intervals + 1)
+        return dense.state(intervals, (times - begin) / (end - begin))
+
+    times, found = _located(Sight(rhs, trial, scale, frozen), _with_sides(trial, numbers, trial.breaks), jumps=True)
+    numbers = numbers[xp.take(bad, numbers)]
+    for breaks in (None,) if trial.breaks is None else (None, trial.breaks):  # kinks in the state leave breakpoints
+        numbers = numbers[~are_breaks(numbers, xp.sort(found))] if found.shape[0] else numbers
+        if numbers.shape[0]:
+            more, found = _located(Sight(rhs, trial, scale, along), _with_sides(trial, numbers, breaks), jumps=False)
+            times = xp.concat([times, more])
+    return times
+
+
+def _located(sight: Sight, stretches: Stretches, *, jumps: bool) -> tuple[Array, Array]:
+    """Times, and in which of the intervals they are; at most one for each."""
+    xp = array_namespace(sight.trial.t)
+    stretches, power = _narrowed(sight, stretches)
+    weak = stretches.some(power >= KINK)
+    found = [((weak.low + weak.high) / 2, weak.interval)]
+    kinked = stretches.some((power >= JUMP) & (power < KINK))
+    if kinked.low.shape[0]:
+        found.append((_of_kinks(sight, kinked), kinked.interval))
+    jumping = stretches.some(power < JUMP)
+    if jumps and jumping.low.shape[0]:
+        found.append(_of_jumps(sight, jumping))
+    times, intervals = (xp.concat(some) for some in zip(*found, strict=True))
+    new = _within(sight.trial, times, intervals)
+    return times[new], intervals[new]
+
+
+def _within(trial: Trial, times: Array, intervals: Array) -> Array:
+    """Flags of the times that are within their intervals, the ends included, and apart from known breakpoints."""
+    xp = array_namespace(times)
+    begin, end = xp.take(trial.t, intervals), xp.take(trial.t, intervals + 1)
+    rounding = SAME * xp.abs(times)
+    new = (times >= xp.minimum(begin, end) - rounding) & (times <= xp.maximum(begin, end) + rounding)
+    if trial.breaks is None:
+        return new
+    apart = xp.maximum(rounding, CLOSE * xp.abs(end - begin))
+    after = xp.searchsorted(trial.breaks, times)
+    for known in (after - 1, after):
+        nearest = xp.take(trial.breaks, xp.clip(known, 0, trial.breaks.shape[0] - 1))
+        new = new & (xp.abs(nearest - times) > apart)
+    return new
+
+
+def _with_sides(trial: Trial, numbers: Array, breaks: Array | None) -> Stretches:
+    """The intervals with what is beside them; breakpoints and the ends of the mesh are not passed."""
+    xp, t = array_namespace(trial.t), trial.t
+    ends = xp.concat([xp.ones_like(t[:1]), xp.zeros_like(t[1:-1]), xp.ones_like(t[:1])]) > 0
+    fixed = ends if breaks is None else ends | are_breaks(t, breaks)
+    aside = xp.where(fixed, xp.zeros_like(t), xp.full_like(t, ASIDE))
+    inner = Stretches(numbers, xp.take(trial.begins, numbers), xp.take(trial.ends, numbers))
+    return inner.between(-xp.take(aside, numbers), 1 + xp.take(aside, numbers + 1))
+
+
+def _narrowed(sight: Sight, stretches: Stretches) -> tuple[Stretches, Array]:
+    """Short stretches in which the function is not smooth, and the power of their length as which differences shrink.
+
+    Where it is smooth, differences end in rounding, which shrinks less than they did before.
+    """
+    xp = array_namespace(stretches.low)
+    peaks: list[Array] = []
+    for zoom in range(ZOOMS + 1):
+        peak, usual, place = _peak(_differences(sight.values(stretches)))
+        stretches = stretches.about(place, 1 / ZOOM)
+        least = {0: LARGE, ZOOMS: OUTSTANDING * usual}.get(zoom, 0.0)
+        seen = xp.isfinite(peak) & (peak > least)
+        stretches, peaks = stretches.some(seen), [sizes[seen] for sizes in (*peaks, peak)]
+        if not bool(xp.any(seen)):
+            return stretches, peaks[0]
+    powers = [xp.log2(before / after) / log2(ZOOM) for before, after in pairwise(peaks)]
+    power = sum(powers[1:], powers[0]) / ZOOMS
+    seen = (power < SMOOTH) & (powers[-1] > power - UNEVEN)
+    return stretches.some(seen), power[seen]
+
+
+def _peak(sizes: Array) -> tuple[Array, Array, Array]:
+    """The differences about the largest one together, what a third of all stay below, and the place as a share."""
+    xp = array_namespace(sizes)
+    place = xp.argmax(sizes, axis=1)
+    near = xp.abs(xp.arange(sizes.shape[1])[None, :] - place[:, None]) < DIFFERENCES
+    peak = xp.sum(xp.where(near, sizes, xp.zeros_like(sizes)), axis=1)
+    usual = xp.sort(sizes, axis=1)[:, sizes.shape[1] // 3]
+    return peak, usual, (xp.astype(place, sizes.dtype) + DIFFERENCES / 2) / PARTS
+
+
+def _differences(values: Array) -> Array:
+    """Largest differences over all components, `(B, PARTS + 1 - DIFFERENCES)`."""
+    xp = array_namespace(values)
+    for _ in range(DIFFERENCES):
+        values = values[:, 1:, :] - values[:, :-1, :]
+    return xp.max(xp.abs(values), axis=2)
+
+
+def _of_kinks(sight: Sight, stretches: Stretches) -> Array:
+    """Times of kinks: second differences are those of a hat, so that their mean place is that of the kink."""
+    xp = array_namespace(stretches.low)
+    t = stretches.low
+    for _ in range(CLOSER):
+        values = sight.values(stretches)
+        bends = values[:, 2:, :] - 2 * values[:, 1:-1, :] + values[:, :-2, :]
+        share = (xp.arange(PARTS - 1, dtype=stretches.low.dtype) / (PARTS - 2))[None, :, None]
+        bends = bends - (1 - share) * bends[:, :1, :] - share * bends[:, -1:, :]
+        weights = xp.sum(xp.sum(bends, axis=1)[:, None, :] * bends, axis=2)
+        places = (xp.arange(PARTS - 1, dtype=stretches.low.dtype) + 1) / PARTS
+        with quiet():
+            mean = xp.sum(weights * places, axis=1) / xp.sum(weights, axis=1)
+        mean = xp.where((mean > 0) & (mean < 1), mean, xp.full_like(mean, 0.5))
+        t, stretches = stretches.at(mean), stretches.about(mean, 2 / PARTS)
+    return t
+
+
+def _of_jumps(sight: Sight, stretches: Stretches) -> tuple[Array, Array]:
+    """Times of jumps, to a few spacings of the numbers there: the first ones behind them; and their intervals."""
+    xp = array_namespace(sight.trial.t)
+    most = min(PLACES, NUMBERS // prod(sight.trial.y.shape[1:]))
+    parts = max(PARTS, min(MOST_PARTS, most // stretches.low.shape[0]))
+    spacing = machine_epsilon("float64") * xp.maximum(xp.abs(stretches.low), xp.abs(stretches.high))
+    wide = float(xp.max(xp.abs(stretches.high - stretches.low) / spacing))
+    first = last = xp.zeros_like(stretches.low)
+    for closer in range(ceil(log2(max(parts, wide)) / log2(parts))):
+        values = sight.values(stretches, parts)
+        changes = xp.sum(xp.abs(values[:, 1:, :] - values[:, :-1, :]), axis=2)
+        last = xp.max(changes, axis=1)
+        first = last if closer == 0 else first
+        place = xp.astype(xp.argmax(changes, axis=1), stretches.low.dtype)
+        stretches = stretches.between(place / parts, (place + 1) / parts)
+    jumps = stretches.some(last > LEFT * first)
+    return jumps.high, jumps.interval
+
+
+def _parts(values: Array) -> Array:
+    """Real and imaginary parts of complex numbers, one beside the other."""
+    xp = array_namespace(values)
+    if not xp.isdtype(values.dtype, "complex floating"):
+        return values
+    return xp.concat([xp.real(values), xp.imag(values)], axis=-1)
+
+
+def _distinct(trial: Trial, times: Array) -> Array:
+    """Those of the ascending times that are apart from one another; near an end of the mesh, the end itself."""
+    xp, t = array_namespace(times), trial.t
+    direction = 1.0 if bool(t[-1] > t[0]) else -1.0
+    interval = xp.clip(xp.searchsorted(direction * t, direction * times) - 1, 0, trial.intervals - 1)
+    steps = xp.abs(xp.take(t, interval + 1) - xp.take(t, interval))
+    apart = xp.maximum(SAME * xp.abs(times), CLOSE * steps)
+    for end in (t[0], t[-1]):
+        times = xp.where(xp.abs(times - end) <= apart, end, times)
+    return times[xp.concat([xp.ones_like(times[:1]) > 0, times[1:] - times[:-1] > apart[1:]])]

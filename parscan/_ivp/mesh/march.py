@@ -1,0 +1,147 @@
+"""Windows from the start of a span to its end: what converged is kept, and the next window begins where it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isfinite, nan
+
+from ..._arrays.namespace import Array, all_finite, array_namespace
+from ..coarse.start import Start
+from ..core.endings import NOT_FINITE
+from ..core.pace import OF_JUMPS, chatters
+from ..core.trial import Trial
+from ..core.watched import Reached
+from .truncate import cut_at_bad_value
+from .window import Log, Piece, Task, solve_window
+
+FURTHER, NEARER = 4.0, 0.25
+"""How far the next start reaches at least: in lengths of the stretch that was solved, and of the start before."""
+
+FOLLOWED = 8
+"""Steps of the sequential solver that take the place of the first window which Newton cannot solve, at a jump for
+example; of the next one twice as many, and so on."""
+
+STUCK_WINDOWS, STUCK_SHARE = 12, 1e-4
+"""Windows in a row, each of which gets on by less than this share of what is left, after which to give up: so it is
+where the right-hand side chatters."""
+
+STUCK_STEPS = 256
+"""Steps that were followed one by one, so many of which must get on by that share: those of a window may be more."""
+
+
+@dataclass
+class Record:
+    """What has been solved, piece by piece, and what it took; why and when it failed, if it did."""
+
+    pieces: list[Trial] = field(default_factory=list)
+    errors: list[Array] = field(default_factory=list)
+    cut_short: list[float] = field(default_factory=list)
+    """Times at which windows ended before they should, or steps had to be followed."""
+    followed_from: list[float] = field(default_factory=list)
+    """Those of them from which steps were followed."""
+    log: Log = field(default_factory=Log)
+    windows: int = 0
+    followed: int = 0
+    stuck: int = 0
+    failure: str = ""
+    failed_at: float | None = None
+    chatters: bool = False
+    """Whether it failed since the right-hand side jumps to and fro."""
+
+
+def solve(task: Task, span: tuple[float, float], y0: Array, reached: Reached | None = None) -> Record:
+    """Windows from the start of the span to its end, or to where the solution ends."""
+    record = Record(log=Log(front=span[0], reached=reached))
+    _solve_windows(task, span, y0, record)
+    if record.failure == NOT_FINITE and record.pieces:
+        last, failed_at = cut_at_bad_value(task.rhs, task.method.output, record.pieces.pop())
+        record.pieces += [last] if last else []
+        record.failed_at = record.failed_at if failed_at is None else failed_at
+    return record
+
+
+def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Record) -> None:
+    """Window after window."""
+    front, state, end, reach = span[0], y0, span[1], span[1]
+    start: Start | None = None
+    while front != end:
+        if record.stuck >= STUCK_WINDOWS:
+            record.failure = f"{STUCK_WINDOWS} windows in a row hardly got on, `fun` may jump to and fro: {OF_JUMPS}"
+            record.chatters = True
+            return
+        record.windows += 1
+        fresh = start is None
+        start = task.start((front, reach), state) if start is None else start
+        if start.failure:  # no later start may go beyond: an implicit method could step over a pole
+            reach = end = float(start.t[-1])
+            record.failure, record.failed_at = start.failure, start.failed_at
+        piece = solve_window(task, start, state, record.log) if start.t.shape[0] > 1 else None
+        if piece is None and (start.warm or not fresh):  # not so near after all: the next start is one from scratch
+            start = None
+            continue
+        piece = _follow(task, (front, reach), state, record) if piece is None else piece
+        if piece is None:
+            record.failure = record.failure or _trouble(record)
+            return
+        length, reached = float(piece.trial.t[-1]) - front, reach - front
+        record.stuck = record.stuck + 1 if _hardly_gets_on(piece, length / (span[1] - front)) else 0
+        if not piece.whole:
+            record.cut_short.append(front if piece.followed else float(piece.trial.t[-1]))
+        record.pieces.append(piece.trial)
+        if piece.followed and chatters(task.rhs, piece.trial, span[1], task.scale):
+            record.failure = (
+                f"`fun` jumps to and fro, steps of {abs(length) / piece.trial.intervals:.2g} follow it: {OF_JUMPS}"
+            )
+            record.chatters = True
+            return
+        record.errors.append(piece.error)
+        front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
+        start = start.after(front) if piece.whole else None
+        if start is None:  # no use in going on to where the solution is not followed anyway
+            nearer = 0.0 if record.stuck > 1 else NEARER * reached
+            reach = _limited(front + max(FURTHER * length, nearer, key=abs), front, end)
+        record.log.front = front
+        record.log.tell(piece.trial.intervals, 0, record.log.history[-1] if record.log.history else None)
+
+
+def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) -> Piece | None:
+    """A few steps of a sequential solver at the user's tolerance, instead of a window that Newton cannot solve."""
+    if task.follow is None or span[0] == span[1] or not _worth_following(record):
+        return None
+    most = task.that_fit(FOLLOWED * 2**record.followed, y0)
+    start = task.follow(span, y0, most=most)
+    t = start.t[: min(most + 1, start.t.shape[0])]
+    if t.shape[0] < 2:
+        if start.failure:
+            record.failure, record.failed_at = start.failure, start.failed_at
+        return None
+    record.followed += 1
+    record.followed_from.append(span[0])
+    unknown = array_namespace(t).full_like(t[1:], nan)
+    return Piece(start.trial(task.method.output, t, y0, task.breaks), False, unknown, followed=True)
+
+
+def _hardly_gets_on(piece: Piece, share: float) -> bool:
+    """Whether the piece, that share of what was left, is so short that there is no use in going on like that."""
+    steps = piece.trial.intervals if piece.followed else 0
+    return not piece.whole and share < STUCK_SHARE * max(1.0, steps / STUCK_STEPS)
+
+
+def _worth_following(record: Record) -> bool:
+    """Whether it was the solution, and not the Jacobian, that Newton failed on."""
+    return record.log.jacobian is None or all_finite(record.log.jacobian)
+
+
+def _limited(time: float, front: float, end: float) -> float:
+    """The time, or the end if that is nearer."""
+    return end if abs(time - front) >= abs(end - front) else time
+
+
+def _trouble(record: Record) -> str:
+    """What stood in the way."""
+    if not _worth_following(record):
+        return "`jac` or differences of `fun` gave values that are not finite"
+    history = record.log.history
+    if history and isfinite(history[-1]):
+        return f"Newton's iteration did not converge, its corrections stay at {history[-1]:.2g} tolerances"
+    return "Newton's iteration left the range of the numbers"

@@ -1,0 +1,146 @@
+"""The task of a solve on a mesh: the method, the start and the tolerances, for a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..._arrays.counts import as_count
+from ..._arrays.namespace import (
+    Array,
+    array_namespace,
+    library,
+)
+from ..._functions.breaks import are_nodes, union, with_breaks
+from ..._functions.right_hand_side import RightHandSide
+from ..coarse.dop853 import by_dop853
+from ..coarse.following import follow
+from ..coarse.lsoda import by_lsoda
+from ..coarse.rodas3 import by_stepping
+from ..coarse.stretches import over_breaks
+from ..coarse.warm import FromGuess, OnMesh, Starter
+from ..core.problem import Problem
+from ..core.trial import Scale
+from ..methods.collocation import Collocation
+from ..methods.discretisation import Discretisation
+from ..methods.explicit import dop853, rk4
+from ..methods.exponential import DEER
+from ..methods.tableaux import FAMILIES, MOST_STAGES, Tableau
+from ..output.dense_output import DenseOutput
+from .window import Task
+
+
+def with_ends(times: Array, span: tuple[float, float]) -> Array:
+    """Times of the output as a mesh over the whole span."""
+    xp = array_namespace(times)
+    begin, end = (xp.asarray([time], dtype=times.dtype) for time in span)
+    inner = times[(times != span[0]) & (times != span[1])]
+    return xp.concat([begin, inner, end])
+
+
+def as_stages(stages: Any) -> int:
+    """Stages of a collocation method."""
+    count = as_count("stages", stages)
+    if count > MOST_STAGES:
+        raise ValueError(f"`stages` must be between 1 and {MOST_STAGES}, got {stages}.")
+    return count
+
+
+COLLOCATION = tuple(FAMILIES)
+"""Methods that take a number of stages."""
+
+
+def _collocation(family: Callable[[int], Tableau], stages: int, n: int) -> Discretisation:
+    """Of a family of tableaux, for so many stages and components."""
+    return Collocation(family(stages), n)
+
+
+PARALLEL: dict[str, Callable[[int, int], Discretisation]] = {
+    **{name: partial(_collocation, family) for name, family in FAMILIES.items()},
+    "RK4": lambda stages, n: rk4(),
+    "DOP853": lambda stages, n: dop853(),
+    "DEER": lambda stages, n: DEER(),
+}
+"""Methods that are parallel over time, by the numbers of stages and components."""
+
+
+SMALL = 16
+"""Numbers in the states of a batch up to which LSODA makes the start, as for one state of so many components."""
+
+
+TIGHTER = 0.1
+"""Part of the tolerances for LSODA where the user means them: its errors over all steps are some ten times as large."""
+
+
+STAGES = ((1e-3, 3), (1e-7, 5), (0.0, 7))
+"""Stages by the relative tolerance: the first row whose tolerance is not larger."""
+
+
+COARSE = 1e-4
+"""Relative tolerance of the start: looser ones cost more meshes and windows than they save."""
+
+
+NOTHING = 1e-9
+"""Share of the start's tolerance for the largest component that is its absolute one where the user's is zero."""
+
+
+def discretise(name: str, problem: Problem, stages: Any) -> Discretisation:
+    """The method of that name, with the stages that were asked for, or that the tolerance wants."""
+    if stages is not None and name not in COLLOCATION:
+        raise ValueError(f"`stages` is for {', '.join(COLLOCATION)}; {name} has its own.")
+    if stages is None:
+        stages = next(count for least, count in STAGES if problem.rtol >= least)
+    return PARALLEL[name](as_stages(stages), problem.y0.shape[-1])
+
+
+def make_task(
+    problem: Problem,
+    rhs: RightHandSide,
+    method: Discretisation,
+    guess: DenseOutput | None,
+    mesh: Array | None,
+    times: Array | None,
+    window: int | None,
+    *,
+    between: bool = True,
+) -> Task:
+    """The problem as the march takes it; `times` are those of the output, which may be wanted `between` them, too."""
+    if mesh is None and times is not None and method.is_on_output:
+        mesh = with_ends(times, problem.span)
+    if mesh is not None:
+        mesh = with_breaks(mesh, problem.breaks, near=0.0)
+    coarse = max(COARSE, problem.rtol)
+    options = {"rtol": coarse, "atol": _loosened(problem, coarse), "max_step": problem.max_step}
+    small = library(problem.y0) == "numpy" and problem.y0.size <= SMALL
+    robust = by_lsoda if small or problem.is_plain else by_stepping
+    sequential = robust if robust is by_lsoda else partial(by_dop853, robust)
+    start: Starter = partial(over_breaks, sequential, problem.breaks, rhs, **options)
+    if guess is not None:
+        start = FromGuess(guess, start)
+    if mesh is not None:
+        start = OnMesh(mesh, start)
+    exact = {"rtol": problem.rtol * TIGHTER, "atol": problem.atol * TIGHTER, "max_step": problem.max_step}
+    follows = None if mesh is not None else partial(over_breaks, partial(follow, robust), problem.breaks, rhs, **exact)
+    breaks = union(problem.breaks, mesh)
+    at_nodes = mesh is not None and not between and (times is None or are_nodes(times, mesh))
+    return Task(
+        rhs,
+        method,
+        Scale(problem.rtols, problem.atol),
+        start,
+        follows,
+        window,
+        problem.max_step,
+        breaks,
+        fixed=mesh is not None,
+        at_nodes=at_nodes,
+    )
+
+
+def _loosened(problem: Problem, coarse: float) -> Array:
+    """Absolute tolerance of the start: in proportion, but neither zero nor as large as the states."""
+    xp = array_namespace(problem.y0)
+    useful = coarse * xp.max(xp.abs(problem.y0))
+    loosened = xp.minimum(problem.atol * (coarse / problem.rtol), xp.maximum(problem.atol, useful))
+    return xp.where(loosened > 0, loosened, NOTHING * xp.where(useful > 0, useful, xp.ones_like(useful)))

@@ -1,0 +1,35 @@
+"""The end of a solution where the right-hand side is not finite any more."""
+
+from __future__ import annotations
+
+from ..._arrays.namespace import array_namespace
+from ..._functions.right_hand_side import RightHandSide
+from ..core.trial import Trial, finite_rows
+from ..methods.iterate import leading
+from ..methods.tableaux import Tableau
+from ..output.dense_output import DenseOutput
+
+SAMPLES, ROUNDS = 64, 5
+"""Samples in the interval, and how often the gap between two of them is searched again."""
+
+
+def cut_at_bad_value(rhs: RightHandSide, output: Tableau, trial: Trial) -> tuple[Trial | None, float | None]:
+    """The trial up to where the right-hand side is finite, and the first time that is known to be bad, if one is.
+
+    Values at the stages, which are all that the method has seen, may be finite where those at the nodes are not.
+    """
+    xp = array_namespace(trial.y)
+    good = leading(finite_rows(rhs(trial.ends, trial.y[1:, ...])))
+    if good == trial.intervals:
+        return trial, None
+    dense = DenseOutput.of(output, trial)
+    low, high = float(trial.t[good]), float(trial.t[good + 1])
+    for _ in range(ROUNDS):
+        times = low + (high - low) * xp.arange(1, SAMPLES + 1, dtype=trial.t.dtype) / SAMPLES
+        count = leading(finite_rows(rhs(times, dense.evaluate(times))))
+        count = min(count, SAMPLES - 1)
+        low, high = (float(times[count - 1]) if count else low), float(times[count])
+    if low == float(trial.t[0]):
+        return None, high
+    kept = dense.restrict(low)
+    return Trial(*kept.parts()), high

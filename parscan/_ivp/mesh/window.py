@@ -1,0 +1,221 @@
+"""One window: a mesh on what a start reaches, and better meshes until the errors are small enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..._arrays.memory import nodes_that_fit
+from ..._arrays.namespace import Array, array_namespace
+from ..._functions.right_hand_side import RightHandSide
+from ..coarse.start import Start
+from ..core.trial import Scale, Trial
+from ..core.watched import Reached
+from ..methods.discretisation import Discretisation, Linear
+from ..methods.iterate import Iterated, iterate
+from ..methods.overlooked import UNSEEN, overlooked
+from .discontinuities import find
+from .global_error import excess
+from .refine import Assessed, divide, equidistribute, refine, shorten, shorten_mesh
+
+FIRST_TOLERANCE = 1e-4
+"""Newton's corrections on the first mesh need not be smaller: it is going to be replaced."""
+
+ROUGHLY_ENOUGH = 30.0
+"""Corrections on the first mesh, in these tolerances, after which it is good enough: about their squares are left."""
+
+MESHES = 10
+"""Meshes in a window, at most."""
+
+FEW = 60
+"""Numbers in the states of a first mesh up to which it is solved to the user's tolerance at once, on shorter intervals.
+
+On small arrays a further mesh takes longer than intervals that are shorter than they need be. Only the first window is
+solved so: where a second one is needed, the problem is not an easy one.
+"""
+
+FEW_STEPS = ((1e-5, 3), (1e-9, 2), (0.0, 1))
+"""Steps of the start in an interval of such a mesh, by the relative tolerance: the first row that is not larger."""
+
+ITERATIONS = 10
+"""Newton iterations on a mesh, at most."""
+
+WARM_ITERATIONS = 6
+"""The same on the mesh of a warm start: if it is near enough, they are fewer."""
+
+ACCEPTED = 2.0
+"""Largest error of an interval, in tolerances, with which a mesh is accepted."""
+
+DISAPPOINTING = (100.0, 10.0, ACCEPTED)
+"""Errors, in tolerances, of the first mesh, the second and later ones, above which kinks and jumps are looked for.
+
+Where the right-hand side is smooth, second meshes have errors of up to 10, and a fourth mesh is hardly ever needed.
+"""
+
+OF_INTEREST = 0.03
+"""Errors of intervals, in tolerances, that would be too large where intervals get longer in which it is not smooth."""
+
+LARGEST_GROWTH, LARGE = 16, 1000
+"""How many times the intervals of the first mesh a mesh may have, if that is a large number: where it wants more, at a
+pole for example, the window begins too far ahead of what it leads to, and ends there."""
+
+SHORTER = 2
+"""Part of the first mesh that is tried next when the very first interval of one did not converge."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be solved, and how.
+
+    `start(span, y0)` makes a rough trajectory, and `follow(span, y0, most=)` a good one, of about so many steps.
+    `window` is the largest number of intervals at once, `longest` the largest length of one. `breaks` are the
+    breakpoints, all of which are nodes of every mesh; the mesh may be `fixed`, and
+    only its nodes be asked for.
+    """
+
+    rhs: RightHandSide
+    method: Discretisation
+    scale: Scale
+    start: Callable[[tuple[float, float], Array], Start]
+    follow: Callable[..., Start] | None = None
+    window: int | None = None
+    longest: float = float("inf")
+    breaks: Array | None = None
+    fixed: bool = False
+    at_nodes: bool = False
+
+    def most_intervals(self, intervals: int, y0: Array) -> int:
+        """So many of the intervals as the user wants at once, and as memory holds."""
+        return self.that_fit(intervals if self.window is None else min(intervals, self.window), y0)
+
+    def that_fit(self, intervals: int, y0: Array) -> int:
+        """So many of the intervals as memory holds."""
+        return nodes_that_fit(intervals, y0, self.method.matrices * y0.shape[-1] ** 2)
+
+
+@dataclass
+class Log:
+    """What it took."""
+
+    history: list[float] = field(default_factory=list)
+    meshes: list[int] = field(default_factory=list)
+    iterations: list[int] = field(default_factory=list)
+    """On each of the meshes."""
+    windows: list[int] = field(default_factory=list)
+    """To which each of the meshes belongs, counted from 0."""
+    jacobian: Array | None = None
+    """Of the last interval and the first member that was looked at, where the method has one."""
+    front: float = 0.0
+    """Time that the window begins with."""
+    reached: Reached | None = None
+
+    def tell(self, intervals: int, iterations: int, correction: float | None) -> None:
+        """Report so many iterations beside those of the meshes that are added."""
+        if self.reached is not None:
+            self.reached(self.front, intervals, len(self.history) + iterations, correction)
+
+    def add(self, found: Iterated, intervals: int, *, begins_window: bool) -> None:
+        """A mesh."""
+        self.history += found.history
+        self.meshes.append(intervals)
+        self.iterations.append(len(found.history))
+        self.windows.append(self.windows[-1] + begins_window if self.windows else 0)
+        jacobians = None if found.linear is None else found.linear.jacobians
+        if jacobians is not None and jacobians.size:
+            last = jacobians[max(found.solved - 1, 0), ...]
+            self.jacobian = array_namespace(last).reshape(last, (-1, *last.shape[-2:]))[0, ...]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """An accepted trial, and whether it is all of what its window was meant to be; steps may have been `followed`.
+
+    `error` `(N,)` is estimated for each interval, in tolerances; it is not known of steps that were followed.
+    """
+
+    trial: Trial
+    whole: bool
+    error: Array
+    followed: bool = False
+
+
+def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
+    """The accepted trial, perhaps of the beginning only; None if not even a first interval can be solved."""
+    t, rough = _first_mesh(task, start, y0, begins=not log.meshes)
+    t = t[: task.most_intervals(t.shape[0] - 1, y0) + 1]
+    most = max(LARGEST_GROWTH * (t.shape[0] - 1), LARGE)
+    trial, whole, checked = start.trial(task.method.output, t, y0, task.breaks), True, False
+    before: Assessed | None = None
+    for mesh in range(MESHES):
+        rough = rough and mesh == 0
+        found = _iterate(task, trial, start, log, rough=rough)
+        log.add(found, trial.intervals, begins_window=mesh == 0)
+        whole = whole and found.solved == trial.intervals
+        if not found.solved or found.linear is None:
+            t = t[: t.shape[0] // SHORTER]
+            if start.warm or t.shape[0] < 2:
+                return None
+            trial = start.trial(task.method.output, t, y0, task.breaks)
+            continue
+        trial, error = task.method.assess(task.rhs, found.trial.head(found.solved), found.linear, task.scale)
+        if start.fixed:
+            return Piece(trial, whole, _on_fixed(task, trial, found.linear, error))
+        error = error if rough else _with_overlooked(task, trial, found.linear, error)
+        if rough:
+            better = equidistribute(task.method, trial, error)
+        elif float(array_namespace(error).max(error)) > ACCEPTED:
+            better = _better(task, trial, error, before, DISAPPOINTING[min(mesh, 2)])
+        else:
+            factor = 1.0 if checked else excess(task.method, task.rhs, trial, found.linear.propagators, task.scale)
+            if factor == 1.0:
+                return Piece(trial, whole, error)
+            better, checked = divide(task.method, trial, factor), True
+        before = Assessed(trial.t, error)
+        better = shorten(task.method, better, task.longest)
+        whole, better = whole and better.intervals <= most, better.head(most)
+        trial = better.starting_at(y0).head(task.most_intervals(better.intervals, y0))
+    return None
+
+
+def _first_mesh(task: Task, start: Start, y0: Array, *, begins: bool) -> tuple[Array, bool]:
+    """The nodes to begin with, and whether a better mesh is to follow whatever the errors are."""
+    t = start.first_mesh(breaks=task.breaks)
+    rough = not start.warm and not start.fixed
+    if begins and rough and y0.size * (t.shape[0] - 1) <= FEW:
+        tightest = task.scale.tightest
+        steps = next(steps for least, steps in FEW_STEPS if tightest >= least)
+        t, rough = start.first_mesh(steps, breaks=task.breaks), False
+    return t if start.fixed else shorten_mesh(t, task.longest), rough
+
+
+def _better(task: Task, trial: Trial, error: Array, before: Assessed | None, disappointing: float) -> Trial:
+    """The trial on a mesh that is finer where errors are too large, and has nodes at kinks and jumps."""
+    breaks = None
+    if float(array_namespace(error).max(error)) > disappointing:
+        breaks = find(task.rhs, task.method.output, trial, task.scale, error > OF_INTEREST, error > ACCEPTED)
+    if breaks is None or trial.breaks is not task.breaks:
+        return refine(task.method, trial, error, ACCEPTED, before, breaks)
+    return equidistribute(task.method, trial, error, breaks)
+
+
+def _on_fixed(task: Task, trial: Trial, linear: Linear, error: Array) -> Array:
+    """The errors on a mesh that is kept, as far as they are those of the output."""
+    of_nodes = task.method.assess_nodes(task.rhs, trial, task.scale) if task.at_nodes else None
+    return _with_overlooked(task, trial, linear, error) if of_nodes is None else of_nodes
+
+
+def _with_overlooked(task: Task, trial: Trial, linear: Linear, error: Array) -> Array:
+    """The errors, and where they are small enough, what they may have overlooked."""
+    xp = array_namespace(error)
+    if float(xp.max(error)) > ACCEPTED:
+        return error
+    found = overlooked(task.rhs, task.method.output.gaps, trial, task.scale, linear.jacobians)
+    return xp.where(found > 1, UNSEEN * found, error)
+
+
+def _iterate(task: Task, trial: Trial, start: Start, log: Log, *, rough: bool) -> Iterated:
+    """Newton's loop, as far as this mesh is worth it."""
+    scale = task.scale.loosened(FIRST_TOLERANCE) if rough else task.scale
+    most = WARM_ITERATIONS if start.warm else ITERATIONS
+    enough = ROUGHLY_ENOUGH if rough and task.method.is_superlinear else scale.enough
+    return iterate(task.method, task.rhs, trial, scale, enough, most, log.tell)

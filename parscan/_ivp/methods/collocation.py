@@ -1,0 +1,179 @@
+"""Collocation on a mesh, with the stages condensed out of every interval.
+
+An interval from t_p of length h has the state y_p at its start and the stage derivatives K; with J_i = ∂f/∂y at the
+stages,
+
+    (I - h A⊗J) δK = (F - K) + J δ_p,    δ_{p+1} = (I + h Σ b_i ∂K_i/∂y) δ_p + d_p,
+
+where d_p is what the interval's end differs from the next node. The second is an affine scan over all intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._functions.right_hand_side import RightHandSide
+from ..._kernels.condense import Condensed, condense, condense_frozen
+from ..._kernels.sweep import sweep
+from ..core.trial import Scale, Trial
+from .accurate import exact_jacobian
+from .discretisation import Corrected, Discretisation, Linear
+from .filter import filtered
+from .stage_tangents import implicit_stages
+from .tableaux import MOST_STAGES, Tableau
+from .tangent_linear import TangentLinear
+
+FROZEN_FROM = 64
+"""Order `s n` of an interval's system from which one Jacobian serves for all its stages.
+
+Newton's method converges more slowly then, but a system falls apart into smaller ones, and one Jacobian in `s` is
+evaluated. Measured on the heat equation and on chains of oscillators with n = 4 to 60.
+"""
+
+
+@dataclass(frozen=True)
+class Collocation(Discretisation):
+    """The method of a tableau, for `n` components."""
+
+    tableau: Tableau
+    n: int
+
+    @property
+    def frozen(self) -> bool:
+        """Whether one Jacobian serves for all stages of an interval."""
+        return self.tableau.stages * self.n >= FROZEN_FROM and self.tableau.stages > 1
+
+    @property
+    def description(self) -> str:
+        """Family and stages."""
+        return f"{self.tableau.kind}, {self.tableau.stages} stages"
+
+    @property
+    def output(self) -> Tableau:
+        """The collocation polynomials."""
+        return self.tableau
+
+    @property
+    def error_power(self) -> int:
+        """Of what the polynomial misses at the start of an interval, times its length."""
+        return self.tableau.stages + 1
+
+    @property
+    def is_superlinear(self) -> bool:
+        """Unless one Jacobian serves for all stages."""
+        return not self.frozen
+
+    @property
+    def matrices(self) -> int:
+        """Jacobians and what is made of them."""
+        return 2 * self.tableau.stages
+
+    def finer(self) -> Discretisation | None:
+        """The same family with two stages more."""
+        stages = self.tableau.stages + 2
+        return Collocation(self.tableau.family(stages), self.n) if stages <= MOST_STAGES else None
+
+    def correct(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Corrected:
+        """Evaluate all stages, condense them, carry the corrections from node to node.
+
+        Where a value is not finite, nothing from that interval on is: the sizes of the corrections tell.
+        """
+        xp = array_namespace(trial.y)
+        N, s, *batch, n = trial.stages.shape
+        values, jacobians = self._linearise(rhs, trial)
+        condensed = self._condense(trial, values - trial.stages, jacobians)
+        members = math.prod(batch)
+        y, stages = xp.reshape(trial.y, (N + 1, members, n)), xp.reshape(trial.stages, (N, s, members, n))
+        swept = sweep(condensed, self.tableau.b, trial.steps, y, stages, scale.rtol, scale.atol)
+        y, stages = xp.reshape(swept.y, trial.y.shape), xp.reshape(swept.K, trial.stages.shape)
+        corrected = replace(trial, y=y, stages=stages)
+        propagators = xp.reshape(condensed.propagators, (N, *batch, n, n))
+        return Corrected(corrected, swept.sizes, Linear(propagators, jacobians[:, -1, ...]))
+
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+        """Errors by what the polynomial misses.
+
+        It satisfies the equation at the stages, not at the start of the interval, nor between the stages, nor, but for
+        Radau IIA, at its end: what it misses there, times the step over 2s, filtered by (I - h J / 2s)^{-1} as in
+        Hairer and Wanner's code for Radau IIA (1996, IV.8), so that stiff components do not count that the method
+        damps. Between the stages, what is left of these is the error of the polynomial.
+        """
+        xp = array_namespace(trial.y)
+        share = 1 / (2 * self.tableau.stages)
+        with quiet():
+            steps = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim))
+            missed = share * steps * self._missed(rhs, trial)
+            errors = filtered(missed, trial, linear.jacobians, share)
+            return trial, scale.relative(xp.max(errors, axis=-1), trial)
+
+    def _missed(self, rhs: RightHandSide, trial: Trial) -> Array:
+        """What the slopes of the polynomials lack at a few places of every interval, `(N, *batch, n, places)`."""
+        xp = array_namespace(trial.y)
+        steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
+        inner = trial.y[:-1, ...] + steps * self._combined(trial, self.tableau.up_to_between)
+        ends, times = trial.both_ends, trial.times(self.tableau.between)
+        values = rhs(xp.concat([ends.t, times]), xp.concat([ends.y, inner]))
+        inside = values[ends.t.shape[0] :, ...]
+        missed = [
+            values[ends.left, ...] - self._combined(trial, self.tableau.at_start),
+            inside - self._combined(trial, self.tableau.at_between),
+        ]
+        if not self.tableau.ends_with_a_stage:
+            missed.append(values[ends.right, ...] - self._combined(trial, self.tableau.at_end))
+        return xp.stack(missed, axis=-1)
+
+    def _combined(self, trial: Trial, weights: Array) -> Array:
+        """Sums of the stages with the weights (s,)."""
+        xp, shape = array_namespace(trial.y), trial.stages.shape
+        row = xp.asarray(weights, dtype=trial.stages.dtype)
+        return xp.reshape(row @ xp.reshape(trial.stages, (*shape[:2], -1)), (shape[0], *shape[2:]))
+
+    def tangent_matrices(self, n: int) -> int:
+        """Jacobians, what is made of them, and both transposed."""
+        return 4 * self.tableau.stages
+
+    def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
+        """Every stage with its own Jacobian, whatever Newton's method made do with."""
+        xp = array_namespace(trial.y)
+        times, states = self._points(trial)
+        jacobians = exact_jacobian(rhs, xp.reshape(times, (-1,)), xp.reshape(states, (-1, *trial.y.shape[1:])))
+        return implicit_stages(self.tableau.A, self.tableau.b, trial.steps, times, states, jacobians)
+
+    def _points(self, trial: Trial) -> tuple[Array, Array]:
+        """Times `(N, s)` and states `(N, s, *batch, n)` at the stages."""
+        xp = array_namespace(trial.y)
+        shape = trial.stages.shape
+        A = xp.asarray(self.tableau.A, dtype=trial.stages.dtype)
+        with quiet():
+            sums = xp.reshape(A @ xp.reshape(trial.stages, (*shape[:2], -1)), shape)
+            steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.stages.ndim - 1)))
+            return trial.times(self.tableau.c), trial.y[:-1, None, ...] + steps * sums
+
+    def _linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
+        """Right-hand sides `(N, s, *batch, n)` at the stages, Jacobians there, or one for each interval."""
+        xp = array_namespace(trial.y)
+        shape = trial.stages.shape
+        times, states = self._points(trial)
+        stacked = xp.reshape(times, (-1,)), xp.reshape(states, (-1, *trial.y.shape[1:]))
+        if not self.frozen:
+            values, jacobians = rhs.linearise(*stacked)
+            return xp.reshape(values, shape), xp.reshape(jacobians, (*shape, shape[-1]))
+        values = xp.reshape(rhs(*stacked), shape)
+        middle = self.tableau.stages // 2
+        jacobians = rhs.jacobian(times[:, middle], states[:, middle, ...], values[:, middle, ...])
+        return values, jacobians[:, None, ...]
+
+    def _condense(self, trial: Trial, residuals: Array, jacobians: Array) -> Condensed:
+        """Stages condensed out of every interval of every batch element, all of them along one axis."""
+        xp = array_namespace(trial.y)
+        n, s, batch = trial.y.shape[-1], self.tableau.stages, trial.y.shape[1:-1]
+        h = trial.steps
+        if batch:
+            jacobians, residuals = xp.moveaxis(jacobians, 1, -3), xp.moveaxis(residuals, 1, -2)
+            h = xp.broadcast_to(xp.reshape(h, (-1, *(1,) * len(batch))), (trial.intervals, *batch))
+        h, r = xp.reshape(h, (-1,)), xp.reshape(residuals, (-1, s, n))
+        if self.frozen:
+            return condense_frozen(xp.reshape(jacobians, (-1, n, n)), self.tableau.A, self.tableau.b, h, r)
+        return condense(xp.reshape(jacobians, (-1, s, n, n)), self.tableau.A, self.tableau.b, h, r)

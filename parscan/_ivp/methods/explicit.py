@@ -1,0 +1,227 @@
+"""Explicit Runge-Kutta methods as step maps: RK4 and DOP853.
+
+The derivatives of the stages by the state at the start of a step follow the stages (Hairer, Nørsett and Wanner,
+"Solving Ordinary Differential Equations I", 2nd edition, Springer 1993, section I.14):
+`K_i' = J_i (I + h Σ_j a_ij K_j')`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._functions.right_hand_side import RightHandSide
+from ..core.trial import Scale, Trial
+from . import hermite as _hermite
+from .accurate import exact_jacobian
+from .discretisation import Linear
+from .stage_tangents import explicit_stages
+from .step_map import StepMap
+from .tableaux import Tableau, gauss
+from .tangent_linear import TangentLinear
+
+
+@dataclass(frozen=True, eq=False)
+class Explicit(StepMap):
+    """An explicit method: `A` (s, s) strictly lower, `b` (s,), `c` (s,) from 0 on."""
+
+    name: str
+    A: Array
+    b: Array
+    c: Array
+
+    @property
+    def description(self) -> str:
+        """Its name."""
+        return self.name
+
+    @property
+    def is_superlinear(self) -> bool:
+        """Tangents are exact."""
+        return True
+
+    @property
+    def matrices(self) -> int:
+        """Jacobians and what is made of them."""
+        return self.A.shape[0]
+
+    def linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
+        """Stage after stage, on all intervals and with its Jacobian."""
+        xp = array_namespace(trial.y)
+        steps = _columns(trial)
+        eye = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype)
+        slopes: list[Array] = []
+        tangents: list[Array] = []
+        with quiet():
+            for a, c in zip(self.A.tolist(), self.c.tolist(), strict=True):
+                state = _plus(trial.y[:-1, ...], steps, a, slopes)
+                values, jacobians = rhs.linearise(trial.times(c), state)
+                tangents.append(jacobians @ _plus(eye, steps[..., None], a, tangents))
+                slopes.append(values)
+            weights = self.b.tolist()
+            return _plus(trial.y[:-1, ...], steps, weights, slopes), _plus(eye, steps[..., None], weights, tangents)
+
+    def slopes(self, rhs: RightHandSide, trial: Trial) -> list[Array]:
+        """Right-hand sides at the stages of all intervals."""
+        slopes: list[Array] = []
+        with quiet():
+            for a, c in zip(self.A.tolist(), self.c.tolist(), strict=True):
+                slopes.append(rhs(trial.times(c), _plus(trial.y[:-1, ...], _columns(trial), a, slopes)))
+        return slopes
+
+    def tangent_matrices(self, n: int) -> int:
+        """Jacobians, and what is made of them, of a few stages more."""
+        return 2 * (self.A.shape[0] + 4)
+
+    def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
+        """All stages, and those of the polynomials if they matter."""
+        xp = array_namespace(trial.y)
+        A, c, mixing = self.polynomial() if inside else (self.A, self.c, np.zeros((0, len(self.c))))
+        b = np.concatenate([self.b, np.zeros(len(c) - len(self.b))])
+        slopes: list[Array] = []
+        states: list[Array] = []
+        with quiet():
+            for row, share in zip(A.tolist(), c.tolist(), strict=True):
+                states.append(_plus(trial.y[:-1, ...], _columns(trial), row, slopes))
+                slopes.append(rhs(trial.times(share), states[-1]))
+        points = xp.stack([trial.times(share) for share in c.tolist()], axis=1), xp.stack(states, axis=1)
+        stacked = xp.reshape(points[0], (-1,)), xp.reshape(points[1], (-1, *trial.y.shape[1:]))
+        return explicit_stages(A, b, mixing, trial.steps, *points, exact_jacobian(rhs, *stacked))
+
+    @abstractmethod
+    def polynomial(self) -> tuple[Array, Array, Array]:
+        """Coefficients and nodes, with further stages, and the slopes of the output as sums of all of them."""
+
+    @abstractmethod
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+        """As for all discretisations."""
+
+
+@dataclass(frozen=True, eq=False)
+class WithCubics(Explicit):
+    """A method of order 3 or 4, with cubics between the nodes."""
+
+    @property
+    def output(self) -> Tableau:
+        """Cubics."""
+        return _hermite.output()
+
+    @property
+    def error_power(self) -> int:
+        """Of the error of the cubics."""
+        return 4
+
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+        """By what the cubics miss."""
+        return _hermite.assess(rhs, trial, scale)
+
+    def polynomial(self) -> tuple[Array, Array, Array]:
+        """The end of the interval as a further stage."""
+        A, c = _with_end(self.A, self.b, self.c)
+        first, last = np.eye(len(c))[[0, -1]]
+        rise = np.append(self.b, 0.0)
+        return A, c, np.array(_hermite.weights()) @ np.stack([rise, first, last])
+
+
+@dataclass(frozen=True, eq=False)
+class DOP853(Explicit):
+    """Dormand and Prince's method of order 8, with its own error estimate and polynomials of degree 7.
+
+    The coefficients are those of `scipy.integrate.DOP853`; the formulas are in Hairer, Nørsett and Wanner (1993),
+    sections II.5, II.6 and II.10.
+    """
+
+    @property
+    def output(self) -> Tableau:
+        """Seven slopes determine a polynomial of degree 7."""
+        return gauss(7)
+
+    @property
+    def error_power(self) -> int:
+        """Of the combined estimate."""
+        return 8
+
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+        """By the embedded formulas of orders 5 and 3."""
+        from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
+
+        xp = array_namespace(trial.y)
+        slopes = [*self.slopes(rhs, trial), rhs(trial.ends, trial.y[1:, ...])]
+        steps = _columns(trial)
+        with quiet():
+            fifth = scale.relative(_plus(0.0, steps, coefficients.E5.tolist(), slopes), trial)
+            third = scale.relative(_plus(0.0, steps, coefficients.E3.tolist(), slopes), trial)
+            error = fifth * fifth / xp.sqrt(fifth * fifth + 0.01 * third * third)
+            stages = self._output_slopes(rhs, trial, slopes, coefficients)
+        return replace(trial, stages=stages), xp.where(fifth == 0, fifth, error)
+
+    def polynomial(self) -> tuple[Array, Array, Array]:
+        """The end of the interval, and three stages more."""
+        from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
+
+        A, c = _with_end(self.A, self.b, self.c)
+        s, more = len(c), len(coefficients.C_EXTRA)
+        A = np.concatenate([np.pad(A, ((0, 0), (0, more))), coefficients.A_EXTRA])
+        rise, first, last = np.append(self.b, np.zeros(more + 1)), *np.eye(s + more)[[0, s - 1]]
+        parts = np.stack([rise, first - rise, 2 * rise - (first + last), *coefficients.D])
+        return A, np.append(c, coefficients.C_EXTRA), np.array(_shape_slopes()) @ parts
+
+    def _output_slopes(self, rhs: RightHandSide, trial: Trial, slopes: list[Array], coefficients: Any) -> Array:
+        """Slopes of the polynomials at the output nodes, from three more stages."""
+        xp = array_namespace(trial.y)
+        steps, first, last = _columns(trial), slopes[0], slopes[-1]
+        for a, c in zip(coefficients.A_EXTRA.tolist(), coefficients.C_EXTRA.tolist(), strict=True):
+            slopes = [*slopes, rhs(trial.times(c), _plus(trial.y[:-1, ...], steps, a, slopes))]
+        rise = (trial.y[1:, ...] - trial.y[:-1, ...]) / steps
+        higher = [_plus(0.0, 1.0, row, slopes) for row in coefficients.D.tolist()]
+        parts = [rise, first - rise, 2 * rise - (first + last), *higher]
+        return xp.stack([_plus(0.0, 1.0, row, parts) for row in _shape_slopes()], axis=1)
+
+
+@cache
+def _shape_slopes() -> list[list[float]]:
+    """Derivatives of the polynomials x, x(1 - x), x²(1 - x), x²(1 - x)² … at the output nodes."""
+    x, rest = np.polynomial.Polynomial([0, 1]), np.polynomial.Polynomial([1, -1])
+    shapes = [x ** (1 + k // 2) * rest ** ((k + 1) // 2) for k in range(7)]
+    rows: list[list[float]] = np.stack([shape.deriv()(gauss(7).c) for shape in shapes], axis=1).tolist()
+    return rows
+
+
+@cache
+def rk4() -> WithCubics:
+    """The classical tableau."""
+    A = np.array([[0, 0, 0, 0], [0.5, 0, 0, 0], [0, 0.5, 0, 0], [0, 0, 1.0, 0]])
+    return WithCubics("RK4", A, np.array([1, 2, 2, 1]) / 6, np.array([0, 0.5, 0.5, 1]))
+
+
+@cache
+def dop853() -> DOP853:
+    """SciPy's tableau."""
+    from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
+
+    s = coefficients.n_stages
+    return DOP853("DOP853", coefficients.A[:s, :s], coefficients.B, coefficients.C[:s])
+
+
+def _with_end(A: Array, b: Array, c: Array) -> tuple[Array, Array]:
+    """Coefficients and nodes with the end of the interval as a further stage."""
+    s = len(c)
+    larger = np.zeros((s + 1, s + 1))
+    larger[:s, :s], larger[s, :s] = A, b
+    return larger, np.append(c, 1.0)
+
+
+def _plus(base: Any, scale: Any, weights: list[float], parts: list[Array]) -> Any:
+    """`base + scale * Σ weights * parts`, without the weights that are 0; more weights than parts are not used."""
+    terms = [weight * part for weight, part in zip(weights, parts, strict=False) if weight]
+    return base + scale * sum(terms[1:], start=terms[0]) if terms else base
+
+
+def _columns(trial: Trial) -> Array:
+    """Steps, broadcasting against states."""
+    return array_namespace(trial.y).reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))

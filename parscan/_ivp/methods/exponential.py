@@ -1,0 +1,124 @@
+"""DEER for differential equations, as published: the linearised equation is solved exactly between two nodes.
+
+With `G = -∂f/∂y` and `z = f + G y`, and bars for the mean of both ends of an interval (Lim, Zhu, Selfridge and Kasim,
+ICLR 2024, section 3.2 and appendix A):
+
+    y_{p+1} = exp(-Ḡ h) y_p + h φ₁(-Ḡ h) z̄,    φ₁(M) = M^{-1} (exp(M) - I),
+
+of order 2. φ₁ is evaluated as it is; the four terms of its series in the published code lose stability from h|G| = 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._functions.right_hand_side import RightHandSide
+from ..core.trial import Scale, Trial
+from . import hermite as _hermite
+from .discretisation import Linear
+from .exponential_tangents import exponential_tangents
+from .phi import exponential
+from .step_map import StepMap
+from .tableaux import Tableau
+from .tangent_linear import TangentLinear
+
+PARTS = 8
+"""Parts of an interval between which the linearised equation is compared with the right-hand side."""
+
+
+@dataclass(frozen=True)
+class DEER(StepMap):
+    """The method, with cubics between the nodes."""
+
+    @property
+    def description(self) -> str:
+        """Its name."""
+        return "DEER"
+
+    @property
+    def output(self) -> Tableau:
+        """Cubics."""
+        return _hermite.output()
+
+    @property
+    def error_power(self) -> int:
+        """Of its local error."""
+        return 3
+
+    @property
+    def is_superlinear(self) -> bool:
+        """What depends on G is taken for constant."""
+        return False
+
+    @property
+    def is_on_output(self) -> bool:
+        """As published."""
+        return True
+
+    @property
+    def matrices(self) -> int:
+        """Jacobians and what is made of them."""
+        return 4
+
+    def linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
+        """Exponentials as propagators: what the method itself takes for linear."""
+        X, Z = self._means(rhs, trial)
+        with quiet():
+            exponentials, phi = exponential(X)
+            targets = exponentials @ trial.y[:-1, ..., None] + phi @ Z[..., None]
+        return targets[..., 0], exponentials
+
+    def _means(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
+        """H times the means of -G and z over both ends of the intervals, `(N, *batch, n, n)` and `(N, *batch, n)`."""
+        xp, ends = array_namespace(trial.y), trial.both_ends
+        values, J = rhs.linearise(ends.t, ends.y)
+        with quiet():
+            z = values - (J @ ends.y[..., None])[..., 0]
+            steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
+            mean_J, mean_z = ((part[ends.left, ...] + part[ends.right, ...]) / 2 for part in (J, z))
+            return steps[..., None] * mean_J, steps * mean_z
+
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+        """By what the cubics miss."""
+        return _hermite.assess(rhs, trial, scale)
+
+    def assess_nodes(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Array | None:
+        """By what the solutions of the linearised equation miss of the right-hand side, in the mean over an interval.
+
+        That is nothing where the equation is linear with constant coefficients, however bad the cubics are.
+        """
+        xp = array_namespace(trial.y)
+        X, Z = self._means(rhs, trial)
+        with quiet():
+            exponentials, phi = exponential(X / PARTS)
+            offsets = phi @ (Z / PARTS)[..., None]
+            columns = [trial.y[:-1, ..., None]]
+            for _ in range(PARTS):
+                columns.append(exponentials @ columns[-1] + offsets)
+            states = xp.stack([column[..., 0] for column in columns], axis=1)
+            times = xp.reshape(trial.times(np.arange(PARTS + 1) / PARTS), (-1,))
+            values = xp.reshape(rhs(times, xp.reshape(states, (-1, *trial.y.shape[1:]))), states.shape)
+            steps = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim))
+            linear = xp.stack([(X @ column)[..., 0] + Z for column in columns], axis=1)
+            missed = xp.tensordot(
+                xp.asarray(_simpson(PARTS), dtype=states.dtype), steps * values - linear, axes=((0,), (1,))
+            )
+            return scale.relative((exponential(X)[1] @ missed[..., None])[..., 0], trial)
+
+    def tangent_matrices(self, n: int) -> int:
+        """Second derivatives, from Jacobians beside the nodes."""
+        return 6 * n + 12
+
+    def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
+        """The derivative of the formula, which takes second derivatives of `fun`."""
+        return exponential_tangents(rhs, trial, inside=inside)
+
+
+def _simpson(parts: int) -> Array:
+    """Weights of Simpson's rule on so many parts, an even number, of [0, 1]."""
+    weights = np.tile([2.0, 4.0], parts // 2 + 1)[: parts + 1]
+    weights[[0, -1]] = 1.0
+    return weights / (3 * parts)

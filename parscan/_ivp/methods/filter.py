@@ -1,0 +1,24 @@
+"""The filter by which stiff components do not count in errors, as far as a method damps them."""
+
+from __future__ import annotations
+
+from ..._arrays.namespace import Array, array_namespace
+from ..._kernels.condense import solve_each
+from ..core.trial import Trial
+
+
+def filtered(missed: Array, trial: Trial, jacobians: Array, share: float) -> Array:
+    """Sizes of `(I - share h J)^{-1} missed`, for `missed` of shape `(N, *batch, n, places)`."""
+    xp = array_namespace(missed)
+    changes = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim)) * jacobians
+    matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * changes
+    errors = xp.abs(solve_each(matrices, missed, xp))
+    # Where volumes grow, as near a pole, the filter would hide what the method does not damp.
+    grows = xp.sum(_real(xp.linalg.diagonal(changes)), axis=-1)[..., None, None] > 0
+    return xp.where(grows, xp.maximum(xp.abs(missed), errors), errors)
+
+
+def _real(values: Array) -> Array:
+    """Real parts, of real numbers too."""
+    xp = array_namespace(values)
+    return xp.real(values) if xp.isdtype(values.dtype, "complex floating") else values

@@ -1,0 +1,52 @@
+"""Cubic Hermite polynomials between nodes, for methods that have no polynomials of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._functions.right_hand_side import RightHandSide
+from ..core.trial import Scale, Trial
+from .tableaux import Tableau, gauss
+
+
+def output() -> Tableau:
+    """Three nodes at which the slopes of a cubic determine it."""
+    return gauss(3)
+
+
+def assess(rhs: RightHandSide, trial: Trial, scale: Scale) -> tuple[Trial, Array]:
+    """The trial with the slopes of its cubics, and the error of each interval in tolerances, `(N,)`.
+
+    In the middle of an interval, the slope of the cubic through states of the exact solution is right to fourth order,
+    and an error e of the state at the end changes it by 3e/2h. So 2h/3 of what the cubic misses there of the
+    differential equation is the local error of a method of low order. A quarter on, what it misses times h bounds the
+    error of the cubic itself, of fourth order: that counts, too, for in the middle RK4 misses nothing where `fun`
+    depends on the time only.
+    """
+    xp = array_namespace(trial.y)
+    ends = trial.both_ends
+    f = rhs(ends.t, ends.y)
+    left, right = f[ends.left, ...], f[ends.right, ...]
+    with quiet():
+        steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
+        rise = (trial.y[1:, ...] - trial.y[:-1, ...]) / steps
+        errors = []
+        for c, share in ((0.5, 2 / 3), (0.25, 1.0)):
+            bend = (1 - c) * (left - rise) + c * (rise - right)
+            state = trial.y[:-1, ...] + c * steps * (rise + (1 - c) * bend)
+            missed = rhs(trial.times(c), state) - _slope(c, rise, left, right)
+            errors.append(share * xp.abs(steps * missed))
+        slopes = [_slope(c, rise, left, right) for c in output().c.tolist()]
+        return replace(trial, stages=xp.stack(slopes, axis=1)), scale.relative(xp.maximum(*errors), trial)
+
+
+def _slope(c: float, rise: Any, left: Any, right: Any) -> Any:
+    """Slopes of the cubics at the share c of the intervals."""
+    return 6 * c * (1 - c) * rise + (1 - c) * (1 - 3 * c) * left + c * (3 * c - 2) * right
+
+
+def weights() -> list[tuple[float, float, float]]:
+    """What the slopes of the cubics at the nodes of the output are made of: rise, slope on the left, on the right."""
+    return [(_slope(c, 1.0, 0.0, 0.0), _slope(c, 0.0, 1.0, 0.0), _slope(c, 0.0, 0.0, 1.0)) for c in output().c.tolist()]

@@ -1,0 +1,64 @@
+"""What steps and intervals may have overlooked: pulses of the right-hand side between their stages.
+
+Errors are estimated from few places of an interval. What is shorter than the way between them nobody sees, so it is
+looked at in more places at the end, for what cannot be an error of a smooth solution.
+"""
+
+from __future__ import annotations
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._functions.right_hand_side import RightHandSide
+from ..core.trial import Scale, Trial
+from .filter import filtered
+from .tableaux import Places
+
+UNSEEN = 3000.0
+"""Tolerances by which the slopes of polynomials, times the step, may miss the right-hand side.
+
+Where solutions are smooth, they miss it by up to 1000 at loose tolerances, at others by a few, those of DOP853 by up to
+1400; where a jump was passed over, by 6000 to 10⁹.
+"""
+
+
+def overlooked(rhs: RightHandSide, places: Places, trial: Trial, scale: Scale, jacobians: Array | None = None) -> Array:
+    """What polynomials miss at the places, in units of `UNSEEN` tolerances, `(N,)`: above 1 something was overlooked.
+
+    Stiff components do not count, as far as the Jacobians of the intervals, `(N, *batch, n, n)`, say so.
+    """
+    found = []
+    for some in trial.groups(len(places.theta)):
+        filtering = None if jacobians is None else jacobians[some, ...]
+        found.append(_of_part(rhs, places, trial.part(some), scale, filtering))
+    return array_namespace(trial.y).concat(found)
+
+
+def _of_part(rhs: RightHandSide, places: Places, trial: Trial, scale: Scale, jacobians: Array | None) -> Array:
+    """The same of a part of a trial."""
+    xp = array_namespace(trial.y)
+    with quiet():
+        missed = _missed(rhs, places, trial)
+        found = _relative(xp.abs(missed), trial, scale)
+        if jacobians is None or not float(xp.max(found)) > 1:
+            return found
+        return _relative(filtered(missed, trial, jacobians, 1 / (2 * trial.stages.shape[1])), trial, scale)
+
+
+def _relative(errors: Array, trial: Trial, scale: Scale) -> Array:
+    """The largest error of each interval, `(N,)`."""
+    return scale.relative(array_namespace(errors).max(errors, axis=-1), trial) / UNSEEN
+
+
+def _missed(rhs: RightHandSide, places: Places, trial: Trial) -> Array:
+    """Steps times what the slopes lack, `(N, *batch, n, places)`."""
+    xp = array_namespace(trial.y)
+    N, s, *state = trial.stages.shape
+    K = xp.reshape(trial.stages, (N, s, -1))
+    rises, slopes = (
+        xp.reshape(xp.asarray(weights, dtype=K.dtype) @ K, (N, len(places.theta), *state))
+        for weights in (places.integrals, places.derivatives)
+    )
+    steps, theta = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim)), xp.asarray(places.theta, dtype=trial.t.dtype)
+    times = trial.t[:-1, None] + (trial.t[1:] - trial.t[:-1])[:, None] * theta
+    states = xp.reshape(trial.y[:-1, None, ...] + steps * rises, (-1, *state))
+    values = xp.reshape(rhs(xp.reshape(times, (-1,)), states), slopes.shape)
+    return xp.moveaxis(steps * (values - slopes), 1, -1)

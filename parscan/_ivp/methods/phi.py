@@ -1,0 +1,49 @@
+"""The exponential of matrices, and φ₁, its mean over a step: `φ₁(M) = M^{-1} (exp(M) - I)`."""
+
+from __future__ import annotations
+
+from math import factorial
+
+from ..._arrays.namespace import Array, array_namespace
+from ..._kernels.condense import solve_each
+
+DEGREE = 6
+"""Of numerator and denominator of the rational approximation to the exponential; with norms up to `LARGEST`, its error
+is that of rounding."""
+
+LARGEST = 0.5
+
+MOST_SQUARINGS = 100
+"""Norms beyond 2^100 are no numbers that a mesh can be made for."""
+
+
+def exponential(M: Array) -> tuple[Array, Array]:
+    """exp(M) and φ₁(M) of the matrices `(..., n, n)`, by scaling and squaring a diagonal Padé approximant.
+
+    Higham, "Functions of Matrices", SIAM 2008, chapter 10; `φ₁(2M) = (exp(M) + I) φ₁(M) / 2`.
+    """
+    xp = array_namespace(M)
+    norm = xp.max(xp.sum(xp.abs(M), axis=-1), axis=-1)
+    ratio = xp.where(xp.isfinite(norm), norm, xp.zeros_like(norm)) / LARGEST
+    count = xp.clip(xp.ceil(xp.log2(xp.where(ratio > 1, ratio, xp.ones_like(ratio)))), 0, MOST_SQUARINGS)
+    M = M * xp.astype(2.0**-count, M.dtype)[..., None, None]
+    eye = xp.eye(M.shape[-1], dtype=M.dtype)
+    c = [
+        factorial(DEGREE) * factorial(2 * DEGREE - k) / factorial(2 * DEGREE) / factorial(k) / factorial(DEGREE - k)
+        for k in range(DEGREE + 1)
+    ]
+    square, power = M @ M, eye
+    even, odd = c[0] * eye, c[1] * eye
+    for k in range(2, DEGREE + 1, 2):
+        power = power @ square
+        even = even + c[k] * power
+        odd = odd + c[k + 1] * power if k < DEGREE else odd
+    odd_part = M @ odd
+    solved = solve_each(even - odd_part, xp.concat([even + odd_part, 2 * odd], axis=-1), xp)
+    n = M.shape[-1]
+    result, phi = solved[..., :n], solved[..., n:]
+    for done in range(int(xp.max(count)) if count.size else 0):
+        more = (count > done)[..., None, None]
+        phi = xp.where(more, (result + eye) @ phi / 2, phi)
+        result = xp.where(more, result @ result, result)
+    return result, phi

@@ -1,0 +1,33 @@
+"""Methods that map each node to the next by a formula of their own: the nodes are what Newton corrects."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._functions.right_hand_side import RightHandSide
+from ..._kernels.dispatch import affine_scan
+from ..core.trial import Scale, Trial
+from .discretisation import Corrected, Discretisation, Linear
+
+
+class StepMap(Discretisation):
+    """A discretisation whose targets and propagators are all that an iteration needs."""
+
+    @abstractmethod
+    def linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
+        """Targets `(N, *batch, n)` of the nodes after the first, and propagators `(N, *batch, n, n)` into them."""
+
+    def correct(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Corrected:
+        """Carry the defects from node to node; the stages are not kept up with."""
+        xp = array_namespace(trial.y)
+        targets, propagators = self.linearise(rhs, trial)
+        with quiet():
+            corrections = affine_scan(propagators, targets - trial.y[1:, ...])
+            corrected = replace(trial, y=xp.concat([trial.y[:1, ...], trial.y[1:, ...] + corrections]))
+            return Corrected(corrected, scale.relative(corrections, corrected), Linear(propagators))
+
+    @abstractmethod
+    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+        """As for all discretisations."""

@@ -1,0 +1,189 @@
+"""Events of a trajectory: the times at which functions of it are zero.
+
+What counts is what SciPy's `solve_ivp` counts from one step to the next, here from one sample to the next. A trajectory
+is watched as a whole, or stretch by stretch while it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import inf, isnan
+from typing import Any
+
+from ..._arrays.namespace import Array, array_namespace
+from .dense_output import DenseOutput
+from .monitor import Bracket, Event, Monitor, Seen
+
+SUBSAMPLES = 4
+"""Samples within an interval of the mesh, or a step, besides its ends, at least."""
+
+SAMPLES = 200
+"""Samples in all, at least: where the solution is a polynomial, a mesh may have a single interval."""
+
+HALVINGS = 20
+"""Samples ever nearer to the begin: they tell the sign that an event which is zero there takes on."""
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """Per event its times `(k,)` and the states then, `(k, n)`; the time at which a terminal event ended it all."""
+
+    t_events: list[Array]
+    y_events: list[Array]
+    t_stop: float | None
+
+
+def prepare(events: Any) -> tuple[Event, ...]:
+    """Events as SciPy takes them: None, a function, or a list of functions with the attributes that SciPy reads.
+
+    `terminal` is a bool, or a number of occurrences; `direction` is positive for events that count when their
+    function goes from negative to positive, negative for the opposite, zero for both.
+    """
+    if events is None:
+        return ()
+    if not callable(events) and not isinstance(events, Iterable):
+        raise TypeError(f"`events` is a {type(events).__name__}; pass a function `event(t, y)` or a list of them.")
+    functions = [events] if callable(events) else list(events)
+    return tuple(_prepared(function, f"events[{index}]") for index, function in enumerate(functions))
+
+
+def _prepared(function: Any, name: str) -> Event:
+    """One event with its attributes."""
+    if not callable(function):
+        raise TypeError(f"`{name}` is a {type(function).__name__}; `events` are functions `event(t, y)`.")
+    terminal, direction = getattr(function, "terminal", None), getattr(function, "direction", 0)
+    try:
+        count = 0 if terminal is None else int(terminal)
+        valid = count >= 0 and (terminal is None or count == terminal)
+    except (TypeError, ValueError, OverflowError):
+        valid = False
+    if not valid:
+        raise ValueError(f"`terminal` of `{name}` is {terminal!r}; pass a bool or a positive number of occurrences.")
+    try:
+        sense = float("nan" if isinstance(direction, str) else direction)
+    except (TypeError, ValueError):
+        sense = float("nan")
+    if isnan(sense):
+        raise TypeError(f"`direction` of `{name}` is {direction!r}; pass a number: 1, -1 or 0.")
+    return Event(function, count or inf, sense)
+
+
+def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: DenseOutput) -> Occurrences:
+    """All occurrences on a trajectory without batch, up to the one that ends the integration.
+
+    An event occurs between two samples where its function has different signs, and at a sample where it is zero, be
+    it the first or one where the sign stays; then the sign before or the sign after has to fit the direction. Where
+    the function is zero at several samples in a row, that is one occurrence, at the first of them and in any
+    direction. A time between samples is refined with Brent's method.
+
+    Parameters
+    ----------
+    events : tuple of Event
+        What `prepare` returned.
+    args : tuple
+        Further arguments of the functions. They are called with times `(m,)` and states `(n, m)` where that gives the
+        same as a call with a float and a state `(n,)` for each of the times.
+    dense : DenseOutput
+        The trajectory; it has to be finite.
+
+    Returns
+    -------
+    Occurrences
+        Occurrences at the time that ends the integration are kept, later ones are not.
+
+    Raises
+    ------
+    ValueError
+        If a function does not return one real number, or returns NaN, before the end of the integration. What a
+        function itself raises passes, with a note of the time.
+    """
+    if not events:
+        return Occurrences([], [], None)
+    times = _sample_times(dense.ts)
+    y, watch = dense(times), Watch(events, args)
+    watch.see(times, y, dense.near)
+    return watch.occurrences(times, y)
+
+
+class Watch:
+    """Events on a trajectory, from one stretch to the next."""
+
+    def __init__(self, events: tuple[Event, ...], args: tuple[Any, ...]) -> None:
+        self.monitors = [Monitor(event, index, args) for index, event in enumerate(events)]
+        self._seen: list[Seen | None] = [None] * len(events)
+        self._t_events: list[list[float]] = [[] for _ in events]
+        self._y_events: list[list[Array]] = [[] for _ in events]
+        self.stop: float | None = None
+
+    def see(
+        self, times: Array, y: Array, near: Callable[[float], Callable[[float], Array]], *, is_step: bool = False
+    ) -> float | None:
+        """Look at samples `y` (n, m) of a stretch that begins where the last one ended; the time that ends it all.
+
+        `near(t)` is the trajectory about a time, as a function of times. In a step, an event that occurs once is looked
+        for between its ends, as by SciPy.
+        """
+        order = -1.0 if bool(times[-1] < times[0]) else 1.0
+        scans = []
+        for monitor, seen, before in zip(self.monitors, self._seen, self._t_events, strict=True):
+            new = slice(0 if seen is None else 1, None)
+            scans.append(monitor.scan(times[new], y[:, new], seen, monitor.event.terminal - len(before)))
+        if not any(scan.brackets or scan.failure for scan in scans):
+            self._seen = [
+                scan.seen.counted(monitor.event.direction) for monitor, scan in zip(self.monitors, scans, strict=True)
+            ]
+            return None
+        ends = (float(times[0]), float(times[-1])) if is_step else None
+        last: dict[int, float] = {}  # the roots that end the integration
+        for k, (monitor, scan, before) in enumerate(zip(self.monitors, scans, self._t_events, strict=True)):
+            if scan.brackets and len(before) + len(scan.brackets) == monitor.event.terminal:
+                last[k] = _root(monitor, near, scan.brackets[-1], ends if scan.is_single else None)
+        stops = [order * root for root in last.values()]
+        stop = min(stops, default=inf)
+        for scan in scans:
+            if scan.failure is not None and order * scan.failed_at <= stop:
+                raise scan.failure
+        for k, (monitor, scan) in enumerate(zip(self.monitors, scans, strict=True)):
+            for begin, end in scan.brackets:
+                if order * begin > stop:
+                    break
+                known = last.get(k) if (begin, end) == scan.brackets[-1] else None
+                root = _root(monitor, near, (begin, end), ends if scan.is_single else None) if known is None else known
+                if order * root <= stop:
+                    self._t_events[k].append(root)
+                    self._y_events[k].append(near((begin + end) / 2)(root))
+            self._seen[k] = scan.seen if stops else scan.seen.counted(monitor.event.direction)
+        self.stop = order * stop if stops else None
+        return self.stop
+
+    def occurrences(self, times: Array, y: Array) -> Occurrences:
+        """What has occurred, in the dtypes of some times and states."""
+        xp = array_namespace(times)
+        none = xp.asarray([], dtype=y.dtype)
+        t_events = [xp.asarray(found, dtype=times.dtype) for found in self._t_events]
+        return Occurrences(t_events, [xp.stack(found) if found else none for found in self._y_events], self.stop)
+
+
+def _root(
+    monitor: Monitor, near: Callable[[float], Callable[[float], Array]], bracket: Bracket, ends: Bracket | None
+) -> float:
+    """Time of an occurrence, looked for between the ends of its step if they are given."""
+    return monitor.root(near(sum(bracket) / 2), ends or bracket)
+
+
+def _sample_times(t: Array) -> Array:
+    """Nodes of the mesh, and times between them."""
+    xp = array_namespace(t)
+    count = max(SUBSAMPLES, SAMPLES // (t.shape[0] - 1)) + 1
+    shares = xp.arange(count, dtype=t.dtype) / count
+    inner = t[:-1, None] + (t[1:] - t[:-1])[:, None] * shares
+    return with_beginning(xp.concat([xp.reshape(inner, (-1,)), t[-1:]]))
+
+
+def with_beginning(times: Array) -> Array:
+    """The same times, and some ever nearer to the first of them."""
+    xp = array_namespace(times)
+    near = times[0] + (times[1] - times[0]) * 0.5 ** xp.arange(HALVINGS, 0, -1, dtype=times.dtype)
+    later = near[(near != times[0]) & (near != times[1])]
+    return xp.concat([times[:1], later, times[1:]])

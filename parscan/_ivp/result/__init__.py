@@ -1,0 +1,1 @@
+"""The result, and what is told with it."""

@@ -1,0 +1,246 @@
+"""Tangents, adjoints and gradients of a solution: what a result of solve_ivp can tell of its derivatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import array_api_compat
+
+from ..._arrays.namespace import Array, array_namespace, as_array, shared_namespace
+from ..._engine.growth import scaled_product
+from ..._functions.adjoint import Adjoint
+from ..._functions.cotangents import as_gradient, as_like
+from ..._functions.right_hand_side import RightHandSide
+from ..._linalg.dense import Dense
+from ..core.trial import Scale, Trial
+from ..methods.discretisation import Discretisation
+from ..output.observed import Observed
+from .beside_breaks import beside_breaks
+from .forcing import Forcing
+from .gradient import by_forcing, by_parameters
+from .polish import close_enough, polished, with_nodes
+from .state_jumps import Jumps, state_jumps
+from .trajectory import Pulled, Trajectory
+from .trust import exactly_linearised
+from .unchanged import reject_changed
+
+
+class Derivatives:
+    """Of the solution that `find()` finds when it is first needed: its equations solved to nearly all digits.
+
+    Each time it is looked at whether `fun` still gives that solution to the tolerance, unless that is None.
+    """
+
+    def __init__(self, find: Callable[[], Trajectory], scale: Scale | None) -> None:
+        self._find, self._scale = find, scale
+        self._refined: Trajectory | None = None
+
+    @cached_property
+    def _found(self) -> Trajectory:
+        found = self._find()
+        return replace(found, rhs=exactly_linearised(found.rhs, found.trial.t, found.trial.y))
+
+    @property
+    def _trajectory(self) -> Trajectory:
+        found = self._found
+        if self._scale is not None:
+            reject_changed(found.rhs, found.method, found.trial, self._scale)
+        return found
+
+    @cached_property
+    def _jumps(self) -> Jumps | None:
+        return state_jumps(self._found.rhs, self._found.trial)
+
+    def tangent(self, y: Array, times: Array, forcing: Any, y0: Any, at: Any) -> Array:
+        """Changes of the states `y` `(n, N, *batch)` at the times of the output, or `at` others."""
+        _reject_wrong(forcing, y0)
+        start, many = _as_start(y0, y)
+        trajectory = self._trajectory
+        forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
+        wanted = times if at is None else _as_times(at, trajectory.trial.t)
+        observed = Observed(trajectory.method.output, trajectory.trial.t, array_namespace(y).reshape(wanted, (-1,)))
+        xp, (_, *batch, n) = array_namespace(y), trajectory.trial.y.shape
+        if start.size:
+            changes = trajectory.tangent(forced, start, inside=observed.inside)
+            if self._jumps is not None:
+                self._jumps.warn_of_changed(trajectory.trial.t, changes[0])
+            found = observed.of(*changes)
+        else:
+            found = xp.zeros((observed.count, *start.shape), dtype=y.dtype)
+        found = xp.moveaxis(xp.reshape(found, (found.shape[0], *batch, found.shape[2], n)), -1, 0)
+        found = found if many or (forced is not None and forced.many) else found[..., 0]
+        return found if wanted.ndim else found[:, 0, ...]
+
+    def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Any) -> Adjoint:
+        """Gradients with respect to the states at the nodes `mesh`, and the initial one."""
+        gradient = _as_gradient(grad_y, y)
+        trajectory = self._with_nodes(mesh)
+        pulled = _pulled(trajectory, y, times, gradient, forcings=False)
+        if self._jumps is not None and y.size:
+            self._jumps.warn_of_felt(trajectory.trial.t, pulled.nodes)
+        xp, t = array_namespace(y), trajectory.trial.t
+        n, _, *batch = y.shape
+        states = xp.reshape(pulled.nodes, (t.shape[0], *batch, n))
+        places = Observed(trajectory.method.output, t, mesh).nodes
+        return Adjoint(
+            xp.moveaxis(xp.take(states, places, axis=0), -1, 0),
+            xp.asarray(xp.moveaxis(states[0, ...], -1, 0), copy=True),
+        )
+
+    def gradient(
+        self,
+        y: Array,
+        times: Array,
+        grad_y: Any,
+        params: Any,
+        vjp: Callable[..., Any] | None,
+        forcing: Callable[..., Any] | None,
+    ) -> Any:
+        """Gradient of a loss with respect to parameters of the right-hand side."""
+        _reject_two(params, vjp, forcing)
+        gradient = _as_gradient(grad_y, y)
+        rhs = self._found.rhs
+        nodes: list[Array] = []
+
+        def pull() -> tuple[Array, ...]:
+            pulled = _pulled(self._trajectory, y, times, gradient, forcings=True)
+            nodes.append(pulled.nodes)
+            return pulled.points
+
+        def pull_beside_breaks() -> tuple[Array, ...]:
+            at, states, adjoint = pull()
+            return at, states, beside_breaks(self._trajectory.method, self._trajectory.trial, adjoint)
+
+        if forcing is not None:
+            found = by_forcing(rhs, pull, forcing)
+        else:
+            found = by_parameters(rhs, pull_beside_breaks if vjp is None else pull, params, vjp)
+        if self._jumps is not None and y.size:
+            self._jumps.warn_of_felt(self._found.trial.t, nodes[0])
+        return found
+
+    def _with_nodes(self, mesh: Array) -> Trajectory:
+        """The trajectory with nodes at the times of the mesh, which may be another one than its own."""
+        trajectory = self._trajectory
+        if self._refined is None:
+            self._refined = with_nodes(trajectory, mesh)
+        return self._refined
+
+    def lyapunov(self) -> float:
+        """Logarithm of the growth of a small change per unit of time."""
+        trajectory = self._trajectory
+        product, total = None, 0.0
+        for window in trajectory.windows() if trajectory.trial.y.size else ():
+            matrices = trajectory.model(window, inside=False).propagators
+            xp = array_namespace(matrices)
+            matrices = matrices if product is None else xp.concat([product[None, ...], matrices])
+            product, logarithm = scaled_product(Dense(), matrices)
+            total = total + logarithm
+        if product is None:
+            return math.nan
+        t = trajectory.trial.t
+        span = abs(float(t[-1] - t[0]))
+        return float(array_namespace(total).max(total)) / span if span else math.nan
+
+
+def of_mesh(
+    rhs: RightHandSide,
+    method: Discretisation,
+    make: Callable[[], Trial],
+    scale: Scale,
+    *,
+    even: bool,
+    exact: bool = False,
+) -> Derivatives:
+    """Derivatives of a trial on a mesh: solved to its tolerance everywhere (`even`), or to rounding (`exact`)."""
+
+    def find() -> Trajectory:
+        trial = make()
+        if not even:
+            return polished(rhs, method, trial)
+        reject_changed(rhs, method, trial, scale)
+        done = exact or close_enough(trial, scale)
+        return Trajectory(rhs, method, trial) if done else polished(rhs, method, trial)
+
+    return Derivatives(find, scale if even else None)
+
+
+def _pulled(trajectory: Trajectory, y: Array, times: Array, gradient: Array, *, forcings: bool) -> Pulled:
+    """Gradients, as the trajectory has them, from that by `y` `(n, m, *batch)` at the times of the output."""
+    xp, (n, m, *batch) = array_namespace(y), y.shape
+    rows = xp.reshape(xp.moveaxis(gradient, 0, -1), (m, math.prod(batch), n))
+    if math.prod(rows.shape[1:]) == 0:
+        nothing = xp.zeros_like(trajectory.trial.y)
+        return Pulled(nothing, (trajectory.trial.t, nothing, nothing))
+    observed = Observed(trajectory.method.output, trajectory.trial.t, times)
+    return trajectory.adjoint(observed, rows, forcings=forcings)
+
+
+def _reject_wrong(forcing: Any, y0: Any) -> None:
+    """What cannot drive a tangent."""
+    if forcing is None and y0 is None:
+        raise ValueError("neither `forcing` nor `y0` is given; pass `∂f/∂θ`, or a change of the initial state.")
+    if forcing is not None and not callable(forcing):
+        raise TypeError(
+            f"`forcing` must be callable as forcing(t, y), got {type(forcing).__name__}: its values between the nodes "
+            "matter, too."
+        )
+
+
+def _as_gradient(grad_y: Any, y: Array) -> Array:
+    """The derivative of a loss by the states of the output."""
+    if isinstance(grad_y, Adjoint):
+        raise TypeError(
+            "`grad_y` is an Adjoint, which holds the nodes of the mesh, but what is asked for also acts between them; "
+            "pass the derivative of the loss by `y`."
+        )
+    return as_gradient(grad_y, y)
+
+
+def _reject_two(params: Any, vjp: Any, forcing: Any) -> None:
+    """More ways than one, or none that can be called."""
+    for name, function, call in (("vjp", vjp, "adjoint, t, y"), ("forcing", forcing, "t, y")):
+        if function is not None and not callable(function):
+            raise TypeError(f"`{name}` must be callable as {name}({call}), got {type(function).__name__}.")
+    if forcing is not None and (params is not None or vjp is not None):
+        raise ValueError("`forcing` is the derivative by all parameters itself; pass it without `params` and `vjp`.")
+
+
+def _as_start(y0: Any, y: Array) -> tuple[Array, bool]:
+    """Changes of the initial state, `(B, k, n)`, and whether they are many."""
+    xp = array_namespace(y)
+    n, _, *batch = y.shape
+    if y0 is None:
+        return xp.zeros((math.prod(batch), 1, n), dtype=y.dtype), False
+    given = as_like("y0", y0, y)
+    many = given.ndim == y.ndim
+    rows = given if many else given[..., None]
+    fits = rows.ndim == y.ndim and all(a in (1, b) for a, b in zip(rows.shape, (n, *batch), strict=False))
+    if not fits:
+        raise ValueError(
+            f"`y0` has shape {tuple(given.shape)}; it needs that of the initial state, {(n, *batch)}, or one more axis "
+            "for many of them."
+        )
+    rows = xp.broadcast_to(rows, (n, *batch, rows.shape[-1]))
+    return xp.reshape(xp.moveaxis(rows, 0, -1), (math.prod(batch), rows.shape[-1], n)), many
+
+
+def _as_times(t: Any, mesh: Array) -> Array:
+    """Times within the mesh: one, or `(m,)` in any order."""
+    times = as_array("t", t)
+    xp = array_namespace(mesh)
+    if times.ndim > 1:
+        raise ValueError(f"`t` has shape {tuple(times.shape)}; pass one time or a one-dimensional array of times.")
+    if times.ndim and array_api_compat.is_array_api_obj(t):
+        shared_namespace(t=times, solution=mesh)
+        times = xp.astype(times, mesh.dtype)
+    else:
+        times = xp.asarray(times.tolist(), dtype=mesh.dtype)
+    low, high = sorted((float(mesh[0]), float(mesh[-1])))
+    if not bool(xp.all((times >= low) & (times <= high))):
+        raise ValueError(f"`t` has times outside of the solution, which reaches from {low} to {high}.")
+    return times

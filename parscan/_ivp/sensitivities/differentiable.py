@@ -1,0 +1,152 @@
+"""The methods of a result of solve_ivp that differentiate it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..._arrays.namespace import Array
+from ..._functions.adjoint import Adjoint
+
+if TYPE_CHECKING:
+    from .derivatives import Derivatives
+
+
+class Differentiable(ABC):
+    """A solution that knows its derivatives."""
+
+    t: Array
+    y: Array
+    mesh: Array
+
+    @abstractmethod
+    def _differentiable(self, name: str) -> Derivatives:
+        """What they are made from; raises what speaks against the one of that name."""
+
+    def tangent(self, forcing: Callable[..., Any] | None = None, y0: Any = None, t: Any = None) -> Array:
+        """Solve the tangent linear model ``δ' = ∂f/∂y δ + forcing``, ``δ(t0) = y0`` along the solution.
+
+        δ is the first-order change of the solution when the right-hand side f is changed by `forcing` and the initial
+        state by `y0`: with ``forcing = ∂f/∂θ``, it is the sensitivity dy/dθ.
+
+        Parameters
+        ----------
+        forcing : callable, optional
+            ``forcing(t, y, *args)``, called as `fun` is, for many times at once: `y` is (n, m, *batch), `t` (m, 1, …).
+            It returns an array (n, m, *batch), or (n, m, *batch, p) for p parameters at once; or a list of components
+            that broadcast, each of which may be a list of p entries. None: nothing but `y0` drives the change.
+        y0 : array_like, shape (n, *batch) or (n, *batch, p), optional
+            Change of the initial state, one or as many as forcings; by default none. With ``y0=np.eye(n)``, and
+            nothing else, the result is the derivative by the initial state (the fundamental matrix).
+        t : float or array_like, shape (m,), optional
+            Times within the solution, in any order; by default those of `y`.
+
+        Returns
+        -------
+        array, shape (n, N, *batch) or (n, N, *batch, p)
+            Changes of the states; without the axis of times for a single `t`.
+
+        Raises
+        ------
+        RuntimeError
+            If the integration did not succeed, or the result was copied or pickled, which leaves `fun` behind.
+        TypeError, ValueError
+            If an argument, or what `forcing` returns, is of the wrong shape, dtype or array library.
+
+        Notes
+        -----
+        It is the derivative of the discrete solution on its mesh, to nearly all digits: the equations of the method are
+        solved anew if their tolerance was loose, and Jacobians are those of `jac`, or by differences of fourth order.
+        Times of the mesh and of events are held fixed. Where SciPy solved the problem, it is solved again by Radau
+        from SciPy's steps, with a tenth of the tolerances, and the derivative is that of this solution.
+
+        Examples
+        --------
+        y' = -k y from 1, by k: -t exp(-k t).
+
+        >>> import numpy as np, parscan
+        >>> sol = parscan.solve_ivp(lambda t, y, k: -k * y, (0, 2), [1.0], args=(0.5,), rtol=1e-8, atol=1e-10)
+        >>> by_k = sol.tangent(lambda t, y, k: -y, t=[1.0, 2.0])
+        >>> bool(np.allclose(by_k, [[-np.exp(-0.5), -2 * np.exp(-1.0)]], rtol=1e-7))
+        True
+        """
+        return self._differentiable("tangent").tangent(self.y, self.t, forcing, y0, t)
+
+    def adjoint(self, grad_y: Any) -> Adjoint:
+        """Solve the adjoint equation ``λ' = -(∂f/∂y)ᴴ λ`` backwards, with the jumps `grad_y` at the times of `y`.
+
+        Parameters
+        ----------
+        grad_y : array_like, shape (n, N, *batch)
+            Derivative of a loss by every entry of `y`. For complex states the convention is
+            ``dL = Re(sum(conj(grad_y) * dy))``, so ``grad_y = ∂L/∂Re y + i ∂L/∂Im y``.
+
+        Returns
+        -------
+        Adjoint
+            ``states``, (n, M + 1, *batch), at the nodes of `mesh` (the times `t`, unless `t_eval` was given): the
+            gradient with respect to what is added to the state there, all later times followed. ``y0``, (n, *batch):
+            the gradient with respect to the initial state.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            As for `tangent`, whose exact adjoint it is: the notes there hold here, too.
+
+        Examples
+        --------
+        >>> import numpy as np, parscan
+        >>> sol = parscan.solve_ivp(lambda t, y: -y, (0, 2), [1.0], t_eval=[2.0], rtol=1e-8, atol=1e-10)
+        >>> bool(np.allclose(sol.adjoint([[1.0]]).y0, np.exp(-2.0), rtol=1e-7))
+        True
+        """
+        return self._differentiable("adjoint").adjoint(self.y, self.t, self.mesh, grad_y)
+
+    def gradient(
+        self,
+        grad_y: Any,
+        params: int | str | Sequence[int | str] | None = None,
+        vjp: Callable[..., Any] | None = None,
+        *,
+        forcing: Callable[..., Any] | None = None,
+    ) -> Any:
+        """Evaluate the gradient of a loss with respect to parameters of `fun`: ``∫ (∂f/∂θ)ᴴ λ dt``, as it is discrete.
+
+        Parameters
+        ----------
+        grad_y : array_like, shape (n, N, *batch)
+            Derivative of the loss by every entry of `y`, as for `adjoint`.
+        params : int, str, or a tuple of these, optional
+            What to derive by: indices into `args`, or names of arguments of `fun`; by default all of `args`. They may
+            be numbers, arrays, and dicts, lists and tuples of them, nested.
+        vjp : callable, optional
+            ``vjp(adjoint, t, y, *args)``: the products of `adjoint`, (n, m, *batch), with the derivative of ``fun(t, y,
+            *args)`` by the parameters, summed over the m times, in the structure of the parameters. It is called once,
+            with all points that matter. If `fun` has no `args`, whatever it returns is the result. By default central
+            differences of `fun`, two calls on all points for every entry of the parameters.
+        forcing : callable, optional
+            ``forcing(t, y, *args)``, the derivative ``∂f/∂θ`` as for `tangent`, in place of the other two.
+
+        Returns
+        -------
+        number, array, dict, list or tuple
+            In the structure of the parameters: for one index or name that of the parameter, else a tuple. With
+            `forcing` a number, or an array (p,), in the dtype of `y`. What depends on θ by way of `y0` is not in it:
+            see `adjoint`.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            As for `tangent`; and if `params` names none, a parameter is no number, or `vjp` returns another structure.
+
+        Examples
+        --------
+        The last value of exp(-k t) by k.
+
+        >>> import numpy as np, parscan
+        >>> sol = parscan.solve_ivp(lambda t, y, k: -k * y, (0, 2), [1.0], args=(0.5,), rtol=1e-8, t_eval=[2.0])
+        >>> bool(np.isclose(sol.gradient([[1.0]], "k"), -2 * np.exp(-1.0), rtol=1e-7))
+        True
+        """
+        return self._differentiable("gradient").gradient(self.y, self.t, grad_y, params, vjp, forcing)

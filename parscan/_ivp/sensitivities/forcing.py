@@ -1,0 +1,131 @@
+"""What a user's `forcing` gives along a trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..._arrays.namespace import Array, array_namespace, as_array, dtype_name, machine_epsilon, shared_namespace
+from ..._functions.agreement import agree
+from ..._functions.right_hand_side import RightHandSide
+
+SAMPLE = 3
+"""Points at which a call for one of them is compared with the call for all."""
+
+
+class Forcing:
+    """A function `forcing(t, y, *args)`, called as `fun` is: `∂f/∂θ` for one parameter, or for many of them.
+
+    There must be as many as `starts`, unless that is None.
+    """
+
+    def __init__(self, function: Callable[..., Any], rhs: RightHandSide, starts: int | None = None) -> None:
+        self._function, self._rhs, self._starts = function, rhs, starts
+        self._stacks = rhs.stacks
+        self._checked = False
+        self.many = False
+        """Whether there are many parameters; known once it was called."""
+
+    def __call__(self, times: Array, states: Array) -> Array:
+        """Forcings `(m, *batch, n, k)` at the times `(m,)` and states `(m, *batch, n)`."""
+        if not self._checked and self._stacks:
+            self._checked = True
+            return self._first(times, states)
+        return self._together(times, states) if self._stacks else self._alone(times, states, range(times.shape[0]))
+
+    def _first(self, times: Array, states: Array) -> Array:
+        """The first call, for all points, unless some of them get something else when they are alone."""
+        count = times.shape[0]
+        some = sorted({k * (count - 1) // (SAMPLE - 1) for k in range(SAMPLE)})
+        try:
+            together = self._together(times, states)
+        except Exception:
+            self._stacks = False
+            try:
+                return self._alone(times, states, range(count))
+            except Exception:  # not for one at a time either: what is wrong with it for all is what it is meant for
+                return self._together(times, states)
+        try:
+            alone = self._alone(times, states, some)
+        except Exception:  # made for many only
+            return together
+        xp = array_namespace(states)
+        if alone.shape[1:] != together.shape[1:] or not self._same(together, alone, times, states, xp.asarray(some)):
+            self._stacks = False
+            return self._alone(times, states, range(count))
+        return together
+
+    def _same(self, together: Array, alone: Array, times: Array, states: Array, some: Array) -> bool:
+        """Whether both ways to call it agree."""
+        xp = array_namespace(states)
+        if alone.size == 0:
+            return True
+
+        def evaluate(t: Array, y: Array) -> Array:
+            return self._alone(t, y, range(t.shape[0]))
+
+        found, t, y = (xp.take(array, some, axis=0) for array in (together, times, states))
+        return agree(found, alone, machine_epsilon(states.dtype) ** 0.5, t, y, evaluate)
+
+    def _together(self, times: Array, states: Array) -> Array:
+        """One call."""
+        value = self._rhs.evaluate(self._function, times, states)
+        return self._to_states(value, (states.shape[0], *states.shape[1:-1]), states)
+
+    def _alone(self, times: Array, states: Array, places: Any) -> Array:
+        """A call for each of some points."""
+        rows = []
+        for i in places:
+            value = self._rhs.evaluate_one(self._function, times, states, i)
+            rows.append(self._to_states(value, tuple(states.shape[1:-1]), states))
+        return array_namespace(states).stack(rows)
+
+    def _to_states(self, value: Any, shape: tuple[int, ...], states: Array) -> Array:
+        """What the function returned, with components and parameters last."""
+        xp, n = array_namespace(states), states.shape[-1]
+        if isinstance(value, list | tuple):
+            if len(value) != n:
+                raise ValueError(f"`forcing` returned a list of {len(value)} components where `y` has {n}.")
+            parts = [_component(part, shape, states) for part in value]
+            count = max((part.shape[-1] for part in parts if part.ndim > len(shape)), default=0)
+            if count:
+                parts = [part if part.ndim > len(shape) else part[..., None] for part in parts]
+                parts = [xp.broadcast_to(part, (*shape, count)) for part in parts]
+            value = xp.stack(parts)
+        value = _as_array(value, states)
+        if n == 1 and value.shape == shape:
+            value = value[None, ...]
+        if tuple(value.shape[: 1 + len(shape)]) != (n, *shape) or value.ndim > len(shape) + 2:
+            raise ValueError(
+                f"`forcing` returned shape {tuple(value.shape)} where {(n, *shape)} was expected, components first as "
+                "the `y` that it is given, or one more axis for many parameters."
+            )
+        self.many = value.ndim == len(shape) + 2
+        count = value.shape[-1] if self.many else 1
+        if self._starts is not None and count != self._starts:
+            raise ValueError(
+                f"`forcing` returned {count} forcings, but `y0` has {self._starts} initial states; pass as many."
+            )
+        value = xp.astype(value, states.dtype) if self.many else xp.astype(value, states.dtype)[..., None]
+        return xp.moveaxis(value, 0, -2)
+
+
+def _component(part: Any, shape: tuple[int, ...], states: Array) -> Array:
+    """One component of a list: for one parameter, or with an axis of many."""
+    xp = array_namespace(states)
+    if isinstance(part, list | tuple):
+        entries = [xp.broadcast_to(_as_array(entry, states), shape) for entry in part]
+        return xp.stack(entries, axis=-1)
+    part = _as_array(part, states)
+    return xp.broadcast_to(part, shape) if part.ndim <= len(shape) else part
+
+
+def _as_array(value: Any, states: Array) -> Array:
+    """An array of the library of the states, real if they are."""
+    xp = array_namespace(states)
+    array = as_array("forcing", value)
+    if array.ndim and hasattr(value, "dtype"):
+        shared_namespace(forcing=array, y=states)
+    if "complex" in dtype_name(array.dtype) and "complex" not in dtype_name(states.dtype):
+        raise TypeError("`forcing` returned complex values for a real solution; return real ones.")
+    return xp.asarray(array if hasattr(value, "dtype") else array.tolist(), dtype=states.dtype)

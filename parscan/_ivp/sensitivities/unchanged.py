@@ -1,0 +1,45 @@
+"""Whether a solution still is one: what `fun` reads may have been changed since."""
+
+from __future__ import annotations
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._functions.right_hand_side import RightHandSide
+from ..core.trial import Scale, Trial
+from ..methods.discretisation import Discretisation
+
+FAR = 300.0
+"""Correction in tolerances that a solution does not need."""
+
+CHANGED = (
+    "the derivatives cannot be evaluated: `fun` no longer gives this solution. Something that it reads, `args` for "
+    "example, has been changed since; solve again, or change copies."
+)
+
+
+def reject_changed(rhs: RightHandSide, method: Discretisation, trial: Trial, scale: Scale) -> None:
+    """Raise if Newton's method would correct the solution a lot where it changes most."""
+    if trial.y.size and not needed(rhs, method, steepest(trial, scale), scale) <= FAR:
+        raise RuntimeError(CHANGED)
+
+
+def needed(rhs: RightHandSide, method: Discretisation, trial: Trial, scale: Scale) -> float:
+    """The largest correction in tolerances."""
+    with quiet():
+        sizes = method.correct(rhs, trial, scale).sizes
+    return float(array_namespace(sizes).max(sizes))
+
+
+def steepest(trial: Trial, scale: Scale) -> Trial:
+    """The interval in which the solution changes most, with its neighbours."""
+    xp = array_namespace(trial.y)
+    changes = _changes(trial, scale)
+    first = max(0, int(xp.argmax(changes)) - 1)
+    last = min(first + 3, trial.intervals)
+    return trial.part(slice(first, last))
+
+
+def _changes(trial: Trial, scale: Scale) -> Array:
+    """Changes over the intervals, `(N,)`, in tolerances."""
+    xp = array_namespace(trial.y)
+    sizes = scale.relative(trial.y[1:, ...] - trial.y[:-1, ...], trial)
+    return xp.where(xp.isfinite(sizes), sizes, xp.zeros_like(sizes))

@@ -1,0 +1,1 @@
+"""Solvers that step: SciPy's, and wide batches with one step for all."""

@@ -1,0 +1,166 @@
+"""Where solvers of SciPy's go: step after step, from one solver to the next, as far as steps help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import ceil, inf, isfinite
+from typing import Any
+
+import numpy as np
+
+from ..._arrays.namespace import Array, all_finite
+from ..core.endings import NOT_FINITE, PATIENCE, TOO_SMALL, Ending, is_no_step, surely_a_step
+from ..core.pace import LAST, STEPS, Pace
+from ..core.watched import Reached
+from ..output.events import SAMPLES, SUBSAMPLES, Watch, with_beginning
+
+OF_ENDLESS = 32
+"""Parts of each step where the span has no end: they are all that shows what is between steps, however long."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """States of the problem as a solver has them: `piece` makes the polynomial of its last step, `state` a state.
+
+    The times of the solver begin at `origin`. Another one is to begin where its steps stay short, if `starts_anew`.
+    """
+
+    pace: Pace
+    state: Callable[[Array], Array]
+    piece: Callable[[Any], Callable[[Any], Array]]
+    is_stiff: Callable[[Any], bool] | None = None
+    most_steps: float = inf
+    origin: float = 0.0
+    starts_anew: bool = False
+
+
+@dataclass
+class Course:
+    """What has been passed: nodes with their states `(n,)`, polynomials between them if wanted, and output at `times`.
+
+    `span` is that of the whole problem; `times` are along it.
+    """
+
+    span: tuple[float, float]
+    nodes: list[float]
+    states: list[Array]
+    times: Array | None
+    is_dense: bool
+    watch: Watch
+    reached: Reached | None = None
+    pieces: list[Any] = field(default_factory=list)
+    output: list[Array] = field(default_factory=list)
+    given: int = 0
+    still: int = 0
+    failure: str = ""
+
+    def follow(self, solver: Any, form: Form) -> Ending:
+        """Let a solver step from where the course ends to the end of its own span, or until something is in the way."""
+        slope = getattr(solver, "f", None)
+        if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods look for a first step for ever
+            return self._failed(NOT_FINITE, Ending.NOT_FINITE)
+        step, nodes, states = solver.step, self.nodes, self.states
+        keeps_all = self.is_dense or bool(self.watch.monitors) or self.times is not None or self.reached is not None
+        watched = form.is_stiff is not None or form.most_steps < inf
+        long = surely_a_step(nodes[-1], form.origin + solver.t_bound)
+        taken = 0
+        while True:
+            message, taken = step(), taken + 1
+            t, y, status = form.origin + float(solver.t), solver.y, solver.status
+            if not (np.isfinite(y).all() and abs(t - nodes[-1]) > long and status == "running"):
+                ending = self._gave_up(str(message)) if status == "failed" else self._no_step(solver)
+                if ending is not None:
+                    return ending
+            else:
+                self.still = 0
+            if t == nodes[-1] and status == "running":
+                pass  # a later step begins there, too
+            elif keeps_all:
+                if self._passes(t, solver, form):
+                    return Ending.EVENT
+            else:
+                nodes.append(t)
+                states.append(form.state(y))
+            if watched or taken % STEPS == 0 or status == "finished":
+                ending = self._no_headway(solver, form, status, taken)
+                if ending is not None:
+                    return ending
+
+    def _gave_up(self, message: str) -> Ending:
+        """The ending of a solver that failed by itself, after steps that were none or others."""
+        return self._failed(TOO_SMALL, Ending.TOO_SMALL) if self.still else self._failed(message, Ending.FAILED)
+
+    def _no_step(self, solver: Any) -> Ending | None:
+        """Why the last step is none, if so."""
+        y = solver.y
+        if not all_finite(y):  # LSODA goes on with NaN
+            return self._failed(NOT_FINITE, Ending.NOT_FINITE)
+        is_none = is_no_step(float(solver.t_old), float(solver.t)) and solver.status == "running"
+        self.still = self.still + 1 if is_none else 0
+        if self.still >= PATIENCE:
+            return self._failed(TOO_SMALL, Ending.TOO_SMALL)
+        return None
+
+    def _no_headway(self, solver: Any, form: Form, status: str, taken: int) -> Ending | None:
+        """Why the last of the steps that a solver has taken is the last one, if so."""
+        if status == "finished":
+            return Ending.FINISHED
+        if len(self.nodes) > form.most_steps:
+            return self._failed(f"{form.most_steps} steps did not suffice", Ending.LONG)
+        if form.is_stiff is not None and form.is_stiff(solver):
+            return Ending.STIFF
+        last = list(zip(self.nodes[-LAST:], self.states[-LAST:], strict=True)) if taken % STEPS == 0 else []
+        reason = form.pace.is_stuck(last, solver.nfev) if last else ""
+        if reason:
+            return self._failed(reason, Ending.STUCK)
+        return self._failed("steps stay short", Ending.SLOW) if form.starts_anew and form.pace.is_slow else None
+
+    def _failed(self, failure: str, ending: Ending) -> Ending:
+        """The ending, with its reason."""
+        self.failure = failure
+        return ending
+
+    def _passes(self, t: float, solver: Any, form: Form) -> bool:
+        """Keep what is wanted of a step to the time `t`; whether an event within it ends the integration."""
+        t_old, y = self.nodes[-1], form.state(solver.y)
+        piece = form.piece(solver) if self.is_dense or self.watch.monitors else None
+        stop = self._watched(t_old, t, y, piece) if piece is not None and self.watch.monitors else None
+        if stop is not None and piece is not None:
+            t, y = stop, piece(stop)
+        if self.times is not None:
+            self._give(t, piece, lambda: form.piece(solver))
+        if not (self.is_dense and len(self.nodes) > 1 and t == t_old):
+            self.nodes.append(t)
+            self.states.append(y)
+            if self.is_dense:
+                self.pieces.append(piece)
+        if self.reached is not None:
+            self.reached(t)
+        return stop is not None
+
+    def _watched(self, t_old: float, t: float, y: Array, piece: Callable[[Any], Array]) -> float | None:
+        """The time at which an event within a step ends the integration."""
+        share = abs((t - t_old) / (self.span[1] - self.span[0])) if isfinite(self.span[1]) else OF_ENDLESS / SAMPLES
+        times = t_old + (t - t_old) * _shares(max(SUBSAMPLES + 1, ceil(SAMPLES * share)))
+        times[-1] = t
+        times = with_beginning(times) if len(self.nodes) == 1 else times
+        samples = piece(times)
+        samples[:, 0], samples[:, -1] = self.states[-1], y
+        return self.watch.see(times, samples, lambda _: piece, is_step=True)
+
+    def _give(self, t: float, piece: Callable[[Any], Array] | None, make: Callable[[], Callable[[Any], Array]]) -> None:
+        """The output at the times up to `t`."""
+        assert self.times is not None
+        direction = 1.0 if self.span[1] > self.span[0] else -1.0
+        last = int(np.searchsorted(direction * self.times, direction * t, side="right"))
+        if last > self.given:
+            self.output.append((make() if piece is None else piece)(self.times[self.given : last]))
+            self.given = last
+
+
+@lru_cache(maxsize=SAMPLES)
+def _shares(count: int) -> Array:
+    """Shares of a step at which it is looked at for events, its ends among them."""
+    return np.arange(count + 1) / count

@@ -1,0 +1,97 @@
+"""The solution of a wide batch by steps that all its members take together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+from ..._arrays.namespace import Array, array_namespace
+from ..._functions.breaks import stretches
+from ..._functions.right_hand_side import RightHandSide
+from ..._reporting.progress import Report
+from ..coarse.dop853 import dense_between
+from ..coarse.wide_steps import Steps, march
+from ..core.problem import Problem
+from ..core.trial import Scale
+from ..core.watched import Reached, reached_by
+from ..methods.explicit import dop853
+from ..result.report import status_of
+from ..result.result import IvpResult
+from ..sensitivities.derivatives import of_mesh
+
+
+def solve_ensemble(
+    problem: Problem,
+    make_rhs: Callable[[], RightHandSide],
+    times: Array | None,
+    *,
+    dense_output: bool,
+    report: Report | None = None,
+) -> IvpResult | None:
+    """The result, or None where the batch turned out to be stiff, steps were too many, or none succeeded."""
+    scale = Scale(problem.rtols, problem.atol)
+    rhs = make_rhs()
+    reached = reached_by("DOP853", problem.span[0], report)
+    steps = _march(problem, rhs, scale, reached)
+    if steps.stiff or steps.gave_up or steps.t.shape[0] < 2:
+        return None
+    dense = cache(lambda: dense_between(rhs, steps, scale))
+    xp = array_namespace(steps.y)
+    t, y = steps.t, xp.moveaxis(steps.y, -1, 0)
+    if times is not None:
+        t = times[_within(times, steps.t)]
+        y = dense()(t)
+    status = status_of(steps.failure)
+    trouble = f" At t = {float(steps.t[-1])!r}: {steps.failure}." if steps.failure else ""
+    taken = steps.t.shape[0] - 1
+    return IvpResult(
+        t=t,
+        y=y,
+        sol=dense() if dense_output else None,
+        t_events=None,
+        y_events=None,
+        nfev=rhs.nfev,
+        njev=0,
+        nlu=0,
+        status=status,
+        message=f"{status.text}{trouble} DOP853, {taken} steps that all members of the batch took together.",
+        success=status >= 0,
+        method="DOP853",
+        npoints=rhs.npoints,
+        iterations=0,
+        history=(),
+        mesh=steps.t,
+        meshes=(),
+        error_estimate=steps.error,
+        continuous=dense,
+        fun=rhs.strict(),
+        derivatives=of_mesh(
+            rhs.strict(), dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True, exact=True
+        ),
+    )
+
+
+def _march(problem: Problem, rhs: RightHandSide, scale: Scale, reached: Reached | None) -> Steps:
+    """Steps over the span, anew from each breakpoint; they end with the first stretch that cannot be finished."""
+    if problem.breaks is None:
+        return march(rhs, problem.span, problem.y0, scale, problem.max_step, reached)
+    parts: list[Steps] = []
+    y = problem.y0
+    for stretch in stretches(problem.span, problem.breaks):
+        within = rhs.within(stretch.low, stretch.high)
+        parts.append(march(within, (stretch.begin, stretch.end), y, scale, problem.max_step, reached))
+        rhs.add_counts(within)
+        y = parts[-1].y[-1, ...]
+        if parts[-1].stiff or parts[-1].failure:
+            break
+    xp = array_namespace(y)
+    t = xp.concat([parts[0].t, *(part.t[1:] for part in parts[1:])])
+    states = xp.concat([parts[0].y, *(part.y[1:, ...] for part in parts[1:])])
+    return replace(parts[-1], t=t, y=states, breaks=problem.breaks, error=max(part.error for part in parts))
+
+
+def _within(times: Array, reached: Array) -> Array:
+    """Which times were reached."""
+    low, high = sorted((float(reached[0]), float(reached[-1])))
+    return (times >= low) & (times <= high)

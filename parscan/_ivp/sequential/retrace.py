@@ -1,0 +1,99 @@
+"""The solution of a sequential solver once more, on a mesh: its derivatives are those of the one that is found here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..._arrays.namespace import Array, array_namespace, machine_epsilon
+from ..._functions.breaks import stretches
+from ..._functions.right_hand_side import RightHandSide
+from ..coarse.rough import as_start
+from ..coarse.start import Start
+from ..coarse.stretches import joined as joined_starts
+from ..coarse.warm import FromStart
+from ..core.problem import Problem
+from ..core.stacking import Stacking
+from ..core.trial import Scale
+from ..mesh.march import Record, solve
+from ..mesh.task import discretise, make_task
+from ..methods.discretisation import Discretisation
+from ..methods.iterate import iterate
+from ..sensitivities.polish import ITERATIONS, joined, polished
+from ..sensitivities.trajectory import Trajectory
+from ..sensitivities.unchanged import CHANGED, FAR, steepest
+
+TIGHTER = 0.1
+"""Part of the tolerances with which it is found: what derivatives are to be right to grows along the solution."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a sequential solver found: times `(m,)`, and the states `(m, *batch, n)` there if they are its steps."""
+
+    t: Array
+    y: Array | None
+
+
+def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
+    """Solve by Radau, from the steps as a start."""
+    problem = stacking.problem
+    xp, least = array_namespace(problem.y0), 100 * machine_epsilon(problem.y0.dtype)
+    begin, end = problem.span
+    reached = float(steps.t[-1]) if steps.t.shape[0] else begin
+    relative = problem.rtols * TIGHTER
+    tight = replace(
+        problem,
+        span=(begin, end if reached == begin else reached),
+        rtol=max(problem.rtol * TIGHTER, least),
+        rtols=max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None),
+        atol=problem.atol * TIGHTER,
+    )
+    method = discretise("Radau", tight, None)
+    rhs = stacking.right_hand_side()
+    progress = _solved(tight, rhs, steps, method)
+    while revised := stacking.revised(rhs, progress.pieces):
+        stacking = revised
+        rhs = stacking.right_hand_side()
+        progress = _solved(tight, rhs, steps, method)
+    if progress.failure:
+        raise RuntimeError(
+            "derivatives need the solution on a mesh, but Radau could not follow what the sequential solver found: "
+            f"{progress.failure}. Name a method that is parallel over time, or tighten the tolerances."
+        ) from stacking.raised.error
+    _reject_changed(method, rhs, _start(problem, rhs, steps), problem)
+    return polished(rhs.strict(), method, joined(progress.pieces))
+
+
+def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Record:
+    """The march over windows and meshes, from the sequential solver's own steps if they are there."""
+    task, start = make_task(problem, rhs, method, None, None, None, None), _start(problem, rhs, steps)
+    task = task if start is None else replace(task, start=FromStart(start, task.start))
+    return solve(task, problem.span, problem.y0)
+
+
+def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> Start | None:
+    """The sequential solver's steps, if they are there, with cubics between them."""
+    if steps.y is None or steps.t.shape[0] < 3:
+        return None
+    if problem.breaks is None:
+        return as_start(steps.t, steps.y, rhs(steps.t, steps.y), problem.rtol, problem.atol, "")
+    parts = []
+    for stretch in stretches((float(steps.t[0]), float(steps.t[-1])), problem.breaks):
+        within = (steps.t >= min(stretch.begin, stretch.end)) & (steps.t <= max(stretch.begin, stretch.end))
+        t, y, part = steps.t[within], steps.y[within], rhs.within(stretch.low, stretch.high)
+        parts.append(as_start(t, y, part(t, y), problem.rtol, problem.atol, ""))
+        rhs.add_counts(part)
+    return joined_starts(parts)
+
+
+def _reject_changed(method: Discretisation, rhs: RightHandSide, start: Start | None, problem: Problem) -> None:
+    """Raise if the steps that change most are not those that `fun` makes now."""
+    if start is None:
+        return
+    scale = Scale(problem.rtols, problem.atol)
+    trial = start.trial(method.output, start.t, start.states(start.t[:1])[0, ...], problem.breaks)
+    part = steepest(trial, scale)
+    found = iterate(method, rhs, part, scale, 1.0, ITERATIONS)
+    changed = scale.relative(found.trial.y[1:, ...] - part.y[1:, ...], part) if found.solved == part.intervals else None
+    if changed is None or not float(array_namespace(trial.y).max(changed)) <= FAR:
+        raise RuntimeError(CHANGED)

@@ -1,0 +1,229 @@
+"""Solvers of SciPy's on a problem: its functions and tolerances as they take them, and the states that they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..._arrays.namespace import Array, machine_epsilon, quiet, random_signs
+from ..._functions.breaks import Stretch
+from ..._functions.right_hand_side import RightHandSide
+from ..core.choice import BANDS, Choice
+from ..core.endings import Ending
+from ..core.pace import Pace
+from ..core.problem import Problem
+from ..core.stiffness import Stiffness
+from ..mesh.task import NOTHING
+from .course import Form
+
+EXPLICIT = ("RK23", "RK45", "DOP853")
+"""SciPy's solvers that warn of a Jacobian: they have no use for it."""
+
+FAR = 1e4
+"""Spans from zero from which on the times of a solver begin at zero: SciPy's take no steps shorter than a spacing."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A polynomial of real and imaginary parts, as one of complex states `(n,)` or `(n, m)`."""
+
+    parts: Callable[[Any], Array]
+
+    def __call__(self, t: Any) -> Array:
+        """The states at one time, or many."""
+        vectors = self.parts(t)
+        return vectors[0::2] + 1j * vectors[1::2]
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A polynomial in the precision of the problem, where that is less than the solver's."""
+
+    exact: Callable[[Any], Array]
+    dtype: Any
+
+    def __call__(self, t: Any) -> Array:
+        """The states at one time, or many."""
+        return self.exact(t).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class Later:
+    """A polynomial in time since `origin` as one in time."""
+
+    since: Callable[[Any], Array]
+    origin: float
+
+    def __call__(self, t: Any) -> Array:
+        """The states at one time, or many."""
+        return self.since(t - self.origin)
+
+
+CHANGE, ALIKE = 1e-6, 1e-3
+"""Change of a state, as a share of its largest component, and how well two effects have to agree."""
+
+
+def name_of(method: Any) -> str:
+    """Of a solver, or of a class of SciPy's solvers."""
+    return method if isinstance(method, str) else method.__name__
+
+
+def class_of(method: Any) -> Any:
+    """The solver of a name, or the class that was given."""
+    if not isinstance(method, str):
+        return method
+    from scipy import integrate  # noqa: PLC0415 - slow to import
+
+    return getattr(integrate, method)
+
+
+def make(
+    choice: Choice, problem: Problem, rhs: RightHandSide, options: dict[str, Any], stretch: Stretch, y0: Array
+) -> tuple[Any, Form]:
+    """A solver from the state `y0` at the begin of a stretch on, and how its states are to be read."""
+    name, span = name_of(choice.method), (stretch.begin, stretch.end)
+    rtol = np.maximum(problem.rtols * choice.share, 100 * machine_epsilon(problem.y0.dtype))
+    atol = problem.atol * choice.share
+    is_flat = rhs.is_flat(stretch.begin, y0)
+    fun = rhs.sequential() if is_flat else (lambda t, y: rhs.at(t, y.copy()))
+    longest = min(problem.max_step, choice.longest * abs(stretch.end - stretch.begin))
+    given, start, pace = {**options, "max_step": longest}, y0, Pace(fun, span, rtol, atol)
+    if problem.jac is not None and name not in EXPLICIT:
+        given["jac"] = _jacobian(problem, rhs, stretch.begin, y0, is_dense=choice.pairs or name == "LSODA")
+    whole = name == "BDF" and "jac_sparsity" not in options and choice.pairs and _is_analytic(fun, stretch.begin, y0)
+    pairs = choice.pairs and not whole
+    if pairs:
+        fun, start, given = _in_parts(fun, y0, given)
+        rtol = np.repeat(rtol, 2) if np.ndim(rtol) else rtol
+        atol = np.repeat(np.broadcast_to(_positive(atol, rtol, y0), y0.shape), 2)
+    quick = is_flat and name == "LSODA" and not pairs
+    called = rhs.sequential(is_kept=False) if quick else fun
+    state: Callable[[Array], Array] = _states if pairs else _same
+    piece: Callable[[Any], Callable[[Any], Array]] = _paired if pairs else _piece
+    origin, end = 0.0, stretch.end
+    if abs(stretch.begin) > FAR * abs(stretch.end - stretch.begin):
+        origin, end, piece = stretch.begin, stretch.end - stretch.begin, _later(piece, stretch.begin)  # exact
+        called, given = _since(called, origin), {**given, **_jacobian_since(given, origin)}
+    solver = class_of(choice.method)(called, stretch.begin - origin, start, end, rtol=rtol, atol=atol, **given)
+    is_stiff = _Stiff() if Ending.STIFF in choice.otherwise else None
+    return solver, Form(pace, state, piece, is_stiff, choice.most_steps, origin, choice.starts > 1)
+
+
+def _since(function: Callable[[float, Array], Any], origin: float) -> Callable[[float, Array], Any]:
+    """A function of time and state as one of the time since `origin`."""
+    return lambda t, y: function(origin + t, y)
+
+
+def _jacobian_since(options: dict[str, Any], origin: float) -> dict[str, Any]:
+    """The Jacobian among the options of a solver so, if it is a function."""
+    return {"jac": _since(options["jac"], origin)} if callable(options.get("jac")) else {}
+
+
+def _later(piece: Callable[[Any], Callable[[Any], Array]], origin: float) -> Callable[[Any], Callable[[Any], Array]]:
+    """What makes polynomials in time, where the times of the solver begin at `origin`."""
+    return lambda solver: Later(piece(solver), origin)
+
+
+def _jacobian(problem: Problem, rhs: RightHandSide, t: float, y: Array, *, is_dense: bool) -> Any:
+    """The user's Jacobian, checked at the start; some take no matrices, and none that are sparse."""
+    if not callable(problem.jac):
+        return (lambda t, y: problem.jac) if is_dense else problem.jac
+    rhs.jacobian(np.asarray([t]), y[None, :], y[None, :])
+    jac = rhs.sequential_jacobian()
+    return (lambda t, y: _dense(jac(t, y))) if is_dense else jac
+
+
+def _dense(matrix: Any) -> Array:
+    """A matrix that may be sparse."""
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+
+
+def _is_analytic(fun: Callable[[float, Array], Array], t: float, y: Array) -> bool:
+    """Whether a function of complex states seems to have complex derivatives: SciPy's BDF builds on these.
+
+    A change by i times a direction then has i times the effect. Where that holds here and not elsewhere, BDF takes more
+    iterations, no more.
+    """
+    scale = max(float(np.abs(y).max()), 1.0) * CHANGE
+    with quiet():
+        base = fun(t, y)
+        for seed in range(2):
+            way = scale * random_signs(y.shape, y.real, seed=seed)
+            real, imaginary = fun(t, y + way) - base, fun(t, y + 1j * way) - base
+            if not np.abs(imaginary - 1j * real).max() <= ALIKE * np.abs(real).max():
+                return False
+    return True
+
+
+def _in_parts(
+    fun: Callable[[float, Array], Array], y0: Array, options: dict[str, Any]
+) -> tuple[Callable[[float, Array], Array], Array, dict[str, Any]]:
+    """The right-hand side, the first state and the options for real and imaginary parts."""
+    given = {name: value for name, value in options.items() if name not in ("vectorized", "jac")}
+    bands = {name: 2 * given[name] + 1 for name in BANDS if name in given}
+    if "jac" in options and not bands:
+        jac = options["jac"]
+        given["jac"] = lambda t, v: _real(jac(t, _states(v)))
+
+    def parts(t: float, v: Array) -> Array:
+        return _parts(fun(t, _states(v)))
+
+    if "jac_sparsity" in options:
+        from scipy.sparse import csc_array, kron  # noqa: PLC0415 - slow to import
+
+        given["jac_sparsity"] = kron(csc_array(options["jac_sparsity"]), np.ones((2, 2)))
+    return parts, _parts(y0), {**given, **bands}
+
+
+def _parts(y: Array) -> Array:
+    """Real and imaginary parts in turn, a new array."""
+    return np.array(y, dtype=np.complex128).view(np.float64)
+
+
+def _states(vector: Array) -> Array:
+    """Complex states of such parts."""
+    return np.ascontiguousarray(vector).view(np.complex128)
+
+
+def _real(matrix: Array) -> Array:
+    """A complex Jacobian `(n, n)` as that of real and imaginary parts."""
+    rows = [[matrix.real, -matrix.imag], [matrix.imag, matrix.real]]
+    return np.moveaxis(np.array(rows), (2, 0, 3, 1), (0, 1, 2, 3)).reshape(2 * matrix.shape[0], -1)
+
+
+def _positive(atol: Array, rtol: Any, y: Array) -> Array:
+    """Absolute tolerances of parts: an imaginary part of zero has no other, though its state may be large."""
+    return np.where(atol > 0, atol, NOTHING * np.min(rtol) * (np.abs(y).max() or 1.0))
+
+
+def _same(y: Array) -> Array:
+    """A state that is one of the problem's."""
+    return y
+
+
+def _piece(solver: Any) -> Any:
+    """The polynomial of the last step."""
+    return solver.dense_output()
+
+
+def _paired(solver: Any) -> Paired:
+    """The same of complex states."""
+    return Paired(solver.dense_output())
+
+
+class _Stiff:
+    """Whether the steps of SciPy's DOP853 are stiff; asked after each of them."""
+
+    def __init__(self) -> None:
+        self._stiffness = Stiffness()
+
+    def __call__(self, solver: Any) -> bool:
+        """By the last two stages of the step, which are at the same time."""
+        h = solver.t - solver.t_old
+        apart = h * ((solver.B - solver.A[-1]) @ solver.K[:-1])
+        slopes = solver.K[-1] - solver.K[-2]
+        self._stiffness.add(h, float(np.abs(apart).max()), float(np.abs(slopes).max()))
+        return self._stiffness.is_stiff

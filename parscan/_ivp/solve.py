@@ -1,0 +1,291 @@
+"""The front door for initial value problems: validate, choose, solve, wrap the result."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from math import inf
+from typing import Any
+
+from .._arrays.counts import as_count
+from .._reporting.progress import Report, Watcher, check_watcher, watch
+from ..warnings import CoarseMeshWarning, JacobianWarning, NondeterministicFunctionWarning, PointByPointWarning
+from .arguments import as_guess, as_mesh, as_problem, as_times, reject_unwatched
+from .brief import shortly
+from .choose import choose, instead_of
+from .core.choice import Choice
+from .core.options import as_options, warn_of_unused
+from .core.problem import Problem
+from .core.stacking import Stacking
+from .core.watched import reached_by
+from .mesh.accuracy import is_coarse, of_coarse_mesh
+from .mesh.march import solve
+from .mesh.task import discretise, make_task
+from .mesh.window import Task
+from .output.events import prepare
+from .output.monitor import Event
+from .result.repeated import Witness, reported
+from .result.report import wrap
+from .result.result import IvpResult
+from .sequential.delegate import delegate
+from .sequential.empty import solve_empty
+from .sequential.ensemble import solve_ensemble
+
+POINT_BY_POINT = (
+    "`fun` {obstacle}, so it is called point by point, which is slow. Let it work on y[i] of shape (m,) and t of shape "
+    "(m,): elementwise operations, `A @ y`; no `if` on values, but np.where; no math.sin, but np.sin; no np.zeros(n) "
+    "to fill, but np.zeros_like(y)."
+)
+
+
+JACOBIAN = (
+    "`jac` is more than a hundred times as large as differences of `fun` say, so these are used in its place: check "
+    "its formula, layout and scaling, or leave it out."
+)
+
+
+def solve_ivp(
+    fun: Callable[..., Any],
+    t_span: Any,
+    y0: Any,
+    method: Any = "auto",
+    t_eval: Any = None,
+    dense_output: bool = False,
+    events: Any = None,
+    vectorized: bool | None = None,
+    args: tuple[Any, ...] | None = None,
+    *,
+    jac: Any = None,
+    rtol: float = 1e-3,
+    atol: Any = 1e-6,
+    max_step: float = inf,
+    first_step: float | None = None,
+    jumps: Any = None,
+    mesh: Any = None,
+    guess: IvpResult | None = None,
+    stages: int | None = None,
+    window: int | None = None,
+    progress: Watcher = False,
+    jac_sparsity: Any = None,
+    min_step: float | None = None,
+    lband: int | None = None,
+    uband: int | None = None,
+) -> IvpResult:
+    """Solve an initial value problem ``y' = fun(t, y, *args)``, ``y(t0) = y0``, in parallel over time.
+
+    Called as `scipy.integrate.solve_ivp`. A loose sequential solution is corrected by Newton's method on a whole mesh
+    of collocation intervals at once, and the mesh is renewed until every interval meets the tolerance: `fun` is called
+    for all stages of all intervals together, a few dozen times in all.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(t, y, *args)``: derivatives of the state `y` of shape ``(n, *batch)``, as an array or list of components.
+        It is also called for `m` times at once, with `y` of shape ``(n, m, *batch)`` and `t` of shape ``(m, 1, …)``, so
+        that `t` broadcasts against a component ``y[i]``. A few states at the start, and of the solution, tell whether
+        that gives the same; if not, `fun` is called for one time after the other, with a warning, or by ``"auto"`` as
+        LSODA calls it.
+    t_span : pair of floats
+        Begin and end, in either direction. An infinite end, for a terminal event, is for ``"auto"``, ``"Radau"`` and
+        ``"DOP853"``, which are SciPy's then, and for the other methods of SciPy.
+    y0 : array_like, shape (n,) or (n, *batch)
+        State at the begin: float32, float64, complex64 or complex128; integers become float64. All members of a batch
+        share a mesh, and the largest error governs it.
+    method : str or OdeSolver
+        - ``"auto"``: SciPy's LSODA where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12
+          components, or `fun` cannot be called for many times at once; SciPy's DOP853 for complex states, and BDF on
+          their parts where they are stiff; else ``"Radau"``. Batches of 24 and more members that are not stiff are
+          stepped through time as one by DOP853, other batches are solved by ``"Radau"``.
+        - ``"Radau"``: Radau IIA [1]_, for stiff problems and all others; order 2 s - 1 with `s` stages.
+        - ``"Gauss"``: Gauss, symplectic; order 2 s.
+        - ``"RK4"`` and ``"DOP853"`` [2]_: explicit methods, whose steps are corrected by Newton's method.
+        - ``"DEER"`` [3]_: the linearised equation is solved exactly from node to node; order 2. Its mesh is `mesh`, or
+          `t_eval` with the ends of the span, or adapted if there is neither.
+        - ``"RK23"``, ``"RK45"``, ``"BDF"``, ``"LSODA"``, or a class of SciPy's solvers: SciPy, step after step.
+    t_eval : array_like, shape (N,), optional
+        Times of the output, sorted along the span. By default the nodes of the mesh.
+    dense_output : bool
+        Whether to return a continuous solution as ``sol``.
+    events : callable or list of callables, optional
+        Functions ``event(t, y, *args)`` whose zeros are sought, with the attributes ``terminal`` (bool or number of
+        occurrences) and ``direction``; not for batches. They are looked for on the whole solution once it is there.
+    vectorized : bool, optional
+        False: call `fun` for one time after the other. None: as described above. True: the same, but a single state is
+        passed as a matrix ``(n, 1)``, as by SciPy: for functions that need states of shape ``(n, k)``.
+    args : tuple, optional
+        Further arguments of `fun`, `jac` and the events.
+    jac : callable, array_like of shape (n, n), or None
+        ``jac(t, y, *args)``: ``∂f_i/∂y_j`` as ``(n, n)``, for many times ``(n, n, m, *batch)``, or nested lists of
+        entries that broadcast. None: differences. They take its place, too, where it is far larger than they are.
+    rtol, atol : float, array_like
+        Local error per interval in units of ``atol + rtol * |y|``; each may be one number per component. Where errors
+        grow a lot along the solution, meshes are made finer until the error at its end is a few tolerances, too.
+    max_step : float
+        Largest step of sequential solvers, the start's included, and largest interval of a mesh that is not given.
+    first_step : float, optional
+        First step of sequential solvers; the others need none.
+    jumps : array_like, shape (k,), optional
+        Times in any order at which `fun` jumps, such as those of doses and switches; those outside of the span are
+        ignored. Steps and intervals end there, and each side of a jump sees its own limit of `fun`: jumps cost no
+        accuracy then, whatever the method.
+    mesh : array_like, shape (M + 1,), optional
+        Mesh, from the begin of the span to its end. It is kept, but for `jumps`, which become nodes of it: errors are
+        estimated, but not controlled then. `fun` may jump at its nodes.
+    guess : IvpResult, optional
+        Solution of a nearby problem from the same time on, by any method that is parallel over time, to start from in
+        place of a sequential solution: a few iterations do then.
+    stages : int, optional
+        Stages of Radau and Gauss, 1 to 9. By default 3, 5 or 7, by the tolerance.
+    window : int, optional
+        Intervals of the mesh that are solved at once, at most. By default as many as there are, and as memory holds.
+    progress : bool or callable
+        True: show on stderr how much of the span is solved, iterations, intervals in work, correction and the time that
+        is left; by a bar of tqdm on a terminal, if it is installed, else in lines of text. A function: it is called
+        with a `parscan.Progress` after every iteration, and every step of a solver that steps; while the rough start is
+        made there is nothing to tell. What it raises ends the solve.
+    jac_sparsity : array_like or sparse matrix, shape (n, n), optional
+        Zeros of the Jacobian, for SciPy's sparse ``"Radau"`` and ``"BDF"``: where it is given, they solve the problem.
+    min_step, lband, uband : optional
+        Smallest step, and bandwidths of the Jacobian, for SciPy's ``"LSODA"``.
+
+    Returns
+    -------
+    IvpResult
+        With the fields of SciPy's result, and more. ``success`` is False, and the solution ends early, where it cannot
+        be continued or `fun` gives values that are not finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments, or what `fun` and `jac` return, of the wrong kind or shape.
+
+    Warns
+    -----
+    parscan.warnings.PointByPointWarning
+        If `fun` cannot be called for many times at once.
+    parscan.warnings.NondeterministicFunctionWarning
+        If `fun`, `jac` or an event, called again for a few states of the solution, gives something else: it keeps a
+        memory, or draws random numbers. ``success`` is False where that is more than the tolerances.
+    parscan.warnings.JacobianWarning
+        If `jac` is more than a hundred times as large as differences of `fun` are.
+
+    References
+    ----------
+    .. [1] Hairer and Wanner, "Solving Ordinary Differential Equations II", 2nd edition, Springer 1996, section IV.5.
+    .. [2] Hairer, Nørsett and Wanner, "Solving Ordinary Differential Equations I", 2nd edition, Springer 1993,
+       section II.5.
+    .. [3] Lim, Zhu, Selfridge and Kasim, "Parallelizing non-linear sequential models over the sequence length",
+       ICLR 2024, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import parscan
+    >>> def pendulum(t, y):
+    ...     angle, velocity = y
+    ...     return [velocity, -np.sin(angle)]
+    >>> sol = parscan.solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=1e-8, atol=1e-10)
+    >>> sol.success, sol.method
+    (True, 'Radau')
+    >>> energy = sol.y[1] ** 2 / 2 - np.cos(sol.y[0])
+    >>> bool(np.ptp(energy) < 1e-8)
+    True
+    """
+    check_watcher(progress)
+    problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step, jumps=jumps, vectorized=vectorized)
+    of_scipy = {"lband": lband, "uband": uband, "jac_sparsity": jac_sparsity}
+    options = as_options(problem.span, vectorized, first_step, min_step, **of_scipy)
+    times = as_times(t_eval, problem.span, problem.y0)
+    listed = _watched(events, problem)
+    if problem.is_empty:
+        return solve_empty(problem, times, listed, dense_output=dense_output)
+    most = None if window is None else as_count("window", window)
+    known = as_guess(guess, problem), as_mesh(mesh, problem.span, problem.y0)
+    of_meshes = {"mesh": mesh, "guess": guess, "stages": stages, "window": window}
+    on_mesh = any(given is not None for given in of_meshes.values())
+
+    def attempt(stacking: Stacking, report: Report | None, chosen: Choice | None = None) -> IvpResult | Stacking:
+        """The result, or what is known then of `fun` and `jac` where they turned out not to be as they seemed."""
+        choice = chosen or choose(method, problem, options, lambda: stacking.fun, on_mesh=on_mesh)
+        if choice.is_sequential:
+            warn_of_unused(of_meshes, tuple(of_meshes))
+            return delegate(choice, problem, options, times, listed, stacking, dense_output=dense_output, report=report)
+        warn_of_unused(options)
+        if choice.tries_ensemble:
+            make = stacking.right_hand_side
+            if found := solve_ensemble(problem, make, times, dense_output=dense_output, report=report):
+                return found
+        _warn_of(stacking, vectorized)
+        rhs = stacking.right_hand_side()
+        discrete, between = discretise(choice.method, problem, stages), dense_output or bool(listed)
+        task = make_task(problem, rhs, discrete, *known, times, most, between=between)
+        solved = solve(task, problem.span, problem.y0, reached_by(choice.method, problem.span[0], report))
+        if revised := stacking.revised(rhs, solved.pieces):
+            return revised
+        found = wrap(problem, rhs.strict(), task, solved, times, listed, choice.method, dense_output=dense_output)
+        return _told(task, found)
+
+    with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
+        witness = Witness(problem, listed or ())
+        stacking = Stacking(problem, vectorized, None if guess is None else guess.fun)
+        after = partial(instead_of, method, problem, stacking.raised, on_mesh=on_mesh)
+        brief = shortly(method, problem, options, listed, on_mesh=on_mesh)
+        return _believed(witness, _in_turn(attempt, stacking, report, brief, after))
+
+
+def _in_turn(
+    attempt: Callable[..., Any],
+    stacking: Stacking,
+    report: Report | None,
+    brief: Choice | None,
+    after: Callable[..., Choice | None],
+) -> Any:
+    """The first attempt that leads to a result.
+
+    They are a brief one, if it may do; the usual one; others where the functions are not what they seemed, as point by
+    point; and what is left after an exception, or where `fun` jumps to and fro.
+    """
+    if brief is not None:
+        with suppress(Exception):  # what a function raises now, it may not raise on the usual way
+            if (begun := attempt(stacking, None, brief)).success:
+                return begun
+    found = attempt(stacking, report)
+    while isinstance(found, Stacking):
+        stacking = found
+        found = attempt(stacking, report)
+    instead = None if found.success else after(chatters=found.chatters)
+    return found if instead is None else attempt(stacking, report, instead)
+
+
+def _warn_of(stacking: Stacking, vectorized: bool | None) -> None:
+    """Warn of functions that cannot be used as meshes want them."""
+    if not stacking.fun and vectorized is not False:
+        warnings.warn(POINT_BY_POINT.format(obstacle=stacking.obstacle), PointByPointWarning, stacklevel=5)
+    if not stacking.jac_fits:
+        warnings.warn(JACOBIAN, JacobianWarning, stacklevel=5)
+
+
+def _watched(events: Any, problem: Problem) -> tuple[Event, ...] | None:
+    """The events, checked; None if there are none to be listed."""
+    watched = prepare(events)
+    reject_unwatched(watched, problem)
+    return None if events is None else watched
+
+
+def _believed(witness: Witness, found: IvpResult) -> IvpResult:
+    """The result, with a warning where the user's functions contradict themselves."""
+    told = witness.contradictions(found)
+    if not told:
+        return found
+    found = reported(found, told)
+    warnings.warn(found.message, NondeterministicFunctionWarning, stacklevel=3)
+    return found
+
+
+def _told(task: Task, found: IvpResult) -> IvpResult:
+    """The result, with a warning where the mesh that was given is too coarse for the tolerances."""
+    if found.success and is_coarse(task, found.error_estimate):
+        warnings.warn(of_coarse_mesh(task, found.error_estimate), CoarseMeshWarning, stacklevel=5)
+    return found

@@ -1,0 +1,1 @@
+"""Scans, condensations and sweeps: one implementation per array library."""

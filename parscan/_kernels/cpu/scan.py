@@ -1,0 +1,167 @@
+"""The affine scan on NumPy arrays: brings the operands into shape, chooses kernels and threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ..._arrays.namespace import Array, quiet
+from .. import sequential
+from ..chunks import Summary, march_in_chunks
+from ..threads import available_threads, run_all, shares
+from .contiguous import contiguous
+from .dense_kernels import march_columns, march_dense
+from .kernels import march_column, march_rows, march_wide_rows, summarise_column
+
+PAGE = 4096
+"""Bytes of the smallest page of memory."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Where one way of working becomes faster than another, as measured."""
+
+    threads: int | None = None
+    """Threads to use; None for as many as there are cores."""
+
+    work_per_thread: int = 1 << 21
+    """Products of numbers that make another thread worth starting."""
+
+    columns: int = 2
+    """Channels up to which each is run through time by itself."""
+
+    wide: int = 32
+    """Channels from which the state is worth a place of its own."""
+
+    by_columns: int = 9
+    """Order from which matrices that stand in memory as their transposes are better taken so than copied."""
+
+    channels_per_thread: int = 2048
+    """Channels next to each other that make a share; narrower ones get into the way of prefetching."""
+
+
+TUNING = Tuning()
+
+
+def affine_scan(
+    A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False, tuning: Tuning = TUNING
+) -> Array:
+    """Evaluate `h_t = A_t h_{t-1} + b_t`; see :func:`parscan._kernels.dispatch.affine_scan`."""
+    shape = np.broadcast_shapes(A.shape[: b.ndim], b.shape)
+    out = np.empty(shape, b.dtype)
+    if out.size == 0:
+        return out
+    first = slice(-1, None) if reverse else slice(0, 1)
+    out[first] = sequential.affine_scan(A[first], b[first], h0)
+    length, width = shape[0], math.prod(shape[1:])
+    if length == 1:
+        return out
+    if A.ndim > b.ndim and shape[-1] > 1:
+        n = shape[-1]
+        offsets = _offsets(b, shape).reshape(length, width // n, n)
+        if n >= tuning.by_columns and _is_transposed(A):
+            kernel, A = march_columns, np.swapaxes(A, -1, -2)
+        else:
+            kernel = march_dense(n, b.dtype)
+        _scan_dense(kernel, _flat(A, shape, (n, n)), offsets, out.reshape(offsets.shape), reverse, tuning)
+    else:
+        A = A[..., 0] if A.ndim > b.ndim else A
+        offsets = _offsets(b, shape).reshape(length, width)
+        _scan_diagonal(_flat(A, shape, ()), offsets, out.reshape(offsets.shape), reverse, tuning)
+    return out
+
+
+def _flat(A: Array, shape: tuple[int, ...], matrix: tuple[int, ...]) -> Array:
+    """Coefficients as (T or 1, all others or 1) and the matrix, contiguous."""
+    others = shape[1:-1] if matrix else shape[1:]
+    if math.prod(A.shape[1 : 1 + len(others)]) == 1:
+        others = ()
+    else:
+        A = np.broadcast_to(A, (A.shape[0], *others, *matrix))
+    return contiguous(A).reshape(A.shape[0], math.prod(others), *matrix)
+
+
+def _offsets(b: Array, shape: tuple[int, ...]) -> Array:
+    """Offsets in full, contiguous."""
+    return contiguous(np.broadcast_to(b, shape))
+
+
+def _threads(work: int, tuning: Tuning) -> int:
+    """How many threads this much work is worth."""
+    wanted = available_threads() if tuning.threads is None else tuning.threads
+    return max(1, min(wanted, work // tuning.work_per_thread))
+
+
+def _scan_diagonal(A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning) -> None:
+    """Fill `out` but for its first step, which is there."""
+    length, channels = b.shape
+    threads = _threads(b.size, tuning)
+    if channels > tuning.columns:
+        count = max(1, min(threads, channels // tuning.channels_per_thread))
+        if channels >= tuning.wide and not reverse:
+            start = _march_while_touching(A, b, out) if count == 1 < threads else 1
+            _in_shares(partial(march_wide_rows, A, b, out, start, length), channels, count)
+        else:
+            _in_shares(partial(march_rows, A, b, out, reverse, 1, length), channels, count)
+        return
+    for channel in range(channels):
+
+        def march(start: int, stop: int, channel: int = channel) -> None:
+            march_column(A, b, out, reverse, start, stop, channel)
+
+        def summarise(start: int, stop: int, channel: int = channel) -> Summary:
+            scale = float(np.finfo(b.dtype).tiny) ** 0.5
+            P, q, scalings = summarise_column(A, b, reverse, start, stop, channel, scale)
+            with quiet():
+                return Summary(b.dtype.type(P), b.dtype.type(q), scale**scalings)
+
+        _march(march, summarise, out[::-1, channel] if reverse else out[:, channel], threads)
+
+
+def _march_while_touching(A: Array, b: Array, out: Array) -> int:
+    """
+    Evaluate the first third while another thread touches the pages of the rest; return where that starts.
+
+    The system zeroes each page of a new array when it is first written to, which takes half as long as the scan.
+    """
+    third = max(1, len(out) // 3)
+    rest = out[third:].reshape(-1)
+
+    def touch() -> None:
+        rest[:: PAGE // out.itemsize] = 0
+
+    run_all([partial(march_wide_rows, A, b, out, 1, third, 0, out.shape[1]), touch])
+    return third
+
+
+def _is_transposed(A: Array) -> bool:
+    """Whether the transposes of the matrices stand in memory, as those of an adjoint do."""
+    return bool(np.swapaxes(A, -1, -2).flags.c_contiguous and not A.flags.c_contiguous)
+
+
+def _scan_dense(kernel: Callable[..., object], A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning) -> None:
+    """Fill `out` but for its first step, which is there."""
+    length, batch, n = b.shape
+    threads = _threads(b.size * n, tuning)
+    # Time is not cut: to summarise a chunk costs n + 1 times as much as to evaluate it.
+    _in_shares(partial(kernel, A, b, out, reverse, 1, length), batch, min(threads, batch))
+
+
+def _in_shares(kernel: Callable[[int, int], object], width: int, count: int) -> None:
+    """Run a kernel on stretches of independent recurrences at once."""
+    run_all([partial(kernel, left, right) for left, right in shares(width, count)])
+
+
+def _march(
+    march: Callable[[int, int], object], summarise: Callable[[int, int], Summary], states: Array, threads: int
+) -> None:
+    """Evaluate all steps but the first of one recurrence."""
+    length = len(states)
+    if threads == 1 or length < 2 * (threads + 1):
+        march(1, length)
+        return
+    march_in_chunks(march, summarise, states, [1 + left for left, _ in shares(length - 1, threads + 1)] + [length])

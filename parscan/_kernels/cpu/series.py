@@ -1,0 +1,48 @@
+"""Polynomials of many intervals on NumPy arrays, compiled."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ..._arrays.namespace import Array
+from .contiguous import contiguous
+from .kept import compiled
+
+
+def combine(theta: Array, intervals: Array, coefficients: Array, K: Array) -> Array:
+    """Sums of stages; see :func:`parscan._kernels.series.combine`."""
+    result = np.empty((theta.shape[0], K.shape[2]), K.dtype)
+    combine_rows(
+        contiguous(theta, np.dtype(np.float64)),
+        contiguous(intervals, np.dtype(np.intp)),
+        contiguous(coefficients),
+        contiguous(K),
+        result,
+    )
+    return result
+
+
+@partial(compiled, error_model="numpy", fastmath={"contract"})
+def combine_rows(theta: Array, intervals: Array, coefficients: Array, K: Array, result: Array) -> None:
+    """One row of the result after the other; the weights are computed in double precision."""
+    degrees, s = coefficients.shape
+    values, weights = np.empty(degrees), np.empty(s)
+    for row in range(theta.shape[0]):
+        x, p = 2 * theta[row] - 1, intervals[row]
+        values[0] = 1.0
+        if degrees > 1:
+            values[1] = x
+        for k in range(1, degrees - 1):
+            values[k + 1] = ((2 * k + 1) * x * values[k] - k * values[k - 1]) / (k + 1)
+        for j in range(s):
+            total = 0.0
+            for k in range(degrees):
+                total += values[k] * coefficients[k, j]
+            weights[j] = total
+        for f in range(K.shape[2]):
+            number = K[p, 0, f] * weights[0]
+            for j in range(1, s):
+                number += K[p, j, f] * weights[j]
+            result[row, f] = number

@@ -1,0 +1,45 @@
+"""The correction of a whole mesh on NumPy arrays: memory and threads."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ..._arrays.namespace import Array, readonly
+from .. import sweep as generic
+from ..condense import Condensed
+from ..threads import available_threads, run_all, shares
+from .contiguous import contiguous
+from .sweep_kernels import sweep_members
+
+WORK_PER_THREAD = 1 << 21
+"""Products of numbers that make another thread worth starting."""
+
+
+def sweep(
+    condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float | Array, atol: Array
+) -> generic.Swept:
+    """Correct states and stages; see :func:`parscan._kernels.sweep.sweep`."""
+    N, s, B, n = K.shape
+    real = y.real.dtype
+    inputs = [
+        contiguous(x, y.dtype) for x in (condensed.X0, condensed.X1, condensed.propagators, condensed.offsets, y, K)
+    ]
+    scale = (
+        contiguous(b, real),
+        contiguous(h, real),
+        *(readonly(np.full(n, bound, real)) for bound in (rtol, atol)),
+    )
+    corrected, stages = np.empty(y.shape, y.dtype), np.empty(K.shape, y.dtype)
+    corrected[0] = y[0]
+    threads = max(1, min(B, N * s * B * n * n // WORK_PER_THREAD))
+    threads = min(threads, available_threads()) if threads > 1 else 1
+    squares = np.zeros((threads, N), real)
+    run_all(
+        [
+            partial(sweep_members, left, right, *inputs, *scale, corrected, stages, squares[share])
+            for share, (left, right) in enumerate(shares(B, threads))
+        ]
+    )
+    return generic.Swept(corrected, stages, np.sqrt(squares.max(axis=0)))

@@ -1,0 +1,99 @@
+"""How kernels are launched on the arrays of a library: one small interface, one launcher per library."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from functools import cache
+from typing import Any
+
+from ..._arrays import cupy as _cupy
+from ..._arrays.namespace import Array, library
+from .kernel import Kernel
+
+
+class Launcher(ABC):
+    """Launches kernels on the current stream of an array library, without waiting for anything."""
+
+    @abstractmethod
+    def processors(self) -> int:
+        """Multiprocessors of the current device."""
+
+    @abstractmethod
+    def stream(self) -> Hashable:
+        """What tells the current stream from all others, of this device and any."""
+
+    @abstractmethod
+    def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
+        """Run the kernel on so many blocks of so many threads; arrays are contiguous, and on the current device."""
+
+
+class NumbaLauncher(Launcher):
+    """Compiled and launched by Numba-CUDA, on CuPy's stream. Pointers are passed, so that no array is marshalled."""
+
+    def processors(self) -> int:
+        """Multiprocessors of CuPy's current device."""
+        return _processors(_cupy.module().cuda.runtime.getDevice())
+
+    def stream(self) -> Hashable:
+        """Device and address of CuPy's current stream."""
+        return current_stream()
+
+    def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
+        """Compile for the device if that has not been done, and launch."""
+        cupy = _cupy.module()
+        compiled = _compiled(kernel, cupy.cuda.runtime.getDevice())
+        stream = _stream(cupy.cuda.get_current_stream().ptr, cupy.cuda.runtime.getDevice())
+        compiled[blocks, threads, stream](*(x if isinstance(x, int) else x.data.ptr for x in arguments))
+
+
+def launcher(x: Array) -> Launcher:
+    """Launcher for the library of an array."""
+    return _LAUNCHERS[library(x)]
+
+
+_LAUNCHERS: dict[str, Launcher] = {"cupy": NumbaLauncher()}
+"""The launcher of each library. :class:`parscan._kernels.cuda.cubin.CupyLauncher` can take the place of CuPy's."""
+
+
+def current_stream() -> Hashable:
+    """Device and address of CuPy's current stream; one address stands for a default stream in every thread."""
+    cuda = _cupy.module().cuda
+    pointer = cuda.get_current_stream().ptr
+    thread = threading.get_ident() if pointer == cuda.Stream.ptds.ptr else 0
+    return cuda.runtime.getDevice(), pointer, thread
+
+
+@cache
+def _processors(device: int) -> int:
+    """Multiprocessors of a device."""
+    return int(_cupy.module().cuda.Device(device).attributes["MultiProcessorCount"])
+
+
+@cache
+def _compiled(kernel: Kernel, device: int) -> Any:
+    """The kernel, for a device."""
+    from numba import cuda  # noqa: PLC0415 - only where there is a device
+
+    try:
+        return cuda.jit(kernel.signature, lto=False)(kernel.body)
+    except Exception as error:
+        raise RuntimeError(_told(error)) from error
+
+
+@cache
+def _stream(pointer: int, device: int) -> Any:
+    """A stream of CuPy's as Numba sees it; each device has its own default stream."""
+    from numba import cuda  # noqa: PLC0415
+
+    return cuda.external_stream(pointer) if pointer else cuda.default_stream()
+
+
+def _told(error: Exception) -> str:
+    """What can be done about a kernel that could not be compiled or loaded."""
+    return (
+        f"a CUDA kernel could not be compiled or loaded ({type(error).__name__}: {error}): {_cupy.versions()}. "
+        "numba-cuda's toolkit must be no newer than the driver: update the driver, or install a toolkit that fits, for "
+        f"example with {_cupy.extra()}."
+    )

@@ -1,0 +1,130 @@
+"""CUDA kernels that evaluate one sequence of scalars in a single pass: each tile asks the tiles before it.
+
+A tile says at first what it does to any state, its map `h -> A h + B`, and, as soon as it is known, its last state.
+Who comes later looks for the nearest last state before it, and applies the maps behind that one, in their order: maps
+of different tiles are never composed, so that fewer products overflow, and every run gives the same numbers.
+
+Tiles take numbers as they start to run: those before a tile have started, and it can wait for them. What they say, in
+:mod:`parscan._kernels.cuda.lookback_words`, is all that they know of each other.
+
+References
+----------
+Merrill and Garland, *Single-pass parallel prefix scan with decoupled look-back*, NVIDIA technical report NVR-2016-002.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from numba import cuda, types
+
+from . import lookback_words as words
+from . import primitives
+from . import warp_primitives as together
+from .kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .lookback_words import BROKEN, EPOCH, MAP, STATE, TICKETS, make_asker, make_speakers
+from .tiles import Tile, make_composer, make_finisher, make_joiner, make_loader, make_storer, make_walker, tile_of
+
+
+@cache
+def scan_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
+    """States (T,), from `start` (1,); those from the first tile on whose states are not all finite are mended later."""
+    tile = tile or tile_of(dtype)
+    steps, items, parts, warps = tile.steps, tile.items, (2, tile.parts), (2, tile.warps)
+    load, store = make_loader(dtype, tile, conjugate=conjugate), make_storer(dtype, tile)
+    compose, finish, enter = make_composer(dtype, tile), make_finisher(dtype, tile), make_enterer(dtype, tile)
+    scalar, add, lift = scalar_type(dtype), primitives.adder(), primitives.raiser()
+
+    def scan(  # type: ignore[no-untyped-def]
+        A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
+        start, workspace, out, o0, ot, os, oi
+    ):  # fmt: skip
+        maps = cuda.shared.array(warps, scalar)
+        stage = cuda.shared.array(steps, scalar)
+        entering = cuda.shared.array(1, scalar)
+        own = cuda.shared.array(2, INTEGER)
+        votes = cuda.shared.array(warps, types.int32)
+        ra = cuda.local.array(items, scalar)
+        rb = cuda.local.array(items, scalar)
+        runs = cuda.local.array(parts, scalar)
+        thread = cuda.threadIdx.x
+        if thread == 0:
+            own[0], own[1] = add(workspace, TICKETS, 1), 4 * workspace[EPOCH]
+        cuda.syncthreads()
+        number, stamp = own[0], own[1]
+        load(A, A0, At, b, b0, bt, started, number * chunk, length, ra, rb, stage)
+        compose(ra, rb, runs, maps)
+        enter(workspace, number, stamp, start[0], maps, stage, votes, entering)
+        if finish(ra, rb, runs, maps, entering[0]) != 0:
+            lift(workspace, BROKEN, chunks - number)
+        store(out, o0, ot, number * chunk, length, rb, stage)
+
+    shared, result = (pointer(dtype), pointer("int64")), operand(dtype, 3)
+    return Kernel(scan, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, *shared, *result))
+
+
+@cache
+def repair_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
+    """One block evaluates the tiles from the first one on that has states which are not finite, one after another.
+
+    States may be finite where products are not; and nothing finite follows a state that is not. What tiles share is
+    made ready for the next launch.
+    """
+    tile = tile or tile_of(dtype)
+    tile = replace(tile, parts=max(1, tile.parts // 2))  # few registers: it hardly ever has anything to do
+    scalar, load = scalar_type(dtype), make_loader(dtype, tile, conjugate=conjugate)
+    walk = make_walker(dtype, tile, conjugate=conjugate)
+    compose, finish, store = make_composer(dtype, tile), make_finisher(dtype, tile), make_storer(dtype, tile)
+    steps, items, parts, warps = tile.steps, tile.items, (2, tile.parts), (2, tile.warps)
+
+    def repair(  # type: ignore[no-untyped-def]
+        A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
+        start, workspace, out, o0, ot, os, oi
+    ):  # fmt: skip
+        maps = cuda.shared.array(warps, scalar)
+        stage = cuda.shared.array(steps, scalar)
+        ra = cuda.local.array(items, scalar)
+        rb = cuda.local.array(items, scalar)
+        runs = cuda.local.array(parts, scalar)
+        missing = workspace[BROKEN]
+        cuda.syncthreads()
+        if cuda.threadIdx.x == 0:
+            workspace[TICKETS], workspace[BROKEN] = 0, 0
+            workspace[EPOCH] += 1
+        for first in range((chunks - missing) * chunk, length, steps):
+            entering = start[0] if first == 0 else out[o0 + (first - 1) * ot]
+            load(A, A0, At, b, b0, bt, started, first, length, ra, rb, stage)
+            compose(ra, rb, runs, maps)
+            broken = finish(ra, rb, runs, maps, entering)
+            if cuda.syncthreads_or(broken if entering - entering == scalar(0) else 0) != 0:
+                walk(A, A0, At, b, b0, bt, started, first, length, entering, out, o0, ot)
+            else:
+                store(out, o0, ot, first, length, rb, stage)
+            cuda.syncthreads()
+
+    shared, result = (pointer(dtype), pointer("int64")), operand(dtype, 3)
+    return Kernel(repair, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, *shared, *result))
+
+
+def make_enterer(dtype: str, tile: Tile) -> Any:
+    """A block says what its tile does, finds the state before it, and says that after it."""
+    (say_map, say_state), ask = make_speakers(dtype), make_asker(dtype, tile)
+    step, join, asked = together.stepper(dtype), make_joiner(dtype, tile), words.ASKED
+
+    @cuda.jit(device=True, inline="always")
+    def enter(workspace, number, stamp, start, maps, stage, votes, entering):  # type: ignore[no-untyped-def]
+        product, offset = join(maps)
+        if cuda.threadIdx.x == 0:
+            say_map(workspace, number, stamp + MAP, product, offset)
+        nearest = ask(workspace, number, stamp, start, stage, votes)
+        if cuda.threadIdx.x == 0:
+            state = stage[nearest]
+            for later in range(nearest + 1, asked):
+                state = step(stage[later], state, stage[asked + later])
+            say_state(workspace, number, stamp + STATE, step(product, state, offset))
+            entering[0] = state
+        cuda.syncthreads()
+
+    return enter

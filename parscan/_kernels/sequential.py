@@ -1,0 +1,36 @@
+"""The affine scan as a plain loop over any array library: the oracle that every kernel is tested against."""
+
+from __future__ import annotations
+
+import array_api_compat
+import numpy as np
+
+from .._arrays.namespace import Array, array_namespace, quiet
+
+
+def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False) -> Array:
+    """Evaluate `h_t = A_t h_{t-1} + b_t` step by step; see :func:`parscan._kernels.dispatch.affine_scan`."""
+    xp = array_namespace(b)
+    shape = np.broadcast_shapes(A.shape[: b.ndim], b.shape)
+    A = xp.broadcast_to(A, shape + A.shape[b.ndim :])
+    b = xp.broadcast_to(b, shape)
+    product = _matrix_vector if A.ndim > b.ndim else _elementwise
+    h = None if h0 is None else xp.broadcast_to(h0, shape[1:])
+    states = []
+    with quiet():
+        for t in reversed(range(shape[0])) if reverse else range(shape[0]):
+            h = b[t, ...] if h is None else product(A[t, ...], h) + b[t, ...]
+            states.append(h)
+    if reverse:
+        states.reverse()
+    return xp.stack(states) if states else xp.zeros(shape, dtype=b.dtype, device=array_api_compat.device(b))
+
+
+def _elementwise(A: Array, h: Array) -> Array:
+    """Product with a diagonal."""
+    return A * h
+
+
+def _matrix_vector(A: Array, h: Array) -> Array:
+    """Product with a matrix."""
+    return (A @ h[..., None])[..., 0]

@@ -1,0 +1,1 @@
+"""Structures of Jacobians, and what is done with matrices."""

@@ -1,0 +1,12 @@
+"""All structures of Jacobians that there are."""
+
+from __future__ import annotations
+
+from .block_diagonal import BlockDiagonal
+from .dense import Dense
+from .diagonal import Diagonal
+from .stacked_diagonal import StackedDiagonal
+from .structure import Structure
+
+STRUCTURES: tuple[type[Structure], ...] = (Dense, Diagonal, BlockDiagonal, StackedDiagonal)
+"""All that there are, as errors list them."""

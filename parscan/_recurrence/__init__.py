@@ -1,0 +1,1 @@
+"""What only recurrences need, and their front doors."""

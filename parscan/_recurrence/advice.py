@@ -1,0 +1,54 @@
+"""What to do about a solve that was slow or failed."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable
+
+from .._engine.march import Record
+from .._engine.newton import Ending
+from ..warnings import SlowConvergenceWarning
+
+MANY_ITERATIONS = 50
+"""Iterations in a window that are worth a warning."""
+
+ADVICE = {
+    Ending.CONVERGED: "pass a `jac`, a `guess` or a smaller `window`, or let method='auto' choose",
+    Ending.STALLED: "the recurrence forgets its past too slowly for this method; try method='newton'",
+    Ending.NOT_FINITE: "the guess is far off; pass a `guess`, a smaller `window` or damping=parscan.Clipping()",
+    Ending.RAISED: "the step rejects guessed states; pass a `guess` or a smaller `window`",
+    Ending.EXHAUSTED: "raise `max_iterations`, choose a smaller `window` or another method, or leave it to 'auto'",
+    Ending.GREW: "small changes grow along this trajectory (see `sol.lyapunov`); little is gained on the loop there",
+    Ending.LATE: "the iterations take longer than the loop; a `jac` or a `structure`, where none is given, may help",
+}
+"""What to change, by how windows ended."""
+
+
+JUMPS = (
+    "`step` jumps (as by np.where, np.sign or np.floor of the state), and iterations from a guess do not settle beside "
+    "jumps: take method='sequential', or make the jump smooth"
+)
+"""The same where that is why they end like that."""
+
+
+def advice(record: Record, jumps: Callable[[], bool]) -> str:
+    """What to change after a march that the loop had to finish; `jumps()` tells whether the step does."""
+    if jumps():
+        return JUMPS
+    last = record.solves[-1].method if record.solves else ""
+    failures = Counter(attempt.outcome.ending for attempt in record.solves if attempt.method == last)
+    failures.pop(Ending.CONVERGED, None)
+    return ADVICE[failures.most_common(1)[0][0]] if failures else ADVICE[Ending.CONVERGED]
+
+
+def warn_if_slow(method: str, record: Record, steps: int, jumps: Callable[[], bool]) -> None:
+    """Warn the caller of the front door if the method that was asked for did not do, or only just."""
+    most = max((len(attempt.outcome.history) for attempt in record.solves), default=0)
+    if record.looped:
+        told = f"the loop had to evaluate {record.looped} of {steps} steps"
+    elif most >= MANY_ITERATIONS:
+        told = f"it took up to {most} iterations in a window"
+    else:
+        return
+    warnings.warn(f'method="{method}": {told}; {advice(record, jumps)}.', SlowConvergenceWarning, stacklevel=4)

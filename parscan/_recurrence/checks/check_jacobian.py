@@ -1,0 +1,183 @@
+"""Checks of a Jacobian at a few states: that it is the step's own, and that its structure holds all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
+from ..._functions.differences import differentiate, step_sizes
+from ..._functions.response import EXPLAINED, response
+from ..._functions.step import Step
+from ..._linalg.structure import apply
+from .check_step import rows_of
+
+COLUMNS = 8
+"""Columns of the Jacobian that are compared with differences."""
+
+MOST_DENSE = 64
+"""Components up to which a wrong Jacobian is also tried as a transposed one, for which it is made a full matrix."""
+
+SHARES = (1.0, 1e-4, 1e-8)
+"""Sizes of a perturbation, as shares of the largest component, for one that is zero at all states and so does not tell
+its scale."""
+
+LITTLE, ENOUGH = 0.01, 0.1
+"""A component below this share of the largest may be lost in the rounding of sums with others: then larger
+perturbations are tried, too, up to those of a component that is the other share of it."""
+
+LADDER, RUNG = 5, 1e3
+"""Larger perturbations to try, at most, and the least factor between them."""
+
+ROUNDINGS = 20
+"""Roundings of a value that a difference may be off."""
+
+DIGITS = 0.1
+"""Largest share of a quotient that may be uncertain for it to tell right from wrong."""
+
+
+def check_jacobian(step: Step, states: Array) -> None:
+    """Raise unless the given Jacobian agrees with differences of the step at most of the stacked `states`."""
+    family, n = step.structure, states.shape[-1]
+    xp, columns = array_namespace(states), sorted({int(j) for j in np.linspace(0, n - 1, min(n, COLUMNS))})
+    with quiet():
+        _, jacobian = map(copy, step.with_jacobian(copy(states), slice(0, states.shape[0])))
+        differences = _Differences(step, states)
+        patterns = [apply(family, xp.ones_like(jacobian), _unit(states, j)) != 0 for j in columns]
+        given = [apply(family, jacobian, _unit(states, j)) for j in columns]
+        if not any(map(differences.contradict, columns, given, patterns)):
+            return
+        rows = family.to_dense(jacobian) if n <= MOST_DENSE else None
+        swapped = given if rows is None else [rows[..., j, :] for j in columns]
+        transposed = not any(map(differences.contradict, columns, swapped, patterns))
+    hint = "it looks transposed" if transposed else "check its formula, layout and scaling"
+    raise ValueError(
+        f"`jac` disagrees with finite differences of `step` near the start: {hint}. Expected "
+        f"∂step_i/∂y_j in the layout of {family}, with trailing axes {family.shape(n)}."
+    )
+
+
+def structure_covers(step: Step, states: Array) -> bool:
+    """Whether the step's structure holds all of its derivative, as far as one direction of change tells.
+
+    The matrices that differences give within the structure are applied to a change with alternating signs. Where the
+    step couples components that the structure keeps apart, that is not the change of its values.
+    """
+    family = step.structure
+    if family.is_full(states.shape[-1]):
+        return True
+    differences = _Differences(step, states)
+    try:
+        with quiet():
+            matrices = differentiate(differences.evaluate, states, family)
+            change = step_sizes(states) * random_signs(states.shape, states, seed=0)
+            predicted = apply(family, matrices, change)
+            found = differences.evaluate(states + change) - differences.values
+            off = _beyond(predicted, found, 0.01, differences.few_roundings)
+            off = off if not rows_of(off) else _beyond(predicted, found, 0.01, differences.roundings)
+    except Exception:  # a step may reject states beside its trajectory
+        return False
+    return not rows_of(off)
+
+
+class _Differences:
+    """Difference quotients of a step at stacked states, and how far they can be trusted."""
+
+    def __init__(self, step: Step, states: Array) -> None:
+        self._step = step
+        self._states = states
+        self._times = slice(0, states.shape[0])
+
+    def evaluate(self, states: Array) -> Array:
+        """The step's values, in memory of their own."""
+        return copy(self._step(copy(states), self._times))
+
+    @cached_property
+    def values(self) -> Array:
+        """At the states themselves."""
+        return self.evaluate(self._states)
+
+    @cached_property
+    def few_roundings(self) -> Array:
+        """Those of a value's own size."""
+        xp = array_namespace(self.values)
+        return ROUNDINGS * machine_epsilon(self._states.dtype) * xp.max(xp.abs(self.values), axis=0, keepdims=True)
+
+    @cached_property
+    def roundings(self) -> Array:
+        """The same with those of the terms that a value is the sum of, however small it is itself."""
+        return self.few_roundings + EXPLAINED * response(self._step, self._states, self._times)
+
+    def contradict(self, j: int, given: Array, pattern: Array) -> bool:
+        """Whether the `given` derivatives by component `j` are wrong at half of the states or more.
+
+        An entry is right that agrees for one perturbation, and wrong that agrees for none; one that drowns in
+        roundings is neither.
+        """
+        xp = array_namespace(given)
+        right, wrong = xp.zeros_like(pattern), xp.zeros_like(pattern)
+        for size in self._sizes(j):
+            try:
+                off, clear = self._compare(j, given, pattern, size)
+            except Exception:  # a step may reject states beside its trajectory: there is nothing to compare with
+                continue
+            right, wrong = right | (clear & ~off), wrong | off
+            if not rows_of(pattern & ~right):
+                break
+        return len(rows_of(pattern & wrong & ~right)) >= max(1, given.shape[0] // 2)
+
+    def _compare(self, j: int, given: Array, pattern: Array, size: Array) -> tuple[Array, Array]:
+        """Entries in which the given derivatives are off, and those of which the quotients tell at least a digit."""
+        xp, precision = array_namespace(given), 200 * machine_epsilon(given.dtype) ** 0.5
+        column, h = self._quotient(j, size)
+        uncertain = self.few_roundings / xp.abs(h)
+        off = pattern & _beyond(given, column, precision, uncertain)
+        if rows_of(off):  # does the step bend, or round? That is worth more calls
+            column, bend = self._central(j, size, column)
+            nearer, _ = self._central(j, size / 2)
+            noise = self.roundings / xp.abs(h)
+            uncertain = bend + xp.abs(column - nearer) + noise
+            is_linear = xp.abs(column - nearer) <= DIGITS * xp.abs(column) + 2 * noise  # or it reaches too far
+            off = pattern & is_linear & _beyond(given, column, precision, uncertain)
+        return off, uncertain <= DIGITS * xp.maximum(xp.abs(given), xp.abs(column))
+
+    def _quotient(self, j: int, size: Array) -> tuple[Array, Array]:
+        """Difference quotient by component `j`, and the perturbation that the rounded sum really added."""
+        shifted = self._states + size * _unit(self._states, j)
+        h = (shifted - self._states)[..., j : j + 1]
+        return (self.evaluate(shifted) - self.values) / h, h
+
+    def _central(self, j: int, size: Array, ahead: Array | None = None) -> tuple[Array, Array]:
+        """Central quotient, given that ahead or not, and the difference of those ahead and behind."""
+        ahead = self._quotient(j, size)[0] if ahead is None else ahead
+        behind, _ = self._quotient(j, -size)
+        return (ahead + behind) / 2, array_namespace(ahead).abs(ahead - behind)
+
+    def _sizes(self, j: int) -> Iterator[Array]:
+        """Perturbations of component `j`: by its own size, and where that may not do, by others."""
+        xp, states = array_namespace(self._states), self._states
+        sizes = xp.abs(step_sizes(states))
+        own, largest = sizes[..., j : j + 1], float(xp.max(xp.abs(states)))
+        yield own
+        if not bool(xp.any(states[..., j] != 0)):
+            yield from (xp.abs(step_sizes(states, share))[..., j : j + 1] for share in SHARES[1:])
+        elif float(xp.max(xp.abs(states[..., j]))) < LITTLE * largest:
+            low, top = float(xp.max(own)), ENOUGH * float(xp.max(sizes))
+            factor = max(RUNG, (top / low) ** (1 / LADDER))
+            for rung in range(1, LADDER + 1):
+                if low * factor ** (rung - 1) < top:
+                    yield xp.maximum(own, xp.full_like(own, min(low * factor**rung, top)))
+
+
+def _unit(states: Array, j: int) -> Array:
+    """Unit vectors along component `j`, one for each of the states."""
+    xp = array_namespace(states)
+    return xp.broadcast_to(xp.astype(xp.arange(states.shape[-1]) == j, states.dtype), states.shape)
+
+
+def _beyond(one: Array, other: Array, share: float, noise: Array) -> Array:
+    """Where two numbers differ by more than this share of their sizes and the noise; not where one is not finite."""
+    xp = array_namespace(one)
+    return xp.abs(one - other) > share * (xp.abs(one) + xp.abs(other)) + noise

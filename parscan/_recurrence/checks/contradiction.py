@@ -1,0 +1,151 @@
+"""A step that contradicts itself on the finished trajectory: called twice alike, or for one state alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ..._arrays.namespace import Array, array_namespace, copy, quiet, to_numpy
+from ..._engine.tolerance import Tolerance
+from ..._functions.response import roundings
+from ..._functions.step import Step
+from .check_step import apart, rows_of, unexplained
+
+ALONE = 8
+"""States of the sample that the step is called on one by one."""
+
+WELL_OFF = 10.0
+"""Tolerances by which a step that still is the same does not miss the next state."""
+
+
+class Contradiction(Enum):
+    """What a step gave other values for; what to do about it."""
+
+    REPEATED = (
+        "Evaluated twice with the same arguments, it differs by {off:.2g} tolerances at step {time}: the trajectory is "
+        "one of many. Take random numbers, counters and caches out of `step`; pass noise as `x`."
+    )
+    STACKED = (
+        "Evaluated for many states at once, it differs by {off:.2g} tolerances at step {time} from what it gives for "
+        "that state alone: it does not broadcast over leading axes, so the trajectory is not the loop's. Let it work "
+        "on y[..., i] and on the last axes only, with `np.where` for `if`; raise `rtol` if it cannot be more accurate; "
+        'or use method="sequential".'
+    )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A contradiction, the step at which it is largest, and its size in tolerances."""
+
+    kind: Contradiction
+    time: int
+    off: float
+
+    def __str__(self) -> str:
+        """In words, with what to do."""
+        return str(self.kind.value).format(time=self.time, off=self.off)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Steps from all over a trajectory: their times, the states before them, and the trajectory's own after them."""
+
+    times: slice
+    before: Array
+    found: Array
+
+    def time(self, row: int) -> int:
+        """Step of a row."""
+        return int(self.times.start + row * self.times.step)
+
+
+def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel: bool) -> Finding | None:
+    """What the step contradicts, if it does anything; `parallel` says whether the trajectory was solved by stacking.
+
+    Where it misses the trajectory, it is called once more alike. And some states are tried alone, those first where it
+    misses most: a branch on all the states of a call may show only here.
+    """
+    with quiet():
+        after = copy(step(copy(sample.before), sample.times))
+        off = tolerances_apart(tolerance, after, sample.found)
+        if rows_of(_differs(tolerance, after, sample.found)):
+            again = copy(step(copy(sample.before), sample.times))
+            if rows := rows_of(_differs(tolerance, again, after)):
+                return _finding(Contradiction.REPEATED, sample.time(rows[0]), tolerance, again, after)
+        if parallel and (finding := _alone(step, sample, tolerance, after, _telling_rows(off))):
+            return finding
+        missed = (off > 1) & apart(after, sample.found)
+        if len(rows := rows_of(missed)) > sample.found.shape[0] // 4:
+            # It wrote to what it had returned before, for example.
+            few = rows[:ALONE]
+            before, difference, flags = _take(few, sample.before, after - sample.found, missed)
+            if unexplained(step, before, [sample.time(row) for row in few], difference, flags):
+                return _finding(Contradiction.REPEATED, sample.time(rows[0]), tolerance, after, sample.found)
+    return None
+
+
+def _alone(step: Step, sample: Sample, tolerance: Tolerance, after: Array, rows: list[int]) -> Finding | None:
+    """Whether calls on the states of these rows alone give something else than the stacked call, or the trajectory."""
+    times = [sample.time(row) for row in rows]
+    before, together, found = _take(rows, sample.before, after, sample.found)
+    alone = _one_by_one(step, times, before)
+    unlike = apart(together, alone) | (tolerances_apart(tolerance, together, alone) > WELL_OFF)
+    if wrong := unexplained(step, before, times, together - alone, unlike):
+        return _finding(Contradiction.STACKED, times[wrong[0]], tolerance, together, alone)
+    return _missed(step, times, before, found, alone, tolerance)
+
+
+def contradiction_alone(
+    step: Step, times: list[int], before: Array, found: Array, tolerance: Tolerance
+) -> Finding | None:
+    """Whether calls on single states, `before` some times, give something else than the trajectory `found` then."""
+    with quiet():
+        return _missed(step, times, before, found, _one_by_one(step, times, before), tolerance)
+
+
+def _one_by_one(step: Step, times: list[int], before: Array) -> Array:
+    """What the step makes of each of the states alone."""
+    rows = [copy(step(copy(before[i : i + 1, ...]), slice(t, t + 1))) for i, t in enumerate(times)]
+    return array_namespace(before).concat(rows)
+
+
+def _missed(
+    step: Step, times: list[int], before: Array, found: Array, alone: Array, tolerance: Tolerance
+) -> Finding | None:
+    """Whether the trajectory misses what the step makes of states alone."""
+    missed = tolerances_apart(tolerance, found, alone) > WELL_OFF
+    # By so much the states at the joints of segments may be off.
+    small = tolerance.atol + tolerance.rtol * array_namespace(before).abs(before) + roundings(before)
+    if wrong := unexplained(step, before, times, found - alone, missed, small):
+        return _finding(Contradiction.STACKED, times[wrong[0]], tolerance, found, alone)
+    return None
+
+
+def _take(rows: list[int], *stacks: Array) -> list[Array]:
+    """These rows of each."""
+    return [array_namespace(stack).concat([stack[row : row + 1, ...] for row in rows]) for stack in stacks]
+
+
+def _finding(kind: Contradiction, time: int, tolerance: Tolerance, one: Array, other: Array) -> Finding:
+    """The contradiction of two stacks of values, by their largest difference."""
+    return Finding(kind, time, float(array_namespace(one).max(tolerances_apart(tolerance, one, other, atol=False))))
+
+
+def _differs(tolerance: Tolerance, one: Array, other: Array) -> Array:
+    """Where two stacks of values differ by more than a tolerance or half the digits."""
+    return apart(one, other) | (tolerances_apart(tolerance, one, other) > 1)
+
+
+def tolerances_apart(tolerance: Tolerance, one: Array, other: Array, *, atol: bool = True) -> Array:
+    """By how many tolerances two stacks of values differ: of the largest of `other` in the same place of the stack."""
+    xp = array_namespace(one)
+    size = xp.broadcast_to(xp.max(xp.abs(other), axis=0, keepdims=True), other.shape)
+    return tolerance.relative(one - other, size) if atol else tolerance.relative_to(one - other, size)
+
+
+def _telling_rows(off: Array) -> list[int]:
+    """Rows from all over a sample, and those that are furthest off."""
+    count = off.shape[0]
+    largest = to_numpy(array_namespace(off).max(array_namespace(off).reshape(off, (count, -1)), axis=1)).tolist()
+    furthest = sorted(range(count), key=lambda row: -largest[row])[: ALONE // 2]
+    return sorted({*furthest, *range(0, count, -(-count // (ALONE // 2)))})

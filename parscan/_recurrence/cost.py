@@ -1,0 +1,116 @@
+"""What calls of the step cost, and the segment length that follows."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from functools import cached_property
+
+from .._arrays.namespace import Array, array_namespace, quiet
+from .._functions.step import Step
+
+MEMORY = 64
+"""Steps after which a contractive recurrence is taken to have forgotten its start, before anything is known of it."""
+
+LENGTHS = tuple(base * 2**k for k in range(2, 40) for base in (5, 7))
+"""Segment lengths to choose from: few, so that most runs agree, and no powers of two, whose strides crowd caches."""
+
+BATCH = 512
+"""States in the stack of a measured call, at most."""
+
+BATCH_SHARE = 16
+"""That stack holds at most one such part of the steps: three measurements are not to cost more than a sweep."""
+
+BATCH_NUMBERS = 2**14
+"""Numbers in that stack, at most."""
+
+TIMING_SHARE = 0.01
+"""Share of the loop's time after which no call is timed again."""
+
+NO_GAIN = 0.9
+"""Share of the time of single calls that makes a stacked call not worth pursuing."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a looped step, and seconds per call and per state of calls on stacked states."""
+
+    looped: float
+    call: float
+    state: float
+
+    def stacked(self, calls: float, states: float) -> float:
+        """Seconds for so many calls on so many states in all."""
+        return calls * self.call + states * self.state
+
+
+class Stopwatch:
+    """Times calls of the step on the stacked `states`, or on copies of them, with the first of `steps` inputs."""
+
+    def __init__(self, step: Step, states: Array, steps: int) -> None:
+        self._step = step
+        self._states = states
+        self._steps = steps
+        self._allowance = float("inf")
+
+    @cached_property
+    def cost(self) -> Cost:
+        """From a call on one state, on all, and on many."""
+        few = self._states.shape[0]
+        looped = self._seconds(1)
+        self._allowance = TIMING_SHARE * self._steps * looped
+        times = {1: looped, few: self._seconds(few)}
+        if times[few] > NO_GAIN * few * looped:
+            return Cost(looped, 0.0, looped)
+        many = max(few, min(self._steps // BATCH_SHARE, self._most))
+        try:
+            times[many] = self._seconds(many)
+        except Exception:  # a step may reject states with inputs of other times: then the few must do
+            times.pop(many, None)
+        *_, (smaller, less), (larger, more) = [(0, 0.0), *times.items()]
+        state = max(more - less, 0.0) / max(larger - smaller, 1)
+        return Cost(looped, max(less - smaller * state, 0.0), state)
+
+    def sweeps(self, length: int) -> float:
+        """Seconds of the sweeps of a contractive recurrence, by a call on about as many states as there are segments.
+
+        The line through few measurements may be off by a factor of two between them, and what hangs on it is whether
+        to sweep at all.
+        """
+        segments = -(-self._steps // length)
+        count = min(segments, self._most)
+        try:
+            return (length + MEMORY) * self._seconds(count) * segments / count
+        except Exception:
+            return sweeps(self.cost, self._steps, length)
+
+    @property
+    def _most(self) -> int:
+        """States in the stack of a call, at most."""
+        return max(1, min(BATCH, BATCH_NUMBERS // math.prod(self._states.shape[1:])))
+
+    def _seconds(self, count: int) -> float:
+        """Seconds of a call on so many states that are then kept: the best of three, or of fewer if they take long."""
+        xp = array_namespace(self._states)
+        stack = xp.concat([self._states] * -(-count // self._states.shape[0]))[:count, ...]
+        kept = xp.empty_like(stack)
+        times: list[float] = []
+        with quiet():
+            while len(times) < 3 and (not times or sum(times) < self._allowance):
+                begin = time.perf_counter()
+                kept[...] = self._step(stack, slice(0, count))
+                times.append(time.perf_counter() - begin)
+        return min(times)
+
+
+def sweeps(cost: Cost, steps: int, length: int) -> float:
+    """Seconds of the sweeps of a contractive recurrence: one, and further ones until the start is forgotten."""
+    calls = length + MEMORY
+    return cost.stacked(calls, calls * -(-steps // length))
+
+
+def best_length(cost: Cost, steps: int) -> int:
+    """Segment length for which the sweeps take the least time."""
+    fitting = [length for length in LENGTHS if length <= steps] or LENGTHS[:1]
+    return min(fitting, key=lambda length: sweeps(cost, steps, length))

@@ -1,0 +1,1 @@
+"""Derivatives of the states of a recurrence: tangents, adjoints, gradients, Lyapunov exponents."""

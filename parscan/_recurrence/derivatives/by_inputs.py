@@ -1,0 +1,61 @@
+"""Products of vectors with the derivatives of the step by its inputs, by differences."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from ..._arrays.namespace import Array, array_namespace, conjugate, copy, machine_epsilon, quiet
+from ..._functions.by_parameters import LITTLE, POWER, ROUNDINGS, _over_state
+from ..._functions.differences import step_sizes
+from ..._functions.entries import real, size_of, units
+from ..._functions.parameters import Tree, leaves, like, noting_integers
+from ..._functions.points import stretches
+from .solution import Solution
+
+
+def of_inputs(solution: Solution, states: Array) -> Tree:
+    """Products of `states` with the derivatives of the step by every entry of the inputs, time by time."""
+    x = solution.step.x
+    parts = list(leaves("x", x).values())
+    found = [array_namespace(part).zeros_like(part) for part in parts]
+    numbers = math.prod(states.shape[1:]) + sum(math.prod(part.shape[1:]) for part in parts)
+    for begin, end in stretches(solution, states.shape[0], numbers):
+        times = slice(begin, end)
+        for position in range(len(parts)):
+            with quiet(), noting_integers("x", x):
+                found[position][times, ...] = _of_input(solution, states[times, ...], parts, position, times)
+    return like(x, iter(found))
+
+
+def _of_input(solution: Solution, states: Array, parts: list[Array], position: int, times: slice) -> Array:
+    """The same for one array of inputs over one stretch of time."""
+    step, xp = solution.step, array_namespace(states)
+    y, pieces = solution.before(times.start, times.stop), [part[times, ...] for part in parts]
+    piece = pieces[position]
+    flat = xp.reshape(piece, (piece.shape[0], math.prod(piece.shape[1:])))
+    result, sizes, largest = xp.zeros_like(flat), step_sizes(flat, power=POWER), size_of(y)
+    larger = xp.maximum(sizes, xp.full_like(sizes, 0.1 * largest * machine_epsilon(y.dtype) ** POWER))
+
+    def slopes(column: int, unit: complex, size: Array) -> tuple[Array, Array]:
+        after, ends = [], []
+        for sign in (1, -1):
+            moved = copy(flat)
+            moved[:, column] = flat[:, column] + sign * unit * size
+            pieces[position] = xp.reshape(moved, piece.shape)
+            after.append(copy(step.varied(copy(y), like(step.x, iter(pieces)), step.args, times)))
+            ends.append(moved[:, column])
+        products, added = real(conjugate(states) * (after[0] - after[1])), xp.abs(ends[0] - ends[1])
+        noise = xp.abs(states) * xp.abs(after[0]) * (ROUNDINGS * machine_epsilon(y.dtype))
+        return _over_state(products) / added, _over_state(noise) / added
+
+    for column, unit in itertools.product(range(flat.shape[1]), units(flat)):
+        found, noise = slopes(column, unit, sizes[:, column])
+        if size_of(flat[:, column]) < LITTLE * largest:  # its changes may be lost in the roundings of the states
+            try:
+                far, _ = slopes(column, unit, larger[:, column])
+            except Exception:  # the step may reject them
+                far = found
+            found = xp.where(xp.abs(far - found) <= noise, far, found)
+        result[:, column] = result[:, column] + unit * xp.astype(found, flat.dtype)
+    return xp.reshape(result, piece.shape)

@@ -1,0 +1,157 @@
+"""Derivatives as methods of a result."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..._arrays.namespace import Array
+from ..._functions.adjoint import Adjoint
+from .gradient import gradient
+from .solution import Solution
+from .sweeps import adjoint, tangent
+
+
+class Differentiable(ABC):
+    """A result that has its solved recurrence at hand."""
+
+    @abstractmethod
+    def _differentiable(self, name: str) -> Solution:
+        """The solution, for what is called by this name; raises if it is not whole, or no longer stands."""
+
+    def tangent(self, forcing: Any, y0: Any = None) -> Array:
+        """Evaluate the tangent linear model ``δ_t = J_t δ_{t-1} + forcing_t`` along the trajectory.
+
+        J_t is the derivative of the step at ``y[t-1]``, so δ is the first-order change of the trajectory when every
+        step is changed by `forcing`: with ``forcing = ∂step/∂θ``, it is the sensitivity dy/dθ.
+
+        Parameters
+        ----------
+        forcing : array_like, shape (T, *batch, n) or (T, *batch, n, p), or None
+            Changes of the steps; many at once on a last axis. None: of the start only.
+        y0 : array_like, shape (*batch, n) or (*batch, n, p), optional
+            Change of the initial state; by default none. With ``forcing=None`` and the identity, the result is the
+            derivative of every state with respect to the initial one (the fundamental matrix).
+
+        Returns
+        -------
+        array, shaped like `forcing`
+            The changes δ of the states, (T, *batch, n) or (T, *batch, n, p), in the dtype of `y`.
+
+        Raises
+        ------
+        RuntimeError
+            If the solve did not succeed; if the step no longer gives this trajectory, since `x` or `args` have been
+            changed; or if this is a copied or unpickled result, which has forgotten its step.
+        TypeError, ValueError
+            If `forcing` or `y0` is of the wrong shape, dtype or array library.
+
+        Notes
+        -----
+        The Jacobians are those of the solution, evaluated anew: by `jac`, or by central differences without one, or
+        where it gives only a part (quasi-Newton). Memory for a stretch of time at once, and for the result.
+
+        Examples
+        --------
+        >>> import numpy as np, parscan
+        >>> sol = parscan.solve_recurrence(lambda y, x, a: a * y + x, np.zeros(1), np.ones((4, 1)), args=(0.5,))
+        >>> before = np.concatenate([np.zeros((1, 1)), sol.y[:-1]])  # ∂step/∂a
+        >>> np.round(sol.tangent(before)[:, 0], 9)
+        array([0.  , 1.  , 2.  , 2.75])
+        """
+        return tangent(self._differentiable("tangent"), forcing, y0)
+
+    def adjoint(self, grad_y: Any) -> Adjoint:
+        """Evaluate the adjoint ``λ_t = grad_y_t + J_{t+1}ᴴ λ_{t+1}``, backwards along the trajectory.
+
+        It carries the derivative of a loss by the states back to the start: λ is the gradient with respect to what is
+        added to each state, all later states followed.
+
+        Parameters
+        ----------
+        grad_y : array_like, shape (T, *batch, n)
+            Derivative of a loss L by every state, the others held fixed. For complex states the convention is
+            ``dL = Re(sum(conj(grad_y) * dy))``, so ``grad_y = ∂L/∂Re y + i ∂L/∂Im y``.
+
+        Returns
+        -------
+        Adjoint
+            ``states`` λ, shaped like `y`, and ``y0``, the gradient with respect to the initial state.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            As for `tangent`.
+
+        Notes
+        -----
+        As for `tangent`. Complex steps must be complex differentiable.
+
+        Examples
+        --------
+        >>> import numpy as np, parscan
+        >>> sol = parscan.solve_recurrence(lambda y, x: np.tanh(y + x), np.zeros(1), np.ones((100, 1)))
+        >>> loss = np.sum(sol.y**2)
+        >>> adjoint = sol.adjoint(2 * sol.y)
+        >>> adjoint.states.shape, adjoint.y0.shape
+        ((100, 1), (1,))
+        """
+        return adjoint(self._differentiable("adjoint"), grad_y)
+
+    def gradient(
+        self,
+        grad_y: Any,
+        params: int | str | Sequence[int | str] | None = None,
+        vjp: Callable[..., Any] | None = None,
+        *,
+        steps_per_call: int | None = None,
+    ) -> Any:
+        """Evaluate the gradient of a loss with respect to parameters of the step, ``Σ_t (∂step_t/∂θ)ᴴ λ_t``.
+
+        Parameters
+        ----------
+        grad_y : array_like, shape (T, *batch, n), or Adjoint
+            Derivative of the loss by every state, as for `adjoint`; or what `adjoint` made of it, which saves doing
+            it twice.
+        params : int, str, or a tuple of these, optional
+            What to derive by: indices into `args`, or names of the step's parameters; ``"x"`` stands for the inputs,
+            too. By default all of `args`. They may be numbers, arrays, and dicts, lists and tuples of them, nested.
+        vjp : callable, optional
+            ``vjp(adjoint, y, x, *args)``, or ``vjp(adjoint, y, *args)`` without inputs: the products of the adjoint
+            states `adjoint`, (T, *batch, n), with the derivative of ``step(y, x, *args)`` by the parameters, summed
+            over time, in the structure of the parameters (for inputs: not summed). It is called once, with the states
+            before all steps in `y`. If the step has no `args`, whatever it returns is the result. By default central
+            differences of `step` with respect to every entry of the parameters.
+        steps_per_call : int, optional
+            Call `vjp` on stretches of so many steps and add the results: what it needs besides its result is then
+            needed for one stretch only, and stays in the processor's cache.
+
+        Returns
+        -------
+        number, array, dict, list or tuple
+            The gradient, in the structure of the parameters: for one index or name that of the parameter, else a
+            tuple. The convention for complex parameters is that of `adjoint`.
+
+        Raises
+        ------
+        RuntimeError, TypeError, ValueError
+            As for `tangent`; and if `params` names none, a parameter is no number, or `vjp` returns another structure.
+
+        Notes
+        -----
+        Differences take two calls of `step` on all states per entry, with the adjoint held fixed; their relative error
+        is about 1e-10 in double and 1e-5 in single precision. From some dozens of entries on, write a `vjp`.
+
+        Examples
+        --------
+        >>> import numpy as np, parscan
+        >>> def step(y, x, p):
+        ...     return p["decay"] * y + p["gain"] * x
+        >>> p = {"decay": 0.5, "gain": 2.0}
+        >>> sol = parscan.solve_recurrence(step, np.zeros(1), np.ones((4, 1)), args=(p,))
+        >>> gradient = sol.gradient(np.ones_like(sol.y), "p")
+        >>> {name: round(value, 6) for name, value in gradient.items()}
+        {'decay': 11.5, 'gain': 6.125}
+        """
+        return gradient(self._differentiable("gradient"), grad_y, params, vjp, steps_per_call)

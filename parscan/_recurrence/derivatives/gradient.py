@@ -1,0 +1,82 @@
+"""Gradients with respect to parameters: what the adjoint states make of the step's derivative by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..._arrays.counts import as_count
+from ..._arrays.namespace import Array, array_namespace, copy
+from ..._functions.adjoint import Adjoint
+from ..._functions.by_parameters import of_argument, stretch
+from ..._functions.cotangents import as_adjoint
+from ..._functions.moved_jumps import warn_of_moved_jumps
+from ..._functions.parameters import INPUTS, Chosen, Tree, as_same_structure, choose, leaves, like, reject_nothing
+from .by_inputs import of_inputs
+from .solution import Solution
+from .sweeps import adjoint
+
+Product = Callable[..., Any]
+
+
+def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, steps_per_call: int | None) -> Tree:
+    """Gradient of a loss; see :meth:`parscan.RecurrenceResult.gradient`."""
+    step, y = solution.step, solution.trajectory
+    chosen = choose(params, step)
+    if vjp is not None and not callable(vjp):
+        raise TypeError(f"`vjp` must be callable as vjp(adjoint, y, x, *args), got {type(vjp).__name__}.")
+    reject_nothing(chosen, vjp)
+    if steps_per_call is not None:
+        steps_per_call = as_count("steps_per_call", steps_per_call)
+    if steps_per_call is not None and vjp is None:
+        raise ValueError("`steps_per_call` is for `vjp`; differences are made in stretches of their own.")
+    for name, tree in zip(chosen.names, chosen.trees(step.x, step.args), strict=True):
+        leaves(name, tree)  # raises for what has no gradient, before any work is done
+    states = (as_adjoint(grad_y, y) if isinstance(grad_y, Adjoint) else adjoint(solution, grad_y)).states
+    if vjp is not None:
+        return _by_products(solution, states, chosen, vjp, steps_per_call or max(1, y.shape[0]))
+    warn_of_moved_jumps(solution, states, chosen, in_time=False)
+    found = [
+        of_inputs(solution, states) if key == INPUTS else of_argument(solution, states, int(key)) for key in chosen.keys
+    ]
+    return chosen.joined(found)
+
+
+def _by_products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, size: int) -> Tree:
+    """By the user's vector-Jacobian product, called on stretches of so many steps."""
+    steps = states.shape[0]
+    found: list[list[Tree]] = [[] for _ in chosen.keys or (0,)]
+    for begin in range(0, max(1, steps), size):
+        products = _products(solution, states, chosen, vjp, slice(begin, min(begin + size, steps)))
+        for trees, product in zip(found, products, strict=True):
+            trees.append(product)
+        for trees, key in zip(found, chosen.keys or (0,), strict=True):
+            if key != INPUTS:
+                trees[:] = [_together(trees, sum)]
+    joined = [_together(trees, _end_to_end) for trees in found]
+    return chosen.joined(joined) if chosen.keys else joined[0]
+
+
+def _products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, times: slice) -> list[Tree]:
+    """What the user's product returns for some steps, one tree per parameter; unchecked, if there are none."""
+    step, x = solution.step, stretch(solution.step.x, times)
+    y = solution.before(times.start, times.stop)
+    value = vjp(copy(states[times, ...]), y, *(() if x is None else (x,)), *step.args)
+    if not chosen.keys:
+        return [value]
+    name = chosen.names[0] if chosen.alone else "params"
+    value = as_same_structure(name, value, chosen.joined(chosen.trees(x, step.args)))
+    return [value] if chosen.alone else list(value)
+
+
+def _together(trees: list[Tree], join: Callable[[list[Any]], Any]) -> Tree:
+    """One tree of several of the same structure."""
+    if len(trees) == 1:
+        return trees[0]
+    flat = [leaves("the result", tree).values() for tree in trees]
+    return like(trees[0], iter([join(list(parts)) for parts in zip(*flat, strict=True)]))
+
+
+def _end_to_end(parts: list[Array]) -> Array:
+    """Stretches of time, one after the other."""
+    return array_namespace(parts[0]).concat(parts)

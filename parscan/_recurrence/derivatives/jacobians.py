@@ -1,0 +1,91 @@
+"""Exact Jacobians of a step along its trajectory, a stretch of time at once."""
+
+from __future__ import annotations
+
+import math
+
+from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
+from ..._functions.differences import differentiate_centrally, step_sizes
+from ..._functions.points import stretches
+from ..._linalg.dense import Dense
+from ..._linalg.structure import Structure, apply
+from .solution import Solution
+
+ROUNDINGS = 20
+"""Roundings of a state that a change may be off."""
+
+
+class Jacobians:
+    """The Jacobians `∂step/∂y` at the states that a solution went through: never those of an iteration.
+
+    They have the step's structure where that holds all of the derivative. Quasi-Newton also takes steps that couple
+    components which the structure keeps apart: of those, full matrices are found by differences.
+    """
+
+    def __init__(self, solution: Solution) -> None:
+        step = solution.step
+        self._typical = _typical(solution)
+        whole = _holds_all(solution, self._typical)
+        self.structure: Structure = step.structure if whole else Dense()
+        self._given = step.has_jacobian and whole
+        self._solution = solution
+
+    def of_steps(self, begin: int, end: int) -> Array:
+        """Jacobians of the steps `begin` to `end` by the states before them."""
+        step, states, times = self._solution.step, self._solution.before(begin, end), slice(begin, end)
+        with quiet():
+            if self._given:
+                return step.jacobian(states, times)
+            return differentiate_centrally(lambda y: copy(step(copy(y), times)), states, self.structure, self._typical)
+
+    def stretches(self, steps: int, vectors: int) -> list[tuple[int, int]]:
+        """Stretches of the first `steps` steps in order, as long as their matrices and `vectors` fit in."""
+        shape = self._solution.y0.shape
+        numbers = math.prod(self.structure.shape(shape[-1])) + vectors * shape[-1]
+        return stretches(self._solution, steps, math.prod(shape[:-1]) * numbers)
+
+
+def _typical(solution: Solution) -> Array:
+    """States that tell the sizes of the components: however time is cut, the differences are the same."""
+    return array_namespace(solution.y0).concat([states for _, states in solution.sample()])
+
+
+def _holds_all(solution: Solution, typical: Array) -> bool:
+    """Whether the step's structure holds all of its derivative, as far as a sample of its states tells.
+
+    Components that are off at a few states only may have a kink there.
+    """
+    family, shape = solution.step.structure, solution.y0.shape
+    if family.is_full(shape[-1]) and not solution.step.has_jacobian:
+        return True
+    xp, off, count = array_namespace(solution.y0), 0, 0
+    for times, states in solution.sample():
+        try:
+            with quiet():
+                missed = _missed(solution, typical, states, times)
+        except Exception:  # a step may reject states beside its trajectory: then there is nothing to compare with
+            continue
+        off = off + xp.sum(xp.astype(xp.reshape(missed, (-1, shape[-1])), xp.int64), axis=0)
+        count += math.prod(missed.shape[:-1])
+    return count == 0 or 4 * int(xp.max(off)) <= count
+
+
+def _missed(solution: Solution, typical: Array, states: Array, times: slice) -> Array:
+    """Where a change of all components changes the next states otherwise than the structure's matrices tell."""
+    step, family, xp = solution.step, solution.step.structure, array_namespace(states)
+    epsilon = machine_epsilon(states.dtype)
+
+    def values(y: Array) -> Array:
+        return copy(step(copy(y), times))
+
+    if step.has_jacobian:
+        matrices = step.jacobian(copy(states), times)
+    else:
+        matrices = differentiate_centrally(values, states, family, typical)
+    signs = random_signs(states.shape, states, seed=0) * step_sizes(states, power=1 / 3, among=typical, least=0.0)
+    up, down = states + signs, states - signs
+    above = values(up)
+    found, predicted = above - values(down), apply(family, matrices, up - down)
+    size = apply(family, xp.astype(xp.abs(matrices), states.dtype), xp.astype(xp.abs(up - down), states.dtype))
+    noise = ROUNDINGS * epsilon * xp.max(xp.abs(above), axis=-1, keepdims=True)
+    return xp.abs(found - predicted) > 100 * epsilon**0.5 * (xp.abs(size) + xp.abs(found)) + noise

@@ -1,0 +1,143 @@
+"""A solved trajectory, looked at again: its residual, and whether the step stands by it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+
+from ..._arrays.namespace import Array, array_namespace, copy, quiet
+from ..._engine.tolerance import Tolerance
+from ..._functions.extremes import extreme_among_many
+from ..._functions.step import Step
+from ..checks.check_step import apart, check_broadcasting, rows_of
+from ..checks.contradiction import WELL_OFF, Finding, Sample, contradiction, contradiction_alone, tolerances_apart
+from ..checks.whole_numbers import Inexact, WholeNumbers
+
+CHUNK_NUMBERS = 2**18
+"""Numbers of states that are evaluated at once."""
+
+SAMPLE = 64
+"""Steps that are evaluated twice more after a solve."""
+
+FEW = 8
+"""The same for a step that is called on one state at a time, and states on which it is tried whether it must be."""
+
+PLACES = 2
+"""Steps of the sample for every place in a segment, at least."""
+
+
+class Solution:
+    """The first `steps` of a trajectory, all finite, with the step function and the state that they came from.
+
+    `stacks` says whether the step may be called on several states.
+    """
+
+    def __init__(
+        self, step: Step, y0: Array, trajectory: Array, steps: int, tolerance: Tolerance, *, stacks: bool
+    ) -> None:
+        self.step = step
+        self.y0 = y0
+        self.trajectory = trajectory
+        self._tolerance = tolerance
+        self.steps = steps if y0.size else 0  # an empty batch has nothing to look at
+        self._stacks = stacks
+
+    @cached_property
+    def stacks(self) -> bool:
+        """Whether the step may be called on several states; tried, where that is not known."""
+        if self._stacks or not self.steps:
+            return True
+        try:
+            check_broadcasting(self.step, self.before(0, min(FEW, self.steps)), self.steps)
+        except Exception:
+            return False
+        return True
+
+    def before(self, begin: int, end: int) -> Array:
+        """States that the steps `begin` to `end` start from, in memory of their own: a step may write to them."""
+        if begin:
+            return copy(self.trajectory[begin - 1 : end - 1, ...])
+        if not end:
+            return copy(self.trajectory[:0, ...])
+        return array_namespace(self.y0).concat([self.y0[None, ...], self.trajectory[: end - 1, ...]])
+
+    def sample(self) -> Iterator[tuple[slice, Array]]:
+        """A few times from all over the trajectory, and the states before them in memory of their own."""
+        if not self.steps:
+            return
+        stride = -(-self.steps // (SAMPLE if self.stacks else FEW))
+        if self.stacks:
+            xp = array_namespace(self.y0)
+            later = self.trajectory[stride - 1 : self.steps - 1 : stride, ...]
+            yield slice(0, self.steps, stride), xp.concat([self.y0[None, ...], later])
+            return
+        for t in range(0, self.steps, stride):
+            yield slice(t, t + 1), self.before(t, t + 1)
+
+    def stands(self) -> bool:
+        """Whether the step still gives this trajectory, as far as a sample tells: its arguments may have changed."""
+        for times, states in self.sample():
+            with quiet():
+                after, found = self.step(states, times), self.trajectory[times, ...]
+                off = apart(after, found) & (tolerances_apart(self._tolerance, after, found) > WELL_OFF)
+            if len(rows_of(off)) > found.shape[0] // 4:
+                return False
+        return True
+
+    def residual(self) -> float:
+        """Largest `|step(y_{t-1}, x_t) - y_t|`; NaN without steps."""
+        with quiet():
+            return max((self._off(before, times) for times, before in self._chunks()), default=math.nan)
+
+    def first_inexact(self, whole: WholeNumbers) -> Inexact | None:
+        """The first state that is not what integers make of the one before; None in a recurrence on real numbers."""
+        for times, before in self._chunks():
+            after = self.trajectory[times, ...]
+            if not whole.are(after):
+                return None
+            if found := whole.first_inexact(before, after, times):
+                return found
+        return None
+
+    def contradiction(self, length: int, *, parallel: bool) -> Finding | None:
+        """What the step contradicts on a sample of the trajectory; None if all agrees.
+
+        `parallel` says whether it was solved by stacking, in segments of `length`. Then some steps of every place in
+        them are in the sample: one call made all the steps of a place.
+        """
+        stride = max(1, self.steps // max(SAMPLE, PLACES * length))
+        while math.gcd(stride, length) > 1:
+            stride -= 1
+        if not self._stacks or self.steps <= stride:
+            return None
+        before = self.trajectory[stride - 1 : self.steps - 1 : stride, ...]
+        times = slice(stride, self.steps, stride)
+        sample = Sample(times, before, self.trajectory[times, ...])
+        try:
+            told = contradiction(self.step, sample, self._tolerance, parallel=parallel)
+            return self._contradiction_at_extremes() if told is None and parallel else told
+        except Exception:  # it may reject these states with one another's inputs; then there is nothing to compare
+            return None
+
+    def _contradiction_at_extremes(self) -> Finding | None:
+        """Whether single calls on the smallest and largest of many states give something else than the trajectory."""
+        times = [row + 1 for row in extreme_among_many(self.trajectory[: self.steps - 1, ...])]
+        xp = array_namespace(self.trajectory)
+        before, found = (
+            xp.concat([self.trajectory[t + shift : t + shift + 1, ...] for t in times]) for shift in (-1, 0)
+        )
+        return contradiction_alone(self.step, times, before, found, self._tolerance)
+
+    def _off(self, before: Array, times: slice) -> float:
+        """Largest difference between the trajectory and what the step makes of the states before."""
+        off = self.step(before, times) - self.trajectory[times, ...]
+        xp = array_namespace(off)
+        return float(xp.max(xp.abs(off)))
+
+    def _chunks(self) -> Iterator[tuple[slice, Array]]:
+        """Times, and the states before them, in memory of their own."""
+        size = max(1, CHUNK_NUMBERS // max(1, math.prod(self.y0.shape))) if self._stacks else 1
+        for begin in range(0, self.steps, size):
+            end = min(begin + size, self.steps)
+            yield slice(begin, end), self.before(begin, end)

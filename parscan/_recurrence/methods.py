@@ -1,0 +1,173 @@
+"""The methods: what each propagates, in which windows, and the stages that `auto` makes of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from .._arrays.memory import nodes_that_fit
+from .._arrays.namespace import Array
+from .._engine.convergence import Rules
+from .._engine.march import Stage
+from .._engine.system import System
+from .._engine.window import GROWTH_LIMIT, Window
+from .._functions.step import Step
+from .._linalg.dense import Dense
+from .._linalg.structure import Structure
+from .decide import JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Facts
+from .options import Options
+from .problem import RecurrenceProblem
+from .systems.damping import Damped, LevenbergMarquardt
+from .systems.probing import Probing
+from .systems.propagation import Propagation, Shooting, States, Tangents
+
+AUTO_RATE = 0.1
+"""Share of a correction that a sweep of `auto` may leave before Newton takes over from Jacobi."""
+
+WINDOW_SEGMENTS = 32
+"""Segments that a window of a named method keeps when it shrinks, by shortening them."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A choice of propagators, and how the corrections are to be trusted: see `Rules`.
+
+    Parameters
+    ----------
+    propagation : callable
+        `propagation(step, n, probes)` for steps on `n` components.
+    kept : callable
+        Family of the propagators, from that of the step's Jacobian; None where there are no matrices.
+    propagates, superlinear : bool
+        As in `Rules`.
+    wrap : callable
+        What is made of the system.
+    """
+
+    propagation: Callable[[Step, int, int | None], Propagation[Any]]
+    kept: Callable[[Structure], Structure | None]
+    propagates: bool = True
+    superlinear: bool = False
+    wrap: Callable[[System], System] = lambda system: system
+
+
+def _newton(step: Step, n: int, probes: int | None = None) -> Propagation[Any]:
+    """The whole Jacobian: given, or by one perturbed copy per colour."""
+    if step.has_jacobian:
+        return Tangents(step, step.structure, lambda matrices: matrices)
+    return Shooting(step, step.structure, step.structure, lambda matrices: matrices, n)
+
+
+def _quasi_newton(step: Step, n: int, probes: int | None) -> Propagation[Any]:
+    """Its core only: given, by random probes, or by one perturbed copy per component, for the step may couple all."""
+    core = step.structure.core
+    if step.has_jacobian:
+        return Tangents(step, core, step.structure.to_core)
+    if probes is not None:
+        return Probing(step, core, probes)
+    return Shooting(step, Dense(), core, core.from_dense, n)
+
+
+METHODS = {
+    "newton": Method(_newton, lambda family: family, superlinear=True),
+    "quasi-newton": Method(_quasi_newton, lambda family: family.core),
+    "elk": Method(_newton, lambda family: family, propagates=False, wrap=LevenbergMarquardt),
+    "quasi-elk": Method(_quasi_newton, lambda family: family.core, propagates=False, wrap=LevenbergMarquardt),
+    "picard": Method(lambda step, *_: States(step, identity=True), lambda _: None),
+    "jacobi": Method(lambda step, *_: States(step), lambda _: None, propagates=False),
+}
+"""Methods that iterate on the whole trajectory."""
+
+NAMES = ("auto", *METHODS, "sequential")
+"""All that `method` may be."""
+
+DAMPED = ("newton", "quasi-newton", "picard")
+"""Methods that a `damping` applies to."""
+
+PROBED = ("quasi-newton", "quasi-elk")
+"""Methods that `probes` apply to."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Makes stages for one problem: its step, the state it starts from, and `steps` steps in segments of `length`.
+
+    `guessed` says whether the user gave a trajectory to start from, `covered` whether the structure holds all of the
+    Jacobian.
+    """
+
+    problem: RecurrenceProblem
+    step: Step
+    y0: Array
+    steps: int
+    length: int
+    options: Options
+    guessed: bool
+    covered: bool
+
+    def named(self) -> Stage:
+        """The stage of the method that the user named."""
+        options, most = self.options, self._most(self.options.method)
+        fewest = WINDOW_SEGMENTS * (options.segment_length or 1)
+        window = Window(most, min(most, fewest), most)
+        growth = math.inf if self.guessed else GROWTH_LIMIT  # a guess may be so good that growth does not matter
+        if options.window is not None:
+            window, growth = Window.fixed(options.window), math.inf
+        return self._stage(options.method, window, growth, shortens=options.segment_length is None)
+
+    def auto(self, decision: Decision, facts: Facts) -> tuple[Stage, ...]:
+        """The stages of a decision."""
+        make = {"jacobi": self._auto_jacobi, "newton": self._auto_newton}
+        return tuple(make[name](facts) for name in decision.methods)
+
+    def _auto_jacobi(self, facts: Facts) -> Stage:
+        """Jacobi, as long as it gains a factor of ten per sweep."""
+        window = Window.fixed(self.options.window or self._most("jacobi"))
+        method, seconds = METHODS["jacobi"], JACOBI_SHARE * facts.cost.looped
+        rules = Rules(self.options.max_iterations, method.propagates, method.superlinear, AUTO_RATE)
+        propagation = States(self.step, must_gain=True)
+        return Stage("jacobi", partial(self._system, method, propagation, False), rules, window, seconds)
+
+    def _auto_newton(self, facts: Facts) -> Stage:
+        """Newton, in windows that repay."""
+        most = self._most("newton")
+        fewest = min(math.ceil(facts.newton_steps), most)
+        window = Window(min(max(fewest, self.steps // PILOT_SHARE), most), fewest, most)
+        if self.options.window is not None:
+            window = Window.fixed(self.options.window)
+        seconds = NEWTON_SHARE * facts.cost.looped
+        return self._stage("newton", window, math.inf if self.guessed else GROWTH_LIMIT, seconds=seconds)
+
+    def _stage(
+        self, name: str, window: Window, largest_growth: float, *, shortens: bool = False, seconds: float = math.inf
+    ) -> Stage:
+        """A method as a stage; `shortens` lets the segments shrink with the window."""
+        method = METHODS[name]
+        propagation = method.propagation(self.step, self.y0.shape[-1], self.options.probes)
+        undamped = self.options.damping is None  # a damped correction does not reach as far as the error does
+        rules = Rules(
+            self.options.max_iterations,
+            method.propagates and undamped,
+            method.superlinear and undamped and self.covered,
+            largest_growth=largest_growth,
+        )
+        return Stage(name, partial(self._system, method, propagation, shortens), rules, window, seconds)
+
+    def _system(
+        self, method: Method, propagation: Propagation[Any], shortens: bool, begin: int, end: int, warm: bool
+    ) -> System:
+        """What a method makes of the steps `begin` to `end`."""
+        length = min(self.length, max(1, (end - begin) // WINDOW_SEGMENTS)) if shortens else self.length
+        system = method.wrap(self.problem.system(propagation, length, begin, end, warm=warm))
+        return Damped(system, self.options.damping) if self.options.damping else system
+
+    def _most(self, name: str) -> int:
+        """Steps of a window that memory allows."""
+        kept = METHODS[name].kept(self.step.structure)
+        numbers = 0 if kept is None else math.prod(kept.shape(self.y0.shape[-1]))
+        segments = -(-self.steps // self.length)
+        fitting = nodes_that_fit(segments, self.y0, numbers)
+        return self.steps if fitting == segments else self.length * fitting

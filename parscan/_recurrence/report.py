@@ -1,0 +1,120 @@
+"""From the record of a march to the result that a user reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .._arrays.namespace import Array
+from .._engine.march import Record, Solve
+from .._functions.step import Step
+from .._reporting.plot import Stretch
+from .advice import advice
+from .checks.contradiction import Finding
+from .checks.whole_numbers import Inexact
+from .derivatives.solution import Solution
+from .result import RecurrenceResult, Status
+
+TOLD = 4
+"""Solves that a message tells of one by one."""
+
+
+def wrap(
+    step: Step,
+    trajectory: Array,
+    record: Record,
+    solution: Solution,
+    choice: str,
+    segment_length: int,
+    jumps: Callable[[], bool],
+    trouble: Finding | Inexact | None = None,
+) -> RecurrenceResult:
+    """The result, with NaN where it is not to be trusted; `segment_length` 0 stands for the loop.
+
+    `choice` is what `auto` says of its choice, `jumps()` tells whether the step does, and `trouble` is what was found
+    on the finished trajectory.
+    """
+    steps = trajectory.shape[0]
+    finite = record.reached == steps
+    if not finite:
+        trajectory[record.reached + 1 :, ...] = float("nan")
+    if isinstance(trouble, Inexact):
+        trajectory[trouble.time :, ...] = float("nan")
+    names = [attempt.method for attempt in record.solves]
+    if record.looped or not names:
+        names.append("sequential")
+    status = _status(record, trouble, finite=finite)
+    decisions = _decisions(record, choice, steps)
+    story = _story(record, decisions, jumps, finite=finite)
+    return RecurrenceResult(
+        y=trajectory,
+        success=finite and trouble is None,
+        status=status,
+        message=" ".join([status.value, *_trouble(record, steps, trouble), *story]),
+        method=", ".join(dict.fromkeys(names)),
+        iterations=len(record.history),
+        nfev=step.nfev,
+        npoints=step.npoints,
+        njev=step.njev,
+        history=record.history,
+        decisions=decisions,
+        segment_length=segment_length,
+        _solution=solution,
+        _stretches=tuple(
+            Stretch(attempt.method, f"steps {attempt.begin} to {attempt.end}", window, len(attempt.outcome.history))
+            for window, attempt in enumerate(record.solves)
+        ),
+    )
+
+
+def _status(record: Record, trouble: Finding | Inexact | None, *, finite: bool) -> Status:
+    """How the march ended, and whether its trajectory stands."""
+    if trouble:
+        return Status.INEXACT if isinstance(trouble, Inexact) else Status.NONDETERMINISTIC
+    if not finite:
+        return Status.NOT_FINITE
+    if not record.solves:
+        return Status.SEQUENTIAL
+    return Status.FINISHED_SEQUENTIALLY if record.looped else Status.CONVERGED
+
+
+def _trouble(record: Record, steps: int, trouble: Finding | Inexact | None) -> list[str]:
+    """What is wrong with the trajectory."""
+    if trouble:
+        return [str(trouble)]
+    if record.reached < steps:
+        return [
+            f"The state of step {record.reached} of {steps} is the first with NaN or infinite entries; evaluate `step` "
+            "on the state before it, and check the inputs there."
+        ]
+    return []
+
+
+def _decisions(record: Record, choice: str, steps: int) -> tuple[str, ...]:
+    """Every choice, every solve and the loop, a sentence each."""
+    decisions = [choice] if choice else []
+    decisions += [_tell(attempt) for attempt in record.solves]
+    if record.looped and record.solves:
+        decisions.append(f"The loop evaluated {record.looped} of {steps} steps.")
+    return tuple(decisions)
+
+
+def _tell(attempt: Solve) -> str:
+    """One solve in words."""
+    outcome, count = attempt.outcome, len(attempt.outcome.history)
+    note = f" ({outcome.note})" if outcome.note else ""
+    told = f"{attempt.method}: {outcome.ending.value}{note} after {count} iteration{'s' * (count != 1)}"
+    return f"{told} on the steps {attempt.begin} to {attempt.end}."
+
+
+def _story(record: Record, decisions: tuple[str, ...], jumps: Callable[[], bool], *, finite: bool) -> list[str]:
+    """The first solves, the loop's part, and what to do where it had to help; the choice alone if it did all."""
+    if not record.solves:
+        return list(decisions)
+    chosen = len(decisions) - len(record.solves) - (record.looped > 0)
+    parts = list(decisions[:chosen]) if record.looped else []
+    parts += [_tell(attempt) for attempt in record.solves[:TOLD]]
+    if len(record.solves) > TOLD:
+        parts.append(f"And so on, {len(record.solves)} solves in all.")
+    if record.looped:
+        parts += [decisions[-1], *([f"To do better: {advice(record, jumps)}."] if finite else [])]
+    return parts

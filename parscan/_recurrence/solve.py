@@ -1,0 +1,290 @@
+"""The front door for recurrences: validate, choose, solve, wrap the result."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Literal
+
+from .._arrays.namespace import Array, array_namespace
+from .._engine.march import Plan, Record, Stage, march
+from .._engine.tolerance import Tolerance
+from .._functions.step import Step
+from .._kernels.dispatch import is_loaded
+from .._linalg.dense import Dense
+from .._linalg.structure import Structure
+from .._reporting.progress import Watcher, check_watcher, watch
+from ..warnings import NondeterministicStepWarning
+from .advice import warn_if_slow
+from .arguments import Arrays, as_arrays, as_options, as_structure, as_tolerance, check_functions
+from .checks.check_jacobian import check_jacobian, structure_covers
+from .checks.check_step import check_broadcasting
+from .checks.contradiction import Finding
+from .checks.step_jumps import step_jumps
+from .checks.whole_numbers import Inexact, WholeNumbers
+from .cost import Stopwatch, best_length
+from .decide import ACCOUNT, Facts, decide
+from .derivatives.solution import Solution
+from .methods import Workshop
+from .options import Options
+from .problem import RecurrenceProblem
+from .report import wrap
+from .result import RecurrenceResult
+from .systems.damping import Damping
+
+FIRST_STEPS = 8
+"""Steps that are looped first: the states for the checks and measurements."""
+
+MethodName = Literal["auto", "newton", "quasi-newton", "elk", "quasi-elk", "picard", "jacobi", "sequential"]
+
+
+def solve_recurrence(
+    step: Callable[..., Any],
+    y0: Any,
+    x: Any = None,
+    *,
+    length: int | None = None,
+    jac: Callable[..., Any] | Literal[True] | None = None,
+    structure: Structure | type[Structure] = Dense,
+    method: MethodName = "auto",
+    args: tuple[Any, ...] = (),
+    guess: Any = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    max_iterations: int = 100,
+    segment_length: int | None = None,
+    window: int | None = None,
+    damping: Damping | None = None,
+    probes: int | None = None,
+    progress: Watcher = False,
+) -> RecurrenceResult:
+    """Evaluate the recurrence ``y_t = step(y_{t-1}, x_t, *args)`` in parallel over time.
+
+    The trajectory is cut into segments that are marched together, one call of `step` for the same local step of all
+    of them, and corrected at their joints until they fit (multiple shooting; with segments of one step, DEER [1]_).
+    The answer is that of the sequential loop, within the tolerances.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(y, x, *args)``, or ``step(y, *args)`` without inputs: the states after `y`. It is called on stacked
+        states, `y` of shape ``(k, *batch, n)`` with `x` of shape ``(k, ...)``, and returns an array of the shape and
+        dtype of `y`. Each of the `k` results must depend on its own row only, as in a ufunc.
+    y0 : array_like, shape (*batch, n)
+        State before the first step: float32, float64, complex64 or complex128; integers and bools become float64.
+        Where `step` makes integers of integers, all states are compared with those: float64 has all whole numbers up
+        to 2**53, and what goes beyond is refused, or reported with ``sol.success`` False.
+    x : array_like or tuple of array_like, shape (T, ...), optional
+        Inputs, time first, numbers or bools of any dtype. A tuple reaches `step` as a tuple.
+    length : int, optional
+        Number of steps `T` of a recurrence without inputs.
+    jac : callable, True or None
+        ``jac(y, x, *args)``: the derivative of `step` by `y` in the layout of `structure`, or anything that
+        broadcasts to it over leading axes. True: `step` returns the pair ``(f, J)``. None: finite differences of
+        the end of each segment. Complex steps must be complex differentiable for Newton to converge fast.
+    structure : Structure
+        ``parscan.Dense`` (`jac` returns ``(..., n, n)``), ``parscan.Diagonal`` (``(..., n)``),
+        ``parscan.BlockDiagonal(k)`` or ``parscan.StackedDiagonal(k)`` (both ``(..., n/k, k, k)``).
+    method : str
+        - ``"auto"``: Jacobi while a sweep gains a factor of ten, then Newton for half the time that the loop would
+          take, then the loop; few steps, or steps that gain nothing from stacking, go to the loop at once.
+        - ``"newton"``: exact propagators.
+        - ``"quasi-newton"``: their diagonals only, or their blocks with a structure of blocks; `jac`
+          may give just those of a step that couples all components. Without `jac`, see `probes`.
+        - ``"elk"``, ``"quasi-elk"``: the same two as a Levenberg–Marquardt method [2]_: corrections that would carry
+          too far are damped. More iterations, each dearer, but from guesses that lead Newton astray.
+        - ``"picard"``: the identity.
+        - ``"jacobi"``: none; each segment starts where the one before it ended in the last sweep.
+        - ``"sequential"``: the loop.
+
+        What has not converged after `max_iterations` is finished by the loop.
+    args : tuple
+        Further arguments of `step` and `jac`.
+    guess : array_like of shape (T, *batch, n), or RecurrenceResult, optional
+        Trajectory to start from, of a nearby problem for example. By default every segment starts at `y0`.
+    rtol, atol : float, optional
+        A correction δ of a state y is small enough when ``|δ| <= atol + rtol * |y|``, elementwise. Default
+        1e-10 and 1e-12, in single precision 1e-5 and 1e-6.
+    max_iterations : int
+        Iterations of each method, at most.
+    segment_length : int, optional
+        Steps per segment; 1 is DEER. By default chosen from the measured cost of calls; results of different
+        lengths agree within the tolerances, not to the last bit.
+    window : int, optional
+        Steps solved at once; the next window starts from the state reached. By default as many as a quarter of the
+        free memory holds; fewer after a failure, and where a small change would grow by more than e^5 over them (as
+        the propagators at hand tell), and more again after successes. What fails in the smallest window is looped.
+    damping : parscan.Attenuation or parscan.Clipping, optional
+        What is done to the propagators of ``"newton"``, ``"quasi-newton"`` and ``"picard"``.
+    probes : int, optional
+        Random probes per segment from which ``"quasi-newton"`` and ``"quasi-elk"`` estimate the diagonal (or its
+        blocks) without a `jac`, by Hutchinson's method: errors fall as one over their root, and cost iterations only.
+        By default one per component, which leaves no error. Probes are the same in every run.
+    progress : bool or callable
+        True: show on stderr how many steps are solved, iterations, window, correction and the time that is left; by a
+        bar of tqdm on a terminal, if it is installed, else in lines of text. A function: it is called with a
+        `parscan.Progress` after every iteration, and every 128 steps of the loop. What it raises ends the solve.
+
+    Returns
+    -------
+    RecurrenceResult
+        The trajectory ``sol.y`` of shape ``(T, *batch, n)``, with ``sol.y[0] = step(y0, x[0])``, and how it was found.
+        If a state is not finite, the trajectory ends there as that of the loop: ``sol.success`` is False,
+        ``sol.message`` names the step, and NaN fills the rest.
+
+    Raises
+    ------
+    TypeError
+        Arguments or returned arrays of the wrong kind, dtype or array library.
+    ValueError
+        Shapes or lengths that do not match; a step that does not broadcast, or a Jacobian that is not its own (both
+        are tried on the first few states); whole numbers that float64 has not.
+    MemoryError
+        If the trajectory is larger than the free memory; nothing has been allocated then.
+
+    Warns
+    -----
+    parscan.warnings.SlowConvergenceWarning
+        If a method that was asked for by name left steps to the loop, or took many iterations.
+    parscan.warnings.NondeterministicStepWarning
+        If a sample of the steps, evaluated again at the end, gave other values.
+
+    References
+    ----------
+    .. [1] Lim, Zhu, Selfridge and Kasim, "Parallelizing non-linear sequential models over the sequence length",
+       ICLR 2024, equations 3 to 5.
+    .. [2] Gonzalez, Warrington, Smith and Linderman, "Towards scalable and stable parallelization of nonlinear RNNs",
+       NeurIPS 2024.
+
+    Examples
+    --------
+    >>> import numpy as np, parscan
+    >>> x = np.sin(0.1 * np.arange(10_000.0))[:, None]
+    >>> def step(y, x):
+    ...     return np.tanh(0.8 * y + x)
+    >>> sol = parscan.solve_recurrence(step, np.zeros(1), x)
+    >>> sol.success, sol.y.shape
+    (True, (10000, 1))
+    >>> bool(np.allclose(sol.y[1:], step(sol.y[:-1], x[1:])))
+    True
+    """
+    check_functions(step, jac, args)
+    check_watcher(progress)
+    arrays = as_arrays(y0, x, length, guess)
+    family = as_structure(structure)
+    family.shape(arrays.y0.shape[-1])
+    tolerance = as_tolerance(rtol, atol, arrays.y0.dtype)
+    options = as_options(method, max_iterations, segment_length, window, damping, probes)
+    counted = Step(step, arrays.x, args, jac, family)
+    trajectory = arrays.xp.empty((arrays.steps, *arrays.y0.shape), dtype=arrays.y0.dtype)
+    whole = WholeNumbers.of(counted, arrays.given, arrays.steps)
+    problem = RecurrenceProblem(counted, arrays.y0, trajectory, tolerance, arrays.guess)
+    with watch(progress, arrays.steps, "step") as report:
+        choice = _choose(counted, arrays, problem, options, whole)
+        record = march(problem, Plan(choice.stages, tolerance), choice.start, report)
+    ACCOUNT.looped += choice.wanting * record.looped
+    return _conclude(counted, arrays, trajectory, tolerance, options, choice, record, whole)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Stages (none for the loop), their segment length, the step to begin with: those before it are evaluated.
+
+    `told` is what `auto` says of it, and `wanting` the seconds of a step of the loop where the compiled scans are not
+    loaded.
+    """
+
+    stages: tuple[Stage, ...] = ()
+    length: int = 0
+    start: int = 0
+    told: str = ""
+    wanting: float = 0.0
+
+
+def _choose(
+    step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options, whole: WholeNumbers | None
+) -> Choice:
+    """Check the user's functions on the first steps, and choose."""
+    first = min(FIRST_STEPS, arrays.steps)
+    empty = arrays.steps * arrays.y0.size == 0
+    if options.method == "sequential" or empty or problem.loop(arrays.y0, 0, first) < first:
+        return Choice()
+    states = arrays.xp.stack([problem.state(t) for t in range(first)])
+    check_broadcasting(step, states, arrays.steps)
+    if whole:
+        _check_whole_numbers(whole, states, problem.state(first))
+    if step.has_jacobian:
+        check_jacobian(step, states)
+    if options.method == "auto":
+        return _choose_automatically(step, arrays, problem, options, states)
+    length = options.segment_length or best_length(Stopwatch(step, states, arrays.steps).cost, arrays.steps)
+    return Choice((_workshop(step, arrays, problem, options, states, 0, length).named(),), length)
+
+
+def _check_whole_numbers(whole: WholeNumbers, states: Array, last: Array) -> None:
+    """Raise where the stacked `states`, and the `last` after them, are not what integers would be."""
+    after = array_namespace(states).concat([states[1:, ...], last[None, ...]])
+    if whole.are(after) and (found := whole.first_inexact(states, after, slice(0, states.shape[0]))):
+        raise ValueError(f"{found}")
+
+
+def _workshop(
+    step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options, states: Array, start: int, length: int
+) -> Workshop:
+    """The workshop for the steps from `start` on."""
+    guessed, covered = arrays.guess is not None, structure_covers(step, states)
+    steps = arrays.steps - start
+    return Workshop(problem, step, arrays.y0, steps, length, options, guessed=guessed, covered=covered)
+
+
+def _choose_automatically(
+    step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options, states: Array
+) -> Choice:
+    """What `auto` makes of the steps behind the first `states`."""
+    start = states.shape[0]
+    steps = arrays.steps - start
+    copies = 1 + step.structure.colours(arrays.y0.shape[-1])
+    facts = Facts(
+        steps,
+        copies,
+        Stopwatch(step, states, arrays.steps),
+        options.segment_length,
+        scans_are_loaded=is_loaded(arrays.y0),
+        looped=ACCOUNT.looped,
+    )
+    decision = decide(facts)
+    told = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
+    if not decision.methods:
+        return Choice((), 0, start, f"{told}.")
+    workshop = _workshop(step, arrays, problem, options, states, start, facts.length)
+    told = f"{told}; segments of {facts.length} steps."
+    wanting = facts.cost.looped if decision.for_now else 0.0
+    return Choice(workshop.auto(decision, facts), facts.length, start, told, wanting)
+
+
+def _conclude(
+    step: Step,
+    arrays: Arrays,
+    trajectory: Array,
+    tolerance: Tolerance,
+    options: Options,
+    choice: Choice,
+    record: Record,
+    whole: WholeNumbers | None,
+) -> RecurrenceResult:
+    """Check the trajectory, warn where there is reason to, and wrap it."""
+    stacks = options.method != "sequential"
+    solution = Solution(step, arrays.y0, trajectory, record.reached, tolerance, stacks=stacks)
+    length = choice.length if choice.stages else 0
+    trouble: Finding | Inexact | None = solution.contradiction(length or 1, parallel=bool(record.solves))
+    if whole and not trouble and (trouble := solution.first_inexact(whole)):
+        solution = Solution(step, arrays.y0, trajectory, trouble.time, tolerance, stacks=stacks)
+    jumps = cache(partial(step_jumps, step, trajectory))
+    result = wrap(step, trajectory, record, solution, choice.told, length, jumps, trouble)
+    if isinstance(trouble, Finding):
+        warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
+    elif choice.stages and options.method != "auto" and result.success:
+        warn_if_slow(options.method, record, arrays.steps, jumps)
+    return result

@@ -1,0 +1,208 @@
+"""Systems that wrap another and let its corrections carry less far."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._engine.system import Linearisation, Propagator, System
+
+FIRST_WEIGHT = 1e-2
+"""Levenberg–Marquardt weight to begin with."""
+
+LIGHTER = 0.1
+"""Factor on the weight after a step that brought the defects down."""
+
+HEAVIER = 8.0
+"""Factor on the weight after a step that did not."""
+
+WEIGHTS = (1e-14, 1e6)
+"""Lightest weight, below which the steps are Newton's own, and heaviest."""
+
+
+class Damping(ABC):
+    """What is done to every propagator."""
+
+    @abstractmethod
+    def __call__(self, propagator: Propagator) -> Propagator:
+        """The damped propagator."""
+
+
+@dataclass(frozen=True)
+class Attenuation(Damping):
+    """Propagators times `1 - share`.
+
+    Corrections that grow are kept in check, at the price of linear instead of quadratic convergence.
+
+    Parameters
+    ----------
+    share : float
+        Part that is taken off, between 0 (nothing) and 1 (all: Jacobi).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `share` is no number, or not between 0 and 1.
+
+    Examples
+    --------
+    >>> import parscan
+    >>> parscan.Attenuation(0.1)
+    Attenuation(share=0.1)
+    """
+
+    share: float
+
+    def __post_init__(self) -> None:
+        _check("share of Attenuation", self.share)
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"`share` of Attenuation must be between 0 and 1, got {self.share!r}.")
+
+    def __call__(self, propagator: Propagator) -> Propagator:
+        """Scaled matrices."""
+        return replace(propagator, matrices=propagator.matrices * (1 - self.share))
+
+
+@dataclass(frozen=True)
+class Clipping(Damping):
+    """Singular values of the propagators at most `bound`: no correction grows from one node to the next.
+
+    Parameters
+    ----------
+    bound : float
+        Largest singular value, positive.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `bound` is no number, or not positive.
+
+    Examples
+    --------
+    >>> import parscan
+    >>> parscan.Clipping()
+    Clipping(bound=1.0)
+    """
+
+    bound: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check("bound of Clipping", self.bound)
+        if not self.bound > 0:
+            raise ValueError(f"`bound` of Clipping must be positive, got {self.bound!r}.")
+
+    def __call__(self, propagator: Propagator) -> Propagator:
+        """Clipped matrices."""
+        return replace(propagator, matrices=propagator.structure.clip(propagator.matrices, self.bound))
+
+
+def _check(name: str, value: Any) -> None:
+    """Raise unless the value is a number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"`{name}` must be a number, got {value!r}.")
+
+
+class Wrapped(System):
+    """Another system, unchanged but for what a subclass does to its linearisation."""
+
+    def __init__(self, inner: System) -> None:
+        self._inner = inner
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return self._inner.nodes
+
+    def guess(self, y0: Array) -> Array:
+        """First guess."""
+        return self._inner.guess(y0)
+
+    def time_of(self, node: int) -> int:
+        """Time steps solved up to a node."""
+        return self._inner.time_of(node)
+
+    def linearise(self, z: Array, first: int) -> Linearisation:
+        """Propagators and targets."""
+        return self._inner.linearise(z, first)
+
+    def roundings(self, z: Array, first: int) -> Array:
+        """Those of the inner system."""
+        return self._inner.roundings(z, first)
+
+    def finish(self, z: Array, first: int) -> Array:
+        """Targets alone."""
+        return self._inner.finish(z, first)
+
+
+class Damped(Wrapped):
+    """Every propagator replaced by what a damping makes of it."""
+
+    def __init__(self, inner: System, damping: Damping) -> None:
+        super().__init__(inner)
+        self._damping = damping
+
+    def linearise(self, z: Array, first: int) -> Linearisation:
+        """Damped propagators."""
+        line = self._inner.linearise(z, first)
+        if line.propagator is None:
+            return line
+        with quiet():
+            return replace(line, propagator=self._damping(line.propagator))
+
+
+class LevenbergMarquardt(Wrapped):
+    """Corrections that minimise the squares of the linearised defects plus a weight times their own squares.
+
+    ELK (Gonzalez, Warrington, Smith and Linderman, NeurIPS 2024). The weight follows the defects: lighter after a step
+    that brought the sum of their squares down, heavier after one that did not (Levenberg 1944, Marquardt 1963). A step
+    is taken back if the nodes before it were better, behind the exact ones: those grow by one in every iteration, so
+    that the last iteration possible ends with the trajectory, as without damping.
+    """
+
+    def __init__(self, inner: System) -> None:
+        super().__init__(inner)
+        self._weight = FIRST_WEIGHT
+        self._best: Linearisation | None = None
+        self._norm = float("inf")
+
+    def linearise(self, z: Array, first: int) -> Linearisation:
+        """About the new nodes if they are better, else about the old ones; with the weight that follows."""
+        line = self._inner.linearise(z, first)
+        norm = norm_of_defects(line)
+        if self._best is not None:
+            self._weight = min(self._weight * (LIGHTER if norm <= self._norm else HEAVIER), WEIGHTS[1])
+            old = rebase(self._best, line)
+            if (norm_before := norm_of_defects(old)) < norm:
+                # Swept once more: what lies between the nodes is still that of the step taken back.
+                line, norm = replace(old, targets=self._inner.finish(old.nodes, first)), norm_before
+        self._best, self._norm = line, norm
+        if line.propagator is None:
+            return line
+        weight = self._weight if self._weight >= WEIGHTS[0] else 0.0
+        return replace(line, propagator=replace(line.propagator, weight=weight))
+
+
+def rebase(old: Linearisation, new: Linearisation) -> Linearisation:
+    """The old linearisation behind the exact nodes of the new one."""
+    xp = array_namespace(new.nodes)
+    later = new.targets.shape[0]
+    first = new.nodes.shape[0] - 1 - later
+    passed = old.targets.shape[0] - later
+    nodes = xp.concat([new.nodes[: first + 1, ...], old.nodes[first + 1 :, ...]])
+    targets = xp.concat([new.targets[:1, ...], old.targets[passed + 1 :, ...]])
+    propagator = old.propagator and replace(old.propagator, matrices=old.propagator.matrices[passed:, ...])
+    return Linearisation(nodes, propagator, targets)
+
+
+def norm_of_defects(line: Linearisation) -> float:
+    """Root of the sum of the squares of all defects; infinite if one is not finite."""
+    xp = array_namespace(line.nodes)
+    with quiet():
+        size = xp.abs(line.targets - line.nodes[line.nodes.shape[0] - line.targets.shape[0] :, ...])
+        largest = float(xp.max(size)) if size.size else 0.0
+        if not 0 < largest < float("inf"):
+            return 0.0 if largest == 0 else float("inf")
+        return largest * float(xp.linalg.vector_norm(size / largest))
