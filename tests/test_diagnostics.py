@@ -11,8 +11,8 @@ from problems import PROBLEMS, SAMPLE, N, each_structure, loop
 import parscan
 from parscan import Dense, Diagonal, Status, solve_recurrence
 from parscan._engine.growth import log_growth, scaled_product
-from parscan._engine.newton import Ending
 from parscan._engine.system import Propagator
+from parscan._engine.termination import Termination
 from parscan._recurrence.advice import ADVICE
 from parscan.warnings import NondeterministicStepWarning, ParscanWarning, SlowConvergenceWarning
 
@@ -232,7 +232,7 @@ def test_warnings_have_one_base():
 
 
 def test_there_is_advice_for_every_ending():
-    assert set(ADVICE) == set(Ending)
+    assert set(ADVICE) == set(Termination)
 
 
 def test_decisions_are_told_in_order():

@@ -9,12 +9,14 @@ import pytest
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
+from parscan._engine.termination import Failure, Termination
 from parscan._ivp.arguments import as_problem
 from parscan._ivp.coarse import following as _following
 from parscan._ivp.coarse.following import follow
 from parscan._ivp.coarse.jumps import jumped
 from parscan._ivp.coarse.start import Start
 from parscan._ivp.core import trial as _trial
+from parscan._ivp.core.endings import TOO_SMALL
 from parscan._ivp.core.stacking import Stacking
 from parscan._ivp.core.trial import Scale, Trial
 from parscan._ivp.mesh import march as _march
@@ -240,17 +242,17 @@ def test_what_stiff_components_miss_does_not_count():
 def test_so_many_steps_are_followed(most):
     start = following(lambda t, y: [y[1], -y[0]], (0, 100), [1.0, 0.0], most)
     assert start.t.shape == (most + 1,)
-    assert start.failure == ""
+    assert start.failure is None
     assert np.abs(start.states(start.t)[:, 0] - np.cos(start.t)).max() <= 1e-6
 
 
 def test_the_end_and_what_is_not_finite_are_followed_to():
     start = following(lambda t, y: [y[1], -y[0]], (0, 1), [1.0, 0.0], 1000)
     assert start.t[-1] == 1
-    assert start.failure == ""
+    assert start.failure is None
     start = following(lambda t, y: np.where(t < 1, -y, np.nan), (0, 2), [1.0], 1000)
     assert abs(start.t[-1] - 1) <= 1e-6
-    assert "not finite" in start.failure
+    assert "not finite" in str(start.failure)
 
 
 def test_what_is_stiff_is_followed_otherwise():
@@ -262,12 +264,15 @@ def test_what_is_seen_nowhere_is_followed_otherwise(monkeypatch):
     assert following(lambda t, y: [y[1], -y[0]], (0, 1), [1.0, 0.0], 10) is OTHERWISE
 
 
-@pytest.mark.parametrize(("told", "kept"), [("", "a pole"), ("steps too small", "steps too small")])
+POLE = Failure(Termination.FAILED, "a pole")
+
+
+@pytest.mark.parametrize(("told", "kept"), [(None, POLE), (TOO_SMALL, TOO_SMALL)])
 def test_why_a_start_ends_is_not_forgotten_where_nothing_can_be_followed(told, kept):
     task = SimpleNamespace(
         follow=lambda span, y0, most: Start(np.zeros(1), lambda t: np.zeros((len(t), 1)), told),
         that_fit=lambda intervals, y0: intervals,
     )
-    record = _march.Record(failure="a pole", failed_at=0.5)
+    record = _march.Record(failure=POLE, failed_at=0.5)
     assert _march._follow(task, (0.0, 1.0), np.zeros(1), record) is None
     assert record.failure == kept

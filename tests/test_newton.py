@@ -5,8 +5,9 @@ import pytest
 
 from parscan._engine.convergence import Rules
 from parscan._engine.facts import leading
-from parscan._engine.newton import Ending, solve
+from parscan._engine.newton import solve
 from parscan._engine.system import Linearisation, Propagator, Rejected, System
+from parscan._engine.termination import Termination
 from parscan._engine.tolerance import Tolerance, is_noise
 from parscan._linalg.diagonal import Diagonal
 
@@ -70,7 +71,7 @@ def slope(z):
 def test_newton_converges_quadratically():
     system, y0 = chain(f, slope=slope)
     outcome = run(system, y0)
-    assert outcome.ending is Ending.CONVERGED
+    assert outcome.ending is Termination.CONVERGED
     assert outcome.first == 200
     assert np.abs(outcome.z - exact(f, y0, 200)).max() <= 1e-13
     assert len(outcome.history) <= 6
@@ -79,7 +80,7 @@ def test_newton_converges_quadratically():
 def test_without_propagators_the_exact_prefix_grows_node_by_node():
     system, y0 = chain(lambda z: 1.01 * z, nodes=30)
     outcome = run(system, y0, superlinear=False, propagates=False, most=7)
-    assert outcome.ending is Ending.EXHAUSTED
+    assert outcome.ending is Termination.EXHAUSTED
     assert outcome.first == 7
     assert np.array_equal(outcome.z[:8], exact(lambda z: 1.01 * z, y0, 8))
 
@@ -87,16 +88,16 @@ def test_without_propagators_the_exact_prefix_grows_node_by_node():
 def test_wrong_propagators_converge_to_the_same_fixed_point():
     system, y0 = chain(f, slope=lambda z: np.full_like(z, 0.3))
     outcome = run(system, y0, superlinear=False)
-    assert outcome.ending is Ending.CONVERGED
+    assert outcome.ending is Termination.CONVERGED
     assert np.abs(outcome.z - exact(f, y0, 200)).max() <= 1e-11
 
 
 @pytest.mark.parametrize(
     ("rule", "ending", "iterations"),
     [
-        ({"required_rate": 0.1}, Ending.STALLED, 2),
-        ({"max_seconds": 0.0}, Ending.LATE, 1),
-        ({"most": 3}, Ending.EXHAUSTED, 3),
+        ({"required_rate": 0.1}, Termination.STALLED, 2),
+        ({"max_seconds": 0.0}, Termination.LATE, 1),
+        ({"most": 3}, Termination.EXHAUSTED, 3),
     ],
     ids=["rate", "time", "iterations"],
 )
@@ -112,7 +113,7 @@ def test_what_is_not_finite_ends_the_loop_and_leaves_the_prefix():
     system, y0 = chain(lambda z: np.where(z > 1e3, np.inf, 10 * z), nodes=40, slope=lambda z: np.full_like(z, 10.0))
     with np.errstate(all="ignore"):
         outcome = run(system, y0)
-    assert outcome.ending is Ending.NOT_FINITE
+    assert outcome.ending is Termination.NOT_FINITE
     assert 0 < outcome.first < 40
     assert np.isfinite(outcome.z[: outcome.first]).all()
 
@@ -123,14 +124,14 @@ def test_what_a_system_rejects_is_noted():
 
     system, y0 = chain(fussy)
     outcome = run(system, y0)
-    assert outcome.ending is Ending.RAISED
+    assert outcome.ending is Termination.RAISED
     assert outcome.note == "ZeroDivisionError: not here"
 
 
 def test_one_node_is_known():
     system, y0 = chain(f, nodes=1)
     outcome = run(system, y0)
-    assert outcome.ending is Ending.CONVERGED
+    assert outcome.ending is Termination.CONVERGED
     assert np.array_equal(outcome.z[0], y0)
 
 
@@ -167,6 +168,6 @@ def test_a_propagator_that_is_not_finite_does_not_reach_exact_nodes():
     z[10:] += 1e300
     system = Chain(f, lambda z: np.full_like(z, np.inf), 20)
     outcome = solve(system, z, TOLERANCE, Rules(1, propagates=True, superlinear=True))
-    assert outcome.ending is Ending.NOT_FINITE
+    assert outcome.ending is Termination.NOT_FINITE
     assert outcome.first == 10
     assert np.array_equal(outcome.z[:11], exact(f, np.full(1, 0.3), 11))

@@ -8,7 +8,8 @@ from problems import PROBLEMS, assert_like_loop, loop
 
 from parscan import Diagonal, Status, solve_recurrence
 from parscan._arrays import memory as _memory
-from parscan._engine.newton import Ending, Outcome
+from parscan._engine.newton import Outcome
+from parscan._engine.termination import Termination
 from parscan._engine.window import CAREFULLY, FASTER, GROWTH_LIMIT, SHORTER, Window
 
 
@@ -21,11 +22,13 @@ WINDOW = Window(100, 8, 10_000)
 
 @pytest.mark.parametrize("careful", [False, True])
 def test_windows_grow_after_a_success(careful):
-    assert WINDOW.after(100, outcome(Ending.CONVERGED), careful=careful) == 100 * (CAREFULLY if careful else FASTER)
-    assert WINDOW.after(9000, outcome(Ending.CONVERGED), careful=careful) == 10_000
+    assert WINDOW.after(100, outcome(Termination.CONVERGED), careful=careful) == 100 * (
+        CAREFULLY if careful else FASTER
+    )
+    assert WINDOW.after(9000, outcome(Termination.CONVERGED), careful=careful) == 10_000
 
 
-@pytest.mark.parametrize("ending", [e for e in Ending if e not in (Ending.CONVERGED, Ending.GREW)])
+@pytest.mark.parametrize("ending", [e for e in Termination if e not in (Termination.CONVERGED, Termination.GREW)])
 def test_windows_shrink_after_a_failure(ending):
     assert WINDOW.after(100, outcome(ending), careful=True) == 100 // SHORTER
     assert WINDOW.after(20, outcome(ending), careful=True) < WINDOW.smallest
@@ -33,18 +36,18 @@ def test_windows_shrink_after_a_failure(ending):
 
 def test_windows_are_as_long_as_the_propagators_allow():
     growth = 4 * GROWTH_LIMIT
-    assert WINDOW.after(100, outcome(Ending.CONVERGED, growth), careful=False) == 25
-    assert WINDOW.after(100, outcome(Ending.GREW, growth), careful=False) == 25
-    assert WINDOW.after(100, outcome(Ending.GREW, 1.01 * GROWTH_LIMIT), careful=False) == 50
-    assert WINDOW.after(100, outcome(Ending.CONVERGED, 1000 * GROWTH_LIMIT), careful=False) == WINDOW.smallest
+    assert WINDOW.after(100, outcome(Termination.CONVERGED, growth), careful=False) == 25
+    assert WINDOW.after(100, outcome(Termination.GREW, growth), careful=False) == 25
+    assert WINDOW.after(100, outcome(Termination.GREW, 1.01 * GROWTH_LIMIT), careful=False) == 50
+    assert WINDOW.after(100, outcome(Termination.CONVERGED, 1000 * GROWTH_LIMIT), careful=False) == WINDOW.smallest
     for unknown in (math.nan, math.inf, -1.0):
-        assert WINDOW.after(100, outcome(Ending.CONVERGED, unknown), careful=False) == 800
+        assert WINDOW.after(100, outcome(Termination.CONVERGED, unknown), careful=False) == 800
 
 
 def test_fixed_windows_stay():
     window = Window.fixed(70)
-    assert window.after(70, outcome(Ending.CONVERGED), careful=False) == 70
-    assert window.after(70, outcome(Ending.STALLED), careful=False) < window.smallest
+    assert window.after(70, outcome(Termination.CONVERGED), careful=False) == 70
+    assert window.after(70, outcome(Termination.STALLED), careful=False) < window.smallest
 
 
 def spans(sol, method="newton"):

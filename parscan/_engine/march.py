@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from .._arrays.namespace import Array
 from .._reporting.progress import Report
 from .convergence import Rules
-from .newton import Ending, Outcome, solve
+from .newton import Outcome, solve
 from .system import System
+from .termination import Termination
 from .tolerance import Tolerance
 from .window import Window
 
@@ -145,7 +146,7 @@ class _Walk:
         self.record.reached = self._problem.first_not_finite(begin, reached)
         if self.record.reached < reached:  # the loop has the last word on what is not finite
             self._loop(self.record.reached, end)
-        elif outcome.ending is Ending.CONVERGED:
+        elif outcome.ending is Termination.CONVERGED:
             self._size = stage.window.after(end - begin, outcome, careful=self._failed)
             self._failures = 0
             self._tell(end, stage.name, end - begin, outcome.history[-1])
@@ -177,7 +178,7 @@ class _Walk:
             self._index += 1
             self._size = self._plan.stages[self._index].window.first
             self._failed = False
-            self._warm_until = end if outcome.ending is Ending.STALLED else 0
+            self._warm_until = end if outcome.ending is Termination.STALLED else 0
             return
         self._size = stage.window.smallest
         self._failures += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 
 from .._arrays.namespace import Array, array_namespace, quiet
@@ -15,6 +14,7 @@ from .convergence import Rules, is_final, may_be_noise, trusted
 from .facts import Facts, look
 from .growth import log_growth
 from .system import Linearisation, NoGain, Propagator, Rejected, System
+from .termination import Termination
 from .tolerance import Tolerance
 
 STALLING = 0.5
@@ -30,25 +30,13 @@ FEW = 8
 """Iterations that are never too many for the number of nodes."""
 
 
-class Ending(Enum):
-    """Why the loop ended."""
-
-    CONVERGED = "the errors fell below the tolerance"
-    STALLED = "the corrections did not shrink fast enough"
-    NOT_FINITE = "a correction was not finite"
-    RAISED = "`step` raised an exception on guessed states"
-    EXHAUSTED = "the iterations were used up"
-    GREW = "the propagators grow too much over so many steps"
-    LATE = "the time was used up"
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What the loop leaves behind.
 
     Parameters
     ----------
-    ending : Ending
+    ending : Termination
         Why it ended.
     z : array
         Nodes; those up to `first` are exact.
@@ -62,7 +50,7 @@ class Outcome:
         What an exception said, or what is left of the errors.
     """
 
-    ending: Ending
+    ending: Termination
     z: Array
     first: int
     history: tuple[float, ...]
@@ -105,12 +93,12 @@ def solve(
         try:
             ending = run.iterate()
         except NoGain:
-            ending = Ending.STALLED
+            ending = Termination.STALLED
         except Rejected as rejected:  # by the user's step, perhaps for the guess only; the loop will tell
-            ending, run.note = Ending.RAISED, f"{type(rejected.__cause__).__name__}: {rejected.__cause__}"
+            ending, run.note = Termination.RAISED, f"{type(rejected.__cause__).__name__}: {rejected.__cause__}"
         if report is not None and (done := run.iterations):
             report(run.first, done, run.correction)
-    first = system.nodes if ending is Ending.CONVERGED else run.first
+    first = system.nodes if ending is Termination.CONVERGED else run.first
     return Outcome(ending, run.z, first, run.history, run.growth(), run.note)
 
 
@@ -151,7 +139,7 @@ class _Run:
             return -float("inf")
         return log_growth(self._propagator)
 
-    def iterate(self) -> Ending | None:
+    def iterate(self) -> Termination | None:
         """Linearise, scan, update, test."""
         begin = time.perf_counter()
         line = self._system.linearise(self.z, self.first)
@@ -159,20 +147,20 @@ class _Run:
         self._seconds += last
         self._propagator = line.propagator
         if not self._sizes and self.growth() > self._rules.largest_growth:
-            return Ending.GREW
+            return Termination.GREW
         iteration = self._update(line)
         self.z, self.first = iteration.z, iteration.first
         self._sizes.append(iteration.sizes)
         self._largest.append(iteration.largest)
         if self.first == self._system.nodes:
-            return Ending.CONVERGED
+            return Termination.CONVERGED
         if iteration.trusted and is_final(self._system, self.z, self.first, self._tolerance, self._rules):
-            return Ending.CONVERGED
+            return Termination.CONVERGED
         if self._may_be_rounding(iteration):
             self._look_again = 2 * len(self._sizes)
             if is_final(self._system, self.z, self.first, self._tolerance, self._rules, rounded=True):
                 self.note = STALLED_AT_ROUNDING
-                return Ending.CONVERGED
+                return Termination.CONVERGED
         return self._failure(iteration, self._seconds + last)
 
     def _may_be_rounding(self, iteration: Iteration) -> bool:
@@ -203,7 +191,7 @@ class _Run:
             z, first, facts.sizes, facts.largest, facts.finite, is_trusted, partial(may_be_noise, correction, updated)
         )
 
-    def _failure(self, iteration: Iteration, seconds: float) -> Ending | None:
+    def _failure(self, iteration: Iteration, seconds: float) -> Termination | None:
         """Reason to give up, if there is one; `seconds` is the time that one more iteration would bring it to.
 
         Corrections stall if they do so in tolerances, the largest of which are those of numbers that are zero by
@@ -211,16 +199,16 @@ class _Run:
         """
         sizes, rules = self._sizes, self._rules
         if not iteration.finite:
-            return Ending.NOT_FINITE
+            return Termination.NOT_FINITE
         if len(sizes) > 1 and _largest(sizes[-1]) > rules.required_rate * _largest(sizes[-2]):
             before, last = self._largest[-2:]
             if bool((last > rules.required_rate * before).any()):
-                return Ending.STALLED
+                return Termination.STALLED
         if len(sizes) >= FEW and 2 * len(sizes) > self._system.nodes:  # little else than the exact prefix has grown
-            return Ending.STALLED
+            return Termination.STALLED
         if len(sizes) >= rules.max_iterations:
-            return Ending.EXHAUSTED
-        return Ending.LATE if seconds > rules.max_seconds else None
+            return Termination.EXHAUSTED
+        return Termination.LATE if seconds > rules.max_seconds else None
 
 
 def scan_corrections(propagator: Propagator | None, defect: Array) -> Array:

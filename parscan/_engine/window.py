@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .newton import Ending, Outcome
+from .newton import Outcome
+from .termination import Termination
 
 GROWTH_LIMIT = 5.0
 """Logarithm of the growth of a small change over a window: beyond it, Newton wanders for many iterations."""
@@ -37,8 +38,8 @@ class Window:
         growing = 0 < outcome.growth < float("inf")
         allowed = steps * GROWTH_LIMIT / outcome.growth if growing else float("inf")
         wanted = {
-            Ending.CONVERGED: steps * (CAREFULLY if careful else FASTER),
-            Ending.GREW: steps / 2,
+            Termination.CONVERGED: steps * (CAREFULLY if careful else FASTER),
+            Termination.GREW: steps / 2,
         }.get(outcome.ending, steps / SHORTER)
         size = int(min(wanted, allowed, self.largest))
-        return max(size, self.smallest) if outcome.ending is Ending.CONVERGED else size
+        return max(size, self.smallest) if outcome.ending is Termination.CONVERGED else size

@@ -8,9 +8,9 @@ from math import prod
 from typing import Any
 
 from .._arrays.namespace import library
+from .._engine.termination import Termination
 from .._functions.raised import Raised
 from .core.choice import BANDS, Choice
-from .core.endings import Ending
 from .core.problem import Problem
 from .mesh.task import PARALLEL, TIGHTER
 
@@ -58,14 +58,14 @@ def _patient(method: str, because: str, share: float, *, pairs: bool = False) ->
     """A solver of SciPy's that makes way where `fun` jumps to and fro: for one of one step, with error control."""
     explicit = Choice(JUMPING, True, "`fun` jumps to and fro")
     starts = STARTS if method == "LSODA" else 1
-    return Choice(method, True, because, share, otherwise={Ending.STUCK: explicit}, pairs=pairs, starts=starts)
+    return Choice(method, True, because, share, otherwise={Termination.STUCK: explicit}, pairs=pairs, starts=starts)
 
 
 def _of_complex(because: str, share: float) -> Choice:
     """DOP853 for complex states, and where they are stiff, BDF for their parts: it takes fewest Jacobians."""
     share = max(share, HARDLY_TIGHTER)
     then = _patient("BDF", "they are stiff", share, pairs=True)
-    return replace(_patient("DOP853", because, share), otherwise={**then.otherwise, Ending.STIFF: then})
+    return replace(_patient("DOP853", because, share), otherwise={**then.otherwise, Termination.STIFF: then})
 
 
 def choose(

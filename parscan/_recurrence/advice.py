@@ -7,20 +7,20 @@ from collections import Counter
 from collections.abc import Callable
 
 from .._engine.march import Record
-from .._engine.newton import Ending
+from .._engine.termination import Termination
 from ..warnings import SlowConvergenceWarning
 
 MANY_ITERATIONS = 50
 """Iterations in a window that are worth a warning."""
 
 ADVICE = {
-    Ending.CONVERGED: "pass a `jac`, a `guess` or a smaller `window`, or let method='auto' choose",
-    Ending.STALLED: "the recurrence forgets its past too slowly for this method; try method='newton'",
-    Ending.NOT_FINITE: "the guess is far off; pass a `guess`, a smaller `window` or damping=parscan.Clipping()",
-    Ending.RAISED: "the step rejects guessed states; pass a `guess` or a smaller `window`",
-    Ending.EXHAUSTED: "raise `max_iterations`, choose a smaller `window` or another method, or leave it to 'auto'",
-    Ending.GREW: "small changes grow along this trajectory (see `sol.lyapunov`); little is gained on the loop there",
-    Ending.LATE: "the iterations take longer than the loop; a `jac` or a `structure`, where none is given, may help",
+    Termination.CONVERGED: "pass a `jac`, a `guess` or a smaller `window`, or let method='auto' choose",
+    Termination.STALLED: "the recurrence forgets its past too slowly for this method; try method='newton'",
+    Termination.NOT_FINITE: "the guess is far off; pass a `guess`, a smaller `window` or damping=parscan.Clipping()",
+    Termination.RAISED: "the step rejects guessed states; pass a `guess` or a smaller `window`",
+    Termination.EXHAUSTED: "raise `max_iterations`, choose a smaller `window` or another method, or leave it to 'auto'",
+    Termination.GREW: "small changes grow along this trajectory (see `sol.lyapunov`); little is gained on the loop",
+    Termination.LATE: "the iterations take longer than the loop; a `jac` or `structure`, where none is given, may help",
 }
 """What to change, by how windows ended."""
 
@@ -38,8 +38,8 @@ def advice(record: Record, jumps: Callable[[], bool]) -> str:
         return JUMPS
     last = record.solves[-1].method if record.solves else ""
     failures = Counter(attempt.outcome.ending for attempt in record.solves if attempt.method == last)
-    failures.pop(Ending.CONVERGED, None)
-    return ADVICE[failures.most_common(1)[0][0]] if failures else ADVICE[Ending.CONVERGED]
+    failures.pop(Termination.CONVERGED, None)
+    return ADVICE[failures.most_common(1)[0][0]] if failures else ADVICE[Termination.CONVERGED]
 
 
 def warn_if_slow(method: str, record: Record, steps: int, jumps: Callable[[], bool]) -> None:

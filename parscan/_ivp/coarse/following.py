@@ -58,7 +58,7 @@ def follow(
         if seen:
             ends = seen == steps.t.shape[0] - 1 and not steps.gave_up
             dense = DenseOutput.of(dop853().output, trial)
-            return Start(trial.t[: seen + 1], dense.evaluate, steps.failure if ends else "", group=1)
+            return Start(trial.t[: seen + 1], dense.evaluate, steps.failure if ends else None, group=1)
         longest = SHORTER * abs(float(trial.steps[0]))
 
     def implicit(end: float, longest: float) -> Start:
@@ -88,7 +88,7 @@ def _over_no_jump(
         if seen == steps:
             break
         if seen:
-            return replace(start, t=trial.t[: seen + 1], failure="")
+            return replace(start, t=trial.t[: seen + 1], failure=None)
         longest = SHORTER * abs(float(trial.steps[0]))
         end = begin + copysign(min(most * longest, abs(end - begin)), end - begin)
     return start

@@ -64,7 +64,7 @@ def _rough(
     t, y = np.asarray(times), vectors.states(np.asarray(states))
     if not np.isfinite(y).all():
         raise GaveUp
-    return as_start(t, y, rhs(t, y), rtol, atol, "")
+    return as_start(t, y, rhs(t, y), rtol, atol)
 
 
 class Vectors:

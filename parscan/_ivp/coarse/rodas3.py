@@ -16,6 +16,7 @@ from math import copysign, inf, isfinite, nan, ulp
 from typing import TypeAlias
 
 from ..._arrays.namespace import Array, all_finite, array_namespace, machine_epsilon, quiet
+from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.endings import NOT_FINITE, TOO_SMALL, is_no_step
 from ..core.trial import ratio
@@ -107,7 +108,7 @@ def by_stepping(
     h = _first_step(problem, t, y)
     h = h if abs(h) > FIRST * ulp(t) else copysign(min(FIRST * ulp(t), abs(problem.end - t)), problem.end - t)
     node = _linearise(rhs, t, y, h)
-    nodes, failure = [(t, y, node.f)], "" if node.finite else NOT_FINITE
+    nodes, failure = [(t, y, node.f)], None if node.finite else NOT_FINITE
     shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # so that there is one at t = 0, too
     grows, finite, bad = FASTEST, True, None
     most = MOST_STEPS if most is None else most
@@ -132,7 +133,7 @@ def by_stepping(
             continue
         h, grows = h * factor, 1.0
     else:
-        failure = f"the rough solution took more than {most} steps"
+        failure = Failure(Termination.LONG, f"the rough solution took more than {most} steps")
     failed_at = (t if bad is None else bad) if failure == NOT_FINITE else None
     times, states, slopes = zip(*nodes, strict=True)
     xp = array_namespace(y0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._engine.termination import Failure
 from .start import Start
 
 FREEDOM = 4.0
@@ -12,7 +13,13 @@ FREEDOM = 4.0
 
 
 def as_start(
-    t: Array, y: Array, f: Array, rtol: float, atol: Array, failure: str, failed_at: float | None = None
+    t: Array,
+    y: Array,
+    f: Array,
+    rtol: float,
+    atol: Array,
+    failure: Failure | None = None,
+    failed_at: float | None = None,
 ) -> Start:
     """Nodes `t` `(m,)` with states and right-hand sides `(m, *batch, n)`, and cubic Hermite interpolation between them.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..._arrays.namespace import Array, array_namespace
+from ..._engine.termination import Failure
 from ..._functions.breaks import thinned, with_breaks
 from ..core.trial import Trial
 from ..methods.tableaux import Tableau
@@ -22,7 +23,7 @@ class Start:
 
     t: Array
     states: Callable[[Array], Array]
-    failure: str = ""
+    failure: Failure | None = None
     failed_at: float | None = None
     warm: bool = False
     fixed: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..._arrays.namespace import Array, array_namespace
+from ..._engine.termination import Failure
 from ..._functions.breaks import stretches
 from ..._functions.right_hand_side import RightHandSide
 from .start import Start
@@ -43,7 +44,7 @@ def over_breaks(
     return joined(starts, start.failure, start.failed_at)
 
 
-def joined(starts: list[Start], failure: str = "", failed_at: float | None = None) -> Start:
+def joined(starts: list[Start], failure: Failure | None = None, failed_at: float | None = None) -> Start:
     """One start of several, each from the end of the one before."""
     xp = array_namespace(starts[0].t)
     direction = 1.0 if float(starts[-1].t[-1]) > float(starts[0].t[0]) else -1.0

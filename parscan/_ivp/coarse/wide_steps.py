@@ -12,6 +12,7 @@ from math import inf, isfinite, ulp
 from typing import Any
 
 from ..._arrays.namespace import Array, array_namespace, copy, fetch, quiet
+from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.endings import NOT_FINITE, TOO_SMALL, is_no_step
 from ..core.stiffness import Stiffness
@@ -35,7 +36,7 @@ class Steps:
 
     t: Array
     y: Array
-    failure: str = ""
+    failure: Failure | None = None
     stiff: bool = False
     gave_up: bool = False
     breaks: Array | None = None
@@ -94,7 +95,7 @@ class _March:
     def run(self, reached: Reached | None, most: int) -> Steps:
         """Step until the end, or until something is in the way."""
         self._slopes[0, :] = self._slope(self._t, copy(self._y))
-        h, grows, failure, finite = self._first_step(), FASTEST, "", True
+        h, grows, failure, finite = self._first_step(), FASTEST, None, True
         gave_up = False
         for _ in range(most):
             if self._t == self._end or failure or self._stiffness.is_stiff:
@@ -116,7 +117,7 @@ class _March:
                     reached(t)
             h *= factor
         else:
-            failure, gave_up = f"DOP853 took more than {most} steps", True
+            failure, gave_up = Failure(Termination.LONG, f"DOP853 took more than {most} steps"), True
         times, states = zip(*self._nodes, strict=True)
         xp = self._xp
         t_all = xp.asarray(times, dtype=xp.float64)

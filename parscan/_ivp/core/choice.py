@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from .endings import Ending
+from ..._engine.termination import Termination
 
 BANDS = {"lband", "uband"}
 """Options that only SciPy's LSODA knows: bandwidths of the Jacobian."""
@@ -29,12 +29,12 @@ class Choice:
     because: str = ""
     share: float = 1.0
     tries_ensemble: bool = False
-    otherwise: Mapping[Ending, Choice] = field(default_factory=dict)
+    otherwise: Mapping[Termination, Choice] = field(default_factory=dict)
     pairs: bool = False
     longest: float = inf
     most_steps: float = inf
     starts: int = 1
 
-    def after(self, ending: Ending) -> Choice | None:
+    def after(self, ending: Termination) -> Choice | None:
         """What goes on from where the solver ended so."""
-        return replace(self, starts=self.starts - 1) if ending is Ending.SLOW else self.otherwise.get(ending)
+        return replace(self, starts=self.starts - 1) if ending is Termination.SLOW else self.otherwise.get(ending)

@@ -1,14 +1,13 @@
-"""How a solution ends before its time: what all sequential solvers say of it, and when."""
+"""Failures that all solvers know, and when a step is none."""
 
 from __future__ import annotations
 
-from enum import Enum
-
 from ..._arrays.namespace import machine_epsilon
+from ..._engine.termination import Failure, Termination
 
-NOT_FINITE = "the right-hand side gave values that are not finite"
+NOT_FINITE = Failure(Termination.NOT_FINITE, "the right-hand side gave values that are not finite")
 
-TOO_SMALL = "the steps became smaller than the spacing of the numbers"
+TOO_SMALL = Failure(Termination.TOO_SMALL, "the steps became smaller than the spacing of the numbers")
 
 SMALLEST = 10
 """Steps of at most so many spacings of the numbers at their times are the end of a solution, a pole for example."""
@@ -30,17 +29,3 @@ def is_no_step(t: float, later: float) -> bool:
 def surely_a_step(begin: float, end: float) -> float:
     """A length such that longer steps are some, whatever their times in this span are."""
     return SHORTEST * max(abs(begin), abs(end))
-
-
-class Ending(Enum):
-    """Why a solver took its last step."""
-
-    FINISHED = "the end of its span"
-    EVENT = "a terminal event"
-    FAILED = "its own failure"
-    NOT_FINITE = "values that are not finite"
-    TOO_SMALL = "a step that is none"
-    STUCK = "steps that do not get on"
-    SLOW = "steps that stay short, though nothing is in the way"
-    STIFF = "stability, which limits its steps"
-    LONG = "as many steps as it was given"

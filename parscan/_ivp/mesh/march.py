@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import isfinite, nan
 
 from ..._arrays.namespace import Array, all_finite, array_namespace
+from ..._engine.termination import Failure, Termination
 from ..coarse.start import Start
 from ..core.endings import NOT_FINITE
 from ..core.pace import OF_JUMPS, chatters
@@ -43,10 +44,13 @@ class Record:
     windows: int = 0
     followed: int = 0
     stuck: int = 0
-    failure: str = ""
+    failure: Failure | None = None
     failed_at: float | None = None
-    chatters: bool = False
-    """Whether it failed since the right-hand side jumps to and fro."""
+
+    @property
+    def chatters(self) -> bool:
+        """Whether it failed since the right-hand side jumps to and fro."""
+        return self.failure is not None and self.failure.termination is Termination.STUCK
 
 
 def solve(task: Task, span: tuple[float, float], y0: Array, reached: Reached | None = None) -> Record:
@@ -66,8 +70,8 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
     start: Start | None = None
     while front != end:
         if record.stuck >= STUCK_WINDOWS:
-            record.failure = f"{STUCK_WINDOWS} windows in a row hardly got on, `fun` may jump to and fro: {OF_JUMPS}"
-            record.chatters = True
+            words = f"{STUCK_WINDOWS} windows in a row hardly got on, `fun` may jump to and fro: {OF_JUMPS}"
+            record.failure = Failure(Termination.STUCK, words)
             return
         record.windows += 1
         fresh = start is None
@@ -81,7 +85,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
             continue
         piece = _follow(task, (front, reach), state, record) if piece is None else piece
         if piece is None:
-            record.failure = record.failure or _trouble(record)
+            record.failure = record.failure or Failure(Termination.FAILED, _trouble(record))
             return
         length, reached = float(piece.trial.t[-1]) - front, reach - front
         record.stuck = record.stuck + 1 if _hardly_gets_on(piece, length / (span[1] - front)) else 0
@@ -89,10 +93,8 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
             record.cut_short.append(front if piece.followed else float(piece.trial.t[-1]))
         record.pieces.append(piece.trial)
         if piece.followed and chatters(task.rhs, piece.trial, span[1], task.scale):
-            record.failure = (
-                f"`fun` jumps to and fro, steps of {abs(length) / piece.trial.intervals:.2g} follow it: {OF_JUMPS}"
-            )
-            record.chatters = True
+            words = f"`fun` jumps to and fro, steps of {abs(length) / piece.trial.intervals:.2g} follow it: {OF_JUMPS}"
+            record.failure = Failure(Termination.STUCK, words)
             return
         record.errors.append(piece.error)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace
+from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.plot import Stretch
 from ..core.problem import Problem
@@ -105,10 +106,10 @@ def _status(record: Record, occurrences: Occurrences) -> IvpStatus:
     return status_of(record.failure)
 
 
-def status_of(failure: str) -> IvpStatus:
+def status_of(failure: Failure | None) -> IvpStatus:
     """The status that a reason for an early end makes, or none."""
-    if failure:
-        return IvpStatus.NOT_FINITE if "not finite" in failure else IvpStatus.FAILED
+    if failure is not None:
+        return IvpStatus.NOT_FINITE if failure.termination is Termination.NOT_FINITE else IvpStatus.FAILED
     return IvpStatus.FINISHED
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..._arrays.namespace import Array, all_finite
-from ..core.endings import NOT_FINITE, PATIENCE, TOO_SMALL, Ending, is_no_step, surely_a_step
+from ..._engine.termination import Failure, Termination
+from ..core.endings import NOT_FINITE, PATIENCE, TOO_SMALL, is_no_step, surely_a_step
 from ..core.pace import LAST, STEPS, Pace
 from ..core.watched import Reached
 from ..output.events import SAMPLES, SUBSAMPLES, Watch, with_beginning
@@ -54,13 +55,13 @@ class Course:
     output: list[Array] = field(default_factory=list)
     given: int = 0
     still: int = 0
-    failure: str = ""
+    failure: Failure | None = None
 
-    def follow(self, solver: Any, form: Form) -> Ending:
+    def follow(self, solver: Any, form: Form) -> Termination:
         """Let a solver step from where the course ends to the end of its own span, or until something is in the way."""
         slope = getattr(solver, "f", None)
         if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods look for a first step for ever
-            return self._failed(NOT_FINITE, Ending.NOT_FINITE)
+            return self._ended(NOT_FINITE)
         step, nodes, states = solver.step, self.nodes, self.states
         keeps_all = self.is_dense or bool(self.watch.monitors) or self.times is not None or self.reached is not None
         watched = form.is_stiff is not None or form.most_steps < inf
@@ -79,7 +80,7 @@ class Course:
                 pass  # a later step begins there, too
             elif keeps_all:
                 if self._passes(t, solver, form):
-                    return Ending.EVENT
+                    return Termination.EVENT
             else:
                 nodes.append(t)
                 states.append(form.state(y))
@@ -88,39 +89,43 @@ class Course:
                 if ending is not None:
                     return ending
 
-    def _gave_up(self, message: str) -> Ending:
+    def _gave_up(self, message: str) -> Termination:
         """The ending of a solver that failed by itself, after steps that were none or others."""
-        return self._failed(TOO_SMALL, Ending.TOO_SMALL) if self.still else self._failed(message, Ending.FAILED)
+        return self._ended(TOO_SMALL) if self.still else self._failed(message, Termination.FAILED)
 
-    def _no_step(self, solver: Any) -> Ending | None:
+    def _no_step(self, solver: Any) -> Termination | None:
         """Why the last step is none, if so."""
         y = solver.y
         if not all_finite(y):  # LSODA goes on with NaN
-            return self._failed(NOT_FINITE, Ending.NOT_FINITE)
+            return self._ended(NOT_FINITE)
         is_none = is_no_step(float(solver.t_old), float(solver.t)) and solver.status == "running"
         self.still = self.still + 1 if is_none else 0
         if self.still >= PATIENCE:
-            return self._failed(TOO_SMALL, Ending.TOO_SMALL)
+            return self._ended(TOO_SMALL)
         return None
 
-    def _no_headway(self, solver: Any, form: Form, status: str, taken: int) -> Ending | None:
+    def _no_headway(self, solver: Any, form: Form, status: str, taken: int) -> Termination | None:
         """Why the last of the steps that a solver has taken is the last one, if so."""
         if status == "finished":
-            return Ending.FINISHED
+            return Termination.FINISHED
         if len(self.nodes) > form.most_steps:
-            return self._failed(f"{form.most_steps} steps did not suffice", Ending.LONG)
+            return self._failed(f"{form.most_steps} steps did not suffice", Termination.LONG)
         if form.is_stiff is not None and form.is_stiff(solver):
-            return Ending.STIFF
+            return Termination.STIFF
         last = list(zip(self.nodes[-LAST:], self.states[-LAST:], strict=True)) if taken % STEPS == 0 else []
         reason = form.pace.is_stuck(last, solver.nfev) if last else ""
         if reason:
-            return self._failed(reason, Ending.STUCK)
-        return self._failed("steps stay short", Ending.SLOW) if form.starts_anew and form.pace.is_slow else None
+            return self._failed(reason, Termination.STUCK)
+        return self._failed("steps stay short", Termination.SLOW) if form.starts_anew and form.pace.is_slow else None
 
-    def _failed(self, failure: str, ending: Ending) -> Ending:
+    def _ended(self, failure: Failure) -> Termination:
         """The ending, with its reason."""
         self.failure = failure
-        return ending
+        return failure.termination
+
+    def _failed(self, words: str, ending: Termination) -> Termination:
+        """The ending, with its reason."""
+        return self._ended(Failure(ending, words))
 
     def _passes(self, t: float, solver: Any, form: Form) -> bool:
         """Keep what is wanted of a step to the time `t`; whether an event within it ends the integration."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ..._arrays.namespace import Array, quiet
+from ..._engine.termination import Failure, Termination
 from ..._functions.breaks import Stretch, stretches
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
 from ..coarse.rodas3 import by_stepping
 from ..core.choice import Choice
-from ..core.endings import NOT_FINITE, TOO_SMALL, Ending
+from ..core.endings import NOT_FINITE, TOO_SMALL
 from ..core.pace import OF_JUMPS, jumps_within
 from ..core.problem import Problem
 from ..core.stacking import Stacking
@@ -44,9 +45,9 @@ class Work:
     nfev: int = 0
     njev: int = 0
     nlu: int = 0
-    ending: Ending = Ending.FINISHED
+    ending: Termination = Termination.FINISHED
 
-    def add(self, choice: Choice, begin: float, solver: Any, ending: Ending) -> None:
+    def add(self, choice: Choice, begin: float, solver: Any, ending: Termination) -> None:
         """A solver, after its last step."""
         self.used.append((choice, begin))
         self.nfev, self.njev, self.nlu = self.nfev + solver.nfev, self.njev + solver.njev, self.nlu + solver.nlu
@@ -72,9 +73,11 @@ def delegate(
     for stretch in stretches(problem.span, problem.breaks):
         within = rhs if problem.breaks is None else rhs.within(stretch.low, stretch.high)
         _pass(stretch, choice, problem, within, options, course, work, report)
-        if work.ending is not Ending.FINISHED:
+        if work.ending is not Termination.FINISHED:
             break
-    failure = "" if work.ending in (Ending.FINISHED, Ending.EVENT) else _failure(course, work, problem, within)
+    failure = (
+        None if work.ending in (Termination.FINISHED, Termination.EVENT) else _failure(course, work, problem, within)
+    )
     derivatives = Derivatives(lambda: retrace(stacking, _steps(course, problem)), Scale(problem.rtols, problem.atol))
     return _wrap(course, work, failure, problem, derivatives, are_listed=events is not None)
 
@@ -108,17 +111,18 @@ def _options(options: dict[str, Any], length: float, *, is_first: bool) -> dict[
     return {**others, "first_step": min(options["first_step"], length)} if is_first else others
 
 
-def _failure(course: Course, work: Work, problem: Problem, rhs: RightHandSide) -> str:
+def _failure(course: Course, work: Work, problem: Problem, rhs: RightHandSide) -> Failure:
     """Why the solution ends early."""
-    failure = course.failure.rstrip(".")
-    if work.ending not in (Ending.TOO_SMALL, Ending.FAILED):
+    assert course.failure is not None
+    failure = replace(course.failure, words=course.failure.words.rstrip("."))
+    if work.ending not in (Termination.TOO_SMALL, Termination.FAILED):
         return failure
     last = list(zip(course.nodes[-LAST:], course.states[-LAST:], strict=True))
     with quiet():
         jumps = any(jumps_within(rhs.sequential(), last, problem.rtols, problem.atol))
     if jumps:
-        return f"{failure}, and `fun` jumps there: {OF_JUMPS}"
-    if work.ending is Ending.TOO_SMALL:  # are they steps into what is not finite?
+        return replace(failure, words=f"{failure}, and `fun` jumps there: {OF_JUMPS}")
+    if work.ending is Termination.TOO_SMALL:  # are they steps into what is not finite?
         y = np.asarray(course.states[-1], dtype=problem.y0.dtype)
         left = by_stepping(rhs, (course.nodes[-1], problem.span[1]), y, 1e-3, problem.atol, most=MOST_STEPS)
         return NOT_FINITE if left.failure == NOT_FINITE else TOO_SMALL
@@ -143,13 +147,13 @@ def _continuous(course: Course, work: Work, dtype: Any) -> Any:
 
 
 def _wrap(
-    course: Course, work: Work, failure: str, problem: Problem, derivatives: Derivatives, *, are_listed: bool
+    course: Course, work: Work, failure: Failure | None, problem: Problem, derivatives: Derivatives, *, are_listed: bool
 ) -> IvpResult:
     """The result, in the precision of the problem."""
     dtype, n = problem.y0.dtype, problem.y0.shape[-1]
     t = np.asarray(course.nodes, dtype=float) if course.times is None else course.times[: course.given]
     y = np.stack(course.states, axis=1) if course.times is None else np.hstack([np.empty((n, 0)), *course.output])
-    status = IvpStatus.EVENT if work.ending is Ending.EVENT else status_of(failure)
+    status = IvpStatus.EVENT if work.ending is Termination.EVENT else status_of(failure)
     seen = course.watch.occurrences(np.asarray(course.nodes), y.astype(dtype))
     trouble = f" At t = {course.nodes[-1]!r}: {failure}." if failure else ""
     return IvpResult(

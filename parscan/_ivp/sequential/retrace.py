@@ -76,12 +76,12 @@ def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> Start | None:
     if steps.y is None or steps.t.shape[0] < 3:
         return None
     if problem.breaks is None:
-        return as_start(steps.t, steps.y, rhs(steps.t, steps.y), problem.rtol, problem.atol, "")
+        return as_start(steps.t, steps.y, rhs(steps.t, steps.y), problem.rtol, problem.atol)
     parts = []
     for stretch in stretches((float(steps.t[0]), float(steps.t[-1])), problem.breaks):
         within = (steps.t >= min(stretch.begin, stretch.end)) & (steps.t <= max(stretch.begin, stretch.end))
         t, y, part = steps.t[within], steps.y[within], rhs.within(stretch.low, stretch.high)
-        parts.append(as_start(t, y, part(t, y), problem.rtol, problem.atol, ""))
+        parts.append(as_start(t, y, part(t, y), problem.rtol, problem.atol))
         rhs.add_counts(part)
     return joined_starts(parts)
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..._arrays.namespace import Array, machine_epsilon, quiet, random_signs
+from ..._engine.termination import Termination
 from ..._functions.breaks import Stretch
 from ..._functions.right_hand_side import RightHandSide
 from ..core.choice import BANDS, Choice
-from ..core.endings import Ending
 from ..core.pace import Pace
 from ..core.problem import Problem
 from ..core.stiffness import Stiffness
@@ -108,7 +108,7 @@ def make(
         origin, end, piece = stretch.begin, stretch.end - stretch.begin, _later(piece, stretch.begin)  # exact
         called, given = _since(called, origin), {**given, **_jacobian_since(given, origin)}
     solver = class_of(choice.method)(called, stretch.begin - origin, start, end, rtol=rtol, atol=atol, **given)
-    is_stiff = _Stiff() if Ending.STIFF in choice.otherwise else None
+    is_stiff = _Stiff() if Termination.STIFF in choice.otherwise else None
     return solver, Form(pace, state, piece, is_stiff, choice.most_steps, origin, choice.starts > 1)
 
 
