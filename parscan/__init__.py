@@ -9,6 +9,7 @@
 - `warnings`: what parscan warns of.
 """
 
+from ._engine.termination import Termination
 from ._functions.adjoint import Adjoint
 from ._ivp.core.status import IvpStatus
 from ._ivp.result.result import IvpResult
@@ -18,13 +19,14 @@ from ._linalg.dense import Dense
 from ._linalg.diagonal import Diagonal
 from ._linalg.stacked_diagonal import StackedDiagonal
 from ._recurrence.linear import linear_recurrence
-from ._recurrence.result import RecurrenceResult, Status
+from ._recurrence.result import Attempt, RecurrenceResult, Status
 from ._recurrence.solve import solve_recurrence
 from ._recurrence.systems.damping import Attenuation, Clipping
 from ._reporting.progress import Progress
 
 __all__ = [
     "Adjoint",
+    "Attempt",
     "Attenuation",
     "BlockDiagonal",
     "Clipping",
@@ -36,6 +38,7 @@ __all__ = [
     "RecurrenceResult",
     "StackedDiagonal",
     "Status",
+    "Termination",
     "linear_recurrence",
     "solve_ivp",
     "solve_recurrence",

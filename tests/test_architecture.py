@@ -132,6 +132,7 @@ def test_libraries_stay_where_they_belong():
         "_ivp/methods/tableaux.py",
         "_ivp/sequential/course.py",
         "_ivp/sequential/delegate.py",
+        "_ivp/sequential/pieces.py",
         "_ivp/sequential/solvers.py",
         "_recurrence/checks/check_jacobian.py",
         "_recurrence/linear.py",

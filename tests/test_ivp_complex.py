@@ -74,3 +74,17 @@ def test_bandwidths(options):
 def test_singles_stay_single():
     sol = solve_ivp(lambda t, y: 1j * y, (0, 1), np.array([1], np.complex64), dense_output=True, rtol=1e-4)
     assert sol.y.dtype == sol.sol(0.5).dtype == np.complex64
+
+
+@pytest.mark.parametrize("rate", [1e3, 1e4, 1e5])
+def test_a_function_that_is_analytic_at_the_start_only(rate):
+    """BDF on whole states builds on complex derivatives: without them it would take tens of thousands of steps."""
+
+    def fun(t, z):
+        moved = np.exp(1j * t)
+        return -rate * (z - moved) + 1j * moved + (t > 1) * rate * 0.9 * (np.conj(z) - np.conj(moved))
+
+    sol = solve_ivp(fun, (0, 3), [1 + 0j], rtol=1e-6, atol=1e-9)
+    assert sol.success
+    assert sol.nfev < 20_000
+    assert abs(sol.y[0, -1] - np.exp(3j)) < 1e-4

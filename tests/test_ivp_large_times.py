@@ -87,3 +87,57 @@ def test_solutions_are_the_same_wherever_they_begin(method, is_complex, t0, sens
     assert_allclose(far.sol(middle), near.sol(middle - far.t[0]), rtol=apart, atol=apart * np.abs(near.y).max())
     if len(near.t_events[0]) == len(far.t_events[0]):
         assert_allclose(far.t_events[0] - far.t[0], near.t_events[0], rtol=0, atol=100 * apart)
+
+
+def relaxing(rate):
+    """Within less than a spacing of the numbers at 1.7e9, for large rates."""
+    return lambda t, y: [-rate * (y[0] - 1)]
+
+
+@pytest.mark.filterwarnings("ignore:lsoda:UserWarning")
+@pytest.mark.parametrize("method", ["auto", "LSODA", "BDF", "Radau"])
+@pytest.mark.parametrize("rate", [1e5, 1e6, 1e7, 1e8, 1e9])
+@pytest.mark.parametrize("start", [0.0, 0j])
+@pytest.mark.parametrize("sense", [1, -1])
+def test_transients_shorter_than_a_spacing(method, rate, start, sense):
+    t0 = 1.7e9
+
+    def event(t, y):
+        return float(np.real(y[0])) - 0.5
+
+    fun, times = relaxing(sense * rate), np.array([t0, t0 + sense * 0.5, t0 + sense])
+    options = {"rtol": 1e-6, "atol": 1e-9}
+    plain = parscan.solve_ivp(fun, (t0, t0 + sense), [start], method, **options)
+    dense = parscan.solve_ivp(fun, (t0, t0 + sense), [start], method, dense_output=True, events=event, **options)
+    output = parscan.solve_ivp(fun, (t0, t0 + sense), [start], method, t_eval=times, **options)
+    for sol in (plain, dense):
+        if sol.success:
+            assert np.all(sense * np.diff(sol.t) > 0)
+            passed, spacing = np.abs(sol.t - t0), 1.5 * math.ulp(t0)
+            low, high = (-np.expm1(-rate * np.maximum(passed + shift, 0.0)) for shift in (-spacing, spacing))
+            assert np.all((sol.y[0].real >= low - 1e-5) & (sol.y[0].real <= high + 1e-5))
+            assert sol.y[0, 0] == start
+    if dense.success:
+        assert_allclose(dense.sol(dense.t), dense.y, atol=1e-6)
+        assert_allclose(dense.sol(times)[0], [0.0, 1.0, 1.0], atol=1e-6)
+        assert np.all((np.real(dense.y_events[0]) >= -1e-6) & (np.real(dense.y_events[0]) <= 1 + 1e-6))
+    if output.success:
+        assert_allclose(output.y[0], [0.0, 1.0, 1.0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("t0", "length"), [(1e15, 0.125), (1e15, 1.0), (1e10, 3.8e-6), (1.7e9, 4.8e-7), (1e10, 1.0)])
+@pytest.mark.parametrize("dense_output", [False, True])
+def test_the_last_state_is_that_of_the_end(t0, length, dense_output):
+    length = (t0 + length) - t0
+    span = (t0, t0 + length)
+    sol = parscan.solve_ivp(lambda t, y: -y / length, span, [1.0], rtol=1e-6, atol=1e-9, dense_output=dense_output)
+    assert not sol.success or abs(sol.y[0, -1] - math.exp(-1)) <= 1e-5
+    if sol.success and dense_output:
+        assert_allclose(sol.sol(sol.t), sol.y, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["LSODA", "BDF", "Radau", "DOP853", "auto"])
+def test_states_belong_to_the_times_that_are_returned(method):
+    t0 = 1e10
+    sol = parscan.solve_ivp(lambda t, y: [y[1], -y[0]], (t0, t0 + 1), [1 + 0j, 0], method, rtol=1e-9, atol=1e-9)
+    assert_allclose(sol.y[0], np.cos(sol.t - t0), atol=1e-7)

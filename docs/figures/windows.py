@@ -1,6 +1,5 @@
 """Windows, drawn: stretches of Lorenz' chaotic trajectory that Newton's method solves at once."""
 
-import re
 import warnings
 
 import numpy as np
@@ -26,16 +25,12 @@ def draw():
     above, below = figure.subplots(2, 1, gridspec_kw={"height_ratios": (1, 1.2)})
     above.plot(sol.y[:, 0], color=BLUE)
     height = 19
-    for told in sol.decisions:
-        found = re.search(r"(fell below|not finite|shrink|used up).* on the steps (\d+) to (\d+)", told)
-        if found:
-            begin, end = int(found[2]), int(found[3])
-            solved = found[1] == "fell below"
-            above.plot(
-                [begin, end], [height, height], color=BLUE if solved else RED, linewidth=4, solid_capstyle="butt"
-            )
-            height = 19 if solved else height + 2.5
-            above.axvline(begin, color="0.85", linewidth=0.8, zorder=0)
+    for attempt in sol.attempts:
+        begin, end = attempt.begin, attempt.end
+        solved = attempt.termination is parscan.Termination.CONVERGED
+        above.plot([begin, end], [height, height], color=BLUE if solved else RED, linewidth=4, solid_capstyle="butt")
+        height = 19 if solved else height + 2.5
+        above.axvline(begin, color="0.85", linewidth=0.8, zorder=0)
     above.set(xlabel="step", ylabel="first component", xlim=(0, 1200))
     above.set_title("windows that converged (blue) and that did not (red)", fontsize="medium")
     above.grid(visible=False)

@@ -30,6 +30,9 @@ SEQUENTIAL = ("RK23", "RK45", "BDF", "LSODA")
 SPARSE = {"auto": "BDF", "Radau": "Radau"}
 """SciPy's methods that take the place of parscan's where the zeros of the Jacobian are given."""
 
+WHOLE_STEPS = 500
+"""Steps of BDF on complex states that seem to have complex derivatives: without these it takes very short ones."""
+
 STARTS = 9
 """Starts of LSODA: behind a jump, its steps may stay short for ever, unless it starts anew."""
 
@@ -64,7 +67,9 @@ def _patient(method: str, because: str, share: float, *, pairs: bool = False) ->
 def _of_complex(because: str, share: float) -> Choice:
     """DOP853 for complex states, and where they are stiff, BDF for their parts: it takes fewest Jacobians."""
     share = max(share, HARDLY_TIGHTER)
-    then = _patient("BDF", "they are stiff", share, pairs=True)
+    pairs = _patient("BDF", "they are stiff", share, pairs=True)
+    otherwise = {**pairs.otherwise, Termination.LONG: pairs}
+    then = replace(pairs, otherwise=otherwise, most_steps=WHOLE_STEPS, while_analytic=True)
     return replace(_patient("DOP853", because, share), otherwise={**then.otherwise, Termination.STIFF: then})
 
 

@@ -12,7 +12,7 @@ from .advice import advice
 from .checks.contradiction import Finding
 from .checks.whole_numbers import Inexact
 from .derivatives.solution import Solution
-from .result import RecurrenceResult, Status
+from .result import Attempt, RecurrenceResult, Status
 
 TOLD = 4
 """Solves that a message tells of one by one."""
@@ -43,8 +43,7 @@ def wrap(
     if record.looped or not names:
         names.append("sequential")
     status = _status(record, trouble, finite=finite)
-    decisions = _decisions(record, choice, steps)
-    story = _story(record, decisions, jumps, finite=finite)
+    story = _story(record, choice, steps, jumps, finite=finite)
     return RecurrenceResult(
         y=trajectory,
         success=finite and trouble is None,
@@ -56,7 +55,9 @@ def wrap(
         npoints=step.npoints,
         njev=step.njev,
         history=record.history,
-        decisions=decisions,
+        decisions=_decisions(record, choice, steps),
+        attempts=tuple(map(_attempt, record.solves)),
+        looped=record.looped,
         segment_length=segment_length,
         _solution=solution,
         _stretches=tuple(
@@ -94,8 +95,19 @@ def _decisions(record: Record, choice: str, steps: int) -> tuple[str, ...]:
     decisions = [choice] if choice else []
     decisions += [_tell(attempt) for attempt in record.solves]
     if record.looped and record.solves:
-        decisions.append(f"The loop evaluated {record.looped} of {steps} steps.")
+        decisions.append(_of_loop(record, steps))
     return tuple(decisions)
+
+
+def _attempt(solve: Solve) -> Attempt:
+    """One solve as data."""
+    outcome = solve.outcome
+    return Attempt(solve.method, solve.begin, solve.end, solve.reached, len(outcome.history), outcome.ending)
+
+
+def _of_loop(record: Record, steps: int) -> str:
+    """What the loop did, in words."""
+    return f"The loop evaluated {record.looped} of {steps} steps."
 
 
 def _tell(attempt: Solve) -> str:
@@ -106,15 +118,12 @@ def _tell(attempt: Solve) -> str:
     return f"{told} on the steps {attempt.begin} to {attempt.end}."
 
 
-def _story(record: Record, decisions: tuple[str, ...], jumps: Callable[[], bool], *, finite: bool) -> list[str]:
+def _story(record: Record, choice: str, steps: int, jumps: Callable[[], bool], *, finite: bool) -> list[str]:
     """The first solves, the loop's part, and what to do where it had to help; the choice alone if it did all."""
-    if not record.solves:
-        return list(decisions)
-    chosen = len(decisions) - len(record.solves) - (record.looped > 0)
-    parts = list(decisions[:chosen]) if record.looped else []
+    parts = [choice] if choice and (record.looped or not record.solves) else []
     parts += [_tell(attempt) for attempt in record.solves[:TOLD]]
     if len(record.solves) > TOLD:
         parts.append(f"And so on, {len(record.solves)} solves in all.")
-    if record.looped:
-        parts += [decisions[-1], *([f"To do better: {advice(record, jumps)}."] if finite else [])]
+    if record.looped and record.solves:
+        parts += [_of_loop(record, steps), *([f"To do better: {advice(record, jumps)}."] if finite else [])]
     return parts

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .._arrays.namespace import Array, dtype_name
+from .._engine.termination import Termination
 from .._reporting.plot import Stretch, draw_convergence, draw_recurrence
 from .derivatives.differentiable import Differentiable
 from .derivatives.lyapunov import lyapunov
@@ -28,6 +29,32 @@ class Status(Enum):
     NOT_FINITE = "The recurrence left the finite numbers."
     NONDETERMINISTIC = "The step contradicts itself."
     INEXACT = "The whole numbers are not exact in float64."
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A method's solve of one window.
+
+    Attributes
+    ----------
+    method : str
+        "jacobi", "newton" and so on.
+    begin, end : int
+        The window: the steps `begin` to `end - 1`.
+    reached : int
+        First step that the method did not solve; `end` where it converged.
+    iterations : int
+        Iterations that it took.
+    termination : Termination
+        Why it ended.
+    """
+
+    method: str
+    begin: int
+    end: int
+    reached: int
+    iterations: int
+    termination: Termination
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,6 +84,10 @@ class RecurrenceResult(Differentiable):
         Largest correction of each iteration, in units of the tolerance `atol + rtol·|y|`.
     decisions : tuple of str
         What `auto` chose and why, how each method ended on each window, and what was left to the loop.
+    attempts : tuple of Attempt
+        The solves, one for each window and method in turn: what `decisions` says, as data.
+    looped : int
+        Steps that the sequential loop evaluated.
     segment_length : int
         Steps per segment, at most; 0 for the loop.
     residual : float
@@ -84,6 +115,8 @@ class RecurrenceResult(Differentiable):
     njev: int
     history: tuple[float, ...]
     decisions: tuple[str, ...]
+    attempts: tuple[Attempt, ...]
+    looped: int
     segment_length: int
     _solution: Solution | None = field(compare=False)
     _stretches: tuple[Stretch, ...] = field(default=(), compare=False)

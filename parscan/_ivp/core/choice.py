@@ -21,7 +21,8 @@ class Choice:
     `tries_ensemble` is a wide batch of which it is not known yet whether it is stiff: that is tried first. `otherwise`
     is what SciPy goes on with, from where the solver ends like that. As `pairs`, complex states are real and imaginary
     parts. Steps take at most a share of `longest` of the span. A solver ends after `most_steps`; where its steps stay
-    short, it starts anew, as long as there are more than one of its `starts`.
+    short, it starts anew, as long as there are more than one of its `starts`. `while_analytic` has complex states whole
+    where the function has complex derivatives at the beginning, for `most_steps`: `otherwise` tells what then.
     """
 
     method: Any
@@ -34,6 +35,7 @@ class Choice:
     longest: float = inf
     most_steps: float = inf
     starts: int = 1
+    while_analytic: bool = False
 
     def after(self, ending: Termination) -> Choice | None:
         """What goes on from where the solver ended so."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from math import ceil, inf, isfinite
+from functools import lru_cache, reduce
+from math import ceil, inf, isfinite, ulp
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,13 @@ from ..output.events import SAMPLES, SUBSAMPLES, Watch, with_beginning
 
 OF_ENDLESS = 32
 """Parts of each step where the span has no end: they are all that shows what is between steps, however long."""
+
+
+SHORT = 16
+"""Spacings of the numbers at its time that a step has to take to end at a node, where times are far from zero."""
+
+MOST_SHORT = 1000
+"""Shorter steps in a row that are the end."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,10 @@ class Course:
     given: int = 0
     still: int = 0
     failure: Failure | None = None
+    _last: Any = None
+    """The polynomial of the step to the last node, where the spacing of the numbers at its time matters."""
+    _short: list[Any] = field(default_factory=list)
+    """Those of shorter steps since, at whose ends are no nodes."""
 
     def follow(self, solver: Any, form: Form) -> Termination:
         """Let a solver step from where the course ends to the end of its own span, or until something is in the way."""
@@ -63,7 +74,9 @@ class Course:
         if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods look for a first step for ever
             return self._ended(NOT_FINITE)
         step, nodes, states = solver.step, self.nodes, self.states
+        self._last, self._short = None, []
         keeps_all = self.is_dense or bool(self.watch.monitors) or self.times is not None or self.reached is not None
+        keeps_all = keeps_all or form.origin != 0.0  # states are wanted where times are rounded to
         watched = form.is_stiff is not None or form.most_steps < inf
         long = surely_a_step(nodes[-1], form.origin + solver.t_bound)
         taken = 0
@@ -76,8 +89,9 @@ class Course:
                     return ending
             else:
                 self.still = 0
-            if t == nodes[-1] and status == "running":
-                pass  # a later step begins there, too
+            if status == "running" and (form.origin or t == nodes[-1]) and self._is_passed_over(t, solver, form):
+                if len(self._short) > MOST_SHORT:
+                    return self._ended(TOO_SMALL)
             elif keeps_all:
                 if self._passes(t, solver, form):
                     return Termination.EVENT
@@ -108,7 +122,7 @@ class Course:
         """Why the last of the steps that a solver has taken is the last one, if so."""
         if status == "finished":
             return Termination.FINISHED
-        if len(self.nodes) > form.most_steps:
+        if taken >= form.most_steps:
             return self._failed(f"{form.most_steps} steps did not suffice", Termination.LONG)
         if form.is_stiff is not None and form.is_stiff(solver):
             return Termination.STIFF
@@ -130,13 +144,20 @@ class Course:
     def _passes(self, t: float, solver: Any, form: Form) -> bool:
         """Keep what is wanted of a step to the time `t`; whether an event within it ends the integration."""
         t_old, y = self.nodes[-1], form.state(solver.y)
-        piece = form.piece(solver) if self.is_dense or self.watch.monitors else None
+        piece = form.piece(solver) if self.is_dense or self.watch.monitors or form.origin else None
+        if form.origin:
+            piece = self._joined(piece)
+            y = piece(t)
         stop = self._watched(t_old, t, y, piece) if piece is not None and self.watch.monitors else None
         if stop is not None and piece is not None:
             t, y = stop, piece(stop)
         if self.times is not None:
             self._give(t, piece, lambda: form.piece(solver))
-        if not (self.is_dense and len(self.nodes) > 1 and t == t_old):
+        if len(self.nodes) > 1 and t == t_old and form.origin:  # an earlier step was rounded to the end
+            self.states[-1] = y
+            if self.is_dense:
+                self.pieces[-1] = self.pieces[-1].then(piece)
+        elif not (self.is_dense and len(self.nodes) > 1 and t == t_old):
             self.nodes.append(t)
             self.states.append(y)
             if self.is_dense:
@@ -145,11 +166,28 @@ class Course:
             self.reached(t)
         return stop is not None
 
+    def _is_passed_over(self, t: float, solver: Any, form: Form) -> bool:
+        """Whether there is no node behind a step, as the spacing of the numbers at its time is not much shorter."""
+        if not form.origin:
+            return True
+        short = abs(solver.t - solver.t_old) < SHORT * ulp(t)
+        if short:
+            self._short.append(form.piece(solver))
+        return short
+
+    def _joined(self, piece: Any) -> Any:
+        """The polynomials of the steps since the last node and that one, and of the step before."""
+        steps = [*([] if self._last is None else [self._last]), *self._short, piece]
+        self._last, self._short = piece, []
+        return reduce(type(piece).then, steps)
+
     def _watched(self, t_old: float, t: float, y: Array, piece: Callable[[Any], Array]) -> float | None:
         """The time at which an event within a step ends the integration."""
         share = abs((t - t_old) / (self.span[1] - self.span[0])) if isfinite(self.span[1]) else OF_ENDLESS / SAMPLES
         times = t_old + (t - t_old) * _shares(max(SUBSAMPLES + 1, ceil(SAMPLES * share)))
         times[-1] = t
+        if abs(t - t_old) < times.shape[0] * surely_a_step(t_old, t):  # some may be the same
+            times = times[np.concatenate([[True], times[1:] != times[:-1]])]
         times = with_beginning(times) if len(self.nodes) == 1 else times
         samples = piece(times)
         samples[:, 0], samples[:, -1] = self.states[-1], y

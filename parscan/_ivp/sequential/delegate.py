@@ -27,8 +27,9 @@ from ..result.report import status_of
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
 from .course import Course
+from .pieces import Rounded
 from .retrace import Steps, retrace
-from .solvers import Rounded, class_of, make, name_of
+from .solvers import class_of, make, name_of
 
 LAST = 32
 """Nodes before a failure between which jumps are looked for."""

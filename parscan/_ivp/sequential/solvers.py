@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -18,48 +18,13 @@ from ..core.problem import Problem
 from ..core.stiffness import Stiffness
 from ..mesh.task import NOTHING
 from .course import Form
+from .pieces import Paired, Polynomial, Since
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that warn of a Jacobian: they have no use for it."""
 
 FAR = 1e4
 """Spans from zero from which on the times of a solver begin at zero: SciPy's take no steps shorter than a spacing."""
-
-
-@dataclass(frozen=True)
-class Paired:
-    """A polynomial of real and imaginary parts, as one of complex states `(n,)` or `(n, m)`."""
-
-    parts: Callable[[Any], Array]
-
-    def __call__(self, t: Any) -> Array:
-        """The states at one time, or many."""
-        vectors = self.parts(t)
-        return vectors[0::2] + 1j * vectors[1::2]
-
-
-@dataclass(frozen=True)
-class Rounded:
-    """A polynomial in the precision of the problem, where that is less than the solver's."""
-
-    exact: Callable[[Any], Array]
-    dtype: Any
-
-    def __call__(self, t: Any) -> Array:
-        """The states at one time, or many."""
-        return self.exact(t).astype(self.dtype)
-
-
-@dataclass(frozen=True)
-class Later:
-    """A polynomial in time since `origin` as one in time."""
-
-    since: Callable[[Any], Array]
-    origin: float
-
-    def __call__(self, t: Any) -> Array:
-        """The states at one time, or many."""
-        return self.since(t - self.origin)
 
 
 CHANGE, ALIKE = 1e-6, 1e-3
@@ -93,7 +58,7 @@ def make(
     given, start, pace = {**options, "max_step": longest}, y0, Pace(fun, span, rtol, atol)
     if problem.jac is not None and name not in EXPLICIT:
         given["jac"] = _jacobian(problem, rhs, stretch.begin, y0, is_dense=choice.pairs or name == "LSODA")
-    whole = name == "BDF" and "jac_sparsity" not in options and choice.pairs and _is_analytic(fun, stretch.begin, y0)
+    whole = choice.while_analytic and "jac_sparsity" not in options and _is_analytic(fun, stretch.begin, y0)
     pairs = choice.pairs and not whole
     if pairs:
         fun, start, given = _in_parts(fun, y0, given)
@@ -102,14 +67,15 @@ def make(
     quick = is_flat and name == "LSODA" and not pairs
     called = rhs.sequential(is_kept=False) if quick else fun
     state: Callable[[Array], Array] = _states if pairs else _same
-    piece: Callable[[Any], Callable[[Any], Array]] = _paired if pairs else _piece
+    piece: Callable[[Any], Polynomial] = _paired if pairs else _piece
     origin, end = 0.0, stretch.end
     if abs(stretch.begin) > FAR * abs(stretch.end - stretch.begin):
         origin, end, piece = stretch.begin, stretch.end - stretch.begin, _later(piece, stretch.begin)  # exact
         called, given = _since(called, origin), {**given, **_jacobian_since(given, origin)}
     solver = class_of(choice.method)(called, stretch.begin - origin, start, end, rtol=rtol, atol=atol, **given)
     is_stiff = _Stiff() if Termination.STIFF in choice.otherwise else None
-    return solver, Form(pace, state, piece, is_stiff, choice.most_steps, origin, choice.starts > 1)
+    most = inf if choice.while_analytic and not whole else choice.most_steps
+    return solver, Form(pace, state, piece, is_stiff, most, origin, choice.starts > 1)
 
 
 def _since(function: Callable[[float, Array], Any], origin: float) -> Callable[[float, Array], Any]:
@@ -122,9 +88,9 @@ def _jacobian_since(options: dict[str, Any], origin: float) -> dict[str, Any]:
     return {"jac": _since(options["jac"], origin)} if callable(options.get("jac")) else {}
 
 
-def _later(piece: Callable[[Any], Callable[[Any], Array]], origin: float) -> Callable[[Any], Callable[[Any], Array]]:
+def _later(piece: Callable[[Any], Polynomial], origin: float) -> Callable[[Any], Since]:
     """What makes polynomials in time, where the times of the solver begin at `origin`."""
-    return lambda solver: Later(piece(solver), origin)
+    return lambda solver: Since((piece(solver),), (float(solver.t_old), float(solver.t)), origin)
 
 
 def _jacobian(problem: Problem, rhs: RightHandSide, t: float, y: Array, *, is_dense: bool) -> Any:
@@ -144,8 +110,8 @@ def _dense(matrix: Any) -> Array:
 def _is_analytic(fun: Callable[[float, Array], Array], t: float, y: Array) -> bool:
     """Whether a function of complex states seems to have complex derivatives: SciPy's BDF builds on these.
 
-    A change by i times a direction then has i times the effect. Where that holds here and not elsewhere, BDF takes more
-    iterations, no more.
+    A change by i times a direction then has i times the effect. Where that holds here and not elsewhere, Newton's
+    method converges slowly or not at all: see `while_analytic` of `Choice`.
     """
     scale = max(float(np.abs(y).max()), 1.0) * CHANGE
     with quiet():

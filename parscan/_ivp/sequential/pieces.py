@@ -1,0 +1,76 @@
+"""Polynomials of the steps of SciPy's solvers, as those of the problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..._arrays.namespace import Array
+
+Polynomial = Callable[[Any], Array]
+"""States at one time `(n,)`, or at many `(n, m)`."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A polynomial of real and imaginary parts, as one of complex states."""
+
+    parts: Polynomial
+
+    def __call__(self, t: Any) -> Array:
+        """The states at one time, or many."""
+        vectors = self.parts(t)
+        return vectors[0::2] + 1j * vectors[1::2]
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A polynomial in the precision of the problem, where that is less than the solver's."""
+
+    exact: Polynomial
+    dtype: Any
+
+    def __call__(self, t: Any) -> Array:
+        """The states at one time, or many."""
+        return self.exact(t).astype(self.dtype)
+
+
+SLACK = 0.05
+"""How far the polynomial of a step is extrapolated, as a share of its length."""
+
+
+@dataclass(frozen=True)
+class Since:
+    """Polynomials of consecutive steps in the time since `origin`, as one in time.
+
+    Steps go from one of the `nodes` to the next, in the time since `origin`, and may be shorter than the spacing of the
+    numbers at the origin. As times are rounded, the first one is that before the times that are asked for; beyond the
+    last one, and before the first, the state is that at the end: polynomials are extrapolated hardly at all.
+    """
+
+    steps: tuple[Polynomial, ...]
+    nodes: tuple[float, ...]
+    origin: float
+
+    def __call__(self, t: Any) -> Array:
+        """The states at one time, or many."""
+        nodes, sign = np.asarray(self.nodes), 1.0 if self.nodes[-1] > self.nodes[0] else -1.0
+        before, beyond = nodes[0] - SLACK * (nodes[1] - nodes[0]), nodes[-1] + SLACK * (nodes[-1] - nodes[-2])
+        since = np.clip(np.asarray(t) - self.origin, min(before, beyond), max(before, beyond))
+        places = np.searchsorted(sign * nodes[1:-1], sign * since, side="left")
+        if not since.shape:
+            return self.steps[int(places)](float(since))
+        found: Array | None = None
+        for place in np.unique(places).tolist():
+            some = places == place
+            part = self.steps[place](since[some])
+            found = np.empty((part.shape[0], since.shape[0]), dtype=part.dtype) if found is None else found
+            found[:, some] = part
+        return self.steps[-1](since) if found is None else found
+
+    def then(self, later: Since) -> Since:
+        """These steps and later ones."""
+        return Since((*self.steps, *later.steps), (*self.nodes, *later.nodes[1:]), self.origin)
