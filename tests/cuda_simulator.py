@@ -71,7 +71,7 @@ class Block(BlockManager):
 
     def __init__(self, body, index, blocks, threads):
         super().__init__(body, (blocks, 1, 1), (threads, 1, 1), False)
-        self.meeting = Meeting(threads)
+        self.meeting = Coalescence(threads)
         self.threads = [Thread(body, self, (index, 0, 0), (thread, 0, 0), False) for thread in range(threads)]
 
     def start(self):
@@ -101,7 +101,7 @@ PATIENCE = 20_000
 """Times that the threads of a block wait for each other, at most: a loop may wait for what never comes."""
 
 
-class Meeting:
+class Coalescence:
     """Where threads wait until all have come, or have left for ever."""
 
     def __init__(self, threads):

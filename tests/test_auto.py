@@ -8,7 +8,7 @@ from parscan import solve_recurrence
 from parscan._recurrence import decide as _auto
 from parscan._recurrence import solve as _recurrence
 from parscan._recurrence.cost import LENGTHS, Cost, sweeps
-from parscan._recurrence.decide import ACCOUNT, DECISIONS, FEW_STEPS, Facts, decide
+from parscan._recurrence.decide import ACCOUNT, DECISIONS, FEW_STEPS, Workload, decide
 
 
 class Watch:
@@ -26,7 +26,7 @@ class Watch:
 def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, **costs):
     watch = Watch(**costs)
     watch.steps = steps
-    return Facts(steps, copies, watch, length, scans_are_loaded=loaded, looped=spent)
+    return Workload(steps, copies, watch, length, scans_are_loaded=loaded, looped=spent)
 
 
 CASES = [
@@ -57,7 +57,7 @@ def test_nothing_is_measured_for_few_steps():
         def cost(self):
             raise AssertionError("measured")
 
-    assert decide(Facts(10, 2, NoWatch(), None, scans_are_loaded=True)).methods == ()
+    assert decide(Workload(10, 2, NoWatch(), None, scans_are_loaded=True)).methods == ()
 
 
 def test_newton_begins_where_its_iterations_repay():

@@ -7,8 +7,8 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
 from parscan._functions.right_hand_side import RightHandSide
-from parscan._ivp.coarse import wide_steps as _wide_steps
-from parscan._ivp.coarse.wide_steps import march
+from parscan._ivp.coarse import batch_steps as _wide_steps
+from parscan._ivp.coarse.batch_steps import march
 from parscan._ivp.core.trial import Scale
 
 

@@ -11,17 +11,17 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 from parscan import solve_ivp
 from parscan._engine.termination import Failure, Termination
 from parscan._ivp.arguments import as_problem
-from parscan._ivp.coarse import following as _following
-from parscan._ivp.coarse.following import follow
+from parscan._ivp.coarse import step_over_jump as _following
+from parscan._ivp.coarse.coarse_solution import CoarseSolution
 from parscan._ivp.coarse.jumps import jumped
-from parscan._ivp.coarse.start import Start
+from parscan._ivp.coarse.step_over_jump import follow
 from parscan._ivp.core import trial as _trial
-from parscan._ivp.core.endings import TOO_SMALL
+from parscan._ivp.core.failures import TOO_SMALL
 from parscan._ivp.core.stacking import Stacking
 from parscan._ivp.core.trial import Scale, Trial
 from parscan._ivp.mesh import march as _march
 from parscan._ivp.mesh import window as _window
-from parscan._ivp.methods.overlooked import overlooked
+from parscan._ivp.methods.defect import overlooked
 from parscan._ivp.methods.tableaux import radau
 
 
@@ -189,7 +189,7 @@ def right_hand_side(fun, span, y0):
     return Stacking(as_problem(fun, span, np.asarray(y0), None, None, 1e-8, 1e-8, np.inf), None).right_hand_side()
 
 
-OTHERWISE = Start(np.zeros(1), lambda t: np.zeros((len(t), 1)))
+OTHERWISE = CoarseSolution(np.zeros(1), lambda t: np.zeros((len(t), 1)))
 
 
 def following(fun, span, y0, most):
@@ -270,7 +270,7 @@ POLE = Failure(Termination.FAILED, "a pole")
 @pytest.mark.parametrize(("told", "kept"), [(None, POLE), (TOO_SMALL, TOO_SMALL)])
 def test_why_a_start_ends_is_not_forgotten_where_nothing_can_be_followed(told, kept):
     task = SimpleNamespace(
-        follow=lambda span, y0, most: Start(np.zeros(1), lambda t: np.zeros((len(t), 1)), told),
+        follow=lambda span, y0, most: CoarseSolution(np.zeros(1), lambda t: np.zeros((len(t), 1)), told),
         that_fit=lambda intervals, y0: intervals,
     )
     record = _march.Record(failure=POLE, failed_at=0.5)

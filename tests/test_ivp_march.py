@@ -5,13 +5,13 @@ import pytest
 
 from parscan import solve_ivp
 from parscan._functions.right_hand_side import RightHandSide
+from parscan._ivp.coarse.coarse_solution import CoarseSolution
 from parscan._ivp.coarse.lsoda import by_lsoda
-from parscan._ivp.coarse.start import Start
 from parscan._ivp.core.trial import Scale
 from parscan._ivp.mesh.march import solve
 from parscan._ivp.mesh.window import Task
 from parscan._ivp.methods.collocation import Collocation
-from parscan._ivp.methods.iterate import iterate
+from parscan._ivp.methods.newton import iterate
 from parscan._ivp.methods.tableaux import FAMILIES, radau
 
 
@@ -97,7 +97,7 @@ def one_mesh(fun, tableau, intervals, end, y0, jac=None, most=20):
     y0 = np.array(y0)
     rhs = RightHandSide(fun, jac, (), y0)
     t = np.linspace(0.0, end, intervals + 1)
-    start = Start(t, lambda times: np.broadcast_to(y0, (len(times), *y0.shape)))
+    start = CoarseSolution(t, lambda times: np.broadcast_to(y0, (len(times), *y0.shape)))
     method = Collocation(tableau, y0.shape[-1])
     return iterate(method, rhs, start.trial(tableau, t, y0), Scale(1e-12, np.asarray(1e-12)), 1e-3, most)
 

@@ -9,8 +9,8 @@ from scipy.integrate import solve_ivp
 
 from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.coarse import rodas3 as _stepper
+from parscan._ivp.coarse.hermite import as_start
 from parscan._ivp.coarse.rodas3 import by_stepping
-from parscan._ivp.coarse.rough import as_start
 from parscan._ivp.core.trial import Scale
 from parscan._ivp.mesh.march import solve
 from parscan._ivp.mesh.window import Task

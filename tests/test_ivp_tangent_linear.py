@@ -7,10 +7,10 @@ import scipy.linalg
 from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.core.trial import Trial
 from parscan._ivp.mesh.task import PARALLEL
-from parscan._ivp.methods.accurate import exact_jacobian
 from parscan._ivp.methods.exponential_tangents import frechet
+from parscan._ivp.methods.richardson import exact_jacobian
 from parscan._ivp.methods.tableaux import gauss, radau
-from parscan._ivp.output.observed import Observed
+from parscan._ivp.output.observation import Observation
 from parscan._kernels.condense import condense, solve_stages
 
 
@@ -65,7 +65,7 @@ def test_gradients_are_summed_over_the_outputs_of_each_interval(rng):
     mesh, tableau = np.array([0.0, 1.0, 1.5, 4.0]), gauss(3)
     for direction in (1, -1):
         times = np.array([0.0, 0.2, 0.3, 0.9, 1.5, 1.6, 2.0, 4.0])
-        observed = Observed(tableau, direction * mesh, direction * times)
+        observed = Observation(tableau, direction * mesh, direction * times)
         assert observed.inside
         nodes, slopes = rng.standard_normal((4, 2, 1, 3)), rng.standard_normal((3, 3, 2, 1, 3))
         gradient = rng.standard_normal((8, 2, 3))

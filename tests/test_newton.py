@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from parscan._engine.convergence import Rules
-from parscan._engine.facts import leading
+from parscan._engine.correction_sizes import leading
 from parscan._engine.newton import solve
 from parscan._engine.system import Linearisation, Propagator, Rejected, System
 from parscan._engine.termination import Termination

@@ -11,7 +11,7 @@ from .._arrays.namespace import Array, array_namespace, quiet
 from .._kernels.dispatch import affine_scan
 from .._kernels.smoothing import smooth
 from .convergence import Rules, is_final, may_be_noise, trusted
-from .facts import Facts, look
+from .correction_sizes import CorrectionSizes, look
 from .growth import log_growth
 from .system import Linearisation, NoGain, Propagator, Rejected, System
 from .termination import Termination
@@ -226,7 +226,7 @@ def _largest(sizes: Array) -> float:
     return float(array_namespace(sizes).max(sizes))
 
 
-def _advance(line: Linearisation, first: int, updated: Array, facts: Facts) -> tuple[Array, int]:
+def _advance(line: Linearisation, first: int, updated: Array, facts: CorrectionSizes) -> tuple[Array, int]:
     """New nodes, and the last exact one: nodes that met their targets were exact, and so is now the one after them.
 
     The exact nodes are the targets themselves: a propagator that is not finite must not reach them through a

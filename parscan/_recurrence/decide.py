@@ -36,7 +36,7 @@ PILOT_SHARE = 8
 """Newton's first window is one such part of the steps."""
 
 
-class Facts:
+class Workload:
     """What the decisions are made from.
 
     Parameters
@@ -123,7 +123,7 @@ class Decision:
     `for_now` is one that another solve may not have: then the time of the loop is kept account of.
     """
 
-    applies: Callable[[Facts], bool]
+    applies: Callable[[Workload], bool]
     methods: tuple[str, ...]
     because: str
     for_now: bool = False
@@ -159,6 +159,6 @@ DECISIONS = (
 """The first that applies is taken."""
 
 
-def decide(facts: Facts) -> Decision:
+def decide(facts: Workload) -> Decision:
     """The first decision that applies."""
     return next(decision for decision in DECISIONS if decision.applies(facts))

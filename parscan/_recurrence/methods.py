@@ -17,7 +17,7 @@ from .._engine.window import GROWTH_LIMIT, Window
 from .._functions.step import Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
-from .decide import JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Facts
+from .decide import JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Workload
 from .options import Options
 from .problem import RecurrenceProblem
 from .systems.damping import Damped, LevenbergMarquardt
@@ -118,12 +118,12 @@ class Workshop:
             window, growth = Window.fixed(options.window), math.inf
         return self._stage(options.method, window, growth, shortens=options.segment_length is None)
 
-    def auto(self, decision: Decision, facts: Facts) -> tuple[Stage, ...]:
+    def auto(self, decision: Decision, facts: Workload) -> tuple[Stage, ...]:
         """The stages of a decision."""
         make = {"jacobi": self._auto_jacobi, "newton": self._auto_newton}
         return tuple(make[name](facts) for name in decision.methods)
 
-    def _auto_jacobi(self, facts: Facts) -> Stage:
+    def _auto_jacobi(self, facts: Workload) -> Stage:
         """Jacobi, as long as it gains a factor of ten per sweep."""
         window = Window.fixed(self.options.window or self._most("jacobi"))
         method, seconds = METHODS["jacobi"], JACOBI_SHARE * facts.cost.looped
@@ -131,7 +131,7 @@ class Workshop:
         propagation = States(self.step, must_gain=True)
         return Stage("jacobi", partial(self._system, method, propagation, False), rules, window, seconds)
 
-    def _auto_newton(self, facts: Facts) -> Stage:
+    def _auto_newton(self, facts: Workload) -> Stage:
         """Newton, in windows that repay."""
         most = self._most("newton")
         fewest = min(math.ceil(facts.newton_steps), most)

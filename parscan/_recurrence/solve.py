@@ -25,7 +25,7 @@ from .checks.contradiction import Finding
 from .checks.step_jumps import step_jumps
 from .checks.whole_numbers import Inexact, WholeNumbers
 from .cost import Stopwatch, best_length
-from .decide import ACCOUNT, Facts, decide
+from .decide import ACCOUNT, Workload, decide
 from .derivatives.solution import Solution
 from .methods import Workshop
 from .options import Options
@@ -246,7 +246,7 @@ def _choose_automatically(
     start = states.shape[0]
     steps = arrays.steps - start
     copies = 1 + step.structure.colours(arrays.y0.shape[-1])
-    facts = Facts(
+    facts = Workload(
         steps,
         copies,
         Stopwatch(step, states, arrays.steps),

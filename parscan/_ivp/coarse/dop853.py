@@ -11,12 +11,12 @@ from ..core.trial import Scale, Trial
 from ..methods.discretisation import Linear
 from ..methods.explicit import dop853
 from ..output.dense_output import DenseOutput
-from .start import Start
-from .wide_steps import Steps, march
+from .batch_steps import Steps, march
+from .coarse_solution import CoarseSolution
 
 
 def by_dop853(
-    otherwise: Callable[..., Start],
+    otherwise: Callable[..., CoarseSolution],
     rhs: RightHandSide,
     span: tuple[float, float],
     y0: Array,
@@ -24,13 +24,13 @@ def by_dop853(
     rtol: float,
     atol: Array,
     max_step: float = inf,
-) -> Start:
+) -> CoarseSolution:
     """Trajectory from `y0` `(*batch, n)` by such steps, or otherwise where they would be stiff."""
     scale = Scale(rtol, atol)
     steps = march(rhs, span, y0, scale, max_step)
     if steps.stiff or steps.t.shape[0] < 2:
         return otherwise(rhs, span, y0, rtol=rtol, atol=atol, max_step=max_step)
-    return Start(steps.t, dense_between(rhs, steps, scale).evaluate, steps.failure, group=1)
+    return CoarseSolution(steps.t, dense_between(rhs, steps, scale).evaluate, steps.failure, group=1)
 
 
 def dense_between(rhs: RightHandSide, steps: Steps, scale: Scale) -> DenseOutput:

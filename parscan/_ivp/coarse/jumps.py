@@ -9,8 +9,8 @@ from __future__ import annotations
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..core.trial import Scale, Trial
+from ..methods.defect import DEFECT_LIMIT
 from ..methods.filter import filtered
-from ..methods.overlooked import UNSEEN
 
 PLACES = 16
 """Parts of a step between which it is looked at."""
@@ -38,7 +38,7 @@ def _jumped(rhs: RightHandSide, trial: Trial, scale: Scale) -> Array:
         effects = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim)) * xp.moveaxis(jumps, 1, -1)
         _, jacobians = rhs.linearise(trial.t[:-1], trial.y[:-1, ...])
         errors = xp.max(filtered(effects, trial, jacobians, DAMPED), axis=-1)
-        return scale.relative(errors, trial) > UNSEEN
+        return scale.relative(errors, trial) > DEFECT_LIMIT
 
 
 def _spikes(values: Array) -> Array:

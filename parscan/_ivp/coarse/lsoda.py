@@ -10,10 +10,10 @@ import numpy as np
 
 from ..._arrays.namespace import Array
 from ..._functions.right_hand_side import RightHandSide
-from ..core.endings import PATIENCE, is_no_step, surely_a_step
+from ..core.failures import PATIENCE, is_no_step, surely_a_step
+from .coarse_solution import CoarseSolution
+from .hermite import as_start
 from .rodas3 import by_stepping
-from .rough import as_start
-from .start import Start
 
 MOST_STEPS = 20_000
 """Steps of a start, at most: another one takes over where it ends."""
@@ -25,7 +25,7 @@ class GaveUp(Exception):  # noqa: N818 - a signal within this file, no error
 
 def by_lsoda(
     rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float
-) -> Start:
+) -> CoarseSolution:
     """Rough trajectory from `y0` `(*batch, n)`; it ends early after many steps, or where the solution ends.
 
     Where LSODA gives up, the more robust and slower stepper takes its place.
@@ -38,7 +38,7 @@ def by_lsoda(
 
 def _rough(
     rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float
-) -> Start:
+) -> CoarseSolution:
     """The states at LSODA's steps, with cubics between them."""
     from scipy.integrate import LSODA  # noqa: PLC0415 - slow to import
 

@@ -18,10 +18,10 @@ from typing import TypeAlias
 from ..._arrays.namespace import Array, all_finite, array_namespace, machine_epsilon, quiet
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
-from ..core.endings import NOT_FINITE, TOO_SMALL, is_no_step
+from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
 from ..core.trial import ratio
-from .rough import as_start
-from .start import Start
+from .coarse_solution import CoarseSolution
+from .hermite import as_start
 
 Weights: TypeAlias = tuple[tuple[int, float], ...]
 """Stages and their coefficients."""
@@ -97,7 +97,7 @@ def by_stepping(
     atol: Array,
     max_step: float = inf,
     most: int | None = None,
-) -> Start:
+) -> CoarseSolution:
     """Rough trajectory from `y0` `(*batch, n)`; it ends early, and says why, where no step is small enough.
 
     `atol` is a number or an array `(n,)`.

@@ -9,14 +9,14 @@ from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Failure
 from ..._functions.breaks import stretches
 from ..._functions.right_hand_side import RightHandSide
-from .start import Start
+from .coarse_solution import CoarseSolution
 
 ENOUGH = 20_000
 """Steps of all stretches together after which a start ends: another one takes over there."""
 
 
 def over_breaks(
-    make: Callable[..., Start],
+    make: Callable[..., CoarseSolution],
     breaks: Array | None,
     rhs: RightHandSide,
     span: tuple[float, float],
@@ -24,12 +24,12 @@ def over_breaks(
     *,
     most: int | None = None,
     **options: Any,
-) -> Start:
+) -> CoarseSolution:
     """What `make(rhs, span, y0, **options)` makes of every stretch between breakpoints; `most` steps are enough."""
     limited = options if most is None else {**options, "most": most}
     if breaks is None:
         return make(rhs, span, y0, **limited)
-    starts: list[Start] = []
+    starts: list[CoarseSolution] = []
     steps = 0
     for stretch in stretches(span, breaks):
         within = rhs.within(stretch.low, stretch.high)
@@ -44,7 +44,9 @@ def over_breaks(
     return joined(starts, start.failure, start.failed_at)
 
 
-def joined(starts: list[Start], failure: Failure | None = None, failed_at: float | None = None) -> Start:
+def joined(
+    starts: list[CoarseSolution], failure: Failure | None = None, failed_at: float | None = None
+) -> CoarseSolution:
     """One start of several, each from the end of the one before."""
     xp = array_namespace(starts[0].t)
     direction = 1.0 if float(starts[-1].t[-1]) > float(starts[0].t[0]) else -1.0
@@ -62,4 +64,4 @@ def joined(starts: list[Start], failure: Failure | None = None, failed_at: float
         return xp.take(xp.concat(found), xp.argsort(order), axis=0)
 
     t = xp.concat([starts[0].t, *(start.t[1:] for start in starts[1:])])
-    return Start(t, states, failure, failed_at, group=min(start.group for start in starts))
+    return CoarseSolution(t, states, failure, failed_at, group=min(start.group for start in starts))

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from math import isinf
 from typing import Any
 
-from ..._arrays.namespace import (
-    Array,
-    dtype_name,
-    library,
-)
+from ..._arrays.namespace import Array, dtype_name, library
 
 
 @dataclass(frozen=True)

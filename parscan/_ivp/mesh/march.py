@@ -7,8 +7,8 @@ from math import isfinite, nan
 
 from ..._arrays.namespace import Array, all_finite, array_namespace
 from ..._engine.termination import Failure, Termination
-from ..coarse.start import Start
-from ..core.endings import NOT_FINITE
+from ..coarse.coarse_solution import CoarseSolution
+from ..core.failures import NOT_FINITE
 from ..core.pace import OF_JUMPS, chatters
 from ..core.trial import Trial
 from ..core.watched import Reached
@@ -67,7 +67,7 @@ def solve(task: Task, span: tuple[float, float], y0: Array, reached: Reached | N
 def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Record) -> None:
     """Window after window."""
     front, state, end, reach = span[0], y0, span[1], span[1]
-    start: Start | None = None
+    start: CoarseSolution | None = None
     while front != end:
         if record.stuck >= STUCK_WINDOWS:
             words = f"{STUCK_WINDOWS} windows in a row hardly got on, `fun` may jump to and fro: {OF_JUMPS}"

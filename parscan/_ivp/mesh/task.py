@@ -7,19 +7,15 @@ from functools import partial
 from typing import Any
 
 from ..._arrays.counts import as_count
-from ..._arrays.namespace import (
-    Array,
-    array_namespace,
-    library,
-)
+from ..._arrays.namespace import Array, array_namespace, library
 from ..._functions.breaks import are_nodes, union, with_breaks
 from ..._functions.right_hand_side import RightHandSide
 from ..coarse.dop853 import by_dop853
-from ..coarse.following import follow
 from ..coarse.lsoda import by_lsoda
 from ..coarse.rodas3 import by_stepping
+from ..coarse.step_over_jump import follow
 from ..coarse.stretches import over_breaks
-from ..coarse.warm import FromGuess, OnMesh, Starter
+from ..coarse.warm_start import FromGuess, OnMesh, Starter
 from ..core.problem import Problem
 from ..core.trial import Scale
 from ..methods.collocation import Collocation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..._arrays.namespace import array_namespace
 from ..._functions.right_hand_side import RightHandSide
 from ..core.trial import Trial, finite_rows
-from ..methods.iterate import leading
+from ..methods.newton import leading
 from ..methods.tableaux import Tableau
 from ..output.dense_output import DenseOutput
 

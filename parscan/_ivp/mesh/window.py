@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from ..._arrays.memory import nodes_that_fit
 from ..._arrays.namespace import Array, array_namespace
 from ..._functions.right_hand_side import RightHandSide
-from ..coarse.start import Start
+from ..coarse.coarse_solution import CoarseSolution
 from ..core.trial import Scale, Trial
 from ..core.watched import Reached
+from ..methods.defect import DEFECT_LIMIT, overlooked
 from ..methods.discretisation import Discretisation, Linear
-from ..methods.iterate import Iterated, iterate
-from ..methods.overlooked import UNSEEN, overlooked
+from ..methods.newton import Iterated, iterate
 from .discontinuities import find
 from .global_error import excess
 from .refine import Assessed, divide, equidistribute, refine, shorten, shorten_mesh
@@ -76,8 +76,8 @@ class Task:
     rhs: RightHandSide
     method: Discretisation
     scale: Scale
-    start: Callable[[tuple[float, float], Array], Start]
-    follow: Callable[..., Start] | None = None
+    start: Callable[[tuple[float, float], Array], CoarseSolution]
+    follow: Callable[..., CoarseSolution] | None = None
     window: int | None = None
     longest: float = float("inf")
     breaks: Array | None = None
@@ -139,7 +139,7 @@ class Piece:
     followed: bool = False
 
 
-def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
+def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piece | None:
     """The accepted trial, perhaps of the beginning only; None if not even a first interval can be solved."""
     t, rough = _first_mesh(task, start, y0, begins=not log.meshes)
     t = t[: task.most_intervals(t.shape[0] - 1, y0) + 1]
@@ -177,7 +177,7 @@ def solve_window(task: Task, start: Start, y0: Array, log: Log) -> Piece | None:
     return None
 
 
-def _first_mesh(task: Task, start: Start, y0: Array, *, begins: bool) -> tuple[Array, bool]:
+def _first_mesh(task: Task, start: CoarseSolution, y0: Array, *, begins: bool) -> tuple[Array, bool]:
     """The nodes to begin with, and whether a better mesh is to follow whatever the errors are."""
     t = start.first_mesh(breaks=task.breaks)
     rough = not start.warm and not start.fixed
@@ -210,10 +210,10 @@ def _with_overlooked(task: Task, trial: Trial, linear: Linear, error: Array) -> 
     if float(xp.max(error)) > ACCEPTED:
         return error
     found = overlooked(task.rhs, task.method.output.gaps, trial, task.scale, linear.jacobians)
-    return xp.where(found > 1, UNSEEN * found, error)
+    return xp.where(found > 1, DEFECT_LIMIT * found, error)
 
 
-def _iterate(task: Task, trial: Trial, start: Start, log: Log, *, rough: bool) -> Iterated:
+def _iterate(task: Task, trial: Trial, start: CoarseSolution, log: Log, *, rough: bool) -> Iterated:
     """Newton's loop, as far as this mesh is worth it."""
     scale = task.scale.loosened(FIRST_TOLERANCE) if rough else task.scale
     most = WARM_ITERATIONS if start.warm else ITERATIONS

@@ -18,9 +18,9 @@ from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.condense import Condensed, condense, condense_frozen
 from ..._kernels.sweep import sweep
 from ..core.trial import Scale, Trial
-from .accurate import exact_jacobian
 from .discretisation import Corrected, Discretisation, Linear
 from .filter import filtered
+from .richardson import exact_jacobian
 from .stage_tangents import implicit_stages
 from .tableaux import MOST_STAGES, Tableau
 from .tangent_linear import TangentLinear

@@ -18,10 +18,10 @@ from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..core.trial import Scale, Trial
 from . import hermite as _hermite
-from .accurate import exact_jacobian
 from .discretisation import Linear
+from .one_step import StepMap
+from .richardson import exact_jacobian
 from .stage_tangents import explicit_stages
-from .step_map import StepMap
 from .tableaux import Tableau, gauss
 from .tangent_linear import TangentLinear
 

@@ -20,8 +20,8 @@ from ..core.trial import Scale, Trial
 from . import hermite as _hermite
 from .discretisation import Linear
 from .exponential_tangents import exponential_tangents
+from .one_step import StepMap
 from .phi import exponential
-from .step_map import StepMap
 from .tableaux import Tableau
 from .tangent_linear import TangentLinear
 

@@ -20,8 +20,8 @@ from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.condense import solve_each
 from ..core.trial import Trial
 from . import hermite as _hermite
-from .accurate import exact_jacobian
 from .phi import exponential
+from .richardson import exact_jacobian
 from .tangent_linear import TangentLinear
 
 STENCIL = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))

@@ -18,8 +18,8 @@ from ..methods.tableaux import Tableau
 from ..output.dense_output import DenseOutput
 from ..output.events import Occurrences, find
 from ..output.monitor import Event
+from ..sensitivities.converge_fully import joined
 from ..sensitivities.derivatives import of_mesh
-from ..sensitivities.polish import joined
 from .hints import of_jumps
 from .result import IvpResult
 

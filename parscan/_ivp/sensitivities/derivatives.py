@@ -18,15 +18,15 @@ from ..._functions.right_hand_side import RightHandSide
 from ..._linalg.dense import Dense
 from ..core.trial import Scale, Trial
 from ..methods.discretisation import Discretisation
-from ..output.observed import Observed
+from ..output.observation import Observation
 from .beside_breaks import beside_breaks
+from .converge_fully import close_enough, polished, with_nodes
 from .forcing import Forcing
 from .gradient import by_forcing, by_parameters
-from .polish import close_enough, polished, with_nodes
+from .jacobian_check import exactly_linearised
+from .stale_check import reject_changed
 from .state_jumps import Jumps, state_jumps
 from .trajectory import Pulled, Trajectory
-from .trust import exactly_linearised
-from .unchanged import reject_changed
 
 
 class Derivatives:
@@ -62,7 +62,7 @@ class Derivatives:
         trajectory = self._trajectory
         forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
         wanted = times if at is None else _as_times(at, trajectory.trial.t)
-        observed = Observed(trajectory.method.output, trajectory.trial.t, array_namespace(y).reshape(wanted, (-1,)))
+        observed = Observation(trajectory.method.output, trajectory.trial.t, array_namespace(y).reshape(wanted, (-1,)))
         xp, (_, *batch, n) = array_namespace(y), trajectory.trial.y.shape
         if start.size:
             changes = trajectory.tangent(forced, start, inside=observed.inside)
@@ -85,7 +85,7 @@ class Derivatives:
         xp, t = array_namespace(y), trajectory.trial.t
         n, _, *batch = y.shape
         states = xp.reshape(pulled.nodes, (t.shape[0], *batch, n))
-        places = Observed(trajectory.method.output, t, mesh).nodes
+        places = Observation(trajectory.method.output, t, mesh).nodes
         return Adjoint(
             xp.moveaxis(xp.take(states, places, axis=0), -1, 0),
             xp.asarray(xp.moveaxis(states[0, ...], -1, 0), copy=True),
@@ -176,7 +176,7 @@ def _pulled(trajectory: Trajectory, y: Array, times: Array, gradient: Array, *, 
     if math.prod(rows.shape[1:]) == 0:
         nothing = xp.zeros_like(trajectory.trial.y)
         return Pulled(nothing, (trajectory.trial.t, nothing, nothing))
-    observed = Observed(trajectory.method.output, trajectory.trial.t, times)
+    observed = Observation(trajectory.method.output, trajectory.trial.t, times)
     return trajectory.adjoint(observed, rows, forcings=forcings)
 
 

@@ -12,7 +12,7 @@ from ..._kernels.dispatch import affine_scan
 from ..core.trial import Trial
 from ..methods.discretisation import Discretisation
 from ..methods.tangent_linear import TangentLinear
-from ..output.observed import Observed
+from ..output.observation import Observation
 
 KEPT = 2**28
 """Bytes of a model, about, that are kept for the next derivative."""
@@ -87,7 +87,7 @@ class Trajectory:
             start = found[-1, ...]
         return xp.concat(nodes), xp.concat(slopes)
 
-    def adjoint(self, observed: Observed, gradient: Array, *, forcings: bool) -> Pulled:
+    def adjoint(self, observed: Observation, gradient: Array, *, forcings: bool) -> Pulled:
         """Gradients, from that with respect to the output, `(m, B, n)`."""
         xp, inside = array_namespace(gradient), observed.inside
         given = observed.at_nodes(gradient)

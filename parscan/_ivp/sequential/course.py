@@ -12,7 +12,7 @@ import numpy as np
 
 from ..._arrays.namespace import Array, all_finite
 from ..._engine.termination import Failure, Termination
-from ..core.endings import NOT_FINITE, PATIENCE, TOO_SMALL, is_no_step, surely_a_step
+from ..core.failures import NOT_FINITE, PATIENCE, TOO_SMALL, is_no_step, surely_a_step
 from ..core.pace import LAST, STEPS, Pace
 from ..core.watched import Reached
 from ..output.events import SAMPLES, SUBSAMPLES, Watch, with_beginning

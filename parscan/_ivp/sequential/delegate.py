@@ -14,7 +14,7 @@ from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
 from ..coarse.rodas3 import by_stepping
 from ..core.choice import Choice
-from ..core.endings import NOT_FINITE, TOO_SMALL
+from ..core.failures import NOT_FINITE, TOO_SMALL
 from ..core.pace import OF_JUMPS, jumps_within
 from ..core.problem import Problem
 from ..core.stacking import Stacking
@@ -27,9 +27,9 @@ from ..result.report import status_of
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
 from .course import Course
+from .on_mesh import Steps, retrace
 from .pieces import Rounded
-from .retrace import Steps, retrace
-from .solvers import class_of, make, name_of
+from .scipy_solvers import class_of, make, name_of
 
 LAST = 32
 """Nodes before a failure between which jumps are looked for."""

@@ -10,8 +10,8 @@ from ..._arrays.namespace import Array, array_namespace
 from ..._functions.breaks import stretches
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
+from ..coarse.batch_steps import Steps, march
 from ..coarse.dop853 import dense_between
-from ..coarse.wide_steps import Steps, march
 from ..core.problem import Problem
 from ..core.trial import Scale
 from ..core.watched import Reached, reached_by

@@ -150,18 +150,18 @@ class Segments(System):
                 self._apart = meeting.apart
             return propagation.propagator(carry)
 
-    def _meeting(self, propagation: Propagation[Any]) -> Meeting:
+    def _meeting(self, propagation: Propagation[Any]) -> Coalescence:
         """Comparison with the sweep before; these steps may lose their share of the tolerance."""
-        share = Meeting.SHARE * (self._stop - self._start) / self._trajectory.shape[0]
+        share = Coalescence.SHARE * (self._stop - self._start) / self._trajectory.shape[0]
         patience = self._length // 4 if propagation.must_gain else math.inf
-        return Meeting(self._tolerance, share, patience, self._apart)
+        return Coalescence(self._tolerance, share, patience, self._apart)
 
     def _ends(self, first: int) -> Array:
         """End states of the segments from `first` to the last but one."""
         return self._trajectory[self.time_of(first) + self._length - 1 : self._stop - 1 : self._length, ...]
 
 
-class Meeting:
+class Coalescence:
     """Tells when a sweep has met the trajectory of the sweep before, whose rest then stands.
 
     Two states have met when they differ by rounding only, measured by their size here and in the steps before (they

@@ -16,14 +16,14 @@ import numpy as np
 from ..._arrays.namespace import Array
 from ..._functions.right_hand_side import RightHandSide
 from ..core.trial import Scale
+from ..methods.defect import overlooked
 from ..methods.explicit import dop853
-from ..methods.iterate import leading
-from ..methods.overlooked import overlooked
+from ..methods.newton import leading
 from ..output.dense_output import DenseOutput
+from .batch_steps import march
+from .coarse_solution import CoarseSolution
 from .dop853 import solved
 from .jumps import jumped
-from .start import Start
-from .wide_steps import march
 
 TELLING = 200
 """Steps, taken or rejected, that are enough to tell whether a problem is stiff."""
@@ -36,7 +36,7 @@ SHORTER, TRIES = 1 / 4, 8
 
 
 def follow(
-    otherwise: Callable[..., Start],
+    otherwise: Callable[..., CoarseSolution],
     rhs: RightHandSide,
     span: tuple[float, float],
     y0: Array,
@@ -45,7 +45,7 @@ def follow(
     atol: Array,
     max_step: float = inf,
     most: int,
-) -> Start:
+) -> CoarseSolution:
     """Trajectory from `y0` `(*batch, n)` by at most so many steps, or otherwise where they would be stiff."""
     scale = Scale(rtol, atol)
     longest, places = max_step, dop853().output.places(CLOSER)
@@ -58,24 +58,24 @@ def follow(
         if seen:
             ends = seen == steps.t.shape[0] - 1 and not steps.gave_up
             dense = DenseOutput.of(dop853().output, trial)
-            return Start(trial.t[: seen + 1], dense.evaluate, steps.failure if ends else None, group=1)
+            return CoarseSolution(trial.t[: seen + 1], dense.evaluate, steps.failure if ends else None, group=1)
         longest = SHORTER * abs(float(trial.steps[0]))
 
-    def implicit(end: float, longest: float) -> Start:
+    def implicit(end: float, longest: float) -> CoarseSolution:
         return otherwise(rhs, (span[0], end), y0, rtol=rtol, atol=atol, max_step=longest)
 
     return _over_no_jump(implicit, rhs, span, y0, scale, max_step, most)
 
 
 def _over_no_jump(
-    solve: Callable[[float, float], Start],
+    solve: Callable[[float, float], CoarseSolution],
     rhs: RightHandSide,
     span: tuple[float, float],
     y0: Array,
     scale: Scale,
     longest: float,
     most: int,
-) -> Start:
+) -> CoarseSolution:
     """What `solve(end, longest)` makes of the first steps, as far as none of them passed over a jump in time."""
     begin, end = span
     for _ in range(TRIES):

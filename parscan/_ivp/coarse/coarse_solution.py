@@ -13,7 +13,7 @@ from ..methods.tableaux import Tableau
 
 
 @dataclass(frozen=True)
-class Start:
+class CoarseSolution:
     """A rough trajectory: its own steps `t`, and its states `(m, *batch, n)` at any times between them.
 
     `failure` says why it ends before it should, if it does, and `failed_at` is the first time that is known to be bad,
@@ -47,7 +47,7 @@ class Start:
         stages = slopes @ (rises / lengths)
         return Trial(t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])), breaks)
 
-    def after(self, time: float) -> Start | None:
+    def after(self, time: float) -> CoarseSolution | None:
         """What is left of it from a time on, if there is more than an end."""
         xp = array_namespace(self.t)
         later = self.t > time if bool(self.t[-1] > self.t[0]) else self.t < time

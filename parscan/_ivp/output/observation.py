@@ -10,7 +10,7 @@ from ..._kernels.series import combine
 from ..methods.tableaux import Tableau
 
 
-class Observed:
+class Observation:
     """Output times `(m,)`, and what of a trajectory on the mesh `(N + 1,)` they depend on.
 
     A time that is a node depends on that node alone, every other one on the left node of its interval and the slopes.

@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 from ..._arrays.namespace import Array, array_namespace
 from ..output.dense_output import DenseOutput
-from .start import Start
+from .coarse_solution import CoarseSolution
 
-Starter = Callable[[tuple[float, float], Array], Start]
+Starter = Callable[[tuple[float, float], Array], CoarseSolution]
 
 
 class FromStart:
     """The first start is given, all others are made from scratch."""
 
-    def __init__(self, start: Start, otherwise: Starter) -> None:
-        self._start: Start | None = start
+    def __init__(self, start: CoarseSolution, otherwise: Starter) -> None:
+        self._start: CoarseSolution | None = start
         self._otherwise = otherwise
 
-    def __call__(self, span: tuple[float, float], y0: Array) -> Start:
+    def __call__(self, span: tuple[float, float], y0: Array) -> CoarseSolution:
         """The start, once."""
         start, self._start = self._start, None
         return self._otherwise(span, y0) if start is None else start
@@ -31,12 +31,12 @@ class FromGuess:
         self._guess: DenseOutput | None = guess
         self._otherwise = otherwise
 
-    def __call__(self, span: tuple[float, float], y0: Array) -> Start:
+    def __call__(self, span: tuple[float, float], y0: Array) -> CoarseSolution:
         """A warm start, once."""
         guess, self._guess = self._guess, None
         if guess is None:
             return self._otherwise(span, y0)
-        return Start(_within(guess.ts, span), guess.evaluate, warm=True)
+        return CoarseSolution(_within(guess.ts, span), guess.evaluate, warm=True)
 
 
 class OnMesh:
@@ -46,7 +46,7 @@ class OnMesh:
         self._mesh = mesh
         self._otherwise = otherwise
 
-    def __call__(self, span: tuple[float, float], y0: Array) -> Start:
+    def __call__(self, span: tuple[float, float], y0: Array) -> CoarseSolution:
         """A start from scratch, on what of the mesh it reaches: at least one interval."""
         xp = array_namespace(self._mesh)
         backwards = span[1] < span[0]
@@ -57,7 +57,7 @@ class OnMesh:
         begin = xp.asarray([span[0]], dtype=nodes.dtype)
         known = xp.concat([begin, nodes])
         end = rough.t[-1:] if rough.failure and not bool(xp.any(known == rough.t[-1])) else nodes[:0]
-        return Start(xp.concat([known, end]), rough.states, rough.failure, fixed=True)
+        return CoarseSolution(xp.concat([known, end]), rough.states, rough.failure, fixed=True)
 
 
 def _within(mesh: Array, span: tuple[float, float]) -> Array:

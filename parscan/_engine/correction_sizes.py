@@ -11,7 +11,7 @@ from .._arrays.namespace import Array, array_namespace, fetch
 
 
 @dataclass(frozen=True)
-class Facts:
+class CorrectionSizes:
     """
     What is known of the corrections of all nodes.
 
@@ -33,12 +33,12 @@ class Facts:
     finite: bool
 
 
-def look(relative: Array, met: Array, correction: Array) -> Facts:
+def look(relative: Array, met: Array, correction: Array) -> CorrectionSizes:
     """Facts of the corrections, given also in tolerances, and of the flags of the numbers that met their targets."""
     xp = array_namespace(correction)
     sizes, largest = component_sizes(relative), component_sizes(xp.abs(correction))
     sizes, largest, count, finite = fetch(sizes, largest, leading(met), xp.all(xp.isfinite(correction)))
-    return Facts(sizes, largest, int(count), bool(finite))
+    return CorrectionSizes(sizes, largest, int(count), bool(finite))
 
 
 def component_sizes(values: Array) -> Array:

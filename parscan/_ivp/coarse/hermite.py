@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._engine.termination import Failure
-from .start import Start
+from .coarse_solution import CoarseSolution
 
 FREEDOM = 4.0
 """Tolerances, and bends of a parabola, by which the slope at a node may differ from what the states tell."""
@@ -20,17 +20,17 @@ def as_start(
     atol: Array,
     failure: Failure | None = None,
     failed_at: float | None = None,
-) -> Start:
+) -> CoarseSolution:
     """Nodes `t` `(m,)` with states and right-hand sides `(m, *batch, n)`, and cubic Hermite interpolation between them.
 
     `rtol` and `atol` are the tolerances that the states were computed with.
     """
     xp = array_namespace(y)
     if t.shape[0] == 1:
-        return Start(t, lambda at: xp.broadcast_to(y, (at.shape[0], *y.shape[1:])), failure, failed_at)
+        return CoarseSolution(t, lambda at: xp.broadcast_to(y, (at.shape[0], *y.shape[1:])), failure, failed_at)
     with quiet():
         steps = xp.reshape(xp.astype(t[1:] - t[:-1], y.dtype), (-1, *(1,) * (y.ndim - 1)))
-        return Start(t, _hermite(t, y, *_bends(steps, y, f, rtol, atol)), failure, failed_at)
+        return CoarseSolution(t, _hermite(t, y, *_bends(steps, y, f, rtol, atol)), failure, failed_at)
 
 
 def _bends(steps: Array, y: Array, f: Array, rtol: float, atol: Array) -> tuple[Array, Array]:

@@ -8,9 +8,9 @@ from ..._functions.right_hand_side import RightHandSide
 from ..core.trial import Scale, Trial
 from ..mesh.refine import resample
 from ..methods.discretisation import Discretisation
-from ..methods.iterate import iterate
+from ..methods.newton import iterate
 from ..output.dense_output import DenseOutput
-from ..output.observed import Observed
+from ..output.observation import Observation
 from .trajectory import Trajectory
 
 CLOSE = 1e-10
@@ -60,7 +60,7 @@ def _sizes(trial: Trial) -> Array:
 def with_nodes(trajectory: Trajectory, times: Array) -> Trajectory:
     """The trajectory on a mesh with further nodes, if not all the times are nodes already."""
     trial, output = trajectory.trial, trajectory.method.output
-    if not Observed(output, trial.t, times).inside:
+    if not Observation(output, trial.t, times).inside:
         return trajectory
     xp = array_namespace(trial.t)
     direction = -1.0 if bool(trial.t[-1] < trial.t[0]) else 1.0

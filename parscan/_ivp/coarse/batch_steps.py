@@ -14,7 +14,7 @@ from typing import Any
 from ..._arrays.namespace import Array, array_namespace, copy, fetch, quiet
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
-from ..core.endings import NOT_FINITE, TOO_SMALL, is_no_step
+from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
 from ..core.stiffness import Stiffness
 from ..core.trial import Scale, Trial, ratio
 from ..core.watched import Reached

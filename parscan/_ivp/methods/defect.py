@@ -12,7 +12,7 @@ from ..core.trial import Scale, Trial
 from .filter import filtered
 from .tableaux import Places
 
-UNSEEN = 3000.0
+DEFECT_LIMIT = 3000.0
 """Tolerances by which the slopes of polynomials, times the step, may miss the right-hand side.
 
 Where solutions are smooth, they miss it by up to 1000 at loose tolerances, at others by a few, those of DOP853 by up to
@@ -21,7 +21,7 @@ Where solutions are smooth, they miss it by up to 1000 at loose tolerances, at o
 
 
 def overlooked(rhs: RightHandSide, places: Places, trial: Trial, scale: Scale, jacobians: Array | None = None) -> Array:
-    """What polynomials miss at the places, in units of `UNSEEN` tolerances, `(N,)`: above 1 something was overlooked.
+    """The defect at the places, in units of `DEFECT_LIMIT` tolerances, `(N,)`: above 1, something was overlooked.
 
     Stiff components do not count, as far as the Jacobians of the intervals, `(N, *batch, n, n)`, say so.
     """
@@ -45,7 +45,7 @@ def _of_part(rhs: RightHandSide, places: Places, trial: Trial, scale: Scale, jac
 
 def _relative(errors: Array, trial: Trial, scale: Scale) -> Array:
     """The largest error of each interval, `(N,)`."""
-    return scale.relative(array_namespace(errors).max(errors, axis=-1), trial) / UNSEEN
+    return scale.relative(array_namespace(errors).max(errors, axis=-1), trial) / DEFECT_LIMIT
 
 
 def _missed(rhs: RightHandSide, places: Places, trial: Trial) -> Array:

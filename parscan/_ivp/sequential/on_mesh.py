@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon
 from ..._functions.breaks import stretches
 from ..._functions.right_hand_side import RightHandSide
-from ..coarse.rough import as_start
-from ..coarse.start import Start
+from ..coarse.coarse_solution import CoarseSolution
+from ..coarse.hermite import as_start
 from ..coarse.stretches import joined as joined_starts
-from ..coarse.warm import FromStart
+from ..coarse.warm_start import FromStart
 from ..core.problem import Problem
 from ..core.stacking import Stacking
 from ..core.trial import Scale
 from ..mesh.march import Record, solve
 from ..mesh.task import discretise, make_task
 from ..methods.discretisation import Discretisation
-from ..methods.iterate import iterate
-from ..sensitivities.polish import ITERATIONS, joined, polished
+from ..methods.newton import iterate
+from ..sensitivities.converge_fully import ITERATIONS, joined, polished
+from ..sensitivities.stale_check import CHANGED, FAR, steepest
 from ..sensitivities.trajectory import Trajectory
-from ..sensitivities.unchanged import CHANGED, FAR, steepest
 
 TIGHTER = 0.1
 """Part of the tolerances with which it is found: what derivatives are to be right to grows along the solution."""
@@ -71,7 +71,7 @@ def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discreti
     return solve(task, problem.span, problem.y0)
 
 
-def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> Start | None:
+def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> CoarseSolution | None:
     """The sequential solver's steps, if they are there, with cubics between them."""
     if steps.y is None or steps.t.shape[0] < 3:
         return None
@@ -86,7 +86,7 @@ def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> Start | None:
     return joined_starts(parts)
 
 
-def _reject_changed(method: Discretisation, rhs: RightHandSide, start: Start | None, problem: Problem) -> None:
+def _reject_changed(method: Discretisation, rhs: RightHandSide, start: CoarseSolution | None, problem: Problem) -> None:
     """Raise if the steps that change most are not those that `fun` makes now."""
     if start is None:
         return
