@@ -24,6 +24,9 @@ OF_ENDLESS = 32
 SHORT = 16
 """Spacings of the numbers at its time that a step has to take to end at a node, where times are far from zero."""
 
+CLOSE = 0.5
+"""How far a time is from the solver's, as a share of the tolerance and of the step, where mean slopes do."""
+
 MOST_SHORT = 1000
 """Shorter steps in a row that are the end."""
 
@@ -37,10 +40,11 @@ class Form:
 
     pace: Pace
     state: Callable[[Array], Array]
-    piece: Callable[[Any], Callable[[Any], Array]]
+    piece: Callable[[Any], Any]
     is_stiff: Callable[[Any], bool] | None = None
     most_steps: float = inf
     origin: float = 0.0
+    rtol: float = 0.0
     starts_anew: bool = False
 
 
@@ -67,17 +71,37 @@ class Course:
     """The polynomial of the step to the last node, where the spacing of the numbers at its time matters."""
     _short: list[Any] = field(default_factory=list)
     """Those of shorter steps since, at whose ends are no nodes."""
+    _passed_over: int = 0
+    """Steps so short in a row."""
+    _away: list[float] = field(default_factory=list)
+    """How far times of nodes are from the solver's, as they are rounded."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the states between the nodes are wanted."""
+        return self.is_dense or bool(self.watch.monitors) or self.times is not None
 
     def follow(self, solver: Any, form: Form) -> Termination:
         """Let a solver step from where the course ends to the end of its own span, or until something is in the way."""
+        self._last, self._short, self._passed_over, self._away = None, [], 0, []
+        begin = len(self.nodes) - 1
+        ending = self._step(solver, form)
+        if self._away:
+            nodes, states = np.asarray(self.nodes[begin:]), np.asarray(self.states[begin:])
+            lengths = np.where(nodes[1:] != nodes[:-1], nodes[1:] - nodes[:-1], np.inf)
+            states[1:] += (np.asarray(self._away) / lengths)[:, None] * (states[1:] - states[:-1])
+            self.states[begin + 1 :] = list(states[1:])
+        return ending
+
+    def _step(self, solver: Any, form: Form) -> Termination:
+        """The same, but for states at times that are rounded, if the states between them are not wanted."""
         slope = getattr(solver, "f", None)
         if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods look for a first step for ever
             return self._ended(NOT_FINITE)
         step, nodes, states = solver.step, self.nodes, self.states
-        self._last, self._short = None, []
-        keeps_all = self.is_dense or bool(self.watch.monitors) or self.times is not None or self.reached is not None
-        keeps_all = keeps_all or form.origin != 0.0  # states are wanted where times are rounded to
+        keeps_all = self.is_read or self.reached is not None
         watched = form.is_stiff is not None or form.most_steps < inf
+        shortest = SHORT * ulp(form.origin + solver.t_bound) if form.origin else 0.0
         long = surely_a_step(nodes[-1], form.origin + solver.t_bound)
         taken = 0
         while True:
@@ -89,15 +113,16 @@ class Course:
                     return ending
             else:
                 self.still = 0
-            if status == "running" and (form.origin or t == nodes[-1]) and self._is_passed_over(t, solver, form):
-                if len(self._short) > MOST_SHORT:
-                    return self._ended(TOO_SMALL)
-            elif keeps_all:
+            if status == "running" and (t == nodes[-1] or abs(solver.t - solver.t_old) < shortest):
+                if (ending := self._pass_over(solver, form)) is not None:
+                    return ending
+                continue
+            self._passed_over = 0
+            if keeps_all:
                 if self._passes(t, solver, form):
                     return Termination.EVENT
             else:
-                nodes.append(t)
-                states.append(form.state(y))
+                self._add(t, form.state(y), solver, form)
             if watched or taken % STEPS == 0 or status == "finished":
                 ending = self._no_headway(solver, form, status, taken)
                 if ending is not None:
@@ -144,10 +169,10 @@ class Course:
     def _passes(self, t: float, solver: Any, form: Form) -> bool:
         """Keep what is wanted of a step to the time `t`; whether an event within it ends the integration."""
         t_old, y = self.nodes[-1], form.state(solver.y)
-        piece = form.piece(solver) if self.is_dense or self.watch.monitors or form.origin else None
+        piece: Any = form.piece(solver) if self.is_dense or self.watch.monitors else None
         if form.origin:
-            piece = self._joined(piece)
-            y = piece(t)
+            piece = form.piece(solver) if piece is None else piece
+            y, piece = piece.at_end(t), self._joined(piece)
         stop = self._watched(t_old, t, y, piece) if piece is not None and self.watch.monitors else None
         if stop is not None and piece is not None:
             t, y = stop, piece(stop)
@@ -166,14 +191,25 @@ class Course:
             self.reached(t)
         return stop is not None
 
-    def _is_passed_over(self, t: float, solver: Any, form: Form) -> bool:
-        """Whether there is no node behind a step, as the spacing of the numbers at its time is not much shorter."""
+    def _pass_over(self, solver: Any, form: Form) -> Termination | None:
+        """Put no node behind a step, as it is not much longer than a spacing; why it is the last one, if so."""
         if not form.origin:
-            return True
-        short = abs(solver.t - solver.t_old) < SHORT * ulp(t)
-        if short:
+            return None
+        self._passed_over += 1
+        if self.is_read:
             self._short.append(form.piece(solver))
-        return short
+        return self._ended(TOO_SMALL) if self._passed_over > MOST_SHORT else None
+
+    def _add(self, t: float, y: Array, solver: Any, form: Form) -> None:
+        """A node; where times are rounded, with how far its time is from the solver's, or the state at the time."""
+        self.nodes.append(t)
+        self.states.append(y)
+        if not form.origin:
+            return
+        away = t - form.origin - solver.t
+        if abs(away) > CLOSE * form.rtol * abs(solver.t - solver.t_old):
+            self.states[-1], away = form.piece(solver).at_end(t), 0.0
+        self._away.append(away)
 
     def _joined(self, piece: Any) -> Any:
         """The polynomials of the steps since the last node and that one, and of the step before."""

@@ -71,6 +71,10 @@ class Since:
             found[:, some] = part
         return self.steps[-1](since) if found is None else found
 
+    def at_end(self, t: float) -> Array:
+        """The state at a time that is the end, but for rounding."""
+        return self.steps[-1](t - self.origin)
+
     def then(self, later: Since) -> Since:
         """These steps and later ones."""
         return Since((*self.steps, *later.steps), (*self.nodes, *later.nodes[1:]), self.origin)

@@ -75,7 +75,7 @@ def make(
     solver = class_of(choice.method)(called, stretch.begin - origin, start, end, rtol=rtol, atol=atol, **given)
     is_stiff = _Stiff() if Termination.STIFF in choice.otherwise else None
     most = inf if choice.while_analytic and not whole else choice.most_steps
-    return solver, Form(pace, state, piece, is_stiff, most, origin, choice.starts > 1)
+    return solver, Form(pace, state, piece, is_stiff, most, origin, float(np.min(rtol)), choice.starts > 1)
 
 
 def _since(function: Callable[[float, Array], Any], origin: float) -> Callable[[float, Array], Any]:
