@@ -98,7 +98,7 @@ class Course:
         slope = getattr(solver, "f", None)
         if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods look for a first step for ever
             return self._ended(NOT_FINITE)
-        step, nodes, states = solver.step, self.nodes, self.states
+        step, nodes = solver.step, self.nodes
         keeps_all = self.is_read or self.reached is not None
         watched = form.is_stiff is not None or form.most_steps < inf
         shortest = SHORT * ulp(form.origin + solver.t_bound) if form.origin else 0.0
