@@ -74,6 +74,8 @@ def _first_step(rhs: RightHandSide, problem: Problem) -> float:
     slope = fun(t, y)
     size, rate = _norm(y / tolerance), _norm(slope / tolerance)
     h = min(0.01 * size / rate if min(size, rate) >= 1e-5 else 1e-6, abs(length))
+    if rate > 0 and abs(length) > STEPS * 100 * h:  # no step is longer than a hundred of these
+        return h
     way = float(np.copysign(h, length))
     largest = max(rate, _norm((fun(t + way, y + way * slope) - slope) / tolerance) / h)
     return min(100 * h, (0.01 / largest) ** (1 / ORDER)) if largest > 0 else abs(length)

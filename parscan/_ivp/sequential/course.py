@@ -98,7 +98,7 @@ class Course:
         slope = getattr(solver, "f", None)
         if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods look for a first step for ever
             return self._ended(NOT_FINITE)
-        step, nodes = solver.step, self.nodes
+        step, nodes, states, origin = solver.step, self.nodes, self.states, form.origin
         keeps_all = self.is_read or self.reached is not None
         watched = form.is_stiff is not None or form.most_steps < inf
         shortest = SHORT * ulp(form.origin + solver.t_bound) if form.origin else 0.0
@@ -106,23 +106,23 @@ class Course:
         taken = 0
         while True:
             message, taken = step(), taken + 1
-            t, y, status = form.origin + float(solver.t), solver.y, solver.status
+            t, y, status = origin + float(solver.t), solver.y, solver.status
             if not (np.isfinite(y).all() and abs(t - nodes[-1]) > long and status == "running"):
                 ending = self._gave_up(str(message)) if status == "failed" else self._no_step(solver)
                 if ending is not None:
                     return ending
             else:
                 self.still = 0
-            if status == "running" and (t == nodes[-1] or abs(solver.t - solver.t_old) < shortest):
+            if (t == nodes[-1] or (origin and abs(solver.t - solver.t_old) < shortest)) and status == "running":
                 if (ending := self._pass_over(solver, form)) is not None:
                     return ending
                 continue
-            self._passed_over = 0
             if keeps_all:
                 if self._passes(t, solver, form):
                     return Termination.EVENT
             else:
-                self._add(t, form.state(y), solver, form)
+                nodes.append(t)
+                states.append(form.state(y) if not origin else self._rounded(t, solver, form))
             if watched or taken % STEPS == 0 or status == "finished":
                 ending = self._no_headway(solver, form, status, taken)
                 if ending is not None:
@@ -172,7 +172,7 @@ class Course:
         piece: Any = form.piece(solver) if self.is_dense or self.watch.monitors else None
         if form.origin:
             piece = form.piece(solver) if piece is None else piece
-            y, piece = piece.at_end(t), self._joined(piece)
+            y, piece, self._passed_over = piece.at_end(t), self._joined(piece), 0
         stop = self._watched(t_old, t, y, piece) if piece is not None and self.watch.monitors else None
         if stop is not None and piece is not None:
             t, y = stop, piece(stop)
@@ -200,16 +200,14 @@ class Course:
             self._short.append(form.piece(solver))
         return self._ended(TOO_SMALL) if self._passed_over > MOST_SHORT else None
 
-    def _add(self, t: float, y: Array, solver: Any, form: Form) -> None:
-        """A node; where times are rounded, with how far its time is from the solver's, or the state at the time."""
-        self.nodes.append(t)
-        self.states.append(y)
-        if not form.origin:
-            return
+    def _rounded(self, t: float, solver: Any, form: Form) -> Array:
+        """The state at a node, whose time is rounded; that at the solver's time, with the difference, if slopes do."""
+        y, self._passed_over = form.state(solver.y), 0
         away = t - form.origin - solver.t
         if abs(away) > CLOSE * form.rtol * abs(solver.t - solver.t_old):
-            self.states[-1], away = form.piece(solver).at_end(t), 0.0
+            y, away = form.piece(solver).at_end(t), 0.0
         self._away.append(away)
+        return y
 
     def _joined(self, piece: Any) -> Any:
         """The polynomials of the steps since the last node and that one, and of the step before."""
