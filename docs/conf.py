@@ -36,7 +36,9 @@ autodoc_preserve_defaults = True
 autosummary_generate = True
 numpydoc_show_class_members = False  # the template lists them
 numpydoc_validation_checks = {"all", "ES01", "EX01", "SA01"}
-numpydoc_validation_exclude = {r"(Result|Status|Adjoint|Attempt|Termination)$"}  # made by parscan alone: attributes, no parameters
+numpydoc_validation_exclude = {
+    r"(Result|Status|Adjoint|Attempt|Termination)$"
+}  # made by parscan alone: attributes, no parameters
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",

@@ -132,8 +132,22 @@ def test_the_last_state_is_that_of_the_end(t0, length, dense_output):
     span = (t0, t0 + length)
     sol = parscan.solve_ivp(lambda t, y: -y / length, span, [1.0], rtol=1e-6, atol=1e-9, dense_output=dense_output)
     assert not sol.success or abs(sol.y[0, -1] - math.exp(-1)) <= 1e-5
+    assert np.all(np.diff(sol.t) > 0)
     if sol.success and dense_output:
         assert_allclose(sol.sol(sol.t), sol.y, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["auto", "LSODA", "BDF", "Radau", "RK45"])
+@settings(max_examples=25)
+@given(spacings=st.integers(1, 400), rtol=st.sampled_from([1e-3, 1e-6]))
+@pytest.mark.filterwarnings("ignore:lsoda:UserWarning")
+def test_nodes_follow_each_other(method, spacings, rtol):
+    """No two at one time, however few spacings the span has."""
+    t0 = 1e10
+    length = spacings * math.ulp(t0)
+    sol = parscan.solve_ivp(lambda t, y: [-y[0] / length], (t0, t0 + length), [1.0], method, rtol=rtol, atol=rtol)
+    assert np.all(np.diff(sol.t) > 0)
+    assert not sol.success or abs(sol.y[0, -1] - math.exp(-1)) <= 20 * rtol
 
 
 @pytest.mark.parametrize("method", ["LSODA", "BDF", "Radau", "DOP853", "auto"])

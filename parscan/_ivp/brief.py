@@ -50,9 +50,9 @@ def shortly(
 
 
 def is_brief(problem: Problem) -> bool:
-    """Whether it is, as far as the first step tells; a function that raises or returns what is no state says nothing.
+    """Whether the span is at most `STEPS` first steps long; False where the function raises or returns no state.
 
-    Stiff problems may seem brief, where the solution begins as a slow one.
+    A stiff problem may seem brief where its solution changes slowly at first; DOP853 then runs out of steps.
     """
     if problem.breaks is not None or problem.jac is not None or problem.max_step < inf:
         return False  # who gives a Jacobian expects stiffness

@@ -25,7 +25,8 @@ SHORT = 16
 """Spacings of the numbers at its time that a step has to take to end at a node, where times are far from zero."""
 
 CLOSE = 0.5
-"""How far a time is from the solver's, as a share of the tolerance and of the step, where mean slopes do."""
+"""Share of the tolerance and of the step up to which a time differs so little from the solver's that the mean slope of
+the step gives the state there well enough."""
 
 MOST_SHORT = 1000
 """Shorter steps in a row that are the end."""
@@ -91,10 +92,14 @@ class Course:
             lengths = np.where(nodes[1:] != nodes[:-1], nodes[1:] - nodes[:-1], np.inf)
             states[1:] += (np.asarray(self._away) / lengths)[:, None] * (states[1:] - states[:-1])
             self.states[begin + 1 :] = list(states[1:])
+            if (
+                len(self.nodes) > begin + 2 and self.nodes[-1] == self.nodes[-2]
+            ):  # an earlier step was rounded to the end
+                del self.nodes[-2], self.states[-2]
         return ending
 
     def _step(self, solver: Any, form: Form) -> Termination:
-        """The same, but for states at times that are rounded, if the states between them are not wanted."""
+        """The same. States at nodes may still be those at the times of the solver, which `follow` corrects."""
         slope = getattr(solver, "f", None)
         if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods look for a first step for ever
             return self._ended(NOT_FINITE)
@@ -201,7 +206,7 @@ class Course:
         return self._ended(TOO_SMALL) if self._passed_over > MOST_SHORT else None
 
     def _rounded(self, t: float, solver: Any, form: Form) -> Array:
-        """The state at a node, whose time is rounded; that at the solver's time, with the difference, if slopes do."""
+        """The state at a node whose time is rounded, or for now that at the solver's time: see `CLOSE`."""
         y, self._passed_over = form.state(solver.y), 0
         away = t - form.origin - solver.t
         if abs(away) > CLOSE * form.rtol * abs(solver.t - solver.t_old):

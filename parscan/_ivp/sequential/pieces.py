@@ -46,9 +46,9 @@ SLACK = 0.05
 class Since:
     """Polynomials of consecutive steps in the time since `origin`, as one in time.
 
-    Steps go from one of the `nodes` to the next, in the time since `origin`, and may be shorter than the spacing of the
-    numbers at the origin. As times are rounded, the first one is that before the times that are asked for; beyond the
-    last one, and before the first, the state is that at the end: polynomials are extrapolated hardly at all.
+    Each step goes from one of the `nodes` to the next, in the time since `origin`. A step may be shorter than the
+    spacing of the numbers at the origin, and a time may be rounded to one just before the first node or just behind the
+    last. There, polynomials are extrapolated by `SLACK` of a step, no more.
     """
 
     steps: tuple[Polynomial, ...]
