@@ -129,7 +129,7 @@ def test_libraries_stay_where_they_belong():
         "_ivp/coarse/lsoda.py",
         "_ivp/methods/explicit.py",
         "_ivp/methods/exponential.py",
-        "_ivp/methods/tableaux.py",
+        "_ivp/core/tableaux.py",
         "_ivp/sequential/course.py",
         "_ivp/sequential/delegate.py",
         "_ivp/sequential/pieces.py",

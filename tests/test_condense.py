@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from condensing import assert_agree, oracle, precision, problem
 
-from parscan._ivp.methods.tableaux import FAMILIES, gauss, radau
+from parscan._ivp.core.tableaux import FAMILIES, gauss, radau
 from parscan._kernels.condense import condense, condense_by_solve, condense_frozen
 from parscan._kernels.cpu import condense as cpu_condense
 

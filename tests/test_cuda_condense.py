@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from condensing import assert_agree, oracle, precision, problem
 
-from parscan._ivp.methods.tableaux import gauss, radau
+from parscan._ivp.core.tableaux import gauss, radau
 from parscan._kernels.condense import condense_by_solve
 from parscan._kernels.cuda import condense_kernels as kernels
 from parscan._kernels.cuda.condense import condense

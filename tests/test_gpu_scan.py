@@ -9,7 +9,7 @@ from condensing import assert_agree, oracle, precision
 from condensing import problem as intervals
 
 import parscan
-from parscan._ivp.methods.tableaux import gauss, radau
+from parscan._ivp.core.tableaux import gauss, radau
 from parscan._kernels import condense as condensing
 from parscan._kernels.cpu import scan as cpu
 from parscan._kernels.cuda import choice as cuda_choice

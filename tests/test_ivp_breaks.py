@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parscan._functions.breaks import inside, stretches, thinned, union, with_breaks
-from parscan._ivp.core.trial import Trial
-from parscan._ivp.mesh.refine import divide, equidistribute, refine, resample, shorten
+from parscan._ivp.core.polynomial import PiecewisePolynomial
+from parscan._ivp.core.tableaux import radau
+from parscan._ivp.mesh.refine import divide, equidistribute, refine, shorten
 from parscan._ivp.methods.collocation import Collocation
-from parscan._ivp.methods.tableaux import radau
-from parscan._ivp.output.dense_output import DenseOutput
 
 
 @pytest.mark.parametrize("begin", [0.0, 0.3, -1e-8, 1.7e9, -1e12])
@@ -89,7 +88,7 @@ def trial():
     slopes = np.array([1.0, 1.0, -1.0, -1.0, 2.0])
     y = np.concatenate([[0.0], np.cumsum(np.diff(t) * slopes)])
     stages = np.broadcast_to(slopes[:, None, None], (5, 3, 1))
-    return Trial(t, y[:, None], stages, np.array([1.0, 2.0]))
+    return PiecewisePolynomial(radau(3), t, y[:, None], stages, np.array([1.0, 2.0]))
 
 
 def broken_line(t):
@@ -101,8 +100,8 @@ METHOD = Collocation(radau(3), 1)
 REFINED = {
     "equidistribute": lambda trial, error: equidistribute(METHOD, trial, error),
     "refine": lambda trial, error: refine(METHOD, trial, error, 2.0),
-    "divide": lambda trial, error: divide(METHOD, trial, 50.0),
-    "shorten": lambda trial, error: shorten(METHOD, trial, 0.07),
+    "divide": lambda trial, error: divide(trial, 50.0),
+    "shorten": lambda trial, error: shorten(trial, 0.07),
 }
 
 
@@ -114,7 +113,9 @@ def test_refined_meshes_keep_breakpoints(name, errors):
     t = np.array([0.0, 0.4, 1.0, 1.5, 2.0, 3.0])
     slopes = np.array([1.0, 1.0, -1.0, -1.0, 2.0])
     y = np.concatenate([[0.0], np.cumsum(np.diff(t) * slopes)])
-    trial = Trial(t, y[:, None], np.broadcast_to(slopes[:, None, None], (5, 3, 1)), np.array([1.0, 2.0]))
+    trial = PiecewisePolynomial(
+        radau(3), t, y[:, None], np.broadcast_to(slopes[:, None, None], (5, 3, 1)), np.array([1.0, 2.0])
+    )
     better = REFINED[name](trial, np.array(errors))
     assert better.breaks is trial.breaks
     assert np.isin([0.0, 1.0, 2.0, 3.0], better.t).all()
@@ -124,7 +125,7 @@ def test_refined_meshes_keep_breakpoints(name, errors):
 
 
 def test_ends_are_the_nodes_where_there_is_no_breakpoint(trial):
-    smooth = Trial(trial.t, trial.y, trial.stages)
+    smooth = PiecewisePolynomial(radau(3), trial.t, trial.y, trial.stages)
     assert smooth.both_ends.t is smooth.t
     assert np.array_equal(smooth.ends, trial.t[1:])
     assert np.array_equal(smooth.times(1.0), trial.t[:-1] + 1.0 * np.diff(trial.t))
@@ -132,7 +133,9 @@ def test_ends_are_the_nodes_where_there_is_no_breakpoint(trial):
 
 @pytest.mark.parametrize("direction", [1, -1])
 def test_stages_at_breakpoints_are_inside(trial, direction):
-    turned = Trial(direction * trial.t, trial.y, trial.stages, np.sort(direction * trial.breaks))
+    turned = PiecewisePolynomial(
+        radau(3), direction * trial.t, trial.y, trial.stages, np.sort(direction * trial.breaks)
+    )
     times = turned.times(np.array([0.0, 0.5, 1.0])) * direction
     at = np.isin(trial.t, [1.0, 2.0])
     assert np.array_equal(times[:, 0] > trial.t[:-1], at[:-1])
@@ -146,7 +149,9 @@ def test_stages_at_breakpoints_are_inside(trial, direction):
 
 
 def test_breakpoints_on_any_array_library(trial):
-    alike = Trial(*map(strict.asarray, (trial.t, trial.y, np.array(trial.stages), trial.breaks)))
+    alike = PiecewisePolynomial(
+        radau(3), *map(strict.asarray, (trial.t, trial.y, np.array(trial.stages), trial.breaks))
+    )
     error = np.array([1.0, 30.0, 1e-3, 4.0, 2.0])
     ours, theirs = (REFINED["equidistribute"](one, xp.asarray(error)) for one, xp in ((trial, np), (alike, strict)))
     assert np.array_equal(ours.t, np.asarray(theirs.t))
@@ -156,9 +161,8 @@ def test_breakpoints_on_any_array_library(trial):
 
 
 def test_solutions_hand_on_their_breakpoints(trial):
-    dense = DenseOutput.of(radau(3), trial)
-    assert dense.restrict(1.7).breaks is trial.breaks
-    assert Trial(*dense.parts()).part(slice(1, 3)).breaks is trial.breaks
-    assert resample(radau(5), dense, trial.t).breaks is trial.breaks
-    assert np.isclose(dense.samples()[0], 1.0, atol=1e-12, rtol=0).any()
-    assert 1.0 not in dense.samples()[0]
+    assert trial.restrict(1.7).breaks is trial.breaks
+    assert trial.part(slice(1, 3)).breaks is trial.breaks
+    assert trial.resampled(trial.t, radau(5)).breaks is trial.breaks
+    assert np.isclose(trial.samples()[0], 1.0, atol=1e-12, rtol=0).any()
+    assert 1.0 not in trial.samples()[0]

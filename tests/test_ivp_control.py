@@ -12,11 +12,11 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 import parscan
 from parscan import solve_ivp
-from parscan._ivp.core.trial import Trial
+from parscan._ivp.core.polynomial import PiecewisePolynomial
+from parscan._ivp.core.tableaux import gauss, radau
 from parscan._ivp.mesh import window as _window
 from parscan._ivp.mesh.refine import divide, equidistribute, refine
 from parscan._ivp.methods.collocation import Collocation
-from parscan._ivp.methods.tableaux import gauss, radau
 
 
 def pendulum(t, y):
@@ -86,7 +86,7 @@ def test_errors_that_grow_are_controlled_at_the_end(rtol, monkeypatch):
 def trial_of(t, errors_like=None):
     y = np.sin(t)[:, None]
     times = t[:-1, None] + np.diff(t)[:, None] * radau(3).c
-    return Trial(t, y, np.cos(times)[..., None])
+    return PiecewisePolynomial(radau(3), t, y, np.cos(times)[..., None])
 
 
 def test_equidistribution_makes_errors_equal():
@@ -117,9 +117,8 @@ def test_few_bad_intervals_are_split_and_the_others_kept():
 
 @pytest.mark.parametrize("factor", [1.5, 30.0])
 def test_division_is_for_the_order_of_the_method(factor):
-    better = divide(
-        Collocation(gauss(2), 1), Trial(np.linspace(0, 1, 11), np.zeros((11, 1)), np.zeros((10, 2, 1))), factor
-    )
+    t, y, stages = np.linspace(0, 1, 11), np.zeros((11, 1)), np.zeros((10, 2, 1))
+    better = divide(PiecewisePolynomial(gauss(2), t, y, stages), factor)
     assert better.intervals == np.ceil(10 * factor**0.25)
 
 

@@ -5,17 +5,22 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from parscan._ivp.methods.tableaux import FAMILIES, radau
+from parscan._ivp.core.polynomial import PiecewisePolynomial
+from parscan._ivp.core.tableaux import FAMILIES, radau
 from parscan._ivp.output.dense_output import DenseOutput
 
 MESH = np.array([0.0, 0.1, 0.5, 0.6, 1.3, 2.0])
+
+
+def of_parts(tableau, t, y, stages):
+    return DenseOutput(PiecewisePolynomial(tableau, t, y, stages))
 
 
 def sampled(tableau, t, y, slope, xp=np, dtype=np.float64):
     """Dense output of the functions `y(t)` and `slope(t)` of times (...,), which add the states' axes."""
     times = t[:-1, None] + np.diff(t)[:, None] * tableau.c
     arrays = (t.astype(np.zeros(0, dtype).real.dtype), y(t).astype(dtype), slope(times).astype(dtype))
-    return DenseOutput(tableau, *map(xp.asarray, arrays))
+    return of_parts(tableau, *map(xp.asarray, arrays))
 
 
 def polynomial(degree, shape, rng, complex_too=False):
@@ -49,8 +54,8 @@ def test_polynomials_are_exact(family, stages, shape, mesh, xp, rng):
     found = dense(xp.asarray(t))
     assert found.shape == (shape[-1], len(t), *shape[:-1])
     assert np.allclose(np.asarray(found), components_first(y(t)), rtol=1e-12, atol=1e-11)
-    assert np.allclose(np.asarray(dense.evaluate(xp.asarray(t))), y(t), rtol=1e-12, atol=1e-11)
-    assert np.allclose(np.asarray(dense.derivative(xp.asarray(t))), slope(t), rtol=1e-12, atol=1e-10)
+    assert np.allclose(np.asarray(dense.polynomial.evaluate(xp.asarray(t))), y(t), rtol=1e-12, atol=1e-11)
+    assert np.allclose(np.asarray(dense.polynomial.derivative(xp.asarray(t))), slope(t), rtol=1e-12, atol=1e-10)
     one = dense(0.7)
     assert one.shape == (shape[-1], *shape[:-1])
     assert np.allclose(np.asarray(one), components_first(y(np.array(0.7))), atol=1e-12)
@@ -76,7 +81,7 @@ def test_the_contract_of_scipy(sign, rng):
     theirs = solve_ivp(lambda _, y: A @ y, (0, sign * 2), [1.0, 0.0], method="Radau", dense_output=True, rtol=1e-9).sol
     mesh = np.asarray(theirs.ts)
     times = mesh[:-1, None] + np.diff(mesh)[:, None] * radau(3).c
-    ours = DenseOutput(radau(3), mesh, theirs(mesh).T, (A @ theirs(times.ravel())).T.reshape(*times.shape, 2))
+    ours = of_parts(radau(3), mesh, theirs(mesh).T, (A @ theirs(times.ravel())).T.reshape(*times.shape, 2))
     t = rng.uniform(min(0, 2 * sign), max(0, 2 * sign), 50)
     assert np.allclose(ours(t), theirs(t), rtol=0, atol=1e-7)
     assert np.allclose(ours(2.01 * sign), theirs(2.01 * sign), rtol=0, atol=1e-5)
@@ -99,16 +104,16 @@ def test_nodes_keep_their_states_when_the_stages_only_nearly_fit(rng):
     assert np.allclose(dense(MESH[1:-1] - step), dense(MESH[1:-1] + step), rtol=0, atol=1e-11)  # continuous
     t = np.linspace(0, 2, 50)
     assert 1e-4 < np.abs(dense(t) - exact(t)).max() < 2e-3
-    assert np.array_equal(dense.derivative(t), exact.derivative(t))  # that of the stages
+    assert np.array_equal(dense.polynomial.derivative(t), exact.polynomial.derivative(t))  # that of the stages
 
 
 def test_a_node_belongs_to_the_interval_before_it(rng):
     """There, Radau's last stage is the slope of the node; the next interval's polynomial only comes near it."""
     tableau, slopes = radau(2), rng.standard_normal((3, 2, 1))
-    dense = DenseOutput(tableau, np.arange(4.0), np.zeros((4, 1)), slopes)
-    assert np.allclose(dense.derivative(np.array([1.0, 2.0, 3.0])), slopes[:, -1])
-    backward = DenseOutput(tableau, -np.arange(4.0), np.zeros((4, 1)), slopes)
-    assert np.allclose(backward.derivative(-np.array([1.0, 2.0, 3.0])), slopes[:, -1])
+    dense = of_parts(tableau, np.arange(4.0), np.zeros((4, 1)), slopes)
+    assert np.allclose(dense.polynomial.derivative(np.array([1.0, 2.0, 3.0])), slopes[:, -1])
+    backward = of_parts(tableau, -np.arange(4.0), np.zeros((4, 1)), slopes)
+    assert np.allclose(backward.polynomial.derivative(-np.array([1.0, 2.0, 3.0])), slopes[:, -1])
 
 
 @pytest.mark.parametrize("t_end", [0.3, 0.1, 0.1 + 1e-12, 1.9999, 2.0, 0.0])
@@ -116,12 +121,14 @@ def test_a_node_belongs_to_the_interval_before_it(rng):
 @pytest.mark.parametrize("xp", [np, array_api_strict], ids=["numpy", "strict"])
 def test_restrict(t_end, sign, xp, rng):
     dense = sampled(radau(4), sign * MESH, *polynomial(6, (2, 3), rng), xp)
-    short = dense.restrict(sign * t_end)
+    short = DenseOutput(dense.polynomial.restrict(sign * t_end))
     assert float(short.ts[-1]) == sign * t_end
     assert (float(short.t_min), float(short.t_max)) == tuple(sorted([0.0, sign * t_end]))
     t = xp.asarray(sign * np.append(rng.uniform(0, t_end, 20), [0.0, t_end]))
     assert np.allclose(np.asarray(short(t)), np.asarray(dense(t)), rtol=1e-13, atol=1e-13)
-    assert np.allclose(np.asarray(short.derivative(t)), np.asarray(dense.derivative(t)), rtol=1e-11, atol=1e-11)
+    assert np.allclose(
+        np.asarray(short.polynomial.derivative(t)), np.asarray(dense.polynomial.derivative(t)), rtol=1e-11, atol=1e-11
+    )
     assert short.ts.shape[0] == max(2, int(np.sum(t_end > MESH)) + 1)
 
 
@@ -129,11 +136,11 @@ def test_restrict(t_end, sign, xp, rng):
 def test_restrict_to_times_outside(t_end, rng):
     dense = sampled(radau(2), MESH, *polynomial(2, (1,), rng))
     with pytest.raises(ValueError, match=r"`t_end` is .*; the solution reaches from 0.0 to 2.0"):
-        dense.restrict(t_end)
+        dense.polynomial.restrict(t_end)
 
 
 def test_a_span_of_length_zero():
-    dense = DenseOutput(radau(2), np.zeros(2), np.ones((2, 1)), np.full((1, 2, 1), 3.0))
+    dense = of_parts(radau(2), np.zeros(2), np.ones((2, 1)), np.full((1, 2, 1), 3.0))
     assert np.array_equal(dense([0.0, 0.0]), [[1.0, 1.0]])
 
 
@@ -149,10 +156,10 @@ def test_bad_times(rng):
 @pytest.mark.parametrize("mesh", [[0.0, 1.0, 1.0], [0.0, 1.0, 0.5], [0.0, np.nan, 1.0]])
 def test_bad_meshes(mesh):
     with pytest.raises(ValueError, match="`t` must be strictly increasing or decreasing"):
-        DenseOutput(radau(1), np.array(mesh), np.zeros((3, 1)), np.zeros((2, 1, 1)))
+        of_parts(radau(1), np.array(mesh), np.zeros((3, 1)), np.zeros((2, 1, 1)))
 
 
 @pytest.mark.parametrize(("y", "stages"), [((2, 1), (2, 1, 1)), ((3, 1), (2, 2, 1)), ((3, 1), (2, 1, 2))])
 def test_shapes_that_do_not_fit(y, stages):
     with pytest.raises(ValueError, match="do not fit"):
-        DenseOutput(radau(1), np.arange(3.0), np.zeros(y), np.zeros(stages))
+        of_parts(radau(1), np.arange(3.0), np.zeros(y), np.zeros(stages))

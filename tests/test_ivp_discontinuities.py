@@ -17,14 +17,15 @@ from scipy.linalg import expm
 
 from parscan import solve_ivp
 from parscan._ivp.arguments import as_problem
+from parscan._ivp.core.polynomial import PiecewisePolynomial
+from parscan._ivp.core.scale import Scale
 from parscan._ivp.core.stacking import Stacking
-from parscan._ivp.core.trial import Scale, Trial
+from parscan._ivp.core.tableaux import radau
 from parscan._ivp.mesh import discontinuities as _discontinuities
 from parscan._ivp.mesh import window as _window
 from parscan._ivp.mesh.discontinuities import find
 from parscan._ivp.mesh.refine import TARGET, Assessed, equidistribute, refine
 from parscan._ivp.methods.collocation import Collocation
-from parscan._ivp.methods.tableaux import radau
 
 RNG = np.random.default_rng(5)
 HOURS = np.arange(0.0, 121)
@@ -227,8 +228,8 @@ def found_in(fun, t, y=None, breaks=None):
     """Places in the intervals of a mesh, on which the solution is that of the states, or constant."""
     y = np.zeros((len(t), 1)) if y is None else y
     stages = np.broadcast_to((np.diff(y, axis=0) / np.diff(t)[:, None])[:, None, :], (len(t) - 1, 7, y.shape[1]))
-    trial, every = Trial(t, y, np.array(stages), breaks), np.ones(len(t) - 1, dtype=bool)
-    found = find(right_hand_side(fun, y[0]), radau(7), trial, Scale(1e-8, np.asarray(1e-8)), every, every)
+    trial, every = PiecewisePolynomial(radau(7), t, y, np.array(stages), breaks), np.ones(len(t) - 1, dtype=bool)
+    found = find(right_hand_side(fun, y[0]), trial, Scale(1e-8, np.asarray(1e-8)), every, every)
     return np.zeros(0) if found is None else found
 
 
@@ -289,9 +290,9 @@ def test_nothing_is_found_on_arrays_of_the_standard():
         lambda t, y: strict.exp(strict.asarray(t)) - y, (0, 1), strict.asarray([1.0]), None, None, 1e-8, 1e-8, np.inf
     )
     rhs = Stacking(problem, None).right_hand_side()
-    trial = Trial(t, strict.ones((2, 1)), strict.zeros((1, 7, 1)))
-    assert find(rhs, radau(7), trial, Scale(1e-8, strict.asarray(1e-8)), every, every) is None
-    assert find(rhs, radau(7), trial, Scale(1e-8, strict.asarray(1e-8)), ~every, every) is None
+    trial = PiecewisePolynomial(radau(7), t, strict.ones((2, 1)), strict.zeros((1, 7, 1)))
+    assert find(rhs, trial, Scale(1e-8, strict.asarray(1e-8)), every, every) is None
+    assert find(rhs, trial, Scale(1e-8, strict.asarray(1e-8)), ~every, every) is None
 
 
 def test_known_breakpoints_are_not_found_again():
@@ -329,7 +330,7 @@ def test_smooth_problems_are_solved_as_without(ode, monkeypatch):
 
 
 def trial_on(t):
-    return Trial(t, t[:, None], np.ones((len(t) - 1, 3, 1)))
+    return PiecewisePolynomial(radau(3), t, t[:, None], np.ones((len(t) - 1, 3, 1)))
 
 
 @pytest.mark.parametrize("backwards", [False, True])

@@ -9,7 +9,7 @@ from parscan import solve_ivp
 from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.coarse import batch_steps as _wide_steps
 from parscan._ivp.coarse.batch_steps import march
-from parscan._ivp.core.trial import Scale
+from parscan._ivp.core.scale import Scale
 
 
 def lotka_volterra(t, y, a=1.5, c=3.0):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from parscan._ivp.methods.tableaux import radau
-from parscan._ivp.output.dense_output import DenseOutput
+from parscan._ivp.core.polynomial import PiecewisePolynomial
+from parscan._ivp.core.tableaux import radau
 from parscan._ivp.output.events import find, prepare
 from parscan._ivp.output.monitor import Event
 
@@ -30,12 +30,12 @@ def one_by_one(function):
 
 
 def trajectory(fun, span, y0, intervals=80, xp=np):
-    """Dense output of an accurate solution, its stages from the right-hand side."""
+    """Polynomials of an accurate solution, its stages from the right-hand side."""
     exact = solve_ivp(fun, span, y0, max_step=0.2, dense_output=True, **ACCURATE).sol
     mesh = np.linspace(*span, intervals + 1)
     times = mesh[:-1, None] + np.diff(mesh)[:, None] * radau(8).c
     stages = [[fun(t, exact(t)) for t in row] for row in times]
-    return DenseOutput(radau(8), *map(xp.asarray, (mesh, exact(mesh).T, np.array(stages))))
+    return PiecewisePolynomial(radau(8), *map(xp.asarray, (mesh, exact(mesh).T, np.array(stages))))
 
 
 def ball(_, y):
@@ -93,14 +93,14 @@ def test_events_are_those_of_scipy(name, way):
     assert (ours.t_stop is not None) == (theirs.status == 1)
     if ours.t_stop is not None:
         assert ours.t_stop == pytest.approx(theirs.t[-1], abs=1e-8)
-        assert np.allclose(dense.restrict(ours.t_stop)(ours.t_stop), theirs.y[:, -1], rtol=0, atol=1e-8)
+        assert np.allclose(dense.restrict(ours.t_stop).y[-1], theirs.y[:, -1], rtol=0, atol=1e-8)
 
 
 def line(intervals=4, t0=0.0, t1=2.0, slope=1.0, offset=0.0, xp=np):
     """y = offset + slope·t, exactly."""
     t = np.linspace(t0, t1, intervals + 1)
     arrays = (t, offset + slope * t[:, None], np.full((intervals, 2, 1), slope))
-    return DenseOutput(radau(2), *map(xp.asarray, arrays))
+    return PiecewisePolynomial(radau(2), *map(xp.asarray, arrays))
 
 
 def times(function, dense, args=()):
@@ -166,14 +166,14 @@ def test_any_array_library():
     expected = find(prepare(events), (), trajectory(pendulum, (0, 10), [2.0, 0.1]))
     for way in (lambda function: function, one_by_one):
         found = find(prepare([way(function) for function in events]), (), dense)
-        assert all(type(t) is type(dense.ts) for t in found.t_events + found.y_events)
+        assert all(type(t) is type(dense.t) for t in found.t_events + found.y_events)
         assert np.allclose(np.asarray(found.y_events[0]), expected.y_events[0], atol=1e-12)
         assert np.allclose(np.asarray(found.t_events[1]), expected.t_events[1], atol=1e-12)
 
 
 def test_single_precision():
     t = np.linspace(0, 2, 5, dtype=np.float32)
-    dense = DenseOutput(radau(2), t, t[:, None], np.ones((4, 2, 1), np.float32))
+    dense = PiecewisePolynomial(radau(2), t, t[:, None], np.ones((4, 2, 1), np.float32))
     found = find(prepare(lambda t, y: y[0] - np.float32(0.7)), (), dense)
     assert found.t_events[0].dtype == found.y_events[0].dtype == np.float32
     assert found.t_events[0] == pytest.approx([0.7], abs=1e-6)

@@ -15,14 +15,15 @@ from parscan._ivp.coarse import step_over_jump as _following
 from parscan._ivp.coarse.coarse_solution import CoarseSolution
 from parscan._ivp.coarse.jumps import jumped
 from parscan._ivp.coarse.step_over_jump import follow
-from parscan._ivp.core import trial as _trial
+from parscan._ivp.core import polynomial as _polynomial
 from parscan._ivp.core.failures import TOO_SMALL
+from parscan._ivp.core.polynomial import PiecewisePolynomial
+from parscan._ivp.core.scale import Scale
 from parscan._ivp.core.stacking import Stacking
-from parscan._ivp.core.trial import Scale, Trial
+from parscan._ivp.core.tableaux import radau
 from parscan._ivp.mesh import march as _march
 from parscan._ivp.mesh import window as _window
 from parscan._ivp.methods.defect import overlooked
-from parscan._ivp.methods.tableaux import radau
 
 
 def relaxed(decay, jumps, levels, y, end):
@@ -135,7 +136,9 @@ def test_a_jump_that_no_step_is_short_enough_for_is_told(monkeypatch):
     ],
 )
 def test_jumps_in_time_are_told_from_the_state(fun, found):
-    trial = Trial(np.asarray([0.0, 0.5, 1.0]), np.asarray([[0.2], [0.3], [0.9]]), np.zeros((2, 5, 1)))
+    trial = PiecewisePolynomial(
+        radau(5), np.asarray([0.0, 0.5, 1.0]), np.asarray([[0.2], [0.3], [0.9]]), np.zeros((2, 5, 1))
+    )
     assert jumped(right_hand_side(fun, (0, 1), [0.0]), trial, Scale(1e-6, np.asarray(1e-6))).tolist() == found
 
 
@@ -204,7 +207,7 @@ def pulse(center, width, t, y):
 def test_what_lies_between_stages_is_seen():
     """One interval, and a pulse between its stages, or in one of them, where they see it themselves."""
     t, c = np.asarray([0.0, 2.0]), radau(5).c
-    nothing = Trial(t, np.zeros((2, 1)), np.zeros((1, 5, 1)))
+    nothing = PiecewisePolynomial(radau(5), t, np.zeros((2, 1)), np.zeros((1, 5, 1)))
     scale = Scale(1e-6, np.asarray(1e-6))
     for center, width, seen in ((c[2] + c[3], 0.2, 1), (c[2] + c[3] + 0.1, 0.01, 0), (3.0, 0.5, 0)):
         rhs = right_hand_side(partial(pulse, center, width), (0, 2), [0.0])
@@ -213,18 +216,20 @@ def test_what_lies_between_stages_is_seen():
 
 def test_intervals_are_looked_at_in_parts(monkeypatch):
     rng = np.random.default_rng(0)
-    trial = Trial(np.linspace(0.0, 3.0, 8), rng.normal(size=(8, 3, 2)), rng.normal(size=(7, 5, 3, 2)))
+    trial = PiecewisePolynomial(
+        radau(5), np.linspace(0.0, 3.0, 8), rng.normal(size=(8, 3, 2)), rng.normal(size=(7, 5, 3, 2))
+    )
     rhs = right_hand_side(lambda t, y: [np.sin(t) - y[1], y[0]], (0, 3), np.ones((2, 3)))
     jacobians = rng.normal(size=(7, 3, 2, 2))
     whole = overlooked(rhs, radau(5).gaps, trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
-    monkeypatch.setattr(_trial, "NUMBERS", 200)
+    monkeypatch.setattr(_polynomial, "NUMBERS", 200)
     parts = overlooked(rhs, radau(5).gaps, trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
     assert whole.shape == (7,)
     assert np.array_equal(parts, whole)
     monkeypatch.undo()
     jumping = right_hand_side(lambda t, y: -1e6 * (y - np.where(t < 0.7, 1.0, 2.0)), (0, 3), np.ones((2, 3)))
     whole = jumped(jumping, trial, Scale(1e-6, np.asarray(1e-6)))
-    monkeypatch.setattr(_trial, "NUMBERS", 200)
+    monkeypatch.setattr(_polynomial, "NUMBERS", 200)
     assert np.array_equal(jumped(jumping, trial, Scale(1e-6, np.asarray(1e-6))), whole)
     assert whole.tolist() == [False, True, *(False,) * 5]
 
@@ -232,7 +237,7 @@ def test_intervals_are_looked_at_in_parts(monkeypatch):
 def test_what_stiff_components_miss_does_not_count():
     """The slope is off by a thousand where the state is off by less than a tolerance."""
     rhs = right_hand_side(lambda t, y: -1e9 * (y - 1e-6), (0, 1), [0.0])
-    nothing = Trial(np.asarray([0.0, 1.0]), np.zeros((2, 1)), np.zeros((1, 5, 1)))
+    nothing = PiecewisePolynomial(radau(5), np.asarray([0.0, 1.0]), np.zeros((2, 1)), np.zeros((1, 5, 1)))
     scale = Scale(1e-6, np.asarray(1e-6))
     assert overlooked(rhs, radau(5).gaps, nothing, scale)[0] > 1
     assert overlooked(rhs, radau(5).gaps, nothing, scale, np.full((1, 1, 1), -1e9))[0] < 1

@@ -7,12 +7,12 @@ from parscan import solve_ivp
 from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.coarse.coarse_solution import CoarseSolution
 from parscan._ivp.coarse.lsoda import by_lsoda
-from parscan._ivp.core.trial import Scale
+from parscan._ivp.core.scale import Scale
+from parscan._ivp.core.tableaux import FAMILIES, radau
 from parscan._ivp.mesh.march import solve
 from parscan._ivp.mesh.window import Task
 from parscan._ivp.methods.collocation import Collocation
 from parscan._ivp.methods.newton import iterate
-from parscan._ivp.methods.tableaux import FAMILIES, radau
 
 
 def lotka_volterra(t, y):

@@ -11,11 +11,11 @@ from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.coarse import rodas3 as _stepper
 from parscan._ivp.coarse.hermite import as_start
 from parscan._ivp.coarse.rodas3 import by_stepping
-from parscan._ivp.core.trial import Scale
+from parscan._ivp.core.scale import Scale
+from parscan._ivp.core.tableaux import radau
 from parscan._ivp.mesh.march import solve
 from parscan._ivp.mesh.window import Task
 from parscan._ivp.methods.collocation import Collocation
-from parscan._ivp.methods.tableaux import radau
 
 
 def lotka_volterra(t, y):

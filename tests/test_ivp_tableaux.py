@@ -8,7 +8,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from parscan._ivp.methods.tableaux import FAMILIES, MOST_STAGES, gauss, radau
+from parscan._ivp.core.tableaux import FAMILIES, MOST_STAGES, gauss, radau
 
 EPS = np.finfo(float).eps
 TABLEAUX = [make(s) for make in FAMILIES.values() for s in range(1, MOST_STAGES + 1)]

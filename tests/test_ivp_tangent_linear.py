@@ -5,11 +5,11 @@ import pytest
 import scipy.linalg
 
 from parscan._functions.right_hand_side import RightHandSide
-from parscan._ivp.core.trial import Trial
+from parscan._ivp.core.polynomial import PiecewisePolynomial
+from parscan._ivp.core.tableaux import gauss, radau
 from parscan._ivp.mesh.task import PARALLEL
 from parscan._ivp.methods.exponential_tangents import frechet
 from parscan._ivp.methods.richardson import exact_jacobian
-from parscan._ivp.methods.tableaux import gauss, radau
 from parscan._ivp.output.observation import Observation
 from parscan._kernels.condense import condense, solve_stages
 
@@ -27,7 +27,8 @@ def test_pulling_back_is_the_adjoint_of_responding(name, inside, batch, dtype, r
 
     y = normal(N + 1, *batch, n)
     rhs = RightHandSide(lambda t, y: [y[1] ** 2 - y[0], np.cos(y[0]) * t], None, (), y[0])
-    trial = Trial(np.cumsum(rng.uniform(0.1, 0.3, N + 1)), y, normal(N, method.output.stages, *batch, n))
+    t, stages = np.cumsum(rng.uniform(0.1, 0.3, N + 1)), normal(N, method.output.stages, *batch, n)
+    trial = PiecewisePolynomial(method.output, t, y, stages)
     model = method.tangent_linear(rhs, trial, inside=inside)
     B = 3 if batch else 1
     forcing = normal(model.times.shape[0], B, n, k)

@@ -6,7 +6,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from parscan._ivp.methods.tableaux import radau
+from parscan._ivp.core.tableaux import radau
 from parscan._kernels.condense import condense_by_solve
 from parscan._kernels.cpu import sweep as cpu_sweep
 from parscan._kernels.sweep import sweep, sweep_by_scan

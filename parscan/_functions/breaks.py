@@ -2,9 +2,9 @@
 
 They are arrays of times `(k,)`, ascending, in float64, or None where there are none. `Problem.breaks` are the user's
 `jumps`; `Task.breaks` are those that meshes have as nodes: the same, and the nodes of a mesh of the user's;
-`Trial.breaks` are those of its mesh, and `DenseOutput.breaks` those of a solution. More of them are added to a task, or
-to a trial, by `union`, and to a mesh by `with_breaks`. All that makes a mesh from another one keeps them as nodes, and
-every interval that begins or ends at one evaluates the right-hand side there at a time a little inside.
+`PiecewisePolynomial.breaks` are those of its mesh. More of them are added to a task, or to a polynomial, by `union`,
+and to a mesh by `with_breaks`. All that makes a mesh from another one keeps them as nodes, and every interval that
+begins or ends at one evaluates the right-hand side there at a time a little inside.
 """
 
 from __future__ import annotations

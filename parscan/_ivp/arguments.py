@@ -19,8 +19,8 @@ from .._arrays.namespace import (
 )
 from .._functions.breaks import INSIDE, union
 from .core.columns import by_columns
+from .core.polynomial import PiecewisePolynomial
 from .core.problem import Problem
-from .output.dense_output import DenseOutput
 from .output.monitor import Event
 from .result.result import IvpResult
 
@@ -96,7 +96,7 @@ BRIEF = 64
 """Nodes of DOP853 steps up to which results may be a `guess` that is none: they are solved as fast without one."""
 
 
-def as_guess(guess: Any, problem: Problem) -> DenseOutput | None:
+def as_guess(guess: Any, problem: Problem) -> PiecewisePolynomial | None:
     """The continuous solution of an earlier result of the same shape, from the same time in the same direction."""
     if guess is None:
         return None

@@ -15,8 +15,10 @@ from ..._arrays.namespace import Array, array_namespace, copy, fetch, quiet
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale, ratio
 from ..core.stiffness import Stiffness
-from ..core.trial import Scale, Trial, ratio
+from ..core.tableaux import Tableau
 from ..core.watched import Reached
 from .rodas3 import FIRST
 
@@ -42,12 +44,12 @@ class Steps:
     breaks: Array | None = None
     error: float = 0.0
 
-    def trial(self, nodes: int) -> Trial:
-        """As a trajectory whose stages, so many per interval, are still to be assessed."""
+    def trial(self, tableau: Tableau) -> PiecewisePolynomial:
+        """The states with polynomials whose slopes are still to be assessed."""
         xp = array_namespace(self.y)
-        shape = (self.t.shape[0] - 1, nodes, *self.y.shape[1:])
+        shape = (self.t.shape[0] - 1, tableau.stages, *self.y.shape[1:])
         stages = xp.broadcast_to(xp.zeros((1,) * len(shape), dtype=self.y.dtype), shape)
-        return Trial(self.t, self.y, stages, self.breaks)
+        return PiecewisePolynomial(tableau, self.t, self.y, stages, self.breaks)
 
 
 def march(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Failure
 from ..._functions.breaks import thinned, with_breaks
-from ..core.trial import Trial
-from ..methods.tableaux import Tableau
+from ..core.polynomial import PiecewisePolynomial
+from ..core.tableaux import Tableau
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CoarseSolution:
     fixed: bool = False
     group: int = 3
 
-    def trial(self, tableau: Tableau, t: Array, y0: Array, breaks: Array | None = None) -> Trial:
+    def trial(self, tableau: Tableau, t: Array, y0: Array, breaks: Array | None = None) -> PiecewisePolynomial:
         """States on the mesh `t`, from the given first one, and the stages of the polynomials through its states.
 
         Not those of the right-hand side: where the problem is stiff, its values at rough states are of any size.
@@ -45,7 +45,7 @@ class CoarseSolution:
         slopes = xp.asarray(tableau.inverse, dtype=y.dtype)
         lengths = xp.astype(xp.reshape(steps, (-1, 1, 1)), y.dtype)
         stages = slopes @ (rises / lengths)
-        return Trial(t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])), breaks)
+        return PiecewisePolynomial(tableau, t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])), breaks)
 
     def after(self, time: float) -> CoarseSolution | None:
         """What is left of it from a time on, if there is more than an end."""

@@ -7,10 +7,10 @@ from math import inf
 
 from ..._arrays.namespace import Array
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
 from ..methods.discretisation import Linear
 from ..methods.explicit import dop853
-from ..output.dense_output import DenseOutput
 from .batch_steps import Steps, march
 from .coarse_solution import CoarseSolution
 
@@ -30,16 +30,10 @@ def by_dop853(
     steps = march(rhs, span, y0, scale, max_step)
     if steps.stiff or steps.t.shape[0] < 2:
         return otherwise(rhs, span, y0, rtol=rtol, atol=atol, max_step=max_step)
-    return CoarseSolution(steps.t, dense_between(rhs, steps, scale).evaluate, steps.failure, group=1)
+    return CoarseSolution(steps.t, solved(rhs, steps, scale).evaluate, steps.failure, group=1)
 
 
-def dense_between(rhs: RightHandSide, steps: Steps, scale: Scale) -> DenseOutput:
-    """Polynomials between the steps."""
-    trial = solved(rhs, steps, scale)
-    return DenseOutput.of(dop853().output, trial)
-
-
-def solved(rhs: RightHandSide, steps: Steps, scale: Scale) -> Trial:
-    """The steps with the slopes of these polynomials."""
+def solved(rhs: RightHandSide, steps: Steps, scale: Scale) -> PiecewisePolynomial:
+    """The steps with polynomials between them."""
     method = dop853()
-    return method.assess(rhs, steps.trial(method.output.stages), Linear(steps.y[:0, ...]), scale)[0]
+    return method.assess(rhs, steps.trial(method.output), Linear(steps.y[:0, ...]), scale)[0]

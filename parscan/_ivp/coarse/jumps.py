@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
 from ..methods.defect import DEFECT_LIMIT
 from ..methods.filter import filtered
 
@@ -19,13 +20,13 @@ DAMPED = 0.25
 """Share of the step for which stiff components are damped."""
 
 
-def jumped(rhs: RightHandSide, trial: Trial, scale: Scale) -> Array:
+def jumped(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Array:
     """Flags of the steps within which the right-hand side jumps by more than their errors allow, `(N,)`."""
     found = [_jumped(rhs, trial.part(some), scale) for some in trial.groups(PLACES + 1)]
     return array_namespace(trial.y).concat(found)
 
 
-def _jumped(rhs: RightHandSide, trial: Trial, scale: Scale) -> Array:
+def _jumped(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Array:
     """The same of a part of a trial."""
     xp = array_namespace(trial.y)
     N, *state = trial.stages[:, 0, ...].shape

@@ -19,7 +19,7 @@ from ..._arrays.namespace import Array, all_finite, array_namespace, machine_eps
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
-from ..core.trial import ratio
+from ..core.scale import ratio
 from .coarse_solution import CoarseSolution
 from .hermite import as_start
 

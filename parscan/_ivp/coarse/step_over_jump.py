@@ -15,11 +15,10 @@ import numpy as np
 
 from ..._arrays.namespace import Array
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import Scale
+from ..core.scale import Scale
 from ..methods.defect import overlooked
 from ..methods.explicit import dop853
 from ..methods.newton import leading
-from ..output.dense_output import DenseOutput
 from .batch_steps import march
 from .coarse_solution import CoarseSolution
 from .dop853 import solved
@@ -57,8 +56,7 @@ def follow(
         seen = leading(overlooked(rhs, places, trial, scale) <= 1)
         if seen:
             ends = seen == steps.t.shape[0] - 1 and not steps.gave_up
-            dense = DenseOutput.of(dop853().output, trial)
-            return CoarseSolution(trial.t[: seen + 1], dense.evaluate, steps.failure if ends else None, group=1)
+            return CoarseSolution(trial.t[: seen + 1], trial.evaluate, steps.failure if ends else None, group=1)
         longest = SHORTER * abs(float(trial.steps[0]))
 
     def implicit(end: float, longest: float) -> CoarseSolution:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..._arrays.namespace import Array, array_namespace
-from ..output.dense_output import DenseOutput
+from ..core.polynomial import PiecewisePolynomial
 from .coarse_solution import CoarseSolution
 
 Starter = Callable[[tuple[float, float], Array], CoarseSolution]
@@ -27,8 +27,8 @@ class FromStart:
 class FromGuess:
     """The first start is an earlier solution, as far as it reaches; all others are made from scratch."""
 
-    def __init__(self, guess: DenseOutput, otherwise: Starter) -> None:
-        self._guess: DenseOutput | None = guess
+    def __init__(self, guess: PiecewisePolynomial, otherwise: Starter) -> None:
+        self._guess: PiecewisePolynomial | None = guess
         self._otherwise = otherwise
 
     def __call__(self, span: tuple[float, float], y0: Array) -> CoarseSolution:
@@ -36,7 +36,7 @@ class FromGuess:
         guess, self._guess = self._guess, None
         if guess is None:
             return self._otherwise(span, y0)
-        return CoarseSolution(_within(guess.ts, span), guess.evaluate, warm=True)
+        return CoarseSolution(_within(guess.t, span), guess.evaluate, warm=True)
 
 
 class OnMesh:

@@ -10,7 +10,8 @@ from math import inf, isfinite
 from ..._arrays.namespace import Array, array_namespace, copy, quiet
 from ..._functions.jumps import jumps_along
 from ..._functions.right_hand_side import RightHandSide
-from .trial import Scale, Trial
+from .polynomial import PiecewisePolynomial
+from .scale import Scale
 
 STEPS = 4096
 """Steps after which the pace is judged, again and again."""
@@ -87,7 +88,7 @@ class Pace:
         return f"{told}; {OF_STEPS}" if needed > MOST_CALLS and self.is_slow else ""
 
 
-def chatters(rhs: RightHandSide, trial: Trial, end: float, scale: Scale) -> bool:
+def chatters(rhs: RightHandSide, trial: PiecewisePolynomial, end: float, scale: Scale) -> bool:
     """Whether there is no use in going on to the end as in a trial, whose steps were followed one by one."""
     xp = array_namespace(trial.y)
     t, y = trial.t, xp.moveaxis(trial.y[-LAST:, ...], -1, 1)

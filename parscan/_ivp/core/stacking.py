@@ -12,8 +12,8 @@ from ..._functions.right_hand_side import RightHandSide
 from .check_function import OTHERWISE, jacobians_stack, obstacle_of_fun, trajectory_stacks
 from .check_jacobian import fits_trajectory, is_far_too_large, is_transposed
 from .near_start import Sample, sample
+from .polynomial import PiecewisePolynomial
 from .problem import Problem
-from .trial import Trial
 
 BY_CHOICE = "is called for one time after the other, as `vectorized` says"
 
@@ -77,7 +77,7 @@ class Stacking:
         made = self._make(self.fun, self.jac, self.raised)
         return made if self.jac_fits else made.without_jacobian()
 
-    def revised(self, rhs: RightHandSide, pieces: list[Trial]) -> Stacking | None:
+    def revised(self, rhs: RightHandSide, pieces: list[PiecewisePolynomial]) -> Stacking | None:
         """What is known after a solve with this right-hand side, if its trajectory shows what was hidden before."""
         some = [pieces[k] for k in sorted({0, len(pieces) // 2, len(pieces) - 1})] if pieces else []
         if rhs.stacks:

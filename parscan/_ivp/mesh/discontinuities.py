@@ -17,9 +17,8 @@ from math import ceil, log2, prod
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
 from ..._functions.breaks import are_breaks
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import NUMBERS, Scale, Trial
-from ..methods.tableaux import Tableau
-from ..output.dense_output import DenseOutput
+from ..core.polynomial import NUMBERS, PiecewisePolynomial
+from ..core.scale import Scale
 
 PARTS = 24
 """Parts of a stretch between which it is evaluated."""
@@ -94,7 +93,7 @@ class Sight:
     """How the right-hand side is seen in stretches: `states(times, intervals)` are what it is evaluated for."""
 
     rhs: RightHandSide
-    trial: Trial
+    trial: PiecewisePolynomial
     scale: Scale
     states: Callable[[Array, Array], Array]
 
@@ -119,7 +118,7 @@ class Sight:
         return xp.abs(self.trial.steps)[:, None] / xp.reshape(bound, (self.trial.intervals, -1))
 
 
-def find(rhs: RightHandSide, output: Tableau, trial: Trial, scale: Scale, some: Array, bad: Array) -> Array | None:
+def find(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, some: Array, bad: Array) -> Array | None:
     """Times, ascending, within some intervals, at which the right-hand side is not smooth; None if there are none.
 
     It is looked at for one state first: what is not smooth then is so in time. In those of the intervals that are bad
@@ -130,21 +129,21 @@ def find(rhs: RightHandSide, output: Tableau, trial: Trial, scale: Scale, some: 
     numbers = xp.arange(trial.intervals)[some]
     count, group = numbers.shape[0], max(1, NUMBERS // ((PARTS + 1) * prod(trial.y.shape[1:])))
     groups = [numbers[first : min(first + group, count)] for first in range(0, count, group)]
-    found = [_of_some(rhs, output, trial, scale, some, bad) for some in groups]
+    found = [_of_some(rhs, trial, scale, some, bad) for some in groups]
     times = xp.sort(xp.concat(found)) if found else trial.t[:0]
     return _distinct(trial, times) if times.shape[0] else None
 
 
-def _of_some(rhs: RightHandSide, output: Tableau, trial: Trial, scale: Scale, numbers: Array, bad: Array) -> Array:
+def _of_some(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, numbers: Array, bad: Array) -> Array:
     """The same of the intervals with these numbers, in any order."""
-    xp, dense = array_namespace(trial.y), DenseOutput.of(output, trial)
+    xp = array_namespace(trial.y)
 
     def frozen(times: Array, intervals: Array) -> Array:
         return xp.take(trial.y, intervals, axis=0)
 
     def along(times: Array, intervals: Array) -> Array:
         begin, end = xp.take(trial.t, intervals), xp.take(trial.t, intervals + 1)
-        return dense.state(intervals, (times - begin) / (end - begin))
+        return trial.state(intervals, (times - begin) / (end - begin))
 
     times, found = _located(Sight(rhs, trial, scale, frozen), _with_sides(trial, numbers, trial.breaks), jumps=True)
     numbers = numbers[xp.take(bad, numbers)]
@@ -173,7 +172,7 @@ def _located(sight: Sight, stretches: Stretches, *, jumps: bool) -> tuple[Array,
     return times[new], intervals[new]
 
 
-def _within(trial: Trial, times: Array, intervals: Array) -> Array:
+def _within(trial: PiecewisePolynomial, times: Array, intervals: Array) -> Array:
     """Flags of the times that are within their intervals, the ends included, and apart from known breakpoints."""
     xp = array_namespace(times)
     begin, end = xp.take(trial.t, intervals), xp.take(trial.t, intervals + 1)
@@ -189,7 +188,7 @@ def _within(trial: Trial, times: Array, intervals: Array) -> Array:
     return new
 
 
-def _with_sides(trial: Trial, numbers: Array, breaks: Array | None) -> Stretches:
+def _with_sides(trial: PiecewisePolynomial, numbers: Array, breaks: Array | None) -> Stretches:
     """The intervals with what is beside them; breakpoints and the ends of the mesh are not passed."""
     xp, t = array_namespace(trial.t), trial.t
     ends = xp.concat([xp.ones_like(t[:1]), xp.zeros_like(t[1:-1]), xp.ones_like(t[:1])]) > 0
@@ -283,7 +282,7 @@ def _parts(values: Array) -> Array:
     return xp.concat([xp.real(values), xp.imag(values)], axis=-1)
 
 
-def _distinct(trial: Trial, times: Array) -> Array:
+def _distinct(trial: PiecewisePolynomial, times: Array) -> Array:
     """Those of the ascending times that are apart from one another; near an end of the mesh, the end itself."""
     xp, t = array_namespace(times), trial.t
     direction = 1.0 if bool(t[-1] > t[0]) else -1.0

@@ -5,10 +5,9 @@ from __future__ import annotations
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.dispatch import affine_scan
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
-from ..output.dense_output import DenseOutput
-from .refine import resample
 
 SENSITIVE = 300.0
 """Growth of an error of one tolerance from which on the errors of all intervals together are looked at."""
@@ -17,7 +16,9 @@ ALLOWED = 3.0
 """Error of a sensitive trajectory in tolerances with which it is accepted."""
 
 
-def excess(method: Discretisation, rhs: RightHandSide, trial: Trial, propagators: Array, scale: Scale) -> float:
+def excess(
+    method: Discretisation, rhs: RightHandSide, trial: PiecewisePolynomial, propagators: Array, scale: Scale
+) -> float:
     """Factor by which the error of the trajectory is too large; 1 where it is not, or is not sensitive."""
     finer = method.finer()
     if finer is None or not growth(propagators, trial, scale) > SENSITIVE:
@@ -26,7 +27,7 @@ def excess(method: Discretisation, rhs: RightHandSide, trial: Trial, propagators
     return error if error > ALLOWED else 1.0
 
 
-def growth(propagators: Array, trial: Trial, scale: Scale) -> float:
+def growth(propagators: Array, trial: PiecewisePolynomial, scale: Scale) -> float:
     """What an error of one tolerance in the first state has become in the last, in tolerances."""
     xp = array_namespace(trial.y)
     with quiet():
@@ -37,9 +38,8 @@ def growth(propagators: Array, trial: Trial, scale: Scale) -> float:
 
 
 def global_error(
-    method: Discretisation, finer: Discretisation, rhs: RightHandSide, trial: Trial, scale: Scale
+    method: Discretisation, finer: Discretisation, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale
 ) -> float:
     """Error of the last state in tolerances: what one Newton iteration of a finer method changes."""
-    dense = DenseOutput.of(method.output, trial)
-    sizes = finer.correct(rhs, resample(finer.output, dense, trial.t), scale).sizes
+    sizes = finer.correct(rhs, trial.resampled(trial.t, finer.output), scale).sizes
     return float(sizes[-1])

@@ -10,7 +10,7 @@ from ..._engine.termination import Failure, Termination
 from ..coarse.coarse_solution import CoarseSolution
 from ..core.failures import NOT_FINITE
 from ..core.pace import OF_JUMPS, chatters
-from ..core.trial import Trial
+from ..core.polynomial import PiecewisePolynomial
 from ..core.watched import Reached
 from .truncate import cut_at_bad_value
 from .window import Log, Piece, Task, solve_window
@@ -34,7 +34,7 @@ STUCK_STEPS = 256
 class Record:
     """What has been solved, piece by piece, and what it took; why and when it failed, if it did."""
 
-    pieces: list[Trial] = field(default_factory=list)
+    pieces: list[PiecewisePolynomial] = field(default_factory=list)
     errors: list[Array] = field(default_factory=list)
     cut_short: list[float] = field(default_factory=list)
     """Times at which windows ended before they should, or steps had to be followed."""
@@ -58,7 +58,7 @@ def solve(task: Task, span: tuple[float, float], y0: Array, reached: Reached | N
     record = Record(log=Log(front=span[0], reached=reached))
     _solve_windows(task, span, y0, record)
     if record.failure == NOT_FINITE and record.pieces:
-        last, failed_at = cut_at_bad_value(task.rhs, task.method.output, record.pieces.pop())
+        last, failed_at = cut_at_bad_value(task.rhs, record.pieces.pop())
         record.pieces += [last] if last else []
         record.failed_at = record.failed_at if failed_at is None else failed_at
     return record

@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.breaks import are_breaks, union, with_breaks
-from ..core.trial import Trial
+from ..core.polynomial import PiecewisePolynomial
 from ..methods.discretisation import Discretisation
-from ..methods.tableaux import Tableau
-from ..output.dense_output import DenseOutput
 
 TARGET = 0.3
 """Error per interval, in tolerances, that a new mesh is made for."""
@@ -33,7 +31,9 @@ class Assessed:
     error: Array
 
 
-def equidistribute(method: Discretisation, trial: Trial, error: Array, breaks: Array | None = None) -> Trial:
+def equidistribute(
+    method: Discretisation, trial: PiecewisePolynomial, error: Array, breaks: Array | None = None
+) -> PiecewisePolynomial:
     """The trial on a mesh whose intervals have about `TARGET` tolerances of error each; with its stages.
 
     New breakpoints become nodes. The error of an interval that one is in says nothing of the two parts: they become as
@@ -42,19 +42,19 @@ def equidistribute(method: Discretisation, trial: Trial, error: Array, breaks: A
     if breaks is not None:
         xp = array_namespace(error)
         error = xp.where(_contain(trial.t, breaks), xp.zeros_like(error), error)
-    return _equidistributed(method, trial, error, method.error_power, breaks)
+    return _equidistributed(trial, error, method.error_power, breaks)
 
 
 def _equidistributed(
-    method: Discretisation, trial: Trial, error: Array, power: float | Array, breaks: Array | None = None
-) -> Trial:
+    trial: PiecewisePolynomial, error: Array, power: float | Array, breaks: Array | None = None
+) -> PiecewisePolynomial:
     """The same, for errors that are proportional to a power of the length, `(N,)` or one number."""
     xp = array_namespace(error)
     ratio = xp.clip((error / TARGET) ** (1 / power), 1 / COARSER, DENSER)
-    return _by_density(method, trial, _smoothed(ratio), breaks)
+    return _by_density(trial, _smoothed(ratio), breaks)
 
 
-def _by_density(method: Discretisation, trial: Trial, ratio: Array, breaks: Array | None = None) -> Trial:
+def _by_density(trial: PiecewisePolynomial, ratio: Array, breaks: Array | None = None) -> PiecewisePolynomial:
     """The trial on a mesh with so many intervals in place of each, counted between breakpoints, old and new ones."""
     xp = array_namespace(trial.y)
     nodes, wanted = trial.t, xp.concat([xp.zeros_like(ratio[:1]), xp.cumulative_sum(ratio)])
@@ -65,7 +65,7 @@ def _by_density(method: Discretisation, trial: Trial, ratio: Array, breaks: Arra
     kept = xp.concat([wanted[:1], wanted[1:-1][_inner_breaks(nodes, trial.breaks)], wanted[-1:]])
     counts = xp.astype(xp.clip(xp.ceil(kept[1:] - kept[:-1]), 1.0, None), xp.int64)
     t = _interpolated(wanted, nodes, _split(kept, counts))
-    return resample(method.output, DenseOutput.of(method.output, trial), t)
+    return trial.resampled(t)
 
 
 def _inner_breaks(t: Array, breaks: Array | None) -> Array:
@@ -88,12 +88,12 @@ def _direction(t: Array) -> float:
 
 def refine(
     method: Discretisation,
-    trial: Trial,
+    trial: PiecewisePolynomial,
     error: Array,
     most: float,
     before: Assessed | None = None,
     breaks: Array | None = None,
-) -> Trial:
+) -> PiecewisePolynomial:
     """A better mesh: a new one, or where few intervals have an error of more than `most`, those in parts.
 
     Where the errors of the mesh `before` have not fallen as they should, they are not expected to now. New breakpoints
@@ -106,10 +106,9 @@ def refine(
     bad = error > most
     power = xp.where(bad, _powers(method, trial.t, error, before), xp.full_like(error, method.error_power))
     if float(xp.mean(xp.astype(bad, error.dtype))) > FEW:
-        return _equidistributed(method, trial, error, power, breaks)
+        return _equidistributed(trial, error, power, breaks)
     parts = xp.where(bad, xp.ceil(xp.clip((error / TARGET) ** (1 / power), 2.0, DENSER)), 1.0)
-    dense = DenseOutput.of(method.output, trial)
-    return resample(method.output, dense, with_breaks(_split(trial.t, xp.astype(parts, xp.int64)), trial.breaks))
+    return trial.resampled(with_breaks(_split(trial.t, xp.astype(parts, xp.int64)), trial.breaks))
 
 
 def _powers(method: Discretisation, t: Array, error: Array, before: Assessed | None) -> Array:
@@ -128,19 +127,18 @@ def _powers(method: Discretisation, t: Array, error: Array, before: Assessed | N
         return xp.where(slow, xp.astype(xp.clip(seen, 1.0, None), error.dtype), usual)
 
 
-def divide(method: Discretisation, trial: Trial, factor: float) -> Trial:
+def divide(trial: PiecewisePolynomial, factor: float) -> PiecewisePolynomial:
     """The mesh with all intervals shorter, for a global error that is smaller by the factor."""
     xp = array_namespace(trial.t)
-    ratio = xp.full_like(trial.t[1:], factor ** (1 / method.output.order))
-    return _by_density(method, trial, ratio)
+    return _by_density(trial, xp.full_like(trial.t[1:], factor ** (1 / trial.tableau.order)))
 
 
-def shorten(method: Discretisation, trial: Trial, longest: float) -> Trial:
+def shorten(trial: PiecewisePolynomial, longest: float) -> PiecewisePolynomial:
     """The trial with intervals that are too long in parts."""
     t = shorten_mesh(trial.t, longest)
     if t.shape[0] == trial.t.shape[0]:
         return trial
-    return resample(method.output, DenseOutput.of(method.output, trial), t)
+    return trial.resampled(t)
 
 
 def shorten_mesh(t: Array, longest: float) -> Array:
@@ -160,16 +158,6 @@ def _split(t: Array, parts: Array) -> Array:
     share = (xp.astype(places - xp.take(ends, interval), t.dtype) + number) / number
     begin = xp.take(t, interval)
     return xp.concat([begin + share * (xp.take(t, interval + 1) - begin), t[-1:]])
-
-
-def resample(tableau: Tableau, dense: DenseOutput, t: Array) -> Trial:
-    """States and stages on the mesh `t` from polynomials; its nodes are to be those that are breakpoints of these."""
-    xp = array_namespace(t)
-    y = dense.evaluate(t)
-    trial = Trial(t, y, xp.zeros((t.shape[0] - 1, 0, *y.shape[1:]), dtype=y.dtype), dense.breaks)
-    times = trial.times(tableau.c)
-    stages = dense.derivative(xp.reshape(times, (-1,)))
-    return replace(trial, stages=xp.reshape(stages, (*times.shape, *y.shape[1:])))
 
 
 def _smoothed(ratio: Array) -> Array:

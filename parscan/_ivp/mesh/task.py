@@ -16,14 +16,14 @@ from ..coarse.rodas3 import by_stepping
 from ..coarse.step_over_jump import follow
 from ..coarse.stretches import over_breaks
 from ..coarse.warm_start import FromGuess, OnMesh, Starter
+from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
-from ..core.trial import Scale
+from ..core.scale import Scale
+from ..core.tableaux import FAMILIES, MOST_STAGES, Tableau
 from ..methods.collocation import Collocation
 from ..methods.discretisation import Discretisation
 from ..methods.explicit import dop853, rk4
 from ..methods.exponential import DEER
-from ..methods.tableaux import FAMILIES, MOST_STAGES, Tableau
-from ..output.dense_output import DenseOutput
 from .window import Task
 
 
@@ -94,7 +94,7 @@ def make_task(
     problem: Problem,
     rhs: RightHandSide,
     method: Discretisation,
-    guess: DenseOutput | None,
+    guess: PiecewisePolynomial | None,
     mesh: Array | None,
     times: Array | None,
     window: int | None,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from ..._arrays.namespace import array_namespace
+from ..._arrays.namespace import Array, array_namespace
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import Trial, finite_rows
+from ..core.polynomial import PiecewisePolynomial
 from ..methods.newton import leading
-from ..methods.tableaux import Tableau
-from ..output.dense_output import DenseOutput
 
 SAMPLES, ROUNDS = 64, 5
 """Samples in the interval, and how often the gap between two of them is searched again."""
 
 
-def cut_at_bad_value(rhs: RightHandSide, output: Tableau, trial: Trial) -> tuple[Trial | None, float | None]:
+def cut_at_bad_value(rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[PiecewisePolynomial | None, float | None]:
     """The trial up to where the right-hand side is finite, and the first time that is known to be bad, if one is.
 
     Values at the stages, which are all that the method has seen, may be finite where those at the nodes are not.
@@ -22,14 +20,18 @@ def cut_at_bad_value(rhs: RightHandSide, output: Tableau, trial: Trial) -> tuple
     good = leading(finite_rows(rhs(trial.ends, trial.y[1:, ...])))
     if good == trial.intervals:
         return trial, None
-    dense = DenseOutput.of(output, trial)
     low, high = float(trial.t[good]), float(trial.t[good + 1])
     for _ in range(ROUNDS):
         times = low + (high - low) * xp.arange(1, SAMPLES + 1, dtype=trial.t.dtype) / SAMPLES
-        count = leading(finite_rows(rhs(times, dense.evaluate(times))))
+        count = leading(finite_rows(rhs(times, trial.evaluate(times))))
         count = min(count, SAMPLES - 1)
         low, high = (float(times[count - 1]) if count else low), float(times[count])
     if low == float(trial.t[0]):
         return None, high
-    kept = dense.restrict(low)
-    return Trial(*kept.parts()), high
+    return trial.restrict(low), high
+
+
+def finite_rows(values: Array) -> Array:
+    """Flags of the rows (first axis) without NaN or infinity."""
+    xp = array_namespace(values)
+    return xp.all(xp.reshape(xp.isfinite(values), (values.shape[0], -1)), axis=1)

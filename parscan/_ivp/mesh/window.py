@@ -9,7 +9,8 @@ from ..._arrays.memory import nodes_that_fit
 from ..._arrays.namespace import Array, array_namespace
 from ..._functions.right_hand_side import RightHandSide
 from ..coarse.coarse_solution import CoarseSolution
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
 from ..core.watched import Reached
 from ..methods.defect import DEFECT_LIMIT, overlooked
 from ..methods.discretisation import Discretisation, Linear
@@ -133,7 +134,7 @@ class Piece:
     `error` `(N,)` is estimated for each interval, in tolerances; it is not known of steps that were followed.
     """
 
-    trial: Trial
+    trial: PiecewisePolynomial
     whole: bool
     error: Array
     followed: bool = False
@@ -169,9 +170,9 @@ def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piec
             factor = 1.0 if checked else excess(task.method, task.rhs, trial, found.linear.propagators, task.scale)
             if factor == 1.0:
                 return Piece(trial, whole, error)
-            better, checked = divide(task.method, trial, factor), True
+            better, checked = divide(trial, factor), True
         before = Assessed(trial.t, error)
-        better = shorten(task.method, better, task.longest)
+        better = shorten(better, task.longest)
         whole, better = whole and better.intervals <= most, better.head(most)
         trial = better.starting_at(y0).head(task.most_intervals(better.intervals, y0))
     return None
@@ -188,23 +189,25 @@ def _first_mesh(task: Task, start: CoarseSolution, y0: Array, *, begins: bool) -
     return t if start.fixed else shorten_mesh(t, task.longest), rough
 
 
-def _better(task: Task, trial: Trial, error: Array, before: Assessed | None, disappointing: float) -> Trial:
+def _better(
+    task: Task, trial: PiecewisePolynomial, error: Array, before: Assessed | None, disappointing: float
+) -> PiecewisePolynomial:
     """The trial on a mesh that is finer where errors are too large, and has nodes at kinks and jumps."""
     breaks = None
     if float(array_namespace(error).max(error)) > disappointing:
-        breaks = find(task.rhs, task.method.output, trial, task.scale, error > OF_INTEREST, error > ACCEPTED)
+        breaks = find(task.rhs, trial, task.scale, error > OF_INTEREST, error > ACCEPTED)
     if breaks is None or trial.breaks is not task.breaks:
         return refine(task.method, trial, error, ACCEPTED, before, breaks)
     return equidistribute(task.method, trial, error, breaks)
 
 
-def _on_fixed(task: Task, trial: Trial, linear: Linear, error: Array) -> Array:
+def _on_fixed(task: Task, trial: PiecewisePolynomial, linear: Linear, error: Array) -> Array:
     """The errors on a mesh that is kept, as far as they are those of the output."""
     of_nodes = task.method.assess_nodes(task.rhs, trial, task.scale) if task.at_nodes else None
     return _with_overlooked(task, trial, linear, error) if of_nodes is None else of_nodes
 
 
-def _with_overlooked(task: Task, trial: Trial, linear: Linear, error: Array) -> Array:
+def _with_overlooked(task: Task, trial: PiecewisePolynomial, linear: Linear, error: Array) -> Array:
     """The errors, and where they are small enough, what they may have overlooked."""
     xp = array_namespace(error)
     if float(xp.max(error)) > ACCEPTED:
@@ -213,7 +216,7 @@ def _with_overlooked(task: Task, trial: Trial, linear: Linear, error: Array) -> 
     return xp.where(found > 1, DEFECT_LIMIT * found, error)
 
 
-def _iterate(task: Task, trial: Trial, start: CoarseSolution, log: Log, *, rough: bool) -> Iterated:
+def _iterate(task: Task, trial: PiecewisePolynomial, start: CoarseSolution, log: Log, *, rough: bool) -> Iterated:
     """Newton's loop, as far as this mesh is worth it."""
     scale = task.scale.loosened(FIRST_TOLERANCE) if rough else task.scale
     most = WARM_ITERATIONS if start.warm else ITERATIONS

@@ -17,12 +17,13 @@ from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.condense import Condensed, condense, condense_frozen
 from ..._kernels.sweep import sweep
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
+from ..core.tableaux import MOST_STAGES, Tableau
 from .discretisation import Corrected, Discretisation, Linear
 from .filter import filtered
 from .richardson import exact_jacobian
 from .stage_tangents import implicit_stages
-from .tableaux import MOST_STAGES, Tableau
 from .tangent_linear import TangentLinear
 
 FROZEN_FROM = 64
@@ -75,7 +76,7 @@ class Collocation(Discretisation):
         stages = self.tableau.stages + 2
         return Collocation(self.tableau.family(stages), self.n) if stages <= MOST_STAGES else None
 
-    def correct(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Corrected:
+    def correct(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Corrected:
         """Evaluate all stages, condense them, carry the corrections from node to node.
 
         Where a value is not finite, nothing from that interval on is: the sizes of the corrections tell.
@@ -92,7 +93,9 @@ class Collocation(Discretisation):
         propagators = xp.reshape(condensed.propagators, (N, *batch, n, n))
         return Corrected(corrected, swept.sizes, Linear(propagators, jacobians[:, -1, ...]))
 
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+    def assess(
+        self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
+    ) -> tuple[PiecewisePolynomial, Array]:
         """Errors by what the polynomial misses.
 
         It satisfies the equation at the stages, not at the start of the interval, nor between the stages, nor, but for
@@ -108,7 +111,7 @@ class Collocation(Discretisation):
             errors = filtered(missed, trial, linear.jacobians, share)
             return trial, scale.relative(xp.max(errors, axis=-1), trial)
 
-    def _missed(self, rhs: RightHandSide, trial: Trial) -> Array:
+    def _missed(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> Array:
         """What the slopes of the polynomials lack at a few places of every interval, `(N, *batch, n, places)`."""
         xp = array_namespace(trial.y)
         steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
@@ -124,7 +127,7 @@ class Collocation(Discretisation):
             missed.append(values[ends.right, ...] - self._combined(trial, self.tableau.at_end))
         return xp.stack(missed, axis=-1)
 
-    def _combined(self, trial: Trial, weights: Array) -> Array:
+    def _combined(self, trial: PiecewisePolynomial, weights: Array) -> Array:
         """Sums of the stages with the weights (s,)."""
         xp, shape = array_namespace(trial.y), trial.stages.shape
         row = xp.asarray(weights, dtype=trial.stages.dtype)
@@ -134,14 +137,14 @@ class Collocation(Discretisation):
         """Jacobians, what is made of them, and both transposed."""
         return 4 * self.tableau.stages
 
-    def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
+    def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
         """Every stage with its own Jacobian, whatever Newton's method made do with."""
         xp = array_namespace(trial.y)
         times, states = self._points(trial)
         jacobians = exact_jacobian(rhs, xp.reshape(times, (-1,)), xp.reshape(states, (-1, *trial.y.shape[1:])))
         return implicit_stages(self.tableau.A, self.tableau.b, trial.steps, times, states, jacobians)
 
-    def _points(self, trial: Trial) -> tuple[Array, Array]:
+    def _points(self, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Times `(N, s)` and states `(N, s, *batch, n)` at the stages."""
         xp = array_namespace(trial.y)
         shape = trial.stages.shape
@@ -151,7 +154,7 @@ class Collocation(Discretisation):
             steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.stages.ndim - 1)))
             return trial.times(self.tableau.c), trial.y[:-1, None, ...] + steps * sums
 
-    def _linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
+    def _linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Right-hand sides `(N, s, *batch, n)` at the stages, Jacobians there, or one for each interval."""
         xp = array_namespace(trial.y)
         shape = trial.stages.shape
@@ -165,7 +168,7 @@ class Collocation(Discretisation):
         jacobians = rhs.jacobian(times[:, middle], states[:, middle, ...], values[:, middle, ...])
         return values, jacobians[:, None, ...]
 
-    def _condense(self, trial: Trial, residuals: Array, jacobians: Array) -> Condensed:
+    def _condense(self, trial: PiecewisePolynomial, residuals: Array, jacobians: Array) -> Condensed:
         """Stages condensed out of every interval of every batch element, all of them along one axis."""
         xp = array_namespace(trial.y)
         n, s, batch = trial.y.shape[-1], self.tableau.stages, trial.y.shape[1:-1]

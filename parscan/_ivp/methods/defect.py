@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
+from ..core.tableaux import Places
 from .filter import filtered
-from .tableaux import Places
 
 DEFECT_LIMIT = 3000.0
 """Tolerances by which the slopes of polynomials, times the step, may miss the right-hand side.
@@ -20,7 +21,9 @@ Where solutions are smooth, they miss it by up to 1000 at loose tolerances, at o
 """
 
 
-def overlooked(rhs: RightHandSide, places: Places, trial: Trial, scale: Scale, jacobians: Array | None = None) -> Array:
+def overlooked(
+    rhs: RightHandSide, places: Places, trial: PiecewisePolynomial, scale: Scale, jacobians: Array | None = None
+) -> Array:
     """The defect at the places, in units of `DEFECT_LIMIT` tolerances, `(N,)`: above 1, something was overlooked.
 
     Stiff components do not count, as far as the Jacobians of the intervals, `(N, *batch, n, n)`, say so.
@@ -32,7 +35,9 @@ def overlooked(rhs: RightHandSide, places: Places, trial: Trial, scale: Scale, j
     return array_namespace(trial.y).concat(found)
 
 
-def _of_part(rhs: RightHandSide, places: Places, trial: Trial, scale: Scale, jacobians: Array | None) -> Array:
+def _of_part(
+    rhs: RightHandSide, places: Places, trial: PiecewisePolynomial, scale: Scale, jacobians: Array | None
+) -> Array:
     """The same of a part of a trial."""
     xp = array_namespace(trial.y)
     with quiet():
@@ -43,12 +48,12 @@ def _of_part(rhs: RightHandSide, places: Places, trial: Trial, scale: Scale, jac
         return _relative(filtered(missed, trial, jacobians, 1 / (2 * trial.stages.shape[1])), trial, scale)
 
 
-def _relative(errors: Array, trial: Trial, scale: Scale) -> Array:
+def _relative(errors: Array, trial: PiecewisePolynomial, scale: Scale) -> Array:
     """The largest error of each interval, `(N,)`."""
     return scale.relative(array_namespace(errors).max(errors, axis=-1), trial) / DEFECT_LIMIT
 
 
-def _missed(rhs: RightHandSide, places: Places, trial: Trial) -> Array:
+def _missed(rhs: RightHandSide, places: Places, trial: PiecewisePolynomial) -> Array:
     """Steps times what the slopes lack, `(N, *batch, n, places)`."""
     xp = array_namespace(trial.y)
     N, s, *state = trial.stages.shape

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from ..._arrays.namespace import Array
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import Scale, Trial
-from .tableaux import Tableau
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
+from ..core.tableaux import Tableau
 from .tangent_linear import TangentLinear
 
 
@@ -32,7 +33,7 @@ class Corrected:
     `sizes` `(N,)` are the corrections in tolerances, infinite where they are not numbers.
     """
 
-    trial: Trial
+    trial: PiecewisePolynomial
     sizes: Array
     linear: Linear
 
@@ -48,7 +49,7 @@ class Discretisation(ABC):
     @property
     @abstractmethod
     def output(self) -> Tableau:
-        """Polynomials between the nodes: `Trial.stages` are the derivatives of the solution at its nodes."""
+        """The tableau of the polynomials between the nodes."""
 
     @property
     @abstractmethod
@@ -78,14 +79,16 @@ class Discretisation(ABC):
         return None
 
     @abstractmethod
-    def correct(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Corrected:
+    def correct(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Corrected:
         """One Newton iteration on all intervals."""
 
     @abstractmethod
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+    def assess(
+        self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
+    ) -> tuple[PiecewisePolynomial, Array]:
         """The solved trial with its stages, and the error of each interval in tolerances, `(N,)`."""
 
-    def assess_nodes(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Array | None:
+    def assess_nodes(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Array | None:
         """The errors of the nodes alone, in tolerances `(N,)`; None where the polynomials are as good as the nodes."""
         return None
 
@@ -94,7 +97,7 @@ class Discretisation(ABC):
         """Arrays of an n×n matrix per interval that its tangent linear model holds, as a rough share of memory."""
 
     @abstractmethod
-    def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
+    def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
         """The tangent linear model at a solved trial, with exact Jacobians.
 
         Its slopes are those of the polynomials of `output`; they are there only if what is `inside` the intervals

@@ -16,13 +16,14 @@ import numpy as np
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
+from ..core.tableaux import Tableau, gauss
 from . import hermite as _hermite
 from .discretisation import Linear
 from .one_step import StepMap
 from .richardson import exact_jacobian
 from .stage_tangents import explicit_stages
-from .tableaux import Tableau, gauss
 from .tangent_linear import TangentLinear
 
 
@@ -50,7 +51,7 @@ class Explicit(StepMap):
         """Jacobians and what is made of them."""
         return self.A.shape[0]
 
-    def linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
+    def linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Stage after stage, on all intervals and with its Jacobian."""
         xp = array_namespace(trial.y)
         steps = _columns(trial)
@@ -66,7 +67,7 @@ class Explicit(StepMap):
             weights = self.b.tolist()
             return _plus(trial.y[:-1, ...], steps, weights, slopes), _plus(eye, steps[..., None], weights, tangents)
 
-    def slopes(self, rhs: RightHandSide, trial: Trial) -> list[Array]:
+    def slopes(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> list[Array]:
         """Right-hand sides at the stages of all intervals."""
         slopes: list[Array] = []
         with quiet():
@@ -78,7 +79,7 @@ class Explicit(StepMap):
         """Jacobians, and what is made of them, of a few stages more."""
         return 2 * (self.A.shape[0] + 4)
 
-    def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
+    def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
         """All stages, and those of the polynomials if they matter."""
         xp = array_namespace(trial.y)
         A, c, mixing = self.polynomial() if inside else (self.A, self.c, np.zeros((0, len(self.c))))
@@ -98,7 +99,9 @@ class Explicit(StepMap):
         """Coefficients and nodes, with further stages, and the slopes of the output as sums of all of them."""
 
     @abstractmethod
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+    def assess(
+        self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
+    ) -> tuple[PiecewisePolynomial, Array]:
         """As for all discretisations."""
 
 
@@ -116,7 +119,9 @@ class WithCubics(Explicit):
         """Of the error of the cubics."""
         return 4
 
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+    def assess(
+        self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
+    ) -> tuple[PiecewisePolynomial, Array]:
         """By what the cubics miss."""
         return _hermite.assess(rhs, trial, scale)
 
@@ -146,7 +151,9 @@ class DOP853(Explicit):
         """Of the combined estimate."""
         return 8
 
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+    def assess(
+        self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
+    ) -> tuple[PiecewisePolynomial, Array]:
         """By the embedded formulas of orders 5 and 3."""
         from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
 
@@ -171,7 +178,9 @@ class DOP853(Explicit):
         parts = np.stack([rise, first - rise, 2 * rise - (first + last), *coefficients.D])
         return A, np.append(c, coefficients.C_EXTRA), np.array(_shape_slopes()) @ parts
 
-    def _output_slopes(self, rhs: RightHandSide, trial: Trial, slopes: list[Array], coefficients: Any) -> Array:
+    def _output_slopes(
+        self, rhs: RightHandSide, trial: PiecewisePolynomial, slopes: list[Array], coefficients: Any
+    ) -> Array:
         """Slopes of the polynomials at the output nodes, from three more stages."""
         xp = array_namespace(trial.y)
         steps, first, last = _columns(trial), slopes[0], slopes[-1]
@@ -222,6 +231,6 @@ def _plus(base: Any, scale: Any, weights: list[float], parts: list[Array]) -> An
     return base + scale * sum(terms[1:], start=terms[0]) if terms else base
 
 
-def _columns(trial: Trial) -> Array:
+def _columns(trial: PiecewisePolynomial) -> Array:
     """Steps, broadcasting against states."""
     return array_namespace(trial.y).reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))

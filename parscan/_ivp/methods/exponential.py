@@ -16,13 +16,14 @@ import numpy as np
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
+from ..core.tableaux import Tableau
 from . import hermite as _hermite
 from .discretisation import Linear
 from .exponential_tangents import exponential_tangents
 from .one_step import StepMap
 from .phi import exponential
-from .tableaux import Tableau
 from .tangent_linear import TangentLinear
 
 PARTS = 8
@@ -63,7 +64,7 @@ class DEER(StepMap):
         """Jacobians and what is made of them."""
         return 4
 
-    def linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
+    def linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Exponentials as propagators: what the method itself takes for linear."""
         X, Z = self._means(rhs, trial)
         with quiet():
@@ -71,7 +72,7 @@ class DEER(StepMap):
             targets = exponentials @ trial.y[:-1, ..., None] + phi @ Z[..., None]
         return targets[..., 0], exponentials
 
-    def _means(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
+    def _means(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """H times the means of -G and z over both ends of the intervals, `(N, *batch, n, n)` and `(N, *batch, n)`."""
         xp, ends = array_namespace(trial.y), trial.both_ends
         values, J = rhs.linearise(ends.t, ends.y)
@@ -81,11 +82,13 @@ class DEER(StepMap):
             mean_J, mean_z = ((part[ends.left, ...] + part[ends.right, ...]) / 2 for part in (J, z))
             return steps[..., None] * mean_J, steps * mean_z
 
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+    def assess(
+        self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
+    ) -> tuple[PiecewisePolynomial, Array]:
         """By what the cubics miss."""
         return _hermite.assess(rhs, trial, scale)
 
-    def assess_nodes(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Array | None:
+    def assess_nodes(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Array | None:
         """By what the solutions of the linearised equation miss of the right-hand side, in the mean over an interval.
 
         That is nothing where the equation is linear with constant coefficients, however bad the cubics are.
@@ -112,7 +115,7 @@ class DEER(StepMap):
         """Second derivatives, from Jacobians beside the nodes."""
         return 6 * n + 12
 
-    def tangent_linear(self, rhs: RightHandSide, trial: Trial, *, inside: bool) -> TangentLinear:
+    def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
         """The derivative of the formula, which takes second derivatives of `fun`."""
         return exponential_tangents(rhs, trial, inside=inside)
 

@@ -18,7 +18,7 @@ from ..._arrays.namespace import Array, array_namespace, conjugate, quiet
 from ..._functions.differences import step_sizes
 from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.condense import solve_each
-from ..core.trial import Trial
+from ..core.polynomial import PiecewisePolynomial
 from . import hermite as _hermite
 from .phi import exponential
 from .richardson import exact_jacobian
@@ -138,7 +138,7 @@ class ExponentialTangents(TangentLinear):
         return _hermite.weights() if self.slopes.shape[1] else []
 
 
-def exponential_tangents(rhs: RightHandSide, trial: Trial, *, inside: bool) -> ExponentialTangents:
+def exponential_tangents(rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> ExponentialTangents:
     """The model on a solved trial."""
     xp, points = array_namespace(trial.y), trial.both_ends
     *batch, n = trial.y.shape[1:]
@@ -171,7 +171,7 @@ def exponential_tangents(rhs: RightHandSide, trial: Trial, *, inside: bool) -> E
     return ExponentialTangents(times, stacked, propagators, C, ends, jacobians, by_right, steps, left, right)
 
 
-def _ends(trial: Trial, values: Array, jacobians: Array) -> Ends:
+def _ends(trial: PiecewisePolynomial, values: Array, jacobians: Array) -> Ends:
     """Intervals by their ends, with right-hand sides and Jacobians there."""
     xp, points = array_namespace(values), trial.both_ends
     left, right = points.left, points.right

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace
 from ..._kernels.condense import solve_each
-from ..core.trial import Trial
+from ..core.polynomial import PiecewisePolynomial
 
 
-def filtered(missed: Array, trial: Trial, jacobians: Array, share: float) -> Array:
+def filtered(missed: Array, trial: PiecewisePolynomial, jacobians: Array, share: float) -> Array:
     """Sizes of `(I - share h J)^{-1} missed`, for `missed` of shape `(N, *batch, n, places)`."""
     xp = array_namespace(missed)
     changes = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim)) * jacobians

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import Scale, Trial
-from .tableaux import Tableau, gauss
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
+from ..core.tableaux import Tableau, gauss
 
 
 def output() -> Tableau:
@@ -16,7 +17,7 @@ def output() -> Tableau:
     return gauss(3)
 
 
-def assess(rhs: RightHandSide, trial: Trial, scale: Scale) -> tuple[Trial, Array]:
+def assess(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> tuple[PiecewisePolynomial, Array]:
     """The trial with the slopes of its cubics, and the error of each interval in tolerances, `(N,)`.
 
     In the middle of an interval, the slope of the cubic through states of the exact solution is right to fourth order,

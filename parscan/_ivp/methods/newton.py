@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ..._arrays.namespace import Array, array_namespace, to_numpy
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
 from .discretisation import Discretisation, Linear
 
 STALL = 0.5
@@ -30,7 +31,7 @@ TRUSTED = 0.1
 class Iterated:
     """What Newton made of a trial: the leading intervals that converged, and their linearisation."""
 
-    trial: Trial
+    trial: PiecewisePolynomial
     solved: int
     linear: Linear | None
     history: tuple[float, ...]
@@ -39,7 +40,7 @@ class Iterated:
 def iterate(
     method: Discretisation,
     rhs: RightHandSide,
-    trial: Trial,
+    trial: PiecewisePolynomial,
     scale: Scale,
     enough: float,
     most: int,

@@ -8,7 +8,8 @@ from dataclasses import replace
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.dispatch import affine_scan
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
 from .discretisation import Corrected, Discretisation, Linear
 
 
@@ -16,10 +17,10 @@ class StepMap(Discretisation):
     """A discretisation whose targets and propagators are all that an iteration needs."""
 
     @abstractmethod
-    def linearise(self, rhs: RightHandSide, trial: Trial) -> tuple[Array, Array]:
+    def linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Targets `(N, *batch, n)` of the nodes after the first, and propagators `(N, *batch, n, n)` into them."""
 
-    def correct(self, rhs: RightHandSide, trial: Trial, scale: Scale) -> Corrected:
+    def correct(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Corrected:
         """Carry the defects from node to node; the stages are not kept up with."""
         xp = array_namespace(trial.y)
         targets, propagators = self.linearise(rhs, trial)
@@ -29,5 +30,7 @@ class StepMap(Discretisation):
             return Corrected(corrected, scale.relative(corrections, corrected), Linear(propagators))
 
     @abstractmethod
-    def assess(self, rhs: RightHandSide, trial: Trial, linear: Linear, scale: Scale) -> tuple[Trial, Array]:
+    def assess(
+        self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
+    ) -> tuple[PiecewisePolynomial, Array]:
         """As for all discretisations."""

@@ -12,7 +12,7 @@ from math import inf, isnan
 from typing import Any
 
 from ..._arrays.namespace import Array, array_namespace
-from .dense_output import DenseOutput
+from ..core.polynomial import PiecewisePolynomial
 from .monitor import Bracket, Event, Monitor, Seen
 
 SUBSAMPLES = 4
@@ -69,7 +69,7 @@ def _prepared(function: Any, name: str) -> Event:
     return Event(function, count or inf, sense)
 
 
-def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: DenseOutput) -> Occurrences:
+def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: PiecewisePolynomial) -> Occurrences:
     """All occurrences on a trajectory without batch, up to the one that ends the integration.
 
     An event occurs between two samples where its function has different signs, and at a sample where it is zero, be
@@ -84,7 +84,7 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: DenseOutput) -
     args : tuple
         Further arguments of the functions. They are called with times `(m,)` and states `(n, m)` where that gives the
         same as a call with a float and a state `(n,)` for each of the times.
-    dense : DenseOutput
+    dense : PiecewisePolynomial
         The trajectory; it has to be finite.
 
     Returns
@@ -100,8 +100,8 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: DenseOutput) -
     """
     if not events:
         return Occurrences([], [], None)
-    times = _sample_times(dense.ts)
-    y, watch = dense(times), Watch(events, args)
+    times = _sample_times(dense.t)
+    y, watch = dense.components(times), Watch(events, args)
     watch.see(times, y, dense.near)
     return watch.occurrences(times, y)
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._kernels.dispatch import affine_scan
 from ..._kernels.series import combine
-from ..methods.tableaux import Tableau
+from ..core.tableaux import Tableau
 
 
 class Observation:

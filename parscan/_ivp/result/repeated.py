@@ -10,9 +10,9 @@ from math import inf
 from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs, to_numpy
 from ..._functions.agreement import response
 from ..._functions.right_hand_side import RightHandSide
+from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from ..core.status import IvpStatus
-from ..output.dense_output import DenseOutput
 from ..output.monitor import Event
 from .result import IvpResult
 
@@ -166,8 +166,8 @@ def reported(found: IvpResult, told: list[Contradiction]) -> IvpResult:
 
 def _nodes(found: IvpResult) -> tuple[Array, Array]:
     """Times of the output, or of the mesh if that is longer, and states with time last."""
-    if isinstance(found.continuous, DenseOutput) and found.t.shape[0] <= FEWEST:
-        return found.continuous.ts, found.continuous.nodes
+    if isinstance(found.continuous, PiecewisePolynomial) and found.t.shape[0] <= FEWEST:
+        return found.continuous.t, found.continuous.nodes
     return found.t, found.y
 
 

@@ -6,19 +6,18 @@ from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.plot import Stretch
+from ..core.polynomial import PiecewisePolynomial, joined
 from ..core.problem import Problem
+from ..core.scale import Scale
 from ..core.sparsity import advice
 from ..core.status import IvpStatus
-from ..core.trial import Scale, Trial
 from ..mesh.accuracy import is_coarse, largest_error, of_coarse_mesh
 from ..mesh.march import Record
 from ..mesh.window import Log, Task
 from ..methods.discretisation import Discretisation
-from ..methods.tableaux import Tableau
 from ..output.dense_output import DenseOutput
 from ..output.events import Occurrences, find
 from ..output.monitor import Event
-from ..sensitivities.converge_fully import joined
 from ..sensitivities.derivatives import of_mesh
 from .hints import of_jumps
 from .result import IvpResult
@@ -37,20 +36,20 @@ def wrap(
 ) -> IvpResult:
     """Join the pieces, look for events, evaluate the output times."""
     method = task.method
-    dense = _joined(method.output, record) if record.pieces else None
+    dense = joined(record.pieces) if record.pieces else None
     occurrences = find(events, problem.args, dense) if events and dense else Occurrences([], [], None)
     if dense is not None and occurrences.t_stop is not None:
         dense = dense.restrict(occurrences.t_stop)
     scale = Scale(problem.rtols, problem.atol)
     even = not (record.followed or occurrences.t_stop is not None or record.failure)
     status = _status(record, occurrences)
-    estimate = largest_error(record, dense.n_segments if dense else 0)
+    estimate = largest_error(record, dense.intervals if dense else 0)
     hints = _of_jacobian(rhs) + _of_mesh(task, estimate) + of_jumps(task, record, problem.span)
     t, y = _output(problem, dense, times)
     return IvpResult(
         t=t,
         y=y,
-        sol=dense if dense_output else None,
+        sol=DenseOutput(dense) if dense_output and dense else None,
         t_events=None if events is None else occurrences.t_events,
         y_events=None if events is None else occurrences.y_events,
         nfev=rhs.nfev,
@@ -63,12 +62,12 @@ def wrap(
         npoints=rhs.npoints,
         iterations=len(record.log.history),
         history=tuple(record.log.history),
-        mesh=t if dense is None else dense.ts,
+        mesh=t if dense is None else dense.t,
         meshes=tuple(record.log.meshes),
         continuous=dense,
         error_estimate=estimate,
         fun=rhs,
-        derivatives=None if dense is None else of_mesh(rhs, method, lambda: Trial(*dense.parts()), scale, even=even),
+        derivatives=None if dense is None else of_mesh(rhs, method, lambda: dense, scale, even=even),
         stretches=_stretches(record.log, name),
         chatters=record.chatters,
     )
@@ -82,21 +81,17 @@ def _stretches(log: Log, method: str) -> tuple[Stretch, ...]:
     )
 
 
-def _joined(tableau: Tableau, record: Record) -> DenseOutput:
-    """One continuous solution of all pieces."""
-    return DenseOutput.of(tableau, joined(record.pieces))
-
-
-def _output(problem: Problem, dense: DenseOutput | None, times: Array | None) -> tuple[Array, Array]:
+def _output(problem: Problem, dense: PiecewisePolynomial | None, times: Array | None) -> tuple[Array, Array]:
     """Times and states as the user wants them, as far as the solution reaches."""
     xp = array_namespace(problem.y0)
     if dense is None:
         t = xp.asarray([problem.span[0]], dtype=xp.float64) if times is None else times[:0]
         return t, xp.moveaxis(xp.broadcast_to(problem.y0[None, ...], (t.shape[0], *problem.y0.shape)), -1, 0)
     if times is None:
-        return dense.ts, dense.nodes
-    reached = times[(times >= dense.t_min) & (times <= dense.t_max)]
-    return reached, dense(reached)
+        return dense.t, dense.nodes
+    first, last = sorted((float(dense.t[0]), float(dense.t[-1])))
+    reached = times[(times >= first) & (times <= last)]
+    return reached, dense.components(reached)
 
 
 def _status(record: Record, occurrences: Occurrences) -> IvpStatus:

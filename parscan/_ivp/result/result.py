@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..._arrays.namespace import Array, array_namespace, dtype_name
 from ..._reporting.plot import Stretch, draw_convergence, draw_solution
+from ..core.polynomial import PiecewisePolynomial
 from ..core.status import IvpStatus
-from ..output.dense_output import DenseOutput
 from ..sensitivities.differentiable import Differentiable
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     mesh: Array
     meshes: tuple[int, ...]
     error_estimate: float = nan
-    continuous: DenseOutput | Callable[[], DenseOutput] | None = None
-    """The continuous solution, or what makes it: `guess=` starts from it. None where SciPy solved the problem."""
+    continuous: PiecewisePolynomial | Callable[[], PiecewisePolynomial] | None = None
+    """The continuous solution, or a function that makes it: `guess=` starts from it. None where SciPy solved."""
 
     fun: Callable[[Array, Array], Array] | None = None
     """Right-hand side on stacked states, `(m, *batch, n)` at the times `(m,)`."""
@@ -111,10 +111,10 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     """Whether meshes were given up since `fun` jumps to and fro."""
 
     @cached_property
-    def dense(self) -> DenseOutput | None:
+    def dense(self) -> PiecewisePolynomial | None:
         """The continuous solution, whether it was asked for or not."""
         continuous = self.continuous
-        return continuous if continuous is None or isinstance(continuous, DenseOutput) else continuous()
+        return continuous if continuous is None or isinstance(continuous, PiecewisePolynomial) else continuous()
 
     @cached_property
     def residual(self) -> float:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace
 from ..._functions.breaks import are_breaks
-from ..core.trial import Trial
+from ..core.polynomial import PiecewisePolynomial
 from ..methods.collocation import Collocation
 from ..methods.discretisation import Discretisation
 
 
-def beside_breaks(method: Discretisation, trial: Trial, adjoint: Array) -> Array:
+def beside_breaks(method: Discretisation, trial: PiecewisePolynomial, adjoint: Array) -> Array:
     """Adjoint forcings `(N s, *batch, n)` of all stages, with none at stages on breakpoints.
 
     Explicit methods, which take both ends of every interval, are left as they are: what is wrong of the two sides of a

@@ -16,7 +16,8 @@ from ..._functions.adjoint import Adjoint
 from ..._functions.cotangents import as_gradient, as_like
 from ..._functions.right_hand_side import RightHandSide
 from ..._linalg.dense import Dense
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
 from ..output.observation import Observation
 from .beside_breaks import beside_breaks
@@ -150,7 +151,7 @@ class Derivatives:
 def of_mesh(
     rhs: RightHandSide,
     method: Discretisation,
-    make: Callable[[], Trial],
+    make: Callable[[], PiecewisePolynomial],
     scale: Scale,
     *,
     even: bool,

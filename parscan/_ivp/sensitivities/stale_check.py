@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
-from ..core.trial import Scale, Trial
+from ..core.polynomial import PiecewisePolynomial
+from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
 
 FAR = 300.0
@@ -16,20 +17,20 @@ CHANGED = (
 )
 
 
-def reject_changed(rhs: RightHandSide, method: Discretisation, trial: Trial, scale: Scale) -> None:
+def reject_changed(rhs: RightHandSide, method: Discretisation, trial: PiecewisePolynomial, scale: Scale) -> None:
     """Raise if Newton's method would correct the solution a lot where it changes most."""
     if trial.y.size and not needed(rhs, method, steepest(trial, scale), scale) <= FAR:
         raise RuntimeError(CHANGED)
 
 
-def needed(rhs: RightHandSide, method: Discretisation, trial: Trial, scale: Scale) -> float:
+def needed(rhs: RightHandSide, method: Discretisation, trial: PiecewisePolynomial, scale: Scale) -> float:
     """The largest correction in tolerances."""
     with quiet():
         sizes = method.correct(rhs, trial, scale).sizes
     return float(array_namespace(sizes).max(sizes))
 
 
-def steepest(trial: Trial, scale: Scale) -> Trial:
+def steepest(trial: PiecewisePolynomial, scale: Scale) -> PiecewisePolynomial:
     """The interval in which the solution changes most, with its neighbours."""
     xp = array_namespace(trial.y)
     changes = _changes(trial, scale)
@@ -38,7 +39,7 @@ def steepest(trial: Trial, scale: Scale) -> Trial:
     return trial.part(slice(first, last))
 
 
-def _changes(trial: Trial, scale: Scale) -> Array:
+def _changes(trial: PiecewisePolynomial, scale: Scale) -> Array:
     """Changes over the intervals, `(N,)`, in tolerances."""
     xp = array_namespace(trial.y)
     sizes = scale.relative(trial.y[1:, ...] - trial.y[:-1, ...], trial)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
 from ..._functions.right_hand_side import RightHandSide
 from ...warnings import StateJumpWarning
-from ..core.trial import NUMBERS, Trial
+from ..core.polynomial import NUMBERS, PiecewisePolynomial
 
 LARGE = 0.5
 """Power of ε: a jump is at least that part of the largest value of its component."""
@@ -102,7 +102,7 @@ class Stretches:
         return xp.sum(xp.where(chosen, values, xp.zeros_like(values)), axis=-1)
 
 
-def state_jumps(rhs: RightHandSide, trial: Trial) -> Jumps | None:
+def state_jumps(rhs: RightHandSide, trial: PiecewisePolynomial) -> Jumps | None:
     """Jumps along a trajectory that its state triggers; None if none are found."""
     xp, shape = array_namespace(trial.y), trial.y.shape[1:]
     if math.prod(trial.y.shape) == 0:
@@ -159,7 +159,7 @@ def _bends(values: Array) -> tuple[Array, Array]:
     )
 
 
-def _candidates(rhs: RightHandSide, trial: Trial, some: range, least: Array) -> Stretches:
+def _candidates(rhs: RightHandSide, trial: PiecewisePolynomial, some: range, least: Array) -> Stretches:
     """Halves of intervals in which second differences hardly shrink: of each member, the component with the largest."""
     xp, n, part = array_namespace(trial.y), trial.y.shape[-1], slice(some.start, some.stop)
     nodes = slice(some.start, some.stop + 1)

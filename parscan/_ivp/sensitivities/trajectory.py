@@ -9,7 +9,7 @@ from ..._arrays.memory import nodes_that_fit
 from ..._arrays.namespace import Array, array_namespace, conjugate, itemsize, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.dispatch import affine_scan
-from ..core.trial import Trial
+from ..core.polynomial import PiecewisePolynomial
 from ..methods.discretisation import Discretisation
 from ..methods.tangent_linear import TangentLinear
 from ..output.observation import Observation
@@ -41,7 +41,7 @@ class Trajectory:
 
     rhs: RightHandSide
     method: Discretisation
-    trial: Trial
+    trial: PiecewisePolynomial
     _kept: list[TangentLinear] = field(default_factory=list)
 
     def windows(self) -> list[slice]:
@@ -51,7 +51,7 @@ class Trajectory:
         size = nodes_that_fit(count, y[0, ...], self.method.tangent_matrices(n) * n**2)
         return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
-    def part(self, window: slice) -> Trial:
+    def part(self, window: slice) -> PiecewisePolynomial:
         """Some intervals."""
         return self.trial.part(window)
 

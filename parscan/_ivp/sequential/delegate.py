@@ -17,9 +17,9 @@ from ..core.choice import Choice
 from ..core.failures import NOT_FINITE, TOO_SMALL
 from ..core.pace import OF_JUMPS, jumps_within
 from ..core.problem import Problem
+from ..core.scale import Scale
 from ..core.stacking import Stacking
 from ..core.status import IvpStatus
-from ..core.trial import Scale
 from ..core.watched import reached_by
 from ..output.events import Watch
 from ..output.monitor import Event

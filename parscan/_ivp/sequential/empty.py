@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace
 from ..._functions.right_hand_side import RightHandSide
+from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from ..core.status import IvpStatus
-from ..core.trial import Trial
+from ..core.tableaux import radau
 from ..methods.collocation import Collocation
-from ..methods.tableaux import radau
 from ..output.dense_output import DenseOutput
 from ..output.events import find
 from ..output.monitor import Event
@@ -24,7 +24,8 @@ def solve_empty(
     xp = array_namespace(problem.y0)
     mesh = xp.asarray(problem.span, dtype=xp.float64)
     states = xp.broadcast_to(problem.y0[None, ...], (2, *problem.y0.shape))
-    dense = DenseOutput(radau(1), mesh, states, xp.zeros((1, 1, *problem.y0.shape), dtype=problem.y0.dtype))
+    slopes = xp.zeros((1, 1, *problem.y0.shape), dtype=problem.y0.dtype)
+    dense = PiecewisePolynomial(radau(1), mesh, states, slopes)
     rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
     method = Collocation(radau(1), problem.y0.shape[-1])
     t = mesh if times is None else times
@@ -34,7 +35,7 @@ def solve_empty(
     return IvpResult(
         t=t,
         y=xp.asarray(y, copy=True),
-        sol=dense if dense_output else None,
+        sol=DenseOutput(dense) if dense_output else None,
         t_events=None if events is None else seen.t_events if seen else never,
         y_events=None if events is None else seen.y_events if seen else list(never),
         nfev=0,
@@ -50,5 +51,5 @@ def solve_empty(
         mesh=mesh,
         meshes=(),
         continuous=dense,
-        derivatives=Derivatives(lambda: Trajectory(rhs, method, Trial(*dense.parts())), None),
+        derivatives=Derivatives(lambda: Trajectory(rhs, method, dense), None),
     )

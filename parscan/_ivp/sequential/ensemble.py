@@ -11,11 +11,12 @@ from ..._functions.breaks import stretches
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
 from ..coarse.batch_steps import Steps, march
-from ..coarse.dop853 import dense_between
+from ..coarse.dop853 import solved
 from ..core.problem import Problem
-from ..core.trial import Scale
+from ..core.scale import Scale
 from ..core.watched import Reached, reached_by
 from ..methods.explicit import dop853
+from ..output.dense_output import DenseOutput
 from ..result.report import status_of
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import of_mesh
@@ -36,19 +37,19 @@ def solve_ensemble(
     steps = _march(problem, rhs, scale, reached)
     if steps.stiff or steps.gave_up or steps.t.shape[0] < 2:
         return None
-    dense = cache(lambda: dense_between(rhs, steps, scale))
+    dense = cache(lambda: solved(rhs, steps, scale))
     xp = array_namespace(steps.y)
     t, y = steps.t, xp.moveaxis(steps.y, -1, 0)
     if times is not None:
         t = times[_within(times, steps.t)]
-        y = dense()(t)
+        y = dense().components(t)
     status = status_of(steps.failure)
     trouble = f" At t = {float(steps.t[-1])!r}: {steps.failure}." if steps.failure else ""
     taken = steps.t.shape[0] - 1
     return IvpResult(
         t=t,
         y=y,
-        sol=dense() if dense_output else None,
+        sol=DenseOutput(dense()) if dense_output else None,
         t_events=None,
         y_events=None,
         nfev=rhs.nfev,
@@ -66,9 +67,7 @@ def solve_ensemble(
         error_estimate=steps.error,
         continuous=dense,
         fun=rhs.strict(),
-        derivatives=of_mesh(
-            rhs.strict(), dop853(), lambda: steps.trial(dop853().output.stages), scale, even=True, exact=True
-        ),
+        derivatives=of_mesh(rhs.strict(), dop853(), lambda: steps.trial(dop853().output), scale, even=True, exact=True),
     )
 
 

@@ -11,14 +11,15 @@ from ..coarse.coarse_solution import CoarseSolution
 from ..coarse.hermite import as_start
 from ..coarse.stretches import joined as joined_starts
 from ..coarse.warm_start import FromStart
+from ..core.polynomial import joined
 from ..core.problem import Problem
+from ..core.scale import Scale
 from ..core.stacking import Stacking
-from ..core.trial import Scale
 from ..mesh.march import Record, solve
 from ..mesh.task import discretise, make_task
 from ..methods.discretisation import Discretisation
 from ..methods.newton import iterate
-from ..sensitivities.converge_fully import ITERATIONS, joined, polished
+from ..sensitivities.converge_fully import ITERATIONS, polished
 from ..sensitivities.stale_check import CHANGED, FAR, steepest
 from ..sensitivities.trajectory import Trajectory
 

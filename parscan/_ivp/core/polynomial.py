@@ -1,0 +1,276 @@
+"""The solution on a mesh: its states at the nodes, and one polynomial in each interval between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._functions.breaks import are_breaks, inside, union
+from ..._kernels.series import combine, legendre
+from .tableaux import Tableau
+
+NUMBERS = 1 << 21
+"""Numbers in the states that are worked on at once."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Times `t` `(m,)` and states `y` `(m, *batch, n)` at which the right-hand side is evaluated for interval ends.
+
+    `left` and `right` are the places of the left and of the right ends among them. The times are the nodes; where there
+    are breakpoints, the left ends of all intervals and then the right ones.
+    """
+
+    t: Array
+    y: Array
+    left: slice
+    right: slice
+
+
+@dataclass(frozen=True, eq=False)
+class PiecewisePolynomial:
+    """A polynomial on each interval of a mesh; Newton's method works on it, and a solution consists of it.
+
+    Parameters
+    ----------
+    tableau : Tableau
+        Its `s` nodes in an interval are the places of the slopes.
+    t : array, shape (N + 1,)
+        Mesh, ascending or descending, or twice the same time.
+    y : array, shape (N + 1, *batch, n)
+        States at the nodes of the mesh.
+    stages : array, shape (N, s, *batch, n)
+        Slopes of the polynomials at the nodes of the tableau.
+    breaks : array, shape (k,), or None
+        Breakpoints: times, ascending, at which the right-hand side may jump. At those that are nodes of the mesh, it is
+        evaluated a little inside the intervals on both sides.
+
+    Notes
+    -----
+    On the interval p, `y(t_p + θ h) = y_p + h Σ_j (∫_0^θ ℓ_j) K_pj + θ r_p`. The remainder `r_p` is the difference
+    between `y_{p+1}` and the value at the end that the slopes give: an iteration stops at its tolerance. Spread over
+    the interval, it keeps the solution continuous and exact at the nodes. It is evaluated when it is first needed: most
+    iterates are never evaluated between their nodes.
+    """
+
+    tableau: Tableau
+    t: Array
+    y: Array
+    stages: Array
+    breaks: Array | None = None
+
+    @property
+    def intervals(self) -> int:
+        """Number of intervals."""
+        return int(self.stages.shape[0])
+
+    @cached_property
+    def direction(self) -> float:
+        """1 forwards in time, -1 backwards."""
+        return -1.0 if bool(self.t[-1] < self.t[0]) else 1.0
+
+    @cached_property
+    def steps(self) -> Array:
+        """Signed lengths of the intervals, `(N,)`, in the precision of the states."""
+        xp = array_namespace(self.y)
+        return xp.astype(self.t[1:] - self.t[:-1], xp.abs(self.y[:1, ...]).dtype, copy=False)
+
+    @cached_property
+    def begins(self) -> Array:
+        """Times `(N,)` at which the right-hand side is evaluated for the left ends of the intervals."""
+        return self._inner[0]
+
+    @cached_property
+    def ends(self) -> Array:
+        """The same for the right ends."""
+        return self._inner[1]
+
+    @cached_property
+    def both_ends(self) -> Ends:
+        """Both ends of all intervals."""
+        N, xp = self.intervals, array_namespace(self.t)
+        if self.breaks is None:
+            return Ends(self.t, self.y, slice(0, N), slice(1, N + 1))
+        states = xp.concat([self.y[:-1, ...], self.y[1:, ...]])
+        return Ends(xp.concat([self.begins, self.ends]), states, slice(0, N), slice(N, 2 * N))
+
+    def times(self, theta: Array | float) -> Array:
+        """Times for the right-hand side at the share θ of every interval, `(N,)`; at k shares, `(N, k)`."""
+        xp = array_namespace(self.t)
+        shape = (-1,) if isinstance(theta, float) else (-1, 1)
+        shares = theta if isinstance(theta, float) else xp.asarray(theta, dtype=self.t.dtype)
+        times = xp.reshape(self.t[:-1], shape) + xp.reshape(self.t[1:] - self.t[:-1], shape) * shares
+        if self.breaks is None:
+            return times
+        low, high = xp.minimum(self.begins, self.ends), xp.maximum(self.begins, self.ends)
+        return xp.minimum(xp.maximum(times, xp.reshape(low, shape)), xp.reshape(high, shape))
+
+    @cached_property
+    def _inner(self) -> tuple[Array, Array]:
+        """Left and right ends of the intervals; a little inside of them at breakpoints."""
+        begin, end = self.t[:-1], self.t[1:]
+        if self.breaks is None:
+            return begin, end
+        xp, flags = array_namespace(self.t), are_breaks(self.t, self.breaks)
+        low, high = inside(begin, end)
+        return xp.where(flags[:-1], low, begin), xp.where(flags[1:], high, end)
+
+    def head(self, intervals: int) -> PiecewisePolynomial:
+        """The leading intervals."""
+        return self if intervals >= self.intervals else self.part(slice(0, intervals))
+
+    def part(self, some: slice) -> PiecewisePolynomial:
+        """Some neighbouring intervals."""
+        nodes = slice(some.start, some.stop + 1)
+        return replace(self, t=self.t[nodes], y=self.y[nodes, ...], stages=self.stages[some, ...])
+
+    def groups(self, places: int) -> Iterator[slice]:
+        """Groups of neighbouring intervals, in order, whose states at `places` places each fit into memory at once."""
+        group = max(1, NUMBERS // max(1, places * prod(self.y.shape[1:])))
+        for first in range(0, self.intervals, group):
+            yield slice(first, min(first + group, self.intervals))
+
+    def starting_at(self, y0: Array) -> PiecewisePolynomial:
+        """The same with its first state replaced."""
+        xp = array_namespace(y0)
+        return replace(self, y=xp.concat([y0[None, ...], self.y[1:, ...]]))
+
+    def resampled(self, t: Array, tableau: Tableau | None = None) -> PiecewisePolynomial:
+        """The same on the mesh `t`, with the nodes of another tableau if one is given.
+
+        All breakpoints that are nodes of this mesh are to be nodes of the new one.
+        """
+        xp, tableau = array_namespace(t), tableau or self.tableau
+        y = self.evaluate(t)
+        none = xp.zeros((t.shape[0] - 1, 0, *y.shape[1:]), dtype=y.dtype)
+        new = PiecewisePolynomial(tableau, t, y, none, self.breaks)
+        times = new.times(tableau.c)
+        slopes = self.derivative(xp.reshape(times, (-1,)))
+        return replace(new, stages=xp.reshape(slopes, (*times.shape, *y.shape[1:])))
+
+    def restrict(self, t_end: float) -> PiecewisePolynomial:
+        """The same up to `t_end`, a time on the mesh or between its nodes."""
+        first, last = sorted((self.t[0], self.t[-1]))
+        if not first <= t_end <= last:
+            raise ValueError(f"`t_end` is {t_end}; the solution reaches from {first} to {last}.")
+        xp = array_namespace(self.y)
+        end = xp.asarray([t_end], dtype=self.t.dtype)
+        interval, theta = self._locate(end)
+        nodes = theta * xp.asarray(self.tableau.c, dtype=theta.dtype)
+        last_slopes = self._slope(xp.broadcast_to(interval, nodes.shape), nodes)
+        before = int(interval[0])
+        return replace(
+            self,
+            t=xp.concat([self.t[: before + 1], end]),
+            y=xp.concat([self.y[: before + 1, ...], self.state(interval, theta)]),
+            stages=xp.concat([self.stages[:before, ...], last_slopes[None, ...]]),
+        )
+
+    def evaluate(self, t: Array) -> Array:
+        """States at the times `t` `(m,)`, `(m, *batch, n)`."""
+        return self.state(*self._locate(t))
+
+    def components(self, t: Array) -> Array:
+        """States at the times `t` `(m,)` with the components first, `(n, m, *batch)`, as users have them."""
+        return array_namespace(self.y).moveaxis(self.evaluate(t), -1, 0)
+
+    @property
+    def nodes(self) -> Array:
+        """States at the nodes with the components first, `(n, N + 1, *batch)`."""
+        return array_namespace(self.y).moveaxis(self.y, -1, 0)
+
+    def derivative(self, t: Array) -> Array:
+        """Slopes Σ_j ℓ_j(θ) K_j of the polynomials at the times `t` `(m,)`, `(m, *batch, n)`."""
+        return self._slope(*self._locate(t))
+
+    def state(self, intervals: Array, theta: Array) -> Array:
+        """States at the share θ of each of the intervals, `(m, *batch, n)`."""
+        remainder = array_namespace(theta).take(self._remainder, intervals, axis=0)
+        return self._by_slopes(intervals, theta) + self._column(theta) * remainder
+
+    def samples(self) -> tuple[Array, Array]:
+        """Times at the nodes of all polynomials, and the lengths of their intervals, `(m,)` both."""
+        xp, times = array_namespace(self.t), self.times(self.tableau.c)
+        steps = xp.broadcast_to((self.t[1:] - self.t[:-1])[:, None], times.shape)
+        return xp.reshape(times, (-1,)), xp.reshape(steps, (-1,))
+
+    def near(self, time: float) -> Callable[[float], Array]:
+        """The polynomial of the interval that contains `time`, as a function of single times: states `(n, *batch)`.
+
+        Quicker than `evaluate` at one time after the other: the interval is located once.
+        """
+        xp = array_namespace(self.y)
+        p = int(self._locate(xp.asarray([time], dtype=self.t.dtype))[0][0])
+        begin, length = float(self.t[p]), float(self.t[p + 1] - self.t[p])
+        means = xp.asarray(self.tableau.means, dtype=self.y.dtype)
+        K = means @ xp.reshape(self.stages[p, ...], (means.shape[1], -1))
+        start, remainder = (xp.reshape(part[p, ...], (1, -1)) for part in (self.y, self._remainder))
+        shape = self.y.shape[1:]
+
+        def state(t: float) -> Array:
+            theta = (t - begin) / length if length else 0.0
+            weights = xp.asarray([legendre(theta, K.shape[0])], dtype=K.dtype)
+            y = start + (theta * length) * (weights @ K) + theta * remainder
+            return xp.moveaxis(xp.reshape(y, shape), -1, 0)
+
+        return state
+
+    @cached_property
+    def _remainder(self) -> Array:
+        """The `r_p` of all intervals: see the notes above."""
+        xp = array_namespace(self.y)
+        with quiet():
+            ends = self._by_slopes(xp.arange(self.intervals), xp.ones_like(self.t[1:]))
+            return self.y[1:, ...] - ends
+
+    @cached_property
+    def _ascending(self) -> Array:
+        """The mesh, with its sign changed if it descends."""
+        return self.direction * self.t
+
+    def _locate(self, t: Array) -> tuple[Array, Array]:
+        """Interval of each time, and the share θ of it before the time; a node belongs to the interval that it ends."""
+        xp = array_namespace(t)
+        intervals = xp.searchsorted(self._ascending, self.direction * t, side="left") - 1
+        intervals = xp.clip(intervals, 0, self.intervals - 1)
+        begin = xp.take(self.t, intervals)
+        length = xp.take(self.t, intervals + 1) - begin
+        return intervals, (t - begin) / xp.where(length == 0, xp.ones_like(length), length)
+
+    def _by_slopes(self, intervals: Array, theta: Array) -> Array:
+        """States that the slopes alone give, without the remainder."""
+        xp = array_namespace(theta)
+        passed = theta * (xp.take(self.t, intervals + 1) - xp.take(self.t, intervals))
+        means = self._combined(theta, intervals, self.tableau.means)
+        return xp.take(self.y, intervals, axis=0) + self._column(passed) * means
+
+    def _slope(self, intervals: Array, theta: Array) -> Array:
+        """Slopes at the share θ of each of the intervals."""
+        return self._combined(theta, intervals, self.tableau.lagrange)
+
+    def _combined(self, theta: Array, intervals: Array, coefficients: Array) -> Array:
+        """Sums of the stages of the intervals, weighted by series with these Legendre coefficients."""
+        xp, shape = array_namespace(theta), self.stages.shape
+        flat = xp.reshape(self.stages, (*shape[:2], -1))
+        return xp.reshape(combine(theta, intervals, coefficients, flat), (theta.shape[0], *shape[2:]))
+
+    def _column(self, numbers: Array) -> Array:
+        """Numbers `(m,)`, one per state, in the dtype of the states and with as many axes."""
+        xp = array_namespace(numbers)
+        return xp.astype(xp.reshape(numbers, (-1,) + (1,) * (self.y.ndim - 1)), self.y.dtype, copy=False)
+
+
+def joined(parts: Sequence[PiecewisePolynomial]) -> PiecewisePolynomial:
+    """One after the other, each from the end of the one before."""
+    first, *rest = parts
+    xp = array_namespace(first.y)
+    return replace(
+        first,
+        t=xp.concat([first.t, *(part.t[1:] for part in rest)]),
+        y=xp.concat([first.y, *(part.y[1:, ...] for part in rest)]),
+        stages=xp.concat([part.stages for part in parts]),
+        breaks=union(*(part.breaks for part in parts)),
+    )
