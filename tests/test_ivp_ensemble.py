@@ -7,8 +7,8 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
 from parscan._functions.right_hand_side import RightHandSide
-from parscan._ivp.coarse import batch_steps as _wide_steps
-from parscan._ivp.coarse.batch_steps import march
+from parscan._ivp.coarse import dop853
+from parscan._ivp.coarse.dop853 import march
 from parscan._ivp.core.scale import Scale
 
 
@@ -104,7 +104,7 @@ def test_a_pole_and_what_is_not_finite_end_it():
 
 
 def test_it_gives_up_after_many_steps(monkeypatch):
-    monkeypatch.setattr(_wide_steps, "MOST_STEPS", 5)
+    monkeypatch.setattr(dop853, "MOST_STEPS", 5)
     sol = solve_ivp(lotka_volterra, (0, 40), np.ones((2, 40)), rtol=1e-6, atol=1e-6)
     assert sol.status == -1
     assert "more than 5 steps" in sol.message

@@ -12,9 +12,9 @@ from parscan import solve_ivp
 from parscan._engine.termination import Failure, Termination
 from parscan._ivp.arguments import as_problem
 from parscan._ivp.coarse import step_over_jump as _following
-from parscan._ivp.coarse.coarse_solution import CoarseSolution
 from parscan._ivp.coarse.jumps import jumped
 from parscan._ivp.coarse.step_over_jump import follow
+from parscan._ivp.coarse.steps import CoarseSolution
 from parscan._ivp.core import polynomial as _polynomial
 from parscan._ivp.core.failures import TOO_SMALL
 from parscan._ivp.core.polynomial import PiecewisePolynomial

@@ -5,8 +5,8 @@ import pytest
 
 from parscan import solve_ivp
 from parscan._functions.right_hand_side import RightHandSide
-from parscan._ivp.coarse.coarse_solution import CoarseSolution
 from parscan._ivp.coarse.lsoda import by_lsoda
+from parscan._ivp.coarse.steps import CoarseSolution
 from parscan._ivp.core.scale import Scale
 from parscan._ivp.core.tableaux import FAMILIES, radau
 from parscan._ivp.mesh.march import solve

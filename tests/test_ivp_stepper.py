@@ -9,8 +9,9 @@ from scipy.integrate import solve_ivp
 
 from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.coarse import rodas3 as _stepper
-from parscan._ivp.coarse.hermite import as_start
+from parscan._ivp.coarse.hermite import interpolated
 from parscan._ivp.coarse.rodas3 import by_stepping
+from parscan._ivp.coarse.steps import Steps
 from parscan._ivp.core.scale import Scale
 from parscan._ivp.core.tableaux import radau
 from parscan._ivp.mesh.march import solve
@@ -137,7 +138,7 @@ def test_steps_of_a_stiff_problem_are_not_those_of_its_stiffness():
 def test_behind_a_fast_decay_the_right_hand_side_does_not_bend_the_solution():
     t, y, f = [0, 1e-8, 2e-8, 1, 2, 3], [1, 0.5, 1, 1, 1, 1], [-1e8, 1e8, 1e4, -1e4, 1e4, np.nan]
     states, slopes = (np.array(values, float)[:, None] for values in (y, f))
-    found = as_start(np.array(t, float), states, slopes, 1e-3, 1e-6, "")
+    found = interpolated(Steps(np.array(t, float), states, slopes), 1e-3, 1e-6)
     assert np.abs(found.states(np.linspace(2e-8, 3, 100)) - 1).max() <= 1.1e-3
 
 

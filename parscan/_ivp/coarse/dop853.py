@@ -1,18 +1,36 @@
-"""Starts by steps of DOP853: quicker than implicit ones on wide batches that are not stiff."""
+"""A whole batch step after step by DOP853, with one step for all: where the batch is wide, it is parallel enough.
+
+The method, its error estimate and its control of the step are those of Hairer, Nørsett and Wanner, "Solving Ordinary
+Differential Equations I", 2nd edition, Springer 1993, sections II.4, II.5 and II.10, and so is the test for stiffness
+(II Stiff Problems, 1996, section IV.2). It works on arrays of any library.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
+from math import inf, isfinite, ulp
+from typing import Any
 
-from ..._arrays.namespace import Array
+from ..._arrays.namespace import Array, array_namespace, copy, fetch, quiet
+from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
+from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
 from ..core.polynomial import PiecewisePolynomial
-from ..core.scale import Scale
+from ..core.scale import Scale, ratio
+from ..core.stiffness import Stiffness
+from ..core.watched import Reached
 from ..methods.discretisation import Linear
 from ..methods.explicit import dop853
-from .batch_steps import Steps, march
-from .coarse_solution import CoarseSolution
+from .rodas3 import FIRST
+from .steps import CoarseSolution, Steps
+
+SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
+"""Of the step that would just meet the tolerance, what is taken; the limits of its change."""
+
+MOST_STEPS = 200_000
+"""Steps, taken or rejected, after which to give up, by default."""
+
+STIFF = Failure(Termination.STIFF, "stability limits the steps")
 
 
 def by_dop853(
@@ -25,15 +43,156 @@ def by_dop853(
     atol: Array,
     max_step: float = inf,
 ) -> CoarseSolution:
-    """Trajectory from `y0` `(*batch, n)` by such steps, or otherwise where they would be stiff."""
+    """Coarse solution from `y0` `(*batch, n)`; that of `otherwise` where stability would limit the steps."""
     scale = Scale(rtol, atol)
     steps = march(rhs, span, y0, scale, max_step)
-    if steps.stiff or steps.t.shape[0] < 2:
+    if steps.failure == STIFF or not steps.count:
         return otherwise(rhs, span, y0, rtol=rtol, atol=atol, max_step=max_step)
-    return CoarseSolution(steps.t, solved(rhs, steps, scale).evaluate, steps.failure, group=1)
+    return CoarseSolution(steps.t, interpolated(rhs, steps, scale).evaluate, steps.failure, group=1)
 
 
-def solved(rhs: RightHandSide, steps: Steps, scale: Scale) -> PiecewisePolynomial:
+def interpolated(rhs: RightHandSide, steps: Steps, scale: Scale, breaks: Array | None = None) -> PiecewisePolynomial:
     """The steps with polynomials between them."""
     method = dop853()
-    return method.assess(rhs, steps.trial(method.output), Linear(steps.y[:0, ...]), scale)[0]
+    return method.assess(rhs, steps.polynomial(method.output, breaks), Linear(steps.y[:0, ...]), scale)[0]
+
+
+def march(
+    rhs: RightHandSide,
+    span: tuple[float, float],
+    y0: Array,
+    scale: Scale,
+    max_step: float = inf,
+    reached: Reached | None = None,
+    most: int | None = None,
+) -> Steps:
+    """Steps from `y0` `(*batch, n)` over the span, each with an error of at most the tolerance in every member.
+
+    After `most` of them, taken or rejected, it gives up; by default that is very many.
+    """
+    return _March(rhs, span, y0, scale, max_step).run(reached, MOST_STEPS if most is None else most)
+
+
+class _March:
+    """The state of one march."""
+
+    def __init__(self, rhs: RightHandSide, span: tuple[float, float], y0: Array, scale: Scale, max_step: float) -> None:
+        from scipy.integrate import DOP853  # noqa: PLC0415 - slow to import
+
+        self._rhs, self._end, self._max_step = rhs, span[1], max_step
+        self._xp = xp = array_namespace(y0)
+        self._shape = (y0.shape[-1], *y0.shape[:-1])  # components first, as `fun` takes and returns them
+        self._stages = DOP853.n_stages
+        real = xp.abs(y0[:0, ...]).dtype
+        self._rows = [xp.asarray(row[None, :i], dtype=real) for i, row in enumerate(DOP853.A[: self._stages])]
+        self._weights = xp.asarray(DOP853.B[None, :], dtype=real)
+        self._errors = xp.asarray([DOP853.E5, DOP853.E3], dtype=real)
+        self._shares = DOP853.C[: self._stages].tolist()
+        self._t, self._y = span[0], xp.moveaxis(y0, -1, 0)
+        self._slopes = xp.zeros((self._stages + 1, y0.size), dtype=y0.dtype)
+        self._rows_as_states = [xp.reshape(self._slopes[i, :], self._shape) for i in range(self._stages + 1)]
+        self._nodes: list[tuple[float, Array]] = [(self._t, self._y)]
+        self._stiffness = Stiffness()
+        self._worst = 0.0
+        self._rtol, self._atol = (
+            xp.reshape(xp.broadcast_to(xp.asarray(part, dtype=real), self._shape[:1]), (-1, *(1,) * (y0.ndim - 1)))
+            for part in (scale.rtol, scale.atol)
+        )
+
+    def run(self, reached: Reached | None, most: int) -> Steps:
+        """Step until the end, or until something is in the way."""
+        self._slopes[0, :] = self._slope(self._t, copy(self._y))
+        h, grows, failure, finite = self._first_step(), FASTEST, None, True
+        for _ in range(most):
+            if self._t == self._end or failure or self._stiffness.is_stiff:
+                break
+            h, t = self._limited(h)
+            if not isfinite(h) or (is_no_step(self._t, t) and t != self._end):
+                failure = TOO_SMALL if finite else NOT_FINITE
+                continue
+            with quiet():
+                y, error = self._attempt(t, h)
+            finite = isfinite(error)
+            factor = min(grows, max(SLOWEST, SAFETY * max(error, 1e-12) ** (-1 / 8))) if finite else SLOWEST
+            grows = FASTEST if error <= 1 else 1.0
+            if error <= 1:
+                self._t, self._y, self._worst = t, y, max(self._worst, error)
+                self._nodes.append((t, y))
+                self._slopes[0, :] = self._slopes[-1, :]
+                if reached is not None:
+                    reached(t)
+            h *= factor
+        else:
+            failure = Failure(Termination.LONG, f"DOP853 took more than {most} steps")
+        times, states = zip(*self._nodes, strict=True)
+        xp, failure = self._xp, STIFF if self._stiffness.is_stiff else failure
+        t, y = xp.asarray(times, dtype=xp.float64), xp.moveaxis(xp.stack(states), 1, -1)
+        return Steps(t, y, failure=failure, error=self._worst)
+
+    def _limited(self, h: float) -> tuple[float, float]:
+        """The step, not beyond the end and not longer than it may be, and where it leads to."""
+        rest = self._end - self._t
+        size = min(abs(h), self._max_step)
+        if size >= abs(rest):
+            return rest, self._end
+        t = self._t + (size if rest > 0 else -size)
+        return t - self._t, t  # not the size: at large times, the sum is rounded
+
+    def _slope(self, t: float, y: Array) -> Array:
+        """Right-hand side as one row."""
+        return self._xp.reshape(self._rhs.at(t, y), (-1,))
+
+    def _evaluate(self, stage: int, t: float, y: Array) -> None:
+        """Right-hand side as a row of the slopes."""
+        self._rhs.into(self._rows_as_states[stage], t, y)
+
+    def _attempt(self, t: float, h: float) -> tuple[Array, float]:
+        """State after a step, and its error in tolerances."""
+        xp, K, flat = self._xp, self._slopes, self._xp.reshape(self._y, (1, -1))
+        state = flat
+        for i in range(1, self._stages):
+            state = flat + (h * self._rows[i]) @ K[:i, :]
+            given = xp.reshape(state, self._shape)  # which `fun` may write to; the last one is needed again
+            self._evaluate(i, self._t + self._shares[i] * h, copy(given) if i == self._stages - 1 else given)
+        end = flat + (h * self._weights) @ K[:-1, :]
+        y = xp.reshape(end, self._shape)
+        self._evaluate(self._stages, t, copy(y))
+        return y, self._judge(y, end - state, h)
+
+    def _judge(self, y: Array, change: Array, h: float) -> float:
+        """The error in tolerances; and whether the step looks stiff is counted."""
+        xp = self._xp
+        differences = self._slopes[-1, :] - self._slopes[-2, :]
+        measures = fetch(self._error(y), xp.max(xp.abs(change)), xp.max(xp.abs(differences)))
+        error, apart, slopes = map(float, measures)
+        self._stiffness.add(h, apart, slopes)
+        return abs(h) * error if isfinite(error) else inf
+
+    def _error(self, y: Array) -> Array:
+        """The combined estimate of orders 5 and 3 per length of the step, of the worst member."""
+        xp = self._xp
+        bound = self._atol + self._rtol * xp.maximum(xp.abs(self._y), xp.abs(y))
+        both = xp.reshape(self._errors @ self._slopes, (2, *self._shape))
+        squares = xp.mean(xp.abs(ratio(both, bound)) ** 2, axis=1)
+        fifth, third = squares[0, ...], squares[1, ...]
+        return xp.max(fifth / xp.sqrt(xp.where(fifth > 0, fifth + 0.01 * third, xp.ones_like(fifth))))
+
+    def _first_step(self) -> float:
+        """A step whose error should be small, with its sign (section II.4)."""
+        xp, y = self._xp, self._y
+        bound = self._atol + self._rtol * xp.abs(y)
+        direction = 1.0 if self._end >= self._t else -1.0
+        longest = min(abs(self._end - self._t), self._max_step)
+
+        def size(values: Any) -> float:
+            return float(xp.max(xp.abs(ratio(xp.reshape(values, self._shape), bound))))
+
+        with quiet():
+            first = xp.reshape(self._slopes[0, :], self._shape)
+            states, slopes = size(y), size(first)
+            h = 0.01 * states / slopes if min(states, slopes) >= 1e-5 else 1e-6
+            h = min(h, longest) if isfinite(h) else longest
+            later = xp.reshape(self._slope(self._t + direction * h, y + direction * h * first), self._shape)
+            largest = max(slopes, size(later - first) / h if h else inf)
+        wanted = (0.01 / largest) ** (1 / 8) if 1e-15 < largest < inf else max(1e-6, 1e-3 * h)
+        return direction * min(max(min(100 * h, wanted), FIRST * ulp(self._t)), longest)

@@ -5,32 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..._arrays.namespace import Array, array_namespace, quiet
-from ..._engine.termination import Failure
-from .coarse_solution import CoarseSolution
+from .steps import CoarseSolution, Steps
 
 FREEDOM = 4.0
 """Tolerances, and bends of a parabola, by which the slope at a node may differ from what the states tell."""
 
 
-def as_start(
-    t: Array,
-    y: Array,
-    f: Array,
-    rtol: float,
-    atol: Array,
-    failure: Failure | None = None,
-    failed_at: float | None = None,
-) -> CoarseSolution:
-    """Nodes `t` `(m,)` with states and right-hand sides `(m, *batch, n)`, and cubic Hermite interpolation between them.
+def interpolated(steps: Steps, rtol: float, atol: Array) -> CoarseSolution:
+    """Steps, whose slopes are known, with cubic Hermite polynomials between them.
 
-    `rtol` and `atol` are the tolerances that the states were computed with.
+    `rtol` and `atol` are the tolerances that their states were computed with.
     """
-    xp = array_namespace(y)
-    if t.shape[0] == 1:
-        return CoarseSolution(t, lambda at: xp.broadcast_to(y, (at.shape[0], *y.shape[1:])), failure, failed_at)
+    return CoarseSolution(steps.t, _states(steps, rtol, atol), steps.failure, steps.failed_at)
+
+
+def _states(steps: Steps, rtol: float, atol: Array) -> Callable[[Array], Array]:
+    """The states at any times `(m,)`; one state for all of them where there is no step."""
+    t, y, xp = steps.t, steps.y, array_namespace(steps.y)
+    if not steps.count:
+        return lambda at: xp.broadcast_to(y, (at.shape[0], *y.shape[1:]))
     with quiet():
-        steps = xp.reshape(xp.astype(t[1:] - t[:-1], y.dtype), (-1, *(1,) * (y.ndim - 1)))
-        return CoarseSolution(t, _hermite(t, y, *_bends(steps, y, f, rtol, atol)), failure, failed_at)
+        lengths = xp.reshape(xp.astype(t[1:] - t[:-1], y.dtype), (-1, *(1,) * (y.ndim - 1)))
+        return _hermite(t, y, *_bends(lengths, y, steps.slopes, rtol, atol))
 
 
 def _bends(steps: Array, y: Array, f: Array, rtol: float, atol: Array) -> tuple[Array, Array]:

@@ -11,9 +11,9 @@ import numpy as np
 from ..._arrays.namespace import Array
 from ..._functions.right_hand_side import RightHandSide
 from ..core.failures import PATIENCE, is_no_step, surely_a_step
-from .coarse_solution import CoarseSolution
-from .hermite import as_start
+from .hermite import interpolated
 from .rodas3 import by_stepping
+from .steps import CoarseSolution, Steps
 
 MOST_STEPS = 20_000
 """Steps of a start, at most: another one takes over where it ends."""
@@ -31,15 +31,15 @@ def by_lsoda(
     Where LSODA gives up, the more robust and slower stepper takes its place.
     """
     try:
-        return _rough(rhs, span, y0, rtol, atol, max_step)
+        return interpolated(_steps(rhs, span, y0, rtol, atol, max_step), rtol, atol)
     except GaveUp:
         return by_stepping(rhs, span, y0, rtol, atol, max_step)
 
 
-def _rough(
+def _steps(
     rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float
-) -> CoarseSolution:
-    """The states at LSODA's steps, with cubics between them."""
+) -> Steps:
+    """The steps of LSODA: states one after the other, the slopes of all of them by one call."""
     from scipy.integrate import LSODA  # noqa: PLC0415 - slow to import
 
     vectors = Vectors(y0)
@@ -64,7 +64,7 @@ def _rough(
     t, y = np.asarray(times), vectors.states(np.asarray(states))
     if not np.isfinite(y).all():
         raise GaveUp
-    return as_start(t, y, rhs(t, y), rtol, atol)
+    return Steps(t, y, rhs(t, y))
 
 
 class Vectors:

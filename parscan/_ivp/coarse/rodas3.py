@@ -20,8 +20,8 @@ from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
 from ..core.scale import ratio
-from .coarse_solution import CoarseSolution
-from .hermite import as_start
+from .hermite import interpolated
+from .steps import CoarseSolution, Steps
 
 Weights: TypeAlias = tuple[tuple[int, float], ...]
 """Stages and their coefficients."""
@@ -137,9 +137,8 @@ def by_stepping(
     failed_at = (t if bad is None else bad) if failure == NOT_FINITE else None
     times, states, slopes = zip(*nodes, strict=True)
     xp = array_namespace(y0)
-    return as_start(
-        xp.asarray(times, dtype=xp.float64), xp.concat(states), xp.concat(slopes), rtol, atol, failure, failed_at
-    )
+    t = xp.asarray(times, dtype=xp.float64)
+    return interpolated(Steps(t, xp.concat(states), xp.concat(slopes), failure, failed_at), rtol, atol)
 
 
 def _factor(error: float) -> float:

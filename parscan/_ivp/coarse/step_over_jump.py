@@ -14,15 +14,15 @@ from math import copysign, inf
 import numpy as np
 
 from ..._arrays.namespace import Array
+from ..._engine.termination import Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.scale import Scale
 from ..methods.defect import overlooked
 from ..methods.explicit import dop853
 from ..methods.newton import leading
-from .batch_steps import march
-from .coarse_solution import CoarseSolution
-from .dop853 import solved
+from .dop853 import STIFF, interpolated, march
 from .jumps import jumped
+from .steps import CoarseSolution
 
 TELLING = 200
 """Steps, taken or rejected, that are enough to tell whether a problem is stiff."""
@@ -50,12 +50,12 @@ def follow(
     longest, places = max_step, dop853().output.places(CLOSER)
     for _ in range(TRIES):
         steps = march(rhs, span, y0, scale, longest, most=max(most, TELLING))
-        if steps.stiff or steps.t.shape[0] < 2:
+        if steps.failure == STIFF or not steps.count:
             break
-        trial = solved(rhs, steps, scale).head(most)
+        trial = interpolated(rhs, steps, scale).head(most)
         seen = leading(overlooked(rhs, places, trial, scale) <= 1)
         if seen:
-            ends = seen == steps.t.shape[0] - 1 and not steps.gave_up
+            ends = seen == steps.count and steps.termination is not Termination.LONG
             return CoarseSolution(trial.t[: seen + 1], trial.evaluate, steps.failure if ends else None, group=1)
         longest = SHORTER * abs(float(trial.steps[0]))
 

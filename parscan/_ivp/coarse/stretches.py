@@ -9,7 +9,7 @@ from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Failure
 from ..._functions.breaks import stretches
 from ..._functions.right_hand_side import RightHandSide
-from .coarse_solution import CoarseSolution
+from .steps import CoarseSolution
 
 ENOUGH = 20_000
 """Steps of all stretches together after which a start ends: another one takes over there."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..._arrays.namespace import Array, array_namespace
 from ..core.polynomial import PiecewisePolynomial
-from .coarse_solution import CoarseSolution
+from .steps import CoarseSolution
 
 Starter = Callable[[tuple[float, float], Array], CoarseSolution]
 

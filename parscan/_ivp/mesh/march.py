@@ -7,7 +7,7 @@ from math import isfinite, nan
 
 from ..._arrays.namespace import Array, all_finite, array_namespace
 from ..._engine.termination import Failure, Termination
-from ..coarse.coarse_solution import CoarseSolution
+from ..coarse.steps import CoarseSolution
 from ..core.failures import NOT_FINITE
 from ..core.pace import OF_JUMPS, chatters
 from ..core.polynomial import PiecewisePolynomial

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..._arrays.memory import nodes_that_fit
 from ..._arrays.namespace import Array, array_namespace
 from ..._functions.right_hand_side import RightHandSide
-from ..coarse.coarse_solution import CoarseSolution
+from ..coarse.steps import CoarseSolution
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..core.watched import Reached

@@ -13,6 +13,7 @@ from ..._functions.breaks import Stretch, stretches
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
 from ..coarse.rodas3 import by_stepping
+from ..coarse.steps import Steps
 from ..core.choice import Choice
 from ..core.failures import NOT_FINITE, TOO_SMALL
 from ..core.pace import OF_JUMPS, jumps_within
@@ -27,7 +28,7 @@ from ..result.report import status_of
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
 from .course import Course
-from .on_mesh import Steps, retrace
+from .on_mesh import retrace
 from .pieces import Rounded
 from .scipy_solvers import class_of, make, name_of
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 from ..._arrays.namespace import Array, array_namespace
+from ..._engine.termination import Termination
 from ..._functions.breaks import stretches
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
-from ..coarse.batch_steps import Steps, march
-from ..coarse.dop853 import solved
+from ..coarse.dop853 import interpolated, march
+from ..coarse.steps import Steps, followed
 from ..core.problem import Problem
 from ..core.scale import Scale
 from ..core.watched import Reached, reached_by
@@ -35,9 +35,11 @@ def solve_ensemble(
     rhs = make_rhs()
     reached = reached_by("DOP853", problem.span[0], report)
     steps = _march(problem, rhs, scale, reached)
-    if steps.stiff or steps.gave_up or steps.t.shape[0] < 2:
+    if steps.termination in (Termination.STIFF, Termination.LONG) or not steps.count:
         return None
-    dense = cache(lambda: solved(rhs, steps, scale))
+    method = dop853()
+    unassessed = partial(steps.polynomial, method.output, problem.breaks)
+    dense = cache(lambda: interpolated(rhs, steps, scale, problem.breaks))
     xp = array_namespace(steps.y)
     t, y = steps.t, xp.moveaxis(steps.y, -1, 0)
     if times is not None:
@@ -45,7 +47,6 @@ def solve_ensemble(
         y = dense().components(t)
     status = status_of(steps.failure)
     trouble = f" At t = {float(steps.t[-1])!r}: {steps.failure}." if steps.failure else ""
-    taken = steps.t.shape[0] - 1
     return IvpResult(
         t=t,
         y=y,
@@ -56,7 +57,7 @@ def solve_ensemble(
         njev=0,
         nlu=0,
         status=status,
-        message=f"{status.text}{trouble} DOP853, {taken} steps that all members of the batch took together.",
+        message=f"{status.text}{trouble} DOP853, {steps.count} steps that all members of the batch took together.",
         success=status >= 0,
         method="DOP853",
         npoints=rhs.npoints,
@@ -67,7 +68,7 @@ def solve_ensemble(
         error_estimate=steps.error,
         continuous=dense,
         fun=rhs.strict(),
-        derivatives=of_mesh(rhs.strict(), dop853(), lambda: steps.trial(dop853().output), scale, even=True, exact=True),
+        derivatives=of_mesh(rhs.strict(), method, unassessed, scale, even=True, exact=True),
     )
 
 
@@ -82,12 +83,9 @@ def _march(problem: Problem, rhs: RightHandSide, scale: Scale, reached: Reached 
         parts.append(march(within, (stretch.begin, stretch.end), y, scale, problem.max_step, reached))
         rhs.add_counts(within)
         y = parts[-1].y[-1, ...]
-        if parts[-1].stiff or parts[-1].failure:
+        if parts[-1].failure:
             break
-    xp = array_namespace(y)
-    t = xp.concat([parts[0].t, *(part.t[1:] for part in parts[1:])])
-    states = xp.concat([parts[0].y, *(part.y[1:, ...] for part in parts[1:])])
-    return replace(parts[-1], t=t, y=states, breaks=problem.breaks, error=max(part.error for part in parts))
+    return followed(parts)
 
 
 def _within(times: Array, reached: Array) -> Array:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from ..._arrays.namespace import Array, array_namespace, machine_epsilon
+from ..._arrays.namespace import array_namespace, machine_epsilon
 from ..._functions.breaks import stretches
 from ..._functions.right_hand_side import RightHandSide
-from ..coarse.coarse_solution import CoarseSolution
-from ..coarse.hermite import as_start
+from ..coarse.hermite import interpolated
+from ..coarse.steps import CoarseSolution, Steps
 from ..coarse.stretches import joined as joined_starts
 from ..coarse.warm_start import FromStart
 from ..core.polynomial import joined
@@ -25,14 +25,6 @@ from ..sensitivities.trajectory import Trajectory
 
 TIGHTER = 0.1
 """Part of the tolerances with which it is found: what derivatives are to be right to grows along the solution."""
-
-
-@dataclass(frozen=True)
-class Steps:
-    """What a sequential solver found: times `(m,)`, and the states `(m, *batch, n)` there if they are its steps."""
-
-    t: Array
-    y: Array | None
 
 
 def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
@@ -74,15 +66,15 @@ def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discreti
 
 def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> CoarseSolution | None:
     """The sequential solver's steps, if they are there, with cubics between them."""
-    if steps.y is None or steps.t.shape[0] < 3:
+    if steps.count < 2:
         return None
     if problem.breaks is None:
-        return as_start(steps.t, steps.y, rhs(steps.t, steps.y), problem.rtol, problem.atol)
+        return interpolated(replace(steps, slopes=rhs(steps.t, steps.y)), problem.rtol, problem.atol)
     parts = []
     for stretch in stretches((float(steps.t[0]), float(steps.t[-1])), problem.breaks):
         within = (steps.t >= min(stretch.begin, stretch.end)) & (steps.t <= max(stretch.begin, stretch.end))
         t, y, part = steps.t[within], steps.y[within], rhs.within(stretch.low, stretch.high)
-        parts.append(as_start(t, y, part(t, y), problem.rtol, problem.atol))
+        parts.append(interpolated(Steps(t, y, part(t, y)), problem.rtol, problem.atol))
         rhs.add_counts(part)
     return joined_starts(parts)
 

@@ -1,0 +1,122 @@
+"""Results of sequential solvers: their steps, and the coarse solution that Newton's method starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import nan
+
+from ..._arrays.namespace import Array, array_namespace
+from ..._engine.termination import Failure, Termination
+from ..._functions.breaks import thinned, with_breaks
+from ..core.polynomial import PiecewisePolynomial
+from ..core.tableaux import Tableau
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a sequential solver, whichever it is.
+
+    Parameters
+    ----------
+    t : array, shape (m,)
+        Begin of the first step and ends of all steps, in float64.
+    y : array, shape (m, *batch, n)
+        States at these times.
+    slopes : array, shape (m, *batch, n), or None
+        Values of the right-hand side there, if the solver has them.
+    failure : Failure, optional
+        Why the steps end early.
+    failed_at : float, optional
+        The first time that is known to be bad.
+    error : float
+        Largest estimated error of a step in tolerances; NaN if the solver does not say.
+    """
+
+    t: Array
+    y: Array
+    slopes: Array | None = None
+    failure: Failure | None = None
+    failed_at: float | None = None
+    error: float = nan
+
+    @property
+    def termination(self) -> Termination:
+        """Why they end."""
+        return Termination.FINISHED if self.failure is None else self.failure.termination
+
+    @property
+    def count(self) -> int:
+        """Number of steps."""
+        return int(self.t.shape[0]) - 1
+
+    def polynomial(self, tableau: Tableau, breaks: Array | None = None) -> PiecewisePolynomial:
+        """The states with polynomials between them, the slopes of which are zero until a method assesses them."""
+        xp = array_namespace(self.y)
+        shape = (self.count, tableau.stages, *self.y.shape[1:])
+        stages = xp.broadcast_to(xp.zeros((1,) * len(shape), dtype=self.y.dtype), shape)
+        return PiecewisePolynomial(tableau, self.t, self.y, stages, breaks)
+
+
+def followed(parts: Sequence[Steps]) -> Steps:
+    """Steps one after the other, each from the end of those before; without slopes."""
+    xp = array_namespace(parts[0].y)
+    t = xp.concat([parts[0].t, *(part.t[1:] for part in parts[1:])])
+    y = xp.concat([parts[0].y, *(part.y[1:, ...] for part in parts[1:])])
+    return replace(parts[-1], t=t, y=y, slopes=None, error=max(part.error for part in parts))
+
+
+@dataclass(frozen=True)
+class CoarseSolution:
+    """A coarse solution that Newton's method starts from: nodes `t` `(m,)`, and states `(k, *batch, n)` at any times.
+
+    `failure` and `failed_at` are those of its steps. A `warm` start is a solution of a nearby problem, the mesh of
+    which is tried as it is. The mesh of a `fixed` one is the user's and is kept. Otherwise, `group` steps become an
+    interval of the first mesh.
+    """
+
+    t: Array
+    states: Callable[[Array], Array]
+    failure: Failure | None = None
+    failed_at: float | None = None
+    warm: bool = False
+    fixed: bool = False
+    group: int = 3
+
+    def trial(self, tableau: Tableau, t: Array, y0: Array, breaks: Array | None = None) -> PiecewisePolynomial:
+        """Polynomials on the mesh `t` through the states at the nodes of the tableau; the first state is `y0`.
+
+        Their slopes are not values of the right-hand side: where the problem is stiff, those are of any size at
+        states that are only roughly right.
+        """
+        xp = array_namespace(y0)
+        steps = t[1:] - t[:-1]
+        times = t[:-1, None] + steps[:, None] * xp.asarray(tableau.c, dtype=t.dtype)[None, :]
+        states = xp.astype(self.states(xp.concat([t, xp.reshape(times, (-1,))])), y0.dtype, copy=False)
+        y = xp.concat([y0[None, ...], states[1 : t.shape[0], ...]])
+        rises = xp.reshape(states[t.shape[0] :, ...], (*times.shape, -1)) - xp.reshape(
+            states[: steps.shape[0], ...], (steps.shape[0], 1, -1)
+        )
+        slopes = xp.asarray(tableau.inverse, dtype=y.dtype)
+        lengths = xp.astype(xp.reshape(steps, (-1, 1, 1)), y.dtype)
+        stages = slopes @ (rises / lengths)
+        return PiecewisePolynomial(tableau, t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])), breaks)
+
+    def after(self, time: float) -> CoarseSolution | None:
+        """The rest of it from a time on; None where there is no more."""
+        xp = array_namespace(self.t)
+        later = self.t > time if bool(self.t[-1] > self.t[0]) else self.t < time
+        if not bool(xp.any(later)):
+            return None
+        return replace(self, t=xp.concat([xp.asarray([time], dtype=self.t.dtype), self.t[later]]))
+
+    def first_mesh(self, most: int | None = None, breaks: Array | None = None) -> Array:
+        """Nodes of the first mesh: `group` steps an interval, or `most` if that is fewer; all nodes of a given mesh.
+
+        Breakpoints within it are nodes, too.
+        """
+        if self.fixed:
+            return self.t
+        if self.warm:
+            return with_breaks(self.t, breaks)
+        return with_breaks(thinned(self.t, self.group if most is None else min(self.group, most), breaks), breaks)
