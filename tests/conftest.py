@@ -2,25 +2,18 @@
 
 import os
 from importlib import import_module
+from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
+from devices import DEVICES
 
-
-def count_devices():
-    """CUDA devices that CuPy sees."""
-    try:
-        import cupy
-
-        return cupy.cuda.runtime.getDeviceCount()
-    except Exception:  # neither CuPy nor a driver need be there
-        return 0
-
-
-DEVICES = count_devices()
 if DEVICES == 0:
     os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # before Numba's CUDA is loaded by anyone
+
+collect_ignore = ["support"]  # imported by tests, without tests of its own
+CUDA, GPU = (Path(__file__).parent / "kernels" / folder for folder in ("cuda", "gpu"))
 
 hypothesis.settings.register_profile(
     "parscan",
@@ -40,7 +33,7 @@ def pytest_collection_modifyitems(items):
         reason="Numba simulates CUDA only where there is no device, or so it is set up here"
     )
     for item in items:
-        if item.path.name.startswith(("test_cuda_", "test_gpu_")):
+        if item.path.is_relative_to(CUDA) or item.path.is_relative_to(GPU):
             item.add_marker(pytest.mark.cuda)
         if item.get_closest_marker("gpu") and DEVICES == 0:
             item.add_marker(no_device)

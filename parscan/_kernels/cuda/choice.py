@@ -38,7 +38,7 @@ SINGLE_PASS = False
 """Whether one long sequence of scalars is evaluated in a single pass, in which blocks wait for each other.
 
 The simulator, which runs one block after another, cannot show what may go wrong when they run at the same time. It
-stays off until it has been put to the test on devices: see `tests/test_gpu_tiles.py`.
+stays off until it has been put to the test on devices: see `tests/kernels/gpu/test_tiles.py`.
 """
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from problems import loop, sigmoid
-from test_derivatives import adjoint_loop, apart
+from recurrence_sensitivities import adjoint_loop, apart
 
 import parscan
 from parscan import solve_recurrence

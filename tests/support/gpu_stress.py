@@ -1,6 +1,6 @@
 """Thousands of single-pass scans on a device, in a process of their own, which can be stopped if tiles wait for ever.
 
-    python tests/gpu_stress.py launches COUNT | streams COUNT
+    python tests/support/gpu_stress.py launches COUNT | streams COUNT
 
 It ends well if every scan gave the same numbers as the first, and those were right.
 """

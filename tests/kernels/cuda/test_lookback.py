@@ -2,7 +2,7 @@
 
 Numba's simulator runs one block after another, so that every tile finds the last state of the one before it. Here what
 tiles said is set beforehand, or blocks run at the same time. What devices do beyond that is put to the test in
-`test_gpu_tiles.py`.
+`tests/kernels/gpu/test_tiles.py`.
 """
 
 import threading

@@ -8,7 +8,7 @@ import pytest
 
 import parscan
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 pytestmark = pytest.mark.filterwarnings("default")  # of the packages that the examples compare with
 

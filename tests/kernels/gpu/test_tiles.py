@@ -94,7 +94,7 @@ def test_products_that_overflow(cupy, way):
 @pytest.mark.parametrize(("what", "count"), [("launches", 10_000), ("streams", 2_000)])
 def test_blocks_that_wait_for_each_other(what, count):
     """Under varying occupancy, and from two streams. If they wait for ever, the process is stopped, and this fails."""
-    script = Path(__file__).parent / "gpu_stress.py"
+    script = Path(__file__).parents[2] / "support" / "gpu_stress.py"
     run = subprocess.run(
         [sys.executable, script, what, str(count)], capture_output=True, text=True, timeout=600, check=False
     )

@@ -4,8 +4,8 @@ import json
 
 import cuda_child
 import pytest
-from conftest import DEVICES
 from cuda_child import needs_toolkit
+from devices import DEVICES
 
 CASES = {"scans": 22, "gru": 2, "ensembles": 3}
 

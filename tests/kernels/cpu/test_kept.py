@@ -38,7 +38,7 @@ def doubled(tmp_path):
     (tmp_path / "doubling.py").write_text(MODULE)
 
     def run(before="pass"):
-        root = str(Path(__file__).parents[1])
+        root = str(Path(__file__).parents[3])
         paths = os.pathsep.join([str(tmp_path), root])
         env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": paths}
         script = CALLS.format(before=before)

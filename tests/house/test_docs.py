@@ -13,7 +13,7 @@ from ode_methods import ON_MESH
 
 from parscan import solve_ivp
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n((?:^    [^\n]*\n)+))?", re.DOTALL | re.MULTILINE)
 SHOWN = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
 WITH_CODE = [page for page in sorted(DOCS.glob("*.md")) if BLOCK.search(page.read_text(encoding="utf-8"))]

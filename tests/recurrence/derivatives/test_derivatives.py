@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from problems import PROBLEMS, SAMPLE, N, Problem, each_partial_structure, each_structure, gru, loop, random_array
+from recurrence_sensitivities import adjoint_loop, apart, tangent_loop
 
 import parscan
 from parscan import Adjoint, Dense, Diagonal, solve_recurrence
@@ -47,30 +48,6 @@ class Case:
         sol = solve_recurrence(self.step, self.y0, self.x, jac=self.jac if with_jac else None, **options)
         assert sol.success, sol.message
         return sol
-
-
-def tangent_loop(J, f, start):
-    """δ_t = J_t δ_{t-1} + f_t, one product per step."""
-    state, rows = start, []
-    for matrix, forcing in zip(J, f, strict=True):
-        state = (matrix @ state[..., None])[..., 0] + forcing
-        rows.append(state)
-    return np.stack(rows)
-
-
-def adjoint_loop(J, g):
-    """λ_t = g_t + J_{t+1}ᴴ λ_{t+1}, and what is left at the start."""
-    state, rows = np.zeros_like(g[0]), []
-    for matrix, gradient in zip(J[::-1], g[::-1], strict=True):
-        rows.append(gradient + state)
-        state = (np.conj(np.swapaxes(matrix, -1, -2)) @ rows[-1][..., None])[..., 0]
-    return np.stack(rows[::-1]), state
-
-
-def apart(found, expected):
-    assert found.shape == expected.shape
-    assert found.dtype == expected.dtype
-    return np.abs(found - expected).max() / np.abs(expected).max()
 
 
 def cases():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 needs_toolkit = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="needs numba-cuda and the CUDA toolkit")
 
