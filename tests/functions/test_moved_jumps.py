@@ -124,6 +124,7 @@ def test_a_batch():
 
 
 def test_a_product_of_the_users_own_is_believed():
+    """Without `assert`: a warning is an error, which fails the test."""
     sol = solve_ivp(infusion, (0, 5), [0.0], args=(2.0, 0.7), t_eval=[5.0], rtol=1e-8, atol=1e-10)
     sol.gradient(np.ones((1, 1)), params="k", vjp=lambda adjoint, t, y, stop, k: float((-y * adjoint).sum()))
 

@@ -220,6 +220,7 @@ def test_the_warning_points_to_the_caller():
 
 
 def test_no_warning_without_reason(rng):
+    """Without `assert`: a warning is an error, which fails the test."""
     step, _ = PROBLEMS["gru4"].make(rng, np.float64)
     y0, x = PROBLEMS["gru4"].inputs(rng, 400)
     with warnings.catch_warnings():

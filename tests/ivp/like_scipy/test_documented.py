@@ -236,6 +236,7 @@ def test_scipys_solvers_give_scipys_numbers(method, options):
 
 
 def test_nothing_warns_in_an_ordinary_solve():
+    """Without `assert`: a warning is an error, which fails the test."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for method in LIKE_SCIPYS:

@@ -156,6 +156,7 @@ def test_both_launchers_agree(cp, rng, monkeypatch, dtype, shape):
 
 
 def test_nothing_waits_for_the_device(cp, rng):
+    """Without `assert`: CuPy raises where the host would wait."""
     cupyx = import_module("cupyx")
     for n in (1, 3, 9):
         A, b, h0 = (cp.asarray(x) for x in problem(rng, "float32", 10_000, (), n))
