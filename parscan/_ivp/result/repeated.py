@@ -16,17 +16,17 @@ from ..core.status import IvpStatus
 from ..output.monitor import Event
 from .result import IvpResult
 
-FEWEST, MOST = 2, 8
-"""States of a solution that the functions are called for again."""
+FEWEST, MOST = 4, 12
+"""States of a path within the range of the solution."""
 
-PAIRS = 4
-"""Pairs of states on either side of a solution that are tried in between, at most."""
+PATHS = 4
+"""Paths at most."""
 
 BEYOND = 1.0
-"""How far they are beyond it, as a share of the range of a component: attempts at steps may have gone as far."""
+"""How far a path begins and ends beyond that range, as a share of it: attempts at steps may have gone as far."""
 
 CALLS = 40
-"""Calls of a solution for which there is one of these."""
+"""Calls of a solution for which there is one more."""
 
 ROUNDINGS = 16
 """Roundings that may come of the place of an array in memory, for example."""
@@ -79,21 +79,20 @@ class Witness:
 
     def contradictions(self, found: IvpResult) -> list[Contradiction]:
         """What the functions contradict themselves in."""
-        nodes, worth = _nodes(found), found.npoints // CALLS
-        rows = [(self._problem.span[0], self._problem.y0), *_rows(*nodes, min(max(FEWEST, worth), MOST))]
+        nodes, worth = _nodes(found), found.nfev // CALLS
+        rows = [(self._problem.span[0], self._problem.y0), *_rows(*nodes)]
         step = abs(rows[-1][0] - rows[0][0]) / max(1, found.mesh.shape[0] - 1)
         xp, told = array_namespace(self._problem.y0), []
-        ends = _ends(*nodes, min(1 + worth // MOST, PAIRS))
+        between = min(max(FEWEST, worth // 3), MOST)
+        paths = _paths(*nodes, between, min(max(1, worth // (2 * between)), PATHS))
         for name, first in self._first.items():
             pairs = [(rows[0], first[0], first[1])]
-            for low, high in ends:
-                given = self._answers(name, [low, *rows, high, rows[0], high, *rows[::-1]])  # each comes after another
-                there, again, back = given[1 : len(rows) + 1], given[len(rows) + 2], given[: -len(rows) - 1 : -1]
-                pairs += [
-                    (rows[0], first[0], there[0]),
-                    (rows[0], there[0], again),
-                    *zip(rows, there, back, strict=True),
-                ]
+            for path in paths:
+                way = [*path, *rows]
+                given = self._answers(name, [*way, *path[::-1], *rows[::-1]])
+                there, turned = given[: len(way)], given[len(way) :]
+                back = [*turned[: len(path)][::-1], *turned[len(path) :][::-1]]
+                pairs += [(rows[0], first[0], there[len(path)]), *zip(way, there, back, strict=True)]
             known = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
             ones, others = ([pair[k] for pair in known] for k in (1, 2))
             if not known or bool(xp.all(xp.stack(ones) == xp.stack(others))):  # all that is asked of an accelerator
@@ -171,32 +170,33 @@ def _nodes(found: IvpResult) -> tuple[Array, Array]:
     return found.t, found.y
 
 
-def _rows(t: Array, y: Array, wanted: int) -> list[Row]:
-    """So many of the times and states of a solution."""
+def _rows(t: Array, y: Array) -> list[Row]:
+    """The middle and the end of a solution."""
     xp, count = array_namespace(y), int(t.shape[0])
-    places = sorted({(k + 1) * (count - 1) // wanted for k in range(wanted)}) if count else []
+    places = sorted({(count - 1) // 2, count - 1}) if count else []
     states = xp.permute_dims(y, (*range(1, y.ndim), 0))
     times = to_numpy(t).tolist()
     return [(times[k], states[k, ...]) for k in places]
 
 
-def _ends(t: Array, y: Array, most: int) -> list[tuple[Row, Row]]:
-    """Pairs of states on either side of all of the solution: a switch with hysteresis is thrown there, and back.
+def _paths(t: Array, y: Array, between: int, most: int) -> list[list[Row]]:
+    """Paths of states through the range of every component of the solution, from below it to above it.
 
-    What it gives between its thresholds depends on which of them was met last. Components are all larger in one of a
-    pair and smaller in the other; in further ones, of which there are at most so many, by random signs.
+    A switch with hysteresis that is met on the way there and back gives two answers between its thresholds. All
+    components rise along the first path; along further ones each rises or falls, by random signs.
     """
     if y.size == 0:
         return []
     low, high = _bounds(y)
     with quiet():
-        middle, reach, t = low / 2 + high / 2, (0.5 + BEYOND) * (high - low), float(t[t.shape[0] // 2])
-    pairs = []
+        middle, half, t = low / 2 + high / 2, high / 2 - low / 2, float(t[t.shape[0] // 2])
+    shares = [-1 - 2 * BEYOND, *((2 * k + 1) / between - 1 for k in range(between)), 1 + 2 * BEYOND]
+    paths = []
     for seed in range(most):
-        way = reach * random_signs(tuple(reach.shape), middle, seed=seed) if seed else reach
+        way = half * random_signs(tuple(half.shape), middle, seed=seed) if seed else half
         with quiet():
-            pairs.append(((t, middle - way), (t, middle + way)))
-    return pairs
+            paths.append([(t, middle + share * way) for share in shares])
+    return paths
 
 
 def _bounds(y: Array) -> tuple[Array, Array]:

@@ -153,14 +153,16 @@ def _wrap(
 ) -> IvpResult:
     """The result, in the precision of the problem."""
     dtype, n = problem.y0.dtype, problem.y0.shape[-1]
-    t = np.asarray(course.nodes, dtype=float) if course.times is None else course.times[: course.given]
-    y = np.stack(course.states, axis=1) if course.times is None else np.hstack([np.empty((n, 0)), *course.output])
+    nodes = np.asarray(course.nodes, dtype=float)
+    t = nodes if course.times is None else course.times[: course.given]
+    y = _columns(course.states) if course.times is None else np.hstack([np.empty((n, 0)), *course.output])
+    y = y.astype(dtype, copy=False)
     status = IvpStatus.EVENT if work.ending is Termination.EVENT else status_of(failure)
-    seen = course.watch.occurrences(np.asarray(course.nodes), y.astype(dtype))
+    seen = course.watch.occurrences(nodes, y)
     trouble = f" At t = {course.nodes[-1]!r}: {failure}." if failure else ""
     return IvpResult(
         t=t,
-        y=y.astype(dtype),
+        y=y,
         sol=_continuous(course, work, dtype),
         t_events=seen.t_events if are_listed else None,
         y_events=seen.y_events if are_listed else None,
@@ -174,10 +176,15 @@ def _wrap(
         npoints=work.nfev,
         iterations=0,
         history=(),
-        mesh=np.asarray(course.nodes),
+        mesh=nodes.copy(),
         meshes=(),
         derivatives=derivatives,
     )
+
+
+def _columns(states: list[Array]) -> Array:
+    """States `(n,)` as columns."""
+    return np.ascontiguousarray(np.concatenate(states).reshape(len(states), -1).T)
 
 
 def _told(work: Work) -> str:
