@@ -240,3 +240,29 @@ def test_a_relay_with_hysteresis(make, limits, y0, end, method, rtol):
     options = {"t_eval": np.linspace(0, end, 401)} if method == "DEER" else {}
     _, told = said(make(*limits), {"method": method, "rtol": rtol, **options}, y0, end=end)
     assert told
+
+
+def oscillator(seed):
+    """An oscillator, pushed to and fro by a relay; with the thresholds of the relay and its component."""
+    rng = np.random.default_rng(seed)
+    low, width, component, rate = rng.uniform(-0.5, 0.3), rng.uniform(0.05, 0.6), seed % 2, rng.uniform(0.5, 2)
+    position = [1.0]
+
+    def fun(t, y):
+        if y[component] > low + width:
+            position[0] = -1.0
+        elif y[component] < low:
+            position[0] = 1.0
+        return np.array([y[1], -(rate**2) * y[0] - 0.2 * y[1] + 0.5 * position[0]])
+
+    return fun, low, low + width, component
+
+
+@pytest.mark.parametrize("method", ["auto", "RK45", "LSODA"])
+@pytest.mark.parametrize("seed", range(24))
+def test_random_relays(seed, method):
+    """They show on a path through the range of the solution, unless two of its states are farther apart."""
+    fun, low, high, component = oscillator(seed)
+    sol, told = said(fun, {"method": method, "rtol": 1e-4}, [0.0, 0.0], end=20)
+    least, largest = sol.y[component].min(), sol.y[component].max()
+    assert told or least >= low or largest <= high or high - low < (largest - least) / 4
