@@ -1,4 +1,4 @@
-"""Whole numbers among the arguments: one rule, and one message, for all of them."""
+"""Whole numbers: among the arguments, with one rule and one message for all of them; and in words."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def as_count(name: str, value: Any, least: int = 1, *, of: str = "") -> int:
     if count < least:
         raise ValueError(f"{told} must be at least {least}, got {count}.")
     return count
+
+
+def counted(number: int, noun: str, plural: str = "s") -> str:
+    """A number of things in words: "1 mesh", "2 meshes"."""
+    return f"{number} {noun}{plural if number != 1 else ''}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .._arrays.elementwise import ratio
 from .._arrays.namespace import Array, array_namespace, machine_epsilon, smallest_normal
 
 ROUNDINGS = 8
@@ -20,17 +21,11 @@ class Tolerance:
     def relative(self, correction: Array, y: Array) -> Array:
         """|correction| in units of the bound; NaN where it is undefined."""
         xp = array_namespace(y)
-        return _ratio(xp.abs(correction), self.atol + self.rtol * xp.abs(y))
+        return ratio(xp.abs(correction), self.atol + self.rtol * xp.abs(y))
 
     def relative_to(self, correction: Array, size: Array) -> Array:
         """|correction| in units of `rtol·size`: what is tiny now may grow, and `atol` would forgive it."""
-        return _ratio(array_namespace(size).abs(correction), self.rtol * size)
-
-
-def _ratio(size: Array, bound: Array) -> Array:
-    """Size in units of a bound; nothing is no error, even where the bound is zero."""
-    xp = array_namespace(size)
-    return xp.where(size == 0, xp.zeros_like(size), size / bound)
+        return ratio(array_namespace(size).abs(correction), self.rtol * size)
 
 
 def is_noise(difference: Array, size: Array) -> Array:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from .._arrays.elementwise import real
 from .._arrays.namespace import Array, array_namespace, conjugate, copy, machine_epsilon, quiet, random_signs
-from .entries import at, finite, furthest, indices, is_number, real, size_of, units, with_added
+from .entries import at, finite, furthest, indices, is_number, size_of, units, with_added
 from .parameters import Leaf, Tree, leaves, like, noting_integers
 from .points import Points, stretches
 from .step import Inputs

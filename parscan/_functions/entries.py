@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator
 
+from .._arrays.elementwise import is_complex
 from .._arrays.namespace import Array, array_namespace, copy
 from .parameters import Leaf
 
@@ -20,10 +21,6 @@ def units(leaf: Leaf) -> tuple[complex, ...]:
     """What entries are changed along: one, or the real and the imaginary unit."""
     number = isinstance(leaf, complex)
     return (1.0, 1j) if number or (not is_number(leaf) and is_complex(leaf)) else (1.0,)
-
-
-def is_complex(array: Array) -> bool:
-    return bool(array_namespace(array).isdtype(array.dtype, "complex floating"))
 
 
 def indices(leaf: Leaf) -> Iterator[tuple[int, ...]]:
@@ -66,8 +63,3 @@ def with_added(leaf: Leaf, index: tuple[int, ...], by: complex) -> Leaf:
     other = copy(leaf)
     other[index] = other[index] + by
     return other
-
-
-def real(x: Array) -> Array:
-    """Real parts."""
-    return array_namespace(x).real(x) if is_complex(x) else x

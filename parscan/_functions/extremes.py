@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .._arrays.elementwise import as_reals, by_rows
 from .._arrays.namespace import Array, array_namespace, to_numpy
 
 MOST = 8
@@ -21,17 +22,16 @@ def extreme_rows(states: Array, stride: int = 1) -> set[int]:
     Of every so many rows one is looked at.
     """
     states = states[::stride, ...]
-    xp, count = array_namespace(states), states.shape[0]
+    xp = array_namespace(states)
     if states.size == 0:
         return set()
-    flat = xp.reshape(states, (count, -1))
+    flat = by_rows(states)
     flat = flat[:, :: -(-flat.shape[1] // MOST)]
-    values = [xp.real(flat), xp.imag(flat)] if xp.isdtype(flat.dtype, "complex floating") else [flat]
     size = xp.abs(flat)
     largest = xp.max(size, axis=0, keepdims=True)
     shares = size / xp.where(largest > 0, largest, xp.ones_like(largest))
     together = [combine(shares, axis=1, keepdims=True) for combine in (xp.sum, xp.max)]
-    columns = xp.concat([*values, *together], axis=1)
+    columns = xp.concat([as_reals(flat), *together], axis=1)
     ends = xp.concat([xp.argmin(columns, axis=0), xp.argmax(columns, axis=0)])
     return {stride * row for row in to_numpy(ends).tolist()}
 

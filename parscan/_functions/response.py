@@ -1,18 +1,51 @@
-"""How far the values of a step move when its arguments do: what rounding may make of them, and what it may not."""
+"""How far the values of a user's function move when its arguments do: a difference as large as that may be rounding."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from .._arrays.elementwise import same
 from .._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
 from .step import Inputs, Step
 
+PROBES = 4
+"""Random directions in which the arguments of a right-hand side are moved."""
+
 GROUPS = 7
-"""Groups of components that move one after the other: what moves together may cancel."""
+"""Groups of the components of a state that move one after the other: movements of components together may cancel."""
 
 ROUNDINGS = 8
-"""Roundings by which the arguments move: those of a few operations."""
+"""Roundings by which the arguments of a step move: those of a few operations."""
 
-EXPLAINED = 4.0
-"""Multiple of the movement that a difference may have: within a group, changes may have cancelled."""
+Evaluate = Callable[[Array, Array], Array]
+"""A function of times `(m,)` and stacked states `(m, *batch, n)`, whose values have `m` rows."""
+
+
+def relative_response(evaluate: Evaluate, t: Array, states: Array) -> Array:
+    """Movement of the values per relative movement of the times and all numbers of the states.
+
+    It is at least the size of the values.
+    """
+    xp = array_namespace(states)
+    size = machine_epsilon(states.dtype) ** 0.5
+    with quiet():
+        base = evaluate(t, states)
+        largest = xp.abs(base)
+        for probe in range(PROBES):
+            signs = random_signs(states.shape, states, seed=probe)
+            moved = states * (1 + size * signs * spread(states, probe))
+            try:
+                values = evaluate(t * (1 + size * (1 - 2 * (probe % 2))), moved)
+            except Exception:  # a function may reject arguments beside those of the solution
+                continue
+            change = xp.abs(values - base) / size
+            largest = xp.where(xp.isfinite(change), xp.maximum(largest, change), largest)
+    return largest
+
+
+def spread(states: Array, seed: int) -> Array:
+    """Random factors, 1/3 or 1, for movements of different size."""
+    return (2 + random_signs(states.shape, states, seed=1000 + seed)) / 3
 
 
 def roundings(states: Array) -> Array:
@@ -23,10 +56,11 @@ def roundings(states: Array) -> Array:
 def response(
     step: Step, states: Array, times: slice, sizes: Array | None = None, *, signs: tuple[int, ...] = (1, -1)
 ) -> Array:
-    """Changes of the step's values at the stacked `states` as components move by ±`sizes`, in sum over all of them.
+    """Changes of a step's values at the stacked `states` as components move by ±`sizes`, added up over all of them.
 
-    By default `sizes` are a few roundings; those of the inputs always are. Of the changes by several `signs`, the
-    larger counts. Zero where the step, called twice alike, gives two answers: that is no rounding.
+    By default `sizes` are a few roundings; those of the inputs always are. Of the changes for several `signs`, the
+    largest counts. The response is zero where two calls with the same arguments give two answers: rounding does not
+    do that.
     """
     xp, n = array_namespace(states), states.shape[-1]
     sizes = roundings(states) if sizes is None else sizes
@@ -45,13 +79,7 @@ def response(
         if own is not None:
             total += _largest([values(states, _nudged(own, sign)) - base for sign in signs])
         again = values(states, own)
-    alike = (again == base) | (xp.isnan(again) & xp.isnan(base))
-    return xp.where(alike, total, xp.zeros_like(total))
-
-
-def explains(moved: Array, difference: Array) -> Array:
-    """Where a difference is no more than a step moves anyway."""
-    return array_namespace(moved).abs(difference) <= EXPLAINED * moved
+    return xp.where(same(again, base), total, xp.zeros_like(total))
 
 
 def _largest(changes: list[Array]) -> Array:

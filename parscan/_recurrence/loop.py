@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .._arrays.elementwise import finite_rows
 from .._arrays.namespace import Array, all_finite, array_namespace, copy, quiet
 from .._functions.step import Step
 
@@ -44,5 +45,4 @@ def first_not_finite(trajectory: Array, start: int, stop: int) -> int:
     if all_finite(rows):
         return stop
     xp = array_namespace(rows)
-    finite = xp.all(xp.reshape(xp.isfinite(rows), (rows.shape[0], -1)), axis=1)
-    return start + int(xp.argmin(xp.astype(finite, xp.int64)))
+    return start + int(xp.argmin(xp.astype(finite_rows(rows), xp.int64)))

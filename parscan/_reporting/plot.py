@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .._arrays.counts import counted
 from .._arrays.namespace import Array, to_numpy
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def draw_solution(t: Array, y: Array, mesh: Array | None, ax: Axes | None) -> Fi
         edges = nodes if nodes[0] < nodes[-1] else nodes[::-1]
         panel.stairs(np.diff(edges), edges, color=COLOURS[0], baseline=None)
         panel.set(yscale="log", ylabel="interval length")
-        panel.set_title(f"mesh: {_counted(edges.size - 1, 'interval')}", fontsize="medium")
+        panel.set_title(f"mesh: {counted(edges.size - 1, 'interval')}", fontsize="medium")
         panel.margins(x=0)
         panel.grid(color="0.9")
         axes.sharex(panel)
@@ -224,7 +225,7 @@ def _draw_marks(axes: Axes, stretches: Sequence[Stretch]) -> None:
     """Where windows (grey) and meshes (dotted) begin, and what they are."""
     if len(stretches) > MOST_MARKS:
         windows = len(list(groupby(stretch.window for stretch in stretches)))
-        axes.set_title(_counted(windows, "window"), fontsize="medium")
+        axes.set_title(counted(windows, "window"), fontsize="medium")
         return
     first, window = 0.5, None
     for stretch in stretches:
@@ -244,8 +245,3 @@ def _legend(axes: Axes, *, outside: bool) -> None:
     if len(labels) > 1:
         place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if outside else {"loc": "best"}
         axes.legend(handles, labels, fontsize="small", frameon=not outside, **place)
-
-
-def _counted(number: int, noun: str) -> str:
-    """So many of something."""
-    return f"{number} {noun}{'s' * (number != 1)}"

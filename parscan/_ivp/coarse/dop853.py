@@ -11,12 +11,13 @@ from collections.abc import Callable
 from math import inf, isfinite, ulp
 from typing import Any
 
+from ..._arrays.elementwise import ratio
 from ..._arrays.namespace import Array, array_namespace, copy, fetch, quiet
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
 from ..core.polynomial import PiecewisePolynomial
-from ..core.scale import Scale, ratio
+from ..core.scale import Scale
 from ..core.stiffness import Stiffness
 from ..core.watched import Reached
 from ..methods.discretisation import Linear

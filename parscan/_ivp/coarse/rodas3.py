@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from math import copysign, inf, isfinite, nan, ulp
 from typing import TypeAlias
 
+from ..._arrays.elementwise import ratio
 from ..._arrays.namespace import Array, all_finite, array_namespace, machine_epsilon, quiet
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
-from ..core.scale import ratio
 from .hermite import interpolated
 from .steps import CoarseSolution, Steps
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace
-from ..._functions.agreement import Evaluate, agree
 from ..._functions.extremes import extreme_rows
+from ..._functions.response import Evaluate
 from ..._functions.right_hand_side import RightHandSide
+from ..._functions.verify import agree
 from .near_start import Sample
 
 LATER = 5

@@ -8,7 +8,7 @@ from functools import partial
 from math import copysign, isfinite
 
 from ..._arrays.namespace import Array, array_namespace, quiet, random_signs
-from ..._functions.agreement import Evaluate, spread
+from ..._functions.response import Evaluate, spread
 
 SAMPLE = 5
 """States, at least: as many as no dimension has."""

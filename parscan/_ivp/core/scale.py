@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..._arrays.elementwise import by_rows, ratio
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon
 from .polynomial import PiecewisePolynomial
 
@@ -44,10 +45,5 @@ class Scale:
         squares = xp.abs(ratio(error, bound)) ** 2
         axes = (-1,) if error.ndim == size.ndim else (1, -1)
         mean = xp.sqrt(xp.mean(squares, axis=axes))
-        worst = xp.max(xp.reshape(mean, (mean.shape[0], -1)), axis=1) if mean.ndim > 1 else mean
+        worst = xp.max(by_rows(mean), axis=1) if mean.ndim > 1 else mean
         return xp.where(xp.isnan(worst), xp.full_like(worst, float("inf")), worst)
-
-
-def ratio(error: Array, bound: Array) -> Array:
-    """The error in units of the bound; an error of zero stays zero even where the bound is zero."""
-    return array_namespace(error).where(error == 0, error, error / bound)

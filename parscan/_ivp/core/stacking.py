@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import cached_property
 
 from ..._arrays.namespace import Array
-from ..._functions.agreement import share_of
 from ..._functions.raised import Raised
 from ..._functions.right_hand_side import RightHandSide
+from ..._functions.verify import is_far_too_large, is_transposed, share_of
 from .check_function import OTHERWISE, jacobians_stack, obstacle_of_fun, trajectory_stacks
-from .check_jacobian import fits_trajectory, is_far_too_large, is_transposed
+from .check_jacobian import fits_trajectory
 from .near_start import Sample, sample
 from .polynomial import PiecewisePolynomial
 from .problem import Problem
@@ -68,7 +68,7 @@ class Stacking:
             return True
         some, second = self._sample, slice(1, 2)  # no component is zero there, unless `fun` takes it only so
         there = some.t[second], some.states[second, ...], some.values[second, ...], self._matrices[second, ...]
-        if is_transposed(self._alone, *there):
+        if is_transposed(self._alone.differences, *there):
             raise ValueError(TRANSPOSED)
         return not is_far_too_large(self._alone, *there, self.problem.span)
 

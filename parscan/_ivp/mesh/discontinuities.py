@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 from math import ceil, log2, prod
 
+from ..._arrays.elementwise import as_reals
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
 from ..._functions.breaks import are_breaks
 from ..._functions.right_hand_side import RightHandSide
@@ -107,7 +108,7 @@ class Sight:
         with quiet():
             values = self.rhs(flat, self.states(flat, intervals))
             weights = xp.take(self.weights, stretches.interval, axis=0)[:, None, :]
-            return _parts(xp.reshape(values, (*times.shape, -1)) * weights)
+            return as_reals(xp.reshape(values, (*times.shape, -1)) * weights)
 
     @cached_property
     def weights(self) -> Array:
@@ -272,14 +273,6 @@ def _of_jumps(sight: Sight, stretches: Stretches) -> tuple[Array, Array]:
         stretches = stretches.between(place / parts, (place + 1) / parts)
     jumps = stretches.some(last > LEFT * first)
     return jumps.high, jumps.interval
-
-
-def _parts(values: Array) -> Array:
-    """Real and imaginary parts of complex numbers, one beside the other."""
-    xp = array_namespace(values)
-    if not xp.isdtype(values.dtype, "complex floating"):
-        return values
-    return xp.concat([xp.real(values), xp.imag(values)], axis=-1)
 
 
 def _distinct(trial: PiecewisePolynomial, times: Array) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..._arrays.namespace import Array, array_namespace
+from ..._arrays.elementwise import finite_rows
+from ..._arrays.namespace import array_namespace
 from ..._functions.right_hand_side import RightHandSide
 from ..core.polynomial import PiecewisePolynomial
 from ..methods.newton import leading
@@ -29,9 +30,3 @@ def cut_at_bad_value(rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Pi
     if low == float(trial.t[0]):
         return None, high
     return trial.restrict(low), high
-
-
-def finite_rows(values: Array) -> Array:
-    """Flags of the rows (first axis) without NaN or infinity."""
-    xp = array_namespace(values)
-    return xp.all(xp.reshape(xp.isfinite(values), (values.shape[0], -1)), axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..._arrays.elementwise import real
 from ..._arrays.namespace import Array, array_namespace
 from ..._kernels.condense import solve_each
 from ..core.polynomial import PiecewisePolynomial
@@ -14,11 +15,5 @@ def filtered(missed: Array, trial: PiecewisePolynomial, jacobians: Array, share:
     matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * changes
     errors = xp.abs(solve_each(matrices, missed, xp))
     # Where volumes grow, as near a pole, the filter would hide what the method does not damp.
-    grows = xp.sum(_real(xp.linalg.diagonal(changes)), axis=-1)[..., None, None] > 0
+    grows = xp.sum(real(xp.linalg.diagonal(changes)), axis=-1)[..., None, None] > 0
     return xp.where(grows, xp.maximum(xp.abs(missed), errors), errors)
-
-
-def _real(values: Array) -> Array:
-    """Real parts, of real numbers too."""
-    xp = array_namespace(values)
-    return xp.real(values) if xp.isdtype(values.dtype, "complex floating") else values

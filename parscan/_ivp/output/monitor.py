@@ -9,7 +9,7 @@ from math import inf, isnan, ulp
 from typing import Any, TypeAlias
 
 from ..._arrays.namespace import Array, array_namespace, as_array, copy, dtype_name, machine_epsilon, quiet, to_numpy
-from ..._functions.agreement import agree
+from ..._functions.verify import agree
 
 CHECKED = 5
 """Samples at which a call for all samples is compared with calls for one; few times have that many components."""

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
-from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs, to_numpy
-from ..._functions.agreement import response
+from ..._arrays.namespace import Array, array_namespace, copy, quiet, random_signs, to_numpy
+from ..._functions.response import relative_response
 from ..._functions.right_hand_side import RightHandSide
+from ..._functions.verify import distances, repeats
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from ..core.status import IvpStatus
@@ -27,9 +28,6 @@ BEYOND = 1.0
 
 CALLS = 40
 """Calls of a solution for which there is one more."""
-
-ROUNDINGS = 16
-"""Roundings that may come of the place of an array in memory, for example."""
 
 LARGEST = 1 << 20
 """Numbers of a Jacobian that is called for again, at most."""
@@ -118,19 +116,16 @@ class Witness:
 
     def _compare(self, name: str, row: Row, one: Array, other: Array, step: float) -> Contradiction | None:
         """How two answers for one state differ, if that is more than rounding."""
-        xp = array_namespace(one)
+
+        def response() -> Array:
+            return relative_response(_one_by_one(self._functions[name]), *_stacked([row]))[0, ...]
+
         with quiet():
-            same = (one == other) | (xp.isnan(one) & xp.isnan(other))
-            distance = xp.where(same, xp.zeros_like(xp.abs(one)), xp.abs(one - other))
-            distance = xp.where(xp.isnan(distance), xp.full_like(distance, inf), distance)
-            granted = ROUNDINGS * machine_epsilon(one.dtype)
-            if not bool(xp.any(~same & ~(distance <= granted * xp.abs(one)))):
+            if repeats(one, other, response):
                 return None
-            moved = response(_one_by_one(self._functions[name]), *_stacked([row]))[0, ...]
-            if not bool(xp.any(~same & ~(distance <= granted * moved))):
-                return None
+            distance = distances(one, other)
             off = self._off(name, row, distance, step)
-        return Contradiction(name, row[0], float(xp.max(distance)), off)
+        return Contradiction(name, row[0], float(array_namespace(one).max(distance)), off)
 
     def _off(self, name: str, row: Row, distance: Array, step: float) -> float:
         """The difference in units of the tolerance: as an error of a step, or of what an event makes of one."""

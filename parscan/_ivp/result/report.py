@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..._arrays.counts import counted
 from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
@@ -76,7 +77,7 @@ def wrap(
 def _stretches(log: Log, method: str) -> tuple[Stretch, ...]:
     """The iterations on each of the meshes."""
     return tuple(
-        Stretch(method, _counted(intervals, "interval", "s"), window, iterations)
+        Stretch(method, counted(intervals, "interval"), window, iterations)
         for intervals, window, iterations in zip(log.meshes, log.windows, log.iterations, strict=True)
     )
 
@@ -115,9 +116,9 @@ def _message(status: IvpStatus, record: Record, method: Discretisation, problem:
     trouble = f" At t = {at!r}: {record.failure}." if status < 0 else ""
     steps = " A sequential solver took the steps that Newton's method could not." if record.followed else ""
     done = [
-        _counted(len(record.log.history), "Newton iteration", "s"),
-        _counted(len(record.log.meshes), "mesh", "es"),
-        _counted(record.windows, "window", "s"),
+        counted(len(record.log.history), "Newton iteration"),
+        counted(len(record.log.meshes), "mesh", "es"),
+        counted(record.windows, "window"),
     ]
     told = "{} on {} in {}".format(*done)
     zeros = "" if record.log.jacobian is None else advice(record.log.jacobian)
@@ -137,8 +138,3 @@ def _of_jacobian(rhs: RightHandSide) -> str:
 def _of_mesh(task: Task, estimate: float) -> str:
     """What to do about a mesh that is too coarse."""
     return f" {of_coarse_mesh(task, estimate)}" if is_coarse(task, estimate) else ""
-
-
-def _counted(number: int, noun: str, plural: str) -> str:
-    """So many of something."""
-    return f"{number} {noun}{plural if number != 1 else ''}"

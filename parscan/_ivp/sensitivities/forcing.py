@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..._arrays.namespace import Array, array_namespace, as_array, dtype_name, machine_epsilon, shared_namespace
-from ..._functions.agreement import agree
 from ..._functions.right_hand_side import RightHandSide
+from ..._functions.verify import agree
 
 SAMPLE = 3
 """Points at which a call for one of them is compared with the call for all."""

@@ -7,12 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
+from ..._arrays.elementwise import rows_of
 from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
-from ..._functions.differences import differentiate, step_sizes
-from ..._functions.response import EXPLAINED, response
+from ..._functions.differences import ROUNDINGS, differentiate, step_sizes
+from ..._functions.response import response
 from ..._functions.step import Step
+from ..._functions.verify import EXPLAINED, beyond
 from ..._linalg.structure import apply
-from .check_step import rows_of
 
 COLUMNS = 8
 """Columns of the Jacobian that are compared with differences."""
@@ -30,9 +31,6 @@ perturbations are tried, too, up to those of a component that is the other share
 
 LADDER, RUNG = 5, 1e3
 """Larger perturbations to try, at most, and the least factor between them."""
-
-ROUNDINGS = 20
-"""Roundings of a value that a difference may be off."""
 
 DIGITS = 0.1
 """Largest share of a quotient that may be uncertain for it to tell right from wrong."""
@@ -75,8 +73,8 @@ def structure_covers(step: Step, states: Array) -> bool:
             change = step_sizes(states) * random_signs(states.shape, states, seed=0)
             predicted = apply(family, matrices, change)
             found = differences.evaluate(states + change) - differences.values
-            off = _beyond(predicted, found, 0.01, differences.few_roundings)
-            off = off if not rows_of(off) else _beyond(predicted, found, 0.01, differences.roundings)
+            off = beyond(predicted, found, 0.01, differences.few_roundings)
+            off = off if not rows_of(off) else beyond(predicted, found, 0.01, differences.roundings)
     except Exception:  # a step may reject states beside its trajectory
         return False
     return not rows_of(off)
@@ -133,14 +131,14 @@ class _Differences:
         xp, precision = array_namespace(given), 200 * machine_epsilon(given.dtype) ** 0.5
         column, h = self._quotient(j, size)
         uncertain = self.few_roundings / xp.abs(h)
-        off = pattern & _beyond(given, column, precision, uncertain)
+        off = pattern & beyond(given, column, precision, uncertain)
         if rows_of(off):  # does the step bend, or round? That is worth more calls
             column, bend = self._central(j, size, column)
             nearer, _ = self._central(j, size / 2)
             noise = self.roundings / xp.abs(h)
             uncertain = bend + xp.abs(column - nearer) + noise
             is_linear = xp.abs(column - nearer) <= DIGITS * xp.abs(column) + 2 * noise  # or it reaches too far
-            off = pattern & is_linear & _beyond(given, column, precision, uncertain)
+            off = pattern & is_linear & beyond(given, column, precision, uncertain)
         return off, uncertain <= DIGITS * xp.maximum(xp.abs(given), xp.abs(column))
 
     def _quotient(self, j: int, size: Array) -> tuple[Array, Array]:
@@ -175,9 +173,3 @@ def _unit(states: Array, j: int) -> Array:
     """Unit vectors along component `j`, one for each of the states."""
     xp = array_namespace(states)
     return xp.broadcast_to(xp.astype(xp.arange(states.shape[-1]) == j, states.dtype), states.shape)
-
-
-def _beyond(one: Array, other: Array, share: float, noise: Array) -> Array:
-    """Where two numbers differ by more than this share of their sizes and the noise; not where one is not finite."""
-    xp = array_namespace(one)
-    return xp.abs(one - other) > share * (xp.abs(one) + xp.abs(other)) + noise

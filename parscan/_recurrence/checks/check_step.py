@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, to_numpy
-from ..._functions.response import explains, response
+from ..._arrays.namespace import Array, array_namespace, copy, quiet
 from ..._functions.step import Step
+from ..._functions.verify import apart, unlike_step
 
 SAME_BY_CHANCE = 8
 """States of which one may differ without a reason at the start: a step that rounds to whole numbers may sit on an edge
@@ -56,49 +54,5 @@ def _is_unlike(step: Step, states: Array, stride: int) -> bool:
             raise _Raised from error
     expected = array_namespace(states).concat(alone)
     times = range(0, count * stride, stride)
-    differ = unexplained(step, states, times, together - expected, apart(together, expected))
+    differ = unlike_step(step, states, times, together - expected, apart(together, expected))
     return len(differ) > count // SAME_BY_CHANCE
-
-
-def unexplained(
-    step: Step, states: Array, times: Sequence[int], difference: Array, off: Array, sizes: Array | None = None
-) -> list[int]:
-    """Rows in which entries marked `off` differ by more than the step's values move with its state.
-
-    `difference` is that of two stacks of values at these states and times; the states move by `sizes`, by default a few
-    roundings.
-    """
-    rows = []
-    for row in rows_of(off):
-        one = slice(row, row + 1)
-        try:
-            moved = response(
-                step, states[one, ...], slice(times[row], times[row] + 1), None if sizes is None else sizes[one, ...]
-            )
-        except Exception:  # a step may reject states beside its trajectory
-            moved = array_namespace(off).zeros_like(difference[one, ...])
-        if rows_of(off[one, ...] & ~explains(moved, difference[one, ...])):
-            rows.append(row)
-    return rows
-
-
-def apart(one: Array, other: Array) -> Array:
-    """Where two stacks of values differ by more than half the digits, or in being finite.
-
-    The digits are those of the largest of `other` in the same place of the stacked states: a component that is small
-    beside the others, and a small member of a batch, have digits of their own.
-    """
-    xp = array_namespace(one)
-    finite = xp.isfinite(one) & xp.isfinite(other)
-    unlike = xp.isfinite(one) != xp.isfinite(other)
-    zero = xp.zeros_like(one)
-    one, other = xp.where(finite, one, zero), xp.where(finite, other, zero)
-    scale = xp.max(xp.abs(other), axis=0, keepdims=True)
-    return unlike | (xp.abs(one - other) > machine_epsilon(one.dtype) ** 0.5 * scale)
-
-
-def rows_of(flags: Array) -> list[int]:
-    """Rows (first axis) with a flag that is set."""
-    xp = array_namespace(flags)
-    rows = to_numpy(xp.any(xp.reshape(flags, (flags.shape[0], -1)), axis=1))
-    return [row for row, flag in enumerate(rows.tolist()) if flag]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from ..._arrays.elementwise import rows_of
 from ..._arrays.namespace import Array, array_namespace, copy, quiet, to_numpy
 from ..._engine.tolerance import Tolerance
 from ..._functions.response import roundings
 from ..._functions.step import Step
-from .check_step import apart, rows_of, unexplained
+from ..._functions.verify import apart, unlike_step
 
 ALONE = 8
 """States of the sample that the step is called on one by one."""
@@ -79,7 +80,7 @@ def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel:
             # It wrote to what it had returned before, for example.
             few = rows[:ALONE]
             before, difference, flags = _take(few, sample.before, after - sample.found, missed)
-            if unexplained(step, before, [sample.time(row) for row in few], difference, flags):
+            if unlike_step(step, before, [sample.time(row) for row in few], difference, flags):
                 return _finding(Contradiction.REPEATED, sample.time(rows[0]), tolerance, after, sample.found)
     return None
 
@@ -90,7 +91,7 @@ def _alone(step: Step, sample: Sample, tolerance: Tolerance, after: Array, rows:
     before, together, found = _take(rows, sample.before, after, sample.found)
     alone = _one_by_one(step, times, before)
     unlike = apart(together, alone) | (tolerances_apart(tolerance, together, alone) > WELL_OFF)
-    if wrong := unexplained(step, before, times, together - alone, unlike):
+    if wrong := unlike_step(step, before, times, together - alone, unlike):
         return _finding(Contradiction.STACKED, times[wrong[0]], tolerance, together, alone)
     return _missed(step, times, before, found, alone, tolerance)
 
@@ -116,7 +117,7 @@ def _missed(
     missed = tolerances_apart(tolerance, found, alone) > WELL_OFF
     # By so much the states at the joints of segments may be off.
     small = tolerance.atol + tolerance.rtol * array_namespace(before).abs(before) + roundings(before)
-    if wrong := unexplained(step, before, times, found - alone, missed, small):
+    if wrong := unlike_step(step, before, times, found - alone, missed, small):
         return _finding(Contradiction.STACKED, times[wrong[0]], tolerance, found, alone)
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from ..._arrays.elementwise import component_sizes
 from ..._arrays.namespace import Array, array_namespace, copy, quiet
 from ..._functions.extremes import extreme_among_many
 from ..._functions.jumps import jumps_along
@@ -16,7 +17,7 @@ SEEN = 1e-6
 def step_jumps(step: Step, states: Array) -> bool:
     """Whether it does along lines between extreme states of a trajectory `(T, *batch, n)`."""
     xp, rows = array_namespace(states), extreme_among_many(states)
-    largest = xp.max(xp.abs(states), axis=tuple(range(states.ndim - 1)))
+    largest = component_sizes(xp.abs(states))
     try:
         with quiet():
             return any(_jumps_between(step, states, pair, SEEN * largest) for pair in pairwise(rows))

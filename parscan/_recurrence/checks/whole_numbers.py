@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..._arrays.elementwise import rows_of
 from ..._arrays.namespace import (
     LARGEST_WHOLE,
     Array,
@@ -16,7 +17,6 @@ from ..._arrays.namespace import (
     quiet,
 )
 from ..._functions.step import Step
-from .check_step import rows_of
 
 SETTLING = 3
 """Steps after which the dtype of a state does not change any more: bools become integers, integers longer ones."""

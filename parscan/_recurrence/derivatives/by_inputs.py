@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 
+from ..._arrays.elementwise import real
 from ..._arrays.namespace import Array, array_namespace, conjugate, copy, machine_epsilon, quiet
 from ..._functions.by_parameters import LITTLE, POWER, ROUNDINGS, _over_state
 from ..._functions.differences import step_sizes
-from ..._functions.entries import real, size_of, units
+from ..._functions.entries import size_of, units
 from ..._functions.parameters import Tree, leaves, like, noting_integers
 from ..._functions.points import stretches
 from .solution import Solution

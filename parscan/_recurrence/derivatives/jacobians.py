@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 
-from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
-from ..._functions.differences import differentiate_centrally, step_sizes
+from ..._arrays.namespace import Array, array_namespace, copy, quiet, random_signs
+from ..._functions.differences import POWER, differentiate_centrally, step_sizes
 from ..._functions.points import stretches
+from ..._functions.verify import misses_change
 from ..._linalg.dense import Dense
-from ..._linalg.structure import Structure, apply
+from ..._linalg.structure import Structure
 from .solution import Solution
-
-ROUNDINGS = 20
-"""Roundings of a state that a change may be off."""
 
 
 class Jacobians:
@@ -72,20 +70,18 @@ def _holds_all(solution: Solution, typical: Array) -> bool:
 
 def _missed(solution: Solution, typical: Array, states: Array, times: slice) -> Array:
     """Where a change of all components changes the next states otherwise than the structure's matrices tell."""
-    step, family, xp = solution.step, solution.step.structure, array_namespace(states)
-    epsilon = machine_epsilon(states.dtype)
+    step, family = solution.step, solution.step.structure
 
     def values(y: Array) -> Array:
         return copy(step(copy(y), times))
+
+    def largest(values: Array) -> Array:
+        return array_namespace(values).max(abs(values), axis=-1, keepdims=True)
 
     if step.has_jacobian:
         matrices = step.jacobian(copy(states), times)
     else:
         matrices = differentiate_centrally(values, states, family, typical)
-    signs = random_signs(states.shape, states, seed=0) * step_sizes(states, power=1 / 3, among=typical, least=0.0)
-    up, down = states + signs, states - signs
-    above = values(up)
-    found, predicted = above - values(down), apply(family, matrices, up - down)
-    size = apply(family, xp.astype(xp.abs(matrices), states.dtype), xp.astype(xp.abs(up - down), states.dtype))
-    noise = ROUNDINGS * epsilon * xp.max(xp.abs(above), axis=-1, keepdims=True)
-    return xp.abs(found - predicted) > 100 * epsilon**0.5 * (xp.abs(size) + xp.abs(found)) + noise
+    sizes = step_sizes(states, power=POWER, among=typical, least=0.0)
+    change = random_signs(states.shape, states, seed=0) * sizes
+    return misses_change(values, family, matrices, states, change, largest)

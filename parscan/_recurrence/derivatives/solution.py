@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator
 from functools import cached_property
 
+from ..._arrays.elementwise import rows_of
 from ..._arrays.namespace import Array, array_namespace, copy, quiet
 from ..._engine.tolerance import Tolerance
 from ..._functions.extremes import extreme_among_many
 from ..._functions.step import Step
-from ..checks.check_step import apart, check_broadcasting, rows_of
+from ..._functions.verify import apart
+from ..checks.check_step import check_broadcasting
 from ..checks.contradiction import WELL_OFF, Finding, Sample, contradiction, contradiction_alone, tolerances_apart
 from ..checks.whole_numbers import Inexact, WholeNumbers
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from ..._arrays.elementwise import component_sizes
 from ..._arrays.namespace import Array, array_namespace, itemsize, quiet
 from ..._engine.system import Linearisation, NoGain, Propagator, Rejected, System
 from ..._engine.tolerance import Tolerance, is_noise
@@ -222,16 +223,10 @@ class Coalescence:
         xp = array_namespace(apart)
         if self.apart is None:
             self.apart = float(xp.max(apart))
-            self._first = _largest(difference)
+            self._first = component_sizes(xp.abs(difference))
         elif self._judgement <= j + 1 < self._judgement + self.LOOK:
             gained = self._before < math.inf and self.apart <= self.GAIN * self._before
             if not gained and bool(xp.any((apart >= self.apart) & (apart > 0))):
-                last = _largest(difference)
+                last = component_sizes(xp.abs(difference))
                 if self._first is None or bool(xp.any((last >= self._first) & (last > 0))):
                     raise NoGain
-
-
-def _largest(difference: Array) -> Array:
-    """Largest size per component, the last axis."""
-    xp = array_namespace(difference)
-    return xp.max(xp.abs(difference), axis=tuple(range(difference.ndim - 1)))

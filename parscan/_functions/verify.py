@@ -1,0 +1,218 @@
+"""Checks of a user's function, one of each kind.
+
+- Do two ways of calling it agree? Differences beyond half the digits, or so, are accepted only where the values move as
+  much when their arguments are rounded: see `agree`, `apart` and `unexplained`.
+- Is a matrix its Jacobian? See `misses_change`, `is_transposed`, `is_far_too_large`, and `beyond` for single entries.
+- Does it repeat itself, called twice with the same arguments? See `repeats`.
+
+Every number has a scale of its own in these checks: a component, or a member of a batch, that is small beside the
+others must not be wrong either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from math import inf, isfinite
+
+from .._arrays.elementwise import rows_of, same
+from .._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
+from .._linalg.structure import Structure, apply
+from .differences import ROUNDINGS, step_sizes
+from .response import Evaluate, relative_response, response, spread
+from .step import Step
+
+REORDERED = 1000.0
+"""Roundings of the arguments that two ways of calling may differ by: sums in another order, for example."""
+
+ENOUGH = 0.01
+"""Share of the relative tolerance that two ways of calling may differ by, down to rounding."""
+
+EXPLAINED = 4.0
+"""Multiple of a step's response that a difference may have: within a group of components, changes may cancel."""
+
+REPEATED = 16
+"""Roundings by which two answers for the same arguments may differ: the place of an array in memory may matter."""
+
+LARGE = 100.0
+"""Factor by which a Jacobian is far too large; up to a thousand, solutions are right."""
+
+DIRECTIONS = (0, 1)
+"""Seeds of the random directions along all of which a Jacobian must be too large."""
+
+SHARES = (1.0, -1.0, 1e3, -1e3, 1e-2, 1e-4)
+"""Changes along them, as shares of the usual one: a function may be steep near by or on one side, or flat for long."""
+
+
+def share_of(rtol: float, like: Array) -> float:
+    """Relative difference that is always accepted: half the digits, or fewer where the tolerance is tight."""
+    epsilon = machine_epsilon(like.dtype)
+    return float(min(epsilon**0.5, max(REORDERED * epsilon, ENOUGH * rtol)))
+
+
+def agree(found: Array, expected: Array, share: float, t: Array, states: Array, evaluate: Evaluate) -> bool:
+    """Whether all values that are finite in `expected` agree to a share of their size, or as well as rounding allows.
+
+    `evaluate` gave the expected values for these times and states; it is called again where more than the share has to
+    be explained: a small difference of large numbers, for example, carries their rounding.
+    """
+    xp = array_namespace(expected)
+
+    def granted(row: slice) -> Array:
+        return REORDERED * machine_epsilon(expected.dtype) * relative_response(evaluate, t[row], states[row, ...])
+
+    with quiet():
+        distance = xp.abs(found - expected)
+        off = xp.isfinite(expected) & ~(distance <= share * xp.abs(expected))
+        return next(unexplained(off, distance, granted), None) is None
+
+
+def unexplained(off: Array, distance: Array, granted: Callable[[slice], Array]) -> Iterator[int]:
+    """Rows in which a distance that is marked `off` is larger than the one that is `granted(row)`."""
+    for number in rows_of(off):
+        row = slice(number, number + 1)
+        if rows_of(off[row, ...] & ~(distance[row, ...] <= granted(row))):
+            yield number
+
+
+def unlike_step(
+    step: Step, states: Array, times: Sequence[int], difference: Array, off: Array, sizes: Array | None = None
+) -> list[int]:
+    """Rows in which entries marked `off` differ by more than the step's values move with its state.
+
+    `difference` is that of two stacks of values at these states and times; the states move by `sizes`, by default a few
+    roundings.
+    """
+
+    def granted(row: slice) -> Array:
+        moved, time = None if sizes is None else sizes[row, ...], times[row.start]
+        try:
+            return EXPLAINED * response(step, states[row, ...], slice(time, time + 1), moved)
+        except Exception:  # a step may reject states beside its trajectory
+            return array_namespace(off).zeros_like(distance[row, ...])
+
+    distance = array_namespace(off).abs(difference)
+    return list(unexplained(off, distance, granted))
+
+
+def apart(one: Array, other: Array) -> Array:
+    """Where two stacks of values differ by more than half the digits, or in being finite.
+
+    The digits are those of the largest of `other` in the same place of the stacked states: a component that is small
+    beside the others, and a small member of a batch, have digits of their own.
+    """
+    xp = array_namespace(one)
+    finite = xp.isfinite(one) & xp.isfinite(other)
+    unlike = xp.isfinite(one) != xp.isfinite(other)
+    zero = xp.zeros_like(one)
+    one, other = xp.where(finite, one, zero), xp.where(finite, other, zero)
+    scale = xp.max(xp.abs(other), axis=0, keepdims=True)
+    return unlike | (xp.abs(one - other) > machine_epsilon(one.dtype) ** 0.5 * scale)
+
+
+def distances(one: Array, other: Array) -> Array:
+    """Distances of two answers: zero where both are NaN, infinite where only one is."""
+    xp = array_namespace(one)
+    distance = xp.abs(one - other)
+    distance = xp.where(same(one, other), xp.zeros_like(distance), distance)
+    return xp.where(xp.isnan(distance), xp.full_like(distance, inf), distance)
+
+
+def repeats(one: Array, other: Array, response: Callable[[], Array]) -> bool:
+    """Whether two answers for the same arguments are equal but for rounding.
+
+    Where they differ by more than a few roundings of themselves, `response()` gives the movement of the values per
+    relative movement of the arguments, for those of the arguments.
+    """
+    xp, distance = array_namespace(one), distances(one, other)
+
+    def within(size: Array) -> bool:
+        return bool(xp.all((distance == 0) | (distance <= REPEATED * machine_epsilon(one.dtype) * size)))
+
+    return within(xp.abs(one)) or within(response())
+
+
+def beyond(one: Array, other: Array, share: float, noise: Array, size: Array | None = None) -> Array:
+    """Where two numbers differ by more than a share of their sizes and the noise; not where one is not finite.
+
+    If `size` is given, it takes the place of the size of `other`.
+    """
+    xp = array_namespace(one)
+    size = xp.abs(other) if size is None else size
+    return xp.abs(one - other) > share * (xp.abs(one) + size) + noise
+
+
+def misses_change(
+    values: Callable[[Array], Array],
+    structure: Structure,
+    matrices: Array,
+    states: Array,
+    change: Array,
+    carried: Callable[[Array], Array],
+) -> Array:
+    """Where the values change otherwise than Jacobians predict, from the states less a change to the states and it.
+
+    `carried(values)` are numbers whose roundings the values carry.
+    """
+    xp, epsilon = array_namespace(states), machine_epsilon(states.dtype)
+    up, down = states + change, states - change
+    above = values(up)
+    found, predicted = above - values(down), apply(structure, matrices, up - down)
+    terms = xp.abs(apply(structure, _sizes(matrices), _sizes(up - down)))
+    return beyond(found, predicted, 100 * epsilon**0.5, ROUNDINGS * epsilon * carried(above), terms)
+
+
+def _sizes(x: Array) -> Array:
+    """Absolute values in the dtype of the numbers."""
+    xp = array_namespace(x)
+    return xp.astype(xp.abs(x), x.dtype, copy=False)
+
+
+def is_transposed(by_differences: Evaluate, t: Array, states: Array, values: Array, matrices: Array) -> bool:
+    """Whether Jacobians agree with those by differences only when their rows and columns change places."""
+    try:
+        differences = by_differences(t, states)
+    except Exception:  # a function may reject states so near to the edge of where it is defined
+        return False
+    xp = array_namespace(states)
+    sizes = xp.abs(states)[..., None, :]
+    is_close = _are_close(xp.matrix_transpose(matrices), differences, sizes, values)
+    return is_close and not _are_close(matrices, differences, sizes, values)
+
+
+def _are_close(matrices: Array, differences: Array, sizes: Array, values: Array) -> bool:
+    """Whether Jacobians agree as well as differences do: row by row, in the units of the values and the components."""
+    xp = array_namespace(matrices)
+    precision = 100 * machine_epsilon(matrices.dtype) ** 0.5
+    with quiet():
+        largest = xp.max(xp.abs(differences) * sizes, axis=-1, keepdims=True)
+        bound = precision * xp.maximum(largest, xp.abs(values)[..., None])
+        return bool(xp.all(xp.abs(matrices - differences) * sizes <= bound))
+
+
+def is_far_too_large(
+    evaluate: Evaluate, t: Array, states: Array, values: Array, matrices: Array, span: tuple[float, float]
+) -> bool:
+    """Whether Jacobians of a right-hand side at any of the states are far larger than differences of it.
+
+    The change of a component is also compared with its own rate, and with the rate that matters within the span.
+
+    A wrong Jacobian makes Newton's method slow, no more. One that is far too large does worse: corrections are small
+    since they are divided by it, as if they had converged, and errors are small since stiff components are filtered out
+    of them.
+    """
+    xp = array_namespace(states)
+    small, length = machine_epsilon(states.dtype) ** 0.5, abs(span[1] - span[0])
+    with quiet():
+        sizes = step_sizes(states)
+        changes = [sizes * random_signs(states.shape, states, seed=seed) * spread(states, seed) for seed in DIRECTIONS]
+        moved = xp.concat([states + share * change for change in changes for share in SHARES])
+        try:
+            found = evaluate(xp.concat([t] * (len(DIRECTIONS) * len(SHARES))), moved)
+        except Exception:  # as above
+            return False
+        found = xp.reshape(found, (len(DIRECTIONS), len(SHARES), *states.shape)) - values
+        sizes = xp.abs(xp.stack([found[:, place, ...] / share for place, share in enumerate(SHARES)]))
+        largest = xp.max(xp.where(xp.isfinite(sizes), sizes, xp.zeros_like(sizes)), axis=0)
+        least = small * xp.maximum(xp.abs(values), xp.abs(states) / (length if isfinite(length) else 1.0))
+        meant = xp.abs(xp.stack([(matrices @ change[..., None])[..., 0] for change in changes]))
+        return bool(xp.any(xp.all(meant > LARGE * xp.maximum(largest, least), axis=0)))
