@@ -102,7 +102,7 @@ def as_guess(guess: Any, problem: Problem) -> PiecewisePolynomial | None:
         return None
     if not isinstance(guess, IvpResult):
         raise TypeError(f"`guess` must be a result of solve_ivp, got {type(guess).__name__}.")
-    dense = guess.dense
+    dense = guess._dense
     if dense is None and guess.mesh.shape[0] < 2:
         raise ValueError("`guess` has no solution to start from: it failed where it began.")
     if dense is None and not (guess.method == "DOP853" and guess.mesh.shape[0] <= BRIEF):

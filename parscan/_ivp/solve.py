@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 from .._arrays.counts import as_count
+from .._engine.termination import Termination
 from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import CoarseMeshWarning, JacobianWarning, NondeterministicFunctionWarning, PointByPointWarning
 from .arguments import as_guess, as_mesh, as_problem, as_times, reject_unwatched
@@ -27,7 +28,7 @@ from .mesh.window import Task
 from .output.events import prepare
 from .output.monitor import Event
 from .result.repeated import Witness, reported
-from .result.report import wrap
+from .result.report import mesh_result
 from .result.result import IvpResult
 from .sequential.delegate import delegate
 from .sequential.empty import solve_empty
@@ -224,12 +225,12 @@ def solve_ivp(
         solved = solve(task, problem.span, problem.y0, reached_by(choice.method, problem.span[0], report))
         if revised := stacking.revised(rhs, solved.pieces):
             return revised
-        found = wrap(problem, rhs.strict(), task, solved, times, listed, choice.method, dense_output=dense_output)
-        return _told(task, found)
+        described = problem, rhs.strict(), task, solved, times, listed, choice.method
+        return _told(task, mesh_result(*described, dense_output=dense_output))
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         witness = Witness(problem, listed or ())
-        stacking = Stacking(problem, vectorized, None if guess is None else guess.fun)
+        stacking = Stacking(problem, vectorized, None if guess is None else guess._fun)
         after = partial(instead_of, method, problem, stacking.raised, on_mesh=on_mesh)
         brief = shortly(method, problem, options, listed, on_mesh=on_mesh)
         return _believed(witness, _in_turn(attempt, stacking, report, brief, after))
@@ -255,7 +256,8 @@ def _in_turn(
     while isinstance(found, Stacking):
         stacking = found
         found = attempt(stacking, report)
-    instead = None if found.success else after(chatters=found.chatters)
+    chatters = found.termination is Termination.STUCK and bool(found.meshes)
+    instead = None if found.success else after(chatters=chatters)
     return found if instead is None else attempt(stacking, report, instead)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .._arrays.namespace import Array, dtype_name
+from .._arrays.namespace import Array
 from .._engine.termination import Termination
-from .._reporting.plot import Stretch, draw_convergence, draw_recurrence
+from .._reporting.plot import Stretch, draw_recurrence
+from .._reporting.result_base import brief
 from .derivatives.differentiable import Differentiable
 from .derivatives.lyapunov import lyapunov
 from .derivatives.solution import Solution
@@ -131,122 +131,25 @@ class RecurrenceResult(Differentiable):
         """Logarithm of the growth of a small change per step."""
         return lyapunov(self._solved("lyapunov"))
 
-    def plot(self, ax: Axes | None = None) -> Figure:
-        """Draw the trajectory; needs matplotlib (``pip install 'parscan[plot]'``).
-
-        At most seven components are drawn, spread over all of them. Of a batch, the first member is a line, and the
-        range of all members is shaded. Complex components are drawn as real (solid) and imaginary (dashed) parts.
-        A long trajectory is drawn as the means and ranges of a thousand pieces.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            What to draw into. By default a new figure, which pyplot does not know of.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            To be shown or saved: ``sol.plot().savefig("solution.png")``.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        TypeError
-            If `ax` is no Axes.
-
-        See Also
-        --------
-        plot_convergence : How the corrections shrank.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import parscan
-        >>> sol = parscan.solve_recurrence(lambda y: 0.9 * np.cos(y), np.zeros(2), length=500)
-        >>> figure = sol.plot()
-        >>> figure.axes[0].get_xlabel()
-        'step t'
-        """
+    def _draw(self, ax: Axes | None) -> Figure:
+        """Draw the states over the steps."""
         return draw_recurrence(self.y, ax)
 
-    def plot_convergence(self, ax: Axes | None = None) -> Figure:
-        """Draw `history`: the largest correction of each iteration, in units of the tolerance; needs matplotlib.
+    @property
+    def _no_iterations(self) -> str:
+        """The loop has none."""
+        return "no iterations: evaluated by the loop"
 
-        Windows are marked where they begin, and labelled with their steps if there are few.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            What to draw into. By default a new figure, which pyplot does not know of.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            To be shown or saved.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        TypeError
-            If `ax` is no Axes.
-
-        See Also
-        --------
-        plot : The trajectory itself.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import parscan
-        >>> sol = parscan.solve_recurrence(lambda y: 0.9 * np.cos(y), np.zeros(2), length=500, method="newton")
-        >>> figure = sol.plot_convergence()
-        >>> figure.axes[0].get_yscale()
-        'log'
-        """
-        return draw_convergence(self.history, self._stretches, "no iterations: evaluated by the loop", ax)
-
-    def _differentiable(self, name: str) -> Solution:
-        """The solution, if it is whole and still stands."""
-        if not self.success:
-            raise RuntimeError(f"`{name}` needs the whole trajectory, and this solve did not succeed: {self.message}")
-        solution = self._solved(name)
-        if not solution.stands():
-            raise RuntimeError(
-                f"`{name}` cannot be evaluated: the step no longer gives this trajectory. `x`, `args`, `y` or "
-                "something else that the step reads has been changed since; solve again, or change copies."
-            )
-        return solution
-
-    def _solved(self, name: str) -> Solution:
-        """The solution, if it is still there."""
-        if self._solution is None:
-            raise RuntimeError(
-                f"`{name}` was not evaluated before this result was copied or pickled, which leaves the step behind."
-            )
-        return self._solution
-
-    def __getstate__(self) -> dict[str, Any]:
-        """All but the user's functions, which cannot always be pickled."""
-        return {**self.__dict__, "_solution": None}
-
-    def __repr__(self) -> str:
-        """One aligned line per field; the trajectory by its shape."""
+    def _rows(self) -> dict[str, object]:
+        """The end of a long history."""
         history = ", ".join(f"{size:.2g}" for size in self.history[-8:])
-        if len(self.history) > 8:
-            history = "..., " + history
-        rows = {
-            "message": textwrap.fill(self.message, 100, subsequent_indent=" " * 16),
-            "success": self.success,
+        return {
             "method": self.method,
-            "y": f"{dtype_name(self.y.dtype)} {tuple(self.y.shape)}",
+            "y": brief(self.y),
             "iterations": self.iterations,
             "segment_length": self.segment_length,
-            "history": f"[{history}]",
+            "history": f"[{'..., ' if len(self.history) > 8 else ''}{history}]",
             "nfev": f"{self.nfev} calls",
             "npoints": f"{self.npoints} states",
             "njev": f"{self.njev} calls",
         }
-        width = max(map(len, rows))
-        return "RecurrenceResult\n" + "\n".join(f"{name:>{width}}: {value}" for name, value in rows.items())

@@ -225,7 +225,7 @@ def test_stretches_of_a_march_add_up_to_its_history():
 
 def test_meshes_and_windows_are_marked():
     sol = SOLUTIONS["windows"]()
-    marks = sol.stretches
+    marks = sol._stretches
     assert [stretch.where for stretch in marks] == [f"{count} interval{'s' * (count != 1)}" for count in sol.meshes]
     assert sum(stretch.iterations for stretch in marks) == sol.iterations
     windows = [stretch.window for stretch in marks]

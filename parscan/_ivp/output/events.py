@@ -85,7 +85,7 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: PiecewisePolyn
         Further arguments of the functions. They are called with times `(m,)` and states `(n, m)` where that gives the
         same as a call with a float and a state `(n,)` for each of the times.
     dense : PiecewisePolynomial
-        The trajectory; it has to be finite.
+        The trajectory; it has to be finite. Without a component, nothing occurs on it.
 
     Returns
     -------
@@ -98,12 +98,11 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: PiecewisePolyn
         If a function does not return one real number, or returns NaN, before the end of the integration. What a
         function itself raises passes, with a note of the time.
     """
-    if not events:
-        return Occurrences([], [], None)
-    times = _sample_times(dense.t)
-    y, watch = dense.components(times), Watch(events, args)
-    watch.see(times, y, dense.near)
-    return watch.occurrences(times, y)
+    watch = Watch(events, args)
+    if events and dense.y.size:
+        times = _sample_times(dense.t)
+        watch.see(times, dense.components(times), dense.near)
+    return watch.occurrences(dense.t, dense.y)
 
 
 class Watch:

@@ -160,8 +160,8 @@ def reported(found: IvpResult, told: list[Contradiction]) -> IvpResult:
 
 def _nodes(found: IvpResult) -> tuple[Array, Array]:
     """Times of the output, or of the mesh if that is longer, and states with time last."""
-    if isinstance(found.continuous, PiecewisePolynomial) and found.t.shape[0] <= FEWEST:
-        return found.continuous.t, found.continuous.nodes
+    if isinstance(found._polynomial, PiecewisePolynomial) and found.t.shape[0] <= FEWEST:
+        return found._polynomial.t, found._polynomial.nodes
     return found.t, found.y
 
 

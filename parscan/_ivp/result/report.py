@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import nan
+from typing import Any
+
 from ..._arrays.counts import counted
 from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Failure, Termination
@@ -17,14 +20,52 @@ from ..mesh.march import Record
 from ..mesh.window import Log, Task
 from ..methods.discretisation import Discretisation
 from ..output.dense_output import DenseOutput
-from ..output.events import Occurrences, find
+from ..output.events import Occurrences, Watch, find
 from ..output.monitor import Event
 from ..sensitivities.derivatives import of_mesh
 from .hints import of_jumps
 from .result import IvpResult
 
+STATUS = {Termination.FINISHED: IvpStatus.FINISHED, Termination.NOT_FINITE: IvpStatus.NOT_FINITE}
+"""Statuses of terminations; that of all others is `FAILED`."""
 
-def wrap(
+
+def build_result(
+    method: str,
+    t: Array,
+    y: Array,
+    mesh: Array,
+    done: str,
+    *,
+    failure: Failure | None = None,
+    failed_at: float = nan,
+    seen: Occurrences | None = None,
+    **fields: Any,
+) -> IvpResult:
+    """The result of any solver: its fields, and how it ended, as data and in words.
+
+    `done` says in words what was done. `seen` are the events, if they are to be listed.
+    """
+    stopped = seen is not None and seen.t_stop is not None
+    ending = Termination.FINISHED if failure is None else failure.termination
+    status = IvpStatus.EVENT if stopped else STATUS.get(ending, IvpStatus.FAILED)
+    trouble = f" At t = {failed_at!r}: {failure}." if status < 0 else ""
+    return IvpResult(
+        t=t,
+        y=y,
+        t_events=None if seen is None else seen.t_events,
+        y_events=None if seen is None else seen.y_events,
+        status=status,
+        termination=Termination.EVENT if stopped else ending,
+        message=f"{status.text}{trouble} {done}",
+        success=status >= 0,
+        method=method,
+        mesh=mesh,
+        **fields,
+    )
+
+
+def mesh_result(
     problem: Problem,
     rhs: RightHandSide,
     task: Task,
@@ -35,43 +76,44 @@ def wrap(
     *,
     dense_output: bool,
 ) -> IvpResult:
-    """Join the pieces, look for events, evaluate the output times."""
-    method = task.method
+    """The result of a march over windows: its pieces joined, up to a terminal event, and the output."""
     dense = joined(record.pieces) if record.pieces else None
-    occurrences = find(events, problem.args, dense) if events and dense else Occurrences([], [], None)
-    if dense is not None and occurrences.t_stop is not None:
-        dense = dense.restrict(occurrences.t_stop)
+    seen = None if events is None else _seen(events, problem, dense)
+    stop = None if seen is None else seen.t_stop
+    dense = dense if dense is None or stop is None else dense.restrict(stop)
     scale = Scale(problem.rtols, problem.atol)
-    even = not (record.followed or occurrences.t_stop is not None or record.failure)
-    status = _status(record, occurrences)
+    even = not (record.followed or record.failure or stop is not None)
     estimate = largest_error(record, dense.intervals if dense else 0)
-    hints = _of_jacobian(rhs) + _of_mesh(task, estimate) + of_jumps(task, record, problem.span)
+    reached = float(record.pieces[-1].t[-1]) if record.pieces else problem.span[0]
     t, y = _output(problem, dense, times)
-    return IvpResult(
-        t=t,
-        y=y,
+    return build_result(
+        name,
+        t,
+        y,
+        t if dense is None else dense.t,
+        _done(record, task.method) + _hints(record, task, rhs, problem, estimate),
+        failure=record.failure,
+        failed_at=reached if record.failed_at is None else record.failed_at,
+        seen=seen,
         sol=DenseOutput(dense) if dense_output and dense else None,
-        t_events=None if events is None else occurrences.t_events,
-        y_events=None if events is None else occurrences.y_events,
         nfev=rhs.nfev,
         njev=rhs.njev,
-        nlu=0,
-        status=status,
-        message=_message(status, record, method, problem) + hints,
-        success=status >= 0,
-        method=name,
         npoints=rhs.npoints,
         iterations=len(record.log.history),
         history=tuple(record.log.history),
-        mesh=t if dense is None else dense.t,
         meshes=tuple(record.log.meshes),
-        continuous=dense,
         error_estimate=estimate,
-        fun=rhs,
-        derivatives=None if dense is None else of_mesh(rhs, method, lambda: dense, scale, even=even),
-        stretches=_stretches(record.log, name),
-        chatters=record.chatters,
+        _polynomial=dense,
+        _solution=None if dense is None else of_mesh(rhs, task.method, lambda: dense, scale, even=even),
+        _stretches=_stretches(record.log, name),
     )
+
+
+def _seen(events: tuple[Event, ...], problem: Problem, dense: PiecewisePolynomial | None) -> Occurrences:
+    """The events on the solution; none where there is no solution."""
+    if dense is None:
+        return Watch(events, problem.args).occurrences(*_output(problem, None, None))
+    return find(events, problem.args, dense)
 
 
 def _stretches(log: Log, method: str) -> tuple[Stretch, ...]:
@@ -95,25 +137,8 @@ def _output(problem: Problem, dense: PiecewisePolynomial | None, times: Array | 
     return reached, dense.components(reached)
 
 
-def _status(record: Record, occurrences: Occurrences) -> IvpStatus:
-    """How the integration ended."""
-    if occurrences.t_stop is not None:
-        return IvpStatus.EVENT
-    return status_of(record.failure)
-
-
-def status_of(failure: Failure | None) -> IvpStatus:
-    """The status that a reason for an early end makes, or none."""
-    if failure is not None:
-        return IvpStatus.NOT_FINITE if failure.termination is Termination.NOT_FINITE else IvpStatus.FAILED
-    return IvpStatus.FINISHED
-
-
-def _message(status: IvpStatus, record: Record, method: Discretisation, problem: Problem) -> str:
-    """The status, what ended it, and what was done."""
-    reached = float(record.pieces[-1].t[-1]) if record.pieces else problem.span[0]
-    at = reached if record.failed_at is None else record.failed_at
-    trouble = f" At t = {at!r}: {record.failure}." if status < 0 else ""
+def _done(record: Record, method: Discretisation) -> str:
+    """The method, and how many iterations, meshes and windows it took."""
     steps = " A sequential solver took the steps that Newton's method could not." if record.followed else ""
     done = [
         counted(len(record.log.history), "Newton iteration"),
@@ -122,7 +147,12 @@ def _message(status: IvpStatus, record: Record, method: Discretisation, problem:
     ]
     told = "{} on {} in {}".format(*done)
     zeros = "" if record.log.jacobian is None else advice(record.log.jacobian)
-    return f"{status.text}{trouble} {method.description}: {told}.{steps}{zeros}"
+    return f"{method.description}: {told}.{steps}{zeros}"
+
+
+def _hints(record: Record, task: Task, rhs: RightHandSide, problem: Problem, estimate: float) -> str:
+    """What a user may do better."""
+    return _of_jacobian(rhs) + _of_mesh(task, estimate) + of_jumps(task, record, problem.span)
 
 
 def _of_jacobian(rhs: RightHandSide) -> str:

@@ -31,13 +31,14 @@ from .trajectory import Pulled, Trajectory
 
 
 class Derivatives:
-    """Of the solution that `find()` finds when it is first needed: its equations solved to nearly all digits.
+    """Derivatives of the trajectory that `find()` returns when it is first needed, solved to nearly all digits.
 
-    Each time it is looked at whether `fun` still gives that solution to the tolerance, unless that is None.
+    Before each use, `fun` is checked to still reproduce it within `scale`, unless that is None. `fun` is the
+    right-hand side on stacked states where it is known.
     """
 
-    def __init__(self, find: Callable[[], Trajectory], scale: Scale | None) -> None:
-        self._find, self._scale = find, scale
+    def __init__(self, find: Callable[[], Trajectory], scale: Scale | None, fun: RightHandSide | None = None) -> None:
+        self._find, self._scale, self.fun = find, scale, fun
         self._refined: Trajectory | None = None
 
     @cached_property
@@ -167,7 +168,7 @@ def of_mesh(
         done = exact or close_enough(trial, scale)
         return Trajectory(rhs, method, trial) if done else polished(rhs, method, trial)
 
-    return Derivatives(find, scale if even else None)
+    return Derivatives(find, scale if even else None, rhs)
 
 
 def _pulled(trajectory: Trajectory, y: Array, times: Array, gradient: Array, *, forcings: bool) -> Pulled:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._arrays.namespace import Array
 from ..._functions.adjoint import Adjoint
+from ..._reporting.result_base import Result
+from .derivatives import Derivatives
 
-if TYPE_CHECKING:
-    from .derivatives import Derivatives
 
-
-class Differentiable(ABC):
-    """A solution that knows its derivatives."""
+class Differentiable(Result[Derivatives]):
+    """The derivatives of a solved initial value problem."""
 
     t: Array
     y: Array
     mesh: Array
-
-    @abstractmethod
-    def _differentiable(self, name: str) -> Derivatives:
-        """What they are made from; raises what speaks against the one of that name."""
 
     def tangent(self, forcing: Callable[..., Any] | None = None, y0: Any = None, t: Any = None) -> Array:
         """Solve the tangent linear model ``δ' = ∂f/∂y δ + forcing``, ``δ(t0) = y0`` along the solution.
@@ -71,7 +65,7 @@ class Differentiable(ABC):
         >>> bool(np.allclose(by_k, [[-np.exp(-0.5), -2 * np.exp(-1.0)]], rtol=1e-7))
         True
         """
-        return self._differentiable("tangent").tangent(self.y, self.t, forcing, y0, t)
+        return self._whole("tangent").tangent(self.y, self.t, forcing, y0, t)
 
     def adjoint(self, grad_y: Any) -> Adjoint:
         """Solve the adjoint equation ``λ' = -(∂f/∂y)ᴴ λ`` backwards, with the jumps `grad_y` at the times of `y`.
@@ -101,7 +95,7 @@ class Differentiable(ABC):
         >>> bool(np.allclose(sol.adjoint([[1.0]]).y0, np.exp(-2.0), rtol=1e-7))
         True
         """
-        return self._differentiable("adjoint").adjoint(self.y, self.t, self.mesh, grad_y)
+        return self._whole("adjoint").adjoint(self.y, self.t, self.mesh, grad_y)
 
     def gradient(
         self,
@@ -149,4 +143,4 @@ class Differentiable(ABC):
         >>> bool(np.isclose(sol.gradient([[1.0]], "k"), -2 * np.exp(-1.0), rtol=1e-7))
         True
         """
-        return self._differentiable("gradient").gradient(self.y, self.t, grad_y, params, vjp, forcing)
+        return self._whole("gradient").gradient(self.y, self.t, grad_y, params, vjp, forcing)

@@ -20,11 +20,10 @@ from ..core.pace import OF_JUMPS, jumps_within
 from ..core.problem import Problem
 from ..core.scale import Scale
 from ..core.stacking import Stacking
-from ..core.status import IvpStatus
 from ..core.watched import reached_by
 from ..output.events import Watch
 from ..output.monitor import Event
-from ..result.report import status_of
+from ..result.report import build_result
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
 from .course import Course
@@ -157,28 +156,22 @@ def _wrap(
     t = nodes if course.times is None else course.times[: course.given]
     y = _columns(course.states) if course.times is None else np.hstack([np.empty((n, 0)), *course.output])
     y = y.astype(dtype, copy=False)
-    status = IvpStatus.EVENT if work.ending is Termination.EVENT else status_of(failure)
     seen = course.watch.occurrences(nodes, y)
-    trouble = f" At t = {course.nodes[-1]!r}: {failure}." if failure else ""
-    return IvpResult(
-        t=t,
-        y=y,
+    return build_result(
+        name_of(work.used[-1][0].method),
+        t,
+        y,
+        nodes.copy(),
+        _told(work),
+        failure=failure,
+        failed_at=course.nodes[-1],
+        seen=seen if are_listed else None,
         sol=_continuous(course, work, dtype),
-        t_events=seen.t_events if are_listed else None,
-        y_events=seen.y_events if are_listed else None,
         nfev=work.nfev,
         njev=work.njev,
         nlu=work.nlu,
-        status=status,
-        message=status.text + trouble + _told(work),
-        success=status >= 0,
-        method=name_of(work.used[-1][0].method),
         npoints=work.nfev,
-        iterations=0,
-        history=(),
-        mesh=nodes.copy(),
-        meshes=(),
-        derivatives=derivatives,
+        _solution=derivatives,
     )
 
 
@@ -193,7 +186,7 @@ def _told(work: Work) -> str:
     for place, (choice, begin) in enumerate(work.used):
         if place and choice.method == work.used[place - 1][0].method:
             continue  # after a breakpoint
-        told += f", from t = {begin!r} on by " if place else " By SciPy's "
+        told += f", from t = {begin!r} on by " if place else "By SciPy's "
         told += name_of(choice.method) + (f", because {choice.because}" if choice.because else "")
         told += f", with {choice.share:g} of the tolerances" if choice.share < 1 else ""
     return f"{told}."

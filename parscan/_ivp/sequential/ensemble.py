@@ -17,7 +17,7 @@ from ..core.scale import Scale
 from ..core.watched import Reached, reached_by
 from ..methods.explicit import dop853
 from ..output.dense_output import DenseOutput
-from ..result.report import status_of
+from ..result.report import build_result
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import of_mesh
 
@@ -45,30 +45,20 @@ def solve_ensemble(
     if times is not None:
         t = times[_within(times, steps.t)]
         y = dense().components(t)
-    status = status_of(steps.failure)
-    trouble = f" At t = {float(steps.t[-1])!r}: {steps.failure}." if steps.failure else ""
-    return IvpResult(
-        t=t,
-        y=y,
+    return build_result(
+        "DOP853",
+        t,
+        y,
+        steps.t,
+        f"DOP853, {steps.count} steps that all members of the batch took together.",
+        failure=steps.failure,
+        failed_at=float(steps.t[-1]),
         sol=DenseOutput(dense()) if dense_output else None,
-        t_events=None,
-        y_events=None,
         nfev=rhs.nfev,
-        njev=0,
-        nlu=0,
-        status=status,
-        message=f"{status.text}{trouble} DOP853, {steps.count} steps that all members of the batch took together.",
-        success=status >= 0,
-        method="DOP853",
         npoints=rhs.npoints,
-        iterations=0,
-        history=(),
-        mesh=steps.t,
-        meshes=(),
         error_estimate=steps.error,
-        continuous=dense,
-        fun=rhs.strict(),
-        derivatives=of_mesh(rhs.strict(), method, unassessed, scale, even=True, exact=True),
+        _polynomial=dense,
+        _solution=of_mesh(rhs.strict(), method, unassessed, scale, even=True, exact=True),
     )
 
 

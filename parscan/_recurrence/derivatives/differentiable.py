@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..._arrays.namespace import Array
 from ..._functions.adjoint import Adjoint
+from ..._reporting.result_base import Result
 from .gradient import gradient
 from .solution import Solution
 from .sweeps import adjoint, tangent
 
 
-class Differentiable(ABC):
-    """A result that has its solved recurrence at hand."""
+class Differentiable(Result[Solution]):
+    """The derivatives of a solved recurrence."""
 
-    @abstractmethod
     def _differentiable(self, name: str) -> Solution:
-        """The solution, for what is called by this name; raises if it is not whole, or no longer stands."""
+        """The solution, for the derivative of that name; raises if it is not whole, or the step no longer gives it."""
+        solution = self._whole(name)
+        if not solution.stands():
+            raise RuntimeError(
+                f"`{name}` cannot be evaluated: the step no longer gives this trajectory. `x`, `args`, `y` or "
+                "something else that the step reads has been changed since; solve again, or change copies."
+            )
+        return solution
 
     def tangent(self, forcing: Any, y0: Any = None) -> Array:
         """Evaluate the tangent linear model ``δ_t = J_t δ_{t-1} + forcing_t`` along the trajectory.

@@ -166,7 +166,7 @@ def test_solutions_that_failed_or_were_copied_have_no_derivatives(name):
     with pytest.raises(RuntimeError, match=f"`{name}` needs the whole solution.*At t = 0.99999"):
         CALLS[name](failed)
     for other in (copy.copy(SOL), pickle.loads(pickle.dumps(SOL))):
-        with pytest.raises(RuntimeError, match=f"`{name}` needs `fun`.*copied or pickled"):
+        with pytest.raises(RuntimeError, match=f"`{name}` needs the functions that were solved.*copied or pickled"):
             CALLS[name](other)
 
 
