@@ -172,7 +172,7 @@ def test_a_solution_is_smooth_and_stands_above_its_mesh():
     assert len(t) > 4 * len(sol.t)
     assert (t[0], t[-1]) == (0, 20)
     assert (np.diff(t) > 0).all()
-    assert np.abs(y - sol.dense(t)[1]).max() == 0
+    assert np.abs(y - sol._dense.components(t)[1]).max() == 0
     assert np.abs(y[:: (len(t) - 1) // (len(sol.mesh) - 1)] - sol.y[1]).max() <= 1e-12
     (stairs,) = below.patches
     values, edges, _ = stairs.get_data()
