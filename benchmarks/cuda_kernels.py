@@ -15,9 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from parscan._kernels.cpu.threads import available_threads
 from parscan._kernels.cuda.catalogue import catalogue
 from parscan._kernels.cuda.cubin import architecture, assemble, compile_ptx, newest_capability
-from parscan._kernels.threads import available_threads
 
 Record = dict[str, Any]
 

@@ -70,7 +70,7 @@ def clock(monkeypatch):
 @pytest.fixture(scope="session", autouse=True)
 def loaded_scans():
     """What auto chooses depends on whether the compiled scans are loaded: let every test find the same."""
-    import_module("parscan._kernels.cpu.scan")
+    import_module("parscan._kernels.cpu.affine_scan")
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def simulator(monkeypatch):
     launcher = SimulatorLauncher()
     for library in ("numpy", "array_api_strict"):
         monkeypatch.setitem(import_module("parscan._kernels.cuda.launch")._LAUNCHERS, library, launcher)
-    for module in ("parscan._kernels.dispatch", "parscan._kernels.condense"):
+    for module in ("parscan._kernels.dispatch", "parscan._kernels.generic.condense"):
         table = import_module(module)._IMPLEMENTATIONS
         monkeypatch.setitem(table, "array_api_strict", table["cupy"])
     return launcher

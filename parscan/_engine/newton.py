@@ -9,7 +9,7 @@ from functools import partial
 
 from .._arrays.namespace import Array, array_namespace, quiet
 from .._kernels.dispatch import affine_scan
-from .._kernels.smoothing import smooth
+from .._kernels.generic.smoothing import smooth
 from .convergence import Rules, is_final, may_be_noise, trusted
 from .correction_sizes import CorrectionSizes, look
 from .growth import log_growth

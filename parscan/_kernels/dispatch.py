@@ -9,7 +9,7 @@ from numpy import broadcast_shapes
 
 from .._arrays.namespace import Array, array_namespace, library
 
-_IMPLEMENTATIONS = {"numpy": "parscan._kernels.cpu.scan", "cupy": "parscan._kernels.cuda.scan"}
+_IMPLEMENTATIONS = {"numpy": "parscan._kernels.cpu.affine_scan", "cupy": "parscan._kernels.cuda.affine_scan"}
 """Module that scans the arrays of a library; every other library gets the generic loop. Imported on
 first use, so that Numba is not loaded before it is needed."""
 
@@ -44,7 +44,7 @@ def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = 
     array, shape (T, *batch, n) or (T,)
         The states; it shares no memory with the operands.
     """
-    scan = import_module(_IMPLEMENTATIONS.get(library(b), "parscan._kernels.sequential"))
+    scan = import_module(_IMPLEMENTATIONS.get(library(b), "parscan._kernels.generic.affine_scan"))
     return scan.affine_scan(A, b, h0, reverse=reverse)
 
 
@@ -64,7 +64,7 @@ def adjoint_scan(A: Array, g: Array) -> Array:
     array, shape (T, *batch, n) or (T,)
         Gradients with respect to the offsets; it shares no memory with the operands.
     """
-    scan = import_module(_IMPLEMENTATIONS.get(library(g), "parscan._kernels.sequential"))
+    scan = import_module(_IMPLEMENTATIONS.get(library(g), "parscan._kernels.generic.affine_scan"))
     return getattr(scan, "adjoint_scan", adjoint_by_scan)(A, g)
 
 

@@ -8,8 +8,8 @@ import pytest
 from condensing import assert_agree, oracle, precision, problem
 
 from parscan._ivp.core.tableaux import FAMILIES, gauss, radau
-from parscan._kernels.condense import condense, condense_by_solve, condense_frozen
 from parscan._kernels.cpu import condense as cpu_condense
+from parscan._kernels.generic.condense import condense, condense_by_solve, condense_frozen
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]
 
@@ -143,7 +143,7 @@ def test_the_generic_path_in_chunks(rng, monkeypatch):
     J, h, r = problem(rng, 11, 2, 2)
     tableau = radau(2)
     whole = condense_by_solve(J, tableau.A, tableau.b, h, r)
-    monkeypatch.setattr("parscan._kernels.condense.CHUNK_BYTES", 4 * 4 * 7 * 8)
+    monkeypatch.setattr("parscan._kernels.generic.condense.CHUNK_BYTES", 4 * 4 * 7 * 8)
     for got, wanted in zip(condense_by_solve(J, tableau.A, tableau.b, h, r), whole, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-14)
 

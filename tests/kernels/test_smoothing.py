@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parscan._kernels.smoothing import smooth
-from parscan._kernels.tree import associative_scan
+from parscan._kernels.generic.associative_scan import associative_scan
+from parscan._kernels.generic.smoothing import smooth
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]
 WEIGHTS = [0.0, 1e-8, 1e-2, 1.0, 1e4]

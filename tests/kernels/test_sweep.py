@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from parscan._ivp.core.tableaux import radau
-from parscan._kernels.condense import condense_by_solve
-from parscan._kernels.cpu import sweep as cpu_sweep
-from parscan._kernels.sweep import sweep, sweep_by_scan
+from parscan._kernels.cpu import correct_mesh as cpu_sweep
+from parscan._kernels.generic.condense import condense_by_solve
+from parscan._kernels.generic.correct_mesh import sweep, sweep_by_scan
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]
 WAYS = {"compiled": cpu_sweep.sweep, "generic": sweep_by_scan, "dispatched": sweep}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parscan import linear_recurrence
-from parscan._kernels import sequential
+from parscan._kernels.generic import affine_scan as sequential
 
 
 def problem(rng, shape, dense, dtype="float64"):

@@ -10,9 +10,9 @@ import threading
 
 import numpy as np
 
-from parscan._kernels.cpu import scan as cpu
+from parscan._kernels.cpu import affine_scan as cpu
+from parscan._kernels.cuda import affine_scan as cuda
 from parscan._kernels.cuda import choice as cuda_choice
-from parscan._kernels.cuda import scan as cuda
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 LENGTHS = (65, 4_096, 4_097, 100_000, 1_000_003, 3_000_000)

@@ -9,7 +9,7 @@ from math import prod
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.breaks import are_breaks, inside, union
-from ..._kernels.series import combine, legendre
+from ..._kernels.generic.combine_stages import combine, legendre
 from .tableaux import Tableau
 
 NUMBERS = 1 << 21

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
-from ..._kernels.condense import Condensed, condense, condense_frozen
-from ..._kernels.sweep import sweep
+from ..._kernels.generic.condense import Condensed, condense, condense_frozen
+from ..._kernels.generic.correct_mesh import sweep
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..core.tableaux import MOST_STAGES, Tableau

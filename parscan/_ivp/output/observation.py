@@ -6,7 +6,7 @@ from functools import cached_property
 
 from ..._arrays.namespace import Array, array_namespace
 from ..._kernels.dispatch import affine_scan
-from ..._kernels.series import combine
+from ..._kernels.generic.combine_stages import combine
 from ..core.tableaux import Tableau
 
 

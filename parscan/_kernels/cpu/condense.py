@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 
 from ..._arrays.namespace import Array
-from .. import condense as generic
-from ..threads import available_threads, run_all, shares
+from ..generic import condense as generic
 from .condense_kernels import BYTES, condense_groups
 from .contiguous import contiguous
+from .threads import available_threads, run_all, shares
 
 LARGEST_KERNEL = 160
 """
@@ -25,7 +25,7 @@ WORK_PER_THREAD = 1 << 22
 
 
 def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> generic.Condensed:
-    """Condense the stages of every interval; see :func:`parscan._kernels.condense.condense`."""
+    """Condense the stages of every interval; see :func:`parscan._kernels.generic.condense.condense`."""
     N, s, n = r.shape
     if J.dtype.kind == "c" or s * n > LARGEST_KERNEL or r.size == 0:
         return generic.condense_by_solve(J, A, b, h, r)

@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..._arrays.namespace import Array
-from .kept import compiled
+from .compilation import compiled
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

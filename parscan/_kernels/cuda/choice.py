@@ -84,7 +84,7 @@ class Phases(Way):
 
 @dataclass(frozen=True)
 class SinglePass(Way):
-    """Two kernels, `scan` and `repair`, which work on tiles; see :mod:`parscan._kernels.dispatch.cuda_lookback`."""
+    """Two kernels, `scan` and `repair`, which work on tiles; see :mod:`parscan._kernels.cuda.lookback_kernels`."""
 
 
 def _resident(resident: int) -> Callable[[str, int, int, int, int], int]:

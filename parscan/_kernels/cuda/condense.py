@@ -15,7 +15,7 @@ import math
 import array_api_compat
 
 from ..._arrays.namespace import Array, array_namespace, contiguous, dtype_name
-from .. import condense as generic
+from ..generic import condense as generic
 from . import condense_kernels as kernels
 from .launch import launcher
 
@@ -24,7 +24,7 @@ CHUNK_BYTES = 1 << 28
 
 
 def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> generic.Condensed:
-    """Condense the stages of every interval; see :func:`parscan._kernels.condense.condense`."""
+    """Condense the stages of every interval; see :func:`parscan._kernels.generic.condense.condense`."""
     N, s, n = r.shape
     dtype = dtype_name(r.dtype)
     if N == 0 or not kernels.fits(dtype, s, n):

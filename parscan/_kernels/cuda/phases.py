@@ -12,9 +12,9 @@ from . import mend_kernels as mending
 from .choice import Phases, SinglePass, Way, choose
 from .launch import launcher
 from .lookback_words import workspace_size
+from .lookback_workspace import workspace
 from .operand import Operand
 from .tiles import tile_of
-from .workspace import workspace
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from parscan._ivp.mesh.task import PARALLEL
 from parscan._ivp.methods.exponential_tangents import frechet
 from parscan._ivp.methods.richardson import exact_jacobian
 from parscan._ivp.output.observation import Observation
-from parscan._kernels.condense import condense, solve_stages
+from parscan._kernels.generic.condense import condense, solve_stages
 
 
 @pytest.mark.parametrize("name", PARALLEL)

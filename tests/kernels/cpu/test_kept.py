@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MODULE = """
-from parscan._kernels.cpu.kept import compiled
+from parscan._kernels.cpu.compilation import compiled
 
 @compiled
 def double(x):

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parscan._kernels import sequential
-from parscan._kernels.cpu import scan as cpu
-from parscan._kernels.cpu.scan import Tuning
+from parscan._kernels.cpu import affine_scan as cpu
+from parscan._kernels.cpu.affine_scan import Tuning
+from parscan._kernels.cpu.threads import available_threads, run_all, shares
 from parscan._kernels.dispatch import affine_scan
-from parscan._kernels.threads import available_threads, run_all, shares
+from parscan._kernels.generic import affine_scan as sequential
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]
 
@@ -374,7 +374,7 @@ def test_after_a_fork():
     program = """
         import os
         import numpy as np
-        from parscan._kernels.cpu import scan as cpu
+        from parscan._kernels.cpu import affine_scan as cpu
         tuning = cpu.Tuning(threads=3, work_per_thread=1)
         a, b = np.full((1000, 1), 0.5), np.ones((1000, 1))
         before = cpu.affine_scan(a, b, tuning=tuning)
@@ -392,7 +392,8 @@ def test_kernels_are_kept_on_disk(tmp_path):
     """A second process compiles nothing."""
     program = """
         import numpy as np
-        from parscan._kernels.cpu import scan as cpu, dense_kernels as cpu_dense_kernels, kernels as cpu_kernels
+        from parscan._kernels.cpu import affine_scan as cpu, dense_kernels as cpu_dense_kernels
+        from parscan._kernels.cpu import elementwise_kernels as cpu_kernels
         for n in (1, 3, 6, 9):
             cpu.affine_scan(np.ones((9, n)), np.ones((9, n)))
             cpu.affine_scan(np.ones((9, n, n)), np.ones((9, n)))

@@ -6,9 +6,9 @@ import pytest
 from condensing import assert_agree, oracle, precision, problem
 
 from parscan._ivp.core.tableaux import gauss, radau
-from parscan._kernels.condense import condense_by_solve
 from parscan._kernels.cuda import condense_kernels as kernels
 from parscan._kernels.cuda.condense import condense
+from parscan._kernels.generic.condense import condense_by_solve
 
 pytestmark = pytest.mark.usefixtures("simulator")
 
@@ -128,7 +128,7 @@ def test_any_layout_of_the_operands_and_none_is_changed(rng):
 
 def test_another_library_stays_with_its_arrays(rng, simulator):
     """The front door takes array-api-strict to the kernel, as it does CuPy."""
-    from parscan._kernels import condense as module
+    from parscan._kernels.generic import condense as module
 
     J, h, r = problem(rng, 3, 2, 2)
     tableau = radau(2)

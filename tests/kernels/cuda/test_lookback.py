@@ -11,14 +11,14 @@ import time
 import numpy as np
 import pytest
 
-from parscan._kernels import sequential
+from parscan._kernels.cuda import affine_scan as cuda
 from parscan._kernels.cuda import choice as cuda_choice
 from parscan._kernels.cuda import lookback_kernels as kernels
 from parscan._kernels.cuda import lookback_words as lookback
+from parscan._kernels.cuda import lookback_workspace as cuda_workspace
 from parscan._kernels.cuda import primitives as cuda_primitives
-from parscan._kernels.cuda import scan as cuda
 from parscan._kernels.cuda import tiles as cuda_tiles
-from parscan._kernels.cuda import workspace as cuda_workspace
+from parscan._kernels.generic import affine_scan as sequential
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parscan._kernels import sequential
+from parscan._kernels.cuda import affine_scan as cuda
 from parscan._kernels.cuda import choice as cuda_choice
-from parscan._kernels.cuda import scan as cuda
 from parscan._kernels.cuda import tiles as cuda_tiles
 from parscan._kernels.dispatch import adjoint_by_scan
+from parscan._kernels.generic import affine_scan as sequential
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 LAUNCHED = {"tiles": {"summarise", "march", "mend", "spoil"}, "look-back": {"scan", "repair"}}

@@ -10,10 +10,10 @@ from condensing import problem as intervals
 
 import parscan
 from parscan._ivp.core.tableaux import gauss, radau
-from parscan._kernels import condense as condensing
-from parscan._kernels.cpu import scan as cpu
+from parscan._kernels.cpu import affine_scan as cpu
 from parscan._kernels.cuda import choice as cuda_choice
 from parscan._kernels.dispatch import adjoint_scan, affine_scan
+from parscan._kernels.generic import condense as condensing
 
 pytestmark = pytest.mark.gpu
 

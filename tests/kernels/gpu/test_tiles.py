@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parscan._kernels.cpu import scan as cpu
+from parscan._kernels.cpu import affine_scan as cpu
 
 pytestmark = pytest.mark.gpu
 
@@ -53,7 +53,7 @@ def assert_as_good_as_the_loop(found, A, expected, dtype):
 @pytest.mark.parametrize("factors", [(0.0, 1.0), (0.999, 1.0), (-1.0, 1.0)])
 def test_long_sequences(cupy, way, dtype, length, factors):
     """Against the loop in twice the precision."""
-    from parscan._kernels.cuda import scan as cuda
+    from parscan._kernels.cuda import affine_scan as cuda
 
     rng = np.random.default_rng(length)
     A, b = rng.uniform(*factors, length).astype(dtype), numbers(rng, dtype, length)
@@ -68,7 +68,7 @@ def test_long_sequences(cupy, way, dtype, length, factors):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("where", [10, 4095, 4096, 500_000, 999_999])
 def test_numbers_that_are_not_finite(cupy, way, where):
-    from parscan._kernels.cuda import scan as cuda
+    from parscan._kernels.cuda import affine_scan as cuda
 
     A, b = np.full(1_000_000, 0.5, "float32"), np.ones(1_000_000, "float32")
     for factor, offset in ((np.nan, 1), (np.inf, 1), (0.5, np.inf), (0.5, 1)):
@@ -81,7 +81,7 @@ def test_numbers_that_are_not_finite(cupy, way, where):
 
 def test_products_that_overflow(cupy, way):
     """Of a tile, which is then evaluated step by step, and of all tiles."""
-    from parscan._kernels.cuda import scan as cuda
+    from parscan._kernels.cuda import affine_scan as cuda
 
     for factors, h0 in ((np.r_[np.full(60, 10.0), np.full(99_940, 0.9)], 1e-30), (np.full(100_000, 1.5), 0.0)):
         A, b = factors.astype("float32"), np.zeros(100_000, "float32")

@@ -28,9 +28,9 @@ from dataclasses import dataclass
 import numpy as np
 from array_api_compat import device
 
-from .._arrays.namespace import Array, Namespace, array_namespace, quiet
-from .dispatch import affine_scan
-from .tree import Elements, associative_scan
+from ..._arrays.namespace import Array, Namespace, array_namespace, quiet
+from ..dispatch import affine_scan
+from .associative_scan import Elements, associative_scan
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import array_api_compat
 import numpy as np
 
 from ..._arrays.namespace import Array, array_namespace, contiguous, dtype_name
-from .. import affine_tree
 from ..dispatch import adjoint_by_scan
+from ..generic import affine_tree
 from .choice import is_covered
 from .operand import operand
 from .phases import Recurrence, evaluate

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import array_api_compat
 import numpy as np
 
-from .._arrays.namespace import Array, Namespace, array_namespace, dtype_name, itemsize, library, quiet
+from ..._arrays.namespace import Array, Namespace, array_namespace, dtype_name, itemsize, library, quiet
 
 _IMPLEMENTATIONS = {"numpy": "parscan._kernels.cpu.condense", "cupy": "parscan._kernels.cuda.condense"}
 """Module that condenses the arrays of a library; imported on first use, as the scans are."""

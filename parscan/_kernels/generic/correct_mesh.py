@@ -9,11 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import NamedTuple
 
-from .._arrays.namespace import Array, array_namespace, library, quiet
+from ..._arrays.namespace import Array, array_namespace, library, quiet
+from ..dispatch import affine_scan
 from .condense import Condensed
-from .dispatch import affine_scan
 
-_IMPLEMENTATIONS = {"numpy": "parscan._kernels.cpu.sweep"}
+_IMPLEMENTATIONS = {"numpy": "parscan._kernels.cpu.correct_mesh"}
 """Module that sweeps the arrays of a library; imported on first use, as the scans are."""
 
 

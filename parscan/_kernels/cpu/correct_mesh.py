@@ -7,11 +7,11 @@ from functools import partial
 import numpy as np
 
 from ..._arrays.namespace import Array, readonly
-from .. import sweep as generic
-from ..condense import Condensed
-from ..threads import available_threads, run_all, shares
+from ..generic import correct_mesh as generic
+from ..generic.condense import Condensed
 from .contiguous import contiguous
-from .sweep_kernels import sweep_members
+from .correct_mesh_kernels import sweep_members
+from .threads import available_threads, run_all, shares
 
 WORK_PER_THREAD = 1 << 21
 """Products of numbers that make another thread worth starting."""
@@ -20,7 +20,7 @@ WORK_PER_THREAD = 1 << 21
 def sweep(
     condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float | Array, atol: Array
 ) -> generic.Swept:
-    """Correct states and stages; see :func:`parscan._kernels.sweep.sweep`."""
+    """Correct states and stages; see :func:`parscan._kernels.generic.correct_mesh.sweep`."""
     N, s, B, n = K.shape
     real = y.real.dtype
     inputs = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from .._arrays.namespace import Array, array_namespace, library
+from ..._arrays.namespace import Array, array_namespace, library
 
-_IMPLEMENTATIONS = {"numpy": "parscan._kernels.cpu.series"}
+_IMPLEMENTATIONS = {"numpy": "parscan._kernels.cpu.combine_stages"}
 """Module for the arrays of a library; imported on first use, as the scans are."""
 
 

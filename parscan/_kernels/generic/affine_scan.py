@@ -5,7 +5,7 @@ from __future__ import annotations
 import array_api_compat
 import numpy as np
 
-from .._arrays.namespace import Array, array_namespace, quiet
+from ..._arrays.namespace import Array, array_namespace, quiet
 
 
 def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False) -> Array:

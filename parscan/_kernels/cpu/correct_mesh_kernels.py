@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._arrays.namespace import Array
-from .kept import compiled
+from .compilation import compiled
 
 
 def kernel(function: Any) -> Any:

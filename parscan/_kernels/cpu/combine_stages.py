@@ -7,12 +7,12 @@ from functools import partial
 import numpy as np
 
 from ..._arrays.namespace import Array
+from .compilation import compiled
 from .contiguous import contiguous
-from .kept import compiled
 
 
 def combine(theta: Array, intervals: Array, coefficients: Array, K: Array) -> Array:
-    """Sums of stages; see :func:`parscan._kernels.series.combine`."""
+    """Sums of stages; see :func:`parscan._kernels.generic.combine_stages.combine`."""
     result = np.empty((theta.shape[0], K.shape[2]), K.dtype)
     combine_rows(
         contiguous(theta, np.dtype(np.float64)),

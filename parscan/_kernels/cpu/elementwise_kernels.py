@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..._arrays.namespace import Array
-from .kept import compiled
+from .compilation import compiled
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

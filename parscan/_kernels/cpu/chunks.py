@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays.namespace import Array, quiet
+from ..._arrays.namespace import Array, quiet
 from .threads import run_all
 
 LARGEST_GROWTH = 2.0

@@ -10,12 +10,12 @@ from functools import partial
 import numpy as np
 
 from ..._arrays.namespace import Array, quiet
-from .. import sequential
-from ..chunks import Summary, march_in_chunks
-from ..threads import available_threads, run_all, shares
+from ..generic import affine_scan as sequential
+from .chunks import Summary, march_in_chunks
 from .contiguous import contiguous
 from .dense_kernels import march_columns, march_dense
-from .kernels import march_column, march_rows, march_wide_rows, summarise_column
+from .elementwise_kernels import march_column, march_rows, march_wide_rows, summarise_column
+from .threads import available_threads, run_all, shares
 
 PAGE = 4096
 """Bytes of the smallest page of memory."""

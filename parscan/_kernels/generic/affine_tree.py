@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._arrays.namespace import Array, all_finite, array_namespace, quiet
-from . import sequential
-from .tree import Elements, associative_scan
+from ..._arrays.namespace import Array, all_finite, array_namespace, quiet
+from . import affine_scan as sequential
+from .associative_scan import Elements, associative_scan
 
 
 def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False) -> Array:

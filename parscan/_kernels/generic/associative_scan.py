@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from .._arrays.namespace import Array, array_namespace
+from ..._arrays.namespace import Array, array_namespace
 
 Elements: TypeAlias = tuple[Array, ...]
 """Arrays whose first axis counts the elements; the parts of one element stand at one index."""

@@ -1,0 +1,1 @@
+"""Operations on arrays of any library, in the array-API standard alone: the oracles of all kernels."""
