@@ -69,10 +69,12 @@ def cuda() -> None:
     """A kernel for CUDA can be compiled, to PTX, where the extra is installed; that takes no device."""
     if find_spec("numba_cuda") is None:
         return
-    from parscan._kernels.cuda.cubin import compile_ptx  # noqa: PLC0415
+    from numba.cuda import compile_ptx  # noqa: PLC0415
+
     from parscan._kernels.cuda.thread_kernels import march_kernel  # noqa: PLC0415
 
-    check(".entry" in compile_ptx(march_kernel("float32", 1), (9, 0)), "no kernel in the PTX")
+    kernel = march_kernel("float32", 1)
+    check(".entry" in compile_ptx(kernel.body, kernel.signature, cc=(9, 0))[0], "no kernel in the PTX")
     print("compiles a kernel for CUDA")
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -129,15 +128,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-@contextmanager
-def launched_by(launcher: Any) -> Iterator[None]:
-    """CuPy's arrays are worked on by kernels that this launches."""
-    table = import_module("parscan._kernels.cuda.launch")._LAUNCHERS
-    kept = table["cupy"]
-    table["cupy"] = launcher
-    try:
-        yield
-    finally:
-        table["cupy"] = kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from _gpu_platform import Array, Platform, launched_by
+from _gpu_platform import Array, Platform
 
 from parscan import linear_recurrence
 
@@ -140,25 +140,11 @@ def bandwidths(platform: Platform, rate: float, repeats: int) -> Iterator[Bandwi
         yield Bandwidth(scan.name, seconds, fewest, shares[0], scan.passes, shares[1], scan.target, wrong)
 
 
-def launch_costs(platform: Platform, repeats: int) -> dict[str, float]:
-    """Microseconds of a call that has next to nothing to compute, by each launcher."""
+def launch_cost(platform: Platform, repeats: int) -> dict[str, float]:
+    """Microseconds of a call that has next to nothing to compute."""
     a, b = (platform.uniform(0.5, 1.0, (64,), "float32") for _ in range(2))
-    launchers: dict[str, Any] = {"NumPy": nullcontext()}
-    if not platform.dry:
-        module = import_module("parscan._kernels.cuda.launch")
-        cubin = import_module("parscan._kernels.cuda.cubin")
-        launchers = {
-            "Numba launches": launched_by(module.NumbaLauncher()),
-            "CuPy launches": launched_by(cubin.CupyLauncher()),
-        }
-    costs = {}
-    for name, context in launchers.items():
-        with context:
-            linear_recurrence(a, b)
-            costs[f"microseconds of a call, {name}"] = 1e6 * platform.best(
-                lambda: linear_recurrence(a, b), repeats, inner=100
-            )
-    return costs
+    linear_recurrence(a, b)
+    return {"microseconds of a call": 1e6 * platform.best(lambda: linear_recurrence(a, b), repeats, inner=100)}
 
 
 def measure_scans(platform: Platform, repeats: int) -> tuple[list[dict[str, Any]], dict[str, float]]:
@@ -170,5 +156,5 @@ def measure_scans(platform: Platform, repeats: int) -> tuple[list[dict[str, Any]
     for bandwidth in bandwidths(platform, rate, repeats):
         print(bandwidth.text, flush=True)
         records.append(asdict(bandwidth))
-    figures = {"copy, bytes per second": rate, **launch_costs(platform, repeats)}
+    figures = {"copy, bytes per second": rate, **launch_cost(platform, repeats)}
     return records, figures

@@ -15,9 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from _cuda_catalogue import catalogue
+from _cuda_cubin import architecture, assemble, compile_ptx, newest_capability
+
 from parscan._kernels.cpu.threads import available_threads
-from parscan._kernels.cuda.catalogue import catalogue
-from parscan._kernels.cuda.cubin import architecture, assemble, compile_ptx, newest_capability
 
 Record = dict[str, Any]
 

@@ -86,7 +86,6 @@ def simulator(monkeypatch):
     launcher = SimulatorLauncher()
     for library in ("numpy", "array_api_strict"):
         monkeypatch.setitem(import_module("parscan._kernels.cuda.launch")._LAUNCHERS, library, launcher)
-    for module in ("parscan._kernels.dispatch", "parscan._kernels.generic.condense"):
-        table = import_module(module)._IMPLEMENTATIONS
-        monkeypatch.setitem(table, "array_api_strict", table["cupy"])
+    for row in import_module("parscan._kernels.dispatch").IMPLEMENTATIONS.values():
+        monkeypatch.setitem(row, "array_api_strict", row["cupy"])
     return launcher

@@ -1,22 +1,59 @@
-"""The affine scan `h_t = A_t h_{t-1} + b_t`: one function, one implementation per array library."""
+"""Operations on arrays, one function each, and the table of what implements them for each array library."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Any, NamedTuple
 
-from numpy import broadcast_shapes
+from .._arrays.namespace import Array, library
 
-from .._arrays.namespace import Array, array_namespace, library
+GENERIC = "generic"
+"""Folder of the implementations in the array-API standard: those of every library that the table does not name."""
 
-_IMPLEMENTATIONS = {"numpy": "parscan._kernels.cpu.affine_scan", "cupy": "parscan._kernels.cuda.affine_scan"}
-"""Module that scans the arrays of a library; every other library gets the generic loop. Imported on
-first use, so that Numba is not loaded before it is needed."""
+IMPLEMENTATIONS: dict[str, dict[str, str]] = {
+    "affine_scan": {"numpy": "cpu", "cupy": "cuda"},
+    "condense": {"numpy": "cpu", "cupy": "cuda"},
+    "correct_mesh": {"numpy": "cpu", "cupy": GENERIC},  # no CUDA kernel yet
+    "combine_stages": {"numpy": "cpu", "cupy": GENERIC},  # no CUDA kernel yet
+}
+"""
+Folder that implements an operation for the arrays of a library. Its module named like the operation has a function of
+that name. Modules are imported on first use, so that Numba is not loaded before it is needed.
+"""
 
 
-def is_loaded(x: Array) -> bool:
-    """Whether the scans of the library of `x` are there, or would first have to be loaded."""
-    return _IMPLEMENTATIONS.get(library(x), "parscan._kernels.dispatch") in sys.modules
+class Condensed(NamedTuple):
+    """
+    Stages and right end of each interval as affine functions of its left end.
+
+    `δK = X0 + X1 δ_left` and `δ_right = offsets + propagators δ_left`.
+    """
+
+    X0: Array
+    """Stages at `δ_left = 0`, (N, s, n)."""
+
+    X1: Array
+    """Derivatives of the stages, (N, s, n, n)."""
+
+    propagators: Array
+    """`I + h sum_i b_i X1_i`, (N, n, n)."""
+
+    offsets: Array
+    """`h sum_i b_i X0_i`, (N, n)."""
+
+
+class CorrectedMesh(NamedTuple):
+    """A corrected trajectory, and the sizes of the corrections of each interval."""
+
+    y: Array
+    """States at the nodes, (N + 1, B, n)."""
+
+    K: Array
+    """Stage derivatives, (N, s, B, n)."""
+
+    sizes: Array
+    """Largest root mean square over components, of the state's and of `h` times the stages' correction, (N,)."""
 
 
 def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False) -> Array:
@@ -44,38 +81,99 @@ def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = 
     array, shape (T, *batch, n) or (T,)
         The states; it shares no memory with the operands.
     """
-    scan = import_module(_IMPLEMENTATIONS.get(library(b), "parscan._kernels.generic.affine_scan"))
-    return scan.affine_scan(A, b, h0, reverse=reverse)
+    return _implementation("affine_scan", b)(A, b, h0, reverse=reverse)
 
 
-def adjoint_scan(A: Array, g: Array) -> Array:
+def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
     """
-    Evaluate the adjoint of an affine scan, `h_t = g_t + A_{t+1}ᴴ h_{t+1}`, for all `t`; `h_{T-1} = g_{T-1}`.
+    Condense the stages of every collocation interval into an affine function of the state at its left end.
+
+    The correction of the stages, `δK_i - h J_i sum_j a_ij δK_j = r_i + J_i δ_left`, is solved for any `δ_left` by one
+    linear system per interval with n + 1 right-hand sides. An affine recurrence over the nodes of the mesh remains.
+
+    Nothing is checked: J, h and r are arrays of one library and precision. An interval whose system is singular, or
+    whose numbers are not finite, gets NaN or infinite results; the other intervals are not affected.
 
     Parameters
     ----------
-    A : array, shape (T, *batch, n) or (T, *batch, n, n)
-        Coefficients of the scan, as for :func:`affine_scan`; the first is not looked at.
-    g : array, shape (T, *batch, n) or (T,)
-        Gradients with respect to the states.
+    J : array, shape (N, s, n, n)
+        Jacobians at the stages; float32, float64, complex64 or complex128.
+    A, b : NumPy array, shapes (s, s) and (s,)
+        Coefficients of the method, float64.
+    h : array, shape (N,)
+        Lengths of the intervals.
+    r : array, shape (N, s, n)
+        Residuals `F_i - K_i` of the stages.
+    """
+    return _implementation("condense", J)(J, A, b, h, r)
+
+
+def correct_mesh(
+    condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float | Array, atol: Array
+) -> CorrectedMesh:
+    """
+    Correct the states and stages of a whole mesh of intervals that have been condensed.
+
+    From the first node, which is known, corrections are carried from interval to interval; every stage follows from
+    the correction at the left end of its interval.
+
+    Nothing is checked. Sizes are in units of `atol + rtol max(|y_p|, |y_{p+1}|)`, infinite where they are not numbers.
+
+    Parameters
+    ----------
+    condensed : Condensed
+        Of all intervals of all members of the batch: member q of interval p is at `p * B + q`.
+    b : NumPy array, shape (s,)
+        Weights of the method, float64.
+    h : array, shape (N,)
+        Lengths of the intervals.
+    y : array, shape (N + 1, B, n)
+        States at the nodes; the first is not corrected.
+    K : array, shape (N, s, B, n)
+        Stage derivatives.
+    rtol, atol : float or array, shape (n,), and array, shape () or (n,)
+        Tolerances of the precision of `h`.
+    """
+    return _implementation("correct_mesh", y)(condensed, b, h, y, K, rtol, atol)
+
+
+def combine_stages(theta: Array, intervals: Array, coefficients: Array, K: Array) -> Array:
+    """
+    Sum the stages of intervals, `Σ_j w_j(θ) K[p, j]`, with the weights `w_j(θ) = Σ_k P_k(2θ - 1) C[k, j]`.
+
+    Nothing is checked.
+
+    Parameters
+    ----------
+    theta : array, shape (m,)
+        Times as fractions of their intervals, in [0, 1] or beyond.
+    intervals : array, shape (m,)
+        The interval p of each time.
+    coefficients : NumPy array, shape (s, s)
+        C, the Legendre coefficients of the weights, float64.
+    K : array, shape (N, s, F)
+        Stages of the intervals; float32, float64, complex64 or complex128.
 
     Returns
     -------
-    array, shape (T, *batch, n) or (T,)
-        Gradients with respect to the offsets; it shares no memory with the operands.
+    array, shape (m, F)
+        In the precision of K.
     """
-    scan = import_module(_IMPLEMENTATIONS.get(library(g), "parscan._kernels.generic.affine_scan"))
-    return getattr(scan, "adjoint_scan", adjoint_by_scan)(A, g)
+    return _implementation("combine_stages", K)(theta, intervals, coefficients, K)
 
 
-def adjoint_by_scan(A: Array, g: Array) -> Array:
-    """Adjoint by the scan of the array library, with the coefficients written out."""
-    xp = array_namespace(g)
-    shape = broadcast_shapes(A.shape[: g.ndim], g.shape)
-    g = xp.broadcast_to(g, shape)
-    if shape[0] == 0:
-        return xp.empty_like(g)
-    later = A[1:, ...] if A.shape[0] > 1 else xp.broadcast_to(A, (shape[0] - 1, *A.shape[1:]))
-    later = xp.matrix_transpose(later) if A.ndim > g.ndim else later
-    later = xp.conj(later) if xp.isdtype(later.dtype, "complex floating") else later
-    return xp.concat([affine_scan(later, g[:-1, ...], g[-1, ...], reverse=True), g[-1:, ...]])
+def is_loaded(x: Array) -> bool:
+    """Whether the affine scan for the library of `x` is ready, or a module of kernels would first be imported."""
+    folder, module = _location("affine_scan", x)
+    return folder == GENERIC or module in sys.modules
+
+
+def _location(operation: str, x: Array) -> tuple[str, str]:
+    """Folder and name of the module that implements an operation for the library of `x`."""
+    folder = IMPLEMENTATIONS[operation].get(library(x), GENERIC)
+    return folder, f"{__package__}.{folder}.{operation}"
+
+
+def _implementation(operation: str, x: Array) -> Any:
+    """Function that implements an operation for the library of `x`."""
+    return getattr(import_module(_location(operation, x)[1]), operation)

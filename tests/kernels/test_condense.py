@@ -9,7 +9,9 @@ from condensing import assert_agree, oracle, precision, problem
 
 from parscan._ivp.core.tableaux import FAMILIES, gauss, radau
 from parscan._kernels.cpu import condense as cpu_condense
-from parscan._kernels.generic.condense import condense, condense_by_solve, condense_frozen
+from parscan._kernels.dispatch import condense
+from parscan._kernels.generic.condense import condense as condense_by_solve
+from parscan._kernels.generic.condense_frozen import condense_frozen
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from parscan._ivp.core.tableaux import radau
-from parscan._kernels.cpu import correct_mesh as cpu_sweep
-from parscan._kernels.generic.condense import condense_by_solve
-from parscan._kernels.generic.correct_mesh import sweep, sweep_by_scan
+from parscan._kernels.cpu import correct_mesh as cpu
+from parscan._kernels.dispatch import correct_mesh
+from parscan._kernels.generic import correct_mesh as generic
+from parscan._kernels.generic.condense import condense as condense_by_solve
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]
-WAYS = {"compiled": cpu_sweep.sweep, "generic": sweep_by_scan, "dispatched": sweep}
+WAYS = {"compiled": cpu.correct_mesh, "generic": generic.correct_mesh, "dispatched": correct_mesh}
 
 
 def problem(rng, N, s, B, n, dtype):
@@ -98,22 +99,22 @@ def test_any_array_library(rng):
     tableau, h, _, _, y, K, condensed = problem(rng, 5, 3, 2, 2, "float64")
     strict = type(condensed)(*map(array_api_strict.asarray, condensed))
     arrays = (array_api_strict.asarray(x) for x in (h, y, K))
-    found = sweep(strict, tableau.b, *arrays, 1e-3, array_api_strict.asarray(np.full(2, 1e-6)))
-    expected = sweep(condensed, tableau.b, h, y, K, 1e-3, np.full(2, 1e-6))
+    found = correct_mesh(strict, tableau.b, *arrays, 1e-3, array_api_strict.asarray(np.full(2, 1e-6)))
+    expected = correct_mesh(condensed, tableau.b, h, y, K, 1e-3, np.full(2, 1e-6))
     for got, wanted in zip(found, expected, strict=True):
         assert np.allclose(np.asarray(got), wanted, rtol=1e-12)
 
 
 def test_threads_share_the_members(rng, monkeypatch):
     tableau, h, _, _, y, K, condensed = problem(rng, 30, 3, 9, 2, "float64")
-    alone = cpu_sweep.sweep(condensed, tableau.b, h, y, K, 1e-3, np.full(2, 1e-6))
-    monkeypatch.setattr(cpu_sweep, "WORK_PER_THREAD", 1)
-    monkeypatch.setattr(cpu_sweep, "available_threads", lambda: 4)
+    alone = cpu.correct_mesh(condensed, tableau.b, h, y, K, 1e-3, np.full(2, 1e-6))
+    monkeypatch.setattr(cpu, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(cpu, "available_threads", lambda: 4)
     found, errors = [], []
 
     def run():
         try:
-            found.append(cpu_sweep.sweep(condensed, tableau.b, h, y, K, 1e-3, np.full(2, 1e-6)))
+            found.append(cpu.correct_mesh(condensed, tableau.b, h, y, K, 1e-3, np.full(2, 1e-6)))
         except Exception as error:
             errors.append(error)
 

@@ -15,7 +15,7 @@ needs_toolkit = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="need
 
 def run(*arguments):
     """What it prints; arguments are those of the interpreter."""
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    path = os.pathsep.join(filter(None, (str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "0", "PYTHONPATH": path}
     command = [sys.executable, *map(str, arguments)]
     process = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, check=False)

@@ -10,10 +10,12 @@ from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray, FakeWithinKe
 from numba.cuda.simulator.kernel import BlockManager, BlockThread, _push_kernel_context
 from numba.cuda.simulator.kernelapi import FakeCUDAModule, FakeCUDAShared, swapped_cuda_module
 
+from parscan._arrays.namespace import itemsize
 from parscan._kernels.cuda import (
     choice,
     column_kernels,
     condense_kernels,
+    lookback_primitives,
     lookback_words,
     mend_kernels,
     primitives,
@@ -26,7 +28,7 @@ from parscan._kernels.cuda.launch import Launcher
 choice.THREADS = mend_kernels.THREADS = 8
 column_kernels.THREADS = 16
 condense_kernels.THREADS = condense_kernels.WIDEST = 8
-tiles.WARP, tiles.WARPS, tiles.PARTS, lookback_words.ASKED = 4, 2, 2, 8
+tiles.WARP, tiles.WARPS, tiles.PARTS, lookback_words.WINDOW = 4, 2, 2, 8
 
 
 class SimulatorLauncher(Launcher):
@@ -206,25 +208,25 @@ def _step(factor, state, offset):
 
 def _is_wide(dtype, memory, index, step):
     """As if memory began at a multiple of the widest access."""
-    numbers = primitives.numbers_in(dtype, primitives.WIDE)
+    numbers = primitives.WIDE // itemsize(dtype)
     return abs(step) == 1 and (index if step == 1 else index - numbers + 1) % numbers == 0
 
 
 def _fetch(dtype, memory, index, step, registers, place):
     assert _is_wide(dtype, memory, index, step)
-    for lane in range(primitives.numbers_in(dtype, primitives.WIDE)):
+    for lane in range(primitives.WIDE // itemsize(dtype)):
         registers[place + lane] = memory[index + lane * step]
 
 
 def _put(dtype, memory, index, step, registers, place):
     assert _is_wide(dtype, memory, index, step)
-    for lane in range(primitives.numbers_in(dtype, primitives.WIDE)):
+    for lane in range(primitives.WIDE // itemsize(dtype)):
         memory[index + lane * step] = registers[place + lane]
 
 
 def _post(dtype, words, index, stamp, registers, place):
     assert index % 2 == 0
-    lanes = 8 // primitives.BYTES[dtype]
+    lanes = 8 // itemsize(dtype)
     with _LOCK:
         words[index] = stamp
         words[index + 1] = np.asarray(registers[place : place + lanes], dtype).view("int64")[0]
@@ -232,7 +234,7 @@ def _post(dtype, words, index, stamp, registers, place):
 
 def _peek(dtype, words, index, registers, place):
     assert index % 2 == 0
-    lanes = 8 // primitives.BYTES[dtype]
+    lanes = 8 // itemsize(dtype)
     with _LOCK:
         registers[place : place + lanes] = np.asarray([words[index + 1]], "int64").view(dtype)
         return int(words[index])
@@ -251,7 +253,7 @@ primitives.fetcher = cache(lambda dtype: partial(_fetch, dtype))
 primitives.putter = cache(lambda dtype: partial(_put, dtype))
 warp_primitives.stepper = cache(lambda dtype: _step)
 warp_primitives.shufflers = cache(lambda dtype, lanes: (partial(_before, lanes), partial(_other, lanes)))
-primitives.poster = cache(lambda dtype: partial(_post, dtype))
-primitives.peeker = cache(lambda dtype: partial(_peek, dtype))
-primitives.adder = cache(lambda: partial(_atomic, int.__add__))
-primitives.raiser = cache(lambda: partial(_atomic, max))
+lookback_primitives.poster = cache(lambda dtype: partial(_post, dtype))
+lookback_primitives.peeker = cache(lambda dtype: partial(_peek, dtype))
+lookback_primitives.adder = cache(lambda: partial(_atomic, int.__add__))
+lookback_primitives.raiser = cache(lambda: partial(_atomic, max))

@@ -9,7 +9,8 @@ from math import prod
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.breaks import are_breaks, inside, union
-from ..._kernels.generic.combine_stages import combine, legendre
+from ..._kernels.dispatch import combine_stages
+from ..._kernels.generic.legendre import legendre
 from .tableaux import Tableau
 
 NUMBERS = 1 << 21
@@ -255,7 +256,7 @@ class PiecewisePolynomial:
         """Sums of the stages of the intervals, weighted by series with these Legendre coefficients."""
         xp, shape = array_namespace(theta), self.stages.shape
         flat = xp.reshape(self.stages, (*shape[:2], -1))
-        return xp.reshape(combine(theta, intervals, coefficients, flat), (theta.shape[0], *shape[2:]))
+        return xp.reshape(combine_stages(theta, intervals, coefficients, flat), (theta.shape[0], *shape[2:]))
 
     def _column(self, numbers: Array) -> Array:
         """Numbers `(m,)`, one per state, in the dtype of the states and with as many axes."""

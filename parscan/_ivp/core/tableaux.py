@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..._arrays.namespace import Array
-from ..._kernels.generic.combine_stages import legendre_series
+from ..._kernels.generic.legendre import legendre_series
 
 MOST_STAGES = 9
 """Stages of the largest method. Beyond, order 17 or 18, rounding decides and not the order."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
-from ..._kernels.generic.condense import Condensed, condense, condense_frozen
-from ..._kernels.generic.correct_mesh import sweep
+from ..._kernels.dispatch import Condensed, condense, correct_mesh
+from ..._kernels.generic.condense_frozen import condense_frozen
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..core.tableaux import MOST_STAGES, Tableau
@@ -87,11 +87,11 @@ class Collocation(Discretisation):
         condensed = self._condense(trial, values - trial.stages, jacobians)
         members = math.prod(batch)
         y, stages = xp.reshape(trial.y, (N + 1, members, n)), xp.reshape(trial.stages, (N, s, members, n))
-        swept = sweep(condensed, self.tableau.b, trial.steps, y, stages, scale.rtol, scale.atol)
-        y, stages = xp.reshape(swept.y, trial.y.shape), xp.reshape(swept.K, trial.stages.shape)
+        solved = correct_mesh(condensed, self.tableau.b, trial.steps, y, stages, scale.rtol, scale.atol)
+        y, stages = xp.reshape(solved.y, trial.y.shape), xp.reshape(solved.K, trial.stages.shape)
         corrected = replace(trial, y=y, stages=stages)
         propagators = xp.reshape(condensed.propagators, (N, *batch, n, n))
-        return Corrected(corrected, swept.sizes, Linear(propagators, jacobians[:, -1, ...]))
+        return Corrected(corrected, solved.sizes, Linear(propagators, jacobians[:, -1, ...]))
 
     def assess(
         self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale

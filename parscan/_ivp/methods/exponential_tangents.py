@@ -17,7 +17,7 @@ from functools import cached_property
 from ..._arrays.namespace import Array, array_namespace, conjugate, quiet
 from ..._functions.differences import step_sizes
 from ..._functions.right_hand_side import RightHandSide
-from ..._kernels.generic.condense import solve_each
+from ..._linalg.solve import solve_each
 from ..core.polynomial import PiecewisePolynomial
 from . import hermite as _hermite
 from .phi import exponential

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..._arrays.elementwise import real
 from ..._arrays.namespace import Array, array_namespace
-from ..._kernels.generic.condense import solve_each
+from ..._linalg.solve import solve_each
 from ..core.polynomial import PiecewisePolynomial
 
 

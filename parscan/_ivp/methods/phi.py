@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import factorial
 
 from ..._arrays.namespace import Array, array_namespace
-from ..._kernels.generic.condense import solve_each
+from ..._linalg.solve import solve_each
 
 DEGREE = 6
 """Of numerator and denominator of the rational approximation to the exponential; with norms up to `LARGEST`, its error

@@ -18,7 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..._arrays.namespace import Array, array_namespace, conjugate, quiet
-from ..._kernels.generic.condense import condense, solve_stages
+from ..._kernels.dispatch import condense
+from ..._kernels.generic.condense import solve_stages
 from .tangent_linear import TangentLinear
 
 

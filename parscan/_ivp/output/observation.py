@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from ..._arrays.namespace import Array, array_namespace
-from ..._kernels.dispatch import affine_scan
-from ..._kernels.generic.combine_stages import combine
+from ..._kernels.dispatch import affine_scan, combine_stages
 from ..core.tableaux import Tableau
 
 
@@ -55,7 +54,7 @@ class Observation:
             return at_nodes
         shape = slopes.shape
         flat = xp.reshape(slopes, (*shape[:2], -1))
-        means = combine(self._theta, self._intervals, self._tableau.means, flat)
+        means = combine_stages(self._theta, self._intervals, self._tableau.means, flat)
         passed = xp.reshape(xp.astype(self._theta * self._lengths, flat.dtype), (-1, 1, 1, 1))
         starts = xp.take(nodes, self._intervals, axis=0)
         between = starts + passed * xp.reshape(means, starts.shape)

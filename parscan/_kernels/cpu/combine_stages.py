@@ -11,8 +11,8 @@ from .compilation import compiled
 from .contiguous import contiguous
 
 
-def combine(theta: Array, intervals: Array, coefficients: Array, K: Array) -> Array:
-    """Sums of stages; see :func:`parscan._kernels.generic.combine_stages.combine`."""
+def combine_stages(theta: Array, intervals: Array, coefficients: Array, K: Array) -> Array:
+    """Sum stages at many times; see `dispatch.combine_stages`."""
     result = np.empty((theta.shape[0], K.shape[2]), K.dtype)
     combine_rows(
         contiguous(theta, np.dtype(np.float64)),

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from ..._arrays.namespace import Array
+from ..dispatch import Condensed
 from ..generic import condense as generic
 from .condense_kernels import BYTES, condense_groups
 from .contiguous import contiguous
@@ -24,11 +25,11 @@ WORK_PER_THREAD = 1 << 22
 """Products of numbers that make another thread worth starting; the kernel does up to ten of them in a nanosecond."""
 
 
-def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> generic.Condensed:
-    """Condense the stages of every interval; see :func:`parscan._kernels.generic.condense.condense`."""
+def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
+    """Condense the stages of every interval; see `dispatch.condense`."""
     N, s, n = r.shape
     if J.dtype.kind == "c" or s * n > LARGEST_KERNEL or r.size == 0:
-        return generic.condense_by_solve(J, A, b, h, r)
+        return generic.condense(J, A, b, h, r)
     dtype = J.dtype
     operands = [contiguous(x, dtype) for x in (J, A, b, h, r)]
     shapes = (r.shape, J.shape, (N, n, n), (N, n))
@@ -44,7 +45,7 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> generic.Conden
     threads = max(1, min(groups, products // WORK_PER_THREAD))
     threads = min(threads, available_threads()) if threads > 1 else 1
     run_all([partial(work, left, right) for left, right in shares(groups, threads)])
-    return generic.Condensed(*results)
+    return Condensed(*results)
 
 
 def _table(vectors: int, dtype: np.dtype) -> Array:

@@ -7,20 +7,19 @@ from functools import partial
 import numpy as np
 
 from ..._arrays.namespace import Array, readonly
-from ..generic import correct_mesh as generic
-from ..generic.condense import Condensed
+from ..dispatch import Condensed, CorrectedMesh
 from .contiguous import contiguous
-from .correct_mesh_kernels import sweep_members
+from .correct_mesh_kernels import correct_members
 from .threads import available_threads, run_all, shares
 
 WORK_PER_THREAD = 1 << 21
 """Products of numbers that make another thread worth starting."""
 
 
-def sweep(
+def correct_mesh(
     condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float | Array, atol: Array
-) -> generic.Swept:
-    """Correct states and stages; see :func:`parscan._kernels.generic.correct_mesh.sweep`."""
+) -> CorrectedMesh:
+    """Correct the members of the batch one by one, several at once; see `dispatch.correct_mesh`."""
     N, s, B, n = K.shape
     real = y.real.dtype
     inputs = [
@@ -38,8 +37,8 @@ def sweep(
     squares = np.zeros((threads, N), real)
     run_all(
         [
-            partial(sweep_members, left, right, *inputs, *scale, corrected, stages, squares[share])
+            partial(correct_members, left, right, *inputs, *scale, corrected, stages, squares[share])
             for share, (left, right) in enumerate(shares(B, threads))
         ]
     )
-    return generic.Swept(corrected, stages, np.sqrt(squares.max(axis=0)))
+    return CorrectedMesh(corrected, stages, np.sqrt(squares.max(axis=0)))

@@ -45,7 +45,7 @@ def correct_stages(X0: Array, X1: Array, K: Array, delta: Array, result: Array, 
 
 
 @kernel
-def sweep_members(
+def correct_members(
     first: int,
     last: int,
     X0: Array,

@@ -54,7 +54,7 @@ class Way:
     largest : dict
         Order of the matrices up to which they work, by dtype.
     kernels : dict of callable
-        Make the kernels, by their names, from dtype, order and `conjugate`.
+        Make the kernels, by their names, from dtype and order.
     applies : callable
         Whether they are to be used for so many sequences of such a length.
     """

@@ -11,7 +11,8 @@ from typing import Any
 
 from numba import cuda
 
-from .kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from ..._arrays.namespace import itemsize
+from .kernel import DTYPES, Kernel, operand, pointer, recurrence, scalar_type
 
 THREADS = 128
 """Threads of a block, about: as many groups as these make, at least one."""
@@ -19,15 +20,13 @@ THREADS = 128
 SHARED_BYTES = 47 << 10
 """Shared memory of a block that needs no asking for, less what the system takes of it."""
 
-ITEMSIZE = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
-
 
 def group_bytes(dtype: str, n: int) -> int:
     """Shared memory of a group: the matrix of a step, and the product before and after it."""
-    return 3 * n * (n + 1) * ITEMSIZE[dtype]
+    return 3 * n * (n + 1) * itemsize(dtype)
 
 
-LARGEST = {dtype: max(n for n in range(1, 128) if group_bytes(dtype, n) <= SHARED_BYTES) for dtype in ITEMSIZE}
+LARGEST = {dtype: max(n for n in range(1, 128) if group_bytes(dtype, n) <= SHARED_BYTES) for dtype in DTYPES}
 """Order of the matrices up to which a group fits into a block."""
 
 
@@ -37,10 +36,10 @@ def groups(dtype: str, n: int) -> int:
 
 
 @cache
-def summarise_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
+def summarise_kernel(dtype: str, n: int) -> Kernel:
     """`P` (K, S, n, n) and `q` (K, S, n) of K chunks of S sequences."""
     scalar, count, width = scalar_type(dtype), groups(dtype, n), n + 1
-    load, numbers, pairs = make_loader(dtype, n, conjugate=conjugate), count * n * width, 2 * count * n * width
+    load, numbers, pairs = make_loader(dtype, n), count * n * width, 2 * count * n * width
 
     def summarise(  # type: ignore[no-untyped-def]
         A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences, P, q
@@ -76,14 +75,14 @@ def summarise_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
                     P[(index * n + i) * n + j] = products[before + i * width + j]
 
     array = pointer(dtype)
-    return Kernel(summarise, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array))
+    return Kernel(summarise, (*recurrence(dtype), array, array))
 
 
 @cache
-def march_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
+def march_kernel(dtype: str, n: int) -> Kernel:
     """States (T, S, n) from `start` (S, n) and the states after each chunk, `carries` (K, S, n)."""
     scalar, count, width = scalar_type(dtype), groups(dtype, n), n + 1
-    load, numbers, pairs = make_loader(dtype, n, conjugate=conjugate), count * n * width, 2 * count * n
+    load, numbers, pairs = make_loader(dtype, n), count * n * width, 2 * count * n
 
     def march(  # type: ignore[no-untyped-def]
         A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences,
@@ -114,10 +113,10 @@ def march_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
             cuda.syncthreads()
 
     array, result = pointer(dtype), operand(dtype, 3)
-    return Kernel(march, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array, *result))
+    return Kernel(march, (*recurrence(dtype), array, array, *result))
 
 
-def make_loader(dtype: str, n: int, *, conjugate: bool) -> Any:
+def make_loader(dtype: str, n: int) -> Any:
     """Loads the matrix of a step, a thread of the group every n + 1st number of it.
 
     Without a start the first coefficient counts for nothing, even if it is not a number.
@@ -129,6 +128,6 @@ def make_loader(dtype: str, n: int, *, conjugate: bool) -> Any:
         for e in range(thread, n * n, width):
             i, j = e // n, e % n
             value = A[A0 + i * Ai + j * Aj] if counts else scalar(0)
-            matrices[own + i * width + j] = value.conjugate() if conjugate else value
+            matrices[own + i * width + j] = value
 
     return load

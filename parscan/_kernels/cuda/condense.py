@@ -15,6 +15,7 @@ import math
 import array_api_compat
 
 from ..._arrays.namespace import Array, array_namespace, contiguous, dtype_name
+from ..dispatch import Condensed
 from ..generic import condense as generic
 from . import condense_kernels as kernels
 from .launch import launcher
@@ -23,12 +24,12 @@ CHUNK_BYTES = 1 << 28
 """Size of the systems that the library's solver is given at once: launches shall not be what takes the time."""
 
 
-def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> generic.Condensed:
-    """Condense the stages of every interval; see :func:`parscan._kernels.generic.condense.condense`."""
+def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
+    """Condense the stages of every interval; see `dispatch.condense`."""
     N, s, n = r.shape
     dtype = dtype_name(r.dtype)
     if N == 0 or not kernels.fits(dtype, s, n):
-        return generic.condense_by_solve(J, A, b, h, r, chunk_bytes=CHUNK_BYTES)
+        return generic.condense(J, A, b, h, r, chunk_bytes=CHUNK_BYTES)
     xp, device = array_namespace(J, r), array_api_compat.device(r)
     shapes = (r.shape, J.shape, (N, n, n), (N, n))
     results = [xp.empty(math.prod(shape), dtype=r.dtype, device=device) for shape in shapes]
@@ -37,4 +38,4 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> generic.Conden
     groups = kernels.groups(dtype, s, n)
     blocks, threads = -(-N // groups), groups * kernels.width(s, n)
     launcher(r).launch(kernels.condense_kernel(dtype, s, n), blocks, threads, *memory, N, *results)
-    return generic.Condensed(*(xp.reshape(x, shape) for x, shape in zip(results, shapes, strict=True)))
+    return Condensed(*(xp.reshape(x, shape) for x, shape in zip(results, shapes, strict=True)))

@@ -13,7 +13,8 @@ from typing import Any
 
 from numba import cuda, types
 
-from .column_kernels import ITEMSIZE, SHARED_BYTES
+from ..._arrays.namespace import itemsize
+from .column_kernels import SHARED_BYTES
 from .kernel import INTEGER, Kernel, pointer, scalar_type
 
 THREADS = 32
@@ -39,12 +40,12 @@ def table(s: int, n: int) -> int:
 
 def fits(dtype: str, s: int, n: int) -> bool:
     """Whether the kernel takes stages of this dtype, number and order."""
-    return dtype in DTYPES and n > 0 and table(s, n) * ITEMSIZE[dtype] <= SHARED_BYTES
+    return dtype in DTYPES and n > 0 and table(s, n) * itemsize(dtype) <= SHARED_BYTES
 
 
 def groups(dtype: str, s: int, n: int) -> int:
     """Groups in a block."""
-    return max(1, min(THREADS // width(s, n), SHARED_BYTES // (table(s, n) * ITEMSIZE[dtype])))
+    return max(1, min(THREADS // width(s, n), SHARED_BYTES // (table(s, n) * itemsize(dtype))))
 
 
 place = types.uint64

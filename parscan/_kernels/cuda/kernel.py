@@ -1,4 +1,4 @@
-"""What a CUDA kernel is to the rest of the package: a body, and the types of its arguments, fixed once."""
+"""CUDA kernels: a body, and the types of its arguments, fixed once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 
 from numba import types
 
+DTYPES = ("float32", "float64", "complex64", "complex128")
+"""Dtypes of the numbers that kernels compute with."""
+
 INTEGER = types.int64
-"""Of every index and length: arrays may have more than 2^31 numbers."""
+"""Type of every index and length: arrays may have more than 2^31 numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,15 +20,15 @@ class Kernel:
     """
     A function that runs on every thread.
 
-    Arrays are taken as bare pointers: nothing of an array but its address has to be marshalled for a launch, and a
-    kernel compiled so has plain C parameters, which any launcher can fill.
+    Arrays are passed as bare pointers: a launch needs nothing of an array but its address, and a compiled kernel has
+    plain C parameters.
 
     Parameters
     ----------
     body : callable
-        What a thread does.
+        Code of a thread.
     arguments : tuple
-        Types of the arguments: :data:`INTEGER`, or what :func:`pointer` makes.
+        Types of the arguments, each :data:`INTEGER` or made by :func:`pointer`.
     """
 
     body: Callable[..., None]
@@ -33,12 +36,12 @@ class Kernel:
 
     @property
     def signature(self) -> Any:
-        """The types as Numba takes them."""
+        """The types as a signature of Numba."""
         return types.void(*self.arguments)
 
 
 def scalar_type(dtype: str) -> Any:
-    """Numba's type of a dtype by its name; called with a number, it makes one."""
+    """Numba's type of a dtype; called with a number, it converts it."""
     return getattr(types, dtype)
 
 
@@ -48,5 +51,10 @@ def pointer(dtype: str) -> Any:
 
 
 def operand(dtype: str, axes: int) -> tuple[Any, ...]:
-    """Types of an array with an offset and so many strides; see :class:`parscan._kernels.cuda.operand.Operand`."""
+    """Types of an array with its offset and strides; see :class:`parscan._kernels.cuda.operand.Operand`."""
     return (pointer(dtype), *(INTEGER,) * (1 + axes))
+
+
+def recurrence(dtype: str) -> tuple[Any, ...]:
+    """Types of the first arguments of scanning kernels; see :attr:`parscan._kernels.cuda.recurrence.Recurrence`."""
+    return (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5)

@@ -1,4 +1,4 @@
-"""How kernels are launched on the arrays of a library: one small interface, one launcher per library."""
+"""Launching kernels on the arrays of a library: one small interface, one launcher per library."""
 
 from __future__ import annotations
 
@@ -22,23 +22,26 @@ class Launcher(ABC):
 
     @abstractmethod
     def stream(self) -> Hashable:
-        """What tells the current stream from all others, of this device and any."""
+        """Identifier of the current stream, unique among those of all devices. Only the single-pass scan needs it."""
 
     @abstractmethod
     def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
-        """Run the kernel on so many blocks of so many threads; arrays are contiguous, and on the current device."""
+        """Run the kernel; arrays are contiguous, and on the current device."""
 
 
 class NumbaLauncher(Launcher):
-    """Compiled and launched by Numba-CUDA, on CuPy's stream. Pointers are passed, so that no array is marshalled."""
+    """Numba-CUDA compiles and launches, on CuPy's current stream, and gets the addresses of arrays alone."""
 
     def processors(self) -> int:
         """Multiprocessors of CuPy's current device."""
         return _processors(_cupy.module().cuda.runtime.getDevice())
 
     def stream(self) -> Hashable:
-        """Device and address of CuPy's current stream."""
-        return current_stream()
+        """Device and address of CuPy's current stream, and the thread if the address is that of its default stream."""
+        cuda = _cupy.module().cuda
+        address = cuda.get_current_stream().ptr
+        thread = threading.get_ident() if address == cuda.Stream.ptds.ptr else 0
+        return cuda.runtime.getDevice(), address, thread
 
     def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
         """Compile for the device if that has not been done, and launch."""
@@ -54,15 +57,7 @@ def launcher(x: Array) -> Launcher:
 
 
 _LAUNCHERS: dict[str, Launcher] = {"cupy": NumbaLauncher()}
-"""The launcher of each library. :class:`parscan._kernels.cuda.cubin.CupyLauncher` can take the place of CuPy's."""
-
-
-def current_stream() -> Hashable:
-    """Device and address of CuPy's current stream; one address stands for a default stream in every thread."""
-    cuda = _cupy.module().cuda
-    pointer = cuda.get_current_stream().ptr
-    thread = threading.get_ident() if pointer == cuda.Stream.ptds.ptr else 0
-    return cuda.runtime.getDevice(), pointer, thread
+"""The launcher of each library; tests add Numba's simulator."""
 
 
 @cache
@@ -73,25 +68,25 @@ def _processors(device: int) -> int:
 
 @cache
 def _compiled(kernel: Kernel, device: int) -> Any:
-    """The kernel, for a device."""
+    """The kernel compiled for a device."""
     from numba import cuda  # noqa: PLC0415 - only where there is a device
 
     try:
         return cuda.jit(kernel.signature, lto=False)(kernel.body)
     except Exception as error:
-        raise RuntimeError(_told(error)) from error
+        raise RuntimeError(_refused(error)) from error
 
 
 @cache
 def _stream(pointer: int, device: int) -> Any:
-    """A stream of CuPy's as Numba sees it; each device has its own default stream."""
+    """Numba's object for a stream of CuPy's; each device has its own default stream."""
     from numba import cuda  # noqa: PLC0415
 
     return cuda.external_stream(pointer) if pointer else cuda.default_stream()
 
 
-def _told(error: Exception) -> str:
-    """What can be done about a kernel that could not be compiled or loaded."""
+def _refused(error: Exception) -> str:
+    """Message for a kernel that could not be compiled or loaded."""
     return (
         f"a CUDA kernel could not be compiled or loaded ({type(error).__name__}: {error}): {_cupy.versions()}. "
         "numba-cuda's toolkit must be no newer than the driver: update the driver, or install a toolkit that fits, for "

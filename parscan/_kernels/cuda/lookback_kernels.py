@@ -1,11 +1,11 @@
-"""CUDA kernels that evaluate one sequence of scalars in a single pass: each tile asks the tiles before it.
+"""CUDA kernels that scan one sequence of scalars in a single pass. They are off until a GPU has judged them.
 
-A tile says at first what it does to any state, its map `h -> A h + B`, and, as soon as it is known, its last state.
-Who comes later looks for the nearest last state before it, and applies the maps behind that one, in their order: maps
-of different tiles are never composed, so that fewer products overflow, and every run gives the same numbers.
+A tile first publishes the map `h -> A h + B` of its steps, and its last state as soon as that is known. A later tile
+looks back for the nearest published state, and applies the maps of the tiles between that one and itself, in their
+order. Maps of different tiles are never composed, so that fewer products overflow, and every run rounds alike.
 
-Tiles take numbers as they start to run: those before a tile have started, and it can wait for them. What they say, in
-:mod:`parscan._kernels.cuda.lookback_words`, is all that they know of each other.
+Tiles are numbered in the order in which they start to run, so that all tiles before a tile have started, and it can
+wait for them. Tiles communicate by :mod:`parscan._kernels.cuda.lookback_words` alone.
 
 References
 ----------
@@ -20,20 +20,20 @@ from typing import Any
 
 from numba import cuda, types
 
+from . import lookback_primitives as primitives
 from . import lookback_words as words
-from . import primitives
 from . import warp_primitives as together
-from .kernel import INTEGER, Kernel, operand, pointer, scalar_type
-from .lookback_words import BROKEN, EPOCH, MAP, STATE, TICKETS, make_asker, make_speakers
+from .kernel import INTEGER, Kernel, operand, pointer, recurrence, scalar_type
+from .lookback_words import BROKEN, EPOCH, MAP, STATE, TICKETS, make_look_back, make_publishers
 from .tiles import Tile, make_composer, make_finisher, make_joiner, make_loader, make_storer, make_walker, tile_of
 
 
 @cache
-def scan_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
-    """States (T,), from `start` (1,); those from the first tile on whose states are not all finite are mended later."""
+def scan_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
+    """States (T,) from `start` (1,); `repair` replaces those from the first tile on that is not finite."""
     tile = tile or tile_of(dtype)
     steps, items, parts, warps = tile.steps, tile.items, (2, tile.parts), (2, tile.warps)
-    load, store = make_loader(dtype, tile, conjugate=conjugate), make_storer(dtype, tile)
+    load, store = make_loader(dtype, tile), make_storer(dtype, tile)
     compose, finish, enter = make_composer(dtype, tile), make_finisher(dtype, tile), make_enterer(dtype, tile)
     scalar, add, lift = scalar_type(dtype), primitives.adder(), primitives.raiser()
 
@@ -62,20 +62,20 @@ def scan_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | Non
         store(out, o0, ot, number * chunk, length, rb, stage)
 
     shared, result = (pointer(dtype), pointer("int64")), operand(dtype, 3)
-    return Kernel(scan, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, *shared, *result))
+    return Kernel(scan, (*recurrence(dtype), *shared, *result))
 
 
 @cache
-def repair_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
-    """One block evaluates the tiles from the first one on that has states which are not finite, one after another.
+def repair_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
+    """One block evaluates the tiles from the first one that is not finite on, one after another.
 
-    States may be finite where products are not; and nothing finite follows a state that is not. What tiles share is
-    made ready for the next launch.
+    States may be finite where products are not, and no finite state may follow one that is not. The shared words are
+    reset for the next launch.
     """
     tile = tile or tile_of(dtype)
-    tile = replace(tile, parts=max(1, tile.parts // 2))  # few registers: it hardly ever has anything to do
-    scalar, load = scalar_type(dtype), make_loader(dtype, tile, conjugate=conjugate)
-    walk = make_walker(dtype, tile, conjugate=conjugate)
+    tile = replace(tile, parts=max(1, tile.parts // 2))  # few registers: it rarely has work to do
+    scalar, load = scalar_type(dtype), make_loader(dtype, tile)
+    walk = make_walker(dtype, tile)
     compose, finish, store = make_composer(dtype, tile), make_finisher(dtype, tile), make_storer(dtype, tile)
     steps, items, parts, warps = tile.steps, tile.items, (2, tile.parts), (2, tile.warps)
 
@@ -105,25 +105,25 @@ def repair_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | N
             cuda.syncthreads()
 
     shared, result = (pointer(dtype), pointer("int64")), operand(dtype, 3)
-    return Kernel(repair, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, *shared, *result))
+    return Kernel(repair, (*recurrence(dtype), *shared, *result))
 
 
 def make_enterer(dtype: str, tile: Tile) -> Any:
-    """A block says what its tile does, finds the state before it, and says that after it."""
-    (say_map, say_state), ask = make_speakers(dtype), make_asker(dtype, tile)
-    step, join, asked = together.stepper(dtype), make_joiner(dtype, tile), words.ASKED
+    """A block publishes the map of its tile, finds the state before the tile, and publishes the state after it."""
+    (publish_map, publish_state), look_back = make_publishers(dtype), make_look_back(dtype, tile)
+    step, join, window = together.stepper(dtype), make_joiner(dtype, tile), words.WINDOW
 
     @cuda.jit(device=True, inline="always")
     def enter(workspace, number, stamp, start, maps, stage, votes, entering):  # type: ignore[no-untyped-def]
         product, offset = join(maps)
         if cuda.threadIdx.x == 0:
-            say_map(workspace, number, stamp + MAP, product, offset)
-        nearest = ask(workspace, number, stamp, start, stage, votes)
+            publish_map(workspace, number, stamp + MAP, product, offset)
+        nearest = look_back(workspace, number, stamp, start, stage, votes)
         if cuda.threadIdx.x == 0:
             state = stage[nearest]
-            for later in range(nearest + 1, asked):
-                state = step(stage[later], state, stage[asked + later])
-            say_state(workspace, number, stamp + STATE, step(product, state, offset))
+            for later in range(nearest + 1, window):
+                state = step(stage[later], state, stage[window + later])
+            publish_state(workspace, number, stamp + STATE, step(product, state, offset))
             entering[0] = state
         cuda.syncthreads()
 

@@ -1,7 +1,7 @@
-"""What the tiles of a single pass say to each other, and how they are asked.
+"""Messages between the tiles of the single-pass scan, which is off until a GPU has judged it.
 
-It stands in words of 128 bits, half of each a stamp, which are written and read at once: no other memory needs to be in
-any order. A tile says its map first, and its last state in the place of that, as soon as it is known.
+A tile publishes its map first, and its last state in the same words as soon as it is known. Half of each word of 128
+bits is a stamp, and a word is written and read at once: no order of other memory accesses is relied upon.
 """
 
 from __future__ import annotations
@@ -10,45 +10,43 @@ from typing import Any
 
 from numba import cuda
 
-from . import primitives
+from ..._arrays.namespace import itemsize
+from . import lookback_primitives as primitives
 from .kernel import scalar_type
+from .primitives import COMPONENTS
 from .tiles import Tile
 
 TICKETS, EPOCH, BROKEN, HEAD = 0, 1, 2, 4
-"""Words of 64 bits: tiles that have started, launches that have been, tiles from the first one on that has states which
-are not finite; and how many words stand before what the tiles say. All are zero at first."""
+"""Places of words of 64 bits: the number of tiles that have started, the number of launches, and the number of tiles
+from the first one on that has states which are not finite; and the number of words before the messages. All words are
+zero at first."""
 
 MAP, STATE = 1, 2
-"""What a tile has said; added to four times the epoch, so that what was said in other launches counts for nothing."""
+"""Kinds of messages. A stamp is the kind plus four times the epoch: messages of other launches are ignored."""
 
-ASKED = 128
-"""Tiles before a tile that it asks. So many are on their way at once that the last state that is known may be far."""
+WINDOW = 128
+"""Tiles before a tile whose messages it reads at once: the nearest known state may be that far away."""
 
 
 def words_per_tile(dtype: str) -> int:
-    """Words of 128 bits in which a tile says its map."""
-    return 2 * primitives.COMPONENTS[dtype][1] * primitives.BYTES[primitives.COMPONENTS[dtype][0]] // 8
-
-
-def numbers_per_tile(dtype: str) -> int:
-    """Real numbers in these words."""
-    return words_per_tile(dtype) * 8 // primitives.BYTES[primitives.COMPONENTS[dtype][0]]
+    """Words of 128 bits for the map of a tile."""
+    return 2 * itemsize(dtype) // 8
 
 
 def workspace_size(dtype: str, tiles: int) -> int:
-    """Words of 64 bits that tiles share."""
+    """Words of 64 bits that the tiles of a launch share."""
     return HEAD + 2 * words_per_tile(dtype) * tiles
 
 
-def make_speakers(dtype: str) -> tuple[Any, Any]:
-    """One thread says the map of a tile, or its last state: real numbers, as many to a word as go beside a stamp."""
-    component, count = primitives.COMPONENTS[dtype]
+def make_publishers(dtype: str) -> tuple[Any, Any]:
+    """One thread publishes the map of a tile, or its last state, as many real numbers to a word as fit into it."""
+    component, count = COMPONENTS[dtype]
     real, post, spread = scalar_type(component), primitives.poster(component), make_spreader(dtype)
-    lanes, words = 8 // primitives.BYTES[component], words_per_tile(dtype)
+    lanes, words = 8 // itemsize(component), words_per_tile(dtype)
     width, state_words = words * lanes, -(-count // lanes)
 
     @cuda.jit(device=True, inline="always")
-    def say_map(workspace, number, stamp, product, offset):  # type: ignore[no-untyped-def]
+    def publish_map(workspace, number, stamp, product, offset):  # type: ignore[no-untyped-def]
         numbers = cuda.local.array(width, real)
         spread(product, numbers, 0)
         spread(offset, numbers, count)
@@ -56,78 +54,79 @@ def make_speakers(dtype: str) -> tuple[Any, Any]:
             post(workspace, HEAD + 2 * (number * words + word), stamp, numbers, word * lanes)
 
     @cuda.jit(device=True, inline="always")
-    def say_state(workspace, number, stamp, state):  # type: ignore[no-untyped-def]
+    def publish_state(workspace, number, stamp, state):  # type: ignore[no-untyped-def]
         numbers = cuda.local.array(width, real)
         spread(state, numbers, 0)
         spread(state, numbers, count)
         for word in range(state_words):
             post(workspace, HEAD + 2 * (number * words + word), stamp, numbers, word * lanes)
 
-    return say_map, say_state
+    return publish_map, publish_state
 
 
-def make_listener(dtype: str) -> Any:
-    """What a tile has said, and in `numbers` its state or its map."""
-    component, count = primitives.COMPONENTS[dtype]
-    peek, lanes, words = primitives.peeker(component), 8 // primitives.BYTES[component], words_per_tile(dtype)
+def make_reader(dtype: str) -> Any:
+    """Reads the message of a tile: returns its kind, 0 if there is none, and puts its numbers into `numbers`."""
+    component, count = COMPONENTS[dtype]
+    peek, lanes, words = primitives.peeker(component), 8 // itemsize(component), words_per_tile(dtype)
     state_words = -(-count // lanes)
 
     @cuda.jit(device=True, inline="always")
-    def listen(workspace, number, stamp, numbers):  # type: ignore[no-untyped-def]
+    def read(workspace, number, stamp, numbers):  # type: ignore[no-untyped-def]
         maps, states = 0, 0
         for word in range(words):
-            said = peek(workspace, HEAD + 2 * (number * words + word), numbers, word * lanes) - stamp
-            maps += 1 if said == MAP else 0
-            states += 1 if said == STATE else 0
-        # A state may still be on its way while a part of the map is already gone.
+            kind = peek(workspace, HEAD + 2 * (number * words + word), numbers, word * lanes) - stamp
+            maps += 1 if kind == MAP else 0
+            states += 1 if kind == STATE else 0
+        # A part of the map may already be overwritten while the state is not complete.
         return STATE if states == state_words else MAP if maps == words else 0
 
-    return listen
+    return read
 
 
-def make_asker(dtype: str, tile: Tile) -> Any:
-    """A block waits until a tile has said its state, and all behind it their maps; the place of that state.
+def make_look_back(dtype: str, tile: Tile) -> Any:
+    """A block waits for the nearest published state before its tile, and the maps behind it; returns the state's place.
 
-    Places are those of the tiles before this one that are asked, in their order. What they have said then stands in
-    shared memory: states and factors first, and so many numbers behind them the offsets. All threads of the block take
-    part: where some only go through a loop, compilers do not take them to be together, and votes are dear.
+    Places are those of the tiles of the window, in their order. The messages are put into shared memory: states and
+    factors first, the offsets `WINDOW` numbers behind them. All threads of the block take part: in a loop of some
+    threads only, the compiler no longer knows that warps have converged, and votes become slow.
     """
-    component, count = primitives.COMPONENTS[dtype]
-    real, listen, assembled = scalar_type(component), make_listener(dtype), make_assembler(dtype)
-    lanes, warp, warps, width, asked = tile.lanes, tile.warp, tile.warps, numbers_per_tile(dtype), ASKED
-    silent_threads, first_warp = tile.threads - asked, tile.warps - asked // tile.warp
+    component, count = COMPONENTS[dtype]
+    real, read, assembled = scalar_type(component), make_reader(dtype), make_assembler(dtype)
+    lanes, warp, warps, window = tile.lanes, tile.warp, tile.warps, WINDOW
+    width = words_per_tile(dtype) * 8 // itemsize(component)
+    idle_threads, first_warp = tile.threads - window, tile.warps - window // tile.warp
 
     @cuda.jit(device=True, inline="always")
-    def ask(workspace, number, stamp, start, stage, votes):  # type: ignore[no-untyped-def]
+    def look_back(workspace, number, stamp, start, stage, votes):  # type: ignore[no-untyped-def]
         numbers = cuda.local.array(width, real)
-        place = cuda.threadIdx.x - silent_threads
-        earlier = number - asked + place
+        place = cuda.threadIdx.x - idle_threads
+        earlier = number - window + place
         found, waiting = -1, 1
         while waiting != 0:
-            said = STATE if earlier == -1 else MAP
+            kind = STATE if earlier == -1 else MAP
             if place >= 0 and earlier >= 0:
-                said = listen(workspace, earlier, stamp, numbers)
-                stage[place], stage[asked + place] = assembled(numbers, 0), assembled(numbers, count)
+                kind = read(workspace, earlier, stamp, numbers)
+                stage[place], stage[window + place] = assembled(numbers, 0), assembled(numbers, count)
             elif place >= 0:
                 stage[place] = start
-            states, silent = cuda.ballot_sync(lanes, said == STATE), cuda.ballot_sync(lanes, said == 0)
+            states, missing = cuda.ballot_sync(lanes, kind == STATE), cuda.ballot_sync(lanes, kind == 0)
             if cuda.threadIdx.x % warp == 0:
                 nearest = 31 - cuda.clz(states)
                 votes[0, cuda.threadIdx.x // warp] = nearest
-                votes[1, cuda.threadIdx.x // warp] = 1 if (silent & lanes) >> (nearest + 1) != 0 else 0
+                votes[1, cuda.threadIdx.x // warp] = 1 if (missing & lanes) >> (nearest + 1) != 0 else 0
             cuda.syncthreads()
             for w in range(first_warp, warps):
-                found = w * warp + votes[0, w] - silent_threads if votes[0, w] >= 0 else found
+                found = w * warp + votes[0, w] - idle_threads if votes[0, w] >= 0 else found
                 found = -1 if votes[1, w] != 0 else found
             waiting = cuda.syncthreads_or(1 if found < 0 else 0)
         return found
 
-    return ask
+    return look_back
 
 
 def make_spreader(dtype: str) -> Any:
-    """Puts the real numbers that a number is made of into an array."""
-    if primitives.COMPONENTS[dtype][1] == 1:
+    """Writes the real and imaginary part of a number into an array of real numbers."""
+    if COMPONENTS[dtype][1] == 1:
 
         @cuda.jit(device=True, inline="always")
         def spread(number, numbers, place):  # type: ignore[no-untyped-def]
@@ -143,9 +142,9 @@ def make_spreader(dtype: str) -> Any:
 
 
 def make_assembler(dtype: str) -> Any:
-    """The number that is made of the real numbers in an array."""
+    """Reads a number whose real and imaginary part are in an array of real numbers."""
     scalar = scalar_type(dtype)
-    if primitives.COMPONENTS[dtype][1] == 1:
+    if COMPONENTS[dtype][1] == 1:
 
         @cuda.jit(device=True, inline="always")
         def assembled(numbers, place):  # type: ignore[no-untyped-def]

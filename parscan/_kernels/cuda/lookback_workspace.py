@@ -1,4 +1,4 @@
-"""Memory that the blocks of a launch share and that is kept between launches, one piece per stream."""
+"""Memory that the blocks of a single-pass scan share. That scan is off until a GPU has judged it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _LOCK = threading.Lock()
 
 @contextmanager
 def workspace(like: Array, stream: Hashable, words: int) -> Iterator[Array]:
-    """At least so many words of 64 bits, zero when they are new; within the context nobody else launches on them.
+    """
+    At least `words` words of 64 bits, zero when new, which no other thread launches kernels on within the context.
 
-    Kernels of one stream follow each other, so that they may use the same memory, and leave something there for the
-    next launch; those of different streams may run at the same time.
+    Kernels of one stream run one after another, so that they share one piece of memory, and may leave values there
+    for the next launch. Kernels of different streams may run at the same time, and have memory of their own.
     """
     xp, key = array_namespace(like), (library(like), stream)
     with _LOCK:

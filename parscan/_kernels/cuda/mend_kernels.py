@@ -12,7 +12,7 @@ from typing import Any
 
 from numba import cuda, types
 
-from .kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .kernel import INTEGER, Kernel, operand, pointer, recurrence, scalar_type
 from .thread_kernels import make_loader, make_product
 
 THREADS = 128
@@ -20,9 +20,9 @@ THREADS = 128
 
 
 @cache
-def mend_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
+def mend_kernel(dtype: str, n: int) -> Kernel:
     """Replace the states after chunks from the first one that is not finite, by the loop where the summary fails."""
-    scalar, load, multiply = scalar_type(dtype), make_loader(dtype, n, 1, conjugate=conjugate), make_product(n)
+    scalar, load, multiply = scalar_type(dtype), make_loader(dtype, n, 1), make_product(n)
     find, unlike, square = _finder(dtype, n), _unlike(dtype, n), n * n
 
     def mend(  # type: ignore[no-untyped-def]
@@ -61,7 +61,7 @@ def mend_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
             k = k + 1 if unlike(state, 0) == 0 else chunks
 
     array = pointer(dtype)
-    return Kernel(mend, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, *(array,) * 4))
+    return Kernel(mend, (*recurrence(dtype), *(array,) * 4))
 
 
 @cache

@@ -1,6 +1,6 @@
 """Arrays as kernels see them: memory, an offset, and a stride per axis.
 
-Reversal, transposition, a shift in time and broadcasting are strides: no kernel knows of them, and nothing is copied.
+Reversal and broadcasting are strides: no kernel knows of them, and nothing is copied.
 """
 
 from __future__ import annotations
@@ -35,15 +35,6 @@ class Operand:
         """The same with the last of `length` steps first."""
         step, *others = self.strides
         return replace(self, offset=self.offset + (length - 1) * step, strides=(-step, *others))
-
-    def later(self, steps: int) -> Operand:
-        """The same without so many first steps."""
-        return replace(self, offset=self.offset + steps * self.strides[0])
-
-    def transposed(self) -> Operand:
-        """The matrices transposed."""
-        *others, rows, columns = self.strides
-        return replace(self, strides=(*others, columns, rows))
 
     @property
     def arguments(self) -> tuple[Array | int, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from numba import cuda
 
-from .kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .kernel import Kernel, operand, pointer, recurrence, scalar_type
 
 PREFETCH = {1: 8, 2: 4}
 """Steps whose operands are loaded before the first of them is used, by the order of the matrices; others one."""
@@ -24,10 +24,10 @@ LARGEST = {"float32": 6, "float64": 6, "complex64": 5, "complex128": 4}
 
 
 @cache
-def summarise_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
+def summarise_kernel(dtype: str, n: int) -> Kernel:
     """`P` (K, S, n, n) and `q` (K, S, n) of K chunks of S sequences."""
     scalar, ahead = scalar_type(dtype), PREFETCH.get(n, 1)
-    load, multiply = make_loader(dtype, n, ahead, conjugate=conjugate), make_product(n)
+    load, multiply = make_loader(dtype, n, ahead), make_product(n)
     square, all_matrices, all_vectors = n * n, ahead * n * n, ahead * n
 
     def summarise(  # type: ignore[no-untyped-def]
@@ -64,14 +64,14 @@ def summarise_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
                 P[(index * n + i) * n + j] = product[i * n + j]
 
     array = pointer(dtype)
-    return Kernel(summarise, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array))
+    return Kernel(summarise, (*recurrence(dtype), array, array))
 
 
 @cache
-def march_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
+def march_kernel(dtype: str, n: int) -> Kernel:
     """States (T, S, n) from `start` (S, n) and the states after each chunk, `carries` (K, S, n)."""
     scalar, ahead = scalar_type(dtype), PREFETCH.get(n, 1)
-    load, multiply = make_loader(dtype, n, ahead, conjugate=conjugate), make_product(n)
+    load, multiply = make_loader(dtype, n, ahead), make_product(n)
     all_matrices, all_vectors = ahead * n * n, ahead * n
 
     def march(  # type: ignore[no-untyped-def]
@@ -101,10 +101,10 @@ def march_kernel(dtype: str, n: int, *, conjugate: bool = False) -> Kernel:
                         out[o0 + (begin + u) * ot + s * os + i * oi] = state[i]
 
     array, result = pointer(dtype), operand(dtype, 3)
-    return Kernel(march, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array, *result))
+    return Kernel(march, (*recurrence(dtype), array, array, *result))
 
 
-def make_loader(dtype: str, n: int, ahead: int, *, conjugate: bool) -> Any:
+def make_loader(dtype: str, n: int, ahead: int) -> Any:
     """Loads the operands of some steps; beyond the last one they are those of a step that changes nothing.
 
     Without a start the first coefficient counts for nothing, even if it is not a number.
@@ -123,8 +123,6 @@ def make_loader(dtype: str, n: int, ahead: int, *, conjugate: bool) -> Any:
                         value = scalar(0)
                     elif t < last:
                         value = A[A0 + t * At + i * Ai + j * Aj]
-                    if conjugate:
-                        value = value.conjugate()
                     matrices[(u * n + i) * n + j] = value
 
     return load

@@ -11,20 +11,20 @@ from typing import Any
 
 from numba import cuda, types
 
-from .kernel import INTEGER, Kernel, operand, pointer, scalar_type
+from .kernel import DTYPES, INTEGER, Kernel, operand, pointer, recurrence, scalar_type
 from .tiles import Tile, make_composer, make_finisher, make_joiner, make_loader, make_storer, make_walker, tile_of
 
-LARGEST = dict.fromkeys(("float32", "float64", "complex64", "complex128"), 1)
+LARGEST = dict.fromkeys(DTYPES, 1)
 """Order of the matrices up to which these kernels work."""
 
 
 @cache
-def summarise_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
+def summarise_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
     """`P` (K, S) and `q` (K, S) of K tiles of S sequences."""
     tile = tile or tile_of(dtype)
     scalar, load, compose = (
         scalar_type(dtype),
-        make_loader(dtype, tile, conjugate=conjugate),
+        make_loader(dtype, tile),
         make_composer(dtype, tile),
     )
     join, split = make_joiner(dtype, tile), make_splitter()
@@ -46,16 +46,16 @@ def summarise_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile 
             P[index], q[index] = join(maps)
 
     array = pointer(dtype)
-    return Kernel(summarise, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array))
+    return Kernel(summarise, (*recurrence(dtype), array, array))
 
 
 @cache
-def march_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | None = None) -> Kernel:
+def march_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
     """States (T, S) from `start` (S,) and the states after each tile, `carries` (K, S)."""
     tile = tile or tile_of(dtype)
-    scalar, split, load = scalar_type(dtype), make_splitter(), make_loader(dtype, tile, conjugate=conjugate)
+    scalar, split, load = scalar_type(dtype), make_splitter(), make_loader(dtype, tile)
     compose, finish, store = make_composer(dtype, tile), make_finisher(dtype, tile), make_storer(dtype, tile)
-    walk = make_walker(dtype, tile, conjugate=conjugate)
+    walk = make_walker(dtype, tile)
     steps, items, parts, warps = tile.steps, tile.items, (2, tile.parts), (2, tile.warps)
 
     def march(  # type: ignore[no-untyped-def]
@@ -80,7 +80,7 @@ def march_kernel(dtype: str, n: int, *, conjugate: bool = False, tile: Tile | No
             store(out, o0 + s * os, ot, first, length, rb, stage)
 
     array, result = pointer(dtype), operand(dtype, 3)
-    return Kernel(march, (*operand(dtype, 4), *operand(dtype, 3), *(INTEGER,) * 5, array, array, *result))
+    return Kernel(march, (*recurrence(dtype), array, array, *result))
 
 
 def make_splitter() -> Any:

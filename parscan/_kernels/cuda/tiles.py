@@ -22,6 +22,7 @@ from typing import Any
 
 from numba import cuda
 
+from ..._arrays.namespace import itemsize
 from . import primitives
 from . import warp_primitives as together
 from .kernel import scalar_type
@@ -80,16 +81,16 @@ class Tile:
 
 def tile_of(dtype: str) -> Tile:
     """Tiles for numbers of a dtype."""
-    return Tile(WARP, WARPS, PARTS, primitives.numbers_in(dtype, primitives.WIDE))
+    return Tile(WARP, WARPS, PARTS, primitives.WIDE // itemsize(dtype))
 
 
-def make_loader(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
+def make_loader(dtype: str, tile: Tile) -> Any:
     """Fills `ra` and `rb`; beyond the last step they are those of a step that changes nothing.
 
     Without a start the first coefficient counts for nothing, and is not looked at.
     """
     scalar, is_wide, gather = scalar_type(dtype), primitives.alignment(dtype), make_gatherer(dtype, tile)
-    items, steps = tile.items, tile.steps
+    steps = tile.steps
 
     @cuda.jit(device=True, inline="always")
     def load(A, A0, At, b, b0, bt, started, first, length, ra, rb, stage):  # type: ignore[no-untyped-def]
@@ -101,9 +102,6 @@ def make_loader(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
         gather(b, b0, bt, first, 0, length, wide_b, scalar(0), rb, stage)
         if first + cuda.threadIdx.x < begin:
             ra[0] = scalar(0)
-        if conjugate:
-            for i in range(items):
-                ra[i] = ra[i].conjugate()
 
     return load
 
@@ -236,7 +234,7 @@ def make_joiner(dtype: str, tile: Tile) -> Any:
     return join
 
 
-def make_walker(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
+def make_walker(dtype: str, tile: Tile) -> Any:
     """One thread evaluates the steps one after another: where products overflow, and the states may not."""
     scalar, steps = scalar_type(dtype), tile.steps
 
@@ -246,8 +244,6 @@ def make_walker(dtype: str, tile: Tile, *, conjugate: bool) -> Any:
         last = first + steps if first + steps < length else length
         for t in range(first, last if cuda.threadIdx.x == 0 else first):
             value = A[A0 + t * At] if t > 0 or started != 0 else scalar(0)
-            if conjugate:
-                value = value.conjugate()
             state = value * state + b[b0 + t * bt]
             out[o0 + t * ot] = state
 

@@ -1,7 +1,7 @@
-"""What the threads of a warp do to their numbers together, each an instruction or few to the compiler.
+"""Operations that the threads of a warp perform together, in a few instructions each.
 
-The compiler unrolls only short loops, and in others it loses sight of the threads of a warp being together. Each
-function makes a device function; see :mod:`parscan._kernels.cuda.primitives`.
+They must be short: the compiler unrolls only short loops, and in other loops it no longer knows that the threads of a
+warp have converged. Each function makes a device function; see :mod:`parscan._kernels.cuda.primitives`.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from .primitives import COMPONENTS, CONSTRAINT, llvm, numba_for_intrinsics, real_type
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.cuda.extending import intrinsic
+
+from .primitives import COMPONENTS, CONSTRAINT, REAL
 
 
 @cache
 def stepper(dtype: str) -> Any:
-    """`step(factor, state, offset)`: a state after steps that are composed to one, rounded the same everywhere.
+    """`step(factor, state, offset)`: `factor * state + offset`, with the same rounding in every kernel.
 
-    From a state of zero nothing is left but the offset, even if the product of the factors is infinite.
+    Of a state of zero the result is the offset, even if the factor, a product of coefficients, has overflowed.
     """
-    numba = numba_for_intrinsics()
-    real, count = real_type(COMPONENTS[dtype][0]), COMPONENTS[dtype][1]
-    zero = real(0)
+    component, count = COMPONENTS[dtype]
+    real, zero = REAL[component], REAL[component](0)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         factor, state, offset = ([*_parts(builder, number, count), zero] for number in arguments)
@@ -35,37 +38,35 @@ def stepper(dtype: str) -> Any:
         return _joined(builder, parts, arguments[0].type)
 
     def step(typing: Any, factor: Any, state: Any, offset: Any) -> Any:
-        number = getattr(numba.types, dtype)
+        number = getattr(types, dtype)
         return number(number, number, number), generate
 
-    return numba.intrinsic(step)
+    return intrinsic(step)
 
 
 @cache
 def shufflers(dtype: str, lanes: int) -> tuple[Any, Any]:
-    """What another thread of the warp, of which `lanes` has a bit for each thread, has in the place of a number.
+    """Exchange of numbers within a warp; `lanes` has a bit for each of its threads.
 
-    `before(number, distance, first)` is that of the thread so many before, or `first` where there is none, and
-    `other(number, lane)` that of a thread.
+    `before(number, distance, first)` returns the number of the thread `distance` places before this one, `first` if
+    there is no such thread; `other(number, lane)` returns that of thread `lane`.
     """
-    numba = numba_for_intrinsics()
-    number = getattr(numba.types, dtype)
+    number = getattr(types, dtype)
     up, idx = _shuffle(dtype, "up", 0, lanes), _shuffle(dtype, "idx", lanes.bit_length() - 1, lanes)
 
     def before(typing: Any, shown: Any, distance: Any, first: Any) -> Any:
-        return number(number, numba.types.int32, number), up
+        return number(number, types.int32, number), up
 
     def other(typing: Any, shown: Any, lane: Any) -> Any:
-        return number(number, numba.types.int32), idx
+        return number(number, types.int32), idx
 
-    return numba.intrinsic(before), numba.intrinsic(other)
+    return intrinsic(before), intrinsic(other)
 
 
 def _shuffle(dtype: str, mode: str, clamp: int, lanes: int) -> Any:
-    """Code of an instruction for each 32 bits; to the compiler, which unrolls short loops only, it is but one."""
-    ir = llvm()
+    """Code of the exchange: an instruction for each 32 bits, in one piece of assembly."""
     component, count = COMPONENTS[dtype]
-    kind, real, result = CONSTRAINT[component], real_type(component), _joined_type(dtype)
+    kind, real, result = CONSTRAINT[component], REAL[component], _joined_type(dtype)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number, place, *first = arguments
@@ -89,25 +90,25 @@ _SHUFFLE = {
     "shfl.sync.{0}.b32 low|there, low, ${4}, {5}, {6}; shfl.sync.{0}.b32 high|there, high, ${4}, {5}, {6}; "
     "mov.b64 ${1}, {{low, high}}; @!there mov.b64 ${1}, ${3}; }}",
 }
-"""Instructions that shuffle a real number: mode, where to, from where, what else, place, clamp, threads."""
+"""Instructions that exchange a real number: mode, target, source, number if there is no source, place, clamp, lanes."""
 
 
 def _parts(builder: Any, number: Any, count: int) -> list[Any]:
-    """The real numbers that a number is made of."""
+    """Real and imaginary part, or the one part of a real number."""
     return [builder.extract_value(number, i) for i in range(count)] if count > 1 else [number]
 
 
 def _joined(builder: Any, parts: list[Any], kind: Any) -> Any:
-    """The number that is made of real numbers."""
+    """The number with these parts."""
     if len(parts) == 1:
         return parts[0]
-    number = kind(llvm().Undefined)
+    number = kind(ir.Undefined)
     for i, part in enumerate(parts):
         number = builder.insert_value(number, part, i)
     return number
 
 
 def _joined_type(dtype: str) -> Any:
-    """LLVM's type of what inline assembly returns of a number."""
+    """LLVM's type of the parts of a number as inline assembly returns them."""
     component, count = COMPONENTS[dtype]
-    return llvm().LiteralStructType([real_type(component)] * count) if count > 1 else real_type(component)
+    return ir.LiteralStructType([REAL[component]] * count) if count > 1 else REAL[component]

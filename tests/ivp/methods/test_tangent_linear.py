@@ -11,7 +11,8 @@ from parscan._ivp.mesh.task import PARALLEL
 from parscan._ivp.methods.exponential_tangents import frechet
 from parscan._ivp.methods.richardson import exact_jacobian
 from parscan._ivp.output.observation import Observation
-from parscan._kernels.generic.condense import condense, solve_stages
+from parscan._kernels.dispatch import condense
+from parscan._kernels.generic.condense import solve_stages
 
 
 @pytest.mark.parametrize("name", PARALLEL)

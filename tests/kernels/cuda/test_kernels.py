@@ -65,8 +65,8 @@ def test_all_kernels(tmp_path):
 
 COMPARISON = """
 import re
-from parscan._kernels.cuda.catalogue import catalogue
-from parscan._kernels.cuda.cubin import compile_ptx
+from _cuda_catalogue import catalogue
+from _cuda_cubin import compile_ptx
 
 for entry in catalogue()[::20]:
     texts = set()
@@ -89,7 +89,7 @@ def test_older_architectures_have_one_ptx():
 DETECTION = """
 from numba import cuda
 
-from parscan._kernels.cuda.cubin import assemble, compile_ptx
+from _cuda_cubin import assemble, compile_ptx
 from parscan._kernels.cuda.kernel import INTEGER, Kernel, pointer, scalar_type
 
 

@@ -14,6 +14,7 @@ import pytest
 from parscan._kernels.cuda import affine_scan as cuda
 from parscan._kernels.cuda import choice as cuda_choice
 from parscan._kernels.cuda import lookback_kernels as kernels
+from parscan._kernels.cuda import lookback_primitives
 from parscan._kernels.cuda import lookback_words as lookback
 from parscan._kernels.cuda import lookback_workspace as cuda_workspace
 from parscan._kernels.cuda import primitives as cuda_primitives
@@ -47,7 +48,7 @@ class Conversation:
 
     def __init__(self, rng, dtype, tiles, epoch=3):
         self.dtype, self.epoch = dtype, epoch
-        self.tile = cuda_tiles.Tile(4, 3, 2, cuda_primitives.numbers_in(dtype, cuda_primitives.WIDE))
+        self.tile = cuda_tiles.Tile(4, 3, 2, cuda_primitives.WIDE // np.dtype(dtype).itemsize)
         self.tiles, self.steps = tiles, self.tile.steps
         self.A, self.b, self.h0 = problem(rng, dtype, tiles * self.steps)
         self.expected = sequential.affine_scan(self.A, self.b, self.h0[0])
@@ -163,7 +164,7 @@ def at_once(simulator, monkeypatch):
 def test_blocks_at_the_same_time(rng, at_once, monkeypatch, dtype, late):
     """Every other tile does not say its map, or its state, before somebody has missed it."""
     seen = {said: threading.Event() for said in (0, lookback.MAP, lookback.STATE)}
-    post, peek, words_per_tile = cuda_primitives.poster, cuda_primitives.peeker, lookback.words_per_tile(dtype)
+    post, peek, words_per_tile = lookback_primitives.poster, lookback_primitives.peeker, lookback.words_per_tile(dtype)
 
     def slow_poster(component):
         def slow(words, index, stamp, registers, place):
@@ -182,8 +183,8 @@ def test_blocks_at_the_same_time(rng, at_once, monkeypatch, dtype, late):
 
         return watched
 
-    monkeypatch.setattr(cuda_primitives, "poster", slow_poster)
-    monkeypatch.setattr(cuda_primitives, "peeker", watched_peeker)
+    monkeypatch.setattr(lookback_primitives, "poster", slow_poster)
+    monkeypatch.setattr(lookback_primitives, "peeker", watched_peeker)
     way = next(way for way in cuda_choice.WAYS if way.name == "look-back")
     monkeypatch.setitem(way.kernels, "scan", kernels.scan_kernel.__wrapped__)
     for _ in range(2):
@@ -219,7 +220,7 @@ def test_a_launch_leaves_everything_ready_for_the_next(rng):
 def test_products_that_overflow_are_not_applied_to_zeros(monkeypatch):
     """Else every tile would have to be repaired, one after another."""
     lifted = []
-    monkeypatch.setattr(cuda_primitives, "raiser", lambda: lambda *arguments: lifted.append(arguments))
+    monkeypatch.setattr(lookback_primitives, "raiser", lambda: lambda *arguments: lifted.append(arguments))
     way = next(way for way in cuda_choice.WAYS if way.name == "look-back")
     monkeypatch.setitem(way.kernels, "scan", kernels.scan_kernel.__wrapped__)
     for dtype in DTYPES:

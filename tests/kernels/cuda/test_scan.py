@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from parscan._kernels.cuda import affine_scan as cuda
 from parscan._kernels.cuda import choice as cuda_choice
-from parscan._kernels.dispatch import adjoint_by_scan
 from parscan._kernels.generic import affine_scan as sequential
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -60,15 +59,6 @@ def test_scan_is_the_loop(rng, dtype, shape):
             np.testing.assert_allclose(found, expected, rtol=tolerance(dtype), atol=10 * tolerance(dtype))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_adjoint_is_the_scan_of_transposed_conjugates(rng, dtype, shape):
-    for length in LENGTHS:
-        A, b, _ = problem(rng, dtype, length, *SHAPES[shape])
-        expected = adjoint_by_scan(A, b)
-        np.testing.assert_allclose(cuda.adjoint_scan(A, b), expected, rtol=tolerance(dtype), atol=10 * tolerance(dtype))
-
-
 def test_operands_broadcast_without_being_written_out(rng):
     T, S, n = 17, 3, 2
     b = rng.standard_normal((T, S, n))
@@ -85,7 +75,6 @@ def test_a_batch_that_broadcasts_in_part(rng):
     A, b = rng.standard_normal((9, 1, 3, 2)) / 3, rng.standard_normal((9, 2, 1, 2))
     expected = sequential.affine_scan(A, b)
     np.testing.assert_allclose(cuda.affine_scan(A, b), expected, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(cuda.adjoint_scan(A, b), adjoint_by_scan(A, b), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (5, 0), (0, 2, 2), (4, 0, 2)])
@@ -93,7 +82,6 @@ def test_nothing_to_do(shape):
     b = np.ones(shape)
     assert cuda.affine_scan(np.ones(shape), b).shape == shape
     assert cuda.affine_scan(np.ones((*shape, shape[-1])), b, np.ones(shape[1:])).shape == shape
-    assert cuda.adjoint_scan(np.ones((*shape, shape[-1])), b).shape == shape
 
 
 def test_other_memory_orders_and_read_only_arrays(rng):
@@ -166,7 +154,6 @@ def test_matrices_too_large_for_kernels_go_through_products(rng, simulator):
     for reverse in (False, True):
         expected = sequential.affine_scan(A, b, h0, reverse=reverse)
         np.testing.assert_allclose(cuda.affine_scan(A, b, h0, reverse=reverse), expected, rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(cuda.adjoint_scan(A, b), adjoint_by_scan(A, b), rtol=1e-11, atol=1e-11)
     assert not simulator.launched
     A[:] = 1e30
     with np.errstate(all="ignore"):

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from parscan._kernels.cuda import affine_scan as cuda
 from parscan._kernels.cuda import choice as cuda_choice
 from parscan._kernels.cuda import tiles as cuda_tiles
-from parscan._kernels.dispatch import adjoint_by_scan
 from parscan._kernels.generic import affine_scan as sequential
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -57,16 +56,6 @@ def test_scan_is_the_loop(rng, way, dtype):
         for start, reverse in ((None, False), (h0, True)) if length % 2 else ((h0, False), (None, True)):
             expected = sequential.affine_scan(A, b, start, reverse=reverse)
             assert_same(cuda.affine_scan(A, b, start, reverse=reverse), expected, dtype)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_adjoint_is_the_scan_of_conjugates(rng, way, dtype):
-    tile = cuda_tiles.tile_of(dtype)
-    for length in (1, tile.steps - 1, tile.steps, tile.steps + 1, 3 * tile.steps + 3):
-        A, b, _ = problem(rng, dtype, length)
-        assert_same(cuda.adjoint_scan(A, b), adjoint_by_scan(A, b), dtype)
-        constant = A[:1] / 2
-        assert_same(cuda.adjoint_scan(constant, b), adjoint_by_scan(constant, b), dtype)
 
 
 def test_operands_broadcast_without_being_written_out(rng, way):

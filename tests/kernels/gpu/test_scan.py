@@ -10,10 +10,10 @@ from condensing import problem as intervals
 
 import parscan
 from parscan._ivp.core.tableaux import gauss, radau
+from parscan._kernels import dispatch as condensing
 from parscan._kernels.cpu import affine_scan as cpu
 from parscan._kernels.cuda import choice as cuda_choice
-from parscan._kernels.dispatch import adjoint_scan, affine_scan
-from parscan._kernels.generic import condense as condensing
+from parscan._kernels.dispatch import affine_scan
 
 pytestmark = pytest.mark.gpu
 
@@ -103,17 +103,6 @@ def test_a_single_pass_is_the_loop(cp, rng, watchdog, monkeypatch, dtype, length
         found = affine_scan(*on_device, reverse=reverse)
         assert_close(cp.asnumpy(found), cpu.affine_scan(*wide(A, b, h0), reverse=reverse), dtype)
         assert all(bool((affine_scan(*on_device, reverse=reverse) == found).all()) for _ in range(20))
-    assert_close(cp.asnumpy(adjoint_scan(*on_device[:2])), adjoint_scan(*wide(A, b)), dtype)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_adjoint_is_that_of_the_cpu(cp, rng, dtype, shape):
-    batch, n = SHAPES[shape]
-    for length in lengths(batch, n):
-        A, g, _ = problem(rng, dtype, length, batch, n)
-        found = adjoint_scan(cp.asarray(A), cp.asarray(g))
-        assert_close(cp.asnumpy(found), adjoint_scan(*wide(A, g)), dtype)
 
 
 def test_more_than_2_to_the_31_numbers(cp):
@@ -141,20 +130,6 @@ def test_numbers_that_overflow(cp, rng, shape):
     assert not np.any(np.isfinite(found[2500:]))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", ["one sequence", "channels", "2x2", "columns, n = 7"])
-def test_both_launchers_agree(cp, rng, monkeypatch, dtype, shape):
-    launch, cubin = import_module("parscan._kernels.cuda.launch"), import_module("parscan._kernels.cuda.cubin")
-    batch, n = SHAPES[shape]
-    A, b, h0 = (cp.asarray(x) for x in problem(rng, dtype, 3001, batch, n))
-    results = []
-    for launcher in (launch.NumbaLauncher(), cubin.CupyLauncher()):
-        monkeypatch.setitem(launch._LAUNCHERS, "cupy", launcher)
-        results.append((affine_scan(A, b, h0), adjoint_scan(A, b), affine_scan(A, b, reverse=True)))
-    for mine, other in zip(*results, strict=True):
-        assert bool((mine == other).all())
-
-
 def test_nothing_waits_for_the_device(cp, rng):
     """Without `assert`: CuPy raises where the host would wait."""
     cupyx = import_module("cupyx")
@@ -163,7 +138,7 @@ def test_nothing_waits_for_the_device(cp, rng):
         affine_scan(A, b, h0)
         with cupyx.allow_synchronize(False):
             affine_scan(A, b, h0)
-            adjoint_scan(A, b)
+            affine_scan(A, b, reverse=True)
 
 
 def test_the_current_stream_is_taken(cp, rng):
