@@ -170,7 +170,7 @@ def test_warps_as_wide_as_on_devices(rng, simulator, monkeypatch):
     from parscan._kernels.cuda import lookback_words as words
     from parscan._kernels.cuda import tile_kernels as tiled
 
-    monkeypatch.setattr(words, "ASKED", 32)
+    monkeypatch.setattr(words, "WINDOW", 32)
     tile = cuda_tiles.Tile(32, 2, 2, 4)
     length, size = 2 * tile.steps - 5, tile.steps
     A, b, h0 = (x.reshape(-1) for x in problem(rng, "float32", length))
