@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from .._arrays.counts import as_count
 from .._arrays.namespace import Array, array_namespace
-from .blocks import Blocks
+from .square_matrices import SquareMatrices
 
 
 @dataclass(frozen=True)
-class BlockDiagonal(Blocks):
-    """Groups of `size` neighbouring components depend on each other, and on no other group.
+class BlockDiagonal(SquareMatrices):
+    """Each group of `size` neighbouring components depends on the components of that group only.
 
     Layout of the matrices: `(..., n / size, size, size)`, entry `[..., b, i, j]` =
     ∂f_{b·size+i}/∂y_{b·size+j}.
@@ -68,7 +68,7 @@ class BlockDiagonal(Blocks):
         n = blocks * self.size
         return xp.reshape(spread, (*matrices.shape[:-3], n, n))
 
-    def _split(self, vectors: Array) -> Array:
+    def to_scan(self, vectors: Array) -> Array:
         """(..., n) as (..., blocks, size)."""
         xp = array_namespace(vectors)
         return xp.reshape(vectors, (*vectors.shape[:-1], vectors.shape[-1] // self.size, self.size))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._arrays.namespace import Array, array_namespace, conjugate
+from .._arrays.namespace import Array
 from .diagonal import Diagonal
-from .singular_values import clip_singular_values, root_mean_square
+from .square_matrices import SquareMatrices
 from .structure import Structure
 
 
 @dataclass(frozen=True)
-class Dense(Structure):
+class Dense(SquareMatrices):
     """Every component of a step may depend on every component of the state.
 
     Layout of the matrices: `(..., n, n)`, entry `[..., i, j]` = ∂f_i/∂y_j.
@@ -31,29 +31,8 @@ class Dense(Structure):
         """One perturbed state per component."""
         return n
 
-    def from_differences(self, differences: Array) -> Array:
-        """The response to component j is column j."""
-        xp = array_namespace(differences)
-        return xp.moveaxis(differences, 0, -1)
-
-    def scale_columns(self, matrices: Array, scales: Array) -> Array:
-        """Column j times `scales[..., j]`."""
-        return matrices * scales[..., None, :]
-
-    def product(self, left: Array, right: Array) -> Array:
-        """Batched matrix product."""
-        return left @ right
-
-    def conjugate_transpose(self, matrices: Array) -> Array:
-        """Rows become columns."""
-        return array_namespace(matrices).matrix_transpose(conjugate(matrices))
-
-    def outer(self, left: Array, right: Array) -> Array:
-        """All products."""
-        return left[..., :, None] * right[..., None, :]
-
     def from_dense(self, matrices: Array) -> Array:
-        """Nothing to do."""
+        """The matrices themselves."""
         return matrices
 
     @property
@@ -65,18 +44,10 @@ class Dense(Structure):
         """Entries `[..., i, i]`."""
         return self.core.from_dense(matrices)
 
-    def norm(self, matrices: Array) -> Array:
-        """Frobenius norm of each matrix, over √n."""
-        return root_mean_square(matrices)
-
-    def clip(self, matrices: Array, bound: float) -> Array:
-        """Singular values of each matrix."""
-        return clip_singular_values(matrices, bound)
-
     def to_dense(self, matrices: Array) -> Array:
-        """Nothing to do."""
+        """The matrices themselves."""
         return matrices
 
-    def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
-        """Already as a scan takes them."""
-        return matrices, vectors
+    def to_scan(self, vectors: Array) -> Array:
+        """One block."""
+        return vectors

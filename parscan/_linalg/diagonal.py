@@ -26,7 +26,7 @@ class Diagonal(Structure):
         return (n,)
 
     def colours(self, n: int) -> int:
-        """All components at once: they do not meet."""
+        """One perturbed state: the components do not depend on each other."""
         return min(n, 1)
 
     def from_differences(self, differences: Array) -> Array:
@@ -49,16 +49,29 @@ class Diagonal(Structure):
         """Elementwise product."""
         return left * right
 
+    def identity(self, matrices: Array) -> Array:
+        """Ones."""
+        return array_namespace(matrices).ones_like(matrices)
+
+    def solve(self, matrices: Array, *right: Array) -> tuple[Array, ...]:
+        """Elementwise quotients."""
+        return tuple(side / matrices for side in right)
+
+    def root(self, left: Array, right: Array) -> Array:
+        """Elementwise roots of the sums of squares."""
+        xp = array_namespace(left)
+        return xp.astype(xp.hypot(xp.abs(left), xp.abs(right)), left.dtype)
+
     def from_dense(self, matrices: Array) -> Array:
         """Entries `[..., i, i]`."""
         return array_namespace(matrices).linalg.diagonal(matrices)
 
     def norm(self, matrices: Array) -> Array:
-        """Size of each entry: the components do not meet."""
+        """Absolute value of each entry."""
         return array_namespace(matrices).abs(matrices)
 
     def clip(self, matrices: Array, bound: float) -> Array:
-        """Sizes of the entries."""
+        """Absolute values of the entries."""
         xp = array_namespace(matrices)
         size = xp.abs(matrices)
         one = xp.ones_like(size)
@@ -70,5 +83,5 @@ class Diagonal(Structure):
         return matrices[..., None] * xp.eye(matrices.shape[-1], dtype=matrices.dtype)
 
     def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
-        """Already as a scan takes them: elementwise."""
+        """An elementwise scan."""
         return matrices, vectors

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._arrays.namespace import Array, Namespace
+from .._arrays.namespace import Array, array_namespace
 
 
-def solve_each(matrices: Array, sides: Array, xp: Namespace) -> Array:
-    """Solutions of the systems, NaN for singular ones: libraries refuse all if one is, so those are searched for."""
+def solve_each(matrices: Array, sides: Array) -> Array:
+    """Solutions of the systems `(N, ..., k, k)`, NaN for singular ones.
+
+    Libraries refuse all systems if one is singular; the singular ones are then found by bisection.
+    """
+    xp = array_namespace(matrices)
     try:
         return xp.linalg.solve(matrices, sides)
     except np.linalg.LinAlgError:
-        if matrices.shape[0] == 1:
-            return xp.full_like(sides, xp.nan)
         half = matrices.shape[0] // 2
-        return xp.concat(
-            [
-                solve_each(matrices[part, ...], sides[part, ...], xp)
-                for part in (slice(0, half), slice(half, matrices.shape[0]))
-            ]
-        )
+        if half == 0:
+            return xp.full_like(sides, xp.nan)
+        parts = slice(0, half), slice(half, matrices.shape[0])
+        return xp.concat([solve_each(matrices[part, ...], sides[part, ...]) for part in parts])

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 from .._arrays.counts import as_count
 from .._arrays.namespace import Array, array_namespace
-from .blocks import Blocks
+from .square_matrices import SquareMatrices
 
 
 @dataclass(frozen=True)
-class StackedDiagonal(Blocks):
-    """The state is several vectors one after the other; components at the same place of each depend on each other.
+class StackedDiagonal(SquareMatrices):
+    """The state is several vectors one after another; components at the same place of each vector depend on each other.
 
-    So are the hidden and the cell state of an LSTM that is recurrent component by component [1]_, and positions before
-    velocities. With the vectors interleaved it would be a `BlockDiagonal`. Layout of the matrices, for `m = n / parts`:
-    `(..., m, parts, parts)`, entry `[..., i, a, b]` = ∂f_{a·m+i}/∂y_{b·m+i}.
+    Examples are the hidden and the cell state of an LSTM with elementwise recurrence [1]_, and positions followed by
+    velocities. If the vectors were interleaved, the structure would be `BlockDiagonal`.
+
+    Layout of the matrices, for `m = n / parts`: `(..., m, parts, parts)`, entry `[..., i, a, b]` =
+    ∂f_{a·m+i}/∂y_{b·m+i}.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ class StackedDiagonal(Blocks):
         n = m * self.parts
         return xp.reshape(spread, (*matrices.shape[:-3], n, n))
 
-    def _split(self, vectors: Array) -> Array:
+    def to_scan(self, vectors: Array) -> Array:
         """(..., n) as (..., m, parts)."""
         xp = array_namespace(vectors)
         m = vectors.shape[-1] // self.parts

@@ -1,4 +1,4 @@
-"""What a family of Jacobians must know of itself."""
+"""The interface of a structure: a family of matrices, such as the diagonal ones, and their arithmetic."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .._arrays.namespace import Array, Namespace
 class Structure(ABC):
     """A family of n×n matrices closed under product and adjoint, kept in a compact layout behind any leading axes.
 
-    One object describes the family; the matrices themselves travel as plain arrays of that layout. Every array of the
-    layout is a matrix of the family, another one each: there are no numbers in it that do not count.
+    One object describes the family; the matrices themselves are plain arrays of that layout. The layout is one-to-one:
+    distinct arrays are distinct matrices, with no unused entries.
     """
 
     @abstractmethod
@@ -21,7 +21,7 @@ class Structure(ABC):
 
     @abstractmethod
     def colours(self, n: int) -> int:
-        """Fewest perturbed states that reveal a matrix: each has all components of one colour perturbed."""
+        """Smallest number of perturbed states, each with one colour of components perturbed, that give a matrix."""
 
     @abstractmethod
     def from_differences(self, differences: Array) -> Array:
@@ -41,7 +41,19 @@ class Structure(ABC):
 
     @abstractmethod
     def outer(self, left: Array, right: Array) -> Array:
-        """Outer product of two `(..., n)` vectors, as far as it lies within the family."""
+        """Part of the outer product of two `(..., n)` vectors that lies within the family."""
+
+    @abstractmethod
+    def identity(self, matrices: Array) -> Array:
+        """Identity matrices, as many as `matrices` has, of their dtype and device."""
+
+    @abstractmethod
+    def solve(self, matrices: Array, *right: Array) -> tuple[Array, ...]:
+        """Solutions `matrices⁻¹ side` for all right-hand sides, which are matrices of the family."""
+
+    @abstractmethod
+    def root(self, left: Array, right: Array) -> Array:
+        """Some matrices `Z` with `Z Zᴴ = left leftᴴ + right rightᴴ`, such as Cholesky factors."""
 
     @abstractmethod
     def from_dense(self, matrices: Array) -> Array:
@@ -61,35 +73,35 @@ class Structure(ABC):
 
     @abstractmethod
     def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
-        """Matrices and `(..., n)` vectors as an affine scan takes them: elementwise, or dense with equal batches."""
+        """Matrices and `(..., n)` vectors as operands of an affine scan: elementwise, or dense with equal batches."""
 
     def from_scan(self, vectors: Array) -> Array:
-        """Vectors as a scan of `operands` returns them, as `(..., n)` again; by default they are that."""
+        """Vectors `(..., n)` from those that a scan of `operands` returns; by default the same."""
         return vectors
 
     def colouring(self, components: Array, n: int) -> Array:
-        """Colours, from 0 on, of the components numbered so: no row of a matrix meets two of one colour.
+        """Colours, from 0 on, of the given components: no row of a matrix has two entries of one colour.
 
-        By default the components take turns: `c, c + colours, …` have colour `c`.
+        By default the components `c, c + colours, c + 2 colours, …` have colour `c`.
         """
         return components % max(self.colours(n), 1)
 
     @property
     def core(self) -> Structure:
-        """Family that quasi-Newton keeps of this one; by default all of it."""
+        """Family of the approximate Jacobians of quasi-Newton methods; by default this one."""
         return self
 
     def to_core(self, matrices: Array) -> Array:
-        """The part of the matrices that quasi-Newton keeps, in the layout of `core`; by default all of it."""
+        """Part of the matrices that quasi-Newton methods keep, in the layout of `core`; by default all of it."""
         return matrices
 
     def is_full(self, n: int) -> bool:
-        """Whether every n×n matrix is in the family, so that no step can couple more."""
+        """Whether every n×n matrix is in the family, so that no step can couple more components."""
         return math.prod(self.shape(n)) == n * n
 
 
 def apply(structure: Structure, matrices: Array, vectors: Array) -> Array:
-    """Products of matrices with `(..., n)` vectors, never as full matrices."""
+    """Products of matrices with `(..., n)` vectors, without full matrices."""
     left, right = structure.operands(matrices, vectors)
     return structure.from_scan(left * right if left.ndim == right.ndim else (left @ right[..., None])[..., 0])
 

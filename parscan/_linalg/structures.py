@@ -1,4 +1,4 @@
-"""All structures of Jacobians that there are."""
+"""All structures of Jacobians."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from .stacked_diagonal import StackedDiagonal
 from .structure import Structure
 
 STRUCTURES: tuple[type[Structure], ...] = (Dense, Diagonal, BlockDiagonal, StackedDiagonal)
-"""All that there are, as errors list them."""
+"""All structures, in the order in which errors list them."""

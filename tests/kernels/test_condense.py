@@ -156,14 +156,14 @@ def test_threads_change_nothing(rng, monkeypatch, threads):
     tableau = radau(3)
     expected = condense(J, tableau.A, tableau.b, h, r)
     monkeypatch.setattr(cpu_condense, "WORK_PER_THREAD", 1)
-    monkeypatch.setattr(cpu_condense, "available_threads", lambda: threads)
+    monkeypatch.setattr("parscan._kernels.cpu.threads.available_threads", lambda: threads)
     for got, wanted in zip(condense(J, tableau.A, tableau.b, h, r), expected, strict=True):
         np.testing.assert_array_equal(got, wanted)
 
 
 def test_concurrent_calls(rng, monkeypatch):
     monkeypatch.setattr(cpu_condense, "WORK_PER_THREAD", 1)
-    monkeypatch.setattr(cpu_condense, "available_threads", lambda: 2)
+    monkeypatch.setattr("parscan._kernels.cpu.threads.available_threads", lambda: 2)
     tableau = radau(3)
     problems = [problem(rng, 301, 3, n) for n in (2, 3)]
     expected = [condense(J, tableau.A, tableau.b, h, r) for J, h, r in problems]

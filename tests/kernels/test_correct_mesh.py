@@ -109,7 +109,7 @@ def test_threads_share_the_members(rng, monkeypatch):
     tableau, h, _, _, y, K, condensed = problem(rng, 30, 3, 9, 2, "float64")
     alone = cpu.correct_mesh(condensed, tableau.b, h, y, K, 1e-3, np.full(2, 1e-6))
     monkeypatch.setattr(cpu, "WORK_PER_THREAD", 1)
-    monkeypatch.setattr(cpu, "available_threads", lambda: 4)
+    monkeypatch.setattr("parscan._kernels.cpu.threads.available_threads", lambda: 4)
     found, errors = [], []
 
     def run():

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.right_hand_side import RightHandSide
+from ..._linalg.exponential import exponential
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..core.tableaux import Tableau
@@ -23,7 +24,6 @@ from . import hermite as _hermite
 from .discretisation import Linear
 from .exponential_tangents import exponential_tangents
 from .one_step import StepMap
-from .phi import exponential
 from .tangent_linear import TangentLinear
 
 PARTS = 8

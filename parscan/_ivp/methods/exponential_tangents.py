@@ -17,10 +17,10 @@ from functools import cached_property
 from ..._arrays.namespace import Array, array_namespace, conjugate, quiet
 from ..._functions.differences import step_sizes
 from ..._functions.right_hand_side import RightHandSide
+from ..._linalg.exponential import exponential
 from ..._linalg.solve import solve_each
 from ..core.polynomial import PiecewisePolynomial
 from . import hermite as _hermite
-from .phi import exponential
 from .richardson import exact_jacobian
 from .tangent_linear import TangentLinear
 
@@ -130,7 +130,7 @@ class ExponentialTangents(TangentLinear):
         xp = array_namespace(sides)
         matrices = xp.eye(sides.shape[-1], dtype=sides.dtype) - self.by_right
         matrices = xp.matrix_transpose(conjugate(matrices)) if adjoint else matrices
-        return solve_each(matrices, sides[..., None], xp)[..., 0]
+        return solve_each(matrices, sides[..., None])[..., 0]
 
     @cached_property
     def _weights(self) -> list[tuple[float, float, float]]:
@@ -160,7 +160,7 @@ def exponential_tangents(rhs: RightHandSide, trial: PiecewisePolynomial, *, insi
         by_left = xp.stack([ends.bent(second[left, ..., j], nothing) for j in range(n)], axis=-1)
         by_right = xp.stack([ends.bent(nothing, second[right, ..., j]) for j in range(n)], axis=-1)
         eye = xp.eye(n, dtype=states.dtype)
-        propagators = solve_each(eye - by_right, ends.exp + by_left, xp)
+        propagators = solve_each(eye - by_right, ends.exp + by_left)
         slopes = [
             rise * (propagators - eye) / (2 * ends.half[..., None])
             + on_left * jacobians[left, ...]

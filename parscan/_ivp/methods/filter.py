@@ -13,7 +13,7 @@ def filtered(missed: Array, trial: PiecewisePolynomial, jacobians: Array, share:
     xp = array_namespace(missed)
     changes = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim)) * jacobians
     matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * changes
-    errors = xp.abs(solve_each(matrices, missed, xp))
+    errors = xp.abs(solve_each(matrices, missed))
     # Where volumes grow, as near a pole, the filter would hide what the method does not damp.
     grows = xp.sum(real(xp.linalg.diagonal(changes)), axis=-1)[..., None, None] > 0
     return xp.where(grows, xp.maximum(xp.abs(missed), errors), errors)

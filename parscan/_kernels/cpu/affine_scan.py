@@ -12,9 +12,9 @@ import numpy as np
 from ..._arrays.namespace import Array, quiet
 from ..generic import affine_scan as sequential
 from .chunks import Summary, march_in_chunks
-from .contiguous import contiguous
 from .dense_kernels import march_columns, march_dense
 from .elementwise_kernels import march_column, march_rows, march_wide_rows, summarise_column
+from .operand import operand
 from .threads import available_threads, run_all, shares
 
 PAGE = 4096
@@ -82,12 +82,12 @@ def _flat(A: Array, shape: tuple[int, ...], matrix: tuple[int, ...]) -> Array:
         others = ()
     else:
         A = np.broadcast_to(A, (A.shape[0], *others, *matrix))
-    return contiguous(A).reshape(A.shape[0], math.prod(others), *matrix)
+    return operand(A).reshape(A.shape[0], math.prod(others), *matrix)
 
 
 def _offsets(b: Array, shape: tuple[int, ...]) -> Array:
     """Offsets in full, contiguous."""
-    return contiguous(np.broadcast_to(b, shape))
+    return operand(np.broadcast_to(b, shape))
 
 
 def _threads(work: int, tuning: Tuning) -> int:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from ..._arrays.namespace import Array
-from .compilation import compiled
-from .contiguous import contiguous
+from .compilation import fused_kernel
+from .operand import operand
 
 
 def combine_stages(theta: Array, intervals: Array, coefficients: Array, K: Array) -> Array:
     """Sum stages at many times; see `dispatch.combine_stages`."""
     result = np.empty((theta.shape[0], K.shape[2]), K.dtype)
     combine_rows(
-        contiguous(theta, np.dtype(np.float64)),
-        contiguous(intervals, np.dtype(np.intp)),
-        contiguous(coefficients),
-        contiguous(K),
+        operand(theta, np.dtype(np.float64)),
+        operand(intervals, np.dtype(np.intp)),
+        operand(coefficients),
+        operand(K),
         result,
     )
     return result
 
 
-@partial(compiled, error_model="numpy", fastmath={"contract"})
+@fused_kernel
 def combine_rows(theta: Array, intervals: Array, coefficients: Array, K: Array, result: Array) -> None:
     """One row of the result after the other; the weights are computed in double precision."""
     degrees, s = coefficients.shape

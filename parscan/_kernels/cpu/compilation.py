@@ -1,6 +1,6 @@
-"""Kernels that Numba compiles on first use and keeps on disk, or compiles in each process where nothing can be written.
+"""Kernels that Numba compiles on first use and caches on disk, or compiles in each process where it cannot write.
 
-Numba itself refuses to load a function that is to be kept and cannot be, and raises what a damaged file raises.
+With Numba's own `cache=True`, a function cannot be defined where no folder is writable, and a damaged file raises.
 """
 
 from __future__ import annotations
@@ -17,21 +17,39 @@ from numba.core.caching import FunctionCache
 from ...warnings import KernelCacheWarning
 
 
+def kernel(function: Callable[..., Any]) -> Any:
+    """
+    A kernel that releases the GIL, with floating-point arithmetic as it is written.
+
+    If `a*b + c` were rounded once, a recurrence could change a state that the plain loop, which rounds the product as
+    the offset was rounded, leaves unchanged.
+    """
+    return compiled(function)
+
+
+def fused_kernel(function: Callable[..., Any]) -> Any:
+    """The same for sums of products, which round differently in every library: `a*b + c` may be rounded once.
+
+    A division by zero gives infinity or NaN.
+    """
+    return compiled(function, error_model="numpy", fastmath={"contract"})
+
+
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """The function as a kernel that releases the GIL, with further options of `numba.njit`."""
+    """The function compiled on first use, with further options of `numba.njit`."""
     kernel = numba.njit(nogil=True, **options)(function)
     try:
         kernel._cache = Cache(function)
-    except RuntimeError:  # no folder can be written to: Numba has no class of its own for it
+    except RuntimeError:  # no folder is writable; Numba has no exception class of its own for it
         warn_of_no_cache()
     return kernel
 
 
 class Cache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache of one function, without which the function works as well."""
+    """Numba's cache of one function, whose failures do not stop the function."""
 
     def load_overload(self, signature: Any, target: Any) -> Any:
-        """What was kept; None if there is nothing, or nothing that can be read: it will be compiled anew."""
+        """The cached code; None if there is none that can be read, so that Numba compiles."""
         try:
             return super().load_overload(signature, target)
         except Exception:  # a damaged file may raise anything
@@ -40,16 +58,16 @@ class Cache(FunctionCache):  # type: ignore[misc]
             return None
 
     def save_overload(self, signature: Any, data: Any) -> None:
-        """Keep what was compiled, if that is possible."""
+        """Cache compiled code if possible."""
         try:
             super().save_overload(signature, data)
-        except Exception:  # a full disk, a folder that was taken away
+        except Exception:  # a full disk, a folder that was removed
             warn_of_no_cache()
 
 
 @cache
 def warn_of_no_cache() -> None:
-    """Once in a process."""
+    """Warn once per process."""
     warnings.warn(
         "Compiled kernels cannot be kept on disk, so that each process compiles those that it needs, which takes some "
         "seconds: let the environment variable NUMBA_CACHE_DIR name a folder that can be written to.",

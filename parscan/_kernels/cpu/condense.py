@@ -10,8 +10,8 @@ from ..._arrays.namespace import Array
 from ..dispatch import Condensed
 from ..generic import condense as generic
 from .condense_kernels import BYTES, condense_groups
-from .contiguous import contiguous
-from .threads import available_threads, run_all, shares
+from .operand import operand
+from .threads import run_all, shares, worthwhile_threads
 
 LARGEST_KERNEL = 160
 """
@@ -31,7 +31,7 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
     if J.dtype.kind == "c" or s * n > LARGEST_KERNEL or r.size == 0:
         return generic.condense(J, A, b, h, r)
     dtype = J.dtype
-    operands = [contiguous(x, dtype) for x in (J, A, b, h, r)]
+    operands = [operand(x, dtype) for x in (J, A, b, h, r)]
     shapes = (r.shape, J.shape, (N, n, n), (N, n))
     results = [np.empty(shape, dtype) for shape in shapes]
     lanes = BYTES // dtype.itemsize
@@ -42,8 +42,7 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
         condense_groups(left, right, table, *operands, *results)
 
     products = N * s * n * s * n * (s * n + 3 * n + 3) // 3
-    threads = max(1, min(groups, products // WORK_PER_THREAD))
-    threads = min(threads, available_threads()) if threads > 1 else 1
+    threads = worthwhile_threads(products, WORK_PER_THREAD, groups)
     run_all([partial(work, left, right) for left, right in shares(groups, threads)])
     return Condensed(*results)
 

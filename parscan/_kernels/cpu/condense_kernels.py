@@ -9,8 +9,7 @@ not overlap.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -19,24 +18,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..._arrays.namespace import Array
-from .compilation import compiled
-
-Function = TypeVar("Function", bound=Callable[..., Any])
+from .compilation import fused_kernel
 
 BYTES = 64
 """Size of a vector: the widest that processors have. Where they are narrower, LLVM takes two or four."""
 
 COUNT = ir.IntType(types.intp.bitwidth)
-
-
-def kernel(function: Function) -> Function:
-    """Compile on first use, keep on disk, release the GIL; a division by zero gives infinity or NaN."""
-    return compiled(function, error_model="numpy", fastmath={"contract"})
-
-
-def vector_code(function: Callable[..., Any]) -> Any:
-    """Make a function that kernels call of one that takes the typing context and types, and returns LLVM code."""
-    return intrinsic(function)
 
 
 class Vectors:
@@ -67,7 +54,7 @@ def subtracting(width: int) -> Any:
     factors `f` are read once for all `w`, and the sums wait for each other no longer than for memory.
     """
 
-    @vector_code
+    @intrinsic  # type: ignore[untyped-decorator]
     def subtract(_: Any, W: Any, at: Any, apart: Any, f: Any, f_step: Any, x: Any, x_step: Any, count: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             vectors = Vectors(context, builder, signature.args[0], args[0])
@@ -92,7 +79,7 @@ def subtracting(width: int) -> Any:
 subtract_four, subtract_two, subtract_one = subtracting(4), subtracting(2), subtracting(1)
 
 
-@vector_code
+@intrinsic  # type: ignore[untyped-decorator]
 def divide(_: Any, W: Any, at: Any, count: Any, by: Any) -> Any:
     """`W[at:at + count] /= W[by]`, by way of the reciprocal."""
 
@@ -108,7 +95,7 @@ def divide(_: Any, W: Any, at: Any, count: Any, by: Any) -> Any:
     return types.void(W, types.intp, types.intp, types.intp), code
 
 
-@vector_code
+@intrinsic  # type: ignore[untyped-decorator]
 def find_pivots(_: Any, W: Any, at: Any, step: Any, count: Any, found: Any) -> Any:
     """`found = argmax(abs(W[at + i * step]) for i in range(count))` in each lane; return whether any is not 0."""
 
@@ -140,7 +127,7 @@ def find_pivots(_: Any, W: Any, at: Any, step: Any, count: Any, found: Any) -> A
     return types.boolean(W, types.intp, types.intp, types.intp, found), code
 
 
-@kernel
+@fused_kernel
 def subtract(W: Array, at: int, apart: int, f: int, f_step: int, x: int, x_step: int, count: int, width: int) -> None:
     """Subtract any number of sums of products; see `subtracting`."""
     w = 0
@@ -154,7 +141,7 @@ def subtract(W: Array, at: int, apart: int, f: int, f_step: int, x: int, x_step:
         subtract_one(W, at + w * apart, apart, f, f_step, x + w * apart, x_step, count)
 
 
-@kernel
+@fused_kernel
 def swap_rows(W: Array, columns: int, row: int, found: Array) -> None:
     """In each lane, swap a row of the matrix with the one `found` rows below it."""
     for lane in range(W.shape[1]):
@@ -165,7 +152,7 @@ def swap_rows(W: Array, columns: int, row: int, found: Array) -> None:
                 W[x + j, lane], W[y + j, lane] = W[y + j, lane], W[x + j, lane]
 
 
-@kernel
+@fused_kernel
 def eliminate(W: Array, m: int, columns: int, found: Array) -> None:
     """
     Solve the systems whose matrices are the first `m` columns, with the other columns as right-hand sides.
@@ -184,7 +171,7 @@ def eliminate(W: Array, m: int, columns: int, found: Array) -> None:
         subtract(W, p * columns + m, 1, right, 1, below, columns, m - 1 - p, columns - m)
 
 
-@kernel
+@fused_kernel
 def read_sides(W: Array, J: Array, r: Array, first: int, last: int) -> None:
     """Fill in the right-hand sides `[r | J]` of the intervals `first` to `last`; zeros in the lanes left over."""
     _, s, n = r.shape
@@ -199,7 +186,7 @@ def read_sides(W: Array, J: Array, r: Array, first: int, last: int) -> None:
                 W[x + np.uintp(1 + c), lane] = J[k, i, a, c] if k < last else 0
 
 
-@kernel
+@fused_kernel
 def form_matrices(W: Array, A: Array, steps: Array, hJ: Array) -> None:
     """Fill in `I - h A⊗J` from the right-hand sides; `hJ` is room for one row of a stage."""
     s, lanes = A.shape[0], W.shape[1]
@@ -220,7 +207,7 @@ def form_matrices(W: Array, A: Array, steps: Array, hJ: Array) -> None:
             numbers[np.uintp((row * columns + row) * lanes + lane)] += 1
 
 
-@kernel
+@fused_kernel
 def write_solutions(
     W: Array, b: Array, steps: Array, first: int, last: int, X0: Array, X1: Array, P: Array, g: Array
 ) -> None:
@@ -245,7 +232,7 @@ def write_solutions(
                     P[k, a, c - 1] = steps[lane] * total + (1 if a == c - 1 else 0)
 
 
-@kernel
+@fused_kernel
 def condense_groups(
     left: int,
     right: int,

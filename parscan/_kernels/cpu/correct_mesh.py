@@ -8,9 +8,9 @@ import numpy as np
 
 from ..._arrays.namespace import Array, readonly
 from ..dispatch import Condensed, CorrectedMesh
-from .contiguous import contiguous
 from .correct_mesh_kernels import correct_members
-from .threads import available_threads, run_all, shares
+from .operand import operand
+from .threads import run_all, shares, worthwhile_threads
 
 WORK_PER_THREAD = 1 << 21
 """Products of numbers that make another thread worth starting."""
@@ -22,18 +22,15 @@ def correct_mesh(
     """Correct the members of the batch one by one, several at once; see `dispatch.correct_mesh`."""
     N, s, B, n = K.shape
     real = y.real.dtype
-    inputs = [
-        contiguous(x, y.dtype) for x in (condensed.X0, condensed.X1, condensed.propagators, condensed.offsets, y, K)
-    ]
+    inputs = [operand(x, y.dtype) for x in (condensed.X0, condensed.X1, condensed.propagators, condensed.offsets, y, K)]
     scale = (
-        contiguous(b, real),
-        contiguous(h, real),
+        operand(b, real),
+        operand(h, real),
         *(readonly(np.full(n, bound, real)) for bound in (rtol, atol)),
     )
     corrected, stages = np.empty(y.shape, y.dtype), np.empty(K.shape, y.dtype)
     corrected[0] = y[0]
-    threads = max(1, min(B, N * s * B * n * n // WORK_PER_THREAD))
-    threads = min(threads, available_threads()) if threads > 1 else 1
+    threads = worthwhile_threads(N * s * B * n * n, WORK_PER_THREAD, B)
     squares = np.zeros((threads, N), real)
     run_all(
         [

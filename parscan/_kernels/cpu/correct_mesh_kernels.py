@@ -7,15 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..._arrays.namespace import Array
-from .compilation import compiled
+from .compilation import fused_kernel
 
 
-def kernel(function: Any) -> Any:
-    """Compile on first use, keep on disk, release the GIL; a division by zero gives infinity or NaN."""
-    return compiled(function, error_model="numpy", fastmath={"contract"})
-
-
-@kernel
+@fused_kernel
 def correct_node(
     P: Array, g: Array, b: Array, h: Any, y: Array, following: Array, K: Array, delta: Array, result: Array
 ) -> None:
@@ -29,7 +24,7 @@ def correct_node(
         result[a] = total
 
 
-@kernel
+@fused_kernel
 def correct_stages(X0: Array, X1: Array, K: Array, delta: Array, result: Array, h: Any, bound: Array) -> Any:
     """Correct the stages of an interval; return the mean square of `h` times the corrections."""
     square = bound.dtype.type(0)
@@ -44,7 +39,7 @@ def correct_stages(X0: Array, X1: Array, K: Array, delta: Array, result: Array, 
     return square / (K.shape[0] * K.shape[1])
 
 
-@kernel
+@fused_kernel
 def correct_members(
     first: int,
     last: int,

@@ -14,7 +14,8 @@ import numpy as np
 from numba.cpython.unsafe.tuple import tuple_setitem
 
 from ..._arrays.namespace import Array
-from .elementwise_kernels import cursor, fused_kernel
+from .compilation import fused_kernel
+from .elementwise_kernels import cursor
 
 IN_REGISTERS = range(2, 6)
 """Orders for which the state is best kept in registers; from 6 on that was measured to be no faster."""

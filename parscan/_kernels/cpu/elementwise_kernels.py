@@ -8,36 +8,18 @@ every index for being negative, which keeps loops from being vectorised.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ..._arrays.namespace import Array
-from .compilation import compiled
-
-Function = TypeVar("Function", bound=Callable[..., Any])
+from .compilation import kernel
 
 TILE = 32
 """Steps between two checks of the look-ahead; a multiple of 4."""
 
 ROUNDING = 8
 """Units of rounding by which the square of a coefficient on the unit circle may exceed 1."""
-
-
-def kernel(function: Function) -> Function:
-    """
-    Compile on first use, keep on disk, release the GIL.
-
-    Floating-point arithmetic is left as it is written: where `a*b + c` is rounded once, a state can change that the
-    loop keeps by rounding the product as the offset was.
-    """
-    return compiled(function)
-
-
-def fused_kernel(function: Function) -> Function:
-    """The same for products of matrices, whose sums round as they like in any library: `a*b + c` may round once."""
-    return compiled(function, fastmath={"contract"})
 
 
 @kernel

@@ -22,6 +22,12 @@ def available_threads() -> int:
     return min(cores, max(1, int(wanted))) if wanted.isdecimal() else cores
 
 
+def worthwhile_threads(work: int, work_per_thread: int, most: int) -> int:
+    """Threads that an amount of work is worth: at least one, no more than `most`, nor than there are cores."""
+    wanted = min(most, work // work_per_thread)
+    return min(wanted, available_threads()) if wanted > 1 else 1
+
+
 def run_all(tasks: Sequence[Task]) -> None:
     """Run the tasks at once, the first on the calling thread; return when all have ended."""
     if len(tasks) == 1:

@@ -64,7 +64,7 @@ def _solve(J: Array, A: Array, h: Array, sides: Array) -> Array:
         hJ = xp.astype(h, sides.dtype)[:, None, None, None] * J
         products = xp.reshape(like(A, sides, xp)[:, None, :, None] * hJ[:, :, :, None, :], (N, m, m))
         matrices = xp.eye(m, dtype=sides.dtype, device=array_api_compat.device(sides)) - products
-        return xp.reshape(solve_each(matrices, xp.reshape(sides, (N, m, k)), xp), (N, s, n, k))
+        return xp.reshape(solve_each(matrices, xp.reshape(sides, (N, m, k))), (N, s, n, k))
 
 
 def propagated(X0: Array, X1: Array, b: Array, h: Array) -> Condensed:

@@ -8,7 +8,7 @@ from ode_methods import COLLOCATION, ON_ANY_MESH, STEP_MAPS
 
 from parscan import solve_ivp
 from parscan._ivp.methods.explicit import dop853, rk4
-from parscan._ivp.methods.phi import exponential
+from parscan._linalg.exponential import exponential
 
 
 def riccati(t, y):

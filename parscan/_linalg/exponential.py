@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from math import factorial
 
-from ..._arrays.namespace import Array, array_namespace
-from ..._linalg.solve import solve_each
+from .._arrays.namespace import Array, array_namespace
+from .solve import solve_each
 
 DEGREE = 6
-"""Of numerator and denominator of the rational approximation to the exponential; with norms up to `LARGEST`, its error
-is that of rounding."""
+"""Degree of numerator and denominator of the rational approximation to the exponential."""
 
 LARGEST = 0.5
+"""Norm up to which the error of the rational approximation is no more than rounding."""
 
 MOST_SQUARINGS = 100
-"""Norms beyond 2^100 are no numbers that a mesh can be made for."""
+"""Bound on the number of squarings: no mesh can resolve a norm beyond 2^100."""
 
 
 def exponential(M: Array) -> tuple[Array, Array]:
@@ -39,7 +39,7 @@ def exponential(M: Array) -> tuple[Array, Array]:
         even = even + c[k] * power
         odd = odd + c[k + 1] * power if k < DEGREE else odd
     odd_part = M @ odd
-    solved = solve_each(even - odd_part, xp.concat([even + odd_part, 2 * odd], axis=-1), xp)
+    solved = solve_each(even - odd_part, xp.concat([even + odd_part, 2 * odd], axis=-1))
     n = M.shape[-1]
     result, phi = solved[..., :n], solved[..., n:]
     for done in range(int(xp.max(count)) if count.size else 0):

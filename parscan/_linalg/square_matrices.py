@@ -1,0 +1,71 @@
+"""Structures whose matrices are small square arrays in the last two axes: a full matrix, or independent blocks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from array_api_compat import device
+
+from .._arrays.namespace import Array, array_namespace, conjugate
+from .singular_values import clip_singular_values, root_mean_square
+from .structure import Structure
+
+
+class SquareMatrices(Structure):
+    """Each component belongs to one block, and depends on the components of its block only.
+
+    Layout of the matrices: `(..., k, k)`, with an axis of blocks before, if there are several.
+    """
+
+    @abstractmethod
+    def to_scan(self, vectors: Array) -> Array:
+        """Vectors `(..., n)` in blocks, `(..., k)`; `from_scan` is the inverse."""
+
+    def from_differences(self, differences: Array) -> Array:
+        """The response to component j of every block is column j of every block."""
+        return array_namespace(differences).moveaxis(self.to_scan(differences), 0, -1)
+
+    def scale_columns(self, matrices: Array, scales: Array) -> Array:
+        """Column j of every block times component j of it."""
+        return matrices * self.to_scan(scales)[..., None, :]
+
+    def product(self, left: Array, right: Array) -> Array:
+        """Batched product of the blocks."""
+        return left @ right
+
+    def conjugate_transpose(self, matrices: Array) -> Array:
+        """Rows become columns."""
+        return array_namespace(matrices).matrix_transpose(conjugate(matrices))
+
+    def outer(self, left: Array, right: Array) -> Array:
+        """All products within each block."""
+        return self.to_scan(left)[..., :, None] * self.to_scan(right)[..., None, :]
+
+    def identity(self, matrices: Array) -> Array:
+        """Ones on the diagonal of every block."""
+        xp = array_namespace(matrices)
+        return xp.zeros_like(matrices) + xp.eye(matrices.shape[-1], dtype=matrices.dtype, device=device(matrices))
+
+    def solve(self, matrices: Array, *right: Array) -> tuple[Array, ...]:
+        """One factorisation of each block for all right-hand sides."""
+        xp, k = array_namespace(matrices), matrices.shape[-1]
+        solutions = xp.linalg.solve(matrices, xp.concat(right, axis=-1))
+        return tuple(solutions[..., i * k : (i + 1) * k] for i in range(len(right)))
+
+    def root(self, left: Array, right: Array) -> Array:
+        """Lower triangular factors by QR: nothing is squared, so that small entries keep their digits."""
+        xp = array_namespace(left)
+        rows = xp.concat([self.conjugate_transpose(left), self.conjugate_transpose(right)], axis=-2)
+        return self.conjugate_transpose(xp.linalg.qr(rows)[1])
+
+    def norm(self, matrices: Array) -> Array:
+        """Frobenius norm of each block, over √k."""
+        return root_mean_square(matrices)
+
+    def clip(self, matrices: Array, bound: float) -> Array:
+        """Singular values of the blocks are those of the whole matrix."""
+        return clip_singular_values(matrices, bound)
+
+    def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
+        """A dense scan, in which the blocks are one more axis of the batch."""
+        return matrices, self.to_scan(vectors)
