@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .._arrays.elementwise import real
-from .._arrays.namespace import Array, array_namespace, conjugate, copy, machine_epsilon, quiet, random_signs
+from .._arrays.namespace import Array, array_namespace, conjugate, machine_epsilon, quiet, random_signs
+from .differences import POWER, ROUNDINGS
 from .entries import at, finite, furthest, indices, is_number, size_of, units, with_added
-from .parameters import Leaf, Tree, leaves, like, noting_integers
-from .points import Points, stretches
-from .step import Inputs
+from .parameters import Leaf, Tree, like, noting_integers
+from .points import Points, Varied, stretches
 
 LEAST_SHARE = 0.1
 """Size that an entry of an array is taken to have at least, as a share of the largest one."""
@@ -24,34 +24,21 @@ DECADES = 9
 FELT = 300
 """Errors of central differences, relative to a value, by which an effect must exceed roundings to be told from them."""
 
-LITTLE, ROUNDINGS = 0.01, 20
-"""Share of the largest state below which changes of an input may be lost in its roundings, and how many they are."""
-
 BENT, SMALLER = 1e-6, 9
 """Share of a derivative by which differences of two sizes may differ; and powers of ten to try where they do more."""
 
 CLEAR = 0.3
 """Share of a derivative that its error may be for a smaller change to be better."""
 
-POWER = 1 / 3
-"""Power of the machine epsilon that balances the errors of central differences."""
 
-
-def stretch(x: Inputs, times: slice) -> Inputs:
-    """Inputs of some steps."""
-    if isinstance(x, tuple):
-        return tuple(part[times, ...] for part in x)
-    return None if x is None else x[times, ...]
-
-
-def of_argument(solution: Points, states: Array, index: int) -> Tree:
+def of_argument(points: Points, states: Array, index: int) -> Tree:
     """Sum over time of the products of `states` with the derivatives of the step by every entry of an argument."""
-    xp, argument = array_namespace(states), Argument(solution, index)
+    xp, argument = array_namespace(states), Argument(points, index)
     sums = dict.fromkeys(argument.entries(), 0.0)
-    for begin, end in stretches(solution, states.shape[0], math.prod(states.shape[1:])):
-        y, times = solution.before(begin, end), slice(begin, end)
+    for begin, end in stretches(points.y0, states.shape[0], math.prod(states.shape[1:]), stacks=points.stacks):
+        y, times = points.before(begin, end), slice(begin, end)
         for entry in sums:
-            with quiet(), noting_integers(f"args[{index}]", solution.step.args[index]):
+            with quiet(), noting_integers(f"args[{index}]", points.args[index]):
                 products = real(conjugate(states[times, ...]) * argument.derivative(entry, y, times))
                 sums[entry] += float(xp.sum(products, dtype=xp.float64))
     return argument.gradient(sums)
@@ -73,11 +60,10 @@ class Entry:
 class Argument:
     """One of the further arguments of a step, whose entries are changed one by one."""
 
-    def __init__(self, solution: Points, index: int) -> None:
-        self._solution = solution
-        self._index = index
-        self._tree = solution.step.args[index]
-        self._leaves = list(leaves(f"args[{index}]", self._tree).values())
+    def __init__(self, points: Points, index: int) -> None:
+        self._points = points
+        self._varied = Varied(points, index)
+        self._leaves = self._varied.leaves
 
     def entries(self) -> Iterator[Entry]:
         """All entries; complex ones twice, for their real and imaginary parts."""
@@ -94,7 +80,7 @@ class Argument:
     @cached_property
     def _largest_state(self) -> float:
         """Size of the largest of a few states."""
-        return max((size_of(y) for _, y in self._solution.sample()), default=0.0)
+        return max((size_of(y) for _, y in self._points.sample()), default=0.0)
 
     @property
     def _size(self) -> float:
@@ -104,18 +90,18 @@ class Argument:
     def _is_felt(self, entry: Entry) -> bool:
         """Whether a change of an entry changes a few next states by far more than their roundings."""
         found = self._sampled(entry)
-        felt = FELT * machine_epsilon(self._solution.y0.dtype) ** (1 - POWER)
+        felt = FELT * machine_epsilon(self._points.y0.dtype) ** (1 - POWER)
         return found is None or not max(map(size_of, found), default=0.0) * felt < self._noise(entry)
 
     def _noise(self, entry: Entry) -> float:
         """Roundings of a derivative by an entry."""
-        return machine_epsilon(self._solution.y0.dtype) * self._largest_state / abs(entry.change)
+        return machine_epsilon(self._points.y0.dtype) * self._largest_state / abs(entry.change)
 
     def _sampled(self, entry: Entry) -> list[Array] | None:
         """Derivatives by an entry on a few states; None if the step rejects the change."""
         try:
             with quiet():
-                return [self.derivative(entry, y, times) for times, y in self._solution.sample()]
+                return [self.derivative(entry, y, times) for times, y in self._points.sample()]
         except Exception:
             return None
 
@@ -151,14 +137,14 @@ class Argument:
 
         def slopes(share: float) -> list[Array]:
             ends = leaf + share * direction, leaf - share * direction
-            return [self._change(position, *ends, y, times) / (2 * share) for times, y in self._solution.sample()]
+            return [self._change(position, *ends, y, times) / (2 * share) for times, y in self._points.sample()]
 
         try:
             with quiet():
                 found = [slopes(size), slopes(size / 2)]
         except Exception:  # the step may reject them
             return False
-        noise = machine_epsilon(self._solution.y0.dtype) * self._largest_state / size
+        noise = machine_epsilon(self._points.y0.dtype) * self._largest_state / size
         return not furthest(*found) <= BENT * max(map(size_of, found[1]), default=0.0) + ROUNDINGS * noise
 
     def _nearer(self, entry: Entry) -> Entry:
@@ -181,14 +167,8 @@ class Argument:
         return change / abs(at(ahead, entry.index) - at(behind, entry.index))
 
     def _change(self, position: int, ahead: Leaf, behind: Leaf, y: Array, times: slice) -> Array:
-        """How far the next states for one value of a leaf are from those for another."""
-        step, after = self._solution.step, []
-        x = stretch(step.x, times)
-        for moved in (ahead, behind):
-            others = [*self._leaves[:position], moved, *self._leaves[position + 1 :]]
-            args = (*step.args[: self._index], like(self._tree, iter(others)), *step.args[self._index + 1 :])
-            after.append(copy(step.varied(copy(y), x, args, times)))
-        return after[0] - after[1]
+        """Next states for one value of a leaf less those for another."""
+        return self._varied.values(position, ahead, y, times) - self._varied.values(position, behind, y, times)
 
     def gradient(self, sums: dict[Entry, float]) -> Tree:
         """The products, in the places of the entries."""
@@ -196,20 +176,15 @@ class Argument:
         for entry, total in sums.items():
             unit = entry.change / abs(entry.change) if entry.change.imag else 1.0
             found[entry.leaf] = with_added(found[entry.leaf], entry.index, unit * total)
-        return like(self._tree, iter([leaf if is_number(leaf) or leaf.ndim else leaf[()] for leaf in found]))
+        return like(self._varied.tree, iter([leaf if is_number(leaf) or leaf.ndim else leaf[()] for leaf in found]))
 
     def _epsilon(self, leaf: Leaf) -> float:
         """The coarser precision of the entry and the state."""
         own = 0.0 if is_number(leaf) else machine_epsilon(leaf.dtype)
-        return max(own, machine_epsilon(self._solution.y0.dtype))
+        return max(own, machine_epsilon(self._points.y0.dtype))
 
 
 def _share(error: float, found: list[Array] | None) -> float:
     """An error as a share of what was found: what is bounded has differences that shrink as changes grow."""
     size = max(map(size_of, found or ()), default=0.0)
     return error / size if size > 0 and math.isfinite(error) else math.inf
-
-
-def _over_state(products: Array) -> Array:
-    """Sums over all but time."""
-    return array_namespace(products).sum(products, axis=tuple(range(1, products.ndim)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._arrays.namespace import Array, array_namespace, machine_epsilon, smallest_normal
+from .._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, smallest_normal
 from .._linalg.structure import Structure, seeds
 
 POWER = 1 / 3
@@ -18,6 +18,10 @@ LITTLE = 0.01
 
 ROUNDINGS = 20
 """Roundings of the largest value that a difference may be off."""
+
+
+CHUNK = 1 << 21
+"""Numbers in a stack of perturbed states, above which it is evaluated in parts."""
 
 
 def step_sizes(
@@ -72,6 +76,37 @@ def differentiate(function: Callable[[Array], Array], states: Array, structure: 
     base = function(states)
     responses = xp.stack([function(shifted[c, ...]) for c in range(shifted.shape[0])])
     return quotients(responses, base, added, structure)
+
+
+def forward(
+    evaluate: Callable[[Array, Array], Array], t: Array, states: Array, values: Array | None
+) -> tuple[Array, Array]:
+    """Values `(m, *batch, n)` and full Jacobians `(m, *batch, n, n)` of a function of times and states.
+
+    All states are evaluated with one component after the other perturbed, in as few calls as memory allows, and with
+    the unperturbed ones unless their `values` are known.
+    """
+    xp, (m, *_, n) = array_namespace(states), states.shape
+    added = (states + step_sizes(states)) - states  # what the rounded sum really added
+    group = max(1, CHUNK // max(1, states.size))
+    columns: list[Array] = []
+    for first in range(0, n, group):
+        some = range(first, min(first + group, n))
+        unknown = values is None
+        stacked = xp.concat([states] * (len(some) + unknown))
+        for place, column in enumerate(some, start=unknown):
+            stacked[place * m : (place + 1) * m, ..., column] += added[..., column]
+        responses = evaluate(xp.concat([t] * (len(some) + unknown)), stacked)
+        if values is None:
+            values, responses = responses[:m, ...], responses[m:, ...]
+        with quiet():
+            changes = xp.reshape(responses, (len(some), *states.shape)) - values
+            columns.append(xp.permute_dims(changes, (*range(1, changes.ndim), 0)) / added[..., None, first : some.stop])
+    if values is None:
+        values = evaluate(t, states)
+    if len(columns) == 1:
+        return values, columns[0]
+    return values, xp.concat(columns, axis=-1) if columns else xp.zeros((*states.shape, n), dtype=states.dtype)
 
 
 def differentiate_centrally(

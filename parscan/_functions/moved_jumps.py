@@ -12,13 +12,12 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
-from .._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
+from .._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
 from ..warnings import DiscontinuousParameterWarning
-from .by_parameters import POWER, stretch
-from .parameters import Chosen, Leaf, leaves, like, name_in_signature, noting_integers
-from .points import Points, stretches
+from .differences import POWER
+from .parameters import Chosen, Leaf, leaves, noting_integers
+from .points import Points, Varied, stretches
 
 WIDE, HALVINGS = 0.5, 14
 """Largest change of a parameter, as a share of its size, and how often it is halved: changes of a smooth function are
@@ -44,20 +43,14 @@ SAME = 1e-6
 class Line:
     """One leaf of an argument on its way along a direction: `leaf + share * direction`."""
 
-    points: Points
-    index: int
-    tree: Any
-    leaves: list[Leaf]
+    varied: Varied
     position: int
     direction: Leaf
 
     def values(self, share: float, begin: int, end: int) -> Array:
         """The function at some of the points."""
-        step, times = self.points.step, slice(begin, end)
-        moved = self.leaves[self.position] + share * self.direction
-        others = [*self.leaves[: self.position], moved, *self.leaves[self.position + 1 :]]
-        args = (*step.args[: self.index], like(self.tree, iter(others)), *step.args[self.index + 1 :])
-        return copy(step.varied(self.points.before(begin, end), stretch(step.x, times), args, times))
+        leaf = self.varied.leaves[self.position] + share * self.direction
+        return self.varied.values(self.position, leaf, self.varied.points.before(begin, end), slice(begin, end))
 
 
 @dataclass(frozen=True, order=True)
@@ -83,16 +76,13 @@ def warn_of_moved_jumps(points: Points, states: Array, chosen: Chosen, *, in_tim
     for key, name in zip(chosen.keys, chosen.names, strict=True):
         if isinstance(key, str):
             continue
-        tree = points.step.args[key]
-        parts = leaves(name, tree)
-        for position, leaf_name in enumerate(parts):
-            line = Line(points, key, tree, list(parts.values()), position, _direction(parts[leaf_name]))
-            with noting_integers(name, tree):
+        varied = Varied(points, key)
+        for position, leaf_name in enumerate(leaves(name, varied.tree)):
+            line = Line(varied, position, _direction(varied.leaves[position]))
+            with noting_integers(name, varied.tree):
                 moves = _moves_a_jump(line, states, reach, halvings)
             if moves:
-                warnings.warn(
-                    _message(leaf_name, name_in_signature(points.step, key)), DiscontinuousParameterWarning, 5
-                )
+                warnings.warn(_message(leaf_name, chosen.own_name(key)), DiscontinuousParameterWarning, 5)
 
 
 def _message(leaf: str, own: str) -> str:
@@ -118,8 +108,9 @@ def _direction(leaf: Leaf) -> Leaf:
 def _moves_a_jump(line: Line, states: Array, reach: float, halvings: int) -> bool:
     """Whether points jump at different values of the parameter: where all do at one, it moves no jump along them."""
     nearest: dict[int, Candidate] = {}
+    points = line.varied.points
     with quiet():
-        for begin, end in stretches(line.points, states.shape[0], prod(states.shape[1:])):
+        for begin, end in stretches(points.y0, states.shape[0], prod(states.shape[1:]), stacks=points.stacks):
             for each in _candidates(line, states, begin, end, [reach * 0.5**k for k in range(halvings, -1, -1)]):
                 nearest[each.point] = min(each, nearest.get(each.point, each))
         chosen = sorted(nearest.values())[:CANDIDATES]

@@ -13,7 +13,6 @@ from typing import Any
 
 from .._arrays.namespace import array_namespace, as_array, floating_dtype
 from .cotangents import as_like
-from .points import Function
 
 INPUTS = "x"
 """Name of the inputs among the parameters."""
@@ -96,10 +95,14 @@ def _has_integers(tree: Tree) -> bool:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Parameters that were asked for: indices into `args`, or `INPUTS`; `alone` if it was one, not in a tuple."""
+    """Parameters to differentiate by: indices into `args`, or `INPUTS`; `alone` if it was one, not in a tuple.
+
+    `own` are the function's own names of its arguments, as far as they are known.
+    """
 
     keys: tuple[int | str, ...]
     alone: bool
+    own: dict[str, int | str]
 
     def trees(self, x: Any, args: tuple[Any, ...]) -> list[Tree]:
         """Their values."""
@@ -110,18 +113,23 @@ class Chosen:
         """Their names in messages."""
         return [INPUTS if key == INPUTS else f"args[{key}]" for key in self.keys]
 
+    def own_name(self, key: int | str) -> str:
+        """The function's own name of an argument; empty if it is not known."""
+        return next((name for name, each in self.own.items() if each == key), "")
+
     def joined(self, trees: Sequence[Tree]) -> Tree:
         """What the user gets: one tree, or a tuple."""
         return trees[0] if self.alone else tuple(trees)
 
 
-def choose(params: Any, step: Function) -> Chosen:
-    """Parameters by index or name, one or a tuple; None for all further arguments of the step."""
+def choose(params: Any, function: Any, args: tuple[Any, ...], x: Any = None) -> Chosen:
+    """Parameters by index or name, one or a tuple; None for all further arguments of a function of states."""
+    own = _names(function, args, x)
     if params is None:
-        return Chosen(tuple(range(len(step.args))), alone=False)
+        return Chosen(tuple(range(len(args))), False, own)
     if isinstance(params, tuple | list):
-        return Chosen(tuple(_key(each, step) for each in params), alone=False)
-    return Chosen((_key(params, step),), alone=True)
+        return Chosen(tuple(_key(each, len(args), own) for each in params), False, own)
+    return Chosen((_key(params, len(args), own),), True, own)
 
 
 def reject_nothing(chosen: Chosen, by: Any) -> None:
@@ -133,20 +141,14 @@ def reject_nothing(chosen: Chosen, by: Any) -> None:
         )
 
 
-def name_in_signature(step: Function, key: int | str) -> str:
-    """The step's own name of an argument; empty if it cannot be told."""
-    return next((name for name, each in _names(step).items() if each == key), "")
-
-
-def _key(param: Any, step: Function) -> int | str:
-    """Index into `args`, or the inputs."""
-    names = _names(step)
+def _key(param: Any, count: int, names: dict[str, int | str]) -> int | str:
+    """Index into `args`, of which there are `count`, or the inputs."""
     if isinstance(param, str) and param in names:
         return names[param]
     index = _as_index(param)
-    if index is not None and -len(step.args) <= index < len(step.args):
-        return index % len(step.args)
-    told = ", ".join(map(repr, [*range(len(step.args)), *names])) or "none"
+    if index is not None and -count <= index < count:
+        return index % count
+    told = ", ".join(map(repr, [*range(count), *names])) or "none"
     start = " The gradient with respect to `y0` is `adjoint(grad_y).y0`." if param == "y0" else ""
     raise ValueError(f"`params` is {param!r}; the step has {told}: an index into `args`, or a name.{start}")
 
@@ -159,15 +161,15 @@ def _as_index(param: Any) -> int | None:
         return None
 
 
-def _names(step: Function) -> dict[str, int | str]:
-    """What the names of the step's own arguments after the state stand for, as far as they can be told; and "x"."""
-    inputs: list[int | str] = [] if step.x is None else [INPUTS]
+def _names(function: Any, args: tuple[Any, ...], x: Any) -> dict[str, int | str]:
+    """Names of a function's own arguments after the state, as far as they are known, with their keys; and "x"."""
+    inputs: list[int | str] = [] if x is None else [INPUTS]
     try:
-        parameters = list(inspect.signature(step.function).parameters.values())
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # not of Python
         parameters = []
     positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    own = dict(zip(positional[1:], [*inputs, *range(len(step.args))], strict=False))
+    own = dict(zip(positional[1:], [*inputs, *range(len(args))], strict=False))
     return dict.fromkeys(map(str, inputs), INPUTS) | own
 
 

@@ -1,57 +1,73 @@
-"""What differences with respect to parameters need: states of a trajectory, and a function to evaluate there."""
+"""Points of a trajectory at which a user's function is evaluated with other arguments, to differentiate by them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from .._arrays.memory import numbers_at_once
-from .._arrays.namespace import Array
+from .._arrays.namespace import Array, copy
+from .parameters import Leaf, Tree, leaves, like
 
 
-class Function(Protocol):
-    """A user's function `function(y, x, *args)` of stacked states, without `x` if that is None."""
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Points of a trajectory, of a recurrence or of a differential equation.
 
-    @property
-    def function(self) -> Callable[..., Any]:
-        """The function itself."""
+    Parameters
+    ----------
+    values : callable
+        The function, `values(y, x, args, times)`: its values at states for inputs and further arguments; `times` is the
+        slice of the points.
+    args : tuple
+        Further arguments of the trajectory.
+    x : array, tuple of arrays or None
+        Inputs of the trajectory, one for each point, or None for a function without inputs.
+    y0 : array
+        A state like those of all points.
+    before : callable
+        States of the points from one number to another, `before(begin, end)`, in memory of their own.
+    sample : callable
+        A few of the points: slices, and the states there.
+    stacks : bool
+        Whether the function can be called for many points at once.
+    """
 
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """Its further arguments."""
-
-    @property
-    def x(self) -> Any:
-        """Its inputs."""
-
-    def varied(self, y: Array, x: Any, args: tuple[Any, ...], times: slice) -> Array:
-        """Values with other arguments."""
-
-
-class Points(Protocol):
-    """States that it is evaluated at."""
-
-    @property
-    def step(self) -> Function:
-        """The function."""
-
-    @property
-    def y0(self) -> Array:
-        """A state like all of them."""
-
-    @property
-    def stacks(self) -> bool:
-        """Whether the function can be called for many of them at once."""
-
-    def before(self, begin: int, end: int) -> Array:
-        """Some of them, in memory of their own."""
-
-    def sample(self) -> Iterator[tuple[slice, Array]]:
-        """A few of them, and where they are."""
+    values: Callable[[Array, Any, tuple[Any, ...], slice], Array]
+    args: tuple[Any, ...]
+    x: Any
+    y0: Array
+    before: Callable[[int, int], Array]
+    sample: Callable[[], Iterator[tuple[slice, Array]]]
+    stacks: bool
 
 
-def stretches(solution: Points, steps: int, numbers: int) -> list[tuple[int, int]]:
-    """Begin and end of stretches of `steps` steps, where each step takes so many numbers."""
-    most = numbers_at_once(solution.y0) // max(1, numbers) if solution.stacks else 1
-    size = max(1, most)
+class Varied:
+    """The function at such points with one of its further arguments changed, leaf by leaf."""
+
+    def __init__(self, points: Points, index: int) -> None:
+        self.points = points
+        self.tree: Tree = points.args[index]
+        self.leaves: list[Leaf] = list(leaves(f"args[{index}]", self.tree).values())
+        self._index = index
+
+    def values(self, position: int, leaf: Leaf, y: Array, times: slice) -> Array:
+        """Values at the states `y` of some points with another value of a leaf, in memory of their own."""
+        points, index = self.points, self._index
+        tree = like(self.tree, iter([*self.leaves[:position], leaf, *self.leaves[position + 1 :]]))
+        args = (*points.args[:index], tree, *points.args[index + 1 :])
+        return copy(points.values(copy(y), inputs_at(points.x, times), args, times))
+
+
+def inputs_at(x: Any, times: slice) -> Any:
+    """Inputs of some points."""
+    if isinstance(x, tuple):
+        return tuple(part[times, ...] for part in x)
+    return None if x is None else x[times, ...]
+
+
+def stretches(state: Array, steps: int, numbers: int, *, stacks: bool) -> list[tuple[int, int]]:
+    """Begin and end of stretches of `steps` steps that fit into memory, where a step takes a number of `numbers`."""
+    size = max(1, numbers_at_once(state) // max(1, numbers)) if stacks else 1
     return [(begin, min(begin + size, steps)) for begin in range(0, steps, size)]

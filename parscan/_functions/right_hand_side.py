@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy as copy_of
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .._arrays.namespace import Array, array_namespace, copy, quiet, to_numpy
 from .breaks import limited
-from .differences import step_sizes
+from .counts import Counts
+from .differences import forward
+from .evaluators import STACKED, Evaluator
 from .raised import Raised
 from .returned import Returned
 
 WIDE = ("float64", "complex128")
 """Dtypes of states that SciPy's solvers keep as they are."""
-
-CHUNK = 1 << 21
-"""Numbers in a stack of perturbed states, above which it is evaluated in parts."""
 
 
 class RightHandSide:
@@ -39,8 +39,8 @@ class RightHandSide:
         Further arguments of both.
     y0 : array
         State `(*batch, n)` whose shape, dtype and library all states have.
-    stacks, jac_stacks : bool
-        Whether `fun` and `jac` can be called for many times at once.
+    evaluator, jac_evaluator : Evaluator
+        How `fun` and `jac` are called for many times.
     raised : Raised, optional
         Where given, what the functions raise is kept there, and stands for values that are NaN.
     """
@@ -52,15 +52,13 @@ class RightHandSide:
         args: tuple[Any, ...],
         y0: Array,
         *,
-        stacks: bool = True,
-        jac_stacks: bool = True,
+        evaluator: Evaluator = STACKED,
+        jac_evaluator: Evaluator = STACKED,
         raised: Raised | None = None,
     ) -> None:
-        self.stacks = stacks
-        self.jac_stacks = jac_stacks
-        self.nfev = 0
-        self.npoints = 0
-        self.njev = 0
+        self.evaluator = evaluator
+        self.jac_evaluator = jac_evaluator
+        self.counts = Counts()
         self.function = fun
         self._jac = jac
         self.args = args
@@ -96,34 +94,36 @@ class RightHandSide:
         other._jac = limited(self._jac, low, high) if callable(self._jac) else self._jac
         return other
 
-    def add_counts(self, other: RightHandSide) -> None:
-        """Count the calls of a copy, which began with the counts of this one."""
-        self.nfev, self.npoints, self.njev = other.nfev, other.npoints, other.njev
+    @property
+    def stacks(self) -> bool:
+        """Whether `fun` is evaluated at many times at once."""
+        return self.evaluator.stacks
 
     def __call__(self, t: Array, states: Array) -> Array:
         """Derivatives `(m, *batch, n)` of the stacked states at the times `(m,)`."""
-        if self.stacks:
-            if self.raised is None:
-                return self._stacked(t, states)
-            return self.raised.rows(self._stacked, t, states, self._shape)
-        xp, is_single = self._xp, len(self._shape) == 1
+        if self.raised is None or not self.stacks:  # calls for single times take care of what they raise
+            return self.evaluator.values(self, t, states)
+        return self.raised.rows(partial(self.evaluator.values, self), t, states, self._shape)
+
+    def together(self, points: Array, states: Array) -> Array:
+        """Derivatives by one call for all times."""
+        self.counts.add(1, states.shape[0])
+        return self._returned.states(self.evaluate(self.function, points, states), "fun", states.shape[0])
+
+    def each(self, points: Array, states: Array) -> Array:
+        """Derivatives by a call for each of the times."""
+        xp, is_single, times = self._xp, len(self._shape) == 1, to_numpy(points).tolist()
         if is_single and isinstance(states, np.ndarray) and states.dtype in WIDE and states.shape[0]:
-            with quiet(), suppress(Exception):  # what it raises is told below, with the time
-                values = list(map(self.sequential(), to_numpy(t).tolist(), states))
+            with quiet(), suppress(Exception):  # the calls below raise it again, with a note of the time
+                values = list(map(self.sequential(), times, states))
                 self.count(len(values))
                 return np.stack(values)
         with quiet():
-            parts = [states[i, ...] if is_single else xp.moveaxis(states[i, ...], -1, 0) for i in range(t.shape[0])]
-            rows = [self.at(time, copy(part)) for time, part in zip(to_numpy(t).tolist(), parts, strict=True)]
+            parts = [states[i, ...] if is_single else xp.moveaxis(states[i, ...], -1, 0) for i in range(len(times))]
+            rows = [self.at(time, copy(part)) for time, part in zip(times, parts, strict=True)]
         if not rows:
             return states
         return xp.stack(rows) if is_single else xp.moveaxis(xp.stack(rows), 1, -1)
-
-    def _stacked(self, t: Array, states: Array) -> Array:
-        """The same by one call."""
-        self.npoints += states.shape[0]
-        self.nfev += 1
-        return self._returned.states(self.evaluate(self.function, t, states), "fun", states.shape[0])
 
     def at(self, t: float, y: Array) -> Array:
         """Derivatives of one state at one time, components first, `(n, *batch)`; `y` may be written to."""
@@ -198,8 +198,7 @@ class RightHandSide:
 
     def count(self, calls: int) -> None:
         """Add calls on one state each."""
-        self.nfev += calls
-        self.npoints += calls
+        self.counts.add(calls, calls)
 
     @property
     def has_jacobian(self) -> bool:
@@ -211,58 +210,34 @@ class RightHandSide:
         if self._jac is not None:
             values = self(t, states)
             return values, self.jacobian(t, states, values)
-        self.njev += 1
-        return self._differences(t, states, None)
+        self.counts.njev += 1
+        return forward(self, t, states, None)
 
     def jacobian(self, t: Array, states: Array, derivatives: Array) -> Array:
         """Jacobians `(m, *batch, n, n)`, entry `[..., i, j]` = ∂f_i/∂y_j; `derivatives` are those at the states."""
-        self.njev += 1
+        self.counts.njev += 1
         if self._jac is None:
-            return self._differences(t, states, derivatives)[1]
+            return forward(self, t, states, derivatives)[1]
         if not callable(self._jac):
             constant = self._xp.asarray(self._jac, dtype=self._dtype)
             return self._xp.broadcast_to(constant, (*states.shape, states.shape[-1]))
+        evaluate = partial(self.jac_evaluator.jacobians, self)
         if self.raised is None:
-            return self._matrices(t, states)
-        n = self._shape[-1]
-        return self.raised.rows(self._matrices, t, states, (*self._shape, n))
+            return evaluate(t, states)
+        return self.raised.rows(evaluate, t, states, (*self._shape, self._shape[-1]))
 
-    def _matrices(self, t: Array, states: Array) -> Array:
-        """The user's Jacobians."""
-        if self.jac_stacks:
-            return self._returned.matrices(self.evaluate(self._jac, t, states), states.shape[0])
-        rows = [self._returned.matrices(self.evaluate_one(self._jac, t, states, i), None) for i in range(t.shape[0])]
-        return self._xp.stack(rows)
+    def jacobians_together(self, points: Array, states: Array) -> Array:
+        """The user's Jacobians by one call for all times."""
+        return self._returned.matrices(self.evaluate(self._jac, points, states), states.shape[0])
+
+    def jacobians_each(self, points: Array, states: Array) -> Array:
+        """The user's Jacobians by a call for each of the times."""
+        values = (self.evaluate_one(self._jac, points, states, i) for i in range(points.shape[0]))
+        return self._xp.stack([self._returned.matrices(value, None) for value in values])
 
     def differences(self, t: Array, states: Array) -> Array:
         """Jacobians by differences, whatever the user's own are."""
-        return self._differences(t, states, None)[1]
-
-    def _differences(self, t: Array, states: Array, derivatives: Array | None) -> tuple[Array, Array]:
-        """Derivatives and difference quotients: calls on all states with one component perturbed after the other."""
-        xp, (m, *_, n) = self._xp, states.shape
-        shift = step_sizes(states)
-        added = (states + shift) - states  # what the rounded sum really adds
-        group = max(1, CHUNK // max(1, states.size))
-        columns: list[Array] = []
-        for first in range(0, n, group):
-            some = range(first, min(first + group, n))
-            alone = derivatives is None
-            stacked = xp.concat([states] * (len(some) + alone))
-            for place, column in enumerate(some, start=alone):
-                stacked[place * m : (place + 1) * m, ..., column] += added[..., column]
-            responses = self(xp.concat([t] * (len(some) + alone)), stacked)
-            if derivatives is None:
-                derivatives, responses = responses[:m, ...], responses[m:, ...]
-            with quiet():
-                changes = xp.reshape(responses, (len(some), *states.shape)) - derivatives
-                quotients = xp.permute_dims(changes, (*range(1, changes.ndim), 0)) / added[..., None, first : some.stop]
-                columns.append(quotients)
-        if derivatives is None:
-            derivatives = self(t, states)
-        if len(columns) == 1:
-            return derivatives, columns[0]
-        return derivatives, xp.concat(columns, axis=-1) if columns else xp.zeros((*states.shape, n), dtype=states.dtype)
+        return forward(self, t, states, None)[1]
 
     def evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
         """One call on all states, in memory of their own: a function may write to what it is given."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .._arrays.namespace import Array, array_namespace, dtype_name, is_foreign, library
+from .._arrays.namespace import Array, array_namespace, copy, dtype_name, is_foreign, library
 from .._linalg.structure import Structure
+from .counts import Counts
 
 Inputs = tuple[Array, ...] | Array | None
 
@@ -34,8 +35,8 @@ class Step:
         As given.
     has_jacobian : bool
         Whether the Jacobian is given.
-    nfev, npoints, njev : int
-        Calls of the step, states evaluated by them, calls of the Jacobian.
+    counts : Counts
+        Calls of the step and the Jacobian.
     error : Exception or None
         What the user's functions raised last.
     """
@@ -50,9 +51,7 @@ class Step:
     ) -> None:
         self.structure = structure
         self.has_jacobian = jac is not None
-        self.nfev = 0
-        self.npoints = 0
-        self.njev = 0
+        self.counts = Counts()
         self.error: Exception | None = None
         self.function = function
         self.x = x
@@ -61,12 +60,20 @@ class Step:
 
     def __call__(self, y: Array, times: slice, copies: int = 1) -> Array:
         """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
-        self.nfev += 1
-        self.npoints += y.shape[0]
+        self.counts.add(1, y.shape[0])
         value = self._evaluate(self._value, y, times, copies)
         if not _is_like(value, y):
             raise _rejection("step", value, y, y.shape)
         return value
+
+    def together(self, points: range, states: Array) -> Array:
+        """States after the stacked `states` at these time steps by one call; no memory is shared with the function."""
+        return copy(self(copy(states), slice(points.start, points.stop, points.step)))
+
+    def each(self, points: Sequence[int], states: Array) -> Array:
+        """The same by a call for each of the states."""
+        rows = [copy(self(copy(states[i : i + 1, ...]), slice(t, t + 1))) for i, t in enumerate(points)]
+        return array_namespace(states).concat(rows)
 
     def march(self, y: Array, start: int, stop: int, trajectory: Array) -> Array:
         """Evaluate the steps `start` to `stop` one by one from `y`, `(1, *batch, n)`, writing the trajectory.
@@ -88,15 +95,13 @@ class Step:
             _note_integers(error, function, (y, *arguments))
             raise
         finally:
-            self.nfev += t + 1 - start
-            self.npoints += t + 1 - start
+            self.counts.add(t + 1 - start, t + 1 - start)
         raise _rejection("step", y, first, first.shape)
 
     def with_jacobian(self, y: Array, times: slice) -> tuple[Array, Array]:
         """States after `y`, and the Jacobians there in the structure's layout."""
-        self.nfev += 1
-        self.njev += 1
-        self.npoints += y.shape[0]
+        self.counts.add(1, y.shape[0])
+        self.counts.njev += 1
         value, jacobian = self._evaluate(self._pair, y, times, 1)
         if not _is_like(value, y):
             raise _rejection("step", value, y, y.shape)
@@ -104,13 +109,12 @@ class Step:
 
     def jacobian(self, y: Array, times: slice) -> Array:
         """Jacobians at `y` in the structure's layout."""
-        self.njev += 1
+        self.counts.njev += 1
         return self._checked_jacobian(self._evaluate(self._jacobian, y, times, 1), y)
 
     def varied(self, y: Array, x: Inputs, args: tuple[Any, ...], times: slice) -> Array:
         """States after `y` with inputs and further arguments that are not the step's own; `times` only says when."""
-        self.nfev += 1
-        self.npoints += y.shape[0]
+        self.counts.add(1, y.shape[0])
         value = self._call(self._value, (y, *(() if x is None else (x,)), *args), times)
         if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
             raise _rejection("step", value, y, y.shape)
@@ -118,8 +122,7 @@ class Step:
 
     def unchecked(self, y: Array, times: slice) -> Any:
         """What the function returns for states of another dtype, whatever that is."""
-        self.nfev += 1
-        self.npoints += y.shape[0]
+        self.counts.add(1, y.shape[0])
         return self._evaluate(self._value, y, times, 1)
 
     def _evaluate(self, function: Callable[..., Any], y: Array, times: slice, copies: int) -> Any:

@@ -56,7 +56,7 @@ def is_brief(problem: Problem) -> bool:
     """
     if problem.breaks is not None or problem.jac is not None or problem.max_step < inf:
         return False  # who gives a Jacobian expects stiffness
-    rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
+    rhs = problem.right_hand_side()
     try:
         with quiet():
             step = _first_step(rhs, problem)

@@ -17,9 +17,9 @@ from .arguments import as_guess, as_mesh, as_problem, as_times, reject_unwatched
 from .brief import shortly
 from .choose import choose, instead_of
 from .core.choice import Choice
+from .core.evaluation import Evaluation
 from .core.options import as_options, warn_of_unused
 from .core.problem import Problem
-from .core.stacking import Stacking
 from .core.watched import reached_by
 from .mesh.accuracy import is_coarse, of_coarse_mesh
 from .mesh.march import solve
@@ -207,38 +207,39 @@ def solve_ivp(
     of_meshes = {"mesh": mesh, "guess": guess, "stages": stages, "window": window}
     on_mesh = any(given is not None for given in of_meshes.values())
 
-    def attempt(stacking: Stacking, report: Report | None, chosen: Choice | None = None) -> IvpResult | Stacking:
-        """The result, or what is known then of `fun` and `jac` where they turned out not to be as they seemed."""
-        choice = chosen or choose(method, problem, options, lambda: stacking.fun, on_mesh=on_mesh)
+    def attempt(report: Report | None, chosen: Choice | None = None) -> IvpResult | None:
+        """The result, or None where the solution contradicts the way in which `fun` and `jac` were evaluated."""
+        choice = chosen or choose(method, problem, options, lambda: evaluation.stacks, on_mesh=on_mesh)
         if choice.is_sequential:
             warn_of_unused(of_meshes, tuple(of_meshes))
-            return delegate(choice, problem, options, times, listed, stacking, dense_output=dense_output, report=report)
+            return delegate(
+                choice, problem, options, times, listed, evaluation, dense_output=dense_output, report=report
+            )
         warn_of_unused(options)
         if choice.tries_ensemble:
-            make = stacking.right_hand_side
+            make = evaluation.right_hand_side
             if found := solve_ensemble(problem, make, times, dense_output=dense_output, report=report):
                 return found
-        _warn_of(stacking, vectorized)
-        rhs = stacking.right_hand_side()
+        _warn_of(evaluation, vectorized)
+        rhs = evaluation.right_hand_side()
         discrete, between = discretise(choice.method, problem, stages), dense_output or bool(listed)
         task = make_task(problem, rhs, discrete, *known, times, most, between=between)
         solved = solve(task, problem.span, problem.y0, reached_by(choice.method, problem.span[0], report))
-        if revised := stacking.revised(rhs, solved.pieces):
-            return revised
+        if evaluation.withdraw_contradicted(rhs, solved.pieces):
+            return None
         described = problem, rhs.strict(), task, solved, times, listed, choice.method
         return _told(task, mesh_result(*described, dense_output=dense_output))
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         witness = Witness(problem, listed or ())
-        stacking = Stacking(problem, vectorized, None if guess is None else guess._fun)
-        after = partial(instead_of, method, problem, stacking.raised, on_mesh=on_mesh)
+        evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun)
+        after = partial(instead_of, method, problem, evaluation.raised, on_mesh=on_mesh)
         brief = shortly(method, problem, options, listed, on_mesh=on_mesh)
-        return _believed(witness, _in_turn(attempt, stacking, report, brief, after))
+        return _believed(witness, _in_turn(attempt, report, brief, after))
 
 
 def _in_turn(
-    attempt: Callable[..., Any],
-    stacking: Stacking,
+    attempt: Callable[..., IvpResult | None],
     report: Report | None,
     brief: Choice | None,
     after: Callable[..., Choice | None],
@@ -250,22 +251,21 @@ def _in_turn(
     """
     if brief is not None:
         with suppress(Exception):  # what a function raises now, it may not raise on the usual way
-            if (begun := attempt(stacking, None, brief)).success:
+            begun = attempt(None, brief)
+            if begun is not None and begun.success:
                 return begun
-    found = attempt(stacking, report)
-    while isinstance(found, Stacking):
-        stacking = found
-        found = attempt(stacking, report)
+    while (found := attempt(report)) is None:
+        pass  # an evaluator was withdrawn: the next one is taken
     chatters = found.termination is Termination.STUCK and bool(found.meshes)
     instead = None if found.success else after(chatters=chatters)
-    return found if instead is None else attempt(stacking, report, instead)
+    return found if instead is None else attempt(report, instead)
 
 
-def _warn_of(stacking: Stacking, vectorized: bool | None) -> None:
+def _warn_of(evaluation: Evaluation, vectorized: bool | None) -> None:
     """Warn of functions that cannot be used as meshes want them."""
-    if not stacking.fun and vectorized is not False:
-        warnings.warn(POINT_BY_POINT.format(obstacle=stacking.obstacle), PointByPointWarning, stacklevel=5)
-    if not stacking.jac_fits:
+    if not evaluation.stacks and vectorized is not False:
+        warnings.warn(POINT_BY_POINT.format(obstacle=evaluation.obstacle), PointByPointWarning, stacklevel=5)
+    if not evaluation.jac_fits:
         warnings.warn(JACOBIAN, JacobianWarning, stacklevel=5)
 
 

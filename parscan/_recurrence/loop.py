@@ -22,12 +22,12 @@ def loop(
     state = copy(y)[None, ...]
     for begin in range(start, stop, LOOK_EVERY):
         end = min(begin + LOOK_EVERY, stop)
-        done = step.npoints
+        done = step.counts.npoints
         try:
             with quiet():
                 state = step.march(state, begin, end, trajectory)
         except Exception:
-            t = begin + step.npoints - done - 1
+            t = begin + step.counts.npoints - done - 1
             # A state that is not finite came first; what the step made of it is of no interest.
             if t > begin and (bad := first_not_finite(trajectory, begin, t)) < t:
                 return bad

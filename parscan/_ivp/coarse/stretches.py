@@ -34,7 +34,6 @@ def over_breaks(
     for stretch in stretches(span, breaks):
         within = rhs.within(stretch.low, stretch.high)
         start = make(within, (stretch.begin, stretch.end), y0, **limited)
-        rhs.add_counts(within)
         if start.t.shape[0] > 1 or not starts:
             starts.append(start)
         steps += start.t.shape[0] - 1

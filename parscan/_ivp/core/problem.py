@@ -8,6 +8,9 @@ from math import isinf
 from typing import Any
 
 from ..._arrays.namespace import Array, dtype_name, library
+from ..._functions.evaluators import ONE_BY_ONE, Evaluator
+from ..._functions.raised import Raised
+from ..._functions.right_hand_side import RightHandSide
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,12 @@ class Problem:
     atol: Array
     max_step: float
     breaks: Array | None = None
+
+    def right_hand_side(
+        self, fun: Evaluator = ONE_BY_ONE, jac: Evaluator = ONE_BY_ONE, raised: Raised | None = None
+    ) -> RightHandSide:
+        """The functions, evaluated so."""
+        return RightHandSide(self.fun, self.jac, self.args, self.y0, evaluator=fun, jac_evaluator=jac, raised=raised)
 
     @property
     def batch(self) -> tuple[int, ...]:

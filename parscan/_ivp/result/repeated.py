@@ -66,7 +66,7 @@ class Witness:
 
     def __init__(self, problem: Problem, events: tuple[Event, ...]) -> None:
         self._problem = problem
-        rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
+        rhs = problem.right_hand_side()
         self._functions: dict[str, Function] = {"fun": rhs.sequential() if problem.is_plain else _of_batch(rhs)}
         if callable(problem.jac) and problem.y0.size * problem.y0.shape[-1] <= LARGEST:
             self._functions["jac"] = _of_one(lambda t, states: rhs.jacobian(t, states, states))

@@ -96,9 +96,9 @@ def mesh_result(
         failed_at=reached if record.failed_at is None else record.failed_at,
         seen=seen,
         sol=DenseOutput(dense) if dense_output and dense else None,
-        nfev=rhs.nfev,
-        njev=rhs.njev,
-        npoints=rhs.npoints,
+        nfev=rhs.counts.nfev,
+        njev=rhs.counts.njev,
+        npoints=rhs.counts.npoints,
         iterations=len(record.log.history),
         history=tuple(record.log.history),
         meshes=tuple(record.log.meshes),
@@ -157,7 +157,7 @@ def _hints(record: Record, task: Task, rhs: RightHandSide, problem: Problem, est
 
 def _of_jacobian(rhs: RightHandSide) -> str:
     """What to do about a Jacobian that is called one by one."""
-    if rhs.jac_stacks or not (rhs.stacks and rhs.has_jacobian):
+    if rhs.jac_evaluator.stacks or not (rhs.stacks and rhs.has_jacobian):
         return ""
     return (
         " `jac` works on one time only, and was called for one after the other: let it return lists of entries, such "

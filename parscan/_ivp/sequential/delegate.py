@@ -15,11 +15,11 @@ from ..._reporting.progress import Report
 from ..coarse.rodas3 import by_stepping
 from ..coarse.steps import Steps
 from ..core.choice import Choice
+from ..core.evaluation import Evaluation
 from ..core.failures import NOT_FINITE, TOO_SMALL
 from ..core.pace import OF_JUMPS, jumps_within
 from ..core.problem import Problem
 from ..core.scale import Scale
-from ..core.stacking import Stacking
 from ..core.watched import reached_by
 from ..output.events import Watch
 from ..output.monitor import Event
@@ -61,13 +61,13 @@ def delegate(
     options: dict[str, Any],
     times: Array | None,
     events: tuple[Event, ...] | None,
-    stacking: Stacking,
+    evaluation: Evaluation,
     *,
     dense_output: bool,
     report: Report | None = None,
 ) -> IvpResult:
     """Solve by solvers of SciPy's, step after step, from one breakpoint to the next."""
-    rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
+    rhs = problem.right_hand_side()
     first = problem.y0.astype(np.result_type(problem.y0.dtype, np.float64))
     watch = Watch(events or (), problem.args)
     course, work = Course(problem.span, [problem.span[0]], [first], times, dense_output, watch), Work()
@@ -79,7 +79,7 @@ def delegate(
     failure = (
         None if work.ending in (Termination.FINISHED, Termination.EVENT) else _failure(course, work, problem, within)
     )
-    derivatives = Derivatives(lambda: retrace(stacking, _steps(course, problem)), Scale(problem.rtols, problem.atol))
+    derivatives = Derivatives(lambda: retrace(evaluation, _steps(course, problem)), Scale(problem.rtols, problem.atol))
     return _wrap(course, work, failure, problem, derivatives, are_listed=events is not None)
 
 

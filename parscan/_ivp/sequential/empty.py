@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace
-from ..._functions.right_hand_side import RightHandSide
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from ..core.tableaux import radau
@@ -26,7 +25,7 @@ def solve_empty(
     states = xp.broadcast_to(problem.y0[None, ...], (2, *problem.y0.shape))
     slopes = xp.zeros((1, 1, *problem.y0.shape), dtype=problem.y0.dtype)
     dense = PiecewisePolynomial(radau(1), mesh, states, slopes)
-    rhs = RightHandSide(problem.fun, problem.jac, problem.args, problem.y0, stacks=False, jac_stacks=False)
+    rhs = problem.right_hand_side()
     method = Collocation(radau(1), problem.y0.shape[-1])
     t = mesh if times is None else times
     y = xp.moveaxis(xp.broadcast_to(problem.y0[None, ...], (t.shape[0], *problem.y0.shape)), -1, 0)

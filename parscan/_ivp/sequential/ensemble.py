@@ -54,8 +54,8 @@ def solve_ensemble(
         failure=steps.failure,
         failed_at=float(steps.t[-1]),
         sol=DenseOutput(dense()) if dense_output else None,
-        nfev=rhs.nfev,
-        npoints=rhs.npoints,
+        nfev=rhs.counts.nfev,
+        npoints=rhs.counts.npoints,
         error_estimate=steps.error,
         _polynomial=dense,
         _solution=of_mesh(rhs.strict(), method, unassessed, scale, even=True, exact=True),
@@ -71,7 +71,6 @@ def _march(problem: Problem, rhs: RightHandSide, scale: Scale, reached: Reached 
     for stretch in stretches(problem.span, problem.breaks):
         within = rhs.within(stretch.low, stretch.high)
         parts.append(march(within, (stretch.begin, stretch.end), y, scale, problem.max_step, reached))
-        rhs.add_counts(within)
         y = parts[-1].y[-1, ...]
         if parts[-1].failure:
             break

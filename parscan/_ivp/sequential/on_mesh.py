@@ -11,10 +11,10 @@ from ..coarse.hermite import interpolated
 from ..coarse.steps import CoarseSolution, Steps
 from ..coarse.stretches import joined as joined_starts
 from ..coarse.warm_start import FromStart
+from ..core.evaluation import Evaluation
 from ..core.polynomial import joined
 from ..core.problem import Problem
 from ..core.scale import Scale
-from ..core.stacking import Stacking
 from ..mesh.march import Record, solve
 from ..mesh.task import discretise, make_task
 from ..methods.discretisation import Discretisation
@@ -27,9 +27,9 @@ TIGHTER = 0.1
 """Part of the tolerances with which it is found: what derivatives are to be right to grows along the solution."""
 
 
-def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
+def retrace(evaluation: Evaluation, steps: Steps) -> Trajectory:
     """Solve by Radau, from the steps as a start."""
-    problem = stacking.problem
+    problem = evaluation.problem
     xp, least = array_namespace(problem.y0), 100 * machine_epsilon(problem.y0.dtype)
     begin, end = problem.span
     reached = float(steps.t[-1]) if steps.t.shape[0] else begin
@@ -42,17 +42,16 @@ def retrace(stacking: Stacking, steps: Steps) -> Trajectory:
         atol=problem.atol * TIGHTER,
     )
     method = discretise("Radau", tight, None)
-    rhs = stacking.right_hand_side()
+    rhs = evaluation.right_hand_side()
     progress = _solved(tight, rhs, steps, method)
-    while revised := stacking.revised(rhs, progress.pieces):
-        stacking = revised
-        rhs = stacking.right_hand_side()
+    while evaluation.withdraw_contradicted(rhs, progress.pieces):
+        rhs = evaluation.right_hand_side()
         progress = _solved(tight, rhs, steps, method)
     if progress.failure:
         raise RuntimeError(
             "derivatives need the solution on a mesh, but Radau could not follow what the sequential solver found: "
             f"{progress.failure}. Name a method that is parallel over time, or tighten the tolerances."
-        ) from stacking.raised.error
+        ) from evaluation.raised.error
     _reject_changed(method, rhs, _start(problem, rhs, steps), problem)
     return polished(rhs.strict(), method, joined(progress.pieces))
 
@@ -75,7 +74,6 @@ def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> CoarseSolution
         within = (steps.t >= min(stretch.begin, stretch.end)) & (steps.t <= max(stretch.begin, stretch.end))
         t, y, part = steps.t[within], steps.y[within], rhs.within(stretch.low, stretch.high)
         parts.append(interpolated(Steps(t, y, part(t, y)), problem.rtol, problem.atol))
-        rhs.add_counts(part)
     return joined_starts(parts)
 
 

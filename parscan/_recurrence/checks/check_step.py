@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..._arrays.namespace import Array, array_namespace, copy, quiet
+from ..._arrays.namespace import Array, quiet
+from ..._functions.evaluators import ONE_BY_ONE, STACKED, Evaluator
 from ..._functions.step import Step
 from ..._functions.verify import apart, unlike_step
 
@@ -11,18 +12,18 @@ SAME_BY_CHANCE = 8
 there. What the step gives for states alone is looked at again on the finished trajectory."""
 
 
-def check_broadcasting(step: Step, states: Array, steps: int) -> None:
-    """Raise unless one call on the stacked `states` equals a call for each.
+def check_broadcasting(step: Step, states: Array, steps: int, evaluator: Evaluator = STACKED) -> None:
+    """Raise unless an evaluator gives for the stacked `states` what a call for each gives.
 
     Inputs are taken from all over the time, or, if the step rejects those in these states, the states' own.
     """
     count, error = states.shape[0], None
     try:
-        if not _is_unlike(step, states, max(1, steps // count)):
+        if not _is_unlike(step, evaluator, states, max(1, steps // count)):
             return
     except Exception:
         try:
-            if not _is_unlike(step, states, 1):
+            if not _is_unlike(step, evaluator, states, 1):
                 return
         except _Raised as raised:
             error = raised.__cause__
@@ -40,19 +41,17 @@ class _Raised(Exception):  # noqa: N818 - a signal within this file, no error
     """Raised where a call on all states raised, and the calls for each did not; what it raised is the cause."""
 
 
-def _is_unlike(step: Step, states: Array, stride: int) -> bool:
-    """Whether one call on all states gives other values than a call for each, with every `stride`-th input."""
+def _is_unlike(step: Step, evaluator: Evaluator, states: Array, stride: int) -> bool:
+    """Whether an evaluator gives other values for all states than a call for each, with every `stride`-th input."""
     count = states.shape[0]
+    times = range(0, count * stride, stride)
     with quiet():
-        alone = [copy(step(copy(states[t : t + 1, ...]), slice(t * stride, t * stride + 1))) for t in range(count)]
+        expected = ONE_BY_ONE.values(step, times, states)
         try:
-            # Copies of all: a step may write to what it is given, and to what it returned before.
-            together = copy(step(copy(states), slice(0, count * stride, stride)))
+            together = evaluator.values(step, times, states)
         except Exception as error:
             if error is not step.error:  # no exception of the user's, but a message about what came back
                 raise
             raise _Raised from error
-    expected = array_namespace(states).concat(alone)
-    times = range(0, count * stride, stride)
     differ = unlike_step(step, states, times, together - expected, apart(together, expected))
     return len(differ) > count // SAME_BY_CHANCE

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..._arrays.elementwise import rows_of
-from ..._arrays.namespace import Array, array_namespace, copy, quiet, to_numpy
+from ..._arrays.namespace import Array, array_namespace, quiet, to_numpy
 from ..._engine.tolerance import Tolerance
+from ..._functions.evaluators import ONE_BY_ONE, STACKED
 from ..._functions.response import roundings
 from ..._functions.step import Step
 from ..._functions.verify import apart, unlike_step
@@ -51,13 +52,13 @@ class Finding:
 class Sample:
     """Steps from all over a trajectory: their times, the states before them, and the trajectory's own after them."""
 
-    times: slice
+    times: range
     before: Array
     found: Array
 
     def time(self, row: int) -> int:
         """Step of a row."""
-        return int(self.times.start + row * self.times.step)
+        return self.times[row]
 
 
 def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel: bool) -> Finding | None:
@@ -67,10 +68,10 @@ def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel:
     misses most: a branch on all the states of a call may show only here.
     """
     with quiet():
-        after = copy(step(copy(sample.before), sample.times))
+        after = STACKED.values(step, sample.times, sample.before)
         off = tolerances_apart(tolerance, after, sample.found)
         if rows_of(_differs(tolerance, after, sample.found)):
-            again = copy(step(copy(sample.before), sample.times))
+            again = STACKED.values(step, sample.times, sample.before)
             if rows := rows_of(_differs(tolerance, again, after)):
                 return _finding(Contradiction.REPEATED, sample.time(rows[0]), tolerance, again, after)
         if parallel and (finding := _alone(step, sample, tolerance, after, _telling_rows(off))):
@@ -89,7 +90,7 @@ def _alone(step: Step, sample: Sample, tolerance: Tolerance, after: Array, rows:
     """Whether calls on the states of these rows alone give something else than the stacked call, or the trajectory."""
     times = [sample.time(row) for row in rows]
     before, together, found = _take(rows, sample.before, after, sample.found)
-    alone = _one_by_one(step, times, before)
+    alone = ONE_BY_ONE.values(step, times, before)
     unlike = apart(together, alone) | (tolerances_apart(tolerance, together, alone) > WELL_OFF)
     if wrong := unlike_step(step, before, times, together - alone, unlike):
         return _finding(Contradiction.STACKED, times[wrong[0]], tolerance, together, alone)
@@ -101,13 +102,7 @@ def contradiction_alone(
 ) -> Finding | None:
     """Whether calls on single states, `before` some times, give something else than the trajectory `found` then."""
     with quiet():
-        return _missed(step, times, before, found, _one_by_one(step, times, before), tolerance)
-
-
-def _one_by_one(step: Step, times: list[int], before: Array) -> Array:
-    """What the step makes of each of the states alone."""
-    rows = [copy(step(copy(before[i : i + 1, ...]), slice(t, t + 1))) for i, t in enumerate(times)]
-    return array_namespace(before).concat(rows)
+        return _missed(step, times, before, found, ONE_BY_ONE.values(step, times, before), tolerance)
 
 
 def _missed(

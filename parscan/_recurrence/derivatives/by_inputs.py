@@ -7,11 +7,9 @@ import math
 
 from ..._arrays.elementwise import real
 from ..._arrays.namespace import Array, array_namespace, conjugate, copy, machine_epsilon, quiet
-from ..._functions.by_parameters import LITTLE, POWER, ROUNDINGS, _over_state
-from ..._functions.differences import step_sizes
+from ..._functions.differences import LITTLE, POWER, ROUNDINGS, step_sizes
 from ..._functions.entries import size_of, units
 from ..._functions.parameters import Tree, leaves, like, noting_integers
-from ..._functions.points import stretches
 from .solution import Solution
 
 
@@ -21,7 +19,7 @@ def of_inputs(solution: Solution, states: Array) -> Tree:
     parts = list(leaves("x", x).values())
     found = [array_namespace(part).zeros_like(part) for part in parts]
     numbers = math.prod(states.shape[1:]) + sum(math.prod(part.shape[1:]) for part in parts)
-    for begin, end in stretches(solution, states.shape[0], numbers):
+    for begin, end in solution.stretches(states.shape[0], numbers):
         times = slice(begin, end)
         for position in range(len(parts)):
             with quiet(), noting_integers("x", x):
@@ -60,3 +58,8 @@ def _of_input(solution: Solution, states: Array, parts: list[Array], position: i
             found = xp.where(xp.abs(far - found) <= noise, far, found)
         result[:, column] = result[:, column] + unit * xp.astype(found, flat.dtype)
     return xp.reshape(result, piece.shape)
+
+
+def _over_state(products: Array) -> Array:
+    """Sums over all but time."""
+    return array_namespace(products).sum(products, axis=tuple(range(1, products.ndim)))

@@ -8,7 +8,7 @@ from typing import Any
 from ..._arrays.counts import as_count
 from ..._arrays.namespace import Array, array_namespace, copy
 from ..._functions.adjoint import Adjoint
-from ..._functions.by_parameters import of_argument, stretch
+from ..._functions.by_parameters import of_argument
 from ..._functions.cotangents import as_adjoint
 from ..._functions.moved_jumps import warn_of_moved_jumps
 from ..._functions.parameters import INPUTS, Chosen, Tree, as_same_structure, choose, leaves, like, reject_nothing
@@ -22,7 +22,7 @@ Product = Callable[..., Any]
 def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, steps_per_call: int | None) -> Tree:
     """Gradient of a loss; see :meth:`parscan.RecurrenceResult.gradient`."""
     step, y = solution.step, solution.trajectory
-    chosen = choose(params, step)
+    chosen = choose(params, step.function, step.args, step.x)
     if vjp is not None and not callable(vjp):
         raise TypeError(f"`vjp` must be callable as vjp(adjoint, y, x, *args), got {type(vjp).__name__}.")
     reject_nothing(chosen, vjp)
@@ -35,9 +35,10 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
     states = (as_adjoint(grad_y, y) if isinstance(grad_y, Adjoint) else adjoint(solution, grad_y)).states
     if vjp is not None:
         return _by_products(solution, states, chosen, vjp, steps_per_call or max(1, y.shape[0]))
-    warn_of_moved_jumps(solution, states, chosen, in_time=False)
+    points = solution.points()
+    warn_of_moved_jumps(points, states, chosen, in_time=False)
     found = [
-        of_inputs(solution, states) if key == INPUTS else of_argument(solution, states, int(key)) for key in chosen.keys
+        of_inputs(solution, states) if key == INPUTS else of_argument(points, states, int(key)) for key in chosen.keys
     ]
     return chosen.joined(found)
 
@@ -59,7 +60,7 @@ def _by_products(solution: Solution, states: Array, chosen: Chosen, vjp: Product
 
 def _products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, times: slice) -> list[Tree]:
     """What the user's product returns for some steps, one tree per parameter; unchecked, if there are none."""
-    step, x = solution.step, stretch(solution.step.x, times)
+    step, x = solution.step, solution.step.inputs(times)
     y = solution.before(times.start, times.stop)
     value = vjp(copy(states[times, ...]), y, *(() if x is None else (x,)), *step.args)
     if not chosen.keys:

@@ -6,7 +6,6 @@ import math
 
 from ..._arrays.namespace import Array, array_namespace, copy, quiet, random_signs
 from ..._functions.differences import POWER, differentiate_centrally, step_sizes
-from ..._functions.points import stretches
 from ..._functions.verify import misses_change
 from ..._linalg.dense import Dense
 from ..._linalg.structure import Structure
@@ -40,7 +39,7 @@ class Jacobians:
         """Stretches of the first `steps` steps in order, as long as their matrices and `vectors` fit in."""
         shape = self._solution.y0.shape
         numbers = math.prod(self.structure.shape(shape[-1])) + vectors * shape[-1]
-        return stretches(self._solution, steps, math.prod(shape[:-1]) * numbers)
+        return self._solution.stretches(steps, math.prod(shape[:-1]) * numbers)
 
 
 def _typical(solution: Solution) -> Array:

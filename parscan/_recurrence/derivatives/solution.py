@@ -9,7 +9,9 @@ from functools import cached_property
 from ..._arrays.elementwise import rows_of
 from ..._arrays.namespace import Array, array_namespace, copy, quiet
 from ..._engine.tolerance import Tolerance
+from ..._functions.evaluators import ONE_BY_ONE, STACKED, Evaluator, Evaluators
 from ..._functions.extremes import extreme_among_many
+from ..._functions.points import Points, stretches
 from ..._functions.step import Step
 from ..._functions.verify import apart
 from ..checks.check_step import check_broadcasting
@@ -47,14 +49,18 @@ class Solution:
 
     @cached_property
     def stacks(self) -> bool:
-        """Whether the step may be called on several states; tried, where that is not known."""
+        """Whether the step may be called on several states; verified, where that is not known."""
+        return Evaluators(self._obstacle, STACKED, ONE_BY_ONE).best.stacks
+
+    def _obstacle(self, evaluator: Evaluator) -> str:
+        """Why the step cannot be evaluated so."""
         if self._stacks or not self.steps:
-            return True
+            return ""
         try:
-            check_broadcasting(self.step, self.before(0, min(FEW, self.steps)), self.steps)
-        except Exception:
-            return False
-        return True
+            check_broadcasting(self.step, self.before(0, min(FEW, self.steps)), self.steps, evaluator)
+        except Exception as error:
+            return str(error) or type(error).__name__
+        return ""
 
     def before(self, begin: int, end: int) -> Array:
         """States that the steps `begin` to `end` start from, in memory of their own: a step may write to them."""
@@ -76,6 +82,15 @@ class Solution:
             return
         for t in range(0, self.steps, stride):
             yield slice(t, t + 1), self.before(t, t + 1)
+
+    def points(self) -> Points:
+        """The points of the trajectory, for differences with respect to parameters."""
+        step = self.step
+        return Points(step.varied, step.args, step.x, self.y0, self.before, self.sample, self.stacks)
+
+    def stretches(self, steps: int, numbers: int) -> list[tuple[int, int]]:
+        """Stretches of the first steps that fit into memory, if each takes so many numbers."""
+        return stretches(self.y0, steps, numbers, stacks=self.stacks)
 
     def stands(self) -> bool:
         """Whether the step still gives this trajectory, as far as a sample tells: its arguments may have changed."""
@@ -114,8 +129,8 @@ class Solution:
         if not self._stacks or self.steps <= stride:
             return None
         before = self.trajectory[stride - 1 : self.steps - 1 : stride, ...]
-        times = slice(stride, self.steps, stride)
-        sample = Sample(times, before, self.trajectory[times, ...])
+        times = range(stride, self.steps, stride)
+        sample = Sample(times, before, self.trajectory[stride : self.steps : stride, ...])
         try:
             told = contradiction(self.step, sample, self._tolerance, parallel=parallel)
             return self._contradiction_at_extremes() if told is None and parallel else told

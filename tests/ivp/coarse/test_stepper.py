@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from parscan._functions.evaluators import ONE_BY_ONE
 from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.coarse import rodas3 as _stepper
 from parscan._ivp.coarse.hermite import interpolated
@@ -213,7 +214,11 @@ def test_jacobians_and_functions_of_one_state():
         return [[1.5 - y[1], -y[0]], [y[1], y[0] - 3]]
 
     plain = run(lotka_volterra, (0.0, 2.0), [3.0, 2.0])
-    for options in ({"jac": jac}, {"stacks": False}, {"jac": jac, "stacks": False, "jac_stacks": False}):
+    for options in (
+        {"jac": jac},
+        {"evaluator": ONE_BY_ONE},
+        {"jac": jac, "evaluator": ONE_BY_ONE, "jac_evaluator": ONE_BY_ONE},
+    ):
         found = run(lotka_volterra, (0.0, 2.0), [3.0, 2.0], **options)
         assert np.allclose(found.t, plain.t, rtol=1e-4)
 

@@ -11,12 +11,12 @@ from scipy import integrate
 
 from parscan import solve_ivp
 from parscan._ivp.arguments import as_problem
-from parscan._ivp.core.stacking import Stacking
+from parscan._ivp.core.evaluation import Evaluation
 from parscan.warnings import PointByPointWarning
 
 
-def stacking(fun, span, y0, *, jac=None, args=None, rtol=1e-8, atol=1e-10):
-    return Stacking(as_problem(fun, span, np.asarray(y0), args, jac, rtol, atol, np.inf), None)
+def evaluation(fun, span, y0, *, jac=None, args=None, rtol=1e-8, atol=1e-10):
+    return Evaluation(as_problem(fun, span, np.asarray(y0), args, jac, rtol, atol, np.inf), None)
 
 
 REDUCED = {
@@ -57,7 +57,7 @@ def beside(reduce, position, size, others):
 )
 def test_what_reduces_its_first_axis_is_called_one_by_one(reduce, position, size, others, rtol):
     fun, y0 = beside(REDUCED[reduce], position, 10**size, 10**others)
-    assert not stacking(fun, (0, 3), y0, rtol=rtol).fun
+    assert not evaluation(fun, (0, 3), y0, rtol=rtol).stacks
 
 
 HOMOGENEOUS = {
@@ -79,7 +79,7 @@ HOMOGENEOUS = {
 @pytest.mark.parametrize("start", [[1.0, 1, 1, 1], [1.0, 2, 3, 4], [1e-14, 1, 1e7, 3], [5e-13] * 4], ids=str)
 def test_functions_of_ratios_and_differences(fun, start):
     """A common factor, or equal components, would hide what they do to many states."""
-    assert not stacking(fun, (0, 2), start).fun
+    assert not evaluation(fun, (0, 2), start).stacks
 
 
 def through_sum(t, y):
@@ -94,7 +94,7 @@ def through_norm(t, y):
 @pytest.mark.parametrize("fun", [through_sum, through_norm])
 def test_components_that_are_zero_at_the_start(fun):
     for y0 in ([0.0, 0.0, 0.0, 0.0], [1e6, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1e-12]):
-        assert not stacking(fun, (0, 5), y0).fun
+        assert not evaluation(fun, (0, 5), y0).stacks
 
 
 def late(begin):
@@ -185,8 +185,8 @@ def test_what_differs_by_rounding_only_is_called_at_once(fun, span, y0, dtype, r
     y0 = np.asarray(y0, dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # rtol below the spacing of float32
-        found = stacking(fun, span, y0, rtol=rtol, atol=1e-3 * rtol)
-    assert found.fun, found.obstacle
+        found = evaluation(fun, span, y0, rtol=rtol, atol=1e-3 * rtol)
+    assert found.stacks, found.obstacle
 
 
 @pytest.mark.parametrize("problem", ODES, ids=lambda problem: problem.name)
@@ -195,8 +195,8 @@ def test_problems_of_the_literature_are_called_at_once(problem, dtype):
     for rtol in (1e-4, 1e-7, 1e-12):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            found = stacking(problem.fun, (0, problem.end), np.asarray(problem.y0, dtype), rtol=rtol, atol=rtol)
-        assert found.fun, found.obstacle
+            found = evaluation(problem.fun, (0, problem.end), np.asarray(problem.y0, dtype), rtol=rtol, atol=rtol)
+        assert found.stacks, found.obstacle
 
 
 @pytest.mark.parametrize("problem", ODES, ids=lambda problem: problem.name)
@@ -237,9 +237,9 @@ def test_states_that_the_function_rejects_are_replaced():
             raise ValueError("only here")
         return -y
 
-    assert stacking(table, (0, 1), [1.0, 0.5]).fun
-    found = stacking(corner, (0, 1), [1.0, 1.0])
-    assert not found.fun
+    assert evaluation(table, (0, 1), [1.0, 0.5]).stacks
+    found = evaluation(corner, (0, 1), [1.0, 1.0])
+    assert not found.stacks
     assert "only here" in found.obstacle
 
 

@@ -17,9 +17,9 @@ from scipy.linalg import expm
 
 from parscan import solve_ivp
 from parscan._ivp.arguments import as_problem
+from parscan._ivp.core.evaluation import Evaluation
 from parscan._ivp.core.polynomial import PiecewisePolynomial
 from parscan._ivp.core.scale import Scale
-from parscan._ivp.core.stacking import Stacking
 from parscan._ivp.core.tableaux import radau
 from parscan._ivp.mesh import discontinuities as _discontinuities
 from parscan._ivp.mesh import window as _window
@@ -221,7 +221,7 @@ def test_arrays_of_the_standard():
 
 
 def right_hand_side(fun, y0):
-    return Stacking(as_problem(fun, (0, 1), np.asarray(y0), None, None, 1e-8, 1e-8, np.inf), None).right_hand_side()
+    return Evaluation(as_problem(fun, (0, 1), np.asarray(y0), None, None, 1e-8, 1e-8, np.inf), None).right_hand_side()
 
 
 def found_in(fun, t, y=None, breaks=None):
@@ -289,7 +289,7 @@ def test_nothing_is_found_on_arrays_of_the_standard():
     problem = as_problem(
         lambda t, y: strict.exp(strict.asarray(t)) - y, (0, 1), strict.asarray([1.0]), None, None, 1e-8, 1e-8, np.inf
     )
-    rhs = Stacking(problem, None).right_hand_side()
+    rhs = Evaluation(problem, None).right_hand_side()
     trial = PiecewisePolynomial(radau(7), t, strict.ones((2, 1)), strict.zeros((1, 7, 1)))
     assert find(rhs, trial, Scale(1e-8, strict.asarray(1e-8)), every, every) is None
     assert find(rhs, trial, Scale(1e-8, strict.asarray(1e-8)), ~every, every) is None

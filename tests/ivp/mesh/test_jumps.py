@@ -16,10 +16,10 @@ from parscan._ivp.coarse.jumps import jumped
 from parscan._ivp.coarse.step_over_jump import follow
 from parscan._ivp.coarse.steps import CoarseSolution
 from parscan._ivp.core import polynomial as _polynomial
+from parscan._ivp.core.evaluation import Evaluation
 from parscan._ivp.core.failures import TOO_SMALL
 from parscan._ivp.core.polynomial import PiecewisePolynomial
 from parscan._ivp.core.scale import Scale
-from parscan._ivp.core.stacking import Stacking
 from parscan._ivp.core.tableaux import radau
 from parscan._ivp.mesh import march as _march
 from parscan._ivp.mesh import window as _window
@@ -189,7 +189,7 @@ def test_steps_are_followed_to_the_end_on_arrays_of_the_standard(monkeypatch):
 
 
 def right_hand_side(fun, span, y0):
-    return Stacking(as_problem(fun, span, np.asarray(y0), None, None, 1e-8, 1e-8, np.inf), None).right_hand_side()
+    return Evaluation(as_problem(fun, span, np.asarray(y0), None, None, 1e-8, 1e-8, np.inf), None).right_hand_side()
 
 
 OTHERWISE = CoarseSolution(np.zeros(1), lambda t: np.zeros((len(t), 1)))

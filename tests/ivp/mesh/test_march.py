@@ -159,7 +159,7 @@ def test_lsoda_starts_batches_and_complex_states(dtype, batch, rng):
     assert states.shape == (50, *batch, 2)
     phase = times.reshape(-1, *(1,) * len(batch))
     assert np.abs(states[..., 0] - y0[..., 0] * np.cos(phase) - y0[..., 1] * np.sin(phase)).max() <= 1e-3
-    assert rhs.nfev == rhs.npoints - len(found.t) + 1  # the slopes at all nodes by one call
+    assert rhs.counts.nfev == rhs.counts.npoints - len(found.t) + 1  # the slopes at all nodes by one call
 
 
 @pytest.mark.parametrize("tolerance", [1e-5, 1e-8, 1e-11])

@@ -1,0 +1,114 @@
+"""Ways of evaluating a user's function at many points, in order of preference.
+
+1. Compiled: the function has been translated and is not called any more. There is no such evaluator yet; it will stand
+   first in the lists of `Evaluators`.
+2. `STACKED`: one call for all points.
+3. `ONE_BY_ONE`: a call for each point, which defines what is right.
+
+Each evaluator but the last of a list is verified on samples before it is used, by comparison with the last one, and is
+withdrawn where a solution contradicts it. Functions count their calls and check what is returned, whichever way they
+are called: see `RightHandSide` and `Step`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .._arrays.namespace import Array
+
+
+class Values(Protocol):
+    """A function of stacked states: a `RightHandSide`, or a `Step`.
+
+    `points` are the times `(m,)` of a right-hand side, or the numbers of the time steps of a recurrence.
+    """
+
+    def together(self, points: Any, states: Array) -> Array:
+        """Values at all of the stacked states by one call."""
+
+    def each(self, points: Any, states: Array) -> Array:
+        """Values by a call for each of the states."""
+
+
+class Jacobians(Protocol):
+    """The Jacobian of such a function, where the user gave it as a function."""
+
+    def jacobians_together(self, points: Any, states: Array) -> Array:
+        """Jacobians at all of the stacked states by one call."""
+
+    def jacobians_each(self, points: Any, states: Array) -> Array:
+        """Jacobians by a call for each of the states."""
+
+
+class Evaluator(Protocol):
+    """One way of evaluating functions at many points. A compiled one holds the translation of one function."""
+
+    @property
+    def stacks(self) -> bool:
+        """Whether many points are evaluated at once."""
+
+    def values(self, function: Values, points: Any, states: Array) -> Array:
+        """Values of the function at the stacked states."""
+
+    def jacobians(self, function: Jacobians, points: Any, states: Array) -> Array:
+        """Jacobians of the function at the stacked states."""
+
+
+class Stacked:
+    """One call for all points."""
+
+    stacks = True
+
+    def values(self, function: Values, points: Any, states: Array) -> Array:
+        """One call of the function."""
+        return function.together(points, states)
+
+    def jacobians(self, function: Jacobians, points: Any, states: Array) -> Array:
+        """One call of the Jacobian."""
+        return function.jacobians_together(points, states)
+
+
+class OneByOne:
+    """A call for each point."""
+
+    stacks = False
+
+    def values(self, function: Values, points: Any, states: Array) -> Array:
+        """As many calls of the function as there are points."""
+        return function.each(points, states)
+
+    def jacobians(self, function: Jacobians, points: Any, states: Array) -> Array:
+        """As many calls of the Jacobian."""
+        return function.jacobians_each(points, states)
+
+
+STACKED, ONE_BY_ONE = Stacked(), OneByOne()
+
+
+class Evaluators:
+    """Evaluators of one function, the preferred one first; the last one is always right.
+
+    `verify(evaluator)` says why an evaluator gives something else than the last one, or "" if it does not. It is asked
+    when the evaluator is first needed, and only once.
+    """
+
+    def __init__(self, verify: Callable[[Evaluator], str], *evaluators: Evaluator) -> None:
+        self._verify, self._evaluators = verify, evaluators
+        self._obstacles: dict[Evaluator, str] = {}
+
+    @property
+    def best(self) -> Evaluator:
+        """The first evaluator that is verified, or the last one."""
+        *preferred, last = self._evaluators
+        return next((evaluator for evaluator in preferred if not self.obstacle(evaluator)), last)
+
+    def obstacle(self, evaluator: Evaluator) -> str:
+        """Why an evaluator is not used, as a sentence without subject; "" if it may be."""
+        if evaluator not in self._obstacles:
+            self._obstacles[evaluator] = self._verify(evaluator)
+        return self._obstacles[evaluator]
+
+    def withdraw(self, evaluator: Evaluator, obstacle: str) -> None:
+        """Use an evaluator no more: a solution contradicted it."""
+        self._obstacles[evaluator] = obstacle
