@@ -1,9 +1,19 @@
-"""Finite differences: step sizes, perturbed states, and the Jacobian of a function of stacked states."""
+"""Derivatives by finite differences: the size of perturbations, and Jacobians by three formulas.
+
+- `forward` and `forward_full`: the error is about √ε, enough for Newton's method.
+- `central`: ε^(2/3), for derivatives along a solution.
+- `extrapolated`: about ε^(3/4), by central differences with two steps, extrapolated to fourth order (Richardson).
+
+`forward` and `central` differentiate a function of states into the layout of a structure, with one perturbation for
+each of its colours. `forward_full` and `extrapolated` differentiate a function of times and states into full matrices.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
+from .._arrays.elementwise import finite_rows
 from .._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, smallest_normal
 from .._linalg.structure import Structure, seeds
 
@@ -19,9 +29,26 @@ LITTLE = 0.01
 ROUNDINGS = 20
 """Roundings of the largest value that a difference may be off."""
 
-
 CHUNK = 1 << 21
 """Numbers in a stack of perturbed states, above which it is evaluated in parts."""
+
+EXTRAPOLATED_POWER, EXTRAPOLATED_CHUNK = 0.25, 1 << 19
+"""Power of ε for the steps of differences of fourth order, with rounding of ε^(3/4); numbers evaluated at once."""
+
+AGREEMENT = 0.4
+"""Power of ε up to which the quotients of the two steps of an extrapolation may differ."""
+
+SHORTER, ROUNDS = 1 / 8, 5
+"""Part that is left of steps that were too long, and number of further attempts with them: down to about √ε."""
+
+QUOTIENT_ROUNDINGS = 8
+"""Roundings of a value that a difference of the quotients may come from; beyond them, the function bends."""
+
+Evaluate: TypeAlias = Callable[[Array, Array], Array]
+"""A function of times `(m,)` and stacked states `(m, *batch, n)`, whose values have `m` rows."""
+
+Difference: TypeAlias = Callable[[Array, Array], tuple[Array, Array]]
+"""Quotients `(k, *batch, n)` at some rows of the points for steps `(k, *batch)`, and the effect of rounding on them."""
 
 
 def step_sizes(
@@ -69,8 +96,8 @@ def quotients(responses: Array, base: Array, added: Array, structure: Structure)
     return structure.scale_columns(matrices, 1 / added)
 
 
-def differentiate(function: Callable[[Array], Array], states: Array, structure: Structure) -> Array:
-    """Jacobians of `function` at the stacked `states`, called once per colour."""
+def forward(function: Callable[[Array], Array], states: Array, structure: Structure) -> Array:
+    """Jacobians of `function` at the stacked `states` in a structure's layout, by one call for each of its colours."""
     xp = array_namespace(states)
     shifted, added = perturbed(states, structure)
     base = function(states)
@@ -78,9 +105,7 @@ def differentiate(function: Callable[[Array], Array], states: Array, structure: 
     return quotients(responses, base, added, structure)
 
 
-def forward(
-    evaluate: Callable[[Array, Array], Array], t: Array, states: Array, values: Array | None
-) -> tuple[Array, Array]:
+def forward_full(evaluate: Evaluate, t: Array, states: Array, values: Array | None) -> tuple[Array, Array]:
     """Values `(m, *batch, n)` and full Jacobians `(m, *batch, n, n)` of a function of times and states.
 
     All states are evaluated with one component after the other perturbed, in as few calls as memory allows, and with
@@ -109,16 +134,15 @@ def forward(
     return values, xp.concat(columns, axis=-1) if columns else xp.zeros((*states.shape, n), dtype=states.dtype)
 
 
-def differentiate_centrally(
-    function: Callable[[Array], Array], states: Array, structure: Structure, among: Array
-) -> Array:
-    """The same by central differences, two calls per colour: the error is ε^(2/3) where `differentiate` has √ε.
+def central(function: Callable[[Array], Array], states: Array, structure: Structure, among: Array) -> Array:
+    """Jacobians by central differences, two calls per colour: the error is ε^(2/3) where `forward` has √ε.
 
-    A component that is small beside its own largest size `among` some states passes through zero there, or has
-    decayed: then a share of that size is a good perturbation. Or it ranges over many sizes, with functions that bend
-    on the scale of each. Where it is small often, both are tried: the larger perturbation is right unless the two
-    differ by more than the roundings of the smaller one. So it is with a share of the largest component, where one is
-    small beside that everywhere. A matrix depends on its own state and on `among`, not on the other stacked states.
+    A component that is small beside its own largest size `among` some states has two possible scales. Where it passes
+    through zero, or has decayed, a share of that size is a good perturbation; where it ranges over many sizes, and the
+    function bends on the scale of each, only a share of its present size is. If it is small often, both are tried: the
+    larger perturbation is right unless the two results differ by more than the roundings of the smaller one. The same
+    is tried for a component that is small beside another one everywhere, with a share of the largest component. A
+    matrix depends on its own state and on `among`, not on the other stacked states.
     """
     xp = array_namespace(states)
     sizes = step_sizes(states, power=POWER, among=among)
@@ -172,3 +196,104 @@ def _ranges(states: Array) -> bool:
     sizes = xp.reshape(xp.abs(states), (-1, states.shape[-1]))
     small = xp.astype(sizes < SMALL * xp.max(sizes, axis=0), sizes.dtype)
     return bool(xp.any(xp.mean(small, axis=0) > OFTEN))
+
+
+def extrapolated(evaluate: Evaluate, t: Array, states: Array) -> Array:
+    """Full Jacobians `(m, *batch, n, n)` by differences of fourth order.
+
+    Where the quotients of both steps disagree, because the function bends within the step or is not defined at its end,
+    shorter steps are tried.
+    """
+    xp, n = array_namespace(states), states.shape[-1]
+    sizes = step_sizes(states, power=EXTRAPOLATED_POWER)
+    chunk = max(1, EXTRAPOLATED_CHUNK // max(1, 4 * states[:1, ...].size))
+    parts = []
+    for first in range(0, states.shape[0], chunk):
+        some = slice(first, min(first + chunk, states.shape[0]))
+        parts.append(_extrapolated_columns(evaluate, t[some], states[some, ...], sizes[some, ...]))
+    return xp.concat(parts) if parts else xp.zeros((*states.shape, n), dtype=states.dtype)
+
+
+def _extrapolated_columns(evaluate: Evaluate, t: Array, states: Array, sizes: Array) -> Array:
+    """Column after column."""
+    xp = array_namespace(states)
+    columns = []
+    for j in range(states.shape[-1]):
+        unit = xp.astype(xp.arange(states.shape[-1]) == j, states.dtype)
+
+        def difference(rows: Array, shift: Array, unit: Array = unit) -> tuple[Array, Array]:
+            base, change = xp.take(states, rows, axis=0), shift[..., None] * unit
+            up, down = base + change, base - change
+            times = xp.take(t, rows)
+            both = evaluate(xp.concat([times, times]), xp.concat([up, down]))
+            count = rows.shape[0]
+            added = xp.sum(up - down, axis=-1)  # what rounding has left of twice the change
+            roundings = QUOTIENT_ROUNDINGS * machine_epsilon(states.dtype) * xp.abs(both[:count, ...])
+            return (both[:count, ...] - both[count:, ...]) / added[..., None], roundings / xp.abs(added)[..., None]
+
+        columns.append(_without_doubt(difference, sizes[..., j]))
+    with quiet():
+        J = xp.stack(columns, axis=-1)
+    lost = ~finite_rows(J)
+    if bool(xp.any(lost)):  # at the edge of where the function is defined, differences to one side may do
+        rows = xp.nonzero(lost)[0]
+        one_sided = forward_full(evaluate, xp.take(t, rows), xp.take(states, rows, axis=0), None)[1]
+        J = _replaced(J, rows, xp.where(xp.isfinite(xp.take(J, rows, axis=0)), xp.take(J, rows, axis=0), one_sided))
+    return J
+
+
+def _without_doubt(difference: Difference, sizes: Array) -> Array:
+    """Derivatives from central differences `difference(rows, shift)`, with shorter steps where they are doubtful.
+
+    `sizes` `(m, *batch)` are the first steps. Where the quotients of one component disagree, that component gets
+    shorter ones, however small it is beside the others.
+    """
+    xp = array_namespace(sizes)
+    rows = xp.arange(sizes.shape[0])
+    enough = machine_epsilon(sizes.dtype) ** AGREEMENT
+    with quiet():
+        value, doubtful, typical = _fourth_order(difference, rows, sizes, None)
+        for _ in range(ROUNDS):
+            worst = xp.max(xp.reshape(doubtful, (doubtful.shape[0], -1)), axis=1)
+            chosen = xp.nonzero(worst > enough)[0]
+            if chosen.shape[0] == 0:
+                break
+            rows = xp.take(rows, chosen)
+            before = xp.take(doubtful, chosen, axis=0)
+            sizes = xp.take(sizes, chosen, axis=0) * SHORTER
+            closer, doubtful, _ = _fourth_order(difference, rows, sizes, typical)
+            better = (doubtful < before) & (before > enough)
+            value = _replaced(value, rows, xp.where(better, closer, xp.take(value, rows, axis=0)))
+            doubtful = xp.where(better, doubtful, xp.zeros_like(doubtful))  # shorter steps do not help there
+        return value
+
+
+def _fourth_order(
+    difference: Difference, rows: Array, sizes: Array, typical: Array | None
+) -> tuple[Array, Array, Array]:
+    """Derivatives of fourth order, the distance of the two quotients of each component, and the components' sizes.
+
+    The distance is the difference that rounding does not explain, relative to the largest component at the point, or to
+    the `typical` size of the component if that is smaller: by default, its largest at these points. It is infinite
+    where a quotient is not a number.
+    """
+    xp = array_namespace(sizes)
+    both, roundings = difference(xp.concat([rows, rows]), xp.concat([sizes, sizes / 2]))
+    long, short = both[: rows.shape[0], ...], both[rows.shape[0] :, ...]
+    size = xp.abs(short)
+    if typical is None:
+        typical = xp.max(xp.where(xp.isfinite(size), size, xp.zeros_like(size)), axis=tuple(range(size.ndim - 1)))
+    beyond = xp.abs(short - long) - roundings[rows.shape[0] :, ...]
+    apart = beyond / xp.minimum(xp.max(size, axis=-1, keepdims=True), typical)
+    apart = xp.where(beyond <= 0, xp.zeros_like(apart), apart)
+    apart = xp.where(xp.isfinite(apart), apart, xp.full_like(apart, float("inf")))
+    return short + (short - long) / 3, apart, typical
+
+
+def _replaced(values: Array, rows: Array, others: Array) -> Array:
+    """The values with some rows, in ascending order, replaced."""
+    xp = array_namespace(values)
+    every = xp.arange(values.shape[0], dtype=rows.dtype)
+    place = xp.clip(xp.searchsorted(rows, every), 0, rows.shape[0] - 1)
+    replaced = xp.take(rows, place) == every
+    return xp.where(xp.reshape(replaced, (-1, *(1,) * (values.ndim - 1))), xp.take(others, place, axis=0), values)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from .._arrays.elementwise import same
 from .._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
+from .differences import Evaluate
 from .step import Inputs, Step
 
 PROBES = 4
@@ -16,9 +15,6 @@ GROUPS = 7
 
 ROUNDINGS = 8
 """Roundings by which the arguments of a step move: those of a few operations."""
-
-Evaluate = Callable[[Array, Array], Array]
-"""A function of times `(m,)` and stacked states `(m, *batch, n)`, whose values have `m` rows."""
 
 
 def relative_response(evaluate: Evaluate, t: Array, states: Array) -> Array:

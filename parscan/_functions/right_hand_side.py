@@ -13,7 +13,7 @@ import numpy as np
 from .._arrays.namespace import Array, array_namespace, copy, quiet, to_numpy
 from .breaks import limited
 from .counts import Counts
-from .differences import forward
+from .differences import extrapolated, forward_full
 from .evaluators import STACKED, Evaluator
 from .raised import Raised
 from .returned import Returned
@@ -211,13 +211,13 @@ class RightHandSide:
             values = self(t, states)
             return values, self.jacobian(t, states, values)
         self.counts.njev += 1
-        return forward(self, t, states, None)
+        return forward_full(self, t, states, None)
 
     def jacobian(self, t: Array, states: Array, derivatives: Array) -> Array:
         """Jacobians `(m, *batch, n, n)`, entry `[..., i, j]` = ∂f_i/∂y_j; `derivatives` are those at the states."""
         self.counts.njev += 1
         if self._jac is None:
-            return forward(self, t, states, derivatives)[1]
+            return forward_full(self, t, states, derivatives)[1]
         if not callable(self._jac):
             constant = self._xp.asarray(self._jac, dtype=self._dtype)
             return self._xp.broadcast_to(constant, (*states.shape, states.shape[-1]))
@@ -237,7 +237,11 @@ class RightHandSide:
 
     def differences(self, t: Array, states: Array) -> Array:
         """Jacobians by differences, whatever the user's own are."""
-        return forward(self, t, states, None)[1]
+        return forward_full(self, t, states, None)[1]
+
+    def exact_jacobian(self, t: Array, states: Array) -> Array:
+        """Jacobians with more digits than Newton's method needs: the user's own, or by accurate differences."""
+        return self.jacobian(t, states, states) if self.has_jacobian else extrapolated(self, t, states)
 
     def evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
         """One call on all states, in memory of their own: a function may write to what it is given."""

@@ -17,8 +17,8 @@ from math import inf, isfinite
 from .._arrays.elementwise import rows_of, same
 from .._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
 from .._linalg.structure import Structure, apply
-from .differences import ROUNDINGS, step_sizes
-from .response import Evaluate, relative_response, response, spread
+from .differences import ROUNDINGS, Evaluate, step_sizes
+from .response import relative_response, response, spread
 from .step import Step
 
 REORDERED = 1000.0

@@ -12,7 +12,7 @@ from problems import each_structure as each
 from parscan import BlockDiagonal, Dense, Diagonal, StackedDiagonal, solve_recurrence
 from parscan._engine.newton import scan_corrections
 from parscan._engine.system import Propagator
-from parscan._functions.differences import differentiate, differentiate_centrally
+from parscan._functions.differences import central, forward
 from parscan._linalg import structures
 from parscan._linalg.structure import apply
 
@@ -102,7 +102,7 @@ def test_corrections_are_scanned_in_any_layout(structure, dtype, library, reques
 def test_differences_recover_a_linear_map(structure, dtype, rng):
     A = structure.to_dense(matrices(structure, rng, lead=(), dtype=dtype))
     states = random_array(rng, (5, 2, N), dtype)
-    found = structure.to_dense(differentiate(lambda y: y @ A.T, states, structure))
+    found = structure.to_dense(forward(lambda y: y @ A.T, states, structure))
     assert found.dtype == dtype
     assert np.abs(found - A).max() <= 100 * np.sqrt(np.finfo(dtype).eps)
 
@@ -112,7 +112,7 @@ def test_differences_match_the_formulas_of_the_problems(name, rng):
     problem = PROBLEMS[name]
     step, jac = problem.make(rng, np.float64)
     states, x = random_array(rng, (7, problem.n), np.float64), rng.standard_normal((7, problem.m))
-    found = differentiate(lambda y: step(y, x), states, problem.structure)
+    found = forward(lambda y: step(y, x), states, problem.structure)
     assert np.abs(found - jac(states, x)).max() <= 1e-5
 
 
@@ -122,10 +122,10 @@ def test_central_differences_are_those_of_each_state_alone(structure, dtype, rng
     """And recover a linear map to rounding over the perturbation."""
     A = structure.to_dense(matrices(structure, rng, lead=(), dtype=dtype))
     states, among = random_array(rng, (5, 2, N), dtype), random_array(rng, (9, 2, N), dtype)
-    found = differentiate_centrally(lambda y: y @ A.T, states, structure, among)
+    found = central(lambda y: y @ A.T, states, structure, among)
     assert found.dtype == dtype
     assert np.abs(structure.to_dense(found) - A).max() <= 100 * np.finfo(dtype).eps ** (2 / 3)
-    alone = [differentiate_centrally(lambda y: y @ A.T, row[None], structure, among)[0] for row in states]
+    alone = [central(lambda y: y @ A.T, row[None], structure, among)[0] for row in states]
     assert np.allclose(found, np.stack(alone), rtol=0, atol=10 * np.finfo(dtype).eps ** (2 / 3))
 
 
@@ -133,7 +133,7 @@ def test_central_differences_are_those_of_each_state_alone(structure, dtype, rng
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_central_differences_of_a_component_that_bends_on_the_scale_of_each_of_its_sizes(decades):
     states = np.logspace(0, -decades, 40)[:, None]
-    found = differentiate_centrally(lambda y: y**1.5, states, Dense(), states)
+    found = central(lambda y: y**1.5, states, Dense(), states)
     assert np.allclose(found[:, 0, 0], 1.5 * states[:, 0] ** 0.5, rtol=1e-8, atol=0)
 
 
@@ -144,7 +144,7 @@ def test_central_differences_of_a_component_that_has_decayed_beside_others_that_
     def step(y):
         return np.stack([0.5 * y[..., 0], np.tanh(x + 0.7 * y[..., 0] + 0.2 * y[..., 1])], axis=-1)
 
-    found = differentiate_centrally(step, states, Dense(), states)
+    found = central(step, states, Dense(), states)
     slope = 1 - step(states)[:, 1] ** 2
     assert np.allclose(found[:, 1], np.stack([0.7 * slope, 0.2 * slope], axis=-1), rtol=1e-7)
     assert np.allclose(found[:, 0], [0.5, 0], rtol=1e-7, atol=0)
@@ -155,12 +155,12 @@ def test_differences_at_any_scale(exponent, zero):
     """The step sizes follow the states, so a homogeneous function is differentiated alike at every scale."""
     scale = 10.0**exponent
     states = scale * np.array([[1.0, 0.0 if zero else -2.0], [0.5, 3.0]])
-    found = differentiate(lambda y: y * 0.5 + y[..., ::-1], states, Dense())
+    found = forward(lambda y: y * 0.5 + y[..., ::-1], states, Dense())
     assert np.abs(found - np.array([[0.5, 1], [1, 0.5]])).max() <= 1e-6
 
 
 def test_differences_of_denormal_states_are_finite():
-    found = differentiate(lambda y: 0.5 * y, np.full((2, 1), 5e-324), Diagonal())
+    found = forward(lambda y: 0.5 * y, np.full((2, 1), 5e-324), Diagonal())
     assert np.allclose(found, 0.5)
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import cached_property, partial
 
 from ..._arrays.namespace import Array, array_namespace
+from ..._functions.differences import Evaluate
 from ..._functions.evaluators import ONE_BY_ONE, STACKED, Evaluator, Evaluators
 from ..._functions.extremes import extreme_rows
 from ..._functions.raised import Raised
-from ..._functions.response import Evaluate
 from ..._functions.right_hand_side import RightHandSide
 from ..._functions.verify import agree, is_far_too_large, is_transposed, share_of
 from .near_start import Sample, sample

@@ -8,7 +8,8 @@ from functools import partial
 from math import copysign, isfinite
 
 from ..._arrays.namespace import Array, array_namespace, quiet, random_signs
-from ..._functions.response import Evaluate, spread
+from ..._functions.differences import Evaluate
+from ..._functions.response import spread
 
 SAMPLE = 5
 """States, at least: as many as no dimension has."""

@@ -22,7 +22,6 @@ from ..core.scale import Scale
 from ..core.tableaux import MOST_STAGES, Tableau
 from .discretisation import Corrected, Discretisation, Linear
 from .filter import filtered
-from .richardson import exact_jacobian
 from .stage_tangents import implicit_stages
 from .tangent_linear import TangentLinear
 
@@ -141,7 +140,7 @@ class Collocation(Discretisation):
         """Every stage with its own Jacobian, whatever Newton's method made do with."""
         xp = array_namespace(trial.y)
         times, states = self._points(trial)
-        jacobians = exact_jacobian(rhs, xp.reshape(times, (-1,)), xp.reshape(states, (-1, *trial.y.shape[1:])))
+        jacobians = rhs.exact_jacobian(xp.reshape(times, (-1,)), xp.reshape(states, (-1, *trial.y.shape[1:])))
         return implicit_stages(self.tableau.A, self.tableau.b, trial.steps, times, states, jacobians)
 
     def _points(self, trial: PiecewisePolynomial) -> tuple[Array, Array]:

@@ -22,7 +22,6 @@ from ..core.tableaux import Tableau, gauss
 from . import hermite as _hermite
 from .discretisation import Linear
 from .one_step import StepMap
-from .richardson import exact_jacobian
 from .stage_tangents import explicit_stages
 from .tangent_linear import TangentLinear
 
@@ -92,7 +91,7 @@ class Explicit(StepMap):
                 slopes.append(rhs(trial.times(share), states[-1]))
         points = xp.stack([trial.times(share) for share in c.tolist()], axis=1), xp.stack(states, axis=1)
         stacked = xp.reshape(points[0], (-1,)), xp.reshape(points[1], (-1, *trial.y.shape[1:]))
-        return explicit_stages(A, b, mixing, trial.steps, *points, exact_jacobian(rhs, *stacked))
+        return explicit_stages(A, b, mixing, trial.steps, *points, rhs.exact_jacobian(*stacked))
 
     @abstractmethod
     def polynomial(self) -> tuple[Array, Array, Array]:

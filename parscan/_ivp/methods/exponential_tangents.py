@@ -21,7 +21,6 @@ from ..._linalg.exponential import exponential
 from ..._linalg.solve import solve_each
 from ..core.polynomial import PiecewisePolynomial
 from . import hermite as _hermite
-from .richardson import exact_jacobian
 from .tangent_linear import TangentLinear
 
 STENCIL = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
@@ -146,13 +145,13 @@ def exponential_tangents(rhs: RightHandSide, trial: PiecewisePolynomial, *, insi
     flat = (count, -1, n)
     states = xp.reshape(points.y, flat)
     values = xp.reshape(rhs(points.t, points.y), flat)
-    jacobians = xp.reshape(exact_jacobian(rhs, points.t, points.y), (*states.shape, n))
+    jacobians = xp.reshape(rhs.exact_jacobian(points.t, points.y), (*states.shape, n))
     steps = xp.reshape(step_sizes(points.y, power=POWER), flat)
     times = xp.concat([points.t] * (1 + len(STENCIL) * n))
     units = xp.eye(n, dtype=trial.y.dtype)
     beside = [states + place * steps * units[j, :] for j in range(n) for place, _ in STENCIL]
     stacked = xp.reshape(xp.concat([states, *beside]), (-1, *batch, n))
-    around = exact_jacobian(rhs, times[count:], stacked[count:, ...])
+    around = rhs.exact_jacobian(times[count:], stacked[count:, ...])
     with quiet():
         second = _stencil(xp.reshape(around, (-1, *jacobians.shape)), steps)  # (..., i, l, j)
         ends = _ends(trial, values, jacobians)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._arrays.elementwise import rows_of
 from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
-from ..._functions.differences import ROUNDINGS, differentiate, step_sizes
+from ..._functions.differences import ROUNDINGS, forward, step_sizes
 from ..._functions.response import response
 from ..._functions.step import Step
 from ..._functions.verify import EXPLAINED, beyond
@@ -69,7 +69,7 @@ def structure_covers(step: Step, states: Array) -> bool:
     differences = _Differences(step, states)
     try:
         with quiet():
-            matrices = differentiate(differences.evaluate, states, family)
+            matrices = forward(differences.evaluate, states, family)
             change = step_sizes(states) * random_signs(states.shape, states, seed=0)
             predicted = apply(family, matrices, change)
             found = differences.evaluate(states + change) - differences.values

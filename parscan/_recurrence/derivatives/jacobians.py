@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..._arrays.namespace import Array, array_namespace, copy, quiet, random_signs
-from ..._functions.differences import POWER, differentiate_centrally, step_sizes
+from ..._functions.differences import POWER, central, step_sizes
 from ..._functions.verify import misses_change
 from ..._linalg.dense import Dense
 from ..._linalg.structure import Structure
@@ -33,7 +33,7 @@ class Jacobians:
         with quiet():
             if self._given:
                 return step.jacobian(states, times)
-            return differentiate_centrally(lambda y: copy(step(copy(y), times)), states, self.structure, self._typical)
+            return central(lambda y: copy(step(copy(y), times)), states, self.structure, self._typical)
 
     def stretches(self, steps: int, vectors: int) -> list[tuple[int, int]]:
         """Stretches of the first `steps` steps in order, as long as their matrices and `vectors` fit in."""
@@ -75,12 +75,10 @@ def _missed(solution: Solution, typical: Array, states: Array, times: slice) -> 
         return copy(step(copy(y), times))
 
     def largest(values: Array) -> Array:
-        return array_namespace(values).max(abs(values), axis=-1, keepdims=True)
+        xp = array_namespace(values)
+        return xp.max(xp.abs(values), axis=-1, keepdims=True)
 
-    if step.has_jacobian:
-        matrices = step.jacobian(copy(states), times)
-    else:
-        matrices = differentiate_centrally(values, states, family, typical)
+    matrices = step.jacobian(copy(states), times) if step.has_jacobian else central(values, states, family, typical)
     sizes = step_sizes(states, power=POWER, among=typical, least=0.0)
     change = random_signs(states.shape, states, seed=0) * sizes
     return misses_change(values, family, matrices, states, change, largest)

@@ -9,7 +9,6 @@ from parscan._ivp.core.polynomial import PiecewisePolynomial
 from parscan._ivp.core.tableaux import gauss, radau
 from parscan._ivp.mesh.task import PARALLEL
 from parscan._ivp.methods.exponential_tangents import frechet
-from parscan._ivp.methods.richardson import exact_jacobian
 from parscan._ivp.output.observation import Observation
 from parscan._kernels.dispatch import condense
 from parscan._kernels.generic.condense import solve_stages
@@ -92,7 +91,7 @@ def test_jacobians_by_differences_are_right_to_many_digits(rng):
     exact[:, 0, 0], exact[:, 0, 1] = np.cos(y[:, 0]) * y[:, 1], np.sin(y[:, 0])
     exact[:, 1, 0], exact[:, 1, 2] = 3 * y[:, 0] ** 2, 1e6 * np.exp(1e6 * y[:, 2])
     exact[:, 2, 0], exact[:, 2, 2] = t * y[:, 2], t * y[:, 0]
-    found = exact_jacobian(rhs, t, y)
+    found = rhs.exact_jacobian(t, y)
     scale = np.abs(exact).max(axis=1, keepdims=True) + 1e-6
     assert (np.abs(found - exact) / scale).max() <= 1e-9
     assert np.abs(rhs.differences(t, y) - exact).max() >= 1e-9 * np.abs(exact).max()  # the solver's are not
@@ -111,7 +110,7 @@ def test_jacobians_by_differences_are_right_to_many_digits(rng):
 def test_steps_are_shortened_where_functions_bend_or_end(fun, slope):
     """Beside large states, small ones look like zeros, whose steps would be far too long."""
     y = np.geomspace(1e-3, 1.0, 40)[:, None]
-    found = exact_jacobian(rhs_of(fun, y), np.zeros(40), y)[:, 0, 0]
+    found = rhs_of(fun, y).exact_jacobian(np.zeros(40), y)[:, 0, 0]
     assert np.abs(found / slope(y[:, 0]) - 1).max() <= 1e-7
 
 
@@ -121,7 +120,7 @@ def test_small_components_are_differentiated_as_well_as_large_ones(size):
     y = np.stack([np.linspace(0.9998, 1.0002, 9), np.zeros(9)], axis=1)
     bend = (y[:, 0] - 1) / 2e-4
     rhs = rhs_of(lambda t, y: [np.cos(y[0]), size * np.exp(-(((y[0] - 1) / 2e-4) ** 2))], y)
-    found = exact_jacobian(rhs, np.zeros(9), y)[:, :, 0]
+    found = rhs.exact_jacobian(np.zeros(9), y)[:, :, 0]
     assert np.abs(found[:, 0] + np.sin(y[:, 0])).max() <= 1e-11
     slopes = -2 * bend * np.exp(-(bend**2)) / 2e-4
     assert np.abs(found[:, 1] / size - slopes).max() <= 1e-10 * np.abs(slopes).max()
@@ -129,6 +128,7 @@ def test_small_components_are_differentiated_as_well_as_large_ones(size):
 
 def test_at_the_edge_of_where_a_function_is_defined_one_side_does():
     y = np.array([[0.0], [0.5], [1.0]])
-    found = exact_jacobian(rhs_of(lambda t, y: [np.where(y[0] >= 0, np.abs(y[0]) ** 1.5, np.nan)], y), np.zeros(3), y)
+    rhs = rhs_of(lambda t, y: [np.where(y[0] >= 0, np.abs(y[0]) ** 1.5, np.nan)], y)
+    found = rhs.exact_jacobian(np.zeros(3), y)
     assert np.abs(found[:, 0, 0] - 1.5 * np.sqrt(y[:, 0])).max() <= 1e-3
     assert np.abs(found[1:, 0, 0] - 1.5 * np.sqrt(y[1:, 0])).max() <= 1e-10

@@ -6,7 +6,7 @@ from problems import N, each_structure, random_array
 
 from parscan import Dense, Diagonal, solve_recurrence
 from parscan._engine.tolerance import Tolerance
-from parscan._functions.differences import differentiate
+from parscan._functions.differences import forward
 from parscan._functions.step import Step
 from parscan._recurrence import cost as _cost
 from parscan._recurrence.systems.propagation import Shooting, States, Tangents
@@ -69,7 +69,7 @@ def test_propagators_are_the_derivatives_of_the_ends(kind, length, rng):
 
         assert np.allclose(line.targets[p], march_one(z[p : p + 1])[0], atol=1e-14)
         if p:  # that of the first is never used
-            expected = differentiate(march_one, z[p : p + 1], Dense())[0]
+            expected = forward(march_one, z[p : p + 1], Dense())[0]
             assert np.allclose(line.propagator.matrices[p], expected, atol=1e-6)
 
 
@@ -91,7 +91,7 @@ def test_components_that_pass_zero_beside_large_ones_are_differentiated(structur
     def function(y):
         return np.where(np.arange(N) % 2 == 0, 0.5 * y, 1e-10 * np.sin(1e10 * y))
 
-    found = np.linalg.diagonal(structure.to_dense(differentiate(function, states, structure)))
+    found = np.linalg.diagonal(structure.to_dense(forward(function, states, structure)))
     assert np.allclose(found[:, ::2], 0.5)
     assert np.allclose(found[:, 1::2], np.cos(1e10 * states[:, 1::2]), atol=1e-6)
 
