@@ -1,1 +1,1 @@
-"""What they are on CuPy arrays: CUDA kernels by Numba-CUDA."""
+"""Operations on CuPy arrays, by kernels that Numba-CUDA compiles."""

@@ -1,6 +1,6 @@
-"""Which kernels evaluate which recurrence on a CUDA device: one table.
+"""The table of the kernels that evaluate a recurrence on a CUDA device, by its size.
 
-The limits are estimates from the registers and the shared memory that the kernels take; none has been timed yet.
+The limits are estimates from the registers and the shared memory of the kernels; none has been timed yet.
 """
 
 from __future__ import annotations
@@ -16,47 +16,47 @@ from . import tiles
 from .kernel import Kernel
 
 THREADS = 128
-"""Threads of a block of threads that work each for itself."""
+"""Threads of a block in which every thread works by itself."""
 
 RESIDENT_THREADS = 1024
-"""Threads that keep a multiprocessor busy, with the registers that these kernels take."""
+"""Threads that keep a multiprocessor busy, given the registers of these kernels."""
 
 RESIDENT_GROUPS = 16
 """Groups of threads that keep a multiprocessor busy."""
 
 SHORTEST = 32
-"""Steps of a chunk, at least."""
-
+"""Fewest steps of a chunk."""
 
 FEWEST = 2
-"""Sequences up to which tiles are better: of more, side by side, single threads read memory next to each other."""
+"""Largest number of sequences for tiles: of more sequences, neighbouring threads read neighbouring memory anyway."""
 
 LONGEST = 64
-"""Steps up to which one thread alone is as good as a tile."""
+"""Steps up to which a single thread is as fast as a tile."""
 
 SINGLE_PASS = False
-"""Whether one long sequence of scalars is evaluated in a single pass, in which blocks wait for each other.
+"""
+Whether one long sequence of scalars is evaluated in a single pass, in which blocks wait for each other.
 
-The simulator, which runs one block after another, cannot show what may go wrong when they run at the same time. It
-stays off until it has been put to the test on devices: see `tests/kernels/gpu/test_tiles.py`.
+Off until a GPU has judged it, by `tests/kernels/gpu/test_tiles.py`: the simulator runs one block after another, and
+cannot show the faults of blocks that run at the same time.
 """
 
 
 @dataclass(frozen=True)
 class Way:
     """
-    Kernels, and when they are used.
+    A family of kernels, and the recurrences that it evaluates.
 
     Parameters
     ----------
     name : str
-        Of the family of kernels.
+        Name of the family.
     largest : dict
-        Order of the matrices up to which they work, by dtype.
+        Largest order of the matrices, by dtype.
     kernels : dict of callable
-        Make the kernels, by their names, from dtype and order.
+        By name, functions that make a kernel for a dtype and an order.
     applies : callable
-        Whether they are to be used for so many sequences of such a length.
+        Whether the family is used, from the number of sequences and their length.
     """
 
     name: str
@@ -68,14 +68,14 @@ class Way:
 @dataclass(frozen=True)
 class Phases(Way):
     """
-    Two kernels, `summarise` and `march`, and how they are laid over time and sequences.
+    A family of two kernels, `summarise` and `march`, for chunks of time of each sequence.
 
     Parameters
     ----------
     chunk : callable
         Steps per chunk, from dtype, order, sequences, length and the number of multiprocessors.
     grid : callable
-        Blocks and threads for so many chunks, from dtype, order and their number.
+        Number of blocks, and of threads of a block, from dtype, order and the number of chunks of all sequences.
     """
 
     chunk: Callable[[str, int, int, int, int], int]
@@ -84,16 +84,16 @@ class Phases(Way):
 
 @dataclass(frozen=True)
 class SinglePass(Way):
-    """Two kernels, `scan` and `repair`, which work on tiles; see :mod:`parscan._kernels.cuda.lookback_kernels`."""
+    """A family of two kernels, `scan` and `repair`; see :mod:`parscan._kernels.cuda.lookback_kernels`."""
 
 
 def _resident(resident: int) -> Callable[[str, int, int, int, int], int]:
-    """Chunks for a device whose multiprocessors are kept busy by so many of them."""
+    """Function that gives the steps of a chunk, if `resident` chunks keep a multiprocessor busy."""
 
     def chunk(dtype: str, n: int, sequences: int, length: int, processors: int) -> int:
-        """All steps, where the sequences alone keep the device busy, or nearly so.
+        """All steps if the sequences alone nearly keep the device busy.
 
-        To cut time costs `n + 2` times the work, or reading the operands twice.
+        Cutting time costs `n + 2` times the work, or reading the operands twice.
         """
         wanted = resident * processors
         if sequences * (n + 2) >= wanted:
@@ -105,7 +105,7 @@ def _resident(resident: int) -> Callable[[str, int, int, int, int], int]:
 
 
 def _tile(dtype: str, n: int, sequences: int, length: int, processors: int) -> int:
-    """What a block evaluates at once."""
+    """The steps that a block evaluates at once."""
     return tiles.tile_of(dtype).steps
 
 
@@ -169,14 +169,14 @@ WAYS: tuple[Way, ...] = (
         _grouped,
     ),
 )
-"""The first that applies is taken; beyond the largest order of all, the library's own products are."""
+"""The first way that applies is chosen. Larger matrices are left to products by the array library."""
 
 
 def is_covered(dtype: str, n: int) -> bool:
-    """Whether there are kernels for matrices of this order."""
+    """Whether some way takes matrices of this order."""
     return any(n <= way.largest[dtype] for way in WAYS)
 
 
 def choose(dtype: str, n: int, sequences: int, length: int) -> Way:
-    """Kernels for so many sequences of a length, with matrices of this order."""
+    """The way to evaluate recurrences of this dtype, order, number and length."""
     return next(way for way in WAYS if n <= way.largest[dtype] and way.applies(sequences, length))

@@ -1,7 +1,8 @@
-"""CUDA kernels in which a group of threads walks through a chunk of time of one sequence, its state in shared memory.
+"""CUDA kernels in which a group of threads marches through a chunk of one sequence, with the state in shared memory.
 
-For matrices too large for the registers of a thread. `n + 1` threads summarise a chunk: each has a column of the
-product, the last one the offset, and all share the matrix of the step. The same threads march, each with a row.
+They are for matrices too large for the registers of a thread. A group has `n + 1` threads. To summarise a chunk, each
+thread updates a column of the product, the last one the offset, and all share the matrix of the step. To march, each
+thread but the last computes a row.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from ..._arrays.namespace import itemsize
 from .kernel import DTYPES, Kernel, operand, pointer, recurrence, scalar_type
 
 THREADS = 128
-"""Threads of a block, about: as many groups as these make, at least one."""
+"""Threads of a block, about: as many groups as fit into it, at least one."""
 
 SHARED_BYTES = 47 << 10
-"""Shared memory of a block that needs no asking for, less what the system takes of it."""
+"""Shared memory of a block that needs no request to the driver, less the part that the system uses."""
 
 
 def group_bytes(dtype: str, n: int) -> int:
-    """Shared memory of a group: the matrix of a step, and the product before and after it."""
+    """Shared memory of a group: the matrix of a step, and the products before and after the step."""
     return 3 * n * (n + 1) * itemsize(dtype)
 
 
 LARGEST = {dtype: max(n for n in range(1, 128) if group_bytes(dtype, n) <= SHARED_BYTES) for dtype in DTYPES}
-"""Order of the matrices up to which a group fits into a block."""
+"""Largest order of the matrices for which a group fits into a block."""
 
 
 def groups(dtype: str, n: int) -> int:
@@ -117,9 +118,9 @@ def march_kernel(dtype: str, n: int) -> Kernel:
 
 
 def make_loader(dtype: str, n: int) -> Any:
-    """Loads the matrix of a step, a thread of the group every n + 1st number of it.
+    """Loads the matrix of a step, every thread of the group one number in n + 1.
 
-    Without a start the first coefficient counts for nothing, even if it is not a number.
+    Without a start, zeros replace the first coefficient, which may be NaN.
     """
     scalar, width = scalar_type(dtype), n + 1
 

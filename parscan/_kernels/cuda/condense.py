@@ -1,11 +1,11 @@
 """Condensing of collocation stages on CUDA devices: one kernel, or the library's batched solver.
 
-Why a kernel: the systems are small, so that memory decides. Counted in numbers per interval, with m = s n, the kernel
-reads J and r once, m (n + 1), and writes the stages, the propagator and the offset once, m (n + 1) + n (n + 1); the
-matrices live in shared memory alone. A batched LU takes matrices from memory: products are written (m²), subtracted
-from the identity (2 m²), brought into the order of columns (2 m²), factorised in place (2 m²) and read for the solution
-(m²), and the right-hand sides are moved about ten times. For s = n = 3 these are 84 numbers against 650 and 360, and
-one launch against about ten. This is an argument; it has not been timed.
+Why a kernel: the systems are small, so that memory traffic decides. Counted in numbers per interval, with m = s n, the
+kernel reads J and r once, m (n + 1), and writes the stages, the propagator and the offset once, m (n + 1) + n (n + 1);
+the matrices are in shared memory only. A batched LU works in global memory: products are written (m²), subtracted from
+the identity (2 m²), transposed (2 m²), factorised in place (2 m²) and read for the solution (m²), and the right-hand
+sides are moved about ten times. For s = n = 3 the kernel moves 84 numbers, the LU 650 for the matrices and 360 for the
+right-hand sides, with one launch against about ten. This is an argument; it has not been timed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from . import condense_kernels as kernels
 from .launch import launcher
 
 CHUNK_BYTES = 1 << 28
-"""Size of the systems that the library's solver is given at once: launches shall not be what takes the time."""
+"""Size of the systems that the library's solver gets at once: large enough for launches to take little of the time."""
 
 
 def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:

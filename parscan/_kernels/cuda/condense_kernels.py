@@ -1,9 +1,9 @@
 """CUDA kernel that condenses collocation stages: a group of threads eliminates one interval in shared memory.
 
-The table of a group is `[I - h A⊗J | r | J]`, row by row; a thread of the group has every `width`-th column of it. As
-the right-hand sides stand in the table, the lower triangular factor need not be kept, and no row is ever moved by one
-thread for another: a step of the elimination swaps, scales and subtracts within each column, reading the column of the
-pivot only, and takes one barrier. While a column is updated that will be the next pivot's, its largest entry is found.
+The table of a group is `[I - h A⊗J | r | J]`, row by row; each thread of the group updates every `width`-th column.
+Since the right-hand sides are in the table, the lower triangular factor need not be kept. A step of the elimination
+swaps, scales and subtracts within each column, reads no other column than that of the pivot, and takes one barrier.
+The next pivot, the largest entry of the next column, is found while that column is updated.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from .column_kernels import SHARED_BYTES
 from .kernel import INTEGER, Kernel, pointer, scalar_type
 
 THREADS = 32
-"""Threads of a block of several groups: those of one warp, whose barriers are cheap."""
+"""Threads of a block of several groups: one warp, in which barriers are cheap."""
 
 WIDEST = 128
-"""Threads of a group, at most."""
+"""Largest number of threads of a group."""
 
 DTYPES = ("float32", "float64")
 """Complex numbers are left to the solver of the array library."""
 
 
 def width(s: int, n: int) -> int:
-    """Threads of a group: a power of two, one for each column if there may be so many."""
+    """Threads of a group: a power of two, one for each column up to `WIDEST`."""
     return min(WIDEST, 1 << (s * n + n).bit_length())
 
 
 def table(s: int, n: int) -> int:
-    """Numbers from one group's table to the next; groups of one warp do not meet on a bank of the memory."""
+    """Numbers from one group's table to the next, padded so that the groups of a warp use different memory banks."""
     numbers = s * n * (s * n + n + 1)
     return numbers + (width(s, n) - numbers) % THREADS
 
 
 def fits(dtype: str, s: int, n: int) -> bool:
-    """Whether the kernel takes stages of this dtype, number and order."""
+    """Whether the table of this dtype, number of stages and order fits into shared memory."""
     return dtype in DTYPES and n > 0 and table(s, n) * itemsize(dtype) <= SHARED_BYTES
 
 
@@ -49,7 +49,7 @@ def groups(dtype: str, s: int, n: int) -> int:
 
 
 place = types.uint64
-"""Of an index that is not negative: otherwise Numba asks every time, as Python counts negative ones from the end."""
+"""Type of an index that is not negative: of a signed one Numba tests the sign, as Python counts from the end."""
 
 
 @cache
@@ -72,7 +72,7 @@ def condense_kernel(dtype: str, s: int, n: int) -> Kernel:
         form(A, step, lane, W, own, pivots, 2 * group)
         cuda.syncthreads()
         for p in range(m):
-            # The pivot of the next step is noted where the one before this stood: all have read that.
+            # Two slots in turn: the next pivot replaces the former one, which all threads have read.
             eliminate(p, pivots[2 * group + p % 2], lane, W, own, pivots, 2 * group + (p + 1) % 2)
             cuda.syncthreads()
         if k < intervals:
@@ -83,7 +83,7 @@ def condense_kernel(dtype: str, s: int, n: int) -> Kernel:
 
 
 def make_reader(dtype: str, s: int, n: int) -> Any:
-    """Fills in the right-hand sides `[r | J]`; zeros in groups that have no interval."""
+    """Writes the right-hand sides `[r | J]` into the table; zeros in groups without an interval."""
     scalar, lanes, m, columns = scalar_type(dtype), width(s, n), s * n, s * n + n + 1
 
     @cuda.jit(device=True, inline="always")
@@ -97,7 +97,7 @@ def make_reader(dtype: str, s: int, n: int) -> Any:
 
 
 def make_former(dtype: str, s: int, n: int) -> Any:
-    """Fills in `I - h A⊗J` from the right-hand sides, and finds the first pivot."""
+    """Writes `I - h A⊗J` into the table, from J in the right-hand sides, and finds the first pivot."""
     scalar, lanes, m, columns = scalar_type(dtype), width(s, n), s * n, s * n + n + 1
 
     @cuda.jit(device=True, inline="always")
@@ -118,16 +118,16 @@ def make_former(dtype: str, s: int, n: int) -> Any:
 
 
 def make_elimination(dtype: str, s: int, n: int) -> Any:
-    """A step of the elimination with the pivot in row `q` of column `p`; notes the row of the next pivot.
+    """A step of the elimination with the pivot in row `q` of column `p`; finds the row of the next pivot.
 
-    A pivot of zero makes the right-hand sides of its group infinite or NaN, and touches no other group.
+    A pivot of zero makes the right-hand sides of its group infinite or NaN, and affects no other group.
     """
     scalar, lanes, m, columns = scalar_type(dtype), width(s, n), s * n, s * n + n + 1
 
     @cuda.jit(device=True, inline="always")
     def eliminate(p, q, lane, W, own, pivots, slot):  # type: ignore[no-untyped-def]
         pivot = W[place(own + q * columns + p)]
-        # The first of this thread's columns that stands to the right of the pivot's.
+        # From the first of this thread's columns to the right of the pivot's.
         for j in range(p + 1 + (lane - p - 1 & lanes - 1), columns, lanes):
             factor = W[place(own + q * columns + j)] / pivot
             largest, found = scalar(-1), p + 1
@@ -145,7 +145,7 @@ def make_elimination(dtype: str, s: int, n: int) -> Any:
 
 
 def make_writer(dtype: str, s: int, n: int) -> Any:
-    """Substitutes back, each right-hand side by itself, writes the stages, and sums them over the interval."""
+    """Substitutes back, a thread for each right-hand side, writes the stages, and sums them over the interval."""
     scalar, lanes, m, columns = scalar_type(dtype), width(s, n), s * n, s * n + n + 1
 
     @cuda.jit(device=True, inline="always")

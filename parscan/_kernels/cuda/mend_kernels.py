@@ -1,8 +1,8 @@
-"""CUDA kernels for what the summaries of chunks cannot tell: numbers that overflow.
+"""CUDA kernels that correct a scan in chunks where numbers overflow, so that it agrees with the loop.
 
-A product may overflow where the states do not, and the states may overflow where the product does not. The loop knows
-better: `mend` marches through the chunks whose summaries failed, and `spoil` lets nothing finite follow a state that
-is not. Where all numbers are finite, both only look. A block looks at one sequence.
+The product of a chunk may overflow where the states do not, and the states may overflow where the product does not.
+`mend` marches through the chunks whose summaries are not finite, and `spoil` replaces the states after one that is not
+finite by NaN. Where all numbers are finite, both only test them. A block tests one sequence.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .kernel import INTEGER, Kernel, operand, pointer, recurrence, scalar_type
 from .thread_kernels import make_loader, make_product
 
 THREADS = 128
-"""Threads that look at one sequence."""
+"""Threads that test one sequence."""
 
 
 @cache
 def mend_kernel(dtype: str, n: int) -> Kernel:
-    """Replace the states after chunks from the first one that is not finite, by the loop where the summary fails."""
+    """Recompute the states after chunks from the first one that is not finite on, by the loop if the summary fails."""
     scalar, load, multiply = scalar_type(dtype), make_loader(dtype, n, 1), make_product(n)
-    find, unlike, square = _finder(dtype, n), _unlike(dtype, n), n * n
+    find, not_finite, square = _finder(dtype, n), _not_finite(dtype, n), n * n
 
     def mend(  # type: ignore[no-untyped-def]
         A, A0, At, As, Ai, Aj, b, b0, bt, bs, bi, started, length, chunk, chunks, sequences, start, P, q, carries
@@ -44,12 +44,12 @@ def mend_kernel(dtype: str, n: int) -> Kernel:
             for i in range(n):
                 before[i] = state[i]
                 vector[i] = q[index * n + i]
-            # What is zero stays so, even where the product is infinite: what does not would be found in the march.
+            # A product with zero is zero even if the factor is infinite; an infinite coefficient is found by the march.
             for i in range(n):
                 for j in range(n):
                     factor = P[(index * n + i) * n + j] if before[j] != scalar(0) else scalar(0)
                     vector[i] += factor * before[j]
-            if unlike(vector, 0) != 0:
+            if not_finite(vector, 0) != 0:
                 last = (k + 1) * chunk if (k + 1) * chunk < length else length
                 for t in range(k * chunk, last):
                     load(A, A0 + s * As, At, Ai, Aj, b, b0 + s * bs, bt, bi, started, t, last, matrix, vector)
@@ -57,8 +57,8 @@ def mend_kernel(dtype: str, n: int) -> Kernel:
             for i in range(n):
                 state[i] = vector[i]
                 carries[index * n + i] = state[i]
-            # Once a state is not finite, none is any more; which of them are NaN is not specified.
-            k = k + 1 if unlike(state, 0) == 0 else chunks
+            # After a state that is not finite, none is finite; which of them are NaN is not specified.
+            k = k + 1 if not_finite(state, 0) == 0 else chunks
 
     array = pointer(dtype)
     return Kernel(mend, (*recurrence(dtype), *(array,) * 4))
@@ -66,13 +66,13 @@ def mend_kernel(dtype: str, n: int) -> Kernel:
 
 @cache
 def spoil_kernel(dtype: str, n: int) -> Kernel:
-    """Fill the chunks behind the first one whose last state is not finite with NaN."""
+    """Fill with NaN the chunks after the first one whose last state is not finite."""
     scalar, find, nan = scalar_type(dtype), _finder(dtype, n), float("nan")
 
     def spoil(length, chunk, chunks, sequences, out, o0, ot, os, oi):  # type: ignore[no-untyped-def]
         s = cuda.blockIdx.x
         found = cuda.shared.array(THREADS, types.int64)
-        # The last chunk may be shorter; nothing stands behind it.
+        # The last chunk, which may be shorter, has no chunk after it.
         first = find(out, o0 + (chunk - 1) * ot + s * os, chunk * ot, chunks - 1, found)
         for t in range((first + 1) * chunk + cuda.threadIdx.x, length, THREADS):
             for i in range(n):
@@ -81,31 +81,31 @@ def spoil_kernel(dtype: str, n: int) -> Kernel:
     return Kernel(spoil, (*(INTEGER,) * 4, *operand(dtype, 3)))
 
 
-def _unlike(dtype: str, n: int) -> Any:
-    """How many of the numbers in a row are infinite or not numbers: these differ from themselves less themselves."""
+def _not_finite(dtype: str, n: int) -> Any:
+    """Number of the entries of a vector that are not finite: `x - x` is zero for finite x alone."""
     scalar = scalar_type(dtype)
 
     @cuda.jit(device=True, inline="always")
-    def unlike(numbers, offset):  # type: ignore[no-untyped-def]
+    def not_finite(numbers, offset):  # type: ignore[no-untyped-def]
         count = 0
         for i in range(n):
             if numbers[offset + i] - numbers[offset + i] != scalar(0):
                 count += 1
         return count
 
-    return unlike
+    return not_finite
 
 
 def _finder(dtype: str, n: int) -> Any:
-    """The first of `count` places, `stride` numbers apart, with a number in a row that is not finite; or `count`."""
-    unlike = _unlike(dtype, n)
+    """First of `count` vectors, `stride` numbers apart, that is not finite; `count` if all are."""
+    not_finite = _not_finite(dtype, n)
 
     @cuda.jit(device=True, inline="always")
     def find(numbers, offset, stride, count, found):  # type: ignore[no-untyped-def]
         thread = cuda.threadIdx.x
         first = count
         for k in range(thread, count, THREADS):
-            if k < first and unlike(numbers, offset + k * stride) != 0:
+            if k < first and not_finite(numbers, offset + k * stride) != 0:
                 first = k
         found[thread] = first
         cuda.syncthreads()

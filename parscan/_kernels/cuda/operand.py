@@ -1,6 +1,6 @@
-"""Arrays as kernels see them: memory, an offset, and a stride per axis.
+"""Arrays as kernels take them: memory, an offset, and a stride per axis.
 
-Reversal and broadcasting are strides: no kernel knows of them, and nothing is copied.
+Reversal and broadcasting are expressed by strides, so that kernels need no code for them, and nothing is copied.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from ..._arrays.namespace import Array, array_namespace, contiguous
 @dataclass(frozen=True)
 class Operand:
     """
-    Contiguous memory, seen through strides.
+    Contiguous memory with strides.
 
     Parameters
     ----------
     memory : array, shape (N,)
         The numbers.
     offset : int
-        Where the first is.
+        Index of the first number.
     strides : tuple of int
-        Numbers from one step to the next, from one sequence to the next, and of the axes of a state or a matrix; zero
-        where one number stands for all.
+        Distances between steps, between sequences, and along the axes of a state or a matrix; zero along an axis of
+        length 1.
     """
 
     memory: Array
@@ -32,22 +32,22 @@ class Operand:
     strides: tuple[int, ...]
 
     def backwards(self, length: int) -> Operand:
-        """The same with the last of `length` steps first."""
+        """The same operand with the last of `length` steps first."""
         step, *others = self.strides
         return replace(self, offset=self.offset + (length - 1) * step, strides=(-step, *others))
 
     @property
     def arguments(self) -> tuple[Array | int, ...]:
-        """As a kernel takes them."""
+        """The arguments of a kernel for this operand."""
         return (self.memory, self.offset, *self.strides)
 
 
 def operand(x: Array, shape: tuple[int, ...], inner: int) -> Operand:
     """
-    An array that broadcasts to `shape`, `(T, *batch, ...)` with `inner` axes behind the batch.
+    The operand for an array that broadcasts to `shape`, `(T, *batch, ...)` with `inner` axes after the batch.
 
-    Its time axis, its batch as a whole and each inner axis may be of length 1, and stay so; a batch that broadcasts
-    only in part is written out.
+    Axes of length 1 get a stride of zero: time, the batch as a whole, and each inner axis. A batch of which some axes
+    only are of length 1 is broadcast in memory.
     """
     xp = array_namespace(x)
     last = len(shape) - inner

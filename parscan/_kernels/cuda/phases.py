@@ -16,7 +16,7 @@ from .recurrence import Recurrence
 
 
 def evaluate(recurrence: Recurrence, out: Operand) -> None:
-    """Fill `out`, with strides of (step, sequence, row), with the states."""
+    """Write the states to `out`, whose strides are (step, sequence, row)."""
     way = choose(dtype_name(recurrence.start.dtype), recurrence.n, recurrence.sequences, recurrence.length)
     _EVALUATED[type(way)](way, recurrence, out)
 

@@ -11,7 +11,7 @@ from .operand import Operand
 @dataclass(frozen=True)
 class Recurrence:
     """
-    Recurrences of one length and order, side by side, in the order of their evaluation.
+    Independent recurrences of one length and order, with steps in the order of evaluation.
 
     Parameters
     ----------
@@ -34,10 +34,10 @@ class Recurrence:
     n: int
 
     def known(self, chunk: int, chunks: int) -> tuple[Array | int, ...]:
-        """First arguments of every kernel."""
+        """First arguments of every scanning kernel."""
         sizes = (self.length, chunk, chunks, self.sequences)
         return (*self.A.arguments, *self.b.arguments, int(self.started), *sizes)
 
     def backwards(self) -> Recurrence:
-        """The same with the last step first."""
+        """The same recurrences with the last step first."""
         return replace(self, A=self.A.backwards(self.length), b=self.b.backwards(self.length))

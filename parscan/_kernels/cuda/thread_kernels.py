@@ -1,10 +1,10 @@
-"""CUDA kernels in which a thread walks through a chunk of time of one sequence, its state in registers.
+"""CUDA kernels in which a thread marches through a chunk of one sequence, with the state in registers.
 
-The phases of a scan: `summarise` finds what each chunk does to a state, `h -> P h + q`; the states are then carried
-from chunk to chunk, by another scan; `march` evaluates each chunk from the state before it. With one chunk per
-sequence, `march` is all there is.
+The phases of a scan: `summarise` finds the affine map of each chunk, `h -> P h + q`; another scan of these maps gives
+the states after the chunks; `march` evaluates each chunk from the state before it. With one chunk per sequence,
+`march` alone is needed.
 
-Threads next to each other have sequences next to each other: their loads are coalesced where there are many.
+Neighbouring threads have neighbouring sequences, so that their loads are coalesced.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numba import cuda
 from .kernel import Kernel, operand, pointer, recurrence, scalar_type
 
 PREFETCH = {1: 8, 2: 4}
-"""Steps whose operands are loaded before the first of them is used, by the order of the matrices; others one."""
+"""Steps whose operands are loaded together, by the order of the matrices; one step for orders not listed."""
 
 LARGEST = {"float32": 6, "float64": 6, "complex64": 5, "complex128": 4}
-"""Order of the matrices up to which the compiler keeps everything in registers, without spilling."""
+"""Largest order of the matrices for which the compiler does not spill registers."""
 
 
 @cache
@@ -105,9 +105,9 @@ def march_kernel(dtype: str, n: int) -> Kernel:
 
 
 def make_loader(dtype: str, n: int, ahead: int) -> Any:
-    """Loads the operands of some steps; beyond the last one they are those of a step that changes nothing.
+    """Loads the operands of `ahead` steps; beyond the last step, identity and zero.
 
-    Without a start the first coefficient counts for nothing, even if it is not a number.
+    Without a start, zeros replace the first coefficient, which may be NaN.
     """
     scalar = scalar_type(dtype)
 
@@ -129,7 +129,7 @@ def make_loader(dtype: str, n: int, ahead: int) -> Any:
 
 
 def make_product(n: int) -> Any:
-    """Replaces `x` by the sum of `column` and a matrix times `x`; what `column` then holds is the same."""
+    """Adds a matrix times `x` to `column`, and copies the sum to `x`."""
 
     @cuda.jit(device=True, inline="always")
     def multiply(matrices, matrix, x, x0, stride, column):  # type: ignore[no-untyped-def]

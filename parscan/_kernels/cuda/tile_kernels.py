@@ -1,7 +1,7 @@
 """CUDA kernels in which a block evaluates a tile of consecutive steps of one sequence of scalars.
 
-For few and long sequences: the threads of a warp read memory next to each other, which they could not if each walked
-through a chunk of its own. The phases are those of :mod:`parscan._kernels.cuda.thread_kernels`; a chunk is a tile.
+They are for few and long sequences: the threads of a warp read neighbouring memory, which they would not if each had a
+chunk of its own. The phases are those of :mod:`parscan._kernels.cuda.thread_kernels`; a chunk is a tile.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .kernel import DTYPES, INTEGER, Kernel, operand, pointer, recurrence, scala
 from .tiles import Tile, make_composer, make_finisher, make_joiner, make_loader, make_storer, make_walker, tile_of
 
 LARGEST = dict.fromkeys(DTYPES, 1)
-"""Order of the matrices up to which these kernels work."""
+"""Largest order of the matrices."""
 
 
 @cache
@@ -73,7 +73,7 @@ def march_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
         load(A, A0 + s * As, At, b, b0 + s * bs, bt, started, first, length, ra, rb, stage)
         compose(ra, rb, runs, maps)
         broken = finish(ra, rb, runs, maps, entering)
-        # From a state that is not finite there is nothing to be saved.
+        # After a state that is not finite, no state is finite: the loop need not be tried.
         if cuda.syncthreads_or(broken if entering - entering == scalar(0) else 0) != 0:
             walk(A, A0 + s * As, At, b, b0 + s * bs, bt, started, first, length, entering, out, o0 + s * os, ot)
         else:
@@ -86,7 +86,7 @@ def march_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
 def make_splitter() -> Any:
     """Sequence and first step of a block.
 
-    Of 32 bits, because a division of 64 bits is a call, behind which the compiler does not take warps to be together.
+    The division has 32 bits: one of 64 bits is a call, after which the compiler no longer knows that warps converge.
     """
     unsigned = types.uint32
 

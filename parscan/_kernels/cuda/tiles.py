@@ -1,13 +1,13 @@
-"""How a block of threads evaluates a tile, some thousand consecutive steps of a scalar recurrence.
+"""Evaluation of a tile, some thousand consecutive steps of a scalar recurrence, by a block of threads.
 
 Within a warp the maps of single steps are composed in registers; one exchange through shared memory joins the warps.
-Each function makes a device function; what they share:
+Each function makes a device function. Their common arguments:
 
-- `ra`, `rb`: the coefficients and offsets of a thread. It has `parts` runs of `vector` consecutive steps; a warp's
-  threads have runs next to each other, so that a warp reads and writes consecutive memory, as widely as it can.
-- `runs`: per run the map from the state before the warp's steps to that before the run, its factor and its offset.
-- `maps`: in shared memory, what all steps of each warp do to a state.
-- `stage`: shared memory for a number of each step.
+- `ra`, `rb`: the coefficients and offsets of a thread. It has `parts` runs of `vector` consecutive steps; the threads
+  of a warp have neighbouring runs, so that a warp reads and writes consecutive memory by wide accesses.
+- `runs`: for each run, factor and offset of the map from the state before the warp's steps to that before the run.
+- `maps`: in shared memory, factor and offset of the map of all steps of each warp.
+- `stage`: shared memory for one number per step.
 
 References
 ----------
@@ -28,19 +28,19 @@ from . import warp_primitives as together
 from .kernel import scalar_type
 
 WARP = 32
-"""Threads that work in step and can read each other's registers."""
+"""Threads of a warp, which can read each other's registers."""
 
 WARPS = 8
 """Warps of a block."""
 
 PARTS = 4
-"""Runs of a thread: 64 bytes of coefficients, and as many of offsets, are on their way to it at once."""
+"""Runs of a thread: it loads 64 bytes of coefficients, and as many of offsets, at once."""
 
 
 @dataclass(frozen=True)
 class Tile:
     """
-    How the steps of a tile are laid over the threads of a block.
+    The layout of the steps of a tile over the threads of a block.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Tile:
 
     @property
     def part(self) -> int:
-        """Steps of a run of each thread of a warp."""
+        """Steps of one run of every thread of a warp."""
         return self.warp * self.vector
 
     @property
@@ -75,20 +75,17 @@ class Tile:
 
     @property
     def lanes(self) -> int:
-        """The threads of a warp as a mask."""
+        """A bit for each thread of a warp."""
         return (1 << self.warp) - 1
 
 
 def tile_of(dtype: str) -> Tile:
-    """Tiles for numbers of a dtype."""
+    """The layout for numbers of a dtype."""
     return Tile(WARP, WARPS, PARTS, primitives.WIDE // itemsize(dtype))
 
 
 def make_loader(dtype: str, tile: Tile) -> Any:
-    """Fills `ra` and `rb`; beyond the last step they are those of a step that changes nothing.
-
-    Without a start the first coefficient counts for nothing, and is not looked at.
-    """
+    """Loads `ra` and `rb`; beyond the last step, one and zero. Without a start, zero replaces the first coefficient."""
     scalar, is_wide, gather = scalar_type(dtype), primitives.alignment(dtype), make_gatherer(dtype, tile)
     steps = tile.steps
 
@@ -107,9 +104,9 @@ def make_loader(dtype: str, tile: Tile) -> Any:
 
 
 def make_gatherer(dtype: str, tile: Tile) -> Any:
-    """Loads the numbers of all threads: as widely as possible, or else one by one, and then through shared memory.
+    """Loads the numbers of all threads by wide accesses, or else one by one through shared memory.
 
-    So threads next to each other read memory next to each other in either case.
+    Neighbouring threads read neighbouring memory in either case.
     """
     fetch, threads, warp = primitives.fetcher(dtype), tile.threads, tile.warp
     parts, vector, part, items, steps = tile.parts, tile.vector, tile.part, tile.items, tile.steps
@@ -133,7 +130,7 @@ def make_gatherer(dtype: str, tile: Tile) -> Any:
 
 
 def make_storer(dtype: str, tile: Tile) -> Any:
-    """Writes the states of all threads, which stand in registers, as `gather` reads."""
+    """Writes the states of all threads from registers, as `gather` reads them."""
     is_wide, put, threads, warp = primitives.alignment(dtype), primitives.putter(dtype), tile.threads, tile.warp
     parts, vector, part, items, steps = tile.parts, tile.vector, tile.part, tile.items, tile.steps
 
@@ -156,7 +153,7 @@ def make_storer(dtype: str, tile: Tile) -> Any:
 
 
 def make_composer(dtype: str, tile: Tile) -> Any:
-    """Composes the steps of each warp: fills `runs` and `maps`."""
+    """Composes the steps of each warp, and writes `runs` and `maps`."""
     scalar, step = scalar_type(dtype), together.stepper(dtype)
     before, other = together.shufflers(dtype, tile.lanes)
     warp, parts, vector = tile.warp, tile.parts, tile.vector
@@ -177,7 +174,7 @@ def make_composer(dtype: str, tile: Tile) -> Any:
                 b = ra[k * vector + j] * b + rb[k * vector + j]
                 a = ra[k * vector + j] * a
             runs[0, k], runs[1, k] = a, b
-        # Written out, because what is known of warps being together is lost in a loop.
+        # Not a loop, in which the compiler would no longer know that warps have converged.
         join_threads(runs, 1)
         join_threads(runs, 2)
         join_threads(runs, 4)
@@ -197,7 +194,7 @@ def make_composer(dtype: str, tile: Tile) -> Any:
 
 
 def make_finisher(dtype: str, tile: Tile) -> Any:
-    """Puts the states in the place of `rb`, from that before the tile; tells whether one of them is not finite."""
+    """Replaces `rb` by the states, from the state before the tile; returns whether one of them is not finite."""
     scalar, step = scalar_type(dtype), together.stepper(dtype)
     warp, parts, vector = tile.warp, tile.parts, tile.vector
 
@@ -212,7 +209,7 @@ def make_finisher(dtype: str, tile: Tile) -> Any:
             for j in range(vector):
                 state = ra[k * vector + j] * state + rb[k * vector + j]
                 rb[k * vector + j] = state
-            # What is not finite stays so: to look at the last state of a run is enough.
+            # No finite state follows one that is not, so that the last state of a run tells.
             if state - state != scalar(0):
                 broken = 1
         return broken
@@ -221,7 +218,7 @@ def make_finisher(dtype: str, tile: Tile) -> Any:
 
 
 def make_joiner(dtype: str, tile: Tile) -> Any:
-    """What all steps of the tile do to a state."""
+    """Factor and offset of the map of all steps of the tile."""
     scalar, step, warps = scalar_type(dtype), together.stepper(dtype), tile.warps
 
     @cuda.jit(device=True, inline="always")
@@ -235,7 +232,7 @@ def make_joiner(dtype: str, tile: Tile) -> Any:
 
 
 def make_walker(dtype: str, tile: Tile) -> Any:
-    """One thread evaluates the steps one after another: where products overflow, and the states may not."""
+    """One thread evaluates the steps one after another, where products overflow and the states may not."""
     scalar, steps = scalar_type(dtype), tile.steps
 
     @cuda.jit(device=True, inline="always")
