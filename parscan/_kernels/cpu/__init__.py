@@ -1,1 +1,1 @@
-"""What the scans and systems of parscan are on NumPy arrays: kernels by Numba, and LAPACK."""
+"""Operations on NumPy arrays, by kernels that Numba compiles, and by LAPACK."""

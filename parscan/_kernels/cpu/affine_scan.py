@@ -1,4 +1,4 @@
-"""The affine scan on NumPy arrays: brings the operands into shape, chooses kernels and threads."""
+"""The affine scan on NumPy arrays: reshapes the operands, chooses kernels and threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAGE = 4096
 
 @dataclass(frozen=True)
 class Tuning:
-    """Where one way of working becomes faster than another, as measured."""
+    """Sizes at which one way of working becomes faster than another, as measured."""
 
     threads: int | None = None
     """Threads to use; None for as many as there are cores."""
@@ -32,16 +32,16 @@ class Tuning:
     """Products of numbers that make another thread worth starting."""
 
     columns: int = 2
-    """Channels up to which each is run through time by itself."""
+    """Largest number of channels that are evaluated one after another."""
 
     wide: int = 32
-    """Channels from which the state is worth a place of its own."""
+    """Smallest number of channels for which the state is kept apart from the result."""
 
     by_columns: int = 9
-    """Order from which matrices that stand in memory as their transposes are better taken so than copied."""
+    """Smallest order of matrices that are read transposed if memory holds their transposes; smaller ones are copied."""
 
     channels_per_thread: int = 2048
-    """Channels next to each other that make a share; narrower ones get into the way of prefetching."""
+    """Fewest neighbouring channels for a thread; narrower shares impede prefetching."""
 
 
 TUNING = Tuning()
@@ -50,7 +50,7 @@ TUNING = Tuning()
 def affine_scan(
     A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False, tuning: Tuning = TUNING
 ) -> Array:
-    """Evaluate `h_t = A_t h_{t-1} + b_t`; see :func:`parscan._kernels.dispatch.affine_scan`."""
+    """Evaluate `h_t = A_t h_{t-1} + b_t`; see `dispatch.affine_scan`."""
     shape = np.broadcast_shapes(A.shape[: b.ndim], b.shape)
     out = np.empty(shape, b.dtype)
     if out.size == 0:
@@ -76,7 +76,7 @@ def affine_scan(
 
 
 def _flat(A: Array, shape: tuple[int, ...], matrix: tuple[int, ...]) -> Array:
-    """Coefficients as (T or 1, all others or 1) and the matrix, contiguous."""
+    """Coefficients in the shape (T or 1, batch or 1, *matrix), contiguous, the batch in one axis."""
     others = shape[1:-1] if matrix else shape[1:]
     if math.prod(A.shape[1 : 1 + len(others)]) == 1:
         others = ()
@@ -86,18 +86,18 @@ def _flat(A: Array, shape: tuple[int, ...], matrix: tuple[int, ...]) -> Array:
 
 
 def _offsets(b: Array, shape: tuple[int, ...]) -> Array:
-    """Offsets in full, contiguous."""
+    """Offsets, broadcast and contiguous."""
     return operand(np.broadcast_to(b, shape))
 
 
 def _threads(work: int, tuning: Tuning) -> int:
-    """How many threads this much work is worth."""
+    """Threads that an amount of work is worth."""
     wanted = available_threads() if tuning.threads is None else tuning.threads
     return max(1, min(wanted, work // tuning.work_per_thread))
 
 
 def _scan_diagonal(A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning) -> None:
-    """Fill `out` but for its first step, which is there."""
+    """Fill `out` after its first step, which is known."""
     length, channels = b.shape
     threads = _threads(b.size, tuning)
     if channels > tuning.columns:
@@ -124,7 +124,7 @@ def _scan_diagonal(A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning
 
 def _march_while_touching(A: Array, b: Array, out: Array) -> int:
     """
-    Evaluate the first third while another thread touches the pages of the rest; return where that starts.
+    Evaluate the first third while another thread touches the pages of the rest; return the first step of the rest.
 
     The system zeroes each page of a new array when it is first written to, which takes half as long as the scan.
     """
@@ -139,27 +139,27 @@ def _march_while_touching(A: Array, b: Array, out: Array) -> int:
 
 
 def _is_transposed(A: Array) -> bool:
-    """Whether the transposes of the matrices stand in memory, as those of an adjoint do."""
+    """Whether the transposes of the matrices are contiguous in memory, as in an adjoint."""
     return bool(np.swapaxes(A, -1, -2).flags.c_contiguous and not A.flags.c_contiguous)
 
 
 def _scan_dense(kernel: Callable[..., object], A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning) -> None:
-    """Fill `out` but for its first step, which is there."""
+    """Fill `out` after its first step, which is known."""
     length, batch, n = b.shape
     threads = _threads(b.size * n, tuning)
-    # Time is not cut: to summarise a chunk costs n + 1 times as much as to evaluate it.
+    # Time is not cut into chunks: summarising a chunk costs n + 1 times as much as evaluating it.
     _in_shares(partial(kernel, A, b, out, reverse, 1, length), batch, min(threads, batch))
 
 
 def _in_shares(kernel: Callable[[int, int], object], width: int, count: int) -> None:
-    """Run a kernel on stretches of independent recurrences at once."""
+    """Run a kernel on several shares of independent recurrences in parallel."""
     run_all([partial(kernel, left, right) for left, right in shares(width, count)])
 
 
 def _march(
     march: Callable[[int, int], object], summarise: Callable[[int, int], Summary], states: Array, threads: int
 ) -> None:
-    """Evaluate all steps but the first of one recurrence."""
+    """Evaluate all steps of one recurrence but the first, which is known."""
     length = len(states)
     if threads == 1 or length < 2 * (threads + 1):
         march(1, length)

@@ -1,21 +1,21 @@
 """One recurrence on several threads: cut the time axis into chunks and carry the state across them.
 
-The state at the end of a chunk is affine in the state before it, `h_end = P h + q`. All chunks but the first
-and the last are summarised so at once; then the state is carried from chunk to chunk, and the chunks are
-evaluated at once, each from its own start. With `m` threads there are `m + 1` chunks, for the first needs no
-summary, and so can be evaluated meanwhile, and the last needs none either.
+The state at the end of a chunk is affine in the state before it, `h_end = P h + q`. These maps, the summaries of the
+chunks, are computed in parallel for all chunks but the first and the last. Then the state is carried from chunk to
+chunk, and the chunks are evaluated in parallel, each from its own start. With `m` threads there are `m + 1` chunks:
+the first needs no summary and is evaluated meanwhile, and the last needs none either.
 
-A summary is used only where it is about as good as the loop. Where `P` grows, rounding errors in `P` and `q` that
+A summary is used only where it is about as accurate as the loop. Where `P` grows, rounding errors in `P` and `q` that
 cancel in the loop do not cancel here (A = 1.5, b = -0.5, h = 1 stays 1). Where `P h` and `q` cancel, their errors are
-large against the state that is left. And where the state leaves the finite numbers within the chunk, it never comes
-back, though `P h + q` may be finite: that is seen once the chunk has been evaluated. In all these cases steps are
-evaluated one after the other from the carried state.
+large relative to the sum. And where the state overflows within the chunk, it stays infinite or NaN although `P h + q`
+may be finite; this is detected once the chunk has been evaluated. In all these cases steps are evaluated one after
+another from the carried state.
 
-What remains: the loop rounds each step relative to the state it has there, the summary relative to `P` and `q` up to
-there. With |A| about 1, a large state that is cancelled at the start of a chunk thus costs an error at its end of up
-to the steps in the chunk times a rounding error of the state at its *start*, where the loop pays for that state only
-once. Since no more than a factor of `LARGEST_CANCELLATION` may cancel, the state at the end of the chunk is accurate
-to that factor, times the steps in the chunk, times the unit roundoff.
+An error remains. The loop rounds each step relative to the state at that step, the summary relative to `P` and `q` so
+far. With |A| about 1, if a large state is cancelled at the start of a chunk, the error at the end of the chunk may be
+the number of steps times a rounding error of the state at the *start*, where the loop makes one such error. Since no
+more than a factor of `LARGEST_CANCELLATION` may cancel, the relative error of the state at the end of the chunk is at
+most that factor, times the steps in the chunk, times the unit roundoff.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ LARGEST_CANCELLATION = 16.0
 
 @dataclass(frozen=True)
 class Summary:
-    """What a chunk does to a state, `h -> P (factor h) + q`, in NumPy's numbers."""
+    """The affine map of a chunk, `h -> P (factor h) + q`, in NumPy scalars."""
 
     P: Any
     q: Any
     factor: float
 
     def end(self, h: Any) -> Any:
-        """State after the chunk from the state `h` before it; None where the loop knows better."""
+        """State after the chunk from the state `h` before it; None where the loop would be more accurate."""
         with quiet():
             carried = self.P * (h * self.factor)
             state = carried + self.q
@@ -60,10 +60,10 @@ def march_in_chunks(
     cuts: Sequence[int],
 ) -> None:
     """
-    Evaluate the steps from `cuts[0]` to `cuts[-1]`, cut in chunks.
+    Evaluate the steps from `cuts[0]` to `cuts[-1]` in chunks.
 
-    `march(start, stop)` evaluates these steps from the state before them, `summarise(start, stop)` summarises
-    them, and `states[t]` is where the state of step `t` is kept.
+    `march(start, stop)` evaluates steps from the state before them and writes them to `states`, and
+    `summarise(start, stop)` computes their summary.
     """
     first, *inner, last = pairwise(cuts)
     summaries: dict[tuple[int, int], Summary] = {}
@@ -78,7 +78,7 @@ def march_in_chunks(
         if end is None:
             march(start, stop)
         else:
-            # The last step of the chunk is now known, and the next chunk reads it while this one is evaluated.
+            # The last step of the chunk is known now; the next chunk reads it while this one is evaluated.
             states[stop - 1] = end
             jumps.append((start, stop - 1))
     run_all([*(partial(march, *jump) for jump in jumps), partial(march, *last)])

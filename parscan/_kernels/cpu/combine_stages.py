@@ -1,4 +1,4 @@
-"""Polynomials of many intervals on NumPy arrays, compiled."""
+"""Weighted sums of stages on NumPy arrays, by a compiled kernel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def combine_stages(theta: Array, intervals: Array, coefficients: Array, K: Array
 
 @fused_kernel
 def combine_rows(theta: Array, intervals: Array, coefficients: Array, K: Array, result: Array) -> None:
-    """One row of the result after the other; the weights are computed in double precision."""
+    """Row after row of the result; the weights are computed in double precision."""
     degrees, s = coefficients.shape
     values, weights = np.empty(degrees), np.empty(s)
     for row in range(theta.shape[0]):

@@ -1,4 +1,4 @@
-"""Condensing of collocation stages on NumPy arrays: chooses the kernel or LAPACK, memory and threads."""
+"""Condensing of collocation on NumPy arrays: chooses the kernel or LAPACK, and threads; allocates memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from .threads import run_all, shares, worthwhile_threads
 
 LARGEST_KERNEL = 160
 """
-Order `s n` of the systems up to which the kernel is used.
+Largest order `s n` of the systems for the kernel.
 
-Measured against LAPACK with n = 1 to 150, s = 1 to 9: in float64 it is 2 to 17 times as fast up to order 100, 1.4 times
-at 180, equal at 225 and slower from 240; in float32 twice as fast still. Its table outgrows the cache at the same time.
+Measured against LAPACK with n = 1 to 150, s = 1 to 9: in float64 the kernel is 2 to 17 times as fast up to order 100,
+1.4 times at 180, equal at 225 and slower from 240; in float32 twice as fast as that. From there its table exceeds the
+cache.
 """
 
 WORK_PER_THREAD = 1 << 22
-"""Products of numbers that make another thread worth starting; the kernel does up to ten of them in a nanosecond."""
+"""Multiplications that make another thread worth starting; the kernel does up to ten of them in a nanosecond."""
 
 
 def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
@@ -48,7 +49,7 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
 
 
 def _table(vectors: int, dtype: np.dtype) -> Array:
-    """Room for so many vectors, starting at a multiple of their size."""
+    """Memory for vectors of `BYTES`, aligned to their size."""
     lanes = BYTES // dtype.itemsize
     numbers = np.empty((vectors + 1) * lanes, dtype)
     start = -numbers.__array_interface__["data"][0] % BYTES // dtype.itemsize

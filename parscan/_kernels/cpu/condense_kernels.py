@@ -1,10 +1,9 @@
 """Compiled elimination of collocation stages, several intervals side by side.
 
-The systems are too small to keep a processor's vector units busy one by one. So as many intervals as fit into 64 bytes
-are eliminated at once, each in a lane of its own: entry (i, j) of all their matrices `[I - h A⊗J | r | J]` is one
-vector, row `i * columns + j` of the table `W` of shape (vectors, lanes), which starts at a multiple of 64 bytes. The
-loops over vectors are written as LLVM code: Numba neither keeps a sum of vectors in registers nor knows that rows do
-not overlap.
+One system is too small to keep a processor's vector units busy. So several intervals are eliminated at once, each in
+one lane of vectors of 64 bytes: entry (i, j) of all their matrices `[I - h A⊗J | r | J]` is one vector, row
+`i * columns + j` of the table `W` of shape (vectors, lanes), which is aligned to 64 bytes. The loops over vectors are
+written in LLVM: Numba neither keeps a sum of vectors in registers nor knows that rows do not overlap.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ..._arrays.namespace import Array
 from .compilation import fused_kernel
 
 BYTES = 64
-"""Size of a vector: the widest that processors have. Where they are narrower, LLVM takes two or four."""
+"""Size of a vector, that of the widest processors; on others LLVM uses two or four narrower vectors."""
 
 COUNT = ir.IntType(types.intp.bitwidth)
 
@@ -51,7 +50,7 @@ def subtracting(width: int) -> Any:
     Make `subtract(W, at, apart, f, f_step, x, x_step, count)`, which subtracts `width` sums of products.
 
     `W[at + w * apart] -= sum(W[f + k * f_step] * W[x + w * apart + k * x_step] for k in range(count))`, w < width. The
-    factors `f` are read once for all `w`, and the sums wait for each other no longer than for memory.
+    factors `f` are read once for all `w`, and the sums are independent of each other.
     """
 
     @intrinsic  # type: ignore[untyped-decorator]
@@ -81,7 +80,7 @@ subtract_four, subtract_two, subtract_one = subtracting(4), subtracting(2), subt
 
 @intrinsic  # type: ignore[untyped-decorator]
 def divide(_: Any, W: Any, at: Any, count: Any, by: Any) -> Any:
-    """`W[at:at + count] /= W[by]`, by way of the reciprocal."""
+    """`W[at:at + count] /= W[by]`, as products with the reciprocal."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vectors = Vectors(context, builder, signature.args[0], args[0])
@@ -173,7 +172,7 @@ def eliminate(W: Array, m: int, columns: int, found: Array) -> None:
 
 @fused_kernel
 def read_sides(W: Array, J: Array, r: Array, first: int, last: int) -> None:
-    """Fill in the right-hand sides `[r | J]` of the intervals `first` to `last`; zeros in the lanes left over."""
+    """Write the right-hand sides `[r | J]` of the intervals `first` to `last` to the table; zeros in unused lanes."""
     _, s, n = r.shape
     m, columns = s * n, s * n + n + 1
     for lane in range(W.shape[1]):
@@ -188,7 +187,7 @@ def read_sides(W: Array, J: Array, r: Array, first: int, last: int) -> None:
 
 @fused_kernel
 def form_matrices(W: Array, A: Array, steps: Array, hJ: Array) -> None:
-    """Fill in `I - h A⊗J` from the right-hand sides; `hJ` is room for one row of a stage."""
+    """Write `I - h A⊗J` to the table, from J in the right-hand sides; `hJ` is memory for one row of a stage."""
     s, lanes = A.shape[0], W.shape[1]
     n = hJ.shape[0] // lanes
     m, columns = s * n, s * n + n + 1
@@ -211,7 +210,7 @@ def form_matrices(W: Array, A: Array, steps: Array, hJ: Array) -> None:
 def write_solutions(
     W: Array, b: Array, steps: Array, first: int, last: int, X0: Array, X1: Array, P: Array, g: Array
 ) -> None:
-    """Take the stages out of the table, and sum them over each interval."""
+    """Copy the stages from the table, and sum them over each interval."""
     _, s, n = X0.shape
     m, columns = s * n, s * n + n + 1
     for lane in range(last - first):
@@ -247,7 +246,7 @@ def condense_groups(
     P: Array,
     g: Array,
 ) -> None:
-    """Condense the groups `left` to `right` of as many intervals as `W` has lanes; all arrays are C-contiguous."""
+    """Condense groups `left` to `right` of intervals, one interval a lane of `W`; all arrays are C-contiguous."""
     _, s, n = r.shape
     lanes = W.shape[1]
     found, steps, hJ = np.empty(lanes, np.intp), np.empty(lanes, h.dtype), np.empty(n * lanes, h.dtype)

@@ -1,4 +1,4 @@
-"""The correction of a whole mesh on NumPy arrays: memory and threads."""
+"""The correction of a whole mesh on NumPy arrays: allocates memory, chooses threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .operand import operand
 from .threads import run_all, shares, worthwhile_threads
 
 WORK_PER_THREAD = 1 << 21
-"""Products of numbers that make another thread worth starting."""
+"""Multiplications that make another thread worth starting."""
 
 
 def correct_mesh(

@@ -14,7 +14,7 @@ from .compilation import fused_kernel
 def correct_node(
     P: Array, g: Array, b: Array, h: Any, y: Array, following: Array, K: Array, delta: Array, result: Array
 ) -> None:
-    """`result` is the correction of the following node, from the one of the node before it."""
+    """Write to `result` the correction of a node from that of the node before it."""
     for a in range(y.shape[0]):
         total = y[a] + g[a] - following[a]
         for i in range(b.shape[0]):
@@ -34,7 +34,7 @@ def correct_stages(X0: Array, X1: Array, K: Array, delta: Array, result: Array, 
             for c in range(K.shape[1]):
                 change += X1[i, a, c] * delta[c]
             result[i, a] = K[i, a] + change
-            if change != 0:  # none is none, even where the bound is zero
+            if change != 0:  # where the bound is zero, no correction must count as zero
                 square += (abs(h * change) / bound[a]) ** 2
     return square / (K.shape[0] * K.shape[1])
 
@@ -57,7 +57,7 @@ def correct_members(
     stages: Array,
     squares: Array,
 ) -> None:
-    """Correct the members `first` to `last` of the batch; `squares` are their largest so far."""
+    """Correct the members `first` to `last` of the batch, and raise `squares` to the largest of their corrections."""
     N, _, B, n = K.shape
     delta, after, bound = np.empty(n, y.dtype), np.empty(n, y.dtype), np.empty(n, atol.dtype)
     for q in range(first, last):

@@ -18,12 +18,13 @@ from .compilation import fused_kernel
 from .elementwise_kernels import cursor
 
 IN_REGISTERS = range(2, 6)
-"""Orders for which the state is best kept in registers; from 6 on that was measured to be no faster."""
+"""Orders for which the state is kept in registers; from 6 on this was measured to be no faster."""
 
 FIXED = range(6, 8)
-"""Further orders that are worth a kernel of their own; that for 8 is spelt out."""
+"""Further orders with a kernel compiled for the order; that for 8 is `march_eight`."""
 
 ANY = 0
+"""Stands for an order that the compiler does not know."""
 
 
 def march_dense(n: int, dtype: np.dtype[Any]) -> Callable[..., None]:
@@ -35,7 +36,7 @@ def march_dense(n: int, dtype: np.dtype[Any]) -> Callable[..., None]:
 
 @cache
 def march_memory(order: int) -> Callable[..., None]:
-    """Make the kernel for one order, a constant to the compiler, or for `ANY`."""
+    """Make the kernel for one order, which the compiler takes as a constant, or for `ANY`."""
 
     @fused_kernel
     def march(A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int) -> None:
@@ -45,7 +46,7 @@ def march_memory(order: int) -> Callable[..., None]:
         n = b.shape[2] if order == ANY else order
         for _ in range(start, stop):
             for position in range(left, right):
-                # Backwards in time is backwards through memory: processors prefetch only what is read in one way.
+                # Backwards in time, also backwards in the batch: processors prefetch in one direction of memory only.
                 k = np.uintp(left + right - 1 - position if reverse else position)
                 kA = k if A.shape[1] > 1 else np.uintp(0)
                 for row in range(n):
@@ -63,9 +64,9 @@ def march_memory(order: int) -> Callable[..., None]:
 
 @fused_kernel
 def march_columns(A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int) -> None:
-    """Batch elements `left` to `right` for matrices whose transposes stand in `A`: the sum of their columns.
+    """Batch elements `left` to `right`, for matrices whose transposes are in `A`: sums of columns.
 
-    The sums within a row wait for each other, and those of different rows do not: columns are processed side by side.
+    The additions to one row depend on each other, those to different rows do not and are vectorised.
     """
     p, step = cursor(out, reverse, b.shape[0], start)
     s, A_step = cursor(A, reverse, b.shape[0], start)
@@ -85,7 +86,7 @@ def march_columns(A: Array, b: Array, out: Array, reverse: bool, start: int, sto
 
 @fused_kernel
 def load(h: Any, out: Array, p: Any, k: Any) -> Any:
-    """State in a tuple as long as `h`."""
+    """The state as a tuple of the length of `h`."""
     for i in range(len(h)):
         h = tuple_setitem(h, i, out[p, k, np.uintp(i)])
     return h
@@ -93,7 +94,7 @@ def load(h: Any, out: Array, p: Any, k: Any) -> Any:
 
 @fused_kernel
 def advance(h: Any, A: Array, s: Any, kA: Any, b: Array, p: Any, k: Any, out: Array) -> Any:
-    """One step from the state `h`; the new state is written and returned."""
+    """One step from the state `h`: write and return the new state."""
     new = h
     for i in range(len(h)):
         total = b[p, k, np.uintp(i)]
@@ -109,7 +110,7 @@ def advance(h: Any, A: Array, s: Any, kA: Any, b: Array, p: Any, k: Any, out: Ar
 def march_registers(
     zero: Any, A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int
 ) -> None:
-    """Batch elements `left` to `right` in a tuple like `zero`, whose length the compiler knows: in registers."""
+    """Batch elements `left` to `right`, the state in a tuple like `zero`: of known length, it stays in registers."""
     p, step = cursor(out, reverse, b.shape[0], start)
     s, A_step = cursor(A, reverse, b.shape[0], start)
     h = load(zero, out, p - step, np.uintp(left))
@@ -125,7 +126,7 @@ def march_registers(
 
 @fused_kernel
 def row_of_eight(M: Array, i: int, h: Any) -> Any:
-    """Row `i` of a matrix times a state, in two halves: two sums that wait for each other are quicker than one."""
+    """Row `i` of a matrix times a state, as two sums that do not depend on each other."""
     return (M[i, 0] * h[0] + M[i, 1] * h[1] + M[i, 2] * h[2] + M[i, 3] * h[3]) + (
         M[i, 4] * h[4] + M[i, 5] * h[5] + M[i, 6] * h[6] + M[i, 7] * h[7]
     )
@@ -133,7 +134,7 @@ def row_of_eight(M: Array, i: int, h: Any) -> Any:
 
 @fused_kernel
 def march_eight(A: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, left: int, right: int) -> None:
-    """Batch elements `left` to `right` for matrices of order 8: loops of that length the compiler does not unroll."""
+    """Batch elements `left` to `right`, for matrices of order 8: the compiler does not unroll loops of that length."""
     p, step = cursor(out, reverse, b.shape[0], start)
     s, A_step = cursor(A, reverse, b.shape[0], start)
     for _ in range(start, stop):

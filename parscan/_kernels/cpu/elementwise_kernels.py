@@ -2,8 +2,8 @@
 
 All kernels take coefficients `a` of shape (T or 1, C or 1), offsets `b` and states `out` of shape (T, C), all
 C-contiguous. They evaluate steps `start` to `stop` from the state of step `start - 1` in `out`. In reverse,
-step `t` stands in row `T - 1 - t`. Rows are counted in unsigned integers: with signed ones Numba must check
-every index for being negative, which keeps loops from being vectorised.
+step `t` is row `T - 1 - t`. Indices are unsigned: Numba tests whether a signed index is negative, and then does not
+vectorise loops.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..._arrays.namespace import Array
 from .compilation import kernel
 
 TILE = 32
-"""Steps between two checks of the look-ahead; a multiple of 4."""
+"""Steps after which `march_column` tests whether it agrees with the loop; a multiple of 4."""
 
 ROUNDING = 8
 """Units of rounding by which the square of a coefficient on the unit circle may exceed 1."""
@@ -24,7 +24,7 @@ ROUNDING = 8
 
 @kernel
 def size(x: Any) -> Any:
-    """Magnitude of a number, up to a factor of sqrt(2) and without a root."""
+    """Magnitude of a number up to a factor of √2, without a root."""
     return abs(x.real) + abs(x.imag)
 
 
@@ -36,7 +36,7 @@ def square(x: Any) -> Any:
 
 @kernel
 def cursor(array: Array, reverse: bool, length: int, t: int) -> tuple[Any, Any]:
-    """Row of step `t` in an array of `length` rows, and the way to the next; both 0 if there is one for all."""
+    """Row of step `t` in an array of `length` rows, and the distance to the next row; both 0 if there is one row."""
     if array.shape[0] == 1:
         return np.uintp(0), np.uintp(0)
     if reverse:
@@ -50,7 +50,7 @@ def march_rows(a: Array, b: Array, out: Array, reverse: bool, start: int, stop: 
     p, step = cursor(out, reverse, b.shape[0], start)
     i, a_step = cursor(a, reverse, b.shape[0], start)
     for _ in range(start, stop):
-        # Channels run the same way as rows: processors prefetch only what is read in one direction.
+        # Channels run in the direction of the rows: processors prefetch in one direction of memory only.
         if reverse and a.shape[1] == 1:
             for c in range(right - left):
                 k = np.uintp(right - 1 - c)
@@ -75,9 +75,9 @@ def march_rows(a: Array, b: Array, out: Array, reverse: bool, start: int, stop: 
 @kernel
 def march_wide_rows(a: Array, b: Array, out: Array, start: int, stop: int, left: int, right: int) -> None:
     """
-    Like `march_rows` forwards, with the state in a place of its own.
+    Like `march_rows` forwards, with the state in an array of its own.
 
-    Rows of `out` that are only written are written faster. Few channels, or steps backwards, were measured not to gain
+    Rows of `out` are then only written, which is faster. Few channels, and steps backwards, were measured not to gain
     reliably.
     """
     i, a_step = cursor(a, False, b.shape[0], start)
@@ -100,13 +100,13 @@ def march_wide_rows(a: Array, b: Array, out: Array, start: int, stop: int, left:
 
 @kernel
 def bounded(largest: Any, a: Array) -> Any:
-    """Whether coefficients up to this square amplify nothing."""
+    """Whether coefficients whose squares are at most `largest` amplify nothing."""
     return largest <= 1 + ROUNDING * np.finfo(a.dtype).eps
 
 
 @kernel
 def four(a: Array, b: Array, i: Any, a_step: Any, ka: Any, p: Any, step: Any, k: Any) -> tuple[Any, Any, Any]:
-    """Four steps in one, `h -> P h + q`, and the largest square of a coefficient."""
+    """The map of four steps, `h -> P h + q`, and the largest square of a coefficient."""
     a0, a1, a2, a3 = a[i, ka], a[i + a_step, ka], a[i + a_step + a_step, ka], a[i + a_step + a_step + a_step, ka]
     b0, b1, b2, b3 = b[p, k], b[p + step, k], b[p + step + step, k], b[p + step + step + step, k]
     a32 = a3 * a2
@@ -118,7 +118,7 @@ def four(a: Array, b: Array, i: Any, a_step: Any, ka: Any, p: Any, step: Any, k:
 def march_loop(
     a: Array, b: Array, out: Array, reverse: bool, start: int, stop: int, ka: Any, k: Any, h: Any
 ) -> tuple[Any, Any]:
-    """Steps `start` to `stop` one by one: the last state and the largest square of a coefficient."""
+    """Evaluate steps one by one; return the last state and the largest square of a coefficient."""
     p, step = cursor(out, reverse, b.shape[0], start)
     i, a_step = cursor(a, reverse, b.shape[0], start)
     largest = np.finfo(a.dtype).tiny
@@ -136,10 +136,10 @@ def march_column(a: Array, b: Array, out: Array, reverse: bool, start: int, stop
     """
     One channel, four steps at a time.
 
-    A step must wait for the one before it, a few cycles that the processor has nothing to do in. So every
-    fourth state is computed from the fourth before it, and those in between meanwhile. Tiles where that could
-    differ from the loop are repeated by the loop: where the products underflow, where the states leave the finite
-    numbers, and where a coefficient exceeds 1, for then the products amplify what the loop may cancel.
+    A step depends on the one before it, and the processor idles for a few cycles. So every fourth state is computed
+    from the fourth before it, and those in between at the same time. Tiles in which the result could differ from that
+    of the loop are repeated by the loop: where products underflow, where states are not finite, and where a
+    coefficient exceeds 1, so that products amplify numbers that the loop may cancel.
     """
     k, ka = np.uintp(channel), np.uintp(channel if a.shape[1] > 1 else 0)
     p, step = cursor(out, reverse, b.shape[0], start)
@@ -148,11 +148,11 @@ def march_column(a: Array, b: Array, out: Array, reverse: bool, start: int, stop
     largest = tiny
     for t in range(start, stop, TILE):
         h_tile, smallest, finite = h, size(np.finfo(a.dtype).max), True
-        # Large coefficients come together: after a tile with one, the loop is run at once.
+        # Large coefficients come in groups: after a tile with one, the next tile is evaluated by the loop at once.
         by_loop = t + TILE > stop or not bounded(largest, a)
         for _ in range(0, 0 if by_loop else TILE, 4):
             P, q, largest_of_four = four(a, b, i, a_step, ka, p, step, k)
-            # A NaN among the coefficients may pass the minimum and the maximum, but not the states.
+            # A NaN among the coefficients may escape the minimum and the maximum, but not the states.
             smallest, largest = min(smallest, size(P)), max(largest, largest_of_four)
             last = P * h + q
             for _ in range(3):
@@ -160,7 +160,7 @@ def march_column(a: Array, b: Array, out: Array, reverse: bool, start: int, stop
                 out[p, k] = h
                 p += step
                 i += a_step
-            # These states have no part in the next four: one that overflows must be noticed here.
+            # The next four states do not depend on these: an overflow must be noticed here.
             finite &= size(h) < np.inf
             h = last
             out[p, k] = h
@@ -180,7 +180,7 @@ def summarise_column(
     Summary `P, q, k` of the steps `start` to `stop` of one channel, `h -> P (scale^k h) + q`.
 
     A product that would underflow is kept as a multiple of a power of `scale`, the root of the smallest normal
-    number: it may grow again, and the state may be large. What is lost even so makes `q` NaN.
+    number: it may grow again, and the state may be large. If digits are lost nevertheless, `q` is NaN.
     """
     k, ka = np.uintp(channel), np.uintp(channel if a.shape[1] > 1 else 0)
     p, step = cursor(b, reverse, b.shape[0], start)

@@ -1,7 +1,7 @@
-"""Plain Python threads for kernels that release the GIL.
+"""Python threads for kernels that release the GIL.
 
-Numba's own parallel loops are not used: one of their back ends aborts the process when two threads enter it
-at once, and none of them is safe after a fork. A pool that lives for one call has neither problem.
+Numba's own parallel loops are not used: one of their back ends aborts the process if two threads enter it at the same
+time, and none of them is safe after a fork. A pool of threads that exists for one call has neither problem.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def worthwhile_threads(work: int, work_per_thread: int, most: int) -> int:
 
 
 def run_all(tasks: Sequence[Task]) -> None:
-    """Run the tasks at once, the first on the calling thread; return when all have ended."""
+    """Run the tasks in parallel, the first on the calling thread; return when all have ended."""
     if len(tasks) == 1:
         tasks[0]()
         return
@@ -41,6 +41,6 @@ def run_all(tasks: Sequence[Task]) -> None:
 
 
 def shares(length: int, count: int) -> list[tuple[int, int]]:
-    """Cut `range(length)` into `count` nearly equal stretches."""
+    """Cut `range(length)` into `count` nearly equal parts, each as its first place and the one after its last."""
     cuts = [length * k // count for k in range(count + 1)]
     return list(pairwise(cuts))

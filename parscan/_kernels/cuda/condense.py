@@ -33,7 +33,7 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
     xp, device = array_namespace(J, r), array_api_compat.device(r)
     shapes = (r.shape, J.shape, (N, n, n), (N, n))
     results = [xp.empty(math.prod(shape), dtype=r.dtype, device=device) for shape in shapes]
-    operands = (J, generic.like(A, r, xp), generic.like(b, r, xp), xp.astype(h, r.dtype, copy=False), r)
+    operands = (J, generic.like(A, r), generic.like(b, r), xp.astype(h, r.dtype, copy=False), r)
     memory = [xp.reshape(contiguous(x), (-1,)) for x in operands]
     groups = kernels.groups(dtype, s, n)
     blocks, threads = -(-N // groups), groups * kernels.width(s, n)

@@ -1,4 +1,4 @@
-"""The affine scan as a plain loop over any array library: the oracle that every kernel is tested against."""
+"""The affine scan as a plain loop: the oracle against which every kernel is tested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..._arrays.namespace import Array, array_namespace, quiet
 
 
 def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False) -> Array:
-    """Evaluate `h_t = A_t h_{t-1} + b_t` step by step; see :func:`parscan._kernels.dispatch.affine_scan`."""
+    """Evaluate `h_t = A_t h_{t-1} + b_t` step by step; see `dispatch.affine_scan`."""
     xp = array_namespace(b)
     shape = np.broadcast_shapes(A.shape[: b.ndim], b.shape)
     A = xp.broadcast_to(A, shape + A.shape[b.ndim :])

@@ -1,4 +1,4 @@
-"""The affine scan as a tree of products, for matrices too large for any kernel, over any array library."""
+"""The affine scan as a tree of matrix products: for devices, and matrices too large for any kernel."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .associative_scan import Elements, associative_scan
 
 def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False) -> Array:
     """
-    Evaluate `h_t = A_t h_{t-1} + b_t` for matrices; see :func:`parscan._kernels.dispatch.affine_scan`.
+    Evaluate `h_t = A_t h_{t-1} + b_t` for matrices; see `dispatch.affine_scan`.
 
-    Products of all matrices are formed, `2 log2(T)` calls on `2 T` of them in all. They may overflow where the states
-    do not: if the result is not finite, the loop decides.
+    Products of matrices are formed, about `2 T` of them in `2 log2(T)` calls. They may overflow where the states do
+    not: if the result is not finite, it is computed again by the loop.
     """
     xp = array_namespace(b)
     shape = np.broadcast_shapes(A.shape[: b.ndim], b.shape)
@@ -34,5 +34,5 @@ def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = 
 
 
 def _after(earlier: Elements, later: Elements) -> Elements:
-    """One affine map after the other."""
+    """Composition of affine maps."""
     return later[0] @ earlier[0], later[0] @ earlier[1] + later[1]

@@ -1,4 +1,4 @@
-"""An inclusive scan with any associative operation, as a tree of pairs, over any array library."""
+"""An inclusive scan with any associative operation, as a tree of pairs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 from ..._arrays.namespace import Array, array_namespace
 
 Elements: TypeAlias = tuple[Array, ...]
-"""Arrays whose first axis counts the elements; the parts of one element stand at one index."""
+"""Arrays whose first axis counts the elements: an element is the tuple of entries at one index."""
 
 
 def associative_scan(
@@ -20,7 +20,7 @@ def associative_scan(
     Parameters
     ----------
     combine : callable
-        Associative operation `combine(earlier, later)` on two stacks of elements of the same length, index by index.
+        Associative operation `combine(earlier, later)` on two stacks of elements of one length, index by index.
     elements : tuple of array
         Each of shape (T, ...).
     reverse : bool
@@ -40,7 +40,7 @@ def associative_scan(
 
 
 def _scan(combine: Callable[[Elements, Elements], Elements], elements: Elements) -> Elements:
-    """Scan forwards: neighbours are combined to half as many elements, whose scan is every second one of the result."""
+    """Scan forwards. The scan of combined pairs of neighbours is every second element of the result."""
     length = elements[0].shape[0]
     if length < 2:
         return elements
@@ -49,7 +49,7 @@ def _scan(combine: Callable[[Elements, Elements], Elements], elements: Elements)
     up_to_odd = _scan(combine, combine(tuple(x[: length // 2, ...] for x in even), odd))
     if length == 2:
         return tuple(map(_interleave, even, up_to_odd))
-    # The first element is its own result; every other even one follows an odd one that is now known.
+    # The first element is its own result; each other even one is combined with the odd one before it, known by now.
     before = tuple(x[: (length - 1) // 2, ...] for x in up_to_odd)
     up_to_even = combine(before, tuple(x[1:, ...] for x in even))
     concat = array_namespace(elements[0]).concat
@@ -58,7 +58,7 @@ def _scan(combine: Callable[[Elements, Elements], Elements], elements: Elements)
 
 
 def _interleave(even: Array, odd: Array) -> Array:
-    """Elements 0, 2, 4, … and 1, 3, 5, … in one array; there may be one more of the former."""
+    """Elements 0, 2, 4, … and 1, 3, 5, … in one array; `even` may have one more."""
     xp = array_namespace(even)
     pairs = odd.shape[0]
     joined = xp.reshape(xp.stack([even[:pairs, ...], odd], axis=1), (2 * pairs, *odd.shape[1:]))

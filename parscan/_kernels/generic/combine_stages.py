@@ -1,4 +1,4 @@
-"""Weighted sums of stages at many times, by the array-API standard."""
+"""Weighted sums of stages at many times, stage after stage."""
 
 from __future__ import annotations
 

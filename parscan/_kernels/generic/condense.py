@@ -1,4 +1,4 @@
-"""Condensing of collocation by the linear solver of the array library, and the systems of its stages in general."""
+"""Condensing of collocation, and other systems of its stages, by the linear solver of the array library."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterator
 import array_api_compat
 import numpy as np
 
-from ..._arrays.namespace import Array, Namespace, array_namespace, dtype_name, itemsize, quiet
+from ..._arrays.namespace import Array, array_namespace, dtype_name, itemsize, quiet
 from ..._linalg.solve import solve_each
 from ..dispatch import Condensed
 
 CHUNK_BYTES = 1 << 20
 """
-Size of the systems assembled at once: what the cache of a processor holds. Their assembly and solution take about five
-times as much memory.
+Size of the systems assembled at once, which fit into the cache of a processor. Their assembly and solution take about
+five times as much memory.
 """
 
 
 def condense(J: Array, A: Array, b: Array, h: Array, r: Array, chunk_bytes: int | None = None) -> Condensed:
-    """Condense systems of :data:`CHUNK_BYTES`, or as many bytes as given, at once; see `dispatch.condense`."""
+    """Assemble and solve systems of `chunk_bytes`, by default `CHUNK_BYTES`, at a time; see `dispatch.condense`."""
     xp = array_namespace(J, r)
     X0, X1 = xp.empty_like(r), xp.empty_like(J)
     for part in _chunks(r.shape, r.shape[-1] + 1, r, chunk_bytes):
@@ -48,7 +48,7 @@ def solve_stages(J: Array, A: Array, h: Array, sides: Array) -> Array:
 
 
 def _chunks(shape: tuple[int, ...], columns: int, x: Array, chunk_bytes: int | None = None) -> Iterator[slice]:
-    """Intervals whose systems are assembled at once, for stages of the shape (N, s, n) and numbers as in x."""
+    """Slices of the intervals whose systems are assembled at once; `shape` is (N, s, n), the dtype that of x."""
     N, s, n = shape
     m = s * n
     chunk = max(1, (chunk_bytes or CHUNK_BYTES) // max(1, m * (m + columns) * itemsize(x.dtype)))
@@ -56,13 +56,13 @@ def _chunks(shape: tuple[int, ...], columns: int, x: Array, chunk_bytes: int | N
 
 
 def _solve(J: Array, A: Array, h: Array, sides: Array) -> Array:
-    """Assemble the systems of some intervals and solve them."""
+    """Assemble and solve the systems of some intervals."""
     xp = array_namespace(J, sides)
     N, s, n, k = sides.shape
     m = s * n
     with quiet():
         hJ = xp.astype(h, sides.dtype)[:, None, None, None] * J
-        products = xp.reshape(like(A, sides, xp)[:, None, :, None] * hJ[:, :, :, None, :], (N, m, m))
+        products = xp.reshape(like(A, sides)[:, None, :, None] * hJ[:, :, :, None, :], (N, m, m))
         matrices = xp.eye(m, dtype=sides.dtype, device=array_api_compat.device(sides)) - products
         return xp.reshape(solve_each(matrices, xp.reshape(sides, (N, m, k))), (N, s, n, k))
 
@@ -72,13 +72,15 @@ def propagated(X0: Array, X1: Array, b: Array, h: Array) -> Condensed:
     xp = array_namespace(X0)
     N, s, n = X0.shape
     with quiet():
-        weights = xp.astype(h, X0.dtype)[:, None, None] * like(b, X0, xp)
+        weights = xp.astype(h, X0.dtype)[:, None, None] * like(b, X0)
         offsets = (weights @ X0)[:, 0, :]
         sums = xp.reshape(weights @ xp.reshape(X1, (N, s, n * n)), (N, n, n))
         identity = xp.eye(n, dtype=X0.dtype, device=array_api_compat.device(X0))
         return Condensed(X0, X1, sums + identity, offsets)
 
 
-def like(coefficients: Array, x: Array, xp: Namespace) -> Array:
-    """Coefficients of a method as an array like `x`."""
-    return xp.asarray(np.asarray(coefficients, dtype=dtype_name(x.dtype)), device=array_api_compat.device(x))
+def like(coefficients: Array, x: Array) -> Array:
+    """Coefficients of a method as an array of the library, dtype and device of `x`."""
+    return array_namespace(x).asarray(
+        np.asarray(coefficients, dtype=dtype_name(x.dtype)), device=array_api_compat.device(x)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..._arrays.elementwise import ratio
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..dispatch import Condensed, CorrectedMesh, affine_scan
 
@@ -22,14 +23,7 @@ def correct_mesh(
         changes = xp.moveaxis(xp.reshape(changes, (N, B, s, n)), 2, 1)
         corrected = xp.concat([y[:1, ...], y[1:, ...] + corrections])
         bound = atol + rtol * xp.maximum(xp.abs(corrected[:-1, ...]), xp.abs(corrected[1:, ...]))
-        of_states = xp.mean(_ratio(corrections, bound) ** 2, axis=-1)
-        of_stages = xp.mean(_ratio(steps[:, None, ...] * changes, bound[:, None, ...]) ** 2, axis=(1, 3))
+        of_states = xp.mean(ratio(xp.abs(corrections), bound) ** 2, axis=-1)
+        of_stages = xp.mean(ratio(xp.abs(steps[:, None, ...] * changes), bound[:, None, ...]) ** 2, axis=(1, 3))
         sizes = xp.sqrt(xp.max(xp.maximum(of_states, of_stages), axis=-1))
     return CorrectedMesh(corrected, K + changes, xp.where(xp.isnan(sizes), xp.full_like(sizes, float("inf")), sizes))
-
-
-def _ratio(change: Array, bound: Array) -> Array:
-    """Size of a change in units of a bound; none is none, even where the bound is zero."""
-    xp = array_namespace(bound)
-    size = xp.abs(change)
-    return xp.where(size == 0, size, size / bound)
