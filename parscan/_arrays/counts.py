@@ -1,8 +1,10 @@
-"""Whole numbers: among the arguments, with one rule and one message for all of them; and in words."""
+"""Numbers among the arguments, with one rule and one message for all of them; and numbers in words."""
 
 from __future__ import annotations
 
 import operator
+from math import inf
+from numbers import Complex, Real
 from typing import Any
 
 
@@ -18,6 +20,18 @@ def as_count(name: str, value: Any, least: int = 1, *, of: str = "") -> int:
     if count < least:
         raise ValueError(f"{told} must be at least {least}, got {count}.")
     return count
+
+
+def as_number(name: str, value: Any) -> float:
+    """The argument `name` as a real number, infinite where it is too large for one."""
+    try:
+        if isinstance(value, bool | str) or (isinstance(value, Complex) and not isinstance(value, Real)):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"`{name}` must be a number, got {value!r}.") from None
+    except OverflowError:
+        return inf
 
 
 def counted(number: int, noun: str, plural: str = "s") -> str:

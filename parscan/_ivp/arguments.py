@@ -6,6 +6,8 @@ import warnings
 from math import inf, isfinite, isnan
 from typing import Any
 
+from .._arrays.counts import as_number
+from .._arrays.elementwise import is_complex
 from .._arrays.namespace import (
     Array,
     all_finite,
@@ -74,7 +76,7 @@ def as_times(t_eval: Any, span: tuple[float, float], like: Array, name: str = "t
     times = _host_or_alike(name, t_eval, like)
     if times.ndim != 1:
         raise ValueError(f"`{name}` must be 1-dimensional, got shape {tuple(times.shape)}.")
-    times = xp.astype(xp.asarray(times), xp.float64)
+    times = _as_reals(name, times, like)
     low, high = min(span), max(span)
     if times.shape[0] and not bool(xp.all((times >= low) & (times <= high))):
         raise ValueError(f"Values in `{name}` are not within `t_span` {span}.")
@@ -149,27 +151,38 @@ def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, A
     least = 100 * machine_epsilon(state.dtype)
     if isinstance(rtol, float) and isinstance(atol, float) and least <= rtol < inf and 0 <= atol < inf:
         return float(rtol), xp.asarray(float(atol), dtype=xp.abs(state).dtype)
-    given = _host_or_alike("rtol", rtol, state)
-    if given.ndim > 0 and tuple(given.shape) != (state.shape[-1],):
-        raise ValueError(
-            f"`rtol` has wrong shape {tuple(given.shape)}: pass a number, or one for each of the {state.shape[-1]} "
-            "components."
-        )
-    if "complex" in dtype_name(given.dtype) or not bool(array_namespace(given).all((given >= 0) & (given < inf))):
+    given = _as_tolerance("rtol", rtol, state)
+    if not bool(array_namespace(given).all((given >= 0) & (given < inf))):
         raise ValueError(f"`rtol` must be finite and not negative, got {rtol!r}.")
     if bool(array_namespace(given).any(given < least)):
         warnings.warn(f"`rtol` is too small. Setting `rtol = {least:.3g}`.", UserWarning, stacklevel=4)
     relative = float(given) if given.ndim == 0 else xp.asarray(given, dtype=xp.abs(state).dtype)
     relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None)
-    absolute = xp.asarray(_host_or_alike("atol", atol, state), dtype=xp.abs(state).dtype)
-    if absolute.ndim > 0 and tuple(absolute.shape) != (state.shape[-1],):
-        raise ValueError(
-            f"`atol` has wrong shape {tuple(absolute.shape)}: pass a number, or one for each of the "
-            f"{state.shape[-1]} components."
-        )
+    absolute = xp.asarray(_as_tolerance("atol", atol, state), dtype=xp.abs(state).dtype)
     if not bool(xp.all(absolute >= 0)):
         raise ValueError("`atol` must be positive.")
     return relative, absolute
+
+
+def _as_tolerance(name: str, value: Any, state: Array) -> Array:
+    """One tolerance, or one for each component."""
+    given = _host_or_alike(name, value, state)
+    if is_complex(given) or dtype_name(given.dtype) == "bool":
+        raise TypeError(f"`{name}` must be a number, got {value!r}.")
+    if given.ndim > 0 and tuple(given.shape) != (state.shape[-1],):
+        raise ValueError(
+            f"`{name}` has wrong shape {tuple(given.shape)}: pass a number, or one for each of the "
+            f"{state.shape[-1]} components."
+        )
+    return given
+
+
+def _as_reals(name: str, times: Array, like: Array) -> Array:
+    """Times in float64, in the library of the state."""
+    if is_complex(times):
+        raise TypeError(f"`{name}` must be real times, got {dtype_name(times.dtype)}.")
+    xp = array_namespace(like)
+    return xp.astype(xp.asarray(times), xp.float64)
 
 
 def _host_or_alike(name: str, value: Any, like: Array) -> Array:
@@ -214,9 +227,7 @@ def _as_breaks(jumps: Any, span: tuple[float, float], like: Array) -> Array | No
     times = _host_or_alike("jumps", jumps, like)
     if times.ndim != 1:
         raise ValueError(f"`jumps` must have one axis, got shape {tuple(times.shape)}; pass a list of times.")
-    if "complex" in dtype_name(times.dtype):
-        raise TypeError(f"`jumps` must be real times, got {dtype_name(times.dtype)}.")
-    times = xp.astype(xp.asarray(times), xp.float64)
+    times = _as_reals("jumps", times, like)
     if bool(xp.any(xp.isnan(times))):
         raise ValueError("`jumps` must be times, but some of them are NaN.")
     times = times[xp.isfinite(times)]
@@ -231,6 +242,7 @@ def _as_breaks(jumps: Any, span: tuple[float, float], like: Array) -> Array | No
 
 def _as_max_step(max_step: Any) -> float:
     """Largest step allowed."""
-    if not float(max_step) > 0:
+    step = as_number("max_step", max_step)
+    if not step > 0:
         raise ValueError(f"`max_step` must be positive, got {max_step!r}.")
-    return float(max_step)
+    return step

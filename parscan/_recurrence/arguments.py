@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .._arrays.counts import as_count
+from .._arrays.counts import as_count, as_number
 from .._arrays.memory import check_fits
 from .._arrays.namespace import (
     Array,
@@ -139,18 +139,11 @@ def as_tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
     defaults = {"rtol": 1e-5, "atol": 1e-6} if is_single(dtype) else {"rtol": 1e-10, "atol": 1e-12}
     given = {"rtol": rtol, "atol": atol}
     values = {name: defaults[name] if value is None else value for name, value in given.items()}
-    for name, value in values.items():
-        try:
-            if isinstance(value, bool):
-                raise TypeError
-            valid = math.isfinite(float(value)) and value >= 0
-        except (TypeError, ValueError):
-            raise TypeError(f"`{name}` must be a number, got {value!r}.") from None
-        except OverflowError:
-            valid = False
-        if not valid:
-            raise ValueError(f"`{name}` must be finite and not negative, got {value!r}.")
-    return Tolerance(float(values["rtol"]), float(values["atol"]))
+    numbers = {name: as_number(name, value) for name, value in values.items()}
+    for name, number in numbers.items():
+        if not 0 <= number < math.inf:
+            raise ValueError(f"`{name}` must be finite and not negative, got {values[name]!r}.")
+    return Tolerance(**numbers)
 
 
 def check_functions(step: Any, jac: Any, args: Any) -> None:

@@ -1,4 +1,4 @@
-"""Whole numbers among the arguments: the same mistake is the same error, whatever takes the number."""
+"""Numbers among the arguments: the same mistake is the same error, whatever takes the number."""
 
 import re
 
@@ -54,6 +54,36 @@ def test_the_wrong_value_is_a_value_error(name):
 @pytest.mark.parametrize("value", [2, np.int64(2), np.uint8(2), np.array(2)], ids=repr)
 def test_integers_of_any_kind_are_taken(name, value):
     TAKERS[name](value)  # without `assert`: an integer that is refused raises
+
+
+REALS = {
+    "`rtol`": lambda value: recurrence(rtol=value),
+    "`atol`": lambda value: recurrence(atol=value),
+    "`rtol` of an ODE": lambda value: ode(rtol=value),
+    "`atol` of an ODE": lambda value: ode(atol=value),
+    "`max_step`": lambda value: ode(max_step=value),
+    "`first_step`": lambda value: ode(method="LSODA", first_step=value),
+    "`min_step`": lambda value: ode(method="LSODA", min_step=value),
+}
+
+
+@pytest.mark.parametrize("name", REALS)
+@pytest.mark.parametrize("value", [True, 1j, np.complex128(1)], ids=repr)
+def test_what_is_no_real_number_is_a_type_error(name, value):
+    with pytest.raises(TypeError, match=f"{name.split(' of an')[0]} must be a number, got {re.escape(repr(value))}"):
+        REALS[name](value)
+
+
+@pytest.mark.parametrize("name", ["`max_step`", "`first_step`", "`min_step`", "`rtol`", "`atol`"])
+def test_nor_is_a_string(name):
+    with pytest.raises(TypeError, match=f"{name} must be a number, got 'small'"):
+        REALS[name]("small")
+
+
+@pytest.mark.parametrize("name", ["t_eval", "mesh", "jumps"])
+def test_times_are_real(name):
+    with pytest.raises(TypeError, match=f"`{name}` must be real times, got complex128"):
+        ode(**{name: np.array([0, 1j])})
 
 
 def test_a_count_is_an_int():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from ..._arrays.counts import as_number
+
 UNUSED = ("jac_sparsity", "min_step", "lband", "uband")
 """Options that mean nothing to a method that is parallel over time."""
 
@@ -13,7 +15,8 @@ def as_options(
     span: tuple[float, float], vectorized: bool | None, first_step: Any, min_step: Any, **structure: Any
 ) -> dict[str, Any]:
     """Those that were given, to be passed on; SciPy checks what only it knows."""
-    given = {"first_step": _as_first_step(first_step, span), "min_step": min_step, **structure}
+    shortest = None if min_step is None else as_number("min_step", min_step)
+    given = {"first_step": _as_first_step(first_step, span), "min_step": shortest, **structure}
     options = {name: value for name, value in given.items() if value is not None}
     return {**options, "vectorized": True} if vectorized else options
 
@@ -29,8 +32,9 @@ def _as_first_step(first_step: Any, span: tuple[float, float]) -> float | None:
     """First step of a sequential solver."""
     if first_step is None:
         return None
-    if not float(first_step) > 0:
+    step = as_number("first_step", first_step)
+    if not step > 0:
         raise ValueError(f"`first_step` must be positive, got {first_step!r}.")
-    if float(first_step) > abs(span[1] - span[0]):
+    if step > abs(span[1] - span[0]):
         raise ValueError(f"`first_step` {first_step!r} exceeds bounds: the span has length {abs(span[1] - span[0])}.")
-    return float(first_step)
+    return step
