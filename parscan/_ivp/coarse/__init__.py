@@ -1,1 +1,1 @@
-"""What Newton starts from: rough trajectories, step by step or from an earlier solution."""
+"""Coarse solutions that Newton's method starts from: by sequential solvers, or from an earlier solution."""

@@ -1,4 +1,4 @@
-"""A whole batch step after step by DOP853, with one step for all: where the batch is wide, it is parallel enough.
+"""DOP853 for batches: all members take the same steps, so that a wide batch is parallel by itself.
 
 The method, its error estimate and its control of the step are those of Hairer, Nørsett and Wanner, "Solving Ordinary
 Differential Equations I", 2nd edition, Springer 1993, sections II.4, II.5 and II.10, and so is the test for stiffness
@@ -16,6 +16,7 @@ from ..._arrays.namespace import Array, array_namespace, copy, fetch, quiet
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
+from ..core.first_step import first_step
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..core.stiffness import Stiffness
@@ -26,10 +27,13 @@ from .rodas3 import FIRST
 from .steps import CoarseSolution, Steps
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
-"""Of the step that would just meet the tolerance, what is taken; the limits of its change."""
+"""Share that is taken of the step which would just meet the tolerance; the limits of its change."""
 
 MOST_STEPS = 200_000
 """Steps, taken or rejected, after which to give up, by default."""
+
+ORDER = 8
+"""The error of a step is proportional to this power of its length."""
 
 STIFF = Failure(Termination.STIFF, "stability limits the steps")
 
@@ -69,7 +73,7 @@ def march(
 ) -> Steps:
     """Steps from `y0` `(*batch, n)` over the span, each with an error of at most the tolerance in every member.
 
-    After `most` of them, taken or rejected, it gives up; by default that is very many.
+    It gives up after `most` of them, taken or rejected; by default after `MOST_STEPS`.
     """
     return _March(rhs, span, y0, scale, max_step).run(reached, MOST_STEPS if most is None else most)
 
@@ -101,7 +105,7 @@ class _March:
         )
 
     def run(self, reached: Reached | None, most: int) -> Steps:
-        """Step until the end, or until something is in the way."""
+        """Step to the end, or until a failure or stiffness."""
         self._slopes[0, :] = self._slope(self._t, copy(self._y))
         h, grows, failure, finite = self._first_step(), FASTEST, None, True
         for _ in range(most):
@@ -114,7 +118,7 @@ class _March:
             with quiet():
                 y, error = self._attempt(t, h)
             finite = isfinite(error)
-            factor = min(grows, max(SLOWEST, SAFETY * max(error, 1e-12) ** (-1 / 8))) if finite else SLOWEST
+            factor = min(grows, max(SLOWEST, SAFETY * max(error, 1e-12) ** (-1 / ORDER))) if finite else SLOWEST
             grows = FASTEST if error <= 1 else 1.0
             if error <= 1:
                 self._t, self._y, self._worst = t, y, max(self._worst, error)
@@ -131,7 +135,7 @@ class _March:
         return Steps(t, y, failure=failure, error=self._worst)
 
     def _limited(self, h: float) -> tuple[float, float]:
-        """The step, not beyond the end and not longer than it may be, and where it leads to."""
+        """The step, limited by the end and by the longest step, and the time at which it ends."""
         rest = self._end - self._t
         size = min(abs(h), self._max_step)
         if size >= abs(rest):
@@ -153,7 +157,7 @@ class _March:
         state = flat
         for i in range(1, self._stages):
             state = flat + (h * self._rows[i]) @ K[:i, :]
-            given = xp.reshape(state, self._shape)  # which `fun` may write to; the last one is needed again
+            given = xp.reshape(state, self._shape)  # `fun` may write to it; the last one is needed again
             self._evaluate(i, self._t + self._shares[i] * h, copy(given) if i == self._stages - 1 else given)
         end = flat + (h * self._weights) @ K[:-1, :]
         y = xp.reshape(end, self._shape)
@@ -161,7 +165,7 @@ class _March:
         return y, self._judge(y, end - state, h)
 
     def _judge(self, y: Array, change: Array, h: float) -> float:
-        """The error in tolerances; and whether the step looks stiff is counted."""
+        """The error in tolerances; a step that looks stiff is counted."""
         xp = self._xp
         differences = self._slopes[-1, :] - self._slopes[-2, :]
         measures = fetch(self._error(y), xp.max(xp.abs(change)), xp.max(xp.abs(differences)))
@@ -170,7 +174,7 @@ class _March:
         return abs(h) * error if isfinite(error) else inf
 
     def _error(self, y: Array) -> Array:
-        """The combined estimate of orders 5 and 3 per length of the step, of the worst member."""
+        """The combined estimate of orders 5 and 3 per length of the step, the largest of all members."""
         xp = self._xp
         bound = self._atol + self._rtol * xp.maximum(xp.abs(self._y), xp.abs(y))
         both = xp.reshape(self._errors @ self._slopes, (2, *self._shape))
@@ -179,7 +183,7 @@ class _March:
         return xp.max(fifth / xp.sqrt(xp.where(fifth > 0, fifth + 0.01 * third, xp.ones_like(fifth))))
 
     def _first_step(self) -> float:
-        """A step whose error should be small, with its sign (section II.4)."""
+        """The signed length of the first step."""
         xp, y = self._xp, self._y
         bound = self._atol + self._rtol * xp.abs(y)
         direction = 1.0 if self._end >= self._t else -1.0
@@ -190,10 +194,10 @@ class _March:
 
         with quiet():
             first = xp.reshape(self._slopes[0, :], self._shape)
-            states, slopes = size(y), size(first)
-            h = 0.01 * states / slopes if min(states, slopes) >= 1e-5 else 1e-6
-            h = min(h, longest) if isfinite(h) else longest
-            later = xp.reshape(self._slope(self._t + direction * h, y + direction * h * first), self._shape)
-            largest = max(slopes, size(later - first) / h if h else inf)
-        wanted = (0.01 / largest) ** (1 / 8) if 1e-15 < largest < inf else max(1e-6, 1e-3 * h)
-        return direction * min(max(min(100 * h, wanted), FIRST * ulp(self._t)), longest)
+
+            def change(h: float) -> float:
+                later = self._slope(self._t + direction * h, y + direction * h * first)
+                return size(xp.reshape(later, self._shape) - first)
+
+            h = first_step(size(y), size(first), change, longest, ORDER)
+        return direction * min(max(h, FIRST * ulp(self._t)), longest)

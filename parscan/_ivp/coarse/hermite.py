@@ -1,4 +1,4 @@
-"""A rough trajectory between its nodes: cubics by the states and slopes there, as far as the slopes can be trusted."""
+"""Cubic Hermite polynomials between steps, with the slopes at their ends as far as these can be trusted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..._arrays.namespace import Array, array_namespace, quiet
 from .steps import CoarseSolution, Steps
 
 FREEDOM = 4.0
-"""Tolerances, and bends of a parabola, by which the slope at a node may differ from what the states tell."""
+"""Trust region for slopes, around a parabola through neighbouring states: tolerances, and multiples of its bend."""
 
 
 def interpolated(steps: Steps, rtol: float, atol: Array) -> CoarseSolution:
@@ -30,11 +30,11 @@ def _states(steps: Steps, rtol: float, atol: Array) -> Callable[[Array], Array]:
 
 
 def _bends(steps: Array, y: Array, f: Array, rtol: float, atol: Array) -> tuple[Array, Array]:
-    """How far the slopes at both ends of every interval, in times of its length, are from its rise, `(N, *batch, n)`.
+    """Bends at both ends of every interval: slope times length minus the rise over the interval, `(N, *batch, n)`.
 
-    Where the problem is stiff, the right-hand side is of any size at a state that is off by less than the tolerance.
-    So it counts only as far as the states of the neighbours leave the slope open: those of a parabola through them, the
-    flatter one of two, plus or minus what the two differ by.
+    Where the problem is stiff, the right-hand side is of any size at a state that is wrong by less than the tolerance.
+    So the bend must lie in a trust region. Its centre is the bend of a parabola through three neighbouring states, the
+    flatter one of two such parabolas; its radius is the difference of the two, limited by `FREEDOM`.
     """
     xp = array_namespace(y)
     rises = y[1:, ...] - y[:-1, ...]
@@ -47,7 +47,7 @@ def _bends(steps: Array, y: Array, f: Array, rtol: float, atol: Array) -> tuple[
     parabola = -flatter * steps * steps
     size = xp.maximum(xp.abs(y[1:, ...]), xp.abs(y[:-1, ...]))
     open_to = xp.minimum(xp.abs((after - before) * steps * steps), FREEDOM * xp.abs(parabola))
-    open_to = open_to + FREEDOM * (atol + rtol * size)  # a quarter of it is seen in the states
+    open_to = open_to + FREEDOM * (atol + rtol * size)  # a quarter of this reaches the states
 
     def limited(bend: Array) -> Array:
         away = bend - parabola
@@ -58,7 +58,7 @@ def _bends(steps: Array, y: Array, f: Array, rtol: float, atol: Array) -> tuple[
 
 
 def _hermite(t: Array, y: Array, left: Array, right: Array) -> Callable[[Array], Array]:
-    """Cubic on every interval by its states and bends; called with times `(m,)` in any order."""
+    """The cubic of every interval from its states and bends, at times `(m,)` in any order."""
     xp = array_namespace(y)
     direction = 1.0 if bool(t[-1] > t[0]) else -1.0
     ascending = direction * t

@@ -1,7 +1,7 @@
-"""Jumps of the right-hand side in time that a solver has stepped over, told from all that only the state explains.
+"""Jumps of the right-hand side in time that a solver has stepped over.
 
-Where a problem is stiff, the right-hand side is of any size beside the trajectory, so it is looked at for one state and
-the times within a step: there, it changes a little from place to place, or jumps between two of them.
+Where a problem is stiff, the right-hand side is of any size beside the trajectory. So it is sampled within a step with
+the state held fixed: between neighbouring times it then changes little, unless it jumps in time.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from ..methods.defect import DEFECT_LIMIT
 from ..methods.filter import filtered
 
 PLACES = 16
-"""Parts of a step between which it is looked at."""
+"""Parts of a step, at whose ends the right-hand side is sampled."""
 
 DAMPED = 0.25
-"""Share of the step for which stiff components are damped."""
+"""Share of the step in the filter that damps stiff components."""
 
 
 def jumped(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Array:
@@ -27,7 +27,7 @@ def jumped(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Arra
 
 
 def _jumped(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Array:
-    """The same of a part of a trial."""
+    """The flags of a group of steps."""
     xp = array_namespace(trial.y)
     N, *state = trial.stages[:, 0, ...].shape
     shares = xp.arange(PLACES + 1, dtype=trial.t.dtype) / PLACES
@@ -43,7 +43,7 @@ def _jumped(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Arr
 
 
 def _spikes(values: Array) -> Array:
-    """Changes from place to place, as far as they are larger than those before and after together; zero elsewhere."""
+    """Changes between neighbouring samples where they exceed those before and after together; zero elsewhere."""
     xp = array_namespace(values)
     changes = values[:, 1:, ...] - values[:, :-1, ...]
     sizes = xp.abs(changes)

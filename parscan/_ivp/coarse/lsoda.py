@@ -1,4 +1,4 @@
-"""The loose sequential solve by SciPy's LSODA: states one after the other, all that is between them at once."""
+"""The coarse solution by SciPy's LSODA: its states one after the other, the slopes there by one call."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .rodas3 import by_stepping
 from .steps import CoarseSolution, Steps
 
 MOST_STEPS = 20_000
-"""Steps of a start, at most: another one takes over where it ends."""
+"""Steps of a coarse solution, at most; where it ends, another one begins."""
 
 
 class GaveUp(Exception):  # noqa: N818 - a signal within this file, no error
-    """LSODA failed, or would go on with values that are not finite, or for ever: the stepper finds out why."""
+    """LSODA failed, met values that are not finite, or would take steps for ever: RODAS3 finds out why."""
 
 
 def by_lsoda(
     rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float
 ) -> CoarseSolution:
-    """Rough trajectory from `y0` `(*batch, n)`; it ends early after many steps, or where the solution ends.
+    """Coarse solution from `y0` `(*batch, n)`; it ends early after many steps, or where the solution ends.
 
-    Where LSODA gives up, the more robust and slower stepper takes its place.
+    Where LSODA gives up, RODAS3 takes its place, which is more robust and slower.
     """
     try:
         return interpolated(_steps(rhs, span, y0, rtol, atol, max_step), rtol, atol)
@@ -47,7 +47,7 @@ def _steps(
     plain = vectors.are_states and rhs.is_flat(span[0], y0)
     fun = rhs.sequential(is_kept=False) if plain else vectors.function(rhs)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # what LSODA has to say of its steps is of no interest: Newton follows
+        warnings.simplefilter("ignore")  # about its steps, which Newton's method corrects anyway
         solver = LSODA(fun, span[0], states[0], span[1], rtol=rtol, atol=vectors.bounds(atol), max_step=max_step)
         try:
             _march(solver, times, states)
@@ -68,7 +68,7 @@ def _steps(
 
 
 class Vectors:
-    """States `(*batch, n)`, complex ones too, as the real vectors that LSODA solves for: components first."""
+    """Converts states `(*batch, n)`, real or complex, to the real vectors that LSODA solves for, components first."""
 
     def __init__(self, y0: Array) -> None:
         self.are_states = y0.ndim == 1 and y0.dtype == np.float64
@@ -105,12 +105,12 @@ class Vectors:
 
 
 def _march(solver: Any, times: list[float], states: list[Array]) -> None:
-    """Step to the end, or as often as a start may."""
+    """Step to the end, or `MOST_STEPS` times."""
     before, still, long = times[-1], 0, surely_a_step(times[-1], solver.t_bound)
     while solver.status == "running" and len(times) <= MOST_STEPS:
-        told = solver.step()
+        message = solver.step()
         if solver.status == "failed":
-            raise GaveUp(told)
+            raise GaveUp(message)
         t = solver.t
         is_none = abs(t - before) <= long and is_no_step(before, t) and solver.status == "running"
         still = still + 1 if is_none else 0

@@ -1,4 +1,4 @@
-"""A loose sequential solve on any array library, for a whole batch with one step: the Rosenbrock method RODAS3.
+"""The Rosenbrock method RODAS3 on any array library: coarse solutions of whole batches, with the same steps for all.
 
 Four stages of order 3, embedded order 2, L-stable and stiffly accurate, three right-hand sides and a Jacobian a step:
 Sandu, Verwer, Blom, Spee, Carmichael and Potra, "Benchmarking stiff ODE solvers for atmospheric chemistry problems II:
@@ -6,7 +6,8 @@ Rosenbrock solvers", Atmospheric Environment 31 (1997), in the form of Hairer an
 
     (I/(γh) - J) k_i = f(t + α_i h, y + Σ_j a_ij k_j) + Σ_j c_ij k_j / h + γ_i h ∂f/∂t,    y_new = y + Σ_j m_j k_j
 
-Its own error estimate vanishes on y' = y², and it would step over poles: a second one, by the trapezoidal rule, helps.
+Its own error estimate vanishes for y' = y², so that it would step over poles. A second estimate, by the trapezoidal
+rule, is used as well.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..._arrays.namespace import Array, all_finite, array_namespace, machine_eps
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
+from ..core.first_step import first_step
 from .hermite import interpolated
 from .steps import CoarseSolution, Steps
 
@@ -30,8 +32,8 @@ GAMMA = 0.5
 """γ"""
 
 A: tuple[Weights, ...] = ((), (), ((0, 2.0),), ((0, 2.0), (2, 1.0)))
-"""a_ij that are not 0. Stages without any share the right-hand side at the start of the step (α = 0), the others are at
-its end (α = 1)."""
+"""Nonzero a_ij. Stages without any use the right-hand side at the start of the step (α = 0), the others that at its end
+(α = 1)."""
 
 C: tuple[Weights, ...] = ((), ((0, 4.0),), ((0, 1.0), (1, -1.0)), ((0, 1.0), (1, -1.0), (2, -8 / 3)))
 """c_ij"""
@@ -40,24 +42,27 @@ GAMMAS = (0.5, 1.5, 0.0, 0.0)
 """γ_i"""
 
 M: Weights = ((0, 2.0), (2, 1.0), (3, 1.0))
-"""m_j; without the last one, which so is the error estimate, the embedded method."""
+"""m_j. Without the last one they are the embedded method; so the last stage is the error estimate."""
 
 TRAPEZOID = 0.25
-"""Share of the trapezoidal rule's error that counts: on linear problems with small steps, half the other estimate."""
+"""Weight of the trapezoidal rule's error: on linear problems with small steps, it gives half of the other estimate."""
 
 FIRST = 16
-"""Shortest first step, in spacings of the numbers there: an estimate of the right one may be too small to be a step."""
+"""Shortest first step, in spacings of the numbers at its time: an estimated one may be too small to be a step."""
 
 MOST_STEPS = 100_000
 """Steps, taken or rejected, after which to give up."""
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 5.0
-"""Of the step that would just meet the tolerance, what is taken; the limits of its change."""
+"""Share that is taken of the step which would just meet the tolerance; the limits of its change."""
+
+ORDER = 3
+"""The error of a step is proportional to this power of its length."""
 
 
 @dataclass(frozen=True)
 class _Problem:
-    """What is solved; states and their derivatives are stacked, `(1, *batch, n)`."""
+    """The problem. States and their derivatives are stacked, `(1, *batch, n)`."""
 
     rhs: RightHandSide
     end: float
@@ -67,7 +72,7 @@ class _Problem:
     eye: Array
 
     def norm(self, error: Array, size: Array) -> float:
-        """Root mean square over components in tolerances, the worst of the batch."""
+        """Root mean square over components in tolerances, the largest of the batch."""
         xp = array_namespace(error)
         errors = xp.abs(ratio(error, self.atol + self.rtol * size))
         return float(xp.max(xp.mean(errors * errors, axis=-1))) ** 0.5
@@ -98,7 +103,7 @@ def by_stepping(
     max_step: float = inf,
     most: int | None = None,
 ) -> CoarseSolution:
-    """Rough trajectory from `y0` `(*batch, n)`; it ends early, and says why, where no step is small enough.
+    """Coarse solution from `y0` `(*batch, n)`; it ends early, with the reason, where no step is small enough.
 
     `atol` is a number or an array `(n,)`.
     """
@@ -109,7 +114,7 @@ def by_stepping(
     h = h if abs(h) > FIRST * ulp(t) else copysign(min(FIRST * ulp(t), abs(problem.end - t)), problem.end - t)
     node = _linearise(rhs, t, y, h)
     nodes, failure = [(t, y, node.f)], None if node.finite else NOT_FINITE
-    shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # so that there is one at t = 0, too
+    shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # a limit at t = 0, too
     grows, finite, bad = FASTEST, True, None
     most = MOST_STEPS if most is None else most
     for _ in range(most):
@@ -142,14 +147,14 @@ def by_stepping(
 
 
 def _factor(error: float) -> float:
-    """Change of the step: the error is of third order; halved where it is unknown."""
+    """Factor on the length of the next step; one half where the error is unknown."""
     if not isfinite(error):
         return 0.5
-    return min(FASTEST, max(SLOWEST, SAFETY * max(error, 1e-9) ** (-1 / 3)))
+    return min(FASTEST, max(SLOWEST, SAFETY * max(error, 1e-9) ** (-1 / ORDER)))
 
 
 def _next_time(problem: _Problem, t: float, h: float) -> tuple[float, float]:
-    """Where a step of about h ends, and its length: what remains to the end is not left to a tiny one."""
+    """End and length of a step of about h. Two equal steps lead to a near end, so that no tiny one is left."""
     remaining = problem.end - t
     size = min(abs(h), problem.max_step)
     if size >= abs(remaining):
@@ -162,7 +167,7 @@ def _next_time(problem: _Problem, t: float, h: float) -> tuple[float, float]:
 
 
 def _first_step(problem: _Problem, t: float, y: Array) -> float:
-    """A step whose error should be small (Hairer, Nørsett, Wanner, "Solving ODEs I", section II.4), with its sign."""
+    """The signed length of the first step."""
     xp = array_namespace(y)
     longest = min(abs(problem.end - t), problem.max_step)
     direction = 1.0 if problem.end >= t else -1.0
@@ -171,20 +176,16 @@ def _first_step(problem: _Problem, t: float, y: Array) -> float:
         return problem.rhs(xp.asarray([time], dtype=xp.float64), state)
 
     f, size = slope(t, y), xp.abs(y)
+
+    def change(h: float) -> float:
+        return problem.norm(slope(t + direction * h, y + direction * h * f) - f, size)
+
     with quiet():
-        states, slopes = problem.norm(y, size), problem.norm(f, size)
-        h = 0.01 * states / slopes if min(states, slopes) >= 1e-5 else 1e-6
-        h = min(h, longest) if isfinite(h) else longest
-        change = slope(t + direction * h, y + direction * h * f) - f
-        largest = max(slopes, problem.norm(change, size) / h if h else inf)
-    if not isfinite(largest):
-        return direction * h
-    wanted = (0.01 / largest) ** (1 / 3) if largest > 1e-15 else max(1e-6, 1e-3 * h)
-    return direction * min(100 * h, wanted, longest)
+        return direction * first_step(problem.norm(y, size), problem.norm(f, size), change, longest, ORDER)
 
 
 def _linearise(rhs: RightHandSide, t: float, y: Array, h: float) -> _Node:
-    """Right-hand side, Jacobian and, by a difference into the step h that follows, the derivative by time."""
+    """Right-hand side, Jacobian and, by a difference in the direction of the next step h, the derivative by time."""
     xp = array_namespace(y)
     shift = machine_epsilon(y.dtype) ** 0.5 * abs(h) + 4 * ulp(t)
     later = t + shift if h >= 0 else t - shift
@@ -197,7 +198,7 @@ def _linearise(rhs: RightHandSide, t: float, y: Array, h: float) -> _Node:
 
 
 def _arrive(problem: _Problem, t: float, y: Array, h: float) -> _Node:
-    """The node that a step led to, after a step h; at the end of the span, without Jacobian."""
+    """The node at the end of a step of length h; at the end of the span without Jacobian, as no step follows."""
     if t != problem.end:
         return _linearise(problem.rhs, t, y, h)
     f = problem.rhs(array_namespace(y).asarray([t], dtype=array_namespace(y).float64), y)
@@ -208,7 +209,7 @@ def _attempt(problem: _Problem, node: _Node, t: float, h: float) -> tuple[Array,
     """State after a step of length h to the time t, and its error in tolerances, NaN if it cannot be computed."""
     xp = array_namespace(node.y)
     end = xp.asarray([t], dtype=xp.float64)
-    if GAMMA * h == 0:  # it underflows
+    if GAMMA * h == 0:  # underflow
         return node.y, nan
     stages: list[Array] = []
     values = node.f
@@ -228,7 +229,7 @@ def _attempt(problem: _Problem, node: _Node, t: float, h: float) -> tuple[Array,
 
 
 def _second_error(problem: _Problem, node: _Node, new: _Node, h: float) -> float:
-    """Difference to the trapezoidal rule in tolerances, damped where the problem is stiff, as in the stages."""
+    """Difference to the trapezoidal rule in tolerances; the matrix of the stages damps stiff components."""
     xp = array_namespace(node.y)
     with quiet():
         matrix = problem.eye - (GAMMA * h) * node.J

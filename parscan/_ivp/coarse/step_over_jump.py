@@ -1,8 +1,8 @@
-"""A good trajectory through what Newton's method cannot solve, such as jumps of the right-hand side.
+"""Accurate steps through places that Newton's method cannot solve, such as jumps of the right-hand side.
 
-It is made by steps of DOP853. A method of one step looks at the right-hand side anew in each of them, while multistep
-methods such as LSODA's go on with what they have: their steps can be longer than the time between two jumps. Still, a
-step may lie so that no stage of it meets a pulse: afterwards, it is looked closer between its ends.
+They are steps of DOP853. A one-step method evaluates the right-hand side anew in each of them, while multistep methods
+such as LSODA extrapolate: their steps can be longer than the time between two jumps. A pulse may still fall between two
+stages, so every accepted step is checked by sampling its defect.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from .jumps import jumped
 from .steps import CoarseSolution
 
 TELLING = 200
-"""Steps, taken or rejected, that are enough to tell whether a problem is stiff."""
+"""Steps, taken or rejected, that suffice to tell whether a problem is stiff."""
 
 CLOSER = np.arange(1, 16) / 16
-"""Shares of a step at which it is looked at."""
+"""Shares of a step at which its defect is sampled."""
 
 SHORTER, TRIES = 1 / 4, 8
-"""What is left of a step that missed something, at most, and how often it is tried again."""
+"""Limit of the next steps, as a share of a step that missed a pulse or jump; how many times it is lowered."""
 
 
 def follow(
@@ -45,7 +45,7 @@ def follow(
     max_step: float = inf,
     most: int,
 ) -> CoarseSolution:
-    """Trajectory from `y0` `(*batch, n)` by at most so many steps, or otherwise where they would be stiff."""
+    """Coarse solution from `y0` `(*batch, n)` of `most` steps at most; by `otherwise` where they would be stiff."""
     scale = Scale(rtol, atol)
     longest, places = max_step, dop853().output.places(CLOSER)
     for _ in range(TRIES):
@@ -74,7 +74,7 @@ def _over_no_jump(
     longest: float,
     most: int,
 ) -> CoarseSolution:
-    """What `solve(end, longest)` makes of the first steps, as far as none of them passed over a jump in time."""
+    """The first steps of `solve(end, longest)`, as far as none of them passes over a jump in time."""
     begin, end = span
     for _ in range(TRIES):
         start = solve(end, longest)

@@ -1,4 +1,4 @@
-"""Starts that are made from one breakpoint to the next, each anew from the state at the end of the one before."""
+"""Coarse solutions from one breakpoint to the next, each from the last state of the one before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..._functions.right_hand_side import RightHandSide
 from .steps import CoarseSolution
 
 ENOUGH = 20_000
-"""Steps of all stretches together after which a start ends: another one takes over there."""
+"""Steps of all stretches together after which a coarse solution ends; there, another one begins."""
 
 
 def over_breaks(
@@ -25,7 +25,7 @@ def over_breaks(
     most: int | None = None,
     **options: Any,
 ) -> CoarseSolution:
-    """What `make(rhs, span, y0, **options)` makes of every stretch between breakpoints; `most` steps are enough."""
+    """The coarse solutions `make(rhs, span, y0, **options)` of all stretches, joined; `most` steps are enough."""
     limited = options if most is None else {**options, "most": most}
     if breaks is None:
         return make(rhs, span, y0, **limited)
@@ -46,7 +46,7 @@ def over_breaks(
 def joined(
     starts: list[CoarseSolution], failure: Failure | None = None, failed_at: float | None = None
 ) -> CoarseSolution:
-    """One start of several, each from the end of the one before."""
+    """One coarse solution of several, each from the end of the one before."""
     xp = array_namespace(starts[0].t)
     direction = 1.0 if float(starts[-1].t[-1]) > float(starts[0].t[0]) else -1.0
     ends = xp.concat([direction * start.t[-1:] for start in starts])

@@ -15,7 +15,7 @@ from ..coarse.lsoda import by_lsoda
 from ..coarse.rodas3 import by_stepping
 from ..coarse.step_over_jump import follow
 from ..coarse.stretches import over_breaks
-from ..coarse.warm_start import FromGuess, OnMesh, Starter
+from ..coarse.warm_start import Starter, from_guess, on_mesh
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from ..core.scale import Scale
@@ -113,9 +113,9 @@ def make_task(
     sequential = robust if robust is by_lsoda else partial(by_dop853, robust)
     start: Starter = partial(over_breaks, sequential, problem.breaks, rhs, **options)
     if guess is not None:
-        start = FromGuess(guess, start)
+        start = from_guess(guess, start)
     if mesh is not None:
-        start = OnMesh(mesh, start)
+        start = on_mesh(mesh, start)
     exact = {"rtol": problem.rtol * TIGHTER, "atol": problem.atol * TIGHTER, "max_step": problem.max_step}
     follows = None if mesh is not None else partial(over_breaks, partial(follow, robust), problem.breaks, rhs, **exact)
     breaks = union(problem.breaks, mesh)

@@ -10,8 +10,8 @@ from ..._functions.right_hand_side import RightHandSide
 from ..coarse.hermite import interpolated
 from ..coarse.steps import CoarseSolution, Steps
 from ..coarse.stretches import joined as joined_starts
-from ..coarse.warm_start import FromStart
 from ..core.evaluation import Evaluation
+from ..coarse.warm_start import once
 from ..core.polynomial import joined
 from ..core.problem import Problem
 from ..core.scale import Scale
@@ -59,7 +59,7 @@ def retrace(evaluation: Evaluation, steps: Steps) -> Trajectory:
 def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Record:
     """The march over windows and meshes, from the sequential solver's own steps if they are there."""
     task, start = make_task(problem, rhs, method, None, None, None, None), _start(problem, rhs, steps)
-    task = task if start is None else replace(task, start=FromStart(start, task.start))
+    task = task if start is None else replace(task, start=once(lambda span, y0: start, task.start))
     return solve(task, problem.span, problem.y0)
 
 
