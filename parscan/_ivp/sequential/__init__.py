@@ -1,1 +1,1 @@
-"""Solvers that step: SciPy's, and wide batches with one step for all."""
+"""Solves by sequential solvers: SciPy's, and DOP853 for wide batches."""

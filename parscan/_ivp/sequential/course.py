@@ -1,4 +1,4 @@
-"""Where solvers of SciPy's go: step after step, from one solver to the next, as far as steps help."""
+"""The course of SciPy's solvers: step after step, from one solver to the next."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ import numpy as np
 
 from ..._arrays.namespace import Array, all_finite
 from ..._engine.termination import Failure, Termination
+from ..coarse.steps import Steps
+from ..core.choice import Choice
 from ..core.failures import NOT_FINITE, PATIENCE, TOO_SMALL, is_no_step, surely_a_step
 from ..core.pace import LAST, STEPS, Pace
 from ..core.watched import Reached
 from ..output.events import SAMPLES, SUBSAMPLES, Watch, with_beginning
 
 OF_ENDLESS = 32
-"""Parts of each step where the span has no end: they are all that shows what is between steps, however long."""
-
+"""Parts of each step at whose ends events are evaluated where the span has no end, however long the step is."""
 
 SHORT = 16
-"""Spacings of the numbers at its time that a step has to take to end at a node, where times are far from zero."""
+"""Spacings of the numbers at its time that a step must be long to end at a node, where times are far from zero."""
 
 CLOSE = 0.5
-"""Share of the tolerance and of the step up to which a time differs so little from the solver's that the mean slope of
-the step gives the state there well enough."""
+"""Rounding of the time of a node, as a share of the tolerance times the step, up to which the mean slope of the step is
+accurate enough for the state there; beyond, the polynomial of the step is evaluated."""
 
 MOST_SHORT = 1000
-"""Shorter steps in a row that are the end."""
+"""Shorter steps in a row after which to give up."""
 
 FEW = 32
 """Components up to which Python's arithmetic is faster than NumPy's."""
@@ -38,9 +39,10 @@ FEW = 32
 
 @dataclass(frozen=True)
 class Form:
-    """States of the problem as a solver has them: `piece` makes the polynomial of its last step, `state` a state.
+    """How to read a solver: `state(y)` is the problem's state, `piece(solver)` the polynomial of its last step.
 
-    The times of the solver begin at `origin`. Another one is to begin where its steps stay short, if `starts_anew`.
+    The times of the solver begin at `origin`. With `starts_anew`, it ends where its steps stay short, for another one
+    of the same kind to begin there.
     """
 
     pace: Pace
@@ -55,9 +57,9 @@ class Form:
 
 @dataclass
 class Course:
-    """What has been passed: nodes with their states `(n,)`, polynomials between them if wanted, and output at `times`.
+    """The solution so far: nodes with their states `(n,)`, polynomials between them if wanted, output at `times`.
 
-    `span` is that of the whole problem; `times` are along it.
+    `span` is that of the whole problem. `used` are the solvers, with the times at which they began.
     """
 
     span: tuple[float, float]
@@ -71,26 +73,37 @@ class Course:
     output: list[Array] = field(default_factory=list)
     given: int = 0
     still: int = 0
+    used: list[tuple[Choice, float]] = field(default_factory=list)
+    nfev: int = 0
+    njev: int = 0
+    nlu: int = 0
+    ending: Termination = Termination.FINISHED
     failure: Failure | None = None
     _last: Any = None
-    """The polynomial of the step to the last node, where the spacing of the numbers at its time matters."""
+    """The polynomial of the step to the last node, where times are far from zero."""
     _short: list[Any] = field(default_factory=list)
-    """Those of shorter steps since, at whose ends are no nodes."""
+    """Polynomials of shorter steps since, at whose ends are no nodes."""
     _passed_over: int = 0
-    """Steps so short in a row."""
+    """Number of such shorter steps in a row."""
     _away: list[float] = field(default_factory=list)
-    """How far times of nodes are from the solver's, as they are rounded."""
+    """Rounding of the times of the nodes."""
 
     @property
     def is_read(self) -> bool:
         """Whether the states between the nodes are wanted."""
         return self.is_dense or bool(self.watch.monitors) or self.times is not None
 
-    def follow(self, solver: Any, form: Form) -> Termination:
-        """Let a solver step from where the course ends to the end of its own span, or until something is in the way."""
+    def steps(self, dtype: Any) -> Steps:
+        """The nodes and their states."""
+        return Steps(np.asarray(self.nodes), np.asarray(self.states, dtype=dtype), failure=self.failure)
+
+    def follow(self, solver: Any, form: Form) -> None:
+        """Let a solver step from the end of the course to the end of its own span, or as far as it gets."""
+        self.failure = None
         self._last, self._short, self._passed_over, self._away = None, [], 0, []
         begin = len(self.nodes) - 1
-        ending = self._step(solver, form)
+        self.ending = self._step(solver, form)
+        self.nfev, self.njev, self.nlu = self.nfev + solver.nfev, self.njev + solver.njev, self.nlu + solver.nlu
         if self._away:
             nodes, states = np.asarray(self.nodes[begin:]), np.asarray(self.states[begin:])
             lengths = np.where(nodes[1:] != nodes[:-1], nodes[1:] - nodes[:-1], np.inf)
@@ -100,12 +113,11 @@ class Course:
                 len(self.nodes) > begin + 2 and self.nodes[-1] == self.nodes[-2]
             ):  # an earlier step was rounded to the end
                 del self.nodes[-2], self.states[-2]
-        return ending
 
     def _step(self, solver: Any, form: Form) -> Termination:
-        """The same. States at nodes may still be those at the times of the solver, which `follow` corrects."""
+        """Step; states at nodes may be those at the solver's unrounded times until `follow` corrects them."""
         slope = getattr(solver, "f", None)
-        if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods look for a first step for ever
+        if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods would seek a first step for ever
             return self._ended(NOT_FINITE)
         step, nodes, states, origin = solver.step, self.nodes, self.states, form.origin
         keeps_all = self.is_read or self.reached is not None
@@ -138,11 +150,11 @@ class Course:
                     return ending
 
     def _gave_up(self, message: str) -> Termination:
-        """The ending of a solver that failed by itself, after steps that were none or others."""
+        """The ending of a solver that failed by itself; steps that were too short before are the reason."""
         return self._ended(TOO_SMALL) if self.still else self._failed(message, Termination.FAILED)
 
     def _no_step(self, solver: Any) -> Termination | None:
-        """Why the last step is none, if so."""
+        """Why to end if the last step is too short or not finite."""
         y = solver.y
         if not all_finite(y):  # LSODA goes on with NaN
             return self._ended(NOT_FINITE)
@@ -153,7 +165,7 @@ class Course:
         return None
 
     def _no_headway(self, solver: Any, form: Form, status: str, taken: int) -> Termination | None:
-        """Why the last of the steps that a solver has taken is the last one, if so."""
+        """Why to end after the steps that a solver has taken, if it makes no headway."""
         if status == "finished":
             return Termination.FINISHED
         if taken >= form.most_steps:
@@ -167,16 +179,16 @@ class Course:
         return self._failed("steps stay short", Termination.SLOW) if form.starts_anew and form.pace.is_slow else None
 
     def _ended(self, failure: Failure) -> Termination:
-        """The ending, with its reason."""
+        """End with a failure."""
         self.failure = failure
         return failure.termination
 
     def _failed(self, words: str, ending: Termination) -> Termination:
-        """The ending, with its reason."""
+        """End with a failure in these words."""
         return self._ended(Failure(ending, words))
 
     def _passes(self, t: float, solver: Any, form: Form) -> bool:
-        """Keep what is wanted of a step to the time `t`; whether an event within it ends the integration."""
+        """Add a step to the time `t` to the course; whether an event within it ends the integration."""
         t_old, y = self.nodes[-1], form.state(solver.y)
         piece: Any = form.piece(solver) if self.is_dense or self.watch.monitors else None
         if form.origin:
@@ -201,7 +213,7 @@ class Course:
         return stop is not None
 
     def _pass_over(self, solver: Any, form: Form) -> Termination | None:
-        """Put no node behind a step, as it is not much longer than a spacing; why it is the last one, if so."""
+        """Pass over a step that is hardly longer than a spacing, without a node; why to end, if there are too many."""
         if not form.origin:
             return None
         self._passed_over += 1
@@ -219,7 +231,7 @@ class Course:
         return y
 
     def _joined(self, piece: Any) -> Any:
-        """The polynomials of the steps since the last node and that one, and of the step before."""
+        """One polynomial of the step to the last node, the shorter ones since, and this one."""
         steps = [*([] if self._last is None else [self._last]), *self._short, piece]
         self._last, self._short = piece, []
         return reduce(type(piece).then, steps)
@@ -229,7 +241,7 @@ class Course:
         share = abs((t - t_old) / (self.span[1] - self.span[0])) if isfinite(self.span[1]) else OF_ENDLESS / SAMPLES
         times = t_old + (t - t_old) * _shares(max(SUBSAMPLES + 1, ceil(SAMPLES * share)))
         times[-1] = t
-        if abs(t - t_old) < times.shape[0] * surely_a_step(t_old, t):  # some may be the same
+        if abs(t - t_old) < times.shape[0] * surely_a_step(t_old, t):  # some may be equal
             times = times[np.concatenate([[True], times[1:] != times[:-1]])]
         times = with_beginning(times) if len(self.nodes) == 1 else times
         samples = piece(times)
@@ -253,5 +265,5 @@ def _is_finite(y: Array) -> bool:
 
 @lru_cache(maxsize=SAMPLES)
 def _shares(count: int) -> Array:
-    """Shares of a step at which it is looked at for events, its ends among them."""
+    """Shares of a step at which events are evaluated, its ends among them."""
     return np.arange(count + 1) / count

@@ -1,8 +1,8 @@
-"""SciPy's sequential solvers, one after the other where one alone does not get to the end; and results as parscan's."""
+"""Solves by SciPy's sequential solvers, one after the other where one alone does not reach the end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from ..._functions.breaks import Stretch, stretches
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
 from ..coarse.rodas3 import by_stepping
-from ..coarse.steps import Steps
 from ..core.choice import Choice
 from ..core.evaluation import Evaluation
 from ..core.failures import NOT_FINITE, TOO_SMALL
@@ -32,27 +31,10 @@ from .pieces import Rounded
 from .scipy_solvers import class_of, make, name_of
 
 LAST = 32
-"""Nodes before a failure between which jumps are looked for."""
+"""Nodes before a failure between which jumps are sought."""
 
 MOST_STEPS = 2000
-"""Steps after it within which values that are not finite are looked for."""
-
-
-@dataclass
-class Work:
-    """What has been done: solvers and the times from which on they stepped, calls, and why the last one ended."""
-
-    used: list[tuple[Choice, float]] = field(default_factory=list)
-    nfev: int = 0
-    njev: int = 0
-    nlu: int = 0
-    ending: Termination = Termination.FINISHED
-
-    def add(self, choice: Choice, begin: float, solver: Any, ending: Termination) -> None:
-        """A solver, after its last step."""
-        self.used.append((choice, begin))
-        self.nfev, self.njev, self.nlu = self.nfev + solver.nfev, self.njev + solver.njev, self.nlu + solver.nlu
-        self.ending = ending
+"""Steps after a failure in which values that are not finite are sought."""
 
 
 def delegate(
@@ -70,17 +52,16 @@ def delegate(
     rhs = problem.right_hand_side()
     first = problem.y0.astype(np.result_type(problem.y0.dtype, np.float64))
     watch = Watch(events or (), problem.args)
-    course, work = Course(problem.span, [problem.span[0]], [first], times, dense_output, watch), Work()
+    course = Course(problem.span, [problem.span[0]], [first], times, dense_output, watch)
     for stretch in stretches(problem.span, problem.breaks):
         within = rhs if problem.breaks is None else rhs.within(stretch.low, stretch.high)
-        _pass(stretch, choice, problem, within, options, course, work, report)
-        if work.ending is not Termination.FINISHED:
+        _pass(stretch, choice, problem, within, options, course, report)
+        if course.ending is not Termination.FINISHED:
             break
-    failure = (
-        None if work.ending in (Termination.FINISHED, Termination.EVENT) else _failure(course, work, problem, within)
-    )
-    derivatives = Derivatives(lambda: retrace(evaluation, _steps(course, problem)), Scale(problem.rtols, problem.atol))
-    return _wrap(course, work, failure, problem, derivatives, are_listed=events is not None)
+    failure = None if course.failure is None else _failure(course, course.failure, problem, within)
+    scale = Scale(problem.rtols, problem.atol)
+    derivatives = Derivatives(lambda: retrace(evaluation, course.steps(problem.y0.dtype)), scale)
+    return _result(course, failure, problem, derivatives, are_listed=events is not None)
 
 
 def _pass(
@@ -90,65 +71,59 @@ def _pass(
     rhs: RightHandSide,
     options: dict[str, Any],
     course: Course,
-    work: Work,
     report: Report | None,
 ) -> None:
-    """One stretch, by the solver that was chosen and those that take over from it."""
+    """Pass one stretch by the chosen solver and those that take over from it."""
     while choice is not None:
         begin = course.nodes[-1]
-        given = _options(options, abs(stretch.end - begin), is_first=not work.used)
+        given = _options(options, abs(stretch.end - begin), is_first=not course.used)
         part = Stretch(begin, stretch.end, stretch.low, stretch.high)
         solver, form = make(choice, problem, rhs, given, part, course.states[-1])
         course.reached = reached_by(name_of(choice.method), problem.span[0], report)
-        work.add(choice, begin, solver, course.follow(solver, form))
-        choice = choice.after(work.ending)
+        course.used.append((choice, begin))
+        course.follow(solver, form)
+        choice = choice.after(course.ending)
 
 
 def _options(options: dict[str, Any], length: float, *, is_first: bool) -> dict[str, Any]:
-    """Those for a stretch of that length; a first step is that of the whole solution."""
+    """The options for a stretch of that length; `first_step` is for the first step of the whole solution alone."""
     if "first_step" not in options:
         return options
     others = {name: value for name, value in options.items() if name != "first_step"}
     return {**others, "first_step": min(options["first_step"], length)} if is_first else others
 
 
-def _failure(course: Course, work: Work, problem: Problem, rhs: RightHandSide) -> Failure:
-    """Why the solution ends early."""
-    assert course.failure is not None
-    failure = replace(course.failure, words=course.failure.words.rstrip("."))
-    if work.ending not in (Termination.TOO_SMALL, Termination.FAILED):
+def _failure(course: Course, failure: Failure, problem: Problem, rhs: RightHandSide) -> Failure:
+    """Why the solution ends early: that of the solver, or a reason that it could not see."""
+    failure = replace(failure, words=failure.words.rstrip("."))
+    if course.ending not in (Termination.TOO_SMALL, Termination.FAILED):
         return failure
     last = list(zip(course.nodes[-LAST:], course.states[-LAST:], strict=True))
     with quiet():
         jumps = any(jumps_within(rhs.sequential(), last, problem.rtols, problem.atol))
     if jumps:
         return replace(failure, words=f"{failure}, and `fun` jumps there: {OF_JUMPS}")
-    if work.ending is Termination.TOO_SMALL:  # are they steps into what is not finite?
+    if course.ending is Termination.TOO_SMALL:  # perhaps since values are not finite ahead
         y = np.asarray(course.states[-1], dtype=problem.y0.dtype)
         left = by_stepping(rhs, (course.nodes[-1], problem.span[1]), y, 1e-3, problem.atol, most=MOST_STEPS)
         return NOT_FINITE if left.failure == NOT_FINITE else TOO_SMALL
     return failure
 
 
-def _steps(course: Course, problem: Problem) -> Steps:
-    """The steps that were taken."""
-    return Steps(np.asarray(course.nodes), np.asarray(course.states, dtype=problem.y0.dtype))
-
-
-def _continuous(course: Course, work: Work, dtype: Any) -> Any:
+def _continuous(course: Course, dtype: Any) -> Any:
     """The polynomials together, as SciPy returns them, in the precision of the problem."""
     if not course.pieces:
         return None
     from scipy.integrate import BDF, LSODA, OdeSolution  # noqa: PLC0415 - slow to import
 
-    multistep = any(issubclass(class_of(choice.method), (BDF, LSODA)) for choice, _ in work.used)
+    multistep = any(issubclass(class_of(choice.method), (BDF, LSODA)) for choice, _ in course.used)
     is_single = dtype != course.states[0].dtype
     pieces = [Rounded(piece, dtype) for piece in course.pieces] if is_single else course.pieces
     return OdeSolution(course.nodes, pieces, alt_segment=multistep)
 
 
-def _wrap(
-    course: Course, work: Work, failure: Failure | None, problem: Problem, derivatives: Derivatives, *, are_listed: bool
+def _result(
+    course: Course, failure: Failure | None, problem: Problem, derivatives: Derivatives, *, are_listed: bool
 ) -> IvpResult:
     """The result, in the precision of the problem."""
     dtype, n = problem.y0.dtype, problem.y0.shape[-1]
@@ -158,19 +133,19 @@ def _wrap(
     y = y.astype(dtype, copy=False)
     seen = course.watch.occurrences(nodes, y)
     return build_result(
-        name_of(work.used[-1][0].method),
+        name_of(course.used[-1][0].method),
         t,
         y,
         nodes.copy(),
-        _told(work),
+        _done(course),
         failure=failure,
         failed_at=course.nodes[-1],
         seen=seen if are_listed else None,
-        sol=_continuous(course, work, dtype),
-        nfev=work.nfev,
-        njev=work.njev,
-        nlu=work.nlu,
-        npoints=work.nfev,
+        sol=_continuous(course, dtype),
+        nfev=course.nfev,
+        njev=course.njev,
+        nlu=course.nlu,
+        npoints=course.nfev,
         _solution=derivatives,
     )
 
@@ -180,13 +155,13 @@ def _columns(states: list[Array]) -> Array:
     return np.ascontiguousarray(np.concatenate(states).reshape(len(states), -1).T)
 
 
-def _told(work: Work) -> str:
-    """Who did it, and why."""
-    told = ""
-    for place, (choice, begin) in enumerate(work.used):
-        if place and choice.method == work.used[place - 1][0].method:
+def _done(course: Course) -> str:
+    """The solvers that were used, and why."""
+    done = ""
+    for place, (choice, begin) in enumerate(course.used):
+        if place and choice.method == course.used[place - 1][0].method:
             continue  # after a breakpoint
-        told += f", from t = {begin!r} on by " if place else "By SciPy's "
-        told += name_of(choice.method) + (f", because {choice.because}" if choice.because else "")
-        told += f", with {choice.share:g} of the tolerances" if choice.share < 1 else ""
-    return f"{told}."
+        done += f", from t = {begin!r} on by " if place else "By SciPy's "
+        done += name_of(choice.method) + (f", because {choice.because}" if choice.because else "")
+        done += f", with {choice.share:g} of the tolerances" if choice.share < 1 else ""
+    return f"{done}."

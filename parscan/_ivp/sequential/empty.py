@@ -1,4 +1,4 @@
-"""Problems with nothing to solve: no time to pass, no component, or no member."""
+"""Problems with nothing to solve: a span of length zero, no component, or no member."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The solution of a wide batch by steps that all its members take together."""
+"""Solves of wide batches by DOP853, with the same steps for all members."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def solve_ensemble(
     dense_output: bool,
     report: Report | None = None,
 ) -> IvpResult | None:
-    """The result, or None where the batch turned out to be stiff, steps were too many, or none succeeded."""
+    """The result; None where the batch is stiff, takes too many steps, or no step succeeds."""
     scale = Scale(problem.rtols, problem.atol)
     rhs = make_rhs()
     reached = reached_by("DOP853", problem.span[0], report)
@@ -63,7 +63,7 @@ def solve_ensemble(
 
 
 def _march(problem: Problem, rhs: RightHandSide, scale: Scale, reached: Reached | None) -> Steps:
-    """Steps over the span, anew from each breakpoint; they end with the first stretch that cannot be finished."""
+    """Steps over the span, begun anew at each breakpoint; they end with the first stretch that cannot be finished."""
     if problem.breaks is None:
         return march(rhs, problem.span, problem.y0, scale, problem.max_step, reached)
     parts: list[Steps] = []

@@ -1,4 +1,4 @@
-"""The solution of a sequential solver once more, on a mesh: its derivatives are those of the one that is found here."""
+"""The solution of a sequential solver once more on a mesh, for derivatives: they are those of the solution there."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ..sensitivities.stale_check import CHANGED, FAR, steepest
 from ..sensitivities.trajectory import Trajectory
 
 TIGHTER = 0.1
-"""Part of the tolerances with which it is found: what derivatives are to be right to grows along the solution."""
+"""Factor on the tolerances of the solution on the mesh: errors of derivatives grow along it."""
 
 
 def retrace(evaluation: Evaluation, steps: Steps) -> Trajectory:
-    """Solve by Radau, from the steps as a start."""
+    """Solve by Radau, starting from the steps."""
     problem = evaluation.problem
     xp, least = array_namespace(problem.y0), 100 * machine_epsilon(problem.y0.dtype)
     begin, end = problem.span
@@ -42,29 +42,29 @@ def retrace(evaluation: Evaluation, steps: Steps) -> Trajectory:
         atol=problem.atol * TIGHTER,
     )
     method = discretise("Radau", tight, None)
-    rhs = evaluation.right_hand_side()
-    progress = _solved(tight, rhs, steps, method)
-    while evaluation.withdraw_contradicted(rhs, progress.pieces):
+    while True:
         rhs = evaluation.right_hand_side()
-        progress = _solved(tight, rhs, steps, method)
-    if progress.failure:
+        record = _solved(tight, rhs, steps, method)
+        if not evaluation.withdraw_contradicted(rhs, record.pieces):
+            break
+    if record.failure:
         raise RuntimeError(
             "derivatives need the solution on a mesh, but Radau could not follow what the sequential solver found: "
-            f"{progress.failure}. Name a method that is parallel over time, or tighten the tolerances."
+            f"{record.failure}. Name a method that is parallel over time, or tighten the tolerances."
         ) from evaluation.raised.error
     _reject_changed(method, rhs, _start(problem, rhs, steps), problem)
-    return polished(rhs.strict(), method, joined(progress.pieces))
+    return polished(rhs.strict(), method, joined(record.pieces))
 
 
 def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Record:
-    """The march over windows and meshes, from the sequential solver's own steps if they are there."""
+    """The march over windows and meshes, from the sequential solver's steps if they are more than one."""
     task, start = make_task(problem, rhs, method, None, None, None, None), _start(problem, rhs, steps)
     task = task if start is None else replace(task, start=once(lambda span, y0: start, task.start))
     return solve(task, problem.span, problem.y0)
 
 
 def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> CoarseSolution | None:
-    """The sequential solver's steps, if they are there, with cubics between them."""
+    """The steps with cubics between them; None if there are fewer than two."""
     if steps.count < 2:
         return None
     if problem.breaks is None:
@@ -78,7 +78,7 @@ def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> CoarseSolution
 
 
 def _reject_changed(method: Discretisation, rhs: RightHandSide, start: CoarseSolution | None, problem: Problem) -> None:
-    """Raise if the steps that change most are not those that `fun` makes now."""
+    """Raise if `fun` no longer leads from one to the next of the steps in which the state changes most."""
     if start is None:
         return
     scale = Scale(problem.rtols, problem.atol)

@@ -16,7 +16,7 @@ Polynomial = Callable[[Any], Array]
 
 @dataclass(frozen=True)
 class Paired:
-    """A polynomial of real and imaginary parts, as one of complex states."""
+    """A polynomial of complex states from one of their real and imaginary parts."""
 
     parts: Polynomial
 
@@ -39,12 +39,12 @@ class Rounded:
 
 
 SLACK = 0.05
-"""How far the polynomial of a step is extrapolated, as a share of its length."""
+"""Share of its length by which the polynomial of a step is extrapolated at most."""
 
 
 @dataclass(frozen=True)
 class Since:
-    """Polynomials of consecutive steps in the time since `origin`, as one in time.
+    """A polynomial in time from those of consecutive steps in the time since `origin`.
 
     Each step goes from one of the `nodes` to the next, in the time since `origin`. A step may be shorter than the
     spacing of the numbers at the origin, and a time may be rounded to one just before the first node or just behind the
@@ -72,7 +72,7 @@ class Since:
         return self.steps[-1](since) if found is None else found
 
     def at_end(self, t: float) -> Array:
-        """The state at a time that is the end, but for rounding."""
+        """The state at a time that is the end except for rounding."""
         return self.steps[-1](t - self.origin)
 
     def then(self, later: Since) -> Since:

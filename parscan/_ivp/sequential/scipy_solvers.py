@@ -1,4 +1,4 @@
-"""Solvers of SciPy's on a problem: its functions and tolerances as they take them, and the states that they return."""
+"""SciPy's solvers on a problem: functions and tolerances in their form, and their states in that of the problem."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from .course import Form
 from .pieces import Paired, Polynomial, Since
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
-"""SciPy's solvers that warn of a Jacobian: they have no use for it."""
+"""SciPy's solvers that have no use for a Jacobian, and warn of it."""
 
 FAR = 1e4
-"""Spans from zero from which on the times of a solver begin at zero: SciPy's take no steps shorter than a spacing."""
-
+"""Distance from zero, in lengths of the span, from which on a solver's own times begin at zero: SciPy's solvers take no
+steps shorter than the spacing of the numbers."""
 
 CHANGE, ALIKE = 1e-6, 1e-3
-"""Change of a state, as a share of its largest component, and how well two effects have to agree."""
+"""Change of a state as a share of its largest component; relative difference up to which two effects agree."""
 
 
 def name_of(method: Any) -> str:
-    """Of a solver, or of a class of SciPy's solvers."""
+    """Name of a solver that is given by its name or its class."""
     return method if isinstance(method, str) else method.__name__
 
 
 def class_of(method: Any) -> Any:
-    """The solver of a name, or the class that was given."""
+    """Class of a solver that is given by its name or its class."""
     if not isinstance(method, str):
         return method
     from scipy import integrate  # noqa: PLC0415 - slow to import
@@ -48,7 +48,7 @@ def class_of(method: Any) -> Any:
 def make(
     choice: Choice, problem: Problem, rhs: RightHandSide, options: dict[str, Any], stretch: Stretch, y0: Array
 ) -> tuple[Any, Form]:
-    """A solver from the state `y0` at the begin of a stretch on, and how its states are to be read."""
+    """A solver from the state `y0` at the begin of a stretch, and how to read it."""
     name, span = name_of(choice.method), (stretch.begin, stretch.end)
     rtol = np.maximum(problem.rtols * choice.share, 100 * machine_epsilon(problem.y0.dtype))
     atol = problem.atol * choice.share
@@ -79,22 +79,22 @@ def make(
 
 
 def _since(function: Callable[[float, Array], Any], origin: float) -> Callable[[float, Array], Any]:
-    """A function of time and state as one of the time since `origin`."""
+    """The function of the time since `origin` and the state that a function of time and state gives."""
     return lambda t, y: function(origin + t, y)
 
 
 def _jacobian_since(options: dict[str, Any], origin: float) -> dict[str, Any]:
-    """The Jacobian among the options of a solver so, if it is a function."""
+    """The same for the Jacobian among the options of a solver, if it is a function."""
     return {"jac": _since(options["jac"], origin)} if callable(options.get("jac")) else {}
 
 
 def _later(piece: Callable[[Any], Polynomial], origin: float) -> Callable[[Any], Since]:
-    """What makes polynomials in time, where the times of the solver begin at `origin`."""
+    """The same for polynomials: those of a solver whose times begin at `origin`, in time."""
     return lambda solver: Since((piece(solver),), (float(solver.t_old), float(solver.t)), origin)
 
 
 def _jacobian(problem: Problem, rhs: RightHandSide, t: float, y: Array, *, is_dense: bool) -> Any:
-    """The user's Jacobian, checked at the start; some take no matrices, and none that are sparse."""
+    """The user's Jacobian, checked at the start; a dense function where the solver takes no matrices or sparse ones."""
     if not callable(problem.jac):
         return (lambda t, y: problem.jac) if is_dense else problem.jac
     rhs.jacobian(np.asarray([t]), y[None, :], y[None, :])
@@ -103,15 +103,15 @@ def _jacobian(problem: Problem, rhs: RightHandSide, t: float, y: Array, *, is_de
 
 
 def _dense(matrix: Any) -> Array:
-    """A matrix that may be sparse."""
+    """A dense matrix from one that may be sparse."""
     return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
 
 
 def _is_analytic(fun: Callable[[float, Array], Array], t: float, y: Array) -> bool:
-    """Whether a function of complex states seems to have complex derivatives: SciPy's BDF builds on these.
+    """Whether a function of complex states has complex derivatives here, as SciPy's BDF assumes.
 
-    A change by i times a direction then has i times the effect. Where that holds here and not elsewhere, Newton's
-    method converges slowly or not at all: see `while_analytic` of `Choice`.
+    A change by i times a direction then has i times the effect. Where that does not hold elsewhere, Newton's method
+    converges slowly or not at all: see `while_analytic` of `Choice`.
     """
     scale = max(float(np.abs(y).max()), 1.0) * CHANGE
     with quiet():
@@ -181,13 +181,13 @@ def _paired(solver: Any) -> Paired:
 
 
 class _Stiff:
-    """Whether the steps of SciPy's DOP853 are stiff; asked after each of them."""
+    """Whether stability limits the steps of SciPy's DOP853; called after each of them."""
 
     def __init__(self) -> None:
         self._stiffness = Stiffness()
 
     def __call__(self, solver: Any) -> bool:
-        """By the last two stages of the step, which are at the same time."""
+        """Compare the last two stages of the step, which are at the same time."""
         h = solver.t - solver.t_old
         apart = h * ((solver.B - solver.A[-1]) @ solver.K[:-1])
         slopes = solver.K[-1] - solver.K[-2]
