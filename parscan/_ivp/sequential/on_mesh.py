@@ -10,8 +10,8 @@ from ..._functions.right_hand_side import RightHandSide
 from ..coarse.hermite import interpolated
 from ..coarse.steps import CoarseSolution, Steps
 from ..coarse.stretches import joined as joined_starts
-from ..core.evaluation import Evaluation
 from ..coarse.warm_start import once
+from ..core.evaluation import Evaluation
 from ..core.polynomial import joined
 from ..core.problem import Problem
 from ..core.scale import Scale
