@@ -1,1 +1,1 @@
-"""Scans, condensations and sweeps: one implementation per array library."""
+"""Operations on arrays, along time or over the intervals of a mesh: implementations for each array library."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -164,16 +165,21 @@ def combine_stages(theta: Array, intervals: Array, coefficients: Array, K: Array
 
 def is_loaded(x: Array) -> bool:
     """Whether the affine scan for the library of `x` is ready, or a module of kernels would first be imported."""
-    folder, module = _location("affine_scan", x)
-    return folder == GENERIC or module in sys.modules
-
-
-def _location(operation: str, x: Array) -> tuple[str, str]:
-    """Folder and name of the module that implements an operation for the library of `x`."""
-    folder = IMPLEMENTATIONS[operation].get(library(x), GENERIC)
-    return folder, f"{__package__}.{folder}.{operation}"
+    folder = IMPLEMENTATIONS["affine_scan"].get(library(x), GENERIC)
+    return folder == GENERIC or _module("affine_scan", folder) in sys.modules
 
 
 def _implementation(operation: str, x: Array) -> Any:
     """Function that implements an operation for the library of `x`."""
-    return getattr(import_module(_location(operation, x)[1]), operation)
+    return _function(operation, IMPLEMENTATIONS[operation].get(library(x), GENERIC))
+
+
+@cache
+def _function(operation: str, folder: str) -> Any:
+    """Function that implements an operation in a folder."""
+    return getattr(import_module(_module(operation, folder)), operation)
+
+
+def _module(operation: str, folder: str) -> str:
+    """Name of the module that implements an operation in a folder."""
+    return f"{__package__}.{folder}.{operation}"

@@ -1,1 +1,1 @@
-"""Structures of Jacobians, and what is done with matrices."""
+"""Structures of Jacobians, and the linear algebra of many small matrices."""

@@ -47,7 +47,3 @@ class Dense(SquareMatrices):
     def to_dense(self, matrices: Array) -> Array:
         """The matrices themselves."""
         return matrices
-
-    def to_scan(self, vectors: Array) -> Array:
-        """One block."""
-        return vectors

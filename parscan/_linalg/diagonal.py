@@ -81,7 +81,3 @@ class Diagonal(Structure):
         """Zeros off the diagonal."""
         xp = array_namespace(matrices)
         return matrices[..., None] * xp.eye(matrices.shape[-1], dtype=matrices.dtype)
-
-    def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
-        """An elementwise scan."""
-        return matrices, vectors

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 from array_api_compat import device
 
 from .._arrays.namespace import Array, array_namespace, conjugate
@@ -14,12 +12,8 @@ from .structure import Structure
 class SquareMatrices(Structure):
     """Each component belongs to one block, and depends on the components of its block only.
 
-    Layout of the matrices: `(..., k, k)`, with an axis of blocks before, if there are several.
+    Layout of the matrices: `(..., k, k)`; several blocks are an axis before these, and one of the batch in a scan.
     """
-
-    @abstractmethod
-    def to_scan(self, vectors: Array) -> Array:
-        """Vectors `(..., n)` in blocks, `(..., k)`; `from_scan` is the inverse."""
 
     def from_differences(self, differences: Array) -> Array:
         """The response to component j of every block is column j of every block."""
@@ -65,7 +59,3 @@ class SquareMatrices(Structure):
     def clip(self, matrices: Array, bound: float) -> Array:
         """Singular values of the blocks are those of the whole matrix."""
         return clip_singular_values(matrices, bound)
-
-    def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
-        """A dense scan, in which the blocks are one more axis of the batch."""
-        return matrices, self.to_scan(vectors)

@@ -71,9 +71,13 @@ class Structure(ABC):
     def clip(self, matrices: Array, bound: float) -> Array:
         """The same matrices with their singular values at most `bound`."""
 
-    @abstractmethod
     def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
         """Matrices and `(..., n)` vectors as operands of an affine scan: elementwise, or dense with equal batches."""
+        return matrices, self.to_scan(vectors)
+
+    def to_scan(self, vectors: Array) -> Array:
+        """Vectors for a scan from `(..., n)`; by default the same."""
+        return vectors
 
     def from_scan(self, vectors: Array) -> Array:
         """Vectors `(..., n)` from those that a scan of `operands` returns; by default the same."""
