@@ -1,4 +1,4 @@
-"""What an adjoint run returns."""
+"""The result of an adjoint run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .._arrays.namespace import Array
 
 @dataclass(frozen=True)
 class Adjoint:
-    """Gradient of a loss with respect to every state of a trajectory, later states followed.
+    """Gradient of a loss with respect to every state of a trajectory, through all later states.
 
     Attributes
     ----------
     states : array, shaped like `y`
-        Adjoint states λ: the gradient with respect to a small addition to each state, through all that follows from it.
-        Of a differential equation at the nodes of its mesh, (n, M + 1, *batch).
+        Adjoint states λ: the gradient with respect to a small addition to each state, through all states that depend on
+        it. For a differential equation, at the nodes of the mesh: (n, M + 1, *batch).
     y0 : array, shaped like `y0`
         Gradient with respect to the initial state.
 

@@ -1,10 +1,11 @@
 """Breakpoints: times at which the right-hand side, or a derivative of it, may jump.
 
-They are arrays of times `(k,)`, ascending, in float64, or None where there are none. `Problem.breaks` are the user's
-`jumps`; `Task.breaks` are those that meshes have as nodes: the same, and the nodes of a mesh of the user's;
-`PiecewisePolynomial.breaks` are those of its mesh. More of them are added to a task, or to a polynomial, by `union`,
-and to a mesh by `with_breaks`. All that makes a mesh from another one keeps them as nodes, and every interval that
-begins or ends at one evaluates the right-hand side there at a time a little inside.
+They are arrays of ascending times `(k,)` in float64, or None where there are none. `Problem.breaks` are the user's
+`jumps`; `Task.breaks` are the nodes that every mesh must have: the jumps, and the nodes of a mesh that the user gave;
+`PiecewisePolynomial.breaks` are the breakpoints of its mesh. Further breakpoints are added to a task, or to a
+polynomial, by `union`, and to a mesh by `with_breaks`. Every function that makes a mesh from another one keeps
+breakpoints as nodes. An interval that begins or ends at a breakpoint evaluates the right-hand side there at a time a
+little inside the interval.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Any
 from .._arrays.namespace import Array, array_namespace, machine_epsilon
 
 INSIDE = 16 * machine_epsilon("float64")
-"""How far inside, as a share of the larger end: times of jumps are rounded, those that are sums more than once."""
+"""Distance from the breakpoint, as a share of the larger end: times of jumps are rounded, sums of times repeatedly."""
 
 MOST_INSIDE = 1 / 256
-"""How far inside at most, as a share of the interval."""
+"""Largest distance from the breakpoint, as a share of the interval."""
 
 NEAR = 1 / 8
-"""Share of an interval: an end of it that is nearer to a breakpoint within makes way for that."""
+"""Share of an interval: an end that is nearer to a breakpoint within the interval makes way for the breakpoint."""
 
 
 def inside(begin: Array, end: Array) -> tuple[Array, Array]:
@@ -59,9 +60,9 @@ def union(*some: Array | None) -> Array | None:
 
 
 def with_breaks(t: Array, breaks: Array | None, near: float = NEAR) -> Array:
-    """The mesh with those breakpoints as nodes that are within it.
+    """The mesh with the breakpoints inside it as further nodes.
 
-    Other inner nodes that are nearer than a share of the interval, or than rounding, to a new one make way for it.
+    Other inner nodes that are nearer to a new node than a share of the interval, or than rounding, are left out.
     """
     if breaks is None:
         return t
@@ -86,7 +87,7 @@ def with_breaks(t: Array, breaks: Array | None, near: float = NEAR) -> Array:
 
 
 def thinned(t: Array, group: int, breaks: Array | None) -> Array:
-    """Every so many nodes of a mesh, counted anew from each breakpoint; breakpoints and the end stay."""
+    """Every `group`-th node of a mesh, counted anew from each breakpoint; breakpoints and the end stay."""
     xp = array_namespace(t)
     if breaks is None:
         some = t[::group]
@@ -99,7 +100,7 @@ def thinned(t: Array, group: int, breaks: Array | None) -> Array:
 
 @dataclass(frozen=True)
 class Stretch:
-    """What is between two neighbouring breakpoints; times `low` to `high` are within, though the ends may not be."""
+    """Time between two neighbouring breakpoints; `low` to `high` are within it where an end itself is a breakpoint."""
 
     begin: float
     end: float
@@ -108,7 +109,7 @@ class Stretch:
 
 
 def stretches(span: tuple[float, float], breaks: Array | None) -> list[Stretch]:
-    """A span, in either direction, cut at the breakpoints within it, in order; ends that are none are not moved."""
+    """A span, in either direction, cut at the breakpoints within it, in order; other ends are not moved inside."""
     if breaks is None:
         return [Stretch(*span, min(span), max(span))]
     xp = array_namespace(breaks)
@@ -134,7 +135,7 @@ def _distinct(ascending: Array) -> Array:
 
 
 def limited(function: Callable[..., Any], low: float, high: float) -> Callable[..., Any]:
-    """A user's function of `t`, a number or an array, `y` and `args`, that never sees times beyond the limits."""
+    """A user's function of `t` (a number or an array), `y` and `args`, called with times within the limits only."""
 
     def at_most(t: Any, y: Any, *args: Any) -> Any:
         time = min(max(t, low), high) if isinstance(t, float) else array_namespace(t).clip(t, low, high)

@@ -1,4 +1,4 @@
-"""Products of adjoint states with derivatives of the step by its arguments and inputs, by central differences."""
+"""Products of adjoint states with derivatives of a function by its further arguments, by central differences."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from .parameters import Leaf, Tree, like, noting_integers
 from .points import Points, Varied, stretches
 
 LEAST_SHARE = 0.1
-"""Size that an entry of an array is taken to have at least, as a share of the largest one."""
+"""Smallest size that is assumed for an entry of an array, as a share of the largest entry."""
 
 DECADES = 9
-"""Powers of ten over which the size of an entry that is zero is looked for."""
+"""Powers of ten over which the size of an entry that is zero is searched."""
 
 FELT = 300
-"""Errors of central differences, relative to a value, by which an effect must exceed roundings to be told from them."""
+"""Least effect of a change that differs from roundings, in errors of central differences relative to a value."""
 
 BENT, SMALLER = 1e-6, 9
-"""Share of a derivative by which differences of two sizes may differ; and powers of ten to try where they do more."""
+"""Share of a derivative by which differences with two sizes may differ; powers of ten that are tried beyond it."""
 
 CLEAR = 0.3
-"""Share of a derivative that its error may be for a smaller change to be better."""
+"""Largest error of a smaller change, as a share of the derivative, for which that change replaces the first one."""
 
 
 def of_argument(points: Points, states: Array, index: int) -> Tree:
-    """Sum over time of the products of `states` with the derivatives of the step by every entry of an argument."""
+    """Sum over time of the products of `states` with the derivatives of the function by every entry of an argument."""
     xp, argument = array_namespace(states), Argument(points, index)
     sums = dict.fromkeys(argument.entries(), 0.0)
     for begin, end in stretches(points.y0, states.shape[0], math.prod(states.shape[1:]), stacks=points.stacks):
@@ -46,7 +46,7 @@ def of_argument(points: Points, states: Array, index: int) -> Tree:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of one of the leaves of an argument, and what is added to it: a real or an imaginary number."""
+    """An entry of one of the leaves of an argument, and the real or imaginary number that is added to it."""
 
     leaf: int
     index: tuple[int, ...]
@@ -58,7 +58,7 @@ class Entry:
 
 
 class Argument:
-    """One of the further arguments of a step, whose entries are changed one by one."""
+    """One of the further arguments of a function, whose entries are changed one by one."""
 
     def __init__(self, points: Points, index: int) -> None:
         self._points = points
@@ -66,7 +66,7 @@ class Argument:
         self._leaves = self._varied.leaves
 
     def entries(self) -> Iterator[Entry]:
-        """All entries; complex ones twice, for their real and imaginary parts."""
+        """All entries with the best size of their changes; complex ones twice, for their real and imaginary parts."""
         for position, leaf in enumerate(self._leaves):
             least = LEAST_SHARE * size_of(finite(leaf))
             bends = self._bends(position, least)
@@ -84,11 +84,11 @@ class Argument:
 
     @property
     def _size(self) -> float:
-        """A size that an entry may have beside the states."""
+        """A size that an entry may have in comparison with the states."""
         return max(1.0, self._largest_state)
 
     def _is_felt(self, entry: Entry) -> bool:
-        """Whether a change of an entry changes a few next states by far more than their roundings."""
+        """Whether a change of an entry changes the values at a sample of states by far more than their roundings."""
         found = self._sampled(entry)
         felt = FELT * machine_epsilon(self._points.y0.dtype) ** (1 - POWER)
         return found is None or not max(map(size_of, found), default=0.0) * felt < self._noise(entry)
@@ -98,7 +98,7 @@ class Argument:
         return machine_epsilon(self._points.y0.dtype) * self._largest_state / abs(entry.change)
 
     def _sampled(self, entry: Entry) -> list[Array] | None:
-        """Derivatives by an entry on a few states; None if the step rejects the change."""
+        """Derivatives by an entry at a sample of states; None if the function rejects the change."""
         try:
             with quiet():
                 return [self.derivative(entry, y, times) for times, y in self._points.sample()]
@@ -106,25 +106,26 @@ class Argument:
             return None
 
     def _best(self, entry: Entry, own: float, largest: float) -> Entry:
-        """The best size for an entry that is small beside others, or the states, by chance or by its nature.
+        """The best change of an entry that is small beside other entries, or the states, by chance or by its nature.
 
-        From theirs down to its own: rounding errors grow, errors of the formula fall, and show in the difference from
-        the next size, on a few states.
+        Sizes from the `largest` down to its own are tried at a sample of states. Towards smaller sizes, rounding errors
+        grow, while errors of the formula fall; the difference from the next size shows them.
         """
         count = DECADES if own == 0 else math.ceil(math.log10(largest) - math.log10(own)) + 1
         tried = [entry.times(max(largest * 10.0**-k, own)) for k in range(count)]
         found = [self._sampled(each) for each in tried]
         with quiet():
             changes = [furthest(one, other) for one, other in itertools.pairwise(found)]
-        changes.append(changes[-1] / 100 if changes else 0.0)  # that of the formula falls with the square of the size
+        changes.append(changes[-1] / 100 if changes else 0.0)  # errors of the formula fall with the square of the size
         errors = [change + self._noise(each) for change, each in zip(changes, tried, strict=True)]
         usable = [k for k in range(count) if math.isfinite(errors[k])]
         return tried[min(usable, key=errors.__getitem__, default=-1 if own else 0)]
 
     def _bends(self, position: int, least: float) -> bool:
-        """Whether the step bends within the changes of a leaf: then changes of all its entries by half as much tell.
+        """Whether the function bends within the changes of a leaf.
 
-        Entries are taken to have the `least` size, or 1 where all are zero.
+        Changes of all its entries at once are compared with changes by half as much. Entries smaller than the `least`
+        size are assumed to have that size, or 1 where all are zero.
         """
         leaf = self._leaves[position]
         size = self._epsilon(leaf) ** POWER
@@ -142,7 +143,7 @@ class Argument:
         try:
             with quiet():
                 found = [slopes(size), slopes(size / 2)]
-        except Exception:  # the step may reject them
+        except Exception:  # the function may reject such arguments
             return False
         noise = machine_epsilon(self._points.y0.dtype) * self._largest_state / size
         return not furthest(*found) <= BENT * max(map(size_of, found[1]), default=0.0) + ROUNDINGS * noise
@@ -150,7 +151,8 @@ class Argument:
     def _nearer(self, entry: Entry) -> Entry:
         """The best of this change of an entry and smaller ones.
 
-        What sums of terms far larger than the states lose in roundings may look as if it bent; then that is this one.
+        The roundings of sums whose terms are far larger than the states may look like a bend. No smaller change is
+        clearly better then, and this one is kept.
         """
         tried = [entry.times(10.0**-k) for k in range(SMALLER)]
         with quiet():
@@ -160,18 +162,18 @@ class Argument:
         return tried[best if errors[best] < CLEAR else 0]
 
     def derivative(self, entry: Entry, y: Array, times: slice) -> Array:
-        """Derivative of the next states by an entry, by its real or imaginary part."""
+        """Derivative of the values by the real or the imaginary part of an entry."""
         leaf = self._leaves[entry.leaf]
         ahead, behind = (with_added(leaf, entry.index, sign * entry.change) for sign in (1, -1))
         change = self._change(entry.leaf, ahead, behind, y, times)
         return change / abs(at(ahead, entry.index) - at(behind, entry.index))
 
     def _change(self, position: int, ahead: Leaf, behind: Leaf, y: Array, times: slice) -> Array:
-        """Next states for one value of a leaf less those for another."""
+        """Values for one value of a leaf less those for another."""
         return self._varied.values(position, ahead, y, times) - self._varied.values(position, behind, y, times)
 
     def gradient(self, sums: dict[Entry, float]) -> Tree:
-        """The products, in the places of the entries."""
+        """The sums of the products in the structure of the argument."""
         found = [0 * leaf if is_number(leaf) else array_namespace(leaf).zeros_like(leaf) for leaf in self._leaves]
         for entry, total in sums.items():
             unit = entry.change / abs(entry.change) if entry.change.imag else 1.0
@@ -185,6 +187,6 @@ class Argument:
 
 
 def _share(error: float, found: list[Array] | None) -> float:
-    """An error as a share of what was found: what is bounded has differences that shrink as changes grow."""
+    """An error relative to the derivatives: differences of a bounded function shrink as changes grow."""
     size = max(map(size_of, found or ()), default=0.0)
     return error / size if size > 0 and math.isfinite(error) else math.inf

@@ -1,4 +1,4 @@
-"""Validation of what derivatives are asked for: what came, and what to do about it."""
+"""Validation of the gradients and forcings that the user passes to derivatives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .adjoint import Adjoint
 
 
 def as_like(name: str, value: Any, y: Array, other: str = "y") -> Array:
-    """Array of the library and dtype of `y`, which messages call by its name."""
+    """The argument `name` as an array of the library and dtype of `y`, which messages call `other`."""
     array = as_array(name, value)
     xp = shared_namespace(**{name: array, other: y})
     if xp.isdtype(floating_dtype(name, array), "complex floating") and not xp.isdtype(y.dtype, "complex floating"):
@@ -44,9 +44,9 @@ def as_adjoint(adjoint: Adjoint, y: Array) -> Adjoint:
 
 @dataclass(frozen=True)
 class Forcing:
-    """What a tangent run is driven by, components before the axis of many forcings, which `count` them, or None.
+    """Forcings of a tangent run: of all `steps`, and of the `start`; one of them may be None.
 
-    Without `steps` there is only the change of the `start`, and the other way round.
+    Many forcings have a last axis of their own, of length `count`, which is None for a single one.
     """
 
     steps: Array | None
@@ -74,7 +74,7 @@ def as_forcing(forcing: Any, y0: Any, y: Array) -> Forcing:
 
 
 def _starts(y0: Array, state: tuple[int, ...], count: int | None, *, alone: bool) -> int | None:
-    """Number of forcings, with those of the start, which may be the same for all."""
+    """Number of forcings, if the change of the start may be one for all of them."""
     if y0.shape == state:
         return count
     if y0.shape[:-1] == state and (alone or y0.shape[-1] == count):

@@ -1,4 +1,4 @@
-"""Leaves of parameters, their entries, and numbers and arrays of what comes of them."""
+"""Leaves of parameters, which are Python numbers or arrays, and their entries."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from .parameters import Leaf
 
 
 def is_number(leaf: Leaf) -> bool:
-    """Whether it is a number of Python's."""
+    """Whether a leaf is a Python number."""
     return isinstance(leaf, float | complex)
 
 
 def units(leaf: Leaf) -> tuple[complex, ...]:
-    """What entries are changed along: one, or the real and the imaginary unit."""
+    """Directions in which entries are changed: one, or the real and the imaginary unit."""
     number = isinstance(leaf, complex)
     return (1.0, 1j) if number or (not is_number(leaf) and is_complex(leaf)) else (1.0,)
 
 
 def indices(leaf: Leaf) -> Iterator[tuple[int, ...]]:
-    """Of all entries."""
+    """Indices of all entries."""
     return itertools.product(*map(range, () if is_number(leaf) else leaf.shape))
 
 
 def at(leaf: Leaf, index: tuple[int, ...]) -> complex:
-    """An entry."""
+    """The entry at an index."""
     return complex(leaf if is_number(leaf) else leaf[index])
 
 
 def size_of(leaf: Leaf) -> float:
-    """Size of the largest entry; NaN if there is one."""
+    """Size of the largest entry; NaN if an entry is."""
     if is_number(leaf):
         return abs(leaf)
     xp = array_namespace(leaf)
@@ -42,7 +42,7 @@ def size_of(leaf: Leaf) -> float:
 
 
 def finite(leaf: Leaf) -> Leaf:
-    """The same with zeros for what is not finite."""
+    """The leaf with zeros for entries that are not finite."""
     if is_number(leaf):
         return leaf if cmath.isfinite(leaf) else 0.0
     xp = array_namespace(leaf)
@@ -57,7 +57,7 @@ def furthest(one: list[Array] | None, other: list[Array] | None) -> float:
 
 
 def with_added(leaf: Leaf, index: tuple[int, ...], by: complex) -> Leaf:
-    """The same with something added to one entry."""
+    """The leaf with a number added to one entry."""
     if is_number(leaf):
         return leaf + by
     other = copy(leaf)

@@ -1,6 +1,7 @@
-"""Rows of stacked states in which a branch on all of a stack shows: those with the smallest and largest numbers.
+"""Rows of stacked states that reveal a branch on the whole stack: those with the smallest and largest numbers.
 
-`np.any(y < 1)` over a stack is what it is for each row alone, if it is so for the row with the largest `y`.
+A function that branches on `np.any(y < 1)` over the whole stack differs from calls for single rows most surely where a
+row with the largest `y` is called alone.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from .._arrays.elementwise import as_reals, by_rows
 from .._arrays.namespace import Array, array_namespace, to_numpy
 
 MOST = 8
-"""Components, of all members of a batch, that are looked at: evenly spread, if there are more."""
+"""Components, counted over all members of a batch, that are compared: evenly spread, if there are more."""
 
 
 MANY = 1024
-"""Rows that are looked at where a trajectory is so long that all would take longer than the check is worth."""
+"""Rows that are compared at most: on a long trajectory, all would take longer than the check is worth."""
 
 
 def extreme_rows(states: Array, stride: int = 1) -> set[int]:
-    """Rows (first axis) with the smallest or largest value of a component, of their sum, or of the largest of them.
+    """Rows (first axis) with the smallest or largest component, sum of components, or largest component.
 
-    Of every so many rows one is looked at.
+    Only every `stride`-th row is compared.
     """
     states = states[::stride, ...]
     xp = array_namespace(states)
@@ -37,5 +38,5 @@ def extreme_rows(states: Array, stride: int = 1) -> set[int]:
 
 
 def extreme_among_many(states: Array) -> list[int]:
-    """The same of a long trajectory, in the order of time."""
+    """Extreme rows of a long trajectory, in the order of time."""
     return sorted(extreme_rows(states, max(1, -(-states.shape[0] // MANY))))

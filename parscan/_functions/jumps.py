@@ -1,4 +1,4 @@
-"""Whether a function jumps along a line: then its change remains, however near to each other its arguments are."""
+"""Whether a function jumps along a line: its change across a jump remains as the arguments come closer."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from math import isfinite
 from .._arrays.namespace import Array, array_namespace, to_numpy
 
 PARTS, ZOOMS = 8, 5
-"""Parts of a line of which the one that changes the function most is divided again, and how often."""
+"""Parts into which a line is divided; the part with the largest change is divided again, this many times in all."""
 
 LEFT = 0.3
-"""Share of the change along a line that is left at last where the function jumps; where it is smooth, hardly any."""
+"""Share of the largest change that is left in the last part where the function jumps; where it is smooth, far less."""
 
 
 def jumps_along(values: Callable[[float], Array], bound: Array) -> bool:
-    """Whether a function of the share of a line, from 0 to 1, jumps by more than a bound somewhere on it."""
+    """Whether a function of the position on a line, from 0 to 1, jumps by more than a bound somewhere on it."""
     xp = array_namespace(bound)
     low, length, first, change = 0.0, 1.0, 0.0, 0.0
     for zoom in range(ZOOMS):

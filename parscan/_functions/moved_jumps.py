@@ -1,9 +1,9 @@
-"""Parameters that move a jump of the function: differences by them say nothing of how the solution changes.
+"""Parameters that move a jump of the function: derivatives of the function do not show their effect on the solution.
 
-The time at which a switch is thrown is such a parameter. The derivative of the function by it is zero beside the jump
-and infinite there, so that a sum over points is wrong wherever the points are. It is told by larger changes of the
-parameter: as it moves, the jump passes over points, whose values then jump as functions of the parameter. Those of a
-smooth function, or of one with a kink, change ever less over ever smaller changes of the parameter.
+The time at which a switch is thrown is such a parameter. The derivative of the function by this time is zero beside the
+jump and infinite at it, so that a sum over points is wrong wherever the points are. Larger changes of the parameter
+reveal the jump: it passes over points, whose values then jump as functions of the parameter. The values of a smooth
+function, or of a function with a kink, change ever less over ever smaller changes of the parameter.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from .parameters import Chosen, Leaf, leaves, noting_integers
 from .points import Points, Varied, stretches
 
 WIDE, HALVINGS = 0.5, 14
-"""Largest change of a parameter, as a share of its size, and how often it is halved: changes of a smooth function are
-halved with it."""
+"""Largest change of a parameter, as a share of its size, and number of halvings: changes of a smooth function are
+halved, too."""
 
 AT_MOST = 2
-"""Points that are looked at for each of these changes."""
+"""Points that are examined for each of these changes."""
 
 BENT = 0.3
-"""Part of a change of the function that is not halved, from which on it may be a jump; and what is left of a jump."""
+"""Least part of a change of the function that is not halved at a jump, and that is left of it by each bisection."""
 
 ROUNDS = 50
-"""Bisections by which a jump is closed in, at most: down to neighbouring numbers."""
+"""Most bisections around a jump: they end at neighbouring numbers."""
 
 CANDIDATES = 4
-"""Points per parameter at which a jump is closed in."""
+"""Points per parameter at which a jump is located."""
 
 SAME = 1e-6
-"""Relative distance up to which jumps at two points are at the same value of the parameter."""
+"""Relative distance of two values of the parameter up to which they count as one."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One leaf of an argument on its way along a direction: `leaf + share * direction`."""
+    """Values of one leaf of an argument along a direction: `leaf + share * direction`."""
 
     varied: Varied
     position: int
     direction: Leaf
 
     def values(self, share: float, begin: int, end: int) -> Array:
-        """The function at some of the points."""
+        """The function at the points from `begin` to `end`."""
         leaf = self.varied.leaves[self.position] + share * self.direction
         return self.varied.values(self.position, leaf, self.varied.points.before(begin, end), slice(begin, end))
 
@@ -66,8 +66,8 @@ class Candidate:
 def warn_of_moved_jumps(points: Points, states: Array, chosen: Chosen, *, in_time: bool) -> None:
     """Warn of each parameter that moves a jump by which the gradient with the adjoint `states` would change.
 
-    In continuous time, a jump that moves passes over points sooner or later. The derivative of a discrete recurrence is
-    right beside its jumps, and only differences over one are wrong.
+    In continuous time, a jump that moves passes over points sooner or later. The derivative of a recurrence is right
+    beside a jump, and only differences across a jump are wrong.
     """
     if not states.size:
         return
@@ -86,7 +86,7 @@ def warn_of_moved_jumps(points: Points, states: Array, chosen: Chosen, *, in_tim
 
 
 def _message(leaf: str, own: str) -> str:
-    """What is the matter with a parameter, and what to do."""
+    """The warning for a parameter, with advice."""
     told = f"`{leaf}` (`{own}`)" if own else f"`{leaf}`"
     return (
         f"{told} moves a jump of the function: the gradient with respect to it is wrong, for derivatives of the "
@@ -96,7 +96,7 @@ def _message(leaf: str, own: str) -> str:
 
 
 def _direction(leaf: Leaf) -> Leaf:
-    """A change of every entry as large as itself, with signs that are all its own."""
+    """A change of every entry as large as the entry, with random signs."""
     if isinstance(leaf, float | complex):
         return abs(leaf) or 1.0
     xp = array_namespace(leaf)
@@ -106,7 +106,7 @@ def _direction(leaf: Leaf) -> Leaf:
 
 
 def _moves_a_jump(line: Line, states: Array, reach: float, halvings: int) -> bool:
-    """Whether points jump at different values of the parameter: where all do at one, it moves no jump along them."""
+    """Whether points jump at different values of the parameter: a jump of all at one value does not move along them."""
     nearest: dict[int, Candidate] = {}
     points = line.varied.points
     with quiet():
@@ -119,7 +119,7 @@ def _moves_a_jump(line: Line, states: Array, reach: float, halvings: int) -> boo
 
 
 def _candidates(line: Line, states: Array, begin: int, end: int, sizes: list[float]) -> Iterator[Candidate]:
-    """Points whose change is not halved with that of the parameter, for changes of ascending sizes."""
+    """Points whose change is not halved with the change of the parameter, for changes of ascending sizes."""
     weights, base = _size(states[begin:end, ...]), line.values(0.0, begin, end)
     for sign in (1.0, -1.0):
         half: Array | None = None
@@ -145,7 +145,7 @@ def _largest(effects: Array) -> Iterator[tuple[int, float]]:
 
 
 def _effects(change: Array, half: Array, base: Array, weights: Array) -> Array:
-    """Effect of what is not halved of a change of every point, `(m,)`, where that is much of it; zero elsewhere."""
+    """Effects `(m,)` of the changes of points that are mostly not halved; zero for other points."""
     xp = array_namespace(change)
     bent, whole = xp.abs(change - 2 * half), xp.maximum(xp.abs(change), xp.abs(half))
     least = machine_epsilon(base.dtype) ** 0.5 * xp.abs(base)

@@ -21,10 +21,10 @@ Leaf = Any
 """A number or an array."""
 
 Tree = Any
-"""A leaf, or what holds further trees."""
+"""A leaf, or a container of further trees."""
 
 BRANCHES = (dict, list, tuple)
-"""What holds further parameters."""
+"""Containers of further parameters."""
 
 
 def leaves(name: str, tree: Tree) -> dict[str, Leaf]:
@@ -74,7 +74,7 @@ def _leaf(name: str, value: Any) -> Leaf:
 
 @contextmanager
 def noting_integers(name: str, tree: Tree) -> Iterator[None]:
-    """Tell of integers among the parameters, which a function that takes them for indices rejects as real numbers."""
+    """Add a note to exceptions if parameters are integers: with fractional changes, they cannot be indices."""
     try:
         yield
     except Exception as error:
@@ -118,7 +118,7 @@ class Chosen:
         return next((name for name, each in self.own.items() if each == key), "")
 
     def joined(self, trees: Sequence[Tree]) -> Tree:
-        """What the user gets: one tree, or a tuple."""
+        """The result for the user: one tree, or a tuple."""
         return trees[0] if self.alone else tuple(trees)
 
 
@@ -133,7 +133,7 @@ def choose(params: Any, function: Any, args: tuple[Any, ...], x: Any = None) -> 
 
 
 def reject_nothing(chosen: Chosen, by: Any) -> None:
-    """Raise if there is nothing to differentiate by, and nothing of the user's, `by` which it is done."""
+    """Raise if there is nothing to differentiate by, and no function `by` which the user differentiates."""
     if not chosen.keys and by is None:
         raise ValueError(
             "there is nothing to differentiate by: no further arguments. Pass parameters by `args` to the solve, or a "
@@ -174,7 +174,7 @@ def _names(function: Any, args: tuple[Any, ...], x: Any) -> dict[str, int | str]
 
 
 def as_same_structure(name: str, value: Tree, tree: Tree) -> Tree:
-    """What a user's product returned, in the structure and dtypes of the parameters; raises if it has another one."""
+    """The value of a user's product, in the structure and dtypes of the parameters; raises if its structure differs."""
     if not isinstance(tree, BRANCHES):
         return _as_leaf(name, value, _leaf(name, tree))
     if (
@@ -195,7 +195,7 @@ def _keys(tree: Tree) -> set[Any]:
 
 
 def _structure(tree: Tree) -> str:
-    """What is at the root of a tree, in words; lists and tuples are alike."""
+    """The root of a tree in words; lists and tuples are alike."""
     if isinstance(tree, dict):
         return f"a dict of {list(tree)}"
     if isinstance(tree, list | tuple):

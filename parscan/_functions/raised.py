@@ -1,7 +1,7 @@
-"""What the user's functions raise at states that only a guess visits: it counts as values that are not finite.
+"""Exceptions of the user's functions at states that only a guess visits: they count as values that are not finite.
 
-A rough start, or an iteration of Newton's method, may leave the domain of a function where the solution itself stays
-within. The search goes on without such states, as it does without those at which the function returns NaN.
+A rough start, or an iteration of Newton's method, may leave the domain of a function although the solution stays within
+it. The search goes on without such states, as it does without states at which the function returns NaN.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ ADVICE = (
 
 
 class Raised:
-    """The last exception that was passed over, and the time for which the function was called."""
+    """The last exception that was ignored, and the time for which the function was called."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.time = float("nan")
 
     def pass_over(self, error: Exception, time: float) -> None:
-        """Remember an exception, or raise it again if it says nothing of the function."""
+        """Remember an exception, or raise it again if the function is not its cause."""
         if isinstance(error, MemoryError):
             raise error
         self.error, self.time = error, time
 
     def for_user(self) -> Exception:
-        """The exception for the user, where the solution ends because of it."""
+        """The exception for the user, because of which the solution ends."""
         assert self.error is not None
         self.error.add_note(ADVICE)
         return self.error
 
     def rows(self, evaluate: Callable[[Array, Array], Array], t: Array, states: Array, shape: tuple[int, ...]) -> Array:
-        """What `evaluate(t, states)` gives, `(m, *shape)`, with NaN for those states at which it raises alone."""
+        """Values of `evaluate(t, states)`, `(m, *shape)`, with NaN for states at which even a call alone raises."""
         try:
             return evaluate(t, states)
         except Exception as error:

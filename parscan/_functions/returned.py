@@ -1,4 +1,4 @@
-"""What the user's functions return, as arrays that parscan works on: checked, broadcast, and copied."""
+"""Values that the user's functions returned, as arrays for parscan: checked, broadcast, and copied."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .._arrays.namespace import Array, array_namespace, as_numbers, dtype_name, 
 
 
 class Returned:
-    """Of the right-hand side and the Jacobian, for states like `y0` `(*batch, n)`."""
+    """Checks of the values of the right-hand side and the Jacobian, for states like `y0` `(*batch, n)`."""
 
     def __init__(self, y0: Array) -> None:
         self._shape = tuple(y0.shape)
@@ -17,7 +17,7 @@ class Returned:
         self._xp = array_namespace(y0)
 
     def states(self, value: Any, name: str, count: int | None) -> Array:
-        """What the function returned, with components last; `count` is None for one state."""
+        """Values of the function with components last; `count` is None for one state."""
         shape = (*(() if count is None else (count,)), *self._shape[:-1])
         if self._are_components(value, shape):
             states = self._xp.empty((*shape, len(value)), dtype=self._dtype)
@@ -28,7 +28,7 @@ class Returned:
         return self._xp.permute_dims(value, (*range(1, value.ndim), 0))
 
     def into(self, out: Array, value: Any) -> None:
-        """What `fun` returned for one state, written to `out` `(n, *batch)`."""
+        """Write the values of `fun` for one state to `out` `(n, *batch)`."""
         if self._are_components(value, self._shape[:-1]):
             for component, part in enumerate(value):
                 out[component, ...] = part
@@ -36,7 +36,7 @@ class Returned:
             out[...] = self.components(value, "fun", self._shape[:-1])
 
     def components(self, value: Any, name: str, shape: tuple[int, ...]) -> Array:
-        """What the function returned as an array `(n, *shape)`."""
+        """Values of the function as an array `(n, *shape)`."""
         xp, n = self._xp, self._shape[-1]
         if isinstance(value, list | tuple):
             value = xp.stack([self._component(part, name, shape) for part in value]) if value else xp.zeros((0, *shape))
@@ -53,7 +53,7 @@ class Returned:
         return xp.astype(value, self._dtype)  # a copy: the function may use its memory again
 
     def _component(self, part: Any, name: str, shape: tuple[int, ...]) -> Array:
-        """One of a list of components; a single one may have an axis for itself."""
+        """One of a list of components; a single component may have an axis for itself."""
         part = self._as_entry(part)
         if self._shape[-1] == 1 and tuple(part.shape) == (1, *shape):
             return part[0, ...]
@@ -66,7 +66,7 @@ class Returned:
             ) from None
 
     def _advice(self, found: tuple[int, ...], shape: tuple[int, ...]) -> str:
-        """What to do about a shape that is that of another batch, or that has its axes the other way round."""
+        """Advice where the shape belongs to another batch, or has its axes the other way round."""
         n, batch = self._shape[-1], self._shape[:-1]
         if len(found) == 2 and found == (*shape, n):
             return f" It is the transpose: return what was returned, transposed, of shape {(n, *shape)}."
@@ -83,7 +83,7 @@ class Returned:
         return ""
 
     def matrices(self, value: Any, count: int | None) -> Array:
-        """What the Jacobian returned, with matrices last."""
+        """Values of the Jacobian with matrices last."""
         xp, n = self._xp, self._shape[-1]
         shape = (*(() if count is None else (count,)), *self._shape[:-1])
         if n == 1:
@@ -136,7 +136,7 @@ class Returned:
         return array
 
     def _are_components(self, value: Any, shape: tuple[int, ...]) -> bool:
-        """Whether it is a list of components, all numbers or arrays of that shape, that need nothing done to them."""
+        """Whether the value is a list of components that are numbers, or arrays of that shape and the right dtype."""
         return (
             isinstance(value, list | tuple)
             and len(value) == self._shape[-1]
@@ -144,5 +144,5 @@ class Returned:
         )
 
     def _is_component(self, part: Any, shape: tuple[int, ...]) -> bool:
-        """Whether it is an array as a component should be."""
+        """Whether an object is an array of the shape, dtype and library of a component."""
         return isinstance(part, type(self._like)) and part.dtype == self._dtype and part.shape == shape

@@ -1,4 +1,4 @@
-"""The user's right-hand side and Jacobian: components first as for SciPy, many times at once as parscan needs it."""
+"""The user's right-hand side and Jacobian: with components first, as for SciPy, and at many times at once."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ from .raised import Raised
 from .returned import Returned
 
 WIDE = ("float64", "complex128")
-"""Dtypes of states that SciPy's solvers keep as they are."""
+"""Dtypes of states that SciPy's solvers do not convert."""
 
 
 class RightHandSide:
     """`y' = fun(t, y, *args)` on states of shape `(n, *batch)`, and its Jacobian.
 
-    Inside parscan, states are stacked with time first and components last, `(m, *batch, n)`; the user's functions see
-    `(n, m, *batch)` with times `(m, 1, …)` that broadcast against a component. Those that cannot be called so are
-    called for one time after the other, with `(n, *batch)` and a float.
+    Inside parscan, states are stacked with time first and components last, `(m, *batch, n)`; the user's functions get
+    `(n, m, *batch)` with times `(m, 1, …)` that broadcast against a component. Functions that cannot be called in this
+    way are called for one time after the other, with `(n, *batch)` and a float: see `evaluators`.
+
+    It is called with stacked states, and gives Jacobians at them (`linearise`, `jacobian`, `exact_jacobian`). Solvers
+    that step call it with one state at one time (`at`, `into`), SciPy's through `sequential`. Every call is counted in
+    `counts`, and every value that the user's functions return is checked: see `Returned`.
 
     Parameters
     ----------
@@ -42,7 +46,7 @@ class RightHandSide:
     evaluator, jac_evaluator : Evaluator
         How `fun` and `jac` are called for many times.
     raised : Raised, optional
-        Where given, what the functions raise is kept there, and stands for values that are NaN.
+        Where given, exceptions of the functions are kept there, and their values count as NaN.
     """
 
     def __init__(
@@ -70,25 +74,25 @@ class RightHandSide:
         self.raised = raised
 
     def with_args(self, args: tuple[Any, ...]) -> RightHandSide:
-        """The same with other further arguments."""
+        """A copy with other further arguments."""
         other = copy_of(self)
         other.args = args
         return other
 
     def without_jacobian(self) -> RightHandSide:
-        """The same with differences for a Jacobian."""
+        """A copy with differences in place of the user's Jacobian."""
         other = copy_of(self)
         other._jac = None
         return other
 
     def strict(self) -> RightHandSide:
-        """The same, but what the functions raise reaches the user."""
+        """A copy whose exceptions reach the user."""
         other = copy_of(self)
         other.raised = None
         return other
 
     def within(self, low: float, high: float) -> RightHandSide:
-        """The same at times between these limits: at others it is evaluated at the nearer one."""
+        """A copy that is evaluated within these limits: at other times, at the nearer limit."""
         other = copy_of(self)
         other.function = limited(self.function, low, high)
         other._jac = limited(self._jac, low, high) if callable(self._jac) else self._jac
@@ -132,11 +136,10 @@ class RightHandSide:
         return out
 
     def sequential(self, *, is_kept: bool = True) -> Callable[[float, Array], Array]:
-        """The function as SciPy's solvers call it, on one state `(n,)` at one time; tell `count` of the calls.
+        """The function as SciPy's solvers call it, on one state `(n,)` at one time; its calls must be added by `count`.
 
-        Both the state and what is returned are copies: solvers keep what they were given, and compare it with what they
-        get later, while a function may write to the state, or return the same memory again and again. Where what is
-        returned is not kept, as by LSODA, which has a copy of its own, it is passed on as it is.
+        Both the state and the value are copies: solvers keep values and compare them with later ones, while a function
+        may write to the state, or return the same memory again and again. LSODA copies values itself (`is_kept=False`).
         """
         function, args, wide = self.function, self.args, np.result_type(self._dtype, np.float64)
         if not is_kept:
@@ -152,7 +155,7 @@ class RightHandSide:
         return fun
 
     def sequential_jacobian(self) -> Callable[[float, Array], Any]:
-        """The Jacobian so, `(n, n)`, dense or sparse as the user returns it: copies again."""
+        """The Jacobian as SciPy's solvers call it, `(n, n)`, dense or sparse as the user returns it; copies, too."""
         from scipy.sparse import issparse  # noqa: PLC0415 - slow to import
 
         function, args, square = self._jac, self.args, (self._shape[-1],) * 2
@@ -169,7 +172,7 @@ class RightHandSide:
         return jac
 
     def into(self, out: Array, t: float, y: Array) -> None:
-        """The same, written to `out` `(n, *batch)`: components that fit are not made one array before."""
+        """Write the derivatives of one state to `out` `(n, *batch)`; a list of components needs no further array."""
         self.count(1)
         try:
             value = _noting(self.function, (t, y, *self.args), lambda: f"the time {t!r}")
@@ -181,7 +184,7 @@ class RightHandSide:
             out[...] = float("nan")
 
     def is_flat(self, t: float, y: Array) -> bool:
-        """Whether the function returns one number for each component of a state `(n,)`, as SciPy's solvers want it.
+        """Whether the function returns a number for each component of a state `(n,)`, as SciPy's solvers require.
 
         Raises what :meth:`at` raises.
         """
@@ -206,7 +209,7 @@ class RightHandSide:
         return self._jac is not None
 
     def linearise(self, t: Array, states: Array) -> tuple[Array, Array]:
-        """Derivatives `(m, *batch, n)` and Jacobians `(m, *batch, n, n)`, by a single call of `fun` if need be."""
+        """Derivatives `(m, *batch, n)` and Jacobians `(m, *batch, n, n)`; differences need one call for both."""
         if self._jac is not None:
             values = self(t, states)
             return values, self.jacobian(t, states, values)
@@ -244,14 +247,14 @@ class RightHandSide:
         return self.jacobian(t, states, states) if self.has_jacobian else extrapolated(self, t, states)
 
     def evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
-        """One call on all states, in memory of their own: a function may write to what it is given."""
+        """One call of a user's function on all states, which are copied: the function may write to its arguments."""
         y = copy(self._xp.permute_dims(states, (states.ndim - 1, *range(states.ndim - 1))))
         times = copy(self._xp.reshape(t, (-1, *(1,) * (len(self._shape) - 1))))
         with quiet():
             return _noting(function, (times, y, *self.args), lambda: _told(t))
 
     def evaluate_one(self, function: Callable[..., Any], t: Array, states: Array, i: int) -> Any:
-        """A call on one state."""
+        """A call of a user's function on one state."""
         y = copy(self._xp.moveaxis(states[i, ...], -1, 0))
         with quiet():
             time = float(t[i])
@@ -259,7 +262,7 @@ class RightHandSide:
 
 
 def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: Callable[[], str]) -> Any:
-    """Call; what is raised reaches the user with a note of where, which is looked up only then."""
+    """Call a user's function; its exceptions get a note of the times, which `where()` describes."""
     try:
         return function(*arguments)
     except Exception as error:
@@ -268,5 +271,5 @@ def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: Cal
 
 
 def _told(t: Array) -> str:
-    """Some times in words."""
+    """Times in words."""
     return f"{t.shape[0]} times from {float(t[0]) if t.shape[0] else float('nan')} on"

@@ -14,7 +14,7 @@ Inputs = tuple[Array, ...] | Array | None
 
 
 class Step:
-    """A recurrence's step, `y_t = step(y_{t-1}, x_t, *args)`, and what is known of its Jacobian.
+    """A recurrence's step, `y_t = step(y_{t-1}, x_t, *args)`, and its Jacobian if the user gave one.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Step:
     counts : Counts
         Calls of the step and the Jacobian.
     error : Exception or None
-        What the user's functions raised last.
+        The last exception of the user's functions.
     """
 
     def __init__(
@@ -78,7 +78,8 @@ class Step:
     def march(self, y: Array, start: int, stop: int, trajectory: Array) -> Array:
         """Evaluate the steps `start` to `stop` one by one from `y`, `(1, *batch, n)`, writing the trajectory.
 
-        The last state is returned. This is the loop that all else is measured against: nothing is done twice here.
+        The last state is returned. Every other method is compared with the speed of this loop, which therefore does no
+        work twice.
         """
         function, first, t = self._value, y, start
         try:
@@ -113,7 +114,7 @@ class Step:
         return self._checked_jacobian(self._evaluate(self._jacobian, y, times, 1), y)
 
     def varied(self, y: Array, x: Inputs, args: tuple[Any, ...], times: slice) -> Array:
-        """States after `y` with inputs and further arguments that are not the step's own; `times` only says when."""
+        """States after `y` with other inputs and arguments than the step's own; `times` are for error messages."""
         self.counts.add(1, y.shape[0])
         value = self._call(self._value, (y, *(() if x is None else (x,)), *args), times)
         if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
@@ -121,7 +122,7 @@ class Step:
         return value
 
     def unchecked(self, y: Array, times: slice) -> Any:
-        """What the function returns for states of another dtype, whatever that is."""
+        """Values for states of another dtype, without any check."""
         self.counts.add(1, y.shape[0])
         return self._evaluate(self._value, y, times, 1)
 
@@ -131,7 +132,7 @@ class Step:
         return self._call(function, (y, *given, *self.args), times)
 
     def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...], times: slice) -> Any:
-        """Call the user's function; what it raises reaches the user with a note of where it was called."""
+        """Call the user's function; its exceptions get a note of the call."""
         try:
             return function(*arguments)
         except Exception as error:
@@ -151,7 +152,7 @@ class Step:
         )
 
     def _singles(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
-        """Arguments that follow the state, for one step after the other."""
+        """Arguments after the state, for one step after the other."""
         x, args = self.x, self.args
         if x is None:
             return itertools.repeat(args)
@@ -190,7 +191,7 @@ def _calls(
             lambda *arguments: _unpack(function(*arguments))[1],
         )
     if callable(jac):
-        # The Jacobian first: a step may write to the state that it is given.
+        # The Jacobian first: a step may write to its state.
         return function, (lambda *arguments: (jac(*arguments), function(*arguments))[::-1]), jac
     return function, _no_jacobian, _no_jacobian
 
@@ -210,7 +211,7 @@ def _unpack(pair: Any) -> tuple[Any, Any]:
 
 
 def _note_integers(error: Exception, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Note for an exception that the function does not raise on whole numbers: it takes the states for such."""
+    """Add a note to an exception that the function does not raise on whole numbers: it uses the states as integers."""
     if not isinstance(error, IndexError | TypeError):
         return
     y, xp = arguments[0], array_namespace(arguments[0])
@@ -241,7 +242,7 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 
 
 def _is_like(value: Any, y: Array) -> bool:
-    """Whether what the step returned can be the next state."""
+    """Whether a value of the step can be the next state."""
     if type(value) is not type(y) and (getattr(value, "shape", None) is None or is_foreign(value, y)):
         return False
     return bool(value.shape == y.shape and value.dtype == y.dtype)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def by_columns(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of states `(n, k)`, called with a single state `(n,)` too."""
+    """The function of states `(n, k)`, which may then be called with a single state `(n,)` too."""
 
     @wraps(fun)
     def function(t: Any, y: Any, *args: Any) -> Any:
@@ -21,7 +21,7 @@ def by_columns(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _first(value: Any, rank: int = 1) -> Any:
-    """The first column of what was returned, or of one of its components; what has no columns is left as it is."""
+    """The first column of a returned value or of one of its components; a value without columns as it is."""
     if isinstance(value, list | tuple):
         return value[0] if len(value) == 1 else value
     return value[..., 0] if getattr(value, "ndim", 0) >= rank else value

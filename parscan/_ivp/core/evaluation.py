@@ -1,6 +1,6 @@
 """How the user's functions are evaluated: for many times at once or one by one, and with the user's `jac` or without.
 
-Both are found out on states near the initial one when they are first needed, and again on the solution.
+Each is decided when it is first needed, by calls for states near the initial one, and reviewed on the solution.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Evaluation:
         return self.fun.obstacle(STACKED)
 
     def right_hand_side(self) -> RightHandSide:
-        """The functions, called in the best way; what they raise is kept in `raised`, and counts as NaN."""
+        """The functions with their best evaluators; their exceptions are kept in `raised`, and count as NaN."""
         made = self.problem.right_hand_side(self.fun.best, self.jac.best, self.raised)
         return made if self.jac_fits else made.without_jacobian()
 
@@ -140,7 +140,7 @@ class Evaluation:
         return not is_far_too_large(rhs, times, places, values, matrices, self.problem.span)
 
     def _obstacle(self, together: Evaluate, alone: Evaluate, t: Array, states: Array, expected: Array) -> str:
-        """Why one call for all states does not do for single calls, which gave what is expected; "" if it does."""
+        """Why one call for all states cannot replace single calls, which gave the expected values; "" if it can."""
         try:
             found = together(t, states)
         except Exception as error:  # a function that was written for one state may do anything with many
@@ -154,7 +154,7 @@ class Evaluation:
 
     @cached_property
     def _sample(self) -> Sample:
-        """States near the initial one. What a call on that raises is the user's to see."""
+        """States near the initial one. An exception for the initial state reaches the user."""
         return sample(self._alone, self.problem.span, self.problem.y0, self.problem.atol)
 
     @cached_property

@@ -12,20 +12,20 @@ from ..._functions.differences import Evaluate
 from ..._functions.response import spread
 
 SAMPLE = 5
-"""States, at least: as many as no dimension has."""
+"""Fewest states: a number that is no dimension of the states."""
 
 SPREAD = 1e-3
-"""How far, relative to their components, the states are from the initial one, and the times from the begin."""
+"""Distance of the states from the initial one, relative to their components, and of the times from the begin."""
 
 ATTEMPTS = ((1.0, 1.0), (-1.0, 1.0), (1.0, SPREAD), (-1.0, SPREAD))
-"""Sign and size of what is added to the initial state, until the function takes it."""
+"""Sign and size of the changes of the initial state that are tried until the function accepts the state."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Times `(m,)`, states `(m, *batch, n)`, the initial one first, and what the function returned for each alone.
+    """Times `(m,)`, states `(m, *batch, n)`, the initial one first, and the values of the function for each alone.
 
-    `refused` is what the function raised where it took no state but the initial one.
+    `refused` is the exception of a function that accepted no state but the initial one.
     """
 
     t: Array
@@ -35,7 +35,7 @@ class Sample:
 
 
 def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -> Sample:
-    """The sample. What a call on the initial state raises passes; other states that raise are replaced by nearer ones.
+    """The sample. An exception for the initial state passes; other states that raise are replaced by nearer ones.
 
     Every component is moved by random signs of its own, so that sums, norms and largest components differ from one
     state to another, as ratios of components do.
@@ -53,7 +53,7 @@ def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -
     for number in range(1, count):
         row, error = _accepted(alone, begin, y0, first, partial(shift, number / count, number))
         refused = error or refused
-        rows.append(row or rows[0])  # as many as planned: with fewer, a dimension might have so many
+        rows.append(row or rows[0])  # the number of states must stay one that no dimension has
     taken = any(row is not rows[0] for row in rows[1:])
     t, states, values = (xp.concat(parts) for parts in zip(*rows, strict=True))
     return Sample(t, states, values, None if taken else refused)
@@ -66,13 +66,13 @@ Row = tuple[Array, Array, Array]
 def _all_accepted(
     alone: Evaluate, begin: Array, y0: Array, first: Array, moved: list[tuple[float, Array]]
 ) -> Row | None:
-    """All states at their first attempt, if the function takes them all, and its values are as finite as the first."""
+    """All states of the first attempt, if the function accepts them, with values that are as finite as the first."""
     xp = array_namespace(y0)
     t = xp.concat([begin + later for later, _ in moved])
     states = xp.stack([y0 + change for _, change in moved])
     try:
         values = alone(t, states)
-    except Exception:  # one of them; the attempts find out which
+    except Exception:  # single attempts find out for which state
         return None
     return (t, states, values) if bool(xp.all(xp.isfinite(values) | ~xp.isfinite(first))) else None
 
@@ -80,7 +80,7 @@ def _all_accepted(
 def _accepted(
     alone: Evaluate, begin: Array, y0: Array, first: Array, shift: Callable[[float, float], tuple[float, Array]]
 ) -> tuple[Row | None, Exception | None]:
-    """The first attempt with finite values wherever the initial state has them; if none, None and what was raised."""
+    """The first attempt with finite values wherever the initial state has them; or None, and the last exception."""
     xp, refused = array_namespace(y0), None
     for sign, size in ATTEMPTS:
         later, change = shift(sign, size)
@@ -98,7 +98,7 @@ def _accepted(
 def _shift(
     span: tuple[float, float], y0: Array, slope: Array, atol: Array
 ) -> Callable[[float, int, float, float], tuple[float, Array]]:
-    """What makes the change of time and state from a share of the span, the number of a state, a sign and a size.
+    """A function that gives the change of time and state for a share of the span, a state's number, sign and size.
 
     A component that is zero is moved along its slope, as the solution does: other components hardly change in the time
     taken. If it has no slope, it is moved by a small share of its tolerance.

@@ -35,7 +35,7 @@ class Problem:
     def right_hand_side(
         self, fun: Evaluator = ONE_BY_ONE, jac: Evaluator = ONE_BY_ONE, raised: Raised | None = None
     ) -> RightHandSide:
-        """The functions, evaluated so."""
+        """The functions with these evaluators."""
         return RightHandSide(self.fun, self.jac, self.args, self.y0, evaluator=fun, jac_evaluator=jac, raised=raised)
 
     @property

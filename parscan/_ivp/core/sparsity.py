@@ -1,18 +1,18 @@
-"""What the zeros of a large Jacobian are good for."""
+"""Advice for large Jacobians that are mostly zero."""
 
 from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace
 
 LARGE = 50
-"""Components from which on it is worth a word."""
+"""Fewest components for which the advice is given."""
 
 SPARSE = 0.2
-"""Share of entries that are not zero up to which a Jacobian is sparse."""
+"""Largest share of non-zero entries of a sparse Jacobian."""
 
 
 def advice(jacobian: Array) -> str:
-    """A sentence on who would solve the problem better, for the Jacobian `(n, n)` of some interval, or nothing."""
+    """A sentence on solvers that use the zeros of the Jacobian `(n, n)` of some interval; "" if it is not sparse."""
     xp, n = array_namespace(jacobian), jacobian.shape[-1]
     if n < LARGE:
         return ""

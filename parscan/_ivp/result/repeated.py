@@ -1,4 +1,4 @@
-"""Functions of the user's that give something else for the same arguments: by a memory, or by random numbers."""
+"""User's functions that give different values for the same arguments: by a memory, or by random numbers."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ LARGEST = 1 << 20
 
 @dataclass(frozen=True)
 class Contradiction:
-    """A function, the time at which its answers differ most, by how much, and by how many tolerances of the solution.
+    """A function, the time at which its answers differ most, the difference, and the same in tolerances (`off`).
 
-    What differs by more than one makes the solution worthless.
+    The solution is worthless if the difference is larger than a tolerance.
     """
 
     name: str
@@ -58,11 +58,11 @@ Row = tuple[float, Array]
 """A time, and a state with its components last."""
 
 Function = Callable[[float, Array], Array]
-"""What it is at one time and state."""
+"""A function of one time and state."""
 
 
 class Witness:
-    """Asks `fun`, `jac` and events twice for the initial state, and twice for some states of the solution."""
+    """Calls `fun`, `jac` and events twice for the initial state, and twice for some states of the solution."""
 
     def __init__(self, problem: Problem, events: tuple[Event, ...]) -> None:
         self._problem = problem
@@ -76,7 +76,7 @@ class Witness:
         self._first = {name: self._answers(name, start) for name in self._functions}
 
     def contradictions(self, found: IvpResult) -> list[Contradiction]:
-        """What the functions contradict themselves in."""
+        """Contradictions of the functions, the largest one of each."""
         nodes, worth = _nodes(found), found.nfev // CALLS
         rows = [(self._problem.span[0], self._problem.y0), *_rows(*nodes)]
         step = abs(rows[-1][0] - rows[0][0]) / max(1, found.mesh.shape[0] - 1)
@@ -93,7 +93,7 @@ class Witness:
                 pairs += [(rows[0], first[0], there[len(path)]), *zip(way, there, back, strict=True)]
             known = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
             ones, others = ([pair[k] for pair in known] for k in (1, 2))
-            if not known or bool(xp.all(xp.stack(ones) == xp.stack(others))):  # all that is asked of an accelerator
+            if not known or bool(xp.all(xp.stack(ones) == xp.stack(others))):  # an accelerator waits only here
                 continue
             met = [self._compare(name, *pair, step) for pair in known]
             if differing := [contradiction for contradiction in met if contradiction is not None]:
@@ -101,7 +101,7 @@ class Witness:
         return told
 
     def _answers(self, name: str, rows: list[Row]) -> list[Array | None]:
-        """What a function gives for one state after the other; None where it raises."""
+        """Values of a function for one state after the other; None where it raises."""
         function, answers = self._functions[name], []
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of states that a solver may never visit
@@ -110,12 +110,12 @@ class Witness:
                     answers.append(function(t, state))
                 except KeyboardInterrupt:
                     raise
-                except BaseException:  # a solver may never call it there; if one does, the user sees it
+                except BaseException:  # a solver may never call it there; if one does, the exception reaches the user
                     answers.append(None)
         return answers
 
     def _compare(self, name: str, row: Row, one: Array, other: Array, step: float) -> Contradiction | None:
-        """How two answers for one state differ, if that is more than rounding."""
+        """The contradiction of two answers for one state, if they differ by more than rounding."""
 
         def response() -> Array:
             return relative_response(_one_by_one(self._functions[name]), *_stacked([row]))[0, ...]
@@ -128,9 +128,9 @@ class Witness:
         return Contradiction(name, row[0], float(array_namespace(one).max(distance)), off)
 
     def _off(self, name: str, row: Row, distance: Array, step: float) -> float:
-        """The difference in units of the tolerance: as an error of a step, or of what an event makes of one."""
+        """The difference in tolerances of the state: as an error of a step, or by its effect on an event."""
         xp, (t, state) = array_namespace(distance), row
-        if name == "jac":  # it changes how fast Newton's method converges, and not to what
+        if name == "jac":  # it changes the speed of Newton's method, not the solution
             return 0.0
         tolerance = self._problem.atol + self._problem.rtols * xp.abs(state)
         if name == "fun":
@@ -149,7 +149,7 @@ def _stacked(rows: list[Row]) -> tuple[Array, Array]:
 
 
 def reported(found: IvpResult, told: list[Contradiction]) -> IvpResult:
-    """The result with what is known of contradictions: no success where they are larger than the tolerance."""
+    """The result with the contradictions in its message: no success where they are larger than the tolerance."""
     message = found.message + "".join(map(str, told))
     if not found.success or not any(contradiction.off > 1 for contradiction in told):
         return replace(found, message=message)

@@ -1,4 +1,4 @@
-"""Whether a user's Jacobian is the derivative of the right-hand side: for Newton's method, something near it does."""
+"""Whether a user's Jacobian is the exact derivative of the right-hand side: Newton's method needs only a close one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..._functions.verify import misses_change
 from ..._linalg.dense import Dense
 
 SAMPLE = 32
-"""Points that are looked at."""
+"""Points at which the Jacobian is checked."""
 
 FEW = 0.25
-"""Share of them at which it may be off, for example for a kink there."""
+"""Share of the points at which it may be wrong, for example because of a kink there."""
 
 
 def exactly_linearised(rhs: RightHandSide, t: Array, states: Array) -> RightHandSide:
-    """The right-hand side with the user's Jacobian if it is exact, as far as a sample tells; else without it."""
+    """The right-hand side with the user's Jacobian if that is exact at a sample of points, else without it."""
     if not rhs.has_jacobian or states.size == 0:
         return rhs
     xp = array_namespace(states)
@@ -26,7 +26,7 @@ def exactly_linearised(rhs: RightHandSide, t: Array, states: Array) -> RightHand
     try:
         with quiet():
             off = _off(rhs, xp.take(t, some), xp.take(states, some, axis=0))
-    except Exception:  # `fun` may reject states beside the solution: then there is nothing to compare with
+    except Exception:  # `fun` may reject states beside the solution; no comparison is possible then
         return rhs
     return rhs.without_jacobian() if off > FEW * some.shape[0] else rhs
 

@@ -1,4 +1,4 @@
-"""Whether a solution still is one: what `fun` reads may have been changed since."""
+"""Whether a solution still solves the problem: the user may have changed data that `fun` reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
 
 FAR = 300.0
-"""Correction in tolerances that a solution does not need."""
+"""Correction, in tolerances, that an unchanged problem does not need."""
 
 CHANGED = (
     "the derivatives cannot be evaluated: `fun` no longer gives this solution. Something that it reads, `args` for "
@@ -18,13 +18,13 @@ CHANGED = (
 
 
 def reject_changed(rhs: RightHandSide, method: Discretisation, trial: PiecewisePolynomial, scale: Scale) -> None:
-    """Raise if Newton's method would correct the solution a lot where it changes most."""
+    """Raise if a Newton iteration would change the solution by a lot where the solution is steepest."""
     if trial.y.size and not needed(rhs, method, steepest(trial, scale), scale) <= FAR:
         raise RuntimeError(CHANGED)
 
 
 def needed(rhs: RightHandSide, method: Discretisation, trial: PiecewisePolynomial, scale: Scale) -> float:
-    """The largest correction in tolerances."""
+    """Largest correction of a Newton iteration, in tolerances."""
     with quiet():
         sizes = method.correct(rhs, trial, scale).sizes
     return float(array_namespace(sizes).max(sizes))

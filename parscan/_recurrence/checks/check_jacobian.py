@@ -1,4 +1,4 @@
-"""Checks of a Jacobian at a few states: that it is the step's own, and that its structure holds all of it."""
+"""Checks at a few states: is `jac` the Jacobian of the step, and does the structure hold all of it?"""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ COLUMNS = 8
 """Columns of the Jacobian that are compared with differences."""
 
 MOST_DENSE = 64
-"""Components up to which a wrong Jacobian is also tried as a transposed one, for which it is made a full matrix."""
+"""Most components for which the transpose of a wrong Jacobian is tried, as a full matrix."""
 
 SHARES = (1.0, 1e-4, 1e-8)
-"""Sizes of a perturbation, as shares of the largest component, for one that is zero at all states and so does not tell
-its scale."""
+"""Perturbations, as shares of the largest component, of one that is zero at all states: its scale is unknown."""
 
 LITTLE, ENOUGH = 0.01, 0.1
-"""A component below this share of the largest may be lost in the rounding of sums with others: then larger
-perturbations are tried, too, up to those of a component that is the other share of it."""
+"""A component below the first share of the largest may be lost in the rounding of sums with others. It gets larger
+perturbations, too, up to those of a component that is the second share of the largest."""
 
 LADDER, RUNG = 5, 1e3
-"""Larger perturbations to try, at most, and the least factor between them."""
+"""Most larger perturbations, and the least factor between them."""
 
 DIGITS = 0.1
-"""Largest share of a quotient that may be uncertain for it to tell right from wrong."""
+"""Largest uncertain share of a quotient that can show whether a derivative is right."""
 
 
 def check_jacobian(step: Step, states: Array) -> None:
@@ -58,10 +57,10 @@ def check_jacobian(step: Step, states: Array) -> None:
 
 
 def structure_covers(step: Step, states: Array) -> bool:
-    """Whether the step's structure holds all of its derivative, as far as one direction of change tells.
+    """Whether the step's structure holds all of its derivative, by the change of its values along one direction.
 
-    The matrices that differences give within the structure are applied to a change with alternating signs. Where the
-    step couples components that the structure keeps apart, that is not the change of its values.
+    Differences give matrices within the structure, whose product with a change of random signs is compared with the
+    change of the values. The two differ where the step couples components that the structure keeps apart.
     """
     family = step.structure
     if family.is_full(states.shape[-1]):
@@ -81,7 +80,7 @@ def structure_covers(step: Step, states: Array) -> bool:
 
 
 class _Differences:
-    """Difference quotients of a step at stacked states, and how far they can be trusted."""
+    """Difference quotients of a step at stacked states, and their uncertainty."""
 
     def __init__(self, step: Step, states: Array) -> None:
         self._step = step
@@ -94,25 +93,25 @@ class _Differences:
 
     @cached_property
     def values(self) -> Array:
-        """At the states themselves."""
+        """Values at the states themselves."""
         return self.evaluate(self._states)
 
     @cached_property
     def few_roundings(self) -> Array:
-        """Those of a value's own size."""
+        """Roundings of values of the largest size of their component."""
         xp = array_namespace(self.values)
         return ROUNDINGS * machine_epsilon(self._states.dtype) * xp.max(xp.abs(self.values), axis=0, keepdims=True)
 
     @cached_property
     def roundings(self) -> Array:
-        """The same with those of the terms that a value is the sum of, however small it is itself."""
+        """The same, and the roundings of the terms of a value, which may be larger than their sum."""
         return self.few_roundings + EXPLAINED * response(self._step, self._states, self._times)
 
     def contradict(self, j: int, given: Array, pattern: Array) -> bool:
         """Whether the `given` derivatives by component `j` are wrong at half of the states or more.
 
-        An entry is right that agrees for one perturbation, and wrong that agrees for none; one that drowns in
-        roundings is neither.
+        An entry is right if it agrees for one perturbation, and wrong if it agrees for none. An entry that is smaller
+        than the roundings is neither.
         """
         xp = array_namespace(given)
         right, wrong = xp.zeros_like(pattern), xp.zeros_like(pattern)
@@ -127,34 +126,35 @@ class _Differences:
         return len(rows_of(pattern & wrong & ~right)) >= max(1, given.shape[0] // 2)
 
     def _compare(self, j: int, given: Array, pattern: Array, size: Array) -> tuple[Array, Array]:
-        """Entries in which the given derivatives are off, and those of which the quotients tell at least a digit."""
+        """Entries that differ from the given derivatives, and entries whose quotients have at least one right digit."""
         xp, precision = array_namespace(given), 200 * machine_epsilon(given.dtype) ** 0.5
         column, h = self._quotient(j, size)
         uncertain = self.few_roundings / xp.abs(h)
         off = pattern & beyond(given, column, precision, uncertain)
-        if rows_of(off):  # does the step bend, or round? That is worth more calls
+        if rows_of(off):  # further calls find out whether the step bends, or rounds
             column, bend = self._central(j, size, column)
             nearer, _ = self._central(j, size / 2)
             noise = self.roundings / xp.abs(h)
             uncertain = bend + xp.abs(column - nearer) + noise
-            is_linear = xp.abs(column - nearer) <= DIGITS * xp.abs(column) + 2 * noise  # or it reaches too far
+            # Otherwise the perturbation is too large for this step.
+            is_linear = xp.abs(column - nearer) <= DIGITS * xp.abs(column) + 2 * noise
             off = pattern & is_linear & beyond(given, column, precision, uncertain)
         return off, uncertain <= DIGITS * xp.maximum(xp.abs(given), xp.abs(column))
 
     def _quotient(self, j: int, size: Array) -> tuple[Array, Array]:
-        """Difference quotient by component `j`, and the perturbation that the rounded sum really added."""
+        """Difference quotient by component `j`, and the perturbation that the rounded sum really has."""
         shifted = self._states + size * _unit(self._states, j)
         h = (shifted - self._states)[..., j : j + 1]
         return (self.evaluate(shifted) - self.values) / h, h
 
     def _central(self, j: int, size: Array, ahead: Array | None = None) -> tuple[Array, Array]:
-        """Central quotient, given that ahead or not, and the difference of those ahead and behind."""
+        """Central quotient, from the quotient ahead if that is known, and the difference of those ahead and behind."""
         ahead = self._quotient(j, size)[0] if ahead is None else ahead
         behind, _ = self._quotient(j, -size)
         return (ahead + behind) / 2, array_namespace(ahead).abs(ahead - behind)
 
     def _sizes(self, j: int) -> Iterator[Array]:
-        """Perturbations of component `j`: by its own size, and where that may not do, by others."""
+        """Perturbations of component `j`: by its own size, and by others where that may be too small or unknown."""
         xp, states = array_namespace(self._states), self._states
         sizes = xp.abs(step_sizes(states))
         own, largest = sizes[..., j : j + 1], float(xp.max(xp.abs(states)))

@@ -1,4 +1,4 @@
-"""Whether a step broadcasts: whether one call on stacked states gives what a call for each gives."""
+"""Whether a step broadcasts: whether one call on stacked states gives the same values as a call for each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ..._functions.step import Step
 from ..._functions.verify import apart, unlike_step
 
 SAME_BY_CHANCE = 8
-"""States of which one may differ without a reason at the start: a step that rounds to whole numbers may sit on an edge
-there. What the step gives for states alone is looked at again on the finished trajectory."""
+"""One of this many states may differ at the start: a step that rounds to whole numbers may be at the edge of rounding
+there. Calls for single states are compared again on the finished trajectory."""
 
 
 def check_broadcasting(step: Step, states: Array, steps: int, evaluator: Evaluator = STACKED) -> None:
-    """Raise unless an evaluator gives for the stacked `states` what a call for each gives.
+    """Raise unless an evaluator gives the same values for the stacked `states` as a call for each.
 
     Inputs are taken from all over the time, or, if the step rejects those in these states, the states' own.
     """
@@ -38,7 +38,7 @@ def check_broadcasting(step: Step, states: Array, steps: int, evaluator: Evaluat
 
 
 class _Raised(Exception):  # noqa: N818 - a signal within this file, no error
-    """Raised where a call on all states raised, and the calls for each did not; what it raised is the cause."""
+    """Raised where a call on all states raised, and the calls for each did not; its cause is that exception."""
 
 
 def _is_unlike(step: Step, evaluator: Evaluator, states: Array, stride: int) -> bool:
@@ -50,7 +50,7 @@ def _is_unlike(step: Step, evaluator: Evaluator, states: Array, stride: int) -> 
         try:
             together = evaluator.values(step, times, states)
         except Exception as error:
-            if error is not step.error:  # no exception of the user's, but a message about what came back
+            if error is not step.error:  # raised by parscan's check of the value, not by the user's function
                 raise
             raise _Raised from error
     differ = unlike_step(step, states, times, together - expected, apart(together, expected))

@@ -14,14 +14,14 @@ from ..._functions.step import Step
 from ..._functions.verify import apart, unlike_step
 
 ALONE = 8
-"""States of the sample that the step is called on one by one."""
+"""States of the sample for which the step is called one by one."""
 
 WELL_OFF = 10.0
-"""Tolerances by which a step that still is the same does not miss the next state."""
+"""Distance from the next state, in tolerances, that an unchanged step does not reach."""
 
 
 class Contradiction(Enum):
-    """What a step gave other values for; what to do about it."""
+    """Two evaluations that gave different values, with advice."""
 
     REPEATED = (
         "Evaluated twice with the same arguments, it differs by {off:.2g} tolerances at step {time}: the trajectory is "
@@ -37,7 +37,7 @@ class Contradiction(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """A contradiction, the step at which it is largest, and its size in tolerances."""
+    """A contradiction, the time step at which it is largest, and its size in tolerances."""
 
     kind: Contradiction
     time: int
@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Sample:
-    """Steps from all over a trajectory: their times, the states before them, and the trajectory's own after them."""
+    """Steps from all over a trajectory: their times, the states before them, and the trajectory's states after them."""
 
     times: range
     before: Array
@@ -62,10 +62,10 @@ class Sample:
 
 
 def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel: bool) -> Finding | None:
-    """What the step contradicts, if it does anything; `parallel` says whether the trajectory was solved by stacking.
+    """A contradiction between the step and its trajectory; `parallel` if that was solved by calls on stacked states.
 
-    Where it misses the trajectory, it is called once more alike. And some states are tried alone, those first where it
-    misses most: a branch on all the states of a call may show only here.
+    Where the step misses the trajectory, it is called again with the same arguments. Besides, it is called for single
+    states, first for those where it misses the trajectory most: a branch on all states of a call may show only here.
     """
     with quiet():
         after = STACKED.values(step, sample.times, sample.before)
@@ -87,7 +87,7 @@ def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel:
 
 
 def _alone(step: Step, sample: Sample, tolerance: Tolerance, after: Array, rows: list[int]) -> Finding | None:
-    """Whether calls on the states of these rows alone give something else than the stacked call, or the trajectory."""
+    """A contradiction between calls for the states of these rows alone and the stacked call, or the trajectory."""
     times = [sample.time(row) for row in rows]
     before, together, found = _take(rows, sample.before, after, sample.found)
     alone = ONE_BY_ONE.values(step, times, before)
@@ -100,7 +100,7 @@ def _alone(step: Step, sample: Sample, tolerance: Tolerance, after: Array, rows:
 def contradiction_alone(
     step: Step, times: list[int], before: Array, found: Array, tolerance: Tolerance
 ) -> Finding | None:
-    """Whether calls on single states, `before` some times, give something else than the trajectory `found` then."""
+    """A contradiction between calls for single states `before` some times and the trajectory `found` there."""
     with quiet():
         return _missed(step, times, before, found, ONE_BY_ONE.values(step, times, before), tolerance)
 
@@ -108,9 +108,9 @@ def contradiction_alone(
 def _missed(
     step: Step, times: list[int], before: Array, found: Array, alone: Array, tolerance: Tolerance
 ) -> Finding | None:
-    """Whether the trajectory misses what the step makes of states alone."""
+    """A contradiction between the trajectory and the values for single states."""
     missed = tolerances_apart(tolerance, found, alone) > WELL_OFF
-    # By so much the states at the joints of segments may be off.
+    # The states at the joints of segments may be off by one tolerance.
     small = tolerance.atol + tolerance.rtol * array_namespace(before).abs(before) + roundings(before)
     if wrong := unlike_step(step, before, times, found - alone, missed, small):
         return _finding(Contradiction.STACKED, times[wrong[0]], tolerance, found, alone)
@@ -133,14 +133,14 @@ def _differs(tolerance: Tolerance, one: Array, other: Array) -> Array:
 
 
 def tolerances_apart(tolerance: Tolerance, one: Array, other: Array, *, atol: bool = True) -> Array:
-    """By how many tolerances two stacks of values differ: of the largest of `other` in the same place of the stack."""
+    """Distance of two stacks of values, in tolerances of the largest of `other` in the same place of the stack."""
     xp = array_namespace(one)
     size = xp.broadcast_to(xp.max(xp.abs(other), axis=0, keepdims=True), other.shape)
     return tolerance.relative(one - other, size) if atol else tolerance.relative_to(one - other, size)
 
 
 def _telling_rows(off: Array) -> list[int]:
-    """Rows from all over a sample, and those that are furthest off."""
+    """Rows from all over a sample, and those with the largest distance."""
     count = off.shape[0]
     largest = to_numpy(array_namespace(off).max(array_namespace(off).reshape(off, (count, -1)), axis=1)).tolist()
     furthest = sorted(range(count), key=lambda row: -largest[row])[: ALONE // 2]

@@ -1,4 +1,4 @@
-"""Whether a step jumps among the states of a trajectory: beside a jump, no iteration from a guess settles."""
+"""Whether a step jumps between the states of a trajectory: beside a jump, no iteration from a guess converges."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..._functions.jumps import jumps_along
 from ..._functions.step import Step
 
 SEEN = 1e-6
-"""Jump that counts, as a share of the largest size of a component."""
+"""Smallest jump that counts, as a share of the largest size of a component."""
 
 
 def step_jumps(step: Step, states: Array) -> bool:
-    """Whether it does along lines between extreme states of a trajectory `(T, *batch, n)`."""
+    """Whether the step jumps along lines between extreme states of a trajectory `(T, *batch, n)`."""
     xp, rows = array_namespace(states), extreme_among_many(states)
     largest = component_sizes(xp.abs(states))
     try:
@@ -26,7 +26,7 @@ def step_jumps(step: Step, states: Array) -> bool:
 
 
 def _jumps_between(step: Step, states: Array, pair: tuple[int, int], bound: Array) -> bool:
-    """Whether it does between two of the states, with the inputs of the step after the first."""
+    """Whether the step jumps between two of the states, with the inputs after the first."""
     begin, end = (states[row, ...] for row in pair)
     time = min(pair[0] + 1, states.shape[0] - 1)
 

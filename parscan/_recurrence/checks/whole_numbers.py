@@ -1,4 +1,4 @@
-"""Recurrences on whole numbers: whether float64, in which states are kept, gives what integers would."""
+"""Recurrences on whole numbers: whether float64, the dtype of the states, gives the same results as integers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..._arrays.namespace import (
 from ..._functions.step import Step
 
 SETTLING = 3
-"""Steps after which the dtype of a state does not change any more: bools become integers, integers longer ones."""
+"""Steps after which the dtype of a state is constant: bools become integers, and integers longer ones."""
 
 
 @dataclass(frozen=True)
 class Inexact:
-    """The first step that float64 cannot be trusted with, what it gives there, and what integers of a dtype give."""
+    """The first step at which float64 differs from integers of a dtype, and both results."""
 
     time: int
     found: float
@@ -42,9 +42,9 @@ class Inexact:
 
 @dataclass(frozen=True)
 class WholeNumbers:
-    """A recurrence that stays in an integer dtype from an initial state of integers: what the loop would compute.
+    """A recurrence that stays in an integer dtype from an initial state of integers, as a plain loop would compute it.
 
-    Where NumPy's integers do not do (`y % 2**64`), the dtype is that of Python's: object.
+    Where NumPy's integers are too short (`y % 2**64`), the dtype is that of Python's integers: object.
     """
 
     step: Step
@@ -52,7 +52,7 @@ class WholeNumbers:
 
     @classmethod
     def of(cls, step: Step, y0: Array, steps: int) -> WholeNumbers | None:
-        """The recurrence from `y0`, as it was given; None if that is not of integers, or the step makes others."""
+        """The recurrence from `y0` as the user gave it; None unless that and the step's values are integers."""
         if not is_whole(y0.dtype) or not y0.size or not steps:
             return None
         for first in (y0, as_python_integers(y0)):
@@ -61,16 +61,16 @@ class WholeNumbers:
         return None
 
     def first_inexact(self, before: Array, after: Array, times: slice) -> Inexact | None:
-        """The first of the states `after` these times that is not what integers make of the states `before`."""
+        """The first of the states `after` these times that integers do not give from the states `before`."""
         xp = array_namespace(after)
-        with quiet():  # what is beyond the range becomes anything, and differs
+        with quiet():  # numbers beyond the range become arbitrary ones, which differ
             states = as_python_integers(before) if self._are_pythons else xp.astype(before, self.dtype)
         value = _evaluate(self.step, states, times)
         if value is None:
             return None
         if self._are_pythons:
             equal = (value == after).astype(bool)
-        else:  # 2**53 may be what is next to it, rounded
+        else:  # 2**53 may be a neighbour of it that was rounded
             whole = xp.astype(value, xp.int64)
             equal = (xp.astype(value, after.dtype) == after) & (whole <= LARGEST_WHOLE) & (whole >= -LARGEST_WHOLE)
         off = ~(equal & (xp.abs(after) <= LARGEST_WHOLE))
@@ -85,12 +85,12 @@ class WholeNumbers:
 
     @property
     def _are_pythons(self) -> bool:
-        """Whether NumPy's integers do not do."""
+        """Whether the integers are Python's."""
         return dtype_name(self.dtype) == "object"
 
     @staticmethod
     def are(states: Array) -> bool:
-        """Whether all are whole: if not, a step that gives integers for integers rounds them, and does not mean to."""
+        """Whether all states are whole: if not, a step that returns integers for integers truncates by mistake."""
         xp = array_namespace(states)
         return bool(xp.all(states == xp.floor(states)))
 
@@ -106,10 +106,10 @@ def _settled(step: Step, state: Array, steps: int) -> Any:
 
 
 def _evaluate(step: Step, states: Array, times: slice) -> Array | None:
-    """What the step makes of integer states; None unless integers of the same shape."""
+    """Values of the step for integer states; None unless they are integers of the same shape."""
     try:
         with quiet():
             value = copy(step.unchecked(copy(states), times))
-    except Exception:  # it cannot be called with integers: then it is no recurrence on them
+    except Exception:  # a step that rejects integers is no recurrence on them
         return None
     return value if value.shape == states.shape and is_whole(value.dtype, value) else None
