@@ -1,4 +1,4 @@
-"""Checks at a few states: is `jac` the Jacobian of the step, and does the structure hold all of it?"""
+"""Checks of a Jacobian at a few states: that it is the derivative of the step, and that its structure holds all of it."""
 
 from __future__ import annotations
 
