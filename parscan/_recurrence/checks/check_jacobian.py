@@ -1,4 +1,4 @@
-"""Checks of a Jacobian at a few states: that it is the derivative of the step, and that its structure holds all of it."""
+"""Checks of a Jacobian at a few states: that it is the derivative of the step, and the structure holds all of it."""
 
 from __future__ import annotations
 
