@@ -10,9 +10,9 @@ from functools import partial
 from .._arrays.namespace import Array, array_namespace, quiet
 from .._kernels.dispatch import affine_scan
 from .._kernels.generic.smoothing import smooth
+from .._linalg.growth import log_growth
 from .convergence import Rules, is_final, may_be_noise, trusted
 from .correction_sizes import CorrectionSizes, look
-from .growth import log_growth
 from .system import Linearisation, NoGain, Propagator, Rejected, System
 from .termination import Termination
 from .tolerance import Tolerance
@@ -134,10 +134,11 @@ class _Run:
         return _largest(self._sizes[-1])
 
     def growth(self) -> float:
-        """Logarithm of the growth by the propagators of the last iteration, −inf if it is not asked for."""
-        if self._rules.largest_growth == float("inf") or (self._propagator and self._propagator.weight):
+        """Logarithm of the growth by the last propagators, −inf if there are none or the rules do not need it."""
+        propagator = self._propagator
+        if self._rules.largest_growth == float("inf") or propagator is None or propagator.weight:
             return -float("inf")
-        return log_growth(self._propagator)
+        return log_growth(propagator.structure, propagator.matrices)
 
     def iterate(self) -> Termination | None:
         """Linearise, scan, update, test."""

@@ -85,6 +85,11 @@ def test_without_propagators_the_exact_prefix_grows_node_by_node():
     assert np.array_equal(outcome.z[:8], exact(lambda z: 1.01 * z, y0, 8))
 
 
+def test_without_propagators_nothing_grows():
+    system, y0 = chain(f)
+    assert run(system, y0, most=3, largest_growth=1e3).growth == -np.inf
+
+
 def test_wrong_propagators_converge_to_the_same_fixed_point():
     system, y0 = chain(f, slope=lambda z: np.full_like(z, 0.3))
     outcome = run(system, y0, superlinear=False)

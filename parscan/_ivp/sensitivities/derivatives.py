@@ -11,11 +11,11 @@ from typing import Any
 import array_api_compat
 
 from ..._arrays.namespace import Array, array_namespace, as_array, shared_namespace
-from ..._engine.growth import scaled_product
 from ..._functions.adjoint import Adjoint
 from ..._functions.cotangents import as_gradient, as_like
 from ..._functions.right_hand_side import RightHandSide
 from ..._linalg.dense import Dense
+from ..._linalg.growth import scaled_product
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..methods.discretisation import Discretisation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace
-from ..._engine.growth import scaled_product
+from ..._linalg.growth import scaled_product
 from .jacobians import Jacobians
 from .solution import Solution
 

@@ -1,37 +1,32 @@
-"""How much propagators let a small change grow."""
+"""Products of long sequences of matrices: their scaled value, and how much they let a vector grow."""
 
 from __future__ import annotations
 
 from .._arrays.namespace import Array, array_namespace, quiet
-from .._linalg.structure import Structure
-from .system import Propagator
+from .structure import Structure
 
 STRETCHES, STRETCH = 4, 256
-"""Of more propagators than these together, so many stretches of so many stand for all."""
+"""Number and length of the stretches that represent a longer sequence of matrices."""
 
 
-def log_growth(propagator: Propagator | None) -> float:
-    """Logarithm of the norm of the product of all propagators but the first, which is never used.
+def log_growth(structure: Structure, matrices: Array) -> float:
+    """Logarithm of the norm of the product of all matrices but the first, along the first axis.
 
-    The largest of all batch elements; −inf without propagators, NaN if one is not finite. Estimated from a few
-    stretches where there are many. The norm is the root mean square of the singular values: rotations have logarithm
-    zero.
+    It is the largest of all batch elements, NaN if one is not finite, and estimated from a few stretches if there are
+    many matrices. The norm is the root mean square of the singular values: that of a rotation has logarithm zero.
     """
-    if propagator is None:
-        return -float("inf")
-    if propagator.matrices.shape[0] <= 1 or propagator.matrices.size == 0:
+    if matrices.shape[0] <= 1 or matrices.size == 0:
         return 0.0
-    xp = array_namespace(propagator.matrices)
-    stretches, share = _stretches(propagator.matrices[1:, ...])
-    _, logarithms = scaled_product(propagator.structure, stretches)
+    xp = array_namespace(matrices)
+    stretches, share = _stretches(matrices[1:, ...])
+    _, logarithms = scaled_product(structure, stretches)
     return share * float(xp.max(xp.sum(logarithms, axis=0)))
 
 
 def _stretches(matrices: Array) -> tuple[Array, float]:
-    """Stretches of the matrices as a second axis, and how many times longer all of them are.
+    """Stretches of the matrices, along a second axis, and the ratio of all matrices to those in the stretches.
 
-    Of many, a few stretches are enough for a growth that is only compared with a bound; all would cost as much as a
-    scan of the matrices.
+    A few stretches are enough for a growth that is compared with a bound; all matrices would cost as much as a scan.
     """
     xp = array_namespace(matrices)
     count = matrices.shape[0]
@@ -45,8 +40,8 @@ def _stretches(matrices: Array) -> tuple[Array, float]:
 def scaled_product(structure: Structure, matrices: Array) -> tuple[Array, Array]:
     """Product of matrices along the first axis, the last one leftmost: scaled to norm 1, and the norm's logarithm.
 
-    The products are formed in pairs and scaled on the way, so that neither very large nor very small ones leave the
-    range of the numbers. Both are returned without the first axis; the logarithms broadcast against the matrices.
+    Products are formed in pairs and scaled on the way, so that they neither overflow nor underflow. Both results lack
+    the first axis; the logarithms broadcast against the matrices.
     """
     xp = array_namespace(matrices)
     total: Array = 0.0
