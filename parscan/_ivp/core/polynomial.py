@@ -213,7 +213,7 @@ class PiecewisePolynomial:
 
         def state(t: float) -> Array:
             theta = (t - begin) / length if length else 0.0
-            weights = xp.asarray([legendre(theta, K.shape[0])], dtype=K.dtype)
+            weights = xp.asarray([legendre(2 * theta - 1, K.shape[0] - 1)], dtype=K.dtype)
             y = start + (theta * length) * (weights @ K) + theta * remainder
             return xp.moveaxis(xp.reshape(y, shape), -1, 0)
 

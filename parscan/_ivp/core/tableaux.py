@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..._arrays.namespace import Array
-from ..._kernels.generic.legendre import legendre_series
+from ..._kernels.generic.legendre import legendre, legendre_series
 
 MOST_STAGES = 9
 """Stages of the largest method. Beyond, order 17 or 18, rounding decides and not the order."""
@@ -129,14 +129,14 @@ class Tableau:
     @cached_property
     def lagrange(self) -> Array:
         """Legendre coefficients of the ℓ_j, (degree, j)."""
-        return np.linalg.inv(np.stack(_legendre(2 * self.c - 1, self.stages - 1), axis=1))
+        return np.linalg.inv(np.stack(legendre(2 * self.c - 1, self.stages - 1), axis=1))
 
     @cached_property
     def means(self) -> Array:
         """Legendre coefficients of the means of the ℓ_j over [0, θ]: like this, the integrals are exact near θ = 0."""
         rule = gauss(self.stages)
         means = rule.b @ self.derivatives(rule.c[:, None] * rule.c)
-        values = np.stack(_legendre(2 * rule.c - 1, self.stages - 1))
+        values = np.stack(legendre(2 * rule.c - 1, self.stages - 1))
         return (2 * np.arange(self.stages)[:, None] + 1) * (values * rule.b) @ means
 
 
@@ -205,21 +205,13 @@ def _roots(count: int, polynomial: Callable[[Any], Any], fixed: Numbers | None =
     for guess in sorted(guesses)[: count - len(fixed)]:
         x = Decimal(float(guess))
         for _ in range(NEWTON_STEPS):
-            x -= polynomial(_legendre(x, count)) / polynomial(_slopes(x, count))
+            x -= polynomial(legendre(x, count)) / polynomial(_slopes(x, count))
         roots.append((1 + x) / 2)
     return roots + fixed
 
 
 def _slopes(x: Decimal, degree: int) -> Numbers:
     """Derivatives of the Legendre polynomials inside (-1, 1)."""
-    values = _legendre(x, degree)
+    values = legendre(x, degree)
     pairs = enumerate(pairwise(values), start=1)
     return [Decimal(0), *(k * (x * value - before) / (x * x - 1) for k, (before, value) in pairs)]
-
-
-def _legendre(x: Any, degree: int) -> list[Any]:
-    """Legendre polynomials P_0 … P_degree at x, a number or an array."""
-    values = [x * 0 + 1, x]
-    for k in range(1, degree):
-        values.append(((2 * k + 1) * x * values[k] - k * values[k - 1]) / (k + 1))
-    return values[: degree + 1]
