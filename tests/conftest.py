@@ -8,6 +8,7 @@ import hypothesis
 import numpy as np
 import pytest
 from devices import DEVICES
+from factors import parameters
 
 if DEVICES == 0:
     os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # before Numba's CUDA is loaded by anyone
@@ -24,6 +25,17 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("brief", hypothesis.settings.get_profile("parscan"), max_examples=5)
 hypothesis.settings.load_profile("parscan")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--products", action="store_true", help="all combinations of the factors of tests marked `pairs`")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc):
+    for mark in list(metafunc.definition.iter_markers("pairs")):
+        rows = parameters(mark.kwargs, whole=metafunc.config.getoption("products"))
+        metafunc.definition.add_marker(pytest.mark.parametrize(*rows))
 
 
 def pytest_collection_modifyitems(items):

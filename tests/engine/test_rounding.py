@@ -113,9 +113,7 @@ TURN = np.array([[np.cos(0.01), -np.sin(0.01)], [np.sin(0.01), np.cos(0.01)]])
 
 
 @pytest.mark.filterwarnings("ignore::parscan.warnings.SlowConvergenceWarning")
-@pytest.mark.parametrize("length", [1, 40])
-@pytest.mark.parametrize("method", ["auto", "jacobi", "picard", "newton", "elk"])
-@pytest.mark.parametrize("name", HONEST)
+@pytest.mark.pairs(name=HONEST.keys(), method=["auto", "jacobi", "picard", "newton", "elk"], length=[1, 40])
 def test_what_is_not_at_rounding_is_not_taken_for_it(name, method, length):
     step, y0 = HONEST[name]
     steps = 600 if name == "chaos" else STEPS

@@ -95,10 +95,9 @@ def relaxing(rate):
 
 
 @pytest.mark.filterwarnings("ignore:lsoda:UserWarning")
-@pytest.mark.parametrize("method", ["auto", "LSODA", "BDF", "Radau"])
-@pytest.mark.parametrize("rate", [1e5, 1e6, 1e7, 1e8, 1e9])
-@pytest.mark.parametrize("start", [0.0, 0j])
-@pytest.mark.parametrize("sense", [1, -1])
+@pytest.mark.pairs(
+    method=["auto", "LSODA", "BDF", "Radau"], rate=[1e5, 1e6, 1e7, 1e8, 1e9], start=[0.0, 0j], sense=[1, -1]
+)
 def test_transients_shorter_than_a_spacing(method, rate, start, sense):
     t0 = 1.7e9
 

@@ -16,23 +16,23 @@ from parscan._kernels.generic.condense_frozen import condense_frozen
 DTYPES = ["float32", "float64", "complex64", "complex128"]
 
 
-@pytest.fixture(params=["numpy", "by solve", "strict"])
+def strict(J, A, b, h, r):
+    J, h, r = (array_api_strict.asarray(np.asarray(x)) for x in (J, h, r))
+    result = condense(J, A, b, h, r)
+    assert all(type(x) is type(J) for x in result)
+    return result
+
+
+WAYS = {"numpy": condense, "by solve": condense_by_solve, "strict": strict}
+"""Ways of condensing NumPy arrays: the kernel or LAPACK, the generic path, the standard's reference library."""
+
+
+@pytest.fixture(params=WAYS.values(), ids=WAYS.keys())
 def run(request):
-    """A way of condensing NumPy arrays: the kernel or LAPACK, the generic path, the standard's reference library."""
-
-    def strict(J, A, b, h, r):
-        J, h, r = (array_api_strict.asarray(np.asarray(x)) for x in (J, h, r))
-        result = condense(J, A, b, h, r)
-        assert all(type(x) is type(J) for x in result)
-        return result
-
-    return {"numpy": condense, "by solve": condense_by_solve, "strict": strict}[request.param]
+    return request.param
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("N", [0, 1, 2, 5, 33])
-@pytest.mark.parametrize("s", [1, 2, 3, 7])
-@pytest.mark.parametrize("n", [1, 2, 3, 6])
+@pytest.mark.pairs(run=WAYS, n=[1, 2, 3, 6], s=[1, 2, 3, 7], N=[0, 1, 2, 5, 33], dtype=DTYPES)
 def test_against_the_oracle(rng, run, n, s, N, dtype):
     J, h, r = problem(rng, N, s, n, dtype)
     tableau = radau(s)
@@ -41,9 +41,7 @@ def test_against_the_oracle(rng, run, n, s, N, dtype):
     assert_agree(result, oracle(J, tableau.A, tableau.b, h, r), 1000 * precision(dtype))
 
 
-@pytest.mark.parametrize("make", FAMILIES.values())
-@pytest.mark.parametrize("s", [1, 5, 9])
-@pytest.mark.parametrize("size", [1e-6, 10.0, 1e4, 1e8])
+@pytest.mark.pairs(run=WAYS, make=FAMILIES, s=[1, 5, 9], size=[1e-6, 10.0, 1e4, 1e8])
 def test_stiff_and_nonstiff(rng, run, make, s, size):
     J, h, r = problem(rng, 20, s, 4, size=size)
     tableau = make(s)
@@ -183,11 +181,13 @@ def test_concurrent_calls(rng, monkeypatch):
     assert not wrong
 
 
-@pytest.mark.parametrize("xp", [np, array_api_strict])
-@pytest.mark.parametrize("make", FAMILIES.values())
-@pytest.mark.parametrize("s", [1, 2, 3, 5, 9])
-@pytest.mark.parametrize(("n", "dtype", "size"), [(1, "float64", 1.0), (3, "complex128", 1.0), (4, "float64", 1e8)])
-def test_frozen_is_one_jacobian_for_all_stages(rng, xp, make, s, n, dtype, size):
+KINDS = {"one": (1, "float64", 1.0), "complex": (3, "complex128", 1.0), "stiff": (4, "float64", 1e8)}
+"""Components, dtype and norm of Jacobians."""
+
+
+@pytest.mark.pairs(xp=[np, array_api_strict], make=FAMILIES, s=[1, 2, 3, 5, 9], kind=KINDS)
+def test_frozen_is_one_jacobian_for_all_stages(rng, xp, make, s, kind):
+    n, dtype, size = kind
     J, h, r = problem(rng, 9, s, n, dtype, size)
     tableau = make(s)
     frozen = condense_frozen(xp.asarray(J[:, 0].copy()), tableau.A, tableau.b, xp.asarray(h), xp.asarray(r))

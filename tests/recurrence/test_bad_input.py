@@ -195,9 +195,7 @@ def test_overflow_is_reported_where_the_loop_finds_it(method):
     assert sol.residual == 0  # of the finite states before
 
 
-@pytest.mark.parametrize("at", [0, 5, 8, 70, 128, 500, 999])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.pairs(method=METHODS, value=[np.nan, np.inf], at=[0, 5, 8, 70, 128, 500, 999])
 def test_a_bad_input_stops_the_trajectory_there(method, value, at, rng):
     x = rng.standard_normal((1000, 2))
     x[at, 1] = value

@@ -101,13 +101,15 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("shape", [(50, 1), (50, 3), (20, 2, 4)])
+@pytest.mark.pairs(
+    shape=[(50, 1), (50, 3), (20, 2, 4)],
+    layout=LAYOUTS,
+    dense={"diagonal": False, "dense": True},
+    reverse={"forward": False, "reverse": True},
+)
 def test_any_layout_and_inputs_stay_as_they_are(shape, layout, dense, reverse, rng):
     operands = problem(rng, shape, dense)
-    laid_out = [LAYOUTS[layout](x) for x in operands]
+    laid_out = [layout(x) for x in operands]
     h = linear_recurrence(*laid_out, reverse=reverse)
     assert_close(h, sequential.affine_scan(*operands, reverse=reverse))
     for before, after in zip(operands, laid_out, strict=True):

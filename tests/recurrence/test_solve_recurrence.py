@@ -27,10 +27,12 @@ def test_every_method_gives_the_loops_answer(name, dtype, method, rng):
     assert_like_loop(sol, loop(step, y0, x))
 
 
-@pytest.mark.parametrize("segment_length", [None, 1, 2, 7, 64, 1000])
-@pytest.mark.parametrize("given", ["callable", "pair", "differences"])
-@pytest.mark.parametrize("method", ["newton", "quasi-newton", "auto"])
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.pairs(
+    name=SAMPLE,
+    method=["newton", "quasi-newton", "auto"],
+    given=["callable", "pair", "differences"],
+    segment_length=[None, 1, 2, 7, 64, 1000],
+)
 def test_jacobians_and_segments(name, method, given, segment_length, rng):
     problem = PROBLEMS[name]
     step, jac = problem.make(rng, np.float64)

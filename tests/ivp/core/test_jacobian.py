@@ -22,9 +22,7 @@ def solved(*arguments, **options):
     return sol, any(word.category is JacobianWarning for word in heard)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("value", [-1e4, 1e4, -1e6, 1e6, -1e9, 1e12])
-@pytest.mark.parametrize("vectorized", [None, False])
+@pytest.mark.pairs(method=METHODS, value=[-1e4, 1e4, -1e6, 1e6, -1e9, 1e12], vectorized=[None, False])
 def test_decay_with_a_jacobian_far_too_large(method, value, vectorized):
     options = {"mesh": np.linspace(0, 5, 201)} if method == "RK4" else {}
     for jac in ([[value]], lambda t, y: [[value + 0 * y[0]]]):

@@ -14,10 +14,7 @@ from parscan._kernels.dispatch import condense
 from parscan._kernels.generic.condense import solve_stages
 
 
-@pytest.mark.parametrize("name", PARALLEL)
-@pytest.mark.parametrize("inside", [False, True])
-@pytest.mark.parametrize("batch", [(), (3,)])
-@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.pairs(name=PARALLEL.keys(), inside=[False, True], batch=[(), (3,)], dtype=[float, complex])
 def test_pulling_back_is_the_adjoint_of_responding(name, inside, batch, dtype, rng):
     n, N, k = 2, 4, 3
     method = PARALLEL[name](3, n)

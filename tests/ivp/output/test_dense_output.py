@@ -41,11 +41,13 @@ def components_first(y):
     return np.moveaxis(y, -1, 0)
 
 
-@pytest.mark.parametrize("stages", [1, 3, 9])
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-@pytest.mark.parametrize("shape", [(3,), (2, 3), (4, 2, 1)], ids=str)
-@pytest.mark.parametrize("mesh", [MESH, MESH[::-1]], ids=["forward", "backward"])
-@pytest.mark.parametrize("xp", [np, array_api_strict], ids=["numpy", "strict"])
+@pytest.mark.pairs(
+    family=FAMILIES,
+    stages=[1, 3, 9],
+    shape=[(3,), (2, 3), (4, 2, 1)],
+    mesh={"forward": MESH, "backward": MESH[::-1]},
+    xp=[np, array_api_strict],
+)
 def test_polynomials_are_exact(family, stages, shape, mesh, xp, rng):
     tableau = family(stages)
     y, slope = polynomial(tableau.stages, shape, rng)

@@ -31,10 +31,9 @@ def solve_on(family, method, mesh, args=None, y0=None, **options):
 
 
 @ON_ANY_MESH
-@pytest.mark.parametrize("family", SMOOTH, ids=lambda family: family.name)
-@pytest.mark.parametrize("method", ON_MESH)
-@pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
-@pytest.mark.parametrize("inside", [False, True], ids=["nodes", "t_eval"])
+@pytest.mark.pairs(
+    family={family.name: family for family in SMOOTH}, method=ON_MESH, backwards=[False, True], inside=[False, True]
+)
 @pytest.mark.filterwarnings("ignore:`rtol` is too small")
 def test_tangents_are_those_of_the_discrete_equations(family, method, backwards, inside):
     """Differences of solutions on the same mesh, which is far too coarse for the differential equation."""

@@ -38,6 +38,9 @@ WAYS = {f"diagonal, {name}": (False, tuning) for name, tuning in TUNINGS.items()
 WAYS |= {f"dense, {name}": (True, TUNINGS[name]) for name in ("as measured", "shares")}
 
 
+DIRECTIONS = {"forward": False, "reverse": True}
+
+
 @pytest.fixture(params=TUNINGS.values(), ids=TUNINGS.keys())
 def tuning(request):
     return request.param
@@ -83,9 +86,7 @@ def problem(rng, shape, dense, dtype):
     return A.astype(dtype), random(rng, shape, dtype), random(rng, shape[1:], dtype)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("length", [1, 2, 33, 130])
+@pytest.mark.pairs(way=WAYS, dtype=DTYPES, reverse=DIRECTIONS, length=[1, 2, 33, 130])
 def test_sizes_and_ways_of_working(length, reverse, dtype, way):
     dense, tuning = way
     rng = np.random.default_rng(length)
@@ -98,11 +99,13 @@ def test_sizes_and_ways_of_working(length, reverse, dtype, way):
                 assert_same(cpu.affine_scan(A, b, start, reverse=reverse, tuning=tuning), expected)
 
 
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(40, 2), (40, 9), (40, 3, 4), (2, 2, 2, 13)], ids=str)
-@pytest.mark.parametrize("steps", [None, 1], ids=["matrices", "one matrix"])
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.pairs(
+    shape=[(40, 2), (40, 9), (40, 3, 4), (2, 2, 2, 13)],
+    dtype=DTYPES,
+    reverse=DIRECTIONS,
+    steps={"matrices": None, "one matrix": 1},
+    threads=[1, 2],
+)
 def test_matrices_that_stand_as_their_transposes(shape, steps, reverse, threads, dtype):
     """Those of an adjoint are not copied, but taken by columns."""
     rng = np.random.default_rng(5)
@@ -114,8 +117,7 @@ def test_matrices_that_stand_as_their_transposes(shape, steps, reverse, threads,
     assert_same(affine_scan(A, b, h0, reverse=reverse), expected)
 
 
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("ones", range(8))
+@pytest.mark.pairs(way=WAYS, ones=range(8), reverse=DIRECTIONS)
 def test_axes_of_length_one(ones, reverse, way):
     dense, tuning = way
     rng = np.random.default_rng(ones)
@@ -143,8 +145,7 @@ def test_no_steps_and_no_axes():
     assert cpu.affine_scan(np.ones(0), np.ones(0)).shape == (0,)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("growth", [1.0078125, 1.5, 1e5])
+@pytest.mark.pairs(way=WAYS, dtype=["float32", "float64"], growth=[1.0078125, 1.5, 1e5])
 def test_an_unstable_fixed_point_stays_exact(growth, dtype, way):
     """Its products overflow or cancel; in the loop, nothing is rounded."""
     dense, tuning = way
@@ -170,8 +171,7 @@ MAGNITUDES = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("kind", MAGNITUDES)
+@pytest.mark.pairs(tuning=TUNINGS, kind=MAGNITUDES.keys(), dtype=["float32", "float64"])
 def test_error_within_the_running_bound(kind, dtype, tuning):
     """The exact answer is that of the next precision; the error is that of a loop, up to a factor."""
     rng = np.random.default_rng(3)
@@ -209,9 +209,7 @@ def test_products_out_of_range_within_a_tile(factor, tuning):
         np.testing.assert_allclose(h, expected, rtol=1e-13, atol=0)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("where", ["A", "b", "h0"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.pairs(way=WAYS, dtype=["float32", "float64"], where=["A", "b", "h0"], value=[np.nan, np.inf, -np.inf])
 def test_not_finite_where_the_loop_is_not(value, where, dtype, way):
     dense, tuning = way
     rng = np.random.default_rng(4)
@@ -222,10 +220,15 @@ def test_not_finite_where_the_loop_is_not(value, where, dtype, way):
         assert_same(cpu.affine_scan(A, b, h0, tuning=tuning), sequential.affine_scan(A, b, h0))
 
 
-@pytest.mark.parametrize(
-    "tiny", [[1e-100] * 4, [1e-25] * 16, [0.1] * 100 + [1e-300], [0.1] * 100 + [1e-300, 1e300]], ids=len
-)
-@pytest.mark.parametrize("start", [0, 1, 2, 3, 250, 260, 300, 333])
+TINY = {
+    "at once": [1e-100] * 4,
+    "within a tile": [1e-25] * 16,
+    "slowly": [0.1] * 100 + [1e-300],
+    "slowly, and back": [0.1] * 100 + [1e-300, 1e300],
+}
+
+
+@pytest.mark.pairs(tuning=TUNINGS, tiny=TINY, start=[0, 1, 2, 3, 250, 260, 300, 333])
 def test_a_large_state_survives_products_that_underflow(start, tiny, tuning):
     """The states stay within the normal numbers all the time."""
     A, b, h0 = np.ones((1000, 1)), np.zeros((1000, 1)), np.array([1e305])
@@ -269,8 +272,7 @@ FLEETING = {
 """Coefficients, offsets and a start that would leave states in range again after an overflow."""
 
 
-@pytest.mark.parametrize("case", FLEETING)
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.pairs(tuning=TUNINGS, case=FLEETING.keys(), reverse=DIRECTIONS)
 def test_an_overflow_is_for_ever(case, reverse, tuning):
     a, b, start = FLEETING[case]
     for position in (1, 2, 3, 4, 40, 53, 63, 90, 99):

@@ -14,9 +14,7 @@ from parscan._kernels.generic.condense import condense as condense_by_solve
 pytestmark = pytest.mark.usefixtures("simulator")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("s", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("n", [1, 2, 3, 6])
+@pytest.mark.pairs(n=[1, 2, 3, 6], s=[1, 2, 3, 4, 5], dtype=["float32", "float64"])
 def test_against_the_oracle(rng, simulator, n, s, dtype):
     groups = kernels.groups(dtype, s, n)
     tableau = radau(s)

@@ -47,16 +47,14 @@ def problem(rng, dtype, length, sequences, n):
     return A, b, numbers(rng, dtype, *b.shape[1:])
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_scan_is_the_loop(rng, dtype, shape):
-    for length in LENGTHS:
-        A, b, h0 = problem(rng, dtype, length, *SHAPES[shape])
-        for start, reverse in ((None, False), (h0, False), (None, True), (h0, True)):
-            expected = sequential.affine_scan(A, b, start, reverse=reverse)
-            found = cuda.affine_scan(A, b, start, reverse=reverse)
-            assert found.dtype == dtype
-            np.testing.assert_allclose(found, expected, rtol=tolerance(dtype), atol=10 * tolerance(dtype))
+@pytest.mark.pairs(dtype=DTYPES, shape=SHAPES, length=LENGTHS, reverse=[False, True], started=[False, True])
+def test_scan_is_the_loop(rng, dtype, shape, length, reverse, started):
+    A, b, h0 = problem(rng, dtype, length, *shape)
+    start = h0 if started else None
+    found = cuda.affine_scan(A, b, start, reverse=reverse)
+    assert found.dtype == dtype
+    expected = sequential.affine_scan(A, b, start, reverse=reverse)
+    np.testing.assert_allclose(found, expected, rtol=tolerance(dtype), atol=10 * tolerance(dtype))
 
 
 def test_operands_broadcast_without_being_written_out(rng):

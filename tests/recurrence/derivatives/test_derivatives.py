@@ -50,19 +50,20 @@ class Case:
         return sol
 
 
-def cases():
-    for name, problem in PROBLEMS.items():
-        for dtype in DTYPES if problem.complex_too else DTYPES[:2]:
-            yield pytest.param(name, dtype, id=f"{name}-{dtype.__name__}")
+KINDS = {
+    f"{name}-{dtype.__name__}": (problem, dtype)
+    for name, problem in PROBLEMS.items()
+    for dtype in (DTYPES if problem.complex_too else DTYPES[:2])
+}
+WITH_JAC = {"jac": True, "differences": False}
 
 
-@pytest.mark.parametrize("with_jac", [True, False], ids=["jac", "differences"])
-@pytest.mark.parametrize("batch", [(), (3,), (2, 2)], ids=str)
-@pytest.mark.parametrize(("name", "dtype"), list(cases()))
-def test_against_dense_loops(name, dtype, batch, with_jac, rng, monkeypatch):
+@pytest.mark.pairs(kind=KINDS, batch=[(), (3,), (2, 2)], with_jac=WITH_JAC)
+def test_against_dense_loops(kind, batch, with_jac, rng, monkeypatch):
     """Every problem, dtype and batch, in several stretches of time."""
     monkeypatch.setattr("parscan._arrays.memory.CACHED", 500)
-    case = Case(PROBLEMS[name], dtype, batch, 200, rng)
+    problem, dtype = kind
+    case = Case(problem, dtype, batch, 200, rng)
     sol = case.solve(with_jac=with_jac)
     bound = (EXACT if with_jac else DIFFERENCED)[np.dtype(dtype).name]
     assert apart(sol.tangent(case.f, case.start), tangent_loop(case.dense, case.f, case.start)) <= bound
@@ -74,9 +75,7 @@ def test_against_dense_loops(name, dtype, batch, with_jac, rng, monkeypatch):
     assert apart(adjoint.y0, y0) <= bound
 
 
-@pytest.mark.parametrize("with_jac", [True, False], ids=["jac", "differences"])
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", [*SAMPLE, "quadratic"])
+@pytest.mark.pairs(name=[*SAMPLE, "quadratic"], method=METHODS, with_jac=WITH_JAC)
 def test_the_jacobian_is_exact_whatever_the_method(name, method, with_jac, rng):
     """The diagonal of quasi-Newton, the zero of Jacobi and the identity of Picard are for iterations only."""
     case = Case(PROBLEMS[name], np.float64, (), 500, rng)

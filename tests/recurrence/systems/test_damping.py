@@ -37,9 +37,11 @@ def test_attenuation_scales(rng):
     assert np.allclose(Attenuation(0.25)(Propagator(Dense(), A)).matrices, 0.75 * A)
 
 
-@pytest.mark.parametrize("damping", [Attenuation(0.0), Attenuation(0.3), Attenuation(1.0), Clipping(), Clipping(0.5)])
-@pytest.mark.parametrize("method", ["newton", "quasi-newton", "picard"])
-@pytest.mark.parametrize("name", ["stable affine", *SAMPLE])
+@pytest.mark.pairs(
+    name=["stable affine", *SAMPLE],
+    method=["newton", "quasi-newton", "picard"],
+    damping=[Attenuation(0.0), Attenuation(0.3), Attenuation(1.0), Clipping(), Clipping(0.5)],
+)
 def test_the_answer_is_the_loops_whatever_the_damping(name, method, damping, rng):
     problem = PROBLEMS[name]
     step, jac = problem.make(rng, np.float64)

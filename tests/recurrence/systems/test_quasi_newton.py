@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from problems import N, assert_like_loop, each_partial_structure, each_structure, loop
+from problems import STRUCTURES, N, assert_like_loop, each_partial_structure, each_structure, loop
 
 from parscan import BlockDiagonal, Diagonal, solve_recurrence
 from parscan._functions.step import Step
@@ -23,9 +23,7 @@ def coupled(rng, n=N, steps=300):
     return step, jac, x
 
 
-@each_structure
-@pytest.mark.parametrize("source", ["jac", "differences", "probes"])
-@pytest.mark.parametrize("method", ["quasi-newton", "quasi-elk"])
+@pytest.mark.pairs(structure=STRUCTURES, source=["jac", "differences", "probes"], method=["quasi-newton", "quasi-elk"])
 def test_the_answer_is_the_loops(method, source, structure, rng):
     step, jac, x = coupled(rng)
     options = {"structure": structure, "method": method, "segment_length": 4}
