@@ -2,7 +2,6 @@
 
 import os
 from importlib import import_module
-from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -14,7 +13,6 @@ if DEVICES == 0:
     os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # before Numba's CUDA is loaded by anyone
 
 collect_ignore = ["support"]  # imported by tests, without tests of its own
-CUDA, GPU = (Path(__file__).parent / "kernels" / folder for folder in ("cuda", "gpu"))
 
 hypothesis.settings.register_profile(
     "parscan",
@@ -39,18 +37,19 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests of kernels for CUDA; skip what needs a device, or its simulator, where there is none."""
+    """Mark what runs in the simulator, which is slow. Skip what needs a device or the simulator where there is none."""
     no_device = pytest.mark.skip(reason="needs a CUDA device and CuPy")
     no_simulator = pytest.mark.skip(
         reason="Numba simulates CUDA only where there is no device, or so it is set up here"
     )
     for item in items:
-        if item.path.is_relative_to(CUDA) or item.path.is_relative_to(GPU):
-            item.add_marker(pytest.mark.cuda)
         if item.get_closest_marker("gpu") and DEVICES == 0:
             item.add_marker(no_device)
-        if "simulator" in getattr(item, "fixturenames", ()) and DEVICES > 0:
-            item.add_marker(no_simulator)
+        if "simulator" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.simulator)
+            item.add_marker(pytest.mark.slow)
+            if DEVICES > 0:
+                item.add_marker(no_simulator)
 
 
 class Clock:

@@ -19,6 +19,7 @@ SHOWN = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
 WITH_CODE = [page for page in sorted(DOCS.glob("*.md")) if BLOCK.search(page.read_text(encoding="utf-8"))]
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
 def test_code_prints_what_is_shown(page, tmp_path, monkeypatch):
     """All blocks of a page share their names, in order; files that they save are thrown away."""

@@ -10,7 +10,10 @@ import parscan
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-pytestmark = pytest.mark.filterwarnings("default")  # of the packages that the examples compare with
+pytestmark = [
+    pytest.mark.docs,
+    pytest.mark.filterwarnings("default"),  # of the packages that the examples compare with
+]
 
 
 def example(name):

@@ -80,14 +80,7 @@ def test_operands_apply_the_matrices(structure, rng):
     assert np.allclose(structure.from_scan(applied), (structure.to_dense(A) @ v[..., None])[..., 0])
 
 
-@each
-@pytest.mark.parametrize("dtype", [np.float32, np.complex128], ids=lambda d: d.__name__)
-@pytest.mark.parametrize("library", ["numpy", "array_api_strict"])
-def test_corrections_are_scanned_in_any_layout(structure, dtype, library, request, rng):
-    """By the kernels of the CPU, and those for CUDA in the simulator, which array-api-strict stands in for."""
-    xp = pytest.importorskip(library)
-    if library != "numpy":
-        request.getfixturevalue("simulator")
+def check_scan_of_corrections(xp, structure, dtype, rng):
     A, d = matrices(structure, rng, (9, 2), dtype), random_array(rng, (9, 2, N), dtype)
     expected = d.copy()
     for t in range(1, 9):
@@ -95,6 +88,22 @@ def test_corrections_are_scanned_in_any_layout(structure, dtype, library, reques
     found = scan_corrections(Propagator(structure, xp.asarray(A)), xp.asarray(d))
     assert found.dtype == xp.asarray(d).dtype
     assert np.allclose(np.asarray(found), expected, rtol=0, atol=1e3 * np.finfo(dtype).eps * np.abs(expected).max())
+
+
+BOTH = pytest.mark.parametrize("dtype", [np.float32, np.complex128], ids=lambda d: d.__name__)
+
+
+@each
+@BOTH
+def test_corrections_are_scanned_in_any_layout(structure, dtype, rng):
+    check_scan_of_corrections(np, structure, dtype, rng)
+
+
+@each
+@BOTH
+@pytest.mark.usefixtures("simulator")
+def test_corrections_are_scanned_in_any_layout_by_kernels_for_cuda(structure, dtype, rng):
+    check_scan_of_corrections(pytest.importorskip("array_api_strict"), structure, dtype, rng)
 
 
 @each

@@ -32,52 +32,61 @@ FULL_DISK = """from numba.core.caching import IndexDataCacheFile
     IndexDataCacheFile.save = save"""
 
 
-@pytest.fixture
-def doubled(tmp_path):
-    """What a process of its own gets from a kernel, and the warnings it gets; kernels are kept in `tmp_path`."""
-    (tmp_path / "doubling.py").write_text(MODULE)
+class Doubling:
+    """A kernel in a module of its own, kept in a folder of its own."""
 
-    def run(before="pass"):
-        root = str(Path(__file__).parents[3])
-        paths = os.pathsep.join([str(tmp_path), root])
-        env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": paths}
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "doubling.py").write_text(MODULE)
+
+    def run(self, before="pass"):
+        """What a process of its own gets from the kernel, and the warnings it gets."""
+        paths = os.pathsep.join([str(self.folder), str(Path(__file__).parents[3])])
+        env = {**os.environ, "NUMBA_CACHE_DIR": str(self.folder / "kept"), "PYTHONPATH": paths}
         script = CALLS.format(before=before)
         ran = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout.split()
 
-    run.files = lambda: sorted((tmp_path / "kept").rglob("*.nb?"))
-    return run
+    def files(self):
+        return sorted((self.folder / "kept").rglob("*.nb?"))
+
+    def times(self):
+        return [path.stat().st_mtime_ns for path in self.files()]
 
 
-def test_kernels_are_kept(doubled):
-    assert doubled() == ["42"]
-    files = doubled.files()
-    assert len(files) == 2
-    before = [path.stat().st_mtime_ns for path in files]
-    assert doubled() == ["42"]
-    assert [path.stat().st_mtime_ns for path in doubled.files()] == before
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A kernel that is kept."""
+    doubling = Doubling(tmp_path_factory.mktemp("kept"))
+    assert doubling.run() == ["42"]
+    return doubling
+
+
+def test_kernels_are_kept(kept):
+    assert len(kept.files()) == 2
+    before = kept.times()
+    assert kept.run() == ["42"]
+    assert kept.times() == before
 
 
 @pytest.mark.parametrize("before", [NO_FOLDER, FULL_DISK], ids=["no folder", "full disk"])
-def test_kernels_work_where_nothing_can_be_written(doubled, before):
-    assert doubled(before) == ["42", "KernelCacheWarning"]
-    assert doubled.files() == []
+def test_kernels_work_where_nothing_can_be_written(tmp_path, before):
+    doubling = Doubling(tmp_path)
+    assert doubling.run(before) == ["42", "KernelCacheWarning"]
+    assert doubling.files() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", None], ids=["empty", "garbage", "cut"])
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
-def test_damaged_files_are_no_harm(doubled, content, ending):
-    doubled()
-    for path in doubled.files():
-        if path.suffix == f".{ending}":
-            path.write_bytes(path.read_bytes()[:-50] if content is None else content)
-    assert doubled() == ["42"]
-    files = doubled.files()
-    assert all(len(path.read_bytes()) > 50 for path in files)
-    before = [path.stat().st_mtime_ns for path in files]
-    assert doubled() == ["42"]
-    assert [path.stat().st_mtime_ns for path in doubled.files()] == before  # what was damaged has been replaced
+def test_damaged_files_are_no_harm(kept, content, ending):
+    (damaged,) = [path for path in kept.files() if path.suffix == f".{ending}"]
+    damaged.write_bytes(damaged.read_bytes()[:-50] if content is None else content)
+    assert kept.run() == ["42"]
+    assert all(len(path.read_bytes()) > 50 for path in kept.files())
+    before = kept.times()
+    assert kept.run() == ["42"]
+    assert kept.times() == before  # what was damaged has been replaced
 
 
 def test_a_front_door_warns_once_and_names_the_variable(tmp_path):
