@@ -79,6 +79,7 @@ def test_versions_that_do_not_match_are_told(cupy):
     assert _cupy.versions() == "the driver knows CUDA up to 12.4, and CuPy was built for 12.9"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code", ["import parscan", "import parscan, parscan._kernels.dispatch; parscan.linear_recurrence(0.5, [1])"]
 )

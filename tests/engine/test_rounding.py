@@ -56,6 +56,7 @@ PROBLEMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "jacobi"])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_solves_end_at_rounding(name, method):
@@ -112,6 +113,7 @@ HONEST |= {name: mixed(*values) for name, values in ADDED.items()}
 TURN = np.array([[np.cos(0.01), -np.sin(0.01)], [np.sin(0.01), np.cos(0.01)]])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::parscan.warnings.SlowConvergenceWarning")
 @pytest.mark.pairs(name=HONEST.keys(), method=["auto", "jacobi", "picard", "newton", "elk"], length=[1, 40])
 def test_what_is_not_at_rounding_is_not_taken_for_it(name, method, length):
@@ -125,6 +127,7 @@ def test_what_is_not_at_rounding_is_not_taken_for_it(name, method, length):
     assert (np.abs(sol.y - expected) <= 10 * (1e-12 + 1e-10 * np.abs(expected).max(axis=0))).all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::parscan.warnings.SlowConvergenceWarning")
 @pytest.mark.parametrize("method", ["auto", "jacobi", "picard"])
 @pytest.mark.parametrize("drift", [2e-7, 5e-7, 9e-7])
@@ -140,6 +143,7 @@ def test_a_drift_of_a_few_roundings_per_step_adds_up(drift, size, method):
     assert np.abs(sol.y - loop(step, y0, STEPS))[:, 1].max() <= 1e-4
 
 
+@pytest.mark.slow
 @given(
     st.floats(-0.95, 0.95),
     st.floats(-16, -2),

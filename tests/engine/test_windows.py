@@ -109,6 +109,7 @@ def test_the_loop_goes_on_longer_each_time_that_nothing_else_does():
     assert np.array_equal(sol.y, loop(lambda y: 3.99 * y * (1 - y), y0, 20_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [1, 7, 50, 333, 1000, 5000])
 @pytest.mark.parametrize("method", ["auto", "newton", "elk", "jacobi"])
 def test_a_fixed_window_stays_fixed(window, method, rng):

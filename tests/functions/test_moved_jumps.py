@@ -73,6 +73,7 @@ STAYING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fun", "args", "names"), MOVED.values(), ids=MOVED)
 def test_parameters_that_move_a_jump_are_named(fun, args, names):
     assert gradient(fun, args)[1] == names
@@ -91,6 +92,7 @@ def test_no_others_are(fun, args):
         assert np.isclose(found[place], (ends[0] - ends[1]) / (2 * h * (value or 1.0)), rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 @given(st.floats(0.01, 4.95), st.floats(0.1, 3.0))
 @settings(max_examples=15)
 def test_an_infusion_that_ends_at_any_time(stop, k):

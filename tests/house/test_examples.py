@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 pytestmark = [
     pytest.mark.docs,
+    pytest.mark.slow,
     pytest.mark.filterwarnings("default"),  # of the packages that the examples compare with
 ]
 

@@ -33,6 +33,7 @@ def test_bad_options(arguments, capsys):
     assert "_positive" not in text
 
 
+@pytest.mark.slow
 def test_as_a_module():
     run = subprocess.run(
         [sys.executable, "-m", "parscan", "--length", "500"], capture_output=True, text=True, check=True

@@ -21,6 +21,7 @@ def test_there_is_an_example_of_either_kind():
     assert ["solve_ivp" in code for code in examples] == [False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.docs
 @pytest.mark.parametrize("example", list(EXAMPLE.finditer(README)), ids=["recurrence", "ode"])
 def test_the_examples_print_what_is_shown(example):

@@ -72,6 +72,7 @@ def test_rk4_sees_errors_of_quadratures(fun, end, exact):
     assert abs(sol.y[0, -1] - exact) <= 1e-5 * max(1, abs(exact))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fun", [oscillator, lambda t, y: -1e5 * (y - np.cos(t))])
 def test_small_windows_are_not_taken_for_stuck_ones(fun):
     y0 = [1.0, 0.0] if fun is oscillator else [0.0]
@@ -80,6 +81,7 @@ def test_small_windows_are_not_taken_for_stuck_ones(fun):
     assert sol.t[-1] == 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "rtol", "atol"), [(1e6, 1e-7, 1e-7), (1e6, 1e-5, 1e-5), (1e9, 1e-10, 1e-10), (1e9, 1e-7, 1e-10)]
 )
@@ -115,6 +117,7 @@ def test_explicit_methods_fail_on_meshes_far_too_coarse(method):
     assert not sol.success or not np.all(np.abs(sol.y) < 1e3)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::parscan.warnings.PointByPointWarning")
 @pytest.mark.filterwarnings("ignore::parscan.warnings.NondeterministicFunctionWarning")
 def test_noise_is_followed_or_given_up():

@@ -78,6 +78,7 @@ def test_nothing_is_written_to():
     assert np.allclose(sol.y[:, -1], np.exp(-0.5), rtol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(place=st.floats(0.02, 0.9), width=st.floats(0.08, 0.2), height=st.floats(1.0, 1e3))
 def test_pulses_are_seen(place, width, height):

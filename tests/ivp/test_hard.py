@@ -81,6 +81,7 @@ POLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "rtol"),
     [("auto", 1e-3), *((method, 1e-6) for method in LIKE_SCIPYS)],
@@ -166,6 +167,7 @@ def test_vectorized_is_taken_and_gives_the_same():
     assert np.array_equal(sols[0].y, sols[1].y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", COLLOCATION)
 def test_sliding_is_solved_or_given_up(method):
     """`y' = -sign(y)` reaches zero and stays there."""

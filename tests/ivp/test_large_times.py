@@ -55,6 +55,7 @@ def test_spans_of_a_few_spacings_end(method, spacings):
     assert not sol.success or abs(sol.y[0, -1] - math.exp(-spacings * math.ulp(t0))) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "LSODA", "BDF", "Radau", "RK45", "RK23", "DOP853", "Gauss", "RK4", "DEER"])
 @pytest.mark.parametrize("is_complex", [False, True])
 @settings(max_examples=12)
@@ -136,6 +137,7 @@ def test_the_last_state_is_that_of_the_end(t0, length, dense_output):
         assert_allclose(sol.sol(sol.t), sol.y, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "LSODA", "BDF", "Radau", "RK45"])
 @settings(max_examples=25)
 @given(spacings=st.integers(1, 400), rtol=st.sampled_from([1e-3, 1e-6]))

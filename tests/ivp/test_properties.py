@@ -31,6 +31,7 @@ def solve(fun, span, y0, method="auto", **options):
     return sol
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(split=st.floats(0.05, 7.95), y0=STATES, fun=st.sampled_from([lotka_volterra, driven]), method=METHODS)
 def test_two_parts_are_the_whole(split, y0, fun, method):
@@ -104,6 +105,7 @@ def test_autonomous_problems_may_start_at_any_time(shift, y0, method):
     assert np.allclose(shifted.y[:, -1], plain.y[:, -1], rtol=0, atol=CLOSE)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(members=st.lists(STATES, min_size=1, max_size=5), method=METHODS)
 def test_members_of_a_batch_are_single_problems(members, method):

@@ -73,6 +73,7 @@ def assert_near(actual, expected, tolerance):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", WEIGHTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_structure
@@ -88,6 +89,7 @@ def test_least_squares(dense, dtype, weight, rng):
             assert_near(delta, expected, 1e-11 if np.finfo(dtype).bits == 64 else 2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", WEIGHTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_structure
@@ -162,6 +164,7 @@ def test_coefficients_that_are_not_finite_raise_nothing(rng):
             np.testing.assert_array_equal(smooth(A, b, 1.0)[0], b[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [1e-8, 1e-2, 1.0])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("growth", [1.5, 30.0, 1e3])
@@ -187,6 +190,7 @@ def test_large_propagators_of_many_scales(seed):
         assert np.abs(smooth(A, b, weight)).max() < 1e4
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     length=st.integers(2, 60),

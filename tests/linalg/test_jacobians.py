@@ -196,6 +196,7 @@ def test_products_with_vectors(structure, rng):
     assert np.allclose(apply(structure, A, v), (structure.to_dense(A) @ v[..., None])[..., 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given_jac", [True, False])
 @each_partial_structure
 def test_many_components_are_never_a_full_matrix(structure, given_jac, rng):

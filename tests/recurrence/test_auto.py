@@ -70,6 +70,7 @@ def test_newton_begins_where_its_iterations_repay():
 CONTRACTIVE = ("gru1", "gru4", "leaky tanh", "blocks", "stable affine")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [2000, 50_000])
 @pytest.mark.parametrize("name", CONTRACTIVE)
 def test_auto_costs_little_more_than_the_best_choice(name, steps, rng, clock):

@@ -40,6 +40,7 @@ def test_known_lyapunov_exponents(name):
     assert sol.lyapunov == pytest.approx(exponent, abs=tolerance)
 
 
+@pytest.mark.slow
 def test_the_exponent_of_chaos():
     """Against a small difference that is followed along, and made small again after each step."""
     sol = solve_recurrence(lorenz, np.ones(3), length=20_000)

@@ -92,6 +92,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "newton", "quasi-newton", "elk", "quasi-elk", "jacobi"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_answer_is_the_loops(name, method):
@@ -111,6 +112,7 @@ def test_a_guess_of_another_size_leaves_no_trace(method):
     assert np.max(np.abs(sol.y / loop(lambda y, x: 0.1 * y + x, np.zeros(1), x) - 1)) <= 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["newton", "quasi-newton"])
 def test_a_hidden_mode_behind_a_wrong_claim_of_structure(method):
     def step(y, x):
@@ -231,6 +233,7 @@ def test_rounding_at_many_nodes_does_not_keep_newton_from_ending(rng):
     assert sol.residual <= 1e-14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damping", [Attenuation(0.3), Attenuation(1.0), Clipping(0.5)], ids=str)
 @pytest.mark.parametrize("method", ["newton", "quasi-newton", "picard"])
 @pytest.mark.parametrize("name", ["slow drift in single precision", "late sensitivity", "drift by a rounding"])
@@ -305,6 +308,7 @@ def test_rows_that_no_sweep_has_reached_are_no_guess(monkeypatch, clock):
     assert np.array_equal(found[0].y, found[1].y)
 
 
+@pytest.mark.slow
 def test_a_prefix_that_creeps_is_not_convergence():
     """In chaos every iteration settles one node: that is the loop, many times dearer."""
     x = 0.01 * np.random.default_rng(0).standard_normal((1000, 1))

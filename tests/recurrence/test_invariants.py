@@ -37,6 +37,7 @@ def test_the_answer_is_the_loops(name, seed, count, length, method, given_jac):
     assert_like_loop(sol, loop(step, y0, x))
 
 
+@pytest.mark.slow
 @given(names, seeds, st.integers(2, 300), methods, st.data())
 def test_a_solve_can_be_cut_in_two(name, seed, count, method, data):
     cut = data.draw(st.integers(1, count - 1))
@@ -47,6 +48,7 @@ def test_a_solve_can_be_cut_in_two(name, seed, count, method, data):
     assert_like_loop(whole, np.concatenate([head.y, tail.y]))
 
 
+@pytest.mark.slow
 @given(seeds, methods, st.permutations(range(4)))
 def test_the_order_of_a_batch_is_irrelevant(seed, method, order):
     step, _, y0, x = drawn("leaky tanh", seed, 120, (4,))
@@ -55,6 +57,7 @@ def test_the_order_of_a_batch_is_irrelevant(seed, method, order):
     assert np.abs(straight.y[:, order] - shuffled.y).max() <= 1e-10
 
 
+@pytest.mark.slow
 @given(seeds, st.integers(1, 12), st.sampled_from(["newton", "quasi-newton", "picard", "jacobi"]))
 def test_the_first_k_segments_are_exact_after_k_iterations(seed, iterations, method):
     """Whatever the propagators are: at length 1 and k iterations the loop is left all but k of the steps."""
@@ -68,6 +71,7 @@ def test_the_first_k_segments_are_exact_after_k_iterations(seed, iterations, met
         assert left <= 40 - iterations
 
 
+@pytest.mark.slow
 @given(seeds, st.sampled_from([0.5, 0.9, 1.0, 1.02]), methods)
 def test_stable_neutral_and_unstable_maps(seed, norm, method):
     """y ← norm·Q·tanh-bent y: decaying, neutral or growing, over as many steps as the loop is meaningful."""
@@ -110,6 +114,7 @@ def test_trajectories_that_cross_many_magnitudes(seed, exponent, span, method):
     assert (np.abs(sol.y[:last] - expected[:last]) <= 1e-12 + 1e-9 * np.abs(expected[:last])).all()
 
 
+@pytest.mark.slow
 @given(seeds, st.sampled_from([0.9, 1.0, 1.1]), st.integers(1, 30), st.integers(1, 300))
 def test_windows_change_nothing(seed, norm, length, window):
     rng = np.random.default_rng(seed)
@@ -134,6 +139,7 @@ def test_time_reversal(seed):
     assert np.abs(back.y[-1] - y0).max() <= 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", ["auto", "newton", "quasi-newton", "elk", "quasi-elk", "picard", "jacobi", "sequential"]
 )

@@ -68,12 +68,14 @@ def test_any_number_of_steps(steps, method, rng):
     assert_like_loop(sol, loop(step, y0, x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_long_and_contractive(method, rng):
+def test_long_and_contractive(method, rng, clock):
     problem = PROBLEMS["gru4"]
     step, jac = problem.make(rng, np.float64)
     y0, x = problem.inputs(rng, 5000)
-    sol = solve_recurrence(step, y0, x, jac=jac, method=method, segment_length=128, max_iterations=60)
+    timed = clock.timed(step)
+    sol = solve_recurrence(timed, y0, x, jac=jac, method=method, segment_length=128, max_iterations=60)
     expected = loop(step, y0, x)
     assert_like_loop(sol, expected)
     if method not in ("picard", "sequential"):
@@ -344,6 +346,7 @@ def test_a_jacobian_sees_the_state_before_a_step_that_writes(rng):
     assert_like_loop(sol, loop(lambda y, x: 0.1 * y * y + x, np.ones(2), x))
 
 
+@pytest.mark.slow
 def test_several_threads_at_once(rng):
     step, jac = PROBLEMS["gru4"].make(rng, np.float64)
     y0, x = PROBLEMS["gru4"].inputs(rng, 2000)
@@ -368,6 +371,7 @@ def _read_only(array):
     return array
 
 
+@pytest.mark.slow
 def test_two_runs_agree_to_the_last_bit(rng, clock):
     """Where the times that auto measures are the same: on a busy machine they are not."""
     step, _ = PROBLEMS["gru4"].make(rng, np.float64)
@@ -422,6 +426,7 @@ def test_repr_is_readable(rng):
     assert all(len(line) < 200 for line in text.splitlines())
 
 
+@pytest.mark.slow
 def test_memory_stays_linear_in_time(rng):
     """Shooting in slabs: many segments of one step do not stack all perturbed copies at once."""
     largest = 0

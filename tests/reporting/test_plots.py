@@ -78,6 +78,7 @@ def labels(axes):
     return axes.get_legend_handles_labels()[1]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::parscan.warnings.SlowConvergenceWarning", "ignore:divide by zero:RuntimeWarning")
 @pytest.mark.parametrize("make", [*RECURRENCES.values(), *SOLUTIONS.values()], ids=[*RECURRENCES, *SOLUTIONS])
 def test_all_results_can_be_drawn(make):
@@ -283,6 +284,7 @@ def test_other_things_are_not(sol):
             draw(Figure().subplots(2, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sol", [RECURRENCES["converged"], SOLUTIONS["Radau"]])
 def test_copies_can_be_drawn(sol):
     for twin in (copy.copy(sol()), pickle.loads(pickle.dumps(sol()))):

@@ -183,6 +183,7 @@ def test_programs_without_a_console(monkeypatch):
     assert recurrence("jacobi", progress=True).success
 
 
+@pytest.mark.slow
 def test_lines_grow_rarer(capsys, clock):
     """In ten hours, a report every tenth of a second: no file is filled with lines."""
     with watch(True, 360_000, "step") as report:
@@ -196,6 +197,7 @@ def test_lines_grow_rarer(capsys, clock):
     assert lines[-1].startswith("parscan: 100%, 360000 of 360000 steps")
 
 
+@pytest.mark.slow
 def test_an_accelerator_is_asked_for_nothing_more(monkeypatch):
     """Numbers that leave an array library are counted, with and without progress."""
     taken = []
@@ -251,6 +253,7 @@ def whole():
     assert not tqdm._instances
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), HaltError("enough"), ValueError("of the user's")])
 @pytest.mark.parametrize("name", SOLVES)
 def test_what_a_function_raises_ends_the_solve(name, error, whole, clock):
@@ -262,6 +265,7 @@ def test_what_a_function_raises_ends_the_solve(name, error, whole, clock):
     assert np.array_equal(SOLVES[name]().y, SOLVES[name]().y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOLVES)
 def test_ctrl_c_in_the_users_function(name, whole, clock):
     """At any of its calls: the bar is closed, and the next solve is as good as ever."""

@@ -112,6 +112,7 @@ def test_error_falls_with_the_tolerance_at_nodes_and_between(span):
         assert errors[0] > 10 * errors[1] > 100 * errors[2]
 
 
+@pytest.mark.slow
 def test_backwards_in_time():
     there = run(lotka_volterra, (0.0, 3.0), [10.0, 5.0], 1e-7, 1e-9)
     back = run(lotka_volterra, (3.0, 0.0), there.states(there.t[-1:])[0], 1e-7, 1e-9)
@@ -159,6 +160,7 @@ def test_van_der_pol():
     assert len(found.t) < 60
 
 
+@pytest.mark.slow
 def test_a_batch_is_as_accurate_as_its_elements(rng):
     y0 = rng.uniform(1.0, 8.0, size=(50, 2))
     at = np.linspace(0, 5, 57)
@@ -223,6 +225,7 @@ def test_jacobians_and_functions_of_one_state():
         assert np.allclose(found.t, plain.t, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_pole_stops_it():
     found = run(lambda t, y: y**2, (0.0, 2.0), [1.0], 1e-6, 1e-9)
     assert "smaller than the spacing" in str(found.failure)
@@ -277,6 +280,7 @@ def test_the_longest_step_is_respected(span):
     assert len(steps) == pytest.approx(38, abs=4)
 
 
+@pytest.mark.slow
 def test_newton_starts_from_it(rng):
     y0 = rng.uniform(2.0, 8.0, size=(5, 2))
     rtol, atol, end = 1e-8, 1e-11, 15.0

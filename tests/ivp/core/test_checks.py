@@ -289,6 +289,7 @@ GATES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::parscan.warnings.PointByPointWarning")
 @pytest.mark.parametrize("size", [1.0, 1e-14])
 @pytest.mark.parametrize("y0", [(0.0, 1.0, 0.0), (-1.0, 0.0, 0.0), (1.0, 0.0, 1.0)], ids=str)

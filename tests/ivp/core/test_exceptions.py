@@ -60,6 +60,7 @@ GUESSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::parscan.warnings.PointByPointWarning")
 @pytest.mark.parametrize("method", ["auto", *MESHES])
 @pytest.mark.parametrize("name", GUESSED)

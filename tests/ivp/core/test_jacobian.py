@@ -22,6 +22,7 @@ def solved(*arguments, **options):
     return sol, any(word.category is JacobianWarning for word in heard)
 
 
+@pytest.mark.slow
 @pytest.mark.pairs(method=METHODS, value=[-1e4, 1e4, -1e6, 1e6, -1e9, 1e12], vectorized=[None, False])
 def test_decay_with_a_jacobian_far_too_large(method, value, vectorized):
     options = {"mesh": np.linspace(0, 5, 201)} if method == "RK4" else {}
@@ -34,6 +35,7 @@ def test_decay_with_a_jacobian_far_too_large(method, value, vectorized):
         assert told or sol.method not in METHODS
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 10**6),
     st.integers(1, 4),
@@ -68,6 +70,7 @@ def test_a_jacobian_that_is_too_large_only_later():
         assert np.all(np.abs(sol.y[0] - np.exp(-sol.t)) < 3e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "Radau"])
 @pytest.mark.parametrize("problem", ODES, ids=lambda problem: problem.name)
 def test_right_jacobians_are_used(problem, method):

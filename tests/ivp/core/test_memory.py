@@ -88,6 +88,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @BY_POINTS
 @pytest.mark.pairs(writer=WRITERS, way=WAYS, rtol=[1e-3, 1e-7])
 def test_what_is_returned_may_be_written_again(writer, way, rtol):
@@ -165,6 +166,7 @@ def accurate():
     return integrate.solve_ivp(van_der_pol, (0, 60), [2.0, 0.0], "Radau", **options).y[0]
 
 
+@pytest.mark.slow
 @BY_POINTS
 @pytest.mark.parametrize("rtol", [1e-3, 1e-6])
 @pytest.mark.parametrize("name", JACOBIANS)

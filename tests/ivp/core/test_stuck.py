@@ -71,6 +71,7 @@ def ended(sol, expected):
     return len(reached) == 1 and "jump" in sol.message and "tanh" in sol.message
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:lsoda:UserWarning")
 @pytest.mark.parametrize(("name", "rtol"), [("relaxed", 1e-3), *((name, 1e-6) for name in CHATTER)])
 def test_auto_ends(name, rtol):
@@ -79,6 +80,7 @@ def test_auto_ends(name, rtol):
     assert ended(sol, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:lsoda:UserWarning", "ignore:divide by zero:RuntimeWarning")
 @pytest.mark.parametrize("name", ["brick", "relaxed", "sliding", "controlled"])
 @pytest.mark.parametrize("method", ["RK23", "RK45", "LSODA", "BDF", integrate.DOP853])
@@ -88,6 +90,7 @@ def test_solvers_of_scipys_end(name, method):
     assert ended(sol, expected) or (method == "BDF" and "Required step size" in sol.message)
 
 
+@pytest.mark.slow
 def test_dry_friction_at_default_tolerances_is_solved():
     sol = solve_ivp(patient(brick), (0, 2), [0.0, 3.0])
     assert sol.success
@@ -104,6 +107,7 @@ def test_what_comes_before_is_kept():
     assert "4096 steps" in sol.message
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::parscan.warnings.NondeterministicFunctionWarning")
 def test_noise_ends():
     rng = np.random.default_rng(0)
@@ -126,6 +130,7 @@ def transient(t, y):
     return [-1e6 * (y[0] - np.cos(t))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["LSODA", "BDF"])
 @pytest.mark.parametrize(
     ("fun", "end", "y0"), [(robertson, 1e11, [1.0, 0.0, 0.0]), (transient, 1000, [0.0])], ids=["robertson", "transient"]
@@ -177,6 +182,7 @@ def test_a_steep_function_is_no_jump(scale, h):
     assert found(lambda t, y: np.abs(y) / h) == [False]
 
 
+@pytest.mark.slow
 def test_sliding_on_a_switch_of_the_state_goes_on_with_one_step_methods():
     """Up to y = 1, and then along it: neither windows nor steps followed one by one get on there."""
     rtol = 1e-5

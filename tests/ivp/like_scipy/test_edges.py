@@ -126,6 +126,7 @@ def test_backward_from_rest_and_complex_without_an_end():
     assert turning.method == "DOP853"
 
 
+@pytest.mark.slow
 def test_a_pole_before_the_event():
     sol = solve_ivp(lambda t, y: y * y, (0, np.inf), [1.0], events=ground, rtol=1e-6)
     assert (sol.status, sol.success) == (-1, False)
@@ -163,6 +164,7 @@ EQUAL = {
 }
 
 
+@pytest.mark.slow
 @ANY
 @pytest.mark.parametrize("fun", EQUAL.values(), ids=EQUAL.keys())
 @pytest.mark.parametrize("n", [1, 2, 4, 5, 6, 7])

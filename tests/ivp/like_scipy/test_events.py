@@ -220,6 +220,7 @@ def test_predators_and_prey_with_parameters(method, rtol):
     assert close(sol.t_events[0], exact.t_events[0], rtol)
 
 
+@pytest.mark.slow
 @ANY
 def test_a_complex_matrix(method, rtol):
     A = np.array([[-0.25 + 0.14j, 0, 0.33 + 0.44j], [0.2 + 0.6j, -0.3, 0], [0, 0.1 + 0.4j, -0.2 + 0.1j]])

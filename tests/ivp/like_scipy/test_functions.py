@@ -57,6 +57,7 @@ def test_constants(value, method, rtol):
     assert np.allclose(end_of(solve_ivp(lambda t, y: value, (0, 2), [1.0], method, rtol=rtol)), 3)
 
 
+@pytest.mark.slow
 @TIGHT
 @pytest.mark.parametrize("number", [1, True, 1.0, np.int64(1), np.float32(1)], ids=repr)
 def test_numbers_among_arrays_of_the_standard(number, method, rtol):
@@ -203,6 +204,7 @@ def test_jacobians_that_are_not_finite_are_named(method, rtol):
     assert "jac" in sol.message
 
 
+@pytest.mark.slow
 @ANY
 def test_a_tolerance_near_rounding_is_raised(method, rtol):
     del rtol

@@ -71,6 +71,7 @@ def test_jumps_within_intervals_are_warned_of(method):
     assert good.error_estimate < 1
 
 
+@pytest.mark.slow
 @ON_ANY_MESH
 @given(st.sampled_from(ON_MESH), st.floats(0.02, 0.98), st.integers(4, 40))
 @settings(max_examples=40, deadline=None)
@@ -92,6 +93,7 @@ def test_no_wrong_solution_on_a_mesh_is_silent(method, at, count):
         assert told
 
 
+@pytest.mark.slow
 @ON_ANY_MESH
 @pytest.mark.parametrize("count", [41, 81])
 def test_the_estimate_of_deers_nodes_is_their_local_error(count):

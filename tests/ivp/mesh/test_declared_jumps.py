@@ -127,6 +127,7 @@ def solved(problem, method="Radau", t_eval=None, rtol=1e-9, **options):
     )
 
 
+@pytest.mark.slow
 @ON_ANY_MESH  # between the output times, DEER's cubics are worse than 1e-6
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -143,6 +144,7 @@ def test_known_jumps_cost_no_accuracy(method, name):
     assert np.abs(sol.sol(dense) - problem.exact(dense)).max() <= 1e5 * rtol * np.abs(sol.y).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "DEER"])
 def test_errors_follow_the_tolerance_across_jumps(method):
     problem = PROBLEMS["square wave"]
@@ -150,6 +152,7 @@ def test_errors_follow_the_tolerance_across_jumps(method):
     assert found[1] <= found[0] / 30
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(METHODS),
     st.floats(0.05, 3.0),
@@ -252,6 +255,7 @@ def test_events_across_jumps(method):
     assert np.allclose(problem.exact(sol.t_events[0])[0], 0, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_intervals_are_not_longer_than_they_may_be(method):
     problem = PROBLEMS["doses"]
@@ -268,6 +272,7 @@ def test_windows_between_jumps():
     assert errors(problem, sol, 1e-9) <= 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["Radau", "RK4", "DOP853"])
 def test_a_guess_with_other_jumps(method):
     """Those of the guess differ by rounding once, and by a tenth of a period."""
@@ -310,6 +315,7 @@ def test_derivatives_across_jumps(method):
     assert abs(sol.adjoint(weights).y0[1] - (weights * by_start).sum()) <= 100 * close
 
 
+@pytest.mark.slow
 def test_hundreds_of_jumps():
     problem = Switched(
         np.full((2, 1, 1), -1.0), np.array([[0.0], [5.0]]), periodic(0.1, 0.25), edges(0.1, 0.25, (0, 40)),
@@ -322,6 +328,7 @@ def test_hundreds_of_jumps():
     assert np.isin(inner(problem), solved(problem, rtol=1e-7).mesh).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_batches_across_jumps():
     """By Newton's method, and by steps that all members of a wide batch take together."""
     problem = PROBLEMS["doses"]
@@ -348,6 +355,7 @@ def vars_of(problem):
     return problem.b, problem.mode, problem.jumps, problem.span, problem.y0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
 @pytest.mark.parametrize("xp", [np, strict], ids=["numpy", "strict"])
 def test_precisions_and_libraries(dtype, xp):

@@ -102,6 +102,7 @@ def right_value(fun, end, y0, places):
     return y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_TIME)
 @pytest.mark.parametrize("rtol", [1e-6, 1e-8])
 def test_what_is_not_smooth_in_time_becomes_nodes(name, rtol):
@@ -151,6 +152,7 @@ IN_STATE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_STATE)
 @pytest.mark.parametrize("rtol", [1e-6, 1e-8])
 def test_kinks_in_the_state(name, rtol):
@@ -317,6 +319,7 @@ def test_a_jump_at_the_end_of_the_span_is_seen_from_before():
     assert abs(sol.y[0, -1] - 3) <= 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ode", ODES, ids=lambda ode: ode.name)
 def test_smooth_problems_are_solved_as_without(ode, monkeypatch):
     """Nothing is found in them where it is looked for, and hardly ever is it."""

@@ -84,6 +84,7 @@ def test_jumps_of_a_batch_are_met():
     assert np.abs(sol.y[0, -1] - relaxed(*JUMPING["pulses"][3], starts, 5.0)).max() <= 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["Radau", "Gauss"])
 @pytest.mark.parametrize("rtol", [1e-4, 1e-6])
 def test_jumps_of_stiff_problems_are_met(method, rtol):
@@ -142,6 +143,7 @@ def test_jumps_in_time_are_told_from_the_state(fun, found):
     assert jumped(right_hand_side(fun, (0, 1), [0.0]), trial, Scale(1e-6, np.asarray(1e-6))).tolist() == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rtol", [1e-5, 1e-8])
 def test_dry_friction(rtol):
     """The jump is where the velocity changes its sign, and the mass does not stick."""
@@ -155,6 +157,7 @@ def test_dry_friction(rtol):
     assert np.abs(sol.y[:, -1] - exact).max() <= 200 * rtol
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["Radau", "RK4"])
 def test_where_friction_holds_a_mass_is_given_up(method):
     """Steps by the million would get through: they are followed while each of them gets on, and not for ever."""
@@ -170,6 +173,7 @@ def test_where_friction_holds_a_mass_is_given_up(method):
     assert 2 < sol.t[-1] < 2.1
 
 
+@pytest.mark.slow
 def test_steps_are_followed_to_the_end_on_arrays_of_the_standard(monkeypatch):
     """They are fewer than asked for, and slices of such arrays end within them."""
     monkeypatch.setattr(_march, "FOLLOWED", 10_000)

@@ -65,6 +65,7 @@ def test_events(method):
     assert np.allclose(sol.t[-1], 2 * np.pi - 0.5, atol=CLOSE)
 
 
+@pytest.mark.slow
 @METHODS
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
 def test_batches_of_any_dtype(method, dtype):

@@ -74,6 +74,7 @@ def noise():
 REMEMBERING = {"controller": controller, "counter": counter, "drift": drift}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [ROADS[name] for name in QUICK], ids=QUICK)
 @pytest.mark.parametrize("make", REMEMBERING.values(), ids=REMEMBERING.keys())
 def test_what_changes_the_solution_is_no_success(make, options):
@@ -224,6 +225,7 @@ def second(low, high, on, off):
     return fun
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rtol", "end"), [(1e-3, 40.0), (1e-6, 10.0)])
 @pytest.mark.parametrize("method", ["auto", "LSODA", "DOP853", "RK45", "Radau", "DEER", "BDF"])
 @pytest.mark.parametrize(

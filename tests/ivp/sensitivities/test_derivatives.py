@@ -30,6 +30,7 @@ def solve_on(family, method, mesh, args=None, y0=None, **options):
     return sol
 
 
+@pytest.mark.slow
 @ON_ANY_MESH
 @pytest.mark.pairs(
     family={family.name: family for family in SMOOTH}, method=ON_MESH, backwards=[False, True], inside=[False, True]
@@ -117,6 +118,7 @@ def test_derivatives_are_those_of_complex_steps_through_a_sequential_solver(fami
         assert deviation(found[..., k], stepped.y.imag / 1e-40) <= 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", STIFF, ids=lambda family: family.name)
 @pytest.mark.parametrize("method", ["Radau", "LSODA"])
 @pytest.mark.parametrize("given", [True, False], ids=["jac", "differences"])
@@ -150,6 +152,7 @@ def test_loose_solutions_have_exact_derivatives_on_their_mesh(method, tolerance)
     assert deviation(loose.adjoint(loose.y).states, tight.adjoint(loose.y).states) <= 1e-9
 
 
+@pytest.mark.slow
 @ON_ANY_MESH
 @pytest.mark.filterwarnings("ignore:`rtol` is too small")
 def test_frozen_jacobians_are_for_newton_only():
@@ -196,6 +199,7 @@ def mesh_of(seed, intervals):
     return np.concatenate([[0.0], np.cumsum(rng.uniform(0.02, 0.2, intervals))])
 
 
+@pytest.mark.slow
 @hypothesis.given(
     method=st.sampled_from(ON_MESH),
     dtype=st.sampled_from(["float32", "float64", "complex64", "complex128"]),
@@ -236,6 +240,7 @@ def test_dot_products_of_tangents_and_adjoints_agree(method, dtype, batch, inter
     assert abs(left - right) <= 3e3 * np.finfo(dtype).eps * size
 
 
+@pytest.mark.slow
 @ON_ANY_MESH
 @pytest.mark.parametrize("method", [*ON_MESH, "auto"])
 @pytest.mark.parametrize("batch", [(), (2,), (25,)], ids=str)
@@ -302,6 +307,7 @@ def test_windows_that_fit_into_memory_give_the_same(method, monkeypatch):
         assert deviation(ours, theirs) <= (1e-9 if method == "DEER" else 1e-11)
 
 
+@pytest.mark.slow
 def test_lyapunov_exponents():
     for method in ("Radau", "LSODA", "RK4"):
         sol = solve_ivp(lambda t, y: [-2 * y[0], -5 * y[1]], (0, 3), [1.0, 1.0], method, rtol=1e-6, atol=1e-8)

@@ -116,6 +116,7 @@ def test_backwards_in_time():
     assert len(said_by(lambda: sol.adjoint(np.ones_like(sol.y)))) == 1
 
 
+@pytest.mark.slow
 def test_another_array_library():
     def fun(t, y):
         return strict.where(y > 0.5, -2 * y, -y)

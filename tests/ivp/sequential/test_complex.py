@@ -39,6 +39,7 @@ def test_what_is_stiff(components, rtol):
     assert np.abs(sol.y[:, -1] - rates / (rates + 1j) * np.exp(10j)).max() <= 10 * rtol
 
 
+@pytest.mark.slow
 @TOLERANCES
 @pytest.mark.parametrize("jac", [False, True])
 def test_conjugates_and_jacobians(rtol, jac):

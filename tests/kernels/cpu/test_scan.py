@@ -86,6 +86,7 @@ def problem(rng, shape, dense, dtype):
     return A.astype(dtype), random(rng, shape, dtype), random(rng, shape[1:], dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.pairs(way=WAYS, dtype=DTYPES, reverse=DIRECTIONS, length=[1, 2, 33, 130])
 def test_sizes_and_ways_of_working(length, reverse, dtype, way):
     dense, tuning = way
@@ -99,6 +100,7 @@ def test_sizes_and_ways_of_working(length, reverse, dtype, way):
                 assert_same(cpu.affine_scan(A, b, start, reverse=reverse, tuning=tuning), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.pairs(
     shape=[(40, 2), (40, 9), (40, 3, 4), (2, 2, 2, 13)],
     dtype=DTYPES,
@@ -117,6 +119,7 @@ def test_matrices_that_stand_as_their_transposes(shape, steps, reverse, threads,
     assert_same(affine_scan(A, b, h0, reverse=reverse), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.pairs(way=WAYS, ones=range(8), reverse=DIRECTIONS)
 def test_axes_of_length_one(ones, reverse, way):
     dense, tuning = way
@@ -294,6 +297,7 @@ def test_large_factors_of_small_products(pattern, tuning):
     np.testing.assert_allclose(h, sequential.affine_scan(A, 1 - A, np.ones(1)), rtol=0, atol=atol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [1, 1000, 2250, 2251, 4501, 8999])
 def test_a_large_state_that_is_cancelled(position, tuning):
     """Such a state must cost one rounding error, not one for each step of its chunk."""
@@ -327,6 +331,7 @@ def test_states_near_the_largest_number(tuning):
     np.testing.assert_allclose(h[:30], 1e308, rtol=1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     length=st.integers(0, 200),
@@ -371,6 +376,7 @@ def test_eight_threads_at_once():
                 assert_same(h, right, 500)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_after_a_fork():
     program = """
@@ -390,6 +396,7 @@ def test_after_a_fork():
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_kernels_are_kept_on_disk(tmp_path):
     """A second process compiles nothing."""
     program = """

@@ -1,7 +1,10 @@
 """Kernels compiled without a device: their machine code, and the error where a driver refuses it."""
 
 import cuda_child
+import pytest
 from cuda_child import needs_toolkit
+
+pytestmark = pytest.mark.slow
 
 RESOURCES = """
 from _cuda_cubin import assemble, compile_ptx

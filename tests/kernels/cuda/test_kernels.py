@@ -49,6 +49,7 @@ def faults(name, kernel, allowance):
     return [fault for fault, holds in told.items() if not holds]
 
 
+@pytest.mark.slow
 @needs_toolkit
 def test_all_kernels(tmp_path):
     """One test, for all are compiled by one command, and workers of pytest would each do it."""
@@ -78,6 +79,7 @@ for entry in catalogue()[::20]:
 """
 
 
+@pytest.mark.slow
 @needs_toolkit
 def test_older_architectures_have_one_ptx():
     """What is made for sm_75 may thus stand for those that it is assembled for."""
@@ -116,6 +118,7 @@ for body in (promoting, crowded):
 """
 
 
+@pytest.mark.slow
 @needs_toolkit
 def test_promotions_and_stacks_would_be_seen():
     assert cuda_child.run("-c", DETECTION).split() == ["True", "False", "False", "True"]

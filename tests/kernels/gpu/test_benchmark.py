@@ -7,6 +7,8 @@ import pytest
 from cuda_child import needs_toolkit
 from devices import DEVICES
 
+pytestmark = pytest.mark.slow
+
 CASES = {"scans": 22, "gru": 2, "ensembles": 3}
 
 

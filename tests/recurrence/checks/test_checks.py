@@ -77,6 +77,7 @@ def caught_or_right(step, y0, x, **options):
         assert sol.status is Status.NONDETERMINISTIC
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "jacobi", "newton"])
 @pytest.mark.parametrize("name", LATE)
 @given(scale=SCALES)

@@ -75,6 +75,7 @@ def test_against_dense_loops(kind, batch, with_jac, rng, monkeypatch):
     assert apart(adjoint.y0, y0) <= bound
 
 
+@pytest.mark.slow
 @pytest.mark.pairs(name=[*SAMPLE, "quadratic"], method=METHODS, with_jac=WITH_JAC)
 def test_the_jacobian_is_exact_whatever_the_method(name, method, with_jac, rng):
     """The diagonal of quasi-Newton, the zero of Jacobi and the identity of Picard are for iterations only."""
@@ -238,6 +239,7 @@ def test_tangents_and_adjoints_take_the_same_jacobians(cached, seed):
     assert one == pytest.approx(other, rel=1e-14)
 
 
+@pytest.mark.slow
 @given(
     name=st.sampled_from(sorted(PROBLEMS)),
     steps=st.integers(1, 60),
@@ -261,6 +263,7 @@ def test_dot_product(name, steps, batch, with_jac, cached, seed, data):
     assert abs(sides[0] - sides[1]) <= 1e-13 * size
 
 
+@pytest.mark.slow
 @given(steps=st.integers(2, 80), cut=st.integers(1, 79), seed=st.integers(0, 2**32 - 1))
 def test_a_trajectory_in_two_parts(steps, cut, seed):
     """What the second half leaves at its start is added to the last gradient of the first half."""
@@ -433,6 +436,7 @@ def test_a_sensitive_trajectory_overflows_as_the_loop(rng):
     assert np.isinf(grown.adjoint(np.ones((2000, 1))).states[0, 0])
 
 
+@pytest.mark.slow
 def test_memory_does_not_hold_all_jacobians(rng):
     """Of 100 000 steps with matrices of 256 numbers: they would take 16 trajectories."""
     A = 0.9 * np.linalg.qr(rng.standard_normal((16, 16)))[0]

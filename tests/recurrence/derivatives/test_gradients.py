@@ -64,6 +64,7 @@ def complex_step(loss, p, key):
     return result
 
 
+@pytest.mark.slow
 def test_against_the_complex_step_of_the_loop(problem):
     """By differences and by products, in one call and in many."""
     p, y0, x, g = problem

@@ -59,6 +59,7 @@ def test_all_of_the_propagator_taken_off_is_jacobi(rng):
     assert np.allclose(damped.history[:3], jacobi.history[:3], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_clipping_tames_what_newton_cannot():
     """Langevin noise in two wells, unstable on the ridge between them: Newton's first corrections overflow.
 
@@ -89,6 +90,7 @@ def two_wells(y, x):
     return y - 0.01 * (wa * a + wb * b) / (wa + wb) + np.sqrt(0.02) * x
 
 
+@pytest.mark.slow
 def test_elk_needs_fewer_iterations_than_newton_where_newton_overshoots():
     """A GRU with recurrent weights times four, whose largest Lyapunov exponent is just below zero."""
     rng = np.random.default_rng(6)
