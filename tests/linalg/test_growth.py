@@ -2,15 +2,13 @@
 
 import numpy as np
 import pytest
-from problems import N, each_structure
+from problems import STRUCTURES, N, each_structure
 
 from parscan import Dense, Diagonal
 from parscan._linalg.growth import log_growth, scaled_product
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 33])
-@each_structure
-@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.pairs(structure=STRUCTURES, count=[1, 2, 3, 7, 8, 33], dtype=[np.float64, np.complex128])
 def test_products_are_those_of_the_matrices_one_by_one(structure, count, dtype, rng):
     A = rng.standard_normal((count, 3, *structure.shape(N))).astype(dtype)
     product, logarithm = scaled_product(structure, A)
