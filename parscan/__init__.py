@@ -11,8 +11,7 @@
 
 from ._engine.termination import Termination
 from ._functions.adjoint import Adjoint
-from ._ivp.core.status import IvpStatus
-from ._ivp.result.result import IvpResult
+from ._ivp.result.result import IvpResult, IvpStatus
 from ._ivp.solve import solve_ivp
 from ._linalg.block_diagonal import BlockDiagonal
 from ._linalg.dense import Dense

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import wraps
 from math import inf, isfinite, isnan
 from typing import Any
 
@@ -20,7 +22,6 @@ from .._arrays.namespace import (
     shared_namespace,
 )
 from .._functions.breaks import INSIDE, union
-from .core.columns import by_columns
 from .core.polynomial import PiecewisePolynomial
 from .core.problem import Problem
 from .output.monitor import Event
@@ -47,7 +48,7 @@ def as_problem(
     state = _as_state(y0)
     relative, absolute = _as_tolerances(rtol, atol, state)
     return Problem(
-        by_columns(fun) if vectorized and state.ndim == 1 else fun,
+        _by_columns(fun) if vectorized and state.ndim == 1 else fun,
         _as_jacobian(jac, state),
         _as_args(args),
         span,
@@ -93,6 +94,9 @@ def as_mesh(mesh: Any, span: tuple[float, float], like: Array) -> Array | None:
         raise ValueError(f"`mesh` must begin and end as `t_span` {span} does, got {nodes.shape[0]} nodes.")
     return nodes
 
+
+UNUSED = ("jac_sparsity", "min_step", "lband", "uband")
+"""Options that mean nothing to a method that is parallel over time."""
 
 BRIEF = 64
 """Nodes of DOP853 steps up to which results may be a `guess` that is none: they are solved as fast without one."""
@@ -246,3 +250,52 @@ def _as_max_step(max_step: Any) -> float:
     if not step > 0:
         raise ValueError(f"`max_step` must be positive, got {max_step!r}.")
     return step
+
+
+def as_options(
+    span: tuple[float, float], vectorized: bool | None, first_step: Any, min_step: Any, **structure: Any
+) -> dict[str, Any]:
+    """Those that were given, to be passed on; SciPy checks what only it knows."""
+    shortest = None if min_step is None else as_number("min_step", min_step)
+    given = {"first_step": _as_first_step(first_step, span), "min_step": shortest, **structure}
+    options = {name: value for name, value in given.items() if value is not None}
+    return {**options, "vectorized": True} if vectorized else options
+
+
+def warn_of_unused(options: dict[str, Any], only: tuple[str, ...] = UNUSED) -> None:
+    """In SciPy's words."""
+    names = ", ".join(f"`{name}`" for name in only if options.get(name) is not None)
+    if names:
+        warnings.warn(f"The following arguments have no effect for a chosen solver: {names}.", stacklevel=5)
+
+
+def _as_first_step(first_step: Any, span: tuple[float, float]) -> float | None:
+    """First step of a sequential solver."""
+    if first_step is None:
+        return None
+    step = as_number("first_step", first_step)
+    if not step > 0:
+        raise ValueError(f"`first_step` must be positive, got {first_step!r}.")
+    if step > abs(span[1] - span[0]):
+        raise ValueError(f"`first_step` {first_step!r} exceeds bounds: the span has length {abs(span[1] - span[0])}.")
+    return step
+
+
+def _by_columns(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of states `(n, k)`, which may then be called with a single state `(n,)` too."""
+
+    @wraps(fun)
+    def function(t: Any, y: Any, *args: Any) -> Any:
+        if y.ndim > 1:
+            return fun(t, y, *args)
+        value = fun(t, y[:, None], *args)
+        return [_first(part) for part in value] if isinstance(value, list | tuple) else _first(value, rank=2)
+
+    return function
+
+
+def _first(value: Any, rank: int = 1) -> Any:
+    """The first column of a returned value or of one of its components; a value without columns as it is."""
+    if isinstance(value, list | tuple):
+        return value[0] if len(value) == 1 else value
+    return value[..., 0] if getattr(value, "ndim", 0) >= rank else value

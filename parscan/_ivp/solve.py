@@ -13,12 +13,11 @@ from .._arrays.counts import as_count
 from .._engine.termination import Termination
 from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import CoarseMeshWarning, JacobianWarning, NondeterministicFunctionWarning, PointByPointWarning
-from .arguments import as_guess, as_mesh, as_problem, as_times, reject_unwatched
+from .arguments import as_guess, as_mesh, as_options, as_problem, as_times, reject_unwatched, warn_of_unused
 from .brief import shortly
 from .choose import choose, instead_of
 from .core.choice import Choice
 from .core.evaluation import Evaluation
-from .core.options import as_options, warn_of_unused
 from .core.problem import Problem
 from .core.watched import reached_by
 from .mesh.accuracy import is_coarse, of_coarse_mesh

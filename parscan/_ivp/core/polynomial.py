@@ -159,7 +159,7 @@ class PiecewisePolynomial:
             raise ValueError(f"`t_end` is {t_end}; the solution reaches from {first} to {last}.")
         xp = array_namespace(self.y)
         end = xp.asarray([t_end], dtype=self.t.dtype)
-        interval, theta = self._locate(end)
+        interval, theta = self.locate(end)
         nodes = theta * xp.asarray(self.tableau.c, dtype=theta.dtype)
         last_slopes = self._slope(xp.broadcast_to(interval, nodes.shape), nodes)
         before = int(interval[0])
@@ -172,7 +172,7 @@ class PiecewisePolynomial:
 
     def evaluate(self, t: Array) -> Array:
         """States at the times `t` `(m,)`, `(m, *batch, n)`."""
-        return self.state(*self._locate(t))
+        return self.state(*self.locate(t))
 
     def components(self, t: Array) -> Array:
         """States at the times `t` `(m,)` with the components first, `(n, m, *batch)`, as users have them."""
@@ -185,7 +185,7 @@ class PiecewisePolynomial:
 
     def derivative(self, t: Array) -> Array:
         """Slopes Σ_j ℓ_j(θ) K_j of the polynomials at the times `t` `(m,)`, `(m, *batch, n)`."""
-        return self._slope(*self._locate(t))
+        return self._slope(*self.locate(t))
 
     def state(self, intervals: Array, theta: Array) -> Array:
         """States at the share θ of each of the intervals, `(m, *batch, n)`."""
@@ -204,7 +204,7 @@ class PiecewisePolynomial:
         Quicker than `evaluate` at one time after the other: the interval is located once.
         """
         xp = array_namespace(self.y)
-        p = int(self._locate(xp.asarray([time], dtype=self.t.dtype))[0][0])
+        p = int(self.locate(xp.asarray([time], dtype=self.t.dtype))[0][0])
         begin, length = float(self.t[p]), float(self.t[p + 1] - self.t[p])
         means = xp.asarray(self.tableau.means, dtype=self.y.dtype)
         K = means @ xp.reshape(self.stages[p, ...], (means.shape[1], -1))
@@ -232,7 +232,7 @@ class PiecewisePolynomial:
         """The mesh, with its sign changed if it descends."""
         return self.direction * self.t
 
-    def _locate(self, t: Array) -> tuple[Array, Array]:
+    def locate(self, t: Array) -> tuple[Array, Array]:
         """Interval of each time, and the share θ of it before the time; a node belongs to the interval that it ends."""
         xp = array_namespace(t)
         intervals = xp.searchsorted(self._ascending, self.direction * t, side="left") - 1

@@ -99,15 +99,18 @@ class DenseOutput:
         ValueError
             If `t` has more than one axis.
         """
-        y, dtype = self.polynomial.y, self.ts.dtype
-        xp = array_namespace(y)
-        times = as_array("t", t)
-        if times.ndim > 1:
-            raise ValueError(f"`t` has shape {times.shape}; pass one time or a one-dimensional array of times.")
-        if times.ndim and array_api_compat.is_array_api_obj(t):
-            shared_namespace(t=times, solution=y)
-            times = xp.astype(times, xp.result_type(times.dtype, dtype))
-        else:
-            times = xp.asarray(times.tolist() if times.ndim else float(times), dtype=dtype)
-        states = self.polynomial.components(xp.reshape(times, (-1,)))
+        times = as_times(t, self.ts)
+        states = self.polynomial.components(array_namespace(times).reshape(times, (-1,)))
         return states if times.ndim else states[:, 0, ...]
+
+
+def as_times(t: Any, mesh: Array) -> Array:
+    """One time, or times `(m,)`, of a user's as an array of the library of the mesh."""
+    times, xp = as_array("t", t), array_namespace(mesh)
+    if times.ndim > 1:
+        raise ValueError(f"`t` has shape {tuple(times.shape)}; pass one time or a one-dimensional array of times.")
+    if times.ndim and array_api_compat.is_array_api_obj(t):
+        shared_namespace(t=times, solution=mesh)
+        whole = xp.isdtype(times.dtype, "integral")
+        return xp.astype(times, mesh.dtype if whole else xp.result_type(times.dtype, mesh.dtype))
+    return xp.asarray(times.tolist() if times.ndim else float(times), dtype=mesh.dtype)

@@ -1,4 +1,4 @@
-"""Where the output of a solution is observed: at nodes of its mesh, or on the polynomials between them."""
+"""The output of a solution as a linear function of nodes and slopes, for derivatives."""
 
 from __future__ import annotations
 
@@ -6,33 +6,28 @@ from functools import cached_property
 
 from ..._arrays.namespace import Array, array_namespace
 from ..._kernels.dispatch import affine_scan, combine_stages
-from ..core.tableaux import Tableau
+from ..core.polynomial import PiecewisePolynomial
 
 
 class Observation:
-    """Output times `(m,)`, and what of a trajectory on the mesh `(N + 1,)` they depend on.
+    """The states at output times `(m,)`, as a linear function of the nodes and slopes of a polynomial.
 
-    A time that is a node depends on that node alone, every other one on the left node of its interval and the slopes.
-    Gradients are summed over times in the order of the mesh.
+    At a time that is a node, the state is that of the node. At every other time, it depends on the left node of its
+    interval and on the slopes there. Gradients are summed over times in the order of the mesh.
     """
 
-    def __init__(self, tableau: Tableau, mesh: Array, times: Array) -> None:
-        xp = array_namespace(mesh)
-        direction = -1.0 if bool(mesh[-1] < mesh[0]) else 1.0
-        ascending, wanted = direction * mesh, direction * times
-        at = xp.searchsorted(ascending, wanted, side="left")
-        self._tableau, self._mesh = tableau, mesh
-        self._nodes = xp.clip(at, 0, mesh.shape[0] - 1)
-        self._hits = xp.take(mesh, self._nodes) == times
-        self._intervals = xp.clip(at - 1, 0, mesh.shape[0] - 2)
-        begin = xp.take(mesh, self._intervals)
-        length = xp.take(mesh, self._intervals + 1) - begin
-        self._lengths = length
-        self._theta = (times - begin) / xp.where(length == 0, xp.ones_like(length), length)
+    def __init__(self, polynomial: PiecewisePolynomial, times: Array) -> None:
+        mesh, xp = polynomial.t, array_namespace(polynomial.t)
+        self._tableau, self._mesh = polynomial.tableau, mesh
+        self._intervals, self._theta = polynomial.locate(times)
+        self._lengths = xp.take(mesh[1:] - mesh[:-1], self._intervals)
+        at_begin, at_end = (xp.take(mesh, self._intervals + shift) == times for shift in (0, 1))
+        self._nodes = xp.where(at_end & ~at_begin, self._intervals + 1, self._intervals)
+        self._hits = at_begin | at_end
 
     @cached_property
     def inside(self) -> bool:
-        """Whether any time is not a node."""
+        """Whether some time is not a node."""
         xp = array_namespace(self._mesh)
         return not bool(xp.all(self._hits))
 
@@ -43,7 +38,7 @@ class Observation:
 
     @property
     def nodes(self) -> Array:
-        """The node of each time, where all are nodes."""
+        """The node of each time, if all are nodes."""
         return self._nodes
 
     def of(self, nodes: Array, slopes: Array) -> Array:

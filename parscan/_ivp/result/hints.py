@@ -1,26 +1,32 @@
-"""What a user may say of times at which the right-hand side jumps, where a solve has shown some."""
+"""Hints for users at the end of a message: times of jumps, and the zeros of a large Jacobian."""
 
 from __future__ import annotations
 
 from math import floor, log10
 
-from ..._arrays.namespace import array_namespace
+from ..._arrays.namespace import Array, array_namespace
 from ..._functions.breaks import are_breaks, union
 from ..mesh.march import Record
 from ..mesh.window import Task
 
 NAMED = 3
-"""Times that are named."""
+"""Number of times that a hint names."""
 
 TOGETHER = 1e-3
 """Share of the span within which times count as one place."""
 
 PILE = 3
-"""Windows that end at one place before they should, from which on it is one to speak of."""
+"""Number of windows that end early at one place from which on a hint names it."""
+
+LARGE = 50
+"""Number of components from which on a hint is given."""
+
+SPARSE = 0.2
+"""Share of nonzero entries up to which a Jacobian is sparse."""
 
 
 def of_jumps(task: Task, record: Record, span: tuple[float, float]) -> str:
-    """That `jumps` takes the times which were found, or at which windows pile up; nothing where there are none."""
+    """Hint at `jumps` for times of jumps that were found, or at which windows pile up; empty if there are none."""
     length = abs(span[1] - span[0])
     if found := _found(task, record):
         places = found if span[1] > span[0] else found[::-1]
@@ -36,6 +42,23 @@ def of_jumps(task: Task, record: Record, span: tuple[float, float]) -> str:
     return ""
 
 
+def of_zeros(jacobian: Array) -> str:
+    """Hint at SciPy's solvers for sparse Jacobians, from the Jacobian `(n, n)` of one interval; empty if it is full."""
+    xp, n = array_namespace(jacobian), jacobian.shape[-1]
+    if n < LARGE:
+        return ""
+    rows, columns = xp.nonzero(jacobian)
+    share = rows.shape[0] / (n * n)
+    if share > SPARSE or not rows.shape[0]:
+        return ""
+    lower, upper = (max(0, int(xp.max(x))) for x in (rows - columns, columns - rows))
+    banded = f", or `lband={lower}` and `uband={upper}`" if lower + upper < SPARSE * n else ""
+    return (
+        f" Of its Jacobian, {100 * share:.2g} % of the entries are not zero: with `jac_sparsity`{banded}, SciPy's "
+        "sequential solvers would make use of that."
+    )
+
+
 def _found(task: Task, record: Record) -> list[float]:
     """Breakpoints of the solution that were not known before, ascending."""
     found = union(*(piece.breaks for piece in record.pieces))
@@ -49,7 +72,7 @@ def _found(task: Task, record: Record) -> list[float]:
 
 
 def _piled(record: Record, length: float) -> list[float]:
-    """Places at which many windows ended, or one had to be followed, in the order of the solution."""
+    """Places at which many windows ended, or sequential steps took over, in the order of the solution."""
     places: list[list[float]] = []
     for time in record.cut_short:
         if places and abs(time - places[-1][-1]) <= TOGETHER * length:
@@ -60,7 +83,7 @@ def _piled(record: Record, length: float) -> list[float]:
 
 
 def _named(times: list[float], length: float) -> str:
-    """Some of the times, rounded to what the length of the span lets tell apart."""
+    """Some of the times in words, rounded to six digits of the length of the span."""
     digits = 5 - floor(log10(length))
     names = ", ".join(f"{round(time, digits):.15g}" for time in times[:NAMED])
     more = len(times) - NAMED

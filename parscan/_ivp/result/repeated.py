@@ -13,9 +13,8 @@ from ..._functions.right_hand_side import RightHandSide
 from ..._functions.verify import distances, repeats
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
-from ..core.status import IvpStatus
 from ..output.monitor import Event
-from .result import IvpResult
+from .result import IvpResult, IvpStatus
 
 FEWEST, MOST = 4, 12
 """States of a path within the range of the solution."""

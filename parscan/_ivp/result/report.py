@@ -13,8 +13,6 @@ from ..._reporting.plot import Stretch
 from ..core.polynomial import PiecewisePolynomial, joined
 from ..core.problem import Problem
 from ..core.scale import Scale
-from ..core.sparsity import advice
-from ..core.status import IvpStatus
 from ..mesh.accuracy import is_coarse, largest_error, of_coarse_mesh
 from ..mesh.march import Record
 from ..mesh.window import Log, Task
@@ -23,8 +21,8 @@ from ..output.dense_output import DenseOutput
 from ..output.events import Occurrences, Watch, find
 from ..output.monitor import Event
 from ..sensitivities.derivatives import of_mesh
-from .hints import of_jumps
-from .result import IvpResult
+from .hints import of_jumps, of_zeros
+from .result import IvpResult, IvpStatus
 
 STATUS = {Termination.FINISHED: IvpStatus.FINISHED, Termination.NOT_FINITE: IvpStatus.NOT_FINITE}
 """Statuses of terminations; that of all others is `FAILED`."""
@@ -146,7 +144,7 @@ def _done(record: Record, method: Discretisation) -> str:
         counted(record.windows, "window"),
     ]
     told = "{} on {} in {}".format(*done)
-    zeros = "" if record.log.jacobian is None else advice(record.log.jacobian)
+    zeros = "" if record.log.jacobian is None else of_zeros(record.log.jacobian)
     return f"{method.description}: {told}.{steps}{zeros}"
 
 

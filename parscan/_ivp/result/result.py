@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
 from math import nan
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from ..._engine.termination import Termination
 from ..._reporting.plot import Stretch, draw_solution
 from ..._reporting.result_base import brief
 from ..core.polynomial import PiecewisePolynomial
-from ..core.status import IvpStatus
 from ..sensitivities.derivatives import Derivatives
 from ..sensitivities.differentiable import Differentiable
 
@@ -23,6 +23,27 @@ if TYPE_CHECKING:
 
 CURVE_POINTS, POINTS_PER_INTERVAL, CURVE_NUMBERS = 2000, 16, 2**22
 """Points of a curve and of a polynomial of it in a picture, and numbers in all of them, at most; but for the nodes."""
+
+
+class IvpStatus(IntEnum):
+    """How an integration ended: SciPy's codes, and two more."""
+
+    FINISHED = 0
+    EVENT = 1
+    FAILED = -1
+    NOT_FINITE = -3
+    NONDETERMINISTIC = -4
+
+    @property
+    def text(self) -> str:
+        """The code in words."""
+        return {
+            IvpStatus.FINISHED: "The solver successfully reached the end of the integration interval.",
+            IvpStatus.EVENT: "A termination event occurred.",
+            IvpStatus.FAILED: "The integration could not be continued.",
+            IvpStatus.NOT_FINITE: "The right-hand side left the finite numbers.",
+            IvpStatus.NONDETERMINISTIC: "The solution is one of many: the functions contradict themselves.",
+        }[self]
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)

@@ -58,7 +58,7 @@ def _sizes(trial: PiecewisePolynomial) -> Array:
 def with_nodes(trajectory: Trajectory, times: Array) -> Trajectory:
     """The trajectory on a mesh with further nodes, if not all the times are nodes already."""
     trial = trajectory.trial
-    if not Observation(trial.tableau, trial.t, times).inside:
+    if not Observation(trial, times).inside:
         return trajectory
     xp = array_namespace(trial.t)
     t = trial.direction * xp.sort(trial.direction * xp.concat([trial.t, times]))

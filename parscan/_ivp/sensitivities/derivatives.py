@@ -8,9 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import array_api_compat
-
-from ..._arrays.namespace import Array, array_namespace, as_array, shared_namespace
+from ..._arrays.namespace import Array, array_namespace
 from ..._functions.adjoint import Adjoint
 from ..._functions.cotangents import as_gradient, as_like
 from ..._functions.right_hand_side import RightHandSide
@@ -19,6 +17,7 @@ from ..._linalg.growth import scaled_product
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
+from ..output.dense_output import as_times
 from ..output.observation import Observation
 from .beside_breaks import beside_breaks
 from .converge_fully import close_enough, polished, with_nodes
@@ -64,7 +63,7 @@ class Derivatives:
         trajectory = self._trajectory
         forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
         wanted = times if at is None else _as_times(at, trajectory.trial.t)
-        observed = Observation(trajectory.method.output, trajectory.trial.t, array_namespace(y).reshape(wanted, (-1,)))
+        observed = Observation(trajectory.trial, array_namespace(y).reshape(wanted, (-1,)))
         xp, (_, *batch, n) = array_namespace(y), trajectory.trial.y.shape
         if start.size:
             changes = trajectory.tangent(forced, start, inside=observed.inside)
@@ -87,7 +86,7 @@ class Derivatives:
         xp, t = array_namespace(y), trajectory.trial.t
         n, _, *batch = y.shape
         states = xp.reshape(pulled.nodes, (t.shape[0], *batch, n))
-        places = Observation(trajectory.method.output, t, mesh).nodes
+        places = Observation(trajectory.trial, mesh).nodes
         return Adjoint(
             xp.moveaxis(xp.take(states, places, axis=0), -1, 0),
             xp.asarray(xp.moveaxis(states[0, ...], -1, 0), copy=True),
@@ -178,7 +177,7 @@ def _pulled(trajectory: Trajectory, y: Array, times: Array, gradient: Array, *, 
     if math.prod(rows.shape[1:]) == 0:
         nothing = xp.zeros_like(trajectory.trial.y)
         return Pulled(nothing, (trajectory.trial.t, nothing, nothing))
-    observed = Observation(trajectory.method.output, trajectory.trial.t, times)
+    observed = Observation(trajectory.trial, times)
     return trajectory.adjoint(observed, rows, forcings=forcings)
 
 
@@ -233,15 +232,7 @@ def _as_start(y0: Any, y: Array) -> tuple[Array, bool]:
 
 def _as_times(t: Any, mesh: Array) -> Array:
     """Times within the mesh: one, or `(m,)` in any order."""
-    times = as_array("t", t)
-    xp = array_namespace(mesh)
-    if times.ndim > 1:
-        raise ValueError(f"`t` has shape {tuple(times.shape)}; pass one time or a one-dimensional array of times.")
-    if times.ndim and array_api_compat.is_array_api_obj(t):
-        shared_namespace(t=times, solution=mesh)
-        times = xp.astype(times, mesh.dtype)
-    else:
-        times = xp.asarray(times.tolist(), dtype=mesh.dtype)
+    times, xp = as_times(t, mesh), array_namespace(mesh)
     low, high = sorted((float(mesh[0]), float(mesh[-1])))
     if not bool(xp.all((times >= low) & (times <= high))):
         raise ValueError(f"`t` has times outside of the solution, which reaches from {low} to {high}.")

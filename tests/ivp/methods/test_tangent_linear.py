@@ -63,7 +63,8 @@ def test_gradients_are_summed_over_the_outputs_of_each_interval(rng):
     mesh, tableau = np.array([0.0, 1.0, 1.5, 4.0]), gauss(3)
     for direction in (1, -1):
         times = np.array([0.0, 0.2, 0.3, 0.9, 1.5, 1.6, 2.0, 4.0])
-        observed = Observation(tableau, direction * mesh, direction * times)
+        polynomial = PiecewisePolynomial(tableau, direction * mesh, np.zeros((4, 2, 3)), np.zeros((3, 3, 2, 3)))
+        observed = Observation(polynomial, direction * times)
         assert observed.inside
         nodes, slopes = rng.standard_normal((4, 2, 1, 3)), rng.standard_normal((3, 3, 2, 1, 3))
         gradient = rng.standard_normal((8, 2, 3))
