@@ -15,10 +15,10 @@ from .derivatives.solution import Solution
 from .result import Attempt, RecurrenceResult, Status
 
 TOLD = 4
-"""Solves that a message tells of one by one."""
+"""Number of solves that a message names one by one."""
 
 
-def wrap(
+def build_result(
     step: Step,
     trajectory: Array,
     record: Record,
@@ -28,10 +28,10 @@ def wrap(
     jumps: Callable[[], bool],
     trouble: Finding | Inexact | None = None,
 ) -> RecurrenceResult:
-    """The result, with NaN where it is not to be trusted; `segment_length` 0 stands for the loop.
+    """The result, with NaN behind the first bad state; `segment_length` 0 stands for the loop.
 
-    `choice` is what `auto` says of its choice, `jumps()` tells whether the step does, and `trouble` is what was found
-    on the finished trajectory.
+    `choice` is the sentence of `auto` about its choice, `jumps()` whether the step jumps, and `trouble` a
+    contradiction or inexact whole number on the finished trajectory.
     """
     steps = trajectory.shape[0]
     finite = record.reached == steps
@@ -68,7 +68,7 @@ def wrap(
 
 
 def _status(record: Record, trouble: Finding | Inexact | None, *, finite: bool) -> Status:
-    """How the march ended, and whether its trajectory stands."""
+    """How the march ended, and whether its trajectory holds."""
     if trouble:
         return Status.INEXACT if isinstance(trouble, Inexact) else Status.NONDETERMINISTIC
     if not finite:
@@ -79,7 +79,7 @@ def _status(record: Record, trouble: Finding | Inexact | None, *, finite: bool) 
 
 
 def _trouble(record: Record, steps: int, trouble: Finding | Inexact | None) -> list[str]:
-    """What is wrong with the trajectory."""
+    """Sentences on why the trajectory is no success."""
     if trouble:
         return [str(trouble)]
     if record.reached < steps:
@@ -91,7 +91,7 @@ def _trouble(record: Record, steps: int, trouble: Finding | Inexact | None) -> l
 
 
 def _decisions(record: Record, choice: str, steps: int) -> tuple[str, ...]:
-    """Every choice, every solve and the loop, a sentence each."""
+    """A sentence for the choice, for every solve and for the loop."""
     decisions = [choice] if choice else []
     decisions += [_tell(attempt) for attempt in record.solves]
     if record.looped and record.solves:
@@ -106,7 +106,7 @@ def _attempt(solve: Solve) -> Attempt:
 
 
 def _of_loop(record: Record, steps: int) -> str:
-    """What the loop did, in words."""
+    """The part of the loop in words."""
     return f"The loop evaluated {record.looped} of {steps} steps."
 
 
@@ -119,7 +119,7 @@ def _tell(attempt: Solve) -> str:
 
 
 def _story(record: Record, choice: str, steps: int, jumps: Callable[[], bool], *, finite: bool) -> list[str]:
-    """The first solves, the loop's part, and what to do where it had to help; the choice alone if it did all."""
+    """The first solves, the part of the loop, and advice where it had to help; the choice if the loop did all."""
     parts = [choice] if choice and (record.looped or not record.solves) else []
     parts += [_tell(attempt) for attempt in record.solves[:TOLD]]
     if len(record.solves) > TOLD:

@@ -1,4 +1,4 @@
-"""What a solve returns, and how it ended."""
+"""The result of solve_recurrence."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Attempt:
 
 @dataclass(frozen=True, repr=False)
 class RecurrenceResult(Differentiable):
-    """Trajectory of a recurrence and the story of its solution.
+    """Trajectory of a recurrence, and how it was found.
 
     Attributes
     ----------
@@ -68,13 +68,13 @@ class RecurrenceResult(Differentiable):
         and NaN stands behind it; and from the first whole number on that is not exact.
     success : bool
         Whether the whole trajectory was found: every state finite, every joint within tolerance, and a sample of the
-        steps the same when evaluated again; whole numbers exact, where `y0` is of such.
+        steps the same when evaluated again; where `y0` is of whole numbers, all of them exact.
     status : Status
         How the solve ended.
     message : str
         The status in words, with what was tried and what to do.
     method : str
-        What was really used, in this order: "jacobi, newton" for example.
+        The methods that were used, in this order: "jacobi, newton" for example.
     iterations : int
         Iterations (sweeps over the segments) of all methods together; 0 for the loop.
     nfev, npoints, njev : int
@@ -83,9 +83,9 @@ class RecurrenceResult(Differentiable):
     history : tuple of float
         Largest correction of each iteration, in units of the tolerance `atol + rtol·|y|`.
     decisions : tuple of str
-        What `auto` chose and why, how each method ended on each window, and what was left to the loop.
+        The choice of `auto` and its reason, how each method ended on each window, and the part of the loop.
     attempts : tuple of Attempt
-        The solves, one for each window and method in turn: what `decisions` says, as data.
+        The solves, one for each window and method in turn: `decisions` as data.
     looped : int
         Steps that the sequential loop evaluated.
     segment_length : int
@@ -101,7 +101,7 @@ class RecurrenceResult(Differentiable):
     -----
     `residual` and `lyapunov` are evaluated when they are first asked for, by calling `step` (and `jac`) on the
     trajectory, with `x` as it then is; over the steps before the first state that is not finite; NaN without any. A
-    copied or unpickled result has forgotten its step: what was not evaluated before raises `RuntimeError`.
+    copied or unpickled result leaves its step behind: they raise `RuntimeError` unless they were evaluated before.
     """
 
     y: Array

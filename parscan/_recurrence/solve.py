@@ -30,7 +30,7 @@ from .derivatives.solution import Solution
 from .methods import Workshop
 from .options import Options
 from .problem import RecurrenceProblem
-from .report import wrap
+from .report import build_result
 from .result import RecurrenceResult
 from .systems.damping import Damping
 
@@ -282,7 +282,7 @@ def _conclude(
     if whole and not trouble and (trouble := solution.first_inexact(whole)):
         solution = Solution(step, arrays.y0, trajectory, trouble.time, tolerance, stacks=stacks)
     jumps = cache(partial(step_jumps, step, trajectory))
-    result = wrap(step, trajectory, record, solution, choice.told, length, jumps, trouble)
+    result = build_result(step, trajectory, record, solution, choice.told, length, jumps, trouble)
     if isinstance(trouble, Finding):
         warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
     elif choice.stages and options.method != "auto" and result.success:

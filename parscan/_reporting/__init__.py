@@ -1,1 +1,1 @@
-"""What is told of a solve: progress and drawings."""
+"""Progress reports, pictures, and the base of results."""

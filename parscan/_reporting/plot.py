@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Told apart by the colour-blind, too (Okabe and Ito, 2008); their yellow is lost on white paper."""
+"""Colours that the colour-blind can distinguish (Okabe and Ito, 2008), without the yellow, which is faint on white."""
 
 DASHES = ("-", "--", "-.", ":")
-"""Told apart in print."""
+"""Line styles, for prints without colour."""
 
 MOST_LINES = len(COLOURS)
-"""Components that are drawn, at most."""
+"""Largest number of components that are drawn."""
 
 MOST_POINTS, PIECES = 4000, 1000
-"""Points of a line, at most; a longer one is cut into so many pieces, whose means and ranges are drawn."""
+"""Largest number of points of a line; of a longer one, the means and ranges of this number of pieces are drawn."""
 
 MOST_NOTES, MOST_MARKS = 12, 60
-"""Stretches of iterations that are labelled, and that are marked at all: more would hide what they are about."""
+"""Largest number of stretches of iterations that are labelled, and that are marked: more would hide the curve."""
 
 MOST_DOTS = 100
-"""Points that are marked one by one."""
+"""Largest number of points that are marked one by one."""
 
 EXPLOSIVE = 1e9
 """Largest value, in units of a typical one, from which the values are drawn on a logarithmic scale."""
 
 
 LARGEST = 1e290
-"""Values that are drawn, at most: the margins of a picture must not overflow."""
+"""Largest value that is drawn: the margins of a picture must not overflow."""
 
 
 class Stretch(NamedTuple):
-    """Iterations in a row by one method, on one mesh of one window; `where` tells of the window or mesh."""
+    """Consecutive iterations by one method, on one mesh of one window; `where` is the label of the window or mesh."""
 
     method: str
     where: str
@@ -90,7 +90,7 @@ def draw_solution(t: Array, y: Array, mesh: Array | None, ax: Axes | None) -> Fi
 
 
 def draw_convergence(history: Sequence[float], stretches: Iterable[Stretch], otherwise: str, ax: Axes | None) -> Figure:
-    """Largest correction of each iteration, in tolerances; `otherwise` tells why there was none."""
+    """Largest correction of each iteration, in tolerances; `otherwise` is the text in place of an empty history."""
     axes, *_ = _axes(ax, (1,))
     axes.set(xlabel="iteration", ylabel="largest correction / tolerance")
     if not history:
@@ -140,7 +140,7 @@ def _axes(ax: Axes | None, heights: tuple[int, ...]) -> list[Any]:
 
 
 def _draw_states(axes: Axes, times: Any, states: Any, name: Callable[[int], str]) -> None:
-    """Components over time, some of them if there are many; of a batch the first member, and the range of all."""
+    """Components over time, some of them if there are many; of a batch, the first member and the range of all."""
     n = states.shape[-1]
     members = int(np.prod(states.shape[1:-1]))
     states = states.reshape(times.size, members, n)
@@ -165,14 +165,14 @@ def _draw_states(axes: Axes, times: Any, states: Any, name: Callable[[int], str]
 
 
 def _told(members: int, shown: int, n: int, size: int) -> str:
-    """What of a trajectory is drawn, if it is not all of it."""
+    """Title that names the part of a trajectory that is drawn, if it is not all."""
     told = [f"{members} members: the first, and the range of all"] if members > 1 else []
     told += [f"means over {size} points, and the range"] if size > 1 else []
     return "; ".join([*told, *([f"{shown} of {n} components"] if shown < n else [])])
 
 
 def _set_scale(axes: Axes, states: Any) -> None:
-    """Logarithmic from the first size on, where a linear scale would show the last values alone."""
+    """Set a logarithmic scale, from the first size on, where a linear one would show the last values alone."""
     sizes = np.abs(states[np.isfinite(states) & (states != 0)])
     if sizes.size and sizes.max() / EXPLOSIVE > np.median(sizes):
         axes.set_yscale("symlog", linthresh=max(float(sizes[0]), 1 / LARGEST))
@@ -180,7 +180,7 @@ def _set_scale(axes: Axes, states: Any) -> None:
 
 
 def _parts(values: Any, dash: str) -> Iterator[tuple[str, str, Any]]:
-    """What is drawn of a component: its prefix, its dash and its finite values; two lines if it is complex."""
+    """Lines of a component, two if it is complex: label prefix, line style and finite values of each."""
     drawn = [("Re ", "-", values.real), ("Im ", "--", values.imag)] if np.iscomplexobj(values) else [("", dash, values)]
     for prefix, style, part in drawn:
         finite = np.where(np.isfinite(part), part, np.nan).astype(float)
@@ -188,7 +188,7 @@ def _parts(values: Any, dash: str) -> Iterator[tuple[str, str, Any]]:
 
 
 def _outline(times: Any, values: Any, size: int) -> tuple[Any, Any, Any, Any]:
-    """Times, the first member, and the range of all; of a long trajectory, for so many points at a time the mean."""
+    """Times, the first member, and the range of all; of a long trajectory, means and ranges over `size` points each."""
     line, low, high = values[:, 0], np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
     if size == 1:
         return times, line, low, high
@@ -205,7 +205,7 @@ def _range(sizes: Any) -> tuple[float, float]:
 
 
 def _draw_sizes(axes: Axes, sizes: Any, stretches: Sequence[Stretch]) -> None:
-    """One broken line per method: a window or mesh begins anew."""
+    """One line per method, broken where a window or mesh begins."""
     shown = np.where(np.isfinite(sizes) & (sizes > 0), sizes, np.nan)
     methods = list(dict.fromkeys(stretch.method for stretch in stretches))
     marker = "o" if sizes.size <= MOST_DOTS else None
@@ -222,7 +222,7 @@ def _draw_sizes(axes: Axes, sizes: Any, stretches: Sequence[Stretch]) -> None:
 
 
 def _draw_marks(axes: Axes, stretches: Sequence[Stretch]) -> None:
-    """Where windows (grey) and meshes (dotted) begin, and what they are."""
+    """Mark where windows (grey) and meshes (dotted) begin, with their labels."""
     if len(stretches) > MOST_MARKS:
         windows = len(list(groupby(stretch.window for stretch in stretches)))
         axes.set_title(counted(windows, "window"), fontsize="medium")
@@ -240,7 +240,7 @@ def _draw_marks(axes: Axes, stretches: Sequence[Stretch]) -> None:
 
 
 def _legend(axes: Axes, *, outside: bool) -> None:
-    """Beside the axes, where it hides nothing, unless they are the user's: what is beside those is not ours."""
+    """Place the legend beside the axes, where it hides nothing; inside, if they are the user's."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
         place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if outside else {"loc": "best"}

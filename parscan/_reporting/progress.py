@@ -1,4 +1,4 @@
-"""How far a solve has come: as a bar, in lines of text, or told to a function of the user's."""
+"""Progress reports of a solve: a bar, lines of text, or calls of a user's function."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from math import inf
 from typing import Any, Protocol, TypeAlias
 
 FIRST, SHARE = 1.0, 0.05
-"""Seconds before the first line of text, and share of the time so far that passes before each of the next ones."""
+"""Seconds before the first line of text; time between later lines as a share of the time so far."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a solve has come, as a function is told that is passed as ``progress``.
+    """The progress of a solve, as passed to the function that is given as ``progress``.
 
     Parameters
     ----------
     done, total : float
-        Steps of a recurrence that are solved, and all of them; for an ODE, lengths of the span.
+        Steps of a recurrence that are solved, and all steps; for an ODE, lengths of the span.
     method : str
-        What is at work, ``"newton"`` or ``"Radau"`` for example; ``"sequential"`` is the loop.
+        The method at work, ``"newton"`` or ``"Radau"`` for example; ``"sequential"`` is the loop.
     window : int
         Steps, or intervals of a mesh, that it solves at once; 1 where it takes them one after the other.
     iterations : int
@@ -33,8 +33,8 @@ class Progress:
     seconds : float
         Time since the solve began.
     remaining : float or None
-        Seconds that the rest takes if it goes on at the pace so far; None as long as nothing is solved. A window is
-        solved as a whole, so within the first one there is nothing to tell it from.
+        Seconds for the rest at the pace so far; None until the first window is complete, as windows are solved as a
+        whole.
     """
 
     done: float
@@ -48,27 +48,26 @@ class Progress:
 
 
 Show: TypeAlias = Callable[[Progress], object]
-"""Something to be done with it."""
+"""A callback that shows or keeps the progress."""
 
 Watcher: TypeAlias = bool | Show
-"""What a user says of it: whether it is shown, or a function that is told."""
-
+"""The `progress` argument: a flag or a callback."""
 
 LENGTH = "{l_bar}{bar}| [{elapsed}<{remaining}{postfix}]"
 """tqdm's bar without numbers, for lengths."""
 
 
 class Report(Protocol):
-    """What a solver calls when it has got on, with what it knows anyway: nothing is fetched or computed for it."""
+    """Callback invoked by solvers; uses only values that are already on the host."""
 
     def __call__(
         self, done: float, *, method: str, window: int, iterations: int = 0, correction: float | None = None
     ) -> None:
-        """Tell it."""
+        """Report the progress."""
 
 
 def check_watcher(progress: Watcher) -> None:
-    """Raise unless it is one."""
+    """Raise unless it is a flag or can be called."""
     if not (callable(progress) or isinstance(progress, int)):
         raise TypeError(
             f"`progress` must be True, False or a function that takes a parscan.Progress, got {progress!r}."
@@ -77,9 +76,9 @@ def check_watcher(progress: Watcher) -> None:
 
 @contextmanager
 def watch(progress: Watcher, total: float, unit: str | None) -> Iterator[Report | None]:
-    """Give a function that is told how much of the total is done; None if nobody wants to know.
+    """Give the callback for a solver; None if nobody listens.
 
-    `unit` is what is counted, None where the total is a length. Whatever happens, a bar is closed at the end.
+    `unit` is the noun for what the total counts, None where it is a length. A bar is closed even after an exception.
     """
     if not callable(progress) and not progress:
         yield None
@@ -126,7 +125,7 @@ def _bar(tqdm: Any, total: float, unit: str | None) -> Iterator[Show]:
 
 @contextmanager
 def _lines(unit: str | None) -> Iterator[Show]:
-    """A line of text every now and then, less and less often, and one at the end."""
+    """Lines of text, less and less often, and one at the end."""
     shown: Progress | None = None
     last: Progress | None = None
 

@@ -1,4 +1,4 @@
-"""What is chosen to solve a problem."""
+"""The choice of a method for a problem."""
 
 from __future__ import annotations
 
@@ -15,14 +15,33 @@ BANDS = {"lband", "uband"}
 
 @dataclass(frozen=True)
 class Choice:
-    """A method, whether SciPy has it do the work, and the reason if that is not simply what was asked for.
+    """A method, and how to use it.
 
-    `share` is what part of the tolerances a sequential solver gets, so that its errors together stay below them;
-    `tries_ensemble` is a wide batch of which it is not known yet whether it is stiff: that is tried first. `otherwise`
-    is what SciPy goes on with, from where the solver ends like that. As `pairs`, complex states are real and imaginary
-    parts. Steps take at most a share of `longest` of the span. A solver ends after `most_steps`; where its steps stay
-    short, it starts anew, as long as there are more than one of its `starts`. `while_analytic` has complex states whole
-    where the function has complex derivatives at the beginning, for `most_steps`: `otherwise` tells what then.
+    Parameters
+    ----------
+    method : str or OdeSolver
+        Its name, or a class of SciPy's solvers.
+    is_sequential : bool
+        Whether SciPy's solver of that name solves the problem.
+    because : str
+        The reason, unless the user named the method.
+    share : float
+        Factor on the tolerances of a sequential solver, so that its accumulated errors stay below them.
+    tries_ensemble : bool
+        First try common explicit steps for a wide batch; `method` follows if they turn out stiff.
+    otherwise : dict
+        The choice that goes on from where the solver ended, by the reason for its end.
+    pairs : bool
+        Whether complex states are solved for as real and imaginary parts.
+    longest : float
+        Longest step as a share of the span.
+    most_steps : float
+        Steps after which the solver ends.
+    starts : int
+        Number of times that the solver may begin, at first or anew where its steps stay short.
+    while_analytic : bool
+        For `pairs`: solve for complex states as they are, for `most_steps`, if the function has complex derivatives at
+        the beginning.
     """
 
     method: Any
@@ -38,5 +57,5 @@ class Choice:
     while_analytic: bool = False
 
     def after(self, ending: Termination) -> Choice | None:
-        """What goes on from where the solver ended so."""
+        """The choice that goes on from where the solver ended for that reason; None if the solve ends."""
         return replace(self, starts=self.starts - 1) if ending is Termination.SLOW else self.otherwise.get(ending)

@@ -1,4 +1,4 @@
-"""Failures that all solvers know, and when a step is none."""
+"""Failures that several solvers share, and the shortest steps."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ NOT_FINITE = Failure(Termination.NOT_FINITE, "the right-hand side gave values th
 TOO_SMALL = Failure(Termination.TOO_SMALL, "the steps became smaller than the spacing of the numbers")
 
 SMALLEST = 10
-"""Steps of at most so many spacings of the numbers at their times are the end of a solution, a pole for example."""
-
+"""Steps of at most this many spacings of the numbers at their times mean the end of a solution, a pole for example."""
 
 PATIENCE = 32
-"""Such steps in a row that are the end: LSODA's first ones are that short where they are cautious and times large."""
-
+"""Number of such steps in a row after which to give up: the first steps of LSODA may be that short at large times."""
 
 SHORTEST = SMALLEST * machine_epsilon("float64")
-"""The same as a share of the time; spacings so are no less than the numbers', and do not jump at powers of two."""
+"""The limit as a share of the time: at least `SMALLEST` spacings, without their jumps at powers of two."""
 
 
 def is_no_step(t: float, later: float) -> bool:
-    """Whether a step from one time to the other is as short as that."""
+    """Whether a step from one time to the other is that short."""
     return abs(later - t) <= SHORTEST * max(abs(t), abs(later))
 
 
 def surely_a_step(begin: float, end: float) -> float:
-    """A length such that longer steps are some, whatever their times in this span are."""
+    """A length that is long enough for a step anywhere in this span."""
     return SHORTEST * max(abs(begin), abs(end))

@@ -1,4 +1,4 @@
-"""Whether steps get on: solvers that meet jumps over and over again go on with tiny steps, in effect for ever."""
+"""The pace of sequential steps: solvers that meet jumps again and again would go on with tiny steps for ever."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from .polynomial import PiecewisePolynomial
 from .scale import Scale
 
 STEPS = 4096
-"""Steps after which the pace is judged, again and again."""
+"""Number of steps between judgements of the pace."""
 
 LAST = 8
-"""Steps, the last of those, within which jumps are looked for."""
+"""Number of nodes, the last ones, between which jumps are sought."""
 
 CALLS = 1_000_000
-"""Calls of `fun` that are still to come, at this pace, up to which nobody minds jumps."""
+"""Calls of `fun` for the rest of the span, at this pace, up to which jumps are no reason to give up."""
 
 FOLLOWED, CALLS_A_STEP = 256, 50
-"""Steps of DOP853 that take the place of windows from which on they tell the pace, and what each takes, in calls: it is
-looked at between its ends, too."""
+"""Steps of DOP853 in place of a window from which on they show the pace; calls of `fun` for each, those for its defect
+included."""
 
 MOST_CALLS = 1_000_000_000
-"""The same where there are no jumps: hours, even for the cheapest function."""
+"""The same limit where there are no jumps: hours, even for the cheapest function."""
 
 GROWTH = 2.0
-"""Growth of the pace from which on it says nothing of the steps to come, as in a transient."""
+"""Growth of the pace from which on it does not predict later steps, as in a transient."""
 
 SEEN = 0.01
-"""Error in tolerances that a jump has to make in a step: what is less is rounding."""
+"""Error in tolerances that a jump must cause in a step; a smaller one is rounding."""
 
 OF_JUMPS = (
     "let an event at the switch end the solve, make the switch smooth (np.tanh(v / width) for np.sign(v)), or loosen "
@@ -46,7 +46,7 @@ OF_STEPS = "name an implicit method if the problem is stiff, shorten the span, o
 
 
 class Pace:
-    """Judges the steps over a span, again and again; `fun(t, y)` is the right-hand side of one state.
+    """Judges the steps over a span every `STEPS` steps; `fun(t, y)` is the right-hand side of one state.
 
     The tolerances are those of a step.
     """
@@ -60,10 +60,10 @@ class Pace:
         self._begin: tuple[float, int] = (span[0], 0)
 
     def is_stuck(self, last: list[tuple[float, Array]], calls: int) -> str:
-        """Why there is no use in going on after `STEPS` more steps.
+        """The reason to give up after `STEPS` more steps; empty if there is none.
 
-        The `last` of them are nodes with states `(n,)`; `calls` are those of all steps. Whether steps stay short though
-        nothing is in the way, so that the same solver may do better from the start, is `is_slow` then.
+        `last` are the last nodes, with states `(n,)`; `calls` is the number of calls in all steps. Afterwards,
+        `is_slow` tells whether steps stay short without a jump: the same solver may do better if it begins anew.
         """
         t = last[-1][0]
         reason = self._judge(t, last, calls)
@@ -72,7 +72,7 @@ class Pace:
         return reason
 
     def _judge(self, t: float, last: list[tuple[float, Array]], calls: int) -> str:
-        """The same at the time of the last step."""
+        """The same reason, at the time of the last step."""
         passed = abs(t - self._begin[0])
         rest = abs(self._span[1] - t) if isfinite(self._span[1]) else abs(t - self._span[0])
         self.is_slow = False
@@ -89,7 +89,7 @@ class Pace:
 
 
 def chatters(rhs: RightHandSide, trial: PiecewisePolynomial, end: float, scale: Scale) -> bool:
-    """Whether there is no use in going on to the end as in a trial, whose steps were followed one by one."""
+    """Whether to give up, as sequential steps that took the place of a window meet jump after jump."""
     xp = array_namespace(trial.y)
     t, y = trial.t, xp.moveaxis(trial.y[-LAST:, ...], -1, 1)
     passed, rest = abs(float(t[-1] - t[0])), abs(end - float(t[-1]))
@@ -106,7 +106,7 @@ def chatters(rhs: RightHandSide, trial: PiecewisePolynomial, end: float, scale: 
 def jumps_within(
     fun: Callable[[float, Array], Array], nodes: list[tuple[float, Array]], rtol: float | Array, atol: Array | float
 ) -> list[bool]:
-    """Whether `fun` jumps along each of some steps, with as much beyond its end, or along its first slope."""
+    """Whether `fun` jumps along each step, continued to twice its length, or along the slope at its begin."""
     longest = max((abs(end[0] - begin[0]) for begin, end in pairwise(nodes)), default=0.0)
     found = []
     for (t, y), (t_end, y_end) in pairwise(nodes):
@@ -120,5 +120,5 @@ def jumps_within(
 def _along(
     fun: Callable[[float, Array], Array], begin: tuple[float, Array], way: tuple[float, Array], share: float
 ) -> Array:
-    """The function at a share of a way."""
+    """The function at a share of the way from a time and state."""
     return fun(begin[0] + share * way[0], begin[1] + share * way[1])

@@ -1,4 +1,4 @@
-"""The initial value problem, as its arguments say it."""
+"""The initial value problem."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..._functions.right_hand_side import RightHandSide
 
 @dataclass(frozen=True)
 class Problem:
-    """What the user asked for, checked; `y0` has its components last, `(*batch, n)`.
+    """The user's problem, checked; `y0` has its components last, `(*batch, n)`.
 
-    `rtol` is the smallest relative tolerance, for decisions; `rtols` are all, a number or an array `(n,)`. `breaks` are
-    the times within the span, and at its ends, at which the user says that `fun` jumps: see `_functions/breaks`.
+    `rtol` is the smallest relative tolerance, for decisions; `rtols` are all of them, a number or an array `(n,)`.
+    `breaks` are the user's `jumps` within the span or at its ends: see `_functions/breaks`.
     """
 
     fun: Callable[..., Any]
@@ -50,7 +50,7 @@ class Problem:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no time to pass, or no component."""
+        """Whether the span has no length, or the state no component."""
         return self.span[0] == self.span[1] or self.y0.size == 0
 
     @property

@@ -23,10 +23,10 @@ MOST_STAGES = 9
 """Stages of the largest method. Beyond, order 17 or 18, rounding decides and not the order."""
 
 DIGITS = 40
-"""Digits to compute with."""
+"""Decimal digits of the computation."""
 
 NEWTON_STEPS = 4
-"""From 15 digits to more than DIGITS; each step doubles them."""
+"""Newton steps from 15 digits to more than `DIGITS`: each doubles them."""
 
 Numbers: TypeAlias = list[Decimal]
 Rule: TypeAlias = tuple[Numbers, Numbers]
@@ -46,8 +46,8 @@ class Places:
 class Tableau:
     """Collocation at the nodes `c` of (0, 1]: matrix `A` (s, s), weights `b` (s,), order of the method at the mesh.
 
-    The start of an interval is not a stage: `A` has an inverse, by which trials start, the polynomials miss something
-    at the start, by which errors are estimated, and where a problem is stiff the stages stay small.
+    The start of an interval is not a stage. So `A` has an inverse, from which first iterates are made; the defect at
+    the start estimates the error; and the stages stay small where a problem is stiff.
     """
 
     kind: str
@@ -62,7 +62,7 @@ class Tableau:
         return self.c.shape[0]
 
     def family(self, stages: int) -> Tableau:
-        """The method of the same family with so many stages."""
+        """The method of the same family with this number of stages."""
         return FAMILIES[self.kind](stages)
 
     def derivatives(self, theta: Array) -> Array:
@@ -97,18 +97,18 @@ class Tableau:
 
     @cached_property
     def between(self) -> float:
-        """The θ at which polynomials through the start and the stages may be off most."""
+        """The θ at which the error of polynomials through the start and the stages is largest."""
         theta = np.linspace(0, 1, 201)[:-1]
         return float(theta[np.argmax(np.abs(np.prod(theta[:, None] - self.c, axis=1) * theta))])
 
     @cached_property
     def up_to_between(self) -> Array:
-        """Integrals of the ℓ_j from 0 to there, shape (s,)."""
+        """Integrals of the ℓ_j from 0 to `between`, shape (s,)."""
         return self.integrals(np.asarray([self.between]))[0]
 
     @cached_property
     def at_between(self) -> Array:
-        """The ℓ_j there, shape (s,)."""
+        """The ℓ_j at `between`, shape (s,)."""
         return self.derivatives(np.asarray([self.between]))[0]
 
     @cached_property
@@ -118,7 +118,7 @@ class Tableau:
         return self.places((marks[1:] + marks[:-1]) / 2)
 
     def places(self, theta: Array) -> Places:
-        """What the polynomials are, and their slopes, at these shares (k,) of an interval."""
+        """The weights of states and slopes at these shares (k,) of an interval."""
         return Places(theta, self.integrals(theta), self.derivatives(theta))
 
     @property
@@ -133,7 +133,7 @@ class Tableau:
 
     @cached_property
     def means(self) -> Array:
-        """Legendre coefficients of the means of the ℓ_j over [0, θ]: like this, the integrals are exact near θ = 0."""
+        """Legendre coefficients of the means of the ℓ_j over [0, θ]: integrals from them are accurate near θ = 0."""
         rule = gauss(self.stages)
         means = rule.b @ self.derivatives(rule.c[:, None] * rule.c)
         values = np.stack(legendre(2 * rule.c - 1, self.stages - 1))
@@ -172,7 +172,7 @@ def _collocation(kind: str, nodes: Numbers, order: int) -> Tableau:
 
 
 def _rounded(numbers: Any) -> Array:
-    """Array in double precision that nobody may write to: all share it."""
+    """Read-only array in double precision, which all users of a method share."""
     array = np.array(numbers, dtype=np.float64)
     array.flags.writeable = False
     return array

@@ -1,4 +1,4 @@
-"""How far a solution has come, told by all that solves: windows of a mesh, and solvers that step."""
+"""Progress reports of all solvers: windows of a mesh, and steps."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from ..._reporting.progress import Report
 
 
 class Reached:
-    """Reports times, as lengths of the span from its begin on; `error` is what a user's function raised at it."""
+    """Reports the length of the solved part of the span. `error` is an exception of the user's progress function."""
 
     def __init__(self, method: str, begin: float, report: Report) -> None:
         self.error: Exception | None = None
         self._method, self._begin, self._report = method, begin, report
 
     def __call__(self, time: float, window: int = 1, iterations: int = 0, correction: float | None = None) -> None:
-        """Tell the time that is reached, the intervals in work at once, the iterations and the last correction."""
+        """Report the time that is reached, the intervals in work, the iterations and the last correction."""
         done = abs(time - self._begin)
         try:
             self._report(done, method=self._method, window=window, iterations=iterations, correction=correction)
@@ -23,5 +23,5 @@ class Reached:
 
 
 def reached_by(method: str, begin: float, report: Report | None) -> Reached | None:
-    """What a method tells; nothing if nobody wants to know."""
+    """The reports of a method; None if nobody listens."""
     return None if report is None else Reached(method, begin, report)

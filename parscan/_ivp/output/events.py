@@ -1,7 +1,7 @@
 """Events of a trajectory: the times at which functions of it are zero.
 
-What counts is what SciPy's `solve_ivp` counts from one step to the next, here from one sample to the next. A trajectory
-is watched as a whole, or stretch by stretch while it is made.
+An event counts as in SciPy's `solve_ivp`, with samples in place of steps. A trajectory is watched as a whole, or
+stretch by stretch while it is computed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ SUBSAMPLES = 4
 """Samples within an interval of the mesh, or a step, besides its ends, at least."""
 
 SAMPLES = 200
-"""Samples in all, at least: where the solution is a polynomial, a mesh may have a single interval."""
+"""Samples in all, at least: the mesh of a polynomial solution may have a single interval."""
 
 HALVINGS = 20
-"""Samples ever nearer to the begin: they tell the sign that an event which is zero there takes on."""
+"""Samples ever nearer to the begin: they show the sign that an event takes on if it is zero there."""
 
 
 @dataclass(frozen=True)
 class Occurrences:
-    """Per event its times `(k,)` and the states then, `(k, n)`; the time at which a terminal event ended it all."""
+    """Per event its times `(k,)` and the states then, `(k, n)`; the time of the terminal event that ended the solve."""
 
     t_events: list[Array]
     y_events: list[Array]
@@ -80,10 +80,10 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: PiecewisePolyn
     Parameters
     ----------
     events : tuple of Event
-        What `prepare` returned.
+        As returned by `prepare`.
     args : tuple
-        Further arguments of the functions. They are called with times `(m,)` and states `(n, m)` where that gives the
-        same as a call with a float and a state `(n,)` for each of the times.
+        Further arguments of the functions. They are called with times `(m,)` and states `(n, m)` if the values agree
+        with those of single calls with a float and a state `(n,)`.
     dense : PiecewisePolynomial
         The trajectory; it has to be finite. Without a component, nothing occurs on it.
 
@@ -95,8 +95,8 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: PiecewisePolyn
     Raises
     ------
     ValueError
-        If a function does not return one real number, or returns NaN, before the end of the integration. What a
-        function itself raises passes, with a note of the time.
+        If a function does not return one real number, or returns NaN, before the end of the integration. Exceptions of
+        a function pass, with a note of the time.
     """
     watch = Watch(events, args)
     if events and dense.y.size:
@@ -118,10 +118,10 @@ class Watch:
     def see(
         self, times: Array, y: Array, near: Callable[[float], Callable[[float], Array]], *, is_step: bool = False
     ) -> float | None:
-        """Look at samples `y` (n, m) of a stretch that begins where the last one ended; the time that ends it all.
+        """Find events among samples `y` (n, m) of a stretch that begins where the last one ended.
 
-        `near(t)` is the trajectory about a time, as a function of times. In a step, an event that occurs once is looked
-        for between its ends, as by SciPy.
+        Returns the time at which a terminal event ends the integration, if one does. `near(t)` is the trajectory about
+        a time, as a function of times. In a step, an event that occurs once is sought between its ends, as by SciPy.
         """
         order = -1.0 if bool(times[-1] < times[0]) else 1.0
         scans = []
@@ -157,7 +157,7 @@ class Watch:
         return self.stop
 
     def occurrences(self, times: Array, y: Array) -> Occurrences:
-        """What has occurred, in the dtypes of some times and states."""
+        """All occurrences, in the dtypes of these times and states."""
         xp = array_namespace(times)
         none = xp.asarray([], dtype=y.dtype)
         t_events = [xp.asarray(found, dtype=times.dtype) for found in self._t_events]
@@ -167,7 +167,7 @@ class Watch:
 def _root(
     monitor: Monitor, near: Callable[[float], Callable[[float], Array]], bracket: Bracket, ends: Bracket | None
 ) -> float:
-    """Time of an occurrence, looked for between the ends of its step if they are given."""
+    """Time of an occurrence, sought between the ends of its step if they are given."""
     return monitor.root(near(sum(bracket) / 2), ends or bracket)
 
 

@@ -12,24 +12,24 @@ from ..._arrays.namespace import Array, array_namespace, as_array, copy, dtype_n
 from ..._functions.verify import agree
 
 CHECKED = 5
-"""Samples at which a call for all samples is compared with calls for one; few times have that many components."""
+"""Samples at which a call for all samples is compared with single calls."""
 
 RTOL = 4 * machine_epsilon(float)
 """Tolerances of a root, as in SciPy."""
 
 WORTH_CHECKING = 40
-"""Samples from which on such a call is tried: for fewer, single calls take no longer."""
+"""Samples from which on a call for all of them is tried: for fewer, single calls take no longer."""
 
 COARSE = 1e-9
-"""Part of a bracket that is too large for the tolerance of a root."""
+"""Share of a bracket from which on a tolerance of a root is too coarse for it."""
 
 Bracket: TypeAlias = tuple[float, float]
-"""Times between which an event occurs; twice the same if it is zero there."""
+"""Times between which an event occurs; twice the same time if the event function is zero there."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """A function `event(t, y, *args)`, the occurrence of it that ends the integration, the direction that counts."""
+    """A function `event(t, y, *args)`, the number of occurrences that end the solve, the direction that counts."""
 
     function: Callable[..., Any]
     terminal: float = inf
@@ -38,7 +38,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Seen:
-    """Samples of an event's function, the times `(m,)` and values `(m,)`; those before `new` have been counted."""
+    """Times `(m,)` and values `(m,)` of an event function; occurrences before the sample `new` have been counted."""
 
     times: Array
     values: Array
@@ -64,7 +64,7 @@ class Seen:
         return [(float(self.times[begin]), float(self.times[end])) for begin, end in found]
 
     def counted(self, direction: float) -> Seen:
-        """What the next samples need of these: the last ones of the same sign, first and last, and one before them."""
+        """The samples that later ones need: first and last of the final run of one sign, and the one before the run."""
         if self.values.shape[0] == 1:
             return self
         xp, count = array_namespace(self.times), self.values.shape[0]
@@ -79,9 +79,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Scan:
-    """What further samples show: at most the occurrences that end the integration; why and when the function failed.
+    """Occurrences among further samples, up to the one that ends the integration.
 
-    `is_single` where the sign changes once, and without being zero.
+    `is_single` if the sign changes once and no sample is zero. `failure` is an exception of the function, for the
+    sample at the time `failed_at`.
     """
 
     seen: Seen
@@ -100,7 +101,7 @@ class Monitor:
     args: tuple[Any, ...]
 
     def scan(self, times: Array, y: Array, before: Seen | None, most: float) -> Scan:
-        """Where the event occurs among samples of the states `y` (n, m) that follow others; `most` times at most."""
+        """The first `most` occurrences among samples of the states `y` (n, m), which follow those `before`."""
         values: Array | list[float] | None = self._together(times, y) if times.shape[0] > WORTH_CHECKING else None
         failure: Exception | None = None
         if values is None:
@@ -109,7 +110,7 @@ class Monitor:
         failed_at = float(times[count]) if failure else inf
         last = xp.asarray(values[-1:], dtype=times.dtype)
         if failure is None and _is_one_sided(values) and (before is None or before.continues(float(values[-1]))):
-            return Scan(Seen(times[-1:], last), [], False, None, inf)  # what ended before has been counted
+            return Scan(Seen(times[-1:], last), [], False, None, inf)  # no occurrence since the samples before
         values, times = xp.asarray(values, dtype=times.dtype), times[:count]
         seen = Seen(times, values) if before is None else before.followed_by(times, values)
         brackets = seen.brackets(self.event.direction)
@@ -126,7 +127,7 @@ class Monitor:
         if min(at_begin, at_end) >= 0 or max(at_begin, at_end) <= 0:  # zero, but for rounding
             return begin if abs(at_begin) <= abs(at_end) else end
         length, largest = end - begin, max(abs(begin), abs(end))
-        origin = begin if RTOL * largest > COARSE * abs(length) else 0.0  # as SciPy, unless times are large
+        origin = begin if RTOL * largest > COARSE * abs(length) else 0.0  # 0.0 as in SciPy, unless times are large
         known = {begin - origin: at_begin, end - origin: at_end}
 
         def after(passed: float) -> float:
@@ -136,13 +137,13 @@ class Monitor:
         return float(origin + brentq(after, begin - origin, end - origin, xtol=tolerance, rtol=RTOL))
 
     def _value(self, t: float, y: Array) -> float:
-        """The function at one time; `y` is a copy, for it may be written to."""
+        """The function at one time; `y` is a copy, as the function may write to it."""
         try:
             found = self.event.function(t, y, *self.args)
         except Exception as error:
             error.add_note(f"parscan called `events[{self.index}]` at t = {t!r}.")
             raise
-        if isinstance(found, float) and not isnan(found):  # so it is for nearly all
+        if isinstance(found, float) and not isnan(found):  # nearly all functions return one
             return found
         name = f"events[{self.index}]"
         try:
@@ -160,14 +161,14 @@ class Monitor:
         return float(value)
 
     def _one_by_one(self, times: Array, y: Array) -> tuple[list[float], Exception | None]:
-        """The function at the samples before the first at which it fails; and how it does."""
+        """Values at the samples before the first at which the function raises, and the exception."""
         values: list[float] = []
         failure = None
         try:
             states = copy(array_namespace(y).permute_dims(y, (1, 0)))  # the function may write to them
             for sample, time in enumerate(to_numpy(times).tolist()):
                 values.append(self._value(time, states[sample, :]))
-        except Exception as error:  # it may be after the end of the integration, which is not known yet
+        except Exception as error:  # it may lie behind the end of the integration, which is not known yet
             failure = error
         return values, failure
 
@@ -178,7 +179,7 @@ class Monitor:
         return xp.asarray(values, dtype=xp.abs(states).dtype)
 
     def _together(self, times: Array, y: Array) -> Array | None:
-        """The function at all samples by one call; None unless that gives what single calls give."""
+        """The function at all samples by one call; None unless the values agree with those of single calls."""
         xp, samples = array_namespace(times), times.shape[0]
         some = sorted({k * (samples - 1) // (CHECKED - 1) for k in range(CHECKED)})
         try:

@@ -1,1 +1,1 @@
-"""The result, and what is told with it."""
+"""The result and its message."""

@@ -1,4 +1,4 @@
-"""From the pieces of a march to the result that a user reads."""
+"""From the steps or pieces of a solver to the result that a user reads."""
 
 from __future__ import annotations
 
@@ -149,12 +149,12 @@ def _done(record: Record, method: Discretisation) -> str:
 
 
 def _hints(record: Record, task: Task, rhs: RightHandSide, problem: Problem, estimate: float) -> str:
-    """What a user may do better."""
+    """Hints for the user at the end of the message."""
     return _of_jacobian(rhs) + _of_mesh(task, estimate) + of_jumps(task, record, problem.span)
 
 
 def _of_jacobian(rhs: RightHandSide) -> str:
-    """What to do about a Jacobian that is called one by one."""
+    """Hint for a Jacobian that is called for one time after the other."""
     if rhs.jac_evaluator.stacks or not (rhs.stacks and rhs.has_jacobian):
         return ""
     return (
@@ -164,5 +164,5 @@ def _of_jacobian(rhs: RightHandSide) -> str:
 
 
 def _of_mesh(task: Task, estimate: float) -> str:
-    """What to do about a mesh that is too coarse."""
+    """Hint for a mesh that is too coarse."""
     return f" {of_coarse_mesh(task, estimate)}" if is_coarse(task, estimate) else ""

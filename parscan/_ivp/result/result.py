@@ -1,4 +1,4 @@
-"""What solve_ivp returns."""
+"""The result of solve_ivp."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVE_POINTS, POINTS_PER_INTERVAL, CURVE_NUMBERS = 2000, 16, 2**22
-"""Points of a curve and of a polynomial of it in a picture, and numbers in all of them, at most; but for the nodes."""
+"""Largest number of points of a curve in a picture, of points on one of its polynomials, and of all numbers."""
 
 
 class IvpStatus(IntEnum):
@@ -48,7 +48,7 @@ class IvpStatus(IntEnum):
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class IvpResult(Differentiable, Mapping[str, Any]):
-    """Solution of an initial value problem: the fields of SciPy's, and the story of its solution.
+    """Solution of an initial value problem: the fields of SciPy's result, and how it was found.
 
     A field is an attribute, ``sol.t``, and an item, ``sol["t"]``, as in SciPy's results.
 
@@ -75,7 +75,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     success : bool
         Whether the end of the span, or a terminal event, was reached.
     method : str
-        What was really used.
+        The method that was used.
     npoints : int
         States that `fun` was evaluated on.
     iterations : int
@@ -92,8 +92,8 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         `t_eval` for DEER, of any size, with a warning above 1. NaN where SciPy solved the problem; steps that a
         sequential solver took in place of a window do not count.
     residual : float
-        Largest `h * |y' - fun(t, y)|` of the continuous solution, in the units of `y`: `h` is the length of an
-        interval, and each has a few times at which it is looked at, those of the stages where there are stages.
+        Largest `h * |y' - fun(t, y)|` of the continuous solution, in the units of `y`, with the length `h` of an
+        interval: sampled at the stages of every interval (at interpolation nodes for methods without stages).
         Evaluated when it is first asked for; NaN where SciPy solved the problem.
     lyapunov : float
         Growth of a small change of the state per unit of time, as a logarithm: the largest Lyapunov exponent over this

@@ -1,8 +1,8 @@
 """Derivatives by parameters at stages that lie on breakpoints, where the right-hand side may have a kink.
 
-A parameter may move the kink, as a delay moves those of a table. Differences by it reach over the kink then, and give
-the mean of both sides. So the derivative at such a stage is that of the other stages of its interval, extrapolated:
-their shares of the gradient become larger, and that of the stage zero.
+A parameter may move the kink, as a delay moves those of a table. Differences with respect to it then reach over the
+kink and give the mean of both sides. So the derivative at such a stage is extrapolated from the other stages of its
+interval: their weights in the gradient grow, and that of the stage becomes zero.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ..methods.discretisation import Discretisation
 
 
 def beside_breaks(method: Discretisation, trial: PiecewisePolynomial, adjoint: Array) -> Array:
-    """Adjoint forcings `(N s, *batch, n)` of all stages, with none at stages on breakpoints.
+    """Adjoint forcings `(N s, *batch, n)` of all stages, with zero at stages on breakpoints.
 
-    Explicit methods, which take both ends of every interval, are left as they are: what is wrong of the two sides of a
-    kink cancels.
+    Those of explicit methods are unchanged: they have stages at both ends of every interval, and the errors on the two
+    sides of a kink cancel.
     """
     if trial.breaks is None or not isinstance(method, Collocation) or not method.tableau.ends_with_a_stage:
         return adjoint

@@ -1,4 +1,4 @@
-"""The discrete equations solved to nearly all digits: derivatives are those of their solution, not of a guess."""
+"""The discrete equations solved to nearly all digits, as derivatives are those of their exact solution."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..output.observation import Observation
 from .trajectory import Trajectory
 
 CLOSE = 1e-10
-"""What corrections of the nodes may leave, relative to the largest size of a component."""
+"""Remaining error of the nodes, relative to the largest size of a component."""
 
 ITERATIONS, LINEAR = 5, 20
-"""Newton iterations, and such as converge linearly, at most: where they do not help, rounding or a jump of `fun` is in
-the way."""
+"""Most Newton iterations, and those of methods that converge linearly: where they do not suffice, rounding or a jump of
+`fun` prevents convergence."""
 
 
 def close_enough(trial: PiecewisePolynomial, scale: Scale) -> bool:
-    """Whether Newton's method left no more than derivatives may miss."""
+    """Whether the tolerance of Newton's method is small enough for derivatives."""
     sizes = _sizes(trial)
     xp = array_namespace(sizes)
-    with quiet():  # a component that is zero has no digits
+    with quiet():  # a component that is zero throughout has no digits
         shares = xp.where(sizes > 0, (scale.atol + scale.rtol * sizes) / sizes, xp.zeros_like(sizes))
     return scale.enough * float(xp.max(shares)) <= _close(trial)
 
 
 def polished(rhs: RightHandSide, method: Discretisation, trial: PiecewisePolynomial) -> Trajectory:
-    """The trajectory of a trial, corrected."""
+    """The trajectory of a solution, converged to nearly all digits."""
     close, sizes = _close(trial), _sizes(trial)
     target = Scale(close, close * sizes)
     parts: list[PiecewisePolynomial] = []
@@ -45,7 +45,7 @@ def polished(rhs: RightHandSide, method: Discretisation, trial: PiecewisePolynom
 
 
 def _close(trial: PiecewisePolynomial) -> float:
-    """What corrections may leave in the precision of the trial."""
+    """Remaining error in the precision of the states."""
     return max(CLOSE, 10 * machine_epsilon(trial.y.dtype))
 
 
@@ -56,7 +56,7 @@ def _sizes(trial: PiecewisePolynomial) -> Array:
 
 
 def with_nodes(trajectory: Trajectory, times: Array) -> Trajectory:
-    """The trajectory on a mesh with further nodes, if not all the times are nodes already."""
+    """The trajectory on a mesh on which all the times are nodes."""
     trial = trajectory.trial
     if not Observation(trial, times).inside:
         return trajectory

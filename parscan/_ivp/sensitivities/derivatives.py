@@ -1,4 +1,4 @@
-"""Tangents, adjoints and gradients of a solution: what a result of solve_ivp can tell of its derivatives."""
+"""Tangents, adjoints and gradients of a solution of solve_ivp."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Derivatives:
         return found
 
     def _with_nodes(self, mesh: Array) -> Trajectory:
-        """The trajectory with nodes at the times of the mesh, which may be another one than its own."""
+        """The trajectory with nodes at the times of `mesh`, which may differ from its own."""
         trajectory = self._trajectory
         if self._refined is None:
             self._refined = with_nodes(trajectory, mesh)
@@ -157,7 +157,7 @@ def of_mesh(
     even: bool,
     exact: bool = False,
 ) -> Derivatives:
-    """Derivatives of a trial on a mesh: solved to its tolerance everywhere (`even`), or to rounding (`exact`)."""
+    """Derivatives of the solution `make()`: solved to its tolerance everywhere (`even`), or to rounding (`exact`)."""
 
     def find() -> Trajectory:
         trial = make()
@@ -171,7 +171,7 @@ def of_mesh(
 
 
 def _pulled(trajectory: Trajectory, y: Array, times: Array, gradient: Array, *, forcings: bool) -> Pulled:
-    """Gradients, as the trajectory has them, from that by `y` `(n, m, *batch)` at the times of the output."""
+    """Gradients with respect to nodes and forcings, from that by `y` `(n, m, *batch)` at the times of the output."""
     xp, (n, m, *batch) = array_namespace(y), y.shape
     rows = xp.reshape(xp.moveaxis(gradient, 0, -1), (m, math.prod(batch), n))
     if math.prod(rows.shape[1:]) == 0:
@@ -182,7 +182,7 @@ def _pulled(trajectory: Trajectory, y: Array, times: Array, gradient: Array, *, 
 
 
 def _reject_wrong(forcing: Any, y0: Any) -> None:
-    """What cannot drive a tangent."""
+    """Raise if neither argument drives a tangent, or `forcing` is no function."""
     if forcing is None and y0 is None:
         raise ValueError("neither `forcing` nor `y0` is given; pass `∂f/∂θ`, or a change of the initial state.")
     if forcing is not None and not callable(forcing):
@@ -203,7 +203,7 @@ def _as_gradient(grad_y: Any, y: Array) -> Array:
 
 
 def _reject_two(params: Any, vjp: Any, forcing: Any) -> None:
-    """More ways than one, or none that can be called."""
+    """Raise for functions that cannot be called, and for more than one way to the gradient."""
     for name, function, call in (("vjp", vjp, "adjoint, t, y"), ("forcing", forcing, "t, y")):
         if function is not None and not callable(function):
             raise TypeError(f"`{name}` must be callable as {name}({call}), got {type(function).__name__}.")

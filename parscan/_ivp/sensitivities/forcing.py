@@ -1,4 +1,4 @@
-"""What a user's `forcing` gives along a trajectory."""
+"""The values of a user's `forcing` along a trajectory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..._functions.right_hand_side import RightHandSide
 from ..._functions.verify import agree
 
 SAMPLE = 3
-"""Points at which a call for one of them is compared with the call for all."""
+"""Points at which single calls are compared with the call for all points."""
 
 
 class Forcing:
     """A function `forcing(t, y, *args)`, called as `fun` is: `∂f/∂θ` for one parameter, or for many of them.
 
-    There must be as many as `starts`, unless that is None.
+    There must be as many parameters as `starts`, unless that is None.
     """
 
     def __init__(self, function: Callable[..., Any], rhs: RightHandSide, starts: int | None = None) -> None:
@@ -24,7 +24,7 @@ class Forcing:
         self._stacks = rhs.stacks
         self._checked = False
         self.many = False
-        """Whether there are many parameters; known once it was called."""
+        """Whether there are many parameters; known after the first call."""
 
     def __call__(self, times: Array, states: Array) -> Array:
         """Forcings `(m, *batch, n, k)` at the times `(m,)` and states `(m, *batch, n)`."""
@@ -34,7 +34,7 @@ class Forcing:
         return self._together(times, states) if self._stacks else self._alone(times, states, range(times.shape[0]))
 
     def _first(self, times: Array, states: Array) -> Array:
-        """The first call, for all points, unless some of them get something else when they are alone."""
+        """The first call, for all points; single calls if those for a sample disagree with it."""
         count = times.shape[0]
         some = sorted({k * (count - 1) // (SAMPLE - 1) for k in range(SAMPLE)})
         try:
@@ -43,11 +43,11 @@ class Forcing:
             self._stacks = False
             try:
                 return self._alone(times, states, range(count))
-            except Exception:  # not for one at a time either: what is wrong with it for all is what it is meant for
+            except Exception:  # it fails for single points too: raise the error of the call for all
                 return self._together(times, states)
         try:
             alone = self._alone(times, states, some)
-        except Exception:  # made for many only
+        except Exception:  # it takes many points only
             return together
         xp = array_namespace(states)
         if alone.shape[1:] != together.shape[1:] or not self._same(together, alone, times, states, xp.asarray(some)):
@@ -56,7 +56,7 @@ class Forcing:
         return together
 
     def _same(self, together: Array, alone: Array, times: Array, states: Array, some: Array) -> bool:
-        """Whether both ways to call it agree."""
+        """Whether the call for all points agrees with single calls."""
         xp = array_namespace(states)
         if alone.size == 0:
             return True
@@ -81,7 +81,7 @@ class Forcing:
         return array_namespace(states).stack(rows)
 
     def _to_states(self, value: Any, shape: tuple[int, ...], states: Array) -> Array:
-        """What the function returned, with components and parameters last."""
+        """The returned value with components and parameters last."""
         xp, n = array_namespace(states), states.shape[-1]
         if isinstance(value, list | tuple):
             if len(value) != n:

@@ -1,4 +1,4 @@
-"""Gradients with respect to parameters: what adjoint forcings make of the right-hand side's derivative by them."""
+"""Gradients with respect to parameters: products of adjoint forcings with the derivative of the right-hand side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..._functions.right_hand_side import RightHandSide
 from .forcing import Forcing
 
 SAMPLE = 64
-"""Points on which steps of differences are tried."""
+"""Points on which step sizes of differences are tried."""
 
 
 Pull = Callable[[], tuple[Array, ...]]
@@ -23,7 +23,7 @@ Pull = Callable[[], tuple[Array, ...]]
 
 
 def by_forcing(rhs: RightHandSide, pull: Pull, forcing: Callable[..., Any]) -> Array:
-    """Products with what the user's `forcing` gives: one number, or one per parameter."""
+    """Products with the values of the user's `forcing`: one number, or one per parameter."""
     times, states, adjoint = pull()
     given = Forcing(forcing, rhs)
     values = given(times, states)
@@ -38,7 +38,7 @@ def by_parameters(rhs: RightHandSide, pull: Pull, params: Any, vjp: Callable[...
     chosen = choose(params, partial(rhs.function, None), rhs.args)  # after the time, a state is its first argument
     reject_nothing(chosen, vjp)
     for name, tree in zip(chosen.names, chosen.trees(None, rhs.args), strict=True):
-        leaves(name, tree)  # raises for what has no gradient, before any work is done
+        leaves(name, tree)  # raises for parameters without a gradient, before any work
     times, states, adjoint = pull()
     if vjp is not None:
         return _by_product(rhs, times, states, adjoint, chosen, vjp)
@@ -67,6 +67,6 @@ def _points(rhs: RightHandSide, times: Array, states: Array) -> Points:
 def _by_product(
     rhs: RightHandSide, times: Array, states: Array, adjoint: Array, chosen: Chosen, vjp: Callable[..., Any]
 ) -> Tree:
-    """One call with all points; what it returns is the result, if there are no arguments to compare it with."""
+    """One call of `vjp` with all points; without parameters, whatever it returns is the result."""
     value = rhs.evaluate(partial(vjp, copy(array_namespace(adjoint).moveaxis(adjoint, -1, 0))), times, states)
     return as_same_structure("the result", value, chosen.joined(chosen.trees(None, rhs.args))) if chosen.keys else value

@@ -1,9 +1,8 @@
-"""Jumps of the right-hand side that the state triggers: their times move with the solution, and derivatives miss that.
+"""Jumps of the right-hand side that the state triggers: derivatives miss that their times move with the solution.
 
-Interval by interval, the right-hand side is evaluated on the chord between the nodes. With the distance of the points,
-second differences of what is smooth, or has a kink, shrink, while those of a jump do not; the half with the larger one
-is divided again. The state triggers the jump if a small change of it there leads across: second differences by the
-state do not shrink either.
+Interval by interval, the right-hand side is evaluated on the chord between the nodes. Second differences of a function
+that is smooth or has a kink shrink with the distance of the points; those of a jump do not. The half with the larger
+second difference is divided again and again. The state triggers the jump if a small change of the state leads across.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from ...warnings import StateJumpWarning
 from ..core.polynomial import NUMBERS, PiecewisePolynomial
 
 LARGE = 0.5
-"""Power of ε: a jump is at least that part of the largest value of its component."""
+"""Power of ε: smallest jump, as a share of the largest value of its component."""
 
 STAYS = 0.35
-"""Part of a second difference that is left, at least, on half of a stretch with a jump: smooth functions leave 1/4."""
+"""Share of a second difference that remains, at least, on half of a stretch with a jump; for smooth functions, 1/4."""
 
 NARROW = 0.8
-"""Power of ε: such a part of an interval is the stretch in which a jump is closed in."""
+"""Power of ε: length of the stretch to which a jump is narrowed down, as a share of the interval."""
 
 CANDIDATES = 256
-"""Stretches that are divided again and again, at most."""
+"""Largest number of stretches that are divided again and again."""
 
 CHANGES = (3 / 8, 7 / 16)
-"""Powers of ε: relative changes of the state that must lead across a jump."""
+"""Powers of ε: relative changes of the state, each of which must lead across a jump."""
 
 ACROSS, BESIDE = 0.5, 0.25
-"""Parts of a jump: what a change across it changes at least, and one that leads away from it at most."""
+"""Shares of a jump: least effect of a change that leads across it, largest effect of one that leads away from it."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,18 @@ class Jumps:
     sizes: Array
 
     def warn_of_changed(self, mesh: Array, nodes: Array) -> None:
-        """Warn if changes of the nodes `(N + 1, B, k, n)`, of any component, move one of the jumps."""
+        """Warn if changes of the nodes `(N + 1, B, k, n)`, in any component, move one of the jumps."""
         xp = array_namespace(nodes)
         self._warn(mesh, xp.any(xp.reshape(nodes, (*nodes.shape[:2], -1)) != 0, axis=-1, keepdims=True), 0.0)
 
     def warn_of_felt(self, mesh: Array, nodes: Array) -> None:
-        """Warn if a loss with the gradient `(N + 1, B, n)` by the nodes feels one of the jumps."""
+        """Warn if a loss whose gradient by the nodes is `(N + 1, B, n)` depends on one of the jumps."""
         xp = array_namespace(nodes)
         weights = xp.abs(nodes)
         self._warn(mesh, weights, machine_epsilon(nodes.dtype) * float(xp.max(weights)))
 
     def _warn(self, mesh: Array, weights: Array, least: float) -> None:
-        """Warn of the first jump whose components have weights beside it of more than the least."""
+        """Warn of the first jump in components whose weights at a node beside it exceed the least."""
         xp = array_namespace(mesh)
         direction = -1.0 if bool(mesh[-1] < mesh[0]) else 1.0
         after = xp.clip(xp.searchsorted(direction * mesh, direction * self.times), 1, mesh.shape[0] - 1)
@@ -67,7 +66,7 @@ class Jumps:
 
 
 def _message(time: float) -> str:
-    """Where it is, and what to do."""
+    """The place of a jump, and what to do."""
     return (
         f"`fun` jumps at t = {time:.6g}, where the state crosses a threshold. The time at which it does moves with the "
         "initial state and the parameters, which this derivative leaves out: it is wrong. Make the jump smooth "
@@ -95,7 +94,7 @@ class Stretches:
         return Stretches(*(take(each, rows, axis=0) for each in vars(self).values()))
 
     def own(self, values: Array) -> Array:
-        """Of values `(k, …, C)`, those of each stretch's column."""
+        """Those of values `(k, …, C)` that belong to the column of each stretch."""
         xp = array_namespace(values)
         shape = (-1, *(1,) * (values.ndim - 2), values.shape[-1])
         chosen = xp.reshape(self.columns[:, None] == xp.arange(values.shape[-1])[None, :], shape)
@@ -193,7 +192,7 @@ def _larger_half(stretches: Stretches) -> Stretches:
 
 
 def _closed_in(rhs: RightHandSide, stretches: Stretches, least: Array) -> Stretches:
-    """Narrow stretches with a jump each."""
+    """Stretches narrowed down, as far as each contains a jump."""
     xp = array_namespace(stretches.t)
     for _ in range(math.ceil(-NARROW * math.log2(machine_epsilon(stretches.y.dtype)))):
         if stretches.t.shape[0] == 0:

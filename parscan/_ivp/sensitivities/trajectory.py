@@ -15,7 +15,7 @@ from ..methods.tangent_linear import TangentLinear
 from ..output.observation import Observation
 
 KEPT = 2**28
-"""Bytes of a model, about, that are kept for the next derivative."""
+"""Largest size in bytes of a tangent linear model that is kept for the next derivative."""
 
 Forced = Callable[[Array, Array], Array]
 """Forcings `(m, *batch, n, k)` at the times `(m,)` and states `(m, *batch, n)`."""
@@ -34,9 +34,9 @@ class Pulled:
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """A trial that solves the equations of a method; its tangent linear models are made window by window.
+    """A solution of the equations of a method, with tangent linear models that are made window by window.
 
-    Where one window holds all, and is not too large, its model is kept.
+    If one window holds all intervals, and its model is not too large, the model is kept.
     """
 
     rhs: RightHandSide
@@ -67,7 +67,7 @@ class Trajectory:
         return model
 
     def tangent(self, forced: Forced | None, start: Array, *, inside: bool) -> tuple[Array, Array]:
-        """Changes of the nodes, `(N + 1, B, k, n)`, and of the slopes, `(N, q, B, k, n)`, if what is `inside` matters.
+        """Changes of the nodes, `(N + 1, B, k, n)`, and of the slopes, `(N, q, B, k, n)`, if `inside` is wanted.
 
         They come from forcings, k of them, and from changes of the first node, `(B, k, n)`, or `(B, 1, n)` for all.
         """
@@ -112,14 +112,14 @@ class Trajectory:
 
 
 def _responses(model: TangentLinear, forced: Forced | None, start: Array) -> tuple[Array, Array]:
-    """What the forcings change at the ends, `(N, B, k, n)`, and of the slopes, `(N, q, B, n, k)`."""
+    """Changes by the forcings at the ends of the intervals, `(N, B, k, n)`, and of the slopes, `(N, q, B, n, k)`."""
     xp = array_namespace(start)
     B, k, n = start.shape
     N, q = model.slopes.shape[:2]
     if forced is None:
         return xp.zeros((N, B, k, n), dtype=start.dtype), xp.zeros((N, q, 1, n, 1), dtype=start.dtype)
     forcing = forced(model.times, model.states)
-    if forcing.shape[-1] == 0:  # of no parameters
+    if forcing.shape[-1] == 0:  # no parameters
         return xp.zeros((N, B, 0, n), dtype=start.dtype), xp.zeros((N, q, B, n, 0), dtype=start.dtype)
     ends, slopes = model.respond(xp.reshape(forcing, (forcing.shape[0], B, n, -1)))
     return xp.matrix_transpose(ends), slopes
