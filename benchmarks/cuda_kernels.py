@@ -1,4 +1,4 @@
-"""What every CUDA kernel takes of a device: registers, spills, memory. Needs the CUDA toolkit, but no device.
+"""Resources of a device that every CUDA kernel needs: registers, stack, memory. Needs the toolkit, but no device.
 
 python benchmarks/cuda_kernels.py --json benchmarks/results/cuda_kernels.json --page docs/cuda-kernels.md
 """
@@ -23,28 +23,28 @@ from parscan._kernels.cpu.threads import available_threads
 Record = dict[str, Any]
 
 CAPABILITIES = ((7, 5), (8, 0), (9, 0))
-"""Compute capabilities; the newest that the toolkit knows is added."""
+"""Compute capabilities; the newest one of the toolkit is added."""
 
 PACKAGES = ("numba-cuda", "numba", "nvidia-nvvm", "nvidia-nvjitlink")
-"""What the figures depend on."""
+"""Packages whose versions determine the figures."""
 
 QUICK = 9
-"""In brief, every ninth kernel is examined."""
+"""With `--quick`, every ninth kernel is examined."""
 
 SAMPLE = 4
-"""Kernels that are compiled for the newest architecture too, in a check: every fourth. It takes as long as the rest."""
+"""With `--check`, every fourth kernel is compiled for the newest architecture too, which doubles its time."""
 
-PAGE = """# What the CUDA kernels take
+PAGE = """# Resources of the CUDA kernels
 
 Written by `python benchmarks/cuda_kernels.py`; the tests compile every kernel again and hold it to this table.
 Nothing here has been timed: compiling needs no device.
 
-For each architecture the registers of a thread; bytes that are spilled for want of registers, and bytes of stack, on
-the worst of them; bytes of shared memory of a block. The kernels of float32 and complex64 hold no instruction of double
+For each architecture the registers of a thread; the largest number of spilled bytes, and of bytes of stack, of all
+architectures; bytes of shared memory of a block. The kernels of float32 and complex64 contain no instruction of double
 precision, and all addresses, lengths and strides have 64 bits.
 
-PTX is made for {ptx}. That of the former is assembled for {older}: but for names it is
-what is made for these. {toolkit}.
+PTX is compiled for {ptx}. That of the former is assembled for {older}: compiling for these gives
+the same PTX, but for names. {toolkit}.
 
 {tables}"""
 
@@ -53,7 +53,7 @@ def examine(index: int, newest_too: bool) -> tuple[str, Record]:
     """Compile and assemble the kernel at a place in the catalogue."""
     entry = catalogue()[index]
     kernel = entry.make()
-    # For all but the newest architectures the compiler makes the same PTX.
+    # The compiler makes the same PTX for all architectures but the newest.
     groups = (CAPABILITIES, (newest_capability(),)) if newest_too else (CAPABILITIES,)
     texts = {group: compile_ptx(kernel, group[0]) for group in groups}
     made = {capability: assemble(ptx, capability) for group, ptx in texts.items() for capability in group}
@@ -70,7 +70,7 @@ def examine(index: int, newest_too: bool) -> tuple[str, Record]:
 
 
 def examine_all(indices: Sequence[int], sample: int = 1) -> Record:
-    """The record of many kernels, by as many processes as may run at once; of every `sample`th for the newest too."""
+    """The record of many kernels, by parallel processes; of every `sample`th for the newest architecture too."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(available_threads(), mp_context=spawn) as pool:
         newest_too = [place % sample == 0 for place in range(len(indices))]

@@ -95,8 +95,7 @@ def simulator(monkeypatch):
     from cuda_simulator import SimulatorLauncher
 
     launcher = SimulatorLauncher()
-    for library in ("numpy", "array_api_strict"):
-        monkeypatch.setitem(import_module("parscan._kernels.cuda.launch")._LAUNCHERS, library, launcher)
+    monkeypatch.setattr("parscan._kernels.cuda.launch.LAUNCHER", launcher)
     for row in import_module("parscan._kernels.dispatch").IMPLEMENTATIONS.values():
         monkeypatch.setitem(row, "array_api_strict", row["cupy"])
     return launcher

@@ -18,7 +18,7 @@ from ..._arrays.namespace import Array, array_namespace, contiguous, dtype_name
 from ..dispatch import Condensed
 from ..generic import condense as generic
 from . import condense_kernels as kernels
-from .launch import launcher
+from . import launch
 
 CHUNK_BYTES = 1 << 28
 """Size of the systems that the library's solver gets at once: large enough for launches to take little of the time."""
@@ -37,5 +37,5 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
     memory = [xp.reshape(contiguous(x), (-1,)) for x in operands]
     groups = kernels.groups(dtype, s, n)
     blocks, threads = -(-N // groups), groups * kernels.width(s, n)
-    launcher(r).launch(kernels.condense_kernel(dtype, s, n), blocks, threads, *memory, N, *results)
+    launch.LAUNCHER.launch(kernels.condense_kernel(dtype, s, n), blocks, threads, *memory, N, *results)
     return Condensed(*(xp.reshape(x, shape) for x, shape in zip(results, shapes, strict=True)))

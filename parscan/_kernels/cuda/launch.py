@@ -1,4 +1,4 @@
-"""Launching kernels on the arrays of a library: one small interface, one launcher per library."""
+"""Launching kernels: a small interface, and its implementation for CuPy's arrays and streams."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any
 
 from ..._arrays import cupy as _cupy
-from ..._arrays.namespace import Array, library
+from ..._arrays.namespace import Array
 from .kernel import Kernel
 
 
 class Launcher(ABC):
-    """Launches kernels on the current stream of an array library, without waiting for anything."""
+    """Launches kernels on the current stream, without waiting for anything."""
 
     @abstractmethod
     def processors(self) -> int:
@@ -51,13 +51,8 @@ class NumbaLauncher(Launcher):
         compiled[blocks, threads, stream](*(x if isinstance(x, int) else x.data.ptr for x in arguments))
 
 
-def launcher(x: Array) -> Launcher:
-    """Launcher for the library of an array."""
-    return _LAUNCHERS[library(x)]
-
-
-_LAUNCHERS: dict[str, Launcher] = {"cupy": NumbaLauncher()}
-"""The launcher of each library; tests add Numba's simulator."""
+LAUNCHER: Launcher = NumbaLauncher()
+"""Launcher of all kernels; tests replace it by Numba's simulator."""
 
 
 @cache

@@ -6,8 +6,8 @@ Deleting it is deleting the files `lookback*.py`, and in `choice.py` the class `
 from __future__ import annotations
 
 from ..._arrays.namespace import dtype_name
+from . import launch
 from .choice import SinglePass
-from .launch import launcher
 from .lookback_words import workspace_size
 from .lookback_workspace import workspace
 from .operand import Operand
@@ -17,7 +17,7 @@ from .tiles import tile_of
 
 def in_one_pass(way: SinglePass, r: Recurrence, out: Operand) -> None:
     """One kernel scans all tiles, a second one repairs those that are not finite."""
-    dtype, device = dtype_name(r.start.dtype), launcher(r.start)
+    dtype, device = dtype_name(r.start.dtype), launch.LAUNCHER
     scan, repair = (way.kernels[name](dtype, r.n) for name in ("scan", "repair"))
     tile = tile_of(dtype)
     chunks = -(-r.length // tile.steps)

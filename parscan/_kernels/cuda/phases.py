@@ -7,9 +7,9 @@ from typing import Any
 import array_api_compat
 
 from ..._arrays.namespace import Array, array_namespace, dtype_name
+from . import launch
 from . import mend_kernels as mending
 from .choice import Phases, SinglePass, Way, choose
-from .launch import launcher
 from .lookback import in_one_pass
 from .operand import Operand
 from .recurrence import Recurrence
@@ -23,7 +23,7 @@ def evaluate(recurrence: Recurrence, out: Operand) -> None:
 
 def _in_phases(way: Phases, r: Recurrence, out: Operand) -> None:
     """Summarise the chunks, carry the states across them, march through each."""
-    dtype, device = dtype_name(r.start.dtype), launcher(r.start)
+    dtype, device = dtype_name(r.start.dtype), launch.LAUNCHER
     summarise, march = (way.kernels[name](dtype, r.n) for name in ("summarise", "march"))
     chunk = way.chunk(dtype, r.n, r.sequences, r.length, device.processors())
     chunks = -(-r.length // chunk)
