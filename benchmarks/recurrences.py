@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,42 @@ def slow_memory_cases(quick: bool) -> Iterator[Case]:
         yield Case(f"{name}, n=2, {steps} steps", {"plain loop": loop, "parscan": solve})
 
 
+def double_well(y: Any, x: Any) -> Any:
+    """Noise in the potential y⁴/4 - y²/2, by Euler's method: unstable on the ridge between its wells."""
+    return y + 0.02 * (y - y**3) + 0.1 * x
+
+
+def two_wells(y: Any, x: Any) -> Any:
+    """Noise in the potential of two Gaussians, as in Gonzalez et al. (NeurIPS 2024)."""
+    a, b = y - np.array([-1.4, 0]), y - np.array([1.6, 0])
+    wa, wb = (w * np.exp(-0.5 * (v * v).sum(-1, keepdims=True)) for w, v in ((0.49, a), (0.51, b)))
+    return y - 0.01 * (wa * a + wb * b) / (wa + wb) + np.sqrt(0.02) * x
+
+
+def unstable_cases(quick: bool) -> Iterator[Case]:
+    """Locally unstable, stable on average: where Newton's corrections are bounded or damped."""
+    ways: dict[str, dict[str, Any]] = {
+        "parscan": {},
+        "parscan newton": {"method": "newton"},
+        "parscan clipped": {"method": "newton", "damping": parscan.Clipping()},
+        "parscan elk": {"method": "elk"},
+    }
+    for name, step, n, steps in (("double well", double_well, 1, 100_000), ("pair of wells", two_wells, 2, 20_000)):
+        x = np.random.default_rng(0).standard_normal((steps // 20 if quick else steps, n))
+
+        def loop(step: Function = step, x: Any = x) -> Any:
+            y, states = np.zeros(x.shape[1]), np.empty_like(x)
+            for t in range(len(x)):
+                states[t] = y = step(y, x[t])
+            return states
+
+        def solve(step: Function = step, x: Any = x, **options: Any) -> Any:
+            return parscan.solve_recurrence(step, np.zeros(x.shape[1]), x, **options).y
+
+        contenders = {"plain loop": loop} | {way: partial(solve, **options) for way, options in ways.items()}
+        yield Case(f"noise in a {name}, n={n}, {len(x)} steps", contenders)
+
+
 def peak_memory(steps: int, n: int) -> float:
     """Peak memory of a solve in a process of its own, less what was held before it, in units of the trajectory."""
     Gru.make(n, 1, 1000).solve()  # loads whatever is loaded once
@@ -175,6 +212,7 @@ def figures(quick: bool) -> dict[str, float]:
 def cases(quick: bool) -> Iterator[Case]:
     yield from gru_cases(quick)
     yield from slow_memory_cases(quick)
+    yield from unstable_cases(quick)
 
 
 if __name__ == "__main__":

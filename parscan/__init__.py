@@ -5,7 +5,7 @@
 - `solve_ivp`: ``y' = fun(t, y)``, called as SciPy's, solved by Newton's method on a whole mesh at once.
 - `Dense`, `Diagonal`, `BlockDiagonal`, `StackedDiagonal`: structures of a step's Jacobian.
 - `Progress`: what a function is told that is passed as ``progress``.
-- `Attenuation`, `Clipping`: damping for trajectories that lead Newton astray.
+- `Clipping`: damping for trajectories that lead Newton astray.
 - `warnings`: what parscan warns of.
 """
 
@@ -20,13 +20,12 @@ from ._linalg.stacked_diagonal import StackedDiagonal
 from ._recurrence.linear import linear_recurrence
 from ._recurrence.result import Attempt, RecurrenceResult, Status
 from ._recurrence.solve import solve_recurrence
-from ._recurrence.systems.damping import Attenuation, Clipping
+from ._recurrence.systems.damping import Clipping
 from ._reporting.progress import Progress
 
 __all__ = [
     "Adjoint",
     "Attempt",
-    "Attenuation",
     "BlockDiagonal",
     "Clipping",
     "Dense",

@@ -45,10 +45,6 @@ class Diagonal(Structure):
         """The conjugates."""
         return conjugate(matrices)
 
-    def outer(self, left: Array, right: Array) -> Array:
-        """Elementwise product."""
-        return left * right
-
     def identity(self, matrices: Array) -> Array:
         """Ones."""
         return array_namespace(matrices).ones_like(matrices)

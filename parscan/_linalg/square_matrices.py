@@ -31,10 +31,6 @@ class SquareMatrices(Structure):
         """Rows become columns."""
         return array_namespace(matrices).matrix_transpose(conjugate(matrices))
 
-    def outer(self, left: Array, right: Array) -> Array:
-        """All products within each block."""
-        return self.to_scan(left)[..., :, None] * self.to_scan(right)[..., None, :]
-
     def identity(self, matrices: Array) -> Array:
         """Ones on the diagonal of every block."""
         xp = array_namespace(matrices)

@@ -40,10 +40,6 @@ class Structure(ABC):
         """The adjoint matrices, in this layout."""
 
     @abstractmethod
-    def outer(self, left: Array, right: Array) -> Array:
-        """Part of the outer product of two `(..., n)` vectors that lies within the family."""
-
-    @abstractmethod
     def identity(self, matrices: Array) -> Array:
         """Identity matrices, as many as `matrices` has, of their dtype and device."""
 

@@ -24,10 +24,10 @@ from .._engine.tolerance import Tolerance
 from .._functions.step import Inputs
 from .._linalg.structure import Structure
 from .._linalg.structures import STRUCTURES
-from .methods import DAMPED, NAMES, PROBED
+from .methods import DAMPED, NAMES
 from .options import Options
 from .result import RecurrenceResult
-from .systems.damping import Damping
+from .systems.damping import Clipping
 
 
 @dataclass(frozen=True)
@@ -156,22 +156,18 @@ def check_functions(step: Any, jac: Any, args: Any) -> None:
         raise TypeError(f"`args` must be a tuple, got {type(args).__name__}; write args=(value,) for one argument.")
 
 
-def as_options(
-    method: Any, max_iterations: Any, segment_length: Any, window: Any, damping: Any, probes: Any
-) -> Options:
+def as_options(method: Any, max_iterations: Any, segment_length: Any, window: Any, damping: Any) -> Options:
     """Check how the problem is to be solved."""
     if not isinstance(method, str) or method not in NAMES:
         raise ValueError(f"`method` is {method!r}; choose one of {', '.join(map(repr, NAMES))}.")
-    if damping is not None and not isinstance(damping, Damping):
-        raise TypeError(f"`damping` must be parscan.Attenuation(share), parscan.Clipping() or None, got {damping!r}.")
-    for name, value, methods in (("damping", damping, DAMPED), ("probes", probes, PROBED)):
-        if value is not None and method not in methods:
-            raise ValueError(f"`{name}` applies to method={' or '.join(map(repr, methods))}, not to {method!r}.")
+    if damping is not None and not isinstance(damping, Clipping):
+        raise TypeError(f"`damping` must be parscan.Clipping() or None, got {damping!r}.")
+    if damping is not None and method not in DAMPED:
+        raise ValueError(f"`damping` applies to method={' or '.join(map(repr, DAMPED))}, not to {method!r}.")
     return Options(
         method,
         as_count("max_iterations", max_iterations),
         None if segment_length is None else as_count("segment_length", segment_length),
         None if window is None else as_count("window", window),
         damping,
-        None if probes is None else as_count("probes", probes),
     )

@@ -20,8 +20,7 @@ from .._linalg.structure import Structure
 from .decide import JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Workload
 from .options import Options
 from .problem import RecurrenceProblem
-from .systems.damping import Damped, LevenbergMarquardt
-from .systems.probing import Probing
+from .systems.damping import Clipped, LevenbergMarquardt
 from .systems.propagation import Propagation, Shooting, States, Tangents
 
 AUTO_RATE = 0.1
@@ -38,7 +37,7 @@ class Method:
     Parameters
     ----------
     propagation : callable
-        `propagation(step, n, probes)` for steps on `n` components.
+        `propagation(step, n)` for steps on `n` components.
     kept : callable
         Family of the propagators, from that of the step's Jacobian; None where there are no matrices.
     propagates, superlinear : bool
@@ -47,27 +46,25 @@ class Method:
         What is made of the system.
     """
 
-    propagation: Callable[[Step, int, int | None], Propagation[Any]]
+    propagation: Callable[[Step, int], Propagation[Any]]
     kept: Callable[[Structure], Structure | None]
     propagates: bool = True
     superlinear: bool = False
     wrap: Callable[[System], System] = lambda system: system
 
 
-def _newton(step: Step, n: int, probes: int | None = None) -> Propagation[Any]:
+def _newton(step: Step, n: int) -> Propagation[Any]:
     """The whole Jacobian: given, or by one perturbed copy per colour."""
     if step.has_jacobian:
         return Tangents(step, step.structure, lambda matrices: matrices)
     return Shooting(step, step.structure, step.structure, lambda matrices: matrices, n)
 
 
-def _quasi_newton(step: Step, n: int, probes: int | None) -> Propagation[Any]:
-    """Its core only: given, by random probes, or by one perturbed copy per component, for the step may couple all."""
+def _quasi_newton(step: Step, n: int) -> Propagation[Any]:
+    """Its core only: given, or by one perturbed copy per component, for the step may couple all."""
     core = step.structure.core
     if step.has_jacobian:
         return Tangents(step, core, step.structure.to_core)
-    if probes is not None:
-        return Probing(step, core, probes)
     return Shooting(step, Dense(), core, core.from_dense, n)
 
 
@@ -75,20 +72,15 @@ METHODS = {
     "newton": Method(_newton, lambda family: family, superlinear=True),
     "quasi-newton": Method(_quasi_newton, lambda family: family.core),
     "elk": Method(_newton, lambda family: family, propagates=False, wrap=LevenbergMarquardt),
-    "quasi-elk": Method(_quasi_newton, lambda family: family.core, propagates=False, wrap=LevenbergMarquardt),
-    "picard": Method(lambda step, *_: States(step, identity=True), lambda _: None),
-    "jacobi": Method(lambda step, *_: States(step), lambda _: None, propagates=False),
+    "jacobi": Method(lambda step, _: States(step), lambda _: None, propagates=False),
 }
 """Methods that iterate on the whole trajectory."""
 
 NAMES = ("auto", *METHODS, "sequential")
 """All that `method` may be."""
 
-DAMPED = ("newton", "quasi-newton", "picard")
+DAMPED = ("newton", "quasi-newton")
 """Methods that a `damping` applies to."""
-
-PROBED = ("quasi-newton", "quasi-elk")
-"""Methods that `probes` apply to."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +138,7 @@ class Workshop:
     ) -> Stage:
         """A method as a stage; `shortens` lets the segments shrink with the window."""
         method = METHODS[name]
-        propagation = method.propagation(self.step, self.y0.shape[-1], self.options.probes)
+        propagation = method.propagation(self.step, self.y0.shape[-1])
         undamped = self.options.damping is None  # a damped correction does not reach as far as the error does
         rules = Rules(
             self.options.max_iterations,
@@ -162,7 +154,7 @@ class Workshop:
         """What a method makes of the steps `begin` to `end`."""
         length = min(self.length, max(1, (end - begin) // WINDOW_SEGMENTS)) if shortens else self.length
         system = method.wrap(self.problem.system(propagation, length, begin, end, warm=warm))
-        return Damped(system, self.options.damping) if self.options.damping else system
+        return Clipped(system, self.options.damping) if self.options.damping else system
 
     def _most(self, name: str) -> int:
         """Steps of a window that memory allows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .systems.damping import Damping
+from .systems.damping import Clipping
 
 
 @dataclass(frozen=True)
@@ -15,5 +15,4 @@ class Options:
     max_iterations: int
     segment_length: int | None = None
     window: int | None = None
-    damping: Damping | None = None
-    probes: int | None = None
+    damping: Clipping | None = None

@@ -32,12 +32,12 @@ from .options import Options
 from .problem import RecurrenceProblem
 from .report import build_result
 from .result import RecurrenceResult
-from .systems.damping import Damping
+from .systems.damping import Clipping
 
 FIRST_STEPS = 8
 """Steps that are looped first: the states for the checks and measurements."""
 
-MethodName = Literal["auto", "newton", "quasi-newton", "elk", "quasi-elk", "picard", "jacobi", "sequential"]
+MethodName = Literal["auto", "newton", "quasi-newton", "elk", "jacobi", "sequential"]
 
 
 def solve_recurrence(
@@ -56,8 +56,7 @@ def solve_recurrence(
     max_iterations: int = 100,
     segment_length: int | None = None,
     window: int | None = None,
-    damping: Damping | None = None,
-    probes: int | None = None,
+    damping: Clipping | None = None,
     progress: Watcher = False,
 ) -> RecurrenceResult:
     """Evaluate the recurrence ``y_t = step(y_{t-1}, x_t, *args)`` in parallel over time.
@@ -92,10 +91,9 @@ def solve_recurrence(
           take, then the loop; few steps, or steps that gain nothing from stacking, go to the loop at once.
         - ``"newton"``: exact propagators.
         - ``"quasi-newton"``: their diagonals only, or their blocks with a structure of blocks; `jac`
-          may give just those of a step that couples all components. Without `jac`, see `probes`.
-        - ``"elk"``, ``"quasi-elk"``: the same two as a Levenberg–Marquardt method [2]_: corrections that would carry
-          too far are damped. More iterations, each dearer, but from guesses that lead Newton astray.
-        - ``"picard"``: the identity.
+          may give just those of a step that couples all components.
+        - ``"elk"``: exact propagators in a Levenberg–Marquardt method [2]_: corrections that would carry too far are
+          damped. More iterations, each dearer, but from guesses that lead Newton astray.
         - ``"jacobi"``: none; each segment starts where the one before it ended in the last sweep.
         - ``"sequential"``: the loop.
 
@@ -116,12 +114,8 @@ def solve_recurrence(
         Steps solved at once; the next window starts from the state reached. By default as many as a quarter of the
         free memory holds; fewer after a failure, and where a small change would grow by more than e^5 over them (as
         the propagators at hand tell), and more again after successes. What fails in the smallest window is looped.
-    damping : parscan.Attenuation or parscan.Clipping, optional
-        What is done to the propagators of ``"newton"``, ``"quasi-newton"`` and ``"picard"``.
-    probes : int, optional
-        Random probes per segment from which ``"quasi-newton"`` and ``"quasi-elk"`` estimate the diagonal (or its
-        blocks) without a `jac`, by Hutchinson's method: errors fall as one over their root, and cost iterations only.
-        By default one per component, which leaves no error. Probes are the same in every run.
+    damping : parscan.Clipping, optional
+        Bounds the propagators of ``"newton"`` and ``"quasi-newton"``, for recurrences that are locally unstable.
     progress : bool or callable
         True: show on stderr how many steps are solved, iterations, window, correction and the time that is left; by a
         bar of tqdm on a terminal, if it is installed, else in lines of text. A function: it is called with a
@@ -176,7 +170,7 @@ def solve_recurrence(
     family = as_structure(structure)
     family.shape(arrays.y0.shape[-1])
     tolerance = as_tolerance(rtol, atol, arrays.y0.dtype)
-    options = as_options(method, max_iterations, segment_length, window, damping, probes)
+    options = as_options(method, max_iterations, segment_length, window, damping)
     counted = Step(step, arrays.x, args, jac, family)
     trajectory = arrays.xp.empty((arrays.steps, *arrays.y0.shape), dtype=arrays.y0.dtype)
     whole = WholeNumbers.of(counted, arrays.given, arrays.steps)

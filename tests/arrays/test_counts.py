@@ -27,7 +27,6 @@ TAKERS = {
     "`max_iterations`": lambda value: recurrence(max_iterations=value),
     "`segment_length`": lambda value: recurrence(segment_length=value),
     "`window`": lambda value: recurrence(window=value),
-    "`probes`": lambda value: recurrence(probes=value, method="quasi-newton"),
     "`window` of an ODE": lambda value: ode(window=value),
     "`stages`": lambda value: ode(stages=value),
     "`steps_per_call`": lambda value: gradient(steps_per_call=value),

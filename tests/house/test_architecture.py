@@ -190,7 +190,7 @@ def test_public_things_are_documented(name):
 
 SIGNATURES = {
     "solve_recurrence": "step y0 x length jac structure method args guess rtol atol max_iterations segment_length "
-    "window damping probes progress",
+    "window damping progress",
     "linear_recurrence": "A b h0 reverse",
     "solve_ivp": "fun t_span y0 method t_eval dense_output events vectorized args jac rtol atol max_step first_step "
     "jumps mesh guess stages window progress jac_sparsity min_step lband uband",

@@ -8,7 +8,7 @@ from parscan import BlockDiagonal, Diagonal, StackedDiagonal, Status, solve_recu
 
 Y0 = np.zeros(2)
 X = np.ones((100, 2))
-METHODS = ("auto", "newton", "quasi-newton", "elk", "quasi-elk", "picard", "jacobi", "sequential")
+METHODS = ("auto", "newton", "quasi-newton", "elk", "jacobi", "sequential")
 PARALLEL = METHODS[:-1]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from problems import loop
 
-from parscan import Attenuation, Clipping, Diagonal, solve_recurrence
+from parscan import Clipping, Diagonal, solve_recurrence
 from parscan.warnings import NondeterministicStepWarning
 
 ONE = np.ones(1)
@@ -93,7 +93,7 @@ CASES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["auto", "newton", "quasi-newton", "elk", "quasi-elk", "jacobi"])
+@pytest.mark.parametrize("method", ["auto", "newton", "quasi-newton", "elk", "jacobi"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_answer_is_the_loops(name, method):
     step, y0, x = CASES[name]()
@@ -152,7 +152,7 @@ def test_a_step_that_raises_on_nan_is_reported_as_by_the_loop(method):
     assert "step 600 of 1000" in sol.message
 
 
-@pytest.mark.parametrize("method", ["auto", "newton", "picard"])
+@pytest.mark.parametrize("method", ["auto", "newton", "quasi-newton"])
 def test_a_step_that_rejects_guesses_is_solved_by_the_loop(method):
     """Off the trajectory it raises; on it, never."""
     rng = np.random.default_rng(3)
@@ -234,8 +234,8 @@ def test_rounding_at_many_nodes_does_not_keep_newton_from_ending(rng):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damping", [Attenuation(0.3), Attenuation(1.0), Clipping(0.5)], ids=str)
-@pytest.mark.parametrize("method", ["newton", "quasi-newton", "picard"])
+@pytest.mark.parametrize("damping", [Clipping(0.5), Clipping(1e-9)], ids=str)
+@pytest.mark.parametrize("method", ["newton", "quasi-newton"])
 @pytest.mark.parametrize("name", ["slow drift in single precision", "late sensitivity", "drift by a rounding"])
 def test_a_damped_correction_is_trusted_less(name, method, damping):
     """It does not reach as far as the error does."""
@@ -312,7 +312,7 @@ def test_rows_that_no_sweep_has_reached_are_no_guess(monkeypatch, clock):
 def test_a_prefix_that_creeps_is_not_convergence():
     """In chaos every iteration settles one node: that is the loop, many times dearer."""
     x = 0.01 * np.random.default_rng(0).standard_normal((1000, 1))
-    for method in ("elk", "quasi-elk", "picard"):
+    for method in ("elk", "quasi-newton"):
         sol = solve_recurrence(lambda y, x: np.sin(3.5 * y) + x, ONE, x, method=method, segment_length=1)
         assert "The loop evaluated" in sol.message
         assert sol.iterations <= 400

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import PROBLEMS, assert_like_loop, loop
 
-from parscan import Attenuation, Clipping, Diagonal, solve_recurrence
+from parscan import Clipping, Diagonal, solve_recurrence
 
 seeds = st.integers(0, 2**32 - 1)
 steps = st.integers(0, 300)
 lengths = st.integers(1, 70)
 names = st.sampled_from(sorted(PROBLEMS))
-methods = st.sampled_from(["auto", "newton", "quasi-newton", "elk", "quasi-elk", "jacobi"])
+methods = st.sampled_from(["auto", "newton", "quasi-newton", "elk", "jacobi"])
 
 
 def drawn(name, seed, count, batch=()):
@@ -58,7 +58,7 @@ def test_the_order_of_a_batch_is_irrelevant(seed, method, order):
 
 
 @pytest.mark.slow
-@given(seeds, st.integers(1, 12), st.sampled_from(["newton", "quasi-newton", "picard", "jacobi"]))
+@given(seeds, st.integers(1, 12), st.sampled_from(["newton", "quasi-newton", "jacobi"]))
 def test_the_first_k_segments_are_exact_after_k_iterations(seed, iterations, method):
     """Whatever the propagators are: at length 1 and k iterations the loop is left all but k of the steps."""
     step, _, y0, x = drawn("gru4", seed, 40)
@@ -140,9 +140,7 @@ def test_time_reversal(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "method", ["auto", "newton", "quasi-newton", "elk", "quasi-elk", "picard", "jacobi", "sequential"]
-)
+@pytest.mark.parametrize("method", ["auto", "newton", "quasi-newton", "elk", "jacobi", "sequential"])
 @pytest.mark.parametrize("name", ["leaky tanh", "running sum"])
 def test_any_array_library(name, method, rng):
     """All code outside _arrays.py and the kernels runs on the array API's strict reference implementation."""
@@ -173,11 +171,8 @@ def test_any_array_library(name, method, rng):
     "options",
     [
         {"method": "newton", "damping": Clipping(0.7)},
-        {"method": "newton", "damping": Attenuation(0.2)},
-        {"method": "quasi-newton", "probes": 2},
         {"method": "quasi-newton"},
         {"method": "elk"},
-        {"method": "quasi-elk", "probes": 1},
     ],
     ids=str,
 )

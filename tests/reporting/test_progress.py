@@ -46,7 +46,6 @@ SOLVES = {
     "newton": lambda **options: recurrence("newton", **options),
     "newton in windows": lambda **options: recurrence("newton", window=500, **options),
     "jacobi": lambda **options: recurrence("jacobi", **options),
-    "picard": lambda **options: recurrence("picard", **options),
     "elk": lambda **options: recurrence("elk", **options),
     "not converged": lambda **options: recurrence("newton", max_iterations=1, **options),
     "sequential": lambda **options: recurrence("sequential", segment_length=None, **options),

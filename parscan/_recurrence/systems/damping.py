@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -23,52 +22,12 @@ WEIGHTS = (1e-14, 1e6)
 """Lightest weight, below which the steps are Newton's own, and heaviest."""
 
 
-class Damping(ABC):
-    """What is done to every propagator."""
-
-    @abstractmethod
-    def __call__(self, propagator: Propagator) -> Propagator:
-        """The damped propagator."""
-
-
 @dataclass(frozen=True)
-class Attenuation(Damping):
-    """Propagators times `1 - share`.
-
-    Corrections that grow are kept in check, at the price of linear instead of quadratic convergence.
-
-    Parameters
-    ----------
-    share : float
-        Part that is taken off, between 0 (nothing) and 1 (all: Jacobi).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `share` is no number, or not between 0 and 1.
-
-    Examples
-    --------
-    >>> import parscan
-    >>> parscan.Attenuation(0.1)
-    Attenuation(share=0.1)
-    """
-
-    share: float
-
-    def __post_init__(self) -> None:
-        _check("share of Attenuation", self.share)
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"`share` of Attenuation must be between 0 and 1, got {self.share!r}.")
-
-    def __call__(self, propagator: Propagator) -> Propagator:
-        """Scaled matrices."""
-        return replace(propagator, matrices=propagator.matrices * (1 - self.share))
-
-
-@dataclass(frozen=True)
-class Clipping(Damping):
+class Clipping:
     """Singular values of the propagators at most `bound`: no correction grows from one node to the next.
+
+    For recurrences that are locally unstable, but stable on average, such as noise between the wells of a potential:
+    Newton's first corrections grow beyond all bounds there, clipped ones do not.
 
     Parameters
     ----------
@@ -90,19 +49,15 @@ class Clipping(Damping):
     bound: float = 1.0
 
     def __post_init__(self) -> None:
-        _check("bound of Clipping", self.bound)
+        bound: Any = self.bound
+        if isinstance(bound, bool) or not isinstance(bound, Real):
+            raise TypeError(f"`bound` of Clipping must be a number, got {bound!r}.")
         if not self.bound > 0:
             raise ValueError(f"`bound` of Clipping must be positive, got {self.bound!r}.")
 
     def __call__(self, propagator: Propagator) -> Propagator:
         """Clipped matrices."""
         return replace(propagator, matrices=propagator.structure.clip(propagator.matrices, self.bound))
-
-
-def _check(name: str, value: Any) -> None:
-    """Raise unless the value is a number."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"`{name}` must be a number, got {value!r}.")
 
 
 class Wrapped(System):
@@ -137,20 +92,20 @@ class Wrapped(System):
         return self._inner.finish(z, first)
 
 
-class Damped(Wrapped):
-    """Every propagator replaced by what a damping makes of it."""
+class Clipped(Wrapped):
+    """Clipped propagators."""
 
-    def __init__(self, inner: System, damping: Damping) -> None:
+    def __init__(self, inner: System, clipping: Clipping) -> None:
         super().__init__(inner)
-        self._damping = damping
+        self._clipping = clipping
 
     def linearise(self, z: Array, first: int) -> Linearisation:
-        """Damped propagators."""
+        """The inner system's, clipped."""
         line = self._inner.linearise(z, first)
         if line.propagator is None:
             return line
         with quiet():
-            return replace(line, propagator=self._damping(line.propagator))
+            return replace(line, propagator=self._clipping(line.propagator))
 
 
 class LevenbergMarquardt(Wrapped):

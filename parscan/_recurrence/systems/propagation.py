@@ -11,7 +11,6 @@ from ..._arrays.namespace import Array, array_namespace, copy
 from ..._engine.system import Propagator
 from ..._functions.differences import perturbed, quotients
 from ..._functions.step import Step
-from ..._linalg.diagonal import Diagonal
 from ..._linalg.structure import Structure
 
 Carry = TypeVar("Carry")
@@ -52,12 +51,12 @@ class Propagation(ABC, Generic[Carry]):
 
 
 class States(Propagation[Array]):
-    """States alone, with a propagator that needs no derivative: zero (Jacobi) or the identity (Picard)."""
+    """States alone: no propagator (Jacobi)."""
 
-    def __init__(self, step: Step, *, identity: bool = False, must_gain: bool = False) -> None:
+    settles = True
+
+    def __init__(self, step: Step, *, must_gain: bool = False) -> None:
         self._step = step
-        self._identity = identity
-        self.settles = not identity
         self.must_gain = must_gain
 
     def width(self, n: int) -> int:
@@ -81,12 +80,8 @@ class States(Propagation[Array]):
         return carry[:k, ...]
 
     def propagator(self, carry: Array) -> Propagator | None:
-        """Zero or one."""
-        if not self._identity:
-            return None
-        xp = array_namespace(carry)
-        ones = xp.ones((carry.shape[0], *(1,) * (carry.ndim - 1)), dtype=carry.dtype)
-        return Propagator(Diagonal(), ones)
+        """None: zero."""
+        return None
 
 
 class Tangents(Propagation[tuple[Array, Array | None]]):
