@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from .._arrays.namespace import Array, quiet
-from .._functions.right_hand_side import RightHandSide
 from .choose import LOOSE, MANY
 from .core.choice import Choice
 from .core.problem import Problem
@@ -33,11 +32,18 @@ ORDER = 8
 
 
 def shortly(
-    method: Any, problem: Problem, options: dict[str, Any], events: tuple[Event, ...] | None, *, on_mesh: bool
+    method: Any,
+    problem: Problem,
+    options: dict[str, Any],
+    events: tuple[Event, ...] | None,
+    slope: Array | None,
+    *,
+    on_mesh: bool,
 ) -> Choice | None:
     """What `auto` tries first where a few steps may be enough, as the problem is brief or an event ends it early.
 
-    A mesh would be made for the whole span, before anything is known of the event.
+    A mesh would be made for the whole span, before anything is known of the event. `slope` is that at the initial
+    state, None where `fun` raised.
     """
     small = problem.is_plain and problem.y0.shape[-1] <= MANY
     chosen = on_mesh or any(name != "vectorized" for name in options)
@@ -46,38 +52,35 @@ def shortly(
     if any(event.terminal < inf for event in events or ()):
         return Choice("DOP853", True, "an event ends the integration", TIGHTER, most_steps=FEW_STEPS)
     brief = Choice("DOP853", True, "it takes only a few steps", TIGHTER, longest=LONGEST, most_steps=FEWEST_STEPS)
-    return None if problem.is_complex or not is_brief(problem) else brief
+    return None if problem.is_complex or not is_brief(problem, slope) else brief
 
 
-def is_brief(problem: Problem) -> bool:
+def is_brief(problem: Problem, slope: Array | None) -> bool:
     """Whether the span is at most `STEPS` first steps long; False where the function raises or returns no state.
 
     A stiff problem may seem brief where its solution changes slowly at first; DOP853 then runs out of steps.
     """
-    if problem.breaks is not None or problem.jac is not None or problem.max_step < inf:
+    if problem.breaks is not None or problem.jac is not None or problem.max_step < inf or slope is None:
         return False  # who gives a Jacobian expects stiffness
-    rhs = problem.right_hand_side()
     try:
         with quiet():
-            step = _first_step(rhs, problem)
+            step = _first_step(problem, slope)
     except Exception:  # the solve raises it again, where it is the user's to see
         return False
     return isfinite(step) and abs(problem.span[1] - problem.span[0]) <= STEPS * step
 
 
-def _first_step(rhs: RightHandSide, problem: Problem) -> float:
+def _first_step(problem: Problem, slope: Array) -> float:
     """A step whose error should be small (Hairer, Nørsett, Wanner, "Solving ODEs I", section II.4)."""
     t, y, length = problem.span[0], problem.y0, problem.span[1] - problem.span[0]
-    if not rhs.is_flat(t, y):
-        return 0.0
-    fun, tolerance = rhs.sequential(), problem.atol + problem.rtols * np.abs(y)
-    slope = fun(t, y)
+    tolerance = problem.atol + problem.rtols * np.abs(y)
     size, rate = _norm(y / tolerance), _norm(slope / tolerance)
     h = min(0.01 * size / rate if min(size, rate) >= 1e-5 else 1e-6, abs(length))
     if rate > 0 and abs(length) > STEPS * 100 * h:  # no step is longer than a hundred of these
         return h
+    rhs = problem.right_hand_side()
     way = float(np.copysign(h, length))
-    largest = max(rate, _norm((fun(t + way, y + way * slope) - slope) / tolerance) / h)
+    largest = max(rate, _norm((rhs.sequential()(t + way, y + way * slope) - slope) / tolerance) / h)
     return min(100 * h, (0.01 / largest) ** (1 / ORDER)) if largest > 0 else abs(length)
 
 

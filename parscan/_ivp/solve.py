@@ -233,7 +233,7 @@ def solve_ivp(
         witness = Witness(problem, listed or ())
         evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun)
         after = partial(instead_of, method, problem, evaluation.raised, on_mesh=on_mesh)
-        brief = shortly(method, problem, options, listed, on_mesh=on_mesh)
+        brief = shortly(method, problem, options, listed, witness.slope, on_mesh=on_mesh)
         return _believed(witness, _in_turn(attempt, report, brief, after))
 
 

@@ -72,6 +72,8 @@ class Course:
     pieces: list[Any] = field(default_factory=list)
     output: list[Array] = field(default_factory=list)
     given: int = 0
+    _next: float | None = None
+    """The next of the times, if it is known."""
     still: int = 0
     used: list[tuple[Choice, float]] = field(default_factory=list)
     nfev: int = 0
@@ -252,15 +254,18 @@ class Course:
         """The output at the times up to `t`."""
         assert self.times is not None
         direction = 1.0 if self.span[1] > self.span[0] else -1.0
+        if self._next is None:
+            self._next = float(self.times[self.given]) if self.given < len(self.times) else direction * inf
+        if direction * self._next > direction * t:
+            return
         last = int(np.searchsorted(direction * self.times, direction * t, side="right"))
-        if last > self.given:
-            self.output.append((make() if piece is None else piece)(self.times[self.given : last]))
-            self.given = last
+        self.output.append((make() if piece is None else piece)(self.times[self.given : last]))
+        self.given, self._next = last, None
 
 
 def _is_finite(y: Array) -> bool:
     """Whether all components are finite: for a few of them, the arithmetic of Python is several times faster."""
-    return all(map(is_finite_number, y.tolist())) if y.shape[0] <= FEW else bool(np.isfinite(y).all())
+    return all(map(is_finite_number, y.tolist())) if y.shape[0] <= FEW else np.count_nonzero(np.isfinite(y)) == y.size
 
 
 @lru_cache(maxsize=SAMPLES)
