@@ -19,7 +19,7 @@ from .._arrays.namespace import Array
 
 
 class Values(Protocol):
-    """A function of stacked states: a `RightHandSide`, or a `Step`.
+    """A function of stacked states, such as a `RightHandSide` or a `Step`.
 
     `points` are the times `(m,)` of a right-hand side, or the numbers of the time steps of a recurrence.
     """
@@ -31,18 +31,8 @@ class Values(Protocol):
         """Values by a call for each of the states."""
 
 
-class Jacobians(Protocol):
-    """The Jacobian of such a function, where the user gave it as a function."""
-
-    def jacobians_together(self, points: Any, states: Array) -> Array:
-        """Jacobians at all of the stacked states by one call."""
-
-    def jacobians_each(self, points: Any, states: Array) -> Array:
-        """Jacobians by a call for each of the states."""
-
-
 class Evaluator(Protocol):
-    """One way of evaluating functions at many points. A compiled one holds the translation of one function."""
+    """One way of evaluating functions at many points. A compiled one will hold the translation of one function."""
 
     @property
     def stacks(self) -> bool:
@@ -50,9 +40,6 @@ class Evaluator(Protocol):
 
     def values(self, function: Values, points: Any, states: Array) -> Array:
         """Values of the function at the stacked states."""
-
-    def jacobians(self, function: Jacobians, points: Any, states: Array) -> Array:
-        """Jacobians of the function at the stacked states."""
 
 
 class Stacked:
@@ -64,10 +51,6 @@ class Stacked:
         """One call of the function."""
         return function.together(points, states)
 
-    def jacobians(self, function: Jacobians, points: Any, states: Array) -> Array:
-        """One call of the Jacobian."""
-        return function.jacobians_together(points, states)
-
 
 class OneByOne:
     """A call for each point."""
@@ -77,10 +60,6 @@ class OneByOne:
     def values(self, function: Values, points: Any, states: Array) -> Array:
         """As many calls of the function as there are points."""
         return function.each(points, states)
-
-    def jacobians(self, function: Jacobians, points: Any, states: Array) -> Array:
-        """As many calls of the Jacobian."""
-        return function.jacobians_each(points, states)
 
 
 STACKED, ONE_BY_ONE = Stacked(), OneByOne()

@@ -81,10 +81,7 @@ def response(
 def _largest(changes: list[Array]) -> Array:
     """Largest sizes, entry by entry."""
     xp = array_namespace(changes[0])
-    largest = xp.abs(changes[0])
-    for change in changes[1:]:
-        largest = xp.maximum(largest, xp.abs(change))
-    return largest
+    return xp.max(xp.abs(xp.stack(changes)), axis=0)
 
 
 def _nudged(x: Array | tuple[Array, ...], sign: int) -> Inputs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy as copy_of
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -75,27 +76,25 @@ class RightHandSide:
 
     def with_args(self, args: tuple[Any, ...]) -> RightHandSide:
         """A copy with other further arguments."""
-        other = copy_of(self)
-        other.args = args
-        return other
+        return self._with(args=args)
 
     def without_jacobian(self) -> RightHandSide:
         """A copy with differences in place of the user's Jacobian."""
-        other = copy_of(self)
-        other._jac = None
-        return other
+        return self._with(_jac=None)
 
     def strict(self) -> RightHandSide:
         """A copy whose exceptions reach the user."""
-        other = copy_of(self)
-        other.raised = None
-        return other
+        return self._with(raised=None)
 
     def within(self, low: float, high: float) -> RightHandSide:
         """A copy that is evaluated within these limits: at other times, at the nearer limit."""
+        jac = limited(self._jac, low, high) if callable(self._jac) else self._jac
+        return self._with(function=limited(self.function, low, high), _jac=jac)
+
+    def _with(self, **changes: Any) -> RightHandSide:
+        """A copy with other attributes; it shares the counts."""
         other = copy_of(self)
-        other.function = limited(self.function, low, high)
-        other._jac = limited(self._jac, low, high) if callable(self._jac) else self._jac
+        vars(other).update(changes)
         return other
 
     @property
@@ -120,7 +119,7 @@ class RightHandSide:
         if is_single and isinstance(states, np.ndarray) and states.dtype in WIDE and states.shape[0]:
             with quiet(), suppress(Exception):  # the calls below raise it again, with a note of the time
                 values = list(map(self.sequential(), times, states))
-                self.count(len(values))
+                self.counts.add(len(values), len(values))
                 return np.stack(values)
         with quiet():
             parts = [states[i, ...] if is_single else xp.moveaxis(states[i, ...], -1, 0) for i in range(len(times))]
@@ -136,7 +135,7 @@ class RightHandSide:
         return out
 
     def sequential(self, *, is_kept: bool = True) -> Callable[[float, Array], Array]:
-        """The function as SciPy's solvers call it, on one state `(n,)` at one time; its calls must be added by `count`.
+        """The function as SciPy's solvers call it, on one state `(n,)` at one time; it counts no calls.
 
         Both the state and the value are copies: solvers keep values and compare them with later ones, while a function
         may write to the state, or return the same memory again and again. LSODA copies values itself (`is_kept=False`).
@@ -173,7 +172,7 @@ class RightHandSide:
 
     def into(self, out: Array, t: float, y: Array) -> None:
         """Write the derivatives of one state to `out` `(n, *batch)`; a list of components needs no further array."""
-        self.count(1)
+        self.counts.add(1, 1)
         try:
             value = _noting(self.function, (t, y, *self.args), lambda: f"the time {t!r}")
             self._returned.into(out, value)
@@ -188,7 +187,7 @@ class RightHandSide:
 
         Raises what :meth:`at` raises.
         """
-        self.count(1)
+        self.counts.add(1, 1)
         value = _noting(self.function, (t, copy(y), *self.args), lambda: f"the time {t!r}")
         if (
             isinstance(value, list | tuple)
@@ -198,10 +197,6 @@ class RightHandSide:
             return True
         self._returned.components(value, "fun", ())
         return np.shape(value) == tuple(y.shape)
-
-    def count(self, calls: int) -> None:
-        """Add calls on one state each."""
-        self.counts.add(calls, calls)
 
     @property
     def has_jacobian(self) -> bool:
@@ -224,19 +219,10 @@ class RightHandSide:
         if not callable(self._jac):
             constant = self._xp.asarray(self._jac, dtype=self._dtype)
             return self._xp.broadcast_to(constant, (*states.shape, states.shape[-1]))
-        evaluate = partial(self.jac_evaluator.jacobians, self)
+        evaluate = partial(self.jac_evaluator.values, _Jacobian(self, self._jac, self._returned))
         if self.raised is None:
             return evaluate(t, states)
         return self.raised.rows(evaluate, t, states, (*self._shape, self._shape[-1]))
-
-    def jacobians_together(self, points: Array, states: Array) -> Array:
-        """The user's Jacobians by one call for all times."""
-        return self._returned.matrices(self.evaluate(self._jac, points, states), states.shape[0])
-
-    def jacobians_each(self, points: Array, states: Array) -> Array:
-        """The user's Jacobians by a call for each of the times."""
-        values = (self.evaluate_one(self._jac, points, states, i) for i in range(points.shape[0]))
-        return self._xp.stack([self._returned.matrices(value, None) for value in values])
 
     def differences(self, t: Array, states: Array) -> Array:
         """Jacobians by differences, whatever the user's own are."""
@@ -259,6 +245,24 @@ class RightHandSide:
         with quiet():
             time = float(t[i])
             return _noting(function, (time, y, *self.args), lambda: f"the time {time!r}")
+
+
+@dataclass(frozen=True)
+class _Jacobian:
+    """The user's Jacobian as a function of times and stacked states."""
+
+    rhs: RightHandSide
+    function: Callable[..., Any]
+    returned: Returned
+
+    def together(self, points: Array, states: Array) -> Array:
+        """Jacobians by one call."""
+        return self.returned.matrices(self.rhs.evaluate(self.function, points, states), states.shape[0])
+
+    def each(self, points: Array, states: Array) -> Array:
+        """Jacobians by a call for each of the times."""
+        values = (self.rhs.evaluate_one(self.function, points, states, i) for i in range(points.shape[0]))
+        return array_namespace(states).stack([self.returned.matrices(value, None) for value in values])
 
 
 def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: Callable[[], str]) -> Any:

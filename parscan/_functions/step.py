@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .._arrays.namespace import Array, array_namespace, copy, dtype_name, is_foreign, library
+from .._arrays.namespace import Array, array_namespace, copy, dtype_name
 from .._linalg.structure import Structure
 from .counts import Counts
+from .returned import as_matrices, as_state, is_state, rejection
 
 Inputs = tuple[Array, ...] | Array | None
 
@@ -61,10 +62,7 @@ class Step:
     def __call__(self, y: Array, times: slice, copies: int = 1) -> Array:
         """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
         self.counts.add(1, y.shape[0])
-        value = self._evaluate(self._value, y, times, copies)
-        if not _is_like(value, y):
-            raise _rejection("step", value, y, y.shape)
-        return value
+        return as_state(self._evaluate(self._value, y, times, copies), y)
 
     def together(self, points: range, states: Array) -> Array:
         """States after the stacked `states` at these time steps by one call; no memory is shared with the function."""
@@ -85,7 +83,7 @@ class Step:
         try:
             for t, arguments in zip(range(start, stop), self._singles(start, stop), strict=False):
                 y = function(y, *arguments)
-                if not _is_like(y, first):
+                if not is_state(y, first):
                     break
                 trajectory[t : t + 1, ...] = y
             else:
@@ -97,29 +95,24 @@ class Step:
             raise
         finally:
             self.counts.add(t + 1 - start, t + 1 - start)
-        raise _rejection("step", y, first, first.shape)
+        raise rejection("step", y, first, first.shape)
 
     def with_jacobian(self, y: Array, times: slice) -> tuple[Array, Array]:
         """States after `y`, and the Jacobians there in the structure's layout."""
         self.counts.add(1, y.shape[0])
         self.counts.njev += 1
         value, jacobian = self._evaluate(self._pair, y, times, 1)
-        if not _is_like(value, y):
-            raise _rejection("step", value, y, y.shape)
-        return value, self._checked_jacobian(jacobian, y)
+        return as_state(value, y), as_matrices(jacobian, y, self.structure.shape(y.shape[-1]))
 
     def jacobian(self, y: Array, times: slice) -> Array:
         """Jacobians at `y` in the structure's layout."""
         self.counts.njev += 1
-        return self._checked_jacobian(self._evaluate(self._jacobian, y, times, 1), y)
+        return as_matrices(self._evaluate(self._jacobian, y, times, 1), y, self.structure.shape(y.shape[-1]))
 
     def varied(self, y: Array, x: Inputs, args: tuple[Any, ...], times: slice) -> Array:
         """States after `y` with other inputs and arguments than the step's own; `times` are for error messages."""
         self.counts.add(1, y.shape[0])
-        value = self._call(self._value, (y, *(() if x is None else (x,)), *args), times)
-        if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
-            raise _rejection("step", value, y, y.shape)
-        return value
+        return as_state(self._call(self._value, (y, *(() if x is None else (x,)), *args), times), y)
 
     def unchecked(self, y: Array, times: slice) -> Any:
         """Values for states of another dtype, without any check."""
@@ -167,17 +160,6 @@ class Step:
         if isinstance(self.x, tuple):
             return tuple(_repeat(x[times, ...], copies) for x in self.x)
         return _repeat(self.x[times, ...], copies)
-
-    def _checked_jacobian(self, jacobian: Any, y: Array) -> Array:
-        """The Jacobian broadcast over leading axes; raises if it is not of the structure's layout."""
-        layout = self.structure.shape(y.shape[-1])
-        shape = (*y.shape[:-1], *layout)
-        got = getattr(jacobian, "shape", None)
-        fits = got is not None and got[-len(layout) :] == layout and _broadcasts(got, shape)
-        fits = fits and not is_foreign(jacobian, y)
-        if not fits or array_namespace(y).result_type(jacobian.dtype, y.dtype) != y.dtype:
-            raise _rejection("jac", jacobian, y, shape)
-        return jacobian if got == shape else array_namespace(y).broadcast_to(jacobian, shape)
 
 
 def _calls(
@@ -233,47 +215,3 @@ def _repeat(x: Array, copies: int) -> Array:
         return x
     xp = array_namespace(x)
     return xp.reshape(xp.broadcast_to(x[None, ...], (copies, *x.shape)), (copies * x.shape[0], *x.shape[1:]))
-
-
-def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    """Whether `shape` broadcasts to `target`."""
-    pairs = zip(reversed(shape), reversed(target), strict=False)
-    return len(shape) <= len(target) and all(have in (1, want) for have, want in pairs)
-
-
-def _is_like(value: Any, y: Array) -> bool:
-    """Whether a value of the step can be the next state."""
-    if type(value) is not type(y) and (getattr(value, "shape", None) is None or is_foreign(value, y)):
-        return False
-    return bool(value.shape == y.shape and value.dtype == y.dtype)
-
-
-def _rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Exception:
-    """What is wrong with what the user's function returned for the state `y`."""
-    got, dtype = getattr(value, "shape", None), y.dtype
-    if got is None:
-        return TypeError(
-            f"`{name}` must return an array of shape {shape}, got {type(value).__name__}; put components together by "
-            "np.stack([...], axis=-1)."
-        )
-    if is_foreign(value, y):
-        return TypeError(
-            f"`{name}` returned an array of {library(value)} where the state `y0` is of {library(y)}; "
-            f"compute with the functions of {library(y)}."
-        )
-    if got != shape:
-        return ValueError(
-            f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "
-            "the first axis and components on the last, so index components as y[..., i], and give inputs of one "
-            "number per time such an axis, too: x[:, None]. Where `args` hold a value per member of a batch, `y0` "
-            "needs the batch's axes: (*batch, n)."
-        )
-    if name == "step" and array_namespace(y).isdtype(value.dtype, ("integral", "bool")):
-        return TypeError(
-            f"`step` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}: return "
-            "whole numbers as such, .astype(y.dtype); float64 has all of them up to 2**53."
-        )
-    return TypeError(
-        f"`{name}` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}; "
-        "cast `y0`, or what the function returns."
-    )

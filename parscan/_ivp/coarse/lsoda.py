@@ -60,7 +60,8 @@ def _steps(
             error.add_note(f"parscan called it for the time {times[-1]!r} and later.")
             raise
         finally:
-            rhs.count(solver.nfev if plain else 0)
+            calls = solver.nfev if plain else 0
+            rhs.counts.add(calls, calls)
     t, y = np.asarray(times), vectors.states(np.asarray(states))
     if not np.isfinite(y).all():
         raise GaveUp

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..._arrays.namespace import Array, array_namespace, as_array, dtype_name, machine_epsilon, shared_namespace
+from ..._functions.evaluators import ONE_BY_ONE, STACKED, Evaluator
 from ..._functions.right_hand_side import RightHandSide
 from ..._functions.verify import agree
 
@@ -21,64 +22,50 @@ class Forcing:
 
     def __init__(self, function: Callable[..., Any], rhs: RightHandSide, starts: int | None = None) -> None:
         self._function, self._rhs, self._starts = function, rhs, starts
-        self._stacks = rhs.stacks
-        self._checked = False
+        self._evaluator: Evaluator = STACKED if rhs.stacks else ONE_BY_ONE
+        self._is_verified = not rhs.stacks
         self.many = False
         """Whether there are many parameters; known after the first call."""
 
     def __call__(self, times: Array, states: Array) -> Array:
         """Forcings `(m, *batch, n, k)` at the times `(m,)` and states `(m, *batch, n)`."""
-        if not self._checked and self._stacks:
-            self._checked = True
-            return self._first(times, states)
-        return self._together(times, states) if self._stacks else self._alone(times, states, range(times.shape[0]))
+        if self._is_verified:
+            return self._evaluator.values(self, times, states)
+        self._is_verified = True
+        return self._first(times, states)
 
     def _first(self, times: Array, states: Array) -> Array:
         """The first call, for all points; single calls if those for a sample disagree with it."""
-        count = times.shape[0]
-        some = sorted({k * (count - 1) // (SAMPLE - 1) for k in range(SAMPLE)})
+        xp, count = array_namespace(states), times.shape[0]
+        some = xp.asarray(sorted({k * (count - 1) // (SAMPLE - 1) for k in range(SAMPLE)}))
         try:
-            together = self._together(times, states)
+            together = self._evaluator.values(self, times, states)
         except Exception:
-            self._stacks = False
+            self._evaluator = ONE_BY_ONE
             try:
-                return self._alone(times, states, range(count))
+                return self.each(times, states)
             except Exception:  # it fails for single points too: raise the error of the call for all
-                return self._together(times, states)
+                return self.together(times, states)
+        found, t, y = (xp.take(array, some, axis=0) for array in (together, times, states))
         try:
-            alone = self._alone(times, states, some)
+            alone = self.each(t, y)
         except Exception:  # it takes many points only
             return together
-        xp = array_namespace(states)
-        if alone.shape[1:] != together.shape[1:] or not self._same(together, alone, times, states, xp.asarray(some)):
-            self._stacks = False
-            return self._alone(times, states, range(count))
-        return together
+        share = machine_epsilon(states.dtype) ** 0.5
+        if alone.shape[1:] == together.shape[1:] and agree(found, alone, share, t, y, self.each):
+            return together
+        self._evaluator = ONE_BY_ONE
+        return self.each(times, states)
 
-    def _same(self, together: Array, alone: Array, times: Array, states: Array, some: Array) -> bool:
-        """Whether the call for all points agrees with single calls."""
-        xp = array_namespace(states)
-        if alone.size == 0:
-            return True
-
-        def evaluate(t: Array, y: Array) -> Array:
-            return self._alone(t, y, range(t.shape[0]))
-
-        found, t, y = (xp.take(array, some, axis=0) for array in (together, times, states))
-        return agree(found, alone, machine_epsilon(states.dtype) ** 0.5, t, y, evaluate)
-
-    def _together(self, times: Array, states: Array) -> Array:
-        """One call."""
-        value = self._rhs.evaluate(self._function, times, states)
+    def together(self, points: Array, states: Array) -> Array:
+        """Forcings by one call."""
+        value = self._rhs.evaluate(self._function, points, states)
         return self._to_states(value, (states.shape[0], *states.shape[1:-1]), states)
 
-    def _alone(self, times: Array, states: Array, places: Any) -> Array:
-        """A call for each of some points."""
-        rows = []
-        for i in places:
-            value = self._rhs.evaluate_one(self._function, times, states, i)
-            rows.append(self._to_states(value, tuple(states.shape[1:-1]), states))
-        return array_namespace(states).stack(rows)
+    def each(self, points: Array, states: Array) -> Array:
+        """Forcings by a call for each of the times."""
+        values = (self._rhs.evaluate_one(self._function, points, states, i) for i in range(points.shape[0]))
+        return array_namespace(states).stack([self._to_states(value, states.shape[1:-1], states) for value in values])
 
     def _to_states(self, value: Any, shape: tuple[int, ...], states: Array) -> Array:
         """The returned value with components and parameters last."""
