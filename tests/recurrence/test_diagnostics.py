@@ -54,6 +54,7 @@ def test_the_exponent_of_chaos():
     assert sol.lyapunov == pytest.approx(total / 20_000, abs=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "newton", "jacobi"])
 @pytest.mark.parametrize("name", SAMPLE)
 def test_lyapunov_is_the_same_by_any_method_with_and_without_a_jacobian(name, method, rng):
@@ -230,6 +231,7 @@ SMOOTH = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::parscan.warnings.SlowConvergenceWarning")
 @pytest.mark.parametrize("method", ["auto", "jacobi", "newton"])
 @pytest.mark.parametrize("name", [*JUMPING, *SMOOTH])

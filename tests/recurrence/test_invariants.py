@@ -88,6 +88,7 @@ def test_stable_neutral_and_unstable_maps(seed, norm, method):
     assert np.abs(sol.y - expected).max() <= 1e-8 * np.abs(expected).max()
 
 
+@pytest.mark.slow
 @given(st.floats(3.6, 4.0), st.floats(0.05, 0.95), st.integers(65, 400), methods, st.integers(1, 40))
 def test_chaotic_maps_agree_while_the_loop_is_meaningful(r, start, count, method, length):
     """Rounding doubles per step: thirty steps agree to what remains of the digits, all follow the map."""
@@ -167,6 +168,7 @@ def test_any_array_library(name, method, rng):
     assert sol.lyapunov <= 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

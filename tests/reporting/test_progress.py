@@ -119,6 +119,7 @@ def test_windows_are_those_asked_for(name, window):
     assert len({progress.done for progress in told}) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOLVES)
 def test_nothing_depends_on_it(name, clock):
     """The clock stands still: what auto measures is always the same."""
@@ -139,6 +140,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOLVES)
 def test_nothing_is_shown_unasked(name, capfd):
     with redirect_stderr(Terminal()) as terminal:

@@ -214,6 +214,7 @@ def test_order_on_a_mesh_whose_nodes_are_the_jumps(method, stages):
         assert np.log2(found[0] / found[1]) >= order - 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ON_MESH)
 def test_jumps_become_nodes_of_a_mesh(method):
     """Those that are nodes but for rounding do not make another one beside it."""
@@ -241,6 +242,7 @@ def best_events():
     return solved(PROBLEMS["square wave"], "Radau", events=[third, at_jump], rtol=1e-12).t_events[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_events_across_jumps(method):
     """At a jump, between jumps, and the third time that one occurs as the end."""
@@ -264,6 +266,7 @@ def test_intervals_are_not_longer_than_they_may_be(method):
     assert errors(problem, sol, 1e-4) <= 100
 
 
+@pytest.mark.slow
 def test_windows_between_jumps():
     problem = PROBLEMS["pulse width"]
     sol = solved(problem, window=7)
@@ -287,6 +290,7 @@ def test_a_guess_with_other_jumps(method):
         assert np.diff(sol.mesh).min() > 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_derivatives_across_jumps(method):
     """By the initial state and by the level of the input, of a sum over output times between the jumps and at them."""

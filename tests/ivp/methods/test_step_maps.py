@@ -129,6 +129,7 @@ def test_deer_is_exact_for_linear_problems_and_stable_for_stiff_ones():
     assert np.abs(sol.y - exact).max() <= 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e-12, 1e-3, 0.5, 1.0, 30.0, 1e4])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
 def test_exponential(size, dtype, rng):

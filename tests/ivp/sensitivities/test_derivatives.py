@@ -57,6 +57,7 @@ def test_tangents_are_those_of_the_discrete_equations(family, method, backwards,
         assert deviation(fundamental[..., k], by_start) <= precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [*ON_MESH, *SEQUENTIAL, "auto"], ids=str)
 def test_tangents_of_a_linear_equation_are_exponentials(method):
     times = np.linspace(0, 3, 7)
@@ -72,6 +73,7 @@ def test_tangents_of_a_linear_equation_are_exponentials(method):
     assert deviation(by_scale, np.einsum("t,ij,jtk,k->it", times, A, exact, [1.0, 2.0])) <= 100 * rtol
 
 
+@pytest.mark.slow
 @ON_ANY_MESH
 @pytest.mark.parametrize("method", [*ON_MESH, *SEQUENTIAL, "auto"], ids=str)
 def test_adjoint_states_are_gradients_by_the_state_at_every_node(method):
@@ -87,6 +89,7 @@ def test_adjoint_states_are_gradients_by_the_state_at_every_node(method):
     assert np.array_equal(adjoint.y0, adjoint.states[:, 0])
 
 
+@pytest.mark.slow
 def test_adjoint_states_are_at_the_nodes_of_the_mesh_whatever_the_output():
     times = [0.7, 1.9]
     for method in ("Radau", "DOP853", "LSODA"):

@@ -160,6 +160,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_solutions_that_failed_or_were_copied_have_no_derivatives(name):
     failed = solve_ivp(lambda t, y: y**2, (0, 2), [1.0], "Radau", rtol=1e-6)

@@ -42,6 +42,7 @@ def said_by(derivative):
     return [str(warning.message) for warning in said]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "Radau", "DOP853"])
 @pytest.mark.parametrize(("fun", "end", "y0"), CROSSED.values(), ids=CROSSED)
 def test_derivatives_past_a_jump_in_the_state_say_so(fun, end, y0, method):

@@ -174,6 +174,7 @@ MAGNITUDES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.pairs(tuning=TUNINGS, kind=MAGNITUDES.keys(), dtype=["float32", "float64"])
 def test_error_within_the_running_bound(kind, dtype, tuning):
     """The exact answer is that of the next precision; the error is that of a loop, up to a factor."""

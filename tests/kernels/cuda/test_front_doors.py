@@ -105,6 +105,7 @@ class Transfers:
         return sum(self.count.values())
 
 
+@pytest.mark.slow
 def test_an_iteration_reads_the_device_once(monkeypatch):
     """The checks of the step before the iterations, and those of the solution behind them, take the rest."""
     cell, rng = Cell(xp), np.random.default_rng(0)
@@ -124,6 +125,7 @@ def test_an_iteration_reads_the_device_once(monkeypatch):
     assert total <= sol.iterations + 28
 
 
+@pytest.mark.slow
 def test_steps_of_an_ensemble_read_the_device_once(monkeypatch):
     transfers = Transfers(monkeypatch)
     y0 = xp.asarray(np.random.default_rng(0).standard_normal((2, 30)))

@@ -253,6 +253,7 @@ def test_a_branch_on_one_state_is_named():
         solve_recurrence(lambda y, x: 0.5 * y + x if y[..., 0] > 0 else x, np.zeros(1), noise())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::parscan.warnings.NondeterministicStepWarning")
 @pytest.mark.parametrize("steps", [500, 2000, 20_000])
 @pytest.mark.parametrize("threshold", [-3, -1, 0, 2, 2.5, 3, 3.5])

@@ -86,6 +86,7 @@ def test_the_jacobian_is_exact_whatever_the_method(name, method, with_jac, rng):
     assert apart(sol.tangent(case.f), tangent_loop(case.dense, case.f, 0 * case.start)) <= bound
 
 
+@pytest.mark.slow
 @each_partial_structure
 @pytest.mark.parametrize("with_jac", [True, False], ids=["jac", "differences"])
 @pytest.mark.parametrize("method", ["quasi-newton", "jacobi", "sequential"])
