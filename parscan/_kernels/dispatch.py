@@ -1,4 +1,4 @@
-"""Operations on arrays, one function each, and the table of what implements them for each array library."""
+"""Operations on arrays, one function each, and the table of their implementations for each array library."""
 
 from __future__ import annotations
 
