@@ -24,7 +24,7 @@ from parscan._kernels.cuda import (
 )
 from parscan._kernels.cuda.launch import Launcher
 
-# A simulated thread takes a millisecond: blocks are made small, so that small problems still have several.
+# A simulated thread takes a millisecond: blocks are small, so that small problems have several.
 choice.THREADS = mend_kernels.THREADS = 8
 column_kernels.THREADS = 16
 condense_kernels.THREADS = condense_kernels.WIDEST = 8
@@ -32,7 +32,7 @@ tiles.WARP, tiles.WARPS, tiles.PARTS, lookback_words.WINDOW = 4, 2, 2, 8
 
 
 class SimulatorLauncher(Launcher):
-    """Runs kernels on arrays of NumPy, or of array-api-strict, which stands in for CuPy. Blocks come one by one."""
+    """Runs kernels on arrays of NumPy, or of array-api-strict, which stands in for CuPy, one block after another."""
 
     def __init__(self):
         self.launched = []
@@ -49,7 +49,7 @@ class SimulatorLauncher(Launcher):
         module = FakeCUDAModule((blocks, 1, 1), (threads, 1, 1), 0)
         arguments = [x if isinstance(x, int) else _in_place(x) for x in arguments]
         with _push_kernel_context(module), swapped_cuda_module(kernel.body, module), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a device does not tell of overflows
+            warnings.simplefilter("ignore", RuntimeWarning)  # a device does not report overflows
             self.run([Block(partial(kernel.body, *arguments), i, blocks, threads) for i in range(blocks)])
 
     def run(self, blocks):
@@ -69,11 +69,11 @@ class AtOnce(SimulatorLauncher):
 
 
 class Block(BlockManager):
-    """A block of threads that wait for each other; Numba's own is polled, which takes most of the time."""
+    """A block of threads with a barrier; that of Numba is polled, which takes most of the time."""
 
     def __init__(self, body, index, blocks, threads):
         super().__init__(body, (blocks, 1, 1), (threads, 1, 1), False)
-        self.meeting = Coalescence(threads)
+        self.barrier = Barrier(threads)
         self.threads = [Thread(body, self, (index, 0, 0), (thread, 0, 0), False) for thread in range(threads)]
 
     def start(self):
@@ -93,18 +93,18 @@ class Thread(BlockThread):
 
     def run(self):
         super().run()
-        self._manager.meeting.leave()
+        self._manager.barrier.leave()
 
     def syncthreads(self):
-        self._manager.meeting.wait()
+        self._manager.barrier.wait()
 
 
 PATIENCE = 20_000
-"""Times that the threads of a block wait for each other, at most: a loop may wait for what never comes."""
+"""Largest number of barriers of a block: a loop may wait for a message that never comes."""
 
 
-class Coalescence:
-    """Where threads wait until all have come, or have left for ever."""
+class Barrier:
+    """A barrier for the threads of a block that have not ended; threads may end at any time."""
 
     def __init__(self, threads):
         self.expected, self.here, self.times = threads, 0, 0
@@ -131,12 +131,12 @@ class Coalescence:
 
 
 def _in_place(array):
-    """As memory of the simulated device."""
+    """The array as memory of the simulated device."""
     return FakeWithinKernelCUDAArray(FakeCUDAArray(getattr(array, "_array", array)))
 
 
 class Warp:
-    """Threads that show each other a number at a time. Who shows the next one has seen all of this one."""
+    """Threads that exchange one number at a time; none exchanges the next before all have read this one."""
 
     def __init__(self, size):
         self.barrier = threading.Barrier(size, timeout=20)
@@ -145,7 +145,7 @@ class Warp:
 
     @classmethod
     def exchange(cls, lanes, number):
-        """What each thread of the warp shows, and the place of this one. `lanes` has a bit for each thread."""
+        """The numbers of all threads of the warp, and the lane of this one; `lanes` has a bit for each thread."""
         thread, size = threading.current_thread(), lanes.bit_length()
         lane = thread.thread_id % size
         with _LOCK:
@@ -177,9 +177,9 @@ def _ballot(module, lanes, predicate):
 
 
 class Shared(FakeCUDAShared):
-    """Shared memory, an array for each line that asks for one.
+    """Shared memory, one array for each line of code that allocates it.
 
-    Numba's own looks for the array and makes it without a lock: two threads that come at once get one each.
+    Numba's own searches for the array and allocates it without a lock: two threads at the same time get one each.
     """
 
     def array(self, shape, dtype, alignment=None):
@@ -207,7 +207,7 @@ def _step(factor, state, offset):
 
 
 def _is_wide(dtype, memory, index, step):
-    """As if memory began at a multiple of the widest access."""
+    """Whether an access is wide, if memory is aligned to the widest access."""
     numbers = primitives.WIDE // itemsize(dtype)
     return abs(step) == 1 and (index if step == 1 else index - numbers + 1) % numbers == 0
 
@@ -247,7 +247,7 @@ def _atomic(operation, words, index, value):
         return found
 
 
-# Kernels are made with these in the place of what only the hardware has.
+# Kernels are made with these instead of the device functions that need hardware.
 primitives.alignment = cache(lambda dtype: partial(_is_wide, dtype))
 primitives.fetcher = cache(lambda dtype: partial(_fetch, dtype))
 primitives.putter = cache(lambda dtype: partial(_put, dtype))

@@ -1,7 +1,7 @@
-"""The single pass on CUDA: what tiles say to each other, in every order in which they may come to it.
+"""The single pass on CUDA: the messages of the tiles, in every order in which they may be published.
 
-Numba's simulator runs one block after another, so that every tile finds the last state of the one before it. Here what
-tiles said is set beforehand, or blocks run at the same time. What devices do beyond that is put to the test in
+Numba's simulator runs one block after another, so that every tile finds the last state of the one before it. Here
+messages are set beforehand, or blocks run at the same time. Devices are tested in
 `tests/kernels/gpu/test_tiles.py`.
 """
 
@@ -43,8 +43,8 @@ def assert_same(found, expected):
     np.testing.assert_allclose(found, expected, rtol=400 * eps, atol=400 * eps)
 
 
-class Conversation:
-    """A launch in which some tiles have said something already, and the next one starts."""
+class Launch:
+    """A launch in which some tiles have published messages, and the last tile starts."""
 
     def __init__(self, rng, dtype, tiles, epoch=3):
         self.dtype, self.epoch = dtype, epoch
@@ -55,21 +55,21 @@ class Conversation:
         self.words = np.zeros(lookback.workspace_size(dtype, tiles), "int64")
         self.words[lookback.TICKETS], self.words[lookback.EPOCH] = tiles - 1, epoch
 
-    def _post(self, number, said, values, epoch):
-        """As the kernel of a tile does it."""
+    def _post(self, number, kind, values, epoch):
+        """Write a message as the kernel of a tile does."""
         payload = np.array(values, self.dtype).view("int64")
         first = lookback.HEAD + 2 * lookback.words_per_tile(self.dtype) * number
         for word, bits in enumerate(payload):
-            self.words[first + 2 * word] = 4 * epoch + said
+            self.words[first + 2 * word] = 4 * epoch + kind
             self.words[first + 2 * word + 1] = bits
 
-    def say_map(self, number, epoch=None, wrong=False):
+    def publish_map(self, number, epoch=None, wrong=False):
         steps = slice(number * self.steps, (number + 1) * self.steps)
         offset = np.nan if wrong else sequential.affine_scan(self.A[steps], self.b[steps])[-1]
         values = [np.prod(self.A[steps]), offset]
         self._post(number, lookback.MAP, values, self.epoch if epoch is None else epoch)
 
-    def say_state(self, number, epoch=None, wrong=False):
+    def publish_state(self, number, epoch=None, wrong=False):
         state = np.nan if wrong else self.expected[(number + 1) * self.steps - 1]
         # In single precision, a number of 4 bytes does not fill a word.
         values = [state] * (2 if self.dtype == "float32" else 1)
@@ -88,62 +88,62 @@ class Conversation:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("distance", range(1, 9))
 def test_the_nearest_state_and_the_maps_behind_it(rng, simulator, dtype, distance):
-    """Of three warps of four threads, two ask eight tiles."""
-    talk = Conversation(rng, dtype, 10)
+    """Of three warps of four threads, two read the messages of eight tiles."""
+    launch = Launch(rng, dtype, 10)
     for number in range(9):
-        talk.say_map(number)
-    talk.say_state(9 - distance)
+        launch.publish_map(number)
+    launch.publish_state(9 - distance)
     if distance < 8:
-        talk.say_state(8 - distance, wrong=True)  # a state further away is not asked for
-    assert_same(talk.last_tile(simulator), talk.expected[-talk.steps :])
+        launch.publish_state(8 - distance, wrong=True)  # a state further away is not used
+    assert_same(launch.last_tile(simulator), launch.expected[-launch.steps :])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_before_the_first_tile_there_is_nothing(rng, simulator, dtype):
-    talk = Conversation(rng, dtype, 4)
-    talk.say_state(0)
-    talk.say_map(1)
-    talk.say_map(2)
-    assert_same(talk.last_tile(simulator), talk.expected[-talk.steps :])
+    launch = Launch(rng, dtype, 4)
+    launch.publish_state(0)
+    launch.publish_map(1)
+    launch.publish_map(2)
+    assert_same(launch.last_tile(simulator), launch.expected[-launch.steps :])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_it_is_waited_for_what_has_not_been_said(rng, simulator, dtype):
-    """A tile has said nothing, or something in another launch, or is about to say its state; at last it speaks."""
-    talk = Conversation(rng, dtype, 6)
-    talk.say_state(1)
-    talk.say_map(2)
-    talk.say_state(3, epoch=2, wrong=True)
-    talk.say_map(4)
+def test_a_tile_waits_for_missing_messages(rng, simulator, dtype):
+    """A tile has published nothing, or in another launch only, or a map only; at last it publishes."""
+    launch = Launch(rng, dtype, 6)
+    launch.publish_state(1)
+    launch.publish_map(2)
+    launch.publish_state(3, epoch=2, wrong=True)
+    launch.publish_map(4)
     waited = []
 
-    def speak():
+    def publish():
         time.sleep(0.05)
         waited.append(not result)
-        talk.say_map(3)
+        launch.publish_map(3)
 
     result = []
-    speaker = threading.Thread(target=speak)
-    speaker.start()
-    result.append(talk.last_tile(simulator))
-    speaker.join()
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    result.append(launch.last_tile(simulator))
+    publisher.join()
     assert waited == [True]
-    assert_same(result[0], talk.expected[-talk.steps :])
+    assert_same(result[0], launch.expected[-launch.steps :])
 
 
-def test_a_state_of_which_half_has_been_said(rng, simulator):
-    """It takes two words; so long as the second is that of the map, there is neither state nor map."""
-    talk = Conversation(rng, "complex128", 3)
-    talk.say_state(0)
-    talk.say_map(1)
-    whole = talk.words.copy()
-    talk.say_state(1)
+def test_half_of_a_state(rng, simulator):
+    """A state takes two words; while the second one is still that of the map, there is neither state nor map."""
+    launch = Launch(rng, "complex128", 3)
+    launch.publish_state(0)
+    launch.publish_map(1)
+    whole = launch.words.copy()
+    launch.publish_state(1)
     first = lookback.HEAD + 2 * lookback.words_per_tile("complex128")
-    complete = talk.words[first + 2 : first + 4].copy()
-    talk.words[first + 2 : first + 4] = whole[first + 2 : first + 4]
-    timer = threading.Timer(0.05, lambda: talk.words.__setitem__(slice(first + 2, first + 4), complete))
+    complete = launch.words[first + 2 : first + 4].copy()
+    launch.words[first + 2 : first + 4] = whole[first + 2 : first + 4]
+    timer = threading.Timer(0.05, lambda: launch.words.__setitem__(slice(first + 2, first + 4), complete))
     timer.start()
-    assert_same(talk.last_tile(simulator), talk.expected[-talk.steps :])
+    assert_same(launch.last_tile(simulator), launch.expected[-launch.steps :])
     timer.join()
 
 
@@ -162,8 +162,8 @@ def at_once(simulator, monkeypatch):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("late", [lookback.MAP, lookback.STATE])
 def test_blocks_at_the_same_time(rng, at_once, monkeypatch, dtype, late):
-    """Every other tile does not say its map, or its state, before somebody has missed it."""
-    seen = {said: threading.Event() for said in (0, lookback.MAP, lookback.STATE)}
+    """Every other tile publishes its map, or its state, only after another tile has missed it."""
+    seen = {kind: threading.Event() for kind in (0, lookback.MAP, lookback.STATE)}
     post, peek, words_per_tile = lookback_primitives.poster, lookback_primitives.peeker, lookback.words_per_tile(dtype)
 
     def slow_poster(component):
@@ -190,11 +190,11 @@ def test_blocks_at_the_same_time(rng, at_once, monkeypatch, dtype, late):
     for _ in range(2):
         A, b, h0 = problem(rng, dtype, 6 * cuda_tiles.tile_of(dtype).steps - 3)
         assert_same(cuda.affine_scan(A, b, h0[0]), sequential.affine_scan(A, b, h0[0]))
-    assert all(event.is_set() for said, event in seen.items() if said in (late - 1, lookback.STATE))
+    assert all(event.is_set() for kind, event in seen.items() if kind in (late - 1, lookback.STATE))
 
 
 def test_the_same_numbers_in_every_run(rng, at_once):
-    """However far each tile is when it is asked."""
+    """Whatever the tiles have published when they are read."""
     A, b, _ = problem(rng, "float32", 300)
     first = cuda.affine_scan(A, b)
     for _ in range(3):
