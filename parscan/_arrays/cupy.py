@@ -1,6 +1,6 @@
-"""What is asked of CuPy beyond the array standard.
+"""Functions of CuPy beyond the array standard.
 
-CuPy is never imported from here: whoever made an array of its has done so.
+CuPy is never imported here: it is loaded already where an argument is one of its arrays.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def check(name: str, x: Any) -> None:
 
 
 def free_bytes() -> float:
-    """Bytes that can be allocated on the current device: what the device has left, and what CuPy keeps for later."""
+    """Bytes that can be allocated on the current device: its free memory, and the free part of CuPy's pool."""
     cupy = module()
     left, _ = cupy.cuda.runtime.memGetInfo()
     pool = cupy.get_default_memory_pool()
@@ -41,7 +41,7 @@ def free_bytes() -> float:
 
 
 def extra() -> str:
-    """What installs the packages that fit CuPy's CUDA."""
+    """Command that installs the packages for CuPy's CUDA."""
     return f"`pip install 'parscan[cuda{module().cuda.runtime.runtimeGetVersion() // 1000}]'`"
 
 

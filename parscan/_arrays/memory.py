@@ -1,4 +1,4 @@
-"""How much memory is free, and what a solve takes of it."""
+"""Free memory, and the share of it that a solve may take."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ NODE_ARRAYS = 12
 """Arrays of the size of the nodes that an iteration holds at its peak: nodes, targets, defects, corrections, …"""
 
 MATRIX_ARRAYS = 3
-"""The same for the propagators."""
+"""Arrays of the size of the propagators that it holds at its peak."""
 
 CACHED = 2**17
-"""Numbers that NumPy works on at once where results do not depend on it: they stay in a processor's cache."""
+"""Numbers that NumPy processes at once where results do not depend on it: they stay in a processor's cache."""
 
 WORKING_ARRAYS = 8
-"""Arrays of the size of its result that a user's function holds at its peak, about."""
+"""Arrays of the size of its result that a user's function holds at its peak, roughly."""
 
 UNASKED = 2**26
-"""Bytes that are taken to be free without asking the system, which takes longer than many a solve."""
+"""Bytes that are assumed to be free: asking the system takes longer than many a solve."""
 
 CGROUP_FILES = (
     ("memory.max", "memory.current", "/sys/fs/cgroup"),
@@ -37,7 +37,7 @@ CGROUP_FILES = (
 
 
 def available(x: Array) -> float:
-    """Bytes that can still be allocated where the library of `x` keeps its arrays; infinite where nobody tells."""
+    """Bytes that can still be allocated where the library of `x` keeps its arrays; infinite if unknown."""
     return _DEVICES.get(library(x), _host)()
 
 
@@ -47,11 +47,11 @@ def _host() -> float:
 
 
 _DEVICES: dict[str, Callable[[], float]] = {"cupy": _cupy.free_bytes}
-"""What tells the free memory of libraries that do not keep their arrays in that of the host."""
+"""Functions that give the free memory of libraries whose arrays are not in the memory of the host."""
 
 
 def _limits() -> Iterator[float]:
-    """Free bytes by every limit that is known."""
+    """Free bytes by every known limit."""
     try:
         rows = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
         sizes = {row[0].rstrip(":"): 1024.0 * int(row[1]) for row in rows}
@@ -75,7 +75,7 @@ def _pages() -> float:
 
 
 def _address_space() -> float:
-    """What `ulimit -v` leaves."""
+    """Bytes that `ulimit -v` leaves."""
     try:
         import resource  # noqa: PLC0415 - not on Windows
 
@@ -87,7 +87,7 @@ def _address_space() -> float:
 
 
 def check_fits(steps: int, state: tuple[int, ...], like: Array) -> None:
-    """Raise MemoryError, before anything is allocated, if a trajectory of such states is larger than what is free."""
+    """Raise MemoryError, before anything is allocated, if a trajectory of such states exceeds the free memory."""
     numbers = math.prod(state)
     size = steps * numbers * itemsize(like.dtype)
     if size <= UNASKED:
@@ -102,7 +102,7 @@ def check_fits(steps: int, state: tuple[int, ...], like: Array) -> None:
 
 
 def nodes_that_fit(nodes: int, y0: Array, matrix_numbers: int) -> int:
-    """So many of `nodes` as a window may have; `matrix_numbers` are those of a propagator per batch element."""
+    """Number of nodes of a window, at most `nodes`; a propagator has `matrix_numbers` per batch element."""
     numbers = NODE_ARRAYS * math.prod(y0.shape) + MATRIX_ARRAYS * matrix_numbers * math.prod(y0.shape[:-1])
     size = max(1, numbers) * itemsize(y0.dtype)
     if nodes * size <= UNASKED:
@@ -111,7 +111,7 @@ def nodes_that_fit(nodes: int, y0: Array, matrix_numbers: int) -> int:
 
 
 def numbers_at_once(like: Array) -> int:
-    """Numbers that are best evaluated at once: as many as a cache holds; on devices, whose strength is width, more."""
+    """Numbers that are best evaluated at once: as many as a cache holds, and more on devices, which need width."""
     if library(like) == "numpy":
         return CACHED
     return max(CACHED, int(SHARE * min(available(like), sys.maxsize) / (WORKING_ARRAYS * itemsize(like.dtype))))

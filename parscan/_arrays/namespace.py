@@ -1,4 +1,4 @@
-"""The only place that knows array libraries: what an argument is, its namespace, its precision."""
+"""The only file that knows array libraries: the library of an argument, its namespace, its precision."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ SUPPORTED: dict[str, Callable[[str, Array], None]] = {
     "cupy": _cupy.check,
     "array_api_strict": lambda name, value: None,
 }
-"""Libraries whose arrays are taken, and what raises if one cannot be worked on. The last is the standard's reference
-implementation: the tests run on it to keep all code outside this file and the kernels free of any library's habits."""
+"""Supported libraries, and functions that raise if one of their arrays cannot be used. The last library is the
+standard's reference implementation: tests run on it to keep all code outside this file and the kernels portable."""
 
 LARGEST_WHOLE = 2**53
-"""float64 has all whole numbers up to this one."""
+"""float64 represents all whole numbers up to this one."""
 
 FEW = 1024
-"""Random signs that are kept, at most."""
+"""Most random signs that are cached."""
 
 _FLOATING = ("float32", "float64", "complex64", "complex128")
 
 
 def array_namespace(*arrays: Array) -> Namespace:
-    """Array-API namespace of the arrays: NumPy itself, or what array-api-compat makes of another library.
+    """Array-API namespace of the arrays: NumPy itself, or array-api-compat's wrapper of another library.
 
     NumPy's own functions are the standard's since 2.0; the wrapper would load all of NumPy's submodules.
     """
@@ -100,7 +100,7 @@ def shared_namespace(**arrays: Array) -> Namespace:
 
 
 def floating_dtype(name: str, *arrays: Array) -> Any:
-    """Common floating dtype of the arrays: integers and bools count as float64, which must have them all."""
+    """Common floating dtype of the arrays: integers and bools count as float64, which must represent them exactly."""
     xp = array_namespace(*arrays)
     for array in arrays:
         _reject_large(name, array)
@@ -137,25 +137,25 @@ def is_whole(dtype: Any, values: Array | None = None) -> bool:
 
 
 def as_python_integers(array: Array) -> Array | None:
-    """Whole numbers as integers of Python, where the library has arrays of such."""
+    """Whole numbers as integers of Python, if the library has arrays of objects; else None."""
     return np.frompyfunc(int, 1, 1)(array) if isinstance(array, np.ndarray) else None
 
 
 @cache
 def _numpy_name(dtype: np.dtype[Any]) -> str:
-    """Name of a NumPy dtype; NumPy composes it anew each time."""
+    """Name of a NumPy dtype, cached: NumPy composes it anew each time."""
     return dtype.name
 
 
 def is_foreign(value: Any, like: Array) -> bool:
-    """Whether a value is an array of another library than `like`, which must not be taken for one of its own."""
+    """Whether a value is an array of another library than `like`."""
     if type(value) is type(like) or not array_api_compat.is_array_api_obj(value):
         return False
     return library(value) != library(like) and not (isinstance(value, np.ndarray) and isinstance(like, np.ndarray))
 
 
 def as_numbers(array: Array, dtype: Any) -> Array:
-    """Objects of Python that are numbers, such as fractions or those of SymPy, in a dtype; all else as it is."""
+    """An array of Python objects that are numbers, such as fractions, in a dtype; any other array as it is."""
     if dtype_name(array.dtype) != "object" or any(entry is None for entry in array.flat):
         return array
     try:
@@ -173,7 +173,7 @@ def dtype_name(dtype: Any) -> str:
 
 @cache
 def _limits(name: str) -> Any:
-    """Limits of a floating dtype; NumPy looks them up anew each time."""
+    """Limits of a floating dtype, cached: NumPy looks them up anew each time."""
     return np.finfo(name)
 
 
@@ -209,7 +209,7 @@ def copy(x: Array) -> Array:
 
 
 def contiguous(x: Array) -> Array:
-    """The array in C order, copied if it is not; arrays that do not tell are taken to be."""
+    """The array in C order, copied if necessary; arrays without flags are assumed to be in C order."""
     flags = getattr(x, "flags", None)
     return x if flags is None or flags.c_contiguous else array_namespace(x).ascontiguousarray(x)
 
@@ -227,12 +227,12 @@ def random_signs(shape: tuple[int, ...], like: Array, *, seed: int) -> Array:
 
 
 def _signs(shape: tuple[int, ...], seed: int) -> Array:
-    """The same as small integers."""
+    """Random signs as small integers."""
     return 2 * np.random.default_rng(seed).integers(0, 2, size=shape, dtype=np.int8) - 1
 
 
 _few_signs = lru_cache(maxsize=256)(_signs)
-"""A generator takes longer to make than a short solve can afford."""
+"""Cached signs: making a generator takes longer than a short solve can afford."""
 
 
 def quiet() -> AbstractContextManager[Any]:
@@ -246,7 +246,7 @@ def to_numpy(x: Array) -> Any:
 
 
 def fetch(*values: Array) -> tuple[Any, ...]:
-    """Flags and real numbers on the host, all by one transfer: where they come from a device, each would wait for it.
+    """Flags and real numbers on the host, all by one transfer: each transfer waits for the device.
 
     NumPy's are returned as they are; others become float64.
     """

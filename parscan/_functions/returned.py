@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._arrays.elementwise import is_complex
 from .._arrays.namespace import Array, array_namespace, as_numbers, dtype_name, is_foreign, library
 
 
@@ -134,7 +135,7 @@ class Returned:
             raise ValueError(f"`fun` or `jac` returned what cannot be made an array: {error}") from None
         if dtype_name(array.dtype).startswith(("object", "str")):
             raise TypeError(f"`fun` or `jac` returned {type(value).__name__}: pass on an array, or a list of numbers.")
-        if "complex" in dtype_name(array.dtype) and "complex" not in dtype_name(self._dtype):
+        if is_complex(array) and not is_complex(self._like):
             told = dtype_name(array.dtype)
             raise TypeError(f"`fun` or `jac` returned complex values for a real `y0`; pass `y0` as {told}.")
         return array

@@ -206,7 +206,7 @@ def _as_jacobian(jac: Any, state: Array) -> Any:
     if tuple(matrix.shape) != (n, n):
         raise ValueError(f"`jac` is expected to have shape {(n, n)}, but actually has {tuple(matrix.shape)}.")
     xp = shared_namespace(jac=matrix, y0=state)
-    if "complex" in dtype_name(matrix.dtype) and "complex" not in dtype_name(state.dtype):
+    if is_complex(matrix) and not is_complex(state):
         raise TypeError(f"`jac` has complex values for a real `y0`; pass `y0` as {dtype_name(matrix.dtype)}.")
     return xp.astype(matrix, state.dtype)
 

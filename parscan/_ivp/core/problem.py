@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import isinf
 from typing import Any
 
-from ..._arrays.namespace import Array, dtype_name, library
+from ..._arrays.elementwise import is_complex
+from ..._arrays.namespace import Array, library
 from ..._functions.evaluators import ONE_BY_ONE, Evaluator
 from ..._functions.raised import Raised
 from ..._functions.right_hand_side import RightHandSide
@@ -61,4 +62,4 @@ class Problem:
     @property
     def is_complex(self) -> bool:
         """Whether the state is complex."""
-        return "complex" in dtype_name(self.y0.dtype)
+        return is_complex(self.y0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..._arrays.namespace import Array, array_namespace, as_array, dtype_name, machine_epsilon, shared_namespace
+from ..._arrays.elementwise import is_complex
+from ..._arrays.namespace import Array, array_namespace, as_array, machine_epsilon, shared_namespace
 from ..._functions.evaluators import ONE_BY_ONE, STACKED, Evaluator
 from ..._functions.right_hand_side import RightHandSide
 from ..._functions.verify import agree
@@ -113,6 +114,6 @@ def _as_array(value: Any, states: Array) -> Array:
     array = as_array("forcing", value)
     if array.ndim and hasattr(value, "dtype"):
         shared_namespace(forcing=array, y=states)
-    if "complex" in dtype_name(array.dtype) and "complex" not in dtype_name(states.dtype):
+    if is_complex(array) and not is_complex(states):
         raise TypeError("`forcing` returned complex values for a real solution; return real ones.")
     return xp.asarray(array if hasattr(value, "dtype") else array.tolist(), dtype=states.dtype)
