@@ -77,26 +77,8 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: PiecewisePolyn
     the function is zero at several samples in a row, that is one occurrence, at the first of them and in any
     direction. A time between samples is refined with Brent's method.
 
-    Parameters
-    ----------
-    events : tuple of Event
-        As returned by `prepare`.
-    args : tuple
-        Further arguments of the functions. They are called with times `(m,)` and states `(n, m)` if the values agree
-        with those of single calls with a float and a state `(n,)`.
-    dense : PiecewisePolynomial
-        The trajectory; it has to be finite. Without a component, nothing occurs on it.
-
-    Returns
-    -------
-    Occurrences
-        Occurrences at the time that ends the integration are kept, later ones are not.
-
-    Raises
-    ------
-    ValueError
-        If a function does not return one real number, or returns NaN, before the end of the integration. Exceptions of
-        a function pass, with a note of the time.
+    Occurrences at the time that ends the integration are kept, later ones are not. Exceptions of a function before
+    that time pass, with a note of the time.
     """
     watch = Watch(events, args)
     if events and dense.y.size:

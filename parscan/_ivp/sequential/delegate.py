@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
 from .course import Course
 from .on_mesh import retrace
-from .pieces import Rounded
+from .pieces import Converted, rounded
 from .scipy_solvers import class_of, make, name_of
 
 LAST = 32
@@ -118,7 +119,7 @@ def _continuous(course: Course, dtype: Any) -> Any:
 
     multistep = any(issubclass(class_of(choice.method), (BDF, LSODA)) for choice, _ in course.used)
     is_single = dtype != course.states[0].dtype
-    pieces = [Rounded(piece, dtype) for piece in course.pieces] if is_single else course.pieces
+    pieces = [Converted(piece, partial(rounded, dtype)) for piece in course.pieces] if is_single else course.pieces
     return OdeSolution(course.nodes, pieces, alt_segment=multistep)
 
 

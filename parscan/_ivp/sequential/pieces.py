@@ -15,27 +15,25 @@ Polynomial = Callable[[Any], Array]
 
 
 @dataclass(frozen=True)
-class Paired:
-    """A polynomial of complex states from one of their real and imaginary parts."""
+class Converted:
+    """A polynomial of a solver, whose states are converted to those of the problem."""
 
-    parts: Polynomial
-
-    def __call__(self, t: Any) -> Array:
-        """The states at one time, or many."""
-        vectors = self.parts(t)
-        return vectors[0::2] + 1j * vectors[1::2]
-
-
-@dataclass(frozen=True)
-class Rounded:
-    """A polynomial in the precision of the problem, where that is less than the solver's."""
-
-    exact: Polynomial
-    dtype: Any
+    polynomial: Polynomial
+    convert: Callable[[Array], Array]
 
     def __call__(self, t: Any) -> Array:
         """The states at one time, or many."""
-        return self.exact(t).astype(self.dtype)
+        return self.convert(self.polynomial(t))
+
+
+def from_parts(vectors: Array) -> Array:
+    """Complex states of their real and imaginary parts, in turn."""
+    return vectors[0::2] + 1j * vectors[1::2]
+
+
+def rounded(dtype: Any, states: Array) -> Array:
+    """States in the precision of the problem, where that is less than the solver's."""
+    return states.astype(dtype)
 
 
 SLACK = 0.05

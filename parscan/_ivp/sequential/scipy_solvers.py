@@ -18,7 +18,7 @@ from ..core.problem import Problem
 from ..core.stiffness import Stiffness
 from ..mesh.task import NOTHING
 from .course import Form
-from .pieces import Paired, Polynomial, Since
+from .pieces import Converted, Polynomial, Since, from_parts
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that have no use for a Jacobian, and warn of it."""
@@ -66,16 +66,20 @@ def make(
         atol = np.repeat(np.broadcast_to(_positive(atol, rtol, y0), y0.shape), 2)
     quick = is_flat and name == "LSODA" and not pairs
     called = rhs.sequential(is_kept=False) if quick else fun
-    state: Callable[[Array], Array] = _states if pairs else _same
-    piece: Callable[[Any], Polynomial] = _paired if pairs else _piece
+    state: Callable[[Array], Array] = _states if pairs else (lambda y: y)
+
+    def piece(solver: Any) -> Polynomial:
+        return Converted(solver.dense_output(), from_parts) if pairs else solver.dense_output()
+
+    polynomial: Callable[[Any], Polynomial] = piece
     origin, end = 0.0, stretch.end
     if abs(stretch.begin) > FAR * abs(stretch.end - stretch.begin):
-        origin, end, piece = stretch.begin, stretch.end - stretch.begin, _later(piece, stretch.begin)  # exact
+        origin, end, polynomial = stretch.begin, stretch.end - stretch.begin, _later(piece, stretch.begin)  # exact
         called, given = _since(called, origin), {**given, **_jacobian_since(given, origin)}
     solver = class_of(choice.method)(called, stretch.begin - origin, start, end, rtol=rtol, atol=atol, **given)
     is_stiff = _Stiff() if Termination.STIFF in choice.otherwise else None
     most = inf if choice.while_analytic and not whole else choice.most_steps
-    return solver, Form(pace, state, piece, is_stiff, most, origin, float(np.min(rtol)), choice.starts > 1)
+    return solver, Form(pace, state, polynomial, is_stiff, most, origin, float(np.min(rtol)), choice.starts > 1)
 
 
 def _since(function: Callable[[float, Array], Any], origin: float) -> Callable[[float, Array], Any]:
@@ -163,21 +167,6 @@ def _real(matrix: Array) -> Array:
 def _positive(atol: Array, rtol: Any, y: Array) -> Array:
     """Absolute tolerances of parts: an imaginary part of zero has no other, though its state may be large."""
     return np.where(atol > 0, atol, NOTHING * np.min(rtol) * (np.abs(y).max() or 1.0))
-
-
-def _same(y: Array) -> Array:
-    """A state that is one of the problem's."""
-    return y
-
-
-def _piece(solver: Any) -> Any:
-    """The polynomial of the last step."""
-    return solver.dense_output()
-
-
-def _paired(solver: Any) -> Paired:
-    """The same of complex states."""
-    return Paired(solver.dense_output())
 
 
 class _Stiff:
