@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import import_module
 from math import prod
@@ -118,11 +118,11 @@ def deviation(scan: Scan, A: Array, b: Array, h: Array, platform: Platform) -> f
 def single_pass(on: bool) -> Iterator[None]:
     """Look-back is switched on, or off."""
     choice: Any = import_module("parscan._kernels.cuda.choice")
-    kept, choice.SINGLE_PASS = choice.SINGLE_PASS, on
+    kept, choice.TUNING = choice.TUNING, replace(choice.TUNING, single_pass=on)
     try:
         yield
     finally:
-        choice.SINGLE_PASS = kept
+        choice.TUNING = kept
 
 
 def bandwidths(platform: Platform, rate: float, repeats: int) -> Iterator[Bandwidth]:

@@ -1,6 +1,7 @@
 """Fixtures, marks and the hypothesis profiles of all tests."""
 
 import os
+from dataclasses import replace
 from importlib import import_module
 
 import hypothesis
@@ -87,6 +88,17 @@ def loaded_scans():
 @pytest.fixture
 def rng():
     return np.random.default_rng(20261120)
+
+
+@pytest.fixture
+def tune(monkeypatch):
+    """Function that changes when which kernels for CUDA are used."""
+    choice = import_module("parscan._kernels.cuda.choice")
+
+    def tune(**changes):
+        monkeypatch.setattr(choice, "TUNING", replace(choice.TUNING, **changes))
+
+    return tune
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import sys
 import threading
 import warnings
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -25,7 +26,8 @@ from parscan._kernels.cuda import (
 from parscan._kernels.cuda.launch import Launcher
 
 # A simulated thread takes a millisecond: blocks are small, so that small problems have several.
-choice.THREADS = mend_kernels.THREADS = 8
+choice.TUNING = replace(choice.TUNING, threads=8)
+mend_kernels.THREADS = 8
 column_kernels.THREADS = 16
 condense_kernels.THREADS = condense_kernels.WIDEST = 8
 tiles.WARP, tiles.WARPS, tiles.PARTS, lookback_words.WINDOW = 4, 2, 2, 8

@@ -7,6 +7,7 @@ It ends well if every scan gave the same numbers as the first, and those were ri
 
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 
@@ -87,5 +88,5 @@ def streams(cupy, count):
 if __name__ == "__main__":
     import cupy
 
-    cuda_choice.SINGLE_PASS = True
+    cuda_choice.TUNING = replace(cuda_choice.TUNING, single_pass=True)
     {"launches": launches, "streams": streams}[sys.argv[1]](cupy, int(sys.argv[2]))

@@ -15,31 +15,39 @@ from . import tile_kernels as tiled
 from . import tiles
 from .kernel import Kernel
 
-THREADS = 128
-"""Threads of a block in which every thread works by itself."""
-
 RESIDENT_THREADS = 1024
 """Threads that keep a multiprocessor busy, given the registers of these kernels."""
 
 RESIDENT_GROUPS = 16
 """Groups of threads that keep a multiprocessor busy."""
 
-SHORTEST = 32
-"""Fewest steps of a chunk."""
 
-FEWEST = 2
-"""Largest number of sequences for tiles: of more sequences, neighbouring threads read neighbouring memory anyway."""
+@dataclass(frozen=True)
+class Tuning:
+    """Sizes from which one way of working is better than another."""
 
-LONGEST = 64
-"""Steps up to which a single thread is as fast as a tile."""
+    threads: int = 128
+    """Threads of a block in which every thread works by itself."""
 
-SINGLE_PASS = False
-"""
-Whether one long sequence of scalars is evaluated in a single pass, in which blocks wait for each other.
+    shortest: int = 32
+    """Fewest steps of a chunk."""
 
-Off until a GPU has judged it, by `tests/kernels/gpu/test_tiles.py`: the simulator runs one block after another, and
-cannot show the faults of blocks that run at the same time.
-"""
+    fewest: int = 2
+    """Most sequences for tiles: of more sequences, neighbouring threads read neighbouring memory anyway."""
+
+    longest: int = 64
+    """Steps up to which a single thread is as fast as a tile."""
+
+    single_pass: bool = False
+    """
+    Whether one long sequence of scalars is evaluated in a single pass, in which blocks wait for each other.
+
+    Off until a GPU has judged it, by `tests/kernels/gpu/test_tiles.py`: the simulator runs one block after another, and
+    cannot show the faults of blocks that run at the same time.
+    """
+
+
+TUNING = Tuning()
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ def _resident(resident: int) -> Callable[[str, int, int, int, int], int]:
         wanted = resident * processors
         if sequences * (n + 2) >= wanted:
             return length
-        chunk = max(SHORTEST, -(-length * sequences // wanted))
+        chunk = max(TUNING.shortest, -(-length * sequences // wanted))
         return chunk if 2 * chunk < length else length
 
     return chunk
@@ -111,7 +119,7 @@ def _tile(dtype: str, n: int, sequences: int, length: int, processors: int) -> i
 
 def _single(dtype: str, n: int, chunks: int) -> tuple[int, int]:
     """A thread per chunk."""
-    return -(-chunks // THREADS), THREADS
+    return -(-chunks // TUNING.threads), TUNING.threads
 
 
 def _grouped(dtype: str, n: int, chunks: int) -> tuple[int, int]:
@@ -130,11 +138,11 @@ def _always(sequences: int, length: int) -> bool:
 
 
 def _few_and_long(sequences: int, length: int) -> bool:
-    return sequences <= FEWEST and length > LONGEST
+    return sequences <= TUNING.fewest and length > TUNING.longest
 
 
 def _one_and_long(sequences: int, length: int) -> bool:
-    return SINGLE_PASS and sequences == 1 and length > LONGEST
+    return TUNING.single_pass and sequences == 1 and length > TUNING.longest
 
 
 WAYS: tuple[Way, ...] = (

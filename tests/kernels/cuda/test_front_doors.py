@@ -8,14 +8,13 @@ import pytest
 
 import parscan
 from parscan._arrays.namespace import to_numpy
-from parscan._kernels.cuda import choice as cuda_choice
 
 W = np.array([[0.4, -0.9], [0.8, 0.3]])
 
 
 @pytest.fixture(autouse=True)
-def short_chunks(monkeypatch):
-    monkeypatch.setattr(cuda_choice, "SHORTEST", 4)
+def short_chunks(tune):
+    tune(shortest=4)
 
 
 class Cell:

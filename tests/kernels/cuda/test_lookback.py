@@ -25,9 +25,8 @@ DTYPES = ("float32", "float64", "complex64", "complex128")
 
 
 @pytest.fixture(autouse=True)
-def single_pass(simulator, monkeypatch):
-    monkeypatch.setattr(cuda_choice, "LONGEST", 0)
-    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", True)
+def single_pass(simulator, tune, monkeypatch):
+    tune(longest=0, single_pass=True)
     monkeypatch.setattr(cuda_workspace, "_KEPT", {})
 
 
@@ -244,7 +243,7 @@ def test_streams_have_memory_of_their_own():
 
 def test_it_is_off_until_it_has_run_on_devices(simulator, monkeypatch):
     monkeypatch.undo()
-    assert not cuda_choice.SINGLE_PASS
+    assert not cuda_choice.TUNING.single_pass
     assert cuda_choice.choose("float32", 1, 1, 10**6).name == "tiles"
     assert cuda_choice.choose("float32", 1, 1, 10).name == "threads"
     assert cuda_choice.choose("float32", 1, 100, 10**6).name == "threads"

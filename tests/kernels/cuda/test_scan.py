@@ -6,7 +6,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parscan._kernels.cuda import affine_scan as cuda
-from parscan._kernels.cuda import choice as cuda_choice
 from parscan._kernels.generic import affine_scan as sequential
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -23,9 +22,9 @@ LENGTHS = (1, 2, 4, 8, 9, 33)
 
 
 @pytest.fixture(autouse=True)
-def short_chunks(simulator, monkeypatch):
+def short_chunks(simulator, tune):
     """Chunks of four steps, and few of them resident: small problems are cut several times."""
-    monkeypatch.setattr(cuda_choice, "SHORTEST", 4)
+    tune(shortest=4)
 
 
 def tolerance(dtype):
@@ -115,9 +114,9 @@ class TestOverflow:
     pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
     @pytest.mark.parametrize("start", [0.0, 1e-30])
-    def test_products_that_overflow(self, n, start, monkeypatch):
+    def test_products_that_overflow(self, n, start, tune):
         """The product of a chunk is infinite, and the states are not."""
-        monkeypatch.setattr(cuda_choice, "SHORTEST", 100)
+        tune(shortest=100)
         found, expected = self.scans([10.0] * 60 + [0.1] * 300, [0.0] * 360, start, n)
         assert np.isfinite(expected).all()
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-37)

@@ -18,10 +18,9 @@ LAUNCHED = {"tiles": {"summarise", "march", "mend", "spoil"}, "look-back": {"sca
 
 
 @pytest.fixture(params=LAUNCHED)
-def way(request, simulator, monkeypatch):
+def way(request, simulator, tune):
     """Every length is evaluated in tiles, and nothing else is launched."""
-    monkeypatch.setattr(cuda_choice, "LONGEST", 0)
-    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", request.param == "look-back")
+    tune(longest=0, single_pass=request.param == "look-back")
     yield request.param
     assert set(simulator.launched) <= LAUNCHED[request.param]
 
@@ -66,14 +65,14 @@ def test_operands_broadcast_without_being_written_out(rng, way):
             assert_same(cuda.affine_scan(a, v, h0, reverse=reverse), expected, "float64")
 
 
-def test_arrays_that_are_not_aligned(rng, simulator, monkeypatch):
+def test_arrays_that_are_not_aligned(rng, simulator, tune):
     """Coefficients of a sequence that begins between two wide accesses: two sequences, one behind the other."""
-    monkeypatch.setattr(cuda_choice, "LONGEST", 0)
+    tune(longest=0)
     for sequences in (2, 3):
         A, b, h0 = problem(rng, "float32", 150, sequences)
         expected = sequential.affine_scan(A, b, h0)
         assert_same(cuda.affine_scan(A, b, h0), expected, "float32")
-    assert sequences > cuda_choice.FEWEST
+    assert sequences > cuda_choice.TUNING.fewest
 
 
 def test_without_a_start_the_first_coefficient_counts_for_nothing(rng, way):

@@ -12,7 +12,6 @@ import parscan
 from parscan._ivp.core.tableaux import gauss, radau
 from parscan._kernels import dispatch as condensing
 from parscan._kernels.cpu import affine_scan as cpu
-from parscan._kernels.cuda import choice as cuda_choice
 from parscan._kernels.dispatch import affine_scan
 
 pytestmark = pytest.mark.gpu
@@ -94,9 +93,9 @@ def test_scan_is_the_loop(cp, rng, dtype, shape):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("length", [65, 4096, 65_537, 10_000_001])
-def test_a_single_pass_is_the_loop(cp, rng, watchdog, monkeypatch, dtype, length):
+def test_a_single_pass_is_the_loop(cp, rng, watchdog, tune, dtype, length):
     """Look-back, many times on the same operands: each time its blocks meet others."""
-    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", True)
+    tune(single_pass=True)
     A, b, h0 = problem(rng, dtype, length, (), 1)
     on_device = [cp.asarray(x) for x in (A, b, h0)]
     for reverse in (False, True):
@@ -167,9 +166,9 @@ def several(cp, rng):
 
 
 @pytest.mark.parametrize("single_pass", [False, True])
-def test_ten_thousand_launches(cp, rng, watchdog, monkeypatch, single_pass):
+def test_ten_thousand_launches(cp, rng, watchdog, tune, single_pass):
     """Bit for bit the same every time, whatever else runs; differences are counted on the device."""
-    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", single_pass)
+    tune(single_pass=single_pass)
     problems = list(several(cp, rng))
     wrong = cp.zeros((), dtype=cp.int64)
     streams = [cp.cuda.Stream(non_blocking=True) for _ in range(2)]
@@ -186,8 +185,8 @@ def test_ten_thousand_launches(cp, rng, watchdog, monkeypatch, single_pass):
 
 
 @pytest.mark.parametrize("single_pass", [False, True])
-def test_two_streams_at_once(cp, rng, watchdog, monkeypatch, single_pass):
-    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", single_pass)
+def test_two_streams_at_once(cp, rng, watchdog, tune, single_pass):
+    tune(single_pass=single_pass)
     problems = list(several(cp, rng))
     streams = [cp.cuda.Stream(non_blocking=True) for _ in range(2)]
     counts = [cp.zeros((), dtype=cp.int64) for _ in streams]

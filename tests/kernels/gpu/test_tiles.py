@@ -20,10 +20,8 @@ def cupy():
 
 
 @pytest.fixture(params=["tiles", "look-back"])
-def way(request, monkeypatch):
-    from parscan._kernels.cuda import choice as cuda_choice
-
-    monkeypatch.setattr(cuda_choice, "SINGLE_PASS", request.param == "look-back")
+def way(request, tune):
+    tune(single_pass=request.param == "look-back")
     return request.param
 
 
