@@ -20,26 +20,26 @@ DAMPED = 0.25
 """Share of the step in the filter that damps stiff components."""
 
 
-def jumped(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Array:
+def jumped(rhs: RightHandSide, polynomial: PiecewisePolynomial, scale: Scale) -> Array:
     """Flags of the steps within which the right-hand side jumps by more than their errors allow, `(N,)`."""
-    found = [_jumped(rhs, trial.part(some), scale) for some in trial.groups(PLACES + 1)]
-    return array_namespace(trial.y).concat(found)
+    found = [_jumped(rhs, polynomial.part(some), scale) for some in polynomial.groups(PLACES + 1)]
+    return array_namespace(polynomial.y).concat(found)
 
 
-def _jumped(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Array:
+def _jumped(rhs: RightHandSide, polynomial: PiecewisePolynomial, scale: Scale) -> Array:
     """The flags of a group of steps."""
-    xp = array_namespace(trial.y)
-    N, *state = trial.stages[:, 0, ...].shape
-    shares = xp.arange(PLACES + 1, dtype=trial.t.dtype) / PLACES
-    times = trial.times(shares)
+    xp = array_namespace(polynomial.y)
+    N, *state = polynomial.stages[:, 0, ...].shape
+    shares = xp.arange(PLACES + 1, dtype=polynomial.t.dtype) / PLACES
+    times = polynomial.times(shares)
     with quiet():
-        states = xp.broadcast_to(trial.y[:-1, None, ...], (N, PLACES + 1, *state))
+        states = xp.broadcast_to(polynomial.y[:-1, None, ...], (N, PLACES + 1, *state))
         values = rhs(xp.reshape(times, (-1,)), xp.reshape(states, (-1, *state)))
         jumps = _spikes(xp.reshape(values, (N, PLACES + 1, *state)))
-        effects = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim)) * xp.moveaxis(jumps, 1, -1)
-        _, jacobians = rhs.linearise(trial.t[:-1], trial.y[:-1, ...])
-        errors = xp.max(filtered(effects, trial, jacobians, DAMPED), axis=-1)
-        return scale.relative(errors, trial) > DEFECT_LIMIT
+        effects = xp.reshape(polynomial.steps, (-1, *(1,) * polynomial.y.ndim)) * xp.moveaxis(jumps, 1, -1)
+        _, jacobians = rhs.linearise(polynomial.t[:-1], polynomial.y[:-1, ...])
+        errors = xp.max(filtered(effects, polynomial, jacobians, DAMPED), axis=-1)
+        return scale.relative(errors, polynomial) > DEFECT_LIMIT
 
 
 def _spikes(values: Array) -> Array:

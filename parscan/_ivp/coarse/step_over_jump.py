@@ -52,12 +52,14 @@ def follow(
         steps = march(rhs, span, y0, scale, longest, most=max(most, TELLING))
         if steps.failure == STIFF or not steps.count:
             break
-        trial = interpolated(rhs, steps, scale).head(most)
-        seen = leading(overlooked(rhs, places, trial, scale) <= 1)
+        polynomial = interpolated(rhs, steps, scale).head(most)
+        seen = leading(overlooked(rhs, places, polynomial, scale) <= 1)
         if seen:
             ends = seen == steps.count and steps.termination is not Termination.LONG
-            return CoarseSolution(trial.t[: seen + 1], trial.evaluate, steps.failure if ends else None, group=1)
-        longest = SHORTER * abs(float(trial.steps[0]))
+            return CoarseSolution(
+                polynomial.t[: seen + 1], polynomial.evaluate, steps.failure if ends else None, group=1
+            )
+        longest = SHORTER * abs(float(polynomial.steps[0]))
 
     def implicit(end: float, longest: float) -> CoarseSolution:
         return otherwise(rhs, (span[0], end), y0, rtol=rtol, atol=atol, max_step=longest)
@@ -81,12 +83,12 @@ def _over_no_jump(
         steps = min(most, start.t.shape[0] - 1)
         if steps < 1:
             break
-        trial = start.trial(dop853().output, start.t[: steps + 1], y0)
-        seen = leading(~jumped(rhs, trial, scale))
+        polynomial = start.polynomial(dop853().output, start.t[: steps + 1], y0)
+        seen = leading(~jumped(rhs, polynomial, scale))
         if seen == steps:
             break
         if seen:
-            return replace(start, t=trial.t[: seen + 1], failure=None)
-        longest = SHORTER * abs(float(trial.steps[0]))
+            return replace(start, t=polynomial.t[: seen + 1], failure=None)
+        longest = SHORTER * abs(float(polynomial.steps[0]))
         end = begin + copysign(min(most * longest, abs(end - begin)), end - begin)
     return start

@@ -83,7 +83,7 @@ class CoarseSolution:
     fixed: bool = False
     group: int = 3
 
-    def trial(self, tableau: Tableau, t: Array, y0: Array, breaks: Array | None = None) -> PiecewisePolynomial:
+    def polynomial(self, tableau: Tableau, t: Array, y0: Array, breaks: Array | None = None) -> PiecewisePolynomial:
         """Polynomials on the mesh `t` through the states at the nodes of the tableau; the first state is `y0`.
 
         Their slopes are not values of the right-hand side: where the problem is stiff, those are of any size at

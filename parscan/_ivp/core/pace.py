@@ -88,14 +88,14 @@ class Pace:
         return f"{told}; {OF_STEPS}" if needed > MOST_CALLS and self.is_slow else ""
 
 
-def chatters(rhs: RightHandSide, trial: PiecewisePolynomial, end: float, scale: Scale) -> bool:
+def chatters(rhs: RightHandSide, polynomial: PiecewisePolynomial, end: float, scale: Scale) -> bool:
     """Whether to give up, as sequential steps that took the place of a window meet jump after jump."""
-    xp = array_namespace(trial.y)
-    t, y = trial.t, xp.moveaxis(trial.y[-LAST:, ...], -1, 1)
+    xp = array_namespace(polynomial.y)
+    t, y = polynomial.t, xp.moveaxis(polynomial.y[-LAST:, ...], -1, 1)
     passed, rest = abs(float(t[-1] - t[0])), abs(end - float(t[-1]))
-    if trial.intervals < FOLLOWED or trial.intervals * CALLS_A_STEP * (rest / passed) <= CALLS:
+    if polynomial.intervals < FOLLOWED or polynomial.intervals * CALLS_A_STEP * (rest / passed) <= CALLS:
         return False
-    column = (-1, *(1,) * (trial.y.ndim - 2))
+    column = (-1, *(1,) * (polynomial.y.ndim - 2))
     rtol, atol = (xp.reshape(xp.asarray(part, dtype=scale.atol.dtype), column) for part in (scale.rtol, scale.atol))
     nodes = [(float(t[k - y.shape[0]]), y[k, ...]) for k in range(y.shape[0])]
     with quiet():

@@ -36,10 +36,10 @@ class Scale:
         factor = max(1.0, rtol / self.tightest)
         return Scale(self.rtol * factor, self.atol * factor)
 
-    def relative(self, error: Array, trial: PiecewisePolynomial) -> Array:
+    def relative(self, error: Array, polynomial: PiecewisePolynomial) -> Array:
         """Sizes `(N,)` of the errors of all intervals, `(N, *batch, n)`, or `(N, s, *batch, n)` in `s` stages."""
         xp = array_namespace(error)
-        size = xp.maximum(xp.abs(trial.y[:-1, ...]), xp.abs(trial.y[1:, ...]))
+        size = xp.maximum(xp.abs(polynomial.y[:-1, ...]), xp.abs(polynomial.y[1:, ...]))
         bound = self.atol + self.rtol * size
         bound = bound if error.ndim == bound.ndim else bound[:, None, ...]
         squares = xp.abs(ratio(error, bound)) ** 2

@@ -120,7 +120,7 @@ def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) ->
     record.followed += 1
     record.followed_from.append(span[0])
     unknown = array_namespace(t).full_like(t[1:], nan)
-    return Piece(start.trial(task.method.output, t, y0, task.breaks), False, unknown, followed=True)
+    return Piece(start.polynomial(task.method.output, t, y0, task.breaks), False, unknown, followed=True)
 
 
 def _hardly_gets_on(piece: Piece, share: float) -> bool:

@@ -145,7 +145,7 @@ def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piec
     t, rough = _first_mesh(task, start, y0, begins=not log.meshes)
     t = t[: task.most_intervals(t.shape[0] - 1, y0) + 1]
     most = max(LARGEST_GROWTH * (t.shape[0] - 1), LARGE)
-    trial, whole, checked = start.trial(task.method.output, t, y0, task.breaks), True, False
+    trial, whole, checked = start.polynomial(task.method.output, t, y0, task.breaks), True, False
     before: Assessed | None = None
     for mesh in range(MESHES):
         rough = rough and mesh == 0
@@ -156,7 +156,7 @@ def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piec
             t = t[: t.shape[0] // SHORTER]
             if start.warm or t.shape[0] < 2:
                 return None
-            trial = start.trial(task.method.output, t, y0, task.breaks)
+            trial = start.polynomial(task.method.output, t, y0, task.breaks)
             continue
         trial, error = task.method.assess(task.rhs, found.trial.head(found.solved), found.linear, task.scale)
         if start.fixed:

@@ -14,19 +14,19 @@ from ..methods.collocation import Collocation
 from ..methods.discretisation import Discretisation
 
 
-def beside_breaks(method: Discretisation, trial: PiecewisePolynomial, adjoint: Array) -> Array:
+def beside_breaks(method: Discretisation, solution: PiecewisePolynomial, adjoint: Array) -> Array:
     """Adjoint forcings `(N s, *batch, n)` of all stages, with zero at stages on breakpoints.
 
     Those of explicit methods are unchanged: they have stages at both ends of every interval, and the errors on the two
     sides of a kink cancel.
     """
-    if trial.breaks is None or not isinstance(method, Collocation) or not method.tableau.ends_with_a_stage:
+    if solution.breaks is None or not isinstance(method, Collocation) or not method.tableau.ends_with_a_stage:
         return adjoint
     if method.tableau.stages < 2:
         return adjoint
-    xp, shape = array_namespace(adjoint), (trial.intervals, method.tableau.stages, -1)
+    xp, shape = array_namespace(adjoint), (solution.intervals, method.tableau.stages, -1)
     stages = xp.reshape(adjoint, shape)
-    kinked = xp.reshape(are_breaks(trial.t[1:], trial.breaks), (-1, 1, 1))
+    kinked = xp.reshape(are_breaks(solution.t[1:], solution.breaks), (-1, 1, 1))
     last = xp.where(kinked, stages[:, -1:, :], xp.zeros_like(stages[:, -1:, :]))
     weights = xp.reshape(xp.asarray(method.tableau.to_last, dtype=stages.dtype), (1, -1, 1))
     return xp.reshape(xp.concat([stages[:, :-1, :] + weights * last, stages[:, -1:, :] - last], axis=1), adjoint.shape)

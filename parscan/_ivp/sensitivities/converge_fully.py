@@ -19,22 +19,22 @@ ITERATIONS, LINEAR = 5, 20
 `fun` prevents convergence."""
 
 
-def close_enough(trial: PiecewisePolynomial, scale: Scale) -> bool:
+def close_enough(solution: PiecewisePolynomial, scale: Scale) -> bool:
     """Whether the tolerance of Newton's method is small enough for derivatives."""
-    sizes = _sizes(trial)
+    sizes = _sizes(solution)
     xp = array_namespace(sizes)
     with quiet():  # a component that is zero throughout has no digits
         shares = xp.where(sizes > 0, (scale.atol + scale.rtol * sizes) / sizes, xp.zeros_like(sizes))
-    return scale.enough * float(xp.max(shares)) <= _close(trial)
+    return scale.enough * float(xp.max(shares)) <= _close(solution)
 
 
-def polished(rhs: RightHandSide, method: Discretisation, trial: PiecewisePolynomial) -> Trajectory:
+def polished(rhs: RightHandSide, method: Discretisation, solution: PiecewisePolynomial) -> Trajectory:
     """The trajectory of a solution, converged to nearly all digits."""
-    close, sizes = _close(trial), _sizes(trial)
+    close, sizes = _close(solution), _sizes(solution)
     target = Scale(close, close * sizes)
     parts: list[PiecewisePolynomial] = []
-    begin = trial.y[0, ...]
-    given = Trajectory(rhs, method, trial)
+    begin = solution.y[0, ...]
+    given = Trajectory(rhs, method, solution)
     for window in given.windows():
         part = given.part(window)
         most = ITERATIONS if method.is_superlinear else LINEAR
@@ -44,23 +44,23 @@ def polished(rhs: RightHandSide, method: Discretisation, trial: PiecewisePolynom
     return Trajectory(rhs, method, joined(parts))
 
 
-def _close(trial: PiecewisePolynomial) -> float:
+def _close(solution: PiecewisePolynomial) -> float:
     """Remaining error in the precision of the states."""
-    return max(CLOSE, 10 * machine_epsilon(trial.y.dtype))
+    return max(CLOSE, 10 * machine_epsilon(solution.y.dtype))
 
 
-def _sizes(trial: PiecewisePolynomial) -> Array:
+def _sizes(solution: PiecewisePolynomial) -> Array:
     """Largest size of each component, `(n,)`."""
-    xp = array_namespace(trial.y)
-    return xp.max(xp.abs(trial.y), axis=tuple(range(trial.y.ndim - 1)))
+    xp = array_namespace(solution.y)
+    return xp.max(xp.abs(solution.y), axis=tuple(range(solution.y.ndim - 1)))
 
 
 def with_nodes(trajectory: Trajectory, times: Array) -> Trajectory:
     """The trajectory on a mesh on which all the times are nodes."""
-    trial = trajectory.trial
-    if not Observation(trial, times).inside:
+    solution = trajectory.solution
+    if not Observation(solution, times).inside:
         return trajectory
-    xp = array_namespace(trial.t)
-    t = trial.direction * xp.sort(trial.direction * xp.concat([trial.t, times]))
+    xp = array_namespace(solution.t)
+    t = solution.direction * xp.sort(solution.direction * xp.concat([solution.t, times]))
     t = xp.concat([t[:1], t[1:][t[1:] != t[:-1]]])
-    return polished(trajectory.rhs, trajectory.method, trial.resampled(t))
+    return polished(trajectory.rhs, trajectory.method, solution.resampled(t))

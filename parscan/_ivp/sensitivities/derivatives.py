@@ -43,18 +43,18 @@ class Derivatives:
     @cached_property
     def _found(self) -> Trajectory:
         found = self._find()
-        return replace(found, rhs=exactly_linearised(found.rhs, found.trial.t, found.trial.y))
+        return replace(found, rhs=exactly_linearised(found.rhs, found.solution.t, found.solution.y))
 
     @property
     def _trajectory(self) -> Trajectory:
         found = self._found
         if self._scale is not None:
-            reject_changed(found.rhs, found.method, found.trial, self._scale)
+            reject_changed(found.rhs, found.method, found.solution, self._scale)
         return found
 
     @cached_property
     def _jumps(self) -> Jumps | None:
-        return state_jumps(self._found.rhs, self._found.trial)
+        return state_jumps(self._found.rhs, self._found.solution)
 
     def tangent(self, y: Array, times: Array, forcing: Any, y0: Any, at: Any) -> Array:
         """Changes of the states `y` `(n, N, *batch)` at the times of the output, or `at` others."""
@@ -62,13 +62,13 @@ class Derivatives:
         start, many = _as_start(y0, y)
         trajectory = self._trajectory
         forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
-        wanted = times if at is None else _as_times(at, trajectory.trial.t)
-        observed = Observation(trajectory.trial, array_namespace(y).reshape(wanted, (-1,)))
-        xp, (_, *batch, n) = array_namespace(y), trajectory.trial.y.shape
+        wanted = times if at is None else _as_times(at, trajectory.solution.t)
+        observed = Observation(trajectory.solution, array_namespace(y).reshape(wanted, (-1,)))
+        xp, (_, *batch, n) = array_namespace(y), trajectory.solution.y.shape
         if start.size:
             changes = trajectory.tangent(forced, start, inside=observed.inside)
             if self._jumps is not None:
-                self._jumps.warn_of_changed(trajectory.trial.t, changes[0])
+                self._jumps.warn_of_changed(trajectory.solution.t, changes[0])
             found = observed.of(*changes)
         else:
             found = xp.zeros((observed.count, *start.shape), dtype=y.dtype)
@@ -82,11 +82,11 @@ class Derivatives:
         trajectory = self._with_nodes(mesh)
         pulled = _pulled(trajectory, y, times, gradient, forcings=False)
         if self._jumps is not None and y.size:
-            self._jumps.warn_of_felt(trajectory.trial.t, pulled.nodes)
-        xp, t = array_namespace(y), trajectory.trial.t
+            self._jumps.warn_of_felt(trajectory.solution.t, pulled.nodes)
+        xp, t = array_namespace(y), trajectory.solution.t
         n, _, *batch = y.shape
         states = xp.reshape(pulled.nodes, (t.shape[0], *batch, n))
-        places = Observation(trajectory.trial, mesh).nodes
+        places = Observation(trajectory.solution, mesh).nodes
         return Adjoint(
             xp.moveaxis(xp.take(states, places, axis=0), -1, 0),
             xp.asarray(xp.moveaxis(states[0, ...], -1, 0), copy=True),
@@ -114,14 +114,14 @@ class Derivatives:
 
         def pull_beside_breaks() -> tuple[Array, ...]:
             at, states, adjoint = pull()
-            return at, states, beside_breaks(self._trajectory.method, self._trajectory.trial, adjoint)
+            return at, states, beside_breaks(self._trajectory.method, self._trajectory.solution, adjoint)
 
         if forcing is not None:
             found = by_forcing(rhs, pull, forcing)
         else:
             found = by_parameters(rhs, pull_beside_breaks if vjp is None else pull, params, vjp)
         if self._jumps is not None and y.size:
-            self._jumps.warn_of_felt(self._found.trial.t, nodes[0])
+            self._jumps.warn_of_felt(self._found.solution.t, nodes[0])
         return found
 
     def _with_nodes(self, mesh: Array) -> Trajectory:
@@ -135,7 +135,7 @@ class Derivatives:
         """Logarithm of the growth of a small change per unit of time."""
         trajectory = self._trajectory
         product, total = None, 0.0
-        for window in trajectory.windows() if trajectory.trial.y.size else ():
+        for window in trajectory.windows() if trajectory.solution.y.size else ():
             matrices = trajectory.model(window, inside=False).propagators
             xp = array_namespace(matrices)
             matrices = matrices if product is None else xp.concat([product[None, ...], matrices])
@@ -143,7 +143,7 @@ class Derivatives:
             total = total + logarithm
         if product is None:
             return math.nan
-        t = trajectory.trial.t
+        t = trajectory.solution.t
         span = abs(float(t[-1] - t[0]))
         return float(array_namespace(total).max(total)) / span if span else math.nan
 
@@ -160,12 +160,12 @@ def of_mesh(
     """Derivatives of the solution `make()`: solved to its tolerance everywhere (`even`), or to rounding (`exact`)."""
 
     def find() -> Trajectory:
-        trial = make()
+        solution = make()
         if not even:
-            return polished(rhs, method, trial)
-        reject_changed(rhs, method, trial, scale)
-        done = exact or close_enough(trial, scale)
-        return Trajectory(rhs, method, trial) if done else polished(rhs, method, trial)
+            return polished(rhs, method, solution)
+        reject_changed(rhs, method, solution, scale)
+        done = exact or close_enough(solution, scale)
+        return Trajectory(rhs, method, solution) if done else polished(rhs, method, solution)
 
     return Derivatives(find, scale if even else None, rhs)
 
@@ -175,9 +175,9 @@ def _pulled(trajectory: Trajectory, y: Array, times: Array, gradient: Array, *, 
     xp, (n, m, *batch) = array_namespace(y), y.shape
     rows = xp.reshape(xp.moveaxis(gradient, 0, -1), (m, math.prod(batch), n))
     if math.prod(rows.shape[1:]) == 0:
-        nothing = xp.zeros_like(trajectory.trial.y)
-        return Pulled(nothing, (trajectory.trial.t, nothing, nothing))
-    observed = Observation(trajectory.trial, times)
+        nothing = xp.zeros_like(trajectory.solution.y)
+        return Pulled(nothing, (trajectory.solution.t, nothing, nothing))
+    observed = Observation(trajectory.solution, times)
     return trajectory.adjoint(observed, rows, forcings=forcings)
 
 

@@ -17,30 +17,30 @@ CHANGED = (
 )
 
 
-def reject_changed(rhs: RightHandSide, method: Discretisation, trial: PiecewisePolynomial, scale: Scale) -> None:
+def reject_changed(rhs: RightHandSide, method: Discretisation, solution: PiecewisePolynomial, scale: Scale) -> None:
     """Raise if a Newton iteration would change the solution by a lot where the solution is steepest."""
-    if trial.y.size and not needed(rhs, method, steepest(trial, scale), scale) <= FAR:
+    if solution.y.size and not needed(rhs, method, steepest(solution, scale), scale) <= FAR:
         raise RuntimeError(CHANGED)
 
 
-def needed(rhs: RightHandSide, method: Discretisation, trial: PiecewisePolynomial, scale: Scale) -> float:
+def needed(rhs: RightHandSide, method: Discretisation, solution: PiecewisePolynomial, scale: Scale) -> float:
     """Largest correction of a Newton iteration, in tolerances."""
     with quiet():
-        sizes = method.correct(rhs, trial, scale).sizes
+        sizes = method.correct(rhs, solution, scale).sizes
     return float(array_namespace(sizes).max(sizes))
 
 
-def steepest(trial: PiecewisePolynomial, scale: Scale) -> PiecewisePolynomial:
+def steepest(solution: PiecewisePolynomial, scale: Scale) -> PiecewisePolynomial:
     """The interval in which the solution changes most, with its neighbours."""
-    xp = array_namespace(trial.y)
-    changes = _changes(trial, scale)
+    xp = array_namespace(solution.y)
+    changes = _changes(solution, scale)
     first = max(0, int(xp.argmax(changes)) - 1)
-    last = min(first + 3, trial.intervals)
-    return trial.part(slice(first, last))
+    last = min(first + 3, solution.intervals)
+    return solution.part(slice(first, last))
 
 
-def _changes(trial: PiecewisePolynomial, scale: Scale) -> Array:
+def _changes(solution: PiecewisePolynomial, scale: Scale) -> Array:
     """Changes over the intervals, `(N,)`, in tolerances."""
-    xp = array_namespace(trial.y)
-    sizes = scale.relative(trial.y[1:, ...] - trial.y[:-1, ...], trial)
+    xp = array_namespace(solution.y)
+    sizes = scale.relative(solution.y[1:, ...] - solution.y[:-1, ...], solution)
     return xp.where(xp.isfinite(sizes), sizes, xp.zeros_like(sizes))

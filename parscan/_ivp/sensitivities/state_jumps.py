@@ -101,26 +101,26 @@ class Stretches:
         return xp.sum(xp.where(chosen, values, xp.zeros_like(values)), axis=-1)
 
 
-def state_jumps(rhs: RightHandSide, trial: PiecewisePolynomial) -> Jumps | None:
+def state_jumps(rhs: RightHandSide, solution: PiecewisePolynomial) -> Jumps | None:
     """Jumps along a trajectory that its state triggers; None if none are found."""
-    xp, shape = array_namespace(trial.y), trial.y.shape[1:]
-    if math.prod(trial.y.shape) == 0:
+    xp, shape = array_namespace(solution.y), solution.y.shape[1:]
+    if math.prod(solution.y.shape) == 0:
         return None
     try:
         with quiet():
-            scale = _scale(rhs(trial.t, trial.y))
-            least = scale * machine_epsilon(trial.y.dtype) ** LARGE
+            scale = _scale(rhs(solution.t, solution.y))
+            least = scale * machine_epsilon(solution.y.dtype) ** LARGE
             group = max(1, NUMBERS // (5 * math.prod(shape)))
             parts = [
-                _candidates(rhs, trial, range(first, min(first + group, trial.intervals)), least)
-                for first in range(0, trial.intervals, group)
+                _candidates(rhs, solution, range(first, min(first + group, solution.intervals)), least)
+                for first in range(0, solution.intervals, group)
             ]
             joined = zip(*(vars(part).values() for part in parts), strict=True)
             found = Stretches(*(xp.concat(list(each)) for each in joined))
             count = found.t.shape[0]
             found = found.rows(xp.arange(0, count, max(1, -(-count // CANDIDATES))))
             found = _closed_in(rhs, found, xp.take(least, found.columns))
-            found = found.some(_triggered(rhs, found, trial.y)) if found.t.shape[0] else found
+            found = found.some(_triggered(rhs, found, solution.y)) if found.t.shape[0] else found
             if found.t.shape[0] == 0:
                 return None
             sizes = xp.abs(found.values[:, 2, :] - found.values[:, 0, :])
@@ -158,12 +158,12 @@ def _bends(values: Array) -> tuple[Array, Array]:
     )
 
 
-def _candidates(rhs: RightHandSide, trial: PiecewisePolynomial, some: range, least: Array) -> Stretches:
+def _candidates(rhs: RightHandSide, solution: PiecewisePolynomial, some: range, least: Array) -> Stretches:
     """Halves of intervals in which second differences hardly shrink: of each member, the component with the largest."""
-    xp, n, part = array_namespace(trial.y), trial.y.shape[-1], slice(some.start, some.stop)
+    xp, n, part = array_namespace(solution.y), solution.y.shape[-1], slice(some.start, some.stop)
     nodes = slice(some.start, some.stop + 1)
-    t = _between(trial.begins[part], trial.ends[part], 4)
-    y = _between(trial.y[nodes, ...][:-1, ...], trial.y[nodes, ...][1:, ...], 4)
+    t = _between(solution.begins[part], solution.ends[part], 4)
+    y = _between(solution.y[nodes, ...][:-1, ...], solution.y[nodes, ...][1:, ...], 4)
     values = _evaluated(rhs, t, y)
     bend = xp.maximum(*_bends(values))
     whole = xp.abs(values[:, 0, :] - 2 * values[:, 2, :] + values[:, 4, :])

@@ -41,28 +41,28 @@ class Trajectory:
 
     rhs: RightHandSide
     method: Discretisation
-    trial: PiecewisePolynomial
+    solution: PiecewisePolynomial
     _kept: list[TangentLinear] = field(default_factory=list)
 
     def windows(self) -> list[slice]:
         """Stretches of intervals whose matrices fit into memory."""
-        y, count = self.trial.y, self.trial.intervals
+        y, count = self.solution.y, self.solution.intervals
         n = y.shape[-1]
         size = nodes_that_fit(count, y[0, ...], self.method.tangent_matrices(n) * n**2)
         return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
     def part(self, window: slice) -> PiecewisePolynomial:
         """Some intervals."""
-        return self.trial.part(window)
+        return self.solution.part(window)
 
     def model(self, window: slice, *, inside: bool) -> TangentLinear:
         """The tangent linear model of a window."""
         if self._kept and not (inside and self._kept[0].slopes.shape[1] == 0):
             return self._kept[0]
         model = self.method.tangent_linear(self.rhs, self.part(window), inside=inside)
-        y = self.trial.y
+        y = self.solution.y
         size = y.size * y.shape[-1] * self.method.tangent_matrices(y.shape[-1]) * itemsize(y.dtype)
-        if window == slice(0, self.trial.intervals) and size <= KEPT:
+        if window == slice(0, self.solution.intervals) and size <= KEPT:
             self._kept[:] = [model]
         return model
 

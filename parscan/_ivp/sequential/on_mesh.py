@@ -82,9 +82,9 @@ def _reject_changed(method: Discretisation, rhs: RightHandSide, start: CoarseSol
     if start is None:
         return
     scale = Scale(problem.rtols, problem.atol)
-    trial = start.trial(method.output, start.t, start.states(start.t[:1])[0, ...], problem.breaks)
-    part = steepest(trial, scale)
+    polynomial = start.polynomial(method.output, start.t, start.states(start.t[:1])[0, ...], problem.breaks)
+    part = steepest(polynomial, scale)
     found = iterate(method, rhs, part, scale, 1.0, ITERATIONS)
     changed = scale.relative(found.trial.y[1:, ...] - part.y[1:, ...], part) if found.solved == part.intervals else None
-    if changed is None or not float(array_namespace(trial.y).max(changed)) <= FAR:
+    if changed is None or not float(array_namespace(polynomial.y).max(changed)) <= FAR:
         raise RuntimeError(CHANGED)

@@ -195,7 +195,7 @@ def test_single_precision_stays(dtype):
     assert found.t.dtype == np.float64
     double = run(lotka_volterra, (0.0, 2.0), [3.0, 2.0], 1e-8, 1e-10)
     assert np.abs(states - double.states(found.t)).max() <= 2e-2
-    assert found.trial(radau(3), found.t, states[0]).stages.dtype == dtype
+    assert found.polynomial(radau(3), found.t, states[0]).stages.dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "complex128"])
@@ -207,7 +207,7 @@ def test_another_library_gives_the_same(dtype):
     assert strict.states(strict.t).dtype == getattr(xp, dtype)
     assert np.allclose(np.asarray(strict.t), found.t, rtol=1e-3 if dtype == "float32" else 1e-9)
     assert np.allclose(np.asarray(strict.states(strict.t)), found.states(found.t), rtol=1e-3)
-    ours, theirs = found.trial(radau(3), found.t, y0), strict.trial(radau(3), strict.t, xp.asarray(y0))
+    ours, theirs = found.polynomial(radau(3), found.t, y0), strict.polynomial(radau(3), strict.t, xp.asarray(y0))
     assert np.allclose(np.asarray(theirs.stages), ours.stages, rtol=1e-2, atol=1e-2)
 
 
