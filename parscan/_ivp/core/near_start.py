@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from math import copysign, isfinite
+from typing import TypeAlias
 
 from ..._arrays.namespace import Array, array_namespace, quiet, random_signs
 from ..._functions.differences import Evaluate
@@ -19,6 +19,10 @@ SPREAD = 1e-3
 
 ATTEMPTS = ((1.0, 1.0), (-1.0, 1.0), (1.0, SPREAD), (-1.0, SPREAD))
 """Sign and size of the changes of the initial state that are tried until the function accepts the state."""
+
+
+Row: TypeAlias = tuple[Array, Array, Array]
+"""Times `(k,)`, states and their values, `(k, *batch, n)`."""
 
 
 @dataclass(frozen=True)
@@ -44,55 +48,33 @@ def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -
     count = next(count for count in range(SAMPLE, SAMPLE + y0.ndim + 1) if count not in y0.shape)
     begin = xp.asarray(span[:1], dtype=xp.float64)
     first = alone(begin, y0[None, ...])
-    rows, refused = [(begin, y0[None, ...], first)], None
+    rows: list[Row] = [(begin, y0[None, ...], first)]
     shift = _shift(span, y0, first[0, ...], atol)
-    moved = [shift(number / count, number, *ATTEMPTS[0]) for number in range(1, count)]
-    if (others := _all_accepted(alone, begin, y0, first, moved)) is not None:
-        t, states, values = (xp.concat(parts) for parts in zip(rows[0], others, strict=True))
-        return Sample(t, states, values)
-    for number in range(1, count):
-        row, error = _accepted(alone, begin, y0, first, partial(shift, number / count, number))
-        refused = error or refused
+
+    def tried(*moves: tuple[float, Array]) -> tuple[Row | None, Exception | None]:
+        """States moved so, if the function accepts them, with values that are as finite as the first; or its error."""
+        t = xp.concat([begin + later for later, _ in moves])
+        states = xp.stack([y0 + change for _, change in moves])
+        try:
+            values = alone(t, states)
+        except Exception as error:
+            return None, error
+        return ((t, states, values) if bool(xp.all(xp.isfinite(values) | ~xp.isfinite(first))) else None), None
+
+    numbers, refused = range(1, count), None
+    others, _ = tried(*(shift(number / count, number, *ATTEMPTS[0]) for number in numbers))
+    if others is not None:
+        return Sample(*map(xp.concat, zip(rows[0], others, strict=True)))
+    for number in numbers:
+        for attempt in ATTEMPTS:
+            row, error = tried(shift(number / count, number, *attempt))
+            refused = error or refused
+            if row is not None:
+                break
         rows.append(row or rows[0])  # the number of states must stay one that no dimension has
     taken = any(row is not rows[0] for row in rows[1:])
-    t, states, values = (xp.concat(parts) for parts in zip(*rows, strict=True))
+    t, states, values = map(xp.concat, zip(*rows, strict=True))
     return Sample(t, states, values, None if taken else refused)
-
-
-Row = tuple[Array, Array, Array]
-"""A time `(1,)`, a state and its value, `(1, *batch, n)`."""
-
-
-def _all_accepted(
-    alone: Evaluate, begin: Array, y0: Array, first: Array, moved: list[tuple[float, Array]]
-) -> Row | None:
-    """All states of the first attempt, if the function accepts them, with values that are as finite as the first."""
-    xp = array_namespace(y0)
-    t = xp.concat([begin + later for later, _ in moved])
-    states = xp.stack([y0 + change for _, change in moved])
-    try:
-        values = alone(t, states)
-    except Exception:  # single attempts find out for which state
-        return None
-    return (t, states, values) if bool(xp.all(xp.isfinite(values) | ~xp.isfinite(first))) else None
-
-
-def _accepted(
-    alone: Evaluate, begin: Array, y0: Array, first: Array, shift: Callable[[float, float], tuple[float, Array]]
-) -> tuple[Row | None, Exception | None]:
-    """The first attempt with finite values wherever the initial state has them; or None, and the last exception."""
-    xp, refused = array_namespace(y0), None
-    for sign, size in ATTEMPTS:
-        later, change = shift(sign, size)
-        t, state = begin + later, (y0 + change)[None, ...]
-        try:
-            values = alone(t, state)
-        except Exception as error:
-            refused = error
-            continue
-        if bool(xp.all(xp.isfinite(values) | ~xp.isfinite(first))):
-            return (t, state, values), None
-    return None, refused
 
 
 def _shift(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from ..._arrays.elementwise import rows_of
+from ..._arrays.elementwise import by_rows, rows_of
 from ..._arrays.namespace import Array, array_namespace, quiet, to_numpy
 from ..._engine.tolerance import Tolerance
 from ..._functions.evaluators import ONE_BY_ONE, STACKED
@@ -56,10 +56,6 @@ class Sample:
     before: Array
     found: Array
 
-    def time(self, row: int) -> int:
-        """Step of a row."""
-        return self.times[row]
-
 
 def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel: bool) -> Finding | None:
     """A contradiction between the step and its trajectory; `parallel` if that was solved by calls on stacked states.
@@ -73,7 +69,7 @@ def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel:
         if rows_of(_differs(tolerance, after, sample.found)):
             again = STACKED.values(step, sample.times, sample.before)
             if rows := rows_of(_differs(tolerance, again, after)):
-                return _finding(Contradiction.REPEATED, sample.time(rows[0]), tolerance, again, after)
+                return _finding(Contradiction.REPEATED, sample.times[rows[0]], tolerance, again, after)
         if parallel and (finding := _alone(step, sample, tolerance, after, _telling_rows(off))):
             return finding
         missed = (off > 1) & apart(after, sample.found)
@@ -81,14 +77,14 @@ def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel:
             # It wrote to what it had returned before, for example.
             few = rows[:ALONE]
             before, difference, flags = _take(few, sample.before, after - sample.found, missed)
-            if unlike_step(step, before, [sample.time(row) for row in few], difference, flags):
-                return _finding(Contradiction.REPEATED, sample.time(rows[0]), tolerance, after, sample.found)
+            if unlike_step(step, before, [sample.times[row] for row in few], difference, flags):
+                return _finding(Contradiction.REPEATED, sample.times[rows[0]], tolerance, after, sample.found)
     return None
 
 
 def _alone(step: Step, sample: Sample, tolerance: Tolerance, after: Array, rows: list[int]) -> Finding | None:
     """A contradiction between calls for the states of these rows alone and the stacked call, or the trajectory."""
-    times = [sample.time(row) for row in rows]
+    times = [sample.times[row] for row in rows]
     before, together, found = _take(rows, sample.before, after, sample.found)
     alone = ONE_BY_ONE.values(step, times, before)
     unlike = apart(together, alone) | (tolerances_apart(tolerance, together, alone) > WELL_OFF)
@@ -118,8 +114,9 @@ def _missed(
 
 
 def _take(rows: list[int], *stacks: Array) -> list[Array]:
-    """These rows of each."""
-    return [array_namespace(stack).concat([stack[row : row + 1, ...] for row in rows]) for stack in stacks]
+    """These rows of each stack."""
+    xp = array_namespace(stacks[0])
+    return [xp.take(stack, xp.asarray(rows), axis=0) for stack in stacks]
 
 
 def _finding(kind: Contradiction, time: int, tolerance: Tolerance, one: Array, other: Array) -> Finding:
@@ -141,7 +138,6 @@ def tolerances_apart(tolerance: Tolerance, one: Array, other: Array, *, atol: bo
 
 def _telling_rows(off: Array) -> list[int]:
     """Rows from all over a sample, and those with the largest distance."""
-    count = off.shape[0]
-    largest = to_numpy(array_namespace(off).max(array_namespace(off).reshape(off, (count, -1)), axis=1)).tolist()
+    count, largest = off.shape[0], to_numpy(array_namespace(off).max(by_rows(off), axis=1)).tolist()
     furthest = sorted(range(count), key=lambda row: -largest[row])[: ALONE // 2]
     return sorted({*furthest, *range(0, count, -(-count // (ALONE // 2)))})
