@@ -9,6 +9,7 @@ from condensing import assert_agree, oracle, precision, problem
 
 from parscan._ivp.core.tableaux import FAMILIES, gauss, radau
 from parscan._kernels.cpu import condense as cpu_condense
+from parscan._kernels.cpu.threads import Threads
 from parscan._kernels.dispatch import condense
 from parscan._kernels.generic.condense import condense as condense_by_solve
 from parscan._kernels.generic.condense_frozen import condense_frozen
@@ -139,38 +140,36 @@ def test_operands_are_left_alone(rng, run):
         np.testing.assert_array_equal(x, y)
 
 
-def test_the_generic_path_in_chunks(rng, monkeypatch):
+def test_the_generic_path_in_chunks(rng):
     J, h, r = problem(rng, 11, 2, 2)
     tableau = radau(2)
     whole = condense_by_solve(J, tableau.A, tableau.b, h, r)
-    monkeypatch.setattr("parscan._kernels.generic.condense.CHUNK_BYTES", 4 * 4 * 7 * 8)
-    for got, wanted in zip(condense_by_solve(J, tableau.A, tableau.b, h, r), whole, strict=True):
+    in_chunks = condense_by_solve(J, tableau.A, tableau.b, h, r, chunk_bytes=4 * 4 * 7 * 8)
+    for got, wanted in zip(in_chunks, whole, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-14)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-def test_threads_change_nothing(rng, monkeypatch, threads):
+def test_threads_change_nothing(rng, threads):
     J, h, r = problem(rng, 101, 3, 2)
     tableau = radau(3)
     expected = condense(J, tableau.A, tableau.b, h, r)
-    monkeypatch.setattr(cpu_condense, "WORK_PER_THREAD", 1)
-    monkeypatch.setattr("parscan._kernels.cpu.threads.available_threads", lambda: threads)
-    for got, wanted in zip(condense(J, tableau.A, tableau.b, h, r), expected, strict=True):
+    shared = cpu_condense.condense(J, tableau.A, tableau.b, h, r, threads=Threads(work_per_thread=1, available=threads))
+    for got, wanted in zip(shared, expected, strict=True):
         np.testing.assert_array_equal(got, wanted)
 
 
-def test_concurrent_calls(rng, monkeypatch):
-    monkeypatch.setattr(cpu_condense, "WORK_PER_THREAD", 1)
-    monkeypatch.setattr("parscan._kernels.cpu.threads.available_threads", lambda: 2)
+def test_concurrent_calls(rng):
+    two = Threads(work_per_thread=1, available=2)
     tableau = radau(3)
     problems = [problem(rng, 301, 3, n) for n in (2, 3)]
-    expected = [condense(J, tableau.A, tableau.b, h, r) for J, h, r in problems]
+    expected = [cpu_condense.condense(J, tableau.A, tableau.b, h, r, threads=two) for J, h, r in problems]
     wrong = []
 
     def repeat(which):
         J, h, r = problems[which]
         for _ in range(20):
-            result = condense(J, tableau.A, tableau.b, h, r)
+            result = cpu_condense.condense(J, tableau.A, tableau.b, h, r, threads=two)
             wrong.extend(0 for x, y in zip(result, expected[which], strict=True) if not np.array_equal(x, y))
 
     callers = [threading.Thread(target=repeat, args=(which,)) for which in (0, 1)]

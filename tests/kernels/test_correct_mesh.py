@@ -8,6 +8,7 @@ import pytest
 
 from parscan._ivp.core.tableaux import radau
 from parscan._kernels.cpu import correct_mesh as cpu
+from parscan._kernels.cpu.threads import Threads
 from parscan._kernels.dispatch import correct_mesh
 from parscan._kernels.generic import correct_mesh as generic
 from parscan._kernels.generic.condense import condense as condense_by_solve
@@ -105,16 +106,15 @@ def test_any_array_library(rng):
         assert np.allclose(np.asarray(got), wanted, rtol=1e-12)
 
 
-def test_threads_share_the_members(rng, monkeypatch):
+def test_threads_share_the_members(rng):
     tableau, h, _, _, y, K, condensed = problem(rng, 30, 3, 9, 2, "float64")
     alone = cpu.correct_mesh(condensed, tableau.b, h, y, K, 1e-3, np.full(2, 1e-6))
-    monkeypatch.setattr(cpu, "WORK_PER_THREAD", 1)
-    monkeypatch.setattr("parscan._kernels.cpu.threads.available_threads", lambda: 4)
+    four = Threads(work_per_thread=1, available=4)
     found, errors = [], []
 
     def run():
         try:
-            found.append(cpu.correct_mesh(condensed, tableau.b, h, y, K, 1e-3, np.full(2, 1e-6)))
+            found.append(cpu.correct_mesh(condensed, tableau.b, h, y, K, 1e-3, np.full(2, 1e-6), threads=four))
         except Exception as error:
             errors.append(error)
 

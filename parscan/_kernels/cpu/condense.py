@@ -11,7 +11,7 @@ from ..dispatch import Condensed
 from ..generic import condense as generic
 from .condense_kernels import BYTES, condense_groups
 from .operand import operand
-from .threads import run_all, shares, worthwhile_threads
+from .threads import Threads, run_all, shares
 
 LARGEST_KERNEL = 160
 """
@@ -22,11 +22,10 @@ Measured against LAPACK with n = 1 to 150, s = 1 to 9: in float64 the kernel is 
 cache.
 """
 
-WORK_PER_THREAD = 1 << 22
-"""Multiplications that make another thread worth starting; the kernel does up to ten of them in a nanosecond."""
+THREADS = Threads(work_per_thread=1 << 22)  # the kernel does up to ten multiplications in a nanosecond
 
 
-def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
+def condense(J: Array, A: Array, b: Array, h: Array, r: Array, *, threads: Threads = THREADS) -> Condensed:
     """Condense the stages of every interval; see `dispatch.condense`."""
     N, s, n = r.shape
     if J.dtype.kind == "c" or s * n > LARGEST_KERNEL or r.size == 0:
@@ -43,8 +42,7 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
         condense_groups(left, right, table, *operands, *results)
 
     products = N * s * n * s * n * (s * n + 3 * n + 3) // 3
-    threads = worthwhile_threads(products, WORK_PER_THREAD, groups)
-    run_all([partial(work, left, right) for left, right in shares(groups, threads)])
+    run_all([partial(work, left, right) for left, right in shares(groups, threads.worthwhile(products, groups))])
     return Condensed(*results)
 
 

@@ -10,14 +10,21 @@ from ..._arrays.namespace import Array, readonly
 from ..dispatch import Condensed, CorrectedMesh
 from .correct_mesh_kernels import correct_members
 from .operand import operand
-from .threads import run_all, shares, worthwhile_threads
+from .threads import Threads, run_all, shares
 
-WORK_PER_THREAD = 1 << 21
-"""Multiplications that make another thread worth starting."""
+THREADS = Threads(work_per_thread=1 << 21)
 
 
 def correct_mesh(
-    condensed: Condensed, b: Array, h: Array, y: Array, K: Array, rtol: float | Array, atol: Array
+    condensed: Condensed,
+    b: Array,
+    h: Array,
+    y: Array,
+    K: Array,
+    rtol: float | Array,
+    atol: Array,
+    *,
+    threads: Threads = THREADS,
 ) -> CorrectedMesh:
     """Correct the members of the batch one by one, several at once; see `dispatch.correct_mesh`."""
     N, s, B, n = K.shape
@@ -30,12 +37,12 @@ def correct_mesh(
     )
     corrected, stages = np.empty(y.shape, y.dtype), np.empty(K.shape, y.dtype)
     corrected[0] = y[0]
-    threads = worthwhile_threads(N * s * B * n * n, WORK_PER_THREAD, B)
-    squares = np.zeros((threads, N), real)
+    count = threads.worthwhile(N * s * B * n * n, B)
+    squares = np.zeros((count, N), real)
     run_all(
         [
             partial(correct_members, left, right, *inputs, *scale, corrected, stages, squares[share])
-            for share, (left, right) in enumerate(shares(B, threads))
+            for share, (left, right) in enumerate(shares(B, count))
         ]
     )
     return CorrectedMesh(corrected, stages, np.sqrt(squares.max(axis=0)))

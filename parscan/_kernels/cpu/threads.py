@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 
 Task = Callable[[], object]
@@ -22,10 +23,22 @@ def available_threads() -> int:
     return min(cores, max(1, int(wanted))) if wanted.isdecimal() else cores
 
 
-def worthwhile_threads(work: int, work_per_thread: int, most: int) -> int:
-    """Threads that an amount of work is worth: at least one, no more than `most`, nor than there are cores."""
-    wanted = min(most, work // work_per_thread)
-    return min(wanted, available_threads()) if wanted > 1 else 1
+@dataclass(frozen=True)
+class Threads:
+    """How many threads a kernel uses."""
+
+    work_per_thread: int
+    """Multiplications that make another thread worth starting."""
+
+    available: int | None = None
+    """The largest number of threads; None for as many as there are cores."""
+
+    def worthwhile(self, work: int, most: int) -> int:
+        """Threads that an amount of work is worth, at least one and no more than `most`."""
+        wanted = min(most, work // self.work_per_thread)
+        if wanted <= 1:
+            return 1
+        return min(wanted, available_threads() if self.available is None else self.available)
 
 
 def run_all(tasks: Sequence[Task]) -> None:
