@@ -91,6 +91,17 @@ def rng():
 
 
 @pytest.fixture
+def limit_memory(monkeypatch):
+    """Function that changes how much memory solvers take."""
+    memory = import_module("parscan._arrays.memory")
+
+    def limit_memory(**changes):
+        monkeypatch.setattr(memory, "LIMITS", replace(memory.LIMITS, **changes))
+
+    return limit_memory
+
+
+@pytest.fixture
 def tune(monkeypatch):
     """Function that changes when which kernels for CUDA are used."""
     choice = import_module("parscan._kernels.cuda.choice")

@@ -6,13 +6,11 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import cupy as _cupy
 from .namespace import Array, itemsize, library
-
-SHARE = 0.25
-"""Part of the free memory that the nodes of a window and their propagators may take."""
 
 NODE_ARRAYS = 12
 """Arrays of the size of the nodes that an iteration holds at its peak: nodes, targets, defects, corrections, …"""
@@ -20,14 +18,8 @@ NODE_ARRAYS = 12
 MATRIX_ARRAYS = 3
 """Arrays of the size of the propagators that it holds at its peak."""
 
-CACHED = 2**17
-"""Numbers that NumPy processes at once where results do not depend on it: they stay in a processor's cache."""
-
 WORKING_ARRAYS = 8
 """Arrays of the size of its result that a user's function holds at its peak, roughly."""
-
-UNASKED = 2**26
-"""Bytes that are assumed to be free: asking the system takes longer than many a solve."""
 
 CGROUP_FILES = (
     ("memory.max", "memory.current", "/sys/fs/cgroup"),
@@ -36,9 +28,29 @@ CGROUP_FILES = (
 """Limit and use of a control group, versions 2 and 1."""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How much memory solvers take."""
+
+    share: float = 0.25
+    """Part of the free memory that the nodes of a window and their propagators may take."""
+
+    cached: int = 2**17
+    """Numbers that NumPy processes at once where results do not depend on it: they stay in a processor's cache."""
+
+    unasked: int = 2**26
+    """Bytes that are assumed to be free: asking the system takes longer than many a solve."""
+
+    free: float | None = None
+    """Bytes that are free; None to ask the system."""
+
+
+LIMITS = Limits()
+
+
 def available(x: Array) -> float:
     """Bytes that can still be allocated where the library of `x` keeps its arrays; infinite if unknown."""
-    return _DEVICES.get(library(x), _host)()
+    return LIMITS.free if LIMITS.free is not None else _DEVICES.get(library(x), _host)()
 
 
 def _host() -> float:
@@ -90,7 +102,7 @@ def check_fits(steps: int, state: tuple[int, ...], like: Array) -> None:
     """Raise MemoryError, before anything is allocated, if a trajectory of such states exceeds the free memory."""
     numbers = math.prod(state)
     size = steps * numbers * itemsize(like.dtype)
-    if size <= UNASKED:
+    if size <= LIMITS.unasked:
         return
     free = available(like)
     if size > free:
@@ -105,13 +117,15 @@ def nodes_that_fit(nodes: int, y0: Array, matrix_numbers: int) -> int:
     """Number of nodes of a window, at most `nodes`; a propagator has `matrix_numbers` per batch element."""
     numbers = NODE_ARRAYS * math.prod(y0.shape) + MATRIX_ARRAYS * matrix_numbers * math.prod(y0.shape[:-1])
     size = max(1, numbers) * itemsize(y0.dtype)
-    if nodes * size <= UNASKED:
+    if nodes * size <= LIMITS.unasked:
         return nodes
-    return max(1, int(min(nodes, SHARE * available(y0) / size)))
+    return max(1, int(min(nodes, LIMITS.share * available(y0) / size)))
 
 
 def numbers_at_once(like: Array) -> int:
     """Numbers that are best evaluated at once: as many as a cache holds, and more on devices, which need width."""
     if library(like) == "numpy":
-        return CACHED
-    return max(CACHED, int(SHARE * min(available(like), sys.maxsize) / (WORKING_ARRAYS * itemsize(like.dtype))))
+        return LIMITS.cached
+    return max(
+        LIMITS.cached, int(LIMITS.share * min(available(like), sys.maxsize) / (WORKING_ARRAYS * itemsize(like.dtype)))
+    )

@@ -139,22 +139,20 @@ def test_a_guess_is_tried_as_it_is_whatever_grows():
     assert sol.status is Status.CONVERGED
 
 
-def test_memory_sets_the_window(monkeypatch, rng):
+def test_memory_sets_the_window(limit_memory, rng):
     step, jac = PROBLEMS["leaky tanh"].make(rng, np.float64)
     y0, x = PROBLEMS["leaky tanh"].inputs(rng, 4000)
-    monkeypatch.setattr(_memory, "UNASKED", 0)
-    monkeypatch.setattr(_memory, "available", lambda _: 2e6)
+    limit_memory(unasked=0, free=2e6)
     sol = solve_recurrence(step, y0, x, jac=jac, structure=Diagonal, method="newton", segment_length=1)
     assert_like_loop(sol, loop(step, y0, x))
     bytes_per_node = 8 * (_memory.NODE_ARRAYS * 3 + _memory.MATRIX_ARRAYS * 3)
     longest = max(end - begin for begin, end in spans(sol))
-    assert longest <= _memory.SHARE * 2e6 / bytes_per_node
+    assert longest <= _memory.LIMITS.share * 2e6 / bytes_per_node
     assert longest >= 1000
 
 
-def test_what_cannot_fit_says_so_before_anything_is_allocated(monkeypatch):
-    monkeypatch.setattr(_memory, "UNASKED", 0)
-    monkeypatch.setattr(_memory, "available", lambda _: 1e6)
+def test_what_cannot_fit_says_so_before_anything_is_allocated(limit_memory):
+    limit_memory(unasked=0, free=1e6)
     with pytest.raises(MemoryError, match=r"50000 steps of 4 numbers takes 1600000 bytes .* 1000000 bytes .* are free"):
         solve_recurrence(lambda y: y, np.ones(4), length=50_000)
 

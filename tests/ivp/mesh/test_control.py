@@ -147,11 +147,10 @@ def test_many_components_are_left_to_lsoda_and_told_of_their_zeros():
     assert np.abs(auto.y[:, -1] - named.y[:, -1]).max() <= 1e-5
 
 
-def test_memory_bounds_the_windows(monkeypatch):
+def test_memory_bounds_the_windows(limit_memory):
     fun, y0 = chain(6)
     free = solve_ivp(fun, (0, 10), y0, "Radau", rtol=1e-6, atol=1e-6)
-    monkeypatch.setattr("parscan._arrays.memory.UNASKED", 0)
-    monkeypatch.setattr("parscan._arrays.memory.available", lambda _: 2**17)
+    limit_memory(unasked=0, free=2**17)
     tight = solve_ivp(fun, (0, 10), y0, "Radau", rtol=1e-6, atol=1e-6)
     assert max(tight.meshes) < max(free.meshes)
     assert np.abs(tight.y[:, -1] - free.y[:, -1]).max() <= 1e-5

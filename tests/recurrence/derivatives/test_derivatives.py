@@ -12,7 +12,7 @@ from recurrence_sensitivities import adjoint_loop, apart, tangent_loop
 
 import parscan
 from parscan import Adjoint, Dense, Diagonal, solve_recurrence
-from parscan._arrays.memory import numbers_at_once
+from parscan._arrays.memory import Limits, numbers_at_once
 
 DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
 METHODS = ("auto", "newton", "quasi-newton", "elk", "jacobi", "sequential")
@@ -59,9 +59,9 @@ WITH_JAC = {"jac": True, "differences": False}
 
 
 @pytest.mark.pairs(kind=KINDS, batch=[(), (3,), (2, 2)], with_jac=WITH_JAC)
-def test_against_dense_loops(kind, batch, with_jac, rng, monkeypatch):
+def test_against_dense_loops(kind, batch, with_jac, rng, limit_memory):
     """Every problem, dtype and batch, in several stretches of time."""
-    monkeypatch.setattr("parscan._arrays.memory.CACHED", 500)
+    limit_memory(cached=500)
     problem, dtype = kind
     case = Case(problem, dtype, batch, 200, rng)
     sol = case.solve(with_jac=with_jac)
@@ -183,8 +183,8 @@ def test_jac_true(rng):
 @pytest.mark.parametrize("count", [1, 5])
 @pytest.mark.parametrize("batch", [(), (3,)], ids=str)
 @pytest.mark.parametrize("name", ["gru4", "leaky tanh", "blocks"])
-def test_many_forcings(name, batch, count, rng, monkeypatch):
-    monkeypatch.setattr("parscan._arrays.memory.CACHED", 500)
+def test_many_forcings(name, batch, count, rng, limit_memory):
+    limit_memory(cached=500)
     case = Case(PROBLEMS[name], np.float64, batch, 100, rng)
     sol = case.solve()
     f = rng.standard_normal((*sol.y.shape, count))
@@ -234,7 +234,7 @@ def test_tangents_and_adjoints_take_the_same_jacobians(cached, seed):
     case = Case(PROBLEMS["gru1"], np.float64, (), 2, np.random.default_rng(seed))
     sol = case.solve(with_jac=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("parscan._arrays.memory.CACHED", cached)
+        patch.setattr("parscan._arrays.memory.LIMITS", Limits(cached=cached))
         change, adjoint = sol.tangent(case.f, case.start), sol.adjoint(case.g)
     one, other = np.vdot(adjoint.states, case.f) + np.vdot(adjoint.y0, case.start), np.vdot(case.g, change)
     assert one == pytest.approx(other, rel=1e-14)
@@ -257,7 +257,7 @@ def test_dot_product(name, steps, batch, with_jac, cached, seed, data):
     case = Case(problem, dtype, batch, steps, np.random.default_rng(seed))
     sol = case.solve(with_jac=with_jac)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("parscan._arrays.memory.CACHED", cached)
+        patch.setattr("parscan._arrays.memory.LIMITS", Limits(cached=cached))
         change, adjoint = sol.tangent(case.f, case.start), sol.adjoint(case.g)
     sides = np.vdot(adjoint.states, case.f) + np.vdot(adjoint.y0, case.start), np.vdot(case.g, change)
     size = np.sum(np.abs(adjoint.states) * np.abs(case.f)) + np.sum(np.abs(case.g) * np.abs(change))
