@@ -9,6 +9,7 @@ from typing import Any
 from .._arrays.memory import numbers_at_once
 from .._arrays.namespace import Array, copy
 from .parameters import Leaf, Tree, leaves, like
+from .step import each_input
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +58,7 @@ class Varied:
         points, index = self.points, self._index
         tree = like(self.tree, iter([*self.leaves[:position], leaf, *self.leaves[position + 1 :]]))
         args = (*points.args[:index], tree, *points.args[index + 1 :])
-        return copy(points.values(copy(y), inputs_at(points.x, times), args, times))
-
-
-def inputs_at(x: Any, times: slice) -> Any:
-    """Inputs of some points."""
-    if isinstance(x, tuple):
-        return tuple(part[times, ...] for part in x)
-    return None if x is None else x[times, ...]
+        return copy(points.values(copy(y), each_input(lambda x: x[times, ...], points.x), args, times))
 
 
 def stretches(state: Array, steps: int, numbers: int, *, stacks: bool) -> list[tuple[int, int]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .._arrays.elementwise import same
 from .._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
 from .differences import Evaluate
-from .step import Inputs, Step
+from .step import Inputs, Step, each_input
 
 PROBES = 4
 """Random directions in which the arguments of a right-hand side are moved."""
@@ -73,7 +75,7 @@ def response(
         for move in moves:
             total += _largest([values(states + sign * move * change, own) - base for sign in signs])
         if own is not None:
-            total += _largest([values(states, _nudged(own, sign)) - base for sign in signs])
+            total += _largest([values(states, each_input(partial(_nudged, sign), own)) - base for sign in signs])
         again = values(states, own)
     return xp.where(same(again, base), total, xp.zeros_like(total))
 
@@ -84,10 +86,8 @@ def _largest(changes: list[Array]) -> Array:
     return xp.max(xp.abs(xp.stack(changes)), axis=0)
 
 
-def _nudged(x: Array | tuple[Array, ...], sign: int) -> Inputs:
-    """Inputs that are off by a few roundings; whole numbers are not."""
-    if isinstance(x, tuple):
-        return tuple(_nudged(part, sign) for part in x)
+def _nudged(sign: int, x: Array) -> Array:
+    """Inputs that are off by a few roundings, unless they are whole numbers."""
     if not array_namespace(x).isdtype(x.dtype, ("real floating", "complex floating")):
         return x
     return x * (1 + sign * ROUNDINGS * machine_epsilon(x.dtype) * random_signs(x.shape, x, seed=1))

@@ -155,11 +155,14 @@ class Step:
 
     def inputs(self, times: slice, copies: int = 1) -> Inputs:
         """Inputs at these times, repeated `copies` times over."""
-        if self.x is None:
-            return None
-        if isinstance(self.x, tuple):
-            return tuple(_repeat(x[times, ...], copies) for x in self.x)
-        return _repeat(self.x[times, ...], copies)
+        return each_input(lambda x: _repeat(x[times, ...], copies), self.x)
+
+
+def each_input(function: Callable[[Array], Array], x: Inputs) -> Inputs:
+    """A function of every array of inputs, if there are any."""
+    if x is None:
+        return None
+    return tuple(map(function, x)) if isinstance(x, tuple) else function(x)
 
 
 def _calls(
