@@ -38,6 +38,9 @@ class Limits:
     cached: int = 2**17
     """Numbers that NumPy processes at once where results do not depend on it: they stay in a processor's cache."""
 
+    intermediate: int = 2**21
+    """Numbers of intermediate results that are held at once where those of all intervals would be many more."""
+
     unasked: int = 2**26
     """Bytes that are assumed to be free: asking the system takes longer than many a solve."""
 
@@ -120,6 +123,11 @@ def nodes_that_fit(nodes: int, y0: Array, matrix_numbers: int) -> int:
     if nodes * size <= LIMITS.unasked:
         return nodes
     return max(1, int(min(nodes, LIMITS.share * available(y0) / size)))
+
+
+def at_once(numbers: int) -> int:
+    """Number of intervals that are processed at once if each takes `numbers` numbers of intermediate results."""
+    return max(1, LIMITS.intermediate // max(1, numbers))
 
 
 def numbers_at_once(like: Array) -> int:

@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
+from ..._arrays.memory import at_once
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._functions.breaks import are_breaks, inside, union
 from ..._kernels.dispatch import combine_stages
 from ..._kernels.generic.legendre import legendre
 from .tableaux import Tableau
-
-NUMBERS = 1 << 21
-"""Numbers in the states that are worked on at once."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class PiecewisePolynomial:
 
     def groups(self, places: int) -> Iterator[slice]:
         """Groups of neighbouring intervals, in order, whose states at `places` places each fit into memory at once."""
-        group = max(1, NUMBERS // max(1, places * prod(self.y.shape[1:])))
+        group = at_once(places * prod(self.y.shape[1:]))
         for first in range(0, self.intervals, group):
             yield slice(first, min(first + group, self.intervals))
 

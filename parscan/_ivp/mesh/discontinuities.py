@@ -15,10 +15,11 @@ from itertools import pairwise
 from math import ceil, log2, prod
 
 from ..._arrays.elementwise import as_reals
+from ..._arrays.memory import at_once
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
 from ..._functions.breaks import are_breaks
 from ..._functions.right_hand_side import RightHandSide
-from ..core.polynomial import NUMBERS, PiecewisePolynomial
+from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 
 PARTS = 24
@@ -128,7 +129,7 @@ def find(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, some: Arr
     """
     xp = array_namespace(trial.y)
     numbers = xp.arange(trial.intervals)[some]
-    count, group = numbers.shape[0], max(1, NUMBERS // ((PARTS + 1) * prod(trial.y.shape[1:])))
+    count, group = numbers.shape[0], at_once((PARTS + 1) * prod(trial.y.shape[1:]))
     groups = [numbers[first : min(first + group, count)] for first in range(0, count, group)]
     found = [_of_some(rhs, trial, scale, some, bad) for some in groups]
     times = xp.sort(xp.concat(found)) if found else trial.t[:0]
@@ -259,7 +260,7 @@ def _of_kinks(sight: Sight, stretches: Stretches) -> Array:
 def _of_jumps(sight: Sight, stretches: Stretches) -> tuple[Array, Array]:
     """Times of jumps, to a few spacings of the numbers there: the first ones behind them; and their intervals."""
     xp = array_namespace(sight.trial.t)
-    most = min(PLACES, NUMBERS // prod(sight.trial.y.shape[1:]))
+    most = min(PLACES, at_once(prod(sight.trial.y.shape[1:])))
     parts = max(PARTS, min(MOST_PARTS, most // stretches.low.shape[0]))
     spacing = machine_epsilon("float64") * xp.maximum(xp.abs(stretches.low), xp.abs(stretches.high))
     wide = float(xp.max(xp.abs(stretches.high - stretches.low) / spacing))

@@ -11,10 +11,11 @@ import math
 import warnings
 from dataclasses import dataclass
 
+from ..._arrays.memory import at_once
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
 from ..._functions.right_hand_side import RightHandSide
 from ...warnings import StateJumpWarning
-from ..core.polynomial import NUMBERS, PiecewisePolynomial
+from ..core.polynomial import PiecewisePolynomial
 
 LARGE = 0.5
 """Power of ε: smallest jump, as a share of the largest value of its component."""
@@ -110,7 +111,7 @@ def state_jumps(rhs: RightHandSide, solution: PiecewisePolynomial) -> Jumps | No
         with quiet():
             scale = _scale(rhs(solution.t, solution.y))
             least = scale * machine_epsilon(solution.y.dtype) ** LARGE
-            group = max(1, NUMBERS // (5 * math.prod(shape)))
+            group = at_once(5 * math.prod(shape))
             parts = [
                 _candidates(rhs, solution, range(first, min(first + group, solution.intervals)), least)
                 for first in range(0, solution.intervals, group)

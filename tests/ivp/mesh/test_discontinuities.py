@@ -21,7 +21,6 @@ from parscan._ivp.core.evaluation import Evaluation
 from parscan._ivp.core.polynomial import PiecewisePolynomial
 from parscan._ivp.core.scale import Scale
 from parscan._ivp.core.tableaux import radau
-from parscan._ivp.mesh import discontinuities as _discontinuities
 from parscan._ivp.mesh import window as _window
 from parscan._ivp.mesh.discontinuities import find
 from parscan._ivp.mesh.refine import TARGET, Assessed, equidistribute, refine
@@ -304,11 +303,11 @@ def test_known_breakpoints_are_not_found_again():
     assert np.abs(found_in(fun, t, breaks=np.asarray([0.5])) - [0.8]).max() <= 1e-9
 
 
-def test_intervals_are_looked_at_in_parts(monkeypatch):
+def test_intervals_are_looked_at_in_parts(limit_memory):
     t = np.linspace(0, 1, 12)
     fun = lambda t, y: np.abs(np.sin(9 * t)) + np.floor(3 * t) + 0 * y  # noqa: E731
     whole = found_in(fun, t)
-    monkeypatch.setattr(_discontinuities, "NUMBERS", 60)
+    limit_memory(intermediate=60)
     assert len(whole) >= 3
     assert np.abs(found_in(fun, t) - whole).max() <= 1e-9
 

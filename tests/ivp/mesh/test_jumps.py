@@ -15,7 +15,6 @@ from parscan._ivp.coarse import step_over_jump as _following
 from parscan._ivp.coarse.jumps import jumped
 from parscan._ivp.coarse.step_over_jump import follow
 from parscan._ivp.coarse.steps import CoarseSolution
-from parscan._ivp.core import polynomial as _polynomial
 from parscan._ivp.core.evaluation import Evaluation
 from parscan._ivp.core.failures import TOO_SMALL
 from parscan._ivp.core.polynomial import PiecewisePolynomial
@@ -218,7 +217,7 @@ def test_what_lies_between_stages_is_seen():
         assert (overlooked(rhs, radau(5).gaps, nothing, scale)[0] > 1) == seen
 
 
-def test_intervals_are_looked_at_in_parts(monkeypatch):
+def test_intervals_are_looked_at_in_parts(limit_memory):
     rng = np.random.default_rng(0)
     trial = PiecewisePolynomial(
         radau(5), np.linspace(0.0, 3.0, 8), rng.normal(size=(8, 3, 2)), rng.normal(size=(7, 5, 3, 2))
@@ -226,14 +225,14 @@ def test_intervals_are_looked_at_in_parts(monkeypatch):
     rhs = right_hand_side(lambda t, y: [np.sin(t) - y[1], y[0]], (0, 3), np.ones((2, 3)))
     jacobians = rng.normal(size=(7, 3, 2, 2))
     whole = overlooked(rhs, radau(5).gaps, trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
-    monkeypatch.setattr(_polynomial, "NUMBERS", 200)
+    limit_memory(intermediate=200)
     parts = overlooked(rhs, radau(5).gaps, trial, Scale(1e-6, np.asarray(1e-6)), jacobians)
     assert whole.shape == (7,)
     assert np.array_equal(parts, whole)
-    monkeypatch.undo()
+    limit_memory(intermediate=2**21)
     jumping = right_hand_side(lambda t, y: -1e6 * (y - np.where(t < 0.7, 1.0, 2.0)), (0, 3), np.ones((2, 3)))
     whole = jumped(jumping, trial, Scale(1e-6, np.asarray(1e-6)))
-    monkeypatch.setattr(_polynomial, "NUMBERS", 200)
+    limit_memory(intermediate=200)
     assert np.array_equal(jumped(jumping, trial, Scale(1e-6, np.asarray(1e-6))), whole)
     assert whole.tolist() == [False, True, *(False,) * 5]
 
