@@ -28,7 +28,7 @@ def of_inputs(solution: Solution, states: Array) -> Tree:
 
 
 def _of_input(solution: Solution, states: Array, parts: list[Array], position: int, times: slice) -> Array:
-    """The same for one array of inputs over one stretch of time."""
+    """Products for one array of inputs over one stretch of time."""
     step, xp = solution.step, array_namespace(states)
     y, pieces = solution.before(times.start, times.stop), [part[times, ...] for part in parts]
     piece = pieces[position]
@@ -53,7 +53,7 @@ def _of_input(solution: Solution, states: Array, parts: list[Array], position: i
         if size_of(flat[:, column]) < LITTLE * largest:  # its changes may be lost in the roundings of the states
             try:
                 far, _ = slopes(column, unit, larger[:, column])
-            except Exception:  # the step may reject them
+            except Exception:  # the step may reject such inputs
                 far = found
             found = xp.where(xp.abs(far - found) <= noise, far, found)
         result[:, column] = result[:, column] + unit * xp.astype(found, flat.dtype)

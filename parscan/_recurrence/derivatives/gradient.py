@@ -1,4 +1,4 @@
-"""Gradients with respect to parameters: what the adjoint states make of the step's derivative by them."""
+"""Gradients with respect to parameters: products of the adjoint states with the step's derivative by them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
     if steps_per_call is not None and vjp is None:
         raise ValueError("`steps_per_call` is for `vjp`; differences are made in stretches of their own.")
     for name, tree in zip(chosen.names, chosen.trees(step.x, step.args), strict=True):
-        leaves(name, tree)  # raises for what has no gradient, before any work is done
+        leaves(name, tree)  # raises for parameters without gradients, before any work is done
     states = (as_adjoint(grad_y, y) if isinstance(grad_y, Adjoint) else adjoint(solution, grad_y)).states
     if vjp is not None:
         return _by_products(solution, states, chosen, vjp, steps_per_call or max(1, y.shape[0]))
@@ -44,7 +44,7 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
 
 
 def _by_products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, size: int) -> Tree:
-    """By the user's vector-Jacobian product, called on stretches of so many steps."""
+    """By the user's vector-Jacobian product, called on stretches of `size` steps."""
     steps = states.shape[0]
     found: list[list[Tree]] = [[] for _ in chosen.keys or (0,)]
     for begin in range(0, max(1, steps), size):
@@ -59,7 +59,7 @@ def _by_products(solution: Solution, states: Array, chosen: Chosen, vjp: Product
 
 
 def _products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, times: slice) -> list[Tree]:
-    """What the user's product returns for some steps, one tree per parameter; unchecked, if there are none."""
+    """Values of the user's product for some steps, one tree per parameter; without parameters, its value unchecked."""
     step, x = solution.step, solution.step.inputs(times)
     y = solution.before(times.start, times.stop)
     value = vjp(copy(states[times, ...]), y, *(() if x is None else (x,)), *step.args)
@@ -79,5 +79,5 @@ def _together(trees: list[Tree], join: Callable[[list[Any]], Any]) -> Tree:
 
 
 def _end_to_end(parts: list[Array]) -> Array:
-    """Stretches of time, one after the other."""
+    """Stretches of time joined in order."""
     return array_namespace(parts[0]).concat(parts)

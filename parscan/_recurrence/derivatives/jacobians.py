@@ -15,8 +15,8 @@ from .solution import Solution
 class Jacobians:
     """The Jacobians `∂step/∂y` at the states that a solution went through: never those of an iteration.
 
-    They have the step's structure where that holds all of the derivative. Quasi-Newton also takes steps that couple
-    components which the structure keeps apart: of those, full matrices are found by differences.
+    They have the step's structure if that holds all of the derivative. Quasi-Newton also solves with steps that couple
+    components which the structure keeps apart; the Jacobians of such steps are full matrices, by differences.
     """
 
     def __init__(self, solution: Solution) -> None:
@@ -43,14 +43,14 @@ class Jacobians:
 
 
 def _typical(solution: Solution) -> Array:
-    """States that tell the sizes of the components: however time is cut, the differences are the same."""
+    """States with typical sizes of the components: differences must not depend on the stretches of time."""
     return array_namespace(solution.y0).concat([states for _, states in solution.sample()])
 
 
 def _holds_all(solution: Solution, typical: Array) -> bool:
-    """Whether the step's structure holds all of its derivative, as far as a sample of its states tells.
+    """Whether the step's structure holds all of its derivative at most states of a sample.
 
-    Components that are off at a few states only may have a kink there.
+    Components for which it does not at a few states may have a kink there.
     """
     family, shape = solution.step.structure, solution.y0.shape
     if family.is_full(shape[-1]) and not solution.step.has_jacobian:
@@ -60,7 +60,7 @@ def _holds_all(solution: Solution, typical: Array) -> bool:
         try:
             with quiet():
                 missed = _missed(solution, typical, states, times)
-        except Exception:  # a step may reject states beside its trajectory: then there is nothing to compare with
+        except Exception:  # a step may reject states beside its trajectory; no comparison is possible then
             continue
         off = off + xp.sum(xp.astype(xp.reshape(missed, (-1, shape[-1])), xp.int64), axis=0)
         count += math.prod(missed.shape[:-1])
@@ -68,7 +68,7 @@ def _holds_all(solution: Solution, typical: Array) -> bool:
 
 
 def _missed(solution: Solution, typical: Array, states: Array, times: slice) -> Array:
-    """Where a change of all components changes the next states otherwise than the structure's matrices tell."""
+    """Where a change of all components changes the next states otherwise than the structure's matrices predict."""
     step, family = solution.step, solution.step.structure
 
     def values(y: Array) -> Array:

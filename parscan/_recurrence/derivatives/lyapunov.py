@@ -1,4 +1,4 @@
-"""How fast a small change grows along a trajectory."""
+"""Growth of a small change along a trajectory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A solved trajectory, looked at again: its residual, and whether the step stands by it."""
+"""Evaluations of the step along a solved trajectory: its residual, and checks that the step still gives it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CHUNK_NUMBERS = 2**18
 """Numbers of states that are evaluated at once."""
 
 SAMPLE = 64
-"""Steps that are evaluated twice more after a solve."""
+"""Steps of a sample of the trajectory, which are evaluated again after a solve."""
 
 FEW = 8
-"""The same for a step that is called on one state at a time, and states on which it is tried whether it must be."""
+"""Steps of the sample if the step is called for one state at a time; states on which broadcasting is verified."""
 
 PLACES = 2
 """Steps of the sample for every place in a segment, at least."""
@@ -34,7 +34,7 @@ PLACES = 2
 class Solution:
     """The first `steps` of a trajectory, all finite, with the step function and the state that they came from.
 
-    `stacks` says whether the step may be called on several states.
+    `stacks` says whether calls on several states are verified already.
     """
 
     def __init__(
@@ -44,16 +44,16 @@ class Solution:
         self.y0 = y0
         self.trajectory = trajectory
         self._tolerance = tolerance
-        self.steps = steps if y0.size else 0  # an empty batch has nothing to look at
+        self.steps = steps if y0.size else 0  # an empty batch has nothing to evaluate
         self._stacks = stacks
 
     @cached_property
     def stacks(self) -> bool:
-        """Whether the step may be called on several states; verified, where that is not known."""
+        """Whether the step may be called on several states; verified when this is first asked."""
         return Evaluators(self._obstacle, STACKED, ONE_BY_ONE).best.stacks
 
     def _obstacle(self, evaluator: Evaluator) -> str:
-        """Why the step cannot be evaluated so."""
+        """Why the step cannot be evaluated by an evaluator; "" if it can."""
         if self._stacks or not self.steps:
             return ""
         try:
@@ -93,7 +93,7 @@ class Solution:
         return stretches(self.y0, steps, numbers, stacks=self.stacks)
 
     def stands(self) -> bool:
-        """Whether the step still gives this trajectory, as far as a sample tells: its arguments may have changed."""
+        """Whether the step still gives a sample of this trajectory: data that it reads may have changed."""
         for times, states in self.sample():
             with quiet():
                 after, found = self.step(states, times), self.trajectory[times, ...]
@@ -108,7 +108,7 @@ class Solution:
             return max((self._off(before, times) for times, before in self._chunks()), default=math.nan)
 
     def first_inexact(self, whole: WholeNumbers) -> Inexact | None:
-        """The first state that is not what integers make of the one before; None in a recurrence on real numbers."""
+        """The first state that integers do not give from the state before; None in a recurrence on real numbers."""
         for times, before in self._chunks():
             after = self.trajectory[times, ...]
             if not whole.are(after):
@@ -118,10 +118,10 @@ class Solution:
         return None
 
     def contradiction(self, length: int, *, parallel: bool) -> Finding | None:
-        """What the step contradicts on a sample of the trajectory; None if all agrees.
+        """A contradiction between the step and a sample of the trajectory; None if there is none.
 
-        `parallel` says whether it was solved by stacking, in segments of `length`. Then some steps of every place in
-        them are in the sample: one call made all the steps of a place.
+        `parallel` says whether the trajectory was solved in segments of `length`, by calls on stacked states. The
+        sample then has steps of every place in a segment, since one call evaluated all steps of a place.
         """
         stride = max(1, self.steps // max(SAMPLE, PLACES * length))
         while math.gcd(stride, length) > 1:
@@ -134,11 +134,11 @@ class Solution:
         try:
             told = contradiction(self.step, sample, self._tolerance, parallel=parallel)
             return self._contradiction_at_extremes() if told is None and parallel else told
-        except Exception:  # it may reject these states with one another's inputs; then there is nothing to compare
+        except Exception:  # a step may reject these states with inputs of other times; no comparison is possible then
             return None
 
     def _contradiction_at_extremes(self) -> Finding | None:
-        """Whether single calls on the smallest and largest of many states give something else than the trajectory."""
+        """A contradiction between the trajectory and calls for single states, the smallest and largest of many."""
         times = [row + 1 for row in extreme_among_many(self.trajectory[: self.steps - 1, ...])]
         xp = array_namespace(self.trajectory)
         before, found = (
@@ -147,7 +147,7 @@ class Solution:
         return contradiction_alone(self.step, times, before, found, self._tolerance)
 
     def _off(self, before: Array, times: slice) -> float:
-        """Largest difference between the trajectory and what the step makes of the states before."""
+        """Largest difference between the trajectory and the step's values for the states before."""
         off = self.step(before, times) - self.trajectory[times, ...]
         xp = array_namespace(off)
         return float(xp.max(xp.abs(off)))

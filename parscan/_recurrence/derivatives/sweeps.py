@@ -51,9 +51,8 @@ def adjoint(solution: Solution, grad_y: Any) -> Adjoint:
     jacobians = Jacobians(solution)
     structure, steps = jacobians.structure, y.shape[0]
     state = states[steps - 1, ...] = gradient[steps - 1, ...]
-    for begin, end in reversed(
-        jacobians.stretches(steps, 1)
-    ):  # as in `tangent`: in others, the step may round otherwise
+    # The stretches are those of `tangent`: in other ones, the step may round otherwise.
+    for begin, end in reversed(jacobians.stretches(steps, 1)):
         matrices = structure.conjugate_transpose(jacobians.of_steps(begin, end))
         before = gradient[max(begin - 1, 0) : end - 1, ...]
         if not begin:  # the start has no gradient of its own
@@ -78,7 +77,7 @@ def _scan(
     *,
     reverse: bool = False,
 ) -> Array:
-    """Carry the vectors through one stretch, from the state at its end; many of them share each matrix."""
+    """Carry the vectors through one stretch, from a state; `many` vectors share each matrix."""
     if many:
         matrices = array_namespace(matrices).expand_dims(matrices, axis=vectors.ndim - 2)
     A, b = structure.operands(matrices, vectors)
