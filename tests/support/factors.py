@@ -22,6 +22,8 @@ def with_ids(values):
 
 def all_pairs(factors):
     """Rows of one value for each factor. Each begins with a pair that occurs in none before it."""
+    if len(factors) == 1:
+        return list(product(*factors))
     missing = {pair for row in product(*factors) for pair in pairs(row)}
     rows = []
     while missing:
