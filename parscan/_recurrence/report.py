@@ -14,7 +14,7 @@ from .checks.whole_numbers import Inexact
 from .derivatives.solution import Solution
 from .result import Attempt, RecurrenceResult, Status
 
-TOLD = 4
+NAMED = 4
 """Number of solves that a message names one by one."""
 
 
@@ -93,7 +93,7 @@ def _trouble(record: Record, steps: int, trouble: Finding | Inexact | None) -> l
 def _decisions(record: Record, choice: str, steps: int) -> tuple[str, ...]:
     """A sentence for the choice, for every solve and for the loop."""
     decisions = [choice] if choice else []
-    decisions += [_tell(attempt) for attempt in record.solves]
+    decisions += [_sentence(attempt) for attempt in record.solves]
     if record.looped and record.solves:
         decisions.append(_of_loop(record, steps))
     return tuple(decisions)
@@ -110,19 +110,19 @@ def _of_loop(record: Record, steps: int) -> str:
     return f"The loop evaluated {record.looped} of {steps} steps."
 
 
-def _tell(attempt: Solve) -> str:
+def _sentence(attempt: Solve) -> str:
     """One solve in words."""
     outcome, count = attempt.outcome, len(attempt.outcome.history)
     note = f" ({outcome.note})" if outcome.note else ""
-    told = f"{attempt.method}: {outcome.ending.value}{note} after {count} iteration{'s' * (count != 1)}"
-    return f"{told} on the steps {attempt.begin} to {attempt.end}."
+    solved = f"{attempt.method}: {outcome.ending.value}{note} after {count} iteration{'s' * (count != 1)}"
+    return f"{solved} on the steps {attempt.begin} to {attempt.end}."
 
 
 def _story(record: Record, choice: str, steps: int, jumps: Callable[[], bool], *, finite: bool) -> list[str]:
     """The first solves, the part of the loop, and advice where it had to help; the choice if the loop did all."""
     parts = [choice] if choice and (record.looped or not record.solves) else []
-    parts += [_tell(attempt) for attempt in record.solves[:TOLD]]
-    if len(record.solves) > TOLD:
+    parts += [_sentence(attempt) for attempt in record.solves[:NAMED]]
+    if len(record.solves) > NAMED:
         parts.append(f"And so on, {len(record.solves)} solves in all.")
     if record.looped and record.solves:
         parts += [_of_loop(record, steps), *([f"To do better: {advice(record, jumps)}."] if finite else [])]

@@ -147,7 +147,7 @@ def _draw_states(axes: Axes, times: Any, states: Any, name: Callable[[int], str]
     most = MOST_LINES // (2 if np.iscomplexobj(states) else 1) // (2 if members > 1 else 1)
     shown = np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
     size = -(-times.size // PIECES) if times.size > MOST_POINTS else 1
-    axes.set_title(_told(members, shown.size, n, size), fontsize="medium")
+    axes.set_title(_title(members, shown.size, n, size), fontsize="medium")
     axes.margins(x=0)
     axes.grid(color="0.9")
     if not states.size:
@@ -164,11 +164,11 @@ def _draw_states(axes: Axes, times: Any, states: Any, name: Callable[[int], str]
             axes.plot(at, line, dash, linewidth=1.2, **style)
 
 
-def _told(members: int, shown: int, n: int, size: int) -> str:
+def _title(members: int, shown: int, n: int, size: int) -> str:
     """Title that names the part of a trajectory that is drawn, if it is not all."""
-    told = [f"{members} members: the first, and the range of all"] if members > 1 else []
-    told += [f"means over {size} points, and the range"] if size > 1 else []
-    return "; ".join([*told, *([f"{shown} of {n} components"] if shown < n else [])])
+    parts = [f"{members} members: the first, and the range of all"] if members > 1 else []
+    parts += [f"means over {size} points, and the range"] if size > 1 else []
+    return "; ".join([*parts, *([f"{shown} of {n} components"] if shown < n else [])])
 
 
 def _set_scale(axes: Axes, states: Any) -> None:

@@ -149,8 +149,8 @@ def _print(progress: Progress, unit: str | None) -> None:
     share = f"{100 * progress.done / progress.total:3.0f}%"
     counted = " of the span" if unit is None else f", {progress.done} of {progress.total} {unit}s"
     left = "" if progress.remaining is None else f", {progress.remaining:.1f} s left"
-    told = ", ".join(filter(None, [progress.method, _details(progress)]))
-    print(f"parscan: {share}{counted}: {told}; {progress.seconds:.1f} s{left}", file=sys.stderr, flush=True)
+    work = ", ".join(filter(None, [progress.method, _details(progress)]))
+    print(f"parscan: {share}{counted}: {work}; {progress.seconds:.1f} s{left}", file=sys.stderr, flush=True)
 
 
 def _details(progress: Progress) -> str:

@@ -1,4 +1,4 @@
-"""Coarse solutions that begin with what is known: an earlier solution, or a mesh of the user's."""
+"""Coarse solutions from an earlier solution, or on a mesh of the user's."""
 
 from __future__ import annotations
 

@@ -79,13 +79,13 @@ class Pace:
         needed = (calls - self._begin[1]) * (rest / passed) if passed else inf
         if needed <= CALLS:
             return ""
-        told = f"the last {STEPS} steps were of {passed / STEPS:.2g} each, {passed / rest:.2g} of what is left"
+        pace = f"the last {STEPS} steps were of {passed / STEPS:.2g} each, {passed / rest:.2g} of what is left"
         with quiet():
             jumps = jumps_within(self._fun, last, self._rtol, self._atol)
         if 2 * sum(jumps) > len(jumps):
-            return f"`fun` jumps to and fro: {told}; {OF_JUMPS}"
+            return f"`fun` jumps to and fro: {pace}; {OF_JUMPS}"
         self.is_slow = passed <= GROWTH * self._before
-        return f"{told}; {OF_STEPS}" if needed > MOST_CALLS and self.is_slow else ""
+        return f"{pace}; {OF_STEPS}" if needed > MOST_CALLS and self.is_slow else ""
 
 
 def chatters(rhs: RightHandSide, polynomial: PiecewisePolynomial, end: float, scale: Scale) -> bool:

@@ -1,1 +1,1 @@
-"""What is read off a solution on its mesh: values between the nodes, and events."""
+"""Output of a solution on its mesh: values between the nodes, and events."""

@@ -32,7 +32,7 @@ def of_jumps(task: Task, record: Record, span: tuple[float, float]) -> str:
         places = found if span[1] > span[0] else found[::-1]
         return (
             f" `fun` or its slope jumps at t = {_named(places, length)}: where such times are known, pass them as "
-            "`jumps`, and they need not be looked for."
+            "`jumps`, and they need not be found."
         )
     if not record.failure and (piled := _piled(record, length)):
         return (

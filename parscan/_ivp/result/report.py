@@ -42,7 +42,7 @@ def build_result(
 ) -> IvpResult:
     """The result of any solver: its fields, and how it ended, as data and in words.
 
-    `done` says in words what was done. `seen` are the events, if they are to be listed.
+    `done` is a sentence on the work. `seen` are the events, if they are to be listed.
     """
     stopped = seen is not None and seen.t_stop is not None
     ending = Termination.FINISHED if failure is None else failure.termination
@@ -143,9 +143,9 @@ def _done(record: Record, method: Discretisation) -> str:
         counted(len(record.log.meshes), "mesh", "es"),
         counted(record.windows, "window"),
     ]
-    told = "{} on {} in {}".format(*done)
+    counts = "{} on {} in {}".format(*done)
     zeros = "" if record.log.jacobian is None else of_zeros(record.log.jacobian)
-    return f"{method.description}: {told}.{steps}{zeros}"
+    return f"{method.description}: {counts}.{steps}{zeros}"
 
 
 def _hints(record: Record, task: Task, rhs: RightHandSide, problem: Problem, estimate: float) -> str:

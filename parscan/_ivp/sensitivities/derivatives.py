@@ -196,8 +196,8 @@ def _as_gradient(grad_y: Any, y: Array) -> Array:
     """The derivative of a loss by the states of the output."""
     if isinstance(grad_y, Adjoint):
         raise TypeError(
-            "`grad_y` is an Adjoint, which holds the nodes of the mesh, but what is asked for also acts between them; "
-            "pass the derivative of the loss by `y`."
+            "`grad_y` is an Adjoint, which holds gradients by the nodes of the mesh alone; pass the derivative of the "
+            "loss by `y`."
         )
     return as_gradient(grad_y, y)
 

@@ -80,8 +80,8 @@ class Differentiable(Result[Derivatives]):
         -------
         Adjoint
             ``states``, (n, M + 1, *batch), at the nodes of `mesh` (the times `t`, unless `t_eval` was given): the
-            gradient with respect to what is added to the state there, all later times followed. ``y0``, (n, *batch):
-            the gradient with respect to the initial state.
+            gradient with respect to a change of the state there, with its effect at all later times. ``y0``,
+            (n, *batch): the gradient with respect to the initial state.
 
         Raises
         ------

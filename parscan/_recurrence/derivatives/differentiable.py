@@ -71,8 +71,8 @@ class Differentiable(Result[Solution]):
     def adjoint(self, grad_y: Any) -> Adjoint:
         """Evaluate the adjoint ``λ_t = grad_y_t + J_{t+1}ᴴ λ_{t+1}``, backwards along the trajectory.
 
-        It carries the derivative of a loss by the states back to the start: λ is the gradient with respect to what is
-        added to each state, all later states followed.
+        It carries the derivative of a loss by the states back to the start: λ is the gradient with respect to a change
+        of each state, with its effect on all later states.
 
         Parameters
         ----------
