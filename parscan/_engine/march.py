@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from .._arrays.namespace import Array
 from .._reporting.progress import Report
-from .convergence import Rules
-from .newton import Outcome, solve
+from .convergence import Outcome, StoppingRules, solve
 from .system import System
 from .termination import Termination
 from .tolerance import Tolerance
@@ -30,7 +29,7 @@ class Stage:
     system : callable
         `system(begin, end, warm)`: what the method makes of these steps; `warm` if the rows of the trajectory there
         are a guess.
-    rules : Rules
+    rules : StoppingRules
         How long it goes on.
     window : Window
         Steps solved at once.
@@ -40,7 +39,7 @@ class Stage:
 
     name: str
     system: Callable[[int, int, bool], System]
-    rules: Rules
+    rules: StoppingRules
     window: Window
     seconds_per_step: float = float("inf")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .newton import Outcome
+from .convergence import Outcome
 from .termination import Termination
 
 GROWTH_LIMIT = 5.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from .._arrays.counts import as_count, as_number
@@ -21,25 +20,12 @@ from .._arrays.namespace import (
     shared_namespace,
 )
 from .._engine.tolerance import Tolerance
-from .._functions.step import Inputs
 from .._linalg.structure import Structure
 from .._linalg.structures import STRUCTURES
 from .methods import DAMPED, NAMES
-from .options import Options
 from .result import RecurrenceResult
 from .systems.damping import Clipping
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """The arrays of a recurrence: one namespace, the state in a floating dtype and as given, the number of steps."""
-
-    xp: Namespace
-    y0: Array
-    given: Array
-    x: Inputs
-    guess: Array | None
-    steps: int
+from .task import Arrays, Options
 
 
 def as_arrays(y0: Any, x: Any, length: Any, guess: Any) -> Arrays:

@@ -26,9 +26,6 @@ NEWTON_SHARE = 0.5
 FEWEST_ITERATIONS = 4
 """Newton iterations that must fit into this time."""
 
-LOADING_SECONDS = 1.0
-"""Time that loading the compiled scans takes, about, once in a process."""
-
 FEWEST_SEGMENTS = 8
 """Segments that a window of Newton has at least."""
 
@@ -36,8 +33,36 @@ PILOT_SHARE = 8
 """Newton's first window is one such part of the steps."""
 
 
+@dataclass
+class Budget:
+    """Time that a process may spend on loops for want of the compiled scans.
+
+    `limit` is about the time of loading them. Once the loops have taken that long, the scans are loaded: the total time
+    is then at most twice the least possible one (the ski-rental rule).
+
+    Parameters
+    ----------
+    limit : float
+        Seconds.
+    spent : float
+        Seconds that such loops have taken so far.
+    """
+
+    limit: float = 1.0
+    spent: float = 0.0
+
+    def allows(self, seconds: float) -> bool:
+        """Whether a further loop of this length stays within the limit."""
+        return self.spent + seconds < self.limit
+
+    def charge(self, seconds: float) -> None:
+        """Add the time of a loop."""
+        self.spent += seconds
+
+
+@dataclass(frozen=True)
 class Workload:
-    """What the decisions are made from.
+    """Facts from which the decisions are made.
 
     Parameters
     ----------
@@ -47,40 +72,30 @@ class Workload:
         States that Newton marches per segment.
     stopwatch : Stopwatch
         Measures the cost of calls, when a decision needs it.
-    length : int or None
+    fixed_length : int or None
         Steps per segment, if the user fixed them.
     scans_are_loaded : bool
-        Whether the compiled scans that Newton needs are there already.
-    looped : float
-        Seconds that loops have taken in this process for want of them.
+        Whether the compiled scans that Newton needs are loaded already.
+    budget : Budget
+        Time for loops without them.
     """
 
-    def __init__(
-        self,
-        steps: int,
-        copies: int,
-        stopwatch: Stopwatch,
-        length: int | None,
-        *,
-        scans_are_loaded: bool,
-        looped: float = 0.0,
-    ) -> None:
-        self.steps = steps
-        self._copies = copies
-        self._stopwatch = stopwatch
-        self._length = length
-        self._scans_are_loaded = scans_are_loaded
-        self._looped = looped
+    steps: int
+    copies: int
+    stopwatch: Stopwatch
+    fixed_length: int | None
+    scans_are_loaded: bool
+    budget: Budget
 
     @property
     def cost(self) -> Cost:
         """Seconds of calls."""
-        return self._stopwatch.cost
+        return self.stopwatch.cost
 
     @cached_property
     def length(self) -> int:
         """Steps per segment."""
-        return self._length or best_length(self.cost, self.steps)
+        return self.fixed_length or best_length(self.cost, self.steps)
 
     @property
     def few(self) -> bool:
@@ -90,25 +105,25 @@ class Workload:
     @property
     def stacking_gains_little(self) -> bool:
         """Whether sweeps take as long as the loop; not asked where the user chose the segments."""
-        if self._length is not None:
+        if self.fixed_length is not None:
             return False
         worthwhile = WORTHWHILE * self.steps * self.cost.looped
         expected = sweeps(self.cost, self.steps, self.length)
         if not worthwhile / SURELY <= expected <= worthwhile:
             return expected > worthwhile
-        return self._stopwatch.sweeps(self.length) > worthwhile
+        return self.stopwatch.sweeps(self.length) > worthwhile
 
     @cached_property
     def newton_steps(self) -> float:
         """Fewest steps over which Newton's fewest iterations fit into their time; infinite if there are none."""
-        budget = NEWTON_SHARE * self.cost.looped / FEWEST_ITERATIONS - self._copies * self.cost.state
+        budget = NEWTON_SHARE * self.cost.looped / FEWEST_ITERATIONS - self.copies * self.cost.state
         segments = self.cost.call / budget if budget > 0 else float("inf")
         return max(FEWEST_SEGMENTS, segments) * self.length
 
     @property
     def loading_costs_much(self) -> bool:
-        """Whether this loop, and those before it that did without the scans, are as fast as loading them."""
-        return not self._scans_are_loaded and self._looped + self.steps * self.cost.looped < LOADING_SECONDS
+        """Whether loading the scans takes longer than this loop and those before it that did without them."""
+        return not self.scans_are_loaded and self.budget.allows(self.steps * self.cost.looped)
 
     @property
     def newton_costs_much(self) -> bool:
@@ -120,28 +135,13 @@ class Workload:
 class Decision:
     """Methods in the order of their trial, before the loop, and the reason that the message gives.
 
-    `for_now` is one that another solve may not have: then the time of the loop is kept account of.
+    `for_now`: the reason may lapse, as the scans may be loaded later; loop time is then charged to the budget.
     """
 
     applies: Callable[[Workload], bool]
     methods: tuple[str, ...]
     because: str
     for_now: bool = False
-
-
-@dataclass
-class Account:
-    """Seconds that loops have taken in this process for want of the compiled scans.
-
-    Once they are as many as loading the scans takes, that is worth it: all in all, no more than twice the time is spent
-    that would have been the least.
-    """
-
-    looped: float = 0.0
-
-
-ACCOUNT = Account()
-"""That of this process."""
 
 
 DECISIONS = (

@@ -6,11 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from .._arrays.memory import nodes_that_fit
-from .._arrays.namespace import Array
-from .._engine.convergence import Rules
+from .._engine.convergence import StoppingRules
 from .._engine.march import Stage
 from .._engine.system import System
 from .._engine.window import GROWTH_LIMIT, Window
@@ -18,10 +16,9 @@ from .._functions.step import Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
 from .decide import JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Workload
-from .options import Options
-from .problem import RecurrenceProblem
 from .systems.damping import Clipped, LevenbergMarquardt
-from .systems.propagation import Propagation, Shooting, States, Tangents
+from .systems.propagation import SegmentMarch, Shooting, States, Tangents
+from .task import Task
 
 AUTO_RATE = 0.1
 """Share of a correction that a sweep of `auto` may leave before Newton takes over from Jacobi."""
@@ -32,7 +29,7 @@ WINDOW_SEGMENTS = 32
 
 @dataclass(frozen=True)
 class Method:
-    """A choice of propagators, and how the corrections are to be trusted: see `Rules`.
+    """A choice of propagators, and how the corrections are to be trusted: see `StoppingRules`.
 
     Parameters
     ----------
@@ -41,26 +38,26 @@ class Method:
     kept : callable
         Family of the propagators, from that of the step's Jacobian; None where there are no matrices.
     propagates, superlinear : bool
-        As in `Rules`.
+        As in `StoppingRules`.
     wrap : callable
-        What is made of the system.
+        `wrap(system)` is the system that is solved.
     """
 
-    propagation: Callable[[Step, int], Propagation[Any]]
+    propagation: Callable[[Step, int], SegmentMarch]
     kept: Callable[[Structure], Structure | None]
     propagates: bool = True
     superlinear: bool = False
     wrap: Callable[[System], System] = lambda system: system
 
 
-def _newton(step: Step, n: int) -> Propagation[Any]:
+def _newton(step: Step, n: int) -> SegmentMarch:
     """The whole Jacobian: given, or by one perturbed copy per colour."""
     if step.has_jacobian:
         return Tangents(step, step.structure, lambda matrices: matrices)
     return Shooting(step, step.structure, step.structure, lambda matrices: matrices, n)
 
 
-def _quasi_newton(step: Step, n: int) -> Propagation[Any]:
+def _quasi_newton(step: Step, n: int) -> SegmentMarch:
     """Its core only: given, or by one perturbed copy per component, for the step may couple all."""
     core = step.structure.core
     if step.has_jacobian:
@@ -84,28 +81,24 @@ DAMPED = ("newton", "quasi-newton")
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """Makes stages for one problem: its step, the state it starts from, and `steps` steps in segments of `length`.
+class Planner:
+    """Plans methods for the last `steps` steps of a task in segments of `length`.
 
-    `guessed` says whether the user gave a trajectory to start from, `covered` whether the structure holds all of the
-    Jacobian.
+    `covered` says whether the structure holds all of the Jacobian.
     """
 
-    problem: RecurrenceProblem
-    step: Step
-    y0: Array
+    task: Task
     steps: int
     length: int
-    options: Options
-    guessed: bool
     covered: bool
 
     def named(self) -> Stage:
         """The stage of the method that the user named."""
-        options, most = self.options, self._most(self.options.method)
+        options = self.task.options
+        most = self._most(options.method)
         fewest = WINDOW_SEGMENTS * (options.segment_length or 1)
         window = Window(most, min(most, fewest), most)
-        growth = math.inf if self.guessed else GROWTH_LIMIT  # a guess may be so good that growth does not matter
+        growth = math.inf if self._guessed else GROWTH_LIMIT  # a guess may be so good that growth does not matter
         if options.window is not None:
             window, growth = Window.fixed(options.window), math.inf
         return self._stage(options.method, window, growth, shortens=options.segment_length is None)
@@ -117,10 +110,10 @@ class Workshop:
 
     def _auto_jacobi(self, facts: Workload) -> Stage:
         """Jacobi, as long as it gains a factor of ten per sweep."""
-        window = Window.fixed(self.options.window or self._most("jacobi"))
+        window = Window.fixed(self.task.options.window or self._most("jacobi"))
         method, seconds = METHODS["jacobi"], JACOBI_SHARE * facts.cost.looped
-        rules = Rules(self.options.max_iterations, method.propagates, method.superlinear, AUTO_RATE)
-        propagation = States(self.step, must_gain=True)
+        rules = StoppingRules(self.task.options.max_iterations, method.propagates, method.superlinear, AUTO_RATE)
+        propagation = States(self.task.step, must_gain=True)
         return Stage("jacobi", partial(self._system, method, propagation, False), rules, window, seconds)
 
     def _auto_newton(self, facts: Workload) -> Stage:
@@ -128,20 +121,20 @@ class Workshop:
         most = self._most("newton")
         fewest = min(math.ceil(facts.newton_steps), most)
         window = Window(min(max(fewest, self.steps // PILOT_SHARE), most), fewest, most)
-        if self.options.window is not None:
-            window = Window.fixed(self.options.window)
+        if self.task.options.window is not None:
+            window = Window.fixed(self.task.options.window)
         seconds = NEWTON_SHARE * facts.cost.looped
-        return self._stage("newton", window, math.inf if self.guessed else GROWTH_LIMIT, seconds=seconds)
+        return self._stage("newton", window, math.inf if self._guessed else GROWTH_LIMIT, seconds=seconds)
 
     def _stage(
         self, name: str, window: Window, largest_growth: float, *, shortens: bool = False, seconds: float = math.inf
     ) -> Stage:
         """A method as a stage; `shortens` lets the segments shrink with the window."""
         method = METHODS[name]
-        propagation = method.propagation(self.step, self.y0.shape[-1])
-        undamped = self.options.damping is None  # a damped correction does not reach as far as the error does
-        rules = Rules(
-            self.options.max_iterations,
+        propagation = method.propagation(self.task.step, self.task.arrays.n)
+        undamped = self.task.options.damping is None  # a damped correction does not reach as far as the error does
+        rules = StoppingRules(
+            self.task.options.max_iterations,
             method.propagates and undamped,
             method.superlinear and undamped and self.covered,
             largest_growth=largest_growth,
@@ -149,17 +142,22 @@ class Workshop:
         return Stage(name, partial(self._system, method, propagation, shortens), rules, window, seconds)
 
     def _system(
-        self, method: Method, propagation: Propagation[Any], shortens: bool, begin: int, end: int, warm: bool
+        self, method: Method, propagation: SegmentMarch, shortens: bool, begin: int, end: int, warm: bool
     ) -> System:
-        """What a method makes of the steps `begin` to `end`."""
+        """The steps `begin` to `end` as a system of the method."""
         length = min(self.length, max(1, (end - begin) // WINDOW_SEGMENTS)) if shortens else self.length
-        system = method.wrap(self.problem.system(propagation, length, begin, end, warm=warm))
-        return Clipped(system, self.options.damping) if self.options.damping else system
+        system = method.wrap(self.task.system(propagation, length, begin, end, warm=warm))
+        return Clipped(system, self.task.options.damping) if self.task.options.damping else system
+
+    @property
+    def _guessed(self) -> bool:
+        """Whether the user gave a trajectory to start from."""
+        return self.task.arrays.guess is not None
 
     def _most(self, name: str) -> int:
         """Steps of a window that memory allows."""
-        kept = METHODS[name].kept(self.step.structure)
-        numbers = 0 if kept is None else math.prod(kept.shape(self.y0.shape[-1]))
+        kept = METHODS[name].kept(self.task.step.structure)
+        numbers = 0 if kept is None else math.prod(kept.shape(self.task.arrays.n))
         segments = -(-self.steps // self.length)
-        fitting = nodes_that_fit(segments, self.y0, numbers)
+        fitting = nodes_that_fit(segments, self.task.arrays.y0, numbers)
         return self.steps if fitting == segments else self.length * fitting

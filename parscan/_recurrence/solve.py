@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal
 
-from .._arrays.namespace import Array, array_namespace
-from .._engine.march import Plan, Record, Stage, march
-from .._engine.tolerance import Tolerance
+from .._engine.march import Plan, Record, march
 from .._functions.step import Step
-from .._kernels.dispatch import is_loaded
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
 from .._reporting.progress import Watcher, check_watcher, watch
 from ..warnings import NondeterministicStepWarning
 from .advice import warn_if_slow
-from .arguments import Arrays, as_arrays, as_options, as_structure, as_tolerance, check_functions
-from .checks.check_jacobian import check_jacobian, structure_covers
-from .checks.check_step import check_broadcasting
+from .arguments import as_arrays, as_options, as_structure, as_tolerance, check_functions
 from .checks.contradiction import Finding
 from .checks.step_jumps import step_jumps
 from .checks.whole_numbers import Inexact, WholeNumbers
-from .cost import Stopwatch, best_length
-from .decide import ACCOUNT, Workload, decide
+from .choose import Choice, choose
+from .decide import Budget
 from .derivatives.solution import Solution
-from .methods import Workshop
-from .options import Options
-from .problem import RecurrenceProblem
 from .report import build_result
 from .result import RecurrenceResult
 from .systems.damping import Clipping
+from .task import Task
 
-FIRST_STEPS = 8
-"""Steps that are looped first: the states for the checks and measurements."""
+BUDGET = Budget()
+"""That of this process."""
 
 MethodName = Literal["auto", "newton", "quasi-newton", "elk", "jacobi", "sequential"]
 
@@ -168,117 +160,35 @@ def solve_recurrence(
     check_watcher(progress)
     arrays = as_arrays(y0, x, length, guess)
     family = as_structure(structure)
-    family.shape(arrays.y0.shape[-1])
+    family.shape(arrays.n)
     tolerance = as_tolerance(rtol, atol, arrays.y0.dtype)
     options = as_options(method, max_iterations, segment_length, window, damping)
-    counted = Step(step, arrays.x, args, jac, family)
     trajectory = arrays.xp.empty((arrays.steps, *arrays.y0.shape), dtype=arrays.y0.dtype)
-    whole = WholeNumbers.of(counted, arrays.given, arrays.steps)
-    problem = RecurrenceProblem(counted, arrays.y0, trajectory, tolerance, arrays.guess)
+    task = Task(Step(step, arrays.x, args, jac, family), arrays, trajectory, tolerance, options)
+    whole = WholeNumbers.of(task.step, arrays.given, arrays.steps)
     with watch(progress, arrays.steps, "step") as report:
-        choice = _choose(counted, arrays, problem, options, whole)
-        record = march(problem, Plan(choice.stages, tolerance), choice.start, report)
-    ACCOUNT.looped += choice.wanting * record.looped
-    return _conclude(counted, arrays, trajectory, tolerance, options, choice, record, whole)
+        choice = choose(task, whole, BUDGET)
+        record = march(task, Plan(choice.stages, tolerance), choice.start, report)
+    BUDGET.charge(choice.wanting * record.looped)
+    return _conclude(task, choice, record, whole)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Stages (none for the loop), their segment length, the step to begin with: those before it are evaluated.
-
-    `told` is what `auto` says of it, and `wanting` the seconds of a step of the loop where the compiled scans are not
-    loaded.
-    """
-
-    stages: tuple[Stage, ...] = ()
-    length: int = 0
-    start: int = 0
-    told: str = ""
-    wanting: float = 0.0
-
-
-def _choose(
-    step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options, whole: WholeNumbers | None
-) -> Choice:
-    """Check the user's functions on the first steps, and choose."""
-    first = min(FIRST_STEPS, arrays.steps)
-    empty = arrays.steps * arrays.y0.size == 0
-    if options.method == "sequential" or empty or problem.loop(arrays.y0, 0, first) < first:
-        return Choice()
-    states = arrays.xp.stack([problem.state(t) for t in range(first)])
-    check_broadcasting(step, states, arrays.steps)
-    if whole:
-        _check_whole_numbers(whole, states, problem.state(first))
-    if step.has_jacobian:
-        check_jacobian(step, states)
-    if options.method == "auto":
-        return _choose_automatically(step, arrays, problem, options, states)
-    length = options.segment_length or best_length(Stopwatch(step, states, arrays.steps).cost, arrays.steps)
-    return Choice((_workshop(step, arrays, problem, options, states, 0, length).named(),), length)
-
-
-def _check_whole_numbers(whole: WholeNumbers, states: Array, last: Array) -> None:
-    """Raise where the stacked `states`, and the `last` after them, are not what integers would be."""
-    after = array_namespace(states).concat([states[1:, ...], last[None, ...]])
-    if whole.are(after) and (found := whole.first_inexact(states, after, slice(0, states.shape[0]))):
-        raise ValueError(f"{found}")
-
-
-def _workshop(
-    step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options, states: Array, start: int, length: int
-) -> Workshop:
-    """The workshop for the steps from `start` on."""
-    guessed, covered = arrays.guess is not None, structure_covers(step, states)
-    steps = arrays.steps - start
-    return Workshop(problem, step, arrays.y0, steps, length, options, guessed=guessed, covered=covered)
-
-
-def _choose_automatically(
-    step: Step, arrays: Arrays, problem: RecurrenceProblem, options: Options, states: Array
-) -> Choice:
-    """What `auto` makes of the steps behind the first `states`."""
-    start = states.shape[0]
-    steps = arrays.steps - start
-    copies = 1 + step.structure.colours(arrays.y0.shape[-1])
-    facts = Workload(
-        steps,
-        copies,
-        Stopwatch(step, states, arrays.steps),
-        options.segment_length,
-        scans_are_loaded=is_loaded(arrays.y0),
-        looped=ACCOUNT.looped,
-    )
-    decision = decide(facts)
-    told = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
-    if not decision.methods:
-        return Choice((), 0, start, f"{told}.")
-    workshop = _workshop(step, arrays, problem, options, states, start, facts.length)
-    told = f"{told}; segments of {facts.length} steps."
-    wanting = facts.cost.looped if decision.for_now else 0.0
-    return Choice(workshop.auto(decision, facts), facts.length, start, told, wanting)
-
-
-def _conclude(
-    step: Step,
-    arrays: Arrays,
-    trajectory: Array,
-    tolerance: Tolerance,
-    options: Options,
-    choice: Choice,
-    record: Record,
-    whole: WholeNumbers | None,
-) -> RecurrenceResult:
+def _conclude(task: Task, choice: Choice, record: Record, whole: WholeNumbers | None) -> RecurrenceResult:
     """Check the trajectory, warn where there is reason to, and wrap it."""
-    stacks = options.method != "sequential"
-    solution = Solution(step, arrays.y0, trajectory, record.reached, tolerance, stacks=stacks)
+    step, trajectory, method = task.step, task.trajectory, task.options.method
+
+    def solution(steps: int) -> Solution:
+        return Solution(step, task.arrays.y0, trajectory, steps, task.tolerance, stacks=method != "sequential")
+
+    found = solution(record.reached)
     length = choice.length if choice.stages else 0
-    trouble: Finding | Inexact | None = solution.contradiction(length or 1, parallel=bool(record.solves))
-    if whole and not trouble and (trouble := solution.first_inexact(whole)):
-        solution = Solution(step, arrays.y0, trajectory, trouble.time, tolerance, stacks=stacks)
+    trouble: Finding | Inexact | None = found.contradiction(length or 1, parallel=bool(record.solves))
+    if whole and not trouble and (trouble := found.first_inexact(whole)):
+        found = solution(trouble.time)
     jumps = cache(partial(step_jumps, step, trajectory))
-    result = build_result(step, trajectory, record, solution, choice.told, length, jumps, trouble)
+    result = build_result(step, trajectory, record, found, choice.reason, length, jumps, trouble)
     if isinstance(trouble, Finding):
         warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
-    elif choice.stages and options.method != "auto" and result.success:
-        warn_if_slow(options.method, record, arrays.steps, jumps)
+    elif choice.stages and method != "auto" and result.success:
+        warn_if_slow(method, record, task.steps, jumps)
     return result

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from parscan._engine.convergence import Rules
-from parscan._engine.correction_sizes import leading
-from parscan._engine.newton import solve
-from parscan._engine.system import Linearisation, Propagator, Rejected, System
+from parscan._arrays.elementwise import leading
+from parscan._engine.convergence import StoppingRules, solve
+from parscan._engine.linearisation import Linearisation, Propagator
+from parscan._engine.newton import Ended
+from parscan._engine.system import System
 from parscan._engine.termination import Termination
 from parscan._engine.tolerance import Tolerance, is_noise
 from parscan._linalg.diagonal import Diagonal
@@ -57,7 +58,9 @@ def exact(function, y0, nodes):
 
 
 def run(system, y0, superlinear=True, propagates=True, **rules):
-    return solve(system, system.guess(y0), TOLERANCE, Rules(rules.pop("most", 50), propagates, superlinear, **rules))
+    return solve(
+        system, system.guess(y0), TOLERANCE, StoppingRules(rules.pop("most", 50), propagates, superlinear, **rules)
+    )
 
 
 def f(z):
@@ -125,7 +128,7 @@ def test_what_is_not_finite_ends_the_loop_and_leaves_the_prefix():
 
 def test_what_a_system_rejects_is_noted():
     def fussy(z):
-        raise Rejected from ZeroDivisionError("not here")
+        raise Ended(Termination.RAISED, "ZeroDivisionError: not here") from ZeroDivisionError("not here")
 
     system, y0 = chain(fussy)
     outcome = run(system, y0)
@@ -143,7 +146,9 @@ def test_one_node_is_known():
 def test_reports_never_step_back():
     told = []
     system, y0 = chain(f, slope=slope)
-    outcome = solve(system, system.guess(y0), TOLERANCE, Rules(50, True, True), lambda *report: told.append(report))
+    outcome = solve(
+        system, system.guess(y0), TOLERANCE, StoppingRules(50, True, True), lambda *report: told.append(report)
+    )
     nodes, iterations, corrections = zip(*told, strict=True)
     assert list(nodes) == sorted(nodes)
     assert list(iterations) == list(range(1, len(outcome.history) + 1))
@@ -172,7 +177,7 @@ def test_a_propagator_that_is_not_finite_does_not_reach_exact_nodes():
     z = exact(f, np.full(1, 0.3), 20)
     z[10:] += 1e300
     system = Chain(f, lambda z: np.full_like(z, np.inf), 20)
-    outcome = solve(system, z, TOLERANCE, Rules(1, propagates=True, superlinear=True))
+    outcome = solve(system, z, TOLERANCE, StoppingRules(1, propagates=True, superlinear=True))
     assert outcome.ending is Termination.NOT_FINITE
     assert outcome.first == 10
     assert np.array_equal(outcome.z[:11], exact(f, np.full(1, 0.3), 11))

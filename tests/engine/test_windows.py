@@ -8,7 +8,7 @@ from problems import PROBLEMS, assert_like_loop, loop
 
 from parscan import Diagonal, Status, solve_recurrence
 from parscan._arrays import memory as _memory
-from parscan._engine.newton import Outcome
+from parscan._engine.convergence import Outcome
 from parscan._engine.termination import Termination
 from parscan._engine.window import CAREFULLY, FASTER, GROWTH_LIMIT, SHORTER, Window
 

@@ -121,7 +121,7 @@ def test_the_root_holds_the_doors_alone():
 def test_the_layer_test_sees_imports():
     """The parser finds what is there, or the tests above would pass on anything."""
     assert "_functions.step" in set(imports(ROOT / "_recurrence" / "cost.py"))
-    assert "_engine.system" in set(imports(ROOT / "_recurrence" / "systems" / "propagation.py"))
+    assert "_engine.system" in set(imports(ROOT / "_recurrence" / "systems" / "segments.py"))
     assert climbs(("_linalg", "dense"), ["_kernels", "tree"])
     assert climbs(("_recurrence", "solve"), ["_ivp", "solve"])
     assert climbs(("_ivp", "core", "trial"), ["_ivp", "mesh", "march"])

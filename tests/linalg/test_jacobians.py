@@ -10,8 +10,8 @@ from problems import PROBLEMS, SAMPLE, STRUCTURES, N, each_partial_structure, ra
 from problems import each_structure as each
 
 from parscan import BlockDiagonal, Dense, Diagonal, StackedDiagonal, solve_recurrence
-from parscan._engine.newton import scan_corrections
-from parscan._engine.system import Propagator
+from parscan._engine.correction import scan_corrections
+from parscan._engine.linearisation import Propagator
 from parscan._functions.differences import central, forward
 from parscan._linalg import structures
 from parscan._linalg.structure import apply

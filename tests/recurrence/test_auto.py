@@ -5,10 +5,10 @@ import pytest
 from problems import PROBLEMS, loop
 
 from parscan import solve_recurrence
-from parscan._recurrence import decide as _auto
-from parscan._recurrence import solve as _recurrence
+from parscan._recurrence import choose as _choose
+from parscan._recurrence import solve as _solve
 from parscan._recurrence.cost import LENGTHS, Cost, sweeps
-from parscan._recurrence.decide import ACCOUNT, DECISIONS, FEW_STEPS, Workload, decide
+from parscan._recurrence.decide import DECISIONS, FEW_STEPS, Budget, Workload, decide
 
 
 class Watch:
@@ -26,7 +26,7 @@ class Watch:
 def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, **costs):
     watch = Watch(**costs)
     watch.steps = steps
-    return Workload(steps, copies, watch, length, scans_are_loaded=loaded, looped=spent)
+    return Workload(steps, copies, watch, length, scans_are_loaded=loaded, budget=Budget(spent=spent))
 
 
 CASES = [
@@ -57,7 +57,7 @@ def test_nothing_is_measured_for_few_steps():
         def cost(self):
             raise AssertionError("measured")
 
-    assert decide(Workload(10, 2, NoWatch(), None, scans_are_loaded=True)).methods == ()
+    assert decide(Workload(10, 2, NoWatch(), None, scans_are_loaded=True, budget=Budget())).methods == ()
 
 
 def test_newton_begins_where_its_iterations_repay():
@@ -99,9 +99,9 @@ def test_auto_is_right_where_it_is_fast(name, rng, clock):
 
 def test_loops_for_want_of_the_scans_are_kept_account_of(monkeypatch):
     """The scans are loaded by the call with which all loops together would take longer than that."""
-    monkeypatch.setattr(_recurrence, "is_loaded", lambda y0: False)
-    monkeypatch.setattr(ACCOUNT, "looped", 0.0)
-    monkeypatch.setattr(_auto, "LOADING_SECONDS", 1e9)
+    budget = Budget(limit=1e9)
+    monkeypatch.setattr(_choose, "is_loaded", lambda y0: False)
+    monkeypatch.setattr(_solve, "BUDGET", budget)
     x = np.random.default_rng(0).normal(size=(20_000, 2))
 
     def leak(y, x):
@@ -110,10 +110,10 @@ def test_loops_for_want_of_the_scans_are_kept_account_of(monkeypatch):
     first = solve_recurrence(leak, np.zeros(2), x)
     assert first.method == "jacobi, sequential"
     assert "would take longer to load" in first.message
-    spent = ACCOUNT.looped
+    spent = budget.spent
     assert spent > 0
     assert solve_recurrence(leak, np.zeros(2), x).method == "jacobi, sequential"
-    assert ACCOUNT.looped > spent
-    monkeypatch.setattr(_auto, "LOADING_SECONDS", ACCOUNT.looped)
+    assert budget.spent > spent
+    budget.limit = budget.spent
     assert "newton" in solve_recurrence(leak, np.zeros(2), x).method
     assert solve_recurrence(lambda y, x: 0.1 * y + x, np.zeros(2), x).method == "jacobi"

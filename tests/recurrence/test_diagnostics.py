@@ -13,9 +13,10 @@ from problems import PROBLEMS, SAMPLE, loop
 
 import parscan
 from parscan import Dense, Diagonal, Status, solve_recurrence
-from parscan._engine import newton
+from parscan._engine import convergence
 from parscan._engine.termination import Termination
 from parscan._recurrence.advice import ADVICE
+from parscan._recurrence.systems import segments
 from parscan.warnings import NondeterministicStepWarning, ParscanWarning, SlowConvergenceWarning
 
 
@@ -202,7 +203,7 @@ def test_warnings_have_one_base():
 
 def test_there_is_advice_for_every_ending():
     """Of all terminations, those that Newton's loop may end with."""
-    text = Path(inspect.getfile(newton)).read_text(encoding="utf-8")
+    text = "".join(Path(inspect.getfile(module)).read_text(encoding="utf-8") for module in (convergence, segments))
     assert set(ADVICE) == {Termination[name] for name in re.findall(r"Termination\.(\w+)", text)}
 
 

@@ -324,6 +324,6 @@ def test_an_error_of_parscans_own_is_not_taken_for_one_of_the_step(monkeypatch, 
     def broken(*_):
         raise AssertionError("a bug")
 
-    monkeypatch.setattr("parscan._engine.newton.affine_scan", broken)
+    monkeypatch.setattr("parscan._engine.correction.affine_scan", broken)
     with pytest.raises(AssertionError, match="a bug"):
         solve_recurrence(clock.timed(lambda y: y + 1.0), ONE, length=2000, method="newton", segment_length=10)

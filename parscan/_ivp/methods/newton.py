@@ -1,4 +1,4 @@
-"""Newton's loop on a whole mesh: it knows no method."""
+"""Newton's method on a whole mesh: which intervals are good enough, and which have to be cut off."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..._arrays.namespace import Array, array_namespace, to_numpy
+from ..._engine.newton import Ending, Iteration
+from ..._engine.newton import iterate as iterate_on
+from ..._engine.termination import Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from .discretisation import Discretisation, Linear
 
 STALL = 0.5
-"""Share of a correction that, when an iteration leaves it, means that no more digits are to be had."""
+"""Share of a correction from which on, if the next one is as large, corrections have come down to rounding."""
 
 FLOOR = 1.0
 """Corrections that stall below this many tolerances are rounding, and are accepted."""
 
 LARGEST = 1.0
-"""Corrections up to about the size of the solution tell how the next ones shrink."""
+"""Size of corrections, relative to the solution, up to which they predict how the next ones shrink."""
 
 SAFETY = 10.0
-"""How much larger than predicted by their squares corrections may be."""
+"""Factor by which corrections may exceed the prediction by their squares."""
 
 TRUSTED = 0.1
-"""Share of the correction before it, up to which a correction tells how much smaller the next one will be."""
+"""Share of the correction before it up to which a correction predicts the next one."""
 
 
 @dataclass(frozen=True)
 class Iterated:
-    """What Newton made of a trial: the leading intervals that converged, and their linearisation."""
+    """A trial after Newton's loop: the number of leading intervals that converged, and their linearisation."""
 
     trial: PiecewisePolynomial
     solved: int
@@ -46,34 +49,58 @@ def iterate(
     most: int,
     report: Callable[[int, int, float], None] | None = None,
 ) -> Iterated:
-    """Correct the trial until what is left is below `enough`, in units of `scale`, at most `most` times.
+    """Correct the trial until the expected next correction is below `enough` in units of `scale`, `most` times at most.
 
     Intervals from the first one on at which the right-hand side, or a correction, is not finite are cut off. `report`
-    is told the number of intervals, of iterations, and the last correction after every iteration.
+    receives the number of intervals, that of iterations, and the last correction after every iteration.
     """
-    history: list[float] = []
-    solved = 0
-    linear: Linear | None = None
-    while len(history) < most and trial.intervals:
-        corrected = method.correct(rhs, trial, scale)
-        sizes = to_numpy(corrected.sizes)  # all that an iteration asks an accelerator for
+    if not trial.intervals:
+        return Iterated(trial, 0, None, ())
+    run = _OnMesh(method, rhs, trial, scale, enough, most)
+    _, history = iterate_on(run, report)
+    return Iterated(run.trial, run.solved, run.linear and run.linear.head(run.solved or run.trial.intervals), history)
+
+
+class _OnMesh(Iteration):
+    """A trial under correction."""
+
+    def __init__(
+        self,
+        method: Discretisation,
+        rhs: RightHandSide,
+        trial: PiecewisePolynomial,
+        scale: Scale,
+        enough: float,
+        most: int,
+    ) -> None:
+        self.trial = trial
+        self.solved = 0
+        self.linear: Linear | None = None
+        self._method, self._rhs, self._scale, self._enough, self._most = method, rhs, scale, enough, most
+        self._sizes: Array = ()
+
+    def correct(self) -> tuple[int, float]:
+        """All intervals, up to the first whose correction is not finite."""
+        corrected = self._method.correct(self._rhs, self.trial, self._scale)
+        sizes = to_numpy(corrected.sizes)  # the only transfer from an accelerator in an iteration
         count = leading(sizes < float("inf"))
-        trial, sizes, linear = corrected.trial.head(count), sizes[:count], corrected.linear
-        history.append(float(array_namespace(sizes).max(sizes)) if count else float("inf"))
-        if report is not None:
-            report(trial.intervals, len(history), history[-1])
-        left = 0.0 if _is_rounding(history) else _rate(history, scale, superlinear=method.is_superlinear)
-        solved = leading(sizes * left <= enough)
-        if solved == count:
-            break
-    return Iterated(trial, solved, linear if linear is None or not solved else linear.head(solved), tuple(history))
+        self.trial, self._sizes, self.linear = corrected.trial.head(count), sizes[:count], corrected.linear
+        return count, float(self._sizes.max()) if count else float("inf")
+
+    def terminate(self, history: list[float]) -> Ending | None:
+        """Converged once the next corrections of all intervals that are left are expected to be small."""
+        left = 0.0 if _is_rounding(history) else _rate(history, self._scale, superlinear=self._method.is_superlinear)
+        self.solved = leading(self._sizes * left <= self._enough)
+        if self.solved == len(self._sizes):
+            return Ending(Termination.CONVERGED if self.solved else Termination.NOT_FINITE)
+        return Ending(Termination.EXHAUSTED) if len(history) >= self._most else None
 
 
 def _rate(history: list[float], scale: Scale, *, superlinear: bool) -> float:
-    """Share of the last corrections that the next ones will be: that of the last to those before, or about its square.
+    """Expected ratio of the next corrections to the last: that of the last to those before, or about its square.
 
     Corrections of Newton's method square: `c_{k+1} = C c_k²`, with C by the last two of them. Those that are larger
-    than the solution itself tell nothing: they may have fallen by chance.
+    than the solution itself predict nothing: they may have fallen by chance.
     """
     if len(history) < 2 or history[-1] > TRUSTED * history[-2] or history[-2] * scale.tightest > LARGEST:
         return 1.0

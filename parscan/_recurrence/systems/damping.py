@@ -7,7 +7,8 @@ from numbers import Real
 from typing import Any
 
 from ..._arrays.namespace import Array, array_namespace, quiet
-from ..._engine.system import Linearisation, Propagator, System
+from ..._engine.linearisation import Linearisation, Propagator
+from ..._engine.system import System
 
 FIRST_WEIGHT = 1e-2
 """Levenberg–Marquardt weight to begin with."""

@@ -1,37 +1,95 @@
-"""How one sweep along the segments carries the states, and with them the propagators."""
+"""Marches along segments: the states, and with them the propagators."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ..._arrays.namespace import Array, array_namespace, copy
-from ..._engine.system import Propagator
+from ..._engine.linearisation import Propagator
 from ..._functions.differences import perturbed, quotients
 from ..._functions.step import Step
 from ..._linalg.structure import Structure
+from .coalescence import Coalescence
 
 Carry = TypeVar("Carry")
 
 
-class Propagation(ABC, Generic[Carry]):
-    """What is marched along the segments; the segments are the first axis of every array in it."""
+@dataclass(frozen=True)
+class Span:
+    """Segments of `length` steps, from step `begin` up to `end`; the last one may be shorter."""
+
+    begin: int
+    end: int
+    length: int
+
+    @property
+    def rounds(self) -> int:
+        """Steps of the longest segment."""
+        return min(self.length, self.end - self.begin)
+
+    def times(self, j: int) -> slice:
+        """The local step `j` of all segments that have one."""
+        return slice(self.begin + j, self.end, self.length)
+
+    def segments(self, j: int) -> int:
+        """Number of these segments."""
+        return len(range(self.begin + j, self.end, self.length))
+
+
+class SegmentMarch(ABC):
+    """A way to evaluate all segments, and the derivatives of their ends by their starts."""
 
     settles = False
     """Whether a sweep may stop where the new states meet those of the sweep before."""
 
     must_gain = False
-    """Whether a sweep is to be given up that brings the states no nearer to those of the sweep before."""
+    """Whether a sweep ends as stalled if it brings the states no nearer to those of the sweep before."""
 
     @abstractmethod
     def width(self, n: int) -> int:
         """Numbers kept per segment and batch element, as a multiple of the `n` of a state."""
 
     @abstractmethod
+    def march(
+        self, starts: Array, span: Span, trajectory: Array, coalescence: Coalescence | None = None
+    ) -> Propagator | None:
+        """Evaluate the segments of a span from their start states `(k, *batch, n)`, writing all states.
+
+        `coalescence` tells when the rest of the trajectory, from the sweep before, may stay. Returns the derivatives of
+        the ends by the starts; None stands for zero.
+        """
+
+
+class Propagation(SegmentMarch, Generic[Carry]):
+    """States, and whatever gives their derivatives, carried along the segments by one call of the step for each round.
+
+    The segments are the first axis of every array in the carry.
+    """
+
+    def march(
+        self, starts: Array, span: Span, trajectory: Array, coalescence: Coalescence | None = None
+    ) -> Propagator | None:
+        """Local step after local step, of all segments together."""
+        carry, live = self.start(starts), starts.shape[0]
+        for j in range(span.rounds):
+            times = span.times(j)
+            if (segments := span.segments(j)) < live:
+                carry, live = self.shorten(carry, segments), segments
+            carry = self.advance(carry, times)
+            states = self.states(carry)
+            met = coalescence is not None and coalescence.look(j, states, trajectory[times, ...])
+            trajectory[times, ...] = states
+            if met:
+                break
+        return self.propagator(carry)
+
+    @abstractmethod
     def start(self, states: Array) -> Carry:
-        """What is marched from the start states `(k, *batch, n)`."""
+        """The carry at the start states `(k, *batch, n)`."""
 
     @abstractmethod
     def advance(self, carry: Carry, times: slice) -> Carry:

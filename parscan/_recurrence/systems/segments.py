@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
-from ..._arrays.elementwise import component_sizes
 from ..._arrays.namespace import Array, array_namespace, itemsize, quiet
-from ..._engine.system import Linearisation, NoGain, Propagator, Rejected, System
-from ..._engine.tolerance import Tolerance, is_noise
+from ..._engine.linearisation import Linearisation, Propagator
+from ..._engine.newton import Ended
+from ..._engine.system import System
+from ..._engine.termination import Termination
+from ..._engine.tolerance import Tolerance
 from ..._functions.response import response
 from ..._functions.step import Step
-from .propagation import Propagation, States
-
-MANY = 2.0
-"""Multiple of what a few roundings make of a step that a segment, with those of all its steps, may be off."""
+from .coalescence import MANY, Coalescence
+from .propagation import SegmentMarch, Span, States
 
 SLAB_BYTES = 2**26
 """Segments march in slabs whose carried states and derivatives take about this much memory."""
@@ -33,8 +32,8 @@ class Segments(System):
     ----------
     step : Step
         The recurrence.
-    propagation : Propagation
-        What is carried along the segments.
+    propagation : SegmentMarch
+        How the segments are marched, and their propagators found.
     trajectory : array
         `(T, *batch, n)`; rows `start` to `stop` are overwritten by every sweep.
     start, stop : int
@@ -50,7 +49,7 @@ class Segments(System):
     def __init__(
         self,
         step: Step,
-        propagation: Propagation[Any],
+        propagation: SegmentMarch,
         trajectory: Array,
         start: int,
         stop: int,
@@ -121,37 +120,27 @@ class Segments(System):
         for lo in range(first, self.nodes, self._slab):
             yield lo, min(lo + self._slab, self.nodes)
 
-    def _sweep_guesses(self, propagation: Propagation[Any], z: Array, lo: int, hi: int) -> Propagator | None:
+    def _sweep_guesses(self, propagation: SegmentMarch, z: Array, lo: int, hi: int) -> Propagator | None:
         """The same, where an exception of the user's functions may be the fault of the guess."""
         try:
             return self._sweep(propagation, z, lo, hi)
         except Exception as error:
             if error is self._step.error:
-                raise Rejected from error
+                cause = f"{type(error).__name__}: {error}"
+                raise Ended(Termination.RAISED, cause) from error
             raise
 
-    def _sweep(self, propagation: Propagation[Any], z: Array, lo: int, hi: int) -> Propagator | None:
+    def _sweep(self, propagation: SegmentMarch, z: Array, lo: int, hi: int) -> Propagator | None:
         """March segments `lo` to `hi` from their start states, writing the trajectory."""
-        begin, end = self.time_of(lo), self.time_of(hi)
-        meeting = self._meeting(propagation) if self._swept and propagation.settles else None
-        live = hi - lo
+        coalescence = self._coalescence(propagation) if self._swept and propagation.settles else None
+        span = Span(self.time_of(lo), self.time_of(hi), self._length)
         with quiet():
-            carry = propagation.start(z[lo:hi, ...])
-            for j in range(min(self._length, end - begin)):
-                times = slice(begin + j, end, self._length)
-                if (steps := len(range(begin + j, end, self._length))) < live:
-                    carry, live = propagation.shorten(carry, steps), steps
-                carry = propagation.advance(carry, times)
-                states = propagation.states(carry)
-                met = meeting is not None and meeting.look(j, states, self._trajectory[times, ...])
-                self._trajectory[times, ...] = states
-                if met:
-                    break
-            if meeting is not None and meeting.apart is not None:
-                self._apart = meeting.apart
-            return propagation.propagator(carry)
+            propagator = propagation.march(z[lo:hi, ...], span, self._trajectory, coalescence)
+        if coalescence is not None and coalescence.apart is not None:
+            self._apart = coalescence.apart
+        return propagator
 
-    def _meeting(self, propagation: Propagation[Any]) -> Coalescence:
+    def _coalescence(self, propagation: SegmentMarch) -> Coalescence:
         """Comparison with the sweep before; these steps may lose their share of the tolerance."""
         share = Coalescence.SHARE * (self._stop - self._start) / self._trajectory.shape[0]
         patience = self._length // 4 if propagation.must_gain else math.inf
@@ -160,73 +149,3 @@ class Segments(System):
     def _ends(self, first: int) -> Array:
         """End states of the segments from `first` to the last but one."""
         return self._trajectory[self.time_of(first) + self._length - 1 : self._stop - 1 : self._length, ...]
-
-
-class Coalescence:
-    """Tells when a sweep has met the trajectory of the sweep before, whose rest then stands.
-
-    Two states have met when they differ by rounding only, measured by their size here and in the steps before (they
-    may be passing through zero). And all segments together may lose no more than `share` of the tolerance: a slow
-    drift is made of roundings, too. States that are no nearer after `patience` steps than after the first few never
-    will be: `NoGain`. But if they are much nearer than those of the sweep before were, `before`, they grow apart for a
-    while only, as in oscillations.
-    """
-
-    LOOK = 8
-    """Steps between two comparisons."""
-
-    SAMPLE = 2
-    """Steps between two sizes."""
-
-    GAIN = 0.1
-    """Share of the distance in the sweep before that is a gain."""
-
-    SHARE = 0.1
-    """Part of the tolerance that may be lost over a whole trajectory."""
-
-    def __init__(self, tolerance: Tolerance, share: float, patience: float, before: float = math.inf) -> None:
-        self._tolerance = tolerance
-        self._share = share
-        self._judgement = max(2 * self.LOOK, patience)
-        self._recent: Array | None = None
-        self._before = before
-        self._first: Array | None = None
-        self.apart: float | None = None
-        """How far the states were apart at the first look."""
-
-    def look(self, j: int, states: Array, before: Array) -> bool:
-        """Compare the states after local step `j` with those of the sweep before, every few steps."""
-        if (j + 1) % self.SAMPLE:
-            return False
-        xp = array_namespace(states)
-        size = xp.abs(states)
-        recent = size if self._recent is None else xp.maximum(size, self._recent[: size.shape[0], ...])
-        if (j + 1) % self.LOOK:
-            self._recent = recent
-            return False
-        self._recent = size
-        difference = states - before
-        if not bool(xp.all(is_noise(difference, recent))):
-            # Components fed by larger ones keep apart by the roundings of those: that is no lack of gain.
-            rough = is_noise(difference, MANY * xp.max(recent, axis=-1, keepdims=True))
-            difference = xp.where(rough, xp.zeros_like(difference), difference)
-            self._judge(j, self._tolerance.relative(difference, recent), difference)
-            return False
-        lost = xp.sum(self._tolerance.relative(difference, states), axis=0)
-        return bool(xp.all(lost <= self._share))
-
-    def _judge(self, j: int, apart: Array, difference: Array) -> None:
-        """Compare how far the states are apart after the first look, and once more when patience ends.
-
-        In tolerances, and in the units of the components as well: tolerances are small where a component is zero.
-        """
-        xp = array_namespace(apart)
-        if self.apart is None:
-            self.apart = float(xp.max(apart))
-            self._first = component_sizes(xp.abs(difference))
-        elif self._judgement <= j + 1 < self._judgement + self.LOOK:
-            gained = self._before < math.inf and self.apart <= self.GAIN * self._before
-            if not gained and bool(xp.any((apart >= self.apart) & (apart > 0))):
-                last = component_sizes(xp.abs(difference))
-                if self._first is None or bool(xp.any((last >= self._first) & (last > 0))):
-                    raise NoGain

@@ -8,7 +8,8 @@ from problems import PROBLEMS, SAMPLE, N, assert_like_loop, each_structure, loop
 
 import parscan
 from parscan import Clipping, Dense, Diagonal, Status, solve_recurrence
-from parscan._engine.system import Linearisation, Propagator, System
+from parscan._engine.linearisation import Linearisation, Propagator
+from parscan._engine.system import System
 from parscan._recurrence.systems.damping import LevenbergMarquardt, norm_of_defects, rebase
 
 

@@ -1,0 +1,76 @@
+"""The choice of methods: the user's functions are checked on the first steps, and their cost is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._arrays.namespace import Array, array_namespace
+from .._engine.march import Stage
+from .._kernels.dispatch import is_loaded
+from .checks.check_jacobian import check_jacobian, structure_covers
+from .checks.check_step import check_broadcasting
+from .checks.whole_numbers import WholeNumbers
+from .cost import Stopwatch, best_length
+from .decide import Budget, Workload, decide
+from .methods import Planner
+from .task import Task
+
+FIRST_STEPS = 8
+"""Steps that are looped first: the states for the checks and measurements."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Methods in turn (none for the loop), their segment length, and the first step that is left to them.
+
+    `reason` is the sentence of `auto` about its choice, and `wanting` the seconds of a step of the loop where the loop
+    is chosen for want of the compiled scans.
+    """
+
+    stages: tuple[Stage, ...] = ()
+    length: int = 0
+    start: int = 0
+    reason: str = ""
+    wanting: float = 0.0
+
+
+def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
+    """Check the user's functions on the first steps, and choose."""
+    first = min(FIRST_STEPS, task.steps)
+    empty = task.steps * task.arrays.y0.size == 0
+    if task.options.method == "sequential" or empty or task.loop(task.arrays.y0, 0, first) < first:
+        return Choice()
+    states = task.arrays.xp.stack([task.state(t) for t in range(first)])
+    check_broadcasting(task.step, states, task.steps)
+    if whole:
+        _check_whole_numbers(whole, states, task.state(first))
+    if task.step.has_jacobian:
+        check_jacobian(task.step, states)
+    stopwatch = Stopwatch(task.step, states, task.steps)
+    if task.options.method == "auto":
+        return _choose_automatically(task, states, stopwatch, budget)
+    length = task.options.segment_length or best_length(stopwatch.cost, task.steps)
+    return Choice((Planner(task, task.steps, length, structure_covers(task.step, states)).named(),), length)
+
+
+def _check_whole_numbers(whole: WholeNumbers, states: Array, last: Array) -> None:
+    """Raise where the stacked `states`, and the `last` after them, are not those of integers."""
+    after = array_namespace(states).concat([states[1:, ...], last[None, ...]])
+    if whole.are(after) and (found := whole.first_inexact(states, after, slice(0, states.shape[0]))):
+        raise ValueError(f"{found}")
+
+
+def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budget: Budget) -> Choice:
+    """The methods of `auto` for the steps behind the first `states`."""
+    start, options = states.shape[0], task.options
+    copies = 1 + task.step.structure.colours(task.arrays.n)
+    steps, loaded = task.steps - start, is_loaded(task.arrays.y0)
+    facts = Workload(steps, copies, stopwatch, options.segment_length, scans_are_loaded=loaded, budget=budget)
+    decision = decide(facts)
+    reason = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
+    if not decision.methods:
+        return Choice((), 0, start, f"{reason}.")
+    planner = Planner(task, steps, facts.length, structure_covers(task.step, states))
+    wanting = facts.cost.looped if decision.for_now else 0.0
+    reason = f"{reason}; segments of {facts.length} steps."
+    return Choice(planner.auto(decision, facts), facts.length, start, reason, wanting)

@@ -1,0 +1,76 @@
+"""A recurrence to be solved, and how: made once, from checked arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .._arrays.namespace import Array, Namespace
+from .._engine.march import Problem
+from .._engine.tolerance import Tolerance
+from .._functions.step import Inputs, Step
+from .loop import first_not_finite, loop
+from .systems.damping import Clipping
+from .systems.propagation import SegmentMarch
+from .systems.segments import Segments
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The arrays of a recurrence: one namespace, the state in a floating dtype and as given, the number of steps."""
+
+    xp: Namespace
+    y0: Array
+    given: Array
+    x: Inputs
+    guess: Array | None
+    steps: int
+
+    @property
+    def n(self) -> int:
+        """Components of a state."""
+        return int(self.y0.shape[-1])
+
+
+@dataclass(frozen=True)
+class Options:
+    """The user's choice of a method and its parameters; None for those left open."""
+
+    method: str
+    max_iterations: int
+    segment_length: int | None = None
+    window: int | None = None
+    damping: Clipping | None = None
+
+
+@dataclass(frozen=True)
+class Task(Problem):
+    """The step, the arrays, and the trajectory `(T, *batch, n)` to be filled; tolerance and options."""
+
+    step: Step
+    arrays: Arrays
+    trajectory: Array
+    tolerance: Tolerance
+    options: Options
+
+    @property
+    def steps(self) -> int:
+        """Number of time steps."""
+        return self.arrays.steps
+
+    def system(self, march: SegmentMarch, length: int, begin: int, end: int, *, warm: bool) -> Segments:
+        """The steps `begin` to `end` in segments of `length`; `warm` if the trajectory's own rows are the guess."""
+        guess = self.trajectory if warm else self.arrays.guess
+        return Segments(self.step, march, self.trajectory, begin, end, length, self.tolerance, guess)
+
+    def state(self, time: int) -> Array:
+        """State that step `time` starts from."""
+        return self.trajectory[time - 1, ...] if time else self.arrays.y0
+
+    def loop(self, state: Array, begin: int, end: int, report: Callable[[int], None] | None = None) -> int:
+        """Evaluate the steps one by one."""
+        return loop(self.step, state, self.trajectory, begin, end, report)
+
+    def first_not_finite(self, begin: int, end: int) -> int:
+        """First of these steps whose state is not finite, or `end`."""
+        return first_not_finite(self.trajectory, begin, end)
