@@ -7,7 +7,6 @@ from collections.abc import Callable
 from .._arrays.namespace import Array
 from .._engine.march import Record, Solve
 from .._functions.step import Step
-from .._reporting.plot import Stretch
 from .advice import advice
 from .checks.contradiction import Finding
 from .checks.whole_numbers import Inexact
@@ -60,10 +59,6 @@ def build_result(
         looped=record.looped,
         segment_length=segment_length,
         _solution=solution,
-        _stretches=tuple(
-            Stretch(attempt.method, f"steps {attempt.begin} to {attempt.end}", window, len(attempt.outcome.history))
-            for window, attempt in enumerate(record.solves)
-        ),
     )
 
 

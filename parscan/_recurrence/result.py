@@ -119,7 +119,6 @@ class RecurrenceResult(Differentiable):
     looped: int
     segment_length: int
     _solution: Solution | None = field(compare=False)
-    _stretches: tuple[Stretch, ...] = field(default=(), compare=False)
 
     @cached_property
     def residual(self) -> float:
@@ -130,6 +129,14 @@ class RecurrenceResult(Differentiable):
     def lyapunov(self) -> float:
         """Logarithm of the growth of a small change per step."""
         return lyapunov(self._solved("lyapunov"))
+
+    @property
+    def _stretches(self) -> tuple[Stretch, ...]:
+        """One stretch of the history for each of the attempts."""
+        return tuple(
+            Stretch(attempt.method, f"steps {attempt.begin} to {attempt.end}", window, attempt.iterations)
+            for window, attempt in enumerate(self.attempts)
+        )
 
     def _draw(self, ax: Axes | None) -> Figure:
         """Draw the states over the steps."""

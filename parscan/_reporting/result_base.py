@@ -27,7 +27,6 @@ class Result(ABC, Generic[Solution]):
     message: str
     history: tuple[float, ...]
     _solution: Solution | None
-    _stretches: tuple[Stretch, ...]
 
     def plot(self, ax: Axes | None = None) -> Figure:
         """Draw the states over time; needs matplotlib (``pip install 'parscan[plot]'``).
@@ -116,6 +115,11 @@ class Result(ABC, Generic[Solution]):
     @abstractmethod
     def _draw(self, ax: Axes | None) -> Figure:
         """Draw the states."""
+
+    @property
+    @abstractmethod
+    def _stretches(self) -> tuple[Stretch, ...]:
+        """Stretches of the history, for `plot_convergence`."""
 
     @property
     @abstractmethod
