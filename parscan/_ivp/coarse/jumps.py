@@ -36,7 +36,7 @@ def _jumped(rhs: RightHandSide, polynomial: PiecewisePolynomial, scale: Scale) -
         states = xp.broadcast_to(polynomial.y[:-1, None, ...], (N, PLACES + 1, *state))
         values = rhs(xp.reshape(times, (-1,)), xp.reshape(states, (-1, *state)))
         jumps = _spikes(xp.reshape(values, (N, PLACES + 1, *state)))
-        effects = xp.reshape(polynomial.steps, (-1, *(1,) * polynomial.y.ndim)) * xp.moveaxis(jumps, 1, -1)
+        effects = polynomial.lengths[..., None] * xp.moveaxis(jumps, 1, -1)
         _, jacobians = rhs.linearise(polynomial.t[:-1], polynomial.y[:-1, ...])
         errors = xp.max(filtered(effects, polynomial, jacobians, DAMPED), axis=-1)
         return scale.relative(errors, polynomial) > DEFECT_LIMIT

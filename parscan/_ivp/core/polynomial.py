@@ -78,6 +78,11 @@ class PiecewisePolynomial:
         return xp.astype(self.t[1:] - self.t[:-1], xp.abs(self.y[:1, ...]).dtype, copy=False)
 
     @cached_property
+    def lengths(self) -> Array:
+        """The steps in a shape that broadcasts against states, `(N, 1, …)`."""
+        return array_namespace(self.y).reshape(self.steps, (-1, *(1,) * (self.y.ndim - 1)))
+
+    @cached_property
     def begins(self) -> Array:
         """Times `(N,)` at which the right-hand side is evaluated for the left ends of the intervals."""
         return self._inner[0]

@@ -105,7 +105,7 @@ class Collocation(Discretisation):
         xp = array_namespace(trial.y)
         share = 1 / (2 * self.tableau.stages)
         with quiet():
-            steps = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim))
+            steps = trial.lengths[..., None]
             missed = share * steps * self._missed(rhs, trial)
             errors = filtered(missed, trial, linear.jacobians, share)
             return trial, scale.relative(xp.max(errors, axis=-1), trial)
@@ -113,7 +113,7 @@ class Collocation(Discretisation):
     def _missed(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> Array:
         """What the slopes of the polynomials lack at a few places of every interval, `(N, *batch, n, places)`."""
         xp = array_namespace(trial.y)
-        steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
+        steps = trial.lengths
         inner = trial.y[:-1, ...] + steps * self._combined(trial, self.tableau.up_to_between)
         ends, times = trial.both_ends, trial.times(self.tableau.between)
         values = rhs(xp.concat([ends.t, times]), xp.concat([ends.y, inner]))
@@ -150,8 +150,7 @@ class Collocation(Discretisation):
         A = xp.asarray(self.tableau.A, dtype=trial.stages.dtype)
         with quiet():
             sums = xp.reshape(A @ xp.reshape(trial.stages, (*shape[:2], -1)), shape)
-            steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.stages.ndim - 1)))
-            return trial.times(self.tableau.c), trial.y[:-1, None, ...] + steps * sums
+            return trial.times(self.tableau.c), trial.y[:-1, None, ...] + trial.lengths[:, None, ...] * sums
 
     def _linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Right-hand sides `(N, s, *batch, n)` at the stages, Jacobians there, or one for each interval."""

@@ -62,7 +62,7 @@ def _missed(rhs: RightHandSide, places: Places, trial: PiecewisePolynomial) -> A
         xp.reshape(xp.asarray(weights, dtype=K.dtype) @ K, (N, len(places.theta), *state))
         for weights in (places.integrals, places.derivatives)
     )
-    steps, theta = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim)), xp.asarray(places.theta, dtype=trial.t.dtype)
+    steps, theta = trial.lengths[..., None], xp.asarray(places.theta, dtype=trial.t.dtype)
     times = trial.t[:-1, None] + (trial.t[1:] - trial.t[:-1])[:, None] * theta
     states = xp.reshape(trial.y[:-1, None, ...] + steps * rises, (-1, *state))
     values = xp.reshape(rhs(xp.reshape(times, (-1,)), states), slopes.shape)

@@ -53,7 +53,7 @@ class Explicit(StepMap):
     def linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Stage after stage, on all intervals and with its Jacobian."""
         xp = array_namespace(trial.y)
-        steps = _columns(trial)
+        steps = trial.lengths
         eye = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype)
         slopes: list[Array] = []
         tangents: list[Array] = []
@@ -71,7 +71,7 @@ class Explicit(StepMap):
         slopes: list[Array] = []
         with quiet():
             for a, c in zip(self.A.tolist(), self.c.tolist(), strict=True):
-                slopes.append(rhs(trial.times(c), _plus(trial.y[:-1, ...], _columns(trial), a, slopes)))
+                slopes.append(rhs(trial.times(c), _plus(trial.y[:-1, ...], trial.lengths, a, slopes)))
         return slopes
 
     def tangent_matrices(self, n: int) -> int:
@@ -87,7 +87,7 @@ class Explicit(StepMap):
         states: list[Array] = []
         with quiet():
             for row, share in zip(A.tolist(), c.tolist(), strict=True):
-                states.append(_plus(trial.y[:-1, ...], _columns(trial), row, slopes))
+                states.append(_plus(trial.y[:-1, ...], trial.lengths, row, slopes))
                 slopes.append(rhs(trial.times(share), states[-1]))
         points = xp.stack([trial.times(share) for share in c.tolist()], axis=1), xp.stack(states, axis=1)
         stacked = xp.reshape(points[0], (-1,)), xp.reshape(points[1], (-1, *trial.y.shape[1:]))
@@ -158,7 +158,7 @@ class DOP853(Explicit):
 
         xp = array_namespace(trial.y)
         slopes = [*self.slopes(rhs, trial), rhs(trial.ends, trial.y[1:, ...])]
-        steps = _columns(trial)
+        steps = trial.lengths
         with quiet():
             fifth = scale.relative(_plus(0.0, steps, coefficients.E5.tolist(), slopes), trial)
             third = scale.relative(_plus(0.0, steps, coefficients.E3.tolist(), slopes), trial)
@@ -182,7 +182,7 @@ class DOP853(Explicit):
     ) -> Array:
         """Slopes of the polynomials at the output nodes, from three more stages."""
         xp = array_namespace(trial.y)
-        steps, first, last = _columns(trial), slopes[0], slopes[-1]
+        steps, first, last = trial.lengths, slopes[0], slopes[-1]
         for a, c in zip(coefficients.A_EXTRA.tolist(), coefficients.C_EXTRA.tolist(), strict=True):
             slopes = [*slopes, rhs(trial.times(c), _plus(trial.y[:-1, ...], steps, a, slopes))]
         rise = (trial.y[1:, ...] - trial.y[:-1, ...]) / steps
@@ -228,8 +228,3 @@ def _plus(base: Any, scale: Any, weights: list[float], parts: list[Array]) -> An
     """`base + scale * Σ weights * parts`, without the weights that are 0; more weights than parts are not used."""
     terms = [weight * part for weight, part in zip(weights, parts, strict=False) if weight]
     return base + scale * sum(terms[1:], start=terms[0]) if terms else base
-
-
-def _columns(trial: PiecewisePolynomial) -> Array:
-    """Steps, broadcasting against states."""
-    return array_namespace(trial.y).reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))

@@ -74,11 +74,11 @@ class DEER(StepMap):
 
     def _means(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """H times the means of -G and z over both ends of the intervals, `(N, *batch, n, n)` and `(N, *batch, n)`."""
-        xp, ends = array_namespace(trial.y), trial.both_ends
+        ends = trial.both_ends
         values, J = rhs.linearise(ends.t, ends.y)
         with quiet():
             z = values - (J @ ends.y[..., None])[..., 0]
-            steps = xp.reshape(trial.steps, (-1, *(1,) * (trial.y.ndim - 1)))
+            steps = trial.lengths
             mean_J, mean_z = ((part[ends.left, ...] + part[ends.right, ...]) / 2 for part in (J, z))
             return steps[..., None] * mean_J, steps * mean_z
 
@@ -104,7 +104,7 @@ class DEER(StepMap):
             states = xp.stack([column[..., 0] for column in columns], axis=1)
             times = xp.reshape(trial.times(np.arange(PARTS + 1) / PARTS), (-1,))
             values = xp.reshape(rhs(times, xp.reshape(states, (-1, *trial.y.shape[1:]))), states.shape)
-            steps = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim))
+            steps = trial.lengths[..., None]
             linear = xp.stack([(X @ column)[..., 0] + Z for column in columns], axis=1)
             missed = xp.tensordot(
                 xp.asarray(_simpson(PARTS), dtype=states.dtype), steps * values - linear, axes=((0,), (1,))

@@ -11,7 +11,7 @@ from ..core.polynomial import PiecewisePolynomial
 def filtered(missed: Array, trial: PiecewisePolynomial, jacobians: Array, share: float) -> Array:
     """Sizes of `(I - share h J)^{-1} missed`, for `missed` of shape `(N, *batch, n, places)`."""
     xp = array_namespace(missed)
-    changes = xp.reshape(trial.steps, (-1, *(1,) * trial.y.ndim)) * jacobians
+    changes = trial.lengths[..., None] * jacobians
     matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * changes
     errors = xp.abs(solve_each(matrices, missed))
     # Where volumes grow, as near a pole, the filter would hide what the method does not damp.
