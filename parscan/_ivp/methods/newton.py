@@ -58,7 +58,9 @@ def iterate(
         return Iterated(trial, 0, None, ())
     run = _OnMesh(method, rhs, trial, scale, enough, most)
     _, history = iterate_on(run, report)
-    return Iterated(run.trial, run.solved, run.linear and run.linear.head(run.solved or run.trial.intervals), history)
+    # If nothing converged, the Jacobians of all intervals show whether those that are not finite are the reason.
+    linear = run.linear.head(run.solved) if run.linear is not None and run.solved else run.linear
+    return Iterated(run.trial, run.solved, linear, history)
 
 
 class _OnMesh(Iteration):
