@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from math import inf, isfinite
-from typing import Any
 
 import numpy as np
 
 from .._arrays.namespace import Array, quiet
-from .choose import LOOSE, MANY
+from .choose import Workload
 from .core.choice import Choice
 from .core.problem import Problem
 from .mesh.task import TIGHTER
@@ -31,23 +30,16 @@ ORDER = 8
 """Of the method that is going to solve it."""
 
 
-def shortly(
-    method: Any,
-    problem: Problem,
-    options: dict[str, Any],
-    events: tuple[Event, ...] | None,
-    slope: Array | None,
-    *,
-    on_mesh: bool,
-) -> Choice | None:
-    """What `auto` tries first where a few steps may be enough, as the problem is brief or an event ends it early.
+def shortly(work: Workload, events: tuple[Event, ...] | None, slope: Array | None) -> Choice | None:
+    """The first attempt of `auto` where a few steps may be enough: the problem is brief, or an event ends it early.
 
     A mesh would be made for the whole span, before anything is known of the event. `slope` is that at the initial
     state, None where `fun` raised.
     """
-    small = problem.is_plain and problem.y0.shape[-1] <= MANY
-    chosen = on_mesh or any(name != "vectorized" for name in options)
-    if method != "auto" or chosen or problem.is_endless or not (small and problem.rtol < LOOSE):
+    problem = work.problem
+    settled = work.is_settled or any(name != "vectorized" for name in work.options)
+    small = problem.is_plain and not work.has_many_components
+    if settled or problem.is_endless or not small or work.is_loose:
         return None
     if any(event.terminal < inf for event in events or ()):
         return Choice("DOP853", True, "an event ends the integration", TIGHTER, most_steps=FEW_STEPS)

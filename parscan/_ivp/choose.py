@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -15,10 +15,10 @@ from .core.problem import Problem
 from .mesh.task import PARALLEL, TIGHTER
 
 JUMPING = "RK45"
-"""SciPy's solver that goes on where others make no headway at jumps: of its orders, it takes fewest calls then."""
+"""SciPy's solver that takes over where others make no headway at jumps: it needs the fewest calls there."""
 
 HARDLY_TIGHTER = 0.3
-"""The same for DOP853 and BDF, whose errors are some tolerances."""
+"""Part of the tolerances for DOP853 and BDF, whose errors over all steps are a few tolerances."""
 
 WIDE = 24
 """Members from which `auto` steps a batch through time as one; fewer are solved faster by Newton's method on a mesh."""
@@ -26,25 +26,23 @@ WIDE = 24
 SEQUENTIAL = ("RK23", "RK45", "BDF", "LSODA")
 """Methods that are SciPy's own."""
 
-
 SPARSE = {"auto": "BDF", "Radau": "Radau"}
 """SciPy's methods that take the place of parscan's where the zeros of the Jacobian are given."""
 
 WHOLE_STEPS = 500
-"""Steps of BDF on complex states that seem to have complex derivatives: without these it takes very short ones."""
+"""Steps of BDF on complex states that seem to have complex derivatives: if they do not, its steps become very short."""
 
 STARTS = 9
 """Starts of LSODA: behind a jump, its steps may stay short for ever, unless it starts anew."""
 
 ENDLESS = {"auto": "Radau", "Radau": "Radau", "DOP853": "DOP853"}
-"""SciPy's methods that take their place where only an event ends the span: LSODA chooses its first step by the end."""
+"""SciPy's methods for spans that only an event ends, in place of parscan's: LSODA chooses its first step by the end."""
 
 NAMES = ("auto", *PARALLEL, *SEQUENTIAL)
 """All that `method` may be, but for classes of SciPy's solvers."""
 
-
 LOOSE = 3e-4
-"""Relative tolerance from which on the start would be as good as the solution: `auto` returns SciPy's LSODA."""
+"""Relative tolerance from which on the coarse solution would be as good as the solution: `auto` takes SciPy's LSODA."""
 
 MANY = 12
 """Components above which `auto` leaves a single problem to LSODA: the cube of their number costs more than calls.
@@ -52,13 +50,12 @@ MANY = 12
 Measured on heat equations, Brusselators by lines and chains of oscillators; the crossover is between 8 and 20.
 """
 
-
 MANY_COMPONENTS = "there are many components (pass `jac_sparsity` if most entries of the Jacobian are zero)"
-"""The reason for LSODA then, with what may be faster."""
+"""The reason for LSODA in that case, with a hint at a faster way."""
 
 
 def _patient(method: str, because: str, share: float, *, pairs: bool = False) -> Choice:
-    """A solver of SciPy's that makes way where `fun` jumps to and fro: for one of one step, with error control."""
+    """A solver of SciPy's, followed by an explicit one-step method where `fun` jumps to and fro."""
     explicit = Choice(JUMPING, True, "`fun` jumps to and fro")
     starts = STARTS if method == "LSODA" else 1
     return Choice(method, True, because, share, otherwise={Termination.STUCK: explicit}, pairs=pairs, starts=starts)
@@ -73,25 +70,82 @@ def _of_complex(because: str, share: float) -> Choice:
     return replace(_patient("DOP853", because, share), otherwise={**then.otherwise, Termination.STIFF: then})
 
 
-def choose(
-    method: Any, problem: Problem, options: dict[str, Any], stacks: Callable[[], bool], *, on_mesh: bool
-) -> Choice:
-    """The method to use; `stacks()` tells whether `fun` takes many times at once, and is not asked without need.
+@dataclass(frozen=True)
+class Workload:
+    """Facts from which the decisions are made.
 
-    `on_mesh` says that something was given that only methods on a mesh know.
+    Parameters
+    ----------
+    method : str or class
+        As the user named it.
+    problem : Problem
+        The problem, checked.
+    options : dict
+        The options of sequential solvers that were given.
+    on_mesh : bool
+        Whether something was given that only methods on a mesh know.
+    stacks : callable
+        `stacks()`: whether `fun` takes many times at once. It calls `fun`, so it is asked last.
     """
-    if not isinstance(method, type) and method not in NAMES:
-        raise ValueError(f"`method` must be one of {', '.join(NAMES)} or an OdeSolver class of SciPy, got {method!r}.")
-    if isinstance(method, type) or method in SEQUENTIAL:
-        return _scipys(problem, Choice(method, is_sequential=True, pairs=problem.is_complex and method == "LSODA"))
-    if method in SPARSE and "jac_sparsity" in options:
-        zeros = "`jac_sparsity` was given"
-        return _scipys(problem, Choice(SPARSE[method], is_sequential=True, because=zeros, pairs=problem.is_complex))
-    if problem.is_endless:
-        return _choose_endless(method, problem, on_mesh=on_mesh)
-    if method != "auto" or on_mesh:
-        return Choice("Radau" if method == "auto" else method)
-    return _choose_single(problem, options, stacks) if problem.is_plain else _choose_batch(problem)
+
+    method: Any
+    problem: Problem
+    options: dict[str, Any]
+    on_mesh: bool
+    stacks: Callable[[], bool]
+
+    @property
+    def names_scipys(self) -> bool:
+        """Whether the user names a solver of SciPy's."""
+        return isinstance(self.method, type) or self.method in SEQUENTIAL
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the zeros of the Jacobian are given, and the method may use them."""
+        return self.method in SPARSE and "jac_sparsity" in self.options
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the user leaves `auto` nothing to choose."""
+        return self.method != "auto" or self.on_mesh
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the batch is parallel enough by itself, unless it is stiff."""
+        return not self.problem.is_plain and prod(self.problem.batch) >= WIDE
+
+    @property
+    def has_bands(self) -> bool:
+        """Whether the bandwidths of the Jacobian are given."""
+        return bool(BANDS.intersection(self.options))
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether the coarse solution would be as good as the solution."""
+        return self.problem.rtol >= LOOSE
+
+    @property
+    def has_many_components(self) -> bool:
+        """Whether linear algebra costs more than calls of `fun`."""
+        return bool(self.problem.y0.shape[-1] > MANY)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A choice, the fact by which it is taken, and the reason that the message gives, if any."""
+
+    applies: Callable[[Workload], bool]
+    choice: Callable[[Workload, str], Choice]
+    because: str = ""
+
+
+def choose(work: Workload) -> Choice:
+    """The method to use: the first decision that applies."""
+    if not isinstance(work.method, type) and work.method not in NAMES:
+        names = ", ".join(NAMES)
+        raise ValueError(f"`method` must be one of {names} or an OdeSolver class of SciPy, got {work.method!r}.")
+    decision = next(decision for decision in DECISIONS if decision.applies(work))
+    return decision.choice(work, decision.because)
 
 
 def _scipys(problem: Problem, choice: Choice) -> Choice:
@@ -104,44 +158,72 @@ def _scipys(problem: Problem, choice: Choice) -> Choice:
     )
 
 
-def _choose_endless(method: str, problem: Problem, *, on_mesh: bool) -> Choice:
+def _named_scipys(work: Workload, because: str) -> Choice:
+    """The solver that the user names."""
+    pairs = work.problem.is_complex and work.method == "LSODA"
+    return _scipys(work.problem, Choice(work.method, is_sequential=True, pairs=pairs))
+
+
+def _sparse(work: Workload, because: str) -> Choice:
+    """SciPy's solver for sparse Jacobians."""
+    choice = Choice(SPARSE[work.method], is_sequential=True, because=because, pairs=work.problem.is_complex)
+    return _scipys(work.problem, choice)
+
+
+def _endless(work: Workload, because: str) -> Choice:
     """SciPy's solver of the same name: without an end there is no mesh."""
-    if on_mesh or method not in ENDLESS:
+    method, problem = work.method, work.problem
+    if work.on_mesh or method not in ENDLESS:
         raise ValueError(
             f"`t_span` must be finite for meshes, and for `method` {method!r}, got {problem.span}; "
             f"{' and '.join(ENDLESS)} without `mesh`, `guess`, `stages` and `window` take an end that is infinite."
         )
-    share = TIGHTER if method == "auto" and problem.rtol < LOOSE else 1.0
-    because = "`t_span` has no end"
+    share = TIGHTER if method == "auto" and not work.is_loose else 1.0
     if method == "auto" and problem.is_complex:
         return _scipys(problem, _of_complex(because, share))
     return _scipys(problem, _patient(ENDLESS[method], because, share))
 
 
-def _choose_single(problem: Problem, options: dict[str, Any], stacks: Callable[[], bool]) -> Choice:
-    """What `auto` chooses: the first reason that there is for a sequential solver, or else Radau."""
-    reasons: dict[str, tuple[float, Callable[[], bool]]] = {
-        "the bandwidths of the Jacobian were given": (1.0, lambda: bool(BANDS.intersection(options))),
-        "the tolerance is loose": (1.0, lambda: problem.rtol >= LOOSE),
-        MANY_COMPONENTS: (TIGHTER, lambda: problem.y0.shape[-1] > MANY),
-        "states are complex": (TIGHTER, lambda: problem.is_complex),
-        "`fun` cannot be called for many times at once": (TIGHTER, lambda: not stacks()),
-    }
-    for reason, (share, holds) in reasons.items():
-        if holds() and problem.is_complex and not BANDS.intersection(options):
-            return _of_complex(reason, share)
-        if holds():
-            return _patient("LSODA", reason, share, pairs=problem.is_complex)
-    return Choice("Radau")
+def _parallel(work: Workload, because: str) -> Choice:
+    """A method on a mesh: Radau, unless the user names one."""
+    return Choice("Radau" if work.method == "auto" else work.method)
 
 
-def instead_of(method: Any, problem: Problem, raised: Raised, *, on_mesh: bool, chatters: bool) -> Choice | None:
-    """What `auto` chooses where a solution ends early, after an exception or since `fun` jumps to and fro.
+def _sequential(share: float) -> Callable[[Workload, str], Choice]:
+    """LSODA, or DOP853 and BDF for complex states, with that share of the tolerances."""
+
+    def choice(work: Workload, because: str) -> Choice:
+        if work.problem.is_complex and not work.has_bands:
+            return _of_complex(because, share)
+        return _patient("LSODA", because, share, pairs=work.problem.is_complex)
+
+    return choice
+
+
+DECISIONS = (
+    Decision(lambda work: work.names_scipys, _named_scipys),
+    Decision(lambda work: work.is_sparse, _sparse, "`jac_sparsity` was given"),
+    Decision(lambda work: work.problem.is_endless, _endless, "`t_span` has no end"),
+    Decision(lambda work: work.is_settled, _parallel),
+    Decision(lambda work: work.is_wide, lambda work, because: Choice("Radau", tries_ensemble=True)),
+    Decision(lambda work: not work.problem.is_plain, _parallel),
+    Decision(lambda work: work.has_bands, _sequential(1.0), "the bandwidths of the Jacobian were given"),
+    Decision(lambda work: work.is_loose, _sequential(1.0), "the tolerance is loose"),
+    Decision(lambda work: work.has_many_components, _sequential(TIGHTER), MANY_COMPONENTS),
+    Decision(lambda work: work.problem.is_complex, _sequential(TIGHTER), "states are complex"),
+    Decision(lambda work: not work.stacks(), _sequential(TIGHTER), "`fun` cannot be called for many times at once"),
+    Decision(lambda work: True, _parallel),
+)
+"""The first that applies is taken."""
+
+
+def instead_of(work: Workload, raised: Raised, *, chatters: bool) -> Choice | None:
+    """The choice of `auto` where a solution ends early, after an exception or since `fun` jumps to and fro.
 
     SciPy's solvers may never visit the states that the functions raised for. Raises the exception for other methods,
     and where SciPy does not take the problem.
     """
-    may_switch = method == "auto" and not on_mesh and problem.is_plain
+    may_switch = not work.is_settled and work.problem.is_plain
     if raised.error is None and not (chatters and may_switch):
         return None
     if not may_switch:
@@ -149,11 +231,4 @@ def instead_of(method: Any, problem: Problem, raised: Raised, *, on_mesh: bool, 
     because = "`fun` jumps to and fro"
     if raised.error is not None:
         because = f"{type(raised.error).__name__} was raised for t = {raised.time!r}, at a state that may be a guess"
-    if problem.is_complex:
-        return _of_complex(because, TIGHTER)
-    return _patient("LSODA", because, TIGHTER)
-
-
-def _choose_batch(problem: Problem) -> Choice:
-    """A wide batch is parallel enough by itself, unless it is stiff."""
-    return Choice("Radau", tries_ensemble=prod(problem.batch) >= WIDE)
+    return _of_complex(because, TIGHTER) if work.problem.is_complex else _patient("LSODA", because, TIGHTER)

@@ -15,7 +15,7 @@ from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import CoarseMeshWarning, JacobianWarning, NondeterministicFunctionWarning, PointByPointWarning
 from .arguments import as_guess, as_mesh, as_options, as_problem, as_times, reject_unwatched, warn_of_unused
 from .brief import shortly
-from .choose import choose, instead_of
+from .choose import Workload, choose, instead_of
 from .core.choice import Choice
 from .core.evaluation import Evaluation
 from .core.problem import Problem
@@ -208,7 +208,7 @@ def solve_ivp(
 
     def attempt(report: Report | None, chosen: Choice | None = None) -> IvpResult | None:
         """The result, or None where the solution contradicts the way in which `fun` and `jac` were evaluated."""
-        choice = chosen or choose(method, problem, options, lambda: evaluation.stacks, on_mesh=on_mesh)
+        choice = chosen or choose(work)
         if choice.is_sequential:
             warn_of_unused(of_meshes, tuple(of_meshes))
             return delegate(
@@ -232,8 +232,9 @@ def solve_ivp(
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         witness = Witness(problem, listed or ())
         evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun)
-        after = partial(instead_of, method, problem, evaluation.raised, on_mesh=on_mesh)
-        brief = shortly(method, problem, options, listed, witness.slope, on_mesh=on_mesh)
+        work = Workload(method, problem, options, on_mesh, stacks=lambda: evaluation.stacks)
+        after = partial(instead_of, work, evaluation.raised)
+        brief = shortly(work, listed, witness.slope)
         return _believed(witness, _in_turn(attempt, report, brief, after))
 
 
