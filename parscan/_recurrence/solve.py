@@ -182,7 +182,9 @@ def _conclude(task: Task, choice: Choice, record: Record, whole: WholeNumbers | 
 
     found = solution(record.reached)
     length = choice.length if choice.stages else 0
-    trouble: Finding | Inexact | None = found.contradiction(length or 1, parallel=bool(record.solves))
+    prefixes = [range(each.begin, each.reached) for each in record.solves if each.reached < each.end]
+    parallel = bool(record.solves)
+    trouble: Finding | Inexact | None = found.contradiction(length or 1, parallel=parallel, prefixes=prefixes)
     if whole and not trouble and (trouble := found.first_inexact(whole)):
         found = solution(trouble.time)
     jumps = cache(partial(step_jumps, step, trajectory))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from ..._arrays.elementwise import rows_of
@@ -117,11 +117,13 @@ class Solution:
                 return found
         return None
 
-    def contradiction(self, length: int, *, parallel: bool) -> Finding | None:
+    def contradiction(self, length: int, *, parallel: bool, prefixes: Iterable[range] = ()) -> Finding | None:
         """A contradiction between the step and a sample of the trajectory; None if there is none.
 
         `parallel` says whether the trajectory was solved in segments of `length`, by calls on stacked states. The
-        sample then has steps of every place in a segment, since one call evaluated all steps of a place.
+        sample then has steps of every place in a segment, since one call evaluated all steps of a place. `prefixes` are
+        the steps that solves found before they failed; they are few in comparison with the trajectory, and so in
+        the sample.
         """
         stride = max(1, self.steps // max(SAMPLE, PLACES * length))
         while math.gcd(stride, length) > 1:
@@ -133,13 +135,15 @@ class Solution:
         sample = Sample(times, before, self.trajectory[stride : self.steps : stride, ...])
         try:
             told = contradiction(self.step, sample, self._tolerance, parallel=parallel)
-            return self._contradiction_at_extremes() if told is None and parallel else told
+            return self._contradiction_alone(prefixes) if told is None and parallel else told
         except Exception:  # a step may reject these states with inputs of other times; no comparison is possible then
             return None
 
-    def _contradiction_at_extremes(self) -> Finding | None:
-        """A contradiction between the trajectory and calls for single states, the smallest and largest of many."""
-        times = [row + 1 for row in extreme_among_many(self.trajectory[: self.steps - 1, ...])]
+    def _contradiction_alone(self, prefixes: Iterable[range]) -> Finding | None:
+        """A contradiction between the trajectory and calls for single states: extreme ones, and those of prefixes."""
+        found_early = [t for prefix in prefixes for t in prefix if 0 < t < self.steps]
+        extremes = (row + 1 for row in extreme_among_many(self.trajectory[: self.steps - 1, ...]))
+        times = sorted({*extremes, *found_early[:: max(1, -(-len(found_early) // SAMPLE))]})
         xp = array_namespace(self.trajectory)
         before, found = (
             xp.concat([self.trajectory[t + shift : t + shift + 1, ...] for t in times]) for shift in (-1, 0)

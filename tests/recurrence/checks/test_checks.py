@@ -271,3 +271,23 @@ def test_branches_on_all_states_that_are_rarely_closed(steps, threshold):
     except ValueError:  # it is refused at the start
         return
     assert not sol.success or np.abs(sol.y - expected).max() < 1e-8
+
+
+@pytest.mark.filterwarnings("ignore::parscan.warnings.NondeterministicStepWarning")
+@pytest.mark.filterwarnings("ignore::parscan.warnings.SlowConvergenceWarning")
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("threshold", [-3, 3, 3.5])
+def test_such_branches_in_the_few_steps_that_a_failed_solve_found(seed, threshold):
+    x = np.random.default_rng(seed).standard_normal((500, 1))
+
+    def step(y, x):
+        return 0.5 * y + x + (0.3 if np.any(y < threshold) else -0.3)
+
+    expected, y = np.empty_like(x), np.zeros((1, 1))
+    for t in range(500):
+        expected[t] = y = step(y, x[t : t + 1])
+    try:
+        sol = solve_recurrence(step, np.zeros(1), x, method="newton", max_iterations=1)
+    except ValueError:  # it is refused at the start
+        return
+    assert not sol.success or np.abs(sol.y - expected).max() < 1e-8
