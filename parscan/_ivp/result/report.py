@@ -130,9 +130,14 @@ def _output(problem: Problem, dense: PiecewisePolynomial | None, times: Array | 
         return t, xp.moveaxis(xp.broadcast_to(problem.y0[None, ...], (t.shape[0], *problem.y0.shape)), -1, 0)
     if times is None:
         return dense.t, dense.nodes
-    first, last = sorted((float(dense.t[0]), float(dense.t[-1])))
-    reached = times[(times >= first) & (times <= last)]
+    reached = within(times, dense.t)
     return reached, dense.components(reached)
+
+
+def within(times: Array, mesh: Array) -> Array:
+    """The times that a mesh reaches."""
+    low, high = sorted((float(mesh[0]), float(mesh[-1])))
+    return times[(times >= low) & (times <= high)]
 
 
 def _done(record: Record, method: Discretisation) -> str:

@@ -17,7 +17,7 @@ from ..core.scale import Scale
 from ..core.watched import Reached, reached_by
 from ..methods.explicit import dop853
 from ..output.dense_output import DenseOutput
-from ..result.report import build_result
+from ..result.report import build_result, within
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import of_mesh
 
@@ -43,7 +43,7 @@ def solve_ensemble(
     xp = array_namespace(steps.y)
     t, y = steps.t, xp.moveaxis(steps.y, -1, 0)
     if times is not None:
-        t = times[_within(times, steps.t)]
+        t = within(times, steps.t)
         y = dense().components(t)
     return build_result(
         "DOP853",
@@ -69,15 +69,9 @@ def _march(problem: Problem, rhs: RightHandSide, scale: Scale, reached: Reached 
     parts: list[Steps] = []
     y = problem.y0
     for stretch in stretches(problem.span, problem.breaks):
-        within = rhs.within(stretch.low, stretch.high)
-        parts.append(march(within, (stretch.begin, stretch.end), y, scale, problem.max_step, reached))
+        part = rhs.within(stretch.low, stretch.high)
+        parts.append(march(part, (stretch.begin, stretch.end), y, scale, problem.max_step, reached))
         y = parts[-1].y[-1, ...]
         if parts[-1].failure:
             break
     return followed(parts)
-
-
-def _within(times: Array, reached: Array) -> Array:
-    """Which times were reached."""
-    low, high = sorted((float(reached[0]), float(reached[-1])))
-    return (times >= low) & (times <= high)
