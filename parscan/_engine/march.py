@@ -1,4 +1,4 @@
-"""Windows of time, one after the other: the methods in turn, and the sequential loop where none of them gets on."""
+"""Windows of time, one after the other: the methods in turn, and the sequential loop where all of them fail."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .tolerance import Tolerance
 from .window import Window
 
 BACK_OFF = 4
-"""How much longer, in smallest windows, the loop goes on after each failure in a row before a method is tried again."""
+"""Exponential back-off: after k failures in a row the loop runs BACK_OFF**k smallest windows before a new attempt."""
 
 
 @dataclass(frozen=True)
-class Stage:
+class PlannedMethod:
     """One method of a solve.
 
     Parameters
     ----------
     name : str
-        As the user knows it.
+        The user's name for it.
     system : callable
-        `system(begin, end, warm)`: what the method makes of these steps; `warm` if the rows of the trajectory there
-        are a guess.
+        `system(begin, end, warm)`: these steps as the method's system; `warm` if the rows of the trajectory there are
+        a guess.
     rules : StoppingRules
-        How long it goes on.
+        How long it iterates.
     window : Window
         Steps solved at once.
     seconds_per_step : float
@@ -60,7 +60,7 @@ class Problem(ABC):
     def loop(self, state: Array, begin: int, end: int, report: Callable[[int], None]) -> int:
         """Evaluate the steps one by one; returns the first one whose state is not finite, or `end`.
 
-        `report` is told every now and then how many are done.
+        `report` receives the number of solved steps from time to time.
         """
 
     @abstractmethod
@@ -72,13 +72,13 @@ class Problem(ABC):
 class Plan:
     """Methods in the order of their trial, none for the loop alone, and when a correction is small enough."""
 
-    stages: tuple[Stage, ...]
+    methods: tuple[PlannedMethod, ...]
     tolerance: Tolerance
 
 
 @dataclass(frozen=True)
 class Solve:
-    """What a method made of the steps `begin` to `end`: how it ended, and how far it got."""
+    """An attempt of a method on the steps `begin` to `end`: how it ended, and the step that it reached."""
 
     method: str
     begin: int
@@ -89,7 +89,7 @@ class Solve:
 
 @dataclass
 class Record:
-    """What happened on the march."""
+    """The attempts and the steps of the loop."""
 
     solves: list[Solve] = field(default_factory=list)
     """The methods' attempts, in order."""
@@ -105,7 +105,7 @@ class Record:
 
 
 def march(problem: Problem, plan: Plan, start: int, report: Report | None = None) -> Record:
-    """Solve the steps from `start` on, window by window; `report` is told after every iteration."""
+    """Solve the steps from `start` on, window by window; `report` is called after every iteration."""
     walk = _Walk(problem, plan, start, report)
     while walk.goes_on():
         walk.step()
@@ -122,7 +122,7 @@ class _Walk:
         self._report = report
         self._finite = True
         self._index = 0
-        self._size = plan.stages[0].window.first if plan.stages else problem.steps
+        self._size = plan.methods[0].window.first if plan.methods else problem.steps
         self._failures = 0  # in a row, of the last method in its smallest window
         self._failed = False  # whether the method in use ever did: then its windows grow with care
         self._warm_until = 0  # the rows ahead, up to there, are those of an earlier sweep
@@ -135,51 +135,51 @@ class _Walk:
     def step(self) -> None:
         """Solve one window, or loop."""
         begin = self.record.reached
-        if not self._plan.stages:
+        if not self._plan.methods:
             self._loop(begin, self._problem.steps)
             return
-        stage = self._plan.stages[self._index]
+        method = self._plan.methods[self._index]
         end = min(begin + self._size, self._problem.steps)
-        outcome = self._solve(stage, begin, end)
+        outcome = self._solve(method, begin, end)
         reached = self.record.solves[-1].reached
         self.record.reached = self._problem.first_not_finite(begin, reached)
-        if self.record.reached < reached:  # the loop has the last word on what is not finite
+        if self.record.reached < reached:  # the loop decides which state is the first that is not finite
             self._loop(self.record.reached, end)
         elif outcome.ending is Termination.CONVERGED:
-            self._size = stage.window.after(end - begin, outcome, careful=self._failed)
+            self._size = method.window.after(end - begin, outcome, careful=self._failed)
             self._failures = 0
-            self._tell(end, stage.name, end - begin, outcome.history[-1])
+            self._tell(end, method.name, end - begin, outcome.history[-1])
         else:
-            self._give_way(stage, begin, end, outcome)
+            self._give_way(method, begin, end, outcome)
 
-    def _solve(self, stage: Stage, begin: int, end: int) -> Outcome:
+    def _solve(self, method: PlannedMethod, begin: int, end: int) -> Outcome:
         """Try a method on a window."""
-        system = stage.system(begin, end, end <= self._warm_until)
+        system = method.system(begin, end, end <= self._warm_until)
         share = (end - begin) / self._problem.steps
-        rules = replace(stage.rules, max_seconds=stage.seconds_per_step * (end - begin), share=share)
+        rules = replace(method.rules, max_seconds=method.seconds_per_step * (end - begin), share=share)
 
         def report(node: int, iterations: int, correction: float) -> None:
-            self._tell(system.time_of(node), stage.name, end - begin, correction, iterations)
+            self._tell(system.time_of(node), method.name, end - begin, correction, iterations)
 
         outcome = solve(system, system.guess(self._problem.state(begin)), self._plan.tolerance, rules, report)
-        self.record.solves.append(Solve(stage.name, begin, end, system.time_of(outcome.first), outcome))
+        self.record.solves.append(Solve(method.name, begin, end, system.time_of(outcome.first), outcome))
         self._iterations += len(outcome.history)
         return outcome
 
-    def _give_way(self, stage: Stage, begin: int, end: int, outcome: Outcome) -> None:
+    def _give_way(self, method: PlannedMethod, begin: int, end: int, outcome: Outcome) -> None:
         """After a failure: a smaller window, then the next method, then the loop, longer each time."""
-        self._size = stage.window.after(end - begin, outcome, careful=True)
+        self._size = method.window.after(end - begin, outcome, careful=True)
         self._failed = True
         self._warm_until = 0
-        if self._size >= stage.window.smallest:
+        if self._size >= method.window.smallest:
             return
-        if self._index + 1 < len(self._plan.stages):
+        if self._index + 1 < len(self._plan.methods):
             self._index += 1
-            self._size = self._plan.stages[self._index].window.first
+            self._size = self._plan.methods[self._index].window.first
             self._failed = False
             self._warm_until = end if outcome.ending is Termination.STALLED else 0
             return
-        self._size = stage.window.smallest
+        self._size = method.window.smallest
         self._failures += 1
         stretch = self._size * BACK_OFF**self._failures
         end = self.record.reached + stretch
@@ -199,7 +199,7 @@ class _Walk:
         correction: float | None = None,
         iterations: int = 0,
     ) -> None:
-        """Report that so many steps are solved, by iterations beside those of the solves before."""
+        """Report the number of solved steps; the `iterations` of the solves before are added."""
         if self._report is not None:
             done = self._iterations + iterations
             self._report(solved, method=method, window=window, iterations=done, correction=correction)

@@ -11,7 +11,7 @@ from .termination import Termination
 
 @dataclass(frozen=True)
 class Ending:
-    """Why an iteration ends, and what a message adds to that."""
+    """Why an iteration ends, and a remark for the message."""
 
     termination: Termination
     note: str = ""

@@ -13,7 +13,7 @@ ROUNDINGS = 8
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Elementwise bound `atol + rtol·|y|` on what a state may be off."""
+    """Elementwise bound `atol + rtol·|y|` on the error of a state."""
 
     rtol: float
     atol: float
@@ -24,7 +24,7 @@ class Tolerance:
         return ratio(xp.abs(correction), self.atol + self.rtol * xp.abs(y))
 
     def relative_to(self, correction: Array, size: Array) -> Array:
-        """|correction| in units of `rtol·size`: what is tiny now may grow, and `atol` would forgive it."""
+        """|correction| in units of `rtol·size`: a tiny defect may grow, and `atol` would hide it."""
         return ratio(array_namespace(size).abs(correction), self.rtol * size)
 
 

@@ -1,4 +1,4 @@
-"""How many steps to solve at once: more after a success, fewer after a failure, and what the propagators allow."""
+"""The number of steps solved at once: more after a success, fewer after a failure or where propagators grow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Window:
 
     @classmethod
     def fixed(cls, steps: int) -> Window:
-        """Always so many."""
+        """The same number of steps in every window."""
         return cls(steps, steps, steps)
 
     def after(self, steps: int, outcome: Outcome, *, careful: bool) -> int:

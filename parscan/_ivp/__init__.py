@@ -1,1 +1,1 @@
-"""What only differential equations need, and their front door."""
+"""Differential equations: their front door, methods and results."""

@@ -255,7 +255,7 @@ def _as_max_step(max_step: Any) -> float:
 def as_options(
     span: tuple[float, float], vectorized: bool | None, first_step: Any, min_step: Any, **structure: Any
 ) -> dict[str, Any]:
-    """Those that were given, to be passed on; SciPy checks what only it knows."""
+    """The options that were given, to be passed on; SciPy checks those that only it knows."""
     shortest = None if min_step is None else as_number("min_step", min_step)
     given = {"first_step": _as_first_step(first_step, span), "min_step": shortest, **structure}
     options = {name: value for name, value in given.items() if value is not None}

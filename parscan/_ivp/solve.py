@@ -144,7 +144,7 @@ def solve_ivp(
         True: show on stderr how much of the span is solved, iterations, intervals in work, correction and the time that
         is left; by a bar of tqdm on a terminal, if it is installed, else in lines of text. A function: it is called
         with a `parscan.Progress` after every iteration, and every step of a solver that steps; while the rough start is
-        made there is nothing to tell. What it raises ends the solve.
+        made there is nothing to tell. An exception that it raises ends the solve.
     jac_sparsity : array_like or sparse matrix, shape (n, n), optional
         Zeros of the Jacobian, for SciPy's sparse ``"Radau"`` and ``"BDF"``: where it is given, they solve the problem.
     min_step, lband, uband : optional
@@ -159,7 +159,7 @@ def solve_ivp(
     Raises
     ------
     TypeError, ValueError
-        Arguments, or what `fun` and `jac` return, of the wrong kind or shape.
+        Arguments, or values of `fun` and `jac`, of the wrong kind or shape.
 
     Warns
     -----
@@ -227,7 +227,7 @@ def solve_ivp(
         if evaluation.withdraw_contradicted(rhs, solved.pieces):
             return None
         described = problem, rhs.strict(), task, solved, times, listed, choice.method
-        return _told(task, mesh_result(*described, dense_output=dense_output))
+        return _judged(task, mesh_result(*described, dense_output=dense_output))
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         witness = Witness(problem, listed or ())
@@ -235,7 +235,7 @@ def solve_ivp(
         work = Workload(method, problem, options, on_mesh, stacks=lambda: evaluation.stacks)
         after = partial(instead_of, work, evaluation.raised)
         brief = shortly(work, listed, witness.slope)
-        return _believed(witness, _in_turn(attempt, report, brief, after))
+        return _examined(witness, _in_turn(attempt, report, brief, after))
 
 
 def _in_turn(
@@ -246,11 +246,11 @@ def _in_turn(
 ) -> Any:
     """The first attempt that leads to a result.
 
-    They are a brief one, if it may do; the usual one; others where the functions are not what they seemed, as point by
-    point; and what is left after an exception, or where `fun` jumps to and fro.
+    They are a brief one, if that may be enough; the usual one, with another evaluator of the functions if the solution
+    contradicts the first; and the choice after an exception, or where `fun` jumps to and fro.
     """
     if brief is not None:
-        with suppress(Exception):  # what a function raises now, it may not raise on the usual way
+        with suppress(Exception):  # the usual attempt may not meet this exception
             begun = attempt(None, brief)
             if begun is not None and begun.success:
                 return begun
@@ -276,17 +276,17 @@ def _watched(events: Any, problem: Problem) -> tuple[Event, ...] | None:
     return None if events is None else watched
 
 
-def _believed(witness: Witness, found: IvpResult) -> IvpResult:
+def _examined(witness: Witness, found: IvpResult) -> IvpResult:
     """The result, with a warning where the user's functions contradict themselves."""
-    told = witness.contradictions(found)
-    if not told:
+    contradictions = witness.contradictions(found)
+    if not contradictions:
         return found
-    found = reported(found, told)
+    found = reported(found, contradictions)
     warnings.warn(found.message, NondeterministicFunctionWarning, stacklevel=3)
     return found
 
 
-def _told(task: Task, found: IvpResult) -> IvpResult:
+def _judged(task: Task, found: IvpResult) -> IvpResult:
     """The result, with a warning where the mesh that was given is too coarse for the tolerances."""
     if found.success and is_coarse(task, found.error_estimate):
         warnings.warn(of_coarse_mesh(task, found.error_estimate), CoarseMeshWarning, stacklevel=5)

@@ -1,1 +1,1 @@
-"""What only recurrences need, and their front doors."""
+"""Recurrences: their front doors, methods and results."""

@@ -1,4 +1,4 @@
-"""What to do about a solve that was slow or failed."""
+"""Advice after a solve that was slow or failed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ ADVICE = {
     Termination.GREW: "small changes grow along this trajectory (see `sol.lyapunov`); little is gained on the loop",
     Termination.LATE: "the iterations take longer than the loop; a `jac` or `structure`, where none is given, may help",
 }
-"""What to change, by how windows ended."""
+"""Advice by the ending of windows."""
 
 
 JUMPS = (
     "`step` jumps (as by np.where, np.sign or np.floor of the state), and iterations from a guess do not settle beside "
     "jumps: take method='sequential', or make the jump smooth"
 )
-"""The same where that is why they end like that."""
+"""Advice where jumps of the step are the reason."""
 
 
 def advice(record: Record, jumps: Callable[[], bool]) -> str:
-    """What to change after a march that the loop had to finish; `jumps()` tells whether the step does."""
+    """Advice after a march that the loop had to finish; `jumps()`: whether the step jumps."""
     if jumps():
         return JUMPS
     last = record.solves[-1].method if record.solves else ""
@@ -43,12 +43,12 @@ def advice(record: Record, jumps: Callable[[], bool]) -> str:
 
 
 def warn_if_slow(method: str, record: Record, steps: int, jumps: Callable[[], bool]) -> None:
-    """Warn the caller of the front door if the method that was asked for did not do, or only just."""
+    """Warn the caller of `solve_recurrence` if the named method left steps to the loop, or took many iterations."""
     most = max((len(attempt.outcome.history) for attempt in record.solves), default=0)
     if record.looped:
-        told = f"the loop had to evaluate {record.looped} of {steps} steps"
+        trouble = f"the loop had to evaluate {record.looped} of {steps} steps"
     elif most >= MANY_ITERATIONS:
-        told = f"it took up to {most} iterations in a window"
+        trouble = f"it took up to {most} iterations in a window"
     else:
         return
-    warnings.warn(f'method="{method}": {told}; {advice(record, jumps)}.', SlowConvergenceWarning, stacklevel=4)
+    warnings.warn(f'method="{method}": {trouble}; {advice(record, jumps)}.', SlowConvergenceWarning, stacklevel=4)

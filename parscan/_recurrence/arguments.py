@@ -1,4 +1,4 @@
-"""Validation of the arguments of a recurrence: what came, and what to do about it."""
+"""Validation of the arguments of a recurrence; messages say which value was given, and which are allowed."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def _steps(named: dict[str, Array], length: Any) -> int:
             raise ValueError("neither `x` nor `length` is given; pass inputs, or the number of steps as `length`.")
         return as_count("length", length, least=0)
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
-        raise ValueError(f"the arrays in `x` differ in their number of time steps: {told}.")
+        counted = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
+        raise ValueError(f"the arrays in `x` differ in their number of time steps: {counted}.")
     return next(iter(counts.values()))
 
 
@@ -133,7 +133,7 @@ def as_tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
 
 
 def check_functions(step: Any, jac: Any, args: Any) -> None:
-    """Check what is called, and with what."""
+    """Check the functions and their further arguments."""
     if not callable(step):
         raise TypeError(f"`step` must be callable as step(y, x, *args), got {type(step).__name__}.")
     if jac is not None and jac is not True and not callable(jac):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._arrays.namespace import Array, array_namespace
-from .._engine.march import Stage
+from .._engine.march import PlannedMethod
 from .._kernels.dispatch import is_loaded
 from .checks.check_jacobian import check_jacobian, structure_covers
 from .checks.check_step import check_broadcasting
@@ -27,7 +27,7 @@ class Choice:
     is chosen for want of the compiled scans.
     """
 
-    stages: tuple[Stage, ...] = ()
+    methods: tuple[PlannedMethod, ...] = ()
     length: int = 0
     start: int = 0
     reason: str = ""

@@ -1,4 +1,4 @@
-"""What calls of the step cost, and the segment length that follows."""
+"""The cost of calls of the step, and the segment length that follows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Cost:
     state: float
 
     def stacked(self, calls: float, states: float) -> float:
-        """Seconds for so many calls on so many states in all."""
+        """Seconds for a number of calls on a total number of states."""
         return calls * self.call + states * self.state
 
 
@@ -75,8 +75,8 @@ class Stopwatch:
     def sweeps(self, length: int) -> float:
         """Seconds of the sweeps of a contractive recurrence, by a call on about as many states as there are segments.
 
-        The line through few measurements may be off by a factor of two between them, and what hangs on it is whether
-        to sweep at all.
+        The line through few measurements may be off by a factor of two between them, and the decision to sweep at all
+        depends on it.
         """
         segments = -(-self._steps // length)
         count = min(segments, self._most)
@@ -91,7 +91,7 @@ class Stopwatch:
         return max(1, min(BATCH, BATCH_NUMBERS // math.prod(self._states.shape[1:])))
 
     def _seconds(self, count: int) -> float:
-        """Seconds of a call on so many states that are then kept: the best of three, or of fewer if they take long."""
+        """Seconds of a call on `count` states whose result is stored: the best of three, or fewer if they take long."""
         xp = array_namespace(self._states)
         stack = xp.concat([self._states] * -(-count // self._states.shape[0]))[:count, ...]
         kept = xp.empty_like(stack)

@@ -1,4 +1,4 @@
-"""What `auto` decides, as a table."""
+"""The decisions of `auto`, as a table."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from .._arrays.namespace import Array, all_finite, array_namespace, copy, quiet
 from .._functions.step import Step
 
 LOOK_EVERY = 128
-"""Steps between two looks for states that are not finite; a look costs about half a step."""
+"""Steps between two tests for states that are not finite; a test costs about half a step."""
 
 
 def loop(
@@ -17,7 +17,7 @@ def loop(
 ) -> int:
     """Evaluate the steps `start` to `stop` one by one from the state `y`, writing the trajectory.
 
-    Returns the first step whose state is not finite, or `stop`. Steps behind that one are not to be trusted.
+    Returns the first step whose state is not finite, or `stop`. Later rows are undefined.
     """
     state = copy(y)[None, ...]
     for begin in range(start, stop, LOOK_EVERY):
@@ -28,7 +28,7 @@ def loop(
                 state = step.march(state, begin, end, trajectory)
         except Exception:
             t = begin + step.counts.npoints - done - 1
-            # A state that is not finite came first; what the step made of it is of no interest.
+            # A state that is not finite came first: the exception is a consequence.
             if t > begin and (bad := first_not_finite(trajectory, begin, t)) < t:
                 return bad
             raise

@@ -1,4 +1,4 @@
-"""The methods: what each propagates, in which windows, and the stages that `auto` makes of them."""
+"""The methods: the propagators of each, their windows, and the sequences that `auto` tries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 
 from .._arrays.memory import nodes_that_fit
 from .._engine.convergence import StoppingRules
-from .._engine.march import Stage
+from .._engine.march import PlannedMethod
 from .._engine.system import System
 from .._engine.window import GROWTH_LIMIT, Window
 from .._functions.step import Step
@@ -92,8 +92,8 @@ class Planner:
     length: int
     covered: bool
 
-    def named(self) -> Stage:
-        """The stage of the method that the user named."""
+    def named(self) -> PlannedMethod:
+        """The method that the user named."""
         options = self.task.options
         most = self._most(options.method)
         fewest = WINDOW_SEGMENTS * (options.segment_length or 1)
@@ -101,22 +101,22 @@ class Planner:
         growth = math.inf if self._guessed else GROWTH_LIMIT  # a guess may be so good that growth does not matter
         if options.window is not None:
             window, growth = Window.fixed(options.window), math.inf
-        return self._stage(options.method, window, growth, shortens=options.segment_length is None)
+        return self._planned(options.method, window, growth, shortens=options.segment_length is None)
 
-    def auto(self, decision: Decision, facts: Workload) -> tuple[Stage, ...]:
-        """The stages of a decision."""
+    def auto(self, decision: Decision, facts: Workload) -> tuple[PlannedMethod, ...]:
+        """The methods of a decision."""
         make = {"jacobi": self._auto_jacobi, "newton": self._auto_newton}
         return tuple(make[name](facts) for name in decision.methods)
 
-    def _auto_jacobi(self, facts: Workload) -> Stage:
+    def _auto_jacobi(self, facts: Workload) -> PlannedMethod:
         """Jacobi, as long as it gains a factor of ten per sweep."""
         window = Window.fixed(self.task.options.window or self._most("jacobi"))
         method, seconds = METHODS["jacobi"], JACOBI_SHARE * facts.cost.looped
         rules = StoppingRules(self.task.options.max_iterations, method.propagates, method.superlinear, AUTO_RATE)
         propagation = States(self.task.step, must_gain=True)
-        return Stage("jacobi", partial(self._system, method, propagation, False), rules, window, seconds)
+        return PlannedMethod("jacobi", partial(self._system, method, propagation, False), rules, window, seconds)
 
-    def _auto_newton(self, facts: Workload) -> Stage:
+    def _auto_newton(self, facts: Workload) -> PlannedMethod:
         """Newton, in windows that repay."""
         most = self._most("newton")
         fewest = min(math.ceil(facts.newton_steps), most)
@@ -124,12 +124,12 @@ class Planner:
         if self.task.options.window is not None:
             window = Window.fixed(self.task.options.window)
         seconds = NEWTON_SHARE * facts.cost.looped
-        return self._stage("newton", window, math.inf if self._guessed else GROWTH_LIMIT, seconds=seconds)
+        return self._planned("newton", window, math.inf if self._guessed else GROWTH_LIMIT, seconds=seconds)
 
-    def _stage(
+    def _planned(
         self, name: str, window: Window, largest_growth: float, *, shortens: bool = False, seconds: float = math.inf
-    ) -> Stage:
-        """A method as a stage; `shortens` lets the segments shrink with the window."""
+    ) -> PlannedMethod:
+        """A method with its rules and windows; `shortens` lets the segments shrink with the window."""
         method = METHODS[name]
         propagation = method.propagation(self.task.step, self.task.arrays.n)
         undamped = self.task.options.damping is None  # a damped correction does not reach as far as the error does
@@ -139,7 +139,7 @@ class Planner:
             method.superlinear and undamped and self.covered,
             largest_growth=largest_growth,
         )
-        return Stage(name, partial(self._system, method, propagation, shortens), rules, window, seconds)
+        return PlannedMethod(name, partial(self._system, method, propagation, shortens), rules, window, seconds)
 
     def _system(
         self, method: Method, propagation: SegmentMarch, shortens: bool, begin: int, end: int, warm: bool

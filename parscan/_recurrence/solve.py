@@ -89,7 +89,7 @@ def solve_recurrence(
         - ``"jacobi"``: none; each segment starts where the one before it ended in the last sweep.
         - ``"sequential"``: the loop.
 
-        What has not converged after `max_iterations` is finished by the loop.
+        Steps that have not converged after `max_iterations` are left to the loop.
     args : tuple
         Further arguments of `step` and `jac`.
     guess : array_like of shape (T, *batch, n), or RecurrenceResult, optional
@@ -104,14 +104,14 @@ def solve_recurrence(
         lengths agree within the tolerances, not to the last bit.
     window : int, optional
         Steps solved at once; the next window starts from the state reached. By default as many as a quarter of the
-        free memory holds; fewer after a failure, and where a small change would grow by more than e^5 over them (as
-        the propagators at hand tell), and more again after successes. What fails in the smallest window is looped.
+        free memory holds; fewer after a failure, and where a small change would grow by more than e^5 over them (by
+        the latest propagators), and more again after successes. A smallest window that fails is left to the loop.
     damping : parscan.Clipping, optional
         Bounds the propagators of ``"newton"`` and ``"quasi-newton"``, for recurrences that are locally unstable.
     progress : bool or callable
         True: show on stderr how many steps are solved, iterations, window, correction and the time that is left; by a
         bar of tqdm on a terminal, if it is installed, else in lines of text. A function: it is called with a
-        `parscan.Progress` after every iteration, and every 128 steps of the loop. What it raises ends the solve.
+        `parscan.Progress` after every iteration, and every 128 steps of the loop. An exception in it ends the solve.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def solve_recurrence(
     whole = WholeNumbers.of(task.step, arrays.given, arrays.steps)
     with watch(progress, arrays.steps, "step") as report:
         choice = choose(task, whole, BUDGET)
-        record = march(task, Plan(choice.stages, tolerance), choice.start, report)
+        record = march(task, Plan(choice.methods, tolerance), choice.start, report)
     BUDGET.charge(choice.wanting * record.looped)
     return _conclude(task, choice, record, whole)
 
@@ -181,7 +181,7 @@ def _conclude(task: Task, choice: Choice, record: Record, whole: WholeNumbers | 
         return Solution(step, task.arrays.y0, trajectory, steps, task.tolerance, stacks=method != "sequential")
 
     found = solution(record.reached)
-    length = choice.length if choice.stages else 0
+    length = choice.length if choice.methods else 0
     prefixes = [range(each.begin, each.reached) for each in record.solves if each.reached < each.end]
     parallel = bool(record.solves)
     trouble: Finding | Inexact | None = found.contradiction(length or 1, parallel=parallel, prefixes=prefixes)
@@ -191,6 +191,6 @@ def _conclude(task: Task, choice: Choice, record: Record, whole: WholeNumbers | 
     result = build_result(step, trajectory, record, found, choice.reason, length, jumps, trouble)
     if isinstance(trouble, Finding):
         warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
-    elif choice.stages and method != "auto" and result.success:
+    elif choice.methods and method != "auto" and result.success:
         warn_if_slow(method, record, task.steps, jumps)
     return result

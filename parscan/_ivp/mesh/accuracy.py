@@ -1,4 +1,4 @@
-"""The estimated errors of a solution, and what to do where a mesh that was given is too coarse for the tolerances."""
+"""The estimated errors of a solution, and advice where the user's mesh is too coarse for the tolerances."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_coarse(task: Task, estimate: float) -> bool:
 
 
 def of_coarse_mesh(task: Task, estimate: float) -> str:
-    """What to do then."""
+    """The advice."""
     more = f" ({ceil(estimate ** (1 / task.method.error_power))} in place of one there)" if isfinite(estimate) else ""
     own = ", or without `mesh` the times of `t_eval`," if task.method.is_on_output else ""
     return (

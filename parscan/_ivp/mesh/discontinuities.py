@@ -2,8 +2,8 @@
 
 Where a mesh is finer and its errors are hardly smaller, the right-hand side may not be smooth: it interpolates a table,
 or switches. Interval by interval it is evaluated at equal distances, and differences of these values show the place:
-with the distances, those of a jump do not shrink, those of a kink do as their first power, and those of what is smooth
-as their fourth. The stretch with the largest difference is evaluated again, and so on; all intervals in each call.
+with the distances, those of a jump do not shrink, those of a kink do as their first power, and others as their fourth.
+The stretch with the largest difference is evaluated again, and so on; all intervals in each call.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ PARTS = 24
 """Parts of a stretch between which it is evaluated."""
 
 DIFFERENCES = 4
-"""Order of the differences; so many neighbouring parts contain what makes one large."""
+"""Order of the differences; this many neighbouring parts contain the place that makes one large."""
 
 LARGE = 1.0
 """Effect of a difference on its interval, in tolerances, from which on it is of interest."""
 
 ZOOMS, ZOOM = 3, 4
-"""Stretches after which the differences tell how smooth the function is, each such a part of the one before."""
+"""Number of stretches whose differences show how smooth the function is, and ratio of lengths of successive ones."""
 
 JUMP, KINK, SMOOTH = 0.5, 1.5, 3.5
 """Powers of the distance: differences that shrink as a lower one are of a jump, of a kink, of anything but a smooth
 function."""
 
 OUTSTANDING = 50.0
-"""Ratio of the largest difference to what a third of them stay below: neither rounding nor a smooth function has it."""
+"""Ratio of the largest difference to their lower third; neither rounding nor a smooth function reaches it."""
 
 UNEVEN = 1.0
-"""By how much a power may differ from one length to the next: what is left of smooth functions soon is rounding."""
+"""Largest change of the power from one length to the next: differences of smooth functions soon are rounding."""
 
 ASIDE = 1 / 8
-"""Share of an interval by which it is looked at beyond its ends: what is not smooth shows in places on both sides."""
+"""Share of an interval by which samples go beyond its ends: a discontinuity shows on both sides."""
 
 CLOSER = 2
 """Stretches about a kink, each of two parts of the one before."""
@@ -54,7 +54,7 @@ MOST_PARTS, PLACES = 256, 4096
 """Parts of a stretch at most, and of all stretches together, where a jump is narrowed down."""
 
 LEFT = 0.5
-"""Share of its size that a jump has at least, however closely it is looked at."""
+"""Smallest share of its size that a jump keeps at any distance of the samples."""
 
 SAME = 64 * machine_epsilon("float64")
 """Times that differ by less, as a share of their size, are one."""
@@ -92,7 +92,7 @@ class Stretches:
 
 @dataclass(frozen=True)
 class Sight:
-    """How the right-hand side is seen in stretches: `states(times, intervals)` are what it is evaluated for."""
+    """Samples of the right-hand side in stretches, at the states `states(times, intervals)`."""
 
     rhs: RightHandSide
     trial: PiecewisePolynomial
@@ -100,7 +100,7 @@ class Sight:
     states: Callable[[Array, Array], Array]
 
     def values(self, stretches: Stretches, parts: int = PARTS) -> Array:
-        """What values at equal distances do to their interval, in tolerances, `(B, parts + 1, C)`; real numbers."""
+        """Effect of values at equal distances on their interval, in tolerances, `(B, parts + 1, C)`; real numbers."""
         xp = array_namespace(self.trial.y)
         shares = xp.arange(parts + 1, dtype=self.trial.t.dtype) / parts
         times = stretches.low[:, None] + (stretches.high - stretches.low)[:, None] * shares
@@ -123,8 +123,8 @@ class Sight:
 def find(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, some: Array, bad: Array) -> Array | None:
     """Times, ascending, within some intervals, at which the right-hand side is not smooth; None if there are none.
 
-    It is looked at for one state first: what is not smooth then is so in time. In those of the intervals that are bad
-    otherwise, it is looked at along the polynomials of the trial, which are near the solution; there, jumps do not
+    It is sampled for one state first: a discontinuity there is one in time. In those of the intervals that are bad
+    otherwise, it is sampled along the polynomials of the trial, which are near the solution; there, jumps do not
     count: they move with it. The flags of the intervals are `(N,)`.
     """
     xp = array_namespace(trial.y)
@@ -191,7 +191,7 @@ def _within(trial: PiecewisePolynomial, times: Array, intervals: Array) -> Array
 
 
 def _with_sides(trial: PiecewisePolynomial, numbers: Array, breaks: Array | None) -> Stretches:
-    """The intervals with what is beside them; breakpoints and the ends of the mesh are not passed."""
+    """The intervals with their neighbourhoods; breakpoints and the ends of the mesh are not passed."""
     xp, t = array_namespace(trial.t), trial.t
     ends = xp.concat([xp.ones_like(t[:1]), xp.zeros_like(t[1:-1]), xp.ones_like(t[:1])]) > 0
     fixed = ends if breaks is None else ends | are_breaks(t, breaks)
@@ -222,7 +222,7 @@ def _narrowed(sight: Sight, stretches: Stretches) -> tuple[Stretches, Array]:
 
 
 def _peak(sizes: Array) -> tuple[Array, Array, Array]:
-    """The differences about the largest one together, what a third of all stay below, and the place as a share."""
+    """The sum of the differences about the largest one, the lower third of all, and the place as a share."""
     xp = array_namespace(sizes)
     place = xp.argmax(sizes, axis=1)
     near = xp.abs(xp.arange(sizes.shape[1])[None, :] - place[:, None]) < DIFFERENCES

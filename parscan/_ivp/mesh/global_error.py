@@ -1,4 +1,4 @@
-"""Where small errors grow along a trajectory: how much, and what they have become at its end."""
+"""The growth of errors along a trajectory, and the global error at its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
 
 SENSITIVE = 300.0
-"""Growth of an error of one tolerance from which on the errors of all intervals together are looked at."""
+"""Growth of an error of one tolerance from which on the global error is estimated, too."""
 
 ALLOWED = 3.0
 """Error of a sensitive trajectory in tolerances with which it is accepted."""
@@ -28,7 +28,7 @@ def excess(
 
 
 def growth(propagators: Array, trial: PiecewisePolynomial, scale: Scale) -> float:
-    """What an error of one tolerance in the first state has become in the last, in tolerances."""
+    """Error of the last state, in tolerances, due to an error of one tolerance in the first."""
     xp = array_namespace(trial.y)
     with quiet():
         first, last = (scale.atol + scale.rtol * xp.abs(trial.y[end, ...]) for end in (0, -1))
@@ -40,6 +40,6 @@ def growth(propagators: Array, trial: PiecewisePolynomial, scale: Scale) -> floa
 def global_error(
     method: Discretisation, finer: Discretisation, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale
 ) -> float:
-    """Error of the last state in tolerances: what one Newton iteration of a finer method changes."""
+    """Error of the last state in tolerances: its change by one Newton iteration of a finer method."""
     sizes = finer.correct(rhs, trial.resampled(trial.t, finer.output), scale).sizes
     return float(sizes[-1])

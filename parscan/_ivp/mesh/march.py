@@ -1,4 +1,4 @@
-"""Windows from the start of a span to its end: what converged is kept, and the next window begins where it ends."""
+"""Windows from the start of a span to its end: intervals that converged are kept, and the next window begins there."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ FOLLOWED = 8
 example; of the next one twice as many, and so on."""
 
 STUCK_WINDOWS, STUCK_SHARE = 12, 1e-4
-"""Windows in a row, each of which gets on by less than this share of what is left, after which to give up: so it is
-where the right-hand side chatters."""
+"""Number of windows in a row, each shorter than this share of the remaining span, after which the solve ends as stuck.
+That happens where the right-hand side chatters."""
 
 STUCK_STEPS = 256
-"""Steps that were followed one by one, so many of which must get on by that share: those of a window may be more."""
+"""A followed piece of n sequential steps counts as stuck below a share of STUCK_SHARE * max(1, n / STUCK_STEPS)."""
 
 
 @dataclass
 class Record:
-    """What has been solved, piece by piece, and what it took; why and when it failed, if it did."""
+    """The solved pieces, and the work; the reason and time of the failure, if there is one."""
 
     pieces: list[PiecewisePolynomial] = field(default_factory=list)
     errors: list[Array] = field(default_factory=list)
@@ -88,7 +88,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
             record.failure = record.failure or Failure(Termination.FAILED, _trouble(record))
             return
         length, reached = float(piece.trial.t[-1]) - front, reach - front
-        record.stuck = record.stuck + 1 if _hardly_gets_on(piece, length / (span[1] - front)) else 0
+        record.stuck = record.stuck + 1 if _is_stuck(piece, length / (span[1] - front)) else 0
         if not piece.whole:
             record.cut_short.append(front if piece.followed else float(piece.trial.t[-1]))
         record.pieces.append(piece.trial)
@@ -123,8 +123,8 @@ def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) ->
     return Piece(start.polynomial(task.method.output, t, y0, task.breaks), False, unknown, followed=True)
 
 
-def _hardly_gets_on(piece: Piece, share: float) -> bool:
-    """Whether the piece, that share of what was left, is so short that there is no use in going on like that."""
+def _is_stuck(piece: Piece, share: float) -> bool:
+    """Whether the piece, that share of the remaining span, is too short for the solve to reach the end."""
     steps = piece.trial.intervals if piece.followed else 0
     return not piece.whole and share < STUCK_SHARE * max(1.0, steps / STUCK_STEPS)
 
@@ -140,7 +140,7 @@ def _limited(time: float, front: float, end: float) -> float:
 
 
 def _trouble(record: Record) -> str:
-    """What stood in the way."""
+    """The reason for a failure, in words."""
     if not _worth_following(record):
         return "`jac` or differences of `fun` gave values that are not finite"
     history = record.log.history

@@ -20,7 +20,7 @@ DENSER, COARSER = 20.0, 4.0
 
 
 SHORTER, SLOW = 1.5, 0.5
-"""How many times shorter intervals tell how errors fall, and share of the method's power below which that counts."""
+"""Factor by which intervals must be shorter to show how errors fall, and share of the method's power that is slow."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def equidistribute(
     """The trial on a mesh whose intervals have about `TARGET` tolerances of error each; with its stages.
 
     New breakpoints become nodes. The error of an interval that one is in says nothing of the two parts: they become as
-    long as what is beside them allows.
+    long as the neighbouring intervals allow.
     """
     if breaks is not None:
         xp = array_namespace(error)
@@ -55,7 +55,7 @@ def _equidistributed(
 
 
 def _by_density(trial: PiecewisePolynomial, ratio: Array, breaks: Array | None = None) -> PiecewisePolynomial:
-    """The trial on a mesh with so many intervals in place of each, counted between breakpoints, old and new ones."""
+    """The trial on a mesh with `ratio` intervals in place of each, counted between breakpoints, old and new ones."""
     xp = array_namespace(trial.y)
     nodes, wanted = trial.t, xp.concat([xp.zeros_like(ratio[:1]), xp.cumulative_sum(ratio)])
     if breaks is not None:
@@ -149,7 +149,7 @@ def shorten_mesh(t: Array, longest: float) -> Array:
 
 
 def _split(t: Array, parts: Array) -> Array:
-    """The mesh with each interval in so many equal parts."""
+    """The mesh with each interval in equal parts."""
     xp = array_namespace(t)
     ends = xp.cumulative_sum(parts)
     places = xp.arange(int(ends[-1]))
@@ -161,7 +161,7 @@ def _split(t: Array, parts: Array) -> Array:
 
 
 def _smoothed(ratio: Array) -> Array:
-    """Each interval at least half as dense, relative to what was wanted, as its neighbours."""
+    """Each interval at least half as dense, relative to the ratio asked for, as its neighbours."""
     xp = array_namespace(ratio)
     if ratio.shape[0] < 2:
         return ratio

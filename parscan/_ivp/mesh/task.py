@@ -48,7 +48,7 @@ COLLOCATION = tuple(FAMILIES)
 
 
 def _collocation(family: Callable[[int], Tableau], stages: int, n: int) -> Discretisation:
-    """Of a family of tableaux, for so many stages and components."""
+    """The method of a family of tableaux with these numbers of stages and components."""
     return Collocation(family(stages), n)
 
 
@@ -62,7 +62,7 @@ PARALLEL: dict[str, Callable[[int, int], Discretisation]] = {
 
 
 SMALL = 16
-"""Numbers in the states of a batch up to which LSODA makes the start, as for one state of so many components."""
+"""Numbers in the states of a batch up to which LSODA makes the coarse solution, as for one state of all components."""
 
 
 TIGHTER = 0.1

@@ -1,4 +1,4 @@
-"""One window: a mesh on what a start reaches, and better meshes until the errors are small enough."""
+"""One window: a mesh on the span of a coarse solution, and better meshes until the errors are small enough."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ OF_INTEREST = 0.03
 """Errors of intervals, in tolerances, that would be too large where intervals get longer in which it is not smooth."""
 
 LARGEST_GROWTH, LARGE = 16, 1000
-"""How many times the intervals of the first mesh a mesh may have, if that is a large number: where it wants more, at a
-pole for example, the window begins too far ahead of what it leads to, and ends there."""
+"""How many times the intervals of the first mesh a mesh may have, if that is a large number. A mesh that
+would grow further (near a pole, say) is truncated; the next window starts closer to the difficulty."""
 
 SHORTER = 2
 """Part of the first mesh that is tried next when the very first interval of one did not converge."""
@@ -66,9 +66,9 @@ SHORTER = 2
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be solved, and how.
+    """A problem on a mesh, and how to solve it.
 
-    `start(span, y0)` makes a rough trajectory, and `follow(span, y0, most=)` a good one, of about so many steps.
+    `start(span, y0)` makes a coarse solution, and `follow(span, y0, most=)` an accurate one of about `most` steps.
     `window` is the largest number of intervals at once, `longest` the largest length of one. `breaks` are the
     breakpoints, all of which are nodes of every mesh; the mesh may be `fixed`, and
     only its nodes be asked for.
@@ -86,17 +86,17 @@ class Task:
     at_nodes: bool = False
 
     def most_intervals(self, intervals: int, y0: Array) -> int:
-        """So many of the intervals as the user wants at once, and as memory holds."""
+        """Number of the intervals that the user wants at once, and that fit into memory."""
         return self.that_fit(intervals if self.window is None else min(intervals, self.window), y0)
 
     def that_fit(self, intervals: int, y0: Array) -> int:
-        """So many of the intervals as memory holds."""
+        """Number of the intervals that fit into memory."""
         return nodes_that_fit(intervals, y0, self.method.matrices * y0.shape[-1] ** 2)
 
 
 @dataclass
 class Log:
-    """What it took."""
+    """The work of a solve: corrections, meshes, windows."""
 
     history: list[float] = field(default_factory=list)
     meshes: list[int] = field(default_factory=list)
@@ -105,13 +105,13 @@ class Log:
     windows: list[int] = field(default_factory=list)
     """To which each of the meshes belongs, counted from 0."""
     jacobian: Array | None = None
-    """Of the last interval and the first member that was looked at, where the method has one."""
+    """That of the last interval and the first member, where the method has one."""
     front: float = 0.0
     """Time that the window begins with."""
     reached: Reached | None = None
 
     def tell(self, intervals: int, iterations: int, correction: float | None) -> None:
-        """Report so many iterations beside those of the meshes that are added."""
+        """Report iterations on the present mesh; those of the meshes before are added."""
         if self.reached is not None:
             self.reached(self.front, intervals, len(self.history) + iterations, correction)
 
@@ -129,7 +129,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Piece:
-    """An accepted trial, and whether it is all of what its window was meant to be; steps may have been `followed`.
+    """An accepted trial, and whether it spans the whole of its window; a sequential solver may have `followed` it.
 
     `error` `(N,)` is estimated for each interval, in tolerances; it is not known of steps that were followed.
     """
@@ -208,7 +208,7 @@ def _on_fixed(task: Task, trial: PiecewisePolynomial, linear: Linear, error: Arr
 
 
 def _with_overlooked(task: Task, trial: PiecewisePolynomial, linear: Linear, error: Array) -> Array:
-    """The errors, and where they are small enough, what they may have overlooked."""
+    """The errors; where they are small enough, also by the defect between the stages."""
     xp = array_namespace(error)
     if float(xp.max(error)) > ACCEPTED:
         return error
@@ -217,7 +217,7 @@ def _with_overlooked(task: Task, trial: PiecewisePolynomial, linear: Linear, err
 
 
 def _iterate(task: Task, trial: PiecewisePolynomial, start: CoarseSolution, log: Log, *, rough: bool) -> Iterated:
-    """Newton's loop, as far as this mesh is worth it."""
+    """Newton's loop, to the accuracy that this mesh needs."""
     scale = task.scale.loosened(FIRST_TOLERANCE) if rough else task.scale
     most = WARM_ITERATIONS if start.warm else ITERATIONS
     enough = ROUGHLY_ENOUGH if rough and task.method.is_superlinear else scale.enough

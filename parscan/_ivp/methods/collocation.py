@@ -5,7 +5,7 @@ stages,
 
     (I - h A⊗J) δK = (F - K) + J δ_p,    δ_{p+1} = (I + h Σ b_i ∂K_i/∂y) δ_p + d_p,
 
-where d_p is what the interval's end differs from the next node. The second is an affine scan over all intervals.
+where d_p is the difference between the interval's end and the next node. The second is an affine scan over all nodes.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Collocation(Discretisation):
 
     @property
     def error_power(self) -> int:
-        """Of what the polynomial misses at the start of an interval, times its length."""
+        """Of the defect of the polynomial at the start of an interval, times its length."""
         return self.tableau.stages + 1
 
     @property
@@ -67,7 +67,7 @@ class Collocation(Discretisation):
 
     @property
     def matrices(self) -> int:
-        """Jacobians and what is made of them."""
+        """Jacobians and condensed stages."""
         return 2 * self.tableau.stages
 
     def finer(self) -> Discretisation | None:
@@ -78,7 +78,7 @@ class Collocation(Discretisation):
     def correct(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Corrected:
         """Evaluate all stages, condense them, carry the corrections from node to node.
 
-        Where a value is not finite, nothing from that interval on is: the sizes of the corrections tell.
+        If a value is not finite, the corrections of its interval and of all later ones are not finite either.
         """
         xp = array_namespace(trial.y)
         N, s, *batch, n = trial.stages.shape
@@ -95,12 +95,12 @@ class Collocation(Discretisation):
     def assess(
         self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
     ) -> tuple[PiecewisePolynomial, Array]:
-        """Errors by what the polynomial misses.
+        """Errors by the defect of the polynomial.
 
         It satisfies the equation at the stages, not at the start of the interval, nor between the stages, nor, but for
-        Radau IIA, at its end: what it misses there, times the step over 2s, filtered by (I - h J / 2s)^{-1} as in
+        Radau IIA, at its end: the defect there, times the step over 2s, filtered by (I - h J / 2s)^{-1} as in
         Hairer and Wanner's code for Radau IIA (1996, IV.8), so that stiff components do not count that the method
-        damps. Between the stages, what is left of these is the error of the polynomial.
+        damps. Between the stages, the filtered defect is the error of the polynomial.
         """
         xp = array_namespace(trial.y)
         share = 1 / (2 * self.tableau.stages)
@@ -111,7 +111,7 @@ class Collocation(Discretisation):
             return trial, scale.relative(xp.max(errors, axis=-1), trial)
 
     def _missed(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> Array:
-        """What the slopes of the polynomials lack at a few places of every interval, `(N, *batch, n, places)`."""
+        """Defect of the polynomials at a few places of every interval, `(N, *batch, n, places)`."""
         xp = array_namespace(trial.y)
         steps = trial.lengths
         inner = trial.y[:-1, ...] + steps * self._combined(trial, self.tableau.up_to_between)
@@ -133,11 +133,11 @@ class Collocation(Discretisation):
         return xp.reshape(row @ xp.reshape(trial.stages, (*shape[:2], -1)), (shape[0], *shape[2:]))
 
     def tangent_matrices(self, n: int) -> int:
-        """Jacobians, what is made of them, and both transposed."""
+        """Jacobians, condensed stages, and both transposed."""
         return 4 * self.tableau.stages
 
     def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
-        """Every stage with its own Jacobian, whatever Newton's method made do with."""
+        """Every stage with its own Jacobian, even where Newton's method uses one for all."""
         xp = array_namespace(trial.y)
         times, states = self._points(trial)
         jacobians = rhs.exact_jacobian(xp.reshape(times, (-1,)), xp.reshape(states, (-1, *trial.y.shape[1:])))

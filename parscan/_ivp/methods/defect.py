@@ -1,7 +1,7 @@
-"""What steps and intervals may have overlooked: pulses of the right-hand side between their stages.
+"""The defect between the stages: it shows pulses of the right-hand side that steps and intervals passed over.
 
-Errors are estimated from few places of an interval. What is shorter than the way between them nobody sees, so it is
-looked at in more places at the end, for what cannot be an error of a smooth solution.
+Errors are estimated from few places of an interval. A feature shorter than the distance between them escapes the
+estimate, so the defect is sampled at more places once the mesh is accepted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _relative(errors: Array, trial: PiecewisePolynomial, scale: Scale) -> Array:
 
 
 def _missed(rhs: RightHandSide, places: Places, trial: PiecewisePolynomial) -> Array:
-    """Steps times what the slopes lack, `(N, *batch, n, places)`."""
+    """Steps times the defect, `(N, *batch, n, places)`."""
     xp = array_namespace(trial.y)
     N, s, *state = trial.stages.shape
     K = xp.reshape(trial.stages, (N, s, -1))

@@ -1,4 +1,4 @@
-"""What the loop and the march see of a method on a mesh."""
+"""The interface of a method on a mesh, for Newton's loop and the march over windows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .tangent_linear import TangentLinear
 
 @dataclass(frozen=True)
 class Linear:
-    """What is kept of a linearisation: propagators `(N, *batch, n, n)`, and Jacobians of the intervals, if any."""
+    """A linearisation: propagators `(N, *batch, n, n)`, and Jacobians of the intervals, if any."""
 
     propagators: Array
     jacobians: Array | None = None
@@ -72,7 +72,7 @@ class Discretisation(ABC):
         return False
 
     def finer(self) -> Discretisation | None:
-        """A method of higher order, to tell the error of this one; None if there is none.
+        """A method of higher order, to estimate the error of this one; None if there is none.
 
         Where there is one, the order of this one at the nodes is that of `output`.
         """
@@ -100,6 +100,6 @@ class Discretisation(ABC):
     def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
         """The tangent linear model at a solved trial, with exact Jacobians.
 
-        Its slopes are those of the polynomials of `output`; they are there only if what is `inside` the intervals
+        Its slopes are those of the polynomials of `output`; they are there only if the states `inside` the intervals
         matters.
         """

@@ -47,7 +47,7 @@ class Explicit(StepMap):
 
     @property
     def matrices(self) -> int:
-        """Jacobians and what is made of them."""
+        """Jacobians of the stages, and their products."""
         return self.A.shape[0]
 
     def linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
@@ -75,7 +75,7 @@ class Explicit(StepMap):
         return slopes
 
     def tangent_matrices(self, n: int) -> int:
-        """Jacobians, and what is made of them, of a few stages more."""
+        """Jacobians, and their products, of a few stages more."""
         return 2 * (self.A.shape[0] + 4)
 
     def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
@@ -121,7 +121,7 @@ class WithCubics(Explicit):
     def assess(
         self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
     ) -> tuple[PiecewisePolynomial, Array]:
-        """By what the cubics miss."""
+        """By the defect of the cubics."""
         return _hermite.assess(rhs, trial, scale)
 
     def polynomial(self) -> tuple[Array, Array, Array]:

@@ -51,7 +51,7 @@ class DEER(StepMap):
 
     @property
     def is_superlinear(self) -> bool:
-        """What depends on G is taken for constant."""
+        """Terms that depend on G are taken for constant."""
         return False
 
     @property
@@ -61,11 +61,11 @@ class DEER(StepMap):
 
     @property
     def matrices(self) -> int:
-        """Jacobians and what is made of them."""
+        """Jacobians, exponentials and φ₁."""
         return 4
 
     def linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
-        """Exponentials as propagators: what the method itself takes for linear."""
+        """Exponentials as propagators: the linear part of the method itself."""
         X, Z = self._means(rhs, trial)
         with quiet():
             exponentials, phi = exponential(X)
@@ -85,11 +85,11 @@ class DEER(StepMap):
     def assess(
         self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
     ) -> tuple[PiecewisePolynomial, Array]:
-        """By what the cubics miss."""
+        """By the defect of the cubics."""
         return _hermite.assess(rhs, trial, scale)
 
     def assess_nodes(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Array | None:
-        """By what the solutions of the linearised equation miss of the right-hand side, in the mean over an interval.
+        """By the mean defect of the solutions of the linearised equation over an interval.
 
         That is nothing where the equation is linear with constant coefficients, however bad the cubics are.
         """
@@ -121,7 +121,7 @@ class DEER(StepMap):
 
 
 def _simpson(parts: int) -> Array:
-    """Weights of Simpson's rule on so many parts, an even number, of [0, 1]."""
+    """Weights of Simpson's rule on an even number of parts of [0, 1]."""
     weights = np.tile([2.0, 4.0], parts // 2 + 1)[: parts + 1]
     weights[[0, -1]] = 1.0
     return weights / (3 * parts)

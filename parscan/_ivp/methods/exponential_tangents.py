@@ -32,7 +32,7 @@ POWER = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Ends:
-    """What the intervals are made of, `(N, B, …)`: half the steps, X, Z, both nodes, the exponential and φ₁ of X."""
+    """Parts of the tangent model, `(N, B, …)`: half the steps, X, Z, both nodes, the exponential and φ₁ of X."""
 
     half: Array
     X: Array
@@ -125,7 +125,7 @@ class ExponentialTangents(TangentLinear):
         return values[0, ...], _stencil(values[1:, ...], self.steps)
 
     def _solved(self, sides: Array, *, adjoint: bool = False) -> Array:
-        """What the ends are when they change themselves."""
+        """Change of the ends by their own change."""
         xp = array_namespace(sides)
         matrices = xp.eye(sides.shape[-1], dtype=sides.dtype) - self.by_right
         matrices = xp.matrix_transpose(conjugate(matrices)) if adjoint else matrices
@@ -133,7 +133,7 @@ class ExponentialTangents(TangentLinear):
 
     @cached_property
     def _weights(self) -> list[tuple[float, float, float]]:
-        """What the slopes are made of, if they are wanted."""
+        """The parts of the slopes, if they are wanted."""
         return _hermite.weights() if self.slopes.shape[1] else []
 
 

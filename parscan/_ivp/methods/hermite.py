@@ -21,8 +21,8 @@ def assess(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> tupl
     """The trial with the slopes of its cubics, and the error of each interval in tolerances, `(N,)`.
 
     In the middle of an interval, the slope of the cubic through states of the exact solution is right to fourth order,
-    and an error e of the state at the end changes it by 3e/2h. So 2h/3 of what the cubic misses there of the
-    differential equation is the local error of a method of low order. A quarter on, what it misses times h bounds the
+    and an error e of the state at the end changes it by 3e/2h. So 2h/3 times the defect of the cubic there
+    is the local error of a method of low order. A quarter on, the defect times h bounds the
     error of the cubic itself, of fourth order: that counts, too, for in the middle RK4 misses nothing where `fun`
     depends on the time only.
     """
@@ -49,5 +49,5 @@ def _slope(c: float, rise: Any, left: Any, right: Any) -> Any:
 
 
 def weights() -> list[tuple[float, float, float]]:
-    """What the slopes of the cubics at the nodes of the output are made of: rise, slope on the left, on the right."""
+    """Weights of the slopes of the cubics at the nodes of the output: of the rise, the left slope and the right one."""
     return [(_slope(c, 1.0, 0.0, 0.0), _slope(c, 0.0, 1.0, 0.0), _slope(c, 0.0, 0.0, 1.0)) for c in output().c.tolist()]

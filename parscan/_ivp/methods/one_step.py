@@ -1,4 +1,4 @@
-"""Methods that map each node to the next by a formula of their own: the nodes are what Newton corrects."""
+"""Methods that map each node to the next by a formula of their own: Newton's method corrects the nodes."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ def implicit_stages(A: Array, b: Array, steps: Array, times: Array, states: Arra
 class ExplicitStages(TangentLinear):
     """A strictly lower triangular `A`: stage after stage. Jacobians are s arrays `(N, B, n, n)`, steps `(N, 1, 1, 1)`.
 
-    The slopes of the polynomial are those sums of stages that the rows of `mixing` `(q, s)` tell; stages that only they
-    need have weights of zero in `b`.
+    The slopes of the polynomial are the sums of stages with the rows of `mixing` `(q, s)` as weights; stages that only
+    they need have weights of zero in `b`.
     """
 
     A: Array

@@ -1,4 +1,4 @@
-"""The tangent linear model of a discretisation: what small changes of a solved trajectory become.
+"""The tangent linear model of a discretisation: the propagation of small changes of a solved trajectory.
 
 Each interval maps the change δ_p of its left node, and forcings φ of the right-hand side at some points of it, to the
 change of its right node and to those of the slopes S that its polynomial is made of:

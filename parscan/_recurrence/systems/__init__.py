@@ -1,1 +1,1 @@
-"""What of a recurrence is linearised: segments of its steps, their propagators, damping."""
+"""Systems for Newton's loop: segments of steps, their propagators, damping."""

@@ -15,7 +15,7 @@ MANY = 2.0
 
 
 class Coalescence:
-    """Tells when a sweep has met the trajectory of the sweep before, whose rest then stands.
+    """The test whether a sweep has met the trajectory of the sweep before, whose rest then stays.
 
     Two states have met when they differ by rounding only, measured by their size here and in the steps before (they
     may be passing through zero). And all segments together may lose no more than `share` of the tolerance: a slow

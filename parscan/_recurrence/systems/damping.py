@@ -1,4 +1,4 @@
-"""Systems that wrap another and let its corrections carry less far."""
+"""Systems that wrap another and keep its corrections small."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Clipping:
 
 
 class Wrapped(System):
-    """Another system, unchanged but for what a subclass does to its linearisation."""
+    """Another system, of which a subclass changes the linearisation."""
 
     def __init__(self, inner: System) -> None:
         self._inner = inner
@@ -132,7 +132,7 @@ class LevenbergMarquardt(Wrapped):
             self._weight = min(self._weight * (LIGHTER if norm <= self._norm else HEAVIER), WEIGHTS[1])
             old = rebase(self._best, line)
             if (norm_before := norm_of_defects(old)) < norm:
-                # Swept once more: what lies between the nodes is still that of the step taken back.
+                # Swept once more: the states between the nodes are still those of the rejected step.
                 line, norm = replace(old, targets=self._inner.finish(old.nodes, first)), norm_before
         self._best, self._norm = line, norm
         if line.propagator is None:

@@ -59,8 +59,8 @@ class SegmentMarch(ABC):
     ) -> Propagator | None:
         """Evaluate the segments of a span from their start states `(k, *batch, n)`, writing all states.
 
-        `coalescence` tells when the rest of the trajectory, from the sweep before, may stay. Returns the derivatives of
-        the ends by the starts; None stands for zero.
+        `coalescence` decides when the rest of the trajectory may stay as the sweep before left it. Returns the
+        derivatives of the ends by the starts; None stands for zero.
         """
 
 
@@ -122,7 +122,7 @@ class States(Propagation[Array]):
         return 1
 
     def start(self, states: Array) -> Array:
-        """The states, in memory of their own: a step may write to what it is given."""
+        """The states, in memory of their own: a step may write to its argument."""
         return copy(states)
 
     def advance(self, carry: Array, times: slice) -> Array:
@@ -168,7 +168,7 @@ class Tangents(Propagation[tuple[Array, Array | None]]):
         states, product = carry
         states, jacobian = self._step.with_jacobian(states, times)
         jacobian = self._reduce(jacobian)
-        # A copy of the first: a function may write to what it returned before.
+        # A copy of the first: a function may write to an array that it returned before.
         return states, copy(jacobian) if product is None else self._structure.product(jacobian, product)
 
     def states(self, carry: tuple[Array, Array | None]) -> Array:

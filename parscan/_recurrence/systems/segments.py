@@ -41,7 +41,7 @@ class Segments(System):
     length : int
         Steps per segment; the last one may be shorter.
     tolerance : Tolerance
-        What counts as met when sweeps settle.
+        Measures when two sweeps have met.
     guess : array or None
         Trajectory of all `T` steps to take the first start states from.
     """
@@ -106,9 +106,9 @@ class Segments(System):
         return self._ends(first)
 
     def roundings(self, z: Array, first: int) -> Array:
-        """What the last step of each segment makes of roundings of the state that it starts from.
+        """The response of the last step of each segment to rounding errors of its argument.
 
-        A few times that, since a segment has many steps, each with its own.
+        A multiple of it, since every step of a segment adds its own.
         """
         end = self.time_of(first + 1) - 1  # the last step of the first segment; the last segment ends at no node
         inner = self._trajectory[max(end - 1, 0) : self._stop - 2 : self._length, ...]
@@ -121,7 +121,7 @@ class Segments(System):
             yield lo, min(lo + self._slab, self.nodes)
 
     def _sweep_guesses(self, propagation: SegmentMarch, z: Array, lo: int, hi: int) -> Propagator | None:
-        """The same, where an exception of the user's functions may be the fault of the guess."""
+        """A sweep in which an exception of the user's functions may be due to the guess."""
         try:
             return self._sweep(propagation, z, lo, hi)
         except Exception as error:
