@@ -78,13 +78,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class Solve:
-    """An attempt of a method on the steps `begin` to `end`: how it ended, and the step that it reached."""
+    """An attempt of a method on the steps `begin` to `end`: how it ended, and the step that it reached.
+
+    `history` are its corrections, `note` is a remark on its ending.
+    """
 
     method: str
     begin: int
     end: int
     reached: int
-    outcome: Outcome
+    termination: Termination
+    history: tuple[float, ...]
+    note: str = ""
 
 
 @dataclass
@@ -101,7 +106,7 @@ class Record:
     @property
     def history(self) -> tuple[float, ...]:
         """Corrections of all iterations."""
-        return tuple(size for attempt in self.solves for size in attempt.outcome.history)
+        return tuple(size for attempt in self.solves for size in attempt.history)
 
 
 def march(problem: Problem, plan: Plan, start: int, report: Report | None = None) -> Record:
@@ -162,7 +167,9 @@ class _Walk:
             self._tell(system.time_of(node), method.name, end - begin, correction, iterations)
 
         outcome = solve(system, system.guess(self._problem.state(begin)), self._plan.tolerance, rules, report)
-        self.record.solves.append(Solve(method.name, begin, end, system.time_of(outcome.first), outcome))
+        reached, ending = system.time_of(outcome.first), outcome.ending
+        # Without the nodes of the outcome: those of all windows would take the memory of a further trajectory.
+        self.record.solves.append(Solve(method.name, begin, end, reached, ending, outcome.history, outcome.note))
         self._iterations += len(outcome.history)
         return outcome
 

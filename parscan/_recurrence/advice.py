@@ -37,14 +37,14 @@ def advice(record: Record, jumps: Callable[[], bool]) -> str:
     if jumps():
         return JUMPS
     last = record.solves[-1].method if record.solves else ""
-    failures = Counter(attempt.outcome.ending for attempt in record.solves if attempt.method == last)
+    failures = Counter(attempt.termination for attempt in record.solves if attempt.method == last)
     failures.pop(Termination.CONVERGED, None)
     return ADVICE[failures.most_common(1)[0][0]] if failures else ADVICE[Termination.CONVERGED]
 
 
 def warn_if_slow(method: str, record: Record, steps: int, jumps: Callable[[], bool]) -> None:
     """Warn the caller of `solve_recurrence` if the named method left steps to the loop, or took many iterations."""
-    most = max((len(attempt.outcome.history) for attempt in record.solves), default=0)
+    most = max((len(attempt.history) for attempt in record.solves), default=0)
     if record.looped:
         trouble = f"the loop had to evaluate {record.looped} of {steps} steps"
     elif most >= MANY_ITERATIONS:

@@ -96,8 +96,7 @@ def _decisions(record: Record, choice: str, steps: int) -> tuple[str, ...]:
 
 def _attempt(solve: Solve) -> Attempt:
     """One solve as data."""
-    outcome = solve.outcome
-    return Attempt(solve.method, solve.begin, solve.end, solve.reached, len(outcome.history), outcome.ending)
+    return Attempt(solve.method, solve.begin, solve.end, solve.reached, len(solve.history), solve.termination)
 
 
 def _of_loop(record: Record, steps: int) -> str:
@@ -107,9 +106,9 @@ def _of_loop(record: Record, steps: int) -> str:
 
 def _sentence(attempt: Solve) -> str:
     """One solve in words."""
-    outcome, count = attempt.outcome, len(attempt.outcome.history)
-    note = f" ({outcome.note})" if outcome.note else ""
-    solved = f"{attempt.method}: {outcome.ending.value}{note} after {count} iteration{'s' * (count != 1)}"
+    count = len(attempt.history)
+    note = f" ({attempt.note})" if attempt.note else ""
+    solved = f"{attempt.method}: {attempt.termination.value}{note} after {count} iteration{'s' * (count != 1)}"
     return f"{solved} on the steps {attempt.begin} to {attempt.end}."
 
 
