@@ -1,1 +1,1 @@
-"""Newton's method on trajectories of recurrences: windows, convergence, tolerances."""
+"""Newton's loop for all problems; convergence, windows and the march of rows of nodes."""

@@ -14,10 +14,10 @@ from .mesh.task import TIGHTER
 from .output.monitor import Event
 
 FEW_STEPS = 40
-"""Steps of DOP853 that take no longer than the smallest problem on a mesh, or hardly so."""
+"""Number of DOP853 steps that take about as long as the smallest problem on a mesh."""
 
 FEWEST_STEPS, LONGEST = 20, 1 / 10
-"""The same of problems that are brief by themselves, and the longest step as a share of the span.
+"""That number for problems that are brief by themselves, and the longest step as a share of the span.
 
 Longer steps are more often deceived by pulses of a tenth of the span than the intervals of a mesh: of 600 such pulses,
 steps of a sixth passed over 5 that meshes see, steps of a tenth over none.
@@ -27,7 +27,7 @@ STEPS = 60
 """First steps in the span of such a problem, at most: later ones of DOP853 are about six times as long."""
 
 ORDER = 8
-"""Of the method that is going to solve it."""
+"""Order of the method whose first step is estimated."""
 
 
 def shortly(work: Workload, events: tuple[Event, ...] | None, slope: Array | None) -> Choice | None:
@@ -53,7 +53,7 @@ def is_brief(problem: Problem, slope: Array | None) -> bool:
     A stiff problem may seem brief where its solution changes slowly at first; DOP853 then runs out of steps.
     """
     if problem.breaks is not None or problem.jac is not None or problem.max_step < inf or slope is None:
-        return False  # who gives a Jacobian expects stiffness
+        return False  # a user who gives a Jacobian expects stiffness
     try:
         with quiet():
             step = _first_step(problem, slope)

@@ -16,11 +16,11 @@ from .truncate import cut_at_bad_value
 from .window import Log, Piece, Task, solve_window
 
 FURTHER, NEARER = 4.0, 0.25
-"""How far the next start reaches at least: in lengths of the stretch that was solved, and of the start before."""
+"""Least reach of the next coarse solution: in lengths of the stretch just solved, and of the coarse solution before."""
 
 FOLLOWED = 8
-"""Steps of the sequential solver that take the place of the first window which Newton cannot solve, at a jump for
-example; of the next one twice as many, and so on."""
+"""Steps of the sequential solver in place of the first window that Newton's method cannot solve, at a jump for
+example; twice as many for the next such window, and so on."""
 
 STUCK_WINDOWS, STUCK_SHARE = 12, 1e-4
 """Number of windows in a row, each shorter than this share of the remaining span, after which the solve ends as stuck.
@@ -80,7 +80,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
             reach = end = float(start.t[-1])
             record.failure, record.failed_at = start.failure, start.failed_at
         piece = solve_window(task, start, state, record.log) if start.t.shape[0] > 1 else None
-        if piece is None and (start.warm or not fresh):  # not so near after all: the next start is one from scratch
+        if piece is None and (start.warm or not fresh):  # the known solution is too far off: the next one is computed
             start = None
             continue
         piece = _follow(task, (front, reach), state, record) if piece is None else piece
@@ -99,7 +99,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
         record.errors.append(piece.error)
         front, state = float(piece.trial.t[-1]), piece.trial.y[-1, ...]
         start = start.after(front) if piece.whole else None
-        if start is None:  # no use in going on to where the solution is not followed anyway
+        if start is None:  # a coarse solution far beyond a difficulty would be wasted
             nearer = 0.0 if record.stuck > 1 else NEARER * reached
             reach = _limited(front + max(FURTHER * length, nearer, key=abs), front, end)
         record.log.front = front

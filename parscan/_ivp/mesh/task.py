@@ -1,4 +1,4 @@
-"""The task of a solve on a mesh: the method, the start and the tolerances, for a problem."""
+"""The task of a solve on a mesh: the method, the coarse solution and the tolerances, for a problem."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ SMALL = 16
 
 
 TIGHTER = 0.1
-"""Part of the tolerances for LSODA where the user means them: its errors over all steps are some ten times as large."""
+"""Part of the tolerances for LSODA where its solution is the result: its errors over all steps are ten tolerances."""
 
 
 STAGES = ((1e-3, 3), (1e-7, 5), (0.0, 7))
@@ -74,15 +74,15 @@ STAGES = ((1e-3, 3), (1e-7, 5), (0.0, 7))
 
 
 COARSE = 1e-4
-"""Relative tolerance of the start: looser ones cost more meshes and windows than they save."""
+"""Relative tolerance of the coarse solution: looser ones cost more meshes and windows than they save."""
 
 
 NOTHING = 1e-9
-"""Share of the start's tolerance for the largest component that is its absolute one where the user's is zero."""
+"""Absolute tolerance of the coarse solution where the user's is zero: this share of that for the largest component."""
 
 
 def discretise(name: str, problem: Problem, stages: Any) -> Discretisation:
-    """The method of that name, with the stages that were asked for, or that the tolerance wants."""
+    """The method of that name, with the given number of stages, or the one that suits the tolerance."""
     if stages is not None and name not in COLLOCATION:
         raise ValueError(f"`stages` is for {', '.join(COLLOCATION)}; {name} has its own.")
     if stages is None:
@@ -101,7 +101,7 @@ def make_task(
     *,
     between: bool = True,
 ) -> Task:
-    """The problem as the march takes it; `times` are those of the output, which may be wanted `between` them, too."""
+    """The task for a problem; `times` are those of the output, which may be wanted `between` them, too."""
     if mesh is None and times is not None and method.is_on_output:
         mesh = with_ends(times, problem.span)
     if mesh is not None:
@@ -135,7 +135,7 @@ def make_task(
 
 
 def _loosened(problem: Problem, coarse: float) -> Array:
-    """Absolute tolerance of the start: in proportion, but neither zero nor as large as the states."""
+    """Absolute tolerance of the coarse solution: in proportion, but neither zero nor as large as the states."""
     xp = array_namespace(problem.y0)
     useful = coarse * xp.max(xp.abs(problem.y0))
     loosened = xp.minimum(problem.atol * (coarse / problem.rtol), xp.maximum(problem.atol, useful))

@@ -20,10 +20,10 @@ from .global_error import excess
 from .refine import Assessed, divide, equidistribute, refine, shorten, shorten_mesh
 
 FIRST_TOLERANCE = 1e-4
-"""Newton's corrections on the first mesh need not be smaller: it is going to be replaced."""
+"""Relative tolerance of Newton's corrections on the first mesh: it will be replaced anyway."""
 
 ROUGHLY_ENOUGH = 30.0
-"""Corrections on the first mesh, in these tolerances, after which it is good enough: about their squares are left."""
+"""Corrections on the first mesh, in these tolerances, that are small enough: the next ones are about their squares."""
 
 MESHES = 10
 """Meshes in a window, at most."""
@@ -31,37 +31,37 @@ MESHES = 10
 FEW = 60
 """Numbers in the states of a first mesh up to which it is solved to the user's tolerance at once, on shorter intervals.
 
-On small arrays a further mesh takes longer than intervals that are shorter than they need be. Only the first window is
-solved so: where a second one is needed, the problem is not an easy one.
+On small arrays a further mesh takes longer than intervals that are shorter than necessary. This is for the first
+window only: a problem that needs a second one is not easy.
 """
 
 FEW_STEPS = ((1e-5, 3), (1e-9, 2), (0.0, 1))
-"""Steps of the start in an interval of such a mesh, by the relative tolerance: the first row that is not larger."""
+"""Coarse steps in an interval of such a mesh, by the relative tolerance: the first row that is not larger."""
 
 ITERATIONS = 10
 """Newton iterations on a mesh, at most."""
 
 WARM_ITERATIONS = 6
-"""The same on the mesh of a warm start: if it is near enough, they are fewer."""
+"""The same on the mesh of a warm start: fewer are needed if it is near enough."""
 
 ACCEPTED = 2.0
 """Largest error of an interval, in tolerances, with which a mesh is accepted."""
 
 DISAPPOINTING = (100.0, 10.0, ACCEPTED)
-"""Errors, in tolerances, of the first mesh, the second and later ones, above which kinks and jumps are looked for.
+"""Errors, in tolerances, of the first mesh, the second and later ones, above which kinks and jumps are searched for.
 
 Where the right-hand side is smooth, second meshes have errors of up to 10, and a fourth mesh is hardly ever needed.
 """
 
 OF_INTEREST = 0.03
-"""Errors of intervals, in tolerances, that would be too large where intervals get longer in which it is not smooth."""
+"""Errors of intervals, in tolerances, above which an interval may hide a discontinuity once it is longer."""
 
 LARGEST_GROWTH, LARGE = 16, 1000
-"""How many times the intervals of the first mesh a mesh may have, if that is a large number. A mesh that
-would grow further (near a pole, say) is truncated; the next window starts closer to the difficulty."""
+"""Largest ratio of the intervals of a mesh to those of the first one, where they are a large number. A mesh that would
+grow further (near a pole, say) is truncated; the next window starts closer to the difficulty."""
 
 SHORTER = 2
-"""Part of the first mesh that is tried next when the very first interval of one did not converge."""
+"""Divisor of the first mesh's length after a mesh whose first interval did not converge."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Piece:
 
 
 def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piece | None:
-    """The accepted trial, perhaps of the beginning only; None if not even a first interval can be solved."""
+    """The accepted trial, perhaps of the first intervals only; None if not even one interval can be solved."""
     t, rough = _first_mesh(task, start, y0, begins=not log.meshes)
     t = t[: task.most_intervals(t.shape[0] - 1, y0) + 1]
     most = max(LARGEST_GROWTH * (t.shape[0] - 1), LARGE)
