@@ -4,9 +4,10 @@
 - `solve_recurrence`: ``y_t = step(y_{t-1}, x_t)`` for any `step` that works on stacked states.
 - `solve_ivp`: ``y' = fun(t, y)``, called as SciPy's, solved by Newton's method on a whole mesh at once.
 - `Dense`, `Diagonal`, `BlockDiagonal`, `StackedDiagonal`: structures of a step's Jacobian.
-- `Progress`: what a function is told that is passed as ``progress``.
-- `Clipping`: damping for trajectories that lead Newton astray.
-- `warnings`: what parscan warns of.
+- `RecurrenceResult`, `IvpResult`, `Adjoint`: results; `Status`, `IvpStatus`, `Termination`, `Attempt`: parts of them.
+- `Progress`: the argument of a function that is passed as ``progress``.
+- `Clipping`: damping for recurrences on which Newton's method diverges.
+- `warnings`: the classes of parscan's warnings.
 """
 
 from ._engine.termination import Termination

@@ -1,4 +1,4 @@
-"""Warnings of parscan, to be filtered by their classes: ``warnings.simplefilter("ignore", parscan.warnings.X)``."""
+"""Warnings of parscan. Filters use their classes: ``warnings.simplefilter("ignore", parscan.warnings.X)``."""
 
 
 class ParscanWarning(UserWarning):
@@ -6,9 +6,9 @@ class ParscanWarning(UserWarning):
 
 
 class SlowConvergenceWarning(ParscanWarning):
-    """A method that was asked for by name did not converge, or needed many iterations; the answer is right even so.
+    """A method that was chosen by name did not converge, or needed many iterations; the answer is right nevertheless.
 
-    The text says what was met and what to change.
+    The text names the cause and a remedy.
     """
 
 
@@ -17,13 +17,13 @@ class NondeterministicStepWarning(ParscanWarning):
 
 
 class KernelCacheWarning(ParscanWarning):
-    """Compiled kernels cannot be kept on disk, and are compiled anew in each process; results are the same."""
+    """Compiled kernels cannot be kept on disk, and are compiled again in each process; results are the same."""
 
 
 class CoarseMeshWarning(ParscanWarning):
-    """The errors of a solution on a mesh that was given are estimated to exceed the tolerances.
+    """The estimated errors of a solution on a given mesh exceed the tolerances.
 
-    The text says by how much, and what to change.
+    The text gives their size, and a remedy.
     """
 
 
@@ -40,7 +40,7 @@ class DiscontinuousParameterWarning(ParscanWarning):
 
 
 class StateJumpWarning(ParscanWarning):
-    """The right-hand side jumps where the state crosses a threshold, whose motion a derivative leaves out."""
+    """The right-hand side jumps where the state crosses a threshold; derivatives omit the motion of this crossing."""
 
 
 class PointByPointWarning(ParscanWarning):

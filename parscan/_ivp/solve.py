@@ -75,86 +75,86 @@ def solve_ivp(
 ) -> IvpResult:
     """Solve an initial value problem ``y' = fun(t, y, *args)``, ``y(t0) = y0``, in parallel over time.
 
-    Called as `scipy.integrate.solve_ivp`. A loose sequential solution is corrected by Newton's method on a whole mesh
-    of collocation intervals at once, and the mesh is renewed until every interval meets the tolerance: `fun` is called
-    for all stages of all intervals together, a few dozen times in all.
+    The call is that of `scipy.integrate.solve_ivp`. Newton's method corrects a coarse sequential solution on a whole
+    mesh of collocation intervals at once, and the mesh is refined until every interval meets the tolerance. Each call
+    of `fun` evaluates all stages of all intervals; a few dozen calls suffice.
 
     Parameters
     ----------
     fun : callable
         ``fun(t, y, *args)``: derivatives of the state `y` of shape ``(n, *batch)``, as an array or list of components.
         It is also called for `m` times at once, with `y` of shape ``(n, m, *batch)`` and `t` of shape ``(m, 1, …)``, so
-        that `t` broadcasts against a component ``y[i]``. A few states at the start, and of the solution, tell whether
-        that gives the same; if not, `fun` is called for one time after the other, with a warning, or by ``"auto"`` as
-        LSODA calls it.
+        that `t` broadcasts against a component ``y[i]``. A check on a few states at the start, and of the solution,
+        shows whether both kinds of calls agree. If they do not, `fun` is called for one time after the other, with a
+        warning unless ``"auto"`` leaves the problem to SciPy.
     t_span : pair of floats
-        Begin and end, in either direction. An infinite end, for a terminal event, is for ``"auto"``, ``"Radau"`` and
-        ``"DOP853"``, which are SciPy's then, and for the other methods of SciPy.
+        Initial and final time, in either direction. An infinite end, for a terminal event, is allowed with ``"auto"``,
+        ``"Radau"`` and ``"DOP853"``, for which SciPy's solvers are then used, and with the other methods of SciPy.
     y0 : array_like, shape (n,) or (n, *batch)
-        State at the begin: float32, float64, complex64 or complex128; integers become float64. All members of a batch
-        share a mesh, and the largest error governs it.
+        Initial state: float32, float64, complex64 or complex128; integers become float64. All members of a batch share
+        a mesh, and the largest error among them controls it.
     method : str or OdeSolver
         - ``"auto"``: SciPy's LSODA where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12
-          components, or `fun` cannot be called for many times at once; SciPy's DOP853 for complex states, and BDF on
-          their parts where they are stiff; else ``"Radau"``. Batches of 24 and more members that are not stiff are
-          stepped through time as one by DOP853, other batches are solved by ``"Radau"``.
+          components, or `fun` cannot be called for many times at once; SciPy's DOP853 for brief problems and for
+          complex states, and SciPy's BDF where complex states are stiff; otherwise ``"Radau"``. DOP853 solves nonstiff
+          batches of 24 and more members step by step, all members in one step; ``"Radau"`` solves other batches.
         - ``"Radau"``: Radau IIA [1]_, for stiff problems and all others; order 2 s - 1 with `s` stages.
         - ``"Gauss"``: Gauss, symplectic; order 2 s.
-        - ``"RK4"`` and ``"DOP853"`` [2]_: explicit methods, whose steps are corrected by Newton's method.
+        - ``"RK4"`` and ``"DOP853"`` [2]_: explicit methods; Newton's method corrects all their steps at once.
         - ``"DEER"`` [3]_: the linearised equation is solved exactly from node to node; order 2. Its mesh is `mesh`, or
-          `t_eval` with the ends of the span, or adapted if there is neither.
-        - ``"RK23"``, ``"RK45"``, ``"BDF"``, ``"LSODA"``, or a class of SciPy's solvers: SciPy, step after step.
+          `t_eval` with the ends of the span, or adaptive if neither is given.
+        - ``"RK23"``, ``"RK45"``, ``"BDF"``, ``"LSODA"``, or a class of SciPy's solvers: SciPy's solver, step by step.
     t_eval : array_like, shape (N,), optional
-        Times of the output, sorted along the span. By default the nodes of the mesh.
+        Output times, sorted along the span. By default the nodes of the mesh.
     dense_output : bool
         Whether to return a continuous solution as ``sol``.
     events : callable or list of callables, optional
         Functions ``event(t, y, *args)`` whose zeros are sought, with the attributes ``terminal`` (bool or number of
-        occurrences) and ``direction``; not for batches. They are looked for on the whole solution once it is there.
+        occurrences) and ``direction``; not for batches. The zeros are located on the finished solution.
     vectorized : bool, optional
-        False: call `fun` for one time after the other. None: as described above. True: the same, but a single state is
-        passed as a matrix ``(n, 1)``, as by SciPy: for functions that need states of shape ``(n, k)``.
+        False: call `fun` for one time after the other. None: as described above. True: like None, but a single state
+        is passed as a matrix ``(n, 1)``, as by SciPy: for functions that need states of shape ``(n, k)``.
     args : tuple, optional
         Further arguments of `fun`, `jac` and the events.
     jac : callable, array_like of shape (n, n), or None
         ``jac(t, y, *args)``: ``∂f_i/∂y_j`` as ``(n, n)``, for many times ``(n, n, m, *batch)``, or nested lists of
-        entries that broadcast. None: differences. They take its place, too, where it is far larger than they are.
+        entries that broadcast. None: differences. They also replace a `jac` that is far larger than they are.
     rtol, atol : float, array_like
         Local error per interval in units of ``atol + rtol * |y|``; each may be one number per component. Where errors
-        grow a lot along the solution, meshes are made finer until the error at its end is a few tolerances, too.
+        grow strongly along the solution, the mesh is refined until the error at its end is a few tolerances, too.
     max_step : float
-        Largest step of sequential solvers, the start's included, and largest interval of a mesh that is not given.
+        Largest step of sequential solvers, also for the coarse solution, and largest interval of an adaptive mesh.
     first_step : float, optional
-        First step of sequential solvers; the others need none.
+        First step of sequential solvers; the other methods need none.
     jumps : array_like, shape (k,), optional
-        Times in any order at which `fun` jumps, such as those of doses and switches; those outside of the span are
-        ignored. Steps and intervals end there, and each side of a jump sees its own limit of `fun`: jumps cost no
-        accuracy then, whatever the method.
+        Times at which `fun` jumps, in any order, such as those of doses and switches; times outside of the span are
+        ignored. Steps and intervals end there, and each side of a jump uses its own limit of `fun`, so that jumps cost
+        no accuracy, whatever the method.
     mesh : array_like, shape (M + 1,), optional
-        Mesh, from the begin of the span to its end. It is kept, but for `jumps`, which become nodes of it: errors are
-        estimated, but not controlled then. `fun` may jump at its nodes.
+        Mesh, from the initial time to the final one. Only `jumps` are added to it as nodes: errors are estimated, but
+        not controlled. `fun` may jump at its nodes.
     guess : IvpResult, optional
-        Solution of a nearby problem from the same time on, by any method that is parallel over time, to start from in
-        place of a sequential solution: a few iterations do then.
+        Solution of a nearby problem from the same time on, by any method that is parallel over time. It replaces the
+        coarse sequential solution; a few iterations then suffice.
     stages : int, optional
-        Stages of Radau and Gauss, 1 to 9. By default 3, 5 or 7, by the tolerance.
+        Stages of Radau and Gauss, 1 to 9. By default 3, 5 or 7, depending on the tolerance.
     window : int, optional
-        Intervals of the mesh that are solved at once, at most. By default as many as there are, and as memory holds.
+        Largest number of intervals that are solved at once. By default all of them, as far as memory allows.
     progress : bool or callable
-        True: show on stderr how much of the span is solved, iterations, intervals in work, correction and the time that
-        is left; by a bar of tqdm on a terminal, if it is installed, else in lines of text. A function: it is called
-        with a `parscan.Progress` after every iteration, and every step of a solver that steps; while the rough start is
-        made there is nothing to tell. An exception that it raises ends the solve.
+        True: show on stderr the solved part of the span, iterations, number of intervals, correction and remaining
+        time; as a bar of tqdm on a terminal, if tqdm is installed, otherwise in lines of text. A function: it is called
+        with a `parscan.Progress` after every iteration, and every step of a sequential solver, but not during the
+        coarse solution. Its exceptions end the solve.
     jac_sparsity : array_like or sparse matrix, shape (n, n), optional
-        Zeros of the Jacobian, for SciPy's sparse ``"Radau"`` and ``"BDF"``: where it is given, they solve the problem.
+        Nonzero entries of the Jacobian. SciPy's sparse ``"Radau"`` or ``"BDF"`` then solves the problem.
     min_step, lband, uband : optional
         Smallest step, and bandwidths of the Jacobian, for SciPy's ``"LSODA"``.
 
     Returns
     -------
     IvpResult
-        With the fields of SciPy's result, and more. ``success`` is False, and the solution ends early, where it cannot
-        be continued or `fun` gives values that are not finite.
+        The fields of SciPy's result, and more. ``success`` is False, and the solution ends early, if it cannot be
+        continued or `fun` gives values that are not finite.
 
     Raises
     ------
@@ -166,10 +166,13 @@ def solve_ivp(
     parscan.warnings.PointByPointWarning
         If `fun` cannot be called for many times at once.
     parscan.warnings.NondeterministicFunctionWarning
-        If `fun`, `jac` or an event, called again for a few states of the solution, gives something else: it keeps a
-        memory, or draws random numbers. ``success`` is False where that is more than the tolerances.
+        If `fun`, `jac` or an event gives other values when it is called again for a few states of the solution, since
+        it stores data of earlier calls or draws random numbers. ``success`` is False if the values differ by more than
+        the tolerances.
     parscan.warnings.JacobianWarning
-        If `jac` is more than a hundred times as large as differences of `fun` are.
+        If `jac` is more than a hundred times as large as differences of `fun`.
+    parscan.warnings.CoarseMeshWarning
+        If the estimated errors on a given mesh exceed the tolerances.
 
     References
     ----------

@@ -53,89 +53,92 @@ def solve_recurrence(
 ) -> RecurrenceResult:
     """Evaluate the recurrence ``y_t = step(y_{t-1}, x_t, *args)`` in parallel over time.
 
-    The trajectory is cut into segments that are marched together, one call of `step` for the same local step of all
-    of them, and corrected at their joints until they fit (multiple shooting; with segments of one step, DEER [1]_).
-    The answer is that of the sequential loop, within the tolerances.
+    The trajectory is cut into segments. One call of `step` evaluates the same local step of all segments, and Newton's
+    method corrects the states at their joints (multiple shooting; with segments of one step, DEER [1]_). The answer
+    is that of the sequential loop, within the tolerances.
 
     Parameters
     ----------
     step : callable
-        ``step(y, x, *args)``, or ``step(y, *args)`` without inputs: the states after `y`. It is called on stacked
-        states, `y` of shape ``(k, *batch, n)`` with `x` of shape ``(k, ...)``, and returns an array of the shape and
-        dtype of `y`. Each of the `k` results must depend on its own row only, as in a ufunc.
+        ``step(y, x, *args)``, or ``step(y, *args)`` without inputs: the states that follow `y`. It is called with
+        stacked states, `y` of shape ``(k, *batch, n)`` with `x` of shape ``(k, ...)``, and returns an array of the
+        shape and dtype of `y`. Each of the `k` results must depend on its own row only, as in a ufunc.
     y0 : array_like, shape (*batch, n)
         State before the first step: float32, float64, complex64 or complex128; integers and bools become float64.
-        Where `step` makes integers of integers, all states are compared with those: float64 has all whole numbers up
-        to 2**53, and what goes beyond is refused, or reported with ``sol.success`` False.
+        If `step` maps integers to integers, all states are compared with integer arithmetic: float64 represents all
+        integers up to 2**53; larger ones raise an error, or are reported with ``sol.success`` False.
     x : array_like or tuple of array_like, shape (T, ...), optional
-        Inputs, time first, numbers or bools of any dtype. A tuple reaches `step` as a tuple.
+        Inputs, time first, numbers or bools of any dtype. `step` receives a tuple as a tuple.
     length : int, optional
         Number of steps `T` of a recurrence without inputs.
     jac : callable, True or None
-        ``jac(y, x, *args)``: the derivative of `step` by `y` in the layout of `structure`, or anything that
-        broadcasts to it over leading axes. True: `step` returns the pair ``(f, J)``. None: finite differences of
-        the end of each segment. Complex steps must be complex differentiable for Newton to converge fast.
+        ``jac(y, x, *args)``: the derivative of `step` with respect to `y` in the layout of `structure`, or an array
+        that broadcasts to this layout over leading axes. True: `step` returns the pair ``(f, J)``. None: finite
+        differences of the end of each segment. For complex states, Newton's method converges fast only if `step` is
+        complex differentiable.
     structure : Structure
         ``parscan.Dense`` (`jac` returns ``(..., n, n)``), ``parscan.Diagonal`` (``(..., n)``),
         ``parscan.BlockDiagonal(k)`` or ``parscan.StackedDiagonal(k)`` (both ``(..., n/k, k, k)``).
     method : str
-        - ``"auto"``: Jacobi while a sweep gains a factor of ten, then Newton for half the time that the loop would
-          take, then the loop; few steps, or steps that gain nothing from stacking, go to the loop at once.
+        - ``"auto"``: Jacobi while each sweep reduces the corrections by a factor of ten, then Newton for half the time
+          that the loop would take, then the loop; the loop at once for few steps, or for steps that gain nothing from
+          stacking.
         - ``"newton"``: exact propagators.
-        - ``"quasi-newton"``: their diagonals only, or their blocks with a structure of blocks; `jac`
-          may give just those of a step that couples all components.
-        - ``"elk"``: exact propagators in a Levenberg–Marquardt method [2]_: corrections that would carry too far are
-          damped. More iterations, each dearer, but from guesses that lead Newton astray.
-        - ``"jacobi"``: none; each segment starts where the one before it ended in the last sweep.
+        - ``"quasi-newton"``: only the diagonals of the propagators, or their blocks with a structure of blocks; `jac`
+          may give just these, even if the step couples all components.
+        - ``"elk"``: exact propagators in a Levenberg–Marquardt method [2]_, which damps large corrections. More and
+          costlier iterations, but convergence from guesses from which Newton's method diverges.
+        - ``"jacobi"``: no propagators; each segment starts from the last end of the segment before it.
         - ``"sequential"``: the loop.
 
-        Steps that have not converged after `max_iterations` are left to the loop.
+        The loop evaluates the steps that have not converged after `max_iterations`.
     args : tuple
         Further arguments of `step` and `jac`.
     guess : array_like of shape (T, *batch, n), or RecurrenceResult, optional
-        Trajectory to start from, of a nearby problem for example. By default every segment starts at `y0`.
+        Initial guess of the trajectory, that of a nearby problem for example. By default every segment starts at `y0`.
     rtol, atol : float, optional
         A correction δ of a state y is small enough when ``|δ| <= atol + rtol * |y|``, elementwise. Default
         1e-10 and 1e-12, in single precision 1e-5 and 1e-6.
     max_iterations : int
         Iterations of each method, at most.
     segment_length : int, optional
-        Steps per segment; 1 is DEER. By default chosen from the measured cost of calls; results of different
-        lengths agree within the tolerances, not to the last bit.
+        Steps per segment; 1 is DEER. The default depends on the measured cost of calls; results of different lengths
+        agree within the tolerances, not to the last bit.
     window : int, optional
-        Steps solved at once; the next window starts from the state reached. By default as many as a quarter of the
-        free memory holds; fewer after a failure, and where a small change would grow by more than e^5 over them (by
-        the latest propagators), and more again after successes. A smallest window that fails is left to the loop.
+        Steps solved at once; the next window starts from the last state of the one before. By default as many as fit
+        into a quarter of the free memory; fewer after a failure, and if the propagators show that a small change would
+        grow by more than e^5 over the window; more again after successes. The loop evaluates the steps on which the
+        smallest window fails.
     damping : parscan.Clipping, optional
         Bounds the propagators of ``"newton"`` and ``"quasi-newton"``, for recurrences that are locally unstable.
     progress : bool or callable
-        True: show on stderr how many steps are solved, iterations, window, correction and the time that is left; by a
-        bar of tqdm on a terminal, if it is installed, else in lines of text. A function: it is called with a
-        `parscan.Progress` after every iteration, and every 128 steps of the loop. An exception in it ends the solve.
+        True: show on stderr the number of solved steps, iterations, window, correction and remaining time; as a bar of
+        tqdm on a terminal, if tqdm is installed, otherwise in lines of text. A function: it is called with a
+        `parscan.Progress` after every iteration, and every 128 steps of the loop. Its exceptions end the solve.
 
     Returns
     -------
     RecurrenceResult
-        The trajectory ``sol.y`` of shape ``(T, *batch, n)``, with ``sol.y[0] = step(y0, x[0])``, and how it was found.
-        If a state is not finite, the trajectory ends there as that of the loop: ``sol.success`` is False,
-        ``sol.message`` names the step, and NaN fills the rest.
+        The trajectory ``sol.y`` of shape ``(T, *batch, n)``, with ``sol.y[0] = step(y0, x[0])``, and data on the solve.
+        If a state is not finite, the trajectory ends there, as in the loop: ``sol.success`` is False, ``sol.message``
+        names the step, and NaN fills the rest.
 
     Raises
     ------
     TypeError
         Arguments or returned arrays of the wrong kind, dtype or array library.
     ValueError
-        Shapes or lengths that do not match; a step that does not broadcast, or a Jacobian that is not its own (both
-        are tried on the first few states); whole numbers that float64 has not.
+        Shapes or lengths that do not match; a step that does not broadcast, or a wrong Jacobian (both are checked on
+        the first few states); integers that float64 cannot represent.
     MemoryError
         If the trajectory is larger than the free memory; nothing has been allocated then.
 
     Warns
     -----
     parscan.warnings.SlowConvergenceWarning
-        If a method that was asked for by name left steps to the loop, or took many iterations.
+        If a method that was chosen by name left steps to the loop, or took many iterations.
     parscan.warnings.NondeterministicStepWarning
-        If a sample of the steps, evaluated again at the end, gave other values.
+        If a sample of the steps gave other values when it was evaluated again at the end.
 
     References
     ----------
