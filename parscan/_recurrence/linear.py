@@ -28,17 +28,17 @@ def linear_recurrence(A: Any, b: Any, h0: Any = None, *, reverse: bool = False) 
     b : array_like, shape (T, *batch, n) or (T,)
         Offsets. Axes of length 1 broadcast, the time axis too.
     h0 : array_like, optional
-        State before the first step, after the last one if `reverse`; it broadcasts to `(*batch, n)`. By default
-        zero; then the coefficient of the first step evaluated has no influence at all, even if it is NaN.
+        State before the first step, or after the last one if `reverse`; it broadcasts to `(*batch, n)`. By default
+        zero; then the coefficient of the first evaluated step has no influence, even if it is NaN.
     reverse : bool, optional
         Run backwards in time, `h_t = A_t h_{t+1} + b_t`.
 
     Returns
     -------
     array, shape (T, *batch, n) or (T,)
-        The states `h_t`, a new array of the library of the operands. Its dtype is their common one: float32,
-        float64, complex64 or complex128. Integers and booleans count as float64, and a Python number as `A`
-        or `h0` does not raise the precision.
+        The states `h_t`, a new array of the library of the operands, in their common dtype: float32, float64,
+        complex64 or complex128. Integers and booleans count as float64, and a Python number as `A` or `h0` does not
+        raise the precision.
 
     Raises
     ------
@@ -51,16 +51,16 @@ def linear_recurrence(A: Any, b: Any, h0: Any = None, *, reverse: bool = False) 
 
     Notes
     -----
-    The result is the one of the sequential loop up to rounding, of the size of the loop's own rounding errors. Only
-    where several cores share the time axis of one long recurrence can they be larger: up to about the machine
-    epsilon times the number of steps, relative to the state, if a much larger state was cancelled on the way.
+    The result agrees with the sequential loop up to rounding errors as large as the loop's own. They can be larger
+    only if several cores share the time axis of one long recurrence: up to about the machine epsilon times the number
+    of steps, relative to the state, after the cancellation of a much larger state.
 
-    NaN and infinity appear where they appear in the loop. The one exception are the sums within a product of matrices
-    or of complex numbers, whose order is not specified: a partial sum may overflow in one order and not in another.
+    NaN and infinity appear where they appear in the loop. The only exceptions are sums within a product of matrices or
+    of complex numbers, whose order is not specified: a partial sum may overflow in one order and not in another.
 
-    With NumPy arrays, compiled kernels run on as many threads as pay, at most one per core this process may
-    use, or `NUMBA_NUM_THREADS` if that environment variable is set and smaller. Compilation takes some seconds
-    on the first call for each dtype; its result is kept on disk.
+    With NumPy arrays, compiled kernels run on as many threads as shorten the computation, at most one per core that
+    this process may use, or `NUMBA_NUM_THREADS` if that environment variable is set and smaller. Compilation takes some
+    seconds at the first call for each dtype; its result is kept on disk.
 
     References
     ----------

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Status(Enum):
-    """How a solve ended; the value is the message a user reads."""
+    """How a solve ended. The value is the first sentence of the message."""
 
     CONVERGED = "Solved in parallel over time."
     SEQUENTIAL = "Evaluated by the sequential loop."
     FINISHED_SEQUENTIALLY = "Did not converge in parallel everywhere; the sequential loop finished the rest."
-    NOT_FINITE = "The recurrence left the finite numbers."
+    NOT_FINITE = "The recurrence reached values that are not finite."
     NONDETERMINISTIC = "The step contradicts itself."
     INEXACT = "The whole numbers are not exact in float64."
 
@@ -44,7 +44,7 @@ class Attempt:
     reached : int
         First step that the method did not solve; `end` where it converged.
     iterations : int
-        Iterations that it took.
+        Iterations of the method.
     termination : Termination
         Why it ended.
     """
@@ -59,33 +59,33 @@ class Attempt:
 
 @dataclass(frozen=True, repr=False)
 class RecurrenceResult(Differentiable):
-    """Trajectory of a recurrence, and how it was found.
+    """Trajectory of a recurrence, and data on its solution.
 
     Attributes
     ----------
     y : array, shape (T, *batch, n)
-        States; `y[t]` follows the input `x[t]`. The first state that is not finite is kept as the step returned it,
-        and NaN stands behind it; and from the first whole number on that is not exact.
+        States; `y[t]` follows the input `x[t]`. The first state that is not finite is kept as the step returned it; all
+        states after it are NaN. So are all states from the first inexact integer on.
     success : bool
-        Whether the whole trajectory was found: every state finite, every joint within tolerance, and a sample of the
-        steps the same when evaluated again; where `y0` is of whole numbers, all of them exact.
+        Whether the trajectory is complete: every state is finite, every joint within the tolerance, and a sample of the
+        steps gives the same values again. If `y0` is of integers, all integers are exact.
     status : Status
         How the solve ended.
     message : str
-        The status in words, with what was tried and what to do.
+        The status in words, with the methods tried and a remedy.
     method : str
-        The methods that were used, in this order: "jacobi, newton" for example.
+        The methods used, in this order: "jacobi, newton" for example.
     iterations : int
         Iterations (sweeps over the segments) of all methods together; 0 for the loop.
     nfev, npoints, njev : int
-        Calls of `step`, states evaluated by them, and calls of the Jacobian; those of the checks and measurements at
-        the start are included.
+        Calls of `step`, states evaluated by these calls, and calls of the Jacobian. They include the checks and
+        measurements at the start.
     history : tuple of float
         Largest correction of each iteration, in units of the tolerance `atol + rtol·|y|`.
     decisions : tuple of str
-        The choice of `auto` and its reason, how each method ended on each window, and the part of the loop.
+        The choice of `auto` and its reason, the end of each method on each window, and the steps of the loop.
     attempts : tuple of Attempt
-        The solves, one for each window and method in turn: `decisions` as data.
+        The contents of `decisions` as data: one entry for each window and method.
     looped : int
         Steps that the sequential loop evaluated.
     segment_length : int
@@ -94,14 +94,14 @@ class RecurrenceResult(Differentiable):
         Largest `|step(y[t-1], x[t]) - y[t]|` over all steps, in the units of `y`.
     lyapunov : float
         Growth of a small change of the state per step, as a logarithm: the largest Lyapunov exponent over this
-        trajectory, and of the batch. Negative: the past is forgotten, in about `-1 / lyapunov` steps. Positive: the
-        trajectory is as sensitive as e^(lyapunov · T), chaotic if it stays bounded.
+        trajectory, and over the members of a batch. Negative: the past is forgotten, in about `-1 / lyapunov` steps.
+        Positive: a small change grows by about e^(lyapunov · T), which is chaos if the trajectory stays bounded.
 
     Notes
     -----
-    `residual` and `lyapunov` are evaluated when they are first asked for, by calling `step` (and `jac`) on the
-    trajectory, with `x` as it then is; over the steps before the first state that is not finite; NaN without any. A
-    copied or unpickled result leaves its step behind: they raise `RuntimeError` unless they were evaluated before.
+    `residual` and `lyapunov` are evaluated at the first access, by calling `step` (and `jac`) on the steps before the
+    first state that is not finite, with the current values of `x`; they are NaN if there are no such steps. A copied or
+    unpickled result does not contain its step: there both raise `RuntimeError` unless they were evaluated before.
     """
 
     y: Array

@@ -16,25 +16,24 @@ FIRST, SHARE = 1.0, 0.05
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress of a solve, as passed to the function that is given as ``progress``.
+    """The progress of a solve: the argument of a function that is passed as ``progress``.
 
     Parameters
     ----------
     done, total : float
-        Steps of a recurrence that are solved, and all steps; for an ODE, lengths of the span.
+        Solved steps of a recurrence, and all steps; for an ODE, lengths of the solved part and of the span.
     method : str
-        The method at work, ``"newton"`` or ``"Radau"`` for example; ``"sequential"`` is the loop.
+        The current method, ``"newton"`` or ``"Radau"`` for example; ``"sequential"`` is the loop.
     window : int
-        Steps, or intervals of a mesh, that it solves at once; 1 where it takes them one after the other.
+        Number of steps, or intervals of a mesh, that the method solves at once; 1 for sequential solvers.
     iterations : int
         Iterations so far.
     correction : float or None
-        Largest correction of the last iteration in units of the tolerance; None where nothing is iterated.
+        Largest correction of the last iteration in units of the tolerance; None without iterations.
     seconds : float
         Time since the solve began.
     remaining : float or None
-        Seconds for the rest at the pace so far; None until the first window is complete, as windows are solved as a
-        whole.
+        Estimated seconds for the rest, at the mean speed so far; None until the first window is complete.
     """
 
     done: float

@@ -35,18 +35,18 @@ class Result(ABC, Generic[Solution]):
         range of all members is shaded. Complex components are drawn as real (solid) and imaginary (dashed) parts.
         A long trajectory is drawn as the means and ranges of a thousand pieces.
 
-        For an ODE, the curve is the continuous solution, whether it was asked for or not; where a solver of SciPy's
-        left none, lines join the output times. Below it, the lengths of the intervals of the mesh are drawn.
+        For an ODE, the curve is the continuous solution, also with ``dense_output=False``; after a solver of SciPy's
+        without dense output, lines join the output times. Below it, the lengths of the intervals of the mesh are drawn.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Axes to draw into, without the mesh. By default a new figure, which pyplot does not know of.
+            Axes to draw into, without the mesh. By default a new figure, which is not registered with pyplot.
 
         Returns
         -------
         matplotlib.figure.Figure
-            To be shown or saved: ``sol.plot().savefig("solution.png")``.
+            The figure, to show or save: ``sol.plot().savefig("solution.png")``.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class Result(ABC, Generic[Solution]):
 
         See Also
         --------
-        plot_convergence : How the corrections shrank.
+        plot_convergence : The corrections of all iterations.
 
         Examples
         --------
@@ -77,18 +77,18 @@ class Result(ABC, Generic[Solution]):
     def plot_convergence(self, ax: Axes | None = None) -> Figure:
         """Draw `history`: the largest correction of each iteration, in units of the tolerance; needs matplotlib.
 
-        Windows (grey), and for ODEs meshes (dotted), are marked where they begin, and labelled with their steps or
-        intervals if there are few. The iterations on the first mesh of a window are measured by a looser tolerance.
+        Lines mark the beginnings of windows (grey), and for ODEs of meshes (dotted); if there are few, labels give
+        their steps or intervals. The unit on the first mesh of a window is a looser tolerance.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Axes to draw into. By default a new figure, which pyplot does not know of.
+            Axes to draw into. By default a new figure, which is not registered with pyplot.
 
         Returns
         -------
         matplotlib.figure.Figure
-            To be shown or saved.
+            The figure, to show or save.
 
         Raises
         ------

@@ -41,16 +41,16 @@ class IvpStatus(IntEnum):
             IvpStatus.FINISHED: "The solver successfully reached the end of the integration interval.",
             IvpStatus.EVENT: "A termination event occurred.",
             IvpStatus.FAILED: "The integration could not be continued.",
-            IvpStatus.NOT_FINITE: "The right-hand side left the finite numbers.",
+            IvpStatus.NOT_FINITE: "The right-hand side gave values that are not finite.",
             IvpStatus.NONDETERMINISTIC: "The solution is one of many: the functions contradict themselves.",
         }[self]
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class IvpResult(Differentiable, Mapping[str, Any]):
-    """Solution of an initial value problem: the fields of SciPy's result, and how it was found.
+    """Solution of an initial value problem: the fields of SciPy's result, and further data.
 
-    A field is an attribute, ``sol.t``, and an item, ``sol["t"]``, as in SciPy's results.
+    Every field is an attribute, ``sol.t``, and an item, ``sol["t"]``, as in SciPy's results.
 
     Attributes
     ----------
@@ -61,44 +61,46 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     sol : callable or None
         Continuous solution, with ``dense_output=True``: ``sol(t)`` is ``(n, *batch)`` or ``(n, m, *batch)``.
     t_events, y_events : list of arrays, or None
-        Per event its times `(k,)`, and the states then, `(k, n)`.
+        For each event its times `(k,)`, and the states at these times, `(k, n)`.
     nfev, njev, nlu : int
         Calls of `fun` and of `jac`, each for any number of times at once, and factorisations of a sequential solver;
-        without the few calls before and after that check them.
+        the few calls that check the functions before and after the solve do not count.
     status : IvpStatus
-        0: the end was reached. 1: a terminal event occurred. -1: it could not be continued. -3: a value of `fun` was
-        not finite. -4: `fun` or an event contradicts itself by more than the tolerances.
+        0: the end was reached. 1: a terminal event occurred. -1: the solution could not be continued. -3: a value of
+        `fun` was not finite. -4: values of `fun` or an event, called twice with the same arguments, differ by more
+        than the tolerances.
     termination : Termination
-        Why it ended, as data, where the status does not say it: the reason for an early end, such as `STUCK`.
+        The reason of the end as data, more detailed than the status: `STUCK` for an early end, for example.
     message : str
-        The status in words, with what was tried and what to do.
+        The status in words, with the methods tried and a remedy.
     success : bool
-        Whether the end of the span, or a terminal event, was reached.
+        Whether the solution reached the end of the span, or a terminal event.
     method : str
-        The method that was used.
+        The method used.
     npoints : int
-        States that `fun` was evaluated on.
+        Number of states at which `fun` was evaluated.
     iterations : int
-        Newton iterations on all meshes; 0 where SciPy solved the problem.
+        Newton iterations on all meshes; 0 if SciPy solved the problem.
     history : tuple of float
         Largest correction of each iteration, in units of the tolerance.
     mesh : array, shape (M + 1,)
-        Nodes of the last mesh, or the steps of a sequential solver.
+        Nodes of the final mesh, or the steps of a sequential solver.
     meshes : tuple of int
         Intervals of every mesh that was tried.
     error_estimate : float
-        Largest estimated error of an interval or step, in units of the tolerance: 1 is ``atol + rtol * |y|``, as a root
-        mean square over the components. Up to 2 on a mesh that parscan made; on a mesh of yours, and on the times of
-        `t_eval` for DEER, of any size, with a warning above 1. NaN where SciPy solved the problem; steps that a
-        sequential solver took in place of a window do not count.
+        Largest estimated error of an interval or step, in units of the tolerance ``atol + rtol * |y|``, as a root mean
+        square over the components. At most 2 on an adaptive mesh; not limited on a given mesh, or on the times of
+        `t_eval` for DEER, but with a warning above 1. NaN if SciPy solved the problem. Steps that a sequential solver
+        took instead of a window do not count.
     residual : float
         Largest `h * |y' - fun(t, y)|` of the continuous solution, in the units of `y`, with the length `h` of an
-        interval: sampled at the stages of every interval (at interpolation nodes for methods without stages).
-        Evaluated when it is first asked for; NaN where SciPy solved the problem.
+        interval, at the stages of every interval (at interpolation nodes for methods without stages). Evaluated at the
+        first access; NaN if SciPy solved the problem.
     lyapunov : float
         Growth of a small change of the state per unit of time, as a logarithm: the largest Lyapunov exponent over this
-        solution, and of the batch. With a positive one, the solution is as sensitive as e^(lyapunov · span): chaotic,
-        if it stays bounded, and its gradients say little. Evaluated when it is first asked for, as derivatives are.
+        solution, and over the members of a batch. If it is positive, a small change grows by about
+        e^(lyapunov · span); a bounded solution is then chaotic, and its gradients are of little use. Evaluated at the
+        first access, with the equations of the derivatives.
     """
 
     t: Array

@@ -27,12 +27,12 @@ class Differentiable(Result[Derivatives]):
         Parameters
         ----------
         forcing : callable, optional
-            ``forcing(t, y, *args)``, called as `fun` is, for many times at once: `y` is (n, m, *batch), `t` (m, 1, …).
+            ``forcing(t, y, *args)``, called like `fun`, for many times at once: `y` is (n, m, *batch), `t` (m, 1, …).
             It returns an array (n, m, *batch), or (n, m, *batch, p) for p parameters at once; or a list of components
-            that broadcast, each of which may be a list of p entries. None: nothing but `y0` drives the change.
+            that broadcast, each of which may be a list of p entries. None: only the initial state changes.
         y0 : array_like, shape (n, *batch) or (n, *batch, p), optional
-            Change of the initial state, one or as many as forcings; by default none. With ``y0=np.eye(n)``, and
-            nothing else, the result is the derivative by the initial state (the fundamental matrix).
+            Change of the initial state, one or as many as forcings; by default zero. With ``y0=np.eye(n)`` and no
+            forcing, the result is the derivative with respect to the initial state (the fundamental matrix).
         t : float or array_like, shape (m,), optional
             Times within the solution, in any order; by default those of `y`.
 
@@ -44,20 +44,20 @@ class Differentiable(Result[Derivatives]):
         Raises
         ------
         RuntimeError
-            If the integration did not succeed, or the result was copied or pickled, which leaves `fun` behind.
+            If the integration did not succeed, or the result was copied or unpickled, and does not contain `fun`.
         TypeError, ValueError
-            If an argument, or what `forcing` returns, is of the wrong shape, dtype or array library.
+            If an argument, or the value of `forcing`, is of the wrong shape, dtype or array library.
 
         Notes
         -----
         It is the derivative of the discrete solution on its mesh, to nearly all digits: the equations of the method are
-        solved anew if their tolerance was loose, and Jacobians are those of `jac`, or by differences of fourth order.
-        Times of the mesh and of events are held fixed. Where SciPy solved the problem, it is solved again by Radau
-        from SciPy's steps, with a tenth of the tolerances, and the derivative is that of this solution.
+        solved again if their tolerance was loose, and Jacobians come from `jac`, or from differences of fourth order.
+        Times of the mesh and of events are held fixed. If SciPy solved the problem, Radau solves it again from SciPy's
+        steps, with a tenth of the tolerances, and the derivative is that of this solution.
 
         Examples
         --------
-        y' = -k y from 1, by k: -t exp(-k t).
+        The derivative of the solution exp(-k t) of y' = -k y with respect to k, -t exp(-k t):
 
         >>> import numpy as np, parscan
         >>> sol = parscan.solve_ivp(lambda t, y, k: -k * y, (0, 2), [1.0], args=(0.5,), rtol=1e-8, atol=1e-10)
@@ -73,7 +73,7 @@ class Differentiable(Result[Derivatives]):
         Parameters
         ----------
         grad_y : array_like, shape (n, N, *batch)
-            Derivative of a loss by every entry of `y`. For complex states the convention is
+            Derivative of a loss with respect to every entry of `y`. For complex states the convention is
             ``dL = Re(sum(conj(grad_y) * dy))``, so ``grad_y = ∂L/∂Re y + i ∂L/∂Im y``.
 
         Returns
@@ -86,7 +86,7 @@ class Differentiable(Result[Derivatives]):
         Raises
         ------
         RuntimeError, TypeError, ValueError
-            As for `tangent`, whose exact adjoint it is: the notes there hold here, too.
+            As for `tangent`. The adjoint is its exact transpose, so the notes of `tangent` apply.
 
         Examples
         --------
@@ -105,38 +105,39 @@ class Differentiable(Result[Derivatives]):
         *,
         forcing: Callable[..., Any] | None = None,
     ) -> Any:
-        """Evaluate the gradient of a loss with respect to parameters of `fun`: ``∫ (∂f/∂θ)ᴴ λ dt``, as it is discrete.
+        """Evaluate the gradient of a loss with respect to parameters of `fun`: a discrete ``∫ (∂f/∂θ)ᴴ λ dt``.
 
         Parameters
         ----------
         grad_y : array_like, shape (n, N, *batch)
-            Derivative of the loss by every entry of `y`, as for `adjoint`.
+            Derivative of the loss with respect to every entry of `y`, as for `adjoint`.
         params : int, str, or a tuple of these, optional
-            What to derive by: indices into `args`, or names of arguments of `fun`; by default all of `args`. They may
-            be numbers, arrays, and dicts, lists and tuples of them, nested.
+            The parameters: indices into `args`, or names of arguments of `fun`; by default all of `args`. They may be
+            numbers, arrays, and nested dicts, lists and tuples of these.
         vjp : callable, optional
             ``vjp(adjoint, t, y, *args)``: the products of `adjoint`, (n, m, *batch), with the derivative of ``fun(t, y,
-            *args)`` by the parameters, summed over the m times, in the structure of the parameters. It is called once,
-            with all points that matter. If `fun` has no `args`, whatever it returns is the result. By default central
-            differences of `fun`, two calls on all points for every entry of the parameters.
+            *args)`` with respect to the parameters, summed over the m times, in the structure of the parameters. It is
+            called once, with all stages of the solution. If `fun` has no `args`, the result is whatever `vjp` returns.
+            By default central differences of `fun`, two calls for every entry of the parameters.
         forcing : callable, optional
             ``forcing(t, y, *args)``, the derivative ``∂f/∂θ`` as for `tangent`, in place of the other two.
 
         Returns
         -------
         number, array, dict, list or tuple
-            In the structure of the parameters: for one index or name that of the parameter, else a tuple. With
-            `forcing` a number, or an array (p,), in the dtype of `y`. What depends on θ by way of `y0` is not in it:
-            see `adjoint`.
+            The gradient in the structure of the parameters: for one index or name that of the parameter, otherwise a
+            tuple. With `forcing` a number, or an array (p,), in the dtype of `y`. A dependence of `y0` on θ is not
+            included: see `adjoint`.
 
         Raises
         ------
         RuntimeError, TypeError, ValueError
-            As for `tangent`; and if `params` names none, a parameter is no number, or `vjp` returns another structure.
+            As for `tangent`; and if `params` names no parameter, a parameter is not a number, or `vjp` returns another
+            structure.
 
         Examples
         --------
-        The last value of exp(-k t) by k.
+        The derivative of the last value of exp(-k t) with respect to k:
 
         >>> import numpy as np, parscan
         >>> sol = parscan.solve_ivp(lambda t, y, k: -k * y, (0, 2), [1.0], args=(0.5,), rtol=1e-8, t_eval=[2.0])

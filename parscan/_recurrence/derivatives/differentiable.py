@@ -35,9 +35,9 @@ class Differentiable(Result[Solution]):
         Parameters
         ----------
         forcing : array_like, shape (T, *batch, n) or (T, *batch, n, p), or None
-            Changes of the steps; many at once on a last axis. None: of the start only.
+            Changes of the steps; several changes form a last axis. None: only the initial state changes.
         y0 : array_like, shape (*batch, n) or (*batch, n, p), optional
-            Change of the initial state; by default none. With ``forcing=None`` and the identity, the result is the
+            Change of the initial state; by default zero. With ``forcing=None`` and the identity, the result is the
             derivative of every state with respect to the initial one (the fundamental matrix).
 
         Returns
@@ -49,14 +49,15 @@ class Differentiable(Result[Solution]):
         ------
         RuntimeError
             If the solve did not succeed; if the step no longer gives this trajectory, since `x` or `args` have been
-            changed; or if this is a copied or unpickled result, which has forgotten its step.
+            changed; or if this is a copied or unpickled result, which does not contain its step.
         TypeError, ValueError
             If `forcing` or `y0` is of the wrong shape, dtype or array library.
 
         Notes
         -----
-        The Jacobians are those of the solution, evaluated anew: by `jac`, or by central differences without one, or
-        where it gives only a part (quasi-Newton). Memory for a stretch of time at once, and for the result.
+        The Jacobians are evaluated again on the solution: by `jac`, or by central differences without `jac`, or if
+        `jac` gives only a part of the derivative (quasi-Newton). The memory is that of the result and of the Jacobians
+        of one block of steps.
 
         Examples
         --------
@@ -71,14 +72,13 @@ class Differentiable(Result[Solution]):
     def adjoint(self, grad_y: Any) -> Adjoint:
         """Evaluate the adjoint ``λ_t = grad_y_t + J_{t+1}ᴴ λ_{t+1}``, backwards along the trajectory.
 
-        It carries the derivative of a loss by the states back to the start: λ is the gradient with respect to a change
-        of each state, with its effect on all later states.
+        λ is the gradient of a loss with respect to a change of each state, with its effect on all later states.
 
         Parameters
         ----------
         grad_y : array_like, shape (T, *batch, n)
-            Derivative of a loss L by every state, the others held fixed. For complex states the convention is
-            ``dL = Re(sum(conj(grad_y) * dy))``, so ``grad_y = ∂L/∂Re y + i ∂L/∂Im y``.
+            Derivative of a loss L with respect to every state, the others held fixed. For complex states the convention
+            is ``dL = Re(sum(conj(grad_y) * dy))``, so ``grad_y = ∂L/∂Re y + i ∂L/∂Im y``.
 
         Returns
         -------
@@ -118,36 +118,37 @@ class Differentiable(Result[Solution]):
         Parameters
         ----------
         grad_y : array_like, shape (T, *batch, n), or Adjoint
-            Derivative of the loss by every state, as for `adjoint`; or what `adjoint` made of it, which saves doing
-            it twice.
+            Derivative of the loss with respect to every state, as for `adjoint`; or the result of `adjoint`, which
+            saves its computation.
         params : int, str, or a tuple of these, optional
-            What to derive by: indices into `args`, or names of the step's parameters; ``"x"`` stands for the inputs,
-            too. By default all of `args`. They may be numbers, arrays, and dicts, lists and tuples of them, nested.
+            The parameters: indices into `args`, or names of the step's arguments; ``"x"`` always means the inputs. By
+            default all of `args`. They may be numbers, arrays, and nested dicts, lists and tuples of these.
         vjp : callable, optional
             ``vjp(adjoint, y, x, *args)``, or ``vjp(adjoint, y, *args)`` without inputs: the products of the adjoint
-            states `adjoint`, (T, *batch, n), with the derivative of ``step(y, x, *args)`` by the parameters, summed
-            over time, in the structure of the parameters (for inputs: not summed). It is called once, with the states
-            before all steps in `y`. If the step has no `args`, whatever it returns is the result. By default central
-            differences of `step` with respect to every entry of the parameters.
+            states `adjoint`, (T, *batch, n), with the derivative of ``step(y, x, *args)`` with respect to the
+            parameters, summed over time, in the structure of the parameters (for inputs: not summed). It is called
+            once, with the states before all steps in `y`. If the step has no `args`, the result is whatever `vjp`
+            returns. By default central differences of `step` with respect to every entry of the parameters.
         steps_per_call : int, optional
-            Call `vjp` on stretches of so many steps and add the results: what it needs besides its result is then
-            needed for one stretch only, and stays in the processor's cache.
+            Call `vjp` on blocks of this number of steps and add the results: its temporary arrays are then as long as
+            one block, and stay in the processor's cache.
 
         Returns
         -------
         number, array, dict, list or tuple
-            The gradient, in the structure of the parameters: for one index or name that of the parameter, else a
+            The gradient, in the structure of the parameters: for one index or name that of the parameter, otherwise a
             tuple. The convention for complex parameters is that of `adjoint`.
 
         Raises
         ------
         RuntimeError, TypeError, ValueError
-            As for `tangent`; and if `params` names none, a parameter is no number, or `vjp` returns another structure.
+            As for `tangent`; and if `params` names no parameter, a parameter is not a number, or `vjp` returns another
+            structure.
 
         Notes
         -----
         Differences take two calls of `step` on all states per entry, with the adjoint held fixed; their relative error
-        is about 1e-10 in double and 1e-5 in single precision. From some dozens of entries on, write a `vjp`.
+        is about 1e-10 in double and 1e-5 in single precision. For more than some dozens of entries, write a `vjp`.
 
         Examples
         --------

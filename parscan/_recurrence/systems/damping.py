@@ -25,10 +25,10 @@ WEIGHTS = (1e-14, 1e6)
 
 @dataclass(frozen=True)
 class Clipping:
-    """Singular values of the propagators at most `bound`: no correction grows from one node to the next.
+    """Bound the singular values of the propagators by `bound`, so that no correction grows from one node to the next.
 
     For recurrences that are locally unstable, but stable on average, such as noise between the wells of a potential:
-    Newton's first corrections grow beyond all bounds there, clipped ones do not.
+    there Newton's first corrections grow without limit, but clipped ones do not.
 
     Parameters
     ----------
