@@ -16,7 +16,7 @@ from .._functions.step import Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
 from .decide import JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Workload
-from .systems.damping import Clipped, LevenbergMarquardt
+from .systems.damping import Damping, LevenbergMarquardt
 from .systems.propagation import SegmentMarch, Shooting, States, Tangents
 from .task import Task
 
@@ -39,15 +39,15 @@ class Method:
         Family of the propagators, from that of the step's Jacobian; None where there are no matrices.
     propagates, superlinear : bool
         As in `StoppingRules`.
-    wrap : callable
-        `wrap(system)` is the system that is solved.
+    damping : callable
+        `damping()` is that of a solve, or None: then the user's options decide.
     """
 
     propagation: Callable[[Step, int], SegmentMarch]
     kept: Callable[[Structure], Structure | None]
     propagates: bool = True
     superlinear: bool = False
-    wrap: Callable[[System], System] = lambda system: system
+    damping: Callable[[], Damping | None] = lambda: None
 
 
 def _newton(step: Step, n: int) -> SegmentMarch:
@@ -68,7 +68,7 @@ def _quasi_newton(step: Step, n: int) -> SegmentMarch:
 METHODS = {
     "newton": Method(_newton, lambda family: family, superlinear=True),
     "quasi-newton": Method(_quasi_newton, lambda family: family.core),
-    "elk": Method(_newton, lambda family: family, propagates=False, wrap=LevenbergMarquardt),
+    "elk": Method(_newton, lambda family: family, propagates=False, damping=LevenbergMarquardt),
     "jacobi": Method(lambda step, _: States(step), lambda _: None, propagates=False),
 }
 """Methods that iterate on the whole trajectory."""
@@ -146,8 +146,8 @@ class Planner:
     ) -> System:
         """The steps `begin` to `end` as a system of the method."""
         length = min(self.length, max(1, (end - begin) // WINDOW_SEGMENTS)) if shortens else self.length
-        system = method.wrap(self.task.system(propagation, length, begin, end, warm=warm))
-        return Clipped(system, self.task.options.damping) if self.task.options.damping else system
+        damping = method.damping() or self.task.options.damping
+        return self.task.system(propagation, damping, length, begin, end, warm=warm)
 
     @property
     def _guessed(self) -> bool:

@@ -10,7 +10,7 @@ from .._engine.march import Problem
 from .._engine.tolerance import Tolerance
 from .._functions.step import Inputs, Step
 from .loop import first_not_finite, loop
-from .systems.damping import Clipping
+from .systems.damping import Clipping, Damping
 from .systems.propagation import SegmentMarch
 from .systems.segments import Segments
 
@@ -58,10 +58,12 @@ class Task(Problem):
         """Number of time steps."""
         return self.arrays.steps
 
-    def system(self, march: SegmentMarch, length: int, begin: int, end: int, *, warm: bool) -> Segments:
+    def system(
+        self, march: SegmentMarch, damping: Damping | None, length: int, begin: int, end: int, *, warm: bool
+    ) -> Segments:
         """The steps `begin` to `end` in segments of `length`; `warm` if the trajectory's own rows are the guess."""
         guess = self.trajectory if warm else self.arrays.guess
-        return Segments(self.step, march, self.trajectory, begin, end, length, self.tolerance, guess)
+        return Segments(self.step, march, self.trajectory, begin, end, length, self.tolerance, guess, damping)
 
     def state(self, time: int) -> Array:
         """State that step `time` starts from."""

@@ -1,14 +1,15 @@
-"""Systems that wrap another and keep its corrections small."""
+"""Linearisations whose corrections stay small."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
 from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._engine.linearisation import Linearisation, Propagator
-from ..._engine.system import System
 
 FIRST_WEIGHT = 1e-2
 """Levenberg–Marquardt weight to begin with."""
@@ -23,8 +24,16 @@ WEIGHTS = (1e-14, 1e6)
 """Lightest weight, below which the steps are Newton's own, and heaviest."""
 
 
+class Damping(ABC):
+    """A change of linearisations that keeps corrections small; one object for one solve."""
+
+    @abstractmethod
+    def damp(self, line: Linearisation, finish: Callable[[Array], Array]) -> Linearisation:
+        """The linearisation to be scanned; `finish(z)` sweeps once more from the nodes `z` and returns targets."""
+
+
 @dataclass(frozen=True)
-class Clipping:
+class Clipping(Damping):
     """Bound the singular values of the propagators by `bound`, so that no correction grows from one node to the next.
 
     For recurrences that are locally unstable, but stable on average, such as noise between the wells of a potential:
@@ -60,56 +69,15 @@ class Clipping:
         """Clipped matrices."""
         return replace(propagator, matrices=propagator.structure.clip(propagator.matrices, self.bound))
 
-
-class Wrapped(System):
-    """Another system, of which a subclass changes the linearisation."""
-
-    def __init__(self, inner: System) -> None:
-        self._inner = inner
-
-    @property
-    def nodes(self) -> int:
-        """Number of nodes."""
-        return self._inner.nodes
-
-    def guess(self, y0: Array) -> Array:
-        """First guess."""
-        return self._inner.guess(y0)
-
-    def time_of(self, node: int) -> int:
-        """Time steps solved up to a node."""
-        return self._inner.time_of(node)
-
-    def linearise(self, z: Array, first: int) -> Linearisation:
-        """Propagators and targets."""
-        return self._inner.linearise(z, first)
-
-    def roundings(self, z: Array, first: int) -> Array:
-        """Those of the inner system."""
-        return self._inner.roundings(z, first)
-
-    def finish(self, z: Array, first: int) -> Array:
-        """Targets alone."""
-        return self._inner.finish(z, first)
-
-
-class Clipped(Wrapped):
-    """Clipped propagators."""
-
-    def __init__(self, inner: System, clipping: Clipping) -> None:
-        super().__init__(inner)
-        self._clipping = clipping
-
-    def linearise(self, z: Array, first: int) -> Linearisation:
-        """The inner system's, clipped."""
-        line = self._inner.linearise(z, first)
+    def damp(self, line: Linearisation, finish: Callable[[Array], Array]) -> Linearisation:
+        """With clipped propagators."""
         if line.propagator is None:
             return line
         with quiet():
-            return replace(line, propagator=self._clipping(line.propagator))
+            return replace(line, propagator=self(line.propagator))
 
 
-class LevenbergMarquardt(Wrapped):
+class LevenbergMarquardt(Damping):
     """Corrections that minimise the squares of the linearised defects plus a weight times their own squares.
 
     ELK (Gonzalez, Warrington, Smith and Linderman, NeurIPS 2024). The weight follows the defects: lighter after a step
@@ -118,22 +86,20 @@ class LevenbergMarquardt(Wrapped):
     that the last iteration possible ends with the trajectory, as without damping.
     """
 
-    def __init__(self, inner: System) -> None:
-        super().__init__(inner)
+    def __init__(self) -> None:
         self._weight = FIRST_WEIGHT
         self._best: Linearisation | None = None
         self._norm = float("inf")
 
-    def linearise(self, z: Array, first: int) -> Linearisation:
+    def damp(self, line: Linearisation, finish: Callable[[Array], Array]) -> Linearisation:
         """About the new nodes if they are better, else about the old ones; with the weight that follows."""
-        line = self._inner.linearise(z, first)
         norm = norm_of_defects(line)
         if self._best is not None:
             self._weight = min(self._weight * (LIGHTER if norm <= self._norm else HEAVIER), WEIGHTS[1])
             old = rebase(self._best, line)
             if (norm_before := norm_of_defects(old)) < norm:
                 # Swept once more: the states between the nodes are still those of the rejected step.
-                line, norm = replace(old, targets=self._inner.finish(old.nodes, first)), norm_before
+                line, norm = replace(old, targets=finish(old.nodes)), norm_before
         self._best, self._norm = line, norm
         if line.propagator is None:
             return line

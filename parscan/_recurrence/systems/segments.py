@@ -19,6 +19,7 @@ from ..._engine.tolerance import Tolerance
 from ..._functions.response import response
 from ..._functions.step import Step
 from .coalescence import MANY, Coalescence
+from .damping import Damping
 from .propagation import SegmentMarch, Span, States
 
 SLAB_BYTES = 2**26
@@ -44,6 +45,8 @@ class Segments(System):
         Measures when two sweeps have met.
     guess : array or None
         Trajectory of all `T` steps to take the first start states from.
+    damping : Damping or None
+        Keeps the corrections small.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Segments(System):
         length: int,
         tolerance: Tolerance,
         guess: Array | None = None,
+        damping: Damping | None = None,
     ) -> None:
         self._propagation = propagation
         self._step = step
@@ -66,6 +70,7 @@ class Segments(System):
         self._length = length
         self._tolerance = tolerance
         self._guess = guess
+        self._damping = damping
         self._swept = False
         self._apart = math.inf  # how far the states of the last sweep were from those before it, at first
         size = max(1, math.prod(trajectory.shape[1:]) * itemsize(trajectory.dtype))
@@ -89,7 +94,12 @@ class Segments(System):
         return xp.concat([y0[None, ...], inner])
 
     def linearise(self, z: Array, first: int) -> Linearisation:
-        """One sweep of all segments from `first` on; the targets are the ends of the segments."""
+        """One sweep of all segments from `first` on, damped; the targets are the ends of the segments."""
+        line = self._sweep_all(z, first)
+        return self._damping.damp(line, lambda nodes: self.finish(nodes, first)) if self._damping else line
+
+    def _sweep_all(self, z: Array, first: int) -> Linearisation:
+        """The propagators of the segments, and their ends."""
         xp = array_namespace(z)
         parts = [self._sweep_guesses(self._propagation, z, lo, hi) for lo, hi in self._slabs(first)]
         self._swept = True

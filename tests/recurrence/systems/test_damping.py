@@ -9,7 +9,6 @@ from problems import PROBLEMS, SAMPLE, N, assert_like_loop, each_structure, loop
 import parscan
 from parscan import Clipping, Dense, Diagonal, Status, solve_recurrence
 from parscan._engine.linearisation import Linearisation, Propagator
-from parscan._engine.system import System
 from parscan._recurrence.systems.damping import LevenbergMarquardt, norm_of_defects, rebase
 
 
@@ -107,29 +106,9 @@ def test_elk_needs_fewer_iterations_than_newton_where_newton_overshoots():
     assert_like_loop(elk, loop(step, np.zeros(8), x))
 
 
-class Fixed(System):
-    """Linearisations given beforehand, one per call."""
-
-    def __init__(self, lines):
-        self._lines = iter(lines)
-
-    nodes = 4
-
-    def guess(self, y0):
-        raise NotImplementedError
-
-    def time_of(self, node):
-        raise NotImplementedError
-
-    def finish(self, z, first):
-        self.finished = z
-        return z[first + 1 :] + 0.25
-
-    def linearise(self, z, first):
-        return next(self._lines)
-
-    def roundings(self, z, first):
-        raise NotImplementedError
+def sweep(z):
+    """One more sweep from the nodes: targets of those behind the exact ones."""
+    return z[2:] + 0.25
 
 
 def line(nodes, targets, slope=0.5):
@@ -139,9 +118,9 @@ def line(nodes, targets, slope=0.5):
 
 def test_a_step_that_makes_things_worse_is_taken_back():
     good, bad = line([0, 1, 1, 1], [0, 1.1, 1.1]), line([0, 0, 50, 50], [9, 9], slope=0.7)
-    damped = LevenbergMarquardt(Fixed([good, bad]))
-    first = damped.linearise(good.nodes, 0)
-    second = damped.linearise(bad.nodes, 1)
+    damping = LevenbergMarquardt()
+    first = damping.damp(good, sweep)
+    second = damping.damp(bad, sweep)
     assert first.nodes is good.nodes
     assert np.array_equal(second.nodes[:, 0], [0, 0, 1, 1])  # exact nodes of the new, the others of the old
     assert np.array_equal(second.targets[:, 0], [1.25, 1.25])  # what one more sweep from those nodes gives
@@ -150,9 +129,9 @@ def test_a_step_that_makes_things_worse_is_taken_back():
 
 def test_a_step_that_makes_things_better_is_kept_and_lightens_the_weight():
     before, after = line([0, 1, 1, 1], [2, 2, 2]), line([0, 1, 1, 1], [1.5, 1.5, 1.5])
-    damped = LevenbergMarquardt(Fixed([before, after]))
-    heavy = damped.linearise(before.nodes, 0).propagator.weight
-    kept = damped.linearise(after.nodes, 0)
+    damping = LevenbergMarquardt()
+    heavy = damping.damp(before, sweep).propagator.weight
+    kept = damping.damp(after, sweep)
     assert kept.nodes is after.nodes
     assert kept.propagator.weight < heavy
 
