@@ -173,7 +173,8 @@ def every(sol):
 def test_an_unfinished_trajectory():
     sol = solve_recurrence(lambda y: y * y + 1, np.array([0.5]), length=100)
     for name, derive in every(sol):
-        with pytest.raises(RuntimeError, match=f"`{name}` needs the whole solution.*not succeed: The recurrence reached"):
+        message = f"`{name}` needs the whole solution.*not succeed: The recurrence reached values that are not finite"
+        with pytest.raises(RuntimeError, match=message):
             derive()
 
 
