@@ -49,25 +49,28 @@ def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -
     begin = xp.asarray(span[:1], dtype=xp.float64)
     first = alone(begin, y0[None, ...])
     rows: list[Row] = [(begin, y0[None, ...], first)]
-    shift = _shift(span, y0, first[0, ...], atol)
+    shift = _shift(span, y0, first[0, ...], atol, count)
 
-    def tried(*moves: tuple[float, Array]) -> tuple[Row | None, Exception | None]:
-        """States moved so, if the function accepts them, with values that are as finite as the first; or its error."""
-        t = xp.concat([begin + later for later, _ in moves])
-        states = xp.stack([y0 + change for _, change in moves])
+    def tried(some: slice, sign: float, size: float) -> tuple[Row | None, Exception | None]:
+        """Some of the states, if the function accepts them, with values that are as finite as the first; or its error.
+
+        They are moved by that sign and size.
+        """
+        later, changes = shift(some, sign, size)
+        t, states = begin + later, y0 + changes
         try:
             values = alone(t, states)
         except Exception as error:
             return None, error
         return ((t, states, values) if bool(xp.all(xp.isfinite(values) | ~xp.isfinite(first))) else None), None
 
-    numbers, refused = range(1, count), None
-    others, _ = tried(*(shift(number / count, number, *ATTEMPTS[0]) for number in numbers))
+    refused = None
+    others, _ = tried(slice(None), *ATTEMPTS[0])
     if others is not None:
         return Sample(*map(xp.concat, zip(rows[0], others, strict=True)))
-    for number in numbers:
+    for number in range(count - 1):
         for attempt in ATTEMPTS:
-            row, error = tried(shift(number / count, number, *attempt))
+            row, error = tried(slice(number, number + 1), *attempt)
             refused = error or refused
             if row is not None:
                 break
@@ -78,9 +81,9 @@ def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -
 
 
 def _shift(
-    span: tuple[float, float], y0: Array, slope: Array, atol: Array
-) -> Callable[[float, int, float, float], tuple[float, Array]]:
-    """A function that gives the change of time and state for a share of the span, a state's number, sign and size.
+    span: tuple[float, float], y0: Array, slope: Array, atol: Array, count: int
+) -> Callable[[slice, float, float], tuple[Array, Array]]:
+    """A function that gives the changes of times and states for some of the states after the first, a sign and a size.
 
     A component that is zero is moved along its slope, as the solution does: other components hardly change in the time
     taken. If it has no slope, it is moved by a small share of its tolerance.
@@ -96,9 +99,12 @@ def _shift(
         resting = xp.broadcast_to(xp.astype(least, y0.dtype), y0.shape)
         drift = xp.where(steep == 0, resting, step * steep)
 
-    def shift(share: float, number: int, sign: float, size: float) -> tuple[float, Array]:
-        signs = random_signs(y0.shape, y0, seed=number) * spread(y0, number)
-        own = sign * SPREAD * signs * y0
-        return SPREAD * size * share * length, size * xp.where(y0 == 0, drift * xp.abs(signs), own)
+    signs = xp.stack([random_signs(y0.shape, y0, seed=number) * spread(y0, number) for number in range(1, count)])
+    shares = xp.asarray([number / count for number in range(1, count)], dtype=xp.float64)
+
+    def shift(some: slice, sign: float, size: float) -> tuple[Array, Array]:
+        own = sign * SPREAD * signs[some, ...] * y0
+        changes = size * xp.where(y0 == 0, drift * xp.abs(signs[some, ...]), own)
+        return SPREAD * size * shares[some] * length, changes
 
     return shift
