@@ -96,8 +96,8 @@ class Course:
         return self.is_dense or bool(self.watch.monitors) or self.times is not None
 
     def steps(self, dtype: Any) -> Steps:
-        """The nodes and their states."""
-        return Steps(np.asarray(self.nodes), np.asarray(self.states, dtype=dtype), failure=self.failure)
+        """The nodes and their states. They end where the course does: no failure is within them."""
+        return Steps(np.asarray(self.nodes), np.asarray(self.states, dtype=dtype))
 
     def follow(self, solver: Any, form: Form) -> None:
         """Let a solver step from the end of the course to the end of its own span, or as far as it gets."""

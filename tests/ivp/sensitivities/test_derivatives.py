@@ -323,9 +323,20 @@ def test_lyapunov_exponents():
 
     chaotic = solve_ivp(lorenz, (0, 40), [-8.0, 7.0, 27.0], "Radau", rtol=1e-6, atol=1e-6)
     assert 0.6 <= chaotic.lyapunov <= 1.2
-    unfinished = solve_ivp(lambda t, y: y**2, (0, 2), [1.0], "Radau", rtol=1e-6)
-    assert not unfinished.success
-    assert unfinished.lyapunov > 1
+
+
+@pytest.mark.parametrize("method", ["Radau", "BDF"])
+def test_lyapunov_exponents_up_to_a_pole(method):
+    sol = solve_ivp(lambda t, y: y**2, (0, 2), [1.0], method, rtol=1e-6)
+    assert not sol.success
+    assert sol.lyapunov > 1
+
+
+@pytest.mark.parametrize("method", ["Radau", "LSODA"])
+def test_lyapunov_exponents_up_to_values_that_are_not_finite(method):
+    sol = solve_ivp(lambda t, y: np.where(t < 1, -y, np.nan), (0, 3), [1.0], method, rtol=1e-6)
+    assert not sol.success
+    assert abs(sol.lyapunov + 1) <= 1e-4
 
 
 @pytest.mark.parametrize(
