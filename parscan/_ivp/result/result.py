@@ -41,7 +41,7 @@ class IvpStatus(IntEnum):
             IvpStatus.FINISHED: "The solver successfully reached the end of the integration interval.",
             IvpStatus.EVENT: "A termination event occurred.",
             IvpStatus.FAILED: "The integration could not be continued.",
-            IvpStatus.NOT_FINITE: "The right-hand side gave values that are not finite.",
+            IvpStatus.NOT_FINITE: "The right-hand side did not stay finite.",
             IvpStatus.NONDETERMINISTIC: "The solution is one of many: the functions contradict themselves.",
         }[self]
 
