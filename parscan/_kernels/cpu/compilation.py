@@ -30,7 +30,9 @@ def kernel(function: Callable[..., Any]) -> Any:
 def fused_kernel(function: Callable[..., Any]) -> Any:
     """The same for sums of products, which round differently in every library: `a*b + c` may be rounded once.
 
-    A division by zero gives infinity or NaN.
+    A division by zero gives infinity or NaN. Numba keeps compiled helpers, such as the product of complex numbers, by
+    error model, whether they are fused or not: with the model of the other kernels, both kinds would use those of the
+    kernel that is compiled first.
     """
     return compiled(function, error_model="numpy", fastmath={"contract"})
 

@@ -420,6 +420,32 @@ def test_kernels_are_kept_on_disk(tmp_path):
     assert misses == ["[1, 1, 1, 1, 1]", "[0, 0, 0, 0, 0]"]
 
 
+@pytest.mark.slow
+def test_rounding_does_not_depend_on_which_kernel_is_compiled_first(tmp_path):
+    """Numba compiles the product of complex numbers once for all kernels of an error model, fused or not."""
+    program = """
+        import sys
+        import numpy as np
+        from parscan._kernels.cpu.affine_scan import affine_scan
+        parts = np.random.default_rng(0).standard_normal((2, 50, 3, 3))
+        matrices = 0.3 * (parts[0] + 1j * parts[1])
+        operands = {"matrices": matrices, "numbers": matrices[..., 0]}
+        states = {name: affine_scan(operands[name], matrices[..., 1]) for name in sys.argv[1:]}
+        print(*(states[name].tobytes().hex() for name in operands))
+    """
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program), *order],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / order[0])},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for order in (("matrices", "numbers"), ("numbers", "matrices"))
+    ]
+    assert found[0] == found[1]
+
+
 def test_number_of_threads_obeys_the_environment(monkeypatch):
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     assert available_threads() >= 1
