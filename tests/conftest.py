@@ -72,6 +72,12 @@ class Clock:
         return timed_step
 
 
+@pytest.fixture(scope="session", autouse=True)
+def kernels():
+    """Use compiled kernels from the first call, whichever tests are selected."""
+    import_module("parscan._kernels.dispatch").account.spent = float("inf")
+
+
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()

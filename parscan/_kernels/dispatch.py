@@ -8,20 +8,28 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from .._arrays.namespace import Array, library
+from .loading import Account
 
 GENERIC = "generic"
 """Folder of the implementations in the array-API standard: those of every library that the table does not name."""
 
+CPU = "cpu"
+"""Folder of the kernels that Numba compiles for NumPy arrays."""
+
 IMPLEMENTATIONS: dict[str, dict[str, str]] = {
-    "affine_scan": {"numpy": "cpu", "cupy": "cuda"},
-    "condense": {"numpy": "cpu", "cupy": "cuda"},
-    "correct_mesh": {"numpy": "cpu", "cupy": GENERIC},  # no CUDA kernel yet
-    "combine_stages": {"numpy": "cpu", "cupy": GENERIC},  # no CUDA kernel yet
+    "affine_scan": {"numpy": CPU, "cupy": "cuda"},
+    "condense": {"numpy": CPU, "cupy": "cuda"},
+    "correct_mesh": {"numpy": CPU, "cupy": GENERIC},  # no CUDA kernel yet
+    "combine_stages": {"numpy": CPU, "cupy": GENERIC},  # no CUDA kernel yet
 }
 """
 Folder that implements an operation for the arrays of a library. Its module named like the operation has a function of
-that name. Modules are imported on first use, so that Numba is not loaded before it is needed.
+that name. Modules are imported on first use. Numba takes long to load; until this pays, the generic implementation is
+used.
 """
+
+account = Account()
+"""Decides when the kernels of the CPU are loaded."""
 
 
 class Condensed(NamedTuple):
@@ -82,7 +90,7 @@ def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = 
     array, shape (T, *batch, n) or (T,)
         The states; it shares no memory with the operands.
     """
-    return _implementation("affine_scan", b)(A, b, h0, reverse=reverse)
+    return _implementation("affine_scan", b, 2.1e-6 * b.shape[0])(A, b, h0, reverse=reverse)
 
 
 def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
@@ -106,7 +114,7 @@ def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:
     r : array, shape (N, s, n)
         Residuals `F_i - K_i` of the stages.
     """
-    return _implementation("condense", J)(J, A, b, h, r)
+    return _implementation("condense", J, 1.5e-8 * r.size * r.shape[1] * r.shape[2])(J, A, b, h, r)
 
 
 def correct_mesh(
@@ -135,7 +143,7 @@ def correct_mesh(
     rtol, atol : float or array, shape (n,), and array, shape () or (n,)
         Tolerances of the precision of `h`.
     """
-    return _implementation("correct_mesh", y)(condensed, b, h, y, K, rtol, atol)
+    return _implementation("correct_mesh", y, 1e-4 + 1e-8 * K.size)(condensed, b, h, y, K, rtol, atol)
 
 
 def combine_stages(theta: Array, intervals: Array, coefficients: Array, K: Array) -> Array:
@@ -160,7 +168,9 @@ def combine_stages(theta: Array, intervals: Array, coefficients: Array, K: Array
     array, shape (m, F)
         In the precision of K.
     """
-    return _implementation("combine_stages", K)(theta, intervals, coefficients, K)
+    return _implementation("combine_stages", K, 3e-5 + 1e-8 * theta.shape[0] * K.shape[1] * K.shape[2])(
+        theta, intervals, coefficients, K
+    )
 
 
 def is_loaded(x: Array) -> bool:
@@ -169,9 +179,15 @@ def is_loaded(x: Array) -> bool:
     return folder == GENERIC or _module("affine_scan", folder) in sys.modules
 
 
-def _implementation(operation: str, x: Array) -> Any:
-    """Function that implements an operation for the library of `x`."""
-    return _function(operation, IMPLEMENTATIONS[operation].get(library(x), GENERIC))
+def _implementation(operation: str, x: Array, gain: float) -> Any:
+    """
+    Function that implements an operation for the library of `x`.
+
+    `gain` is an estimate, in seconds, of what this call costs more with the generic implementation than with a kernel
+    of the CPU.
+    """
+    folder = IMPLEMENTATIONS[operation].get(library(x), GENERIC)
+    return _function(operation, GENERIC if folder == CPU and not account.pays(gain) else folder)
 
 
 @cache
