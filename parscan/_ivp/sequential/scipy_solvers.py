@@ -18,7 +18,7 @@ from ..core.problem import Problem
 from ..core.stiffness import Stiffness
 from ..mesh.task import NOTHING
 from .course import Form
-from .pieces import Converted, Polynomial, Since, from_parts
+from .pieces import Converted, OfDop853, Polynomial, Since, from_parts
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
 """SciPy's solvers that have no use for a Jacobian, and warn of it."""
@@ -69,7 +69,9 @@ def make(
     state: Callable[[Array], Array] = _states if pairs else (lambda y: y)
 
     def piece(solver: Any) -> Polynomial:
-        return Converted(solver.dense_output(), from_parts) if pairs else solver.dense_output()
+        found = solver.dense_output()
+        found = OfDop853(found) if type(found).__name__ == "Dop853DenseOutput" else found
+        return Converted(found, from_parts) if pairs else found
 
     polynomial: Callable[[Any], Polynomial] = piece
     origin, end = 0.0, stretch.end
