@@ -1,0 +1,1 @@
+"""Recorded functions: a user's unchanged function as a graph of operations, with its exact derivatives."""

@@ -1,0 +1,462 @@
+"""Arrays that record the operations on them: NumPy's operators, ufuncs and functions work on them as on arrays."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .graph import CONVERT, FEW, GATHER, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Graph, Ids
+from .operations import OPERATIONS
+
+REAL = "bdfilq?BHILQhp"
+"""Characters of the dtypes that are recorded."""
+
+
+class Refused(Exception):
+    """A function cannot be recorded; the argument of the exception is a sentence without subject and full stop."""
+
+
+class RecordingArray:
+    """
+    An array whose entries are nodes of a graph.
+
+    It shares memory with its views as arrays do, so that functions may write to it.
+
+    Attributes
+    ----------
+    graph : Graph
+        Where operations are recorded.
+    ids : int or array of int
+        Numbers of the nodes; their shape is that of the array, an int for the shape ().
+    dtype : NumPy dtype
+        Of the values: Boolean, integer, float32 or float64.
+    """
+
+    __slots__ = ("dtype", "graph", "ids")
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+    __array_priority__ = 1000
+
+    def __init__(self, graph: Graph, ids: Ids, dtype: Any) -> None:
+        self.graph = graph
+        self.ids = ids if isinstance(ids, np.ndarray) and ids.ndim else int(ids)
+        self.dtype = np.dtype(dtype)
+
+    # Properties of arrays
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return () if type(self.ids) is int else self.ids.shape
+
+    @property
+    def ndim(self) -> int:
+        return 0 if type(self.ids) is int else self.ids.ndim
+
+    @property
+    def size(self) -> int:
+        return 1 if type(self.ids) is int else self.ids.size
+
+    @property
+    def T(self) -> RecordingArray:  # noqa: N802 - as in NumPy
+        return self.with_ids(np.transpose(self.ids))
+
+    mT = property(lambda self: self.with_ids(np.swapaxes(self.ids, -1, -2)))  # noqa: N815
+    real = property(lambda self: self)
+    flat = property(lambda self: iter(self.ravel()))
+
+    @property
+    def imag(self) -> RecordingArray:
+        return self.filled(0.0)
+
+    def with_ids(self, ids: Ids) -> RecordingArray:
+        """An array of other nodes of the same dtype."""
+        return RecordingArray(self.graph, ids, self.dtype)
+
+    def filled(self, value: Any) -> RecordingArray:
+        """An array of constants of the same shape and dtype."""
+        return self.with_ids(np.full(self.shape, self.graph.constant(np.asarray(value, self.dtype))))
+
+    @property
+    def constants(self) -> Any:
+        """Values, if all of them are constants; None otherwise."""
+        found = self.graph.values(self.ids)
+        return None if found is None else np.asarray(found, self.dtype)
+
+    # Conversion to Python and to arrays
+
+    def _known(self, purpose: str) -> Any:
+        values = self.constants
+        if values is None:
+            raise Refused(f"{purpose} a value")
+        return values
+
+    def __bool__(self) -> bool:
+        return bool(self._known("branches on"))
+
+    def __float__(self) -> float:
+        return float(self._known("calls float() or a function of the module math on"))
+
+    def __int__(self) -> int:
+        return int(self._known("calls int() on"))
+
+    def __complex__(self) -> complex:
+        return complex(self._known("calls complex() on"))
+
+    def __index__(self) -> int:
+        return operator.index(self._known("indexes by")[()])
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return self.round(digits or 0)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self._known("calls a function that is not recorded on"), dtype=dtype)
+
+    def __str__(self) -> str:
+        return str(self._known("prints"))
+
+    __format__ = lambda self, spec: format(self._known("prints"), spec)  # noqa: E731
+
+    def __repr__(self) -> str:
+        return f"RecordingArray(shape={self.shape}, dtype={self.dtype})"
+
+    def item(self, *place: int) -> Any:
+        return self.ravel()[place[0] if len(place) == 1 else 0] if len(place) < 2 else self[place]
+
+    def tolist(self) -> Any:
+        return [entry.tolist() for entry in self] if self.ndim else self
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of unsized object")
+        return int(self.ids.shape[0])
+
+    def __iter__(self) -> Iterator[RecordingArray]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d array")
+        return (self.with_ids(ids) for ids in self.ids)
+
+    # Indexing
+
+    def __getitem__(self, key: Any) -> RecordingArray:
+        ids = self.ids
+        if type(key) is int and type(ids) is not int and ids.ndim == 1:
+            return RecordingArray(self.graph, ids[key], self.dtype)
+        if (computed := _computed(key)) is not None:
+            return gather(self, computed) if computed.dtype != bool else _masked(self, computed)
+        return self.with_ids(np.asarray(ids)[plain(key)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        mask = _computed(key)
+        if mask is not None and mask.dtype == bool:
+            chosen = apply("where", mask, self.cast(value), self)
+            key, value = (..., chosen)
+        elif mask is not None:
+            raise Refused("writes to places that are values")
+        ids = self.cast(value).ids
+        if type(self.ids) is int:
+            self.ids = int(np.broadcast_to(ids, ()))
+        else:
+            self.ids[plain(key)] = ids
+
+    def cast(self, value: Any) -> RecordingArray:
+        """A value in the dtype of this array."""
+        return as_recording(self.graph, value, self.dtype)
+
+    # Methods of arrays: those that NumPy has as functions, too, are these functions
+
+    def astype(self, dtype: Any, copy: bool = True, **_: Any) -> RecordingArray:
+        return as_recording(self.graph, self, np.dtype(dtype)) if self.dtype != dtype else self.copy()
+
+    def copy(self, order: str = "C") -> RecordingArray:
+        return self.with_ids(np.array(self.ids))
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: Any) -> RecordingArray:
+        return self.copy()
+
+    def fill(self, value: Any) -> None:
+        self[...] = value
+
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> RecordingArray:
+        return self.with_ids(np.reshape(self.ids, shape[0] if len(shape) == 1 else shape))
+
+    def transpose(self, *axes: Any) -> RecordingArray:
+        return self.with_ids(np.asarray(self.ids).transpose(*axes))
+
+    def flatten(self, order: str = "C") -> RecordingArray:
+        return self.with_ids(np.asarray(self.ids).flatten())
+
+    def conj(self) -> RecordingArray:
+        return self
+
+    conjugate = conj
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(np, name, None)
+        if name.startswith("_") or not hasattr(np.ndarray, name) or function is None:
+            raise AttributeError(f"arrays that record have no attribute {name!r}")
+        return lambda *args, **options: function(self, *args, **options)
+
+    # Operators
+
+    def __pos__(self) -> RecordingArray:
+        return self
+
+    def __neg__(self) -> RecordingArray:
+        return apply("negative", self)
+
+    def __abs__(self) -> RecordingArray:
+        return apply("absolute", self)
+
+    def __invert__(self) -> RecordingArray:
+        if self.dtype != bool:
+            raise Refused("works on the bits of an integer")
+        return apply("logical_not", self)
+
+    def __pow__(self, other: Any) -> RecordingArray:
+        return power(self, other)
+
+    def __rpow__(self, other: Any) -> RecordingArray:
+        return apply("power", other, self)
+
+    def __divmod__(self, other: Any) -> tuple[RecordingArray, RecordingArray]:
+        return self // other, self % other
+
+    def __matmul__(self, other: Any) -> RecordingArray:
+        return np.matmul(self, other)  # type: ignore[return-value, call-overload]
+
+    def __rmatmul__(self, other: Any) -> RecordingArray:
+        return np.matmul(other, self)  # type: ignore[return-value, call-overload]
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+        from .functions import call_ufunc  # noqa: PLC0415 - it records by means of this class
+
+        return call_ufunc(ufunc, method, operands, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        from .functions import call_function  # noqa: PLC0415
+
+        return call_function(function, args, options)
+
+
+def _binary(name: str, *, swapped: bool) -> Callable[[RecordingArray, Any], Any]:
+    def method(self: RecordingArray, other: Any) -> Any:
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        return apply(name, other, self) if swapped else apply(name, self, other)
+
+    return method
+
+
+def _in_place(name: str) -> Callable[[RecordingArray, Any], RecordingArray]:
+    def method(self: RecordingArray, other: Any) -> RecordingArray:
+        found = power(self, other) if name == "power" else apply(name, self, other)
+        if type(self.ids) is int:
+            return found  # a scalar of NumPy is not changed in place
+        if not np.can_cast(found.dtype, self.dtype, "same_kind"):
+            raise TypeError(f"Cannot cast output of {name!r} from {found.dtype} to {self.dtype}")
+        self[...] = found
+        return self
+
+    return method
+
+
+for _short, _name in {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "mod": "remainder",
+    "floordiv": "floor_divide", "pow": "power",
+}.items():  # fmt: skip
+    if _short != "pow":
+        setattr(RecordingArray, f"__{_short}__", _binary(_name, swapped=False))
+        setattr(RecordingArray, f"__r{_short}__", _binary(_name, swapped=True))
+    setattr(RecordingArray, f"__i{_short}__", _in_place(_name))
+for _short, _name in {
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
+    "and": "logical_and", "or": "logical_or", "xor": "logical_xor",
+}.items():  # fmt: skip
+    setattr(RecordingArray, f"__{_short}__", _binary(_name, swapped=False))
+for _short, _name in {"and": "logical_and", "or": "logical_or", "xor": "logical_xor"}.items():
+    setattr(RecordingArray, f"__r{_short}__", _binary(_name, swapped=True))
+    setattr(RecordingArray, f"__i{_short}__", _in_place(_name))
+
+
+def kind(value: Any) -> Any:
+    """Dtype of an operand, or `float` or `int` for numbers of Python, which take the dtype of the others."""
+    if isinstance(value, RecordingArray):
+        return value.dtype
+    if type(value) is float or type(value) is int:
+        return type(value)
+    return np.asarray(value).dtype
+
+
+@cache
+def resolved(name: str, kinds: tuple[Any, ...]) -> tuple[tuple[np.dtype[Any], ...], np.dtype[Any]]:
+    """Dtypes in which NumPy evaluates an operation on operands of these kinds, and that of the result."""
+    value = OPERATIONS[name].value
+    if isinstance(value, np.ufunc):
+        bits = name in ("logical_and", "logical_or", "logical_xor") and np.dtype(bool) not in kinds
+        if bits:
+            raise Refused("works on the bits of integers")
+        try:
+            *given, found = value.resolve_dtypes((*kinds, None))
+        except TypeError as error:
+            raise Refused(f"calls `{name}` on {', '.join(map(_words, kinds))}: {error}") from None
+    elif name == "where":
+        found = np.result_type(*(0 if one is int else 0.0 if one is float else one for one in kinds[1:]))
+        given = [np.dtype(bool), found, found]
+    else:
+        found = np.result_type(*(one for one in kinds if isinstance(one, np.dtype)), np.float32)
+        given = [found] * len(kinds)
+    if any(dtype.char not in REAL for dtype in (*given, found)):
+        raise Refused(f"calculates with {found if found.char not in REAL else given[0]}")
+    return tuple(given), found
+
+
+def _words(one: Any) -> str:
+    return one.__name__ if isinstance(one, type) else str(one)
+
+
+def as_recording(graph: Graph, value: Any, dtype: Any = None) -> RecordingArray:
+    """A value as a recording array, in a dtype if one is given; lists may hold recording arrays."""
+    if isinstance(value, list | tuple):
+        value = joined(graph, value)
+    if not isinstance(value, RecordingArray):
+        array = np.asarray(value, dtype=dtype)
+        if array.dtype.char not in REAL:
+            raise Refused(f"calculates with {array.dtype}")
+        return RecordingArray(graph, graph.constants(array, array.dtype), array.dtype)
+    if dtype is None or value.dtype == dtype:
+        return value
+    dtype = np.dtype(dtype)
+    if dtype.char not in REAL:
+        raise Refused(f"calculates with {dtype}")
+    if (known := value.constants) is not None:
+        return RecordingArray(graph, graph.constants(known.astype(dtype), dtype), dtype)
+    return RecordingArray(graph, recorded(graph, CONVERT, dtype, [value.ids]), dtype)
+
+
+def joined(graph: Graph, values: Any) -> RecordingArray | Any:
+    """A nested list or tuple as one array."""
+    parts = [joined(graph, value) if isinstance(value, list | tuple) else value for value in values]
+    if not any(isinstance(part, RecordingArray) for part in parts):
+        return np.asarray(parts)
+    found = np.result_type(*(np.dtype(type(part)) if kind(part) in (float, int) else kind(part) for part in parts))
+    arrays = [as_recording(graph, part, found) for part in parts]
+    return RecordingArray(graph, np.stack([np.asarray(array.ids) for array in arrays]), found)
+
+
+def apply(name: str, *operands: Any) -> RecordingArray:
+    """Record an operation of the table on operands that broadcast against each other."""
+    graph = next(value.graph for value in operands if isinstance(value, RecordingArray))
+    operands = tuple(joined(graph, value) if isinstance(value, list | tuple) else value for value in operands)
+    given, found = resolved(name, tuple(map(kind, operands)))
+    ids = [
+        value.ids
+        if isinstance(value, RecordingArray) and value.dtype == dtype
+        else as_recording(graph, value, dtype).ids
+        for value, dtype in zip(operands, given, strict=True)
+    ]
+    return RecordingArray(graph, recorded(graph, name, found, ids), found)
+
+
+def recorded(graph: Graph, name: str, dtype: np.dtype[Any], ids: list[Ids], data: Any = None) -> Ids:
+    """Nodes of an operation on operands that broadcast against each other."""
+    if all(type(one) is int for one in ids):
+        return _scalar(graph, name, dtype, tuple(ids), data)
+    shape = np.broadcast_shapes(*(np.shape(one) for one in ids))
+    flat = [np.broadcast_to(one, shape).ravel() for one in ids]
+    if flat[0].shape[0] <= FEW:
+        rows = zip(*(one.tolist() for one in flat), strict=True)
+        return np.asarray([_scalar(graph, name, dtype, row, data) for row in rows], dtype=np.intp).reshape(shape)
+    if all(graph.value(int(one[0])) is not None for one in flat):
+        known = [graph.values(one) for one in flat]
+        if all(value is not None for value in known):
+            return graph.constants(evaluated(name, dtype, known, data), dtype).reshape(shape)
+    return graph.elementwise(name, dtype, flat, data).reshape(shape)
+
+
+def _scalar(graph: Graph, name: str, dtype: np.dtype[Any], ids: tuple[int, ...], data: Any) -> int:
+    """Node of an operation on one element, after the simplifications that are exact for all numbers."""
+    values = [graph.value(one) for one in ids]
+    if None not in values:
+        return graph.constant(np.asarray(evaluated(name, dtype, values, data), dtype))
+    simpler = SIMPLER.get(name)
+    if simpler is not None and (found := simpler(ids, values)) is not None:
+        return int(found)
+    return graph.scalar(name, dtype, ids, data)
+
+
+def _is(value: Any, number: float) -> bool:
+    return value is not None and value == number
+
+
+SIMPLER: dict[str, Callable[[tuple[int, ...], list[Any]], int | None]] = {
+    "multiply": lambda ids, values: ids[0] if _is(values[1], 1) else ids[1] if _is(values[0], 1) else None,
+    "divide": lambda ids, values: ids[0] if _is(values[1], 1) else None,
+    "subtract": lambda ids, values: ids[0] if _is(values[1], 0) and not np.signbit(values[1]) else None,
+    "where": lambda ids, values: ids[1 if values[0] else 2] if values[0] is not None else None,
+}
+"""
+A node that an operation on one element always equals, infinities, NaN and signed zeros included. A sum with 0 is not
+one: `-0.0 + 0.0` is 0.0.
+"""
+
+
+def evaluated(name: str, dtype: np.dtype[Any], operands: Any, data: Any = None) -> Any:
+    """Values of a block, by NumPy."""
+    with np.errstate(all="ignore"):
+        if name == CONVERT:
+            return np.asarray(operands[0]).astype(dtype)
+        if name == GATHER:
+            places = np.asarray(operands[0])
+            inside = (places >= -len(data)) & (places < len(data))
+            return np.where(inside, data[np.where(inside, places, 0)], np.asarray(np.nan, dtype))
+        if name in (SEARCH_LEFT, SEARCH_RIGHT):
+            return np.searchsorted(data, operands[0], side="left" if name == SEARCH_LEFT else "right")
+        if name == PRODUCT:
+            return np.matmul(operands[0], operands[1])
+        return OPERATIONS[name].value(*operands)
+
+
+def power(base: RecordingArray, exponent: Any) -> RecordingArray:
+    """`base ** exponent`; small whole exponents and one half as products and roots, as NumPy and C do or nearly do."""
+    value = exponent.constants if isinstance(exponent, RecordingArray) else exponent
+    if np.ndim(value) == 0 and value is not None and isinstance(base, RecordingArray) and base.dtype.kind == "f":
+        whole = float(value)
+        if np.result_type(base.dtype, exponent) == base.dtype:
+            if whole == 0.5:
+                return apply("sqrt", base)
+            if whole == int(whole) and 1 <= abs(whole) <= 4:
+                found = base if abs(whole) == 1 else base * base
+                found = found * base if abs(whole) == 3 else found * found if abs(whole) == 4 else found
+                return found if whole > 0 else 1.0 / found
+    return apply("power", base, exponent)
+
+
+def gather(table: RecordingArray, index: RecordingArray) -> RecordingArray:
+    """Entries of a table of constants, `(m,)`, at computed places; NaN where NumPy raises."""
+    known = table.constants
+    if known is None or known.ndim != 1 or known.dtype.kind != "f" or index.dtype.kind not in "iu":
+        raise Refused("indexes by a value an array that is no table of floating-point numbers with one axis")
+    return RecordingArray(table.graph, recorded(table.graph, GATHER, table.dtype, [index.ids], known), table.dtype)
+
+
+def plain(key: Any) -> Any:
+    """An index without recording arrays: those of constants are replaced by them."""
+    if isinstance(key, tuple):
+        return tuple(map(plain, key))
+    return key._known("indexes by") if isinstance(key, RecordingArray) else key
+
+
+def _computed(key: Any) -> RecordingArray | None:
+    """The index, if it is a recording array that is not constant."""
+    if isinstance(key, tuple) and len(key) == 1:
+        key = key[0]
+    return key if isinstance(key, RecordingArray) and key.constants is None else None
+
+
+def _masked(array: RecordingArray, mask: RecordingArray) -> RecordingArray:
+    raise Refused("selects entries by a condition on values, which gives an array of unknown length: use np.where")

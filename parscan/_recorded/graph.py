@@ -1,0 +1,152 @@
+"""A recorded function as a graph: blocks of scalar operations, each block one operation on many elements."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Ids = Any
+"""Numbers of nodes: an integer array, or an int for a block of one."""
+
+INPUT, CONSTANT, CONVERT, GATHER, PRODUCT = "input", "constant", "convert", "gather", "product"
+SEARCH_LEFT, SEARCH_RIGHT = "search left", "search right"
+"""
+Blocks that are no operations of the table: elements of an argument, constants, changes of dtype, entries of a table of
+constants at a computed index, places in a sorted table, and products of a matrix with a vector.
+"""
+
+FEW = 16
+"""Size up to which elements of an array are recorded one by one, so that equal ones are found."""
+
+LIMIT = 2_000_000
+"""Nodes from which on recording ends."""
+
+
+class TooLarge(Exception):
+    """A graph grew beyond its limit."""
+
+
+class Block(NamedTuple):
+    """
+    Nodes `first` to `first + count - 1`, all by one operation.
+
+    Operands are the numbers of earlier nodes: an array `(count,)`, or an int, per operand. The `data` of inputs are the
+    argument's number and the element's place in it, those of constants their values, those of a gather and a search the table. A
+    product has the operands `A` (count, k) and `x` (k,), both of nodes.
+    """
+
+    operation: str
+    first: int
+    count: int
+    dtype: np.dtype[Any]
+    operands: tuple[Ids, ...]
+    data: Any = None
+
+
+class Graph:
+    """Blocks in the order in which they were recorded; equal operations on equal nodes are one node."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.blocks: list[Block] = []
+        self.size = 0
+        self.limit = limit
+        self._known: dict[Any, int] = {}
+        self._constants: dict[int, Any] = {}
+        self._tables: list[tuple[int, Any]] = []
+
+    def argument(self, index: int, shape: tuple[int, ...], dtype: Any) -> Ids:
+        """Nodes of an argument, of its shape."""
+        count = int(np.prod(shape))
+        return self._append(INPUT, count, np.dtype(dtype), (), (index, np.arange(count))).reshape(shape)
+
+    def constants(self, values: Any, dtype: Any) -> Ids:
+        """Nodes of constants, of their shape. Equal ones, with the same bits, are one node, in a large array: one block."""
+        values = np.asarray(values, dtype=dtype)
+        if values.ndim == 0:
+            return self.constant(values)
+        if values.size <= FEW:
+            ids = [self.constant(value) for value in values.ravel()]
+            return np.asarray(ids, dtype=np.intp).reshape(values.shape)
+        key = (CONSTANT, values.dtype.char, values.size, values.tobytes())
+        found = self._known.get(key)
+        if found is None:
+            flat = values.ravel().copy()
+            found = self._known[key] = int(self._append(CONSTANT, values.size, values.dtype, (), flat)[0])
+            self._tables.append((found, flat))
+        return np.arange(found, found + values.size).reshape(values.shape)
+
+    def constant(self, value: Any) -> int:
+        """Node of one constant, a NumPy scalar or an array of shape ()."""
+        key = (CONSTANT, value.dtype.char, value.tobytes())
+        found = self._known.get(key)
+        if found is None:
+            found = self._one(CONSTANT, value.dtype, (), value.reshape(1))
+            self._known[key] = found
+            self._constants[found] = value[()]
+        return found
+
+    def value(self, node: int) -> Any:
+        """Value of a constant; None for any other node."""
+        found = self._constants.get(node)
+        if found is None and self._tables:
+            place = bisect_right(self._tables, node, key=itemgetter(0)) - 1
+            if place >= 0 and node - self._tables[place][0] < len(self._tables[place][1]):
+                return self._tables[place][1][node - self._tables[place][0]]
+        return found
+
+    def values(self, nodes: Ids) -> Any:
+        """Values of nodes that are all constants, of their shape; None if one is not."""
+        found = []
+        for node in np.ravel(nodes).tolist():
+            value = self.value(node)
+            if value is None:
+                return None
+            found.append(value)
+        return np.asarray(found).reshape(np.shape(nodes))
+
+    def scalar(self, operation: str, dtype: np.dtype[Any], operands: tuple[int, ...], data: Any = None) -> int:
+        """Node of an operation on one element."""
+        key = (operation, dtype.char, operands, id(data))
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._one(operation, dtype, operands, data)
+        return found
+
+    def elementwise(self, operation: str, dtype: np.dtype[Any], operands: Sequence[Ids], data: Any = None) -> Ids:
+        """Nodes of an operation on operands of one shape (count,)."""
+        key = (operation, dtype.char, *(ids.tobytes() for ids in operands), id(data))
+        found = self._known.get(key)
+        count = operands[0].shape[0]
+        if found is None:
+            copies = tuple(np.array(ids) for ids in operands)
+            found = self._known[key] = int(self._append(operation, count, dtype, copies, data)[0]) if count else 0
+        return np.arange(found, found + count)
+
+    def product(self, matrix: Ids, vector: Ids, dtype: np.dtype[Any]) -> Ids:
+        """Nodes of the product of a matrix (m, k) with a vector (k,)."""
+        key = (PRODUCT, dtype.char, matrix.shape, matrix.tobytes(), vector.tobytes())
+        found = self._known.get(key)
+        if found is None:
+            operands = (np.array(matrix), np.array(vector))
+            found = self._known[key] = int(self._append(PRODUCT, matrix.shape[0], dtype, operands, None)[0])
+        return np.arange(found, found + matrix.shape[0])
+
+    def _one(self, operation: str, dtype: np.dtype[Any], operands: tuple[int, ...], data: Any) -> int:
+        first = self.size
+        self.blocks.append(Block(operation, first, 1, dtype, operands, data))
+        self.size = first + 1
+        if self.size > self.limit:
+            raise TooLarge
+        return first
+
+    def _append(self, operation: str, count: int, dtype: np.dtype[Any], operands: tuple[Ids, ...], data: Any) -> Ids:
+        first = self.size
+        if first + count > self.limit:
+            raise TooLarge
+        self.blocks.append(Block(operation, first, count, dtype, operands, data))
+        self.size += count
+        return np.arange(first, self.size)
