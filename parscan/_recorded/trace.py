@@ -1,0 +1,295 @@
+"""`parscan.trace`: a recorded function as an object to look at and to use."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .differentiate import jacobian
+from .graph import CONSTANT, INPUT, Block
+from .program import Program
+from .record import Recording, record
+
+OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "less_equal": "<=",
+             "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=", "logical_and": "&",
+             "logical_or": "|", "logical_xor": "^"}  # fmt: skip
+"""Operators of Python for operations of two operands."""
+
+SHOWN = 4
+"""Numbers of a block that a listing shows."""
+
+
+class Traced:
+    """
+    A recorded function: what :func:`parscan.trace` returns.
+
+    It computes what the function computes, from the operations that were recorded.
+
+    Attributes
+    ----------
+    name : str
+        Name of the function.
+    operations : dict
+        How often each operation occurs in a call, by its name in NumPy, the most frequent first.
+    constants : int
+        Number of constants.
+    """
+
+    def __init__(self, name: str, names: Sequence[str], recording: Recording) -> None:
+        self.name = name
+        self._names, self._recording = tuple(names), recording
+        self._program = recording.program
+        counts: Counter[str] = Counter()
+        for block in self._program.blocks:
+            if block.operation not in (INPUT, CONSTANT):
+                counts[block.operation] += block.count
+        self.operations = dict(counts.most_common())
+        self.constants = sum(block.count for block in self._program.blocks if block.operation == CONSTANT)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """
+        Evaluate the recorded operations.
+
+        Parameters
+        ----------
+        *arguments : arrays
+            Of the shapes of the examples, as the function takes them; a tuple of arrays where it takes a tuple.
+
+        Returns
+        -------
+        array, in the shape that the function returns
+        """
+        return self._evaluate(self._program, arguments)[0]
+
+    def jacobian(self, argument: int = 0) -> Callable[..., Any]:
+        """
+        Record the exact derivative with respect to an argument.
+
+        Parameters
+        ----------
+        argument : int
+            Number of the argument; arrays in a tuple have a number each.
+
+        Returns
+        -------
+        callable
+            Function of the same arguments. It returns an array of the result's shape followed by the argument's:
+            `J[i, j]` is the derivative of `result[i]` with respect to `argument[j]`.
+
+        Raises
+        ------
+        IndexError
+            If there is no such argument.
+        """
+        rows, columns, values = self._entries(argument)
+        program = self._recording.extract(values)
+        result, given = self._recording.result, self._recording.arguments[argument]
+
+        def evaluate(*arguments: Any) -> Any:
+            found = np.zeros((result.size, given.size), dtype=result.dtype)
+            found[rows, columns] = self._evaluate(program, arguments)[0]
+            return found.reshape((*result.shape, *given.shape))
+
+        return evaluate
+
+    def pattern(self, argument: int = 0) -> Any:
+        """
+        Which entries of the derivative with respect to an argument may differ from zero.
+
+        Parameters
+        ----------
+        argument : int
+            Number of the argument; arrays in a tuple have a number each.
+
+        Returns
+        -------
+        array of bool, of the result's shape followed by the argument's
+        """
+        rows, columns, _ = self._entries(argument)
+        result, given = self._recording.result, self._recording.arguments[argument]
+        found = np.zeros((result.size, given.size), dtype=bool)
+        found[rows, columns] = True
+        return found.reshape((*result.shape, *given.shape))
+
+    def source(self) -> str:
+        """
+        Operations in their order, one line each; `v3` is a number, `v[3:9]` are six of them.
+
+        Returns
+        -------
+        str
+        """
+        program = self._program
+        known = {
+            block.first + k: repr(block.data[k].item())
+            for block in program.blocks
+            if block.operation == CONSTANT
+            for k in range(block.count)
+        }
+        lines = [f"{self.name}({', '.join(self._names)}):"]
+        lines += [f"    {_line(block, self._names, known)}" for block in program.blocks if block.operation != CONSTANT]
+        return "\n".join([*lines, f"    return {_shown(program.results[0].ravel(), known)}"])
+
+    def _entries(self, argument: int) -> tuple[Any, Any, Any]:
+        """Rows, columns and values of the entries of a Jacobian."""
+        if not -len(self._recording.arguments) <= argument < len(self._recording.arguments):
+            raise IndexError(
+                f"`argument` is {argument}, but `{self.name}` has {len(self._recording.arguments)} arrays as arguments."
+            )
+        return jacobian(self._recording.graph, self._recording.result, self._recording.arguments[argument])
+
+    def _evaluate(self, program: Program, arguments: tuple[Any, ...]) -> Any:
+        """Results for one set of arguments."""
+        flat = [np.asarray(part) for one in arguments for part in (one if isinstance(one, tuple) else (one,))]
+        wanted = self._recording.arguments
+        if len(flat) != len(wanted):
+            raise TypeError(f"`{self.name}` was traced with {len(wanted)} arrays as arguments, got {len(flat)}.")
+        for number, (array, example) in enumerate(zip(flat, wanted, strict=True)):
+            if array.shape != example.shape:
+                raise ValueError(
+                    f"`{self.name}` was traced with shape {example.shape} for argument {number}, got {array.shape}; "
+                    "trace it again for other shapes."
+                )
+        arrays = [array.astype(example.dtype)[None, ...] for array, example in zip(flat, wanted, strict=True)]
+        return [found[0, ...] for found in program(*arrays)]
+
+    def __repr__(self) -> str:
+        """Arguments, result and operations."""
+        given = ", ".join(
+            f"{name}: {array.dtype} {array.shape}"
+            for name, array in zip(self._names, self._recording.arguments, strict=True)
+        )
+        result = self._recording.result
+        counts = ", ".join(f"{count} {name}" for name, count in self.operations.items()) or "none"
+        return (
+            f"Traced {self.name}({given}) -> {result.dtype} {result.shape}\n"
+            f"  operations: {counts}\n"
+            f"  constants: {self.constants}"
+        )
+
+
+def _line(block: Block, names: Sequence[str], known: dict[int, str]) -> str:
+    """One block as an assignment."""
+    target = _shown(np.arange(block.first, block.first + block.count), {})
+    if block.operation == INPUT:
+        number, places = block.data
+        return f"{target} = {names[number]}{_places(places)}"
+    operands = [_shown(np.ravel(ids), known) for ids in block.operands]
+    if block.operation in OPERATORS:
+        return f"{target} = {operands[0]} {OPERATORS[block.operation]} {operands[1]}"
+    name = str(block.dtype) if block.operation == "convert" else block.operation.replace(" ", "_")
+    return f"{target} = {name}({', '.join(operands)})"
+
+
+def _places(places: Any) -> str:
+    """Places in an argument."""
+    if places.shape[0] == 1:
+        return f"[{int(places[0])}]"
+    return f"[{int(places[0])}:{int(places[-1]) + 1}]" if _in_a_row(places) else f"[{_some(places.tolist())}]"
+
+
+def _shown(ids: Any, known: dict[int, str]) -> str:
+    """Some nodes, constants by their values."""
+    if ids.shape[0] == 1:
+        return known.get(int(ids[0]), f"v{int(ids[0])}")
+    if ids.shape[0] and (ids == ids[0]).all():
+        return _shown(ids[:1], known)
+    if ids.shape[0] > SHOWN and _in_a_row(ids) and int(ids[0]) not in known:
+        return f"v[{int(ids[0])}:{int(ids[-1]) + 1}]"
+    return f"[{_some([known.get(node, f'v{node}') for node in ids.tolist()])}]"
+
+
+def _in_a_row(ids: Any) -> bool:
+    return bool((np.diff(ids) == 1).all())
+
+
+def _some(entries: list[Any]) -> str:
+    """The first of many."""
+    more = ["..."] if len(entries) > 2 * SHOWN else []
+    return ", ".join(map(str, [*(entries[: 2 * SHOWN] if more else entries), *more]))
+
+
+def trace(fun: Callable[..., Any], *examples: Any) -> Traced:
+    """
+    Record what a function of NumPy arrays computes, with its exact derivatives.
+
+    The function is called on arrays that record every operation. It must compute its result by operations of NumPy on
+    its arguments, the same ones at every call: `np.where(y > 0, a, b)` is recorded, a branch `if y > 0` is not. What
+    else it reads (constants, closures, globals) is recorded with the values of now.
+
+    Parameters
+    ----------
+    fun : callable
+        Function of the examples.
+    *examples : array_like, or tuples of them
+        Arguments, of float32 or float64 (other numbers become float64). Their shapes and dtypes count, not their values.
+
+    Returns
+    -------
+    Traced
+        It can be called as the function, differentiated by `jacobian(argument)`, and printed.
+
+    Raises
+    ------
+    TypeError
+        If `fun` is not callable, or cannot be recorded: the message says why, and in which line of which file.
+
+    References
+    ----------
+    Griewank & Walther, Evaluating Derivatives, SIAM 2008 (record and derivatives).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from parscan import trace
+    >>> def lorenz(y):
+    ...     return np.stack([10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]])
+    >>> traced = trace(lorenz, np.zeros(3))
+    >>> traced
+    Traced lorenz(y: float64 (3,)) -> float64 (3,)
+      operations: 5 multiply, 4 subtract
+      constants: 3
+    >>> traced.jacobian()(np.array([1.0, 2.0, 3.0]))
+    array([[-10.        ,  10.        ,   0.        ],
+           [ 25.        ,  -1.        ,  -1.        ],
+           [  2.        ,   1.        ,  -2.66666667]])
+    >>> traced.pattern()
+    array([[ True,  True, False],
+           [ True,  True,  True],
+           [ True,  True,  True]])
+    """
+    if not callable(fun):
+        raise TypeError(f"`fun` is a {type(fun).__name__}; pass a function of arrays.")
+    name = getattr(fun, "__name__", type(fun).__name__)
+    arrays = [_example(example, f"examples[{k}]") for k, example in enumerate(examples)]
+    recording = record(fun, arrays, name=name)
+    return Traced(name, _names(fun, arrays), recording)
+
+
+def _example(example: Any, name: str) -> Any:
+    """An example as an array of real floating-point numbers, or a tuple of them."""
+    if isinstance(example, tuple):
+        return tuple(_example(part, f"{name}[{k}]") for k, part in enumerate(example))
+    array = np.asarray(example)
+    if array.dtype.char in "fd":
+        return array
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"`{name}` has the dtype {array.dtype}; pass real numbers.")
+    return array.astype(np.float64)
+
+
+def _names(fun: Callable[..., Any], examples: Sequence[Any]) -> list[str]:
+    """Names of the arguments, those of arrays in a tuple by number."""
+    try:
+        given = list(inspect.signature(fun).parameters)
+    except (TypeError, ValueError):
+        given = []
+    found = []
+    for k, example in enumerate(examples):
+        name = given[k] if k < len(given) else f"argument{k}"
+        found += [f"{name}[{j}]" for j in range(len(example))] if isinstance(example, tuple) else [name]
+    return found
