@@ -59,6 +59,11 @@ class Step:
         self.args = args
         self._value, self._pair, self._jacobian = _calls(function, jac)
 
+    @property
+    def value(self) -> Callable[..., Any]:
+        """The user's function of a state and its inputs, without the Jacobian."""
+        return self._value
+
     def __call__(self, y: Array, times: slice, copies: int = 1) -> Array:
         """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
         self.counts.add(1, y.shape[0])

@@ -142,7 +142,9 @@ def check_functions(step: Any, jac: Any, args: Any) -> None:
         raise TypeError(f"`args` must be a tuple, got {type(args).__name__}; write args=(value,) for one argument.")
 
 
-def as_options(method: Any, max_iterations: Any, segment_length: Any, window: Any, damping: Any) -> Options:
+def as_options(
+    method: Any, max_iterations: Any, segment_length: Any, window: Any, damping: Any, compile: Any
+) -> Options:
     """Check how the problem is to be solved."""
     if not isinstance(method, str) or method not in NAMES:
         raise ValueError(f"`method` is {method!r}; choose one of {', '.join(map(repr, NAMES))}.")
@@ -150,9 +152,12 @@ def as_options(method: Any, max_iterations: Any, segment_length: Any, window: An
         raise TypeError(f"`damping` must be parscan.Clipping() or None, got {damping!r}.")
     if damping is not None and method not in DAMPED:
         raise ValueError(f"`damping` applies to method={' or '.join(map(repr, DAMPED))}, not to {method!r}.")
+    if compile not in (None, True, False) or isinstance(compile, int | float) and not isinstance(compile, bool):
+        raise TypeError(f"`compile` is {compile!r}; pass None (where it pays), True or False.")
     return Options(
         method,
         as_count("max_iterations", max_iterations),
+        compile,
         None if segment_length is None else as_count("segment_length", segment_length),
         None if window is None else as_count("window", window),
         damping,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from math import inf
 
 from .._arrays.namespace import Array, array_namespace
 from .._engine.march import PlannedMethod
@@ -10,6 +12,7 @@ from .._kernels.dispatch import is_loaded
 from .checks.check_jacobian import check_jacobian, structure_covers
 from .checks.check_step import check_broadcasting
 from .checks.whole_numbers import WholeNumbers
+from .code import Code, Compiler
 from .cost import Stopwatch, best_length
 from .decide import Budget, Workload, decide
 from .methods import Planner
@@ -24,7 +27,7 @@ class Choice:
     """Methods in turn (none for the loop), their segment length, and the first step that is left to them.
 
     `reason` is the sentence of `auto` about its choice, and `wanting` the seconds of a step of the loop where the loop
-    is chosen for want of the compiled scans.
+    is chosen for want of the compiled scans; `code` is the step as machine code.
     """
 
     methods: tuple[PlannedMethod, ...] = ()
@@ -32,15 +35,22 @@ class Choice:
     start: int = 0
     reason: str = ""
     wanting: float = 0.0
+    code: Code | None = None
 
 
 def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
     """Check the user's functions on the first steps, and choose."""
     first = min(FIRST_STEPS, task.steps)
     empty = task.steps * task.arrays.y0.size == 0
-    if task.options.method == "sequential" or empty or task.loop(task.arrays.y0, 0, first) < first:
+    if empty or (task.options.method == "sequential" and task.options.compile is False):
         return Choice()
+    begin = time.perf_counter()
+    if task.loop(task.arrays.y0, 0, first) < first:
+        return Choice()
+    seconds = (time.perf_counter() - begin) / first
     states = task.arrays.xp.stack([task.state(t) for t in range(first)])
+    if task.options.method == "sequential":
+        return _sequential(task, states, seconds)
     check_broadcasting(task.step, states, task.steps)
     if whole:
         _check_whole_numbers(whole, states, task.state(first))
@@ -50,7 +60,16 @@ def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
     if task.options.method == "auto":
         return _choose_automatically(task, states, stopwatch, budget)
     length = task.options.segment_length or best_length(stopwatch.cost, task.steps)
-    return Choice((Planner(task, task.steps, length, structure_covers(task.step, states)).named(),), length)
+    planned = Planner(task, task.steps, length, structure_covers(task.step, states)).named()
+    code = Compiler(task, states).code(inf) if task.options.compile else None  # for steps that the method leaves
+    return Choice((planned,), length, code=code)
+
+
+def _sequential(task: Task, states: Array, seconds: float) -> Choice:
+    """The loop, by machine code where that pays; `seconds` are those of a step without."""
+    compiler = Compiler(task, states)
+    code = compiler.code(seconds * (task.steps - states.shape[0]))
+    return Choice((), 0, states.shape[0], compiler.remark, code=code)
 
 
 def _check_whole_numbers(whole: WholeNumbers, states: Array, last: Array) -> None:
@@ -65,12 +84,15 @@ def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budge
     start, options = states.shape[0], task.options
     copies = 1 + task.step.structure.colours(task.arrays.n)
     steps, loaded = task.steps - start, is_loaded(task.arrays.y0)
-    facts = Workload(steps, copies, stopwatch, options.segment_length, scans_are_loaded=loaded, budget=budget)
+    compiler = Compiler(task, states)
+    facts = Workload(
+        steps, copies, stopwatch, options.segment_length, scans_are_loaded=loaded, budget=budget, compiler=compiler
+    )
     decision = decide(facts)
     reason = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
     if not decision.methods:
-        return Choice((), 0, start, f"{reason}.")
+        return Choice((), 0, start, f"{reason}.{compiler.remark}", code=facts.code)
     planner = Planner(task, steps, facts.length, structure_covers(task.step, states))
     wanting = facts.cost.looped if decision.for_now else 0.0
-    reason = f"{reason}; segments of {facts.length} steps."
-    return Choice(planner.auto(decision, facts), facts.length, start, reason, wanting)
+    reason = f"{reason}; segments of {facts.length} steps.{compiler.remark}"
+    return Choice(planner.auto(decision, facts), facts.length, start, reason, wanting, facts.code)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from .code import RECORDING, Code, Compiler
 from .cost import Cost, Stopwatch, best_length, sweeps
 
 FEW_STEPS = 64
@@ -78,6 +79,8 @@ class Workload:
         Whether the compiled scans that Newton needs are loaded already.
     budget : Budget
         Time for loops without them.
+    compiler : Compiler or None
+        Makes machine code of the step.
     """
 
     steps: int
@@ -86,6 +89,20 @@ class Workload:
     fixed_length: int | None
     scans_are_loaded: bool
     budget: Budget
+    compiler: Compiler | None = None
+
+    @cached_property
+    def code(self) -> Code | None:
+        """Machine code of the step, if it can be recorded and compiling it takes less time than the loop."""
+        return None if self.compiler is None else self.compiler.code(self.steps * self.cost.looped)
+
+    @property
+    def code_is_fastest(self) -> bool:
+        """Whether the compiled loop takes less time than sweeps of calls on stacked states."""
+        if self.code is None:
+            return False
+        looped = self.steps * self.code.seconds
+        return looped < SURELY * RECORDING or looped < sweeps(self.cost, self.steps, self.length)
 
     @property
     def cost(self) -> Cost:
@@ -146,6 +163,7 @@ class Decision:
 
 DECISIONS = (
     Decision(lambda facts: facts.few, (), f"there are fewer than {FEW_STEPS} steps"),
+    Decision(lambda facts: facts.code_is_fastest, (), "the recorded step runs as machine code"),
     Decision(lambda facts: facts.stacking_gains_little, (), "calls on stacked states save too little time"),
     Decision(
         lambda facts: facts.loading_costs_much,

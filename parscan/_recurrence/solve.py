@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from .._engine.march import Plan, Record, march
 from .._functions.step import Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
-from .._reporting.progress import Watcher, check_watcher, watch
+from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import NondeterministicStepWarning
 from .advice import warn_if_slow
 from .arguments import as_arrays, as_options, as_structure, as_tolerance, check_functions
@@ -28,6 +29,9 @@ from .task import Task
 
 BUDGET = Budget()
 """That of this process."""
+
+WITHDRAWN = "The compiled step gave other values than `step` on the trajectory, which was computed again without it."
+"""What a result says of machine code that was wrong."""
 
 MethodName = Literal["auto", "newton", "quasi-newton", "elk", "jacobi", "sequential"]
 
@@ -49,6 +53,7 @@ def solve_recurrence(
     segment_length: int | None = None,
     window: int | None = None,
     damping: Clipping | None = None,
+    compile: bool | None = None,
     progress: Watcher = False,
 ) -> RecurrenceResult:
     """Evaluate the recurrence ``y_t = step(y_{t-1}, x_t, *args)`` in parallel over time.
@@ -109,6 +114,10 @@ def solve_recurrence(
         into a quarter of the free memory; fewer after a failure, and if the propagators show that a small change would
         grow by more than e^5 over the window; more again after successes. The loop evaluates the steps on which the
         smallest window fails.
+    compile : bool, optional
+        Whether the loop evaluates `step` as machine code, which is recorded from a call of it: see
+        :func:`parscan.trace`. None: where that can be done, and takes less time. True: an error if it cannot be done.
+        False: never. ``sol.decisions`` tells why not. The code is compared with `step` before and after the solve.
     damping : parscan.Clipping, optional
         Bounds the propagators of ``"newton"`` and ``"quasi-newton"``, for recurrences that are locally unstable.
     progress : bool or callable
@@ -165,15 +174,28 @@ def solve_recurrence(
     family = as_structure(structure)
     family.shape(arrays.n)
     tolerance = as_tolerance(rtol, atol, arrays.y0.dtype)
-    options = as_options(method, max_iterations, segment_length, window, damping)
+    options = as_options(method, max_iterations, segment_length, window, damping, compile)
     trajectory = arrays.xp.empty((arrays.steps, *arrays.y0.shape), dtype=arrays.y0.dtype)
     task = Task(Step(step, arrays.x, args, jac, family), arrays, trajectory, tolerance, options)
     whole = WholeNumbers.of(task.step, arrays.given, arrays.steps)
     with watch(progress, arrays.steps, "step") as report:
         choice = choose(task, whole, BUDGET)
-        record = march(task, Plan(choice.methods, tolerance), choice.start, report)
-    BUDGET.charge(choice.wanting * record.looped)
+        task, choice, record = _marched(replace(task, code=choice.code), choice, report)
+    BUDGET.charge(choice.wanting * record.looped if task.code is None else 0.0)
     return _conclude(task, choice, record, whole)
+
+
+def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, Choice, Record]:
+    """The march; without machine code if the user's function contradicts it on the trajectory."""
+    plan = Plan(choice.methods, task.tolerance)
+    record = march(task, plan, choice.start, report)
+    if task.code is None or record.reached == choice.start:
+        return task, choice, record
+    if task.code.is_contradicted(task.arrays.y0, task.trajectory, choice.start, record.reached):
+        task = replace(task, code=None)
+        record = march(task, plan, choice.start, report)
+        choice = replace(choice, reason=f"{choice.reason} {WITHDRAWN}".strip())
+    return task, choice, record
 
 
 def _conclude(task: Task, choice: Choice, record: Record, whole: WholeNumbers | None) -> RecurrenceResult:

@@ -9,6 +9,7 @@ from .._arrays.namespace import Array, Namespace
 from .._engine.march import Problem
 from .._engine.tolerance import Tolerance
 from .._functions.step import Inputs, Step
+from .code import Code
 from .loop import first_not_finite, loop
 from .systems.damping import Clipping, Damping
 from .systems.propagation import SegmentMarch
@@ -38,6 +39,7 @@ class Options:
 
     method: str
     max_iterations: int
+    compile: bool | None = None
     segment_length: int | None = None
     window: int | None = None
     damping: Clipping | None = None
@@ -52,6 +54,7 @@ class Task(Problem):
     trajectory: Array
     tolerance: Tolerance
     options: Options
+    code: Code | None = None
 
     @property
     def steps(self) -> int:
@@ -70,7 +73,12 @@ class Task(Problem):
         return self.trajectory[time - 1, ...] if time else self.arrays.y0
 
     def loop(self, state: Array, begin: int, end: int, report: Callable[[int], None] | None = None) -> int:
-        """Evaluate the steps one by one."""
+        """Evaluate the steps one by one, by machine code if there is some."""
+        if self.code is not None:
+            reached = self.code.march(state, self.trajectory, begin, end, report)
+            if reached == end:
+                return end
+            begin, state = reached, self.state(reached)  # the function decides whether it ends here
         return loop(self.step, state, self.trajectory, begin, end, report)
 
     def first_not_finite(self, begin: int, end: int) -> int:

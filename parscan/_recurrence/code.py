@@ -1,0 +1,193 @@
+"""The step as machine code: recorded, compiled where that pays, and verified against the user's function."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
+
+from .._arrays.namespace import Array, array_namespace, copy, library, quiet, random_signs
+from .._functions.evaluators import ONE_BY_ONE
+from .._functions.step import Step
+from .._functions.verify import apart, unlike_step
+from .._recorded.native.loop import Loop, compiled_loop
+from .._recorded.program import Program
+from .._recorded.record import NotRecordedError, Recording, record
+from .loop import first_not_finite
+
+if TYPE_CHECKING:
+    from .task import Task
+
+RECORDING, PER_OPERATION = 1e-3, 4e-5
+"""Seconds to record and compile a small step, and what each operation adds."""
+
+LARGEST = 20_000
+"""Operations of a step that is compiled."""
+
+VARIED = 1e-3
+"""Relative change of the states at which code is compared with the function, besides the unchanged ones."""
+
+TIMED = 1000
+"""Steps that are timed."""
+
+SAMPLE = 16
+"""Steps of a trajectory that are compared with the function."""
+
+ROWS = 1 << 16
+"""Steps between two tests for states that are not finite."""
+
+
+class Refusal(Exception):
+    """The step has no machine code; the argument is the reason, a clause with `it` for the step as subject."""
+
+
+@dataclass
+class Code:
+    """
+    Machine code of a step.
+
+    Parameters
+    ----------
+    step : Step
+        The user's function.
+    program : Program
+        What was recorded of it.
+    loop : Loop
+        The compiled loop.
+    """
+
+    step: Step
+    program: Program
+    loop: Loop
+    seconds: float = 0.0
+    """Of one step, as measured."""
+
+    def march(
+        self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None
+    ) -> int:
+        """
+        Evaluate the steps `begin` to `end` from a state, writing the trajectory.
+
+        Returns the first step whose state is not finite, or `end`. Later rows are undefined.
+        """
+        for first in range(begin, end, ROWS):
+            last = min(first + ROWS, end)
+            self._run(state, trajectory, first, last, report)
+            if (bad := first_not_finite(trajectory, first, last)) < last:
+                return bad
+            state = trajectory[last - 1, ...]
+        return end
+
+    def _run(
+        self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None
+    ) -> None:
+        x = self.step.x
+        inputs = () if x is None else x if isinstance(x, tuple) else (x,)
+        self.loop.run(state, inputs, trajectory, begin, end, report)
+
+    def is_contradicted(self, y0: Array, trajectory: Array, begin: int, end: int) -> bool:
+        """Whether the user's function gives something else on a sample of the steps `begin` to `end`."""
+        times = sorted({begin + k * (end - begin - 1) // SAMPLE for k in range(SAMPLE + 1)})
+        xp = array_namespace(y0)
+        before = xp.stack([trajectory[t - 1, ...] if t else y0 for t in times])
+        return _differ(self.step, times, before, xp.stack([trajectory[t, ...] for t in times]))
+
+    def measure(self, state: Array, steps: int) -> None:
+        """Time some steps from a state."""
+        steps = min(steps, TIMED)
+        rows = array_namespace(state).empty((steps, *state.shape), dtype=state.dtype)
+        begin = time.perf_counter()
+        self._run(state, rows, 0, steps)
+        self.seconds = (time.perf_counter() - begin) / max(steps, 1)
+
+
+def record_step(step: Step, states: Array) -> Recording:
+    """Record the step on one of some states; raises `Refusal`."""
+    if library(states) != "numpy":
+        raise Refusal("works on arrays of another library than NumPy")
+    inputs = step.inputs(slice(0, 1))
+    try:
+        recording = record(step.value, [states[:1, ...], *([] if inputs is None else [inputs])], step.args)
+    except NotRecordedError as error:
+        raise Refusal(error.reason + (f" ({error.place})" if error.place else "")) from error
+    result = recording.result
+    if result.shape != states[:1, ...].shape or result.dtype != states.dtype:
+        raise Refusal(f"returns {result.dtype} of the shape {result.shape} when it is recorded")
+    return recording
+
+
+class Compiler:
+    """
+    Makes machine code of the step of a task, once.
+
+    Parameters
+    ----------
+    task : Task
+        With the user's choice whether to compile.
+    states : array, shape (k, *batch, n)
+        States that the first steps start from.
+
+    Attributes
+    ----------
+    remark : str
+        Why there is no machine code, as a sentence that begins with a space; "" if there is some, or none is needed.
+    """
+
+    def __init__(self, task: Task, states: Array) -> None:
+        self._task, self._states = task, states
+        self.remark = ""
+
+    def code(self, seconds: float) -> Code | None:
+        """
+        The code, if compiling it takes less than the `seconds` that the loop takes without.
+
+        Raises
+        ------
+        TypeError
+            If the step cannot be compiled and the user asks for it.
+        """
+        wanted = self._task.options.compile
+        if wanted is False or (seconds < RECORDING and not wanted):
+            return None
+        try:
+            return self._made(inf if wanted else seconds)
+        except Refusal as refusal:
+            if wanted:
+                raise TypeError(f"`step` cannot be compiled, as `compile=True` asks: it {refusal}.") from refusal
+            self.remark = f" The step is not compiled: it {refusal}."
+            return None
+
+    def _made(self, seconds: float) -> Code | None:
+        recording = record_step(self._task.step, self._states)
+        program = recording.program
+        if program.operations > LARGEST:
+            raise Refusal(f"has {program.operations} operations, more than {LARGEST}")
+        if seconds < RECORDING + PER_OPERATION * program.operations:
+            return None
+        code = Code(self._task.step, program, compiled_loop(program))
+        if obstacle := _unlike(code, self._states):
+            raise Refusal(obstacle)
+        code.measure(self._states[-1, ...], self._task.steps)
+        return code
+
+
+def _unlike(code: Code, states: Array) -> str:
+    """Why the code is not the function: they are compared on some states and on changed ones."""
+    xp = array_namespace(states)
+    changes = VARIED * random_signs(tuple(states.shape), states, seed=0)
+    for given in (states, states * (1 + changes) + changes * xp.max(xp.abs(states))):
+        found = xp.empty_like(states)
+        for t in range(states.shape[0]):
+            code._run(given[t, ...], found, t, t + 1)
+        if _differ(code.step, list(range(states.shape[0])), given, found):
+            return "gave other values than its recorded operations"
+    return ""
+
+
+def _differ(step: Step, times: list[int], before: Array, found: Array) -> bool:
+    """Whether the function gives something else for single states than was found, beyond rounding."""
+    with quiet():
+        expected = ONE_BY_ONE.values(step, times, copy(before))
+        return bool(unlike_step(step, before, times, found - expected, apart(found, expected)))
