@@ -3,6 +3,7 @@
 - `linear_recurrence`: ``h_t = A_t h_{t-1} + b_t`` by parallel scan.
 - `solve_recurrence`: ``y_t = step(y_{t-1}, x_t)`` for any `step` that works on stacked states.
 - `solve_ivp`: ``y' = fun(t, y)``, called as SciPy's, solved by Newton's method on a whole mesh at once.
+- `trace`: records what a function of NumPy arrays computes, with its exact derivatives; a `Traced` function.
 - `Dense`, `Diagonal`, `BlockDiagonal`, `StackedDiagonal`: structures of a step's Jacobian.
 - `RecurrenceResult`, `IvpResult`, `Adjoint`: results; `Status`, `IvpStatus`, `Termination`, `Attempt`: parts of them.
 - `Progress`: the argument of a function that is passed as ``progress``.
@@ -18,6 +19,7 @@ from ._linalg.block_diagonal import BlockDiagonal
 from ._linalg.dense import Dense
 from ._linalg.diagonal import Diagonal
 from ._linalg.stacked_diagonal import StackedDiagonal
+from ._recorded.trace import Traced, trace
 from ._recurrence.linear import linear_recurrence
 from ._recurrence.result import Attempt, RecurrenceResult, Status
 from ._recurrence.solve import solve_recurrence
@@ -38,9 +40,11 @@ __all__ = [
     "StackedDiagonal",
     "Status",
     "Termination",
+    "Traced",
     "linear_recurrence",
     "solve_ivp",
     "solve_recurrence",
+    "trace",
     "warnings",
 ]
 

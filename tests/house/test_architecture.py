@@ -20,6 +20,7 @@ ROOMS = {
     "_linalg": 2,
     "_reporting": 2,
     "_kernels": 3,
+    "_recorded": 3,
     "_functions": 4,
     "_engine": 5,
     "_recurrence": 6,
@@ -159,10 +160,12 @@ def test_libraries_stay_where_they_belong():
             roots = {module.split(".")[0] for module in modules}
             assert "cupy" not in roots, name
             assert "numba.cuda" not in modules or name.parts[:2] == ("_kernels", "cuda"), name
+            if "llvmlite" in roots:
+                assert name.parts[:2] == ("_recorded", "native"), name
             if "numba" in roots:
                 assert name.parts[0] in ("_kernels", "__main__.py"), name
             if "numpy" in roots:
-                assert name.as_posix() in numpy_files or name.parts[0] == "_kernels", name
+                assert name.as_posix() in numpy_files or name.parts[0] in ("_kernels", "_recorded"), name
 
 
 def test_public_names():
@@ -190,8 +193,9 @@ def test_public_things_are_documented(name):
 
 SIGNATURES = {
     "solve_recurrence": "step y0 x length jac structure method args guess rtol atol max_iterations segment_length "
-    "window damping progress",
+    "window damping compile progress",
     "linear_recurrence": "A b h0 reverse",
+    "trace": "fun examples",
     "solve_ivp": "fun t_span y0 method t_eval dense_output events vectorized args jac rtol atol max_step first_step "
     "jumps mesh guess stages window progress jac_sparsity min_step lband uband",
 }
