@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .array import RecordingArray, Refused, as_recording
+from .array import REAL, RecordingArray, Refused, as_recording
 from .graph import LIMIT, Graph, TooLarge
 from .program import Argument, Program, extract
 from .stand_in import recordable
@@ -97,7 +97,7 @@ def _called(function: Callable[..., Any], examples: Sequence[Any], constants: Se
         if isinstance(example, tuple):
             return tuple(map(given, example))
         array = np.asarray(example)
-        if array.dtype.char not in "fd":
+        if array.dtype.char not in REAL:
             raise Refused(f"is called with {array.dtype}")
         found = RecordingArray(graph, graph.argument(len(arguments), array.shape, array.dtype), array.dtype)
         arguments.append(found)

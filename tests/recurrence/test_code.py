@@ -1,0 +1,166 @@
+"""Recurrences by machine code of the recorded step: the loop of the user's function, and nothing else, is right."""
+
+import numpy as np
+import pytest
+
+from parscan import solve_recurrence
+from parscan._recurrence import code as _code
+
+
+def loop(step, y0, x=None, length=None, args=()):
+    state, states = np.asarray(y0)[None], []
+    count = len(x[0] if isinstance(x, tuple) else x) if x is not None else length
+    for t in range(count):
+        row = () if x is None else (tuple(part[t : t + 1] for part in x) if isinstance(x, tuple) else x[t : t + 1],)
+        state = step(state, *row, *args)
+        states.append(state)
+    return np.concatenate(states)
+
+
+def chaotic(y):
+    a, b, c = y[..., 0], y[..., 1], y[..., 2]
+    return y + 0.01 * np.stack([10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c], axis=-1)
+
+
+def forgetful(y, x):
+    return np.tanh(0.8 * y + x)
+
+
+def switched(y, x):
+    level, slope = x
+    return np.where(y > level, y - slope, 1.01 * y + 0.1)
+
+
+def scaled(y, x, gain, table):
+    return gain * y + np.interp(x, np.linspace(-3, 3, 7), table)
+
+
+RNG = np.random.default_rng(5)
+T = 3000
+PROBLEMS = {
+    "chaotic": (chaotic, np.ones(3), None, T, ()),
+    "chaotic batch": (chaotic, 1 + 0.1 * RNG.standard_normal((4, 3)), None, T, ()),
+    "inputs": (forgetful, np.zeros(2), RNG.standard_normal((T, 2)), None, ()),
+    "inputs, batch of two axes": (forgetful, np.zeros((2, 3, 1)), RNG.standard_normal((T, 2, 3, 1)), None, ()),
+    "inputs that broadcast": (forgetful, np.zeros((3, 2)), RNG.standard_normal((T, 1, 2)), None, ()),
+    "tuple": (switched, np.zeros(1), (RNG.random((T, 1)), RNG.random((T, 1))), None, ()),
+    "arguments": (scaled, np.zeros(1), RNG.standard_normal((T, 1)), None, (0.9, RNG.random(7))),
+    "integer inputs": (forgetful, np.zeros(1), RNG.integers(-2, 3, (T, 1)), None, ()),
+    "Boolean inputs": (lambda y, x: np.where(x, y + 1, 0.5 * y), np.zeros(1), RNG.random((T, 1)) > 0.5, None, ()),
+}
+
+
+@pytest.mark.parametrize("method", ["sequential", "auto", "newton"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_loop_by_machine_code_is_the_loop(name, method):
+    step, y0, x, length, args = PROBLEMS[name]
+    if method == "newton" and name.startswith(("chaotic", "tuple")):
+        pytest.skip("Newton's method is not for these")
+    sol = solve_recurrence(step, y0, x, length=length, args=args, method=method, compile=True)
+    exact = loop(step, y0, x, length, args)
+    assert sol.success
+    assert sol.y.dtype == exact.dtype
+    early = slice(0, 500 if name.startswith("chaotic") else None)
+    np.testing.assert_allclose(sol.y[early], exact[early], rtol=1e-9, atol=1e-9)
+    if method == "sequential":
+        assert sol.nfev < T // 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_step_follows_from_the_one_before(dtype):
+    """The deviation of a chaotic trajectory says nothing; that of a single step does."""
+    sol = solve_recurrence(chaotic, np.ones(3, dtype), length=T, method="sequential", compile=True)
+    assert sol.y.dtype == dtype
+    after = chaotic(sol.y[:-1])
+    np.testing.assert_allclose(sol.y[1:], after, rtol=20 * np.finfo(dtype).eps, atol=20 * np.finfo(dtype).eps * 50)
+
+
+def test_a_few_steps_are_not_compiled():
+    sol = solve_recurrence(chaotic, np.ones(3), length=10, method="sequential")
+    assert sol.nfev == 10
+
+
+def test_a_step_that_cannot_be_recorded_is_called():
+    def jumping(y):
+        return y - 0.4 if y[0, 0] > 0.5 else 1.1 * y
+
+    sol = solve_recurrence(jumping, np.array([0.3]), length=T, method="sequential")
+    assert sol.nfev >= T
+    assert "branches on a value (test_code.py:" in sol.decisions[0]
+    np.testing.assert_array_equal(sol.y, loop(jumping, np.array([0.3]), length=T))
+    with pytest.raises(TypeError, match="`step` cannot be compiled, as `compile=True` asks: it branches on a value"):
+        solve_recurrence(jumping, np.array([0.3]), length=T, compile=True)
+
+
+@pytest.mark.parametrize("wrong", ["yes", 1, 0.0])
+def test_compile_is_none_or_a_bool(wrong):
+    with pytest.raises(TypeError, match="`compile` is"):
+        solve_recurrence(chaotic, np.ones(3), length=10, compile=wrong)
+
+
+def test_code_that_is_wrong_from_the_start_is_not_used(monkeypatch):
+    compiled_loop = _code.compiled_loop
+
+    class Wrong:
+        def __init__(self, program):
+            self._loop = compiled_loop(program)
+
+        def run(self, state, inputs, out, begin, end, report=None):
+            self._loop.run(state, inputs, out, begin, end, report)
+            out[begin:end, ..., 1] *= 1 + 1e-6
+
+    monkeypatch.setattr(_code, "compiled_loop", Wrong)
+    sol = solve_recurrence(chaotic, np.ones(3), length=T, method="sequential")
+    assert "gave other values" in sol.decisions[0]
+    np.testing.assert_array_equal(sol.y, loop(chaotic, np.ones(3), length=T))
+
+
+def test_code_that_the_trajectory_contradicts_is_withdrawn(monkeypatch):
+    compiled_loop = _code.compiled_loop
+
+    class Wrong:
+        def __init__(self, program):
+            self._loop = compiled_loop(program)
+
+        def run(self, state, inputs, out, begin, end, report=None):
+            self._loop.run(state, inputs, out, begin, end, report)
+            if end > 2000:
+                out[2000:end, ..., 1] *= 1 + 1e-6
+
+    monkeypatch.setattr(_code, "compiled_loop", Wrong)
+    sol = solve_recurrence(chaotic, np.ones(3), length=T, method="sequential")
+    assert "computed again without it" in sol.decisions[0]
+    np.testing.assert_array_equal(sol.y, loop(chaotic, np.ones(3), length=T))
+
+
+def test_parameters_are_read_again_at_every_solve():
+    gain = 0.5
+
+    def step(y):
+        return gain * y + 1
+
+    one = solve_recurrence(step, np.ones(1), length=T, method="sequential", compile=True)
+    gain = 0.25
+    other = solve_recurrence(step, np.ones(1), length=T, method="sequential", compile=True)
+    assert one.y[-1, 0] == pytest.approx(2)
+    assert other.y[-1, 0] == pytest.approx(4 / 3)
+
+
+def test_a_state_that_is_not_finite_ends_the_trajectory():
+    def explodes(y):
+        return y**2
+
+    sol = solve_recurrence(explodes, np.array([1.01]), length=T, method="sequential", compile=True)
+    reference = solve_recurrence(explodes, np.array([1.01]), length=T, method="sequential", compile=False)
+    assert not sol.success
+    assert sol.message == reference.message
+    np.testing.assert_array_equal(np.isfinite(sol.y), np.isfinite(reference.y))
+
+
+def test_progress_is_reported():
+    seen = []
+    solve_recurrence(
+        chaotic, np.ones(3), length=500_000, method="sequential", compile=True, progress=lambda p: seen.append(p.solved)
+    )
+    assert seen == sorted(seen)
+    assert seen[-1] == 500_000
