@@ -1,0 +1,366 @@
+"""What a program's code is made of, in order, and where its values lie: in registers, or in memory for its loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..graph import CONSTANT, GATHER, INPUT, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Block
+from ..program import Program
+from .text import UnsupportedError
+
+UNROLLED = 16
+"""Elements up to which a block is written out, its values in registers."""
+
+RUNS = 8
+"""Runs of addresses up to which an operand is copied run by run."""
+
+ALIGNED = 64
+"""Bytes at which blocks of memory begin."""
+
+TABLE, SCRATCH, ARGUMENT = 0, 1, 2
+"""Memory: the table of constants, that of intermediate values, and that of the first argument; others follow."""
+
+
+@dataclass(eq=False)
+class Scalars:
+    """Blocks that are written out."""
+
+    blocks: list[Block] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Fused:
+    """Blocks of the same number of elements, evaluated in one loop."""
+
+    blocks: list[Block] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Multiplied:
+    """A product of a matrix with a vector."""
+
+    block: Block
+
+
+@dataclass(frozen=True)
+class Run:
+    """Elements one after the other in memory: of a space, from a byte on. `nodes` have these elements."""
+
+    space: int
+    start: int
+
+
+@dataclass(frozen=True)
+class Same:
+    """An operand that is one node for all elements."""
+
+    node: int
+
+
+@dataclass(frozen=True)
+class Inside:
+    """An operand that is a block of the same loop, element by element."""
+
+    first: int
+
+
+@dataclass
+class Copied:
+    """An operand that is gathered in memory at `start` first, by copies to it."""
+
+    start: int
+    copies: list[Copy]
+
+
+@dataclass
+class Copy:
+    """
+    Copy elements of a space, from the byte `source` on, to the element `target` and the following ones.
+
+    With `places`, bytes in the table, the numbers of the elements to copy from and to are read there.
+    """
+
+    space: int
+    source: int
+    target: int
+    count: int
+    places: tuple[int, int] | None = None
+
+
+class Layout:
+    """
+    The parts of a program and the places of its values.
+
+    Parameters
+    ----------
+    program : Program
+    lanes : int
+        Values of an intermediate node that lie beside each other in memory, one per lane.
+    """
+
+    def __init__(self, program: Program, lanes: int) -> None:
+        self.program, self.lanes = program, lanes
+        self.block_of = np.empty(program.size, dtype=np.intp)
+        for number, block in enumerate(program.blocks):
+            self.block_of[block.first : block.first + block.count] = number
+        self.offsets = np.full(program.size, -1, dtype=np.int64)
+        self.spaces = np.full(program.size, -1, dtype=np.int64)
+        self.table: list[tuple[int, Any]] = []
+        self.table_bytes, self.scratch_bytes = 0, 0
+        self.parts = _parts(program, self.block_of)
+        self._copies: dict[bytes, Copied] = {}
+        self.sinks: dict[int, tuple[int, int]] = {}
+        """Loops' blocks, by their first nodes, that are written to a result, from a place in it on."""
+        if lanes == 1:
+            self._find_sinks()
+        self.stored = np.zeros(program.size, dtype=bool)
+        """Nodes whose values are written to memory for loops that read them."""
+        self._group = np.full(len(program.blocks), -1, dtype=np.intp)
+        for number, part in enumerate(self.parts):
+            if isinstance(part, Fused):
+                for block in part.blocks:
+                    self._group[self.block_of[block.first]] = number
+        self._place()
+
+    def block(self, node: int) -> Block:
+        """The block of a node."""
+        return self.program.blocks[self.block_of[node]]
+
+    def dtype(self, node: int) -> np.dtype[Any]:
+        """Of a node."""
+        return self.block(node).dtype
+
+    def address(self, node: int) -> tuple[int, int]:
+        """Memory and byte in it of a node."""
+        if self.spaces[node] < 0:
+            assert self.block(node).operation == CONSTANT, self.block(node)
+            self._place_constants(self.block(node))
+        return int(self.spaces[node]), int(self.offsets[node])
+
+    def operand(self, ids: Any, part: Fused | Multiplied) -> Same | Inside | Run | Copied:
+        """Where an operand of a loop comes from."""
+        if ids.shape[0] == 1 or (isinstance(part, Fused) and (ids == ids[0]).all()):
+            return Same(int(ids[0])) if isinstance(part, Fused) else self._in_memory(ids)
+        first = self.block(int(ids[0]))
+        if isinstance(part, Fused) and self._group[self.block_of[ids[0]]] == self.parts.index(part):
+            return Inside(first.first)
+        return self._in_memory(ids)
+
+    def _in_memory(self, ids: Any) -> Run | Copied:
+        for number in np.unique(self.block_of[ids]).tolist():
+            if self.program.blocks[number].operation == CONSTANT:
+                self._place_constants(self.program.blocks[number])
+        spaces, offsets = self.spaces[ids], self.offsets[ids]
+        assert (spaces >= 0).all()
+        size = self.dtype(int(ids[0])).itemsize
+        steps = size * np.where(spaces == SCRATCH, self.lanes, 1)
+        if (spaces == spaces[0]).all() and (np.diff(offsets) == steps[0]).all():
+            return Run(int(spaces[0]), int(offsets[0]))
+        key = ids.tobytes()
+        if key not in self._copies:
+            start = self.scratch(ids.shape[0] * size * self.lanes)
+            self._copies[key] = Copied(start, self.copies(ids, np.arange(ids.shape[0])))
+        return self._copies[key]
+
+    def _copied(self, spaces: Any, offsets: Any, places: Any, ends: Any, size: int) -> list[Copy]:
+        count = offsets.shape[0]
+        if ends.shape[0] < max(RUNS, count // 64):
+            bounds = [0, *ends.tolist(), count]
+            return [Copy(int(spaces[a]), int(offsets[a]), int(places[a]), b - a) for a, b in pairwise(bounds)]
+        found = []
+        for space in np.unique(spaces).tolist():
+            some = np.flatnonzero(spaces == space)
+            unit = size * (self.lanes if space == SCRATCH else 1)
+            low = int(offsets[some].min())
+            numbers = (self.constant((offsets[some] - low) // unit), self.constant(places[some].astype(np.int64)))
+            found.append(Copy(space, low, 0, some.shape[0], numbers))
+        return found
+
+    # Memory
+
+    def scratch(self, size: int) -> int:
+        """Place of some bytes for intermediate values."""
+        start = self.scratch_bytes
+        self.scratch_bytes = _aligned(start + size)
+        return start
+
+    def constant(self, values: Any) -> int:
+        """Place of constants in the table."""
+        values = np.ascontiguousarray(values)
+        start = self.table_bytes
+        self.table.append((start, values))
+        self.table_bytes = _aligned(start + values.nbytes) if values.size > 1 else start + 8
+        return start
+
+    def the_table(self) -> Any:
+        """The table of constants, as bytes in aligned memory."""
+        found = aligned(self.table_bytes)
+        for start, values in self.table:
+            found[start : start + values.nbytes] = values.reshape(-1).view(np.uint8)
+        return found
+
+    def _place_constants(self, block: Block) -> None:
+        if self.spaces[block.first] < 0:
+            size = block.dtype.itemsize
+            if size * block.count > 8:
+                self.table_bytes = _aligned(self.table_bytes)
+            start = self.constant(np.asarray(block.data, dtype=block.dtype))
+            nodes = slice(block.first, block.first + block.count)
+            self.spaces[nodes], self.offsets[nodes] = TABLE, start + size * np.arange(block.count)
+
+    def _place(self) -> None:
+        """Give places to inputs, and to all values that loops read or write."""
+        program = self.program
+        needed = np.zeros(program.size, dtype=bool)
+        for number, part in enumerate(self.parts):
+            for block in _blocks(part):
+                if isinstance(part, Scalars):
+                    for ids in block.operands:
+                        needed[ids] = True
+                    continue
+                for ids in block.operands:
+                    ids = np.ravel(ids)  # noqa: PLW2901
+                    same = isinstance(part, Fused) and (ids == ids[0]).all()
+                    inside = self._group[self.block_of[ids]] == number
+                    needed[ids[~inside]] = True
+                    if not same:
+                        self.stored[ids[~inside]] = True
+        for number in range(len(program.results)):
+            needed[self.loose(number)[1]] = True
+        for block in program.blocks:
+            nodes, size = slice(block.first, block.first + block.count), block.dtype.itemsize
+            if block.operation == INPUT and self.lanes == 1:
+                self.spaces[nodes], self.offsets[nodes] = ARGUMENT + block.data[0], size * np.asarray(block.data[1])
+            elif block.operation != CONSTANT and (self.stored[nodes] if is_scalar(block) else needed[nodes]).any():
+                if block.count > 1:
+                    self.scratch_bytes = _aligned(self.scratch_bytes)
+                self.stored[nodes] = True
+                self.spaces[nodes] = SCRATCH
+                self.offsets[nodes] = self.scratch_bytes + size * self.lanes * np.arange(block.count)
+                self.scratch_bytes += size * self.lanes * block.count
+
+    def _find_sinks(self) -> None:
+        for number, ids in enumerate(self.program.results):
+            flat = np.ravel(ids)
+            for place in np.flatnonzero(np.diff(self.block_of[flat], prepend=-1)).tolist():
+                block = self.block(int(flat[place]))
+                nodes = flat[place : place + block.count]
+                if block.operation in (INPUT, CONSTANT) or is_scalar(block) or block.first in self.sinks:
+                    continue
+                if nodes.shape[0] == block.count and (nodes == block.first + np.arange(block.count)).all():
+                    self.sinks[block.first] = (number, place)
+
+    def loose(self, number: int) -> tuple[Any, Any]:
+        """Places in a result, and their nodes, that no loop writes there."""
+        flat = np.ravel(self.program.results[number])
+        left = np.ones(flat.shape[0], dtype=bool)
+        for first, (result, place) in self.sinks.items():
+            if result == number:
+                left[place : place + self.block(first).count] = False
+        return np.flatnonzero(left), flat[left]
+
+    def matrix(self, block: Block, *, by_columns: bool) -> Run | Copied:
+        """The matrix of a product, in memory by rows or by columns."""
+        ids = np.ravel(block.operands[0].T if by_columns else block.operands[0])
+        numbers = np.unique(self.block_of[ids]).tolist()
+        if not all(self.program.blocks[k].operation == CONSTANT for k in numbers):
+            return self._in_memory(ids)
+        values = np.empty(self.program.size, dtype=block.dtype)
+        for one in (self.program.blocks[k] for k in numbers):
+            values[one.first : one.first + one.count] = one.data
+        return Run(TABLE, self.constant(values[ids]))
+
+    def copies(self, ids: Any, places: Any) -> list[Copy]:
+        """Copies of nodes in memory to places in a result; targets are in elements."""
+        for number in np.unique(self.block_of[ids]).tolist():
+            if self.program.blocks[number].operation == CONSTANT:
+                self._place_constants(self.program.blocks[number])
+        spaces, offsets, size = self.spaces[ids], self.offsets[ids], self.dtype(int(ids[0])).itemsize
+        steps = size * np.where(spaces == SCRATCH, self.lanes, 1)
+        breaks = (np.diff(offsets) != steps[1:]) | (np.diff(spaces) != 0) | (np.diff(places) != 1)
+        return self._copied(spaces, offsets, places, np.flatnonzero(breaks) + 1, size)
+
+
+def is_scalar(block: Block) -> bool:
+    """Whether a block is written out."""
+    return block.operation not in (CONSTANT, PRODUCT) and block.count <= UNROLLED
+
+
+def aligned(size: int) -> Any:
+    """Zeroed bytes that begin at a multiple of 64."""
+    memory = np.zeros(size + ALIGNED, dtype=np.uint8)
+    start = -memory.ctypes.data % ALIGNED
+    return memory[start : start + size]
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNED) * ALIGNED
+
+
+def _blocks(part: Scalars | Fused | Multiplied) -> Sequence[Block]:
+    return [part.block] if isinstance(part, Multiplied) else part.blocks
+
+
+def _parts(program: Program, block_of: Any) -> list[Scalars | Fused | Multiplied]:
+    """
+    The blocks in an order in which each needs earlier ones only, as many as possible in common loops.
+
+    One loop at a time is open; what does not depend on it is evaluated before it.
+    """
+    found: list[Scalars | Fused | Multiplied] = []
+    group: list[Block] = []
+    open_blocks: set[int] = set()
+
+    def close() -> None:
+        if group:
+            found.append(Fused(list(group)))
+            group.clear()
+            open_blocks.clear()
+
+    for number, block in enumerate(program.blocks):
+        if block.operation in (INPUT, CONSTANT):
+            continue
+        _check(block)
+        if is_scalar(block) or block.operation == PRODUCT:
+            if open_blocks and any(
+                not open_blocks.isdisjoint(block_of[np.ravel(ids)].tolist()) for ids in block.operands
+            ):
+                close()
+            if block.operation == PRODUCT:
+                found.append(Multiplied(block))
+            elif found and isinstance(found[-1], Scalars):
+                found[-1].blocks.append(block)
+            else:
+                found.append(Scalars([block]))
+            continue
+        if group and (
+            block.count != group[0].count or not all(_fits(ids, group, open_blocks, block_of) for ids in block.operands)
+        ):
+            close()
+        group.append(block)
+        open_blocks.add(number)
+    close()
+    return found
+
+
+def _fits(ids: Any, group: list[Block], open_blocks: set[int], block_of: Any) -> bool:
+    """Whether an operand can be read in the loop of a group: it is outside of it, or a block of it in order."""
+    numbers = block_of[ids]
+    if open_blocks.isdisjoint(numbers[:1].tolist()):
+        return open_blocks.isdisjoint(np.unique(numbers).tolist())
+    first = next(block.first for block in group if block.first <= ids[0] < block.first + block.count)
+    return bool(ids[0] == first and (np.diff(ids) == 1).all() and ids.shape[0] == group[0].count)
+
+
+def _check(block: Block) -> None:
+    if block.operation in (SEARCH_LEFT, SEARCH_RIGHT) and block.data.dtype.kind == "f" and np.isnan(block.data).any():
+        raise UnsupportedError("searches a table with NaN")
+    if block.operation == GATHER and len(block.data) == 0:
+        raise UnsupportedError("indexes an empty table")
+    if block.dtype.char not in "?fdbhilqBHILQ":
+        raise UnsupportedError(f"calculates with {block.dtype}")

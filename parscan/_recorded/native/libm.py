@@ -1,0 +1,71 @@
+"""Addresses of functions of the C library: scalar ones, and those on vectors of glibc's `libmvec`."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm
+
+WIDEST = {"e": 64, "d": 32, "b": 16}
+"""Bytes of the vectors that the functions of a kind take, by the letter in their names."""
+
+FEATURES = {"e": "avx512f", "d": "avx2", "b": "sse2"}
+"""What the processor must have for them."""
+
+
+@cache
+def address(function: str) -> int:
+    """Address of a function of one element of the C library; 0 if there is none."""
+    return _address(_library("m"), function)
+
+
+@cache
+def vector_symbol(function: str, bytes_each: int, width: int, arity: int) -> str:
+    """Name of a function of vectors; "" if there is none, or the processor cannot run it."""
+    for letter, size in WIDEST.items():
+        if size == bytes_each * width and features().get(FEATURES[letter]):
+            name = f"_ZGV{letter}N{width}{'v' * arity}_{function}"
+            return name if vector_address(name) else ""
+    return ""
+
+
+@cache
+def vector_address(name: str) -> int:
+    """Address of a function of `libmvec`; 0 if there is none."""
+    return _address(_library("mvec"), name)
+
+
+@cache
+def features() -> dict[str, bool]:
+    """Features of the processor."""
+    return dict(llvm.get_host_cpu_features())
+
+
+def vector_bytes() -> int:
+    """Bytes of the processor's widest vectors."""
+    return 64 if features().get("avx512f") else 32 if features().get("avx2") else 16
+
+
+def _address(library: Any, name: str) -> int:
+    try:
+        return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+    except AttributeError:
+        return 0
+
+
+@cache
+def _library(name: str) -> Any:
+    """A library of the C runtime; those of the process where it has none of that name."""
+    for file in (f"lib{name}.so.6", f"lib{name}.so.1", ctypes.util.find_library(name)):
+        try:
+            if file:
+                return ctypes.CDLL(file)
+        except OSError:
+            continue
+    try:
+        return ctypes.CDLL(None) if name == "m" else None
+    except TypeError:  # Windows
+        return ctypes.cdll.msvcrt

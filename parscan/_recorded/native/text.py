@@ -1,0 +1,462 @@
+"""Text of LLVM's intermediate language, written line by line, and how operations of the table are spelled in it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import CONVERT
+from ..operations import OPERATIONS
+from . import libm
+
+Register = str
+"""Name of a value: a scalar, or a vector of as many elements as the text is wide."""
+
+
+class UnsupportedError(Exception):
+    """A program that has no machine code; the argument is the reason, a clause without subject."""
+
+
+def word(dtype: np.dtype[Any]) -> str:
+    """Type of a value of this dtype in a register."""
+    if dtype.char == "d":
+        return "double"
+    return "float" if dtype.char == "f" else "i1" if dtype.kind == "b" else f"i{8 * dtype.itemsize}"
+
+
+def in_memory(dtype: np.dtype[Any]) -> str:
+    """The same in memory."""
+    return "i8" if dtype.kind == "b" else word(dtype)
+
+
+def vector(scalar: str, width: int) -> str:
+    """Type of `width` values of a type."""
+    return scalar if width == 1 else f"<{width} x {scalar}>"
+
+
+def literal(value: Any, dtype: np.dtype[Any], width: int = 1) -> str:
+    """A number as text, the same in all elements of a vector."""
+    if dtype.kind == "f":
+        bits = struct.unpack("<Q", struct.pack("<d", float(dtype.type(value))))[0]
+        text = f"0x{bits:016X}"
+    else:
+        text = str(int(value)) if dtype.kind != "b" else "true" if value else "false"
+    return text if width == 1 else "<" + ", ".join([f"{word(dtype)} {text}"] * width) + ">"
+
+
+class Text:
+    """
+    Lines of a function, and the functions that it calls.
+
+    Attributes
+    ----------
+    lines : list of str
+        Of the body so far.
+    label : str
+        Of the block in which lines are being written.
+    declarations : dict
+        Declarations of functions that are called, by name.
+    external : dict
+        Addresses of those that are not LLVM's own, by name.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.label = "entry"
+        self.declarations: dict[str, str] = {}
+        self.external: dict[str, int] = {}
+        self._count = 0
+
+    def name(self, prefix: str = "v") -> str:
+        """A name that occurs nowhere else."""
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def new(self, expression: str) -> Register:
+        """Assign an expression to a new register."""
+        self._count += 1
+        self.lines.append(f"  %v{self._count} = {expression}")
+        return f"%v{self._count}"
+
+    def do(self, instruction: str) -> None:
+        """Write an instruction without a result."""
+        self.lines.append(f"  {instruction}")
+
+    def begin(self, label: str) -> None:
+        """Begin a block."""
+        self.lines.append(f"{label}:")
+        self.label = label
+
+    def call(self, function: str, result: str, given: Sequence[tuple[str, str]], attributes: str = "") -> Register:
+        """Call a function, whose arguments are pairs of a type and a register."""
+        if function not in self.declarations:
+            types = ", ".join(kind for kind, _ in given)
+            self.declarations[function] = f"declare {result} @{function}({types}) {attributes}".rstrip()
+        return self.new(f"call {result} @{function}({', '.join(f'{kind} {value}' for kind, value in given)})")
+
+    def intrinsic(self, name: str, dtype: np.dtype[Any], width: int, *given: Register) -> Register:
+        """Call a function of LLVM on values of one type."""
+        kind = vector(word(dtype), width)
+        suffix = f"{'' if width == 1 else f'v{width}'}f{8 * dtype.itemsize}"
+        return self.call(f"llvm.{name}.{suffix}", kind, [(kind, one) for one in given])
+
+    def smaller(self, one: Register, other: Register) -> Register:
+        """The smaller one of two unsigned integers."""
+        return self.call("llvm.umin.i64", "i64", [("i64", one), ("i64", other)])
+
+    def total(self, values: Register, dtype: np.dtype[Any], width: int) -> Register:
+        """The sum of the elements of a vector of floating-point numbers, in any order."""
+        if width == 1:
+            return values
+        scalar, kind = word(dtype), vector(word(dtype), width)
+        name = f"llvm.vector.reduce.fadd.v{width}f{8 * dtype.itemsize}"
+        self.declarations.setdefault(name, f"declare {scalar} @{name}({scalar}, {kind})")
+        return self.new(f"call reassoc {scalar} @{name}({scalar} {literal(-0.0, dtype)}, {kind} {values})")
+
+    def element(self, values: Register, kind: str, place: int) -> Register:
+        """An element of a vector; `kind` is the vector's type."""
+        return self.new(f"extractelement {kind} {values}, i64 {place}")
+
+    def joined(self, values: Sequence[Register], scalar: str) -> Register:
+        """A vector of scalars."""
+        width = len(values)
+        if width == 1:
+            return values[0]
+        if len(set(values)) == 1:
+            return self.splat(values[0], scalar, width)
+        found = "poison"
+        for place, value in enumerate(values):
+            found = self.new(f"insertelement {vector(scalar, width)} {found}, {scalar} {value}, i64 {place}")
+        return found
+
+    def splat(self, value: Register, scalar: str, width: int) -> Register:
+        """A scalar in all elements of a vector."""
+        if width == 1:
+            return value
+        kind = vector(scalar, width)
+        first = self.new(f"insertelement {kind} poison, {scalar} {value}, i64 0")
+        return self.new(f"shufflevector {kind} {first}, {kind} poison, <{width} x i32> zeroinitializer")
+
+    def part(self, values: Register, scalar: str, width: int, first: int, count: int) -> Register:
+        """Elements `first` to `first + count - 1` of a vector."""
+        kind = vector(scalar, width)
+        if count == 1:
+            return self.element(values, kind, first)
+        places = ", ".join(f"i32 {place}" for place in range(first, first + count))
+        return self.new(f"shufflevector {kind} {values}, {kind} poison, <{count} x i32> <{places}>")
+
+    def appended(self, one: Register, other: Register, scalar: str, width: int) -> Register:
+        """Two vectors of the same width, one after the other."""
+        if width == 1:
+            return self.joined([one, other], scalar)
+        kind = vector(scalar, width)
+        places = ", ".join(f"i32 {place}" for place in range(2 * width))
+        return self.new(f"shufflevector {kind} {one}, {kind} {other}, <{2 * width} x i32> <{places}>")
+
+    def of_libm(self, function: str, dtype: np.dtype[Any], width: int, *given: Register) -> Register:
+        """
+        Call a function of the C library, on vectors where it has one for them.
+
+        A vector without one is halved.
+        """
+        scalar = word(dtype)
+        kind = vector(scalar, width)
+        arguments = [(kind, one) for one in given]
+        if width == 1:
+            function = function if dtype.char == "d" else function + "f"
+            name = f"parscan_{function}"  # LLVM must not replace it by what it knows of the function of that name
+            if name not in self.external:
+                if not (found := libm.address(function)):
+                    raise UnsupportedError(f"calls `{function}`, which the C library of this machine does not have")
+                self.external[name] = found
+            return self.call(name, kind, arguments, PURE)
+        suffixed = function if dtype.char == "d" else function + "f"
+        if name := libm.vector_symbol(suffixed, dtype.itemsize, width, len(given)):
+            self.external[name] = libm.vector_address(name)
+            return self.call(name, kind, arguments, PURE)
+        half = width // 2
+        low = self.of_libm(function, dtype, half, *(self.part(one, scalar, width, 0, half) for one in given))
+        high = self.of_libm(function, dtype, half, *(self.part(one, scalar, width, half, half) for one in given))
+        return self.appended(low, high, scalar, half)
+
+    # Operations
+
+    def operation(self, name: str, dtype: np.dtype[Any], result: np.dtype[Any], width: int,
+                  given: Sequence[Register]) -> Register:  # fmt: skip
+        """An operation of the table, or a conversion, on values of a dtype."""
+        if name == CONVERT:
+            return self.converted(given[0], dtype, result, width)
+        spelled = SPELLED[name]
+        if dtype.kind in "iu" and spelled not in ("select", "and", "or", "xor", "not"):
+            return self._of_integers(name, dtype, width, given)
+        if dtype.kind == "b" and name in BOOLEAN:
+            return self.new(f"{BOOLEAN[name]} {vector('i1', width)} {', '.join(given)}")
+        if isinstance(spelled, str):
+            return self._simple(spelled, dtype, width, given)
+        if dtype.kind != "f":
+            raise UnsupportedError(f"calls `{name}` on {dtype}")
+        return spelled(_Operand(self, dtype, width), *given)
+
+    def _simple(self, spelled: str, dtype: np.dtype[Any], width: int, given: Sequence[Register]) -> Register:
+        kind = vector(word(dtype), width)
+        if spelled == "select":
+            return self.select(given[0], given[1], given[2], kind, width)
+        if spelled in ("and", "or", "xor", "not"):
+            truths = [one if dtype.kind == "b" else self.converted(one, dtype, TRUTH, width) for one in given]
+            truths = truths if len(truths) == 2 else [truths[0], literal(True, TRUTH, width)]
+            return self.new(f"{'xor' if spelled == 'not' else spelled} {vector('i1', width)} {truths[0]}, {truths[1]}")
+        if dtype.kind != "f":
+            raise UnsupportedError(f"calculates with {dtype}")
+        if spelled.startswith("@llvm."):
+            return self.intrinsic(spelled[6:], dtype, width, *given)
+        if spelled.startswith("libm "):
+            return self.of_libm(spelled[5:], dtype, width, *given)
+        fused = " contract" if spelled in ("fadd", "fsub", "fmul") else ""
+        return self.new(f"{spelled}{fused} {kind} {', '.join(given)}")
+
+    def select(self, condition: Register, one: Register, other: Register, kind: str, width: int) -> Register:
+        """The first value where a condition holds, the other elsewhere."""
+        return self.new(f"select {vector('i1', width)} {condition}, {kind} {one}, {kind} {other}")
+
+    def _of_integers(self, name: str, dtype: np.dtype[Any], width: int, given: Sequence[Register]) -> Register:
+        kind, zero = vector(word(dtype), width), literal(0, dtype, width)
+        sign = "s" if dtype.kind == "i" else "u"
+        verb = {"add": "add", "subtract": "sub", "multiply": "mul"}.get(name)
+        if name in ORDER:
+            verb = f"icmp {ORDER[name] if ORDER[name] in ('eq', 'ne') else sign + ORDER[name]}"
+        if verb:
+            found = self.new(f"{verb} {kind} {', '.join(given)}")
+        elif name == "negative":
+            found = self.new(f"sub {kind} {zero}, {given[0]}")
+        elif name in ("maximum", "minimum", "fmax", "fmin"):
+            greater = self.new(f"icmp {sign}{'gt' if name in ('maximum', 'fmax') else 'lt'} {kind} {', '.join(given)}")
+            found = self.select(greater, given[0], given[1], kind, width)
+        elif name == "absolute" and sign == "s":
+            negative = self.new(f"icmp slt {kind} {given[0]}, {zero}")
+            found = self.select(negative, self.new(f"sub {kind} {zero}, {given[0]}"), given[0], kind, width)
+        elif name == "sign" and sign == "s":
+            positive = self.new(f"icmp sgt {kind} {given[0]}, {zero}")
+            low = self.new(f"ashr {kind} {given[0]}, {literal(8 * dtype.itemsize - 1, dtype, width)}")
+            one = self.new(f"zext {vector('i1', width)} {positive} to {kind}")
+            found = self.new(f"or {kind} {low}, {one}")
+        elif name in ("remainder", "fmod", "floor_divide"):
+            found = self._divided(name, dtype, width, given)
+        else:
+            raise UnsupportedError(f"calls `{name}` on {dtype}")
+        return found
+
+    def _divided(self, name: str, dtype: np.dtype[Any], width: int, given: Sequence[Register]) -> Register:
+        """Quotients and remainders of integers; 0 where the divisor is 0, as in NumPy."""
+        x, y = given
+        kind, zero, sign = vector(word(dtype), width), literal(0, dtype, width), "s" if dtype.kind == "i" else "u"
+        some = self.new(f"icmp ne {kind} {y}, {zero}")
+        if sign == "s":  # the smallest integer divided by -1 is not an integer of the type
+            other = self.new(f"icmp ne {kind} {y}, {literal(-1, dtype, width)}")
+            safe = self.new(f"and {vector('i1', width)} {some}, {other}")
+        else:
+            safe = some
+        divisor = self.select(safe, y, literal(1, dtype, width), kind, width)
+        quotient = self.new(f"{sign}div {kind} {x}, {divisor}")
+        rest = self.new(f"sub {kind} {x}, {self.new(f'mul {kind} {quotient}, {divisor}')}")
+        if sign == "s" and name != "fmod":
+            apart = self.new(f"icmp slt {kind} {self.new(f'xor {kind} {rest}, {divisor}')}, {zero}")
+            wrong = self.new(f"and {vector('i1', width)} {apart}, {self.new(f'icmp ne {kind} {rest}, {zero}')}")
+            lower = self.new(f"sub {kind} {quotient}, {literal(1, dtype, width)}")
+            quotient = self.select(wrong, lower, quotient, kind, width)
+            rest = self.select(wrong, self.new(f"add {kind} {rest}, {divisor}"), rest, kind, width)
+        if name == "floor_divide":
+            found = quotient
+            if sign == "s":
+                found = self.select(safe, quotient, self.new(f"sub {kind} {zero}, {x}"), kind, width)
+            return self.select(some, found, zero, kind, width)
+        return self.select(safe, rest, zero, kind, width)
+
+    def converted(self, value: Register, dtype: np.dtype[Any], result: np.dtype[Any], width: int) -> Register:
+        """A value in another dtype, as NumPy converts it on this processor."""
+        before, after = vector(word(dtype), width), vector(word(result), width)
+        if dtype.kind == "f" and result.kind == "f":
+            verb = "fpext" if result.itemsize > dtype.itemsize else "fptrunc"
+        elif result.kind == "b":
+            test = "fcmp une" if dtype.kind == "f" else "icmp ne"
+            return self.new(f"{test} {before} {value}, {literal(0, dtype, width)}")
+        elif result.kind == "f":
+            verb = "sitofp" if dtype.kind == "i" else "uitofp"
+        elif dtype.kind == "f":
+            return self._whole(value, dtype, result, width)
+        elif result.itemsize == dtype.itemsize and dtype.kind != "b":
+            return value
+        else:
+            grows = result.itemsize > dtype.itemsize or dtype.kind == "b"
+            verb = ("sext" if dtype.kind == "i" else "zext") if grows else "trunc"
+        return self.new(f"{verb} {before} {value} to {after}")
+
+    def _whole(self, value: Register, dtype: np.dtype[Any], result: np.dtype[Any], width: int) -> Register:
+        """A floating-point number as an integer; what is none becomes the smallest one, as on x86."""
+        bits = 64 if result.itemsize == 8 or result.kind == "u" else 32
+        wide = np.dtype(f"int{bits}")
+        limit = literal(2.0 ** (bits - 1), dtype, width)
+        below = self.new(f"fcmp olt {vector(word(dtype), width)} {value}, {limit}")
+        lowest = literal(-(2.0 ** (bits - 1)), dtype, width)
+        above = self.new(f"fcmp oge {vector(word(dtype), width)} {value}, {lowest}")
+        inside = self.new(f"and {vector('i1', width)} {below}, {above}")
+        kind = vector(word(wide), width)
+        found = self.new(f"fptosi {vector(word(dtype), width)} {value} to {kind}")
+        found = self.select(inside, found, literal(-(2 ** (bits - 1)), wide, width), kind, width)
+        return self.converted(found, wide, result, width)
+
+
+TRUTH = np.dtype(bool)
+
+PURE = "nounwind willreturn memory(none)"
+"""Attributes of functions whose values depend on nothing but their arguments."""
+
+ORDER = {"less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge", "equal": "eq", "not_equal": "ne"}
+
+BOOLEAN = {
+    "add": "or", "multiply": "and", "maximum": "or", "minimum": "and", "equal": "icmp eq", "not_equal": "icmp ne",
+    "less": "icmp ult", "less_equal": "icmp ule", "greater": "icmp ugt", "greater_equal": "icmp uge",
+    "fmax": "or", "fmin": "and",
+}  # fmt: skip
+"""Operations on Booleans that are other ones on numbers."""
+
+
+class _Operand:
+    """Writes the operations that are composed of several, on values of one dtype of floating-point numbers."""
+
+    def __init__(self, text: Text, dtype: np.dtype[Any], width: int) -> None:
+        self.text, self.dtype, self.width = text, dtype, width
+        self.kind = vector(word(dtype), width)
+
+    def number(self, value: float) -> Register:
+        return literal(value, self.dtype, self.width)
+
+    def compare(self, order: str, one: Register, other: Register) -> Register:
+        return self.text.new(f"fcmp {order} {self.kind} {one}, {other}")
+
+    def both(self, one: Register, other: Register) -> Register:
+        return self.text.new(f"and {vector('i1', self.width)} {one}, {other}")
+
+    def choose(self, condition: Register, one: Register, other: Register) -> Register:
+        return self.text.select(condition, one, other, self.kind, self.width)
+
+    def do(self, verb: str, *given: Register) -> Register:
+        return self.text.new(f"{verb} {self.kind} {', '.join(given)}")
+
+    def llvm(self, name: str, *given: Register) -> Register:
+        return self.text.intrinsic(name, self.dtype, self.width, *given)
+
+    def libm(self, name: str, *given: Register) -> Register:
+        return self.text.of_libm(name, self.dtype, self.width, *given)
+
+
+def _maximum(w: _Operand, x: Register, y: Register, order: str = "ogt") -> Register:
+    """The first operand where it is NaN; the comparison gives the second one where that is NaN."""
+    return w.choose(w.compare("uno", x, x), x, w.choose(w.compare(order, x, y), x, y))
+
+
+def _minimum(w: _Operand, x: Register, y: Register) -> Register:
+    return _maximum(w, x, y, "olt")
+
+
+def _fmax(w: _Operand, x: Register, y: Register, order: str = "ogt") -> Register:
+    return w.choose(w.compare("uno", y, y), x, w.choose(w.compare(order, x, y), x, y))
+
+
+def _fmin(w: _Operand, x: Register, y: Register) -> Register:
+    return _fmax(w, x, y, "olt")
+
+
+def _sign(w: _Operand, x: Register) -> Register:
+    zero = w.number(0.0)
+    below = w.choose(w.compare("olt", x, zero), w.number(-1.0), w.choose(w.compare("oeq", x, zero), zero, x))
+    return w.choose(w.compare("ogt", x, zero), w.number(1.0), below)
+
+
+def _heaviside(w: _Operand, x: Register, y: Register) -> Register:
+    zero = w.number(0.0)
+    other = w.choose(w.compare("ogt", x, zero), w.number(1.0), x)
+    return w.choose(w.compare("olt", x, zero), zero, w.choose(w.compare("oeq", x, zero), y, other))
+
+
+def _signbit(w: _Operand, x: Register) -> Register:
+    kind = vector(f"i{8 * w.dtype.itemsize}", w.width)
+    bits = w.text.new(f"bitcast {w.kind} {x} to {kind}")
+    zero = literal(0, np.dtype(f"int{8 * w.dtype.itemsize}"), w.width)
+    return w.text.new(f"icmp slt {kind} {bits}, {zero}")
+
+
+def _isnan(w: _Operand, x: Register) -> Register:
+    return w.compare("uno", x, x)
+
+
+def _isfinite(w: _Operand, x: Register) -> Register:
+    return w.compare("olt", w.llvm("fabs", x), w.number(np.inf))
+
+
+def _isinf(w: _Operand, x: Register) -> Register:
+    return w.compare("oeq", w.llvm("fabs", x), w.number(np.inf))
+
+
+def _wrong(w: _Operand, rest: Register, y: Register) -> Register:
+    """Whether a remainder other than 0 has another sign than the divisor."""
+    zero = w.number(0.0)
+    apart = w.text.new(
+        f"xor {vector('i1', w.width)} {w.compare('olt', rest, zero)}, {w.compare('olt', y, zero)}"
+    )  # fmt: skip
+    return w.both(apart, w.compare("une", rest, zero))
+
+
+def _remainder(w: _Operand, x: Register, y: Register) -> Register:
+    """As NumPy: with the sign of the divisor, also for 0."""
+    zero = w.number(0.0)
+    rest = w.libm("fmod", x, y)
+    moved = w.choose(_wrong(w, rest, y), w.do("fadd", rest, y), rest)
+    found = w.choose(w.compare("oeq", rest, zero), w.llvm("copysign", zero, y), moved)
+    return w.choose(w.compare("oeq", y, zero), rest, found)
+
+
+def _floor_divide(w: _Operand, x: Register, y: Register) -> Register:
+    """As NumPy, step by step: the result is whole, and not below the quotient by more than one half."""
+    zero, one = w.number(0.0), w.number(1.0)
+    rest, ratio = w.libm("fmod", x, y), w.do("fdiv", x, y)
+    quotient = w.do("fdiv", w.do("fsub", x, rest), y)
+    quotient = w.choose(_wrong(w, rest, y), w.do("fsub", quotient, one), quotient)
+    whole = w.llvm("floor", quotient)
+    low = w.compare("ogt", w.do("fsub", quotient, whole), w.number(0.5))
+    whole = w.choose(low, w.do("fadd", whole, one), whole)
+    whole = w.choose(w.compare("oeq", quotient, zero), w.llvm("copysign", zero, ratio), whole)
+    return w.choose(w.compare("oeq", y, zero), ratio, whole)
+
+
+def _logaddexp(w: _Operand, x: Register, y: Register) -> Register:
+    """The larger one and the logarithm of 1 + exp(-|x - y|); infinities that are equal have no difference."""
+    difference = w.do("fsub", x, y)
+    larger = w.choose(w.compare("ogt", difference, w.number(0.0)), x, y)
+    tail = w.libm("log1p", w.libm("exp", w.do("fneg", w.llvm("fabs", difference))))
+    found = w.choose(w.compare("uno", difference, difference), difference, w.do("fadd", larger, tail))
+    return w.choose(w.compare("oeq", x, y), w.do("fadd", x, w.number(np.log(2.0))), found)
+
+
+def _expit(w: _Operand, x: Register) -> Register:
+    one = w.number(1.0)
+    return w.do("fdiv", one, w.do("fadd", one, w.libm("exp", w.do("fneg", x))))
+
+
+def _fmod(w: _Operand, x: Register, y: Register) -> Register:
+    return w.libm("fmod", x, y)
+
+
+COMPOSED: dict[str, Callable[..., Register]] = {
+    "maximum": _maximum, "minimum": _minimum, "fmax": _fmax, "fmin": _fmin, "sign": _sign, "heaviside": _heaviside,
+    "signbit": _signbit, "isnan": _isnan, "isfinite": _isfinite, "isinf": _isinf, "remainder": _remainder,
+    "floor_divide": _floor_divide, "logaddexp": _logaddexp, "expit": _expit, "fmod": _fmod,
+}  # fmt: skip
+
+SPELLED: dict[str, Any] = {name: COMPOSED.get(name, row.llvm) for name, row in OPERATIONS.items()}
+"""How operations are spelled: by a function of this module, or as the table says."""
+
+CALLED = {name for name, row in OPERATIONS.items() if row.llvm.startswith("libm ")}
+"""Operations that call a function of the C library."""

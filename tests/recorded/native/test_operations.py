@@ -1,0 +1,79 @@
+"""Machine code of every operation of the table, against NumPy."""
+
+import numpy as np
+import pytest
+
+from parscan._recorded.array import apply
+from parscan._recorded.native.evaluate import Evaluator
+from parscan._recorded.operations import OPERATIONS
+from parscan._recorded.record import record
+
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, -1.5, 2.0, 2.5, -2.5, 3.7, -3.7, 0.3, -0.3, 7.0, 40.0, -40.0,
+           1e5, -1e5, 0.9999, -0.9999, 1e-9, -1e-9, 1e300, -1e300,
+           5e-324, -5e-324, 1e-310, np.inf, -np.inf, np.nan]  # fmt: skip
+EXACT = {name for name, row in OPERATIONS.items() if not row.llvm.startswith("libm")} - {"logaddexp", "expit"}
+BOOLEANS = {"logical_and", "logical_or", "logical_xor", "logical_not"}
+
+
+def pairs(dtype):
+    """All pairs of special values, and of some in between."""
+    with np.errstate(over="ignore"):
+        values = np.asarray(SPECIAL, dtype=dtype)
+    values = np.concatenate([values, np.random.default_rng(0).normal(size=10).astype(dtype) * 3])
+    one, other = np.meshgrid(values, values)
+    return one.ravel(), other.ravel()
+
+
+def ulps(found, expected):
+    """Distance in units of the last place; infinities and NaN must be equal."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    if expected.dtype.kind != "f":
+        return np.where(found == expected, 0.0, np.inf)
+    with np.errstate(all="ignore"):
+        size = np.spacing(np.maximum(np.abs(expected), np.finfo(expected.dtype).tiny))
+        apart = np.abs(found.astype(float) - expected.astype(float)) / size.astype(float)
+    alike = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    far = np.finfo(expected.dtype).max
+    apart = np.where(np.isfinite(expected) & np.isfinite(found), apart, np.inf)
+    overflow = (np.abs(found) >= far) & (np.abs(expected) >= far) & (np.sign(found) == np.sign(expected))
+    return np.where(alike | overflow, 0.0, apart)
+
+
+def recorded(name, elements, dtype):
+    """A program of one operation on arrays of some elements."""
+    arity = OPERATIONS[name].arity
+    examples = [np.zeros(elements, dtype=dtype) for _ in range(arity)]
+
+    def function(*arguments):
+        if name in BOOLEANS:
+            arguments = [argument > 0.5 for argument in arguments]
+        if name == "where":
+            arguments = [arguments[0] > 0.5, *arguments[1:]]
+        return apply(name, *arguments)
+
+    return record(function, examples).program
+
+
+def check(found, expected, name, dtype):
+    assert found.dtype == expected.dtype
+    limit = 0.0 if name in EXACT else 16.0 if name == "logaddexp" else 4.0  # a sum that may cancel
+    far = ulps(found, expected)
+    worst = int(np.argmax(far))
+    assert far.ravel()[worst] <= limit, (found.ravel()[worst], expected.ravel()[worst], worst)
+    if expected.dtype.kind == "f" and name not in ("maximum", "minimum", "fmax", "fmin"):
+        both = (found == 0) & (expected == 0)
+        assert (np.signbit(found) == np.signbit(expected))[both].all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("elements", [1, 3, 8, 37])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_gives_what_numpy_gives(name, elements, dtype):
+    program = recorded(name, elements, dtype)
+    one, other = pairs(dtype)
+    count = -(-one.size // elements)
+    given = [np.resize(one, (count, elements)), np.resize(other, (count, elements)),
+             np.resize(one[::-1], (count, elements))][: OPERATIONS[name].arity]  # fmt: skip
+    (expected,) = program(*given)
+    (found,) = Evaluator(program)(*given)
+    check(found, expected, name, dtype)
