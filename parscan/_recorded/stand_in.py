@@ -1,13 +1,601 @@
-"""A copy of a user's function for which NumPy makes recording arrays."""
+"""
+A copy of a user's function for which NumPy makes recording arrays.
+
+Nothing of the user's is changed. The copy has the same code, hence the same lines in tracebacks, but other globals and
+closure cells: NumPy, SciPy and the module `math` are stand-ins in them, helper functions and classes are copies as
+well, and arrays are recording arrays of constants. What the copy writes to them stays in the copies; it finds it there
+when it is called again, so that a function with a state does something else then.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import builtins
+import enum
+import functools
+import math
+import sys
+from collections.abc import Callable, Iterator
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    FunctionType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    SimpleNamespace,
+)
 from typing import Any
 
+import numpy
+
+from .array import REAL, RecordingArray, Refused, as_recording, gather
+from .functions import call_library, holds, known, lifted
 from .graph import Graph
+from .sparse import SparseMatrix
+
+np: Any = numpy  # whose types do not know recording arrays
+
+PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), type(...), slice, range, RecordingArray, set,
+                   frozenset, np.dtype})  # fmt: skip
+"""Types of values that the copy shares with the function."""
+
+RECORDED = ("numpy", "scipy", "math")
+"""Libraries that have a stand-in."""
+
+FOREIGN = frozenset(
+    "array_api_compat cupy dask h5py IPython jax jaxlib matplotlib networkx numba numexpr pandas pint polars pytest "
+    "sklearn statsmodels sympy tensorflow torch tqdm xarray _pytest".split()
+)
+"""Libraries whose functions, classes and objects are not copied."""
+
+HUGE = 100_000
+"""Entries from which on an array of the user's is no recording array, but only a table to be indexed."""
+
+MANY = 10_000
+"""Entries from which on a list or dictionary is not copied."""
+
+NOT_COPIED = frozenset("__dict__ __weakref__ __slots__ __module__ __doc__ __qualname__ __annotations__ __firstlineno__ "
+                       "__init_subclass__ __class_getitem__ __static_attributes__ __subclasshook__ __match_args__ "
+                       "__abstractmethods__ __orig_bases__ __parameters__".split())  # fmt: skip
+"""Members of a class that its copy inherits."""
 
 
 def recordable(function: Callable[..., Any], graph: Graph) -> Callable[..., Any]:
     """A copy of a function in which NumPy's constructors give arrays that record in a graph."""
-    return function
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    if flags & CO_GENERATOR:
+        raise Refused("is a generator")
+    if flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
+        raise Refused("is asynchronous")
+    copies = Copies(graph)
+    copy = copies.value(function)
+    return lambda *args: copy(*map(copies.value, args))
+
+
+def _is_users(module: str | None) -> bool:
+    """Whether functions and classes of a module are copied."""
+    root = (module or "").partition(".")[0]
+    if root == "parscan":
+        return not str(module).startswith("parscan._recorded")
+    return root not in RECORDED and root not in FOREIGN and root not in sys.stdlib_module_names
+
+
+class Table(np.ndarray):  # type: ignore[misc]
+    """A large array of the user's: it may be read, also at computed places."""
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, RecordingArray) and key.constants is None:
+            return gather(as_recording(key.graph, self.view(np.ndarray)), key)
+        found = self.view(np.ndarray)[known(key)]
+        return found.view(Table) if isinstance(found, np.ndarray) else found
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise Refused("writes to an array of more than 100 000 numbers that it does not make itself")
+
+
+class Library:
+    """A module whose functions record, or are copies."""
+
+    def __init__(self, module: ModuleType, copies: Copies) -> None:
+        self.__dict__.update(__name__=module.__name__, _module=module, _copies=copies)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._module, name)
+        if self.__name__ == "numpy":
+            found = SPECIAL.get(name, found)
+        if isinstance(found, Special):
+            found = found.make(self._copies)
+        else:
+            found = self._copies.value(found)
+        self.__dict__[name] = found
+        return found
+
+
+class LibraryFunction:
+    """A function of NumPy or SciPy: it takes recording arrays in lists, too, and the arrays that it makes record."""
+
+    def __init__(self, function: Any, graph: Graph) -> None:
+        self._function, self._graph = function, graph
+        self.__name__ = getattr(function, "__name__", "function")
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Call the function, or record the call."""
+        return call_library(self._graph, self._function, args, options)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._function, name)
+        if not callable(found):
+            return found
+
+        def method(*args: Any, **options: Any) -> Any:
+            args = tuple(as_recording(self._graph, a) if isinstance(a, list | tuple) and holds(a) else a for a in args)
+            return lifted(self._graph, found(*args, **options))
+
+        return method
+
+
+class MathFunction:
+    """A function of the module `math`, which has its NumPy counterpart for recorded values."""
+
+    def __init__(self, function: Any, graph: Graph) -> None:
+        self._function, self._graph = function, graph
+        self.__name__ = function.__name__
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the function, or record the call."""
+        if not holds(args):
+            return self._function(*args)
+        try:
+            values = known(args)
+        except Refused:
+            own = MATH.get(self.__name__)
+            if own is None:
+                raise Refused(f"calls `math.{self.__name__}`, which is not recorded") from None
+            return own(*map(_number, args))
+        return self._function(*values)
+
+
+def _number(value: Any) -> Any:
+    """The only entry of an array."""
+    if not isinstance(value, RecordingArray) or not value.ndim:
+        return value
+    if value.size != 1:
+        raise TypeError("only length-1 arrays can be converted to Python scalars")
+    return value.reshape(())
+
+
+def _erf(name: str) -> Callable[..., Any]:
+    def record(x: Any) -> Any:
+        from scipy import special  # noqa: PLC0415 - slow to import
+
+        return getattr(special, name)(x)
+
+    return record
+
+
+MATH: dict[str, Callable[..., Any]] = {
+    **{name: getattr(np, name) for name in "exp exp2 expm1 log2 log10 log1p sqrt cbrt sin cos tan sinh cosh tanh "
+       "arctan2 copysign fmod floor ceil trunc isnan isfinite isinf degrees radians isclose modf".split()},
+    **{name: getattr(np, "arc" + name[1:]) for name in "asin acos atan atan2 asinh acosh atanh".split()},
+    "fabs": np.abs,
+    "pow": lambda x, p: np.float_power(x, p),
+    "log": lambda x, base=None: np.log(x) if base is None else np.log(x) / np.log(base),
+    "hypot": lambda *values: np.hypot(*values) if len(values) == 2 else np.sqrt(sum(x * x for x in values)),
+    "erf": _erf("erf"),
+    "erfc": _erf("erfc"),
+}  # fmt: skip
+"""How functions of the module `math` are recorded."""
+
+MATH |= {
+    "fsum": lambda values: functools.reduce(lambda a, b: a + b, values),
+    "prod": lambda values, start=1: functools.reduce(lambda a, b: a * b, values, start),
+    "dist": lambda p, q: np.sqrt(sum((a - b) * (a - b) for a, b in zip(p, q, strict=True))),
+    "sumprod": lambda p, q: sum(a * b for a, b in zip(p, q, strict=True)),
+}  # of sequences
+
+
+class Special:
+    """A member of NumPy that is neither a function nor a constant, and how its stand-in is made."""
+
+    def __init__(self, make: Callable[[Copies], Any]) -> None:
+        self.make = make
+
+
+class Concatenation:
+    """`np.r_` and `np.c_`."""
+
+    def __init__(self, copies: Copies, *, columns: bool) -> None:
+        self._graph, self._columns = copies.graph, columns
+
+    def __getitem__(self, key: Any) -> Any:
+        if not holds(key):
+            return lifted(self._graph, (np.c_ if self._columns else np.r_)[key])
+        parts = []
+        for part in key if isinstance(key, tuple) else (key,):
+            if isinstance(part, str):
+                raise Refused("uses `np.r_` with directions")
+            array = as_recording(self._graph, np.r_[part] if isinstance(part, slice) else part)
+            if self._columns:
+                parts.append(array.reshape(-1, 1) if array.ndim < 2 else array)
+            else:
+                parts.append(array.reshape(-1) if array.ndim == 0 else array)
+        return np.concatenate(parts, axis=-1 if self._columns else 0)
+
+
+class Vectorized:
+    """`np.vectorize` of a function: a loop over the entries."""
+
+    def __init__(self, graph: Graph, function: Callable[..., Any]) -> None:
+        self._graph, self._function = graph, function
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Call the function for each entry."""
+        arrays = np.broadcast_arrays(*(as_recording(self._graph, a).ids for a in args))
+        given = [as_recording(self._graph, a) for a in args]
+        rows = zip(*(array.ravel().tolist() for array in arrays), strict=True)
+        entries = [
+            self._function(*(a.with_ids(node) for a, node in zip(given, row, strict=True)), **options) for row in rows
+        ]
+        return as_recording(self._graph, entries).reshape(arrays[0].shape)
+
+
+def _vectorize(copies: Copies) -> Callable[..., Any]:
+    def vectorize(pyfunc: Any, *args: Any, **options: Any) -> Any:
+        if set(options) - {"otypes", "doc", "cache"}:
+            raise Refused("calls `vectorize` with options")
+        return Vectorized(copies.graph, pyfunc)
+
+    return vectorize
+
+
+def _entries(array: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """Places and entries of an array: `np.ndenumerate`."""
+    return ((place, array[place]) for place in np.ndindex(np.shape(array)))
+
+
+class _Converter(type):
+    """The type of `float` and of NumPy's scalar types in the copy: for recorded values, they change the dtype."""
+
+    real: Any
+
+    def __call__(cls, *args: Any) -> Any:
+        if len(args) == 1 and isinstance(args[0], RecordingArray):
+            found = args[0].astype(cls.dtype)  # type: ignore[attr-defined]
+            return _number(found) if cls.real is float else found
+        return cls.real(*args)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, cls.real)
+
+    def __subclasscheck__(cls, subclass: Any) -> bool:
+        return issubclass(getattr(subclass, "real", subclass), cls.real)
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other or cls.real == other
+
+    def __hash__(cls) -> int:
+        return hash(cls.real)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(cls.real, name)
+
+
+def _converter(real: Any) -> Any:
+    return _Converter(real.__name__, (), {"real": real, "dtype": np.dtype(real)})
+
+
+FLOAT = _converter(float)
+SCALARS = {one: _converter(one) for one in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
+
+SPECIAL: dict[str, Any] = {
+    "r_": Special(lambda copies: Concatenation(copies, columns=False)),
+    "c_": Special(lambda copies: Concatenation(copies, columns=True)),
+    "vectorize": Special(_vectorize),
+    "ndenumerate": Special(lambda copies: _entries),
+}
+"""Members of NumPy that are neither functions nor constants."""
+
+
+def _refuse(reason: str) -> Callable[..., Any]:
+    def refuse(*args: Any, **options: Any) -> Any:
+        raise Refused(reason)
+
+    return refuse
+
+
+class Refusing:
+    """An object that the copy must not use."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def __getattr__(self, name: str) -> Any:
+        return _refuse(self._reason)
+
+    __call__ = __getattr__
+
+
+RANDOM = Refusing("draws random numbers")
+
+
+def _largest(name: str) -> Callable[..., Any]:
+    """Python's `max` and `min`: a value only replaces the first one if it is larger, which says what becomes of NaN."""
+    real = getattr(builtins, name)
+
+    def choose(one: Any, other: Any) -> Any:
+        return np.where(other > one if name == "max" else other < one, other, one)
+
+    def largest(*args: Any, **options: Any) -> Any:
+        values = list(args[0]) if len(args) == 1 else args
+        recorded = [value for value in values if isinstance(value, RecordingArray)]
+        if options or not recorded or any(value.size != 1 for value in recorded):
+            return real(*(values,) if len(args) == 1 else args, **options)
+        return functools.reduce(choose, values)
+
+    return largest
+
+
+class Copies:
+    """
+    Copies of what a function uses, each made once.
+
+    Attributes
+    ----------
+    graph : Graph
+        Where the arrays of the copies record.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._known: dict[int, tuple[Any, Any]] = {}
+        self._builtins = {
+            **vars(builtins),
+            "float": FLOAT,
+            "max": _largest("max"),
+            "min": _largest("min"),
+            "print": _refuse("prints"),
+            "open": _refuse("opens a file"),
+            "input": _refuse("asks for input"),
+            "__import__": self._import,
+        }
+
+    def value(self, given: Any) -> Any:
+        """What stands for a value in the copy."""
+        if type(given) in PLAIN:
+            return given
+        found = self._known.get(id(given))
+        if found is None:
+            found = self._known[id(given)] = given, self._copy(given)
+        return found[1]
+
+    def _remember(self, given: Any, copy: Any) -> None:
+        """Note a copy before its parts are copied, which may contain it."""
+        self._known[id(given)] = given, copy
+
+    def _import(self, name: str, *args: Any) -> Any:
+        return self.value(builtins.__import__(name, *args))
+
+    def _copy(self, given: Any) -> Any:
+        for kind, make in MAKERS:
+            if isinstance(given, kind):
+                return make(self, given)
+        if hasattr(given, "py_func"):  # compiled by Numba
+            return self.value(given.py_func)
+        if callable(given) and isinstance(getattr(given, "__wrapped__", None), FunctionType):  # with a cache
+            return self.value(given.__wrapped__)
+        if type(given).__module__.startswith("numpy") and callable(given):
+            return LibraryFunction(given, self.graph)
+        if type(given).__module__.startswith("scipy.sparse"):
+            return SparseMatrix(self.graph, given)
+        return self._object(given)
+
+    # Containers
+
+    def _array(self, given: Any) -> Any:
+        if type(given) is not np.ndarray or given.dtype.char not in REAL:
+            return given
+        return given.view(Table) if given.size > HUGE else lifted(self.graph, given)
+
+    def _dict(self, given: dict[Any, Any]) -> Any:
+        if len(given) > MANY or type(given).__module__ not in ("builtins", "collections"):
+            return given
+        copy = given.copy()
+        self._remember(given, copy)
+        for key, value in given.items():
+            copy[key] = self.value(value)
+        return copy
+
+    def _list(self, given: list[Any]) -> Any:
+        if type(given) is not list or len(given) > MANY:
+            return given
+        copy: list[Any] = []
+        self._remember(given, copy)
+        copy.extend(map(self.value, given))
+        return copy
+
+    def _tuple(self, given: tuple[Any, ...]) -> Any:
+        if len(given) > MANY:
+            return given
+        kind = self.value(type(given)) if type(given) is not tuple else tuple
+        return tuple.__new__(kind, map(self.value, given))
+
+    def _namespace(self, given: SimpleNamespace) -> Any:
+        copy = SimpleNamespace()
+        self._remember(given, copy)
+        vars(copy).update({name: self.value(value) for name, value in vars(given).items()})
+        return copy
+
+    # Functions
+
+    def _function(self, given: FunctionType) -> Any:
+        root = (given.__module__ or "").partition(".")[0]
+        if root in ("numpy", "scipy"):
+            return LibraryFunction(given, self.graph)
+        if not _is_users(given.__module__):
+            return given
+        cells = tuple(map(self._cell, given.__closure__ or ()))
+        space = self._globals(given.__globals__)
+        copy = FunctionType(given.__code__, space, given.__name__, None, cells)
+        self._remember(given, copy)
+        copy.__qualname__ = given.__qualname__
+        copy.__module__ = given.__module__
+        copy.__defaults__ = self.value(given.__defaults__)
+        copy.__kwdefaults__ = self.value(given.__kwdefaults__)
+        for name, value in vars(given).items():
+            if name != "__wrapped__":
+                setattr(copy, name, self.value(value))
+        for old, new in zip(given.__closure__ or (), cells, strict=True):
+            try:
+                contents = old.cell_contents
+            except ValueError:  # empty
+                continue
+            new.cell_contents = self.value(contents)
+        for name in _names(given.__code__):
+            if name in given.__globals__ and name not in space:
+                space[name] = self.value(given.__globals__[name])
+        return copy
+
+    def _cell(self, given: CellType) -> CellType:
+        found = self._known.get(id(given))
+        if found is None:
+            found = self._known[id(given)] = given, CellType()
+        return found[1]  # type: ignore[no-any-return]
+
+    def _globals(self, given: dict[str, Any]) -> dict[str, Any]:
+        found = self._known.get(-id(given))
+        if found is None:
+            space = {"__builtins__": self._builtins, "__name__": given.get("__name__", "")}
+            found = self._known[-id(given)] = given, space
+        return found[1]  # type: ignore[no-any-return]
+
+    def _method(self, given: MethodType) -> Any:
+        owner, function = self.value(given.__self__), self.value(given.__func__)
+        if owner is given.__self__ and function is given.__func__:
+            return given
+        return MethodType(function, owner)
+
+    def _builtin(self, given: Any) -> Any:
+        owner = given.__self__
+        if owner is math:
+            return MathFunction(given, self.graph)
+        if str(given.__module__).partition(".")[0] in ("numpy", "scipy"):
+            return LibraryFunction(given, self.graph)
+        if owner is None or isinstance(owner, ModuleType | type):
+            return RANDOM if str(given.__module__) == "_random" else given
+        copy = self.value(owner)
+        return given if copy is owner else getattr(copy, given.__name__)
+
+    def _partial(self, given: functools.partial[Any]) -> Any:
+        args, options = map(self.value, given.args), self.value(given.keywords)
+        return functools.partial(self.value(given.func), *args, **options)
+
+    def _ufunc(self, given: Any) -> Any:
+        return LibraryFunction(given, self.graph)
+
+    def _vectorized(self, given: Any) -> Any:
+        return Vectorized(self.graph, self.value(given.pyfunc))
+
+    def _random(self, given: Any) -> Any:
+        return RANDOM
+
+    # Modules, classes and objects
+
+    def _module(self, given: ModuleType) -> Any:
+        name = given.__name__
+        if name in ("numpy.random", "random", "secrets"):
+            return RANDOM
+        known = name.partition(".")[0] in RECORDED
+        return Library(given, self) if known or _is_users(name) else given
+
+    def _class(self, given: type) -> Any:
+        if given in SCALARS:
+            return SCALARS[given]
+        if not _is_users(given.__module__) or issubclass(given, enum.Enum | BaseException | np.ndarray):
+            return given
+        bases = [self.value(base) for base in given.__bases__]
+        copied = [base for base, old in zip(bases, given.__bases__, strict=True) if base is not old]
+        members = {"__slots__": (), "__module__": given.__module__, "__qualname__": given.__qualname__}
+        try:
+            copy = type(given)(given.__name__, (*copied, given), members)
+        except Exception:  # a class of its own kind: it stays what it is
+            return given
+        self._remember(given, copy)
+        for name, member in vars(given).items():
+            if name not in NOT_COPIED:
+                new = self._member(member)
+                if new is not member:
+                    _enter(copy, name, new)
+        return copy
+
+    def _member(self, member: Any) -> Any:
+        """What stands for a member of a class in its copy."""
+        if isinstance(member, staticmethod | classmethod):
+            return type(member)(self.value(member.__func__))
+        if isinstance(member, property):
+            return property(*map(self.value, (member.fget, member.fset, member.fdel)))
+        if isinstance(member, functools.cached_property):
+            return functools.cached_property(self.value(member.func))
+        return self.value(member)
+
+    def _object(self, given: Any) -> Any:
+        """A copy of an object of a class of the user's; other objects are shared."""
+        kind = type(given)
+        copied = self.value(kind)
+        if copied is kind or isinstance(given, dict | list | set | str | int | float | np.ndarray):
+            return given
+        try:
+            copy = object.__new__(copied)
+        except TypeError:  # a class written in C
+            return given
+        self._remember(given, copy)
+        for name in _slots(kind):
+            if hasattr(given, name):
+                object.__setattr__(copy, name, self.value(getattr(given, name)))
+        for name, value in getattr(given, "__dict__", {}).items():
+            copy.__dict__[name] = self.value(value)
+        return copy
+
+
+MAKERS: tuple[tuple[Any, Callable[[Copies, Any], Any]], ...] = (
+    (np.ndarray, Copies._array),
+    (np.generic, lambda copies, given: given),
+    (dict, Copies._dict),
+    (list, Copies._list),
+    (tuple, Copies._tuple),
+    (FunctionType, Copies._function),
+    (MethodType, Copies._method),
+    (BuiltinFunctionType | MethodWrapperType, Copies._builtin),
+    (functools.partial, Copies._partial),
+    (ModuleType, Copies._module),
+    (type, Copies._class),
+    (np.ufunc, Copies._ufunc),
+    (np.vectorize, Copies._vectorized),
+    ((np.random.Generator, np.random.RandomState), Copies._random),
+    (SimpleNamespace, Copies._namespace),
+)
+"""How values are copied, by their types."""
+
+
+def _names(code: CodeType) -> set[str]:
+    """Names that a function and those defined in it may read from its globals."""
+    found = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= _names(constant)
+    return found
+
+
+def _slots(kind: type) -> list[str]:
+    found = []
+    for one in kind.__mro__:
+        slots = one.__dict__.get("__slots__", ())
+        found += [slots] if isinstance(slots, str) else list(slots)
+    return [name for name in found if name not in ("__dict__", "__weakref__")]
+
+
+def _enter(copy: type, name: str, member: Any) -> None:
+    setattr(copy, name, member)
+    if isinstance(member, functools.cached_property):
+        member.__set_name__(copy, name)
