@@ -5,19 +5,63 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
+import numpy
 
 from .graph import CONVERT, FEW, GATHER, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Graph, Ids
 from .operations import OPERATIONS
+
+np: Any = numpy  # whose types do not know recording arrays
+
+FLOAT64 = np.dtype(np.float64)
+
+OF_FLOATS = {
+    **dict.fromkeys(("add", "subtract", "multiply", "divide", "remainder", "floor_divide"), FLOAT64),
+    **dict.fromkeys(("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"), np.dtype(bool)),
+}
+"""Operations of operators, and the dtypes of their results for two numbers in double precision."""
 
 REAL = "bdfilq?BHILQhp"
 """Characters of the dtypes that are recorded."""
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - it says what happened
     """A function cannot be recorded; the argument of the exception is a sentence without subject and full stop."""
+
+
+def _binary(name: str, *, swapped: bool = False) -> Any:
+    def method(self: RecordingArray, other: Any) -> Any:
+        mine, dtype = self.ids, self.dtype
+        if type(mine) is int and dtype is FLOAT64:  # numbers, which take most of the time of a recording
+            kind_of_other = type(other)
+            if kind_of_other is RecordingArray:
+                theirs = other.ids if other.dtype is dtype else None
+            elif kind_of_other is float or kind_of_other is int:
+                theirs = self.graph.number(other, dtype)
+            else:
+                theirs = None
+            if type(theirs) is int and (found := OF_FLOATS.get(name)) is not None:
+                pair = (theirs, mine) if swapped else (mine, theirs)
+                return _made(self.graph, _scalar(self.graph, name, found, pair, None), found)
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        return apply(name, other, self) if swapped else apply(name, self, other)
+
+    return method
+
+
+def _in_place(name: str) -> Any:
+    def method(self: RecordingArray, other: Any) -> RecordingArray:
+        found = power(self, other) if name == "power" else apply(name, self, other)
+        if type(self.ids) is int:
+            return found  # a scalar of NumPy is not changed in place
+        if not np.can_cast(found.dtype, self.dtype, "same_kind"):
+            raise TypeError(f"Cannot cast output of {name!r} from {found.dtype} to {self.dtype}")
+        self[...] = found
+        return self
+
+    return method
 
 
 class RecordingArray:
@@ -37,13 +81,17 @@ class RecordingArray:
     """
 
     __slots__ = ("dtype", "graph", "ids")
-    __hash__: ClassVar[None]  # type: ignore[assignment]
     __array_priority__ = 1000
 
     def __init__(self, graph: Graph, ids: Ids, dtype: Any) -> None:
         self.graph = graph
-        self.ids = ids if isinstance(ids, np.ndarray) and ids.ndim else int(ids)
+        self.ids: Ids = ids if isinstance(ids, np.ndarray) and ids.ndim else int(ids)
         self.dtype = np.dtype(dtype)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """`isinstance` finds an array, or a number: the entries of arrays are NumPy's scalars."""
+        return np.ndarray if type(self.ids) is not int else self.dtype.type
 
     # Properties of arrays
 
@@ -108,6 +156,9 @@ class RecordingArray:
     def __index__(self) -> int:
         return operator.index(self._known("indexes by")[()])
 
+    def __hash__(self) -> int:
+        return hash(self._known("looks up")[()])
+
     def __round__(self, digits: int | None = None) -> Any:
         return self.round(digits or 0)
 
@@ -117,7 +168,8 @@ class RecordingArray:
     def __str__(self) -> str:
         return str(self._known("prints"))
 
-    __format__ = lambda self, spec: format(self._known("prints"), spec)  # noqa: E731
+    def __format__(self, spec: str) -> str:
+        return format(self._known("prints")[()], spec)
 
     def __repr__(self) -> str:
         return f"RecordingArray(shape={self.shape}, dtype={self.dtype})"
@@ -136,6 +188,8 @@ class RecordingArray:
     def __iter__(self) -> Iterator[RecordingArray]:
         if not self.ndim:
             raise TypeError("iteration over a 0-d array")
+        if self.ids.ndim == 1:
+            return (_made(self.graph, node, self.dtype) for node in self.ids.tolist())
         return (self.with_ids(ids) for ids in self.ids)
 
     # Indexing
@@ -143,7 +197,7 @@ class RecordingArray:
     def __getitem__(self, key: Any) -> RecordingArray:
         ids = self.ids
         if type(key) is int and type(ids) is not int and ids.ndim == 1:
-            return RecordingArray(self.graph, ids[key], self.dtype)
+            return _made(self.graph, int(ids[key]), self.dtype)
         if (computed := _computed(key)) is not None:
             return gather(self, computed) if computed.dtype != bool else _masked(self, computed)
         return self.with_ids(np.asarray(ids)[plain(key)])
@@ -203,6 +257,29 @@ class RecordingArray:
 
     # Operators
 
+    __add__, __radd__ = _binary("add"), _binary("add", swapped=True)
+    __sub__, __rsub__ = _binary("subtract"), _binary("subtract", swapped=True)
+    __mul__, __rmul__ = _binary("multiply"), _binary("multiply", swapped=True)
+    __truediv__, __rtruediv__ = _binary("divide"), _binary("divide", swapped=True)
+    __mod__, __rmod__ = _binary("remainder"), _binary("remainder", swapped=True)
+    __floordiv__, __rfloordiv__ = _binary("floor_divide"), _binary("floor_divide", swapped=True)
+    __and__, __rand__ = _binary("logical_and"), _binary("logical_and", swapped=True)
+    __or__, __ror__ = _binary("logical_or"), _binary("logical_or", swapped=True)
+    __xor__, __rxor__ = _binary("logical_xor"), _binary("logical_xor", swapped=True)
+    __lt__, __le__ = _binary("less"), _binary("less_equal")
+    __gt__, __ge__ = _binary("greater"), _binary("greater_equal")
+    __eq__, __ne__ = _binary("equal"), _binary("not_equal")
+    __iadd__ = _in_place("add")
+    __isub__ = _in_place("subtract")
+    __imul__ = _in_place("multiply")
+    __itruediv__ = _in_place("divide")
+    __imod__ = _in_place("remainder")
+    __ifloordiv__ = _in_place("floor_divide")
+    __ipow__ = _in_place("power")
+    __iand__ = _in_place("logical_and")
+    __ior__ = _in_place("logical_or")
+    __ixor__ = _in_place("logical_xor")
+
     def __pos__(self) -> RecordingArray:
         return self
 
@@ -227,10 +304,10 @@ class RecordingArray:
         return self // other, self % other
 
     def __matmul__(self, other: Any) -> RecordingArray:
-        return np.matmul(self, other)  # type: ignore[return-value, call-overload]
+        return np.matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> RecordingArray:
-        return np.matmul(other, self)  # type: ignore[return-value, call-overload]
+        return np.matmul(other, self)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
         from .functions import call_ufunc  # noqa: PLC0415 - it records by means of this class
@@ -243,46 +320,6 @@ class RecordingArray:
         return call_function(function, args, options)
 
 
-def _binary(name: str, *, swapped: bool) -> Callable[[RecordingArray, Any], Any]:
-    def method(self: RecordingArray, other: Any) -> Any:
-        if other is None or isinstance(other, str):
-            return NotImplemented
-        return apply(name, other, self) if swapped else apply(name, self, other)
-
-    return method
-
-
-def _in_place(name: str) -> Callable[[RecordingArray, Any], RecordingArray]:
-    def method(self: RecordingArray, other: Any) -> RecordingArray:
-        found = power(self, other) if name == "power" else apply(name, self, other)
-        if type(self.ids) is int:
-            return found  # a scalar of NumPy is not changed in place
-        if not np.can_cast(found.dtype, self.dtype, "same_kind"):
-            raise TypeError(f"Cannot cast output of {name!r} from {found.dtype} to {self.dtype}")
-        self[...] = found
-        return self
-
-    return method
-
-
-for _short, _name in {
-    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "mod": "remainder",
-    "floordiv": "floor_divide", "pow": "power",
-}.items():  # fmt: skip
-    if _short != "pow":
-        setattr(RecordingArray, f"__{_short}__", _binary(_name, swapped=False))
-        setattr(RecordingArray, f"__r{_short}__", _binary(_name, swapped=True))
-    setattr(RecordingArray, f"__i{_short}__", _in_place(_name))
-for _short, _name in {
-    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
-    "and": "logical_and", "or": "logical_or", "xor": "logical_xor",
-}.items():  # fmt: skip
-    setattr(RecordingArray, f"__{_short}__", _binary(_name, swapped=False))
-for _short, _name in {"and": "logical_and", "or": "logical_or", "xor": "logical_xor"}.items():
-    setattr(RecordingArray, f"__r{_short}__", _binary(_name, swapped=True))
-    setattr(RecordingArray, f"__i{_short}__", _in_place(_name))
-
-
 def kind(value: Any) -> Any:
     """Dtype of an operand, or `float` or `int` for numbers of Python, which take the dtype of the others."""
     if isinstance(value, RecordingArray):
@@ -293,7 +330,7 @@ def kind(value: Any) -> Any:
 
 
 @cache
-def resolved(name: str, kinds: tuple[Any, ...]) -> tuple[tuple[np.dtype[Any], ...], np.dtype[Any]]:
+def resolved(name: str, kinds: tuple[Any, ...]) -> tuple[tuple[numpy.dtype[Any], ...], numpy.dtype[Any]]:
     """Dtypes in which NumPy evaluates an operation on operands of these kinds, and that of the result."""
     value = OPERATIONS[name].value
     if isinstance(value, np.ufunc):
@@ -341,28 +378,40 @@ def as_recording(graph: Graph, value: Any, dtype: Any = None) -> RecordingArray:
 def joined(graph: Graph, values: Any) -> RecordingArray | Any:
     """A nested list or tuple as one array."""
     parts = [joined(graph, value) if isinstance(value, list | tuple) else value for value in values]
-    if not any(isinstance(part, RecordingArray) for part in parts):
+    if not any(type(part) is RecordingArray for part in parts):
         return np.asarray(parts)
-    found = np.result_type(*(np.dtype(type(part)) if kind(part) in (float, int) else kind(part) for part in parts))
+    dtypes = {np.dtype(type(part)) if type(part) in (float, int) else kind(part) for part in parts}
+    found = dtypes.pop() if len(dtypes) == 1 else np.result_type(*dtypes)
     arrays = [as_recording(graph, part, found) for part in parts]
+    if all(type(array.ids) is int for array in arrays):
+        return RecordingArray(graph, np.asarray([array.ids for array in arrays]), found)
     return RecordingArray(graph, np.stack([np.asarray(array.ids) for array in arrays]), found)
 
 
 def apply(name: str, *operands: Any) -> RecordingArray:
     """Record an operation of the table on operands that broadcast against each other."""
-    graph = next(value.graph for value in operands if isinstance(value, RecordingArray))
+    graph = next(value.graph for value in operands if type(value) is RecordingArray)
     operands = tuple(joined(graph, value) if isinstance(value, list | tuple) else value for value in operands)
     given, found = resolved(name, tuple(map(kind, operands)))
     ids = [
         value.ids
-        if isinstance(value, RecordingArray) and value.dtype == dtype
+        if type(value) is RecordingArray and value.dtype == dtype
+        else graph.number(value, dtype)
+        if type(value) is float or type(value) is int
         else as_recording(graph, value, dtype).ids
         for value, dtype in zip(operands, given, strict=True)
     ]
-    return RecordingArray(graph, recorded(graph, name, found, ids), found)
+    return _made(graph, recorded(graph, name, found, ids), found)
 
 
-def recorded(graph: Graph, name: str, dtype: np.dtype[Any], ids: list[Ids], data: Any = None) -> Ids:
+def _made(graph: Graph, ids: Ids, dtype: numpy.dtype[Any]) -> RecordingArray:
+    """A recording array without the checks of its constructor."""
+    found = RecordingArray.__new__(RecordingArray)
+    found.graph, found.ids, found.dtype = graph, ids, dtype
+    return found
+
+
+def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: list[Ids], data: Any = None) -> Ids:
     """Nodes of an operation on operands that broadcast against each other."""
     if all(type(one) is int for one in ids):
         return _scalar(graph, name, dtype, tuple(ids), data)
@@ -378,14 +427,19 @@ def recorded(graph: Graph, name: str, dtype: np.dtype[Any], ids: list[Ids], data
     return graph.elementwise(name, dtype, flat, data).reshape(shape)
 
 
-def _scalar(graph: Graph, name: str, dtype: np.dtype[Any], ids: tuple[int, ...], data: Any) -> int:
+def _scalar(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: tuple[int, ...], data: Any) -> int:
     """Node of an operation on one element, after the simplifications that are exact for all numbers."""
-    values = [graph.value(one) for one in ids]
-    if None not in values:
-        return graph.constant(np.asarray(evaluated(name, dtype, values, data), dtype))
-    simpler = SIMPLER.get(name)
-    if simpler is not None and (found := simpler(ids, values)) is not None:
-        return int(found)
+    known = graph.known(name, dtype, ids, data)
+    if known is not None:
+        return known
+    constants = graph.among_constants(ids)
+    if constants:
+        values = [graph.value(one) for one in ids]
+        if None not in values:
+            return graph.constant(np.asarray(evaluated(name, dtype, values, data), dtype))
+        simpler = SIMPLER.get(name)
+        if simpler is not None and (found := simpler(ids, values)) is not None:
+            return int(found)
     return graph.scalar(name, dtype, ids, data)
 
 
@@ -405,7 +459,7 @@ one: `-0.0 + 0.0` is 0.0.
 """
 
 
-def evaluated(name: str, dtype: np.dtype[Any], operands: Any, data: Any = None) -> Any:
+def evaluated(name: str, dtype: numpy.dtype[Any], operands: Any, data: Any = None) -> Any:
     """Values of a block, by NumPy."""
     with np.errstate(all="ignore"):
         if name == CONVERT:
@@ -441,7 +495,8 @@ def gather(table: RecordingArray, index: RecordingArray) -> RecordingArray:
     known = table.constants
     if known is None or known.ndim != 1 or known.dtype.kind != "f" or index.dtype.kind not in "iu":
         raise Refused("indexes by a value an array that is no table of floating-point numbers with one axis")
-    return RecordingArray(table.graph, recorded(table.graph, GATHER, table.dtype, [index.ids], known), table.dtype)
+    ids = recorded(table.graph, GATHER, table.dtype, [index.ids], table.graph.table(known))
+    return RecordingArray(table.graph, ids, table.dtype)
 
 
 def plain(key: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -85,7 +86,22 @@ def call(name: str, args: Any, options: dict[str, Any], function: Any = None) ->
     return found if dtype is None else found.astype(dtype)
 
 
-ON_CONSTANTS = frozenset("det inv solve norm where unique interp searchsorted polyfit matrix_power lstsq pinv".split())
+ON_CONSTANTS = frozenset(
+    [
+        "det",
+        "inv",
+        "solve",
+        "norm",
+        "where",
+        "unique",
+        "interp",
+        "searchsorted",
+        "polyfit",
+        "matrix_power",
+        "lstsq",
+        "pinv",
+    ]
+)
 """Functions that are called themselves where all values are constants."""
 
 
@@ -193,8 +209,12 @@ def _from_iterable(graph: Graph, function: Any, iterable: Any, dtype: Any, *_: A
 
 
 MAKERS: dict[str, Function] = {
-    **dict.fromkeys("array asarray asanyarray ascontiguousarray asfortranarray asarray_chkfinite".split(), _array),
-    **dict.fromkeys("zeros ones empty eye identity arange tri logspace geomspace indices".split(), _plain),
+    **dict.fromkeys(
+        ["array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray", "asarray_chkfinite"], _array
+    ),
+    **dict.fromkeys(
+        ["zeros", "ones", "empty", "eye", "identity", "arange", "tri", "logspace", "geomspace", "indices"], _plain
+    ),
     "full": _full,
     "linspace": _linspace,
     "fromiter": _from_iterable,
@@ -244,7 +264,7 @@ def _structural(name: str) -> None:
 
     def rearranged(a: Any, *args: Any, **options: Any) -> Any:
         array = recording(a, *args)
-        found = function(np.asarray(array.ids), *args, **options)
+        found = function(np.asarray(array.ids), *known(args), **known(options))
         if isinstance(found, list | tuple):
             return type(found)(map(array.with_ids, found))
         return array.with_ids(found)
@@ -252,11 +272,37 @@ def _structural(name: str) -> None:
     TABLE[name] = rearranged
 
 
-for _name in (
-    "reshape ravel transpose swapaxes moveaxis rollaxis roll flip fliplr flipud rot90 expand_dims squeeze repeat tile "
-    "take diagonal broadcast_to split array_split hsplit vsplit dsplit delete resize compress take_along_axis "
-    "matrix_transpose unstack"
-).split():
+for _name in [
+    "reshape",
+    "ravel",
+    "transpose",
+    "swapaxes",
+    "moveaxis",
+    "rollaxis",
+    "roll",
+    "flip",
+    "fliplr",
+    "flipud",
+    "rot90",
+    "expand_dims",
+    "squeeze",
+    "repeat",
+    "tile",
+    "take",
+    "diagonal",
+    "broadcast_to",
+    "split",
+    "array_split",
+    "hsplit",
+    "vsplit",
+    "dsplit",
+    "delete",
+    "resize",
+    "compress",
+    "take_along_axis",
+    "matrix_transpose",
+    "unstack",
+]:
     _structural(_name)
 
 
@@ -377,8 +423,7 @@ TABLE["ndim"] = lambda a: recording(a).ndim
 TABLE["size"] = lambda a, axis=None: recording(a).size if axis is None else recording(a).shape[axis]
 TABLE["copy"] = lambda a, order="K", subok=False: recording(a).copy()
 TABLE["astype"] = lambda a, dtype, **_: recording(a).astype(dtype)
-TABLE["real"] = TABLE["conj"] = TABLE["conjugate"] = TABLE["real_if_close"] = lambda a: recording(a)
-TABLE["positive"] = lambda a: recording(a)
+TABLE["real"] = TABLE["conj"] = TABLE["conjugate"] = TABLE["real_if_close"] = TABLE["positive"] = recording
 TABLE["imag"] = lambda a: recording(a).imag
 TABLE["iscomplexobj"] = lambda a: False
 TABLE["isrealobj"] = lambda a: True
@@ -420,8 +465,7 @@ def reduction(
     if name == "add" and array.dtype == bool and dtype is None:
         dtype = np.dtype(np.int64)
     array = array if dtype is None else array.astype(dtype)
-    axes = range(array.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = sorted(one % max(array.ndim, 1) for one in axes)
+    axes = sorted(_axes(array, axis))
     for one in reversed(axes if array.ndim else []):
         rows = [array.with_ids(ids) for ids in np.moveaxis(np.asarray(array.ids), one, 0)]
         if not rows and name not in EMPTY:
@@ -464,9 +508,15 @@ for _name, _ufunc in {"cumsum": "add", "cumprod": "multiply"}.items():
     TABLE[_name] = lambda a, axis=None, dtype=None, out=None, _ufunc=_ufunc: accumulation(_ufunc, a, axis, dtype, out)
 
 
+def _axes(array: RecordingArray, axis: Any) -> list[int]:
+    """Axes as numbers from 0 on; None is all of them."""
+    given = range(array.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return [int(one) % max(array.ndim, 1) for one in given]
+
+
 def _count(array: RecordingArray, axis: Any) -> int:
-    axes = range(array.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return int(np.prod([array.shape[one] for one in axes], dtype=int))
+    """Number of entries along some axes."""
+    return math.prod(array.shape[one] for one in _axes(array, axis)) if array.ndim else 1
 
 
 @records()
@@ -540,8 +590,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> RecordingArra
 @records()
 def gradient(f: Any, *spacings: Any, axis: Any = None, edge_order: int = 1) -> Any:
     array = recording(f, *spacings)
-    axes = range(array.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = [one % array.ndim for one in axes]
+    axes = _axes(array, axis)
     given = spacings * len(axes) if len(spacings) == 1 else spacings or (1.0,) * len(axes)
     found = [_gradient(array, one, width, edge_order) for one, width in zip(axes, given, strict=True)]
     return found[0] if len(found) == 1 else tuple(found)
@@ -693,7 +742,8 @@ def einsum(subscripts: str, *operands: Any, **options: Any) -> Any:
         names[k], arrays[k] = name, array
     while len(arrays) > 1:
         later = set("".join(names[2:])) | set(output)
-        names[:2], arrays[:2] = map(list, zip(_contracted(names[:2], arrays[:2], later), strict=True))
+        name, array = _contracted(names[:2], arrays[:2], later)
+        names[:2], arrays[:2] = [name], [array]
     summed = tuple(k for k, c in enumerate(names[0]) if c not in output)
     found = np.sum(arrays[0], axis=summed) if summed else arrays[0]
     left = [c for c in names[0] if c in output]
@@ -723,7 +773,7 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, **_: Any) -> 
 
 @records()
 def multi_dot(arrays: Any, **_: Any) -> Any:
-    return reduce(lambda one, other: np.matmul(one, other), arrays)
+    return reduce(np.matmul, arrays)
 
 
 @records()
@@ -846,8 +896,11 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         inside: Any = array.filled(values[0])
     else:
         place = np.clip(np.searchsorted(nodes, array, side="right") - 1, 0, len(nodes) - 2)
-        table = lambda column: recording_table(array.graph, column)[place]  # noqa: E731
-        inside = table(np.diff(values) / np.diff(nodes)) * (array - table(nodes[:-1])) + table(values[:-1])
+        slopes, starts, levels = (
+            recording_table(array.graph, column)[place]
+            for column in (np.diff(values) / np.diff(nodes), nodes[:-1], values[:-1])
+        )
+        inside = slopes * (array - starts) + levels
     low, high = values[0] if left is None else left, values[-1] if right is None else right
     found = np.where(np.equal(array, nodes[-1]), values[-1], np.where(array > nodes[-1], high, inside))
     return np.where(array < nodes[0], low, found)
@@ -865,7 +918,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     table = np.asarray(a)
     array = recording(v).astype(np.result_type(table.dtype, recording(v).dtype))
     name = SEARCH_LEFT if side == "left" else SEARCH_RIGHT
-    ids = recorded(array.graph, name, np.dtype(np.int64), [array.ids], table)
+    ids = recorded(array.graph, name, np.dtype(np.int64), [array.ids], array.graph.table(table))
     return RecordingArray(array.graph, ids, np.int64)
 
 

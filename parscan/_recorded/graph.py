@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from math import isnan
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ LIMIT = 2_000_000
 """Nodes from which on recording ends."""
 
 
-class TooLarge(Exception):
+class TooLarge(Exception):  # noqa: N818 - it says what happened
     """A graph grew beyond its limit."""
 
 
@@ -54,7 +55,7 @@ class Graph:
         self.blocks: list[Block] = []
         self.size = 0
         self.limit = limit
-        self._known: dict[Any, int] = {}
+        self._known: dict[Any, Any] = {}
         self._constants: dict[int, Any] = {}
         self._tables: list[tuple[int, Any]] = []
 
@@ -89,6 +90,21 @@ class Graph:
             self._constants[found] = value[()]
         return found
 
+    def number(self, value: float, dtype: np.dtype[Any]) -> int:
+        """Node of a number of Python in some dtype."""
+        if value and not isnan(value):  # zeros have signs, and NaN has no equal
+            key = (CONSTANT, dtype.char, value)
+            found = self._known.get(key)
+            if found is None:
+                found = self._known[key] = self.constant(np.asarray(value, dtype))
+            return found
+        return self.constant(np.asarray(value, dtype))
+
+    def table(self, values: Any) -> Any:
+        """A table of constants: the same array for equal ones."""
+        key = ("table", values.dtype.char, values.shape, values.tobytes())
+        return self._known.setdefault(key, values)
+
     def value(self, node: int) -> Any:
         """Value of a constant; None for any other node."""
         found = self._constants.get(node)
@@ -100,6 +116,9 @@ class Graph:
 
     def values(self, nodes: Ids) -> Any:
         """Values of nodes that are all constants, of their shape; None if one is not."""
+        start = self._table_with(nodes)
+        if start is not None:
+            return start[1][np.asarray(nodes) - start[0]]
         found = []
         for node in np.ravel(nodes).tolist():
             value = self.value(node)
@@ -107,6 +126,28 @@ class Graph:
                 return None
             found.append(value)
         return np.asarray(found).reshape(np.shape(nodes))
+
+    def _table_with(self, nodes: Ids) -> tuple[int, Any] | None:
+        """The block of constants that has all of these nodes."""
+        if not self._tables or not isinstance(nodes, np.ndarray) or not nodes.size:
+            return None
+        first = int(nodes.min())
+        place = bisect_right(self._tables, first, key=itemgetter(0)) - 1
+        if place < 0 or int(nodes.max()) >= self._tables[place][0] + len(self._tables[place][1]):
+            return None
+        return self._tables[place]
+
+    def among_constants(self, nodes: tuple[int, ...]) -> bool:
+        """Whether some of these nodes may be constants."""
+        constants = self._constants
+        for node in nodes:
+            if node in constants:
+                return True
+        return bool(self._tables)
+
+    def known(self, operation: str, dtype: np.dtype[Any], operands: tuple[int, ...], data: Any = None) -> int | None:
+        """Node of an operation on one element, if it was recorded before."""
+        return self._known.get((operation, dtype.char, operands, id(data)))
 
     def scalar(self, operation: str, dtype: np.dtype[Any], operands: tuple[int, ...], data: Any = None) -> int:
         """Node of an operation on one element."""

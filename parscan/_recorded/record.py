@@ -60,8 +60,8 @@ def record(function: Callable[..., Any], examples: Sequence[Any], constants: Seq
     """
     Record a function.
 
-    It is called twice, and both records are compared: a function that counts its calls or draws random numbers is none
-    of its arguments alone.
+    A copy of it is called twice, and both records are compared: a function that counts its calls is none of its
+    arguments alone. The copy keeps what it writes to objects, closures and globals; the originals stay as they are.
 
     Parameters
     ----------
@@ -81,32 +81,40 @@ def record(function: Callable[..., Any], examples: Sequence[Any], constants: Seq
     NotRecordedError
         With the reason and the line of the function.
     """
+    graph, arguments = Graph(limit), list[RecordingArray]()
     try:
-        one, other = (_called(function, examples, constants, limit) for _ in range(2))
+        given = [_argument(graph, example, arguments) for example in examples]
+        copy = recordable(function, graph)
+        one, other = (_called(graph, copy, given, constants) for _ in range(2))
     except Exception as error:
         raise NotRecordedError(name, _reason(error, limit), _place(error.__traceback__)) from error
-    if not _are_the_same(one, other):
+    if one.dtype != other.dtype or not np.array_equal(one.ids, other.ids):  # equal operations are the same nodes
         raise NotRecordedError(name, "does something else when it is called again", "")
-    return one
+    return Recording(graph, tuple(arguments), one)
 
 
-def _called(function: Callable[..., Any], examples: Sequence[Any], constants: Sequence[Any], limit: int) -> Recording:
-    graph, arguments = Graph(limit), []
+def _argument(graph: Graph, example: Any, arguments: list[RecordingArray]) -> Any:
+    """An argument that records; it is entered into the list of arguments, one by one where it is a tuple."""
+    if isinstance(example, tuple):
+        return tuple(_argument(graph, part, arguments) for part in example)
+    array = np.asarray(example)
+    if array.dtype.char not in REAL:
+        raise Refused(f"is called with {array.dtype}")
+    found = RecordingArray(graph, graph.argument(len(arguments), array.shape, array.dtype), array.dtype)
+    arguments.append(found)
+    return found
 
-    def given(example: Any) -> Any:
-        if isinstance(example, tuple):
-            return tuple(map(given, example))
-        array = np.asarray(example)
-        if array.dtype.char not in REAL:
-            raise Refused(f"is called with {array.dtype}")
-        found = RecordingArray(graph, graph.argument(len(arguments), array.shape, array.dtype), array.dtype)
-        arguments.append(found)
-        return found.copy()  # the function may write to it
 
-    values = recordable(function, graph)(*map(given, examples), *constants)
+def _called(graph: Graph, copy: Callable[..., Any], given: Any, constants: Sequence[Any]) -> RecordingArray:
+    values = copy(*_copied(given), *constants)
     if values is None:
         raise Refused("returns None")
-    return Recording(graph, tuple(arguments), as_recording(graph, values))
+    return as_recording(graph, values)
+
+
+def _copied(given: Any) -> Any:
+    """Arguments to which the function may write."""
+    return [tuple(_copied(one)) if isinstance(one, tuple) else one.copy() for one in given]
 
 
 def _reason(error: Exception, limit: int) -> str:
@@ -123,20 +131,3 @@ def _place(trace: TracebackType | None) -> str:
         if not frame.filename.startswith(HERE) and "/numpy/" not in frame.filename:
             return f"{Path(frame.filename).name}:{frame.lineno}"
     return ""
-
-
-def _are_the_same(one: Recording, other: Recording) -> bool:
-    if not np.array_equal(one.result.ids, other.result.ids) or len(one.graph.blocks) != len(other.graph.blocks):
-        return False
-    for a, b in zip(one.graph.blocks, other.graph.blocks, strict=True):
-        if a[:4] != b[:4] or not all(map(np.array_equal, a.operands, b.operands)):
-            return False
-        if type(a.data) is not type(b.data) or not _same_data(a.data, b.data):
-            return False
-    return True
-
-
-def _same_data(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray):
-        return a.tobytes() == b.tobytes()
-    return a is None or (a[0] == b[0] and bool(np.array_equal(a[1], b[1])))

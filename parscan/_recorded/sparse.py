@@ -30,7 +30,9 @@ class SparseMatrix:
     def __matmul__(self, other: Any) -> Any:
         if not isinstance(other, RecordingArray):
             found = self._matrix @ other
-            return as_recording(self._graph, found) if isinstance(found, np.ndarray) else SparseMatrix(self._graph, found)
+            return (
+                as_recording(self._graph, found) if isinstance(found, np.ndarray) else SparseMatrix(self._graph, found)
+            )
         rows = self._matrix.tocsr()
         if other.shape[0] != rows.shape[1]:
             raise ValueError(f"a matrix of shape {rows.shape} and an array of shape {other.shape} have no product")

@@ -45,8 +45,31 @@ RECORDED = ("numpy", "scipy", "math")
 """Libraries that have a stand-in."""
 
 FOREIGN = frozenset(
-    "array_api_compat cupy dask h5py IPython jax jaxlib matplotlib networkx numba numexpr pandas pint polars pytest "
-    "sklearn statsmodels sympy tensorflow torch tqdm xarray _pytest".split()
+    [
+        "array_api_compat",
+        "cupy",
+        "dask",
+        "h5py",
+        "IPython",
+        "jax",
+        "jaxlib",
+        "matplotlib",
+        "networkx",
+        "numba",
+        "numexpr",
+        "pandas",
+        "pint",
+        "polars",
+        "pytest",
+        "sklearn",
+        "statsmodels",
+        "sympy",
+        "tensorflow",
+        "torch",
+        "tqdm",
+        "xarray",
+        "_pytest",
+    ]
 )
 """Libraries whose functions, classes and objects are not copied."""
 
@@ -56,9 +79,26 @@ HUGE = 100_000
 MANY = 10_000
 """Entries from which on a list or dictionary is not copied."""
 
-NOT_COPIED = frozenset("__dict__ __weakref__ __slots__ __module__ __doc__ __qualname__ __annotations__ __firstlineno__ "
-                       "__init_subclass__ __class_getitem__ __static_attributes__ __subclasshook__ __match_args__ "
-                       "__abstractmethods__ __orig_bases__ __parameters__".split())  # fmt: skip
+NOT_COPIED = frozenset(
+    [
+        "__dict__",
+        "__weakref__",
+        "__slots__",
+        "__module__",
+        "__doc__",
+        "__qualname__",
+        "__annotations__",
+        "__firstlineno__",
+        "__init_subclass__",
+        "__class_getitem__",
+        "__static_attributes__",
+        "__subclasshook__",
+        "__match_args__",
+        "__abstractmethods__",
+        "__orig_bases__",
+        "__parameters__",
+    ]
+)
 """Members of a class that its copy inherits."""
 
 
@@ -105,10 +145,7 @@ class Library:
         found = getattr(self._module, name)
         if self.__name__ == "numpy":
             found = SPECIAL.get(name, found)
-        if isinstance(found, Special):
-            found = found.make(self._copies)
-        else:
-            found = self._copies.value(found)
+        found = found.make(self._copies) if isinstance(found, Special) else self._copies.value(found)
         self.__dict__[name] = found
         return found
 
@@ -176,16 +213,46 @@ def _erf(name: str) -> Callable[..., Any]:
 
 
 MATH: dict[str, Callable[..., Any]] = {
-    **{name: getattr(np, name) for name in "exp exp2 expm1 log2 log10 log1p sqrt cbrt sin cos tan sinh cosh tanh "
-       "arctan2 copysign fmod floor ceil trunc isnan isfinite isinf degrees radians isclose modf".split()},
-    **{name: getattr(np, "arc" + name[1:]) for name in "asin acos atan atan2 asinh acosh atanh".split()},
+    **{
+        name: getattr(np, name)
+        for name in [
+            "exp",
+            "exp2",
+            "expm1",
+            "log2",
+            "log10",
+            "log1p",
+            "sqrt",
+            "cbrt",
+            "sin",
+            "cos",
+            "tan",
+            "sinh",
+            "cosh",
+            "tanh",
+            "arctan2",
+            "copysign",
+            "fmod",
+            "floor",
+            "ceil",
+            "trunc",
+            "isnan",
+            "isfinite",
+            "isinf",
+            "degrees",
+            "radians",
+            "isclose",
+            "modf",
+        ]
+    },
+    **{name: getattr(np, "arc" + name[1:]) for name in ["asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"]},
     "fabs": np.abs,
-    "pow": lambda x, p: np.float_power(x, p),
+    "pow": np.float_power,
     "log": lambda x, base=None: np.log(x) if base is None else np.log(x) / np.log(base),
     "hypot": lambda *values: np.hypot(*values) if len(values) == 2 else np.sqrt(sum(x * x for x in values)),
     "erf": _erf("erf"),
     "erfc": _erf("erfc"),
-}  # fmt: skip
+}
 """How functions of the module `math` are recorded."""
 
 MATH |= {
@@ -262,7 +329,7 @@ class _Converter(type):
 
     def __call__(cls, *args: Any) -> Any:
         if len(args) == 1 and isinstance(args[0], RecordingArray):
-            found = args[0].astype(cls.dtype)  # type: ignore[attr-defined]
+            found = args[0].astype(cls.dtype)
             return _number(found) if cls.real is float else found
         return cls.real(*args)
 
@@ -461,14 +528,14 @@ class Copies:
         found = self._known.get(id(given))
         if found is None:
             found = self._known[id(given)] = given, CellType()
-        return found[1]  # type: ignore[no-any-return]
+        return found[1]
 
     def _globals(self, given: dict[str, Any]) -> dict[str, Any]:
         found = self._known.get(-id(given))
         if found is None:
             space = {"__builtins__": self._builtins, "__name__": given.get("__name__", "")}
             found = self._known[-id(given)] = given, space
-        return found[1]  # type: ignore[no-any-return]
+        return found[1]
 
     def _method(self, given: MethodType) -> Any:
         owner, function = self.value(given.__self__), self.value(given.__func__)
@@ -517,8 +584,9 @@ class Copies:
         bases = [self.value(base) for base in given.__bases__]
         copied = [base for base, old in zip(bases, given.__bases__, strict=True) if base is not old]
         members = {"__slots__": (), "__module__": given.__module__, "__qualname__": given.__qualname__}
+        metaclass: Any = type(given)
         try:
-            copy = type(given)(given.__name__, (*copied, given), members)
+            copy = metaclass(given.__name__, (*copied, given), members)
         except Exception:  # a class of its own kind: it stays what it is
             return given
         self._remember(given, copy)

@@ -92,7 +92,7 @@ class Counter:
     ("fun", "reason"),
     [
         (branches, r"`branches` cannot be recorded: it branches on a value \(test_trace.py:\d+\)"),
-        (draws, "does something else when it is called again"),
+        (draws, "draws random numbers"),
         (Counter(), "does something else when it is called again"),
         (lambda y: None, "returns None"),
         (lambda y: y * 1j, "calculates with complex"),
