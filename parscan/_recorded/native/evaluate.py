@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..program import Program
-from .compile import compiled
+from .compilation import compiled
 from .kernel import kernel
 from .layout import aligned
 

@@ -133,10 +133,10 @@ class _Writer:
                 self._product(part)
         for number in range(len(self.program.results)):
             self._store_result(number)
-        if self.lanes > 1 and self.chain:
-            self._keep_state()
         for phi, kind, first, node in feedback:
             self.phis.append((phi, kind, first, self.value(node)))
+        if self.lanes > 1 and self.chain:
+            self._keep_state()
         self._advance()
         phis = [
             f"  {name} = phi {kind} [ {first}, %{self.entry_label} ], [ {following}, %{text.label} ]"
@@ -501,9 +501,7 @@ class _Writer:
         if copy.places is None and self.lanes == 1:
             if copy.target:
                 target = self.text.new(f"getelementptr i8, ptr {target}, i64 {copy.target * dtype.itemsize}")
-            self.text.declarations.setdefault("memcpy", "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
-            size = copy.count * dtype.itemsize
-            self.text.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)")
+            self._move(target, source, copy.count * dtype.itemsize)
             return
         loop = self._for(copy.count, 1)
         if copy.places is None:
@@ -520,6 +518,11 @@ class _Writer:
         else:
             self._store(value, place, dtype, self.lanes)
         self._next(loop)
+
+    def _move(self, target: Register, source: Register, size: int) -> None:
+        """Copy bytes."""
+        self.text.declarations.setdefault("memcpy", "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
+        self.text.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 false)")
 
     def _one(self, pointer: Register, space: int, dtype: np.dtype[Any]) -> Register:
         """One element in memory, for all lanes."""
@@ -666,21 +669,22 @@ class _Writer:
             return
         places, target = np.asarray(block.data[1]), self._pointer(*self.layout.address(block.first))
         if is_scalar(block):
-            for k in range(block.count):
-                self._store(
-                    self.value(block.first + k), self._at(target, SCRATCH, str(k), block.dtype), block.dtype, self.lanes
-                )
+            for k, source in enumerate(places.tolist()):
+                if (node := block.first + k) not in self.values:
+                    self.values[node] = self._read(block.data[0], pointer, source * block.dtype.itemsize, block.dtype)
+                place = self._at(target, SCRATCH, str(k), block.dtype)
+                self._store(self.values[node], place, block.dtype, self.lanes)
             return
         in_a_row = bool((np.diff(places) == 1).all())
         table = 0 if in_a_row else self.layout.constant(places.astype(np.int64))
         start = places[0] * block.dtype.itemsize if in_a_row else 0
-        source = self.text.new(f"getelementptr i8, ptr {pointer}, i64 {start}")
+        origin = self.text.new(f"getelementptr i8, ptr {pointer}, i64 {start}")
         loop = self._for(block.count, 1)
         place = loop[0]
         if not in_a_row:
             whole = np.dtype(np.int64)
             place = self._load(self._at(self._pointer(TABLE, table), TABLE, place, whole), whole, 1)
-        value = self._read_lanes(block.data[0], self._at(source, TABLE, place, block.dtype), block.dtype)
+        value = self._read_lanes(block.data[0], self._at(origin, TABLE, place, block.dtype), block.dtype)
         self._store(value, self._at(target, SCRATCH, loop[0], block.dtype), block.dtype, self.lanes)
         self._next(loop)
 
@@ -693,12 +697,17 @@ class _Writer:
             nodes = results[np.asarray(block.data[1])]
             target = self._pointer(*self.layout.address(block.first))
             in_memory_ = np.array([self._is_in_memory(node) for node in nodes.tolist()], dtype=bool)
+            moves = any(self.layout.block(node) is block for node in nodes.tolist())
+            size = block.count * block.dtype.itemsize * self.lanes
+            buffer = self._pointer(SCRATCH, self.layout.scratch(size)) if moves else target
             if in_memory_.any():
                 for copy in self.layout.copies(nodes[in_memory_], np.flatnonzero(in_memory_)):
-                    self._copy(copy, target, block.dtype)
+                    self._copy(copy, buffer, block.dtype)
             for place in np.flatnonzero(~in_memory_).tolist():
-                to = self._at(target, SCRATCH, str(place), block.dtype)
+                to = self._at(buffer, SCRATCH, str(place), block.dtype)
                 self._store(self.value(int(nodes[place])), to, block.dtype, self.lanes)
+            if moves:
+                self._move(target, buffer, size)
 
     def _store_result(self, number: int) -> None:
         places, nodes = self.layout.loose(number)

@@ -30,7 +30,7 @@ class Loop:
     """
 
     def __init__(self, program: Program) -> None:
-        from .compile import compiled  # noqa: PLC0415 - LLVM is slow to load
+        from .compilation import compiled  # noqa: PLC0415 - LLVM is slow to load
         from .kernel import kernel  # noqa: PLC0415
         from .layout import aligned  # noqa: PLC0415
 

@@ -1,0 +1,183 @@
+"""Compiled steps, one after the other, against the loop in Python: one sequence, and several in lanes."""
+
+import numpy as np
+import pytest
+
+from parscan._recorded.native.lanes import Lanes
+from parscan._recorded.native.loop import Loop
+from parscan._recorded.record import record
+
+
+def gru(n, dtype=np.float64):
+    rng = np.random.default_rng(7)
+    matrix = rng.uniform(-1, 1, size=(3 * n, n)).astype(dtype) / np.sqrt(n).astype(dtype)
+    offset = rng.uniform(-1, 1, size=n).astype(dtype)
+
+    def step(y, x):
+        h = y @ matrix.T
+        r, z = (1 / (1 + np.exp(-(x[..., k * n : k * n + n] + h[..., k * n : k * n + n]))) for k in (0, 1))
+        c = np.tanh(x[..., 2 * n :] + r * (h[..., 2 * n :] + offset))
+        return (1 - z) * c + z * y
+
+    return step
+
+
+def lorenz(y):
+    a, b, c = y[..., 0], y[..., 1], y[..., 2]
+    return np.stack([a + 0.01 * 10 * (b - a), b + 0.01 * (a * (28 - c) - b), c + 0.01 * (a * b - 8 / 3 * c)], -1)
+
+
+def heat(y):
+    inner = y[..., 1:-1] + 0.2 * (y[..., 2:] - 2 * y[..., 1:-1] + y[..., :-2])
+    return np.concatenate([y[..., :1], inner, y[..., -1:]], axis=-1)
+
+
+def ring(y, x):
+    return 0.9 * np.roll(y, 1, axis=-1) + 0.05 * np.roll(y, -2, axis=-1) + 0.1 * np.tanh(x)
+
+
+def schmitt(y, x):
+    return np.where(x > 0.5, 1.0, np.where(x < -0.5, 0.0, y))
+
+
+def bucket(y, x):
+    level = np.maximum(y[..., :1] + x - 0.3 * np.sqrt(np.maximum(y[..., :1], 0.0)), 0.0)
+    return np.concatenate([np.minimum(level, 2.0), np.maximum(level - 2.0, 0.0)], axis=-1)
+
+
+def delayed(y):
+    """A state whose elements move through, with one computed element."""
+    return np.concatenate([np.cos(y[..., -1:]), y[..., :-1]], axis=-1)
+
+
+def still(y):
+    return y
+
+
+STEPS = {
+    "logistic": (lambda y: 3.7 * y * (1 - y), 1, 0), "lorenz": (lorenz, 3, 0), "heat": (heat, 50, 0),
+    "ring": (ring, 24, 24), "schmitt": (schmitt, 2, 2), "bucket": (bucket, 2, 1), "delayed": (delayed, 5, 0),
+    "long delay": (delayed, 40, 0), "still": (still, 3, 0), "gru 1": (gru(1), 1, 3), "gru 4": (gru(4), 4, 12),
+    "gru 8": (gru(8), 8, 24), "gru 32": (gru(32), 32, 96),
+}  # fmt: skip
+
+
+def make(name, dtype=np.float64, steps=700, sequences=None):
+    """A step, its program, states, inputs and the trajectories of its loop in Python, with an axis of sequences."""
+    step, n, m = STEPS[name]
+    rng = np.random.default_rng(3)
+    states = rng.uniform(0.1, 0.9, size=(sequences or 1, n)).astype(dtype)
+    inputs = [rng.normal(size=(steps, sequences or 1, m)).astype(dtype)] if m else []
+    y, rows = states, []
+    for t in range(steps):
+        y = step(y, *(x[t] for x in inputs))
+        rows.append(y)
+    program = record(step, [states[:1], *(x[0, :1] for x in inputs)]).program
+    return step, program, states, inputs, np.stack(rows)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_loop_gives_what_python_gives(name):
+    chaotic = name in ("lorenz", "logistic")
+    _, program, state, inputs, expected = make(name, steps=60 if chaotic else 700)
+    out = np.empty_like(expected)
+    Loop(program).run(state, inputs, out, 0, len(expected))
+    np.testing.assert_allclose(out, expected, rtol=1e-9 if chaotic else 1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["lorenz", "logistic"])
+def test_every_step_of_a_chaotic_loop_is_right(name):
+    step, program, state, inputs, expected = make(name, steps=2000)
+    out = np.empty_like(expected)
+    Loop(program).run(state, inputs, out, 0, len(expected))
+    np.testing.assert_allclose(out[1:], step(out[:-1]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("sequences", [1, 2, 5, 8, 19])
+def test_lanes_give_what_the_loop_gives(name, sequences):
+    chaotic = name in ("lorenz", "logistic")
+    _, program, states, inputs, expected = make(name, steps=40 if chaotic else 300, sequences=sequences)
+    out = np.empty_like(expected)
+    Lanes(program).run(states, inputs, [out], 0, len(expected))
+    np.testing.assert_allclose(out, expected, rtol=1e-9 if chaotic else 1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["gru 4", "gru 32", "logistic", "ring"])
+def test_single_precision(name):
+    step, n, m = STEPS[name]
+    step = gru(n, np.float32) if name.startswith("gru") else step
+    rng = np.random.default_rng(3)
+    states = rng.uniform(0.1, 0.9, size=(17, n)).astype(np.float32)
+    inputs = [rng.normal(size=(30, 17, m)).astype(np.float32)] if m else []
+    program = record(step, [states[:1], *(x[0, :1] for x in inputs)]).program
+    out = np.empty((30, 17, n), np.float32)
+    Lanes(program).run(states, inputs, [out], 0, 30)
+    y = states
+    for t in range(30):
+        y = step(y, *(x[t] for x in inputs))
+        assert y.dtype == np.float32
+        np.testing.assert_allclose(out[t], y, rtol=2e-5, atol=1e-6)
+        y = out[t]
+    one = np.empty((30, 1, n), np.float32)
+    Loop(program).run(states[:1], [x[:, :1] for x in inputs], one, 0, 30)
+    np.testing.assert_allclose(one, out[:, :1], rtol=2e-3, atol=1e-4)
+
+
+def test_segments_of_one_sequence_in_lanes():
+    _, program, _, inputs, expected = make("gru 4", steps=640)
+    starts = np.concatenate([np.full((1, 4), 0.5), expected[79:-1:80, 0]])
+    x = inputs[0].reshape(8, 80, 12).swapaxes(0, 1)
+    found = np.empty((640, 4))
+    Lanes(program).run(starts, [x], [found.reshape(8, 80, 4).swapaxes(0, 1)], 0, 80)
+    np.testing.assert_allclose(found[80:], expected[80:, 0], rtol=1e-12, atol=1e-13)
+
+
+def test_inputs_that_all_sequences_share():
+    step, program, states, inputs, _ = make("bucket", steps=50, sequences=11)
+    shared = np.broadcast_to(inputs[0][:, :1], inputs[0].shape)
+    out = np.empty((50, 11, 2))
+    Lanes(program).run(states, [shared], [out], 0, 50)
+    y = states
+    for t in range(50):
+        y = step(y, shared[t])
+        np.testing.assert_allclose(out[t], y, rtol=1e-12)
+
+
+@pytest.mark.parametrize("runs", [Loop, Lanes])
+def test_a_loop_goes_on_in_the_middle_and_reports(runs):
+    _, program, states, inputs, expected = make("gru 4", steps=3000)
+    out, seen = np.zeros_like(expected), []
+    loop = runs(program)
+    outs = [out] if runs is Lanes else out
+    loop.run(states, inputs, outs, 0, 1000, seen.append)
+    loop.run(out[999], inputs, outs, 1000, 3000, seen.append)
+    np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-13)
+    assert seen == sorted(set(seen))
+    assert {1000, 3000} <= set(seen)
+
+
+def test_nan_and_infinity_go_through():
+    _, program, state, inputs, _ = make("bucket", steps=20)
+    inputs[0][5] = np.nan
+    out = np.empty((20, 1, 2))
+    Loop(program).run(state, inputs, out, 0, 20)
+    assert np.isfinite(out[:5]).all()
+    assert np.isnan(out[5:, 0, 0]).all()
+
+
+def test_parameters_do_not_compile_again(monkeypatch):
+    from parscan._recorded.native import compilation
+
+    def program(a, matrix):
+        return record(lambda y: np.tanh(matrix @ (a * y)), [np.zeros(20)]).program
+
+    Loop(program(0.3, np.full((20, 20), 0.1)))
+    monkeypatch.setattr(compilation, "_object_code", None)
+    matrix = np.random.default_rng(0).normal(size=(20, 20))
+    out = np.empty((3, 20))
+    Loop(program(0.7, matrix)).run(np.ones(20), [], out, 0, 3)
+    y = np.ones(20)
+    for t in range(3):
+        y = np.tanh(matrix @ (0.7 * y))
+        np.testing.assert_allclose(out[t], y, rtol=1e-12)

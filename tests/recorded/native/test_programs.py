@@ -1,0 +1,163 @@
+"""Machine code of whole programs, against their evaluation by NumPy: one call at a time, and several in lanes."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from parscan._recorded.functions import recording_table
+from parscan._recorded.native.evaluate import Evaluator
+from parscan._recorded.native.lanes import Lanes
+from parscan._recorded.record import record
+
+UNARY = ["negative", "absolute", "tanh", "sin", "cos", "exp", "arctan", "sign", "floor", "expm1", "cbrt", "arcsinh"]
+BINARY = ["add", "subtract", "multiply", "maximum", "minimum", "hypot", "arctan2", "fmax", "copysign", "logaddexp"]
+
+
+def in_lanes(program, *arguments):
+    """Results of a program for stacked arguments, evaluated in lanes."""
+    count = arguments[0].shape[0]
+    outs = [np.empty((1, count, *ids.shape), dtype) for ids, dtype in zip(program.results, program.dtypes, strict=True)]
+    Lanes(program, chain=False).run(None, [a[None, ...] for a in arguments], outs, 0, 1)
+    return [out[0] for out in outs]
+
+
+def compare(program, *arguments, rtol=1e-12, lanes=True):
+    expected = program(*arguments)
+    ways = [Evaluator(program)(*arguments)] + ([in_lanes(program, *arguments)] if lanes else [])
+    for found in ways:
+        for one, other in zip(found, expected, strict=True):
+            assert one.shape == other.shape
+            assert one.dtype == other.dtype
+            np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol)
+
+
+def product(draw, one, other):
+    rows = draw(st.sampled_from([1, 2, 3, 5, 8, 13, 24, 33]))
+    return np.random.default_rng(draw(st.integers(0, 99))).normal(size=(rows, one.size)) / one.size @ one
+
+
+def part(draw, one, other):
+    found = one[draw(st.integers(0, 1)) :: draw(st.integers(1, 3))]
+    return found if found.size else one
+
+
+def table(draw, one, other):
+    return recording_table(one.graph, np.linspace(-1, 1, 9))[np.clip(np.floor(one), -4, 4).astype(int)]
+
+
+KINDS = {
+    "unary": lambda draw, one, other: getattr(np, draw(st.sampled_from(UNARY)))(one * 0.5),
+    "binary": lambda draw, one, other: getattr(np, draw(st.sampled_from(BINARY)))(one, other),
+    "roll": lambda draw, one, other: np.roll(one, draw(st.integers(-3, 3))),
+    "join": lambda draw, one, other: np.concatenate([one, other])[:90],
+    "where": lambda draw, one, other: np.where(one > other, one, 0.25),
+    "scale": lambda draw, one, other: np.arange(1, one.size + 1) / one.size * one + 0.1,
+    "sum": lambda draw, one, other: np.sum(one * other) + one,
+    "convert": lambda draw, one, other: (one > 0).astype(float) + np.clip(one, -9, 9).astype(int),
+    "reverse": lambda draw, one, other: one[::-1],
+    "search": lambda draw, one, other: 0.1 * np.searchsorted(np.array([-1.0, 0.0, 0.5, 2.0]), one),
+    "product": product, "part": part, "table": table,
+}  # fmt: skip
+
+
+def drawn(draw, arrays):
+    """A new array made of some others by one operation of NumPy."""
+    one = arrays[draw(st.integers(0, len(arrays) - 1))]
+    other = arrays[draw(st.integers(0, len(arrays) - 1))]
+    size = min(one.size, other.size)
+    one, other = (one[:size], other[-size:]) if draw(st.booleans()) else (one[-size:], other[:size])
+    found = KINDS[draw(st.sampled_from(list(KINDS)))](draw, one, other)
+    return np.tanh(found) if draw(st.booleans()) else found * 0.5
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_random_programs(data):
+    sizes = data.draw(st.sampled_from([1, 2, 3, 8, 17, 40])), data.draw(st.sampled_from([1, 4, 16, 33]))
+    choices, place = [], 0
+
+    def draw(strategy):
+        nonlocal place
+        if place == len(choices):
+            choices.append(data.draw(strategy))
+        place += 1
+        return choices[place - 1]
+
+    steps = data.draw(st.integers(1, 8))
+
+    def function(y, x):
+        nonlocal place
+        place = 0
+        arrays = [y, x]
+        for _ in range(steps):
+            arrays.append(drawn(draw, arrays))
+        return np.concatenate(arrays[-2:])
+
+    program = record(function, [np.zeros(size) for size in sizes]).program
+    rng = np.random.default_rng(1)
+    compare(program, *(rng.normal(size=(11, size)) * 2 for size in sizes))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("size", [3, 9, 15, 16, 17, 32, 64, 100, 200])
+def test_products(size, dtype):
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(size, size)).astype(dtype)
+    other = rng.normal(size=(3 * size, size)).astype(dtype)
+
+    def function(y):
+        return np.concatenate(
+            [
+                matrix @ y,
+                y @ matrix,
+                other @ y,
+                y @ other.T,
+                np.sum(y[:, None] * y, axis=0)[:1],
+                (y @ y)[None],
+                other[:2] @ y,
+            ]
+        )
+
+    program = record(function, [np.zeros(size, dtype)]).program
+    compare(program, rng.normal(size=(9, size)).astype(dtype), rtol=1e-12 if dtype == np.float64 else 2e-4)
+
+
+def test_products_of_matrices_that_are_computed():
+    def function(y, a):
+        square = np.sin(a)
+        return np.concatenate([square @ y, y @ square, square.T @ y, (square[:3] @ y), np.outer(y, y).ravel()])
+
+    rng = np.random.default_rng(0)
+    for size in (4, 9, 20):
+        program = record(function, [np.zeros(size), np.zeros((size, size))]).program
+        compare(program, rng.normal(size=(9, size)), rng.normal(size=(9, size, size)))
+
+
+def test_long_vectors():
+    def function(y):
+        inner = y[1:-1] + 0.1 * (y[2:] - 2 * y[1:-1] + y[:-2])
+        ring = np.roll(y, 1) + np.roll(y, -1) - 2 * y
+        return np.concatenate([0.0 * y[:1], inner, y[-1:]]) + np.tanh(ring) * np.linspace(0, 1, y.size)
+
+    program = record(function, [np.zeros(10_000)]).program
+    compare(program, np.random.default_rng(0).normal(size=(9, 10_000)))
+
+
+def test_places_outside_of_a_table_give_nan():
+    table = np.array([1.0, 2.0, 4.0])
+
+    def function(y):
+        return recording_table(y.graph, table)[np.floor(y).astype(int)]
+
+    for size in (1, 3, 40):
+        program = record(function, [np.zeros(size)]).program
+        values = np.resize([-3.5, -3.0, -1.0, 0.0, 2.9, 3.0, 1e30, -1e30, np.nan, np.inf], (10, size))
+        compare(program, values)
+        assert np.isnan(Evaluator(program)(values)[0]).any()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 13])
+def test_any_number_of_lanes(count):
+    program = record(lambda y: np.stack([y[1], np.exp(-y[0])]), [np.zeros(2)]).program
+    compare(program, np.random.default_rng(0).normal(size=(count, 2)))
