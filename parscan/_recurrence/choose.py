@@ -69,7 +69,8 @@ def _sequential(task: Task, states: Array, seconds: float) -> Choice:
     """The loop, by machine code where that pays; `seconds` are those of a step without."""
     compiler = Compiler(task, states)
     code = compiler.code(seconds * (task.steps - states.shape[0]))
-    return Choice((), 0, states.shape[0], compiler.remark, code=code)
+    reason = "The recorded step runs as machine code." if code else compiler.remark.strip()
+    return Choice((), 0, states.shape[0], reason, code=code)
 
 
 def _check_whole_numbers(whole: WholeNumbers, states: Array, last: Array) -> None:

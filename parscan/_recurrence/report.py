@@ -26,10 +26,12 @@ def build_result(
     segment_length: int,
     jumps: Callable[[], bool],
     trouble: Finding | Inexact | None = None,
+    *,
+    compiled: bool = False,
 ) -> RecurrenceResult:
     """The result, with NaN behind the first bad state; `segment_length` 0 stands for the loop.
 
-    `choice` is the sentence of `auto` about its choice, `jumps()` whether the step jumps, and `trouble` a
+    `choice` is the sentence of `auto` about its choice, `compiled` whether the loop was one of machine code, `jumps()` whether the step jumps, and `trouble` a
     contradiction or inexact whole number on the finished trajectory.
     """
     steps = trajectory.shape[0]
@@ -57,6 +59,7 @@ def build_result(
         decisions=_decisions(record, choice, steps),
         attempts=tuple(map(_attempt, record.solves)),
         looped=record.looped,
+        compiled=compiled and record.looped > 0,
         segment_length=segment_length,
         _solution=solution,
     )

@@ -88,6 +88,8 @@ class RecurrenceResult(Differentiable):
         The contents of `decisions` as data: one entry for each window and method.
     looped : int
         Steps that the sequential loop evaluated.
+    compiled : bool
+        Whether the loop evaluated them by machine code of the recorded step.
     segment_length : int
         Steps per segment, at most; 0 for the loop.
     residual : float
@@ -117,6 +119,7 @@ class RecurrenceResult(Differentiable):
     decisions: tuple[str, ...]
     attempts: tuple[Attempt, ...]
     looped: int
+    compiled: bool
     segment_length: int
     _solution: Solution | None = field(compare=False)
 

@@ -213,7 +213,8 @@ def _conclude(task: Task, choice: Choice, record: Record, whole: WholeNumbers | 
     if whole and not trouble and (trouble := found.first_inexact(whole)):
         found = solution(trouble.time)
     jumps = cache(partial(step_jumps, step, trajectory))
-    result = build_result(step, trajectory, record, found, choice.reason, length, jumps, trouble)
+    result = build_result(step, trajectory, record, found, choice.reason, length, jumps, trouble,
+                          compiled=task.code is not None)  # fmt: skip
     if isinstance(trouble, Finding):
         warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
     elif choice.methods and method != "auto" and result.success:

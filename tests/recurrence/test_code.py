@@ -62,7 +62,9 @@ def test_the_loop_by_machine_code_is_the_loop(name, method):
     assert sol.y.dtype == exact.dtype
     early = slice(0, 500 if name.startswith("chaotic") else None)
     np.testing.assert_allclose(sol.y[early], exact[early], rtol=1e-9, atol=1e-9)
+    assert sol.compiled == (sol.looped > 0)
     if method == "sequential":
+        assert sol.compiled
         assert sol.nfev < T // 2
 
 
@@ -78,6 +80,7 @@ def test_every_step_follows_from_the_one_before(dtype):
 def test_a_few_steps_are_not_compiled():
     sol = solve_recurrence(chaotic, np.ones(3), length=10, method="sequential")
     assert sol.nfev == 10
+    assert not sol.compiled
 
 
 def test_a_step_that_cannot_be_recorded_is_called():
@@ -130,6 +133,7 @@ def test_code_that_the_trajectory_contradicts_is_withdrawn(monkeypatch):
     monkeypatch.setattr(_code, "compiled_loop", Wrong)
     sol = solve_recurrence(chaotic, np.ones(3), length=T, method="sequential")
     assert "computed again without it" in sol.decisions[0]
+    assert not sol.compiled
     np.testing.assert_array_equal(sol.y, loop(chaotic, np.ones(3), length=T))
 
 
