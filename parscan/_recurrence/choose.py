@@ -86,8 +86,16 @@ def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budge
     copies = 1 + task.step.structure.colours(task.arrays.n)
     steps, loaded = task.steps - start, is_loaded(task.arrays.y0)
     compiler = Compiler(task, states)
+    is_guided = not (options.segment_length is None and options.window is None and task.arrays.guess is None)
+    compiles = options.compile or not is_guided  # who chooses segments wants a parallel method
     facts = Workload(
-        steps, copies, stopwatch, options.segment_length, scans_are_loaded=loaded, budget=budget, compiler=compiler
+        steps,
+        copies,
+        stopwatch,
+        options.segment_length,
+        scans_are_loaded=loaded,
+        budget=budget,
+        compiler=compiler if compiles else None,
     )
     decision = decide(facts)
     reason = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"

@@ -68,6 +68,15 @@ def test_the_loop_by_machine_code_is_the_loop(name, method):
         assert sol.nfev < T // 2
 
 
+@pytest.mark.parametrize("shape", [(3,), (2, 5, 3)])
+def test_arithmetic_is_that_of_the_loop_to_the_last_bit(shape):
+    """Sums and products are rounded one by one, so that even chaos agrees."""
+    y0 = 1 + np.random.default_rng(0).random(shape)
+    sol = solve_recurrence(chaotic, y0, length=T, method="sequential", compile=True)
+    assert sol.compiled
+    np.testing.assert_array_equal(sol.y, loop(chaotic, y0, length=T))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_step_follows_from_the_one_before(dtype):
     """The deviation of a chaotic trajectory says nothing; that of a single step does."""
@@ -157,14 +166,14 @@ def test_a_state_that_is_not_finite_ends_the_trajectory():
     sol = solve_recurrence(explodes, np.array([1.01]), length=T, method="sequential", compile=True)
     reference = solve_recurrence(explodes, np.array([1.01]), length=T, method="sequential", compile=False)
     assert not sol.success
-    assert sol.message == reference.message
+    assert sol.message.startswith(reference.message)
     np.testing.assert_array_equal(np.isfinite(sol.y), np.isfinite(reference.y))
 
 
 def test_progress_is_reported():
     seen = []
     solve_recurrence(
-        chaotic, np.ones(3), length=500_000, method="sequential", compile=True, progress=lambda p: seen.append(p.solved)
+        chaotic, np.ones(3), length=500_000, method="sequential", compile=True, progress=lambda p: seen.append(p.done)
     )
     assert seen == sorted(seen)
     assert seen[-1] == 500_000

@@ -546,10 +546,14 @@ class _Writer:
             self._by_columns(block, matrix, x, spaces)
 
     def _times(self, dtype: np.dtype[Any], width: int, total: Register, a: Register, x: Register) -> Register:
-        return self._sum(dtype, width, total, self.text.operation("multiply", dtype, dtype, width, [a, x]))
+        if dtype.kind != "f":
+            return self._sum(dtype, width, total, self.text.operation("multiply", dtype, dtype, width, [a, x]))
+        return self._sum(dtype, width, total, self.text.term("multiply", vector(word(dtype), width), a, x))
 
     def _sum(self, dtype: np.dtype[Any], width: int, one: Register, other: Register) -> Register:
-        return self.text.operation("add", dtype, dtype, width, [one, other])
+        if dtype.kind != "f":
+            return self.text.operation("add", dtype, dtype, width, [one, other])
+        return self.text.term("add", vector(word(dtype), width), one, other)
 
     def _by_columns(self, block: Block, matrix: Register, x: Register, spaces: list[int]) -> None:
         """

@@ -214,8 +214,11 @@ class Text:
             return self.intrinsic(spelled[6:], dtype, width, *given)
         if spelled.startswith("libm "):
             return self.of_libm(spelled[5:], dtype, width, *given)
-        fused = " contract" if spelled in ("fadd", "fsub", "fmul") else ""
-        return self.new(f"{spelled}{fused} {kind} {', '.join(given)}")
+        return self.new(f"{spelled} {kind} {', '.join(given)}")
+
+    def term(self, name: str, kind: str, one: Register, other: Register) -> Register:
+        """A product, or a sum, of a sum of products: both may be rounded once, as in every library of products."""
+        return self.new(f"{'fmul' if name == 'multiply' else 'fadd'} contract {kind} {one}, {other}")
 
     def select(self, condition: Register, one: Register, other: Register, kind: str, width: int) -> Register:
         """The first value where a condition holds, the other elsewhere."""
