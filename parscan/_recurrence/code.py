@@ -167,21 +167,27 @@ class Compiler:
         if seconds < RECORDING + PER_OPERATION * program.operations:
             return None
         code = Code(self._task.step, program, compiled_loop(program))
-        if obstacle := _unlike(code, self._states):
+        if obstacle := _unlike(code, self._states, self._task.trajectory[: self._states.shape[0], ...]):
             raise Refusal(obstacle)
         code.measure(self._states[-1, ...], self._task.steps)
         return code
 
 
-def _unlike(code: Code, states: Array) -> str:
-    """Why the code is not the function: they are compared on some states and on changed ones."""
-    xp = array_namespace(states)
+def _unlike(code: Code, states: Array, after: Array) -> str:
+    """
+    Why the code is not the function: they are compared on some states and on changed ones.
+
+    `after` are the states that the loop computed: a function may work on what it returned before.
+    """
+    xp, times = array_namespace(states), list(range(states.shape[0]))
     changes = VARIED * random_signs(tuple(states.shape), states, seed=0)
     for given in (states, states * (1 + changes) + changes * xp.max(xp.abs(states))):
         found = xp.empty_like(states)
-        for t in range(states.shape[0]):
+        for t in times:
             code._run(given[t, ...], found, t, t + 1)
-        if _differ(code.step, list(range(states.shape[0])), given, found):
+        if _differ(code.step, times, given, found) or (
+            given is states and _are_apart(code.step, times, given, found, after)
+        ):
             return "gave other values than its recorded operations"
     return ""
 
@@ -189,5 +195,10 @@ def _unlike(code: Code, states: Array) -> str:
 def _differ(step: Step, times: list[int], before: Array, found: Array) -> bool:
     """Whether the function gives something else for single states than was found, beyond rounding."""
     with quiet():
-        expected = ONE_BY_ONE.values(step, times, copy(before))
-        return bool(unlike_step(step, before, times, found - expected, apart(found, expected)))
+        return _are_apart(step, times, before, found, ONE_BY_ONE.values(step, times, copy(before)))
+
+
+def _are_apart(step: Step, times: list[int], before: Array, one: Array, other: Array) -> bool:
+    """Whether two values of the function are apart by more than rounding explains."""
+    with quiet():
+        return bool(unlike_step(step, before, times, one - other, apart(one, other)))

@@ -23,14 +23,28 @@ class Watch:
         return self.factor * sweeps(self.cost, self.steps, length)
 
 
-def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, **costs):
+class Compiler:
+    """In place of the one that compiles."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def code(self, seconds):
+        return self
+
+
+def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, compiled=None, **costs):
     watch = Watch(**costs)
     watch.steps = steps
-    return Workload(steps, copies, watch, length, scans_are_loaded=loaded, budget=Budget(spent=spent))
+    compiler = None if compiled is None else Compiler(compiled)
+    budget = Budget(spent=spent)
+    return Workload(steps, copies, watch, length, scans_are_loaded=loaded, budget=budget, compiler=compiler)
 
 
 CASES = [
     ("few steps", facts(steps=FEW_STEPS - 1), ()),
+    ("machine code is fast", facts(compiled=1e-8), ()),
+    ("machine code takes longer than sweeps", facts(compiled=1e-5), ("jacobi", "newton")),
     ("stacking saves nothing", facts(call=0, state=1e-5), ()),
     ("stacking saves little, as a second measurement shows", facts(state=2e-6, factor=3.0), ()),
     ("segments were chosen by the user", facts(call=0, state=1e-5, length=20), ("jacobi",)),
@@ -107,13 +121,13 @@ def test_loops_for_want_of_the_scans_are_kept_account_of(monkeypatch):
     def leak(y, x):
         return 0.9999 * y + x
 
-    first = solve_recurrence(leak, np.zeros(2), x)
+    first = solve_recurrence(leak, np.zeros(2), x, compile=False)
     assert first.method == "jacobi, sequential"
     assert "would take longer to load" in first.message
     spent = budget.spent
     assert spent > 0
-    assert solve_recurrence(leak, np.zeros(2), x).method == "jacobi, sequential"
+    assert solve_recurrence(leak, np.zeros(2), x, compile=False).method == "jacobi, sequential"
     assert budget.spent > spent
     budget.limit = budget.spent
-    assert "newton" in solve_recurrence(leak, np.zeros(2), x).method
-    assert solve_recurrence(lambda y, x: 0.1 * y + x, np.zeros(2), x).method == "jacobi"
+    assert "newton" in solve_recurrence(leak, np.zeros(2), x, compile=False).method
+    assert solve_recurrence(lambda y, x: 0.1 * y + x, np.zeros(2), x, compile=False).method == "jacobi"

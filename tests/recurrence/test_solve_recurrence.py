@@ -117,7 +117,7 @@ def test_few_steps_and_steps_without_gain_go_to_the_loop(rng, clock):
     _, x = PROBLEMS["gru4"].inputs(rng, 300)
     assert solve_recurrence(clock.timed(step), y0, x).method == "sequential"
     clock.call, clock.state = 1e-4, 0.0
-    assert solve_recurrence(clock.timed(step), y0, x).method == "jacobi"
+    assert solve_recurrence(clock.timed(step), y0, x, compile=False).method == "jacobi"
 
 
 def test_autonomous(rng):
