@@ -1,4 +1,4 @@
-"""Machine code of kernels, compiled by LLVM, in memory."""
+"""Machine code of kernels, compiled by LLVM, or kept from before in memory or on disk."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ from collections import OrderedDict
 from functools import cache
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 
+from . import disk, libm
 from .kernel import NAME, Kernel
+from .text import UnsupportedError
 
-KEPT = 256
-"""Kernels that are kept in memory, besides those in use."""
+KEPT = 32 << 20
+"""Bytes of object code up to which kernels are kept in memory, besides those in use."""
+
+OLDEST = 17
+"""Version of LLVM that the text is written for."""
 
 _lock = threading.RLock()
-os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release) if hasattr(
-    os, "register_at_fork"
-) else None
 _kept: OrderedDict[str, Code] = OrderedDict()
 _numbers = itertools.count()
+
+if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Code:
@@ -32,6 +38,8 @@ class Code:
 
     Attributes
     ----------
+    size : int
+        Bytes of object code.
     function : callable
         `function(table, scratch, arrays, steps)`, three addresses and a number. It releases the GIL.
     """
@@ -40,36 +48,61 @@ class Code:
         builder = llvm.JITLibraryBuilder().add_object_img(object_code).add_current_process().export_symbol(NAME)
         for name, address in external.items():
             builder.import_symbol(name, address)
+        self.size = len(object_code)
         self._tracker = builder.link(_jit(), f"parscan{os.getpid()}_{next(_numbers)}")
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
         self.function = kind(self._tracker[NAME])
 
 
 def compiled(kernel: Kernel) -> Code:
-    """The code of a kernel: kept from before, or compiled."""
-    key = hashlib.sha256(kernel.text.encode()).hexdigest()
+    """
+    The code of a kernel: kept in memory or on disk, or compiled.
+
+    Raises
+    ------
+    UnsupportedError
+        If LLVM is too old, or cannot compile it.
+    """
+    if llvm.llvm_version_info[0] < OLDEST:
+        raise UnsupportedError(f"needs LLVM {OLDEST}, but llvmlite {llvmlite.__version__} has an older one")
+    key = hashlib.sha256((_machine_name() + kernel.text).encode()).hexdigest()
     with _lock:
         code = _kept.get(key)
         if code is None:
-            code = _kept[key] = Code(_object_code(kernel.text), kernel.external)
-            while len(_kept) > KEPT:
-                _kept.popitem(last=False)
+            code = _kept[key] = _loaded(key, kernel)
+            size = sum(one.size for one in _kept.values())
+            while size > KEPT and len(_kept) > 1:
+                size -= _kept.popitem(last=False)[1].size
         _kept.move_to_end(key)
         return code
 
 
+def _loaded(key: str, kernel: Kernel) -> Code:
+    """The code of a kernel, from disk or compiled."""
+    try:
+        if (found := disk.load(key)) is not None:
+            return Code(found, kernel.external)
+        found = _object_code(kernel.text)
+        code = Code(found, kernel.external)
+    except RuntimeError as error:  # of LLVM
+        raise UnsupportedError(f"cannot be compiled: {error}") from error
+    disk.save(key, found)
+    return code
+
+
 def _object_code(text: str) -> bytes:
-    module = llvm.parse_assembly(text)
-    machine = _machine()
-    options = llvm.create_pipeline_tuning_options(speed_level=LEVEL)
-    options.loop_vectorization = False
-    options.slp_vectorization = True
+    """
+    Object code by LLVM.
+
+    The text is written as the processor wants it: vectors are there already, so that LLVM need not look for them, which
+    takes most of its time.
+    """
+    module, machine = llvm.parse_assembly(text), _machine()
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    options.loop_vectorization = options.slp_vectorization = False
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
-    return machine.emit_object(module)
-
-
-LEVEL = 2
+    return bytes(machine.emit_object(module))
 
 
 @cache
@@ -77,8 +110,19 @@ def _machine() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())
-    features = llvm.get_host_cpu_features().flatten()
-    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=2, jit=True)
+    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=_features(), opt=2, jit=True)
+
+
+@cache
+def _features() -> str:
+    return ",".join(f"{'+' if has else '-'}{name}" for name, has in sorted(libm.features().items()))
+
+
+@cache
+def _machine_name() -> str:
+    """What code depends on, besides its text."""
+    versions = f"{llvmlite.__version__} {llvm.llvm_version_info}"
+    return f"{versions} {llvm.get_process_triple()} {llvm.get_host_cpu_name()} {_features()}\n"
 
 
 @cache

@@ -41,7 +41,10 @@ def vector_address(name: str) -> int:
 @cache
 def features() -> dict[str, bool]:
     """Features of the processor."""
-    return dict(llvm.get_host_cpu_features())
+    try:
+        return dict(llvm.get_host_cpu_features())
+    except RuntimeError:  # of LLVM, on processors where it does not know how to ask
+        return {}
 
 
 def vector_bytes() -> int:
