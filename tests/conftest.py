@@ -53,6 +53,12 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(no_simulator)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_folder_for_code(tmp_path_factory):
+    """Machine code of other runs is not used, and none is left behind."""
+    os.environ["PARSCAN_CACHE_DIR"] = str(tmp_path_factory.mktemp("code"))
+
+
 class Clock:
     """Time that passes only while a step is evaluated: what auto measures and chooses does not depend on the machine.
 

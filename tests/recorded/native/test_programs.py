@@ -5,7 +5,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parscan._recorded.functions import recording_table
 from parscan._recorded.native.evaluate import Evaluator
 from parscan._recorded.native.lanes import Lanes
 from parscan._recorded.record import record
@@ -32,24 +31,18 @@ def compare(program, *arguments, rtol=1e-12, lanes=True):
             np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol)
 
 
-def product(draw, one, other):
-    rows = draw(st.sampled_from([1, 2, 3, 5, 8, 13, 24, 33]))
-    return np.random.default_rng(draw(st.integers(0, 99))).normal(size=(rows, one.size)) / one.size @ one
+MATRIX = np.random.default_rng(0).normal(size=(33, 100))
 
 
-def part(draw, one, other):
-    found = one[draw(st.integers(0, 1)) :: draw(st.integers(1, 3))]
+def part(draw, one):
+    found = one[draw([0, 1]) :: draw([1, 2, 3])]
     return found if found.size else one
 
 
-def table(draw, one, other):
-    return recording_table(one.graph, np.linspace(-1, 1, 9))[np.clip(np.floor(one), -4, 4).astype(int)]
-
-
 KINDS = {
-    "unary": lambda draw, one, other: getattr(np, draw(st.sampled_from(UNARY)))(one * 0.5),
-    "binary": lambda draw, one, other: getattr(np, draw(st.sampled_from(BINARY)))(one, other),
-    "roll": lambda draw, one, other: np.roll(one, draw(st.integers(-3, 3))),
+    "unary": lambda draw, one, other: getattr(np, draw(UNARY))(one * 0.5),
+    "binary": lambda draw, one, other: getattr(np, draw(BINARY))(one, other),
+    "roll": lambda draw, one, other: np.roll(one, draw([-3, -1, 0, 1, 2])),
     "join": lambda draw, one, other: np.concatenate([one, other])[:90],
     "where": lambda draw, one, other: np.where(one > other, one, 0.25),
     "scale": lambda draw, one, other: np.arange(1, one.size + 1) / one.size * one + 0.1,
@@ -57,46 +50,59 @@ KINDS = {
     "convert": lambda draw, one, other: (one > 0).astype(float) + np.clip(one, -9, 9).astype(int),
     "reverse": lambda draw, one, other: one[::-1],
     "search": lambda draw, one, other: 0.1 * np.searchsorted(np.array([-1.0, 0.0, 0.5, 2.0]), one),
-    "product": product, "part": part, "table": table,
+    "product": lambda draw, one, other: MATRIX[: draw([1, 2, 3, 5, 8, 13, 24, 33]), : one.size] / one.size @ one,
+    "table": lambda draw, one, other: np.linspace(-1, 1, 9)[np.clip(np.floor(one), -4, 4).astype(int)],
+    "part": lambda draw, one, other: part(draw, one),
 }  # fmt: skip
 
 
 def drawn(draw, arrays):
-    """A new array made of some others by one operation of NumPy."""
-    one = arrays[draw(st.integers(0, len(arrays) - 1))]
-    other = arrays[draw(st.integers(0, len(arrays) - 1))]
+    """A new array made of some others by one operation of NumPy; `draw` chooses an entry of a list."""
+    one, other = (arrays[draw(range(len(arrays)))] for _ in range(2))
     size = min(one.size, other.size)
-    one, other = (one[:size], other[-size:]) if draw(st.booleans()) else (one[-size:], other[:size])
-    found = KINDS[draw(st.sampled_from(list(KINDS)))](draw, one, other)
-    return np.tanh(found) if draw(st.booleans()) else found * 0.5
+    one, other = (one[:size], other[-size:]) if draw([False, True]) else (one[-size:], other[:size])
+    found = KINDS[draw(list(KINDS))](draw, one, other)
+    return np.tanh(found) if draw([False, True]) else found * 0.5
+
+
+class Again:
+    """Choices that were made before."""
+
+    def __init__(self, choices):
+        self.choices, self.place = choices, 0
+
+    def __call__(self, entries):
+        self.place += 1
+        return self.choices[self.place - 1]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_random_programs(data):
     sizes = data.draw(st.sampled_from([1, 2, 3, 8, 17, 40])), data.draw(st.sampled_from([1, 4, 16, 33]))
-    choices, place = [], 0
+    steps, choices = data.draw(st.integers(1, 8)), []
 
-    def draw(strategy):
-        nonlocal place
-        if place == len(choices):
-            choices.append(data.draw(strategy))
-        place += 1
-        return choices[place - 1]
+    def draw(entries):
+        choices.append(data.draw(st.sampled_from(entries)))
+        return choices[-1]
 
-    steps = data.draw(st.integers(1, 8))
-
-    def function(y, x):
-        nonlocal place
-        place = 0
+    def run(draw, y, x):
         arrays = [y, x]
         for _ in range(steps):
             arrays.append(drawn(draw, arrays))
         return np.concatenate(arrays[-2:])
 
-    program = record(function, [np.zeros(size) for size in sizes]).program
     rng = np.random.default_rng(1)
-    compare(program, *(rng.normal(size=(11, size)) * 2 for size in sizes))
+    arguments = [rng.normal(size=(11, size)) * 2 for size in sizes]
+    expected = run(draw, *(one[0] for one in arguments))
+    made = list(choices)
+
+    def function(y, x):
+        return run(Again(made), y, x)
+
+    program = record(function, [np.zeros(size) for size in sizes]).program
+    compare(program, *arguments)
+    np.testing.assert_allclose(program(*arguments)[0][0], expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -148,7 +154,7 @@ def test_places_outside_of_a_table_give_nan():
     table = np.array([1.0, 2.0, 4.0])
 
     def function(y):
-        return recording_table(y.graph, table)[np.floor(y).astype(int)]
+        return table[np.floor(y).astype(int)]
 
     for size in (1, 3, 40):
         program = record(function, [np.zeros(size)]).program
