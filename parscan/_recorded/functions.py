@@ -47,11 +47,11 @@ def call_ufunc(ufunc: Any, method: str, operands: Any, options: dict[str, Any]) 
         raise Refused(f"calls `{ufunc.__name__}.{method}`")
     else:
         found = call(ufunc.__name__, operands, options, ufunc)
-    if out is None or out == (None,):
+    target = out[0] if isinstance(out, tuple) else out
+    if target is None:
         if where is not True:
             raise Refused(f"calls `{ufunc.__name__}` with `where` but without `out`")
         return found
-    target = out[0] if isinstance(out, tuple) else out
     if not isinstance(target, RecordingArray):
         raise Refused("writes into an array that is not recorded")
     target[...] = found if where is True else np.where(where, found, target)
@@ -108,10 +108,12 @@ ON_CONSTANTS = frozenset(
 def _is_listed(function: Any) -> bool:
     """Whether the names of the table mean functions of this module."""
     module = str(getattr(function, "__module__", "numpy") or "numpy")
-    return module in MODULES or module.startswith(("numpy._core", "numpy.lib", "scipy.special", "scipy.linalg"))
+    return module in MODULES or module.startswith(
+        ("numpy._core", "numpy.lib", "numpy.linalg", "scipy.special", "scipy.linalg")
+    )
 
 
-MODULES = ("numpy", "numpy.linalg", "scipy.integrate._quadrature", "numpy.exceptions")
+MODULES = ("numpy", "scipy.integrate._quadrature")
 
 
 def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]) -> Any:
@@ -1006,6 +1008,16 @@ def polyval(p: Any, x: Any) -> Any:
 @records()
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, **_: Any) -> Any:
     return np.less_equal(np.abs(np.subtract(a, b)), atol + rtol * np.abs(b)) | np.equal(a, b)
+
+
+@records()
+def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, **_: Any) -> Any:
+    return np.all(isclose(a, b, rtol, atol))
+
+
+@records()
+def array_equal(a1: Any, a2: Any, **_: Any) -> Any:
+    return np.shape(a1) == np.shape(a2) and np.all(np.equal(a1, a2))
 
 
 @records()

@@ -18,6 +18,9 @@ from .stand_in import recordable
 
 HERE = str(Path(__file__).parent)
 
+LIBRARIES = {"numpy", "scipy"}
+"""Folders whose files are none of the user's."""
+
 
 class NotRecordedError(TypeError):
     """
@@ -126,8 +129,8 @@ def _reason(error: Exception, limit: int) -> str:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """File and line of the last frame outside of this package and of NumPy."""
+    """File and line of the last frame outside of this package, of NumPy and of SciPy."""
     for frame in reversed(traceback.extract_tb(trace)):
-        if not frame.filename.startswith(HERE) and "/numpy/" not in frame.filename:
+        if not frame.filename.startswith(HERE) and not LIBRARIES.intersection(Path(frame.filename).parts):
             return f"{Path(frame.filename).name}:{frame.lineno}"
     return ""
