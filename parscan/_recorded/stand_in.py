@@ -15,7 +15,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Iterator
-from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, CO_NEWLOCALS
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -50,6 +50,7 @@ FOREIGN = frozenset(
         "cupy",
         "dask",
         "h5py",
+        "hypothesis",
         "IPython",
         "jax",
         "jaxlib",
@@ -387,6 +388,24 @@ class Refusing:
 RANDOM = Refusing("draws random numbers")
 
 
+class Generators:
+    """`numpy.random`: a generator with a seed of its own draws the same numbers at every call, others must not draw."""
+
+    def __init__(self, copies: Copies) -> None:
+        self._graph = copies.graph
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("default_rng", "RandomState"):
+            return getattr(RANDOM, name)
+
+        def make(seed: Any = None) -> Any:
+            if type(seed) is not int:
+                raise Refused("draws random numbers")
+            return LibraryFunction(getattr(np.random, name)(seed), self._graph)
+
+        return make
+
+
 def _largest(name: str) -> Callable[..., Any]:
     """Python's `max` and `min`: a value only replaces the first one if it is larger, which says what becomes of NaN."""
     real = getattr(builtins, name)
@@ -402,6 +421,23 @@ def _largest(name: str) -> Callable[..., Any]:
         return functools.reduce(choose, values)
 
     return largest
+
+
+class Globals(dict[str, Any]):
+    """Globals of copied functions: names are copied when they are read for the first time."""
+
+    def __init__(self, copies: Copies, original: dict[str, Any], own: dict[str, Any]) -> None:
+        super().__init__(__builtins__=own, __name__=original.get("__name__", ""))
+        self._copies, self._original = copies, original
+
+    def __missing__(self, name: str) -> Any:
+        found = self[name] = self._copies.value(self._original[name])
+        return found
+
+    def get_now(self, name: str) -> None:
+        """Copy a name; the body of a class asks the dictionary alone."""
+        if name in self._original:
+            self[name]
 
 
 class Copies:
@@ -519,9 +555,9 @@ class Copies:
             except ValueError:  # empty
                 continue
             new.cell_contents = self.value(contents)
-        for name in _names(given.__code__):
-            if name in given.__globals__ and name not in space:
-                space[name] = self.value(given.__globals__[name])
+        for body in _class_bodies(given.__code__):
+            for name in body.co_names:
+                space.get_now(name)
         return copy
 
     def _cell(self, given: CellType) -> CellType:
@@ -530,11 +566,10 @@ class Copies:
             found = self._known[id(given)] = given, CellType()
         return found[1]
 
-    def _globals(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _globals(self, given: dict[str, Any]) -> Globals:
         found = self._known.get(-id(given))
         if found is None:
-            space = {"__builtins__": self._builtins, "__name__": given.get("__name__", "")}
-            found = self._known[-id(given)] = given, space
+            found = self._known[-id(given)] = given, Globals(self, given, self._builtins)
         return found[1]
 
     def _method(self, given: MethodType) -> Any:
@@ -571,7 +606,9 @@ class Copies:
 
     def _module(self, given: ModuleType) -> Any:
         name = given.__name__
-        if name in ("numpy.random", "random", "secrets"):
+        if name == "numpy.random":
+            return Generators(self)
+        if name in ("random", "secrets"):
             return RANDOM
         known = name.partition(".")[0] in RECORDED
         return Library(given, self) if known or _is_users(name) else given
@@ -587,14 +624,14 @@ class Copies:
         metaclass: Any = type(given)
         try:
             copy = metaclass(given.__name__, (*copied, given), members)
+            self._remember(given, copy)
+            for name, member in vars(given).items():
+                if name not in NOT_COPIED:
+                    new = self._member(member)
+                    if new is not member:
+                        _enter(copy, name, new)
         except Exception:  # a class of its own kind: it stays what it is
             return given
-        self._remember(given, copy)
-        for name, member in vars(given).items():
-            if name not in NOT_COPIED:
-                new = self._member(member)
-                if new is not member:
-                    _enter(copy, name, new)
         return copy
 
     def _member(self, member: Any) -> Any:
@@ -646,20 +683,22 @@ MAKERS: tuple[tuple[Any, Callable[[Copies, Any], Any]], ...] = (
 """How values are copied, by their types."""
 
 
-def _names(code: CodeType) -> set[str]:
-    """Names that a function and those defined in it may read from its globals."""
-    found = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            found |= _names(constant)
-    return found
+def _class_bodies(code: CodeType) -> list[CodeType]:
+    """Bodies of the classes that are defined in a function."""
+    inner = [one for one in code.co_consts if isinstance(one, CodeType)]
+    return [one for one in inner if not one.co_flags & CO_NEWLOCALS] + [
+        body for one in inner for body in _class_bodies(one)
+    ]
 
 
 def _slots(kind: type) -> list[str]:
+    """Names of the slots of a class and of its bases, as attributes have them."""
     found = []
     for one in kind.__mro__:
         slots = one.__dict__.get("__slots__", ())
-        found += [slots] if isinstance(slots, str) else list(slots)
+        for name in [slots] if isinstance(slots, str) else slots:
+            private = name.startswith("__") and not name.endswith("__")
+            found.append(f"_{one.__name__.lstrip('_')}{name}" if private else name)
     return [name for name in found if name not in ("__dict__", "__weakref__")]
 
 
