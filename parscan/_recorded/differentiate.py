@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .array import RecordingArray, Refused, apply, recorded
+from .array import RecordingArray, Refused, recorded
 from .graph import CONSTANT, CONVERT, GATHER, INPUT, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Block, Graph, Ids
 from .operations import OPERATIONS
+from .program import needed
 
 FLAT = (INPUT, CONSTANT, GATHER, SEARCH_LEFT, SEARCH_RIGHT)
 """Blocks through which no derivative goes."""
 
+NONE: Any = np.empty(0, dtype=np.intp)
+
+Entries = tuple[Any, Any]
+"""
+Entries of some rows of a Jacobian: keys `row * width + column`, ascending, and nodes.
+"""
+
+
+def jacobian(graph: Graph, outputs: RecordingArray, inputs: RecordingArray) -> tuple[Any, Any, RecordingArray]:
+    """Rows, columns and values of the Jacobian's entries that are not zero by structure, row by row."""
+    if outputs.dtype.kind != "f":
+        raise Refused("has results that are not real numbers")
+    nodes = np.ravel(outputs.ids)
+    rows, columns, ids = Tangents(graph, np.ravel(inputs.ids), nodes).entries(nodes)
+    return rows, columns, RecordingArray(graph, np.asarray(ids), outputs.dtype)
+
 
 class Tangents:
     """
-    Derivatives of all nodes of a graph with respect to some of them, entries that are not zero by structure.
+    Derivatives of the nodes that lead to some outputs, entries that are not zero by structure.
 
     Griewank & Walther, Evaluating Derivatives (2008), chapters 3 and 7: forward mode with sparse vectors.
 
@@ -28,151 +44,228 @@ class Tangents:
         New operations are recorded in it.
     seeds : array of int, shape (n,)
         The nodes with respect to which derivatives are taken; the columns of the Jacobian.
+    outputs : array of int
+        Nodes whose derivatives are wanted.
     """
 
-    def __init__(self, graph: Graph, seeds: Ids) -> None:
+    def __init__(self, graph: Graph, seeds: Ids, outputs: Ids) -> None:
         self._graph, self._width = graph, max(int(np.size(seeds)), 1)
-        blocks, size = list(graph.blocks), graph.size
-        self._start = np.zeros(size, dtype=np.intp)
-        self._count = np.zeros(size, dtype=np.intp)
-        self._columns: Any = np.empty(0, dtype=np.intp)
-        self._ids: Any = np.empty(0, dtype=np.intp)
-        column = np.full(size, -1, dtype=np.intp)
+        blocks, wanted = list(graph.blocks), needed(graph, [outputs])
+        # Nodes of blocks of one have their entries in a dictionary by column; those of other blocks, in arrays: where
+        # they begin, and how many they are.
+        self._rows: dict[int, dict[int, int]] = {}
+        self._start = np.zeros(graph.size, dtype=np.intp)
+        self._count = np.zeros(graph.size, dtype=np.intp)
+        self._used = 0
+        self._columns: Any = NONE
+        self._ids: Any = NONE
+        self._pending: list[int] = []  # nodes with entries in a dictionary that the arrays have not
+        column = np.full(graph.size, -1, dtype=np.intp)
         column[np.ravel(seeds)] = np.arange(np.size(seeds))
         for block in blocks:
-            own = column[block.first : block.first + block.count]
-            if (own >= 0).any():
+            if not wanted[block.first : block.first + block.count].any():
+                continue
+            if block.operation == INPUT:
+                own = column[block.first : block.first + block.count]
                 places = np.flatnonzero(own >= 0)
                 ones = np.full(places.shape, graph.constant(np.asarray(1, block.dtype)))
                 self._store(block, places * self._width + own[places], ones)
             elif block.operation not in FLAT and block.dtype.kind == "f":
-                self._store(block, *self._of_block(block))
+                if block.count == 1 and block.operation != PRODUCT:
+                    self._scalar(block)
+                else:
+                    self._store(block, *self._of_block(block))
 
     def entries(self, nodes: Ids) -> tuple[Any, Any, Any]:
         """Derivatives of some nodes `(m,)`: rows, columns and nodes of the entries, row by row."""
         keys, ids = self._of_nodes(np.ravel(nodes))
         return keys // self._width, keys % self._width, ids
 
+    # Blocks of one
+
+    def _row(self, node: int) -> dict[int, int]:
+        """Entries of a node by column."""
+        found = self._rows.get(node)
+        if found is None:
+            start = int(self._start[node])
+            end = start + int(self._count[node])
+            found = dict(zip(self._columns[start:end].tolist(), self._ids[start:end].tolist(), strict=True))
+            self._rows[node] = found
+        return found
+
+    def _scalar(self, block: Block) -> None:
+        nodes = tuple(int(ids) for ids in block.operands)
+        rows = [self._row(node) for node in nodes]
+        if any(rows) and (found := self._of_scalar(block, nodes, rows)):
+            self._rows[block.first] = found
+            self._pending.append(block.first)
+
+    def _of_scalar(self, block: Block, nodes: tuple[int, ...], rows: list[dict[int, int]]) -> dict[int, int]:
+        """Entries of a block of one, by the chain rule."""
+        graph, dtype = self._graph, block.dtype
+
+        def record(name: str, *ids: int) -> int:
+            return int(recorded(graph, name, dtype, list(ids)))
+
+        if block.operation == CONVERT:
+            return {column: record(CONVERT, node) for column, node in rows[0].items()}
+        operation = OPERATIONS[block.operation]
+        operands = [RecordingArray(graph, node, graph.dtype(node)) for node in nodes]
+        result = RecordingArray(graph, block.first, dtype)
+        if operation.chooses is not None:
+            one, other = rows[-2:]
+            condition, zero = operation.chooses(*operands, result).ids, graph.constant(np.asarray(0, dtype))
+            columns = sorted({*one, *other})
+            return {c: record("where", condition, one.get(c, zero), other.get(c, zero)) for c in columns}
+        found: dict[int, int] = {}
+        for row, partial in zip(rows, operation.partials, strict=False):
+            if row and partial is not None:
+                factor, direct = partial(*operands, result), not found
+                for column, node in row.items():
+                    known = None if direct else found.get(column)
+                    found[column] = _plus(record, result, known, factor, node)
+        return found if len(found) < 2 or not any(rows[1:]) else dict(sorted(found.items()))
+
+    # Larger blocks
+
     def _store(self, block: Block, keys: Any, ids: Any) -> None:
         rows = keys // self._width
         count = np.bincount(rows, minlength=block.count)
-        begin = self._ids.shape[0]
-        self._start[block.first : block.first + block.count] = begin + np.cumsum(count) - count
+        self._start[block.first : block.first + block.count] = self._used + np.cumsum(count) - count
         self._count[block.first : block.first + block.count] = count
-        self._columns = np.concatenate([self._columns, keys % self._width])
-        self._ids = np.concatenate([self._ids, ids])
+        self._extend(keys - rows * self._width, ids)
 
-    def _of_nodes(self, nodes: Any) -> tuple[Any, Any]:
-        """Entries of some nodes, with keys `row * width + column` in ascending order."""
+    def _extend(self, columns: Any, ids: Any) -> None:
+        used, end = self._used, self._used + len(ids)
+        if end > len(self._ids):
+            more = np.empty(end, dtype=np.intp)
+            self._columns = np.concatenate([self._columns[:used], more])
+            self._ids = np.concatenate([self._ids[:used], more])
+        self._columns[used:end] = columns
+        self._ids[used:end] = ids
+        self._used = end
+
+    def _flush(self) -> None:
+        """Bring the entries of blocks of one into the arrays."""
+        if not self._pending:
+            return
+        rows = [self._rows[node] for node in self._pending]
+        count = np.array([len(row) for row in rows], dtype=np.intp)
+        self._start[self._pending] = self._used + np.cumsum(count) - count
+        self._count[self._pending] = count
+        self._extend([c for row in rows for c in row], [node for row in rows for node in row.values()])
+        self._pending = []
+
+    def _of_nodes(self, nodes: Any) -> Entries:
+        """Entries of some nodes."""
+        self._flush()
         count = self._count[nodes]
         rows = np.repeat(np.arange(nodes.shape[0]), count)
-        offsets = np.arange(rows.shape[0]) - np.repeat(np.cumsum(count) - count, count)
-        places = self._start[nodes][rows] + offsets
+        places = np.arange(rows.shape[0]) + np.repeat(self._start[nodes] - np.cumsum(count) + count, count)
         return rows * self._width + self._columns[places], self._ids[places]
 
-    def _of_block(self, block: Block) -> tuple[Any, Any]:
+    def _of_block(self, block: Block) -> Entries:
         """Entries of the nodes of a block, by the chain rule."""
         if block.operation == PRODUCT:
             return self._of_product(block)
-        nodes = [np.atleast_1d(np.asarray(ids)) for ids in block.operands]
-        parts = [self._of_nodes(ids) for ids in nodes]
+        parts = [self._of_nodes(np.asarray(ids)) for ids in block.operands]
         if not any(keys.size for keys, _ in parts):
-            return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
+            return NONE, NONE
         if block.operation == CONVERT:
             keys, ids = parts[0]
-            return keys, recorded(self._graph, CONVERT, block.dtype, [ids])
+            return keys, np.ravel(recorded(self._graph, CONVERT, block.dtype, [ids]))
         operation = OPERATIONS[block.operation]
+        operands = [_array(self._graph, ids) for ids in block.operands]
+        result = RecordingArray(self._graph, _nodes(block), block.dtype)
         if operation.chooses is not None:
-            return self._of_choice(block, operation.chooses, nodes, parts)
-        found: tuple[Any, Any] | None = None
-        for (keys, ids), factor in zip(parts, partials(self._graph, block, parts), strict=True):
-            if factor is not None and keys.size:
-                factors = np.broadcast_to(factor.ids, (block.count,))[keys // self._width]
-                term = keys, recorded(self._graph, "multiply", block.dtype, [factors, ids])
-                found = term if found is None else self._sum(block, found, term)
-        return (np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)) if found is None else found
+            return self._of_choice(block, operation.chooses(*operands, result), *parts[-2:])
+        found: Entries = NONE, NONE
+        for (keys, ids), partial in zip(parts, operation.partials, strict=False):
+            if partial is not None and keys.size:
+                found = self._sum(block, found, (keys, ids), partial(*operands, result))
+        return found
 
-    def _sum(self, block: Block, one: tuple[Any, Any], other: tuple[Any, Any]) -> tuple[Any, Any]:
-        """Entries of a sum: where both have one, an addition."""
-        keys = np.union1d(one[0], other[0])
-        found = np.full(keys.shape, -1, dtype=np.intp)
-        found[np.searchsorted(keys, one[0])] = one[1]
-        places = np.searchsorted(keys, other[0])
-        both = found[places] >= 0
-        found[places[~both]] = other[1][~both]
-        if both.any():
-            added = recorded(self._graph, "add", block.dtype, [found[places[both]], other[1][both]])
-            found[places[both]] = added
-        return keys, found
+    def _sum(self, block: Block, found: Entries, term: Entries, factor: Any) -> Entries:
+        """Entries of a sum `found + factor * term`: where both have one, an addition."""
+        result = RecordingArray(self._graph, _nodes(block), block.dtype)
+        rows = term[0] // self._width if type(factor) is RecordingArray and factor.ndim else None
+        if rows is not None:
+            factor = factor.with_ids(factor.ids[rows])
 
-    def _of_choice(
-        self, block: Block, chooses: Callable[..., Any], nodes: list[Any], parts: list[tuple[Any, Any]]
-    ) -> tuple[Any, Any]:
+        def record(name: str, *ids: Any) -> Any:
+            return recorded(self._graph, name, block.dtype, list(ids))
+
+        if not found[0].size:
+            return term[0], _plus(record, result, None, factor, term[1])
+        if found[0].shape == term[0].shape and (found[0] == term[0]).all():
+            return term[0], _plus(record, result, found[1], factor, term[1])
+        keys = np.union1d(found[0], term[0])
+        ids: Any = np.full(keys.shape, -1, dtype=np.intp)
+        ids[np.searchsorted(keys, found[0])] = found[1]
+        places: Any = np.searchsorted(keys, term[0])
+        both: Any = ids[places] >= 0
+        for some in (both, ~both):
+            if some.any():
+                known = ids[places[some]] if some is both else None
+                part = factor if rows is None else factor.with_ids(factor.ids[some])
+                ids[places[some]] = _plus(record, result, known, part, term[1][some])
+        return keys, ids
+
+    def _of_choice(self, block: Block, condition: RecordingArray, one: Entries, other: Entries) -> Entries:
         """Derivatives of the operand that is chosen."""
-        first, second = parts[-2:]
-        keys = np.union1d(first[0], second[0])
-        zero = self._graph.constant(np.asarray(0, block.dtype))
-        sides = []
-        for side in (first, second):
-            ids = np.full(keys.shape, zero, dtype=np.intp)
-            ids[np.searchsorted(keys, side[0])] = side[1]
-            sides.append(ids)
-        condition = chooses(*(self._array(ids) for ids in nodes), self._array(_nodes(block)))
+        keys, sides = one[0], list[Any]([one[1], other[1]])
+        if one[0].shape != other[0].shape or (one[0] != other[0]).any():
+            keys = np.union1d(one[0], other[0])
+            zero = self._graph.constant(np.asarray(0, block.dtype))
+            sides = [np.full(keys.shape, zero, dtype=np.intp) for _ in range(2)]
+            for side, (own, ids) in zip(sides, (one, other), strict=True):
+                side[np.searchsorted(keys, own)] = ids
         conditions = np.broadcast_to(condition.ids, (block.count,))[keys // self._width]
         return keys, recorded(self._graph, "where", block.dtype, [conditions, *sides])
 
-    def _array(self, ids: Any) -> RecordingArray:
-        return RecordingArray(self._graph, ids, dtype_of(self._graph, int(np.ravel(ids)[0])))
-
-    def _of_product(self, block: Block) -> tuple[Any, Any]:
+    def _of_product(self, block: Block) -> Entries:
         """`(A x)' = A x' + A' x`, a product per column."""
         matrix, vector = block.operands
-        parts: list[tuple[Any, Any]] = []
         keys, ids = self._of_nodes(vector)
         rows, columns = keys // self._width, keys % self._width
+        parts: list[Entries] = []
         for column in np.unique(columns).tolist():
             some = columns == column
             product = self._graph.product(matrix[:, rows[some]], ids[some], block.dtype)
             parts.append((np.arange(block.count) * self._width + column, product))
-        found: tuple[Any, Any] = (np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
+        found: Entries = NONE, NONE
         if parts:
             together = np.concatenate([keys for keys, _ in parts])
             order = np.argsort(together)
             found = together[order], np.concatenate([ids for _, ids in parts])[order]
-        for place in range(matrix.shape[1]):
-            keys, ids = self._of_nodes(matrix[:, place])
-            if keys.size:
-                factors = np.broadcast_to(vector[place], ids.shape)
-                found = self._sum(block, found, (keys, recorded(self._graph, "multiply", block.dtype, [ids, factors])))
+        for place in np.flatnonzero(self._moves(matrix).any(axis=0)).tolist():
+            factor = RecordingArray(self._graph, int(vector[place]), block.dtype)
+            found = self._sum(block, found, self._of_nodes(matrix[:, place]), factor)
         return found
+
+    def _moves(self, nodes: Any) -> Any:
+        """Whether nodes have entries."""
+        self._flush()
+        return self._count[nodes] > 0
+
+
+def _plus(record: Callable[..., Any], result: RecordingArray, known: Any, factor: Any, ids: Any) -> Any:
+    """Nodes of `known + factor * ids`; factors of 1 and -1 are no multiplications."""
+    if type(factor) is not RecordingArray:
+        if factor > 0:
+            return ids if known is None else record("add", known, ids)
+        return record("negative", ids) if known is None else record("subtract", known, ids)
+    product = record("multiply", result.cast(factor).ids, ids)
+    return product if known is None else record("add", known, product)
 
 
 def _nodes(block: Block) -> Any:
     return np.arange(block.first, block.first + block.count)
 
 
-def dtype_of(graph: Graph, node: int) -> np.dtype[Any]:
-    """Dtype of a node."""
-    from bisect import bisect_right  # noqa: PLC0415
-
-    return graph.blocks[bisect_right(graph.blocks, node, key=lambda block: block.first) - 1].dtype
-
-
-def partials(graph: Graph, block: Block, wanted: Any) -> list[RecordingArray | None]:
-    """Partial derivatives of the nodes of a block; None for those that are zero, or not wanted."""
-    operation = OPERATIONS[block.operation]
-    if operation.partials is None:
-        return [None] * len(block.operands)
-    arrays = [
-        RecordingArray(graph, ids if isinstance(ids, int) else np.asarray(ids), dtype_of(graph, int(np.ravel(ids)[0])))
-        for ids in block.operands
-    ]
-    result = RecordingArray(graph, block.first if block.count == 1 else _nodes(block), block.dtype)
-    found = operation.partials(*arrays, result)
-    return [
-        None if one is None or not np.size(keep[0]) else result.cast(one)
-        for one, keep in zip(found, wanted, strict=True)
-    ]
+def _array(graph: Graph, ids: Any) -> RecordingArray:
+    """Nodes of one dtype as an array."""
+    return RecordingArray(graph, ids, graph.dtype(int(ids if isinstance(ids, int) else ids.flat[0])))
 
 
 def cotangents(graph: Graph, outputs: Ids, seeds: Ids) -> Callable[[Ids], Any]:
@@ -182,82 +275,139 @@ def cotangents(graph: Graph, outputs: Ids, seeds: Ids) -> Callable[[Ids], Any]:
     `seeds` are the nodes of the vector. Returned is a function of nodes that gives those of their cotangents, -1 for
     those that are zero by structure.
     """
-    blocks, size = list(graph.blocks), graph.size
-    found = np.full(size, -1, dtype=np.intp)
-    chosen = np.zeros(size, dtype=bool)  # whether a cotangent is zero where its node is not chosen
+    return Cotangents(graph, np.ravel(outputs), np.ravel(seeds)).of
 
-    def add(dtype: Any, targets: Any, ids: Any, *, choice: bool) -> None:
-        targets, ids = np.ravel(targets), np.ravel(ids)
-        chosen[targets] |= choice
+
+class Cotangents:
+    """
+    Derivatives of `seeds @ outputs` with respect to all nodes that lead to the outputs.
+
+    Griewank & Walther, Evaluating Derivatives (2008), chapter 3: reverse mode.
+
+    An operand that is not chosen has no part in the result, but its partial derivatives may be infinite. So it is
+    recorded, too, under which condition a node has a part, and terms without one are 0 instead of a product with 0.
+    """
+
+    def __init__(self, graph: Graph, outputs: Any, seeds: Any) -> None:
+        self._graph = graph
+        size = int(outputs.max(initial=-1)) + 1
+        wanted = needed(graph, [outputs])
+        blocks = [block for block in graph.blocks if block.first < size]
+        self._bars = np.full(graph.size, -1, dtype=np.intp)
+        self._parts = np.full(graph.size, -1, dtype=np.intp)  # nodes of the conditions, -1 for one that always holds
+        always = np.full(outputs.shape, -1, dtype=np.intp)
+        if outputs.size:
+            self._add(graph.dtype(int(seeds[0])), outputs, seeds, always)
+        for block in reversed(blocks):
+            end = block.first + block.count
+            if block.operation in FLAT or block.dtype.kind != "f" or not wanted[block.first : end].any():
+                continue
+            some = np.flatnonzero(self._bars[block.first : end] >= 0)
+            if some.size:
+                self._pull_back(block, some)
+
+    def of(self, nodes: Ids) -> Any:
+        """Cotangents of nodes."""
+        return self._bars[nodes]
+
+    def _add(self, dtype: Any, targets: Any, ids: Any, parts: Any) -> None:
+        """Add terms to the cotangents of some nodes, in turn where a node occurs several times."""
+        graph, bars = self._graph, self._bars
         while targets.size:
-            _, first = np.unique(targets, return_index=True)
-            known = found[targets[first]]
-            fresh = known < 0
-            found[targets[first[fresh]]] = ids[first[fresh]]
-            if not fresh.all():
-                old = first[~fresh]
-                found[targets[old]] = recorded(graph, "add", dtype, [known[~fresh], ids[old]])
+            order = np.unique(targets, return_index=True)[1] if targets.size > 1 else np.zeros(1, dtype=np.intp)
+            known = bars[targets[order]] >= 0
+            fresh, old = order[~known], order[known]
+            bars[targets[fresh]], self._parts[targets[fresh]] = ids[fresh], parts[fresh]
+            if old.size:
+                own = targets[old]
+                bars[own] = recorded(graph, "add", dtype, [bars[own], ids[old]])
+                self._parts[own] = self._either(self._parts[own], parts[old])
+            if order.size == targets.size:
+                return
             rest = np.ones(targets.shape, dtype=bool)
-            rest[first] = False
-            targets, ids = targets[rest], ids[rest]
+            rest[order] = False
+            targets, ids, parts = targets[rest], ids[rest], parts[rest]
 
-    for output, seed in zip(np.ravel(outputs).tolist(), np.ravel(seeds).tolist(), strict=True):
-        add(dtype_of(graph, seed), [output], [seed], choice=False)
-    for block in reversed(blocks):
-        own = found[block.first : block.first + block.count]
-        if block.operation in FLAT or block.dtype.kind != "f" or not (own >= 0).any():
-            continue
-        choice = bool(chosen[block.first : block.first + block.count].any())
-        _pull_back(graph, block, own, partial(add, choice=choice), partial(add, choice=True), choice=choice)
-    return lambda nodes: found[nodes]
+    def _either(self, one: Any, other: Any) -> Any:
+        """Conditions of which one at least holds."""
+        found, both = np.full(one.shape, -1, dtype=np.intp), (one >= 0) & (other >= 0)
+        same = both & (one == other)
+        found[same] = one[same]
+        some = both & ~same
+        if some.any():
+            found[some] = recorded(self._graph, "logical_or", np.dtype(bool), [one[some], other[some]])
+        return found
 
+    def _masked(self, parts: Any, ids: Any, dtype: Any) -> Any:
+        """Terms that are 0 where they have no part."""
+        some = np.flatnonzero(parts >= 0)
+        if not some.size:
+            return ids
+        found, zero = np.array(np.broadcast_to(ids, parts.shape)), self._graph.constant(np.asarray(0, dtype))
+        found[some] = recorded(self._graph, "where", dtype, [parts[some], found[some], zero])
+        return found
 
-Add = Callable[[Any, Any, Any], None]
-"""Adds to the cotangents of some nodes: their dtype, the nodes, the terms."""
+    def _pull_back(self, block: Block, some: Any) -> None:
+        """Add the cotangents of some nodes of a block to those of its operands."""
+        nodes, dtype = block.first + some, block.dtype
+        bars, parts = self._bars[nodes], self._parts[nodes]
+        if block.operation == PRODUCT:
+            self._pull_product_back(block, some, bars, parts)
+            return
+        operands = [np.full(1, ids) if isinstance(ids, int) else ids[some] for ids in block.operands]
+        arrays, bar = [_array(self._graph, ids) for ids in operands], RecordingArray(self._graph, bars, dtype)
+        if block.operation == CONVERT:
+            if arrays[0].dtype.kind == "f":
+                self._add(arrays[0].dtype, operands[0], np.asarray(arrays[0].cast(bar).ids), parts)
+            return
+        operation, result = OPERATIONS[block.operation], RecordingArray(self._graph, nodes, dtype)
+        if operation.chooses is not None:
+            condition = np.asarray(operation.chooses(*arrays, result).ids)
+            for ids, holds in ((operands[-2], condition), (operands[-1], None)):
+                self._add_choice(ids, bar, parts, condition, holds is not None)
+            return
+        for ids, partial in zip(operands, operation.partials, strict=False):
+            if partial is not None and not (fixed := self._graph.are_constant(ids)).all():
+                move = ~fixed
+                factor = partial(*arrays, result)
+                if type(factor) is not RecordingArray:
+                    terms = bars if factor > 0 else recorded(self._graph, "negative", dtype, [bars])
+                else:
+                    product = recorded(self._graph, "multiply", dtype, [bars, result.cast(factor).ids])
+                    terms = self._masked(parts, product, dtype)
+                self._add(dtype, ids[move], terms[move], parts[move])
 
+    def _add_choice(self, ids: Any, bar: RecordingArray, parts: Any, condition: Any, first: bool) -> None:
+        """Add the cotangents of a choice to those of its first or second operand."""
+        move = ~self._graph.are_constant(ids)
+        if not move.any():
+            return
+        own, truth = np.broadcast_to(condition, ids.shape)[move], np.dtype(bool)
+        holds = own if first else recorded(self._graph, "logical_not", truth, [own])
+        above = parts[move]
+        inner = np.flatnonzero(above >= 0)
+        conditions = np.array(holds)
+        if inner.size:
+            conditions[inner] = recorded(self._graph, "logical_and", truth, [above[inner], conditions[inner]])
+        zero = self._graph.constant(np.asarray(0, bar.dtype))
+        bars = np.asarray(bar.ids)[move]
+        sides = (bars, zero) if first else (zero, bars)
+        self._add(bar.dtype, ids[move], recorded(self._graph, "where", bar.dtype, [own, *sides]), conditions)
 
-def _pull_back(graph: Graph, block: Block, own: Any, add: Add, add_choice: Add, *, choice: bool) -> None:
-    """
-    Add the cotangents of the nodes of a block to those of its operands.
-
-    Where an operand is not chosen, its partial derivatives may be infinite; its cotangent is 0, and so is the product.
-    """
-    some = np.flatnonzero(own >= 0)
-    bars, dtype = own[some], block.dtype
-    if block.operation == PRODUCT:
-        matrix, vector = block.operands
-        add(dtype, vector, graph.product(matrix[some].T, bars, dtype))
-        movable = np.asarray([graph.value(int(node)) is None for node in matrix[some].ravel()])
-        if movable.any():
-            terms = recorded(graph, "multiply", dtype, [bars[:, None], vector[None, :]])
-            add(dtype, matrix[some].ravel()[movable], np.broadcast_to(terms, matrix[some].shape).ravel()[movable])
-        return
-    operands = [np.atleast_1d(np.asarray(ids))[some] for ids in block.operands]
-    arrays = [RecordingArray(graph, ids, dtype_of(graph, int(ids[0]))) for ids in operands]
-    bar = RecordingArray(graph, bars, dtype)
-    if block.operation == CONVERT:
-        if arrays[0].dtype.kind == "f":
-            add(arrays[0].dtype, operands[0], arrays[0].cast(bar).ids)
-        return
-    operation, result = OPERATIONS[block.operation], RecordingArray(graph, _nodes(block)[some], dtype)
-    if operation.chooses is not None:
-        condition = operation.chooses(*arrays, result)
-        add_choice(dtype, operands[-2], apply("where", condition, bar, 0.0).ids)
-        add_choice(dtype, operands[-1], apply("where", condition, 0.0, bar).ids)
-        return
-    factors = operation.partials(*arrays, result) if operation.partials else ()
-    for ids, factor in zip(operands, factors, strict=False):
-        if factor is not None:
-            movable = [graph.value(int(node)) is None for node in ids]
-            if any(movable):
-                product = bar * result.cast(factor)
-                terms = apply("where", apply("equal", bar, 0.0), 0.0, product).ids if choice else product.ids
-                add(dtype, ids[movable], np.broadcast_to(terms, ids.shape)[movable])
-
-
-def jacobian(graph: Graph, outputs: RecordingArray, inputs: RecordingArray) -> tuple[Any, Any, RecordingArray]:
-    """Rows, columns and values of the Jacobian's entries that are not zero by structure."""
-    if outputs.dtype.kind != "f":
-        raise Refused("has results that are not real numbers")
-    rows, columns, ids = Tangents(graph, np.ravel(inputs.ids)).entries(np.ravel(outputs.ids))
-    return rows, columns, RecordingArray(graph, np.asarray(ids), outputs.dtype)
+    def _pull_product_back(self, block: Block, some: Any, bars: Any, parts: Any) -> None:
+        """`A' bar` for the vector, and the outer product of `bar` and the vector for the matrix."""
+        graph, dtype, (matrix, vector) = self._graph, block.dtype, block.operands
+        matrix = matrix[some]
+        move = ~graph.are_constant(vector)
+        if move.any():
+            terms = graph.product(matrix[:, move].T, bars, dtype)
+            conditions = np.unique(parts)
+            part = conditions[:1]
+            for other in conditions[1:]:
+                part = self._either(part, np.full(1, other))
+            self._add(dtype, vector[move], terms, np.broadcast_to(part, terms.shape))
+        move = ~graph.are_constant(matrix)
+        if move.any():
+            row, column = np.nonzero(move)
+            terms = recorded(graph, "multiply", dtype, [bars[row], vector[column]])
+            self._add(dtype, matrix[move], self._masked(parts[row], terms, dtype), parts[row])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from math import isnan
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,13 +35,13 @@ class Block(NamedTuple):
     Nodes `first` to `first + count - 1`, all by one operation.
 
     Operands are the numbers of earlier nodes: an array `(count,)`, or an int, per operand. The `data` of inputs are the
-    argument's number and the element's place in it, those of constants their values, those of a gather and a search the table. A
-    product has the operands `A` (count, k) and `x` (k,), both of nodes.
+    argument's number and the elements' places in it, those of constants their values, those of gathers and searches a
+    table. A product has the operands `A` (count, k) and `x` (k,), both of nodes.
     """
 
     operation: str
     first: int
-    count: int
+    count: int  # type: ignore[assignment]
     dtype: np.dtype[Any]
     operands: tuple[Ids, ...]
     data: Any = None
@@ -57,7 +56,10 @@ class Graph:
         self.limit = limit
         self._known: dict[Any, Any] = {}
         self._constants: dict[int, Any] = {}
-        self._tables: list[tuple[int, Any]] = []
+        self._tables: list[Any] = []
+        self._table_starts: list[int] = []
+        self._chars = bytearray()  # per node the character of its dtype
+        self._fixed = bytearray()  # per node whether it is a constant
 
     def argument(self, index: int, shape: tuple[int, ...], dtype: Any) -> Ids:
         """Nodes of an argument, of its shape."""
@@ -65,7 +67,7 @@ class Graph:
         return self._append(INPUT, count, np.dtype(dtype), (), (index, np.arange(count))).reshape(shape)
 
     def constants(self, values: Any, dtype: Any) -> Ids:
-        """Nodes of constants, of their shape. Equal ones, with the same bits, are one node, in a large array: one block."""
+        """Nodes of constants, of their shape. Those of the same bits are one node; a large array is one block."""
         values = np.asarray(values, dtype=dtype)
         if values.ndim == 0:
             return self.constant(values)
@@ -77,7 +79,8 @@ class Graph:
         if found is None:
             flat = values.ravel().copy()
             found = self._known[key] = int(self._append(CONSTANT, values.size, values.dtype, (), flat)[0])
-            self._tables.append((found, flat))
+            self._tables.append(flat)
+            self._table_starts.append(found)
         return np.arange(found, found + values.size).reshape(values.shape)
 
     def constant(self, value: Any) -> int:
@@ -107,43 +110,43 @@ class Graph:
 
     def value(self, node: int) -> Any:
         """Value of a constant; None for any other node."""
-        found = self._constants.get(node)
-        if found is None and self._tables:
-            place = bisect_right(self._tables, node, key=itemgetter(0)) - 1
-            if place >= 0 and node - self._tables[place][0] < len(self._tables[place][1]):
-                return self._tables[place][1][node - self._tables[place][0]]
-        return found
+        if not self._fixed[node]:
+            return None
+        if node in self._constants:
+            return self._constants[node]
+        place = bisect_right(self._table_starts, node) - 1
+        return self._tables[place][node - self._table_starts[place]]
+
+    def are_constant(self, nodes: Ids) -> Any:
+        """Whether nodes are constants, an array of bool of their shape."""
+        return np.frombuffer(self._fixed, dtype=bool)[nodes]
+
+    def dtype(self, node: int) -> np.dtype[Any]:
+        """Dtype of a node."""
+        return np.dtype(chr(self._chars[node]))
 
     def values(self, nodes: Ids) -> Any:
         """Values of nodes that are all constants, of their shape; None if one is not."""
-        start = self._table_with(nodes)
-        if start is not None:
-            return start[1][np.asarray(nodes) - start[0]]
-        found = []
-        for node in np.ravel(nodes).tolist():
-            value = self.value(node)
-            if value is None:
-                return None
-            found.append(value)
-        return np.asarray(found).reshape(np.shape(nodes))
+        if not self.are_constant(nodes).all():
+            return None
+        if isinstance(nodes, np.ndarray) and nodes.size and (table := self._table_with(nodes)) is not None:
+            return table[1][nodes - table[0]]
+        return np.asarray([self.value(node) for node in np.ravel(nodes).tolist()]).reshape(np.shape(nodes))
 
-    def _table_with(self, nodes: Ids) -> tuple[int, Any] | None:
-        """The block of constants that has all of these nodes."""
-        if not self._tables or not isinstance(nodes, np.ndarray) or not nodes.size:
+    def _table_with(self, nodes: Any) -> tuple[int, Any] | None:
+        """Start and values of the block of constants that has all of these nodes."""
+        place = bisect_right(self._table_starts, int(nodes.min())) - 1
+        if place < 0 or int(nodes.max()) >= self._table_starts[place] + len(self._tables[place]):
             return None
-        first = int(nodes.min())
-        place = bisect_right(self._tables, first, key=itemgetter(0)) - 1
-        if place < 0 or int(nodes.max()) >= self._tables[place][0] + len(self._tables[place][1]):
-            return None
-        return self._tables[place]
+        return self._table_starts[place], self._tables[place]
 
     def among_constants(self, nodes: tuple[int, ...]) -> bool:
-        """Whether some of these nodes may be constants."""
-        constants = self._constants
-        for node in nodes:
-            if node in constants:
+        """Whether some of these nodes are constants."""
+        fixed = self._fixed
+        for node in nodes:  # noqa: SIM110 - a generator takes longer
+            if fixed[node]:
                 return True
-        return bool(self._tables)
+        return False
 
     def known(self, operation: str, dtype: np.dtype[Any], operands: tuple[int, ...], data: Any = None) -> int | None:
         """Node of an operation on one element, if it was recorded before."""
@@ -178,10 +181,12 @@ class Graph:
 
     def _one(self, operation: str, dtype: np.dtype[Any], operands: tuple[int, ...], data: Any) -> int:
         first = self.size
-        self.blocks.append(Block(operation, first, 1, dtype, operands, data))
-        self.size = first + 1
-        if self.size > self.limit:
+        if first >= self.limit:
             raise TooLarge
+        self.blocks.append(Block(operation, first, 1, dtype, operands, data))
+        self._chars.append(ord(dtype.char))
+        self._fixed.append(operation == CONSTANT)
+        self.size = first + 1
         return first
 
     def _append(self, operation: str, count: int, dtype: np.dtype[Any], operands: tuple[Ids, ...], data: Any) -> Ids:
@@ -189,5 +194,7 @@ class Graph:
         if first + count > self.limit:
             raise TooLarge
         self.blocks.append(Block(operation, first, count, dtype, operands, data))
+        self._chars += dtype.char.encode() * count
+        self._fixed += bytes([operation == CONSTANT]) * count
         self.size += count
         return np.arange(first, self.size)

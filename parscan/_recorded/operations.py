@@ -23,9 +23,9 @@ class Operation:
         Name of the NumPy function.
     value : callable
         The operation on arrays: a NumPy ufunc, or a function of arrays with the same promotion of dtypes.
-    partials : callable or None
-        Partial derivatives, a function `(*operands, result) -> tuple` of recorded arrays with a derivative per operand.
-        None in it: this derivative is zero.
+    partials : tuple of callables
+        Per operand its partial derivative, a function `(*operands, result)` of recorded arrays; None if it is zero. An
+        empty tuple: all are zero.
     chooses : callable or None
         For an operation that gives one of its last two operands: whether it is the first of them, a function
         `(*operands, result) -> condition`. The derivative is that of the chosen operand; the other one may be
@@ -36,7 +36,7 @@ class Operation:
 
     name: str
     value: Callable[..., Any]
-    partials: Callable[..., tuple[Any, ...]] | None = None
+    partials: tuple[Callable[..., Any] | None, ...] = ()
     chooses: Callable[..., Any] | None = None
     llvm: str = ""
 
@@ -46,65 +46,81 @@ class Operation:
         return int(getattr(self.value, "nin", 3))
 
 
-def _power_partials(x: Any, p: Any, y: Any) -> tuple[Any, Any]:
-    """A constant exponent never asks for the second one, which is NaN for negative `x`."""
-    return p * x ** (p - 1.0), y * np.log(x)
-
-
 def _rows() -> list[Operation]:
-    sign, where = np.sign, np.where
+    sign, where, equal = np.sign, np.where, np.equal
     root_pi = 2.0 / np.sqrt(np.pi)
+    one, minus_one = lambda *_: 1.0, lambda *_: -1.0
     return [
-        Operation("add", np.add, lambda x, y, r: (1.0, 1.0), llvm="fadd"),
-        Operation("subtract", np.subtract, lambda x, y, r: (1.0, -1.0), llvm="fsub"),
-        Operation("multiply", np.multiply, lambda x, y, r: (y, x), llvm="fmul"),
-        Operation("divide", np.divide, lambda x, y, r: (1.0 / y, -r / y), llvm="fdiv"),
-        Operation("negative", np.negative, lambda x, r: (-1.0,), llvm="fneg"),
-        Operation("absolute", np.absolute, lambda x, r: (sign(x),), llvm="@llvm.fabs"),
-        Operation("sqrt", np.sqrt, lambda x, r: (0.5 / r,), llvm="@llvm.sqrt"),
-        Operation("cbrt", np.cbrt, lambda x, r: (1.0 / (3.0 * r * r),), llvm="libm cbrt"),
-        Operation("power", np.power, _power_partials, llvm="libm pow"),
-        Operation("exp", np.exp, lambda x, r: (r,), llvm="libm exp"),
-        Operation("exp2", np.exp2, lambda x, r: (r * np.log(2.0),), llvm="libm exp2"),
-        Operation("expm1", np.expm1, lambda x, r: (np.exp(x),), llvm="libm expm1"),
-        Operation("log", np.log, lambda x, r: (1.0 / x,), llvm="libm log"),
-        Operation("log2", np.log2, lambda x, r: (1.0 / (x * np.log(2.0)),), llvm="libm log2"),
-        Operation("log10", np.log10, lambda x, r: (1.0 / (x * np.log(10.0)),), llvm="libm log10"),
-        Operation("log1p", np.log1p, lambda x, r: (1.0 / (1.0 + x),), llvm="libm log1p"),
-        Operation("sin", np.sin, lambda x, r: (np.cos(x),), llvm="libm sin"),
-        Operation("cos", np.cos, lambda x, r: (-np.sin(x),), llvm="libm cos"),
-        Operation("tan", np.tan, lambda x, r: (1.0 + r * r,), llvm="libm tan"),
-        Operation("arcsin", np.arcsin, lambda x, r: (1.0 / np.sqrt((1.0 - x) * (1.0 + x)),), llvm="libm asin"),
-        Operation("arccos", np.arccos, lambda x, r: (-1.0 / np.sqrt((1.0 - x) * (1.0 + x)),), llvm="libm acos"),
-        Operation("arctan", np.arctan, lambda x, r: (1.0 / (1.0 + x * x),), llvm="libm atan"),
+        Operation("add", np.add, (one, one), llvm="fadd"),
+        Operation("subtract", np.subtract, (one, minus_one), llvm="fsub"),
+        Operation("multiply", np.multiply, (lambda x, y, r: y, lambda x, y, r: x), llvm="fmul"),
+        Operation("divide", np.divide, (lambda x, y, r: 1.0 / y, lambda x, y, r: -r / y), llvm="fdiv"),
+        Operation("negative", np.negative, (minus_one,), llvm="fneg"),
+        Operation("absolute", np.absolute, (lambda x, r: sign(x),), llvm="@llvm.fabs"),
+        Operation("sqrt", np.sqrt, (lambda x, r: 0.5 / r,), llvm="@llvm.sqrt"),
+        Operation("cbrt", np.cbrt, (lambda x, r: 1.0 / (3.0 * r * r),), llvm="libm cbrt"),
         Operation(
-            "arctan2", np.arctan2, lambda y, x, r: (x / (x * x + y * y), -y / (x * x + y * y)), llvm="libm atan2"
+            "power",
+            np.power,
+            # `x**0` does not change with `x`, nor `0**p` with `p > 0`: the formulas alone have NaN there
+            (
+                lambda x, p, r: p * where(equal(p, 0), 1.0, x ** (p - 1.0)),
+                lambda x, p, r: r * np.log(where(equal(x, 0), 1.0, x)),
+            ),
+            llvm="libm pow",
         ),
-        Operation("hypot", np.hypot, lambda x, y, r: (x / r, y / r), llvm="libm hypot"),
-        Operation("sinh", np.sinh, lambda x, r: (np.cosh(x),), llvm="libm sinh"),
-        Operation("cosh", np.cosh, lambda x, r: (np.sinh(x),), llvm="libm cosh"),
-        Operation("tanh", np.tanh, lambda x, r: ((1.0 - r) * (1.0 + r),), llvm="libm tanh"),
-        Operation("arcsinh", np.arcsinh, lambda x, r: (1.0 / np.hypot(1.0, x),), llvm="libm asinh"),
-        Operation("arccosh", np.arccosh, lambda x, r: (1.0 / np.sqrt((x - 1.0) * (x + 1.0)),), llvm="libm acosh"),
-        Operation("arctanh", np.arctanh, lambda x, r: (1.0 / ((1.0 - x) * (1.0 + x)),), llvm="libm atanh"),
-        Operation("logaddexp", np.logaddexp, lambda x, y, r: (np.exp(x - r), np.exp(y - r)), llvm="logaddexp"),
-        Operation("where", np.where, chooses=lambda c, x, y, r: c, llvm="select"),
-        Operation("maximum", np.maximum, chooses=lambda x, y, r: (x >= y) | (x != x), llvm="@llvm.maximum"),
-        Operation("minimum", np.minimum, chooses=lambda x, y, r: (x <= y) | (x != x), llvm="@llvm.minimum"),
-        Operation("fmax", np.fmax, chooses=lambda x, y, r: (x >= y) | (y != y), llvm="@llvm.maxnum"),
-        Operation("fmin", np.fmin, chooses=lambda x, y, r: (x <= y) | (y != y), llvm="@llvm.minnum"),
+        Operation("exp", np.exp, (lambda x, r: r,), llvm="libm exp"),
+        Operation("exp2", np.exp2, (lambda x, r: r * np.log(2.0),), llvm="libm exp2"),
+        Operation("expm1", np.expm1, (lambda x, r: np.exp(x),), llvm="libm expm1"),
+        Operation("log", np.log, (lambda x, r: 1.0 / x,), llvm="libm log"),
+        Operation("log2", np.log2, (lambda x, r: 1.0 / (x * np.log(2.0)),), llvm="libm log2"),
+        Operation("log10", np.log10, (lambda x, r: 1.0 / (x * np.log(10.0)),), llvm="libm log10"),
+        Operation("log1p", np.log1p, (lambda x, r: 1.0 / (1.0 + x),), llvm="libm log1p"),
+        Operation("sin", np.sin, (lambda x, r: np.cos(x),), llvm="libm sin"),
+        Operation("cos", np.cos, (lambda x, r: -np.sin(x),), llvm="libm cos"),
+        Operation("tan", np.tan, (lambda x, r: 1.0 + r * r,), llvm="libm tan"),
+        Operation("arcsin", np.arcsin, (lambda x, r: 1.0 / np.sqrt((1.0 - x) * (1.0 + x)),), llvm="libm asin"),
+        Operation("arccos", np.arccos, (lambda x, r: -1.0 / np.sqrt((1.0 - x) * (1.0 + x)),), llvm="libm acos"),
+        Operation("arctan", np.arctan, (lambda x, r: 1.0 / (1.0 + x * x),), llvm="libm atan"),
         Operation(
-            "copysign", np.copysign, lambda x, y, r: (where(sign(x) == sign(r), 1.0, -1.0), None), llvm="@llvm.copysign"
-        ),  # fmt: skip
-        Operation("remainder", np.remainder, lambda x, y, r: (1.0, -np.floor(x / y)), llvm="remainder"),
-        Operation("fmod", np.fmod, lambda x, y, r: (1.0, -np.trunc(x / y)), llvm="frem"),
+            "arctan2",
+            np.arctan2,
+            (lambda y, x, r: x / (x * x + y * y), lambda y, x, r: -y / (x * x + y * y)),
+            llvm="libm atan2",
+        ),
+        Operation("hypot", np.hypot, (lambda x, y, r: x / r, lambda x, y, r: y / r), llvm="libm hypot"),
+        Operation("sinh", np.sinh, (lambda x, r: np.cosh(x),), llvm="libm sinh"),
+        Operation("cosh", np.cosh, (lambda x, r: np.sinh(x),), llvm="libm cosh"),
+        Operation("tanh", np.tanh, (lambda x, r: (1.0 - r) * (1.0 + r),), llvm="libm tanh"),
+        Operation("arcsinh", np.arcsinh, (lambda x, r: 1.0 / np.hypot(1.0, x),), llvm="libm asinh"),
+        Operation("arccosh", np.arccosh, (lambda x, r: 1.0 / np.sqrt((x - 1.0) * (x + 1.0)),), llvm="libm acosh"),
+        Operation("arctanh", np.arctanh, (lambda x, r: 1.0 / ((1.0 - x) * (1.0 + x)),), llvm="libm atanh"),
+        Operation(
+            "logaddexp",
+            np.logaddexp,
+            (lambda x, y, r: np.exp(x - r), lambda x, y, r: np.exp(y - r)),
+            llvm="logaddexp",
+        ),
+        Operation("where", np.where, chooses=lambda c, x, y, r: c, llvm="select"),
+        Operation("maximum", np.maximum, chooses=lambda x, y, r: (x >= y) | np.isnan(x), llvm="@llvm.maximum"),
+        Operation("minimum", np.minimum, chooses=lambda x, y, r: (x <= y) | np.isnan(x), llvm="@llvm.minimum"),
+        Operation("fmax", np.fmax, chooses=lambda x, y, r: (x >= y) | np.isnan(y), llvm="@llvm.maxnum"),
+        Operation("fmin", np.fmin, chooses=lambda x, y, r: (x <= y) | np.isnan(y), llvm="@llvm.minnum"),
+        Operation(
+            "copysign",
+            np.copysign,
+            (lambda x, y, r: where(np.signbit(x) ^ np.signbit(r), -1.0, 1.0), None),
+            llvm="@llvm.copysign",
+        ),
+        Operation("remainder", np.remainder, (one, lambda x, y, r: -(x // y)), llvm="remainder"),
+        Operation("fmod", np.fmod, (one, lambda x, y, r: -np.rint((x - r) / y)), llvm="frem"),
         Operation("floor_divide", np.floor_divide, llvm="floor_divide"),
         Operation("floor", np.floor, llvm="@llvm.floor"),
         Operation("ceil", np.ceil, llvm="@llvm.ceil"),
         Operation("trunc", np.trunc, llvm="@llvm.trunc"),
         Operation("rint", np.rint, llvm="@llvm.rint"),
         Operation("sign", np.sign, llvm="sign"),
-        Operation("heaviside", np.heaviside, llvm="heaviside"),
+        Operation("heaviside", np.heaviside, (None, lambda x, y, r: where(equal(x, 0), 1.0, 0.0)), llvm="heaviside"),
         Operation("signbit", np.signbit, llvm="signbit"),
         Operation("isnan", np.isnan, llvm="isnan"),
         Operation("isfinite", np.isfinite, llvm="isfinite"),
@@ -119,9 +135,9 @@ def _rows() -> list[Operation]:
         Operation("logical_or", np.logical_or, llvm="or"),
         Operation("logical_xor", np.logical_xor, llvm="xor"),
         Operation("logical_not", np.logical_not, llvm="not"),
-        Operation("expit", _of_scipy("expit"), lambda x, r: (r * (1.0 - r),), llvm="expit"),
-        Operation("erf", _of_scipy("erf"), lambda x, r: (root_pi * np.exp(-x * x),), llvm="libm erf"),
-        Operation("erfc", _of_scipy("erfc"), lambda x, r: (-root_pi * np.exp(-x * x),), llvm="libm erfc"),
+        Operation("expit", _of_scipy("expit"), (lambda x, r: r * (1.0 - r),), llvm="expit"),
+        Operation("erf", _of_scipy("erf"), (lambda x, r: root_pi * np.exp(-x * x),), llvm="libm erf"),
+        Operation("erfc", _of_scipy("erfc"), (lambda x, r: -root_pi * np.exp(-x * x),), llvm="libm erfc"),
     ]
 
 

@@ -1,8 +1,8 @@
-"""A recorded function without what its results do not need, and its evaluation by NumPy: the oracle of compiled code."""
+"""A recorded function without what its results do not need, and its values by NumPy, the oracle of compiled code."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +45,7 @@ class Program:
     arguments: tuple[Argument, ...]
     results: tuple[Any, ...]
     dtypes: tuple[np.dtype[Any], ...]
-    _rows: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    _cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def operations(self) -> int:
@@ -71,74 +71,90 @@ class Program:
         """
         count = arguments[0].shape[0] if arguments else 1
         flat = [np.reshape(a, (count, -1)).T for a in arguments]
-        kinds, values = self._places(), {}
-        for char, rows in self._sizes().items():
-            values[char] = np.empty((rows, count), dtype=char)
-        dtypes, places = kinds
+        chars, places, sizes = self._places()
+        values = {char: np.empty((rows, count), dtype=char) for char, rows in sizes.items()}
+
+        def of(ids: Any) -> Any:
+            return values[chars[int(ids.flat[0])]][places[ids]]
+
         for block in self.blocks:
             if block.operation == INPUT:
                 found = flat[block.data[0]][block.data[1]]
             elif block.operation == CONSTANT:
                 found = block.data[:, None]
+            elif block.operation == PRODUCT:
+                found = self._product(block, of)
             else:
-                operands = [values[dtypes[np.ravel(ids)[0]]][places[ids]] for ids in block.operands]
-                found = _value(block, operands)
-            values[block.dtype.char][places[block.first : block.first + block.count]] = found
+                found = evaluated(block.operation, block.dtype, [of(ids) for ids in block.operands], block.data)
+            begin = places[block.first]
+            values[block.dtype.char][begin : begin + block.count] = found
         return tuple(
-            np.moveaxis(
-                np.stack([values[dtypes[node]][places[node]] for node in ids.ravel().tolist()]).reshape(
-                    (*ids.shape, -1)
-                )
-                if ids.size
-                else np.empty((*ids.shape, count)),
-                -1,
-                0,
-            ).astype(dtype)
+            np.moveaxis(of(ids), -1, 0).astype(dtype) if ids.size else np.empty((count, *ids.shape), dtype)
             for ids, dtype in zip(self.results, self.dtypes, strict=True)
         )
 
-    def _places(self) -> tuple[list[str], Any]:
-        """Per node the character of its dtype, and its row among the nodes of this dtype."""
-        if "places" not in self._rows:
-            dtypes, places, used = [""] * self.size, np.empty(self.size, dtype=np.intp), {}
+    def _product(self, block: Block, of: Callable[[Any], Any]) -> Any:
+        """Values of a product: a constant matrix is the same one in all calls."""
+        nodes, vector = block.operands
+        if self._are_constant(nodes):
+            return of(nodes)[..., 0] @ of(vector)
+        return np.einsum("mkc,kc->mc", of(nodes), of(vector))
+
+    def _are_constant(self, nodes: Any) -> bool:
+        if "constant" not in self._cache:
+            found = self._cache["constant"] = np.zeros(self.size, dtype=bool)
+            for block in self.blocks:
+                if block.operation == CONSTANT:
+                    found[block.first : block.first + block.count] = True
+        return bool(self._cache["constant"][nodes].all())
+
+    def _places(self) -> tuple[str, Any, dict[str, int]]:
+        """Per node the character of its dtype and its row among the nodes of this dtype, and how many these are."""
+        if "places" not in self._cache:
+            places, used = np.empty(self.size, dtype=np.intp), dict[str, int]()
             for block in self.blocks:
                 char, end = block.dtype.char, block.first + block.count
-                dtypes[block.first : end] = [char] * block.count
                 places[block.first : end] = used.get(char, 0) + np.arange(block.count)
                 used[char] = used.get(char, 0) + block.count
-            self._rows["places"], self._rows["used"] = (dtypes, places), used
-        return self._rows["places"]  # type: ignore[no-any-return]
-
-    def _sizes(self) -> dict[str, int]:
-        self._places()
-        return self._rows["used"]  # type: ignore[no-any-return]
+            chars = "".join(block.dtype.char * block.count for block in self.blocks)
+            self._cache["places"] = chars, places, used
+        return self._cache["places"]
 
 
-def _value(block: Block, operands: list[Any]) -> Any:
-    if block.operation == PRODUCT:
-        matrix, vector = operands  # (m, k, calls) and (k, calls)
-        if matrix.shape[-1] > 1 and block.operands[0].size > 0:
-            return np.einsum("mkc,kc->mc", matrix, vector)
-        return matrix[..., 0] @ vector
-    return evaluated(block.operation, block.dtype, operands, block.data)
+def needed(graph: Graph, results: Sequence[Ids]) -> Any:
+    """Whether nodes lead to some results, an array of bool."""
+    flags = bytearray(graph.size)
+    found = np.frombuffer(flags, dtype=bool)
+    for ids in results:
+        found[ids] = True
+    for block in reversed(graph.blocks):
+        first, count = block.first, block.count
+        if count == 1 and block.operation != PRODUCT:
+            if flags[first]:
+                for ids in block.operands:
+                    flags[ids if isinstance(ids, int) else int(ids[0])] = True
+        elif (some := found[first : first + count]).any():
+            for ids in block.operands:
+                found[_some(block, ids, some)] = True
+    return found
 
 
 def extract(graph: Graph, results: Sequence[RecordingArray], arguments: Sequence[Argument]) -> Program:
     """The program of some results: without nodes that they do not need, and renumbered."""
-    needed = np.zeros(graph.size, dtype=bool)
-    for result in results:
-        needed[result.ids] = True
-    for block in reversed(graph.blocks):
-        some = needed[block.first : block.first + block.count]
-        if some.any():
-            for ids in block.operands:
-                needed[_some(block, ids, some)] = True
-    numbers, size, blocks = np.full(graph.size, -1, dtype=np.intp), 0, []
+    wanted = needed(graph, [result.ids for result in results])
+    numbers = np.cumsum(wanted) - 1
+    size, blocks = 0, []
     for block in graph.blocks:
-        some = needed[block.first : block.first + block.count]
+        first, count = block.first, block.count
+        if count == 1:
+            if wanted[first]:
+                operands = tuple(numbers[[ids]] if isinstance(ids, int) else numbers[ids] for ids in block.operands)
+                blocks.append(Block(block.operation, size, 1, block.dtype, operands, block.data))
+                size += 1
+            continue
+        some = wanted[first : first + count]
         count = int(np.count_nonzero(some))
         if count:
-            numbers[block.first : block.first + block.count][some] = np.arange(size, size + count)
             operands = tuple(numbers[_some(block, ids, some)] for ids in block.operands)
             blocks.append(Block(block.operation, size, count, block.dtype, operands, _data(block, some)))
             size += count
@@ -147,9 +163,7 @@ def extract(graph: Graph, results: Sequence[RecordingArray], arguments: Sequence
 
 
 def _some(block: Block, ids: Ids, some: Any) -> Any:
-    """Operands of the needed ones among the nodes of a block, as an array; a product needs its whole vector."""
-    if isinstance(ids, int):
-        return np.asarray([ids])
+    """Operands of the needed ones among the nodes of a block; a product needs its whole vector."""
     return ids if block.operation == PRODUCT and ids is block.operands[1] else ids[some]
 
 
