@@ -35,6 +35,8 @@ ALIASES = {"true_divide": "divide", "abs": "absolute", "mod": "remainder", "bitw
 def call_ufunc(ufunc: Any, method: str, operands: Any, options: dict[str, Any]) -> Any:
     """Record a call of a ufunc or of one of its methods."""
     out, where = options.pop("out", None), options.pop("where", True)
+    if len(operands) > ufunc.nin and method == "__call__":
+        operands, out = operands[: ufunc.nin], operands[ufunc.nin :]
     name = ALIASES.get(ufunc.__name__, ufunc.__name__)
     if method == "reduce" and name in REDUCTIONS:
         found = reduction(name, *operands, **options)
@@ -300,7 +302,6 @@ for _name in [
     "dsplit",
     "delete",
     "resize",
-    "compress",
     "take_along_axis",
     "matrix_transpose",
     "unstack",
@@ -378,6 +379,12 @@ def block(arrays: Any) -> RecordingArray:
 
 
 @records()
+def compress(condition: Any, a: Any, axis: int | None = None) -> RecordingArray:
+    array = recording(a)
+    return array.with_ids(np.compress(known(condition), np.asarray(array.ids), axis=axis))
+
+
+@records()
 def append(arr: Any, values: Any, axis: int | None = None) -> RecordingArray:
     if axis is None:
         arr, values = np.ravel(arr), np.ravel(values)
@@ -420,6 +427,7 @@ def meshgrid(*arrays: Any, **options: Any) -> Any:
     return tuple(part.with_ids(one) for part, one in zip(parts, ids, strict=True))
 
 
+TABLE["isscalar"] = lambda element: isinstance(element, np.generic)
 TABLE["shape"] = lambda a: recording(a).shape
 TABLE["ndim"] = lambda a: recording(a).ndim
 TABLE["size"] = lambda a, axis=None: recording(a).size if axis is None else recording(a).shape[axis]
@@ -1036,6 +1044,8 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 
 @records()
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    if np.size(a) < np.size(v):
+        return correlate(v, a, mode)[::-1]
     return convolve(a, recording(v, a)[::-1], mode)
 
 

@@ -191,7 +191,7 @@ class MathFunction:
             own = MATH.get(self.__name__)
             if own is None:
                 raise Refused(f"calls `math.{self.__name__}`, which is not recorded") from None
-            return own(*map(_number, args))
+            return own(*args) if self.__name__ in OF_SEQUENCES else own(*map(_number, args))
         return self._function(*values)
 
 
@@ -261,7 +261,11 @@ MATH |= {
     "prod": lambda values, start=1: functools.reduce(lambda a, b: a * b, values, start),
     "dist": lambda p, q: np.sqrt(sum((a - b) * (a - b) for a, b in zip(p, q, strict=True))),
     "sumprod": lambda p, q: sum(a * b for a, b in zip(p, q, strict=True)),
-}  # of sequences
+}
+
+
+OF_SEQUENCES = ("fsum", "prod", "dist", "sumprod")
+"""Those that take sequences."""
 
 
 class Special:
