@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,12 @@ def kernel(program: Program, *, chain: bool, lanes: int = 1, modes: Sequence[str
     return _Writer(program, chain, lanes, modes).kernel()
 
 
+def _chunks(count: int, lanes: int) -> list[tuple[int, int]]:
+    """Beginnings and sizes, powers of two, of parts that cover some elements; the last may overlap."""
+    size = min(1 << (count.bit_length() - 1), lanes)
+    return [(min(start, count - size), size) for start in range(0, count, size)]
+
+
 class _Writer:
     def __init__(self, program: Program, chain: bool, lanes: int, modes: Sequence[str]) -> None:
         self.program, self.chain, self.lanes = program, chain, lanes
@@ -120,10 +127,15 @@ class _Writer:
         text = self.text
         text.label = "step"
         self._load_arrays()
+        count = len(self.program.arguments)
+        self.bases = [
+            self._bases(k, f"%argument{k}" if k < count else f"%result{k - count}") for k in range(len(self.pointers))
+        ]
+        """Pointers to the elements of a step."""
         feedback = self._states() if self.chain else []
         for argument in range(1 if self.chain else 0, len(self.program.arguments)):
             for block in self._inputs(argument):
-                self._fill(block, f"%argument{argument}")
+                self._fill(block, self.bases[argument])
         for part in self.layout.parts:
             if isinstance(part, Scalars):
                 self._scalars(part)
@@ -214,8 +226,12 @@ class _Writer:
             if block.operation == CONSTANT:
                 found = self._constant(node, block.dtype)
             elif block.operation == INPUT and (self.lanes == 1 or not self.layout.stored[node]):
-                place = int(block.data[1][node - block.first]) * block.dtype.itemsize
-                found = self._read(block.data[0], f"%argument{block.data[0]}", place, block.dtype)
+                number = block.data[0]
+                if self.lanes > 1:
+                    self.values.update(enumerate(self._block(block, self.bases[number]), start=block.first))
+                    return self.values[node]
+                place = int(block.data[1][node - block.first])
+                found = self._load(self._after(f"%argument{number}", "0", place, block.dtype), block.dtype, 1)
             else:
                 space, offset = self.layout.address(node)
                 found = self._load(self._pointer(space, offset), block.dtype, self.lanes)
@@ -228,29 +244,75 @@ class _Writer:
             value = self._load(self._pointer(*self.layout.address(node)), dtype, 1)
             return self._splat(value, dtype, self.lanes)
 
-    def _read(self, argument: int, pointer: Register, place: int, dtype: np.dtype[Any]) -> Register:
-        """An element of an argument, for all lanes; `place` is in bytes."""
-        pointer = self.text.new(f"getelementptr i8, ptr {pointer}, i64 {place}") if place else pointer
-        return self._read_lanes(argument, pointer, dtype)
+    def _bases(self, number: int, pointer: Register) -> list[Register]:
+        """Where lanes have the first element of an argument or result: a pointer per lane, or one for all."""
+        if self.lanes == 1 or self.modes[number] != STRIDED:
+            return [pointer]
+        return [self.text.new(f"getelementptr i8, ptr {pointer}, i64 {one}") for one in self.lane_offsets[number]]
 
-    def _read_lanes(self, number: int, pointer: Register, dtype: np.dtype[Any]) -> Register:
-        mode = self.modes[number]
-        if self.lanes == 1 or mode == UNIT:
-            return self._load(pointer, dtype, self.lanes)
-        if mode == SHARED:
-            return self._splat(self._load(pointer, dtype, 1), dtype, self.lanes)
-        places = [self.text.new(f"getelementptr i8, ptr {pointer}, i64 {one}") for one in self.lane_offsets[number]]
-        return self.text.joined([self._load(place, dtype, 1) for place in places], word(dtype))
+    def _read(
+        self, number: int, bases: list[Register], first: Register, count: int, dtype: np.dtype[Any]
+    ) -> list[Register]:
+        """Elements `first` to `first + count - 1` of an argument, for all lanes."""
+        found: list[Register] = []
+        if len(bases) == 1:
+            shared = self.lanes > 1 and self.modes[number] == SHARED
+            for k in range(count):
+                value = self._load(self._after(bases[0], first, k, dtype), dtype, 1 if shared else self.lanes)
+                found.append(self._splat(value, dtype, self.lanes) if shared else value)
+            return found
+        for start, size in _chunks(count, self.lanes):
+            kind = vector(in_memory(dtype), size)
+            rows = [self.text.new(f"load {kind}, ptr {self._after(base, first, start, dtype)}, align {dtype.itemsize}")
+                    for base in bases]  # fmt: skip
+            columns = self.text.transposed(self._joined(rows, dtype, size), in_memory(dtype), self.lanes)
+            found += [self._truth(column, dtype, self.lanes) for column in columns[len(found) - start :]]
+        return found
 
-    def _write(self, result: int, pointer: Register, value: Register, dtype: np.dtype[Any]) -> None:
-        """Store an element of a result, for all lanes."""
-        number = len(self.program.arguments) + result
-        if self.lanes == 1 or self.modes[number] == UNIT:
-            self._store(value, pointer, dtype, self.lanes)
+    def _write(
+        self, number: int, bases: list[Register], first: Register, values: list[Register], dtype: np.dtype[Any]
+    ) -> None:
+        """Store values of all lanes as consecutive elements of a result."""
+        if len(bases) == 1:
+            for k, value in enumerate(values):
+                self._store(value, self._after(bases[0], first, k, dtype), dtype, self.lanes)
             return
-        for lane, offset in enumerate(self.lane_offsets[number]):
-            one = self.text.element(value, vector(word(dtype), self.lanes), lane)
-            self._store(one, self.text.new(f"getelementptr i8, ptr {pointer}, i64 {offset}"), dtype, 1)
+        scalar, done = in_memory(dtype), 0
+        values = [self._bytes(value, dtype, self.lanes) for value in values]
+        for start, size in _chunks(len(values), self.lanes):
+            rows = self.text.transposed(values[start : start + size], scalar, self.lanes)
+            for lane, base in enumerate(bases):
+                row = self.text.part(rows[lane % size], scalar, self.lanes, lane // size * size, size)
+                place = self._after(base, first, start, dtype)
+                self.text.do(f"store {vector(scalar, size)} {row}, ptr {place}, align {dtype.itemsize}")
+            done = start + size
+        assert done == len(values)
+
+    def _joined(self, rows: list[Register], dtype: np.dtype[Any], size: int) -> list[Register]:
+        """Of `size` elements of each lane, vectors of all lanes' width: those of the lanes `k`, `k + size`, and so on."""
+        return [self.text.chained(rows[k::size], in_memory(dtype), size) for k in range(size)]
+
+    def _after(self, base: Register, first: Register, place: int, dtype: np.dtype[Any]) -> Register:
+        """Pointer to an element of an argument or result."""
+        if first == "0":
+            return self.text.new(f"getelementptr i8, ptr {base}, i64 {place * dtype.itemsize}") if place else base
+        found = self.text.new(f"getelementptr {in_memory(dtype)}, ptr {base}, i64 {first}")
+        return self.text.new(f"getelementptr i8, ptr {found}, i64 {place * dtype.itemsize}") if place else found
+
+    def _block(self, block: Block, bases: list[Register]) -> list[Register]:
+        """All elements of a small block of inputs."""
+        places = np.asarray(block.data[1])
+        ends = [0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), block.count]
+        found: list[Register] = []
+        for a, b in pairwise(ends):
+            found += self._read(
+                block.data[0],
+                [self._after(base, "0", int(places[a]), block.dtype) for base in bases],
+                "0",
+                b - a,
+                block.dtype,
+            )
+        return found
 
     def _splat(self, value: Register, dtype: np.dtype[Any], width: int) -> Register:
         return self.text.splat(value, word(dtype), width)
@@ -262,17 +324,24 @@ class _Writer:
         return self.text.new(f"getelementptr i8, ptr {base}, i64 {offset}") if offset else base
 
     def _load(self, pointer: Register, dtype: np.dtype[Any], width: int) -> Register:
-        kind = vector(in_memory(dtype), width)
-        found = self.text.new(f"load {kind}, ptr {pointer}, align {dtype.itemsize}")
-        if dtype.kind == "b":
-            return self.text.new(f"icmp ne {kind} {found}, {literal(0, np.dtype(np.int8), width)}")
-        return found
+        found = self.text.new(f"load {vector(in_memory(dtype), width)}, ptr {pointer}, align {dtype.itemsize}")
+        return self._truth(found, dtype, width)
 
     def _store(self, value: Register, pointer: Register, dtype: np.dtype[Any], width: int) -> None:
-        kind = vector(in_memory(dtype), width)
-        if dtype.kind == "b":
-            value = self.text.new(f"zext {vector('i1', width)} {value} to {kind}")
-        self.text.do(f"store {kind} {value}, ptr {pointer}, align {dtype.itemsize}")
+        value = self._bytes(value, dtype, width)
+        self.text.do(f"store {vector(in_memory(dtype), width)} {value}, ptr {pointer}, align {dtype.itemsize}")
+
+    def _truth(self, value: Register, dtype: np.dtype[Any], width: int) -> Register:
+        """A value as it is in registers, of one in memory: Booleans are bytes there."""
+        if dtype.kind != "b":
+            return value
+        return self.text.new(f"icmp ne {vector('i8', width)} {value}, {literal(0, np.dtype(np.int8), width)}")
+
+    def _bytes(self, value: Register, dtype: np.dtype[Any], width: int) -> Register:
+        """A value as it is in memory, of one in a register."""
+        if dtype.kind != "b":
+            return value
+        return self.text.new(f"zext {vector('i1', width)} {value} to {vector('i8', width)}")
 
     def _at(self, pointer: Register, space: int, place: Register, dtype: np.dtype[Any]) -> Register:
         """Pointer to the element at a computed place after a pointer."""
@@ -495,28 +564,35 @@ class _Writer:
                 self._copy(copy, pointer, dtype)
         return pointer
 
-    def _copy(self, copy: Copy, target: Register, dtype: np.dtype[Any], result: int = -1) -> None:
-        """Copy elements to memory of intermediate values, or to a result."""
-        source, to = self._pointer(copy.space, copy.source), TABLE if result >= 0 else SCRATCH
+    def _copy(self, copy: Copy, target: Register, dtype: np.dtype[Any]) -> None:
+        """Copy elements to memory of intermediate values, or, without lanes, to a result."""
+        source = self._pointer(copy.space, copy.source)
         if copy.places is None and self.lanes == 1:
-            if copy.target:
-                target = self.text.new(f"getelementptr i8, ptr {target}, i64 {copy.target * dtype.itemsize}")
-            self._move(target, source, copy.count * dtype.itemsize)
+            self._move(self._after(target, "0", copy.target, dtype), source, copy.count * dtype.itemsize)
             return
         loop = self._for(copy.count, 1)
+        origin, place = self._places(copy, loop[0])
+        value = self._one(self._at(source, copy.space, origin, dtype), copy.space, dtype)
+        self._store(value, self._at(target, SCRATCH, place, dtype), dtype, self.lanes)
+        self._next(loop)
+
+    def _places(self, copy: Copy, place: Register) -> list[Register]:
+        """Which element to copy, and where to, of the one at a place among those that are copied."""
         if copy.places is None:
-            places = [loop[0], self.text.new(f"add i64 {loop[0]}, {copy.target}")]
-        else:
-            whole = np.dtype(np.int64)
-            places = [
-                self._load(self._at(self._pointer(TABLE, one), TABLE, loop[0], whole), whole, 1) for one in copy.places
-            ]
-        value = self._one(self._at(source, copy.space, places[0], dtype), copy.space, dtype)
-        place = self._at(target, to, places[1], dtype)
-        if result >= 0:
-            self._write(result, place, value, dtype)
-        else:
-            self._store(value, place, dtype, self.lanes)
+            return [place, self.text.new(f"add i64 {place}, {copy.target}")]
+        whole = np.dtype(np.int64)
+        tables = [self._pointer(TABLE, one) for one in copy.places]
+        return [self._load(self._at(table, TABLE, place, whole), whole, 1) for table in tables]
+
+    def _copy_out(self, copy: Copy, number: int, bases: list[Register], dtype: np.dtype[Any]) -> None:
+        """Copy elements of all lanes to a result."""
+        source = self._pointer(copy.space, copy.source)
+        several = self.lanes if copy.places is None and len(bases) > 1 and copy.count >= self.lanes else 1
+        loop = self._for(copy.count, several)
+        origin, place = self._places(copy, loop[0])
+        source = self._at(source, copy.space, origin, dtype)
+        values = [self._one(self._at(source, copy.space, str(k), dtype), copy.space, dtype) for k in range(several)]
+        self._write(number, bases, place, values, dtype)
         self._next(loop)
 
     def _move(self, target: Register, source: Register, size: int) -> None:
@@ -649,47 +725,47 @@ class _Writer:
         found, results, layout = [], np.ravel(self.program.results[0]), self.layout
         for block in self._inputs(0):
             with self._before_steps():
+                bases = self._bases(0, self.pointers[0])
                 if not is_scalar(block):
-                    self._fill(block, self.pointers[0])
+                    self._fill(block, bases)
                     continue
-                for k, place in enumerate(np.asarray(block.data[1]).tolist()):
-                    node, after = block.first + k, int(results[place])
-                    if self.lanes == 1 and not is_scalar(layout.block(after)):
-                        continue
+                first = self._block(block, bases)
+            for k, place in enumerate(np.asarray(block.data[1]).tolist()):
+                node, after = block.first + k, int(results[place])
+                if self.lanes > 1 or is_scalar(layout.block(after)):
                     self.values[node] = f"%state{node}"
-                    first = self._read(0, self.pointers[0], place * block.dtype.itemsize, block.dtype)
-                    found.append((self.values[node], vector(word(block.dtype), self.lanes), first, after))
-            if is_scalar(block):
-                self._fill(block, "")
+                    found.append((self.values[node], vector(word(block.dtype), self.lanes), first[k], after))
+            self._fill(block, bases)
         return found
 
     def _inputs(self, argument: int) -> list[Block]:
         return [block for block in self.program.blocks if block.operation == INPUT and block.data[0] == argument]
 
-    def _fill(self, block: Block, pointer: Register) -> None:
+    def _fill(self, block: Block, bases: list[Register]) -> None:
         """Write inputs of lanes that loops read to memory, where the values of lanes are neighbours."""
         nodes = slice(block.first, block.first + block.count)
         if self.lanes == 1 or not self.layout.stored[nodes].any():
             return
-        places, target = np.asarray(block.data[1]), self._pointer(*self.layout.address(block.first))
+        number, places, dtype = block.data[0], np.asarray(block.data[1]), block.dtype
+        target = self._pointer(*self.layout.address(block.first))
         if is_scalar(block):
-            for k, source in enumerate(places.tolist()):
-                if (node := block.first + k) not in self.values:
-                    self.values[node] = self._read(block.data[0], pointer, source * block.dtype.itemsize, block.dtype)
-                place = self._at(target, SCRATCH, str(k), block.dtype)
-                self._store(self.values[node], place, block.dtype, self.lanes)
+            if block.first not in self.values:
+                self.values.update(enumerate(self._block(block, bases), start=block.first))
+            for k in range(block.count):
+                self._store(self.values[block.first + k], self._at(target, SCRATCH, str(k), dtype), dtype, self.lanes)
             return
         in_a_row = bool((np.diff(places) == 1).all())
-        table = 0 if in_a_row else self.layout.constant(places.astype(np.int64))
-        start = places[0] * block.dtype.itemsize if in_a_row else 0
-        origin = self.text.new(f"getelementptr i8, ptr {pointer}, i64 {start}")
-        loop = self._for(block.count, 1)
-        place = loop[0]
-        if not in_a_row:
+        several, place = self.lanes if in_a_row else 1, ""
+        table = -1 if in_a_row else self.layout.constant(places.astype(np.int64))
+        loop = self._for(block.count, several)
+        if in_a_row:
+            place = self.text.new(f"add i64 {loop[0]}, {int(places[0])}")
+        else:
             whole = np.dtype(np.int64)
-            place = self._load(self._at(self._pointer(TABLE, table), TABLE, place, whole), whole, 1)
-        value = self._read_lanes(block.data[0], self._at(origin, TABLE, place, block.dtype), block.dtype)
-        self._store(value, self._at(target, SCRATCH, loop[0], block.dtype), block.dtype, self.lanes)
+            place = self._load(self._at(self._pointer(TABLE, table), TABLE, loop[0], whole), whole, 1)
+        to = self._at(target, SCRATCH, loop[0], dtype)
+        for k, value in enumerate(self._read(number, bases, place, several, dtype)):
+            self._store(value, self._at(to, SCRATCH, str(k), dtype), dtype, self.lanes)
         self._next(loop)
 
     def _keep_state(self) -> None:
@@ -713,17 +789,22 @@ class _Writer:
             if moves:
                 self._move(target, buffer, size)
 
-    def _store_result(self, number: int) -> None:
-        places, nodes = self.layout.loose(number)
+    def _store_result(self, result: int) -> None:
+        places, nodes = self.layout.loose(result)
         in_memory_ = np.array([self._is_in_memory(node) for node in nodes.tolist()], dtype=bool)
-        pointer, dtype = f"%result{number}", self.program.dtypes[number]
-        if in_memory_.any():
-            for copy in self.layout.copies(nodes[in_memory_], places[in_memory_]):
-                self._copy(copy, pointer, dtype, number)
-        for place, node in zip(places[~in_memory_].tolist(), nodes[~in_memory_].tolist(), strict=True):
-            value, size = self.value(node), place * dtype.itemsize
-            to = self.text.new(f"getelementptr i8, ptr {pointer}, i64 {size}") if size else pointer
-            self._write(number, to, value, dtype)
+        number, dtype = len(self.program.arguments) + result, self.program.dtypes[result]
+        bases = self.bases[number]
+        for copy in self.layout.copies(nodes[in_memory_], places[in_memory_]) if in_memory_.any() else []:
+            if self.lanes == 1 and copy.places is None:
+                self._copy(copy, bases[0], dtype)
+            else:
+                self._copy_out(copy, number, bases, dtype)
+        places, nodes = places[~in_memory_], nodes[~in_memory_]
+        for a, b in pairwise([0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]):
+            values = [self.value(node) for node in nodes[a:b].tolist()]
+            if values:
+                first = [self._after(base, "0", int(places[a]), dtype) for base in bases]
+                self._write(number, first, "0", values, dtype)
 
     def _is_in_memory(self, node: int) -> bool:
         """Whether a node is one of many in memory, which results copy in loops."""

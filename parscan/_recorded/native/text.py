@@ -156,6 +156,35 @@ class Text:
         places = ", ".join(f"i32 {place}" for place in range(2 * width))
         return self.new(f"shufflevector {kind} {one}, {kind} {other}, <{2 * width} x i32> <{places}>")
 
+    def chained(self, parts: Sequence[Register], scalar: str, width: int) -> Register:
+        """Vectors of the same width, one after the other."""
+        parts = list(parts)
+        while len(parts) > 1:
+            parts = [
+                self.appended(one, other, scalar, width) for one, other in zip(parts[::2], parts[1::2], strict=True)
+            ]
+            width *= 2
+        return parts[0]
+
+    def transposed(self, rows: Sequence[Register], scalar: str, width: int) -> list[Register]:
+        """
+        Transpose square blocks side by side: of `k` vectors, the elements 0 to k-1 of all, the next k elements, and so on.
+
+        It exchanges quarters of the blocks, then quarters of the quarters.
+        """
+        rows, size, kind = list(rows), len(rows), vector(scalar, width)
+        half = size // 2
+        while half:
+            for i in (k for k in range(size) if not k & half):
+                one, other = rows[i], rows[i + half]
+                low = [k if not k & half else width + k - half for k in range(width)]
+                high = [width + k if k & half else k + half for k in range(width)]
+                for target, places in ((i, low), (i + half, high)):
+                    text = ", ".join(f"i32 {place}" for place in places)
+                    rows[target] = self.new(f"shufflevector {kind} {one}, {kind} {other}, <{width} x i32> <{text}>")
+            half //= 2
+        return rows
+
     def of_libm(self, function: str, dtype: np.dtype[Any], width: int, *given: Register) -> Register:
         """
         Call a function of the C library, on vectors where it has one for them.
