@@ -289,7 +289,7 @@ class _Writer:
         assert done == len(values)
 
     def _joined(self, rows: list[Register], dtype: np.dtype[Any], size: int) -> list[Register]:
-        """Of `size` elements of each lane, vectors of all lanes' width: those of the lanes `k`, `k + size`, and so on."""
+        """Vectors as wide as there are lanes: the `k`-th has the elements of the lanes `k`, `k + size`, and so on."""
         return [self.text.chained(rows[k::size], in_memory(dtype), size) for k in range(size)]
 
     def _after(self, base: Register, first: Register, place: int, dtype: np.dtype[Any]) -> Register:

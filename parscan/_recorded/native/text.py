@@ -168,9 +168,9 @@ class Text:
 
     def transposed(self, rows: Sequence[Register], scalar: str, width: int) -> list[Register]:
         """
-        Transpose square blocks side by side: of `k` vectors, the elements 0 to k-1 of all, the next k elements, and so on.
+        Transpose square blocks that lie side by side: the first `k` elements of `k` vectors, the next `k`, and so on.
 
-        It exchanges quarters of the blocks, then quarters of the quarters.
+        It exchanges quarters of each block, then quarters of the quarters.
         """
         rows, size, kind = list(rows), len(rows), vector(scalar, width)
         half = size // 2
@@ -191,9 +191,13 @@ class Text:
 
         A vector without one is halved.
         """
+        from .elementary import BETTER, WRITTEN_OUT  # noqa: PLC0415 - it writes by means of this module
+
         scalar = word(dtype)
         kind = vector(scalar, width)
         arguments = [(kind, one) for one in given]
+        if function in BETTER:
+            return WRITTEN_OUT[function](Operand(self, dtype, width), *given)
         if width == 1:
             function = function if dtype.char == "d" else function + "f"
             name = f"parscan_{function}"  # LLVM must not replace it by what it knows of the function of that name
@@ -206,6 +210,8 @@ class Text:
         if name := libm.vector_symbol(suffixed, dtype.itemsize, width, len(given)):
             self.external[name] = libm.vector_address(name)
             return self.call(name, kind, arguments, PURE)
+        if function in WRITTEN_OUT:
+            return WRITTEN_OUT[function](Operand(self, dtype, width), *given)
         half = width // 2
         low = self.of_libm(function, dtype, half, *(self.part(one, scalar, width, 0, half) for one in given))
         high = self.of_libm(function, dtype, half, *(self.part(one, scalar, width, half, half) for one in given))
@@ -227,7 +233,7 @@ class Text:
             return self._simple(spelled, dtype, width, given)
         if dtype.kind != "f":
             raise UnsupportedError(f"calls `{name}` on {dtype}")
-        return spelled(_Operand(self, dtype, width), *given)
+        return spelled(Operand(self, dtype, width), *given)
 
     def _simple(self, spelled: str, dtype: np.dtype[Any], width: int, given: Sequence[Register]) -> Register:
         kind = vector(word(dtype), width)
@@ -355,7 +361,7 @@ BOOLEAN = {
 """Operations on Booleans that are other ones on numbers."""
 
 
-class _Operand:
+class Operand:
     """Writes the operations that are composed of several, on values of one dtype of floating-point numbers."""
 
     def __init__(self, text: Text, dtype: np.dtype[Any], width: int) -> None:
@@ -384,55 +390,55 @@ class _Operand:
         return self.text.of_libm(name, self.dtype, self.width, *given)
 
 
-def _maximum(w: _Operand, x: Register, y: Register, order: str = "ogt") -> Register:
+def _maximum(w: Operand, x: Register, y: Register, order: str = "ogt") -> Register:
     """The first operand where it is NaN; the comparison gives the second one where that is NaN."""
     return w.choose(w.compare("uno", x, x), x, w.choose(w.compare(order, x, y), x, y))
 
 
-def _minimum(w: _Operand, x: Register, y: Register) -> Register:
+def _minimum(w: Operand, x: Register, y: Register) -> Register:
     return _maximum(w, x, y, "olt")
 
 
-def _fmax(w: _Operand, x: Register, y: Register, order: str = "ogt") -> Register:
+def _fmax(w: Operand, x: Register, y: Register, order: str = "ogt") -> Register:
     return w.choose(w.compare("uno", y, y), x, w.choose(w.compare(order, x, y), x, y))
 
 
-def _fmin(w: _Operand, x: Register, y: Register) -> Register:
+def _fmin(w: Operand, x: Register, y: Register) -> Register:
     return _fmax(w, x, y, "olt")
 
 
-def _sign(w: _Operand, x: Register) -> Register:
+def _sign(w: Operand, x: Register) -> Register:
     zero = w.number(0.0)
     below = w.choose(w.compare("olt", x, zero), w.number(-1.0), w.choose(w.compare("oeq", x, zero), zero, x))
     return w.choose(w.compare("ogt", x, zero), w.number(1.0), below)
 
 
-def _heaviside(w: _Operand, x: Register, y: Register) -> Register:
+def _heaviside(w: Operand, x: Register, y: Register) -> Register:
     zero = w.number(0.0)
     other = w.choose(w.compare("ogt", x, zero), w.number(1.0), x)
     return w.choose(w.compare("olt", x, zero), zero, w.choose(w.compare("oeq", x, zero), y, other))
 
 
-def _signbit(w: _Operand, x: Register) -> Register:
+def _signbit(w: Operand, x: Register) -> Register:
     kind = vector(f"i{8 * w.dtype.itemsize}", w.width)
     bits = w.text.new(f"bitcast {w.kind} {x} to {kind}")
     zero = literal(0, np.dtype(f"int{8 * w.dtype.itemsize}"), w.width)
     return w.text.new(f"icmp slt {kind} {bits}, {zero}")
 
 
-def _isnan(w: _Operand, x: Register) -> Register:
+def _isnan(w: Operand, x: Register) -> Register:
     return w.compare("uno", x, x)
 
 
-def _isfinite(w: _Operand, x: Register) -> Register:
+def _isfinite(w: Operand, x: Register) -> Register:
     return w.compare("olt", w.llvm("fabs", x), w.number(np.inf))
 
 
-def _isinf(w: _Operand, x: Register) -> Register:
+def _isinf(w: Operand, x: Register) -> Register:
     return w.compare("oeq", w.llvm("fabs", x), w.number(np.inf))
 
 
-def _wrong(w: _Operand, rest: Register, y: Register) -> Register:
+def _wrong(w: Operand, rest: Register, y: Register) -> Register:
     """Whether a remainder other than 0 has another sign than the divisor."""
     zero = w.number(0.0)
     apart = w.text.new(
@@ -441,7 +447,7 @@ def _wrong(w: _Operand, rest: Register, y: Register) -> Register:
     return w.both(apart, w.compare("une", rest, zero))
 
 
-def _remainder(w: _Operand, x: Register, y: Register) -> Register:
+def _remainder(w: Operand, x: Register, y: Register) -> Register:
     """As NumPy: with the sign of the divisor, also for 0."""
     zero = w.number(0.0)
     rest = w.libm("fmod", x, y)
@@ -450,7 +456,7 @@ def _remainder(w: _Operand, x: Register, y: Register) -> Register:
     return w.choose(w.compare("oeq", y, zero), rest, found)
 
 
-def _floor_divide(w: _Operand, x: Register, y: Register) -> Register:
+def _floor_divide(w: Operand, x: Register, y: Register) -> Register:
     """As NumPy, step by step: the result is whole, and not below the quotient by more than one half."""
     zero, one = w.number(0.0), w.number(1.0)
     rest, ratio = w.libm("fmod", x, y), w.do("fdiv", x, y)
@@ -463,7 +469,7 @@ def _floor_divide(w: _Operand, x: Register, y: Register) -> Register:
     return w.choose(w.compare("oeq", y, zero), ratio, whole)
 
 
-def _logaddexp(w: _Operand, x: Register, y: Register) -> Register:
+def _logaddexp(w: Operand, x: Register, y: Register) -> Register:
     """The larger one and the logarithm of 1 + exp(-|x - y|); infinities that are equal have no difference."""
     difference = w.do("fsub", x, y)
     larger = w.choose(w.compare("ogt", difference, w.number(0.0)), x, y)
@@ -472,12 +478,12 @@ def _logaddexp(w: _Operand, x: Register, y: Register) -> Register:
     return w.choose(w.compare("oeq", x, y), w.do("fadd", x, w.number(np.log(2.0))), found)
 
 
-def _expit(w: _Operand, x: Register) -> Register:
+def _expit(w: Operand, x: Register) -> Register:
     one = w.number(1.0)
     return w.do("fdiv", one, w.do("fadd", one, w.libm("exp", w.do("fneg", x))))
 
 
-def _fmod(w: _Operand, x: Register, y: Register) -> Register:
+def _fmod(w: Operand, x: Register, y: Register) -> Register:
     return w.libm("fmod", x, y)
 
 

@@ -77,3 +77,18 @@ def test_an_operation_gives_what_numpy_gives(name, elements, dtype):
     (expected,) = program(*given)
     (found,) = Evaluator(program)(*given)
     check(found, expected, name, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("elements", [1, 4, 37])
+@pytest.mark.parametrize("name", ["exp", "expm1", "tanh", "expit"])
+def test_functions_that_are_written_out(name, elements, dtype, monkeypatch):
+    from parscan._recorded.native import elementary
+
+    monkeypatch.setattr(elementary, "BETTER", set(elementary.WRITTEN_OUT))
+    program = recorded(name, elements, dtype)
+    rng, edge = np.random.default_rng(0), np.log(np.finfo(dtype).max)
+    values = np.concatenate([pairs(dtype)[0], rng.normal(size=5000), rng.uniform(-1.05, 1.05, 5000) * edge,
+                             rng.normal(size=500) * 1e-3, 10 ** rng.uniform(-40, 0, 500)]).astype(dtype)  # fmt: skip
+    given = np.resize(values, (-(-values.size // elements), elements))
+    check(Evaluator(program)(given)[0], program(given)[0], name, dtype)
