@@ -16,13 +16,14 @@ def is_complex(x: Array) -> bool:
 
 def real(x: Array) -> Array:
     """Real parts; an array of real numbers as it is."""
-    return array_namespace(x).real(x) if is_complex(x) else x
+    xp = array_namespace(x)
+    return xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x
 
 
 def as_reals(x: Array) -> Array:
     """Real and imaginary parts beside each other on the last axis; an array of real numbers as it is."""
     xp = array_namespace(x)
-    return xp.concat([xp.real(x), xp.imag(x)], axis=-1) if is_complex(x) else x
+    return xp.concat([xp.real(x), xp.imag(x)], axis=-1) if xp.isdtype(x.dtype, "complex floating") else x
 
 
 def ratio(error: Array, bound: Array) -> Array:

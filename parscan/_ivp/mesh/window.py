@@ -164,7 +164,7 @@ def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piec
         error = error if rough else _with_overlooked(task, trial, found.linear, error)
         if rough:
             better = equidistribute(task.method, trial, error)
-        elif float(array_namespace(error).max(error)) > ACCEPTED:
+        elif float(trial.xp.max(error)) > ACCEPTED:
             better = _better(task, trial, error, before, DISAPPOINTING[min(mesh, 2)])
         else:
             factor = 1.0 if checked else excess(task.method, task.rhs, trial, found.linear.propagators, task.scale)
@@ -194,7 +194,7 @@ def _better(
 ) -> PiecewisePolynomial:
     """The trial on a mesh that is finer where errors are too large, and has nodes at kinks and jumps."""
     breaks = None
-    if float(array_namespace(error).max(error)) > disappointing:
+    if float(trial.xp.max(error)) > disappointing:
         breaks = find(task.rhs, trial, task.scale, error > OF_INTEREST, error > ACCEPTED)
     if breaks is None or trial.breaks is not task.breaks:
         return refine(task.method, trial, error, ACCEPTED, before, breaks)
@@ -209,7 +209,7 @@ def _on_fixed(task: Task, trial: PiecewisePolynomial, linear: Linear, error: Arr
 
 def _with_overlooked(task: Task, trial: PiecewisePolynomial, linear: Linear, error: Array) -> Array:
     """The errors; where they are small enough, also by the defect between the stages."""
-    xp = array_namespace(error)
+    xp = trial.xp
     if float(xp.max(error)) > ACCEPTED:
         return error
     found = overlooked(task.rhs, task.method.output.gaps, trial, task.scale, linear.jacobians)

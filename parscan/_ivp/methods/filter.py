@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ..._arrays.elementwise import real
-from ..._arrays.namespace import Array, array_namespace
+from ..._arrays.namespace import Array
 from ..._linalg.solve import solve_each
 from ..core.polynomial import PiecewisePolynomial
 
 
 def filtered(missed: Array, trial: PiecewisePolynomial, jacobians: Array, share: float) -> Array:
     """Sizes of `(I - share h J)^{-1} missed`, for `missed` of shape `(N, *batch, n, places)`."""
-    xp = array_namespace(missed)
+    xp = trial.xp
     changes = trial.lengths[..., None] * jacobians
     matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * changes
     errors = xp.abs(solve_each(matrices, missed))
