@@ -10,9 +10,9 @@ from typing import Any
 
 from ..._arrays.memory import at_once
 from ..._arrays.namespace import Array, Namespace, array_namespace, quiet
-from ..._functions.breaks import are_breaks, inside, union
 from ..._kernels.dispatch import combine_stages
 from ..._kernels.generic.legendre import legendre
+from .mesh import Mesh, union
 from .tableaux import Tableau
 
 
@@ -77,9 +77,14 @@ class PiecewisePolynomial:
         return int(self.stages.shape[0])
 
     @cached_property
+    def mesh(self) -> Mesh:
+        """Its nodes and breakpoints."""
+        return Mesh(self.t, self.breaks)
+
+    @property
     def direction(self) -> float:
         """1 forwards in time, -1 backwards."""
-        return -1.0 if bool(self.t[-1] < self.t[0]) else 1.0
+        return self.mesh.direction
 
     @cached_property
     def steps(self) -> Array:
@@ -92,15 +97,15 @@ class PiecewisePolynomial:
         """The steps in a shape that broadcasts against states, `(N, 1, …)`."""
         return self.xp.reshape(self.steps, (-1, *(1,) * (self.y.ndim - 1)))
 
-    @cached_property
+    @property
     def begins(self) -> Array:
         """Times `(N,)` at which the right-hand side is evaluated for the left ends of the intervals."""
-        return self._inner[0]
+        return self.mesh.inner_ends[0]
 
-    @cached_property
+    @property
     def ends(self) -> Array:
         """The same for the right ends."""
-        return self._inner[1]
+        return self.mesh.inner_ends[1]
 
     @cached_property
     def both_ends(self) -> Ends:
@@ -121,16 +126,6 @@ class PiecewisePolynomial:
             return times
         low, high = xp.minimum(self.begins, self.ends), xp.maximum(self.begins, self.ends)
         return xp.minimum(xp.maximum(times, xp.reshape(low, shape)), xp.reshape(high, shape))
-
-    @cached_property
-    def _inner(self) -> tuple[Array, Array]:
-        """Left and right ends of the intervals; a little inside of them at breakpoints."""
-        begin, end = self.t[:-1], self.t[1:]
-        if self.breaks is None:
-            return begin, end
-        xp, flags = self.xp, are_breaks(self.t, self.breaks)
-        low, high = inside(begin, end)
-        return xp.where(flags[:-1], low, begin), xp.where(flags[1:], high, end)
 
     def head(self, intervals: int) -> PiecewisePolynomial:
         """The leading intervals."""
@@ -153,15 +148,15 @@ class PiecewisePolynomial:
         xp = self.xp
         return replace(self, y=xp.concat([y0[None, ...], self.y[1:, ...]]))
 
-    def resampled(self, t: Array, tableau: Tableau | None = None) -> PiecewisePolynomial:
-        """The same on the mesh `t`, with the nodes of another tableau if one is given.
+    def resampled(self, mesh: Mesh, tableau: Tableau | None = None) -> PiecewisePolynomial:
+        """The same on another mesh, with the nodes of another tableau if one is given.
 
         All breakpoints that are nodes of this mesh are to be nodes of the new one.
         """
         xp, tableau = self.xp, tableau or self.tableau
-        y = self.evaluate(t)
-        none = xp.zeros((t.shape[0] - 1, 0, *y.shape[1:]), dtype=y.dtype)
-        new = PiecewisePolynomial(tableau, t, y, none, self.breaks)
+        y = self.evaluate(mesh.t)
+        none = xp.zeros((mesh.intervals, 0, *y.shape[1:]), dtype=y.dtype)
+        new = PiecewisePolynomial(tableau, mesh.t, y, none, mesh.breaks)
         times = new.times(tableau.c)
         slopes = self.derivative(xp.reshape(times, (-1,)))
         return replace(new, stages=xp.reshape(slopes, (*times.shape, *y.shape[1:])))

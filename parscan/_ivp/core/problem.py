@@ -19,7 +19,7 @@ class Problem:
     """The user's problem, checked; `y0` has its components last, `(*batch, n)`.
 
     `rtol` is the smallest relative tolerance, for decisions; `rtols` are all of them, a number or an array `(n,)`.
-    `breaks` are the user's `jumps` within the span or at its ends: see `_functions/breaks`.
+    `breaks` are the user's `jumps` within the span or at its ends: see `mesh`.
     """
 
     fun: Callable[..., Any]

@@ -17,8 +17,8 @@ from math import ceil, log2, prod
 from ..._arrays.elementwise import as_reals
 from ..._arrays.memory import at_once
 from ..._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon, quiet
-from ..._functions.breaks import are_breaks
 from ..._functions.right_hand_side import RightHandSide
+from ..core.mesh import among
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 
@@ -167,12 +167,13 @@ def _of_some(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, numbe
         begin, end = xp.take(trial.t, intervals), xp.take(trial.t, intervals + 1)
         return trial.state(intervals, (times - begin) / (end - begin))
 
-    times, found = _located(Sight(rhs, trial, scale, frozen), _with_sides(trial, numbers, trial.breaks), jumps=True)
+    times, found = _located(Sight(rhs, trial, scale, frozen), _with_sides(trial, numbers), jumps=True)
     numbers = numbers[xp.take(bad, numbers)]
-    for breaks in (None,) if trial.breaks is None else (None, trial.breaks):  # kinks in the state leave breakpoints
-        numbers = numbers[~are_breaks(numbers, xp.sort(found))] if found.shape[0] else numbers
+    for beyond in (True,) if trial.breaks is None else (True, False):  # kinks in the state leave breakpoints
+        numbers = numbers[~among(numbers, xp.sort(found))] if found.shape[0] else numbers
         if numbers.shape[0]:
-            more, found = _located(Sight(rhs, trial, scale, along), _with_sides(trial, numbers, breaks), jumps=False)
+            sides = _with_sides(trial, numbers, beyond_breaks=beyond)
+            more, found = _located(Sight(rhs, trial, scale, along), sides, jumps=False)
             times = xp.concat([times, more])
     return times
 
@@ -210,11 +211,11 @@ def _within(trial: PiecewisePolynomial, times: Array, intervals: Array) -> Array
     return new
 
 
-def _with_sides(trial: PiecewisePolynomial, numbers: Array, breaks: Array | None) -> Stretches:
-    """The intervals with their neighbourhoods; breakpoints and the ends of the mesh are not passed."""
+def _with_sides(trial: PiecewisePolynomial, numbers: Array, *, beyond_breaks: bool = False) -> Stretches:
+    """The intervals with their neighbourhoods, but for what is beyond the mesh, or beyond breakpoints."""
     xp, t = trial.xp, trial.t
     ends = xp.concat([xp.ones_like(t[:1]), xp.zeros_like(t[1:-1]), xp.ones_like(t[:1])]) > 0
-    fixed = ends if breaks is None else ends | are_breaks(t, breaks)
+    fixed = ends if beyond_breaks else ends | trial.mesh.at_breaks
     aside = xp.where(fixed, xp.zeros_like(t), xp.full_like(t, ASIDE))
     inner = Stretches(numbers, xp.take(trial.begins, numbers), xp.take(trial.ends, numbers))
     return inner.between(-xp.take(aside, numbers), 1 + xp.take(aside, numbers + 1))

@@ -41,5 +41,5 @@ def global_error(
     method: Discretisation, finer: Discretisation, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale
 ) -> float:
     """Error of the last state in tolerances: its change by one Newton iteration of a finer method."""
-    sizes = finer.correct(rhs, trial.resampled(trial.t, finer.output), scale).sizes
+    sizes = finer.correct(rhs, trial.resampled(trial.mesh, finer.output), scale).sizes
     return float(sizes[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
 from ..._functions.right_hand_side import RightHandSide
+from ..core.mesh import Mesh
 from ..core.polynomial import PiecewisePolynomial, joined
 from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
@@ -63,4 +64,4 @@ def with_nodes(trajectory: Trajectory, times: Array) -> Trajectory:
     xp = solution.xp
     t = solution.direction * xp.sort(solution.direction * xp.concat([solution.t, times]))
     t = xp.concat([t[:1], t[1:][t[1:] != t[:-1]]])
-    return polished(trajectory.rhs, trajectory.method, solution.resampled(t))
+    return polished(trajectory.rhs, trajectory.method, solution.resampled(Mesh(t, solution.breaks)))
