@@ -39,7 +39,7 @@ def of_argument(points: Points, states: Array, index: int) -> Tree:
         y, times = points.before(begin, end), slice(begin, end)
         for entry in sums:
             with quiet(), noting_integers(f"args[{index}]", points.args[index]):
-                products = real(conjugate(states[times, ...]) * argument.derivative(entry, y, times))
+                products = real(xp, conjugate(states[times, ...]) * argument.derivative(entry, y, times))
                 sums[entry] += float(xp.sum(products, dtype=xp.float64))
     return argument.gradient(sums)
 

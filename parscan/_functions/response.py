@@ -77,7 +77,7 @@ def response(
         if own is not None:
             total += _largest([values(states, each_input(partial(_nudged, sign), own)) - base for sign in signs])
         again = values(states, own)
-    return xp.where(same(again, base), total, xp.zeros_like(total))
+    return xp.where(same(xp, again, base), total, xp.zeros_like(total))
 
 
 def _largest(changes: list[Array]) -> Array:

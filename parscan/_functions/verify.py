@@ -113,7 +113,7 @@ def distances(one: Array, other: Array) -> Array:
     """Distances of two answers: zero where both are NaN, infinite where only one is."""
     xp = array_namespace(one)
     distance = xp.abs(one - other)
-    distance = xp.where(same(one, other), xp.zeros_like(distance), distance)
+    distance = xp.where(same(xp, one, other), xp.zeros_like(distance), distance)
     return xp.where(xp.isnan(distance), xp.full_like(distance, inf), distance)
 
 

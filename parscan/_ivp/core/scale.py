@@ -42,7 +42,7 @@ class Scale:
         size = xp.maximum(xp.abs(polynomial.y[:-1, ...]), xp.abs(polynomial.y[1:, ...]))
         bound = self.atol + self.rtol * size
         bound = bound if error.ndim == bound.ndim else bound[:, None, ...]
-        squares = xp.abs(ratio(error, bound)) ** 2
+        squares = xp.abs(ratio(xp, error, bound)) ** 2
         axes = (-1,) if error.ndim == size.ndim else (1, -1)
         mean = xp.sqrt(xp.mean(squares, axis=axes))
         worst = xp.max(mean, axis=tuple(range(1, mean.ndim))) if mean.ndim > 1 else mean

@@ -114,7 +114,7 @@ class Sight:
         with quiet():
             values = self.rhs(flat, self.states(flat, intervals))
             weights = xp.take(self.weights, stretches.interval, axis=0)[:, None, :]
-            return as_reals(xp.reshape(values, (*times.shape, -1)) * weights)
+            return as_reals(xp, xp.reshape(values, (*times.shape, -1)) * weights)
 
     @cached_property
     def weights(self) -> Array:

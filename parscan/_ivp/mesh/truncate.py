@@ -19,7 +19,7 @@ def cut_at_bad_value(rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Pi
     xp = trial.xp
 
     def finite(times: Array, states: Array) -> int:
-        return int(leading(xp.isfinite(rhs(times, states))))
+        return int(leading(xp, xp.isfinite(rhs(times, states))))
 
     good = finite(trial.ends, trial.y[1:, ...])
     if good == trial.intervals:

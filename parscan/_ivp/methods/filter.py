@@ -15,5 +15,5 @@ def filtered(missed: Array, trial: PiecewisePolynomial, jacobians: Array, share:
     matrices = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype) - share * changes
     errors = xp.abs(solve_each(matrices, missed))
     # Where volumes grow, as near a pole, the filter would hide errors that the method does not damp.
-    grows = xp.sum(real(xp.linalg.diagonal(changes)), axis=-1)[..., None, None] > 0
+    grows = xp.sum(real(xp, xp.linalg.diagonal(changes)), axis=-1)[..., None, None] > 0
     return xp.where(grows, xp.maximum(xp.abs(missed), errors), errors)

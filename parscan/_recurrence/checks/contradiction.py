@@ -138,6 +138,7 @@ def tolerances_apart(tolerance: Tolerance, one: Array, other: Array, *, atol: bo
 
 def _telling_rows(off: Array) -> list[int]:
     """Rows from all over a sample, and those with the largest distance."""
-    count, largest = off.shape[0], to_numpy(array_namespace(off).max(by_rows(off), axis=1)).tolist()
+    xp, count = array_namespace(off), off.shape[0]
+    largest = to_numpy(xp.max(by_rows(xp, off), axis=1)).tolist()
     furthest = sorted(range(count), key=lambda row: -largest[row])[: ALONE // 2]
     return sorted({*furthest, *range(0, count, -(-count // (ALONE // 2)))})
