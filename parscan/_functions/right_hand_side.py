@@ -119,7 +119,7 @@ class RightHandSide:
             with quiet(), suppress(Exception):  # the calls below raise it again, with a note of the time
                 values = list(map(self.sequential(), times, states))
                 self.counts.add(len(values), len(values))
-                return np.stack(values)
+                return np.array(values)
         with quiet():
             parts = [states[i, ...] if is_single else xp.moveaxis(states[i, ...], -1, 0) for i in range(len(times))]
             rows = [self.at(time, copy(part)) for time, part in zip(times, parts, strict=True)]

@@ -117,7 +117,7 @@ class CoarseSolution:
         """The rest of it from a time on; None where there is no more."""
         xp = self.xp
         later = self.t > time if bool(self.t[-1] > self.t[0]) else self.t < time
-        if not bool(xp.any(later)):
+        if not bool(later[-1]):
             return None
         return replace(self, t=xp.concat([xp.asarray([time], dtype=self.t.dtype), self.t[later]]))
 

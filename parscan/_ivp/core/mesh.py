@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 
 from ..._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon
 
@@ -150,6 +151,8 @@ class Mesh:
 
     def shortened(self, longest: float) -> Mesh:
         """The mesh with intervals that are too long in parts."""
+        if longest == inf:
+            return self
         xp = self.xp
         parts = xp.ceil(xp.abs(self.t[1:] - self.t[:-1]) / longest * (1 - 1e-12))
         return self.split(xp.astype(parts, xp.int64)) if bool(xp.any(parts > 1)) else self

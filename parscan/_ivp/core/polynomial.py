@@ -119,13 +119,13 @@ class PiecewisePolynomial:
     def times(self, theta: Array | float) -> Array:
         """Times for the right-hand side at the share θ of every interval, `(N,)`; at k shares, `(N, k)`."""
         xp = self.xp
-        shape = (-1,) if isinstance(theta, float) else (-1, 1)
+        some = slice(None) if isinstance(theta, float) else (slice(None), None)
         shares = theta if isinstance(theta, float) else xp.asarray(theta, dtype=self.t.dtype)
-        times = xp.reshape(self.t[:-1], shape) + xp.reshape(self.t[1:] - self.t[:-1], shape) * shares
+        times = self.t[:-1][some] + (self.t[1:] - self.t[:-1])[some] * shares
         if self.breaks is None:
             return times
         low, high = xp.minimum(self.begins, self.ends), xp.maximum(self.begins, self.ends)
-        return xp.minimum(xp.maximum(times, xp.reshape(low, shape)), xp.reshape(high, shape))
+        return xp.minimum(xp.maximum(times, low[some]), high[some])
 
     def head(self, intervals: int) -> PiecewisePolynomial:
         """The leading intervals."""
@@ -133,6 +133,8 @@ class PiecewisePolynomial:
 
     def part(self, some: slice) -> PiecewisePolynomial:
         """Some neighbouring intervals."""
+        if some == slice(0, self.intervals):
+            return self
         nodes = slice(some.start, some.stop + 1)
         return replace(self, t=self.t[nodes], y=self.y[nodes, ...], stages=self.stages[some, ...])
 
@@ -276,6 +278,8 @@ class PiecewisePolynomial:
 def joined(parts: Sequence[PiecewisePolynomial]) -> PiecewisePolynomial:
     """One after the other, each from the end of the one before."""
     first, *rest = parts
+    if not rest:
+        return first
     xp = first.xp
     return replace(
         first,
