@@ -46,9 +46,8 @@ def finite_rows(xp: Namespace, values: Array) -> Array:
     return xp.all(by_rows(xp, xp.isfinite(values)), axis=1)
 
 
-def rows_of(flags: Array) -> list[int]:
+def rows_of(xp: Namespace, flags: Array) -> list[int]:
     """Numbers of the rows (first axis) in which a flag is set."""
-    xp = array_namespace(flags)
     rows = to_numpy(xp.any(by_rows(xp, flags), axis=1))
     return [row for row, flag in enumerate(rows.tolist()) if flag]
 

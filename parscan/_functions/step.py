@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .._arrays.namespace import Array, array_namespace, copy, dtype_name
+from .._arrays.namespace import Array, Namespace, dtype_name
 from .._linalg.structure import Structure
 from .counts import Counts
 from .returned import as_matrices, as_state, is_state, rejection
@@ -29,10 +29,12 @@ class Step:
         Jacobian, or True when `function` returns the pair (f, J).
     structure : Structure
         Family of the Jacobian.
+    xp : namespace
+        Array library of states and inputs.
 
     Attributes
     ----------
-    function, x, args, structure
+    function, x, args, structure, xp
         As given.
     has_jacobian : bool
         Whether the Jacobian is given.
@@ -49,8 +51,10 @@ class Step:
         args: tuple[Any, ...],
         jac: Callable[..., Any] | bool | None,
         structure: Structure,
+        xp: Namespace,
     ) -> None:
         self.structure = structure
+        self.xp = xp
         self.has_jacobian = jac is not None
         self.counts = Counts()
         self.error: Exception | None = None
@@ -62,16 +66,17 @@ class Step:
     def __call__(self, y: Array, times: slice, copies: int = 1) -> Array:
         """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
         self.counts.add(1, y.shape[0])
-        return as_state(self._evaluate(self._value, y, times, copies), y)
+        value = self._evaluate(self._value, y, times, copies)
+        return as_state(value, y)
 
     def together(self, points: range, states: Array) -> Array:
         """States after the stacked `states` at these time steps by one call; no memory is shared with the function."""
-        return copy(self(copy(states), slice(points.start, points.stop, points.step)))
+        return self._copy(self(self._copy(states), slice(points.start, points.stop, points.step)))
 
     def each(self, points: Sequence[int], states: Array) -> Array:
         """The same by a call for each of the states."""
-        rows = [copy(self(copy(states[i : i + 1, ...]), slice(t, t + 1))) for i, t in enumerate(points)]
-        return array_namespace(states).concat(rows)
+        each = ((self._copy(states[i : i + 1, ...]), slice(t, t + 1)) for i, t in enumerate(points))
+        return self.xp.concat([self._copy(self(*arguments)) for arguments in each])
 
     def march(self, y: Array, start: int, stop: int, trajectory: Array) -> Array:
         """Evaluate the steps `start` to `stop` one by one from `y`, `(1, *batch, n)`, writing the trajectory.
@@ -91,7 +96,7 @@ class Step:
         except Exception as error:
             self.error = error
             error.add_note(self._whereabouts(slice(t, t + 1), first.shape))
-            _note_integers(error, function, (y, *arguments))
+            self._note_integers(error, function, (y, *arguments))
             raise
         finally:
             self.counts.add(t + 1 - start, t + 1 - start)
@@ -110,9 +115,14 @@ class Step:
         return as_matrices(self._evaluate(self._jacobian, y, times, 1), y, self.structure.shape(y.shape[-1]))
 
     def varied(self, y: Array, x: Inputs, args: tuple[Any, ...], times: slice) -> Array:
-        """States after `y` with other inputs and arguments than the step's own; `times` are for error messages."""
+        """States after `y` with other inputs and arguments than the step's own; `times` are for error messages.
+
+        No memory is shared with the function.
+        """
         self.counts.add(1, y.shape[0])
-        return as_state(self._call(self._value, (y, *(() if x is None else (x,)), *args), times), y)
+        arguments = (self._copy(y), *(() if x is None else (x,)), *args)
+        value = self._call(self._value, arguments, times)
+        return self._copy(as_state(value, y))
 
     def unchecked(self, y: Array, times: slice) -> Any:
         """Values for states of another dtype, without any check."""
@@ -131,7 +141,7 @@ class Step:
         except Exception as error:
             self.error = error
             error.add_note(self._whereabouts(times, arguments[0].shape))
-            _note_integers(error, function, arguments)
+            self._note_integers(error, function, arguments)
             raise
 
     def _whereabouts(self, times: slice, shape: tuple[int, ...]) -> str:
@@ -155,7 +165,35 @@ class Step:
 
     def inputs(self, times: slice, copies: int = 1) -> Inputs:
         """Inputs at these times, repeated `copies` times over."""
-        return each_input(lambda x: _repeat(x[times, ...], copies), self.x)
+        return each_input(lambda x: self._repeated(x[times, ...], copies), self.x)
+
+    def _repeated(self, x: Array, copies: int) -> Array:
+        """`x` stacked `copies` times along its first axis."""
+        if copies == 1:
+            return x
+        xp = self.xp
+        return xp.reshape(xp.broadcast_to(x[None, ...], (copies, *x.shape)), (copies * x.shape[0], *x.shape[1:]))
+
+    def _copy(self, x: Array) -> Array:
+        """An array in memory of its own."""
+        return self.xp.asarray(x, copy=True)
+
+    def _note_integers(self, error: Exception, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Add a note to an exception that the function does not raise on whole numbers: it uses states as integers."""
+        if not isinstance(error, IndexError | TypeError):
+            return
+        y, xp = arguments[0], self.xp
+        try:
+            if not xp.isdtype(y.dtype, "real floating"):
+                return
+            function(xp.astype(y, xp.int64), *arguments[1:])
+        except Exception:
+            return
+        error.add_note(
+            f"States are {dtype_name(y.dtype)}, also where `y0` holds whole numbers. Where `step` needs integers, an "
+            "index for example, write y.astype(int), as in table[y.astype(int)]; what it returns must be of the "
+            "states' dtype."
+        )
 
 
 def each_input(function: Callable[[Array], Array], x: Inputs) -> Inputs:
@@ -193,28 +231,3 @@ def _unpack(pair: Any) -> tuple[Any, Any]:
             "return the Jacobian too, or pass jac=None."
         )
     return pair
-
-
-def _note_integers(error: Exception, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Add a note to an exception that the function does not raise on whole numbers: it uses the states as integers."""
-    if not isinstance(error, IndexError | TypeError):
-        return
-    y, xp = arguments[0], array_namespace(arguments[0])
-    try:
-        if not xp.isdtype(y.dtype, "real floating"):
-            return
-        function(xp.astype(y, xp.int64), *arguments[1:])
-    except Exception:
-        return
-    error.add_note(
-        f"States are {dtype_name(y.dtype)}, also where `y0` holds whole numbers. Where `step` needs integers, an index "
-        "for example, write y.astype(int), as in table[y.astype(int)]; what it returns must be of the states' dtype."
-    )
-
-
-def _repeat(x: Array, copies: int) -> Array:
-    """`x` stacked `copies` times along its first axis."""
-    if copies == 1:
-        return x
-    xp = array_namespace(x)
-    return xp.reshape(xp.broadcast_to(x[None, ...], (copies, *x.shape)), (copies * x.shape[0], *x.shape[1:]))
