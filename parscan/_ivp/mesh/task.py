@@ -142,7 +142,7 @@ def _are_nodes(times: Array, mesh: Array) -> bool:
 
 def _loosened(problem: Problem, coarse: float) -> Array:
     """Absolute tolerance of the coarse solution: in proportion, but neither zero nor as large as the states."""
-    xp = array_namespace(problem.y0)
+    xp = problem.xp
     useful = coarse * xp.max(xp.abs(problem.y0))
     loosened = xp.minimum(problem.atol * (coarse / problem.rtol), xp.maximum(problem.atol, useful))
     return xp.where(loosened > 0, loosened, NOTHING * xp.where(useful > 0, useful, xp.ones_like(useful)))

@@ -235,7 +235,7 @@ def _of_one(evaluate: Callable[[Array, Array], Array]) -> Function:
 
 def _of_event(event: Event, problem: Problem) -> Function:
     """An event, whose value is an array without axes."""
-    xp, dtype = array_namespace(problem.y0), array_namespace(problem.y0).abs(problem.y0).dtype
+    xp, dtype = problem.xp, problem.xp.abs(problem.y0).dtype
     return lambda t, state: xp.asarray(float(event.function(t, copy(state), *problem.args)), dtype=dtype)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..._arrays.namespace import array_namespace, machine_epsilon
+from ..._arrays.namespace import machine_epsilon
 from ..._functions.right_hand_side import RightHandSide
 from ..coarse.hermite import interpolated
 from ..coarse.steps import CoarseSolution, Steps
@@ -31,7 +31,7 @@ TIGHTER = 0.1
 def retrace(evaluation: Evaluation, steps: Steps) -> Trajectory:
     """Solve by Radau, starting from the steps."""
     problem = evaluation.problem
-    xp, least = array_namespace(problem.y0), 100 * machine_epsilon(problem.y0.dtype)
+    xp, least = problem.xp, 100 * machine_epsilon(problem.y0.dtype)
     begin, end = problem.span
     reached = float(steps.t[-1]) if steps.t.shape[0] else begin
     relative = problem.rtols * TIGHTER
