@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .._arrays.namespace import Array, Namespace, dtype_name
+from .._arrays.namespace import Array, Namespace, array_namespace, dtype_name, is_foreign, library
 from .._linalg.structure import Structure
 from .counts import Counts
-from .returned import as_matrices, as_state, is_state, rejection
 
 Inputs = tuple[Array, ...] | Array | None
 
@@ -67,7 +66,7 @@ class Step:
         """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
         self.counts.add(1, y.shape[0])
         value = self._evaluate(self._value, y, times, copies)
-        return as_state(value, y)
+        return _as_state(value, y)
 
     def together(self, points: range, states: Array) -> Array:
         """States after the stacked `states` at these time steps by one call; no memory is shared with the function."""
@@ -88,7 +87,7 @@ class Step:
         try:
             for t, arguments in zip(range(start, stop), self._singles(start, stop), strict=False):
                 y = function(y, *arguments)
-                if not is_state(y, first):
+                if not _is_state(y, first):
                     break
                 trajectory[t : t + 1, ...] = y
             else:
@@ -100,19 +99,19 @@ class Step:
             raise
         finally:
             self.counts.add(t + 1 - start, t + 1 - start)
-        raise rejection("step", y, first, first.shape)
+        raise _rejection("step", y, first, first.shape)
 
     def with_jacobian(self, y: Array, times: slice) -> tuple[Array, Array]:
         """States after `y`, and the Jacobians there in the structure's layout."""
         self.counts.add(1, y.shape[0])
         self.counts.njev += 1
         value, jacobian = self._evaluate(self._pair, y, times, 1)
-        return as_state(value, y), as_matrices(jacobian, y, self.structure.shape(y.shape[-1]))
+        return _as_state(value, y), self._as_matrices(jacobian, y)
 
     def jacobian(self, y: Array, times: slice) -> Array:
         """Jacobians at `y` in the structure's layout."""
         self.counts.njev += 1
-        return as_matrices(self._evaluate(self._jacobian, y, times, 1), y, self.structure.shape(y.shape[-1]))
+        return self._as_matrices(self._evaluate(self._jacobian, y, times, 1), y)
 
     def varied(self, y: Array, x: Inputs, args: tuple[Any, ...], times: slice) -> Array:
         """States after `y` with other inputs and arguments than the step's own; `times` are for error messages.
@@ -122,7 +121,7 @@ class Step:
         self.counts.add(1, y.shape[0])
         arguments = (self._copy(y), *(() if x is None else (x,)), *args)
         value = self._call(self._value, arguments, times)
-        return self._copy(as_state(value, y))
+        return self._copy(_as_state(value, y))
 
     def unchecked(self, y: Array, times: slice) -> Any:
         """Values for states of another dtype, without any check."""
@@ -173,6 +172,17 @@ class Step:
             return x
         xp = self.xp
         return xp.reshape(xp.broadcast_to(x[None, ...], (copies, *x.shape)), (copies * x.shape[0], *x.shape[1:]))
+
+    def _as_matrices(self, value: Any, y: Array) -> Array:
+        """A Jacobian in the structure's layout, broadcast over leading axes; raises if it is none."""
+        layout = self.structure.shape(y.shape[-1])
+        shape = (*y.shape[:-1], *layout)
+        got = getattr(value, "shape", None)
+        fits = got is not None and got[-len(layout) :] == layout and _broadcasts(got, shape)
+        fits = fits and not is_foreign(value, y)
+        if not fits or self.xp.result_type(value.dtype, y.dtype) != y.dtype:
+            raise _rejection("jac", value, y, shape)
+        return value if got == shape else self.xp.broadcast_to(value, shape)
 
     def _copy(self, x: Array) -> Array:
         """An array in memory of its own."""
@@ -231,3 +241,54 @@ def _unpack(pair: Any) -> tuple[Any, Any]:
             "return the Jacobian too, or pass jac=None."
         )
     return pair
+
+
+def _as_state(value: Any, y: Array) -> Array:
+    """A value of the step for the stacked states `y`; raises if it cannot be the next states."""
+    if not _is_state(value, y):
+        raise _rejection("step", value, y, y.shape)
+    return value
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether `shape` broadcasts to `target`."""
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(have in (1, want) for have, want in pairs)
+
+
+def _is_state(value: Any, y: Array) -> bool:
+    """Whether a value of the step can be the next state."""
+    if type(value) is not type(y) and (getattr(value, "shape", None) is None or is_foreign(value, y)):
+        return False
+    return bool(value.shape == y.shape and value.dtype == y.dtype)
+
+
+def _rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Exception:
+    """The exception for a value that does not fit the states `y`."""
+    got, dtype = getattr(value, "shape", None), y.dtype
+    if got is None:
+        return TypeError(
+            f"`{name}` must return an array of shape {shape}, got {type(value).__name__}; put components together by "
+            "np.stack([...], axis=-1)."
+        )
+    if is_foreign(value, y):
+        return TypeError(
+            f"`{name}` returned an array of {library(value)} where the state `y0` is of {library(y)}; "
+            f"compute with the functions of {library(y)}."
+        )
+    if got != shape:
+        return ValueError(
+            f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "
+            "the first axis and components on the last, so index components as y[..., i], and give inputs of one "
+            "number per time such an axis, too: x[:, None]. Where `args` hold a value per member of a batch, `y0` "
+            "needs the batch's axes: (*batch, n)."
+        )
+    if name == "step" and array_namespace(y).isdtype(value.dtype, ("integral", "bool")):
+        return TypeError(
+            f"`step` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}: return "
+            "whole numbers as such, .astype(y.dtype); float64 has all of them up to 2**53."
+        )
+    return TypeError(
+        f"`{name}` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}; "
+        "cast `y0`, or what the function returns."
+    )
