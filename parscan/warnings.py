@@ -36,7 +36,7 @@ class JacobianWarning(ParscanWarning):
 
 
 class DiscontinuousParameterWarning(ParscanWarning):
-    """A parameter moves a jump of the function, so that the gradient with respect to it is wrong."""
+    """A parameter moves a jump of the function, or changes it too sharply: the gradient with respect to it is wrong."""
 
 
 class StateJumpWarning(ParscanWarning):

@@ -1,4 +1,4 @@
-"""Small operations on arrays that several rooms need: one copy of each."""
+"""Small operations on arrays that several rooms need: one copy of each. `xp` is the library of the arrays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import array_api_compat
 
-from .namespace import Array, array_namespace, to_numpy
+from .namespace import Array, Namespace, array_namespace, to_numpy
 
 
 def is_complex(x: Array) -> bool:
@@ -14,57 +14,52 @@ def is_complex(x: Array) -> bool:
     return bool(array_namespace(x).isdtype(x.dtype, "complex floating"))
 
 
-def real(x: Array) -> Array:
+def real(xp: Namespace, x: Array) -> Array:
     """Real parts; an array of real numbers as it is."""
-    return array_namespace(x).real(x) if is_complex(x) else x
+    return xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x
 
 
-def as_reals(x: Array) -> Array:
+def as_reals(xp: Namespace, x: Array) -> Array:
     """Real and imaginary parts beside each other on the last axis; an array of real numbers as it is."""
-    xp = array_namespace(x)
-    return xp.concat([xp.real(x), xp.imag(x)], axis=-1) if is_complex(x) else x
+    return xp.concat([xp.real(x), xp.imag(x)], axis=-1) if xp.isdtype(x.dtype, "complex floating") else x
 
 
-def ratio(error: Array, bound: Array) -> Array:
+def ratio(xp: Namespace, error: Array, bound: Array) -> Array:
     """An error in units of its bound. An error of zero stays zero where the bound is zero, too."""
-    return array_namespace(error).where(error == 0, error, error / bound)
+    return xp.where(error == 0, error, error / bound)
 
 
-def component_sizes(sizes: Array) -> Array:
+def component_sizes(xp: Namespace, sizes: Array) -> Array:
     """Largest of the sizes of each component (last axis); zeros where the other axes are empty."""
-    xp = array_namespace(sizes)
     if sizes.size == 0:
         return xp.zeros(sizes.shape[-1:], dtype=sizes.dtype)
     return xp.max(sizes, axis=tuple(range(sizes.ndim - 1)))
 
 
-def by_rows(x: Array) -> Array:
+def by_rows(xp: Namespace, x: Array) -> Array:
     """The array as a matrix: its first axis, and all others in one."""
-    return array_namespace(x).reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+    return xp.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
-def finite_rows(values: Array) -> Array:
+def finite_rows(xp: Namespace, values: Array) -> Array:
     """Flags of the rows (first axis) without NaN or infinity."""
-    xp = array_namespace(values)
-    return xp.all(by_rows(xp.isfinite(values)), axis=1)
+    return xp.all(by_rows(xp, xp.isfinite(values)), axis=1)
 
 
-def rows_of(flags: Array) -> list[int]:
+def rows_of(xp: Namespace, flags: Array) -> list[int]:
     """Numbers of the rows (first axis) in which a flag is set."""
-    rows = to_numpy(array_namespace(flags).any(by_rows(flags), axis=1))
+    rows = to_numpy(xp.any(by_rows(xp, flags), axis=1))
     return [row for row, flag in enumerate(rows.tolist()) if flag]
 
 
-def leading(flags: Array) -> Array:
+def leading(xp: Namespace, flags: Array) -> Array:
     """Number of leading rows (first axis) whose flags are all set, as an array without axes."""
-    xp = array_namespace(flags)
     # One flag more, which is not set: it stands behind the last row.
-    rows = xp.all(by_rows(flags), axis=1)
+    rows = xp.all(by_rows(xp, flags), axis=1)
     unset = xp.zeros(1, dtype=xp.int8, device=array_api_compat.device(flags))
     return xp.argmin(xp.concat([xp.astype(rows, xp.int8), unset]))
 
 
-def same(one: Array, other: Array) -> Array:
+def same(xp: Namespace, one: Array, other: Array) -> Array:
     """Where two arrays are equal, or both NaN."""
-    xp = array_namespace(one)
     return (one == other) | (xp.isnan(one) & xp.isnan(other))

@@ -35,13 +35,16 @@ FEW = 1024
 
 _FLOATING = ("float32", "float64", "complex64", "complex128")
 
+_OF_NUMPY = (np.ndarray, np.generic)
+"""Types of NumPy's arrays and numbers."""
+
 
 def array_namespace(*arrays: Array) -> Namespace:
     """Array-API namespace of the arrays: NumPy itself, or array-api-compat's wrapper of another library.
 
     NumPy's own functions are the standard's since 2.0; the wrapper would load all of NumPy's submodules.
     """
-    if isinstance(arrays[0], np.ndarray | np.generic):
+    if isinstance(arrays[0], _OF_NUMPY):
         return np
     return array_api_compat.array_namespace(*arrays)
 
@@ -54,7 +57,7 @@ def library(x: Array) -> str:
 def as_array(name: str, value: Any) -> Array:
     """Array of a supported library as it is, anything else through NumPy; never copied without need."""
     if array_api_compat.is_array_api_obj(value):
-        if isinstance(value, np.ndarray | np.generic):
+        if isinstance(value, _OF_NUMPY):
             value = _plain(name, value)
         elif library(value) in SUPPORTED:
             SUPPORTED[library(value)](name, value)
@@ -250,7 +253,7 @@ def fetch(*values: Array) -> tuple[Any, ...]:
 
     NumPy's are returned as they are; others become float64.
     """
-    if isinstance(values[0], np.ndarray | np.generic):
+    if isinstance(values[0], _OF_NUMPY):
         return values
     xp = array_namespace(values[0])
     row = to_numpy(xp.concat([xp.reshape(xp.astype(value, xp.float64), (-1,)) for value in values]))

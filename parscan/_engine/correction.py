@@ -66,9 +66,9 @@ def corrected(line: Linearisation, first: int, tolerance: Tolerance, seconds: fl
         # Not z + change: where nothing came from the node before, the target is met to the last bit.
         updated = target + (change - defect)
         sizes, largest, met, finite = fetch(
-            component_sizes(tolerance.relative(change, updated)),
-            component_sizes(xp.abs(change)),
-            leading(target == z[first + 1 :, ...]),
+            component_sizes(xp, tolerance.relative(change, updated)),
+            component_sizes(xp, xp.abs(change)),
+            leading(xp, target == z[first + 1 :, ...]),
             xp.all(xp.isfinite(change)),
         )
         known = min(int(met) + 1, z.shape[0] - first - 1)  # of the nodes after `first`

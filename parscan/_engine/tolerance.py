@@ -21,11 +21,12 @@ class Tolerance:
     def relative(self, correction: Array, y: Array) -> Array:
         """|correction| in units of the bound; NaN where it is undefined."""
         xp = array_namespace(y)
-        return ratio(xp.abs(correction), self.atol + self.rtol * xp.abs(y))
+        return ratio(xp, xp.abs(correction), self.atol + self.rtol * xp.abs(y))
 
     def relative_to(self, correction: Array, size: Array) -> Array:
         """|correction| in units of `rtol·size`: a tiny defect may grow, and `atol` would hide it."""
-        return ratio(array_namespace(size).abs(correction), self.rtol * size)
+        xp = array_namespace(size)
+        return ratio(xp, xp.abs(correction), self.rtol * size)
 
 
 def is_noise(difference: Array, size: Array) -> Array:

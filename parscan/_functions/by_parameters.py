@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from .._arrays.elementwise import real
-from .._arrays.namespace import Array, array_namespace, conjugate, machine_epsilon, quiet, random_signs
+from .._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
+from .bends import SMALLER, Sums, Weighted, refined, warn_of_unresolved
 from .differences import POWER, ROUNDINGS
 from .entries import at, finite, furthest, indices, is_number, size_of, units, with_added
 from .parameters import Leaf, Tree, like, noting_integers
@@ -24,24 +24,35 @@ DECADES = 9
 FELT = 300
 """Least effect of a change that differs from roundings, in errors of central differences relative to a value."""
 
-BENT, SMALLER = 1e-6, 9
+BENT, NEARER = 1e-6, 9
 """Share of a derivative by which differences with two sizes may differ; powers of ten that are tried beyond it."""
 
 CLEAR = 0.3
 """Largest error of a smaller change, as a share of the derivative, for which that change replaces the first one."""
 
 
-def of_argument(points: Points, states: Array, index: int) -> Tree:
-    """Sum over time of the products of `states` with the derivatives of the function by every entry of an argument."""
-    xp, argument = array_namespace(states), Argument(points, index)
-    sums = dict.fromkeys(argument.entries(), 0.0)
-    for begin, end in stretches(points.y0, states.shape[0], math.prod(states.shape[1:]), stacks=points.stacks):
-        y, times = points.before(begin, end), slice(begin, end)
-        for entry in sums:
-            with quiet(), noting_integers(f"args[{index}]", points.args[index]):
-                products = real(conjugate(states[times, ...]) * argument.derivative(entry, y, times))
-                sums[entry] += float(xp.sum(products, dtype=xp.float64))
-    return argument.gradient(sums)
+ROUNDS, SPACINGS = 20, 4
+"""Most smaller changes of an entry within whose change the function bends, and the smallest, in spacings of numbers."""
+
+
+def of_argument(points: Points, states: Array, index: int, moving: Collection[str] = (), own_name: str = "") -> Tree:
+    """Sum over time of the products of `states` with the derivatives of the function by every entry of an argument.
+
+    Where the function bends within the change of an entry, smaller changes are tried, and a warning names the leaf if
+    none is small enough. Leaves that are known to be `moving` jumps have no derivative, and are left as they are.
+    """
+    argument = Argument(points, states, index)
+    with quiet(), noting_integers(f"args[{index}]", points.args[index]):
+        sums = argument.sums(list(argument.entries()))
+        found = {}
+        for entry, each in sums.items():
+            found[entry] = each.slope
+            if each.is_bent and (name := argument.names[entry.leaf]) not in moving:
+                found[entry], resolved = refined(each, argument.smaller(entry), argument.epsilon(entry.leaf))
+                if not resolved:
+                    warn_of_unresolved(name, own_name)
+                    moving = {*moving, name}
+    return argument.gradient(found)
 
 
 @dataclass(frozen=True)
@@ -60,10 +71,30 @@ class Entry:
 class Argument:
     """One of the further arguments of a function, whose entries are changed one by one."""
 
-    def __init__(self, points: Points, index: int) -> None:
-        self._points = points
+    def __init__(self, points: Points, states: Array, index: int) -> None:
+        self._points, self._states = points, states
         self._varied = Varied(points, index)
-        self._leaves = self._varied.leaves
+        self._leaves, self.names = self._varied.leaves, self._varied.names
+
+    def sums(self, entries: list[Entry]) -> dict[Entry, Sums]:
+        """Sums over all points for each of some entries."""
+        found = dict.fromkeys(entries, Sums())
+        points, states = self._points, self._states
+        for begin, end in stretches(points.y0, states.shape[0], math.prod(states.shape[1:]), stacks=points.stacks):
+            y, times = points.before(begin, end), slice(begin, end)
+            weighted = Weighted(states[times, ...], points.unchanged(begin, end))
+            for entry in found:
+                found[entry] += weighted.sums(*self._ends(entry, y, times), self._added(entry))
+        return found
+
+    def smaller(self, entry: Entry) -> Iterator[Sums]:
+        """Sums for ever smaller changes of an entry, down to a few spacings of the numbers at its value."""
+        own, epsilon = abs(at(self._leaves[entry.leaf], entry.index)), self.epsilon(entry.leaf)
+        for _ in range(ROUNDS):
+            entry = entry.times(SMALLER)
+            if abs(entry.change) < SPACINGS * epsilon * own:
+                return
+            yield self.sums([entry])[entry]
 
     def entries(self) -> Iterator[Entry]:
         """All entries with the best size of their changes; complex ones twice, for their real and imaginary parts."""
@@ -72,7 +103,7 @@ class Argument:
             bends = self._bends(position, least)
             for index, unit in itertools.product(indices(leaf), units(leaf)):
                 own = abs(at(leaf, index))
-                entry = Entry(position, index, unit * self._epsilon(leaf) ** POWER)
+                entry = Entry(position, index, unit * self.epsilon(position) ** POWER)
                 found = self._best(entry, own, least) if own < least else entry.times(own or 1.0)
                 unfelt = own < self._size and not self._is_felt(found)
                 yield self._best(entry, own, self._size) if unfelt else self._nearer(found) if bends else found
@@ -128,7 +159,7 @@ class Argument:
         size are assumed to have that size, or 1 where all are zero.
         """
         leaf = self._leaves[position]
-        size = self._epsilon(leaf) ** POWER
+        size = self.epsilon(position) ** POWER
         if is_number(leaf):
             direction = leaf or 1.0
         else:
@@ -154,19 +185,32 @@ class Argument:
         The roundings of sums whose terms are far larger than the states may look like a bend. No smaller change is
         clearly better then, and this one is kept.
         """
-        tried = [entry.times(10.0**-k) for k in range(SMALLER)]
+        tried = [entry.times(10.0**-k) for k in range(NEARER)]
         with quiet():
             parts = [(self._sampled(each), self._sampled(each.times(0.5)), self._noise(each)) for each in tried]
             errors = [_share(furthest(one, other) + noise, other) for one, other, noise in parts]
-        best = min(range(SMALLER), key=errors.__getitem__)
+        best = min(range(NEARER), key=errors.__getitem__)
         return tried[best if errors[best] < CLEAR else 0]
 
     def derivative(self, entry: Entry, y: Array, times: slice) -> Array:
         """Derivative of the values by the real or the imaginary part of an entry."""
-        leaf = self._leaves[entry.leaf]
-        ahead, behind = (with_added(leaf, entry.index, sign * entry.change) for sign in (1, -1))
-        change = self._change(entry.leaf, ahead, behind, y, times)
-        return change / abs(at(ahead, entry.index) - at(behind, entry.index))
+        ahead, behind = self._ends(entry, y, times)
+        return (ahead - behind) / self._added(entry)
+
+    def _ends(self, entry: Entry, y: Array, times: slice) -> tuple[Array, Array]:
+        """Values with the entry changed forwards and backwards."""
+        ahead, behind = self._changed(entry)
+        return self._varied.values(entry.leaf, ahead, y, times), self._varied.values(entry.leaf, behind, y, times)
+
+    def _added(self, entry: Entry) -> float:
+        """Distance of the two changed entries, which are rounded."""
+        ahead, behind = self._changed(entry)
+        return abs(at(ahead, entry.index) - at(behind, entry.index))
+
+    def _changed(self, entry: Entry) -> tuple[Leaf, Leaf]:
+        """The leaf with the entry changed forwards and backwards."""
+        ahead, behind = (with_added(self._leaves[entry.leaf], entry.index, sign * entry.change) for sign in (1, -1))
+        return ahead, behind
 
     def _change(self, position: int, ahead: Leaf, behind: Leaf, y: Array, times: slice) -> Array:
         """Values for one value of a leaf less those for another."""
@@ -180,8 +224,9 @@ class Argument:
             found[entry.leaf] = with_added(found[entry.leaf], entry.index, unit * total)
         return like(self._varied.tree, iter([leaf if is_number(leaf) or leaf.ndim else leaf[()] for leaf in found]))
 
-    def _epsilon(self, leaf: Leaf) -> float:
-        """The coarser precision of the entry and the state."""
+    def epsilon(self, position: int) -> float:
+        """The coarser precision of a leaf and the state."""
+        leaf = self._leaves[position]
         own = 0.0 if is_number(leaf) else machine_epsilon(leaf.dtype)
         return max(own, machine_epsilon(self._points.y0.dtype))
 

@@ -234,7 +234,7 @@ def _extrapolated_columns(evaluate: Evaluate, t: Array, states: Array, sizes: Ar
         columns.append(_without_doubt(difference, sizes[..., j]))
     with quiet():
         J = xp.stack(columns, axis=-1)
-    lost = ~finite_rows(J)
+    lost = ~finite_rows(xp, J)
     if bool(xp.any(lost)):  # at the edge of where the function is defined, differences to one side may do
         rows = xp.nonzero(lost)[0]
         one_sided = forward_full(evaluate, xp.take(t, rows), xp.take(states, rows, axis=0), None)[1]

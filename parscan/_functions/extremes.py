@@ -26,13 +26,13 @@ def extreme_rows(states: Array, stride: int = 1) -> set[int]:
     xp = array_namespace(states)
     if states.size == 0:
         return set()
-    flat = by_rows(states)
+    flat = by_rows(xp, states)
     flat = flat[:, :: -(-flat.shape[1] // MOST)]
     size = xp.abs(flat)
     largest = xp.max(size, axis=0, keepdims=True)
     shares = size / xp.where(largest > 0, largest, xp.ones_like(largest))
     together = [combine(shares, axis=1, keepdims=True) for combine in (xp.sum, xp.max)]
-    columns = xp.concat([as_reals(flat), *together], axis=1)
+    columns = xp.concat([as_reals(xp, flat), *together], axis=1)
     ends = xp.concat([xp.argmin(columns, axis=0), xp.argmax(columns, axis=0)])
     return {stride * row for row in to_numpy(ends).tolist()}
 

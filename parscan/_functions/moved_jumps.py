@@ -16,7 +16,7 @@ from math import prod
 from .._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
 from ..warnings import DiscontinuousParameterWarning
 from .differences import POWER
-from .parameters import Chosen, Leaf, leaves, noting_integers
+from .parameters import Chosen, Leaf, noting_integers
 from .points import Points, Varied, stretches
 
 WIDE, HALVINGS = 0.5, 14
@@ -63,26 +63,31 @@ class Candidate:
     point: int
 
 
-def warn_of_moved_jumps(points: Points, states: Array, chosen: Chosen, *, in_time: bool) -> None:
+def warn_of_moved_jumps(points: Points, states: Array, chosen: Chosen, *, in_time: bool) -> set[str]:
     """Warn of each parameter that moves a jump by which the gradient with the adjoint `states` would change.
+
+    The result is the names of these parameters.
 
     In continuous time, a jump that moves passes over points sooner or later. The derivative of a recurrence is right
     beside a jump, and only differences across a jump are wrong.
     """
+    moving: set[str] = set()
     if not states.size:
-        return
+        return moving
     reach = WIDE if in_time else machine_epsilon(points.y0.dtype) ** POWER
     halvings = HALVINGS if in_time else 1
     for key, name in zip(chosen.keys, chosen.names, strict=True):
         if isinstance(key, str):
             continue
         varied = Varied(points, key)
-        for position, leaf_name in enumerate(leaves(name, varied.tree)):
+        for position, leaf_name in enumerate(varied.names):
             line = Line(varied, position, _direction(varied.leaves[position]))
             with noting_integers(name, varied.tree):
                 moves = _moves_a_jump(line, states, reach, halvings)
             if moves:
+                moving.add(leaf_name)
                 warnings.warn(_message(leaf_name, chosen.own_name(key)), DiscontinuousParameterWarning, 5)
+    return moving
 
 
 def _message(leaf: str, own: str) -> str:
@@ -120,7 +125,7 @@ def _moves_a_jump(line: Line, states: Array, reach: float, halvings: int) -> boo
 
 def _candidates(line: Line, states: Array, begin: int, end: int, sizes: list[float]) -> Iterator[Candidate]:
     """Points whose change is not halved with the change of the parameter, for changes of ascending sizes."""
-    weights, base = _size(states[begin:end, ...]), line.values(0.0, begin, end)
+    weights, base = _size(states[begin:end, ...]), line.varied.points.unchanged(begin, end)
     for sign in (1.0, -1.0):
         half: Array | None = None
         for size in sizes:
@@ -137,6 +142,8 @@ def _candidates(line: Line, states: Array, begin: int, end: int, sizes: list[flo
 def _largest(effects: Array) -> Iterator[tuple[int, float]]:
     """A few points with the largest effects, if they have any."""
     xp = array_namespace(effects)
+    if not bool(xp.any(effects > 0)):  # as for every smooth function: there is nothing to sort
+        return
     order = xp.argsort(-effects)
     for place in range(min(AT_MOST, order.shape[0])):
         point = int(order[place])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .._arrays.memory import numbers_at_once
@@ -42,6 +42,16 @@ class Points:
     before: Callable[[int, int], Array]
     sample: Callable[[], Iterator[tuple[slice, Array]]]
     stacks: bool
+    _last: dict[tuple[int, int], Array] = field(default_factory=dict, init=False)
+
+    def unchanged(self, begin: int, end: int) -> Array:
+        """Values at the points from one number to another. The last ones are kept, as often all points are asked."""
+        if (begin, end) not in self._last:
+            times = slice(begin, end)
+            x = each_input(lambda x: x[times, ...], self.x)
+            self._last.clear()
+            self._last[begin, end] = copy(self.values(self.before(begin, end), x, self.args, times))
+        return self._last[begin, end]
 
 
 class Varied:
@@ -50,7 +60,9 @@ class Varied:
     def __init__(self, points: Points, index: int) -> None:
         self.points = points
         self.tree: Tree = points.args[index]
-        self.leaves: list[Leaf] = list(leaves(f"args[{index}]", self.tree).values())
+        named = leaves(f"args[{index}]", self.tree)
+        self.leaves: list[Leaf] = list(named.values())
+        self.names = list(named)
         self._index = index
 
     def values(self, position: int, leaf: Leaf, y: Array, times: slice) -> Array:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from .._arrays.elementwise import same
-from .._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
+from .._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon, quiet, random_signs
 from .differences import Evaluate
 from .step import Inputs, Step, each_input
 
@@ -46,9 +47,9 @@ def spread(states: Array, seed: int) -> Array:
     return (2 + random_signs(states.shape, states, seed=1000 + seed)) / 3
 
 
-def roundings(states: Array) -> Array:
+def roundings(xp: Namespace, states: Array) -> Array:
     """A few roundings of every number."""
-    return ROUNDINGS * machine_epsilon(states.dtype) * array_namespace(states).abs(states)
+    return ROUNDINGS * machine_epsilon(states.dtype) * xp.abs(states)
 
 
 def response(
@@ -60,30 +61,25 @@ def response(
     largest counts. The response is zero where two calls with the same arguments give two answers: rounding does not
     do that.
     """
-    xp, n = array_namespace(states), states.shape[-1]
-    sizes = roundings(states) if sizes is None else sizes
+    xp, n = step.xp, states.shape[-1]
+    sizes = roundings(xp, states) if sizes is None else sizes
     change = xp.astype(sizes, states.dtype) * random_signs(states.shape, states, seed=0)
     own, count = step.inputs(times), min(n, GROUPS)
     moves = [xp.astype(xp.arange(n) % count == group, states.dtype) for group in range(count)]
 
-    def values(y: Array, x: Inputs) -> Array:
-        return copy(step.varied(copy(y), x, step.args, times))
+    def largest(moved: Iterable[tuple[Array, Inputs]]) -> Array:
+        changes = [step.varied(y, x, step.args, times) - base for y, x in moved]
+        return xp.max(xp.abs(xp.stack(changes)), axis=0)
 
     with quiet():
-        base = values(states, own)
+        base = step.varied(states, own, step.args, times)
         total = xp.zeros_like(sizes)
         for move in moves:
-            total += _largest([values(states + sign * move * change, own) - base for sign in signs])
+            total += largest((states + sign * move * change, own) for sign in signs)
         if own is not None:
-            total += _largest([values(states, each_input(partial(_nudged, sign), own)) - base for sign in signs])
-        again = values(states, own)
-    return xp.where(same(again, base), total, xp.zeros_like(total))
-
-
-def _largest(changes: list[Array]) -> Array:
-    """Largest sizes, entry by entry."""
-    xp = array_namespace(changes[0])
-    return xp.max(xp.abs(xp.stack(changes)), axis=0)
+            total += largest((states, each_input(partial(_nudged, sign), own)) for sign in signs)
+        again = step.varied(states, own, step.args, times)
+    return xp.where(same(xp, again, base), total, xp.zeros_like(total))
 
 
 def _nudged(sign: int, x: Array) -> Array:

@@ -1,8 +1,4 @@
-"""Checks of the values that the user's functions returned.
-
-`Returned` also broadcasts and copies the values of a right-hand side, which may come as lists of components. The step
-of a recurrence returns an array like its states: see `as_state` and `as_matrices`.
-"""
+"""Checks of the values of a right-hand side and its Jacobian, which may come as lists of components."""
 
 from __future__ import annotations
 
@@ -151,65 +147,3 @@ class Returned:
     def _is_component(self, part: Any, shape: tuple[int, ...]) -> bool:
         """Whether an object is an array of the shape, dtype and library of a component."""
         return isinstance(part, type(self._like)) and part.dtype == self._dtype and part.shape == shape
-
-
-def as_state(value: Any, y: Array) -> Array:
-    """A value of the step for the stacked states `y`; raises if it cannot be the next states."""
-    if not is_state(value, y):
-        raise rejection("step", value, y, y.shape)
-    return value
-
-
-def as_matrices(value: Any, y: Array, layout: tuple[int, ...]) -> Array:
-    """A Jacobian of the step in this layout, broadcast over leading axes; raises if it is none."""
-    shape = (*y.shape[:-1], *layout)
-    got = getattr(value, "shape", None)
-    fits = got is not None and got[-len(layout) :] == layout and _broadcasts(got, shape)
-    fits = fits and not is_foreign(value, y)
-    if not fits or array_namespace(y).result_type(value.dtype, y.dtype) != y.dtype:
-        raise rejection("jac", value, y, shape)
-    return value if got == shape else array_namespace(y).broadcast_to(value, shape)
-
-
-def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    """Whether `shape` broadcasts to `target`."""
-    pairs = zip(reversed(shape), reversed(target), strict=False)
-    return len(shape) <= len(target) and all(have in (1, want) for have, want in pairs)
-
-
-def is_state(value: Any, y: Array) -> bool:
-    """Whether a value of the step can be the next state."""
-    if type(value) is not type(y) and (getattr(value, "shape", None) is None or is_foreign(value, y)):
-        return False
-    return bool(value.shape == y.shape and value.dtype == y.dtype)
-
-
-def rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Exception:
-    """The exception for a value that does not fit the states `y`."""
-    got, dtype = getattr(value, "shape", None), y.dtype
-    if got is None:
-        return TypeError(
-            f"`{name}` must return an array of shape {shape}, got {type(value).__name__}; put components together by "
-            "np.stack([...], axis=-1)."
-        )
-    if is_foreign(value, y):
-        return TypeError(
-            f"`{name}` returned an array of {library(value)} where the state `y0` is of {library(y)}; "
-            f"compute with the functions of {library(y)}."
-        )
-    if got != shape:
-        return ValueError(
-            f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "
-            "the first axis and components on the last, so index components as y[..., i], and give inputs of one "
-            "number per time such an axis, too: x[:, None]. Where `args` hold a value per member of a batch, `y0` "
-            "needs the batch's axes: (*batch, n)."
-        )
-    if name == "step" and array_namespace(y).isdtype(value.dtype, ("integral", "bool")):
-        return TypeError(
-            f"`step` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}: return "
-            "whole numbers as such, .astype(y.dtype); float64 has all of them up to 2**53."
-        )
-    return TypeError(
-        f"`{name}` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}; "
-        "cast `y0`, or what the function returns."
-    )

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from .._arrays.namespace import Array, array_namespace, copy, quiet, to_numpy
-from .breaks import limited
 from .counts import Counts
 from .differences import extrapolated, forward_full
 from .evaluators import STACKED, Evaluator
@@ -88,8 +87,8 @@ class RightHandSide:
 
     def within(self, low: float, high: float) -> RightHandSide:
         """A copy that is evaluated within these limits: at other times, at the nearer limit."""
-        jac = limited(self._jac, low, high) if callable(self._jac) else self._jac
-        return self._with(function=limited(self.function, low, high), _jac=jac)
+        jac = _limited(self._jac, low, high) if callable(self._jac) else self._jac
+        return self._with(function=_limited(self.function, low, high), _jac=jac)
 
     def _with(self, **changes: Any) -> RightHandSide:
         """A copy with other attributes; it shares the counts."""
@@ -120,7 +119,7 @@ class RightHandSide:
             with quiet(), suppress(Exception):  # the calls below raise it again, with a note of the time
                 values = list(map(self.sequential(), times, states))
                 self.counts.add(len(values), len(values))
-                return np.stack(values)
+                return np.array(values)
         with quiet():
             parts = [states[i, ...] if is_single else xp.moveaxis(states[i, ...], -1, 0) for i in range(len(times))]
             rows = [self.at(time, copy(part)) for time, part in zip(times, parts, strict=True)]
@@ -263,6 +262,16 @@ class _Jacobian:
         """Jacobians by a call for each of the times."""
         values = (self.rhs.evaluate_one(self.function, points, states, i) for i in range(points.shape[0]))
         return array_namespace(states).stack([self.returned.matrices(value, None) for value in values])
+
+
+def _limited(function: Callable[..., Any], low: float, high: float) -> Callable[..., Any]:
+    """A user's function of `t` (a number or an array), `y` and `args`, called with times within the limits only."""
+
+    def at_most(t: Any, y: Any, *args: Any) -> Any:
+        time = min(max(t, low), high) if isinstance(t, float) else array_namespace(t).clip(t, low, high)
+        return function(time, y, *args)
+
+    return at_most
 
 
 def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: Callable[[], str]) -> Any:

@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .._arrays.namespace import Array, array_namespace, copy, dtype_name
+from .._arrays.namespace import Array, Namespace, array_namespace, dtype_name, is_foreign, library
 from .._linalg.structure import Structure
 from .counts import Counts
-from .returned import as_matrices, as_state, is_state, rejection
 
 Inputs = tuple[Array, ...] | Array | None
 
@@ -29,10 +28,12 @@ class Step:
         Jacobian, or True when `function` returns the pair (f, J).
     structure : Structure
         Family of the Jacobian.
+    xp : namespace
+        Array library of states and inputs.
 
     Attributes
     ----------
-    function, x, args, structure
+    function, x, args, structure, xp
         As given.
     has_jacobian : bool
         Whether the Jacobian is given.
@@ -49,8 +50,10 @@ class Step:
         args: tuple[Any, ...],
         jac: Callable[..., Any] | bool | None,
         structure: Structure,
+        xp: Namespace,
     ) -> None:
         self.structure = structure
+        self.xp = xp
         self.has_jacobian = jac is not None
         self.counts = Counts()
         self.error: Exception | None = None
@@ -67,16 +70,17 @@ class Step:
     def __call__(self, y: Array, times: slice, copies: int = 1) -> Array:
         """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
         self.counts.add(1, y.shape[0])
-        return as_state(self._evaluate(self._value, y, times, copies), y)
+        value = self._evaluate(self._value, y, times, copies)
+        return _as_state(value, y)
 
     def together(self, points: range, states: Array) -> Array:
         """States after the stacked `states` at these time steps by one call; no memory is shared with the function."""
-        return copy(self(copy(states), slice(points.start, points.stop, points.step)))
+        return self._copy(self(self._copy(states), slice(points.start, points.stop, points.step)))
 
     def each(self, points: Sequence[int], states: Array) -> Array:
         """The same by a call for each of the states."""
-        rows = [copy(self(copy(states[i : i + 1, ...]), slice(t, t + 1))) for i, t in enumerate(points)]
-        return array_namespace(states).concat(rows)
+        each = ((self._copy(states[i : i + 1, ...]), slice(t, t + 1)) for i, t in enumerate(points))
+        return self.xp.concat([self._copy(self(*arguments)) for arguments in each])
 
     def march(self, y: Array, start: int, stop: int, trajectory: Array) -> Array:
         """Evaluate the steps `start` to `stop` one by one from `y`, `(1, *batch, n)`, writing the trajectory.
@@ -88,7 +92,7 @@ class Step:
         try:
             for t, arguments in zip(range(start, stop), self._singles(start, stop), strict=False):
                 y = function(y, *arguments)
-                if not is_state(y, first):
+                if not _is_state(y, first):
                     break
                 trajectory[t : t + 1, ...] = y
             else:
@@ -96,28 +100,33 @@ class Step:
         except Exception as error:
             self.error = error
             error.add_note(self._whereabouts(slice(t, t + 1), first.shape))
-            _note_integers(error, function, (y, *arguments))
+            self._note_integers(error, function, (y, *arguments))
             raise
         finally:
             self.counts.add(t + 1 - start, t + 1 - start)
-        raise rejection("step", y, first, first.shape)
+        raise _rejection("step", y, first, first.shape)
 
     def with_jacobian(self, y: Array, times: slice) -> tuple[Array, Array]:
         """States after `y`, and the Jacobians there in the structure's layout."""
         self.counts.add(1, y.shape[0])
         self.counts.njev += 1
         value, jacobian = self._evaluate(self._pair, y, times, 1)
-        return as_state(value, y), as_matrices(jacobian, y, self.structure.shape(y.shape[-1]))
+        return _as_state(value, y), self._as_matrices(jacobian, y)
 
     def jacobian(self, y: Array, times: slice) -> Array:
         """Jacobians at `y` in the structure's layout."""
         self.counts.njev += 1
-        return as_matrices(self._evaluate(self._jacobian, y, times, 1), y, self.structure.shape(y.shape[-1]))
+        return self._as_matrices(self._evaluate(self._jacobian, y, times, 1), y)
 
     def varied(self, y: Array, x: Inputs, args: tuple[Any, ...], times: slice) -> Array:
-        """States after `y` with other inputs and arguments than the step's own; `times` are for error messages."""
+        """States after `y` with other inputs and arguments than the step's own; `times` are for error messages.
+
+        No memory is shared with the function.
+        """
         self.counts.add(1, y.shape[0])
-        return as_state(self._call(self._value, (y, *(() if x is None else (x,)), *args), times), y)
+        arguments = (self._copy(y), *(() if x is None else (x,)), *args)
+        value = self._call(self._value, arguments, times)
+        return self._copy(_as_state(value, y))
 
     def unchecked(self, y: Array, times: slice) -> Any:
         """Values for states of another dtype, without any check."""
@@ -136,7 +145,7 @@ class Step:
         except Exception as error:
             self.error = error
             error.add_note(self._whereabouts(times, arguments[0].shape))
-            _note_integers(error, function, arguments)
+            self._note_integers(error, function, arguments)
             raise
 
     def _whereabouts(self, times: slice, shape: tuple[int, ...]) -> str:
@@ -160,7 +169,46 @@ class Step:
 
     def inputs(self, times: slice, copies: int = 1) -> Inputs:
         """Inputs at these times, repeated `copies` times over."""
-        return each_input(lambda x: _repeat(x[times, ...], copies), self.x)
+        return each_input(lambda x: self._repeated(x[times, ...], copies), self.x)
+
+    def _repeated(self, x: Array, copies: int) -> Array:
+        """`x` stacked `copies` times along its first axis."""
+        if copies == 1:
+            return x
+        xp = self.xp
+        return xp.reshape(xp.broadcast_to(x[None, ...], (copies, *x.shape)), (copies * x.shape[0], *x.shape[1:]))
+
+    def _as_matrices(self, value: Any, y: Array) -> Array:
+        """A Jacobian in the structure's layout, broadcast over leading axes; raises if it is none."""
+        layout = self.structure.shape(y.shape[-1])
+        shape = (*y.shape[:-1], *layout)
+        got = getattr(value, "shape", None)
+        fits = got is not None and got[-len(layout) :] == layout and _broadcasts(got, shape)
+        fits = fits and not is_foreign(value, y)
+        if not fits or self.xp.result_type(value.dtype, y.dtype) != y.dtype:
+            raise _rejection("jac", value, y, shape)
+        return value if got == shape else self.xp.broadcast_to(value, shape)
+
+    def _copy(self, x: Array) -> Array:
+        """An array in memory of its own."""
+        return self.xp.asarray(x, copy=True)
+
+    def _note_integers(self, error: Exception, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Add a note to an exception that the function does not raise on whole numbers: it uses states as integers."""
+        if not isinstance(error, IndexError | TypeError):
+            return
+        y, xp = arguments[0], self.xp
+        try:
+            if not xp.isdtype(y.dtype, "real floating"):
+                return
+            function(xp.astype(y, xp.int64), *arguments[1:])
+        except Exception:
+            return
+        error.add_note(
+            f"States are {dtype_name(y.dtype)}, also where `y0` holds whole numbers. Where `step` needs integers, an "
+            "index for example, write y.astype(int), as in table[y.astype(int)]; what it returns must be of the "
+            "states' dtype."
+        )
 
 
 def each_input(function: Callable[[Array], Array], x: Inputs) -> Inputs:
@@ -200,26 +248,52 @@ def _unpack(pair: Any) -> tuple[Any, Any]:
     return pair
 
 
-def _note_integers(error: Exception, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Add a note to an exception that the function does not raise on whole numbers: it uses the states as integers."""
-    if not isinstance(error, IndexError | TypeError):
-        return
-    y, xp = arguments[0], array_namespace(arguments[0])
-    try:
-        if not xp.isdtype(y.dtype, "real floating"):
-            return
-        function(xp.astype(y, xp.int64), *arguments[1:])
-    except Exception:
-        return
-    error.add_note(
-        f"States are {dtype_name(y.dtype)}, also where `y0` holds whole numbers. Where `step` needs integers, an index "
-        "for example, write y.astype(int), as in table[y.astype(int)]; what it returns must be of the states' dtype."
+def _as_state(value: Any, y: Array) -> Array:
+    """A value of the step for the stacked states `y`; raises if it cannot be the next states."""
+    if not _is_state(value, y):
+        raise _rejection("step", value, y, y.shape)
+    return value
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether `shape` broadcasts to `target`."""
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(have in (1, want) for have, want in pairs)
+
+
+def _is_state(value: Any, y: Array) -> bool:
+    """Whether a value of the step can be the next state."""
+    if type(value) is not type(y) and (getattr(value, "shape", None) is None or is_foreign(value, y)):
+        return False
+    return bool(value.shape == y.shape and value.dtype == y.dtype)
+
+
+def _rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Exception:
+    """The exception for a value that does not fit the states `y`."""
+    got, dtype = getattr(value, "shape", None), y.dtype
+    if got is None:
+        return TypeError(
+            f"`{name}` must return an array of shape {shape}, got {type(value).__name__}; put components together by "
+            "np.stack([...], axis=-1)."
+        )
+    if is_foreign(value, y):
+        return TypeError(
+            f"`{name}` returned an array of {library(value)} where the state `y0` is of {library(y)}; "
+            f"compute with the functions of {library(y)}."
+        )
+    if got != shape:
+        return ValueError(
+            f"`{name}` returned shape {got} where {shape} was expected; it is called on stacked states with time on "
+            "the first axis and components on the last, so index components as y[..., i], and give inputs of one "
+            "number per time such an axis, too: x[:, None]. Where `args` hold a value per member of a batch, `y0` "
+            "needs the batch's axes: (*batch, n)."
+        )
+    if name == "step" and array_namespace(y).isdtype(value.dtype, ("integral", "bool")):
+        return TypeError(
+            f"`step` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}: return "
+            "whole numbers as such, .astype(y.dtype); float64 has all of them up to 2**53."
+        )
+    return TypeError(
+        f"`{name}` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}; "
+        "cast `y0`, or what the function returns."
     )
-
-
-def _repeat(x: Array, copies: int) -> Array:
-    """`x` stacked `copies` times along its first axis."""
-    if copies == 1:
-        return x
-    xp = array_namespace(x)
-    return xp.reshape(xp.broadcast_to(x[None, ...], (copies, *x.shape)), (copies * x.shape[0], *x.shape[1:]))

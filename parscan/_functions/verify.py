@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import inf, isfinite
 
 from .._arrays.elementwise import rows_of, same
-from .._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
+from .._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon, quiet, random_signs
 from .._linalg.structure import Structure, apply
 from .differences import ROUNDINGS, Evaluate, step_sizes
 from .response import relative_response, response, spread
@@ -63,14 +63,14 @@ def agree(found: Array, expected: Array, share: float, t: Array, states: Array, 
     with quiet():
         distance = xp.abs(found - expected)
         off = xp.isfinite(expected) & ~(distance <= share * xp.abs(expected))
-        return next(unexplained(off, distance, granted), None) is None
+        return next(unexplained(xp, off, distance, granted), None) is None
 
 
-def unexplained(off: Array, distance: Array, granted: Callable[[slice], Array]) -> Iterator[int]:
+def unexplained(xp: Namespace, off: Array, distance: Array, granted: Callable[[slice], Array]) -> Iterator[int]:
     """Rows in which a distance that is marked `off` is larger than the one that is `granted(row)`."""
-    for number in rows_of(off):
+    for number in rows_of(xp, off):
         row = slice(number, number + 1)
-        if rows_of(off[row, ...] & ~(distance[row, ...] <= granted(row))):
+        if bool(xp.any(off[row, ...] & ~(distance[row, ...] <= granted(row)))):
             yield number
 
 
@@ -88,19 +88,18 @@ def unlike_step(
         try:
             return EXPLAINED * response(step, states[row, ...], slice(time, time + 1), moved)
         except Exception:  # a step may reject states beside its trajectory
-            return array_namespace(off).zeros_like(distance[row, ...])
+            return step.xp.zeros_like(distance[row, ...])
 
-    distance = array_namespace(off).abs(difference)
-    return list(unexplained(off, distance, granted))
+    distance = step.xp.abs(difference)
+    return list(unexplained(step.xp, off, distance, granted))
 
 
-def apart(one: Array, other: Array) -> Array:
+def apart(xp: Namespace, one: Array, other: Array) -> Array:
     """Where two stacks of values differ by more than half the digits, or in being finite.
 
     The digits are those of the largest of `other` in the same place of the stacked states: a component that is small
     beside the others, and a small member of a batch, have digits of their own.
     """
-    xp = array_namespace(one)
     finite = xp.isfinite(one) & xp.isfinite(other)
     unlike = xp.isfinite(one) != xp.isfinite(other)
     zero = xp.zeros_like(one)
@@ -113,7 +112,7 @@ def distances(one: Array, other: Array) -> Array:
     """Distances of two answers: zero where both are NaN, infinite where only one is."""
     xp = array_namespace(one)
     distance = xp.abs(one - other)
-    distance = xp.where(same(one, other), xp.zeros_like(distance), distance)
+    distance = xp.where(same(xp, one, other), xp.zeros_like(distance), distance)
     return xp.where(xp.isnan(distance), xp.full_like(distance, inf), distance)
 
 
@@ -131,12 +130,11 @@ def repeats(one: Array, other: Array, response: Callable[[], Array]) -> bool:
     return within(xp.abs(one)) or within(response())
 
 
-def beyond(one: Array, other: Array, share: float, noise: Array, size: Array | None = None) -> Array:
+def beyond(xp: Namespace, one: Array, other: Array, share: float, noise: Array, size: Array | None = None) -> Array:
     """Where two numbers differ by more than a share of their sizes and the noise; not where one is not finite.
 
     If `size` is given, it takes the place of the size of `other`.
     """
-    xp = array_namespace(one)
     size = xp.abs(other) if size is None else size
     return xp.abs(one - other) > share * (xp.abs(one) + size) + noise
 
@@ -158,7 +156,7 @@ def misses_change(
     above = values(up)
     found, predicted = above - values(down), apply(structure, matrices, up - down)
     terms = xp.abs(apply(structure, _sizes(matrices), _sizes(up - down)))
-    return beyond(found, predicted, 100 * epsilon**0.5, ROUNDINGS * epsilon * carried(above), terms)
+    return beyond(xp, found, predicted, 100 * epsilon**0.5, ROUNDINGS * epsilon * carried(above), terms)
 
 
 def _sizes(x: Array) -> Array:

@@ -21,7 +21,7 @@ from .._arrays.namespace import (
     machine_epsilon,
     shared_namespace,
 )
-from .._functions.breaks import INSIDE, union
+from .core.mesh import INSIDE, union
 from .core.polynomial import PiecewisePolynomial
 from .core.problem import Problem
 from .output.monitor import Event

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib import import_module
+from math import prod
 from typing import Any, NamedTuple
 
 from .._arrays.namespace import Array, library
@@ -90,7 +91,8 @@ def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = 
     array, shape (T, *batch, n) or (T,)
         The states; it shares no memory with the operands.
     """
-    return _implementation("affine_scan", b, 2.1e-6 * b.shape[0])(A, b, h0, reverse=reverse)
+    shape = [max(lengths) for lengths in zip(A.shape, b.shape, strict=False)]
+    return _implementation("affine_scan", b, 2.1e-6 * shape[0] + 1e-8 * prod(shape))(A, b, h0, reverse=reverse)
 
 
 def condense(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condensed:

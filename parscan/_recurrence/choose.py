@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from math import inf
 
-from .._arrays.namespace import Array, array_namespace
+from .._arrays.namespace import Array
 from .._engine.march import PlannedMethod
 from .._kernels.dispatch import is_loaded
 from .checks.check_jacobian import check_jacobian, structure_covers
@@ -53,14 +53,14 @@ def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
         return _sequential(task, states, seconds)
     check_broadcasting(task.step, states, task.steps)
     if whole:
-        _check_whole_numbers(whole, states, task.state(first))
+        _check_whole_numbers(task, whole, states)
     if task.step.has_jacobian:
         check_jacobian(task.step, states)
     stopwatch = Stopwatch(task.step, states, task.steps)
     if task.options.method == "auto":
         return _choose_automatically(task, states, stopwatch, budget)
     length = task.options.segment_length or best_length(stopwatch.cost, task.steps)
-    planned = Planner(task, task.steps, length, structure_covers(task.step, states)).named()
+    planned = _planner(task, states, task.steps, length).named()
     code = Compiler(task, states).code(inf) if task.options.compile else None  # for steps that the method leaves
     return Choice((planned,), length, code=code)
 
@@ -73,11 +73,17 @@ def _sequential(task: Task, states: Array, seconds: float) -> Choice:
     return Choice((), 0, states.shape[0], reason, code=code)
 
 
-def _check_whole_numbers(whole: WholeNumbers, states: Array, last: Array) -> None:
-    """Raise where the stacked `states`, and the `last` after them, are not those of integers."""
-    after = array_namespace(states).concat([states[1:, ...], last[None, ...]])
-    if whole.are(after) and (found := whole.first_inexact(states, after, slice(0, states.shape[0]))):
+def _check_whole_numbers(task: Task, whole: WholeNumbers, states: Array) -> None:
+    """Raise where the first stacked `states`, and the one after them, are not those of integers."""
+    count = states.shape[0]
+    after = task.arrays.xp.concat([states[1:, ...], task.state(count)[None, ...]])
+    if whole.are(after) and (found := whole.first_inexact(states, after, slice(0, count))):
         raise ValueError(f"{found}")
+
+
+def _planner(task: Task, states: Array, steps: int, length: int) -> Planner:
+    """Plans methods for the last steps; the first `states` show whether the structure holds all of the Jacobian."""
+    return Planner(task, steps, length, structure_covers(task.step, states))
 
 
 def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budget: Budget) -> Choice:
@@ -101,7 +107,7 @@ def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budge
     reason = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
     if not decision.methods:
         return Choice((), 0, start, f"{reason}.{compiler.remark}", code=facts.code)
-    planner = Planner(task, steps, facts.length, structure_covers(task.step, states))
+    planner = _planner(task, states, steps, facts.length)
     wanting = facts.cost.looped if decision.for_now else 0.0
     reason = f"{reason}; segments of {facts.length} steps.{compiler.remark}"
     return Choice(planner.auto(decision, facts), facts.length, start, reason, wanting, facts.code)

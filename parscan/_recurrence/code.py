@@ -201,4 +201,4 @@ def _differ(step: Step, times: list[int], before: Array, found: Array) -> bool:
 def _are_apart(step: Step, times: list[int], before: Array, one: Array, other: Array) -> bool:
     """Whether two values of the function are apart by more than rounding explains."""
     with quiet():
-        return bool(unlike_step(step, before, times, one - other, apart(one, other)))
+        return bool(unlike_step(step, before, times, one - other, apart(step.xp, one, other)))

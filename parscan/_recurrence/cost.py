@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 
-from .._arrays.namespace import Array, array_namespace, quiet
+from .._arrays.namespace import Array, quiet
 from .._functions.step import Step
 
 MEMORY = 64
@@ -92,7 +92,7 @@ class Stopwatch:
 
     def _seconds(self, count: int) -> float:
         """Seconds of a call on `count` states whose result is stored: the best of three, or fewer if they take long."""
-        xp = array_namespace(self._states)
+        xp = self._step.xp
         stack = xp.concat([self._states] * -(-count // self._states.shape[0]))[:count, ...]
         kept = xp.empty_like(stack)
         times: list[float] = []

@@ -45,4 +45,4 @@ def first_not_finite(trajectory: Array, start: int, stop: int) -> int:
     if all_finite(rows):
         return stop
     xp = array_namespace(rows)
-    return start + int(xp.argmin(xp.astype(finite_rows(rows), xp.int64)))
+    return start + int(xp.argmin(xp.astype(finite_rows(xp, rows), xp.int64)))

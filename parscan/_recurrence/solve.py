@@ -176,7 +176,7 @@ def solve_recurrence(
     tolerance = as_tolerance(rtol, atol, arrays.y0.dtype)
     options = as_options(method, max_iterations, segment_length, window, damping, compile)
     trajectory = arrays.xp.empty((arrays.steps, *arrays.y0.shape), dtype=arrays.y0.dtype)
-    task = Task(Step(step, arrays.x, args, jac, family), arrays, trajectory, tolerance, options)
+    task = Task(Step(step, arrays.x, args, jac, family, arrays.xp), arrays, trajectory, tolerance, options)
     whole = WholeNumbers.of(task.step, arrays.given, arrays.steps)
     with watch(progress, arrays.steps, "step") as report:
         choice = choose(task, whole, BUDGET)

@@ -161,7 +161,7 @@ def test_leading(nodes):
         flags = np.ones((nodes, 2), bool)
         flags[unset:] = False
         flags[unset + 1 :, 1] = True
-        assert leading(flags) == unset
+        assert leading(np, flags) == unset
 
 
 def test_noise_is_measured_by_size():

@@ -102,7 +102,7 @@ def test_a_jacobian_by_each_of_them():
 
 @pytest.mark.parametrize(("evaluator", "calls"), [(STACKED, 1), (ONE_BY_ONE, 2)])
 def test_a_step_by_both_of_them(evaluator, calls):
-    step = Step(lambda y, x: y + x, np.arange(10.0)[:, None], (), None, Dense())
+    step = Step(lambda y, x: y + x, np.arange(10.0)[:, None], (), None, Dense(), np)
     assert np.array_equal(evaluator.values(step, range(1, 9, 4), Y), Y + np.array([[1.0], [5.0]]))
     assert step.counts.nfev == calls
     assert step.counts.npoints == 2

@@ -45,6 +45,20 @@ def test_a_linear_recurrence_without_kernels_is_that_with_them(account, dtype, n
     np.testing.assert_allclose(without, with_them, rtol=100 * np.finfo(dtype).eps, atol=100 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize(
+    ("A", "b"),
+    [
+        (np.full(200_000, 0.5), np.ones(1)),
+        (np.full((2, 1), 0.5), np.ones((2, 30_000_000), np.float32)),
+        (np.full((200, 200_000), 0.5, np.float32), np.ones((1, 1), np.float32)),
+    ],
+    ids=["constant offset", "wide", "wide coefficients"],
+)
+def test_what_takes_long_without_kernels_loads_them(account, A, b, monkeypatch):
+    monkeypatch.setattr(dispatch, "_function", lambda _, folder: lambda *__, **___: folder)
+    assert linear_recurrence(A, b) == dispatch.CPU
+
+
 def van_der_pol(t, y):
     return np.stack([y[1], (1 - y[0] ** 2) * y[1] - y[0]])
 

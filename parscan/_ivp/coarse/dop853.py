@@ -178,7 +178,7 @@ class _March:
         xp = self._xp
         bound = self._atol + self._rtol * xp.maximum(xp.abs(self._y), xp.abs(y))
         both = xp.reshape(self._errors @ self._slopes, (2, *self._shape))
-        squares = xp.mean(xp.abs(ratio(both, bound)) ** 2, axis=1)
+        squares = xp.mean(xp.abs(ratio(xp, both, bound)) ** 2, axis=1)
         fifth, third = squares[0, ...], squares[1, ...]
         return xp.max(fifth / xp.sqrt(xp.where(fifth > 0, fifth + 0.01 * third, xp.ones_like(fifth))))
 
@@ -190,7 +190,7 @@ class _March:
         longest = min(abs(self._end - self._t), self._max_step)
 
         def size(values: Any) -> float:
-            return float(xp.max(xp.abs(ratio(xp.reshape(values, self._shape), bound))))
+            return float(xp.max(xp.abs(ratio(xp, xp.reshape(values, self._shape), bound))))
 
         with quiet():
             first = xp.reshape(self._slopes[0, :], self._shape)

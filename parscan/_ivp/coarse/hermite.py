@@ -21,7 +21,7 @@ def interpolated(steps: Steps, rtol: float, atol: Array) -> CoarseSolution:
 
 def _states(steps: Steps, rtol: float, atol: Array) -> Callable[[Array], Array]:
     """The states at any times `(m,)`; one state for all of them where there is no step."""
-    t, y, xp = steps.t, steps.y, array_namespace(steps.y)
+    t, y, xp = steps.t, steps.y, steps.xp
     if not steps.count:
         return lambda at: xp.broadcast_to(y, (at.shape[0], *y.shape[1:]))
     with quiet():

@@ -22,13 +22,13 @@ DAMPED = 0.25
 
 def jumped(rhs: RightHandSide, polynomial: PiecewisePolynomial, scale: Scale) -> Array:
     """Flags of the steps within which the right-hand side jumps by more than their errors allow, `(N,)`."""
-    found = [_jumped(rhs, polynomial.part(some), scale) for some in polynomial.groups(PLACES + 1)]
-    return array_namespace(polynomial.y).concat(found)
+    found = [_jumped(rhs, part, scale) for _, part in polynomial.groups(PLACES + 1)]
+    return polynomial.xp.concat(found)
 
 
 def _jumped(rhs: RightHandSide, polynomial: PiecewisePolynomial, scale: Scale) -> Array:
     """The flags of a group of steps."""
-    xp = array_namespace(polynomial.y)
+    xp = polynomial.xp
     N, *state = polynomial.stages[:, 0, ...].shape
     shares = xp.arange(PLACES + 1, dtype=polynomial.t.dtype) / PLACES
     times = polynomial.times(shares)

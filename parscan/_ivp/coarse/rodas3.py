@@ -74,7 +74,7 @@ class _Problem:
     def norm(self, error: Array, size: Array) -> float:
         """Root mean square over components in tolerances, the largest of the batch."""
         xp = array_namespace(error)
-        errors = xp.abs(ratio(error, self.atol + self.rtol * size))
+        errors = xp.abs(ratio(xp, error, self.atol + self.rtol * size))
         return float(xp.max(xp.mean(errors * errors, axis=-1))) ** 0.5
 
 

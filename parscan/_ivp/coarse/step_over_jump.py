@@ -16,6 +16,7 @@ import numpy as np
 from ..._arrays.namespace import Array
 from ..._engine.termination import Termination
 from ..._functions.right_hand_side import RightHandSide
+from ..core.mesh import Mesh
 from ..core.scale import Scale
 from ..methods.defect import overlooked
 from ..methods.explicit import dop853
@@ -83,7 +84,7 @@ def _over_no_jump(
         steps = min(most, start.t.shape[0] - 1)
         if steps < 1:
             break
-        polynomial = start.polynomial(dop853().output, start.t[: steps + 1], y0)
+        polynomial = start.polynomial(dop853().output, Mesh(start.t[: steps + 1]), y0)
         seen = leading(~jumped(rhs, polynomial, scale))
         if seen == steps:
             break

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import nan
 
-from ..._arrays.namespace import Array, array_namespace
+from ..._arrays.namespace import Array, Namespace, array_namespace
 from ..._engine.termination import Failure, Termination
-from ..._functions.breaks import thinned, with_breaks
+from ..core.mesh import Mesh
 from ..core.polynomial import PiecewisePolynomial
 from ..core.tableaux import Tableau
 
@@ -40,6 +41,11 @@ class Steps:
     failed_at: float | None = None
     error: float = nan
 
+    @cached_property
+    def xp(self) -> Namespace:
+        """The array library."""
+        return array_namespace(self.y)
+
     @property
     def termination(self) -> Termination:
         """Why they end."""
@@ -52,7 +58,7 @@ class Steps:
 
     def polynomial(self, tableau: Tableau, breaks: Array | None = None) -> PiecewisePolynomial:
         """The states with polynomials between them, the slopes of which are zero until a method assesses them."""
-        xp = array_namespace(self.y)
+        xp = self.xp
         shape = (self.count, tableau.stages, *self.y.shape[1:])
         stages = xp.broadcast_to(xp.zeros((1,) * len(shape), dtype=self.y.dtype), shape)
         return PiecewisePolynomial(tableau, self.t, self.y, stages, breaks)
@@ -60,7 +66,7 @@ class Steps:
 
 def followed(parts: Sequence[Steps]) -> Steps:
     """Steps one after the other, each from the end of those before; without slopes."""
-    xp = array_namespace(parts[0].y)
+    xp = parts[0].xp
     t = xp.concat([parts[0].t, *(part.t[1:] for part in parts[1:])])
     y = xp.concat([parts[0].y, *(part.y[1:, ...] for part in parts[1:])])
     return replace(parts[-1], t=t, y=y, slopes=None, error=max(part.error for part in parts))
@@ -83,13 +89,18 @@ class CoarseSolution:
     fixed: bool = False
     group: int = 3
 
-    def polynomial(self, tableau: Tableau, t: Array, y0: Array, breaks: Array | None = None) -> PiecewisePolynomial:
-        """Polynomials on the mesh `t` through the states at the nodes of the tableau; the first state is `y0`.
+    @cached_property
+    def xp(self) -> Namespace:
+        """The array library."""
+        return array_namespace(self.t)
+
+    def polynomial(self, tableau: Tableau, mesh: Mesh, y0: Array) -> PiecewisePolynomial:
+        """Polynomials on the mesh through the states at the nodes of the tableau; the first state is `y0`.
 
         Their slopes are not values of the right-hand side: where the problem is stiff, those are of any size at
         states that are only roughly right.
         """
-        xp = array_namespace(y0)
+        xp, t = mesh.xp, mesh.t
         steps = t[1:] - t[:-1]
         times = t[:-1, None] + steps[:, None] * xp.asarray(tableau.c, dtype=t.dtype)[None, :]
         states = xp.astype(self.states(xp.concat([t, xp.reshape(times, (-1,))])), y0.dtype, copy=False)
@@ -100,23 +111,24 @@ class CoarseSolution:
         slopes = xp.asarray(tableau.inverse, dtype=y.dtype)
         lengths = xp.astype(xp.reshape(steps, (-1, 1, 1)), y.dtype)
         stages = slopes @ (rises / lengths)
-        return PiecewisePolynomial(tableau, t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])), breaks)
+        return PiecewisePolynomial(tableau, t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])), mesh.breaks)
 
     def after(self, time: float) -> CoarseSolution | None:
         """The rest of it from a time on; None where there is no more."""
-        xp = array_namespace(self.t)
+        xp = self.xp
         later = self.t > time if bool(self.t[-1] > self.t[0]) else self.t < time
-        if not bool(xp.any(later)):
+        if not bool(later[-1]):
             return None
         return replace(self, t=xp.concat([xp.asarray([time], dtype=self.t.dtype), self.t[later]]))
 
-    def first_mesh(self, most: int | None = None, breaks: Array | None = None) -> Array:
-        """Nodes of the first mesh: `group` steps an interval, or `most` if that is fewer; all nodes of a given mesh.
+    def first_mesh(self, breaks: Array | None, most: int | None = None) -> Mesh:
+        """The first mesh: `group` steps an interval, or `most` if that is fewer; all nodes of a given mesh.
 
         Breakpoints within it are nodes, too.
         """
+        mesh = Mesh(self.t, breaks)
         if self.fixed:
-            return self.t
+            return mesh
         if self.warm:
-            return with_breaks(self.t, breaks)
-        return with_breaks(thinned(self.t, self.group if most is None else min(self.group, most), breaks), breaks)
+            return mesh.with_breaks()
+        return mesh.thinned(self.group if most is None else min(self.group, most)).with_breaks()

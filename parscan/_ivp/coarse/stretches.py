@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..._arrays.namespace import Array, array_namespace
+from ..._arrays.namespace import Array
 from ..._engine.termination import Failure
-from ..._functions.breaks import stretches
 from ..._functions.right_hand_side import RightHandSide
+from ..core.stretches import stretches
 from .steps import CoarseSolution
 
 ENOUGH = 20_000
@@ -47,7 +47,7 @@ def joined(
     starts: list[CoarseSolution], failure: Failure | None = None, failed_at: float | None = None
 ) -> CoarseSolution:
     """One coarse solution of several, each from the end of the one before."""
-    xp = array_namespace(starts[0].t)
+    xp = starts[0].xp
     direction = 1.0 if float(starts[-1].t[-1]) > float(starts[0].t[0]) else -1.0
     ends = xp.concat([direction * start.t[-1:] for start in starts])
 

@@ -90,7 +90,7 @@ class Pace:
 
 def chatters(rhs: RightHandSide, polynomial: PiecewisePolynomial, end: float, scale: Scale) -> bool:
     """Whether to give up, as sequential steps that took the place of a window meet jump after jump."""
-    xp = array_namespace(polynomial.y)
+    xp = polynomial.xp
     t, y = polynomial.t, xp.moveaxis(polynomial.y[-LAST:, ...], -1, 1)
     passed, rest = abs(float(t[-1] - t[0])), abs(end - float(t[-1]))
     if polynomial.intervals < FOLLOWED or polynomial.intervals * CALLS_A_STEP * (rest / passed) <= CALLS:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import prod
+from typing import Any
 
 from ..._arrays.memory import at_once
-from ..._arrays.namespace import Array, array_namespace, quiet
-from ..._functions.breaks import are_breaks, inside, union
+from ..._arrays.namespace import Array, Namespace, array_namespace, quiet
 from ..._kernels.dispatch import combine_stages
 from ..._kernels.generic.legendre import legendre
+from .mesh import Mesh, union
 from .tableaux import Tableau
 
 
@@ -61,41 +62,55 @@ class PiecewisePolynomial:
     stages: Array
     breaks: Array | None = None
 
+    @cached_property
+    def xp(self) -> Namespace:
+        """The array library."""
+        return array_namespace(self.y)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, without properties that are cached: a module cannot be pickled."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
     @property
     def intervals(self) -> int:
         """Number of intervals."""
         return int(self.stages.shape[0])
 
     @cached_property
+    def mesh(self) -> Mesh:
+        """Its nodes and breakpoints."""
+        return Mesh(self.t, self.breaks)
+
+    @property
     def direction(self) -> float:
         """1 forwards in time, -1 backwards."""
-        return -1.0 if bool(self.t[-1] < self.t[0]) else 1.0
+        return self.mesh.direction
 
     @cached_property
     def steps(self) -> Array:
         """Signed lengths of the intervals, `(N,)`, in the precision of the states."""
-        xp = array_namespace(self.y)
+        xp = self.xp
         return xp.astype(self.t[1:] - self.t[:-1], xp.abs(self.y[:1, ...]).dtype, copy=False)
 
     @cached_property
     def lengths(self) -> Array:
         """The steps in a shape that broadcasts against states, `(N, 1, …)`."""
-        return array_namespace(self.y).reshape(self.steps, (-1, *(1,) * (self.y.ndim - 1)))
+        return self.xp.reshape(self.steps, (-1, *(1,) * (self.y.ndim - 1)))
 
-    @cached_property
+    @property
     def begins(self) -> Array:
         """Times `(N,)` at which the right-hand side is evaluated for the left ends of the intervals."""
-        return self._inner[0]
+        return self.mesh.inner_ends[0]
 
-    @cached_property
+    @property
     def ends(self) -> Array:
         """The same for the right ends."""
-        return self._inner[1]
+        return self.mesh.inner_ends[1]
 
     @cached_property
     def both_ends(self) -> Ends:
         """Both ends of all intervals."""
-        N, xp = self.intervals, array_namespace(self.t)
+        N, xp = self.intervals, self.xp
         if self.breaks is None:
             return Ends(self.t, self.y, slice(0, N), slice(1, N + 1))
         states = xp.concat([self.y[:-1, ...], self.y[1:, ...]])
@@ -103,24 +118,14 @@ class PiecewisePolynomial:
 
     def times(self, theta: Array | float) -> Array:
         """Times for the right-hand side at the share θ of every interval, `(N,)`; at k shares, `(N, k)`."""
-        xp = array_namespace(self.t)
-        shape = (-1,) if isinstance(theta, float) else (-1, 1)
+        xp = self.xp
+        some = slice(None) if isinstance(theta, float) else (slice(None), None)
         shares = theta if isinstance(theta, float) else xp.asarray(theta, dtype=self.t.dtype)
-        times = xp.reshape(self.t[:-1], shape) + xp.reshape(self.t[1:] - self.t[:-1], shape) * shares
+        times = self.t[:-1][some] + (self.t[1:] - self.t[:-1])[some] * shares
         if self.breaks is None:
             return times
         low, high = xp.minimum(self.begins, self.ends), xp.maximum(self.begins, self.ends)
-        return xp.minimum(xp.maximum(times, xp.reshape(low, shape)), xp.reshape(high, shape))
-
-    @cached_property
-    def _inner(self) -> tuple[Array, Array]:
-        """Left and right ends of the intervals; a little inside of them at breakpoints."""
-        begin, end = self.t[:-1], self.t[1:]
-        if self.breaks is None:
-            return begin, end
-        xp, flags = array_namespace(self.t), are_breaks(self.t, self.breaks)
-        low, high = inside(begin, end)
-        return xp.where(flags[:-1], low, begin), xp.where(flags[1:], high, end)
+        return xp.minimum(xp.maximum(times, low[some]), high[some])
 
     def head(self, intervals: int) -> PiecewisePolynomial:
         """The leading intervals."""
@@ -128,29 +133,32 @@ class PiecewisePolynomial:
 
     def part(self, some: slice) -> PiecewisePolynomial:
         """Some neighbouring intervals."""
+        if some == slice(0, self.intervals):
+            return self
         nodes = slice(some.start, some.stop + 1)
         return replace(self, t=self.t[nodes], y=self.y[nodes, ...], stages=self.stages[some, ...])
 
-    def groups(self, places: int) -> Iterator[slice]:
+    def groups(self, places: int) -> Iterator[tuple[slice, PiecewisePolynomial]]:
         """Groups of neighbouring intervals, in order, whose states at `places` places each fit into memory at once."""
         group = at_once(places * prod(self.y.shape[1:]))
         for first in range(0, self.intervals, group):
-            yield slice(first, min(first + group, self.intervals))
+            some = slice(first, min(first + group, self.intervals))
+            yield some, self.part(some)
 
     def starting_at(self, y0: Array) -> PiecewisePolynomial:
         """The same with its first state replaced."""
-        xp = array_namespace(y0)
+        xp = self.xp
         return replace(self, y=xp.concat([y0[None, ...], self.y[1:, ...]]))
 
-    def resampled(self, t: Array, tableau: Tableau | None = None) -> PiecewisePolynomial:
-        """The same on the mesh `t`, with the nodes of another tableau if one is given.
+    def resampled(self, mesh: Mesh, tableau: Tableau | None = None) -> PiecewisePolynomial:
+        """The same on another mesh, with the nodes of another tableau if one is given.
 
         All breakpoints that are nodes of this mesh are to be nodes of the new one.
         """
-        xp, tableau = array_namespace(t), tableau or self.tableau
-        y = self.evaluate(t)
-        none = xp.zeros((t.shape[0] - 1, 0, *y.shape[1:]), dtype=y.dtype)
-        new = PiecewisePolynomial(tableau, t, y, none, self.breaks)
+        xp, tableau = self.xp, tableau or self.tableau
+        y = self.evaluate(mesh.t)
+        none = xp.zeros((mesh.intervals, 0, *y.shape[1:]), dtype=y.dtype)
+        new = PiecewisePolynomial(tableau, mesh.t, y, none, mesh.breaks)
         times = new.times(tableau.c)
         slopes = self.derivative(xp.reshape(times, (-1,)))
         return replace(new, stages=xp.reshape(slopes, (*times.shape, *y.shape[1:])))
@@ -160,7 +168,7 @@ class PiecewisePolynomial:
         first, last = sorted((self.t[0], self.t[-1]))
         if not first <= t_end <= last:
             raise ValueError(f"`t_end` is {t_end}; the solution reaches from {first} to {last}.")
-        xp = array_namespace(self.y)
+        xp = self.xp
         end = xp.asarray([t_end], dtype=self.t.dtype)
         interval, theta = self.locate(end)
         nodes = theta * xp.asarray(self.tableau.c, dtype=theta.dtype)
@@ -179,12 +187,12 @@ class PiecewisePolynomial:
 
     def components(self, t: Array) -> Array:
         """States at the times `t` `(m,)` with the components first, `(n, m, *batch)`, as users have them."""
-        return array_namespace(self.y).moveaxis(self.evaluate(t), -1, 0)
+        return self.xp.moveaxis(self.evaluate(t), -1, 0)
 
     @property
     def nodes(self) -> Array:
         """States at the nodes with the components first, `(n, N + 1, *batch)`."""
-        return array_namespace(self.y).moveaxis(self.y, -1, 0)
+        return self.xp.moveaxis(self.y, -1, 0)
 
     def derivative(self, t: Array) -> Array:
         """Slopes Σ_j ℓ_j(θ) K_j of the polynomials at the times `t` `(m,)`, `(m, *batch, n)`."""
@@ -192,12 +200,12 @@ class PiecewisePolynomial:
 
     def state(self, intervals: Array, theta: Array) -> Array:
         """States at the share θ of each of the intervals, `(m, *batch, n)`."""
-        remainder = array_namespace(theta).take(self._remainder, intervals, axis=0)
+        remainder = self.xp.take(self._remainder, intervals, axis=0)
         return self._by_slopes(intervals, theta) + self._column(theta) * remainder
 
     def samples(self) -> tuple[Array, Array]:
         """Times at the nodes of all polynomials, and the lengths of their intervals, `(m,)` both."""
-        xp, times = array_namespace(self.t), self.times(self.tableau.c)
+        xp, times = self.xp, self.times(self.tableau.c)
         steps = xp.broadcast_to((self.t[1:] - self.t[:-1])[:, None], times.shape)
         return xp.reshape(times, (-1,)), xp.reshape(steps, (-1,))
 
@@ -206,7 +214,7 @@ class PiecewisePolynomial:
 
         Quicker than `evaluate` at one time after the other: the interval is located once.
         """
-        xp = array_namespace(self.y)
+        xp = self.xp
         p = int(self.locate(xp.asarray([time], dtype=self.t.dtype))[0][0])
         begin, length = float(self.t[p]), float(self.t[p + 1] - self.t[p])
         means = xp.asarray(self.tableau.means, dtype=self.y.dtype)
@@ -225,7 +233,7 @@ class PiecewisePolynomial:
     @cached_property
     def _remainder(self) -> Array:
         """The `r_p` of all intervals: see the notes above."""
-        xp = array_namespace(self.y)
+        xp = self.xp
         with quiet():
             ends = self._by_slopes(xp.arange(self.intervals), xp.ones_like(self.t[1:]))
             return self.y[1:, ...] - ends
@@ -237,7 +245,7 @@ class PiecewisePolynomial:
 
     def locate(self, t: Array) -> tuple[Array, Array]:
         """Interval of each time, and the share θ of it before the time; a node belongs to the interval that it ends."""
-        xp = array_namespace(t)
+        xp = self.xp
         intervals = xp.searchsorted(self._ascending, self.direction * t, side="left") - 1
         intervals = xp.clip(intervals, 0, self.intervals - 1)
         begin = xp.take(self.t, intervals)
@@ -246,7 +254,7 @@ class PiecewisePolynomial:
 
     def _by_slopes(self, intervals: Array, theta: Array) -> Array:
         """States that the slopes alone give, without the remainder."""
-        xp = array_namespace(theta)
+        xp = self.xp
         passed = theta * (xp.take(self.t, intervals + 1) - xp.take(self.t, intervals))
         means = self._combined(theta, intervals, self.tableau.means)
         return xp.take(self.y, intervals, axis=0) + self._column(passed) * means
@@ -257,20 +265,22 @@ class PiecewisePolynomial:
 
     def _combined(self, theta: Array, intervals: Array, coefficients: Array) -> Array:
         """Sums of the stages of the intervals, weighted by series with these Legendre coefficients."""
-        xp, shape = array_namespace(theta), self.stages.shape
+        xp, shape = self.xp, self.stages.shape
         flat = xp.reshape(self.stages, (*shape[:2], -1))
         return xp.reshape(combine_stages(theta, intervals, coefficients, flat), (theta.shape[0], *shape[2:]))
 
     def _column(self, numbers: Array) -> Array:
         """Numbers `(m,)`, one per state, in the dtype of the states and with as many axes."""
-        xp = array_namespace(numbers)
+        xp = self.xp
         return xp.astype(xp.reshape(numbers, (-1,) + (1,) * (self.y.ndim - 1)), self.y.dtype, copy=False)
 
 
 def joined(parts: Sequence[PiecewisePolynomial]) -> PiecewisePolynomial:
     """One after the other, each from the end of the one before."""
     first, *rest = parts
-    xp = array_namespace(first.y)
+    if not rest:
+        return first
+    xp = first.xp
     return replace(
         first,
         t=xp.concat([first.t, *(part.t[1:] for part in rest)]),

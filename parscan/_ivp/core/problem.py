@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import isinf
 from typing import Any
 
 from ..._arrays.elementwise import is_complex
-from ..._arrays.namespace import Array, library
+from ..._arrays.namespace import Array, Namespace, array_namespace, library
 from ..._functions.evaluators import ONE_BY_ONE, Evaluator
 from ..._functions.raised import Raised
 from ..._functions.right_hand_side import RightHandSide
@@ -19,7 +20,7 @@ class Problem:
     """The user's problem, checked; `y0` has its components last, `(*batch, n)`.
 
     `rtol` is the smallest relative tolerance, for decisions; `rtols` are all of them, a number or an array `(n,)`.
-    `breaks` are the user's `jumps` within the span or at its ends: see `_functions/breaks`.
+    `breaks` are the user's `jumps` within the span or at its ends: see `mesh`.
     """
 
     fun: Callable[..., Any]
@@ -32,6 +33,11 @@ class Problem:
     atol: Array
     max_step: float
     breaks: Array | None = None
+
+    @cached_property
+    def xp(self) -> Namespace:
+        """The array library."""
+        return array_namespace(self.y0)
 
     def right_hand_side(
         self, fun: Evaluator = ONE_BY_ONE, jac: Evaluator = ONE_BY_ONE, raised: Raised | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..._arrays.elementwise import by_rows, ratio
+from ..._arrays.elementwise import ratio
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon
 from .polynomial import PiecewisePolynomial
 
@@ -38,12 +38,12 @@ class Scale:
 
     def relative(self, error: Array, polynomial: PiecewisePolynomial) -> Array:
         """Sizes `(N,)` of the errors of all intervals, `(N, *batch, n)`, or `(N, s, *batch, n)` in `s` stages."""
-        xp = array_namespace(error)
+        xp = polynomial.xp
         size = xp.maximum(xp.abs(polynomial.y[:-1, ...]), xp.abs(polynomial.y[1:, ...]))
         bound = self.atol + self.rtol * size
         bound = bound if error.ndim == bound.ndim else bound[:, None, ...]
-        squares = xp.abs(ratio(error, bound)) ** 2
+        squares = xp.abs(ratio(xp, error, bound)) ** 2
         axes = (-1,) if error.ndim == size.ndim else (1, -1)
         mean = xp.sqrt(xp.mean(squares, axis=axes))
-        worst = xp.max(by_rows(mean), axis=1) if mean.ndim > 1 else mean
+        worst = xp.max(mean, axis=tuple(range(1, mean.ndim))) if mean.ndim > 1 else mean
         return xp.where(xp.isnan(worst), xp.full_like(worst, float("inf")), worst)

@@ -16,9 +16,9 @@ from math import ceil, log2, prod
 
 from ..._arrays.elementwise import as_reals
 from ..._arrays.memory import at_once
-from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
-from ..._functions.breaks import are_breaks
+from ..._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon, quiet
 from ..._functions.right_hand_side import RightHandSide
+from ..core.mesh import among
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 
@@ -71,6 +71,11 @@ class Stretches:
     low: Array
     high: Array
 
+    @cached_property
+    def xp(self) -> Namespace:
+        """The array library."""
+        return array_namespace(self.low)
+
     def some(self, flags: Array) -> Stretches:
         """Those with a flag."""
         return Stretches(self.interval[flags], self.low[flags], self.high[flags])
@@ -86,8 +91,8 @@ class Stretches:
 
     def about(self, middle: Array, share: float) -> Stretches:
         """Shorter ones about a share of each `(B,)`, as far as they are within it."""
-        xp = array_namespace(middle)
-        return self.between(xp.clip(middle - share / 2, 0.0, 1.0), xp.clip(middle + share / 2, 0.0, 1.0))
+        begin, end = middle - share / 2, middle + share / 2
+        return self.between(self.xp.clip(begin, 0.0, 1.0), self.xp.clip(end, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Sight:
 
     def values(self, stretches: Stretches, parts: int = PARTS) -> Array:
         """Effect of values at equal distances on their interval, in tolerances, `(B, parts + 1, C)`; real numbers."""
-        xp = array_namespace(self.trial.y)
+        xp = self.trial.xp
         shares = xp.arange(parts + 1, dtype=self.trial.t.dtype) / parts
         times = stretches.low[:, None] + (stretches.high - stretches.low)[:, None] * shares
         flat = xp.reshape(times, (-1,))
@@ -109,15 +114,30 @@ class Sight:
         with quiet():
             values = self.rhs(flat, self.states(flat, intervals))
             weights = xp.take(self.weights, stretches.interval, axis=0)[:, None, :]
-            return as_reals(xp.reshape(values, (*times.shape, -1)) * weights)
+            return as_reals(xp, xp.reshape(values, (*times.shape, -1)) * weights)
 
     @cached_property
     def weights(self) -> Array:
         """Lengths of the intervals over tolerances, `(N, C)`."""
-        xp = array_namespace(self.trial.y)
+        xp = self.trial.xp
         y = xp.abs(self.trial.y)
         bound = self.scale.atol + self.scale.rtol * xp.maximum(y[:-1, ...], y[1:, ...])
         return xp.abs(self.trial.steps)[:, None] / xp.reshape(bound, (self.trial.intervals, -1))
+
+    def peaks(self, stretches: Stretches) -> tuple[Array, Array, Array]:
+        """The sum of the differences about the largest one, the lower third of all, and the place as a share.
+
+        A difference is the largest over all components.
+        """
+        xp, values = self.trial.xp, self.values(stretches)
+        for _ in range(DIFFERENCES):
+            values = values[:, 1:, :] - values[:, :-1, :]
+        sizes = xp.max(xp.abs(values), axis=2)
+        place = xp.argmax(sizes, axis=1)
+        near = xp.abs(xp.arange(sizes.shape[1])[None, :] - place[:, None]) < DIFFERENCES
+        peak = xp.sum(xp.where(near, sizes, xp.zeros_like(sizes)), axis=1)
+        usual = xp.sort(sizes, axis=1)[:, sizes.shape[1] // 3]
+        return peak, usual, (xp.astype(place, sizes.dtype) + DIFFERENCES / 2) / PARTS
 
 
 def find(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, some: Array, bad: Array) -> Array | None:
@@ -127,7 +147,7 @@ def find(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, some: Arr
     otherwise, it is sampled along the polynomials of the trial, which are near the solution; there, jumps do not
     count: they move with it. The flags of the intervals are `(N,)`.
     """
-    xp = array_namespace(trial.y)
+    xp = trial.xp
     numbers = xp.arange(trial.intervals)[some]
     count, group = numbers.shape[0], at_once((PARTS + 1) * prod(trial.y.shape[1:]))
     groups = [numbers[first : min(first + group, count)] for first in range(0, count, group)]
@@ -138,7 +158,7 @@ def find(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, some: Arr
 
 def _of_some(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, numbers: Array, bad: Array) -> Array:
     """The same of the intervals with these numbers, in any order."""
-    xp = array_namespace(trial.y)
+    xp = trial.xp
 
     def frozen(times: Array, intervals: Array) -> Array:
         return xp.take(trial.y, intervals, axis=0)
@@ -147,19 +167,20 @@ def _of_some(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, numbe
         begin, end = xp.take(trial.t, intervals), xp.take(trial.t, intervals + 1)
         return trial.state(intervals, (times - begin) / (end - begin))
 
-    times, found = _located(Sight(rhs, trial, scale, frozen), _with_sides(trial, numbers, trial.breaks), jumps=True)
+    times, found = _located(Sight(rhs, trial, scale, frozen), _with_sides(trial, numbers), jumps=True)
     numbers = numbers[xp.take(bad, numbers)]
-    for breaks in (None,) if trial.breaks is None else (None, trial.breaks):  # kinks in the state leave breakpoints
-        numbers = numbers[~are_breaks(numbers, xp.sort(found))] if found.shape[0] else numbers
+    for beyond in (True,) if trial.breaks is None else (True, False):  # kinks in the state leave breakpoints
+        numbers = numbers[~among(numbers, xp.sort(found))] if found.shape[0] else numbers
         if numbers.shape[0]:
-            more, found = _located(Sight(rhs, trial, scale, along), _with_sides(trial, numbers, breaks), jumps=False)
+            sides = _with_sides(trial, numbers, beyond_breaks=beyond)
+            more, found = _located(Sight(rhs, trial, scale, along), sides, jumps=False)
             times = xp.concat([times, more])
     return times
 
 
 def _located(sight: Sight, stretches: Stretches, *, jumps: bool) -> tuple[Array, Array]:
     """Times, and in which of the intervals they are; at most one for each."""
-    xp = array_namespace(sight.trial.t)
+    xp = sight.trial.xp
     stretches, power = _narrowed(sight, stretches)
     weak = stretches.some(power >= KINK)
     found = [((weak.low + weak.high) / 2, weak.interval)]
@@ -176,7 +197,7 @@ def _located(sight: Sight, stretches: Stretches, *, jumps: bool) -> tuple[Array,
 
 def _within(trial: PiecewisePolynomial, times: Array, intervals: Array) -> Array:
     """Flags of the times that are within their intervals, the ends included, and apart from known breakpoints."""
-    xp = array_namespace(times)
+    xp = trial.xp
     begin, end = xp.take(trial.t, intervals), xp.take(trial.t, intervals + 1)
     rounding = SAME * xp.abs(times)
     new = (times >= xp.minimum(begin, end) - rounding) & (times <= xp.maximum(begin, end) + rounding)
@@ -190,11 +211,11 @@ def _within(trial: PiecewisePolynomial, times: Array, intervals: Array) -> Array
     return new
 
 
-def _with_sides(trial: PiecewisePolynomial, numbers: Array, breaks: Array | None) -> Stretches:
-    """The intervals with their neighbourhoods; breakpoints and the ends of the mesh are not passed."""
-    xp, t = array_namespace(trial.t), trial.t
+def _with_sides(trial: PiecewisePolynomial, numbers: Array, *, beyond_breaks: bool = False) -> Stretches:
+    """The intervals with their neighbourhoods, but for what is beyond the mesh, or beyond breakpoints."""
+    xp, t = trial.xp, trial.t
     ends = xp.concat([xp.ones_like(t[:1]), xp.zeros_like(t[1:-1]), xp.ones_like(t[:1])]) > 0
-    fixed = ends if breaks is None else ends | are_breaks(t, breaks)
+    fixed = ends if beyond_breaks else ends | trial.mesh.at_breaks
     aside = xp.where(fixed, xp.zeros_like(t), xp.full_like(t, ASIDE))
     inner = Stretches(numbers, xp.take(trial.begins, numbers), xp.take(trial.ends, numbers))
     return inner.between(-xp.take(aside, numbers), 1 + xp.take(aside, numbers + 1))
@@ -205,10 +226,10 @@ def _narrowed(sight: Sight, stretches: Stretches) -> tuple[Stretches, Array]:
 
     Where it is smooth, differences end in rounding, which shrinks less than they did before.
     """
-    xp = array_namespace(stretches.low)
+    xp = stretches.xp
     peaks: list[Array] = []
     for zoom in range(ZOOMS + 1):
-        peak, usual, place = _peak(_differences(sight.values(stretches)))
+        peak, usual, place = sight.peaks(stretches)
         stretches = stretches.about(place, 1 / ZOOM)
         least = {0: LARGE, ZOOMS: OUTSTANDING * usual}.get(zoom, 0.0)
         seen = xp.isfinite(peak) & (peak > least)
@@ -221,27 +242,9 @@ def _narrowed(sight: Sight, stretches: Stretches) -> tuple[Stretches, Array]:
     return stretches.some(seen), power[seen]
 
 
-def _peak(sizes: Array) -> tuple[Array, Array, Array]:
-    """The sum of the differences about the largest one, the lower third of all, and the place as a share."""
-    xp = array_namespace(sizes)
-    place = xp.argmax(sizes, axis=1)
-    near = xp.abs(xp.arange(sizes.shape[1])[None, :] - place[:, None]) < DIFFERENCES
-    peak = xp.sum(xp.where(near, sizes, xp.zeros_like(sizes)), axis=1)
-    usual = xp.sort(sizes, axis=1)[:, sizes.shape[1] // 3]
-    return peak, usual, (xp.astype(place, sizes.dtype) + DIFFERENCES / 2) / PARTS
-
-
-def _differences(values: Array) -> Array:
-    """Largest differences over all components, `(B, PARTS + 1 - DIFFERENCES)`."""
-    xp = array_namespace(values)
-    for _ in range(DIFFERENCES):
-        values = values[:, 1:, :] - values[:, :-1, :]
-    return xp.max(xp.abs(values), axis=2)
-
-
 def _of_kinks(sight: Sight, stretches: Stretches) -> Array:
     """Times of kinks: second differences are those of a hat, so that their mean place is that of the kink."""
-    xp = array_namespace(stretches.low)
+    xp = stretches.xp
     t = stretches.low
     for _ in range(CLOSER):
         values = sight.values(stretches)
@@ -259,7 +262,7 @@ def _of_kinks(sight: Sight, stretches: Stretches) -> Array:
 
 def _of_jumps(sight: Sight, stretches: Stretches) -> tuple[Array, Array]:
     """Times of jumps, to a few spacings of the numbers there: the first ones behind them; and their intervals."""
-    xp = array_namespace(sight.trial.t)
+    xp = stretches.xp
     most = min(PLACES, at_once(prod(sight.trial.y.shape[1:])))
     parts = max(PARTS, min(MOST_PARTS, most // stretches.low.shape[0]))
     spacing = machine_epsilon("float64") * xp.maximum(xp.abs(stretches.low), xp.abs(stretches.high))
@@ -278,7 +281,7 @@ def _of_jumps(sight: Sight, stretches: Stretches) -> tuple[Array, Array]:
 
 def _distinct(trial: PiecewisePolynomial, times: Array) -> Array:
     """Those of the ascending times that are apart from one another; near an end of the mesh, the end itself."""
-    xp, t = array_namespace(times), trial.t
+    xp, t = trial.xp, trial.t
     direction = 1.0 if bool(t[-1] > t[0]) else -1.0
     interval = xp.clip(xp.searchsorted(direction * t, direction * times) - 1, 0, trial.intervals - 1)
     steps = xp.abs(xp.take(t, interval + 1) - xp.take(t, interval))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._arrays.namespace import Array, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.dispatch import affine_scan
 from ..core.polynomial import PiecewisePolynomial
@@ -29,7 +29,7 @@ def excess(
 
 def growth(propagators: Array, trial: PiecewisePolynomial, scale: Scale) -> float:
     """Error of the last state, in tolerances, due to an error of one tolerance in the first."""
-    xp = array_namespace(trial.y)
+    xp = trial.xp
     with quiet():
         first, last = (scale.atol + scale.rtol * xp.abs(trial.y[end, ...]) for end in (0, -1))
         nothing = xp.zeros_like(trial.y[1:, ...])
@@ -41,5 +41,5 @@ def global_error(
     method: Discretisation, finer: Discretisation, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale
 ) -> float:
     """Error of the last state in tolerances: its change by one Newton iteration of a finer method."""
-    sizes = finer.correct(rhs, trial.resampled(trial.t, finer.output), scale).sizes
+    sizes = finer.correct(rhs, trial.resampled(trial.mesh, finer.output), scale).sizes
     return float(sizes[-1])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import isfinite, nan
 
-from ..._arrays.namespace import Array, all_finite, array_namespace
+from ..._arrays.namespace import Array, all_finite
 from ..._engine.termination import Failure, Termination
 from ..coarse.steps import CoarseSolution
 from ..core.failures import NOT_FINITE
+from ..core.mesh import Mesh
 from ..core.pace import OF_JUMPS, chatters
 from ..core.polynomial import PiecewisePolynomial
 from ..core.watched import Reached
@@ -119,8 +120,8 @@ def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) ->
         return None
     record.followed += 1
     record.followed_from.append(span[0])
-    unknown = array_namespace(t).full_like(t[1:], nan)
-    return Piece(start.polynomial(task.method.output, t, y0, task.breaks), False, unknown, followed=True)
+    unknown = start.xp.full_like(t[1:], nan)
+    return Piece(start.polynomial(task.method.output, Mesh(t, task.breaks), y0), False, unknown, followed=True)
 
 
 def _is_stuck(piece: Piece, share: float) -> bool:

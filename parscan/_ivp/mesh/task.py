@@ -8,7 +8,6 @@ from typing import Any
 
 from ..._arrays.counts import as_count
 from ..._arrays.namespace import Array, array_namespace, library
-from ..._functions.breaks import are_nodes, union, with_breaks
 from ..._functions.right_hand_side import RightHandSide
 from ..coarse.dop853 import by_dop853
 from ..coarse.lsoda import by_lsoda
@@ -16,6 +15,7 @@ from ..coarse.rodas3 import by_stepping
 from ..coarse.step_over_jump import follow
 from ..coarse.stretches import over_breaks
 from ..coarse.warm_start import Starter, from_guess, on_mesh
+from ..core.mesh import Mesh, among, union
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from ..core.scale import Scale
@@ -105,7 +105,7 @@ def make_task(
     if mesh is None and times is not None and method.is_on_output:
         mesh = with_ends(times, problem.span)
     if mesh is not None:
-        mesh = with_breaks(mesh, problem.breaks, near=0.0)
+        mesh = Mesh(mesh, problem.breaks).with_breaks(near=0.0).t
     coarse = max(COARSE, problem.rtol)
     options = {"rtol": coarse, "atol": _loosened(problem, coarse), "max_step": problem.max_step}
     small = library(problem.y0) == "numpy" and problem.y0.size <= SMALL
@@ -119,7 +119,7 @@ def make_task(
     exact = {"rtol": problem.rtol * TIGHTER, "atol": problem.atol * TIGHTER, "max_step": problem.max_step}
     follows = None if mesh is not None else partial(over_breaks, partial(follow, robust), problem.breaks, rhs, **exact)
     breaks = union(problem.breaks, mesh)
-    at_nodes = mesh is not None and not between and (times is None or are_nodes(times, mesh))
+    at_nodes = mesh is not None and not between and (times is None or _are_nodes(times, mesh))
     return Task(
         rhs,
         method,
@@ -134,9 +134,15 @@ def make_task(
     )
 
 
+def _are_nodes(times: Array, mesh: Array) -> bool:
+    """Whether all of the times are nodes of a mesh in either direction."""
+    xp = array_namespace(mesh)
+    return times.shape[0] == 0 or bool(xp.all(among(times, xp.sort(mesh))))
+
+
 def _loosened(problem: Problem, coarse: float) -> Array:
     """Absolute tolerance of the coarse solution: in proportion, but neither zero nor as large as the states."""
-    xp = array_namespace(problem.y0)
+    xp = problem.xp
     useful = coarse * xp.max(xp.abs(problem.y0))
     loosened = xp.minimum(problem.atol * (coarse / problem.rtol), xp.maximum(problem.atol, useful))
     return xp.where(loosened > 0, loosened, NOTHING * xp.where(useful > 0, useful, xp.ones_like(useful)))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ..._arrays.elementwise import finite_rows
-from ..._arrays.namespace import array_namespace
+from ..._arrays.elementwise import leading
+from ..._arrays.namespace import Array
 from ..._functions.right_hand_side import RightHandSide
 from ..core.polynomial import PiecewisePolynomial
-from ..methods.newton import leading
 
 SAMPLES, ROUNDS = 64, 5
 """Samples in the interval, and how often the gap between two of them is searched again."""
@@ -17,14 +16,18 @@ def cut_at_bad_value(rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Pi
 
     Values at the stages, which are all that the method has seen, may be finite where those at the nodes are not.
     """
-    xp = array_namespace(trial.y)
-    good = leading(finite_rows(rhs(trial.ends, trial.y[1:, ...])))
+    xp = trial.xp
+
+    def finite(times: Array, states: Array) -> int:
+        return int(leading(xp, xp.isfinite(rhs(times, states))))
+
+    good = finite(trial.ends, trial.y[1:, ...])
     if good == trial.intervals:
         return trial, None
     low, high = float(trial.t[good]), float(trial.t[good + 1])
     for _ in range(ROUNDS):
         times = low + (high - low) * xp.arange(1, SAMPLES + 1, dtype=trial.t.dtype) / SAMPLES
-        count = leading(finite_rows(rhs(times, trial.evaluate(times))))
+        count = finite(times, trial.evaluate(times))
         count = min(count, SAMPLES - 1)
         low, high = (float(times[count - 1]) if count else low), float(times[count])
     if low == float(trial.t[0]):

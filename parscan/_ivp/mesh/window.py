@@ -9,6 +9,7 @@ from ..._arrays.memory import nodes_that_fit
 from ..._arrays.namespace import Array, array_namespace
 from ..._functions.right_hand_side import RightHandSide
 from ..coarse.steps import CoarseSolution
+from ..core.mesh import Mesh
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..core.watched import Reached
@@ -17,7 +18,7 @@ from ..methods.discretisation import Discretisation, Linear
 from ..methods.newton import Iterated, iterate
 from .discontinuities import find
 from .global_error import excess
-from .refine import Assessed, divide, equidistribute, refine, shorten, shorten_mesh
+from .refine import Assessed
 
 FIRST_TOLERANCE = 1e-4
 """Relative tolerance of Newton's corrections on the first mesh: it will be replaced anyway."""
@@ -142,63 +143,69 @@ class Piece:
 
 def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piece | None:
     """The accepted trial, perhaps of the first intervals only; None if not even one interval can be solved."""
-    t, rough = _first_mesh(task, start, y0, begins=not log.meshes)
-    t = t[: task.most_intervals(t.shape[0] - 1, y0) + 1]
-    most = max(LARGEST_GROWTH * (t.shape[0] - 1), LARGE)
-    trial, whole, checked = start.polynomial(task.method.output, t, y0, task.breaks), True, False
+    first, rough = _first_mesh(task, start, y0, begins=not log.meshes)
+    first = first.head(task.most_intervals(first.intervals, y0))
+    most = max(LARGEST_GROWTH * first.intervals, LARGE)
+    trial: PiecewisePolynomial | None = None
     before: Assessed | None = None
-    for mesh in range(MESHES):
-        rough = rough and mesh == 0
+    whole, checked = True, False
+    for number in range(MESHES):
+        rough = rough and number == 0
+        trial = start.polynomial(task.method.output, first, y0) if trial is None else trial
         found = _iterate(task, trial, start, log, rough=rough)
-        log.add(found, trial.intervals, begins_window=mesh == 0)
+        log.add(found, trial.intervals, begins_window=number == 0)
         whole = whole and found.solved == trial.intervals
         if not found.solved or found.linear is None:
-            t = t[: t.shape[0] // SHORTER]
-            if start.warm or t.shape[0] < 2:
+            nodes = (first.intervals + 1) // SHORTER
+            if start.warm or nodes < 2:
                 return None
-            trial = start.polynomial(task.method.output, t, y0, task.breaks)
+            trial, first = None, first.head(nodes - 1)
             continue
-        trial, error = task.method.assess(task.rhs, found.trial.head(found.solved), found.linear, task.scale)
+        trial, error = task.method.assess(task.rhs, found.trial, found.linear, task.scale)
         if start.fixed:
             return Piece(trial, whole, _on_fixed(task, trial, found.linear, error))
         error = error if rough else _with_overlooked(task, trial, found.linear, error)
+        assessed = Assessed(trial.mesh, error, task.method.error_power)
         if rough:
-            better = equidistribute(task.method, trial, error)
-        elif float(array_namespace(error).max(error)) > ACCEPTED:
-            better = _better(task, trial, error, before, DISAPPOINTING[min(mesh, 2)])
+            mesh = assessed.equidistributed()
+        elif float(trial.xp.max(error)) > ACCEPTED:
+            mesh = _better(task, trial, assessed, before, DISAPPOINTING[min(number, 2)])
         else:
             factor = 1.0 if checked else excess(task.method, task.rhs, trial, found.linear.propagators, task.scale)
             if factor == 1.0:
                 return Piece(trial, whole, error)
-            better, checked = divide(trial, factor), True
-        before = Assessed(trial.t, error)
-        better = shorten(better, task.longest)
+            mesh, checked = trial.mesh.divided(factor, trial.tableau.order), True
+        before, better = assessed, trial.resampled(mesh)
+        if (shorter := mesh.shortened(task.longest)) is not mesh:
+            better = better.resampled(shorter)
         whole, better = whole and better.intervals <= most, better.head(most)
         trial = better.starting_at(y0).head(task.most_intervals(better.intervals, y0))
     return None
 
 
-def _first_mesh(task: Task, start: CoarseSolution, y0: Array, *, begins: bool) -> tuple[Array, bool]:
-    """The nodes to begin with, and whether a better mesh is to follow whatever the errors are."""
-    t = start.first_mesh(breaks=task.breaks)
+def _first_mesh(task: Task, start: CoarseSolution, y0: Array, *, begins: bool) -> tuple[Mesh, bool]:
+    """The mesh to begin with, and whether a better mesh is to follow whatever the errors are."""
+    mesh = start.first_mesh(task.breaks)
     rough = not start.warm and not start.fixed
-    if begins and rough and y0.size * (t.shape[0] - 1) <= FEW:
+    if begins and rough and y0.size * mesh.intervals <= FEW:
         tightest = task.scale.tightest
         steps = next(steps for least, steps in FEW_STEPS if tightest >= least)
-        t, rough = start.first_mesh(steps, breaks=task.breaks), False
-    return t if start.fixed else shorten_mesh(t, task.longest), rough
+        mesh, rough = start.first_mesh(task.breaks, steps), False
+    return mesh if start.fixed else mesh.shortened(task.longest), rough
 
 
 def _better(
-    task: Task, trial: PiecewisePolynomial, error: Array, before: Assessed | None, disappointing: float
-) -> PiecewisePolynomial:
-    """The trial on a mesh that is finer where errors are too large, and has nodes at kinks and jumps."""
-    breaks = None
-    if float(array_namespace(error).max(error)) > disappointing:
+    task: Task, trial: PiecewisePolynomial, assessed: Assessed, before: Assessed | None, disappointing: float
+) -> Mesh:
+    """A mesh that is finer where errors are too large, and has nodes at kinks and jumps."""
+    error, known = assessed.error, trial.breaks is not task.breaks
+    if float(trial.xp.max(error)) > disappointing:
         breaks = find(task.rhs, trial, task.scale, error > OF_INTEREST, error > ACCEPTED)
-    if breaks is None or trial.breaks is not task.breaks:
-        return refine(task.method, trial, error, ACCEPTED, before, breaks)
-    return equidistribute(task.method, trial, error, breaks)
+        if breaks is not None:
+            assessed = assessed.broken_at(breaks)
+            if not known:
+                return assessed.equidistributed()
+    return assessed.refined(ACCEPTED, before)
 
 
 def _on_fixed(task: Task, trial: PiecewisePolynomial, linear: Linear, error: Array) -> Array:
@@ -209,7 +216,7 @@ def _on_fixed(task: Task, trial: PiecewisePolynomial, linear: Linear, error: Arr
 
 def _with_overlooked(task: Task, trial: PiecewisePolynomial, linear: Linear, error: Array) -> Array:
     """The errors; where they are small enough, also by the defect between the stages."""
-    xp = array_namespace(error)
+    xp = trial.xp
     if float(xp.max(error)) > ACCEPTED:
         return error
     found = overlooked(task.rhs, task.method.output.gaps, trial, task.scale, linear.jacobians)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._arrays.namespace import Array, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.dispatch import Condensed, condense, correct_mesh
 from ..._kernels.generic.condense_frozen import condense_frozen
@@ -80,7 +80,7 @@ class Collocation(Discretisation):
 
         If a value is not finite, the corrections of its interval and of all later ones are not finite either.
         """
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         N, s, *batch, n = trial.stages.shape
         values, jacobians = self._linearise(rhs, trial)
         condensed = self._condense(trial, values - trial.stages, jacobians)
@@ -102,7 +102,7 @@ class Collocation(Discretisation):
         Hairer and Wanner's code for Radau IIA (1996, IV.8), so that stiff components do not count that the method
         damps. Between the stages, the filtered defect is the error of the polynomial.
         """
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         share = 1 / (2 * self.tableau.stages)
         with quiet():
             steps = trial.lengths[..., None]
@@ -112,7 +112,7 @@ class Collocation(Discretisation):
 
     def _missed(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> Array:
         """Defect of the polynomials at a few places of every interval, `(N, *batch, n, places)`."""
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         steps = trial.lengths
         inner = trial.y[:-1, ...] + steps * self._combined(trial, self.tableau.up_to_between)
         ends, times = trial.both_ends, trial.times(self.tableau.between)
@@ -128,7 +128,7 @@ class Collocation(Discretisation):
 
     def _combined(self, trial: PiecewisePolynomial, weights: Array) -> Array:
         """Sums of the stages with the weights (s,)."""
-        xp, shape = array_namespace(trial.y), trial.stages.shape
+        xp, shape = trial.xp, trial.stages.shape
         row = xp.asarray(weights, dtype=trial.stages.dtype)
         return xp.reshape(row @ xp.reshape(trial.stages, (*shape[:2], -1)), (shape[0], *shape[2:]))
 
@@ -138,14 +138,14 @@ class Collocation(Discretisation):
 
     def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
         """Every stage with its own Jacobian, even where Newton's method uses one for all."""
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         times, states = self._points(trial)
         jacobians = rhs.exact_jacobian(xp.reshape(times, (-1,)), xp.reshape(states, (-1, *trial.y.shape[1:])))
         return implicit_stages(self.tableau.A, self.tableau.b, trial.steps, times, states, jacobians)
 
     def _points(self, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Times `(N, s)` and states `(N, s, *batch, n)` at the stages."""
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         shape = trial.stages.shape
         A = xp.asarray(self.tableau.A, dtype=trial.stages.dtype)
         with quiet():
@@ -154,7 +154,7 @@ class Collocation(Discretisation):
 
     def _linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Right-hand sides `(N, s, *batch, n)` at the stages, Jacobians there, or one for each interval."""
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         shape = trial.stages.shape
         times, states = self._points(trial)
         stacked = xp.reshape(times, (-1,)), xp.reshape(states, (-1, *trial.y.shape[1:]))
@@ -168,7 +168,7 @@ class Collocation(Discretisation):
 
     def _condense(self, trial: PiecewisePolynomial, residuals: Array, jacobians: Array) -> Condensed:
         """Stages condensed out of every interval of every batch element, all of them along one axis."""
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         n, s, batch = trial.y.shape[-1], self.tableau.stages, trial.y.shape[1:-1]
         h = trial.steps
         if batch:

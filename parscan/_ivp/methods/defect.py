@@ -6,7 +6,7 @@ estimate, so the defect is sampled at more places once the mesh is accepted.
 
 from __future__ import annotations
 
-from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._arrays.namespace import Array, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
@@ -29,17 +29,17 @@ def overlooked(
     Stiff components do not count, as far as the Jacobians of the intervals, `(N, *batch, n, n)`, say so.
     """
     found = []
-    for some in trial.groups(len(places.theta)):
+    for some, part in trial.groups(len(places.theta)):
         filtering = None if jacobians is None else jacobians[some, ...]
-        found.append(_of_part(rhs, places, trial.part(some), scale, filtering))
-    return array_namespace(trial.y).concat(found)
+        found.append(_of_part(rhs, places, part, scale, filtering))
+    return trial.xp.concat(found)
 
 
 def _of_part(
     rhs: RightHandSide, places: Places, trial: PiecewisePolynomial, scale: Scale, jacobians: Array | None
 ) -> Array:
     """The same of a part of a trial."""
-    xp = array_namespace(trial.y)
+    xp = trial.xp
     with quiet():
         missed = _missed(rhs, places, trial)
         found = _relative(xp.abs(missed), trial, scale)
@@ -50,12 +50,12 @@ def _of_part(
 
 def _relative(errors: Array, trial: PiecewisePolynomial, scale: Scale) -> Array:
     """The largest error of each interval, `(N,)`."""
-    return scale.relative(array_namespace(errors).max(errors, axis=-1), trial) / DEFECT_LIMIT
+    return scale.relative(trial.xp.max(errors, axis=-1), trial) / DEFECT_LIMIT
 
 
 def _missed(rhs: RightHandSide, places: Places, trial: PiecewisePolynomial) -> Array:
     """Steps times the defect, `(N, *batch, n, places)`."""
-    xp = array_namespace(trial.y)
+    xp = trial.xp
     N, s, *state = trial.stages.shape
     K = xp.reshape(trial.stages, (N, s, -1))
     rises, slopes = (

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._arrays.namespace import Array, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
@@ -52,7 +52,7 @@ class Explicit(StepMap):
 
     def linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Stage after stage, on all intervals and with its Jacobian."""
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         steps = trial.lengths
         eye = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype)
         slopes: list[Array] = []
@@ -80,7 +80,7 @@ class Explicit(StepMap):
 
     def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
         """All stages, and those of the polynomials if they matter."""
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         A, c, mixing = self.polynomial() if inside else (self.A, self.c, np.zeros((0, len(self.c))))
         b = np.concatenate([self.b, np.zeros(len(c) - len(self.b))])
         slopes: list[Array] = []
@@ -156,7 +156,7 @@ class DOP853(Explicit):
         """By the embedded formulas of orders 5 and 3."""
         from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
 
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         slopes = [*self.slopes(rhs, trial), rhs(trial.ends, trial.y[1:, ...])]
         steps = trial.lengths
         with quiet():
@@ -181,7 +181,7 @@ class DOP853(Explicit):
         self, rhs: RightHandSide, trial: PiecewisePolynomial, slopes: list[Array], coefficients: Any
     ) -> Array:
         """Slopes of the polynomials at the output nodes, from three more stages."""
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         steps, first, last = trial.lengths, slopes[0], slopes[-1]
         for a, c in zip(coefficients.A_EXTRA.tolist(), coefficients.C_EXTRA.tolist(), strict=True):
             slopes = [*slopes, rhs(trial.times(c), _plus(trial.y[:-1, ...], steps, a, slopes))]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._arrays.namespace import Array, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..._linalg.exponential import exponential
 from ..core.polynomial import PiecewisePolynomial
@@ -93,7 +93,7 @@ class DEER(StepMap):
 
         That is nothing where the equation is linear with constant coefficients, however bad the cubics are.
         """
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         X, Z = self._means(rhs, trial)
         with quiet():
             exponentials, phi = exponential(X / PARTS)

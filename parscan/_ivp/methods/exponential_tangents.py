@@ -75,13 +75,13 @@ class ExponentialTangents(TangentLinear):
 
     def respond(self, forcing: Array) -> tuple[Array, Array]:
         """One forcing after the other."""
-        xp = array_namespace(forcing)
+        xp = self.xp
         found = [self._respond(forcing[..., k]) for k in range(forcing.shape[-1])]
         ends, slopes = zip(*found, strict=True)
         return xp.stack(ends, axis=-1), xp.stack(slopes, axis=-1)
 
     def _respond(self, forcing: Array) -> tuple[Array, Array]:
-        xp, ends = array_namespace(forcing), self.ends
+        xp, ends = self.xp, self.ends
         with quiet():
             at_nodes, derivative = self._differences(forcing)
             left, right = at_nodes[self.left, ...], at_nodes[self.right, ...]
@@ -98,7 +98,7 @@ class ExponentialTangents(TangentLinear):
 
     def pull_back(self, ends: Array, slopes: Array | None) -> Array:
         """Adjoint of the steps of `respond`, in reverse order."""
-        xp, n = array_namespace(ends), ends.shape[-1]
+        xp, n = self.xp, ends.shape[-1]
         nodes = xp.zeros((self.jacobians.shape[0], *ends.shape[1:]), dtype=ends.dtype)
         with quiet():
             at_ends = self.jacobians[self.right, ...]
@@ -120,13 +120,13 @@ class ExponentialTangents(TangentLinear):
 
     def _differences(self, forcing: Array) -> tuple[Array, Array]:
         """The forcing at the ends, and its derivatives by the state, `(m, B, n, n)`."""
-        xp, n = array_namespace(forcing), forcing.shape[-1]
+        xp, n = self.xp, forcing.shape[-1]
         values = xp.reshape(forcing, (1 + len(STENCIL) * n, *self.steps.shape))
         return values[0, ...], _stencil(values[1:, ...], self.steps)
 
     def _solved(self, sides: Array, *, adjoint: bool = False) -> Array:
         """Change of the ends by their own change."""
-        xp = array_namespace(sides)
+        xp = self.xp
         matrices = xp.eye(sides.shape[-1], dtype=sides.dtype) - self.by_right
         matrices = xp.matrix_transpose(conjugate(matrices)) if adjoint else matrices
         return solve_each(matrices, sides[..., None])[..., 0]
@@ -139,7 +139,7 @@ class ExponentialTangents(TangentLinear):
 
 def exponential_tangents(rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> ExponentialTangents:
     """The model on a solved trial."""
-    xp, points = array_namespace(trial.y), trial.both_ends
+    xp, points = trial.xp, trial.both_ends
     *batch, n = trial.y.shape[1:]
     count, left, right = points.t.shape[0], points.left, points.right
     flat = (count, -1, n)
@@ -172,7 +172,7 @@ def exponential_tangents(rhs: RightHandSide, trial: PiecewisePolynomial, *, insi
 
 def _ends(trial: PiecewisePolynomial, values: Array, jacobians: Array) -> Ends:
     """Intervals by their ends, with right-hand sides and Jacobians there."""
-    xp, points = array_namespace(values), trial.both_ends
+    xp, points = trial.xp, trial.both_ends
     left, right = points.left, points.right
     states = xp.reshape(points.y, values.shape)
     half = xp.astype(xp.reshape(trial.steps, (-1, 1, 1)), states.dtype) / 2

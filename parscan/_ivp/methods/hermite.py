@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._arrays.namespace import Array, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
@@ -26,7 +26,7 @@ def assess(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> tupl
     error of the cubic itself, of fourth order: that counts, too, for in the middle RK4 misses nothing where `fun`
     depends on the time only.
     """
-    xp = array_namespace(trial.y)
+    xp = trial.xp
     ends = trial.both_ends
     f = rhs(ends.t, ends.y)
     left, right = f[ends.left, ...], f[ends.right, ...]

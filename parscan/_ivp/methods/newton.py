@@ -32,7 +32,7 @@ TRUSTED = 0.1
 
 @dataclass(frozen=True)
 class Iterated:
-    """A trial after Newton's loop: the number of leading intervals that converged, and their linearisation."""
+    """The leading intervals that converged in Newton's loop, their number, and their linearisation."""
 
     trial: PiecewisePolynomial
     solved: int
@@ -60,7 +60,7 @@ def iterate(
     _, history = iterate_on(run, report)
     # If nothing converged, the Jacobians of all intervals show whether those that are not finite are the reason.
     linear = run.linear.head(run.solved) if run.linear is not None and run.solved else run.linear
-    return Iterated(run.trial, run.solved, linear, history)
+    return Iterated(run.trial.head(run.solved), run.solved, linear, history)
 
 
 class _OnMesh(Iteration):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 
-from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._arrays.namespace import Array, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.dispatch import affine_scan
 from ..core.polynomial import PiecewisePolynomial
@@ -22,7 +22,7 @@ class StepMap(Discretisation):
 
     def correct(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Corrected:
         """Carry the defects from node to node; the stages are not kept up with."""
-        xp = array_namespace(trial.y)
+        xp = trial.xp
         targets, propagators = self.linearise(rhs, trial)
         with quiet():
             corrections = affine_scan(propagators, targets - trial.y[1:, ...])

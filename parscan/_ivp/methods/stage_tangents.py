@@ -34,7 +34,7 @@ class ImplicitStages(TangentLinear):
 
     def respond(self, forcing: Array) -> tuple[Array, Array]:
         """One linear system per interval and member."""
-        xp = array_namespace(forcing)
+        xp = self.xp
         N, s, B, n = self.slopes.shape[:-1]
         sides = xp.moveaxis(xp.reshape(forcing, (N, s, B, n, -1)), 2, 1)
         stages = solve_stages(self.jacobians, self.A, self.steps, xp.reshape(sides, (N * B, s, n, -1)))
@@ -46,7 +46,7 @@ class ImplicitStages(TangentLinear):
 
     def pull_back(self, ends: Array, slopes: Array | None) -> Array:
         """The adjoint stages are condensed as stages are."""
-        xp = array_namespace(ends)
+        xp = self.xp
         N, s, B, n = self.slopes.shape[:-1]
         weights = xp.astype(self.steps[:, None] * xp.asarray(self.b, dtype=self.steps.dtype), ends.dtype)
         transposed = xp.matrix_transpose(conjugate(self.jacobians))
@@ -92,7 +92,7 @@ class ExplicitStages(TangentLinear):
 
     def respond(self, forcing: Array) -> tuple[Array, Array]:
         """By substitution."""
-        xp = array_namespace(forcing)
+        xp = self.xp
         s = len(self.jacobians)
         forced = xp.reshape(forcing, (-1, s, *forcing.shape[1:]))
         with quiet():
@@ -101,7 +101,7 @@ class ExplicitStages(TangentLinear):
 
     def pull_back(self, ends: Array, slopes: Array | None) -> Array:
         """By substitution, from the last stage to the first."""
-        xp = array_namespace(ends)
+        xp = self.xp
         steps = self.steps[..., 0]
         s = len(self.jacobians)
         adjoint: list[Array] = [None] * s

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
-from ..._arrays.namespace import Array
+from ..._arrays.namespace import Array, Namespace, array_namespace
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,11 @@ class TangentLinear(ABC):
     states: Array
     propagators: Array
     slopes: Array
+
+    @cached_property
+    def xp(self) -> Namespace:
+        """The array library."""
+        return array_namespace(self.states)
 
     @abstractmethod
     def respond(self, forcing: Array) -> tuple[Array, Array]:

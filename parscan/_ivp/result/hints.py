@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import floor, log10
 
 from ..._arrays.namespace import Array, array_namespace
-from ..._functions.breaks import are_breaks, union
+from ..core.mesh import among, union
 from ..mesh.march import Record
 from ..mesh.window import Task
 
@@ -65,7 +65,7 @@ def _found(task: Task, record: Record) -> list[float]:
     if found is None or found is task.breaks:
         return []
     xp = array_namespace(found)
-    new = found if task.breaks is None else found[~are_breaks(found, task.breaks)]
+    new = found if task.breaks is None else found[~among(found, task.breaks)]
     last = max(float(xp.max(piece.t)) for piece in record.pieces)
     first = min(float(xp.min(piece.t)) for piece in record.pieces)
     return [float(new[k]) for k in range(new.shape[0]) if first < float(new[k]) < last]

@@ -87,8 +87,10 @@ class Witness:
         told: list[Contradiction] = []
         between = min(max(FEWEST, worth // 3), MOST)
         paths = _paths(*nodes, between, min(max(1, worth // (2 * between)), PATHS))
+        later = _later(rows)
         for name, first in self._first.items():
             pairs = [(rows[0], first[0], first[1])]
+            pairs += zip(later, self._answers(name, later), self._answers(name, later), strict=True)
             for path in paths:
                 way = [*path, *rows]
                 given = self._answers(name, [*way, *path[::-1], *rows[::-1]])
@@ -184,6 +186,16 @@ def _rows(t: Array, y: Array) -> list[Row]:
     return [(float(t[k]), states[k, ...]) for k in places]
 
 
+def _later(rows: list[Row]) -> list[Row]:
+    """Two and one durations of the solution after its end, states of the solution.
+
+    A function that looks up its own earlier calls (a delay by a list of times and states) finds the one or the other
+    when it is called again. All calls of one solve may have found the same.
+    """
+    (begin, start), (end, _) = rows[0], rows[-1]
+    return [(end + 2 * (end - begin), rows[len(rows) // 2][1]), (end + (end - begin), start)]
+
+
 def _paths(t: Array, y: Array, between: int, most: int) -> list[list[Row]]:
     """Paths of states through the range of every component of the solution, from below it to above it.
 
@@ -235,7 +247,7 @@ def _of_one(evaluate: Callable[[Array, Array], Array]) -> Function:
 
 def _of_event(event: Event, problem: Problem) -> Function:
     """An event, whose value is an array without axes."""
-    xp, dtype = array_namespace(problem.y0), array_namespace(problem.y0).abs(problem.y0).dtype
+    xp, dtype = problem.xp, problem.xp.abs(problem.y0).dtype
     return lambda t, state: xp.asarray(float(event.function(t, copy(state), *problem.args)), dtype=dtype)
 
 

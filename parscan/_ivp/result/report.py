@@ -6,7 +6,7 @@ from math import nan
 from typing import Any
 
 from ..._arrays.counts import counted
-from ..._arrays.namespace import Array, array_namespace
+from ..._arrays.namespace import Array
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.plot import Stretch
@@ -124,7 +124,7 @@ def _stretches(log: Log, method: str) -> tuple[Stretch, ...]:
 
 def _output(problem: Problem, dense: PiecewisePolynomial | None, times: Array | None) -> tuple[Array, Array]:
     """Times and states as the user wants them, as far as the solution reaches."""
-    xp = array_namespace(problem.y0)
+    xp = problem.xp
     if dense is None:
         t = xp.asarray([problem.span[0]], dtype=xp.float64) if times is None else times[:0]
         return t, xp.moveaxis(xp.broadcast_to(problem.y0[None, ...], (t.shape[0], *problem.y0.shape)), -1, 0)

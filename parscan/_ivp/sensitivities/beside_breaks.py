@@ -7,8 +7,7 @@ interval: their weights in the gradient grow, and that of the stage becomes zero
 
 from __future__ import annotations
 
-from ..._arrays.namespace import Array, array_namespace
-from ..._functions.breaks import are_breaks
+from ..._arrays.namespace import Array
 from ..core.polynomial import PiecewisePolynomial
 from ..methods.collocation import Collocation
 from ..methods.discretisation import Discretisation
@@ -24,9 +23,9 @@ def beside_breaks(method: Discretisation, solution: PiecewisePolynomial, adjoint
         return adjoint
     if method.tableau.stages < 2:
         return adjoint
-    xp, shape = array_namespace(adjoint), (solution.intervals, method.tableau.stages, -1)
+    xp, shape = solution.xp, (solution.intervals, method.tableau.stages, -1)
     stages = xp.reshape(adjoint, shape)
-    kinked = xp.reshape(are_breaks(solution.t[1:], solution.breaks), (-1, 1, 1))
+    kinked = xp.reshape(solution.mesh.at_breaks[1:], (-1, 1, 1))
     last = xp.where(kinked, stages[:, -1:, :], xp.zeros_like(stages[:, -1:, :]))
     weights = xp.reshape(xp.asarray(method.tableau.to_last, dtype=stages.dtype), (1, -1, 1))
     return xp.reshape(xp.concat([stages[:, :-1, :] + weights * last, stages[:, -1:, :] - last], axis=1), adjoint.shape)

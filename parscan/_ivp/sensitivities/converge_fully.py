@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
 from ..._functions.right_hand_side import RightHandSide
+from ..core.mesh import Mesh
 from ..core.polynomial import PiecewisePolynomial, joined
 from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
@@ -51,7 +52,7 @@ def _close(solution: PiecewisePolynomial) -> float:
 
 def _sizes(solution: PiecewisePolynomial) -> Array:
     """Largest size of each component, `(n,)`."""
-    xp = array_namespace(solution.y)
+    xp = solution.xp
     return xp.max(xp.abs(solution.y), axis=tuple(range(solution.y.ndim - 1)))
 
 
@@ -60,7 +61,7 @@ def with_nodes(trajectory: Trajectory, times: Array) -> Trajectory:
     solution = trajectory.solution
     if not Observation(solution, times).inside:
         return trajectory
-    xp = array_namespace(solution.t)
+    xp = solution.xp
     t = solution.direction * xp.sort(solution.direction * xp.concat([solution.t, times]))
     t = xp.concat([t[:1], t[1:][t[1:] != t[:-1]]])
-    return polished(trajectory.rhs, trajectory.method, solution.resampled(t))
+    return polished(trajectory.rhs, trajectory.method, solution.resampled(Mesh(t, solution.breaks)))

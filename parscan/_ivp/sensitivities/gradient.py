@@ -43,8 +43,11 @@ def by_parameters(rhs: RightHandSide, pull: Pull, params: Any, vjp: Callable[...
     if vjp is not None:
         return _by_product(rhs, times, states, adjoint, chosen, vjp)
     points = _points(rhs, times, states)
-    warn_of_moved_jumps(points, adjoint, chosen, in_time=True)
-    return chosen.joined([of_argument(points, adjoint, int(key)) for key in chosen.keys])
+    moving = warn_of_moved_jumps(points, adjoint, chosen, in_time=True)
+    found = []
+    for key in chosen.keys:
+        found.append(of_argument(points, adjoint, int(key), moving, chosen.own_name(key)))
+    return chosen.joined(found)
 
 
 def _points(rhs: RightHandSide, times: Array, states: Array) -> Points:

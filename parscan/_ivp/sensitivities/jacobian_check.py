@@ -40,4 +40,4 @@ def _off(rhs: RightHandSide, t: Array, states: Array) -> int:
     def carried(values: Array) -> Array:  # large numbers may cancel in them
         return xp.maximum(xp.abs(values), xp.sum(xp.abs(matrices) * xp.abs(states)[..., None, :], axis=-1))
 
-    return len(rows_of(misses_change(lambda y: rhs(t, y), Dense(), matrices, states, change, carried)))
+    return len(rows_of(xp, misses_change(lambda y: rhs(t, y), Dense(), matrices, states, change, carried)))

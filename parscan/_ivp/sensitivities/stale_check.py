@@ -32,7 +32,7 @@ def needed(rhs: RightHandSide, method: Discretisation, solution: PiecewisePolyno
 
 def steepest(solution: PiecewisePolynomial, scale: Scale) -> PiecewisePolynomial:
     """The interval in which the solution changes most, with its neighbours."""
-    xp = array_namespace(solution.y)
+    xp = solution.xp
     changes = _changes(solution, scale)
     first = max(0, int(xp.argmax(changes)) - 1)
     last = min(first + 3, solution.intervals)
@@ -41,6 +41,6 @@ def steepest(solution: PiecewisePolynomial, scale: Scale) -> PiecewisePolynomial
 
 def _changes(solution: PiecewisePolynomial, scale: Scale) -> Array:
     """Changes over the intervals, `(N,)`, in tolerances."""
-    xp = array_namespace(solution.y)
+    xp = solution.xp
     sizes = scale.relative(solution.y[1:, ...] - solution.y[:-1, ...], solution)
     return xp.where(xp.isfinite(sizes), sizes, xp.zeros_like(sizes))

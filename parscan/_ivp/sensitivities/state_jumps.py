@@ -104,7 +104,7 @@ class Stretches:
 
 def state_jumps(rhs: RightHandSide, solution: PiecewisePolynomial) -> Jumps | None:
     """Jumps along a trajectory that its state triggers; None if none are found."""
-    xp, shape = array_namespace(solution.y), solution.y.shape[1:]
+    xp, shape = solution.xp, solution.y.shape[1:]
     if math.prod(solution.y.shape) == 0:
         return None
     try:
@@ -161,7 +161,7 @@ def _bends(values: Array) -> tuple[Array, Array]:
 
 def _candidates(rhs: RightHandSide, solution: PiecewisePolynomial, some: range, least: Array) -> Stretches:
     """Halves of intervals in which second differences hardly shrink: of each member, the component with the largest."""
-    xp, n, part = array_namespace(solution.y), solution.y.shape[-1], slice(some.start, some.stop)
+    xp, n, part = solution.xp, solution.y.shape[-1], slice(some.start, some.stop)
     nodes = slice(some.start, some.stop + 1)
     t = _between(solution.begins[part], solution.ends[part], 4)
     y = _between(solution.y[nodes, ...][:-1, ...], solution.y[nodes, ...][1:, ...], 4)

@@ -10,7 +10,6 @@ import numpy as np
 
 from ..._arrays.namespace import Array, quiet
 from ..._engine.termination import Failure, Termination
-from ..._functions.breaks import Stretch, stretches
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
 from ..coarse.rodas3 import by_stepping
@@ -20,6 +19,7 @@ from ..core.failures import NOT_FINITE, TOO_SMALL
 from ..core.pace import OF_JUMPS, jumps_within
 from ..core.problem import Problem
 from ..core.scale import Scale
+from ..core.stretches import Stretch, stretches
 from ..core.watched import reached_by
 from ..output.events import Watch
 from ..output.monitor import Event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._arrays.namespace import Array, array_namespace
+from ..._arrays.namespace import Array
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from ..core.tableaux import radau
@@ -20,7 +20,7 @@ def solve_empty(
     problem: Problem, times: Array | None, events: tuple[Event, ...] | None, *, dense_output: bool
 ) -> IvpResult:
     """The initial state at both ends, or at the times of the output."""
-    xp = array_namespace(problem.y0)
+    xp = problem.xp
     mesh = xp.asarray(problem.span, dtype=xp.float64)
     states = xp.broadcast_to(problem.y0[None, ...], (2, *problem.y0.shape))
     slopes = xp.zeros((1, 1, *problem.y0.shape), dtype=problem.y0.dtype)

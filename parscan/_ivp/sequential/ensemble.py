@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 
-from ..._arrays.namespace import Array, array_namespace
+from ..._arrays.namespace import Array
 from ..._engine.termination import Termination
-from ..._functions.breaks import stretches
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
 from ..coarse.dop853 import interpolated, march
 from ..coarse.steps import Steps, followed
 from ..core.problem import Problem
 from ..core.scale import Scale
+from ..core.stretches import stretches
 from ..core.watched import Reached, reached_by
 from ..methods.explicit import dop853
 from ..output.dense_output import DenseOutput
@@ -40,7 +40,7 @@ def solve_ensemble(
     method = dop853()
     unassessed = partial(steps.polynomial, method.output, problem.breaks)
     dense = cache(lambda: interpolated(rhs, steps, scale, problem.breaks))
-    xp = array_namespace(steps.y)
+    xp = steps.xp
     t, y = steps.t, xp.moveaxis(steps.y, -1, 0)
     if times is not None:
         t = within(times, steps.t)

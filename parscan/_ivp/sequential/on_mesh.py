@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..._arrays.namespace import array_namespace, machine_epsilon
-from ..._functions.breaks import stretches
+from ..._arrays.namespace import machine_epsilon
 from ..._functions.right_hand_side import RightHandSide
 from ..coarse.hermite import interpolated
 from ..coarse.steps import CoarseSolution, Steps
 from ..coarse.stretches import joined as joined_starts
 from ..coarse.warm_start import once
 from ..core.evaluation import Evaluation
+from ..core.mesh import Mesh
 from ..core.polynomial import joined
 from ..core.problem import Problem
 from ..core.scale import Scale
+from ..core.stretches import stretches
 from ..mesh.march import Record, solve
 from ..mesh.task import discretise, make_task
 from ..methods.discretisation import Discretisation
@@ -30,7 +31,7 @@ TIGHTER = 0.1
 def retrace(evaluation: Evaluation, steps: Steps) -> Trajectory:
     """Solve by Radau, starting from the steps."""
     problem = evaluation.problem
-    xp, least = array_namespace(problem.y0), 100 * machine_epsilon(problem.y0.dtype)
+    xp, least = problem.xp, 100 * machine_epsilon(problem.y0.dtype)
     begin, end = problem.span
     reached = float(steps.t[-1]) if steps.t.shape[0] else begin
     relative = problem.rtols * TIGHTER
@@ -82,9 +83,9 @@ def _reject_changed(method: Discretisation, rhs: RightHandSide, start: CoarseSol
     if start is None:
         return
     scale = Scale(problem.rtols, problem.atol)
-    polynomial = start.polynomial(method.output, start.t, start.states(start.t[:1])[0, ...], problem.breaks)
+    polynomial = start.polynomial(method.output, Mesh(start.t, problem.breaks), start.states(start.t[:1])[0, ...])
     part = steepest(polynomial, scale)
     found = iterate(method, rhs, part, scale, 1.0, ITERATIONS)
     changed = scale.relative(found.trial.y[1:, ...] - part.y[1:, ...], part) if found.solved == part.intervals else None
-    if changed is None or not float(array_namespace(polynomial.y).max(changed)) <= FAR:
+    if changed is None or not float(polynomial.xp.max(changed)) <= FAR:
         raise RuntimeError(CHANGED)

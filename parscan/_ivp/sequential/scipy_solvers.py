@@ -10,12 +10,12 @@ import numpy as np
 
 from ..._arrays.namespace import Array, machine_epsilon, quiet, random_signs
 from ..._engine.termination import Termination
-from ..._functions.breaks import Stretch
 from ..._functions.right_hand_side import RightHandSide
 from ..core.choice import BANDS, Choice
 from ..core.pace import Pace
 from ..core.problem import Problem
 from ..core.stiffness import Stiffness
+from ..core.stretches import Stretch
 from ..mesh.task import NOTHING
 from .course import Form
 from .pieces import Converted, OfDop853, Polynomial, Since, from_parts

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from ..._arrays.namespace import Array, quiet
-from ..generic import affine_scan as sequential
+from ..generic.affine_scan import product
 from .chunks import Summary, march_in_chunks
 from .dense_kernels import march_columns, march_dense
 from .elementwise_kernels import march_column, march_rows, march_wide_rows, summarise_column
@@ -56,7 +56,10 @@ def affine_scan(
     if out.size == 0:
         return out
     first = slice(-1, None) if reverse else slice(0, 1)
-    out[first] = sequential.affine_scan(A[first], b[first], h0)
+    out[first] = b[first]
+    if h0 is not None:
+        with quiet():
+            out[first] += product(A[first], np.broadcast_to(h0, shape[1:])[None])
     length, width = shape[0], math.prod(shape[1:])
     if length == 1:
         return out

@@ -14,7 +14,6 @@ def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = 
     shape = np.broadcast_shapes(A.shape[: b.ndim], b.shape)
     A = xp.broadcast_to(A, shape + A.shape[b.ndim :])
     b = xp.broadcast_to(b, shape)
-    product = _matrix_vector if A.ndim > b.ndim else _elementwise
     h = None if h0 is None else xp.broadcast_to(h0, shape[1:])
     states = []
     with quiet():
@@ -26,11 +25,6 @@ def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = 
     return xp.stack(states) if states else xp.zeros(shape, dtype=b.dtype, device=array_api_compat.device(b))
 
 
-def _elementwise(A: Array, h: Array) -> Array:
-    """Product with a diagonal."""
-    return A * h
-
-
-def _matrix_vector(A: Array, h: Array) -> Array:
-    """Product with a matrix."""
-    return (A @ h[..., None])[..., 0]
+def product(A: Array, h: Array) -> Array:
+    """Product of coefficients and states: with matrices if they have one axis more than the states."""
+    return (A @ h[..., None])[..., 0] if A.ndim > h.ndim else A * h

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..._arrays.elementwise import rows_of
-from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet, random_signs
+from ..._arrays.namespace import Array, copy, machine_epsilon, quiet, random_signs
 from ..._functions.differences import ROUNDINGS, forward, step_sizes
 from ..._functions.response import response
 from ..._functions.step import Step
@@ -38,12 +38,13 @@ DIGITS = 0.1
 def check_jacobian(step: Step, states: Array) -> None:
     """Raise unless the given Jacobian agrees with differences of the step at most of the stacked `states`."""
     family, n = step.structure, states.shape[-1]
-    xp, columns = array_namespace(states), sorted({int(j) for j in np.linspace(0, n - 1, min(n, COLUMNS))})
+    xp, columns = step.xp, sorted({int(j) for j in np.linspace(0, n - 1, min(n, COLUMNS))})
     with quiet():
         _, jacobian = map(copy, step.with_jacobian(copy(states), slice(0, states.shape[0])))
         differences = _Differences(step, states)
-        patterns = [apply(family, xp.ones_like(jacobian), _unit(states, j)) != 0 for j in columns]
-        given = [apply(family, jacobian, _unit(states, j)) for j in columns]
+        units = [differences.unit(j) for j in columns]
+        patterns = [apply(family, xp.ones_like(jacobian), unit) != 0 for unit in units]
+        given = [apply(family, jacobian, unit) for unit in units]
         if not any(map(differences.contradict, columns, given, patterns)):
             return
         rows = family.to_dense(jacobian) if n <= MOST_DENSE else None
@@ -72,11 +73,12 @@ def structure_covers(step: Step, states: Array) -> bool:
             change = step_sizes(states) * random_signs(states.shape, states, seed=0)
             predicted = apply(family, matrices, change)
             found = differences.evaluate(states + change) - differences.values
-            off = beyond(predicted, found, 0.01, differences.few_roundings)
-            off = off if not rows_of(off) else beyond(predicted, found, 0.01, differences.roundings)
+            off = beyond(step.xp, predicted, found, 0.01, differences.few_roundings)
+            if bool(step.xp.any(off)):
+                off = beyond(step.xp, predicted, found, 0.01, differences.roundings)
     except Exception:  # a step may reject states beside its trajectory
         return False
-    return not rows_of(off)
+    return not bool(step.xp.any(off))
 
 
 class _Differences:
@@ -84,12 +86,12 @@ class _Differences:
 
     def __init__(self, step: Step, states: Array) -> None:
         self._step = step
+        self._xp = step.xp
         self._states = states
-        self._times = slice(0, states.shape[0])
 
     def evaluate(self, states: Array) -> Array:
         """The step's values, in memory of their own."""
-        return copy(self._step(copy(states), self._times))
+        return self._step.together(range(states.shape[0]), states)
 
     @cached_property
     def values(self) -> Array:
@@ -99,13 +101,13 @@ class _Differences:
     @cached_property
     def few_roundings(self) -> Array:
         """Roundings of values of the largest size of their component."""
-        xp = array_namespace(self.values)
-        return ROUNDINGS * machine_epsilon(self._states.dtype) * xp.max(xp.abs(self.values), axis=0, keepdims=True)
+        largest = self._xp.max(self._xp.abs(self.values), axis=0, keepdims=True)
+        return ROUNDINGS * machine_epsilon(self._states.dtype) * largest
 
     @cached_property
     def roundings(self) -> Array:
         """The same, and the roundings of the terms of a value, which may be larger than their sum."""
-        return self.few_roundings + EXPLAINED * response(self._step, self._states, self._times)
+        return self.few_roundings + EXPLAINED * response(self._step, self._states, slice(0, self._states.shape[0]))
 
     def contradict(self, j: int, given: Array, pattern: Array) -> bool:
         """Whether the `given` derivatives by component `j` are wrong at half of the states or more.
@@ -113,7 +115,7 @@ class _Differences:
         An entry is right if it agrees for one perturbation, and wrong if it agrees for none. An entry that is smaller
         than the roundings is neither.
         """
-        xp = array_namespace(given)
+        xp = self._xp
         right, wrong = xp.zeros_like(pattern), xp.zeros_like(pattern)
         for size in self._sizes(j):
             try:
@@ -121,29 +123,29 @@ class _Differences:
             except Exception:  # a step may reject states beside its trajectory: there is nothing to compare with
                 continue
             right, wrong = right | (clear & ~off), wrong | off
-            if not rows_of(pattern & ~right):
+            if not bool(xp.any(pattern & ~right)):
                 break
-        return len(rows_of(pattern & wrong & ~right)) >= max(1, given.shape[0] // 2)
+        return len(rows_of(xp, pattern & wrong & ~right)) >= max(1, given.shape[0] // 2)
 
     def _compare(self, j: int, given: Array, pattern: Array, size: Array) -> tuple[Array, Array]:
         """Entries that differ from the given derivatives, and entries whose quotients have at least one right digit."""
-        xp, precision = array_namespace(given), 200 * machine_epsilon(given.dtype) ** 0.5
+        xp, precision = self._xp, 200 * machine_epsilon(given.dtype) ** 0.5
         column, h = self._quotient(j, size)
         uncertain = self.few_roundings / xp.abs(h)
-        off = pattern & beyond(given, column, precision, uncertain)
-        if rows_of(off):  # further calls find out whether the step bends, or rounds
+        off = pattern & beyond(xp, given, column, precision, uncertain)
+        if bool(xp.any(off)):  # further calls find out whether the step bends, or rounds
             column, bend = self._central(j, size, column)
             nearer, _ = self._central(j, size / 2)
             noise = self.roundings / xp.abs(h)
             uncertain = bend + xp.abs(column - nearer) + noise
             # Otherwise the perturbation is too large for this step.
             is_linear = xp.abs(column - nearer) <= DIGITS * xp.abs(column) + 2 * noise
-            off = pattern & is_linear & beyond(given, column, precision, uncertain)
+            off = pattern & is_linear & beyond(xp, given, column, precision, uncertain)
         return off, uncertain <= DIGITS * xp.maximum(xp.abs(given), xp.abs(column))
 
     def _quotient(self, j: int, size: Array) -> tuple[Array, Array]:
         """Difference quotient by component `j`, and the perturbation that the rounded sum really has."""
-        shifted = self._states + size * _unit(self._states, j)
+        shifted = self._states + size * self.unit(j)
         h = (shifted - self._states)[..., j : j + 1]
         return (self.evaluate(shifted) - self.values) / h, h
 
@@ -151,11 +153,11 @@ class _Differences:
         """Central quotient, from the quotient ahead if that is known, and the difference of those ahead and behind."""
         ahead = self._quotient(j, size)[0] if ahead is None else ahead
         behind, _ = self._quotient(j, -size)
-        return (ahead + behind) / 2, array_namespace(ahead).abs(ahead - behind)
+        return (ahead + behind) / 2, self._xp.abs(ahead - behind)
 
     def _sizes(self, j: int) -> Iterator[Array]:
         """Perturbations of component `j`: by its own size, and by others where that may be too small or unknown."""
-        xp, states = array_namespace(self._states), self._states
+        xp, states = self._xp, self._states
         sizes = xp.abs(step_sizes(states))
         own, largest = sizes[..., j : j + 1], float(xp.max(xp.abs(states)))
         yield own
@@ -168,8 +170,7 @@ class _Differences:
                 if low * factor ** (rung - 1) < top:
                     yield xp.maximum(own, xp.full_like(own, min(low * factor**rung, top)))
 
-
-def _unit(states: Array, j: int) -> Array:
-    """Unit vectors along component `j`, one for each of the states."""
-    xp = array_namespace(states)
-    return xp.broadcast_to(xp.astype(xp.arange(states.shape[-1]) == j, states.dtype), states.shape)
+    def unit(self, j: int) -> Array:
+        """Unit vectors along component `j`, one for each of the states."""
+        xp, states = self._xp, self._states
+        return xp.broadcast_to(xp.astype(xp.arange(states.shape[-1]) == j, states.dtype), states.shape)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..._arrays.elementwise import by_rows, rows_of
-from ..._arrays.namespace import Array, array_namespace, quiet, to_numpy
+from ..._arrays.namespace import Array, Namespace, array_namespace, quiet, to_numpy
 from ..._engine.tolerance import Tolerance
 from ..._functions.evaluators import ONE_BY_ONE, STACKED
 from ..._functions.response import roundings
@@ -66,14 +66,14 @@ def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel:
     with quiet():
         after = STACKED.values(step, sample.times, sample.before)
         off = tolerances_apart(tolerance, after, sample.found)
-        if rows_of(_differs(tolerance, after, sample.found)):
+        if rows_of(step.xp, _differs(step.xp, tolerance, after, sample.found)):
             again = STACKED.values(step, sample.times, sample.before)
-            if rows := rows_of(_differs(tolerance, again, after)):
+            if rows := rows_of(step.xp, _differs(step.xp, tolerance, again, after)):
                 return _finding(Contradiction.REPEATED, sample.times[rows[0]], tolerance, again, after)
         if parallel and (finding := _alone(step, sample, tolerance, after, _telling_rows(off))):
             return finding
-        missed = (off > 1) & apart(after, sample.found)
-        if len(rows := rows_of(missed)) > sample.found.shape[0] // 4:
+        missed = (off > 1) & apart(step.xp, after, sample.found)
+        if len(rows := rows_of(step.xp, missed)) > sample.found.shape[0] // 4:
             # It wrote to what it had returned before, for example.
             few = rows[:ALONE]
             before, difference, flags = _take(few, sample.before, after - sample.found, missed)
@@ -87,7 +87,7 @@ def _alone(step: Step, sample: Sample, tolerance: Tolerance, after: Array, rows:
     times = [sample.times[row] for row in rows]
     before, together, found = _take(rows, sample.before, after, sample.found)
     alone = ONE_BY_ONE.values(step, times, before)
-    unlike = apart(together, alone) | (tolerances_apart(tolerance, together, alone) > WELL_OFF)
+    unlike = apart(step.xp, together, alone) | (tolerances_apart(tolerance, together, alone) > WELL_OFF)
     if wrong := unlike_step(step, before, times, together - alone, unlike):
         return _finding(Contradiction.STACKED, times[wrong[0]], tolerance, together, alone)
     return _missed(step, times, before, found, alone, tolerance)
@@ -107,7 +107,7 @@ def _missed(
     """A contradiction between the trajectory and the values for single states."""
     missed = tolerances_apart(tolerance, found, alone) > WELL_OFF
     # The states at the joints of segments may be off by one tolerance.
-    small = tolerance.atol + tolerance.rtol * array_namespace(before).abs(before) + roundings(before)
+    small = tolerance.atol + tolerance.rtol * step.xp.abs(before) + roundings(step.xp, before)
     if wrong := unlike_step(step, before, times, found - alone, missed, small):
         return _finding(Contradiction.STACKED, times[wrong[0]], tolerance, found, alone)
     return None
@@ -124,9 +124,9 @@ def _finding(kind: Contradiction, time: int, tolerance: Tolerance, one: Array, o
     return Finding(kind, time, float(array_namespace(one).max(tolerances_apart(tolerance, one, other, atol=False))))
 
 
-def _differs(tolerance: Tolerance, one: Array, other: Array) -> Array:
+def _differs(xp: Namespace, tolerance: Tolerance, one: Array, other: Array) -> Array:
     """Where two stacks of values differ by more than a tolerance or half the digits."""
-    return apart(one, other) | (tolerances_apart(tolerance, one, other) > 1)
+    return apart(xp, one, other) | (tolerances_apart(tolerance, one, other) > 1)
 
 
 def tolerances_apart(tolerance: Tolerance, one: Array, other: Array, *, atol: bool = True) -> Array:
@@ -138,6 +138,7 @@ def tolerances_apart(tolerance: Tolerance, one: Array, other: Array, *, atol: bo
 
 def _telling_rows(off: Array) -> list[int]:
     """Rows from all over a sample, and those with the largest distance."""
-    count, largest = off.shape[0], to_numpy(array_namespace(off).max(by_rows(off), axis=1)).tolist()
+    xp, count = array_namespace(off), off.shape[0]
+    largest = to_numpy(xp.max(by_rows(xp, off), axis=1)).tolist()
     furthest = sorted(range(count), key=lambda row: -largest[row])[: ALONE // 2]
     return sorted({*furthest, *range(0, count, -(-count // (ALONE // 2)))})

@@ -17,7 +17,7 @@ SEEN = 1e-6
 def step_jumps(step: Step, states: Array) -> bool:
     """Whether the step jumps along lines between extreme states of a trajectory `(T, *batch, n)`."""
     xp, rows = array_namespace(states), extreme_among_many(states)
-    largest = component_sizes(xp.abs(states))
+    largest = component_sizes(xp, xp.abs(states))
     try:
         with quiet():
             return any(_jumps_between(step, states, pair, SEEN * largest) for pair in pairwise(rows))

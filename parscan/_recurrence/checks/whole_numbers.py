@@ -74,7 +74,7 @@ class WholeNumbers:
             whole = xp.astype(value, xp.int64)
             equal = (xp.astype(value, after.dtype) == after) & (whole <= LARGEST_WHOLE) & (whole >= -LARGEST_WHOLE)
         off = ~(equal & (xp.abs(after) <= LARGEST_WHOLE))
-        rows = rows_of(off)
+        rows = rows_of(xp, off)
         if not rows:
             return None
         found, expected, flags = (xp.reshape(array[rows[0], ...], (-1,)) for array in (after, value, off))

@@ -42,9 +42,9 @@ def _of_input(solution: Solution, states: Array, parts: list[Array], position: i
             moved = copy(flat)
             moved[:, column] = flat[:, column] + sign * unit * size
             pieces[position] = xp.reshape(moved, piece.shape)
-            after.append(copy(step.varied(copy(y), like(step.x, iter(pieces)), step.args, times)))
+            after.append(step.varied(y, like(step.x, iter(pieces)), step.args, times))
             ends.append(moved[:, column])
-        products, added = real(conjugate(states) * (after[0] - after[1])), xp.abs(ends[0] - ends[1])
+        products, added = real(xp, conjugate(states) * (after[0] - after[1])), xp.abs(ends[0] - ends[1])
         noise = xp.abs(states) * xp.abs(after[0]) * (ROUNDINGS * machine_epsilon(y.dtype))
         return _over_state(products) / added, _over_state(noise) / added
 

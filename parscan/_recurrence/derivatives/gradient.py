@@ -36,10 +36,13 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
     if vjp is not None:
         return _by_products(solution, states, chosen, vjp, steps_per_call or max(1, y.shape[0]))
     points = solution.points()
-    warn_of_moved_jumps(points, states, chosen, in_time=False)
-    found = [
-        of_inputs(solution, states) if key == INPUTS else of_argument(points, states, int(key)) for key in chosen.keys
-    ]
+    moving = warn_of_moved_jumps(points, states, chosen, in_time=False)
+    found = []
+    for key in chosen.keys:
+        if key == INPUTS:
+            found.append(of_inputs(solution, states))
+        else:
+            found.append(of_argument(points, states, int(key), moving, chosen.own_name(key)))
     return chosen.joined(found)
 
 

@@ -97,8 +97,8 @@ class Solution:
         for times, states in self.sample():
             with quiet():
                 after, found = self.step(states, times), self.trajectory[times, ...]
-                off = apart(after, found) & (tolerances_apart(self._tolerance, after, found) > WELL_OFF)
-            if len(rows_of(off)) > found.shape[0] // 4:
+                off = apart(self.step.xp, after, found) & (tolerances_apart(self._tolerance, after, found) > WELL_OFF)
+            if len(rows_of(self.step.xp, off)) > found.shape[0] // 4:
                 return False
         return True
 

@@ -75,10 +75,10 @@ class Coalescence:
         xp = array_namespace(apart)
         if self.apart is None:
             self.apart = float(xp.max(apart))
-            self._first = component_sizes(xp.abs(difference))
+            self._first = component_sizes(xp, xp.abs(difference))
         elif self._judgement <= j + 1 < self._judgement + self.LOOK:
             gained = self._before < math.inf and self.apart <= self.GAIN * self._before
             if not gained and bool(xp.any((apart >= self.apart) & (apart > 0))):
-                last = component_sizes(xp.abs(difference))
+                last = component_sizes(xp, xp.abs(difference))
                 if self._first is None or bool(xp.any((last >= self._first) & (last > 0))):
                     raise Ended(Termination.STALLED)

@@ -13,6 +13,7 @@ from parscan._ivp.coarse import rodas3 as _stepper
 from parscan._ivp.coarse.hermite import interpolated
 from parscan._ivp.coarse.rodas3 import by_stepping
 from parscan._ivp.coarse.steps import Steps
+from parscan._ivp.core.mesh import Mesh
 from parscan._ivp.core.scale import Scale
 from parscan._ivp.core.tableaux import radau
 from parscan._ivp.mesh.march import solve
@@ -195,7 +196,7 @@ def test_single_precision_stays(dtype):
     assert found.t.dtype == np.float64
     double = run(lotka_volterra, (0.0, 2.0), [3.0, 2.0], 1e-8, 1e-10)
     assert np.abs(states - double.states(found.t)).max() <= 2e-2
-    assert found.polynomial(radau(3), found.t, states[0]).stages.dtype == dtype
+    assert found.polynomial(radau(3), Mesh(found.t), states[0]).stages.dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "complex128"])
@@ -207,7 +208,8 @@ def test_another_library_gives_the_same(dtype):
     assert strict.states(strict.t).dtype == getattr(xp, dtype)
     assert np.allclose(np.asarray(strict.t), found.t, rtol=1e-3 if dtype == "float32" else 1e-9)
     assert np.allclose(np.asarray(strict.states(strict.t)), found.states(found.t), rtol=1e-3)
-    ours, theirs = found.polynomial(radau(3), found.t, y0), strict.polynomial(radau(3), strict.t, xp.asarray(y0))
+    ours = found.polynomial(radau(3), Mesh(found.t), y0)
+    theirs = strict.polynomial(radau(3), Mesh(strict.t), xp.asarray(y0))
     assert np.allclose(np.asarray(theirs.stages), ours.stages, rtol=1e-2, atol=1e-2)
 
 

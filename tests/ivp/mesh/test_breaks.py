@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parscan._functions.breaks import inside, stretches, thinned, union, with_breaks
+from parscan._ivp.core.mesh import Mesh, inside, union
 from parscan._ivp.core.polynomial import PiecewisePolynomial
+from parscan._ivp.core.stretches import stretches
 from parscan._ivp.core.tableaux import radau
-from parscan._ivp.mesh.refine import divide, equidistribute, refine, shorten
-from parscan._ivp.methods.collocation import Collocation
+from parscan._ivp.mesh.refine import Assessed
 
 
 @pytest.mark.parametrize("begin", [0.0, 0.3, -1e-8, 1.7e9, -1e12])
@@ -34,15 +34,15 @@ def test_breakpoints_become_nodes(times, count, backwards, offset):
     t = np.linspace(-3, 4, count) + offset
     t = t[::-1] if backwards else t
     breaks = union(np.array(times) + offset)
-    mesh = with_breaks(t, breaks)
+    mesh = Mesh(t, breaks).with_breaks().t
     steps = np.diff(mesh)
     assert np.all(steps < 0) if backwards else np.all(steps > 0)
     assert (mesh[0], mesh[-1]) == (t[0], t[-1])
     within = breaks[(breaks > t.min()) & (breaks < t.max())]
     assert np.isin(within, mesh).all()
     assert mesh.shape[0] <= count + within.shape[0]
-    assert np.array_equal(with_breaks(mesh, breaks), mesh)
-    some = thinned(mesh, 3, breaks)
+    assert np.array_equal(Mesh(mesh, breaks).with_breaks().t, mesh)
+    some = Mesh(mesh, breaks).thinned(3).t
     assert np.isin(within, some).all()
     assert (some[0], some[-1]) == (t[0], t[-1])
 
@@ -51,10 +51,10 @@ def test_breakpoints_become_nodes(times, count, backwards, offset):
 def test_nodes_beside_a_breakpoint_make_way(direction):
     t = direction * np.array([0.0, 0.3, 1.0, 2.0])
     breaks = direction * np.array([0.1 * 3 + 1e-9])
-    assert np.array_equal(with_breaks(t, breaks), direction * np.array([0.0, 0.1 * 3 + 1e-9, 1.0, 2.0]))
+    assert np.array_equal(Mesh(t, breaks).with_breaks().t, direction * np.array([0.0, 0.1 * 3 + 1e-9, 1.0, 2.0]))
     rounded = direction * np.array([0.1 * 3])
-    assert np.array_equal(with_breaks(t, rounded, near=0.0), direction * np.array([0.0, 0.1 * 3, 1.0, 2.0]))
-    assert with_breaks(t, breaks, near=0.0).shape == (5,)
+    assert np.array_equal(Mesh(t, rounded).with_breaks(near=0.0).t, direction * np.array([0.0, 0.1 * 3, 1.0, 2.0]))
+    assert Mesh(t, breaks).with_breaks(near=0.0).t.shape == (5,)
 
 
 def test_union_keeps_what_it_is_given():
@@ -95,13 +95,11 @@ def broken_line(t):
     return np.interp(t, [0, 1, 2, 3], [0.0, 1.0, 0.0, 2.0])
 
 
-METHOD = Collocation(radau(3), 1)
-
 REFINED = {
-    "equidistribute": lambda trial, error: equidistribute(METHOD, trial, error),
-    "refine": lambda trial, error: refine(METHOD, trial, error, 2.0),
-    "divide": lambda trial, error: divide(trial, 50.0),
-    "shorten": lambda trial, error: shorten(trial, 0.07),
+    "equidistributed": lambda mesh, error: Assessed(mesh, error, 4).equidistributed(),
+    "refined": lambda mesh, error: Assessed(mesh, error, 4).refined(2.0),
+    "divided": lambda mesh, error: mesh.divided(50.0, radau(3).order),
+    "shortened": lambda mesh, error: mesh.shortened(0.07),
 }
 
 
@@ -116,7 +114,7 @@ def test_refined_meshes_keep_breakpoints(name, errors):
     trial = PiecewisePolynomial(
         radau(3), t, y[:, None], np.broadcast_to(slopes[:, None, None], (5, 3, 1)), np.array([1.0, 2.0])
     )
-    better = REFINED[name](trial, np.array(errors))
+    better = trial.resampled(REFINED[name](trial.mesh, np.array(errors)))
     assert better.breaks is trial.breaks
     assert np.isin([0.0, 1.0, 2.0, 3.0], better.t).all()
     assert np.allclose(better.y[:, 0], broken_line(better.t), atol=1e-13)
@@ -153,16 +151,19 @@ def test_breakpoints_on_any_array_library(trial):
         radau(3), *map(strict.asarray, (trial.t, trial.y, np.array(trial.stages), trial.breaks))
     )
     error = np.array([1.0, 30.0, 1e-3, 4.0, 2.0])
-    ours, theirs = (REFINED["equidistribute"](one, xp.asarray(error)) for one, xp in ((trial, np), (alike, strict)))
+    ours, theirs = (
+        one.resampled(REFINED["equidistributed"](one.mesh, xp.asarray(error)))
+        for one, xp in ((trial, np), (alike, strict))
+    )
     assert np.array_equal(ours.t, np.asarray(theirs.t))
     assert np.array_equal(ours.times(radau(3).c), np.asarray(theirs.times(radau(3).c)))
-    mesh = with_breaks(strict.linspace(0.0, 3.0, 9), alike.breaks)
-    assert np.array_equal(np.asarray(mesh), with_breaks(np.linspace(0, 3, 9), trial.breaks))
+    mesh = Mesh(strict.linspace(0.0, 3.0, 9), alike.breaks).with_breaks()
+    assert np.array_equal(np.asarray(mesh.t), Mesh(np.linspace(0, 3, 9), trial.breaks).with_breaks().t)
 
 
 def test_solutions_hand_on_their_breakpoints(trial):
     assert trial.restrict(1.7).breaks is trial.breaks
     assert trial.part(slice(1, 3)).breaks is trial.breaks
-    assert trial.resampled(trial.t, radau(5)).breaks is trial.breaks
+    assert trial.resampled(trial.mesh, radau(5)).breaks is trial.breaks
     assert np.isclose(trial.samples()[0], 1.0, atol=1e-12, rtol=0).any()
     assert 1.0 not in trial.samples()[0]

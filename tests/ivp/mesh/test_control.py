@@ -12,10 +12,11 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 import parscan
 from parscan import solve_ivp
+from parscan._ivp.core.mesh import Mesh
 from parscan._ivp.core.polynomial import PiecewisePolynomial
 from parscan._ivp.core.tableaux import gauss, radau
 from parscan._ivp.mesh import window as _window
-from parscan._ivp.mesh.refine import divide, equidistribute, refine
+from parscan._ivp.mesh.refine import Assessed
 from parscan._ivp.methods.collocation import Collocation
 
 
@@ -94,9 +95,8 @@ def test_equidistribution_makes_errors_equal():
     method = Collocation(radau(3), 1)
     rate = lambda t: 1e4 * np.exp(-3 * t)  # noqa: E731 - error per h^4
     for _ in range(6):
-        trial = trial_of(t)
         error = rate(t[:-1]) * np.diff(t) ** 4
-        t = equidistribute(method, trial, error).t
+        t = Assessed(Mesh(t), error, method.error_power).equidistributed().t
     error = rate(t[:-1]) * np.diff(t) ** 4
     assert error.min() >= 0.1
     assert error.max() <= 0.8
@@ -106,7 +106,7 @@ def test_few_bad_intervals_are_split_and_the_others_kept():
     t = np.linspace(0, 3, 31)
     error = np.full(30, 0.5)
     error[7], error[20] = 3.0, 1e6
-    better = refine(Collocation(radau(3), 1), trial_of(t), error, 2.0)
+    better = trial_of(t).resampled(Assessed(Mesh(t), error, Collocation(radau(3), 1).error_power).refined(2.0))
     assert set(t) <= set(better.t)
     inside = [np.sum((better.t > a) & (better.t < b)) for a, b in pairwise(t)]
     assert inside[7] >= 1
@@ -117,8 +117,7 @@ def test_few_bad_intervals_are_split_and_the_others_kept():
 
 @pytest.mark.parametrize("factor", [1.5, 30.0])
 def test_division_is_for_the_order_of_the_method(factor):
-    t, y, stages = np.linspace(0, 1, 11), np.zeros((11, 1)), np.zeros((10, 2, 1))
-    better = divide(PiecewisePolynomial(gauss(2), t, y, stages), factor)
+    better = Mesh(np.linspace(0, 1, 11)).divided(factor, gauss(2).order)
     assert better.intervals == np.ceil(10 * factor**0.25)
 
 

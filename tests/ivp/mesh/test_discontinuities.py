@@ -3,6 +3,7 @@
 The right values are those of DOP853 at rounding's tolerance, started anew at every kink, or of closed forms.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 
 import array_api_strict as strict
@@ -18,13 +19,13 @@ from scipy.linalg import expm
 from parscan import solve_ivp
 from parscan._ivp.arguments import as_problem
 from parscan._ivp.core.evaluation import Evaluation
+from parscan._ivp.core.mesh import Mesh
 from parscan._ivp.core.polynomial import PiecewisePolynomial
 from parscan._ivp.core.scale import Scale
 from parscan._ivp.core.tableaux import radau
 from parscan._ivp.mesh import window as _window
 from parscan._ivp.mesh.discontinuities import find
-from parscan._ivp.mesh.refine import TARGET, Assessed, equidistribute, refine
-from parscan._ivp.methods.collocation import Collocation
+from parscan._ivp.mesh.refine import TARGET, Assessed
 
 RNG = np.random.default_rng(5)
 HOURS = np.arange(0.0, 121)
@@ -331,19 +332,16 @@ def test_smooth_problems_are_solved_as_without(ode, monkeypatch):
         assert np.array_equal(sol.y, without.y)
 
 
-def trial_on(t):
-    return PiecewisePolynomial(radau(3), t, t[:, None], np.ones((len(t) - 1, 3, 1)))
-
-
 @pytest.mark.parametrize("backwards", [False, True])
 def test_new_breakpoints_are_nodes_of_a_new_mesh(backwards):
     t, breaks = np.linspace(0, 1, 11), np.asarray([0.31, 0.32, 0.5, 0.77])
     t = t[::-1].copy() if backwards else t
-    method, error = Collocation(radau(3), 1), np.full(10, 1e4)
+    assessed = Assessed(Mesh(t), np.full(10, 1e4), 4)
+    one_bad = replace(assessed, error=np.where(np.arange(10) == 3, 1e4, 0.1))
     for better in (
-        equidistribute(method, trial_on(t), error, breaks),
-        refine(method, trial_on(t), error, 2.0, None, breaks),
-        refine(method, trial_on(t), np.where(np.arange(10) == 3, error, 0.1), 2.0, None, breaks),
+        assessed.broken_at(breaks).equidistributed(),
+        assessed.broken_at(breaks).refined(2.0),
+        one_bad.broken_at(breaks).refined(2.0),
     ):
         assert set(breaks) <= set(better.t)
         assert better.t[0] == t[0]
@@ -355,9 +353,9 @@ def test_new_breakpoints_are_nodes_of_a_new_mesh(backwards):
 @pytest.mark.parametrize(("seen", "parts"), [(4.0, 4), (1.5, 20), (0.2, 20)])
 def test_what_falls_slowly_is_cut_into_more_parts(seen, parts):
     """One interval of many is bad, and its error was that of twice the length before."""
-    method, t = Collocation(radau(3), 1), np.linspace(0, 1, 11)
+    t = np.linspace(0, 1, 11)
     error = np.where(np.arange(10) == 4, 30.0, 0.1)
-    before = Assessed(np.linspace(0, 1, 6), np.full(5, 30.0 * 2**seen))
-    better = refine(method, trial_on(t), error, 2.0, before)
+    before = Assessed(Mesh(np.linspace(0, 1, 6)), np.full(5, 30.0 * 2**seen), 4)
+    better = Assessed(Mesh(t), error, 4).refined(2.0, before)
     assert better.intervals == 9 + parts
     assert TARGET == 0.3

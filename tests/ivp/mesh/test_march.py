@@ -7,6 +7,7 @@ from parscan import solve_ivp
 from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.coarse.lsoda import by_lsoda
 from parscan._ivp.coarse.steps import CoarseSolution
+from parscan._ivp.core.mesh import Mesh
 from parscan._ivp.core.scale import Scale
 from parscan._ivp.core.tableaux import FAMILIES, radau
 from parscan._ivp.mesh.march import solve
@@ -99,7 +100,7 @@ def one_mesh(fun, tableau, intervals, end, y0, jac=None, most=20):
     t = np.linspace(0.0, end, intervals + 1)
     start = CoarseSolution(t, lambda times: np.broadcast_to(y0, (len(times), *y0.shape)))
     method = Collocation(tableau, y0.shape[-1])
-    return iterate(method, rhs, start.polynomial(tableau, t, y0), Scale(1e-12, np.asarray(1e-12)), 1e-3, most)
+    return iterate(method, rhs, start.polynomial(tableau, Mesh(t), y0), Scale(1e-12, np.asarray(1e-12)), 1e-3, most)
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3, 4])

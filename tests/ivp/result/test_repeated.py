@@ -100,6 +100,44 @@ def test_noise_far_below_the_tolerance_is_a_warning(options):
     assert "contradicts itself" in sol.message
 
 
+def delayed_by_interpolation():
+    """y' = -y(t - 1), looked up in a list of the function's own calls."""
+    times, states = [-1.0, 0.0], [1.0, 1.0]
+
+    def fun(t, y):
+        late = np.interp(t - 1, times, states)
+        if t > times[-1]:
+            times.append(t)
+            states.append(y[0])
+        return [-late]
+
+    return fun
+
+
+def delayed_by_search():
+    """The same by the last call that is old enough."""
+    calls = [(0.0, 1.0)]
+
+    def fun(t, y):
+        late = max((call for call in calls if call[0] <= float(t) - 1), default=(0.0, 1.0))[1]
+        calls.append((t, float(y[0])))
+        return [-late]
+
+    return fun
+
+
+@pytest.mark.filterwarnings("ignore::parscan.warnings.PointByPointWarning")
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [(delayed_by_interpolation, {"rtol": rtol}) for rtol in (1e-3, 1e-6, 1e-9)]
+    + [(delayed_by_search, {}), (delayed_by_search, {"method": "RK45"}), (delayed_by_interpolation, ROADS["DEER"])],
+)
+def test_a_delay_by_a_list_of_calls(make, options):
+    sol, told = said(make(), options, y0=[1.0])
+    assert told
+    assert not sol.success
+
+
 def shared_buffer():
     out = np.empty(2)
 

@@ -232,7 +232,7 @@ def test_a_coupling_of_any_scale_beside_the_structure_is_seen(scale):
 
     states = loop(step, scales, x[:8])
     for structure, covers in ((Diagonal(), False), (BlockDiagonal(2), True)):
-        assert structure_covers(Step(step, x, (), None, structure), states) == covers
+        assert structure_covers(Step(step, x, (), None, structure, np), states) == covers
         sol = solve_recurrence(step, scales, x, structure=structure, method="newton", segment_length=20, atol=0)
         assert np.allclose(sol.y / scales, loop(step, scales, x) / scales, rtol=1e-8, atol=1e-12)
 

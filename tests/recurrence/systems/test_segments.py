@@ -50,7 +50,7 @@ def into_one_buffer(function):
 def test_propagators_are_the_derivatives_of_the_ends(kind, length, rng):
     function, jac, x = turning(rng, 30)
     jacobians = {"tangents": jac, "tangents into one buffer": into_one_buffer(jac), "shooting": None}
-    step = Step(function, x, (), jacobians[kind], Dense())
+    step = Step(function, x, (), jacobians[kind], Dense(), np)
     shooting = Shooting(step, Dense(), Dense(), unchanged, 3)
     propagation = shooting if kind == "shooting" else Tangents(step, Dense(), unchanged)
     trajectory = np.empty((30, 3))
@@ -75,7 +75,7 @@ def test_propagators_are_the_derivatives_of_the_ends(kind, length, rng):
 
 def test_a_guess_starts_each_segment_where_the_one_before_it_ends(rng):
     guess = rng.standard_normal((20, 2))
-    step = Step(lambda y: y, None, (), None, Dense())
+    step = Step(lambda y: y, None, (), None, Dense(), np)
     for start, stop, length in ((0, 20, 6), (3, 17, 4), (0, 20, 1), (5, 6, 3)):
         system = Segments(step, States(step), np.empty((20, 2)), start, stop, length, TOLERANCE, guess)
         z = system.guess(np.zeros(2))
@@ -106,7 +106,7 @@ def test_many_components_of_their_own_take_no_more_calls():
 @pytest.mark.parametrize(("call", "state"), [(1e-5, 1e-8), (1e-5, 1e-6), (1e-3, 1e-5)])
 def test_costs_are_measured(call, state, clock):
     clock.call, clock.state = call, state
-    cost = _cost.Stopwatch(Step(clock.timed(lambda y: y), None, (), None, Dense()), np.ones((8, 3)), 10_000).cost
+    cost = _cost.Stopwatch(Step(clock.timed(lambda y: y), None, (), None, Dense(), np), np.ones((8, 3)), 10_000).cost
     assert cost.looped == pytest.approx(call + state)
     assert cost.call == pytest.approx(call)
     assert cost.state == pytest.approx(state)
@@ -114,6 +114,6 @@ def test_costs_are_measured(call, state, clock):
 
 def test_little_is_spent_on_measuring_a_step_that_gains_nothing(clock):
     clock.call, clock.state = 0.0, 1e-3
-    cost = _cost.Stopwatch(Step(clock.timed(lambda y: y), None, (), None, Dense()), np.ones((8, 3)), 500).cost
+    cost = _cost.Stopwatch(Step(clock.timed(lambda y: y), None, (), None, Dense(), np), np.ones((8, 3)), 500).cost
     assert clock.states <= 3 + 8
     assert _cost.sweeps(cost, 500, _cost.best_length(cost, 500)) > 500 * cost.looped

@@ -1,0 +1,38 @@
+"""A span in stretches, from one breakpoint to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..._arrays.namespace import Array, array_namespace
+from .mesh import among, inside
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Time between two neighbouring breakpoints; `low` to `high` are within it where an end itself is a breakpoint."""
+
+    begin: float
+    end: float
+    low: float
+    high: float
+
+
+def stretches(span: tuple[float, float], breaks: Array | None) -> list[Stretch]:
+    """A span, in either direction, cut at the breakpoints within it, in order; other ends are not moved inside."""
+    if breaks is None:
+        return [Stretch(*span, min(span), max(span))]
+    xp = array_namespace(breaks)
+    ends = xp.asarray(span, dtype=breaks.dtype)
+    within = breaks[(breaks > min(span)) & (breaks < max(span))]
+    within = within if span[1] > span[0] else xp.flip(within)
+    t = xp.concat([ends[:1], within, ends[1:]])
+    flags = among(t, breaks)
+    near = xp.where(xp.isinf(t[1:]), t[:-1] + xp.sign(t[1:]) * (1 + xp.abs(t[:-1])), t[1:])  # for a span without end
+    begins, stops = inside(t[:-1], near)
+    begins, stops = xp.where(flags[:-1], begins, t[:-1]), xp.where(flags[1:], stops, t[1:])
+    found = []
+    for p in range(t.shape[0] - 1):
+        within_ends = float(begins[p]), float(stops[p])
+        found.append(Stretch(float(t[p]), float(t[p + 1]), min(within_ends), max(within_ends)))
+    return found
