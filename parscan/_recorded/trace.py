@@ -226,7 +226,7 @@ def trace(fun: Callable[..., Any], *examples: Any) -> Traced:
     fun : callable
         Function of the examples.
     *examples : array_like, or tuples of them
-        Arguments, of float32 or float64 (other numbers become float64). Their shapes and dtypes count, not their values.
+        Arguments, of float32 or float64 (other numbers become float64). Shapes and dtypes count, values do not.
 
     Returns
     -------

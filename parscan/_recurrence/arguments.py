@@ -143,7 +143,7 @@ def check_functions(step: Any, jac: Any, args: Any) -> None:
 
 
 def as_options(
-    method: Any, max_iterations: Any, segment_length: Any, window: Any, damping: Any, compile: Any
+    method: Any, max_iterations: Any, segment_length: Any, window: Any, damping: Any, compiles: Any
 ) -> Options:
     """Check how the problem is to be solved."""
     if not isinstance(method, str) or method not in NAMES:
@@ -152,12 +152,12 @@ def as_options(
         raise TypeError(f"`damping` must be parscan.Clipping() or None, got {damping!r}.")
     if damping is not None and method not in DAMPED:
         raise ValueError(f"`damping` applies to method={' or '.join(map(repr, DAMPED))}, not to {method!r}.")
-    if compile not in (None, True, False) or isinstance(compile, int | float) and not isinstance(compile, bool):
-        raise TypeError(f"`compile` is {compile!r}; pass None (where it pays), True or False.")
+    if compiles is not None and not isinstance(compiles, bool):
+        raise TypeError(f"`compile` is {compiles!r}; pass None (where it pays), True or False.")
     return Options(
         method,
         as_count("max_iterations", max_iterations),
-        compile,
+        compiles,
         None if segment_length is None else as_count("segment_length", segment_length),
         None if window is None else as_count("window", window),
         damping,

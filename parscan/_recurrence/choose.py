@@ -42,7 +42,7 @@ def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
     """Check the user's functions on the first steps, and choose."""
     first = min(FIRST_STEPS, task.steps)
     empty = task.steps * task.arrays.y0.size == 0
-    if empty or (task.options.method == "sequential" and task.options.compile is False):
+    if empty or (task.options.method == "sequential" and task.options.compiles is False):
         return Choice()
     begin = time.perf_counter()
     if task.loop(task.arrays.y0, 0, first) < first:
@@ -61,7 +61,7 @@ def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
         return _choose_automatically(task, states, stopwatch, budget)
     length = task.options.segment_length or best_length(stopwatch.cost, task.steps)
     planned = _planner(task, states, task.steps, length).named()
-    code = Compiler(task, states).code(inf) if task.options.compile else None  # for steps that the method leaves
+    code = Compiler(task, states).code(inf) if task.options.compiles else None  # for steps that the method leaves
     return Choice((planned,), length, code=code)
 
 
@@ -93,7 +93,7 @@ def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budge
     steps, loaded = task.steps - start, is_loaded(task.arrays.y0)
     compiler = Compiler(task, states)
     is_guided = not (options.segment_length is None and options.window is None and task.arrays.guess is None)
-    compiles = options.compile or not is_guided  # who chooses segments wants a parallel method
+    compiles = options.compiles or not is_guided  # who chooses segments wants a parallel method
     facts = Workload(
         steps,
         copies,

@@ -39,7 +39,7 @@ ROWS = 1 << 16
 """Steps between two tests for states that are not finite."""
 
 
-class Refusal(Exception):
+class NoCodeError(Exception):
     """The step has no machine code; the argument is the reason, a clause with `it` for the step as subject."""
 
 
@@ -104,17 +104,17 @@ class Code:
 
 
 def record_step(step: Step, states: Array) -> Recording:
-    """Record the step on one of some states; raises `Refusal`."""
+    """Record the step on one of some states; raises `NoCodeError`."""
     if library(states) != "numpy":
-        raise Refusal("works on arrays of another library than NumPy")
+        raise NoCodeError("works on arrays of another library than NumPy")
     inputs = step.inputs(slice(0, 1))
     try:
         recording = record(step.value, [states[:1, ...], *([] if inputs is None else [inputs])], step.args)
     except NotRecordedError as error:
-        raise Refusal(error.reason + (f" ({error.place})" if error.place else "")) from error
+        raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     result = recording.result
     if result.shape != states[:1, ...].shape or result.dtype != states.dtype:
-        raise Refusal(f"returns {result.dtype} of the shape {result.shape} when it is recorded")
+        raise NoCodeError(f"returns {result.dtype} of the shape {result.shape} when it is recorded")
     return recording
 
 
@@ -148,12 +148,12 @@ class Compiler:
         TypeError
             If the step cannot be compiled and the user asks for it.
         """
-        wanted = self._task.options.compile
+        wanted = self._task.options.compiles
         if wanted is False or (seconds < RECORDING and not wanted):
             return None
         try:
             return self._made(inf if wanted else seconds)
-        except Refusal as refusal:
+        except NoCodeError as refusal:
             if wanted:
                 raise TypeError(f"`step` cannot be compiled, as `compile=True` asks: it {refusal}.") from refusal
             self.remark = f" The step is not compiled: it {refusal}."
@@ -163,12 +163,12 @@ class Compiler:
         recording = record_step(self._task.step, self._states)
         program = recording.program
         if program.operations > LARGEST:
-            raise Refusal(f"has {program.operations} operations, more than {LARGEST}")
+            raise NoCodeError(f"has {program.operations} operations, more than {LARGEST}")
         if seconds < RECORDING + PER_OPERATION * program.operations:
             return None
         code = Code(self._task.step, program, compiled_loop(program))
         if obstacle := _unlike(code, self._states, self._task.trajectory[: self._states.shape[0], ...]):
-            raise Refusal(obstacle)
+            raise NoCodeError(obstacle)
         code.measure(self._states[-1, ...], self._task.steps)
         return code
 

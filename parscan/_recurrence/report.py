@@ -31,8 +31,8 @@ def build_result(
 ) -> RecurrenceResult:
     """The result, with NaN behind the first bad state; `segment_length` 0 stands for the loop.
 
-    `choice` is the sentence of `auto` about its choice, `compiled` whether the loop was one of machine code, `jumps()` whether the step jumps, and `trouble` a
-    contradiction or inexact whole number on the finished trajectory.
+    `choice` is the sentence of `auto` about its choice, `compiled` whether the loop was one of machine code, `jumps()`
+    whether the step jumps, and `trouble` a contradiction or inexact whole number on the finished trajectory.
     """
     steps = trajectory.shape[0]
     finite = record.reached == steps

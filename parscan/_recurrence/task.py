@@ -39,7 +39,7 @@ class Options:
 
     method: str
     max_iterations: int
-    compile: bool | None = None
+    compiles: bool | None = None
     segment_length: int | None = None
     window: int | None = None
     damping: Clipping | None = None
