@@ -13,6 +13,7 @@ from .._functions.evaluators import ONE_BY_ONE
 from .._functions.step import Step
 from .._functions.verify import apart, unlike_step
 from .._recorded.native.loop import Loop, compiled_loop
+from .._recorded.native.text import UnsupportedError
 from .._recorded.program import Program
 from .._recorded.record import NotRecordedError, Recording, record
 from .loop import first_not_finite
@@ -166,7 +167,10 @@ class Compiler:
             raise NoCodeError(f"has {program.operations} operations, more than {LARGEST}")
         if seconds < RECORDING + PER_OPERATION * program.operations:
             return None
-        code = Code(self._task.step, program, compiled_loop(program))
+        try:
+            code = Code(self._task.step, program, compiled_loop(program))
+        except UnsupportedError as error:
+            raise NoCodeError(str(error)) from error
         if obstacle := _unlike(code, self._states, self._task.trajectory[: self._states.shape[0], ...]):
             raise NoCodeError(obstacle)
         code.measure(self._states[-1, ...], self._task.steps)
