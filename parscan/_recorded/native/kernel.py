@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -391,19 +392,20 @@ class _Writer:
 
     def _scalars(self, part: Scalars) -> None:
         """Blocks in registers; of calls of one function that do not need each other, several at a time."""
+        levels = [0] * self.program.size
+        """Calls on the way to a node."""
         items: list[tuple[int, bool, int, Block, tuple[int, ...]]] = []
-        levels: dict[int, int] = defaultdict(int)
         for block in part.blocks:
-            is_packed = block.operation in PACKED and self.lanes == 1 and block.dtype.kind == "f"
-            for k, operands in enumerate(zip(*(np.ravel(ids).tolist() for ids in block.operands), strict=True)):
-                level = max(levels[one] for one in operands) + is_packed
-                levels[block.first + k] = level
-                items.append((level, not is_packed, block.first + k, block, operands))
-        items.sort(key=lambda item: item[:2])
+            packed = block.operation in PACKED and self.lanes == 1 and block.dtype.kind == "f"
+            columns = [ids.tolist() for ids in block.operands]
+            for node, operands in enumerate(zip(*columns, strict=True), start=block.first):
+                level = levels[node] = max([levels[one] for one in operands]) + packed
+                items.append((level, not packed, node, block, operands))
+        items.sort(key=itemgetter(0, 1))
         at = 0
         while at < len(items):
-            level, is_single, node, block, operands = items[at]
-            if is_single:
+            level, single, node, block, operands = items[at]
+            if single:
                 self._define(node, self._operation(block, [self.value(one) for one in operands], self.lanes), block)
                 at += 1
                 continue
@@ -449,7 +451,7 @@ class _Writer:
 
     def _operation(self, block: Block, given: list[Register], width: int) -> Register:
         """An operation on values in registers."""
-        dtype = self.layout.dtype(int(np.ravel(block.operands[-1])[0]))
+        dtype = self.layout.dtype(int(block.operands[-1][0]))
         if block.operation == GATHER:
             return self._gather(block, given[0], dtype, width)
         if block.operation in (SEARCH_LEFT, SEARCH_RIGHT):

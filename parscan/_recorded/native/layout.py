@@ -108,6 +108,7 @@ class Layout:
         self.block_of = np.empty(program.size, dtype=np.intp)
         for number, block in enumerate(program.blocks):
             self.block_of[block.first : block.first + block.count] = number
+        self._numbers = self.block_of.tolist()
         self.offsets = np.full(program.size, -1, dtype=np.int64)
         self.spaces = np.full(program.size, -1, dtype=np.int64)
         self.table: list[tuple[int, Any]] = []
@@ -129,7 +130,7 @@ class Layout:
 
     def block(self, node: int) -> Block:
         """The block of a node."""
-        return self.program.blocks[self.block_of[node]]
+        return self.program.blocks[self._numbers[node]]
 
     def dtype(self, node: int) -> np.dtype[Any]:
         """Of a node."""
@@ -220,8 +221,6 @@ class Layout:
         for number, part in enumerate(self.parts):
             for block in _blocks(part):
                 if isinstance(part, Scalars):
-                    for ids in block.operands:
-                        needed[ids] = True
                     continue
                 for ids in block.operands:
                     ids = np.ravel(ids)  # noqa: PLW2901
@@ -230,9 +229,16 @@ class Layout:
                     needed[ids[~inside]] = True
                     if not same:
                         self.stored[ids[~inside]] = True
+        scalar = [
+            ids for part in self.parts if isinstance(part, Scalars) for block in part.blocks for ids in block.operands
+        ]
+        needed[np.concatenate([*scalar, np.empty(0, np.intp)])] = True
         for number in range(len(program.results)):
             needed[self.loose(number)[1]] = True
+        in_memory = self.stored.tolist()
         for block in program.blocks:
+            if block.count == 1 and block.operation != INPUT and not in_memory[block.first] and is_scalar(block):
+                continue
             nodes, size = slice(block.first, block.first + block.count), block.dtype.itemsize
             if block.operation == INPUT and self.lanes == 1:
                 self.spaces[nodes], self.offsets[nodes] = ARGUMENT + block.data[0], size * np.asarray(block.data[1])
@@ -358,9 +364,11 @@ def _fits(ids: Any, group: list[Block], open_blocks: set[int], block_of: Any) ->
 
 
 def _check(block: Block) -> None:
+    if block.dtype.char not in "?fdbhilqBHILQ":
+        raise UnsupportedError(f"calculates with {block.dtype}")
+    if block.data is None:
+        return
     if block.operation in (SEARCH_LEFT, SEARCH_RIGHT) and block.data.dtype.kind == "f" and np.isnan(block.data).any():
         raise UnsupportedError("searches a table with NaN")
     if block.operation == GATHER and len(block.data) == 0:
         raise UnsupportedError("indexes an empty table")
-    if block.dtype.char not in "?fdbhilqBHILQ":
-        raise UnsupportedError(f"calculates with {block.dtype}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ class UnsupportedError(Exception):
     """A program that has no machine code; the argument is the reason, a clause without subject."""
 
 
+@cache
 def word(dtype: np.dtype[Any]) -> str:
     """Type of a value of this dtype in a register."""
     if dtype.char == "d":
@@ -27,11 +29,13 @@ def word(dtype: np.dtype[Any]) -> str:
     return "float" if dtype.char == "f" else "i1" if dtype.kind == "b" else f"i{8 * dtype.itemsize}"
 
 
+@cache
 def in_memory(dtype: np.dtype[Any]) -> str:
     """The same in memory."""
     return "i8" if dtype.kind == "b" else word(dtype)
 
 
+@cache
 def vector(scalar: str, width: int) -> str:
     """Type of `width` values of a type."""
     return scalar if width == 1 else f"<{width} x {scalar}>"
