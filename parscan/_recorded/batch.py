@@ -1,0 +1,352 @@
+"""Batches whose members a program does not couple: the program of one member."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .array import RecordingArray, recorded
+from .graph import CONSTANT, INPUT, PRODUCT, Block, Graph
+from .program import Argument, Program, extract
+
+NEUTRAL: dict[str, tuple[int, tuple[int, ...]]] = {"multiply": (1, (0, 1)), "divide": (1, (1,)), "subtract": (0, (1,))}
+"""Constants with which an operation is left out when it is recorded, and the operands that they may be."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """
+    One member of a batch.
+
+    Attributes
+    ----------
+    program : Program
+        Its arguments are those of the whole without their batch axes, and one more per table: the member's row `(k,)`.
+    tables : tuple of arrays, shape (members, k)
+        Constants that differ between the members, a table per dtype.
+    """
+
+    program: Program
+    tables: tuple[Any, ...]
+
+
+Axes = tuple[int, ...]
+
+
+def decoupled(program: Program, axes: Sequence[Axes], result_axes: Sequence[Axes]) -> Member | None:
+    """
+    Find the program of one member of a batch, if the members do not depend on each other and do the same.
+
+    Parameters
+    ----------
+    program : Program
+        Of the whole batch.
+    axes : sequence of tuples of int
+        The batch axes of each argument, in one order; an empty tuple for an argument that all members share.
+    result_axes : sequence of tuples of int
+        The batch axes of each result.
+
+    Returns
+    -------
+    Member or None
+        None if a member depends on another, or if their operations differ in more than constants.
+    """
+    nodes = _Nodes(program, axes)
+    walk = _Walk(nodes)
+    roots = []
+    for ids, some in zip(program.results, result_axes, strict=True):
+        of_members = _by_member(ids, some)
+        if of_members.shape[0] != nodes.members:
+            return None
+        roots.append(walk.enter(np.ascontiguousarray(of_members.T)))
+    if not walk.run():
+        return None
+    shapes = [_without(ids.shape, some) for ids, some in zip(program.results, result_axes, strict=True)]
+    return _Emission(walk, program, axes).member([np.reshape(r, s) for r, s in zip(roots, shapes, strict=True)])
+
+
+def _by_member(array: Any, axes: Axes) -> Any:
+    """An array with its batch axes as one, which is the first, and all others as the second: (members, elements)."""
+    moved = np.moveaxis(array, axes, range(len(axes)))
+    members = int(np.prod(moved.shape[: len(axes)], dtype=int))
+    return moved.reshape(members, int(np.prod(moved.shape[len(axes) :], dtype=int)))
+
+
+def _without(shape: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
+    gone = {axis % len(shape) for axis in axes}
+    return tuple(length for axis, length in enumerate(shape) if axis not in gone)
+
+
+class _Nodes:
+    """
+    What the nodes of a program are, in arrays over the nodes.
+
+    Attributes
+    ----------
+    kinds : list of Block
+        Per code, a block with nodes of this code.
+    codes : array of int
+        Equal for nodes of the same operation, dtype and table.
+    order : array of int
+        Numbers of the nodes' blocks: operands have smaller ones.
+    operands : array of int, shape (3, size)
+    first, second : array of int
+        Where the operands of a product begin in `flat`.
+    member, place : array of int
+        Member to which an element of an argument belongs, -1 for none, and its place among the member's elements.
+    values : dict
+        Values of the constants, an array over the nodes per dtype.
+    """
+
+    def __init__(self, program: Program, axes: Sequence[Axes]) -> None:
+        # Two more nodes per dtype: the constants of operations that were left out when they were recorded.
+        chars = sorted({block.dtype.char for block in program.blocks})
+        self.neutral = {(c, v): program.size + 2 * k + v for k, c in enumerate(chars) for v in (0, 1)}
+        constants = [Block(CONSTANT, n, 1, np.dtype(c), (), np.array([v], c)) for (c, v), n in self.neutral.items()]
+        self.blocks, self.size = [*constants, *program.blocks], program.size + len(constants)
+        self.kinds: list[Block] = []
+        self.codes, self.order, self.first, self.second, self.place = np.zeros((5, self.size), dtype=np.intp)
+        self.member = np.full(self.size, -1, dtype=np.intp)
+        self.operands = np.zeros((3, self.size), dtype=np.intp)
+        self.values: dict[str, Any] = {char: np.zeros(self.size, dtype=char) for char in chars}
+        self.members, elements = 1, []
+        for argument, some in zip(program.arguments, axes, strict=True):
+            elements.append(_elements(argument.shape, some))
+            self.members = max(self.members, int(elements[-1][0].max(initial=0)) + 1)
+        self.flat = self._enter(elements)
+        self.is_constant = np.array([kind.operation == CONSTANT for kind in self.kinds])[self.codes]
+
+    def _enter(self, elements: list[Any]) -> Any:
+        """Enter all blocks; returned are the operands of all products, one after the other."""
+        codes: dict[Any, int] = {}
+        flat: list[Any] = []
+        used = 0
+        for number, block in enumerate(self.blocks):
+            own = slice(block.first, block.first + block.count)
+            self.order[own] = number
+            key: tuple[Any, ...] = (block.operation, block.dtype.char)
+            if block.operation == INPUT:
+                argument, places = block.data
+                self.member[own], self.place[own] = (part[places] for part in elements[argument])
+                key = (*key, argument)
+            elif block.operation == CONSTANT:
+                self.values[block.dtype.char][own] = block.data
+            elif block.operation == PRODUCT:
+                matrix, vector = block.operands
+                self.first[own] = used + matrix.shape[1] * np.arange(block.count)
+                self.second[own] = used + matrix.size
+                used += matrix.size + vector.size
+                flat += [matrix.ravel(), vector]
+                key = (*key, vector.size)
+            else:
+                for k, ids in enumerate(block.operands):
+                    self.operands[k, own] = ids
+                if block.data is not None:
+                    key = (*key, block.data.dtype.char, block.data.tobytes())
+            if key not in codes:
+                codes[key] = len(self.kinds)
+                self.kinds.append(block)
+            self.codes[own] = codes[key]
+        return np.concatenate(flat) if flat else np.empty(0, dtype=np.intp)
+
+
+def _elements(shape: tuple[int, ...], axes: Axes) -> tuple[Any, Any]:
+    """The member to which each element of an argument belongs, -1 for none, and its place among the member's."""
+    places = _by_member(np.arange(int(np.prod(shape, dtype=int))).reshape(shape), axes)
+    member, place = np.empty((2, places.size), dtype=np.intp)
+    member[places] = np.arange(places.shape[0])[:, None] if axes else -1
+    place[places] = np.arange(places.shape[1])
+    return member, place
+
+
+class _Walk:
+    """
+    From the results to the arguments, for all members in step.
+
+    A vector has one node per member, or a single one that all members share. Vectors are taken in the order of the last
+    blocks that they have nodes in, so that those of a block are nearly always handled together.
+    """
+
+    def __init__(self, nodes: _Nodes) -> None:
+        self.nodes = nodes
+        self.vectors: list[Any] = []
+        self.codes: list[int] = []
+        self.operands: list[list[int]] = []
+        self._numbers: dict[Any, int] = {}
+        self._waiting: list[list[int]] = [[] for _ in nodes.blocks]
+
+    def enter(self, vectors: Any) -> Any:
+        """Numbers of vectors `(count, members)`, new ones and known ones."""
+        shared = (vectors == vectors[:, :1]).all(axis=1).tolist()
+        orders = self.nodes.order[vectors].max(axis=1).tolist()
+        found = np.empty(vectors.shape[0], dtype=np.intp)
+        for k, vector in enumerate(vectors):
+            key = int(vector[0]) if shared[k] else vector.tobytes()
+            number = self._numbers.get(key)
+            if number is None:
+                number = self._numbers[key] = len(self.vectors)
+                self.vectors.append(vector[:1] if shared[k] else vector)
+                self.codes.append(-1)
+                self.operands.append([])
+                self._waiting[orders[k]].append(number)
+            found[k] = number
+        return found
+
+    def run(self) -> bool:
+        """Walk; whether the members do the same."""
+        limit = 4 * self.nodes.size  # of programs that mix their members in ever new ways
+        for order in reversed(range(len(self._waiting))):
+            while some := self._waiting[order]:
+                self._waiting[order] = []
+                for length in {1, self.nodes.members}:
+                    group = [k for k in some if self.vectors[k].shape[0] == length]
+                    if group and not self._step(group):
+                        return False
+                if len(self.vectors) > limit:
+                    return False
+        return True
+
+    def _step(self, group: list[int]) -> bool:
+        """Enter the operands of some vectors; whether the members do the same in each."""
+        nodes, vectors = self.nodes, np.stack([self.vectors[k] for k in group])
+        codes = nodes.codes[vectors]
+        alike = (codes == codes[:, :1]).all(axis=1)
+        for k in np.flatnonzero(~alike).tolist():
+            if not self._mend(group[k], vectors[k], codes[k]):
+                return False
+        for code in np.unique(codes[alike, 0]).tolist():
+            some = np.flatnonzero(alike & (codes[:, 0] == code))
+            operands = self._operands(nodes.kinds[code], vectors[some])
+            if operands is None:
+                return False
+            for k, row in zip(some.tolist(), operands, strict=True):
+                self.codes[group[k]], self.operands[group[k]] = code, row
+        return True
+
+    def _operands(self, kind: Block, vectors: Any) -> list[list[int]] | None:
+        """Numbers of the operands of vectors of the same operation; None if they are inputs of other members."""
+        nodes = self.nodes
+        if kind.operation == CONSTANT:
+            return [[]] * vectors.shape[0]
+        if kind.operation == INPUT:
+            member, place = nodes.member[vectors], nodes.place[vectors]
+            own = np.arange(nodes.members) if vectors.shape[1] == nodes.members else -1
+            if ((member != own) & (member >= 0)).any() or (place != place[:, :1]).any():
+                return None
+            return [[]] * vectors.shape[0]
+        if kind.operation == PRODUCT:
+            width = np.arange(kind.operands[1].size)[None, :, None]
+            found = np.concatenate(
+                [nodes.flat[begin[vectors][:, None] + width] for begin in (nodes.first, nodes.second)], 1
+            )
+        else:
+            found = np.moveaxis(nodes.operands[: len(kind.operands), vectors], 0, 1)
+        numbers = self.enter(found.reshape(-1, vectors.shape[1])).reshape(found.shape[:2])
+        return numbers.tolist()
+
+    def _mend(self, number: int, vector: Any, codes: Any) -> bool:
+        """
+        Make an operation of a vector in which some members lack it: a product with 1, say, was left out.
+
+        Returns whether that can be done.
+        """
+        nodes = self.nodes
+        for code in sorted(set(codes.tolist()), key=lambda code: -np.count_nonzero(codes == code)):
+            kind = nodes.kinds[code]
+            neutral, places = NEUTRAL.get(kind.operation, (0, ()))
+            for place in places:
+                has = (codes == code) & nodes.is_constant[nodes.operands[place, vector]]
+                if has.any() and all(nodes.kinds[one].dtype == kind.dtype for one in codes[~has].tolist()):
+                    constant = np.where(has, nodes.operands[place, vector], nodes.neutral[kind.dtype.char, neutral])
+                    other = np.where(has, nodes.operands[1 - place, vector], vector)
+                    pair = (constant, other) if place == 0 else (other, constant)
+                    self.codes[number], self.operands[number] = code, self.enter(np.stack(pair)).tolist()
+                    return True
+        return False
+
+
+class _Emission:
+    """Records the vectors of a walk as nodes of one member."""
+
+    def __init__(self, walk: _Walk, program: Program, axes: Sequence[Axes]) -> None:
+        self._walk, self._program, self._graph = walk, program, Graph()
+        self._found = np.zeros(len(walk.vectors), dtype=np.intp)
+        self._arguments = [
+            Argument(_without(a.shape, s), a.dtype) for a, s in zip(program.arguments, axes, strict=True)
+        ]
+
+    def member(self, roots: list[Any]) -> Member:
+        """The program with the results that are the vectors of these numbers."""
+        tables = self._leaves()
+        groups: dict[Any, list[int]] = {}
+        for number, level in self._levels().items():
+            code, vector = self._walk.codes[number], self._walk.vectors[number]
+            is_product = self._walk.nodes.kinds[code].operation == PRODUCT
+            groups.setdefault((level, code, 0 if is_product else self._walk.nodes.order[vector[0]]), []).append(number)
+        for (_, code, _), numbers in sorted(groups.items(), key=lambda item: item[0]):
+            self._record(self._walk.nodes.kinds[code], numbers)
+        results = [
+            RecordingArray(self._graph, self._found[numbers], dtype)
+            for numbers, dtype in zip(roots, self._program.dtypes, strict=True)
+        ]
+        return Member(extract(self._graph, results, self._arguments), tables)
+
+    def _leaves(self) -> tuple[Any, ...]:
+        """Record elements of arguments and constants; returned are the tables of constants that differ."""
+        nodes, graph = self._walk.nodes, self._graph
+        ids = [np.ravel(graph.argument(k, a.shape, a.dtype)) for k, a in enumerate(self._arguments)]
+        differ: dict[str, list[int]] = {}
+        same: dict[Any, list[int]] = {}
+        for number, (code, vector) in enumerate(zip(self._walk.codes, self._walk.vectors, strict=True)):
+            kind = nodes.kinds[code]
+            if kind.operation == INPUT:
+                self._found[number] = ids[kind.data[0]][nodes.place[vector[0]]]
+            elif kind.operation == CONSTANT:
+                values = nodes.values[kind.dtype.char][vector]
+                if values.tobytes() == values[:1].tobytes() * values.shape[0]:
+                    same.setdefault((nodes.order[vector[0]], kind.dtype.char), []).append(number)
+                else:
+                    differ.setdefault(kind.dtype.char, []).append(number)
+        for (_, char), numbers in same.items():  # a block of constants stays one
+            first = [self._walk.vectors[k][0] for k in numbers]
+            self._found[numbers] = graph.constants(nodes.values[char][first], char)
+        tables = []
+        for char, numbers in differ.items():
+            shape = (len(numbers),)
+            self._found[numbers] = graph.argument(len(self._arguments), shape, char)
+            self._arguments.append(Argument(shape, np.dtype(char)))
+            tables.append(np.stack([nodes.values[char][self._walk.vectors[k]] for k in numbers], axis=1))
+        return tuple(tables)
+
+    def _levels(self) -> dict[int, int]:
+        """Per operation its distance from the leaves. Nodes have larger numbers than their operands."""
+        vectors, operands = self._walk.vectors, self._walk.operands
+        found: dict[int, int] = {}
+        sums = [vector.mean() for vector in vectors]
+        for number in sorted((k for k, some in enumerate(operands) if some), key=sums.__getitem__):
+            found[number] = 1 + max(found.get(k, 0) for k in operands[number])
+        return found
+
+    def _record(self, kind: Block, numbers: list[int]) -> None:
+        operands = [self._walk.operands[k] for k in numbers]
+        if kind.operation == PRODUCT:
+            self._record_products(kind, numbers, np.array(operands).reshape(len(numbers), 2, -1))
+        else:
+            ids = [self._found[list(some)] for some in zip(*operands, strict=True)]
+            self._found[numbers] = recorded(self._graph, kind.operation, kind.dtype, ids, kind.data)
+
+    def _record_products(self, kind: Block, numbers: list[int], operands: Any) -> None:
+        """Products of which either factor is the same are one product of a matrix with a vector."""
+        rest = list(range(len(numbers)))
+        for vector, least in ((1, 2), (0, 1)):
+            groups: dict[bytes, list[int]] = {}
+            for k in rest:
+                groups.setdefault(operands[k, vector].tobytes(), []).append(k)
+            for some in groups.values():
+                if len(some) >= least:
+                    matrix, factor = self._found[operands[some, 1 - vector]], self._found[operands[some[0], vector]]
+                    self._found[[numbers[k] for k in some]] = self._graph.product(matrix, factor, kind.dtype)
+            rest = [k for some in groups.values() if len(some) < least for k in some]

@@ -1,0 +1,104 @@
+"""What the operations of a program say of it: whether it is affine in an argument; and colours of sparse columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .graph import CONSTANT, CONVERT, INPUT, PRODUCT, Block
+from .program import Program
+
+FREE, AFFINE, OTHER = 0, 1, 2
+"""How a node depends on an argument: not at all, affinely, or in another way."""
+
+
+def is_affine(program: Program, argument: int) -> bool:
+    """
+    Whether the results are affine functions of an argument, for all values of the other arguments.
+
+    It is found from the operations alone: `y * y / y` is not affine. Nor are steps such as `floor`, whose derivative is
+    zero.
+    """
+    degrees = np.zeros(program.size, dtype=np.int8)
+    chars = np.empty(program.size, dtype="U1")
+    for block in program.blocks:
+        nodes = slice(block.first, block.first + block.count)
+        chars[nodes] = block.dtype.char
+        if block.operation == INPUT:
+            degrees[nodes] = AFFINE if block.data[0] == argument else FREE
+        elif block.operation != CONSTANT:
+            degrees[nodes] = _degree(block, [degrees[ids] for ids in block.operands], chars)
+    return all(bool((degrees[ids] <= AFFINE).all()) for ids in program.results)
+
+
+def _degree(block: Block, operands: list[Any], chars: Any) -> Any:
+    if block.operation == CONVERT and (block.dtype.kind != "f" or chars[block.operands[0][0]] not in "fd"):
+        return OTHER * (operands[0] > FREE)
+    rule = DEGREES.get(block.operation)
+    return OTHER * (np.max(operands, axis=0) > FREE) if rule is None else rule(*operands)
+
+
+def _of_multiply(x: Any, y: Any) -> Any:
+    return np.where((x > FREE) & (y > FREE), OTHER, np.maximum(x, y))
+
+
+DEGREES: dict[str, Callable[..., Any]] = {
+    "add": np.maximum,
+    "subtract": np.maximum,
+    "negative": lambda x: x,
+    CONVERT: lambda x: x,
+    "multiply": _of_multiply,
+    "divide": lambda x, y: np.where(y > FREE, OTHER, x),
+    "where": lambda c, x, y: np.where(c > FREE, OTHER, np.maximum(x, y)),
+    PRODUCT: lambda matrix, vector: _of_multiply(matrix, vector[None, :]).max(axis=1, initial=FREE),
+}
+"""How results depend on an argument, from how the operands do. Operations that are not here: not affinely."""
+
+
+def colours(rows: Any, columns: Any, n: int) -> Any:
+    """
+    Colour the columns of a sparse matrix so that those of one colour share no row.
+
+    The sum of the columns of a colour then shows each of their entries: a Jacobian takes as many products with vectors
+    as there are colours. Curtis, Powell & Reid, J. Inst. Maths Applics 13 (1974) 117: each column takes the first
+    colour that fits. The columns come as they stand, or those with most entries first, whichever needs fewer colours.
+
+    Parameters
+    ----------
+    rows, columns : arrays of int, shape (entries,)
+        Places of the entries that may differ from zero.
+    n : int
+        Number of columns.
+
+    Returns
+    -------
+    array of int, shape (n,)
+        Colours from 0 on. Columns without entries have the colour 0.
+    """
+    order = np.argsort(columns, kind="stable")
+    count = np.bincount(columns, minlength=n)
+    members = np.split(np.asarray(rows)[order], np.cumsum(count)[:-1]) if n else []
+    entries = [some.tolist() for some in members]
+    found = _coloured(entries, range(n))
+    fewest = int(np.bincount(rows, minlength=1).max())
+    if found.max(initial=-1) + 1 > fewest:
+        other = _coloured(entries, np.argsort(-count, kind="stable").tolist())
+        found = min(found, other, key=lambda one: int(one.max()))
+    return found
+
+
+def _coloured(entries: list[list[int]], order: Any) -> Any:
+    """Colours by taking the columns in some order; per row, the colours in it are the bits of a whole number."""
+    taken = dict.fromkeys((row for rows in entries for row in rows), 0)
+    found = np.zeros(len(entries), dtype=np.intp)
+    for column in order:
+        bits = 0
+        for row in entries[column]:
+            bits |= taken[row]
+        free = ~bits & (bits + 1)  # the lowest bit that is 0
+        found[column] = free.bit_length() - 1
+        for row in entries[column]:
+            taken[row] |= free
+    return found

@@ -1,0 +1,173 @@
+"""The program of one member of a batch, where members do not depend on each other."""
+
+import numpy as np
+import pytest
+
+from parscan._recorded.batch import decoupled
+from parscan._recorded.record import record
+
+RNG = np.random.default_rng(0)
+WEIGHTS = RNG.standard_normal((12, 12))
+
+
+def member_of(function, *examples, axes, result_axes=(0,)):
+    """The member of a recorded function, and the function's values with those of the member."""
+    program = record(function, examples).program
+    return program, decoupled(program, axes, [result_axes])
+
+
+def check(function, *examples, axes, result_axes=(0,), exact=True):
+    """Assert that all members by the program of one are the whole."""
+    program, member = member_of(function, *examples, axes=axes, result_axes=result_axes)
+    assert member is not None
+    arguments = [RNG.uniform(0.2, 3.0, np.shape(example)) for example in examples]
+    (whole,) = program(*(a[None] for a in arguments))
+    count = int(np.prod([whole.shape[1:][k] for k in result_axes]))
+
+    def stacked(array, some):
+        if not some:
+            return np.broadcast_to(array, (count, *array.shape))
+        moved = np.moveaxis(array, some, range(len(some)))
+        return moved.reshape((count, *moved.shape[len(some) :]))
+
+    (found,) = member.program(*map(stacked, arguments, axes), *member.tables)
+    expected = stacked(whole[0], result_axes)
+    if exact:
+        np.testing.assert_array_equal(found, expected)
+    else:
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+    return member
+
+
+def bucket(y, x, k):
+    s, g = y[..., 0], y[..., 1]
+    q = np.maximum(s - k * 3, 0) + 0.1 * s
+    s = s + x[..., 1] - q - np.minimum(s * 0.2, x[..., 0])
+    g = g + q * k - g / (10 * k)
+    return np.stack([np.maximum(s, 0), np.where(g > 0, np.sqrt(g), 0)], axis=-1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 16, 17, 500])
+def test_parameters_of_each_member_are_a_table(count):
+    k = np.linspace(0.5, 1.5, count)
+    member = check(lambda y, x: bucket(y, x, k), np.zeros((count, 2)), np.zeros(2), axes=[(0,), ()])
+    if count > 1:
+        (table,) = member.tables
+        assert table.shape == (count, 3)
+        assert any((column == k).all() for column in table.T)
+    assert member.program.operations == 17
+
+
+def test_parameters_that_all_members_have_stay_constants():
+    member = check(lambda y: np.sin(0.3 * y) + np.full((40, 1), 7.0), np.zeros((40, 3)), axes=[(0,)])
+    assert member.tables == ()
+    assert [a.shape for a in member.program.arguments] == [(3,)]
+
+
+@pytest.mark.parametrize("neutral", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("function", "operations"),
+    [
+        (lambda y, p: y * p, 1),
+        (lambda y, p: p * np.sin(y), 2),
+        (lambda y, p: y / p, 1),
+        (lambda y, p: np.exp(y - p), 2),
+        (lambda y, p: y * p[::-1] * p + y, 3),
+        (lambda y, p: (y - p) / (p + 1) * p, 3),
+    ],
+)
+def test_operations_that_one_member_does_not_need(function, operations, neutral):
+    """A product with 1 is not recorded, but the other members have it."""
+    p = np.array([0.5, neutral, 3.0, 2.5])
+    with np.errstate(all="ignore"):
+        member = check(lambda y: function(y, p), np.zeros(4), axes=[(0,)])
+    assert member.program.operations == operations
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_matrix_products_stay_products(count):
+    member = check(
+        lambda h, x: np.tanh(h @ WEIGHTS + x),
+        np.zeros((count, 12)),
+        np.zeros((count, 12)),
+        axes=[(0,), (0,)],
+        exact=False,
+    )
+    assert [block.count for block in member.program.blocks if block.operation == "product"] == [12]
+    assert len(member.program.blocks) < 32
+
+
+def test_matrices_of_each_member():
+    matrices = RNG.standard_normal((5, 12, 12))
+    member = check(lambda h: np.matmul(matrices, h[..., None])[..., 0], np.zeros((5, 12)), axes=[(0,)], exact=False)
+    assert member.tables[0].shape == (5, 144)
+    assert [block.count for block in member.program.blocks if block.operation == "product"] == [12]
+
+
+def test_products_within_a_member():
+    check(lambda h: np.sum(h * h, axis=1, keepdims=True) * h, np.zeros((30, 12)), axes=[(0,)])
+    check(lambda h: np.einsum("bi,bj->bij", h, h), np.zeros((30, 4)), axes=[(0,)], exact=False)
+
+
+def test_any_axes():
+    check(lambda y: np.cumsum(y, axis=0), np.zeros((3, 5, 4)), axes=[(1, 2)], result_axes=(1, 2))
+    check(lambda y: np.swapaxes(y, 0, 1) ** 2, np.zeros((3, 20)), axes=[(1,)], result_axes=(0,))
+    check(lambda y: y[None] * 2, np.zeros((20, 3)), axes=[(0,)], result_axes=(1,))
+    check(lambda y: y * 2, np.zeros((1, 20, 3)), axes=[(-2,)], result_axes=(-2,))
+
+
+def test_tables_and_whole_numbers():
+    table = np.linspace(0.0, 1.0, 9) ** 2
+    steps = np.arange(30) % 4
+    member = check(lambda y: table[np.clip(np.floor(y), 0, 4).astype(int) + steps], np.zeros(30), axes=[(0,)])
+    assert member.tables[0].dtype.kind == "i"
+    choice = np.arange(30) % 3 == 0
+    member = check(lambda y: np.where(choice, np.sin(y), np.cos(y)), np.zeros(30), axes=[(0,)])
+    assert member.tables[0].dtype == bool
+
+
+def test_one_dtype_beside_another():
+    y, p = np.zeros((20, 2), np.float32), np.linspace(0.5, 1.0, 20)[:, None]
+    program = record(lambda y: (y * p).astype(np.float32) + y, [y]).program
+    member = decoupled(program, [(0,)], [(0,)])
+    y = RNG.standard_normal((20, 2)).astype(np.float32)
+    (found,) = member.program(y, *member.tables)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, program(y[None])[0][0])
+
+
+@pytest.mark.parametrize("count", [5, 40])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda y: y - np.mean(y, axis=0),
+        lambda y: np.roll(y, 1, axis=0),
+        lambda y: y[::-1],
+        lambda y: y + y[:1],
+        lambda y: np.cumsum(y, axis=0),
+        lambda y: np.where(np.max(y) > 1, y, -y),
+        lambda y: np.concatenate([y[:1], np.sin(y[1:])]),
+        lambda y: np.broadcast_to(y[0], y.shape),
+        lambda y: np.stack([np.roll(y, k, axis=0) for k in range(4)]).sum(axis=0),
+    ],
+)
+def test_members_that_depend_on_each_other_or_differ(function, count):
+    _, member = member_of(function, np.zeros((count, 2)), axes=[(0,)])
+    assert member is None
+
+
+def test_a_result_of_all_members_has_none():
+    program = record(lambda y: np.sum(y, axis=0), [np.zeros((5, 2))]).program
+    assert decoupled(program, [(0,)], [()]) is None
+
+
+def test_a_chain_of_mixtures_ends_early():
+    """Without a bound it would look at 2**40 vectors."""
+
+    def mixed(y):
+        for k in range(40):
+            y = y + np.roll(y, 2 ** (k % 6) % 50) * 0.5
+        return y
+
+    _, member = member_of(mixed, np.zeros(64), axes=[(0,)])
+    assert member is None
