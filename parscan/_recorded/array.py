@@ -18,9 +18,38 @@ FLOAT64 = np.dtype(np.float64)
 
 OF_FLOATS = {
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "remainder", "floor_divide"), FLOAT64),
+    **dict.fromkeys(
+        (
+            "maximum",
+            "minimum",
+            "hypot",
+            "arctan2",
+            "negative",
+            "absolute",
+            "sqrt",
+            "cbrt",
+            "exp",
+            "expm1",
+            "log",
+            "log1p",
+            "log2",
+            "log10",
+            "sin",
+            "cos",
+            "tan",
+            "tanh",
+            "sinh",
+            "cosh",
+            "arctan",
+            "expit",
+            "sign",
+            "floor",
+        ),
+        FLOAT64,
+    ),
     **dict.fromkeys(("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"), np.dtype(bool)),
 }
-"""Operations of operators, and the dtypes of their results for two numbers in double precision."""
+"""Frequent operations on numbers in double precision, and the dtypes of their results."""
 
 REAL = "bdfilq?BHILQhp"
 """Characters of the dtypes that are recorded."""
@@ -31,19 +60,20 @@ class Refused(Exception):  # noqa: N818 - it says what happened
 
 
 def _binary(name: str, *, swapped: bool = False) -> Any:
+    dtype = OF_FLOATS.get(name)
+
     def method(self: RecordingArray, other: Any) -> Any:
-        mine, dtype = self.ids, self.dtype
-        if type(mine) is int and dtype is FLOAT64:  # numbers, which take most of the time of a recording
-            kind_of_other = type(other)
-            if kind_of_other is RecordingArray:
-                theirs = other.ids if other.dtype is dtype else None
-            elif kind_of_other is float or kind_of_other is int:
-                theirs = self.graph.number(other, dtype)
-            else:
-                theirs = None
-            if type(theirs) is int and (found := OF_FLOATS.get(name)) is not None:
-                pair = (theirs, mine) if swapped else (mine, theirs)
-                return _made(self.graph, _scalar(self.graph, name, found, pair, None), found)
+        mine = self.ids
+        if type(mine) is int and self.dtype is FLOAT64 and dtype is not None:  # most operations of most functions
+            graph, theirs = self.graph, None
+            if type(other) is RecordingArray:
+                if other.dtype is FLOAT64:
+                    theirs = other.ids
+            elif type(other) is float or type(other) is int:
+                theirs = graph.number(other, FLOAT64)
+            if type(theirs) is int:
+                ids = _scalar(graph, name, dtype, (theirs, mine) if swapped else (mine, theirs), None)
+                return _made(graph, ids, dtype)
         if other is None or isinstance(other, str):
             return NotImplemented
         return apply(name, other, self) if swapped else apply(name, self, other)
@@ -322,7 +352,7 @@ class RecordingArray:
 
 def kind(value: Any) -> Any:
     """Dtype of an operand, or `float` or `int` for numbers of Python, which take the dtype of the others."""
-    if isinstance(value, RecordingArray):
+    if type(value) is RecordingArray:
         return value.dtype
     if type(value) is float or type(value) is int:
         return type(value)
@@ -390,12 +420,21 @@ def joined(graph: Graph, values: Any) -> RecordingArray | Any:
 
 def apply(name: str, *operands: Any) -> RecordingArray:
     """Record an operation of the table on operands that broadcast against each other."""
+    first, last = operands[0], operands[-1]
+    if type(first) is type(last) is RecordingArray and first.dtype is last.dtype is FLOAT64 and len(operands) < 3:
+        dtype = OF_FLOATS.get(name)
+        if dtype is not None:
+            one, other = first.ids, last.ids
+            pair = (one,) if len(operands) == 1 else (one, other)
+            if type(one) is type(other) is int:
+                return _made(first.graph, _scalar(first.graph, name, dtype, pair, None), dtype)
+            return _made(first.graph, recorded(first.graph, name, dtype, list(pair)), dtype)
     graph = next(value.graph for value in operands if type(value) is RecordingArray)
-    operands = tuple(joined(graph, value) if isinstance(value, list | tuple) else value for value in operands)
+    operands = tuple([joined(graph, value) if isinstance(value, list | tuple) else value for value in operands])
     given, found = resolved(name, tuple(map(kind, operands)))
     ids = [
         value.ids
-        if type(value) is RecordingArray and value.dtype == dtype
+        if type(value) is RecordingArray and value.dtype is dtype
         else graph.number(value, dtype)
         if type(value) is float or type(value) is int
         else as_recording(graph, value, dtype).ids
@@ -404,16 +443,19 @@ def apply(name: str, *operands: Any) -> RecordingArray:
     return _made(graph, recorded(graph, name, found, ids), found)
 
 
+NEW = object.__new__
+
+
 def _made(graph: Graph, ids: Ids, dtype: numpy.dtype[Any]) -> RecordingArray:
     """A recording array without the checks of its constructor."""
-    found = RecordingArray.__new__(RecordingArray)
+    found: RecordingArray = NEW(RecordingArray)
     found.graph, found.ids, found.dtype = graph, ids, dtype
     return found
 
 
 def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: list[Ids], data: Any = None) -> Ids:
     """Nodes of an operation on operands that broadcast against each other."""
-    if all(type(one) is int for one in ids):
+    if set(map(type, ids)) == {int}:
         return _scalar(graph, name, dtype, tuple(ids), data)
     shape = np.broadcast_shapes(*(np.shape(one) for one in ids))
     flat = [np.broadcast_to(one, shape).ravel() for one in ids]
@@ -429,18 +471,17 @@ def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: list[Ids], d
 
 def _scalar(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: tuple[int, ...], data: Any) -> int:
     """Node of an operation on one element, after the simplifications that are exact for all numbers."""
-    known = graph.known(name, dtype, ids, data)
-    if known is not None:
-        return known
-    constants = graph.among_constants(ids)
-    if constants:
-        values = [graph.value(one) for one in ids]
-        if None not in values:
-            return graph.constant(np.asarray(evaluated(name, dtype, values, data), dtype))
-        simpler = SIMPLER.get(name)
-        if simpler is not None and (found := simpler(ids, values)) is not None:
-            return int(found)
-    return graph.scalar(name, dtype, ids, data)
+    key = name, ids, dtype, id(data)
+    found = graph.scalars.get(key)
+    if found is None:
+        count = graph.count_constants(ids)
+        if count == len(ids):
+            values = [graph.value(one) for one in ids]
+            found = graph.constant(np.asarray(evaluated(name, dtype, values, data), dtype))
+        elif count and name in SIMPLER:
+            found = SIMPLER[name](ids, [graph.value(one) for one in ids])
+        found = graph.scalars[key] = graph.scalar(name, dtype, ids, data) if found is None else found
+    return found
 
 
 def _is(value: Any, number: float) -> bool:

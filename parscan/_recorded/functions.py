@@ -70,7 +70,7 @@ def call_function(function: Any, args: Any, options: dict[str, Any]) -> Any:
 def call(name: str, args: Any, options: dict[str, Any], function: Any = None) -> Any:
     """Record a call by name; where it cannot be recorded, and all values are constants, call the function itself."""
     options = {key: value for key, value in options.items() if value is not np._NoValue}
-    if function is not None and (name in ON_CONSTANTS or ALIASES.get(name, name) not in (*TABLE, *OPERATIONS)):
+    if function is not None and (name in ON_CONSTANTS or not _is_recorded(name)):
         try:
             return lifted(graph_of(args, *options.values()), function(*known(args), **known(options)))
         except Refused:
@@ -86,6 +86,11 @@ def call(name: str, args: Any, options: dict[str, Any], function: Any = None) ->
         raise Refused(f"calls `{name}` with the options {', '.join(options)}")
     found = apply(name, *args)
     return found if dtype is None else found.astype(dtype)
+
+
+def _is_recorded(name: str) -> bool:
+    name = ALIASES.get(name, name)
+    return name in TABLE or name in OPERATIONS
 
 
 ON_CONSTANTS = frozenset(
@@ -121,6 +126,8 @@ MODULES = ("numpy", "scipy.integrate._quadrature")
 def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]) -> Any:
     """Call a function of NumPy or SciPy, or record the call where a recording array is among its arguments."""
     if isinstance(function, np.ufunc):
+        if not options and len(args) == 1 and type(args[0]) is RecordingArray and function.__name__ in UNARY:
+            return apply(function.__name__, args[0])  # the most frequent calls
         if holds(args):
             args = tuple(as_recording(graph, a) if isinstance(a, list | tuple) else a for a in args)
             return call_ufunc(function, "__call__", args, dict(options))
@@ -136,6 +143,9 @@ def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]
         except Refused:
             raise Refused(f"calls `{function.__name__}`, which is not recorded") from None
     return lifted(graph, function(*args, **options))
+
+
+UNARY = frozenset(name for name, row in OPERATIONS.items() if row.arity == 1)
 
 
 def holds(value: Any) -> bool:

@@ -48,13 +48,27 @@ class Block(NamedTuple):
 
 
 class Graph:
-    """Blocks in the order in which they were recorded; equal operations on equal nodes are one node."""
+    """
+    Blocks in the order in which they were recorded; equal operations on equal nodes are one node.
+
+    Attributes
+    ----------
+    blocks : list of Block
+    size : int
+        Number of nodes.
+    limit : int
+        Nodes from which on recording ends.
+    scalars : dict
+        Nodes of operations on one element, by operation, operands, dtype and table.
+    """
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.blocks: list[Block] = []
         self.size = 0
         self.limit = limit
+        self.scalars: dict[Any, int] = {}
         self._known: dict[Any, Any] = {}
+        self._numbers: dict[str, dict[float, int]] = {}
         self._constants: dict[int, Any] = {}
         self._tables: list[Any] = []
         self._table_starts: list[int] = []
@@ -88,7 +102,7 @@ class Graph:
         key = (CONSTANT, value.dtype.char, value.tobytes())
         found = self._known.get(key)
         if found is None:
-            found = self._one(CONSTANT, value.dtype, (), value.reshape(1))
+            found = self.scalar(CONSTANT, value.dtype, (), value.reshape(1))
             self._known[key] = found
             self._constants[found] = value[()]
         return found
@@ -96,10 +110,10 @@ class Graph:
     def number(self, value: float, dtype: np.dtype[Any]) -> int:
         """Node of a number of Python in some dtype."""
         if value and not isnan(value):  # zeros have signs, and NaN has no equal
-            key = (CONSTANT, dtype.char, value)
-            found = self._known.get(key)
+            numbers = self._numbers.setdefault(dtype.char, {})
+            found = numbers.get(value)
             if found is None:
-                found = self._known[key] = self.constant(np.asarray(value, dtype))
+                found = numbers[value] = self.constant(np.asarray(value, dtype))
             return found
         return self.constant(np.asarray(value, dtype))
 
@@ -140,25 +154,23 @@ class Graph:
             return None
         return self._table_starts[place], self._tables[place]
 
-    def among_constants(self, nodes: tuple[int, ...]) -> bool:
-        """Whether some of these nodes are constants."""
-        fixed = self._fixed
-        for node in nodes:  # noqa: SIM110 - a generator takes longer
-            if fixed[node]:
-                return True
-        return False
-
-    def known(self, operation: str, dtype: np.dtype[Any], operands: tuple[int, ...], data: Any = None) -> int | None:
-        """Node of an operation on one element, if it was recorded before."""
-        return self._known.get((operation, dtype.char, operands, id(data)))
+    def count_constants(self, nodes: tuple[int, ...]) -> int:
+        """How many of these nodes are constants."""
+        fixed, count = self._fixed, 0
+        for node in nodes:  # a generator takes longer
+            count += fixed[node]
+        return count
 
     def scalar(self, operation: str, dtype: np.dtype[Any], operands: tuple[int, ...], data: Any = None) -> int:
-        """Node of an operation on one element."""
-        key = (operation, dtype.char, operands, id(data))
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = self._one(operation, dtype, operands, data)
-        return found
+        """A new node of an operation on one element; `scalars` must not have it yet."""
+        first = self.size
+        if first >= self.limit:
+            raise TooLarge
+        self.blocks.append(tuple.__new__(Block, (operation, first, 1, dtype, operands, data)))
+        self._chars.append(ord(dtype.char))
+        self._fixed.append(operation == CONSTANT)
+        self.size = first + 1
+        return first
 
     def elementwise(self, operation: str, dtype: np.dtype[Any], operands: Sequence[Ids], data: Any = None) -> Ids:
         """Nodes of an operation on operands of one shape (count,)."""
@@ -178,16 +190,6 @@ class Graph:
             operands = (np.array(matrix), np.array(vector))
             found = self._known[key] = int(self._append(PRODUCT, matrix.shape[0], dtype, operands, None)[0])
         return np.arange(found, found + matrix.shape[0])
-
-    def _one(self, operation: str, dtype: np.dtype[Any], operands: tuple[int, ...], data: Any) -> int:
-        first = self.size
-        if first >= self.limit:
-            raise TooLarge
-        self.blocks.append(Block(operation, first, 1, dtype, operands, data))
-        self._chars.append(ord(dtype.char))
-        self._fixed.append(operation == CONSTANT)
-        self.size = first + 1
-        return first
 
     def _append(self, operation: str, count: int, dtype: np.dtype[Any], operands: tuple[Ids, ...], data: Any) -> Ids:
         first = self.size
