@@ -516,6 +516,14 @@ def evaluated(name: str, dtype: numpy.dtype[Any], operands: Any, data: Any = Non
         return OPERATIONS[name].value(*operands)
 
 
+def product(graph: Graph, matrix: Any, vector: Any, dtype: numpy.dtype[Any]) -> Any:
+    """Nodes of the product of a matrix (m, k) with a vector (k,); of constants, they are constants."""
+    if graph.are_constant(vector).all() and graph.are_constant(matrix).all():
+        with np.errstate(all="ignore"):
+            return graph.constants(graph.values(matrix) @ graph.values(vector), dtype)
+    return graph.product(matrix, vector, dtype)
+
+
 def power(base: RecordingArray, exponent: Any) -> RecordingArray:
     """`base ** exponent`; small whole exponents and one half as products and roots, as NumPy and C do or nearly do."""
     value = exponent.constants if isinstance(exponent, RecordingArray) else exponent

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .array import RecordingArray, Refused, recorded
+from .array import RecordingArray, Refused, product, recorded
 from .graph import CONSTANT, CONVERT, GATHER, INPUT, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Block, Graph, Ids
 from .operations import OPERATIONS
 from .program import needed
@@ -231,8 +231,8 @@ class Tangents:
         parts: list[Entries] = []
         for column in np.unique(columns).tolist():
             some = columns == column
-            product = self._graph.product(matrix[:, rows[some]], ids[some], block.dtype)
-            parts.append((np.arange(block.count) * self._width + column, product))
+            nodes = product(self._graph, matrix[:, rows[some]], ids[some], block.dtype)
+            parts.append((np.arange(block.count) * self._width + column, nodes))
         found: Entries = NONE, NONE
         if parts:
             together = np.concatenate([keys for keys, _ in parts])
@@ -255,8 +255,13 @@ def _plus(record: Callable[..., Any], result: RecordingArray, known: Any, factor
         if factor > 0:
             return ids if known is None else record("add", known, ids)
         return record("negative", ids) if known is None else record("subtract", known, ids)
-    product = record("multiply", result.cast(factor).ids, ids)
-    return product if known is None else record("add", known, product)
+    factors = result.cast(factor).ids
+    one = result.graph.constant(np.asarray(1, result.dtype))
+    if (ids == one) if type(ids) is int else (ids == one).all():
+        term = factors if type(ids) is int else np.array(np.broadcast_to(factors, ids.shape))
+    else:
+        term = record("multiply", factors, ids)
+    return term if known is None else record("add", known, term)
 
 
 def _nodes(block: Block) -> Any:
@@ -373,8 +378,8 @@ class Cotangents:
                 if type(factor) is not RecordingArray:
                     terms = bars if factor > 0 else recorded(self._graph, "negative", dtype, [bars])
                 else:
-                    product = recorded(self._graph, "multiply", dtype, [bars, result.cast(factor).ids])
-                    terms = self._masked(parts, product, dtype)
+                    terms = recorded(self._graph, "multiply", dtype, [bars, result.cast(factor).ids])
+                    terms = self._masked(parts, terms, dtype)
                 self._add(dtype, ids[move], terms[move], parts[move])
 
     def _add_choice(self, ids: Any, bar: RecordingArray, parts: Any, condition: Any, first: bool) -> None:
@@ -400,7 +405,7 @@ class Cotangents:
         matrix = matrix[some]
         move = ~graph.are_constant(vector)
         if move.any():
-            terms = graph.product(matrix[:, move].T, bars, dtype)
+            terms = product(graph, matrix[:, move].T, bars, dtype)
             conditions = np.unique(parts)
             part = conditions[:1]
             for other in conditions[1:]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 
-from .array import REAL, RecordingArray, Refused, apply, as_recording, joined, kind, power, recorded
+from .array import REAL, RecordingArray, Refused, apply, as_recording, joined, kind, power, product, recorded
 from .graph import SEARCH_LEFT, SEARCH_RIGHT, Graph
 from .operations import OPERATIONS
 
@@ -584,6 +584,8 @@ def count_nonzero(a: Any, axis: Any = None, **options: Any) -> Any:
 @records()
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> RecordingArray:
     array = recording(a, prepend, append)
+    ends = [np.dtype(type(end)) if type(end) in (float, int) else kind(end) for end in (prepend, append) if end is not None]
+    array = array.astype(np.result_type(array.dtype, *ends))  # numbers of Python count here
 
     def widened(value: Any) -> Any:
         shape = list(array.shape)
@@ -680,7 +682,7 @@ def _matrix_product(graph: Graph, left: Any, right: Any, dtype: Any) -> Any:
     if m * k * n > SMALL and min(m, n) * k > 1:
         if m < n:  # the matrix of a product is the larger operand
             return _matrix_product(graph, right.T, left.T, dtype).T
-        return np.stack([graph.product(left, right[:, column], dtype) for column in range(n)], axis=1)
+        return np.stack([product(graph, left, right[:, column], dtype) for column in range(n)], axis=1)
     products = recorded(graph, "multiply", dtype, [left[:, :, None], right[None, :, :]])
     terms = [RecordingArray(graph, products[:, j, :], dtype) for j in range(k)]
     return np.asarray(_reduced("add", terms).ids) if terms else np.full((m, n), graph.constant(np.asarray(0, dtype)))

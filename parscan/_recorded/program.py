@@ -83,7 +83,8 @@ class Program:
             elif block.operation == CONSTANT:
                 found = block.data[:, None]
             elif block.operation == PRODUCT:
-                found = self._product(block, of)
+                with np.errstate(all="ignore"):
+                    found = self._product(block, of)
             else:
                 found = evaluated(block.operation, block.dtype, [of(ids) for ids in block.operands], block.data)
             begin = places[block.first]

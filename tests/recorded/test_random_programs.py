@@ -1,0 +1,328 @@
+"""Random functions of NumPy: recorded they are the functions, and their derivatives are those of the functions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parscan._recorded.array import as_recording
+from parscan._recorded.differentiate import cotangents, jacobian
+from parscan._recorded.graph import Graph
+from parscan._recorded.record import record
+from parscan._recorded.structure import is_affine
+
+SMOOTH = {
+    "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "arctan": np.arctan, "arcsinh": np.arcsinh,
+    "exp": lambda v: np.exp(np.sin(v)), "sqrt": lambda v: np.sqrt(1.5 + np.sin(v)), "negative": np.negative,
+    "log": lambda v: np.log(2.5 + np.cos(v)), "expm1": lambda v: np.expm1(np.sin(v)), "square": lambda v: v**2 / 4,
+    "cube": lambda v: np.sin(v) ** 3, "reciprocal": lambda v: 1 / (1.5 + np.sin(v)), "sinh": lambda v: np.sinh(np.sin(v)),
+    "power": lambda v: (1.5 + np.sin(v)) ** 1.7, "arcsin": lambda v: np.arcsin(np.sin(v) / 2),
+    "log1p": lambda v: np.log1p(np.sin(v) / 2), "cosh": lambda v: np.cosh(np.sin(v)), "tan": lambda v: np.tan(np.sin(v)),
+}  # fmt: skip
+PAIRS = {
+    "add": np.add, "subtract": np.subtract, "multiply": lambda v, w: np.sin(v) * w, "outer": lambda v, w: np.outer(v, w)[0],
+    "divide": lambda v, w: v / (1.5 + np.cos(w)), "power": lambda v, w: (1.5 + np.sin(v)) ** np.sin(w),
+}  # fmt: skip
+STRUCTURE = {
+    "roll": lambda v: np.roll(v, 2), "reverse": lambda v: v[::-1], "cumsum": lambda v: np.cumsum(v) / v.size,
+    "diff": lambda v: np.diff(v, append=0.5), "sum": lambda v: v + np.sum(v) / v.size, "mean": lambda v: v - np.mean(v),
+    "split": lambda v: np.concatenate([v[v.size // 2 :], v[: v.size // 2]]), "prod": lambda v: v * np.prod(np.cos(v[:3])),
+    "matrix": lambda v: MATRIX[: v.size, : v.size] @ v, "rows": lambda v: np.sum(np.stack([v, 2 * v, v[::-1]]), axis=0),
+    "gram": lambda v: np.outer(np.sin(v), np.cos(v)) @ v / v.size, "scale": lambda v: np.linspace(-1, 1, v.size) * v,
+    "write": lambda v: written(v), "reshape": lambda v: np.stack([v, v * 2]).T.reshape(-1)[: v.size],
+}  # fmt: skip
+KINKED = {
+    "maximum": np.maximum, "minimum": np.minimum, "fmax": np.fmax, "fmin": np.fmin, "hypot": np.hypot,
+    "where": lambda v, w: np.where(v > w, np.sin(v), w * w), "absolute": lambda v, w: np.abs(v) + w,
+    "root": lambda v, w: np.where(v > 0, np.sqrt(np.where(v > 0, v, 1.0)), w), "clip": lambda v, w: np.clip(v, -0.3, 0.4) * w,
+    "sign": lambda v, w: np.sign(v) * w, "copysign": np.copysign, "logaddexp": np.logaddexp, "arctan2": np.arctan2,
+    "sorted": lambda v, w: np.where(v < w, v, w), "unchosen": lambda v, w: np.where(v > 0, np.log(v), w),
+}  # fmt: skip
+MATRIX = np.random.default_rng(5).standard_normal((40, 40)) / 5
+
+
+def written(v):
+    found = np.zeros_like(v)
+    found[1:] = v[:-1] * 2
+    found[0] += v[-1]
+    return found
+
+
+def functions(*tables):
+    """Strategy of functions of two arrays of one shape: operations in turn, each on what earlier ones gave."""
+    names = st.sampled_from([(table, name) for table in tables for name in table_of(table)])
+    line = st.tuples(names, st.integers(0, 99), st.integers(0, 99))
+    return st.lists(line, min_size=1, max_size=8).map(Function)
+
+
+def table_of(name):
+    return {"smooth": SMOOTH, "pairs": PAIRS, "structure": STRUCTURE, "kinked": KINKED}[name]
+
+
+class Function:
+    """The operations of some lines; it is printed as them."""
+
+    def __init__(self, lines):
+        self.lines = lines
+        self.__name__ = "random"
+
+    def __repr__(self):
+        return f"Function({self.lines})"
+
+    def __call__(self, y, x):
+        found = [y, x]
+        for (table, name), first, second in self.lines:
+            operation = table_of(table)[name]
+            v, w = found[-1 - first % 3 % len(found)], found[second % len(found)]
+            found.append(operation(v, w) if table in ("pairs", "kinked") else operation(v))
+        return found[-1] + found[-2 % len(found)]
+
+
+SIZES = st.sampled_from([1, 2, 3, 5, 16, 17, 40])
+SMOOTHLY = functions("smooth", "pairs", "structure")
+ANY = functions("smooth", "pairs", "structure", "kinked")
+
+
+def arguments(size, seed):
+    return np.random.default_rng(seed).uniform(-1.5, 1.5, (2, size))
+
+
+def dense(recording, given, argument=0):
+    """The Jacobian by forward mode, and its pattern."""
+    rows, columns, values = jacobian(recording.graph, recording.result, recording.arguments[argument])
+    found = np.zeros((recording.result.size, recording.arguments[argument].size))
+    pattern = np.zeros(found.shape, dtype=bool)
+    found[rows, columns] = recording.extract(values)(*(a[None] for a in given))[0][0]
+    pattern[rows, columns] = True
+    return found, pattern
+
+
+def by_reverse_mode(recording, given, argument=0):
+    found = np.zeros((recording.result.size, recording.arguments[argument].size))
+    inputs = np.ravel(recording.arguments[argument].ids)
+    for row in range(recording.result.size):
+        seed = recording.result.cast(np.eye(recording.result.size)[row])
+        nodes = cotangents(recording.graph, recording.result.ids, seed.ids)(inputs)
+        some = recording.result.with_ids(nodes[nodes >= 0])
+        found[row, nodes >= 0] = recording.extract(some)(*(a[None] for a in given))[0][0]
+    return found
+
+
+def complex_steps(function, given, argument=0):
+    columns = []
+    for k in range(given[argument].size):
+        moved = [a.astype(complex) for a in given]
+        moved[argument][k] += 1e-30j
+        columns.append(function(*moved).imag / 1e-30)
+    return np.stack(columns, axis=-1)
+
+
+def differences(function, given, argument=0):
+    columns = []
+    for k in range(given[argument].size):
+        total = 0.0
+        for h in (1e-6, -1e-6):
+            moved = [a.copy() for a in given]
+            moved[argument][k] += h
+            total = total + function(*moved) / (2 * h)
+        columns.append(total)
+    return np.stack(columns, axis=-1)
+
+
+@given(ANY, SIZES, st.integers(0, 9), st.sampled_from(["float32", "float64"]))
+def test_recorded_they_are_the_functions(function, size, seed, dtype):
+    given_ = arguments(size, seed).astype(dtype)
+    with np.errstate(all="ignore"):
+        expected = function(*given_)
+    program = record(function, list(given_)).program
+    (found,) = program(*(a[None] for a in given_))
+    assert found[0].dtype == expected.dtype
+    assert found[0].shape == expected.shape
+    accuracy = 1e-12 if dtype == "float64" else 1e-3
+    np.testing.assert_allclose(found[0], expected, rtol=accuracy, atol=accuracy)
+    several = np.random.default_rng(1).uniform(-1, 1, (2, 3, size)).astype(dtype)
+    (found,) = program(*several)
+    with np.errstate(all="ignore"):
+        expected = np.stack([function(*one) for one in np.moveaxis(several, 1, 0)])
+    np.testing.assert_allclose(found, expected, rtol=accuracy, atol=accuracy)
+
+
+@given(SMOOTHLY, SIZES, st.integers(0, 9), st.integers(0, 1))
+def test_derivatives_are_those_by_complex_steps(function, size, seed, argument):
+    given_ = arguments(size, seed)
+    recording = record(function, list(given_))
+    found, pattern = dense(recording, given_, argument)
+    expected = complex_steps(function, given_, argument)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10 * (1 + np.abs(expected).max()))
+    assert pattern[expected != 0].all()
+    if size <= 5:
+        reverse = by_reverse_mode(recording, given_, argument)
+        np.testing.assert_allclose(reverse, expected, rtol=1e-9, atol=1e-10 * (1 + np.abs(expected).max()))
+
+
+@given(ANY, SIZES, st.integers(0, 9))
+def test_derivatives_of_choices_are_those_by_differences(function, size, seed):
+    given_ = arguments(size, seed)
+    recording = record(function, list(given_))
+    found, pattern = dense(recording, given_)
+    with np.errstate(all="ignore"):
+        expected = differences(function, given_)
+    if np.isfinite(expected).all():
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * (1 + np.abs(expected).max()))
+    if size <= 5:
+        reverse = by_reverse_mode(recording, given_)
+        np.testing.assert_allclose(reverse, found, rtol=1e-9, atol=1e-10)
+        assert pattern[reverse != 0].all()
+
+
+@given(SMOOTHLY, st.integers(1, 4), st.integers(0, 9))
+def test_second_derivatives(function, size, seed):
+    given_ = arguments(size, seed)
+    recording = record(function, list(given_))
+    rows, columns, first = jacobian(recording.graph, recording.result, recording.arguments[0])
+    if not first.size:
+        return
+    rows2, columns2, second = jacobian(recording.graph, first, recording.arguments[0])
+    found = np.zeros((first.size, size))
+    found[rows2, columns2] = recording.extract(second)(*(a[None] for a in given_))[0][0]
+
+    def entries(y, x):
+        return complex_steps_of_entries(function, y, x)[rows, columns]
+
+    expected = differences(entries, given_)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * (1 + np.abs(expected).max()))
+    # and the product of a vector with the Jacobian, differentiated forwards
+    bars = recording.result.cast(np.linspace(1, 2, recording.result.size))
+    nodes = cotangents(recording.graph, recording.result.ids, bars.ids)(np.ravel(recording.arguments[0].ids))
+    some = recording.result.with_ids(nodes[nodes >= 0])
+    rows3, columns3, third = jacobian(recording.graph, some, recording.arguments[0])
+    hessian = np.zeros((some.size, size))
+    hessian[rows3, columns3] = recording.extract(third)(*(a[None] for a in given_))[0][0]
+    whole = np.zeros((recording.result.size, size, size))
+    whole[rows, columns] = found
+    contracted = np.einsum("i,ijk->jk", np.linspace(1, 2, recording.result.size), whole)[nodes >= 0]
+    np.testing.assert_allclose(hessian, contracted, rtol=1e-9, atol=1e-9 * (1 + np.abs(contracted).max()))
+
+
+def complex_steps_of_entries(function, y, x):
+    return complex_steps(function, [y, x])
+
+
+@given(ANY, SIZES)
+def test_affine_functions_have_constant_derivatives(function, size):
+    recording = record(function, list(arguments(size, 0)))
+    if is_affine(recording.program, 0):
+        one, _ = dense(recording, arguments(size, 1))
+        other = dense(recording, [arguments(size, 2)[0], arguments(size, 1)[1]])[0]
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+def assert_same_programs(one, other):
+    assert len(one.blocks) == len(other.blocks)
+    for a, b in zip(one.blocks, other.blocks, strict=True):
+        assert (a.operation, a.first, a.count, a.dtype) == (b.operation, b.first, b.count, b.dtype)
+        assert len(a.operands) == len(b.operands)
+        for left, right in zip(a.operands, b.operands, strict=True):
+            np.testing.assert_array_equal(left, right)
+        if a.operation == "constant":
+            assert a.data.tobytes() == b.data.tobytes()
+    for left, right in zip(one.results, other.results, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+@given(ANY, SIZES)
+def test_twice_recorded_they_are_the_same(function, size):
+    given_ = list(arguments(size, 0))
+    assert_same_programs(record(function, given_).program, record(function, given_).program)
+
+
+@given(SMOOTHLY, ANY, SIZES)
+def test_what_is_not_needed_is_not_in_the_program(function, other, size):
+    given_ = list(arguments(size, 0))
+    program = record(lambda y, x: (other(x, y), function(y, x), other(y, y))[1], given_).program
+    needed = record(function, given_).program
+    assert program.operations == needed.operations
+    assert program.size <= needed.size + size * 2
+    (found,), (expected,) = (p(*(a[None] for a in given_)) for p in (program, needed))
+    np.testing.assert_array_equal(found, expected)
+
+
+@given(SMOOTHLY, SIZES)
+def test_what_is_constant_is_folded(function, size):
+    """Of constants nothing is left to compute, and the values are those of NumPy."""
+    y, x = arguments(size, 0)
+    graph = Graph()
+    found = as_recording(graph, function(as_recording(graph, y), as_recording(graph, x)))
+    np.testing.assert_allclose(found.constants, function(y, x), rtol=1e-12, atol=1e-12)
+
+
+# Nodes that are equal, and nodes that only look so
+
+
+def test_constants_are_equal_by_dtype_and_bits():
+    graph = Graph()
+    nodes = [
+        as_recording(graph, value).ids
+        for value in (0.0, -0.0, 1.0, True, 1, np.float32(1.0), np.int32(1), np.nan, np.inf, -np.inf, False, 0)
+    ]
+    assert len(set(nodes)) == len(nodes)
+    again = [as_recording(graph, value).ids for value in (0.0, -0.0, 1.0, True, 1, np.float32(1.0), np.int32(1), np.nan)]
+    assert again == nodes[:8]
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_signs_of_zeros_are_kept(count):
+    y = np.array([0.0, -0.0, 1.0, -1.0] * count)
+    for function in (
+        lambda y: y + 0.0, lambda y: y - 0.0, lambda y: y + -0.0, lambda y: y - -0.0, lambda y: 0.0 - y, lambda y: -y,
+        lambda y: y * 0.0, lambda y: y * -0.0, lambda y: y * 1.0, lambda y: y / 1.0, lambda y: y / -1.0, lambda y: y * -1,
+        lambda y: np.copysign(1.0, y * 0.0) + np.copysign(1.0, y * -0.0), lambda y: y**1, lambda y: y**3, lambda y: y**0,
+        lambda y: 1 / (y * 0.0), lambda y: np.where(y > 0, -0.0, 0.0), lambda y: np.sqrt(y * 0 - 0.0), lambda y: y * True,
+    ):  # fmt: skip
+        with np.errstate(all="ignore"):
+            expected = function(y)
+        (found,) = record(function, [y]).program(y[None])
+        np.testing.assert_array_equal(found[0], expected)
+        np.testing.assert_array_equal(np.signbit(found[0]), np.signbit(expected))
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_products_with_zero_keep_what_is_not_a_number(count):
+    y = np.array([np.nan, np.inf, -np.inf, 2.0] * count)
+    zeros = np.zeros((y.size, y.size))
+    for function in (lambda y: 0 * y, lambda y: zeros @ y, lambda y: zeros[:2] @ y, lambda y: y - y, lambda y: y / y):
+        with np.errstate(all="ignore"):
+            expected = function(y)
+        (found,) = record(function, [y]).program(y[None])
+        np.testing.assert_array_equal(found[0], expected)
+
+
+def test_equal_operations_are_one_node():
+    program = record(lambda y: np.sin(y[0]) * np.sin(y[0]) + np.sin(y[0]), [np.zeros(2)]).program
+    assert program.operations == 3
+    program = record(lambda y: np.sin(y) + np.sin(y), [np.zeros(30)]).program
+    assert program.operations == 60
+
+
+def test_a_jacobian_needs_only_what_leads_to_the_result():
+    recording = record(lambda y, x: y * x, [np.zeros(2), np.zeros(2)])
+    sizes = []
+    for argument in (0, 1, 0):
+        jacobian(recording.graph, recording.result, recording.arguments[argument])
+        sizes.append(recording.graph.size)
+    assert sizes[-1] == sizes[-2]
+
+
+@pytest.mark.parametrize("size", [3, 30])
+def test_a_product_that_is_not_chosen(size):
+    def function(y):
+        return np.where(y > 0, MATRIX[:size, :size] @ np.sqrt(y), 2 * y)
+
+    y = -np.ones(size)
+    recording = record(function, [y])
+    np.testing.assert_array_equal(dense(recording, [y])[0], 2 * np.eye(size))
+    np.testing.assert_array_equal(by_reverse_mode(recording, [y]), 2 * np.eye(size))
+    given_ = [np.linspace(0.5, 2, size)]
+    expected = differences(function, given_)
+    np.testing.assert_allclose(dense(recording, given_)[0], expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(by_reverse_mode(recording, given_), expected, rtol=1e-6, atol=1e-8)
