@@ -584,7 +584,9 @@ def count_nonzero(a: Any, axis: Any = None, **options: Any) -> Any:
 @records()
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> RecordingArray:
     array = recording(a, prepend, append)
-    ends = [np.dtype(type(end)) if type(end) in (float, int) else kind(end) for end in (prepend, append) if end is not None]
+    ends = [
+        np.dtype(type(end)) if type(end) in (float, int) else kind(end) for end in (prepend, append) if end is not None
+    ]
     array = array.astype(np.result_type(array.dtype, *ends))  # numbers of Python count here
 
     def widened(value: Any) -> Any:

@@ -11,41 +11,77 @@ from parscan._recorded.graph import Graph
 from parscan._recorded.record import record
 from parscan._recorded.structure import is_affine
 
-SMOOTH = {
-    "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "arctan": np.arctan, "arcsinh": np.arcsinh,
-    "exp": lambda v: np.exp(np.sin(v)), "sqrt": lambda v: np.sqrt(1.5 + np.sin(v)), "negative": np.negative,
-    "log": lambda v: np.log(2.5 + np.cos(v)), "expm1": lambda v: np.expm1(np.sin(v)), "square": lambda v: v**2 / 4,
-    "cube": lambda v: np.sin(v) ** 3, "reciprocal": lambda v: 1 / (1.5 + np.sin(v)), "sinh": lambda v: np.sinh(np.sin(v)),
-    "power": lambda v: (1.5 + np.sin(v)) ** 1.7, "arcsin": lambda v: np.arcsin(np.sin(v) / 2),
-    "log1p": lambda v: np.log1p(np.sin(v) / 2), "cosh": lambda v: np.cosh(np.sin(v)), "tan": lambda v: np.tan(np.sin(v)),
-}  # fmt: skip
-PAIRS = {
-    "add": np.add, "subtract": np.subtract, "multiply": lambda v, w: np.sin(v) * w, "outer": lambda v, w: np.outer(v, w)[0],
-    "divide": lambda v, w: v / (1.5 + np.cos(w)), "power": lambda v, w: (1.5 + np.sin(v)) ** np.sin(w),
-}  # fmt: skip
-STRUCTURE = {
-    "roll": lambda v: np.roll(v, 2), "reverse": lambda v: v[::-1], "cumsum": lambda v: np.cumsum(v) / v.size,
-    "diff": lambda v: np.diff(v, append=0.5), "sum": lambda v: v + np.sum(v) / v.size, "mean": lambda v: v - np.mean(v),
-    "split": lambda v: np.concatenate([v[v.size // 2 :], v[: v.size // 2]]), "prod": lambda v: v * np.prod(np.cos(v[:3])),
-    "matrix": lambda v: MATRIX[: v.size, : v.size] @ v, "rows": lambda v: np.sum(np.stack([v, 2 * v, v[::-1]]), axis=0),
-    "gram": lambda v: np.outer(np.sin(v), np.cos(v)) @ v / v.size, "scale": lambda v: np.linspace(-1, 1, v.size) * v,
-    "write": lambda v: written(v), "reshape": lambda v: np.stack([v, v * 2]).T.reshape(-1)[: v.size],
-}  # fmt: skip
-KINKED = {
-    "maximum": np.maximum, "minimum": np.minimum, "fmax": np.fmax, "fmin": np.fmin, "hypot": np.hypot,
-    "where": lambda v, w: np.where(v > w, np.sin(v), w * w), "absolute": lambda v, w: np.abs(v) + w,
-    "root": lambda v, w: np.where(v > 0, np.sqrt(np.where(v > 0, v, 1.0)), w), "clip": lambda v, w: np.clip(v, -0.3, 0.4) * w,
-    "sign": lambda v, w: np.sign(v) * w, "copysign": np.copysign, "logaddexp": np.logaddexp, "arctan2": np.arctan2,
-    "sorted": lambda v, w: np.where(v < w, v, w), "unchosen": lambda v, w: np.where(v > 0, np.log(v), w),
-}  # fmt: skip
-MATRIX = np.random.default_rng(5).standard_normal((40, 40)) / 5
-
 
 def written(v):
     found = np.zeros_like(v)
     found[1:] = v[:-1] * 2
     found[0] += v[-1]
     return found
+
+
+SMOOTH = {
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "arctan": np.arctan,
+    "arcsinh": np.arcsinh,
+    "exp": lambda v: np.exp(np.sin(v)),
+    "sqrt": lambda v: np.sqrt(1.5 + np.sin(v)),
+    "negative": np.negative,
+    "log": lambda v: np.log(2.5 + np.cos(v)),
+    "expm1": lambda v: np.expm1(np.sin(v)),
+    "square": lambda v: v**2 / 4,
+    "cube": lambda v: np.sin(v) ** 3,
+    "reciprocal": lambda v: 1 / (1.5 + np.sin(v)),
+    "sinh": lambda v: np.sinh(np.sin(v)),
+    "power": lambda v: (1.5 + np.sin(v)) ** 1.7,
+    "arcsin": lambda v: np.arcsin(np.sin(v) / 2),
+    "log1p": lambda v: np.log1p(np.sin(v) / 2),
+    "cosh": lambda v: np.cosh(np.sin(v)),
+    "tan": lambda v: np.tan(np.sin(v)),
+}
+PAIRS = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": lambda v, w: np.sin(v) * w,
+    "outer": lambda v, w: np.outer(v, w)[0],
+    "divide": lambda v, w: v / (1.5 + np.cos(w)),
+    "power": lambda v, w: (1.5 + np.sin(v)) ** np.sin(w),
+}
+STRUCTURE = {
+    "roll": lambda v: np.roll(v, 2),
+    "reverse": lambda v: v[::-1],
+    "cumsum": lambda v: np.cumsum(v) / v.size,
+    "diff": lambda v: np.diff(v, append=0.5),
+    "sum": lambda v: v + np.sum(v) / v.size,
+    "mean": lambda v: v - np.mean(v),
+    "split": lambda v: np.concatenate([v[v.size // 2 :], v[: v.size // 2]]),
+    "prod": lambda v: v * np.prod(np.cos(v[:3])),
+    "matrix": lambda v: MATRIX[: v.size, : v.size] @ v,
+    "rows": lambda v: np.sum(np.stack([v, 2 * v, v[::-1]]), axis=0),
+    "gram": lambda v: np.outer(np.sin(v), np.cos(v)) @ v / v.size,
+    "scale": lambda v: np.linspace(-1, 1, v.size) * v,
+    "write": written,
+    "reshape": lambda v: np.stack([v, v * 2]).T.reshape(-1)[: v.size],
+}
+KINKED = {
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "fmax": np.fmax,
+    "fmin": np.fmin,
+    "hypot": np.hypot,
+    "where": lambda v, w: np.where(v > w, np.sin(v), w * w),
+    "absolute": lambda v, w: np.abs(v) + w,
+    "root": lambda v, w: np.where(v > 0, np.sqrt(np.where(v > 0, v, 1.0)), w),
+    "clip": lambda v, w: np.clip(v, -0.3, 0.4) * w,
+    "sign": lambda v, w: np.sign(v) * w,
+    "copysign": np.copysign,
+    "logaddexp": np.logaddexp,
+    "arctan2": np.arctan2,
+    "sorted": lambda v, w: np.where(v < w, v, w),
+    "unchosen": lambda v, w: np.where(v > 0, np.log(v), w),
+}
+MATRIX = np.random.default_rng(5).standard_normal((40, 40)) / 5
 
 
 def functions(*tables):
@@ -266,7 +302,9 @@ def test_constants_are_equal_by_dtype_and_bits():
         for value in (0.0, -0.0, 1.0, True, 1, np.float32(1.0), np.int32(1), np.nan, np.inf, -np.inf, False, 0)
     ]
     assert len(set(nodes)) == len(nodes)
-    again = [as_recording(graph, value).ids for value in (0.0, -0.0, 1.0, True, 1, np.float32(1.0), np.int32(1), np.nan)]
+    again = [
+        as_recording(graph, value).ids for value in (0.0, -0.0, 1.0, True, 1, np.float32(1.0), np.int32(1), np.nan)
+    ]
     assert again == nodes[:8]
 
 
@@ -274,11 +312,27 @@ def test_constants_are_equal_by_dtype_and_bits():
 def test_signs_of_zeros_are_kept(count):
     y = np.array([0.0, -0.0, 1.0, -1.0] * count)
     for function in (
-        lambda y: y + 0.0, lambda y: y - 0.0, lambda y: y + -0.0, lambda y: y - -0.0, lambda y: 0.0 - y, lambda y: -y,
-        lambda y: y * 0.0, lambda y: y * -0.0, lambda y: y * 1.0, lambda y: y / 1.0, lambda y: y / -1.0, lambda y: y * -1,
-        lambda y: np.copysign(1.0, y * 0.0) + np.copysign(1.0, y * -0.0), lambda y: y**1, lambda y: y**3, lambda y: y**0,
-        lambda y: 1 / (y * 0.0), lambda y: np.where(y > 0, -0.0, 0.0), lambda y: np.sqrt(y * 0 - 0.0), lambda y: y * True,
-    ):  # fmt: skip
+        lambda y: y + 0.0,
+        lambda y: y - 0.0,
+        lambda y: y + -0.0,
+        lambda y: y - -0.0,
+        lambda y: 0.0 - y,
+        lambda y: -y,
+        lambda y: y * 0.0,
+        lambda y: y * -0.0,
+        lambda y: y * 1.0,
+        lambda y: y / 1.0,
+        lambda y: y / -1.0,
+        lambda y: y * -1,
+        lambda y: np.copysign(1.0, y * 0.0) + np.copysign(1.0, y * -0.0),
+        lambda y: y**1,
+        lambda y: y**3,
+        lambda y: y**0,
+        lambda y: 1 / (y * 0.0),
+        lambda y: np.where(y > 0, -0.0, 0.0),
+        lambda y: np.sqrt(y * 0 - 0.0),
+        lambda y: y * True,
+    ):
         with np.errstate(all="ignore"):
             expected = function(y)
         (found,) = record(function, [y]).program(y[None])
