@@ -28,7 +28,7 @@ from .layout import (
     Run,
     Same,
     Scalars,
-    is_scalar,
+    vector_width,
 )
 from .text import CALLED, Register, Text, in_memory, literal, vector, word
 
@@ -108,15 +108,15 @@ class _Writer:
     def __init__(self, program: Program, chain: bool, lanes: int, modes: Sequence[str]) -> None:
         self.program, self.chain, self.lanes = program, chain, lanes
         self.modes = list(modes) or [UNIT] * (len(program.arguments) + len(program.results))
-        self.layout = Layout(program, lanes)
         self.text = Text()
         self.entry: list[str] = []
         self.entry_label = "entry"
         self.values: dict[int, Register] = {}
         floats = [block.dtype.itemsize for block in program.blocks if block.dtype.kind == "f"]
         self.width = lanes if lanes > 1 else libm.vector_bytes() // max(floats, default=8)
-        self.stride = 1 if lanes > 1 else self.width
-        """Elements that a loop takes at a time."""
+        """Elements of the widest vectors."""
+        self.layout = Layout(program, lanes, self.width)
+        self.program = program = self.layout.program
         self.phis: list[tuple[Register, str, str, str]] = []
         """Values that a step takes from the one before: name, type, first value, following value."""
         self.tables: dict[tuple[int, str], int] = {}
@@ -349,12 +349,6 @@ class _Writer:
         kind = vector(in_memory(dtype), self.lanes if space == SCRATCH else 1)
         return self.text.new(f"getelementptr {kind}, ptr {pointer}, i64 {place}")
 
-    def _several(self, pointer: Register, space: int, dtype: np.dtype[Any]) -> Register:
-        """The elements of a packet from a pointer on: neighbours without lanes, else one element of each lane."""
-        if self.lanes > 1 and space != SCRATCH:
-            return self._splat(self._load(pointer, dtype, 1), dtype, self.lanes)
-        return self._load(pointer, dtype, self.width)
-
     # Loops inside a step
 
     def _for(self, count: int, step: int) -> tuple[Register, str, str, str]:
@@ -512,6 +506,8 @@ class _Writer:
 
     def _loop(self, part: Fused) -> None:
         """Blocks of the same length in one loop, whose values stay in registers inside of it."""
+        lanes, count = self.lanes, part.blocks[0].count
+        width = lanes if lanes > 1 else vector_width(count, self.width)
         operands = {
             (block.first, k): self.layout.operand(ids, part)
             for block in part.blocks
@@ -522,11 +518,11 @@ class _Writer:
             if isinstance(operand, Same):
                 found = self.value(operand.node)
                 dtype = self.layout.dtype(operand.node)
-                given[key] = self._splat(found, dtype, self.width) if self.lanes == 1 else found
+                given[key] = self._splat(found, dtype, width) if lanes == 1 else found
             elif isinstance(operand, Run | Copied):
                 given[key] = self._prepared(operand, self.layout.dtype(int(part_ids(part, key)[0])))
         targets = [(block, self._targets(block)) for block in part.blocks]
-        loop = self._for(part.blocks[0].count, self.stride)
+        loop = self._for(count, 1 if lanes > 1 else width)
         inside: dict[int, Register] = {}
         for block, pointers in targets:
             values = []
@@ -539,10 +535,10 @@ class _Writer:
                 else:
                     space = operand.space if isinstance(operand, Run) else SCRATCH
                     place = self._at(given[block.first, k], space, loop[0], dtype)
-                    values.append(self._several(place, space, dtype))
-            found = inside[block.first] = self._operation(block, values, self.width)
+                    values.append(self._one(place, space, dtype) if lanes > 1 else self._load(place, dtype, width))
+            found = inside[block.first] = self._operation(block, values, width)
             for pointer in pointers:
-                self._store(found, self._at(pointer, SCRATCH, loop[0], block.dtype), block.dtype, self.width)
+                self._store(found, self._at(pointer, SCRATCH, loop[0], block.dtype), block.dtype, width)
         self._next(loop)
 
     def _targets(self, block: Block) -> list[Register]:
@@ -728,13 +724,13 @@ class _Writer:
         for block in self._inputs(0):
             with self._before_steps():
                 bases = self._bases(0, self.pointers[0])
-                if not is_scalar(block):
+                if not self.layout.is_scalar(block):
                     self._fill(block, bases)
                     continue
                 first = self._block(block, bases)
             for k, place in enumerate(np.asarray(block.data[1]).tolist()):
                 node, after = block.first + k, int(results[place])
-                if self.lanes > 1 or is_scalar(layout.block(after)):
+                if self.lanes > 1 or layout.is_scalar(layout.block(after)):
                     self.values[node] = f"%state{node}"
                     found.append((self.values[node], vector(word(block.dtype), self.lanes), first[k], after))
             self._fill(block, bases)
@@ -750,7 +746,7 @@ class _Writer:
             return
         number, places, dtype = block.data[0], np.asarray(block.data[1]), block.dtype
         target = self._pointer(*self.layout.address(block.first))
-        if is_scalar(block):
+        if self.layout.is_scalar(block):
             if block.first not in self.values:
                 self.values.update(enumerate(self._block(block, bases), start=block.first))
             for k in range(block.count):
@@ -774,7 +770,7 @@ class _Writer:
         """Write the new state of lanes to memory for the loops of the next step."""
         results = np.ravel(self.program.results[0])
         for block in self._inputs(0):
-            if is_scalar(block) or not self.layout.stored[block.first]:
+            if self.layout.is_scalar(block) or not self.layout.stored[block.first]:
                 continue
             nodes = results[np.asarray(block.data[1])]
             target = self._pointer(*self.layout.address(block.first))
@@ -811,4 +807,8 @@ class _Writer:
     def _is_in_memory(self, node: int) -> bool:
         """Whether a node is one of many in memory, which results copy in loops."""
         block = self.layout.block(node)
-        return not is_scalar(block) and block.count > 1 and (block.operation != INPUT or self.layout.spaces[node] >= 0)
+        return (
+            not self.layout.is_scalar(block)
+            and block.count > 1
+            and (block.operation != INPUT or self.layout.spaces[node] >= 0)
+        )

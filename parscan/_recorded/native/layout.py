@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,9 @@ from .text import UnsupportedError
 
 UNROLLED = 16
 """Elements up to which a block is written out, its values in registers."""
+
+FEWEST = 4
+"""Elements that make a vector."""
 
 RUNS = 8
 """Runs of addresses up to which an operand is copied run by run."""
@@ -101,10 +104,14 @@ class Layout:
     program : Program
     lanes : int
         Values of an intermediate node that lie beside each other in memory, one per lane.
+    width : int
+        Elements that a loop takes at a time, without lanes.
     """
 
-    def __init__(self, program: Program, lanes: int) -> None:
-        self.program, self.lanes = program, lanes
+    def __init__(self, program: Program, lanes: int, width: int) -> None:
+        self.program, self.loops = (program, set()) if lanes > 1 else _merged(program, width)
+        """`loops` are small blocks that are evaluated as loops, by their first nodes."""
+        self.lanes, program = lanes, self.program
         self.block_of = np.empty(program.size, dtype=np.intp)
         for number, block in enumerate(program.blocks):
             self.block_of[block.first : block.first + block.count] = number
@@ -113,7 +120,7 @@ class Layout:
         self.spaces = np.full(program.size, -1, dtype=np.int64)
         self.table: list[tuple[int, Any]] = []
         self.table_bytes, self.scratch_bytes = 0, 0
-        self.parts = _parts(program, self.block_of)
+        self.parts = _parts(program, self.block_of, self.is_scalar)
         self._copies: dict[bytes, Copied] = {}
         self.sinks: dict[int, tuple[int, int]] = {}
         """Loops' blocks, by their first nodes, that are written to a result, from a place in it on."""
@@ -127,6 +134,10 @@ class Layout:
                 for block in part.blocks:
                     self._group[self.block_of[block.first]] = number
         self._place()
+
+    def is_scalar(self, block: Block) -> bool:
+        """Whether a block is written out, its values in registers."""
+        return is_small(block) and block.first not in self.loops
 
     def block(self, node: int) -> Block:
         """The block of a node."""
@@ -163,6 +174,8 @@ class Layout:
         if (spaces == spaces[0]).all() and (np.diff(offsets) == steps[0]).all():
             return Run(int(spaces[0]), int(offsets[0]))
         key = ids.tobytes()
+        if (spaces == TABLE).all():
+            return Run(TABLE, self.constant(self.values(ids)))
         if key not in self._copies:
             start = self.scratch(ids.shape[0] * size * self.lanes)
             self._copies[key] = Copied(start, self.copies(ids, np.arange(ids.shape[0])))
@@ -237,12 +250,12 @@ class Layout:
             needed[self.loose(number)[1]] = True
         in_memory = self.stored.tolist()
         for block in program.blocks:
-            if block.count == 1 and block.operation != INPUT and not in_memory[block.first] and is_scalar(block):
+            if block.count == 1 and block.operation != INPUT and not in_memory[block.first] and self.is_scalar(block):
                 continue
             nodes, size = slice(block.first, block.first + block.count), block.dtype.itemsize
             if block.operation == INPUT and self.lanes == 1:
                 self.spaces[nodes], self.offsets[nodes] = ARGUMENT + block.data[0], size * np.asarray(block.data[1])
-            elif block.operation != CONSTANT and (self.stored[nodes] if is_scalar(block) else needed[nodes]).any():
+            elif block.operation != CONSTANT and (self.stored[nodes] if self.is_scalar(block) else needed[nodes]).any():
                 if block.count > 1:
                     self.scratch_bytes = _aligned(self.scratch_bytes)
                 self.stored[nodes] = True
@@ -256,7 +269,7 @@ class Layout:
             for place in np.flatnonzero(np.diff(self.block_of[flat], prepend=-1)).tolist():
                 block = self.block(int(flat[place]))
                 nodes = flat[place : place + block.count]
-                if block.operation in (INPUT, CONSTANT) or is_scalar(block) or block.first in self.sinks:
+                if block.operation in (INPUT, CONSTANT) or self.is_scalar(block) or block.first in self.sinks:
                     continue
                 if nodes.shape[0] == block.count and (nodes == block.first + np.arange(block.count)).all():
                     self.sinks[block.first] = (number, place)
@@ -276,10 +289,14 @@ class Layout:
         numbers = np.unique(self.block_of[ids]).tolist()
         if not all(self.program.blocks[k].operation == CONSTANT for k in numbers):
             return self._in_memory(ids)
-        values = np.empty(self.program.size, dtype=block.dtype)
-        for one in (self.program.blocks[k] for k in numbers):
-            values[one.first : one.first + one.count] = one.data
-        return Run(TABLE, self.constant(values[ids]))
+        return Run(TABLE, self.constant(self.values(ids)))
+
+    def values(self, ids: Any) -> Any:
+        """Values of constants."""
+        found = np.empty(self.program.size, dtype=self.dtype(int(ids[0])))
+        for block in (self.program.blocks[k] for k in np.unique(self.block_of[ids]).tolist()):
+            found[block.first : block.first + block.count] = block.data
+        return found[ids]
 
     def copies(self, ids: Any, places: Any) -> list[Copy]:
         """Copies of nodes in memory to places in a result; targets are in elements."""
@@ -292,8 +309,8 @@ class Layout:
         return self._copied(spaces, offsets, places, np.flatnonzero(breaks) + 1, size)
 
 
-def is_scalar(block: Block) -> bool:
-    """Whether a block is written out."""
+def is_small(block: Block) -> bool:
+    """Whether a block is an operation on few elements, or few inputs."""
     return block.operation not in (CONSTANT, PRODUCT) and block.count <= UNROLLED
 
 
@@ -312,7 +329,93 @@ def _blocks(part: Scalars | Fused | Multiplied) -> Sequence[Block]:
     return [part.block] if isinstance(part, Multiplied) else part.blocks
 
 
-def _parts(program: Program, block_of: Any) -> list[Scalars | Fused | Multiplied]:
+def _merged(program: Program, width: int) -> tuple[Program, set[int]]:
+    """
+    A program in which the same operation on elements after elements is one block, if nearly all are, and these blocks.
+
+    That is how an array of few elements is recorded. Its elements fill vectors again where each operand is one node,
+    or elements that lie beside each other in memory, as vectors were written there.
+    """
+    blocks: list[Block] = []
+    vectors: dict[int, tuple[int, int]] = {}
+    """Where vectors may begin: for a node, the first node of its block, and the place of that in its argument."""
+    alone = together = 0
+    loops: set[int] = set()
+    run: list[Block] = []
+
+    def close() -> None:
+        nonlocal alone, together
+        if not run:
+            return
+        count, first = sum(block.count for block in run), run[0].first
+        operands = tuple(np.concatenate([block.operands[k] for block in run]) for k in range(len(run[0].operands)))
+        if (size := vector_width(count, width)) >= FEWEST and all(_in_vectors(ids, size, vectors) for ids in operands):
+            blocks.append(run[0]._replace(count=count, operands=operands))
+            vectors.update(dict.fromkeys(range(first, first + count), (first, 0)))
+            loops.add(first)
+            together += count
+        else:
+            blocks.extend(run)
+            alone += count
+        run.clear()
+
+    dtypes: list[Any] = []
+    for block in program.blocks:
+        dtypes += [block.dtype] * block.count
+        if run and not (
+            block[0] == run[0].operation and block.first == run[-1].first + run[-1].count
+            and block.dtype is run[0].dtype and block.data is run[0].data
+            and dtypes[block.operands[-1][0]] is dtypes[run[0].operands[-1][0]]
+            and all(int(ids.max()) < run[0].first for ids in block.operands)
+            and (pattern := _pattern(run[-1], block, vectors)) == (_pattern(*run[:2], vectors) if run[1:] else pattern)
+        ):  # fmt: skip
+            close()
+        if is_small(block) and block.operation != INPUT:
+            run.append(block)
+            continue
+        close()
+        blocks.append(block)
+        nodes = range(block.first, block.first + block.count)
+        if block.operation != INPUT:
+            place = 0
+        elif (np.diff(block.data[1]) == 1).all():
+            place = int(block.data[1][0])
+        else:
+            continue
+        vectors.update(dict.fromkeys(nodes, (block.first if block.operation != CONSTANT else -1, place)))
+    close()
+    if alone * 8 > together:
+        return program, set()
+    return Program(tuple(blocks), program.size, program.arguments, program.results, program.dtypes), loops
+
+
+def _pattern(one: Block, other: Block, vectors: dict[int, tuple[int, int]]) -> tuple[int, ...]:
+    """How the operands of a block follow those of the block before; constants may follow in any way."""
+    steps = (int(b[0]) - int(a[-1]) for a, b in zip(one.operands, other.operands, strict=True))
+    known = (vectors.get(int(ids[0]), (0, 0))[0] < 0 for ids in other.operands)
+    return tuple(step if step == 0 or not constant else 1 for step, constant in zip(steps, known, strict=True))
+
+
+def _in_vectors(ids: Any, size: int, vectors: dict[int, tuple[int, int]]) -> bool:
+    """Whether an operand is one node, constants, or vectors as they are in memory."""
+    first = int(ids[0])
+    if first not in vectors:
+        return bool((ids == first).all())
+    begin, place = vectors[first]
+    if begin < 0:
+        return all(vectors.get(node, (0, 0))[0] < 0 for node in ids.tolist())
+    if (ids == first).all():
+        return True
+    return bool((np.diff(ids) == 1).all()) and (first - begin + place) % size == 0 and vectors.get(
+        int(ids[-1]), (-1, 0))[0] == begin  # fmt: skip
+
+
+def vector_width(count: int, width: int) -> int:
+    """Elements of the vectors that an operation on some elements is made of."""
+    return width if count > UNROLLED else min(count & -count, width)
+
+
+def _parts(program: Program, block_of: Any, is_scalar: Callable[[Block], bool]) -> list[Scalars | Fused | Multiplied]:
     """
     The blocks in an order in which each needs earlier ones only, as many as possible in common loops.
 
