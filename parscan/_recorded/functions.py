@@ -15,7 +15,7 @@ from .operations import OPERATIONS
 
 np: Any = numpy  # whose types do not know recording arrays
 
-SMALL = 64
+SMALL = 16
 """Multiplications of a matrix product up to which it is recorded as sums of products."""
 
 Function = Callable[..., Any]

@@ -345,9 +345,13 @@ def _merged(program: Program, width: int) -> tuple[Program, set[int]]:
 
     def close() -> None:
         nonlocal alone, together
-        if not run:
+        count = sum(block.count for block in run)
+        if count < FEWEST:
+            blocks.extend(run)
+            alone += count
+            run.clear()
             return
-        count, first = sum(block.count for block in run), run[0].first
+        first = run[0].first
         operands = tuple(np.concatenate([block.operands[k] for block in run]) for k in range(len(run[0].operands)))
         if (size := vector_width(count, width)) >= FEWEST and all(_in_vectors(ids, size, vectors) for ids in operands):
             blocks.append(run[0]._replace(count=count, operands=operands))
@@ -362,12 +366,12 @@ def _merged(program: Program, width: int) -> tuple[Program, set[int]]:
     dtypes: list[Any] = []
     for block in program.blocks:
         dtypes += [block.dtype] * block.count
-        if run and not (
-            block[0] == run[0].operation and block.first == run[-1].first + run[-1].count
-            and block.dtype is run[0].dtype and block.data is run[0].data
-            and dtypes[block.operands[-1][0]] is dtypes[run[0].operands[-1][0]]
-            and all(int(ids.max()) < run[0].first for ids in block.operands)
-            and (pattern := _pattern(run[-1], block, vectors)) == (_pattern(*run[:2], vectors) if run[1:] else pattern)
+        if run and (
+            block[0] != run[0].operation or block.first != run[-1].first + run[-1].count
+            or block.dtype is not run[0].dtype or block.data is not run[0].data
+            or dtypes[block.operands[-1][0]] is not dtypes[run[0].operands[-1][0]]
+            or any(int(ids.max()) >= run[0].first for ids in block.operands)
+            or (len(run) > 1 and _pattern(run[-1], block, vectors) != _pattern(run[0], run[1], vectors))
         ):  # fmt: skip
             close()
         if is_small(block) and block.operation != INPUT:
