@@ -129,6 +129,10 @@ class RecordingArray:
     def shape(self) -> tuple[int, ...]:
         return () if type(self.ids) is int else self.ids.shape
 
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        self.ids = np.reshape(self.ids, plain(shape))
+
     @property
     def ndim(self) -> int:
         return 0 if type(self.ids) is int else self.ids.ndim
@@ -224,7 +228,7 @@ class RecordingArray:
 
     # Indexing
 
-    def __getitem__(self, key: Any) -> RecordingArray:
+    def __getitem__(self, key: Any) -> Any:
         ids = self.ids
         if type(key) is int and type(ids) is not int and ids.ndim == 1:
             return _made(self.graph, int(ids[key]), self.dtype)
@@ -234,6 +238,10 @@ class RecordingArray:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         mask = _computed(key)
+        if isinstance(value, Selection):
+            if mask is None or not np.array_equal(mask.ids, value.mask.ids):
+                raise Refused(SELECTS)
+            value = value.values
         if mask is not None and mask.dtype == bool:
             chosen = apply("where", mask, self.cast(value), self)
             key, value = (..., chosen)
@@ -266,13 +274,16 @@ class RecordingArray:
         self[...] = value
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> RecordingArray:
-        return self.with_ids(np.reshape(self.ids, shape[0] if len(shape) == 1 else shape))
+        return self.with_ids(np.reshape(self.ids, plain(shape[0] if len(shape) == 1 else shape), order))
+
+    def view(self) -> RecordingArray:
+        return self.with_ids(np.asarray(self.ids).view())
 
     def transpose(self, *axes: Any) -> RecordingArray:
         return self.with_ids(np.asarray(self.ids).transpose(*axes))
 
     def flatten(self, order: str = "C") -> RecordingArray:
-        return self.with_ids(np.asarray(self.ids).flatten())
+        return self.with_ids(np.asarray(self.ids).flatten(order))
 
     def conj(self) -> RecordingArray:
         return self
@@ -562,5 +573,74 @@ def _computed(key: Any) -> RecordingArray | None:
     return key if isinstance(key, RecordingArray) and key.constants is None else None
 
 
-def _masked(array: RecordingArray, mask: RecordingArray) -> RecordingArray:
-    raise Refused("selects entries by a condition on values, which gives an array of unknown length: use np.where")
+def _masked(array: RecordingArray, mask: RecordingArray) -> Any:
+    if mask.shape != array.shape:
+        raise Refused("selects parts of an array by a condition on values: use np.where")
+    return Selection(array.copy(), mask)
+
+
+SELECTS = "selects entries by a condition on values, which gives an array of unknown length: use np.where"
+
+
+class Selection:
+    """
+    Entries of an array where a condition on values holds, `y[y > 0]`: their number is not known.
+
+    They may be calculated with, and be written to the same places: `y[y > 0] *= 2`. They are calculated everywhere, and
+    chosen by `where` when they are written.
+
+    Attributes
+    ----------
+    values : RecordingArray
+        All entries, also where the condition does not hold.
+    mask : RecordingArray
+        The condition.
+    """
+
+    __slots__ = ("mask", "values")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, values: RecordingArray, mask: RecordingArray) -> None:
+        self.values, self.mask = values, mask
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+        if method != "__call__" or options:
+            raise Refused(SELECTS)
+        return Selection(ufunc(*map(self._part, operands)), self.mask)
+
+    def _part(self, operand: Any) -> Any:
+        if isinstance(operand, Selection) and np.array_equal(operand.mask.ids, self.mask.ids):
+            return operand.values
+        if isinstance(operand, Selection) or np.ndim(operand):
+            raise Refused(SELECTS)
+        return operand
+
+    def __array_function__(self, function: Any, *_: Any) -> Any:
+        raise Refused(SELECTS)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise Refused(SELECTS)
+
+    def _refuse(self, *_: Any) -> Any:
+        raise Refused(SELECTS)
+
+    __len__ = __iter__ = __getitem__ = __setitem__ = __bool__ = __float__ = __array__ = _refuse
+
+
+def _of_selection(name: str, *, swapped: bool = False) -> Any:
+    operation = getattr(operator, name)
+
+    def method(self: Selection, *others: Any) -> Selection:
+        parts = [self.values, *map(self._part, others)]
+        return Selection(operation(*(reversed(parts) if swapped else parts)), self.mask)
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "mod", "floordiv", "pow"):
+    setattr(Selection, f"__{_name}__", _of_selection(_name))
+    setattr(Selection, f"__r{_name}__", _of_selection(_name, swapped=True))
+for _name in ("neg", "abs", "pos"):
+    setattr(Selection, f"__{_name}__", _of_selection(_name))

@@ -45,6 +45,8 @@ def call_ufunc(ufunc: Any, method: str, operands: Any, options: dict[str, Any]) 
     elif method == "outer" and name in OPERATIONS:
         one, other = operands
         found = apply(name, np.reshape(one, (*np.shape(one), *(1,) * np.ndim(other))), other)
+    elif method == "at" and name == "add":
+        return add_at(*operands)
     elif method != "__call__":
         raise Refused(f"calls `{ufunc.__name__}.{method}`")
     else:
@@ -319,6 +321,14 @@ for _name in [
     _structural(_name)
 
 
+def _windows(x: Any, window_shape: Any, axis: Any = None, **_: Any) -> Any:
+    array = recording(x)
+    return array.with_ids(np.lib.stride_tricks.sliding_window_view(array.ids, window_shape, axis))
+
+
+TABLE["sliding_window_view"] = _windows
+
+
 def _padded(name: str) -> None:
     function = getattr(np, name)
 
@@ -479,9 +489,13 @@ def reduction(
     name: str, a: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False, **options: Any
 ) -> Any:
     """Reduce axes by an operation."""
-    if set(options) - {"initial", "where"} or options.get("where", True) is not True:
-        raise Refused(f"reduces with the options {', '.join(options)}")
     array = recording(a)
+    if (chosen := options.pop("where", True)) is not True:
+        if name not in EMPTY:
+            raise Refused("reduces with the option `where`")
+        array = np.where(chosen, array, array.cast(EMPTY[name]))
+    if set(options) - {"initial"}:
+        raise Refused(f"reduces with the options {', '.join(options)}")
     if name == "add" and array.dtype == bool and dtype is None:
         dtype = np.dtype(np.int64)
     array = array if dtype is None else array.astype(dtype)
@@ -576,6 +590,46 @@ def ptp(a: Any, axis: Any = None, **options: Any) -> Any:
 @records()
 def count_nonzero(a: Any, axis: Any = None, **options: Any) -> Any:
     return np.sum(apply("not_equal", recording(a), 0), axis=axis, **options)
+
+
+@records()
+def nansum(a: Any, axis: Any = None, **options: Any) -> Any:
+    return np.sum(np.where(np.isnan(a), 0.0, a), axis=axis, **options)
+
+
+@records()
+def nanmean(a: Any, axis: Any = None, **options: Any) -> Any:
+    return nansum(a, axis, **options) / np.sum(~np.isnan(a), axis=axis, **options)
+
+
+SORTED = 16
+"""Entries up to which sorting is recorded."""
+
+
+@records()
+def sort(a: Any, axis: int | None = -1, **_: Any) -> Any:
+    array = recording(a)
+    array, axis = (array.ravel(), 0) if axis is None else (array, axis)
+    rows = list(np.moveaxis(array, axis, 0))
+    if len(rows) > SORTED:
+        raise Refused(f"sorts more than {SORTED} values")
+    for end in range(len(rows) - 1, 0, -1):
+        for k in range(end):
+            one, other = rows[k], rows[k + 1]
+            swap = ~(one <= other) & ~np.isnan(other)  # NaN comes last
+            rows[k], rows[k + 1] = np.where(swap, other, one), np.where(swap, one, other)
+    return np.stack(rows, axis=axis)
+
+
+@records()
+def median(a: Any, axis: int | None = None, **options: Any) -> Any:
+    if any(options.values()):
+        raise Refused("calls `median` with options")
+    array = recording(a)
+    rows = np.moveaxis(np.sort(array.ravel() if axis is None else array, axis=axis or 0), axis or 0, 0)
+    half = (len(rows) - 1) // 2
+    middle = rows[half] if len(rows) % 2 else np.mean(rows[half : half + 2], axis=0)
+    return np.where(np.isnan(rows[-1]), np.nan, middle)
 
 
 # Differences and sums along an axis
@@ -751,10 +805,10 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 @records()
 def einsum(subscripts: str, *operands: Any, **options: Any) -> Any:
-    if not isinstance(subscripts, str) or "." in subscripts or set(options) - {"optimize"}:
-        raise Refused("calls `einsum` with an ellipsis or options")
+    if not isinstance(subscripts, str) or set(options) - {"optimize"}:
+        raise Refused("calls `einsum` with lists or options")
     arrays = [recording(a, *operands) for a in operands]
-    terms, _, output = subscripts.replace(" ", "").partition("->")
+    terms, _, output = _spelled(subscripts.replace(" ", ""), arrays).partition("->")
     names = terms.split(",")
     if "->" not in subscripts:
         output = "".join(sorted(c for c in set(terms) - {","} if terms.count(c) == 1))
@@ -772,6 +826,19 @@ def einsum(subscripts: str, *operands: Any, **options: Any) -> Any:
     found = np.sum(arrays[0], axis=summed) if summed else arrays[0]
     left = [c for c in names[0] if c in output]
     return np.transpose(found, [left.index(c) for c in output]) if output else found
+
+
+def _spelled(subscripts: str, arrays: list[RecordingArray]) -> str:
+    """Subscripts of `einsum` with letters in place of an ellipsis."""
+    terms, arrow, _ = subscripts.partition("->")
+    free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in subscripts]
+    counts = [array.ndim - len(term) + 3 for term, array in zip(terms.split(","), arrays, strict=True) if "..." in term]
+    if not counts:
+        return subscripts
+    if len(set(counts)) > 1 or not arrow:
+        raise Refused("calls `einsum` with an ellipsis of different lengths")
+    letters = "".join(free[: counts[0]])
+    return subscripts.replace("...", letters)
 
 
 def _contracted(names: list[str], arrays: list[RecordingArray], later: set[str]) -> tuple[str, RecordingArray]:
@@ -806,7 +873,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if axis is None and ord is None:
         flat = array.ravel()
         return np.sqrt(np.sum(flat * flat, keepdims=keepdims))
-    if isinstance(axis, tuple) or (axis is None and array.ndim > 1 and ord != "fro"):
+    if ord not in (None, "fro") and (isinstance(axis, tuple) or (axis is None and array.ndim > 1)):
         raise Refused("calls `norm` of matrices")
     if ord in (None, 2, "fro"):
         return np.sqrt(np.sum(array * array, axis=axis, keepdims=keepdims))
@@ -824,21 +891,27 @@ def _minor(a: Any, row: int, column: int) -> Any:
     return a[..., rows, :][..., :, columns]
 
 
+LARGEST = 8
+"""Rows of a matrix up to which linear algebra is recorded."""
+
+
 @records()
 def det(a: Any) -> Any:
     array = recording(a)
     n = array.shape[-1]
     if n > 3:
-        raise Refused("calls a function of linear algebra on matrices larger than 3 by 3")
+        raise Refused("calls `det` of a matrix larger than 3 by 3")
     if n == 1:
         return array[..., 0, 0]
     return sum((-1.0) ** k * array[..., 0, k] * det(_minor(array, 0, k)) for k in range(n))
 
 
 @records()
-def inv(a: Any) -> Any:
+def inv(a: Any, **_: Any) -> Any:
     array = recording(a)
     n = array.shape[-1]
+    if n > 3:
+        return _eliminated(array, np.broadcast_to(np.eye(n), array.shape))
     whole = det(array)
     if n == 1:
         return 1.0 / array
@@ -847,8 +920,43 @@ def inv(a: Any) -> Any:
 
 
 @records()
-def solve(a: Any, b: Any) -> Any:
-    return np.matmul(inv(recording(a, b)), recording(b, a))
+def solve(a: Any, b: Any, **_: Any) -> Any:
+    array, right = recording(a, b), recording(b, a)
+    if array.shape[-1] <= 3:
+        return np.matmul(inv(array), right)
+    if (matrix := array.constants) is not None and array.shape[-1] > LARGEST:
+        return np.matmul(numpy.linalg.inv(matrix), right)
+    return _eliminated(array, right) if right.ndim > 1 else _eliminated(array, right[:, None])[..., 0]
+
+
+def _eliminated(a: RecordingArray, b: Any) -> Any:
+    """Solution of linear systems by elimination with partial pivoting; rows are swapped by choices."""
+    n = a.shape[-1]
+    if n > LARGEST:
+        raise Refused(f"calls a function of linear algebra on a matrix larger than {LARGEST} by {LARGEST}")
+    whole = np.concatenate([a, b], axis=-1)
+    rows = [whole[..., k, :] for k in range(n)]
+    for k in range(n):
+        for j in range(k + 1, n):
+            swap = (np.abs(rows[j][..., k]) > np.abs(rows[k][..., k]))[..., None]
+            rows[k], rows[j] = np.where(swap, rows[j], rows[k]), np.where(swap, rows[k], rows[j])
+        for j in range(k + 1, n):
+            rows[j] = rows[j] - (rows[j][..., k] / rows[k][..., k])[..., None] * rows[k]
+    found: list[Any] = [None] * n
+    for k in reversed(range(n)):
+        rest = rows[k][..., n:]
+        for j in range(k + 1, n):
+            rest = rest - rows[k][..., j][..., None] * found[j]
+        found[k] = rest / rows[k][..., k][..., None]
+    return np.stack(found, axis=-2)
+
+
+@records()
+def lu_solve(lu_and_piv: Any, b: Any, **_: Any) -> Any:
+    from scipy import linalg  # noqa: PLC0415 - slow to import
+
+    factors = known(lu_and_piv)
+    return np.matmul(linalg.lu_solve(factors, np.eye(len(factors[0]))), recording(b))
 
 
 # Choices and tables
@@ -959,6 +1067,76 @@ def take(a: Any, indices: Any, axis: int | None = None, **options: Any) -> Any:
         return recording_table(indices.graph, a)[indices] if not isinstance(a, RecordingArray) else a[indices]
     array = recording(a)
     return array.with_ids(np.take(np.asarray(array.ids), np.asarray(indices), axis=axis, **options))
+
+
+# Functions that write
+
+
+def _writable(array: Any) -> RecordingArray:
+    if not isinstance(array, RecordingArray):
+        raise Refused("writes into an array that is not recorded")
+    return array
+
+
+@records()
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    _writable(dst)[...] = src if where is True else np.where(where, src, dst)
+
+
+@records()
+def put(a: Any, ind: Any, v: Any, **_: Any) -> None:
+    array = _writable(a)
+    np.put(array.ids, known(ind), array.cast(v).ids)
+
+
+@records()
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    array = _writable(a)
+    np.fill_diagonal(array.ids, array.cast(val).ids, wrap)
+
+
+@records()
+def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    places = known(np.asarray(x))
+    found = np.zeros(max(int(np.max(places, initial=-1)) + 1, minlength)).tolist()
+    for place, weight in zip(places.tolist(), weights, strict=True):
+        found[place] = found[place] + weight
+    return as_recording(graph_of(weights), found)
+
+
+def add_at(array: Any, places: Any, values: Any) -> None:
+    """`np.add.at`, one entry after the other."""
+    target, places = _writable(array), np.asarray(known(places))
+    if places.ndim != 1 or places.dtype == bool:
+        raise Refused("calls `add.at` with such places")
+    for k, place in enumerate(places.tolist()):
+        target[place] = target[place] + (values[k] if np.ndim(values) else values)
+
+
+@records()
+def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **options: Any) -> Any:
+    rows = np.moveaxis(recording(arr), axis, -1)
+    parts = [func1d(rows[place], *args, **options) for place in np.ndindex(rows.shape[:-1])]
+    graph = rows.graph
+    found = as_recording(graph, [as_recording(graph, part) for part in parts])
+    found = found.reshape((*rows.shape[:-1], *found.shape[1:]))
+    return found if found.ndim < rows.ndim else np.moveaxis(found, -1, axis)
+
+
+@records()
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    array = recording(x)
+    columns = [np.ones_like(array)]
+    for _ in range((array.shape[0] if N is None else N) - 1):
+        columns.append(columns[-1] * array)
+    return np.stack(columns if increasing else columns[::-1], axis=-1)
+
+
+@records()
+def ndtr(x: Any) -> Any:
+    from scipy import special  # noqa: PLC0415 - slow to import
+
+    return 0.5 * special.erfc(-x / np.sqrt(2.0))
 
 
 # Composed functions

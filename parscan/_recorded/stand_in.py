@@ -96,6 +96,7 @@ NOT_COPIED = frozenset(
         "__subclasshook__",
         "__match_args__",
         "__abstractmethods__",
+        "_abc_impl",
         "__orig_bases__",
         "__parameters__",
     ]
@@ -631,9 +632,9 @@ class Copies:
             self._remember(given, copy)
             for name, member in vars(given).items():
                 if name not in NOT_COPIED:
-                    new = self._member(member)
-                    if new is not member:
-                        _enter(copy, name, new)
+                    _enter(copy, name, self._member(member))
+            if hasattr(given, "__abstractmethods__"):
+                copy.__abstractmethods__ = given.__abstractmethods__
         except Exception:  # a class of its own kind: it stays what it is
             return given
         return copy

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import linalg, special
 
 from parscan._recorded.array import RecordingArray
 from parscan._recorded.functions import MAKERS, TABLE
@@ -14,7 +14,16 @@ from parscan._recorded.stand_in import MATH
 # a (6,), b (6,) positive, m (3, 4), n (4, 2), c (2, 3, 4), s (3, 3), x () and i (3,) of small whole numbers as floats
 ROWS = {
     # structure
-    "reshape": ["np.reshape(a, (2, 3))", "a.reshape(3, -1)", "a.reshape((2, 3))", "np.reshape(c, -1)"],
+    "reshape": [
+        "np.reshape(a, (2, 3))",
+        "np.reshape(a, (2, 3), order='F')",
+        "a.reshape(2, 3, order='F')",
+        "m.flatten('F')",
+        "m.ravel(order='F')",
+        "a.reshape(3, -1)",
+        "a.reshape((2, 3))",
+        "np.reshape(c, -1)",
+    ],
     "ravel": ["np.ravel(m)", "c.ravel()", "m.flatten()"],
     "transpose": ["np.transpose(m)", "np.transpose(c, (2, 0, 1))", "c.transpose(1, 2, 0)", "m.T", "c.mT"],
     "matrix_transpose": ["np.matrix_transpose(c)"],
@@ -144,6 +153,11 @@ ROWS = {
         "np.maximum.reduce(m, axis=1)",
         "np.mean([a, b], axis=0)",
     ],
+    "nansum": ["np.nansum(a)", "np.nansum(np.where(m > 0, m, np.nan), axis=0)"],
+    "nanmean": ["np.nanmean(a)", "np.nanmean(np.where(m > -9, m, np.nan), axis=1)"],
+    "sort": ["np.sort(a)", "np.sort(m, axis=0)", "np.sort(m, axis=None)", "np.sort(np.where(a > 0, a, np.nan))"],
+    "median": ["np.median(a)", "np.median(m, axis=0)", "np.median(np.where(a > 0, a, np.nan))"],
+    "sums of some": ["np.sum(m, axis=0, where=m > 0)", "np.prod(a, where=b > 1)", "m.sum(where=m > 0)"],
     # differences and sums along an axis
     "diff": [
         "np.diff(a)",
@@ -198,6 +212,7 @@ ROWS = {
         "np.einsum('i,j->ij', a, b)",
         "np.einsum('bij,jk->bik', c, n)",
         "np.einsum('ii->i', s)",
+        "np.einsum('...ij,jk->...ik', c, n)",
         "np.einsum('ij,ij->i', m, m)",
         "np.einsum('ij->ji', m)",
         "np.einsum('ij', m)",
@@ -207,6 +222,7 @@ ROWS = {
     "norm": [
         "np.linalg.norm(a)",
         "np.linalg.norm(m, axis=1)",
+        "np.linalg.norm(c, axis=(0, 1))",
         "np.linalg.norm(a, 1)",
         "np.linalg.norm(a, np.inf)",
         "np.linalg.norm(m)",
@@ -214,10 +230,20 @@ ROWS = {
         "np.linalg.norm(m, axis=0, keepdims=True)",
         "np.linalg.norm(a, -np.inf)",
     ],
+    "lu_solve": ["linalg.lu_solve(linalg.lu_factor(np.eye(6) + np.ones((6, 6))), a)"],
     "det": ["np.linalg.det(s)", "np.linalg.det(s[:2, :2])", "np.linalg.det(s[:1, :1])"],
-    "inv": ["np.linalg.inv(s)", "np.linalg.inv(s[:2, :2])", "np.linalg.inv(s[:1, :1])"],
+    "inv": [
+        "np.linalg.inv(s)",
+        "np.linalg.inv(np.kron(s, s[:2, :2]))",
+        "np.linalg.inv(s[:2, :2])",
+        "np.linalg.inv(s[:1, :1])",
+    ],
     "solve": [
         "np.linalg.solve(s, a[:3])",
+        "np.linalg.solve(np.kron(s, s[:2, :2]), a)",
+        "np.linalg.solve(np.kron(s, np.eye(2))[::-1], a[:, None] * b)",
+        "np.linalg.solve(np.eye(9) + np.ones((9, 9)), np.tile(a, 2)[:9])",
+        "linalg.solve(np.fliplr(np.diag(b)), a)",
         "np.linalg.solve(s, m)",
         "np.linalg.solve(s[:2, :2], i[:2])",
         "np.linalg.solve(np.array([[2.0, 1], [1, 3]]), a[:2])",
@@ -335,6 +361,20 @@ ROWS = {
         "np.sqrt(b, where=b > 1, out=a)",
         "np.multiply(a, b, a)",
     ],
+    "copyto": ["(z := a.copy(), np.copyto(z, b, where=a > 0))[0]", "(z := np.zeros(6), np.copyto(z, a))[0]"],
+    "put": ["(z := a.copy(), np.put(z, [1, 2], [x, 3.0]))[0]"],
+    "fill_diagonal": ["(z := s.copy(), np.fill_diagonal(z, 0.0))[0]", "(z := s.copy(), np.fill_diagonal(z, i))[0]"],
+    "add.at": ["(z := np.zeros(4), np.add.at(z, [0, 1, 1, 3], m[0]))[0]"],
+    "bincount": ["np.bincount([0, 2, 2], weights=i)", "np.bincount([0, 2, 2], i, minlength=5)"],
+    "apply_along_axis": ["np.apply_along_axis(lambda v: v / np.sum(v * v), 1, m)", "np.apply_along_axis(np.sum, 0, m)"],
+    "vander": ["np.vander(a, 3)", "np.vander(i, increasing=True)"],
+    "sliding_window_view": ["np.lib.stride_tricks.sliding_window_view(a, 3)"],
+    "ndtr": ["special.ndtr(a)"],
+    "selections": [
+        "(z := a.copy(), z.__setitem__(a > 0, 2 * a[a > 0] + 1))[0]",
+        "(z := a.copy(), z.__setitem__(a > 0, np.sqrt(a[a > 0]) / b[a > 0]))[0]",
+        "(z := m.copy(), z.__setitem__(m > 0, 1 / -m[m > 0]))[0]",
+    ],
     # indexing
     "indices of arrays": [
         "a[1]",
@@ -447,7 +487,9 @@ def test_every_function_of_the_tables_has_a_row():
 def test_it_gives_what_numpy_gives(name, text):
     count = 8
     given = arguments(count)
-    function = eval(f"lambda {', '.join(given)}: {text}", {"np": np, "special": special, "math": math})
+    function = eval(
+        f"lambda {', '.join(given)}: {text}", {"np": np, "special": special, "linalg": linalg, "math": math}
+    )
     recording = record(function, [array[0] for array in given.values()])
     found = recording.program(*given.values())[0]
     for k in range(count):
@@ -463,7 +505,14 @@ def test_it_gives_what_numpy_gives(name, text):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("np.median(a)", "calls `median`, which is not recorded"),
+        ("np.median(a, keepdims=True)", "calls `median` with options"),
+        ("np.percentile(a, 30)", "calls `percentile`, which is not recorded"),
+        ("np.sort(np.tile(a, 9))", "sorts more than 16 values"),
+        ("a[a > 0].sum()", "unknown length"),
+        ("len(a[a > 0])", "unknown length"),
+        ("a[a > 0] + a[b > 0]", "unknown length"),
+        ("np.sum(a[a > 0])", "unknown length"),
+        ("np.linalg.inv(np.eye(9) + x)", "larger than 8 by 8"),
         ("np.argmax(a)", "calls `argmax`"),
         ("np.fft.fft(a)", "calls `fft`"),
         ("np.where(a > 0)", "unknown length"),
@@ -491,7 +540,9 @@ def test_it_gives_what_numpy_gives(name, text):
 )
 def test_why_it_is_not_recorded(text, reason):
     given = arguments(1)
-    function = eval(f"lambda {', '.join(given)}: {text}", {"np": np, "special": special, "math": math})
+    function = eval(
+        f"lambda {', '.join(given)}: {text}", {"np": np, "special": special, "linalg": linalg, "math": math}
+    )
     with pytest.raises(NotRecordedError, match=reason):
         record(function, [array[0] for array in given.values()])
 

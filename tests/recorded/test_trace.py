@@ -96,7 +96,7 @@ class Counter:
         (Counter(), "does something else when it is called again"),
         (lambda y: None, "returns None"),
         (lambda y: y * 1j, "calculates with complex"),
-        (lambda y: np.sort(y) + 1, "calls `sort`, which is not recorded"),
+        (lambda y: np.argsort(y) + 1, "calls `argsort`, which is not recorded"),
         (lambda y: y[y > 0], "np.where"),
     ],
 )

@@ -884,7 +884,7 @@ def schmitt_trigger_with_if(state, x):
     return state
 
 
-@everyday(5, reason="calls `median`")
+@everyday(5)
 def median_filter(window):
     return np.append(window[1:], np.median(window))
 
