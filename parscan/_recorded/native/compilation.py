@@ -16,6 +16,8 @@ import llvmlite.binding as llvm
 
 from . import disk, libm
 from .kernel import NAME, Kernel
+from .layout import aligned
+from .loop import address
 from .text import UnsupportedError
 
 KEPT = 32 << 20
@@ -46,23 +48,40 @@ class Code:
 
     def __init__(self, object_code: bytes, external: dict[str, int]) -> None:
         builder = llvm.JITLibraryBuilder().add_object_img(object_code).add_current_process().export_symbol(NAME)
-        for name, address in external.items():
-            builder.import_symbol(name, address)
+        for name, place in external.items():
+            builder.import_symbol(name, place)
         self.size = len(object_code)
         self._tracker = builder.link(_jit(), f"parscan{os.getpid()}_{next(_numbers)}")
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
         self.function = kind(self._tracker[NAME])
 
 
-def compiled(kernel: Kernel) -> Code:
+class Compiled:
     """
-    The code of a kernel: kept in memory or on disk, or compiled.
+    A kernel with its code and its constants.
 
     Raises
     ------
     UnsupportedError
         If LLVM is too old, or cannot compile it.
     """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._code, self._scratch = compiled(kernel), kernel.scratch
+        self._table = kernel.table
+        self._address = address(kernel.table)
+
+    def memory(self) -> Any:
+        """Memory for intermediate values, for one thread."""
+        return aligned(self._scratch) if self._scratch else None
+
+    def __call__(self, memory: Any, arrays: Any, steps: int) -> None:
+        """Run the kernel; `arrays` are the integers that `Kernel` describes."""
+        self._code.function(self._address, 0 if memory is None else address(memory), address(arrays), steps)
+
+
+def compiled(kernel: Kernel) -> Code:
+    """The code of a kernel: kept in memory or on disk, or compiled."""
     if llvm.llvm_version_info[0] < OLDEST:
         raise UnsupportedError(f"needs LLVM {OLDEST}, but llvmlite {llvmlite.__version__} has an older one")
     key = hashlib.sha256((_machine_name() + kernel.text).encode()).hexdigest()

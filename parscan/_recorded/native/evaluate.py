@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..program import Program
-from .compilation import compiled
+from .compilation import Compiled
 from .kernel import kernel
-from .layout import aligned
+from .loop import address
 
 
 class Evaluator:
@@ -24,8 +24,7 @@ class Evaluator:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self._kernel = kernel(program, chain=False)
-        self._code = compiled(self._kernel)
+        self._code = Compiled(kernel(program, chain=False))
 
     def __call__(self, *arguments: Any) -> tuple[Any, ...]:
         """Results, arrays of shapes (m, *shape), of arguments of shapes (m, *shape)."""
@@ -40,11 +39,8 @@ class Evaluator:
             for ids, dtype in zip(program.results, program.dtypes, strict=True)
         ]
         if count:
-            addresses = np.array(
-                [(array.ctypes.data, array.strides[0], 0) for array in (*rows, *results)], dtype=np.int64
-            )
-            memory = aligned(self._kernel.scratch)
-            self._code.function(self._kernel.table.ctypes.data, memory.ctypes.data, addresses.ctypes.data, count)
+            places = [(address(array), array.strides[0], 0) for array in (*rows, *results)]
+            self._code(self._code.memory(), np.array(places, dtype=np.int64).reshape(-1, 3), count)
         return tuple(results)
 
 

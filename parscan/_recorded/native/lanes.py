@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..program import Program
-from .compilation import Code, compiled
-from .kernel import SHARED, STRIDED, UNIT, Kernel, kernel
-from .layout import aligned
+from .compilation import Compiled
+from .kernel import SHARED, STRIDED, UNIT, kernel
 from .libm import vector_bytes
-from .loop import PAUSE
+from .loop import address, portions
 
 
 def widest(program: Program, sequences: int) -> int:
@@ -40,8 +38,8 @@ class Lanes:
     """
 
     def __init__(self, program: Program, *, chain: bool = True) -> None:
-        self.program, self.chain = program, chain
-        self._codes: dict[Any, tuple[Kernel, Code]] = {}
+        self.program, self.chain, self._operations = program, chain, program.operations
+        self._codes: dict[Any, Compiled] = {}
 
     def run(
         self, states: Any, inputs: Sequence[Any], outs: Sequence[Any], begin: int, end: int,
@@ -64,33 +62,33 @@ class Lanes:
         """
         sequences = outs[0].shape[1]
         arguments = self.program.arguments[1:] if self.chain else self.program.arguments
-        inputs = [_rows(array, one) for array, one in zip(inputs, arguments, strict=True)]
+        arrays = [*(_rows(array, one) for array, one in zip(inputs, arguments, strict=True)), *outs]
         if self.chain:
             first = self.program.arguments[0]
-            states = np.array(np.reshape(states, (sequences, *first.shape)), dtype=first.dtype, order="C")
-        arrays = [*([states[None, ...]] if self.chain else []), *inputs, *outs]
+            states = np.array(np.reshape(states, (1, sequences, *first.shape)), dtype=first.dtype, order="C")
+            arrays = [states, *arrays]
         lanes = widest(self.program, sequences)
-        kernel, code = self._code(lanes, tuple(map(_mode, arrays)) if lanes > 1 else ())
-        memory, steps = aligned(kernel.scratch), 64
-        while begin < end:
-            count, start = min(steps, end - begin), time.perf_counter()
-            for one in range(0, sequences, lanes):
-                lane = min(one, sequences - lanes)
-                rows = [(_address(array, 0 if self.chain and k == 0 else begin, lane), *array.strides[:2])
-                        for k, array in enumerate(arrays)]  # fmt: skip
-                numbers = np.array(rows, dtype=np.int64)
-                code.function(kernel.table.ctypes.data, memory.ctypes.data, numbers.ctypes.data, count)
+        code = self._code(lanes, tuple(map(_mode, arrays)) if lanes > 1 else ())
+        memory = code.memory()
+        strides = np.array([array.strides[:2] for array in arrays], dtype=np.int64)
+        places = np.stack([[address(array) for array in arrays] + begin * strides[:, 0], *strides.T], axis=1)
+        if self.chain:
+            places[0, 0] = address(states)
+        for count in portions(begin, end, self._operations * sequences, report):
+            for lane in range(0, sequences, lanes):
+                moved = places.copy()
+                moved[:, 0] += min(lane, sequences - lanes) * strides[:, 1]
+                code(memory, moved, count)
+            places[:, 0] += count * strides[:, 0]
             begin += count
             if self.chain:
-                arrays[0] = states = np.ascontiguousarray(outs[0][begin - 1 : begin, ...]).reshape(arrays[0].shape)
-            steps = int(min(max(count * PAUSE / max(time.perf_counter() - start, 1e-9), 1), 64 * count))
-            if report is not None:
-                report(begin)
+                states[...] = np.reshape(outs[0][begin - 1, ...], states.shape)
+                places[0, 0] = address(states)
 
-    def _code(self, lanes: int, modes: tuple[str, ...]) -> tuple[Kernel, Code]:
+    def _code(self, lanes: int, modes: tuple[str, ...]) -> Compiled:
         if (lanes, modes) not in self._codes:
             text = kernel(self.program, chain=self.chain, lanes=lanes, modes=modes)
-            self._codes[lanes, modes] = text, compiled(text)
+            self._codes[lanes, modes] = Compiled(text)
         return self._codes[lanes, modes]
 
 
@@ -108,7 +106,3 @@ def _mode(array: Any) -> str:
     if array.strides[1] == 0:
         return SHARED
     return UNIT if array.strides[1] == array.itemsize else STRIDED
-
-
-def _address(array: Any, step: int, lane: int) -> int:
-    return int(array.ctypes.data + step * array.strides[0] + lane * array.strides[1])

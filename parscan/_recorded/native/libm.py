@@ -7,8 +7,6 @@ import ctypes.util
 from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
-
 WIDEST = {"e": 64, "d": 32, "b": 16}
 """Bytes of the vectors that the functions of a kind take, by the letter in their names."""
 
@@ -41,6 +39,8 @@ def vector_address(name: str) -> int:
 @cache
 def features() -> dict[str, bool]:
     """Features of the processor."""
+    import llvmlite.binding as llvm  # noqa: PLC0415 - slow to load
+
     try:
         return dict(llvm.get_host_cpu_features())
     except RuntimeError:  # of LLVM, on processors where it does not know how to ask

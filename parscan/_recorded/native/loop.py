@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,15 @@ from ..program import Program
 PAUSE = 0.05
 """Seconds between two returns to Python, where Ctrl-C is noticed and progress is reported."""
 
+FIRST = 200_000
+"""Operations before the first return, after which the pace is known."""
+
 
 class Loop:
     """
     Steps `y_t = step(y_{t-1}, x_t)`, compiled.
+
+    Several threads may run it at the same time.
 
     Parameters
     ----------
@@ -30,14 +35,11 @@ class Loop:
     """
 
     def __init__(self, program: Program) -> None:
-        from .compilation import compiled  # noqa: PLC0415 - LLVM is slow to load
+        from .compilation import Compiled  # noqa: PLC0415 - LLVM is slow to load
         from .kernel import kernel  # noqa: PLC0415
-        from .layout import aligned  # noqa: PLC0415
 
-        self.program = program
-        self._kernel = kernel(program, chain=True)
-        self._aligned = aligned
-        self._code = compiled(self._kernel)
+        self.program, self._operations = program, program.operations
+        self._code = Compiled(kernel(program, chain=True))
 
     def run(
         self, state: Any, inputs: Sequence[Any], out: Any, begin: int, end: int,
@@ -59,28 +61,37 @@ class Loop:
         """
         first, *others = self.program.arguments
         state = np.array(np.reshape(state, first.shape), dtype=first.dtype, order="C")
-        inputs = [_rows(array, argument) for array, argument in zip(inputs, others, strict=True)]
-        memory = self._aligned(self._kernel.scratch)
-        row = state.ctypes.data
-        steps = 256
-        while begin < end:
-            count = min(steps, end - begin)
-            start = time.perf_counter()
-            addresses = [row, 0, 0]
-            for array in (*inputs, out):
-                addresses += [array.ctypes.data + begin * array.strides[0], array.strides[0], 0]
-            arrays = np.array(addresses, dtype=np.int64)
-            self._code.function(self._kernel.table.ctypes.data, memory.ctypes.data, arrays.ctypes.data, count)
-            begin += count
-            row = out.ctypes.data + (begin - 1) * out.strides[0]
-            steps = int(min(max(count * PAUSE / max(time.perf_counter() - start, 1e-9), 1), 64 * count))
-            if report is not None:
-                report(begin)
+        arrays = [*(_rows(array, argument) for array, argument in zip(inputs, others, strict=True)), out]
+        rows = [(address(array) + begin * array.strides[0], array.strides[0], 0) for array in arrays]
+        places = np.array([(address(state), 0, 0), *rows], dtype=np.int64)
+        memory = self._code.memory()
+        for count in portions(begin, end, self._operations, report):
+            self._code(memory, places, count)
+            places[0, 0] = places[-1, 0] + (count - 1) * places[-1, 1]
+            places[1:, 0] += count * places[1:, 1]
+
+
+def portions(begin: int, end: int, operations: int, report: Callable[[int], object] | None) -> Iterator[int]:
+    """Steps to do in one go, again and again, so that each takes about `PAUSE`; it measures the time in between."""
+    steps = max(FIRST // max(operations, 1), 1)
+    while begin < end:
+        count, start = min(steps, end - begin), time.perf_counter()
+        yield count
+        begin += count
+        pace = max(time.perf_counter() - start, 1e-9) / count
+        steps = int(min(max(PAUSE / pace, 1), 64 * count))
+        if report is not None:
+            report(begin)
+
+
+def address(array: Any) -> int:
+    """Where an array begins in memory."""
+    return int(array.__array_interface__["data"][0])
 
 
 def _rows(array: Any, argument: Any) -> Any:
     """Rows of an input, each contiguous and of the recorded dtype."""
-    if array.dtype != argument.dtype or not (array.size == 0 or array[0].flags.c_contiguous):
+    if array.dtype != argument.dtype or not (array.size == 0 or array[0, ...].flags.c_contiguous):
         return np.ascontiguousarray(array, dtype=argument.dtype)
     return array
 

@@ -192,3 +192,67 @@ def test_two_processes_write_the_same_entry(own_folder):
     outputs = [float(child.communicate(timeout=120)[0]) for child in children]
     np.testing.assert_allclose(outputs, np.sin(1.0) + 1)
     assert len(list(own_folder.iterdir())) == 1
+
+
+OLDER = """
+import sys
+import numpy as np
+from parscan._recorded.native import libm
+known = libm.features()
+without = sys.argv[1].split(",")
+features = {name: has and not any(name.startswith(one) for one in without) for name, has in known.items()}
+libm.features = lambda: features
+from parscan._recorded.native.evaluate import Evaluator
+from parscan._recorded.native.lanes import Lanes
+from parscan._recorded.record import record
+matrix = np.random.default_rng(0).normal(size=(19, 19)) / 19
+
+def function(y):
+    z = matrix @ np.tanh(y) + np.exp(-y) * np.maximum(y, 0.2) + np.arctan2(y, 2.0)
+    return np.concatenate([z, z[:3] * np.sin(y[4:7]) % 0.7, np.floor(z[:9]), np.rint(y[:1]), np.cumsum(y[:8])])
+
+for dtype in (np.float64, np.float32):
+    program = record(function, [np.zeros(19, dtype)]).program
+    y = np.random.default_rng(1).normal(size=(9, 19)).astype(dtype)
+    expected = program(y)[0]
+    out = np.empty((1, *expected.shape), expected.dtype)
+    Lanes(program, chain=False).run(None, [y[None]], [out], 0, 1)
+    for found in (Evaluator(program)(y)[0], out[0]):
+        np.testing.assert_allclose(found, expected, rtol=1e-12 if dtype == np.float64 else 1e-4, atol=1e-5)
+print(libm.vector_bytes())
+"""
+
+
+@pytest.mark.parametrize(("without", "size"), [("avx512", 32), ("avx,fma", 16), ("avx,fma,sse4,sse3,ssse3", 16)])
+def test_older_processors(without, size):
+    found = subprocess.run(
+        [sys.executable, "-c", OLDER, without], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(found.stdout) <= size
+
+
+def test_no_functions_on_vectors(monkeypatch):
+    from parscan._recorded.native import libm
+
+    monkeypatch.setattr(libm, "vector_symbol", lambda *_: "")
+    one = record(lambda y: np.sin(np.exp(y)) + np.cbrt(y), [np.zeros(20)]).program
+    y = np.linspace(-1, 1, 40).reshape(2, 20)
+    np.testing.assert_allclose(Evaluator(one)(y)[0], one(y)[0], rtol=1e-13)
+
+
+def test_a_function_that_the_machine_lacks(monkeypatch):
+    from parscan._recorded.native import libm
+    from parscan._recorded.native.text import UnsupportedError
+
+    monkeypatch.setattr(libm, "address", lambda _: 0)
+    monkeypatch.setattr(libm, "vector_symbol", lambda *_: "")
+    with pytest.raises(UnsupportedError, match="calls `cbrt`, which"):
+        Evaluator(record(np.cbrt, [np.zeros(2)]).program)
+
+
+def test_an_old_llvm(monkeypatch):
+    from parscan._recorded.native.text import UnsupportedError
+
+    monkeypatch.setattr(compilation, "OLDEST", 1000)
+    with pytest.raises(UnsupportedError, match="needs LLVM"):
+        check(program(1))

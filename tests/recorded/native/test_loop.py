@@ -1,5 +1,8 @@
 """Compiled steps, one after the other, against the loop in Python: one sequence, and several in lanes."""
 
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -181,3 +184,30 @@ def test_parameters_do_not_compile_again(monkeypatch):
     for t in range(3):
         y = np.tanh(matrix @ (0.7 * y))
         np.testing.assert_allclose(out[t], y, rtol=1e-12)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer")
+def test_a_billion_steps_are_interrupted():
+    _, program, state, _, _ = make("logistic", steps=1)
+    out = np.lib.stride_tricks.as_strided(np.empty((1, 1, 1)), (10**11, 1, 1), (0, 8, 8))
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Loop(program).run(state, [], out, 0, 10**11)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_threads_run_one_loop():
+    _, program, state, inputs, expected = make("gru 32", steps=2000)
+    loop, outs = Loop(program), [np.empty_like(expected) for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda out: loop.run(state, inputs, out, 0, 2000), outs))
+    for out in outs:
+        np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-13)
