@@ -245,3 +245,23 @@ def test_ordinary_problems_get_no_warning(fun, y0, args, request):
         if np.ndim(value) == 0:
             expected = sol.gradient(grad_y, forcing=forcing_of(fun, place))
             assert np.isclose(found[place], expected, rtol=rtol, atol=1e-12 * (not expected))
+
+
+@given(exponents(-7, -1), st.sampled_from(["rest", "noise"]))
+@settings(max_examples=25)
+def test_a_bell_within_which_the_state_stays(width, motion):
+    """Jacobians by the state see the bell, however narrow it is beside the state."""
+    x = (motion == "noise") * np.random.default_rng(0).standard_normal((100, 1))
+
+    def step(y, x, q):
+        return y + 0.3 * (1.0 - y) + 0.2 * width * bell((y - q) / width) + 0.1 * width * x
+
+    start = np.array([1.0 + width])
+    sol = solve_recurrence(step, start, x, args=(1.0,))
+    change, total = np.ones(1), np.zeros(1)
+    for y in np.concatenate([start[None], sol.y[:-1]]):
+        z = y - 1.0
+        change = change * (0.7 - 0.4 * z / width * bell(z / width))
+        total += change
+    assert np.allclose(sol.adjoint(np.ones((100, 1))).y0, total, rtol=1e-3)
+    assert np.isclose(sol.gradient(np.ones((100, 1)), "q"), by_complex_steps(step, start, x, (1.0,), 0), rtol=1e-3)
