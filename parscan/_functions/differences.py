@@ -56,11 +56,15 @@ TYPICAL = 64
 SPACINGS = 4
 """Smallest perturbation that is tried, in spacings of the numbers at the state."""
 
+BEND_ROUNDINGS = 4
+"""The same for differences of second differences, in those of quotients."""
+
 Evaluate: TypeAlias = Callable[[Array, Array], Array]
 """A function of times `(m,)` and stacked states `(m, *batch, n)`, whose values have `m` rows."""
 
-Difference: TypeAlias = Callable[[Array, Array], tuple[Array, Array]]
-"""Quotients `(k, *batch, n)` at some rows of the points for steps `(k, *batch)`, and the effect of rounding on them."""
+Difference: TypeAlias = Callable[[Array, Array], tuple[Array, Array, Array]]
+"""Quotients `(k, *batch, n)` at some rows of the points for steps `(k, *batch)`, second differences over the same
+distances, and the effect of rounding on them."""
 
 
 def curved(epsilon: float) -> float:
@@ -313,20 +317,21 @@ def extrapolated(evaluate: Evaluate, t: Array, states: Array) -> Array:
 
 def _extrapolated_columns(evaluate: Evaluate, t: Array, states: Array, sizes: Array) -> Array:
     """Column after column."""
-    xp = array_namespace(states)
+    xp, values = array_namespace(states), evaluate(t, states)
     columns = []
     for j in range(states.shape[-1]):
         unit = xp.astype(xp.arange(states.shape[-1]) == j, states.dtype)
 
-        def difference(rows: Array, shift: Array, unit: Array = unit) -> tuple[Array, Array]:
+        def difference(rows: Array, shift: Array, unit: Array = unit) -> tuple[Array, Array, Array]:
             base, change = xp.take(states, rows, axis=0), shift[..., None] * unit
             up, down = base + change, base - change
             times = xp.take(t, rows)
             both = evaluate(xp.concat([times, times]), xp.concat([up, down]))
-            count = rows.shape[0]
-            added = xp.sum(up - down, axis=-1)  # what rounding has left of twice the change
-            roundings = QUOTIENT_ROUNDINGS * machine_epsilon(states.dtype) * xp.abs(both[:count, ...])
-            return (both[:count, ...] - both[count:, ...]) / added[..., None], roundings / xp.abs(added)[..., None]
+            ahead, behind = both[: rows.shape[0], ...], both[rows.shape[0] :, ...]
+            added = xp.sum(up - down, axis=-1)[..., None]  # what rounding has left of twice the change
+            roundings = QUOTIENT_ROUNDINGS * machine_epsilon(states.dtype) * xp.abs(ahead)
+            bends = ahead + behind - 2 * xp.take(values, rows, axis=0)
+            return (ahead - behind) / added, bends / added, roundings / xp.abs(added)
 
         columns.append(_without_doubt(difference, sizes[..., j]))
     with quiet():
@@ -361,27 +366,30 @@ def _without_doubt(difference: Difference, sizes: Array) -> Array:
             closer, doubtful, _ = _fourth_order(difference, rows, sizes, typical)
             better = (doubtful < before) & (before > enough)
             value = _replaced(value, rows, xp.where(better, closer, xp.take(value, rows, axis=0)))
-            doubtful = xp.where(better, doubtful, xp.zeros_like(doubtful))  # shorter steps do not help there
+            doubtful = xp.where(better, doubtful, before)  # steps as long as a narrow bell are worse than longer ones
         return value
 
 
 def _fourth_order(
     difference: Difference, rows: Array, sizes: Array, typical: Array | None
 ) -> tuple[Array, Array, Array]:
-    """Derivatives of fourth order, the distance of the two quotients of each component, and the components' sizes.
+    """Derivatives of fourth order, their doubts, and the typical sizes of components.
 
-    The distance is the difference that rounding does not explain, relative to the largest component at the point, or to
-    the `typical` size of the component if that is smaller: by default, its largest at these points. It is infinite
-    where a quotient is not a number.
+    The doubt is the difference of both quotients that rounding does not explain, or of their second differences, which
+    shows a narrow bell that both quotients miss. It is relative to the largest component at the point, or to the
+    `typical` size of the component if that is smaller: by default, its largest at these points. It is infinite where a
+    quotient is not a number.
     """
-    xp = array_namespace(sizes)
-    both, roundings = difference(xp.concat([rows, rows]), xp.concat([sizes, sizes / 2]))
-    long, short = both[: rows.shape[0], ...], both[rows.shape[0] :, ...]
+    xp, count = array_namespace(sizes), rows.shape[0]
+    both, bends, roundings = difference(xp.concat([rows, rows]), xp.concat([sizes, sizes / 2]))
+    long, short, noise = both[:count, ...], both[count:, ...], roundings[count:, ...]
     size = xp.abs(short)
     if typical is None:
         typical = xp.max(xp.where(xp.isfinite(size), size, xp.zeros_like(size)), axis=tuple(range(size.ndim - 1)))
-    beyond = xp.abs(short - long) - roundings[rows.shape[0] :, ...]
-    apart = beyond / xp.minimum(xp.max(size, axis=-1, keepdims=True), typical)
+    quotients = xp.abs(short - long) - noise
+    curves = xp.abs(bends[:count, ...] - 2 * bends[count:, ...]) - BEND_ROUNDINGS * noise
+    beyond, largest = xp.maximum(quotients, curves), xp.max(size, axis=-1, keepdims=True)
+    apart = beyond / xp.where(typical > 0, xp.minimum(largest, typical), largest)
     apart = xp.where(beyond <= 0, xp.zeros_like(apart), apart)
     apart = xp.where(xp.isfinite(apart), apart, xp.full_like(apart, float("inf")))
     return short + (short - long) / 3, apart, typical

@@ -265,3 +265,21 @@ def test_a_bell_within_which_the_state_stays(width, motion):
         total += change
     assert np.allclose(sol.adjoint(np.ones((100, 1))).y0, total, rtol=1e-3)
     assert np.isclose(sol.gradient(np.ones((100, 1)), "q"), by_complex_steps(step, start, x, (1.0,), 0), rtol=1e-3)
+
+
+@given(exponents(-5, -1), exponents(-6, 6))
+@settings(max_examples=10)
+def test_a_bell_that_the_state_of_an_ode_crosses(width, scale):
+    """The start of a clock moves the bell; the loss weighs its middle, where the derivative is its height."""
+
+    def fun(t, y, q):
+        return [scale + 0 * y[0], -DECAY * y[1] + bell((y[0] - q) / scale / width) / width]
+
+    options = {"t_eval": [2.0], "rtol": 1e-9, "atol": [1e-11 * scale, 1e-9], "jumps": [2 - 6 * width]}
+    sol = solve_ivp(fun, (0, 2), [0.0, 0.0], args=(2 * scale,), **options)
+    by_start = sol.adjoint([[0.0], [1.0]]).y0[0] * scale
+    assert np.isclose(by_start, sol.tangent(None, np.array([scale, 0.0]))[1, -1], rtol=1e-6)
+    times = np.linspace(2 - 9 * width, 2, 20001)
+    z = (times - 2) / width
+    expected = np.trapezoid(np.exp(-DECAY * (2 - times)) * -2 * z / width**2 * bell(z), times)
+    assert np.isclose(by_start, expected, rtol=1e-3)
