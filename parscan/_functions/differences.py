@@ -72,6 +72,11 @@ def curved(epsilon: float) -> float:
     return min(CURVED, SUSPICIOUS * epsilon**POWER)
 
 
+def shortenings(epsilon: float) -> int:
+    """Number of times that a change of ε^(1/3) can be shortened, down to a few spacings of the numbers."""
+    return int(math.log(epsilon ** (POWER - 1) / SPACINGS, 1 / SHORTER))
+
+
 def step_sizes(
     states: Array, share: float = 1.0, power: float = 0.5, among: Array | None = None, least: float = 0.1
 ) -> Array:
@@ -278,7 +283,7 @@ def _with_smaller(
 
     doubt = doubtful(slopes, noise, bends)
     settling = xp.zeros_like(doubt)
-    for _ in range(int(math.log(machine_epsilon(states.dtype) ** (POWER - 1) / SPACINGS, 1 / SHORTER))):
+    for _ in range(shortenings(machine_epsilon(states.dtype))):
         if not bool(xp.any(doubt | settling)):
             break
         sizes = sizes * SHORTER

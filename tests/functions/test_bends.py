@@ -283,3 +283,15 @@ def test_a_bell_that_the_state_of_an_ode_crosses(width, scale):
     z = (times - 2) / width
     expected = np.trapezoid(np.exp(-DECAY * (2 - times)) * -2 * z / width**2 * bell(z), times)
     assert np.isclose(by_start, expected, rtol=1e-3)
+
+
+@given(exponents(-7, -1), st.integers(0, 100))
+@settings(max_examples=25)
+def test_a_bell_that_inputs_meet(width, seed):
+    x = np.linspace(0, 4, 200)[:, None]
+    x[70:80] = 2 + width * np.random.default_rng(seed).uniform(0.2, 1.5, (10, 1))
+    sol = solve_recurrence(lambda y, x: 0.9 * y + bell((x - 2) / width), np.zeros(1), x)
+    # Near inflections second differences vanish already within longer changes: errors reach a few 1e-4.
+    z, later = (x - 2) / width, 200 - np.arange(200)[:, None]
+    expected = (1 - 0.9**later) / 0.1 * -2 * z / width * bell(z)
+    assert np.allclose(sol.gradient(np.ones((200, 1)), "x")[70:80], expected[70:80], rtol=1e-3)
