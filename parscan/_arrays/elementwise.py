@@ -29,6 +29,11 @@ def ratio(xp: Namespace, error: Array, bound: Array) -> Array:
     return xp.where(error == 0, error, error / bound)
 
 
+def broadcast(xp: Namespace, x: Array, shape: tuple[int, ...]) -> Array:
+    """The array in a shape that it broadcasts to; itself if that is its shape, which NumPy would take longer for."""
+    return x if x.shape == shape else xp.broadcast_to(x, shape)
+
+
 def component_sizes(xp: Namespace, sizes: Array) -> Array:
     """Largest of the sizes of each component (last axis); zeros where the other axes are empty."""
     if sizes.size == 0:

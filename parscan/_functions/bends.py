@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from .._arrays.elementwise import real
 from .._arrays.namespace import Array, array_namespace, conjugate, machine_epsilon
 from ..warnings import DiscontinuousParameterWarning
-from .differences import POWER, ROUNDINGS
+from .differences import POWER, ROUNDINGS, curved
 
 SHARE = 3e-4
-"""Estimated error of a gradient, as a share of it, beyond which smaller changes are tried."""
+"""Part of a gradient from points where the function bends, beyond which smaller changes are tried."""
 
 WRONG = 1e-3
 """Difference between the best two changes, as a share of the gradient, for which a warning is given."""
@@ -36,9 +36,9 @@ FURTHER = 3
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over points: of products with the derivative by an entry, and of their errors because the function bends.
+    """Sums over points: of products with the derivative by an entry, and of those parts where the function bends.
 
-    Below the `floor`, a share of the sum of absolute values, an error does not matter: the sum may be zero.
+    Parts below the `floor`, a share of the sum of absolute values, do not matter: the sum may be zero.
     """
 
     slope: float = 0.0
@@ -50,12 +50,12 @@ class Sums:
 
     @property
     def share(self) -> float:
-        """The error as a share of the sum."""
+        """The part where the function bends."""
         return self._share(self.bend)
 
     @property
     def is_bent(self) -> bool:
-        """Whether the error matters."""
+        """Whether this part matters."""
         return self.share > SHARE
 
     def apart(self, other: Sums) -> float:
@@ -70,15 +70,14 @@ class Sums:
 class Weighted:
     """Some points, whose values have weights: the adjoint `states`. `base` are the values without a change.
 
-    The error of a central difference is estimated by the square of the second difference over the first one, if it is
-    smaller, and otherwise by the second one.
+    Where the second difference is no small share of the first one, or of its mean, all of the difference may be wrong.
     """
 
     def __init__(self, states: Array, base: Array) -> None:
         self._xp = array_namespace(states)
         self._states, self._sizes, self._twice = conjugate(states), self._xp.abs(states), 2 * base
-        self._rounding = ROUNDINGS * machine_epsilon(states.dtype)
-        self._floor = machine_epsilon(states.dtype) ** 0.5
+        epsilon = machine_epsilon(states.dtype)
+        self._rounding, self._floor, self._curved = ROUNDINGS * epsilon, epsilon**0.5, curved(epsilon)
 
     def sums(self, ahead: Array, behind: Array, added: float) -> Sums:
         """Sums for the values where an entry is changed forwards and backwards, to numbers `added` apart.
@@ -91,11 +90,12 @@ class Weighted:
         ahead -= self._twice
         ahead *= self._sizes
         bend = xp.abs(ahead)
-        if not self._sum(bend) > SHARE * abs(slope):
+        if not self._sum(bend) > self._curved * abs(slope):
             return Sums(slope / added)
         size = self._sizes * xp.abs(change)
         noise = self._rounding * self._sizes * xp.abs(self._twice)
-        errors = xp.where(bend > noise, bend * xp.minimum(bend / size, xp.ones_like(bend)), xp.zeros_like(bend))
+        bends = (bend > noise) & (bend > self._curved * xp.maximum(size, xp.mean(size, axis=0)))
+        errors = xp.where(bends, xp.maximum(bend, size), xp.zeros_like(bend))
         return Sums(slope / added, self._sum(errors) / added, self._floor * self._sum(size) / added)
 
     def _sum(self, values: Array) -> float:
@@ -103,26 +103,32 @@ class Weighted:
         return float(self._xp.sum(values, dtype=self._xp.float64))
 
 
-def refined(first: Sums, smaller: Iterable[Sums], epsilon: float) -> tuple[float, bool]:
-    """The best gradient by an entry from the `first` change and ever `smaller` ones, and whether it is right.
+def refined(first: Sums, smaller: Iterable[Sums], larger: Iterable[Sums], epsilon: float) -> tuple[float, bool]:
+    """The best gradient by an entry from the `first` change and other ones, and whether it is right.
 
     Bends at kinks shrink with the change, and the sum is right as soon as two changes agree. A bell does not shrink
-    until the change is smaller than the bell; before, two changes that miss it agree on a wrong sum. `epsilon` is the
-    precision, which bounds the accuracy of differences.
+    until the change is smaller than the bell; before, two changes that miss it agree on a wrong sum. What never shrinks
+    is rounding, if it does not matter beside the effect of `larger` changes. `epsilon` is the precision, which bounds
+    the accuracy of differences.
     """
-    tried = [first]
+    enough, tried = max(WRONG, epsilon**POWER), [first]
     for found in smaller:
         before = tried[-1]
         tried.append(found)
         shrinks = found.bend * SMALLER <= before.bend / 2
         if (shrinks and found.apart(before) <= AGREED) or (len(tried) > FURTHER and not tried[-1 - FURTHER].is_bent):
             break
-    pairs = [(other.apart(one), other.slope) for one, other in itertools.pairwise(tried)]
     resolved = next((k for k, each in enumerate(tried) if not each.is_bent), None)
     if resolved is None:
         resolved = min(range(len(tried)), key=lambda k: tried[k].share)
-    apart, slope = min(pairs[max(0, resolved - 1) :], default=(math.inf, first.slope))
-    return (slope, True) if apart <= max(WRONG, epsilon**POWER) else (first.slope, False)
+    pairs = list(itertools.pairwise(tried))[max(0, resolved - 1) :]
+    one, best = min(pairs, key=lambda pair: abs(pair[0].slope - pair[1].slope), default=(first, first))
+    if best.apart(one) <= enough:
+        return best.slope, True
+    for one, other in itertools.pairwise(itertools.chain([first], larger)):
+        if not other.is_bent and other.apart(one) <= enough:
+            return other.slope, True
+    return first.slope, False
 
 
 def warn_of_unresolved(leaf: str, own: str) -> None:

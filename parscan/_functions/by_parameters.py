@@ -35,6 +35,10 @@ ROUNDS, SPACINGS = 20, 4
 """Most smaller changes of an entry within whose change the function bends, and the smallest, in spacings of numbers."""
 
 
+LARGER = 4
+"""Larger changes of an entry whose change is lost in roundings: up to a few hundredths of its size."""
+
+
 def of_argument(points: Points, states: Array, index: int, moving: Collection[str] = (), own_name: str = "") -> Tree:
     """Sum over time of the products of `states` with the derivatives of the function by every entry of an argument.
 
@@ -48,7 +52,8 @@ def of_argument(points: Points, states: Array, index: int, moving: Collection[st
         for entry, each in sums.items():
             found[entry] = each.slope
             if each.is_bent and (name := argument.names[entry.leaf]) not in moving:
-                found[entry], resolved = refined(each, argument.smaller(entry), argument.epsilon(entry.leaf))
+                others = argument.smaller(entry), argument.larger(entry)
+                found[entry], resolved = refined(each, *others, argument.epsilon(entry.leaf))
                 if not resolved:
                     warn_of_unresolved(name, own_name)
                     moving = {*moving, name}
@@ -191,6 +196,12 @@ class Argument:
             errors = [_share(furthest(one, other) + noise, other) for one, other, noise in parts]
         best = min(range(NEARER), key=errors.__getitem__)
         return tried[best if errors[best] < CLEAR else 0]
+
+    def larger(self, entry: Entry) -> Iterator[Sums]:
+        """Sums for ever larger changes of an entry."""
+        for _ in range(LARGER):
+            entry = entry.times(1 / SMALLER)
+            yield self.sums([entry])[entry]
 
     def derivative(self, entry: Entry, y: Array, times: slice) -> Array:
         """Derivative of the values by the real or the imaginary part of an entry."""

@@ -10,6 +10,7 @@ each of its colours. `forward_full` and `extrapolated` differentiate a function 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -44,11 +45,36 @@ SHORTER, ROUNDS = 1 / 8, 5
 QUOTIENT_ROUNDINGS = 8
 """Roundings of a value that a difference of the quotients may come from; beyond them, the function bends."""
 
+CURVED, SUSPICIOUS = 0.02, 16
+"""Second difference, as a share of the first one or of its mean size, above which a function bends within a change:
+above the first of these numbers, first differences are wrong by about the square of the share; above the second one
+times the relative change, the function may have left a low and narrow bell."""
+
+TYPICAL = 64
+"""States whose differences give their mean size."""
+
+SPACINGS = 4
+"""Smallest perturbation that is tried, in spacings of the numbers at the state."""
+
+BEND_ROUNDINGS = 4
+"""The same for differences of second differences, in those of quotients."""
+
 Evaluate: TypeAlias = Callable[[Array, Array], Array]
 """A function of times `(m,)` and stacked states `(m, *batch, n)`, whose values have `m` rows."""
 
-Difference: TypeAlias = Callable[[Array, Array], tuple[Array, Array]]
-"""Quotients `(k, *batch, n)` at some rows of the points for steps `(k, *batch)`, and the effect of rounding on them."""
+Difference: TypeAlias = Callable[[Array, Array], tuple[Array, Array, Array]]
+"""Quotients `(k, *batch, n)` at some rows of the points for steps `(k, *batch)`, second differences over the same
+distances, and the effect of rounding on them."""
+
+
+def curved(epsilon: float) -> float:
+    """Least share of a second difference that shows a bend within a change of ε^(1/3)."""
+    return min(CURVED, SUSPICIOUS * epsilon**POWER)
+
+
+def shortenings(epsilon: float) -> int:
+    """Number of times that a change of ε^(1/3) can be shortened, down to a few spacings of the numbers."""
+    return int(math.log(epsilon ** (POWER - 1) / SPACINGS, 1 / SHORTER))
 
 
 def step_sizes(
@@ -134,7 +160,9 @@ def forward_full(evaluate: Evaluate, t: Array, states: Array, values: Array | No
     return values, xp.concat(columns, axis=-1) if columns else xp.zeros((*states.shape, n), dtype=states.dtype)
 
 
-def central(function: Callable[[Array], Array], states: Array, structure: Structure, among: Array) -> Array:
+def central(
+    function: Callable[[Array], Array], states: Array, structure: Structure, among: Array, values: Array | None = None
+) -> Array:
     """Jacobians by central differences, two calls per colour: the error is ε^(2/3) where `forward` has √ε.
 
     A component that is small beside its own largest size `among` some states has two possible scales. Where it passes
@@ -143,10 +171,13 @@ def central(function: Callable[[Array], Array], states: Array, structure: Struct
     larger perturbation is right unless the two results differ by more than the roundings of the smaller one. The same
     is tried for a component that is small beside another one everywhere, with a share of the largest component. A
     matrix depends on its own state and on `among`, not on the other stacked states.
+
+    The `values` of the function at the states, to the tolerance of a solution, show where it bends within a
+    perturbation, as in a narrow bell; smaller perturbations are tried there.
     """
     xp = array_namespace(states)
     sizes = step_sizes(states, power=POWER, among=among)
-    matrices, noise = _central(function, states, structure, sizes)
+    matrices, noise = _resolved(function, states, structure, sizes, values)
     if _has_little(among):
         try:
             large, _ = _central(function, states, structure, xp.maximum(sizes, _least_of_all(states, among)))
@@ -155,7 +186,8 @@ def central(function: Callable[[Array], Array], states: Array, structure: Struct
         matrices = xp.where((xp.abs(large - matrices) <= noise) & xp.isfinite(large), large, matrices)
     if not _ranges(among):
         return matrices
-    own, noise = _central(function, states, structure, step_sizes(states, power=POWER, among=among, least=0.0))
+    own_sizes = step_sizes(states, power=POWER, among=among, least=0.0)
+    own, noise = _resolved(function, states, structure, own_sizes, values)
     return xp.where((xp.abs(matrices - own) <= noise) | ~xp.isfinite(own), matrices, own)
 
 
@@ -174,9 +206,16 @@ def _least_of_all(states: Array, among: Array) -> Array:
 
 
 def _central(
-    function: Callable[[Array], Array], states: Array, structure: Structure, sizes: Array
+    function: Callable[[Array], Array],
+    states: Array,
+    structure: Structure,
+    sizes: Array,
+    look: Callable[[Array, Array, Array], None] | None = None,
 ) -> tuple[Array, Array]:
-    """Central differences, and the size of their roundings."""
+    """Central differences with perturbations of these sizes, and the size of their roundings.
+
+    `look` gets the values for each perturbation forwards and backwards, whose memory it may use, and their difference.
+    """
     xp = array_namespace(states)
     up, down = states + sizes, states - sizes
     chosen = _patterns(states, structure) != 0
@@ -186,8 +225,75 @@ def _central(
         changes.append(above - below)
         largest = xp.max(xp.abs(above), axis=-1, keepdims=True)
         roundings.append(xp.broadcast_to(ROUNDINGS * machine_epsilon(states.dtype) * largest, states.shape))
+        if look is not None:
+            look(above, below, changes[-1])
     matrices, noise = (structure.from_differences(xp.stack(rows)) for rows in (changes, roundings))
     return structure.scale_columns(matrices, 1 / (up - down)), structure.scale_columns(noise, 1 / xp.abs(up - down))
+
+
+def _resolved(
+    function: Callable[[Array], Array], states: Array, structure: Structure, sizes: Array, values: Array | None
+) -> tuple[Array, Array]:
+    """Central differences, with smaller perturbations where the function bends, and the size of their roundings.
+
+    Without `values` bends are not looked for.
+    """
+    if values is None:
+        return _central(function, states, structure, sizes)
+    xp, share, bent = array_namespace(states), curved(machine_epsilon(states.dtype)), False
+
+    def look(above: Array, below: Array, change: Array) -> None:
+        nonlocal bent
+        if bent:
+            return
+        least = share * xp.mean(xp.abs(change[:: max(1, change.shape[0] // TYPICAL), ...]), axis=0)
+        above += below
+        above -= values
+        above -= values
+        bend = xp.abs(above)
+        bent = bool(xp.max(bend) > xp.min(least)) and bool(xp.any(bend > least))
+
+    found = _central(function, states, structure, sizes, look)
+    return _with_smaller(function, states, structure, sizes) if bent else found
+
+
+def _with_smaller(
+    function: Callable[[Array], Array], states: Array, structure: Structure, sizes: Array
+) -> tuple[Array, Array]:
+    """Central differences with ever smaller perturbations, and the size of their roundings.
+
+    An entry is that of the first perturbation within which the function does not bend, or of the next one if both
+    agree. If there is none, as at a kink, it keeps its first value.
+    """
+    xp, values, share = array_namespace(states), function(states), curved(machine_epsilon(states.dtype))
+
+    def tried(sizes: Array) -> tuple[Array, Array, Array]:
+        bends: list[Array] = []
+        slopes, noise = _central(
+            function, states, structure, sizes, lambda above, below, _: bends.append(above + below - 2 * values)
+        )
+        added = (states + sizes) - (states - sizes)
+        return slopes, noise, structure.scale_columns(structure.from_differences(xp.stack(bends)), 1 / added)
+
+    slopes, noise, bends = tried(sizes)
+    typical = xp.mean(xp.abs(slopes), axis=0)
+
+    def doubtful(slopes: Array, noise: Array, bends: Array) -> Array:
+        return (xp.abs(bends) > share * xp.maximum(xp.abs(slopes), typical)) & (xp.abs(bends) > noise)
+
+    doubt = doubtful(slopes, noise, bends)
+    settling = xp.zeros_like(doubt)
+    for _ in range(shortenings(machine_epsilon(states.dtype))):
+        if not bool(xp.any(doubt | settling)):
+            break
+        sizes = sizes * SHORTER
+        nearer, roundings, bends = tried(sizes)
+        resolved = doubt & ~doubtful(nearer, roundings, bends) & xp.isfinite(nearer)
+        settled = settling & (xp.abs(nearer - slopes) <= CURVED**2 * xp.abs(slopes))
+        slopes = xp.where(resolved | settled, nearer, slopes)
+        noise = xp.where(resolved | settled, roundings, noise)
+        doubt, settling = doubt & ~resolved, resolved
+    return slopes, noise
 
 
 def _ranges(states: Array) -> bool:
@@ -216,20 +322,21 @@ def extrapolated(evaluate: Evaluate, t: Array, states: Array) -> Array:
 
 def _extrapolated_columns(evaluate: Evaluate, t: Array, states: Array, sizes: Array) -> Array:
     """Column after column."""
-    xp = array_namespace(states)
+    xp, values = array_namespace(states), evaluate(t, states)
     columns = []
     for j in range(states.shape[-1]):
         unit = xp.astype(xp.arange(states.shape[-1]) == j, states.dtype)
 
-        def difference(rows: Array, shift: Array, unit: Array = unit) -> tuple[Array, Array]:
+        def difference(rows: Array, shift: Array, unit: Array = unit) -> tuple[Array, Array, Array]:
             base, change = xp.take(states, rows, axis=0), shift[..., None] * unit
             up, down = base + change, base - change
             times = xp.take(t, rows)
             both = evaluate(xp.concat([times, times]), xp.concat([up, down]))
-            count = rows.shape[0]
-            added = xp.sum(up - down, axis=-1)  # what rounding has left of twice the change
-            roundings = QUOTIENT_ROUNDINGS * machine_epsilon(states.dtype) * xp.abs(both[:count, ...])
-            return (both[:count, ...] - both[count:, ...]) / added[..., None], roundings / xp.abs(added)[..., None]
+            ahead, behind = both[: rows.shape[0], ...], both[rows.shape[0] :, ...]
+            added = xp.sum(up - down, axis=-1)[..., None]  # what rounding has left of twice the change
+            roundings = QUOTIENT_ROUNDINGS * machine_epsilon(states.dtype) * xp.abs(ahead)
+            bends = ahead + behind - 2 * xp.take(values, rows, axis=0)
+            return (ahead - behind) / added, bends / added, roundings / xp.abs(added)
 
         columns.append(_without_doubt(difference, sizes[..., j]))
     with quiet():
@@ -264,27 +371,30 @@ def _without_doubt(difference: Difference, sizes: Array) -> Array:
             closer, doubtful, _ = _fourth_order(difference, rows, sizes, typical)
             better = (doubtful < before) & (before > enough)
             value = _replaced(value, rows, xp.where(better, closer, xp.take(value, rows, axis=0)))
-            doubtful = xp.where(better, doubtful, xp.zeros_like(doubtful))  # shorter steps do not help there
+            doubtful = xp.where(better, doubtful, before)  # steps as long as a narrow bell are worse than longer ones
         return value
 
 
 def _fourth_order(
     difference: Difference, rows: Array, sizes: Array, typical: Array | None
 ) -> tuple[Array, Array, Array]:
-    """Derivatives of fourth order, the distance of the two quotients of each component, and the components' sizes.
+    """Derivatives of fourth order, their doubts, and the typical sizes of components.
 
-    The distance is the difference that rounding does not explain, relative to the largest component at the point, or to
-    the `typical` size of the component if that is smaller: by default, its largest at these points. It is infinite
-    where a quotient is not a number.
+    The doubt is the difference of both quotients that rounding does not explain, or of their second differences, which
+    shows a narrow bell that both quotients miss. It is relative to the largest component at the point, or to the
+    `typical` size of the component if that is smaller: by default, its largest at these points. It is infinite where a
+    quotient is not a number.
     """
-    xp = array_namespace(sizes)
-    both, roundings = difference(xp.concat([rows, rows]), xp.concat([sizes, sizes / 2]))
-    long, short = both[: rows.shape[0], ...], both[rows.shape[0] :, ...]
+    xp, count = array_namespace(sizes), rows.shape[0]
+    both, bends, roundings = difference(xp.concat([rows, rows]), xp.concat([sizes, sizes / 2]))
+    long, short, noise = both[:count, ...], both[count:, ...], roundings[count:, ...]
     size = xp.abs(short)
     if typical is None:
         typical = xp.max(xp.where(xp.isfinite(size), size, xp.zeros_like(size)), axis=tuple(range(size.ndim - 1)))
-    beyond = xp.abs(short - long) - roundings[rows.shape[0] :, ...]
-    apart = beyond / xp.minimum(xp.max(size, axis=-1, keepdims=True), typical)
+    quotients = xp.abs(short - long) - noise
+    curves = xp.abs(bends[:count, ...] - 2 * bends[count:, ...]) - BEND_ROUNDINGS * noise
+    beyond, largest = xp.maximum(quotients, curves), xp.max(size, axis=-1, keepdims=True)
+    apart = beyond / xp.where(typical > 0, xp.minimum(largest, typical), largest)
     apart = xp.where(beyond <= 0, xp.zeros_like(apart), apart)
     apart = xp.where(xp.isfinite(apart), apart, xp.full_like(apart, float("inf")))
     return short + (short - long) / 3, apart, typical

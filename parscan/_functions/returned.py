@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._arrays.elementwise import is_complex
+from .._arrays.elementwise import broadcast, is_complex
 from .._arrays.namespace import Array, array_namespace, as_numbers, dtype_name, is_foreign, library
 
 
@@ -87,6 +87,12 @@ class Returned:
         """Values of the Jacobian with matrices last."""
         xp, n = self._xp, self._shape[-1]
         shape = (*(() if count is None else (count,)), *self._shape[:-1])
+        if self._are_rows(value, shape):
+            matrices = xp.empty((*shape, n, n), dtype=self._dtype)
+            for i, row in enumerate(value):
+                for j, entry in enumerate(row):
+                    matrices[..., i, j] = entry
+            return matrices
         if n == 1:
             value = self._only_entry(value, shape)
         if isinstance(value, list | tuple):
@@ -100,8 +106,8 @@ class Returned:
                 f"`jac` returned shape {tuple(value.shape)} where {(n, n, *shape)} was expected: entry [i, j] is the "
                 "derivative of component i of `fun` by component j of `y`."
             )
-        value = xp.astype(xp.broadcast_to(value, (n, n, *shape)), self._dtype)  # a copy, as above
-        return xp.moveaxis(value, (0, 1), (-2, -1))
+        value = xp.astype(broadcast(xp, value, (n, n, *shape)), self._dtype)  # a copy, as above
+        return xp.permute_dims(value, (*range(2, value.ndim), 0, 1))
 
     def _as_entry(self, part: Any) -> Array:
         """An array of the states' dtype: entries of one list may have several, which not all libraries mix."""
@@ -141,7 +147,15 @@ class Returned:
         return (
             isinstance(value, list | tuple)
             and len(value) == self._shape[-1]
-            and all(isinstance(part, float) or self._is_component(part, shape) for part in value)
+            and all(isinstance(part, float) or type(part) is int or self._is_component(part, shape) for part in value)
+        )
+
+    def _are_rows(self, value: Any, shape: tuple[int, ...]) -> bool:
+        """Whether the value is a list of the rows of a matrix, each of which is such a list of components."""
+        return (
+            isinstance(value, list | tuple)
+            and len(value) == self._shape[-1]
+            and all(self._are_components(row, shape) for row in value)
         )
 
     def _is_component(self, part: Any, shape: tuple[int, ...]) -> bool:

@@ -245,3 +245,53 @@ def test_ordinary_problems_get_no_warning(fun, y0, args, request):
         if np.ndim(value) == 0:
             expected = sol.gradient(grad_y, forcing=forcing_of(fun, place))
             assert np.isclose(found[place], expected, rtol=rtol, atol=1e-12 * (not expected))
+
+
+@given(exponents(-7, -1), st.sampled_from(["rest", "noise"]))
+@settings(max_examples=25)
+def test_a_bell_within_which_the_state_stays(width, motion):
+    """Jacobians by the state see the bell, however narrow it is beside the state."""
+    x = (motion == "noise") * np.random.default_rng(0).standard_normal((100, 1))
+
+    def step(y, x, q):
+        return y + 0.3 * (1.0 - y) + 0.2 * width * bell((y - q) / width) + 0.1 * width * x
+
+    start = np.array([1.0 + width])
+    sol = solve_recurrence(step, start, x, args=(1.0,))
+    change, total = np.ones(1), np.zeros(1)
+    for y in np.concatenate([start[None], sol.y[:-1]]):
+        z = y - 1.0
+        change = change * (0.7 - 0.4 * z / width * bell(z / width))
+        total += change
+    assert np.allclose(sol.adjoint(np.ones((100, 1))).y0, total, rtol=1e-3)
+    assert np.isclose(sol.gradient(np.ones((100, 1)), "q"), by_complex_steps(step, start, x, (1.0,), 0), rtol=1e-3)
+
+
+@given(exponents(-5, -1), exponents(-6, 6))
+@settings(max_examples=10)
+def test_a_bell_that_the_state_of_an_ode_crosses(width, scale):
+    """The start of a clock moves the bell; the loss weighs its middle, where the derivative is its height."""
+
+    def fun(t, y, q):
+        return [scale + 0 * y[0], -DECAY * y[1] + bell((y[0] - q) / scale / width) / width]
+
+    options = {"t_eval": [2.0], "rtol": 1e-9, "atol": [1e-11 * scale, 1e-9], "jumps": [2 - 6 * width]}
+    sol = solve_ivp(fun, (0, 2), [0.0, 0.0], args=(2 * scale,), **options)
+    by_start = sol.adjoint([[0.0], [1.0]]).y0[0] * scale
+    assert np.isclose(by_start, sol.tangent(None, np.array([scale, 0.0]))[1, -1], rtol=1e-6)
+    times = np.linspace(2 - 9 * width, 2, 20001)
+    z = (times - 2) / width
+    expected = np.trapezoid(np.exp(-DECAY * (2 - times)) * -2 * z / width**2 * bell(z), times)
+    assert np.isclose(by_start, expected, rtol=1e-3)
+
+
+@given(exponents(-7, -1), st.integers(0, 100))
+@settings(max_examples=25)
+def test_a_bell_that_inputs_meet(width, seed):
+    x = np.linspace(0, 4, 200)[:, None]
+    x[70:80] = 2 + width * np.random.default_rng(seed).uniform(0.2, 1.5, (10, 1))
+    sol = solve_recurrence(lambda y, x: 0.9 * y + bell((x - 2) / width), np.zeros(1), x)
+    # Near inflections second differences vanish already within longer changes: errors reach a few 1e-4.
+    z, later = (x - 2) / width, 200 - np.arange(200)[:, None]
+    expected = (1 - 0.9**later) / 0.1 * -2 * z / width * bell(z)
+    assert np.allclose(sol.gradient(np.ones((200, 1)), "x")[70:80], expected[70:80], rtol=1e-3)

@@ -79,6 +79,8 @@ class Vectors:
 
     def of(self, y: Array) -> Array:
         """The vector of a state."""
+        if self.are_states:
+            return np.ascontiguousarray(y)
         return np.ascontiguousarray(np.moveaxis(y, -1, 0), dtype=self._wide).reshape(-1).view(np.float64)
 
     def bounds(self, atol: Array) -> Array:

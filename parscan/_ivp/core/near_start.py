@@ -96,7 +96,7 @@ def _shift(
         size, rate = float(xp.max(xp.abs(y0))), float(xp.max(xp.abs(steep)))
         step = SPREAD * copysign(min(abs(length), size / rate if size and rate else abs(length)), length)
         least = SPREAD * xp.where(xp.isfinite(atol), atol, xp.zeros_like(atol))
-        resting = xp.broadcast_to(xp.astype(least, y0.dtype), y0.shape)
+        resting = xp.astype(least, y0.dtype)
         drift = xp.where(steep == 0, resting, step * steep)
 
     signs = xp.stack([random_signs(y0.shape, y0, seed=number) * spread(y0, number) for number in range(1, count)])

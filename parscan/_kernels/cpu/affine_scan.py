@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from ..._arrays.elementwise import broadcast
 from ..._arrays.namespace import Array, quiet
 from ..generic.affine_scan import product
 from .chunks import Summary, march_in_chunks
@@ -59,7 +60,7 @@ def affine_scan(
     out[first] = b[first]
     if h0 is not None:
         with quiet():
-            out[first] += product(A[first], np.broadcast_to(h0, shape[1:])[None])
+            out[first] += product(A[first], broadcast(np, h0, shape[1:])[None])
     length, width = shape[0], math.prod(shape[1:])
     if length == 1:
         return out
@@ -84,13 +85,13 @@ def _flat(A: Array, shape: tuple[int, ...], matrix: tuple[int, ...]) -> Array:
     if math.prod(A.shape[1 : 1 + len(others)]) == 1:
         others = ()
     else:
-        A = np.broadcast_to(A, (A.shape[0], *others, *matrix))
+        A = broadcast(np, A, (A.shape[0], *others, *matrix))
     return operand(A).reshape(A.shape[0], math.prod(others), *matrix)
 
 
 def _offsets(b: Array, shape: tuple[int, ...]) -> Array:
     """Offsets, broadcast and contiguous."""
-    return operand(np.broadcast_to(b, shape))
+    return operand(broadcast(np, b, shape))
 
 
 def _threads(work: int, tuning: Tuning) -> int:

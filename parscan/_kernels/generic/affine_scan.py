@@ -5,6 +5,7 @@ from __future__ import annotations
 import array_api_compat
 import numpy as np
 
+from ..._arrays.elementwise import broadcast
 from ..._arrays.namespace import Array, array_namespace, quiet
 
 
@@ -12,9 +13,9 @@ def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = 
     """Evaluate `h_t = A_t h_{t-1} + b_t` step by step; see `dispatch.affine_scan`."""
     xp = array_namespace(b)
     shape = np.broadcast_shapes(A.shape[: b.ndim], b.shape)
-    A = xp.broadcast_to(A, shape + A.shape[b.ndim :])
-    b = xp.broadcast_to(b, shape)
-    h = None if h0 is None else xp.broadcast_to(h0, shape[1:])
+    A = broadcast(xp, A, shape + A.shape[b.ndim :])
+    b = broadcast(xp, b, shape)
+    h = None if h0 is None else broadcast(xp, h0, shape[1:])
     states = []
     with quiet():
         for t in reversed(range(shape[0])) if reverse else range(shape[0]):

@@ -33,7 +33,8 @@ class Jacobians:
         with quiet():
             if self._given:
                 return step.jacobian(states, times)
-            return central(lambda y: copy(step(copy(y), times)), states, self.structure, self._typical)
+            after = self._solution.trajectory[times, ...]
+            return central(lambda y: copy(step(copy(y), times)), states, self.structure, self._typical, after)
 
     def stretches(self, steps: int, vectors: int) -> list[tuple[int, int]]:
         """Stretches of the first `steps` steps in order, as long as their matrices and `vectors` fit in."""
