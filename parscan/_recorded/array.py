@@ -344,7 +344,9 @@ class RecordingArray:
     def __divmod__(self, other: Any) -> tuple[RecordingArray, RecordingArray]:
         return self // other, self % other
 
-    def __matmul__(self, other: Any) -> RecordingArray:
+    def __matmul__(self, other: Any) -> Any:
+        if getattr(other, "__array_ufunc__", self) is None:
+            return NotImplemented
         return np.matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> RecordingArray:

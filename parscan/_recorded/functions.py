@@ -12,6 +12,7 @@ import numpy
 from .array import REAL, RecordingArray, Refused, apply, as_recording, joined, kind, power, product, recorded
 from .graph import SEARCH_LEFT, SEARCH_RIGHT, Graph
 from .operations import OPERATIONS
+from .sparse import SparseMatrix
 
 np: Any = numpy  # whose types do not know recording arrays
 
@@ -140,6 +141,8 @@ def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]
         if holds(args) or holds(options):
             return call(function.__name__, args, options, function)
     elif holds(args) or holds(options):
+        if function is numpy.polynomial.polynomial.polyval and len(args) == 2:
+            return polyval(args[1][::-1], args[0])
         try:
             args, options = known(args), known(options)
         except Refused:
@@ -153,7 +156,7 @@ UNARY = frozenset(name for name, row in OPERATIONS.items() if row.arity == 1)
 def holds(value: Any) -> bool:
     """Whether a value is a recording array or a list, tuple or dictionary that contains one."""
     kind = type(value)
-    if kind is RecordingArray:
+    if kind is RecordingArray or kind is SparseMatrix:
         return True
     if kind is dict:
         return any(map(holds, value.values()))
@@ -167,6 +170,8 @@ def known(value: Any) -> Any:
         if found is None:
             raise Refused("uses a value")
         return found[()] if found.ndim == 0 else found
+    if isinstance(value, SparseMatrix):
+        return value.matrix
     if type(value) is dict:
         return {key: known(one) for key, one in value.items()}
     return type(value)(map(known, value)) if type(value) in (list, tuple) else value
@@ -178,6 +183,8 @@ def lifted(graph: Graph, value: Any) -> Any:
         return as_recording(graph, value) if value.dtype.char in REAL else value
     if type(value) in (list, tuple):
         return type(value)(lifted(graph, one) for one in value)
+    if type(value).__module__.startswith("scipy.sparse") and hasattr(value, "tocsr"):
+        return SparseMatrix(graph, value)
     if isinstance(value, tuple) and hasattr(value, "_make"):
         return value._make(lifted(graph, one) for one in value)
     return value

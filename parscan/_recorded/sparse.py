@@ -27,12 +27,16 @@ class SparseMatrix:
     def __init__(self, graph: Graph, matrix: Any) -> None:
         self._graph, self._matrix = graph, matrix
 
+    @property
+    def matrix(self) -> Any:
+        """The matrix of SciPy."""
+        return self._matrix
+
     def __matmul__(self, other: Any) -> Any:
+        if isinstance(other, SparseMatrix):
+            return SparseMatrix(self._graph, self._matrix @ other.matrix)
         if not isinstance(other, RecordingArray):
-            found = self._matrix @ other
-            return (
-                as_recording(self._graph, found) if isinstance(found, np.ndarray) else SparseMatrix(self._graph, found)
-            )
+            return as_recording(self._graph, self._matrix @ other)
         rows = self._matrix.tocsr()
         if other.shape[0] != rows.shape[1]:
             raise ValueError(f"a matrix of shape {rows.shape} and an array of shape {other.shape} have no product")
@@ -51,15 +55,20 @@ class SparseMatrix:
         return self @ other
 
     def __mul__(self, other: Any) -> Any:
-        if isinstance(other, RecordingArray):
-            if other.ndim and type(self._matrix).__name__.endswith("matrix"):
-                return self @ other  # `*` of matrices, not of sparse arrays
-            if other.constants is None:
-                raise Refused("multiplies a sparse matrix by a value")
-            other = other.constants
-        return SparseMatrix(self._graph, self._matrix * other)
+        if isinstance(other, RecordingArray) and other.ndim and type(self._matrix).__name__.endswith("matrix"):
+            return self @ other  # `*` of matrices, not of sparse arrays
+        return SparseMatrix(self._graph, self._matrix * _plain(other))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> SparseMatrix:
+        return SparseMatrix(self._graph, self._matrix / _plain(other))
+
+    def __add__(self, other: Any) -> SparseMatrix:
+        return SparseMatrix(self._graph, self._matrix + _plain(other))
+
+    def __sub__(self, other: Any) -> SparseMatrix:
+        return SparseMatrix(self._graph, self._matrix - _plain(other))
 
     def __neg__(self) -> SparseMatrix:
         return SparseMatrix(self._graph, -self._matrix)
@@ -86,4 +95,20 @@ class SparseMatrix:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(self._matrix, name)
+        found = getattr(self._matrix, name)
+        if not callable(found):
+            return found
+
+        def method(*args: Any, **options: Any) -> Any:
+            value = found(*args, **options)
+            return SparseMatrix(self._graph, value) if hasattr(value, "tocsr") else value
+
+        return method
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, RecordingArray):
+        if value.constants is None:
+            raise Refused("changes a sparse matrix by a value")
+        return value.constants[()]
+    return value.matrix if isinstance(value, SparseMatrix) else value

@@ -34,6 +34,7 @@ from .array import REAL, RecordingArray, Refused, as_recording, gather
 from .functions import call_library, holds, known, lifted
 from .graph import Graph
 from .sparse import SparseMatrix
+from .splines import evaluator, polynomial
 
 np: Any = numpy  # whose types do not know recording arrays
 
@@ -493,11 +494,18 @@ class Copies:
             return self.value(given.py_func)
         if callable(given) and isinstance(getattr(given, "__wrapped__", None), FunctionType):  # with a cache
             return self.value(given.__wrapped__)
-        if type(given).__module__.startswith("numpy") and callable(given):
-            return LibraryFunction(given, self.graph)
-        if type(given).__module__.startswith("scipy.sparse"):
+        return self._of_library(given) if type(given).__module__.startswith(RECORDED) else self._object(given)
+
+    def _of_library(self, given: Any) -> Any:
+        """What stands for an object of NumPy or SciPy."""
+        module = type(given).__module__
+        if module.startswith("scipy.sparse") and hasattr(given, "tocsr"):
             return SparseMatrix(self.graph, given)
-        return self._object(given)
+        if module.startswith("scipy.interpolate") and (found := evaluator(self.graph, given)) is not None:
+            return found
+        if isinstance(given, np.polynomial.Polynomial):
+            return polynomial(given)
+        return LibraryFunction(given, self.graph) if hasattr(given, "__name__") and callable(given) else given
 
     # Containers
 
@@ -621,6 +629,10 @@ class Copies:
     def _class(self, given: type) -> Any:
         if given in SCALARS:
             return SCALARS[given]
+        if given.__module__.startswith("scipy.sparse") and hasattr(given, "tocsr"):
+            return LibraryFunction(given, self.graph)
+        if given.__module__.startswith("scipy.interpolate") or given is np.polynomial.Polynomial:
+            return lambda *args, **options: self.value(given(*known(args), **known(options)))
         if not _is_users(given.__module__) or issubclass(given, enum.Enum | BaseException | np.ndarray):
             return given
         bases = [self.value(base) for base in given.__bases__]

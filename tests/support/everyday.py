@@ -19,7 +19,7 @@ import numpy.linalg as la
 from everyday_helpers import hill, michaelis_menten
 from numpy import array, dot, zeros
 from numpy.linalg import norm, solve
-from scipy import interpolate, sparse
+from scipy import interpolate, sparse, special
 from scipy.special import erf, expit
 
 
@@ -1256,9 +1256,35 @@ def complex_rotation(y):
 SPLINE = interpolate.CubicSpline(np.linspace(0, 1, 5), np.array([0.0, 1.0, 0.5, 2.0, 1.0]))
 
 
-@everyday((1, 0.1, 0.9), reason="calls a function that is not recorded on a value")
+@everyday((1, 0.1, 0.9))
 def spline_forcing(y):
     return -y + SPLINE(y)
+
+
+PCHIP = interpolate.PchipInterpolator([0.0, 1.0, 2.0, 6.0], [1.0, 0.0, 2.0, 3.0])
+RAIN = interpolate.interp1d(np.arange(8.0), np.array([0.0, 3.0, 1.0, 0.0, 5.0, 2.0, 0.0, 0.0]))
+
+
+@everyday(TIME, 2)
+def forced_by_tables(t, y):
+    return np.array(
+        [
+            RAIN(t) - 0.1 * y[0],
+            PCHIP(t) * np.exp(-y[1]),
+        ]
+    )
+
+
+@everyday(TIME, 9)
+def sparse_matrix_made_inside(t, y):
+    one = sparse.diags([1.0, -2.0, 1.0], [-1, 0, 1], shape=(3, 3))
+    laplacian = sparse.kron(one, sparse.eye(3)) + sparse.kron(sparse.eye(3), one)
+    return 0.1 * laplacian.dot(y) - y**3
+
+
+@everyday((1, 0.1, 5.0), reason="calls `gamma`")
+def gamma_function(y):
+    return special.gamma(y)
 
 
 @everyday((1, 0.1, 5.0), reason=r"calls int\(\) on a value")
