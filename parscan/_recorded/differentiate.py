@@ -307,31 +307,82 @@ class Cotangents:
             end = block.first + block.count
             if block.operation in FLAT or block.dtype.kind != "f" or not wanted[block.first : end].any():
                 continue
-            some = np.flatnonzero(self._bars[block.first : end] >= 0)
-            if some.size:
+            if block.count == 1 and block.operation != PRODUCT:
+                if self._bars[block.first] >= 0:
+                    self._pull_scalar_back(block)
+            elif (some := np.flatnonzero(self._bars[block.first : end] >= 0)).size:
                 self._pull_back(block, some)
 
     def of(self, nodes: Ids) -> Any:
         """Cotangents of nodes."""
         return self._bars[nodes]
 
+    # Blocks of one
+
+    def _pull_scalar_back(self, block: Block) -> None:
+        """Add the cotangent of a block of one to those of its operands."""
+        graph, dtype = self._graph, block.dtype
+        bar, part = int(self._bars[block.first]), int(self._parts[block.first])
+        nodes = [int(ids) for ids in block.operands]
+        if block.operation == CONVERT:
+            if (own := graph.dtype(nodes[0])).kind == "f":
+                self._add_one(own, nodes[0], self._one(CONVERT, own, bar), part)
+            return
+        operation, result = OPERATIONS[block.operation], RecordingArray(graph, block.first, dtype)
+        operands = [RecordingArray(graph, node, graph.dtype(node)) for node in nodes]
+        zero, truth = graph.constant(np.asarray(0, dtype)), np.dtype(bool)
+        if operation.chooses is not None:
+            condition = operation.chooses(*operands, result).ids
+            for node, first in ((nodes[-2], True), (nodes[-1], False)):
+                if graph.value(node) is None:
+                    holds = condition if first else self._one("logical_not", truth, condition)
+                    holds = holds if part < 0 else self._one("logical_and", truth, part, holds)
+                    sides = (bar, zero) if first else (zero, bar)
+                    self._add_one(dtype, node, self._one("where", dtype, condition, *sides), holds)
+            return
+        for node, partial in zip(nodes, operation.partials, strict=False):
+            if partial is not None and graph.value(node) is None:
+                factor = partial(*operands, result)
+                if type(factor) is not RecordingArray:
+                    term = bar if factor > 0 else self._one("negative", dtype, bar)
+                else:
+                    term = self._one("multiply", dtype, bar, result.cast(factor).ids)
+                    term = term if part < 0 else self._one("where", dtype, part, term, zero)
+                self._add_one(dtype, node, term, part)
+
+    def _one(self, name: str, dtype: Any, *ids: int) -> int:
+        return int(recorded(self._graph, name, dtype, list(ids)))
+
+    def _add_one(self, dtype: Any, target: int, term: int, part: int) -> None:
+        """Add a term to the cotangent of a node."""
+        known, own = int(self._bars[target]), int(self._parts[target])
+        if known >= 0:
+            term = self._one("add", dtype, known, term)
+            if own != part:
+                part = -1 if min(own, part) < 0 else self._one("logical_or", np.dtype(bool), own, part)
+        self._bars[target], self._parts[target] = term, part
+
+    # Larger blocks
+
     def _add(self, dtype: Any, targets: Any, ids: Any, parts: Any) -> None:
-        """Add terms to the cotangents of some nodes, in turn where a node occurs several times."""
-        graph, bars = self._graph, self._bars
-        while targets.size:
-            order = np.unique(targets, return_index=True)[1] if targets.size > 1 else np.zeros(1, dtype=np.intp)
-            known = bars[targets[order]] >= 0
-            fresh, old = order[~known], order[known]
-            bars[targets[fresh]], self._parts[targets[fresh]] = ids[fresh], parts[fresh]
-            if old.size:
-                own = targets[old]
-                bars[own] = recorded(graph, "add", dtype, [bars[own], ids[old]])
-                self._parts[own] = self._either(self._parts[own], parts[old])
-            if order.size == targets.size:
-                return
-            rest = np.ones(targets.shape, dtype=bool)
-            rest[order] = False
-            targets, ids, parts = targets[rest], ids[rest], parts[rest]
+        """Add terms to the cotangents of some nodes, which may occur several times."""
+        order = np.argsort(targets, kind="stable")
+        targets, ids, parts = targets[order], ids[order], parts[order]
+        while (repeated := targets[1:] == targets[:-1]).any():  # add terms of the same node in pairs
+            begins = np.flatnonzero(np.concatenate([[True], ~repeated]))
+            runs = np.diff(np.append(begins, targets.shape[0]))
+            place = np.arange(targets.shape[0]) - np.repeat(begins, runs)
+            left = np.flatnonzero((place % 2 == 0) & np.append(repeated, False))
+            ids[left] = recorded(self._graph, "add", dtype, [ids[left], ids[left + 1]])
+            parts[left] = self._either(parts[left], parts[left + 1])
+            keep = place % 2 == 0
+            targets, ids, parts = targets[keep], ids[keep], parts[keep]
+        old = self._bars[targets] >= 0
+        if old.any():
+            own = targets[old]
+            ids[old] = recorded(self._graph, "add", dtype, [self._bars[own], ids[old]])
+            parts[old] = self._either(self._parts[own], parts[old])
+        self._bars[targets], self._parts[targets] = ids, parts
 
     def _either(self, one: Any, other: Any) -> Any:
         """Conditions of which one at least holds."""
@@ -359,7 +410,7 @@ class Cotangents:
         if block.operation == PRODUCT:
             self._pull_product_back(block, some, bars, parts)
             return
-        operands = [np.full(1, ids) if isinstance(ids, int) else ids[some] for ids in block.operands]
+        operands = [ids[some] for ids in block.operands]
         arrays, bar = [_array(self._graph, ids) for ids in operands], RecordingArray(self._graph, bars, dtype)
         if block.operation == CONVERT:
             if arrays[0].dtype.kind == "f":

@@ -380,3 +380,17 @@ def test_a_product_that_is_not_chosen(size):
     expected = differences(function, given_)
     np.testing.assert_allclose(dense(recording, given_)[0], expected, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(by_reverse_mode(recording, given_), expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("size", [3, 33])
+def test_a_node_that_occurs_often(size):
+    """The cotangent of a number that multiplies a long array is a sum of as many terms: by pairs, not one by one."""
+    recording = record(lambda y, k: np.sin(y * k[0]), [np.zeros(size), np.zeros(1)])
+    before = len(recording.graph.blocks)
+    given_ = [np.linspace(0, 1, size), np.array([1.3])]
+    expected = given_[0] * np.cos(given_[0] * 1.3)
+    bars = recording.result.filled(1.0)
+    nodes = cotangents(recording.graph, recording.result.ids, bars.ids)(np.ravel(recording.arguments[1].ids))
+    (found,) = recording.extract(recording.result.with_ids(nodes))(*(a[None] for a in given_))
+    np.testing.assert_allclose(found[0], [expected.sum()], rtol=1e-14)
+    assert len(recording.graph.blocks) - before < 60
