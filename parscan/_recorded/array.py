@@ -475,6 +475,10 @@ def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: list[Ids], d
     if flat[0].shape[0] <= FEW:
         rows = zip(*(one.tolist() for one in flat), strict=True)
         return np.asarray([_scalar(graph, name, dtype, row, data) for row in rows], dtype=np.intp).reshape(shape)
+    if name in SIMPLER:
+        numbers = [graph.value(one) if type(one) is int else None for one in ids]
+        if (found := SIMPLER[name](tuple(range(len(ids))), numbers)) is not None:
+            return flat[found].reshape(shape)
     if all(graph.value(int(one[0])) is not None for one in flat):
         known = [graph.values(one) for one in flat]
         if all(value is not None for value in known):

@@ -269,8 +269,9 @@ def _nodes(block: Block) -> Any:
 
 
 def _array(graph: Graph, ids: Any) -> RecordingArray:
-    """Nodes of one dtype as an array."""
-    return RecordingArray(graph, ids, graph.dtype(int(ids if isinstance(ids, int) else ids.flat[0])))
+    """Nodes of one dtype as an array; one that is repeated, such as a number that was broadcast, as a number."""
+    first = int(ids[0])
+    return RecordingArray(graph, first if (ids == first).all() else ids, graph.dtype(first))
 
 
 def cotangents(graph: Graph, outputs: Ids, seeds: Ids) -> Callable[[Ids], Any]:

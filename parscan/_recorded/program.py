@@ -70,7 +70,7 @@ class Program:
         tuple of arrays, shapes (m, *shape)
         """
         count = arguments[0].shape[0] if arguments else 1
-        flat = [np.reshape(a, (count, -1)).T for a in arguments]
+        flat = [np.reshape(a, (count, int(np.prod(np.shape(a)[1:])))).T for a in arguments]
         chars, places, sizes = self._places()
         values = {char: np.empty((rows, count), dtype=char) for char, rows in sizes.items()}
 

@@ -394,3 +394,33 @@ def test_a_node_that_occurs_often(size):
     (found,) = recording.extract(recording.result.with_ids(nodes))(*(a[None] for a in given_))
     np.testing.assert_allclose(found[0], [expected.sum()], rtol=1e-14)
     assert len(recording.graph.blocks) - before < 60
+
+
+@pytest.mark.parametrize(
+    ("function", "operations"),
+    [
+        (lambda y: y**5, 3),
+        (lambda y: y**2.5, 2),
+        (lambda y: 1.0 * y / 1.0 - 0.0, 0),
+        (lambda y: np.where(True, y, 2.0) + 1, 0),
+        (lambda y: 3.0 * y, 0),
+        (lambda y: y * y, 1),
+        (lambda y: MATRIX @ y, 0),
+        (lambda y: np.sin(y) + y, 2),
+        (lambda y: y - np.roll(y, 1), 0),
+    ],
+)
+def test_derivatives_of_long_arrays_have_few_operations(function, operations):
+    recording = record(function, [np.zeros(40)])
+    _, _, values = jacobian(recording.graph, recording.result, recording.arguments[0])
+    program = recording.extract(values)
+    assert sum(b.operation not in ("input", "constant") and b.count > 1 for b in program.blocks) == operations
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3,), ()])
+def test_no_elements_and_no_calls(shape):
+    y = np.linspace(0.5, 2, int(np.prod(shape))).reshape(shape)
+    for function in (lambda y: y * 2, np.sum, lambda y: y + np.sum(np.ravel(y)[:0])):
+        program = record(function, [y]).program
+        np.testing.assert_array_equal(program(y[None])[0][0], function(y))
+        assert program(y[None][:0])[0].shape == (0, *np.shape(function(y)))
