@@ -47,6 +47,11 @@ def features() -> dict[str, bool]:
         return {}
 
 
+def has_fma() -> bool:
+    """Whether the processor rounds `a*b + c` once, in one instruction."""
+    return bool(features().get("fma") or features().get("avx512f") or features().get("neon"))
+
+
 def vector_bytes() -> int:
     """Bytes of the processor's widest vectors."""
     return 64 if features().get("avx512f") else 32 if features().get("avx2") else 16

@@ -454,7 +454,7 @@ def _wrong(w: Operand, rest: Register, y: Register) -> Register:
 def _remainder(w: Operand, x: Register, y: Register) -> Register:
     """As NumPy: with the sign of the divisor, also for 0."""
     zero = w.number(0.0)
-    rest = w.libm("fmod", x, y)
+    rest = _fmod(w, x, y)
     moved = w.choose(_wrong(w, rest, y), w.do("fadd", rest, y), rest)
     found = w.choose(w.compare("oeq", rest, zero), w.llvm("copysign", zero, y), moved)
     return w.choose(w.compare("oeq", y, zero), rest, found)
@@ -463,7 +463,7 @@ def _remainder(w: Operand, x: Register, y: Register) -> Register:
 def _floor_divide(w: Operand, x: Register, y: Register) -> Register:
     """As NumPy, step by step: the result is whole, and not below the quotient by more than one half."""
     zero, one = w.number(0.0), w.number(1.0)
-    rest, ratio = w.libm("fmod", x, y), w.do("fdiv", x, y)
+    rest, ratio = _fmod(w, x, y), w.do("fdiv", x, y)
     quotient = w.do("fdiv", w.do("fsub", x, rest), y)
     quotient = w.choose(_wrong(w, rest, y), w.do("fsub", quotient, one), quotient)
     whole = w.llvm("floor", quotient)
@@ -488,7 +488,36 @@ def _expit(w: Operand, x: Register) -> Register:
 
 
 def _fmod(w: Operand, x: Register, y: Register) -> Register:
-    return w.libm("fmod", x, y)
+    """
+    The remainder with the sign of `x`, exact.
+
+    Where the whole part `q` of the quotient is exact, `x - q y` has no rounding error: it is a multiple of the last
+    place of `y`, and not larger than `y`. A quotient that was rounded to the next whole number is one too large. All else is
+    left to the C library, which is slow.
+    """
+    if not libm.has_fma():
+        return w.libm("fmod", x, y)
+    quotient = w.llvm("trunc", w.do("fdiv", x, y))
+    known = w.compare("olt", w.llvm("fabs", quotient), w.number(2.0**52 if w.dtype.char == "d" else 2.0**23))
+    known = w.both(known, w.compare("olt", w.llvm("fabs", y), w.number(np.inf)))
+    rest = w.llvm("fma", w.do("fneg", quotient), y, x)
+    zero = w.number(0.0)
+    beyond = w.compare("olt", w.llvm("copysign", w.number(1.0), x), zero)
+    beyond = w.choose(beyond, w.do("fneg", rest), rest)
+    rest = w.choose(w.compare("olt", beyond, zero), w.do("fadd", rest, w.llvm("copysign", y, x)), rest)
+    rest = w.llvm("copysign", rest, x)
+    text, slow, done = w.text, w.text.name("slow"), w.text.name("done")
+    everywhere = known
+    if w.width > 1:
+        bits = text.new(f"bitcast {vector('i1', w.width)} {known} to i{w.width}")
+        everywhere = text.new(f"icmp eq i{w.width} {bits}, -1")
+    before = text.label
+    text.do(f"br i1 {everywhere}, label %{done}, label %{slow}")
+    text.begin(slow)
+    other, after = w.libm("fmod", x, y), text.label
+    text.do(f"br label %{done}")
+    text.begin(done)
+    return text.new(f"phi {w.kind} [ {rest}, %{before} ], [ {other}, %{after} ]")
 
 
 COMPOSED: dict[str, Callable[..., Register]] = {

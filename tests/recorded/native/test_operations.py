@@ -92,3 +92,23 @@ def test_functions_that_are_written_out(name, elements, dtype, monkeypatch):
                              rng.normal(size=500) * 1e-3, 10 ** rng.uniform(-40, 0, 500)]).astype(dtype)  # fmt: skip
     given = np.resize(values, (-(-values.size // elements), elements))
     check(Evaluator(program)(given)[0], program(given)[0], name, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("elements", [1, 8, 37])
+@pytest.mark.parametrize("name", ["fmod", "remainder", "floor_divide"])
+def test_remainders_are_exact(name, elements, dtype):
+    """Quotients of all sizes, and those that are nearly whole."""
+    program = recorded(name, elements, dtype)
+    rng = np.random.default_rng(0)
+    with np.errstate(all="ignore"):
+        y = (rng.normal(size=20_000) * 10 ** rng.uniform(-5, 5, 20_000)).astype(dtype)
+        whole = np.rint(10 ** rng.uniform(0, 9, 20_000)).astype(dtype)
+        near = np.nextafter(y * whole, np.where(rng.random(20_000) < 0.5, -np.inf, np.inf).astype(dtype))
+        x = np.where(rng.random(20_000) < 0.3, y * whole, np.where(rng.random(20_000) < 0.5, near, y[::-1])).astype(
+            dtype
+        )
+    count = -(-x.size // elements)
+    given = [np.resize(x, (count, elements)), np.resize(y, (count, elements))]
+    (expected,) = program(*given)
+    np.testing.assert_array_equal(Evaluator(program)(*given)[0], expected)

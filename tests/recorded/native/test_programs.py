@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from parscan._recorded.differentiate import jacobian
 from parscan._recorded.native.evaluate import Evaluator
 from parscan._recorded.native.lanes import Lanes
 from parscan._recorded.record import record
@@ -161,6 +162,46 @@ def test_places_outside_of_a_table_give_nan():
         values = np.resize([-3.5, -3.0, -1.0, 0.0, 2.9, 3.0, 1e30, -1e30, np.nan, np.inf], (10, size))
         compare(program, values)
         assert np.isnan(Evaluator(program)(values)[0]).any()
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 20, 33])
+def test_values_and_derivatives_together(size):
+    matrix = MATRIX[:size, :size]
+
+    def function(y, x):
+        return np.tanh(matrix @ y + x) * y[::-1] + np.where(y > 0, np.sqrt(np.abs(y)), x)
+
+    recording = record(function, [np.zeros(size), np.zeros(size)])
+    _, _, values = jacobian(recording.graph, recording.result, recording.arguments[0])
+    program = recording.extract(recording.result, values)
+    compare(program, *np.random.default_rng(0).normal(size=(2, 9, size)))
+
+
+def test_results_that_are_arguments_and_constants():
+    def function(y, x):
+        return np.concatenate([x[::2], np.arange(40.0), y, x[5:], [3.0], np.zeros(20), y[:1] + x])
+
+    program = record(function, [np.zeros(1), np.zeros(50)]).program
+    rng = np.random.default_rng(0)
+    compare(program, rng.normal(size=(9, 1)), rng.normal(size=(9, 50)))
+
+
+def test_results_of_other_dtypes():
+    for size in (1, 3, 40):
+        for function in (lambda y: y > 0, lambda y: np.floor(y).astype(int), lambda y: y.astype(np.float32) * 2):
+            program = record(function, [np.zeros(size)]).program
+            compare(program, np.random.default_rng(0).normal(size=(9, size)) * 3)
+
+
+def test_whole_numbers():
+    def function(y):
+        k = np.floor(y).astype(int)
+        parts = [k + 2, k * k, -k, np.abs(k), k // 3, k % 3, k % -4, k // -4, np.maximum(k, 1), np.sign(k), k - 7]
+        return np.concatenate([part * 1.0 for part in parts])
+
+    for size in (1, 5, 40):
+        program = record(function, [np.zeros(size)]).program
+        compare(program, np.random.default_rng(0).normal(size=(40, size)) * 9)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 13])
