@@ -61,13 +61,19 @@ def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
         return _choose_automatically(task, states, stopwatch, budget)
     length = task.options.segment_length or best_length(stopwatch.cost, task.steps)
     planned = _planner(task, states, task.steps, length).named()
-    code = Compiler(task, states).code(inf) if task.options.compiles else None  # for steps that the method leaves
+    code = _compiler(task, states).code(inf) if task.options.compiles else None  # for steps that the method leaves
     return Choice((planned,), length, code=code)
+
+
+def _compiler(task: Task, states: Array) -> Compiler:
+    """Makes machine code of the step, which is compared with the function on the first `states`."""
+    after = task.trajectory[: states.shape[0], ...]
+    return Compiler(task.step, states, after, task.steps, task.options.compiles)
 
 
 def _sequential(task: Task, states: Array, seconds: float) -> Choice:
     """The loop, by machine code where that pays; `seconds` are those of a step without."""
-    compiler = Compiler(task, states)
+    compiler = _compiler(task, states)
     code = compiler.code(seconds * (task.steps - states.shape[0]))
     reason = "The recorded step runs as machine code." if code else compiler.remark.strip()
     return Choice((), 0, states.shape[0], reason, code=code)
@@ -91,7 +97,7 @@ def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budge
     start, options = states.shape[0], task.options
     copies = 1 + task.step.structure.colours(task.arrays.n)
     steps, loaded = task.steps - start, is_loaded(task.arrays.y0)
-    compiler = Compiler(task, states)
+    compiler = _compiler(task, states)
     is_guided = not (options.segment_length is None and options.window is None and task.arrays.guess is None)
     compiles = options.compiles or not is_guided  # who chooses segments wants a parallel method
     facts = Workload(

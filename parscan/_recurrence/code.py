@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
 
 from .._arrays.namespace import Array, array_namespace, copy, library, quiet, random_signs
 from .._functions.evaluators import ONE_BY_ONE
@@ -17,9 +16,6 @@ from .._recorded.native.text import UnsupportedError
 from .._recorded.program import Program
 from .._recorded.record import NotRecordedError, Recording, record
 from .loop import first_not_finite
-
-if TYPE_CHECKING:
-    from .task import Task
 
 RECORDING, PER_OPERATION = 1e-3, 4e-5
 """Seconds to record and compile a small step, and what each operation adds."""
@@ -121,14 +117,20 @@ def record_step(step: Step, states: Array) -> Recording:
 
 class Compiler:
     """
-    Makes machine code of the step of a task, once.
+    Makes machine code of a step, once.
 
     Parameters
     ----------
-    task : Task
-        With the user's choice whether to compile.
+    step : Step
+        The user's function.
     states : array, shape (k, *batch, n)
         States that the first steps start from.
+    after : array, shape (k, *batch, n)
+        States that the loop computed from them.
+    steps : int
+        Steps of the recurrence.
+    wanted : bool or None
+        The user's choice whether to compile; None for where it pays.
 
     Attributes
     ----------
@@ -136,8 +138,9 @@ class Compiler:
         Why there is no machine code, as a sentence that begins with a space; "" if there is some, or none is needed.
     """
 
-    def __init__(self, task: Task, states: Array) -> None:
-        self._task, self._states = task, states
+    def __init__(self, step: Step, states: Array, after: Array, steps: int, wanted: bool | None) -> None:
+        self._step, self._states, self._after = step, states, after
+        self._steps, self._wanted = steps, wanted
         self.remark = ""
 
     def code(self, seconds: float) -> Code | None:
@@ -149,31 +152,30 @@ class Compiler:
         TypeError
             If the step cannot be compiled and the user asks for it.
         """
-        wanted = self._task.options.compiles
-        if wanted is False or (seconds < RECORDING and not wanted):
+        if self._wanted is False or (seconds < RECORDING and not self._wanted):
             return None
         try:
-            return self._made(inf if wanted else seconds)
+            return self._made(inf if self._wanted else seconds)
         except NoCodeError as refusal:
-            if wanted:
+            if self._wanted:
                 raise TypeError(f"`step` cannot be compiled, as `compile=True` asks: it {refusal}.") from refusal
             self.remark = f" The step is not compiled: it {refusal}."
             return None
 
     def _made(self, seconds: float) -> Code | None:
-        recording = record_step(self._task.step, self._states)
+        recording = record_step(self._step, self._states)
         program = recording.program
         if program.operations > LARGEST:
             raise NoCodeError(f"has {program.operations} operations, more than {LARGEST}")
         if seconds < RECORDING + PER_OPERATION * program.operations:
             return None
         try:
-            code = Code(self._task.step, program, compiled_loop(program))
+            code = Code(self._step, program, compiled_loop(program))
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
-        if obstacle := _unlike(code, self._states, self._task.trajectory[: self._states.shape[0], ...]):
+        if obstacle := _unlike(code, self._states, self._after):
             raise NoCodeError(obstacle)
-        code.measure(self._states[-1, ...], self._task.steps)
+        code.measure(self._states[-1, ...], self._steps)
         return code
 
 
