@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .differentiate import jacobian
 from .graph import CONSTANT, INPUT, Block
-from .program import Program
-from .record import Recording, record
+
+if TYPE_CHECKING:
+    from .program import Program
+    from .record import Recording
 
 OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "less_equal": "<=",
              "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=", "logical_and": "&",
@@ -136,6 +137,8 @@ class Traced:
 
     def _entries(self, argument: int) -> tuple[Any, Any, Any]:
         """Rows, columns and values of the entries of a Jacobian."""
+        from .differentiate import jacobian  # noqa: PLC0415 - slow to import
+
         if not -len(self._recording.arguments) <= argument < len(self._recording.arguments):
             raise IndexError(
                 f"`argument` is {argument}, but `{self.name}` has {len(self._recording.arguments)} arrays as arguments."
@@ -262,6 +265,8 @@ def trace(fun: Callable[..., Any], *examples: Any) -> Traced:
            [ True,  True,  True],
            [ True,  True,  True]])
     """
+    from .record import record  # noqa: PLC0415 - slow to import
+
     if not callable(fun):
         raise TypeError(f"`fun` is a {type(fun).__name__}; pass a function of arrays.")
     name = getattr(fun, "__name__", type(fun).__name__)

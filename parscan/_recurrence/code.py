@@ -6,16 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from typing import TYPE_CHECKING
 
 from .._arrays.namespace import Array, array_namespace, copy, library, quiet, random_signs
 from .._functions.evaluators import ONE_BY_ONE
 from .._functions.step import Step
 from .._functions.verify import apart, unlike_step
-from .._recorded.native.loop import Loop, compiled_loop
-from .._recorded.native.text import UnsupportedError
-from .._recorded.program import Program
-from .._recorded.record import NotRecordedError, Recording, record
 from .loop import first_not_finite
+
+if TYPE_CHECKING:
+    from .._recorded.native.loop import Loop
+    from .._recorded.program import Program
+    from .._recorded.record import Recording
 
 RECORDING, PER_OPERATION = 1e-3, 4e-5
 """Seconds to record and compile a small step, and what each operation adds."""
@@ -102,6 +104,8 @@ class Code:
 
 def record_step(step: Step, states: Array) -> Recording:
     """Record the step on one of some states; raises `NoCodeError`."""
+    from .._recorded.record import NotRecordedError, record  # noqa: PLC0415 - slow to import
+
     if library(states) != "numpy":
         raise NoCodeError("works on arrays of another library than NumPy")
     inputs = step.inputs(slice(0, 1))
@@ -169,6 +173,9 @@ class Compiler:
             raise NoCodeError(f"has {program.operations} operations, more than {LARGEST}")
         if seconds < RECORDING + PER_OPERATION * program.operations:
             return None
+        from .._recorded.native.loop import compiled_loop  # noqa: PLC0415 - slow to import
+        from .._recorded.native.text import UnsupportedError  # noqa: PLC0415
+
         try:
             code = Code(self._step, program, compiled_loop(program))
         except UnsupportedError as error:

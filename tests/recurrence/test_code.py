@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from parscan import solve_recurrence
-from parscan._recurrence import code as _code
+from parscan._recorded.native import loop as _loop
 
 
 def loop(step, y0, x=None, length=None, args=()):
@@ -111,7 +111,7 @@ def test_compile_is_none_or_a_bool(wrong):
 
 
 def test_code_that_is_wrong_from_the_start_is_not_used(monkeypatch):
-    compiled_loop = _code.compiled_loop
+    compiled_loop = _loop.compiled_loop
 
     class Wrong:
         def __init__(self, program):
@@ -121,14 +121,14 @@ def test_code_that_is_wrong_from_the_start_is_not_used(monkeypatch):
             self._loop.run(state, inputs, out, begin, end, report)
             out[begin:end, ..., 1] *= 1 + 1e-6
 
-    monkeypatch.setattr(_code, "compiled_loop", Wrong)
+    monkeypatch.setattr(_loop, "compiled_loop", Wrong)
     sol = solve_recurrence(chaotic, np.ones(3), length=T, method="sequential")
     assert "gave other values" in sol.decisions[0]
     np.testing.assert_array_equal(sol.y, loop(chaotic, np.ones(3), length=T))
 
 
 def test_code_that_the_trajectory_contradicts_is_withdrawn(monkeypatch):
-    compiled_loop = _code.compiled_loop
+    compiled_loop = _loop.compiled_loop
 
     class Wrong:
         def __init__(self, program):
@@ -139,7 +139,7 @@ def test_code_that_the_trajectory_contradicts_is_withdrawn(monkeypatch):
             if end > 2000:
                 out[2000:end, ..., 1] *= 1 + 1e-6
 
-    monkeypatch.setattr(_code, "compiled_loop", Wrong)
+    monkeypatch.setattr(_loop, "compiled_loop", Wrong)
     sol = solve_recurrence(chaotic, np.ones(3), length=T, method="sequential")
     assert "computed again without it" in sol.decisions[0]
     assert not sol.compiled
