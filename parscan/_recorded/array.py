@@ -377,8 +377,7 @@ def resolved(name: str, kinds: tuple[Any, ...]) -> tuple[tuple[numpy.dtype[Any],
     """Dtypes in which NumPy evaluates an operation on operands of these kinds, and that of the result."""
     value = OPERATIONS[name].value
     if isinstance(value, np.ufunc):
-        bits = name in ("logical_and", "logical_or", "logical_xor") and np.dtype(bool) not in kinds
-        if bits:
+        if name in ("logical_and", "logical_or", "logical_xor") and set(kinds) != {np.dtype(bool)}:
             raise Refused("works on the bits of integers")
         try:
             *given, found = value.resolve_dtypes((*kinds, None))

@@ -25,8 +25,8 @@ TABLE: dict[str, Function] = {}
 """What records a function of NumPy, by its name; functions of `numpy.linalg` and `scipy` have the same place."""
 
 ALIASES = {"true_divide": "divide", "abs": "absolute", "mod": "remainder", "bitwise_and": "logical_and",
-           "bitwise_or": "logical_or", "bitwise_xor": "logical_xor", "invert": "logical_not", "fabs": "absolute",
-           "float_power": "power", "pow": "power", "acos": "arccos", "asin": "arcsin", "atan": "arctan",
+           "bitwise_or": "logical_or", "bitwise_xor": "logical_xor", "invert": "logical_not",
+           "pow": "power", "acos": "arccos", "asin": "arcsin", "atan": "arctan",
            "atan2": "arctan2", "acosh": "arccosh", "asinh": "arcsinh", "atanh": "arctanh", "amax": "max",
            "amin": "min", "around": "round", "concat": "concatenate", "permute_dims": "transpose",
            "trapz": "trapezoid", "row_stack": "vstack", "vecdot": "vdot"}  # fmt: skip
@@ -39,6 +39,10 @@ def call_ufunc(ufunc: Any, method: str, operands: Any, options: dict[str, Any]) 
     if len(operands) > ufunc.nin and method == "__call__":
         operands, out = operands[: ufunc.nin], operands[ufunc.nin :]
     name = ALIASES.get(ufunc.__name__, ufunc.__name__)
+    if ufunc.__name__.startswith("logical_"):
+        operands = tuple(recording(value, *operands).astype(bool) for value in operands)
+    elif name.startswith("logical_") and any(recording(value, *operands).dtype != bool for value in operands):
+        raise Refused("works on the bits of integers")
     if method == "reduce" and name in REDUCTIONS:
         found = reduction(name, *operands, **options)
     elif method == "accumulate" and name in REDUCTIONS:
@@ -503,9 +507,7 @@ def reduction(
         array = np.where(chosen, array, array.cast(EMPTY[name]))
     if set(options) - {"initial"}:
         raise Refused(f"reduces with the options {', '.join(options)}")
-    if name == "add" and array.dtype == bool and dtype is None:
-        dtype = np.dtype(np.int64)
-    array = array if dtype is None else array.astype(dtype)
+    array = array.astype(_dtype_of_reduction(name, array) if dtype is None else dtype)
     axes = sorted(_axes(array, axis))
     for one in reversed(axes if array.ndim else []):
         rows = [array.with_ids(ids) for ids in np.moveaxis(np.asarray(array.ids), one, 0)]
@@ -528,11 +530,20 @@ def _reduced(name: str, rows: list[RecordingArray]) -> RecordingArray:
     return reduce(lambda one, other: apply(name, one, other), rows)
 
 
+def _dtype_of_reduction(name: str, array: RecordingArray) -> Any:
+    """Dtype in which NumPy reduces: small whole numbers are added and multiplied as large ones."""
+    if name.startswith("logical_"):
+        return np.dtype(bool)
+    if name in ("add", "multiply") and array.dtype.kind in "biu":
+        return np.result_type(array.dtype, np.uint64 if array.dtype.kind == "u" else np.int64)
+    return array.dtype
+
+
 def accumulation(name: str, a: Any, axis: int | None = 0, dtype: Any = None, out: Any = None) -> Any:
     """Accumulate along an axis by an operation."""
     array = recording(a)
     array = array.ravel() if axis is None else array
-    array = array if dtype is None else array.astype(dtype)
+    array = array.astype(_dtype_of_reduction(name, array) if dtype is None else dtype)
     rows = [array.with_ids(ids) for ids in np.moveaxis(np.asarray(array.ids), axis or 0, 0)]
     found = rows[:1]
     for row in rows[1:]:
@@ -1150,7 +1161,18 @@ def ndtr(x: Any) -> Any:
 
 
 @records()
+def float_power(x: Any, p: Any, **_: Any) -> Any:
+    return np.power(recording(x, p).astype(float), p)
+
+
+@records()
+def fabs(x: Any, **_: Any) -> Any:
+    return np.absolute(x * 1.0)
+
+
+@records()
 def square(x: Any, **_: Any) -> Any:
+    x = x.astype(np.int8) if x.dtype == bool else x
     return x * x
 
 

@@ -112,7 +112,7 @@ def _called(graph: Graph, copy: Callable[..., Any], given: Any, constants: Seque
     values = copy(*_copied(given), *constants)
     if values is None:
         raise Refused("returns None")
-    return as_recording(graph, values)
+    return as_recording(graph, values).copy()  # the next call may write to it
 
 
 def _copied(given: Any) -> Any:

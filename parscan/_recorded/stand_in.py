@@ -560,8 +560,7 @@ class Copies:
         copy.__defaults__ = self.value(given.__defaults__)
         copy.__kwdefaults__ = self.value(given.__kwdefaults__)
         for name, value in vars(given).items():
-            if name != "__wrapped__":
-                setattr(copy, name, self.value(value))
+            setattr(copy, name, self.value(value))
         for old, new in zip(given.__closure__ or (), cells, strict=True):
             try:
                 contents = old.cell_contents
@@ -595,10 +594,11 @@ class Copies:
         owner = given.__self__
         if owner is math:
             return MathFunction(given, self.graph)
-        if str(given.__module__).partition(".")[0] in ("numpy", "scipy"):
+        module = str(getattr(given, "__module__", ""))
+        if module.partition(".")[0] in ("numpy", "scipy"):
             return LibraryFunction(given, self.graph)
         if owner is None or isinstance(owner, ModuleType | type):
-            return RANDOM if str(given.__module__) == "_random" else given
+            return RANDOM if module == "_random" else given
         copy = self.value(owner)
         return given if copy is owner else getattr(copy, given.__name__)
 

@@ -274,6 +274,8 @@ ROWS = {
     "digitize": ["np.digitize(a, [-1.0, 0.0, 1.0])", "np.digitize(i, [0.0, 1.0, 2.0], right=True)"],
     # composed functions
     "square": ["np.square(a)"],
+    "float_power": ["np.float_power(b, 1.5)", "np.float_power(a, 2)"],
+    "fabs": ["np.fabs(a)"],
     "reciprocal": ["np.reciprocal(b)"],
     "power": [
         "np.power(b, 2.5)",

@@ -10,7 +10,7 @@ from parscan._recorded.array import RecordingArray, Refused, apply, as_recording
 from parscan._recorded.differentiate import cotangents, jacobian
 from parscan._recorded.graph import CONSTANT, Graph
 from parscan._recorded.operations import OPERATIONS
-from parscan._recorded.record import record
+from parscan._recorded.record import NotRecordedError, record
 
 LOGICAL = ("logical_and", "logical_or", "logical_xor", "logical_not")
 NUMERIC = [name for name in OPERATIONS if name not in LOGICAL and name != "where"]
@@ -443,3 +443,61 @@ def test_what_is_not_chosen_does_not_matter(name, count):
     y = np.full(count, 2.5)
     for found in derivatives(function, [y], 0):
         np.testing.assert_allclose(found, differences(function, [y], 0), rtol=1e-9, atol=1e-10)
+
+
+WHOLE = {
+    "logical of numbers": lambda y: np.logical_and(y, y[::-1]),
+    "logical of both": lambda y: np.logical_xor(y > 0, y),
+    "not a number": np.logical_not,
+    "and": lambda y: (y > 0) & (y < 1),
+    "and of Python": lambda y: (y > 0) & True,
+    "sums of truths": lambda y: (y > 0) + (y < 1),
+    "products of truths": lambda y: (y > 0) * (y < 1),
+    "one minus": lambda y: 1 - (y > 0),
+    "masks": lambda y: (y > 0) * np.where(np.isnan(y), 0.0, y),
+    "sum": lambda y: np.sum(y > 0),
+    "mean": lambda y: np.mean(y > 0),
+    "product": lambda y: np.prod(y > -9),
+    "cumulated": lambda y: np.cumsum(y > 0),
+    "any": np.any,
+    "all": lambda y: np.all(y > -9),
+    "largest": lambda y: np.maximum(y > 0, y < 1),
+    "squares": lambda y: np.square(y > 0),
+    "absolute": lambda y: np.abs(y > 0),
+    "halves": lambda y: ((y > 0) * 3) / 2,
+    "whole halves": lambda y: ((y > 0) * 3) // 2,
+    "powers": lambda y: ((y > 0) * 2.0) ** 3,
+    "float powers": lambda y: np.float_power(y.astype(np.float32), 2),
+    "fabs": lambda y: np.fabs((y > 0) * -3),
+    "wrapping around": lambda y: np.where(y > 0, 100, 50).astype(np.int8) * np.int8(2),
+    "clip": lambda y: np.clip((y > 0) * 3, 0, 1.5),
+    "equal": lambda y: (y > 0) == True,  # noqa: E712 - as users write it
+    "small sums": lambda y: np.sum(np.where(y > 0, 100, 50).astype(np.int8)),
+}
+
+
+@pytest.mark.parametrize("count", [1, 6])
+@pytest.mark.parametrize("name", WHOLE)
+def test_truths_and_whole_numbers(name, count):
+    y = np.array([0.5, -1.0, np.nan, 0.0] * count)
+    expected = np.asarray(WHOLE[name](y))
+    (found,) = record(WHOLE[name], [y]).program(y[None])
+    assert found[0].dtype == expected.dtype
+    np.testing.assert_array_equal(found[0], expected)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda y: (y > 0) & 1,
+        lambda y: 2 | (y > 0),
+        lambda y: ((y > 0) * 3) & 2,
+        lambda y: ~((y > 0) * 3),
+        lambda y: np.bitwise_and((y > 0) * 3, 2),
+        lambda y: np.bitwise_and.reduce((y > 0) * 3),
+        lambda y: -(y > 0),
+    ],
+)
+def test_bits_of_whole_numbers_are_refused(function):
+    with pytest.raises(NotRecordedError, match="bits|not supported"):
+        record(function, [np.zeros(3)])

@@ -1,4 +1,5 @@
 """Objects of SciPy and NumPy that evaluate tables of numbers, and sparse matrices, in recorded functions."""
+# ruff: noqa: PLW0108 - the lambdas are what is tested
 
 import numpy as np
 import pytest
