@@ -30,7 +30,7 @@ from .layout import (
     Scalars,
     vector_width,
 )
-from .text import CALLED, Register, Text, in_memory, literal, vector, word
+from .text import CALLED, LIMITS, Operand, Register, Text, in_memory, limited, literal, vector, word
 
 NAME = "parscan_kernel"
 """Name of the function."""
@@ -450,7 +450,18 @@ class _Writer:
             return self._gather(block, given[0], dtype, width)
         if block.operation in (SEARCH_LEFT, SEARCH_RIGHT):
             return self._search(block, given[0], dtype, width)
+        if block.operation in LIMITS and dtype.kind == "f":
+            for k in (1, 0):
+                if self._are_numbers(block.operands[k]):
+                    return limited(Operand(self.text, dtype, width), block.operation, given[1 - k], given[k])
         return self.text.operation(block.operation, dtype, block.dtype, width, given)
+
+    def _are_numbers(self, ids: Any) -> bool:
+        """Whether nodes are constants, none of them NaN."""
+        blocks = (self.layout.block(node) for node in (ids[:1] if (ids == ids[0]).all() else ids).tolist())
+        if not all(block.operation == CONSTANT for block in blocks):
+            return False
+        return not np.isnan(self.layout.values(ids)).any()
 
     def _gather(self, block: Block, index: Register, dtype: np.dtype[Any], width: int) -> Register:
         """Entries of a table; NaN for indices outside of it, and the last entries for negative ones."""

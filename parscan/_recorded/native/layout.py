@@ -293,6 +293,9 @@ class Layout:
 
     def values(self, ids: Any) -> Any:
         """Values of constants."""
+        if ids.shape[0] == 1:
+            block = self.block(int(ids[0]))
+            return block.data[ids - block.first]
         found = np.empty(self.program.size, dtype=self.dtype(int(ids[0])))
         for block in (self.program.blocks[k] for k in np.unique(self.block_of[ids]).tolist()):
             found[block.first : block.first + block.count] = block.data

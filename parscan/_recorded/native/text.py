@@ -411,6 +411,17 @@ def _fmin(w: Operand, x: Register, y: Register) -> Register:
     return _fmax(w, x, y, "olt")
 
 
+LIMITS = {"maximum": ("ogt", True), "minimum": ("olt", True), "fmax": ("ogt", False), "fmin": ("olt", False)}
+"""How a value is compared with a limit, and whether the result is NaN where the value is."""
+
+
+def limited(w: Operand, name: str, x: Register, limit: Register) -> Register:
+    """One of these of a value and a limit that is not NaN: one instruction of the processor."""
+    order, keeps_nan = LIMITS[name]
+    one, other = (limit, x) if keeps_nan else (x, limit)
+    return w.choose(w.compare(order, one, other), one, other)
+
+
 def _sign(w: Operand, x: Register) -> Register:
     zero = w.number(0.0)
     below = w.choose(w.compare("olt", x, zero), w.number(-1.0), w.choose(w.compare("oeq", x, zero), zero, x))
@@ -492,8 +503,8 @@ def _fmod(w: Operand, x: Register, y: Register) -> Register:
     The remainder with the sign of `x`, exact.
 
     Where the whole part `q` of the quotient is exact, `x - q y` has no rounding error: it is a multiple of the last
-    place of `y`, and not larger than `y`. A quotient that was rounded to the next whole number is one too large. All else is
-    left to the C library, which is slow.
+    place of `y`, and not larger than `y`. A quotient that was rounded to the next whole number is one too large. The C
+    library, which is slow, does all else.
     """
     if not libm.has_fma():
         return w.libm("fmod", x, y)

@@ -112,3 +112,14 @@ def test_remainders_are_exact(name, elements, dtype):
     given = [np.resize(x, (count, elements)), np.resize(y, (count, elements))]
     (expected,) = program(*given)
     np.testing.assert_array_equal(Evaluator(program)(*given)[0], expected)
+
+
+@pytest.mark.parametrize("elements", [1, 8, 37])
+@pytest.mark.parametrize("limit", [0.0, 2.5, np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("name", ["maximum", "minimum", "fmax", "fmin"])
+def test_limits_that_are_constants(name, limit, elements):
+    function = getattr(np, name)
+    program = record(lambda y: np.stack([function(y, limit), function(limit, y)]), [np.zeros(elements)]).program
+    values = np.resize(np.asarray(SPECIAL), (len(SPECIAL), elements))
+    (found,) = Evaluator(program)(values)
+    np.testing.assert_array_equal(found, np.stack([function(values, limit), function(limit, values)], axis=1))
