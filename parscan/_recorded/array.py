@@ -76,6 +76,8 @@ def _binary(name: str, *, swapped: bool = False) -> Any:
                 return _made(graph, ids, dtype)
         if other is None or isinstance(other, str):
             return NotImplemented
+        if swapped and name == "multiply" and isinstance(other, list) and not self.ndim and self.dtype.kind in "iu":
+            return other * operator.index(self)  # repeats the list
         return apply(name, other, self) if swapped else apply(name, self, other)
 
     return method
@@ -92,6 +94,10 @@ def _in_place(name: str) -> Any:
         return self
 
     return method
+
+
+OTHERWISE = ("compress", "resize", "partition")
+"""Methods of arrays that differ from the functions of the same name."""
 
 
 class RecordingArray:
@@ -260,7 +266,9 @@ class RecordingArray:
     # Methods of arrays: those that NumPy has as functions, too, are these functions
 
     def astype(self, dtype: Any, copy: bool = True, **_: Any) -> RecordingArray:
-        return as_recording(self.graph, self, np.dtype(dtype)) if self.dtype != dtype else self.copy()
+        if self.dtype == dtype:
+            return self.copy() if copy else self
+        return as_recording(self.graph, self, np.dtype(dtype))
 
     def copy(self, order: str = "C") -> RecordingArray:
         return self.with_ids(np.array(self.ids))
@@ -285,6 +293,9 @@ class RecordingArray:
     def flatten(self, order: str = "C") -> RecordingArray:
         return self.with_ids(np.asarray(self.ids).flatten(order))
 
+    def sort(self, axis: int = -1) -> None:
+        self[...] = np.sort(self, axis)
+
     def conj(self) -> RecordingArray:
         return self
 
@@ -292,7 +303,7 @@ class RecordingArray:
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(np, name, None)
-        if name.startswith("_") or not hasattr(np.ndarray, name) or function is None:
+        if name.startswith("_") or not hasattr(np.ndarray, name) or function is None or name in OTHERWISE:
             raise AttributeError(f"arrays that record have no attribute {name!r}")
         return lambda *args, **options: function(self, *args, **options)
 

@@ -55,16 +55,15 @@ def call_ufunc(ufunc: Any, method: str, operands: Any, options: dict[str, Any]) 
     elif method != "__call__":
         raise Refused(f"calls `{ufunc.__name__}.{method}`")
     else:
+        dtype = options.pop("dtype", None)
         found = call(ufunc.__name__, operands, options, ufunc)
+        found = found if dtype is None else found.astype(dtype)
     target = out[0] if isinstance(out, tuple) else out
     if target is None:
         if where is not True:
             raise Refused(f"calls `{ufunc.__name__}` with `where` but without `out`")
         return found
-    if not isinstance(target, RecordingArray):
-        raise Refused("writes into an array that is not recorded")
-    target[...] = found if where is True else np.where(where, found, target)
-    return target
+    return _written(target, found if where is True else np.where(where, found, target))
 
 
 def call_function(function: Any, args: Any, options: dict[str, Any]) -> Any:
@@ -77,6 +76,8 @@ def call_function(function: Any, args: Any, options: dict[str, Any]) -> Any:
 def call(name: str, args: Any, options: dict[str, Any], function: Any = None) -> Any:
     """Record a call by name; where it cannot be recorded, and all values are constants, call the function itself."""
     options = {key: value for key, value in options.items() if value is not np._NoValue}
+    if (out := options.pop("out", None)) is not None:
+        return _written(out, call(name, args, options, function))
     if function is not None and (name in ON_CONSTANTS or not _is_recorded(name)):
         try:
             return lifted(graph_of(args, *options.values()), function(*known(args), **known(options)))
@@ -93,6 +94,14 @@ def call(name: str, args: Any, options: dict[str, Any], function: Any = None) ->
         raise Refused(f"calls `{name}` with the options {', '.join(options)}")
     found = apply(name, *args)
     return found if dtype is None else found.astype(dtype)
+
+
+def _written(out: Any, found: Any) -> Any:
+    """The array into which a result was written."""
+    if not isinstance(out, RecordingArray):
+        raise Refused("writes into an array that is not recorded")
+    out[...] = found
+    return out
 
 
 def _is_recorded(name: str) -> bool:
@@ -541,6 +550,8 @@ def _dtype_of_reduction(name: str, array: RecordingArray) -> Any:
 
 def accumulation(name: str, a: Any, axis: int | None = 0, dtype: Any = None, out: Any = None) -> Any:
     """Accumulate along an axis by an operation."""
+    if out is not None:
+        raise Refused("accumulates into an array")
     array = recording(a)
     array = array.ravel() if axis is None else array
     array = array.astype(_dtype_of_reduction(name, array) if dtype is None else dtype)
@@ -573,6 +584,8 @@ def _count(array: RecordingArray, axis: Any) -> int:
 
 @records()
 def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    if out is not None:
+        raise Refused("reduces into an array")
     array = recording(a)
     total = np.sum(array, axis=axis, dtype=dtype, keepdims=keepdims)
     return total / float(_count(array, axis))
@@ -580,6 +593,8 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 @records()
 def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    if out is not None:
+        raise Refused("reduces into an array")
     array = recording(a)
     away = array - np.mean(array, axis=axis, keepdims=True)
     return np.sum(away * away, axis=axis, keepdims=keepdims) / float(_count(array, axis) - ddof)
@@ -764,6 +779,8 @@ def _matrix_product(graph: Graph, left: Any, right: Any, dtype: Any) -> Any:
 
 @records()
 def dot(a: Any, b: Any, out: Any = None) -> Any:
+    if out is not None:
+        return _written(out, dot(a, b))
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return apply("multiply", recording(a, b), b)
     if np.ndim(b) > 2 or np.ndim(a) > 2:
@@ -784,7 +801,7 @@ def inner(a: Any, b: Any) -> Any:
 
 
 @records()
-def outer(a: Any, b: Any, out: Any = None) -> Any:
+def outer(a: Any, b: Any) -> Any:
     return apply("multiply", np.ravel(recording(a, b))[:, None], np.ravel(recording(b, a))[None, :])
 
 
@@ -1033,7 +1050,8 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, 
     limits = np.finfo(array.dtype)
     found = np.where(np.isnan(array), nan, array)
     found = np.where(np.equal(array, np.inf), limits.max if posinf is None else posinf, found)
-    return np.where(np.equal(array, -np.inf), limits.min if neginf is None else neginf, found)
+    found = np.where(np.equal(array, -np.inf), limits.min if neginf is None else neginf, found)
+    return found if copy else _written(x, found)
 
 
 @records()
@@ -1214,7 +1232,7 @@ def modf(x: Any, **_: Any) -> Any:
 
 
 @records()
-def round(a: Any, decimals: int = 0, out: Any = None) -> Any:  # noqa: A001 - as in NumPy
+def round(a: Any, decimals: int = 0) -> Any:  # noqa: A001 - as in NumPy
     if decimals == 0:
         return np.rint(a)
     scale = 10.0 ** abs(decimals)

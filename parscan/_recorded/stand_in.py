@@ -198,12 +198,14 @@ class MathFunction:
 
 
 def _number(value: Any) -> Any:
-    """The only entry of an array."""
-    if not isinstance(value, RecordingArray) or not value.ndim:
+    """The only entry of an array, as a number of Python."""
+    if not isinstance(value, RecordingArray):
         return value
     if value.size != 1:
         raise TypeError("only length-1 arrays can be converted to Python scalars")
-    return value.reshape(())
+    if value.dtype == np.float32:
+        raise Refused("calls float() or a function of the module math on a value of float32")
+    return value.reshape(()).astype(np.float64)
 
 
 def _erf(name: str) -> Callable[..., Any]:
@@ -336,8 +338,7 @@ class _Converter(type):
 
     def __call__(cls, *args: Any) -> Any:
         if len(args) == 1 and isinstance(args[0], RecordingArray):
-            found = args[0].astype(cls.dtype)
-            return _number(found) if cls.real is float else found
+            return _number(args[0]) if cls.real is float else args[0].astype(cls.dtype)
         return cls.real(*args)
 
     def __instancecheck__(cls, instance: Any) -> bool:

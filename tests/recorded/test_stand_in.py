@@ -310,6 +310,13 @@ def test_why_not(function, reason):
         assert error.place.startswith("test_stand_in.py:")
 
 
+def test_numbers_of_python_have_double_precision():
+    for function in (lambda y: [math.sin(y[0])], lambda y: y * float(y[0])):
+        with pytest.raises(NotRecordedError, match="float32"):
+            record(function, [np.zeros(3, np.float32)])
+    assert record(lambda y: y * math.sin(0.5), [np.zeros(3, np.float32)]).result.dtype == np.float32
+
+
 def test_large_tables_are_indexed():
     table = np.sin(np.arange(HUGE + 1.0))
 
