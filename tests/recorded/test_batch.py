@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parscan._recorded.batch import decoupled
 from parscan._recorded.record import record
@@ -170,4 +172,54 @@ def test_a_chain_of_mixtures_ends_early():
         return y
 
     _, member = member_of(mixed, np.zeros(64), axes=[(0,)])
+    assert member is None
+
+
+APART = [
+    np.sin,
+    lambda v: v[..., ::-1] * 2,
+    lambda v: np.where(v > 0, np.sqrt(np.abs(v)), -v),
+    lambda v: np.cumsum(v, axis=-1),
+    lambda v: v - np.mean(v, axis=-1, keepdims=True),
+    lambda v: np.tanh(v) @ WEIGHTS[: v.shape[-1], : v.shape[-1]],
+    lambda v: np.maximum(v, v[..., :1]) / (1.5 + np.cos(v)),
+    lambda v: v * np.linspace(0, 1, v.shape[0])[:, None],
+    lambda v: v - np.linspace(0, 1, v.shape[0])[::-1, None],
+    lambda v: np.roll(v, 1, axis=-1) * np.arange(v.shape[-1]),
+]
+TOGETHER = [
+    lambda v: v - np.mean(v, axis=0),
+    lambda v: v + np.roll(v, 1, axis=0),
+    lambda v: v[::-1] * v,
+    lambda v: np.cumsum(v, axis=0),
+]
+
+
+@given(
+    st.lists(st.sampled_from(APART), min_size=1, max_size=6), st.sampled_from([2, 3, 5, 16, 20, 50]), st.integers(1, 12)
+)
+def test_random_members(operations, count, n):
+    def function(v, x):
+        for operation in operations:
+            v = operation(v) + 0.1 * x
+        return v
+
+    check(function, np.zeros((count, n)), np.zeros(n), axes=[(0,), ()], exact=False)
+
+
+@given(
+    st.lists(st.sampled_from(APART), max_size=4),
+    st.sampled_from(TOGETHER),
+    st.lists(st.sampled_from(APART), max_size=4),
+    st.sampled_from([3, 20]),
+    st.integers(1, 12),
+)
+def test_random_members_that_depend_on_each_other(before, together, after, count, n):
+    def function(v):
+        v = v + 1.0
+        for operation in [*before, together, *after]:
+            v = operation(v) + v
+        return v
+
+    _, member = member_of(function, np.zeros((count, n)), axes=[(0,)])
     assert member is None
