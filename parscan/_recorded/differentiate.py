@@ -43,7 +43,7 @@ class Tangents:
     graph : Graph
         New operations are recorded in it.
     seeds : array of int, shape (n,)
-        The nodes with respect to which derivatives are taken; the columns of the Jacobian.
+        Elements of arguments with respect to which derivatives are taken; the columns of the Jacobian.
     outputs : array of int
         Nodes whose derivatives are wanted.
     """
@@ -62,15 +62,16 @@ class Tangents:
         self._pending: list[int] = []  # nodes with entries in a dictionary that the arrays have not
         column = np.full(graph.size, -1, dtype=np.intp)
         column[np.ravel(seeds)] = np.arange(np.size(seeds))
+        flags = wanted.tobytes()
         for block in blocks:
-            if not wanted[block.first : block.first + block.count].any():
+            if block.dtype.kind != "f" or not any(flags[block.first : block.first + block.count]):
                 continue
             if block.operation == INPUT:
                 own = column[block.first : block.first + block.count]
                 places = np.flatnonzero(own >= 0)
                 ones = np.full(places.shape, graph.constant(np.asarray(1, block.dtype)))
                 self._store(block, places * self._width + own[places], ones)
-            elif block.operation not in FLAT and block.dtype.kind == "f":
+            elif block.operation not in FLAT:
                 if block.count == 1 and block.operation != PRODUCT:
                     self._scalar(block)
                 else:
@@ -297,7 +298,7 @@ class Cotangents:
     def __init__(self, graph: Graph, outputs: Any, seeds: Any) -> None:
         self._graph = graph
         size = int(outputs.max(initial=-1)) + 1
-        wanted = needed(graph, [outputs])
+        flags = needed(graph, [outputs]).tobytes()
         blocks = [block for block in graph.blocks if block.first < size]
         self._bars = np.full(graph.size, -1, dtype=np.intp)
         self._parts = np.full(graph.size, -1, dtype=np.intp)  # nodes of the conditions, -1 for one that always holds
@@ -306,7 +307,7 @@ class Cotangents:
             self._add(graph.dtype(int(seeds[0])), outputs, seeds, always)
         for block in reversed(blocks):
             end = block.first + block.count
-            if block.operation in FLAT or block.dtype.kind != "f" or not wanted[block.first : end].any():
+            if block.operation in FLAT or block.dtype.kind != "f" or not any(flags[block.first : end]):
                 continue
             if block.count == 1 and block.operation != PRODUCT:
                 if self._bars[block.first] >= 0:

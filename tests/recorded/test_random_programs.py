@@ -424,3 +424,22 @@ def test_no_elements_and_no_calls(shape):
         program = record(function, [y]).program
         np.testing.assert_array_equal(program(y[None])[0][0], function(y))
         assert program(y[None][:0])[0].shape == (0, *np.shape(function(y)))
+
+
+@given(SMOOTHLY, SIZES, st.integers(0, 9), st.booleans())
+def test_derivatives_in_single_precision(function, size, seed, mixed):
+    """They are of the result's dtype, and near those in double precision."""
+    y, x = arguments(size, seed)
+    given_ = [y.astype(np.float32), x if mixed else x.astype(np.float32)]
+    recording = record(function, given_)
+    assert recording.result.dtype == (np.float64 if function(*given_).dtype == np.float64 else np.float32)
+    found, pattern = dense(recording, given_)
+    expected, same = dense(record(function, [y, x]), [y, x])
+    np.testing.assert_array_equal(pattern, same)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * (1 + np.abs(expected).max()))
+
+
+def test_whole_numbers_have_no_derivatives():
+    recording = record(lambda y, k: y * k + 2 * k, [np.zeros(3), np.zeros(3, dtype=int)])
+    assert jacobian(recording.graph, recording.result, recording.arguments[1])[0].size == 0
+    assert jacobian(recording.graph, recording.result, recording.arguments[0])[0].size == 3
