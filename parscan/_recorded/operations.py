@@ -31,7 +31,7 @@ class Operation:
         `(*operands, result) -> condition`. The derivative is that of the chosen operand; the other one may be
         infinite or NaN.
     llvm : str
-        Spelling, see `llvm.py`.
+        Spelling, see `native/text.py`.
     """
 
     name: str

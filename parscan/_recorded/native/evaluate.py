@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from ..graph import CONSTANT, INPUT
 from ..program import Program
 from .compilation import Compiled
-from .kernel import kernel
+from .kernel import STRIDED, UNIT, kernel
+from .lanes import widest
+from .layout import is_small
 from .loop import address
 
 
@@ -16,32 +19,53 @@ class Evaluator:
     """
     A program, compiled: as `Program.__call__`, it takes the arguments of many calls, stacked.
 
+    Parameters
+    ----------
+    program : Program
+    several : bool, optional
+        Whether several calls are evaluated at a time. By default they are where most operations are on few elements:
+        those on long arrays have vectors of their own.
+
     Raises
     ------
     UnsupportedError
         If the program has no machine code.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, several: bool | None = None) -> None:
         self.program = program
-        self._code = Compiled(kernel(program, chain=False))
+        if several is None:
+            small = sum(b.count for b in program.blocks if is_small(b) and b.operation not in (INPUT, CONSTANT))
+            several = 2 * small > program.operations
+        self._lanes = widest(program, 16) if several else 1
+        sizes = [int(np.prod(one.shape)) for one in program.arguments] + [ids.size for ids in program.results]
+        modes = [UNIT if size == 1 else STRIDED for size in sizes] if several else []
+        self._code = Compiled(kernel(program, chain=False, lanes=self._lanes, modes=modes))
 
     def __call__(self, *arguments: Any) -> tuple[Any, ...]:
         """Results, arrays of shapes (m, *shape), of arguments of shapes (m, *shape)."""
-        program = self.program
-        count = arguments[0].shape[0] if arguments else 1
-        rows = [
-            np.ascontiguousarray(np.reshape(array, (count, *one.shape)), dtype=one.dtype)
-            for array, one in zip(arguments, program.arguments, strict=True)
-        ]
+        program, lanes = self.program, self._lanes
+        calls = arguments[0].shape[0] if arguments else 1
+        count = max(calls, lanes)
+        rows = []
+        for array, one in zip(arguments, program.arguments, strict=True):
+            row = np.ascontiguousarray(np.reshape(array, (calls, *one.shape)), dtype=one.dtype)
+            rows.append(row if calls == count or not calls else np.resize(row, (count, *one.shape)))
         results = [
-            np.empty((count, *ids.shape), dtype=dtype)
-            for ids, dtype in zip(program.results, program.dtypes, strict=True)
+            np.empty((count, *ids.shape), dtype) for ids, dtype in zip(program.results, program.dtypes, strict=True)
         ]
-        if count:
-            places = [(address(array), array.strides[0], 0) for array in (*rows, *results)]
-            self._code(self._code.memory(), np.array(places, dtype=np.int64).reshape(-1, 3), count)
-        return tuple(results)
+        if calls:
+            self._run([*rows, *results], count)
+        return tuple(result[:calls] for result in results)
+
+    def _run(self, arrays: list[Any], count: int) -> None:
+        sizes = np.array([array.strides[0] for array in arrays], dtype=np.int64)
+        starts = np.array([address(array) for array in arrays], dtype=np.int64)
+        places, memory = np.stack([starts, self._lanes * sizes, sizes], axis=1), self._code.memory()
+        self._code(memory, places, count // self._lanes)
+        if count % self._lanes:  # the last ones, some of them again
+            places[:, 0] += (count - self._lanes) * sizes
+            self._code(memory, places, 1)
 
 
 def evaluate(program: Program, *arguments: Any) -> tuple[Any, ...]:

@@ -75,8 +75,9 @@ def test_an_operation_gives_what_numpy_gives(name, elements, dtype):
     given = [np.resize(one, (count, elements)), np.resize(other, (count, elements)),
              np.resize(one[::-1], (count, elements))][: OPERATIONS[name].arity]  # fmt: skip
     (expected,) = program(*given)
-    (found,) = Evaluator(program)(*given)
-    check(found, expected, name, dtype)
+    for several in (False, True):
+        (found,) = Evaluator(program, several=several)(*given)
+        check(found, expected, name, dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -91,7 +92,8 @@ def test_functions_that_are_written_out(name, elements, dtype, monkeypatch):
     values = np.concatenate([pairs(dtype)[0], rng.normal(size=5000), rng.uniform(-1.05, 1.05, 5000) * edge,
                              rng.normal(size=500) * 1e-3, 10 ** rng.uniform(-40, 0, 500)]).astype(dtype)  # fmt: skip
     given = np.resize(values, (-(-values.size // elements), elements))
-    check(Evaluator(program)(given)[0], program(given)[0], name, dtype)
+    for several in (False, True):
+        check(Evaluator(program, several=several)(given)[0], program(given)[0], name, dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -7,24 +7,15 @@ from hypothesis import strategies as st
 
 from parscan._recorded.differentiate import jacobian
 from parscan._recorded.native.evaluate import Evaluator
-from parscan._recorded.native.lanes import Lanes
 from parscan._recorded.record import record
 
 UNARY = ["negative", "absolute", "tanh", "sin", "cos", "exp", "arctan", "sign", "floor", "expm1", "cbrt", "arcsinh"]
 BINARY = ["add", "subtract", "multiply", "maximum", "minimum", "hypot", "arctan2", "fmax", "copysign", "logaddexp"]
 
 
-def in_lanes(program, *arguments):
-    """Results of a program for stacked arguments, evaluated in lanes."""
-    count = arguments[0].shape[0]
-    outs = [np.empty((1, count, *ids.shape), dtype) for ids, dtype in zip(program.results, program.dtypes, strict=True)]
-    Lanes(program, chain=False).run(None, [a[None, ...] for a in arguments], outs, 0, 1)
-    return [out[0] for out in outs]
-
-
-def compare(program, *arguments, rtol=1e-12, lanes=True):
+def compare(program, *arguments, rtol=1e-12):
     expected = program(*arguments)
-    ways = [Evaluator(program)(*arguments)] + ([in_lanes(program, *arguments)] if lanes else [])
+    ways = [Evaluator(program, several=several)(*arguments) for several in (False, True)]
     for found in ways:
         for one, other in zip(found, expected, strict=True):
             assert one.shape == other.shape
@@ -208,3 +199,19 @@ def test_whole_numbers():
 def test_any_number_of_lanes(count):
     program = record(lambda y: np.stack([y[1], np.exp(-y[0])]), [np.zeros(2)]).program
     compare(program, np.random.default_rng(0).normal(size=(count, 2)))
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0)])
+def test_arrays_without_elements(shape):
+    program = record(lambda y, x: np.tanh(y) + x, [np.zeros(shape), np.zeros(())]).program
+    compare(program, np.zeros((4, *shape)), np.zeros(4))
+
+
+def test_no_calls():
+    program = record(lambda y: np.tanh(y) + 1, [np.zeros(3)]).program
+    assert Evaluator(program)(np.zeros((0, 3)))[0].shape == (0, 3)
+
+
+def test_one_number():
+    program = record(lambda y, x: y * x + 1, [np.zeros(()), np.zeros((1, 1))]).program
+    compare(program, np.arange(9.0), np.arange(9.0).reshape(9, 1, 1))
