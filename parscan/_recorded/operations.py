@@ -1,6 +1,10 @@
 """The table of scalar operations: values, derivatives, and spelling in LLVM.
 
 Adding an operation is adding a row. Tests run over all rows.
+
+Derivatives where there is none: of steps (`floor`, `sign`, conditions) 0; of `absolute` at 0, 0; of the largest and the
+smallest of equal numbers, that of the first operand; at an edge of a domain, the limit from inside, which may be
+infinite; of `hypot` and `arctan2` at the origin, NaN. Outside of a domain, where the value is NaN, it is any number.
 """
 
 from __future__ import annotations

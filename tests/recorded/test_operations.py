@@ -404,6 +404,14 @@ def test_derivatives_at_edges(name, operands, expected):
             np.testing.assert_array_equal(found, [value])
 
 
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_both_modes_agree_everywhere(name):
+    arrays = every(name, "float64")
+    for place in range(len(arrays)):
+        forward, reverse = derivatives(of_numpy(name), arrays, place)
+        assert_same_bits(forward, reverse, zeros=False)
+
+
 @pytest.mark.parametrize("x", [-2.0, 0.0, 0.7])
 @pytest.mark.parametrize("p", [-3, -1, 0, 1, 2, 3, 4, 5, 7, 0.5, 1.5, -0.5])
 def test_powers_with_constant_exponents(p, x):
