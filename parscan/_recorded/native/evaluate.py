@@ -9,10 +9,11 @@ import numpy as np
 from ..graph import CONSTANT, INPUT
 from ..program import Program
 from .compilation import Compiled
-from .kernel import STRIDED, UNIT, kernel
+from .kernel import kernel
 from .lanes import widest
 from .layout import is_small
 from .loop import address
+from .memory import STRIDED, UNIT
 
 
 class Evaluator:

@@ -9,9 +9,10 @@ import numpy as np
 
 from ..program import Program
 from .compilation import Compiled
-from .kernel import SHARED, STRIDED, UNIT, kernel
+from .kernel import kernel
 from .libm import vector_bytes
 from .loop import address, portions
+from .memory import SHARED, STRIDED, UNIT
 
 
 def widest(program: Program, sequences: int) -> int:

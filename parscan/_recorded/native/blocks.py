@@ -1,0 +1,243 @@
+"""Text of blocks: operations on values in registers, and loops over many elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..graph import CONSTANT, GATHER, INPUT, SEARCH_LEFT, SEARCH_RIGHT, Block
+from ..program import Program
+from .layout import SCRATCH, TABLE, Copied, Copy, Fused, Inside, Run, Same, vector_width
+from .memory import Memory
+from .text import LIMITS, Operand, Register, limited, literal, vector, word
+
+
+class Blocks(Memory):
+    """
+    Operations, one by one and in loops.
+
+    Attributes
+    ----------
+    values : dict
+        Registers of nodes, by their numbers.
+    bases : list of lists of registers
+        Pointers to the elements of a step: for each argument and each result, one per lane or one for all.
+    """
+
+    def __init__(self, program: Program, lanes: int, modes: Sequence[str]) -> None:
+        super().__init__(program, lanes, modes)
+        self.values: dict[int, Register] = {}
+        self.bases: list[list[Register]] = []
+        self.tables: dict[tuple[int, str], int] = {}
+        self.copied: set[int] = set()
+
+    def value(self, node: int) -> Register:
+        """The value of a node, loaded where it is in memory; only where each step passes."""
+        found = self.values.get(node)
+        if found is None:
+            block = self.layout.block(node)
+            if block.operation == CONSTANT:
+                found = self._constant(node, block.dtype)
+            elif block.operation == INPUT and (self.lanes == 1 or not self.layout.stored[node]):
+                number = block.data[0]
+                if self.lanes > 1:
+                    self.values.update(enumerate(self._block(block, self.bases[number]), start=block.first))
+                    return self.values[node]
+                place = int(block.data[1][node - block.first])
+                found = self._load(self._after(f"%argument{number}", "0", place, block.dtype), block.dtype, 1)
+            else:
+                space, offset = self.layout.address(node)
+                found = self._load(self._pointer(space, offset), block.dtype, self.lanes)
+            self.values[node] = found
+        return found
+
+    def _constant(self, node: int, dtype: np.dtype[Any]) -> Register:
+        """Load a constant before the steps begin."""
+        with self._before_steps():
+            value = self._load(self._pointer(*self.layout.address(node)), dtype, 1)
+            return self._splat(value, dtype, self.lanes)
+
+    def _block(self, block: Block, bases: list[Register]) -> list[Register]:
+        """All elements of a small block of inputs."""
+        places = np.asarray(block.data[1])
+        ends = [0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), block.count]
+        found: list[Register] = []
+        for a, b in pairwise(ends):
+            found += self._read(
+                block.data[0],
+                [self._after(base, "0", int(places[a]), block.dtype) for base in bases],
+                "0",
+                b - a,
+                block.dtype,
+            )
+        return found
+
+    def _operation(self, block: Block, given: list[Register], width: int) -> Register:
+        """An operation on values in registers."""
+        dtype = self.layout.dtype(int(block.operands[-1][0]))
+        if block.operation == GATHER:
+            return self._gather(block, given[0], dtype, width)
+        if block.operation in (SEARCH_LEFT, SEARCH_RIGHT):
+            return self._search(block, given[0], dtype, width)
+        if block.operation in LIMITS and dtype.kind == "f":
+            for k in (1, 0):
+                if self._are_numbers(block.operands[k]):
+                    return limited(Operand(self.text, dtype, width), block.operation, given[1 - k], given[k])
+        return self.text.operation(block.operation, dtype, block.dtype, width, given)
+
+    def _are_numbers(self, ids: Any) -> bool:
+        """Whether nodes are constants, none of them NaN."""
+        blocks = (self.layout.block(node) for node in (ids[:1] if (ids == ids[0]).all() else ids).tolist())
+        if not all(block.operation == CONSTANT for block in blocks):
+            return False
+        return not np.isnan(self.layout.values(ids)).any()
+
+    def _gather(self, block: Block, index: Register, dtype: np.dtype[Any], width: int) -> Register:
+        """Entries of a table; NaN for indices outside of it, and the last entries for negative ones."""
+        text, whole, kind = self.text, np.dtype(np.int64), vector("i64", width)
+        index = text.converted(index, dtype, whole, width)
+        count = literal(len(block.data), whole, width)
+        negative = text.new(f"icmp slt {kind} {index}, {literal(0, whole, width)}")
+        index = text.select(negative, text.new(f"add {kind} {index}, {count}"), index, kind, width)
+        inside = text.new(f"icmp ult {kind} {index}, {count}")
+        index = text.select(inside, index, literal(0, whole, width), kind, width)
+        found = self._entries(self._table(block, block.dtype), index, block.dtype, width)
+        outside = literal(np.nan if block.dtype.kind == "f" else 0, block.dtype, width)
+        return text.select(inside, found, outside, vector(word(block.dtype), width), width)
+
+    def _entries(self, table: int, index: Register, dtype: np.dtype[Any], width: int) -> Register:
+        """Entries of a table at places inside of it."""
+        base, kind, found = self._pointer(TABLE, table), vector("i64", width), []
+        for k in range(width):
+            one = index if width == 1 else self.text.element(index, kind, k)
+            found.append(self._load(self._at(base, TABLE, one, dtype), dtype, 1))
+        return self.text.joined(found, word(dtype))
+
+    def _table(self, block: Block, dtype: np.dtype[Any]) -> int:
+        key = (id(block.data), dtype.char)
+        if key not in self.tables:
+            self.tables[key] = self.layout.constant(np.asarray(block.data, dtype=dtype))
+        return self.tables[key]
+
+    def _search(self, block: Block, value: Register, dtype: np.dtype[Any], width: int) -> Register:
+        """
+        Place of a value in a sorted table, by bisection: the number of entries below it (or not above it).
+
+        A value of NaN is above all.
+        """
+        text, whole, count = self.text, np.dtype(np.int64), len(block.data)
+        table, kind, scalar = self._table(block, dtype), vector("i64", width), vector(word(dtype), width)
+        left = block.operation == SEARCH_LEFT
+        test = f"fcmp {'ult' if left else 'ule'}" if dtype.kind == "f" else (
+            f"icmp {'s' if dtype.kind == 'i' else 'u'}{'lt' if left else 'le'}")  # fmt: skip
+        place = literal(0, whole, width)
+        step = 1 << max(count.bit_length() - 1, 0)
+        while step and count:
+            tried = text.new(f"add {kind} {place}, {literal(step, whole, width)}")
+            inside = text.new(f"icmp ule {kind} {tried}, {literal(count, whole, width)}")
+            last = text.new(f"add {kind} {tried}, {literal(-1, whole, width)}")
+            last = text.select(inside, last, literal(0, whole, width), kind, width)
+            entry = self._entries(table, last, dtype, width)
+            below = text.new(f"{test} {scalar} {entry}, {value}")
+            taken = text.new(f"and {vector('i1', width)} {inside}, {below}")
+            place = text.select(taken, tried, place, kind, width)
+            step //= 2
+        return text.converted(place, whole, block.dtype, width)
+
+    def _loop(self, part: Fused) -> None:
+        """Blocks of the same length in one loop, whose values stay in registers inside of it."""
+        lanes, count = self.lanes, part.blocks[0].count
+        width = lanes if lanes > 1 else vector_width(count, self.width)
+        operands = {
+            (block.first, k): self.layout.operand(ids, part)
+            for block in part.blocks
+            for k, ids in enumerate(block.operands)
+        }
+        given: dict[tuple[int, int], Register] = {}
+        for key, operand in operands.items():
+            if isinstance(operand, Same):
+                found = self.value(operand.node)
+                dtype = self.layout.dtype(operand.node)
+                given[key] = self._splat(found, dtype, width) if lanes == 1 else found
+            elif isinstance(operand, Run | Copied):
+                given[key] = self._prepared(operand, self.layout.dtype(int(_ids(part, key)[0])))
+        targets = [(block, self._targets(block)) for block in part.blocks]
+        loop = self._for(count, 1 if lanes > 1 else width)
+        inside: dict[int, Register] = {}
+        for block, pointers in targets:
+            values = []
+            for k, ids in enumerate(block.operands):
+                operand, dtype = operands[block.first, k], self.layout.dtype(int(ids[0]))
+                if isinstance(operand, Same):
+                    values.append(given[block.first, k])
+                elif isinstance(operand, Inside):
+                    values.append(inside[operand.first])
+                else:
+                    space = operand.space if isinstance(operand, Run) else SCRATCH
+                    place = self._at(given[block.first, k], space, loop[0], dtype)
+                    values.append(self._one(place, space, dtype) if lanes > 1 else self._load(place, dtype, width))
+            found = inside[block.first] = self._operation(block, values, width)
+            for pointer in pointers:
+                self._store(found, self._at(pointer, SCRATCH, loop[0], block.dtype), block.dtype, width)
+        self._next(loop)
+
+    def _targets(self, block: Block) -> list[Register]:
+        """Where a loop writes a block."""
+        found = []
+        if self.layout.stored[block.first : block.first + block.count].any():
+            found.append(self._pointer(*self.layout.address(block.first)))
+        if block.first in self.layout.sinks:
+            result, place = self.layout.sinks[block.first]
+            found.append(self.text.new(f"getelementptr i8, ptr %result{result}, i64 {place * block.dtype.itemsize}"))
+        return found
+
+    def _prepared(self, operand: Run | Copied, dtype: np.dtype[Any]) -> Register:
+        """Pointer to the first element of an operand in memory, after its copies."""
+        if isinstance(operand, Run):
+            return self._pointer(operand.space, operand.start)
+        pointer = self._pointer(SCRATCH, operand.start)
+        if operand.start not in self.copied:
+            self.copied.add(operand.start)
+            for copy in operand.copies:
+                self._copy(copy, pointer, dtype)
+        return pointer
+
+    def _copy(self, copy: Copy, target: Register, dtype: np.dtype[Any]) -> None:
+        """Copy elements to memory of intermediate values, or, without lanes, to a result."""
+        source = self._pointer(copy.space, copy.source)
+        if copy.places is None and self.lanes == 1:
+            self._move(self._after(target, "0", copy.target, dtype), source, copy.count * dtype.itemsize)
+            return
+        loop = self._for(copy.count, 1)
+        origin, place = self._places(copy, loop[0])
+        value = self._one(self._at(source, copy.space, origin, dtype), copy.space, dtype)
+        self._store(value, self._at(target, SCRATCH, place, dtype), dtype, self.lanes)
+        self._next(loop)
+
+    def _places(self, copy: Copy, place: Register) -> list[Register]:
+        """Which element to copy, and where to, of the one at a place among those that are copied."""
+        if copy.places is None:
+            return [place, self.text.new(f"add i64 {place}, {copy.target}")]
+        whole = np.dtype(np.int64)
+        tables = [self._pointer(TABLE, one) for one in copy.places]
+        return [self._load(self._at(table, TABLE, place, whole), whole, 1) for table in tables]
+
+    def _copy_out(self, copy: Copy, number: int, bases: list[Register], dtype: np.dtype[Any]) -> None:
+        """Copy elements of all lanes to a result."""
+        source = self._pointer(copy.space, copy.source)
+        several = self.lanes if copy.places is None and len(bases) > 1 and copy.count >= self.lanes else 1
+        loop = self._for(copy.count, several)
+        origin, place = self._places(copy, loop[0])
+        source = self._at(source, copy.space, origin, dtype)
+        values = [self._one(self._at(source, copy.space, str(k), dtype), copy.space, dtype) for k in range(several)]
+        self._write(number, bases, place, values, dtype)
+        self._next(loop)
+
+
+def _ids(part: Fused, key: tuple[int, int]) -> Any:
+    """Nodes of an operand, by its block's first node and its number."""
+    first, number = key
+    return next(block for block in part.blocks if block.first == first).operands[number]
