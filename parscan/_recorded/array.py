@@ -153,7 +153,14 @@ class RecordingArray:
 
     mT = property(lambda self: self.with_ids(np.swapaxes(self.ids, -1, -2)))  # noqa: N815
     real = property(lambda self: self)
-    flat = property(lambda self: iter(self.ravel()))
+
+    @property
+    def flat(self) -> Flat:
+        return Flat(self)
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        Flat(self)[:] = value
 
     @property
     def imag(self) -> RecordingArray:
@@ -593,6 +600,27 @@ def _masked(array: RecordingArray, mask: RecordingArray) -> Any:
     if mask.shape != array.shape:
         raise Refused("selects parts of an array by a condition on values: use np.where")
     return Selection(array.copy(), mask)
+
+
+class Flat:
+    """The entries of an array in their order: `y.flat`."""
+
+    def __init__(self, array: RecordingArray) -> None:
+        self._array = array
+
+    def __iter__(self) -> Iterator[RecordingArray]:
+        return iter(self._array.ravel())
+
+    def __len__(self) -> int:
+        return self._array.size
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._array.ravel()[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        found = self._array.flatten()
+        found[key] = self._array.cast(value).ravel() if np.ndim(value) else value
+        self._array[...] = found.reshape(self._array.shape)
 
 
 SELECTS = "selects entries by a condition on values, which gives an array of unknown length: use np.where"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -50,8 +51,8 @@ def call_ufunc(ufunc: Any, method: str, operands: Any, options: dict[str, Any]) 
     elif method == "outer" and name in OPERATIONS:
         one, other = operands
         found = apply(name, np.reshape(one, (*np.shape(one), *(1,) * np.ndim(other))), other)
-    elif method == "at" and name == "add":
-        return add_at(*operands)
+    elif method == "at" and name in (*REDUCTIONS, "subtract", "divide"):
+        return at_places(name, *operands)
     elif method != "__call__":
         raise Refused(f"calls `{ufunc.__name__}.{method}`")
     else:
@@ -206,11 +207,12 @@ def lifted(graph: Graph, value: Any) -> Any:
 # Functions that make arrays
 
 
-def _array(graph: Graph, function: Any, object: Any, dtype: Any = None, *args: Any, **options: Any) -> Any:  # noqa: A002
-    if not holds(object):
-        return lifted(graph, function(object, dtype, *args, **options))
-    found = as_recording(graph, object, dtype)
-    if function is np.array and found is object and options.get("copy", True):
+def _array(graph: Graph, function: Any, value: Any, dtype: Any = None, *args: Any, **options: Any) -> Any:
+    value = list(value) if isinstance(value, deque) else value
+    if not holds(value):
+        return lifted(graph, function(value, dtype, *args, **options))
+    found = as_recording(graph, value, dtype)
+    if function is np.array and found is value and options.get("copy", True):
         found = found.copy()
     ndmin = options.get("ndmin", 1 if function in (np.ascontiguousarray, np.asfortranarray) else 0)
     return found if found.ndim >= ndmin else found.reshape((*(1,) * (ndmin - found.ndim), *found.shape))
@@ -1140,13 +1142,13 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
     return as_recording(graph_of(weights), found)
 
 
-def add_at(array: Any, places: Any, values: Any) -> None:
-    """`np.add.at`, one entry after the other."""
+def at_places(name: str, array: Any, places: Any, values: Any) -> None:
+    """`np.add.at` and the like, one entry after the other."""
     target, places = _writable(array), np.asarray(known(places))
     if places.ndim != 1 or places.dtype == bool:
-        raise Refused("calls `add.at` with such places")
+        raise Refused(f"calls `{name}.at` with such places")
     for k, place in enumerate(places.tolist()):
-        target[place] = target[place] + (values[k] if np.ndim(values) else values)
+        target[place] = apply(name, target[place], values[k] if np.ndim(values) else values)
 
 
 @records()
@@ -1311,6 +1313,11 @@ def logit(x: Any) -> Any:
 @records()
 def xlogy(x: Any, y: Any) -> Any:
     return np.where(np.equal(x, 0) & ~np.isnan(y), 0.0, x * np.log(y))
+
+
+@records()
+def xlog1py(x: Any, y: Any) -> Any:
+    return np.where(np.equal(x, 0) & ~np.isnan(y), 0.0, x * np.log1p(y))
 
 
 @records()

@@ -109,7 +109,8 @@ def _argument(graph: Graph, example: Any, arguments: list[RecordingArray]) -> An
 
 
 def _called(graph: Graph, copy: Callable[..., Any], given: Any, constants: Sequence[Any]) -> RecordingArray:
-    values = copy(*_copied(given), *constants)
+    with np.errstate(all="ignore"):  # numbers of examples say nothing about those of a solution
+        values = copy(*_copied(given), *constants)
     if values is None:
         raise Refused("returns None")
     return as_recording(graph, values).copy()  # the next call may write to it

@@ -75,7 +75,7 @@ FOREIGN = frozenset(
 )
 """Libraries whose functions, classes and objects are not copied."""
 
-HUGE = 100_000
+HUGE = 10_000
 """Entries from which on an array of the user's is no recording array, but only a table to be indexed."""
 
 MANY = 10_000
@@ -135,7 +135,7 @@ class Table(np.ndarray):  # type: ignore[misc]
         return found.view(Table) if isinstance(found, np.ndarray) else found
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise Refused("writes to an array of more than 100 000 numbers that it does not make itself")
+        raise Refused("writes to a large array that it does not make itself")
 
 
 class Library:
@@ -513,7 +513,11 @@ class Copies:
     def _array(self, given: Any) -> Any:
         if type(given) is not np.ndarray or given.dtype.char not in REAL:
             return given
-        return given.view(Table) if given.size > HUGE else lifted(self.graph, given)
+        if given.size <= HUGE:
+            return lifted(self.graph, given)
+        table = given.view(Table)
+        table.flags.writeable = False
+        return table
 
     def _dict(self, given: dict[Any, Any]) -> Any:
         if len(given) > MANY or type(given).__module__ not in ("builtins", "collections"):

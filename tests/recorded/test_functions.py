@@ -1,5 +1,6 @@
 """Every function of the table, on several shapes and axes, gives what NumPy and SciPy give."""
 
+import collections
 import math
 
 import numpy as np
@@ -384,6 +385,21 @@ ROWS = {
     "put": ["(z := a.copy(), np.put(z, [1, 2], [x, 3.0]))[0]"],
     "fill_diagonal": ["(z := s.copy(), np.fill_diagonal(z, 0.0))[0]", "(z := s.copy(), np.fill_diagonal(z, i))[0]"],
     "add.at": ["(z := np.zeros(4), np.add.at(z, [0, 1, 1, 3], m[0]))[0]"],
+    "at": [
+        "(z := np.ones(4), np.subtract.at(z, [0, 1, 1, 3], m[0]))[0]",
+        "(z := np.ones(4), np.multiply.at(z, np.array([0, 1, 1, 3]), x))[0]",
+        "(z := np.ones(4), np.maximum.at(z, [2], x))[0]",
+    ],
+    "flat": [
+        "(z := m.copy(), z.flat.__setitem__(slice(None), np.tile(a, 2)), z)[2]",
+        "(z := m.copy(), z.flat.__setitem__([1, 5], 3.0), z)[2]",
+        "(z := m.copy(), setattr(z, 'flat', x), z)[2]",
+        "m.flat[5]",
+        "m.flat[::2]",
+        "np.array(list(m.flat))",
+    ],
+    "xlog1py": ["special.xlog1py(a, b)", "special.xlog1py(0.0 * a, -1.0)"],
+    "deque": ["np.array(collections.deque(a, maxlen=3))"],
     "bincount": ["np.bincount([0, 2, 2], weights=i)", "np.bincount([0, 2, 2], i, minlength=5)"],
     "apply_along_axis": ["np.apply_along_axis(lambda v: v / np.sum(v * v), 1, m)", "np.apply_along_axis(np.sum, 0, m)"],
     "vander": ["np.vander(a, 3)", "np.vander(i, increasing=True)"],
@@ -507,7 +523,8 @@ def test_it_gives_what_numpy_gives(name, text):
     count = 8
     given = arguments(count)
     function = eval(
-        f"lambda {', '.join(given)}: {text}", {"np": np, "special": special, "linalg": linalg, "math": math}
+        f"lambda {', '.join(given)}: {text}",
+        {"np": np, "special": special, "linalg": linalg, "collections": collections, "math": math},
     )
     recording = record(function, [array[0] for array in given.values()])
     found = recording.program(*given.values())[0]
@@ -562,7 +579,8 @@ def test_it_gives_what_numpy_gives(name, text):
 def test_why_it_is_not_recorded(text, reason):
     given = arguments(1)
     function = eval(
-        f"lambda {', '.join(given)}: {text}", {"np": np, "special": special, "linalg": linalg, "math": math}
+        f"lambda {', '.join(given)}: {text}",
+        {"np": np, "special": special, "linalg": linalg, "collections": collections, "math": math},
     )
     with pytest.raises(NotRecordedError, match=reason):
         record(function, [array[0] for array in given.values()])

@@ -324,7 +324,10 @@ def test_large_tables_are_indexed():
         return table[np.floor(1000 * y).astype(int)] + table[3] + table[1:4]
 
     check(looks_up)
-    refused(lambda y: table.__setitem__(0, y[0]), "writes to an array of more than")
+    refused(lambda y: table.__setitem__(0, y[0]), "writes to a large array")
+    refused(lambda y: np.add(table, 1.0, table)[:3] * y, "read-only")
+    matrix = table[: 3 * 3000].reshape(3, 3000).repeat(2, axis=1)
+    check(lambda y: matrix @ matrix.T @ y + matrix[0, 1] + matrix[:, 2] * y, rtol=1e-12)
 
 
 def test_a_division_by_zero_is_one_of_numpy():
