@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import CONSTANT, INPUT
 from ..program import Program
 from .compilation import Compiled
 from .kernel import kernel
-from .lanes import widest
-from .layout import is_small
+from .lanes import pays, widest
 from .loop import address
 from .memory import STRIDED, UNIT
 
@@ -24,8 +22,7 @@ class Evaluator:
     ----------
     program : Program
     several : bool, optional
-        Whether several calls are evaluated at a time. By default they are where most operations are on few elements:
-        those on long arrays have vectors of their own.
+        Whether several calls are evaluated at a time; by default, where that is faster.
 
     Raises
     ------
@@ -35,9 +32,7 @@ class Evaluator:
 
     def __init__(self, program: Program, *, several: bool | None = None) -> None:
         self.program = program
-        if several is None:
-            small = sum(b.count for b in program.blocks if is_small(b) and b.operation not in (INPUT, CONSTANT))
-            several = 2 * small > program.operations
+        several = pays(program) if several is None else several
         self._lanes = widest(program, 16) if several else 1
         sizes = [int(np.prod(one.shape)) for one in program.arguments] + [ids.size for ids in program.results]
         modes = [UNIT if size == 1 else STRIDED for size in sizes] if several else []

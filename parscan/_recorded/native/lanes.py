@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..graph import CONSTANT, INPUT
 from ..program import Program
 from .compilation import Compiled
 from .kernel import kernel
+from .layout import is_small
 from .libm import vector_bytes
 from .loop import address, portions
 from .memory import SHARED, STRIDED, UNIT
@@ -19,6 +21,16 @@ def widest(program: Program, sequences: int) -> int:
     """Sequences that vectors of this processor hold, a power of two of not more than there are."""
     sizes = [block.dtype.itemsize for block in program.blocks if block.dtype.kind == "f"]
     return min(vector_bytes() // max(sizes, default=8), 1 << (sequences.bit_length() - 1))
+
+
+FEW = 500
+"""Operations of a program up to which they wait for each other more than that they keep the processor busy."""
+
+
+def pays(program: Program) -> bool:
+    """Whether several sequences at a time are faster: long arrays fill vectors, and the processor, alone."""
+    small = sum(b.count for b in program.blocks if is_small(b) and b.operation not in (INPUT, CONSTANT))
+    return program.operations <= FEW or 2 * small > program.operations
 
 
 class Lanes:
@@ -31,6 +43,8 @@ class Lanes:
         Of one sequence. With `chain`, the first argument is the state, which the first result follows.
     chain : bool
         Whether there is a state.
+    several : bool, optional
+        Whether several sequences are evaluated at a time; by default, where that is faster.
 
     Raises
     ------
@@ -38,7 +52,8 @@ class Lanes:
         At the first run, if the program has no machine code.
     """
 
-    def __init__(self, program: Program, *, chain: bool = True) -> None:
+    def __init__(self, program: Program, *, chain: bool = True, several: bool | None = None) -> None:
+        self._several = pays(program) if several is None else several
         self.program, self.chain, self._operations = program, chain, program.operations
         self._codes: dict[Any, Compiled] = {}
 
@@ -68,7 +83,7 @@ class Lanes:
             first = self.program.arguments[0]
             states = np.array(np.reshape(states, (1, sequences, *first.shape)), dtype=first.dtype, order="C")
             arrays = [states, *arrays]
-        lanes = widest(self.program, sequences)
+        lanes = widest(self.program, sequences) if self._several else 1
         code = self._code(lanes, tuple(map(_mode, arrays)) if lanes > 1 else ())
         memory = code.memory()
         strides = np.array([array.strides[:2] for array in arrays], dtype=np.int64)

@@ -98,11 +98,12 @@ def test_every_step_of_a_chaotic_loop_is_right(name):
 
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("sequences", [1, 2, 5, 8, 19])
-def test_lanes_give_what_the_loop_gives(name, sequences):
+@pytest.mark.parametrize("several", [True, None])
+def test_lanes_give_what_the_loop_gives(name, sequences, several):
     chaotic = name in ("lorenz", "logistic")
     _, program, states, inputs, expected = make(name, steps=40 if chaotic else 300, sequences=sequences)
     out = np.empty_like(expected)
-    Lanes(program).run(states, inputs, [out], 0, len(expected))
+    Lanes(program, several=several).run(states, inputs, [out], 0, len(expected))
     np.testing.assert_allclose(out, expected, rtol=1e-9 if chaotic else 1e-12, atol=1e-13)
 
 
@@ -115,7 +116,7 @@ def test_single_precision(name):
     inputs = [rng.normal(size=(30, 17, m)).astype(np.float32)] if m else []
     program = record(step, [states[:1], *(x[0, :1] for x in inputs)]).program
     out = np.empty((30, 17, n), np.float32)
-    Lanes(program).run(states, inputs, [out], 0, 30)
+    Lanes(program, several=True).run(states, inputs, [out], 0, 30)
     y = states
     for t in range(30):
         y = step(y, *(x[t] for x in inputs))
