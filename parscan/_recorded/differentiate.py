@@ -239,15 +239,20 @@ class Tangents:
             together = np.concatenate([keys for keys, _ in parts])
             order = np.argsort(together)
             found = together[order], np.concatenate([ids for _, ids in parts])[order]
-        for place in np.flatnonzero(self._moves(matrix).any(axis=0)).tolist():
-            factor = RecordingArray(self._graph, int(vector[place]), block.dtype)
-            found = self._sum(block, found, self._of_nodes(matrix[:, place]), factor)
-        return found
-
-    def _moves(self, nodes: Any) -> Any:
-        """Whether nodes have entries."""
-        self._flush()
-        return self._count[nodes] > 0
+        keys, ids = self._of_nodes(matrix.ravel())
+        if not keys.size:
+            return found
+        entries, columns = keys // self._width, keys % self._width
+        keys, factors = entries // matrix.shape[1] * self._width + columns, vector[entries % matrix.shape[1]]
+        terms = np.ravel(recorded(self._graph, "multiply", block.dtype, [ids, factors]))
+        keys, terms = np.concatenate([found[0], keys]), np.concatenate([found[1], terms])
+        order = np.argsort(keys, kind="stable")
+        keys, terms = keys[order], terms[order]
+        while (pairs := _pairs(keys)) is not None:
+            left, keep = pairs
+            terms[left] = recorded(self._graph, "add", block.dtype, [terms[left], terms[left + 1]])
+            keys, terms = keys[keep], terms[keep]
+        return keys, terms
 
 
 def _plus(record: Callable[..., Any], result: RecordingArray, known: Any, factor: Any, ids: Any) -> Any:
@@ -263,6 +268,22 @@ def _plus(record: Callable[..., Any], result: RecordingArray, known: Any, factor
     else:
         term = record("multiply", factors, ids)
     return term if known is None else record("add", known, term)
+
+
+def _pairs(keys: Any) -> tuple[Any, Any] | None:
+    """
+    Pairs of equal neighbours among sorted keys, as a step of a sum of the terms of each key.
+
+    Returned are the places of the first ones of the pairs, and whether terms stay when the second ones are added to
+    them; None if all keys differ.
+    """
+    repeated = keys[1:] == keys[:-1]
+    if not repeated.any():
+        return None
+    begins = np.flatnonzero(np.concatenate([[True], ~repeated]))
+    place = np.arange(keys.shape[0]) - np.repeat(begins, np.diff(np.append(begins, keys.shape[0])))
+    keep = place % 2 == 0
+    return np.flatnonzero(keep & np.append(repeated, False)), keep
 
 
 def _nodes(block: Block) -> Any:
@@ -370,14 +391,10 @@ class Cotangents:
         """Add terms to the cotangents of some nodes, which may occur several times."""
         order = np.argsort(targets, kind="stable")
         targets, ids, parts = targets[order], ids[order], parts[order]
-        while (repeated := targets[1:] == targets[:-1]).any():  # add terms of the same node in pairs
-            begins = np.flatnonzero(np.concatenate([[True], ~repeated]))
-            runs = np.diff(np.append(begins, targets.shape[0]))
-            place = np.arange(targets.shape[0]) - np.repeat(begins, runs)
-            left = np.flatnonzero((place % 2 == 0) & np.append(repeated, False))
+        while (pairs := _pairs(targets)) is not None:
+            left, keep = pairs
             ids[left] = recorded(self._graph, "add", dtype, [ids[left], ids[left + 1]])
             parts[left] = self._either(parts[left], parts[left + 1])
-            keep = place % 2 == 0
             targets, ids, parts = targets[keep], ids[keep], parts[keep]
         old = self._bars[targets] >= 0
         if old.any():
