@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .._arrays.namespace import Array, array_namespace, copy, library, quiet, random_signs
 from .._functions.evaluators import ONE_BY_ONE
@@ -19,8 +22,14 @@ if TYPE_CHECKING:
     from .._recorded.program import Program
     from .._recorded.record import Recording
 
-RECORDING, PER_OPERATION = 1e-3, 4e-5
-"""Seconds to record and compile a small step, and what each operation adds."""
+WORTH_RECORDING = 4e-3
+"""Seconds of the loop from which on the step is recorded, which takes about a tenth of that."""
+
+COMPILING, PER_OPERATION = 1e-2, 4e-5
+"""Seconds to compile a small step, and what each operation adds."""
+
+MOST_KEPT = 256
+"""Programs whose loops are kept account of."""
 
 LARGEST = 20_000
 """Operations of a step that is compiled."""
@@ -119,6 +128,31 @@ def record_step(step: Step, states: Array) -> Recording:
     return recording
 
 
+class Ledger:
+    """
+    Time of loops over steps that were recorded and not compiled, by their programs.
+
+    A step is compiled once these loops, with the next one, take as long as compiling: never more than twice the least
+    possible time is spent (the ski-rental rule).
+    """
+
+    def __init__(self) -> None:
+        self._spent: OrderedDict[int, float] = OrderedDict()
+
+    def pays(self, program: Program, seconds: float) -> bool:
+        """Whether to compile before a loop of so many seconds; otherwise it is entered."""
+        rows = ((b.operation, b.count, *(np.ravel(ids).tobytes() for ids in b.operands)) for b in program.blocks)
+        key = hash(tuple(rows))
+        spent = self._spent.pop(key, 0.0) + seconds
+        self._spent[key] = spent
+        while len(self._spent) > MOST_KEPT:
+            self._spent.popitem(last=False)
+        return spent >= COMPILING + PER_OPERATION * program.operations
+
+
+LEDGER = Ledger()
+
+
 class Compiler:
     """
     Makes machine code of a step, once.
@@ -156,7 +190,7 @@ class Compiler:
         TypeError
             If the step cannot be compiled and the user asks for it.
         """
-        if self._wanted is False or (seconds < RECORDING and not self._wanted):
+        if self._wanted is False or (seconds < WORTH_RECORDING and not self._wanted):
             return None
         try:
             return self._made(inf if self._wanted else seconds)
@@ -171,7 +205,7 @@ class Compiler:
         program = recording.program
         if program.operations > LARGEST:
             raise NoCodeError(f"has {program.operations} operations, more than {LARGEST}")
-        if seconds < RECORDING + PER_OPERATION * program.operations:
+        if not LEDGER.pays(program, seconds):
             return None
         from .._recorded.native.loop import compiled_loop  # noqa: PLC0415 - slow to import
         from .._recorded.native.text import UnsupportedError  # noqa: PLC0415

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from .code import RECORDING, Code, Compiler
+from .code import COMPILING, Code, Compiler
 from .cost import Cost, Stopwatch, best_length, sweeps
 
 FEW_STEPS = 64
@@ -102,7 +102,7 @@ class Workload:
         if self.code is None:
             return False
         looped = self.steps * self.code.seconds
-        return looped < SURELY * RECORDING or looped < sweeps(self.cost, self.steps, self.length)
+        return looped < COMPILING or looped < sweeps(self.cost, self.steps, self.length)
 
     @property
     def cost(self) -> Cost:

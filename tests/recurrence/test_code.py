@@ -5,6 +5,8 @@ import pytest
 
 from parscan import solve_recurrence
 from parscan._recorded.native import loop as _loop
+from parscan._recorded.record import record
+from parscan._recurrence.code import COMPILING, PER_OPERATION, Ledger
 
 
 def loop(step, y0, x=None, length=None, args=()):
@@ -102,6 +104,14 @@ def test_a_step_that_cannot_be_recorded_is_called():
     np.testing.assert_array_equal(sol.y, loop(jumping, np.array([0.3]), length=T))
     with pytest.raises(TypeError, match="`step` cannot be compiled, as `compile=True` asks: it branches on a value"):
         solve_recurrence(jumping, np.array([0.3]), length=T, compile=True)
+
+
+def test_short_loops_are_compiled_once_they_took_as_long_together():
+    ledger, (one, other) = Ledger(), (record(step, [np.zeros((1, 3))]).program for step in (chaotic, np.tanh))
+    price = COMPILING + PER_OPERATION * one.operations
+    assert [ledger.pays(one, price / 3.5) for _ in range(6)] == [False, False, False, True, True, True]
+    assert not ledger.pays(other, price / 3.5), "another step has an account of its own"
+    assert Ledger().pays(one, price)
 
 
 @pytest.mark.parametrize("wrong", ["yes", 1, 0.0])
