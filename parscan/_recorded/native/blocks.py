@@ -12,7 +12,7 @@ from ..graph import CONSTANT, GATHER, INPUT, SEARCH_LEFT, SEARCH_RIGHT, Block
 from ..program import Program
 from .layout import SCRATCH, TABLE, Copied, Copy, Fused, Inside, Run, Same, vector_width
 from .memory import Memory
-from .text import LIMITS, Operand, Register, limited, literal, vector, word
+from .text import LIMITS, Operand, Register, limited, literal, root_power, vector, word
 
 
 class Blocks(Memory):
@@ -86,6 +86,10 @@ class Blocks(Memory):
             for k in (1, 0):
                 if self._are_numbers(block.operands[k]):
                     return limited(Operand(self.text, dtype, width), block.operation, given[1 - k], given[k])
+        if block.operation == "power" and dtype.kind == "f" and self._are_numbers(block.operands[1]):
+            exponents = set(np.ravel(self.layout.values(block.operands[1])).tolist())
+            if exponents <= {1.5} or exponents <= {2.5}:
+                return root_power(Operand(self.text, dtype, width), given[0], exponents.pop())
         return self.text.operation(block.operation, dtype, block.dtype, width, given)
 
     def _are_numbers(self, ids: Any) -> bool:

@@ -422,6 +422,13 @@ def limited(w: Operand, name: str, x: Register, limit: Register) -> Register:
     return w.choose(w.compare(order, one, other), one, other)
 
 
+def root_power(w: Operand, x: Register, exponent: float) -> Register:
+    """`x**1.5` or `x**2.5`, by the root, which is much faster than any other power."""
+    x = w.choose(w.compare("oeq", x, w.number(-np.inf)), w.number(np.inf), x)  # as the C library
+    root = w.do("fmul", x, w.llvm("sqrt", x))
+    return root if exponent == 1.5 else w.do("fmul", w.llvm("fabs", x), root)
+
+
 def _sign(w: Operand, x: Register) -> Register:
     zero = w.number(0.0)
     below = w.choose(w.compare("olt", x, zero), w.number(-1.0), w.choose(w.compare("oeq", x, zero), zero, x))

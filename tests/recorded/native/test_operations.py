@@ -125,3 +125,17 @@ def test_limits_that_are_constants(name, limit, elements):
     values = np.resize(np.asarray(SPECIAL), (len(SPECIAL), elements))
     (found,) = Evaluator(program)(values)
     np.testing.assert_array_equal(found, np.stack([function(values, limit), function(limit, values)], axis=1))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("elements", [1, 8, 37])
+@pytest.mark.parametrize("exponent", [0.5, 1.5, 2.5, -0.5, -1.5, 1 / 3, 2, 7, -3])
+def test_powers_that_are_constants(exponent, elements, dtype):
+    program = record(lambda y: y**exponent, [np.zeros(elements, dtype)]).program
+    values = np.concatenate([pairs(dtype)[0], np.exp(np.random.default_rng(0).normal(size=999)).astype(dtype)])
+    given = np.resize(values, (-(-values.size // elements), elements))
+    for several in (False, True):
+        (found,) = Evaluator(program, several=several)(given)
+        with np.errstate(all="ignore"):
+            expected = given**exponent
+        check(found, expected, "power", dtype)
