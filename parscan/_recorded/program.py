@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,18 @@ class Program:
         return sum(
             block.count * weight for block, weight, is_one in zip(self.blocks, weights, named, strict=True) if is_one
         )
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """A hash of all that is recorded, constants included: programs with the same one are the same."""
+        pieces = [repr((self.arguments, self.dtypes, [ids.shape for ids in self.results])).encode()]
+        pieces += [ids.tobytes() for ids in self.results]
+        for operation, _, count, dtype, operands, data in self.blocks:
+            arrays = operands if data is None else (*operands, *(data if isinstance(data, tuple) else (data,)))
+            sizes = [getattr(array, "nbytes", array) for array in arrays]
+            pieces.append(f"{operation} {count} {dtype.char} {sizes}".encode())
+            pieces += [array.tobytes() for array in arrays if isinstance(array, np.ndarray)]
+        return hashlib.blake2b(b"".join(pieces)).digest()
 
     def __call__(self, *arguments: Any) -> tuple[Any, ...]:
         """

@@ -7,9 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from .._arrays.namespace import Array, array_namespace, copy, library, quiet, random_signs
 from .._functions.evaluators import ONE_BY_ONE
@@ -137,12 +135,11 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self._spent: OrderedDict[int, float] = OrderedDict()
+        self._spent: OrderedDict[Any, float] = OrderedDict()
 
     def pays(self, program: Program, seconds: float) -> bool:
         """Whether to compile before a loop of so many seconds; otherwise it is entered."""
-        rows = ((b.operation, b.count, *(np.ravel(ids).tobytes() for ids in b.operands)) for b in program.blocks)
-        key = hash(tuple(rows))
+        key = tuple((block.operation, block.count) for block in program.blocks)
         spent = self._spent.pop(key, 0.0) + seconds
         self._spent[key] = spent
         while len(self._spent) > MOST_KEPT:

@@ -147,7 +147,6 @@ def test_libraries_stay_where_they_belong():
         "_ivp/sequential/pieces.py",
         "_ivp/sequential/scipy_solvers.py",
         "_recurrence/checks/check_jacobian.py",
-        "_recurrence/code.py",
         "_recurrence/linear.py",
         "_linalg/solve.py",
         "_reporting/plot.py",

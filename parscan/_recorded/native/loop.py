@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +18,15 @@ PAUSE = 0.05
 
 FIRST = 200_000
 """Operations before the first return, after which the pace is known."""
+
+KEPT = 32
+"""Loops that are kept for a program that is recorded again."""
+
+_lock = threading.Lock()
+_kept: OrderedDict[bytes, Loop] = OrderedDict()
+
+if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Loop:
@@ -97,5 +109,14 @@ def _rows(array: Any, argument: Any) -> Any:
 
 
 def compiled_loop(program: Program) -> Loop:
-    """The loop of a step."""
-    return Loop(program)
+    """The loop of a step; that of the same program, if it was compiled lately."""
+    key = program.fingerprint
+    with _lock:
+        found = _kept.pop(key, None)
+    if found is None:
+        found = Loop(program)
+    with _lock:
+        _kept[key] = found
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return found
