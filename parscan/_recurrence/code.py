@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .._recorded.program import Program
     from .._recorded.record import Recording
 
-WORTH_RECORDING = 4e-3
-"""Seconds of the loop from which on the step is recorded, which takes about a tenth of that."""
+WORTH_RECORDING = 8e-3
+"""Seconds of the loop from which on the step is recorded: some milliseconds for a few hundred operations."""
 
 COMPILING, PER_OPERATION = 1e-2, 4e-5
 """Seconds to compile a small step, and what each operation adds."""
