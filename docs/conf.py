@@ -37,7 +37,7 @@ autosummary_generate = True
 numpydoc_show_class_members = False  # the template lists them
 numpydoc_validation_checks = {"all", "ES01", "EX01", "SA01"}
 numpydoc_validation_exclude = {
-    r"(Result|Status|Adjoint|Attempt|Termination)$"
+    r"(Result|Status|Adjoint|Attempt|Termination|Traced)$"
 }  # made by parscan alone: attributes, no parameters
 
 sphinx_gallery_conf = {

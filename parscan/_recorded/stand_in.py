@@ -10,9 +10,12 @@ when it is called again, so that a function with a state does something else the
 from __future__ import annotations
 
 import builtins
+import datetime
 import enum
 import functools
 import math
+import numbers
+import re
 import sys
 from collections.abc import Callable, Iterator
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, CO_NEWLOCALS
@@ -21,6 +24,7 @@ from types import (
     CellType,
     CodeType,
     FunctionType,
+    MappingProxyType,
     MethodType,
     MethodWrapperType,
     ModuleType,
@@ -38,9 +42,13 @@ from .splines import evaluator, polynomial
 
 np: Any = numpy  # whose types do not know recording arrays
 
-PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), type(...), slice, range, RecordingArray, set,
+PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), type(...), slice, range, RecordingArray,
                    frozenset, np.dtype})  # fmt: skip
 """Types of values that the copy shares with the function."""
+
+HARMLESS = (numbers.Number, str, bytes, np.generic, np.dtype, datetime.date, datetime.time, datetime.timedelta,
+            re.Pattern, enum.Enum, frozenset, slice, range, property, MappingProxyType)  # fmt: skip
+"""Kinds of values that cannot be changed."""
 
 RECORDED = ("numpy", "scipy", "math")
 """Libraries that have a stand-in."""
@@ -364,7 +372,22 @@ def _converter(real: Any) -> Any:
 FLOAT = _converter(float)
 SCALARS = {one: _converter(one) for one in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
 
+
+def _errstate(copies: Copies) -> Callable[..., Any]:
+    """NumPy's `errstate` and `seterr`: recorded operations never raise."""
+
+    def errstate(*args: Any, **options: Any) -> Any:
+        if {"raise", "call"} & {*args, *options.values()}:
+            raise Refused("lets NumPy raise exceptions on some values")
+        return np.errstate(**options)
+
+    return errstate
+
+
 SPECIAL: dict[str, Any] = {
+    "errstate": Special(_errstate),
+    "seterr": Special(_errstate),
+    "seterrcall": Special(_errstate),
     "r_": Special(lambda copies: Concatenation(copies, columns=False)),
     "c_": Special(lambda copies: Concatenation(copies, columns=True)),
     "vectorize": Special(_vectorize),
@@ -506,13 +529,26 @@ class Copies:
             return found
         if isinstance(given, np.polynomial.Polynomial):
             return polynomial(given)
-        return LibraryFunction(given, self.graph) if hasattr(given, "__name__") and callable(given) else given
+        if hasattr(given, "__name__") and callable(given):
+            return LibraryFunction(given, self.graph)
+        return self._shared(given)
+
+    def _shared(self, given: Any) -> Any:
+        """A value that the copy shares with the function, so that nothing may be written to it."""
+        kind = type(given)
+        is_empty = kind is object or (kind.__base__ is object and getattr(given, "__dict__", None) == {})  # a sentinel
+        is_descriptor = hasattr(kind, "__get__")
+        if callable(given) or is_descriptor or is_empty or given is NotImplemented or isinstance(given, HARMLESS):
+            return given
+        raise Refused(f"uses an object of the type `{type(given).__name__}`, which recording might change")
 
     # Containers
 
     def _array(self, given: Any) -> Any:
+        if given.dtype == object:
+            raise Refused("uses an array of objects")
         if type(given) is not np.ndarray or given.dtype.char not in REAL:
-            return given
+            return given.copy()
         if given.size <= HUGE:
             return lifted(self.graph, given)
         table = given.view(Table)
@@ -520,17 +556,27 @@ class Copies:
         return table
 
     def _dict(self, given: dict[Any, Any]) -> Any:
-        if len(given) > MANY or type(given).__module__ not in ("builtins", "collections"):
-            return given
+        if type(given).__module__ not in ("builtins", "collections"):
+            return self._shared(given)
+        if len(given) > MANY:
+            return self._large(given, given.values())
         copy = given.copy()
         self._remember(given, copy)
         for key, value in given.items():
             copy[key] = self.value(value)
         return copy
 
+    def _large(self, given: Any, parts: Any) -> Any:
+        """A copy of a container of many values, if they are numbers or texts."""
+        if not all(type(part) in PLAIN for part in parts):
+            raise Refused(f"uses a {type(given).__name__} of more than {MANY} objects")
+        return given.copy() if hasattr(given, "copy") else given
+
     def _list(self, given: list[Any]) -> Any:
-        if type(given) is not list or len(given) > MANY:
-            return given
+        if type(given) is not list:
+            return self._shared(given)
+        if len(given) > MANY:
+            return self._large(given, given)
         copy: list[Any] = []
         self._remember(given, copy)
         copy.extend(map(self.value, given))
@@ -538,7 +584,7 @@ class Copies:
 
     def _tuple(self, given: tuple[Any, ...]) -> Any:
         if len(given) > MANY:
-            return given
+            return self._large(given, given)
         kind = self.value(type(given)) if type(given) is not tuple else tuple
         return tuple.__new__(kind, map(self.value, given))
 
@@ -648,7 +694,7 @@ class Copies:
             copy = metaclass(given.__name__, (*copied, given), members)
             self._remember(given, copy)
             for name, member in vars(given).items():
-                if name not in NOT_COPIED:
+                if name not in NOT_COPIED and (callable(member) or not name.startswith("__")):
                     _enter(copy, name, self._member(member))
             if hasattr(given, "__abstractmethods__"):
                 copy.__abstractmethods__ = given.__abstractmethods__
@@ -670,12 +716,13 @@ class Copies:
         """A copy of an object of a class of the user's; other objects are shared."""
         kind = type(given)
         copied = self.value(kind)
-        if copied is kind or isinstance(given, dict | list | set | str | int | float | np.ndarray):
-            return given
+        is_shared = copied is kind and not _is_users(kind.__module__)
+        if is_shared or isinstance(given, dict | list | set | str | int | float | np.ndarray):
+            return self._shared(given)
         try:
             copy = object.__new__(copied)
         except TypeError:  # a class written in C
-            return given
+            return self._shared(given)
         self._remember(given, copy)
         for name in _slots(kind):
             if hasattr(given, name):
@@ -691,6 +738,7 @@ MAKERS: tuple[tuple[Any, Callable[[Copies, Any], Any]], ...] = (
     (dict, Copies._dict),
     (list, Copies._list),
     (tuple, Copies._tuple),
+    (set, lambda copies, given: given.copy()),
     (FunctionType, Copies._function),
     (MethodType, Copies._method),
     (BuiltinFunctionType | MethodWrapperType, Copies._builtin),

@@ -53,7 +53,7 @@ def solve_recurrence(
     segment_length: int | None = None,
     window: int | None = None,
     damping: Clipping | None = None,
-    compile: bool | None = None,  # noqa: A002 - the word for it
+    compile: bool | None = False,  # noqa: A002 - the word for it
     progress: Watcher = False,
 ) -> RecurrenceResult:
     """Evaluate the recurrence ``y_t = step(y_{t-1}, x_t, *args)`` in parallel over time.
@@ -114,12 +114,12 @@ def solve_recurrence(
         into a quarter of the free memory; fewer after a failure, and if the propagators show that a small change would
         grow by more than e^5 over the window; more again after successes. The loop evaluates the steps on which the
         smallest window fails.
-    compile : bool, optional
-        Whether the loop evaluates `step` as machine code, which is recorded from a call of it: see
-        :func:`parscan.trace`. None: where that can be done, and takes less time. True: an error if it cannot be done.
-        False: never. ``sol.decisions`` tells why not. The code is compared with `step` before and after the solve.
     damping : parscan.Clipping, optional
         Bounds the propagators of ``"newton"`` and ``"quasi-newton"``, for recurrences that are locally unstable.
+    compile : bool or None
+        Whether the loop evaluates `step` as machine code, which is recorded from a call of it: see
+        :func:`parscan.trace`. False: never. None: where that can be done, and takes less time. True: an error if it
+        cannot be done. ``sol.decisions`` tells why not. The code is compared with `step` before and after the solve.
     progress : bool or callable
         True: show on stderr the number of solved steps, iterations, window, correction and remaining time; as a bar of
         tqdm on a terminal, if tqdm is installed, otherwise in lines of text. A function: it is called with a

@@ -1,9 +1,14 @@
 """Recurrences by machine code of the recorded step: the loop of the user's function, and nothing else, is right."""
 
+from array import array
+from collections import deque
+from itertools import count
+from random import Random
+
 import numpy as np
 import pytest
 
-from parscan import solve_recurrence
+from parscan import solve_recurrence, trace
 from parscan._recorded.native import loop as _loop
 from parscan._recorded.record import record
 from parscan._recurrence.code import COMPILING, PER_OPERATION, Ledger
@@ -89,7 +94,7 @@ def test_every_step_follows_from_the_one_before(dtype):
 
 
 def test_a_few_steps_are_not_compiled():
-    sol = solve_recurrence(chaotic, np.ones(3), length=10, method="sequential")
+    sol = solve_recurrence(chaotic, np.ones(3), length=10, method="sequential", compile=None)
     assert sol.nfev == 10
     assert not sol.compiled
 
@@ -98,7 +103,7 @@ def test_a_step_that_cannot_be_recorded_is_called():
     def jumping(y):
         return y - 0.4 if y[0, 0] > 0.5 else 1.1 * y
 
-    sol = solve_recurrence(jumping, np.array([0.3]), length=T, method="sequential")
+    sol = solve_recurrence(jumping, np.array([0.3]), length=T, method="sequential", compile=None)
     assert sol.nfev >= T
     assert "branches on a value (test_code.py:" in sol.decisions[0]
     np.testing.assert_array_equal(sol.y, loop(jumping, np.array([0.3]), length=T))
@@ -112,6 +117,54 @@ def test_short_loops_are_compiled_once_they_took_as_long_together():
     assert [ledger.pays(one, price / 3.5) for _ in range(6)] == [False, False, False, True, True, True]
     assert not ledger.pays(other, price / 3.5), "another step has an account of its own"
     assert Ledger().pays(one, price)
+
+
+NUMBERS, draw = count(), Random(0).random
+
+
+def keeps(container):
+    def step(y):
+        container.append(y)
+        return 0.5 * y + 1
+
+    return step
+
+
+def caught(y):
+    try:
+        with np.errstate(divide="raise"):
+            return np.log(y) / (y - 0.5) + 1
+    except FloatingPointError:
+        return y
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (keeps(deque()), "uses an object of the type `deque`"),
+        (keeps(array("d")), "uses an object of the type `array`"),
+        (lambda y: 0.5 * y + 0 * next(NUMBERS), "uses an object of the type `count`"),
+        (lambda y: 0.5 * y + 0 * draw(), "uses an object of the type `Random`"),
+        (caught, "lets NumPy raise exceptions"),
+    ],
+)
+def test_what_recording_might_change_is_not_recorded(step, reason):
+    with pytest.raises(TypeError, match=reason):
+        trace(step, np.ones((1, 1)))
+
+
+def test_containers_of_the_users_hold_what_calls_put_there():
+    seen, names, numbers = list(range(30_000)), set(), {}
+
+    def step(y):
+        seen.append(y)
+        names.add(y.shape)
+        numbers[len(numbers)] = y
+        return 0.5 * y + 1
+
+    solve_recurrence(step, np.ones(2), length=T, method="sequential", compile=None)
+    assert all(isinstance(one, int | np.ndarray) for one in seen)
+    assert all(isinstance(one, np.ndarray) for one in numbers.values())
 
 
 @pytest.mark.parametrize("wrong", ["yes", 1, 0.0])
@@ -132,7 +185,7 @@ def test_code_that_is_wrong_from_the_start_is_not_used(monkeypatch):
             out[begin:end, ..., 1] *= 1 + 1e-6
 
     monkeypatch.setattr(_loop, "compiled_loop", Wrong)
-    sol = solve_recurrence(chaotic, np.ones(3), length=T, method="sequential")
+    sol = solve_recurrence(chaotic, np.ones(3), length=T, method="sequential", compile=None)
     assert "gave other values" in sol.decisions[0]
     np.testing.assert_array_equal(sol.y, loop(chaotic, np.ones(3), length=T))
 
@@ -150,7 +203,7 @@ def test_code_that_the_trajectory_contradicts_is_withdrawn(monkeypatch):
                 out[2000:end, ..., 1] *= 1 + 1e-6
 
     monkeypatch.setattr(_loop, "compiled_loop", Wrong)
-    sol = solve_recurrence(chaotic, np.ones(3), length=T, method="sequential")
+    sol = solve_recurrence(chaotic, np.ones(3), length=T, method="sequential", compile=None)
     assert "computed again without it" in sol.decisions[0]
     assert not sol.compiled
     np.testing.assert_array_equal(sol.y, loop(chaotic, np.ones(3), length=T))
