@@ -63,6 +63,8 @@ def _binary(name: str, *, swapped: bool = False) -> Any:
     dtype = OF_FLOATS.get(name)
 
     def method(self: RecordingArray, other: Any) -> Any:
+        if self.is_python and (found := _of_python(name, self, other, swapped=swapped)) is not None:
+            return found
         mine = self.ids
         if type(mine) is int and self.dtype is FLOAT64 and dtype is not None:  # most operations of most functions
             graph, theirs = self.graph, None
@@ -83,8 +85,19 @@ def _binary(name: str, *, swapped: bool = False) -> Any:
     return method
 
 
+def _of_python(name: str, one: RecordingArray, other: Any, *, swapped: bool = False) -> RecordingArray | None:
+    """An operation on numbers of Python, if both are; it may raise exceptions."""
+    from .python_numbers import is_number, operation  # noqa: PLC0415 - it records by means of this class
+
+    if not is_number(other):
+        return None
+    return operation(name, other, one) if swapped else operation(name, one, other)
+
+
 def _in_place(name: str) -> Any:
     def method(self: RecordingArray, other: Any) -> RecordingArray:
+        if self.is_python and (found := _of_python(name, self, other)) is not None:
+            return found
         found = power(self, other) if name == "power" else apply(name, self, other)
         if type(self.ids) is int:
             return found  # a scalar of NumPy is not changed in place
@@ -114,20 +127,23 @@ class RecordingArray:
         Numbers of the nodes; their shape is that of the array, an int for the shape ().
     dtype : NumPy dtype
         Of the values: Boolean, integer, float32 or float64.
+    is_python : bool
+        Whether it stands for a number of Python, on which operations may raise exceptions.
     """
 
-    __slots__ = ("dtype", "graph", "ids")
+    __slots__ = ("dtype", "graph", "ids", "is_python")
     __array_priority__ = 1000
 
     def __init__(self, graph: Graph, ids: Ids, dtype: Any) -> None:
         self.graph = graph
         self.ids: Ids = ids if isinstance(ids, np.ndarray) and ids.ndim else int(ids)
         self.dtype = np.dtype(dtype)
+        self.is_python = False
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """`isinstance` finds an array, or a number: the entries of arrays are NumPy's scalars."""
-        return np.ndarray if type(self.ids) is not int else self.dtype.type
+        return float if self.is_python else np.ndarray if type(self.ids) is not int else self.dtype.type
 
     # Properties of arrays
 
@@ -207,7 +223,12 @@ class RecordingArray:
         return hash(self._known("looks up")[()])
 
     def __round__(self, digits: int | None = None) -> Any:
-        return self.round(digits or 0)
+        if not self.is_python:
+            return self.round(digits or 0)
+        from .python_numbers import checked, number  # noqa: PLC0415
+
+        found = self.round(digits or 0)
+        return checked(found) if digits is None else number(found)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.asarray(self._known("calls a function that is not recorded on"), dtype=dtype)
@@ -222,10 +243,12 @@ class RecordingArray:
         return f"RecordingArray(shape={self.shape}, dtype={self.dtype})"
 
     def item(self, *place: int) -> Any:
-        return self.ravel()[place[0] if len(place) == 1 else 0] if len(place) < 2 else self[place]
+        from .python_numbers import item  # noqa: PLC0415
+
+        return item(self.ravel()[place[0] if len(place) == 1 else 0] if len(place) < 2 else self[place])
 
     def tolist(self) -> Any:
-        return [entry.tolist() for entry in self] if self.ndim else self
+        return [entry.tolist() for entry in self] if self.ndim else self.item()
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -343,10 +366,15 @@ class RecordingArray:
         return self
 
     def __neg__(self) -> RecordingArray:
-        return apply("negative", self)
+        return self._like_this(apply("negative", self))
 
     def __abs__(self) -> RecordingArray:
-        return apply("absolute", self)
+        return self._like_this(apply("absolute", self))
+
+    def _like_this(self, found: RecordingArray) -> RecordingArray:
+        """A result that is a number of Python if this is one."""
+        found.is_python = self.is_python
+        return found
 
     def __invert__(self) -> RecordingArray:
         if self.dtype != bool:
@@ -354,10 +382,12 @@ class RecordingArray:
         return apply("logical_not", self)
 
     def __pow__(self, other: Any) -> RecordingArray:
-        return power(self, other)
+        found = _of_python("power", self, other) if self.is_python else None
+        return power(self, other) if found is None else found
 
     def __rpow__(self, other: Any) -> RecordingArray:
-        return apply("power", other, self)
+        found = _of_python("power", self, other, swapped=True) if self.is_python else None
+        return apply("power", other, self) if found is None else found
 
     def __divmod__(self, other: Any) -> tuple[RecordingArray, RecordingArray]:
         return self // other, self % other
@@ -479,7 +509,7 @@ NEW = object.__new__
 def _made(graph: Graph, ids: Ids, dtype: numpy.dtype[Any]) -> RecordingArray:
     """A recording array without the checks of its constructor."""
     found: RecordingArray = NEW(RecordingArray)
-    found.graph, found.ids, found.dtype = graph, ids, dtype
+    found.graph, found.ids, found.dtype, found.is_python = graph, ids, dtype, False
     return found
 
 

@@ -13,6 +13,7 @@ import numpy
 from .array import REAL, RecordingArray, Refused, apply, as_recording, joined, kind, power, product, recorded
 from .graph import SEARCH_LEFT, SEARCH_RIGHT, Graph
 from .operations import OPERATIONS
+from .python_numbers import raises
 from .sparse import SparseMatrix
 
 np: Any = numpy  # whose types do not know recording arrays
@@ -946,28 +947,22 @@ def det(a: Any) -> Any:
 @records()
 def inv(a: Any, **_: Any) -> Any:
     array = recording(a)
-    n = array.shape[-1]
-    if n > 3:
-        return _eliminated(array, np.broadcast_to(np.eye(n), array.shape))
-    whole = det(array)
-    if n == 1:
-        return 1.0 / array
-    rows = [[(-1.0) ** (i + j) * det(_minor(array, j, i)) / whole for j in range(n)] for i in range(n)]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    return _eliminated(array, np.broadcast_to(np.eye(array.shape[-1]), array.shape))
 
 
 @records()
 def solve(a: Any, b: Any, **_: Any) -> Any:
     array, right = recording(a, b), recording(b, a)
-    if array.shape[-1] <= 3:
-        return np.matmul(inv(array), right)
     if (matrix := array.constants) is not None and array.shape[-1] > LARGEST:
         return np.matmul(numpy.linalg.inv(matrix), right)
     return _eliminated(array, right) if right.ndim > 1 else _eliminated(array, right[:, None])[..., 0]
 
 
 def _eliminated(a: RecordingArray, b: Any) -> Any:
-    """Solution of linear systems by elimination with partial pivoting; rows are swapped by choices."""
+    """Solution of linear systems by elimination with partial pivoting; rows are swapped by choices.
+
+    NumPy raises an exception where a pivot is zero.
+    """
     n = a.shape[-1]
     if n > LARGEST:
         raise Refused(f"calls a function of linear algebra on a matrix larger than {LARGEST} by {LARGEST}")
@@ -979,6 +974,8 @@ def _eliminated(a: RecordingArray, b: Any) -> Any:
             rows[k], rows[j] = np.where(swap, rows[j], rows[k]), np.where(swap, rows[k], rows[j])
         for j in range(k + 1, n):
             rows[j] = rows[j] - (rows[j][..., k] / rows[k][..., k])[..., None] * rows[k]
+    for k in range(n):
+        raises(a.graph, np.any(rows[k][..., k] == 0))
     found: list[Any] = [None] * n
     for k in reversed(range(n)):
         rest = rows[k][..., n:]

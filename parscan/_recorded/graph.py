@@ -60,6 +60,8 @@ class Graph:
         Nodes from which on recording ends.
     scalars : dict
         Nodes of operations on one element, by operation, operands, dtype and table.
+    exceptions : dict
+        Nodes of the conditions under which the function raises an exception, as keys.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -67,6 +69,7 @@ class Graph:
         self.size = 0
         self.limit = limit
         self.scalars: dict[Any, int] = {}
+        self.exceptions: dict[int, None] = {}
         self._known: dict[Any, Any] = {}
         self._numbers: dict[str, dict[float, int]] = {}
         self._constants: dict[int, Any] = {}

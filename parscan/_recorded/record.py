@@ -14,7 +14,8 @@ import numpy as np
 from .array import REAL, RecordingArray, Refused, as_recording
 from .graph import LIMIT, Graph, TooLarge
 from .program import Argument, Program, extract
-from .stand_in import recordable
+from .python_numbers import guarded
+from .stand_in import Recordable, recordable
 
 HERE = str(Path(__file__).parent)
 
@@ -88,12 +89,17 @@ def record(function: Callable[..., Any], examples: Sequence[Any], constants: Seq
     try:
         given = [_argument(graph, example, arguments) for example in examples]
         copy = recordable(function, graph)
-        one, other = (_called(graph, copy, given, constants) for _ in range(2))
+        (one, before), (other, after) = ((_called(graph, copy, given, constants), copy.memory()) for _ in range(2))
     except Exception as error:
         raise NotRecordedError(name, _reason(error, limit), _place(error.__traceback__)) from error
     if one.dtype != other.dtype or not np.array_equal(one.ids, other.ids):  # equal operations are the same nodes
         raise NotRecordedError(name, "does something else when it is called again", "")
-    return Recording(graph, tuple(arguments), one)
+    if any(after[key] != contents for key, contents in before.items()):
+        raise NotRecordedError(name, "counts its calls, or keeps a history of them", "")
+    try:
+        return Recording(graph, tuple(arguments), guarded(graph, one))
+    except Refused as error:
+        raise NotRecordedError(name, str(error), "") from error
 
 
 def _argument(graph: Graph, example: Any, arguments: list[RecordingArray]) -> Any:
@@ -108,7 +114,7 @@ def _argument(graph: Graph, example: Any, arguments: list[RecordingArray]) -> An
     return found
 
 
-def _called(graph: Graph, copy: Callable[..., Any], given: Any, constants: Sequence[Any]) -> RecordingArray:
+def _called(graph: Graph, copy: Recordable, given: Any, constants: Sequence[Any]) -> RecordingArray:
     with np.errstate(all="ignore"):  # numbers of examples say nothing about those of a solution
         values = copy(*_copied(given), *constants)
     if values is None:

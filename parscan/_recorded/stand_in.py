@@ -37,6 +37,7 @@ import numpy
 from .array import REAL, RecordingArray, Refused, as_recording, gather
 from .functions import call_library, holds, known, lifted
 from .graph import Graph
+from .python_numbers import checked, number
 from .sparse import SparseMatrix
 from .splines import evaluator, polynomial
 
@@ -113,16 +114,34 @@ NOT_COPIED = frozenset(
 """Members of a class that its copy inherits."""
 
 
-def recordable(function: Callable[..., Any], graph: Graph) -> Callable[..., Any]:
+class Recordable:
     """A copy of a function in which NumPy's constructors give arrays that record in a graph."""
+
+    def __init__(self, function: Callable[..., Any], graph: Graph) -> None:
+        self._copies = Copies(graph)
+        self._copy = self._copies.value(function)
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the copy."""
+        return self._copy(*map(self._copies.value, args))
+
+    def memory(self) -> Any:
+        """What the copies hold now; it is compared with what they hold after another call."""
+        return self._copies.memory()
+
+
+UNCHANGED = ("__builtins__", "__dict__", "__weakref__", "__doc__")
+"""Members of copied globals and objects that a call does not change."""
+
+
+def recordable(function: Callable[..., Any], graph: Graph) -> Recordable:
+    """A copy of a function that records in a graph when it is called."""
     flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
     if flags & CO_GENERATOR:
         raise Refused("is a generator")
     if flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
         raise Refused("is asynchronous")
-    copies = Copies(graph)
-    copy = copies.value(function)
-    return lambda *args: copy(*map(copies.value, args))
+    return Recordable(function, graph)
 
 
 def _is_users(module: str | None) -> bool:
@@ -201,7 +220,13 @@ class MathFunction:
             own = MATH.get(self.__name__)
             if own is None:
                 raise Refused(f"calls `math.{self.__name__}`, which is not recorded") from None
-            return own(*args) if self.__name__ in OF_SEQUENCES else own(*map(_number, args))
+            if self.__name__ in OF_SEQUENCES:
+                return number(own(*args))
+            args = tuple(map(_number, args))
+            found = own(*args)
+            if isinstance(found, tuple):
+                return tuple(map(number, found))
+            return found if found.dtype == bool else checked(found, *args)
         return self._function(*values)
 
 
@@ -213,7 +238,7 @@ def _number(value: Any) -> Any:
         raise TypeError("only length-1 arrays can be converted to Python scalars")
     if value.dtype == np.float32:
         raise Refused("calls float() or a function of the module math on a value of float32")
-    return value.reshape(()).astype(np.float64)
+    return number(value.reshape(()).astype(np.float64))
 
 
 def _erf(name: str) -> Callable[..., Any]:
@@ -417,6 +442,50 @@ class Refusing:
 
 RANDOM = Refusing("draws random numbers")
 
+NO_FUNCTIONS = {
+    "random": RANDOM,
+    "secrets": RANDOM,
+    "time": Refusing("asks for the time"),
+    "warnings": Refusing("warns"),
+    "logging": Refusing("writes a log"),
+}
+"""Modules whose functions do something else than to compute a value."""
+
+OF_DISTRIBUTIONS = (
+    "pdf",
+    "logpdf",
+    "pmf",
+    "cdf",
+    "logcdf",
+    "sf",
+    "logsf",
+    "ppf",
+    "isf",
+    "mean",
+    "var",
+    "std",
+    "args",
+    "kwds",
+)
+"""Members of probability distributions that draw no random numbers."""
+
+
+class Distribution:
+    """A probability distribution of SciPy, which must not draw random numbers."""
+
+    def __init__(self, given: Any, copies: Copies) -> None:
+        self._given, self._copies = given, copies
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """With fixed parameters."""
+        return Distribution(self._given(*known(args), **known(options)), self._copies)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._given, name)
+        if name not in OF_DISTRIBUTIONS:
+            raise Refused("draws random numbers")
+        return LibraryFunction(found, self._copies.graph) if callable(found) else found
+
 
 class Generators:
     """`numpy.random`: a generator with a seed of its own draws the same numbers at every call, others must not draw."""
@@ -503,6 +572,10 @@ class Copies:
             found = self._known[id(given)] = given, self._copy(given)
         return found[1]
 
+    def memory(self) -> dict[int, Any]:
+        """Contents of all copies that can be written to."""
+        return {key: _contents(copy) for key, (given, copy) in self._known.items() if copy is not given}
+
     def _remember(self, given: Any, copy: Any) -> None:
         """Note a copy before its parts are copied, which may contain it."""
         self._known[id(given)] = given, copy
@@ -527,6 +600,8 @@ class Copies:
             return SparseMatrix(self.graph, given)
         if module.startswith("scipy.interpolate") and (found := evaluator(self.graph, given)) is not None:
             return found
+        if module.startswith("scipy.stats") and hasattr(given, "rvs"):
+            return Distribution(given, self)
         if isinstance(given, np.polynomial.Polynomial):
             return polynomial(given)
         if hasattr(given, "__name__") and callable(given):
@@ -636,6 +711,8 @@ class Copies:
         return found[1]
 
     def _method(self, given: MethodType) -> Any:
+        if hasattr(given.__self__, "rvs") and type(given.__self__).__module__.startswith("scipy.stats"):
+            return getattr(self.value(given.__self__), given.__name__)
         owner, function = self.value(given.__self__), self.value(given.__func__)
         if owner is given.__self__ and function is given.__func__:
             return given
@@ -672,8 +749,8 @@ class Copies:
         name = given.__name__
         if name == "numpy.random":
             return Generators(self)
-        if name in ("random", "secrets"):
-            return RANDOM
+        if name in NO_FUNCTIONS:
+            return NO_FUNCTIONS[name]
         known = name.partition(".")[0] in RECORDED
         return Library(given, self) if known or _is_users(name) else given
 
@@ -751,6 +828,30 @@ MAKERS: tuple[tuple[Any, Callable[[Copies, Any], Any]], ...] = (
     (SimpleNamespace, Copies._namespace),
 )
 """How values are copied, by their types."""
+
+
+def _contents(copy: Any) -> Any:
+    """What a copy holds, in a form that can be compared."""
+    if type(copy) is RecordingArray or isinstance(copy, np.ndarray):
+        return _token(copy)
+    if isinstance(copy, set | list | tuple):
+        return type(copy)(map(_token, copy)) if type(copy) is set else list(map(_token, copy))
+    if isinstance(copy, CellType):
+        try:
+            return _token(copy.cell_contents)
+        except ValueError:  # empty
+            return None
+    members = copy if isinstance(copy, dict) else getattr(copy, "__dict__", {})
+    return [(_token(name), _token(value)) for name, value in members.items() if name not in UNCHANGED]
+
+
+def _token(value: Any) -> Any:
+    """A value as something to compare: numbers and arrays by what they hold, other objects by identity."""
+    if type(value) is RecordingArray:
+        return value.ids if type(value.ids) is int else value.ids.tobytes()
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value.tobytes() if value.size <= HUGE else id(value)
+    return (type(value), repr(value)) if type(value) in PLAIN else id(value)
 
 
 def _class_bodies(code: CodeType) -> list[CodeType]:

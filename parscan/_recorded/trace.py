@@ -222,7 +222,8 @@ def trace(fun: Callable[..., Any], *examples: Any) -> Traced:
 
     The function is called on arrays that record every operation. It must compute its result by operations of NumPy on
     its arguments, the same ones at every call: `np.where(y > 0, a, b)` is recorded, a branch `if y > 0` is not. What
-    else it reads (constants, closures, globals) is recorded with the values of now.
+    else it reads (constants, closures, globals) is recorded with the values of now. Where the function raises an
+    exception, because `math.log` gets a negative number for example, the recorded one gives NaN.
 
     Parameters
     ----------

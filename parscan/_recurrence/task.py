@@ -74,12 +74,16 @@ class Task(Problem):
 
     def loop(self, state: Array, begin: int, end: int, report: Callable[[int], None] | None = None) -> int:
         """Evaluate the steps one by one, by machine code if there is some."""
-        if self.code is not None:
-            reached = self.code.march(state, self.trajectory, begin, end, report)
-            if reached == end:
-                return end
-            begin, state = reached, self.state(reached)  # the function decides whether it ends here
-        return loop(self.step, state, self.trajectory, begin, end, report)
+        if self.code is None:
+            return loop(self.step, state, self.trajectory, begin, end, report)
+        by_function = 1
+        while (reached := self.code.march(state, self.trajectory, begin, end, report)) < end:
+            begin = min(reached + by_function, end)  # the function decides whether the trajectory ends here
+            last = loop(self.step, self.state(reached), self.trajectory, reached, begin, report)
+            if last < begin:
+                return last
+            state, by_function = self.state(begin), 2 * by_function
+        return end
 
     def first_not_finite(self, begin: int, end: int) -> int:
         """First of these steps whose state is not finite, or `end`."""

@@ -1,5 +1,8 @@
 """Recurrences by machine code of the recorded step: the loop of the user's function, and nothing else, is right."""
 
+import math
+import time
+import warnings
 from array import array
 from collections import deque
 from itertools import count
@@ -7,6 +10,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from parscan import solve_recurrence, trace
 from parscan._recorded.native import loop as _loop
@@ -122,9 +126,84 @@ def test_short_loops_are_compiled_once_they_took_as_long_together():
 NUMBERS, draw = count(), Random(0).random
 
 
+def raising(operation):
+    """A step that goes on at once where an operation on numbers of Python gives infinity or NaN."""
+
+    def step(y, x):
+        return 0.5 * y + np.tanh(np.fmax(operation(x), -1.0))
+
+    return step
+
+
+def catching(operation):
+    def step(y, x):
+        try:
+            value = operation(x)
+        except (ZeroDivisionError, OverflowError, ValueError):
+            value = 5.0
+        return 0.5 * y + np.tanh(value)
+
+    return step
+
+
+OF_PYTHON = {
+    "division by float": (lambda x: 1.0 / float(x[0, 0]), 0.0),
+    "division by item": (lambda x: 1.0 / x.item(), 0.0),
+    "division by tolist": (lambda x: 1.0 / x.tolist()[0][0], 0.0),
+    "remainder": (lambda x: 3.0 % float(x[0, 0]), 0.0),
+    "whole division": (lambda x: 3.0 // (float(x[0, 0]) * 2.0), 0.0),
+    "power": (lambda x: (float(x[0, 0]) + 1.0) ** 2, 1e200),
+    "negative power": (lambda x: float(x[0, 0]) ** -1.0, 0.0),
+    "exp": (lambda x: math.exp(x[0, 0]), 800.0),
+    "sqrt": (lambda x: math.sqrt(x[0, 0]), -1.0),
+    "log": (lambda x: math.log(x[0, 0]), 0.0),
+    "log of a sum": (lambda x: math.log(float(x[0, 0]) - 0.25), 0.25),
+    "sin": (lambda x: math.sin(x[0, 0]), np.inf),
+    "inverse": (lambda x: np.linalg.inv(np.array([[x[0, 0], 1.0], [0.0, 1.0]]))[0, 0], 0.0),
+}
+
+
+@pytest.mark.parametrize("name", OF_PYTHON)
+def test_exceptions_at_rare_states_are_those_of_the_function(name):
+    operation, bad = OF_PYTHON[name]
+    x = np.random.default_rng(0).uniform(0.5, 1.5, (T, 1))
+    options = {"method": "sequential", "compile": True}
+    assert solve_recurrence(raising(operation), np.zeros(1), x, **options).compiled
+    x[[1001, 1002, 1777]] = bad
+    kinds = (ZeroDivisionError, OverflowError, ValueError)  # LinAlgError is one of them
+    with pytest.raises(kinds) as expected:
+        loop(raising(operation), np.zeros(1), x)
+    with pytest.raises(kinds) as found:
+        solve_recurrence(raising(operation), np.zeros(1), x, **options)
+    assert found.type is expected.type
+    sol = solve_recurrence(catching(operation), np.zeros(1), x, **options)
+    assert sol.success
+    assert sol.compiled
+    assert sol.nfev < T // 2
+    np.testing.assert_allclose(sol.y, loop(catching(operation), np.zeros(1), x), rtol=1e-14, atol=1e-15)
+
+
+def test_numbers_of_numpy_do_not_raise():
+    x = np.random.default_rng(0).uniform(0.5, 1.5, (T, 1))
+    x[1001] = 0.0
+    step = raising(lambda x: 1.0 / x[0, 0])
+    sol = solve_recurrence(step, np.zeros(1), x, method="sequential", compile=True)
+    assert sol.nfev < 50
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(sol.y, loop(step, np.zeros(1), x), rtol=1e-14)
+
+
 def keeps(container):
     def step(y):
         container.append(y)
+        return 0.5 * y + 1
+
+    return step
+
+
+def counting(counter, key="calls"):
+    def step(y):
+        counter[key] += 1
         return 0.5 * y + 1
 
     return step
@@ -146,6 +225,13 @@ def caught(y):
         (lambda y: 0.5 * y + 0 * next(NUMBERS), "uses an object of the type `count`"),
         (lambda y: 0.5 * y + 0 * draw(), "uses an object of the type `Random`"),
         (caught, "lets NumPy raise exceptions"),
+        (keeps([]), "counts its calls, or keeps a history"),
+        (counting({"calls": 0}), "counts its calls, or keeps a history"),
+        (counting(np.zeros(1, complex), 0), "counts its calls, or keeps a history"),
+        (lambda y: y * 0.5 + 0 * norm.rvs(), "draws random numbers"),
+        (lambda y: y * 0.5 + 0 * norm(1, 2).rvs(), "draws random numbers"),
+        (lambda y: (warnings.warn("said", stacklevel=1), y)[1], "warns"),
+        (lambda y: y + 0 * time.time(), "asks for the time"),
     ],
 )
 def test_what_recording_might_change_is_not_recorded(step, reason):

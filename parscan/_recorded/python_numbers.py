@@ -1,0 +1,84 @@
+"""
+Numbers of Python among recorded values: what `float(y[0])`, `y[0].item()` and functions of the module `math` give.
+
+Operations on them raise exceptions where NumPy gives infinity or NaN: `1.0 / float(y[0])` for a zero. Machine code
+raises none. So the conditions under which the function would raise are recorded, too, and the result of the whole
+function is NaN where one of them holds: the user's own function then decides.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy
+
+from .array import RecordingArray, Refused, apply, power
+from .graph import Graph
+
+np: Any = numpy
+
+DIVISIONS = ("divide", "floor_divide", "remainder")
+"""Operations that raise for a second operand of zero."""
+
+
+def number(value: RecordingArray) -> RecordingArray:
+    """A value as a number of Python."""
+    found = value.with_ids(value.ids)
+    found.is_python = True
+    return found
+
+
+def item(value: RecordingArray) -> RecordingArray:
+    """The only entry of an array as a number of Python."""
+    if value.dtype == bool:
+        return value.reshape(())
+    if value.dtype != np.float64:
+        raise Refused(f"makes a number of Python of a value of {value.dtype}")
+    return number(value.reshape(()))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number of Python, recorded or not."""
+    return type(value) in (float, int, bool) or (type(value) is RecordingArray and value.is_python)
+
+
+def operation(name: str, one: Any, other: Any) -> RecordingArray:
+    """An operation on two numbers of Python."""
+    if name in DIVISIONS:
+        if type(other) is not RecordingArray and other == 0:
+            raise ZeroDivisionError("division by zero")
+        if type(other) is RecordingArray:
+            raises(other.graph, apply("equal", other, 0.0))
+    if name == "power":
+        base = one if type(one) is RecordingArray else other.filled(float(one))
+        return checked(power(base, other), one, other)
+    found = apply(name, one, other)
+    return number(found) if found.dtype == np.float64 else found
+
+
+def checked(found: RecordingArray, *operands: Any) -> RecordingArray:
+    """A result as a number of Python, of a function that raises where it is not finite, unless an operand is NaN."""
+    bad = ~np.isfinite(found)
+    for operand in operands:
+        if type(operand) is RecordingArray:
+            bad = bad & ~np.isnan(operand)
+    raises(found.graph, bad)
+    return number(found)
+
+
+def raises(graph: Graph, condition: RecordingArray) -> None:
+    """Note a condition under which the function raises an exception."""
+    known = condition.constants
+    if known is None or known:
+        graph.exceptions[condition.ids] = None
+
+
+def guarded(graph: Graph, result: RecordingArray) -> RecordingArray:
+    """The result of a function: NaN where it raises an exception instead."""
+    conditions = [RecordingArray(graph, node, bool) for node in graph.exceptions]
+    if not conditions:
+        return result
+    if result.dtype.kind != "f":
+        raise Refused("raises exceptions on some values")
+    return apply("where", reduce(lambda one, other: one | other, conditions), np.nan, result)
