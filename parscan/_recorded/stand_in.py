@@ -35,7 +35,8 @@ from typing import Any
 import numpy
 
 from .array import REAL, RecordingArray, Refused, as_recording, gather
-from .functions import call_library, holds, known, lifted
+from .calls import holds, known, lifted
+from .functions import call_library
 from .graph import Graph
 from .python_numbers import checked, number
 from .sparse import SparseMatrix

@@ -29,8 +29,8 @@ COMPILING, PER_OPERATION = 1e-2, 4e-5
 MOST_KEPT = 256
 """Programs whose loops are kept account of."""
 
-LARGEST = 20_000
-"""Operations of a step that is compiled."""
+LARGEST, MOST_NODES = 20_000, 300_000
+"""Operations of a step that is compiled; nodes of a graph, constants included, from which on recording ends."""
 
 VARIED = 1e-3
 """Relative change of the states at which code is compared with the function, besides the unchanged ones."""
@@ -123,7 +123,9 @@ def record_step(step: Step, states: Array) -> Recording:
         raise NoCodeError("works on arrays of another library than NumPy")
     inputs = step.inputs(slice(0, 1))
     try:
-        recording = record(step.value, [states[:1, ...], *([] if inputs is None else [inputs])], step.args)
+        recording = record(
+            step.value, [states[:1, ...], *([] if inputs is None else [inputs])], step.args, limit=MOST_NODES
+        )
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     result = recording.result

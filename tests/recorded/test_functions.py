@@ -8,7 +8,8 @@ import pytest
 from scipy import linalg, special
 
 from parscan._recorded.array import RecordingArray
-from parscan._recorded.functions import MAKERS, TABLE
+from parscan._recorded.calls import TABLE
+from parscan._recorded.functions import MAKERS
 from parscan._recorded.record import NotRecordedError, record
 from parscan._recorded.stand_in import MATH
 

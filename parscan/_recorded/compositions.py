@@ -1,0 +1,230 @@
+"""Functions of NumPy and SciPy that are composed of others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from .array import RecordingArray, Refused, apply, kind, power
+from .calls import recording, records
+from .rearrangements import zero_of
+from .reductions import axes_of
+
+np: Any = numpy  # whose types do not know recording arrays
+
+
+@records()
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> RecordingArray:
+    array = recording(a, prepend, append)
+    ends = [
+        np.dtype(type(end)) if type(end) in (float, int) else kind(end) for end in (prepend, append) if end is not None
+    ]
+    array = array.astype(np.result_type(array.dtype, *ends))  # numbers of Python count here
+
+    def widened(value: Any) -> Any:
+        shape = list(array.shape)
+        shape[axis] = 1
+        return np.broadcast_to(array.cast(value).ids, shape) if np.ndim(value) == 0 else array.cast(value).ids
+
+    parts = [widened(prepend)] if prepend is not None else []
+    parts += [array.ids, *([widened(append)] if append is not None else [])]
+    array = array.with_ids(np.concatenate(parts, axis=axis))
+    for _ in range(n):
+        rows = np.moveaxis(np.asarray(array.ids), axis, -1)
+        found = array.with_ids(rows[..., 1:]) - array.with_ids(rows[..., :-1])
+        array = found.with_ids(np.moveaxis(np.asarray(found.ids), -1, axis))
+    return array
+
+
+@records()
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> RecordingArray:
+    found = diff(np.ravel(ary))
+    parts = [*([] if to_begin is None else [np.ravel(to_begin)]), found]
+    return np.concatenate([*parts, *([] if to_end is None else [np.ravel(to_end)])])
+
+
+@records()
+def gradient(f: Any, *spacings: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    array = recording(f, *spacings)
+    axes = axes_of(array, axis)
+    given = spacings * len(axes) if len(spacings) == 1 else spacings or (1.0,) * len(axes)
+    found = [_gradient(array, one, width, edge_order) for one, width in zip(axes, given, strict=True)]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _gradient(array: RecordingArray, axis: int, width: Any, edge_order: int) -> RecordingArray:
+    rows = array.with_ids(np.moveaxis(array.ids, axis, -1))
+    if np.ndim(width):
+        return _on_uneven(rows, np.diff(width), axis, edge_order)
+    inner = (rows[..., 2:] - rows[..., :-2]) / (2.0 * width)
+    if edge_order == 1:
+        first, last = (rows[..., 1:2] - rows[..., :1]) / width, (rows[..., -1:] - rows[..., -2:-1]) / width
+    else:
+        first = (-1.5 * rows[..., :1] + 2.0 * rows[..., 1:2] - 0.5 * rows[..., 2:3]) / width
+        last = (1.5 * rows[..., -1:] - 2.0 * rows[..., -2:-1] + 0.5 * rows[..., -3:-2]) / width
+    return np.moveaxis(np.concatenate([first, inner, last], axis=-1), -1, axis)
+
+
+def _on_uneven(rows: RecordingArray, widths: Any, axis: int, edge_order: int) -> RecordingArray:
+    if edge_order != 1:
+        raise Refused("calls `gradient` on an uneven grid with edge_order=2")
+    left, right = widths[:-1], widths[1:]
+    a, c = -right / (left * (left + right)), left / (right * (left + right))
+    b = (right - left) / (left * right)
+    inner = a * rows[..., :-2] + b * rows[..., 1:-1] + c * rows[..., 2:]
+    first, last = (rows[..., 1:2] - rows[..., :1]) / widths[0], (rows[..., -1:] - rows[..., -2:-1]) / widths[-1]
+    return np.moveaxis(np.concatenate([first, inner, last], axis=-1), -1, axis)
+
+
+@records()
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    array = recording(y, x, dx)
+    rows = array.with_ids(np.moveaxis(np.asarray(array.ids), axis, -1))
+    width = dx if x is None else np.diff(x)
+    return np.sum((rows[..., 1:] + rows[..., :-1]) * width / 2.0, axis=-1)
+
+
+@records()
+def float_power(x: Any, p: Any, **_: Any) -> Any:
+    return np.power(recording(x, p).astype(float), p)
+
+
+@records()
+def fabs(x: Any, **_: Any) -> Any:
+    return np.absolute(x * 1.0)
+
+
+@records()
+def square(x: Any, **_: Any) -> Any:
+    x = x.astype(np.int8) if x.dtype == bool else x
+    return x * x
+
+
+@records()
+def reciprocal(x: Any, **_: Any) -> Any:
+    return 1.0 / x
+
+
+@records("power")
+def _power(x: Any, p: Any, **_: Any) -> Any:
+    return power(x, p) if isinstance(x, RecordingArray) else apply("power", x, p)
+
+
+@records("deg2rad", "radians")
+def _radians(x: Any, **_: Any) -> Any:
+    return x * (np.pi / 180.0)
+
+
+@records("rad2deg", "degrees")
+def _degrees(x: Any, **_: Any) -> Any:
+    return x * (180.0 / np.pi)
+
+
+@records()
+def sinc(x: Any) -> Any:
+    y = np.pi * np.where(np.equal(x, 0), 1.0e-20, x)
+    return np.sin(y) / y
+
+
+@records()
+def divmod(x: Any, y: Any, **_: Any) -> Any:  # noqa: A001 - as in NumPy
+    return np.floor_divide(x, y), np.remainder(x, y)
+
+
+@records()
+def modf(x: Any, **_: Any) -> Any:
+    whole = np.trunc(x)
+    return x - whole, whole
+
+
+@records()
+def round(a: Any, decimals: int = 0) -> Any:  # noqa: A001 - as in NumPy
+    if decimals == 0:
+        return np.rint(a)
+    scale = 10.0 ** abs(decimals)
+    return np.rint(a * scale) / scale if decimals > 0 else np.rint(a / scale) * scale
+
+
+@records("fix")
+def _fix(x: Any, **_: Any) -> Any:
+    return np.trunc(x)
+
+
+@records()
+def polyval(p: Any, x: Any) -> Any:
+    found: Any = recording(x, p).filled(0.0) if np.ndim(x) else 0.0
+    for coefficient in p:
+        found = found * x + coefficient
+    return found
+
+
+@records()
+def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, **_: Any) -> Any:
+    return np.less_equal(np.abs(np.subtract(a, b)), atol + rtol * np.abs(b)) | np.equal(a, b)
+
+
+@records()
+def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, **_: Any) -> Any:
+    return np.all(isclose(a, b, rtol, atol))
+
+
+@records()
+def array_equal(a1: Any, a2: Any, **_: Any) -> Any:
+    return np.shape(a1) == np.shape(a2) and np.all(np.equal(a1, a2))
+
+
+@records()
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    one, other = recording(a, v), recording(v, a)
+    if one.size < other.size:
+        one, other = other, one
+    n, k = one.size, other.size
+    zero = np.full(k - 1, zero_of(one))
+    rows = np.concatenate([zero, one.ids, zero])
+    windows = one.with_ids(np.lib.stride_tricks.sliding_window_view(rows, k))
+    found = windows @ other[::-1]
+    cut = {"full": slice(None), "same": slice((k - 1) // 2, (k - 1) // 2 + n), "valid": slice(k - 1, n)}
+    return found[cut[mode]]
+
+
+@records()
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    if np.size(a) < np.size(v):
+        return correlate(v, a, mode)[::-1]
+    return convolve(a, recording(v, a)[::-1], mode)
+
+
+@records()
+def softmax(x: Any, axis: Any = None) -> Any:
+    shifted = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return shifted / np.sum(shifted, axis=axis, keepdims=True)
+
+
+@records()
+def logsumexp(a: Any, axis: Any = None, **options: Any) -> Any:
+    if options:
+        raise Refused("calls `logsumexp` with options")
+    largest = np.max(a, axis=axis, keepdims=True)
+    total = np.log(np.sum(np.exp(a - largest), axis=axis))
+    return total + np.reshape(largest, np.shape(total))
+
+
+@records()
+def logit(x: Any) -> Any:
+    return np.log(x / (1.0 - x))
+
+
+@records()
+def xlogy(x: Any, y: Any) -> Any:
+    return np.where(np.equal(x, 0) & ~np.isnan(y), 0.0, x * np.log(y))
+
+
+@records()
+def xlog1py(x: Any, y: Any) -> Any:
+    return np.where(np.equal(x, 0) & ~np.isnan(y), 0.0, x * np.log1p(y))
+
+
+@records()
+def log_expit(x: Any) -> Any:
+    return np.minimum(x, 0.0) - np.log1p(np.exp(-np.abs(x)))
