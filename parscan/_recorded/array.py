@@ -55,6 +55,10 @@ REAL = "bdfilq?BHILQhp"
 """Characters of the dtypes that are recorded."""
 
 
+ABOVE: dict[str, Any] = {}
+"""Functions that the methods of arrays call and that build on this file: the files that define them enter them."""
+
+
 class Refused(Exception):  # noqa: N818 - it says what happened
     """A function cannot be recorded; the argument of the exception is a sentence without subject and full stop."""
 
@@ -87,11 +91,11 @@ def _binary(name: str, *, swapped: bool = False) -> Any:
 
 def _of_python(name: str, one: RecordingArray, other: Any, *, swapped: bool = False) -> RecordingArray | None:
     """An operation on numbers of Python, if both are; it may raise exceptions."""
-    from .python_numbers import is_number, operation  # noqa: PLC0415 - it records by means of this class
-
-    if not is_number(other):
+    if not ABOVE["is_number"](other):
         return None
-    return operation(name, other, one) if swapped else operation(name, one, other)
+    operation = ABOVE["operation"]
+    found: RecordingArray = operation(name, other, one) if swapped else operation(name, one, other)
+    return found
 
 
 def _in_place(name: str) -> Any:
@@ -225,10 +229,8 @@ class RecordingArray:
     def __round__(self, digits: int | None = None) -> Any:
         if not self.is_python:
             return self.round(digits or 0)
-        from .python_numbers import checked, number  # noqa: PLC0415
-
         found = self.round(digits or 0)
-        return checked(found) if digits is None else number(found)
+        return ABOVE["checked"](found) if digits is None else ABOVE["number"](found)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.asarray(self._known("calls a function that is not recorded on"), dtype=dtype)
@@ -243,9 +245,7 @@ class RecordingArray:
         return f"RecordingArray(shape={self.shape}, dtype={self.dtype})"
 
     def item(self, *place: int) -> Any:
-        from .python_numbers import item  # noqa: PLC0415
-
-        return item(self.ravel()[place[0] if len(place) == 1 else 0] if len(place) < 2 else self[place])
+        return ABOVE["item"](self.ravel()[place[0] if len(place) == 1 else 0] if len(place) < 2 else self[place])
 
     def tolist(self) -> Any:
         return [entry.tolist() for entry in self] if self.ndim else self.item()
@@ -401,14 +401,10 @@ class RecordingArray:
         return np.matmul(other, self)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
-        from .functions import call_ufunc  # noqa: PLC0415 - it records by means of this class
-
-        return call_ufunc(ufunc, method, operands, options)
+        return ABOVE["call_ufunc"](ufunc, method, operands, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        from .functions import call_function  # noqa: PLC0415
-
-        return call_function(function, args, options)
+        return ABOVE["call_function"](function, args, options)
 
 
 def kind(value: Any) -> Any:

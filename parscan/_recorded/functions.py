@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from . import linear_algebra, rearrangements  # noqa: F401 - they enter their functions
-from .array import RecordingArray, Refused, apply, as_recording
+from .array import ABOVE, RecordingArray, Refused, apply, as_recording
 from .calls import ALIASES, TABLE, Function, graph_of, holds, known, lifted, recording, written
 from .choices import at_places
 from .compositions import polyval
@@ -198,3 +198,6 @@ MAKERS: dict[str, Function] = {
     "fromiter": _from_iterable,
 }
 """Functions that make arrays, for the stand-in of NumPy."""
+
+
+ABOVE.update(call_ufunc=call_ufunc, call_function=call_function)

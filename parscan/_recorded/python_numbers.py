@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 
-from .array import RecordingArray, Refused, apply, power
+from .array import ABOVE, RecordingArray, Refused, apply, power
 from .graph import Graph
 
 np: Any = numpy
@@ -82,3 +82,6 @@ def guarded(graph: Graph, result: RecordingArray) -> RecordingArray:
     if result.dtype.kind != "f":
         raise Refused("raises exceptions on some values")
     return apply("where", reduce(lambda one, other: one | other, conditions), np.nan, result)
+
+
+ABOVE.update(is_number=is_number, operation=operation, item=item, checked=checked, number=number)

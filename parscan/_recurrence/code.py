@@ -123,9 +123,8 @@ def record_step(step: Step, states: Array) -> Recording:
         raise NoCodeError("works on arrays of another library than NumPy")
     inputs = step.inputs(slice(0, 1))
     try:
-        recording = record(
-            step.value, [states[:1, ...], *([] if inputs is None else [inputs])], step.args, limit=MOST_NODES
-        )
+        examples = [states[:1, ...], *([] if inputs is None else [inputs])]
+        recording = record(step.value, examples, step.args, limit=MOST_NODES)
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     result = recording.result

@@ -16,8 +16,7 @@ import llvmlite.binding as llvm
 
 from . import disk, libm
 from .kernel import NAME, Kernel
-from .layout import aligned
-from .loop import address
+from .layout import address, aligned
 from .text import UnsupportedError
 
 KEPT = 32 << 20

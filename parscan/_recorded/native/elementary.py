@@ -12,7 +12,7 @@ from math import factorial
 
 import numpy as np
 
-from .text import Operand, Register, literal, vector
+from .text import BETTER, WRITTEN_OUT, Operand, Register, literal, vector
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,5 @@ def _power_of_two(w: Operand, k: Register) -> Register:
     return w.text.new(f"bitcast {kind} {bits} to {w.kind}")
 
 
-WRITTEN_OUT = {"exp": exp, "expm1": expm1, "tanh": tanh}
-"""Functions by their names in the C library."""
-
-BETTER = {"tanh"}
-"""Those that are used even where the C library has a function."""
+WRITTEN_OUT.update(exp=exp, expm1=expm1, tanh=tanh)
+BETTER.add("tanh")

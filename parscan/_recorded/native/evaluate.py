@@ -10,7 +10,7 @@ from ..program import Program
 from .compilation import Compiled
 from .kernel import kernel
 from .lanes import pays, widest
-from .loop import address
+from .layout import address
 from .memory import STRIDED, UNIT
 
 

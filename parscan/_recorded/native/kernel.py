@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph import INPUT, Block
 from ..program import Program
-from . import libm
+from . import elementary, libm  # noqa: F401 - elementary enters its functions
 from .layout import (
     SCRATCH,
     TABLE,

@@ -11,9 +11,9 @@ from ..graph import CONSTANT, INPUT
 from ..program import Program
 from .compilation import Compiled
 from .kernel import kernel
-from .layout import is_small
+from .layout import address, is_small
 from .libm import vector_bytes
-from .loop import address, portions
+from .loop import portions
 from .memory import SHARED, STRIDED, UNIT
 
 

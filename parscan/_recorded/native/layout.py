@@ -317,6 +317,11 @@ def is_small(block: Block) -> bool:
     return block.operation not in (CONSTANT, PRODUCT) and block.count <= UNROLLED
 
 
+def address(array: Any) -> int:
+    """Where an array begins in memory."""
+    return int(array.__array_interface__["data"][0])
+
+
 def aligned(size: int) -> Any:
     """Zeroed bytes that begin at a multiple of 64."""
     memory = np.zeros(size + ALIGNED, dtype=np.uint8)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..program import Program
+from .layout import address
 
 PAUSE = 0.05
 """Seconds between two returns to Python, where Ctrl-C is noticed and progress is reported."""
@@ -94,11 +95,6 @@ def portions(begin: int, end: int, operations: int, report: Callable[[int], obje
         steps = int(min(max(PAUSE / pace, 1), 64 * count))
         if report is not None:
             report(begin)
-
-
-def address(array: Any) -> int:
-    """Where an array begins in memory."""
-    return int(array.__array_interface__["data"][0])
 
 
 def _rows(array: Any, argument: Any) -> Any:

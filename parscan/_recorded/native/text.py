@@ -51,6 +51,13 @@ def literal(value: Any, dtype: np.dtype[Any], width: int = 1) -> str:
     return text if width == 1 else "<" + ", ".join([f"{word(dtype)} {text}"] * width) + ">"
 
 
+WRITTEN_OUT: dict[str, Callable[..., Register]] = {}
+"""Functions that need no call, by their names in the C library; `elementary.py` enters them."""
+
+BETTER: set[str] = set()
+"""Those of them that are used even where the C library has a function for vectors."""
+
+
 class Text:
     """
     Lines of a function, and the functions that it calls.
@@ -195,8 +202,6 @@ class Text:
 
         A vector without one is halved.
         """
-        from .elementary import BETTER, WRITTEN_OUT  # noqa: PLC0415 - it writes by means of this module
-
         scalar = word(dtype)
         kind = vector(scalar, width)
         arguments = [(kind, one) for one in given]

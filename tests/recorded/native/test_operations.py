@@ -84,9 +84,9 @@ def test_an_operation_gives_what_numpy_gives(name, elements, dtype):
 @pytest.mark.parametrize("elements", [1, 4, 37])
 @pytest.mark.parametrize("name", ["exp", "expm1", "tanh", "expit"])
 def test_functions_that_are_written_out(name, elements, dtype, monkeypatch):
-    from parscan._recorded.native import elementary
+    from parscan._recorded.native import text
 
-    monkeypatch.setattr(elementary, "BETTER", set(elementary.WRITTEN_OUT))
+    monkeypatch.setattr(text, "BETTER", set(text.WRITTEN_OUT))
     program = recorded(name, elements, dtype)
     rng, edge = np.random.default_rng(0), np.log(np.finfo(dtype).max)
     values = np.concatenate([pairs(dtype)[0], rng.normal(size=5000), rng.uniform(-1.05, 1.05, 5000) * edge,
