@@ -57,6 +57,10 @@ class Lanes:
         self.program, self.chain, self._operations = program, chain, program.operations
         self._codes: dict[Any, Compiled] = {}
 
+    def width(self, sequences: int) -> int:
+        """Sequences that are evaluated at a time, of some."""
+        return widest(self.program, sequences) if self._several else 1
+
     def run(
         self, states: Any, inputs: Sequence[Any], outs: Sequence[Any], begin: int, end: int,
         report: Callable[[int], object] | None = None,
@@ -83,7 +87,7 @@ class Lanes:
             first = self.program.arguments[0]
             states = np.array(np.reshape(states, (1, sequences, *first.shape)), dtype=first.dtype, order="C")
             arrays = [states, *arrays]
-        lanes = widest(self.program, sequences) if self._several else 1
+        lanes = self.width(sequences)
         code = self._code(lanes, tuple(map(_mode, arrays)) if lanes > 1 else ())
         memory = code.memory()
         strides = np.array([array.strides[:2] for array in arrays], dtype=np.int64)

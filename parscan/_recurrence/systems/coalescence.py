@@ -40,6 +40,7 @@ class Coalescence:
         self._tolerance = tolerance
         self._share = share
         self._judgement = max(2 * self.LOOK, patience)
+        self._looked = 0
         self._recent: Array | None = None
         self._before = before
         self._first: Array | None = None
@@ -57,18 +58,24 @@ class Coalescence:
             self._recent = recent
             return False
         self._recent = size
+        return self.compare(j, states, before, recent)
+
+    def compare(self, j: int, states: Array, before: Array, recent: Array) -> bool:
+        """The same for states whose sizes, in the steps before as well, are known: `recent`."""
+        xp = array_namespace(states)
+        last, self._looked = self._looked, j + 1
         difference = states - before
         if not bool(xp.all(is_noise(difference, recent))):
             # Components fed by larger ones keep apart by the roundings of those: that is no lack of gain.
             rough = is_noise(difference, MANY * xp.max(recent, axis=-1, keepdims=True))
             difference = xp.where(rough, xp.zeros_like(difference), difference)
-            self._judge(j, self._tolerance.relative(difference, recent), difference)
+            self._judge(self._tolerance.relative(difference, recent), difference, last=last < self._judgement <= j + 1)
             return False
         lost = xp.sum(self._tolerance.relative(difference, states), axis=0)
         return bool(xp.all(lost <= self._share))
 
-    def _judge(self, j: int, apart: Array, difference: Array) -> None:
-        """Compare how far the states are apart after the first look, and once more when patience ends.
+    def _judge(self, apart: Array, difference: Array, *, last: bool) -> None:
+        """Compare how far the states are apart after the first look, and once more (`last`) when patience ends.
 
         In tolerances, and in the units of the components as well: tolerances are small where a component is zero.
         """
@@ -76,9 +83,9 @@ class Coalescence:
         if self.apart is None:
             self.apart = float(xp.max(apart))
             self._first = component_sizes(xp, xp.abs(difference))
-        elif self._judgement <= j + 1 < self._judgement + self.LOOK:
+        elif last:
             gained = self._before < math.inf and self.apart <= self.GAIN * self._before
             if not gained and bool(xp.any((apart >= self.apart) & (apart > 0))):
-                last = component_sizes(xp, xp.abs(difference))
-                if self._first is None or bool(xp.any((last >= self._first) & (last > 0))):
+                now = component_sizes(xp, xp.abs(difference))
+                if self._first is None or bool(xp.any((now >= self._first) & (now > 0))):
                     raise Ended(Termination.STALLED)

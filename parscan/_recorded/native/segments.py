@@ -1,0 +1,123 @@
+"""Segments of one sequence, marched by machine code: several at a time in vectors, on several threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from .lanes import Lanes
+
+PER_THREAD = 1 << 20
+"""Operations that make another thread worth starting: some tenths of a millisecond."""
+
+
+class Segments:
+    """
+    The steps `begin` to `end` of a sequence, cut into segments of `length` steps; the last one may be shorter.
+
+    Parameters
+    ----------
+    lanes : Lanes
+        Code of a step.
+    inputs : sequence of arrays, shapes (T, *shape)
+        Their rows are contiguous, and of the recorded dtypes.
+    outs : sequence of arrays, shapes (T, *shape)
+        Of each result; with `carry`, of each but the first.
+    begin, end, length : int
+    threads : int
+        Threads at most.
+    carry : array, shape (segments, *shape), optional
+        The first result, of which only the last value is kept. Only for code on vectors: without them a step may write
+        its result before all of its argument is read.
+    """
+
+    def __init__(
+        self, lanes: Lanes, inputs: Sequence[Any], outs: Sequence[Any], begin: int, end: int, length: int,
+        threads: int, carry: Any = None,
+    ) -> None:  # fmt: skip
+        self._lanes, self._inputs, self._outs, self._threads = lanes, inputs, outs, threads
+        self._begin, self._length, self._carry = begin, length, carry
+        self._full, self._rest = divmod(end - begin, length)
+
+    def run(self, starts: Any, first: int, last: int) -> None:
+        """
+        Evaluate the local steps `first` to `last` of all segments.
+
+        Parameters
+        ----------
+        starts : array, shape (segments, *shape)
+            States before them.
+        """
+        rest = min(max(self._rest, first), last)  # from there on, the last segment has ended
+        if first < rest:
+            self._run(starts, self._full + 1, first, rest)
+            first, starts = rest, self._carry if self._carry is not None else self._view(self._outs[0], 1, rest - 1)[0]
+        if first < last and self._full:
+            self._run(starts, self._full, first, last)
+
+    def _run(self, starts: Any, count: int, first: int, last: int) -> None:
+        steps, lanes = last - first, self._lanes.width(count)
+        inputs = [self._view(one, steps, first, count) for one in self._inputs]
+        outs = [self._view(one, steps, first, count) for one in self._outs]
+        if self._carry is not None:
+            outs = [np.broadcast_to(self._carry[None, :count], (steps, count, *self._carry.shape[1:])), *outs]
+        work = steps * count * self._lanes.program.operations
+        groups = count // lanes
+        threads = max(1, min(self._threads, groups, work // PER_THREAD))
+        cuts = [*(lanes * (groups * k // threads) for k in range(threads)), count]
+        run_together([
+            partial(self._lanes.run, starts[a:b], [x[:, a:b] for x in inputs], [out[:, a:b] for out in outs], 0, steps)
+            for a, b in pairwise(cuts)
+        ])  # fmt: skip
+
+    def _view(self, array: Any, steps: int, first: int, count: int | None = None) -> Any:
+        """Rows of an array: axes of local steps, from `first` on, and of segments, then those of a row."""
+        rows, step = array[self._begin + first :], array.strides[0]
+        shape = (steps, self._full if count is None else count, *array.shape[1:])
+        return as_strided(rows, shape, (step, self._length * step, *array.strides[1:]))
+
+
+class _Stopped(Exception):  # noqa: N818 - it says what happened
+    """Another thread was interrupted."""
+
+
+def run_together(tasks: Sequence[Callable[..., object]]) -> None:
+    """
+    Run tasks, the first on the calling thread, the others on threads of their own, until all have ended.
+
+    They take `report=`, a function that they call every now and then. Where one raises an exception, the others end at
+    their next call of it.
+    """
+    stop, errors = threading.Event(), []
+
+    def check(_: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+
+    def run(task: Callable[..., object]) -> None:
+        try:
+            task(report=check)
+        except _Stopped:
+            pass
+        except BaseException as error:
+            errors.append(error)
+            stop.set()
+
+    others = [threading.Thread(target=run, args=(task,), daemon=True) for task in tasks[1:]]
+    try:
+        for other in others:
+            other.start()
+        run(tasks[0])
+        for other in others:
+            other.join()
+    except BaseException:  # an interrupt outside of the tasks
+        stop.set()
+        raise
+    if errors:
+        raise errors[0]

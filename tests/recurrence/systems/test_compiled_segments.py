@@ -1,0 +1,144 @@
+"""Segments marched by machine code give what the loop gives, whatever their lengths, and stop where sweeps meet."""
+
+import threading
+import time
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from parscan._engine.tolerance import Tolerance
+from parscan._recorded.native.lanes import Lanes
+from parscan._recorded.native.segments import PER_THREAD, Segments, run_together
+from parscan._recorded.record import record
+from parscan._recurrence.systems.coalescence import Coalescence
+from parscan._recurrence.systems.compiled import CompiledStates, portions
+from parscan._recurrence.systems.propagation import Span
+
+
+def step(y, x):
+    return np.tanh(0.5 * y + x)
+
+
+def make(steps, shape=(2,), dtype=np.float64):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((steps, *shape)).astype(dtype)
+    y, rows = np.zeros((1, *shape), dtype), []
+    for t in range(steps):
+        y = step(y, x[t : t + 1])
+        rows.append(y)
+    lanes = Lanes(record(step, [np.zeros((1, *shape), dtype), x[:1]]).program)
+    return lanes, x, np.concatenate(rows)
+
+
+def starts_of(y, span):
+    return np.concatenate([np.zeros_like(y[:1]), y[span.begin + span.length - 1 : span.end - 1 : span.length]])
+
+
+def marcher(lanes, x, threads=2):
+    def march(starts, trajectory, span, first, last):
+        Segments(lanes, [x], [trajectory], span.begin, span.end, span.length, threads).run(starts, first, last)
+
+    return march
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("steps", "length"), [(1, 1), (5, 7), (7, 7), (160, 10), (163, 10), (100, 1), (997, 31)])
+@pytest.mark.parametrize("shape", [(1,), (3, 2)])
+def test_segments_are_the_loop(steps, length, shape, dtype):
+    lanes, x, expected = make(steps, shape, dtype)
+    span, found = Span(0, steps, length), np.full_like(expected, np.nan)
+    CompiledStates(marcher(lanes, x)).march(starts_of(expected, span), span, found)
+    tolerance = 4 * np.finfo(dtype).eps
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_a_stretch_of_the_steps_leaves_the_others():
+    lanes, x, expected = make(500)
+    span, found = Span(83, 391, 17), np.full_like(expected, np.nan)
+    starts = np.concatenate([expected[82:83], expected[99:390:17]])
+    CompiledStates(marcher(lanes, x)).march(starts, span, found)
+    np.testing.assert_allclose(found[83:391], expected[83:391], rtol=1e-14, atol=1e-15)
+    assert np.isnan(found[:83]).all()
+    assert np.isnan(found[391:]).all()
+
+
+def test_threads_share_the_segments(monkeypatch):
+    monkeypatch.setattr("parscan._recorded.native.segments.PER_THREAD", 1)
+    lanes, x, expected = make(3001, (2, 2))
+    for threads in (1, 2, 3, 7):
+        span, found = Span(0, 3001, 31), np.full_like(expected, np.nan)
+        CompiledStates(marcher(lanes, x, threads)).march(starts_of(expected, span), span, found)
+        np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-15, err_msg=f"{threads} threads")
+    assert PER_THREAD > 1000
+
+
+def test_a_carry_is_kept_once():
+    """The first result is the state; rows of the second one are stored."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((403, 2))
+
+    def pair(state, x):
+        y = np.tanh(0.5 * state[..., :2] + x)
+        return np.concatenate([y, state[..., 2:] + y], axis=-1)
+
+    program = record(pair, [np.zeros((1, 4)), x[:1]]).program
+    (whole,), dtypes = program.results, program.dtypes
+    lanes = Lanes(replace(program, results=(whole, whole[..., :2]), dtypes=2 * dtypes), several=True)
+    carry, found = np.zeros((41, 4)), np.zeros((403, 2))
+    Segments(lanes, [x], [found], 0, 403, 10, 1, carry).run(np.zeros((41, 4)), 0, 10)
+    for k, begin in enumerate(range(0, 403, 10)):
+        y, total = np.zeros(2), np.zeros(2)
+        for t in range(begin, min(begin + 10, 403)):
+            y = np.tanh(0.5 * y + x[t])
+            total += y
+            np.testing.assert_allclose(found[t], y, rtol=1e-14, atol=1e-15)
+        np.testing.assert_allclose(carry[k], [*y, *total], rtol=1e-13, atol=1e-14)
+
+
+def test_a_sweep_ends_where_it_meets_the_one_before():
+    lanes, x, expected = make(4000)
+    span, found = Span(0, 4000, 500), np.zeros_like(expected)
+    march, steps = marcher(lanes, x), []
+
+    def watched(starts, trajectory, span, first, last):
+        steps.append(last)
+        march(starts, trajectory, span, first, last)
+
+    states = CompiledStates(watched)
+    states.march(np.zeros((8, 2)), span, found)
+    assert steps == [500]
+    states.march(starts_of(found, span), span, found, Coalescence(Tolerance(1e-10, 1e-12), 0.1, np.inf))
+    assert 32 <= steps[-1] < 150
+    np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-15)
+
+
+def test_portions_cover_all_steps():
+    for steps in (1, 7, 8, 9, 100, 1000):
+        cuts = list(portions(steps))
+        assert cuts[0][0] == 0
+        assert cuts[-1][1] == steps
+        assert all(one[1] == other[0] and one[1] % Coalescence.LOOK == 0 for one, other in pairwise(cuts))
+
+
+def test_an_exception_ends_all_threads():
+    ended = []
+
+    def endless(report):
+        try:
+            while True:
+                time.sleep(1e-3)
+                report(0)
+        finally:
+            ended.append(threading.current_thread())
+
+    def failing(report):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_together([failing, endless, endless])
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(5)
+    assert len(ended) == 2
