@@ -17,6 +17,32 @@ NEUTRAL: dict[str, tuple[int, tuple[int, ...]]] = {"multiply": (1, (0, 1)), "div
 
 
 @dataclass(frozen=True)
+class Part:
+    """
+    The elements of an argument that a member needs: those at the places `first + stride * member`, and `size - 1` more.
+
+    Where there is no such rule, `places` are those of each member, (members, size).
+    """
+
+    argument: int
+    first: int
+    stride: int
+    size: int
+    places: Any = None
+
+    def of(self, array: Any, members: int, dtype: Any) -> Any:
+        """These elements of rows of the argument, shape (rows, members, size); a view where that can be."""
+        flat = np.reshape(array, (array.shape[0], -1)).astype(dtype, copy=False)
+        if self.places is not None:
+            return flat[:, self.places]
+        if flat.shape[1] > 1 and flat.strides[1] != flat.itemsize:  # a view, too
+            flat = np.ascontiguousarray(flat)
+        strides = (flat.strides[0], self.stride * flat.itemsize, flat.itemsize)
+        shape = (flat.shape[0], members, self.size)
+        return np.lib.stride_tricks.as_strided(flat[:, self.first :], shape, strides, writeable=False)
+
+
+@dataclass(frozen=True)
 class Member:
     """
     One member of a batch.
@@ -24,19 +50,40 @@ class Member:
     Attributes
     ----------
     program : Program
-        Its arguments are those of the whole without their batch axes, and one more per table: the member's row `(k,)`.
+        Its arguments are those of the whole without their batch axes, one `(size,)` per part, and one more per table:
+        the member's row `(k,)`.
     tables : tuple of arrays, shape (members, k)
         Constants that differ between the members, a table per dtype.
+    parts : tuple of Part
+        Of arguments whose batch axes were not given.
     """
 
     program: Program
     tables: tuple[Any, ...]
+    parts: tuple[Part, ...] = ()
+
+    def inputs(self, arrays: Sequence[Any], members: int) -> list[Any]:
+        """
+        The arguments after those whose batch axes were given, for some calls: arrays of shape (calls, members, size).
+
+        `arrays` are the arguments of the whole, stacked.
+        """
+        count = len(self.program.arguments) - len(self.parts) - len(self.tables)
+        dtypes = [argument.dtype for argument in self.program.arguments[count:]]
+        found = [part.of(arrays[part.argument], members, dtype)
+                 for part, dtype in zip(self.parts, dtypes, strict=False)]  # fmt: skip
+        return found + [np.broadcast_to(table, (arrays[0].shape[0], *table.shape)) for table in self.tables]
+
+    @property
+    def copied(self) -> int:
+        """Numbers that `inputs` copies per call."""
+        return sum(part.places.size for part in self.parts if part.places is not None)
 
 
 Axes = tuple[int, ...]
 
 
-def decoupled(program: Program, axes: Sequence[Axes], result_axes: Sequence[Axes]) -> Member | None:
+def decoupled(program: Program, axes: Sequence[Axes | None], result_axes: Sequence[Axes]) -> Member | None:
     """
     Find the program of one member of a batch, if the members do not depend on each other and do the same.
 
@@ -44,8 +91,9 @@ def decoupled(program: Program, axes: Sequence[Axes], result_axes: Sequence[Axes
     ----------
     program : Program
         Of the whole batch.
-    axes : sequence of tuples of int
-        The batch axes of each argument, in one order; an empty tuple for an argument that all members share.
+    axes : sequence of tuples of int, or None
+        The batch axes of each argument, in one order; an empty tuple for an argument that all members share. None for
+        one of which members may need any elements.
     result_axes : sequence of tuples of int
         The batch axes of each result.
 
@@ -96,12 +144,13 @@ class _Nodes:
     first, second : array of int
         Where the operands of a product begin in `flat`.
     member, place : array of int
-        Member to which an element of an argument belongs, -1 for none, and its place among the member's elements.
+        Member to which an element of an argument belongs, -1 for none, and its place among the member's elements; -2,
+        and its place among all, where members may need any.
     values : dict
         Values of the constants, an array over the nodes per dtype.
     """
 
-    def __init__(self, program: Program, axes: Sequence[Axes]) -> None:
+    def __init__(self, program: Program, axes: Sequence[Axes | None]) -> None:
         # Two more nodes per dtype: the constants of operations that were left out when they were recorded.
         chars = sorted({block.dtype.char for block in program.blocks})
         self.neutral = {(c, v): program.size + 2 * k + v for k, c in enumerate(chars) for v in (0, 1)}
@@ -153,8 +202,10 @@ class _Nodes:
         return np.concatenate(flat) if flat else np.empty(0, dtype=np.intp)
 
 
-def _elements(shape: tuple[int, ...], axes: Axes) -> tuple[Any, Any]:
-    """The member to which each element of an argument belongs, -1 for none, and its place among the member's."""
+def _elements(shape: tuple[int, ...], axes: Axes | None) -> tuple[Any, Any]:
+    """The member to which each element of an argument belongs, and its place: see `_Nodes`."""
+    if axes is None:
+        return np.full(int(np.prod(shape, dtype=int)), -2), np.arange(int(np.prod(shape, dtype=int)))
     places = _by_member(np.arange(int(np.prod(shape, dtype=int))).reshape(shape), axes)
     member, place = np.empty((2, places.size), dtype=np.intp)
     member[places] = np.arange(places.shape[0])[:, None] if axes else -1
@@ -233,6 +284,8 @@ class _Walk:
             return [[]] * vectors.shape[0]
         if kind.operation == INPUT:
             member, place = nodes.member[vectors], nodes.place[vectors]
+            if member.size and member.flat[0] == -2:  # all are of one argument
+                return [[]] * vectors.shape[0]
             own = np.arange(nodes.members) if vectors.shape[1] == nodes.members else -1
             if ((member != own) & (member >= 0)).any() or (place != place[:, :1]).any():
                 return None
@@ -271,16 +324,18 @@ class _Walk:
 class _Emission:
     """Records the vectors of a walk as nodes of one member."""
 
-    def __init__(self, walk: _Walk, program: Program, axes: Sequence[Axes]) -> None:
+    def __init__(self, walk: _Walk, program: Program, axes: Sequence[Axes | None]) -> None:
         self._walk, self._program, self._graph = walk, program, Graph()
         self._found = np.zeros(len(walk.vectors), dtype=np.intp)
-        self._arguments = [
-            Argument(_without(a.shape, s), a.dtype) for a, s in zip(program.arguments, axes, strict=True)
-        ]
+        self._arguments: list[Argument] = []
+        self._own: dict[int, Any] = {}
+        for number, (argument, some) in enumerate(zip(program.arguments, axes, strict=True)):
+            if some is not None:
+                self._own[number] = self._argument(_without(argument.shape, some), argument.dtype)
 
     def member(self, roots: list[Any]) -> Member:
         """The program with the results that are the vectors of these numbers."""
-        tables = self._leaves()
+        parts, tables = self._inputs(), self._constants()
         groups: dict[Any, list[int]] = {}
         for number, level in self._levels().items():
             code, vector = self._walk.codes[number], self._walk.vectors[number]
@@ -292,32 +347,65 @@ class _Emission:
             RecordingArray(self._graph, self._found[numbers], dtype)
             for numbers, dtype in zip(roots, self._program.dtypes, strict=True)
         ]
-        return Member(extract(self._graph, results, self._arguments), tables)
+        return Member(extract(self._graph, results, self._arguments), tables, parts)
 
-    def _leaves(self) -> tuple[Any, ...]:
-        """Record elements of arguments and constants; returned are the tables of constants that differ."""
+    def _argument(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Nodes of a further argument."""
+        self._arguments.append(Argument(shape, np.dtype(dtype)))
+        return np.ravel(self._graph.argument(len(self._arguments) - 1, shape, dtype))
+
+    def _leaves(self, operation: str) -> list[int]:
+        """Numbers of the vectors of inputs, or of constants."""
+        kinds = self._walk.nodes.kinds
+        return [k for k, code in enumerate(self._walk.codes) if kinds[code].operation == operation]
+
+    def _inputs(self) -> tuple[Part, ...]:
+        """Record elements of arguments; returned are the parts of those whose batch axes are not known."""
+        nodes = self._walk.nodes
+        groups: dict[tuple[int, int | None], list[int]] = {}
+        for number in self._leaves(INPUT):
+            argument = nodes.kinds[self._walk.codes[number]].data[0]
+            places = nodes.place[self._walk.vectors[number]]
+            if argument in self._own:
+                self._found[number] = self._own[argument][places[0]]
+                continue
+            steps = np.diff(places)
+            is_even = bool((steps == steps[:1]).all())
+            stride = None if not is_even else int(steps[0]) if steps.size else 0
+            groups.setdefault((argument, stride), []).append(number)
+        parts = []
+        for (argument, stride), numbers in groups.items():
+            dtype = self._program.arguments[argument].dtype
+            if stride is None:
+                places = np.stack([nodes.place[self._walk.vectors[k]] for k in numbers], axis=1)
+                self._found[numbers] = self._argument((len(numbers),), dtype)
+                parts.append(Part(argument, 0, 0, len(numbers), places))
+            else:
+                own = np.array([nodes.place[self._walk.vectors[k][0]] for k in numbers])
+                first = int(own.min())
+                size = int(own.max()) - first + 1
+                self._found[numbers] = self._argument((size,), dtype)[own - first]
+                parts.append(Part(argument, first, stride, size))
+        return tuple(parts)
+
+    def _constants(self) -> tuple[Any, ...]:
+        """Record constants; returned are the tables of those that differ."""
         nodes, graph = self._walk.nodes, self._graph
-        ids = [np.ravel(graph.argument(k, a.shape, a.dtype)) for k, a in enumerate(self._arguments)]
         differ: dict[str, list[int]] = {}
         same: dict[Any, list[int]] = {}
-        for number, (code, vector) in enumerate(zip(self._walk.codes, self._walk.vectors, strict=True)):
-            kind = nodes.kinds[code]
-            if kind.operation == INPUT:
-                self._found[number] = ids[kind.data[0]][nodes.place[vector[0]]]
-            elif kind.operation == CONSTANT:
-                values = nodes.values[kind.dtype.char][vector]
-                if values.tobytes() == values[:1].tobytes() * values.shape[0]:
-                    same.setdefault((nodes.order[vector[0]], kind.dtype.char), []).append(number)
-                else:
-                    differ.setdefault(kind.dtype.char, []).append(number)
+        for number in self._leaves(CONSTANT):
+            vector, char = self._walk.vectors[number], nodes.kinds[self._walk.codes[number]].dtype.char
+            values = nodes.values[char][vector]
+            if values.tobytes() == values[:1].tobytes() * values.shape[0]:
+                same.setdefault((nodes.order[vector[0]], char), []).append(number)
+            else:
+                differ.setdefault(char, []).append(number)
         for (_, char), numbers in same.items():  # a block of constants stays one
             first = [self._walk.vectors[k][0] for k in numbers]
             self._found[numbers] = graph.constants(nodes.values[char][first], char)
         tables = []
         for char, numbers in differ.items():
-            shape = (len(numbers),)
-            self._found[numbers] = graph.argument(len(self._arguments), shape, char)
-            self._arguments.append(Argument(shape, np.dtype(char)))
+            self._found[numbers] = self._argument((len(numbers),), char)
             tables.append(np.stack([nodes.values[char][self._walk.vectors[k]] for k in numbers], axis=1))
         return tuple(tables)
 

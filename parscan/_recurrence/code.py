@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
+from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
 from .._arrays.namespace import Array, array_namespace, copy, library, quiet, random_signs
@@ -14,14 +14,18 @@ from .._functions.evaluators import ONE_BY_ONE
 from .._functions.step import Step
 from .._functions.verify import apart, unlike_step
 from .loop import first_not_finite
+from .members import Members, member_of
 
 if TYPE_CHECKING:
     from .._recorded.native.loop import Loop
     from .._recorded.program import Program
     from .._recorded.record import Recording
 
-WORTH_RECORDING = 8e-3
-"""Seconds of the loop from which on the step is recorded: some milliseconds for a few hundred operations."""
+WORTH_RECORDING, PER_NUMBER = 8e-3, 2e-5
+"""
+Seconds of the loop from which on the step is recorded: some milliseconds for a few hundred operations. Each number of a
+state adds some.
+"""
 
 COMPILING, PER_OPERATION = 1e-2, 4e-5
 """Seconds to compile a small step, and what each operation adds."""
@@ -29,14 +33,20 @@ COMPILING, PER_OPERATION = 1e-2, 4e-5
 MOST_KEPT = 256
 """Programs whose loops are kept account of."""
 
-LARGEST, MOST_NODES = 20_000, 300_000
-"""Operations of a step that is compiled; nodes of a graph, constants included, from which on recording ends."""
+LARGEST, MOST_NODES, MOST_OF_BATCH = 20_000, 300_000, 3_000_000
+"""
+Operations of a step that is compiled, or of one member of a batch; nodes of a graph, constants included, from which on
+recording ends, also for wide batches.
+"""
+
+WIDE = 100
+"""Members of a batch that may have as many nodes again."""
 
 VARIED = 1e-3
 """Relative change of the states at which code is compared with the function, besides the unchanged ones."""
 
-TIMED = 1000
-"""Steps that are timed."""
+TIMED, FEWEST_TIMED, TIMED_NUMBERS = 1000, 16, 1 << 17
+"""Steps that are timed, at most and at least, and the numbers that they may write."""
 
 SAMPLE = 16
 """Steps of a trajectory that are compared with the function."""
@@ -60,13 +70,13 @@ class Code:
         The user's function.
     program : Program
         What was recorded of it.
-    loop : Loop
+    loop : Loop or Members
         The compiled loop.
     """
 
     step: Step
     program: Program
-    loop: Loop
+    loop: Loop | Members
     seconds: float = 0.0
     """Of one step, as measured."""
 
@@ -107,12 +117,15 @@ class Code:
             return _are_apart(self.step, times, before, found, expected)
 
     def measure(self, state: Array, steps: int) -> None:
-        """Time some steps from a state."""
-        steps = min(steps, TIMED)
-        rows = array_namespace(state).empty((steps, *state.shape), dtype=state.dtype)
-        begin = time.perf_counter()
-        self._run(state, rows, 0, steps)
-        self.seconds = (time.perf_counter() - begin) / max(steps, 1)
+        """Time some steps from a state, into memory that was written before."""
+        steps = min(steps, TIMED, max(FEWEST_TIMED, TIMED_NUMBERS // max(prod(state.shape), 1)))
+        rows = array_namespace(state).zeros((steps, *state.shape), dtype=state.dtype)
+        times = []
+        for _ in range(2):
+            begin = time.perf_counter()
+            self._run(state, rows, 0, steps)
+            times.append(time.perf_counter() - begin)
+        self.seconds = min(times) / max(steps, 1)
 
 
 def record_step(step: Step, states: Array) -> Recording:
@@ -121,10 +134,10 @@ def record_step(step: Step, states: Array) -> Recording:
 
     if library(states) != "numpy":
         raise NoCodeError("works on arrays of another library than NumPy")
-    inputs = step.inputs(slice(0, 1))
+    inputs, limit = step.inputs(slice(0, 1)), MOST_NODES * (1 + prod(states.shape[1:-1]) // WIDE)
     try:
         examples = [states[:1, ...], *([] if inputs is None else [inputs])]
-        recording = record(step.value, examples, step.args, limit=MOST_NODES)
+        recording = record(step.value, examples, step.args, limit=min(limit, MOST_OF_BATCH))
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     result = recording.result
@@ -194,7 +207,8 @@ class Compiler:
         TypeError
             If the step cannot be compiled and the user asks for it.
         """
-        if self._wanted is False or (seconds < WORTH_RECORDING and not self._wanted):
+        worth = WORTH_RECORDING + PER_NUMBER * prod(self._states.shape[1:])
+        if self._wanted is False or (seconds < worth and not self._wanted):
             return None
         try:
             return self._made(inf if self._wanted else seconds)
@@ -206,20 +220,23 @@ class Compiler:
 
     def _made(self, seconds: float) -> Code | None:
         recording = record_step(self._step, self._states)
-        program = recording.program
-        if program.operations > LARGEST:
-            raise NoCodeError(f"has {program.operations} operations, more than {LARGEST}")
-        if not LEDGER.pays(program, seconds):
+        program, batch = recording.program, tuple(self._states.shape[1:-1])
+        member = member_of(program, batch)
+        each = program if member is None else member.program
+        if each.operations > LARGEST:
+            raise NoCodeError(f"has {each.operations} operations, more than {LARGEST}")
+        if not LEDGER.pays(each, seconds):
             return None
         from .._recorded.native.loop import compiled_loop  # noqa: PLC0415 - slow to import
         from .._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
         try:
-            code = Code(self._step, program, compiled_loop(program))
+            loop = compiled_loop(program) if member is None else Members(member, prod(batch))
+            code = Code(self._step, program, loop)
+            if obstacle := _unlike(code, self._states, self._after):
+                raise NoCodeError(obstacle)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
-        if obstacle := _unlike(code, self._states, self._after):
-            raise NoCodeError(obstacle)
         code.measure(self._states[-1, ...], self._steps)
         return code
 

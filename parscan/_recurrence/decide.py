@@ -21,6 +21,9 @@ JACOBI_SHARE = 0.5
 SURELY = 4.0
 """Factor by which sweeps must be expected to be faster than they need be to save the second measurement."""
 
+HOPED = 2.0
+"""Factor by which sweeps must be expected to be faster than the compiled loop: the past may be forgotten late."""
+
 NEWTON_SHARE = 0.5
 """Share of the loop's time that Newton may take."""
 
@@ -102,7 +105,7 @@ class Workload:
         if self.code is None:
             return False
         looped = self.steps * self.code.seconds
-        return looped < COMPILING or looped < sweeps(self.cost, self.steps, self.length)
+        return looped < COMPILING or looped < HOPED * sweeps(self.cost, self.steps, self.length)
 
     @property
     def cost(self) -> Cost:

@@ -57,7 +57,9 @@ class Kernel:
     scratch: int
 
 
-def kernel(program: Program, *, chain: bool, lanes: int = 1, modes: Sequence[str] = ()) -> Kernel:
+def kernel(
+    program: Program, *, chain: bool, lanes: int = 1, modes: Sequence[str] = (), fixed: Sequence[int] = ()
+) -> Kernel:
     """
     Write the code of a program.
 
@@ -71,14 +73,18 @@ def kernel(program: Program, *, chain: bool, lanes: int = 1, modes: Sequence[str
         Independent sequences, or calls, at a time.
     modes : sequence of str
         With lanes, how each argument and each result lies in memory.
+    fixed : sequence of int
+        With lanes, arguments that are the same in all steps: few elements are read before the steps.
     """
-    return _Writer(program, chain, lanes, modes).kernel()
+    return _Writer(program, chain, lanes, modes, fixed).kernel()
 
 
 class _Writer(Products):
-    def __init__(self, program: Program, chain: bool, lanes: int, modes: Sequence[str]) -> None:
+    def __init__(
+        self, program: Program, chain: bool, lanes: int, modes: Sequence[str], fixed: Sequence[int] = ()
+    ) -> None:
         super().__init__(program, lanes, modes)
-        self.chain = chain
+        self.chain, self.fixed = chain, fixed
         self.phis: list[tuple[Register, str, str, str]] = []
         """Values that a step takes from the one before: name, type, first value, following value."""
         self.pointers: list[Register] = []
@@ -96,7 +102,10 @@ class _Writer(Products):
         feedback = self._states() if self.chain else []
         for argument in range(1 if self.chain else 0, len(self.program.arguments)):
             for block in self._inputs(argument):
-                self._fill(block, self.bases[argument])
+                if argument in self.fixed:
+                    self._read_once(block)
+                else:
+                    self._fill(block, self.bases[argument])
         for part in self.layout.parts:
             if isinstance(part, Scalars):
                 self._scalars(part)
@@ -238,6 +247,14 @@ class _Writer(Products):
 
     def _inputs(self, argument: int) -> list[Block]:
         return [block for block in self.program.blocks if block.operation == INPUT and block.data[0] == argument]
+
+    def _read_once(self, block: Block) -> None:
+        """Read inputs that are the same in all steps."""
+        with self._before_steps():
+            bases = self._bases(block.data[0], self.pointers[block.data[0]])
+            if self.layout.is_scalar(block):
+                self.values.update(enumerate(self._block(block, bases), start=block.first))
+            self._fill(block, bases)
 
     def _fill(self, block: Block, bases: list[Register]) -> None:
         """Write inputs of lanes that loops read to memory, where the values of lanes are neighbours."""

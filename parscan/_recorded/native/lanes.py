@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,15 +19,22 @@ from .libm import vector_bytes
 from .loop import portions
 from .memory import SHARED, STRIDED, UNIT
 
-
-def widest(program: Program, sequences: int) -> int:
-    """Sequences that vectors of this processor hold, a power of two of not more than there are."""
-    sizes = [block.dtype.itemsize for block in program.blocks if block.dtype.kind == "f"]
-    return min(vector_bytes() // max(sizes, default=8), 1 << (sequences.bit_length() - 1))
-
-
 FEW = 500
 """Operations of a program up to which they wait for each other more than that they keep the processor busy."""
+
+BESIDE = ((50, 4), (FEW, 2))
+"""Operations up to which so many vectors are evaluated beside each other, which do not wait for each other."""
+
+
+def widest(program: Program, sequences: int, *, beside: bool = False) -> int:
+    """
+    Sequences that vectors of this processor hold, a power of two of not more than there are.
+
+    Several vectors `beside` each other count as one.
+    """
+    sizes = [block.dtype.itemsize for block in program.blocks if block.dtype.kind == "f"]
+    several = next((vectors for most, vectors in BESIDE if beside and program.operations <= most), 1)
+    return min(several * vector_bytes() // max(sizes, default=8), 1 << (sequences.bit_length() - 1))
 
 
 def pays(program: Program) -> bool:
@@ -59,11 +69,11 @@ class Lanes:
 
     def width(self, sequences: int) -> int:
         """Sequences that are evaluated at a time, of some."""
-        return widest(self.program, sequences) if self._several else 1
+        return widest(self.program, sequences, beside=True) if self._several else 1
 
     def run(
         self, states: Any, inputs: Sequence[Any], outs: Sequence[Any], begin: int, end: int,
-        report: Callable[[int], object] | None = None,
+        report: Callable[[int], object] | None = None, *, pauses: bool = True,
     ) -> None:  # fmt: skip
         """
         Evaluate the steps `begin` to `end`.
@@ -79,6 +89,8 @@ class Lanes:
             Of each result; views likewise. Row `t` becomes the result of the step `t`.
         report : callable, optional
             Called with the next step every now and then.
+        pauses : bool
+            Whether to return to Python every now and then, so that Ctrl-C is noticed.
         """
         sequences = outs[0].shape[1]
         arguments = self.program.arguments[1:] if self.chain else self.program.arguments
@@ -88,13 +100,14 @@ class Lanes:
             states = np.array(np.reshape(states, (1, sequences, *first.shape)), dtype=first.dtype, order="C")
             arrays = [states, *arrays]
         lanes = self.width(sequences)
-        code = self._code(lanes, tuple(map(_mode, arrays)) if lanes > 1 else ())
+        code = self._code(lanes, arrays)
         memory = code.memory()
         strides = np.array([array.strides[:2] for array in arrays], dtype=np.int64)
         places = np.stack([[address(array) for array in arrays] + begin * strides[:, 0], *strides.T], axis=1)
         if self.chain:
             places[0, 0] = address(states)
-        for count in portions(begin, end, self._operations * sequences, report):
+        goes = portions(begin, end, self._operations * sequences, report) if pauses else [end - begin]
+        for count in goes:
             for lane in range(0, sequences, lanes):
                 moved = places.copy()
                 moved[:, 0] += min(lane, sequences - lanes) * strides[:, 1]
@@ -105,11 +118,14 @@ class Lanes:
                 states[...] = np.reshape(outs[0][begin - 1, ...], states.shape)
                 places[0, 0] = address(states)
 
-    def _code(self, lanes: int, modes: tuple[str, ...]) -> Compiled:
-        if (lanes, modes) not in self._codes:
-            text = kernel(self.program, chain=self.chain, lanes=lanes, modes=modes)
-            self._codes[lanes, modes] = Compiled(text)
-        return self._codes[lanes, modes]
+    def _code(self, lanes: int, arrays: list[Any]) -> Compiled:
+        modes = tuple(map(_mode, arrays)) if lanes > 1 else ()
+        count = len(self.program.arguments)
+        fixed = tuple(k for k in range(self.chain, count) if lanes > 1 and arrays[k].strides[0] == 0)
+        key = lanes, modes, fixed
+        if key not in self._codes:
+            self._codes[key] = Compiled(kernel(self.program, chain=self.chain, lanes=lanes, modes=modes, fixed=fixed))
+        return self._codes[key]
 
 
 def _rows(array: Any, argument: Any) -> Any:
@@ -126,3 +142,23 @@ def _mode(array: Any) -> str:
     if array.strides[1] == 0:
         return SHARED
     return UNIT if array.strides[1] == array.itemsize else STRIDED
+
+
+KEPT = 32
+"""Programs whose code for lanes is kept."""
+
+_lock = threading.Lock()
+_kept: OrderedDict[bytes, Lanes] = OrderedDict()
+
+if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+def compiled_lanes(program: Program) -> Lanes:
+    """Steps of several sequences; those of the same program, if it was compiled lately."""
+    with _lock:
+        found = _kept.pop(program.fingerprint, None) or Lanes(program)
+        _kept[program.fingerprint] = found
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return found

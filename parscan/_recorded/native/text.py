@@ -219,7 +219,7 @@ class Text:
         if name := libm.vector_symbol(suffixed, dtype.itemsize, width, len(given)):
             self.external[name] = libm.vector_address(name)
             return self.call(name, kind, arguments, PURE)
-        if function in WRITTEN_OUT:
+        if function in WRITTEN_OUT and width * dtype.itemsize <= libm.vector_bytes():
             return WRITTEN_OUT[function](Operand(self, dtype, width), *given)
         half = width // 2
         low = self.of_libm(function, dtype, half, *(self.part(one, scalar, width, 0, half) for one in given))

@@ -1,0 +1,97 @@
+"""Batches whose members do not depend on each other: machine code of one member, for several members at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from .._arrays.namespace import Array
+from .._kernels.cpu.threads import Threads, run_all, shares
+
+if TYPE_CHECKING:
+    from .._recorded.batch import Member
+    from .._recorded.program import Program
+
+FEWEST = 8
+"""Members from which on vectors of members are faster than a program of the whole batch."""
+
+LARGE = 2000
+"""Operations of a whole batch from which on fewer members are evaluated on their own, too, on several threads."""
+
+THREADS = Threads(work_per_thread=200_000)
+"""In operations."""
+
+COPIED = 1 << 22
+"""Bytes of inputs that are copied at a time, where the inputs of members do not lie in a regular order."""
+
+
+def member_of(program: Program, batch: tuple[int, ...]) -> Member | None:
+    """
+    The program of one member of a batch, where that is faster than the whole.
+
+    The first argument and the result of the whole are states `(1, *batch, n)`; the other arguments are inputs.
+    """
+    count = prod(batch)
+    if count < 2 or (count < FEWEST and program.operations < LARGE):
+        return None
+    from .._recorded.batch import decoupled  # noqa: PLC0415 - only where there is a batch
+
+    axes = tuple(range(1, 1 + len(batch)))
+    return decoupled(program, [axes, *[None] * (len(program.arguments) - 1)], [axes])
+
+
+class Members:
+    """
+    Steps of all members of a batch by the code of one, used as a `Loop`.
+
+    Parameters
+    ----------
+    member : Member
+        Its program's first argument is the state.
+    count : int
+        Members.
+    """
+
+    def __init__(self, member: Member, count: int) -> None:
+        from .._recorded.native.lanes import compiled_lanes  # noqa: PLC0415 - LLVM is slow to load
+
+        self.program, self._member, self._count = member.program, member, count
+        self._lanes = compiled_lanes(member.program)
+
+    def run(
+        self, state: Array, inputs: Sequence[Array], out: Array, begin: int, end: int,
+        report: Callable[[int], object] | None = None,
+    ) -> None:  # fmt: skip
+        """Evaluate the steps `begin` to `end`: see `Loop.run`."""
+        from .._recorded.native.loop import portions  # noqa: PLC0415
+
+        shape = self.program.arguments[0].shape
+        state, out = state.reshape(self._count, *shape), out.reshape(out.shape[0], self._count, *shape)
+        operations = self.program.operations * self._count
+        threads = self._threads(operations * (end - begin))
+        at_a_time = max(1, COPIED // (8 * self._member.copied)) if self._member.copied else end - begin
+        for count in portions(begin, end, operations // len(threads), report):
+            for first in range(begin, begin + count, at_a_time):
+                last = min(first + at_a_time, begin + count)
+                results = out[first:last, ...]
+                rows = self._member.inputs([results, *(array[first:last, ...] for array in inputs)], self._count)
+                run_all([partial(self._run, state, rows, results, some) for some in threads])
+                state = results[-1, ...]
+            begin += count
+
+    def _run(self, state: Array, rows: list[Any], out: Array, some: slice) -> None:
+        """All of the steps of some members."""
+        self._lanes.run(state[some], [row[:, some] for row in rows], [out[:, some]], 0, out.shape[0], pauses=False)
+
+    def _threads(self, work: int) -> list[slice]:
+        """The members of each thread: whole vectors, of which the last one may have members of another thread, too."""
+        threads = THREADS.worthwhile(work, self._count)
+        width = self._lanes.width(-(-self._count // threads))
+        vectors = -(-self._count // width)
+        found = []
+        for a, b in shares(vectors, min(threads, vectors)):
+            last = min(b * width, self._count)
+            found.append(slice(min(a * width, last - width), last))
+        return found
