@@ -391,6 +391,7 @@ class _Emission:
     def _constants(self) -> tuple[Any, ...]:
         """Record constants; returned are the tables of those that differ."""
         nodes, graph = self._walk.nodes, self._graph
+        char: str
         differ: dict[str, list[int]] = {}
         same: dict[Any, list[int]] = {}
         for number in self._leaves(CONSTANT):
