@@ -1,4 +1,4 @@
-"""User's functions that give different values for the same arguments: by a memory, or by random numbers."""
+"""Detects user's functions that give different values for equal arguments, from a memory or random numbers."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from ..output.monitor import Event
 from .result import IvpResult, IvpStatus
 
 FEWEST, MOST = 4, 12
-"""States of a path within the range of the solution."""
+"""Least and largest number of states of a path that are within the range of the solution."""
 
 PATHS = 4
-"""Paths at most."""
+"""Largest number of paths."""
 
 BEYOND = 1.0
-"""How far a path begins and ends beyond that range, as a share of it: attempts at steps may have gone as far."""
+"""A path begins and ends beyond this range, by this share of it: rejected steps may have gone as far."""
 
 CALLS = 40
-"""Calls of a solution for which there is one more."""
+"""For this many calls by the solver, the check makes about one more."""
 
 LARGEST = 1 << 20
-"""Numbers of a Jacobian that is called for again, at most."""
+"""Largest number of entries of a Jacobian that is checked."""
 
 
 @dataclass(frozen=True)
 class Contradiction:
-    """A function, the time at which its answers differ most, the difference, and the same in tolerances (`off`).
+    """A function, the time at which its answers differ most, their difference, and `off`, the difference in tolerances.
 
-    The solution is worthless if the difference is larger than a tolerance.
+    The solution is worthless if `off` exceeds 1.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Contradiction:
     off: float
 
     def __str__(self) -> str:
-        """In words, with what to do."""
+        """The contradiction in words, with a remedy."""
         return (
             f" `{self.name}` contradicts itself: called twice with the same values at t = {self.t!r}, it gave answers "
             f"that differ by {self.difference:.2g}. It keeps a memory of earlier calls, or draws random numbers: take "
@@ -60,7 +60,7 @@ Function = Callable[[float, Array], Array]
 """A function of one time and state."""
 
 
-class Witness:
+class RepeatedCalls:
     """Calls `fun`, `jac` and events twice for the initial state, and twice for some states of the solution."""
 
     def __init__(self, problem: Problem, events: tuple[Event, ...]) -> None:
@@ -76,15 +76,15 @@ class Witness:
 
     @property
     def slope(self) -> Array | None:
-        """What `fun` gave for the initial state; None where it raised."""
+        """The value of `fun` for the initial state; None if it raised."""
         return self._first["fun"][0]
 
     def contradictions(self, found: IvpResult) -> list[Contradiction]:
-        """Contradictions of the functions, the largest one of each."""
+        """For each function that contradicts itself, the largest contradiction."""
         nodes, worth = _nodes(found), found.nfev // CALLS
         rows = [(self._problem.span[0], self._problem.y0), *_rows(*nodes)]
         step = abs(rows[-1][0] - rows[0][0]) / max(1, found.mesh.shape[0] - 1)
-        told: list[Contradiction] = []
+        largest: list[Contradiction] = []
         between = min(max(FEWEST, worth // 3), MOST)
         paths = _paths(*nodes, between, min(max(1, worth // (2 * between)), PATHS))
         later = _later(rows)
@@ -102,25 +102,25 @@ class Witness:
                 continue
             met = [self._compare(name, *pair, step) for pair in known]
             if differing := [contradiction for contradiction in met if contradiction is not None]:
-                told.append(max(differing, key=lambda contradiction: contradiction.off))
-        return told
+                largest.append(max(differing, key=lambda contradiction: contradiction.off))
+        return largest
 
     def _answers(self, name: str, rows: list[Row]) -> list[Array | None]:
         """Values of a function for one state after the other; None where it raises."""
         function, answers = self._functions[name], []
         with quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of states that a solver may never visit
+            warnings.simplefilter("ignore")  # the solver may never have visited these states
             for t, state in rows:
                 try:
                     answers.append(function(t, state))
                 except KeyboardInterrupt:
                     raise
-                except BaseException:  # a solver may never call it there; if one does, the exception reaches the user
+                except BaseException:  # if the solver calls the function there, the user sees the exception then
                     answers.append(None)
         return answers
 
     def _compare(self, name: str, row: Row, one: Array, other: Array, step: float) -> Contradiction | None:
-        """The contradiction of two answers for one state, if they differ by more than rounding."""
+        """The contradiction of two answers for one state; None if they differ by rounding at most."""
 
         def response() -> Array:
             return relative_response(_one_by_one(self._functions[name]), *_stacked([row]))[0, ...]
@@ -133,9 +133,9 @@ class Witness:
         return Contradiction(name, row[0], float(array_namespace(one).max(distance)), off)
 
     def _off(self, name: str, row: Row, distance: Array, step: float) -> float:
-        """The difference in tolerances of the state: as an error of a step, or by its effect on an event."""
+        """The difference in tolerances of the state: as an error of a step, or as a shift of an event."""
         xp, (t, state) = array_namespace(distance), row
-        if name == "jac":  # it changes the speed of Newton's method, not the solution
+        if name == "jac":  # it affects the speed of Newton's method, not the solution
             return 0.0
         tolerance = self._problem.atol + self._problem.rtols * xp.abs(state)
         if name == "fun":
@@ -153,10 +153,10 @@ def _stacked(rows: list[Row]) -> tuple[Array, Array]:
     return xp.asarray([t for t, _ in rows], dtype=xp.float64), xp.stack([state for _, state in rows])
 
 
-def reported(found: IvpResult, told: list[Contradiction]) -> IvpResult:
-    """The result with the contradictions in its message: no success where they are larger than the tolerance."""
-    message = found.message + "".join(map(str, told))
-    if not found.success or not any(contradiction.off > 1 for contradiction in told):
+def reported(found: IvpResult, contradictions: list[Contradiction]) -> IvpResult:
+    """The result with the contradictions in its message; no success if one of them exceeds the tolerance."""
+    message = found.message + "".join(map(str, contradictions))
+    if not found.success or not any(contradiction.off > 1 for contradiction in contradictions):
         return replace(found, message=message)
     status = IvpStatus.NONDETERMINISTIC
     message = message.replace(found.status.text, status.text, 1)
@@ -164,7 +164,7 @@ def reported(found: IvpResult, told: list[Contradiction]) -> IvpResult:
 
 
 def _are_the_same(pairs: list[tuple[Row, Array, Array]]) -> bool:
-    """Whether both answers of every pair are identical; an accelerator waits only here."""
+    """Whether both answers of every pair are identical; the only wait for an accelerator."""
     if not pairs or library(pairs[0][1]) == "numpy":
         return all(one.tobytes() == other.tobytes() for _, one, other in pairs)
     xp = array_namespace(pairs[0][1])
@@ -172,7 +172,7 @@ def _are_the_same(pairs: list[tuple[Row, Array, Array]]) -> bool:
 
 
 def _nodes(found: IvpResult) -> tuple[Array, Array]:
-    """Times of the output, or of the mesh if that is longer, and states with time last."""
+    """Times of the output, or of the mesh if the output has few of them, and the states there, components first."""
     if isinstance(found._polynomial, PiecewisePolynomial) and found.t.shape[0] <= FEWEST:
         return found._polynomial.t, found._polynomial.nodes
     return found.t, found.y
@@ -187,20 +187,20 @@ def _rows(t: Array, y: Array) -> list[Row]:
 
 
 def _later(rows: list[Row]) -> list[Row]:
-    """Two and one durations of the solution after its end, states of the solution.
+    """Two states of the solution, at times two durations and one duration of the solution after its end.
 
-    A function that looks up its own earlier calls (a delay by a list of times and states) finds the one or the other
-    when it is called again. All calls of one solve may have found the same.
+    A function that looks up its own earlier calls (a delay that is read from a list of times and states) then finds
+    different ones when it is called again, although all calls of one solve may have found the same.
     """
     (begin, start), (end, _) = rows[0], rows[-1]
     return [(end + 2 * (end - begin), rows[len(rows) // 2][1]), (end + (end - begin), start)]
 
 
 def _paths(t: Array, y: Array, between: int, most: int) -> list[list[Row]]:
-    """Paths of states through the range of every component of the solution, from below it to above it.
+    """Paths of states through the range of every component of the solution, from below the range to above it.
 
-    A switch with hysteresis that is met on the way there and back gives two answers between its thresholds. All
-    components rise along the first path; along further ones each rises or falls, by random signs.
+    A switch with hysteresis gives different answers between its thresholds on the way there and on the way back. All
+    components rise along the first path; along further paths each component rises or falls, by random signs.
     """
     if y.size == 0:
         return []
@@ -220,14 +220,16 @@ def _paths(t: Array, y: Array, between: int, most: int) -> list[list[Row]]:
 
 
 def _bounds(y: Array) -> tuple[Array, Array]:
-    """Smallest and largest components `(*batch, n)` of states `(n, *batch, m)`, and so of their parts."""
+    """Smallest and largest value of each component, `(*batch, n)`, for states `(n, m, *batch)`.
+
+    Real and imaginary parts of complex states count as components.
+    """
     xp = array_namespace(y)
     if xp.isdtype(y.dtype, "complex floating"):
         parts = zip(_bounds(xp.real(y)), _bounds(xp.imag(y)), strict=True)
         low, high = (xp.astype(real, y.dtype) + 1j * imaginary for real, imaginary in parts)
         return low, high
-    low, high = xp.min(y, axis=-1), xp.max(y, axis=-1)
-    return (low, high) if y.ndim == 2 else (xp.moveaxis(low, 0, -1), xp.moveaxis(high, 0, -1))
+    return xp.moveaxis(xp.min(y, axis=1), 0, -1), xp.moveaxis(xp.max(y, axis=1), 0, -1)
 
 
 def _of_batch(rhs: RightHandSide) -> Function:
@@ -241,18 +243,18 @@ def _of_batch(rhs: RightHandSide) -> Function:
 
 
 def _of_one(evaluate: Callable[[Array, Array], Array]) -> Function:
-    """A function of stacked times and states for one of them."""
+    """A function of one time and state, from a function of stacked ones."""
     return lambda t, state: evaluate(*_stacked([(t, state)]))[0, ...]
 
 
 def _of_event(event: Event, problem: Problem) -> Function:
-    """An event, whose value is an array without axes."""
+    """The function of an event, with an array without axes as its value."""
     xp, dtype = problem.xp, problem.xp.abs(problem.y0).dtype
     return lambda t, state: xp.asarray(float(event.function(t, copy(state), *problem.args)), dtype=dtype)
 
 
 def _one_by_one(function: Function) -> Callable[[Array, Array], Array]:
-    """A function of one time and state for stacked ones."""
+    """A function of stacked times and states, from a function of single ones."""
 
     def values(t: Array, states: Array) -> Array:
         found = [function(time, states[k, ...]) for k, time in enumerate(to_numpy(t).tolist())]

@@ -282,6 +282,19 @@ def test_a_relay_with_hysteresis(make, limits, y0, end, method, rtol):
     assert told
 
 
+def test_relays_of_the_members_of_a_batch():
+    position = np.ones(3)
+
+    def fun(t, y):
+        position[y[0] < -1] = 1.0
+        position[y[0] > 1] = -1.0
+        return np.array([position - 0.1 * y[0]])
+
+    sol, told = said(fun, {"method": "DOP853", "rtol": 1e-6, "vectorized": False}, [[0.0, 0.3, -0.4]], end=10)
+    assert told
+    assert sol.status is IvpStatus.NONDETERMINISTIC
+
+
 def oscillator(seed):
     """An oscillator, pushed to and fro by a relay; with the thresholds of the relay and its component."""
     rng = np.random.default_rng(seed)
