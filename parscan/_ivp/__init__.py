@@ -1,1 +1,1 @@
-"""Differential equations: their front door, methods and results."""
+"""Initial value problems: `solve_ivp`, its methods and results."""

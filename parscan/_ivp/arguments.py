@@ -1,4 +1,4 @@
-"""Validation of the arguments of an initial value problem, with SciPy's rules and words where it has them."""
+"""Checks of the arguments of an initial value problem, with SciPy's rules and messages where SciPy has them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def as_problem(
     jumps: Any = None,
     vectorized: bool | None = None,
 ) -> Problem:
-    """Check the arguments that every method needs; a batch has columns anyway, whether it is `vectorized` or not."""
+    """Check the arguments that every method needs. `vectorized` matters for a single state only."""
     if not callable(fun):
         raise TypeError(f"`fun` must be callable as fun(t, y), got {type(fun).__name__}.")
     span = _as_span(t_span)
@@ -62,7 +62,7 @@ def as_problem(
 
 
 def reject_unwatched(events: tuple[Event, ...], problem: Problem) -> None:
-    """Raise for events of a batch, and for a span without an end that no event will end."""
+    """Raise for events of a batch, and for an endless span without a terminal event."""
     if events and problem.batch:
         raise ValueError(f"`events` cannot be watched for a batch of shape {problem.batch}; solve its members alone.")
     if problem.is_endless and problem.y0.size and not any(event.terminal < inf for event in events):
@@ -96,10 +96,10 @@ def as_mesh(mesh: Any, span: tuple[float, float], like: Array) -> Array | None:
 
 
 UNUSED = ("jac_sparsity", "min_step", "lband", "uband")
-"""Options that mean nothing to a method that is parallel over time."""
+"""Options without meaning for methods that are parallel over time."""
 
 BRIEF = 64
-"""Nodes of DOP853 steps up to which results may be a `guess` that is none: they are solved as fast without one."""
+"""A result of DOP853 with at most this many nodes is accepted as `guess`, but not used: it would save no time."""
 
 
 def as_guess(guess: Any, problem: Problem) -> PiecewisePolynomial | None:
@@ -150,7 +150,7 @@ def _as_state(y0: Any) -> Array:
 
 
 def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, Array]:
-    """Tolerances; a relative one near rounding is raised, with a warning."""
+    """Tolerances; relative ones near rounding are increased, with a warning."""
     xp = array_namespace(state)
     least = 100 * machine_epsilon(state.dtype)
     if isinstance(rtol, float) and isinstance(atol, float) and least <= rtol < inf and 0 <= atol < inf:
@@ -224,7 +224,7 @@ def _as_args(args: Any) -> tuple[Any, ...]:
 
 
 def _as_breaks(jumps: Any, span: tuple[float, float], like: Array) -> Array | None:
-    """Times of jumps within the span or at its ends, ascending, each once but for rounding; None if none is."""
+    """Times of jumps within the span or at its ends, ascending and distinct beyond rounding; None if there are none."""
     if jumps is None:
         return None
     xp = array_namespace(like)
@@ -255,7 +255,7 @@ def _as_max_step(max_step: Any) -> float:
 def as_options(
     span: tuple[float, float], vectorized: bool | None, first_step: Any, min_step: Any, **structure: Any
 ) -> dict[str, Any]:
-    """The options that were given, to be passed on; SciPy checks those that only it knows."""
+    """The options for sequential solvers that the user gave; SciPy checks those that only its solvers know."""
     shortest = None if min_step is None else as_number("min_step", min_step)
     given = {"first_step": _as_first_step(first_step, span), "min_step": shortest, **structure}
     options = {name: value for name, value in given.items() if value is not None}
@@ -263,7 +263,7 @@ def as_options(
 
 
 def warn_of_unused(options: dict[str, Any], only: tuple[str, ...] = UNUSED) -> None:
-    """In SciPy's words."""
+    """Warn of arguments without effect, in SciPy's words."""
     names = ", ".join(f"`{name}`" for name in only if options.get(name) is not None)
     if names:
         warnings.warn(f"The following arguments have no effect for a chosen solver: {names}.", stacklevel=5)
@@ -282,7 +282,7 @@ def _as_first_step(first_step: Any, span: tuple[float, float]) -> float | None:
 
 
 def _by_columns(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of states `(n, k)`, which may then be called with a single state `(n,)` too."""
+    """The function of states `(n, k)`, extended to a single state `(n,)`."""
 
     @wraps(fun)
     def function(t: Any, y: Any, *args: Any) -> Any:
@@ -295,7 +295,7 @@ def _by_columns(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _first(value: Any, rank: int = 1) -> Any:
-    """The first column of a returned value or of one of its components; a value without columns as it is."""
+    """The first column of a returned value or of one of its components; a value without columns is unchanged."""
     if isinstance(value, list | tuple):
         return value[0] if len(value) == 1 else value
     return value[..., 0] if getattr(value, "ndim", 0) >= rank else value

@@ -1,4 +1,4 @@
-"""Problems that a few explicit steps may solve, in less time than the smallest mesh takes: `auto` tries them first."""
+"""The first attempt of `auto` on brief problems: a few explicit steps, which take less time than the smallest mesh."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ FEW_STEPS = 40
 """Number of DOP853 steps that take about as long as the smallest problem on a mesh."""
 
 FEWEST_STEPS, LONGEST = 20, 1 / 10
-"""That number for problems that are brief by themselves, and the longest step as a share of the span.
+"""For problems with a short span: the largest number of steps, and the longest step as a share of the span.
 
-Longer steps are more often deceived by pulses of a tenth of the span than the intervals of a mesh: of 600 such pulses,
-steps of a sixth passed over 5 that meshes see, steps of a tenth over none.
+Longer steps pass over pulses that the intervals of a mesh see. Of 600 pulses of a tenth of the span, steps of a sixth
+of the span missed 5 that meshes saw, steps of a tenth missed none.
 """
 
 STEPS = 60
-"""First steps in the span of such a problem, at most: later ones of DOP853 are about six times as long."""
+"""The span is short if it is at most this many first steps long; later steps of DOP853 are about six times as long."""
 
 ORDER = 8
 """Order of the method whose first step is estimated."""
 
 
 def shortly(work: Workload, events: tuple[Event, ...] | None, slope: Array | None) -> Choice | None:
-    """The first attempt of `auto` where a few steps may be enough: the problem is brief, or an event ends it early.
+    """The first attempt of `auto` if a few steps may suffice: the span is short, or an event may end the solve early.
 
-    A mesh would be made for the whole span, before anything is known of the event. `slope` is that at the initial
-    state, None where `fun` raised.
+    A mesh would be made for the whole span, before anything is known about the event. `slope` is the value of `fun` at
+    the initial state, or None if `fun` raised.
     """
     problem = work.problem
     settled = work.is_settled or any(name != "vectorized" for name in work.options)
@@ -48,16 +48,16 @@ def shortly(work: Workload, events: tuple[Event, ...] | None, slope: Array | Non
 
 
 def is_brief(problem: Problem, slope: Array | None) -> bool:
-    """Whether the span is at most `STEPS` first steps long; False where the function raises or returns no state.
+    """Whether the span is at most `STEPS` first steps long; False if the function raises or does not return a state.
 
-    A stiff problem may seem brief where its solution changes slowly at first; DOP853 then runs out of steps.
+    A stiff problem may seem brief if its solution changes slowly at first; DOP853 then runs out of steps.
     """
     if problem.breaks is not None or problem.jac is not None or problem.max_step < inf or slope is None:
         return False  # a user who gives a Jacobian expects stiffness
     try:
         with quiet():
             step = _first_step(problem, slope)
-    except Exception:  # the solve raises it again, where it is the user's to see
+    except Exception:  # the solve calls the function again, and the user sees its exception
         return False
     return isfinite(step) and abs(problem.span[1] - problem.span[0]) <= STEPS * step
 

@@ -1,4 +1,4 @@
-"""The methods for initial value problems: collocation in parallel over time, and SciPy's sequential ones."""
+"""The choice of a method for an initial value problem, among those that are parallel over time and SciPy's."""
 
 from __future__ import annotations
 
@@ -15,54 +15,58 @@ from .core.problem import Problem
 from .mesh.task import PARALLEL, TIGHTER
 
 JUMPING = "RK45"
-"""SciPy's solver that takes over where others make no headway at jumps: it needs the fewest calls there."""
+"""SciPy's solver that continues where others make no headway at jumps: it needs the fewest calls there."""
 
 HARDLY_TIGHTER = 0.3
-"""Part of the tolerances for DOP853 and BDF, whose errors over all steps are a few tolerances."""
+"""Factor on the tolerances of DOP853 and BDF, whose errors over all steps add up to a few tolerances."""
 
 WIDE = 24
-"""Members from which `auto` steps a batch through time as one; fewer are solved faster by Newton's method on a mesh."""
+"""From this number of members on, `auto` steps a batch through time; smaller batches are solved faster on a mesh."""
 
 SEQUENTIAL = ("RK23", "RK45", "BDF", "LSODA")
-"""Methods that are SciPy's own."""
+"""Names of methods that only SciPy has."""
 
 SPARSE = {"auto": "BDF", "Radau": "Radau"}
-"""SciPy's methods that take the place of parscan's where the zeros of the Jacobian are given."""
+"""SciPy's methods that replace parscan's if the zeros of the Jacobian are given."""
 
 WHOLE_STEPS = 500
-"""Steps of BDF on complex states that seem to have complex derivatives: if they do not, its steps become very short."""
+"""Limit on the steps of BDF on complex states: if `fun` has no complex derivatives after all, its steps become tiny."""
 
 STARTS = 9
-"""Starts of LSODA: behind a jump, its steps may stay short for ever, unless it starts anew."""
+"""How often LSODA may start: after a jump its steps may stay short for ever, unless it is restarted."""
 
 ENDLESS = {"auto": "Radau", "Radau": "Radau", "DOP853": "DOP853"}
-"""SciPy's methods for spans that only an event ends, in place of parscan's: LSODA chooses its first step by the end."""
+"""SciPy's methods that replace parscan's if only an event ends the span; not LSODA, whose first step depends on the
+end of the span."""
 
 NAMES = ("auto", *PARALLEL, *SEQUENTIAL)
-"""All that `method` may be, but for classes of SciPy's solvers."""
+"""All names that `method` may be; it may also be a class of SciPy's solvers."""
 
 LOOSE = 3e-4
-"""Relative tolerance from which on the coarse solution would be as good as the solution: `auto` takes SciPy's LSODA."""
+"""From this relative tolerance on, the coarse solution would be as accurate as the solution: `auto` takes LSODA."""
 
 MANY = 12
-"""Components above which `auto` leaves a single problem to LSODA: the cube of their number costs more than calls.
+"""With more components, `auto` takes LSODA for a single problem: linear algebra, n³, costs more than calls of `fun`.
 
 Measured on heat equations, Brusselators by lines and chains of oscillators; the crossover is between 8 and 20.
 """
 
 MANY_COMPONENTS = "there are many components (pass `jac_sparsity` if most entries of the Jacobian are zero)"
-"""The reason for LSODA in that case, with a hint at a faster way."""
+"""The reason in that case, with a hint at a faster method."""
 
 
 def _patient(method: str, because: str, share: float, *, pairs: bool = False) -> Choice:
-    """A solver of SciPy's, followed by an explicit one-step method where `fun` jumps to and fro."""
+    """A solver of SciPy's; if `fun` jumps to and fro, an explicit one-step method continues."""
     explicit = Choice(JUMPING, True, "`fun` jumps to and fro")
     starts = STARTS if method == "LSODA" else 1
     return Choice(method, True, because, share, otherwise={Termination.STUCK: explicit}, pairs=pairs, starts=starts)
 
 
 def _of_complex(because: str, share: float) -> Choice:
-    """DOP853 for complex states, and where they are stiff, BDF for their parts: it takes fewest Jacobians."""
+    """DOP853 for complex states; if they are stiff, BDF, first on them and then on real and imaginary parts.
+
+    Of SciPy's implicit solvers, BDF needs the fewest Jacobians.
+    """
     share = max(share, HARDLY_TIGHTER)
     pairs = _patient("BDF", "they are stiff", share, pairs=True)
     otherwise = {**pairs.otherwise, Termination.LONG: pairs}
@@ -72,20 +76,20 @@ def _of_complex(because: str, share: float) -> Choice:
 
 @dataclass(frozen=True)
 class Workload:
-    """Facts from which the decisions are made.
+    """The facts on which decisions depend.
 
     Parameters
     ----------
     method : str or class
-        As the user named it.
+        The method that the user gave.
     problem : Problem
         The problem, checked.
     options : dict
         The options of sequential solvers that were given.
     on_mesh : bool
-        Whether something was given that only methods on a mesh know.
+        Whether an argument was given that only methods on a mesh take.
     stacks : callable
-        `stacks()`: whether `fun` takes many times at once. It calls `fun`, so it is asked last.
+        `stacks()`: whether `fun` takes many times at once. This calls `fun`, so it is the last fact to be used.
     """
 
     method: Any
@@ -106,12 +110,12 @@ class Workload:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the user leaves `auto` nothing to choose."""
+        """Whether the user's arguments determine the method."""
         return self.method != "auto" or self.on_mesh
 
     @property
     def is_wide(self) -> bool:
-        """Whether the batch is parallel enough by itself, unless it is stiff."""
+        """Whether the batch has enough members to be stepped through time, unless it is stiff."""
         return not self.problem.is_plain and prod(self.problem.batch) >= WIDE
 
     @property
@@ -121,7 +125,7 @@ class Workload:
 
     @property
     def is_loose(self) -> bool:
-        """Whether the coarse solution would be as good as the solution."""
+        """Whether the coarse solution would be as accurate as the solution."""
         return self.problem.rtol >= LOOSE
 
     @property
@@ -132,7 +136,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Decision:
-    """A choice, the fact by which it is taken, and the reason that the message gives, if any."""
+    """A choice, the fact on which it is made, and the reason that the message gives, if any."""
 
     applies: Callable[[Workload], bool]
     choice: Callable[[Workload, str], Choice]
@@ -149,7 +153,7 @@ def choose(work: Workload) -> Choice:
 
 
 def _scipys(problem: Problem, choice: Choice) -> Choice:
-    """The choice, if SciPy takes the problem."""
+    """The choice, if SciPy can solve the problem; raises otherwise."""
     if problem.is_plain:
         return choice
     raise ValueError(
@@ -190,7 +194,7 @@ def _parallel(work: Workload, because: str) -> Choice:
 
 
 def _sequential(share: float) -> Callable[[Workload, str], Choice]:
-    """LSODA, or DOP853 and BDF for complex states, with that share of the tolerances."""
+    """LSODA, or DOP853 and BDF for complex states, with this share of the tolerances."""
 
     def choice(work: Workload, because: str) -> Choice:
         if work.problem.is_complex and not work.has_bands:
@@ -214,14 +218,14 @@ DECISIONS = (
     Decision(lambda work: not work.stacks(), _sequential(TIGHTER), "`fun` cannot be called for many times at once"),
     Decision(lambda work: True, _parallel),
 )
-"""The first that applies is taken."""
+"""All decisions; the first one that applies is made."""
 
 
 def instead_of(work: Workload, raised: Raised, *, chatters: bool) -> Choice | None:
-    """The choice of `auto` where a solution ends early, after an exception or since `fun` jumps to and fro.
+    """The second choice of `auto` if a solution ended early, after an exception or because `fun` jumps to and fro.
 
-    SciPy's solvers may never visit the states that the functions raised for. Raises the exception for other methods,
-    and where SciPy does not take the problem.
+    SciPy's solvers may never visit the states for which the functions raised. If the user determined the method, or
+    SciPy cannot solve the problem, the exception is raised.
     """
     may_switch = not work.is_settled and work.problem.is_plain
     if raised.error is None and not (chatters and may_switch):

@@ -1,4 +1,4 @@
-"""The front door for initial value problems: validate, choose, solve, wrap the result."""
+"""The public function `solve_ivp`: checks the arguments, chooses a method, solves, builds the result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .mesh.task import discretise, make_task
 from .mesh.window import Task
 from .output.events import prepare
 from .output.monitor import Event
-from .result.repeated import Witness, reported
+from .result.repeated import RepeatedCalls, reported
 from .result.report import mesh_result
 from .result.result import IvpResult
 from .sequential.delegate import delegate
@@ -109,8 +109,8 @@ def solve_ivp(
     dense_output : bool
         Whether to return a continuous solution as ``sol``.
     events : callable or list of callables, optional
-        Functions ``event(t, y, *args)`` whose zeros are sought, with the attributes ``terminal`` (bool or number of
-        occurrences) and ``direction``; not for batches. The zeros are located on the finished solution.
+        Functions ``event(t, y, *args)`` whose zeros are searched, with the attributes ``terminal`` (bool or number of
+        occurrences) and ``direction``; not for batches. Methods on a mesh locate the zeros on the finished solution.
     vectorized : bool, optional
         False: call `fun` for one time after the other. None: as described above. True: like None, but a single state
         is passed as a matrix ``(n, 1)``, as by SciPy: for functions that need states of shape ``(n, k)``.
@@ -233,12 +233,12 @@ def solve_ivp(
         return _judged(task, mesh_result(*described, dense_output=dense_output))
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
-        witness = Witness(problem, listed or ())
+        repeated = RepeatedCalls(problem, listed or ())
         evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun)
         work = Workload(method, problem, options, on_mesh, stacks=lambda: evaluation.stacks)
         after = partial(instead_of, work, evaluation.raised)
-        brief = shortly(work, listed, witness.slope)
-        return _examined(witness, _in_turn(attempt, report, brief, after))
+        brief = shortly(work, listed, repeated.slope)
+        return _examined(repeated, _in_turn(attempt, report, brief, after))
 
 
 def _in_turn(
@@ -247,25 +247,25 @@ def _in_turn(
     brief: Choice | None,
     after: Callable[..., Choice | None],
 ) -> Any:
-    """The first attempt that leads to a result.
+    """The result of the first attempt that succeeds.
 
-    They are a brief one, if that may be enough; the usual one, with another evaluator of the functions if the solution
-    contradicts the first; and the choice after an exception, or where `fun` jumps to and fro.
+    The attempts are a brief one, if that may suffice; the usual one, repeated with another evaluator of the functions
+    if the solution contradicts the first; and another method after an exception, or if `fun` jumps to and fro.
     """
     if brief is not None:
-        with suppress(Exception):  # the usual attempt may not meet this exception
+        with suppress(Exception):  # it may not occur in the usual attempt; if it does, the user sees it then
             begun = attempt(None, brief)
             if begun is not None and begun.success:
                 return begun
     while (found := attempt(report)) is None:
-        pass  # an evaluator was withdrawn: the next one is taken
+        pass  # an evaluator was withdrawn: the next attempt uses another one
     chatters = found.termination is Termination.STUCK and bool(found.meshes)
     instead = None if found.success else after(chatters=chatters)
     return found if instead is None else attempt(report, instead)
 
 
 def _warn_of(evaluation: Evaluation, vectorized: bool | None) -> None:
-    """Warn of functions that cannot be used as meshes want them."""
+    """Warn if `fun` cannot be called for many times at once, or `jac` does not fit."""
     if not evaluation.stacks and vectorized is not False:
         warnings.warn(POINT_BY_POINT.format(obstacle=evaluation.obstacle), PointByPointWarning, stacklevel=5)
     if not evaluation.jac_fits:
@@ -273,15 +273,15 @@ def _warn_of(evaluation: Evaluation, vectorized: bool | None) -> None:
 
 
 def _watched(events: Any, problem: Problem) -> tuple[Event, ...] | None:
-    """The events, checked; None if there are none to be listed."""
+    """The events, checked; None if the user gave none, so that the result lists none."""
     watched = prepare(events)
     reject_unwatched(watched, problem)
     return None if events is None else watched
 
 
-def _examined(witness: Witness, found: IvpResult) -> IvpResult:
-    """The result, with a warning where the user's functions contradict themselves."""
-    contradictions = witness.contradictions(found)
+def _examined(repeated: RepeatedCalls, found: IvpResult) -> IvpResult:
+    """The result; with a warning if the user's functions contradict themselves."""
+    contradictions = repeated.contradictions(found)
     if not contradictions:
         return found
     found = reported(found, contradictions)
@@ -290,7 +290,7 @@ def _examined(witness: Witness, found: IvpResult) -> IvpResult:
 
 
 def _judged(task: Task, found: IvpResult) -> IvpResult:
-    """The result, with a warning where the mesh that was given is too coarse for the tolerances."""
+    """The result; with a warning if the given mesh is too coarse for the tolerances."""
     if found.success and is_coarse(task, found.error_estimate):
         warnings.warn(of_coarse_mesh(task, found.error_estimate), CoarseMeshWarning, stacklevel=5)
     return found

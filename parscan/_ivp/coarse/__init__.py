@@ -1,1 +1,1 @@
-"""Coarse solutions that Newton's method starts from: by sequential solvers, or from an earlier solution."""
+"""Coarse solutions, from which Newton's method starts: by sequential solvers, or from an earlier solution."""

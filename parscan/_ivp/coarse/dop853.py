@@ -27,7 +27,7 @@ from .rodas3 import FIRST
 from .steps import CoarseSolution, Steps
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
-"""Share that is taken of the step which would just meet the tolerance; the limits of its change."""
+"""Step controller: safety factor, and the smallest and largest ratio of successive steps."""
 
 MOST_STEPS = 200_000
 """Steps, taken or rejected, after which to give up, by default."""
@@ -48,7 +48,7 @@ def by_dop853(
     atol: Array,
     max_step: float = inf,
 ) -> CoarseSolution:
-    """Coarse solution from `y0` `(*batch, n)`; that of `otherwise` where stability would limit the steps."""
+    """Coarse solution from `y0` `(*batch, n)`; by `otherwise` if stability would limit the steps."""
     scale = Scale(rtol, atol)
     steps = march(rhs, span, y0, scale, max_step)
     if steps.failure == STIFF or not steps.count:
@@ -73,7 +73,7 @@ def march(
 ) -> Steps:
     """Steps from `y0` `(*batch, n)` over the span, each with an error of at most the tolerance in every member.
 
-    It gives up after `most` of them, taken or rejected; by default after `MOST_STEPS`.
+    The march gives up after `most` steps, taken or rejected; by default after `MOST_STEPS`.
     """
     return _March(rhs, span, y0, scale, max_step).run(reached, MOST_STEPS if most is None else most)
 
@@ -148,7 +148,7 @@ class _March:
         return self._xp.reshape(self._rhs.at(t, y), (-1,))
 
     def _evaluate(self, stage: int, t: float, y: Array) -> None:
-        """Right-hand side as a row of the slopes."""
+        """Evaluate the right-hand side into the row of the slopes that belongs to the stage."""
         self._rhs.into(self._rows_as_states[stage], t, y)
 
     def _attempt(self, t: float, h: float) -> tuple[Array, float]:
@@ -165,7 +165,7 @@ class _March:
         return y, self._judge(y, end - state, h)
 
     def _judge(self, y: Array, change: Array, h: float) -> float:
-        """The error in tolerances; a step that looks stiff is counted."""
+        """The error in tolerances. The step is counted in the test for stiffness."""
         xp = self._xp
         differences = self._slopes[-1, :] - self._slopes[-2, :]
         measures = fetch(self._error(y), xp.max(xp.abs(change)), xp.max(xp.abs(differences)))
@@ -174,7 +174,7 @@ class _March:
         return abs(h) * error if isfinite(error) else inf
 
     def _error(self, y: Array) -> Array:
-        """The combined estimate of orders 5 and 3 per length of the step, the largest of all members."""
+        """The combined estimate of orders 5 and 3, divided by the length of the step; the largest of the batch."""
         xp = self._xp
         bound = self._atol + self._rtol * xp.maximum(xp.abs(self._y), xp.abs(y))
         both = xp.reshape(self._errors @ self._slopes, (2, *self._shape))

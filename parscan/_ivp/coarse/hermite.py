@@ -1,4 +1,4 @@
-"""Cubic Hermite polynomials between steps, with the slopes at their ends as far as these can be trusted."""
+"""Cubic Hermite polynomials between steps; slopes at the ends are kept within a trust region."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from ..._arrays.namespace import Array, array_namespace, quiet
 from .steps import CoarseSolution, Steps
 
 FREEDOM = 4.0
-"""Trust region for slopes, around a parabola through neighbouring states: tolerances, and multiples of its bend."""
+"""Radius of the trust region around a parabola through neighbouring states: this many tolerances, plus at most this
+many times the parabola's bend."""
 
 
 def interpolated(steps: Steps, rtol: float, atol: Array) -> CoarseSolution:
-    """Steps, whose slopes are known, with cubic Hermite polynomials between them.
+    """Steps with known slopes, and cubic Hermite polynomials between them.
 
     `rtol` and `atol` are the tolerances that their states were computed with.
     """
@@ -32,9 +33,10 @@ def _states(steps: Steps, rtol: float, atol: Array) -> Callable[[Array], Array]:
 def _bends(steps: Array, y: Array, f: Array, rtol: float, atol: Array) -> tuple[Array, Array]:
     """Bends at both ends of every interval: slope times length minus the rise over the interval, `(N, *batch, n)`.
 
-    Where the problem is stiff, the right-hand side is of any size at a state that is wrong by less than the tolerance.
-    So the bend must lie in a trust region. Its centre is the bend of a parabola through three neighbouring states, the
-    flatter one of two such parabolas; its radius is the difference of the two, limited by `FREEDOM`.
+    If the problem is stiff, the right-hand side may be arbitrarily large at a state that is wrong by less than the
+    tolerance. Therefore the bend is limited to a trust region. Its centre is the bend of a parabola through three
+    neighbouring states: of the two such parabolas, the flatter one. Its radius is the difference of their bends,
+    limited by `FREEDOM`.
     """
     xp = array_namespace(y)
     rises = y[1:, ...] - y[:-1, ...]

@@ -1,7 +1,7 @@
 """Jumps of the right-hand side in time that a solver has stepped over.
 
-Where a problem is stiff, the right-hand side is of any size beside the trajectory. So it is sampled within a step with
-the state held fixed: between neighbouring times it then changes little, unless it jumps in time.
+Where a problem is stiff, the right-hand side may be arbitrarily large even close to the trajectory. Therefore it is
+sampled within a step with the state held fixed: then it changes little between neighbouring times, unless it jumps.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from ..methods.defect import DEFECT_LIMIT
 from ..methods.filter import filtered
 
 PLACES = 16
-"""Parts of a step, at whose ends the right-hand side is sampled."""
+"""Number of equal parts of a step; the right-hand side is sampled at their ends."""
 
 DAMPED = 0.25
-"""Share of the step in the filter that damps stiff components."""
+"""The filter that damps stiff components uses this share of the step."""
 
 
 def jumped(rhs: RightHandSide, polynomial: PiecewisePolynomial, scale: Scale) -> Array:
@@ -43,7 +43,7 @@ def _jumped(rhs: RightHandSide, polynomial: PiecewisePolynomial, scale: Scale) -
 
 
 def _spikes(values: Array) -> Array:
-    """Changes between neighbouring samples where they exceed those before and after together; zero elsewhere."""
+    """Changes between neighbouring samples that exceed the sum of the two changes beside them; zero elsewhere."""
     xp = array_namespace(values)
     changes = values[:, 1:, ...] - values[:, :-1, ...]
     sizes = xp.abs(changes)

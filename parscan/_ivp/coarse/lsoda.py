@@ -1,4 +1,4 @@
-"""The coarse solution by SciPy's LSODA: its states one after the other, the slopes there by one call."""
+"""The coarse solution by SciPy's LSODA: states one after the other, then the slopes at all of them by one call."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .rodas3 import by_stepping
 from .steps import CoarseSolution, Steps
 
 MOST_STEPS = 20_000
-"""Steps of a coarse solution, at most; where it ends, another one begins."""
+"""Largest number of steps of a coarse solution; the next one begins where it ends."""
 
 
 class GaveUp(Exception):  # noqa: N818 - a signal within this file, no error
-    """LSODA failed, met values that are not finite, or would take steps for ever: RODAS3 finds out why."""
+    """LSODA failed, met values that are not finite, or would step for ever. RODAS3 then solves, or finds the reason."""
 
 
 def by_lsoda(
@@ -28,7 +28,7 @@ def by_lsoda(
 ) -> CoarseSolution:
     """Coarse solution from `y0` `(*batch, n)`; it ends early after many steps, or where the solution ends.
 
-    Where LSODA gives up, RODAS3 takes its place, which is more robust and slower.
+    If LSODA gives up, RODAS3 replaces it, which is more robust and slower.
     """
     try:
         return interpolated(_steps(rhs, span, y0, rtol, atol, max_step), rtol, atol)
@@ -39,7 +39,7 @@ def by_lsoda(
 def _steps(
     rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float
 ) -> Steps:
-    """The steps of LSODA: states one after the other, the slopes of all of them by one call."""
+    """The steps of LSODA, with slopes."""
     from scipy.integrate import LSODA  # noqa: PLC0415 - slow to import
 
     vectors = Vectors(y0)

@@ -26,13 +26,13 @@ from .hermite import interpolated
 from .steps import CoarseSolution, Steps
 
 Weights: TypeAlias = tuple[tuple[int, float], ...]
-"""Stages and their coefficients."""
+"""Pairs of a stage's index and its coefficient."""
 
 GAMMA = 0.5
 """γ"""
 
 A: tuple[Weights, ...] = ((), (), ((0, 2.0),), ((0, 2.0), (2, 1.0)))
-"""Nonzero a_ij. Stages without any use the right-hand side at the start of the step (α = 0), the others that at its end
+"""Nonzero a_ij. Stages without any evaluate the right-hand side at the start of the step (α = 0), the others at its end
 (α = 1)."""
 
 C: tuple[Weights, ...] = ((), ((0, 4.0),), ((0, 1.0), (1, -1.0)), ((0, 1.0), (1, -1.0), (2, -8 / 3)))
@@ -42,19 +42,20 @@ GAMMAS = (0.5, 1.5, 0.0, 0.0)
 """γ_i"""
 
 M: Weights = ((0, 2.0), (2, 1.0), (3, 1.0))
-"""m_j. Without the last one they are the embedded method; so the last stage is the error estimate."""
+"""m_j. Without the last one they are the weights of the embedded method, so the last stage is the error estimate."""
 
 TRAPEZOID = 0.25
-"""Weight of the trapezoidal rule's error: on linear problems with small steps, it gives half of the other estimate."""
+"""Factor on the difference to the trapezoidal rule: on linear problems with small steps, the second estimate is then
+half of the first."""
 
 FIRST = 16
-"""Shortest first step, in spacings of the numbers at its time: an estimated one may be too small to be a step."""
+"""Shortest first step, in spacings of the numbers at its time: the estimated first step may be below one spacing."""
 
 MOST_STEPS = 100_000
 """Steps, taken or rejected, after which to give up."""
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 5.0
-"""Share that is taken of the step which would just meet the tolerance; the limits of its change."""
+"""Step controller: safety factor, and the smallest and largest ratio of successive steps."""
 
 ORDER = 3
 """The error of a step is proportional to this power of its length."""
@@ -62,7 +63,7 @@ ORDER = 3
 
 @dataclass(frozen=True)
 class _Problem:
-    """The problem. States and their derivatives are stacked, `(1, *batch, n)`."""
+    """The problem. States and their derivatives have a leading axis of length one, `(1, *batch, n)`."""
 
     rhs: RightHandSide
     end: float
@@ -114,14 +115,14 @@ def by_stepping(
     h = h if abs(h) > FIRST * ulp(t) else copysign(min(FIRST * ulp(t), abs(problem.end - t)), problem.end - t)
     node = _linearise(rhs, t, y, h)
     nodes, failure = [(t, y, node.f)], None if node.finite else NOT_FINITE
-    shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # a limit at t = 0, too
+    shortest = 10 * machine_epsilon("float64") ** 2 * abs(problem.end - t)  # at t = 0, the spacing is no limit
     grows, finite, bad = FASTEST, True, None
     most = MOST_STEPS if most is None else most
     for _ in range(most):
         if node.t == problem.end or failure:
             break
         if abs(h) < shortest or (is_no_step(node.t, node.t + h) and node.t + h != problem.end):
-            near = bad is not None and is_no_step(node.t, node.t + (bad - node.t) / 4)  # after a last step before it
+            near = bad is not None and is_no_step(node.t, node.t + (bad - node.t) / 4)  # the last steps led close to it
             failure = NOT_FINITE if near or not finite else TOO_SMALL
             break
         t, h = _next_time(problem, node.t, h)
@@ -154,7 +155,7 @@ def _factor(error: float) -> float:
 
 
 def _next_time(problem: _Problem, t: float, h: float) -> tuple[float, float]:
-    """End and length of a step of about h. Two equal steps lead to a near end, so that no tiny one is left."""
+    """End and length of a step of about h. If the end is near, two equal steps lead to it, so that none is tiny."""
     remaining = problem.end - t
     size = min(abs(h), problem.max_step)
     if size >= abs(remaining):
@@ -229,7 +230,7 @@ def _attempt(problem: _Problem, node: _Node, t: float, h: float) -> tuple[Array,
 
 
 def _second_error(problem: _Problem, node: _Node, new: _Node, h: float) -> float:
-    """Difference to the trapezoidal rule in tolerances; the matrix of the stages damps stiff components."""
+    """Difference to the trapezoidal rule in tolerances, multiplied by (I - γhJ)⁻¹, which damps stiff components."""
     xp = array_namespace(node.y)
     with quiet():
         matrix = problem.eye - (GAMMA * h) * node.J

@@ -1,6 +1,6 @@
 """Accurate steps through places that Newton's method cannot solve, such as jumps of the right-hand side.
 
-They are steps of DOP853. A one-step method evaluates the right-hand side anew in each of them, while multistep methods
+These are steps of DOP853. A one-step method evaluates the right-hand side anew in each step, while multistep methods
 such as LSODA extrapolate: their steps can be longer than the time between two jumps. A pulse may still fall between two
 stages, so every accepted step is checked by sampling its defect.
 """
@@ -26,13 +26,13 @@ from .jumps import jumped
 from .steps import CoarseSolution
 
 TELLING = 200
-"""Steps, taken or rejected, that suffice to tell whether a problem is stiff."""
+"""Steps, taken or rejected, that suffice to see whether a problem is stiff."""
 
 CLOSER = np.arange(1, 16) / 16
 """Shares of a step at which its defect is sampled."""
 
 SHORTER, TRIES = 1 / 4, 8
-"""Limit of the next steps, as a share of a step that missed a pulse or jump; how many times it is lowered."""
+"""After a step that missed a pulse or jump, steps are limited to this share of it; number of such limits at most."""
 
 
 def follow(
@@ -46,7 +46,7 @@ def follow(
     max_step: float = inf,
     most: int,
 ) -> CoarseSolution:
-    """Coarse solution from `y0` `(*batch, n)` of `most` steps at most; by `otherwise` where they would be stiff."""
+    """Coarse solution from `y0` `(*batch, n)` of `most` steps at most; by `otherwise` where the problem is stiff."""
     scale = Scale(rtol, atol)
     longest, places = max_step, dop853().output.places(CLOSER)
     for _ in range(TRIES):
@@ -77,7 +77,7 @@ def _over_no_jump(
     longest: float,
     most: int,
 ) -> CoarseSolution:
-    """The first steps of `solve(end, longest)`, as far as none of them passes over a jump in time."""
+    """The first steps of `solve(end, longest)`, up to the first one that passes over a jump in time."""
     begin, end = span
     for _ in range(TRIES):
         start = solve(end, longest)

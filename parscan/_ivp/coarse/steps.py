@@ -1,4 +1,4 @@
-"""Results of sequential solvers: their steps, and the coarse solution that Newton's method starts from."""
+"""Results of sequential solvers: their steps, and the coarse solution, from which Newton's method starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..core.tableaux import Tableau
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of a sequential solver, whichever it is.
+    """The steps of any sequential solver.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Steps:
 
     @property
     def termination(self) -> Termination:
-        """Why they end."""
+        """Why the steps end."""
         return Termination.FINISHED if self.failure is None else self.failure.termination
 
     @property
@@ -57,7 +57,7 @@ class Steps:
         return int(self.t.shape[0]) - 1
 
     def polynomial(self, tableau: Tableau, breaks: Array | None = None) -> PiecewisePolynomial:
-        """The states with polynomials between them, the slopes of which are zero until a method assesses them."""
+        """Polynomials between the states. Their slopes are zero until a method computes them in `assess`."""
         xp = self.xp
         shape = (self.count, tableau.stages, *self.y.shape[1:])
         stages = xp.broadcast_to(xp.zeros((1,) * len(shape), dtype=self.y.dtype), shape)
@@ -65,7 +65,7 @@ class Steps:
 
 
 def followed(parts: Sequence[Steps]) -> Steps:
-    """Steps one after the other, each from the end of those before; without slopes."""
+    """Several parts as one, without slopes; each part begins where the previous one ends."""
     xp = parts[0].xp
     t = xp.concat([parts[0].t, *(part.t[1:] for part in parts[1:])])
     y = xp.concat([parts[0].y, *(part.y[1:, ...] for part in parts[1:])])
@@ -74,11 +74,11 @@ def followed(parts: Sequence[Steps]) -> Steps:
 
 @dataclass(frozen=True)
 class CoarseSolution:
-    """A coarse solution that Newton's method starts from: nodes `t` `(m,)`, and states `(k, *batch, n)` at any times.
+    """A coarse solution, from which Newton's method starts: nodes `t` `(m,)`, and states `(k, *batch, n)` at any times.
 
-    `failure` and `failed_at` are those of its steps. A `warm` start is a solution of a nearby problem, the mesh of
-    which is tried as it is. The mesh of a `fixed` one is the user's and is kept. Otherwise, `group` steps become an
-    interval of the first mesh.
+    `failure` and `failed_at` are those of its steps. `warm`: it is the solution of a nearby problem, and its mesh is
+    tried first as it is. `fixed`: its mesh is the user's and is kept. Otherwise, `group` steps become one interval of
+    the first mesh.
     """
 
     t: Array
@@ -97,8 +97,8 @@ class CoarseSolution:
     def polynomial(self, tableau: Tableau, mesh: Mesh, y0: Array) -> PiecewisePolynomial:
         """Polynomials on the mesh through the states at the nodes of the tableau; the first state is `y0`.
 
-        Their slopes are not values of the right-hand side: where the problem is stiff, those are of any size at
-        states that are only roughly right.
+        Their slopes are those of the polynomials, not values of the right-hand side, which may be arbitrarily large at
+        states that are only roughly right if the problem is stiff.
         """
         xp, t = mesh.xp, mesh.t
         steps = t[1:] - t[:-1]
@@ -114,7 +114,7 @@ class CoarseSolution:
         return PiecewisePolynomial(tableau, t, y, xp.reshape(stages, (*times.shape, *y.shape[1:])), mesh.breaks)
 
     def after(self, time: float) -> CoarseSolution | None:
-        """The rest of it from a time on; None where there is no more."""
+        """The coarse solution from a time on; None if it does not reach beyond."""
         xp = self.xp
         later = self.t > time if bool(self.t[-1] > self.t[0]) else self.t < time
         if not bool(later[-1]):
@@ -122,7 +122,7 @@ class CoarseSolution:
         return replace(self, t=xp.concat([xp.asarray([time], dtype=self.t.dtype), self.t[later]]))
 
     def first_mesh(self, breaks: Array | None, most: int | None = None) -> Mesh:
-        """The first mesh: `group` steps an interval, or `most` if that is fewer; all nodes of a given mesh.
+        """The first mesh: the nodes of a given mesh, or intervals of `group` steps, or of `most` if that is fewer.
 
         Breakpoints within it are nodes, too.
         """

@@ -1,4 +1,4 @@
-"""Coarse solutions from one breakpoint to the next, each from the last state of the one before."""
+"""Coarse solutions from one breakpoint to the next, each from the last state of the previous one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..core.stretches import stretches
 from .steps import CoarseSolution
 
 ENOUGH = 20_000
-"""Steps of all stretches together after which a coarse solution ends; there, another one begins."""
+"""Steps of all stretches together after which a coarse solution ends; the next one begins there."""
 
 
 def over_breaks(
@@ -25,7 +25,7 @@ def over_breaks(
     most: int | None = None,
     **options: Any,
 ) -> CoarseSolution:
-    """The coarse solutions `make(rhs, span, y0, **options)` of all stretches, joined; `most` steps are enough."""
+    """The coarse solutions `make(rhs, span, y0, **options)` of all stretches, joined, until they have `most` steps."""
     limited = options if most is None else {**options, "most": most}
     if breaks is None:
         return make(rhs, span, y0, **limited)
@@ -46,7 +46,7 @@ def over_breaks(
 def joined(
     starts: list[CoarseSolution], failure: Failure | None = None, failed_at: float | None = None
 ) -> CoarseSolution:
-    """One coarse solution of several, each from the end of the one before."""
+    """One coarse solution made of several, each of which begins where the previous one ends."""
     xp = starts[0].xp
     direction = 1.0 if float(starts[-1].t[-1]) > float(starts[0].t[0]) else -1.0
     ends = xp.concat([direction * start.t[-1:] for start in starts])

@@ -1,4 +1,4 @@
-"""Coarse solutions from an earlier solution, or on a mesh of the user's."""
+"""Coarse solutions from an earlier solution, or on a mesh that the user gave."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def once(first: Starter, otherwise: Starter) -> Starter:
 
 
 def from_guess(guess: PiecewisePolynomial, otherwise: Starter) -> Starter:
-    """The first coarse solution is an earlier solution, as far as it reaches."""
+    """The first coarse solution is the earlier solution, as far as that reaches."""
     return once(lambda span, y0: CoarseSolution(_within(guess.t, span), guess.evaluate, warm=True), otherwise)
 
 
 def on_mesh(mesh: Array, otherwise: Starter) -> Starter:
-    """Coarse solutions on the nodes of a given mesh that they reach: at least one interval."""
+    """Coarse solutions on those nodes of a given mesh that they reach; each spans at least one interval."""
 
     def start(span: tuple[float, float], y0: Array) -> CoarseSolution:
         xp, backwards = array_namespace(mesh), span[1] < span[0]
@@ -45,7 +45,7 @@ def on_mesh(mesh: Array, otherwise: Starter) -> Starter:
 
 
 def _within(mesh: Array, span: tuple[float, float]) -> Array:
-    """The begin of the span, the nodes of a mesh inside it, and its end if the mesh reaches so far."""
+    """The begin of the span, the nodes of a mesh inside the span, and its end if the mesh reaches it."""
     xp = array_namespace(mesh)
     low, high = min(span), max(span)
     inner = mesh[(mesh > low) & (mesh < high)]

@@ -20,17 +20,17 @@ class Choice:
     Parameters
     ----------
     method : str or OdeSolver
-        Its name, or a class of SciPy's solvers.
+        Name of the method, or a class of SciPy's solvers.
     is_sequential : bool
         Whether SciPy's solver of that name solves the problem.
     because : str
-        The reason, unless the user named the method.
+        The reason for the choice; empty if the user named the method.
     share : float
         Factor on the tolerances of a sequential solver, so that its accumulated errors stay below them.
     tries_ensemble : bool
         First try common explicit steps for a wide batch; `method` follows if they turn out stiff.
     otherwise : dict
-        The choice that goes on from where the solver ended, by the reason for its end.
+        For each reason for which the solver may end early, the choice that continues from there.
     pairs : bool
         Whether complex states are solved for as real and imaginary parts.
     longest : float
@@ -38,10 +38,10 @@ class Choice:
     most_steps : float
         Steps after which the solver ends.
     starts : int
-        Number of times that the solver may begin, at first or anew where its steps stay short.
+        How often the solver may start, the first time included: it is restarted where its steps stay short.
     while_analytic : bool
-        For `pairs`: solve for complex states as they are, for `most_steps`, if the function has complex derivatives at
-        the beginning.
+        For `pairs`: first solve for the complex states as they are, for `most_steps`, if the function has complex
+        derivatives at the initial state.
     """
 
     method: Any
@@ -57,5 +57,5 @@ class Choice:
     while_analytic: bool = False
 
     def after(self, ending: Termination) -> Choice | None:
-        """The choice that goes on from where the solver ended for that reason; None if the solve ends."""
+        """The choice that continues from where the solver ended for this reason; None if the solve ends there."""
         return replace(self, starts=self.starts - 1) if ending is Termination.SLOW else self.otherwise.get(ending)

@@ -1,6 +1,7 @@
 """How the user's functions are evaluated: for many times at once or one by one, and with the user's `jac` or without.
 
-Each is decided when it is first needed, by calls for states near the initial one, and reviewed on the solution.
+Each question is decided when the answer is first needed, by calls for states near the initial one. The answer is
+checked again on the solution.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from .polynomial import PiecewisePolynomial
 from .problem import Problem
 
 LATER = 5
-"""States from all over a solved trajectory on which the functions are checked again, beside the extreme ones."""
+"""States, spread over a solved trajectory, on which the functions are checked again, besides the extreme states."""
 
 NUMBERS = 1 << 22
-"""Numbers in the Jacobians there, at most, but for that of one state."""
+"""Largest number of entries in all Jacobians of such a check; one Jacobian is always checked."""
 
 OTHERWISE = "gives something else for many times at once than for each alone"
 
@@ -36,8 +37,8 @@ TRANSPOSED = (
 class Evaluation:
     """Evaluators of `fun` and `jac`, and whether `jac` fits `fun`.
 
-    `vectorized` is the user's word on whether `fun` takes many times at once, or None; `before` is the right-hand side
-    of the solution that the user gave as a guess, which verified `fun` already.
+    `vectorized` is the user's option: whether `fun` takes many times at once, or None. `before` is the right-hand side
+    of the solution that the user gave as a guess; `fun` was verified for that solution.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Evaluation:
 
     @property
     def obstacle(self) -> str:
-        """Why it cannot, as the predicate of a sentence; "" if it can."""
+        """Why `fun` cannot be called for many times at once, as the predicate of a sentence; "" if it can."""
         return self.fun.obstacle(STACKED)
 
     def right_hand_side(self) -> RightHandSide:
@@ -68,7 +69,7 @@ class Evaluation:
 
     @property
     def jac_fits(self) -> bool:
-        """Whether `jac` can be the Jacobian of `fun`, or there is none. Raises if it is transposed."""
+        """Whether there is no `jac`, or it can be the Jacobian of `fun`. Raises if `jac` is transposed."""
         return self._jac_fits_at_start and not self._jac_is_withdrawn
 
     @cached_property
@@ -76,7 +77,7 @@ class Evaluation:
         """Whether `jac` fits `fun` near the initial state."""
         if self.problem.jac is None:
             return True
-        some, second = self._sample, slice(1, 2)  # no component is zero there, unless `fun` takes it only so
+        some, second = self._sample, slice(1, 2)  # its components are not zero, unless `fun` accepts zero only
         there = some.t[second], some.states[second, ...], some.values[second, ...], self._matrices[second, ...]
         if is_transposed(self._alone.differences, *there):
             raise ValueError(TRANSPOSED)
@@ -85,7 +86,7 @@ class Evaluation:
     def withdraw_contradicted(self, rhs: RightHandSide, pieces: list[PiecewisePolynomial]) -> bool:
         """Withdraw an evaluator, or `jac`, that a solution with this right-hand side contradicts.
 
-        True if there was one: the problem has to be solved again then.
+        True if one was withdrawn: then the problem has to be solved again.
         """
         some = [pieces[k] for k in sorted({0, len(pieces) // 2, len(pieces) - 1})] if pieces else []
         if rhs.stacks:
@@ -100,10 +101,10 @@ class Evaluation:
         return False
 
     def _obstacle_of_fun(self, evaluator: Evaluator) -> str:
-        """Why `fun` cannot be evaluated so, as the predicate of a sentence."""
+        """Why `fun` cannot be evaluated by this evaluator, as the predicate of a sentence."""
         before = self._before
         if isinstance(before, RightHandSide) and before.stacks and before.function is self.problem.fun:
-            return ""  # the solution shows whether it depends on arguments that are others now
+            return ""  # `args` may differ from the earlier ones: the check on the solution covers them
         some = self._sample
         if some.refused is not None:
             return f"takes no other state near `y0`: it {_what_was_raised(some.refused)}"
@@ -111,7 +112,7 @@ class Evaluation:
         return self._obstacle(together, self._alone, some.t, some.states, some.values)
 
     def _obstacle_of_jac(self, evaluator: Evaluator) -> str:
-        """Why `jac` cannot be evaluated so."""
+        """Why `jac` cannot be evaluated by this evaluator."""
         if not callable(self.problem.jac):
             return ""
         some, together = self._sample, self.problem.right_hand_side(jac=evaluator)
@@ -119,9 +120,10 @@ class Evaluation:
         return self._obstacle(many, one, some.t, some.states, self._matrices)
 
     def _stacks_on(self, rhs: RightHandSide, alone: RightHandSide, t: Array, states: Array) -> bool:
-        """Whether `fun` gives the same for all states of a solved trajectory as for some of them alone.
+        """Whether `fun`, called for all states of a solved trajectory, agrees with single calls for some of them.
 
-        Near the start it did; a branch on all the times or states shows only later, and best at the extremes.
+        It did near the start. A branch of `fun` on its times or states may be reached only later, and is most likely
+        reached at the extreme states.
         """
         xp, count = array_namespace(states), t.shape[0]
         some = xp.asarray(sorted({*(k * (count - 1) // (LATER - 1) for k in range(LATER)), *extreme_rows(states)}))
@@ -159,7 +161,7 @@ class Evaluation:
 
     @cached_property
     def _matrices(self) -> Array:
-        """The user's Jacobians there."""
+        """The user's Jacobians for the states of the sample."""
         return _jacobian(self._alone, self._sample.t, self._sample.states)
 
     @property

@@ -10,20 +10,20 @@ NOT_FINITE = Failure(Termination.NOT_FINITE, "the right-hand side gave values th
 TOO_SMALL = Failure(Termination.TOO_SMALL, "the steps became smaller than the spacing of the numbers")
 
 SMALLEST = 10
-"""Steps of at most this many spacings of the numbers at their times mean the end of a solution, a pole for example."""
+"""Steps of at most this many spacings of the numbers at their times mean that the solution ends, at a pole say."""
 
 PATIENCE = 32
 """Number of such steps in a row after which to give up: the first steps of LSODA may be that short at large times."""
 
 SHORTEST = SMALLEST * machine_epsilon("float64")
-"""The limit as a share of the time: at least `SMALLEST` spacings, without their jumps at powers of two."""
+"""`SMALLEST` spacings as a share of the time: a share, unlike the spacing, does not jump at powers of two."""
 
 
 def is_no_step(t: float, later: float) -> bool:
-    """Whether a step from one time to the other is that short."""
+    """Whether the step from `t` to `later` is too short to be one."""
     return abs(later - t) <= SHORTEST * max(abs(t), abs(later))
 
 
 def surely_a_step(begin: float, end: float) -> float:
-    """A length that is long enough for a step anywhere in this span."""
+    """A length above which no step in this span is too short."""
     return SHORTEST * max(abs(begin), abs(end))

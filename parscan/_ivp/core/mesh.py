@@ -22,7 +22,7 @@ MOST_INSIDE = 1 / 256
 """Largest distance from the breakpoint, as a share of the interval."""
 
 NEAR = 1 / 8
-"""Share of an interval: an end that is nearer to a breakpoint within the interval makes way for the breakpoint."""
+"""Share of an interval: an end that is nearer than this to a breakpoint inside is replaced by the breakpoint."""
 
 
 def inside(begin: Array, end: Array) -> tuple[Array, Array]:
@@ -150,7 +150,7 @@ class Mesh:
         return Mesh(t[fixed | ((places - before) % group == 0) | (places == t.shape[0] - 1)], self.breaks)
 
     def shortened(self, longest: float) -> Mesh:
-        """The mesh with intervals that are too long in parts."""
+        """The mesh with intervals that are longer than `longest` divided into equal parts."""
         if longest == inf:
             return self
         xp = self.xp
@@ -158,11 +158,14 @@ class Mesh:
         return self.split(xp.astype(parts, xp.int64)) if bool(xp.any(parts > 1)) else self
 
     def split(self, parts: Array) -> Mesh:
-        """The mesh with each interval in equal parts."""
+        """The mesh with each interval divided into its number of equal parts, `(N,)`."""
         return Mesh(self._split(self.t, parts), self.breaks)
 
     def denser(self, ratio: Array) -> Mesh:
-        """A mesh with `ratio` intervals in place of each, counted between breakpoints, all of which are its nodes."""
+        """A mesh with about `ratio` `(N,)` intervals in place of each; all breakpoints are nodes of it.
+
+        The number of intervals between two breakpoints is the sum of the ratios there, rounded up.
+        """
         xp = self.xp
         wanted, nodes = xp.concat([xp.zeros_like(ratio[:1]), xp.cumulative_sum(ratio)]), self.with_breaks(near=0.0)
         if nodes is not self:
@@ -172,7 +175,7 @@ class Mesh:
         return Mesh(self._interpolated(wanted, nodes.t, self._split(kept, counts)), self.breaks)
 
     def divided(self, factor: float, order: int) -> Mesh:
-        """The mesh with all intervals shorter, for a global error of this order that is smaller by the factor."""
+        """The mesh with all intervals shorter, so that a global error of this order falls by the factor."""
         return self.denser(self.xp.full_like(self.t[1:], factor ** (1 / order)))
 
     def _split(self, t: Array, parts: Array) -> Array:

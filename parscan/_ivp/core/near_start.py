@@ -12,10 +12,11 @@ from ..._functions.differences import Evaluate
 from ..._functions.response import spread
 
 SAMPLE = 5
-"""Fewest states: a number that is no dimension of the states."""
+"""Fewest states. Their number differs from all dimensions of a state, so that a function that confuses axes fails."""
 
 SPREAD = 1e-3
-"""Distance of the states from the initial one, relative to their components, and of the times from the begin."""
+"""Distance of the states from the initial one, relative to its components, and of the times from the begin, relative
+to the span."""
 
 ATTEMPTS = ((1.0, 1.0), (-1.0, 1.0), (1.0, SPREAD), (-1.0, SPREAD))
 """Sign and size of the changes of the initial state that are tried until the function accepts the state."""
@@ -39,10 +40,10 @@ class Sample:
 
 
 def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -> Sample:
-    """The sample. An exception for the initial state passes; other states that raise are replaced by nearer ones.
+    """The sample. An exception for the initial state is raised; other states for which `alone` raises are replaced.
 
-    Every component is moved by random signs of its own, so that sums, norms and largest components differ from one
-    state to another, as ratios of components do.
+    Every component is changed by random signs of its own, so that sums, norms, largest components and ratios of
+    components differ from one state to another.
     """
     xp = array_namespace(y0)
     count = next(count for count in range(SAMPLE, SAMPLE + y0.ndim + 1) if count not in y0.shape)
@@ -52,9 +53,9 @@ def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -
     shift = _shift(span, y0, first[0, ...], atol, count)
 
     def tried(some: slice, sign: float, size: float) -> tuple[Row | None, Exception | None]:
-        """Some of the states, if the function accepts them, with values that are as finite as the first; or its error.
+        """Some of the states, changed by this sign and size, or the exception of the function.
 
-        They are moved by that sign and size.
+        The states are None, too, where a component of a value is not finite that is finite for the initial state.
         """
         later, changes = shift(some, sign, size)
         t, states = begin + later, y0 + changes
@@ -74,7 +75,7 @@ def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -
             refused = error or refused
             if row is not None:
                 break
-        rows.append(row or rows[0])  # the number of states must stay one that no dimension has
+        rows.append(row or rows[0])  # the number of states must not change: see `SAMPLE`
     taken = any(row is not rows[0] for row in rows[1:])
     t, states, values = map(xp.concat, zip(*rows, strict=True))
     return Sample(t, states, values, None if taken else refused)
@@ -83,10 +84,10 @@ def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -
 def _shift(
     span: tuple[float, float], y0: Array, slope: Array, atol: Array, count: int
 ) -> Callable[[slice, float, float], tuple[Array, Array]]:
-    """A function that gives the changes of times and states for some of the states after the first, a sign and a size.
+    """A function of a selection of the states after the first, a sign and a size: the changes of times and states.
 
-    A component that is zero is moved along its slope, as the solution does: other components hardly change in the time
-    taken. If it has no slope, it is moved by a small share of its tolerance.
+    A component that is zero is moved along its slope, as the solution moves, over a time in which other components
+    hardly change. If its slope is zero as well, it is moved by a small share of its tolerance.
     """
     xp = array_namespace(y0)
     length = span[1] - span[0]

@@ -1,4 +1,7 @@
-"""The pace of sequential steps: solvers that meet jumps again and again would go on with tiny steps for ever."""
+"""The pace of sequential steps: whether a solver is too slow to reach the end of the span.
+
+A solver of a right-hand side that jumps again and again would otherwise take tiny steps for ever.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,20 @@ LAST = 8
 """Number of nodes, the last ones, between which jumps are sought."""
 
 CALLS = 1_000_000
-"""Calls of `fun` for the rest of the span, at this pace, up to which jumps are no reason to give up."""
+"""Jumps are a reason to give up only if the rest of the span needs more calls of `fun` than this at the same pace."""
 
 FOLLOWED, CALLS_A_STEP = 256, 50
-"""Steps of DOP853 in place of a window from which on they show the pace; calls of `fun` for each, those for its defect
-included."""
+"""For steps of DOP853 in place of a window: the least number of them that shows the pace, and the calls of `fun` for
+one step and for sampling its defect."""
 
 MOST_CALLS = 1_000_000_000
 """The same limit where there are no jumps: hours, even for the cheapest function."""
 
 GROWTH = 2.0
-"""Growth of the pace from which on it does not predict later steps, as in a transient."""
+"""If the pace grew by more than this factor, as in a transient, it does not predict later steps."""
 
 SEEN = 0.01
-"""Error in tolerances that a jump must cause in a step; a smaller one is rounding."""
+"""Smallest error of a step, in tolerances, that a jump must cause to count; anything smaller is rounding."""
 
 OF_JUMPS = (
     "let an event at the switch end the solve, make the switch smooth (np.tanh(v / width) for np.sign(v)), or loosen "
@@ -62,8 +65,8 @@ class Pace:
     def is_stuck(self, last: list[tuple[float, Array]], calls: int) -> str:
         """The reason to give up after `STEPS` more steps; empty if there is none.
 
-        `last` are the last nodes, with states `(n,)`; `calls` is the number of calls in all steps. Afterwards,
-        `is_slow` tells whether steps stay short without a jump: the same solver may do better if it begins anew.
+        `last` are the last nodes, with states `(n,)`; `calls` is the number of calls in all steps so far. Sets
+        `is_slow`: whether steps stay short without a jump, in which case it may help to restart the same solver.
         """
         t = last[-1][0]
         reason = self._judge(t, last, calls)
@@ -72,7 +75,7 @@ class Pace:
         return reason
 
     def _judge(self, t: float, last: list[tuple[float, Array]], calls: int) -> str:
-        """The same reason, at the time of the last step."""
+        """The reason to give up at `t`, the end of the last step."""
         passed = abs(t - self._begin[0])
         rest = abs(self._span[1] - t) if isfinite(self._span[1]) else abs(t - self._span[0])
         self.is_slow = False
@@ -89,7 +92,7 @@ class Pace:
 
 
 def chatters(rhs: RightHandSide, polynomial: PiecewisePolynomial, end: float, scale: Scale) -> bool:
-    """Whether to give up, as sequential steps that took the place of a window meet jump after jump."""
+    """Whether sequential steps in place of a window meet jump after jump, so slowly that the solve should end."""
     xp = polynomial.xp
     t, y = polynomial.t, xp.moveaxis(polynomial.y[-LAST:, ...], -1, 1)
     passed, rest = abs(float(t[-1] - t[0])), abs(end - float(t[-1]))
@@ -106,7 +109,10 @@ def chatters(rhs: RightHandSide, polynomial: PiecewisePolynomial, end: float, sc
 def jumps_within(
     fun: Callable[[float, Array], Array], nodes: list[tuple[float, Array]], rtol: float | Array, atol: Array | float
 ) -> list[bool]:
-    """Whether `fun` jumps along each step, continued to twice its length, or along the slope at its begin."""
+    """Whether `fun` jumps along each step: on the line through its ends, or on the tangent at its begin.
+
+    Both lines are sampled to twice the length of the step.
+    """
     longest = max((abs(end[0] - begin[0]) for begin, end in pairwise(nodes)), default=0.0)
     found = []
     for (t, y), (t_end, y_end) in pairwise(nodes):
@@ -120,5 +126,5 @@ def jumps_within(
 def _along(
     fun: Callable[[float, Array], Array], begin: tuple[float, Array], way: tuple[float, Array], share: float
 ) -> Array:
-    """The function at a share of the way from a time and state."""
+    """The function at a share of the line that leads from a time and state by the distances `way`."""
     return fun(begin[0] + share * way[0], begin[1] + share * way[1])

@@ -20,8 +20,8 @@ from .tableaux import Tableau
 class Ends:
     """Times `t` `(m,)` and states `y` `(m, *batch, n)` at which the right-hand side is evaluated for interval ends.
 
-    `left` and `right` are the places of the left and of the right ends among them. The times are the nodes; where there
-    are breakpoints, the left ends of all intervals and then the right ones.
+    `left` and `right` select the left and the right ends. Without breakpoints, the times are the nodes, and `left` and
+    `right` overlap; with breakpoints, the times are the left ends of all intervals and then all right ends.
     """
 
     t: Array
@@ -37,7 +37,7 @@ class PiecewisePolynomial:
     Parameters
     ----------
     tableau : Tableau
-        Its `s` nodes in an interval are the places of the slopes.
+        Its `s` nodes in an interval are the shares of the interval at which the slopes are given.
     t : array, shape (N + 1,)
         Mesh, ascending or descending, or twice the same time.
     y : array, shape (N + 1, *batch, n)
@@ -51,9 +51,9 @@ class PiecewisePolynomial:
     Notes
     -----
     On the interval p, `y(t_p + θ h) = y_p + h Σ_j (∫_0^θ ℓ_j) K_pj + θ r_p`. The remainder `r_p` is the difference
-    between `y_{p+1}` and the value at the end that the slopes give: an iteration stops at its tolerance. Spread over
-    the interval, it keeps the solution continuous and exact at the nodes. It is evaluated when it is first needed: most
-    iterates are never evaluated between their nodes.
+    between `y_{p+1}` and the value at the end that the slopes give; it is not zero, as an iteration stops at its
+    tolerance. Spread over the interval, the remainder keeps the solution continuous and exact at the nodes. It is
+    computed when it is first needed: most iterates are never evaluated between their nodes.
     """
 
     tableau: Tableau
@@ -139,7 +139,7 @@ class PiecewisePolynomial:
         return replace(self, t=self.t[nodes], y=self.y[nodes, ...], stages=self.stages[some, ...])
 
     def groups(self, places: int) -> Iterator[tuple[slice, PiecewisePolynomial]]:
-        """Groups of neighbouring intervals, in order, whose states at `places` places each fit into memory at once."""
+        """Groups of neighbouring intervals, in order, for each of which `places` states an interval fit into memory."""
         group = at_once(places * prod(self.y.shape[1:]))
         for first in range(0, self.intervals, group):
             some = slice(first, min(first + group, self.intervals))

@@ -27,7 +27,7 @@ class Scale:
 
     @property
     def enough(self) -> float:
-        """Correction in units of the tolerance at which Newton's method stops, as in SciPy's Radau."""
+        """Size of a correction, in tolerances, below which Newton's method stops, as in SciPy's Radau."""
         epsilon = machine_epsilon(self.atol.dtype)
         return max(10 * epsilon / self.tightest, min(0.03, self.tightest**0.5))
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 STIFF_AT, STIFF_STEPS, NOT_STIFF_STEPS = 6.1, 15, 6
-"""Product of step and dominant eigenvalue from which stability limits the step; number of such steps that mean
-stiffness, and of other steps in a row after which the count begins anew: near the limit, steps get longer and shorter
-in turn."""
+"""Product of step and dominant eigenvalue above which stability limits the step; number of such steps that mean
+stiffness; number of other steps in a row that reset the count. One other step does not reset it: near the limit of
+stability, steps get longer and shorter in turn."""
 
 
 class Stiffness:
-    """A count of steps that stability limits."""
+    """Counts the steps that stability limits."""
 
     def __init__(self) -> None:
         self._stiff = self._others = 0
 
     @property
     def is_stiff(self) -> bool:
-        """Whether there were enough of them to call the problem stiff."""
+        """Whether stability limited enough steps to call the problem stiff."""
         return self._stiff >= STIFF_STEPS
 
     def add(self, h: float, apart: float, slopes: float) -> None:
-        """Count a step of length h by the distances of its last two stages, at the same time, and of their slopes."""
+        """Count a step of length h.
+
+        `apart` and `slopes` are the distances between its last two stages, which are at the same time, and between
+        their slopes.
+        """
         stiff = apart > 0 and abs(h) * slopes > STIFF_AT * apart
         self._others = 0 if stiff else self._others + 1
         self._stiff = 0 if self._others == NOT_STIFF_STEPS else self._stiff + stiff

@@ -10,7 +10,7 @@ from .mesh import among, inside
 
 @dataclass(frozen=True)
 class Stretch:
-    """Time between two neighbouring breakpoints; `low` to `high` are within it where an end itself is a breakpoint."""
+    """The time between two neighbouring breakpoints; `low` and `high` are its ends, moved a little inside at breaks."""
 
     begin: float
     end: float
@@ -19,7 +19,7 @@ class Stretch:
 
 
 def stretches(span: tuple[float, float], breaks: Array | None) -> list[Stretch]:
-    """A span, in either direction, cut at the breakpoints within it, in order; other ends are not moved inside."""
+    """A span, in either direction, cut at the breakpoints within it, in the order of integration."""
     if breaks is None:
         return [Stretch(*span, min(span), max(span))]
     xp = array_namespace(breaks)
@@ -28,7 +28,7 @@ def stretches(span: tuple[float, float], breaks: Array | None) -> list[Stretch]:
     within = within if span[1] > span[0] else xp.flip(within)
     t = xp.concat([ends[:1], within, ends[1:]])
     flags = among(t, breaks)
-    near = xp.where(xp.isinf(t[1:]), t[:-1] + xp.sign(t[1:]) * (1 + xp.abs(t[:-1])), t[1:])  # for a span without end
+    near = xp.where(xp.isinf(t[1:]), t[:-1] + xp.sign(t[1:]) * (1 + xp.abs(t[:-1])), t[1:])  # the span may be endless
     begins, stops = inside(t[:-1], near)
     begins, stops = xp.where(flags[:-1], begins, t[:-1]), xp.where(flags[1:], stops, t[1:])
     found = []

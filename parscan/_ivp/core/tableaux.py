@@ -20,13 +20,13 @@ from ..._arrays.namespace import Array
 from ..._kernels.generic.legendre import legendre, legendre_series
 
 MOST_STAGES = 9
-"""Stages of the largest method. Beyond, order 17 or 18, rounding decides and not the order."""
+"""Stages of the largest method, of order 17 or 18. With more of them, rounding limits the accuracy."""
 
 DIGITS = 40
 """Decimal digits of the computation."""
 
 NEWTON_STEPS = 4
-"""Newton steps from 15 digits to more than `DIGITS`: each doubles them."""
+"""Newton steps from 15 digits to more than `DIGITS`: each step doubles the number of correct digits."""
 
 Numbers: TypeAlias = list[Decimal]
 Rule: TypeAlias = tuple[Numbers, Numbers]
@@ -35,7 +35,7 @@ Rule: TypeAlias = tuple[Numbers, Numbers]
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Shares `theta` (k,) of an interval, with the integrals of the ℓ_j up to there and the ℓ_j there, (k, s)."""
+    """Shares `theta` (k,) of an interval, with the integrals of the ℓ_j from 0 to θ and their values at θ, (k, s)."""
 
     theta: Array
     integrals: Array
@@ -46,8 +46,8 @@ class Places:
 class Tableau:
     """Collocation at the nodes `c` of (0, 1]: matrix `A` (s, s), weights `b` (s,), order of the method at the mesh.
 
-    The start of an interval is not a stage. So `A` has an inverse, from which first iterates are made; the defect at
-    the start estimates the error; and the stages stay small where a problem is stiff.
+    The start of an interval is not a stage. Therefore `A` has an inverse, which gives the slopes of first iterates; the
+    defect at the start estimates the error; and the stages stay small where a problem is stiff.
     """
 
     kind: str
@@ -80,7 +80,7 @@ class Tableau:
 
     @cached_property
     def to_last(self) -> Array:
-        """Weights of values at all nodes but the last, `(s - 1,)`: the polynomial through them, at the last."""
+        """Weights, `(s - 1,)`, that extrapolate values at all nodes but the last to the last node."""
         inner, eye = self.c[:-1], np.eye(self.stages - 1)
         apart = inner[:, None] - inner[None, :] + eye
         return np.prod(np.where(eye > 0, 1.0, self.c[-1] - inner[None, :]) / apart, axis=1)
@@ -113,7 +113,7 @@ class Tableau:
 
     @cached_property
     def gaps(self) -> Places:
-        """The middles between neighbours among the stages and both ends."""
+        """Midpoints between neighbouring stages, and between the outer stages and the ends of the interval."""
         marks = np.unique(np.concatenate([[0.0], self.c, [1.0]]))
         return self.places((marks[1:] + marks[:-1]) / 2)
 
@@ -133,7 +133,7 @@ class Tableau:
 
     @cached_property
     def means(self) -> Array:
-        """Legendre coefficients of the means of the ℓ_j over [0, θ]: integrals from them are accurate near θ = 0."""
+        """Legendre coefficients of the means of the ℓ_j over [0, θ]: θ times a mean is accurate also near θ = 0."""
         rule = gauss(self.stages)
         means = rule.b @ self.derivatives(rule.c[:, None] * rule.c)
         values = np.stack(legendre(2 * rule.c - 1, self.stages - 1))
@@ -156,7 +156,7 @@ def gauss(stages: int) -> Tableau:
 
 
 FAMILIES: dict[str, Callable[[int], Tableau]] = {"Radau": radau, "Gauss": gauss}
-"""Families of methods by their kind, the name that users call them by."""
+"""Families of methods by the name that users give as `method`."""
 
 
 def _collocation(kind: str, nodes: Numbers, order: int) -> Tableau:

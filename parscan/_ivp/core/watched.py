@@ -13,7 +13,7 @@ class Reached:
         self._method, self._begin, self._report = method, begin, report
 
     def __call__(self, time: float, window: int = 1, iterations: int = 0, correction: float | None = None) -> None:
-        """Report the time that is reached, the intervals in work, the iterations and the last correction."""
+        """Report the time reached, the intervals of the present window, the iterations and the last correction."""
         done = abs(time - self._begin)
         try:
             self._report(done, method=self._method, window=window, iterations=iterations, correction=correction)
@@ -23,5 +23,5 @@ class Reached:
 
 
 def reached_by(method: str, begin: float, report: Report | None) -> Reached | None:
-    """The reports of a method; None if nobody listens."""
+    """The reports of a method; None without a progress function."""
     return None if report is None else Reached(method, begin, report)

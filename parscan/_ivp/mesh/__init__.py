@@ -1,1 +1,1 @@
-"""Solving on meshes: windows, one after the other, on meshes that are refined."""
+"""Solving on meshes: one window after the other, each on meshes that are refined until errors are small enough."""

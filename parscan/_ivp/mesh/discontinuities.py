@@ -1,9 +1,10 @@
-"""Jumps and kinks of the right-hand side within intervals, and of its second derivative: where they are.
+"""Locates jumps and kinks of the right-hand side, and jumps of its second derivative, within intervals.
 
-Where a mesh is finer and its errors are hardly smaller, the right-hand side may not be smooth: it interpolates a table,
-or switches. Interval by interval it is evaluated at equal distances, and differences of these values show the place:
-with the distances, those of a jump do not shrink, those of a kink do as their first power, and others as their fourth.
-The stretch with the largest difference is evaluated again, and so on; all intervals in each call.
+If errors are hardly smaller on a finer mesh, the right-hand side may not be smooth: it interpolates a table, or
+switches. In each interval it is evaluated at equidistant times, and fourth differences of the values show the place.
+With the distance of the samples, differences do not shrink at a jump, shrink as its first power at a kink, and as its
+fourth power where the function is smooth. The part around the largest difference is sampled again, more closely, and so
+on. Each call of the right-hand side serves all intervals.
 """
 
 from __future__ import annotations
@@ -23,49 +24,49 @@ from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 
 PARTS = 24
-"""Parts of a stretch between which it is evaluated."""
+"""Number of equal parts into which the samples divide a stretch."""
 
 DIFFERENCES = 4
-"""Order of the differences; this many neighbouring parts contain the place that makes one large."""
+"""Order of the differences: each spans this many neighbouring parts."""
 
 LARGE = 1.0
-"""Effect of a difference on its interval, in tolerances, from which on it is of interest."""
+"""Smallest effect on its interval, in tolerances, with which a difference counts."""
 
 ZOOMS, ZOOM = 3, 4
-"""Number of stretches whose differences show how smooth the function is, and ratio of lengths of successive ones."""
+"""How often the search zooms in to see the power with which differences shrink, and by which factor."""
 
 JUMP, KINK, SMOOTH = 0.5, 1.5, 3.5
-"""Powers of the distance: differences that shrink as a lower one are of a jump, of a kink, of anything but a smooth
-function."""
+"""Bounds for the power with which differences shrink: below the first, they are those of a jump; below the second, of a
+kink; from the third on, of a smooth function."""
 
 OUTSTANDING = 50.0
-"""Ratio of the largest difference to their lower third; neither rounding nor a smooth function reaches it."""
+"""Least ratio of the largest difference to the lower third of all: rounding and smooth functions stay below."""
 
 UNEVEN = 1.0
-"""Largest change of the power from one length to the next: differences of smooth functions soon are rounding."""
+"""The last observed power may be below the mean by at most this: differences of smooth functions soon are rounding."""
 
 ASIDE = 1 / 8
 """Share of an interval by which samples go beyond its ends: a discontinuity shows on both sides."""
 
 CLOSER = 2
-"""Stretches about a kink, each of two parts of the one before."""
+"""Number of stretches about a kink; each is as long as two parts of the previous one."""
 
 MOST_PARTS, PLACES = 256, 4096
-"""Parts of a stretch at most, and of all stretches together, where a jump is narrowed down."""
+"""Largest number of parts of one stretch, and of all stretches together, when a jump is narrowed down."""
 
 LEFT = 0.5
-"""Smallest share of its size that a jump keeps at any distance of the samples."""
+"""A change is a jump if it keeps at least this share of its size when the samples get close."""
 
 SAME = 64 * machine_epsilon("float64")
-"""Times that differ by less, as a share of their size, are one."""
+"""Times whose relative difference is at most this count as equal."""
 
 CLOSE = 1e-6
-"""Share of an interval by which breakpoints are apart."""
+"""Least distance of two breakpoints, as a share of their interval."""
 
 
 @dataclass(frozen=True)
 class Stretches:
-    """Stretches from `low` to `high` `(B,)`, each of an interval of a trial, whose numbers are `interval` `(B,)`."""
+    """Parts from `low` to `high` `(B,)` of the intervals of a trial that have the numbers `interval` `(B,)`."""
 
     interval: Array
     low: Array
@@ -77,26 +78,26 @@ class Stretches:
         return array_namespace(self.low)
 
     def some(self, flags: Array) -> Stretches:
-        """Those with a flag."""
+        """The stretches with a flag."""
         return Stretches(self.interval[flags], self.low[flags], self.high[flags])
 
     def at(self, share: Array) -> Array:
-        """Times at a share of each `(B,)`."""
+        """Times at these shares `(B,)` of the stretches."""
         return self.low + share * (self.high - self.low)
 
     def between(self, begin: Array, end: Array) -> Stretches:
-        """From a share of each to another one."""
+        """The parts of the stretches from one share `(B,)` to another."""
         width = self.high - self.low
         return replace(self, low=self.low + begin * width, high=self.high - (1 - end) * width)
 
     def about(self, middle: Array, share: float) -> Stretches:
-        """Shorter ones about a share of each `(B,)`, as far as they are within it."""
+        """The parts of this length about the shares `middle` `(B,)`, as far as they are inside the stretches."""
         begin, end = middle - share / 2, middle + share / 2
         return self.between(self.xp.clip(begin, 0.0, 1.0), self.xp.clip(end, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
-class Sight:
+class Samples:
     """Samples of the right-hand side in stretches, at the states `states(times, intervals)`."""
 
     rhs: RightHandSide
@@ -105,7 +106,7 @@ class Sight:
     states: Callable[[Array, Array], Array]
 
     def values(self, stretches: Stretches, parts: int = PARTS) -> Array:
-        """Effect of values at equal distances on their interval, in tolerances, `(B, parts + 1, C)`; real numbers."""
+        """Values at equidistant times, times the lengths of the intervals, in tolerances: real, `(B, parts + 1, C)`."""
         xp = self.trial.xp
         shares = xp.arange(parts + 1, dtype=self.trial.t.dtype) / parts
         times = stretches.low[:, None] + (stretches.high - stretches.low)[:, None] * shares
@@ -118,16 +119,16 @@ class Sight:
 
     @cached_property
     def weights(self) -> Array:
-        """Lengths of the intervals over tolerances, `(N, C)`."""
+        """Lengths of the intervals divided by tolerances, `(N, C)`."""
         xp = self.trial.xp
         y = xp.abs(self.trial.y)
         bound = self.scale.atol + self.scale.rtol * xp.maximum(y[:-1, ...], y[1:, ...])
         return xp.abs(self.trial.steps)[:, None] / xp.reshape(bound, (self.trial.intervals, -1))
 
     def peaks(self, stretches: Stretches) -> tuple[Array, Array, Array]:
-        """The sum of the differences about the largest one, the lower third of all, and the place as a share.
+        """The sum of the differences about the largest one, the lower third of all, and the place of the largest.
 
-        A difference is the largest over all components.
+        Each difference is the largest over all components; the place is a share of the stretch.
         """
         xp, values = self.trial.xp, self.values(stretches)
         for _ in range(DIFFERENCES):
@@ -141,11 +142,11 @@ class Sight:
 
 
 def find(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, some: Array, bad: Array) -> Array | None:
-    """Times, ascending, within some intervals, at which the right-hand side is not smooth; None if there are none.
+    """Times, ascending, within `some` intervals, at which the right-hand side is not smooth; None if there are none.
 
-    It is sampled for one state first: a discontinuity there is one in time. In those of the intervals that are bad
-    otherwise, it is sampled along the polynomials of the trial, which are near the solution; there, jumps do not
-    count: they move with it. The flags of the intervals are `(N,)`.
+    First the state is held fixed: any discontinuity is then one in time. In the remaining intervals that are `bad`, the
+    right-hand side is sampled along the polynomials of the trial, which are near the solution. There jumps do not
+    count, since a jump in the state moves when the trial moves. The flags of the intervals are `(N,)`.
     """
     xp = trial.xp
     numbers = xp.arange(trial.intervals)[some]
@@ -157,7 +158,7 @@ def find(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, some: Arr
 
 
 def _of_some(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, numbers: Array, bad: Array) -> Array:
-    """The same of the intervals with these numbers, in any order."""
+    """The times within the intervals with these numbers, in any order."""
     xp = trial.xp
 
     def frozen(times: Array, intervals: Array) -> Array:
@@ -167,36 +168,36 @@ def _of_some(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale, numbe
         begin, end = xp.take(trial.t, intervals), xp.take(trial.t, intervals + 1)
         return trial.state(intervals, (times - begin) / (end - begin))
 
-    times, found = _located(Sight(rhs, trial, scale, frozen), _with_sides(trial, numbers), jumps=True)
+    times, found = _located(Samples(rhs, trial, scale, frozen), _with_sides(trial, numbers), jumps=True)
     numbers = numbers[xp.take(bad, numbers)]
-    for beyond in (True,) if trial.breaks is None else (True, False):  # kinks in the state leave breakpoints
+    for beyond in (True,) if trial.breaks is None else (True, False):  # a kink in the state may lie beside a breakpoint
         numbers = numbers[~among(numbers, xp.sort(found))] if found.shape[0] else numbers
         if numbers.shape[0]:
             sides = _with_sides(trial, numbers, beyond_breaks=beyond)
-            more, found = _located(Sight(rhs, trial, scale, along), sides, jumps=False)
+            more, found = _located(Samples(rhs, trial, scale, along), sides, jumps=False)
             times = xp.concat([times, more])
     return times
 
 
-def _located(sight: Sight, stretches: Stretches, *, jumps: bool) -> tuple[Array, Array]:
-    """Times, and in which of the intervals they are; at most one for each."""
-    xp = sight.trial.xp
-    stretches, power = _narrowed(sight, stretches)
+def _located(samples: Samples, stretches: Stretches, *, jumps: bool) -> tuple[Array, Array]:
+    """Times of discontinuities, at most one for each interval, and the numbers of their intervals."""
+    xp = samples.trial.xp
+    stretches, power = _narrowed(samples, stretches)
     weak = stretches.some(power >= KINK)
     found = [((weak.low + weak.high) / 2, weak.interval)]
     kinked = stretches.some((power >= JUMP) & (power < KINK))
     if kinked.low.shape[0]:
-        found.append((_of_kinks(sight, kinked), kinked.interval))
+        found.append((_of_kinks(samples, kinked), kinked.interval))
     jumping = stretches.some(power < JUMP)
     if jumps and jumping.low.shape[0]:
-        found.append(_of_jumps(sight, jumping))
+        found.append(_of_jumps(samples, jumping))
     times, intervals = (xp.concat(some) for some in zip(*found, strict=True))
-    new = _within(sight.trial, times, intervals)
+    new = _within(samples.trial, times, intervals)
     return times[new], intervals[new]
 
 
 def _within(trial: PiecewisePolynomial, times: Array, intervals: Array) -> Array:
-    """Flags of the times that are within their intervals, the ends included, and apart from known breakpoints."""
+    """Flags of the times that are within their intervals, the ends included, and not close to known breakpoints."""
     xp = trial.xp
     begin, end = xp.take(trial.t, intervals), xp.take(trial.t, intervals + 1)
     rounding = SAME * xp.abs(times)
@@ -212,7 +213,7 @@ def _within(trial: PiecewisePolynomial, times: Array, intervals: Array) -> Array
 
 
 def _with_sides(trial: PiecewisePolynomial, numbers: Array, *, beyond_breaks: bool = False) -> Stretches:
-    """The intervals with their neighbourhoods, but for what is beyond the mesh, or beyond breakpoints."""
+    """The intervals, extended at both ends except at the ends of the mesh and, unless `beyond_breaks`, breakpoints."""
     xp, t = trial.xp, trial.t
     ends = xp.concat([xp.ones_like(t[:1]), xp.zeros_like(t[1:-1]), xp.ones_like(t[:1])]) > 0
     fixed = ends if beyond_breaks else ends | trial.mesh.at_breaks
@@ -221,15 +222,15 @@ def _with_sides(trial: PiecewisePolynomial, numbers: Array, *, beyond_breaks: bo
     return inner.between(-xp.take(aside, numbers), 1 + xp.take(aside, numbers + 1))
 
 
-def _narrowed(sight: Sight, stretches: Stretches) -> tuple[Stretches, Array]:
-    """Short stretches in which the function is not smooth, and the power of their length as which differences shrink.
+def _narrowed(samples: Samples, stretches: Stretches) -> tuple[Stretches, Array]:
+    """Short stretches where the function is not smooth, and the powers of their length with which differences shrink.
 
-    Where it is smooth, differences end in rounding, which shrinks less than they did before.
+    Where the function is smooth, differences soon are rounding, which shrinks more slowly: `UNEVEN` excludes this.
     """
     xp = stretches.xp
     peaks: list[Array] = []
     for zoom in range(ZOOMS + 1):
-        peak, usual, place = sight.peaks(stretches)
+        peak, usual, place = samples.peaks(stretches)
         stretches = stretches.about(place, 1 / ZOOM)
         least = {0: LARGE, ZOOMS: OUTSTANDING * usual}.get(zoom, 0.0)
         seen = xp.isfinite(peak) & (peak > least)
@@ -242,12 +243,12 @@ def _narrowed(sight: Sight, stretches: Stretches) -> tuple[Stretches, Array]:
     return stretches.some(seen), power[seen]
 
 
-def _of_kinks(sight: Sight, stretches: Stretches) -> Array:
-    """Times of kinks: second differences are those of a hat, so that their mean place is that of the kink."""
+def _of_kinks(samples: Samples, stretches: Stretches) -> Array:
+    """Times of kinks: second differences of a kink are a hat function, so their centre of mass is the kink."""
     xp = stretches.xp
     t = stretches.low
     for _ in range(CLOSER):
-        values = sight.values(stretches)
+        values = samples.values(stretches)
         bends = values[:, 2:, :] - 2 * values[:, 1:-1, :] + values[:, :-2, :]
         share = (xp.arange(PARTS - 1, dtype=stretches.low.dtype) / (PARTS - 2))[None, :, None]
         bends = bends - (1 - share) * bends[:, :1, :] - share * bends[:, -1:, :]
@@ -260,16 +261,16 @@ def _of_kinks(sight: Sight, stretches: Stretches) -> Array:
     return t
 
 
-def _of_jumps(sight: Sight, stretches: Stretches) -> tuple[Array, Array]:
-    """Times of jumps, to a few spacings of the numbers there: the first ones behind them; and their intervals."""
+def _of_jumps(samples: Samples, stretches: Stretches) -> tuple[Array, Array]:
+    """The first times after jumps, exact to a few spacings of the numbers, and the numbers of their intervals."""
     xp = stretches.xp
-    most = min(PLACES, at_once(prod(sight.trial.y.shape[1:])))
+    most = min(PLACES, at_once(prod(samples.trial.y.shape[1:])))
     parts = max(PARTS, min(MOST_PARTS, most // stretches.low.shape[0]))
     spacing = machine_epsilon("float64") * xp.maximum(xp.abs(stretches.low), xp.abs(stretches.high))
     wide = float(xp.max(xp.abs(stretches.high - stretches.low) / spacing))
     first = last = xp.zeros_like(stretches.low)
     for closer in range(ceil(log2(max(parts, wide)) / log2(parts))):
-        values = sight.values(stretches, parts)
+        values = samples.values(stretches, parts)
         changes = xp.sum(xp.abs(values[:, 1:, :] - values[:, :-1, :]), axis=2)
         last = xp.max(changes, axis=1)
         first = last if closer == 0 else first
@@ -280,7 +281,7 @@ def _of_jumps(sight: Sight, stretches: Stretches) -> tuple[Array, Array]:
 
 
 def _distinct(trial: PiecewisePolynomial, times: Array) -> Array:
-    """Those of the ascending times that are apart from one another; near an end of the mesh, the end itself."""
+    """The ascending times without those that are close to the previous one; near an end of the mesh, the end itself."""
     xp, t = trial.xp, trial.t
     direction = 1.0 if bool(t[-1] > t[0]) else -1.0
     interval = xp.clip(xp.searchsorted(direction * t, direction * times) - 1, 0, trial.intervals - 1)

@@ -10,16 +10,16 @@ from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
 
 SENSITIVE = 300.0
-"""Growth of an error of one tolerance from which on the global error is estimated, too."""
+"""If an error of one tolerance grows by more than this factor, the global error is estimated as well."""
 
 ALLOWED = 3.0
-"""Error of a sensitive trajectory in tolerances with which it is accepted."""
+"""Largest global error, in tolerances, with which such a trajectory is accepted."""
 
 
 def excess(
     method: Discretisation, rhs: RightHandSide, trial: PiecewisePolynomial, propagators: Array, scale: Scale
 ) -> float:
-    """Factor by which the error of the trajectory is too large; 1 where it is not, or is not sensitive."""
+    """Factor by which the global error is too large; 1 if it is small enough, or the trajectory is not sensitive."""
     finer = method.finer()
     if finer is None or not growth(propagators, trial, scale) > SENSITIVE:
         return 1.0

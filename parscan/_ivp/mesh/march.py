@@ -1,4 +1,4 @@
-"""Windows from the start of a span to its end: intervals that converged are kept, and the next window begins there."""
+"""Windows from the start of a span to its end: each begins where the converged intervals of the previous one end."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from .truncate import cut_at_bad_value
 from .window import Log, Piece, Task, solve_window
 
 FURTHER, NEARER = 4.0, 0.25
-"""Least reach of the next coarse solution: in lengths of the stretch just solved, and of the coarse solution before."""
+"""The next coarse solution spans FURTHER times the length just solved, and at least NEARER times the length of the
+coarse solution before."""
 
 FOLLOWED = 8
-"""Steps of the sequential solver in place of the first window that Newton's method cannot solve, at a jump for
-example; twice as many for the next such window, and so on."""
+"""Number of sequential steps that replace the first window that Newton's method cannot solve, at a jump for example;
+the number doubles with each such window."""
 
 STUCK_WINDOWS, STUCK_SHARE = 12, 1e-4
 """Number of windows in a row, each shorter than this share of the remaining span, after which the solve ends as stuck.
@@ -33,14 +34,14 @@ STUCK_STEPS = 256
 
 @dataclass
 class Record:
-    """The solved pieces, and the work; the reason and time of the failure, if there is one."""
+    """The solved pieces, the work, and the reason and time of the failure, if there is one."""
 
     pieces: list[PiecewisePolynomial] = field(default_factory=list)
     errors: list[Array] = field(default_factory=list)
     cut_short: list[float] = field(default_factory=list)
-    """Times at which windows ended before they should, or steps had to be followed."""
+    """Times at which a window ended early, or from which sequential steps replaced it."""
     followed_from: list[float] = field(default_factory=list)
-    """Those of them from which steps were followed."""
+    """Times from which sequential steps replaced a window."""
     log: Log = field(default_factory=Log)
     windows: int = 0
     followed: int = 0
@@ -50,7 +51,7 @@ class Record:
 
     @property
     def chatters(self) -> bool:
-        """Whether it failed since the right-hand side jumps to and fro."""
+        """Whether it failed because the right-hand side jumps to and fro."""
         return self.failure is not None and self.failure.termination is Termination.STUCK
 
 
@@ -71,7 +72,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
     start: CoarseSolution | None = None
     while front != end:
         if record.stuck >= STUCK_WINDOWS:
-            words = f"{STUCK_WINDOWS} windows in a row hardly got on, `fun` may jump to and fro: {OF_JUMPS}"
+            words = f"{STUCK_WINDOWS} windows in a row made hardly any progress, `fun` may jump to and fro: {OF_JUMPS}"
             record.failure = Failure(Termination.STUCK, words)
             return
         record.windows += 1
@@ -81,7 +82,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
             reach = end = float(start.t[-1])
             record.failure, record.failed_at = start.failure, start.failed_at
         piece = solve_window(task, start, state, record.log) if start.t.shape[0] > 1 else None
-        if piece is None and (start.warm or not fresh):  # the known solution is too far off: the next one is computed
+        if piece is None and (start.warm or not fresh):  # this start is too far from the solution: compute a new one
             start = None
             continue
         piece = _follow(task, (front, reach), state, record) if piece is None else piece
@@ -104,7 +105,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
             nearer = 0.0 if record.stuck > 1 else NEARER * reached
             reach = _limited(front + max(FURTHER * length, nearer, key=abs), front, end)
         record.log.front = front
-        record.log.tell(piece.trial.intervals, 0, record.log.history[-1] if record.log.history else None)
+        record.log.report(piece.trial.intervals, 0, record.log.history[-1] if record.log.history else None)
 
 
 def _follow(task: Task, span: tuple[float, float], y0: Array, record: Record) -> Piece | None:
@@ -131,12 +132,12 @@ def _is_stuck(piece: Piece, share: float) -> bool:
 
 
 def _worth_following(record: Record) -> bool:
-    """Whether it was the solution, and not the Jacobian, that Newton failed on."""
+    """Whether sequential steps may help: not if Newton failed because the Jacobian is not finite."""
     return record.log.jacobian is None or all_finite(record.log.jacobian)
 
 
 def _limited(time: float, front: float, end: float) -> float:
-    """The time, or the end if that is nearer."""
+    """The time, or the end if the end is nearer."""
     return end if abs(time - front) >= abs(end - front) else time
 
 

@@ -11,19 +11,20 @@ TARGET = 0.3
 """Error per interval, in tolerances, that a new mesh is made for."""
 
 FEW = 0.25
-"""Share of bad intervals up to which the good ones are kept."""
+"""If the share of bad intervals is at most this, good intervals are kept and only bad ones are divided."""
 
 DENSER, COARSER = 20.0, 4.0
-"""Factors by which a mesh may become denser or coarser at a place: an error says little of much longer steps."""
+"""Largest local factors of refinement and of coarsening: an error says little about much longer or shorter steps."""
 
 
 SHORTER, SLOW = 1.5, 0.5
-"""Factor by which intervals must be shorter to show how errors fall, and share of the method's power that is slow."""
+"""The observed power of an error counts where intervals became shorter by the first factor; it is slow where it is
+less than the second share of the method's power."""
 
 
 @dataclass(frozen=True, eq=False)
 class Assessed:
-    """A mesh, the errors of its intervals `(N,)`, in tolerances, and the power of the length that they fall as."""
+    """A mesh, the errors `(N,)` of its intervals, in tolerances, and the power of the length that they fall with."""
 
     mesh: Mesh
     error: Array
@@ -32,8 +33,8 @@ class Assessed:
     def broken_at(self, times: Array) -> Assessed:
         """The same with further breakpoints.
 
-        The error of an interval that one is in says nothing of the two parts: they become as long as the neighbouring
-        intervals allow.
+        The error of an interval says nothing about its two parts beside a breakpoint inside it. It is set to zero, so
+        that the parts become as long as the neighbouring intervals allow.
         """
         xp = self.mesh.xp
         error = xp.where(self.mesh.containing(times), xp.zeros_like(self.error), self.error)
@@ -49,9 +50,9 @@ class Assessed:
         return self.mesh.denser(ratio)
 
     def refined(self, most: float, before: Assessed | None = None) -> Mesh:
-        """A better mesh: a new one, or where few intervals have an error of more than `most`, those in parts.
+        """A better mesh: a new one or, if only few intervals have an error above `most`, this one with those divided.
 
-        Where the errors of the mesh `before` have not fallen as they should, they are not expected to now.
+        Where errors fell more slowly than expected since the mesh `before`, the observed power is used.
         """
         xp = self.mesh.xp
         bad = self.error > most
@@ -62,11 +63,11 @@ class Assessed:
         return self.mesh.split(xp.astype(parts, xp.int64)).with_breaks()
 
     def _parts(self, power: Array | float) -> Array:
-        """Number of intervals that would have the target's error in place of each."""
+        """Number of intervals, `(N,)`, that would have an error of `TARGET` in place of each."""
         return (self.error / TARGET) ** (1 / power)
 
     def _powers(self, before: Assessed | None) -> Array:
-        """Powers of the length that errors are proportional to, `(N,)`: the method's, or those seen if far less."""
+        """Powers `(N,)` of the length with which errors fall: the method's, or the observed ones if these are slow."""
         xp, t, direction = self.mesh.xp, self.mesh.t, self.mesh.direction
         usual = xp.full_like(self.error, self.power)
         if before is None:
@@ -81,7 +82,7 @@ class Assessed:
             return xp.where(slow, xp.astype(xp.clip(seen, 1.0, None), self.error.dtype), usual)
 
     def _smoothed(self, ratio: Array) -> Array:
-        """Each interval at least half as dense, relative to the ratio asked for, as its neighbours."""
+        """The ratios, each raised to at least half of the larger one of its neighbours."""
         xp = self.mesh.xp
         if ratio.shape[0] < 2:
             return ratio

@@ -62,23 +62,24 @@ PARALLEL: dict[str, Callable[[int, int], Discretisation]] = {
 
 
 SMALL = 16
-"""Numbers in the states of a batch up to which LSODA makes the coarse solution, as for one state of all components."""
+"""Numbers in the states of a batch up to which LSODA solves the whole batch as one state, for the coarse solution."""
 
 
 TIGHTER = 0.1
-"""Part of the tolerances for LSODA where its solution is the result: its errors over all steps are ten tolerances."""
+"""Factor on the tolerances of a sequential solver whose steps are the result: its errors add up to ten tolerances."""
 
 
 STAGES = ((1e-3, 3), (1e-7, 5), (0.0, 7))
-"""Stages by the relative tolerance: the first row whose tolerance is not larger."""
+"""Relative tolerances and numbers of stages: the first row applies whose tolerance is at most that of the problem."""
 
 
 COARSE = 1e-4
-"""Relative tolerance of the coarse solution: looser ones cost more meshes and windows than they save."""
+"""Smallest relative tolerance of the coarse solution: looser ones cost more meshes and windows than they save."""
 
 
 NOTHING = 1e-9
-"""Absolute tolerance of the coarse solution where the user's is zero: this share of that for the largest component."""
+"""Where the user's absolute tolerance is zero, that of the coarse solution is this times its relative tolerance times
+the largest component of the initial state."""
 
 
 def discretise(name: str, problem: Problem, stages: Any) -> Discretisation:
@@ -101,7 +102,7 @@ def make_task(
     *,
     between: bool = True,
 ) -> Task:
-    """The task for a problem; `times` are those of the output, which may be wanted `between` them, too."""
+    """The task for a problem. `times` are the times of the output; `between`: states at other times are wanted, too."""
     if mesh is None and times is not None and method.is_on_output:
         mesh = with_ends(times, problem.span)
     if mesh is not None:
@@ -141,7 +142,10 @@ def _are_nodes(times: Array, mesh: Array) -> bool:
 
 
 def _loosened(problem: Problem, coarse: float) -> Array:
-    """Absolute tolerance of the coarse solution: in proportion, but neither zero nor as large as the states."""
+    """Absolute tolerance of the coarse solution.
+
+    It is loosened by the same factor as the relative one, unless it would be zero or as large as the states.
+    """
     xp = problem.xp
     useful = coarse * xp.max(xp.abs(problem.y0))
     loosened = xp.minimum(problem.atol * (coarse / problem.rtol), xp.maximum(problem.atol, useful))

@@ -8,13 +8,13 @@ from ..._functions.right_hand_side import RightHandSide
 from ..core.polynomial import PiecewisePolynomial
 
 SAMPLES, ROUNDS = 64, 5
-"""Samples in the interval, and how often the gap between two of them is searched again."""
+"""Samples in the interval, and number of rounds: each searches the gap between the last good and the first bad one."""
 
 
 def cut_at_bad_value(rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[PiecewisePolynomial | None, float | None]:
-    """The trial up to where the right-hand side is finite, and the first time that is known to be bad, if one is.
+    """The trial up to where the right-hand side is finite, and the first time known to be bad; None if there is none.
 
-    Values at the stages, which are all that the method has seen, may be finite where those at the nodes are not.
+    The method evaluates the right-hand side at the stages only, so its values at the nodes may not be finite.
     """
     xp = trial.xp
 

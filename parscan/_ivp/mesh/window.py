@@ -24,26 +24,28 @@ FIRST_TOLERANCE = 1e-4
 """Relative tolerance of Newton's corrections on the first mesh: it will be replaced anyway."""
 
 ROUGHLY_ENOUGH = 30.0
-"""Corrections on the first mesh, in these tolerances, that are small enough: the next ones are about their squares."""
+"""Size of a correction, in tolerances, below which a superlinear method stops on the first mesh: the next correction
+would be about its square."""
 
 MESHES = 10
 """Meshes in a window, at most."""
 
 FEW = 60
-"""Numbers in the states of a first mesh up to which it is solved to the user's tolerance at once, on shorter intervals.
+"""A first mesh of at most this many numbers is solved to the user's tolerance at once, on shorter intervals.
 
 On small arrays a further mesh takes longer than intervals that are shorter than necessary. This is for the first
 window only: a problem that needs a second one is not easy.
 """
 
 FEW_STEPS = ((1e-5, 3), (1e-9, 2), (0.0, 1))
-"""Coarse steps in an interval of such a mesh, by the relative tolerance: the first row that is not larger."""
+"""Relative tolerances, and coarse steps in an interval of such a mesh: the first row applies whose tolerance is at most
+the user's."""
 
 ITERATIONS = 10
 """Newton iterations on a mesh, at most."""
 
 WARM_ITERATIONS = 6
-"""The same on the mesh of a warm start: fewer are needed if it is near enough."""
+"""The same on the mesh of a warm start: one that needs more is too far from the solution."""
 
 ACCEPTED = 2.0
 """Largest error of an interval, in tolerances, with which a mesh is accepted."""
@@ -55,10 +57,10 @@ Where the right-hand side is smooth, second meshes have errors of up to 10, and 
 """
 
 OF_INTEREST = 0.03
-"""Errors of intervals, in tolerances, above which an interval may hide a discontinuity once it is longer."""
+"""Error, in tolerances, above which an interval is searched: were it longer, a discontinuity in it would show."""
 
 LARGEST_GROWTH, LARGE = 16, 1000
-"""Largest ratio of the intervals of a mesh to those of the first one, where they are a large number. A mesh that would
+"""A mesh may have this many times the intervals of the first one, and always `LARGE` of them. A mesh that would
 grow further (near a pole, say) is truncated; the next window starts closer to the difficulty."""
 
 SHORTER = 2
@@ -71,8 +73,8 @@ class Task:
 
     `start(span, y0)` makes a coarse solution, and `follow(span, y0, most=)` an accurate one of about `most` steps.
     `window` is the largest number of intervals at once, `longest` the largest length of one. `breaks` are the
-    breakpoints, all of which are nodes of every mesh; the mesh may be `fixed`, and
-    only its nodes be asked for.
+    breakpoints, all of which are nodes of every mesh. `fixed`: the mesh is the user's and is kept. `at_nodes`: the user
+    wants the states at its nodes only.
     """
 
     rhs: RightHandSide
@@ -87,11 +89,11 @@ class Task:
     at_nodes: bool = False
 
     def most_intervals(self, intervals: int, y0: Array) -> int:
-        """Number of the intervals that the user wants at once, and that fit into memory."""
+        """Number of these intervals to solve at once: limited by the user's `window` and by memory."""
         return self.that_fit(intervals if self.window is None else min(intervals, self.window), y0)
 
     def that_fit(self, intervals: int, y0: Array) -> int:
-        """Number of the intervals that fit into memory."""
+        """Number of these intervals that fit into memory."""
         return nodes_that_fit(intervals, y0, self.method.matrices * y0.shape[-1] ** 2)
 
 
@@ -102,22 +104,22 @@ class Log:
     history: list[float] = field(default_factory=list)
     meshes: list[int] = field(default_factory=list)
     iterations: list[int] = field(default_factory=list)
-    """On each of the meshes."""
+    """Number of iterations on each mesh."""
     windows: list[int] = field(default_factory=list)
-    """To which each of the meshes belongs, counted from 0."""
+    """Number of the window that each mesh belongs to, counted from 0."""
     jacobian: Array | None = None
-    """That of the last interval and the first member, where the method has one."""
+    """Jacobian of the last solved interval and the first member of the batch, if the method has Jacobians."""
     front: float = 0.0
-    """Time that the window begins with."""
+    """Time at which the window begins."""
     reached: Reached | None = None
 
-    def tell(self, intervals: int, iterations: int, correction: float | None) -> None:
-        """Report iterations on the present mesh; those of the meshes before are added."""
+    def report(self, intervals: int, iterations: int, correction: float | None) -> None:
+        """Report iterations on the present mesh; those on earlier meshes are added."""
         if self.reached is not None:
             self.reached(self.front, intervals, len(self.history) + iterations, correction)
 
     def add(self, found: Iterated, intervals: int, *, begins_window: bool) -> None:
-        """A mesh."""
+        """Add the iterations on one mesh."""
         self.history += found.history
         self.meshes.append(intervals)
         self.iterations.append(len(found.history))
@@ -130,9 +132,10 @@ class Log:
 
 @dataclass(frozen=True)
 class Piece:
-    """An accepted trial, and whether it spans the whole of its window; a sequential solver may have `followed` it.
+    """An accepted trial.
 
-    `error` `(N,)` is estimated for each interval, in tolerances; it is not known of steps that were followed.
+    `whole`: it covers the whole span of its window. `error` `(N,)` is the estimated error of each interval, in
+    tolerances. `followed`: it consists of the steps of a sequential solver, whose errors are NaN.
     """
 
     trial: PiecewisePolynomial
@@ -142,7 +145,7 @@ class Piece:
 
 
 def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piece | None:
-    """The accepted trial, perhaps of the first intervals only; None if not even one interval can be solved."""
+    """The accepted trial, possibly of the first intervals only; None if not even one interval can be solved."""
     first, rough = _first_mesh(task, start, y0, begins=not log.meshes)
     first = first.head(task.most_intervals(first.intervals, y0))
     most = max(LARGEST_GROWTH * first.intervals, LARGE)
@@ -184,7 +187,7 @@ def solve_window(task: Task, start: CoarseSolution, y0: Array, log: Log) -> Piec
 
 
 def _first_mesh(task: Task, start: CoarseSolution, y0: Array, *, begins: bool) -> tuple[Mesh, bool]:
-    """The mesh to begin with, and whether a better mesh is to follow whatever the errors are."""
+    """The first mesh, and whether it is rough: then a better one follows whatever the errors are."""
     mesh = start.first_mesh(task.breaks)
     rough = not start.warm and not start.fixed
     if begins and rough and y0.size * mesh.intervals <= FEW:
@@ -209,13 +212,13 @@ def _better(
 
 
 def _on_fixed(task: Task, trial: PiecewisePolynomial, linear: Linear, error: Array) -> Array:
-    """The errors on a mesh that is kept, as far as they are those of the output."""
+    """The errors on a mesh that is kept: those of the nodes if only these are wanted and the method can assess them."""
     of_nodes = task.method.assess_nodes(task.rhs, trial, task.scale) if task.at_nodes else None
     return _with_overlooked(task, trial, linear, error) if of_nodes is None else of_nodes
 
 
 def _with_overlooked(task: Task, trial: PiecewisePolynomial, linear: Linear, error: Array) -> Array:
-    """The errors; where they are small enough, also by the defect between the stages."""
+    """The errors; if all are small enough, intervals whose defect between the stages is too large get its error."""
     xp = trial.xp
     if float(xp.max(error)) > ACCEPTED:
         return error
@@ -228,4 +231,4 @@ def _iterate(task: Task, trial: PiecewisePolynomial, start: CoarseSolution, log:
     scale = task.scale.loosened(FIRST_TOLERANCE) if rough else task.scale
     most = WARM_ITERATIONS if start.warm else ITERATIONS
     enough = ROUGHLY_ENOUGH if rough and task.method.is_superlinear else scale.enough
-    return iterate(task.method, task.rhs, trial, scale, enough, most, log.tell)
+    return iterate(task.method, task.rhs, trial, scale, enough, most, log.report)

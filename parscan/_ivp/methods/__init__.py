@@ -1,1 +1,1 @@
-"""Methods for one interval of a mesh: how it couples its two ends, and the tangent linear model of that."""
+"""Methods: how an interval of a mesh couples its two ends, and the tangent linear model of this coupling."""

@@ -26,10 +26,10 @@ from .stage_tangents import implicit_stages
 from .tangent_linear import TangentLinear
 
 FROZEN_FROM = 64
-"""Order `s n` of an interval's system from which one Jacobian serves for all its stages.
+"""Size `s n` of an interval's linear system from which one Jacobian serves for all its stages.
 
-Newton's method converges more slowly then, but a system falls apart into smaller ones, and one Jacobian in `s` is
-evaluated. Measured on the heat equation and on chains of oscillators with n = 4 to 60.
+Newton's method then converges more slowly, but the system decouples into smaller ones, and only one Jacobian instead of
+`s` is evaluated. Measured on the heat equation and on chains of oscillators with n = 4 to 60.
 """
 
 
@@ -57,12 +57,12 @@ class Collocation(Discretisation):
 
     @property
     def error_power(self) -> int:
-        """Of the defect of the polynomial at the start of an interval, times its length."""
+        """The power of the defect at the start of an interval, times its length."""
         return self.tableau.stages + 1
 
     @property
     def is_superlinear(self) -> bool:
-        """Unless one Jacobian serves for all stages."""
+        """Yes, unless one Jacobian serves for all stages."""
         return not self.frozen
 
     @property
@@ -76,7 +76,7 @@ class Collocation(Discretisation):
         return Collocation(self.tableau.family(stages), self.n) if stages <= MOST_STAGES else None
 
     def correct(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Corrected:
-        """Evaluate all stages, condense them, carry the corrections from node to node.
+        """Evaluate all stages, condense them, propagate the corrections from node to node.
 
         If a value is not finite, the corrections of its interval and of all later ones are not finite either.
         """
@@ -97,10 +97,11 @@ class Collocation(Discretisation):
     ) -> tuple[PiecewisePolynomial, Array]:
         """Errors by the defect of the polynomial.
 
-        It satisfies the equation at the stages, not at the start of the interval, nor between the stages, nor, but for
-        Radau IIA, at its end: the defect there, times the step over 2s, filtered by (I - h J / 2s)^{-1} as in
-        Hairer and Wanner's code for Radau IIA (1996, IV.8), so that stiff components do not count that the method
-        damps. Between the stages, the filtered defect is the error of the polynomial.
+        The polynomial satisfies the equation at the stages. Its defect is evaluated at the start of the interval, at a
+        point between the stages and, unless the last stage is there, at the end. The error is h/2s times the defect,
+        filtered by (I - h J / 2s)^{-1} as in Hairer and Wanner's code for Radau IIA (1996, IV.8), so that stiff
+        components that the method damps do not count. Between the stages, the filtered defect is the error of the
+        polynomial.
         """
         xp = trial.xp
         share = 1 / (2 * self.tableau.stages)
@@ -137,7 +138,7 @@ class Collocation(Discretisation):
         return 4 * self.tableau.stages
 
     def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
-        """Every stage with its own Jacobian, even where Newton's method uses one for all."""
+        """The model with a Jacobian for every stage, even where Newton's method uses one for all stages."""
         xp = trial.xp
         times, states = self._points(trial)
         jacobians = rhs.exact_jacobian(xp.reshape(times, (-1,)), xp.reshape(states, (-1, *trial.y.shape[1:])))

@@ -1,7 +1,7 @@
 """The defect between the stages: it shows pulses of the right-hand side that steps and intervals passed over.
 
-Errors are estimated from few places of an interval. A feature shorter than the distance between them escapes the
-estimate, so the defect is sampled at more places once the mesh is accepted.
+Errors are estimated from few points of an interval. A feature shorter than the distance between these points escapes
+the estimate, so the defect is sampled at more points once the mesh is accepted.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from ..core.tableaux import Places
 from .filter import filtered
 
 DEFECT_LIMIT = 3000.0
-"""Tolerances by which the slopes of polynomials, times the step, may miss the right-hand side.
+"""Largest accepted defect of a polynomial, times the step, in tolerances.
 
-Where solutions are smooth, they miss it by up to 1000 at loose tolerances, at others by a few, those of DOP853 by up to
-1400; where a jump was passed over, by 6000 to 10⁹.
+For smooth solutions it is up to 1000 at loose tolerances and a few at others, for DOP853 up to 1400; if a step passed
+over a jump, it is 6000 to 10⁹.
 """
 
 
 def overlooked(
     rhs: RightHandSide, places: Places, trial: PiecewisePolynomial, scale: Scale, jacobians: Array | None = None
 ) -> Array:
-    """The defect at the places, in units of `DEFECT_LIMIT` tolerances, `(N,)`: above 1, something was overlooked.
+    """The largest defect at the places of each interval, `(N,)`, in `DEFECT_LIMIT` tolerances: above 1, too large.
 
-    Stiff components do not count, as far as the Jacobians of the intervals, `(N, *batch, n, n)`, say so.
+    Stiff components are removed by the filter with the Jacobians of the intervals, `(N, *batch, n, n)`, if given.
     """
     found = []
     for some, part in trial.groups(len(places.theta)):
@@ -38,7 +38,7 @@ def overlooked(
 def _of_part(
     rhs: RightHandSide, places: Places, trial: PiecewisePolynomial, scale: Scale, jacobians: Array | None
 ) -> Array:
-    """The same of a part of a trial."""
+    """The largest defects of the intervals of a part of a trial."""
     xp = trial.xp
     with quiet():
         missed = _missed(rhs, places, trial)
@@ -49,7 +49,7 @@ def _of_part(
 
 
 def _relative(errors: Array, trial: PiecewisePolynomial, scale: Scale) -> Array:
-    """The largest error of each interval, `(N,)`."""
+    """The largest defect of each interval, `(N,)`, in `DEFECT_LIMIT` tolerances."""
     return scale.relative(trial.xp.max(errors, axis=-1), trial) / DEFECT_LIMIT
 
 

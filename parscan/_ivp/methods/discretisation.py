@@ -1,4 +1,4 @@
-"""The interface of a method on a mesh, for Newton's loop and the march over windows."""
+"""The interface of methods on a mesh, as Newton's loop and the march over windows use it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Linear:
     jacobians: Array | None = None
 
     def head(self, intervals: int) -> Linear:
-        """Of the leading intervals."""
+        """The linearisation of the leading intervals."""
         some = None if self.jacobians is None else self.jacobians[:intervals, ...]
         return Linear(self.propagators[:intervals, ...], some)
 
 
 @dataclass(frozen=True)
 class Corrected:
-    """A trial after one Newton iteration: the leading intervals at which everything was finite.
+    """A trial after one Newton iteration.
 
-    `sizes` `(N,)` are the corrections in tolerances, infinite where they are not numbers.
+    `sizes` `(N,)` are the corrections of its intervals in tolerances, infinite where they are not numbers.
     """
 
     trial: PiecewisePolynomial
@@ -64,17 +64,17 @@ class Discretisation(ABC):
     @property
     @abstractmethod
     def matrices(self) -> int:
-        """Arrays of an n×n matrix per interval that an iteration holds, as a rough share of memory."""
+        """Number of n×n matrices per interval that an iteration holds in memory, roughly."""
 
     @property
     def is_on_output(self) -> bool:
-        """Whether the times of the output, where there are some, are its mesh."""
+        """Whether the times of the output are used as the mesh, if the user gave some."""
         return False
 
     def finer(self) -> Discretisation | None:
-        """A method of higher order, to estimate the error of this one; None if there is none.
+        """A method of higher order, to estimate the error of this method; None if there is none.
 
-        Where there is one, the order of this one at the nodes is that of `output`.
+        A method that has a finer one has the order of its tableau `output` at the nodes.
         """
         return None
 
@@ -89,17 +89,16 @@ class Discretisation(ABC):
         """The solved trial with its stages, and the error of each interval in tolerances, `(N,)`."""
 
     def assess_nodes(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Array | None:
-        """The errors of the nodes alone, in tolerances `(N,)`; None where the polynomials are as good as the nodes."""
+        """The errors `(N,)` of the nodes alone, in tolerances; None if the polynomials are as accurate as the nodes."""
         return None
 
     @abstractmethod
     def tangent_matrices(self, n: int) -> int:
-        """Arrays of an n×n matrix per interval that its tangent linear model holds, as a rough share of memory."""
+        """Number of n×n matrices per interval that the tangent linear model holds in memory, roughly."""
 
     @abstractmethod
     def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
         """The tangent linear model at a solved trial, with exact Jacobians.
 
-        Its slopes are those of the polynomials of `output`; they are there only if the states `inside` the intervals
-        matters.
+        It includes the slopes of the polynomials of `output` only if states `inside` the intervals are needed.
         """

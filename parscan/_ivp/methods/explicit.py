@@ -1,7 +1,7 @@
 """Explicit Runge-Kutta methods as step maps: RK4 and DOP853.
 
-The derivatives of the stages by the state at the start of a step follow the stages (Hairer, Nørsett and Wanner,
-"Solving Ordinary Differential Equations I", 2nd edition, Springer 1993, section I.14):
+The derivatives of the stages with respect to the state at the start of a step are computed along with the stages
+(Hairer, Nørsett and Wanner, "Solving Ordinary Differential Equations I", 2nd edition, Springer 1993, section I.14):
 `K_i' = J_i (I + h Σ_j a_ij K_j')`.
 """
 
@@ -28,7 +28,7 @@ from .tangent_linear import TangentLinear
 
 @dataclass(frozen=True, eq=False)
 class Explicit(StepMap):
-    """An explicit method: `A` (s, s) strictly lower, `b` (s,), `c` (s,) from 0 on."""
+    """An explicit method: `A` (s, s) strictly lower triangular, `b` (s,), and `c` (s,) with `c[0] = 0`."""
 
     name: str
     A: Array
@@ -37,12 +37,12 @@ class Explicit(StepMap):
 
     @property
     def description(self) -> str:
-        """Its name."""
+        """The name."""
         return self.name
 
     @property
     def is_superlinear(self) -> bool:
-        """Tangents are exact."""
+        """Yes: propagators are exact."""
         return True
 
     @property
@@ -51,7 +51,7 @@ class Explicit(StepMap):
         return self.A.shape[0]
 
     def linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
-        """Stage after stage, on all intervals and with its Jacobian."""
+        """Targets and propagators: one stage after the other, each with its Jacobian and on all intervals at once."""
         xp = trial.xp
         steps = trial.lengths
         eye = xp.eye(trial.y.shape[-1], dtype=trial.y.dtype)
@@ -75,11 +75,11 @@ class Explicit(StepMap):
         return slopes
 
     def tangent_matrices(self, n: int) -> int:
-        """Jacobians, and their products, of a few stages more."""
+        """Jacobians and their products, for the stages and a few further ones of the polynomial."""
         return 2 * (self.A.shape[0] + 4)
 
     def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
-        """All stages, and those of the polynomials if they matter."""
+        """The model of all stages, with the further ones of the polynomials if states `inside` are needed."""
         xp = trial.xp
         A, c, mixing = self.polynomial() if inside else (self.A, self.c, np.zeros((0, len(self.c))))
         b = np.concatenate([self.b, np.zeros(len(c) - len(self.b))])
@@ -95,13 +95,7 @@ class Explicit(StepMap):
 
     @abstractmethod
     def polynomial(self) -> tuple[Array, Array, Array]:
-        """Coefficients and nodes, with further stages, and the slopes of the output as sums of all of them."""
-
-    @abstractmethod
-    def assess(
-        self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
-    ) -> tuple[PiecewisePolynomial, Array]:
-        """As for all discretisations."""
+        """`A` and `c` extended by the further stages of the polynomial, and weights of all stages in its slopes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,17 +109,17 @@ class WithCubics(Explicit):
 
     @property
     def error_power(self) -> int:
-        """Of the error of the cubics."""
+        """The power of the error of the cubics."""
         return 4
 
     def assess(
         self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
     ) -> tuple[PiecewisePolynomial, Array]:
-        """By the defect of the cubics."""
+        """Errors by the defect of the cubics."""
         return _hermite.assess(rhs, trial, scale)
 
     def polynomial(self) -> tuple[Array, Array, Array]:
-        """The end of the interval as a further stage."""
+        """The cubics need the slope at the end of the interval: one further stage."""
         A, c = _with_end(self.A, self.b, self.c)
         first, last = np.eye(len(c))[[0, -1]]
         rise = np.append(self.b, 0.0)
@@ -147,13 +141,13 @@ class DOP853(Explicit):
 
     @property
     def error_power(self) -> int:
-        """Of the combined estimate."""
+        """The power of the combined estimate."""
         return 8
 
     def assess(
         self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
     ) -> tuple[PiecewisePolynomial, Array]:
-        """By the embedded formulas of orders 5 and 3."""
+        """Errors by the embedded formulas of orders 5 and 3."""
         from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
 
         xp = trial.xp
@@ -167,7 +161,7 @@ class DOP853(Explicit):
         return replace(trial, stages=stages), xp.where(fifth == 0, fifth, error)
 
     def polynomial(self) -> tuple[Array, Array, Array]:
-        """The end of the interval, and three stages more."""
+        """The polynomials need the slope at the end of the interval and three more stages."""
         from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
 
         A, c = _with_end(self.A, self.b, self.c)
@@ -225,6 +219,6 @@ def _with_end(A: Array, b: Array, c: Array) -> tuple[Array, Array]:
 
 
 def _plus(base: Any, scale: Any, weights: list[float], parts: list[Array]) -> Any:
-    """`base + scale * Σ weights * parts`, without the weights that are 0; more weights than parts are not used."""
+    """`base + scale * Σ weights * parts`. Weights of zero are skipped; weights beyond the last part are ignored."""
     terms = [weight * part for weight, part in zip(weights, parts, strict=False) if weight]
     return base + scale * sum(terms[1:], start=terms[0]) if terms else base

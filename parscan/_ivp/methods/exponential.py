@@ -5,7 +5,7 @@ ICLR 2024, section 3.2 and appendix A):
 
     y_{p+1} = exp(-Ḡ h) y_p + h φ₁(-Ḡ h) z̄,    φ₁(M) = M^{-1} (exp(M) - I),
 
-of order 2. φ₁ is evaluated as it is; the four terms of its series in the published code lose stability from h|G| = 5.
+of order 2. φ₁ is evaluated in full; the published code takes four terms of its series and is unstable from h|G| = 5 on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .one_step import StepMap
 from .tangent_linear import TangentLinear
 
 PARTS = 8
-"""Parts of an interval between which the linearised equation is compared with the right-hand side."""
+"""Number of parts of an interval at whose ends the linearised equation is compared with the right-hand side."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class DEER(StepMap):
 
     @property
     def description(self) -> str:
-        """Its name."""
+        """The name."""
         return "DEER"
 
     @property
@@ -46,17 +46,17 @@ class DEER(StepMap):
 
     @property
     def error_power(self) -> int:
-        """Of its local error."""
+        """The power of the local error."""
         return 3
 
     @property
     def is_superlinear(self) -> bool:
-        """Terms that depend on G are taken for constant."""
+        """No: the iteration neglects the derivative of G."""
         return False
 
     @property
     def is_on_output(self) -> bool:
-        """As published."""
+        """Yes, as published."""
         return True
 
     @property
@@ -73,7 +73,7 @@ class DEER(StepMap):
         return targets[..., 0], exponentials
 
     def _means(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
-        """H times the means of -G and z over both ends of the intervals, `(N, *batch, n, n)` and `(N, *batch, n)`."""
+        """Means of -G and z over both ends of the intervals, times h: `(N, *batch, n, n)` and `(N, *batch, n)`."""
         ends = trial.both_ends
         values, J = rhs.linearise(ends.t, ends.y)
         with quiet():
@@ -85,13 +85,13 @@ class DEER(StepMap):
     def assess(
         self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
     ) -> tuple[PiecewisePolynomial, Array]:
-        """By the defect of the cubics."""
+        """Errors by the defect of the cubics."""
         return _hermite.assess(rhs, trial, scale)
 
     def assess_nodes(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Array | None:
-        """By the mean defect of the solutions of the linearised equation over an interval.
+        """Errors by the mean defect of the solution of the linearised equation over each interval.
 
-        That is nothing where the equation is linear with constant coefficients, however bad the cubics are.
+        This is zero if the equation is linear with constant coefficients, even where the cubics are inaccurate.
         """
         xp = trial.xp
         X, Z = self._means(rhs, trial)
@@ -116,7 +116,7 @@ class DEER(StepMap):
         return 6 * n + 12
 
     def tangent_linear(self, rhs: RightHandSide, trial: PiecewisePolynomial, *, inside: bool) -> TangentLinear:
-        """The derivative of the formula, which takes second derivatives of `fun`."""
+        """The derivative of the method's formula, which contains second derivatives of `fun`."""
         return exponential_tangents(rhs, trial, inside=inside)
 
 

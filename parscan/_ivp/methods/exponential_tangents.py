@@ -1,12 +1,12 @@
-"""Tangent linear model of DEER: its exponential depends on the Jacobian, and so on second derivatives.
+"""Tangent linear model of DEER. The method contains the Jacobian, so its derivative contains second derivatives.
 
 With X = h J̄ and Z = h z̄, the end of an interval is `exp(X) y_l + φ₁(X) Z`. J̄ and z̄ depend on both nodes, l and r:
 
     dJ = f_yy δ + φ_y,    dz = φ - dJ y,    δ_r = exp(X) δ_l + L_exp(X, dX) y_l + L_φ₁(X, dX) Z + φ₁(X) dZ,
 
-which is solved for δ_r. L are the Fréchet derivatives: blocks of the functions of `[[X, dX], [0, X]]`, whose adjoints
-are those at Xᴴ (Higham, "Functions of Matrices", SIAM 2008, sections 3.1 and 3.2). Second derivatives of f, and
-derivatives φ_y of a forcing, are differences of fourth order: the forcing is evaluated beside the nodes, too.
+which is solved for δ_r. The L are Fréchet derivatives: blocks of the matrix functions of `[[X, dX], [0, X]]`. The
+adjoint of L(X, ·) is L(Xᴴ, ·) (Higham, "Functions of Matrices", SIAM 2008, sections 3.1 and 3.2). Second derivatives of
+f, and derivatives φ_y of a forcing, are differences of fourth order: the forcing is evaluated beside the nodes, too.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from . import hermite as _hermite
 from .tangent_linear import TangentLinear
 
 STENCIL = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
-"""Places in steps, and weights, of a first derivative by differences of fourth order."""
+"""First derivative by differences of fourth order: pairs of a place, in steps, and its weight."""
 
 POWER = 0.2
-"""The step relative to a component, as a power of ε, that balances the errors of these differences."""
+"""The step, relative to a component, is ε to this power, which balances truncation and rounding of the differences."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +42,18 @@ class Ends:
     exp: Array
     phi: Array
 
-    def bent(self, left: Array, right: Array) -> Array:
-        """Changes `(N, B, n)` of the ends by those of the Jacobians `(N, B, n, n)` at both nodes."""
+    def change(self, left: Array, right: Array) -> Array:
+        """Changes `(N, B, n)` of the ends due to changes `(N, B, n, n)` of the Jacobians at both nodes."""
         half = self.half[..., None]
         L_exp, L_phi = frechet(self.X, half * (left + right))
         dZ = -self.half * (_times(left, self.left) + _times(right, self.right))
         return _times(L_exp, self.left) + _times(L_phi, self.Z) + _times(self.phi, dZ)
 
-    def pulled(self, ends: Array) -> tuple[Array, Array, Array]:
-        """Adjoint of `bent`, and of equal changes of f at both nodes: for J on the left, on the right, and f."""
+    def pull_back(self, ends: Array) -> tuple[Array, Array, Array]:
+        """Adjoint of `change`, and of an equal change of f at both nodes.
+
+        The gradients with respect to the left Jacobian, the right Jacobian, and f.
+        """
         turned = array_namespace(ends).matrix_transpose(conjugate(self.X))
         W, half = frechet(turned, _outer(ends, self.left))[0], self.half
         W = W + frechet(turned, _outer(ends, self.Z))[1]
@@ -64,7 +67,7 @@ class Ends:
 
 @dataclass(frozen=True, eq=False)
 class ExponentialTangents(TangentLinear):
-    """The points are the m ends, and those beside them, each at a step `steps` `(m, B, n)` along a component."""
+    """The model. Its points are the m ends, and points beside them, at multiples of `steps` `(m, B, n)` along axes."""
 
     ends: Ends
     jacobians: Array
@@ -85,7 +88,7 @@ class ExponentialTangents(TangentLinear):
         with quiet():
             at_nodes, derivative = self._differences(forcing)
             left, right = at_nodes[self.left, ...], at_nodes[self.right, ...]
-            offsets = ends.bent(derivative[self.left, ...], derivative[self.right, ...])
+            offsets = ends.change(derivative[self.left, ...], derivative[self.right, ...])
             offsets = offsets + _times(ends.phi, ends.half * (left + right))
             offsets = self._solved(offsets)
             slopes = [
@@ -109,7 +112,7 @@ class ExponentialTangents(TangentLinear):
                 nodes[self.left, ...] += by_left * part
                 nodes[self.right, ...] += right
             ends = self._solved(ends, adjoint=True)
-            by_left, by_right, both = self.ends.pulled(ends)
+            by_left, by_right, both = self.ends.pull_back(ends)
             nodes[self.left, ...] += both
             nodes[self.right, ...] += both
             matrices = xp.zeros_like(self.jacobians)
@@ -125,7 +128,7 @@ class ExponentialTangents(TangentLinear):
         return values[0, ...], _stencil(values[1:, ...], self.steps)
 
     def _solved(self, sides: Array, *, adjoint: bool = False) -> Array:
-        """Change of the ends by their own change."""
+        """Changes δ_r of the right nodes that satisfy δ_r = (∂/∂δ_r) δ_r + `sides`; or the adjoint of that map."""
         xp = self.xp
         matrices = xp.eye(sides.shape[-1], dtype=sides.dtype) - self.by_right
         matrices = xp.matrix_transpose(conjugate(matrices)) if adjoint else matrices
@@ -133,7 +136,7 @@ class ExponentialTangents(TangentLinear):
 
     @cached_property
     def _weights(self) -> list[tuple[float, float, float]]:
-        """The parts of the slopes, if they are wanted."""
+        """Weights of rise, left slope and right slope in each slope of the output; empty if slopes are not needed."""
         return _hermite.weights() if self.slopes.shape[1] else []
 
 
@@ -156,8 +159,8 @@ def exponential_tangents(rhs: RightHandSide, trial: PiecewisePolynomial, *, insi
         second = _stencil(xp.reshape(around, (-1, *jacobians.shape)), steps)  # (..., i, l, j)
         ends = _ends(trial, values, jacobians)
         nothing = xp.zeros_like(jacobians[right, ...])
-        by_left = xp.stack([ends.bent(second[left, ..., j], nothing) for j in range(n)], axis=-1)
-        by_right = xp.stack([ends.bent(nothing, second[right, ..., j]) for j in range(n)], axis=-1)
+        by_left = xp.stack([ends.change(second[left, ..., j], nothing) for j in range(n)], axis=-1)
+        by_right = xp.stack([ends.change(nothing, second[right, ..., j]) for j in range(n)], axis=-1)
         eye = xp.eye(n, dtype=states.dtype)
         propagators = solve_each(eye - by_right, ends.exp + by_left)
         slopes = [
@@ -171,7 +174,7 @@ def exponential_tangents(rhs: RightHandSide, trial: PiecewisePolynomial, *, insi
 
 
 def _ends(trial: PiecewisePolynomial, values: Array, jacobians: Array) -> Ends:
-    """Intervals by their ends, with right-hand sides and Jacobians there."""
+    """The parts of the model, from the right-hand sides and Jacobians at the ends of the intervals."""
     xp, points = trial.xp, trial.both_ends
     left, right = points.left, points.right
     states = xp.reshape(points.y, values.shape)
@@ -202,12 +205,12 @@ def _stencil(values: Array, steps: Array) -> Array:
 
 
 def _times(matrices: Array, vectors: Array) -> Array:
-    """Products."""
+    """Products of matrices and vectors."""
     return (matrices @ vectors[..., None])[..., 0]
 
 
 def _adjoint_times(matrices: Array, vectors: Array) -> Array:
-    """Products with the adjoint matrices."""
+    """Products of adjoint matrices and vectors."""
     return _times(array_namespace(matrices).matrix_transpose(conjugate(matrices)), vectors)
 
 

@@ -1,4 +1,4 @@
-"""The filter by which stiff components do not count in errors, as far as a method damps them."""
+"""The filter that removes stiff components from errors, as far as a method damps them."""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ def output() -> Tableau:
 def assess(rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> tuple[PiecewisePolynomial, Array]:
     """The trial with the slopes of its cubics, and the error of each interval in tolerances, `(N,)`.
 
-    In the middle of an interval, the slope of the cubic through states of the exact solution is right to fourth order,
-    and an error e of the state at the end changes it by 3e/2h. So 2h/3 times the defect of the cubic there
-    is the local error of a method of low order. A quarter on, the defect times h bounds the
-    error of the cubic itself, of fourth order: that counts, too, for in the middle RK4 misses nothing where `fun`
-    depends on the time only.
+    At the middle of an interval, the slope of the cubic through states of the exact solution is exact to fourth order,
+    and an error e of the state at the end changes the slope by 3e/2h. Therefore 2h/3 times the defect at the middle is
+    the local error of a method of low order. At a quarter of the interval, h times the defect bounds the error of the
+    cubic itself, which is of fourth order. The larger of both counts: at the middle, RK4 has no defect if `fun` depends
+    on the time only.
     """
     xp = trial.xp
     ends = trial.both_ends
@@ -49,5 +49,5 @@ def _slope(c: float, rise: Any, left: Any, right: Any) -> Any:
 
 
 def weights() -> list[tuple[float, float, float]]:
-    """Weights of the slopes of the cubics at the nodes of the output: of the rise, the left slope and the right one."""
+    """For each node of the output, the weights of the rise, the left slope and the right slope in the cubic's slope."""
     return [(_slope(c, 1.0, 0.0, 0.0), _slope(c, 0.0, 1.0, 0.0), _slope(c, 0.0, 0.0, 1.0)) for c in output().c.tolist()]

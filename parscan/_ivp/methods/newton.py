@@ -1,4 +1,4 @@
-"""Newton's method on a whole mesh: which intervals are good enough, and which have to be cut off."""
+"""Newton's method on a whole mesh: which intervals have converged, and which are cut off."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ..core.scale import Scale
 from .discretisation import Discretisation, Linear
 
 STALL = 0.5
-"""Share of a correction from which on, if the next one is as large, corrections have come down to rounding."""
+"""Corrections stall if one is larger than this share of the previous one."""
 
 FLOOR = 1.0
 """Corrections that stall below this many tolerances are rounding, and are accepted."""
 
 LARGEST = 1.0
-"""Size of corrections, relative to the solution, up to which they predict how the next ones shrink."""
+"""Corrections predict later ones only if they are at most this large, relative to the solution."""
 
 SAFETY = 10.0
-"""Factor by which corrections may exceed the prediction by their squares."""
+"""Safety factor on the prediction that the ratio of successive corrections squares."""
 
 TRUSTED = 0.1
-"""Share of the correction before it up to which a correction predicts the next one."""
+"""A correction predicts the next one only if it is at most this share of the previous one."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class _OnMesh(Iteration):
 
 
 def _rate(history: list[float], scale: Scale, *, superlinear: bool) -> float:
-    """Expected ratio of the next corrections to the last: that of the last to those before, or about its square.
+    """Expected ratio of the next correction to the last one: the previous ratio, or about its square if superlinear.
 
-    Corrections of Newton's method square: `c_{k+1} = C c_k²`, with C by the last two of them. Those that are larger
-    than the solution itself predict nothing: they may have fallen by chance.
+    Newton's method gives `c_{k+1} = C c_k²`, with C from the last two corrections. Corrections that are larger than the
+    solution itself predict nothing: they may have fallen by chance.
     """
     if len(history) < 2 or history[-1] > TRUSTED * history[-2] or history[-2] * scale.tightest > LARGEST:
         return 1.0

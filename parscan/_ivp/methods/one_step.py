@@ -1,4 +1,4 @@
-"""Methods that map each node to the next by a formula of their own: Newton's method corrects the nodes."""
+"""Methods that map each node to the next by an explicit formula; Newton's method corrects the nodes alone."""
 
 from __future__ import annotations
 
@@ -14,23 +14,17 @@ from .discretisation import Corrected, Discretisation, Linear
 
 
 class StepMap(Discretisation):
-    """A discretisation whose targets and propagators are all that an iteration needs."""
+    """A discretisation that gives targets and propagators: an iteration needs nothing else."""
 
     @abstractmethod
     def linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Targets `(N, *batch, n)` of the nodes after the first, and propagators `(N, *batch, n, n)` into them."""
 
     def correct(self, rhs: RightHandSide, trial: PiecewisePolynomial, scale: Scale) -> Corrected:
-        """Carry the defects from node to node; the stages are not kept up with."""
+        """Propagate the defects from node to node. The stages are not updated."""
         xp = trial.xp
         targets, propagators = self.linearise(rhs, trial)
         with quiet():
             corrections = affine_scan(propagators, targets - trial.y[1:, ...])
             corrected = replace(trial, y=xp.concat([trial.y[:1, ...], trial.y[1:, ...] + corrections]))
             return Corrected(corrected, scale.relative(corrections, corrected), Linear(propagators))
-
-    @abstractmethod
-    def assess(
-        self, rhs: RightHandSide, trial: PiecewisePolynomial, linear: Linear, scale: Scale
-    ) -> tuple[PiecewisePolynomial, Array]:
-        """As for all discretisations."""

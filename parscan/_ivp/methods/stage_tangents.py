@@ -4,8 +4,8 @@ With J_i = ∂f/∂y at the stages and forcings φ_i there,
 
     δK_i = J_i (δ_p + h Σ_j a_ij δK_j) + φ_i,    δ_{p+1} = δ_p + h Σ_i b_i δK_i.
 
-The adjoint of the stages is a method of the same kind, with the transposed coefficients and Jacobians. With
-u the adjoint of the right node and v those of the stages,
+The adjoint of the stages is a method of the same kind, with transposed coefficients and adjoint Jacobians. With the
+adjoint u of the right node and the adjoints v of the stages,
 
     w_i = μ_i + h Σ_j a_ji J_jᴴ w_j,    μ_i = h b_i u + v_i
 
@@ -45,7 +45,7 @@ class ImplicitStages(TangentLinear):
         return ends, xp.moveaxis(xp.reshape(stages, (N, B, s, n, -1)), 1, 2)
 
     def pull_back(self, ends: Array, slopes: Array | None) -> Array:
-        """The adjoint stages are condensed as stages are."""
+        """The adjoint stages are condensed like stages."""
         xp = self.xp
         N, s, B, n = self.slopes.shape[:-1]
         weights = xp.astype(self.steps[:, None] * xp.asarray(self.b, dtype=self.steps.dtype), ends.dtype)
@@ -78,10 +78,10 @@ def implicit_stages(A: Array, b: Array, steps: Array, times: Array, states: Arra
 
 @dataclass(frozen=True, eq=False)
 class ExplicitStages(TangentLinear):
-    """A strictly lower triangular `A`: stage after stage. Jacobians are s arrays `(N, B, n, n)`, steps `(N, 1, 1, 1)`.
+    """A strictly lower triangular `A`: stages are computed one after the other.
 
-    The slopes of the polynomial are the sums of stages with the rows of `mixing` `(q, s)` as weights; stages that only
-    they need have weights of zero in `b`.
+    Jacobians are s arrays `(N, B, n, n)`, steps `(N, 1, 1, 1)`. The slopes of the polynomial are sums of stages, with
+    the rows of `mixing` `(q, s)` as weights; stages that only the polynomial needs have zero weights in `b`.
     """
 
     A: Array
@@ -91,7 +91,7 @@ class ExplicitStages(TangentLinear):
     steps: Array
 
     def respond(self, forcing: Array) -> tuple[Array, Array]:
-        """By substitution."""
+        """Forward substitution over the stages."""
         xp = self.xp
         s = len(self.jacobians)
         forced = xp.reshape(forcing, (-1, s, *forcing.shape[1:]))
@@ -100,7 +100,7 @@ class ExplicitStages(TangentLinear):
             return self.steps * _sum(self.b, stages), _mixed(self.mixing, stages)
 
     def pull_back(self, ends: Array, slopes: Array | None) -> Array:
-        """By substitution, from the last stage to the first."""
+        """Backward substitution, from the last stage to the first."""
         xp = self.xp
         steps = self.steps[..., 0]
         s = len(self.jacobians)
@@ -135,7 +135,7 @@ def explicit_stages(
 
 
 def _substitute(A: Array, jacobians: list[Array], steps: Array, sides: list[Array]) -> list[Array]:
-    """Stages that are `J_i h Σ_j a_ij δK_j` and the given right-hand sides."""
+    """Stages `δK_i = J_i h Σ_j a_ij δK_j + sides_i`."""
     stages: list[Array] = []
     for i, (J, side) in enumerate(zip(jacobians, sides, strict=True)):
         stages.append(side + J @ (steps * _sum(A[i, :i], stages)) if A[i, :i].any() else side)
@@ -143,7 +143,7 @@ def _substitute(A: Array, jacobians: list[Array], steps: Array, sides: list[Arra
 
 
 def _mixed(mixing: Array, stages: list[Array]) -> Array:
-    """Sums of the stages by the rows of `mixing`, as a second axis."""
+    """Sums of the stages with the rows of `mixing` as weights, along a second axis."""
     xp = array_namespace(stages[0])
     if mixing.shape[0] == 0:
         return xp.zeros((stages[0].shape[0], 0, *stages[0].shape[1:]), dtype=stages[0].dtype)
@@ -151,6 +151,6 @@ def _mixed(mixing: Array, stages: list[Array]) -> Array:
 
 
 def _sum(weights: Array, parts: list[Array]) -> Array:
-    """Sum of the weighted parts, or 0; weights of zero are left out."""
+    """Sum of the weighted parts, or 0. Weights of zero are skipped."""
     terms = [weight * part for weight, part in zip(weights.tolist(), parts, strict=True) if weight]
     return sum(terms[1:], start=terms[0]) if terms else 0.0

@@ -1,7 +1,7 @@
 """The tangent linear model of a discretisation: the propagation of small changes of a solved trajectory.
 
-Each interval maps the change δ_p of its left node, and forcings φ of the right-hand side at some points of it, to the
-change of its right node and to those of the slopes S that its polynomial is made of:
+Each interval maps the change δ_p of its left node, and forcings φ of the right-hand side at some of its points, to the
+change of its right node and to the changes of the slopes S of its polynomial:
 
     δ_{p+1} = A_p δ_p + B_p φ_p,    δS_p = C_p δ_p + D_p φ_p.
 

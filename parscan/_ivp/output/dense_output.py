@@ -1,4 +1,4 @@
-"""The solution between the nodes of the mesh, as a user has it."""
+"""The continuous solution that users call."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class DenseOutput:
 
 
 def as_times(t: Any, mesh: Array) -> Array:
-    """One time, or times `(m,)`, of a user's as an array of the library of the mesh."""
+    """One time, or times `(m,)`, that a user gave, as an array of the library of the mesh."""
     times, xp = as_array("t", t), array_namespace(mesh)
     if times.ndim > 1:
         raise ValueError(f"`t` has shape {tuple(times.shape)}; pass one time or a one-dimensional array of times.")

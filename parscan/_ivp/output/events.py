@@ -1,7 +1,7 @@
-"""Events of a trajectory: the times at which functions of it are zero.
+"""Events of a trajectory: the times at which functions of the state and time are zero.
 
-An event counts as in SciPy's `solve_ivp`, with samples in place of steps. A trajectory is watched as a whole, or
-stretch by stretch while it is computed.
+Occurrences are defined as in SciPy's `solve_ivp`, with samples in place of steps. A trajectory is searched as a whole,
+or stretch by stretch while it is computed.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from ..core.polynomial import PiecewisePolynomial
 from .monitor import Bracket, Event, Monitor, Seen
 
 SUBSAMPLES = 4
-"""Samples within an interval of the mesh, or a step, besides its ends, at least."""
+"""Least number of samples within an interval of the mesh or a step, besides its ends."""
 
 SAMPLES = 200
-"""Samples in all, at least: the mesh of a polynomial solution may have a single interval."""
+"""Least number of samples in all: the mesh of a polynomial solution may have a single interval."""
 
 HALVINGS = 20
-"""Samples ever nearer to the begin: they show the sign that an event takes on if it is zero there."""
+"""Number of samples at halved distances from the begin: if an event is zero there, they show its sign afterwards."""
 
 
 @dataclass(frozen=True)
 class Occurrences:
-    """Per event its times `(k,)` and the states then, `(k, n)`; the time of the terminal event that ended the solve."""
+    """For each event, its times `(k,)` and states `(k, n)`; and the time of the terminal event that ended the solve."""
 
     t_events: list[Array]
     y_events: list[Array]
@@ -72,13 +72,13 @@ def _prepared(function: Any, name: str) -> Event:
 def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: PiecewisePolynomial) -> Occurrences:
     """All occurrences on a trajectory without batch, up to the one that ends the integration.
 
-    An event occurs between two samples where its function has different signs, and at a sample where it is zero, be
-    it the first or one where the sign stays; then the sign before or the sign after has to fit the direction. Where
-    the function is zero at several samples in a row, that is one occurrence, at the first of them and in any
-    direction. A time between samples is refined with Brent's method.
+    An event occurs between two samples at which its function has different signs; the time is found by Brent's method.
+    It also occurs at a sample where its function is zero, even at the first one and if the sign does not change; then
+    the sign before or the sign after has to match the direction. If the function is zero at several samples in a row,
+    it occurs once, at the first of them and in any direction.
 
-    Occurrences at the time that ends the integration are kept, later ones are not. Exceptions of a function before
-    that time pass, with a note of the time.
+    Occurrences up to and at the time that ends the integration are kept. Exceptions of a function up to that time are
+    raised, with a note of the time.
     """
     watch = Watch(events, args)
     if events and dense.y.size:
@@ -88,7 +88,7 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: PiecewisePolyn
 
 
 class Watch:
-    """Events on a trajectory, from one stretch to the next."""
+    """Finds events on a trajectory that is given stretch by stretch."""
 
     def __init__(self, events: tuple[Event, ...], args: tuple[Any, ...]) -> None:
         self.monitors = [Monitor(event, index, args) for index, event in enumerate(events)]
@@ -100,10 +100,11 @@ class Watch:
     def see(
         self, times: Array, y: Array, near: Callable[[float], Callable[[float], Array]], *, is_step: bool = False
     ) -> float | None:
-        """Find events among samples `y` (n, m) of a stretch that begins where the last one ended.
+        """Find events among samples `y` (n, m) of a stretch that begins where the previous one ended.
 
-        Returns the time at which a terminal event ends the integration, if one does. `near(t)` is the trajectory about
-        a time, as a function of times. In a step, an event that occurs once is sought between its ends, as by SciPy.
+        Returns the time at which a terminal event ends the integration, if one does. `near(t)` is the trajectory around
+        a time, as a function of times. If the stretch is a step in which an event occurs once, its root is searched
+        between the ends of the step, as SciPy does.
         """
         order = -1.0 if bool(times[-1] < times[0]) else 1.0
         scans = []
@@ -149,7 +150,7 @@ class Watch:
 def _root(
     monitor: Monitor, near: Callable[[float], Callable[[float], Array]], bracket: Bracket, ends: Bracket | None
 ) -> float:
-    """Time of an occurrence, sought between the ends of its step if they are given."""
+    """Time of an occurrence, searched between the ends of its step if they are given."""
     return monitor.root(near(sum(bracket) / 2), ends or bracket)
 
 
@@ -163,7 +164,7 @@ def _sample_times(t: Array) -> Array:
 
 
 def with_beginning(times: Array) -> Array:
-    """The same times, and some ever nearer to the first of them."""
+    """The times, with further ones at halved distances from the first."""
     xp = array_namespace(times)
     near = times[0] + (times[1] - times[0]) * 0.5 ** xp.arange(HALVINGS, 0, -1, dtype=times.dtype)
     later = near[(near != times[0]) & (near != times[1])]

@@ -1,4 +1,4 @@
-"""One event, watched along a trajectory: where its function changes sign among samples, and the time of its zero."""
+"""One event along a trajectory: the samples between which its function changes sign, and the time of the zero."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CHECKED = 5
 """Samples at which a call for all samples is compared with single calls."""
 
 RTOL = 4 * machine_epsilon(float)
-"""Tolerances of a root, as in SciPy."""
+"""Relative tolerance of a root, as in SciPy."""
 
 WORTH_CHECKING = 40
-"""Samples from which on a call for all of them is tried: for fewer, single calls take no longer."""
+"""For at most this many samples, single calls take no longer than one call for all and its check."""
 
 COARSE = 1e-9
-"""Share of a bracket from which on a tolerance of a root is too coarse for it."""
+"""If the tolerance of a root exceeds this share of its bracket, time is counted from the begin of the bracket."""
 
 Bracket: TypeAlias = tuple[float, float]
 """Times between which an event occurs; twice the same time if the event function is zero there."""
@@ -29,7 +29,7 @@ Bracket: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True)
 class Event:
-    """A function `event(t, y, *args)`, the number of occurrences that end the solve, the direction that counts."""
+    """A function `event(t, y, *args)`, the number of its occurrences that ends the solve, the direction that counts."""
 
     function: Callable[..., Any]
     terminal: float = inf
@@ -38,7 +38,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Seen:
-    """Times `(m,)` and values `(m,)` of an event function; occurrences before the sample `new` have been counted."""
+    """Times and values `(m,)` of an event function; occurrences before the sample with index `new` are counted."""
 
     times: Array
     values: Array
@@ -59,12 +59,15 @@ class Seen:
         return bool(xp.all(signs != 0)) and int(xp.nonzero(signs[1:] != signs[:-1])[0].shape[0]) == 1
 
     def brackets(self, direction: float) -> list[Bracket]:
-        """Occurrences that have not been counted."""
+        """Brackets of the occurrences that are not yet counted."""
         found = [pair for pair in _brackets(self.values, direction) if pair[1] >= self.new]
         return [(float(self.times[begin]), float(self.times[end])) for begin, end in found]
 
     def counted(self, direction: float) -> Seen:
-        """The samples that later ones need: first and last of the final run of one sign, and the one before the run."""
+        """The samples needed to judge later ones, with all occurrences counted.
+
+        These are the first and the last sample of the final run of one sign, and the sample before the run.
+        """
         if self.values.shape[0] == 1:
             return self
         xp, count = array_namespace(self.times), self.values.shape[0]
@@ -81,8 +84,8 @@ class Seen:
 class Scan:
     """Occurrences among further samples, up to the one that ends the integration.
 
-    `is_single` if the sign changes once and no sample is zero. `failure` is an exception of the function, for the
-    sample at the time `failed_at`.
+    `is_single`: the sign changes once and no sample is zero. `failure` is the exception that the function raised for
+    the sample at the time `failed_at`.
     """
 
     seen: Seen
@@ -94,7 +97,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class Monitor:
-    """An event and its place in the user's list; further arguments of its function."""
+    """An event, its index in the user's list, and further arguments of its function."""
 
     event: Event
     index: int
@@ -168,7 +171,7 @@ class Monitor:
             states = copy(array_namespace(y).permute_dims(y, (1, 0)))  # the function may write to them
             for sample, time in enumerate(to_numpy(times).tolist()):
                 values.append(self._value(time, states[sample, :]))
-        except Exception as error:  # it may lie behind the end of the integration, which is not known yet
+        except Exception as error:  # raised later: this sample may be beyond the end of the integration, not yet known
             failure = error
         return values, failure
 
@@ -202,7 +205,7 @@ def _brackets(values: Array, direction: float) -> list[tuple[int, int]]:
         return []
     signs = to_numpy(_signs(values if direction >= 0 else -values))
     changes = (signs[1:] != signs[:-1]).nonzero()[0].tolist()
-    begins = [0, *(change + 1 for change in changes)]  # of samples in a row with the same sign
+    begins = [0, *(change + 1 for change in changes)]  # the first samples of runs of one sign
     runs = [int(signs[begin]) for begin in begins]
     lengths = [end - begin for begin, end in pairwise([*begins, values.shape[0]])]
     found = []

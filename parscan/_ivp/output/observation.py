@@ -27,7 +27,7 @@ class Observation:
 
     @cached_property
     def inside(self) -> bool:
-        """Whether some time is not a node."""
+        """Whether at least one time is not a node."""
         xp = array_namespace(self._mesh)
         return not bool(xp.all(self._hits))
 
@@ -42,7 +42,7 @@ class Observation:
         return self._nodes
 
     def of(self, nodes: Array, slopes: Array) -> Array:
-        """Changes of the output `(m, B, k, n)` for those of nodes `(N + 1, B, k, n)` and slopes `(N, q, B, k, n)`."""
+        """Changes `(m, B, k, n)` of the output for changes of nodes `(N + 1, B, k, n)` and slopes `(N, q, B, k, n)`."""
         xp = array_namespace(nodes)
         at_nodes = xp.take(nodes, self._nodes, axis=0)
         if not self.inside:
@@ -60,7 +60,7 @@ class Observation:
         return _sums(self._nodes, gradient, self._hits, self._mesh.shape[0])
 
     def at_starts(self, gradient: Array) -> Array:
-        """Sums `(N, B, n)` over the times inside each interval."""
+        """Sums `(N, B, n)` of a gradient over the times inside each interval."""
         return _sums(self._intervals, gradient, ~self._hits, self._mesh.shape[0] - 1)
 
     def at_slopes(self, gradient: Array) -> Array:

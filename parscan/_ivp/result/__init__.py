@@ -1,1 +1,1 @@
-"""The result and its message."""
+"""The result of solve_ivp and its message."""

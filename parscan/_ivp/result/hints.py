@@ -10,23 +10,23 @@ from ..mesh.march import Record
 from ..mesh.window import Task
 
 NAMED = 3
-"""Number of times that a hint names."""
+"""Largest number of times in a hint."""
 
 TOGETHER = 1e-3
-"""Share of the span within which times count as one place."""
+"""Times within this share of the span count as one place."""
 
 PILE = 3
-"""Number of windows that end early at one place from which on a hint names it."""
+"""A hint names a place at which at least this many windows end early."""
 
 LARGE = 50
-"""Number of components from which on a hint is given."""
+"""Least number of components with which a sparse Jacobian is worth a hint."""
 
 SPARSE = 0.2
-"""Share of nonzero entries up to which a Jacobian is sparse."""
+"""Largest share of nonzero entries of a sparse Jacobian."""
 
 
 def of_jumps(task: Task, record: Record, span: tuple[float, float]) -> str:
-    """Hint at `jumps` for times of jumps that were found, or at which windows pile up; empty if there are none."""
+    """Hint at the option `jumps`: for jumps that were found, or times at which many windows end; empty without any."""
     length = abs(span[1] - span[0])
     if found := _found(task, record):
         places = found if span[1] > span[0] else found[::-1]
@@ -43,7 +43,7 @@ def of_jumps(task: Task, record: Record, span: tuple[float, float]) -> str:
 
 
 def of_zeros(jacobian: Array) -> str:
-    """Hint at SciPy's solvers for sparse Jacobians, from the Jacobian `(n, n)` of one interval; empty if it is full."""
+    """Hint at SciPy's solvers for sparse Jacobians; empty if the Jacobian `(n, n)` of one interval is not sparse."""
     xp, n = array_namespace(jacobian), jacobian.shape[-1]
     if n < LARGE:
         return ""
@@ -83,7 +83,7 @@ def _piled(record: Record, length: float) -> list[float]:
 
 
 def _named(times: list[float], length: float) -> str:
-    """Some of the times in words, rounded to six digits of the length of the span."""
+    """The first times in words, rounded to six digits of the length of the span, and the number of the others."""
     digits = 5 - floor(log10(length))
     names = ", ".join(f"{round(time, digits):.15g}" for time in times[:NAMED])
     more = len(times) - NAMED

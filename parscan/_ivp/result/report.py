@@ -25,7 +25,7 @@ from .hints import of_jumps, of_zeros
 from .result import IvpResult, IvpStatus
 
 STATUS = {Termination.FINISHED: IvpStatus.FINISHED, Termination.NOT_FINITE: IvpStatus.NOT_FINITE}
-"""Statuses of terminations; that of all others is `FAILED`."""
+"""The status for each termination; all others have `FAILED`."""
 
 
 def build_result(
@@ -40,9 +40,9 @@ def build_result(
     seen: Occurrences | None = None,
     **fields: Any,
 ) -> IvpResult:
-    """The result of any solver: its fields, and how it ended, as data and in words.
+    """The result of any solver: its fields, and its end as data and in words.
 
-    `done` is a sentence on the work. `seen` are the events, if they are to be listed.
+    `done` is a sentence on the work. `seen` are the events, or None if the result has none.
     """
     stopped = seen is not None and seen.t_stop is not None
     ending = Termination.FINISHED if failure is None else failure.termination
@@ -115,7 +115,7 @@ def _seen(events: tuple[Event, ...], problem: Problem, dense: PiecewisePolynomia
 
 
 def _stretches(log: Log, method: str) -> tuple[Stretch, ...]:
-    """The iterations on each of the meshes."""
+    """The iterations on each mesh, as a plot shows them."""
     return tuple(
         Stretch(method, counted(intervals, "interval"), window, iterations)
         for intervals, window, iterations in zip(log.meshes, log.windows, log.iterations, strict=True)
@@ -123,7 +123,7 @@ def _stretches(log: Log, method: str) -> tuple[Stretch, ...]:
 
 
 def _output(problem: Problem, dense: PiecewisePolynomial | None, times: Array | None) -> tuple[Array, Array]:
-    """Times and states as the user wants them, as far as the solution reaches."""
+    """Times and states of the output, as far as the solution reaches."""
     xp = problem.xp
     if dense is None:
         t = xp.asarray([problem.span[0]], dtype=xp.float64) if times is None else times[:0]
@@ -141,7 +141,7 @@ def within(times: Array, mesh: Array) -> Array:
 
 
 def _done(record: Record, method: Discretisation) -> str:
-    """The method, and how many iterations, meshes and windows it took."""
+    """The method, and its numbers of iterations, meshes and windows."""
     steps = " A sequential solver took the steps that Newton's method could not." if record.followed else ""
     done = [
         counted(len(record.log.history), "Newton iteration"),

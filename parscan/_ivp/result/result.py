@@ -26,7 +26,7 @@ CURVE_POINTS, POINTS_PER_INTERVAL, CURVE_NUMBERS = 2000, 16, 2**22
 
 
 class IvpStatus(IntEnum):
-    """How an integration ended: SciPy's codes, and two more."""
+    """The end of an integration: SciPy's codes, and two more."""
 
     FINISHED = 0
     EVENT = 1
@@ -70,7 +70,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         `fun` was not finite. -4: values of `fun` or an event, called twice with the same arguments, differ by more
         than the tolerances.
     termination : Termination
-        The reason of the end as data, more detailed than the status: `STUCK` for an early end, for example.
+        The reason for the end as data, more detailed than the status: `STUCK` for an early end, for example.
     message : str
         The status in words, with the methods tried and a remedy.
     success : bool
@@ -89,13 +89,13 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         Intervals of every mesh that was tried.
     error_estimate : float
         Largest estimated error of an interval or step, in units of the tolerance ``atol + rtol * |y|``, as a root mean
-        square over the components. At most 2 on an adaptive mesh; not limited on a given mesh, or on the times of
-        `t_eval` for DEER, but with a warning above 1. NaN if SciPy solved the problem. Steps that a sequential solver
+        square over the components. At most 2 on an adaptive mesh. Not limited on a given mesh, nor on the times of
+        `t_eval` for DEER; a warning is given above 1. NaN if SciPy solved the problem. Steps that a sequential solver
         took instead of a window do not count.
     residual : float
-        Largest `h * |y' - fun(t, y)|` of the continuous solution, in the units of `y`, with the length `h` of an
-        interval, at the stages of every interval (at interpolation nodes for methods without stages). Evaluated at the
-        first access; NaN if SciPy solved the problem.
+        Largest `h * |y' - fun(t, y)|` of the continuous solution, in the units of `y`, where `h` is the length of the
+        interval; sampled at the stages of every interval (at interpolation nodes for methods without stages). Evaluated
+        at the first access; NaN if SciPy solved the problem.
     lyapunov : float
         Growth of a small change of the state per unit of time, as a logarithm: the largest Lyapunov exponent over this
         solution, and over the members of a batch. If it is positive, a small change grows by about
@@ -123,14 +123,14 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     meshes: tuple[int, ...] = ()
     error_estimate: float = nan
     _polynomial: PiecewisePolynomial | Callable[[], PiecewisePolynomial] | None = None
-    """The continuous solution, or a function that makes it: `guess=` starts from it. None where SciPy solved."""
+    """The continuous solution, or a function that makes it, for `guess=`. None if SciPy solved the problem."""
 
     _solution: Derivatives | None = None
     _stretches: tuple[Stretch, ...] = ()
 
     @cached_property
     def _dense(self) -> PiecewisePolynomial | None:
-        """The continuous solution, whether it was asked for or not."""
+        """The continuous solution, also without `dense_output`; None if SciPy solved the problem."""
         return self._polynomial() if callable(self._polynomial) else self._polynomial
 
     @property
@@ -161,11 +161,11 @@ class IvpResult(Differentiable, Mapping[str, Any]):
 
     @property
     def _no_iterations(self) -> str:
-        """Sequential solvers have none."""
+        """The text of a plot of iterations without any."""
         return f"no iterations: {self.method} went step by step"
 
     def _curve(self) -> tuple[Array, Array]:
-        """Times `(N,)` and states `(N, *batch, n)` that look smooth when they are joined by lines."""
+        """Times `(N,)` and states `(N, *batch, n)`, so close that lines between them look smooth."""
         xp = array_namespace(self.y)
         intervals = self.mesh.shape[0] - 1
         if intervals < 1 or (self._dense is None and self.sol is None):
@@ -194,7 +194,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         return len(FIELDS)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the user's functions: the continuous solution itself in place of a function that makes it."""
+        """The state without the user's functions: the continuous solution replaces the function that makes it."""
         return {**super().__getstate__(), "_polynomial": self._dense}
 
     def _rows(self) -> dict[str, object]:

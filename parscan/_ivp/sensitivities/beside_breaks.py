@@ -1,8 +1,8 @@
 """Derivatives by parameters at stages that lie on breakpoints, where the right-hand side may have a kink.
 
-A parameter may move the kink, as a delay moves those of a table. Differences with respect to it then reach over the
-kink and give the mean of both sides. So the derivative at such a stage is extrapolated from the other stages of its
-interval: their weights in the gradient grow, and that of the stage becomes zero.
+A parameter may move the kink, as a delay moves those of a table. Differences with respect to this parameter then reach
+across the kink and give the mean of both sides. Therefore the derivative at such a stage is extrapolated from the other
+stages of its interval: the weight of the stage in the gradient becomes zero, and those of the others grow.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from ..methods.discretisation import Discretisation
 
 
 def beside_breaks(method: Discretisation, solution: PiecewisePolynomial, adjoint: Array) -> Array:
-    """Adjoint forcings `(N s, *batch, n)` of all stages, with zero at stages on breakpoints.
+    """Adjoint forcings `(N s, *batch, n)` of all stages, with zeros at stages on breakpoints.
 
-    Those of explicit methods are unchanged: they have stages at both ends of every interval, and the errors on the two
+    They stay as they are for explicit methods, which have stages at both ends of every interval: the errors on the two
     sides of a kink cancel.
     """
     if solution.breaks is None or not isinstance(method, Collocation) or not method.tableau.ends_with_a_stage:

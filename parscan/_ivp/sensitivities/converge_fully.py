@@ -1,4 +1,4 @@
-"""The discrete equations solved to nearly all digits, as derivatives are those of their exact solution."""
+"""Solves the discrete equations to nearly all digits: derivatives are derivatives of their exact solution."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..output.observation import Observation
 from .trajectory import Trajectory
 
 CLOSE = 1e-10
-"""Remaining error of the nodes, relative to the largest size of a component."""
+"""Accepted error of the nodes, relative to the largest value of the component."""
 
 ITERATIONS, LINEAR = 5, 20
-"""Most Newton iterations, and those of methods that converge linearly: where they do not suffice, rounding or a jump of
-`fun` prevents convergence."""
+"""Largest number of Newton iterations, and the same for methods that converge linearly. If they do not suffice,
+rounding or a jump of `fun` prevents convergence."""
 
 
 def close_enough(solution: PiecewisePolynomial, scale: Scale) -> bool:
@@ -46,7 +46,7 @@ def polished(rhs: RightHandSide, method: Discretisation, solution: PiecewisePoly
 
 
 def _close(solution: PiecewisePolynomial) -> float:
-    """Remaining error in the precision of the states."""
+    """`CLOSE`, or a few roundings if the precision of the states is lower."""
     return max(CLOSE, 10 * machine_epsilon(solution.y.dtype))
 
 
@@ -57,7 +57,7 @@ def _sizes(solution: PiecewisePolynomial) -> Array:
 
 
 def with_nodes(trajectory: Trajectory, times: Array) -> Trajectory:
-    """The trajectory on a mesh on which all the times are nodes."""
+    """The trajectory on a refined mesh of which all the times are nodes."""
     solution = trajectory.solution
     if not Observation(solution, times).inside:
         return trajectory

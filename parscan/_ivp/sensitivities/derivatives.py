@@ -26,14 +26,14 @@ from .gradient import by_forcing, by_parameters
 from .jacobian_check import exactly_linearised
 from .stale_check import reject_changed
 from .state_jumps import Jumps, state_jumps
-from .trajectory import Pulled, Trajectory
+from .trajectory import AdjointSolution, Trajectory
 
 
 class Derivatives:
-    """Derivatives of the trajectory that `find()` returns when it is first needed, solved to nearly all digits.
+    """Derivatives of the trajectory `find()`, which is made when it is first needed and solved to nearly all digits.
 
-    Before each use, `fun` is checked to still reproduce it within `scale`, unless that is None. `fun` is the
-    right-hand side on stacked states where it is known.
+    Before each use, `fun` is checked to still reproduce the trajectory within `scale`, unless `scale` is None. `fun` is
+    the right-hand side on stacked states where it is known.
     """
 
     def __init__(self, find: Callable[[], Trajectory], scale: Scale | None, fun: RightHandSide | None = None) -> None:
@@ -57,7 +57,7 @@ class Derivatives:
         return state_jumps(self._found.rhs, self._found.solution)
 
     def tangent(self, y: Array, times: Array, forcing: Any, y0: Any, at: Any) -> Array:
-        """Changes of the states `y` `(n, N, *batch)` at the times of the output, or `at` others."""
+        """Changes of the states `y` `(n, N, *batch)` at the times of the output, or at the times `at`."""
         _reject_wrong(forcing, y0)
         start, many = _as_start(y0, y)
         trajectory = self._trajectory
@@ -77,15 +77,15 @@ class Derivatives:
         return found if wanted.ndim else found[:, 0, ...]
 
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Any) -> Adjoint:
-        """Gradients with respect to the states at the nodes `mesh`, and the initial one."""
+        """Gradients with respect to the states at the nodes `mesh`, and to the initial state."""
         gradient = _as_gradient(grad_y, y)
         trajectory = self._with_nodes(mesh)
-        pulled = _pulled(trajectory, y, times, gradient, forcings=False)
+        solved = _adjoint_solution(trajectory, y, times, gradient, forcings=False)
         if self._jumps is not None and y.size:
-            self._jumps.warn_of_felt(trajectory.solution.t, pulled.nodes)
+            self._jumps.warn_of_felt(trajectory.solution.t, solved.nodes)
         xp, t = array_namespace(y), trajectory.solution.t
         n, _, *batch = y.shape
-        states = xp.reshape(pulled.nodes, (t.shape[0], *batch, n))
+        states = xp.reshape(solved.nodes, (t.shape[0], *batch, n))
         places = Observation(trajectory.solution, mesh).nodes
         return Adjoint(
             xp.moveaxis(xp.take(states, places, axis=0), -1, 0),
@@ -108,9 +108,9 @@ class Derivatives:
         nodes: list[Array] = []
 
         def pull() -> tuple[Array, ...]:
-            pulled = _pulled(self._trajectory, y, times, gradient, forcings=True)
-            nodes.append(pulled.nodes)
-            return pulled.points
+            solved = _adjoint_solution(self._trajectory, y, times, gradient, forcings=True)
+            nodes.append(solved.nodes)
+            return solved.points
 
         def pull_beside_breaks() -> tuple[Array, ...]:
             at, states, adjoint = pull()
@@ -125,7 +125,7 @@ class Derivatives:
         return found
 
     def _with_nodes(self, mesh: Array) -> Trajectory:
-        """The trajectory with nodes at the times of `mesh`, which may differ from its own."""
+        """The trajectory with further nodes at the times `mesh`."""
         trajectory = self._trajectory
         if self._refined is None:
             self._refined = with_nodes(trajectory, mesh)
@@ -157,7 +157,10 @@ def of_mesh(
     even: bool,
     exact: bool = False,
 ) -> Derivatives:
-    """Derivatives of the solution `make()`: solved to its tolerance everywhere (`even`), or to rounding (`exact`)."""
+    """Derivatives of the solution `make()`.
+
+    `even`: all of it was solved by the method, to its tolerance. `exact`: the equations hold to rounding already.
+    """
 
     def find() -> Trajectory:
         solution = make()
@@ -170,13 +173,15 @@ def of_mesh(
     return Derivatives(find, scale if even else None, rhs)
 
 
-def _pulled(trajectory: Trajectory, y: Array, times: Array, gradient: Array, *, forcings: bool) -> Pulled:
-    """Gradients with respect to nodes and forcings, from that by `y` `(n, m, *batch)` at the times of the output."""
+def _adjoint_solution(
+    trajectory: Trajectory, y: Array, times: Array, gradient: Array, *, forcings: bool
+) -> AdjointSolution:
+    """The adjoint solution for the gradient with respect to the output `y` `(n, m, *batch)`."""
     xp, (n, m, *batch) = array_namespace(y), y.shape
     rows = xp.reshape(xp.moveaxis(gradient, 0, -1), (m, math.prod(batch), n))
     if math.prod(rows.shape[1:]) == 0:
         nothing = xp.zeros_like(trajectory.solution.y)
-        return Pulled(nothing, (trajectory.solution.t, nothing, nothing))
+        return AdjointSolution(nothing, (trajectory.solution.t, nothing, nothing))
     observed = Observation(trajectory.solution, times)
     return trajectory.adjoint(observed, rows, forcings=forcings)
 
@@ -203,7 +208,7 @@ def _as_gradient(grad_y: Any, y: Array) -> Array:
 
 
 def _reject_two(params: Any, vjp: Any, forcing: Any) -> None:
-    """Raise for functions that cannot be called, and for more than one way to the gradient."""
+    """Raise for functions that cannot be called, and for `forcing` together with `params` or `vjp`."""
     for name, function, call in (("vjp", vjp, "adjoint, t, y"), ("forcing", forcing, "t, y")):
         if function is not None and not callable(function):
             raise TypeError(f"`{name}` must be callable as {name}({call}), got {type(function).__name__}.")
@@ -212,7 +217,7 @@ def _reject_two(params: Any, vjp: Any, forcing: Any) -> None:
 
 
 def _as_start(y0: Any, y: Array) -> tuple[Array, bool]:
-    """Changes of the initial state, `(B, k, n)`, and whether they are many."""
+    """Changes of the initial state, `(B, k, n)`, and whether the user gave them with an axis of many."""
     xp = array_namespace(y)
     n, _, *batch = y.shape
     if y0 is None:

@@ -50,8 +50,8 @@ class Differentiable(Result[Derivatives]):
 
         Notes
         -----
-        It is the derivative of the discrete solution on its mesh, to nearly all digits: the equations of the method are
-        solved again if their tolerance was loose, and Jacobians come from `jac`, or from differences of fourth order.
+        The result is the derivative of the discrete solution on its mesh, to nearly all digits: the method's equations
+        are solved again if their tolerance was loose, and Jacobians come from `jac` or from fourth-order differences.
         Times of the mesh and of events are held fixed. If SciPy solved the problem, Radau solves it again from SciPy's
         steps, with a tenth of the tolerances, and the derivative is that of this solution.
 
@@ -86,7 +86,7 @@ class Differentiable(Result[Derivatives]):
         Raises
         ------
         RuntimeError, TypeError, ValueError
-            As for `tangent`. The adjoint is its exact transpose, so the notes of `tangent` apply.
+            As for `tangent`. The adjoint is the exact transpose of the tangent, so the notes of `tangent` apply.
 
         Examples
         --------
@@ -120,7 +120,7 @@ class Differentiable(Result[Derivatives]):
             called once, with all stages of the solution. If `fun` has no `args`, the result is whatever `vjp` returns.
             By default central differences of `fun`, two calls for every entry of the parameters.
         forcing : callable, optional
-            ``forcing(t, y, *args)``, the derivative ``∂f/∂θ`` as for `tangent`, in place of the other two.
+            ``forcing(t, y, *args)``, the derivative ``∂f/∂θ`` as for `tangent`, instead of `params` and `vjp`.
 
         Returns
         -------

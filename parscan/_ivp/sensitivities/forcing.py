@@ -16,9 +16,9 @@ SAMPLE = 3
 
 
 class Forcing:
-    """A function `forcing(t, y, *args)`, called as `fun` is: `∂f/∂θ` for one parameter, or for many of them.
+    """A function `forcing(t, y, *args)`, called like `fun`: `∂f/∂θ` for one parameter, or for many of them.
 
-    There must be as many parameters as `starts`, unless that is None.
+    If `starts` is given, the number of parameters must be that.
     """
 
     def __init__(self, function: Callable[..., Any], rhs: RightHandSide, starts: int | None = None) -> None:
@@ -36,7 +36,7 @@ class Forcing:
         return self._first(times, states)
 
     def _first(self, times: Array, states: Array) -> Array:
-        """The first call, for all points; single calls if those for a sample disagree with it."""
+        """The first call, for all points; single calls if it disagrees with single calls for a sample."""
         xp, count = array_namespace(states), times.shape[0]
         some = xp.asarray(sorted({k * (count - 1) // (SAMPLE - 1) for k in range(SAMPLE)}))
         try:
@@ -45,12 +45,12 @@ class Forcing:
             self._evaluator = ONE_BY_ONE
             try:
                 return self.each(times, states)
-            except Exception:  # it fails for single points too: raise the error of the call for all
+            except Exception:  # single calls fail, too: raise the exception of the call for all points
                 return self.together(times, states)
         found, t, y = (xp.take(array, some, axis=0) for array in (together, times, states))
         try:
             alone = self.each(t, y)
-        except Exception:  # it takes many points only
+        except Exception:  # the function accepts only many points at once
             return together
         share = machine_epsilon(states.dtype) ** 0.5
         if alone.shape[1:] == together.shape[1:] and agree(found, alone, share, t, y, self.each):
@@ -99,7 +99,7 @@ class Forcing:
 
 
 def _component(part: Any, shape: tuple[int, ...], states: Array) -> Array:
-    """One component of a list: for one parameter, or with an axis of many."""
+    """One component of a list: for one parameter, or with an axis of parameters."""
     xp = array_namespace(states)
     if isinstance(part, list | tuple):
         entries = [xp.broadcast_to(_as_array(entry, states), shape) for entry in part]

@@ -1,4 +1,4 @@
-"""Gradients with respect to parameters: products of adjoint forcings with the derivative of the right-hand side."""
+"""Gradients with respect to parameters: adjoint forcings times derivatives of the right-hand side."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..._functions.right_hand_side import RightHandSide
 from .forcing import Forcing
 
 SAMPLE = 64
-"""Points on which step sizes of differences are tried."""
+"""Number of points on which step sizes of differences are tried."""
 
 
 Pull = Callable[[], tuple[Array, ...]]
-"""Times `(m,)`, states and adjoint forcings `(m, *batch, n)`."""
+"""Solves the adjoint equations: times `(m,)`, states and adjoint forcings `(m, *batch, n)`."""
 
 
 def by_forcing(rhs: RightHandSide, pull: Pull, forcing: Callable[..., Any]) -> Array:
-    """Products with the values of the user's `forcing`: one number, or one per parameter."""
+    """The gradient by the user's `forcing`: one number, or one for each parameter."""
     times, states, adjoint = pull()
     given = Forcing(forcing, rhs)
     values = given(times, states)
@@ -34,8 +34,8 @@ def by_forcing(rhs: RightHandSide, pull: Pull, forcing: Callable[..., Any]) -> A
 
 
 def by_parameters(rhs: RightHandSide, pull: Pull, params: Any, vjp: Callable[..., Any] | None) -> Tree:
-    """By the user's vector-Jacobian product, or by differences, in the structure of the parameters."""
-    chosen = choose(params, partial(rhs.function, None), rhs.args)  # after the time, a state is its first argument
+    """The gradient by the user's vector-Jacobian product or by differences, in the structure of the parameters."""
+    chosen = choose(params, partial(rhs.function, None), rhs.args)  # with the time bound, the state comes first
     reject_nothing(chosen, vjp)
     for name, tree in zip(chosen.names, chosen.trees(None, rhs.args), strict=True):
         leaves(name, tree)  # raises for parameters without a gradient, before any work
@@ -51,7 +51,7 @@ def by_parameters(rhs: RightHandSide, pull: Pull, params: Any, vjp: Callable[...
 
 
 def _points(rhs: RightHandSide, times: Array, states: Array) -> Points:
-    """Points at which the right-hand side is forced: it is a function of states without inputs there."""
+    """The points of the adjoint forcings, with the right-hand side as a function of states without inputs."""
     count = states.shape[0]
 
     def values(y: Array, x: None, args: tuple[Any, ...], some: slice) -> Array:
@@ -70,6 +70,6 @@ def _points(rhs: RightHandSide, times: Array, states: Array) -> Points:
 def _by_product(
     rhs: RightHandSide, times: Array, states: Array, adjoint: Array, chosen: Chosen, vjp: Callable[..., Any]
 ) -> Tree:
-    """One call of `vjp` with all points; without parameters, whatever it returns is the result."""
+    """The result of one call of `vjp` with all points; it may be of any form if there are no parameters."""
     value = rhs.evaluate(partial(vjp, copy(array_namespace(adjoint).moveaxis(adjoint, -1, 0))), times, states)
     return as_same_structure("the result", value, chosen.joined(chosen.trees(None, rhs.args))) if chosen.keys else value

@@ -1,4 +1,4 @@
-"""Whether a solution still solves the problem: the user may have changed data that `fun` reads."""
+"""Checks that a solution still solves the problem: the user may have changed data that `fun` reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
 
 FAR = 300.0
-"""Correction, in tolerances, that an unchanged problem does not need."""
+"""Correction, in tolerances, above which the problem must have changed."""
 
 CHANGED = (
     "the derivatives cannot be evaluated: `fun` no longer gives this solution. Something that it reads, `args` for "
@@ -18,7 +18,7 @@ CHANGED = (
 
 
 def reject_changed(rhs: RightHandSide, method: Discretisation, solution: PiecewisePolynomial, scale: Scale) -> None:
-    """Raise if a Newton iteration would change the solution by a lot where the solution is steepest."""
+    """Raise if a Newton iteration would change the solution by more than `FAR` tolerances where it is steepest."""
     if solution.y.size and not needed(rhs, method, steepest(solution, scale), scale) <= FAR:
         raise RuntimeError(CHANGED)
 

@@ -1,8 +1,8 @@
-"""Jumps of the right-hand side that the state triggers: derivatives miss that their times move with the solution.
+"""Jumps of the right-hand side that the state triggers. Their times move with the solution, which derivatives neglect.
 
-Interval by interval, the right-hand side is evaluated on the chord between the nodes. Second differences of a function
-that is smooth or has a kink shrink with the distance of the points; those of a jump do not. The half with the larger
-second difference is divided again and again. The state triggers the jump if a small change of the state leads across.
+In each interval, the right-hand side is evaluated on the chord between the nodes. Second differences of a function that
+is smooth or has a kink shrink with the distance of the points; those of a jump do not. By bisection, the half with the
+larger second difference is divided again. The state triggers the jump if a small change of the state leads across.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from ...warnings import StateJumpWarning
 from ..core.polynomial import PiecewisePolynomial
 
 LARGE = 0.5
-"""Power of ε: smallest jump, as a share of the largest value of its component."""
+"""Smallest jump, as a share of the largest value of its component: ε to this power."""
 
 STAYS = 0.35
-"""Share of a second difference that remains, at least, on half of a stretch with a jump; for smooth functions, 1/4."""
+"""Least ratio of second differences when a stretch with a jump is halved; for smooth functions the ratio is 1/4."""
 
 NARROW = 0.8
-"""Power of ε: length of the stretch to which a jump is narrowed down, as a share of the interval."""
+"""Length of the stretch to which a jump is narrowed down, as a share of the interval: ε to this power."""
 
 CANDIDATES = 256
-"""Largest number of stretches that are divided again and again."""
+"""Largest number of stretches that are bisected."""
 
 CHANGES = (3 / 8, 7 / 16)
-"""Powers of ε: relative changes of the state, each of which must lead across a jump."""
+"""Relative changes of the state, each of which must lead across a jump: ε to these powers."""
 
 ACROSS, BESIDE = 0.5, 0.25
-"""Shares of a jump: least effect of a change that leads across it, largest effect of one that leads away from it."""
+"""Shares of a jump: least effect of a change that leads across it, largest effect of one that leads away."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Jumps:
         self._warn(mesh, xp.any(xp.reshape(nodes, (*nodes.shape[:2], -1)) != 0, axis=-1, keepdims=True), 0.0)
 
     def warn_of_felt(self, mesh: Array, nodes: Array) -> None:
-        """Warn if a loss whose gradient by the nodes is `(N + 1, B, n)` depends on one of the jumps."""
+        """Warn if a loss with the gradient `(N + 1, B, n)` with respect to nodes depends on one of the jumps."""
         xp = array_namespace(nodes)
         weights = xp.abs(nodes)
         self._warn(mesh, weights, machine_epsilon(nodes.dtype) * float(xp.max(weights)))
 
     def _warn(self, mesh: Array, weights: Array, least: float) -> None:
-        """Warn of the first jump in components whose weights at a node beside it exceed the least."""
+        """Warn of the first jump in a component whose weight at a node beside the jump exceeds `least`."""
         xp = array_namespace(mesh)
         direction = -1.0 if bool(mesh[-1] < mesh[0]) else 1.0
         after = xp.clip(xp.searchsorted(direction * mesh, direction * self.times), 1, mesh.shape[0] - 1)
@@ -67,7 +67,7 @@ class Jumps:
 
 
 def _message(time: float) -> str:
-    """The place of a jump, and what to do."""
+    """The time of a jump, and a remedy."""
     return (
         f"`fun` jumps at t = {time:.6g}, where the state crosses a threshold. The time at which it does moves with the "
         "initial state and the parameters, which this derivative leaves out: it is wrong. Make the jump smooth "
@@ -77,7 +77,10 @@ def _message(time: float) -> str:
 
 @dataclass(frozen=True)
 class Stretches:
-    """Stretches of intervals: `(k, p)` times, `(k, p, *batch, n)` states, `(k, p, C)` values, `(k,)` their columns."""
+    """Stretches of intervals, each sampled at p points: times `(k, p)`, states `(k, p, *batch, n)`, values `(k, p, C)`.
+
+    `columns` `(k,)` are the components of the values, among all C, in which a jump is searched.
+    """
 
     columns: Array
     t: Array
@@ -85,17 +88,17 @@ class Stretches:
     values: Array
 
     def some(self, flags: Array) -> Stretches:
-        """Those with a flag."""
+        """The stretches with a flag."""
         rows = array_namespace(flags).nonzero(flags)[0]
         return self.rows(rows)
 
     def rows(self, rows: Array) -> Stretches:
-        """Those with these numbers."""
+        """The stretches with these indices."""
         take = array_namespace(rows).take
         return Stretches(*(take(each, rows, axis=0) for each in vars(self).values()))
 
     def own(self, values: Array) -> Array:
-        """Those of values `(k, …, C)` that belong to the column of each stretch."""
+        """The column of each stretch among values `(k, …, C)`."""
         xp = array_namespace(values)
         shape = (-1, *(1,) * (values.ndim - 2), values.shape[-1])
         chosen = xp.reshape(self.columns[:, None] == xp.arange(values.shape[-1])[None, :], shape)
@@ -160,7 +163,7 @@ def _bends(values: Array) -> tuple[Array, Array]:
 
 
 def _candidates(rhs: RightHandSide, solution: PiecewisePolynomial, some: range, least: Array) -> Stretches:
-    """Halves of intervals in which second differences hardly shrink: of each member, the component with the largest."""
+    """Halves of intervals with second differences that hardly shrink, each for the worst component of a member."""
     xp, n, part = solution.xp, solution.y.shape[-1], slice(some.start, some.stop)
     nodes = slice(some.start, some.stop + 1)
     t = _between(solution.begins[part], solution.ends[part], 4)
@@ -193,7 +196,7 @@ def _larger_half(stretches: Stretches) -> Stretches:
 
 
 def _closed_in(rhs: RightHandSide, stretches: Stretches, least: Array) -> Stretches:
-    """Stretches narrowed down, as far as each contains a jump."""
+    """The stretches that contain a jump, narrowed down by bisection."""
     xp = array_namespace(stretches.t)
     for _ in range(math.ceil(-NARROW * math.log2(machine_epsilon(stretches.y.dtype)))):
         if stretches.t.shape[0] == 0:
@@ -215,7 +218,7 @@ def _closed_in(rhs: RightHandSide, stretches: Stretches, least: Array) -> Stretc
 
 
 def _triggered(rhs: RightHandSide, stretches: Stretches, states: Array) -> Array:
-    """Flags of the jumps across which small changes of the state lead, one way and not the other, from one end."""
+    """Flags of the jumps that the state triggers: from one end, a small change leads across, its opposite does not."""
     xp, epsilon = array_namespace(states), machine_epsilon(states.dtype)
     largest = xp.max(xp.abs(states), axis=tuple(range(states.ndim - 1)))
     direction = random_signs(tuple(states.shape[1:]), states, seed=3) * largest

@@ -1,4 +1,4 @@
-"""A solved trajectory, and the changes of it: forwards from forcings, backwards from the gradient of a loss."""
+"""A solved trajectory, with its tangents for forcings and its adjoints for gradients of a loss."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ Forced = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True, eq=False)
-class Pulled:
-    """Gradient by every node, `(N + 1, B, n)`.
+class AdjointSolution:
+    """Gradient with respect to the state at every node, `(N + 1, B, n)`.
 
-    If wanted, the `points` of the model, too: times `(m,)`, states and the gradient by forcings, `(m, *batch, n)`.
+    `points`, if forcings were asked for: times `(m,)` and states of the model's points, and the gradient with respect
+    to forcings there, `(m, *batch, n)`.
     """
 
     nodes: Array
@@ -34,9 +35,9 @@ class Pulled:
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """A solution of the equations of a method, with tangent linear models that are made window by window.
+    """A solution of the equations of a method, and its tangent linear models, which are made window by window.
 
-    If one window holds all intervals, and its model is not too large, the model is kept.
+    If one window holds all intervals, its model is kept, unless that is too large.
     """
 
     rhs: RightHandSide
@@ -45,7 +46,7 @@ class Trajectory:
     _kept: list[TangentLinear] = field(default_factory=list)
 
     def windows(self) -> list[slice]:
-        """Stretches of intervals whose matrices fit into memory."""
+        """Groups of neighbouring intervals whose matrices fit into memory at once."""
         y, count = self.solution.y, self.solution.intervals
         n = y.shape[-1]
         size = nodes_that_fit(count, y[0, ...], self.method.tangent_matrices(n) * n**2)
@@ -67,9 +68,9 @@ class Trajectory:
         return model
 
     def tangent(self, forced: Forced | None, start: Array, *, inside: bool) -> tuple[Array, Array]:
-        """Changes of the nodes, `(N + 1, B, k, n)`, and of the slopes, `(N, q, B, k, n)`, if `inside` is wanted.
+        """Changes of the nodes, `(N + 1, B, k, n)`, and of the slopes, `(N, q, B, k, n)`, with q = 0 unless `inside`.
 
-        They come from forcings, k of them, and from changes of the first node, `(B, k, n)`, or `(B, 1, n)` for all.
+        They are due to k forcings, and to changes `start` of the first node, `(B, k, n)`, or `(B, 1, n)` for all k.
         """
         xp = array_namespace(start)
         nodes: list[Array] = []
@@ -87,8 +88,8 @@ class Trajectory:
             start = found[-1, ...]
         return xp.concat(nodes), xp.concat(slopes)
 
-    def adjoint(self, observed: Observation, gradient: Array, *, forcings: bool) -> Pulled:
-        """Gradients, from that with respect to the output, `(m, B, n)`."""
+    def adjoint(self, observed: Observation, gradient: Array, *, forcings: bool) -> AdjointSolution:
+        """The adjoint solution for the gradient `(m, B, n)` with respect to the output."""
         xp, inside = array_namespace(gradient), observed.inside
         given = observed.at_nodes(gradient)
         starts, slopes = (observed.at_starts(gradient), observed.at_slopes(gradient)) if inside else (None, None)
@@ -108,11 +109,11 @@ class Trajectory:
                 points.append((model.times, model.states, xp.reshape(pulled, model.states.shape)))
             nodes.append(found)
         states = xp.concat(nodes[::-1])
-        return Pulled(states, tuple(map(xp.concat, zip(*points[::-1], strict=True))))
+        return AdjointSolution(states, tuple(map(xp.concat, zip(*points[::-1], strict=True))))
 
 
 def _responses(model: TangentLinear, forced: Forced | None, start: Array) -> tuple[Array, Array]:
-    """Changes by the forcings at the ends of the intervals, `(N, B, k, n)`, and of the slopes, `(N, q, B, n, k)`."""
+    """Changes due to forcings: of the ends of the intervals, `(N, B, k, n)`, and of the slopes, `(N, q, B, n, k)`."""
     xp = array_namespace(start)
     B, k, n = start.shape
     N, q = model.slopes.shape[:2]

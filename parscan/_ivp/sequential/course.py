@@ -1,4 +1,4 @@
-"""The course of SciPy's solvers: step after step, from one solver to the next."""
+"""Runs SciPy's solvers step by step, one after the other, and collects the solution."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from ..core.watched import Reached
 from ..output.events import SAMPLES, SUBSAMPLES, Watch, with_beginning
 
 OF_ENDLESS = 32
-"""Parts of each step at whose ends events are evaluated where the span has no end, however long the step is."""
+"""If the span has no end, events are evaluated at the ends of this many parts of each step."""
 
 SHORT = 16
-"""Spacings of the numbers at its time that a step must be long to end at a node, where times are far from zero."""
+"""Where times are far from zero, only the end of a step of at least this many spacings of the numbers is a node."""
 
 CLOSE = 0.5
-"""Rounding of the time of a node, as a share of the tolerance times the step, up to which the mean slope of the step is
-accurate enough for the state there; beyond, the polynomial of the step is evaluated."""
+"""The time of a node is rounded. If the rounding is at most this share of the tolerance times the step, the state is
+corrected by the mean slope of the step; otherwise the polynomial of the step is evaluated."""
 
 MOST_SHORT = 1000
-"""Shorter steps in a row after which to give up."""
+"""Number of shorter steps in a row after which to give up."""
 
 FEW = 32
-"""Components up to which Python's arithmetic is faster than NumPy's."""
+"""Number of components up to which Python's arithmetic is faster than NumPy's."""
 
 
 @dataclass(frozen=True)
-class Form:
-    """How to read a solver: `state(y)` is the problem's state, `piece(solver)` the polynomial of its last step.
+class Reading:
+    """How to read and when to stop a solver.
 
-    The times of the solver begin at `origin`. With `starts_anew`, it ends where its steps stay short, for another one
-    of the same kind to begin there.
+    `state(y)` is the problem's state, `piece(solver)` the polynomial of the last step. The solver's time is the time
+    since `origin`. `starts_anew`: the solver ends where its steps stay short, and one of the same kind begins there.
     """
 
     pace: Pace
@@ -59,7 +59,7 @@ class Form:
 class Course:
     """The solution so far: nodes with their states `(n,)`, polynomials between them if wanted, output at `times`.
 
-    `span` is that of the whole problem. `used` are the solvers, with the times at which they began.
+    `span` is the span of the whole problem. `used` are the solvers, with the times at which they began.
     """
 
     span: tuple[float, float]
@@ -73,7 +73,7 @@ class Course:
     output: list[Array] = field(default_factory=list)
     given: int = 0
     _next: float | None = None
-    """The next of the times, if it is known."""
+    """The next of the output times, if it is known."""
     still: int = 0
     used: list[tuple[Choice, float]] = field(default_factory=list)
     nfev: int = 0
@@ -84,27 +84,27 @@ class Course:
     _last: Any = None
     """The polynomial of the step to the last node, where times are far from zero."""
     _short: list[Any] = field(default_factory=list)
-    """Polynomials of shorter steps since, at whose ends are no nodes."""
+    """Polynomials of the short steps since then, whose ends are no nodes."""
     _passed_over: int = 0
-    """Number of such shorter steps in a row."""
+    """Number of such short steps in a row."""
     _away: list[float] = field(default_factory=list)
     """Rounding of the times of the nodes."""
 
     @property
     def is_read(self) -> bool:
-        """Whether the states between the nodes are wanted."""
+        """Whether states between the nodes are needed."""
         return self.is_dense or bool(self.watch.monitors) or self.times is not None
 
     def steps(self, dtype: Any) -> Steps:
-        """The nodes and their states. They end where the course does: no failure is within them."""
+        """The nodes and their states."""
         return Steps(np.asarray(self.nodes), np.asarray(self.states, dtype=dtype))
 
-    def follow(self, solver: Any, form: Form) -> None:
-        """Let a solver step from the end of the course to the end of its own span, or as far as it gets."""
+    def follow(self, solver: Any, reading: Reading) -> None:
+        """Let a solver step from the last node to the end of its own span, or until it fails."""
         self.failure = None
         self._last, self._short, self._passed_over, self._away = None, [], 0, []
         begin = len(self.nodes) - 1
-        self.ending = self._step(solver, form)
+        self.ending = self._step(solver, reading)
         self.nfev, self.njev, self.nlu = self.nfev + solver.nfev, self.njev + solver.njev, self.nlu + solver.nlu
         if self._away:
             nodes, states = np.asarray(self.nodes[begin:]), np.asarray(self.states[begin:])
@@ -116,16 +116,16 @@ class Course:
             ):  # an earlier step was rounded to the end
                 del self.nodes[-2], self.states[-2]
 
-    def _step(self, solver: Any, form: Form) -> Termination:
+    def _step(self, solver: Any, reading: Reading) -> Termination:
         """Step; states at nodes may be those at the solver's unrounded times until `follow` corrects them."""
         slope = getattr(solver, "f", None)
         if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods would seek a first step for ever
             return self._ended(NOT_FINITE)
-        step, nodes, states, origin = solver.step, self.nodes, self.states, form.origin
+        step, nodes, states, origin = solver.step, self.nodes, self.states, reading.origin
         keeps_all = self.is_read or self.reached is not None
-        watched = form.is_stiff is not None or form.most_steps < inf
-        shortest = SHORT * ulp(form.origin + solver.t_bound) if form.origin else 0.0
-        long = surely_a_step(nodes[-1], form.origin + solver.t_bound)
+        watched = reading.is_stiff is not None or reading.most_steps < inf
+        shortest = SHORT * ulp(reading.origin + solver.t_bound) if reading.origin else 0.0
+        long = surely_a_step(nodes[-1], reading.origin + solver.t_bound)
         taken = 0
         while True:
             message, taken = step(), taken + 1
@@ -137,28 +137,28 @@ class Course:
             else:
                 self.still = 0
             if (t == nodes[-1] or (origin and abs(solver.t - solver.t_old) < shortest)) and status == "running":
-                if (ending := self._pass_over(solver, form)) is not None:
+                if (ending := self._pass_over(solver, reading)) is not None:
                     return ending
                 continue
             if keeps_all:
-                if self._passes(t, solver, form):
+                if self._passes(t, solver, reading):
                     return Termination.EVENT
             else:
                 nodes.append(t)
-                states.append(form.state(y) if not origin else self._rounded(t, solver, form))
+                states.append(reading.state(y) if not origin else self._rounded(t, solver, reading))
             if watched or taken % STEPS == 0 or status == "finished":
-                ending = self._no_headway(solver, form, status, taken)
+                ending = self._no_headway(solver, reading, status, taken)
                 if ending is not None:
                     return ending
 
     def _gave_up(self, message: str) -> Termination:
-        """The ending of a solver that failed by itself; steps that were too short before are the reason."""
+        """The ending of a solver that failed by itself: if its last steps were too short, they are the reason."""
         return self._ended(TOO_SMALL) if self.still else self._failed(message, Termination.FAILED)
 
     def _no_step(self, solver: Any) -> Termination | None:
-        """Why to end if the last step is too short or not finite."""
+        """The reason to end if the last step is too short or not finite; None if there is none."""
         y = solver.y
-        if not all_finite(y):  # LSODA goes on with NaN
+        if not all_finite(y):  # LSODA continues with NaN
             return self._ended(NOT_FINITE)
         is_none = is_no_step(float(solver.t_old), float(solver.t)) and solver.status == "running"
         self.still = self.still + 1 if is_none else 0
@@ -166,19 +166,21 @@ class Course:
             return self._ended(TOO_SMALL)
         return None
 
-    def _no_headway(self, solver: Any, form: Form, status: str, taken: int) -> Termination | None:
-        """Why to end after the steps that a solver has taken, if it makes no headway."""
+    def _no_headway(self, solver: Any, reading: Reading, status: str, taken: int) -> Termination | None:
+        """The reason to end after `taken` steps, if the solver has finished or makes no headway."""
         if status == "finished":
             return Termination.FINISHED
-        if taken >= form.most_steps:
-            return self._failed(f"{form.most_steps} steps did not suffice", Termination.LONG)
-        if form.is_stiff is not None and form.is_stiff(solver):
+        if taken >= reading.most_steps:
+            return self._failed(f"{reading.most_steps} steps did not suffice", Termination.LONG)
+        if reading.is_stiff is not None and reading.is_stiff(solver):
             return Termination.STIFF
         last = list(zip(self.nodes[-LAST:], self.states[-LAST:], strict=True)) if taken % STEPS == 0 else []
-        reason = form.pace.is_stuck(last, solver.nfev) if last else ""
+        reason = reading.pace.is_stuck(last, solver.nfev) if last else ""
         if reason:
             return self._failed(reason, Termination.STUCK)
-        return self._failed("steps stay short", Termination.SLOW) if form.starts_anew and form.pace.is_slow else None
+        return (
+            self._failed("steps stay short", Termination.SLOW) if reading.starts_anew and reading.pace.is_slow else None
+        )
 
     def _ended(self, failure: Failure) -> Termination:
         """End with a failure."""
@@ -189,19 +191,19 @@ class Course:
         """End with a failure in these words."""
         return self._ended(Failure(ending, words))
 
-    def _passes(self, t: float, solver: Any, form: Form) -> bool:
-        """Add a step to the time `t` to the course; whether an event within it ends the integration."""
-        t_old, y = self.nodes[-1], form.state(solver.y)
-        piece: Any = form.piece(solver) if self.is_dense or self.watch.monitors else None
-        if form.origin:
-            piece = form.piece(solver) if piece is None else piece
+    def _passes(self, t: float, solver: Any, reading: Reading) -> bool:
+        """Add a step to the time `t`; return whether an event within the step ends the integration."""
+        t_old, y = self.nodes[-1], reading.state(solver.y)
+        piece: Any = reading.piece(solver) if self.is_dense or self.watch.monitors else None
+        if reading.origin:
+            piece = reading.piece(solver) if piece is None else piece
             y, piece, self._passed_over = piece.at_end(t), self._joined(piece), 0
         stop = self._watched(t_old, t, y, piece) if piece is not None and self.watch.monitors else None
         if stop is not None and piece is not None:
             t, y = stop, piece(stop)
         if self.times is not None:
-            self._give(t, piece, lambda: form.piece(solver))
-        if len(self.nodes) > 1 and t == t_old and form.origin:  # an earlier step was rounded to the end
+            self._give(t, piece, lambda: reading.piece(solver))
+        if len(self.nodes) > 1 and t == t_old and reading.origin:  # an earlier step was rounded to the end
             self.states[-1] = y
             if self.is_dense:
                 self.pieces[-1] = self.pieces[-1].then(piece)
@@ -214,32 +216,32 @@ class Course:
             self.reached(t)
         return stop is not None
 
-    def _pass_over(self, solver: Any, form: Form) -> Termination | None:
-        """Pass over a step that is hardly longer than a spacing, without a node; why to end, if there are too many."""
-        if not form.origin:
+    def _pass_over(self, solver: Any, reading: Reading) -> Termination | None:
+        """Take a step of hardly more than a spacing without making a node; the reason to end if there are too many."""
+        if not reading.origin:
             return None
         self._passed_over += 1
         if self.is_read:
-            self._short.append(form.piece(solver))
+            self._short.append(reading.piece(solver))
         return self._ended(TOO_SMALL) if self._passed_over > MOST_SHORT else None
 
-    def _rounded(self, t: float, solver: Any, form: Form) -> Array:
-        """The state at a node whose time is rounded, or for now that at the solver's time: see `CLOSE`."""
-        y, self._passed_over = form.state(solver.y), 0
-        away = t - form.origin - solver.t
-        if abs(away) > CLOSE * form.rtol * abs(solver.t - solver.t_old):
-            y, away = form.piece(solver).at_end(t), 0.0
+    def _rounded(self, t: float, solver: Any, reading: Reading) -> Array:
+        """The state at a node whose time is rounded, or at the solver's time if `follow` corrects it: see `CLOSE`."""
+        y, self._passed_over = reading.state(solver.y), 0
+        away = t - reading.origin - solver.t
+        if abs(away) > CLOSE * reading.rtol * abs(solver.t - solver.t_old):
+            y, away = reading.piece(solver).at_end(t), 0.0
         self._away.append(away)
         return y
 
     def _joined(self, piece: Any) -> Any:
-        """One polynomial of the step to the last node, the shorter ones since, and this one."""
+        """One polynomial of the step to the last node, the short steps since then, and the present step."""
         steps = [*([] if self._last is None else [self._last]), *self._short, piece]
         self._last, self._short = piece, []
         return reduce(type(piece).then, steps)
 
     def _watched(self, t_old: float, t: float, y: Array, piece: Callable[[Any], Array]) -> float | None:
-        """The time at which an event within a step ends the integration."""
+        """The time at which an event within a step ends the integration; None if none does."""
         share = abs((t - t_old) / (self.span[1] - self.span[0])) if isfinite(self.span[1]) else OF_ENDLESS / SAMPLES
         times = t_old + (t - t_old) * _shares(max(SUBSAMPLES + 1, ceil(SAMPLES * share)))
         times[-1] = t
@@ -251,7 +253,7 @@ class Course:
         return self.watch.see(times, samples, lambda _: piece, is_step=True)
 
     def _give(self, t: float, piece: Callable[[Any], Array] | None, make: Callable[[], Callable[[Any], Array]]) -> None:
-        """The output at the times up to `t`."""
+        """Add the output at the times up to `t`."""
         assert self.times is not None
         direction = 1.0 if self.span[1] > self.span[0] else -1.0
         if self._next is None:
@@ -264,11 +266,11 @@ class Course:
 
 
 def _is_finite(y: Array) -> bool:
-    """Whether all components are finite: for a few of them, the arithmetic of Python is several times faster."""
+    """Whether all components are finite; for a few components, Python's arithmetic is several times faster."""
     return all(map(is_finite_number, y.tolist())) if y.shape[0] <= FEW else np.count_nonzero(np.isfinite(y)) == y.size
 
 
 @lru_cache(maxsize=SAMPLES)
 def _shares(count: int) -> Array:
-    """Shares of a step at which events are evaluated, its ends among them."""
+    """Shares of a step at which events are evaluated, including its ends."""
     return np.arange(count + 1) / count

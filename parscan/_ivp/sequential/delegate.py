@@ -1,4 +1,4 @@
-"""Solves by SciPy's sequential solvers, one after the other where one alone does not reach the end."""
+"""Solves by SciPy's sequential solvers; where one does not reach the end, another one continues."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from .pieces import Converted, rounded
 from .scipy_solvers import class_of, make, name_of
 
 LAST = 32
-"""Nodes before a failure between which jumps are sought."""
+"""Number of nodes before a failure between which jumps are searched."""
 
 MOST_STEPS = 2000
-"""Steps after a failure in which values that are not finite are sought."""
+"""Number of steps after a failure in which values that are not finite are searched."""
 
 
 def delegate(
@@ -49,7 +49,7 @@ def delegate(
     dense_output: bool,
     report: Report | None = None,
 ) -> IvpResult:
-    """Solve by solvers of SciPy's, step after step, from one breakpoint to the next."""
+    """Solve by SciPy's solvers, restarted at each breakpoint."""
     rhs = problem.right_hand_side()
     first = problem.y0.astype(np.result_type(problem.y0.dtype, np.float64))
     watch = Watch(events or (), problem.args)
@@ -74,20 +74,20 @@ def _pass(
     course: Course,
     report: Report | None,
 ) -> None:
-    """Pass one stretch by the chosen solver and those that take over from it."""
+    """Solve one stretch by the chosen solver and by those that continue where it ends."""
     while choice is not None:
         begin = course.nodes[-1]
         given = _options(options, abs(stretch.end - begin), is_first=not course.used)
         part = Stretch(begin, stretch.end, stretch.low, stretch.high)
-        solver, form = make(choice, problem, rhs, given, part, course.states[-1])
+        solver, reading = make(choice, problem, rhs, given, part, course.states[-1])
         course.reached = reached_by(name_of(choice.method), problem.span[0], report)
         course.used.append((choice, begin))
-        course.follow(solver, form)
+        course.follow(solver, reading)
         choice = choice.after(course.ending)
 
 
 def _options(options: dict[str, Any], length: float, *, is_first: bool) -> dict[str, Any]:
-    """The options for a stretch of that length; `first_step` is for the first step of the whole solution alone."""
+    """The options for a stretch of this length; `first_step` is only for the first step of the whole solution."""
     if "first_step" not in options:
         return options
     others = {name: value for name, value in options.items() if name != "first_step"}
@@ -95,7 +95,7 @@ def _options(options: dict[str, Any], length: float, *, is_first: bool) -> dict[
 
 
 def _failure(course: Course, failure: Failure, problem: Problem, rhs: RightHandSide) -> Failure:
-    """Why the solution ends early: that of the solver, or a reason that it could not see."""
+    """Why the solution ends early: the failure of the solver, or its cause if that is a jump or a value not finite."""
     failure = replace(failure, words=failure.words.rstrip("."))
     if course.ending not in (Termination.TOO_SMALL, Termination.FAILED):
         return failure
@@ -104,7 +104,7 @@ def _failure(course: Course, failure: Failure, problem: Problem, rhs: RightHandS
         jumps = any(jumps_within(rhs.sequential(), last, problem.rtols, problem.atol))
     if jumps:
         return replace(failure, words=f"{failure}, and `fun` jumps there: {OF_JUMPS}")
-    if course.ending is Termination.TOO_SMALL:  # perhaps since values are not finite ahead
+    if course.ending is Termination.TOO_SMALL:  # values ahead may not be finite
         y = np.asarray(course.states[-1], dtype=problem.y0.dtype)
         left = by_stepping(rhs, (course.nodes[-1], problem.span[1]), y, 1e-3, problem.atol, most=MOST_STEPS)
         return NOT_FINITE if left.failure == NOT_FINITE else TOO_SMALL
@@ -112,7 +112,7 @@ def _failure(course: Course, failure: Failure, problem: Problem, rhs: RightHandS
 
 
 def _continuous(course: Course, dtype: Any) -> Any:
-    """The polynomials together, as SciPy returns them, in the precision of the problem."""
+    """The continuous solution as SciPy returns it, in the precision of the problem."""
     if not course.pieces:
         return None
     from scipy.integrate import BDF, LSODA, OdeSolution  # noqa: PLC0415 - slow to import
@@ -157,7 +157,7 @@ def _columns(states: list[Array]) -> Array:
 
 
 def _done(course: Course) -> str:
-    """The solvers that were used, and why."""
+    """The solvers that were used, and the reasons."""
     done = ""
     for place, (choice, begin) in enumerate(course.used):
         if place and choice.method == course.used[place - 1][0].method:

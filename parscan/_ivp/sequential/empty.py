@@ -1,4 +1,4 @@
-"""Problems with nothing to solve: a span of length zero, no component, or no member."""
+"""Problems with nothing to solve: a span of length zero, a state without components, or a batch without members."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def solve_ensemble(
     dense_output: bool,
     report: Report | None = None,
 ) -> IvpResult | None:
-    """The result; None where the batch is stiff, takes too many steps, or no step succeeds."""
+    """The result; None if the batch is stiff, takes too many steps, or no step succeeds."""
     scale = Scale(problem.rtols, problem.atol)
     rhs = make_rhs()
     reached = reached_by("DOP853", problem.span[0], report)
@@ -63,7 +63,7 @@ def solve_ensemble(
 
 
 def _march(problem: Problem, rhs: RightHandSide, scale: Scale, reached: Reached | None) -> Steps:
-    """Steps over the span, begun anew at each breakpoint; they end with the first stretch that cannot be finished."""
+    """Steps over the span, restarted at each breakpoint, up to the end or to the first failure."""
     if problem.breaks is None:
         return march(rhs, problem.span, problem.y0, scale, problem.max_step, reached)
     parts: list[Steps] = []

@@ -1,4 +1,4 @@
-"""The solution of a sequential solver once more on a mesh, for derivatives: they are those of the solution there."""
+"""Solves a problem that a sequential solver has solved once more on a mesh: derivatives are those of this solution."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..sensitivities.stale_check import CHANGED, FAR, steepest
 from ..sensitivities.trajectory import Trajectory
 
 TIGHTER = 0.1
-"""Factor on the tolerances of the solution on the mesh: errors of derivatives grow along it."""
+"""Factor on the tolerances of the solution on the mesh: errors of derivatives grow along the trajectory."""
 
 
 def retrace(evaluation: Evaluation, steps: Steps) -> Trajectory:
@@ -50,7 +50,7 @@ def retrace(evaluation: Evaluation, steps: Steps) -> Trajectory:
             break
     if record.failure:
         raise RuntimeError(
-            "derivatives need the solution on a mesh, but Radau could not follow what the sequential solver found: "
+            "derivatives need the solution on a mesh, but Radau could not follow that of the sequential solver: "
             f"{record.failure}. Name a method that is parallel over time, or tighten the tolerances."
         ) from evaluation.raised.error
     _reject_changed(method, rhs, _start(problem, rhs, steps), problem)
@@ -58,7 +58,7 @@ def retrace(evaluation: Evaluation, steps: Steps) -> Trajectory:
 
 
 def _solved(problem: Problem, rhs: RightHandSide, steps: Steps, method: Discretisation) -> Record:
-    """The march over windows and meshes, from the sequential solver's steps if they are more than one."""
+    """The march over windows and meshes, starting from the sequential solver's steps if there are at least two."""
     task, start = make_task(problem, rhs, method, None, None, None, None), _start(problem, rhs, steps)
     task = task if start is None else replace(task, start=once(lambda span, y0: start, task.start))
     return solve(task, problem.span, problem.y0)
@@ -79,7 +79,7 @@ def _start(problem: Problem, rhs: RightHandSide, steps: Steps) -> CoarseSolution
 
 
 def _reject_changed(method: Discretisation, rhs: RightHandSide, start: CoarseSolution | None, problem: Problem) -> None:
-    """Raise if `fun` no longer leads from one to the next of the steps in which the state changes most."""
+    """Raise if `fun` no longer gives the steps in which the state changes most."""
     if start is None:
         return
     scale = Scale(problem.rtols, problem.atol)

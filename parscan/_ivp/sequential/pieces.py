@@ -1,4 +1,4 @@
-"""Polynomials of the steps of SciPy's solvers, as those of the problem."""
+"""Polynomials of the steps of SciPy's solvers, converted to the times and states of the problem."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Polynomial = Callable[[Any], Array]
 
 @dataclass(frozen=True)
 class Converted:
-    """A polynomial of a solver, whose states are converted to those of the problem."""
+    """A polynomial of a solver, with its states converted to those of the problem."""
 
     polynomial: Polynomial
     convert: Callable[[Array], Array]
@@ -27,7 +27,7 @@ class Converted:
 
 
 @dataclass(frozen=True)
-class OfDop853:
+class Dop853Polynomial:
     """A polynomial of SciPy's DOP853, faster at one time: the root of an event needs a dozen evaluations."""
 
     polynomial: Any
@@ -45,26 +45,26 @@ class OfDop853:
 
 
 def from_parts(vectors: Array) -> Array:
-    """Complex states of their real and imaginary parts, in turn."""
+    """Complex states, from vectors in which real and imaginary parts alternate."""
     return vectors[0::2] + 1j * vectors[1::2]
 
 
 def rounded(dtype: Any, states: Array) -> Array:
-    """States in the precision of the problem, where that is less than the solver's."""
+    """States in the precision of the problem, which may be lower than the solver's."""
     return states.astype(dtype)
 
 
 SLACK = 0.05
-"""Share of its length by which the polynomial of a step is extrapolated at most."""
+"""Largest extrapolation of the polynomial of a step, as a share of its length."""
 
 
 @dataclass(frozen=True)
-class Since:
-    """A polynomial in time from those of consecutive steps in the time since `origin`.
+class Shifted:
+    """A polynomial in time, made from polynomials of consecutive steps in the time since `origin`.
 
-    Each step goes from one of the `nodes` to the next, in the time since `origin`. A step may be shorter than the
-    spacing of the numbers at the origin, and a time may be rounded to one just before the first node or just behind the
-    last. There, polynomials are extrapolated by `SLACK` of a step, no more.
+    The `nodes` are the ends of the steps, in the time since `origin`. A step may be shorter than the spacing of the
+    numbers at the origin, and a time may be rounded to just before the first node or just after the last one. Such a
+    time is clipped to within `SLACK` of a step from the node, and the polynomial is extrapolated.
     """
 
     steps: tuple[Polynomial, ...]
@@ -88,9 +88,9 @@ class Since:
         return self.steps[-1](since) if found is None else found
 
     def at_end(self, t: float) -> Array:
-        """The state at a time that is the end except for rounding."""
+        """The state at a time that equals the end up to rounding."""
         return self.steps[-1](t - self.origin)
 
-    def then(self, later: Since) -> Since:
-        """These steps and later ones."""
-        return Since((*self.steps, *later.steps), (*self.nodes, *later.nodes[1:]), self.origin)
+    def then(self, later: Shifted) -> Shifted:
+        """These steps followed by later ones."""
+        return Shifted((*self.steps, *later.steps), (*self.nodes, *later.nodes[1:]), self.origin)

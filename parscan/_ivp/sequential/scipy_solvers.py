@@ -1,4 +1,4 @@
-"""SciPy's solvers on a problem: functions and tolerances in their form, and their states in that of the problem."""
+"""Makes SciPy's solvers for a problem: converts functions and tolerances to theirs, and their states back."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ..core.problem import Problem
 from ..core.stiffness import Stiffness
 from ..core.stretches import Stretch
 from ..mesh.task import NOTHING
-from .course import Form
-from .pieces import Converted, OfDop853, Polynomial, Since, from_parts
+from .course import Reading
+from .pieces import Converted, Dop853Polynomial, Polynomial, Shifted, from_parts
 
 EXPLICIT = ("RK23", "RK45", "DOP853")
-"""SciPy's solvers that have no use for a Jacobian, and warn of it."""
+"""SciPy's solvers that need no Jacobian, and warn if they get one."""
 
 FAR = 1e4
-"""Distance from zero, in lengths of the span, from which on a solver's own times begin at zero: SciPy's solvers take no
+"""If times are larger than this many lengths of the span, the solver's own times begin at zero: SciPy's solvers take no
 steps shorter than the spacing of the numbers."""
 
 CHANGE, ALIKE = 1e-6, 1e-3
-"""Change of a state as a share of its largest component; relative difference up to which two effects agree."""
+"""Change of a state, as a share of its largest component; largest relative difference of two effects that agree."""
 
 
 def name_of(method: Any) -> str:
@@ -47,7 +47,7 @@ def class_of(method: Any) -> Any:
 
 def make(
     choice: Choice, problem: Problem, rhs: RightHandSide, options: dict[str, Any], stretch: Stretch, y0: Array
-) -> tuple[Any, Form]:
+) -> tuple[Any, Reading]:
     """A solver from the state `y0` at the begin of a stretch, and how to read it."""
     name, span = name_of(choice.method), (stretch.begin, stretch.end)
     rtol = np.maximum(problem.rtols * choice.share, 100 * machine_epsilon(problem.y0.dtype))
@@ -70,37 +70,37 @@ def make(
 
     def piece(solver: Any) -> Polynomial:
         found = solver.dense_output()
-        found = OfDop853(found) if type(found).__name__ == "Dop853DenseOutput" else found
+        found = Dop853Polynomial(found) if type(found).__name__ == "Dop853DenseOutput" else found
         return Converted(found, from_parts) if pairs else found
 
     polynomial: Callable[[Any], Polynomial] = piece
     origin, end = 0.0, stretch.end
     if abs(stretch.begin) > FAR * abs(stretch.end - stretch.begin):
-        origin, end, polynomial = stretch.begin, stretch.end - stretch.begin, _later(piece, stretch.begin)  # exact
+        origin, end, polynomial = stretch.begin, stretch.end - stretch.begin, _shifted(piece, stretch.begin)  # exact
         called, given = _since(called, origin), {**given, **_jacobian_since(given, origin)}
     solver = class_of(choice.method)(called, stretch.begin - origin, start, end, rtol=rtol, atol=atol, **given)
     is_stiff = _Stiff() if Termination.STIFF in choice.otherwise else None
     most = inf if choice.while_analytic and not whole else choice.most_steps
-    return solver, Form(pace, state, polynomial, is_stiff, most, origin, float(np.min(rtol)), choice.starts > 1)
+    return solver, Reading(pace, state, polynomial, is_stiff, most, origin, float(np.min(rtol)), choice.starts > 1)
 
 
 def _since(function: Callable[[float, Array], Any], origin: float) -> Callable[[float, Array], Any]:
-    """The function of the time since `origin` and the state that a function of time and state gives."""
+    """A function of the time since `origin` and the state, from a function of time and state."""
     return lambda t, y: function(origin + t, y)
 
 
 def _jacobian_since(options: dict[str, Any], origin: float) -> dict[str, Any]:
-    """The same for the Jacobian among the options of a solver, if it is a function."""
+    """The Jacobian among the options of a solver as a function of the time since `origin`, if it is a function."""
     return {"jac": _since(options["jac"], origin)} if callable(options.get("jac")) else {}
 
 
-def _later(piece: Callable[[Any], Polynomial], origin: float) -> Callable[[Any], Since]:
-    """The same for polynomials: those of a solver whose times begin at `origin`, in time."""
-    return lambda solver: Since((piece(solver),), (float(solver.t_old), float(solver.t)), origin)
+def _shifted(piece: Callable[[Any], Polynomial], origin: float) -> Callable[[Any], Shifted]:
+    """The polynomials, as functions of time, of a solver whose own time is the time since `origin`."""
+    return lambda solver: Shifted((piece(solver),), (float(solver.t_old), float(solver.t)), origin)
 
 
 def _jacobian(problem: Problem, rhs: RightHandSide, t: float, y: Array, *, is_dense: bool) -> Any:
-    """The user's Jacobian, checked at the start; a dense function where the solver takes no matrices or sparse ones."""
+    """The user's Jacobian, checked at the start; `is_dense`: as a function with dense values, all that LSODA takes."""
     if not callable(problem.jac):
         return (lambda t, y: problem.jac) if is_dense else problem.jac
     rhs.jacobian(np.asarray([t]), y[None, :], y[None, :])
@@ -116,7 +116,7 @@ def _dense(matrix: Any) -> Array:
 def _is_analytic(fun: Callable[[float, Array], Array], t: float, y: Array) -> bool:
     """Whether a function of complex states has complex derivatives here, as SciPy's BDF assumes.
 
-    A change by i times a direction then has i times the effect. Where that does not hold elsewhere, Newton's method
+    Then a change by i times a direction has i times the effect. If this does not hold elsewhere, Newton's method
     converges slowly or not at all: see `while_analytic` of `Choice`.
     """
     scale = max(float(np.abs(y).max()), 1.0) * CHANGE
@@ -151,28 +151,28 @@ def _in_parts(
 
 
 def _parts(y: Array) -> Array:
-    """Real and imaginary parts in turn, a new array."""
+    """Real and imaginary parts, alternating, as a new array."""
     return np.array(y, dtype=np.complex128).view(np.float64)
 
 
 def _states(vector: Array) -> Array:
-    """Complex states of such parts."""
+    """Complex states, from alternating real and imaginary parts."""
     return np.ascontiguousarray(vector).view(np.complex128)
 
 
 def _real(matrix: Array) -> Array:
-    """A complex Jacobian `(n, n)` as that of real and imaginary parts."""
+    """The Jacobian of real and imaginary parts, from a complex Jacobian `(n, n)`."""
     rows = [[matrix.real, -matrix.imag], [matrix.imag, matrix.real]]
     return np.moveaxis(np.array(rows), (2, 0, 3, 1), (0, 1, 2, 3)).reshape(2 * matrix.shape[0], -1)
 
 
 def _positive(atol: Array, rtol: Any, y: Array) -> Array:
-    """Absolute tolerances of parts: an imaginary part of zero has no other, though its state may be large."""
+    """Positive absolute tolerances: otherwise, a zero imaginary part of a large state would have no tolerance."""
     return np.where(atol > 0, atol, NOTHING * np.min(rtol) * (np.abs(y).max() or 1.0))
 
 
 class _Stiff:
-    """Whether stability limits the steps of SciPy's DOP853; called after each of them."""
+    """Whether stability limits the steps of SciPy's DOP853; called after each step."""
 
     def __init__(self) -> None:
         self._stiffness = Stiffness()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import DOP853
 
-from parscan._ivp.sequential.pieces import OfDop853
+from parscan._ivp.sequential.pieces import Dop853Polynomial
 
 
 @given(share=st.floats(-0.05, 1.05), scale=st.sampled_from([1e-12, 1.0, 1e12]), sign=st.sampled_from([1.0, -1.0]))
@@ -19,5 +19,5 @@ def test_a_step_of_dop853_at_one_time_is_that_of_scipy(y0, share, scale, sign):
     piece = solver.dense_output()
     t = float(solver.t_old + share * (solver.t - solver.t_old))
     size = 4 * np.spacing(np.abs(piece.y_old).max() + np.abs(piece.F).sum())
-    np.testing.assert_allclose(OfDop853(piece)(t), piece(t), rtol=0, atol=size)
-    np.testing.assert_array_equal(OfDop853(piece)(np.asarray([t, 3.0])), piece(np.asarray([t, 3.0])))
+    np.testing.assert_allclose(Dop853Polynomial(piece)(t), piece(t), rtol=0, atol=size)
+    np.testing.assert_array_equal(Dop853Polynomial(piece)(np.asarray([t, 3.0])), piece(np.asarray([t, 3.0])))
