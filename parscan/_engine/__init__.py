@@ -1,1 +1,1 @@
-"""Newton's loop for all problems; convergence, windows and the march of rows of nodes."""
+"""Newton's loop for all problems; for rows of nodes also convergence, windows and the march over them."""

@@ -1,4 +1,4 @@
-"""Convergence on a row of nodes: when corrections are small enough, rounding only, or not worth another iteration."""
+"""Convergence on a row of nodes: when corrections are small enough, only rounding, or not worth another iteration."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .termination import Termination
 from .tolerance import Tolerance, is_noise
 
 SAFETY = 0.01
-"""Largest error that the rates may predict for the final nodes, in units of the tolerance."""
+"""Largest error of the final nodes, predicted from the rate of convergence, in units of the tolerance."""
 
 FAR = 1e4
-"""Roundings of the largest number from which on a correction cannot be due to rounding."""
+"""A correction of more than this many roundings of the largest number cannot be due to rounding."""
 
 STALLING = 0.5
-"""Share of a correction left by the next one from which on corrections may have come down to rounding."""
+"""Corrections stall, perhaps at rounding, if one is more than this share of the previous one."""
 
 STALLED_AT_ROUNDING = "or stalled at the rounding of larger components"
 """Note on a solve in which the rounding errors of some components exceed their tolerance."""
 
 CONTRACTING = 0.3
-"""Largest mean share of a correction left by the next one with which rounding errors of a node die out later."""
+"""Corrections contract if their mean ratio is at most this; then rounding errors of a node die out at later nodes."""
 
 FEW = 8
-"""Iterations that are never too many for the number of nodes."""
+"""Number of iterations that is allowed for any number of nodes."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,20 @@ class StoppingRules:
     Parameters
     ----------
     max_iterations : int
-        Iterations at most.
+        Largest number of iterations.
     propagates : bool
-        Whether corrections are carried on from node to node. If not, each is the mismatch at one node only, and their
-        sum over all nodes counts.
+        Whether corrections are propagated from node to node. If not, each correction is the defect of one node only,
+        and the sum over all nodes counts.
     superlinear : bool
-        Whether the corrections shrink faster and faster, down to rounding.
+        Whether the convergence is superlinear, so that corrections reach rounding.
     required_rate : float
-        The loop ends as stalled when an iteration leaves more than this share of the correction before it.
+        The loop ends as stalled when a correction is more than this share of the previous one.
     largest_growth : float
-        Logarithm of the growth over all nodes, at the guess, from which the loop is not begun.
+        The loop is not begun if the logarithm of the growth over all nodes, at the guess, exceeds this.
     max_seconds : float
-        Time for linearising. No iteration is begun that would exceed it if it took as long as the one before.
+        Time for linearising. An iteration is not begun if it would exceed this when it takes as long as the last one.
     share : float
-        Part of the tolerance on all defects together that these nodes may use up.
+        Share of the tolerance on the sum of all defects of the solve that these nodes may use.
     """
 
     max_iterations: int
@@ -72,17 +72,17 @@ class Outcome:
     Parameters
     ----------
     ending : Termination
-        Why it ended.
+        Why the loop ended.
     z : array
         Nodes; those up to `first` are exact.
     first : int
-        Last of the leading exact nodes; the number of nodes when all have been found.
+        Last of the leading exact nodes; the number of nodes if all converged.
     history : tuple of float
         Largest correction of each iteration in units of the tolerance.
     growth : float
         Logarithm of the growth of a small change over all nodes, by the last propagators.
     note : str
-        The message of an exception, or a remark on the errors that are left.
+        The message of an exception, or a remark on the remaining errors.
     """
 
     ending: Termination
@@ -100,9 +100,9 @@ def solve(
     rules: StoppingRules,
     report: Callable[[int, int, float], None] | None = None,
 ) -> Outcome:
-    """Iterate from the guess `z` until all nodes are exact, or their corrections small enough to be trusted.
+    """Iterate from the guess `z` until all nodes are exact, or their corrections are small enough to be trusted.
 
-    `report` receives the number of exact leading nodes, that of iterations, and the last correction.
+    `report` receives the number of exact leading nodes, the number of iterations, and the last correction.
     """
     run = _OnNodes(system, z, tolerance, rules)
     ending, history = iterate(run, report)
@@ -124,17 +124,17 @@ class _OnNodes(Iteration):
         self._propagator: Propagator | None = None
         self._last: Correction | None = None
         self._seconds = 0.0
-        self._look_again = 0
+        self._next_check = 0  # iterations before the next check whether corrections stall at rounding
 
     def growth(self) -> float:
-        """Logarithm of the growth by the last propagators; −inf if it does not matter, or there are none."""
+        """Logarithm of the growth by the last propagators; −inf if growth is not limited, or there are none."""
         last = self._propagator
         if self._rules.largest_growth == float("inf") or last is None or last.weight:
             return -float("inf")
         return log_growth(last.structure, last.matrices)
 
     def correct(self) -> tuple[int, float]:
-        """All nodes after the exact ones."""
+        """One iteration on all nodes after the exact ones."""
         self._last = None  # its arrays are not kept during the next sweep
         admit = None if self._sizes else self._admit
         last = self._system.correct(self.z, self.first, self._tolerance, admit)
@@ -145,7 +145,7 @@ class _OnNodes(Iteration):
         return self.first, _largest(last.sizes)
 
     def _admit(self, propagator: Propagator | None) -> None:
-        """End before the first scan where small changes grow too much over these nodes."""
+        """End before the first scan if small changes grow too much over these nodes."""
         self._propagator = propagator
         if self.growth() > self._rules.largest_growth:
             raise Ended(Termination.GREW)
@@ -159,7 +159,7 @@ class _OnNodes(Iteration):
         if trusted(self._sizes, last, self._rules) and self._is_final(rounded=False):
             return Ending(Termination.CONVERGED)
         if last.finite and self._stalls_at_rounding(history, last):
-            self._look_again = 2 * len(history)
+            self._next_check = 2 * len(history)
             if self._is_final(rounded=True):
                 return Ending(Termination.CONVERGED, STALLED_AT_ROUNDING)
         return self._failure(history, last)
@@ -169,22 +169,22 @@ class _OnNodes(Iteration):
         return is_final(self._system, self.z, self.first, self._tolerance, self._rules, rounded=rounded)
 
     def _stalls_at_rounding(self, history: list[float], last: Correction) -> bool:
-        """Whether the corrections stall, and are so small that the rounding errors of the steps may be the reason."""
+        """Whether the corrections stall, and are so small that rounding errors of the steps may be the cause."""
         share = min(STALLING, self._rules.required_rate)
         stalls = len(history) > 1 and history[-1] > share * history[-2]
-        due = stalls and len(history) >= self._look_again
+        due = stalls and len(history) >= self._next_check
         return due and (self._rules.superlinear or self._contracts()) and may_be_noise(last)
 
     def _contracts(self) -> bool:
-        """Whether the corrections of all components have fallen: errors of nodes then die out at the next ones."""
+        """Whether the corrections of all components have contracted: see `CONTRACTING`."""
         fallen = CONTRACTING ** (len(self._largest) - 1)
         return bool((self._largest[-1] <= fallen * self._largest[0]).all())
 
     def _failure(self, history: list[float], last: Correction) -> Ending | None:
-        """Reason to give up, if there is one.
+        """Reason to give up; None if there is none.
 
-        Corrections stall if they do so in tolerances, whose largest values belong to numbers that are zero by chance,
-        and in the units of their component as well.
+        Corrections must stall both in tolerances and in the units of their component: in tolerances alone, the largest
+        ones may belong to numbers that are close to zero by chance.
         """
         rules = self._rules
         if not last.finite:
@@ -193,7 +193,7 @@ class _OnNodes(Iteration):
             before, now = self._largest[-2:]
             if bool((now > rules.required_rate * before).any()):
                 return Ending(Termination.STALLED)
-        if len(history) >= FEW and 2 * len(history) > self._system.nodes:  # little but the exact prefix has grown
+        if len(history) >= FEW and 2 * len(history) > self._system.nodes:  # each iteration adds about one exact node
             return Ending(Termination.STALLED)
         if len(history) >= rules.max_iterations:
             return Ending(Termination.EXHAUSTED)
@@ -201,12 +201,12 @@ class _OnNodes(Iteration):
 
 
 def _largest(sizes: Array) -> float:
-    """Largest of the sizes, NaN if one is."""
+    """Largest of the sizes; NaN if one of them is NaN."""
     return float(array_namespace(sizes).max(sizes))
 
 
 def trusted(sizes: list[Array], last: Correction, rules: StoppingRules) -> bool:
-    """Whether the corrections seem to leave an error below the tolerance, so that a further sweep is worthwhile."""
+    """Whether the error seems to be below the tolerance, so that a sweep to confirm it is worthwhile."""
     nodes = last.change.shape[0]
     bound = sizes[-1] * (1 if rules.propagates else nodes)
     xp = array_namespace(bound)
@@ -220,7 +220,7 @@ def trusted(sizes: list[Array], last: Correction, rules: StoppingRules) -> bool:
     with quiet():
         rate = xp.where(sizes[-1] == 0, xp.zeros_like(bound), sizes[-1] / sizes[-2])
         left = xp.where(rate < 1, bound * rate / (1 - rate), xp.full_like(bound, float("inf")))
-    # Newton's corrections may stall at the rounding of the scan; far below the tolerance that does not matter.
+    # Newton's corrections may stall at the rounding of the scan; far below the tolerance, this does not matter.
     small = (left <= SAFETY) | (rules.superlinear & (bound <= SAFETY))
     return bool(xp.all(small))
 
@@ -232,7 +232,7 @@ def _is_all_noise(last: Correction) -> bool:
 
 
 def may_be_noise(last: Correction) -> bool:
-    """Whether all corrections are small beside the largest number."""
+    """Whether all corrections are small compared with the largest number."""
     change = last.change
     xp = array_namespace(change)
     if change.size == 0:
@@ -245,11 +245,11 @@ def is_final(
 ) -> bool:
     """Whether a further sweep confirms that the nodes follow from each other.
 
-    Small corrections may only mark the end of a transient. The remaining defects must therefore satisfy the tolerance
-    when summed over all nodes, as they would add up if nothing damped them, and when measured relative to the states,
-    as if all of them grew; defects at the level of rounding, which every step of a loop commits, are excluded.
-    `rounded`: corrections have come down to rounding, and a defect may also be as large as the rounding errors of a
-    step's arguments make it: a small component that large ones feed has theirs.
+    Small corrections may only mark the end of a transient. Therefore the remaining defects are summed over all nodes,
+    as they would add up if nothing damped them, and measured relative to the states, as if all of them grew; the sum
+    must satisfy the tolerance. Defects at the level of rounding are excluded: every step of a loop commits them.
+    `rounded`: corrections stall at rounding. Then a defect may also be as large as the effect of rounding errors in a
+    step's arguments: a small component that depends on large ones carries their rounding.
     """
     xp = array_namespace(z)
     with quiet():

@@ -14,8 +14,7 @@ from .tolerance import Tolerance
 
 @dataclass(frozen=True)
 class Correction:
-    """
-    Nodes after one iteration.
+    """Nodes after one iteration.
 
     Parameters
     ----------
@@ -24,15 +23,15 @@ class Correction:
     first : int
         Last of the leading exact nodes; the number of nodes when all are exact.
     change : array
-        Corrections of the nodes after the exact ones of the iteration before.
+        Corrections of the nodes after the last one that was exact before the iteration.
     sizes : NumPy array, shape (n,)
         Largest correction per component, in tolerances.
     largest : NumPy array, shape (n,)
-        The same in the units of the component.
+        Largest correction per component, in the units of the component.
     finite : bool
         Whether all corrections are finite.
     propagator : Propagator or None
-        The propagators if they were formed.
+        The propagators, if they were formed.
     seconds : float
         Time of the linearisation. Scans are not counted: the first one may have to load its kernels.
     """
@@ -55,15 +54,15 @@ class Correction:
 def corrected(line: Linearisation, first: int, tolerance: Tolerance, seconds: float) -> Correction:
     """Scan the defects of a linearisation, and add the corrections to its nodes.
 
-    Nodes that met their targets were exact, and so is now the node after them. The exact nodes are the targets
-    themselves: a propagator that is not finite must not reach them through a correction of zero.
+    Leading nodes that equal their targets were exact; now the node after them is exact, too. Exact nodes are set to
+    their targets, not corrected: a propagator that is not finite times a correction of zero would spoil them.
     """
     z, target = line.nodes, line.targets
     xp = array_namespace(z)
     with quiet():
         defect = target - z[first + 1 :, ...]
         change = scan_corrections(line.propagator, defect)
-        # Not z + change: where nothing came from the node before, the target is met to the last bit.
+        # Not z + change: where nothing is propagated from the node before, this is the target to the last bit.
         updated = target + (change - defect)
         sizes, largest, met, finite = fetch(
             component_sizes(xp, tolerance.relative(change, updated)),
@@ -79,7 +78,7 @@ def corrected(line: Linearisation, first: int, tolerance: Tolerance, seconds: fl
 
 
 def scan_corrections(propagator: Propagator | None, defect: Array) -> Array:
-    """Corrections `δ_p = A_p δ_{p-1} + d_p` of the nodes after an exact one, or the nearest that stay small."""
+    """Corrections `δ_p = A_p δ_{p-1} + d_p` of the nodes after an exact one; with a weight, damped ones."""
     if propagator is None:
         return defect
     matrices, vectors = propagator.structure.operands(propagator.matrices, defect)

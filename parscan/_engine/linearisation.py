@@ -10,7 +10,7 @@ from .._linalg.structure import Structure
 
 @dataclass(frozen=True)
 class Propagator:
-    """Matrices that carry a correction from each node to the next, in the layout of their structure.
+    """Matrices that propagate a correction from each node to the next, in the layout of their structure.
 
     With a `weight`, corrections minimise the squares of the linearised defects plus the weight times their own squares:
     a Levenberg–Marquardt step.
@@ -25,7 +25,7 @@ class Propagator:
 class Linearisation:
     """Propagators into, and targets of, the nodes after the last exact one, about `nodes`.
 
-    The propagator of the first of them is never used: the node before it is exact. None stands for zero.
+    The first propagator is never used: the node before it is exact. A `propagator` of None stands for zero matrices.
     """
 
     nodes: Array

@@ -1,4 +1,4 @@
-"""Windows of time, one after the other: the methods in turn, and the sequential loop where all of them fail."""
+"""The march over windows of time: methods are tried in turn, and the sequential loop is run where all of them fail."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class PlannedMethod:
     Parameters
     ----------
     name : str
-        The user's name for it.
+        The name that users call it by.
     system : callable
-        `system(begin, end, warm)`: these steps as the method's system; `warm` if the rows of the trajectory there are
-        a guess.
+        `system(begin, end, warm)`: the method's system for these steps. `warm`: the trajectory already holds a guess
+        there.
     rules : StoppingRules
-        How long it iterates.
+        When its iteration ends.
     window : Window
         Steps solved at once.
     seconds_per_step : float
-        Time that the method may take.
+        Largest time that the method may take for each step.
     """
 
     name: str
@@ -45,7 +45,7 @@ class PlannedMethod:
 
 
 class Problem(ABC):
-    """A trajectory that systems write, stretch by stretch, and that a loop can finish."""
+    """A trajectory that systems solve window by window, and that a sequential loop can solve, too."""
 
     @property
     @abstractmethod
@@ -54,7 +54,7 @@ class Problem(ABC):
 
     @abstractmethod
     def state(self, time: int) -> Array:
-        """State that step `time` starts from."""
+        """State from which the step `time` starts."""
 
     @abstractmethod
     def loop(self, state: Array, begin: int, end: int, report: Callable[[int], None]) -> int:
@@ -70,7 +70,7 @@ class Problem(ABC):
 
 @dataclass(frozen=True)
 class Plan:
-    """Methods in the order of their trial, none for the loop alone, and when a correction is small enough."""
+    """Methods in the order in which they are tried, and the tolerance. Without methods, only the loop is run."""
 
     methods: tuple[PlannedMethod, ...]
     tolerance: Tolerance
@@ -78,9 +78,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Solve:
-    """An attempt of a method on the steps `begin` to `end`: how it ended, and the step that it reached.
+    """An attempt of a method on the steps `begin` to `end`: why it ended, and the step that it reached.
 
-    `history` are its corrections, `note` is a remark on its ending.
+    `history` are its corrections, `note` is a remark on its end.
     """
 
     method: str
@@ -94,10 +94,10 @@ class Solve:
 
 @dataclass
 class Record:
-    """The attempts and the steps of the loop."""
+    """The attempts of the methods, and the number of steps of the loop."""
 
     solves: list[Solve] = field(default_factory=list)
-    """The methods' attempts, in order."""
+    """The attempts of the methods, in order."""
     looped: int = 0
     """Steps evaluated by the sequential loop."""
     reached: int = 0
@@ -111,14 +111,14 @@ class Record:
 
 def march(problem: Problem, plan: Plan, start: int, report: Report | None = None) -> Record:
     """Solve the steps from `start` on, window by window; `report` is called after every iteration."""
-    walk = _Walk(problem, plan, start, report)
-    while walk.goes_on():
-        walk.step()
-    return walk.record
+    run = _March(problem, plan, start, report)
+    while run.continues():
+        run.step()
+    return run.record
 
 
-class _Walk:
-    """Where the march is: the time reached, the method in use, and the size of its next window."""
+class _March:
+    """The state of a march: the time reached, the method in use, and the size of its next window."""
 
     def __init__(self, problem: Problem, plan: Plan, start: int, report: Report | None) -> None:
         self.record = Record(reached=start)
@@ -129,16 +129,16 @@ class _Walk:
         self._index = 0
         self._size = plan.methods[0].window.first if plan.methods else problem.steps
         self._failures = 0  # in a row, of the last method in its smallest window
-        self._failed = False  # whether the method in use ever did: then its windows grow with care
-        self._warm_until = 0  # the rows ahead, up to there, are those of an earlier sweep
-        self._iterations = 0  # of all solves before
+        self._failed = False  # whether the method in use has failed: then its windows grow more slowly
+        self._warm_until = 0  # up to this step, the trajectory holds the states of an earlier sweep
+        self._iterations = 0  # of all earlier solves
 
-    def goes_on(self) -> bool:
+    def continues(self) -> bool:
         """Whether steps are left, and the last state is finite."""
         return self._finite and self.record.reached < self._problem.steps
 
     def step(self) -> None:
-        """Solve one window, or loop."""
+        """Solve one window by the method in use, or all steps by the loop."""
         begin = self.record.reached
         if not self._plan.methods:
             self._loop(begin, self._problem.steps)
@@ -148,14 +148,14 @@ class _Walk:
         outcome = self._solve(method, begin, end)
         reached = self.record.solves[-1].reached
         self.record.reached = self._problem.first_not_finite(begin, reached)
-        if self.record.reached < reached:  # the loop decides which state is the first that is not finite
+        if self.record.reached < reached:  # the loop determines the first state that is not finite
             self._loop(self.record.reached, end)
         elif outcome.ending is Termination.CONVERGED:
             self._size = method.window.after(end - begin, outcome, careful=self._failed)
             self._failures = 0
-            self._tell(end, method.name, end - begin, outcome.history[-1])
+            self._report_on(end, method.name, end - begin, outcome.history[-1])
         else:
-            self._give_way(method, begin, end, outcome)
+            self._fall_back(method, begin, end, outcome)
 
     def _solve(self, method: PlannedMethod, begin: int, end: int) -> Outcome:
         """Try a method on a window."""
@@ -164,17 +164,17 @@ class _Walk:
         rules = replace(method.rules, max_seconds=method.seconds_per_step * (end - begin), share=share)
 
         def report(node: int, iterations: int, correction: float) -> None:
-            self._tell(system.time_of(node), method.name, end - begin, correction, iterations)
+            self._report_on(system.time_of(node), method.name, end - begin, correction, iterations)
 
         outcome = solve(system, system.guess(self._problem.state(begin)), self._plan.tolerance, rules, report)
         reached, ending = system.time_of(outcome.first), outcome.ending
-        # Without the nodes of the outcome: those of all windows would take the memory of a further trajectory.
+        # The nodes of the outcome are not kept: those of all windows would take the memory of another trajectory.
         self.record.solves.append(Solve(method.name, begin, end, reached, ending, outcome.history, outcome.note))
         self._iterations += len(outcome.history)
         return outcome
 
-    def _give_way(self, method: PlannedMethod, begin: int, end: int, outcome: Outcome) -> None:
-        """After a failure: a smaller window, then the next method, then the loop, longer each time."""
+    def _fall_back(self, method: PlannedMethod, begin: int, end: int, outcome: Outcome) -> None:
+        """After a failure: a smaller window, then the next method, then the loop, for more steps each time."""
         self._size = method.window.after(end - begin, outcome, careful=True)
         self._failed = True
         self._warm_until = 0
@@ -194,11 +194,11 @@ class _Walk:
 
     def _loop(self, begin: int, end: int) -> None:
         """Evaluate steps one by one."""
-        self.record.reached = self._problem.loop(self._problem.state(begin), begin, end, self._tell)
+        self.record.reached = self._problem.loop(self._problem.state(begin), begin, end, self._report_on)
         self.record.looped += self.record.reached - begin
         self._finite = self.record.reached == end
 
-    def _tell(
+    def _report_on(
         self,
         solved: int,
         method: str = "sequential",
@@ -206,7 +206,7 @@ class _Walk:
         correction: float | None = None,
         iterations: int = 0,
     ) -> None:
-        """Report the number of solved steps; the `iterations` of the solves before are added."""
+        """Report the number of solved steps; `iterations` are added to those of earlier solves."""
         if self._report is not None:
             done = self._iterations + iterations
             self._report(solved, method=method, window=window, iterations=done, correction=correction)

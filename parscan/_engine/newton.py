@@ -1,4 +1,4 @@
-"""Newton's loop: correct, record, test. It knows no method, problem or array library."""
+"""Newton's loop: correct, record, test for the end. It knows no method, problem or array library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Ending:
 
 
 class Ended(Exception):  # noqa: N818 - a signal within the package, no error
-    """Raised where a correction cannot be completed, or gains nothing; its `ending` says why."""
+    """Raised if a correction cannot be completed, or gains nothing; `ending` is the reason."""
 
     def __init__(self, termination: Termination, note: str = "") -> None:
         super().__init__(termination.value)
@@ -26,30 +26,30 @@ class Ended(Exception):  # noqa: N818 - a signal within the package, no error
 
 
 class Iteration(ABC):
-    """A problem under correction, with the convergence rule that ends it.
+    """The iterate of a problem, its correction, and the convergence rule that ends the loop.
 
-    It keeps the iterate; the loop keeps the history.
+    This object keeps the iterate; the loop keeps the history.
     """
 
     @abstractmethod
     def correct(self) -> tuple[int, float]:
-        """One Newton iteration on the whole iterate: the solved nodes or intervals, and the largest correction.
+        """One Newton iteration: the number of solved nodes or intervals, and the largest correction in tolerances.
 
-        Corrections are in tolerances. Where it raises `Ended`, the iterate stays.
+        If `Ended` is raised, the iterate must be unchanged.
         """
 
     @abstractmethod
     def terminate(self, history: list[float]) -> Ending | None:
-        """Why the iteration ends after these corrections, if it does. It may raise `Ended`, too."""
+        """Why the loop ends after these corrections, or None if it continues. May also raise `Ended`."""
 
 
 def iterate(
     iteration: Iteration, report: Callable[[int, int, float], None] | None = None
 ) -> tuple[Ending, tuple[float, ...]]:
-    """Correct until the iteration's own rule ends it; returns why, and the largest correction of every iteration.
+    """Correct until the iteration's rule ends the loop; return why, and the largest correction of every iteration.
 
-    `report` receives the number of solved nodes or intervals, that of iterations, and the last correction, after every
-    iteration.
+    After every iteration, `report` receives the number of solved nodes or intervals, the number of iterations, and the
+    last correction.
     """
     history: list[float] = []
     ending = None

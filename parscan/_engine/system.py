@@ -19,7 +19,7 @@ class System(ABC):
     nodes that are already exact. The *target* of a node is the value that its equation gives for the node before it;
     the defect is the target less the node.
 
-    A system gives `linearise`, from which `correct` follows, or a `correct` of its own: a compiled kernel that fuses
+    A system implements `linearise`, which `correct` uses, or replaces `correct`: a compiled kernel that fuses
     linearisation and scan need not write propagators to memory.
     """
 
@@ -34,14 +34,14 @@ class System(ABC):
 
     @abstractmethod
     def time_of(self, node: int) -> int:
-        """Time steps that are solved once the nodes up to `node` are exact; all, for the node past the last."""
+        """Time steps that are solved once the nodes up to `node` are exact; all, if `node` is the number of nodes."""
 
     @abstractmethod
     def linearise(self, z: Array, first: int) -> Linearisation:
         """Propagators and targets of the nodes `first + 1 …`, about the guess `z` of all nodes.
 
-        A system may go back to nodes of its own choice; those up to `first`, and the target after it, stay. It may
-        raise `Ended`.
+        A system may linearise about other nodes than `z`, for example after a bad correction; those up to `first`, and
+        the target after them, stay. It may raise `Ended`.
         """
 
     @abstractmethod
@@ -50,7 +50,7 @@ class System(ABC):
 
     @abstractmethod
     def finish(self, z: Array, first: int) -> Array:
-        """Targets of the nodes `first + 1 …`; the states between the nodes are made to follow from `z`."""
+        """Targets of the nodes `first + 1 …`; also writes the states between the nodes that follow from `z`."""
 
     def correct(
         self, z: Array, first: int, tolerance: Tolerance, admit: Callable[[Propagator | None], None] | None = None

@@ -1,4 +1,4 @@
-"""Why solves end: all reasons, of all solvers."""
+"""Why solves end: the reasons of all solvers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Termination(Enum):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a solution ends before its time: the reason as data, for decisions, and in words, for messages."""
+    """Why a solution ends early: the reason as data, for decisions, and in words, for messages."""
 
     termination: Termination
     words: str

@@ -1,4 +1,4 @@
-"""When a correction is small enough, and when it is only rounding."""
+"""The tolerance on corrections, and the size of their rounding errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .._arrays.elementwise import ratio
 from .._arrays.namespace import Array, array_namespace, machine_epsilon, smallest_normal
 
 ROUNDINGS = 8
-"""Roundings of a number's own size that count as noise: those of a few operations."""
+"""Rounding errors of a number that count as noise: those of a few operations."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Tolerance:
         return ratio(xp, xp.abs(correction), self.atol + self.rtol * xp.abs(y))
 
     def relative_to(self, correction: Array, size: Array) -> Array:
-        """|correction| in units of `rtol·size`: a tiny defect may grow, and `atol` would hide it."""
+        """|correction| in units of `rtol·size`, without `atol`, which would hide a tiny defect that may grow."""
         xp = array_namespace(size)
         return ratio(xp, xp.abs(correction), self.rtol * size)
 
 
 def is_noise(difference: Array, size: Array) -> Array:
-    """Where a difference between numbers of about this size is no more than their rounding."""
+    """Flags of the differences between numbers of about this size that are no more than their rounding."""
     xp, epsilon = array_namespace(difference), machine_epsilon(difference.dtype)
-    spacing = epsilon * smallest_normal(difference.dtype)  # that of the smallest numbers, whatever their size
+    spacing = epsilon * smallest_normal(difference.dtype)  # the spacing of denormal numbers
     return xp.abs(difference) <= ROUNDINGS * (epsilon * size + spacing)

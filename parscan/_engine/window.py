@@ -1,4 +1,4 @@
-"""The number of steps solved at once: more after a success, fewer after a failure or where propagators grow."""
+"""The number of steps solved at once: more after a success, fewer after a failure or if propagators grow."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from .convergence import Outcome
 from .termination import Termination
 
 GROWTH_LIMIT = 5.0
-"""Logarithm of the growth of a small change over a window: beyond it, Newton wanders for many iterations."""
+"""Largest logarithm of the growth of a small change over a window; beyond, Newton needs many iterations."""
 
 FASTER = 8
-"""How much longer the next window is after one that converged."""
+"""Factor by which the window grows after it converged."""
 
 CAREFULLY = 2
-"""The same, once a window has failed."""
+"""The same factor once a window has failed."""
 
 SHORTER = 4
-"""How much shorter the next window is after one that did not converge."""
+"""Factor by which the window shrinks after it did not converge."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Steps solved at once: in the first window, and the fewest and the most ever."""
+    """Numbers of steps solved at once: in the first window, and in the smallest and largest ones."""
 
     first: int
     smallest: int
@@ -34,7 +34,7 @@ class Window:
         return cls(steps, steps, steps)
 
     def after(self, steps: int, outcome: Outcome, *, careful: bool) -> int:
-        """Steps of the window after one of `steps`; fewer than the smallest where the method had better give way."""
+        """Steps of the next window after one of `steps`; fewer than `smallest` if the next method should be tried."""
         growing = 0 < outcome.growth < float("inf")
         allowed = steps * GROWTH_LIMIT / outcome.growth if growing else float("inf")
         wanted = {
