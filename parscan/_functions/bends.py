@@ -1,8 +1,8 @@
-"""Functions that bend within the change of a parameter: central differences of them are wrong, and may be zero.
+"""Functions that bend within the change of a parameter: their central differences are wrong, and may be zero.
 
-A bell that is narrower than the change is the plainest example: points inside the bell have left it on both sides of
-the change, so that the difference of the two values is zero. The value without the change shows it: second differences
-of a smooth function are far smaller than first ones, and those inside the bell are far larger.
+A bell that is narrower than the change is the plainest example: for a point inside the bell, both changed values lie
+outside, so that their difference is zero. The value without the change reveals the bell: second differences of a smooth
+function are far smaller than first differences, while those of the bell are far larger.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ from ..warnings import DiscontinuousParameterWarning
 from .differences import POWER, ROUNDINGS, curved
 
 SHARE = 3e-4
-"""Part of a gradient from points where the function bends, beyond which smaller changes are tried."""
+"""Smaller changes are tried if more than this share of a gradient comes from points where the function bends."""
 
 WRONG = 1e-3
-"""Difference between the best two changes, as a share of the gradient, for which a warning is given."""
+"""A warning is given if gradients from the best two changes differ by more than this share."""
 
 AGREED = 1e-6
-"""Difference between two changes, as a share of the gradient, beyond which no smaller ones are tried."""
+"""No smaller changes are tried once gradients from two of them differ by at most this share."""
 
 SMALLER = 1 / 8
-"""Ratio of the changes that are tried one after the other."""
+"""Ratio of successive changes."""
 
 FURTHER = 3
-"""Smaller changes that are tried after the first one within which the function does not bend."""
+"""Number of smaller changes that are tried after the first one within which the function does not bend."""
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over points: of products with the derivative by an entry, and of those parts where the function bends.
+    """Sums over points for one entry of a parameter.
 
-    Parts below the `floor`, a share of the sum of absolute values, do not matter: the sum may be zero.
+    `slope` is the sum of products of adjoint states and derivatives, `bend` the part that may be wrong because the
+    function bends. A `bend` below the `floor`, a small share of the sum of absolute values, does not matter: the sum
+    itself may be zero by cancellation.
     """
 
     slope: float = 0.0
@@ -50,7 +52,7 @@ class Sums:
 
     @property
     def share(self) -> float:
-        """The part where the function bends."""
+        """The part where the function bends, as a share of the sum."""
         return self._share(self.bend)
 
     @property
@@ -59,7 +61,7 @@ class Sums:
         return self.share > SHARE
 
     def apart(self, other: Sums) -> float:
-        """Distance of the sum for another change, as a share of this one."""
+        """Distance from the sum for another change, as a share of this sum."""
         return self._share(abs(self.slope - other.slope))
 
     def _share(self, error: float) -> float:
@@ -68,9 +70,10 @@ class Sums:
 
 
 class Weighted:
-    """Some points, whose values have weights: the adjoint `states`. `base` are the values without a change.
+    """Some points with their adjoint `states`, the weights of the values. `base` are the values without a change.
 
-    Where the second difference is no small share of the first one, or of its mean, all of the difference may be wrong.
+    If the second difference at a point is not small compared with the first one, or with its mean, the whole difference
+    may be wrong.
     """
 
     def __init__(self, states: Array, base: Array) -> None:
@@ -80,9 +83,9 @@ class Weighted:
         self._rounding, self._floor, self._curved = ROUNDINGS * epsilon, epsilon**0.5, curved(epsilon)
 
     def sums(self, ahead: Array, behind: Array, added: float) -> Sums:
-        """Sums for the values where an entry is changed forwards and backwards, to numbers `added` apart.
+        """Sums from the values with an entry changed forwards and backwards, to numbers `added` apart.
 
-        The memory of the values is used again.
+        The arrays of the values are overwritten.
         """
         xp, change = self._xp, ahead - behind
         slope = self._sum(real(xp, self._states * change))
@@ -104,12 +107,12 @@ class Weighted:
 
 
 def refined(first: Sums, smaller: Iterable[Sums], larger: Iterable[Sums], epsilon: float) -> tuple[float, bool]:
-    """The best gradient by an entry from the `first` change and other ones, and whether it is right.
+    """The best gradient by an entry, from the `first` change and others, and whether the gradient is right.
 
-    Bends at kinks shrink with the change, and the sum is right as soon as two changes agree. A bell does not shrink
-    until the change is smaller than the bell; before, two changes that miss it agree on a wrong sum. What never shrinks
-    is rounding, if it does not matter beside the effect of `larger` changes. `epsilon` is the precision, which bounds
-    the accuracy of differences.
+    The `bend` at a kink shrinks with the change, and the sum is right as soon as two changes agree. The `bend` of a
+    bell does not shrink until the change is smaller than the bell; before, two changes may agree on a wrong sum. A
+    `bend` that never shrinks is rounding if it is small compared with the effect of `larger` changes. `epsilon` is the
+    precision, which limits the accuracy of differences.
     """
     enough, tried = max(WRONG, epsilon**POWER), [first]
     for found in smaller:
@@ -132,10 +135,10 @@ def refined(first: Sums, smaller: Iterable[Sums], larger: Iterable[Sums], epsilo
 
 
 def warn_of_unresolved(leaf: str, own: str) -> None:
-    """Warn of a parameter for which the function changes within every change of it."""
-    told = f"`{leaf}` (`{own}`)" if own else f"`{leaf}`"
+    """Warn of a parameter for which no change is small enough."""
+    named = f"`{leaf}` (`{own}`)" if own else f"`{leaf}`"
     warnings.warn(
-        f"the function changes too sharply with {told} for differences, which disagree however small the change is: "
+        f"the function changes too sharply with {named} for differences, which disagree however small the change is: "
         "the gradient with respect to it is wrong. Pass its derivative (`vjp`), or make the function smoother.",
         DiscontinuousParameterWarning,
         6,

@@ -19,31 +19,32 @@ LEAST_SHARE = 0.1
 """Smallest size that is assumed for an entry of an array, as a share of the largest entry."""
 
 DECADES = 9
-"""Powers of ten over which the size of an entry that is zero is searched."""
+"""Number of powers of ten among which the size of an entry that is zero is searched."""
 
 FELT = 300
-"""Least effect of a change that differs from roundings, in errors of central differences relative to a value."""
+"""Least effect of a change that is more than rounding, in errors of central differences relative to a value."""
 
 BENT, NEARER = 1e-6, 9
-"""Share of a derivative by which differences with two sizes may differ; powers of ten that are tried beyond it."""
+"""If differences with two sizes differ by more than this share of the derivative, changes smaller by this many powers
+of ten are tried."""
 
 CLEAR = 0.3
-"""Largest error of a smaller change, as a share of the derivative, for which that change replaces the first one."""
-
+"""A smaller change replaces the first one if its error is at most this share of the derivative."""
 
 ROUNDS, SPACINGS = 20, 4
-"""Most smaller changes of an entry within whose change the function bends, and the smallest, in spacings of numbers."""
-
+"""If the function bends within a change: largest number of smaller changes, and the smallest one, in spacings of the
+numbers."""
 
 LARGER = 4
-"""Larger changes of an entry whose change is lost in roundings: up to a few hundredths of its size."""
+"""If a change may be lost in rounding: number of larger changes, up to a few hundredths of the entry."""
 
 
 def of_argument(points: Points, states: Array, index: int, moving: Collection[str] = (), own_name: str = "") -> Tree:
     """Sum over time of the products of `states` with the derivatives of the function by every entry of an argument.
 
-    Where the function bends within the change of an entry, smaller changes are tried, and a warning names the leaf if
-    none is small enough. Leaves that are known to be `moving` jumps have no derivative, and are left as they are.
+    Where the function bends within the change of an entry, smaller changes are tried; if none is small enough, a
+    warning names the leaf. Leaves in `moving` are known to move jumps: they have no derivative, and the first result is
+    kept.
     """
     argument = Argument(points, states, index)
     with quiet(), noting_integers(f"args[{index}]", points.args[index]):
@@ -69,7 +70,7 @@ class Entry:
     change: complex
 
     def times(self, size: float) -> Entry:
-        """The same with another change."""
+        """The entry with a change that is larger by a factor."""
         return replace(self, change=self.change * size)
 
 
@@ -93,7 +94,7 @@ class Argument:
         return found
 
     def smaller(self, entry: Entry) -> Iterator[Sums]:
-        """Sums for ever smaller changes of an entry, down to a few spacings of the numbers at its value."""
+        """Sums for smaller and smaller changes of an entry, down to a few spacings of the numbers at its value."""
         own, epsilon = abs(at(self._leaves[entry.leaf], entry.index)), self.epsilon(entry.leaf)
         for _ in range(ROUNDS):
             entry = entry.times(SMALLER)
@@ -102,7 +103,7 @@ class Argument:
             yield self.sums([entry])[entry]
 
     def entries(self) -> Iterator[Entry]:
-        """All entries with the best size of their changes; complex ones twice, for their real and imaginary parts."""
+        """All entries with their best changes; complex ones twice, for their real and imaginary parts."""
         for position, leaf in enumerate(self._leaves):
             least = LEAST_SHARE * size_of(finite(leaf))
             bends = self._bends(position, least)
@@ -110,27 +111,27 @@ class Argument:
                 own = abs(at(leaf, index))
                 entry = Entry(position, index, unit * self.epsilon(position) ** POWER)
                 found = self._best(entry, own, least) if own < least else entry.times(own or 1.0)
-                unfelt = own < self._size and not self._is_felt(found)
-                yield self._best(entry, own, self._size) if unfelt else self._nearer(found) if bends else found
+                lost = own < self._size and not self._is_felt(found)
+                yield self._best(entry, own, self._size) if lost else self._nearer(found) if bends else found
 
     @cached_property
     def _largest_state(self) -> float:
-        """Size of the largest of a few states."""
+        """Largest number in a few states."""
         return max((size_of(y) for _, y in self._points.sample()), default=0.0)
 
     @property
     def _size(self) -> float:
-        """A size that an entry may have in comparison with the states."""
+        """Largest size that is assumed for an entry, from the size of the states."""
         return max(1.0, self._largest_state)
 
     def _is_felt(self, entry: Entry) -> bool:
-        """Whether a change of an entry changes the values at a sample of states by far more than their roundings."""
+        """Whether a change of an entry changes the values at a sample of states by far more than their rounding."""
         found = self._sampled(entry)
         felt = FELT * machine_epsilon(self._points.y0.dtype) ** (1 - POWER)
         return found is None or not max(map(size_of, found), default=0.0) * felt < self._noise(entry)
 
     def _noise(self, entry: Entry) -> float:
-        """Roundings of a derivative by an entry."""
+        """Rounding error of a derivative by an entry."""
         return machine_epsilon(self._points.y0.dtype) * self._largest_state / abs(entry.change)
 
     def _sampled(self, entry: Entry) -> list[Array] | None:
@@ -142,17 +143,17 @@ class Argument:
             return None
 
     def _best(self, entry: Entry, own: float, largest: float) -> Entry:
-        """The best change of an entry that is small beside other entries, or the states, by chance or by its nature.
+        """The best change of an entry that is small compared with other entries or the states, perhaps by chance.
 
-        Sizes from the `largest` down to its own are tried at a sample of states. Towards smaller sizes, rounding errors
-        grow, while errors of the formula fall; the difference from the next size shows them.
+        Sizes from the `largest` down to the entry's own are tried at a sample of states. For smaller sizes, rounding
+        errors grow and truncation errors fall; truncation errors are estimated by the difference from the next size.
         """
         count = DECADES if own == 0 else math.ceil(math.log10(largest) - math.log10(own)) + 1
         tried = [entry.times(max(largest * 10.0**-k, own)) for k in range(count)]
         found = [self._sampled(each) for each in tried]
         with quiet():
             changes = [furthest(one, other) for one, other in itertools.pairwise(found)]
-        changes.append(changes[-1] / 100 if changes else 0.0)  # errors of the formula fall with the square of the size
+        changes.append(changes[-1] / 100 if changes else 0.0)  # truncation errors fall with the square of the size
         errors = [change + self._noise(each) for change, each in zip(changes, tried, strict=True)]
         usable = [k for k in range(count) if math.isfinite(errors[k])]
         return tried[min(usable, key=errors.__getitem__, default=-1 if own else 0)]
@@ -160,8 +161,8 @@ class Argument:
     def _bends(self, position: int, least: float) -> bool:
         """Whether the function bends within the changes of a leaf.
 
-        Changes of all its entries at once are compared with changes by half as much. Entries smaller than the `least`
-        size are assumed to have that size, or 1 where all are zero.
+        A change of all its entries together is compared with half of this change. Entries below the `least` size are
+        assumed to have that size, or 1 if all are zero.
         """
         leaf = self._leaves[position]
         size = self.epsilon(position) ** POWER
@@ -187,8 +188,8 @@ class Argument:
     def _nearer(self, entry: Entry) -> Entry:
         """The best of this change of an entry and smaller ones.
 
-        The roundings of sums whose terms are far larger than the states may look like a bend. No smaller change is
-        clearly better then, and this one is kept.
+        Rounding errors of sums with terms far larger than the states may look like a bend. Then no smaller change is
+        clearly better, and this one is kept.
         """
         tried = [entry.times(10.0**-k) for k in range(NEARER)]
         with quiet():
@@ -198,7 +199,7 @@ class Argument:
         return tried[best if errors[best] < CLEAR else 0]
 
     def larger(self, entry: Entry) -> Iterator[Sums]:
-        """Sums for ever larger changes of an entry."""
+        """Sums for larger and larger changes of an entry."""
         for _ in range(LARGER):
             entry = entry.times(1 / SMALLER)
             yield self.sums([entry])[entry]
@@ -214,7 +215,7 @@ class Argument:
         return self._varied.values(entry.leaf, ahead, y, times), self._varied.values(entry.leaf, behind, y, times)
 
     def _added(self, entry: Entry) -> float:
-        """Distance of the two changed entries, which are rounded."""
+        """Distance of the two changed entries, after rounding."""
         ahead, behind = self._changed(entry)
         return abs(at(ahead, entry.index) - at(behind, entry.index))
 
@@ -224,7 +225,7 @@ class Argument:
         return ahead, behind
 
     def _change(self, position: int, ahead: Leaf, behind: Leaf, y: Array, times: slice) -> Array:
-        """Values for one value of a leaf less those for another."""
+        """Difference of the values for two values of a leaf."""
         return self._varied.values(position, ahead, y, times) - self._varied.values(position, behind, y, times)
 
     def gradient(self, sums: dict[Entry, float]) -> Tree:
@@ -236,13 +237,13 @@ class Argument:
         return like(self._varied.tree, iter([leaf if is_number(leaf) or leaf.ndim else leaf[()] for leaf in found]))
 
     def epsilon(self, position: int) -> float:
-        """The coarser precision of a leaf and the state."""
+        """The lower precision of a leaf and the state."""
         leaf = self._leaves[position]
         own = 0.0 if is_number(leaf) else machine_epsilon(leaf.dtype)
         return max(own, machine_epsilon(self._points.y0.dtype))
 
 
 def _share(error: float, found: list[Array] | None) -> float:
-    """An error relative to the derivatives: differences of a bounded function shrink as changes grow."""
+    """An error relative to the derivatives, since difference quotients of a bounded function shrink as changes grow."""
     size = max(map(size_of, found or ()), default=0.0)
     return error / size if size > 0 and math.isfinite(error) else math.inf

@@ -22,7 +22,7 @@ def as_like(name: str, value: Any, y: Array, other: str = "y") -> Array:
 
 
 def as_gradient(grad_y: Any, y: Array) -> Array:
-    """Gradient of a loss with respect to the trajectory `y`."""
+    """The gradient of a loss with respect to the trajectory `y`, checked."""
     grad_y = as_like("grad_y", grad_y, y)
     if grad_y.shape != y.shape:
         raise ValueError(
@@ -33,7 +33,7 @@ def as_gradient(grad_y: Any, y: Array) -> Array:
 
 
 def as_adjoint(adjoint: Adjoint, y: Array) -> Adjoint:
-    """An adjoint of the trajectory `y`."""
+    """An adjoint of the trajectory `y`, checked."""
     states = as_like("grad_y.states", adjoint.states, y)
     if states.shape != y.shape:
         raise ValueError(
@@ -46,7 +46,7 @@ def as_adjoint(adjoint: Adjoint, y: Array) -> Adjoint:
 class Forcing:
     """Forcings of a tangent run: of all `steps`, and of the `start`; one of them may be None.
 
-    Many forcings have a last axis of their own, of length `count`, which is None for a single one.
+    If there are many forcings, they have a last axis of length `count`; `count` is None for a single forcing.
     """
 
     steps: Array | None
@@ -74,7 +74,7 @@ def as_forcing(forcing: Any, y0: Any, y: Array) -> Forcing:
 
 
 def _starts(y0: Array, state: tuple[int, ...], count: int | None, *, alone: bool) -> int | None:
-    """Number of forcings, if the change of the start may be one for all of them."""
+    """Number of forcings, after a check that the change of the start is one for all or one for each of them."""
     if y0.shape == state:
         return count
     if y0.shape[:-1] == state and (alone or y0.shape[-1] == count):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Counts:
-    """Calls of a function, states evaluated by them, and evaluations of its Jacobian.
+    """Calls of a function, states evaluated in these calls, and evaluations of its Jacobian.
 
     Copies of a function with other arguments share the counts.
     """

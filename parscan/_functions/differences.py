@@ -1,8 +1,8 @@
 """Derivatives by finite differences: the size of perturbations, and Jacobians by three formulas.
 
-- `forward` and `forward_full`: the error is about √ε, enough for Newton's method.
-- `central`: ε^(2/3), for derivatives along a solution.
-- `extrapolated`: about ε^(3/4), by central differences with two steps, extrapolated to fourth order (Richardson).
+- `forward` and `forward_full`: with an error of about √ε, enough for Newton's method.
+- `central`: with an error of ε^(2/3), for derivatives along a solution.
+- `extrapolated`: with an error of about ε^(3/4), by Richardson extrapolation of central differences with two steps.
 
 `forward` and `central` differentiate a function of states into the layout of a structure, with one perturbation for
 each of its colours. `forward_full` and `extrapolated` differentiate a function of times and states into full matrices.
@@ -19,72 +19,74 @@ from .._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, 
 from .._linalg.structure import Structure, seeds
 
 POWER = 1 / 3
-"""Power of ε that balances the errors of central differences."""
+"""The relative perturbation ε to this power balances truncation and rounding of central differences."""
 
 SMALL, OFTEN = 0.01, 0.05
-"""A component that is below this share of its largest size, at such a share of the states, may be small by nature."""
+"""A component ranges over several scales if it is below the first share of its largest size at more than the second
+share of the states."""
 
 LITTLE = 0.01
-"""Share of the largest component below which perturbations of another may be lost in its roundings."""
+"""Perturbations of a component below this share of the largest component may be lost in rounding."""
 
 ROUNDINGS = 20
-"""Roundings of the largest value that a difference may be off."""
+"""Rounding error of a difference, in roundings of the largest value."""
 
 CHUNK = 1 << 21
-"""Numbers in a stack of perturbed states, above which it is evaluated in parts."""
+"""Largest number of entries of a stack of perturbed states; larger stacks are evaluated in parts."""
 
 EXTRAPOLATED_POWER, EXTRAPOLATED_CHUNK = 0.25, 1 << 19
-"""Power of ε for the steps of differences of fourth order, with rounding of ε^(3/4); numbers evaluated at once."""
+"""Steps of differences of fourth order are ε to this power, so that rounding is ε^(3/4); numbers evaluated at once."""
 
 AGREEMENT = 0.4
-"""Power of ε up to which the quotients of the two steps of an extrapolation may differ."""
+"""The quotients of the two steps of an extrapolation may differ by ε to this power, relative to their size."""
 
 SHORTER, ROUNDS = 1 / 8, 5
-"""Part that is left of steps that were too long, and number of further attempts with them: down to about √ε."""
+"""Steps that were too long are shortened by this factor, and tried again this many times: down to about √ε."""
 
 QUOTIENT_ROUNDINGS = 8
-"""Roundings of a value that a difference of the quotients may come from; beyond them, the function bends."""
+"""Rounding error of a quotient, in roundings of a value; a larger difference of quotients means that the function
+bends."""
 
 CURVED, SUSPICIOUS = 0.02, 16
-"""Second difference, as a share of the first one or of its mean size, above which a function bends within a change:
-above the first of these numbers, first differences are wrong by about the square of the share; above the second one
-times the relative change, the function may have left a low and narrow bell."""
+"""A function bends within a change if its second difference exceeds a share of the first one, or of its mean size.
+Above the share CURVED, first differences are wrong by about the square of the share. Above SUSPICIOUS times the
+relative change, the function may have left a low and narrow bell."""
 
 TYPICAL = 64
-"""States whose differences give their mean size."""
+"""Number of states over which the mean size of differences is taken."""
 
 SPACINGS = 4
 """Smallest perturbation that is tried, in spacings of the numbers at the state."""
 
 BEND_ROUNDINGS = 4
-"""The same for differences of second differences, in those of quotients."""
+"""Rounding error of differences of second differences, in rounding errors of quotients."""
 
 Evaluate: TypeAlias = Callable[[Array, Array], Array]
 """A function of times `(m,)` and stacked states `(m, *batch, n)`, whose values have `m` rows."""
 
 Difference: TypeAlias = Callable[[Array, Array], tuple[Array, Array, Array]]
-"""Quotients `(k, *batch, n)` at some rows of the points for steps `(k, *batch)`, second differences over the same
-distances, and the effect of rounding on them."""
+"""A function of rows of the points and steps `(k, *batch)`: difference quotients `(k, *batch, n)`, second differences
+divided by the same distances, and the rounding errors of the quotients."""
 
 
 def curved(epsilon: float) -> float:
-    """Least share of a second difference that shows a bend within a change of ε^(1/3)."""
+    """Ratio of second to first differences above which a function bends within a change of ε^(1/3)."""
     return min(CURVED, SUSPICIOUS * epsilon**POWER)
 
 
 def shortenings(epsilon: float) -> int:
-    """Number of times that a change of ε^(1/3) can be shortened, down to a few spacings of the numbers."""
+    """How often a change of ε^(1/3) can be shortened, down to a few spacings of the numbers."""
     return int(math.log(epsilon ** (POWER - 1) / SPACINGS, 1 / SHORTER))
 
 
 def step_sizes(
     states: Array, share: float = 1.0, power: float = 0.5, among: Array | None = None, least: float = 0.1
 ) -> Array:
-    """Perturbation of every component of the stacked `states` `(k, ..., n)`: ε to this power of its own size.
+    """Perturbation of every component of the stacked `states` `(k, ..., n)`: ε to this power times its size.
 
-    A component near zero takes a share (`least`, a tenth) of its largest size `among` stacked states instead, by
-    default these; a component that is zero everywhere `share` times the largest size of the others, an all-zero stack
-    1.
+    A size of at least a share `least` of the component's largest size `among` some stacked states, by default these, is
+    assumed. If the component is zero everywhere, `share` times the largest of the other components is assumed; if all
+    are zero, 1 is.
     """
     xp = array_namespace(states)
     size = xp.abs(states)
@@ -100,30 +102,30 @@ def step_sizes(
 
 
 def perturbed(states: Array, structure: Structure, share: float = 1.0) -> tuple[Array, Array]:
-    """States with each colour perturbed, `(colours, k, ..., n)`, and what was really added, `(k, ..., n)`.
+    """States with each colour perturbed, `(colours, k, ..., n)`, and the perturbations after rounding, `(k, ..., n)`.
 
     `share` as for `step_sizes`.
     """
     shifted = states + step_sizes(states, share)
-    added = shifted - states  # what the rounded sum really added
+    added = shifted - states  # the perturbation after rounding of the sum
     pattern = _patterns(states, structure)
     return states[None, ...] + pattern * added[None, ...], added
 
 
 def _patterns(states: Array, structure: Structure) -> Array:
-    """Perturbed components per colour, broadcasting against the stacked states: `(colours, 1, ..., n)`."""
+    """The perturbed components of each colour, broadcasting against the stacked states: `(colours, 1, ..., n)`."""
     pattern = seeds(array_namespace(states), structure, states.shape[-1], states.dtype)
     return array_namespace(states).reshape(pattern, (pattern.shape[0], *(1,) * (states.ndim - 1), pattern.shape[1]))
 
 
 def quotients(responses: Array, base: Array, added: Array, structure: Structure) -> Array:
-    """Matrices of difference quotients from the responses `(colours, k, ..., n)` and the unperturbed `(k, ..., n)`."""
+    """Matrices of difference quotients from values at perturbed, `(colours, k, ..., n)`, and other states `base`."""
     matrices = structure.from_differences(responses - base[None, ...])
     return structure.scale_columns(matrices, 1 / added)
 
 
 def forward(function: Callable[[Array], Array], states: Array, structure: Structure) -> Array:
-    """Jacobians of `function` at the stacked `states` in a structure's layout, by one call for each of its colours."""
+    """Jacobians of `function` at the stacked `states` in the layout of a structure, by one call for each colour."""
     xp = array_namespace(states)
     shifted, added = perturbed(states, structure)
     base = function(states)
@@ -134,11 +136,11 @@ def forward(function: Callable[[Array], Array], states: Array, structure: Struct
 def forward_full(evaluate: Evaluate, t: Array, states: Array, values: Array | None) -> tuple[Array, Array]:
     """Values `(m, *batch, n)` and full Jacobians `(m, *batch, n, n)` of a function of times and states.
 
-    All states are evaluated with one component after the other perturbed, in as few calls as memory allows, and with
-    the unperturbed ones unless their `values` are known.
+    All states are evaluated with each component perturbed, and without perturbation unless their `values` are known, in
+    as few calls as memory allows.
     """
     xp, (m, *_, n) = array_namespace(states), states.shape
-    added = (states + step_sizes(states)) - states  # what the rounded sum really added
+    added = (states + step_sizes(states)) - states  # the perturbation after rounding of the sum
     group = max(1, CHUNK // max(1, states.size))
     columns: list[Array] = []
     for first in range(0, n, group):
@@ -163,17 +165,18 @@ def forward_full(evaluate: Evaluate, t: Array, states: Array, values: Array | No
 def central(
     function: Callable[[Array], Array], states: Array, structure: Structure, among: Array, values: Array | None = None
 ) -> Array:
-    """Jacobians by central differences, two calls per colour: the error is ε^(2/3) where `forward` has √ε.
+    """Jacobians by central differences, two calls per colour, with an error of ε^(2/3).
 
-    A component that is small beside its own largest size `among` some states has two possible scales. Where it passes
-    through zero, or has decayed, a share of that size is a good perturbation; where it ranges over many sizes, and the
-    function bends on the scale of each, only a share of its present size is. If it is small often, both are tried: the
-    larger perturbation is right unless the two results differ by more than the roundings of the smaller one. The same
-    is tried for a component that is small beside another one everywhere, with a share of the largest component. A
-    matrix depends on its own state and on `among`, not on the other stacked states.
+    A component that is small compared with its own largest size `among` some states has two possible scales. If it
+    passes through zero, or has decayed, a share of the largest size is a good perturbation. If it ranges over several
+    orders of magnitude, and the function bends on the scale of each, only a share of its present size is good. If the
+    component is often small, both are tried: the result of the larger perturbation is taken unless the two differ by
+    more than the rounding error of the smaller one. In the same way, a share of the largest component is tried for a
+    component that is everywhere small compared with another. A matrix depends on its own state and on `among`, not on
+    the other stacked states.
 
-    The `values` of the function at the states, to the tolerance of a solution, show where it bends within a
-    perturbation, as in a narrow bell; smaller perturbations are tried there.
+    The `values` of the function at the states, if given, show where it bends within a perturbation, as in a narrow
+    bell; smaller perturbations are tried there. They need to be accurate to the tolerance of a solution.
     """
     xp = array_namespace(states)
     sizes = step_sizes(states, power=POWER, among=among)
@@ -181,7 +184,7 @@ def central(
     if _has_little(among):
         try:
             large, _ = _central(function, states, structure, xp.maximum(sizes, _least_of_all(states, among)))
-        except Exception:  # so far from the trajectory the function may reject states
+        except Exception:  # the function may reject states this far from the trajectory
             large = matrices
         matrices = xp.where((xp.abs(large - matrices) <= noise) & xp.isfinite(large), large, matrices)
     if not _ranges(among):
@@ -192,14 +195,14 @@ def central(
 
 
 def _has_little(states: Array) -> bool:
-    """Whether some component, not zero everywhere, is small beside the others wherever it is."""
+    """Whether some component, not zero everywhere, is always small compared with the largest one."""
     xp = array_namespace(states)
     largest = xp.max(xp.abs(xp.reshape(states, (-1, states.shape[-1]))), axis=0)
     return bool(xp.any((largest > 0) & (largest < LITTLE * xp.max(largest))))
 
 
 def _least_of_all(states: Array, among: Array) -> Array:
-    """Perturbation by a share of the largest component."""
+    """Perturbations of all components by a share of the largest one."""
     xp = array_namespace(states)
     share = 0.1 * machine_epsilon(states.dtype) ** POWER
     return xp.astype(xp.broadcast_to(share * xp.max(xp.abs(among)), states.shape), states.dtype)
@@ -210,11 +213,12 @@ def _central(
     states: Array,
     structure: Structure,
     sizes: Array,
-    look: Callable[[Array, Array, Array], None] | None = None,
+    inspect: Callable[[Array, Array, Array], None] | None = None,
 ) -> tuple[Array, Array]:
-    """Central differences with perturbations of these sizes, and the size of their roundings.
+    """Central differences with perturbations of these sizes, and their rounding errors.
 
-    `look` gets the values for each perturbation forwards and backwards, whose memory it may use, and their difference.
+    For each colour, `inspect` gets the values for forward and backward perturbations, which it may overwrite, and their
+    difference.
     """
     xp = array_namespace(states)
     up, down = states + sizes, states - sizes
@@ -225,8 +229,8 @@ def _central(
         changes.append(above - below)
         largest = xp.max(xp.abs(above), axis=-1, keepdims=True)
         roundings.append(xp.broadcast_to(ROUNDINGS * machine_epsilon(states.dtype) * largest, states.shape))
-        if look is not None:
-            look(above, below, changes[-1])
+        if inspect is not None:
+            inspect(above, below, changes[-1])
     matrices, noise = (structure.from_differences(xp.stack(rows)) for rows in (changes, roundings))
     return structure.scale_columns(matrices, 1 / (up - down)), structure.scale_columns(noise, 1 / xp.abs(up - down))
 
@@ -234,15 +238,15 @@ def _central(
 def _resolved(
     function: Callable[[Array], Array], states: Array, structure: Structure, sizes: Array, values: Array | None
 ) -> tuple[Array, Array]:
-    """Central differences, with smaller perturbations where the function bends, and the size of their roundings.
+    """Central differences, with smaller perturbations where the function bends, and their rounding errors.
 
-    Without `values` bends are not looked for.
+    Bends are detected only if `values` are given.
     """
     if values is None:
         return _central(function, states, structure, sizes)
     xp, share, bent = array_namespace(states), curved(machine_epsilon(states.dtype)), False
 
-    def look(above: Array, below: Array, change: Array) -> None:
+    def inspect(above: Array, below: Array, change: Array) -> None:
         nonlocal bent
         if bent:
             return
@@ -253,17 +257,17 @@ def _resolved(
         bend = xp.abs(above)
         bent = bool(xp.max(bend) > xp.min(least)) and bool(xp.any(bend > least))
 
-    found = _central(function, states, structure, sizes, look)
+    found = _central(function, states, structure, sizes, inspect)
     return _with_smaller(function, states, structure, sizes) if bent else found
 
 
 def _with_smaller(
     function: Callable[[Array], Array], states: Array, structure: Structure, sizes: Array
 ) -> tuple[Array, Array]:
-    """Central differences with ever smaller perturbations, and the size of their roundings.
+    """Central differences with smaller and smaller perturbations, and their rounding errors.
 
-    An entry is that of the first perturbation within which the function does not bend, or of the next one if both
-    agree. If there is none, as at a kink, it keeps its first value.
+    An entry is taken from the first perturbation within which the function does not bend, or from the next one if both
+    agree. If there is no such perturbation, as at a kink, the entry keeps its first value.
     """
     xp, values, share = array_namespace(states), function(states), curved(machine_epsilon(states.dtype))
 
@@ -297,7 +301,7 @@ def _with_smaller(
 
 
 def _ranges(states: Array) -> bool:
-    """Whether some component is often small beside its own largest size."""
+    """Whether some component is often small compared with its own largest size."""
     xp = array_namespace(states)
     sizes = xp.reshape(xp.abs(states), (-1, states.shape[-1]))
     small = xp.astype(sizes < SMALL * xp.max(sizes, axis=0), sizes.dtype)
@@ -307,7 +311,7 @@ def _ranges(states: Array) -> bool:
 def extrapolated(evaluate: Evaluate, t: Array, states: Array) -> Array:
     """Full Jacobians `(m, *batch, n, n)` by differences of fourth order.
 
-    Where the quotients of both steps disagree, because the function bends within the step or is not defined at its end,
+    If the quotients of the two steps disagree, because the function bends within a step or is not defined at its end,
     shorter steps are tried.
     """
     xp, n = array_namespace(states), states.shape[-1]
@@ -321,7 +325,7 @@ def extrapolated(evaluate: Evaluate, t: Array, states: Array) -> Array:
 
 
 def _extrapolated_columns(evaluate: Evaluate, t: Array, states: Array, sizes: Array) -> Array:
-    """Column after column."""
+    """The Jacobians of some points, column by column."""
     xp, values = array_namespace(states), evaluate(t, states)
     columns = []
     for j in range(states.shape[-1]):
@@ -333,7 +337,7 @@ def _extrapolated_columns(evaluate: Evaluate, t: Array, states: Array, sizes: Ar
             times = xp.take(t, rows)
             both = evaluate(xp.concat([times, times]), xp.concat([up, down]))
             ahead, behind = both[: rows.shape[0], ...], both[rows.shape[0] :, ...]
-            added = xp.sum(up - down, axis=-1)[..., None]  # what rounding has left of twice the change
+            added = xp.sum(up - down, axis=-1)[..., None]  # twice the change, after rounding
             roundings = QUOTIENT_ROUNDINGS * machine_epsilon(states.dtype) * xp.abs(ahead)
             bends = ahead + behind - 2 * xp.take(values, rows, axis=0)
             return (ahead - behind) / added, bends / added, roundings / xp.abs(added)
@@ -342,7 +346,7 @@ def _extrapolated_columns(evaluate: Evaluate, t: Array, states: Array, sizes: Ar
     with quiet():
         J = xp.stack(columns, axis=-1)
     lost = ~finite_rows(xp, J)
-    if bool(xp.any(lost)):  # at the edge of where the function is defined, differences to one side may do
+    if bool(xp.any(lost)):  # at the edge of the function's domain, one-sided differences may work
         rows = xp.nonzero(lost)[0]
         one_sided = forward_full(evaluate, xp.take(t, rows), xp.take(states, rows, axis=0), None)[1]
         J = _replaced(J, rows, xp.where(xp.isfinite(xp.take(J, rows, axis=0)), xp.take(J, rows, axis=0), one_sided))
@@ -352,8 +356,8 @@ def _extrapolated_columns(evaluate: Evaluate, t: Array, states: Array, sizes: Ar
 def _without_doubt(difference: Difference, sizes: Array) -> Array:
     """Derivatives from central differences `difference(rows, shift)`, with shorter steps where they are doubtful.
 
-    `sizes` `(m, *batch)` are the first steps. Where the quotients of one component disagree, that component gets
-    shorter ones, however small it is beside the others.
+    `sizes` `(m, *batch)` are the first steps. If the quotients of a component disagree, its derivatives are taken from
+    shorter steps, however small the component is compared with others.
     """
     xp = array_namespace(sizes)
     rows = xp.arange(sizes.shape[0])
@@ -371,19 +375,19 @@ def _without_doubt(difference: Difference, sizes: Array) -> Array:
             closer, doubtful, _ = _fourth_order(difference, rows, sizes, typical)
             better = (doubtful < before) & (before > enough)
             value = _replaced(value, rows, xp.where(better, closer, xp.take(value, rows, axis=0)))
-            doubtful = xp.where(better, doubtful, before)  # steps as long as a narrow bell are worse than longer ones
+            doubtful = xp.where(better, doubtful, before)  # steps as long as a narrow bell are worse than the first
         return value
 
 
 def _fourth_order(
     difference: Difference, rows: Array, sizes: Array, typical: Array | None
 ) -> tuple[Array, Array, Array]:
-    """Derivatives of fourth order, their doubts, and the typical sizes of components.
+    """Derivatives of fourth order, their estimated errors, and the typical sizes of components.
 
-    The doubt is the difference of both quotients that rounding does not explain, or of their second differences, which
-    shows a narrow bell that both quotients miss. It is relative to the largest component at the point, or to the
-    `typical` size of the component if that is smaller: by default, its largest at these points. It is infinite where a
-    quotient is not a number.
+    The error is the difference of the two quotients beyond rounding. It also includes the difference of second
+    differences, which shows a narrow bell that both quotients miss. It is relative to the largest component at the
+    point, or to the `typical` size of the component if that is smaller: by default, its largest size at these points.
+    The error is infinite where a quotient is not finite.
     """
     xp, count = array_namespace(sizes), rows.shape[0]
     both, bends, roundings = difference(xp.concat([rows, rows]), xp.concat([sizes, sizes / 2]))

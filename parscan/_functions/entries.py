@@ -18,7 +18,7 @@ def is_number(leaf: Leaf) -> bool:
 
 
 def units(leaf: Leaf) -> tuple[complex, ...]:
-    """Directions in which entries are changed: one, or the real and the imaginary unit."""
+    """Directions in which entries are changed: 1, and i if they are complex."""
     number = isinstance(leaf, complex)
     return (1.0, 1j) if number or (not is_number(leaf) and is_complex(leaf)) else (1.0,)
 
@@ -34,7 +34,7 @@ def at(leaf: Leaf, index: tuple[int, ...]) -> complex:
 
 
 def size_of(leaf: Leaf) -> float:
-    """Size of the largest entry; NaN if an entry is."""
+    """Size of the largest entry; NaN if an entry is NaN."""
     if is_number(leaf):
         return abs(leaf)
     xp = array_namespace(leaf)

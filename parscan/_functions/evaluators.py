@@ -1,13 +1,11 @@
 """Ways of evaluating a user's function at many points, in order of preference.
 
-1. Compiled: the function has been translated and is not called any more. There is no such evaluator yet; it will stand
-   first in the lists of `Evaluators`.
-2. `STACKED`: one call for all points.
-3. `ONE_BY_ONE`: a call for each point, which defines what is right.
+1. `STACKED`: one call for all points.
+2. `ONE_BY_ONE`: a call for each point, which defines the right values.
 
-Each evaluator but the last of a list is verified on samples before it is used, by comparison with the last one, and is
-withdrawn where a solution contradicts it. Functions count their calls and check what is returned, whichever way they
-are called: see `RightHandSide` and `Step`.
+Compiled code of a function would be an evaluator before these. Each evaluator but the last of a list is compared with
+the last one on samples before it is used, and is withdrawn if a solution contradicts it. Calls are counted, and
+returned values checked, by `RightHandSide` and `Step`, whichever evaluator is used.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ class Values(Protocol):
 
 
 class Evaluator(Protocol):
-    """One way of evaluating functions at many points. A compiled one will hold the translation of one function."""
+    """One way of evaluating functions at many points."""
 
     @property
     def stacks(self) -> bool:
@@ -68,8 +66,8 @@ STACKED, ONE_BY_ONE = Stacked(), OneByOne()
 class Evaluators:
     """Evaluators of one function, the preferred one first; the last one is always right.
 
-    `verify(evaluator)` says why an evaluator gives something else than the last one, or "" if it does not. It is asked
-    when the evaluator is first needed, and only once.
+    `verify(evaluator)` returns why an evaluator disagrees with the last one, or "" if it agrees. It is called once,
+    when the evaluator is first needed.
     """
 
     def __init__(self, verify: Callable[[Evaluator], str], *evaluators: Evaluator) -> None:
@@ -83,11 +81,11 @@ class Evaluators:
         return next((evaluator for evaluator in preferred if not self.obstacle(evaluator)), last)
 
     def obstacle(self, evaluator: Evaluator) -> str:
-        """Why an evaluator is not used, as a sentence without subject; "" if it may be."""
+        """Why an evaluator is not used, as the predicate of a sentence; "" if it may be used."""
         if evaluator not in self._obstacles:
             self._obstacles[evaluator] = self._verify(evaluator)
         return self._obstacles[evaluator]
 
     def withdraw(self, evaluator: Evaluator, obstacle: str) -> None:
-        """Use an evaluator no more: a solution contradicted it."""
+        """Do not use an evaluator any more: a solution contradicted it."""
         self._obstacles[evaluator] = obstacle

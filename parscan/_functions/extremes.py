@@ -1,7 +1,7 @@
-"""Rows of stacked states that reveal a branch on the whole stack: those with the smallest and largest numbers.
+"""Rows of stacked states with the smallest and largest numbers: they reveal a branch of a function on the whole stack.
 
-A function that branches on `np.any(y < 1)` over the whole stack differs from calls for single rows most surely where a
-row with the largest `y` is called alone.
+If a function branches on `np.any(y < 1)` over the whole stack, a call for a single row most likely differs if the row
+has the largest `y`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from .._arrays.elementwise import as_reals, by_rows
 from .._arrays.namespace import Array, array_namespace, to_numpy
 
 MOST = 8
-"""Components, counted over all members of a batch, that are compared: evenly spread, if there are more."""
+"""Largest number of components, over all members of a batch, that are compared; of more, evenly spread ones are."""
 
 
 MANY = 1024
-"""Rows that are compared at most: on a long trajectory, all would take longer than the check is worth."""
+"""Largest number of rows that are compared: all rows of a long trajectory would take longer than the check is worth."""
 
 
 def extreme_rows(states: Array, stride: int = 1) -> set[int]:
@@ -38,5 +38,5 @@ def extreme_rows(states: Array, stride: int = 1) -> set[int]:
 
 
 def extreme_among_many(states: Array) -> list[int]:
-    """Extreme rows of a long trajectory, in the order of time."""
+    """Extreme rows of a long trajectory, in order of time."""
     return sorted(extreme_rows(states, max(1, -(-states.shape[0] // MANY))))

@@ -1,4 +1,4 @@
-"""Whether a function jumps along a line: its change across a jump remains as the arguments come closer."""
+"""Detects jumps of a function along a line: the change across a jump remains as the arguments come closer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from math import isfinite
 from .._arrays.namespace import Array, array_namespace, to_numpy
 
 PARTS, ZOOMS = 8, 5
-"""Parts into which a line is divided; the part with the largest change is divided again, this many times in all."""
+"""A line is divided into this many parts, then the part with the largest change again, in this many rounds."""
 
 LEFT = 0.3
-"""Share of the largest change that is left in the last part where the function jumps; where it is smooth, far less."""
+"""The function jumps if at least this share of the largest change remains in the last part."""
 
 
 def jumps_along(values: Callable[[float], Array], bound: Array) -> bool:

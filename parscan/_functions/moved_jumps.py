@@ -1,9 +1,9 @@
 """Parameters that move a jump of the function: derivatives of the function do not show their effect on the solution.
 
-The time at which a switch is thrown is such a parameter. The derivative of the function by this time is zero beside the
-jump and infinite at it, so that a sum over points is wrong wherever the points are. Larger changes of the parameter
-reveal the jump: it passes over points, whose values then jump as functions of the parameter. The values of a smooth
-function, or of a function with a kink, change ever less over ever smaller changes of the parameter.
+The time of a switch is such a parameter. The derivative of the function by this time is zero beside the jump and
+infinite at the jump, so that a sum over points is wrong wherever the points are. Larger changes of the parameter reveal
+the jump: it passes over points, whose values then jump as functions of the parameter. The change of a smooth function,
+or of one with a kink, shrinks with the change of the parameter.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from .parameters import Chosen, Leaf, noting_integers
 from .points import Points, Varied, stretches
 
 WIDE, HALVINGS = 0.5, 14
-"""Largest change of a parameter, as a share of its size, and number of halvings: changes of a smooth function are
+"""Largest change of a parameter, as a share of its size, and how often it is halved: the change of a smooth function is
 halved, too."""
 
 AT_MOST = 2
-"""Points that are examined for each of these changes."""
+"""Largest number of points that are examined for each change."""
 
 BENT = 0.3
-"""Least part of a change of the function that is not halved at a jump, and that is left of it by each bisection."""
+"""At a jump, halving the parameter's change leaves at least this share of the function's change in excess of one half;
+so does each bisection."""
 
 ROUNDS = 50
-"""Most bisections around a jump: they end at neighbouring numbers."""
+"""Largest number of bisections around a jump: they end at neighbouring numbers."""
 
 CANDIDATES = 4
-"""Points per parameter at which a jump is located."""
+"""Largest number of points, for each parameter, at which a jump is located."""
 
 SAME = 1e-6
-"""Relative distance of two values of the parameter up to which they count as one."""
+"""Values of the parameter with at most this relative distance count as one."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Line:
 
 @dataclass(frozen=True, order=True)
 class Candidate:
-    """A point whose value may jump where the parameter has changed by up to a share of its direction."""
+    """A point whose value may jump as the parameter changes by up to `share` of its direction."""
 
     size: float
     effect: float
@@ -64,12 +65,10 @@ class Candidate:
 
 
 def warn_of_moved_jumps(points: Points, states: Array, chosen: Chosen, *, in_time: bool) -> set[str]:
-    """Warn of each parameter that moves a jump by which the gradient with the adjoint `states` would change.
+    """Warn of parameters that move a jump on which the gradient with the adjoint `states` depends; return their names.
 
-    The result is the names of these parameters.
-
-    In continuous time, a jump that moves passes over points sooner or later. The derivative of a recurrence is right
-    beside a jump, and only differences across a jump are wrong.
+    In continuous time (`in_time`), a moving jump passes over points sooner or later. The derivative of a recurrence is
+    right beside a jump; only differences across the jump are wrong.
     """
     moving: set[str] = set()
     if not states.size:
@@ -92,11 +91,11 @@ def warn_of_moved_jumps(points: Points, states: Array, chosen: Chosen, *, in_tim
 
 def _message(leaf: str, own: str) -> str:
     """The warning for a parameter, with advice."""
-    told = f"`{leaf}` (`{own}`)" if own else f"`{leaf}`"
+    named = f"`{leaf}` (`{own}`)" if own else f"`{leaf}`"
     return (
-        f"{told} moves a jump of the function: the gradient with respect to it is wrong, for derivatives of the "
-        "function do not show how a jump moves. Take differences of whole solutions for it, with other values, or "
-        "make the jump smooth (np.tanh); leave it out of `params` for the others, which are right."
+        f"{named} moves a jump of the function: the gradient with respect to it is wrong, since derivatives of the "
+        "function do not show how a jump moves. Use differences of whole solutions for this parameter, or make the "
+        "jump smooth (np.tanh); gradients with respect to other parameters are right."
     )
 
 
@@ -111,7 +110,7 @@ def _direction(leaf: Leaf) -> Leaf:
 
 
 def _moves_a_jump(line: Line, states: Array, reach: float, halvings: int) -> bool:
-    """Whether points jump at different values of the parameter: a jump of all at one value does not move along them."""
+    """Whether points jump at different values of the parameter: a jump of all points at one value moves over none."""
     nearest: dict[int, Candidate] = {}
     points = line.varied.points
     with quiet():
@@ -124,7 +123,7 @@ def _moves_a_jump(line: Line, states: Array, reach: float, halvings: int) -> boo
 
 
 def _candidates(line: Line, states: Array, begin: int, end: int, sizes: list[float]) -> Iterator[Candidate]:
-    """Points whose change is not halved with the change of the parameter, for changes of ascending sizes."""
+    """Points at which the function's change is not halved with the parameter's change, for ascending `sizes`."""
     weights, base = _size(states[begin:end, ...]), line.varied.points.unchanged(begin, end)
     for sign in (1.0, -1.0):
         half: Array | None = None
@@ -140,7 +139,7 @@ def _candidates(line: Line, states: Array, begin: int, end: int, sizes: list[flo
 
 
 def _largest(effects: Array) -> Iterator[tuple[int, float]]:
-    """A few points with the largest effects, if they have any."""
+    """The few points with the largest effects above zero."""
     xp = array_namespace(effects)
     if not bool(xp.any(effects > 0)):  # as for every smooth function: there is nothing to sort
         return
@@ -152,7 +151,7 @@ def _largest(effects: Array) -> Iterator[tuple[int, float]]:
 
 
 def _effects(change: Array, half: Array, base: Array, weights: Array) -> Array:
-    """Effects `(m,)` of the changes of points that are mostly not halved; zero for other points."""
+    """Effects `(m,)` on the gradient of changes that are not halved; zero for other points."""
     xp = array_namespace(change)
     bent, whole = xp.abs(change - 2 * half), xp.maximum(xp.abs(change), xp.abs(half))
     least = machine_epsilon(base.dtype) ** 0.5 * xp.abs(base)
@@ -162,7 +161,7 @@ def _effects(change: Array, half: Array, base: Array, weights: Array) -> Array:
 
 
 def _jump(line: Line, states: Array, candidate: Candidate) -> float | None:
-    """Share at which the value of a point jumps; None if it does not."""
+    """The share of the direction at which the value of a point jumps; None if it does not."""
     point = candidate.point
     weights = _size(states[point : point + 1, ...])
 
@@ -187,5 +186,5 @@ def _jump(line: Line, states: Array, candidate: Candidate) -> float | None:
 
 
 def _size(values: Array) -> Array:
-    """Sizes."""
+    """Absolute values."""
     return array_namespace(values).abs(values)

@@ -1,4 +1,4 @@
-"""Parameters of a step: numbers and arrays, and dicts, lists and tuples of them."""
+"""Parameters of a user's function: numbers and arrays, and dicts, lists and tuples of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BRANCHES = (dict, list, tuple)
 
 
 def leaves(name: str, tree: Tree) -> dict[str, Leaf]:
-    """Numbers and arrays of a tree, by their names in messages."""
+    """Numbers and arrays of a tree, by the names that messages use."""
     if not isinstance(tree, BRANCHES):
         return {name: _leaf(name, tree)}
     return {each: leaf for key, part in _parts(tree) for each, leaf in leaves(f"{name}[{key!r}]", part).items()}
@@ -42,12 +42,12 @@ def like(tree: Tree, values: Iterator[Any]) -> Tree:
 
 
 def _parts(tree: Tree) -> list[tuple[Any, Tree]]:
-    """Branches with their keys."""
+    """Keys and branches."""
     return list(tree.items() if isinstance(tree, dict) else enumerate(tree))
 
 
 def _joined(tree: Tree, parts: Sequence[Any]) -> Tree:
-    """Other branches under the same keys."""
+    """A tree of the same kind with other branches under the same keys."""
     if isinstance(tree, dict):
         other = copy.copy(tree)  # of its own class
         other.update(zip(tree, parts, strict=True))
@@ -95,9 +95,9 @@ def _has_integers(tree: Tree) -> bool:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Parameters to differentiate by: indices into `args`, or `INPUTS`; `alone` if it was one, not in a tuple.
+    """Parameters to differentiate by: indices into `args`, or `INPUTS`; `alone` if the user gave one, not in a tuple.
 
-    `own` are the function's own names of its arguments, as far as they are known.
+    `own` maps the function's own names of its arguments, as far as they are known, to these keys.
     """
 
     keys: tuple[int | str, ...]
@@ -105,12 +105,12 @@ class Chosen:
     own: dict[str, int | str]
 
     def trees(self, x: Any, args: tuple[Any, ...]) -> list[Tree]:
-        """Their values."""
+        """Values of the parameters."""
         return [x if key == INPUTS else args[int(key)] for key in self.keys]
 
     @property
     def names(self) -> list[str]:
-        """Their names in messages."""
+        """Names of the parameters in messages."""
         return [INPUTS if key == INPUTS else f"args[{key}]" for key in self.keys]
 
     def own_name(self, key: int | str) -> str:
@@ -123,7 +123,7 @@ class Chosen:
 
 
 def choose(params: Any, function: Any, args: tuple[Any, ...], x: Any = None) -> Chosen:
-    """Parameters by index or name, one or a tuple; None for all further arguments of a function of states."""
+    """Parameters by index or name, one or a tuple; if `params` is None, all further arguments of the function."""
     own = _names(function, args, x)
     if params is None:
         return Chosen(tuple(range(len(args))), False, own)
@@ -133,7 +133,7 @@ def choose(params: Any, function: Any, args: tuple[Any, ...], x: Any = None) -> 
 
 
 def reject_nothing(chosen: Chosen, by: Any) -> None:
-    """Raise if there is nothing to differentiate by, and no function `by` which the user differentiates."""
+    """Raise if no parameters are chosen and the user gave no derivative `by`, such as a `vjp`."""
     if not chosen.keys and by is None:
         raise ValueError(
             "there is nothing to differentiate by: no further arguments. Pass parameters by `args` to the solve, or a "
@@ -148,13 +148,13 @@ def _key(param: Any, count: int, names: dict[str, int | str]) -> int | str:
     index = _as_index(param)
     if index is not None and -count <= index < count:
         return index % count
-    told = ", ".join(map(repr, [*range(count), *names])) or "none"
+    known = ", ".join(map(repr, [*range(count), *names])) or "none"
     start = " The gradient with respect to `y0` is `adjoint(grad_y).y0`." if param == "y0" else ""
-    raise ValueError(f"`params` is {param!r}; the step has {told}: an index into `args`, or a name.{start}")
+    raise ValueError(f"`params` is {param!r}; the step has {known}: an index into `args`, or a name.{start}")
 
 
 def _as_index(param: Any) -> int | None:
-    """An integer, of NumPy's too; None for anything else."""
+    """An integer, also one of NumPy; None for anything else."""
     try:
         return None if isinstance(param, bool) else operator.index(param)
     except TypeError:
@@ -166,7 +166,7 @@ def _names(function: Any, args: tuple[Any, ...], x: Any) -> dict[str, int | str]
     inputs: list[int | str] = [] if x is None else [INPUTS]
     try:
         parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # not of Python
+    except (TypeError, ValueError):  # the function is not written in Python
         parameters = []
     positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     own = dict(zip(positional[1:], [*inputs, *range(len(args))], strict=False))
@@ -174,7 +174,7 @@ def _names(function: Any, args: tuple[Any, ...], x: Any) -> dict[str, int | str]
 
 
 def as_same_structure(name: str, value: Tree, tree: Tree) -> Tree:
-    """The value of a user's product, in the structure and dtypes of the parameters; raises if its structure differs."""
+    """The value of the user's `vjp` in the structure and dtypes of the parameters; raises if its structure differs."""
     if not isinstance(tree, BRANCHES):
         return _as_leaf(name, value, _leaf(name, tree))
     if (
@@ -195,7 +195,7 @@ def _keys(tree: Tree) -> set[Any]:
 
 
 def _structure(tree: Tree) -> str:
-    """The root of a tree in words; lists and tuples are alike."""
+    """The root of a tree in words; lists and tuples are not distinguished."""
     if isinstance(tree, dict):
         return f"a dict of {list(tree)}"
     if isinstance(tree, list | tuple):
@@ -218,5 +218,5 @@ def _as_leaf(name: str, value: Any, leaf: Leaf) -> Leaf:
 
 
 def _wrong(name: str, got: str, wanted: str) -> Exception:
-    """A product of another structure than the parameters."""
+    """The exception for a `vjp` that returns another structure than that of the parameters."""
     return ValueError(f"`vjp` returned {got} for `{name}` where {wanted} was expected: the structure of `params`.")

@@ -1,4 +1,4 @@
-"""Points of a trajectory at which a user's function is evaluated with other arguments, to differentiate by them."""
+"""Points of a trajectory at which a user's function is evaluated with changed arguments, to differentiate by these."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Points:
     y0 : array
         A state like those of all points.
     before : callable
-        States of the points from one number to another, `before(begin, end)`, in memory of their own.
+        `before(begin, end)`: a copy of the states at the points with these numbers.
     sample : callable
         A few of the points: slices, and the states there.
     stacks : bool
@@ -45,7 +45,7 @@ class Points:
     _last: dict[tuple[int, int], Array] = field(default_factory=dict, init=False)
 
     def unchanged(self, begin: int, end: int) -> Array:
-        """Values at the points from one number to another. The last ones are kept, as often all points are asked."""
+        """Values at the points with these numbers. The last result is kept: often it is needed again at once."""
         if (begin, end) not in self._last:
             times = slice(begin, end)
             x = each_input(lambda x: x[times, ...], self.x)
@@ -55,7 +55,7 @@ class Points:
 
 
 class Varied:
-    """The function at such points with one of its further arguments changed, leaf by leaf."""
+    """The function at some points with one of its further arguments changed, leaf by leaf."""
 
     def __init__(self, points: Points, index: int) -> None:
         self.points = points
@@ -66,7 +66,7 @@ class Varied:
         self._index = index
 
     def values(self, position: int, leaf: Leaf, y: Array, times: slice) -> Array:
-        """Values at the states `y` of some points with another value of a leaf, in memory of their own."""
+        """Values at the states `y` of some points with another value of a leaf, as a new array."""
         points, index = self.points, self._index
         tree = like(self.tree, iter([*self.leaves[:position], leaf, *self.leaves[position + 1 :]]))
         args = (*points.args[:index], tree, *points.args[index + 1 :])
@@ -74,6 +74,6 @@ class Varied:
 
 
 def stretches(state: Array, steps: int, numbers: int, *, stacks: bool) -> list[tuple[int, int]]:
-    """Begin and end of stretches of `steps` steps that fit into memory, where a step takes a number of `numbers`."""
+    """Begin and end of groups of steps that fit into memory, if each of the `steps` takes this many `numbers`."""
     size = max(1, numbers_at_once(state) // max(1, numbers)) if stacks else 1
     return [(begin, min(begin + size, steps)) for begin in range(0, steps, size)]

@@ -1,7 +1,7 @@
-"""Exceptions of the user's functions at states that only a guess visits: they count as values that are not finite.
+"""Exceptions of the user's functions at states that are only guesses: they count as values that are not finite.
 
-A rough start, or an iteration of Newton's method, may leave the domain of a function although the solution stays within
-it. The search goes on without such states, as it does without states at which the function returns NaN.
+A coarse solution, or an iterate of Newton's method, may leave the domain of a function although the solution stays
+inside. States at which the function raises are treated like states at which it returns NaN.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from .._arrays.namespace import Array, array_namespace
 
 ADVICE = (
-    "parscan found no way past the states at which this is raised. Where only guesses visit them, let the function "
-    'return NaN beyond its domain, or name a sequential method, such as method="LSODA".'
+    "parscan found no way past the states at which this is raised. If the solution itself does not reach them, let the "
+    'function return NaN outside its domain, or name a sequential method, such as method="LSODA".'
 )
 
 
@@ -24,19 +24,19 @@ class Raised:
         self.time = float("nan")
 
     def pass_over(self, error: Exception, time: float) -> None:
-        """Remember an exception, or raise it again if the function is not its cause."""
+        """Remember an exception of the function; raise any other exception again."""
         if isinstance(error, MemoryError):
             raise error
         self.error, self.time = error, time
 
     def for_user(self) -> Exception:
-        """The exception for the user, because of which the solution ends."""
+        """The exception that ended the solve, with advice for the user."""
         assert self.error is not None
         self.error.add_note(ADVICE)
         return self.error
 
     def rows(self, evaluate: Callable[[Array, Array], Array], t: Array, states: Array, shape: tuple[int, ...]) -> Array:
-        """Values of `evaluate(t, states)`, `(m, *shape)`, with NaN for states at which even a call alone raises."""
+        """Values of `evaluate(t, states)`, `(m, *shape)`, with NaN for states at which even a single call raises."""
         try:
             return evaluate(t, states)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""How far the values of a user's function move when its arguments do: a difference as large as that may be rounding."""
+"""The response of a user's function to small movements of its arguments: bounds the effect of their rounding."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from .differences import Evaluate
 from .step import Inputs, Step, each_input
 
 PROBES = 4
-"""Random directions in which the arguments of a right-hand side are moved."""
+"""Number of random directions in which the arguments of a right-hand side are moved."""
 
 GROUPS = 7
-"""Groups of the components of a state that move one after the other: movements of components together may cancel."""
+"""Number of groups of components that are moved one after the other: movements of several components may cancel."""
 
 ROUNDINGS = 8
-"""Roundings by which the arguments of a step move: those of a few operations."""
+"""Movement of the arguments of a step, in roundings: those of a few operations."""
 
 
 def relative_response(evaluate: Evaluate, t: Array, states: Array) -> Array:
-    """Movement of the values per relative movement of the times and all numbers of the states.
+    """Movement of the values divided by the relative movement of the times and all numbers of the states.
 
-    It is at least the size of the values.
+    The result is at least the size of the values.
     """
     xp = array_namespace(states)
     size = machine_epsilon(states.dtype) ** 0.5
@@ -35,7 +35,7 @@ def relative_response(evaluate: Evaluate, t: Array, states: Array) -> Array:
             moved = states * (1 + size * signs * spread(states, probe))
             try:
                 values = evaluate(t * (1 + size * (1 - 2 * (probe % 2))), moved)
-            except Exception:  # a function may reject arguments beside those of the solution
+            except Exception:  # the function may reject arguments beside those of the solution
                 continue
             change = xp.abs(values - base) / size
             largest = xp.where(xp.isfinite(change), xp.maximum(largest, change), largest)
@@ -43,7 +43,7 @@ def relative_response(evaluate: Evaluate, t: Array, states: Array) -> Array:
 
 
 def spread(states: Array, seed: int) -> Array:
-    """Random factors, 1/3 or 1, for movements of different size."""
+    """Random factors 1/3 or 1, so that movements differ in size."""
     return (2 + random_signs(states.shape, states, seed=1000 + seed)) / 3
 
 
@@ -55,11 +55,11 @@ def roundings(xp: Namespace, states: Array) -> Array:
 def response(
     step: Step, states: Array, times: slice, sizes: Array | None = None, *, signs: tuple[int, ...] = (1, -1)
 ) -> Array:
-    """Changes of a step's values at the stacked `states` as components move by ±`sizes`, added up over all of them.
+    """Changes of a step's values at the stacked `states` as components move by ±`sizes`, summed over groups of them.
 
-    By default `sizes` are a few roundings; those of the inputs always are. Of the changes for several `signs`, the
-    largest counts. The response is zero where two calls with the same arguments give two answers: rounding does not
-    do that.
+    By default `sizes` are a few roundings; the inputs always move by a few roundings. Of the changes for several
+    `signs`, the largest counts. The response is zero where two calls with the same arguments give two answers: this is
+    not due to rounding.
     """
     xp, n = step.xp, states.shape[-1]
     sizes = roundings(xp, states) if sizes is None else sizes
@@ -83,7 +83,7 @@ def response(
 
 
 def _nudged(sign: int, x: Array) -> Array:
-    """Inputs that are off by a few roundings, unless they are whole numbers."""
+    """Inputs moved by a few roundings, unless they are integers."""
     if not array_namespace(x).isdtype(x.dtype, ("real floating", "complex floating")):
         return x
     return x * (1 + sign * ROUNDINGS * machine_epsilon(x.dtype) * random_signs(x.shape, x, seed=1))

@@ -1,4 +1,4 @@
-"""Checks of the values of a right-hand side and its Jacobian, which may come as lists of components."""
+"""Checks of the values of a right-hand side and its Jacobian, which may be lists of components."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Returned:
         self._xp = array_namespace(y0)
 
     def states(self, value: Any, name: str, count: int | None) -> Array:
-        """Values of the function with components last; `count` is None for one state."""
+        """Values of the function with components last; `count` is the number of states, None for a single one."""
         shape = (*(() if count is None else (count,)), *self._shape[:-1])
         if self._are_components(value, shape):
             states = self._xp.empty((*shape, len(value)), dtype=self._dtype)
@@ -51,10 +51,10 @@ class Returned:
                 f"`{name}` returned shape {tuple(value.shape)} where {(n, *shape)} was expected: components first, as "
                 f"the `y` that it is given.{self._advice(tuple(value.shape), shape)}"
             )
-        return xp.astype(value, self._dtype)  # a copy: the function may use its memory again
+        return xp.astype(value, self._dtype)  # a copy: the function may reuse its memory
 
     def _component(self, part: Any, name: str, shape: tuple[int, ...]) -> Array:
-        """One of a list of components; a single component may have an axis for itself."""
+        """One component of a list; if the state has one component, it may have an axis of length one."""
         part = self._as_entry(part)
         if self._shape[-1] == 1 and tuple(part.shape) == (1, *shape):
             return part[0, ...]
@@ -67,7 +67,7 @@ class Returned:
             ) from None
 
     def _advice(self, found: tuple[int, ...], shape: tuple[int, ...]) -> str:
-        """Advice where the shape belongs to another batch, or has its axes the other way round."""
+        """Advice for a shape that belongs to another batch, or has its axes in the other order."""
         n, batch = self._shape[-1], self._shape[:-1]
         if len(found) == 2 and found == (*shape, n):
             return f" It is the transpose: return what was returned, transposed, of shape {(n, *shape)}."
@@ -84,7 +84,7 @@ class Returned:
         return ""
 
     def matrices(self, value: Any, count: int | None) -> Array:
-        """Values of the Jacobian with matrices last."""
+        """Values of the Jacobian with the axes of the matrices last."""
         xp, n = self._xp, self._shape[-1]
         shape = (*(() if count is None else (count,)), *self._shape[:-1])
         if self._are_rows(value, shape):
@@ -110,11 +110,11 @@ class Returned:
         return xp.permute_dims(value, (*range(2, value.ndim), 0, 1))
 
     def _as_entry(self, part: Any) -> Array:
-        """An array of the states' dtype: entries of one list may have several, which not all libraries mix."""
+        """An array of the states' dtype: entries of a list may differ in dtype, and not all libraries mix dtypes."""
         return self._xp.astype(self._as_array(part), self._dtype, copy=False)
 
     def _only_entry(self, value: Any, shape: tuple[int, ...]) -> Array:
-        """The Jacobian of a single component, which may come without the axes of a matrix."""
+        """The Jacobian of a single component, which may lack the axes of a matrix."""
         while isinstance(value, list | tuple) and len(value) == 1:
             value = value[0]
         value = self._as_array(value)
@@ -138,12 +138,12 @@ class Returned:
         if dtype_name(array.dtype).startswith(("object", "str")):
             raise TypeError(f"`fun` or `jac` returned {type(value).__name__}: pass on an array, or a list of numbers.")
         if is_complex(array) and not is_complex(self._like):
-            told = dtype_name(array.dtype)
-            raise TypeError(f"`fun` or `jac` returned complex values for a real `y0`; pass `y0` as {told}.")
+            wanted = dtype_name(array.dtype)
+            raise TypeError(f"`fun` or `jac` returned complex values for a real `y0`; pass `y0` as {wanted}.")
         return array
 
     def _are_components(self, value: Any, shape: tuple[int, ...]) -> bool:
-        """Whether the value is a list of components that are numbers, or arrays of that shape and the right dtype."""
+        """Whether the value is a list of components that are numbers, or arrays of this shape and the right dtype."""
         return (
             isinstance(value, list | tuple)
             and len(value) == self._shape[-1]
@@ -151,7 +151,7 @@ class Returned:
         )
 
     def _are_rows(self, value: Any, shape: tuple[int, ...]) -> bool:
-        """Whether the value is a list of the rows of a matrix, each of which is such a list of components."""
+        """Whether the value is a list of the rows of a matrix, each a list of components."""
         return (
             isinstance(value, list | tuple)
             and len(value) == self._shape[-1]

@@ -1,4 +1,4 @@
-"""The user's right-hand side and Jacobian: with components first, as for SciPy, and at many times at once."""
+"""The user's right-hand side and Jacobian, called for one time or for many times at once."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class RightHandSide:
     `(n, m, *batch)` with times `(m, 1, …)` that broadcast against a component. Functions that cannot be called in this
     way are called for one time after the other, with `(n, *batch)` and a float: see `evaluators`.
 
-    It is called with stacked states, and gives Jacobians at them (`linearise`, `jacobian`, `exact_jacobian`). Solvers
-    that step call it with one state at one time (`at`, `into`), SciPy's through `sequential`. Every call is counted in
-    `counts`, and every value that the user's functions return is checked: see `Returned`.
+    Methods on a mesh call this object with stacked states, and take Jacobians from `linearise`, `jacobian` and
+    `exact_jacobian`. Sequential solvers call `at` and `into` with one state at one time, SciPy's solvers the function
+    `sequential()`. Every call is counted in `counts`, and every returned value is checked: see `Returned`.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class RightHandSide:
     evaluator, jac_evaluator : Evaluator
         How `fun` and `jac` are called for many times.
     raised : Raised, optional
-        Where given, exceptions of the functions are kept there, and their values count as NaN.
+        If given, exceptions of the functions are kept there, and the values are NaN.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class RightHandSide:
         return self._with(raised=None)
 
     def within(self, low: float, high: float) -> RightHandSide:
-        """A copy that is evaluated within these limits: at other times, at the nearer limit."""
+        """A copy whose times are clipped to these limits."""
         jac = _limited(self._jac, low, high) if callable(self._jac) else self._jac
         return self._with(function=_limited(self.function, low, high), _jac=jac)
 
@@ -103,7 +103,7 @@ class RightHandSide:
 
     def __call__(self, t: Array, states: Array) -> Array:
         """Derivatives `(m, *batch, n)` of the stacked states at the times `(m,)`."""
-        if self.raised is None or not self.stacks:  # calls for single times take care of what they raise
+        if self.raised is None or not self.stacks:  # `into` handles exceptions of calls for single times
             return self.evaluator.values(self, t, states)
         return self.raised.rows(partial(self.evaluator.values, self), t, states, self._shape)
 
@@ -136,8 +136,8 @@ class RightHandSide:
     def sequential(self, *, is_kept: bool = True) -> Callable[[float, Array], Array]:
         """The function as SciPy's solvers call it, on one state `(n,)` at one time; it counts no calls.
 
-        Both the state and the value are copies: solvers keep values and compare them with later ones, while a function
-        may write to the state, or return the same memory again and again. LSODA copies values itself (`is_kept=False`).
+        The state and the value are copied: a function may write to the state, or return the same array in every call,
+        while solvers keep values for later. LSODA copies values itself (`is_kept=False`).
         """
         function, args, wide = self.function, self.args, np.result_type(self._dtype, np.float64)
         if not is_kept:
@@ -148,12 +148,12 @@ class RightHandSide:
             value = np.array(function(t, y.copy(), *args))
             if value.shape == shape and value.dtype == wide:
                 return value
-            return self._returned.components(value, "fun", y.shape[1:])  # integers, or what is to be refused
+            return self._returned.components(value, "fun", y.shape[1:])  # integers, or a value that is refused
 
         return fun
 
     def sequential_jacobian(self) -> Callable[[float, Array], Any]:
-        """The Jacobian as SciPy's solvers call it, `(n, n)`, dense or sparse as the user returns it; copies, too."""
+        """The Jacobian as SciPy's solvers call it, `(n, n)`: a copy of the user's dense or sparse matrix."""
         from scipy.sparse import issparse  # noqa: PLC0415 - slow to import
 
         function, args, square = self._jac, self.args, (self._shape[-1],) * 2
@@ -170,7 +170,7 @@ class RightHandSide:
         return jac
 
     def into(self, out: Array, t: float, y: Array) -> None:
-        """Write the derivatives of one state to `out` `(n, *batch)`; a list of components needs no further array."""
+        """Write the derivatives of one state to `out` `(n, *batch)`; a list of components is written directly."""
         self.counts.add(1, 1)
         try:
             value = _noting(self.function, (t, y, *self.args), lambda: f"the time {t!r}")
@@ -224,11 +224,11 @@ class RightHandSide:
         return self.raised.rows(evaluate, t, states, (*self._shape, self._shape[-1]))
 
     def differences(self, t: Array, states: Array) -> Array:
-        """Jacobians by differences, whatever the user's own are."""
+        """Jacobians by differences, even if the user gave one."""
         return forward_full(self, t, states, None)[1]
 
     def exact_jacobian(self, t: Array, states: Array) -> Array:
-        """Jacobians with more digits than Newton's method needs: the user's own, or by accurate differences."""
+        """Jacobians accurate enough for derivatives: the user's own, or by differences of fourth order."""
         return self.jacobian(t, states, states) if self.has_jacobian else extrapolated(self, t, states)
 
     def evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
@@ -236,7 +236,7 @@ class RightHandSide:
         y = copy(self._xp.permute_dims(states, (states.ndim - 1, *range(states.ndim - 1))))
         times = copy(self._xp.reshape(t, (-1, *(1,) * (len(self._shape) - 1))))
         with quiet():
-            return _noting(function, (times, y, *self.args), lambda: _told(t))
+            return _noting(function, (times, y, *self.args), lambda: _described(t))
 
     def evaluate_one(self, function: Callable[..., Any], t: Array, states: Array, i: int) -> Any:
         """A call of a user's function on one state."""
@@ -265,13 +265,13 @@ class _Jacobian:
 
 
 def _limited(function: Callable[..., Any], low: float, high: float) -> Callable[..., Any]:
-    """A user's function of `t` (a number or an array), `y` and `args`, called with times within the limits only."""
+    """A user's function of `t` (a number or an array), `y` and `args`, called with times clipped to the limits."""
 
-    def at_most(t: Any, y: Any, *args: Any) -> Any:
+    def clipped(t: Any, y: Any, *args: Any) -> Any:
         time = min(max(t, low), high) if isinstance(t, float) else array_namespace(t).clip(t, low, high)
         return function(time, y, *args)
 
-    return at_most
+    return clipped
 
 
 def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: Callable[[], str]) -> Any:
@@ -283,6 +283,6 @@ def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: Cal
         raise
 
 
-def _told(t: Array) -> str:
+def _described(t: Array) -> str:
     """Times in words."""
     return f"{t.shape[0]} times from {float(t[0]) if t.shape[0] else float('nan')} on"

@@ -74,19 +74,19 @@ class Step:
         return _as_state(value, y)
 
     def together(self, points: range, states: Array) -> Array:
-        """States after the stacked `states` at these time steps by one call; no memory is shared with the function."""
+        """States after the stacked `states` at these time steps, by one call with copies of the arrays."""
         return self._copy(self(self._copy(states), slice(points.start, points.stop, points.step)))
 
     def each(self, points: Sequence[int], states: Array) -> Array:
-        """The same by a call for each of the states."""
+        """States after the stacked `states`, by a call for each of them with copies of the arrays."""
         each = ((self._copy(states[i : i + 1, ...]), slice(t, t + 1)) for i, t in enumerate(points))
         return self.xp.concat([self._copy(self(*arguments)) for arguments in each])
 
     def march(self, y: Array, start: int, stop: int, trajectory: Array) -> Array:
         """Evaluate the steps `start` to `stop` one by one from `y`, `(1, *batch, n)`, writing the trajectory.
 
-        The last state is returned. Every other method is compared with the speed of this loop, which therefore does no
-        work twice.
+        The last state is returned. This loop does as little work as possible: the speed of every other method is
+        compared with it.
         """
         function, first, t = self._value, y, start
         try:
@@ -119,9 +119,9 @@ class Step:
         return self._as_matrices(self._evaluate(self._jacobian, y, times, 1), y)
 
     def varied(self, y: Array, x: Inputs, args: tuple[Any, ...], times: slice) -> Array:
-        """States after `y` with other inputs and arguments than the step's own; `times` are for error messages.
+        """States after `y` with other inputs and arguments than the step's own, by one call with a copy of `y`.
 
-        No memory is shared with the function.
+        `times` are for error messages.
         """
         self.counts.add(1, y.shape[0])
         arguments = (self._copy(y), *(() if x is None else (x,)), *args)
@@ -194,7 +194,7 @@ class Step:
         return self.xp.asarray(x, copy=True)
 
     def _note_integers(self, error: Exception, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        """Add a note to an exception that the function does not raise on whole numbers: it uses states as integers."""
+        """Add a note to an exception if the function does not raise for integers: it may use states as indices."""
         if not isinstance(error, IndexError | TypeError):
             return
         y, xp = arguments[0], self.xp
@@ -212,7 +212,7 @@ class Step:
 
 
 def each_input(function: Callable[[Array], Array], x: Inputs) -> Inputs:
-    """A function of every array of inputs, if there are any."""
+    """The function applied to every array of inputs; None without inputs."""
     if x is None:
         return None
     return tuple(map(function, x)) if isinstance(x, tuple) else function(x)
@@ -229,7 +229,7 @@ def _calls(
             lambda *arguments: _unpack(function(*arguments))[1],
         )
     if callable(jac):
-        # The Jacobian first: a step may write to its state.
+        # The Jacobian is called first, since a step may write to its state.
         return function, (lambda *arguments: (jac(*arguments), function(*arguments))[::-1]), jac
     return function, _no_jacobian, _no_jacobian
 

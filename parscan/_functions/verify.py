@@ -1,12 +1,11 @@
 """Checks of a user's function, one of each kind.
 
-- Do two ways of calling it agree? Differences beyond half the digits, or so, are accepted only where the values move as
-  much when their arguments are rounded: see `agree`, `apart` and `unexplained`.
+- Do two ways of calling the function agree? Differences beyond about half the digits are accepted only if rounding of
+  the arguments changes the values as much: see `agree`, `apart` and `unexplained`.
 - Is a matrix its Jacobian? See `misses_change`, `is_transposed`, `is_far_too_large`, and `beyond` for single entries.
-- Does it repeat itself, called twice with the same arguments? See `repeats`.
+- Does it give equal values for equal arguments? See `repeats`.
 
-Every number has a scale of its own in these checks: a component, or a member of a batch, that is small beside the
-others must not be wrong either.
+Every number has its own scale in these checks: a small component, or a small member of a batch, must be right, too.
 """
 
 from __future__ import annotations
@@ -22,29 +21,30 @@ from .response import relative_response, response, spread
 from .step import Step
 
 REORDERED = 1000.0
-"""Roundings of the arguments that two ways of calling may differ by: sums in another order, for example."""
+"""Accepted difference between two ways of calling, in roundings of the arguments: sums may be in another order."""
 
 ENOUGH = 0.01
-"""Share of the relative tolerance that two ways of calling may differ by, down to rounding."""
+"""Accepted difference between two ways of calling, as a share of the relative tolerance, but at least rounding."""
 
 EXPLAINED = 4.0
-"""Multiple of a step's response that a difference may have: within a group of components, changes may cancel."""
+"""Accepted difference, in responses of the step: changes may cancel within a group of components."""
 
 REPEATED = 16
-"""Roundings by which two answers for the same arguments may differ: the place of an array in memory may matter."""
+"""Accepted difference of two answers for equal arguments, in roundings: the alignment of an array may matter."""
 
 LARGE = 100.0
-"""Factor by which a Jacobian is far too large; up to a thousand, solutions are right."""
+"""Factor from which a Jacobian is far too large; solutions are right up to a factor of a thousand."""
 
 DIRECTIONS = (0, 1)
-"""Seeds of the random directions along all of which a Jacobian must be too large."""
+"""Seeds of random directions; a Jacobian must be too large along all of them."""
 
 SHARES = (1.0, -1.0, 1e3, -1e3, 1e-2, 1e-4)
-"""Changes along them, as shares of the usual one: a function may be steep near by or on one side, or flat for long."""
+"""Changes along these directions, as shares of the usual change: a function may be steep only close by or on one side,
+or flat over a long distance."""
 
 
 def share_of(rtol: float, like: Array) -> float:
-    """Relative difference that is always accepted: half the digits, or fewer where the tolerance is tight."""
+    """Relative difference that is always accepted: half the digits, or less if the tolerance is tight."""
     epsilon = machine_epsilon(like.dtype)
     return float(min(epsilon**0.5, max(REORDERED * epsilon, ENOUGH * rtol)))
 
@@ -52,8 +52,8 @@ def share_of(rtol: float, like: Array) -> float:
 def agree(found: Array, expected: Array, share: float, t: Array, states: Array, evaluate: Evaluate) -> bool:
     """Whether all values that are finite in `expected` agree to a share of their size, or as well as rounding allows.
 
-    `evaluate` gave the expected values for these times and states; it is called again where more than the share has to
-    be explained: a small difference of large numbers, for example, carries their rounding.
+    `evaluate` gave the expected values for these times and states. It is called again for rows with larger differences,
+    to see whether rounding explains them: a small difference of large numbers carries their rounding, for example.
     """
     xp = array_namespace(expected)
 
@@ -67,7 +67,7 @@ def agree(found: Array, expected: Array, share: float, t: Array, states: Array, 
 
 
 def unexplained(xp: Namespace, off: Array, distance: Array, granted: Callable[[slice], Array]) -> Iterator[int]:
-    """Rows in which a distance that is marked `off` is larger than the one that is `granted(row)`."""
+    """Rows in which a distance marked `off` is larger than the distance `granted(row)`."""
     for number in rows_of(xp, off):
         row = slice(number, number + 1)
         if bool(xp.any(off[row, ...] & ~(distance[row, ...] <= granted(row)))):
@@ -77,10 +77,10 @@ def unexplained(xp: Namespace, off: Array, distance: Array, granted: Callable[[s
 def unlike_step(
     step: Step, states: Array, times: Sequence[int], difference: Array, off: Array, sizes: Array | None = None
 ) -> list[int]:
-    """Rows in which entries marked `off` differ by more than the step's values move with its state.
+    """Rows in which entries marked `off` differ by more than the response of the step explains.
 
-    `difference` is that of two stacks of values at these states and times; the states move by `sizes`, by default a few
-    roundings.
+    `difference` is the difference of two stacks of values at these states and times. For the response, the states move
+    by `sizes`, by default a few roundings.
     """
 
     def granted(row: slice) -> Array:
@@ -95,10 +95,9 @@ def unlike_step(
 
 
 def apart(xp: Namespace, one: Array, other: Array) -> Array:
-    """Where two stacks of values differ by more than half the digits, or in being finite.
+    """Flags of the values of two stacks that differ by more than half the digits, or only one of which is finite.
 
-    The digits are those of the largest of `other` in the same place of the stacked states: a component that is small
-    beside the others, and a small member of a batch, have digits of their own.
+    The digits are relative to the largest value of the same component and member in `other`, over all rows.
     """
     finite = xp.isfinite(one) & xp.isfinite(other)
     unlike = xp.isfinite(one) != xp.isfinite(other)
@@ -109,7 +108,7 @@ def apart(xp: Namespace, one: Array, other: Array) -> Array:
 
 
 def distances(one: Array, other: Array) -> Array:
-    """Distances of two answers: zero where both are NaN, infinite where only one is."""
+    """Distances of two answers: zero where both are NaN, infinite where only one of them is."""
     xp = array_namespace(one)
     distance = xp.abs(one - other)
     distance = xp.where(same(xp, one, other), xp.zeros_like(distance), distance)
@@ -117,10 +116,10 @@ def distances(one: Array, other: Array) -> Array:
 
 
 def repeats(one: Array, other: Array, response: Callable[[], Array]) -> bool:
-    """Whether two answers for the same arguments are equal but for rounding.
+    """Whether two answers for equal arguments are equal up to rounding.
 
-    Where they differ by more than a few roundings of themselves, `response()` gives the movement of the values per
-    relative movement of the arguments, for those of the arguments.
+    If they differ by more than a few roundings of the values, they may still differ by roundings of the arguments:
+    `response()` is the movement of the values divided by the relative movement of the arguments.
     """
     xp, distance = array_namespace(one), distances(one, other)
 
@@ -131,9 +130,9 @@ def repeats(one: Array, other: Array, response: Callable[[], Array]) -> bool:
 
 
 def beyond(xp: Namespace, one: Array, other: Array, share: float, noise: Array, size: Array | None = None) -> Array:
-    """Where two numbers differ by more than a share of their sizes and the noise; not where one is not finite.
+    """Flags of the numbers that differ by more than a share of their sizes plus the noise; False if one is not finite.
 
-    If `size` is given, it takes the place of the size of `other`.
+    `size`, if given, replaces the size of `other`.
     """
     size = xp.abs(other) if size is None else size
     return xp.abs(one - other) > share * (xp.abs(one) + size) + noise
@@ -147,9 +146,9 @@ def misses_change(
     change: Array,
     carried: Callable[[Array], Array],
 ) -> Array:
-    """Where the values change otherwise than Jacobians predict, from the states less a change to the states and it.
+    """Flags of the values whose change, from `states - change` to `states + change`, the Jacobians do not predict.
 
-    `carried(values)` are numbers whose roundings the values carry.
+    `carried(values)` are the sizes of the numbers whose rounding errors the values carry.
     """
     xp, epsilon = array_namespace(states), machine_epsilon(states.dtype)
     up, down = states + change, states - change
@@ -160,16 +159,16 @@ def misses_change(
 
 
 def _sizes(x: Array) -> Array:
-    """Absolute values in the dtype of the numbers."""
+    """Absolute values, in the same dtype even if that is complex."""
     xp = array_namespace(x)
     return xp.astype(xp.abs(x), x.dtype, copy=False)
 
 
 def is_transposed(by_differences: Evaluate, t: Array, states: Array, values: Array, matrices: Array) -> bool:
-    """Whether Jacobians agree with those by differences only when their rows and columns change places."""
+    """Whether Jacobians agree with differences only after they are transposed."""
     try:
         differences = by_differences(t, states)
-    except Exception:  # a function may reject states so near to the edge of where it is defined
+    except Exception:  # the states may be at the edge of the function's domain
         return False
     xp = array_namespace(states)
     sizes = xp.abs(states)[..., None, :]
@@ -178,7 +177,7 @@ def is_transposed(by_differences: Evaluate, t: Array, states: Array, values: Arr
 
 
 def _are_close(matrices: Array, differences: Array, sizes: Array, values: Array) -> bool:
-    """Whether Jacobians agree as well as differences do: row by row, in the units of the values and the components."""
+    """Whether Jacobians agree to the accuracy of differences: by rows, in the units of the values and components."""
     xp = array_namespace(matrices)
     precision = 100 * machine_epsilon(matrices.dtype) ** 0.5
     with quiet():
@@ -190,13 +189,13 @@ def _are_close(matrices: Array, differences: Array, sizes: Array, values: Array)
 def is_far_too_large(
     evaluate: Evaluate, t: Array, states: Array, values: Array, matrices: Array, span: tuple[float, float]
 ) -> bool:
-    """Whether Jacobians of a right-hand side at any of the states are far larger than differences of it.
+    """Whether Jacobians of a right-hand side are far larger than its differences at any of the states.
 
-    The change of a component is also compared with its own rate, and with the rate that matters within the span.
+    A Jacobian is not too large where its effect is small compared with the value itself, or with a rate that matters
+    within the span.
 
-    A wrong Jacobian makes Newton's method slow, no more. One that is far too large does worse: corrections are small
-    since they are divided by it, as if they had converged, and errors are small since stiff components are filtered out
-    of them.
+    Most wrong Jacobians only make Newton's method slow. One that is far too large makes solutions wrong: corrections
+    are divided by it and seem to have converged, and the filter for stiff components removes errors.
     """
     xp = array_namespace(states)
     small, length = machine_epsilon(states.dtype) ** 0.5, abs(span[1] - span[0])
@@ -206,7 +205,7 @@ def is_far_too_large(
         moved = xp.concat([states + share * change for change in changes for share in SHARES])
         try:
             found = evaluate(xp.concat([t] * (len(DIRECTIONS) * len(SHARES))), moved)
-        except Exception:  # as above
+        except Exception:  # as in `is_transposed`
             return False
         found = xp.reshape(found, (len(DIRECTIONS), len(SHARES), *states.shape)) - values
         sizes = xp.abs(xp.stack([found[:, place, ...] / share for place, share in enumerate(SHARES)]))
