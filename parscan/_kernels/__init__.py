@@ -1,1 +1,1 @@
-"""Operations on arrays, along time or over the intervals of a mesh: implementations for each array library."""
+"""Operations along time or over the intervals of a mesh, with implementations for each array library."""

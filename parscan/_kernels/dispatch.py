@@ -12,7 +12,7 @@ from .._arrays.namespace import Array, library
 from .loading import Account
 
 GENERIC = "generic"
-"""Folder of the implementations in the array-API standard: those of every library that the table does not name."""
+"""Folder of the implementations in the array-API standard, for every library that the table does not name."""
 
 CPU = "cpu"
 """Folder of the kernels that Numba compiles for NumPy arrays."""
@@ -24,9 +24,9 @@ IMPLEMENTATIONS: dict[str, dict[str, str]] = {
     "combine_stages": {"numpy": CPU, "cupy": GENERIC},  # no CUDA kernel yet
 }
 """
-Folder that implements an operation for the arrays of a library. Its module named like the operation has a function of
-that name. Modules are imported on first use. Numba takes long to load; until this pays, the generic implementation is
-used.
+For each operation, the folder of its implementation for the arrays of a library. The module and the function there have
+the name of the operation. Modules are imported on first use. Numba takes long to load; until loading pays, the generic
+implementation is used.
 """
 
 account = Account()
@@ -71,7 +71,7 @@ def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = 
     Evaluate `h_t = A_t h_{t-1} + b_t` for all `t`.
 
     The operands are not checked: they are arrays of one library and one dtype (float32, float64, complex64
-    or complex128). :func:`parscan.linear_recurrence` is the checked front door.
+    or complex128). :func:`parscan.linear_recurrence` checks its arguments.
 
     Parameters
     ----------
@@ -125,8 +125,8 @@ def correct_mesh(
     """
     Correct the states and stages of a whole mesh of intervals that have been condensed.
 
-    From the first node, which is known, corrections are carried from interval to interval; every stage follows from
-    the correction at the left end of its interval.
+    From the first node, which is known, corrections are propagated from interval to interval; the correction of every
+    stage follows from that of the left end of its interval.
 
     Nothing is checked. Sizes are in units of `atol + rtol max(|y_p|, |y_{p+1}|)`, infinite where they are not numbers.
 
@@ -185,8 +185,7 @@ def _implementation(operation: str, x: Array, gain: float) -> Any:
     """
     Function that implements an operation for the library of `x`.
 
-    `gain` is an estimate, in seconds, of what this call costs more with the generic implementation than with a kernel
-    of the CPU.
+    `gain` is the estimated time, in seconds, that a kernel of the CPU would save in this call.
     """
     folder = IMPLEMENTATIONS[operation].get(library(x), GENERIC)
     return _function(operation, GENERIC if folder == CPU and not account.pays(gain) else folder)

@@ -1,14 +1,14 @@
-"""When kernels are loaded: loading Numba takes longer than a small problem takes without it."""
+"""Decides when kernels are loaded: loading Numba takes longer than solving a small problem without it."""
 
 from __future__ import annotations
 
 
 class Account:
     """
-    What calls without kernels have cost more than with them, in seconds.
+    The time that kernels would have saved so far, in seconds.
 
-    Kernels are loaded once this is as much as loading them takes. Then no program spends more than twice the time on
-    both that it would have spent had its calls been known beforehand (ski rental: Karlin, Manasse, Rudolph & Sleator,
+    Kernels are loaded once this equals the time for loading them. The total time lost is then at most twice the optimum
+    for a program whose calls are known in advance (the ski-rental rule: Karlin, Manasse, Rudolph & Sleator,
     Algorithmica 3 (1988)).
 
     The costs are estimates and not measurements, so that a program always computes the same numbers.
@@ -21,7 +21,7 @@ class Account:
         self.spent = 0.0
 
     def pays(self, gain: float) -> bool:
-        """Whether kernels should be used for a call that costs `gain` seconds more without them."""
+        """Whether kernels should be used for a call in which they save `gain` seconds."""
         if self.spent < self.LOADING:
             self.spent += gain
         return self.spent >= self.LOADING

@@ -60,7 +60,7 @@ class BlockDiagonal(SquareMatrices):
         return xp.moveaxis(xp.linalg.diagonal(spread), -1, -3)
 
     def to_dense(self, matrices: Array) -> Array:
-        """Zeros between the blocks."""
+        """Full matrices, with zeros outside the blocks."""
         xp = array_namespace(matrices)
         blocks = matrices.shape[-3]
         # (..., b, i, c, j): block b in rows and c in columns, equal on the diagonal of blocks only

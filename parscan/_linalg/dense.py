@@ -37,7 +37,7 @@ class Dense(SquareMatrices):
 
     @property
     def core(self) -> Structure:
-        """The diagonal."""
+        """Diagonal matrices."""
         return Diagonal()
 
     def to_core(self, matrices: Array) -> Array:

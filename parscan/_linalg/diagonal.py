@@ -30,7 +30,7 @@ class Diagonal(Structure):
         return min(n, 1)
 
     def from_differences(self, differences: Array) -> Array:
-        """The one response is the diagonal."""
+        """The only response is the diagonal."""
         return differences[0, ...]
 
     def scale_columns(self, matrices: Array, scales: Array) -> Array:
@@ -67,7 +67,7 @@ class Diagonal(Structure):
         return array_namespace(matrices).abs(matrices)
 
     def clip(self, matrices: Array, bound: float) -> Array:
-        """Absolute values of the entries."""
+        """Entries scaled to absolute values of at most `bound`."""
         xp = array_namespace(matrices)
         size = xp.abs(matrices)
         one = xp.ones_like(size)

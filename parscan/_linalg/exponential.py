@@ -11,7 +11,7 @@ DEGREE = 6
 """Degree of numerator and denominator of the rational approximation to the exponential."""
 
 LARGEST = 0.5
-"""Norm up to which the error of the rational approximation is no more than rounding."""
+"""Largest norm for which the error of the rational approximation is no more than rounding."""
 
 MOST_SQUARINGS = 100
 """Bound on the number of squarings: no mesh can resolve a norm beyond 2^100."""

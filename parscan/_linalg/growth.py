@@ -1,4 +1,4 @@
-"""Products of long sequences of matrices: their scaled value, and how much they let a vector grow."""
+"""Products of long sequences of matrices: their scaled value, and the growth of vectors under them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ STRETCHES, STRETCH = 4, 256
 def log_growth(structure: Structure, matrices: Array) -> float:
     """Logarithm of the norm of the product of all matrices but the first, along the first axis.
 
-    It is the largest of all batch elements, NaN if one is not finite, and estimated from a few stretches if there are
-    many matrices. The norm is the root mean square of the singular values: that of a rotation has logarithm zero.
+    The result is the largest of all batch elements, NaN if one of them is not finite, and an estimate from a few
+    stretches if there are many matrices. The norm is the root mean square of the singular values, so that a rotation
+    has the logarithm zero.
     """
     if matrices.shape[0] <= 1 or matrices.size == 0:
         return 0.0

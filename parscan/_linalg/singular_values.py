@@ -16,9 +16,9 @@ def root_mean_square(matrices: Array) -> Array:
 
 
 def clip_singular_values(matrices: Array, bound: float) -> Array:
-    """Matrices `(..., k, k)` with their singular values at most `bound`.
+    """Matrices `(..., k, k)` with singular values above `bound` reduced to `bound`.
 
-    Matrices that are not finite are returned as they are.
+    Matrices that are not finite are returned unchanged.
     """
     xp = array_namespace(matrices)
     finite = xp.all(xp.isfinite(matrices), axis=(-2, -1), keepdims=True)

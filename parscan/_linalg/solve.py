@@ -10,7 +10,7 @@ from .._arrays.namespace import Array, array_namespace
 def solve_each(matrices: Array, sides: Array) -> Array:
     """Solutions of the systems `(N, ..., k, k)`, NaN for singular ones.
 
-    Libraries refuse all systems if one is singular; the singular ones are then found by bisection.
+    A library refuses all systems if one is singular; the singular ones are then found by bisection.
     """
     xp = array_namespace(matrices)
     try:

@@ -12,7 +12,7 @@ from .structure import Structure
 class SquareMatrices(Structure):
     """Each component belongs to one block, and depends on the components of its block only.
 
-    Layout of the matrices: `(..., k, k)`; several blocks are an axis before these, and one of the batch in a scan.
+    Layout of the matrices: `(..., k, k)`. Several blocks have an axis before these, which is a batch axis in a scan.
     """
 
     def from_differences(self, differences: Array) -> Array:
@@ -28,7 +28,7 @@ class SquareMatrices(Structure):
         return left @ right
 
     def conjugate_transpose(self, matrices: Array) -> Array:
-        """Rows become columns."""
+        """The conjugate transposes of the blocks."""
         return array_namespace(matrices).matrix_transpose(conjugate(matrices))
 
     def identity(self, matrices: Array) -> Array:
@@ -53,5 +53,5 @@ class SquareMatrices(Structure):
         return root_mean_square(matrices)
 
     def clip(self, matrices: Array, bound: float) -> Array:
-        """Singular values of the blocks are those of the whole matrix."""
+        """Clip block by block: singular values of the blocks are those of the whole matrix."""
         return clip_singular_values(matrices, bound)

@@ -59,7 +59,7 @@ class StackedDiagonal(SquareMatrices):
         return min(n, self.parts)
 
     def colouring(self, components: Array, n: int) -> Array:
-        """The vector that a component belongs to."""
+        """The index of the vector to which a component belongs."""
         return components // max(n // self.parts, 1)
 
     def from_dense(self, matrices: Array) -> Array:
@@ -71,7 +71,7 @@ class StackedDiagonal(SquareMatrices):
         return xp.moveaxis(xp.linalg.diagonal(xp.moveaxis(spread, -2, -3)), -1, -3)
 
     def to_dense(self, matrices: Array) -> Array:
-        """Zeros off the diagonals."""
+        """Full matrices, with zeros off the diagonals."""
         xp = array_namespace(matrices)
         m = matrices.shape[-3]
         # (..., i, a, b) → (..., a, i, b, j), zero unless i = j

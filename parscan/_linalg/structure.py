@@ -21,11 +21,11 @@ class Structure(ABC):
 
     @abstractmethod
     def colours(self, n: int) -> int:
-        """Smallest number of perturbed states, each with one colour of components perturbed, that give a matrix."""
+        """Number of perturbed states, each with one colour of components perturbed, that determine a matrix."""
 
     @abstractmethod
     def from_differences(self, differences: Array) -> Array:
-        """Layout from `(colours, ..., n)` responses to the perturbations of each colour."""
+        """Matrices in the layout, from the responses `(colours, ..., n)` to perturbations of each colour."""
 
     @abstractmethod
     def scale_columns(self, matrices: Array, scales: Array) -> Array:
@@ -41,7 +41,7 @@ class Structure(ABC):
 
     @abstractmethod
     def identity(self, matrices: Array) -> Array:
-        """Identity matrices, as many as `matrices` has, of their dtype and device."""
+        """Identity matrices in the shape, dtype and device of `matrices`."""
 
     @abstractmethod
     def solve(self, matrices: Array, *right: Array) -> tuple[Array, ...]:
@@ -65,18 +65,18 @@ class Structure(ABC):
 
     @abstractmethod
     def clip(self, matrices: Array, bound: float) -> Array:
-        """The same matrices with their singular values at most `bound`."""
+        """The matrices with singular values above `bound` reduced to `bound`."""
 
     def operands(self, matrices: Array, vectors: Array) -> tuple[Array, Array]:
         """Matrices and `(..., n)` vectors as operands of an affine scan: elementwise, or dense with equal batches."""
         return matrices, self.to_scan(vectors)
 
     def to_scan(self, vectors: Array) -> Array:
-        """Vectors for a scan from `(..., n)`; by default the same."""
+        """Vectors `(..., n)` in the layout of a scan; by default unchanged."""
         return vectors
 
     def from_scan(self, vectors: Array) -> Array:
-        """Vectors `(..., n)` from those that a scan of `operands` returns; by default the same."""
+        """Vectors `(..., n)` from the result of a scan of `operands`; by default unchanged."""
         return vectors
 
     def colouring(self, components: Array, n: int) -> Array:
@@ -96,7 +96,7 @@ class Structure(ABC):
         return matrices
 
     def is_full(self, n: int) -> bool:
-        """Whether every n×n matrix is in the family, so that no step can couple more components."""
+        """Whether every n×n matrix is in the family, so that it covers every possible coupling of components."""
         return math.prod(self.shape(n)) == n * n
 
 

@@ -24,25 +24,25 @@ PAGE = 4096
 
 @dataclass(frozen=True)
 class Tuning:
-    """Sizes at which one way of working becomes faster than another, as measured."""
+    """Sizes at which one algorithm becomes faster than another, as measured."""
 
     threads: int | None = None
-    """Threads to use; None for as many as there are cores."""
+    """Number of threads; None for one per core."""
 
     work_per_thread: int = 1 << 21
-    """Products of numbers that make another thread worth starting."""
+    """Number of multiplications for which another thread is worth starting."""
 
     columns: int = 2
     """Largest number of channels that are evaluated one after another."""
 
     wide: int = 32
-    """Smallest number of channels for which the state is kept apart from the result."""
+    """Smallest number of channels for which the state is kept in an array of its own."""
 
     by_columns: int = 9
     """Smallest order of matrices that are read transposed if memory holds their transposes; smaller ones are copied."""
 
     channels_per_thread: int = 2048
-    """Fewest neighbouring channels for a thread; narrower shares impede prefetching."""
+    """Least number of neighbouring channels for a thread; narrower shares impede prefetching."""
 
 
 TUNING = Tuning()
@@ -95,13 +95,13 @@ def _offsets(b: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _threads(work: int, tuning: Tuning) -> int:
-    """Threads that an amount of work is worth."""
+    """Number of threads for an amount of work."""
     wanted = available_threads() if tuning.threads is None else tuning.threads
     return max(1, min(wanted, work // tuning.work_per_thread))
 
 
 def _scan_diagonal(A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning) -> None:
-    """Fill `out` after its first step, which is known."""
+    """Fill `out` after its first step, which is known, for elementwise coefficients."""
     length, channels = b.shape
     threads = _threads(b.size, tuning)
     if channels > tuning.columns:
@@ -148,10 +148,10 @@ def _is_transposed(A: Array) -> bool:
 
 
 def _scan_dense(kernel: Callable[..., object], A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning) -> None:
-    """Fill `out` after its first step, which is known."""
+    """Fill `out` after its first step, which is known, for matrices."""
     length, batch, n = b.shape
     threads = _threads(b.size * n, tuning)
-    # Time is not cut into chunks: summarising a chunk costs n + 1 times as much as evaluating it.
+    # Time is not divided into chunks: summarising a chunk costs n + 1 times as much as evaluating it.
     _in_shares(partial(kernel, A, b, out, reverse, 1, length), batch, min(threads, batch))
 
 

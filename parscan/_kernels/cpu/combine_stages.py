@@ -24,7 +24,7 @@ def combine_stages(theta: Array, intervals: Array, coefficients: Array, K: Array
 
 @fused_kernel
 def combine_rows(theta: Array, intervals: Array, coefficients: Array, K: Array, result: Array) -> None:
-    """Row after row of the result; the weights are computed in double precision."""
+    """Compute the result row by row; the weights are computed in double precision."""
     degrees, s = coefficients.shape
     values, weights = np.empty(degrees), np.empty(s)
     for row in range(theta.shape[0]):

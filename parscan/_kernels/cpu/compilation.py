@@ -1,6 +1,6 @@
-"""Kernels that Numba compiles on first use and caches on disk, or compiles in each process where it cannot write.
+"""Kernels that Numba compiles on first use and caches on disk, or compiles in each process if it cannot write.
 
-With Numba's own `cache=True`, a function cannot be defined where no folder is writable, and a damaged file raises.
+With Numba's own `cache=True`, a function cannot be defined if no folder is writable, and a damaged file raises.
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ from ...warnings import KernelCacheWarning
 
 def kernel(function: Callable[..., Any]) -> Any:
     """
-    A kernel that releases the GIL, with floating-point arithmetic as it is written.
+    A kernel that releases the GIL, in which `a*b + c` is rounded twice, as written.
 
-    If `a*b + c` were rounded once, a recurrence could change a state that the plain loop, which rounds the product as
-    the offset was rounded, leaves unchanged.
+    If it were rounded once, a recurrence could change a state that the plain loop leaves unchanged.
     """
     return compiled(function)
 
 
 def fused_kernel(function: Callable[..., Any]) -> Any:
-    """The same for sums of products, which round differently in every library: `a*b + c` may be rounded once.
+    """A kernel for sums of products, which round differently in every library: `a*b + c` may be rounded once.
 
-    A division by zero gives infinity or NaN. Numba keeps compiled helpers, such as the product of complex numbers, by
-    error model, whether they are fused or not: with the model of the other kernels, both kinds would use those of the
-    kernel that is compiled first.
+    A division by zero gives infinity or NaN. The error model differs from that of `kernel` for another reason, too:
+    Numba shares compiled helpers, such as the product of complex numbers, among all kernels of one error model, whether
+    they are fused or not.
     """
     return compiled(function, error_model="numpy", fastmath={"contract"})
 
@@ -51,7 +50,7 @@ class Cache(FunctionCache):  # type: ignore[misc]
     """Numba's cache of one function, whose failures do not stop the function."""
 
     def load_overload(self, signature: Any, target: Any) -> Any:
-        """The cached code; None if there is none that can be read, so that Numba compiles."""
+        """The cached code; None if none can be read, so that Numba compiles."""
         try:
             return super().load_overload(signature, target)
         except Exception:  # a damaged file may raise anything

@@ -15,11 +15,11 @@ from .threads import Threads, run_all, shares
 
 LARGEST_KERNEL = 160
 """
-Largest order `s n` of the systems for the kernel.
+Largest size `s n` of a system that the kernel solves.
 
 Measured against LAPACK with n = 1 to 150, s = 1 to 9: in float64 the kernel is 2 to 17 times as fast up to order 100,
-1.4 times at 180, equal at 225 and slower from 240; in float32 twice as fast as that. From there its table exceeds the
-cache.
+1.4 times as fast at 180, equal at 225 and slower from 240 on, where its table exceeds the cache; in float32 it is twice
+as fast.
 """
 
 THREADS = Threads(work_per_thread=1 << 22)  # the kernel does up to ten multiplications in a nanosecond

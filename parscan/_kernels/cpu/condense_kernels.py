@@ -1,7 +1,7 @@
 """Compiled elimination of collocation stages, several intervals side by side.
 
-One system is too small to keep a processor's vector units busy. So several intervals are eliminated at once, each in
-one lane of vectors of 64 bytes: entry (i, j) of all their matrices `[I - h A⊗J | r | J]` is one vector, row
+One system is too small to keep a processor's vector units busy. Therefore several intervals are eliminated at once,
+each in one lane of vectors of 64 bytes: entry (i, j) of all their matrices `[I - h A⊗J | r | J]` is one vector, the row
 `i * columns + j` of the table `W` of shape (vectors, lanes), which is aligned to 64 bytes. The loops over vectors are
 written in LLVM: Numba neither keeps a sum of vectors in registers nor knows that rows do not overlap.
 """
@@ -20,7 +20,7 @@ from ..._arrays.namespace import Array
 from .compilation import fused_kernel
 
 BYTES = 64
-"""Size of a vector, that of the widest processors; on others LLVM uses two or four narrower vectors."""
+"""Size of the widest vectors of any processor; on other processors LLVM uses two or four narrower vectors."""
 
 COUNT = ir.IntType(types.intp.bitwidth)
 
@@ -156,7 +156,7 @@ def eliminate(W: Array, m: int, columns: int, found: Array) -> None:
     """
     Solve the systems whose matrices are the first `m` columns, with the other columns as right-hand sides.
 
-    Crout's order: each entry is completed at once, by one sum. Partial pivoting in every lane.
+    In Crout's order, each entry is computed by one sum and then complete. Each lane has its own partial pivoting.
     """
     for p in range(m):
         diagonal = p * columns + p
@@ -187,7 +187,7 @@ def read_sides(W: Array, J: Array, r: Array, first: int, last: int) -> None:
 
 @fused_kernel
 def form_matrices(W: Array, A: Array, steps: Array, hJ: Array) -> None:
-    """Write `I - h A⊗J` to the table, from J in the right-hand sides; `hJ` is memory for one row of a stage."""
+    """Write `I - h A⊗J` to the table, from J in the right-hand sides; `hJ` is workspace for one row of a stage."""
     s, lanes = A.shape[0], W.shape[1]
     n = hJ.shape[0] // lanes
     m, columns = s * n, s * n + n + 1

@@ -24,7 +24,7 @@ FIXED = range(6, 8)
 """Further orders with a kernel compiled for the order; that for 8 is `march_eight`."""
 
 ANY = 0
-"""Stands for an order that the compiler does not know."""
+"""Stands for an order that is not a compile-time constant."""
 
 
 def march_dense(n: int, dtype: np.dtype[Any]) -> Callable[..., None]:
@@ -46,7 +46,7 @@ def march_memory(order: int) -> Callable[..., None]:
         n = b.shape[2] if order == ANY else order
         for _ in range(start, stop):
             for position in range(left, right):
-                # Backwards in time, also backwards in the batch: processors prefetch in one direction of memory only.
+                # In reverse, the batch is traversed backwards, too: processors prefetch in one direction of memory.
                 k = np.uintp(left + right - 1 - position if reverse else position)
                 kA = k if A.shape[1] > 1 else np.uintp(0)
                 for row in range(n):

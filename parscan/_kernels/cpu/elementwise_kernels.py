@@ -16,7 +16,7 @@ from ..._arrays.namespace import Array
 from .compilation import kernel
 
 TILE = 32
-"""Steps after which `march_column` tests whether it agrees with the loop; a multiple of 4."""
+"""Number of steps between tests of `march_column` whether it agrees with the loop; a multiple of 4."""
 
 ROUNDING = 8
 """Units of rounding by which the square of a coefficient on the unit circle may exceed 1."""
@@ -50,7 +50,7 @@ def march_rows(a: Array, b: Array, out: Array, reverse: bool, start: int, stop: 
     p, step = cursor(out, reverse, b.shape[0], start)
     i, a_step = cursor(a, reverse, b.shape[0], start)
     for _ in range(start, stop):
-        # Channels run in the direction of the rows: processors prefetch in one direction of memory only.
+        # Channels are traversed in the direction of the rows: processors prefetch in one direction of memory.
         if reverse and a.shape[1] == 1:
             for c in range(right - left):
                 k = np.uintp(right - 1 - c)
@@ -77,8 +77,8 @@ def march_wide_rows(a: Array, b: Array, out: Array, start: int, stop: int, left:
     """
     Like `march_rows` forwards, with the state in an array of its own.
 
-    Rows of `out` are then only written, which is faster. Few channels, and steps backwards, were measured not to gain
-    reliably.
+    Rows of `out` are then only written, which is faster. By measurement, this is not reliably faster for few channels
+    or steps backwards.
     """
     i, a_step = cursor(a, False, b.shape[0], start)
     h = out[start - 1, left:right].copy()
@@ -136,10 +136,10 @@ def march_column(a: Array, b: Array, out: Array, reverse: bool, start: int, stop
     """
     One channel, four steps at a time.
 
-    A step depends on the one before it, and the processor idles for a few cycles. So every fourth state is computed
-    from the fourth before it, and those in between at the same time. Tiles in which the result could differ from that
-    of the loop are repeated by the loop: where products underflow, where states are not finite, and where a
-    coefficient exceeds 1, so that products amplify numbers that the loop may cancel.
+    Each step waits for the previous one, while the processor idles for a few cycles. Therefore every fourth state is
+    computed from the fourth state before it, and the states between them at the same time. Tiles in which the result
+    could differ from that of the loop are repeated by the loop: if products underflow, if states are not finite, or if
+    a coefficient exceeds 1, so that products amplify numbers that the loop may cancel.
     """
     k, ka = np.uintp(channel), np.uintp(channel if a.shape[1] > 1 else 0)
     p, step = cursor(out, reverse, b.shape[0], start)

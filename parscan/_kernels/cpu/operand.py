@@ -9,7 +9,7 @@ from ..._arrays.namespace import Array, readonly
 
 def operand(x: Array, dtype: np.dtype | None = None) -> Array:
     """
-    The array, contiguous, aligned, of the given dtype, and read-only; copied only if it is not.
+    The array, contiguous, aligned, of the given dtype, and read-only; copied only if necessary.
 
     Read-only and writable arrays are different types to Numba, which would compile each kernel for both.
     """

@@ -16,7 +16,7 @@ Task = Callable[[], object]
 
 
 def available_threads() -> int:
-    """Cores this process may run on, or fewer if NUMBA_NUM_THREADS says so."""
+    """Number of cores this process may run on, limited by the environment variable NUMBA_NUM_THREADS."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     wanted = os.environ.get("NUMBA_NUM_THREADS", "")
@@ -25,16 +25,16 @@ def available_threads() -> int:
 
 @dataclass(frozen=True)
 class Threads:
-    """How many threads a kernel uses."""
+    """The number of threads of a kernel."""
 
     work_per_thread: int
-    """Multiplications that make another thread worth starting."""
+    """Number of multiplications for which another thread is worth starting."""
 
     available: int | None = None
-    """The largest number of threads; None for as many as there are cores."""
+    """The largest number of threads; None for the number of cores."""
 
     def worthwhile(self, work: int, most: int) -> int:
-        """Threads that an amount of work is worth, at least one and no more than `most`."""
+        """Number of threads for an amount of work, from 1 to `most`."""
         wanted = min(most, work // self.work_per_thread)
         if wanted <= 1:
             return 1
@@ -54,6 +54,6 @@ def run_all(tasks: Sequence[Task]) -> None:
 
 
 def shares(length: int, count: int) -> list[tuple[int, int]]:
-    """Cut `range(length)` into `count` nearly equal parts, each as its first place and the one after its last."""
+    """Divide `range(length)` into `count` nearly equal parts; each is a pair of its begin and end."""
     cuts = [length * k // count for k in range(count + 1)]
     return list(pairwise(cuts))

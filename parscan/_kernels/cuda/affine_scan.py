@@ -1,4 +1,4 @@
-"""The affine scan on CUDA devices: brings the operands into shape."""
+"""The affine scan on CUDA devices: converts the operands for the kernels."""
 
 from __future__ import annotations
 

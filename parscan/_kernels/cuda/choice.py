@@ -24,19 +24,19 @@ RESIDENT_GROUPS = 16
 
 @dataclass(frozen=True)
 class Tuning:
-    """Sizes from which one way of working is better than another."""
+    """Sizes at which one family of kernels becomes better than another."""
 
     threads: int = 128
     """Threads of a block in which every thread works by itself."""
 
     shortest: int = 32
-    """Fewest steps of a chunk."""
+    """Least number of steps of a chunk."""
 
     fewest: int = 2
-    """Most sequences for tiles: of more sequences, neighbouring threads read neighbouring memory anyway."""
+    """Largest number of sequences for tiles: with more, neighbouring threads read neighbouring memory anyway."""
 
     longest: int = 64
-    """Steps up to which a single thread is as fast as a tile."""
+    """Largest number of steps for which a single thread is as fast as a tile."""
 
     single_pass: bool = False
     """
@@ -96,12 +96,12 @@ class SinglePass(Way):
 
 
 def _resident(resident: int) -> Callable[[str, int, int, int, int], int]:
-    """Function that gives the steps of a chunk, if `resident` chunks keep a multiprocessor busy."""
+    """Make a function for the steps of a chunk, for kernels of which `resident` chunks keep a multiprocessor busy."""
 
     def chunk(dtype: str, n: int, sequences: int, length: int, processors: int) -> int:
-        """All steps if the sequences alone nearly keep the device busy.
+        """Steps of a chunk: all of them if the sequences alone nearly keep the device busy.
 
-        Cutting time costs `n + 2` times the work, or reading the operands twice.
+        Dividing time into chunks costs `n + 2` times the work, or reading the operands twice.
         """
         wanted = resident * processors
         if sequences * (n + 2) >= wanted:
@@ -113,7 +113,7 @@ def _resident(resident: int) -> Callable[[str, int, int, int, int], int]:
 
 
 def _tile(dtype: str, n: int, sequences: int, length: int, processors: int) -> int:
-    """The steps that a block evaluates at once."""
+    """Steps of a chunk: those of a tile, which a block evaluates at once."""
     return tiles.tile_of(dtype).steps
 
 
@@ -177,7 +177,7 @@ WAYS: tuple[Way, ...] = (
         _grouped,
     ),
 )
-"""The first way that applies is chosen. Larger matrices are left to products by the array library."""
+"""The first way that applies is chosen. For larger matrices, the array library forms products."""
 
 
 def is_covered(dtype: str, n: int) -> bool:

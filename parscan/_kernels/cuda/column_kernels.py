@@ -16,7 +16,7 @@ from ..._arrays.namespace import itemsize
 from .kernel import DTYPES, Kernel, operand, pointer, recurrence, scalar_type
 
 THREADS = 128
-"""Threads of a block, about: as many groups as fit into it, at least one."""
+"""Approximate number of threads of a block, which has as many groups as fit into it, at least one."""
 
 SHARED_BYTES = 47 << 10
 """Shared memory of a block that needs no request to the driver, less the part that the system uses."""
@@ -118,7 +118,7 @@ def march_kernel(dtype: str, n: int) -> Kernel:
 
 
 def make_loader(dtype: str, n: int) -> Any:
-    """Loads the matrix of a step, every thread of the group one number in n + 1.
+    """Loads the matrix of a step; each thread of the group loads every (n + 1)-th number.
 
     Without a start, zeros replace the first coefficient, which may be NaN.
     """

@@ -49,7 +49,7 @@ def groups(dtype: str, s: int, n: int) -> int:
 
 
 place = types.uint64
-"""Type of an index that is not negative: of a signed one Numba tests the sign, as Python counts from the end."""
+"""Type of an index that is not negative: Numba tests the sign of a signed index, as Python counts from the end."""
 
 
 @cache
@@ -127,7 +127,7 @@ def make_elimination(dtype: str, s: int, n: int) -> Any:
     @cuda.jit(device=True, inline="always")
     def eliminate(p, q, lane, W, own, pivots, slot):  # type: ignore[no-untyped-def]
         pivot = W[place(own + q * columns + p)]
-        # From the first of this thread's columns to the right of the pivot's.
+        # This thread's columns to the right of the pivot's column.
         for j in range(p + 1 + (lane - p - 1 & lanes - 1), columns, lanes):
             factor = W[place(own + q * columns + j)] / pivot
             largest, found = scalar(-1), p + 1

@@ -1,4 +1,4 @@
-"""CUDA kernels: a body, and the types of its arguments, fixed once."""
+"""CUDA kernels: a body, and the fixed types of its arguments."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Launcher(ABC):
 
 
 class NumbaLauncher(Launcher):
-    """Numba-CUDA compiles and launches, on CuPy's current stream, and gets the addresses of arrays alone."""
+    """Compiles and launches by Numba-CUDA on CuPy's current stream; kernels get the addresses of arrays."""
 
     def processors(self) -> int:
         """Multiprocessors of CuPy's current device."""
@@ -44,7 +44,7 @@ class NumbaLauncher(Launcher):
         return cuda.runtime.getDevice(), address, thread
 
     def launch(self, kernel: Kernel, blocks: int, threads: int, *arguments: Array | int) -> None:
-        """Compile for the device if that has not been done, and launch."""
+        """Compile the kernel for the device if that has not been done, and launch it."""
         cupy = _cupy.module()
         compiled = _compiled(kernel, cupy.cuda.runtime.getDevice())
         stream = _stream(cupy.cuda.get_current_stream().ptr, cupy.cuda.runtime.getDevice())

@@ -1,8 +1,8 @@
 """CUDA kernels that scan one sequence of scalars in a single pass. They are off until a GPU has judged them.
 
 A tile first publishes the map `h -> A h + B` of its steps, and its last state as soon as that is known. A later tile
-looks back for the nearest published state, and applies the maps of the tiles between that one and itself, in their
-order. Maps of different tiles are never composed, so that fewer products overflow, and every run rounds alike.
+looks back for the nearest published state, and applies the maps of the tiles in between, in their order. Maps of
+different tiles are never composed, so that fewer products overflow, and every run gives the same rounding errors.
 
 Tiles are numbered in the order in which they start to run, so that all tiles before a tile have started, and it can
 wait for them. Tiles communicate by :mod:`parscan._kernels.cuda.lookback_words` alone.
@@ -30,7 +30,7 @@ from .tiles import Tile, make_composer, make_finisher, make_joiner, make_loader,
 
 @cache
 def scan_kernel(dtype: str, n: int, tile: Tile | None = None) -> Kernel:
-    """States (T,) from `start` (1,); `repair` replaces those from the first tile on that is not finite."""
+    """States (T,) from `start` (1,); `repair` replaces the states from the first tile that is not finite."""
     tile = tile or tile_of(dtype)
     steps, items, parts, warps = tile.steps, tile.items, (2, tile.parts), (2, tile.warps)
     load, store = make_loader(dtype, tile), make_storer(dtype, tile)

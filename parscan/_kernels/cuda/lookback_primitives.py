@@ -52,7 +52,7 @@ def poster(dtype: str) -> Any:
 
 @cache
 def peeker(dtype: str) -> Any:
-    """`peek(words, index, registers, place)`: read such a word: return its stamp, put its numbers into registers."""
+    """`peek(words, index, registers, place)`: read a word that `post` wrote; return its stamp, fill the registers."""
     lanes, kind = 8 // itemsize(dtype), CONSTRAINT[dtype]
     payload = ", ".join(f"${1 + lane}" for lane in range(lanes))
     code = (

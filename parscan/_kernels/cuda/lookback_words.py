@@ -17,15 +17,15 @@ from .primitives import COMPONENTS
 from .tiles import Tile
 
 TICKETS, EPOCH, BROKEN, HEAD = 0, 1, 2, 4
-"""Places of words of 64 bits: the number of tiles that have started, the number of launches, and the number of tiles
-from the first one on that has states which are not finite; and the number of words before the messages. All words are
-zero at first."""
+"""Indices of words of 64 bits: TICKETS, the number of tiles that have started; EPOCH, the number of launches; BROKEN,
+the number of tiles from the first one with a state that is not finite to the last. HEAD is the index of the first
+message. All words are zero at first."""
 
 MAP, STATE = 1, 2
 """Kinds of messages. A stamp is the kind plus four times the epoch: messages of other launches are ignored."""
 
 WINDOW = 128
-"""Tiles before a tile whose messages it reads at once: the nearest known state may be that far away."""
+"""Number of tiles before a tile whose messages it reads at once: the nearest published state may be that far away."""
 
 
 def words_per_tile(dtype: str) -> int:
@@ -84,11 +84,11 @@ def make_reader(dtype: str) -> Any:
 
 
 def make_look_back(dtype: str, tile: Tile) -> Any:
-    """A block waits for the nearest published state before its tile, and the maps behind it; returns the state's place.
+    """A block waits for the nearest published state before its tile, and for the maps after it; returns its place.
 
-    Places are those of the tiles of the window, in their order. The messages are put into shared memory: states and
-    factors first, the offsets `WINDOW` numbers behind them. All threads of the block take part: in a loop of some
-    threads only, the compiler no longer knows that warps have converged, and votes become slow.
+    A place is the index of a tile in the window. The messages are put into shared memory: states and factors first, the
+    offsets `WINDOW` numbers after them. All threads of the block take part: in a loop of some threads only, the
+    compiler no longer knows that warps have converged, and votes become slow.
     """
     component, count = COMPONENTS[dtype]
     real, read, assembled = scalar_type(component), make_reader(dtype), make_assembler(dtype)

@@ -1,8 +1,8 @@
 """CUDA kernels that correct a scan in chunks where numbers overflow, so that it agrees with the loop.
 
-The product of a chunk may overflow where the states do not, and the states may overflow where the product does not.
-`mend` marches through the chunks whose summaries are not finite, and `spoil` replaces the states after one that is not
-finite by NaN. Where all numbers are finite, both only test them. A block tests one sequence.
+The product of a chunk may overflow although the states do not, and the states although the product does not. `mend`
+marches through the chunks whose summaries are not finite, and `spoil` replaces the states after one that is not finite
+by NaN. If all numbers are finite, both kernels only test them. A block tests one sequence.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def mend_kernel(dtype: str, n: int) -> Kernel:
             for i in range(n):
                 state[i] = vector[i]
                 carries[index * n + i] = state[i]
-            # After a state that is not finite, none is finite; which of them are NaN is not specified.
+            # No state is finite after one that is not finite; it is not specified which of them are NaN.
             k = k + 1 if not_finite(state, 0) == 0 else chunks
 
     array = pointer(dtype)
@@ -82,7 +82,7 @@ def spoil_kernel(dtype: str, n: int) -> Kernel:
 
 
 def _not_finite(dtype: str, n: int) -> Any:
-    """Number of the entries of a vector that are not finite: `x - x` is zero for finite x alone."""
+    """Number of the entries of a vector that are not finite: `x - x` is zero only for finite x."""
     scalar = scalar_type(dtype)
 
     @cuda.jit(device=True, inline="always")
@@ -97,7 +97,7 @@ def _not_finite(dtype: str, n: int) -> Any:
 
 
 def _finder(dtype: str, n: int) -> Any:
-    """First of `count` vectors, `stride` numbers apart, that is not finite; `count` if all are."""
+    """Index of the first of `count` vectors, `stride` numbers apart, that is not finite; `count` if all are finite."""
     not_finite = _not_finite(dtype, n)
 
     @cuda.jit(device=True, inline="always")

@@ -1,4 +1,4 @@
-"""Arrays as kernels take them: memory, an offset, and a stride per axis.
+"""Operands of kernels: memory, an offset, and a stride per axis.
 
 Reversal and broadcasting are expressed by strides, so that kernels need no code for them, and nothing is copied.
 """
@@ -46,8 +46,8 @@ def operand(x: Array, shape: tuple[int, ...], inner: int) -> Operand:
     """
     The operand for an array that broadcasts to `shape`, `(T, *batch, ...)` with `inner` axes after the batch.
 
-    Axes of length 1 get a stride of zero: time, the batch as a whole, and each inner axis. A batch of which some axes
-    only are of length 1 is broadcast in memory.
+    Axes of length 1 get a stride of zero: time, the batch as a whole, and each inner axis. If only some axes of the
+    batch have length 1, they are broadcast in memory.
     """
     xp = array_namespace(x)
     last = len(shape) - inner

@@ -1,4 +1,4 @@
-"""The phases of a scan on a CUDA device: summarise chunks, carry the states across them, march through each."""
+"""A scan on a CUDA device in phases: summarise the chunks, carry the states across them, march through each chunk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def evaluate(recurrence: Recurrence, out: Operand) -> None:
 
 
 def _in_phases(way: Phases, r: Recurrence, out: Operand) -> None:
-    """Summarise the chunks, carry the states across them, march through each."""
+    """Summarise the chunks, carry the states across them, march through each chunk."""
     dtype, device = dtype_name(r.start.dtype), launch.LAUNCHER
     summarise, march = (way.kernels[name](dtype, r.n) for name in ("summarise", "march"))
     chunk = way.chunk(dtype, r.n, r.sequences, r.length, device.processors())
@@ -47,7 +47,7 @@ _EVALUATED: dict[type[Way], Any] = {Phases: _in_phases, SinglePass: in_one_pass}
 
 
 def _carry(r: Recurrence, P: Array, q: Array, chunks: int) -> Array:
-    """States after the chunks, which satisfy a recurrence themselves."""
+    """States after the chunks: they satisfy an affine recurrence with the maps of the chunks."""
     n, row = r.n, r.sequences * r.n
     carries = _empty(r, chunks * n)
     products, offsets = Operand(P, 0, (row * n, n * n, n, 1)), Operand(q, 0, (row, n, 1))

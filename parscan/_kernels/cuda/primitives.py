@@ -94,7 +94,7 @@ def _lowest(dtype: str, builder: Any, index: Any, forwards: Any) -> Any:
 
 
 def _access(dtype: str, context: Any, builder: Any, signature: Any, arguments: Any) -> tuple[Any, Any, Any, Any]:
-    """Pointers to memory and to registers, the order of these in a backward access, and whether it is a forward one."""
+    """Pointers to memory and to registers, the order of registers in a backward access, and whether it is forward."""
     memory, index, step, registers, place = arguments
     component, count = COMPONENTS[dtype]
     real = REAL[component]

@@ -1,7 +1,7 @@
 """CUDA kernels in which a block evaluates a tile of consecutive steps of one sequence of scalars.
 
-They are for few and long sequences: the threads of a warp read neighbouring memory, which they would not if each had a
-chunk of its own. The phases are those of :mod:`parscan._kernels.cuda.thread_kernels`; a chunk is a tile.
+They are for few and long sequences: the threads of a warp read neighbouring memory, which they would not if each had
+its own chunk. The phases are those of :mod:`parscan._kernels.cuda.thread_kernels`; a chunk is a tile.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ def make_finisher(dtype: str, tile: Tile) -> Any:
             for j in range(vector):
                 state = ra[k * vector + j] * state + rb[k * vector + j]
                 rb[k * vector + j] = state
-            # No finite state follows one that is not, so that the last state of a run tells.
+            # No finite state follows one that is not finite, so the last state of a run shows it.
             if state - state != scalar(0):
                 broken = 1
         return broken
@@ -232,7 +232,7 @@ def make_joiner(dtype: str, tile: Tile) -> Any:
 
 
 def make_walker(dtype: str, tile: Tile) -> Any:
-    """One thread evaluates the steps one after another, where products overflow and the states may not."""
+    """One thread evaluates the steps one after another; used if products overflow, as the states may not."""
     scalar, steps = scalar_type(dtype), tile.steps
 
     @cuda.jit(device=True, inline="always")

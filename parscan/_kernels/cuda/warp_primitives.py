@@ -20,7 +20,7 @@ from .primitives import COMPONENTS, CONSTRAINT, REAL
 def stepper(dtype: str) -> Any:
     """`step(factor, state, offset)`: `factor * state + offset`, with the same rounding in every kernel.
 
-    Of a state of zero the result is the offset, even if the factor, a product of coefficients, has overflowed.
+    If the state is zero, the result is the offset, even if the factor, a product of coefficients, has overflowed.
     """
     component, count = COMPONENTS[dtype]
     real, zero = REAL[component], REAL[component](0)
@@ -48,8 +48,8 @@ def stepper(dtype: str) -> Any:
 def shufflers(dtype: str, lanes: int) -> tuple[Any, Any]:
     """Exchange of numbers within a warp; `lanes` has a bit for each of its threads.
 
-    `before(number, distance, first)` returns the number of the thread `distance` places before this one, `first` if
-    there is no such thread; `other(number, lane)` returns that of thread `lane`.
+    `before(number, distance, first)` returns the number of the thread `distance` places before this one, or `first` if
+    there is no such thread; `other(number, lane)` returns the number of the thread `lane`.
     """
     number = getattr(types, dtype)
     up, idx = _shuffle(dtype, "up", 0, lanes), _shuffle(dtype, "idx", lanes.bit_length() - 1, lanes)

@@ -13,7 +13,7 @@ def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = 
     """
     Evaluate `h_t = A_t h_{t-1} + b_t` for matrices; see `dispatch.affine_scan`.
 
-    Products of matrices are formed, about `2 T` of them in `2 log2(T)` calls. They may overflow where the states do
+    About `2 T` products of matrices are formed in `2 log2(T)` calls. The products may overflow although the states do
     not: if the result is not finite, it is computed again by the loop.
     """
     xp = array_namespace(b)

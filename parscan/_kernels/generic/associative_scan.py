@@ -40,7 +40,7 @@ def associative_scan(
 
 
 def _scan(combine: Callable[[Elements, Elements], Elements], elements: Elements) -> Elements:
-    """Scan forwards. The scan of combined pairs of neighbours is every second element of the result."""
+    """Scan forwards: scanning the combined pairs of neighbours gives every second element of the result."""
     length = elements[0].shape[0]
     if length < 2:
         return elements
@@ -49,7 +49,7 @@ def _scan(combine: Callable[[Elements, Elements], Elements], elements: Elements)
     up_to_odd = _scan(combine, combine(tuple(x[: length // 2, ...] for x in even), odd))
     if length == 2:
         return tuple(map(_interleave, even, up_to_odd))
-    # The first element is its own result; each other even one is combined with the odd one before it, known by now.
+    # The first element is its own result; each later even element is combined with the result of the odd one before.
     before = tuple(x[: (length - 1) // 2, ...] for x in up_to_odd)
     up_to_even = combine(before, tuple(x[1:, ...] for x in even))
     concat = array_namespace(elements[0]).concat

@@ -13,8 +13,8 @@ from ..dispatch import Condensed
 
 CHUNK_BYTES = 1 << 20
 """
-Size of the systems assembled at once, which fit into the cache of a processor. Their assembly and solution take about
-five times as much memory.
+Size of the systems that are assembled at once, so that they fit into the cache of a processor. Assembly and solution
+take about five times as much memory.
 """
 
 
@@ -68,7 +68,7 @@ def _solve(J: Array, A: Array, h: Array, sides: Array) -> Array:
 
 
 def propagated(X0: Array, X1: Array, b: Array, h: Array) -> Condensed:
-    """The stages with their weighted sums: the propagator and the offset of each interval."""
+    """The stages, and their weighted sums: the propagator and the offset of each interval."""
     xp = array_namespace(X0)
     N, s, n = X0.shape
     with quiet():

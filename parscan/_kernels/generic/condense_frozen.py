@@ -20,7 +20,7 @@ def condense_frozen(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condens
     :func:`parscan._kernels.dispatch.condense` solves.
 
     Measured to be faster than `condense` from `s n` = 40 on for five stages or more, from 60 on for three.
-    T costs accuracy: the error is 10, 100, 1000 and 1e5 units of rounding for 3, 5, 7 and 9 stages.
+    T is ill-conditioned: the error is 10, 100, 1000 and 1e5 roundings for 3, 5, 7 and 9 stages.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def condense_frozen(J: Array, A: Array, b: Array, h: Array, r: Array) -> Condens
 @cache
 def _block_diagonal(rows: tuple[tuple[float, ...], ...]) -> tuple[Array, Array, list[tuple[int, Array]]]:
     """
-    T, its inverse, and the blocks of `T^-1 A T`, each with the place of its first row.
+    T, its inverse, and the blocks of `T^-1 A T`, each with the index of its first row.
 
     The columns of T are scaled to sum to a vector of ones: then `J δ_left` is the right-hand side of every block.
     """
