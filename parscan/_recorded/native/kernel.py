@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from operator import itemgetter
+from itertools import pairwise, takewhile
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from ..graph import INPUT, Block
 from ..program import Program
 from . import elementary, libm  # noqa: F401 - elementary enters its functions
+from .branches import Branch, Branches, Item
 from .layout import (
     SCRATCH,
     TABLE,
@@ -85,6 +86,7 @@ class _Writer(Products):
     ) -> None:
         super().__init__(program, lanes, modes)
         self.chain, self.fixed = chain, fixed
+        self.branches = Branches(self.program, self.layout.stored) if chain and lanes == 1 else None
         self.phis: list[tuple[Register, str, str, str]] = []
         """Values that a step takes from the one before: name, type, first value, following value."""
         self.pointers: list[Register] = []
@@ -172,47 +174,75 @@ class _Writer(Products):
         """Blocks in registers; of calls of one function that do not need each other, several at a time."""
         levels = [0] * self.program.size
         """Calls on the way to a node."""
-        items: list[tuple[int, bool, int, Block, tuple[int, ...]]] = []
+        items: list[Item] = []
         for block in part.blocks:
             packed = block.operation in PACKED and self.lanes == 1 and block.dtype.kind == "f"
             columns = [ids.tolist() for ids in block.operands]
             for node, operands in enumerate(zip(*columns, strict=True), start=block.first):
                 level = levels[node] = max([levels[one] for one in operands]) + packed
-                items.append((level, not packed, node, block, operands))
-        items.sort(key=itemgetter(0, 1))
-        at = 0
-        while at < len(items):
-            level, single, node, block, operands = items[at]
-            if single:
-                self._define(node, self._operation(block, [self.value(one) for one in operands], self.lanes), block)
-                at += 1
-                continue
-            end = at
-            while end < len(items) and items[end][:2] == (level, False):
-                end += 1
-            self._calls(items[at:end])
-            at = end
+                items.append(Item(node, block, operands, level, packed))
+        items.sort(key=attrgetter("level", "single", "node"))
+        self._items(items)
 
-    def _calls(self, items: list[Any]) -> None:
+    def _items(self, items: list[Item]) -> None:
+        entries = items if self.branches is None else self.branches.found(items)
+        at = 0
+        while at < len(entries):
+            item = entries[at]
+            if isinstance(item, Branch):
+                self._branch(item)
+            elif item.single:
+                given = [self.value(one) for one in item.operands]
+                self._define(item.node, self._operation(item.block, given, self.lanes), item.block)
+            else:
+                some = [one for one in takewhile(item.is_beside, entries[at:])]
+                self._calls(some)
+                at += len(some) - 1
+            at += 1
+
+    def _branch(self, branch: Branch) -> None:
+        """Evaluate the values that a condition chooses, and only these."""
+        text = self.text
+        inside = branch.nodes
+        for item in branch.items:
+            for node in item.operands:
+                if node not in inside:
+                    self.value(node)  # loaded here, so that later items find it
+        labels, done = [text.name("then"), text.name("else")], text.name("done")
+        text.do(f"br i1 {self.value(branch.condition)}, label %{labels[0]}, label %{labels[1]}")
+        values: list[list[Register]] = []
+        for number, label in enumerate(labels):
+            text.begin(label)
+            self._items(branch.arms[number])
+            values.append([self.value(item.operands[number + 1]) for item in branch.wheres])
+            labels[number] = text.label
+            text.do(f"br label %{done}")
+        text.begin(done)
+        found = [text.new(f"phi {word(item.block.dtype)} [ {one}, %{labels[0]} ], [ {other}, %{labels[1]} ]")
+                 for item, one, other in zip(branch.wheres, *values, strict=True)]  # fmt: skip
+        for item, value in zip(branch.wheres, found, strict=True):
+            self._define(item.node, value, item.block)
+
+    def _calls(self, items: list[Item]) -> None:
         """Calls of functions that do not need each other."""
-        alike: dict[tuple[str, str], list[Any]] = defaultdict(list)
+        alike: dict[tuple[str, str], list[Item]] = defaultdict(list)
         for item in items:
-            alike[item[3].operation, item[3].dtype.char].append(item)
+            alike[item.block.operation, item.block.dtype.char].append(item)
         for (name, _), some in alike.items():
             at = 0
             while at < len(some):
-                block = some[at][3]
-                width = self._pack(PACKED[name], block.dtype, len(some) - at, len(some[at][4]))
+                block = some[at].block
+                width = self._pack(PACKED[name], block.dtype, len(some) - at, len(some[at].operands))
                 now = some[at : at + width]
                 at += width
                 given = []
-                for nodes in zip(*(item[4] for item in now), strict=True):
+                for nodes in zip(*(item.operands for item in now), strict=True):
                     column = [self.value(node) for node in nodes]
                     given.append(self.text.joined(column + column[-1:] * (width - len(now)), word(block.dtype)))
                 found = self._operation(block, given, width)
                 for k, item in enumerate(now):
                     kind = vector(word(block.dtype), width)
-                    self._define(item[2], self.text.element(found, kind, k) if width > 1 else found, block)
+                    self._define(item.node, self.text.element(found, kind, k) if width > 1 else found, block)
 
     def _pack(self, function: str, dtype: np.dtype[Any], count: int, arity: int) -> int:
         """Elements that a call evaluates, of `count` that can be evaluated together."""
