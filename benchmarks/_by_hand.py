@@ -27,14 +27,14 @@ class Recurrence:
     """
     A recurrence from `y0` over `steps` steps, with inputs `x` or None.
 
-    `by_hand(y0, x, y)` is the same as a loop over numbers; None where there is none.
+    `by_hand(y0, x, y)` is the same as a loop over numbers.
     """
 
     name: str
     step: Function
     y0: Array
     steps: int
-    by_hand: Function | None
+    by_hand: Function
     x: Array = None
     chaotic: bool = False
 
@@ -210,7 +210,7 @@ def pid_by_hand(y0: Any, x: Any, y: Any) -> None:
     for t in range(len(yo)):
         error = target[t] - out
         wanted = 2.0 * error + integral + 0.5 * (error - last)
-        u = 1.0 if wanted > 1.0 else (-1.0 if wanted < -1.0 else wanted)
+        u = min(max(wanted, -1.0), 1.0)
         if u == wanted:
             integral = integral + 0.05 * error
         out, last = out + 0.1 * (2.0 * u - out), error
@@ -293,8 +293,7 @@ def neuron_by_hand(y0: Any, x: Any, y: Any) -> None:
                 v = -68.0
             else:
                 v = v + 0.02 * (-(v + 65.0) + 2.0 * exp((v + 50.0) / 2.0) + 15.0 + 10.0 * current[t])
-                if v > 31.0:
-                    v = 31.0
+                v = min(v, 31.0)
             rest = rest - 0.02 if rest > 0.02 else 0.0
         yv[t], yr[t] = v, rest
 
@@ -357,8 +356,8 @@ def kalman_by_hand(y0: Any, x: Any, y: Any) -> None:
     (q, v, a, b, c, d), (seen,), (yq, yv, ya, yb, yc, yd) = y0, x, y
     for t in range(len(yq)):
         q = q + 0.1 * v
-        a, b, c, d = a + 0.1 * c, b + 0.1 * d, c, d
-        a, b, c, d = a + 0.1 * b + 0.01, b, c + 0.1 * d, d + 0.01
+        a, b = a + 0.1 * c, b + 0.1 * d
+        a, c, d = a + 0.1 * b + 0.01, c + 0.1 * d, d + 0.01
         gq, gv = a / (a + 0.5), c / (a + 0.5)
         rest = seen[t] - q
         q, v = q + gq * rest, v + gv * rest

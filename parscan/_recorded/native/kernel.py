@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -195,7 +195,7 @@ class _Writer(Products):
                 given = [self.value(one) for one in item.operands]
                 self._define(item.node, self._operation(item.block, given, self.lanes), item.block)
             else:
-                some = [one for one in takewhile(item.is_beside, entries[at:])]
+                some = cast("list[Item]", list(takewhile(item.is_beside, entries[at:])))
                 self._calls(some)
                 at += len(some) - 1
             at += 1
