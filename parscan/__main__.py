@@ -31,7 +31,7 @@ PACKAGES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the report and run the demo; returns 0 if the two ways agree."""
+    """Print the report and run the demo; returns 0 if the loop and parscan agree."""
     options = _parser().parse_args(arguments)
     print("\n".join(_environment()))
     return _demo(options.states, options.length, options.batch, np.dtype(options.dtype))
@@ -74,7 +74,7 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
-    """Model name, as far as the system tells."""
+    """Model name, as far as the system knows it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
@@ -89,7 +89,7 @@ def _cores() -> int:
 
 
 def _gpus() -> str:
-    """Names of the GPUs that the driver's own tool lists; CUDA itself is not touched."""
+    """Names of the GPUs that the driver's tool lists; CUDA is not initialised."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return "none found"
@@ -115,7 +115,7 @@ def _gru(states: int, dtype: np.dtype[Any], rng: np.random.Generator) -> Callabl
 
 
 def _demo(states: int, length: int, batch: int, dtype: np.dtype[Any]) -> int:
-    """The same GRU by a plain loop and by parscan."""
+    """Evaluate a GRU by a plain loop and by parscan, and print times and deviation."""
     rng = np.random.default_rng(0)
     step = _gru(states, dtype, rng)
     x = rng.standard_normal((length, batch, states)).astype(dtype)

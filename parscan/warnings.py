@@ -6,14 +6,14 @@ class ParscanWarning(UserWarning):
 
 
 class SlowConvergenceWarning(ParscanWarning):
-    """A method that was chosen by name did not converge, or needed many iterations; the answer is right nevertheless.
+    """A method that was chosen by name did not converge, or needed many iterations; the solution is still right.
 
     The text names the cause and a remedy.
     """
 
 
 class NondeterministicStepWarning(ParscanWarning):
-    """A step gave other values when it was evaluated again with the same arguments."""
+    """A step gave different values when it was evaluated again with the same arguments."""
 
 
 class KernelCacheWarning(ParscanWarning):
@@ -28,11 +28,11 @@ class CoarseMeshWarning(ParscanWarning):
 
 
 class NondeterministicFunctionWarning(ParscanWarning):
-    """`fun`, `jac` or an event of `solve_ivp` gave another value when it was called again with the same arguments."""
+    """`fun`, `jac` or an event of `solve_ivp` gave a different value when it was called again with equal arguments."""
 
 
 class JacobianWarning(ParscanWarning):
-    """`jac` of `solve_ivp` is far too large to be the Jacobian of `fun`; differences of `fun` take its place."""
+    """`jac` of `solve_ivp` is far too large to be the Jacobian of `fun`; differences of `fun` replace it."""
 
 
 class DiscontinuousParameterWarning(ParscanWarning):
@@ -44,4 +44,4 @@ class StateJumpWarning(ParscanWarning):
 
 
 class PointByPointWarning(ParscanWarning):
-    """A right-hand side cannot be called for many times at once, and is called for one after the other."""
+    """A right-hand side cannot be called for many times at once, and is called for one time after the other."""

@@ -1,4 +1,4 @@
-"""Numbers among the arguments, with one rule and one message for all of them; and numbers in words."""
+"""Checks of arguments that are numbers, with the same messages for all of them; and numbers in words."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 
 def as_count(name: str, value: Any, least: int = 1, *, of: str = "") -> int:
-    """The argument `name` as a whole number of at least `least`; `of` names the class it belongs to."""
-    told = f"`{name}` of {of}" if of else f"`{name}`"
+    """The argument `name` as an integer of at least `least`; `of` is the class to which it belongs."""
+    argument = f"`{name}` of {of}" if of else f"`{name}`"
     try:
         if isinstance(value, bool):
             raise TypeError
         count = operator.index(value)
     except TypeError:
-        raise TypeError(f"{told} must be an integer, got {value!r}.") from None
+        raise TypeError(f"{argument} must be an integer, got {value!r}.") from None
     if count < least:
-        raise ValueError(f"{told} must be at least {least}, got {count}.")
+        raise ValueError(f"{argument} must be at least {least}, got {count}.")
     return count
 
 
 def as_number(name: str, value: Any) -> float:
-    """The argument `name` as a real number, infinite where it is too large for one."""
+    """The argument `name` as a float, infinite if it is too large for one."""
     try:
         if isinstance(value, bool | str) or (isinstance(value, Complex) and not isinstance(value, Real)):
             raise TypeError

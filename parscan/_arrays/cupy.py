@@ -1,6 +1,6 @@
 """Functions of CuPy beyond the array standard.
 
-CuPy is never imported here: it is loaded already where an argument is one of its arrays.
+CuPy is never imported here: if an argument is a CuPy array, CuPy is already loaded.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def extra() -> str:
 
 
 def versions() -> str:
-    """The newest CUDA that the driver knows, and the one that CuPy was built for."""
+    """In words: the newest CUDA that the driver supports, and the version for which CuPy was built."""
     runtime = module().cuda.runtime
     driver, toolkit = (
         f"{v // 1000}.{v % 1000 // 10}" for v in (runtime.driverGetVersion(), runtime.runtimeGetVersion())

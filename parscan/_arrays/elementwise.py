@@ -15,22 +15,22 @@ def is_complex(x: Array) -> bool:
 
 
 def real(xp: Namespace, x: Array) -> Array:
-    """Real parts; an array of real numbers as it is."""
+    """Real parts; an array of real numbers is returned unchanged."""
     return xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x
 
 
 def as_reals(xp: Namespace, x: Array) -> Array:
-    """Real and imaginary parts beside each other on the last axis; an array of real numbers as it is."""
+    """Real parts, then imaginary parts, along the last axis; an array of real numbers is returned unchanged."""
     return xp.concat([xp.real(x), xp.imag(x)], axis=-1) if xp.isdtype(x.dtype, "complex floating") else x
 
 
 def ratio(xp: Namespace, error: Array, bound: Array) -> Array:
-    """An error in units of its bound. An error of zero stays zero where the bound is zero, too."""
+    """An error in units of its bound. An error of zero stays zero even if the bound is zero."""
     return xp.where(error == 0, error, error / bound)
 
 
 def broadcast(xp: Namespace, x: Array, shape: tuple[int, ...]) -> Array:
-    """The array in a shape that it broadcasts to; itself if that is its shape, which NumPy would take longer for."""
+    """The array broadcast to a shape; the array itself if it has that shape, which saves time."""
     return x if x.shape == shape else xp.broadcast_to(x, shape)
 
 
@@ -59,12 +59,12 @@ def rows_of(xp: Namespace, flags: Array) -> list[int]:
 
 def leading(xp: Namespace, flags: Array) -> Array:
     """Number of leading rows (first axis) whose flags are all set, as an array without axes."""
-    # One flag more, which is not set: it stands behind the last row.
+    # One more flag, which is not set, after the last row.
     rows = xp.all(by_rows(xp, flags), axis=1)
     unset = xp.zeros(1, dtype=xp.int8, device=array_api_compat.device(flags))
     return xp.argmin(xp.concat([xp.astype(rows, xp.int8), unset]))
 
 
 def same(xp: Namespace, one: Array, other: Array) -> Array:
-    """Where two arrays are equal, or both NaN."""
+    """Flags of the entries at which two arrays are equal, or both NaN."""
     return (one == other) | (xp.isnan(one) & xp.isnan(other))

@@ -13,13 +13,13 @@ from . import cupy as _cupy
 from .namespace import Array, itemsize, library
 
 NODE_ARRAYS = 12
-"""Arrays of the size of the nodes that an iteration holds at its peak: nodes, targets, defects, corrections, …"""
+"""Largest number of arrays of the size of the nodes that an iteration holds: nodes, targets, defects, corrections, …"""
 
 MATRIX_ARRAYS = 3
-"""Arrays of the size of the propagators that it holds at its peak."""
+"""Largest number of arrays of the size of the propagators that an iteration holds."""
 
 WORKING_ARRAYS = 8
-"""Arrays of the size of its result that a user's function holds at its peak, roughly."""
+"""Largest number of arrays of the size of its result that a user's function holds, roughly."""
 
 CGROUP_FILES = (
     ("memory.max", "memory.current", "/sys/fs/cgroup"),
@@ -30,19 +30,19 @@ CGROUP_FILES = (
 
 @dataclass(frozen=True)
 class Limits:
-    """How much memory solvers take."""
+    """The memory that solvers may take."""
 
     share: float = 0.25
     """Part of the free memory that the nodes of a window and their propagators may take."""
 
     cached: int = 2**17
-    """Numbers that NumPy processes at once where results do not depend on it: they stay in a processor's cache."""
+    """Number of entries that NumPy processes at once, so that they stay in a processor's cache."""
 
     intermediate: int = 2**21
-    """Numbers of intermediate results that are held at once where those of all intervals would be many more."""
+    """Number of entries of intermediate results that are held at once, if those of all intervals are too many."""
 
     unasked: int = 2**26
-    """Bytes that are assumed to be free: asking the system takes longer than many a solve."""
+    """Bytes that are assumed to be free: asking the system takes longer than many solves do."""
 
     free: float | None = None
     """Bytes that are free; None to ask the system."""
@@ -62,11 +62,11 @@ def _host() -> float:
 
 
 _DEVICES: dict[str, Callable[[], float]] = {"cupy": _cupy.free_bytes}
-"""Functions that give the free memory of libraries whose arrays are not in the memory of the host."""
+"""For libraries whose arrays are not in the memory of the host, functions that return the free memory."""
 
 
 def _limits() -> Iterator[float]:
-    """Free bytes by every known limit."""
+    """Free bytes according to each known limit."""
     try:
         rows = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
         sizes = {row[0].rstrip(":"): 1024.0 * int(row[1]) for row in rows}
@@ -131,7 +131,7 @@ def at_once(numbers: int) -> int:
 
 
 def numbers_at_once(like: Array) -> int:
-    """Numbers that are best evaluated at once: as many as a cache holds, and more on devices, which need width."""
+    """Best number of entries to evaluate at once: as many as a cache holds; on devices, as memory allows."""
     if library(like) == "numpy":
         return LIMITS.cached
     return max(

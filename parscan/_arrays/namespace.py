@@ -31,10 +31,10 @@ LARGEST_WHOLE = 2**53
 """float64 represents all whole numbers up to this one."""
 
 FEW = 1024
-"""Most random signs that are cached."""
+"""Largest number of random signs in an array that is cached."""
 
 MANY = 4096
-"""Entries from which on a sum is a quicker look at them than a test of each."""
+"""In larger arrays, finite entries are detected by a sum, which is faster than a test of each entry."""
 
 _FLOATING = ("float32", "float64", "complex64", "complex128")
 
@@ -80,7 +80,7 @@ def as_array(name: str, value: Any) -> Array:
 
 
 def _plain(name: str, value: Any) -> Array:
-    """NumPy array of no subclass, in native byte order."""
+    """The value as a plain NumPy array, not of a subclass, in native byte order."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"`{name}` is a masked array, whose mask would be lost; fill it first.")
     return np.asarray(value, dtype=value.dtype.newbyteorder("="))
@@ -92,21 +92,21 @@ def _reject_objects(name: str, array: Array) -> None:
 
 
 def shared_namespace(**arrays: Array) -> Namespace:
-    """Namespace of all the given arrays (None is passed over); raises unless they are of one library and device."""
+    """Namespace of all the given arrays, ignoring None; raises unless they are of one library and device."""
     present = {name: value for name, value in arrays.items() if value is not None}
     kinds = {name: "numpy" if isinstance(value, np.ndarray) else library(value) for name, value in present.items()}
     if len(set(kinds.values())) > 1:
-        told = ", ".join(f"`{name}` is {kind}" for name, kind in kinds.items())
-        raise TypeError(f"arrays of different libraries: {told}. Convert them to one.")
+        listed = ", ".join(f"`{name}` is {kind}" for name, kind in kinds.items())
+        raise TypeError(f"arrays of different libraries: {listed}. Convert them to one.")
     places = {name: array_api_compat.device(value) for name, value in present.items()} if len(present) > 1 else {}
     if len(set(map(str, places.values()))) > 1:
-        told = ", ".join(f"`{name}` is on {place}" for name, place in places.items())
-        raise ValueError(f"arrays on different devices: {told}. Copy them to one.")
+        listed = ", ".join(f"`{name}` is on {place}" for name, place in places.items())
+        raise ValueError(f"arrays on different devices: {listed}. Copy them to one.")
     return array_namespace(*present.values())
 
 
 def floating_dtype(name: str, *arrays: Array) -> Any:
-    """Common floating dtype of the arrays: integers and bools count as float64, which must represent them exactly."""
+    """Common floating dtype of the arrays; integers and bools count as float64, which must represent them exactly."""
     xp = array_namespace(*arrays)
     for array in arrays:
         _reject_large(name, array)
@@ -143,13 +143,13 @@ def is_whole(dtype: Any, values: Array | None = None) -> bool:
 
 
 def as_python_integers(array: Array) -> Array | None:
-    """Whole numbers as integers of Python, if the library has arrays of objects; else None."""
+    """The integers as an array of Python integers, if the library has arrays of objects; else None."""
     return np.frompyfunc(int, 1, 1)(array) if isinstance(array, np.ndarray) else None
 
 
 @cache
 def _numpy_name(dtype: np.dtype[Any]) -> str:
-    """Name of a NumPy dtype, cached: NumPy composes it anew each time."""
+    """Name of a NumPy dtype; cached, since NumPy composes it in each call."""
     return dtype.name
 
 
@@ -161,7 +161,7 @@ def is_foreign(value: Any, like: Array) -> bool:
 
 
 def as_numbers(array: Array, dtype: Any) -> Array:
-    """An array of Python objects that are numbers, such as fractions, in a dtype; any other array as it is."""
+    """An array of Python objects that are numbers, such as fractions, in a dtype; any other array unchanged."""
     if dtype_name(array.dtype) != "object" or any(entry is None for entry in array.flat):
         return array
     try:
@@ -179,7 +179,7 @@ def dtype_name(dtype: Any) -> str:
 
 @cache
 def _limits(name: str) -> Any:
-    """Limits of a floating dtype, cached: NumPy looks them up anew each time."""
+    """Limits of a floating dtype; cached, since NumPy looks them up in each call."""
     return np.finfo(name)
 
 
@@ -214,7 +214,7 @@ def all_finite(x: Array) -> bool:
 
 
 def copy(x: Array) -> Array:
-    """Copy of `x` in memory of its own."""
+    """Copy of `x` that shares no memory with it."""
     return array_namespace(x).asarray(x, copy=True)
 
 
@@ -225,7 +225,7 @@ def contiguous(x: Array) -> Array:
 
 
 def conjugate(x: Array) -> Array:
-    """Complex conjugates; an array of real numbers as it is."""
+    """Complex conjugates; an array of real numbers is returned unchanged."""
     xp = array_namespace(x)
     return xp.conj(x) if xp.isdtype(x.dtype, "complex floating") else x
 
@@ -242,7 +242,7 @@ def _signs(shape: tuple[int, ...], seed: int) -> Array:
 
 
 _few_signs = lru_cache(maxsize=256)(_signs)
-"""Cached signs: making a generator takes longer than a short solve can afford."""
+"""Cached signs: making a generator takes long compared with a short solve."""
 
 
 def quiet() -> AbstractContextManager[Any]:
@@ -251,7 +251,7 @@ def quiet() -> AbstractContextManager[Any]:
 
 
 def to_numpy(x: Array) -> Any:
-    """The numbers of `x` on the host, as a NumPy array: a view where they are there already."""
+    """The numbers of `x` on the host as a NumPy array, without a copy if they are already there."""
     if isinstance(x, np.ndarray):
         return x
     return np.asarray(array_api_compat.to_device(x, "cpu") if array_api_compat.is_cupy_array(x) else x)
@@ -260,7 +260,7 @@ def to_numpy(x: Array) -> Any:
 def fetch(*values: Array) -> tuple[Any, ...]:
     """Flags and real numbers on the host, all by one transfer: each transfer waits for the device.
 
-    NumPy's are returned as they are; others become float64.
+    NumPy arrays are returned unchanged; others become float64.
     """
     if isinstance(values[0], _OF_NUMPY):
         return values
@@ -271,7 +271,7 @@ def fetch(*values: Array) -> tuple[Any, ...]:
 
 
 def readonly(x: Array) -> Array:
-    """View of `x` that a user's function cannot write through, where the library has such views."""
+    """Read-only view of `x`, if the library has such views; else `x`."""
     if isinstance(x, np.ndarray):
         x = x.view()
         x.flags.writeable = False

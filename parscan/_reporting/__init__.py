@@ -1,1 +1,1 @@
-"""Progress reports, pictures, and the base of results."""
+"""Progress reports, plots, and the base class of results."""

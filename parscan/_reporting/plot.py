@@ -1,4 +1,4 @@
-"""Pictures of a result: trajectories, meshes, and how the corrections shrank."""
+"""Plots of a result: trajectories, meshes, and the corrections of the iterations."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ MOST_LINES = len(COLOURS)
 """Largest number of components that are drawn."""
 
 MOST_POINTS, PIECES = 4000, 1000
-"""Largest number of points of a line; of a longer one, the means and ranges of this number of pieces are drawn."""
+"""Largest number of points of a line; a longer one is drawn as the means and ranges of this number of pieces."""
 
 MOST_NOTES, MOST_MARKS = 12, 60
-"""Largest number of stretches of iterations that are labelled, and that are marked: more would hide the curve."""
+"""Largest numbers of stretches of iterations for which labels, and marks, are drawn: more would hide the curve."""
 
 MOST_DOTS = 100
-"""Largest number of points that are marked one by one."""
+"""Largest number of points for which each is drawn as a dot."""
 
 EXPLOSIVE = 1e9
-"""Largest value, in units of a typical one, from which the values are drawn on a logarithmic scale."""
+"""The scale is logarithmic if the largest value exceeds this many times the median."""
 
 
 LARGEST = 1e290
@@ -51,7 +51,7 @@ class Stretch(NamedTuple):
 
 
 def draw_recurrence(y: Array, ax: Axes | None) -> Figure:
-    """States `(T, *batch, n)` over the steps; those behind the last finite one are shaded."""
+    """Draw states `(T, *batch, n)` over the steps; steps from the first state that is not finite on are shaded."""
     states = to_numpy(y)
     axes, *_ = _axes(ax, (1,))
     finite = np.isfinite(states).all(axis=tuple(range(1, states.ndim)))
@@ -68,7 +68,7 @@ def draw_recurrence(y: Array, ax: Axes | None) -> Figure:
 
 
 def draw_solution(t: Array, y: Array, mesh: Array | None, ax: Axes | None) -> Figure:
-    """States `(N, *batch, n)` over time and, in a figure of its own, the lengths of the intervals of a mesh below."""
+    """Draw states `(N, *batch, n)` over time and, below them in a new figure, the interval lengths of a mesh."""
     times, states = to_numpy(t), to_numpy(y)
     nodes = np.zeros(0) if mesh is None or ax is not None else to_numpy(mesh)
     axes, *below = _axes(ax, (3, 1) if nodes.size > 1 and nodes[0] != nodes[-1] else (1,))
@@ -90,7 +90,7 @@ def draw_solution(t: Array, y: Array, mesh: Array | None, ax: Axes | None) -> Fi
 
 
 def draw_convergence(history: Sequence[float], stretches: Iterable[Stretch], otherwise: str, ax: Axes | None) -> Figure:
-    """Largest correction of each iteration, in tolerances; `otherwise` is the text in place of an empty history."""
+    """Draw the largest correction of each iteration, in tolerances; `otherwise` is the text without iterations."""
     axes, *_ = _axes(ax, (1,))
     axes.set(xlabel="iteration", ylabel="largest correction / tolerance")
     if not history:
@@ -123,7 +123,7 @@ def draw_convergence(history: Sequence[float], stretches: Iterable[Stretch], oth
 
 
 def _axes(ax: Axes | None, heights: tuple[int, ...]) -> list[Any]:
-    """The user's axes, or those of a figure of its own, one above the other."""
+    """The user's axes, or those of a new figure, one above the other."""
     try:
         from matplotlib.axes import Axes  # noqa: PLC0415 - optional, and slow to import
         from matplotlib.figure import Figure  # noqa: PLC0415
@@ -140,7 +140,7 @@ def _axes(ax: Axes | None, heights: tuple[int, ...]) -> list[Any]:
 
 
 def _draw_states(axes: Axes, times: Any, states: Any, name: Callable[[int], str]) -> None:
-    """Components over time, some of them if there are many; of a batch, the first member and the range of all."""
+    """Draw components over time, a selection if there are many; of a batch, the first member and the range of all."""
     n = states.shape[-1]
     members = int(np.prod(states.shape[1:-1]))
     states = states.reshape(times.size, members, n)
@@ -172,7 +172,7 @@ def _title(members: int, shown: int, n: int, size: int) -> str:
 
 
 def _set_scale(axes: Axes, states: Any) -> None:
-    """Set a logarithmic scale, from the first size on, where a linear one would show the last values alone."""
+    """Set a logarithmic scale, linear below the first value, if a linear one would show the last values only."""
     sizes = np.abs(states[np.isfinite(states) & (states != 0)])
     if sizes.size and sizes.max() / EXPLOSIVE > np.median(sizes):
         axes.set_yscale("symlog", linthresh=max(float(sizes[0]), 1 / LARGEST))
@@ -188,7 +188,7 @@ def _parts(values: Any, dash: str) -> Iterator[tuple[str, str, Any]]:
 
 
 def _outline(times: Any, values: Any, size: int) -> tuple[Any, Any, Any, Any]:
-    """Times, the first member, and the range of all; of a long trajectory, means and ranges over `size` points each."""
+    """Times, the first member, and the range of all members; for `size` > 1, means and ranges over groups of points."""
     line, low, high = values[:, 0], np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
     if size == 1:
         return times, line, low, high
@@ -205,7 +205,7 @@ def _range(sizes: Any) -> tuple[float, float]:
 
 
 def _draw_sizes(axes: Axes, sizes: Any, stretches: Sequence[Stretch]) -> None:
-    """One line per method, broken where a window or mesh begins."""
+    """Draw one line per method, interrupted where a window or mesh begins."""
     shown = np.where(np.isfinite(sizes) & (sizes > 0), sizes, np.nan)
     methods = list(dict.fromkeys(stretch.method for stretch in stretches))
     marker = "o" if sizes.size <= MOST_DOTS else None
@@ -240,7 +240,7 @@ def _draw_marks(axes: Axes, stretches: Sequence[Stretch]) -> None:
 
 
 def _legend(axes: Axes, *, outside: bool) -> None:
-    """Place the legend beside the axes, where it hides nothing; inside, if they are the user's."""
+    """Place the legend beside the axes, where it hides nothing, or inside the user's axes."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
         place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if outside else {"loc": "best"}

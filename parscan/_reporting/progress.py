@@ -11,7 +11,7 @@ from math import inf
 from typing import Any, Protocol, TypeAlias
 
 FIRST, SHARE = 1.0, 0.05
-"""Seconds before the first line of text; time between later lines as a share of the time so far."""
+"""Seconds before the first line of text; time between later lines, as a share of the time so far."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Report(Protocol):
 
 
 def check_watcher(progress: Watcher) -> None:
-    """Raise unless it is a flag or can be called."""
+    """Raise unless `progress` is a flag or a function."""
     if not (callable(progress) or isinstance(progress, int)):
         raise TypeError(
             f"`progress` must be True, False or a function that takes a parscan.Progress, got {progress!r}."
@@ -75,9 +75,10 @@ def check_watcher(progress: Watcher) -> None:
 
 @contextmanager
 def watch(progress: Watcher, total: float, unit: str | None) -> Iterator[Report | None]:
-    """Give the callback for a solver; None if nobody listens.
+    """Give the callback for a solver; None if the user wants no progress.
 
-    `unit` is the noun for what the total counts, None where it is a length. A bar is closed even after an exception.
+    `unit` is the noun for the things counted by `total`, None if that is a length. A bar is closed even after an
+    exception.
     """
     if not callable(progress) and not progress:
         yield None
@@ -111,7 +112,7 @@ def _screen(total: float, unit: str | None) -> AbstractContextManager[Show]:
 def _bar(tqdm: Any, total: float, unit: str | None) -> Iterator[Show]:
     """A bar of tqdm's."""
     form = {"bar_format": LENGTH} if unit is None else {"unit": unit, "unit_scale": True}
-    # Without `miniters` it would not be drawn anew while the iterations of a window go on.
+    # Without `miniters`, the bar would not be redrawn during the iterations of a window.
     with tqdm(total=total, dynamic_ncols=True, miniters=0, file=sys.stderr, **form) as bar:
 
         def show(progress: Progress) -> None:
@@ -124,7 +125,7 @@ def _bar(tqdm: Any, total: float, unit: str | None) -> Iterator[Show]:
 
 @contextmanager
 def _lines(unit: str | None) -> Iterator[Show]:
-    """Lines of text, less and less often, and one at the end."""
+    """Lines of text at growing distances, and one at the end."""
     shown: Progress | None = None
     last: Progress | None = None
 
@@ -143,7 +144,7 @@ def _lines(unit: str | None) -> Iterator[Show]:
 
 def _print(progress: Progress, unit: str | None) -> None:
     """One line."""
-    if sys.stderr is None:  # as in programs without a console
+    if sys.stderr is None:  # in programs without a console
         return
     share = f"{100 * progress.done / progress.total:3.0f}%"
     counted = " of the span" if unit is None else f", {progress.done} of {progress.total} {unit}s"
@@ -153,7 +154,7 @@ def _print(progress: Progress, unit: str | None) -> None:
 
 
 def _details(progress: Progress) -> str:
-    """Iterations, window and correction in words, where there are any."""
+    """Iterations, window and correction in words, without those that are missing."""
     correction = progress.correction
     words = {
         f"iteration {progress.iterations}": progress.iterations > 0,

@@ -1,4 +1,4 @@
-"""The base of all results: how they are shown, drawn and copied."""
+"""The base class of all results: printing, plots and copies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Solution = TypeVar("Solution")
-"""The type of that which derivatives are evaluated from."""
+"""The type of the object that evaluates derivatives."""
 
 
 class Result(ABC, Generic[Solution]):
@@ -124,14 +124,14 @@ class Result(ABC, Generic[Solution]):
     @property
     @abstractmethod
     def _no_iterations(self) -> str:
-        """Why there is no history to draw."""
+        """The text of `plot_convergence` if there were no iterations."""
 
     @abstractmethod
     def _rows(self) -> dict[str, object]:
-        """Names and contents of the lines by which the result is shown, after the message and the success."""
+        """Names and contents of the printed lines after the message and the success."""
 
     def _solved(self, name: str) -> Solution:
-        """The solution with the user's functions, for the evaluation of that name; raises in copies."""
+        """The object with the user's functions, which the method `name` needs; raises in copies."""
         if self._solution is None:
             raise RuntimeError(
                 f"`{name}` needs the functions that were solved, which this result does not have: it was copied or "
@@ -140,13 +140,13 @@ class Result(ABC, Generic[Solution]):
         return self._solution
 
     def _whole(self, name: str) -> Solution:
-        """The same of a solve that succeeded; raises if this one did not."""
+        """The object with the user's functions; also raises if the solve did not succeed."""
         if not self.success:
             raise RuntimeError(f"`{name}` needs the whole solution, and this solve did not succeed: {self.message}")
         return self._solved(name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the user's functions."""
+        """The state without the user's functions."""
         return {**self.__dict__, "_solution": None}
 
     def __repr__(self) -> str:
@@ -159,5 +159,5 @@ class Result(ABC, Generic[Solution]):
 
 
 def brief(array: Array) -> str:
-    """Dtype and shape."""
+    """Dtype and shape of an array in words."""
     return f"{dtype_name(array.dtype)} {tuple(array.shape)}"
