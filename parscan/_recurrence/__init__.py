@@ -1,1 +1,1 @@
-"""Recurrences: their front doors, methods and results."""
+"""Recurrences: `solve_recurrence` and `linear_recurrence`, their methods and results."""

@@ -11,7 +11,7 @@ from .._engine.termination import Termination
 from ..warnings import SlowConvergenceWarning
 
 MANY_ITERATIONS = 50
-"""Iterations in a window that are worth a warning."""
+"""Number of iterations in a window from which on a warning is given."""
 
 ADVICE = {
     Termination.CONVERGED: "pass a `jac`, a `guess` or a smaller `window`, or let method='auto' choose",
@@ -22,18 +22,18 @@ ADVICE = {
     Termination.GREW: "small changes grow along this trajectory (see `sol.lyapunov`); little is gained on the loop",
     Termination.LATE: "the iterations take longer than the loop; a `jac` or `structure`, where none is given, may help",
 }
-"""Advice by the ending of windows."""
+"""Advice for each reason for which a window ended."""
 
 
 JUMPS = (
     "`step` jumps (as by np.where, np.sign or np.floor of the state), and iterations from a guess do not settle beside "
     "jumps: take method='sequential', or make the jump smooth"
 )
-"""Advice where jumps of the step are the reason."""
+"""Advice if jumps of the step are the reason."""
 
 
 def advice(record: Record, jumps: Callable[[], bool]) -> str:
-    """Advice after a march that the loop had to finish; `jumps()`: whether the step jumps."""
+    """Advice after a march that the loop had to finish; `jumps()` returns whether the step jumps."""
     if jumps():
         return JUMPS
     last = record.solves[-1].method if record.solves else ""

@@ -1,4 +1,4 @@
-"""Validation of the arguments of a recurrence; messages say which value was given, and which are allowed."""
+"""Checks of the arguments of a recurrence; messages name the given value and the allowed ones."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def as_structure(structure: Any) -> Structure:
 
 
 def _spelled(family: type[Structure]) -> str:
-    """How a structure is written, with the names of its parameters."""
+    """A structure as users write it, with the names of its parameters."""
     names = ", ".join(inspect.signature(family).parameters)
     return f"parscan.{family.__name__}({names})" if names else f"parscan.{family.__name__}"
 
@@ -145,7 +145,7 @@ def check_functions(step: Any, jac: Any, args: Any) -> None:
 def as_options(
     method: Any, max_iterations: Any, segment_length: Any, window: Any, damping: Any, compiles: Any
 ) -> Options:
-    """Check how the problem is to be solved."""
+    """Check the options that determine how the problem is solved."""
     if not isinstance(method, str) or method not in NAMES:
         raise ValueError(f"`method` is {method!r}; choose one of {', '.join(map(repr, NAMES))}.")
     if damping is not None and not isinstance(damping, Clipping):

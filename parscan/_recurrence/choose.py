@@ -19,15 +19,15 @@ from .methods import Planner
 from .task import Task
 
 FIRST_STEPS = 8
-"""Steps that are looped first: the states for the checks and measurements."""
+"""Number of steps that the loop evaluates first: their states serve for the checks and measurements."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Methods in turn (none for the loop), their segment length, and the first step that is left to them.
+    """Methods in the order of their trial (none for the loop), their segment length, and the first step left to them.
 
-    `reason` is the sentence of `auto` about its choice, and `wanting` the seconds of a step of the loop where the loop
-    is chosen for want of the compiled scans; `code` is the step as machine code.
+    `reason` is the sentence of `auto` about its choice. `wanting` is the time of one step of the loop, in seconds, if
+    the loop is chosen because the compiled scans are not loaded; else 0. `code` is the step as machine code.
     """
 
     methods: tuple[PlannedMethod, ...] = ()
@@ -66,13 +66,13 @@ def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
 
 
 def _compiler(task: Task, states: Array) -> Compiler:
-    """Makes machine code of the step, which is compared with the function on the first `states`."""
+    """The compiler of the step; its machine code is compared with the function on the first `states`."""
     after = task.trajectory[: states.shape[0], ...]
     return Compiler(task.step, states, after, task.steps, task.options.compiles)
 
 
 def _sequential(task: Task, states: Array, seconds: float) -> Choice:
-    """The loop, by machine code where that pays; `seconds` are those of a step without."""
+    """The loop, as machine code if that pays; `seconds` is the time of a step without machine code."""
     compiler = _compiler(task, states)
     code = compiler.code(seconds * (task.steps - states.shape[0]))
     reason = "The recorded step runs as machine code." if code else compiler.remark.strip()
@@ -80,7 +80,7 @@ def _sequential(task: Task, states: Array, seconds: float) -> Choice:
 
 
 def _check_whole_numbers(task: Task, whole: WholeNumbers, states: Array) -> None:
-    """Raise where the first stacked `states`, and the one after them, are not those of integers."""
+    """Raise if integers do not give the first stacked `states` and the state after them."""
     count = states.shape[0]
     after = task.arrays.xp.concat([states[1:, ...], task.state(count)[None, ...]])
     if whole.are(after) and (found := whole.first_inexact(states, after, slice(0, count))):
@@ -93,13 +93,13 @@ def _planner(task: Task, states: Array, steps: int, length: int) -> Planner:
 
 
 def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budget: Budget) -> Choice:
-    """The methods of `auto` for the steps behind the first `states`."""
+    """The methods of `auto` for the steps after the first `states`."""
     start, options = states.shape[0], task.options
     copies = 1 + task.step.structure.colours(task.arrays.n)
     steps, loaded = task.steps - start, is_loaded(task.arrays.y0)
     compiler = _compiler(task, states)
     is_guided = not (options.segment_length is None and options.window is None and task.arrays.guess is None)
-    compiles = options.compiles or not is_guided  # who chooses segments wants a parallel method
+    compiles = options.compiles or not is_guided  # a user who chooses segments wants a parallel method
     facts = Workload(
         steps,
         copies,

@@ -1,4 +1,4 @@
-"""The cost of calls of the step, and the segment length that follows."""
+"""The cost of calls of the step, and the segment length that follows from it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from .._arrays.namespace import Array, quiet
 from .._functions.step import Step
 
 MEMORY = 64
-"""Steps after which a contractive recurrence is taken to have forgotten its start, before anything is known of it."""
+"""Number of steps in which a contractive recurrence is assumed to forget its start, before anything is known."""
 
 LENGTHS = tuple(base * 2**k for k in range(2, 40) for base in (5, 7))
 """Segment lengths to choose from: few, so that most runs agree, and no powers of two, whose strides crowd caches."""
 
 BATCH = 512
-"""States in the stack of a measured call, at most."""
+"""Largest number of states in the stack of a measured call."""
 
 BATCH_SHARE = 16
-"""That stack holds at most one such part of the steps: three measurements are not to cost more than a sweep."""
+"""The stack holds at most one part in this many of the steps, so that three measurements cost less than a sweep."""
 
 BATCH_NUMBERS = 2**14
-"""Numbers in that stack, at most."""
+"""Largest number of entries in the stack."""
 
 TIMING_SHARE = 0.01
-"""Share of the loop's time after which no call is timed again."""
+"""No call is timed again once the timings take this share of the loop's time."""
 
 NO_GAIN = 0.9
-"""Share of the time of single calls that makes a stacked call not worth pursuing."""
+"""A stacked call gains nothing if it takes more than this share of the time of single calls."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Stopwatch:
 
     @cached_property
     def cost(self) -> Cost:
-        """From a call on one state, on all, and on many."""
+        """The cost, from calls on one state, on all given states, and on many copies of them."""
         few = self._states.shape[0]
         looped = self._seconds(1)
         self._allowance = TIMING_SHARE * self._steps * looped
@@ -66,17 +66,17 @@ class Stopwatch:
         many = max(few, min(self._steps // BATCH_SHARE, self._most))
         try:
             times[many] = self._seconds(many)
-        except Exception:  # a step may reject states with inputs of other times: then the few must do
+        except Exception:  # a step may reject states with inputs of other times: then few states must suffice
             times.pop(many, None)
         *_, (smaller, less), (larger, more) = [(0, 0.0), *times.items()]
         state = max(more - less, 0.0) / max(larger - smaller, 1)
         return Cost(looped, max(less - smaller * state, 0.0), state)
 
     def sweeps(self, length: int) -> float:
-        """Seconds of the sweeps of a contractive recurrence, by a call on about as many states as there are segments.
+        """Seconds of the sweeps of a contractive recurrence, measured by a call on about as many states as segments.
 
-        The line through few measurements may be off by a factor of two between them, and the decision to sweep at all
-        depends on it.
+        `cost`, a line through few measurements, may be wrong by a factor of two between them; the decision to sweep
+        needs more accuracy.
         """
         segments = -(-self._steps // length)
         count = min(segments, self._most)
@@ -87,7 +87,7 @@ class Stopwatch:
 
     @property
     def _most(self) -> int:
-        """States in the stack of a call, at most."""
+        """Largest number of states in the stack of a call."""
         return max(1, min(BATCH, BATCH_NUMBERS // math.prod(self._states.shape[1:])))
 
     def _seconds(self, count: int) -> float:

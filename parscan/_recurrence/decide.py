@@ -10,39 +10,39 @@ from .code import COMPILING, Code, Compiler
 from .cost import Cost, Stopwatch, best_length, sweeps
 
 FEW_STEPS = 64
-"""Steps that are not worth a measurement."""
+"""With fewer steps than this, measurements do not pay."""
 
 WORTHWHILE = 0.4
-"""Share of the loop's time that Jacobi's sweeps may be expected to take."""
+"""Jacobi sweeps are tried if they are expected to take at most this share of the loop's time."""
 
 JACOBI_SHARE = 0.5
-"""Share of the loop's time that Jacobi's sweeps after the first may take."""
+"""Share of the loop's time that Jacobi sweeps after the first may take."""
 
 SURELY = 4.0
-"""Factor by which sweeps must be expected to be faster than they need be to save the second measurement."""
+"""The second measurement is omitted if sweeps are expected to be this many times faster than required."""
 
 HOPED = 2.0
-"""Factor by which sweeps must be expected to be faster than the compiled loop: the past may be forgotten late."""
+"""Sweeps must be expected to be this many times faster than the compiled loop: they may take longer than expected."""
 
 NEWTON_SHARE = 0.5
-"""Share of the loop's time that Newton may take."""
+"""Share of the loop's time that Newton's method may take."""
 
 FEWEST_ITERATIONS = 4
-"""Newton iterations that must fit into this time."""
+"""Number of Newton iterations that must fit into this time."""
 
 FEWEST_SEGMENTS = 8
-"""Segments that a window of Newton has at least."""
+"""Least number of segments in a window of Newton's method."""
 
 PILOT_SHARE = 8
-"""Newton's first window is one such part of the steps."""
+"""The first window of Newton's method is this part of the steps: one eighth."""
 
 
 @dataclass
 class Budget:
-    """Time that a process may spend on loops for want of the compiled scans.
+    """Time that a process may spend on loops because the compiled scans are not loaded.
 
     `limit` is about the time of loading them. Once the loops have taken that long, the scans are loaded: the total time
-    is then at most twice the least possible one (the ski-rental rule).
+    is then at most twice the optimum (the ski-rental rule).
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Workload:
-    """Facts from which the decisions are made.
+    """The facts on which decisions depend.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class Workload:
 
     @property
     def stacking_gains_little(self) -> bool:
-        """Whether sweeps take as long as the loop; not asked where the user chose the segments."""
+        """Whether sweeps take as long as the loop; False if the user chose the segments."""
         if self.fixed_length is not None:
             return False
         worthwhile = WORTHWHILE * self.steps * self.cost.looped
@@ -142,12 +142,12 @@ class Workload:
 
     @property
     def loading_costs_much(self) -> bool:
-        """Whether loading the scans takes longer than this loop and those before it that did without them."""
+        """Whether loading the scans takes longer than this loop and the earlier loops in their place."""
         return not self.scans_are_loaded and self.budget.allows(self.steps * self.cost.looped)
 
     @property
     def newton_costs_much(self) -> bool:
-        """Whether a few Newton iterations take longer than they may, however many segments march together."""
+        """Whether a few Newton iterations exceed their time, even with all segments together."""
         return self.newton_steps > self.steps
 
 
@@ -177,7 +177,7 @@ DECISIONS = (
     Decision(lambda facts: facts.newton_costs_much, ("jacobi",), "Newton's iterations would take longer than the loop"),
     Decision(lambda _: True, ("jacobi", "newton"), "calls on stacked states save time"),
 )
-"""The first that applies is taken."""
+"""All decisions; the first one that applies is made."""
 
 
 def decide(facts: Workload) -> Decision:

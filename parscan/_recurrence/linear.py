@@ -1,4 +1,4 @@
-"""Front door for linear recurrences."""
+"""The public function `linear_recurrence`."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _number(name: str, value: complex) -> complex:
 def _common_dtype(xp: Namespace, arrays: dict[str, Array], weak: dict[str, complex]) -> Any:
     """Dtype to compute in: that of the arrays, made complex if a Python number is."""
     for name, x in arrays.items():
-        floating_dtype(name, x)  # raises for the one that is at fault
+        floating_dtype(name, x)  # raises with the name of the array with the wrong dtype
     dtype = floating_dtype("b", *arrays.values())
     if any(isinstance(value, complex) for value in weak.values()):
         return getattr(xp, _COMPLEX.get(dtype_name(dtype), dtype_name(dtype)))

@@ -1,4 +1,4 @@
-"""The sequential loop: the definition of a recurrence, and the last resort of every method."""
+"""The sequential loop: it defines the trajectory, and finishes it where methods fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The methods: the propagators of each, their windows, and the sequences that `auto` tries."""
+"""The methods: their propagators, their windows, and the methods that `auto` tries in turn."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from .systems.propagation import SegmentMarch, Shooting, States, Tangents
 from .task import Task
 
 AUTO_RATE = 0.1
-"""Share of a correction that a sweep of `auto` may leave before Newton takes over from Jacobi."""
+"""With `auto`, Newton's method follows once a Jacobi sweep leaves more than this share of a correction."""
 
 WINDOW_SEGMENTS = 32
-"""Segments that a window of a named method keeps when it shrinks, by shortening them."""
+"""When a window of a named method shrinks, its segments are shortened so that this many of them remain."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A choice of propagators, and how the corrections are to be trusted: see `StoppingRules`.
+    """A choice of propagators, with properties of the corrections for `StoppingRules`.
 
     Parameters
     ----------
     propagation : callable
         `propagation(step, n)` for steps on `n` components.
     kept : callable
-        Family of the propagators, from that of the step's Jacobian; None where there are no matrices.
+        `kept(structure)`: structure of the propagators, from that of the step's Jacobian; None without propagators.
     propagates, superlinear : bool
         As in `StoppingRules`.
     damping : callable
-        `damping()` is that of a solve, or None: then the user's options decide.
+        `damping()`: a new damping for a solve, or None: then the user's options decide.
     """
 
     propagation: Callable[[Step, int], SegmentMarch]
@@ -58,7 +58,7 @@ def _newton(step: Step, n: int) -> SegmentMarch:
 
 
 def _quasi_newton(step: Step, n: int) -> SegmentMarch:
-    """Its core only: given, or by one perturbed copy per component, for the step may couple all."""
+    """The core of the Jacobian: given, or by one perturbed copy per component, since the step may couple all."""
     core = step.structure.core
     if step.has_jacobian:
         return Tangents(step, core, step.structure.to_core)
@@ -74,17 +74,17 @@ METHODS = {
 """Methods that iterate on the whole trajectory."""
 
 NAMES = ("auto", *METHODS, "sequential")
-"""All that `method` may be."""
+"""All values of `method`."""
 
 DAMPED = ("newton", "quasi-newton")
-"""Methods that a `damping` applies to."""
+"""Methods with which the user may choose a `damping`."""
 
 
 @dataclass(frozen=True)
 class Planner:
     """Plans methods for the last `steps` steps of a task in segments of `length`.
 
-    `covered` says whether the structure holds all of the Jacobian.
+    `covered`: the structure holds all of the Jacobian.
     """
 
     task: Task
@@ -117,7 +117,7 @@ class Planner:
         return PlannedMethod("jacobi", partial(self._system, method, propagation, False), rules, window, seconds)
 
     def _auto_newton(self, facts: Workload) -> PlannedMethod:
-        """Newton, in windows that repay."""
+        """Newton, in windows so long that they save time."""
         most = self._most("newton")
         fewest = min(math.ceil(facts.newton_steps), most)
         window = Window(min(max(fewest, self.steps // PILOT_SHARE), most), fewest, most)
@@ -129,10 +129,10 @@ class Planner:
     def _planned(
         self, name: str, window: Window, largest_growth: float, *, shortens: bool = False, seconds: float = math.inf
     ) -> PlannedMethod:
-        """A method with its rules and windows; `shortens` lets the segments shrink with the window."""
+        """A method with its rules and windows; `shortens`: segments shrink with the window."""
         method = METHODS[name]
         propagation = method.propagation(self.task.step, self.task.arrays.n)
-        undamped = self.task.options.damping is None  # a damped correction does not reach as far as the error does
+        undamped = self.task.options.damping is None  # damped corrections underestimate the error
         rules = StoppingRules(
             self.task.options.max_iterations,
             method.propagates and undamped,

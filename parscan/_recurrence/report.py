@@ -29,10 +29,10 @@ def build_result(
     *,
     compiled: bool = False,
 ) -> RecurrenceResult:
-    """The result, with NaN behind the first bad state; `segment_length` 0 stands for the loop.
+    """The result, with NaN after the first state that is not finite; `segment_length` is 0 for the loop.
 
-    `choice` is the sentence of `auto` about its choice, `compiled` whether the loop was one of machine code, `jumps()`
-    whether the step jumps, and `trouble` a contradiction or inexact whole number on the finished trajectory.
+    `choice` is the sentence of `auto` about its choice. `compiled`: the loop ran as machine code. `jumps()` returns
+    whether the step jumps. `trouble` is a contradiction, or an inexact integer, on the finished trajectory.
     """
     steps = trajectory.shape[0]
     finite = record.reached == steps
@@ -66,7 +66,7 @@ def build_result(
 
 
 def _status(record: Record, trouble: Finding | Inexact | None, *, finite: bool) -> Status:
-    """How the march ended, and whether its trajectory holds."""
+    """The status of a march, and of the checks of its trajectory."""
     if trouble:
         return Status.INEXACT if isinstance(trouble, Inexact) else Status.NONDETERMINISTIC
     if not finite:
@@ -77,7 +77,7 @@ def _status(record: Record, trouble: Finding | Inexact | None, *, finite: bool) 
 
 
 def _trouble(record: Record, steps: int, trouble: Finding | Inexact | None) -> list[str]:
-    """Sentences on why the trajectory is no success."""
+    """Sentences that say why the solve did not succeed."""
     if trouble:
         return [str(trouble)]
     if record.reached < steps:
@@ -89,7 +89,7 @@ def _trouble(record: Record, steps: int, trouble: Finding | Inexact | None) -> l
 
 
 def _decisions(record: Record, choice: str, steps: int) -> tuple[str, ...]:
-    """A sentence for the choice, for every solve and for the loop."""
+    """One sentence each for the choice, every solve and the loop."""
     decisions = [choice] if choice else []
     decisions += [_sentence(attempt) for attempt in record.solves]
     if record.looped and record.solves:
@@ -116,7 +116,7 @@ def _sentence(attempt: Solve) -> str:
 
 
 def _story(record: Record, choice: str, steps: int, jumps: Callable[[], bool], *, finite: bool) -> list[str]:
-    """The first solves, the part of the loop, and advice where it had to help; the choice if the loop did all."""
+    """Sentences on the first solves, on the loop and, if it was needed, advice; on the choice if the loop did all."""
     parts = [choice] if choice and (record.looped or not record.solves) else []
     parts += [_sentence(attempt) for attempt in record.solves[:NAMED]]
     if len(record.solves) > NAMED:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Status(Enum):
-    """How a solve ended. The value is the first sentence of the message."""
+    """The end of a solve. The value is the first sentence of the message."""
 
     CONVERGED = "Solved in parallel over time."
     SEQUENTIAL = "Evaluated by the sequential loop."
@@ -147,11 +147,11 @@ class RecurrenceResult(Differentiable):
 
     @property
     def _no_iterations(self) -> str:
-        """The loop has none."""
+        """The text of a plot of iterations without any."""
         return "no iterations: evaluated by the loop"
 
     def _rows(self) -> dict[str, object]:
-        """The end of a long history."""
+        """The counts, and the last entries of the history."""
         history = ", ".join(f"{size:.2g}" for size in self.history[-8:])
         return {
             "method": self.method,

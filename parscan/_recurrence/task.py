@@ -1,4 +1,4 @@
-"""A recurrence to be solved, and how: made once, from checked arguments."""
+"""A recurrence and the options of its solution: made once, from checked arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .systems.segments import Segments
 
 @dataclass(frozen=True)
 class Arrays:
-    """The arrays of a recurrence: one namespace, the state in a floating dtype and as given, the number of steps."""
+    """The arrays of a recurrence: `y0` is the state in a floating dtype, `given` the state as the user gave it."""
 
     xp: Namespace
     y0: Array
@@ -35,7 +35,7 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Options:
-    """The user's choice of a method and its parameters; None for those left open."""
+    """The user's choice of a method and its parameters; None for those that the user did not choose."""
 
     method: str
     max_iterations: int
@@ -64,16 +64,16 @@ class Task(Problem):
     def system(
         self, march: SegmentMarch, damping: Damping | None, length: int, begin: int, end: int, *, warm: bool
     ) -> Segments:
-        """The steps `begin` to `end` in segments of `length`; `warm` if the trajectory's own rows are the guess."""
+        """The steps `begin` to `end` in segments of `length`; `warm`: the trajectory already holds a guess there."""
         guess = self.trajectory if warm else self.arrays.guess
         return Segments(self.step, march, self.trajectory, begin, end, length, self.tolerance, guess, damping)
 
     def state(self, time: int) -> Array:
-        """State that step `time` starts from."""
+        """State from which the step `time` starts."""
         return self.trajectory[time - 1, ...] if time else self.arrays.y0
 
     def loop(self, state: Array, begin: int, end: int, report: Callable[[int], None] | None = None) -> int:
-        """Evaluate the steps one by one, by machine code if there is some."""
+        """Evaluate the steps one by one, as machine code if the step was compiled."""
         if self.code is None:
             return loop(self.step, state, self.trajectory, begin, end, report)
         by_function = 1

@@ -1,4 +1,4 @@
-"""When a sweep meets the trajectory of the sweep before."""
+"""Coalescence of sweeps: where a sweep meets the trajectory of the previous sweep."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from ..._engine.termination import Termination
 from ..._engine.tolerance import Tolerance, is_noise
 
 MANY = 2.0
-"""Multiple of the rounding errors of one step that a segment, with those of all its steps, may be off by."""
+"""Rounding error of a segment, with those of all its steps, in rounding errors of one step."""
 
 
 class Coalescence:
-    """The test whether a sweep has met the trajectory of the sweep before, whose rest then stays.
+    """Tests whether a sweep has met the trajectory of the previous sweep; the rest of that trajectory then stays.
 
-    Two states have met when they differ by rounding only, measured by their size here and in the steps before (they
-    may be passing through zero). And all segments together may lose no more than `share` of the tolerance: a slow
-    drift is made of roundings, too. The sweep ends as stalled if the states are no nearer after `patience` steps than
-    after the first few, unless they are much nearer than those of the sweep before were, `before`: then they grow apart
-    for a while only, as in oscillations.
+    Two states have met if they differ by rounding only, relative to their sizes at this and a few earlier steps (they
+    may be passing through zero). In addition, the differences summed over all segments may be at most `share` of the
+    tolerance, as a slow drift consists of rounding errors, too.
+
+    The sweep ends as stalled if the distance of the states has not decreased after `patience` steps, unless it is much
+    smaller than the distance `before` in the previous sweep: then it grows only for a while, as in oscillations.
     """
 
     LOOK = 8
-    """Steps between two comparisons."""
+    """Number of steps between two comparisons."""
 
     SAMPLE = 2
-    """Steps between two sizes."""
+    """Number of steps between two samples of the states' sizes."""
 
     GAIN = 0.1
-    """Share of the distance in the sweep before that is a gain."""
+    """The distance is much smaller if it is at most this share of the distance in the previous sweep."""
 
     SHARE = 0.1
-    """Part of the tolerance that may be lost over a whole trajectory."""
+    """Share of the tolerance that the differences on a whole trajectory may use."""
 
     def __init__(self, tolerance: Tolerance, share: float, patience: float, before: float = math.inf) -> None:
         self._tolerance = tolerance
@@ -45,10 +46,10 @@ class Coalescence:
         self._before = before
         self._first: Array | None = None
         self.apart: float | None = None
-        """How far the states were apart at the first look."""
+        """Distance of the states at the first comparison, in tolerances."""
 
     def look(self, j: int, states: Array, before: Array) -> bool:
-        """Compare the states after local step `j` with those of the sweep before, every few steps."""
+        """Whether the states after local step `j` have met those of the previous sweep; compared every few steps."""
         if (j + 1) % self.SAMPLE:
             return False
         xp = array_namespace(states)
@@ -61,12 +62,12 @@ class Coalescence:
         return self.compare(j, states, before, recent)
 
     def compare(self, j: int, states: Array, before: Array, recent: Array) -> bool:
-        """The same for states whose sizes, in the steps before as well, are known: `recent`."""
+        """Whether the states after local step `j` have met; `recent` are the sizes at this and earlier steps."""
         xp = array_namespace(states)
         last, self._looked = self._looked, j + 1
         difference = states - before
         if not bool(xp.all(is_noise(difference, recent))):
-            # Components fed by larger ones keep apart by the roundings of those: that is no lack of gain.
+            # Components that depend on larger ones differ by the rounding of those, which does not mean a stall.
             rough = is_noise(difference, MANY * xp.max(recent, axis=-1, keepdims=True))
             difference = xp.where(rough, xp.zeros_like(difference), difference)
             self._judge(self._tolerance.relative(difference, recent), difference, last=last < self._judgement <= j + 1)
@@ -75,9 +76,10 @@ class Coalescence:
         return bool(xp.all(lost <= self._share))
 
     def _judge(self, apart: Array, difference: Array, *, last: bool) -> None:
-        """Compare how far the states are apart after the first look, and once more (`last`) when patience ends.
+        """Keep the distance at the first comparison; at the `last` one, when patience ends, test for a stall.
 
-        In tolerances, and in the units of the components as well: tolerances are small where a component is zero.
+        Distances must stall both in tolerances and in the units of the components: tolerances are small where a
+        component is zero.
         """
         xp = array_namespace(apart)
         if self.apart is None:

@@ -22,7 +22,7 @@ class CompiledStates(SegmentMarch):
     march : callable
         Evaluates local steps of all segments.
     must_gain : bool
-        Whether a sweep ends as stalled if it brings the states no nearer to those of the sweep before.
+        Whether a sweep ends as stalled if its states do not approach those of the previous sweep.
     """
 
     settles = True
@@ -38,7 +38,7 @@ class CompiledStates(SegmentMarch):
     def march(
         self, starts: Array, span: Span, trajectory: Array, coalescence: Coalescence | None = None
     ) -> Propagator | None:
-        """All local steps at once; with a sweep before, some at a time until they meet its states."""
+        """All local steps at once; after a previous sweep, some at a time until they meet its states."""
         if coalescence is None:
             self._march(starts, trajectory, span, 0, span.rounds)
             return None
@@ -55,7 +55,7 @@ class CompiledStates(SegmentMarch):
 
 
 def portions(steps: int) -> Iterator[tuple[int, int]]:
-    """Stretches of steps between two comparisons: few steps at first, then a third of those before."""
+    """Ranges of steps between two comparisons: few steps at first, then a third of the steps done so far."""
     look, done = Coalescence.LOOK, 0
     while done < steps:
         last = min(done + max(look, done // 3 // look * look), steps)

@@ -12,16 +12,16 @@ from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._engine.linearisation import Linearisation, Propagator
 
 FIRST_WEIGHT = 1e-2
-"""Levenberg–Marquardt weight to begin with."""
+"""First Levenberg–Marquardt weight."""
 
 LIGHTER = 0.1
-"""Factor on the weight after a step that brought the defects down."""
+"""Factor on the weight after a step that reduced the defects."""
 
 HEAVIER = 8.0
-"""Factor on the weight after a step that did not."""
+"""Factor on the weight after a step that did not reduce them."""
 
 WEIGHTS = (1e-14, 1e6)
-"""Lightest weight, below which the steps are Newton's own, and heaviest."""
+"""Smallest weight, below which the steps are Newton's, and largest weight."""
 
 
 class Damping(ABC):
@@ -29,7 +29,7 @@ class Damping(ABC):
 
     @abstractmethod
     def damp(self, line: Linearisation, finish: Callable[[Array], Array]) -> Linearisation:
-        """The linearisation to be scanned; `finish(z)` sweeps once more from the nodes `z` and returns targets."""
+        """The linearisation to scan; `finish(z)` sweeps once more from the nodes `z` and returns targets."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Clipping(Damping):
             raise ValueError(f"`bound` of Clipping must be positive, got {self.bound!r}.")
 
     def __call__(self, propagator: Propagator) -> Propagator:
-        """Clipped matrices."""
+        """The propagator with clipped matrices."""
         return replace(propagator, matrices=propagator.structure.clip(propagator.matrices, self.bound))
 
     def damp(self, line: Linearisation, finish: Callable[[Array], Array]) -> Linearisation:
-        """With clipped propagators."""
+        """The linearisation with clipped propagators."""
         if line.propagator is None:
             return line
         with quiet():
@@ -80,10 +80,10 @@ class Clipping(Damping):
 class LevenbergMarquardt(Damping):
     """Corrections that minimise the squares of the linearised defects plus a weight times their own squares.
 
-    ELK (Gonzalez, Warrington, Smith and Linderman, NeurIPS 2024). The weight follows the defects: lighter after a step
-    that brought the sum of their squares down, heavier after one that did not (Levenberg 1944, Marquardt 1963). A step
-    is taken back if the nodes before it were better, behind the exact ones: those grow by one in every iteration, so
-    that the last iteration possible ends with the trajectory, as without damping.
+    ELK (Gonzalez, Warrington, Smith and Linderman, NeurIPS 2024). The weight decreases after a step that reduced the
+    sum of squared defects, and increases after one that did not (Levenberg 1944, Marquardt 1963). A step that
+    increased the sum is rejected, except for the exact nodes: their number still grows by one in every iteration, so
+    that the method ends with the trajectory after as many iterations as there are nodes, as without damping.
     """
 
     def __init__(self) -> None:
@@ -92,13 +92,13 @@ class LevenbergMarquardt(Damping):
         self._norm = float("inf")
 
     def damp(self, line: Linearisation, finish: Callable[[Array], Array]) -> Linearisation:
-        """About the new nodes if they are better, else about the old ones; with the weight that follows."""
+        """The linearisation about the new nodes if they are better, else about the old ones, with the next weight."""
         norm = norm_of_defects(line)
         if self._best is not None:
             self._weight = min(self._weight * (LIGHTER if norm <= self._norm else HEAVIER), WEIGHTS[1])
             old = rebase(self._best, line)
             if (norm_before := norm_of_defects(old)) < norm:
-                # Swept once more: the states between the nodes are still those of the rejected step.
+                # One more sweep: the states between the nodes are still those of the rejected step.
                 line, norm = replace(old, targets=finish(old.nodes)), norm_before
         self._best, self._norm = line, norm
         if line.propagator is None:
@@ -108,7 +108,7 @@ class LevenbergMarquardt(Damping):
 
 
 def rebase(old: Linearisation, new: Linearisation) -> Linearisation:
-    """The old linearisation behind the exact nodes of the new one."""
+    """The old linearisation, with the exact nodes of the new one in front."""
     xp = array_namespace(new.nodes)
     later = new.targets.shape[0]
     first = new.nodes.shape[0] - 1 - later

@@ -1,4 +1,4 @@
-"""Marches along segments: the states, and with them the propagators."""
+"""Marches along segments: they compute the states, and with them the propagators."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Span:
         return slice(self.begin + j, self.end, self.length)
 
     def segments(self, j: int) -> int:
-        """Number of these segments."""
+        """Number of segments that have a local step `j`."""
         return len(range(self.begin + j, self.end, self.length))
 
 
@@ -44,10 +44,10 @@ class SegmentMarch(ABC):
     """A way to evaluate all segments, and the derivatives of their ends by their starts."""
 
     settles = False
-    """Whether a sweep may stop where the new states meet those of the sweep before."""
+    """Whether a sweep may stop where the new states meet those of the previous sweep."""
 
     must_gain = False
-    """Whether a sweep ends as stalled if it brings the states no nearer to those of the sweep before."""
+    """Whether a sweep ends as stalled if its states do not approach those of the previous sweep."""
 
     @abstractmethod
     def width(self, n: int) -> int:
@@ -59,13 +59,13 @@ class SegmentMarch(ABC):
     ) -> Propagator | None:
         """Evaluate the segments of a span from their start states `(k, *batch, n)`, writing all states.
 
-        `coalescence` decides when the rest of the trajectory may stay as the sweep before left it. Returns the
+        `coalescence` decides where the rest of the trajectory may stay as it was after the previous sweep. Returns the
         derivatives of the ends by the starts; None stands for zero.
         """
 
 
 class Propagation(SegmentMarch, Generic[Carry]):
-    """States, and whatever gives their derivatives, carried along the segments by one call of the step for each round.
+    """Carries states, and the arrays for their derivatives, along all segments: one call of the step per local step.
 
     The segments are the first axis of every array in the carry.
     """
@@ -73,7 +73,7 @@ class Propagation(SegmentMarch, Generic[Carry]):
     def march(
         self, starts: Array, span: Span, trajectory: Array, coalescence: Coalescence | None = None
     ) -> Propagator | None:
-        """Local step after local step, of all segments together."""
+        """Evaluate the local steps one after the other, each for all segments together."""
         carry, live = self.start(starts), starts.shape[0]
         for j in range(span.rounds):
             times = span.times(j)
@@ -122,7 +122,7 @@ class States(Propagation[Array]):
         return 1
 
     def start(self, states: Array) -> Array:
-        """The states, in memory of their own: a step may write to its argument."""
+        """A copy of the states: a step may write to its argument."""
         return copy(states)
 
     def advance(self, carry: Array, times: slice) -> Array:
@@ -168,7 +168,7 @@ class Tangents(Propagation[tuple[Array, Array | None]]):
         states, product = carry
         states, jacobian = self._step.with_jacobian(states, times)
         jacobian = self._reduce(jacobian)
-        # A copy of the first: a function may write to an array that it returned before.
+        # The first Jacobian is copied: a function may overwrite an array that it returned before.
         return states, copy(jacobian) if product is None else self._structure.product(jacobian, product)
 
     def states(self, carry: tuple[Array, Array | None]) -> Array:
@@ -206,7 +206,7 @@ class Shooting(Propagation[tuple[Array, Array]]):
         return 2 * self._copies
 
     def start(self, states: Array) -> tuple[Array, Array]:
-        """Stacked copies, and the size of every perturbation."""
+        """Stacked copies, and the perturbations."""
         xp = array_namespace(states)
         shifted, added = perturbed(states, self._structure)
         return self._flat(xp.concat([states[None, ...], shifted])), added

@@ -1,4 +1,4 @@
-"""A recurrence cut into segments that march together: multiple shooting.
+"""A recurrence divided into segments that march together: multiple shooting.
 
 The nodes are the start states of the segments. Segments of one step make every state a node: DEER (Lim et al., ICLR
 2024). Local step j of all segments together reads every `segment_length`-th input from j on and writes the same rows
@@ -34,7 +34,7 @@ class Segments(System):
     step : Step
         The recurrence.
     propagation : SegmentMarch
-        How the segments are marched, and their propagators found.
+        Evaluates the segments and their propagators.
     trajectory : array
         `(T, *batch, n)`; rows `start` to `stop` are overwritten by every sweep.
     start, stop : int
@@ -42,9 +42,9 @@ class Segments(System):
     length : int
         Steps per segment; the last one may be shorter.
     tolerance : Tolerance
-        Measures when two sweeps have met.
+        Decides whether two sweeps have met.
     guess : array or None
-        Trajectory of all `T` steps to take the first start states from.
+        Trajectory of all `T` steps that gives the first start states.
     damping : Damping or None
         Keeps the corrections small.
     """
@@ -72,7 +72,7 @@ class Segments(System):
         self._guess = guess
         self._damping = damping
         self._swept = False
-        self._apart = math.inf  # how far the states of the last sweep were from those before it, at first
+        self._apart = math.inf  # first distance of the last sweep's states from those of the sweep before
         size = max(1, math.prod(trajectory.shape[1:]) * itemsize(trajectory.dtype))
         self._slab = max(1, SLAB_BYTES // (size * propagation.width(trajectory.shape[-1])))
 
@@ -82,7 +82,7 @@ class Segments(System):
         return -(-(self._stop - self._start) // self._length)
 
     def time_of(self, node: int) -> int:
-        """Step that the segment of a node begins with."""
+        """First step of the segment of a node."""
         return min(self._start + node * self._length, self._stop)
 
     def guess(self, y0: Array) -> Array:
@@ -110,15 +110,15 @@ class Segments(System):
         return Linearisation(z, propagator, self._ends(first))
 
     def finish(self, z: Array, first: int) -> Array:
-        """One more sweep of the states alone, as far as it changes anything."""
+        """One more sweep of the states alone, which stops where it changes nothing."""
         for lo, hi in self._slabs(first):
             self._sweep_guesses(self._states, z, lo, hi)
         return self._ends(first)
 
     def roundings(self, z: Array, first: int) -> Array:
-        """The response of the last step of each segment to rounding errors of its argument.
+        """A multiple of the response of the last step of each segment to rounding errors of its argument.
 
-        A multiple of it, since every step of a segment adds its own.
+        It is a multiple because every step of a segment adds rounding errors.
         """
         end = self.time_of(first + 1) - 1  # the last step of the first segment; the last segment ends at no node
         inner = self._trajectory[max(end - 1, 0) : self._stop - 2 : self._length, ...]
@@ -151,7 +151,7 @@ class Segments(System):
         return propagator
 
     def _coalescence(self, propagation: SegmentMarch) -> Coalescence:
-        """Comparison with the sweep before; these steps may lose their share of the tolerance."""
+        """The comparison with the previous sweep; these steps may use their share of the tolerance."""
         share = Coalescence.SHARE * (self._stop - self._start) / self._trajectory.shape[0]
         patience = self._length // 4 if propagation.must_gain else math.inf
         return Coalescence(self._tolerance, share, patience, self._apart)
