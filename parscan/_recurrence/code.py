@@ -23,36 +23,36 @@ if TYPE_CHECKING:
 
 WORTH_RECORDING, PER_NUMBER = 8e-3, 2e-5
 """
-Seconds of the loop from which on the step is recorded: some milliseconds for a few hundred operations. Each number of a
-state adds some.
+The step is recorded if the loop takes more than this many seconds, plus the second number for each number of a state.
+Recording a few hundred operations takes some milliseconds.
 """
 
 COMPILING, PER_OPERATION = 1e-2, 4e-5
 """Seconds to compile a small step, and what each operation adds."""
 
 MOST_KEPT = 256
-"""Programs whose loops are kept account of."""
+"""Largest number of programs for which the time of loops is recorded."""
 
 LARGEST, MOST_NODES, MOST_OF_BATCH = 20_000, 300_000, 3_000_000
 """
-Operations of a step that is compiled, or of one member of a batch; nodes of a graph, constants included, from which on
-recording ends, also for wide batches.
+Largest number of operations of a step, or of one member of a batch, that is compiled; largest number of nodes of a
+graph, constants included, before recording ends, for single states and for wide batches.
 """
 
 WIDE = 100
-"""Members of a batch that may have as many nodes again."""
+"""For each further group of this many members of a batch, as many nodes are allowed again."""
 
 VARIED = 1e-3
 """Relative change of the states at which code is compared with the function, besides the unchanged ones."""
 
 TIMED, FEWEST_TIMED, TIMED_NUMBERS = 1000, 16, 1 << 17
-"""Steps that are timed, at most and at least, and the numbers that they may write."""
+"""Largest and least number of steps that are timed, and the number of entries that they may write."""
 
 SAMPLE = 16
-"""Steps of a trajectory that are compared with the function."""
+"""Number of steps of a trajectory that are compared with the function."""
 
 ROWS = 1 << 16
-"""Steps between two tests for states that are not finite."""
+"""Number of steps between two tests for states that are not finite."""
 
 
 class NoCodeError(Exception):
@@ -69,7 +69,7 @@ class Code:
     step : Step
         The user's function.
     program : Program
-        What was recorded of it.
+        The recorded operations of the step.
     loop : Loop or Members
         The compiled loop.
     """
@@ -78,7 +78,7 @@ class Code:
     program: Program
     loop: Loop | Members
     seconds: float = 0.0
-    """Of one step, as measured."""
+    """Measured time of one step."""
 
     def march(
         self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None
@@ -104,7 +104,7 @@ class Code:
         self.loop.run(state, inputs, trajectory, begin, end, report)
 
     def is_contradicted(self, y0: Array, trajectory: Array, begin: int, end: int) -> bool:
-        """Whether the user's function gives something else on a sample of the steps `begin` to `end`."""
+        """Whether the user's function gives different values on a sample of the steps `begin` to `end`."""
         times = sorted({begin + k * (end - begin - 1) // SAMPLE for k in range(SAMPLE + 1)})
         xp = array_namespace(y0)
         before = xp.stack([trajectory[t - 1, ...] if t else y0 for t in times])
@@ -117,7 +117,7 @@ class Code:
             return _are_apart(self.step, times, before, found, expected)
 
     def measure(self, state: Array, steps: int) -> None:
-        """Time some steps from a state, into memory that was written before."""
+        """Time some steps from a state, which write to memory that is already in use."""
         steps = min(steps, TIMED, max(FEWEST_TIMED, TIMED_NUMBERS // max(prod(state.shape), 1)))
         rows = array_namespace(state).zeros((steps, *state.shape), dtype=state.dtype)
         times = []
@@ -148,17 +148,17 @@ def record_step(step: Step, states: Array) -> Recording:
 
 class Ledger:
     """
-    Time of loops over steps that were recorded and not compiled, by their programs.
+    Time of loops over steps that were recorded but not compiled, for each program.
 
-    A step is compiled once these loops, with the next one, take as long as compiling: never more than twice the least
-    possible time is spent (the ski-rental rule).
+    A step is compiled once these loops, with the next one, take as long as compiling: the total time is then at most
+    twice the optimum (the ski-rental rule).
     """
 
     def __init__(self) -> None:
         self._spent: OrderedDict[Any, float] = OrderedDict()
 
     def pays(self, program: Program, seconds: float) -> bool:
-        """Whether to compile before a loop of so many seconds; otherwise it is entered."""
+        """Whether to compile before a loop of this many seconds; they are added to the program's time."""
         key = tuple((block.operation, block.count) for block in program.blocks)
         spent = self._spent.pop(key, 0.0) + seconds
         self._spent[key] = spent
@@ -179,13 +179,13 @@ class Compiler:
     step : Step
         The user's function.
     states : array, shape (k, *batch, n)
-        States that the first steps start from.
+        States from which the first steps start.
     after : array, shape (k, *batch, n)
         States that the loop computed from them.
     steps : int
         Steps of the recurrence.
     wanted : bool or None
-        The user's choice whether to compile; None for where it pays.
+        The user's choice whether to compile; None: if it pays.
 
     Attributes
     ----------
@@ -200,12 +200,12 @@ class Compiler:
 
     def code(self, seconds: float) -> Code | None:
         """
-        The code, if compiling it takes less than the `seconds` that the loop takes without.
+        The code, if compiling takes less than the `seconds` of the loop without code.
 
         Raises
         ------
         TypeError
-            If the step cannot be compiled and the user asks for it.
+            If the step cannot be compiled although the user asked for it.
         """
         worth = WORTH_RECORDING + PER_NUMBER * prod(self._states.shape[1:])
         if self._wanted is False or (seconds < worth and not self._wanted):
@@ -243,9 +243,9 @@ class Compiler:
 
 def _unlike(code: Code, states: Array, after: Array) -> str:
     """
-    Why the code is not the function: they are compared on some states and on changed ones.
+    Why the code differs from the function, compared on some states and on changed ones; "" if it does not.
 
-    `after` are the states that the loop computed: a function may work on what it returned before.
+    `after` are the states that the loop computed: a function may depend on an array that it returned before.
     """
     xp, times = array_namespace(states), list(range(states.shape[0]))
     changes = VARIED * random_signs(tuple(states.shape), states, seed=0)
@@ -261,9 +261,9 @@ def _unlike(code: Code, states: Array, after: Array) -> str:
 
 
 def _differ(step: Step, times: list[int], before: Array, found: Array) -> bool:
-    """Whether the function gives something else for single states than was found, beyond rounding.
+    """Whether the function gives values for single states that differ from `found` by more than rounding.
 
-    It may raise an exception where no trajectory goes; there, nothing is compared.
+    If it raises an exception, perhaps because no trajectory comes there, nothing is compared.
     """
     with quiet():
         try:
@@ -274,6 +274,6 @@ def _differ(step: Step, times: list[int], before: Array, found: Array) -> bool:
 
 
 def _are_apart(step: Step, times: list[int], before: Array, one: Array, other: Array) -> bool:
-    """Whether two values of the function are apart by more than rounding explains."""
+    """Whether two stacks of values of the function differ by more than rounding."""
     with quiet():
         return bool(unlike_step(step, before, times, one - other, apart(step.xp, one, other)))

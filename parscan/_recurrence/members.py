@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from .._recorded.program import Program
 
 FEWEST = 8
-"""Members from which on vectors of members are faster than a program of the whole batch."""
+"""Least number of members for which vectors of members are faster than a program of the whole batch."""
 
 LARGE = 2000
-"""Operations of a whole batch from which on fewer members are evaluated on their own, too, on several threads."""
+"""If the whole batch has at least this many operations, fewer members are evaluated separately, too, on threads."""
 
 THREADS = Threads(work_per_thread=200_000)
-"""In operations."""
+"""The work is counted in operations."""
 
 COPIED = 1 << 22
-"""Bytes of inputs that are copied at a time, where the inputs of members do not lie in a regular order."""
+"""Bytes of inputs that are copied at a time, if the inputs of members are not equally spaced in memory."""
 
 
 def member_of(program: Program, batch: tuple[int, ...]) -> Member | None:
     """
-    The program of one member of a batch, where that is faster than the whole.
+    The program of one member of a batch, if that is faster than the program of the whole batch.
 
-    The first argument and the result of the whole are states `(1, *batch, n)`; the other arguments are inputs.
+    The first argument and the result of the whole program are states `(1, *batch, n)`; other arguments are inputs.
     """
     count = prod(batch)
     if count < 2 or (count < FEWEST and program.operations < LARGE):
@@ -44,14 +44,14 @@ def member_of(program: Program, batch: tuple[int, ...]) -> Member | None:
 
 class Members:
     """
-    Steps of all members of a batch by the code of one, used as a `Loop`.
+    The loop over all members of a batch, by the code of one member; used like a `Loop`.
 
     Parameters
     ----------
     member : Member
-        Its program's first argument is the state.
+        The first argument of its program is the state.
     count : int
-        Members.
+        Number of members.
     """
 
     def __init__(self, member: Member, count: int) -> None:

@@ -1,4 +1,4 @@
-"""The front door for recurrences: validate, choose, solve, wrap the result."""
+"""The public function `solve_recurrence`: checks the arguments, chooses methods, solves, builds the result."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from .systems.damping import Clipping
 from .task import Task
 
 BUDGET = Budget()
-"""That of this process."""
+"""The budget of this process."""
 
 WITHDRAWN = "The compiled step gave other values than `step` on the trajectory, which was computed again without it."
-"""What a result says of machine code that was wrong."""
+"""The remark of a result if the machine code was wrong."""
 
 MethodName = Literal["auto", "newton", "quasi-newton", "elk", "jacobi", "sequential"]
 
@@ -58,7 +58,7 @@ def solve_recurrence(
 ) -> RecurrenceResult:
     """Evaluate the recurrence ``y_t = step(y_{t-1}, x_t, *args)`` in parallel over time.
 
-    The trajectory is cut into segments. One call of `step` evaluates the same local step of all segments, and Newton's
+    The trajectory is divided into segments. One call of `step` evaluates one local step of all segments, and Newton's
     method corrects the states at their joints (multiple shooting; with segments of one step, DEER [1]_). The answer
     is that of the sequential loop, within the tolerances.
 
@@ -105,21 +105,22 @@ def solve_recurrence(
         A correction δ of a state y is small enough when ``|δ| <= atol + rtol * |y|``, elementwise. Default
         1e-10 and 1e-12, in single precision 1e-5 and 1e-6.
     max_iterations : int
-        Iterations of each method, at most.
+        Largest number of iterations of each method.
     segment_length : int, optional
         Steps per segment; 1 is DEER. The default depends on the measured cost of calls; results of different lengths
         agree within the tolerances, not to the last bit.
     window : int, optional
-        Steps solved at once; the next window starts from the last state of the one before. By default as many as fit
+        Steps solved at once; the next window starts from the last state of the previous one. By default as many as fit
         into a quarter of the free memory; fewer after a failure, and if the propagators show that a small change would
         grow by more than e^5 over the window; more again after successes. The loop evaluates the steps on which the
         smallest window fails.
     damping : parscan.Clipping, optional
         Bounds the propagators of ``"newton"`` and ``"quasi-newton"``, for recurrences that are locally unstable.
     compile : bool or None
-        Whether the loop evaluates `step` as machine code, which is recorded from a call of it: see
-        :func:`parscan.trace`. False: never. None: where that can be done, and takes less time. True: an error if it
-        cannot be done. ``sol.decisions`` tells why not. The code is compared with `step` before and after the solve.
+        Whether the loop evaluates `step` as machine code, which is made from a recorded call: see
+        :func:`parscan.trace`. False: never. None: if this is possible and saves time. True: raise an error if it is not
+        possible. ``sol.decisions`` gives the reason if no code was made. The code is compared with `step` before and
+        after the solve.
     progress : bool or callable
         True: show on stderr the number of solved steps, iterations, window, correction and remaining time; as a bar of
         tqdm on a terminal, if tqdm is installed, otherwise in lines of text. A function: it is called with a
@@ -199,7 +200,7 @@ def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, C
 
 
 def _conclude(task: Task, choice: Choice, record: Record, whole: WholeNumbers | None) -> RecurrenceResult:
-    """Check the trajectory, warn where there is reason to, and wrap it."""
+    """Check the trajectory, warn if necessary, and build the result."""
     step, trajectory, method = task.step, task.trajectory, task.options.method
 
     def solution(steps: int) -> Solution:

@@ -1,4 +1,4 @@
-"""Checks of a Jacobian at a few states: that it is the derivative of the step, and the structure holds all of it."""
+"""Checks of a Jacobian at a few states: it must be the derivative of the step, and fit into the structure."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ..._functions.verify import EXPLAINED, beyond
 from ..._linalg.structure import apply
 
 COLUMNS = 8
-"""Columns of the Jacobian that are compared with differences."""
+"""Number of columns of the Jacobian that are compared with differences."""
 
 MOST_DENSE = 64
-"""Most components for which the transpose of a wrong Jacobian is tried, as a full matrix."""
+"""Largest number of components for which the transpose of a wrong Jacobian is tried, as a full matrix."""
 
 SHARES = (1.0, 1e-4, 1e-8)
-"""Perturbations, as shares of the largest component, of one that is zero at all states: its scale is unknown."""
+"""Perturbations of a component that is zero at all states, as shares of the largest one: its scale is unknown."""
 
 LITTLE, ENOUGH = 0.01, 0.1
-"""A component below the first share of the largest may be lost in the rounding of sums with others. It gets larger
-perturbations, too, up to those of a component that is the second share of the largest."""
+"""A component below the first share of the largest may be lost in the rounding of sums with others. Larger
+perturbations are tried, too, up to those of a component that is the second share of the largest."""
 
 LADDER, RUNG = 5, 1e3
-"""Most larger perturbations, and the least factor between them."""
+"""Largest number of larger perturbations, and the least factor between two of them."""
 
 DIGITS = 0.1
 """Largest uncertain share of a quotient that can show whether a derivative is right."""
@@ -58,10 +58,10 @@ def check_jacobian(step: Step, states: Array) -> None:
 
 
 def structure_covers(step: Step, states: Array) -> bool:
-    """Whether the step's structure holds all of its derivative, by the change of its values along one direction.
+    """Whether the step's structure contains its whole derivative, judged by a change along one direction.
 
-    Differences give matrices within the structure, whose product with a change of random signs is compared with the
-    change of the values. The two differ where the step couples components that the structure keeps apart.
+    Differences give matrices within the structure. Their product with a change of random signs is compared with the
+    change of the values. The two differ if the step couples components that are uncoupled in the structure.
     """
     family = step.structure
     if family.is_full(states.shape[-1]):
@@ -90,7 +90,7 @@ class _Differences:
         self._states = states
 
     def evaluate(self, states: Array) -> Array:
-        """The step's values, in memory of their own."""
+        """A copy of the step's values."""
         return self._step.together(range(states.shape[0]), states)
 
     @cached_property
@@ -100,27 +100,27 @@ class _Differences:
 
     @cached_property
     def few_roundings(self) -> Array:
-        """Roundings of values of the largest size of their component."""
+        """Rounding errors of values as large as the largest value of their component."""
         largest = self._xp.max(self._xp.abs(self.values), axis=0, keepdims=True)
         return ROUNDINGS * machine_epsilon(self._states.dtype) * largest
 
     @cached_property
     def roundings(self) -> Array:
-        """The same, and the roundings of the terms of a value, which may be larger than their sum."""
+        """Rounding errors of the values and of their terms, which may be larger than the value, their sum."""
         return self.few_roundings + EXPLAINED * response(self._step, self._states, slice(0, self._states.shape[0]))
 
     def contradict(self, j: int, given: Array, pattern: Array) -> bool:
         """Whether the `given` derivatives by component `j` are wrong at half of the states or more.
 
-        An entry is right if it agrees for one perturbation, and wrong if it agrees for none. An entry that is smaller
-        than the roundings is neither.
+        An entry is right if it agrees for one perturbation, and wrong if it agrees for none. An entry below the
+        rounding error is neither right nor wrong.
         """
         xp = self._xp
         right, wrong = xp.zeros_like(pattern), xp.zeros_like(pattern)
         for size in self._sizes(j):
             try:
                 off, clear = self._compare(j, given, pattern, size)
-            except Exception:  # a step may reject states beside its trajectory: there is nothing to compare with
+            except Exception:  # a step may reject states beside its trajectory; then no comparison is possible
                 continue
             right, wrong = right | (clear & ~off), wrong | off
             if not bool(xp.any(pattern & ~right)):
@@ -133,30 +133,30 @@ class _Differences:
         column, h = self._quotient(j, size)
         uncertain = self.few_roundings / xp.abs(h)
         off = pattern & beyond(xp, given, column, precision, uncertain)
-        if bool(xp.any(off)):  # further calls find out whether the step bends, or rounds
+        if bool(xp.any(off)):  # further calls show whether the step bends, or rounding is the cause
             column, bend = self._central(j, size, column)
             nearer, _ = self._central(j, size / 2)
             noise = self.roundings / xp.abs(h)
             uncertain = bend + xp.abs(column - nearer) + noise
-            # Otherwise the perturbation is too large for this step.
+            # If the step is not linear over the perturbation, that is too large.
             is_linear = xp.abs(column - nearer) <= DIGITS * xp.abs(column) + 2 * noise
             off = pattern & is_linear & beyond(xp, given, column, precision, uncertain)
         return off, uncertain <= DIGITS * xp.maximum(xp.abs(given), xp.abs(column))
 
     def _quotient(self, j: int, size: Array) -> tuple[Array, Array]:
-        """Difference quotient by component `j`, and the perturbation that the rounded sum really has."""
+        """Difference quotient by component `j`, and the perturbation after rounding of the sum."""
         shifted = self._states + size * self.unit(j)
         h = (shifted - self._states)[..., j : j + 1]
         return (self.evaluate(shifted) - self.values) / h, h
 
     def _central(self, j: int, size: Array, ahead: Array | None = None) -> tuple[Array, Array]:
-        """Central quotient, from the quotient ahead if that is known, and the difference of those ahead and behind."""
+        """Central quotient, from the forward quotient if that is known; and the difference of forward and backward."""
         ahead = self._quotient(j, size)[0] if ahead is None else ahead
         behind, _ = self._quotient(j, -size)
         return (ahead + behind) / 2, self._xp.abs(ahead - behind)
 
     def _sizes(self, j: int) -> Iterator[Array]:
-        """Perturbations of component `j`: by its own size, and by others where that may be too small or unknown."""
+        """Perturbations of component `j`: by its own size, and larger ones if this may be too small or unknown."""
         xp, states = self._xp, self._states
         sizes = xp.abs(step_sizes(states))
         own, largest = sizes[..., j : j + 1], float(xp.max(xp.abs(states)))

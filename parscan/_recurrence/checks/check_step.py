@@ -1,4 +1,4 @@
-"""Whether a step broadcasts: whether one call on stacked states gives the same values as a call for each."""
+"""Checks that a step broadcasts: one call on stacked states must give the same values as a call for each."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from ..._functions.step import Step
 from ..._functions.verify import apart, unlike_step
 
 SAME_BY_CHANCE = 8
-"""One of this many states may differ at the start: a step that rounds to whole numbers may be at the edge of rounding
-there. Calls for single states are compared again on the finished trajectory."""
+"""One in this many states may differ at the start: the argument of a step that rounds to integers may be halfway
+between two of them. Calls for single states are compared again on the finished trajectory."""
 
 
 def check_broadcasting(step: Step, states: Array, steps: int, evaluator: Evaluator = STACKED) -> None:
     """Raise unless an evaluator gives the same values for the stacked `states` as a call for each.
 
-    Inputs are taken from all over the time, or, if the step rejects those in these states, the states' own.
+    Inputs are spread over all times, or, if the step rejects these inputs in these states, are those of the states.
     """
     count, error = states.shape[0], None
     try:
@@ -28,9 +28,9 @@ def check_broadcasting(step: Step, states: Array, steps: int, evaluator: Evaluat
         except _Raised as raised:
             error = raised.__cause__
     single = f"{count} calls on one state each"
-    told = f"raised {type(error).__name__} ({error}), {single} did not" if error else f"gave other values than {single}"
+    what = f"raised {type(error).__name__} ({error}), {single} did not" if error else f"gave other values than {single}"
     raise ValueError(
-        f"`step` does not broadcast over leading axes: one call on {count} stacked states {told}. Let it work on "
+        f"`step` does not broadcast over leading axes: one call on {count} stacked states {what}. Let it work on "
         "y[..., i] and on the last axes only (`y.sum(axis=-1)`, `y @ W`, `np.where` for `if`), without random numbers "
         "or memory of earlier calls; give inputs of one number per time an axis for it, x[:, None]; or use "
         'method="sequential".'
@@ -38,7 +38,7 @@ def check_broadcasting(step: Step, states: Array, steps: int, evaluator: Evaluat
 
 
 class _Raised(Exception):  # noqa: N818 - a signal within this file, no error
-    """Raised where a call on all states raised, and the calls for each did not; its cause is that exception."""
+    """A call on all states raised although the calls for each state did not; `__cause__` is its exception."""
 
 
 def _is_unlike(step: Step, evaluator: Evaluator, states: Array, stride: int) -> bool:

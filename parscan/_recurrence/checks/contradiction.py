@@ -1,4 +1,4 @@
-"""A step that contradicts itself on the finished trajectory: called twice alike, or for one state alone."""
+"""Detects a step that contradicts itself on the finished trajectory: in a repeated call, or a call for one state."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..._functions.step import Step
 from ..._functions.verify import apart, unlike_step
 
 ALONE = 8
-"""States of the sample for which the step is called one by one."""
+"""Number of states of the sample for which the step is called one by one."""
 
 WELL_OFF = 10.0
-"""Distance from the next state, in tolerances, that an unchanged step does not reach."""
+"""Largest distance from the trajectory, in tolerances, for a step that has not changed."""
 
 
 class Contradiction(Enum):
@@ -44,13 +44,13 @@ class Finding:
     off: float
 
     def __str__(self) -> str:
-        """In words, with what to do."""
+        """The contradiction in words, with a remedy."""
         return str(self.kind.value).format(time=self.time, off=self.off)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Steps from all over a trajectory: their times, the states before them, and the trajectory's states after them."""
+    """Steps spread over a trajectory: their times, the states before them, and the trajectory's states after them."""
 
     times: range
     before: Array
@@ -58,10 +58,10 @@ class Sample:
 
 
 def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel: bool) -> Finding | None:
-    """A contradiction between the step and its trajectory; `parallel` if that was solved by calls on stacked states.
+    """A contradiction between the step and its trajectory; `parallel`: that was solved by calls on stacked states.
 
-    Where the step misses the trajectory, it is called again with the same arguments. Besides, it is called for single
-    states, first for those where it misses the trajectory most: a branch on all states of a call may show only here.
+    If the step disagrees with the trajectory, it is called again with the same arguments. It is also called for single
+    states, among them those with the largest disagreement: a branch on all states of a call may show only here.
     """
     with quiet():
         after = STACKED.values(step, sample.times, sample.before)
@@ -70,11 +70,11 @@ def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel:
             again = STACKED.values(step, sample.times, sample.before)
             if rows := rows_of(step.xp, _differs(step.xp, tolerance, again, after)):
                 return _finding(Contradiction.REPEATED, sample.times[rows[0]], tolerance, again, after)
-        if parallel and (finding := _alone(step, sample, tolerance, after, _telling_rows(off))):
+        if parallel and (finding := _alone(step, sample, tolerance, after, _worst_and_spread(off))):
             return finding
         missed = (off > 1) & apart(step.xp, after, sample.found)
         if len(rows := rows_of(step.xp, missed)) > sample.found.shape[0] // 4:
-            # It wrote to what it had returned before, for example.
+            # For example, the step may have overwritten an array that it returned before.
             few = rows[:ALONE]
             before, difference, flags = _take(few, sample.before, after - sample.found, missed)
             if unlike_step(step, before, [sample.times[row] for row in few], difference, flags):
@@ -125,19 +125,19 @@ def _finding(kind: Contradiction, time: int, tolerance: Tolerance, one: Array, o
 
 
 def _differs(xp: Namespace, tolerance: Tolerance, one: Array, other: Array) -> Array:
-    """Where two stacks of values differ by more than a tolerance or half the digits."""
+    """Flags of the values of two stacks that differ by more than a tolerance or half the digits."""
     return apart(xp, one, other) | (tolerances_apart(tolerance, one, other) > 1)
 
 
 def tolerances_apart(tolerance: Tolerance, one: Array, other: Array, *, atol: bool = True) -> Array:
-    """Distance of two stacks of values, in tolerances of the largest of `other` in the same place of the stack."""
+    """Distance of two stacks of values, in tolerances of the largest value of the same component in `other`."""
     xp = array_namespace(one)
     size = xp.broadcast_to(xp.max(xp.abs(other), axis=0, keepdims=True), other.shape)
     return tolerance.relative(one - other, size) if atol else tolerance.relative_to(one - other, size)
 
 
-def _telling_rows(off: Array) -> list[int]:
-    """Rows from all over a sample, and those with the largest distance."""
+def _worst_and_spread(off: Array) -> list[int]:
+    """Rows with the largest distance, and rows spread over the sample."""
     xp, count = array_namespace(off), off.shape[0]
     largest = to_numpy(xp.max(by_rows(xp, off), axis=1)).tolist()
     furthest = sorted(range(count), key=lambda row: -largest[row])[: ALONE // 2]

@@ -1,4 +1,4 @@
-"""Whether a step jumps between the states of a trajectory: beside a jump, no iteration from a guess converges."""
+"""Detects jumps of a step between the states of a trajectory: beside a jump, no iteration from a guess converges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recurrences on whole numbers: whether float64, the dtype of the states, gives the same results as integers."""
+"""Recurrences on integers: checks that float64, the dtype of the states, gives the results of integer arithmetic."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..._arrays.namespace import (
 from ..._functions.step import Step
 
 SETTLING = 3
-"""Steps after which the dtype of a state is constant: bools become integers, and integers longer ones."""
+"""Number of steps until the dtype of a state is constant: bools become integers, and short integers longer ones."""
 
 
 @dataclass(frozen=True)
 class Inexact:
-    """The first step at which float64 differs from integers of a dtype, and both results."""
+    """The first step at which float64 differs from integer arithmetic in a dtype, and both results."""
 
     time: int
     found: float
@@ -32,7 +32,7 @@ class Inexact:
     dtype: str
 
     def __str__(self) -> str:
-        """In words, with what to do."""
+        """The difference in words, with a remedy."""
         return (
             f"`y0` is of whole numbers, but states are float64: at step {self.time} `step` gives {self.found:.17g}, "
             f"where integers ({self.dtype}) give {self.expected}. float64 has all whole numbers up to 2**53 only: keep "
@@ -61,7 +61,7 @@ class WholeNumbers:
         return None
 
     def first_inexact(self, before: Array, after: Array, times: slice) -> Inexact | None:
-        """The first of the states `after` these times that integers do not give from the states `before`."""
+        """The first of the states `after` these steps that integer arithmetic does not give from those `before`."""
         xp = array_namespace(after)
         with quiet():  # numbers beyond the range become arbitrary ones, which differ
             states = as_python_integers(before) if self._are_pythons else xp.astype(before, self.dtype)
@@ -90,13 +90,13 @@ class WholeNumbers:
 
     @staticmethod
     def are(states: Array) -> bool:
-        """Whether all states are whole: if not, a step that returns integers for integers truncates by mistake."""
+        """Whether all states are integers: if not, a step that maps integers to integers truncates by mistake."""
         xp = array_namespace(states)
         return bool(xp.all(states == xp.floor(states)))
 
 
 def _settled(step: Step, state: Array, steps: int) -> Any:
-    """Integer dtype that the states keep after some steps, None if there is none."""
+    """Integer dtype that the states keep after some steps; None if there is none."""
     for t in range(min(SETTLING, steps)):
         value = _evaluate(step, state, slice(t, t + 1))
         if value is None or value.dtype == state.dtype:

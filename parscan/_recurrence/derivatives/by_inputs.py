@@ -63,7 +63,7 @@ def _of_input(solution: Solution, states: Array, parts: list[Array], position: i
 
     for column, unit in itertools.product(range(flat.shape[1]), units(flat)):
         found, noise, bent = slopes(column, unit, sizes[:, column])
-        if size_of(flat[:, column]) < LITTLE * largest:  # its changes may be lost in the roundings of the states
+        if size_of(flat[:, column]) < LITTLE * largest:  # its changes may be lost in the rounding of the states
             try:
                 far, _, _ = slopes(column, unit, larger[:, column])
             except Exception:  # the step may reject such inputs

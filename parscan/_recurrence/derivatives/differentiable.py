@@ -1,4 +1,4 @@
-"""Derivatives as methods of a result."""
+"""The methods of a result of solve_recurrence that differentiate it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Differentiable(Result[Solution]):
     """The derivatives of a solved recurrence."""
 
     def _differentiable(self, name: str) -> Solution:
-        """The solution, for the derivative of that name; raises if it is not whole, or the step no longer gives it."""
+        """The solution, for the derivative `name`; raises if it is not whole, or the step no longer gives it."""
         solution = self._whole(name)
         if not solution.stands():
             raise RuntimeError(

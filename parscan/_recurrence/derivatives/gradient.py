@@ -47,7 +47,7 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
 
 
 def _by_products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, size: int) -> Tree:
-    """By the user's vector-Jacobian product, called on stretches of `size` steps."""
+    """The gradient by the user's vector-Jacobian product, called on blocks of `size` steps."""
     steps = states.shape[0]
     found: list[list[Tree]] = [[] for _ in chosen.keys or (0,)]
     for begin in range(0, max(1, steps), size):
@@ -62,7 +62,7 @@ def _by_products(solution: Solution, states: Array, chosen: Chosen, vjp: Product
 
 
 def _products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, times: slice) -> list[Tree]:
-    """Values of the user's product for some steps, one tree per parameter; without parameters, its value unchecked."""
+    """Values of the user's product for some steps, one tree per parameter; without parameters, its unchecked value."""
     step, x = solution.step, solution.step.inputs(times)
     y = solution.before(times.start, times.stop)
     value = vjp(copy(states[times, ...]), y, *(() if x is None else (x,)), *step.args)
@@ -74,7 +74,7 @@ def _products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, t
 
 
 def _together(trees: list[Tree], join: Callable[[list[Any]], Any]) -> Tree:
-    """One tree of several of the same structure."""
+    """One tree, with the leaves of several trees of the same structure joined."""
     if len(trees) == 1:
         return trees[0]
     flat = [leaves("the result", tree).values() for tree in trees]

@@ -1,4 +1,4 @@
-"""Exact Jacobians of a step along its trajectory, a stretch of time at once."""
+"""Exact Jacobians of a step along its trajectory, one stretch of time after the other."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from .solution import Solution
 
 
 class Jacobians:
-    """The Jacobians `∂step/∂y` at the states that a solution went through: never those of an iteration.
+    """The Jacobians `∂step/∂y` at the states of a solution, evaluated anew, not taken from an iteration.
 
-    They have the step's structure if that holds all of the derivative. Quasi-Newton also solves with steps that couple
-    components which the structure keeps apart; the Jacobians of such steps are full matrices, by differences.
+    They have the step's structure if that contains the whole derivative. Quasi-Newton methods also solve steps that
+    couple components which are uncoupled in the structure; the Jacobians of such steps are full matrices, by
+    differences.
     """
 
     def __init__(self, solution: Solution) -> None:
@@ -37,19 +38,19 @@ class Jacobians:
             return central(lambda y: copy(step(copy(y), times)), states, self.structure, self._typical, after)
 
     def stretches(self, steps: int, vectors: int) -> list[tuple[int, int]]:
-        """Stretches of the first `steps` steps in order, as long as their matrices and `vectors` fit in."""
+        """Stretches of the first `steps` steps, in order, whose matrices and `vectors` fit into memory."""
         shape = self._solution.y0.shape
         numbers = math.prod(self.structure.shape(shape[-1])) + vectors * shape[-1]
         return self._solution.stretches(steps, math.prod(shape[:-1]) * numbers)
 
 
 def _typical(solution: Solution) -> Array:
-    """States with typical sizes of the components: differences must not depend on the stretches of time."""
+    """States that give the typical sizes of the components, so that differences do not depend on the stretches."""
     return array_namespace(solution.y0).concat([states for _, states in solution.sample()])
 
 
 def _holds_all(solution: Solution, typical: Array) -> bool:
-    """Whether the step's structure holds all of its derivative at most states of a sample.
+    """Whether the step's structure contains its whole derivative at most states of a sample.
 
     Components for which it does not at a few states may have a kink there.
     """
@@ -61,7 +62,7 @@ def _holds_all(solution: Solution, typical: Array) -> bool:
         try:
             with quiet():
                 missed = _missed(solution, typical, states, times)
-        except Exception:  # a step may reject states beside its trajectory; no comparison is possible then
+        except Exception:  # a step may reject states beside its trajectory; then no comparison is possible
             continue
         off = off + xp.sum(xp.astype(xp.reshape(missed, (-1, shape[-1])), xp.int64), axis=0)
         count += math.prod(missed.shape[:-1])
@@ -69,7 +70,7 @@ def _holds_all(solution: Solution, typical: Array) -> bool:
 
 
 def _missed(solution: Solution, typical: Array, states: Array, times: slice) -> Array:
-    """Where a change of all components changes the next states otherwise than the structure's matrices predict."""
+    """Flags of the next states whose change, when all components change, the structure's matrices do not predict."""
     step, family = solution.step, solution.step.structure
 
     def values(y: Array) -> Array:

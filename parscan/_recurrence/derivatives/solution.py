@@ -1,4 +1,4 @@
-"""Evaluations of the step along a solved trajectory: its residual, and checks that the step still gives it."""
+"""Evaluations of the step along a solved trajectory: the residual, and checks that the step still gives it."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from ..checks.contradiction import WELL_OFF, Finding, Sample, contradiction, con
 from ..checks.whole_numbers import Inexact, WholeNumbers
 
 CHUNK_NUMBERS = 2**18
-"""Numbers of states that are evaluated at once."""
+"""Largest number of entries of the states that are evaluated at once."""
 
 SAMPLE = 64
-"""Steps of a sample of the trajectory, which are evaluated again after a solve."""
+"""Number of steps of a sample of the trajectory, which are evaluated again after a solve."""
 
 FEW = 8
-"""Steps of the sample if the step is called for one state at a time; states on which broadcasting is verified."""
+"""Number of steps of the sample if the step is called for one state at a time; number of states on which broadcasting
+is verified."""
 
 PLACES = 2
-"""Steps of the sample for every place in a segment, at least."""
+"""Least number of steps of the sample for every place in a segment."""
 
 
 class Solution:
-    """The first `steps` of a trajectory, all finite, with the step function and the state that they came from.
+    """The first `steps` of a trajectory, all finite, with the step function and the initial state.
 
-    `stacks` says whether calls on several states are verified already.
+    `stacks`: calls on several states are verified already.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Solution:
 
     @cached_property
     def stacks(self) -> bool:
-        """Whether the step may be called on several states; verified when this is first asked."""
+        """Whether the step may be called on several states; verified at the first access."""
         return Evaluators(self._obstacle, STACKED, ONE_BY_ONE).best.stacks
 
     def _obstacle(self, evaluator: Evaluator) -> str:
@@ -63,7 +64,7 @@ class Solution:
         return ""
 
     def before(self, begin: int, end: int) -> Array:
-        """States that the steps `begin` to `end` start from, in memory of their own: a step may write to them."""
+        """A copy of the states from which the steps `begin` to `end` start: a step may write to them."""
         if begin:
             return copy(self.trajectory[begin - 1 : end - 1, ...])
         if not end:
@@ -71,7 +72,7 @@ class Solution:
         return array_namespace(self.y0).concat([self.y0[None, ...], self.trajectory[: end - 1, ...]])
 
     def sample(self) -> Iterator[tuple[slice, Array]]:
-        """A few times from all over the trajectory, and the states before them in memory of their own."""
+        """A few steps spread over the trajectory, and copies of the states before them."""
         if not self.steps:
             return
         stride = -(-self.steps // (SAMPLE if self.stacks else FEW))
@@ -89,7 +90,7 @@ class Solution:
         return Points(step.varied, step.args, step.x, self.y0, self.before, self.sample, self.stacks)
 
     def stretches(self, steps: int, numbers: int) -> list[tuple[int, int]]:
-        """Stretches of the first steps that fit into memory, if each takes so many numbers."""
+        """Stretches of the first `steps` that fit into memory, if each step takes this many `numbers`."""
         return stretches(self.y0, steps, numbers, stacks=self.stacks)
 
     def stands(self) -> bool:
@@ -108,7 +109,7 @@ class Solution:
             return max((self._off(before, times) for times, before in self._chunks()), default=math.nan)
 
     def first_inexact(self, whole: WholeNumbers) -> Inexact | None:
-        """The first state that integers do not give from the state before; None in a recurrence on real numbers."""
+        """The first state that integer arithmetic does not give; None if all are exact, or not all are integers."""
         for times, before in self._chunks():
             after = self.trajectory[times, ...]
             if not whole.are(after):
@@ -120,10 +121,9 @@ class Solution:
     def contradiction(self, length: int, *, parallel: bool, prefixes: Iterable[range] = ()) -> Finding | None:
         """A contradiction between the step and a sample of the trajectory; None if there is none.
 
-        `parallel` says whether the trajectory was solved in segments of `length`, by calls on stacked states. The
-        sample then has steps of every place in a segment, since one call evaluated all steps of a place. `prefixes` are
-        the steps that solves found before they failed; they are few in comparison with the trajectory, and so in
-        the sample.
+        `parallel`: the trajectory was solved in segments of `length`, by calls on stacked states. The sample then has
+        steps of every place in a segment, since one call evaluated all steps of a place. `prefixes` are the steps that
+        methods had solved when they failed; they are checked separately, since few of them are in the sample.
         """
         stride = max(1, self.steps // max(SAMPLE, PLACES * length))
         while math.gcd(stride, length) > 1:
@@ -134,9 +134,9 @@ class Solution:
         times = range(stride, self.steps, stride)
         sample = Sample(times, before, self.trajectory[stride : self.steps : stride, ...])
         try:
-            told = contradiction(self.step, sample, self._tolerance, parallel=parallel)
-            return self._contradiction_alone(prefixes) if told is None and parallel else told
-        except Exception:  # a step may reject these states with inputs of other times; no comparison is possible then
+            found = contradiction(self.step, sample, self._tolerance, parallel=parallel)
+            return self._contradiction_alone(prefixes) if found is None and parallel else found
+        except Exception:  # a step may reject these states with inputs of other times; then no comparison is possible
             return None
 
     def _contradiction_alone(self, prefixes: Iterable[range]) -> Finding | None:
@@ -157,7 +157,7 @@ class Solution:
         return float(xp.max(xp.abs(off)))
 
     def _chunks(self) -> Iterator[tuple[slice, Array]]:
-        """Times, and the states before them, in memory of their own."""
+        """Groups of steps, and copies of the states before them."""
         size = max(1, CHUNK_NUMBERS // max(1, math.prod(self.y0.shape))) if self._stacks else 1
         for begin in range(0, self.steps, size):
             end = min(begin + size, self.steps)

@@ -1,7 +1,7 @@
 """Tangent and adjoint of a solved recurrence: one scan forwards, one scan backwards.
 
-The Jacobians of a stretch of time are evaluated in one call, scanned, and forgotten; the state is carried to the next
-stretch. So memory is that of the result and of one stretch, however long the trajectory.
+The Jacobians of a stretch of time are evaluated in one call, scanned, and discarded; the next stretch continues from
+the last state. Therefore the memory is that of the result and of one stretch, however long the trajectory is.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def adjoint(solution: Solution, grad_y: Any) -> Adjoint:
     jacobians = Jacobians(solution)
     structure, steps = jacobians.structure, y.shape[0]
     state = states[steps - 1, ...] = gradient[steps - 1, ...]
-    # The stretches are those of `tangent`: in other ones, the step may round otherwise.
+    # The stretches are those of `tangent`, since the step may round differently in others.
     for begin, end in reversed(jacobians.stretches(steps, 1)):
         matrices = structure.conjugate_transpose(jacobians.of_steps(begin, end))
         before = gradient[max(begin - 1, 0) : end - 1, ...]
