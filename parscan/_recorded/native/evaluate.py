@@ -36,7 +36,7 @@ class Evaluator:
         self._lanes = widest(program, 16) if several else 1
         sizes = [int(np.prod(one.shape)) for one in program.arguments] + [ids.size for ids in program.results]
         modes = [UNIT if size == 1 else STRIDED for size in sizes] if several else []
-        self._code = Compiled(kernel(program, chain=False, lanes=self._lanes, modes=modes))
+        self._code = Compiled(kernel(program, chain=0, lanes=self._lanes, modes=modes))
 
     def __call__(self, *arguments: Any) -> tuple[Any, ...]:
         """Results, arrays of shapes (m, *shape), of arguments of shapes (m, *shape)."""

@@ -59,7 +59,7 @@ class Kernel:
 
 
 def kernel(
-    program: Program, *, chain: bool, lanes: int = 1, modes: Sequence[str] = (), fixed: Sequence[int] = ()
+    program: Program, *, chain: int, lanes: int = 1, modes: Sequence[str] = (), fixed: Sequence[int] = ()
 ) -> Kernel:
     """
     Write the code of a program.
@@ -67,9 +67,10 @@ def kernel(
     Parameters
     ----------
     program : Program
-    chain : bool
-        Whether the first result is the first argument of the next step; the distance of the first argument from step to
-        step is not used then.
+    chain : int
+        Number of the first results that are the first arguments of the next step; the distances of these arguments from
+        step to step are not used. The first result is written after every step, the others of them after the last step
+        only. Several need several lanes.
     lanes : int
         Independent sequences, or calls, at a time.
     modes : sequence of str
@@ -82,7 +83,7 @@ def kernel(
 
 class _Writer(Products):
     def __init__(
-        self, program: Program, chain: bool, lanes: int, modes: Sequence[str], fixed: Sequence[int] = ()
+        self, program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int] = ()
     ) -> None:
         super().__init__(program, lanes, modes)
         self.chain, self.fixed = chain, fixed
@@ -98,11 +99,11 @@ class _Writer(Products):
         self._load_arrays()
         count = len(self.program.arguments)
         self.bases = [
-            self._bases(k, f"%argument{k}" if k < count else f"%result{k - count}") for k in range(len(self.pointers))
+            [] if self._is_last(k - count) else self._bases(k, self._name(k)) for k in range(len(self.pointers))
         ]
         """Pointers to the elements of a step."""
-        feedback = self._states() if self.chain else []
-        for argument in range(1 if self.chain else 0, len(self.program.arguments)):
+        feedback = [one for argument in range(self.chain) for one in self._states(argument)]
+        for argument in range(self.chain, count):
             for block in self._inputs(argument):
                 if argument in self.fixed:
                     self._read_once(block)
@@ -116,14 +117,13 @@ class _Writer(Products):
             else:
                 self._product(part)
         for number in range(len(self.program.results)):
-            self._store_result(number)
+            if not self._is_last(number):
+                self._store_result(number)
         for phi, kind, first, node in feedback:
             self.phis.append((phi, kind, first, self.value(node)))
-        if self.lanes > 1 and self.chain:
-            self._keep_state()
         self._advance()
         phis = [
-            f"  {name} = phi {kind} [ {first}, %{self.entry_label} ], [ {following}, %{text.label} ]"
+            f"  {name} = phi {kind} [ {first}, %{self.entry_label} ], [ {following}, %{self.again} ]"
             for name, kind, first, following in self.phis
         ]
         lines = [
@@ -136,7 +136,6 @@ class _Writer(Products):
             "step:",
             *phis,
             *text.lines,
-            "exit:",
             "  ret void",
             "}",
         ]
@@ -156,19 +155,44 @@ class _Writer(Products):
     def _array(self, place: int) -> Register:
         return self._first(f"getelementptr i64, ptr %arrays, i64 {place}")
 
-    def _advance(self) -> None:
-        """Move the pointers to the next step."""
+    def _name(self, k: int) -> Register:
+        """Pointer to an argument's, or, after them, a result's first element of a step."""
         count = len(self.program.arguments)
+        return f"%argument{k}" if k < count else f"%result{k - count}"
+
+    def _is_last(self, result: int) -> bool:
+        """Whether a result is written after the last step only."""
+        return 0 < result < self.chain
+
+    def _advance(self) -> None:
+        """Go on to the next step, or write the last results."""
+        count, text = len(self.program.arguments), self.text
+        last = [number for number in range(len(self.program.results)) if self._is_last(number)]
+        for node in (one for number in last for one in np.ravel(self.program.results[number]).tolist()):
+            if not self._is_in_memory(node):
+                self.value(node)  # where both ways on have it
         for k, first in enumerate(self.pointers):
-            name = f"%argument{k}" if k < count else f"%result{k - count}"
-            following = "%result0"
-            if k or not self.chain:
-                following = self.text.new(f"getelementptr i8, ptr {name}, i64 {self.steps[k]}")
+            following = name = self._name(k)
+            if k == 0 and self.chain:
+                following = "%result0"
+            elif k >= self.chain and not self._is_last(k - count):
+                following = text.new(f"getelementptr i8, ptr {name}, i64 {self.steps[k]}")
             self.phis.append((name, "ptr", first, following))
-        after = self.text.new("add i64 %time, 1")
+        after = text.new("add i64 %time, 1")
         self.phis.append(("%time", "i64", "0", after))
-        more = self.text.new(f"icmp ult i64 {after}, %steps")
-        self.text.do(f"br i1 {more}, label %step, label %exit")
+        more = text.new(f"icmp ult i64 {after}, %steps")
+        moves = self.lanes > 1 and self.chain > 0
+        text.do(f"br i1 {more}, label %{'again' if moves else 'step'}, label %exit")
+        self.again = text.label
+        if moves:
+            text.begin("again")
+            self._keep_states()
+            self.again = text.label
+            text.do("br label %step")
+        text.begin("exit")
+        for number in last:
+            self.bases[count + number] = self._bases(count + number, self._name(count + number))
+            self._store_result(number)
 
     def _scalars(self, part: Scalars) -> None:
         """Blocks in registers; of calls of one function that do not need each other, several at a time."""
@@ -257,13 +281,14 @@ class _Writer(Products):
         if self.layout.stored[node]:
             self._store(value, self._pointer(*self.layout.address(node)), block.dtype, self.lanes)
 
-    def _states(self) -> list[tuple[Register, str, Register, int]]:
-        """Elements of the state that steps hand over in registers: phi function, its type, first value, last node."""
-        found, results, layout = [], np.ravel(self.program.results[0]), self.layout
-        for block in self._inputs(0):
+    def _states(self, argument: int) -> list[tuple[Register, str, Register, int]]:
+        """Elements of a state that steps hand over in registers: phi function, its type, first value, last node."""
+        found, results, layout = [], np.ravel(self.program.results[argument]), self.layout
+        for block in self._inputs(argument):
+            in_registers = layout.is_scalar(block) or (self.lanes > 1 and not layout.stored[block.first])
             with self._before_steps():
-                bases = self._bases(0, self.pointers[0])
-                if not self.layout.is_scalar(block):
+                bases = self._bases(argument, self.pointers[argument])
+                if not in_registers:
                     self._fill(block, bases)
                     continue
                 first = self._block(block, bases)
@@ -313,26 +338,30 @@ class _Writer(Products):
             self._store(value, self._at(to, SCRATCH, str(k), dtype), dtype, self.lanes)
         self._next(loop)
 
-    def _keep_state(self) -> None:
-        """Write the new state of lanes to memory for the loops of the next step."""
-        results = np.ravel(self.program.results[0])
-        for block in self._inputs(0):
-            if self.layout.is_scalar(block) or not self.layout.stored[block.first]:
-                continue
-            nodes = results[np.asarray(block.data[1])]
+    def _keep_states(self) -> None:
+        """Write new states of lanes to memory for the loops of the next step."""
+        kept = [(argument, block) for argument in range(self.chain) for block in self._inputs(argument)
+                if not self.layout.is_scalar(block) and self.layout.stored[block.first]]  # fmt: skip
+        results = np.concatenate([np.ravel(self.program.results[k]) for k in range(self.chain)])
+        read = {self.layout.block(node).first for node in results.tolist()}
+        moves = []
+        for argument, block in kept:
+            nodes = np.ravel(self.program.results[argument])[np.asarray(block.data[1])]
             target = self._pointer(*self.layout.address(block.first))
             in_memory_ = np.array([self._is_in_memory(node) for node in nodes.tolist()], dtype=bool)
-            moves = any(self.layout.block(node) is block for node in nodes.tolist())
             size = block.count * block.dtype.itemsize * self.lanes
-            buffer = self._pointer(SCRATCH, self.layout.scratch(size)) if moves else target
+            buffer = target
+            if block.first in read:
+                buffer = self._pointer(SCRATCH, self.layout.scratch(size))
+                moves.append((target, buffer, size))
             if in_memory_.any():
                 for copy in self.layout.copies(nodes[in_memory_], np.flatnonzero(in_memory_)):
                     self._copy(copy, buffer, block.dtype)
             for place in np.flatnonzero(~in_memory_).tolist():
                 to = self._at(buffer, SCRATCH, str(place), block.dtype)
                 self._store(self.value(int(nodes[place])), to, block.dtype, self.lanes)
-            if moves:
-                self._move(target, buffer, size)
+        for move in moves:
+            self._move(*move)
 
     def _store_result(self, result: int) -> None:
         places, nodes = self.layout.loose(result)

@@ -50,11 +50,12 @@ class Lanes:
     Parameters
     ----------
     program : Program
-        Of one sequence. With `chain`, the first argument is the state, which the first result follows.
-    chain : bool
-        Whether there is a state.
+        Of one sequence. The first `chain` arguments are the state, which the first `chain` results follow.
+    chain : int
+        Number of the arrays of a state. The first one is written after every step, the others after the last one only.
     several : bool, optional
-        Whether several sequences are evaluated at a time; by default, where that is faster.
+        Whether several sequences are evaluated at a time; by default, where that is faster. A state of several arrays
+        always is.
 
     Raises
     ------
@@ -62,14 +63,14 @@ class Lanes:
         At the first run, if the program has no machine code.
     """
 
-    def __init__(self, program: Program, *, chain: bool = True, several: bool | None = None) -> None:
-        self._several = pays(program) if several is None else several
+    def __init__(self, program: Program, *, chain: int = 1, several: bool | None = None) -> None:
+        self._several = chain > 1 or (pays(program) if several is None else several)
         self.program, self.chain, self._operations = program, chain, program.operations
         self._codes: dict[Any, Compiled] = {}
 
     def width(self, sequences: int) -> int:
         """Sequences that are evaluated at a time, of some."""
-        return widest(self.program, sequences, beside=True) if self._several else 1
+        return max(widest(self.program, sequences, beside=True), 1 + (self.chain > 1)) if self._several else 1
 
     def run(
         self, states: Any, inputs: Sequence[Any], outs: Sequence[Any], begin: int, end: int,
@@ -80,43 +81,50 @@ class Lanes:
 
         Parameters
         ----------
-        states : array, shape (sequences, *shape)
-            Before the first of them; None without a state.
+        states : array, shape (sequences, *shape), or a tuple of them
+            Before the first of them: one, or as many as `chain` says.
         inputs : sequence of arrays, shapes (T, sequences, *shape)
             Views, whose first two axes may have any strides (0 where all sequences have the same); the others are
             contiguous.
         outs : sequence of arrays, shapes (T, sequences, *shape)
-            Of each result; views likewise. Row `t` becomes the result of the step `t`.
+            Of each result; views likewise. Row `t` becomes the result of the step `t`. Of the state, arrays after the
+            first one have the shape (sequences, *shape), and become the state after the last step.
         report : callable, optional
             Called with the next step every now and then.
         pauses : bool
             Whether to return to Python every now and then, so that Ctrl-C is noticed.
         """
+        chain, count = self.chain, len(self.program.arguments)
+        states = states if isinstance(states, tuple) else (states,)
         sequences = outs[0].shape[1]
-        arguments = self.program.arguments[1:] if self.chain else self.program.arguments
-        arrays = [*(_rows(array, one) for array, one in zip(inputs, arguments, strict=True)), *outs]
-        if self.chain:
-            first = self.program.arguments[0]
-            states = np.array(np.reshape(states, (1, sequences, *first.shape)), dtype=first.dtype, order="C")
-            arrays = [states, *arrays]
+        before = [
+            np.array(np.reshape(one, (1, sequences, *argument.shape)), dtype=argument.dtype, order="C")
+            for one, argument in zip(states[:chain], self.program.arguments, strict=False)
+        ]
+        after = [*outs[:1], *map(np.empty_like, before[1:]), *outs[max(chain, 1) :]]
+        given = [_rows(array, one) for array, one in zip(inputs, self.program.arguments[chain:], strict=True)]
+        arrays = [*before, *given, *after]
         lanes = self.width(sequences)
         code = self._code(lanes, arrays)
         memory = code.memory()
         strides = np.array([array.strides[:2] for array in arrays], dtype=np.int64)
+        strides[:, 1] *= sequences > 1
         places = np.stack([[address(array) for array in arrays] + begin * strides[:, 0], *strides.T], axis=1)
-        if self.chain:
-            places[0, 0] = address(states)
+        moves = np.ones(len(arrays), dtype=bool)
+        moves[:chain] = moves[count + 1 : count + chain] = False
+        places[~moves, 0] = [address(array) for array, one in zip(arrays, moves, strict=True) if not one]
         goes = portions(begin, end, self._operations * sequences, report) if pauses else [end - begin]
-        for count in goes:
+        for steps in goes:
             for lane in range(0, sequences, lanes):
                 moved = places.copy()
-                moved[:, 0] += min(lane, sequences - lanes) * strides[:, 1]
-                code(memory, moved, count)
-            places[:, 0] += count * strides[:, 0]
-            begin += count
-            if self.chain:
-                states[...] = np.reshape(outs[0][begin - 1, ...], states.shape)
-                places[0, 0] = address(states)
+                moved[:, 0] += max(min(lane, sequences - lanes), 0) * strides[:, 1]
+                code(memory, moved, steps)
+            places[moves, 0] += steps * strides[moves, 0]
+            begin += steps
+            for k, old in enumerate(before):
+                old[...] = np.reshape(outs[0][begin - 1, ...] if k == 0 else after[k], old.shape)
+        for k in range(1, chain):
+            outs[k][...] = np.reshape(after[k], outs[k].shape)
 
     def _code(self, lanes: int, arrays: list[Any]) -> Compiled:
         modes = tuple(map(_mode, arrays)) if lanes > 1 else ()
@@ -141,7 +149,7 @@ def _mode(array: Any) -> str:
     """How an array lies in memory, see `kernel`."""
     if array.strides[1] == 0:
         return SHARED
-    return UNIT if array.strides[1] == array.itemsize else STRIDED
+    return UNIT if array.strides[1] == array.itemsize and array.shape[1] > 1 else STRIDED
 
 
 KEPT = 32

@@ -52,7 +52,7 @@ class Loop:
         from .kernel import kernel  # noqa: PLC0415
 
         self.program, self._operations = program, program.operations
-        self._code = Compiled(kernel(program, chain=True))
+        self._code = Compiled(kernel(program, chain=1))
 
     def run(
         self, state: Any, inputs: Sequence[Any], out: Any, begin: int, end: int,

@@ -216,7 +216,7 @@ for dtype in (np.float64, np.float32):
     y = np.random.default_rng(1).normal(size=(9, 19)).astype(dtype)
     expected = program(y)[0]
     out = np.empty((1, *expected.shape), expected.dtype)
-    Lanes(program, chain=False).run(None, [y[None]], [out], 0, 1)
+    Lanes(program, chain=0).run(None, [y[None]], [out], 0, 1)
     for found in (Evaluator(program)(y)[0], out[0]):
         np.testing.assert_allclose(found, expected, rtol=1e-12 if dtype == np.float64 else 1e-4, atol=1e-5)
 print(libm.vector_bytes())
