@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import exp, sin, sqrt, tanh
+from operator import mul
 from typing import Any
 
 import numba
 import numpy as np
+from _hostile import mean_field as mean_field_problem
+from recurrences import Gru
 
 import parscan
 
@@ -66,6 +69,11 @@ class Recurrence:
         columns = () if self.x is None else tuple(self.x.T)
         self._compiled(tuple(self.y0.tolist()), columns, tuple(y.T))
         return y
+
+    def residual(self, y: Array) -> float:
+        """Largest deviation of a state from the step of the one before, relative to the largest state."""
+        given = () if self.x is None else (self.x[1:],)
+        return float(np.max(np.abs(y[1:] - self.step(y[:-1], *given))) / np.max(np.abs(y)))
 
     def solve(self, **options: Any) -> Array:
         """The trajectory by parscan."""
@@ -403,6 +411,166 @@ def saturated_by_hand(y0: Any, x: Any, y: Any) -> None:
         u = u - 2e-4 * tanh(0.5 * u) + 0.01 * xu[t]
         v = v - 2e-4 * tanh(0.5 * v) + 0.01 * xv[t]
         yu[t], yv[t] = u, v
+
+
+# Networks
+
+
+class Network(Recurrence):
+    """One whose loop over numbers has other arguments."""
+
+    def floats(self) -> Any:
+        return self.by_hand()
+
+    def numba(self) -> Array:
+        raise NotImplementedError
+
+
+def sums(columns: Any, row: Any) -> list[float]:
+    """A row times a matrix."""
+    return [sum(map(mul, column, row)) for column in columns]
+
+
+def gru_by_hand(W: Any, U: Any, b: Any, x: Any) -> list[list[float]]:
+    """Lists of the columns of the matrices, and of the rows of inputs of one sequence."""
+    n, states = len(b) // 3, []
+    y = [0.0] * n
+    for row in x:
+        gates, carried = sums(U, row), sums(W, y)
+        for i in range(n):
+            r = 1 / (1 + exp(-gates[i] - b[i] - carried[i]))
+            z = 1 / (1 + exp(-gates[n + i] - b[n + i] - carried[n + i]))
+            c = tanh(gates[2 * n + i] + b[2 * n + i] + r * carried[2 * n + i])
+            y[i] = c + z * (y[i] - c)
+        states.append(y.copy())
+    return states
+
+
+class GruNetwork(Network):
+    """See `recurrences.Gru`."""
+
+    model: Gru
+
+    def numba(self) -> Array:
+        return self.model.compiled()
+
+
+def gru(n: int, batch: int, steps: int) -> Recurrence:
+    """One of several states, or of several sequences."""
+    model = Gru.make(n, batch, steps)
+    W, U, b = model.W.T.tolist(), model.U.T.tolist(), model.b.tolist()
+    sequences = [model.x[:, k].tolist() for k in range(batch)] if batch > 1 else [model.x.tolist()]
+    name = f"GRU, n={n}" + (f", batch {batch}" if batch > 1 else "")
+    found = GruNetwork(
+        name, model.step, model.y0, steps, lambda: [gru_by_hand(W, U, b, one) for one in sequences], model.x
+    )
+    object.__setattr__(found, "model", model)
+    return found
+
+
+def one_gru(steps: int) -> Recurrence:
+    """One state: all of it by numbers."""
+    model = Gru.make(1, 1, steps)
+    (w1, w2, w3), (u1, u2, u3), (b1, b2, b3) = model.W[0].tolist(), model.U[0].tolist(), model.b.tolist()
+
+    def by_hand(y0: Any, x: Any, y: Any) -> None:
+        (s,), (given,), (ys,) = y0, x, y
+        for t in range(len(ys)):
+            v = given[t]
+            r = 1 / (1 + exp(-(v * u1 + b1) - s * w1))
+            z = 1 / (1 + exp(-(v * u2 + b2) - s * w2))
+            c = tanh(v * u3 + b3 + r * (s * w3))
+            ys[t] = s = c + z * (s - c)
+
+    return Recurrence("GRU, n=1", model.step, model.y0, steps, by_hand, model.x)
+
+
+class MeanField(Network):
+    """See `_hostile.mean_field`."""
+
+    def numba(self) -> Array:
+        return mean_field_problem(0.9, self.steps).loop_by_numbers()
+
+
+def mean_field(steps: int) -> Recurrence:
+    """100 states that are connected with each other."""
+    problem = mean_field_problem(0.9, steps)
+    columns, y0 = problem.parameters.T.tolist(), problem.y0.tolist()
+
+    def by_hand() -> list[list[float]]:
+        y, states = y0, []
+        for _ in range(steps):
+            y = [tanh(total) for total in sums(columns, y)]
+            states.append(y)
+        return states
+
+    return MeanField("mean-field network, n=100", problem.step, problem.y0, steps, by_hand)
+
+
+# Many of one kind
+
+
+def buckets(sets: int, steps: int) -> Recurrence:
+    """The bucket model with other parameters in every sequence of a batch."""
+    rng = np.random.default_rng(1)
+    size, pace = rng.uniform(40, 120, sets), rng.uniform(0.01, 0.1, sets)
+    weather = next(one.x for one in recurrences(steps) if one.name == "bucket model")
+
+    def step(y: Array, x: Array) -> Array:
+        soil, ground = y[..., 0], y[..., 1]
+        rain, demand = x[..., 0], x[..., 1]
+        soil = soil + rain
+        soil = soil - np.minimum(demand * np.minimum(soil / (0.75 * size), 1.0), soil)
+        spilt = np.maximum(soil - size, 0.0)
+        soil = soil - spilt
+        drained = pace * soil * (soil / size) ** 2
+        return np.stack([soil - drained, 0.98 * ground + drained + 0.3 * spilt], -1)
+
+    def by_hand() -> list[list[tuple[float, float]]]:
+        found, (rain, demand) = [], weather.T.tolist()
+        for most, rate in zip(size.tolist(), pace.tolist(), strict=True):
+            states: list[tuple[float, float]] = []
+            soil, ground = 40.0, 5.0
+            for t in range(steps):
+                soil = soil + rain[t]
+                soil = soil - min(demand[t] * min(soil / (0.75 * most), 1.0), soil)
+                spilt = max(soil - most, 0.0)
+                soil = soil - spilt
+                drained = rate * soil * (soil / most) ** 2
+                soil, ground = soil - drained, 0.98 * ground + drained + 0.3 * spilt
+                states.append((soil, ground))
+            found.append(states)
+        return found
+
+    y0 = np.broadcast_to([40.0, 5.0], (sets, 2)).copy()
+    found = Buckets(f"bucket model, {sets} parameter sets", step, y0, steps, by_hand, weather[:, None])
+    object.__setattr__(found, "parameters", (size, pace))
+    return found
+
+
+class Buckets(Network):
+    """Parameters of each sequence."""
+
+    parameters: tuple[Array, Array]
+
+    def numba(self) -> Array:
+        return buckets_by_numbers(*self.parameters, self.x[:, 0])
+
+
+@numba.njit(error_model="numpy")
+def buckets_by_numbers(size: Array, pace: Array, x: Array) -> Array:
+    y = np.empty((len(x), len(size), 2))
+    for k in range(len(size)):
+        soil, ground = 40.0, 5.0
+        for t in range(len(x)):
+            soil = soil + x[t, 0]
+            soil = soil - min(x[t, 1] * min(soil / (0.75 * size[k]), 1.0), soil)
+            spilt = max(soil - size[k], 0.0)
+            soil = soil - spilt
+            drained = pace[k] * soil * (soil / size[k]) ** 2
+            soil, ground = soil - drained, 0.98 * ground + drained + 0.3 * spilt
+            y[t, k, 0], y[t, k, 1] = soil, ground
+    return y
 
 
 def recurrences(steps: int) -> Iterator[Recurrence]:
