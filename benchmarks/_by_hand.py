@@ -14,9 +14,9 @@ from math import exp, sin, sqrt, tanh
 from operator import mul
 from typing import Any
 
-import numba
 import numpy as np
 from _hostile import mean_field as mean_field_problem
+from _problem import by_numbers
 from recurrences import Gru
 
 import parscan
@@ -61,7 +61,7 @@ class Recurrence:
 
     @cached_property
     def _compiled(self) -> Function:
-        return numba.njit(error_model="numpy")(self.by_hand)
+        return by_numbers(self.by_hand)
 
     def numba(self) -> Array:
         """The same loop compiled by Numba."""
@@ -557,7 +557,7 @@ class Buckets(Network):
         return buckets_by_numbers(*self.parameters, self.x[:, 0])
 
 
-@numba.njit(error_model="numpy")
+@by_numbers
 def buckets_by_numbers(size: Array, pace: Array, x: Array) -> Array:
     y = np.empty((len(x), len(size), 2))
     for k in range(len(size)):

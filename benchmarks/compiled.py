@@ -19,6 +19,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from _by_hand import Recurrence, buckets, gru, mean_field, one_gru, recurrences
@@ -183,7 +184,7 @@ def planets(y: Any) -> Any:
 
 
 def best(run: Callable[[], Any], repeats: int) -> float:
-    seconds = []
+    seconds: list[float] = []
     for _ in range(repeats):
         start = perf_counter()
         run()
@@ -191,31 +192,38 @@ def best(run: Callable[[], Any], repeats: int) -> float:
     return min(seconds)
 
 
+KEY = "0" * 64
+"""Of a file in the cache."""
+
+
+def load(external: dict[str, int]) -> compilation.Code:
+    """Code from the cache, ready to run."""
+    return compilation.Code(disk.load(KEY) or b"", external)
+
+
 def compile_times(quick: bool) -> list[dict[str, Any]]:
     """Best seconds to record a step, to write its text, to compile it, and to load it from disk."""
     small = next(one for one in recurrences(2) if one.name == "bucket model")
     bodies = Recurrence("seven bodies", planets, np.random.default_rng(0).standard_normal(28), 2, planets)
-    repeats, found = 2 if quick else 9, []
+    repeats, found = 2 if quick else 9, list[dict[str, Any]]()
     for one in (small, bodies, gru(32, 1, 2), mean_field(2)):
         step, examples = one.step, [one.y0[None], *([] if one.x is None else [one.x[:1]])]
         program = record(step, examples).program
         text = kernel(program, chain=True)
         code = compilation._object_code(text.text)
-        with TemporaryDirectory() as cache:
-            os.environ["PARSCAN_CACHE_DIR"] = cache
-            disk.save("0" * 64, code)
-            found.append({
-                "name": one.name,
-                "operations": program.operations,
-                "record": best(partial(record, step, examples), repeats),
-                "text": best(partial(kernel, program, chain=True), repeats),
-                "LLVM": best(partial(compilation._object_code, text.text), repeats),
-                "disk": best(lambda: compilation.Code(disk.load("0" * 64) or b"", text.external), repeats),  # noqa: B023
-            })  # fmt: skip
-            del os.environ["PARSCAN_CACHE_DIR"]
+        with TemporaryDirectory() as cache, patch.dict(os.environ, PARSCAN_CACHE_DIR=cache):
+            disk.save(KEY, code)
+            parts: dict[str, Callable[[], Any]] = {
+                "record": partial(record, step, examples),
+                "text": partial(kernel, program, chain=True),
+                "LLVM": partial(compilation._object_code, text.text),
+                "disk": partial(load, text.external),
+            }
+            times = {part: best(run, repeats) for part, run in parts.items()}
+        found.append({"name": one.name, "operations": program.operations} | times)
     for row in found:
-        times = ", ".join(f"{part} {1e3 * row[part]:.2f} ms" for part in ("record", "text", "LLVM", "disk"))
-        print(f"{row['name']}, {row['operations']} operations: {times}")
+        shown = ", ".join(f"{part} {1e3 * row[part]:.2f} ms" for part in ("record", "text", "LLVM", "disk"))
+        print(f"{row['name']}, {row['operations']} operations: {shown}")
     return found
 
 
