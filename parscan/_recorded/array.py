@@ -1,4 +1,4 @@
-"""Arrays that record the operations on them: NumPy's operators, ufuncs and functions work on them as on arrays."""
+"""Recording arrays: NumPy's operators, ufuncs and functions accept them, and the operations are recorded."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ OF_FLOATS = {
     ),
     **dict.fromkeys(("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"), np.dtype(bool)),
 }
-"""Frequent operations on numbers in double precision, and the dtypes of their results."""
+"""Frequent operations on double-precision numbers, with the dtypes of their results."""
 
 REAL = "bdfilq?BHILQhp"
 """Characters of the dtypes that are recorded."""
@@ -90,7 +90,7 @@ def _binary(name: str, *, swapped: bool = False) -> Any:
 
 
 def _of_python(name: str, one: RecordingArray, other: Any, *, swapped: bool = False) -> RecordingArray | None:
-    """An operation on numbers of Python, if both are; it may raise exceptions."""
+    """An operation with another Python number, which may raise exceptions; None if `other` is none."""
     if not ABOVE["is_number"](other):
         return None
     operation = ABOVE["operation"]
@@ -132,7 +132,7 @@ class RecordingArray:
     dtype : NumPy dtype
         Of the values: Boolean, integer, float32 or float64.
     is_python : bool
-        Whether it stands for a number of Python, on which operations may raise exceptions.
+        Whether the array stands for a Python number, on which operations may raise exceptions.
     """
 
     __slots__ = ("dtype", "graph", "ids", "is_python")
@@ -372,7 +372,7 @@ class RecordingArray:
         return self._like_this(apply("absolute", self))
 
     def _like_this(self, found: RecordingArray) -> RecordingArray:
-        """A result that is a number of Python if this is one."""
+        """A result, as a Python number if this is one."""
         found.is_python = self.is_python
         return found
 
@@ -408,7 +408,7 @@ class RecordingArray:
 
 
 def kind(value: Any) -> Any:
-    """Dtype of an operand, or `float` or `int` for numbers of Python, which take the dtype of the others."""
+    """Dtype of an operand, or `float` or `int` for Python numbers, which take the dtype of the other operands."""
     if type(value) is RecordingArray:
         return value.dtype
     if type(value) is float or type(value) is int:
@@ -418,7 +418,7 @@ def kind(value: Any) -> Any:
 
 @cache
 def resolved(name: str, kinds: tuple[Any, ...]) -> tuple[tuple[numpy.dtype[Any], ...], numpy.dtype[Any]]:
-    """Dtypes in which NumPy evaluates an operation on operands of these kinds, and that of the result."""
+    """Dtypes in which NumPy evaluates an operation on operands of these kinds, and the dtype of the result."""
     value = OPERATIONS[name].value
     if isinstance(value, np.ufunc):
         if name in ("logical_and", "logical_or", "logical_xor") and set(kinds) != {np.dtype(bool)}:
@@ -577,7 +577,7 @@ def evaluated(name: str, dtype: numpy.dtype[Any], operands: Any, data: Any = Non
 
 
 def product(graph: Graph, matrix: Any, vector: Any, dtype: numpy.dtype[Any]) -> Any:
-    """Nodes of the product of a matrix (m, k) with a vector (k,); of constants, they are constants."""
+    """Nodes of the product of a matrix (m, k) with a vector (k,); constants, if both are constants."""
     if graph.are_constant(vector).all() and graph.are_constant(matrix).all():
         with np.errstate(all="ignore"):
             return graph.constants(graph.values(matrix) @ graph.values(vector), dtype)
@@ -609,7 +609,7 @@ def gather(table: RecordingArray, index: RecordingArray) -> RecordingArray:
 
 
 def plain(key: Any) -> Any:
-    """An index without recording arrays: those of constants are replaced by them."""
+    """An index in which recording arrays of constants are replaced by the constants."""
     if isinstance(key, tuple):
         return tuple(map(plain, key))
     return key._known("indexes by") if isinstance(key, RecordingArray) else key

@@ -1,4 +1,4 @@
-"""Batches whose members a program does not couple: the program of one member."""
+"""Batches whose members do not depend on each other: finds the program of one member."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NEUTRAL: dict[str, tuple[int, tuple[int, ...]]] = {"multiply": (1, (0, 1)), "div
 @dataclass(frozen=True)
 class Part:
     """
-    The elements of an argument that a member needs: those at the places `first + stride * member`, and `size - 1` more.
+    The elements of an argument that a member needs: `size` of them, from the place `first + stride * member` on.
 
-    Where there is no such rule, `places` are those of each member, (members, size).
+    If there is no such rule, `places` are those of each member, (members, size).
     """
 
     argument: int
@@ -130,7 +130,7 @@ def _without(shape: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
 
 class _Nodes:
     """
-    What the nodes of a program are, in arrays over the nodes.
+    Properties of the nodes of a program, in arrays over the nodes.
 
     Attributes
     ----------
@@ -215,7 +215,7 @@ def _elements(shape: tuple[int, ...], axes: Axes | None) -> tuple[Any, Any]:
 
 class _Walk:
     """
-    From the results to the arguments, for all members in step.
+    Walks from the results to the arguments, for all members at the same time.
 
     A vector has one node per member, or a single one that all members share. Vectors are taken in the order of the last
     blocks that they have nodes in, so that those of a block are nearly always handled together.
@@ -247,7 +247,7 @@ class _Walk:
         return found
 
     def run(self) -> bool:
-        """Walk; whether the members do the same."""
+        """Walk; return whether all members do the same."""
         limit = 4 * self.nodes.size  # of programs that mix their members in ever new ways
         for order in reversed(range(len(self._waiting))):
             while some := self._waiting[order]:
@@ -261,7 +261,7 @@ class _Walk:
         return True
 
     def _step(self, group: list[int]) -> bool:
-        """Enter the operands of some vectors; whether the members do the same in each."""
+        """Enter the operands of some vectors; return whether the members do the same in each."""
         nodes, vectors = self.nodes, np.stack([self.vectors[k] for k in group])
         codes = nodes.codes[vectors]
         alike = (codes == codes[:, :1]).all(axis=1)
@@ -411,7 +411,7 @@ class _Emission:
         return tuple(tables)
 
     def _levels(self) -> dict[int, int]:
-        """Per operation its distance from the leaves. Nodes have larger numbers than their operands."""
+        """For each operation, its distance from the leaves. Nodes have larger numbers than their operands."""
         vectors, operands = self._walk.vectors, self._walk.operands
         found: dict[int, int] = {}
         sums = [vector.mean() for vector in vectors]

@@ -1,4 +1,4 @@
-"""The table of the functions that are recorded, and what its entries use."""
+"""The table of the functions that are recorded, and helpers of its entries."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from .operations import OPERATIONS
 from .program import needed
 
 FLAT = (INPUT, CONSTANT, GATHER, SEARCH_LEFT, SEARCH_RIGHT)
-"""Blocks through which no derivative goes."""
+"""Blocks whose derivatives are zero."""
 
 NONE: Any = np.empty(0, dtype=np.intp)
 
@@ -312,8 +312,9 @@ class Cotangents:
 
     Griewank & Walther, Evaluating Derivatives (2008), chapter 3: reverse mode.
 
-    An operand that is not chosen has no part in the result, but its partial derivatives may be infinite. So it is
-    recorded, too, under which condition a node has a part, and terms without one are 0 instead of a product with 0.
+    An operand that is not chosen does not contribute to the result, but its partial derivatives may be infinite.
+    Therefore the condition under which a node contributes is recorded, too; otherwise its terms are 0, not products
+    with 0.
     """
 
     def __init__(self, graph: Graph, outputs: Any, seeds: Any) -> None:
@@ -414,7 +415,7 @@ class Cotangents:
         return found
 
     def _masked(self, parts: Any, ids: Any, dtype: Any) -> Any:
-        """Terms that are 0 where they have no part."""
+        """Terms, with 0 for nodes that do not contribute."""
         some = np.flatnonzero(parts >= 0)
         if not some.size:
             return ids

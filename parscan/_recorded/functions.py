@@ -60,7 +60,7 @@ def call_function(function: Any, args: Any, options: dict[str, Any]) -> Any:
 
 
 def call(name: str, args: Any, options: dict[str, Any], function: Any = None) -> Any:
-    """Record a call by name; where it cannot be recorded, and all values are constants, call the function itself."""
+    """Record a call by name; if that is not possible and all values are constants, call the function itself."""
     options = {key: value for key, value in options.items() if value is not np._NoValue}
     if (out := options.pop("out", None)) is not None:
         return written(out, call(name, args, options, function))
@@ -103,7 +103,7 @@ ON_CONSTANTS = frozenset(
         "pinv",
     ]
 )
-"""Functions that are called themselves where all values are constants."""
+"""Functions that are called, not recorded, if all values are constants."""
 
 
 def _is_listed(function: Any) -> bool:
@@ -118,7 +118,7 @@ MODULES = ("numpy", "scipy.integrate._quadrature")
 
 
 def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]) -> Any:
-    """Call a function of NumPy or SciPy, or record the call where a recording array is among its arguments."""
+    """Call a function of NumPy or SciPy, or record the call if a recording array is among its arguments."""
     if isinstance(function, np.ufunc):
         if not options and len(args) == 1 and type(args[0]) is RecordingArray and function.__name__ in UNARY:
             return apply(function.__name__, args[0])  # the most frequent calls

@@ -20,10 +20,10 @@ constants at a computed index, places in a sorted table, and products of a matri
 """
 
 FEW = 16
-"""Size up to which elements of an array are recorded one by one, so that equal ones are found."""
+"""Elements of arrays of at most this size are recorded one by one, so that equal ones become one node."""
 
 LIMIT = 2_000_000
-"""Nodes from which on recording ends."""
+"""Largest number of nodes; beyond, recording ends."""
 
 
 class TooLarge(Exception):  # noqa: N818 - it says what happened
@@ -57,7 +57,7 @@ class Graph:
     size : int
         Number of nodes.
     limit : int
-        Nodes from which on recording ends.
+        Largest number of nodes.
     scalars : dict
         Nodes of operations on one element, by operation, operands, dtype and table.
     exceptions : dict
@@ -84,7 +84,7 @@ class Graph:
         return self._append(INPUT, count, np.dtype(dtype), (), (index, np.arange(count))).reshape(shape)
 
     def constants(self, values: Any, dtype: Any) -> Ids:
-        """Nodes of constants, of their shape. Those of the same bits are one node; a large array is one block."""
+        """Nodes of constants, in their shape. Constants with equal bits are one node; a large array is one block."""
         values = np.asarray(values, dtype=dtype)
         if values.ndim == 0:
             return self.constant(values)

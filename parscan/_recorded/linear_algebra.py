@@ -16,7 +16,7 @@ from .reductions import reduced
 np: Any = numpy  # whose types do not know recording arrays
 
 SMALL = 16
-"""Multiplications of a matrix product up to which it is recorded as sums of products."""
+"""A matrix product of at most this many multiplications is recorded as sums of products."""
 
 
 @records()
@@ -204,7 +204,7 @@ def _minor(a: Any, row: int, column: int) -> Any:
 
 
 LARGEST = 8
-"""Rows of a matrix up to which linear algebra is recorded."""
+"""Largest number of rows of a matrix whose linear algebra is recorded."""
 
 
 @records()

@@ -2,9 +2,10 @@
 
 Adding an operation is adding a row. Tests run over all rows.
 
-Derivatives where there is none: of steps (`floor`, `sign`, conditions) 0; of `absolute` at 0, 0; of the largest and the
-smallest of equal numbers, that of the first operand; at an edge of a domain, the limit from inside, which may be
-infinite; of `hypot` and `arctan2` at the origin, NaN. Outside of a domain, where the value is NaN, it is any number.
+Where a derivative does not exist, the table gives: 0 for step functions (`floor`, `sign`, conditions) and for
+`absolute` at 0; the derivative of the first operand for the maximum and the minimum of equal numbers; at the edge of a
+domain the limit from inside, which may be infinite; NaN for `hypot` and `arctan2` at the origin. Outside of a domain,
+where the value is NaN, the derivative may be any number.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ class Operation:
     value : callable
         The operation on arrays: a NumPy ufunc, or a function of arrays with the same promotion of dtypes.
     partials : tuple of callables
-        Per operand its partial derivative, a function `(*operands, result)` of recorded arrays; None if it is zero. An
-        empty tuple: all are zero.
+        For each operand, its partial derivative, a function `(*operands, result)` of recorded arrays; None if it is
+        zero. An empty tuple: all are zero.
     chooses : callable or None
-        For an operation that gives one of its last two operands: whether it is the first of them, a function
-        `(*operands, result) -> condition`. The derivative is that of the chosen operand; the other one may be
+        For an operation whose result is one of its last two operands: a function `(*operands, result) -> condition`
+        that is true where it is the first of them. The derivative is that of the chosen operand; the other one may be
         infinite or NaN.
     llvm : str
         Spelling, see `native/text.py`.

@@ -1,4 +1,4 @@
-"""A recorded function without what its results do not need, and its values by NumPy, the oracle of compiled code."""
+"""A recorded function, reduced to the operations that its results need, and its values by NumPy: the oracle of code."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Program:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """A hash of all that is recorded, constants included: programs with the same one are the same."""
+        """A hash of the whole record, constants included: programs with equal fingerprints are equal."""
         pieces = [repr((self.arguments, self.dtypes, [ids.shape for ids in self.results])).encode()]
         pieces += [ids.tobytes() for ids in self.results]
         for operation, _, count, dtype, operands, data in self.blocks:
@@ -109,7 +109,7 @@ class Program:
         )
 
     def _product(self, block: Block, of: Callable[[Any], Any]) -> Any:
-        """Values of a product: a constant matrix is the same one in all calls."""
+        """Values of a product; a constant matrix is the same in all calls."""
         nodes, vector = block.operands
         if self._are_constant(nodes):
             return of(nodes)[..., 0] @ of(vector)
@@ -124,7 +124,7 @@ class Program:
         return bool(self._cache["constant"][nodes].all())
 
     def _places(self) -> tuple[str, Any, dict[str, int]]:
-        """Per node the character of its dtype and its row among the nodes of this dtype, and how many these are."""
+        """For each node, the character of its dtype and its row among the nodes of this dtype; the number of rows."""
         if "places" not in self._cache:
             places, used = np.empty(self.size, dtype=np.intp), dict[str, int]()
             for block in self.blocks:
@@ -178,7 +178,7 @@ def extract(graph: Graph, results: Sequence[RecordingArray], arguments: Sequence
 
 
 def _some(block: Block, ids: Ids, some: Any) -> Any:
-    """Operands of the needed ones among the nodes of a block; a product needs its whole vector."""
+    """Operands of the needed nodes of a block; a product needs its whole vector."""
     return ids if block.operation == PRODUCT and ids is block.operands[1] else ids[some]
 
 

@@ -1,9 +1,9 @@
 """
-Numbers of Python among recorded values: what `float(y[0])`, `y[0].item()` and functions of the module `math` give.
+Python numbers among recorded values: results of `float(y[0])`, `y[0].item()` and functions of the module `math`.
 
 Operations on them raise exceptions where NumPy gives infinity or NaN: `1.0 / float(y[0])` for a zero. Machine code
-raises none. So the conditions under which the function would raise are recorded, too, and the result of the whole
-function is NaN where one of them holds: the user's own function then decides.
+raises none. Therefore the conditions under which the function would raise are recorded, too. If one of them holds, the
+result of the whole function is NaN, and the user's own function is called.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .graph import Graph
 np: Any = numpy
 
 DIVISIONS = ("divide", "floor_divide", "remainder")
-"""Operations that raise for a second operand of zero."""
+"""Operations that raise an exception if the second operand is zero."""
 
 
 def number(value: RecordingArray) -> RecordingArray:
@@ -58,7 +58,7 @@ def operation(name: str, one: Any, other: Any) -> RecordingArray:
 
 
 def checked(found: RecordingArray, *operands: Any) -> RecordingArray:
-    """A result as a number of Python, of a function that raises where it is not finite, unless an operand is NaN."""
+    """The result, as a Python number, of a function that raises if the result is not finite and no operand is NaN."""
     bad = ~np.isfinite(found)
     for operand in operands:
         if type(operand) is RecordingArray:

@@ -1,4 +1,4 @@
-"""Functions of NumPy that rearrange arrays: what they do with the numbers of nodes is what they do with values."""
+"""Functions of NumPy that rearrange arrays: they are applied to the numbers of nodes as they would be to values."""
 
 from __future__ import annotations
 

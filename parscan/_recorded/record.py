@@ -1,4 +1,4 @@
-"""Recording a function: one call on arrays that record what is done to them."""
+"""Recording a function: it is called on arrays that record the operations on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .stand_in import Recordable, recordable
 HERE = str(Path(__file__).parent)
 
 LIBRARIES = {"numpy", "scipy"}
-"""Folders whose files are none of the user's."""
+"""Folders whose files do not belong to the user."""
 
 
 class NotRecordedError(TypeError):
@@ -30,7 +30,7 @@ class NotRecordedError(TypeError):
     Attributes
     ----------
     reason : str
-        Why, as a sentence without subject.
+        Why the function cannot be recorded, as the predicate of a sentence.
     place : str
         File and line of the user's function, or "".
     """
@@ -64,21 +64,22 @@ def record(function: Callable[..., Any], examples: Sequence[Any], constants: Seq
     """
     Record a function.
 
-    A copy of it is called twice, and both records are compared: a function that counts its calls is none of its
-    arguments alone. The copy keeps what it writes to objects, closures and globals; the originals stay as they are.
+    A copy of the function is called twice, and both records are compared: the values of a function that counts its
+    calls do not depend on its arguments alone. Whatever the copy writes to objects, closures and globals stays in
+    copies of these; the originals are not changed.
 
     Parameters
     ----------
     function : callable
         `function(*examples, *constants)`.
     examples : sequence of arrays, or of tuples of arrays
-        Of the shapes and dtypes of the arguments. Their values do not matter.
+        Arrays with the shapes and dtypes of the arguments. Their values do not matter.
     constants
         Further arguments, whose values are recorded.
     name : str
-        Of the function, for messages.
+        Name of the function in messages.
     limit : int
-        Nodes from which on recording ends.
+        Largest number of nodes; beyond, recording ends.
 
     Raises
     ------

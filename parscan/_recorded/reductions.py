@@ -15,13 +15,13 @@ np: Any = numpy  # whose types do not know recording arrays
 
 REDUCTIONS = ("add", "multiply", "maximum", "minimum", "fmax", "fmin", "logical_and", "logical_or", "logical_xor",
               "hypot", "logaddexp")  # fmt: skip
-"""Ufuncs that reduce an axis, or accumulate along it."""
+"""Ufuncs that can reduce an axis, or accumulate along it."""
 
 EMPTY = {"add": 0.0, "multiply": 1.0, "logical_and": True, "logical_or": False}
-"""Their values for no operands."""
+"""Values of these ufuncs without operands."""
 
 PAIRWISE = 8
-"""Terms above which a sum is that of its halves, as in NumPy."""
+"""A sum of more terms is recorded as the sum of the sums of its halves, as in NumPy."""
 
 
 def reduction(
@@ -59,7 +59,7 @@ def reduced(name: str, rows: list[RecordingArray]) -> RecordingArray:
 
 
 def _dtype_of_reduction(name: str, array: RecordingArray) -> Any:
-    """Dtype in which NumPy reduces: small whole numbers are added and multiplied as large ones."""
+    """Dtype in which NumPy reduces: short integers are added and multiplied as long ones."""
     if name.startswith("logical_"):
         return np.dtype(bool)
     if name in ("add", "multiply") and array.dtype.kind in "biu":
@@ -155,7 +155,7 @@ def nanmean(a: Any, axis: Any = None, **options: Any) -> Any:
 
 
 SORTED = 16
-"""Entries up to which sorting is recorded."""
+"""Largest number of entries whose sorting is recorded."""
 
 
 @records()

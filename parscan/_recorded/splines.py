@@ -1,4 +1,4 @@
-"""Tables of numbers as functions: SciPy's piecewise polynomials, B-splines and `interp1d`, and NumPy's polynomials."""
+"""Interpolating functions: SciPy's piecewise polynomials, B-splines and `interp1d`, and NumPy's polynomials."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@ A copy of a user's function for which NumPy makes recording arrays.
 
 Nothing of the user's is changed. The copy has the same code, hence the same lines in tracebacks, but other globals and
 closure cells: NumPy, SciPy and the module `math` are stand-ins in them, helper functions and classes are copies as
-well, and arrays are recording arrays of constants. What the copy writes to them stays in the copies; it finds it there
-when it is called again, so that a function with a state does something else then.
+well, and arrays are recording arrays of constants. Whatever the copy writes stays in the copies, where the next call
+finds it: if the function has a state, its second record differs from the first.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ FOREIGN = frozenset(
 """Libraries whose functions, classes and objects are not copied."""
 
 HUGE = 10_000
-"""Entries from which on an array of the user's is no recording array, but only a table to be indexed."""
+"""A larger array of the user's does not become a recording array, but only a table that may be indexed."""
 
 MANY = 10_000
-"""Entries from which on a list or dictionary is not copied."""
+"""Larger lists and dictionaries are not copied."""
 
 NOT_COPIED = frozenset(
     [
@@ -127,7 +127,7 @@ class Recordable:
         return self._copy(*map(self._copies.value, args))
 
     def memory(self) -> Any:
-        """What the copies hold now; it is compared with what they hold after another call."""
+        """The present contents of the copies, to be compared with those after another call."""
         return self._copies.memory()
 
 
@@ -450,7 +450,7 @@ NO_FUNCTIONS = {
     "warnings": Refusing("warns"),
     "logging": Refusing("writes a log"),
 }
-"""Modules whose functions do something else than to compute a value."""
+"""Modules whose functions do not just compute a value."""
 
 OF_DISTRIBUTIONS = (
     "pdf",
@@ -507,7 +507,7 @@ class Generators:
 
 
 def _largest(name: str) -> Callable[..., Any]:
-    """Python's `max` and `min`: a value only replaces the first one if it is larger, which says what becomes of NaN."""
+    """Python's `max` and `min`: a later value replaces an earlier one only if it is larger, also if one is NaN."""
     real = getattr(builtins, name)
 
     def choose(one: Any, other: Any) -> Any:
@@ -578,7 +578,7 @@ class Copies:
         return {key: _contents(copy) for key, (given, copy) in self._known.items() if copy is not given}
 
     def _remember(self, given: Any, copy: Any) -> None:
-        """Note a copy before its parts are copied, which may contain it."""
+        """Note a copy before its parts are copied, since they may contain it."""
         self._known[id(given)] = given, copy
 
     def _import(self, name: str, *args: Any) -> Any:
@@ -776,7 +776,7 @@ class Copies:
                     _enter(copy, name, self._member(member))
             if hasattr(given, "__abstractmethods__"):
                 copy.__abstractmethods__ = given.__abstractmethods__
-        except Exception:  # a class of its own kind: it stays what it is
+        except Exception:  # a class with a metaclass of its own is not copied
             return given
         return copy
 
@@ -832,7 +832,7 @@ MAKERS: tuple[tuple[Any, Callable[[Copies, Any], Any]], ...] = (
 
 
 def _contents(copy: Any) -> Any:
-    """What a copy holds, in a form that can be compared."""
+    """The contents of a copy, in a form that can be compared."""
     if type(copy) is RecordingArray or isinstance(copy, np.ndarray):
         return _token(copy)
     if isinstance(copy, set | list | tuple):
@@ -847,7 +847,7 @@ def _contents(copy: Any) -> Any:
 
 
 def _token(value: Any) -> Any:
-    """A value as something to compare: numbers and arrays by what they hold, other objects by identity."""
+    """A value in a form that can be compared: numbers and arrays by their contents, other objects by identity."""
     if type(value) is RecordingArray:
         return value.ids if type(value.ids) is int else value.ids.tobytes()
     if isinstance(value, np.ndarray) and value.dtype != object:

@@ -1,4 +1,4 @@
-"""What the operations of a program say of it: whether it is affine in an argument; and colours of sparse columns."""
+"""Properties of a program: whether it is affine in an argument, and the colours of the columns of its Jacobian."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def is_affine(program: Program, argument: int) -> bool:
     """
     Whether the results are affine functions of an argument, for all values of the other arguments.
 
-    It is found from the operations alone: `y * y / y` is not affine. Nor are steps such as `floor`, whose derivative is
-    zero.
+    Only the operations are examined: `y * y / y` does not count as affine. Neither do step functions such as `floor`,
+    whose derivative is zero.
     """
     degrees = np.zeros(program.size, dtype=np.int8)
     chars = np.empty(program.size, dtype="U1")
@@ -54,16 +54,17 @@ DEGREES: dict[str, Callable[..., Any]] = {
     "where": lambda c, x, y: np.where(c > FREE, OTHER, np.maximum(x, y)),
     PRODUCT: lambda matrix, vector: _of_multiply(matrix, vector[None, :]).max(axis=1, initial=FREE),
 }
-"""How results depend on an argument, from how the operands do. Operations that are not here: not affinely."""
+"""Dependence of results on an argument, from that of the operands; operations not listed are not affine."""
 
 
 def colours(rows: Any, columns: Any, n: int) -> Any:
     """
     Colour the columns of a sparse matrix so that those of one colour share no row.
 
-    The sum of the columns of a colour then shows each of their entries: a Jacobian takes as many products with vectors
-    as there are colours. Curtis, Powell & Reid, J. Inst. Maths Applics 13 (1974) 117: each column takes the first
-    colour that fits. The columns come as they stand, or those with most entries first, whichever needs fewer colours.
+    The sum of the columns of a colour then contains each of their entries: a Jacobian takes as many products with
+    vectors as there are colours. Curtis, Powell & Reid, J. Inst. Maths Applics 13 (1974) 117: each column takes the
+    first colour that fits. Columns are taken in their order, or those with most entries first, whichever needs fewer
+    colours.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def colours(rows: Any, columns: Any, n: int) -> Any:
 
 
 def _coloured(entries: list[list[int]], order: Any) -> Any:
-    """Colours by taking the columns in some order; per row, the colours in it are the bits of a whole number."""
+    """Colours of the columns, taken in some order; the colours used in each row are the bits of an integer."""
     taken = dict.fromkeys((row for rows in entries for row in rows), 0)
     found = np.zeros(len(entries), dtype=np.intp)
     for column in order:

@@ -1,4 +1,4 @@
-"""`parscan.trace`: a recorded function as an object to look at and to use."""
+"""`parscan.trace`: a recorded function as an object that can be printed, called and differentiated."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less"
 """Operators of Python for operations of two operands."""
 
 SHOWN = 4
-"""Numbers of a block that a listing shows."""
+"""Largest number of entries of a block that a listing shows one by one."""
 
 
 class Traced:
     """
     A recorded function: what :func:`parscan.trace` returns.
 
-    It computes what the function computes, from the operations that were recorded.
+    It computes the values of the function from the recorded operations.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Traced:
         Parameters
         ----------
         *arguments : arrays
-            Of the shapes of the examples, as the function takes them; a tuple of arrays where it takes a tuple.
+            Arguments as the function takes them, with the shapes of the examples; a tuple where it takes a tuple.
 
         Returns
         -------
@@ -118,7 +118,7 @@ class Traced:
 
     def source(self) -> str:
         """
-        Operations in their order, one line each; `v3` is a number, `v[3:9]` are six of them.
+        The operations in their order, one line each; `v3` is one number, `v[3:9]` are six numbers.
 
         Returns
         -------
@@ -221,9 +221,9 @@ def trace(fun: Callable[..., Any], *examples: Any) -> Traced:
     Record what a function of NumPy arrays computes, with its exact derivatives.
 
     The function is called on arrays that record every operation. It must compute its result by operations of NumPy on
-    its arguments, the same ones at every call: `np.where(y > 0, a, b)` is recorded, a branch `if y > 0` is not. What
-    else it reads (constants, closures, globals) is recorded with the values of now. Where the function raises an
-    exception, because `math.log` gets a negative number for example, the recorded one gives NaN.
+    its arguments, the same ones at every call: `np.where(y > 0, a, b)` is recorded, a branch `if y > 0` is not.
+    Constants, closures and globals that it reads are recorded with their present values. If the function raises an
+    exception, because `math.log` gets a negative number for example, the recorded function gives NaN.
 
     Parameters
     ----------

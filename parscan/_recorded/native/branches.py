@@ -1,9 +1,9 @@
 """
-Where code branches instead of evaluating both values of a `where`.
+Decides where code branches instead of evaluating both values of a `where`.
 
-A processor predicts branches. The next step begins with the predicted value while the condition of this one is still
-being computed, and operations that only the other value needs are not executed. A wrong prediction costs the time of
-some operations. So code branches where values wait long for their condition, or save much.
+A processor predicts branches. The next step begins with the predicted value while the condition of the present step is
+still being computed, and operations that only the other value needs are not executed. A wrong prediction costs the time
+of some operations. Therefore code branches if values wait long for their condition, or if it saves many operations.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .text import CALLED
 CYCLES = {"divide": 13, "sqrt": 15, "where": 2, "negative": 1, "absolute": 1, "copysign": 1, "logical_and": 1,
           "logical_or": 1, "logical_xor": 1, "logical_not": 1, "remainder": 40, "floor_divide": 40, "fmod": 40,
           "expit": 50, "logaddexp": 80} | dict.fromkeys(CALLED, 40)  # fmt: skip
-"""About what operations take; others `USUAL`."""
+"""Approximate times of operations, in cycles; other operations take `USUAL`."""
 
 USUAL = 4
 
@@ -104,7 +104,7 @@ class Branch:
 
 
 def cycles(block: Block) -> int:
-    """About what an operation of a block takes."""
+    """Approximate cycles of an operation of a block."""
     return CYCLES.get(block.operation, USUAL)
 
 

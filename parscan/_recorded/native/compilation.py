@@ -1,4 +1,4 @@
-"""Machine code of kernels, compiled by LLVM, or kept from before in memory or on disk."""
+"""Machine code of kernels: compiled by LLVM, or kept in memory or on disk from an earlier compilation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .layout import address, aligned
 from .text import UnsupportedError
 
 KEPT = 32 << 20
-"""Bytes of object code up to which kernels are kept in memory, besides those in use."""
+"""Largest total size, in bytes, of object code that is kept in memory, besides kernels in use."""
 
 OLDEST = 17
 """Version of LLVM that the text is written for."""
@@ -133,7 +133,7 @@ def _features() -> str:
 
 @cache
 def _machine_name() -> str:
-    """What code depends on, besides its text."""
+    """The properties of the machine on which code depends, besides its text."""
     versions = f"{llvmlite.__version__} {llvm.llvm_version_info}"
     return f"{versions} {llvm.get_process_triple()} {llvm.get_host_cpu_name()} {_features()}\n"
 

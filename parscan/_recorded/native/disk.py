@@ -16,11 +16,11 @@ from pathlib import Path
 MAGIC = b"parscan object code 1\n"
 
 MOST = 2000
-"""Files that are kept; when there are more, the older half goes."""
+"""Largest number of files; if there are more, the older half is removed."""
 
 
 def folder() -> Path | None:
-    """Where object code is kept: in `PARSCAN_CACHE_DIR`, or the user's folder for caches; None if there is none."""
+    """The folder for object code: `PARSCAN_CACHE_DIR`, or one in the user's cache; None if there is none."""
     if chosen := os.environ.get("PARSCAN_CACHE_DIR"):
         return Path(chosen)
     try:

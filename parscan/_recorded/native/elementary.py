@@ -17,7 +17,7 @@ from .text import BETTER, WRITTEN_OUT, Operand, Register, literal, vector
 
 @dataclass(frozen=True)
 class Numbers:
-    """What the functions need to know of a dtype."""
+    """Properties of a dtype that the functions use."""
 
     terms: int
     """Of `(exp(r) - 1 - r) / r**2`."""

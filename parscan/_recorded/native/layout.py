@@ -1,4 +1,4 @@
-"""What a program's code is made of, in order, and where its values lie: in registers, or in memory for its loops."""
+"""The parts of a program's code, in order, and the places of its values: registers, or memory for loops."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..program import Program
 from .text import UnsupportedError
 
 UNROLLED = 16
-"""Elements up to which a block is written out, its values in registers."""
+"""A block of at most this many elements is unrolled, with its values in registers."""
 
 FEWEST = 4
-"""Elements that make a vector."""
+"""Least number of elements of a vector."""
 
 RUNS = 8
-"""Runs of addresses up to which an operand is copied run by run."""
+"""An operand of at most this many runs of consecutive addresses is copied run by run."""
 
 ALIGNED = 64
 """Bytes at which blocks of memory begin."""

@@ -15,10 +15,10 @@ from ..program import Program
 from .layout import address
 
 PAUSE = 0.05
-"""Seconds between two returns to Python, where Ctrl-C is noticed and progress is reported."""
+"""Seconds between two returns to Python, at which Ctrl-C is noticed and progress is reported."""
 
 FIRST = 200_000
-"""Operations before the first return, after which the pace is known."""
+"""Number of operations before the first return to Python; afterwards the speed is known."""
 
 KEPT = 32
 """Loops that are kept for a program that is recorded again."""
@@ -85,7 +85,7 @@ class Loop:
 
 
 def portions(begin: int, end: int, operations: int, report: Callable[[int], object] | None) -> Iterator[int]:
-    """Steps to do in one go, again and again, so that each takes about `PAUSE`; it measures the time in between."""
+    """Numbers of steps that take about `PAUSE` each, measured by the time until the next number is asked for."""
     steps = max(FIRST // max(operations, 1), 1)
     while begin < end:
         count, start = min(steps, end - begin), time.perf_counter()

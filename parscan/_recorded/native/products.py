@@ -12,7 +12,7 @@ from .layout import SCRATCH, TABLE, Copied, Multiplied, Run
 from .text import Register, literal, vector, word
 
 ACCUMULATORS = 8
-"""Sums that a product keeps in registers at the same time; more hide no more latency."""
+"""Number of sums that a product keeps in registers at the same time; more would not hide more latency."""
 
 
 class Products(Blocks):

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from .lanes import Lanes
 
 PER_THREAD = 1 << 20
-"""Operations that make another thread worth starting: some tenths of a millisecond."""
+"""Number of operations for which another thread is worth starting: some tenths of a millisecond."""
 
 
 class Segments:
