@@ -14,7 +14,7 @@ FASTER = 8
 """Factor by which the window grows after it converged."""
 
 CAREFULLY = 2
-"""The same factor once a window has failed."""
+"""Factor by which the window grows once a window has failed."""
 
 SHORTER = 4
 """Factor by which the window shrinks after it did not converge."""

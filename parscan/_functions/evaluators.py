@@ -56,7 +56,7 @@ class OneByOne:
     stacks = False
 
     def values(self, function: Values, points: Any, states: Array) -> Array:
-        """As many calls of the function as there are points."""
+        """One call of the function for each point."""
         return function.each(points, states)
 
 

@@ -57,7 +57,7 @@ class Structure(ABC):
 
     @abstractmethod
     def to_dense(self, matrices: Array) -> Array:
-        """The same matrices as `(..., n, n)`."""
+        """The matrices as full ones, `(..., n, n)`."""
 
     @abstractmethod
     def norm(self, matrices: Array) -> Array:

@@ -111,7 +111,7 @@ class Mesh:
         return among(xp.arange(self.intervals), xp.sort(within))
 
     def broken_at(self, times: Array) -> Mesh:
-        """The same nodes with further breakpoints, which become nodes of the meshes that are made from it."""
+        """The mesh with further breakpoints. They become nodes of the meshes that are made from it, not of this one."""
         return Mesh(self.t, union(self.breaks, times))
 
     def with_breaks(self, near: float = NEAR) -> Mesh:

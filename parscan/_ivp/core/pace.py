@@ -30,7 +30,7 @@ FOLLOWED, CALLS_A_STEP = 256, 50
 one step and for sampling its defect."""
 
 MOST_CALLS = 1_000_000_000
-"""The same limit where there are no jumps: hours, even for the cheapest function."""
+"""Largest number of calls of `fun` for the rest of the span, if there are no jumps: hours, even for the cheapest."""
 
 GROWTH = 2.0
 """If the pace grew by more than this factor, as in a transient, it does not predict later steps."""
@@ -82,7 +82,7 @@ class Pace:
         needed = (calls - self._begin[1]) * (rest / passed) if passed else inf
         if needed <= CALLS:
             return ""
-        pace = f"the last {STEPS} steps were of {passed / STEPS:.2g} each, {passed / rest:.2g} of what is left"
+        pace = f"the last {STEPS} steps were of {passed / STEPS:.2g} each, {passed / rest:.2g} of the remaining span"
         with quiet():
             jumps = jumps_within(self._fun, last, self._rtol, self._atol)
         if 2 * sum(jumps) > len(jumps):

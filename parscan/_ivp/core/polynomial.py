@@ -104,7 +104,7 @@ class PiecewisePolynomial:
 
     @property
     def ends(self) -> Array:
-        """The same for the right ends."""
+        """Times `(N,)` at which the right-hand side is evaluated for the right ends of the intervals."""
         return self.mesh.inner_ends[1]
 
     @cached_property
@@ -146,14 +146,14 @@ class PiecewisePolynomial:
             yield some, self.part(some)
 
     def starting_at(self, y0: Array) -> PiecewisePolynomial:
-        """The same with its first state replaced."""
+        """The polynomial with its first state replaced."""
         xp = self.xp
         return replace(self, y=xp.concat([y0[None, ...], self.y[1:, ...]]))
 
     def resampled(self, mesh: Mesh, tableau: Tableau | None = None) -> PiecewisePolynomial:
-        """The same on another mesh, with the nodes of another tableau if one is given.
+        """The polynomial on another mesh, with the nodes of another tableau if one is given.
 
-        All breakpoints that are nodes of this mesh are to be nodes of the new one.
+        The new mesh must have all breakpoints that are nodes of the present mesh as nodes.
         """
         xp, tableau = self.xp, tableau or self.tableau
         y = self.evaluate(mesh.t)
@@ -164,7 +164,7 @@ class PiecewisePolynomial:
         return replace(new, stages=xp.reshape(slopes, (*times.shape, *y.shape[1:])))
 
     def restrict(self, t_end: float) -> PiecewisePolynomial:
-        """The same up to `t_end`, a time on the mesh or between its nodes."""
+        """The polynomial up to `t_end`, a node of the mesh or a time between nodes."""
         first, last = sorted((self.t[0], self.t[-1]))
         if not first <= t_end <= last:
             raise ValueError(f"`t_end` is {t_end}; the solution reaches from {first} to {last}.")
@@ -276,7 +276,7 @@ class PiecewisePolynomial:
 
 
 def joined(parts: Sequence[PiecewisePolynomial]) -> PiecewisePolynomial:
-    """One after the other, each from the end of the one before."""
+    """One polynomial of several parts, each of which begins where the previous one ends."""
     first, *rest = parts
     if not rest:
         return first

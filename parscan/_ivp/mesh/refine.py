@@ -31,7 +31,7 @@ class Assessed:
     power: float
 
     def broken_at(self, times: Array) -> Assessed:
-        """The same with further breakpoints.
+        """The assessed mesh with further breakpoints.
 
         The error of an interval says nothing about its two parts beside a breakpoint inside it. It is set to zero, so
         that the parts become as long as the neighbouring intervals allow.

@@ -45,7 +45,7 @@ ITERATIONS = 10
 """Newton iterations on a mesh, at most."""
 
 WARM_ITERATIONS = 6
-"""The same on the mesh of a warm start: one that needs more is too far from the solution."""
+"""Newton iterations on the mesh of a warm start, at most: a start that needs more is too far from the solution."""
 
 ACCEPTED = 2.0
 """Largest error of an interval, in tolerances, with which a mesh is accepted."""

@@ -71,7 +71,7 @@ class Collocation(Discretisation):
         return 2 * self.tableau.stages
 
     def finer(self) -> Discretisation | None:
-        """The same family with two stages more."""
+        """The method of the same family with two more stages."""
         stages = self.tableau.stages + 2
         return Collocation(self.tableau.family(stages), self.n) if stages <= MOST_STAGES else None
 

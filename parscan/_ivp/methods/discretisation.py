@@ -44,7 +44,7 @@ class Discretisation(ABC):
     @property
     @abstractmethod
     def description(self) -> str:
-        """For messages: "Radau, 5 stages"."""
+        """The name that messages use: "Radau, 5 stages"."""
 
     @property
     @abstractmethod

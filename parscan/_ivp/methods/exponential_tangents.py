@@ -77,7 +77,7 @@ class ExponentialTangents(TangentLinear):
     right: slice
 
     def respond(self, forcing: Array) -> tuple[Array, Array]:
-        """One forcing after the other."""
+        """The responses to all forcings, computed one after the other."""
         xp = self.xp
         found = [self._respond(forcing[..., k]) for k in range(forcing.shape[-1])]
         ends, slopes = zip(*found, strict=True)

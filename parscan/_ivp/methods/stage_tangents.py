@@ -33,7 +33,7 @@ class ImplicitStages(TangentLinear):
     steps: Array
 
     def respond(self, forcing: Array) -> tuple[Array, Array]:
-        """One linear system per interval and member."""
+        """Solve one linear system for each interval and member."""
         xp = self.xp
         N, s, B, n = self.slopes.shape[:-1]
         sides = xp.moveaxis(xp.reshape(forcing, (N, s, B, n, -1)), 2, 1)

@@ -49,7 +49,7 @@ class Seen:
         return float(self.values[-1]) * value > 0
 
     def followed_by(self, times: Array, values: Array) -> Seen:
-        """The same with further samples."""
+        """These samples followed by further ones."""
         xp = array_namespace(times)
         return Seen(xp.concat([self.times, times]), xp.concat([self.values, values]), self.new)
 

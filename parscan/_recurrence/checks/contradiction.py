@@ -28,8 +28,8 @@ class Contradiction(Enum):
         "one of many. Take random numbers, counters and caches out of `step`; pass noise as `x`."
     )
     STACKED = (
-        "Evaluated for many states at once, it differs by {off:.2g} tolerances at step {time} from what it gives for "
-        "that state alone: it does not broadcast over leading axes, so the trajectory is not the loop's. Let it work "
+        "Evaluated for many states at once, it differs by {off:.2g} tolerances at step {time} from its value for that "
+        "state alone: it does not broadcast over leading axes, so the trajectory is not the loop's. Let it work "
         "on y[..., i] and on the last axes only, with `np.where` for `if`; raise `rtol` if it cannot be more accurate; "
         'or use method="sequential".'
     )
