@@ -12,7 +12,7 @@ from .._arrays.namespace import Array, array_namespace
 
 ADVICE = (
     "parscan found no way past the states at which this is raised. If the solution itself does not reach them, let the "
-    'function return NaN outside its domain, or name a sequential method, such as method="LSODA".'
+    'function return NaN beyond its domain, or name a sequential method, such as method="LSODA".'
 )
 
 
