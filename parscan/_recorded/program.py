@@ -13,6 +13,9 @@ import numpy as np
 from .array import RecordingArray, evaluated
 from .graph import CONSTANT, INPUT, PRODUCT, Block, Graph, Ids
 
+LOOPED = 16
+"""Operations that are about as much machine code as a loop."""
+
 
 @dataclass(frozen=True)
 class Argument:
@@ -49,7 +52,7 @@ class Program:
     dtypes: tuple[np.dtype[Any], ...]
     _cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
-    @property
+    @cached_property
     def operations(self) -> int:
         """Number of scalar operations; a product of a matrix (m, k) with a vector counts as m k."""
         weights = (block.operands[0].shape[1] if block.operation == PRODUCT else 1 for block in self.blocks)
@@ -57,6 +60,11 @@ class Program:
         return sum(
             block.count * weight for block, weight, is_one in zip(self.blocks, weights, named, strict=True) if is_one
         )
+
+    @cached_property
+    def written(self) -> int:
+        """Number of operations in the text of machine code, in which a loop over many elements counts as a few."""
+        return sum(min(block.count, LOOPED) for block in self.blocks if block.operation not in (INPUT, CONSTANT))
 
     @cached_property
     def fingerprint(self) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 from .._arrays.namespace import Array
@@ -12,8 +13,9 @@ from .._kernels.dispatch import is_loaded
 from .checks.check_jacobian import check_jacobian, structure_covers
 from .checks.check_step import check_broadcasting
 from .checks.whole_numbers import WholeNumbers
-from .code import Code, Compiler
-from .cost import Stopwatch, best_length
+from .code import Code, Compiler, NoCodeError
+from .compiled_segments import CompiledSegments, faster_segments, segments_of
+from .cost import Stopwatch, best_length, sweeps
 from .decide import Budget, Workload, decide
 from .methods import Planner
 from .task import Task
@@ -28,6 +30,7 @@ class Choice:
 
     `reason` is the sentence of `auto` about its choice. `wanting` is the time of one step of the loop, in seconds, if
     the loop is chosen because the compiled scans are not loaded; else 0. `code` is the step as machine code.
+    `in_methods`: the methods use it, too.
     """
 
     methods: tuple[PlannedMethod, ...] = ()
@@ -36,6 +39,7 @@ class Choice:
     reason: str = ""
     wanting: float = 0.0
     code: Code | None = None
+    in_methods: bool = False
 
 
 def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
@@ -59,10 +63,37 @@ def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
     stopwatch = Stopwatch(task.step, states, task.steps)
     if task.options.method == "auto":
         return _choose_automatically(task, states, stopwatch, budget)
+    if task.options.method == "jacobi" and (choice := _compiled_jacobi(task, states, stopwatch)):
+        return choice
     length = task.options.segment_length or best_length(stopwatch.cost, task.steps)
     planned = _planner(task, states, task.steps, length).named()
     code = _compiler(task, states).code(inf) if task.options.compiles else None  # for steps that the method leaves
     return Choice((planned,), length, code=code)
+
+
+def _compiled_jacobi(task: Task, states: Array, stopwatch: Stopwatch) -> Choice | None:
+    """Jacobi by machine code of the step, if there is some."""
+    compiler, options = _compiler(task, states), task.options
+    seconds = sweeps(stopwatch.cost, task.steps, options.segment_length or best_length(stopwatch.cost, task.steps))
+    code = compiler.code(inf if options.compiles else seconds)
+    if code is None or not (segments := segments_of(code)).pay(inf if options.compiles else seconds):
+        return None
+    try:
+        segments = segments.prepared(states, compiler.after, task.steps)
+    except NoCodeError:
+        return None
+    length = options.segment_length or segments.length(min(task.steps, options.window or task.steps))
+    planned = _planner(task, states, task.steps, length).named(segments)
+    return Choice((planned,), length, code=code, in_methods=True)
+
+
+def _try_segments(compiler: Compiler, code: Code, steps: int) -> CompiledSegments | None:
+    """Code for segments, if sweeps over this many steps are faster than the compiled loop."""
+    try:
+        return faster_segments(code, compiler.states, compiler.after, steps)
+    except NoCodeError as refusal:
+        compiler.remark = f" Segments are not marched by machine code: it {refusal}."
+        return None
 
 
 def _compiler(task: Task, states: Array) -> Compiler:
@@ -108,6 +139,8 @@ def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budge
         scans_are_loaded=loaded,
         budget=budget,
         compiler=compiler if compiles else None,
+        window=options.window,
+        try_segments=partial(_try_segments, compiler),
     )
     decision = decide(facts)
     reason = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
@@ -116,4 +149,5 @@ def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budge
     planner = _planner(task, states, steps, facts.length)
     wanting = facts.cost.looped if decision.for_now else 0.0
     reason = f"{reason}; segments of {facts.length} steps.{compiler.remark}"
-    return Choice(planner.auto(decision, facts), facts.length, start, reason, wanting, facts.code)
+    return Choice(planner.auto(decision, facts), facts.length, start, reason, wanting, facts.code,
+                  in_methods=facts.segments is not None)  # fmt: skip

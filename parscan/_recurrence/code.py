@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,9 @@ VARIED = 1e-3
 
 TIMED, FEWEST_TIMED, TIMED_NUMBERS = 1000, 16, 1 << 17
 """Largest and least number of steps that are timed, and the number of entries that they may write."""
+
+BRIEF = 3e-4
+"""Seconds that are too short to tell: then eight times as many steps are timed."""
 
 SAMPLE = 16
 """Number of steps of a trajectory that are compared with the function."""
@@ -96,12 +100,18 @@ class Code:
             state = trajectory[last - 1, ...]
         return end
 
+    @cached_property
+    def inputs(self) -> tuple[Array, ...]:
+        """Inputs in the recorded dtypes, whose rows are contiguous."""
+        x = self.step.x
+        given = () if x is None else x if isinstance(x, tuple) else (x,)
+        arguments = self.program.arguments[1:]
+        return tuple(as_rows(one, argument.dtype) for one, argument in zip(given, arguments, strict=True))
+
     def _run(
         self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None
     ) -> None:
-        x = self.step.x
-        inputs = () if x is None else x if isinstance(x, tuple) else (x,)
-        self.loop.run(state, inputs, trajectory, begin, end, report)
+        self.loop.run(state, self.inputs, trajectory, begin, end, report)
 
     def is_contradicted(self, y0: Array, trajectory: Array, begin: int, end: int) -> bool:
         """Whether the user's function gives different values on a sample of the steps `begin` to `end`."""
@@ -114,18 +124,34 @@ class Code:
                 expected = ONE_BY_ONE.values(self.step, times, copy(before))
             except Exception:  # the loop will raise it
                 return True
-            return _are_apart(self.step, times, before, found, expected)
+            return are_apart(self.step, times, before, found, expected)
 
     def measure(self, state: Array, steps: int) -> None:
         """Time some steps from a state, which write to memory that is already in use."""
-        steps = min(steps, TIMED, max(FEWEST_TIMED, TIMED_NUMBERS // max(prod(state.shape), 1)))
-        rows = array_namespace(state).zeros((steps, *state.shape), dtype=state.dtype)
+        count = min(steps, max(FEWEST_TIMED, TIMED_NUMBERS // max(prod(state.shape), 1)))
+        rows = array_namespace(state).zeros((count, *state.shape), dtype=state.dtype)
+        self.seconds = pace(lambda last: self._run(state, rows, 0, last), count)
+
+
+def pace(run: Callable[[int], None], most: int) -> float:
+    """Seconds per step of `run(steps)`."""
+    count = min(TIMED, most)
+    while True:
         times = []
         for _ in range(2):
             begin = time.perf_counter()
-            self._run(state, rows, 0, steps)
+            run(count)
             times.append(time.perf_counter() - begin)
-        self.seconds = min(times) / max(steps, 1)
+        if min(times) >= BRIEF or count == most:
+            return min(times) / max(count, 1)
+        count = min(8 * count, most)
+
+
+def as_rows(array: Array, dtype: Any) -> Array:
+    """An array with contiguous rows of a dtype."""
+    if array.dtype == dtype and (array.size == 0 or array[0, ...].flags.c_contiguous):
+        return array
+    return array_namespace(array).ascontiguousarray(array, dtype=dtype)
 
 
 def record_step(step: Step, states: Array) -> Recording:
@@ -164,7 +190,7 @@ class Ledger:
         self._spent[key] = spent
         while len(self._spent) > MOST_KEPT:
             self._spent.popitem(last=False)
-        return spent >= COMPILING + PER_OPERATION * program.operations
+        return spent >= COMPILING + PER_OPERATION * program.written
 
 
 LEDGER = Ledger()
@@ -194,7 +220,7 @@ class Compiler:
     """
 
     def __init__(self, step: Step, states: Array, after: Array, steps: int, wanted: bool | None) -> None:
-        self._step, self._states, self._after = step, states, after
+        self._step, self.states, self.after = step, states, after
         self._steps, self._wanted = steps, wanted
         self.remark = ""
 
@@ -207,7 +233,7 @@ class Compiler:
         TypeError
             If the step cannot be compiled although the user asked for it.
         """
-        worth = WORTH_RECORDING + PER_NUMBER * prod(self._states.shape[1:])
+        worth = WORTH_RECORDING + PER_NUMBER * prod(self.states.shape[1:])
         if self._wanted is False or (seconds < worth and not self._wanted):
             return None
         try:
@@ -219,8 +245,8 @@ class Compiler:
             return None
 
     def _made(self, seconds: float) -> Code | None:
-        recording = record_step(self._step, self._states)
-        program, batch = recording.program, tuple(self._states.shape[1:-1])
+        recording = record_step(self._step, self.states)
+        program, batch = recording.program, tuple(self.states.shape[1:-1])
         member = member_of(program, batch)
         each = program if member is None else member.program
         if each.operations > LARGEST:
@@ -233,11 +259,11 @@ class Compiler:
         try:
             loop = compiled_loop(program) if member is None else Members(member, prod(batch))
             code = Code(self._step, program, loop)
-            if obstacle := _unlike(code, self._states, self._after):
+            if obstacle := _unlike(code, self.states, self.after):
                 raise NoCodeError(obstacle)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
-        code.measure(self._states[-1, ...], self._steps)
+        code.measure(self.states[-1, ...], self._steps)
         return code
 
 
@@ -248,16 +274,21 @@ def _unlike(code: Code, states: Array, after: Array) -> str:
     `after` are the states that the loop computed: a function may depend on an array that it returned before.
     """
     xp, times = array_namespace(states), list(range(states.shape[0]))
-    changes = VARIED * random_signs(tuple(states.shape), states, seed=0)
-    for given in (states, states * (1 + changes) + changes * xp.max(xp.abs(states))):
+    for given in (states, changed(states)):
         found = xp.empty_like(states)
         for t in times:
             code._run(given[t, ...], found, t, t + 1)
         if _differ(code.step, times, given, found) or (
-            given is states and _are_apart(code.step, times, given, found, after)
+            given is states and are_apart(code.step, times, given, found, after)
         ):
             return "gave other values than its recorded operations"
     return ""
+
+
+def changed(states: Array) -> Array:
+    """States beside some."""
+    changes = VARIED * random_signs(tuple(states.shape), states, seed=0)
+    return states * (1 + changes) + changes * array_namespace(states).max(abs(states))
 
 
 def _differ(step: Step, times: list[int], before: Array, found: Array) -> bool:
@@ -270,10 +301,10 @@ def _differ(step: Step, times: list[int], before: Array, found: Array) -> bool:
             expected = ONE_BY_ONE.values(step, times, copy(before))
         except Exception:
             return False
-        return _are_apart(step, times, before, found, expected)
+        return are_apart(step, times, before, found, expected)
 
 
-def _are_apart(step: Step, times: list[int], before: Array, one: Array, other: Array) -> bool:
+def are_apart(step: Step, times: list[int], before: Array, one: Array, other: Array) -> bool:
     """Whether two stacks of values of the function differ by more than rounding."""
     with quiet():
         return bool(unlike_step(step, before, times, one - other, apart(step.xp, one, other)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .code import COMPILING, Code, Compiler
+from .compiled_segments import CompiledSegments
 from .cost import Cost, Stopwatch, best_length, sweeps
 
 FEW_STEPS = 64
@@ -15,8 +16,9 @@ FEW_STEPS = 64
 WORTHWHILE = 0.4
 """Jacobi sweeps are tried if they are expected to take at most this share of the loop's time."""
 
-JACOBI_SHARE = 0.5
-"""Share of the loop's time that Jacobi sweeps after the first may take."""
+JACOBI_SHARE, COMPILED_SHARE = 0.5, 4.0
+"""Share of the loop's time that Jacobi sweeps after the first may take; of the compiled loop's time, if they run as
+machine code: there, the second sweep is short if the recurrence forgets."""
 
 SURELY = 4.0
 """The second measurement is omitted if sweeps are expected to be this many times faster than required."""
@@ -84,6 +86,10 @@ class Workload:
         Time for loops without them.
     compiler : Compiler or None
         Makes machine code of the step.
+    window : int or None
+        Steps that are solved at once, if the user fixed them.
+    try_segments : callable
+        `try_segments(code, steps)`: code for segments, if sweeps over them are faster than the loop.
     """
 
     steps: int
@@ -93,11 +99,25 @@ class Workload:
     scans_are_loaded: bool
     budget: Budget
     compiler: Compiler | None = None
+    window: int | None = None
+    try_segments: Callable[[Code, int], CompiledSegments | None] = lambda _, __: None
 
     @cached_property
     def code(self) -> Code | None:
         """Machine code of the step, if it can be recorded and compiling it takes less time than the loop."""
         return None if self.compiler is None else self.compiler.code(self.steps * self.cost.looped)
+
+    @cached_property
+    def segments(self) -> CompiledSegments | None:
+        """Machine code for segments, if they take less time than the compiled loop."""
+        if self.code is None or self.fixed_length is not None:
+            return None
+        return self.try_segments(self.code, self._stretch)
+
+    @property
+    def _stretch(self) -> int:
+        """Steps that are solved at once."""
+        return min(self.steps, self.window or self.steps)
 
     @property
     def code_is_fastest(self) -> bool:
@@ -115,6 +135,8 @@ class Workload:
     @cached_property
     def length(self) -> int:
         """Steps per segment."""
+        if self.segments is not None:
+            return self.segments.length(self._stretch)
         return self.fixed_length or best_length(self.cost, self.steps)
 
     @property
@@ -166,6 +188,9 @@ class Decision:
 
 DECISIONS = (
     Decision(lambda facts: facts.few, (), f"there are fewer than {FEW_STEPS} steps"),
+    Decision(
+        lambda facts: facts.segments is not None, ("jacobi",), "segments of the recorded step run as machine code"
+    ),
     Decision(lambda facts: facts.code_is_fastest, (), "the recorded step runs as machine code"),
     Decision(lambda facts: facts.stacking_gains_little, (), "calls on stacked states save too little time"),
     Decision(

@@ -15,7 +15,8 @@ from .._engine.window import GROWTH_LIMIT, Window
 from .._functions.step import Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
-from .decide import JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Workload
+from .compiled_segments import CompiledSegments
+from .decide import COMPILED_SHARE, JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Workload
 from .systems.damping import Damping, LevenbergMarquardt
 from .systems.propagation import SegmentMarch, Shooting, States, Tangents
 from .task import Task
@@ -92,8 +93,8 @@ class Planner:
     length: int
     covered: bool
 
-    def named(self) -> PlannedMethod:
-        """The method that the user named."""
+    def named(self, code: CompiledSegments | None = None) -> PlannedMethod:
+        """The method that the user named; with the `code` for segments, if there is some, Jacobi."""
         options = self.task.options
         most = self._most(options.method)
         fewest = WINDOW_SEGMENTS * (options.segment_length or 1)
@@ -101,7 +102,8 @@ class Planner:
         growth = math.inf if self._guessed else GROWTH_LIMIT  # a guess may be so good that growth does not matter
         if options.window is not None:
             window, growth = Window.fixed(options.window), math.inf
-        return self._planned(options.method, window, growth, shortens=options.segment_length is None)
+        march = code.states(must_gain=False) if code else None
+        return self._planned(options.method, window, growth, shortens=options.segment_length is None, march=march)
 
     def auto(self, decision: Decision, facts: Workload) -> tuple[PlannedMethod, ...]:
         """The methods of a decision."""
@@ -111,9 +113,10 @@ class Planner:
     def _auto_jacobi(self, facts: Workload) -> PlannedMethod:
         """Jacobi, as long as it gains a factor of ten per sweep."""
         window = Window.fixed(self.task.options.window or self._most("jacobi"))
-        method, seconds = METHODS["jacobi"], JACOBI_SHARE * facts.cost.looped
+        method, code = METHODS["jacobi"], facts.segments
+        seconds = JACOBI_SHARE * facts.cost.looped if code is None else COMPILED_SHARE * code.code.seconds
         rules = StoppingRules(self.task.options.max_iterations, method.propagates, method.superlinear, AUTO_RATE)
-        propagation = States(self.task.step, must_gain=True)
+        propagation = code.states(must_gain=True) if code else States(self.task.step, must_gain=True)
         return PlannedMethod("jacobi", partial(self._system, method, propagation, False), rules, window, seconds)
 
     def _auto_newton(self, facts: Workload) -> PlannedMethod:
@@ -127,11 +130,12 @@ class Planner:
         return self._planned("newton", window, math.inf if self._guessed else GROWTH_LIMIT, seconds=seconds)
 
     def _planned(
-        self, name: str, window: Window, largest_growth: float, *, shortens: bool = False, seconds: float = math.inf
-    ) -> PlannedMethod:
-        """A method with its rules and windows; `shortens`: segments shrink with the window."""
+        self, name: str, window: Window, largest_growth: float, *, shortens: bool = False, seconds: float = math.inf,
+        march: SegmentMarch | None = None,
+    ) -> PlannedMethod:  # fmt: skip
+        """A method with its rules and windows; `shortens`: segments shrink with the window; `march`: another march."""
         method = METHODS[name]
-        propagation = method.propagation(self.task.step, self.task.arrays.n)
+        propagation = march or method.propagation(self.task.step, self.task.arrays.n)
         undamped = self.task.options.damping is None  # damped corrections underestimate the error
         rules = StoppingRules(
             self.task.options.max_iterations,

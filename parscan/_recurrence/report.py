@@ -28,11 +28,13 @@ def build_result(
     trouble: Finding | Inexact | None = None,
     *,
     compiled: bool = False,
+    advised: bool = True,
 ) -> RecurrenceResult:
     """The result, with NaN after the first state that is not finite; `segment_length` is 0 for the loop.
 
-    `choice` is the sentence of `auto` about its choice. `compiled`: the loop ran as machine code. `jumps()` returns
-    whether the step jumps. `trouble` is a contradiction, or an inexact integer, on the finished trajectory.
+    `choice` is the sentence of `auto` about its choice. `compiled`: steps ran as machine code. `jumps()` returns
+    whether the step jumps. `trouble` is a contradiction, or an inexact integer, on the finished trajectory. `advised`:
+    the message has advice if the loop was needed.
     """
     steps = trajectory.shape[0]
     finite = record.reached == steps
@@ -44,7 +46,7 @@ def build_result(
     if record.looped or not names:
         names.append("sequential")
     status = _status(record, trouble, finite=finite)
-    story = _story(record, choice, steps, jumps, finite=finite)
+    story = _story(record, choice, steps, jumps, advised=finite and advised)
     return RecurrenceResult(
         y=trajectory,
         success=finite and trouble is None,
@@ -59,7 +61,7 @@ def build_result(
         decisions=_decisions(record, choice, steps),
         attempts=tuple(map(_attempt, record.solves)),
         looped=record.looped,
-        compiled=compiled and record.looped > 0,
+        compiled=compiled,
         segment_length=segment_length,
         _solution=solution,
     )
@@ -115,12 +117,12 @@ def _sentence(attempt: Solve) -> str:
     return f"{solved} on the steps {attempt.begin} to {attempt.end}."
 
 
-def _story(record: Record, choice: str, steps: int, jumps: Callable[[], bool], *, finite: bool) -> list[str]:
+def _story(record: Record, choice: str, steps: int, jumps: Callable[[], bool], *, advised: bool) -> list[str]:
     """Sentences on the first solves, on the loop and, if it was needed, advice; on the choice if the loop did all."""
     parts = [choice] if choice and (record.looped or not record.solves) else []
     parts += [_sentence(attempt) for attempt in record.solves[:NAMED]]
     if len(record.solves) > NAMED:
         parts.append(f"And so on, {len(record.solves)} solves in all.")
     if record.looped and record.solves:
-        parts += [_of_loop(record, steps), *([f"To do better: {advice(record, jumps)}."] if finite else [])]
+        parts += [_of_loop(record, steps), *([f"To do better: {advice(record, jumps)}."] if advised else [])]
     return parts

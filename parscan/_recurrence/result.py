@@ -89,7 +89,7 @@ class RecurrenceResult(Differentiable):
     looped : int
         Steps that the sequential loop evaluated.
     compiled : bool
-        Whether the loop evaluated them by machine code of the recorded step.
+        Whether machine code of the recorded step evaluated steps, in the loop or in sweeps over segments.
     segment_length : int
         Steps per segment, at most; 0 for the loop.
     residual : float

@@ -117,7 +117,7 @@ def solve_recurrence(
     damping : parscan.Clipping, optional
         Bounds the propagators of ``"newton"`` and ``"quasi-newton"``, for recurrences that are locally unstable.
     compile : bool or None
-        Whether the loop evaluates `step` as machine code, which is made from a recorded call: see
+        Whether the loop, and Jacobi's sweeps, evaluate `step` as machine code, which is made from a recorded call: see
         :func:`parscan.trace`. False: never. None: if this is possible and saves time. True: raise an error if it is not
         possible. ``sol.decisions`` gives the reason if no code was made. The code is compared with `step` before and
         after the solve.
@@ -194,8 +194,9 @@ def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, C
         return task, choice, record
     if task.code.is_contradicted(task.arrays.y0, task.trajectory, choice.start, record.reached):
         task = replace(task, code=None)
+        plan = replace(plan, methods=()) if choice.in_methods else plan
         record = march(task, plan, choice.start, report)
-        choice = replace(choice, reason=f"{choice.reason} {WITHDRAWN}".strip())
+        choice = replace(choice, methods=plan.methods, in_methods=False, reason=f"{choice.reason} {WITHDRAWN}".strip())
     return task, choice, record
 
 
@@ -209,13 +210,16 @@ def _conclude(task: Task, choice: Choice, record: Record, whole: WholeNumbers | 
     found = solution(record.reached)
     length = choice.length if choice.methods else 0
     prefixes = [range(each.begin, each.reached) for each in record.solves if each.reached < each.end]
-    parallel = bool(record.solves)
-    trouble: Finding | Inexact | None = found.contradiction(length or 1, parallel=parallel, prefixes=prefixes)
+    by_calls = bool(record.solves) and not choice.in_methods  # of the function, on stacked states
+    places = length if by_calls else 1
+    trouble: Finding | Inexact | None = found.contradiction(places, parallel=by_calls, prefixes=prefixes)
     if whole and not trouble and (trouble := found.first_inexact(whole)):
         found = solution(trouble.time)
     jumps = cache(partial(step_jumps, step, trajectory))
-    result = build_result(step, trajectory, record, found, choice.reason, length, jumps, trouble,
-                          compiled=task.code is not None)  # fmt: skip
+    compiled = task.code is not None and (record.looped > 0 or choice.in_methods)
+    advised = not (compiled and method == "auto")  # the compiled loop is fast, and advice takes longer
+    result = build_result(step, trajectory, record, found, choice.reason, length, jumps, trouble, compiled=compiled,
+                          advised=advised)  # fmt: skip
     if isinstance(trouble, Finding):
         warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
     elif choice.methods and method != "auto" and result.success:

@@ -24,26 +24,31 @@ class Watch:
 
 
 class Compiler:
-    """In place of the one that compiles."""
+    """In place of the one that compiles, of the code, and of the code for segments."""
 
     def __init__(self, seconds):
         self.seconds = seconds
+
+    def length(self, steps):
+        return 100
 
     def code(self, seconds):
         return self
 
 
-def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, compiled=None, **costs):
+def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, compiled=None, swept=False, **costs):
     watch = Watch(**costs)
     watch.steps = steps
     compiler = None if compiled is None else Compiler(compiled)
     budget = Budget(spent=spent)
-    return Workload(steps, copies, watch, length, scans_are_loaded=loaded, budget=budget, compiler=compiler)
+    options = {"scans_are_loaded": loaded, "budget": budget, "compiler": compiler}
+    return Workload(steps, copies, watch, length, try_segments=lambda code, steps: code if swept else None, **options)
 
 
 CASES = [
     ("few steps", facts(steps=FEW_STEPS - 1), ()),
     ("machine code is fast", facts(compiled=1e-8), ()),
+    ("machine code is fast on segments", facts(compiled=1e-8, swept=True), ("jacobi",)),
     ("machine code takes longer than sweeps", facts(compiled=1e-5), ("jacobi", "newton")),
     ("stacking saves nothing", facts(call=0, state=1e-5), ()),
     ("stacking saves little, as a second measurement shows", facts(state=2e-6, factor=3.0), ()),

@@ -57,6 +57,11 @@ class Lanes:
         Whether several sequences are evaluated at a time; by default, where that is faster. A state of several arrays
         always is.
 
+    Attributes
+    ----------
+    pace : float
+        Seconds of a step of one sequence, for those who measured it and want to remember; 0 before.
+
     Raises
     ------
     UnsupportedError
@@ -64,13 +69,15 @@ class Lanes:
     """
 
     def __init__(self, program: Program, *, chain: int = 1, several: bool | None = None) -> None:
-        self._several = chain > 1 or (pays(program) if several is None else several)
+        several = chain > 1 or (pays(program) if several is None else several)
+        self._widest = widest(program, 1 << 30, beside=True) if several else 1
         self.program, self.chain, self._operations = program, chain, program.operations
         self._codes: dict[Any, Compiled] = {}
+        self.pace = 0.0
 
     def width(self, sequences: int) -> int:
         """Sequences that are evaluated at a time, of some."""
-        return max(widest(self.program, sequences, beside=True), 1 + (self.chain > 1)) if self._several else 1
+        return max(min(self._widest, 1 << (sequences.bit_length() - 1)), 1 + (self.chain > 1))
 
     def run(
         self, states: Any, inputs: Sequence[Any], outs: Sequence[Any], begin: int, end: int,
@@ -156,17 +163,18 @@ KEPT = 32
 """Programs whose code for lanes is kept."""
 
 _lock = threading.Lock()
-_kept: OrderedDict[bytes, Lanes] = OrderedDict()
+_kept: OrderedDict[Any, Lanes] = OrderedDict()
 
 if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-def compiled_lanes(program: Program) -> Lanes:
+def compiled_lanes(program: Program, *, several: bool | None = None) -> Lanes:
     """Steps of several sequences; those of the same program, if it was compiled lately."""
+    key = program.fingerprint, several
     with _lock:
-        found = _kept.pop(program.fingerprint, None) or Lanes(program)
-        _kept[program.fingerprint] = found
+        found = _kept.pop(key) if key in _kept else Lanes(program, several=several)
+        _kept[key] = found
         while len(_kept) > KEPT:
             _kept.popitem(last=False)
     return found

@@ -1,0 +1,197 @@
+"""Segments that machine code marches: what they cost, and whether the recurrence forgets fast enough for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
+
+from .._arrays.namespace import Array, array_namespace, quiet
+from .._engine.tolerance import is_noise
+from .._kernels.cpu.threads import available_threads
+from .code import Code, Ledger, NoCodeError, are_apart, changed, pace
+from .members import Members
+from .systems.compiled import CompiledStates
+from .systems.propagation import Span
+
+if TYPE_CHECKING:
+    from .._recorded.native.lanes import Lanes
+
+WORTH_SWEEPING = 1e-3
+"""Seconds of the compiled loop from which on segments are considered; about half of it the iteration takes itself."""
+
+GAINS = 0.8
+"""Share of the loop's time that sweeps may be expected to take."""
+
+TRIED = 32
+"""Steps in which two trajectories may meet at first; then twice as many, and so on."""
+
+TRIED_SHARE = 8
+"""They must meet within one such part of a segment, or a second sweep costs much."""
+
+HALVED = 0.5
+"""Share of their distance that may be left each time, or the recurrence is taken not to forget."""
+
+RECENT = 8
+"""Steps whose largest states are the measure of rounding errors."""
+
+LANES = Ledger()
+"""That of this process for code on vectors: time of compiled loops without it."""
+
+
+@dataclass(frozen=True)
+class CompiledSegments:
+    """
+    Machine code of a step for several segments at a time.
+
+    Parameters
+    ----------
+    code : Code
+        The loop's.
+    lanes : Lanes
+        Of the same program.
+    """
+
+    code: Code
+    lanes: Lanes
+
+    def states(self, *, must_gain: bool) -> CompiledStates:
+        """A way to march the states of segments."""
+
+        def march(starts: Array, trajectory: Array, span: Span, first: int, last: int) -> None:
+            self._run(self.code.inputs, starts, trajectory, span, first, last, available_threads())
+
+        return CompiledStates(march, must_gain=must_gain)
+
+    def length(self, steps: int) -> int:
+        """Steps per segment: there is one for each lane of each thread."""
+        return max(1, steps // (self.lanes.width(steps) * available_threads()))
+
+    def seconds(self, steps: int, memory: float) -> float:
+        """Seconds of sweeps over some steps of a recurrence that forgets its start within `memory` steps."""
+        again = 1 + 2 * memory / self.length(steps)
+        return WORTH_SWEEPING / 2 + again * steps * self.lanes.pace / available_threads()
+
+    def pay(self, seconds: float) -> bool:
+        """Whether compiling pays before a loop of so many seconds; otherwise it is entered into the ledger."""
+        return self.lanes.pace > 0 or LANES.pays(self.code.program, seconds)
+
+    def prepared(self, states: Array, after: Array, steps: int) -> CompiledSegments:
+        """
+        Compile, compare with the function on the first `states` and the values `after` them, and measure; once.
+
+        Returned is what is faster: this, or segments without vectors of several.
+
+        Raises
+        ------
+        NoCodeError
+            If the code is wrong, or there can be none.
+        """
+        from .._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
+
+        if self.lanes.pace:
+            return segments_of(self.code)
+        try:
+            if self._is_wrong(states, after):
+                raise NoCodeError("gave other values than its recorded operations, several at a time")
+        except UnsupportedError as error:
+            raise NoCodeError(str(error)) from error
+        xp, width = array_namespace(states), self.lanes.width(steps)
+        starts = xp.broadcast_to(states[-1:, ...], (width, *states.shape[1:]))
+
+        def run(count: int) -> None:
+            length = count // width
+            outs = xp.empty((width * length, *states.shape[1:]), dtype=states.dtype)
+            self._run(self.code.inputs, starts, outs, Span(0, width * length, length), 0, length)
+
+        self.lanes.pace = pace(run, max(width, steps))
+        return segments_of(self.code)
+
+    def _is_wrong(self, states: Array, after: Array) -> bool:
+        """Whether it gives other values than the function for some states, or than the loop for changed ones."""
+        xp, count = array_namespace(states), states.shape[0]
+        loop, given, expected = self.code.loop, xp.concat([states, changed(states)]), xp.concat([after, after])
+        for t in range(count):
+            loop.run(given[count + t, ...], [x[t:, ...] for x in self.code.inputs], expected[count + t :, ...], 0, 1)
+        sequences = 2 * max(self.lanes.width(1 << 30), count)
+        places = xp.arange(sequences) % (2 * count)
+        times = places % count
+        # The first steps of segments of two: then, as ever, their states are no neighbours in memory.
+        twice = xp.arange(2 * sequences) // 2
+        found = xp.empty((2 * sequences, *states.shape[1:]), dtype=states.dtype)
+        inputs = tuple(_taken(x, times[twice]) for x in self.code.inputs)
+        self._run(inputs, given[places, ...], found, Span(0, 2 * sequences, 2), 0, 1)
+        before = given[places, ...]
+        return are_apart(self.code.step, [int(t) for t in times], before, found[::2, ...], expected[places, ...])
+
+    def _run(
+        self, inputs: tuple[Array, ...], starts: Array, outs: Array, span: Span, first: int, last: int, threads: int = 1
+    ) -> None:
+        from .._recorded.native.segments import Segments  # noqa: PLC0415 - LLVM is slow to load
+
+        Segments(self.lanes, inputs, [outs], span.begin, span.end, span.length, threads).run(starts, first, last)
+
+
+def _taken(array: Array, places: Array) -> Array:
+    """Rows of an array; where all its rows are one, they stay so, because that is code of its own."""
+    if array.strides[0]:
+        return array[places, ...]
+    return array_namespace(array).broadcast_to(array[:1, ...], (places.shape[0], *array.shape[1:]))
+
+
+def segments_of(code: Code) -> CompiledSegments:
+    """Code for segments, several of them at a time unless that was found to be slower; it has to be prepared."""
+    from .._recorded.native.lanes import compiled_lanes  # noqa: PLC0415 - LLVM is slow to load
+
+    lanes = compiled_lanes(code.program, several=True)
+    if lanes.pace > GAINS * code.seconds:
+        lanes = compiled_lanes(code.program, several=False)
+        lanes.pace = code.seconds
+    return CompiledSegments(code, lanes)
+
+
+def faster_segments(code: Code, states: Array, after: Array, steps: int) -> CompiledSegments | None:
+    """
+    Code for segments, if sweeps over this many steps take less time than the compiled loop.
+
+    Before it is compiled, loops take as long as compiling, in all; and two trajectories that start apart must meet.
+    """
+    seconds = steps * code.seconds
+    if seconds < WORTH_SWEEPING or isinstance(code.loop, Members):  # which fill vectors already
+        return None
+    segments = segments_of(code)
+    if not segments.pay(seconds):
+        return None
+    memory = memory_of(code, states, steps, segments.length(steps) // TRIED_SHARE)
+    if memory == inf:
+        return None
+    segments = segments.prepared(states, after, steps)
+    return segments if segments.seconds(steps, memory) < GAINS * seconds else None
+
+
+def memory_of(code: Code, states: Array, steps: int, most: int) -> float:
+    """
+    Steps after which two trajectories meet that start apart in the middle of the inputs.
+
+    Infinite if they need more than `most`, or do not come closer.
+    """
+    xp = array_namespace(states)
+    one, other = states[-1, ...], changed(states)[0, ...]
+    begin, done, count, before = steps // 2, 0, TRIED, inf
+    while done < most:
+        count = min(count, most - done)
+        rows = xp.empty((2, count, *states.shape[1:]), dtype=states.dtype)
+        for state, row in ((one, rows[0, ...]), (other, rows[1, ...])):
+            code.loop.run(state, [x[begin + done :, ...] for x in code.inputs], row, 0, count)
+        with quiet():
+            difference = xp.abs(rows[0, ...] - rows[1, ...])
+            size = xp.max(xp.abs(rows[0, -RECENT:, ...]), axis=0)
+            if bool(xp.all(is_noise(difference[-1, ...], size))):
+                apart = xp.any(xp.reshape(~is_noise(difference, size), (count, -1)), axis=1)
+                return done + int(xp.max(xp.where(apart, xp.arange(1, count + 1), 0)))
+            distance = float(xp.max(difference[-1, ...] / xp.where(size > 0, size, 1.0)))
+        if not distance <= HALVED * before:
+            return inf
+        one, other, before = rows[0, -1, ...], rows[1, -1, ...], distance
+        done, count = done + count, 2 * count
+    return inf

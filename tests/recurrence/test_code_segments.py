@@ -1,0 +1,286 @@
+"""Recurrences on segments by machine code: results are those of the loop, whatever the shapes, dtypes and lengths."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parscan import solve_recurrence
+from parscan._recorded.native import segments as _segments
+from parscan._recurrence import code as _code
+from parscan._recurrence import compiled_segments as _compiled
+from parscan._recurrence import methods as _methods
+from parscan._recurrence.code import Code, Ledger, record_step
+from parscan._recurrence.compiled_segments import memory_of
+
+
+def loop(step, y0, x=None, length=None, args=()):
+    state, states = np.asarray(y0)[None], []
+    count = len(x[0] if isinstance(x, tuple) else x) if x is not None else length
+    for t in range(count):
+        row = () if x is None else (tuple(part[t : t + 1] for part in x) if isinstance(x, tuple) else x[t : t + 1],)
+        state = step(state, *row, *args)
+        states.append(state)
+    return np.concatenate(states) if states else np.empty((0, *np.shape(y0)))
+
+
+@pytest.fixture(autouse=True)
+def bought(monkeypatch):
+    """Compiling costs nothing, segments are taken however short the loop is, and threads share the shortest ones."""
+    for module in (_code, _compiled):
+        monkeypatch.setattr(module.LEDGER if module is _code else module.LANES, "pays", lambda program, seconds: True)
+    monkeypatch.setattr(_code, "WORTH_RECORDING", 0.0)
+    monkeypatch.setattr(_code, "PER_NUMBER", 0.0)
+    monkeypatch.setattr(_compiled, "WORTH_SWEEPING", 0.0)
+    monkeypatch.setattr(_compiled, "GAINS", np.inf)
+    monkeypatch.setattr(_compiled, "TRIED_SHARE", 1)
+    monkeypatch.setattr(_methods, "COMPILED_SHARE", np.inf)
+    monkeypatch.setattr(_segments, "PER_THREAD", 1000)
+
+
+def forgetful(y, x):
+    return np.tanh(0.5 * y + x)
+
+
+def mixed(y, x):
+    one, two = x
+    return np.stack([np.tanh(0.5 * y[..., 1] + one[..., 0]), 0.3 * np.cos(y[..., 0]) * two], axis=-1)
+
+
+def still(y):
+    return np.cos(0.5 * y)
+
+
+def matrix(y, x, A):
+    return np.tanh(y @ A + x)
+
+
+RNG = np.random.default_rng(5)
+T = 12_000
+PROBLEMS = {
+    "inputs": (forgetful, np.zeros(2), RNG.standard_normal((T, 2)), None, ()),
+    "one component": (forgetful, np.zeros(1), RNG.standard_normal((T, 1)), None, ()),
+    "ragged": (forgetful, np.zeros(2), RNG.standard_normal((T + 13, 2)), None, ()),
+    "batch of two axes": (forgetful, np.zeros((2, 3, 1)), RNG.standard_normal((T, 2, 3, 1)), None, ()),
+    "inputs that broadcast": (forgetful, np.zeros((3, 2)), RNG.standard_normal((T, 1, 2)), None, ()),
+    "tuple": (mixed, np.zeros(2), (RNG.random((T, 1)), RNG.random(T)), None, ()),
+    "no inputs": (still, np.array([0.3, 2.0]), None, T, ()),
+    "arguments": (matrix, np.zeros(20), RNG.standard_normal((T, 20)), None, (0.1 * RNG.standard_normal((20, 20)),)),
+    "integer inputs": (forgetful, np.zeros(1), RNG.integers(-2, 3, (T, 1)), None, ()),
+    "strided inputs": (forgetful, np.zeros(2), RNG.standard_normal((T, 5, 2))[:, 3].T.copy().T, None, ()),
+    "reversed inputs": (forgetful, np.zeros(2), RNG.standard_normal((2 * T, 2))[::-2], None, ()),
+    "the same input ever": (forgetful, np.zeros(2), np.broadcast_to(RNG.random(2), (T, 2)), None, ()),
+    "single precision": (forgetful, np.zeros(3, "f4"), RNG.standard_normal((T, 3)).astype("f4"), None, ()),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "jacobi"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_segments_are_the_loop(name, method):
+    step, y0, x, length, args = PROBLEMS[name]
+    for part in x if isinstance(x, tuple) else () if x is None else (x,):
+        part.flags.writeable = False
+    sol = solve_recurrence(step, y0, x, length=length, args=args, method=method, compile=True)
+    expected = loop(step, y0, x, length, args)
+    assert sol.success
+    assert sol.compiled
+    assert sol.method == "jacobi"
+    assert 2 <= sol.iterations <= 4
+    assert sol.nfev < 200
+    assert sol.y.dtype == expected.dtype
+    tolerance = 1e-12 if expected.dtype == np.float64 else 1e-5
+    np.testing.assert_allclose(sol.y, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("method", ["auto", "jacobi"])
+@pytest.mark.parametrize("steps", [0, 1, 2, 7, 65, 100, 1001])
+def test_few_steps(steps, method):
+    x = RNG.standard_normal((steps, 2))
+    sol = solve_recurrence(forgetful, np.zeros(2), x, method=method, compile=True)
+    assert sol.success
+    np.testing.assert_allclose(sol.y, loop(forgetful, np.zeros(2), x).reshape(steps, 2), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{"segment_length": 1}, {"segment_length": 37}, {"window": 3001}, {"rtol": 1e-4}])
+def test_options_are_kept(options):
+    x = RNG.standard_normal((T, 2))
+    sol = solve_recurrence(forgetful, np.zeros(2), x, method="jacobi", compile=True, **options)
+    assert sol.success
+    assert sol.compiled
+    assert sol.segment_length == options.get("segment_length", sol.segment_length)
+    if "window" in options:
+        assert [attempt.end for attempt in sol.attempts] == [3001, 6002, 9003, T]
+    np.testing.assert_allclose(sol.y, loop(forgetful, np.zeros(2), x), rtol=1e-9, atol=1e-9)
+
+
+def test_a_guess_is_used():
+    x = RNG.standard_normal((T, 2))
+    first = solve_recurrence(forgetful, np.zeros(2), x, method="jacobi", compile=True)
+    again = solve_recurrence(forgetful, np.zeros(2), x, method="jacobi", compile=True, guess=first)
+    assert again.history[0] <= 1e-3 < first.history[0]
+    np.testing.assert_allclose(again.y, first.y, rtol=1e-12, atol=1e-14)
+
+
+def test_complex_states_are_solved_by_calls():
+    x = RNG.standard_normal((T, 1)) + 1j
+    sol = solve_recurrence(lambda y, x: 0.3j * y + x, np.zeros(1, complex), x, method="jacobi", compile=None)
+    assert sol.success
+    assert not sol.compiled
+
+
+def test_progress_is_reported():
+    seen = []
+    solve_recurrence(
+        forgetful, np.zeros(2), RNG.standard_normal((T, 2)), method="jacobi", compile=True, progress=seen.append
+    )
+    assert [one.method for one in seen] == ["jacobi"] * len(seen)
+    assert seen[-1].done == T
+
+
+def chaotic(y, x):
+    return 3.9 * y * (1 - y) + 0 * x
+
+
+def slow(y, x):
+    return 0.9999 * y + x
+
+
+@pytest.mark.parametrize("step", [chaotic, slow])
+def test_what_does_not_forget_is_looped_at_once(step):
+    x = RNG.random((T, 1))
+    sol = solve_recurrence(step, np.array([0.3]), x, compile=True)
+    assert sol.method == "sequential"
+    assert sol.compiled
+    assert not sol.attempts
+
+
+def test_what_forgets_at_some_places_only_is_right():
+    """In the middle, where it is tried, the past is forgotten; elsewhere it is not."""
+    gain = np.ones((T, 1))
+    gain[4000:8000] = 0.1
+
+    def step(y, x):
+        return 0.05 + 3.6 * x * y * (1 - y)
+
+    sol = solve_recurrence(step, np.array([0.3]), gain, compile=True)
+    assert sol.success
+    assert sol.compiled
+    assert sol.looped > 0
+    np.testing.assert_allclose(sol.y, loop(step, np.array([0.3]), gain), rtol=1e-9)
+
+
+def test_the_memory_is_measured():
+    x = RNG.standard_normal((T, 1))
+    for factor, low, high in ((0.5, 30, 60), (0.9, 200, 400), (0.99, np.inf, np.inf)):
+
+        def step(y, x, factor=factor):
+            return factor * y + x
+
+        code = _code_of(step, x)
+        assert low <= memory_of(code, np.array([[0.3]]), T, 1000) <= high
+
+
+def _code_of(step, x):
+    from parscan._arrays.namespace import array_namespace
+    from parscan._functions.step import Step
+    from parscan._linalg.dense import Dense
+    from parscan._recorded.native.loop import compiled_loop
+
+    made = Step(step, x, (), None, Dense(), array_namespace(x))
+    program = record_step(made, np.array([[0.3]])).program
+    return Code(made, program, compiled_loop(program))
+
+
+def exploding(y, x):
+    return y**2 + x
+
+
+@pytest.mark.parametrize("method", ["auto", "jacobi"])
+def test_a_state_that_is_not_finite_ends_the_trajectory(method):
+    x = np.full((T, 1), 0.1)
+    x[7000] = 1e200
+    sol = solve_recurrence(exploding, np.array([0.1]), x, method=method, compile=True)
+    with np.errstate(all="ignore"):
+        expected = loop(exploding, np.array([0.1]), x)
+    assert not sol.success
+    np.testing.assert_allclose(sol.y[:7002], expected[:7002], rtol=1e-12)
+    assert np.isnan(sol.y[7002:]).all()
+
+
+def spoil(monkeypatch, lanes_only, first):
+    """Let code for segments give wrong values from a step on."""
+    run = _segments.Segments.run
+
+    def wrong(self, starts, begin, end):
+        run(self, starts, begin, end)
+        if len(self._outs[0]) >= lanes_only:
+            self._outs[0][first:, ..., 0] *= 1 + 1e-6
+
+    monkeypatch.setattr(_segments.Segments, "run", wrong)
+
+
+@pytest.mark.parametrize(
+    ("long", "first", "said"), [(0, 0, "not marched by machine code"), (1000, 5000, "computed again without it")]
+)
+def test_code_that_is_wrong_is_not_used(monkeypatch, long, first, said):
+    spoil(monkeypatch, long, first)
+
+    def step(y, x):
+        return np.tanh(0.45 * y + x)
+
+    x = RNG.standard_normal((T, 2))
+    sol = solve_recurrence(step, np.zeros(2), x, compile=True)
+    assert said in sol.decisions[0]
+    np.testing.assert_allclose(sol.y, loop(step, np.zeros(2), x), rtol=1e-12, atol=1e-14)
+
+
+def test_lanes_are_bought_once_loops_took_as_long_as_compiling(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(_compiled, "LANES", Ledger())
+    monkeypatch.setattr(_compiled, "WORTH_SWEEPING", 0.0)
+    monkeypatch.setattr(_compiled, "GAINS", np.inf)
+    monkeypatch.setattr(_methods, "COMPILED_SHARE", np.inf)
+
+    def step(y, x):
+        return np.tanh(0.4125 * y + x)
+
+    x = RNG.standard_normal((50_000, 2))
+    found = [solve_recurrence(step, np.zeros(2), x, compile=True).method for _ in range(60)]
+    assert found[0] == "sequential"
+    assert found[-1] == "jacobi"
+    assert found == sorted(found, reverse=True)
+
+
+NODES = st.sampled_from(["tanh", "sin", "cos", "sum", "product", "maximum", "where", "roll"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    operations=st.lists(NODES, min_size=1, max_size=6),
+    n=st.integers(1, 5),
+    steps=st.integers(200, 3000),
+    length=st.integers(1, 400),
+    seed=st.integers(0, 100),
+    dtype=st.sampled_from(["float32", "float64"]),
+)
+def test_random_contractions(operations, n, steps, length, seed, dtype):
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(-1, 1, (len(operations), n)).astype(dtype)
+    functions = {
+        "tanh": lambda v, w: np.tanh(v + w), "sin": lambda v, w: np.sin(v * w), "cos": lambda v, w: np.cos(v + w),
+        "sum": lambda v, w: v * w + np.sum(v, axis=-1, keepdims=True) / n, "product": lambda v, w: v * w * np.cos(v),
+        "maximum": np.maximum, "where": lambda v, w: np.where(v > w, v, w),
+        "roll": lambda v, w: np.roll(v, 1, axis=-1),
+    }  # fmt: skip
+
+    def step(y, x):
+        for name, weight in zip(operations, weights, strict=True):
+            y = functions[name](y, weight)
+        return (0.1 * np.tanh(y) + x).astype(y.dtype)
+
+    y0, x = np.zeros(n, dtype), rng.standard_normal((steps, n)).astype(dtype)
+    sol = solve_recurrence(step, y0, x, method="jacobi", segment_length=length, compile=True)
+    assert sol.success
+    assert sol.y.dtype == dtype
+    tolerance = 1e-10 if dtype == "float64" else 1e-4
+    np.testing.assert_allclose(sol.y, loop(step, y0, x), rtol=tolerance, atol=tolerance)
