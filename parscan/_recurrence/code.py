@@ -126,11 +126,11 @@ class Code:
                 return True
             return are_apart(self.step, times, before, found, expected)
 
-    def measure(self, state: Array, steps: int) -> None:
-        """Time some steps from a state, which write to memory that is already in use."""
+    def pace(self, state: Array, steps: int) -> float:
+        """Seconds of a step from a state, if there are `steps`; they write to memory that is already in use."""
         count = min(steps, max(FEWEST_TIMED, TIMED_NUMBERS // max(prod(state.shape), 1)))
         rows = array_namespace(state).zeros((count, *state.shape), dtype=state.dtype)
-        self.seconds = pace(lambda last: self._run(state, rows, 0, last), count)
+        return pace(lambda last: self._run(state, rows, 0, last), count)
 
 
 def pace(run: Callable[[int], None], most: int) -> float:
@@ -263,7 +263,7 @@ class Compiler:
                 raise NoCodeError(obstacle)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
-        code.measure(self.states[-1, ...], self._steps)
+        code.seconds = code.pace(self.states[-1, ...], self._steps)
         return code
 
 

@@ -35,6 +35,9 @@ HALVED = 0.5
 RECENT = 8
 """Steps whose largest states are the measure of rounding errors."""
 
+ROUNDS = 3
+"""Measurements of vectors and of the loop by turns: others may be using the processor."""
+
 LANES = Ledger()
 """That of this process for code on vectors: time of compiled loops without it."""
 
@@ -70,11 +73,11 @@ class CompiledSegments:
     def seconds(self, steps: int, memory: float) -> float:
         """Seconds of sweeps over some steps of a recurrence that forgets its start within `memory` steps."""
         again = 1 + 2 * memory / self.length(steps)
-        return WORTH_SWEEPING / 2 + again * steps * self.lanes.pace / available_threads()
+        return WORTH_SWEEPING / 2 + again * steps * self.code.seconds / (self.lanes.gain * available_threads())
 
     def pay(self, seconds: float) -> bool:
         """Whether compiling pays before a loop of so many seconds; otherwise it is entered into the ledger."""
-        return self.lanes.pace > 0 or LANES.pays(self.code.program, seconds)
+        return self.lanes.gain > 0 or LANES.pays(self.code.program, seconds)
 
     def prepared(self, states: Array, after: Array, steps: int) -> CompiledSegments:
         """
@@ -89,7 +92,7 @@ class CompiledSegments:
         """
         from .._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
 
-        if self.lanes.pace:
+        if self.lanes.gain:
             return segments_of(self.code)
         try:
             if self._is_wrong(states, after):
@@ -104,7 +107,9 @@ class CompiledSegments:
             outs = xp.empty((width * length, *states.shape[1:]), dtype=states.dtype)
             self._run(self.code.inputs, starts, outs, Span(0, width * length, length), 0, length)
 
-        self.lanes.pace = pace(run, max(width, steps))
+        times = [(pace(run, max(width, steps)), self.code.pace(states[-1, ...], steps)) for _ in range(ROUNDS)]
+        self.lanes.pace, looped = (min(some) for some in zip(*times, strict=True))
+        self.lanes.gain = looped / self.lanes.pace
         return segments_of(self.code)
 
     def _is_wrong(self, states: Array, after: Array) -> bool:
@@ -144,9 +149,9 @@ def segments_of(code: Code) -> CompiledSegments:
     from .._recorded.native.lanes import compiled_lanes  # noqa: PLC0415 - LLVM is slow to load
 
     lanes = compiled_lanes(code.program, several=True)
-    if lanes.pace > GAINS * code.seconds:
+    if 0 < lanes.gain < 1 / GAINS:
         lanes = compiled_lanes(code.program, several=False)
-        lanes.pace = code.seconds
+        lanes.gain = 1.0
     return CompiledSegments(code, lanes)
 
 

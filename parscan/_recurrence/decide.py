@@ -16,9 +16,11 @@ FEW_STEPS = 64
 WORTHWHILE = 0.4
 """Jacobi sweeps are tried if they are expected to take at most this share of the loop's time."""
 
-JACOBI_SHARE, COMPILED_SHARE = 0.5, 4.0
-"""Share of the loop's time that Jacobi sweeps after the first may take; of the compiled loop's time, if they run as
-machine code: there, the second sweep is short if the recurrence forgets."""
+JACOBI_SHARE = 0.5
+"""Share of the loop's time that Jacobi sweeps after the first may take."""
+
+COMPILED_SWEEPS = 4
+"""Largest number of Jacobi sweeps by machine code. The second one is short if the recurrence forgets."""
 
 SURELY = 4.0
 """The second measurement is omitted if sweeps are expected to be this many times faster than required."""

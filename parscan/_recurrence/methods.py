@@ -16,7 +16,7 @@ from .._functions.step import Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
 from .compiled_segments import CompiledSegments
-from .decide import COMPILED_SHARE, JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Workload
+from .decide import COMPILED_SWEEPS, JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Workload
 from .systems.damping import Damping, LevenbergMarquardt
 from .systems.propagation import SegmentMarch, Shooting, States, Tangents
 from .task import Task
@@ -113,9 +113,11 @@ class Planner:
     def _auto_jacobi(self, facts: Workload) -> PlannedMethod:
         """Jacobi, as long as it gains a factor of ten per sweep."""
         window = Window.fixed(self.task.options.window or self._most("jacobi"))
-        method, code = METHODS["jacobi"], facts.segments
-        seconds = JACOBI_SHARE * facts.cost.looped if code is None else COMPILED_SHARE * code.code.seconds
-        rules = StoppingRules(self.task.options.max_iterations, method.propagates, method.superlinear, AUTO_RATE)
+        method, code, most = METHODS["jacobi"], facts.segments, self.task.options.max_iterations
+        seconds = JACOBI_SHARE * facts.cost.looped
+        if code is not None:  # sweeps are counted: what they cost is known
+            most, seconds = min(most, COMPILED_SWEEPS), math.inf
+        rules = StoppingRules(most, method.propagates, method.superlinear, AUTO_RATE)
         propagation = code.states(must_gain=True) if code else States(self.task.step, must_gain=True)
         return PlannedMethod("jacobi", partial(self._system, method, propagation, False), rules, window, seconds)
 

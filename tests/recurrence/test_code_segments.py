@@ -9,7 +9,6 @@ from parscan import solve_recurrence
 from parscan._recorded.native import segments as _segments
 from parscan._recurrence import code as _code
 from parscan._recurrence import compiled_segments as _compiled
-from parscan._recurrence import methods as _methods
 from parscan._recurrence.code import Code, Ledger, record_step
 from parscan._recurrence.compiled_segments import memory_of
 
@@ -34,7 +33,6 @@ def bought(monkeypatch):
     monkeypatch.setattr(_compiled, "WORTH_SWEEPING", 0.0)
     monkeypatch.setattr(_compiled, "GAINS", np.inf)
     monkeypatch.setattr(_compiled, "TRIED_SHARE", 1)
-    monkeypatch.setattr(_methods, "COMPILED_SHARE", np.inf)
     monkeypatch.setattr(_segments, "PER_THREAD", 1000)
 
 
@@ -239,7 +237,6 @@ def test_lanes_are_bought_once_loops_took_as_long_as_compiling(monkeypatch):
     monkeypatch.setattr(_compiled, "LANES", Ledger())
     monkeypatch.setattr(_compiled, "WORTH_SWEEPING", 0.0)
     monkeypatch.setattr(_compiled, "GAINS", np.inf)
-    monkeypatch.setattr(_methods, "COMPILED_SHARE", np.inf)
 
     def step(y, x):
         return np.tanh(0.4125 * y + x)
