@@ -12,7 +12,7 @@ from ..graph import CONSTANT, GATHER, INPUT, SEARCH_LEFT, SEARCH_RIGHT, Block
 from ..program import Program
 from .layout import SCRATCH, TABLE, Copied, Copy, Fused, Inside, Run, Same, vector_width
 from .memory import Memory
-from .text import LIMITS, Operand, Register, limited, literal, root_power, vector, word
+from .text import LIMITS, Operand, Register, inverse, limited, literal, root_power, vector, word
 
 
 class Blocks(Memory):
@@ -86,10 +86,13 @@ class Blocks(Memory):
             for k in (1, 0):
                 if self._are_numbers(block.operands[k]):
                     return limited(Operand(self.text, dtype, width), block.operation, given[1 - k], given[k])
-        if block.operation == "power" and dtype.kind == "f" and self._are_numbers(block.operands[1]):
-            exponents = set(np.ravel(self.layout.values(block.operands[1])).tolist())
-            if exponents <= {1.5} or exponents <= {2.5}:
-                return root_power(Operand(self.text, dtype, width), given[0], exponents.pop())
+        if block.operation in ("power", "divide") and dtype.kind == "f" and self._are_numbers(block.operands[1]):
+            numbers = set(np.ravel(self.layout.values(block.operands[1])).tolist())
+            number, write = numbers.pop(), Operand(self.text, dtype, width)
+            if block.operation == "power" and not numbers and number in (1.5, 2.5):
+                return root_power(write, given[0], number)
+            if block.operation == "divide" and not numbers and (factor := inverse(number, dtype)):
+                return write.do("fmul", given[0], write.number(factor))
         return self.text.operation(block.operation, dtype, block.dtype, width, given)
 
     def _are_numbers(self, ids: Any) -> bool:

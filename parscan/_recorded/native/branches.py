@@ -116,21 +116,21 @@ class Branches:
     ----------
     program : Program
         Of the step; its first argument is the state.
-    kept : array of bool
+    kept : set of int
         Nodes that are needed elsewhere than in operations on one element.
+    carried : set of int
+        Nodes that the step before hands over, as it does the state.
     """
 
-    def __init__(self, program: Program, kept: Any) -> None:
+    def __init__(self, program: Program, kept: set[int], carried: set[int]) -> None:
         self._users: dict[int, list[tuple[int, int]]] = defaultdict(list)
         """Nodes that a node is an operand of, and which one."""
         for block in program.blocks:
             for place, ids in enumerate(block.operands):
                 for k, node in enumerate(np.ravel(ids).tolist()):
                     self._users[node].append((block.first + min(k, block.count - 1), place))
-        self._kept = set(np.flatnonzero(kept).tolist())
-        for ids in program.results:
-            self._kept.update(np.ravel(ids).tolist())
-        self._waiting = _waiting(program)
+        self._kept = kept.union(*(np.ravel(ids).tolist() for ids in program.results))
+        self._waiting = _waiting(program, carried)
 
     def found(self, items: Sequence[Item]) -> list[Item | Branch]:
         """Items in order, with branches where they pay; those in the arms of a branch are left out."""
@@ -190,7 +190,7 @@ def _kind(item: Item) -> tuple[Any, ...]:
     return (item.packed, item.level, item.block.operation, item.block.dtype.char)
 
 
-def _waiting(program: Program) -> set[int]:
+def _waiting(program: Program, carried: set[int]) -> set[int]:
     """Nodes of `where` whose values wait long for the condition, counted from the state."""
     since = [-1] * program.size
     """Cycles from the state to a node; -1 if it does not depend on the state."""
@@ -207,7 +207,7 @@ def _waiting(program: Program) -> set[int]:
             since[block.first : block.first + block.count] = [after] * block.count
             continue
         for node, operands in enumerate(zip(*columns, strict=True), start=block.first):
-            given = [since[one] for one in operands]
+            given = [0 if one in carried else since[one] for one in operands]
             latest = max(given)
             if latest < 0:
                 continue

@@ -15,6 +15,7 @@ from ..graph import INPUT, Block
 from ..program import Program
 from . import elementary, libm  # noqa: F401 - elementary enters its functions
 from .branches import Branch, Branches, Item
+from .carried import Carried, carried
 from .layout import (
     SCRATCH,
     TABLE,
@@ -47,7 +48,8 @@ class Kernel:
     external : dict
         Addresses of functions that it calls, by name.
     table : array of bytes
-        Constants.
+        Constants. The text does not depend on them, apart from exponents, divisors that are powers of two, and limits
+        that are NaN.
     scratch : int
         Bytes of memory that it works in.
     """
@@ -78,16 +80,26 @@ def kernel(
     fixed : sequence of int
         With lanes, arguments that are the same in all steps: few elements are read before the steps.
     """
+    found = carried(program) if chain == 1 else None
+    if found:
+        writer = _Writer(found.program, chain, lanes, modes, fixed, found)
+        if not writer.layout.loops and all(isinstance(part, Scalars) for part in writer.layout.parts):
+            return writer.kernel()
     return _Writer(program, chain, lanes, modes, fixed).kernel()
 
 
 class _Writer(Products):
     def __init__(
-        self, program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int] = ()
-    ) -> None:
+        self, program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int] = (),
+        carried: Carried | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(program, lanes, modes)
-        self.chain, self.fixed = chain, fixed
-        self.branches = Branches(self.program, self.layout.stored) if chain and lanes == 1 else None
+        self.chain, self.fixed, self.carried = chain, fixed, carried
+        self.branches: Branches | None = None
+        if chain and lanes == 1:
+            following = carried.following if carried else {}
+            kept = {*np.flatnonzero(self.layout.stored).tolist(), *following.values()}
+            self.branches = Branches(self.program, kept, set(following))
         self.phis: list[tuple[Register, str, str, str]] = []
         """Values that a step takes from the one before: name, type, first value, following value."""
         self.pointers: list[Register] = []
@@ -103,6 +115,8 @@ class _Writer(Products):
         ]
         """Pointers to the elements of a step."""
         feedback = [one for argument in range(self.chain) for one in self._states(argument)]
+        if self.carried:
+            feedback += self._handed_over(self.carried, feedback)
         for argument in range(self.chain, count):
             for block in self._inputs(argument):
                 if argument in self.fixed:
@@ -203,6 +217,8 @@ class _Writer(Products):
             packed = block.operation in PACKED and self.lanes == 1 and block.dtype.kind == "f"
             columns = [ids.tolist() for ids in block.operands]
             for node, operands in enumerate(zip(*columns, strict=True), start=block.first):
+                if self.carried and (node not in self.carried.needed or node in self.carried.following):
+                    continue
                 level = levels[node] = max([levels[one] for one in operands]) + packed
                 items.append(Item(node, block, operands, level, packed))
         items.sort(key=attrgetter("level", "single", "node"))
@@ -298,6 +314,25 @@ class _Writer(Products):
                     self.values[node] = f"%state{node}"
                     found.append((self.values[node], vector(word(block.dtype), self.lanes), first[k], after))
             self._fill(block, bases)
+        return found
+
+    def _handed_over(
+        self, carried: Carried, states: list[tuple[Register, str, Register, int]]
+    ) -> list[tuple[Register, str, Register, int]]:
+        """Values that steps hand over besides the state, as `_states` returns them."""
+        firsts = {phi: first for phi, _, first, _ in states}
+        values = {node: firsts.get(value, value) for node, value in self.values.items()}
+        with self._before_steps():
+            for node in carried.first:
+                block = self.layout.block(node)
+                operands = [int(ids[node - block.first]) for ids in map(np.ravel, block.operands)]
+                given = [values[one] if one in values else self.value(one) for one in operands]
+                values[node] = self._operation(block, given, self.lanes)
+        found = []
+        for node, after in carried.following.items():
+            self.values[node] = f"%carried{node}"
+            kind = vector(word(self.layout.dtype(node)), self.lanes)
+            found.append((self.values[node], kind, values[node], after))
         return found
 
     def _inputs(self, argument: int) -> list[Block]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from functools import cache
+from math import frexp
 from typing import Any
 
 import numpy as np
@@ -432,6 +433,13 @@ def root_power(w: Operand, x: Register, exponent: float) -> Register:
     x = w.choose(w.compare("oeq", x, w.number(-np.inf)), w.number(np.inf), x)  # as the C library
     root = w.do("fmul", x, w.llvm("sqrt", x))
     return root if exponent == 1.5 else w.do("fmul", w.llvm("fabs", x), root)
+
+
+def inverse(divisor: float, dtype: np.dtype[Any]) -> float:
+    """The factor that gives what a divisor gives, bit by bit: that of a power of two; 0 if there is none."""
+    if abs(frexp(divisor)[0]) != 0.5 or not np.finfo(dtype).tiny <= abs(1.0 / divisor) <= np.finfo(dtype).max:
+        return 0.0
+    return 1.0 / divisor
 
 
 def _sign(w: Operand, x: Register) -> Register:

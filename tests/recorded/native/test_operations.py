@@ -139,3 +139,38 @@ def test_powers_that_are_constants(exponent, elements, dtype):
         with np.errstate(all="ignore"):
             expected = given**exponent
         check(found, expected, "power", dtype)
+
+
+DIVISORS = [
+    2.0,
+    -0.25,
+    3.0,
+    0.1,
+    1e-310,
+    5e-324,
+    2.0**-126,
+    2.0**-1022,
+    2.0**126,
+    2.0**127,
+    2.0**1023,
+    0.0,
+    np.inf,
+    np.nan,
+]
+
+
+@pytest.mark.parametrize("divisor", DIVISORS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lanes", [1, None])
+def test_division_by_a_constant(divisor, dtype, lanes):
+    with np.errstate(all="ignore"):
+        x, number = pairs(dtype)[0], dtype(divisor)
+        program = record(lambda x: x / number, [x[:1]]).program
+        (found,) = Evaluator(program)(x[:, None])
+        assert_bits(found[:, 0], x / number)
+
+
+def assert_bits(found, expected):
+    assert found.dtype == expected.dtype
+    alike = found.view(f"u{found.itemsize}") == expected.view(f"u{found.itemsize}")
+    assert np.all(alike | (np.isnan(found) & np.isnan(expected)))
