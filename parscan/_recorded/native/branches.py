@@ -30,6 +30,9 @@ USUAL = 4
 WAITING, SAVED = 8, 40
 """Cycles for which values wait for a condition, or which a value alone needs, from which on code branches."""
 
+CONDITIONS = 8
+"""Conditions for which values wait, up to which code branches: any of many is often predicted wrongly."""
+
 MOST = 3000
 """Operations up to which branches are looked for: of a step of many, a branch saves little."""
 
@@ -191,10 +194,10 @@ def _kind(item: Item) -> tuple[Any, ...]:
 
 
 def _waiting(program: Program, carried: set[int]) -> set[int]:
-    """Nodes of `where` whose values wait long for the condition, counted from the state."""
+    """Nodes of `where` whose values wait long for one of few conditions, counted from the state."""
     since = [-1] * program.size
     """Cycles from the state to a node; -1 if it does not depend on the state."""
-    found = set()
+    found: dict[int, int] = {}
     for block in program.blocks:
         if block.operation == INPUT and block.data[0] == 0:
             since[block.first : block.first + block.count] = [0] * block.count
@@ -215,6 +218,6 @@ def _waiting(program: Program, carried: set[int]) -> set[int]:
             if block.operation == "where":
                 one, other = (max(cycle, 0) for cycle in given[1:])
                 if since[node] - (one + other) / 2 >= WAITING:
-                    found.add(node)
+                    found[node] = operands[0]
                     since[node] = max(one, other)
-    return found
+    return set(found) if len(set(found.values())) <= CONDITIONS else set()

@@ -96,7 +96,7 @@ class _Writer(Products):
         super().__init__(program, lanes, modes)
         self.chain, self.fixed, self.carried = chain, fixed, carried
         self.branches: Branches | None = None
-        if chain and lanes == 1:
+        if chain and lanes == 1 and any(block.operation == "where" for block in program.blocks):
             following = carried.following if carried else {}
             kept = {*np.flatnonzero(self.layout.stored).tolist(), *following.values()}
             self.branches = Branches(self.program, kept, set(following))

@@ -121,3 +121,13 @@ def random_step(seed):
 def test_random_steps(seed):
     rng = np.random.default_rng(seed)
     compare(random_step(seed), rng.standard_normal(2), rng.standard_normal((200, 2)), rtol=0)
+
+
+def test_no_branches_for_many_conditions():
+    def step(y, x):
+        inside = y * y * y + x
+        return np.where(inside * inside > 0.3, 0.5 * y, y + 0.1)
+
+    rng = np.random.default_rng(0)
+    for n, branches in ((2, True), (15, False)):
+        compare(step, rng.standard_normal(n), rng.standard_normal((300, n)), branches=branches)
