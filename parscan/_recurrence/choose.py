@@ -10,14 +10,16 @@ from math import inf
 from .._arrays.namespace import Array
 from .._engine.march import PlannedMethod
 from .._kernels.dispatch import is_loaded
+from .._linalg.dense import Dense
 from .checks.check_jacobian import check_jacobian, structure_covers
 from .checks.check_step import check_broadcasting
 from .checks.whole_numbers import WholeNumbers
 from .code import Code, Compiler, NoCodeError
 from .compiled_segments import CompiledSegments, faster_segments, segments_of
+from .compiled_tangents import SWEEPS, prepared_tangents
 from .cost import Stopwatch, best_length, sweeps
 from .decide import Budget, Workload, decide
-from .methods import Planner
+from .methods import DAMPED, METHODS, Planner
 from .task import Task
 
 FIRST_STEPS = 8
@@ -63,7 +65,8 @@ def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
     stopwatch = Stopwatch(task.step, states, task.steps)
     if task.options.method == "auto":
         return _choose_automatically(task, states, stopwatch, budget)
-    if task.options.method == "jacobi" and (choice := _compiled_jacobi(task, states, stopwatch)):
+    by_code = _compiled_jacobi if task.options.method == "jacobi" else _compiled_newton
+    if choice := by_code(task, states, stopwatch):
         return choice
     length = task.options.segment_length or best_length(stopwatch.cost, task.steps)
     planned = _planner(task, states, task.steps, length).named()
@@ -83,7 +86,30 @@ def _compiled_jacobi(task: Task, states: Array, stopwatch: Stopwatch) -> Choice 
     except NoCodeError:
         return None
     length = options.segment_length or segments.length(min(task.steps, options.window or task.steps))
-    planned = _planner(task, states, task.steps, length).named(segments)
+    planned = _planner(task, states, task.steps, length).named(segments.states(must_gain=False))
+    return Choice((planned,), length, code=code, in_methods=True)
+
+
+def _compiled_newton(task: Task, states: Array, stopwatch: Stopwatch) -> Choice | None:
+    """Newton's method, or quasi-Newton, by machine code of the step with its exact derivatives, if there is some."""
+    compiler, options, n = _compiler(task, states), task.options, task.arrays.n
+    kept = METHODS[options.method].kept(task.step.structure)
+    if kept is None or options.method not in DAMPED or options.compiles is False:
+        return None
+    # As on arrays: products of all entries, of which some are kept, unless the user gave a Jacobian, perhaps of those.
+    structure = kept if task.step.has_jacobian or options.method == "newton" else Dense()
+    length = options.segment_length or best_length(stopwatch.cost, task.steps)
+    copies = 1 + task.step.structure.colours(n)
+    seconds = inf if options.compiles else SWEEPS * stopwatch.cost.stacked(length, copies * task.steps)
+    code = compiler.code(seconds)
+    try:
+        tangents = code and prepared_tangents(code, structure, kept, states, compiler.after, task.steps, seconds)
+    except NoCodeError:
+        return None
+    if not tangents:
+        return None
+    length = options.segment_length or tangents.length(min(task.steps, options.window or task.steps))
+    planned = _planner(task, states, task.steps, length).named(tangents.march())
     return Choice((planned,), length, code=code, in_methods=True)
 
 

@@ -60,11 +60,11 @@ class CompiledSegments:
 
     def states(self, *, must_gain: bool) -> CompiledStates:
         """A way to march the states of segments."""
+        return CompiledStates(self.march, must_gain=must_gain)
 
-        def march(starts: Array, trajectory: Array, span: Span, first: int, last: int) -> None:
-            self._run(self.code.inputs, starts, trajectory, span, first, last, available_threads())
-
-        return CompiledStates(march, must_gain=must_gain)
+    def march(self, starts: Array, trajectory: Array, span: Span, first: int, last: int) -> None:
+        """Evaluate local steps of all segments."""
+        self._run(self.code.inputs, starts, trajectory, span, first, last, available_threads())
 
     def length(self, steps: int) -> int:
         """Steps per segment: there is one for each lane of each thread."""

@@ -15,7 +15,6 @@ from .._engine.window import GROWTH_LIMIT, Window
 from .._functions.step import Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
-from .compiled_segments import CompiledSegments
 from .decide import COMPILED_SWEEPS, JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Workload
 from .systems.damping import Damping, LevenbergMarquardt
 from .systems.propagation import SegmentMarch, Shooting, States, Tangents
@@ -93,8 +92,8 @@ class Planner:
     length: int
     covered: bool
 
-    def named(self, code: CompiledSegments | None = None) -> PlannedMethod:
-        """The method that the user named; with the `code` for segments, if there is some, Jacobi."""
+    def named(self, march: SegmentMarch | None = None) -> PlannedMethod:
+        """The method that the user named; `march` replaces its own."""
         options = self.task.options
         most = self._most(options.method)
         fewest = WINDOW_SEGMENTS * (options.segment_length or 1)
@@ -102,7 +101,6 @@ class Planner:
         growth = math.inf if self._guessed else GROWTH_LIMIT  # a guess may be so good that growth does not matter
         if options.window is not None:
             window, growth = Window.fixed(options.window), math.inf
-        march = code.states(must_gain=False) if code else None
         return self._planned(options.method, window, growth, shortens=options.segment_length is None, march=march)
 
     def auto(self, decision: Decision, facts: Workload) -> tuple[PlannedMethod, ...]:

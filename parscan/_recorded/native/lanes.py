@@ -170,11 +170,11 @@ if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-def compiled_lanes(program: Program, *, several: bool | None = None) -> Lanes:
+def compiled_lanes(program: Program, *, chain: int = 1, several: bool | None = None) -> Lanes:
     """Steps of several sequences; those of the same program, if it was compiled lately."""
-    key = program.fingerprint, several
+    key = program.fingerprint, chain, several
     with _lock:
-        found = _kept.pop(key) if key in _kept else Lanes(program, several=several)
+        found = _kept.pop(key) if key in _kept else Lanes(program, chain=chain, several=several)
         _kept[key] = found
         while len(_kept) > KEPT:
             _kept.popitem(last=False)

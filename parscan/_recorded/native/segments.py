@@ -35,14 +35,16 @@ class Segments:
     carry : array, shape (segments, *shape), optional
         The first result, of which only the last value is kept. Only for code on vectors: without them a step may write
         its result before all of its argument is read.
+    products : array, shape (segments, *shape), optional
+        The second array of a state of two, before the next local step of every segment: it is written.
     """
 
     def __init__(
         self, lanes: Lanes, inputs: Sequence[Any], outs: Sequence[Any], begin: int, end: int, length: int,
-        threads: int, carry: Any = None,
+        threads: int, carry: Any = None, products: Any = None,
     ) -> None:  # fmt: skip
         self._lanes, self._inputs, self._outs, self._threads = lanes, inputs, outs, threads
-        self._begin, self._length, self._carry = begin, length, carry
+        self._begin, self._length, self._carry, self._products = begin, length, carry, products
         self._full, self._rest = divmod(end - begin, length)
 
     def run(self, starts: Any, first: int, last: int) -> None:
@@ -68,13 +70,19 @@ class Segments:
         if self._carry is not None:
             outs = [np.broadcast_to(self._carry[None, :count], (steps, count, *self._carry.shape[1:])), *outs]
         work = steps * count * self._lanes.program.operations
-        groups = count // lanes
+        groups = -(-count // lanes)
         threads = max(1, min(self._threads, groups, work // PER_THREAD))
-        cuts = [*(lanes * (groups * k // threads) for k in range(threads)), count]
-        run_together([
-            partial(self._lanes.run, starts[a:b], [x[:, a:b] for x in inputs], [out[:, a:b] for out in outs], 0, steps)
-            for a, b in pairwise(cuts)
-        ])  # fmt: skip
+        cuts = [lanes * (groups * k // threads) for k in range(threads + 1)]
+        # Some segments are marched by two threads, which write the same: every thread has full vectors.
+        parts = [slice(min(a, count - lanes), min(b, count)) for a, b in pairwise(cuts)]
+        starts, products = np.array(starts[:count]), None if self._products is None else np.array(self._products)
+        tasks = []
+        for some in parts:
+            given, results = starts[some], [out[:, some] for out in outs]
+            if products is not None:
+                given, results = (given, products[some]), [results[0], self._products[some], *results[1:]]
+            tasks.append(partial(self._lanes.run, given, [x[:, some] for x in inputs], results, 0, steps))
+        run_together(tasks)
 
     def _view(self, array: Any, steps: int, first: int, count: int | None = None) -> Any:
         """Rows of an array: axes of local steps, from `first` on, and of segments, then those of a row."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import reduce
 
 from ..._arrays.namespace import Array, array_namespace, copy
 from ..._engine.linearisation import Propagator
+from ..._functions.step import Step
+from ..._linalg.structure import Structure
 from .coalescence import Coalescence
 from .propagation import SegmentMarch, Span
 
 March = Callable[[Array, Array, Span, int, int], None]
 """`march(starts, trajectory, span, first, last)`: the local steps `first` to `last` of all segments of a span."""
+
+
+MarchProducts = Callable[[Array, Array, Array, Span], None]
+"""`march(starts, products, trajectory, span)`: all local steps; `products`, the identity, becomes that of Jacobians."""
 
 
 class CompiledStates(SegmentMarch):
@@ -21,15 +28,17 @@ class CompiledStates(SegmentMarch):
     ----------
     march : callable
         Evaluates local steps of all segments.
-    must_gain : bool
-        Whether a sweep ends as stalled if its states do not approach those of the previous sweep.
+    must_gain, settles : bool
+        As in `SegmentMarch`.
     """
 
-    settles = True
-
-    def __init__(self, march: March, *, must_gain: bool = False) -> None:
+    def __init__(self, march: March, *, must_gain: bool = False, settles: bool = True) -> None:
         self._march = march
-        self.must_gain = must_gain
+        self.must_gain, self.settles = must_gain, settles
+
+    def finishing(self, step: Step) -> SegmentMarch:
+        """The same, without demands."""
+        return CompiledStates(self._march)
 
     def width(self, n: int) -> int:
         """One state."""
@@ -52,6 +61,44 @@ class CompiledStates(SegmentMarch):
                 break
             starts = rows
         return None
+
+
+class CompiledTangents(SegmentMarch):
+    """States and the products of the exact Jacobians along the segments, by machine code.
+
+    Parameters
+    ----------
+    march : callable
+        Evaluates all local steps.
+    structure : Structure
+        Family of the products; other entries of the Jacobians are left out.
+    states : callable
+        Evaluates local steps of the states alone.
+    kept : Structure, optional
+        Smaller family of the propagators, of which the products of dense matrices have entries.
+    """
+
+    def __init__(self, march: MarchProducts, structure: Structure, states: March, kept: Structure | None) -> None:
+        self._march, self._structure, self._states, self._kept = march, structure, states, kept
+
+    def finishing(self, step: Step) -> SegmentMarch:
+        """All steps by machine code: that is faster than to find out when they meet those of the last sweep."""
+        return CompiledStates(self._states, settles=False)
+
+    def width(self, n: int) -> int:
+        """A state, and a product before and after a portion of the steps."""
+        return 1 + -(-2 * math.prod(self._structure.shape(n)) // n)
+
+    def march(
+        self, starts: Array, span: Span, trajectory: Array, coalescence: Coalescence | None = None
+    ) -> Propagator | None:
+        """All local steps at once."""
+        xp, (*lead, n) = array_namespace(starts), starts.shape
+        products = copy(self._structure.identity(xp.empty((*lead, *self._structure.shape(n)), dtype=starts.dtype)))
+        self._march(starts, products, trajectory, span)
+        if self._kept is None:
+            return Propagator(self._structure, products)
+        return Propagator(self._kept, self._kept.from_dense(products))
 
 
 def portions(steps: int) -> Iterator[tuple[int, int]]:

@@ -49,6 +49,10 @@ class SegmentMarch(ABC):
     must_gain = False
     """Whether a sweep ends as stalled if its states do not approach those of the previous sweep."""
 
+    def finishing(self, step: Step) -> SegmentMarch:
+        """A way to evaluate the states alone."""
+        return States(step)
+
     @abstractmethod
     def width(self, n: int) -> int:
         """Numbers kept per segment and batch element, as a multiple of the `n` of a state."""

@@ -20,7 +20,7 @@ from ..._functions.response import response
 from ..._functions.step import Step
 from .coalescence import MANY, Coalescence
 from .damping import Damping
-from .propagation import SegmentMarch, Span, States
+from .propagation import SegmentMarch, Span
 
 SLAB_BYTES = 2**26
 """Segments march in slabs whose carried states and derivatives take about this much memory."""
@@ -63,7 +63,7 @@ class Segments(System):
     ) -> None:
         self._propagation = propagation
         self._step = step
-        self._states = States(step)
+        self._states = propagation.finishing(step)
         self._trajectory = trajectory
         self._start = start
         self._stop = stop

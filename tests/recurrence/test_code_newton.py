@@ -1,0 +1,205 @@
+"""Newton's method by machine code of the step with its exact derivatives: as on arrays, and as the loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import parscan
+from parscan import BlockDiagonal, Clipping, Dense, Diagonal
+from parscan._recurrence.compiled_tangents import LARGEST, TangentCode
+
+T = 4000
+
+
+@pytest.fixture
+def marches(monkeypatch):
+    """The number of marches with tangents, in a list."""
+    found = []
+    plain = TangentCode._run
+    monkeypatch.setattr(TangentCode, "_run", lambda self, *rest: (found.append(1), plain(self, *rest))[1])
+    return found
+
+
+def rotation(y, x):
+    a, b = y[..., 0], y[..., 1]
+    return np.stack([0.8 * a - 0.6 * b + x[..., 0], 0.6 * a + 0.8 * b - 1e-3 * a**3], axis=-1)
+
+
+def leaky(y, x):
+    return y + 1e-3 * (np.tanh(x) - y - y**3)
+
+
+def pairs(y, x):
+    a, b = y[..., ::2], y[..., 1::2]
+    return np.stack([0.9 * a - 0.3 * np.sin(b), np.tanh(0.3 * a + 0.8 * b)], axis=-1).reshape(y.shape) + x
+
+
+def network(y, x):
+    return np.tanh(y @ np.array([[0.6, -0.5, 0.0], [0.5, 0.6, 0.2], [0.1, 0.0, 0.9]]) + x)
+
+
+CASES = {
+    "rotation": (rotation, 2, Dense), "leaky": (leaky, 1, Dense), "leaky diagonal": (leaky, 4, Diagonal),
+    "pairs": (pairs, 6, BlockDiagonal(2)), "network": (network, 3, Dense),
+}  # fmt: skip
+
+
+def make(name, dtype=np.float64):
+    step, n, structure = CASES[name]
+    x = np.random.default_rng(0).normal(size=(T, n)).astype(dtype)
+    return step, np.full(n, 0.3, dtype), x, {"structure": structure}
+
+
+@pytest.mark.parametrize("method", ["newton", "quasi-newton"])
+@pytest.mark.parametrize("name", CASES)
+def test_the_result_is_that_of_the_loop_and_iterations_are_those_on_arrays(name, method, marches):
+    step, y0, x, options = make(name)
+    sol = parscan.solve_recurrence(step, y0, x, method=method, compile=True, **options)
+    loop = parscan.solve_recurrence(step, y0, x, method="sequential")
+    arrays = parscan.solve_recurrence(
+        step, y0, x, method=method, compile=False, segment_length=sol.segment_length, **options
+    )
+    assert sol.success
+    assert sol.compiled
+    assert marches
+    assert sol.looped <= arrays.looped
+    if arrays.looped == 0:  # but for what no approximation by diagonals converges on
+        assert len(sol.history) <= len(arrays.history)
+    np.testing.assert_allclose(sol.y, loop.y, rtol=1e-9, atol=1e-11)
+
+
+def test_single_precision(marches):
+    step, y0, x, options = make("rotation", np.float32)
+    sol = parscan.solve_recurrence(step, y0, x, method="newton", compile=True, **options)
+    loop = parscan.solve_recurrence(step, y0, x, method="sequential")
+    assert sol.success
+    assert sol.y.dtype == np.float32
+    assert marches
+    np.testing.assert_allclose(sol.y, loop.y, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"segment_length": 1}, {"segment_length": 37}, {"window": 700}, {"damping": Clipping()}, {"rtol": 1e-6},
+     {"guess": np.zeros((T, 3))}],
+)  # fmt: skip
+def test_options_keep_their_meaning(options, marches):
+    step, y0, x, _ = make("network")
+    sol = parscan.solve_recurrence(step, y0, x, method="newton", compile=True, **options)
+    loop = parscan.solve_recurrence(step, y0, x, method="sequential")
+    assert sol.success
+    assert marches
+    assert sol.segment_length == options.get("segment_length", sol.segment_length)
+    np.testing.assert_allclose(sol.y, loop.y, rtol=1e-9 if "rtol" not in options else 1e-5, atol=1e-10)
+
+
+def test_a_jacobian_of_the_user_is_checked_but_not_needed(marches):
+    step, y0, x, _ = make("leaky")
+
+    def jac(y, x):
+        return (1 - 1e-3 * (1 + 3 * y**2))[..., None]
+
+    sol = parscan.solve_recurrence(step, y0, x, jac=jac, method="newton", compile=True)
+    assert sol.success
+    assert sol.njev < 10
+    assert marches
+    with pytest.raises(ValueError, match="jac"):
+        parscan.solve_recurrence(step, y0, x, jac=lambda y, x: -jac(y, x), method="newton", compile=True)
+
+
+def test_a_structure_that_does_not_hold_all_of_the_jacobian(marches):
+    """As on arrays: more iterations, the same trajectory."""
+    step, y0, x, _ = make("network")
+    sol = parscan.solve_recurrence(step, y0, x, structure=Diagonal, method="newton", compile=True)
+    loop = parscan.solve_recurrence(step, y0, x, method="sequential")
+    assert sol.success
+    assert marches
+    np.testing.assert_allclose(sol.y, loop.y, rtol=1e-9, atol=1e-11)
+
+
+def test_inputs_of_other_dtypes_and_tuples(marches):
+    def step(y, x):
+        gain, kick = x
+        return np.sin(0.7 * y + 0.1 * gain) + kick
+
+    rng = np.random.default_rng(0)
+    x = (rng.integers(-3, 3, size=(T, 1)), rng.normal(size=(T, 2))[:, ::2].astype(np.float32))
+    sol = parscan.solve_recurrence(step, np.zeros(1), x, method="newton", compile=True)
+    loop = parscan.solve_recurrence(step, np.zeros(1), x, method="sequential")
+    assert sol.success
+    assert marches
+    np.testing.assert_allclose(sol.y, loop.y, rtol=1e-9, atol=1e-11)
+
+
+def test_batches_and_steps_that_are_not_recorded_are_marched_by_calls(marches):
+    step, _, x, _ = make("network")
+    y0 = np.full((5, 3), 0.3)
+    sol = parscan.solve_recurrence(step, y0, x[:, None], method="newton", compile=True)
+    assert sol.success
+    assert not marches
+
+    def branching(y, x):
+        return 0.5 * y + x if y.size else y
+
+    def branch(y, x):
+        return 0.5 * y + x if abs(y[0, 0]) >= 0 else y
+
+    assert parscan.solve_recurrence(branch, np.zeros(3), x, method="newton", compile=None).success
+    with pytest.raises(TypeError, match="branches"):
+        parscan.solve_recurrence(branch, np.zeros(3), x, method="newton", compile=True)
+    assert not marches
+    assert parscan.solve_recurrence(branching, np.zeros(3), x, method="newton", compile=True).success
+    assert marches
+
+
+def test_large_dense_steps_are_marched_by_calls(marches):
+    n = int(LARGEST ** (1 / 3)) + 4
+    matrix = np.random.default_rng(0).normal(size=(n, n)) / n
+    x = np.random.default_rng(1).normal(size=(300, n))
+    sol = parscan.solve_recurrence(
+        lambda y, x: np.tanh(y @ matrix + x), np.zeros(n), x, method="newton", compile=True, segment_length=20
+    )
+    assert sol.success
+    assert not marches
+
+
+def test_where_a_state_is_not_finite_the_loop_decides():
+    def step(y, x):
+        return y * y + x
+
+    x = np.full((T, 1), 0.1)
+    x[3000:] = 2.0
+    sols = [
+        parscan.solve_recurrence(step, np.zeros(1), x, method=method, compile=compiled)
+        for method, compiled in (("newton", True), ("sequential", False))
+    ]
+    assert not any(sol.success for sol in sols)
+    np.testing.assert_allclose(sols[0].y[:3005], sols[1].y[:3005], rtol=1e-9)
+    assert np.isnan([sol.y[-1] for sol in sols]).all()
+
+
+def test_wrong_code_is_noticed(monkeypatch):
+    """Code with other values than the function: the trajectory is computed again without it."""
+    step, y0, x, _ = make("network")
+    plain = TangentCode._run
+    parscan.solve_recurrence(step, y0, x, method="newton", compile=True)  # it is compiled and compared here
+
+    def wrong(self, starts, products, trajectory, span, threads):
+        plain(self, starts, products, trajectory, span, threads)
+        trajectory[span.begin : span.end] += 1e-3
+
+    monkeypatch.setattr(TangentCode, "_run", wrong)
+    sol = parscan.solve_recurrence(step, y0, x, method="newton", compile=True, max_iterations=5)
+    loop = parscan.solve_recurrence(step, y0, x, method="sequential")
+    np.testing.assert_allclose(sol.y, loop.y, rtol=1e-9, atol=1e-11)
+
+
+def test_several_threads_may_solve_at_once():
+    from concurrent.futures import ThreadPoolExecutor
+
+    step, y0, x, _ = make("rotation")
+    with ThreadPoolExecutor(4) as pool:
+        sols = list(pool.map(lambda _: parscan.solve_recurrence(step, y0, x, method="newton", compile=True), range(8)))
+    for sol in sols[1:]:
+        np.testing.assert_allclose(sol.y, sols[0].y, rtol=1e-12, atol=1e-12)
