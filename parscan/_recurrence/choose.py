@@ -78,8 +78,9 @@ def _compiled_jacobi(task: Task, states: Array, stopwatch: Stopwatch) -> Choice 
     """Jacobi by machine code of the step, if there is some."""
     compiler, options = _compiler(task, states), task.options
     seconds = sweeps(stopwatch.cost, task.steps, options.segment_length or best_length(stopwatch.cost, task.steps))
-    code = compiler.code(inf if options.compiles else seconds)
-    if code is None or not (segments := segments_of(code)).pay(inf if options.compiles else seconds):
+    seconds = inf if options.compiles else seconds
+    code = compiler.code(seconds)
+    if code is None or code.program is None or not (segments := segments_of(code)).pay(seconds):
         return None
     try:
         segments = segments.prepared(states, compiler.after, task.steps)
@@ -132,7 +133,7 @@ def _sequential(task: Task, states: Array, seconds: float) -> Choice:
     """The loop, as machine code if that pays; `seconds` is the time of a step without machine code."""
     compiler = _compiler(task, states)
     code = compiler.code(seconds * (task.steps - states.shape[0]))
-    reason = "The recorded step runs as machine code." if code else compiler.remark.strip()
+    reason = f"{code.description[0].upper()}{code.description[1:]}." if code else compiler.remark.strip()
     return Choice((), 0, states.shape[0], reason, code=code)
 
 

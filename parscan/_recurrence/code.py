@@ -16,6 +16,8 @@ from .._functions.step import Step
 from .._functions.verify import apart, unlike_step
 from .loop import first_not_finite
 from .members import Members, member_of
+from .numba_step import COMPILING as COMPILING_BY_NUMBA
+from .numba_step import NumbaLoop, is_compiled
 
 if TYPE_CHECKING:
     from .._recorded.native.loop import Loop
@@ -55,6 +57,9 @@ BRIEF = 3e-4
 SAMPLE = 16
 """Number of steps of a trajectory that are compared with the function."""
 
+AS_RECORDED, BY_NUMBA = "the recorded step runs as machine code", "Numba compiles the loop over the step"
+"""What results say of code."""
+
 ROWS = 1 << 16
 """Number of steps between two tests for states that are not finite."""
 
@@ -72,15 +77,15 @@ class Code:
     ----------
     step : Step
         The user's function.
-    program : Program
-        The recorded operations of the step.
-    loop : Loop or Members
+    program : Program or None
+        The recorded operations of the step; None if Numba compiled the loop.
+    loop : Loop, Members or NumbaLoop
         The compiled loop.
     """
 
     step: Step
-    program: Program
-    loop: Loop | Members
+    program: Program | None
+    loop: Loop | Members | NumbaLoop
     seconds: float = 0.0
     """Measured time of one step."""
 
@@ -100,11 +105,18 @@ class Code:
             state = trajectory[last - 1, ...]
         return end
 
+    @property
+    def description(self) -> str:
+        """A clause for the results."""
+        return BY_NUMBA if self.program is None else AS_RECORDED
+
     @cached_property
     def inputs(self) -> tuple[Array, ...]:
-        """Inputs in the recorded dtypes, whose rows are contiguous."""
+        """Inputs; of a recorded step in the recorded dtypes, with contiguous rows."""
         x = self.step.x
         given = () if x is None else x if isinstance(x, tuple) else (x,)
+        if self.program is None:
+            return given
         arguments = self.program.arguments[1:]
         return tuple(as_rows(one, argument.dtype) for one, argument in zip(given, arguments, strict=True))
 
@@ -186,11 +198,15 @@ class Ledger:
     def pays(self, program: Program, seconds: float) -> bool:
         """Whether to compile before a loop of this many seconds; they are added to the program's time."""
         key = tuple((block.operation, block.count) for block in program.blocks)
+        return self.buys(key, COMPILING + PER_OPERATION * program.written, seconds)
+
+    def buys(self, key: Any, price: float, seconds: float) -> bool:
+        """Whether to compile something with this key, which takes `price` seconds, before a loop of some seconds."""
         spent = self._spent.pop(key, 0.0) + seconds
         self._spent[key] = spent
         while len(self._spent) > MOST_KEPT:
             self._spent.popitem(last=False)
-        return spent >= COMPILING + PER_OPERATION * program.written
+        return spent >= price
 
 
 LEDGER = Ledger()
@@ -239,10 +255,27 @@ class Compiler:
         try:
             return self._made(inf if self._wanted else seconds)
         except NoCodeError as refusal:
+            if is_compiled(self._step.value) and (code := self._by_numba(inf if self._wanted else seconds)):
+                return code
             if self._wanted:
                 raise TypeError(f"`step` cannot be compiled, as `compile=True` asks: it {refusal}.") from refusal
             self.remark = f" The step is not compiled: it {refusal}."
             return None
+
+    def _by_numba(self, seconds: float) -> Code | None:
+        """The loop over a step that the user compiled by Numba, compiled as well; None where that cannot be done."""
+        loop = NumbaLoop(self._step)
+        if not loop.is_ready:
+            begin = time.perf_counter()  # the first steps may have compiled the function
+            ONE_BY_ONE.values(self._step, [0], self.states[:1, ...])
+            looped = seconds if self._wanted else min(seconds, self._steps * (time.perf_counter() - begin))
+            if not LEDGER.buys(id(self._step.value), COMPILING_BY_NUMBA, looped):
+                return None
+        code = Code(self._step, None, loop)
+        if loop.compile(self.states, code.inputs) or _unlike(code, self.states, self.after):
+            return None
+        code.measure(self.states[-1, ...], self._steps)
+        return code
 
     def _made(self, seconds: float) -> Code | None:
         recording = record_step(self._step, self.states)

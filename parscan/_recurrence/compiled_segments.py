@@ -77,7 +77,7 @@ class CompiledSegments:
 
     def pay(self, seconds: float) -> bool:
         """Whether compiling pays before a loop of so many seconds; otherwise it is entered into the ledger."""
-        return self.lanes.gain > 0 or LANES.pays(self.code.program, seconds)
+        return self.lanes.gain > 0 or LANES.pays(self.lanes.program, seconds)
 
     def prepared(self, states: Array, after: Array, steps: int) -> CompiledSegments:
         """
@@ -148,6 +148,7 @@ def segments_of(code: Code) -> CompiledSegments:
     """Code for segments, several of them at a time unless that was found to be slower; it has to be prepared."""
     from .._recorded.native.lanes import compiled_lanes  # noqa: PLC0415 - LLVM is slow to load
 
+    assert code.program is not None
     lanes = compiled_lanes(code.program, several=True)
     if 0 < lanes.gain < 1 / GAINS:
         lanes = compiled_lanes(code.program, several=False)
@@ -162,7 +163,7 @@ def faster_segments(code: Code, states: Array, after: Array, steps: int) -> Comp
     Before it is compiled, loops take as long as compiling, in all; and two trajectories that start apart must meet.
     """
     seconds = steps * code.seconds
-    if seconds < WORTH_SWEEPING or isinstance(code.loop, Members):  # which fill vectors already
+    if seconds < WORTH_SWEEPING or code.program is None or isinstance(code.loop, Members):  # which fill vectors already
         return None
     segments = segments_of(code)
     if not segments.pay(seconds):

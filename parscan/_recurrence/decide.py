@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from .code import COMPILING, Code, Compiler
+from .code import AS_RECORDED, BY_NUMBA, COMPILING, Code, Compiler
 from .compiled_segments import CompiledSegments
 from .cost import Cost, Stopwatch, best_length, sweeps
 
@@ -130,6 +130,11 @@ class Workload:
         return looped < COMPILING or looped < HOPED * sweeps(self.cost, self.steps, self.length)
 
     @property
+    def numba_loops(self) -> bool:
+        """Whether the code is of Numba."""
+        return self.code is not None and self.code.program is None
+
+    @property
     def cost(self) -> Cost:
         """Seconds of calls."""
         return self.stopwatch.cost
@@ -193,7 +198,8 @@ DECISIONS = (
     Decision(
         lambda facts: facts.segments is not None, ("jacobi",), "segments of the recorded step run as machine code"
     ),
-    Decision(lambda facts: facts.code_is_fastest, (), "the recorded step runs as machine code"),
+    Decision(lambda facts: facts.code_is_fastest and facts.numba_loops, (), BY_NUMBA),
+    Decision(lambda facts: facts.code_is_fastest, (), AS_RECORDED),
     Decision(lambda facts: facts.stacking_gains_little, (), "calls on stacked states save too little time"),
     Decision(
         lambda facts: facts.loading_costs_much,

@@ -26,8 +26,8 @@ class Watch:
 class Compiler:
     """In place of the one that compiles, of the code, and of the code for segments."""
 
-    def __init__(self, seconds):
-        self.seconds = seconds
+    def __init__(self, seconds, program="recorded"):
+        self.seconds, self.program = seconds, program
 
     def length(self, steps):
         return 100
@@ -36,10 +36,11 @@ class Compiler:
         return self
 
 
-def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, compiled=None, swept=False, **costs):
+def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, compiled=None, swept=False, recorded=True,
+          **costs):  # fmt: skip
     watch = Watch(**costs)
     watch.steps = steps
-    compiler = None if compiled is None else Compiler(compiled)
+    compiler = None if compiled is None else Compiler(compiled, "recorded" if recorded else None)
     budget = Budget(spent=spent)
     options = {"scans_are_loaded": loaded, "budget": budget, "compiler": compiler}
     return Workload(steps, copies, watch, length, try_segments=lambda code, steps: code if swept else None, **options)
@@ -48,6 +49,7 @@ def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, compiled
 CASES = [
     ("few steps", facts(steps=FEW_STEPS - 1), ()),
     ("machine code is fast", facts(compiled=1e-8), ()),
+    ("machine code of Numba is fast", facts(compiled=1e-8, recorded=False), ()),
     ("machine code is fast on segments", facts(compiled=1e-8, swept=True), ("jacobi",)),
     ("machine code takes longer than sweeps", facts(compiled=1e-5), ("jacobi", "newton")),
     ("stacking saves nothing", facts(call=0, state=1e-5), ()),

@@ -1,0 +1,41 @@
+"""The loop over a step that the user compiled by Numba, compiled as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numba
+
+TEXT = """
+def loop(y, {inputs}args, rows, reached, begin, end):
+    for t in range(begin, end):
+        y = step(y, {given}*args)
+        if y.shape != rows[t : t + 1].shape:
+            break
+        rows[t : t + 1] = y
+        reached[0] = t + 1
+"""
+"""`reached` has the first step that is left, also after an exception of the step."""
+
+
+@lru_cache(maxsize=32)
+def step_loop(step: Callable[..., Any], inputs: int | None) -> Any:
+    """
+    The loop over the steps `begin` to `end`: `loop(y, *inputs, args, rows, reached, begin, end)`.
+
+    Parameters
+    ----------
+    step : function compiled by Numba
+        `step(y, x, *args)` with a row of each input, or `step(y, *args)`.
+    inputs : int or None
+        Number of inputs that the step takes as a tuple; None for one that is none, 0 for no inputs.
+    """
+    names = [f"x{k}" for k in range(1 if inputs is None else inputs)]
+    rows = [f"{name}[t : t + 1]" for name in names]
+    given = "".join(f"{row}, " for row in rows)
+    text = TEXT.format(inputs="".join(f"{name}, " for name in names), given=f"({given}), " if inputs else given)
+    space: dict[str, Any] = {"step": step}
+    exec(text, space)
+    return numba.njit(space["loop"])

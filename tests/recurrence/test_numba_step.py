@@ -1,0 +1,201 @@
+"""Steps compiled by Numba: recorded where they can be; where they branch on values, Numba compiles the loop."""
+
+import numba
+import numpy as np
+import pytest
+
+from parscan import solve_recurrence
+from parscan._recurrence import code as _code
+from parscan._recurrence.code import Ledger
+from parscan._recurrence.numba_step import NumbaLoop, is_compiled
+
+T = 600
+
+
+def loop(step, y0, x=None, length=None, args=()):
+    state, states = np.asarray(y0)[None], []
+    for t in range(length or len(x[0] if isinstance(x, tuple) else x)):
+        row = () if x is None else (tuple(part[t : t + 1] for part in x) if isinstance(x, tuple) else x[t : t + 1],)
+        state = step(state, *row, *args)
+        states.append(state)
+    return np.concatenate(states)
+
+
+@numba.njit
+def squashed(y):
+    return np.tanh(y)
+
+
+@numba.njit
+def smooth(y, x, gain):
+    return gain * squashed(y) + x
+
+
+@numba.njit
+def by_entries(y, x):
+    out = np.empty_like(y)
+    for k in range(y.shape[0]):
+        out[k, 0] = 0.5 * y[k, 0] + x[k, 0]
+        out[k, 1] = y[k, 0] - 0.25 * y[k, 1]
+    return out
+
+
+@numba.njit
+def fires(v, threshold):
+    return v > threshold
+
+
+@numba.njit
+def neuron(y, x, tau):
+    """Integrate and fire, with a refractory counter."""
+    out = np.empty_like(y)
+    for k in range(y.shape[0]):
+        if y[k, 1] > 0:
+            out[k, 0], out[k, 1] = 0.0, y[k, 1] - 1
+        else:
+            v = y[k, 0] + (x[k, 0] - y[k, 0]) / tau
+            out[k, 0], out[k, 1] = (0.0, 5.0) if fires(v, 1.0) else (v, 0.0)
+    return out
+
+
+@numba.njit
+def jumps(y):
+    return y - 0.4 if y[0, 0] > 0.5 else 1.1 * y
+
+
+@numba.njit
+def relay(y, x):
+    level, slope = x
+    if y[0, 0, 0] > level[0, 0, 0]:
+        return y - slope
+    return y + 0.1
+
+
+@numba.njit
+def transposed(y):
+    """It returns arrays in another order of memory than it takes at first."""
+    return y[:, ::-1] * 0.9 if y[0, 0] > 0.1 else y + 0.3
+
+
+RNG = np.random.default_rng(0)
+RECORDED = {
+    "helpers": (smooth, np.zeros(2), RNG.standard_normal((T, 2)), (0.9,)),
+    "entries": (by_entries, np.zeros(2), RNG.standard_normal((T, 1)), ()),
+    "single precision": (by_entries, np.zeros(2, "f4"), RNG.standard_normal((T, 1)).astype("f4"), ()),
+}
+BRANCHING = {
+    "inputs": (neuron, np.zeros(2), 1 + RNG.random((T, 1)), (20.0,)),
+    "single precision": (neuron, np.zeros(2, "f4"), 1 + RNG.random((T, 1)).astype("f4"), (np.float32(20),)),
+    "no inputs": (jumps, np.array([0.3]), None, ()),
+    "complex": (numba.njit(lambda y: y * 1j if y[0, 0].real > 0.1 else 0.9 * y + 1), np.zeros(1, complex), None, ()),
+    "tuple": (relay, np.zeros((3, 1)), (RNG.random((T, 1, 1)), RNG.random((T, 3, 1))), ()),
+    "strided inputs": (neuron, np.zeros(2), 1 + RNG.random((2 * T, 3))[::2, 1:], (20.0,)),
+    "read-only inputs": (neuron, np.zeros(2), np.broadcast_to(1.5, (T, 1)), (20.0,)),
+    "order of memory": (transposed, np.array([0.3, 0.4, 0.5]), None, ()),
+}
+
+
+@pytest.mark.parametrize("method", ["sequential", "auto"])
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_python_original_is_recorded(name, method):
+    step, y0, x, args = RECORDED[name]
+    sol = solve_recurrence(step, y0, x, args=args, method=method, compile=True)
+    expected = loop(step, y0, x, args=args)
+    assert sol.y.dtype == expected.dtype
+    precision = 100 * np.finfo(expected.dtype).eps
+    np.testing.assert_allclose(sol.y, expected, rtol=precision, atol=precision)
+    assert sol.nfev < T // 2
+    if method == "sequential":
+        assert sol.decisions[0] == "The recorded step runs as machine code."
+
+
+@pytest.mark.parametrize("name", BRANCHING)
+def test_the_loop_over_a_step_that_branches_is_compiled_by_numba(name):
+    step, y0, x, args = BRANCHING[name]
+    length = T if x is None else None
+    sol = solve_recurrence(step, y0, x, length=length, args=args, method="sequential", compile=True)
+    assert sol.decisions[0] == "Numba compiles the loop over the step."
+    assert sol.compiled
+    assert sol.nfev < T // 2
+    np.testing.assert_array_equal(sol.y, loop(step, y0, x, length, args))
+
+
+def test_auto_takes_it():
+    step, y0, x, args = BRANCHING["inputs"]
+    sol = solve_recurrence(step, y0, x, args=args, compile=True)
+    assert "Numba compiles the loop" in sol.decisions[0]
+    np.testing.assert_array_equal(sol.y, loop(step, y0, x, args=args))
+
+
+@numba.njit
+def raises(y, x):
+    if x[0, 0] > 2:
+        raise ValueError("too large")
+    return 0.5 * y + 1 / x[0, 0]
+
+
+@pytest.mark.parametrize(("bad", "kind"), [(3.0, ValueError), (0.0, ZeroDivisionError)])
+def test_exceptions_are_those_of_the_function(bad, kind):
+    x = RNG.uniform(0.5, 1.5, (T, 1))
+    assert solve_recurrence(raises, np.zeros(1), x, method="sequential", compile=True).compiled
+    x[317] = bad
+    with pytest.raises(kind) as found:
+        solve_recurrence(raises, np.zeros(1), x, method="sequential", compile=True)
+    assert any("time steps 317:318" in note for note in found.value.__notes__)
+
+
+@numba.njit
+def explodes(y):
+    return y * y if y[0, 0] > 0 else y
+
+
+def test_a_state_that_is_not_finite_ends_the_trajectory():
+    options = {"length": T, "method": "sequential"}
+    sol = solve_recurrence(explodes, np.array([1.01]), compile=True, **options)
+    expected = solve_recurrence(explodes, np.array([1.01]), compile=False, **options)
+    assert not sol.success
+    assert sol.message.startswith(expected.message)
+    np.testing.assert_array_equal(sol.y, expected.y)
+
+
+def test_compiling_is_bought_like_skis(monkeypatch):
+    monkeypatch.setattr(_code, "LEDGER", Ledger())
+    monkeypatch.setattr(_code, "WORTH_RECORDING", 0.0)
+    monkeypatch.setattr(_code, "COMPILING_BY_NUMBA", 0.05)
+    step = numba.njit(lambda y: y - 0.4 if y[0, 0] > 0.5 else 1.1 * y)
+    found = [solve_recurrence(step, np.array([0.3]), length=T, method="sequential", compile=None) for _ in range(99)]
+    assert not found[0].compiled
+    assert "branches on a value" in found[0].decisions[0]
+    assert found[-1].compiled
+    for sol in found:
+        np.testing.assert_array_equal(sol.y, found[0].y)
+
+
+def test_random_numbers_are_noticed():
+    step = numba.njit(lambda y: 0.5 * y + np.random.random())  # noqa: NPY002 - Numba's own
+    with pytest.raises(TypeError, match="draws random numbers"):
+        solve_recurrence(step, np.zeros(1), length=T, method="sequential", compile=True)
+
+
+def test_what_numba_cannot_loop_over_is_called():
+    step, y0, x, _ = BRANCHING["inputs"]
+
+    def fails(self, states, inputs):
+        return "cannot be called"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NumbaLoop, "compile", fails)
+        sol = solve_recurrence(step, y0, x, args=(20.0,), method="sequential", compile=None)
+    assert not sol.compiled
+    assert is_compiled(step)
+    assert not is_compiled(np.sin)
+
+
+def test_progress_is_reported():
+    seen = []
+    step, y0, _, args = BRANCHING["inputs"]
+    x = 1 + RNG.random((100_000, 1))
+    solve_recurrence(step, y0, x, args=args, method="sequential", compile=True, progress=lambda p: seen.append(p.done))
+    assert seen == sorted(seen)
+    assert seen[-1] == 100_000
+    assert len(seen) > 2
