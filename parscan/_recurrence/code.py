@@ -274,7 +274,7 @@ class Compiler:
         code = Code(self._step, None, loop)
         if loop.compile(self.states, code.inputs) or _unlike(code, self.states, self.after):
             return None
-        code.measure(self.states[-1, ...], self._steps)
+        code.seconds = code.pace(self.states[-1, ...], self._steps)
         return code
 
     def _made(self, seconds: float) -> Code | None:
