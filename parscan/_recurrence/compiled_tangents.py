@@ -117,13 +117,14 @@ class TangentCode:
 
 def tangents_of(code: Code, structure: Structure, kept: Structure, n: int) -> TangentCode | None:
     """
-    Code with tangents, not yet compiled; None for batches, and where a step would have too many operations.
+    Code with tangents, not yet compiled; None for batches, for code of Numba, and for steps of too many operations.
 
     Products belong to `structure`, propagators have those entries of them that are `kept`.
     """
-    if isinstance(code.loop, Members) or prod(code.program.arguments[0].shape) != n:
+    if code.program is None or isinstance(code.loop, Members) or prod(code.program.arguments[0].shape) != n:
         return None
-    program = _with_tangents(code, structure, n)
+    places = structure.from_dense(code.step.xp.reshape(code.step.xp.arange(n * n), (n, n)))
+    program = _with_tangents(code.program, places)
     if program is None:
         return None
     from .._recorded.native.lanes import compiled_lanes  # noqa: PLC0415 - LLVM is slow to load
@@ -132,17 +133,15 @@ def tangents_of(code: Code, structure: Structure, kept: Structure, n: int) -> Ta
     return TangentCode(segments, compiled_lanes(program, chain=2), structure, None if kept is structure else kept)
 
 
-def _with_tangents(code: Code, structure: Structure, n: int) -> Program | None:
-    """The program with tangents; None if it would have too many operations."""
+def _with_tangents(step: Program, places: Array) -> Program | None:
+    """The program of a step with tangents; None if it would have too many operations."""
     from .._recorded.graph import TooLarge  # noqa: PLC0415 - slow to import
     from .._recorded.tangents import with_tangents  # noqa: PLC0415
 
-    xp = code.step.xp
-    places = structure.from_dense(xp.reshape(xp.arange(n * n), (n, n)))
-    key = code.program.fingerprint, places.tobytes()
+    key = step.fingerprint, places.tobytes()
     if key not in _kept:
         try:
-            program: Program | None = with_tangents(code.program, places)
+            program: Program | None = with_tangents(step, places)
         except TooLarge:
             program = None
         _kept[key] = None if program is None or program.operations > LARGEST else program

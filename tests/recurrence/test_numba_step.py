@@ -59,6 +59,16 @@ def neuron(y, x, tau):
 
 
 @numba.njit
+def stacked(y, x, gain):
+    """It branches on values, and takes stacked states."""
+    out = np.empty_like(y)
+    for k in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            out[k, j] = gain * np.tanh(y[k, j]) + x[k, j] if y[k, j] > 0 else 0.5 * y[k, j] + x[k, j]
+    return out
+
+
+@numba.njit
 def jumps(y):
     return y - 0.4 if y[0, 0] > 0.5 else 1.1 * y
 
@@ -125,6 +135,13 @@ def test_auto_takes_it():
     sol = solve_recurrence(step, y0, x, args=args, compile=True)
     assert "Numba compiles the loop" in sol.decisions[0]
     np.testing.assert_array_equal(sol.y, loop(step, y0, x, args=args))
+
+
+@pytest.mark.parametrize("method", ["newton", "jacobi"])
+def test_methods_by_name_call_it_and_leave_the_rest_to_the_loop(method):
+    y0, x, args = np.zeros(2), RNG.standard_normal((T, 2)), (0.9,)
+    sol = solve_recurrence(stacked, y0, x, args=args, method=method, compile=True)
+    np.testing.assert_allclose(sol.y, loop(stacked, y0, x, args=args), rtol=1e-8, atol=1e-8)
 
 
 @numba.njit
