@@ -20,8 +20,11 @@ FEWEST = 8
 LARGE = 2000
 """If the whole batch has at least this many operations, fewer members are evaluated separately, too, on threads."""
 
-THREADS = Threads(work_per_thread=200_000)
+THREADS = Threads(work_per_thread=1_000_000)
 """The work is counted in operations."""
+
+MUCH = 1 << 60
+"""Operations that are worth every thread."""
 
 COPIED = 1 << 22
 """Bytes of inputs that are copied at a time, if the inputs of members are not equally spaced in memory."""
@@ -70,9 +73,9 @@ class Members:
         shape = self.program.arguments[0].shape
         state, out = state.reshape(self._count, *shape), out.reshape(out.shape[0], self._count, *shape)
         operations = self.program.operations * self._count
-        threads = self._threads(operations * (end - begin))
         at_a_time = max(1, COPIED // (8 * self._member.copied)) if self._member.copied else end - begin
-        for count in portions(begin, end, operations // len(threads), report):
+        for count in portions(begin, end, operations, report):
+            threads = self._threads(operations * min(count, at_a_time))
             for first in range(begin, begin + count, at_a_time):
                 last = min(first + at_a_time, begin + count)
                 results = out[first:last, ...]
@@ -87,11 +90,11 @@ class Members:
 
     def _threads(self, work: int) -> list[slice]:
         """The members of each thread: whole vectors, of which the last one may have members of another thread, too."""
-        threads = THREADS.worthwhile(work, self._count)
-        width = self._lanes.width(-(-self._count // threads))
+        most = THREADS.worthwhile(MUCH, self._count)
+        width = self._lanes.width(-(-self._count // most))  # the same for any work: each width has code of its own
         vectors = -(-self._count // width)
         found = []
-        for a, b in shares(vectors, min(threads, vectors)):
+        for a, b in shares(vectors, THREADS.worthwhile(work, min(most, vectors))):
             last = min(b * width, self._count)
             found.append(slice(min(a * width, last - width), last))
         return found
