@@ -23,6 +23,9 @@ WORTH_SWEEPING = 1e-3
 GAINS = 0.8
 """Share of the loop's time that sweeps may be expected to take."""
 
+LEAST_GAIN = 1.1
+"""Gain from which on several segments are marched at a time: with more segments, a second sweep costs more."""
+
 TRIED = 32
 """Steps in which two trajectories may meet at first; then twice as many, and so on."""
 
@@ -150,7 +153,7 @@ def segments_of(code: Code) -> CompiledSegments:
 
     assert code.program is not None
     lanes = compiled_lanes(code.program, several=True)
-    if 0 < lanes.gain < 1 / GAINS:
+    if 0 < lanes.gain < LEAST_GAIN:
         lanes = compiled_lanes(code.program, several=False)
         lanes.gain = 1.0
     return CompiledSegments(code, lanes)

@@ -30,6 +30,9 @@ from .task import Task
 BUDGET = Budget()
 """The budget of this process."""
 
+STRETCHES = 4
+"""Most stretches of steps that compiled sweeps found before they failed and that are compared with the function."""
+
 WITHDRAWN = "The compiled step gave other values than `step` on the trajectory, which was computed again without it."
 """The remark of a result if the machine code was wrong."""
 
@@ -192,7 +195,12 @@ def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, C
     record = march(task, plan, choice.start, report)
     if task.code is None or record.reached == choice.start:
         return task, choice, record
-    if task.code.is_contradicted(task.arrays.y0, task.trajectory, choice.start, record.reached):
+    stretches = [(choice.start, record.reached)]
+    if choice.in_methods:  # what sweeps found before they failed may be short
+        stretches += [(one.begin, one.reached) for one in record.solves if one.begin < one.reached < one.end][
+            :STRETCHES
+        ]
+    if any(task.code.is_contradicted(task.arrays.y0, task.trajectory, *stretch) for stretch in stretches):
         task = replace(task, code=None)
         plan = replace(plan, methods=()) if choice.in_methods else plan
         record = march(task, plan, choice.start, report)

@@ -33,6 +33,7 @@ def bought(monkeypatch):
     monkeypatch.setattr(_compiled, "WORTH_SWEEPING", 0.0)
     monkeypatch.setattr(_compiled, "GAINS", np.inf)
     monkeypatch.setattr(_compiled, "TRIED_SHARE", 1)
+    monkeypatch.setattr(_compiled, "LEAST_GAIN", 0.0)
     monkeypatch.setattr(_segments, "PER_THREAD", 1000)
 
 

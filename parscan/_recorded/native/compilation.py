@@ -8,7 +8,8 @@ import itertools
 import os
 import threading
 from collections import OrderedDict
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import llvmlite
@@ -76,7 +77,11 @@ class Compiled:
 
     def __call__(self, memory: Any, arrays: Any, steps: int) -> None:
         """Run the kernel; `arrays` are the integers that `Kernel` describes."""
-        self._code.function(self._address, 0 if memory is None else address(memory), address(arrays), steps)
+        self.on(memory)(address(arrays), steps)
+
+    def on(self, memory: Any) -> Callable[[int, int], None]:
+        """The kernel with some memory: a function of the address of `arrays`, and of the steps."""
+        return partial(self._code.function, self._address, 0 if memory is None else address(memory))
 
 
 def compiled(kernel: Kernel) -> Code:

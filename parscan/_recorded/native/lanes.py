@@ -115,21 +115,25 @@ class Lanes:
         lanes = self.width(sequences)
         code = self._code(lanes, arrays)
         memory = code.memory()
+        call = code.on(memory)
         strides = np.array([array.strides[:2] for array in arrays], dtype=np.int64)
         strides[:, 1] *= sequences > 1
-        places = np.stack([[address(array) for array in arrays] + begin * strides[:, 0], *strides.T], axis=1)
-        moves = np.ones(len(arrays), dtype=bool)
-        moves[:chain] = moves[count + 1 : count + chain] = False
-        places[~moves, 0] = [address(array) for array, one in zip(arrays, moves, strict=True) if not one]
+        moves = strides[:, 0].copy()  # bytes by which arrays move from step to step; states stay
+        moves[:chain] = moves[count + 1 : count + chain] = 0
+        groups = np.maximum(np.minimum(np.arange(0, sequences, lanes), sequences - lanes), 0)
+        places = np.empty((len(groups), len(arrays), 3), dtype=np.int64)
+        places[:, :, 0] = (
+            np.array([address(array) for array in arrays]) + begin * moves + groups[:, None] * strides[:, 1]
+        )
+        places[:, :, 1:] = strides
+        first, size = address(places), places.strides[0]
         goes = portions(begin, end, self._operations * sequences, report) if pauses else [end - begin]
         for steps in goes:
-            for lane in range(0, sequences, lanes):
-                moved = places.copy()
-                moved[:, 0] += max(min(lane, sequences - lanes), 0) * strides[:, 1]
-                code(memory, moved, steps)
-            places[moves, 0] += steps * strides[moves, 0]
+            for group in range(len(groups)):
+                call(first + group * size, steps)
+            places[:, :, 0] += steps * moves
             begin += steps
-            for k, old in enumerate(before):
+            for k, old in enumerate(before if begin < end else ()):
                 old[...] = np.reshape(outs[0][begin - 1, ...] if k == 0 else after[k], old.shape)
         for k in range(1, chain):
             outs[k][...] = np.reshape(after[k], outs[k].shape)

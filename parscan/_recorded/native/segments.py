@@ -99,9 +99,12 @@ def run_together(tasks: Sequence[Callable[..., object]]) -> None:
     """
     Run tasks, the first on the calling thread, the others on threads of their own, until all have ended.
 
-    They take `report=`, a function that they call every now and then. Where one raises an exception, the others end at
-    their next call of it.
+    They take `report=`, a function that they call every now and then, or None. Where one raises an exception, the
+    others end at their next call of it.
     """
+    if len(tasks) == 1:
+        tasks[0](report=None)
+        return
     stop, errors = threading.Event(), []
 
     def check(_: int) -> None:

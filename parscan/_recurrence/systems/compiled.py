@@ -13,6 +13,9 @@ from ..._linalg.structure import Structure
 from .coalescence import Coalescence
 from .propagation import SegmentMarch, Span
 
+FIRST = 4 * Coalescence.LOOK
+"""Steps before the first comparison, which takes longer than they do."""
+
 March = Callable[[Array, Array, Span, int, int], None]
 """`march(starts, trajectory, span, first, last)`: the local steps `first` to `last` of all segments of a span."""
 
@@ -102,10 +105,10 @@ class CompiledTangents(SegmentMarch):
 
 
 def portions(steps: int) -> Iterator[tuple[int, int]]:
-    """Ranges of steps between two comparisons: few steps at first, then a third of the steps done so far."""
+    """Ranges of steps between two comparisons: first some, then half as many as were done so far."""
     look, done = Coalescence.LOOK, 0
     while done < steps:
-        last = min(done + max(look, done // 3 // look * look), steps)
+        last = min(done + (done // 2 // look * look or FIRST), steps)
         yield done, last
         done = last
 
