@@ -259,7 +259,7 @@ class RecordingArray:
         if not self.ndim:
             raise TypeError("iteration over a 0-d array")
         if self.ids.ndim == 1:
-            return (_made(self.graph, node, self.dtype) for node in self.ids.tolist())
+            return (_entry(_made(self.graph, node, self.dtype)) for node in self.ids.tolist())
         return (self.with_ids(ids) for ids in self.ids)
 
     # Indexing
@@ -267,10 +267,10 @@ class RecordingArray:
     def __getitem__(self, key: Any) -> Any:
         ids = self.ids
         if type(key) is int and type(ids) is not int and ids.ndim == 1:
-            return _made(self.graph, int(ids[key]), self.dtype)
+            return _entry(_made(self.graph, int(ids[key]), self.dtype))
         if (computed := _computed(key)) is not None:
             return gather(self, computed) if computed.dtype != bool else _masked(self, computed)
-        return self.with_ids(np.asarray(ids)[plain(key)])
+        return _entry(self.with_ids(np.asarray(ids)[plain(key)]))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         mask = _computed(key)
@@ -647,6 +647,13 @@ class Flat:
         found = self._array.flatten()
         found[key] = self._array.cast(value).ravel() if np.ndim(value) else value
         self._array[...] = found.reshape(self._array.shape)
+
+
+def _entry(found: RecordingArray) -> RecordingArray:
+    """A part of an array; one entry is a number of Python in functions that Numba compiled."""
+    if found.graph.numbers and type(found.ids) is int and found.dtype == np.float64:
+        return ABOVE["number"](found)
+    return found
 
 
 SELECTS = "selects entries by a condition on values, which gives an array of unknown length: use np.where"

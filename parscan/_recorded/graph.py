@@ -60,6 +60,8 @@ class Graph:
         Largest number of nodes.
     scalars : dict
         Nodes of operations on one element, by operation, operands, dtype and table.
+    numbers : bool
+        Whether entries of arrays are numbers of Python, whose division by zero raises an exception.
     exceptions : dict
         Nodes of the conditions under which the function raises an exception, as keys.
     """
@@ -69,6 +71,7 @@ class Graph:
         self.size = 0
         self.limit = limit
         self.scalars: dict[Any, int] = {}
+        self.numbers = False
         self.exceptions: dict[int, None] = {}
         self._known: dict[Any, Any] = {}
         self._numbers: dict[str, dict[float, int]] = {}

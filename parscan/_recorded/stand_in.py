@@ -589,6 +589,8 @@ class Copies:
             if isinstance(given, kind):
                 return make(self, given)
         if hasattr(given, "py_func"):  # compiled by Numba
+            if getattr(given, "targetoptions", {}).get("error_model", "python") == "python":
+                self.graph.numbers = True
             return self.value(given.py_func)
         if callable(given) and isinstance(getattr(given, "__wrapped__", None), FunctionType):  # with a cache
             return self.value(given.__wrapped__)

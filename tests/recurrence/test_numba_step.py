@@ -161,6 +161,27 @@ def test_exceptions_are_those_of_the_function(bad, kind):
     assert any("time steps 317:318" in note for note in found.value.__notes__)
 
 
+def bounded(y, x):
+    """Where it divides by zero, its value would be finite."""
+    return 0.5 * y + np.tanh(1.0 / x[0, 0]) * y[0, 1] ** 2
+
+
+@pytest.mark.parametrize("model", ["python", "numpy"])
+def test_division_by_zero_is_that_of_numba(model):
+    step, x = numba.njit(error_model=model)(bounded), RNG.uniform(0.5, 1.5, (T, 1))
+    options = {"method": "sequential", "compile": True}
+    sol = solve_recurrence(step, np.full(2, 0.1), x, **options)
+    assert sol.decisions[0] == "The recorded step runs as machine code."
+    np.testing.assert_allclose(sol.y, loop(step, np.full(2, 0.1), x), rtol=1e-13)
+    x[317] = 0.0
+    if model == "python":
+        with pytest.raises(ZeroDivisionError):
+            solve_recurrence(step, np.full(2, 0.1), x, **options)
+    else:
+        sol = solve_recurrence(step, np.full(2, 0.1), x, **options)
+        np.testing.assert_allclose(sol.y, loop(step, np.full(2, 0.1), x), rtol=1e-13)
+
+
 @numba.njit
 def explodes(y):
     return y * y if y[0, 0] > 0 else y
