@@ -11,12 +11,13 @@ from .._arrays.namespace import Array
 from .._engine.march import PlannedMethod
 from .._kernels.dispatch import is_loaded
 from .._linalg.dense import Dense
+from .._linalg.structure import Structure
 from .checks.check_jacobian import check_jacobian, structure_covers
 from .checks.check_step import check_broadcasting
 from .checks.whole_numbers import WholeNumbers
 from .code import Code, Compiler, NoCodeError
 from .compiled_segments import CompiledSegments, faster_segments, segments_of
-from .compiled_tangents import SWEEPS, prepared_tangents
+from .compiled_tangents import SWEEPS, TangentCode, faster_tangents, prepared_tangents
 from .cost import Stopwatch, best_length, sweeps
 from .decide import Budget, Workload, decide
 from .methods import DAMPED, METHODS, Planner
@@ -123,6 +124,15 @@ def _try_segments(compiler: Compiler, code: Code, steps: int) -> CompiledSegment
         return None
 
 
+def _try_tangents(compiler: Compiler, structure: Structure, code: Code, steps: int) -> TangentCode | None:
+    """Code for segments with derivatives, if Newton's method is expected to be faster than the compiled loop."""
+    try:
+        return faster_tangents(code, structure, compiler.states, compiler.after, steps)
+    except NoCodeError as refusal:
+        compiler.remark = f" Segments are not marched by machine code: it {refusal}."
+        return None
+
+
 def _compiler(task: Task, states: Array) -> Compiler:
     """The compiler of the step; its machine code is compared with the function on the first `states`."""
     after = task.trajectory[: states.shape[0], ...]
@@ -168,6 +178,7 @@ def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budge
         compiler=compiler if compiles else None,
         window=options.window,
         try_segments=partial(_try_segments, compiler),
+        try_tangents=partial(_try_tangents, compiler, task.step.structure),
     )
     decision = decide(facts)
     reason = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
@@ -177,4 +188,4 @@ def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budge
     wanting = facts.cost.looped if decision.for_now else 0.0
     reason = f"{reason}; segments of {facts.length} steps.{compiler.remark}"
     return Choice(planner.auto(decision, facts), facts.length, start, reason, wanting, facts.code,
-                  in_methods=facts.segments is not None)  # fmt: skip
+                  in_methods=facts.segments is not None or facts.tangents is not None)  # fmt: skip

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .._arrays.namespace import Array
+from .._arrays.namespace import Array, all_finite, array_namespace, quiet
 from .._kernels.cpu.threads import available_threads
 from .._linalg.structure import Structure
-from .code import Code, Ledger, NoCodeError, pace
+from .code import Code, Ledger, NoCodeError, changed, pace
 from .compiled_segments import ROUNDS, CompiledSegments
 from .members import Members
 from .systems.compiled import CompiledTangents
@@ -26,11 +27,35 @@ LARGEST = 6000
 SWEEPS = 3
 """Sweeps with derivatives that Newton's method is expected to need."""
 
+EXPECTED, MOST = 4, 6
+"""Sweeps with derivatives that `auto` expects of Newton's method, and grants it."""
+
+WORTH_TRYING, A_SWEEP = 1e-2, 6e-4
+"""Seconds of the compiled loop from which on `auto` considers Newton's method; those of a sweep without its steps."""
+
+DERIVING = 2e-3
+"""Seconds of the loop, for each operation of a step, beside which those that derivatives take are few."""
+
+GAINS = 0.5
+"""Share of the compiled loop's time that all sweeps may be expected to take."""
+
+MOST_GAIN = 32
+"""Operations of several segments at a time in the time of one operation of the loop, at most, on one thread."""
+
+PROBED, GROWING, AT_FIRST = 128, 2.0, 30.0
+"""
+Two trajectories over one such part of the steps must not grow apart by the first factor from its first half to its
+second one, nor by the second factor in all, or Newton's method diverges.
+"""
+
 KEPT = 32
 """Programs that are kept with their tangents."""
 
 TANGENTS = Ledger()
 """That of this process for tangents: time that sweeps over segments, or the compiled loop, took without them."""
+
+OUTCOMES: OrderedDict[Any, bool] = OrderedDict()
+"""By the operations of a step, whether Newton's method was faster than the compiled loop: failures are not repeated."""
 
 _kept: OrderedDict[tuple[bytes, bytes], Program | None] = OrderedDict()
 
@@ -67,7 +92,25 @@ class TangentCode:
 
     def length(self, steps: int) -> int:
         """Steps per segment: there is one for each lane of each thread."""
-        return max(1, steps // (self.lanes.width(steps) * available_threads()))
+        return max(1, steps // self.count(steps))
+
+    def count(self, steps: int) -> int:
+        """Segments: one for each lane of each thread."""
+        return self.lanes.width(steps) * available_threads()
+
+    def share(self, steps: int) -> float:
+        """The time that `auto` expects of Newton's method, as a share of the compiled loop's."""
+        return self.swept + (EXPECTED + 1) * A_SWEEP / (steps * self.segments.code.seconds)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether Newton's method was faster than the loop before, for a step with these operations."""
+        return OUTCOMES.get(_operations(self.segments.lanes.program)) is True
+
+    @property
+    def swept(self) -> float:
+        """The share for very many steps."""
+        return (EXPECTED / self.lanes.gain + 1 / self.segments.lanes.gain) / available_threads()
 
     def prepare(self, states: Array, after: Array, steps: int) -> None:
         """
@@ -139,15 +182,16 @@ def _with_tangents(step: Program, places: Array) -> Program | None:
     from .._recorded.tangents import with_tangents  # noqa: PLC0415
 
     key = step.fingerprint, places.tobytes()
-    if key not in _kept:
-        try:
-            program: Program | None = with_tangents(step, places)
-        except TooLarge:
-            program = None
-        _kept[key] = None if program is None or program.operations > LARGEST else program
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    return _kept[key]
+    with suppress(KeyError):
+        return _kept[key]
+    try:
+        program: Program | None = with_tangents(step, places)
+    except TooLarge:
+        program = None
+    _kept[key] = program = None if program is None or program.operations > LARGEST else program
+    while len(_kept) > KEPT:
+        _kept.popitem(last=False)
+    return program
 
 
 def prepared_tangents(
@@ -165,3 +209,59 @@ def prepared_tangents(
         return None
     tangents.prepare(states, after, steps)
     return tangents
+
+
+def faster_tangents(code: Code, structure: Structure, states: Array, after: Array, steps: int) -> TangentCode | None:
+    """Code with tangents, if Newton's method is expected to take less time than the compiled loop."""
+    program, seconds = code.program, steps * code.seconds
+    if program is None or seconds < max(WORTH_TRYING, DERIVING * program.operations):
+        return None
+    outcome = OUTCOMES.get(_operations(program))
+    if outcome is False:
+        return None
+    tangents = tangents_of(code, structure, structure, states.shape[-1])
+    if tangents and _may_gain(tangents, program):
+        if not tangents.lanes.gain:
+            if not TANGENTS.pays(tangents.lanes.program, seconds):
+                return None
+            tangents.prepare(states, after, steps)
+        if tangents.swept < GAINS < tangents.share(steps):  # more steps would do
+            return None
+        if tangents.swept < GAINS and (outcome or _is_stable(code, states, steps)):
+            return tangents
+    note_outcome(program, faster=False)
+    return None
+
+
+def _may_gain(tangents: TangentCode, program: Program) -> bool:
+    """Whether the operations are few enough."""
+    return EXPECTED * tangents.lanes.program.operations < (GAINS * MOST_GAIN * available_threads() * program.operations)
+
+
+def note_outcome(program: Program, *, faster: bool) -> None:
+    """Remember whether Newton's method was faster for a step with the operations of a program."""
+    OUTCOMES[_operations(program)] = faster
+    while len(OUTCOMES) > KEPT:
+        OUTCOMES.popitem(last=False)
+
+
+def _operations(program: Program) -> Any:
+    return tuple((block.operation, block.count) for block in program.blocks)
+
+
+def _is_stable(code: Code, states: Array, steps: int) -> bool:
+    """Whether two trajectories that start beside each other, in the middle of the inputs, stay so for a while."""
+    xp, count = array_namespace(states), steps // PROBED
+    starts = xp.stack([states[-1, ...], changed(states)[-1, ...]])
+    rows = xp.empty((2, count, *states.shape[1:]), dtype=states.dtype)
+    for state, row in zip(starts, rows, strict=True):
+        code.loop.run(state, [x[steps // 2 :, ...] for x in code.inputs], row, 0, count)
+    if count < 2 or not all_finite(rows):
+        return False
+    with quiet():
+        apart = xp.abs(rows[1, ...] - rows[0, ...])
+        before, early, late = (
+            float(xp.max(some))
+            for some in (xp.abs(starts[1, ...] - starts[0, ...]), apart[: count // 2, ...], apart[count // 2 :, ...])
+        )
+        return late <= GROWING * early <= GROWING * AT_FIRST * before

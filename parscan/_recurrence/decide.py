@@ -8,6 +8,7 @@ from functools import cached_property
 
 from .code import AS_RECORDED, BY_NUMBA, COMPILING, Code, Compiler
 from .compiled_segments import CompiledSegments
+from .compiled_tangents import TangentCode
 from .cost import Cost, Stopwatch, best_length, sweeps
 
 FEW_STEPS = 64
@@ -92,6 +93,8 @@ class Workload:
         Steps that are solved at once, if the user fixed them.
     try_segments : callable
         `try_segments(code, steps)`: code for segments, if sweeps over them are faster than the loop.
+    try_tangents : callable
+        `try_tangents(code, steps)`: code for segments with derivatives, if Newton's method is faster than the loop.
     """
 
     steps: int
@@ -103,6 +106,7 @@ class Workload:
     compiler: Compiler | None = None
     window: int | None = None
     try_segments: Callable[[Code, int], CompiledSegments | None] = lambda _, __: None
+    try_tangents: Callable[[Code, int], TangentCode | None] = lambda _, __: None
 
     @cached_property
     def code(self) -> Code | None:
@@ -115,6 +119,13 @@ class Workload:
         if self.code is None or self.fixed_length is not None:
             return None
         return self.try_segments(self.code, self._stretch)
+
+    @cached_property
+    def tangents(self) -> TangentCode | None:
+        """Machine code for segments with derivatives, if Newton's method takes less time than the compiled loop."""
+        if self.code is None or self.segments or self.fixed_length is not None or self.window is not None:
+            return None
+        return self.try_tangents(self.code, self.steps)
 
     @property
     def _stretch(self) -> int:
@@ -144,6 +155,8 @@ class Workload:
         """Steps per segment."""
         if self.segments is not None:
             return self.segments.length(self._stretch)
+        if self.tangents is not None:
+            return self.tangents.length(self.steps)
         return self.fixed_length or best_length(self.cost, self.steps)
 
     @property
@@ -197,6 +210,11 @@ DECISIONS = (
     Decision(lambda facts: facts.few, (), f"there are fewer than {FEW_STEPS} steps"),
     Decision(
         lambda facts: facts.segments is not None, ("jacobi",), "segments of the recorded step run as machine code"
+    ),
+    Decision(
+        lambda facts: facts.tangents is not None,
+        ("newton",),
+        "segments of the recorded step and its derivative run as machine code",
     ),
     Decision(lambda facts: facts.code_is_fastest and facts.numba_loops, (), BY_NUMBA),
     Decision(lambda facts: facts.code_is_fastest, (), AS_RECORDED),

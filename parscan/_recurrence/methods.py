@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from .._arrays.memory import nodes_that_fit
@@ -15,6 +15,7 @@ from .._engine.window import GROWTH_LIMIT, Window
 from .._functions.step import Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
+from .compiled_tangents import MOST, TangentCode
 from .decide import COMPILED_SWEEPS, JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Workload
 from .systems.damping import Damping, LevenbergMarquardt
 from .systems.propagation import SegmentMarch, Shooting, States, Tangents
@@ -101,7 +102,9 @@ class Planner:
         growth = math.inf if self._guessed else GROWTH_LIMIT  # a guess may be so good that growth does not matter
         if options.window is not None:
             window, growth = Window.fixed(options.window), math.inf
-        return self._planned(options.method, window, growth, shortens=options.segment_length is None, march=march)
+        return self._planned(
+            options.method, window, growth, fewest=0 if options.segment_length else WINDOW_SEGMENTS, march=march
+        )
 
     def auto(self, decision: Decision, facts: Workload) -> tuple[PlannedMethod, ...]:
         """The methods of a decision."""
@@ -117,10 +120,12 @@ class Planner:
             most, seconds = min(most, COMPILED_SWEEPS), math.inf
         rules = StoppingRules(most, method.propagates, method.superlinear, AUTO_RATE)
         propagation = code.states(must_gain=True) if code else States(self.task.step, must_gain=True)
-        return PlannedMethod("jacobi", partial(self._system, method, propagation, False), rules, window, seconds)
+        return PlannedMethod("jacobi", partial(self._system, method, propagation, 0), rules, window, seconds)
 
     def _auto_newton(self, facts: Workload) -> PlannedMethod:
         """Newton, in windows so long that they save time."""
+        if facts.tangents is not None:
+            return self._compiled_newton(facts.tangents)
         most = self._most("newton")
         fewest = min(math.ceil(facts.newton_steps), most)
         window = Window(min(max(fewest, self.steps // PILOT_SHARE), most), fewest, most)
@@ -129,11 +134,20 @@ class Planner:
         seconds = NEWTON_SHARE * facts.cost.looped
         return self._planned("newton", window, math.inf if self._guessed else GROWTH_LIMIT, seconds=seconds)
 
+    def _compiled_newton(self, tangents: TangentCode) -> PlannedMethod:
+        """Newton by machine code: after a pilot, unless it is proven, all the rest; where either fails, the loop."""
+        most = self._most("newton")
+        pilot = most if tangents.is_proven else max(1, self.steps // PILOT_SHARE)
+        window = Window(min(pilot, most), most, most)
+        planned = self._planned("newton", window, math.inf if self._guessed else GROWTH_LIMIT,
+                                fewest=tangents.count(self.steps), march=tangents.march())  # fmt: skip
+        return replace(planned, rules=replace(planned.rules, max_iterations=min(MOST, planned.rules.max_iterations)))
+
     def _planned(
-        self, name: str, window: Window, largest_growth: float, *, shortens: bool = False, seconds: float = math.inf,
+        self, name: str, window: Window, largest_growth: float, *, fewest: int = 0, seconds: float = math.inf,
         march: SegmentMarch | None = None,
     ) -> PlannedMethod:  # fmt: skip
-        """A method with its rules and windows; `shortens`: segments shrink with the window; `march`: another march."""
+        """A method with its rules and windows; `fewest` segments, if they shrink with them; `march`: another march."""
         method = METHODS[name]
         propagation = march or method.propagation(self.task.step, self.task.arrays.n)
         undamped = self.task.options.damping is None  # damped corrections underestimate the error
@@ -143,13 +157,13 @@ class Planner:
             method.superlinear and undamped and self.covered,
             largest_growth=largest_growth,
         )
-        return PlannedMethod(name, partial(self._system, method, propagation, shortens), rules, window, seconds)
+        return PlannedMethod(name, partial(self._system, method, propagation, fewest), rules, window, seconds)
 
     def _system(
-        self, method: Method, propagation: SegmentMarch, shortens: bool, begin: int, end: int, warm: bool
+        self, method: Method, propagation: SegmentMarch, fewest: int, begin: int, end: int, warm: bool
     ) -> System:
         """The steps `begin` to `end` as a system of the method."""
-        length = min(self.length, max(1, (end - begin) // WINDOW_SEGMENTS)) if shortens else self.length
+        length = min(self.length, max(1, (end - begin) // fewest)) if fewest else self.length
         damping = method.damping() or self.task.options.damping
         return self.task.system(propagation, damping, length, begin, end, warm=warm)
 

@@ -20,6 +20,7 @@ from .checks.contradiction import Finding
 from .checks.step_jumps import step_jumps
 from .checks.whole_numbers import Inexact, WholeNumbers
 from .choose import Choice, choose
+from .compiled_tangents import note_outcome
 from .decide import Budget
 from .derivatives.solution import Solution
 from .report import build_result
@@ -200,11 +201,14 @@ def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, C
         stretches += [(one.begin, one.reached) for one in record.solves if one.begin < one.reached < one.end][
             :STRETCHES
         ]
-    if any(task.code.is_contradicted(task.arrays.y0, task.trajectory, *stretch) for stretch in stretches):
+    code = task.code
+    if any(code.is_contradicted(task.arrays.y0, task.trajectory, *stretch) for stretch in stretches):
         task = replace(task, code=None)
         plan = replace(plan, methods=()) if choice.in_methods else plan
         record = march(task, plan, choice.start, report)
         choice = replace(choice, methods=plan.methods, in_methods=False, reason=f"{choice.reason} {WITHDRAWN}".strip())
+    elif code.program and choice.in_methods and task.options.method == "auto" and choice.methods[0].name == "newton":
+        note_outcome(code.program, faster=record.looped == 0)
     return task, choice, record
 
 

@@ -37,13 +37,15 @@ class Compiler:
 
 
 def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, compiled=None, swept=False, recorded=True,
-          **costs):  # fmt: skip
+          derived=False, **costs):  # fmt: skip
     watch = Watch(**costs)
     watch.steps = steps
     compiler = None if compiled is None else Compiler(compiled, "recorded" if recorded else None)
     budget = Budget(spent=spent)
     options = {"scans_are_loaded": loaded, "budget": budget, "compiler": compiler}
-    return Workload(steps, copies, watch, length, try_segments=lambda code, steps: code if swept else None, **options)
+    options["try_segments"] = lambda code, steps: code if swept else None
+    options["try_tangents"] = lambda code, steps: code if derived else None
+    return Workload(steps, copies, watch, length, **options)
 
 
 CASES = [
@@ -51,6 +53,7 @@ CASES = [
     ("machine code is fast", facts(compiled=1e-8), ()),
     ("machine code of Numba is fast", facts(compiled=1e-8, recorded=False), ()),
     ("machine code is fast on segments", facts(compiled=1e-8, swept=True), ("jacobi",)),
+    ("machine code is fast on segments with derivatives", facts(compiled=1e-8, derived=True), ("newton",)),
     ("machine code takes longer than sweeps", facts(compiled=1e-5), ("jacobi", "newton")),
     ("stacking saves nothing", facts(call=0, state=1e-5), ()),
     ("stacking saves little, as a second measurement shows", facts(state=2e-6, factor=3.0), ()),

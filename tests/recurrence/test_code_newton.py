@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 
 import parscan
 from parscan import BlockDiagonal, Clipping, Dense, Diagonal
+from parscan._recurrence import compiled_tangents
 from parscan._recurrence.compiled_tangents import LARGEST, TangentCode
 
 T = 4000
@@ -203,3 +206,60 @@ def test_several_threads_may_solve_at_once():
         sols = list(pool.map(lambda _: parscan.solve_recurrence(step, y0, x, method="newton", compile=True), range(8)))
     for sol in sols[1:]:
         np.testing.assert_allclose(sol.y, sols[0].y, rtol=1e-12, atol=1e-12)
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """`auto` tries Newton's method by machine code wherever it is expected to converge."""
+    monkeypatch.setattr(compiled_tangents, "WORTH_TRYING", 0.0)
+    monkeypatch.setattr(compiled_tangents, "DERIVING", 0.0)
+    monkeypatch.setattr(compiled_tangents, "GAINS", float("inf"))
+    monkeypatch.setattr(compiled_tangents, "OUTCOMES", OrderedDict())
+    monkeypatch.setattr(compiled_tangents.TANGENTS, "pays", lambda *_: True)
+
+
+def slow(y, x):
+    return y + 1e-4 * (np.tanh(x) - y - y**3)
+
+
+def test_auto_solves_by_newton_what_is_stable_and_forgets_late(eager, marches):
+    x = np.random.default_rng(0).normal(size=(20_000, 1))
+    loop = parscan.solve_recurrence(slow, np.array([0.5]), x, method="sequential")
+    for attempts in (2, 1):  # a pilot at first
+        sol = parscan.solve_recurrence(slow, np.array([0.5]), x, compile=True)
+        assert sol.method == "newton"
+        assert sol.compiled
+        assert len(sol.attempts) == attempts
+        assert list(compiled_tangents.OUTCOMES.values()) == [True]
+        np.testing.assert_allclose(sol.y, loop.y, rtol=1e-9)
+    assert marches
+
+
+def test_auto_loops_over_chaos_at_once(eager, marches):
+    def lorenz(y):
+        a, b, c = y[..., 0], y[..., 1], y[..., 2]
+        return y + 0.01 * np.stack([10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c], axis=-1)
+
+    for _ in range(2):
+        sol = parscan.solve_recurrence(lorenz, np.ones(3), length=200_000, compile=True)
+        assert sol.method == "sequential"
+        assert sol.success
+    assert list(compiled_tangents.OUTCOMES.values()) == [False]
+    assert not sol.attempts
+
+
+def test_auto_remembers_that_newton_failed(eager):
+    def pendulum(y):
+        a, b = y[..., 0], y[..., 1]
+        b = b - 0.05 * np.sin(a)
+        return np.stack([a + 0.05 * b, b], axis=-1)
+
+    first, second = (parscan.solve_recurrence(pendulum, np.array([1.5, 0.0]), length=50_000, compile=True)
+                     for _ in range(2))  # fmt: skip
+    loop = parscan.solve_recurrence(pendulum, np.array([1.5, 0.0]), length=50_000, method="sequential", compile=True)
+    assert list(compiled_tangents.OUTCOMES.values()) == [False]
+    assert len(first.history) <= compiled_tangents.MOST
+    assert not second.attempts
+    for sol in (first, second):
+        assert sol.success
+        np.testing.assert_allclose(sol.y, loop.y, atol=1e-6)
