@@ -223,3 +223,22 @@ def test_random_members_that_depend_on_each_other(before, together, after, count
 
     _, member = member_of(function, np.zeros((count, n)), axes=[(0,)])
     assert member is None
+
+
+def test_parts_of_arguments_whose_batch_axes_are_not_given():
+    """Shared, a step apart, backwards, and in no order."""
+    order = np.array([3, 0, 4, 1, 2])
+
+    def function(y, x):
+        return y + x[:1] + x[2:7] * x[6:1:-1] + x[order] + x[0:10:2]
+
+    y, x = RNG.standard_normal(5), RNG.standard_normal(10)
+    program = record(function, [y, x]).program
+    member = decoupled(program, [(0,), None], [(0,)])
+    assert sorted(part.stride for part in member.parts if part.places is None) == [-1, 0, 1, 2]
+    assert [part.places.shape for part in member.parts if part.places is not None] == [(5, 1)]
+    assert member.copied == 5
+    rows = member.inputs([y[None], x[None]], 5)
+    (found,) = member.program(y, *(row[0] for row in rows))
+    np.testing.assert_array_equal(found, function(y, x))
+    assert decoupled(program, [(0,), (0,)], [(0,)]) is None
