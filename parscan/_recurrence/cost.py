@@ -55,10 +55,15 @@ class Stopwatch:
         self._allowance = float("inf")
 
     @cached_property
+    def looped(self) -> float:
+        """Seconds of a looped step."""
+        return self._seconds(1)
+
+    @cached_property
     def cost(self) -> Cost:
         """The cost, from calls on one state, on all given states, and on many copies of them."""
         few = self._states.shape[0]
-        looped = self._seconds(1)
+        looped = self.looped
         self._allowance = TIMING_SHARE * self._steps * looped
         times = {1: looped, few: self._seconds(few)}
         if times[few] > NO_GAIN * few * looped:

@@ -111,7 +111,7 @@ class Workload:
     @cached_property
     def code(self) -> Code | None:
         """Machine code of the step, if it can be recorded and compiling it takes less time than the loop."""
-        return None if self.compiler is None else self.compiler.code(self.steps * self.cost.looped)
+        return None if self.compiler is None else self.compiler.code(self.steps * self.stopwatch.looped)
 
     @cached_property
     def segments(self) -> CompiledSegments | None:

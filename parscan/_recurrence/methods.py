@@ -115,8 +115,9 @@ class Planner:
         """Jacobi, as long as it gains a factor of ten per sweep."""
         window = Window.fixed(self.task.options.window or self._most("jacobi"))
         method, code, most = METHODS["jacobi"], facts.segments, self.task.options.max_iterations
-        seconds = JACOBI_SHARE * facts.cost.looped
-        if code is not None:  # sweeps are counted: what they cost is known
+        if code is None:
+            seconds = JACOBI_SHARE * facts.cost.looped
+        else:  # sweeps are counted: what they cost is known
             most, seconds = min(most, COMPILED_SWEEPS), math.inf
         rules = StoppingRules(most, method.propagates, method.superlinear, AUTO_RATE)
         propagation = code.states(must_gain=True) if code else States(self.task.step, must_gain=True)

@@ -15,7 +15,7 @@ class Watch:
     """Costs as given instead of measured."""
 
     def __init__(self, looped=1e-5, call=1e-5, state=2e-8, factor=1.0):
-        self.cost = Cost(looped, call, state)
+        self.cost, self.looped = Cost(looped, call, state), looped
         self.factor = factor
         self.steps = 0
 
