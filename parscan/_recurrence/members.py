@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
@@ -26,6 +29,15 @@ THREADS = Threads(work_per_thread=1_000_000)
 MUCH = 1 << 60
 """Operations that are worth every thread."""
 
+KEPT = 8
+"""Batches whose members are kept for a step that is recorded again."""
+
+_lock = threading.Lock()
+_kept: OrderedDict[bytes, Member | None] = OrderedDict()
+
+if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
 COPIED = 1 << 22
 """Bytes of inputs that are copied at a time, if the inputs of members are not equally spaced in memory."""
 
@@ -41,8 +53,16 @@ def member_of(program: Program, batch: tuple[int, ...]) -> Member | None:
         return None
     from .._recorded.batch import decoupled  # noqa: PLC0415 - only where there is a batch
 
-    axes = tuple(range(1, 1 + len(batch)))
-    return decoupled(program, [axes, *[None] * (len(program.arguments) - 1)], [axes])
+    axes, key = tuple(range(1, 1 + len(batch))), program.fingerprint
+    with _lock:
+        if key in _kept:
+            return _kept[key]
+    found = decoupled(program, [axes, *[None] * (len(program.arguments) - 1)], [axes])
+    with _lock:
+        _kept[key] = found
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return found
 
 
 class Members:
