@@ -28,23 +28,20 @@ class Segments:
     inputs : sequence of arrays, shapes (T, *shape)
         Their rows are contiguous, and of the recorded dtypes.
     outs : sequence of arrays, shapes (T, *shape)
-        Of each result; with `carry`, of each but the first.
+        Of each result; of a state of two arrays, of the first one and of further results.
     begin, end, length : int
     threads : int
         Threads at most.
-    carry : array, shape (segments, *shape), optional
-        The first result, of which only the last value is kept. Only for code on vectors: without them a step may write
-        its result before all of its argument is read.
     products : array, shape (segments, *shape), optional
         The second array of a state of two, before the next local step of every segment: it is written.
     """
 
     def __init__(
         self, lanes: Lanes, inputs: Sequence[Any], outs: Sequence[Any], begin: int, end: int, length: int,
-        threads: int, carry: Any = None, products: Any = None,
+        threads: int, products: Any = None,
     ) -> None:  # fmt: skip
         self._lanes, self._inputs, self._outs, self._threads = lanes, inputs, outs, threads
-        self._begin, self._length, self._carry, self._products = begin, length, carry, products
+        self._begin, self._length, self._products = begin, length, products
         self._full, self._rest = divmod(end - begin, length)
 
     def run(self, starts: Any, first: int, last: int) -> None:
@@ -59,7 +56,7 @@ class Segments:
         rest = min(max(self._rest, first), last)  # from there on, the last segment has ended
         if first < rest:
             self._run(starts, self._full + 1, first, rest)
-            first, starts = rest, self._carry if self._carry is not None else self._view(self._outs[0], 1, rest - 1)[0]
+            first, starts = rest, self._view(self._outs[0], 1, rest - 1)[0]
         if first < last and self._full:
             self._run(starts, self._full, first, last)
 
@@ -67,8 +64,6 @@ class Segments:
         steps, lanes = last - first, self._lanes.width(count)
         inputs = [self._view(one, steps, first, count) for one in self._inputs]
         outs = [self._view(one, steps, first, count) for one in self._outs]
-        if self._carry is not None:
-            outs = [np.broadcast_to(self._carry[None, :count], (steps, count, *self._carry.shape[1:])), *outs]
         work = steps * count * self._lanes.program.operations
         groups = -(-count // lanes)
         threads = max(1, min(self._threads, groups, work // PER_THREAD))

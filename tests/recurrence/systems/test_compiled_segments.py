@@ -2,7 +2,6 @@
 
 import threading
 import time
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -72,29 +71,6 @@ def test_threads_share_the_segments(monkeypatch):
         CompiledStates(marcher(lanes, x, threads)).march(starts_of(expected, span), span, found)
         np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-15, err_msg=f"{threads} threads")
     assert PER_THREAD > 1000
-
-
-def test_a_carry_is_kept_once():
-    """The first result is the state; rows of the second one are stored."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((403, 2))
-
-    def pair(state, x):
-        y = np.tanh(0.5 * state[..., :2] + x)
-        return np.concatenate([y, state[..., 2:] + y], axis=-1)
-
-    program = record(pair, [np.zeros((1, 4)), x[:1]]).program
-    (whole,), dtypes = program.results, program.dtypes
-    lanes = Lanes(replace(program, results=(whole, whole[..., :2]), dtypes=2 * dtypes), several=True)
-    carry, found = np.zeros((41, 4)), np.zeros((403, 2))
-    Segments(lanes, [x], [found], 0, 403, 10, 1, carry).run(np.zeros((41, 4)), 0, 10)
-    for k, begin in enumerate(range(0, 403, 10)):
-        y, total = np.zeros(2), np.zeros(2)
-        for t in range(begin, min(begin + 10, 403)):
-            y = np.tanh(0.5 * y + x[t])
-            total += y
-            np.testing.assert_allclose(found[t], y, rtol=1e-14, atol=1e-15)
-        np.testing.assert_allclose(carry[k], [*y, *total], rtol=1e-13, atol=1e-14)
 
 
 def test_a_sweep_ends_where_it_meets_the_one_before():
