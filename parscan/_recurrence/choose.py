@@ -17,7 +17,7 @@ from .checks.check_step import check_broadcasting
 from .checks.whole_numbers import WholeNumbers
 from .code import Code, Compiler, NoCodeError
 from .compiled_segments import CompiledSegments, faster_segments, segments_of
-from .compiled_tangents import SWEEPS, TangentCode, faster_tangents, prepared_tangents
+from .compiled_tangents import SWEEPS, TangentCode, faster_tangents, note_outcome, prepared_tangents
 from .cost import Stopwatch, best_length, sweeps
 from .decide import Budget, Workload, decide
 from .methods import DAMPED, METHODS, Planner
@@ -129,6 +129,8 @@ def _try_tangents(compiler: Compiler, structure: Structure, code: Code, steps: i
     try:
         return faster_tangents(code, structure, compiler.states, compiler.after, steps)
     except NoCodeError as refusal:
+        if code.program:
+            note_outcome(code.program, faster=False)
         compiler.remark = f" Segments are not marched by machine code: it {refusal}."
         return None
 

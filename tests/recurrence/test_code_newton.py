@@ -263,3 +263,48 @@ def test_auto_remembers_that_newton_failed(eager):
     for sol in (first, second):
         assert sol.success
         np.testing.assert_allclose(sol.y, loop.y, atol=1e-6)
+
+
+def test_quasi_newton_with_a_jacobian_multiplies_its_diagonals_as_on_arrays(marches):
+    a = np.array([[0.6, -0.05, 0.0], [0.05, 0.6, 0.02], [0.1, 0.0, 0.9]])
+    x = np.random.default_rng(0).normal(size=(T, 3))
+
+    def step(y, x):
+        return np.tanh(y @ a.T + x)
+
+    def jac(y, x):
+        return (1 - step(y, x)[..., None] ** 2) * a
+
+    def solve(**options):
+        return parscan.solve_recurrence(step, np.zeros(3), x, jac=jac, method="quasi-newton", **options)
+
+    sol = solve(compile=True)
+    arrays = solve(compile=False, segment_length=sol.segment_length)
+    assert marches
+    assert len(sol.history) == len(arrays.history)
+    np.testing.assert_allclose(sol.y, arrays.y, rtol=1e-9, atol=1e-11)
+
+
+def test_code_is_bought_where_sweeps_by_calls_take_as_long(marches):
+    """`compile=None`: at the latest after a few solves."""
+    x = np.random.default_rng(0).normal(size=(200_000, 1))
+    sols = [parscan.solve_recurrence(slow, np.array([0.5]), x, method="newton", compile=None) for _ in range(4)]
+    assert sols[-1].compiled
+    assert marches
+    np.testing.assert_allclose(sols[-1].y, sols[0].y, rtol=1e-8)
+
+
+def test_auto_gives_up_where_derivatives_have_no_code(eager, monkeypatch):
+    def no_code(*_):
+        raise compiled_tangents.NoCodeError("has none")
+
+    monkeypatch.setattr(TangentCode, "prepare", no_code)
+    x = np.random.default_rng(0).normal(size=(5000, 1))
+
+    def step(y, x):
+        return y + 3e-4 * (np.tanh(x) - y - 0.5 * y**3)
+
+    sol = parscan.solve_recurrence(step, np.array([0.5]), x, compile=True)
+    assert sol.success
+    assert "it has none" in sol.decisions[0]
+    assert list(compiled_tangents.OUTCOMES.values()) == [False]
