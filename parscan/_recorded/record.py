@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,7 +16,7 @@ from .array import REAL, RecordingArray, Refused, as_recording
 from .graph import LIMIT, Graph, TooLarge
 from .program import Argument, Program, extract
 from .python_numbers import guarded
-from .stand_in import Recordable, recordable
+from .stand_in import Copies, Recordable, recordable
 
 HERE = str(Path(__file__).parent)
 
@@ -48,7 +49,7 @@ class Recording:
     arguments: tuple[RecordingArray, ...]
     result: RecordingArray
 
-    @property
+    @cached_property
     def program(self) -> Program:
         """The function as a program."""
         return self.extract(self.result)
@@ -86,6 +87,12 @@ def record(function: Callable[..., Any], examples: Sequence[Any], constants: Seq
     NotRecordedError
         With the reason and the line of the function.
     """
+    return recorded(function, examples, constants, name=name, limit=limit)[0]
+
+
+def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: Sequence[Any] = (), *,
+             name: str = "step", limit: int = LIMIT) -> tuple[Recording, Copies]:  # fmt: skip
+    """The recording of a function, as `record` describes it, and the copies of what the function reads."""
     graph, arguments = Graph(limit), list[RecordingArray]()
     try:
         given = [_argument(graph, example, arguments) for example in examples]
@@ -98,7 +105,7 @@ def record(function: Callable[..., Any], examples: Sequence[Any], constants: Seq
     if any(after[key] != contents for key, contents in before.items()):
         raise NotRecordedError(name, "counts its calls, or keeps a history of them", "")
     try:
-        return Recording(graph, tuple(arguments), guarded(graph, one))
+        return Recording(graph, tuple(arguments), guarded(graph, one)), copy.copies
     except Refused as error:
         raise NotRecordedError(name, str(error), "") from error
 

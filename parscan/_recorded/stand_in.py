@@ -119,16 +119,16 @@ class Recordable:
     """A copy of a function in which NumPy's constructors give arrays that record in a graph."""
 
     def __init__(self, function: Callable[..., Any], graph: Graph) -> None:
-        self._copies = Copies(graph)
-        self._copy = self._copies.value(function)
+        self.copies = Copies(graph)
+        self._copy = self.copies.value(function)
 
     def __call__(self, *args: Any) -> Any:
         """Call the copy."""
-        return self._copy(*map(self._copies.value, args))
+        return self._copy(*map(self.copies.value, args))
 
     def memory(self) -> Any:
         """The present contents of the copies, to be compared with those after another call."""
-        return self._copies.memory()
+        return self.copies.memory()
 
 
 UNCHANGED = ("__builtins__", "__dict__", "__weakref__", "__doc__")
@@ -145,7 +145,7 @@ def recordable(function: Callable[..., Any], graph: Graph) -> Recordable:
     return Recordable(function, graph)
 
 
-def _is_users(module: str | None) -> bool:
+def is_users(module: str | None) -> bool:
     """Whether functions and classes of a module are copied."""
     root = (module or "").partition(".")[0]
     if root == "parscan":
@@ -173,7 +173,7 @@ class Library:
         self.__dict__.update(__name__=module.__name__, _module=module, _copies=copies)
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._module, name)
+        found = self._copies.reads.attribute(self._module, name)
         if self.__name__ == "numpy":
             found = SPECIAL.get(name, found)
         found = found.make(self._copies) if isinstance(found, Special) else self._copies.value(found)
@@ -531,13 +531,48 @@ class Globals(dict[str, Any]):
         self._copies, self._original = copies, original
 
     def __missing__(self, name: str) -> Any:
-        found = self[name] = self._copies.value(self._original[name])
+        found = self[name] = self._copies.value(self._copies.reads.item(self._original, name))
         return found
 
     def get_now(self, name: str) -> None:
         """Copy a name; the body of a class asks the dictionary alone."""
-        if name in self._original:
+        if self._copies.reads.has(self._original, name):
             self[name]
+
+
+class Reads:
+    """
+    Names that a function reads while it is recorded.
+
+    Attributes
+    ----------
+    names : dict
+        By the `id` of a dictionary of globals or of a module: this, and whether it has each of the names.
+    imports : list
+        Arguments of the imports, `(name, fromlist, level)`, and their modules.
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[int, tuple[Any, dict[str, bool]]] = {}
+        self.imports: list[tuple[tuple[str, Any, int], ModuleType]] = []
+
+    def has(self, space: dict[str, Any], name: str) -> bool:
+        """Whether globals have a name."""
+        return self._note(space, name, name in space)
+
+    def item(self, space: dict[str, Any], name: str) -> Any:
+        """A name of globals."""
+        self._note(space, name, name in space)
+        return space[name]
+
+    def attribute(self, module: ModuleType, name: str) -> Any:
+        """A name of a module."""
+        self._note(module, name, hasattr(module, name))
+        return getattr(module, name)
+
+    def _note(self, space: Any, name: str, is_there: bool) -> bool:
+        self.names.setdefault(id(space), (space, {}))[1][name] = is_there
+        return is_there
 
 
 class Copies:
@@ -548,10 +583,13 @@ class Copies:
     ----------
     graph : Graph
         Where the arrays of the copies record.
+    reads : Reads
+        Names that the copies have read so far.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.reads = Reads()
         self._known: dict[int, tuple[Any, Any]] = {}
         self._builtins = {
             **vars(builtins),
@@ -581,8 +619,15 @@ class Copies:
         """Note a copy before its parts are copied, since they may contain it."""
         self._known[id(given)] = given, copy
 
-    def _import(self, name: str, *args: Any) -> Any:
-        return self.value(builtins.__import__(name, *args))
+    def _import(self, name: str, space: Any = None, own: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        module = builtins.__import__(name, space, own, fromlist, level)
+        self.reads.imports.append(((name, fromlist, level), module))
+        return self.value(module)
+
+    def has_own(self, given: Any) -> bool:
+        """Whether something else than the value itself stands for it."""
+        found = self._known.get(id(given))
+        return found is not None and found[1] is not given
 
     def _copy(self, given: Any) -> Any:
         for kind, make in MAKERS:
@@ -678,7 +723,7 @@ class Copies:
         root = (given.__module__ or "").partition(".")[0]
         if root in ("numpy", "scipy"):
             return LibraryFunction(given, self.graph)
-        if not _is_users(given.__module__):
+        if not is_users(given.__module__):
             return given
         cells = tuple(map(self._cell, given.__closure__ or ()))
         space = self._globals(given.__globals__)
@@ -755,7 +800,7 @@ class Copies:
         if name in NO_FUNCTIONS:
             return NO_FUNCTIONS[name]
         known = name.partition(".")[0] in RECORDED
-        return Library(given, self) if known or _is_users(name) else given
+        return Library(given, self) if known or is_users(name) else given
 
     def _class(self, given: type) -> Any:
         if given in SCALARS:
@@ -764,7 +809,7 @@ class Copies:
             return LibraryFunction(given, self.graph)
         if given.__module__.startswith("scipy.interpolate") or given is np.polynomial.Polynomial:
             return lambda *args, **options: self.value(given(*known(args), **known(options)))
-        if not _is_users(given.__module__) or issubclass(given, enum.Enum | BaseException | np.ndarray):
+        if not is_users(given.__module__) or issubclass(given, enum.Enum | BaseException | np.ndarray):
             return given
         bases = [self.value(base) for base in given.__bases__]
         copied = [base for base, old in zip(bases, given.__bases__, strict=True) if base is not old]
@@ -796,7 +841,7 @@ class Copies:
         """A copy of an object of a class of the user's; other objects are shared."""
         kind = type(given)
         copied = self.value(kind)
-        is_shared = copied is kind and not _is_users(kind.__module__)
+        is_shared = copied is kind and not is_users(kind.__module__)
         if is_shared or isinstance(given, dict | list | set | str | int | float | np.ndarray):
             return self._shared(given)
         try:
@@ -804,7 +849,7 @@ class Copies:
         except TypeError:  # a class written in C
             return self._shared(given)
         self._remember(given, copy)
-        for name in _slots(kind):
+        for name in slots_of(kind):
             if hasattr(given, name):
                 object.__setattr__(copy, name, self.value(getattr(given, name)))
         for name, value in getattr(given, "__dict__", {}).items():
@@ -865,7 +910,7 @@ def _class_bodies(code: CodeType) -> list[CodeType]:
     ]
 
 
-def _slots(kind: type) -> list[str]:
+def slots_of(kind: type) -> list[str]:
     """Names of the slots of a class and of its bases, as attributes have them."""
     found = []
     for one in kind.__mro__:

@@ -86,6 +86,8 @@ class Code:
     step: Step
     program: Program | None
     loop: Loop | Members | NumbaLoop
+    recording: Recording | None = None
+    """The recording of the step, to be forgotten if the code is wrong."""
     seconds: float = 0.0
     """Measured time of one step."""
 
@@ -134,9 +136,12 @@ class Code:
         with quiet():
             try:
                 expected = ONE_BY_ONE.values(self.step, times, copy(before))
+                is_wrong = are_apart(self.step, times, before, found, expected)
             except Exception:  # the loop will raise it
-                return True
-            return are_apart(self.step, times, before, found, expected)
+                is_wrong = True
+        if is_wrong and self.recording is not None:
+            forget(self.recording)
+        return is_wrong
 
     def pace(self, state: Array, steps: int) -> float:
         """Seconds of a step from a state, if there are `steps`; they write to memory that is already in use."""
@@ -166,16 +171,24 @@ def as_rows(array: Array, dtype: Any) -> Array:
     return array_namespace(array).ascontiguousarray(array, dtype=dtype)
 
 
+def forget(recording: Recording) -> None:
+    """Record the step anew at the next solve: its code was wrong."""
+    from .._recorded import memo  # noqa: PLC0415 - slow to import
+
+    memo.forget(recording)
+
+
 def record_step(step: Step, states: Array) -> Recording:
     """Record the step on one of some states; raises `NoCodeError`."""
-    from .._recorded.record import NotRecordedError, record  # noqa: PLC0415 - slow to import
+    from .._recorded.memo import remembered  # noqa: PLC0415 - slow to import
+    from .._recorded.record import NotRecordedError  # noqa: PLC0415
 
     if library(states) != "numpy":
         raise NoCodeError("works on arrays of another library than NumPy")
     inputs, limit = step.inputs(slice(0, 1)), MOST_NODES * (1 + prod(states.shape[1:-1]) // WIDE)
     try:
         examples = [states[:1, ...], *([] if inputs is None else [inputs])]
-        recording = record(step.value, examples, step.args, limit=min(limit, MOST_OF_BATCH))
+        recording = remembered(step.value, examples, step.args, min(limit, MOST_OF_BATCH))
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     result = recording.result
@@ -291,8 +304,9 @@ class Compiler:
 
         try:
             loop = compiled_loop(program) if member is None else Members(member, prod(batch))
-            code = Code(self._step, program, loop)
+            code = Code(self._step, program, loop, recording)
             if obstacle := _unlike(code, self.states, self.after):
+                forget(recording)
                 raise NoCodeError(obstacle)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error

@@ -1,0 +1,97 @@
+"""Recordings that are kept: a function that reads what it read before is not recorded again."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any
+
+import numpy as np
+
+from .record import Recording, recorded
+from .witness import Witness
+
+KEPT = 64
+"""Recordings that are kept."""
+
+LARGEST = 64 << 20
+"""Bytes that they may take."""
+
+OF_A_NODE = 500
+"""Bytes of a node of a graph, about."""
+
+ALIKE = 4
+"""Recordings of one function that are kept."""
+
+_lock = threading.Lock()
+_kept: OrderedDict[Any, list[tuple[Witness, Recording]]] = OrderedDict()
+
+if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+def remembered(
+    function: Callable[..., Any], examples: Sequence[Any], constants: Sequence[Any], limit: int
+) -> Recording:
+    """
+    The recording of a function: one from before, if all that the function reads is as it was then.
+
+    The arguments and exceptions are those of `record`. Several threads may have the recording: whoever enters
+    operations into its graph must see to it that only one thread does so at a time.
+    """
+    key = (_name(function), tuple(map(_shapes, examples)), len(constants), limit)
+    with _lock:
+        entries = list(_kept.get(key, ()))
+    for witness, recording in entries:
+        if witness.holds(function, constants):
+            with _lock:
+                if key in _kept:
+                    _kept.move_to_end(key)
+            return recording
+    recording, copies = recorded(function, examples, constants, limit=limit)
+    try:
+        witness = Witness(function, constants, copies)
+    except Exception:  # something cannot be compared
+        return recording
+    with _lock:
+        _kept[key] = [(witness, recording), *_kept.pop(key, ())][:ALIKE]
+        _shrink()
+    return recording
+
+
+def forget(recording: Recording) -> None:
+    """Keep a recording no more."""
+    with _lock:
+        for key, entries in list(_kept.items()):
+            _kept[key] = [entry for entry in entries if entry[1] is not recording]
+
+
+def _shrink() -> None:
+    """Forget the recordings that were used least lately."""
+    sizes = {key: sum(one.size + OF_A_NODE * other.graph.size for one, other in some) for key, some in _kept.items()}
+    count, size = sum(map(len, _kept.values())), sum(sizes.values())
+    while len(_kept) > 1 and (count > KEPT or size > LARGEST):
+        key, some = _kept.popitem(last=False)
+        count, size = count - len(some), size - sizes[key]
+
+
+def _name(function: Any) -> Any:
+    """What a function is called, and where it stands."""
+    if type(function) is partial:
+        return _name(function.func)
+    if type(function) is MethodType:
+        return _name(function.__func__)
+    if type(function) is FunctionType:
+        code = function.__code__
+        return code.co_qualname, code.co_filename, code.co_firstlineno
+    return type(function).__qualname__
+
+
+def _shapes(example: Any) -> Any:
+    if isinstance(example, tuple):
+        return tuple(map(_shapes, example))
+    return np.shape(example), np.asarray(example).dtype.char
