@@ -145,9 +145,14 @@ class Code:
 
     def pace(self, state: Array, steps: int) -> float:
         """Seconds of a step from a state, if there are `steps`; they write to memory that is already in use."""
-        count = min(steps, max(FEWEST_TIMED, TIMED_NUMBERS // max(prod(state.shape), 1)))
+        count = timed_steps(state, steps)
         rows = array_namespace(state).zeros((count, *state.shape), dtype=state.dtype)
         return pace(lambda last: self._run(state, rows, 0, last), count)
+
+
+def timed_steps(state: Array, steps: int) -> int:
+    """Number of steps from a state that are timed, at most."""
+    return min(steps, max(FEWEST_TIMED, TIMED_NUMBERS // max(prod(state.shape), 1)))
 
 
 def pace(run: Callable[[int], None], most: int) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .._arrays.namespace import Array, array_namespace, quiet
 from .._engine.tolerance import is_noise
 from .._kernels.cpu.threads import available_threads
-from .code import Code, Ledger, NoCodeError, are_apart, changed, pace
+from .code import Code, Ledger, NoCodeError, are_apart, changed, pace, timed_steps
 from .members import Members
 from .systems.compiled import CompiledStates
 from .systems.propagation import Span
@@ -76,7 +76,7 @@ class CompiledSegments:
     def seconds(self, steps: int, memory: float) -> float:
         """Seconds of sweeps over some steps of a recurrence that forgets its start within `memory` steps."""
         again = 1 + 2 * memory / self.length(steps)
-        return WORTH_SWEEPING / 2 + again * steps * self.code.seconds / (self.lanes.gain * available_threads())
+        return WORTH_SWEEPING / 2 + again * steps * self.code.seconds / ((self.lanes.gain or 1.0) * available_threads())
 
     def pay(self, seconds: float) -> bool:
         """Whether compiling pays before a loop of so many seconds; otherwise it is entered into the ledger."""
@@ -103,6 +103,8 @@ class CompiledSegments:
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
         xp, width = array_namespace(states), self.lanes.width(steps)
+        if width < self.lanes.width(1 << 30):  # too few steps for a measurement
+            return self
         starts = xp.broadcast_to(states[-1:, ...], (width, *states.shape[1:]))
 
         def run(count: int) -> None:
@@ -110,7 +112,8 @@ class CompiledSegments:
             outs = xp.empty((width * length, *states.shape[1:]), dtype=states.dtype)
             self._run(self.code.inputs, starts, outs, Span(0, width * length, length), 0, length)
 
-        times = [(pace(run, max(width, steps)), self.code.pace(states[-1, ...], steps)) for _ in range(ROUNDS)]
+        most = max(width, timed_steps(states[-1, ...], steps))
+        times = [(pace(run, most), self.code.pace(states[-1, ...], steps)) for _ in range(ROUNDS)]
         self.lanes.pace, looped = (min(some) for some in zip(*times, strict=True))
         self.lanes.gain = looped / self.lanes.pace
         return segments_of(self.code)
