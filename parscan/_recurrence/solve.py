@@ -57,7 +57,7 @@ def solve_recurrence(
     segment_length: int | None = None,
     window: int | None = None,
     damping: Clipping | None = None,
-    compile: bool | None = False,  # noqa: A002 - the word for it
+    compile: bool | None = None,  # noqa: A002 - the word for it
     progress: Watcher = False,
 ) -> RecurrenceResult:
     """Evaluate the recurrence ``y_t = step(y_{t-1}, x_t, *args)`` in parallel over time.
