@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from parscan import solve_recurrence
 from parscan._recorded.native import segments as _segments
+from parscan._recorded.native.lanes import Lanes
+from parscan._recorded.record import record
 from parscan._recurrence import code as _code
 from parscan._recurrence import compiled_segments as _compiled
 from parscan._recurrence.code import Code, Ledger, record_step
@@ -282,3 +284,18 @@ def test_random_contractions(operations, n, steps, length, seed, dtype):
     assert sol.y.dtype == dtype
     tolerance = 1e-10 if dtype == "float64" else 1e-4
     np.testing.assert_allclose(sol.y, loop(step, y0, x), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("members", [17, 18, 20, 33, 40])
+def test_states_of_fewer_elements_than_lanes(members):
+    """Inputs of a loop are copied for the lanes several at a time, but not more than there are."""
+    program = record(lambda y, x: np.tanh(0.5 * y + x), [np.zeros((1, members)), np.zeros((1, members))]).program
+    lanes = Lanes(program, several=True)
+    steps, sequences = 3, lanes.width(64)
+    rng = np.random.default_rng(members)
+    states, x = rng.standard_normal((sequences, 1, members)), rng.standard_normal((steps, sequences, 1, members))
+    outs = np.empty_like(x)
+    lanes.run(states, [x], [outs], 0, steps)
+    for t in range(steps):
+        states = np.tanh(0.5 * states + x[t])
+        np.testing.assert_allclose(outs[t], states, rtol=1e-13)

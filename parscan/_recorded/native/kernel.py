@@ -360,7 +360,7 @@ class _Writer(Products):
                 self._store(self.values[block.first + k], self._at(target, SCRATCH, str(k), dtype), dtype, self.lanes)
             return
         in_a_row = bool((np.diff(places) == 1).all())
-        several, place = self.lanes if in_a_row else 1, ""
+        several, place = min(self.lanes, 1 << (block.count.bit_length() - 1)) if in_a_row else 1, ""
         table = -1 if in_a_row else self.layout.constant(places.astype(np.int64))
         loop = self._for(block.count, several)
         if in_a_row:

@@ -118,6 +118,7 @@ class Memory:
 
         Returns the element, and what `_next` wants.
         """
+        assert 0 < step <= count, (step, count)  # more would be beyond the elements
         before, label, place = self.text.label, self.text.name("loop"), f"%{self.text.name('i')}"
         self.text.do(f"br label %{label}")
         self.text.begin(label)
