@@ -286,16 +286,17 @@ def test_random_contractions(operations, n, steps, length, seed, dtype):
     np.testing.assert_allclose(sol.y, loop(step, y0, x), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("members", [17, 18, 20, 33, 40])
+@pytest.mark.parametrize("members", [17, 20, 25])
 def test_states_of_fewer_elements_than_lanes(members):
     """Inputs of a loop are copied for the lanes several at a time, but not more than there are."""
-    program = record(lambda y, x: np.tanh(0.5 * y + x), [np.zeros((1, members)), np.zeros((1, members))]).program
+    program = record(lambda y, x: 0.5 * y + x, [np.zeros((1, members)), np.zeros((1, members))]).program
     lanes = Lanes(program, several=True)
     steps, sequences = 3, lanes.width(64)
+    assert sequences > members
     rng = np.random.default_rng(members)
     states, x = rng.standard_normal((sequences, 1, members)), rng.standard_normal((steps, sequences, 1, members))
     outs = np.empty_like(x)
     lanes.run(states, [x], [outs], 0, steps)
     for t in range(steps):
-        states = np.tanh(0.5 * states + x[t])
+        states = 0.5 * states + x[t]
         np.testing.assert_allclose(outs[t], states, rtol=1e-13)
