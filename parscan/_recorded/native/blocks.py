@@ -126,7 +126,7 @@ class Blocks(Memory):
     def _table(self, block: Block, dtype: np.dtype[Any]) -> int:
         key = (id(block.data), dtype.char)
         if key not in self.tables:
-            self.tables[key] = self.layout.constant(np.asarray(block.data, dtype=dtype))
+            self.tables[key] = self.layout.constant(np.asarray(block.data, dtype=dtype), block.data)
         return self.tables[key]
 
     def _search(self, block: Block, value: Register, dtype: np.dtype[Any], width: int) -> Register:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import os
+import threading
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 from operator import attrgetter
 from typing import Any, cast
 
 import numpy as np
 
-from ..graph import INPUT, Block
+from ..graph import CONSTANT, INPUT, Block
 from ..program import Program
 from . import elementary, libm  # noqa: F401 - elementary enters its functions
 from .branches import Branch, Branches, Item
@@ -21,9 +23,11 @@ from .layout import (
     TABLE,
     Fused,
     Scalars,
+    aligned,
 )
 from .memory import STRIDED
 from .products import Products
+from .same_text import structure
 from .text import CALLED, Register, vector, word
 
 NAME = "parscan_kernel"
@@ -58,6 +62,41 @@ class Kernel:
     external: dict[str, int]
     table: Any
     scratch: int
+    sources: tuple[Any, ...] = ()
+    """Places in the table, the dtypes there, and the nodes or the block of the program with these constants."""
+
+    def of(self, program: Program) -> Kernel:
+        """The kernel of a program that has the same structure and other constants."""
+        table, values = aligned(self.table.shape[0]), dict[str, Any]()
+        table[...] = self.table
+        for start, dtype, source in self.sources:
+            if isinstance(source, int):
+                found = np.ascontiguousarray(program.blocks[source].data, dtype=dtype)
+            else:
+                if dtype.char not in values:
+                    values[dtype.char] = _constants(program, dtype)
+                found = values[dtype.char][source]
+            table[start : start + found.nbytes] = found.reshape(-1).view(np.uint8)
+        return replace(self, table=table)
+
+
+def _constants(program: Program, dtype: Any) -> Any:
+    """Values of the constants of a dtype, by their nodes."""
+    found = np.zeros(program.size, dtype=dtype)
+    for block in program.blocks:
+        if block.operation == CONSTANT and block.dtype == dtype:
+            found[block.first : block.first + block.count] = block.data
+    return found
+
+
+KEPT, LARGEST = 64, 1 << 20
+"""Number of kernels that are kept for programs of the same structure, and bytes of a table that is kept."""
+
+_lock = threading.Lock()
+_kept: OrderedDict[Any, Kernel] = OrderedDict()
+
+if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def kernel(
@@ -80,9 +119,28 @@ def kernel(
     fixed : sequence of int
         With lanes, arguments that are the same in all steps: few elements are read before the steps.
     """
+    key = structure(program), chain, lanes, tuple(modes), tuple(fixed)
+    with _lock:
+        known = _kept.get(key)
+        if known is not None:
+            _kept.move_to_end(key)
+    if known is not None:
+        return known.of(program)
+    known = _written(program, chain, lanes, modes, fixed)
+    if known.table.nbytes > LARGEST:
+        return known
+    with _lock:
+        _kept[key] = known
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return known
+
+
+def _written(program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int]) -> Kernel:
+    """The code of a program, written anew."""
     found = carried(program) if chain == 1 else None
     if found:
-        writer = _Writer(found.program, chain, lanes, modes, fixed, found)
+        writer = _Writer(found.program, chain, lanes, modes, fixed, found, original=program)
         if not writer.layout.loops and all(isinstance(part, Scalars) for part in writer.layout.parts):
             return writer.kernel()
     return _Writer(program, chain, lanes, modes, fixed).kernel()
@@ -91,9 +149,10 @@ def kernel(
 class _Writer(Products):
     def __init__(
         self, program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int] = (),
-        carried: Carried | None = None,
+        carried: Carried | None = None, original: Program | None = None,
     ) -> None:  # fmt: skip
         super().__init__(program, lanes, modes)
+        self.original = original or program
         self.chain, self.fixed, self.carried = chain, fixed, carried
         self.branches: Branches | None = None
         if chain and lanes == 1 and any(block.operation == "where" for block in program.blocks):
@@ -153,7 +212,18 @@ class _Writer(Products):
             "  ret void",
             "}",
         ]
-        return Kernel("\n".join(lines) + "\n", text.external, self.layout.the_table(), self.layout.scratch_bytes)
+        return Kernel(
+            "\n".join(lines) + "\n", text.external, self.layout.the_table(), self.layout.scratch_bytes, self._sources()
+        )
+
+    def _sources(self) -> tuple[Any, ...]:
+        """Where the constants of the table come from: see `Kernel`."""
+        numbers = {id(block.data): k for k, block in enumerate(self.original.blocks) if block.data is not None}
+        return tuple(
+            (start, values.dtype, numbers.get(id(source), source))
+            for start, values, source in self.layout.table
+            if source is not None
+        )
 
     def _load_arrays(self) -> None:
         """Load addresses and distances of arguments and results."""

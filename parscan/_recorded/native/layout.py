@@ -118,7 +118,9 @@ class Layout:
         self._numbers = self.block_of.tolist()
         self.offsets = np.full(program.size, -1, dtype=np.int64)
         self.spaces = np.full(program.size, -1, dtype=np.int64)
-        self.table: list[tuple[int, Any]] = []
+        self.table: list[tuple[int, Any, Any]] = []
+        """Places of constants, their values, and what they are: nodes, the data of a block, or None for what the text
+        needs."""
         self.table_bytes, self.scratch_bytes = 0, 0
         self.parts = _parts(program, self.block_of, self.is_scalar)
         self._copies: dict[bytes, Copied] = {}
@@ -175,7 +177,7 @@ class Layout:
             return Run(int(spaces[0]), int(offsets[0]))
         key = ids.tobytes()
         if (spaces == TABLE).all():
-            return Run(TABLE, self.constant(self.values(ids)))
+            return Run(TABLE, self.constant(self.values(ids), ids))
         if key not in self._copies:
             start = self.scratch(ids.shape[0] * size * self.lanes)
             self._copies[key] = Copied(start, self.copies(ids, np.arange(ids.shape[0])))
@@ -203,18 +205,18 @@ class Layout:
         self.scratch_bytes = _aligned(start + size)
         return start
 
-    def constant(self, values: Any) -> int:
-        """Place of constants in the table."""
+    def constant(self, values: Any, source: Any = None) -> int:
+        """Place of constants in the table; `source` are the nodes that have these values, or the data of a block."""
         values = np.ascontiguousarray(values)
         start = self.table_bytes
-        self.table.append((start, values))
+        self.table.append((start, values, source))
         self.table_bytes = _aligned(start + values.nbytes) if values.size > 1 else start + 8
         return start
 
     def the_table(self) -> Any:
         """The table of constants, as bytes in aligned memory."""
         found = aligned(self.table_bytes)
-        for start, values in self.table:
+        for start, values, _ in self.table:
             found[start : start + values.nbytes] = values.reshape(-1).view(np.uint8)
         return found
 
@@ -223,7 +225,7 @@ class Layout:
             size = block.dtype.itemsize
             if size * block.count > 8:
                 self.table_bytes = _aligned(self.table_bytes)
-            start = self.constant(np.asarray(block.data, dtype=block.dtype))
+            start = self.constant(np.asarray(block.data, dtype=block.dtype), block.data)
             nodes = slice(block.first, block.first + block.count)
             self.spaces[nodes], self.offsets[nodes] = TABLE, start + size * np.arange(block.count)
 
@@ -289,7 +291,7 @@ class Layout:
         numbers = np.unique(self.block_of[ids]).tolist()
         if not all(self.program.blocks[k].operation == CONSTANT for k in numbers):
             return self._in_memory(ids)
-        return Run(TABLE, self.constant(self.values(ids)))
+        return Run(TABLE, self.constant(self.values(ids), ids))
 
     def values(self, ids: Any) -> Any:
         """Values of constants."""
