@@ -12,6 +12,7 @@ import array_api_compat
 import numpy as np
 
 from . import cupy as _cupy
+from . import numpy as _numpy
 
 Array: TypeAlias = Any
 """An array of whatever library the caller uses."""
@@ -43,12 +44,12 @@ _OF_NUMPY = (np.ndarray, np.generic)
 
 
 def array_namespace(*arrays: Array) -> Namespace:
-    """Array-API namespace of the arrays: NumPy itself, or array-api-compat's wrapper of another library.
+    """Array-API namespace of the arrays: NumPy's functions, or array-api-compat's wrapper of another library.
 
     NumPy's own functions are the standard's since 2.0; the wrapper would load all of NumPy's submodules.
     """
     if isinstance(arrays[0], _OF_NUMPY):
-        return np
+        return _numpy.xp
     return array_api_compat.array_namespace(*arrays)
 
 
@@ -147,12 +148,6 @@ def as_python_integers(array: Array) -> Array | None:
     return np.frompyfunc(int, 1, 1)(array) if isinstance(array, np.ndarray) else None
 
 
-@cache
-def _numpy_name(dtype: np.dtype[Any]) -> str:
-    """Name of a NumPy dtype; cached, since NumPy composes it in each call."""
-    return dtype.name
-
-
 def is_foreign(value: Any, like: Array) -> bool:
     """Whether a value is an array of another library than `like`."""
     if type(value) is type(like) or not array_api_compat.is_array_api_obj(value):
@@ -172,20 +167,27 @@ def as_numbers(array: Array, dtype: Any) -> Array:
 
 def dtype_name(dtype: Any) -> str:
     """Plain name of a dtype of any library: "float64"."""
-    if isinstance(dtype, type | np.dtype):
-        return _numpy_name(np.dtype(dtype))
-    return str(dtype).rpartition(".")[2]
+    if isinstance(dtype, np.dtype):
+        return _numpy_name(dtype)
+    return np.dtype(dtype).name if isinstance(dtype, type) else str(dtype).rpartition(".")[2]
 
 
 @cache
-def _limits(name: str) -> Any:
-    """Limits of a floating dtype; cached, since NumPy looks them up in each call."""
-    return np.finfo(name)
+def _numpy_name(dtype: np.dtype[Any]) -> str:
+    """Name of a NumPy dtype, cached: NumPy composes it anew each time."""
+    return dtype.name
+
+
+@cache
+def _limits(name: str) -> tuple[float, float]:
+    """Spacing at 1 and smallest normal number of a floating dtype, cached: NumPy looks them up anew each time."""
+    limits = np.finfo(name)
+    return float(limits.eps), float(limits.smallest_normal)
 
 
 def machine_epsilon(dtype: Any) -> float:
     """Spacing of floating-point numbers at 1 in the precision of `dtype`."""
-    return float(_limits(dtype_name(dtype)).eps)
+    return _limits(dtype_name(dtype))[0]
 
 
 def itemsize(dtype: Any) -> int:
@@ -195,7 +197,7 @@ def itemsize(dtype: Any) -> int:
 
 def smallest_normal(dtype: Any) -> float:
     """Smallest positive number of full precision in `dtype`."""
-    return float(_limits(dtype_name(dtype)).smallest_normal)
+    return _limits(dtype_name(dtype))[1]
 
 
 def is_single(dtype: Any) -> bool:
@@ -215,7 +217,7 @@ def all_finite(x: Array) -> bool:
 
 def copy(x: Array) -> Array:
     """Copy of `x` that shares no memory with it."""
-    return array_namespace(x).asarray(x, copy=True)
+    return x.copy("K") if isinstance(x, _OF_NUMPY) else array_namespace(x).asarray(x, copy=True)
 
 
 def contiguous(x: Array) -> Array:
@@ -231,14 +233,17 @@ def conjugate(x: Array) -> Array:
 
 
 def random_signs(shape: tuple[int, ...], like: Array, *, seed: int) -> Array:
-    """Array of ±1, the same for the same seed, of the library and dtype of `like`."""
-    signs = (_few_signs if math.prod(shape) <= FEW else _signs)(shape, seed)
-    return array_namespace(like).asarray(signs.astype(dtype_name(like.dtype)), dtype=like.dtype)
+    """Array of ±1, the same for the same seed, of the library and dtype of `like`; it may be read-only."""
+    signs = (_few_signs if math.prod(shape) <= FEW else _signs)(shape, seed, dtype_name(like.dtype))
+    return signs if isinstance(like, np.ndarray) else array_namespace(like).asarray(signs, dtype=like.dtype)
 
 
-def _signs(shape: tuple[int, ...], seed: int) -> Array:
-    """Random signs as small integers."""
-    return 2 * np.random.default_rng(seed).integers(0, 2, size=shape, dtype=np.int8) - 1
+def _signs(shape: tuple[int, ...], seed: int, dtype: str) -> Array:
+    """Random signs, read-only since they may be shared."""
+    drawn = np.random.default_rng(seed).integers(0, 2, size=shape, dtype=np.int8)
+    signs = np.asarray(2 * drawn - 1, dtype=dtype)
+    signs.flags.writeable = False
+    return signs
 
 
 _few_signs = lru_cache(maxsize=256)(_signs)
