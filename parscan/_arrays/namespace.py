@@ -234,20 +234,33 @@ def conjugate(x: Array) -> Array:
 
 def random_signs(shape: tuple[int, ...], like: Array, *, seed: int) -> Array:
     """Array of ±1, the same for the same seed, of the library and dtype of `like`; it may be read-only."""
-    signs = (_few_signs if math.prod(shape) <= FEW else _signs)(shape, seed, dtype_name(like.dtype))
-    return signs if isinstance(like, np.ndarray) else array_namespace(like).asarray(signs, dtype=like.dtype)
+    return _alike(_few_signs if math.prod(shape) <= FEW else _signs, shape, like, seed)
+
+
+def random_moves(shape: tuple[int, ...], like: Array, *, seed: int) -> Array:
+    """The same signs times random factors 1/3 or 1, so that movements differ in size."""
+    return _alike(_few_moves if math.prod(shape) <= FEW else _moves, shape, like, seed)
+
+
+def _alike(draw: Callable[..., Array], shape: tuple[int, ...], like: Array, seed: int) -> Array:
+    """Random numbers of the library and dtype of `like`."""
+    drawn = draw(shape, seed, dtype_name(like.dtype))
+    return drawn if isinstance(like, np.ndarray) else array_namespace(like).asarray(drawn, dtype=like.dtype)
 
 
 def _signs(shape: tuple[int, ...], seed: int, dtype: str) -> Array:
     """Random signs, read-only since they may be shared."""
     drawn = np.random.default_rng(seed).integers(0, 2, size=shape, dtype=np.int8)
-    signs = np.asarray(2 * drawn - 1, dtype=dtype)
-    signs.flags.writeable = False
-    return signs
+    return readonly(np.asarray(2 * drawn - 1, dtype=dtype))
 
 
-_few_signs = lru_cache(maxsize=256)(_signs)
-"""Cached signs: making a generator takes long compared with a short solve."""
+def _moves(shape: tuple[int, ...], seed: int, dtype: str) -> Array:
+    """Random signs and factors, read-only, too."""
+    return readonly(np.asarray(_signs(shape, seed, dtype) * ((2 + _signs(shape, 1000 + seed, dtype)) / 3)))
+
+
+_few_signs, _few_moves = lru_cache(maxsize=256)(_signs), lru_cache(maxsize=256)(_moves)
+"""Cached: making a generator takes long compared with a short solve."""
 
 
 def quiet() -> AbstractContextManager[Any]:

@@ -54,6 +54,8 @@ def stack(arrays: Any, *, axis: int = 0) -> Array:
     """Arrays of one shape along a new axis."""
     if axis == 0:
         return np.concatenate([x[None] for x in arrays])
+    if axis == 1:
+        return np.concatenate([x[:, None] for x in arrays], axis=1)
     return np.concatenate([x[..., None] for x in arrays], axis=-1) if axis == -1 else np.stack(arrays, axis=axis)
 
 

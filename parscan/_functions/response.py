@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from .._arrays.elementwise import same
-from .._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon, quiet, random_signs
+from .._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon, quiet, random_moves, random_signs
 from .differences import Evaluate
 from .step import Inputs, Step, each_input
 
@@ -31,8 +31,7 @@ def relative_response(evaluate: Evaluate, t: Array, states: Array) -> Array:
         base = evaluate(t, states)
         largest = xp.abs(base)
         for probe in range(PROBES):
-            signs = random_signs(states.shape, states, seed=probe)
-            moved = states * (1 + size * signs * spread(states, probe))
+            moved = states * (1 + size * random_moves(states.shape, states, seed=probe))
             try:
                 values = evaluate(t * (1 + size * (1 - 2 * (probe % 2))), moved)
             except Exception:  # the function may reject arguments beside those of the solution
@@ -40,11 +39,6 @@ def relative_response(evaluate: Evaluate, t: Array, states: Array) -> Array:
             change = xp.abs(values - base) / size
             largest = xp.where(xp.isfinite(change), xp.maximum(largest, change), largest)
     return largest
-
-
-def spread(states: Array, seed: int) -> Array:
-    """Random factors 1/3 or 1, so that movements differ in size."""
-    return (2 + random_signs(states.shape, states, seed=1000 + seed)) / 3
 
 
 def roundings(xp: Namespace, states: Array) -> Array:

@@ -51,12 +51,10 @@ def _bends(steps: Array, y: Array, f: Array, rtol: float, atol: Array) -> tuple[
     open_to = xp.minimum(xp.abs((after - before) * steps * steps), FREEDOM * xp.abs(parabola))
     open_to = open_to + FREEDOM * (atol + rtol * size)  # a quarter of this reaches the states
 
-    def limited(bend: Array) -> Array:
-        away = bend - parabola
-        share = xp.astype(xp.clip(open_to / xp.abs(away), None, 1.0), y.dtype)
-        return parabola + xp.where(xp.isfinite(away) & (away != 0), share * away, xp.zeros_like(away))
-
-    return limited(steps * f[:-1, ...] - rises), limited(rises - steps * f[1:, ...])
+    away = xp.stack([steps * f[:-1, ...] - rises, rises - steps * f[1:, ...]]) - parabola
+    share = xp.astype(xp.clip(open_to / xp.abs(away), None, 1.0), y.dtype)
+    bends = parabola + xp.where(xp.isfinite(away) & (away != 0), share * away, xp.zeros_like(away))
+    return bends[0, ...], bends[1, ...]
 
 
 def _hermite(t: Array, y: Array, left: Array, right: Array) -> Callable[[Array], Array]:

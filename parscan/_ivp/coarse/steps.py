@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import nan
 
 from ..._arrays.namespace import Array, Namespace, array_namespace
@@ -41,7 +40,7 @@ class Steps:
     failed_at: float | None = None
     error: float = nan
 
-    @cached_property
+    @property
     def xp(self) -> Namespace:
         """The array library."""
         return array_namespace(self.y)
@@ -89,7 +88,7 @@ class CoarseSolution:
     fixed: bool = False
     group: int = 3
 
-    @cached_property
+    @property
     def xp(self) -> Namespace:
         """The array library."""
         return array_namespace(self.t)

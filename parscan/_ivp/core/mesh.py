@@ -68,7 +68,7 @@ class Mesh:
     t: Array
     breaks: Array | None = None
 
-    @cached_property
+    @property
     def xp(self) -> Namespace:
         """The array library."""
         return array_namespace(self.t)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from math import copysign, isfinite
 from typing import TypeAlias
 
-from ..._arrays.namespace import Array, array_namespace, quiet, random_signs
+from ..._arrays.namespace import Array, array_namespace, quiet, random_moves
 from ..._functions.differences import Evaluate
-from ..._functions.response import spread
 
 SAMPLE = 5
 """Fewest states. Their number differs from all dimensions of a state, so that a function that confuses axes fails."""
@@ -100,7 +99,7 @@ def _shift(
         resting = xp.astype(least, y0.dtype)
         drift = xp.where(steep == 0, resting, step * steep)
 
-    signs = xp.stack([random_signs(y0.shape, y0, seed=number) * spread(y0, number) for number in range(1, count)])
+    signs = xp.stack([random_moves(y0.shape, y0, seed=number) for number in range(1, count)])
     shares = xp.asarray([number / count for number in range(1, count)], dtype=xp.float64)
 
     def shift(some: slice, sign: float, size: float) -> tuple[Array, Array]:

@@ -62,7 +62,7 @@ class PiecewisePolynomial:
     stages: Array
     breaks: Array | None = None
 
-    @cached_property
+    @property
     def xp(self) -> Namespace:
         """The array library."""
         return array_namespace(self.y)

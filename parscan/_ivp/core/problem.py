@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from math import isinf
 from typing import Any
 
@@ -34,7 +33,7 @@ class Problem:
     max_step: float
     breaks: Array | None = None
 
-    @cached_property
+    @property
     def xp(self) -> Namespace:
         """The array library."""
         return array_namespace(self.y0)

@@ -86,30 +86,17 @@ class Tableau:
         return np.prod(np.where(eye > 0, 1.0, self.c[-1] - inner[None, :]) / apart, axis=1)
 
     @cached_property
-    def at_start(self) -> Array:
-        """The ℓ_j at θ = 0, shape (s,)."""
-        return self.derivatives(np.zeros(1))[0]
-
-    @cached_property
-    def at_end(self) -> Array:
-        """The ℓ_j at θ = 1, shape (s,)."""
-        return self.derivatives(np.ones(1))[0]
-
-    @cached_property
     def between(self) -> float:
         """The θ at which the error of polynomials through the start and the stages is largest."""
         theta = np.linspace(0, 1, 201)[:-1]
         return float(theta[np.argmax(np.abs(np.prod(theta[:, None] - self.c, axis=1) * theta))])
 
     @cached_property
-    def up_to_between(self) -> Array:
-        """Integrals of the ℓ_j from 0 to `between`, shape (s,)."""
-        return self.integrals(np.asarray([self.between]))[0]
-
-    @cached_property
-    def at_between(self) -> Array:
-        """The ℓ_j at `between`, shape (s,)."""
-        return self.derivatives(np.asarray([self.between]))[0]
+    def for_defect(self) -> Array:
+        """Integrals of the ℓ_j from 0 to `between`; the ℓ_j at 0, at `between`, and at 1 if that is no node."""
+        ends = [] if self.ends_with_a_stage else [1.0]
+        slopes = self.derivatives(np.asarray([0.0, self.between, *ends]))
+        return np.concatenate([self.integrals(np.asarray([self.between])), slopes])
 
     @cached_property
     def gaps(self) -> Places:

@@ -72,7 +72,7 @@ class Stretches:
     low: Array
     high: Array
 
-    @cached_property
+    @property
     def xp(self) -> Namespace:
         """The array library."""
         return array_namespace(self.low)

@@ -113,25 +113,15 @@ class Collocation(Discretisation):
 
     def _missed(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> Array:
         """Defect of the polynomials at a few places of every interval, `(N, *batch, n, places)`."""
-        xp = trial.xp
-        steps = trial.lengths
-        inner = trial.y[:-1, ...] + steps * self._combined(trial, self.tableau.up_to_between)
+        xp, (N, s, *state) = trial.xp, trial.stages.shape
+        weights = xp.asarray(self.tableau.for_defect, dtype=trial.stages.dtype)
+        sums = xp.reshape(weights @ xp.reshape(trial.stages, (N, s, -1)), (N, weights.shape[0], *state))
+        inner = trial.y[:-1, ...] + trial.lengths * sums[:, 0, ...]
         ends, times = trial.both_ends, trial.times(self.tableau.between)
         values = rhs(xp.concat([ends.t, times]), xp.concat([ends.y, inner]))
         inside = values[ends.t.shape[0] :, ...]
-        missed = [
-            values[ends.left, ...] - self._combined(trial, self.tableau.at_start),
-            inside - self._combined(trial, self.tableau.at_between),
-        ]
-        if not self.tableau.ends_with_a_stage:
-            missed.append(values[ends.right, ...] - self._combined(trial, self.tableau.at_end))
-        return xp.stack(missed, axis=-1)
-
-    def _combined(self, trial: PiecewisePolynomial, weights: Array) -> Array:
-        """Sums of the stages with the weights (s,)."""
-        xp, shape = trial.xp, trial.stages.shape
-        row = xp.asarray(weights, dtype=trial.stages.dtype)
-        return xp.reshape(row @ xp.reshape(trial.stages, (*shape[:2], -1)), (shape[0], *shape[2:]))
+        at_end = [] if self.tableau.ends_with_a_stage else [values[ends.right, ...]]
+        return xp.moveaxis(xp.stack([values[ends.left, ...], inside, *at_end], axis=1) - sums[:, 1:, ...], 1, -1)
 
     def tangent_matrices(self, n: int) -> int:
         """Jacobians, condensed stages, and both transposed."""

@@ -89,14 +89,15 @@ class RepeatedCalls:
         paths = _paths(*nodes, between, min(max(1, worth // (2 * between)), PATHS))
         later = _later(rows)
         for name, first in self._first.items():
-            pairs = [(rows[0], first[0], first[1])]
-            pairs += zip(later, self._answers(name, later), self._answers(name, later), strict=True)
+            turns = [row for path in paths for row in (*path, *rows, *path[::-1], *rows[::-1])]
+            given = iter(self._answers(name, [*later, *later, *turns]))
+            one, other = ([next(given) for _ in later] for _ in range(2))
+            pairs = [(rows[0], first[0], first[1]), *zip(later, one, other, strict=True)]
             for path in paths:
-                way = [*path, *rows]
-                given = self._answers(name, [*way, *path[::-1], *rows[::-1]])
-                there, turned = given[: len(way)], given[len(way) :]
-                back = [*turned[: len(path)][::-1], *turned[len(path) :][::-1]]
-                pairs += [(rows[0], first[0], there[len(path)]), *zip(way, there, back, strict=True)]
+                there = [next(given) for _ in (*path, *rows)]
+                back = [[next(given) for _ in some][::-1] for some in (path, rows)]
+                pairs.append((rows[0], first[0], there[len(path)]))
+                pairs += zip((*path, *rows), there, (*back[0], *back[1]), strict=True)
             known = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
             if _are_the_same(known):
                 continue

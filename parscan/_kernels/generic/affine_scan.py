@@ -12,9 +12,10 @@ from ..._arrays.namespace import Array, array_namespace, quiet
 def affine_scan(A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False) -> Array:
     """Evaluate `h_t = A_t h_{t-1} + b_t` step by step; see `dispatch.affine_scan`."""
     xp = array_namespace(b)
-    shape = np.broadcast_shapes(A.shape[: b.ndim], b.shape)
-    A = broadcast(xp, A, shape + A.shape[b.ndim :])
-    b = broadcast(xp, b, shape)
+    shape = b.shape
+    if A.shape[: b.ndim] != shape:
+        shape = np.broadcast_shapes(A.shape[: b.ndim], shape)
+        A, b = broadcast(xp, A, shape + A.shape[b.ndim :]), broadcast(xp, b, shape)
     h = None if h0 is None else broadcast(xp, h0, shape[1:])
     states = []
     with quiet():

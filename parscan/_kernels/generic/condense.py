@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import array_api_compat
 import numpy as np
 
-from ..._arrays.namespace import Array, array_namespace, dtype_name, itemsize, quiet
+from ..._arrays.namespace import Array, array_namespace, dtype_name, itemsize, quiet, readonly
 from ..._linalg.solve import solve_each
 from ..dispatch import Condensed
 
@@ -63,7 +64,7 @@ def _solve(J: Array, A: Array, h: Array, sides: Array) -> Array:
     with quiet():
         hJ = xp.astype(h, sides.dtype)[:, None, None, None] * J
         products = xp.reshape(like(A, sides)[:, None, :, None] * hJ[:, :, :, None, :], (N, m, m))
-        matrices = xp.eye(m, dtype=sides.dtype, device=array_api_compat.device(sides)) - products
+        matrices = _identity(m, sides) - products
         return xp.reshape(solve_each(matrices, xp.reshape(sides, (N, m, k))), (N, s, n, k))
 
 
@@ -75,12 +76,25 @@ def propagated(X0: Array, X1: Array, b: Array, h: Array) -> Condensed:
         weights = xp.astype(h, X0.dtype)[:, None, None] * like(b, X0)
         offsets = (weights @ X0)[:, 0, :]
         sums = xp.reshape(weights @ xp.reshape(X1, (N, s, n * n)), (N, n, n))
-        identity = xp.eye(n, dtype=X0.dtype, device=array_api_compat.device(X0))
-        return Condensed(X0, X1, sums + identity, offsets)
+        return Condensed(X0, X1, sums + _identity(n, X0), offsets)
 
 
 def like(coefficients: Array, x: Array) -> Array:
     """Coefficients of a method as an array of the library, dtype and device of `x`."""
-    return array_namespace(x).asarray(
-        np.asarray(coefficients, dtype=dtype_name(x.dtype)), device=array_api_compat.device(x)
-    )
+    if isinstance(x, np.ndarray):
+        return np.asarray(coefficients, dtype=x.dtype)
+    numbers = np.asarray(coefficients, dtype=dtype_name(x.dtype))
+    return array_namespace(x).asarray(numbers, device=array_api_compat.device(x))
+
+
+def _identity(n: int, x: Array) -> Array:
+    """The matrix of that order, of the library, dtype and device of `x`; it may be read-only."""
+    if isinstance(x, np.ndarray):
+        return _numpy_identity(n, x.dtype)
+    return array_namespace(x).eye(n, dtype=x.dtype, device=array_api_compat.device(x))
+
+
+@lru_cache(maxsize=64)
+def _numpy_identity(n: int, dtype: np.dtype) -> Array:
+    """The matrix, which short solves need again and again."""
+    return readonly(np.eye(n, dtype=dtype))

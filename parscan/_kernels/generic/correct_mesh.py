@@ -22,8 +22,10 @@ def correct_mesh(
         changes = condensed.X0 + (condensed.X1 @ xp.reshape(before, (N * B, 1, n, 1)))[..., 0]
         changes = xp.moveaxis(xp.reshape(changes, (N, B, s, n)), 2, 1)
         corrected = xp.concat([y[:1, ...], y[1:, ...] + corrections])
-        bound = atol + rtol * xp.maximum(xp.abs(corrected[:-1, ...]), xp.abs(corrected[1:, ...]))
-        of_states = xp.mean(ratio(xp, xp.abs(corrections), bound) ** 2, axis=-1)
-        of_stages = xp.mean(ratio(xp, xp.abs(steps[:, None, ...] * changes), bound[:, None, ...]) ** 2, axis=(1, 3))
+        size = xp.abs(corrected)
+        bound = atol + rtol * xp.maximum(size[:-1, ...], size[1:, ...])
+        errors = xp.abs(xp.concat([corrections[:, None, ...], steps[:, None, ...] * changes], axis=1))
+        squares = ratio(xp, errors, bound[:, None, ...]) ** 2
+        of_states, of_stages = xp.mean(squares[:, 0, ...], axis=-1), xp.mean(squares[:, 1:, ...], axis=(1, 3))
         sizes = xp.sqrt(xp.max(xp.maximum(of_states, of_stages), axis=-1))
     return CorrectedMesh(corrected, K + changes, xp.where(xp.isnan(sizes), xp.full_like(sizes, float("inf")), sizes))
