@@ -308,3 +308,13 @@ def test_auto_gives_up_where_derivatives_have_no_code(eager, monkeypatch):
     assert sol.success
     assert "it has none" in sol.decisions[0]
     assert list(compiled_tangents.OUTCOMES.values()) == [False]
+
+
+@pytest.mark.parametrize("steps", [64, 65, 66, 128, 129, 190, 193])
+@pytest.mark.parametrize("method", ["newton", "quasi-newton"])
+def test_one_or_two_whole_segments_and_a_rest(method, steps, marches):
+    step, y0, x, options = make("rotation")
+    sol = parscan.solve_recurrence(step, y0, x[:steps], method=method, compile=True, segment_length=64, **options)
+    loop = parscan.solve_recurrence(step, y0, x[:steps], method="sequential", compile=False)
+    assert marches
+    np.testing.assert_allclose(sol.y, loop.y, rtol=1e-9, atol=1e-11)

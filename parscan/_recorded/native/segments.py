@@ -69,7 +69,7 @@ class Segments:
         threads = max(1, min(self._threads, groups, work // PER_THREAD))
         cuts = [lanes * (groups * k // threads) for k in range(threads + 1)]
         # Some segments are marched by two threads, which write the same: every thread has full vectors.
-        parts = [slice(min(a, count - lanes), min(b, count)) for a, b in pairwise(cuts)]
+        parts = [slice(max(min(a, count - lanes), 0), min(b, count)) for a, b in pairwise(cuts)]
         starts, products = np.array(starts[:count]), None if self._products is None else np.array(self._products)
         tasks = []
         for some in parts:
