@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy
@@ -513,11 +514,13 @@ def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: list[Ids], d
     """Nodes of an operation on operands that broadcast against each other."""
     if set(map(type, ids)) == {int}:
         return _scalar(graph, name, dtype, tuple(ids), data)
-    shape = np.broadcast_shapes(*(np.shape(one) for one in ids))
-    flat = [np.broadcast_to(one, shape).ravel() for one in ids]
-    if flat[0].shape[0] <= FEW:
-        rows = zip(*(one.tolist() for one in flat), strict=True)
+    shape, *others = {one.shape for one in ids if type(one) is not int}
+    if others:
+        shape = np.broadcast_shapes(shape, *others)
+    if (count := prod(shape)) <= FEW:
+        rows = zip(*(_column(one, shape, count) for one in ids), strict=True)
         return np.asarray([_scalar(graph, name, dtype, row, data) for row in rows], dtype=np.intp).reshape(shape)
+    flat = [np.broadcast_to(one, shape).ravel() for one in ids]
     if name in SIMPLER:
         numbers = [graph.value(one) if type(one) is int else None for one in ids]
         if (found := SIMPLER[name](tuple(range(len(ids))), numbers)) is not None:
@@ -527,6 +530,14 @@ def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: list[Ids], d
         if all(value is not None for value in known):
             return graph.constants(evaluated(name, dtype, known, data), dtype).reshape(shape)
     return graph.elementwise(name, dtype, flat, data).reshape(shape)
+
+
+def _column(ids: Ids, shape: tuple[int, ...], count: int) -> list[int]:
+    """Nodes of an operand that is broadcast to a shape of few elements."""
+    if type(ids) is int:
+        return [ids] * count
+    found: list[int] = (ids if ids.shape == shape else np.broadcast_to(ids, shape)).ravel().tolist()
+    return found
 
 
 def _scalar(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: tuple[int, ...], data: Any) -> int:

@@ -171,7 +171,9 @@ def extract(graph: Graph, results: Sequence[RecordingArray], arguments: Sequence
         first, count = block.first, block.count
         if count == 1:
             if wanted[first]:
-                operands = tuple(numbers[[ids]] if isinstance(ids, int) else numbers[ids] for ids in block.operands)
+                operands = tuple(
+                    numbers[ids : ids + 1] if isinstance(ids, int) else numbers[ids] for ids in block.operands
+                )
                 blocks.append(Block(block.operation, size, 1, block.dtype, operands, block.data))
                 size += 1
             continue
