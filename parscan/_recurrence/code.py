@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -29,6 +30,12 @@ WORTH_RECORDING, PER_NUMBER = 8e-3, 2e-5
 The step is recorded if the loop takes more than this many seconds, plus the second number for each number of a state.
 Recording a few hundred operations takes some milliseconds.
 """
+
+LOADING = 4e-2
+"""Seconds to load the recorder and LLVM, once in a process."""
+
+COMPILER = f"{(__package__ or '').partition('.')[0]}._recorded.native.compilation"
+"""Module that loads LLVM."""
 
 COMPILING, PER_OPERATION = 1e-2, 4e-5
 """Seconds to compile a small step, and what each operation adds."""
@@ -213,6 +220,10 @@ class Ledger:
     def __init__(self) -> None:
         self._spent: OrderedDict[Any, float] = OrderedDict()
 
+    def pays_loading(self, seconds: float) -> bool:
+        """Whether the compiler is loaded, or worth loading before a loop of this many seconds; they are added up."""
+        return COMPILER in sys.modules or self.buys(COMPILER, LOADING, seconds)
+
     def pays(self, program: Program, seconds: float) -> bool:
         """Whether to compile before a loop of this many seconds; they are added to the program's time."""
         key = tuple((block.operation, block.count) for block in program.blocks)
@@ -268,7 +279,9 @@ class Compiler:
             If the step cannot be compiled although the user asked for it.
         """
         worth = WORTH_RECORDING + PER_NUMBER * prod(self.states.shape[1:])
-        if self._wanted is False or (seconds < worth and not self._wanted):
+        if self._wanted is False:
+            return None
+        if not self._wanted and (seconds < worth or not LEDGER.pays_loading(seconds)):
             return None
         try:
             return self._made(inf if self._wanted else seconds)

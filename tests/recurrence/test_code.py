@@ -15,6 +15,7 @@ from scipy.stats import norm
 from parscan import solve_recurrence, trace
 from parscan._recorded.native import loop as _loop
 from parscan._recorded.record import record
+from parscan._recurrence import code as _code
 from parscan._recurrence.code import COMPILING, PER_OPERATION, Ledger
 
 
@@ -121,6 +122,19 @@ def test_short_loops_are_compiled_once_they_took_as_long_together():
     assert [ledger.pays(one, price / 3.5) for _ in range(6)] == [False, False, False, True, True, True]
     assert not ledger.pays(other, price / 3.5), "another step has an account of its own"
     assert Ledger().pays(one, price)
+
+
+def test_llvm_is_loaded_once_loops_took_as_long_together(monkeypatch):
+    """In a process without LLVM, loops of different steps share the time of loading it."""
+    monkeypatch.setattr(_code, "LEDGER", Ledger())
+    monkeypatch.setattr(_code, "COMPILER", "a module that is not loaded")
+    monkeypatch.setattr(_code, "LOADING", 1e9)
+    sol = solve_recurrence(chaotic, np.ones(3), length=T, method="sequential")
+    assert not sol.compiled
+    monkeypatch.setattr(_code, "LOADING", 0.0)
+    assert solve_recurrence(chaotic, np.ones(3), length=T, method="sequential").compiled
+    monkeypatch.setattr(_code, "LOADING", 1e9)
+    assert solve_recurrence(chaotic, np.ones(3), length=T, method="sequential", compile=True).compiled
 
 
 NUMBERS, draw = count(), Random(0).random
