@@ -67,6 +67,11 @@ class Program:
         return sum(min(block.count, LOOPED) for block in self.blocks if block.operation not in (INPUT, CONSTANT))
 
     @cached_property
+    def kinds(self) -> tuple[tuple[str, int], ...]:
+        """Operations and sizes of the blocks: what a program costs, about."""
+        return tuple((block.operation, block.count) for block in self.blocks)
+
+    @cached_property
     def fingerprint(self) -> bytes:
         """A hash of the whole record, constants included: programs with equal fingerprints are equal."""
         pieces = [repr((self.arguments, self.dtypes, [ids.shape for ids in self.results])).encode()]

@@ -134,6 +134,15 @@ class Code:
     ) -> None:
         self.loop.run(state, self.inputs, trajectory, begin, end, report)
 
+    def each(self, states: Array, out: Array) -> None:
+        """Evaluate one step from each of some states, with the first inputs."""
+        count = states.shape[0]
+        if not isinstance(self.loop, Members | NumbaLoop):
+            self.loop.each(states, [x[:count, ...] for x in self.inputs], out)
+            return
+        for t in range(count):
+            self._run(states[t, ...], out, t, t + 1)
+
     def is_contradicted(self, y0: Array, trajectory: Array, begin: int, end: int) -> bool:
         """Whether the user's function gives different values on a sample of the steps `begin` to `end`."""
         times = sorted({begin + k * (end - begin - 1) // SAMPLE for k in range(SAMPLE + 1)})
@@ -226,8 +235,7 @@ class Ledger:
 
     def pays(self, program: Program, seconds: float) -> bool:
         """Whether to compile before a loop of this many seconds; they are added to the program's time."""
-        key = tuple((block.operation, block.count) for block in program.blocks)
-        return self.buys(key, COMPILING + PER_OPERATION * program.written, seconds)
+        return self.buys(program.kinds, COMPILING + PER_OPERATION * program.written, seconds)
 
     def buys(self, key: Any, price: float, seconds: float) -> bool:
         """Whether to compile something with this key, which takes `price` seconds, before a loop of some seconds."""
@@ -239,6 +247,30 @@ class Ledger:
 
 
 LEDGER = Ledger()
+
+
+class Paces:
+    """
+    Seconds of a step, for each program, of which only the constants may differ.
+
+    They are measured at the uses 1, 2, 4, 8 and so on; the least counts, because other work of the machine only adds.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Any, tuple[float, int]] = OrderedDict()
+
+    def of(self, key: Any, measure: Callable[[], float]) -> float:
+        """The seconds, perhaps measured now."""
+        seconds, uses = self._known.pop(key, (inf, 0))
+        if not uses & (uses + 1):
+            seconds = min(seconds, measure())
+        self._known[key] = seconds, uses + 1
+        while len(self._known) > MOST_KEPT:
+            self._known.popitem(last=False)
+        return seconds
+
+
+PACES = Paces()
 
 
 class Compiler:
@@ -328,7 +360,9 @@ class Compiler:
                 raise NoCodeError(obstacle)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
-        code.seconds = code.pace(self.states[-1, ...], self._steps)
+        code.seconds = PACES.of(
+            (each.kinds, tuple(self.states.shape[1:])), lambda: code.pace(self.states[-1, ...], self._steps)
+        )
         return code
 
 
@@ -341,8 +375,7 @@ def _unlike(code: Code, states: Array, after: Array) -> str:
     xp, times = array_namespace(states), list(range(states.shape[0]))
     for given in (states, changed(states)):
         found = xp.empty_like(states)
-        for t in times:
-            code._run(given[t, ...], found, t, t + 1)
+        code.each(given, found)
         if _differ(code.step, times, given, found) or (
             given is states and are_apart(code.step, times, given, found, after)
         ):

@@ -105,7 +105,7 @@ class TangentCode:
     @property
     def is_proven(self) -> bool:
         """Whether Newton's method was faster than the loop before, for a step with these operations."""
-        return OUTCOMES.get(_operations(self.segments.lanes.program)) is True
+        return OUTCOMES.get(self.segments.lanes.program.kinds) is True
 
     @property
     def swept(self) -> float:
@@ -216,7 +216,7 @@ def faster_tangents(code: Code, structure: Structure, states: Array, after: Arra
     program, seconds = code.program, steps * code.seconds
     if program is None or seconds < max(WORTH_TRYING, DERIVING * program.operations):
         return None
-    outcome = OUTCOMES.get(_operations(program))
+    outcome = OUTCOMES.get(program.kinds)
     if outcome is False:
         return None
     tangents = tangents_of(code, structure, structure, states.shape[-1])
@@ -240,13 +240,9 @@ def _may_gain(tangents: TangentCode, program: Program) -> bool:
 
 def note_outcome(program: Program, *, faster: bool) -> None:
     """Remember whether Newton's method was faster for a step with the operations of a program."""
-    OUTCOMES[_operations(program)] = faster
+    OUTCOMES[program.kinds] = faster
     while len(OUTCOMES) > KEPT:
         OUTCOMES.popitem(last=False)
-
-
-def _operations(program: Program) -> Any:
-    return tuple((block.operation, block.count) for block in program.blocks)
 
 
 def _is_stable(code: Code, states: Array, steps: int) -> bool:

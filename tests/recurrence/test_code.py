@@ -16,7 +16,7 @@ from parscan import solve_recurrence, trace
 from parscan._recorded.native import loop as _loop
 from parscan._recorded.record import record
 from parscan._recurrence import code as _code
-from parscan._recurrence.code import COMPILING, PER_OPERATION, Ledger
+from parscan._recurrence.code import COMPILING, PER_OPERATION, Ledger, Paces
 
 
 def loop(step, y0, x=None, length=None, args=()):
@@ -285,6 +285,10 @@ def spoil(monkeypatch, first):
             self._loop.run(state, inputs, out, begin, end, report)
             out[max(begin, first) : max(end, first), ..., 1] *= 1 + 1e-6
 
+        def each(self, states, inputs, out):
+            self._loop.each(states, inputs, out)
+            out[first:, ..., 1] *= 1 + 1e-6
+
     monkeypatch.setattr(_loop, "compiled_loop", Wrong)
 
 
@@ -328,3 +332,43 @@ def test_progress_is_reported():
     )
     assert seen == sorted(seen)
     assert seen[-1] == 500_000
+
+
+def test_the_pace_is_measured_at_the_first_uses_and_then_rarely():
+    paces, measured, found = Paces(), [], []
+    seconds = iter([3.0, 1.0, 2.0, 0.5, 9.0])
+
+    def measure():
+        measured.append(len(found) + 1)
+        return next(seconds)
+
+    for _ in range(16):
+        found.append(paces.of("key", measure))
+    assert measured == [1, 2, 4, 8, 16]
+    assert found == [3.0, *[1.0] * 6, *[0.5] * 9]
+    assert paces.of("another", lambda: 7.0) == 7.0
+
+
+def test_new_parameters_are_not_measured_anew(monkeypatch):
+    paces, measured = Paces(), []
+    monkeypatch.setattr(_code, "PACES", paces)
+    real = _code.Code.pace
+    monkeypatch.setattr(_code.Code, "pace", lambda *args: measured.append(1) or real(*args))
+    for rate in np.linspace(0.2, 0.9, 8):
+        solve_recurrence(lambda y, rate: rate * y + 0.1, np.ones(2), length=200, args=(rate,), compile=True,
+                         method="sequential")  # fmt: skip
+    assert len(measured) == 4
+
+
+def test_single_steps_are_those_of_the_loop():
+    program = record(lambda y, x: np.tanh(y[..., ::-1] * x) + x, [np.zeros((1, 3)), np.zeros((1, 3))]).program
+    states, x, out, one = (RNG.standard_normal((5, 1, 3)) for _ in range(4))
+    code = _loop.compiled_loop(program)
+    for inputs in (x, np.broadcast_to(x[:1], x.shape), x.astype(np.float32), np.asfortranarray(x)):
+        code.each(states, [inputs], out)
+        for t in range(5):
+            code.run(states[t], [inputs], one, t, t + 1)
+            assert np.array_equal(one[t], out[t])
+    code.each(np.asfortranarray(states[:, 0]), [x], out)
+    code.each(states, [x], one)
+    assert np.array_equal(one, out)

@@ -83,6 +83,18 @@ class Loop:
             places[0, 0] = places[-1, 0] + (count - 1) * places[-1, 1]
             places[1:, 0] += count * places[1:, 1]
 
+    def each(self, states: Any, inputs: Sequence[Any], out: Any) -> None:
+        """Evaluate one step from each of some states: row `t` of `out` follows row `t` of states and inputs."""
+        first, *others = self.program.arguments
+        states = np.ascontiguousarray(np.reshape(states, (len(out), *first.shape)), dtype=first.dtype)
+        arrays = [states, *(_rows(array, argument) for array, argument in zip(inputs, others, strict=True)), out]
+        places = np.array([(address(array), array.strides[0], 0) for array in arrays], dtype=np.int64)
+        memory = self._code.memory()
+        run, start = self._code.on(memory), address(places)
+        for _ in range(len(out)):
+            run(start, 1)
+            places[:, 0] += places[:, 1]
+
 
 def portions(begin: int, end: int, operations: int, report: Callable[[int], object] | None) -> Iterator[int]:
     """Numbers of steps that take about `PAUSE` each, measured by the time until the next number is asked for."""
