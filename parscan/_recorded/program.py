@@ -67,9 +67,9 @@ class Program:
         return sum(min(block.count, LOOPED) for block in self.blocks if block.operation not in (INPUT, CONSTANT))
 
     @cached_property
-    def kinds(self) -> tuple[tuple[str, int], ...]:
-        """Operations and sizes of the blocks: what a program costs, about."""
-        return tuple((block.operation, block.count) for block in self.blocks)
+    def kinds(self) -> tuple[tuple[str, int, str], ...]:
+        """Operations, sizes and dtypes of the blocks: what a program costs, about."""
+        return tuple((block.operation, block.count, block.dtype.char) for block in self.blocks)
 
     @cached_property
     def fingerprint(self) -> bytes:

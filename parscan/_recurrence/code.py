@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._arrays.namespace import Array, array_namespace, copy, library, quiet, random_signs
 from .._functions.evaluators import ONE_BY_ONE
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .._recorded.native.loop import Loop
     from .._recorded.program import Program
     from .._recorded.record import Recording
+
+T = TypeVar("T")
 
 WORTH_RECORDING, PER_NUMBER = 8e-3, 2e-5
 """
@@ -249,28 +251,29 @@ class Ledger:
 LEDGER = Ledger()
 
 
-class Paces:
+class Measurements:
     """
-    Seconds of a step, for each program, of which only the constants may differ.
+    Measured times of code, for programs that differ in constants only.
 
-    They are measured at the uses 1, 2, 4, 8 and so on; the least counts, because other work of the machine only adds.
+    They are measured at the uses 1, 2, 4, 8 and so on.
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Any, tuple[float, int]] = OrderedDict()
+        self._known: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
 
-    def of(self, key: Any, measure: Callable[[], float]) -> float:
-        """The seconds, perhaps measured now."""
-        seconds, uses = self._known.pop(key, (inf, 0))
+    def of(self, key: Any, measure: Callable[[], T], choose: Callable[[T, T], T]) -> T:
+        """What was measured, perhaps now; `choose(old, new)` is what counts afterwards."""
+        found, uses = self._known.pop(key, (None, 0))
         if not uses & (uses + 1):
-            seconds = min(seconds, measure())
-        self._known[key] = seconds, uses + 1
+            found = measure() if found is None else choose(found, measure())
+        self._known[key] = found, uses + 1
         while len(self._known) > MOST_KEPT:
             self._known.popitem(last=False)
-        return seconds
+        return found
 
 
-PACES = Paces()
+PACES = Measurements()
+"""Seconds of steps of loops: the least, because other work of the machine only adds."""
 
 
 class Compiler:
@@ -360,9 +363,8 @@ class Compiler:
                 raise NoCodeError(obstacle)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
-        code.seconds = PACES.of(
-            (each.kinds, tuple(self.states.shape[1:])), lambda: code.pace(self.states[-1, ...], self._steps)
-        )
+        key = each.kinds, tuple(self.states.shape[1:])
+        code.seconds = PACES.of(key, lambda: code.pace(self.states[-1, ...], self._steps), min)
         return code
 
 

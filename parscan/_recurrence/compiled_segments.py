@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from .._arrays.namespace import Array, array_namespace, quiet
 from .._engine.tolerance import is_noise
 from .._kernels.cpu.threads import available_threads
-from .code import Code, Ledger, NoCodeError, are_apart, changed, pace, timed_steps
+from .code import Code, Ledger, Measurements, NoCodeError, are_apart, changed, pace, timed_steps
 from .members import Members
 from .systems.compiled import CompiledStates
 from .systems.propagation import Span
@@ -40,6 +41,9 @@ RECENT = 8
 
 ROUNDS = 3
 """Measurements of vectors and of the loop by turns: others may be using the processor."""
+
+MEASURED = Measurements()
+"""Pace and gain of lanes in this process."""
 
 LANES = Ledger()
 """That of this process for code on vectors: time of compiled loops without it."""
@@ -112,10 +116,13 @@ class CompiledSegments:
             outs = xp.empty((width * length, *states.shape[1:]), dtype=states.dtype)
             self._run(self.code.inputs, starts, outs, Span(0, width * length, length), 0, length)
 
-        most = max(width, timed_steps(states[-1, ...], steps))
-        times = [(pace(run, most), self.code.pace(states[-1, ...], steps)) for _ in range(ROUNDS)]
-        self.lanes.pace, looped = (min(some) for some in zip(*times, strict=True))
-        self.lanes.gain = looped / self.lanes.pace
+        def measure() -> tuple[float, float]:
+            most = max(width, timed_steps(states[-1, ...], steps))
+            times = [(pace(run, most), self.code.pace(states[-1, ...], steps)) for _ in range(ROUNDS)]
+            seconds, looped = (min(some) for some in zip(*times, strict=True))
+            return seconds, looped / seconds
+
+        self.lanes.pace, self.lanes.gain = measured(self.lanes, measure)
         return segments_of(self.code)
 
     def _is_wrong(self, states: Array, after: Array) -> bool:
@@ -148,6 +155,12 @@ def _taken(array: Array, places: Array) -> Array:
     if array.strides[0]:
         return array[places, ...]
     return array_namespace(array).broadcast_to(array[:1, ...], (places.shape[0], *array.shape[1:]))
+
+
+def measured(lanes: Lanes, measure: Callable[[], tuple[float, float]]) -> tuple[float, float]:
+    """Pace and gain of code for lanes: the last ones measured of a program that differs in constants only."""
+    key = lanes.program.kinds, lanes.chain, lanes.width(1 << 30)
+    return MEASURED.of(key, measure, lambda _, new: new)
 
 
 def segments_of(code: Code) -> CompiledSegments:

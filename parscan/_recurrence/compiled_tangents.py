@@ -12,7 +12,7 @@ from .._arrays.namespace import Array, all_finite, array_namespace, quiet
 from .._kernels.cpu.threads import available_threads
 from .._linalg.structure import Structure
 from .code import Code, Ledger, NoCodeError, changed, pace
-from .compiled_segments import ROUNDS, CompiledSegments
+from .compiled_segments import ROUNDS, CompiledSegments, measured
 from .members import Members
 from .systems.compiled import CompiledTangents
 from .systems.propagation import Span
@@ -137,12 +137,16 @@ class TangentCode:
             outs = xp.empty((width * length, *states.shape[1:]), dtype=states.dtype)
             march.march(starts, Span(0, width * length, length), outs)
 
-        try:
+        def measure() -> tuple[float, float]:
             times = [(pace(run, max(width, steps)), code.pace(states[-1, ...], steps)) for _ in range(ROUNDS)]
+            seconds, looped = (min(some) for some in zip(*times, strict=True))
+            return seconds, looped / seconds
+
+        try:
+            run(width)  # whether it can be compiled
+            self.lanes.pace, self.lanes.gain = measured(self.lanes, measure)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
-        self.lanes.pace, looped = (min(some) for some in zip(*times, strict=True))
-        self.lanes.gain = looped / self.lanes.pace
 
     def _alone(self, starts: Array, products: Array, trajectory: Array, span: Span) -> None:
         """On one thread."""

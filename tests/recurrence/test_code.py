@@ -16,7 +16,7 @@ from parscan import solve_recurrence, trace
 from parscan._recorded.native import loop as _loop
 from parscan._recorded.record import record
 from parscan._recurrence import code as _code
-from parscan._recurrence.code import COMPILING, PER_OPERATION, Ledger, Paces
+from parscan._recurrence.code import COMPILING, PER_OPERATION, Ledger, Measurements
 
 
 def loop(step, y0, x=None, length=None, args=()):
@@ -335,7 +335,7 @@ def test_progress_is_reported():
 
 
 def test_the_pace_is_measured_at_the_first_uses_and_then_rarely():
-    paces, measured, found = Paces(), [], []
+    paces, measured, found = Measurements(), [], []
     seconds = iter([3.0, 1.0, 2.0, 0.5, 9.0])
 
     def measure():
@@ -343,14 +343,14 @@ def test_the_pace_is_measured_at_the_first_uses_and_then_rarely():
         return next(seconds)
 
     for _ in range(16):
-        found.append(paces.of("key", measure))
+        found.append(paces.of("key", measure, min))
     assert measured == [1, 2, 4, 8, 16]
     assert found == [3.0, *[1.0] * 6, *[0.5] * 9]
-    assert paces.of("another", lambda: 7.0) == 7.0
+    assert paces.of("another", lambda: 7.0, min) == 7.0
 
 
 def test_new_parameters_are_not_measured_anew(monkeypatch):
-    paces, measured = Paces(), []
+    paces, measured = Measurements(), []
     monkeypatch.setattr(_code, "PACES", paces)
     real = _code.Code.pace
     monkeypatch.setattr(_code.Code, "pace", lambda *args: measured.append(1) or real(*args))

@@ -300,3 +300,20 @@ def test_states_of_fewer_elements_than_lanes(members):
     for t in range(steps):
         states = 0.5 * states + x[t]
         np.testing.assert_allclose(outs[t], states, rtol=1e-13)
+
+
+def test_new_parameters_are_checked_but_not_measured_anew(monkeypatch):
+    measured, checked = [], []
+    real_pace, real_check = _compiled.pace, _compiled.CompiledSegments._is_wrong
+    monkeypatch.setattr(_compiled, "MEASURED", _code.Measurements())
+    monkeypatch.setattr(_compiled, "pace", lambda *args: measured.append(1) or real_pace(*args))
+    monkeypatch.setattr(_compiled.CompiledSegments, "_is_wrong", lambda *args: checked.append(1) or real_check(*args))
+    x = np.random.default_rng(1).standard_normal((3000, 2))
+    for rate in np.linspace(0.31, 0.59, 8):
+        args = lambda y, x, rate: np.tanh(rate * y + x), np.zeros(2), x
+        found = solve_recurrence(*args, args=(rate,), method="jacobi", compile=True)
+        wanted = solve_recurrence(*args, args=(rate,), method="sequential", compile=False)
+        assert found.compiled
+        np.testing.assert_allclose(found.y, wanted.y, atol=1e-12)
+    assert len(measured) == 4 * _compiled.ROUNDS
+    assert len(checked) == 8
