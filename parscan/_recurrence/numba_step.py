@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from math import nan
 from typing import Any
 
@@ -70,9 +69,12 @@ class NumbaLoop:
         y = xp.asarray(state, copy=True)[None, ...]
         for count in portions(begin, end, PER_STEP, report):
             last = begin + count
-            with suppress(Exception):  # the function will be called there, and raise it
+            try:
                 self._loop(y, *inputs, self._args, out, reached, begin, last)
+            except Exception:
+                if int(reached[0]) == last:  # not of the function: a handler of signals raised it after the loop
+                    raise
             if (begin := int(reached[0])) < last:
-                out[begin:end, ...] = nan
+                out[begin:end, ...] = nan  # the function will be called there, and raise it
                 return
             y = xp.asarray(out[begin - 1 : begin, ...], copy=True)

@@ -1,5 +1,7 @@
 """Steps compiled by Numba: recorded where they can be; where they branch on values, Numba compiles the loop."""
 
+import signal
+
 import numba
 import numpy as np
 import pytest
@@ -237,3 +239,30 @@ def test_progress_is_reported():
     assert seen == sorted(seen)
     assert seen[-1] == 100_000
     assert len(seen) > 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+def test_exceptions_of_signal_handlers_end_the_solve():
+    class TooLongError(Exception):
+        pass
+
+    def ring(*_):
+        raise TooLongError
+
+    @numba.njit
+    def slow(y):
+        out = np.empty_like(y)
+        for k in range(y.shape[0]):
+            out[k, 0] = 0.5 * y[k, 0] if y[k, 0] > 0.5 else y[k, 0] + 0.01
+        return out
+
+    sol = solve_recurrence(slow, np.zeros(1), length=200, method="sequential", compile=True)  # Numba compiles it
+    assert sol.compiled
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(TooLongError):
+            solve_recurrence(slow, np.zeros(1), length=30_000_000, method="sequential", compile=True)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
