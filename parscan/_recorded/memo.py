@@ -43,7 +43,25 @@ def remembered(
     The arguments and exceptions are those of `record`. Several threads may have the recording: whoever enters
     operations into its graph must see to it that only one thread does so at a time.
     """
-    key = (_name(function), tuple(map(_shapes, examples)), len(constants), limit)
+    if found := recalled(function, examples, constants, limit):
+        return found
+    recording, copies = recorded(function, examples, constants, limit=limit)
+    try:
+        witness = Witness(function, constants, copies)
+    except Exception:  # something cannot be compared
+        return recording
+    key = _key(function, examples, constants, limit)
+    with _lock:
+        _kept[key] = [(witness, recording), *_kept.pop(key, ())][:ALIKE]
+        _shrink()
+    return recording
+
+
+def recalled(
+    function: Callable[..., Any], examples: Sequence[Any], constants: Sequence[Any], limit: int
+) -> Recording | None:
+    """A recording from before, as `remembered` returns it; None if there is none."""
+    key = _key(function, examples, constants, limit)
     with _lock:
         entries = list(_kept.get(key, ()))
     for witness, recording in entries:
@@ -52,15 +70,11 @@ def remembered(
                 if key in _kept:
                     _kept.move_to_end(key)
             return recording
-    recording, copies = recorded(function, examples, constants, limit=limit)
-    try:
-        witness = Witness(function, constants, copies)
-    except Exception:  # something cannot be compared
-        return recording
-    with _lock:
-        _kept[key] = [(witness, recording), *_kept.pop(key, ())][:ALIKE]
-        _shrink()
-    return recording
+    return None
+
+
+def _key(function: Any, examples: Sequence[Any], constants: Sequence[Any], limit: int) -> Any:
+    return _name(function), tuple(map(_shapes, examples)), len(constants), limit
 
 
 def forget(recording: Recording) -> None:

@@ -33,6 +33,9 @@ The step is recorded if the loop takes more than this many seconds, plus the sec
 Recording a few hundred operations takes some milliseconds.
 """
 
+WORTH_RUNNING = 1e-3
+"""A step that was recorded before is run as machine code if the loop takes more than this many seconds."""
+
 LOADING = 4e-2
 """Seconds to load the recorder and LLVM, once in a process."""
 
@@ -208,16 +211,30 @@ def record_step(step: Step, states: Array) -> Recording:
 
     if library(states) != "numpy":
         raise NoCodeError("works on arrays of another library than NumPy")
-    inputs, limit = step.inputs(slice(0, 1)), MOST_NODES * (1 + prod(states.shape[1:-1]) // WIDE)
     try:
-        examples = [states[:1, ...], *([] if inputs is None else [inputs])]
-        recording = remembered(step.value, examples, step.args, min(limit, MOST_OF_BATCH))
+        recording = remembered(*_to_record(step, states))
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     result = recording.result
     if result.shape != states[:1, ...].shape or result.dtype != states.dtype:
         raise NoCodeError(f"returns {result.dtype} of the shape {result.shape} when it is recorded")
     return recording
+
+
+def is_recorded(step: Step, states: Array) -> bool:
+    """Whether the step was recorded at an earlier solve, and has not changed since."""
+    if COMPILER not in sys.modules or library(states) != "numpy":
+        return False
+    from .._recorded.memo import recalled  # noqa: PLC0415 - slow to import
+
+    return recalled(*_to_record(step, states)) is not None
+
+
+def _to_record(step: Step, states: Array) -> tuple[Any, list[Any], tuple[Any, ...], int]:
+    """The function, examples of its first arguments, the other arguments, and the largest number of nodes."""
+    inputs, limit = step.inputs(slice(0, 1)), MOST_NODES * (1 + prod(states.shape[1:-1]) // WIDE)
+    examples = [states[:1, ...], *([] if inputs is None else [inputs])]
+    return step.value, examples, step.args, min(limit, MOST_OF_BATCH)
 
 
 class Ledger:
@@ -313,10 +330,7 @@ class Compiler:
         TypeError
             If the step cannot be compiled although the user asked for it.
         """
-        worth = WORTH_RECORDING + PER_NUMBER * prod(self.states.shape[1:])
-        if self._wanted is False:
-            return None
-        if not self._wanted and (seconds < worth or not LEDGER.pays_loading(seconds)):
+        if self._wanted is False or not (self._wanted or self._is_worthwhile(seconds)):
             return None
         try:
             return self._made(inf if self._wanted else seconds)
@@ -327,6 +341,12 @@ class Compiler:
                 raise TypeError(f"`step` cannot be compiled, as `compile=True` asks: it {refusal}.") from refusal
             self.remark = f" The step is not compiled: it {refusal}."
             return None
+
+    def _is_worthwhile(self, seconds: float) -> bool:
+        """Whether a loop of some seconds is worth recording the step, or running what was recorded before."""
+        if seconds >= WORTH_RECORDING + PER_NUMBER * prod(self.states.shape[1:]):
+            return LEDGER.pays_loading(seconds)
+        return seconds >= WORTH_RUNNING and is_recorded(self._step, self.states)
 
     def _by_numba(self, seconds: float) -> Code | None:
         """The loop over a step that the user compiled by Numba, compiled as well; None where that cannot be done."""
