@@ -372,3 +372,28 @@ def test_single_steps_are_those_of_the_loop():
     code.each(np.asfortranarray(states[:, 0]), [x], out)
     code.each(states, [x], one)
     assert np.array_equal(one, out)
+
+
+def test_short_loops_run_code_only_of_steps_recorded_before(monkeypatch):
+    monkeypatch.setattr(_code, "WORTH_RECORDING", 1e9)
+    monkeypatch.setattr(_code, "WORTH_RUNNING", 0.0)
+    rates = [0.5, 0.1]
+
+    def step(y):
+        return rates[0] * y + rates[1]
+
+    def solved(method, compiles=None):
+        sol = solve_recurrence(step, np.ones(2), length=100, method=method, compile=compiles)
+        np.testing.assert_allclose(sol.y, loop(step, np.ones(2), length=100), rtol=1e-14)
+        return sol.compiled
+
+    assert not solved("sequential")
+    assert solved("sequential", True)
+    assert solved("sequential")
+    assert solved("auto")
+    rates[1] = 0.2
+    assert not solved("sequential")
+    assert not solved("auto")
+    monkeypatch.setattr(_code, "WORTH_RUNNING", 1e9)
+    rates[1] = 0.1
+    assert not solved("sequential")
