@@ -45,6 +45,9 @@ COMPILER = f"{(__package__ or '').partition('.')[0]}._recorded.native.compilatio
 COMPILING, PER_OPERATION = 1e-2, 4e-5
 """Seconds to compile a small step, and what each operation adds."""
 
+PATIENCE = 25.0
+"""A step that could not be recorded is tried again when loops took this many times as long as the attempt."""
+
 MOST_KEPT = 256
 """Largest number of programs for which the time of loops is recorded."""
 
@@ -268,6 +271,30 @@ class Ledger:
 LEDGER = Ledger()
 
 
+class Refusals:
+    """Steps that could not be recorded: an attempt is repeated once the loops since then took much longer than it."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Any, tuple[float, str]] = OrderedDict()
+
+    def enter(self, key: Any, seconds: float, reason: str) -> None:
+        """Note an attempt that took some seconds."""
+        self._known[key] = PATIENCE * seconds, reason
+        while len(self._known) > MOST_KEPT:
+            self._known.popitem(last=False)
+
+    def reason(self, key: Any, seconds: float) -> str:
+        """Why not to try before a loop of some seconds; "" if the step is to be recorded."""
+        left, reason = self._known.pop(key, (0.0, ""))
+        if left <= seconds:
+            return ""
+        self._known[key] = left - seconds, reason
+        return reason
+
+
+REFUSALS = Refusals()
+
+
 class Measurements:
     """
     Measured times of code, for programs that differ in constants only.
@@ -363,8 +390,21 @@ class Compiler:
         code.seconds = code.pace(self.states[-1, ...], self._steps)
         return code
 
+    def _recording(self, seconds: float) -> Recording:
+        """The record of the step; after a refusal, the next attempt is made once loops took much longer than it."""
+        key = getattr(self._step.function, "__code__", None), tuple(self.states.shape[1:]), self.states.dtype
+        if reason := REFUSALS.reason(key, seconds):
+            raise NoCodeError(reason)
+        begin = time.perf_counter()
+        try:
+            return record_step(self._step, self.states)
+        except NoCodeError as refusal:
+            if key[0] is not None:
+                REFUSALS.enter(key, time.perf_counter() - begin, str(refusal))
+            raise
+
     def _made(self, seconds: float) -> Code | None:
-        recording = record_step(self._step, self.states)
+        recording = self._recording(seconds)
         program, batch = recording.program, tuple(self.states.shape[1:-1])
         member = member_of(program, batch)
         each = program if member is None else member.program

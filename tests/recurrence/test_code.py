@@ -397,3 +397,35 @@ def test_short_loops_run_code_only_of_steps_recorded_before(monkeypatch):
     monkeypatch.setattr(_code, "WORTH_RUNNING", 1e9)
     rates[1] = 0.1
     assert not solved("sequential")
+
+
+def test_steps_that_cannot_be_recorded_are_tried_again_rarely(monkeypatch):
+    attempts, real = [], _code.record_step
+    monkeypatch.setattr(_code, "record_step", lambda *args: attempts.append(1) or real(*args))
+    monkeypatch.setattr(_code, "REFUSALS", _code.Refusals())
+    monkeypatch.setattr(_code, "WORTH_RECORDING", 0.0)
+    monkeypatch.setattr(_code, "PATIENCE", 1e9)
+    branches = True
+
+    def step(y):
+        return y + 0.1 if branches and y[0, 0] > 0 else 0.5 * y + 0.1
+
+    def solved(compiles=None):
+        return solve_recurrence(step, np.ones(2), length=T, method="sequential", compile=compiles)
+
+    for _ in range(3):
+        assert "branches on a value" in solved().decisions[0]
+    assert len(attempts) == 1
+    for _ in range(2):
+        with pytest.raises(TypeError, match="branches on a value"):
+            solved(True)
+    assert len(attempts) == 3
+    branches = False
+    assert not solved().compiled
+    assert solved(True).compiled
+    assert solved().compiled
+    branches = True
+    monkeypatch.setattr(_code, "PATIENCE", 0.0)
+    for _ in range(2):
+        assert "branches on a value" in solved().decisions[0]
+    assert len(attempts) == 7
