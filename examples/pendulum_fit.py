@@ -61,7 +61,10 @@ def fit(name, times, observed):
 
 
 def main(seconds):
-    """Print a table; returns by how much any parameters differ from those with DOP853, in standard errors."""
+    """Print a table; returns by how much parscan's parameters differ from those with DOP853, in standard errors.
+
+    Those with SciPy's LSODA differ by a few hundredths, and not by as much in every process.
+    """
     times = np.linspace(0, seconds, 4 * seconds + 1)
     exact = parscan.solve_ivp(pendulum, (0, seconds), START, t_eval=times, args=TRUTH, rtol=1e-11, atol=1e-12).y
     observed = exact + NOISE * np.random.default_rng(5).standard_normal(exact.shape)
@@ -78,7 +81,8 @@ def main(seconds):
     print("times faster than the faster of SciPy's:", {k: round(best / took[k], 1) for k in took if "parscan" in k})
     expected = found["SciPy DOP853"]
     errors = NOISE * np.sqrt(np.diag(np.linalg.inv(expected.jac.T @ expected.jac)))
-    return max(float(np.max(np.abs(result.x - expected.x) / errors)) for result in found.values())
+    ours = [result for name, result in found.items() if name.startswith("parscan")]
+    return max(float(np.max(np.abs(result.x - expected.x) / errors)) for result in ours)
 
 
 if __name__ == "__main__":
@@ -86,5 +90,5 @@ if __name__ == "__main__":
     parser.add_argument("--full", action="store_true", help="100 s instead of 40 s of swings")
     deviation = main(100 if parser.parse_args().full else 40)
     print(f"largest difference from the fit with DOP853: {deviation:.1e} standard errors")
-    if deviation > 0.05:
+    if deviation > 0.01:
         raise SystemExit("the fits disagree")
