@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 LARGEST = 6000
 """Operations of a step with its tangents that is compiled: a dense product of 16 components has 4096."""
 
+MOST_ENTRIES = 576
+"""
+Entries of the products, those of 24 components in dense matrices. The text hands each of them from step to step in a
+register, even where it is zero, and takes seconds to compile if there are many more.
+"""
+
 SWEEPS = 3
 """Sweeps with derivatives that Newton's method is expected to need."""
 
@@ -171,7 +177,7 @@ def tangents_of(code: Code, structure: Structure, kept: Structure, n: int) -> Ta
     if code.program is None or isinstance(code.loop, Members) or prod(code.program.arguments[0].shape) != n:
         return None
     places = structure.from_dense(code.step.xp.reshape(code.step.xp.arange(n * n), (n, n)))
-    program = _with_tangents(code.program, places)
+    program = _with_tangents(code.program, places) if places.size <= MOST_ENTRIES else None
     if program is None:
         return None
     from .._recorded.native.lanes import compiled_lanes  # noqa: PLC0415 - LLVM is slow to load
