@@ -64,6 +64,18 @@ def zeros_like(x: Array) -> Array:
     return np.zeros(x.shape, x.dtype)
 
 
+def ones_like(x: Array) -> Array:
+    """Ones of the same shape and dtype."""
+    return full_like(x, 1)
+
+
+def full_like(x: Array, value: Any) -> Array:
+    """Copies of a number in the same shape and dtype."""
+    full = np.empty(x.shape, x.dtype)
+    full[...] = value
+    return full
+
+
 def searchsorted(x: Array, values: Array, *, side: Any = "left") -> Array:
     """Places of values among ascending numbers."""
     return x.searchsorted(values, side)
@@ -124,8 +136,8 @@ xp = ModuleType("numpy")
 vars(xp).update(
     {
         **vars(np),
-        **{f.__name__: f for f in (reshape, astype, take, permute_dims, moveaxis, stack, zeros_like, searchsorted)},
-        **{f.__name__: f for f in (argmax, argmin, mean, clip)},
+        **{f.__name__: f for f in (reshape, astype, take, permute_dims, moveaxis, stack, zeros_like, ones_like)},
+        **{f.__name__: f for f in (full_like, searchsorted, argmax, argmin, mean, clip)},
         "max": maximum_of,
         "min": minimum_of,
         "sum": sum_of,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from copy import copy as copy_of
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -139,7 +139,7 @@ class RightHandSide:
         The state and the value are copied: a function may write to the state, or return the same array in every call,
         while solvers keep values for later. LSODA copies values itself (`is_kept=False`).
         """
-        function, args, wide = self.function, self.args, np.result_type(self._dtype, np.float64)
+        function, args, wide = self.function, self.args, _widened(self._dtype)
         if not is_kept:
             return (lambda t, y: function(t, y.copy(), *args)) if args else (lambda t, y: function(t, y.copy()))
         shape = (self._shape[-1], *self._shape[:-1])
@@ -157,7 +157,7 @@ class RightHandSide:
         from scipy.sparse import issparse  # noqa: PLC0415 - slow to import
 
         function, args, square = self._jac, self.args, (self._shape[-1],) * 2
-        wide = np.result_type(self._dtype, np.float64)
+        wide = _widened(self._dtype)
 
         def jac(t: float, y: Array) -> Any:
             value = function(t, y.copy(), *args)
@@ -262,6 +262,12 @@ class _Jacobian:
         """Jacobians by a call for each of the times."""
         values = (self.rhs.evaluate_one(self.function, points, states, i) for i in range(points.shape[0]))
         return array_namespace(states).stack([self.returned.matrices(value, None) for value in values])
+
+
+@cache
+def _widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in double precision; cached, since short solves ask for it several times."""
+    return np.result_type(dtype, np.float64)
 
 
 def _limited(function: Callable[..., Any], low: float, high: float) -> Callable[..., Any]:

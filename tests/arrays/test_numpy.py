@@ -18,6 +18,8 @@ CASES = [
     ("moveaxis", (X, (0, 1), (1, 2)), {}),
     *(("stack", ([X, 2 * X],), {"axis": axis}) for axis in (0, 1, 2, -1)),
     ("zeros_like", (X,), {}),
+    ("ones_like", (X > 0,), {}),
+    *(("full_like", (x, value), {}) for x in (X, np.float32(X), X > 0) for value in (np.inf, 1, np.zeros(2))),
     ("searchsorted", (np.asarray([0.0, 1.0, 1.0]), np.asarray([1.0, -1.0])), {"side": "right"}),
     *((name, (X,), {"axis": axis}) for name in ("argmax", "argmin") for axis in (None, 1)),
     *(

@@ -16,6 +16,10 @@ from .mesh import Mesh, union
 from .tableaux import Tableau
 
 
+OF_MESH = ("mesh", "steps", "lengths")
+"""Cached properties of a polynomial that depend on its mesh only."""
+
+
 @dataclass(frozen=True)
 class Ends:
     """Times `t` `(m,)` and states `y` `(m, *batch, n)` at which the right-hand side is evaluated for interval ends.
@@ -126,6 +130,12 @@ class PiecewisePolynomial:
             return times
         low, high = xp.minimum(self.begins, self.ends), xp.maximum(self.begins, self.ends)
         return xp.minimum(xp.maximum(times, low[some]), high[some])
+
+    def corrected(self, y: Array, stages: Array) -> PiecewisePolynomial:
+        """The polynomial with other states and slopes; it shares the properties of the mesh that are known."""
+        new = PiecewisePolynomial(self.tableau, self.t, y, stages, self.breaks)
+        vars(new).update({name: known for name in OF_MESH if (known := vars(self).get(name)) is not None})
+        return new
 
     def head(self, intervals: int) -> PiecewisePolynomial:
         """The leading intervals."""

@@ -11,7 +11,7 @@ where d_p is the difference between the interval's end and the next node. The se
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..._arrays.namespace import Array, quiet
 from ..._functions.right_hand_side import RightHandSide
@@ -88,7 +88,7 @@ class Collocation(Discretisation):
         y, stages = xp.reshape(trial.y, (N + 1, members, n)), xp.reshape(trial.stages, (N, s, members, n))
         solved = correct_mesh(condensed, self.tableau.b, trial.steps, y, stages, scale.rtol, scale.atol)
         y, stages = xp.reshape(solved.y, trial.y.shape), xp.reshape(solved.K, trial.stages.shape)
-        corrected = replace(trial, y=y, stages=stages)
+        corrected = trial.corrected(y, stages)
         propagators = xp.reshape(condensed.propagators, (N, *batch, n, n))
         return Corrected(corrected, solved.sizes, Linear(propagators, jacobians[:, -1, ...]))
 
