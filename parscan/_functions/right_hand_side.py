@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from copy import copy as copy_of
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -92,8 +91,8 @@ class RightHandSide:
 
     def _with(self, **changes: Any) -> RightHandSide:
         """A copy with other attributes; it shares the counts."""
-        other = copy_of(self)
-        vars(other).update(changes)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self) | changes)
         return other
 
     @property

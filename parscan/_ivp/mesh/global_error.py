@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..._arrays.namespace import Array, quiet
+from math import prod
+
+from ..._arrays.namespace import Array, fetch, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..._kernels.dispatch import affine_scan
 from ..core.polynomial import PiecewisePolynomial
@@ -35,7 +37,8 @@ def largest_growth(propagators: Array, trial: PiecewisePolynomial, scale: Scale)
     with quiet():
         norms = xp.max(xp.sum(xp.abs(propagators), axis=-1), axis=tuple(range(1, propagators.ndim - 1)))
         first, last = (scale.atol + scale.rtol * xp.abs(trial.y[end, ...]) for end in (0, -1))
-        return float(xp.prod(norms) * xp.max(first) / xp.min(last))
+        norms, largest, smallest = fetch(norms, xp.max(first), xp.min(last))
+        return float(prod(norms.tolist()) * largest / smallest)
 
 
 def growth(propagators: Array, trial: PiecewisePolynomial, scale: Scale) -> float:

@@ -205,18 +205,17 @@ def _paths(t: Array, y: Array, between: int, most: int) -> list[list[Row]]:
     """
     if y.size == 0:
         return []
-    low, high = _bounds(y)
-    with quiet():
-        middle, half, t = low / 2 + high / 2, high / 2 - low / 2, float(t[t.shape[0] // 2])
+    xp, (low, high), t = array_namespace(y), _bounds(y), float(t[t.shape[0] // 2])
     inner = [(2 * k + 1) / between - 1 for k in range(between)]
-    shares = array_namespace(y).asarray([-1 - 2 * BEYOND, *inner, 1 + 2 * BEYOND], dtype=half.dtype)
-    shares = array_namespace(y).reshape(shares, (-1, *(1,) * half.ndim))
     paths = []
-    for seed in range(most):
-        way = half * random_signs(tuple(half.shape), middle, seed=seed) if seed else half
-        with quiet():
+    with quiet():
+        middle, half = low / 2 + high / 2, high / 2 - low / 2
+        shares = xp.asarray([-1 - 2 * BEYOND, *inner, 1 + 2 * BEYOND], dtype=half.dtype)
+        shares = xp.reshape(shares, (-1, *(1,) * half.ndim))
+        for seed in range(most):
+            way = half * random_signs(tuple(half.shape), middle, seed=seed) if seed else half
             states = middle + shares * way
-        paths.append([(t, states[k, ...]) for k in range(between + 2)])
+            paths.append([(t, states[k, ...]) for k in range(between + 2)])
     return paths
 
 

@@ -45,4 +45,4 @@ def correct_mesh(
             for share, (left, right) in enumerate(shares(B, count))
         ]
     )
-    return CorrectedMesh(corrected, stages, np.sqrt(squares.max(axis=0)))
+    return CorrectedMesh(corrected, stages, np.sqrt(squares[0] if count == 1 else squares.max(axis=0)))
