@@ -14,6 +14,7 @@ def pendulum(t, y):
 
 BRIEF = {
     "pendulum": (pendulum, (0, 0.5), [1.0, 0.0]),
+    "from rest": (pendulum, (0, 2), [1.0, 0.0]),
     "backwards": (pendulum, (0, -0.5), [1.0, 0.0]),
     "decay": (lambda t, y: -y, (0, 1), [1.0]),
     "at epoch seconds": (lambda t, y: -y, (1.7e9, 1.7e9 + 1), [1.0]),
@@ -44,6 +45,7 @@ LONG = {
     "with a Jacobian": (lambda t, y: -y, (0, 0.5), [1.0], {"jac": [[-1.0]]}),
     "with jumps": (lambda t, y: np.where(t < 0.3, -y, y), (0, 0.5), [1.0], {"jumps": [0.3]}),
     "stiff": (lambda t, y: -1e4 * (y - np.cos(t)), (0, 2), [1.0], {}),
+    "stiff from rest": (lambda t, y: [y[1], 100 * (1 - y[0] ** 2) * y[1] - y[0]], (0, 1), [2.0, 0.0], {}),
     "a batch": (lambda t, y: -y, (0, 0.5), [[1.0, 2.0]], {}),
 }
 

@@ -15,7 +15,6 @@ from ..._kernels.generic.legendre import legendre
 from .mesh import Mesh, union
 from .tableaux import Tableau
 
-
 OF_MESH = ("mesh", "steps", "lengths")
 """Cached properties of a polynomial that depend on its mesh only."""
 
