@@ -6,8 +6,8 @@ import itertools
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
+from .._arrays.cached import cached_property
 from .._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
 from .bends import SMALLER, Sums, Weighted, refined, warn_of_unresolved
 from .differences import POWER, ROUNDINGS

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from .._arrays.cached import cached_property
 from .array import RecordingArray, evaluated
 from .graph import CONSTANT, INPUT, PRODUCT, Block, Graph, Ids
 

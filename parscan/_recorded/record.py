@@ -5,13 +5,13 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from .._arrays.cached import cached_property
 from .array import REAL, RecordingArray, Refused, as_recording
 from .graph import LIMIT, Graph, TooLarge
 from .program import Argument, Program, extract

@@ -7,10 +7,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from math import inf, prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._arrays.cached import cached_property
 from .._arrays.namespace import Array, array_namespace, copy, library, quiet, random_signs
 from .._functions.evaluators import ONE_BY_ONE
 from .._functions.step import Step
@@ -255,9 +255,9 @@ class Ledger:
         """Whether the compiler is loaded, or worth loading before a loop of this many seconds; they are added up."""
         return COMPILER in sys.modules or self.buys(COMPILER, LOADING, seconds)
 
-    def pays(self, program: Program, seconds: float) -> bool:
-        """Whether to compile before a loop of this many seconds; they are added to the program's time."""
-        return self.buys(program.kinds, COMPILING + PER_OPERATION * program.written, seconds)
+    def pays(self, program: Program, seconds: float, extra: float = 0.0) -> bool:
+        """Whether to compile, for an `extra` price, before a loop of some seconds; they are added to its time."""
+        return self.buys(program.kinds, COMPILING + PER_OPERATION * program.written + extra, seconds)
 
     def buys(self, key: Any, price: float, seconds: float) -> bool:
         """Whether to compile something with this key, which takes `price` seconds, before a loop of some seconds."""

@@ -30,6 +30,9 @@ Entries of the products, those of 24 components in dense matrices. The text hand
 register, even where it is zero, and takes seconds to compile if there are many more.
 """
 
+PER_ENTRY = 1e-3
+"""Seconds that each of these entries adds to compiling."""
+
 SWEEPS = 3
 """Sweeps with derivatives that Newton's method is expected to need."""
 
@@ -117,6 +120,11 @@ class TangentCode:
     def swept(self) -> float:
         """The share for very many steps."""
         return (EXPECTED / self.lanes.gain + 1 / self.segments.lanes.gain) / available_threads()
+
+    def pays(self, seconds: float) -> bool:
+        """Whether to compile before a solve of this many seconds; they are added to the program's time."""
+        program = self.lanes.program
+        return TANGENTS.pays(program, seconds, PER_ENTRY * prod(program.arguments[1].shape))
 
     def prepare(self, states: Array, after: Array, steps: int) -> None:
         """
@@ -215,7 +223,7 @@ def prepared_tangents(
     tangents = tangents_of(code, structure, kept, states.shape[-1])
     if tangents is None:
         return None
-    if not (tangents.lanes.gain > 0 or seconds == inf or TANGENTS.pays(tangents.lanes.program, seconds)):
+    if not (tangents.lanes.gain > 0 or seconds == inf or tangents.pays(seconds)):
         return None
     tangents.prepare(states, after, steps)
     return tangents
@@ -232,7 +240,7 @@ def faster_tangents(code: Code, structure: Structure, states: Array, after: Arra
     tangents = tangents_of(code, structure, structure, states.shape[-1])
     if tangents and _may_gain(tangents, program):
         if not tangents.lanes.gain:
-            if not TANGENTS.pays(tangents.lanes.program, seconds):
+            if not tangents.pays(seconds):
                 return None
             tangents.prepare(states, after, steps)
         if tangents.swept < GAINS < tangents.share(steps):  # more steps would do

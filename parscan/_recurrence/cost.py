@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from functools import cached_property
 
+from .._arrays.cached import cached_property
 from .._arrays.namespace import Array, quiet
 from .._functions.step import Step
 

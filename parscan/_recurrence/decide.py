@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
+from .._arrays.cached import cached_property
 from .code import AS_RECORDED, BY_NUMBA, COMPILING, Code, Compiler
 from .compiled_segments import CompiledSegments
 from .compiled_tangents import TangentCode

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .._arrays.cached import cached_property
 from .._arrays.namespace import Array
 from .._engine.termination import Termination
 from .._reporting.plot import Stretch, draw_recurrence

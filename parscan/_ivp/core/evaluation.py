@@ -7,8 +7,9 @@ checked again on the solution.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._functions.differences import Evaluate
 from ..._functions.evaluators import ONE_BY_ONE, STACKED, Evaluator, Evaluators

@@ -10,9 +10,9 @@ or ends at a breakpoint evaluates the right-hand side there at a time a little i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import inf
 
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon
 
 INSIDE = 16 * machine_epsilon("float64")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from math import prod
 from typing import Any
 
+from ..._arrays.cached import cached_property
 from ..._arrays.memory import at_once
 from ..._arrays.namespace import Array, Namespace, array_namespace, quiet
 from ..._kernels.dispatch import combine_stages

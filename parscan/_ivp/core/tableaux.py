@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from functools import cache, cached_property
+from functools import cache
 from itertools import pairwise
 from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array
 from ..._kernels.generic.legendre import legendre, legendre_series
 

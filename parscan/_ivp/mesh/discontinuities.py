@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 from math import ceil, log2, prod
 
+from ..._arrays.cached import cached_property
 from ..._arrays.elementwise import as_reals
 from ..._arrays.memory import at_once
 from ..._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon, quiet

@@ -12,8 +12,8 @@ f, and derivatives φ_y of a forcing, are differences of fourth order: the forci
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace, conjugate, quiet
 from ..._functions.differences import step_sizes
 from ..._functions.right_hand_side import RightHandSide

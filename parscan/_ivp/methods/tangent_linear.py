@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
 
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, Namespace, array_namespace
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import array_api_compat
 
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace, as_array, shared_namespace
 from ..core.polynomial import PiecewisePolynomial
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._kernels.dispatch import affine_scan, combine_stages
 from ..core.polynomial import PiecewisePolynomial

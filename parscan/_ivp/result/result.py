@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
 from math import nan
 from typing import TYPE_CHECKING, Any
 
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Termination
 from ..._reporting.plot import Stretch, draw_solution

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._functions.adjoint import Adjoint
 from ..._functions.cotangents import as_gradient, as_like

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from ..._arrays.cached import cached_property
 from ..graph import CONSTANT, INPUT, PRODUCT, Block
 from ..program import Program
 from .text import CALLED

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
 import numpy as np
 
+from ..._arrays.cached import cached_property
 from ..._arrays.elementwise import rows_of
 from ..._arrays.namespace import Array, copy, machine_epsilon, quiet, random_signs
 from ..._functions.differences import ROUNDINGS, forward, step_sizes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 
+from ..._arrays.cached import cached_property
 from ..._arrays.elementwise import rows_of
 from ..._arrays.namespace import Array, array_namespace, copy, quiet
 from ..._engine.tolerance import Tolerance
