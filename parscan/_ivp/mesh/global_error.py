@@ -32,13 +32,18 @@ def excess(
 
 
 def largest_growth(propagators: Array, trial: PiecewisePolynomial, scale: Scale) -> float:
-    """Upper bound of the growth by the row-sum norms of the propagators, which takes a fraction of the time."""
+    """Upper bound of the growth, which takes a fraction of the time.
+
+    It is a product of row-sum norms of the propagators, in units of the tolerances for the largest size of each
+    component.
+    """
     xp = trial.xp
     with quiet():
-        norms = xp.max(xp.sum(xp.abs(propagators), axis=-1), axis=tuple(range(1, propagators.ndim - 1)))
-        first, last = (scale.atol + scale.rtol * xp.abs(trial.y[end, ...]) for end in (0, -1))
-        norms, largest, smallest = fetch(norms, xp.max(first), xp.min(last))
-        return float(prod(norms.tolist()) * largest / smallest)
+        sizes = xp.abs(trial.y)
+        unit, last = (scale.atol + scale.rtol * size for size in (xp.max(sizes, axis=0), sizes[-1, ...]))
+        rows = xp.sum(xp.abs(propagators) * unit[..., None, :], axis=-1) / unit
+        norms, share = fetch(xp.max(rows, axis=tuple(range(1, rows.ndim))), xp.max(unit / last))
+        return float(prod(norms.tolist()) * share)
 
 
 def growth(propagators: Array, trial: PiecewisePolynomial, scale: Scale) -> float:
