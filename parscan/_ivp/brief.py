@@ -72,13 +72,14 @@ def is_brief(problem: Problem, slope: Array | None) -> bool:
     return isfinite(step) and abs(problem.span[1] - problem.span[0]) <= STEPS * step
 
 
-def _first_step(problem: Problem, slope: Array) -> float:
+def _first_step(problem: Problem, slope: Array, share: float = REACHED) -> float:
     """A step whose error should be small (Hairer, Nørsett, Wanner, "Solving ODEs I", section II.4).
 
-    It is zero where components are small at first and the slope changes too much to predict how they grow.
+    Components that are small at first count as large as their slopes make them within a share of the span, unless the
+    slopes change too much to predict that.
     """
     t, y, length = problem.span[0], problem.y0, problem.span[1] - problem.span[0]
-    reached = np.minimum(REACHED * np.abs(length * slope), np.max(np.abs(y)))
+    reached = np.minimum(share * np.abs(length * slope), np.max(np.abs(y)))
     tolerance = problem.atol + problem.rtols * np.maximum(np.abs(y), reached)
     size, rate = _norm(y / tolerance), _norm(slope / tolerance)
     h = min(0.01 * size / rate if min(size, rate) >= 1e-5 else 1e-6, abs(length))
@@ -88,7 +89,7 @@ def _first_step(problem: Problem, slope: Array) -> float:
     way = float(np.copysign(h, length))
     bend = _norm((rhs.sequential()(t + way, y + way * slope) - slope) / tolerance) / h
     if np.any(reached > np.abs(y)) and bend * abs(length) > MOST_BENT * rate:
-        return 0.0
+        return _first_step(problem, slope, share=0.0)
     largest = max(rate, bend)
     return min(100 * h, (0.01 / largest) ** (1 / ORDER)) if largest > 0 else abs(length)
 
