@@ -258,12 +258,12 @@ class Layout:
             if block.operation == INPUT and self.lanes == 1:
                 self.spaces[nodes], self.offsets[nodes] = ARGUMENT + block.data[0], size * np.asarray(block.data[1])
             elif block.operation != CONSTANT and (self.stored[nodes] if self.is_scalar(block) else needed[nodes]).any():
-                if block.count > 1:
-                    self.scratch_bytes = _aligned(self.scratch_bytes)
+                unit = size * self.lanes
+                start = _aligned(self.scratch_bytes, max(unit, ALIGNED) if block.count > 1 else unit)
                 self.stored[nodes] = True
                 self.spaces[nodes] = SCRATCH
-                self.offsets[nodes] = self.scratch_bytes + size * self.lanes * np.arange(block.count)
-                self.scratch_bytes += size * self.lanes * block.count
+                self.offsets[nodes] = start + unit * np.arange(block.count)  # all of a dtype are whole units apart
+                self.scratch_bytes = start + unit * block.count
 
     def _find_sinks(self) -> None:
         for number, ids in enumerate(self.program.results):
@@ -331,8 +331,8 @@ def aligned(size: int) -> Any:
     return memory[start : start + size]
 
 
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNED) * ALIGNED
+def _aligned(size: int, unit: int = ALIGNED) -> int:
+    return -(-size // unit) * unit
 
 
 def _blocks(part: Scalars | Fused | Multiplied) -> Sequence[Block]:

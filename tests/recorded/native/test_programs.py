@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from parscan._recorded.differentiate import jacobian
 from parscan._recorded.native.evaluate import Evaluator
+from parscan._recorded.native.lanes import Lanes
 from parscan._recorded.record import record
 
 UNARY = ["negative", "absolute", "tanh", "sin", "cos", "exp", "arctan", "sign", "floor", "expm1", "cbrt", "arcsinh"]
@@ -215,3 +216,28 @@ def test_no_calls():
 def test_one_number():
     program = record(lambda y, x: y * x + 1, [np.zeros(()), np.zeros((1, 1))]).program
     compare(program, np.arange(9.0), np.arange(9.0).reshape(9, 1, 1))
+
+
+def mixed(y):
+    truths = np.sin(y[:7]) > 0
+    found = np.stack([np.sin(y[:7]), np.cos(y[:7])], axis=-1).ravel()
+    return np.where(np.tile(truths, 4), np.tile(found, 2), y)
+
+
+def shuffled(y):
+    one = np.abs(y) + 1
+    truths, other = one > 1.5, one * y
+    found = np.concatenate([one, other])[np.random.default_rng(1).permutation(2 * y.size)[: y.size]]
+    return np.where(truths[::-1], found, y)
+
+
+@pytest.mark.parametrize("function", [mixed, shuffled])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_numbers_gathered_around_booleans(function, dtype):
+    n = 28 if function is mixed else 17
+    program = record(function, [np.zeros(n, dtype)]).program
+    y = np.random.default_rng(0).uniform(-1, 1, (70, n)).astype(dtype)
+    compare(program, y, rtol=1e-12 if dtype is np.float64 else 1e-5)
+    lanes, found = Lanes(program, several=True), np.empty((1, 70, n), dtype)  # several vectors beside each other
+    lanes.run(y, [], [found], 0, 1)
+    np.testing.assert_allclose(found[0], program(y)[0], rtol=1e-5)
