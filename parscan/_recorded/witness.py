@@ -19,6 +19,7 @@ import functools
 import math
 import operator
 import reprlib
+import sys
 import weakref
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from collections.abc import Callable, Sequence
@@ -407,10 +408,8 @@ def _opener_of_module(given: ModuleType, _: Copies) -> Open:
 
 
 def _opener_of_ufunc(given: Any, _: Copies) -> Open:
-    from scipy import special  # noqa: PLC0415 - slow to import
-
-    name = given.__name__
-    if given is not getattr(np, name, None) and given is not getattr(special, name, None):
+    special = sys.modules.get("scipy.special")  # slow to import, and imported already by a function that uses it
+    if all(given is not getattr(library, given.__name__, None) for library in (np, special)):
         raise Unknown  # made of a function of the user's
     return _one
 
