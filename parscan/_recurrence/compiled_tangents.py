@@ -142,7 +142,8 @@ class TangentCode:
         self.segments.prepared(states, after, steps)
         if self.lanes.gain:
             return
-        xp, width, code = self.segments.code.step.xp, self.lanes.width(steps), self.segments.code
+        xp, code = self.segments.code.step.xp, self.segments.code
+        width = min(self.lanes.width(steps), steps)  # a single step has no second segment
         starts = xp.broadcast_to(states[-1:, ...], (width, *states.shape[1:]))
         march = CompiledTangents(self._alone, self.structure, self.segments.march, self.kept)
 

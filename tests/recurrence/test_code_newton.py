@@ -328,3 +328,18 @@ def test_products_of_many_entries_are_not_compiled(n, compiled, marches):
                                    compile=True)  # fmt: skip
     assert sol.success
     assert bool(marches) == compiled
+
+
+def test_a_single_step_is_timed_without_reading_beyond_its_inputs(monkeypatch):
+    spans, run = [], TangentCode._run
+
+    def noting(self, starts, products, trajectory, span, threads):
+        spans.append(span)
+        run(self, starts, products, trajectory, span, threads)
+
+    monkeypatch.setattr(TangentCode, "_run", noting)
+    x = np.array([[0.25]])
+    sol = parscan.solve_recurrence(lambda y, x: np.tanh(0.375 * y + x), np.ones(1), x, method="newton", compile=True)
+    np.testing.assert_allclose(sol.y, np.tanh(0.375 + x), rtol=1e-14)
+    assert spans
+    assert all(span.end == 1 for span in spans)
