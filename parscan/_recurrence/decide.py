@@ -14,6 +14,9 @@ from .cost import Cost, Stopwatch, best_length, sweeps
 FEW_STEPS = 64
 """With fewer steps than this, measurements do not pay."""
 
+BRIEF = 3e-3
+"""Seconds of a loop that are too few for attempts: those that fail would take longer than the loop."""
+
 WORTHWHILE = 0.4
 """Jacobi sweeps are tried if they are expected to take at most this share of the loop's time."""
 
@@ -165,6 +168,12 @@ class Workload:
         return self.steps < FEW_STEPS
 
     @property
+    def brief(self) -> bool:
+        """Whether the loop takes too little time for attempts; False if the user chose segments or windows."""
+        is_guided = self.fixed_length is not None or self.window is not None
+        return not is_guided and self.code is None and self.steps * self.stopwatch.looped < BRIEF
+
+    @property
     def stacking_gains_little(self) -> bool:
         """Whether sweeps take as long as the loop; False if the user chose the segments."""
         if self.fixed_length is not None:
@@ -208,6 +217,7 @@ class Decision:
 
 DECISIONS = (
     Decision(lambda facts: facts.few, (), f"there are fewer than {FEW_STEPS} steps"),
+    Decision(lambda facts: facts.brief, (), "it takes little time"),
     Decision(
         lambda facts: facts.segments is not None, ("jacobi",), "segments of the recorded step run as machine code"
     ),

@@ -34,6 +34,9 @@ BUDGET = Budget()
 STRETCHES = 4
 """Most stretches of steps that compiled sweeps found before they failed and that are compared with the function."""
 
+ADVISED = 3000
+"""Steps of a solve by `auto` from which on advice is given: it takes some hundred calls of the step."""
+
 WITHDRAWN = "The compiled step gave other values than `step` on the trajectory, which was computed again without it."
 """The remark of a result if the machine code was wrong."""
 
@@ -229,7 +232,7 @@ def _conclude(task: Task, choice: Choice, record: Record, whole: WholeNumbers | 
         found = solution(trouble.time)
     jumps = cache(partial(step_jumps, step, trajectory))
     compiled = task.code is not None and (record.looped > 0 or choice.in_methods)
-    advised = not (compiled and method == "auto")  # the compiled loop is fast, and advice takes longer
+    advised = method != "auto" or (not compiled and task.steps >= ADVISED)
     result = build_result(step, trajectory, record, found, choice.reason, length, jumps, trouble, compiled=compiled,
                           advised=advised)  # fmt: skip
     if isinstance(trouble, Finding):

@@ -50,6 +50,7 @@ def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, compiled
 
 CASES = [
     ("few steps", facts(steps=FEW_STEPS - 1), ()),
+    ("little time", facts(steps=100), ()),
     ("machine code is fast", facts(compiled=1e-8), ()),
     ("machine code of Numba is fast", facts(compiled=1e-8, recorded=False), ()),
     ("machine code is fast on segments", facts(compiled=1e-8, swept=True), ("jacobi",)),
