@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from _records import Row, digits, record, seconds_of, table, thousands, times
+from _records import Row, digits, milliseconds, record, seconds_of, table, thousands, times
 
 
 def grus() -> list[tuple[Row, dict[str, Any]]]:
@@ -38,9 +38,9 @@ def deviation_of(case: dict[str, Any]) -> float:
 
 
 SLOW_MEMORY = {
-    "rotation by 0.1": ("rotation by 0.1 with noise, n = 2", "Newton by shooting"),
-    "leaky integrator": ("leaky integrator that forgets over 10 000 steps, n = 2", "Newton by shooting"),
-    "phase with a bent": ("phase slips, n = 2", "Newton in windows"),
+    "rotation by 0.1": ("rotation by 0.1 with noise, n = 2", "the loop, as machine code"),
+    "leaky integrator": ("leaky integrator that forgets over 10 000 steps, n = 2", "the loop, as machine code"),
+    "phase with a bent": ("phase slips, n = 2", "the loop, as machine code"),
 }
 
 
@@ -104,11 +104,55 @@ def linear() -> str:
     return table(["case", "against", "ratio"], rows)
 
 
-HARD = (
-    ("two-well Langevin", 100_000, "Langevin in two wells: unstable between them"),
-    ("Lorenz-63", 2_000, "Lorenz-63, chaotic: the loop takes over"),
-    ("logistic map, r=2.9", 1_000, "logistic map, short: the loop takes over"),
-)
+def named(name: str) -> str:
+    """The name of a case, with spaces in the number of its steps."""
+    return re.sub(r"\d{5,}", lambda found: thousands(int(found[0])), name)
+
+
+def machine_code() -> str:
+    """Recurrences by machine code of the recorded step."""
+    rows = []
+    for case in record("compiled")["cases"]:
+        seconds = seconds_of(case)
+        if "first" not in case:
+            continue
+        ratios = [
+            times(seconds[other] / seconds["parscan"]) if other in seconds else "–"
+            for other in ("loop", "floats", "Numba", "jax.lax.scan", "compile=False")
+        ]
+        first = [milliseconds(case["first"][which]) for which in ("ever", "process", "second")]
+        rows.append([named(case["name"]), f"**{ratios[0]}**", *ratios[1:], *first, milliseconds(seconds["parscan"])])
+    header = ["problem", "plain loop", "loop over floats", "Numba loop", "`lax.scan`", "`compile=False`",
+              "first call ever, ms", "first in a process", "second call", "later calls"]  # fmt: skip
+    return table(header, rows)
+
+
+def compiling() -> str:
+    """What it takes to compile a step."""
+    found: dict[str, dict[str, float]] = {}
+    for name, value in record("compiled")["figures"].items():
+        step, _, part = name.rpartition(", ")
+        found.setdefault(step, {})[part] = value
+    parts = ("record", "text", "LLVM", "disk")
+    rows = [[step, *(milliseconds(seconds[part]) for part in parts)] for step, seconds in found.items()]
+    return table(["step", "recording, ms", "LLVM's text", "machine code", "or from disk"], rows)
+
+
+BY_CODE = ("Lorenz map", "logistic map", "Langevin", "PID", "bucket model, 100000", "Kalman")
+"""Cases of the README that run as machine code of the recorded step."""
+
+
+def by_code_rows() -> list[Row]:
+    """Recurrences that do not forget, or are short of states, in the table of the README."""
+    cases = record("compiled")["cases"]
+    found = [next(case for case in cases if case["name"].startswith(begin)) for begin in BY_CODE]
+    return [summary_row(named(case["name"]), case, deviation_by_code(case)) for case in found]
+
+
+def deviation_by_code(case: dict[str, Any]) -> float:
+    """Of parscan from the plain loop; where that is chaos, the largest residual."""
+    deviation = next(timing["deviation"] for timing in case["timings"] if timing["contender"] == "parscan")
+    return float(case["residual"] if deviation is None else deviation)
 
 
 def summary_rows() -> list[Row]:
@@ -122,17 +166,15 @@ def summary_rows() -> list[Row]:
             rows.append(
                 [f"{name.removesuffix(', n = 2')}, 100 000 steps", "plain loop", times(ratio), digits(deviation)]
             )
-    for name, steps, told in HARD:
-        case = next(c for c in record("robustness")["cases"] if (c["name"], c.get("steps")) == (name, steps))
-        rows.append(summary_row(f"{told}, {thousands(steps)} steps", case, case["deviation"]))
-    return rows
+    return [*rows, *by_code_rows()]
 
 
 def summary_row(name: str, case: dict[str, Any], deviation: float) -> Row:
     """Against the plain and the compiled loop."""
     seconds = seconds_of(case)
-    plain, compiled = (times(seconds[other] / seconds["parscan"]) for other in ("plain loop", "numba loop"))
+    names = ("loop", "Numba") if "loop" in seconds else ("plain loop", "numba loop")
+    plain, compiled = (times(seconds[other] / seconds["parscan"]) for other in names)
     return [name, "plain loop; Numba loop", f"{plain}; {compiled}", digits(deviation)]
 
 
-TABLES = (gru, slow_memory, hostile, long, linear)
+TABLES = (gru, slow_memory, machine_code, compiling, hostile, long, linear)
