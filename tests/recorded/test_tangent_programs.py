@@ -143,6 +143,7 @@ def test_a_step_carries_its_derivative(name):
     np.testing.assert_allclose(tangents, total, rtol=1e-7, atol=1e-8 * np.abs(total).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("sequences", [1, 2, 5, 8, 19])
 def test_lanes_carry_derivatives(name, sequences):

@@ -11,6 +11,8 @@ from parscan._recurrence import code as _code
 from parscan._recurrence.code import Ledger
 from parscan._recurrence.numba_step import NumbaLoop, is_compiled
 
+pytestmark = pytest.mark.slow  # each step is compiled by Numba
+
 T = 600
 
 

@@ -65,6 +65,7 @@ def check(found, expected, name, dtype):
         assert (np.signbit(found) == np.signbit(expected))[both].all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("elements", [1, 3, 8, 37])
 @pytest.mark.parametrize("name", OPERATIONS)
