@@ -32,7 +32,7 @@ def main() -> None:
     solution = parscan.solve_recurrence(step, np.linspace(0, 1, 4), length=steps, **options)
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    windows = sum("the corrections fell" in line for line in solution.decisions)
+    windows = sum(one.termination is parscan.Termination.CONVERGED for one in solution.attempts)
     told = {"success": solution.success, "status": solution.status.name, "seconds": seconds, "peak_bytes": peak}
     print(json.dumps({**told, "windows": windows, "residual": solution.residual}))
 

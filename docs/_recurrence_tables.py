@@ -83,10 +83,10 @@ def long() -> str:
     figures = {name.rpartition(": ")[::2]: value for name, value in record("robustness")["figures"].items()}
     rows = []
     for way in dict.fromkeys(way for way, _ in figures):
-        took, peak, windows = (figures[way, what] for what in ("seconds", "peak GiB", "windows"))
+        took, peak = (figures[way, what] for what in ("seconds", "peak GiB"))
         name = "default" if way.startswith("auto") else "Newton, every step a node"
-        rows.append([name, f"{took:.1f} s", f"{peak:.2f} GiB", f"{windows:.0f}"])
-    return table(["n = 4, 10 000 000 steps, within 4 GiB", "time", "peak memory", "windows"], rows)
+        rows.append([name, f"{took:.1f} s", f"{peak:.2f} GiB"])
+    return table(["n = 4, 10 000 000 steps, within 4 GiB", "time", "peak memory"], rows)
 
 
 LINEAR = re.compile(r"(, float64|(?<=T)\s|(?<==)\s|\s(?==))")
