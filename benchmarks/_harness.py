@@ -89,7 +89,7 @@ LONG = 2.0
 
 
 def measure(case: Case, repeats: int) -> list[Timing]:
-    """Time all contenders in turn, `repeats` times or until one took `LONG`, after a run that warms up and is checked."""
+    """Time all contenders in turn, at most `repeats` times, after one run that warms up and is checked."""
     reference = case.reference
     deviations = {}
     for name, run in case.contenders.items():
