@@ -45,7 +45,7 @@ from .stand_in import MAKERS, MANY, NO_FUNCTIONS, NOT_COPIED, SCALARS, SPECIAL, 
 
 np: Any = numpy  # whose scalar types mypy would tell apart
 
-MOST_NODES, MOST_BYTES = 5000, 4 << 20
+MOST_NODES, MOST_BYTES = 5000, 16 << 20
 """Objects that a witness compares, and bytes of arrays that it keeps for that."""
 
 PURE = frozenset({"abc", "builtins", "_collections_abc", "cmath", "collections", "copy", "dataclasses", "enum",
@@ -53,12 +53,15 @@ PURE = frozenset({"abc", "builtins", "_collections_abc", "cmath", "collections",
                   "typing"})  # fmt: skip
 """Modules of Python whose functions depend on nothing but their arguments."""
 
-IMPURE = frozenset({"breakpoint", "compile", "eval", "exec", "hash", "id", "open",  # of Python
+IMPURE = frozenset({"breakpoint", "compile", "eval", "exec", "hash", "__hash__", "id", "open",  # of Python
                     "fromfile", "fromregex", "genfromtxt", "get_printoptions", "getbufsize", "geterr", "geterrcall",
                     "load", "loadmat", "loadtxt", "memmap", "mmread", "open_memmap"})  # fmt: skip
 """Names of functions of Python, NumPy and SciPy that depend on more."""
 
 LIBRARIES = ("numpy", "scipy")
+
+FOR_HASHES = frozenset({"hash", "id"})
+"""Of them, those that methods `__hash__` may use: who calls such a method uses one of these names himself."""
 
 OF_DATACLASSES = (dataclasses.__file__, reprlib.__file__)
 """Files of functions that every dataclass has: `repr` asks for the `id` of its object only to end a recursion."""
@@ -103,6 +106,45 @@ class Each:
             map(operator.is_, self._objects, other._objects))  # fmt: skip
 
     __hash__ = None  # type: ignore[assignment]
+
+
+class Contents:
+    """A fact that holds for arrays of equal bytes."""
+
+    __slots__ = ("_array",)
+
+    def __init__(self, given: Any) -> None:
+        self._array = given
+
+    def copy(self) -> Contents:
+        """The same bytes, which do not change with the array."""
+        return Contents(self._array.copy("K"))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Contents):
+            return False
+        one, two = self._array, other._array
+        if one.nbytes <= FEW_BYTES or one.strides != two.strides or not _in_one_piece(one):
+            return bool(one.tobytes() == two.tobytes())
+        # Words are compared without copies, as integers: a NaN is equal to itself.
+        return all(map(np.array_equal, _words(one), _words(two)))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+FEW_BYTES = 4096
+"""Of arrays that small, copies are compared."""
+
+
+def _in_one_piece(array: Any) -> bool:
+    return bool(array.flags.c_contiguous or array.flags.f_contiguous)
+
+
+def _words(array: Any) -> tuple[Any, Any]:
+    """The bytes of an array in one piece, eight at a time, and the rest."""
+    flat = array.ravel("K").view(np.uint8)
+    cut = flat.size - flat.size % 8
+    return flat[:cut].view(np.uint64), flat[cut:]
 
 
 # Values without parts
@@ -171,7 +213,7 @@ def _is_atom(value: Any) -> bool:
 def _array(given: Any, _: Any) -> tuple[Facts, Sequence[Any]]:
     if given.dtype.hasobject:
         raise Unknown
-    return (given.dtype, given.shape, given.strides, given.tobytes()), ()
+    return (given.dtype, given.shape, given.strides, Contents(given)), ()
 
 
 def _sequence(given: Any, _: Any) -> tuple[Facts, Sequence[Any]]:
@@ -363,7 +405,8 @@ def _opener(given: Any, copies: Copies) -> Open:
 
 def _opener_of_function(given: Any, _: Copies) -> Open:
     if is_users(given.__module__):
-        if not IMPURE.isdisjoint(_names(given.__code__)) and given.__code__.co_filename not in OF_DATACLASSES:
+        impure = IMPURE - FOR_HASHES if given.__name__ == "__hash__" else IMPURE
+        if not impure.isdisjoint(_names(given.__code__)) and given.__code__.co_filename not in OF_DATACLASSES:
             raise Unknown
         return _function
     if _is_pure(given.__module__, given.__name__):
@@ -525,7 +568,9 @@ class Witness:
         self._numbers[id(given)] = number
         kept.append(given)
         node.facts, parts = opener(given, names)
-        self.size += given.nbytes if opener is _array else 0
+        if opener is _array:
+            self.size += given.nbytes
+            node.facts = (*node.facts[:-1], node.facts[-1].copy())
         if len(self._nodes) > MOST_NODES or self.size > MOST_BYTES:
             raise Unknown
         spaces = [_space] if opener is _function else []

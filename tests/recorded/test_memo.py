@@ -94,6 +94,14 @@ class Parameters:
         return self.rate * y + self.weights[0]
 
 
+@dataclass(frozen=True)
+class Fixed:
+    rate: float = 0.5
+
+    def step(self, y):
+        return self.rate * y
+
+
 class Slotted:
     __slots__ = ("rate",)
 
@@ -189,6 +197,7 @@ FUNCTIONS = {
     "space": uses_space, "module": uses_module, "default": uses_default, "point": uses_point, "sparse": uses_sparse,
     "spline": uses_spline, "builtin": uses_builtin, "cache": uses_cache, "closure": closure(2.0),
     "import": uses_import, "method": MODEL.step, "callable": MODEL, "dataclass": PARAMETERS.step,
+    "frozen dataclass": Fixed().step,
     "slots": SLOTTED.step, "partial": functools.partial(added, np.ones(2)),
 }  # fmt: skip
 
@@ -377,6 +386,8 @@ def test_parts_that_contain_each_other():
         lambda path: lambda y: y + (id(path) % 2),
         lambda path: lambda y: y + len(os.environ),
         lambda path: lambda y: y + hash(path) % 2,
+        lambda path: lambda y: y + path.__hash__() % 2,
+        lambda path: lambda y: y + hash(Fixed(path)) % 2,
         lambda path: lambda y: y + eval("1"),
     ],
 )
@@ -440,10 +451,27 @@ def test_arrays_of_the_users_are_not_kept_alive():
 
 
 def test_large_arrays_are_not_kept():
-    table = np.ones(1 << 20)
+    table = np.ones(1 << 22)
     assert not is_kept(lambda y: y * table[3])
     few = np.ones(1 << 15)
     assert is_kept(lambda y: y * few[3])
+
+
+@pytest.mark.parametrize("change", [5.0, np.nan, -0.0])
+@pytest.mark.parametrize("layout", ["C", "F", "strided", "bytes"])
+def test_every_entry_of_an_array_is_compared(layout, change):
+    tables = {"C": np.zeros((90, 90)), "F": np.zeros((90, 90), order="F"), "strided": np.zeros((90, 180))[:, ::2],
+              "bytes": np.zeros((91, 91), "i1")}  # fmt: skip
+    table = tables[layout]
+    step = lambda y: y + table[-1, -1]  # noqa: E731
+    if layout == "bytes":
+        change = 5
+    assert is_kept(step)
+    first = remembered(step)
+    table[-1, -1] = change
+    assert remembered(step) is not first
+    np.testing.assert_array_equal(value(step), STATE + table[-1, -1])
+    assert is_kept(step)  # a NaN is as before
 
 
 def test_the_number_of_recordings_is_bounded():
