@@ -5,6 +5,7 @@ import inspect
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import parscan
 
 ROOT = Path(parscan.__file__).parent
+DOCS = ROOT.parent / "docs"
 FILES = sorted(ROOT.rglob("*.py"))
 
 ROOMS = {
@@ -38,18 +40,22 @@ ROOFS = (("__init__",), ("__main__",))
 """Files that may import everything."""
 
 
+@cache
+def import_statements(path):
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imports(path):
     """Modules of parscan that a file imports, as names below the package."""
     package = ("parscan", *path.relative_to(ROOT).with_suffix("").parts)[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in import_statements(path):
         if isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             full = ".".join((*base, *((node.module or "").split("."))))
             names = [full] if node.module else [f"{full}{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
         else:
-            continue
+            names = [alias.name for alias in node.names]
         for name in names:
             if name.split(".")[0] == "parscan" and name != "parscan":
                 yield name.removeprefix("parscan.")
@@ -130,6 +136,18 @@ def test_the_layer_test_sees_imports():
     assert not climbs(("_ivp", "mesh", "march"), ["_ivp", "core", "trial"])
 
 
+def test_the_pages_list_the_rooms_and_folders():
+    page = (DOCS / "how-it-works.md").read_text(encoding="utf-8")
+    rooms = {name: int(number) for name, number in re.findall(r"^    (_\w+)/ +(\d)  ", page, re.MULTILINE)}
+    assert {**rooms, "warnings": 0} == ROOMS
+    page = (DOCS / "how-ode-solving-works.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^    _ivp/(?:(\w+)/)? +(.*(?:\n     .*)*)", page, re.MULTILINE)
+    assert tuple(folder for folder, _ in listed) == (*FLOORS["_ivp"], "")
+    for folder, files in listed:
+        named = set(re.findall(r"\w+", files))
+        assert {path.stem for path in (ROOT / "_ivp" / folder).glob("*.py")} - {"__init__"} <= named, folder
+
+
 def test_libraries_stay_where_they_belong():
     """CUDA in _kernels/cuda only, Numba in _kernels only, NumPy where arrays of NumPy are meant."""
     numpy_files = {
@@ -154,7 +172,7 @@ def test_libraries_stay_where_they_belong():
     }
     for path in FILES:
         name = path.relative_to(ROOT)
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in import_statements(path):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and not node.level:
                 modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -176,7 +194,7 @@ def test_public_names():
 
 
 def test_the_reference_lists_the_public_names():
-    page = (Path(__file__).parents[2] / "docs" / "reference.md").read_text(encoding="utf-8")
+    page = (DOCS / "reference.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^   (\w+)", page, re.MULTILINE)) == set(parscan.__all__)
 
 
