@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from problems import PROBLEMS, assert_like_loop, loop
+from problems import PROBLEMS, assert_like_loop, loop, lorenz
 
 from parscan import Diagonal, Status, solve_recurrence
 from parscan._arrays import memory as _memory
@@ -53,11 +53,6 @@ def test_fixed_windows_stay():
 def spans(sol, method="newton"):
     """Begin and end of the windows."""
     return [(attempt.begin, attempt.end) for attempt in sol.attempts if attempt.method == method]
-
-
-def lorenz(y):
-    a, b, c = y[..., 0], y[..., 1], y[..., 2]
-    return y + 0.01 * np.stack([10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c], -1)
 
 
 def test_newton_follows_chaos_in_windows():

@@ -3,13 +3,10 @@
 import numpy as np
 import pytest
 from ode_methods import ON_ANY_MESH, ON_MESH
+from ode_problems import oscillator
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-
-
-def oscillator(t, y):
-    return [y[1], -y[0]]
 
 
 def robertson(t, y):

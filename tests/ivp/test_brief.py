@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ode_problems import pendulum
 
 from parscan import solve_ivp
-
-
-def pendulum(t, y):
-    return [y[1], -np.sin(y[0])]
-
 
 BRIEF = {
     "pendulum": (pendulum, (0, 0.5), [1.0, 0.0]),

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ode_methods import COLLOCATION, LIKE_SCIPYS, ON_ANY_MESH
+from ode_problems import lotka_volterra
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
@@ -15,10 +16,6 @@ CLOSE = 1e-6
 
 METHODS = st.sampled_from(LIKE_SCIPYS)
 STATES = st.tuples(st.floats(0.5, 3), st.floats(0.5, 3))
-
-
-def lotka_volterra(t, y):
-    return [1.5 * y[0] - y[0] * y[1], -3 * y[1] + y[0] * y[1]]
 
 
 def driven(t, y):

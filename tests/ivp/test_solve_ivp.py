@@ -5,15 +5,12 @@ import math
 import numpy as np
 import pytest
 from ode_methods import METHODS, ON_ANY_MESH, ON_MESH
+from ode_problems import lotka_volterra
 from scipy.integrate import LSODA, RK45
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
 from parscan.warnings import PointByPointWarning
-
-
-def lotka_volterra(t, y):
-    return [1.5 * y[0] - y[0] * y[1], -3 * y[1] + y[0] * y[1]]
 
 
 def pendulum(t, y, damping=0.0):

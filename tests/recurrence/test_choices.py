@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from problems import PROBLEMS, assert_like_loop, loop
+from problems import PROBLEMS, assert_like_loop, loop, lorenz
 
 from parscan import Status, solve_recurrence
 from parscan._recurrence.cost import LENGTHS, Cost, best_length, sweeps
@@ -20,11 +20,6 @@ def test_the_best_length_is_the_best(steps):
     cost = Cost(1e-5, 1e-5, 3e-8)
     best = best_length(cost, steps)
     assert all(sweeps(cost, steps, best) <= sweeps(cost, steps, length) for length in LENGTHS if length <= steps)
-
-
-def lorenz(y):
-    a, b, c = y[..., 0], y[..., 1], y[..., 2]
-    return y + 0.01 * np.stack([10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c], -1)
 
 
 def leapfrog(y):

@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+from problems import lorenz
 
 import parscan
 from parscan import BlockDiagonal, Clipping, Dense, Diagonal
@@ -236,10 +237,6 @@ def test_auto_solves_by_newton_what_is_stable_and_forgets_late(eager, marches):
 
 
 def test_auto_loops_over_chaos_at_once(eager, marches):
-    def lorenz(y):
-        a, b, c = y[..., 0], y[..., 1], y[..., 2]
-        return y + 0.01 * np.stack([10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c], axis=-1)
-
     for _ in range(2):
         sol = parscan.solve_recurrence(lorenz, np.ones(3), length=200_000, compile=True)
         assert sol.method == "sequential"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from problems import loop
 
 from parscan import solve_recurrence
 from parscan._recorded.native import segments as _segments
@@ -13,16 +14,6 @@ from parscan._recurrence import code as _code
 from parscan._recurrence import compiled_segments as _compiled
 from parscan._recurrence.code import Code, Ledger, record_step
 from parscan._recurrence.compiled_segments import memory_of
-
-
-def loop(step, y0, x=None, length=None, args=()):
-    state, states = np.asarray(y0)[None], []
-    count = len(x[0] if isinstance(x, tuple) else x) if x is not None else length
-    for t in range(count):
-        row = () if x is None else (tuple(part[t : t + 1] for part in x) if isinstance(x, tuple) else x[t : t + 1],)
-        state = step(state, *row, *args)
-        states.append(state)
-    return np.concatenate(states) if states else np.empty((0, *np.shape(y0)))
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +73,7 @@ def test_segments_are_the_loop(name, method):
     for part in x if isinstance(x, tuple) else () if x is None else (x,):
         part.flags.writeable = False
     sol = solve_recurrence(step, y0, x, length=length, args=args, method=method, compile=True)
-    expected = loop(step, y0, x, length, args)
+    expected = loop(step, y0, x if length is None else length, args)
     assert sol.success
     assert sol.compiled
     assert sol.method == "jacobi"

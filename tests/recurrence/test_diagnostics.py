@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from problems import PROBLEMS, SAMPLE, loop
+from problems import PROBLEMS, SAMPLE, loop, lorenz
 
 import parscan
 from parscan import Dense, Diagonal, Status, solve_recurrence
@@ -18,12 +18,6 @@ from parscan._engine.termination import Termination
 from parscan._recurrence.advice import ADVICE
 from parscan._recurrence.systems import segments
 from parscan.warnings import NondeterministicStepWarning, ParscanWarning, SlowConvergenceWarning
-
-
-def lorenz(y):
-    a, b, c = y[..., 0], y[..., 1], y[..., 2]
-    return y + 0.01 * np.stack([10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c], -1)
-
 
 KNOWN = {
     "decay": (lambda y: 0.9 * y, np.ones(2), 1000, np.log(0.9), 1e-6),

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from problems import loop
 
 from parscan import solve_recurrence
 from parscan._kernels.cpu.threads import Threads
@@ -13,15 +14,6 @@ from parscan._recurrence.members import Members, member_of
 
 RNG = np.random.default_rng(3)
 T = 400
-
-
-def loop(step, y0, x=None, length=None, args=()):
-    state, states = np.asarray(y0)[None], []
-    for t in range(len(x[0] if isinstance(x, tuple) else x) if x is not None else length):
-        row = () if x is None else (tuple(part[t : t + 1] for part in x) if isinstance(x, tuple) else x[t : t + 1],)
-        state = step(state, *row, *args)
-        states.append(state)
-    return np.concatenate(states)
 
 
 def bucket(capacity, exponent, rate):
@@ -64,7 +56,7 @@ def check(monkeypatch, step, y0, x=None, length=None, args=(), exact=True, **opt
     sol = solve_recurrence(step, y0, x, length=length, args=args, compile=True, **options)
     assert sol.success
     assert sol.compiled
-    expected = loop(step, y0, x, length, args)
+    expected = loop(step, y0, x if length is None else length, args)
     assert sol.y.dtype == expected.dtype
     if exact:
         np.testing.assert_array_equal(sol.y, expected)

@@ -5,6 +5,7 @@ import signal
 import numba
 import numpy as np
 import pytest
+from problems import loop
 
 from parscan import solve_recurrence
 from parscan._recurrence import code as _code
@@ -14,15 +15,6 @@ from parscan._recurrence.numba_step import NumbaLoop, is_compiled
 pytestmark = pytest.mark.slow  # each step is compiled by Numba
 
 T = 600
-
-
-def loop(step, y0, x=None, length=None, args=()):
-    state, states = np.asarray(y0)[None], []
-    for t in range(length or len(x[0] if isinstance(x, tuple) else x)):
-        row = () if x is None else (tuple(part[t : t + 1] for part in x) if isinstance(x, tuple) else x[t : t + 1],)
-        state = step(state, *row, *args)
-        states.append(state)
-    return np.concatenate(states)
 
 
 @numba.njit
@@ -114,7 +106,7 @@ BRANCHING = {
 def test_the_python_original_is_recorded(name, method):
     step, y0, x, args = RECORDED[name]
     sol = solve_recurrence(step, y0, x, args=args, method=method, compile=True)
-    expected = loop(step, y0, x, args=args)
+    expected = loop(step, y0, x, args)
     assert sol.y.dtype == expected.dtype
     precision = 100 * np.finfo(expected.dtype).eps
     np.testing.assert_allclose(sol.y, expected, rtol=precision, atol=precision)
@@ -131,21 +123,21 @@ def test_the_loop_over_a_step_that_branches_is_compiled_by_numba(name):
     assert sol.decisions[0] == "Numba compiles the loop over the step."
     assert sol.compiled
     assert sol.nfev < T // 2
-    np.testing.assert_array_equal(sol.y, loop(step, y0, x, length, args))
+    np.testing.assert_array_equal(sol.y, loop(step, y0, x if length is None else length, args))
 
 
 def test_auto_takes_it():
     step, y0, x, args = BRANCHING["inputs"]
     sol = solve_recurrence(step, y0, x, args=args, compile=True)
     assert "Numba compiles the loop" in sol.decisions[0]
-    np.testing.assert_array_equal(sol.y, loop(step, y0, x, args=args))
+    np.testing.assert_array_equal(sol.y, loop(step, y0, x, args))
 
 
 @pytest.mark.parametrize("method", ["newton", "jacobi"])
 def test_methods_by_name_call_it_and_leave_the_rest_to_the_loop(method):
     y0, x, args = np.zeros(2), RNG.standard_normal((T, 2)), (0.9,)
     sol = solve_recurrence(stacked, y0, x, args=args, method=method, compile=True)
-    np.testing.assert_allclose(sol.y, loop(stacked, y0, x, args=args), rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(sol.y, loop(stacked, y0, x, args), rtol=1e-8, atol=1e-8)
 
 
 @numba.njit

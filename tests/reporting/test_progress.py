@@ -12,6 +12,7 @@ import array_api_strict
 import numpy as np
 import pytest
 from ode_methods import ON_MESH
+from ode_problems import pendulum
 
 import parscan
 from parscan import Progress, solve_ivp, solve_recurrence
@@ -22,10 +23,6 @@ STEPS = 4000
 
 def step(y, x):
     return 0.9 * np.sin(y) + x
-
-
-def pendulum(t, y):
-    return [y[1], -np.sin(y[0])]
 
 
 def recurrence(method="auto", step=step, **options):

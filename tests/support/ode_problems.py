@@ -30,9 +30,17 @@ class Ode:
         return float(np.max(np.abs(y[: len(reference)] - reference) / (rtol * (self.scale + np.abs(reference)))))
 
 
+def oscillator(t, y):
+    """From (0, 1): sine and cosine."""
+    return [y[1], -y[0]]
+
+
+def pendulum(t, y):
+    return [y[1], -np.sin(y[0])]
+
+
 def lotka_volterra(t, y):
-    prey, predators = y
-    return [1.5 * prey - prey * predators, -3 * predators + prey * predators]
+    return [1.5 * y[0] - y[0] * y[1], -3 * y[1] + y[0] * y[1]]
 
 
 def van_der_pol(mu):

@@ -92,6 +92,12 @@ def affine(n, norm):
     return make
 
 
+def lorenz(y):
+    """A step of the Lorenz system by Euler's method: chaos."""
+    a, b, c = y[..., 0], y[..., 1], y[..., 2]
+    return y + 0.01 * np.stack([10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c], axis=-1)
+
+
 def leaky_tanh(rng, dtype):
     a = rng.uniform(0.3, 0.9, 3).astype(dtype)
     return (lambda y, x: np.tanh(a * y + x)), (lambda y, x: a * (1 - np.tanh(a * y + x) ** 2))

@@ -5,6 +5,7 @@ from functools import partial
 import array_api_strict
 import numpy as np
 import pytest
+from ode_problems import lotka_volterra
 from scipy.integrate import solve_ivp
 
 from parscan._functions.evaluators import ONE_BY_ONE
@@ -19,10 +20,6 @@ from parscan._ivp.core.tableaux import radau
 from parscan._ivp.mesh.march import solve
 from parscan._ivp.mesh.window import Task
 from parscan._ivp.methods.collocation import Collocation
-
-
-def lotka_volterra(t, y):
-    return [1.5 * y[0] - y[0] * y[1], -3 * y[1] + y[0] * y[1]]
 
 
 def robertson(t, y):

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from ode_problems import oscillator
 from scipy import integrate
 
 from parscan import solve_ivp
@@ -115,10 +116,6 @@ def test_noise_ends():
     sol = solve_ivp(patient(fun), (0, 10), [1.0], "RK45", rtol=1e-7, atol=1e-9)
     assert not sol.success
     assert "jumps to and fro" in sol.message
-
-
-def oscillator(t, y):
-    return [y[1], -y[0]]
 
 
 def robertson(t, y):

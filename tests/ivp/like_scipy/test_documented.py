@@ -7,14 +7,11 @@ import warnings
 import numpy as np
 import pytest
 from ode_methods import ANY, LIKE_SCIPYS, METHODS
+from ode_problems import pendulum
 from scipy.integrate import BDF, DOP853, LSODA, RK23, RK45, Radau
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-
-
-def pendulum(t, y):
-    return [y[1], -np.sin(y[0])]
 
 
 def decay(t, y, rate=1.0):

@@ -3,14 +3,10 @@
 import numpy as np
 import pytest
 from ode_methods import ANY, TIGHT
+from ode_problems import oscillator
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-
-
-def oscillator(t, y):
-    """From (0, 1): sine and cosine."""
-    return [y[1], -y[0]]
 
 
 def event(function, **attributes):

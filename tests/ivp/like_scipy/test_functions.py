@@ -6,6 +6,7 @@ import array_api_strict as strict
 import numpy as np
 import pytest
 from ode_methods import ANY, LIKE_SCIPYS, TIGHT
+from ode_problems import pendulum
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 from scipy.sparse import csc_matrix, csr_array
 
@@ -16,10 +17,6 @@ A = np.array([[-1.0, 2.0], [0.5, -3.0]])
 
 def linear(t, y):
     return A @ y
-
-
-def pendulum(t, y):
-    return [y[1], -np.sin(y[0])]
 
 
 def end_of(sol):

@@ -8,13 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ode_methods import ON_ANY_MESH, ON_MESH
+from ode_problems import pendulum
 
 from parscan import solve_ivp
 from parscan.warnings import CoarseMeshWarning
-
-
-def pendulum(t, y):
-    return [y[1], -np.sin(y[0])]
 
 
 def infusion(t, y):

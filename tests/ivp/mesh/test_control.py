@@ -7,6 +7,7 @@ import array_api_strict
 import numpy as np
 import pytest
 from ode_methods import COLLOCATION, ON_ANY_MESH, ON_MESH
+from ode_problems import pendulum
 from scipy import integrate as scipy_integrate
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
@@ -18,10 +19,6 @@ from parscan._ivp.core.tableaux import gauss, radau
 from parscan._ivp.mesh import window as _window
 from parscan._ivp.mesh.refine import Assessed
 from parscan._ivp.methods.collocation import Collocation
-
-
-def pendulum(t, y):
-    return [y[1], -np.sin(y[0])]
 
 
 def arenstorf(t, y):

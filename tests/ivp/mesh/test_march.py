@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ode_problems import lotka_volterra, van_der_pol
 
 from parscan import solve_ivp
 from parscan._functions.right_hand_side import RightHandSide
@@ -14,14 +15,6 @@ from parscan._ivp.mesh.march import solve
 from parscan._ivp.mesh.window import Task
 from parscan._ivp.methods.collocation import Collocation
 from parscan._ivp.methods.newton import iterate
-
-
-def lotka_volterra(t, y):
-    return [1.5 * y[0] - y[0] * y[1], -3 * y[1] + y[0] * y[1]]
-
-
-def van_der_pol(mu):
-    return lambda t, y: [y[1], mu * (1 - y[0] ** 2) * y[1] - y[0]]
 
 
 def robertson(t, y):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ode_methods import ON_MESH
+from ode_problems import oscillator
 
 from parscan import solve_ivp
 
@@ -13,15 +14,11 @@ CLOSE = 100 * RTOL
 METHODS = pytest.mark.parametrize("method", ON_MESH)
 
 
-def rotation(t, y):
-    return [y[1], -y[0]]
-
-
 def exact(t):
     return np.stack([np.cos(t), -np.sin(t)])
 
 
-def solved(method, fun=rotation, span=(0.0, 5.0), y0=(1.0, 0.0), **options):
+def solved(method, fun=oscillator, span=(0.0, 5.0), y0=(1.0, 0.0), **options):
     sol = solve_ivp(fun, span, y0, method, **{"rtol": RTOL, "atol": RTOL, **options})
     assert sol.success
     assert sol.method == method

@@ -5,6 +5,7 @@ import pytest
 import scipy.integrate
 import scipy.linalg
 from ode_methods import COLLOCATION, ON_ANY_MESH, STEP_MAPS
+from ode_problems import lotka_volterra
 
 from parscan import solve_ivp
 from parscan._ivp.methods.explicit import dop853, rk4
@@ -18,10 +19,6 @@ def riccati(t, y):
 
 def riccati_jac(t, y):
     return [[-2 * y[0] * np.cos(t)]]
-
-
-def lotka_volterra(t, y):
-    return [1.5 * y[0] - y[0] * y[1], -3 * y[1] + y[0] * y[1]]
 
 
 def loop(scheme, fun, mesh, y0):

@@ -3,6 +3,7 @@
 import array_api_strict
 import numpy as np
 import pytest
+from ode_problems import pendulum
 from scipy.integrate import solve_ivp
 
 from parscan._ivp.core.polynomial import PiecewisePolynomial
@@ -40,10 +41,6 @@ def trajectory(fun, span, y0, intervals=80, xp=np):
 
 def ball(_, y):
     return [y[1], -9.81]
-
-
-def pendulum(_, y):
-    return [y[1], -np.sin(y[0])]
 
 
 def clock(_, y):

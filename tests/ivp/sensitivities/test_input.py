@@ -8,6 +8,7 @@ import array_api_strict
 import numpy as np
 import pytest
 from ode_methods import ON_MESH
+from ode_problems import oscillator
 
 from parscan import solve_ivp
 
@@ -16,12 +17,8 @@ def decay(t, y, k):
     return -k * y
 
 
-def rotation(t, y):
-    return [y[1], -y[0]]
-
-
 SOL = solve_ivp(decay, (0, 1), [1.0], "Radau", args=(2.0,), rtol=1e-8)
-PAIR = solve_ivp(rotation, (0, 1), [1.0, 0.0], "Radau", rtol=1e-8)
+PAIR = solve_ivp(oscillator, (0, 1), [1.0, 0.0], "Radau", rtol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +96,9 @@ def test_a_jacobian_that_is_not_exact_is_for_newton_only():
         return [[0, 1], [-1, 0]]
 
     expected = PAIR.tangent(y0=np.eye(2))
-    sol = solve_ivp(rotation, (0, 1), [1.0, 0.0], "Radau", mesh=PAIR.mesh, jac=frozen, rtol=1e-8)
+    sol = solve_ivp(oscillator, (0, 1), [1.0, 0.0], "Radau", mesh=PAIR.mesh, jac=frozen, rtol=1e-8)
     assert np.allclose(sol.tangent(y0=np.eye(2)), expected, rtol=0, atol=1e-9)
-    sol = solve_ivp(rotation, (0, 1), [1.0, 0.0], "Radau", mesh=PAIR.mesh, jac=exact, rtol=1e-8)
+    sol = solve_ivp(oscillator, (0, 1), [1.0, 0.0], "Radau", mesh=PAIR.mesh, jac=exact, rtol=1e-8)
     before = len(calls)
     assert np.allclose(sol.tangent(y0=np.eye(2)), expected, rtol=0, atol=1e-9)
     assert max(calls[before:]) == 7 * (len(sol.mesh) - 1)
