@@ -57,7 +57,7 @@ REAL = "bdfilq?BHILQhp"
 
 
 ABOVE: dict[str, Any] = {}
-"""Functions that the methods of arrays call and that build on this file: the files that define them enter them."""
+"""Functions that the methods of arrays call. Their files import this one, and enter them here."""
 
 
 class Refused(Exception):  # noqa: N818 - it says what happened
@@ -91,7 +91,7 @@ def _binary(name: str, *, swapped: bool = False) -> Any:
 
 
 def _of_python(name: str, one: RecordingArray, other: Any, *, swapped: bool = False) -> RecordingArray | None:
-    """An operation with another Python number, which may raise exceptions; None if `other` is none."""
+    """An operation with another Python number, which may raise exceptions; None if `other` is no Python number."""
     if not ABOVE["is_number"](other):
         return None
     operation = ABOVE["operation"]
@@ -566,13 +566,13 @@ SIMPLER: dict[str, Callable[[tuple[int, ...], list[Any]], int | None]] = {
     "where": lambda ids, values: ids[1 if values[0] else 2] if values[0] is not None else None,
 }
 """
-A node that an operation on one element always equals, infinities, NaN and signed zeros included. A sum with 0 is not
-one: `-0.0 + 0.0` is 0.0.
+The operand that the result of an operation on one element always equals, also for infinities, NaN and signed zeros;
+None if there is none. Adding 0 is not listed, since `-0.0 + 0.0` is 0.0.
 """
 
 
 def evaluated(name: str, dtype: numpy.dtype[Any], operands: Any, data: Any = None) -> Any:
-    """Values of a block, by NumPy."""
+    """Values of an operation on numbers, by NumPy."""
     with np.errstate(all="ignore"):
         if name == CONVERT:
             return np.asarray(operands[0]).astype(dtype)
@@ -674,8 +674,8 @@ class Selection:
     """
     Entries of an array where a condition on values holds, `y[y > 0]`: their number is not known.
 
-    They may be calculated with, and be written to the same places: `y[y > 0] *= 2`. They are calculated everywhere, and
-    chosen by `where` when they are written.
+    Operations on them, such as `y[y > 0] *= 2`, are recorded for all entries. When the results are written back to the
+    same places, `where` keeps the old values of the other entries.
 
     Attributes
     ----------

@@ -50,8 +50,8 @@ class Member:
     Attributes
     ----------
     program : Program
-        Its arguments are those of the whole without their batch axes, one `(size,)` per part, and one more per table:
-        the member's row `(k,)`.
+        Its arguments are those of the whole without their batch axes, then one of shape `(size,)` for each part, then
+        one for each table: the member's row, `(k,)`.
     tables : tuple of arrays, shape (members, k)
         Constants that differ between the members, a table per dtype.
     parts : tuple of Part
@@ -92,8 +92,8 @@ def decoupled(program: Program, axes: Sequence[Axes | None], result_axes: Sequen
     program : Program
         Of the whole batch.
     axes : sequence of tuples of int, or None
-        The batch axes of each argument, in one order; an empty tuple for an argument that all members share. None for
-        one of which members may need any elements.
+        The batch axes of each argument, in the same order for all; an empty tuple for an argument that all members
+        share; None for an argument of which a member may need any elements.
     result_axes : sequence of tuples of int
         The batch axes of each result.
 
@@ -117,7 +117,7 @@ def decoupled(program: Program, axes: Sequence[Axes | None], result_axes: Sequen
 
 
 def _by_member(array: Any, axes: Axes) -> Any:
-    """An array with its batch axes as one, which is the first, and all others as the second: (members, elements)."""
+    """An array as a matrix (members, elements): the first axis joins its batch axes, the second all other axes."""
     moved = np.moveaxis(array, axes, range(len(axes)))
     members = int(np.prod(moved.shape[: len(axes)], dtype=int))
     return moved.reshape(members, int(np.prod(moved.shape[len(axes) :], dtype=int)))
@@ -169,7 +169,7 @@ class _Nodes:
         self.is_constant = np.array([kind.operation == CONSTANT for kind in self.kinds])[self.codes]
 
     def _enter(self, elements: list[Any]) -> Any:
-        """Enter all blocks; returned are the operands of all products, one after the other."""
+        """Enter all blocks; returns the operands of all products, one after the other."""
         codes: dict[Any, int] = {}
         flat: list[Any] = []
         used = 0
@@ -248,7 +248,7 @@ class _Walk:
 
     def run(self) -> bool:
         """Walk; return whether all members do the same."""
-        limit = 4 * self.nodes.size  # of programs that mix their members in ever new ways
+        limit = 4 * self.nodes.size  # in programs that mix their members, there is no end of new vectors
         for order in reversed(range(len(self._waiting))):
             while some := self._waiting[order]:
                 self._waiting[order] = []
@@ -302,9 +302,9 @@ class _Walk:
 
     def _mend(self, number: int, vector: Any, codes: Any) -> bool:
         """
-        Make an operation of a vector in which some members lack it: a product with 1, say, was left out.
+        Complete an operation that some members lack, for example because their product with 1 was left out.
 
-        Returns whether that can be done.
+        Returns whether that is possible.
         """
         nodes = self.nodes
         for code in sorted(set(codes.tolist()), key=lambda code: -np.count_nonzero(codes == code)):
@@ -360,7 +360,7 @@ class _Emission:
         return [k for k, code in enumerate(self._walk.codes) if kinds[code].operation == operation]
 
     def _inputs(self) -> tuple[Part, ...]:
-        """Record elements of arguments; returned are the parts of those whose batch axes are not known."""
+        """Record elements of arguments; returns the parts of arguments whose batch axes were not given."""
         nodes = self._walk.nodes
         groups: dict[tuple[int, int | None], list[int]] = {}
         for number in self._leaves(INPUT):
@@ -389,7 +389,7 @@ class _Emission:
         return tuple(parts)
 
     def _constants(self) -> tuple[Any, ...]:
-        """Record constants; returned are the tables of those that differ."""
+        """Record constants; returns the tables of those that differ between the members."""
         nodes, graph = self._walk.nodes, self._graph
         char: str
         differ: dict[str, list[int]] = {}
@@ -428,7 +428,7 @@ class _Emission:
             self._found[numbers] = recorded(self._graph, kind.operation, kind.dtype, ids, kind.data)
 
     def _record_products(self, kind: Block, numbers: list[int], operands: Any) -> None:
-        """Products of which either factor is the same are one product of a matrix with a vector."""
+        """Products that share a factor are recorded as one product of a matrix with a vector."""
         rest = list(range(len(numbers)))
         for vector, least in ((1, 2), (0, 1)):
             groups: dict[bytes, list[int]] = {}

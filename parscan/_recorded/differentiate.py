@@ -24,7 +24,7 @@ Entries of some rows of a Jacobian: keys `row * width + column`, ascending, and 
 
 
 def jacobian(graph: Graph, outputs: RecordingArray, inputs: RecordingArray) -> tuple[Any, Any, RecordingArray]:
-    """Rows, columns and values of the Jacobian's entries that are not zero by structure, row by row."""
+    """Rows, columns and values of the Jacobian's entries, row by row, without those that are zero by structure."""
     if outputs.dtype.kind != "f":
         raise Refused("has results that are not real numbers")
     nodes = np.ravel(outputs.ids)
@@ -34,7 +34,7 @@ def jacobian(graph: Graph, outputs: RecordingArray, inputs: RecordingArray) -> t
 
 class Tangents:
     """
-    Derivatives of the nodes that lead to some outputs, entries that are not zero by structure.
+    Derivatives of the nodes that lead to some outputs; entries that are zero by structure are not stored.
 
     Griewank & Walther, Evaluating Derivatives (2008), chapters 3 and 7: forward mode with sparse vectors.
 
@@ -51,15 +51,15 @@ class Tangents:
     def __init__(self, graph: Graph, seeds: Ids, outputs: Ids) -> None:
         self._graph, self._width = graph, max(int(np.size(seeds)), 1)
         blocks, wanted = list(graph.blocks), needed(graph, [outputs])
-        # Nodes of blocks of one have their entries in a dictionary by column; those of other blocks, in arrays: where
-        # they begin, and how many they are.
+        # The entries of a node that is a block of its own are in a dictionary by column. Those of nodes of larger
+        # blocks are in the arrays `_columns` and `_ids`, where `_start` and `_count` say which are a node's.
         self._rows: dict[int, dict[int, int]] = {}
         self._start = np.zeros(graph.size, dtype=np.intp)
         self._count = np.zeros(graph.size, dtype=np.intp)
         self._used = 0
         self._columns: Any = NONE
         self._ids: Any = NONE
-        self._pending: list[int] = []  # nodes with entries in a dictionary that the arrays have not
+        self._pending: list[int] = []  # nodes whose entries are in a dictionary, but not yet in the arrays
         column = np.full(graph.size, -1, dtype=np.intp)
         column[np.ravel(seeds)] = np.arange(np.size(seeds))
         flags = wanted.tobytes()
@@ -256,7 +256,7 @@ class Tangents:
 
 
 def _plus(record: Callable[..., Any], result: RecordingArray, known: Any, factor: Any, ids: Any) -> Any:
-    """Nodes of `known + factor * ids`; factors of 1 and -1 are no multiplications."""
+    """Nodes of `known + factor * ids`, without a multiplication if the factor is 1 or -1."""
     if type(factor) is not RecordingArray:
         if factor > 0:
             return ids if known is None else record("add", known, ids)
@@ -274,8 +274,8 @@ def _pairs(keys: Any) -> tuple[Any, Any] | None:
     """
     Pairs of equal neighbours among sorted keys, as a step of a sum of the terms of each key.
 
-    Returned are the places of the first ones of the pairs, and whether terms stay when the second ones are added to
-    them; None if all keys differ.
+    Returned are the places of the first terms of the pairs, and which terms are left once the second terms are added
+    to the first; None if all keys differ.
     """
     repeated = keys[1:] == keys[:-1]
     if not repeated.any():
@@ -291,7 +291,7 @@ def _nodes(block: Block) -> Any:
 
 
 def _array(graph: Graph, ids: Any) -> RecordingArray:
-    """Nodes of one dtype as an array; one that is repeated, such as a number that was broadcast, as a number."""
+    """Nodes of one dtype as an array; if all are the same node, as for a number that was broadcast, as a number."""
     first = int(ids[0])
     return RecordingArray(graph, first if (ids == first).all() else ids, graph.dtype(first))
 
@@ -300,8 +300,8 @@ def cotangents(graph: Graph, outputs: Ids, seeds: Ids) -> Callable[[Ids], Any]:
     """
     Record the product of a vector with the Jacobian of `outputs` with respect to any node, by reverse mode.
 
-    `seeds` are the nodes of the vector. Returned is a function of nodes that gives those of their cotangents, -1 for
-    those that are zero by structure.
+    `seeds` are the nodes of the vector. Returned is a function from nodes to the nodes of their cotangents, or -1 for
+    cotangents that are zero by structure.
     """
     return Cotangents(graph, np.ravel(outputs), np.ravel(seeds)).of
 
@@ -405,7 +405,7 @@ class Cotangents:
         self._bars[targets], self._parts[targets] = ids, parts
 
     def _either(self, one: Any, other: Any) -> Any:
-        """Conditions of which one at least holds."""
+        """Nodes of `one or other`; -1 is a condition that always holds."""
         found, both = np.full(one.shape, -1, dtype=np.intp), (one >= 0) & (other >= 0)
         same = both & (one == other)
         found[same] = one[same]

@@ -141,7 +141,7 @@ def einsum(subscripts: str, *operands: Any, **options: Any) -> Any:
 
 
 def _spelled(subscripts: str, arrays: list[RecordingArray]) -> str:
-    """Subscripts of `einsum` with letters in place of an ellipsis."""
+    """Subscripts of `einsum`, with letters instead of an ellipsis."""
     terms, arrow, _ = subscripts.partition("->")
     free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in subscripts]
     counts = [array.ndim - len(term) + 3 for term, array in zip(terms.split(","), arrays, strict=True) if "..." in term]
@@ -233,9 +233,10 @@ def solve(a: Any, b: Any, **_: Any) -> Any:
 
 
 def _eliminated(a: RecordingArray, b: Any) -> Any:
-    """Solution of linear systems by elimination with partial pivoting; rows are swapped by choices.
+    """
+    Solution of linear systems by elimination with partial pivoting, in which `where` swaps rows.
 
-    NumPy raises an exception where a pivot is zero.
+    Where a pivot is zero, NumPy raises an exception, and the recorded function gives NaN.
     """
     n = a.shape[-1]
     if n > LARGEST:

@@ -89,7 +89,7 @@ HUGE = 10_000
 """A larger array of the user's does not become a recording array, but only a table that may be indexed."""
 
 MANY = 10_000
-"""Larger lists and dictionaries are not copied."""
+"""Lists and dictionaries of more entries are copied only if they hold nothing but numbers and texts."""
 
 NOT_COPIED = frozenset(
     [
@@ -303,7 +303,7 @@ MATH |= {
 
 
 OF_SEQUENCES = ("fsum", "prod", "dist", "sumprod")
-"""Those that take sequences."""
+"""Functions of `MATH` that take sequences."""
 
 
 class Special:
@@ -535,7 +535,7 @@ class Globals(dict[str, Any]):
         return found
 
     def get_now(self, name: str) -> None:
-        """Copy a name; the body of a class asks the dictionary alone."""
+        """Copy a name at once: the body of a class reads globals without calling `__missing__`."""
         if self._copies.reads.has(self._original, name):
             self[name]
 
@@ -547,7 +547,8 @@ class Reads:
     Attributes
     ----------
     names : dict
-        By the `id` of a dictionary of globals or of a module: this, and whether it has each of the names.
+        For the `id` of each dictionary of globals and of each module: the dictionary or module itself, and, for each
+        name that was read from it, whether it has this name.
     imports : list
         Arguments of the imports, `(name, fromlist, level)`, and their modules.
     """
@@ -603,7 +604,7 @@ class Copies:
         }
 
     def value(self, given: Any) -> Any:
-        """What stands for a value in the copy."""
+        """The value that the copy of the function uses in place of one that the function uses."""
         if type(given) in PLAIN:
             return given
         found = self._known.get(id(given))
@@ -625,7 +626,7 @@ class Copies:
         return self.value(module)
 
     def has_own(self, given: Any) -> bool:
-        """Whether something else than the value itself stands for it."""
+        """Whether the copy of the function uses another value in place of this one."""
         found = self._known.get(id(given))
         return found is not None and found[1] is not given
 
@@ -642,7 +643,7 @@ class Copies:
         return self._of_library(given) if type(given).__module__.startswith(RECORDED) else self._object(given)
 
     def _of_library(self, given: Any) -> Any:
-        """What stands for an object of NumPy or SciPy."""
+        """The stand-in for an object of NumPy or SciPy."""
         module = type(given).__module__
         if module.startswith("scipy.sparse") and hasattr(given, "tocsr"):
             return SparseMatrix(self.graph, given)
@@ -828,7 +829,7 @@ class Copies:
         return copy
 
     def _member(self, member: Any) -> Any:
-        """What stands for a member of a class in its copy."""
+        """The member that a copy of a class has in place of one of the class."""
         if isinstance(member, staticmethod | classmethod):
             return type(member)(self.value(member.__func__))
         if isinstance(member, property):

@@ -99,7 +99,7 @@ class Traced:
 
     def pattern(self, argument: int = 0) -> Any:
         """
-        Which entries of the derivative with respect to an argument may differ from zero.
+        Mark the entries of the derivative with respect to an argument that may differ from zero.
 
         Parameters
         ----------
@@ -211,7 +211,7 @@ def _in_a_row(ids: Any) -> bool:
 
 
 def _some(entries: list[Any]) -> str:
-    """The first of many."""
+    """Entries as text; of many, the first ones."""
     more = ["..."] if len(entries) > 2 * SHOWN else []
     return ", ".join(map(str, [*(entries[: 2 * SHOWN] if more else entries), *more]))
 

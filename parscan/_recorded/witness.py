@@ -4,8 +4,8 @@ Whether a function would be recorded as before: all that it read then is compare
 A function reads globals, closure cells, defaults, attributes of objects and of modules, arrays, lists and dictionaries.
 A witness is a graph of all that: a node per object, with the facts about it that can be compared exactly (the bytes of
 an array, the code of a function, the names of attributes) and the nodes of its parts. It holds if the same walk over
-the objects of now finds equal facts everywhere, and one object now where there was one object then: a function may
-write to an array under one name and read it under another.
+the present objects finds equal facts everywhere, and if names that stood for one and the same object still do: a
+function may write to an array under one name and read it under another.
 
 What cannot be compared exactly has no witness: objects of other libraries, files, the clock.
 """
@@ -68,7 +68,7 @@ OF_DATACLASSES = (dataclasses.__file__, reprlib.__file__)
 
 Facts = tuple[Any, ...]
 Open = Callable[[Any, Any], tuple[Facts, Sequence[Any]]]
-"""Facts about an object and its parts; the second argument are names that were read of it."""
+"""Returns facts about an object, and its parts. The second argument: the names that were read from the object."""
 
 
 class Unknown(Exception):  # noqa: N818 - it says what happened
@@ -486,19 +486,19 @@ BY_KIND: tuple[tuple[type, Callable[[Any, Copies], Open]], ...] = (
     (np.ufunc, _opener_of_ufunc),
     (tuple, _opener_of_tuple),
 )
-"""How it is found out how other objects are opened, by their types."""
+"""Functions that choose how objects of all other types are opened."""
 
 
 # Witnesses
 
 
 class Node:
-    """An object that was read: its type, how it is opened, what was read of it, facts about it and its parts."""
+    """An object that was read: its type, how it is opened, the names read from it, facts about it, and its parts."""
 
     __slots__ = ("facts", "kind", "names", "open", "parts")
 
     def __init__(self, given: Any, opener: Open, names: Any) -> None:
-        self.kind = None if opener in (_object, _named_tuple) else type(given)  # that is a part of it
+        self.kind = None if opener in (_object, _named_tuple) else type(given)  # None: the type is one of the parts
         self.open, self.names = opener, names
         self.facts: Facts = ()
         self.parts: list[Any] = []
@@ -515,7 +515,7 @@ class Witness:
     constants : sequence
         Its further arguments.
     copies : Copies
-        That were recorded.
+        The copies that were made for the recording.
 
     Raises
     ------
@@ -554,7 +554,7 @@ class Witness:
         return [*constants, function, *modules]
 
     def _part(self, given: Any, copies: Copies, kept: list[Any], opener: Open | None = None) -> Any:
-        """Number of the node of an object, which is entered with all its parts, or the token of a value."""
+        """Number of the node of an object, which is entered with all its parts; of a value without parts, the token."""
         if _is_atom(given):
             return token(given)
         if (found := self._numbers.get(id(given))) is not None:

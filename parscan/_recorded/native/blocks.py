@@ -35,7 +35,7 @@ class Blocks(Memory):
         self.copied: set[int] = set()
 
     def value(self, node: int) -> Register:
-        """The value of a node, loaded where it is in memory; only where each step passes."""
+        """The value of a node, loaded if it is in memory. To be called only in code that every step runs through."""
         found = self.values.get(node)
         if found is None:
             block = self.layout.block(node)
@@ -213,7 +213,7 @@ class Blocks(Memory):
         return pointer
 
     def _copy(self, copy: Copy, target: Register, dtype: np.dtype[Any]) -> None:
-        """Copy elements to memory of intermediate values, or, without lanes, to a result."""
+        """Copy elements to the memory of intermediate values or, without lanes, to a result."""
         source = self._pointer(copy.space, copy.source)
         if copy.places is None and self.lanes == 1:
             self._move(self._after(target, "0", copy.target, dtype), source, copy.count * dtype.itemsize)
@@ -225,7 +225,7 @@ class Blocks(Memory):
         self._next(loop)
 
     def _places(self, copy: Copy, place: Register) -> list[Register]:
-        """Which element to copy, and where to, of the one at a place among those that are copied."""
+        """For the element at a place among those that are copied: from which element, and to which."""
         if copy.places is None:
             return [place, self.text.new(f"add i64 {place}, {copy.target}")]
         whole = np.dtype(np.int64)

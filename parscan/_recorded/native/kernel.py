@@ -34,7 +34,7 @@ NAME = "parscan_kernel"
 """Name of the function."""
 
 PACKED = {name: name for name in CALLED} | {"expit": "exp", "logaddexp": "exp"}
-"""Operations of which several elements are evaluated together where the C library has the function on vectors."""
+"""Operations that call a function of the C library, whose name is given: on vectors, if the library has it for them."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class _Writer(Products):
         return self._first(f"getelementptr i64, ptr %arrays, i64 {place}")
 
     def _name(self, k: int) -> Register:
-        """Pointer to an argument's, or, after them, a result's first element of a step."""
+        """Pointer to the first element, at a step, of argument `k`; numbers of results follow those of arguments."""
         count = len(self.program.arguments)
         return f"%argument{k}" if k < count else f"%result{k - count}"
 
@@ -254,7 +254,7 @@ class _Writer(Products):
         last = [number for number in range(len(self.program.results)) if self._is_last(number)]
         for node in (one for number in last for one in np.ravel(self.program.results[number]).tolist()):
             if not self._is_in_memory(node):
-                self.value(node)  # where both ways on have it
+                self.value(node)  # here, so that it is known in the next step and behind the last
         for k, first in enumerate(self.pointers):
             following = name = self._name(k)
             if k == 0 and self.chain:
@@ -279,9 +279,9 @@ class _Writer(Products):
             self._store_result(number)
 
     def _scalars(self, part: Scalars) -> None:
-        """Blocks in registers; of calls of one function that do not need each other, several at a time."""
+        """Blocks in registers; independent calls of one function are evaluated several at a time."""
         levels = [0] * self.program.size
-        """Calls on the way to a node."""
+        """For each node, the largest number of calls on a way from the arguments to it."""
         items: list[Item] = []
         for block in part.blocks:
             packed = block.operation in PACKED and self.lanes == 1 and block.dtype.kind == "f"
@@ -334,7 +334,7 @@ class _Writer(Products):
             self._define(item.node, value, item.block)
 
     def _calls(self, items: list[Item]) -> None:
-        """Calls of functions that do not need each other."""
+        """Calls of functions, none of which needs the result of another."""
         alike: dict[tuple[str, str], list[Item]] = defaultdict(list)
         for item in items:
             alike[item.block.operation, item.block.dtype.char].append(item)

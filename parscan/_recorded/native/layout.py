@@ -1,4 +1,4 @@
-"""The parts of a program's code, in order, and the places of its values: registers, or memory for loops."""
+"""The parts of a program's code, in order, and the places of its values: in registers, or in memory for loops."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ALIGNED = 64
 """Bytes at which blocks of memory begin."""
 
 TABLE, SCRATCH, ARGUMENT = 0, 1, 2
-"""Memory: the table of constants, that of intermediate values, and that of the first argument; others follow."""
+"""Numbers of the spaces of memory: constants, intermediate values, the first argument; the other arguments follow."""
 
 
 @dataclass(eq=False)
@@ -52,7 +52,7 @@ class Multiplied:
 
 @dataclass(frozen=True)
 class Run:
-    """Elements one after the other in memory: of a space, from a byte on. `nodes` have these elements."""
+    """Elements one after the other in a space of memory, from the byte `start` on."""
 
     space: int
     start: int
@@ -119,13 +119,13 @@ class Layout:
         self.offsets = np.full(program.size, -1, dtype=np.int64)
         self.spaces = np.full(program.size, -1, dtype=np.int64)
         self.table: list[tuple[int, Any, Any]] = []
-        """Places of constants, their values, and what they are: nodes, the data of a block, or None for what the text
-        needs."""
+        """Places of constants, their values, and their sources: nodes, the data of a block, or None for numbers that
+        only the code needs."""
         self.table_bytes, self.scratch_bytes = 0, 0
         self.parts = _parts(program, self.block_of, self.is_scalar)
         self._copies: dict[bytes, Copied] = {}
         self.sinks: dict[int, tuple[int, int]] = {}
-        """Loops' blocks, by their first nodes, that are written to a result, from a place in it on."""
+        """Blocks that loops write directly to a result: by their first nodes, the result and the place in it."""
         if lanes == 1:
             self._find_sinks()
         self.stored = np.zeros(program.size, dtype=bool)
@@ -146,11 +146,11 @@ class Layout:
         return self.program.blocks[self._numbers[node]]
 
     def dtype(self, node: int) -> np.dtype[Any]:
-        """Of a node."""
+        """Dtype of a node."""
         return self.block(node).dtype
 
     def address(self, node: int) -> tuple[int, int]:
-        """Memory and byte in it of a node."""
+        """The space of memory that holds a node, and the byte there."""
         if self.spaces[node] < 0:
             assert self.block(node).operation == CONSTANT, self.block(node)
             self._place_constants(self.block(node))
@@ -341,10 +341,11 @@ def _blocks(part: Scalars | Fused | Multiplied) -> Sequence[Block]:
 
 def _merged(program: Program, width: int) -> tuple[Program, set[int]]:
     """
-    A program in which the same operation on elements after elements is one block, if nearly all are, and these blocks.
+    Join runs of small blocks of the same operation. Returns the program and the first nodes of the joined blocks.
 
-    That is how an array of few elements is recorded. Its elements fill vectors again where each operand is one node,
-    or elements that lie beside each other in memory, as vectors were written there.
+    An operation on an array of few elements is recorded as such a run. It can be evaluated in vectors if each operand
+    is one node, or elements that lie side by side in memory, where they were written as vectors. Unless nearly all
+    elements of a program can be joined so, it is left as it is.
     """
     blocks: list[Block] = []
     vectors: dict[int, tuple[int, int]] = {}
@@ -425,7 +426,7 @@ def _in_vectors(ids: Any, size: int, vectors: dict[int, tuple[int, int]]) -> boo
 
 
 def vector_width(count: int, width: int) -> int:
-    """Elements of the vectors that an operation on some elements is made of."""
+    """Number of elements of the vectors in which an operation on `count` elements is evaluated."""
     return width if count > UNROLLED else min(count & -count, width)
 
 
@@ -433,7 +434,7 @@ def _parts(program: Program, block_of: Any, is_scalar: Callable[[Block], bool]) 
     """
     The blocks in an order in which each needs earlier ones only, as many as possible in common loops.
 
-    One loop at a time is open; what does not depend on it is evaluated before it.
+    One loop at a time is open; blocks that do not depend on it are evaluated before it.
     """
     found: list[Scalars | Fused | Multiplied] = []
     group: list[Block] = []

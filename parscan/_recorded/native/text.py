@@ -32,7 +32,7 @@ def word(dtype: np.dtype[Any]) -> str:
 
 @cache
 def in_memory(dtype: np.dtype[Any]) -> str:
-    """The same in memory."""
+    """Type of a value of this dtype in memory."""
     return "i8" if dtype.kind == "b" else word(dtype)
 
 
@@ -210,7 +210,7 @@ class Text:
             return WRITTEN_OUT[function](Operand(self, dtype, width), *given)
         if width == 1:
             function = function if dtype.char == "d" else function + "f"
-            name = f"parscan_{function}"  # LLVM must not replace it by what it knows of the function of that name
+            name = f"parscan_{function}"  # under the function's own name, LLVM might replace the call by other code
             if name not in self.external:
                 if not (found := libm.address(function)):
                     raise UnsupportedError(f"calls `{function}`, which the C library of this machine does not have")
@@ -262,7 +262,11 @@ class Text:
         return self.new(f"{spelled} {kind} {', '.join(given)}")
 
     def term(self, name: str, kind: str, one: Register, other: Register) -> Register:
-        """A product, or a sum, of a sum of products: both may be rounded once, as in every library of products."""
+        """
+        A multiplication or an addition of a sum of products.
+
+        The processor may do both in one operation that rounds once, as in any library of linear algebra.
+        """
         return self.new(f"{'fmul' if name == 'multiply' else 'fadd'} contract {kind} {one}, {other}")
 
     def select(self, condition: Register, one: Register, other: Register, kind: str, width: int) -> Register:
@@ -342,7 +346,7 @@ class Text:
         return self.new(f"{verb} {before} {value} to {after}")
 
     def _whole(self, value: Register, dtype: np.dtype[Any], result: np.dtype[Any], width: int) -> Register:
-        """A floating-point number as an integer; what is none becomes the smallest one, as on x86."""
+        """A floating-point number as an integer; NaN and numbers out of range become the smallest one, as on x86."""
         bits = 64 if result.itemsize == 8 or result.kind == "u" else 32
         wide = np.dtype(f"int{bits}")
         limit = literal(2.0 ** (bits - 1), dtype, width)
@@ -368,7 +372,7 @@ BOOLEAN = {
     "less": "icmp ult", "less_equal": "icmp ule", "greater": "icmp ugt", "greater_equal": "icmp uge",
     "fmax": "or", "fmin": "and",
 }  # fmt: skip
-"""Operations on Booleans that are other ones on numbers."""
+"""How operations that differ for Booleans and numbers are spelled for Booleans."""
 
 
 class Operand:
@@ -422,7 +426,7 @@ LIMITS = {"maximum": ("ogt", True), "minimum": ("olt", True), "fmax": ("ogt", Fa
 
 
 def limited(w: Operand, name: str, x: Register, limit: Register) -> Register:
-    """One of these of a value and a limit that is not NaN: one instruction of the processor."""
+    """An operation of `LIMITS` on a value and a limit that is not NaN: one instruction of the processor."""
     order, keeps_nan = LIMITS[name]
     one, other = (limit, x) if keeps_nan else (x, limit)
     return w.choose(w.compare(order, one, other), one, other)
@@ -436,7 +440,7 @@ def root_power(w: Operand, x: Register, exponent: float) -> Register:
 
 
 def inverse(divisor: float, dtype: np.dtype[Any]) -> float:
-    """The factor that gives what a divisor gives, bit by bit: that of a power of two; 0 if there is none."""
+    """The factor whose products equal the quotients by a divisor bit by bit, if that is a power of two; 0 otherwise."""
     if abs(frexp(divisor)[0]) != 0.5 or not np.finfo(dtype).tiny <= abs(1.0 / divisor) <= np.finfo(dtype).max:
         return 0.0
     return 1.0 / divisor
@@ -523,8 +527,8 @@ def _fmod(w: Operand, x: Register, y: Register) -> Register:
     The remainder with the sign of `x`, exact.
 
     Where the whole part `q` of the quotient is exact, `x - q y` has no rounding error: it is a multiple of the last
-    place of `y`, and not larger than `y`. A quotient that was rounded to the next whole number is one too large. The C
-    library, which is slow, does all else.
+    place of `y`, and not larger than `y`. A quotient that was rounded to the next whole number is one too large. All
+    other cases are left to the C library, which is slow.
     """
     if not libm.has_fma():
         return w.libm("fmod", x, y)
