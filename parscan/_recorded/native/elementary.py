@@ -35,11 +35,15 @@ class Numbers:
     """`exp` of it, and of anything below, is 0."""
     highest: float
     """`exp` of it, and of anything above, is infinite."""
+    small: float
+    """`tanh` of anything below it in size is that, to less than a tenth of a unit of the last place."""
 
 
 NUMBERS = {
-    "d": Numbers(12, 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1.5 * 2.0**52, 52, 1023, -746.0, 710.0),
-    "f": Numbers(6, 0.693359375, -2.12194440e-4, 1.5 * 2.0**23, 23, 127, -105.0, 89.0),
+    "d": Numbers(
+        12, 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1.5 * 2.0**52, 52, 1023, -746.0, 710.0, 2.0**-28
+    ),
+    "f": Numbers(6, 0.693359375, -2.12194440e-4, 1.5 * 2.0**23, 23, 127, -105.0, 89.0, 2.0**-13),
 }
 
 
@@ -66,14 +70,16 @@ def expm1(w: Operand, x: Register) -> Register:
 
 
 def tanh(w: Operand, x: Register) -> Register:
-    """`(exp(2 x) - 1) / (exp(2 x) + 1)` of the absolute value, with the sign."""
+    """`(exp(2 x) - 1) / (exp(2 x) + 1)` of the absolute value, with the sign; `x` itself where that is tiny, or NaN."""
     size = w.llvm("fabs", x)
+    small = w.compare("ult", size, w.number(NUMBERS[w.dtype.char].small))
     size = w.choose(w.compare("olt", size, w.number(22.0)), size, w.number(22.0))
+    size = w.choose(small, w.number(0.0), size)  # processors are slow near the smallest number
     k, rest = _reduced(w, w.do("fadd", size, size))
     scale = _power_of_two(w, k)
     found = w.do("fadd contract", w.do("fmul contract", scale, rest), w.do("fsub", scale, w.number(1.0)))
     found = w.llvm("copysign", w.do("fdiv", found, w.do("fadd", found, w.number(2.0))), x)
-    return w.choose(w.compare("uno", x, x), x, found)
+    return w.choose(small, x, found)
 
 
 def _limited(w: Operand, x: Register, low: float, high: float) -> Register:

@@ -285,13 +285,17 @@ class Layout:
                 left[place : place + self.block(first).count] = False
         return np.flatnonzero(left), flat[left]
 
-    def matrix(self, block: Block, *, by_columns: bool) -> Run | Copied:
-        """The matrix of a product, in memory by rows or by columns."""
-        ids = np.ravel(block.operands[0].T if by_columns else block.operands[0])
-        numbers = np.unique(self.block_of[ids]).tolist()
+    def matrix(self, matrix: Any, order: Callable[[Any], Any] | None = None) -> tuple[Run | Copied, bool]:
+        """
+        The matrix of a product in memory, and whether it is in some order.
+
+        A constant one is in this order, any other one column after column; without an order, all are row after row.
+        """
+        numbers = np.unique(self.block_of[matrix]).tolist()
         if not all(self.program.blocks[k].operation == CONSTANT for k in numbers):
-            return self._in_memory(ids)
-        return Run(TABLE, self.constant(self.values(ids), ids))
+            return self._in_memory(np.ravel(matrix.T if order else matrix)), False
+        ids = order(matrix) if order else np.ravel(matrix)
+        return Run(TABLE, self.constant(self.values(ids), ids)), True
 
     def values(self, ids: Any) -> Any:
         """Values of constants."""

@@ -128,6 +128,13 @@ class Text:
         self.declarations.setdefault(name, f"declare {scalar} @{name}({scalar}, {kind})")
         return self.new(f"call reassoc {scalar} @{name}({scalar} {literal(-0.0, dtype)}, {kind} {values})")
 
+    def any_bits(self, values: Register, dtype: np.dtype[Any], width: int) -> Register:
+        """The bits that any of some integers has."""
+        if width == 1:
+            return values
+        name = f"llvm.vector.reduce.or.v{width}{word(dtype)}"
+        return self.call(name, word(dtype), [(vector(word(dtype), width), values)])
+
     def element(self, values: Register, kind: str, place: int) -> Register:
         """An element of a vector; `kind` is the vector's type."""
         return self.new(f"extractelement {kind} {values}, i64 {place}")

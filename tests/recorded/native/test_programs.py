@@ -122,6 +122,36 @@ def test_products(size, dtype):
     compare(program, rng.normal(size=(9, size)).astype(dtype), rtol=1e-12 if dtype == np.float64 else 2e-4)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(40, 40), (33, 100), (7, 200), (200, 33), (201, 70)])
+def test_products_of_tiny_numbers_are_rounded_once(shape, dtype):
+    rng, limits = np.random.default_rng(0), np.finfo(dtype)
+    matrix = rng.normal(size=shape).astype(dtype)
+    matrix[0, 0], matrix[1, :2], matrix[2, 1] = 0.0, limits.max, limits.tiny
+    program = record(lambda y: matrix @ y, [np.zeros(shape[1], dtype)]).program
+    sizes = float(limits.tiny) * 2.0 ** np.array([-50, -20, -3, 0, 1, 3, 14, 15, 16, 62, 63, 64, 65, 80, 120])
+    x = (rng.normal(size=(16 * len(sizes), shape[1])) * np.repeat(sizes, 16)[:, None]).astype(dtype)
+    large = matrix.astype(np.float64) @ (x.T.astype(np.float64) * 2.0**40)
+    rounding = shape[1] * limits.eps * (abs(matrix).astype(np.float64) @ (abs(x.T).astype(np.float64) * 2.0**40))
+    for several in (False, True):
+        found = Evaluator(program, several=several)(x)[0].T.astype(np.float64) * 2.0**40
+        assert (abs(found - large) <= rounding + float(limits.smallest_subnormal) * 2.0**40).all()
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_products_of_tiny_numbers_beside_others(several):
+    matrix = np.random.default_rng(0).normal(size=(40, 50))
+    program = record(lambda y: matrix @ y, [np.zeros(50)]).program
+    for special in (0.0, -0.0, 1.0, 1e-300, 5e-324, np.inf, -np.inf, np.nan):
+        for other in (0.0, -0.0, 1e-310, -1e-310):
+            x = np.full((9, 50), other)
+            x[:, 17] = special
+            (found,), (expected,) = Evaluator(program, several=several)(x), program(x)
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=60 * 5e-324)
+            if special == other == 0:
+                np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
 def test_products_of_matrices_that_are_computed():
     def function(y, a):
         square = np.sin(a)
