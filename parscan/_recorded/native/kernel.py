@@ -25,7 +25,7 @@ from .layout import (
     Scalars,
     aligned,
 )
-from .memory import STRIDED
+from .memory import APART
 from .products import Products
 from .same_text import structure
 from .text import CALLED, Register, vector, word
@@ -234,7 +234,7 @@ class _Writer(Products):
             self.pointers.append(first)
             self.steps.append(step)
             offsets = [self._first(f"mul i64 {lane}, {j}") for j in range(self.lanes)]
-            self.lane_offsets.append(offsets if self.lanes > 1 and self.modes[k] == STRIDED else [])
+            self.lane_offsets.append(offsets if self.lanes > 1 and self.modes[k] in APART else [])
 
     def _array(self, place: int) -> Register:
         return self._first(f"getelementptr i64, ptr %arrays, i64 {place}")

@@ -6,6 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from .kernel import kernel
 from .layout import address, is_small
 from .libm import vector_bytes
 from .loop import portions
-from .memory import SHARED, STRIDED, UNIT
+from .memory import ADJACENT, SHARED, STRIDED, UNIT
 
 FEW = 500
 """Operations of a program up to which they wait for each other more than that they keep the processor busy."""
@@ -161,7 +162,9 @@ def _mode(array: Any) -> str:
     """How an array lies in memory, see `kernel`."""
     if array.strides[1] == 0:
         return SHARED
-    return UNIT if array.strides[1] == array.itemsize and array.shape[1] > 1 else STRIDED
+    if array.shape[1] == 1 or array.strides[1] != prod(array.shape[2:]) * array.itemsize:
+        return STRIDED
+    return UNIT if array.strides[1] == array.itemsize else ADJACENT
 
 
 KEPT = 32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,14 @@ from . import libm
 from .layout import ARGUMENT, SCRATCH, TABLE, Layout
 from .text import Register, Text, in_memory, literal, vector, word
 
-SHARED, UNIT, STRIDED = "shared", "unit", "strided"
+SHARED, UNIT, ADJACENT, STRIDED = "shared", "unit", "adjacent", "strided"
 """
-How an argument or result of several lanes lies in memory: all lanes read the same, lanes are neighbours, or have a
-distance.
+How an argument or result of several lanes lies in memory: all lanes read the same, lanes are neighbours, the rows of
+lanes are neighbours, or lanes have a distance.
 """
+
+APART = ADJACENT, STRIDED
+"""With these, each lane has a pointer of its own."""
 
 
 class Memory:
@@ -146,7 +150,7 @@ class Memory:
 
     def _bases(self, number: int, pointer: Register) -> list[Register]:
         """Where lanes have the first element of an argument or result: a pointer per lane, or one for all."""
-        if self.lanes == 1 or self.modes[number] != STRIDED:
+        if self.lanes == 1 or self.modes[number] not in APART:
             return [pointer]
         return [self.text.new(f"getelementptr i8, ptr {pointer}, i64 {one}") for one in self.lane_offsets[number]]
 
@@ -161,6 +165,13 @@ class Memory:
                 value = self._load(self._after(bases[0], first, k, dtype), dtype, 1 if shared else self.lanes)
                 found.append(self._splat(value, dtype, self.lanes) if shared else value)
             return found
+        if self._is_block(number, count):
+            for k in range(count):
+                place = self._after(bases[0], first, k * self.lanes, dtype)
+                found.append(self.text.new(f"load {vector(in_memory(dtype), self.lanes)}, ptr {place}, "
+                                           f"align {dtype.itemsize}"))  # fmt: skip
+            columns = self.text.separated(found, in_memory(dtype), self.lanes)
+            return [self._truth(column, dtype, self.lanes) for column in columns]
         for start, size in _chunks(count, self.lanes):
             kind = vector(in_memory(dtype), size)
             rows = [self.text.new(f"load {kind}, ptr {self._after(base, first, start, dtype)}, align {dtype.itemsize}")
@@ -179,6 +190,11 @@ class Memory:
             return
         scalar, done = in_memory(dtype), 0
         values = [self._bytes(value, dtype, self.lanes) for value in values]
+        if self._is_block(number, len(values)):
+            for k, value in enumerate(self.text.interleaved(values, scalar, self.lanes)):
+                place = self._after(bases[0], first, k * self.lanes, dtype)
+                self.text.do(f"store {vector(scalar, self.lanes)} {value}, ptr {place}, align {dtype.itemsize}")
+            return
         for start, size in _chunks(len(values), self.lanes):
             rows = self.text.transposed(values[start : start + size], scalar, self.lanes)
             for lane, base in enumerate(bases):
@@ -187,6 +203,14 @@ class Memory:
                 self.text.do(f"store {vector(scalar, size)} {row}, ptr {place}, align {dtype.itemsize}")
             done = start + size
         assert done == len(values)
+
+    def _is_block(self, number: int, count: int) -> bool:
+        """Whether some elements of all lanes, a power of two for each, fill a piece of memory without gaps."""
+        if self.modes[number] != ADJACENT or count & (count - 1) or count > self.lanes:
+            return False
+        arguments, results = self.program.arguments, self.program.results
+        shape = arguments[number].shape if number < len(arguments) else results[number - len(arguments)].shape
+        return count == prod(shape)
 
     def _joined(self, rows: list[Register], dtype: np.dtype[Any], size: int) -> list[Register]:
         """Vectors as wide as there are lanes: the `k`-th has the elements of the lanes `k`, `k + size`, and so on."""

@@ -171,9 +171,7 @@ class Text:
         """Two vectors of the same width, one after the other."""
         if width == 1:
             return self.joined([one, other], scalar)
-        kind = vector(scalar, width)
-        places = ", ".join(f"i32 {place}" for place in range(2 * width))
-        return self.new(f"shufflevector {kind} {one}, {kind} {other}, <{2 * width} x i32> <{places}>")
+        return self.chosen(one, other, scalar, width, range(2 * width))
 
     def chained(self, parts: Sequence[Register], scalar: str, width: int) -> Register:
         """Vectors of the same width, one after the other."""
@@ -191,7 +189,7 @@ class Text:
 
         It exchanges quarters of each block, then quarters of the quarters.
         """
-        rows, size, kind = list(rows), len(rows), vector(scalar, width)
+        rows, size = list(rows), len(rows)
         half = size // 2
         while half:
             for i in (k for k in range(size) if not k & half):
@@ -199,10 +197,34 @@ class Text:
                 low = [k if not k & half else width + k - half for k in range(width)]
                 high = [width + k if k & half else k + half for k in range(width)]
                 for target, places in ((i, low), (i + half, high)):
-                    text = ", ".join(f"i32 {place}" for place in places)
-                    rows[target] = self.new(f"shufflevector {kind} {one}, {kind} {other}, <{width} x i32> <{text}>")
+                    rows[target] = self.chosen(one, other, scalar, width, places)
             half //= 2
         return rows
+
+    def interleaved(self, rows: Sequence[Register], scalar: str, width: int) -> list[Register]:
+        """Vectors of the first elements of some vectors, one after the other, then of the second ones, and so on."""
+        if len(rows) == 1:
+            return list(rows)
+        pairs = zip(*(self.interleaved(rows[k::2], scalar, width) for k in (0, 1)), strict=True)
+        halves = [[place for k in range(first, first + width // 2) for place in (k, width + k)]
+                  for first in (0, width // 2)]  # fmt: skip
+        return [self.chosen(one, other, scalar, width, places) for one, other in pairs for places in halves]
+
+    def separated(self, rows: Sequence[Register], scalar: str, width: int) -> list[Register]:
+        """The vectors that `interleaved` would turn into these."""
+        if len(rows) == 1:
+            return list(rows)
+        pairs = list(zip(rows[::2], rows[1::2], strict=True))
+        halves = [
+            self.separated([self.chosen(*pair, scalar, width, range(k, 2 * width, 2)) for pair in pairs], scalar, width)
+            for k in (0, 1)
+        ]
+        return [row for pair in zip(*halves, strict=True) for row in pair]
+
+    def chosen(self, one: Register, other: Register, scalar: str, width: int, places: Sequence[int]) -> Register:
+        """Elements of two vectors of the same width, by their places in both, one after the other."""
+        kind, text = vector(scalar, width), ", ".join(f"i32 {place}" for place in places)
+        return self.new(f"shufflevector {kind} {one}, {kind} {other}, <{len(places)} x i32> <{text}>")
 
     def of_libm(self, function: str, dtype: np.dtype[Any], width: int, *given: Register) -> Register:
         """

@@ -137,6 +137,32 @@ def test_segments_of_one_sequence_in_lanes():
     np.testing.assert_allclose(found[80:], expected[80:, 0], rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.bool_])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 8, 64])
+@pytest.mark.parametrize("gap", [0, 1, 3])
+@pytest.mark.parametrize("sequences", [2, 9, 16, 37])
+def test_rows_of_sequences_side_by_side_or_with_gaps(sequences, gap, n, dtype):
+    def step(y, x):
+        return y ^ x[..., ::-1] if dtype is np.bool_ else y * dtype(0.5) + x[..., ::-1]
+
+    def rows(values):
+        """The same values, with a gap behind each row of a sequence."""
+        wide = np.full((*values.shape[:-1], n + gap), 1, dtype)
+        wide[..., :n] = values
+        return wide[..., :n]
+
+    rng = np.random.default_rng(3)
+    states, x = ((10 * rng.normal(size=size)).astype(dtype) for size in [(sequences, n), (20, sequences, n)])
+    program, out = record(step, [states[:1], x[0, :1]]).program, rows(np.ones_like(x))
+    Lanes(program, several=True).run(states, [rows(x)], [out], 0, 20)
+    y = states
+    for t in range(20):
+        y = step(y, x[t])
+        np.testing.assert_array_equal(out[t], y)
+    if gap:
+        assert (out.base[..., n:] == dtype(1)).all()
+
+
 def test_inputs_that_all_sequences_share():
     step, program, states, inputs, _ = make("bucket", steps=50, sequences=11)
     shared = np.broadcast_to(inputs[0][:, :1], inputs[0].shape)
