@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -48,6 +48,8 @@ class Recording:
     graph: Graph
     arguments: tuple[RecordingArray, ...]
     result: RecordingArray
+    notes: dict[Any, Any] = field(default_factory=dict, compare=False)
+    """What those who use the recording note down for its next use."""
 
     @cached_property
     def program(self) -> Program:

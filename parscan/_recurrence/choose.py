@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 
@@ -19,8 +19,9 @@ from .code import Code, Compiler, NoCodeError
 from .compiled_segments import CompiledSegments, faster_segments, segments_of
 from .compiled_tangents import SWEEPS, TangentCode, faster_tangents, note_outcome, prepared_tangents
 from .cost import Stopwatch, best_length, sweeps
-from .decide import Budget, Workload, decide
+from .decide import Budget, Decision, Workload, decide
 from .methods import DAMPED, METHODS, Planner
+from .precedent import Precedent, precedent_of, recalled
 from .task import Task
 
 FIRST_STEPS = 8
@@ -33,7 +34,7 @@ class Choice:
 
     `reason` is the sentence of `auto` about its choice. `wanting` is the time of one step of the loop, in seconds, if
     the loop is chosen because the compiled scans are not loaded; else 0. `code` is the step as machine code.
-    `in_methods`: the methods use it, too.
+    `in_methods`: the methods use it, too. `precedent` is kept for later solves if this one succeeds.
     """
 
     methods: tuple[PlannedMethod, ...] = ()
@@ -43,14 +44,20 @@ class Choice:
     wanting: float = 0.0
     code: Code | None = None
     in_methods: bool = False
+    precedent: Precedent | None = None
 
 
 def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
-    """Check the user's functions on the first steps, and choose."""
-    first = min(FIRST_STEPS, task.steps)
+    """Choose as before, or check the user's functions on the first steps."""
     empty = task.steps * task.arrays.y0.size == 0
     if empty or (task.options.method == "sequential" and task.options.compiles is False):
         return Choice()
+    return (None if whole else _as_before(task)) or _choose_anew(task, whole, budget)
+
+
+def _choose_anew(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
+    """Check the user's functions on the first steps, and choose."""
+    first = min(FIRST_STEPS, task.steps)
     begin = time.perf_counter()
     if task.loop(task.arrays.y0, 0, first) < first:
         return Choice()
@@ -183,11 +190,42 @@ def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budge
         try_tangents=partial(_try_tangents, compiler, task.step.structure),
     )
     decision = decide(facts)
-    reason = f"auto: {', then '.join([*decision.methods, 'the loop'])}, for {decision.because}"
-    if not decision.methods:
-        return Choice((), 0, start, f"{reason}.{compiler.remark}", code=facts.code)
+    segments = facts.segments if decision.methods else None
+    if not decision.methods or segments:
+        return _settled(task, decision, start, facts.code, segments, compiler.remark)
     planner = _planner(task, states, steps, facts.length)
     wanting = facts.cost.looped if decision.for_now else 0.0
-    reason = f"{reason}; segments of {facts.length} steps.{compiler.remark}"
+    reason = f"{_reason(decision, facts.length)}{compiler.remark}"
     return Choice(planner.auto(decision, facts), facts.length, start, reason, wanting, facts.code,
-                  in_methods=facts.segments is not None or facts.tangents is not None)  # fmt: skip
+                  in_methods=facts.tangents is not None)  # fmt: skip
+
+
+def _settled(
+    task: Task, decision: Decision, start: int, code: Code | None, segments: CompiledSegments | None, remark: str = ""
+) -> Choice:
+    """The loop, or Jacobi's sweeps over segments by machine code."""
+    precedent = None if remark else precedent_of(decision, code, segments)
+    if segments is None:
+        return Choice((), 0, start, f"{_reason(decision)}{remark}", code=code, precedent=precedent)
+    steps = task.steps - start
+    length = segments.length(min(steps, task.options.window or steps))
+    methods = (Planner(task, steps, length, covered=True).compiled_jacobi(segments),)
+    reason = f"{_reason(decision, length)}{remark}"
+    return Choice(methods, length, start, reason, code=code, in_methods=True, precedent=precedent)
+
+
+def _reason(decision: Decision, length: int = 0) -> str:
+    """The sentence of `auto` about its choice; `length` is that of segments, if there are some."""
+    methods = ", then ".join([*decision.methods, "the loop"])
+    return f"auto: {methods}, for {decision.because}{f'; segments of {length} steps' if length else ''}."
+
+
+def _as_before(task: Task) -> Choice | None:
+    """The choice of an earlier solve; None if there is none, or if one of the first steps is not finite."""
+    if (precedent := recalled(task)) is None:
+        return None
+    code = precedent.code(task.step)
+    if code.march(task.arrays.y0, task.trajectory, 0, FIRST_STEPS) < FIRST_STEPS:
+        return None
+    choice = _settled(task, precedent.decision, FIRST_STEPS, code, precedent.segments(code))
+    return replace(choice, precedent=precedent)

@@ -105,6 +105,8 @@ class Code:
     """The recording of the step, to be forgotten if the code is wrong."""
     seconds: float = 0.0
     """Measured time of one step."""
+    is_enough: bool = True
+    """Whether no more code, for segments or with derivatives, would be compiled if loops took some more time."""
 
     def march(
         self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None
@@ -224,13 +226,13 @@ def record_step(step: Step, states: Array) -> Recording:
     return recording
 
 
-def is_recorded(step: Step, states: Array) -> bool:
-    """Whether the step was recorded at an earlier solve, and has not changed since."""
+def recalled_recording(step: Step, states: Array) -> Recording | None:
+    """The recording of the step from an earlier solve, if there is one, and all that the step reads is as it was."""
     if COMPILER not in sys.modules or library(states) != "numpy":
-        return False
+        return None
     from .._recorded.memo import recalled  # noqa: PLC0415 - slow to import
 
-    return recalled(*_to_record(step, states)) is not None
+    return recalled(*_to_record(step, states))
 
 
 def _to_record(step: Step, states: Array) -> tuple[Any, list[Any], tuple[Any, ...], int]:
@@ -373,7 +375,7 @@ class Compiler:
         """Whether a loop of some seconds is worth recording the step, or running what was recorded before."""
         if seconds >= WORTH_RECORDING + PER_NUMBER * prod(self.states.shape[1:]):
             return LEDGER.pays_loading(seconds)
-        return seconds >= WORTH_RUNNING and is_recorded(self._step, self.states)
+        return seconds >= WORTH_RUNNING and recalled_recording(self._step, self.states) is not None
 
     def _by_numba(self, seconds: float) -> Code | None:
         """The loop over a step that the user compiled by Numba, compiled as well; None where that cannot be done."""

@@ -17,6 +17,7 @@ from .systems.propagation import Span
 
 if TYPE_CHECKING:
     from .._recorded.native.lanes import Lanes
+    from .._recorded.native.segments import Segments
 
 WORTH_SWEEPING = 1e-3
 """Seconds of the compiled loop from which on segments are considered; about half of it the iteration takes itself."""
@@ -69,9 +70,9 @@ class CompiledSegments:
         """A way to march the states of segments."""
         return CompiledStates(self.march, must_gain=must_gain)
 
-    def march(self, starts: Array, trajectory: Array, span: Span, first: int, last: int) -> None:
-        """Evaluate local steps of all segments."""
-        self._run(self.code.inputs, starts, trajectory, span, first, last, available_threads())
+    def march(self, trajectory: Array, span: Span) -> Callable[[Array, int, int], None]:
+        """A function that evaluates local steps of all segments."""
+        return self._segments(self.code.inputs, trajectory, span, available_threads()).run
 
     def length(self, steps: int) -> int:
         """Steps per segment: there is one for each lane of each thread."""
@@ -114,7 +115,7 @@ class CompiledSegments:
         def run(count: int) -> None:
             length = count // width
             outs = xp.empty((width * length, *states.shape[1:]), dtype=states.dtype)
-            self._run(self.code.inputs, starts, outs, Span(0, width * length, length), 0, length)
+            self._segments(self.code.inputs, outs, Span(0, width * length, length)).run(starts, 0, length)
 
         def measure() -> tuple[float, float]:
             most = max(width, timed_steps(states[-1, ...], steps))
@@ -138,16 +139,14 @@ class CompiledSegments:
         twice = xp.arange(2 * sequences) // 2
         found = xp.empty((2 * sequences, *states.shape[1:]), dtype=states.dtype)
         inputs = tuple(_taken(x, times[twice]) for x in self.code.inputs)
-        self._run(inputs, given[places, ...], found, Span(0, 2 * sequences, 2), 0, 1)
         before = given[places, ...]
+        self._segments(inputs, found, Span(0, 2 * sequences, 2)).run(before, 0, 1)
         return are_apart(self.code.step, [int(t) for t in times], before, found[::2, ...], expected[places, ...])
 
-    def _run(
-        self, inputs: tuple[Array, ...], starts: Array, outs: Array, span: Span, first: int, last: int, threads: int = 1
-    ) -> None:
+    def _segments(self, inputs: tuple[Array, ...], outs: Array, span: Span, threads: int = 1) -> Segments:
         from .._recorded.native.segments import Segments  # noqa: PLC0415 - LLVM is slow to load
 
-        Segments(self.lanes, inputs, [outs], span.begin, span.end, span.length, threads).run(starts, first, last)
+        return Segments(self.lanes, inputs, [outs], span.begin, span.end, span.length, threads)
 
 
 def _taken(array: Array, places: Array) -> Array:
@@ -186,6 +185,7 @@ def faster_segments(code: Code, states: Array, after: Array, steps: int) -> Comp
         return None
     segments = segments_of(code)
     if not segments.pay(seconds):
+        code.is_enough = False
         return None
     memory = memory_of(code, states, steps, segments.length(steps) // TRIED_SHARE)
     if memory == inf:

@@ -242,6 +242,7 @@ def faster_tangents(code: Code, structure: Structure, states: Array, after: Arra
     if tangents and _may_gain(tangents, program):
         if not tangents.lanes.gain:
             if not tangents.pays(seconds):
+                code.is_enough = False
                 return None
             tangents.prepare(states, after, steps)
         if tangents.swept < GAINS < tangents.share(steps):  # more steps would do

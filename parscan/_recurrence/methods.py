@@ -15,6 +15,7 @@ from .._engine.window import GROWTH_LIMIT, Window
 from .._functions.step import Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
+from .compiled_segments import CompiledSegments
 from .compiled_tangents import MOST, TangentCode
 from .decide import COMPILED_SWEEPS, JACOBI_SHARE, NEWTON_SHARE, PILOT_SHARE, Decision, Workload
 from .systems.damping import Damping, LevenbergMarquardt
@@ -113,15 +114,19 @@ class Planner:
 
     def _auto_jacobi(self, facts: Workload) -> PlannedMethod:
         """Jacobi, as long as it gains a factor of ten per sweep."""
-        window = Window.fixed(self.task.options.window or self._most("jacobi"))
-        method, code, most = METHODS["jacobi"], facts.segments, self.task.options.max_iterations
-        if code is None:
-            seconds = JACOBI_SHARE * facts.cost.looped
-        else:  # sweeps are counted: what they cost is known
-            most, seconds = min(most, COMPILED_SWEEPS), math.inf
-        rules = StoppingRules(most, method.propagates, method.superlinear, AUTO_RATE)
-        propagation = code.states(must_gain=True) if code else States(self.task.step, must_gain=True)
-        return PlannedMethod("jacobi", partial(self._system, method, propagation, 0), rules, window, seconds)
+        if facts.segments is not None:
+            return self.compiled_jacobi(facts.segments)
+        march = States(self.task.step, must_gain=True)
+        return self._jacobi(march, self.task.options.max_iterations, JACOBI_SHARE * facts.cost.looped)
+
+    def compiled_jacobi(self, segments: CompiledSegments) -> PlannedMethod:
+        """The same by machine code; its sweeps are counted, not timed, because their cost is known."""
+        return self._jacobi(segments.states(must_gain=True), min(self.task.options.max_iterations, COMPILED_SWEEPS))
+
+    def _jacobi(self, march: SegmentMarch, iterations: int, seconds: float = math.inf) -> PlannedMethod:
+        window, method = Window.fixed(self.task.options.window or self._most("jacobi")), METHODS["jacobi"]
+        rules = StoppingRules(iterations, method.propagates, method.superlinear, AUTO_RATE)
+        return PlannedMethod("jacobi", partial(self._system, method, march, 0), rules, window, seconds)
 
     def _auto_newton(self, facts: Workload) -> PlannedMethod:
         """Newton, in windows so long that they save time."""

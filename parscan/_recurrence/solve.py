@@ -23,6 +23,7 @@ from .choose import Choice, choose
 from .compiled_tangents import note_outcome
 from .decide import Budget
 from .derivatives.solution import Solution
+from .precedent import keep
 from .report import build_result
 from .result import RecurrenceResult
 from .systems.damping import Clipping
@@ -188,18 +189,21 @@ def solve_recurrence(
     whole = WholeNumbers.of(task.step, arrays.given, arrays.steps)
     with watch(progress, arrays.steps, "step") as report:
         choice = choose(task, whole, BUDGET)
-        task, choice, record = _marched(replace(task, code=choice.code), choice, report)
+        task, choice, record, found = _marched(replace(task, code=choice.code), choice, report)
     BUDGET.charge(choice.wanting * record.looped if task.code is None else 0.0)
-    return _conclude(task, choice, record, whole)
+    result = _conclude(task, choice, record, found, whole)
+    keep(task, choice.precedent if result.success and not (choice.methods and record.looped) else None)
+    return result
 
 
-def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, Choice, Record]:
+def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, Choice, Record, Solution]:
     """The march; without machine code if the user's function contradicts it on the trajectory."""
     plan = Plan(choice.methods, task.tolerance)
     record = march(task, plan, choice.start, report)
+    found = _solution(task, record.reached)
     if task.code is None or record.reached == choice.start:
-        return task, choice, record
-    stretches = [(choice.start, record.reached)]
+        return task, choice, record, found
+    stretches = [] if found.is_confirmed else [(choice.start, record.reached)]
     if choice.in_methods:  # what sweeps found before they failed may be short
         stretches += [(one.begin, one.reached) for one in record.solves if one.begin < one.reached < one.end][
             :STRETCHES
@@ -209,27 +213,31 @@ def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, C
         task = replace(task, code=None)
         plan = replace(plan, methods=()) if choice.in_methods else plan
         record = march(task, plan, choice.start, report)
+        found = _solution(task, record.reached)
         choice = replace(choice, methods=plan.methods, in_methods=False, reason=f"{choice.reason} {WITHDRAWN}".strip())
     elif code.program and choice.in_methods and task.options.method == "auto" and choice.methods[0].name == "newton":
         note_outcome(code.program, faster=record.looped == 0)
-    return task, choice, record
+    return task, choice, record, found
 
 
-def _conclude(task: Task, choice: Choice, record: Record, whole: WholeNumbers | None) -> RecurrenceResult:
+def _solution(task: Task, steps: int) -> Solution:
+    """The first steps of the trajectory; they are checked by calls on several states where that was verified."""
+    stacks = task.options.method != "sequential"
+    return Solution(task.step, task.arrays.y0, task.trajectory, steps, task.tolerance, stacks=stacks)
+
+
+def _conclude(
+    task: Task, choice: Choice, record: Record, found: Solution, whole: WholeNumbers | None
+) -> RecurrenceResult:
     """Check the trajectory, warn if necessary, and build the result."""
     step, trajectory, method = task.step, task.trajectory, task.options.method
-
-    def solution(steps: int) -> Solution:
-        return Solution(step, task.arrays.y0, trajectory, steps, task.tolerance, stacks=method != "sequential")
-
-    found = solution(record.reached)
     length = choice.length if choice.methods else 0
     prefixes = [range(each.begin, each.reached) for each in record.solves if each.reached < each.end]
     by_calls = bool(record.solves) and not choice.in_methods  # of the function, on stacked states
     places = length if by_calls else 1
     trouble: Finding | Inexact | None = found.contradiction(places, parallel=by_calls, prefixes=prefixes)
     if whole and not trouble and (trouble := found.first_inexact(whole)):
-        found = solution(trouble.time)
+        found = _solution(task, trouble.time)
     jumps = cache(partial(step_jumps, step, trajectory))
     compiled = task.code is not None and (record.looped > 0 or choice.in_methods)
     advised = method != "auto" or (not compiled and task.steps >= ADVISED)

@@ -113,20 +113,21 @@ class Lanes:
         after = [*outs[:1], *map(np.empty_like, before[1:]), *outs[max(chain, 1) :]]
         given = [_rows(array, one) for array, one in zip(inputs, self.program.arguments[chain:], strict=True)]
         arrays = [*before, *given, *after]
-        lanes = self.width(sequences)
-        code = self._code(lanes, arrays)
+        lanes, strides = self.width(sequences), [array.strides[:2] for array in arrays]
+        code = self._code(lanes, arrays, strides)
         memory = code.memory()
         call = code.on(memory)
-        strides = np.array([array.strides[:2] for array in arrays], dtype=np.int64)
-        strides[:, 1] *= sequences > 1
-        moves = strides[:, 0].copy()  # bytes by which arrays move from step to step; states stay
-        moves[:chain] = moves[count + 1 : count + chain] = 0
-        groups = np.maximum(np.minimum(np.arange(0, sequences, lanes), sequences - lanes), 0)
+        groups = [max(min(group, sequences - lanes), 0) for group in range(0, sequences, lanes)]
         places = np.empty((len(groups), len(arrays), 3), dtype=np.int64)
-        places[:, :, 0] = (
-            np.array([address(array) for array in arrays]) + begin * moves + groups[:, None] * strides[:, 1]
-        )
+        places[:, :, 0] = [address(array) for array in arrays]
         places[:, :, 1:] = strides
+        moves = places[0, :, 1].copy()  # bytes by which arrays move from step to step; states stay
+        moves[:chain] = moves[count + 1 : count + chain] = 0
+        places[:, :, 0] += begin * moves
+        if sequences == 1:
+            places[:, :, 2] = 0
+        elif len(groups) > 1:
+            places[:, :, 0] += np.array(groups)[:, None] * places[:, :, 2]
         first, size = address(places), places.strides[0]
         goes = portions(begin, end, self._operations * sequences, report) if pauses else [end - begin]
         for steps in goes:
@@ -139,12 +140,14 @@ class Lanes:
         for k in range(1, chain):
             outs[k][...] = np.reshape(after[k], outs[k].shape)
 
-    def _code(self, lanes: int, arrays: list[Any]) -> Compiled:
-        modes = tuple(map(_mode, arrays)) if lanes > 1 else ()
-        count = len(self.program.arguments)
-        fixed = tuple(k for k in range(self.chain, count) if lanes > 1 and arrays[k].strides[0] == 0)
-        key = lanes, modes, fixed
+    def _code(self, lanes: int, arrays: list[Any], strides: list[Any]) -> Compiled:
+        if lanes == 1:
+            key: Any = (1, (), ())
+        else:
+            fixed = tuple(k for k in range(self.chain, len(self.program.arguments)) if strides[k][0] == 0)
+            key = lanes, tuple(map(_mode, arrays, strides)), fixed
         if key not in self._codes:
+            lanes, modes, fixed = key
             self._codes[key] = Compiled(kernel(self.program, chain=self.chain, lanes=lanes, modes=modes, fixed=fixed))
         return self._codes[key]
 
@@ -158,13 +161,13 @@ def _rows(array: Any, argument: Any) -> Any:
     return array
 
 
-def _mode(array: Any) -> str:
-    """How an array lies in memory, see `kernel`."""
-    if array.strides[1] == 0:
+def _mode(array: Any, strides: Any) -> str:
+    """How an array lies in memory, see `kernel`; the second of the strides is that from sequence to sequence."""
+    if strides[1] == 0:
         return SHARED
-    if array.shape[1] == 1 or array.strides[1] != prod(array.shape[2:]) * array.itemsize:
+    if array.shape[1] == 1 or strides[1] != prod(array.shape[2:]) * array.itemsize:
         return STRIDED
-    return UNIT if array.strides[1] == array.itemsize else ADJACENT
+    return UNIT if strides[1] == array.itemsize else ADJACENT
 
 
 KEPT = 32

@@ -43,6 +43,8 @@ class Segments:
         self._lanes, self._inputs, self._outs, self._threads = lanes, inputs, outs, threads
         self._begin, self._length, self._products = begin, length, products
         self._full, self._rest = divmod(end - begin, length)
+        self._whole = [self._cut(one) for one in inputs], [self._cut(one) for one in outs]
+        """Inputs and results without the rest: axes of local steps, of segments, and those of a row."""
 
     def run(self, starts: Any, first: int, last: int) -> None:
         """
@@ -55,15 +57,15 @@ class Segments:
         """
         rest = min(max(self._rest, first), last)  # from there on, the last segment has ended
         if first < rest:
-            self._run(starts, self._full + 1, first, rest)
-            first, starts = rest, self._view(self._outs[0], 1, rest - 1)[0]
+            views = ([self._ragged(one, first, rest) for one in some] for some in (self._inputs, self._outs))
+            self._run(starts, self._full + 1, rest - first, *views)
+            first, starts = rest, self._whole[1][0][rest - 1, ...] if self._full else None
         if first < last and self._full:
-            self._run(starts, self._full, first, last)
+            self._run(starts, self._full, last - first, *([one[first:last] for one in some] for some in self._whole))
 
-    def _run(self, starts: Any, count: int, first: int, last: int) -> None:
-        steps, lanes = last - first, self._lanes.width(count)
-        inputs = [self._view(one, steps, first, count) for one in self._inputs]
-        outs = [self._view(one, steps, first, count) for one in self._outs]
+    def _run(self, starts: Any, count: int, steps: int, inputs: list[Any], outs: list[Any]) -> None:
+        """Evaluate all steps of views of `count` segments."""
+        lanes = self._lanes.width(count)
         work = steps * count * self._lanes.program.operations
         groups = -(-count // lanes)
         threads = max(1, min(self._threads, groups, work // PER_THREAD))
@@ -79,10 +81,15 @@ class Segments:
             tasks.append(partial(self._lanes.run, given, [x[:, some] for x in inputs], results, 0, steps))
         run_together(tasks)
 
-    def _view(self, array: Any, steps: int, first: int, count: int | None = None) -> Any:
-        """Rows of an array: axes of local steps, from `first` on, and of segments, then those of a row."""
+    def _cut(self, array: Any) -> Any:
+        """A view of the rows of full segments."""
+        rows = array[self._begin : self._begin + self._full * self._length]
+        return rows.reshape(self._full, self._length, *array.shape[1:]).swapaxes(0, 1)
+
+    def _ragged(self, array: Any, first: int, last: int) -> Any:
+        """A view of rows of all segments, where the last one has not ended."""
         rows, step = array[self._begin + first :], array.strides[0]
-        shape = (steps, self._full if count is None else count, *array.shape[1:])
+        shape = last - first, self._full + 1, *array.shape[1:]
         return as_strided(rows, shape, (step, self._length * step, *array.strides[1:]))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..._arrays.elementwise import by_rows, rows_of
-from ..._arrays.namespace import Array, Namespace, array_namespace, quiet, to_numpy
+from ..._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon, quiet, to_numpy
 from ..._engine.tolerance import Tolerance
 from ..._functions.evaluators import ONE_BY_ONE, STACKED
 from ..._functions.response import roundings
@@ -55,6 +55,16 @@ class Sample:
     times: range
     before: Array
     found: Array
+
+
+def confirms(step: Step, sample: Sample, tolerance: Tolerance) -> bool:
+    """Whether one call of the step gives the sample again, within the tolerance and half the digits."""
+    xp, found = step.xp, sample.found
+    with quiet():
+        off = xp.abs(STACKED.values(step, sample.times, sample.before) - found)
+        size = xp.max(xp.abs(found), axis=0)
+        share = machine_epsilon(found.dtype) ** 0.5
+        return bool(xp.all((off <= share * size) & (off <= tolerance.atol + tolerance.rtol * size)))
 
 
 def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel: bool) -> Finding | None:

@@ -15,7 +15,15 @@ from ..._functions.points import Points, stretches
 from ..._functions.step import Step
 from ..._functions.verify import apart
 from ..checks.check_step import check_broadcasting
-from ..checks.contradiction import WELL_OFF, Finding, Sample, contradiction, contradiction_alone, tolerances_apart
+from ..checks.contradiction import (
+    WELL_OFF,
+    Finding,
+    Sample,
+    confirms,
+    contradiction,
+    contradiction_alone,
+    tolerances_apart,
+)
 from ..checks.whole_numbers import Inexact, WholeNumbers
 
 CHUNK_NUMBERS = 2**18
@@ -125,19 +133,35 @@ class Solution:
         steps of every place in a segment, since one call evaluated all steps of a place. `prefixes` are the steps that
         methods had solved when they failed; they are checked separately, since few of them are in the sample.
         """
+        if not parallel and self.is_confirmed:
+            return None
+        try:
+            if (sample := self._sample(length)) is None:
+                return None
+            found = contradiction(self.step, sample, self._tolerance, parallel=parallel)
+            return self._contradiction_alone(prefixes) if found is None and parallel else found
+        except Exception:  # a step may reject these states with inputs of other times; then no comparison is possible
+            return None
+
+    @cached_property
+    def is_confirmed(self) -> bool:
+        """Whether one call of the step gives a sample of the trajectory again; False if it must not be called so."""
+        try:
+            if (sample := self._sample(1)) is None:
+                return False
+            return confirms(self.step, sample, self._tolerance)
+        except Exception:
+            return False
+
+    def _sample(self, length: int) -> Sample | None:
+        """Steps of every place in a segment; None if the step may not be called on several states."""
         stride = max(1, self.steps // max(SAMPLE, PLACES * length))
         while math.gcd(stride, length) > 1:
             stride -= 1
         if not self._stacks or self.steps <= stride:
             return None
         before = self.trajectory[stride - 1 : self.steps - 1 : stride, ...]
-        times = range(stride, self.steps, stride)
-        sample = Sample(times, before, self.trajectory[stride : self.steps : stride, ...])
-        try:
-            found = contradiction(self.step, sample, self._tolerance, parallel=parallel)
-            return self._contradiction_alone(prefixes) if found is None and parallel else found
-        except Exception:  # a step may reject these states with inputs of other times; then no comparison is possible
-            return None
+        return Sample(range(stride, self.steps, stride), before, self.trajectory[stride : self.steps : stride, ...])
 
     def _contradiction_alone(self, prefixes: Iterable[range]) -> Finding | None:
         """A contradiction between the trajectory and calls for single states: extreme ones, and those of prefixes."""

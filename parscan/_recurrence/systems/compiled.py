@@ -16,9 +16,8 @@ from .propagation import SegmentMarch, Span
 FIRST = 4 * Coalescence.LOOK
 """Steps before the first comparison, which takes longer than they do."""
 
-March = Callable[[Array, Array, Span, int, int], None]
-"""`march(starts, trajectory, span, first, last)`: the local steps `first` to `last` of all segments of a span."""
-
+March = Callable[[Array, Span], Callable[[Array, int, int], None]]
+"""`march(trajectory, span)` is a function of start states and of the first and last local steps of all segments."""
 
 MarchProducts = Callable[[Array, Array, Array, Span], None]
 """`march(starts, products, trajectory, span)`: all local steps; `products`, the identity, becomes that of Jacobians."""
@@ -51,13 +50,14 @@ class CompiledStates(SegmentMarch):
         self, starts: Array, span: Span, trajectory: Array, coalescence: Coalescence | None = None
     ) -> Propagator | None:
         """All local steps at once; after a previous sweep, some at a time until they meet its states."""
+        run = self._march(trajectory, span)
         if coalescence is None:
-            self._march(starts, trajectory, span, 0, span.rounds)
+            run(starts, 0, span.rounds)
             return None
         for first, last in portions(span.rounds):
             rows = trajectory[span.times(last - 1), ...]
             before = copy(rows)
-            self._march(starts, trajectory, span, first, last)
+            run(starts, first, last)
             if last % Coalescence.LOOK == 0 and coalescence.compare(
                 last - 1, rows, before, _sizes(trajectory, span, last)
             ):

@@ -1,0 +1,187 @@
+"""Choices of `auto` that are kept with a recording: later solves take them over, and are checked as ever."""
+
+import numpy as np
+import pytest
+
+from parscan import solve_recurrence
+from parscan._recorded.native import loop as _loop
+from parscan._recurrence import compiled_segments as _compiled
+from parscan._recurrence import precedent as _precedent
+from parscan._recurrence.precedent import ANEW, is_power
+
+T = 20_000
+RNG = np.random.default_rng(3)
+X = RNG.standard_normal((T, 2))
+
+
+@pytest.fixture(autouse=True)
+def bought(monkeypatch):
+    """Compiling costs nothing, and segments are taken however short the loop is."""
+    monkeypatch.setattr(_compiled, "WORTH_SWEEPING", 0.0)
+    monkeypatch.setattr(_compiled, "GAINS", np.inf)
+    monkeypatch.setattr(_compiled, "LEAST_GAIN", 0.0)
+    monkeypatch.setattr(_compiled.LANES, "pays", lambda program, seconds: True)
+
+
+def loop(step, y0, x):
+    state, states = y0[None], np.empty((len(x), *y0.shape))
+    for t in range(len(x)):
+        states[t : t + 1] = state = step(state, x[t : t + 1])
+    return states
+
+
+def forgetful(rate):
+    """A step that forgets; each call gives a function of its own, which is recorded once."""
+    return lambda y, x: np.tanh(rate * y + x)
+
+
+def chaotic(y, x):
+    return 3.9 * y * (1 - y) + 0 * x
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    """Numbers of solves whose choices were taken over, and of all."""
+    counts = [0, 0]
+    real = _precedent.recalled
+
+    def counted(task):
+        found = real(task)
+        counts[0] += found is not None
+        counts[1] += 1
+        return found
+
+    monkeypatch.setattr("parscan._recurrence.choose.recalled", counted)
+    return counts
+
+
+@pytest.mark.parametrize(("step", "y0"), [(forgetful(0.41), np.zeros(2)), (chaotic, np.full(2, 0.3))])
+def test_a_choice_is_taken_over(step, y0, chosen):
+    first, second, third = (solve_recurrence(step, y0, X, compile=True) for _ in range(3))
+    assert chosen[0] == 2
+    assert first.method == second.method == ("sequential" if step is chaotic else "jacobi")
+    assert (first.decisions, first.message, first.looped) == (second.decisions, second.message, second.looped)
+    assert first.segment_length == second.segment_length
+    assert second.success
+    assert second.compiled
+    assert second.nfev < 4 < first.nfev
+    np.testing.assert_array_equal(second.y, third.y)
+    np.testing.assert_allclose(first.y[: 1000 if step is chaotic else None][:40], second.y[:40], rtol=1e-9)
+    after = step(second.y[:-1], X[1:])
+    np.testing.assert_allclose(second.y[1:], after, rtol=1e-10, atol=1e-11)
+
+
+def test_a_choice_serves_similar_numbers_of_steps_and_other_inputs(chosen):
+    step = forgetful(0.42)
+    for count in (T, T - 1000, T // 4, T // 4 + 10, 100):
+        x = RNG.standard_normal((count, 2))
+        sol = solve_recurrence(step, np.zeros(2), x, compile=True)
+        np.testing.assert_allclose(sol.y, loop(step, np.zeros(2), x), rtol=1e-11, atol=1e-12)
+    assert chosen == [2, 5]
+
+
+def test_what_the_step_reads_is_read_again(chosen):
+    rates = [0.4, 0.1]
+
+    def step(y, x):
+        return np.tanh(rates[0] * y + x) + rates[1]
+
+    for value in (0.4, 0.4, 0.3, 0.3):
+        rates[0] = value
+        sol = solve_recurrence(step, np.zeros(2), X, compile=True)
+        np.testing.assert_allclose(sol.y, loop(step, np.zeros(2), X), rtol=1e-11, atol=1e-12)
+    assert chosen == [2, 4]
+
+
+@pytest.mark.parametrize(
+    "options", [{"compile": False}, {"method": "sequential"}, {"segment_length": 100}, {"jac": lambda y, x: 0 * y},
+                {"guess": np.zeros((T, 2))}, {"window": 5000}]
+)  # fmt: skip
+def test_other_options_are_decided_by_themselves(options, chosen):
+    step = forgetful(0.43)
+    solve_recurrence(step, np.zeros(2), X, compile=True)
+    taken = chosen[0]
+    if "jac" in options:
+        options = {"jac": lambda y, x: (0.43 * (1 - step(y, x) ** 2))[..., None] * np.eye(2)}
+    sol = solve_recurrence(step, np.zeros(2), X, **{"compile": True, **options})
+    assert chosen[0] == taken
+    np.testing.assert_allclose(sol.y, loop(step, np.zeros(2), X), rtol=1e-9, atol=1e-10)
+
+
+def test_inputs_that_make_it_remember_are_solved_by_the_loop_and_decided_anew(chosen):
+    def step(y, x):
+        return 0.05 + 3.6 * x * y * (1 - y)
+
+    start = np.full(2, 0.3)
+    quiet, loud = np.full((T, 2), 0.1), np.full((T, 2), 1.05)
+    assert [solve_recurrence(step, start, quiet, compile=True).method for _ in range(2)] == ["jacobi"] * 2
+    sol = solve_recurrence(step, start, loud, compile=True)
+    assert sol.success
+    assert sol.looped > 0
+    np.testing.assert_array_equal(sol.y[1:], step(sol.y[:-1], loud[1:]))
+    assert chosen == [2, 3]
+    assert solve_recurrence(step, start, loud, compile=True).method == "sequential"
+    assert chosen == [2, 4]
+
+
+def test_code_that_fails_later_is_withdrawn(monkeypatch, chosen):
+    def step(y, x):
+        return 3.9 * y * (1 - y) + 1e-3 * np.cos(x) * y
+
+    start = np.full(2, 0.3)
+    for _ in range(2):
+        assert solve_recurrence(step, start, X, compile=True).compiled
+    run = _loop.Loop.run
+
+    def wrong(self, state, inputs, out, begin, end, report=None):
+        run(self, state, inputs, out, begin, end, report)
+        out[max(begin, 9000) : max(end, 9000), ..., 1] *= 1 + 1e-6
+
+    monkeypatch.setattr(_loop.Loop, "run", wrong)
+    sol = solve_recurrence(step, start, X, compile=True)
+    assert chosen == [2, 3]
+    assert "computed again without it" in sol.decisions[0]
+    assert not sol.compiled
+    np.testing.assert_array_equal(sol.y[1:], loop(step, start, X)[1:])
+
+
+def test_first_steps_that_are_not_finite_are_left_to_the_function(chosen):
+    def step(y, x):
+        return 0.5 * y**2 + 0.1 * x
+
+    solve_recurrence(step, np.zeros(2), np.tanh(X), compile=True)
+    sol = solve_recurrence(step, np.full(2, 1e100), np.tanh(X), compile=True)
+    assert chosen[0] == 1
+    assert not sol.success
+    assert np.isfinite(sol.y[0]).all()
+    assert np.isnan(sol.y[3:]).all()
+
+
+def test_integers_are_checked_at_every_solve(chosen):
+    def step(y, x):
+        return (2 * y + x) % 1001
+
+    x = RNG.integers(0, 9, (T, 2))
+    for _ in range(3):
+        solve_recurrence(step, np.zeros(2, int), x, compile=True)
+    assert chosen == [0, 0]
+
+
+def test_a_choice_waits_until_segments_are_bought(monkeypatch, chosen):
+    monkeypatch.setattr(_compiled.LANES, "pays", lambda program, seconds: False)
+    step = forgetful(0.4375)
+    assert [solve_recurrence(step, np.zeros(2), X, compile=True).method for _ in range(3)] == ["sequential"] * 3
+    assert chosen == [0, 3]
+    monkeypatch.setattr(_compiled.LANES, "pays", lambda program, seconds: True)
+    assert [solve_recurrence(step, np.zeros(2), X, compile=True).method for _ in range(3)] == ["jacobi"] * 3
+    assert chosen == [2, 6]
+
+
+def test_choices_are_made_anew_now_and_then(chosen):
+    step, found = forgetful(0.44), []
+    for _ in range(ANEW**2):
+        before = chosen[0]
+        solve_recurrence(step, np.zeros(2), X[:2000], compile=True)
+        found.append(chosen[0] == before)
+    assert [number for number, anew in enumerate(found, 1) if anew] == [1, ANEW, ANEW**2]
+    assert [number for number in range(2, 600) if is_power(number)] == [8, 64, 512]
