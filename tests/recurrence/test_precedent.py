@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.problems import loop
 
 from parscan import solve_recurrence
 from parscan._recorded.native import loop as _loop
@@ -21,13 +22,6 @@ def bought(monkeypatch):
     monkeypatch.setattr(_compiled, "GAINS", np.inf)
     monkeypatch.setattr(_compiled, "LEAST_GAIN", 0.0)
     monkeypatch.setattr(_compiled.LANES, "pays", lambda program, seconds: True)
-
-
-def loop(step, y0, x):
-    state, states = y0[None], np.empty((len(x), *y0.shape))
-    for t in range(len(x)):
-        states[t : t + 1] = state = step(state, x[t : t + 1])
-    return states
 
 
 def forgetful(rate):

@@ -36,8 +36,8 @@ def starts_of(y, span):
 
 
 def marcher(lanes, x, threads=2):
-    def march(starts, trajectory, span, first, last):
-        Segments(lanes, [x], [trajectory], span.begin, span.end, span.length, threads).run(starts, first, last)
+    def march(trajectory, span):
+        return Segments(lanes, [x], [trajectory], span.begin, span.end, span.length, threads).run
 
     return march
 
@@ -78,9 +78,9 @@ def test_a_sweep_ends_where_it_meets_the_one_before():
     span, found = Span(0, 4000, 500), np.zeros_like(expected)
     march, steps = marcher(lanes, x), []
 
-    def watched(starts, trajectory, span, first, last):
-        steps.append(last)
-        march(starts, trajectory, span, first, last)
+    def watched(trajectory, span):
+        run = march(trajectory, span)
+        return lambda starts, first, last: (steps.append(last), run(starts, first, last))
 
     states = CompiledStates(watched)
     states.march(np.zeros((8, 2)), span, found)
