@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.problems import loop
+from problems import loop
 
 from parscan import solve_recurrence
 from parscan._recorded.native import loop as _loop
