@@ -6,12 +6,11 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._arrays.namespace import Array
-from .._kernels.cpu.threads import Threads, run_all, shares
+from .._kernels.cpu.threads import Threads, run_all
 
 if TYPE_CHECKING:
     from .._recorded.batch import Member
@@ -92,29 +91,16 @@ class Members:
 
         shape = self.program.arguments[0].shape
         state, out = state.reshape(self._count, *shape), out.reshape(out.shape[0], self._count, *shape)
-        operations = self.program.operations * self._count
+        operations, most = self.program.operations * self._count, THREADS.worthwhile(MUCH, self._count)
         at_a_time = max(1, COPIED // (8 * self._member.copied)) if self._member.copied else end - begin
-        for count in portions(begin, end, operations, report):
-            threads = self._threads(operations * min(count, at_a_time))
-            for first in range(begin, begin + count, at_a_time):
-                last = min(first + at_a_time, begin + count)
-                results = out[first:last, ...]
-                rows = self._member.inputs([results, *(array[first:last, ...] for array in inputs)], self._count)
-                run_all([partial(self._run, state, rows, results, some) for some in threads])
-                state = results[-1, ...]
-            begin += count
-
-    def _run(self, state: Array, rows: list[Any], out: Array, some: slice) -> None:
-        """All of the steps of some members."""
-        self._lanes.run(state[some], [row[:, some] for row in rows], [out[:, some]], 0, out.shape[0], pauses=False)
-
-    def _threads(self, work: int) -> list[slice]:
-        """The members of each thread: whole vectors, of which the last one may have members of another thread, too."""
-        most = THREADS.worthwhile(MUCH, self._count)
-        width = self._lanes.width(-(-self._count // most))  # the same for any work: each width has code of its own
-        vectors = -(-self._count // width)
-        found = []
-        for a, b in shares(vectors, THREADS.worthwhile(work, min(most, vectors))):
-            last = min(b * width, self._count)
-            found.append(slice(min(a * width, last - width), last))
-        return found
+        for first in range(begin, end, at_a_time):
+            results = out[first : min(first + at_a_time, end), ...]
+            steps = results.shape[0]
+            rows = self._member.inputs([results, *(array[first : first + steps, ...] for array in inputs)], self._count)
+            # The width does not depend on the work: each width has code of its own.
+            march = self._lanes.march(state, rows, [results], 0, most)
+            for count in portions(first, first + steps, operations, report):
+                threads = THREADS.worthwhile(operations * count, min(most, march.groups))
+                run_all(march.tasks(count, threads))
+                march.advance(count)
+            state = results[-1, ...]

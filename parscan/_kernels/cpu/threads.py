@@ -1,16 +1,17 @@
 """Python threads for kernels that release the GIL.
 
 Numba's own parallel loops are not used: one of their back ends aborts the process if two threads enter it at the same
-time, and none of them is safe after a fork. A pool of threads that exists for one call has neither problem.
+time, and none of them is safe after a fork. Threads that exist for one call have neither problem.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 Task = Callable[[], object]
 
@@ -43,14 +44,32 @@ class Threads:
 
 def run_all(tasks: Sequence[Task]) -> None:
     """Run the tasks in parallel, the first on the calling thread; return when all have ended."""
-    if len(tasks) == 1:
+    errors: list[BaseException] = []
+
+    def run(task: Task, done: Any) -> None:
+        try:
+            task()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.release()
+
+    waiting = []
+    try:
+        for task in tasks[1:]:
+            done = _thread.allocate_lock()
+            done.acquire()
+            try:  # `threading.Thread` would wait until its thread runs: as long as short tasks take
+                _thread.start_new_thread(run, (task, done))
+            except RuntimeError:  # there are too many threads
+                run(task, done)
+            waiting.append(done)
         tasks[0]()
-        return
-    with ThreadPoolExecutor(len(tasks) - 1) as pool:
-        others = [pool.submit(task) for task in tasks[1:]]
-        tasks[0]()
-    for other in others:
-        other.result()
+    finally:
+        for done in waiting:
+            done.acquire()
+    if errors:
+        raise errors[0]
 
 
 def shares(length: int, count: int) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
+import numpy as np
 
 from . import disk, libm
 from .kernel import NAME, Kernel
@@ -42,6 +43,8 @@ class Code:
     ----------
     size : int
         Bytes of object code.
+    address : int
+        Of the function in memory.
     function : callable
         `function(table, scratch, arrays, steps)`, three addresses and a number. It releases the GIL.
     """
@@ -53,7 +56,8 @@ class Code:
         self.size = len(object_code)
         self._tracker = builder.link(_jit(), f"parscan{os.getpid()}_{next(_numbers)}")
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-        self.function = kind(self._tracker[NAME])
+        self.address = self._tracker[NAME]
+        self.function = kind(self.address)
 
 
 class Compiled:
@@ -82,6 +86,55 @@ class Compiled:
     def on(self, memory: Any) -> Callable[[int, int], None]:
         """The kernel with some memory: a function of the address of `arrays`, and of the steps."""
         return partial(self._code.function, self._address, 0 if memory is None else address(memory))
+
+    def task(self, places: Any, steps: int) -> Callable[[], None]:
+        """
+        Run the kernel for each of some groups of arrays, one after the other, without a return to Python.
+
+        `places` are the integers of each group, shape (groups, arrays, 3), contiguous.
+        """
+        memory = self.memory()
+        scratch = 0 if memory is None else address(memory)
+        given = np.array([self._address, scratch, steps, places.strides[0]], dtype=np.int64)
+        if len(places) == 1:
+            call = partial(self._code.function, self._address, scratch, address(places), steps)
+        else:
+            call = partial(_for_each().function, self._code.address, address(given), address(places), len(places))
+
+        def run(_: Any = (memory, given, places)) -> None:  # which are in use until then
+            call()
+
+        return run
+
+
+FOR_EACH = f"""
+define void @{NAME}(ptr %kernel, ptr readonly %given, ptr %arrays, i64 %groups) nounwind {{
+entry:
+  %table = load ptr, ptr %given
+  %scratch_ = getelementptr i64, ptr %given, i64 1
+  %scratch = load ptr, ptr %scratch_
+  %steps_ = getelementptr i64, ptr %given, i64 2
+  %steps = load i64, ptr %steps_
+  %size_ = getelementptr i64, ptr %given, i64 3
+  %size = load i64, ptr %size_
+  br label %group
+group:
+  %k = phi i64 [ 0, %entry ], [ %next, %group ]
+  %offset = mul i64 %k, %size
+  %one = getelementptr i8, ptr %arrays, i64 %offset
+  call void %kernel(ptr %table, ptr %scratch, ptr %one, i64 %steps)
+  %next = add i64 %k, 1
+  %more = icmp ult i64 %next, %groups
+  br i1 %more, label %group, label %exit
+exit:
+  ret void
+}}
+"""
+"""Calls a kernel for each of some groups of arrays: see `Compiled.task`."""
+
+
+def _for_each() -> Code:
+    return compiled(Kernel(FOR_EACH, {}, None, 0))
 
 
 def compiled(kernel: Kernel) -> Code:

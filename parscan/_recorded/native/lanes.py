@@ -6,6 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -103,44 +104,18 @@ class Lanes:
         pauses : bool
             Whether to return to Python every now and then, so that Ctrl-C is noticed.
         """
-        chain, count = self.chain, len(self.program.arguments)
-        states = states if isinstance(states, tuple) else (states,)
-        sequences = outs[0].shape[1]
-        before = [
-            np.array(np.reshape(one, (1, sequences, *argument.shape)), dtype=argument.dtype, order="C")
-            for one, argument in zip(states[:chain], self.program.arguments, strict=False)
-        ]
-        after = [*outs[:1], *map(np.empty_like, before[1:]), *outs[max(chain, 1) :]]
-        given = [_rows(array, one) for array, one in zip(inputs, self.program.arguments[chain:], strict=True)]
-        arrays = [*before, *given, *after]
-        lanes, strides = self.width(sequences), [array.strides[:2] for array in arrays]
-        code = self._code(lanes, arrays, strides)
-        memory = code.memory()
-        call = code.on(memory)
-        groups = [max(min(group, sequences - lanes), 0) for group in range(0, sequences, lanes)]
-        places = np.empty((len(groups), len(arrays), 3), dtype=np.int64)
-        places[:, :, 0] = [address(array) for array in arrays]
-        places[:, :, 1:] = strides
-        moves = places[0, :, 1].copy()  # bytes by which arrays move from step to step; states stay
-        moves[:chain] = moves[count + 1 : count + chain] = 0
-        places[:, :, 0] += begin * moves
-        if sequences == 1:
-            places[:, :, 2] = 0
-        elif len(groups) > 1:
-            places[:, :, 0] += np.array(groups)[:, None] * places[:, :, 2]
-        first, size = address(places), places.strides[0]
-        goes = portions(begin, end, self._operations * sequences, report) if pauses else [end - begin]
-        for steps in goes:
-            for group in range(len(groups)):
-                call(first + group * size, steps)
-            places[:, :, 0] += steps * moves
-            begin += steps
-            for k, old in enumerate(before if begin < end else ()):
-                old[...] = np.reshape(outs[0][begin - 1, ...] if k == 0 else after[k], old.shape)
-        for k in range(1, chain):
-            outs[k][...] = np.reshape(after[k], outs[k].shape)
+        march = self.march(states, inputs, outs, begin)
+        operations = self._operations * outs[0].shape[1]
+        for steps in portions(begin, end, operations, report) if pauses else [end - begin]:
+            march.tasks(steps)[0]()
+            march.advance(steps)
+        march.finish()
 
-    def _code(self, lanes: int, arrays: list[Any], strides: list[Any]) -> Compiled:
+    def march(self, states: Any, inputs: Sequence[Any], outs: Sequence[Any], begin: int, threads: int = 1) -> March:
+        """Steps from `begin` on, which are evaluated by at most so many threads; see `run` for the arrays."""
+        return March(self, states, inputs, outs, begin, threads)
+
+    def code(self, lanes: int, arrays: list[Any], strides: list[Any]) -> Compiled:
         if lanes == 1:
             key: Any = (1, (), ())
         else:
@@ -150,6 +125,68 @@ class Lanes:
             lanes, modes, fixed = key
             self._codes[key] = Compiled(kernel(self.program, chain=self.chain, lanes=lanes, modes=modes, fixed=fixed))
         return self._codes[key]
+
+
+class March:
+    """
+    Steps of several sequences, in groups that are evaluated one after the other; see `Lanes.run` for the arrays.
+
+    The steps that `tasks` evaluate are taken together by `advance`, once all tasks have ended.
+    """
+
+    def __init__(
+        self, lanes: Lanes, states: Any, inputs: Sequence[Any], outs: Sequence[Any], begin: int, threads: int
+    ) -> None:
+        chain, arguments, sequences = lanes.chain, lanes.program.arguments, outs[0].shape[1]
+        states = states if isinstance(states, tuple) else (states,)
+        self._before = [
+            np.array(np.reshape(one, (1, sequences, *argument.shape)), dtype=argument.dtype, order="C")
+            for one, argument in zip(states[:chain], arguments, strict=False)
+        ]
+        self._outs, self._begin, self._first = outs, begin, True
+        self._after = [*outs[:1], *map(np.empty_like, self._before[1:]), *outs[max(chain, 1) :]]
+        given = [_rows(array, one) for array, one in zip(inputs, arguments[chain:], strict=True)]
+        self._arrays = [*self._before, *given, *self._after]
+        width, strides = lanes.width(-(-sequences // threads)), [array.strides[:2] for array in self._arrays]
+        self._compiled = lanes.code(width, self._arrays, strides)
+        groups = [max(min(group, sequences - width), 0) for group in range(0, sequences, width)]
+        self._places = places = np.empty((len(groups), len(self._arrays), 3), dtype=np.int64)
+        places[:, :, 0] = [address(array) for array in self._arrays]
+        places[:, :, 1:] = strides
+        self._moves = places[0, :, 1].copy()  # bytes by which arrays move from step to step; states stay
+        self._moves[:chain] = self._moves[len(arguments) + 1 : len(arguments) + chain] = 0
+        places[:, :, 0] += begin * self._moves
+        if sequences == 1:
+            places[:, :, 2] = 0
+        elif len(groups) > 1:
+            places[:, :, 0] += np.array(groups)[:, None] * places[:, :, 2]
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of sequences."""
+        return len(self._places)
+
+    def tasks(self, steps: int, threads: int = 1) -> list[Callable[[], object]]:
+        """Calls, one per thread, that evaluate the next steps."""
+        self._update()
+        cuts = [self.groups * k // threads for k in range(threads + 1)]
+        return [self._compiled.task(self._places[first:last], steps) for first, last in pairwise(cuts)]
+
+    def advance(self, steps: int) -> None:
+        """Go on to the steps after those that were evaluated."""
+        self._places[:, :, 0] += steps * self._moves
+        self._begin += steps
+        self._first = False
+
+    def _update(self) -> None:
+        """Take over the states after the steps that were evaluated."""
+        for k, old in enumerate(() if self._first else self._before):
+            old[...] = np.reshape(self._outs[0][self._begin - 1, ...] if k == 0 else self._after[k], old.shape)
+
+    def finish(self) -> None:
+        """Write states of several arrays after the last step."""
+        for k in range(1, len(self._before)):
+            self._outs[k][...] = np.reshape(self._after[k], self._outs[k].shape)
 
 
 def _rows(array: Any, argument: Any) -> Any:
