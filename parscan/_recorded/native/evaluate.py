@@ -11,7 +11,7 @@ from .compilation import Compiled
 from .kernel import kernel
 from .lanes import pays, widest
 from .layout import address
-from .memory import STRIDED, UNIT
+from .memory import ADJACENT, UNIT
 
 
 class Evaluator:
@@ -35,7 +35,7 @@ class Evaluator:
         several = pays(program) if several is None else several
         self._lanes = widest(program, 16) if several else 1
         sizes = [int(np.prod(one.shape)) for one in program.arguments] + [ids.size for ids in program.results]
-        modes = [UNIT if size == 1 else STRIDED for size in sizes] if several else []
+        modes = [UNIT if size == 1 else ADJACENT for size in sizes] if several else []
         self._code = Compiled(kernel(program, chain=0, lanes=self._lanes, modes=modes))
 
     def __call__(self, *arguments: Any) -> tuple[Any, ...]:
