@@ -76,7 +76,7 @@ class CompiledSegments:
 
     def length(self, steps: int) -> int:
         """Steps per segment: there is one for each lane of each thread."""
-        return max(1, steps // (self.lanes.width(steps) * available_threads()))
+        return max(1, -(-steps // (self.lanes.width(steps) * available_threads())))
 
     def seconds(self, steps: int, memory: float) -> float:
         """Seconds of sweeps over some steps of a recurrence that forgets its start within `memory` steps."""

@@ -13,8 +13,8 @@ from ..._linalg.structure import Structure
 from .coalescence import Coalescence
 from .propagation import SegmentMarch, Span
 
-FIRST = 4 * Coalescence.LOOK
-"""Steps before the first comparison, which takes longer than they do."""
+FIRST, SHARE = 4 * Coalescence.LOOK, 16
+"""Steps before the first comparison, which takes longer than they do: at least so many, and this part of a segment."""
 
 March = Callable[[Array, Span], Callable[[Array, int, int], None]]
 """`march(trajectory, span)` is a function of start states and of the first and last local steps of all segments."""
@@ -107,8 +107,9 @@ class CompiledTangents(SegmentMarch):
 def portions(steps: int) -> Iterator[tuple[int, int]]:
     """Ranges of steps between two comparisons: first some, then half as many as were done so far."""
     look, done = Coalescence.LOOK, 0
+    first = max(FIRST, -(-steps // (SHARE * look)) * look)
     while done < steps:
-        last = min(done + (done // 2 // look * look or FIRST), steps)
+        last = min(done + (done // 2 // look * look or first), steps)
         yield done, last
         done = last
 
