@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
@@ -38,6 +38,9 @@ MANY = 4096
 """In larger arrays, finite entries are detected by a sum, which is faster than a test of each entry."""
 
 _FLOATING = ("float32", "float64", "complex64", "complex128")
+
+_KNOWN: dict[Any, Any] = {np.dtype(name): getattr(np, name) for name in _FLOATING}
+"""NumPy's floating dtypes in native byte order, and the types of their numbers."""
 
 _OF_NUMPY = (np.ndarray, np.generic)
 """Types of NumPy's arrays and numbers."""
@@ -82,7 +85,9 @@ def as_array(name: str, value: Any) -> Array:
 
 def _plain(name: str, value: Any) -> Array:
     """The value as a plain NumPy array, not of a subclass, in native byte order."""
-    if isinstance(value, np.ma.MaskedArray):
+    if type(value) is np.ndarray and value.dtype.isnative:
+        return value
+    if isinstance(value, np.ndarray) and isinstance(value, np.ma.MaskedArray):  # loads `numpy.ma`, which takes 10 ms
         raise TypeError(f"`{name}` is a masked array, whose mask would be lost; fill it first.")
     return np.asarray(value, dtype=value.dtype.newbyteorder("="))
 
@@ -95,6 +100,8 @@ def _reject_objects(name: str, array: Array) -> None:
 def shared_namespace(**arrays: Array) -> Namespace:
     """Namespace of all the given arrays, ignoring None; raises unless they are of one library and device."""
     present = {name: value for name, value in arrays.items() if value is not None}
+    if all(isinstance(value, np.ndarray) for value in present.values()):
+        return _numpy.xp
     kinds = {name: "numpy" if isinstance(value, np.ndarray) else library(value) for name, value in present.items()}
     if len(set(kinds.values())) > 1:
         listed = ", ".join(f"`{name}` is {kind}" for name, kind in kinds.items())
@@ -108,6 +115,8 @@ def shared_namespace(**arrays: Array) -> Namespace:
 
 def floating_dtype(name: str, *arrays: Array) -> Any:
     """Common floating dtype of the arrays; integers and bools count as float64, which must represent them exactly."""
+    if len(arrays) == 1 and isinstance(arrays[0], np.ndarray) and arrays[0].dtype in _KNOWN:
+        return _KNOWN[arrays[0].dtype]
     xp = array_namespace(*arrays)
     for array in arrays:
         _reject_large(name, array)
@@ -138,6 +147,8 @@ def _reject_large(name: str, array: Array) -> None:
 
 def is_whole(dtype: Any, values: Array | None = None) -> bool:
     """Whether a dtype is of integers or bools; of objects, whether the values are integers of Python."""
+    if isinstance(dtype, np.dtype) and dtype.kind in "fcbiu":
+        return dtype.kind in "biu"
     if dtype_name(dtype) == "object":
         return values is not None and all(isinstance(value, int) for value in values.flat)
     return dtype_name(dtype) == "bool" or dtype_name(dtype).startswith(("int", "uint"))
@@ -218,6 +229,18 @@ def all_finite(x: Array) -> bool:
 def copy(x: Array) -> Array:
     """Copy of `x` that shares no memory with it."""
     return x.copy("K") if isinstance(x, _OF_NUMPY) else array_namespace(x).asarray(x, copy=True)
+
+
+def single_rows(x: Array) -> Iterator[Array]:
+    """Views of the rows (first axis), one after the other, each with a first axis of length one."""
+    if isinstance(x, np.ndarray):  # iterating takes half the time of slicing
+        return iter(x[:, None])
+    return (x[row : row + 1, ...] for row in range(x.shape[0]))
+
+
+def places(x: Array) -> Iterator[Array]:
+    """Views of the rows, one after the other, to which arrays with a first axis of length one can be assigned."""
+    return iter(x) if isinstance(x, np.ndarray) else single_rows(x)
 
 
 def contiguous(x: Array) -> Array:

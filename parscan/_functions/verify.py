@@ -96,6 +96,11 @@ def unlike_step(
     return list(unexplained(step.xp, off, distance, granted))
 
 
+def alike(xp: Namespace, one: Array, other: Array, share: float) -> bool:
+    """Whether all values of two stacks are finite and differ by no more than a share of their size: a quick test."""
+    return bool(xp.all(xp.abs(one - other) <= share * xp.abs(other)))
+
+
 def apart(xp: Namespace, one: Array, other: Array) -> Array:
     """Flags of the values of two stacks that differ by more than half the digits, or only one of which is finite.
 

@@ -122,14 +122,18 @@ def _spelled(family: type[Structure]) -> str:
 
 def as_tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
     """Tolerances, with the defaults of the precision."""
-    defaults = {"rtol": 1e-5, "atol": 1e-6} if is_single(dtype) else {"rtol": 1e-10, "atol": 1e-12}
-    given = {"rtol": rtol, "atol": atol}
-    values = {name: defaults[name] if value is None else value for name, value in given.items()}
-    numbers = {name: as_number(name, value) for name, value in values.items()}
-    for name, number in numbers.items():
-        if not 0 <= number < math.inf:
-            raise ValueError(f"`{name}` must be finite and not negative, got {values[name]!r}.")
-    return Tolerance(**numbers)
+    relative, absolute = (1e-5, 1e-6) if is_single(dtype) else (1e-10, 1e-12)
+    return Tolerance(_bound("rtol", rtol, relative), _bound("atol", atol, absolute))
+
+
+def _bound(name: str, value: Any, default: float) -> float:
+    """A tolerance as a float."""
+    if value is None:
+        return default
+    number = as_number(name, value)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"`{name}` must be finite and not negative, got {value!r}.")
+    return number
 
 
 def check_functions(step: Any, jac: Any, args: Any) -> None:

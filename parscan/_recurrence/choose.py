@@ -15,11 +15,11 @@ from .._linalg.structure import Structure
 from .checks.check_jacobian import check_jacobian, structure_covers
 from .checks.check_step import check_broadcasting
 from .checks.whole_numbers import WholeNumbers
-from .code import Code, Compiler, NoCodeError
+from .code import Code, Compiler, NoCodeError, is_worth_running
 from .compiled_segments import CompiledSegments, faster_segments, segments_of
 from .compiled_tangents import SWEEPS, TangentCode, faster_tangents, note_outcome, prepared_tangents
 from .cost import Stopwatch, best_length, sweeps
-from .decide import Budget, Decision, Workload, decide
+from .decide import BRIEF, FEW, FEW_STEPS, LITTLE, Budget, Decision, Workload, decide
 from .methods import DAMPED, METHODS, Planner
 from .precedent import Precedent, precedent_of, recalled
 from .task import Task
@@ -28,13 +28,23 @@ FIRST_STEPS = 8
 """Number of steps that the loop evaluates first: their states serve for the checks and measurements."""
 
 
+SHORT, COLD = 512, 4.0
+"""A loop of at most this many steps that seems to take at most this many times longer than a brief one is timed again:
+the first calls of a function take longer."""
+
+CALL = 1e-6
+"""Seconds by which a call that is timed alone takes longer than a step of the loop."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """Methods in the order of their trial (none for the loop), their segment length, and the first step left to them.
 
     `reason` is the sentence of `auto` about its choice. `wanting` is the time of one step of the loop, in seconds, if
     the loop is chosen because the compiled scans are not loaded; else 0. `code` is the step as machine code.
-    `in_methods`: the methods use it, too. `precedent` is kept for later solves if this one succeeds.
+    `in_methods`: the methods use it, too. `precedent` is kept for later solves if this one succeeds. `is_checked`: a
+    call on stacked states was compared with calls on single ones; if not, it is compared with the trajectory at the
+    end. `looped`: steps before `start`, besides the `FIRST_STEPS`.
     """
 
     methods: tuple[PlannedMethod, ...] = ()
@@ -45,6 +55,8 @@ class Choice:
     code: Code | None = None
     in_methods: bool = False
     precedent: Precedent | None = None
+    is_checked: bool = True
+    looped: int = 0
 
 
 def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
@@ -62,9 +74,50 @@ def _choose_anew(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choi
     if task.loop(task.arrays.y0, 0, first) < first:
         return Choice()
     seconds = (time.perf_counter() - begin) / first
-    states = task.arrays.xp.stack([task.state(t) for t in range(first)])
     if task.options.method == "sequential":
-        return _sequential(task, states, seconds)
+        return _sequential(task, _first_states(task, first), seconds)
+    if whole is None and (choice := _at_once(task, first, seconds)):
+        return choice
+    return _choose_by_checks(task, whole, _first_states(task, first), budget)
+
+
+def _first_states(task: Task, count: int) -> Array:
+    """The states from which the first steps start."""
+    return task.arrays.xp.stack([task.state(t) for t in range(count)])
+
+
+def _at_once(task: Task, first: int, seconds: float) -> Choice | None:
+    """The loop, if `auto` certainly chooses it; the first steps took some `seconds` each.
+
+    The step is then not called for checks and measurements at the start, which would take as long as many steps of the
+    loop.
+    """
+    options, left = task.options, task.steps - first
+    is_guided = left >= FEW_STEPS and not (options.segment_length is None and options.window is None)
+    if options.method != "auto" or options.compiles or is_guided or task.step.has_jacobian:
+        return None
+    start, looped = first, (seconds + CALL) * left
+    if looped >= BRIEF * (COLD if left < SHORT else 1.0) or _has_code(task, looped):
+        return None
+    if looped >= BRIEF and left > first:
+        begin, start = time.perf_counter(), 2 * first
+        if task.loop(task.state(first), first, start) < start:
+            return None
+        looped = (time.perf_counter() - begin) / first * left
+    if looped >= BRIEF:
+        return None
+    return Choice((), 0, start, _reason(FEW if left < FEW_STEPS else LITTLE), is_checked=False, looped=start - first)
+
+
+def _has_code(task: Task, looped: float) -> bool:
+    """Whether a loop of some seconds may run as machine code of an earlier solve."""
+    if task.options.compiles is False or task.arrays.guess is not None:
+        return False
+    return is_worth_running(task.step, task.arrays.y0[None, ...], looped)
+
+
+def _choose_by_checks(task: Task, whole: WholeNumbers | None, states: Array, budget: Budget) -> Choice:
+    """Check the user's functions on the first `states`, measure their cost, and choose."""
     check_broadcasting(task.step, states, task.steps)
     if whole:
         _check_whole_numbers(task, whole, states)

@@ -235,6 +235,11 @@ def recalled_recording(step: Step, states: Array) -> Recording | None:
     return recalled(*_to_record(step, states))
 
 
+def is_worth_running(step: Step, states: Array, seconds: float) -> bool:
+    """Whether a loop of some seconds is long enough for machine code of a step that was recorded before."""
+    return seconds >= WORTH_RUNNING and recalled_recording(step, states) is not None
+
+
 def _to_record(step: Step, states: Array) -> tuple[Any, list[Any], tuple[Any, ...], int]:
     """The function, examples of its first arguments, the other arguments, and the largest number of nodes."""
     inputs, limit = step.inputs(slice(0, 1)), MOST_NODES * (1 + prod(states.shape[1:-1]) // WIDE)
@@ -375,7 +380,7 @@ class Compiler:
         """Whether a loop of some seconds is worth recording the step, or running what was recorded before."""
         if seconds >= WORTH_RECORDING + PER_NUMBER * prod(self.states.shape[1:]):
             return LEDGER.pays_loading(seconds)
-        return seconds >= WORTH_RUNNING and recalled_recording(self._step, self.states) is not None
+        return is_worth_running(self._step, self.states, seconds)
 
     def _by_numba(self, seconds: float) -> Code | None:
         """The loop over a step that the user compiled by Numba, compiled as well; None where that cannot be done."""

@@ -215,9 +215,13 @@ class Decision:
     for_now: bool = False
 
 
+FEW = Decision(lambda facts: facts.few, (), f"there are fewer than {FEW_STEPS} steps")
+
+LITTLE = Decision(lambda facts: facts.brief, (), "it takes little time")
+
 DECISIONS = (
-    Decision(lambda facts: facts.few, (), f"there are fewer than {FEW_STEPS} steps"),
-    Decision(lambda facts: facts.brief, (), "it takes little time"),
+    FEW,
+    LITTLE,
     Decision(
         lambda facts: facts.segments is not None, ("jacobi",), "segments of the recorded step run as machine code"
     ),

@@ -24,7 +24,6 @@ def build_result(
     solution: Solution,
     choice: str,
     segment_length: int,
-    jumps: Callable[[], bool],
     trouble: Finding | Inexact | None = None,
     *,
     compiled: bool = False,
@@ -32,9 +31,9 @@ def build_result(
 ) -> RecurrenceResult:
     """The result, with NaN after the first state that is not finite; `segment_length` is 0 for the loop.
 
-    `choice` is the sentence of `auto` about its choice. `compiled`: steps ran as machine code. `jumps()` returns
-    whether the step jumps. `trouble` is a contradiction, or an inexact integer, on the finished trajectory. `advised`:
-    the message has advice if the loop was needed.
+    `choice` is the sentence of `auto` about its choice. `compiled`: steps ran as machine code. `trouble` is a
+    contradiction, or an inexact integer, on the finished trajectory. `advised`: the message has advice if the loop was
+    needed.
     """
     steps = trajectory.shape[0]
     finite = record.reached == steps
@@ -46,7 +45,7 @@ def build_result(
     if record.looped or not names:
         names.append("sequential")
     status = _status(record, trouble, finite=finite)
-    story = _story(record, choice, steps, jumps, advised=finite and advised)
+    story = _story(record, choice, steps, lambda: solution.jumps, advised=finite and advised)
     return RecurrenceResult(
         y=trajectory,
         success=finite and trouble is None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
 from typing import Any, Literal
 
 from .._engine.march import Plan, Record, march
@@ -16,10 +15,10 @@ from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import NondeterministicStepWarning
 from .advice import warn_if_slow
 from .arguments import as_arrays, as_options, as_structure, as_tolerance, check_functions
+from .checks.check_step import check_broadcasting
 from .checks.contradiction import Finding
-from .checks.step_jumps import step_jumps
 from .checks.whole_numbers import Inexact, WholeNumbers
-from .choose import Choice, choose
+from .choose import FIRST_STEPS, Choice, choose
 from .compiled_tangents import note_outcome
 from .decide import Budget
 from .derivatives.solution import Solution
@@ -189,7 +188,8 @@ def solve_recurrence(
     whole = WholeNumbers.of(task.step, arrays.given, arrays.steps)
     with watch(progress, arrays.steps, "step") as report:
         choice = choose(task, whole, BUDGET)
-        task, choice, record, found = _marched(replace(task, code=choice.code), choice, report)
+        task = task if choice.code is None else replace(task, code=choice.code)
+        task, choice, record, found = _marched(task, choice, report)
     BUDGET.charge(choice.wanting * record.looped if task.code is None else 0.0)
     result = _conclude(task, choice, record, found, whole)
     keep(task, choice.precedent if result.success and not (choice.methods and record.looped) else None)
@@ -200,6 +200,7 @@ def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, C
     """The march; without machine code if the user's function contradicts it on the trajectory."""
     plan = Plan(choice.methods, task.tolerance)
     record = march(task, plan, choice.start, report)
+    record.looped += choice.looped
     found = _solution(task, record.reached)
     if task.code is None or record.reached == choice.start:
         return task, choice, record, found
@@ -235,16 +236,19 @@ def _conclude(
     prefixes = [range(each.begin, each.reached) for each in record.solves if each.reached < each.end]
     by_calls = bool(record.solves) and not choice.in_methods  # of the function, on stacked states
     places = length if by_calls else 1
-    trouble: Finding | Inexact | None = found.contradiction(places, parallel=by_calls, prefixes=prefixes)
+    trouble: Finding | Inexact | None = None
+    if choice.is_checked or not found.broadcasts():
+        if not choice.is_checked:
+            check_broadcasting(step, found.before(0, min(FIRST_STEPS, found.steps)), task.steps)
+        trouble = found.contradiction(places, parallel=by_calls, prefixes=prefixes)
     if whole and not trouble and (trouble := found.first_inexact(whole)):
         found = _solution(task, trouble.time)
-    jumps = cache(partial(step_jumps, step, trajectory))
     compiled = task.code is not None and (record.looped > 0 or choice.in_methods)
     advised = method != "auto" or (not compiled and task.steps >= ADVISED)
-    result = build_result(step, trajectory, record, found, choice.reason, length, jumps, trouble, compiled=compiled,
+    result = build_result(step, trajectory, record, found, choice.reason, length, trouble, compiled=compiled,
                           advised=advised)  # fmt: skip
     if isinstance(trouble, Finding):
         warnings.warn(result.message, NondeterministicStepWarning, stacklevel=3)
     elif choice.methods and method != "auto" and result.success:
-        warn_if_slow(method, record, task.steps, jumps)
+        warn_if_slow(method, record, task.steps, lambda: found.jumps)
     return result

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..._arrays.namespace import Array, quiet
+from ..._arrays.namespace import Array, machine_epsilon, quiet
 from ..._functions.evaluators import ONE_BY_ONE, STACKED, Evaluator
 from ..._functions.step import Step
-from ..._functions.verify import apart, unlike_step
+from ..._functions.verify import alike, apart, unlike_step
 
 SAME_BY_CHANCE = 8
 """One in this many states may differ at the start: the argument of a step that rounds to integers may be halfway
@@ -53,5 +53,7 @@ def _is_unlike(step: Step, evaluator: Evaluator, states: Array, stride: int) -> 
             if error is not step.error:  # raised by parscan's check of the value, not by the user's function
                 raise
             raise _Raised from error
+    if alike(step.xp, together, expected, machine_epsilon(states.dtype) ** 0.5):
+        return False
     differ = unlike_step(step, states, times, together - expected, apart(step.xp, together, expected))
     return len(differ) > count // SAME_BY_CHANCE

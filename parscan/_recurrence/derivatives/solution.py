@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 
 from ..._arrays.cached import cached_property
 from ..._arrays.elementwise import rows_of
-from ..._arrays.namespace import Array, array_namespace, copy, quiet
+from ..._arrays.namespace import Array, array_namespace, copy, machine_epsilon, quiet
 from ..._engine.tolerance import Tolerance
 from ..._functions.evaluators import ONE_BY_ONE, STACKED, Evaluator, Evaluators
 from ..._functions.extremes import extreme_among_many
 from ..._functions.points import Points, stretches
 from ..._functions.step import Step
-from ..._functions.verify import apart
+from ..._functions.verify import alike, apart
 from ..checks.check_step import check_broadcasting
 from ..checks.contradiction import (
     WELL_OFF,
@@ -24,6 +24,7 @@ from ..checks.contradiction import (
     contradiction_alone,
     tolerances_apart,
 )
+from ..checks.step_jumps import step_jumps
 from ..checks.whole_numbers import Inexact, WholeNumbers
 
 CHUNK_NUMBERS = 2**18
@@ -35,6 +36,9 @@ SAMPLE = 64
 FEW = 8
 """Number of steps of the sample if the step is called for one state at a time; number of states on which broadcasting
 is verified."""
+
+SHARE, NUMBERS = 16, 2048
+"""After a short loop, the sample has at least one part in this many of the steps, and more of few numbers."""
 
 PLACES = 2
 """Least number of steps of the sample for every place in a segment."""
@@ -111,6 +115,11 @@ class Solution:
                 return False
         return True
 
+    @cached_property
+    def jumps(self) -> bool:
+        """Whether the step jumps along lines between extreme states of the trajectory."""
+        return step_jumps(self.step, self.trajectory)
+
     def residual(self) -> float:
         """Largest `|step(y_{t-1}, x_t) - y_t|`; NaN without steps."""
         with quiet():
@@ -125,6 +134,20 @@ class Solution:
             if found := whole.first_inexact(before, after, times):
                 return found
         return None
+
+    def broadcasts(self) -> bool:
+        """Whether one call on the stacked states of a sample gives the trajectory of the loop again."""
+        rows = min(SAMPLE, max(FEW, self.steps // SHARE, NUMBERS // math.prod(self.y0.shape)))
+        stride = max(1, -(-self.steps // rows))
+        before = [self.y0[None, ...], self.trajectory[stride - 1 : self.steps - 1 : stride, ...]]
+        found = self.trajectory[0 : self.steps : stride, ...]
+        share = min(self._tolerance.rtol, machine_epsilon(found.dtype) ** 0.5)
+        with quiet():
+            try:
+                after = self.step(self.step.xp.concat(before), slice(0, self.steps, stride))
+            except Exception:  # a step may reject stacked states
+                return False
+            return alike(self.step.xp, after, found, share)
 
     def contradiction(self, length: int, *, parallel: bool, prefixes: Iterable[range] = ()) -> Finding | None:
         """A contradiction between the step and a sample of the trajectory; None if there is none.
