@@ -63,17 +63,17 @@ def library(x: Array) -> str:
 
 def as_array(name: str, value: Any) -> Array:
     """Array of a supported library as it is, anything else through NumPy; never copied without need."""
+    if isinstance(value, _OF_NUMPY):
+        value = _plain(name, value)
+        _reject_objects(name, value)
+        return value
     if array_api_compat.is_array_api_obj(value):
-        if isinstance(value, _OF_NUMPY):
-            value = _plain(name, value)
-        elif library(value) in SUPPORTED:
-            SUPPORTED[library(value)](name, value)
-        else:
+        if library(value) not in SUPPORTED:
             raise TypeError(
                 f"`{name}` is a {type(value).__module__}.{type(value).__qualname__}; parscan takes NumPy and CuPy "
                 "arrays. Convert it first."
             )
-        _reject_objects(name, value)
+        SUPPORTED[library(value)](name, value)
         return value
     try:
         array = np.asarray(value)
