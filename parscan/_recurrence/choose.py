@@ -94,7 +94,7 @@ def _at_once(task: Task, first: int, seconds: float) -> Choice | None:
     """
     options, left = task.options, task.steps - first
     is_guided = left >= FEW_STEPS and not (options.segment_length is None and options.window is None)
-    if options.method != "auto" or options.compiles or is_guided or task.step.has_jacobian:
+    if options.method != "auto" or options.compiles or is_guided:
         return None
     start, looped = first, (seconds + CALL) * left
     if looped >= BRIEF * (COLD if left < SHORT else 1.0) or _has_code(task, looped):

@@ -15,6 +15,7 @@ from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import NondeterministicStepWarning
 from .advice import warn_if_slow
 from .arguments import as_arrays, as_options, as_structure, as_tolerance, check_functions
+from .checks.check_jacobian import check_jacobian
 from .checks.check_step import check_broadcasting
 from .checks.contradiction import Finding
 from .checks.whole_numbers import Inexact, WholeNumbers
@@ -236,11 +237,11 @@ def _conclude(
     prefixes = [range(each.begin, each.reached) for each in record.solves if each.reached < each.end]
     by_calls = bool(record.solves) and not choice.in_methods  # of the function, on stacked states
     places = length if by_calls else 1
-    trouble: Finding | Inexact | None = None
-    if choice.is_checked or not found.broadcasts():
-        if not choice.is_checked:
-            check_broadcasting(step, found.before(0, min(FIRST_STEPS, found.steps)), task.steps)
+    trouble: Finding | Inexact | None
+    if choice.is_checked:
         trouble = found.contradiction(places, parallel=by_calls, prefixes=prefixes)
+    else:
+        trouble = _trouble_of_loop(task, found)
     if whole and not trouble and (trouble := found.first_inexact(whole)):
         found = _solution(task, trouble.time)
     compiled = task.code is not None and (record.looped > 0 or choice.in_methods)
@@ -252,3 +253,19 @@ def _conclude(
     elif choice.methods and method != "auto" and result.success:
         warn_if_slow(method, record, task.steps, lambda: found.jumps)
     return result
+
+
+def _trouble_of_loop(task: Task, found: Solution) -> Finding | None:
+    """A contradiction between the step and the trajectory of a loop that was chosen before the step was checked.
+
+    The checks are made now; they raise the errors that other methods raise at the start.
+    """
+    is_whole = found.broadcasts()
+    if is_whole and not task.step.has_jacobian:
+        return None
+    states = found.before(0, min(FIRST_STEPS, found.steps))
+    if not is_whole:
+        check_broadcasting(task.step, states, task.steps)
+    if task.step.has_jacobian:
+        check_jacobian(task.step, states)
+    return None if is_whole else found.contradiction(1, parallel=False)

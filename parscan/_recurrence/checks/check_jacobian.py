@@ -155,10 +155,15 @@ class _Differences:
         behind, _ = self._quotient(j, -size)
         return (ahead + behind) / 2, self._xp.abs(ahead - behind)
 
+    @cached_property
+    def _usual_sizes(self) -> Array:
+        """Perturbations of all components by their own sizes."""
+        return self._xp.abs(step_sizes(self._states))
+
     def _sizes(self, j: int) -> Iterator[Array]:
         """Perturbations of component `j`: by its own size, and larger ones if this may be too small or unknown."""
         xp, states = self._xp, self._states
-        sizes = xp.abs(step_sizes(states))
+        sizes = self._usual_sizes
         own, largest = sizes[..., j : j + 1], float(xp.max(xp.abs(states)))
         yield own
         if not bool(xp.any(states[..., j] != 0)):
@@ -173,4 +178,4 @@ class _Differences:
     def unit(self, j: int) -> Array:
         """Unit vectors along component `j`, one for each of the states."""
         xp, states = self._xp, self._states
-        return xp.broadcast_to(xp.astype(xp.arange(states.shape[-1]) == j, states.dtype), states.shape)
+        return xp.zeros_like(states) + xp.astype(xp.arange(states.shape[-1]) == j, states.dtype)
