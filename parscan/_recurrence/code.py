@@ -118,8 +118,8 @@ class Code:
         """
         for first in range(begin, end, ROWS):
             last = min(first + ROWS, end)
-            self._run(state, trajectory, first, last, report)
-            if (bad := first_not_finite(trajectory, first, last)) < last:
+            are_finite = self._run(state, trajectory, first, last, report)
+            if not are_finite and (bad := first_not_finite(trajectory, first, last)) < last:
                 return bad
             state = trajectory[last - 1, ...]
         return end
@@ -141,8 +141,9 @@ class Code:
 
     def _run(
         self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None
-    ) -> None:
-        self.loop.run(state, self.inputs, trajectory, begin, end, report)
+    ) -> bool | None:
+        """Evaluate steps; True: all states are finite, otherwise some may not be so."""
+        return self.loop.run(state, self.inputs, trajectory, begin, end, report)
 
     def each(self, states: Array, out: Array) -> None:
         """Evaluate one step from each of some states, with the first inputs."""
@@ -181,7 +182,7 @@ def timed_steps(state: Array, steps: int) -> int:
     return min(steps, max(FEWEST_TIMED, TIMED_NUMBERS // max(prod(state.shape), 1)))
 
 
-def pace(run: Callable[[int], None], most: int) -> float:
+def pace(run: Callable[[int], object], most: int) -> float:
     """Seconds per step of `run(steps)`."""
     count = min(TIMED, most)
     while True:

@@ -85,8 +85,9 @@ class Members:
     def run(
         self, state: Array, inputs: Sequence[Array], out: Array, begin: int, end: int,
         report: Callable[[int], object] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> bool:  # fmt: skip
         """Evaluate the steps `begin` to `end`: see `Loop.run`."""
+        are_finite = True
         from .._recorded.native.loop import portions  # noqa: PLC0415
 
         shape = self.program.arguments[0].shape
@@ -103,4 +104,5 @@ class Members:
                 threads = THREADS.worthwhile(operations * count, min(most, march.groups))
                 run_all(march.tasks(count, threads))
                 march.advance(count)
-            state = results[-1, ...]
+            state, are_finite = results[-1, ...], are_finite and march.are_finite
+        return are_finite

@@ -133,6 +133,7 @@ exit:
 """Calls a kernel for each of some groups of arrays: see `Compiled.task`."""
 
 
+@cache
 def _for_each() -> Code:
     return compiled(Kernel(FOR_EACH, {}, None, 0))
 

@@ -28,10 +28,13 @@ from .layout import (
 from .memory import APART
 from .products import Products
 from .same_text import structure
-from .text import CALLED, Register, vector, word
+from .text import CALLED, Register, literal, vector, word
 
 NAME = "parscan_kernel"
 """Name of the function."""
+
+SUMS = 4
+"""Sums that are added to beside each other: each addition waits for the one before."""
 
 PACKED = {name: name for name in CALLED} | {"expit": "exp", "logaddexp": "exp"}
 """Operations that call a function of the C library, whose name is given: on vectors, if the library has it for them."""
@@ -43,7 +46,8 @@ class Kernel:
     Text of a function and what it needs.
 
     The function is `void (table, scratch, arrays, steps)`. The integers `arrays` are, for each argument and each
-    result, its address, the bytes from a step to the next, and the bytes from a lane to the next.
+    result, its address, the bytes from a step to the next, and the bytes from a lane to the next. If states are
+    watched, one more integer becomes 1 if all of them were found to be finite, and is not 1 otherwise.
 
     Attributes
     ----------
@@ -100,8 +104,9 @@ if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a
 
 
 def kernel(
-    program: Program, *, chain: int, lanes: int = 1, modes: Sequence[str] = (), fixed: Sequence[int] = ()
-) -> Kernel:
+    program: Program, *, chain: int, lanes: int = 1, modes: Sequence[str] = (), fixed: Sequence[int] = (),
+    watched: bool = False,
+) -> Kernel:  # fmt: skip
     """
     Write the code of a program.
 
@@ -118,15 +123,17 @@ def kernel(
         With lanes, how each argument and each result lies in memory.
     fixed : sequence of int
         With lanes, arguments that are the same in all steps: few elements are read before the steps.
+    watched : bool
+        Whether to find out if the states of all steps are finite.
     """
-    key = structure(program), chain, lanes, tuple(modes), tuple(fixed)
+    key = structure(program), chain, lanes, tuple(modes), tuple(fixed), watched
     with _lock:
         known = _kept.get(key)
         if known is not None:
             _kept.move_to_end(key)
     if known is not None:
         return known.of(program)
-    known = _written(program, chain, lanes, modes, fixed)
+    known = _written(program, chain, lanes, modes, fixed, watched)
     if known.table.nbytes > LARGEST:
         return known
     with _lock:
@@ -136,24 +143,28 @@ def kernel(
     return known
 
 
-def _written(program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int]) -> Kernel:
+def _written(
+    program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int], watched: bool
+) -> Kernel:
     """The code of a program, written anew."""
     found = carried(program) if chain == 1 else None
     if found:
-        writer = _Writer(found.program, chain, lanes, modes, fixed, found, original=program)
+        writer = _Writer(found.program, chain, lanes, modes, fixed, watched, found, original=program)
         if not writer.layout.loops and all(isinstance(part, Scalars) for part in writer.layout.parts):
             return writer.kernel()
-    return _Writer(program, chain, lanes, modes, fixed).kernel()
+    return _Writer(program, chain, lanes, modes, fixed, watched).kernel()
 
 
 class _Writer(Products):
     def __init__(
-        self, program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int] = (),
+        self, program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int], watched: bool,
         carried: Carried | None = None, original: Program | None = None,
     ) -> None:  # fmt: skip
         super().__init__(program, lanes, modes)
         self.original = original or program
-        self.chain, self.fixed, self.carried = chain, fixed, carried
+        self.chain, self.fixed, self.carried, self.watched = chain, fixed, carried, watched
+        self.zeros: list[Register] = []
+        """Sums of zero times the states so far: NaN if one was not finite."""
         self.branches: Branches | None = None
         if chain and lanes == 1 and any(block.operation == "where" for block in program.blocks):
             following = carried.following if carried else {}
@@ -194,6 +205,7 @@ class _Writer(Products):
                 self._store_result(number)
         for phi, kind, first, node in feedback:
             self.phis.append((phi, kind, first, self.value(node)))
+        self._watch()
         self._advance()
         phis = [
             f"  {name} = phi {kind} [ {first}, %{self.entry_label} ], [ {following}, %{self.again} ]"
@@ -201,7 +213,7 @@ class _Writer(Products):
         ]
         lines = [
             *text.declarations.values(),
-            f"define void @{NAME}(ptr noalias readonly %table, ptr noalias %scratch, ptr readonly %arrays, i64 %steps) "
+            f"define void @{NAME}(ptr noalias readonly %table, ptr noalias %scratch, ptr %arrays, i64 %steps) "
             "nounwind {",
             "entry:",
             *self.entry,
@@ -277,6 +289,34 @@ class _Writer(Products):
         for number in last:
             self.bases[count + number] = self._bases(count + number, self._name(count + number))
             self._store_result(number)
+        if self.zeros:
+            self._store_verdict()
+
+    def _watch(self) -> None:
+        """Add zero times the new state to sums, if it is watched and in registers."""
+        nodes, dtype = np.unique(self.program.results[0]).tolist(), self.program.dtypes[0]
+        if not self.watched or dtype.kind != "f" or any(map(self._is_in_memory, nodes)):
+            return
+        kind, none = vector(word(dtype), self.lanes), literal(0.0, dtype, self.lanes)
+        names = [f"%zero{k}" for k in range(min(len(nodes), SUMS))]
+        self.zeros = list(names)
+        for k, node in enumerate(nodes):
+            zero = self.text.new(f"fmul contract {kind} {self.value(node)}, {none}")
+            self.zeros[k % SUMS] = self.text.new(f"fadd contract {kind} {self.zeros[k % SUMS]}, {zero}")
+        self.phis += [(name, kind, none, following) for name, following in zip(names, self.zeros, strict=True)]
+
+    def _store_verdict(self) -> None:
+        """Store whether all states were finite."""
+        text, dtype, lanes = self.text, self.program.dtypes[0], self.lanes
+        kind, total = vector(word(dtype), lanes), self.zeros[0]
+        for one in self.zeros[1:]:
+            total = text.new(f"fadd {kind} {total}, {one}")
+        is_bad = text.new(f"fcmp uno {kind} {total}, {total}")
+        if lanes > 1:
+            is_bad = text.call(f"llvm.vector.reduce.or.v{lanes}i1", "i1", [(vector("i1", lanes), is_bad)])
+        verdict = text.new(f"select i1 {is_bad}, i64 0, i64 1")
+        place = 3 * (len(self.program.arguments) + len(self.program.results))
+        text.do(f"store i64 {verdict}, ptr {text.new(f'getelementptr i64, ptr %arrays, i64 {place}')}")
 
     def _scalars(self, part: Scalars) -> None:
         """Blocks in registers; independent calls of one function are evaluated several at a time."""

@@ -123,7 +123,9 @@ class Lanes:
             key = lanes, tuple(map(_mode, arrays, strides)), fixed
         if key not in self._codes:
             lanes, modes, fixed = key
-            self._codes[key] = Compiled(kernel(self.program, chain=self.chain, lanes=lanes, modes=modes, fixed=fixed))
+            self._codes[key] = Compiled(
+                kernel(self.program, chain=self.chain, lanes=lanes, modes=modes, fixed=fixed, watched=self.chain == 1)
+            )
         return self._codes[key]
 
 
@@ -132,6 +134,11 @@ class March:
     Steps of several sequences, in groups that are evaluated one after the other; see `Lanes.run` for the arrays.
 
     The steps that `tasks` evaluate are taken together by `advance`, once all tasks have ended.
+
+    Attributes
+    ----------
+    are_finite : bool
+        Whether all states so far were found to be finite.
     """
 
     def __init__(
@@ -143,16 +150,16 @@ class March:
             np.array(np.reshape(one, (1, sequences, *argument.shape)), dtype=argument.dtype, order="C")
             for one, argument in zip(states[:chain], arguments, strict=False)
         ]
-        self._outs, self._begin, self._first = outs, begin, True
+        self._outs, self._begin, self._first, self.are_finite = outs, begin, True, True
         self._after = [*outs[:1], *map(np.empty_like, self._before[1:]), *outs[max(chain, 1) :]]
         given = [_rows(array, one) for array, one in zip(inputs, arguments[chain:], strict=True)]
         self._arrays = [*self._before, *given, *self._after]
         width, strides = lanes.width(-(-sequences // threads)), [array.strides[:2] for array in self._arrays]
         self._compiled = lanes.code(width, self._arrays, strides)
         groups = [max(min(group, sequences - width), 0) for group in range(0, sequences, width)]
-        self._places = places = np.empty((len(groups), len(self._arrays), 3), dtype=np.int64)
-        places[:, :, 0] = [address(array) for array in self._arrays]
-        places[:, :, 1:] = strides
+        self._places = places = np.zeros((len(groups), len(self._arrays) + 1, 3), dtype=np.int64)
+        places[:, :-1, 0] = [address(array) for array in self._arrays]
+        places[:, :-1, 1:] = strides
         self._moves = places[0, :, 1].copy()  # bytes by which arrays move from step to step; states stay
         self._moves[:chain] = self._moves[len(arguments) + 1 : len(arguments) + chain] = 0
         places[:, :, 0] += begin * self._moves
@@ -174,6 +181,7 @@ class March:
 
     def advance(self, steps: int) -> None:
         """Go on to the steps after those that were evaluated."""
+        self.are_finite &= bool((self._places[:, -1, 0] == 1).all())
         self._places[:, :, 0] += steps * self._moves
         self._begin += steps
         self._first = False

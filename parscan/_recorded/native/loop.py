@@ -52,14 +52,14 @@ class Loop:
         from .kernel import kernel  # noqa: PLC0415
 
         self.program, self._operations = program, program.operations
-        self._code = Compiled(kernel(program, chain=1))
+        self._code = Compiled(kernel(program, chain=1, watched=True))
 
     def run(
         self, state: Any, inputs: Sequence[Any], out: Any, begin: int, end: int,
         report: Callable[[int], object] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> bool:  # fmt: skip
         """
-        Evaluate the steps `begin` to `end`.
+        Evaluate the steps `begin` to `end`; return True if all states were found to be finite.
 
         Parameters
         ----------
@@ -76,19 +76,22 @@ class Loop:
         state = np.array(np.reshape(state, first.shape), dtype=first.dtype, order="C")
         arrays = [*(_rows(array, argument) for array, argument in zip(inputs, others, strict=True)), out]
         rows = [(address(array) + begin * array.strides[0], array.strides[0], 0) for array in arrays]
-        places = np.array([(address(state), 0, 0), *rows], dtype=np.int64)
-        memory = self._code.memory()
+        places = np.array([(address(state), 0, 0), *rows, (0, 0, 0)], dtype=np.int64)
+        memory, are_finite = self._code.memory(), True
         for count in portions(begin, end, self._operations, report):
             self._code(memory, places, count)
-            places[0, 0] = places[-1, 0] + (count - 1) * places[-1, 1]
+            are_finite &= places[-1, 0] == 1
+            places[0, 0] = places[-2, 0] + (count - 1) * places[-2, 1]
             places[1:, 0] += count * places[1:, 1]
+        return bool(are_finite)
 
     def each(self, states: Any, inputs: Sequence[Any], out: Any) -> None:
         """Evaluate one step from each of some states: row `t` of `out` follows row `t` of states and inputs."""
         first, *others = self.program.arguments
         states = np.ascontiguousarray(np.reshape(states, (len(out), *first.shape)), dtype=first.dtype)
         arrays = [states, *(_rows(array, argument) for array, argument in zip(inputs, others, strict=True)), out]
-        places = np.array([(address(array), array.strides[0], 0) for array in arrays], dtype=np.int64)
+        rows = [(address(array), array.strides[0], 0) for array in arrays]
+        places = np.array([*rows, (0, 0, 0)], dtype=np.int64)
         memory = self._code.memory()
         run, start = self._code.on(memory), address(places)
         for _ in range(len(out)):

@@ -33,6 +33,9 @@ CHUNK_NUMBERS = 2**18
 SAMPLE = 64
 """Number of steps of a sample of the trajectory, which are evaluated again after a solve."""
 
+SAMPLE_NUMBERS, FEWEST = 2**14, 16
+"""Entries of the states of a sample that confirms a trajectory, and the least number of its steps."""
+
 FEW = 8
 """Number of steps of the sample if the step is called for one state at a time; number of states on which broadcasting
 is verified."""
@@ -159,7 +162,7 @@ class Solution:
         if not parallel and self.is_confirmed:
             return None
         try:
-            if (sample := self._sample(length)) is None:
+            if (sample := self._sample(length, SAMPLE)) is None:
                 return None
             found = contradiction(self.step, sample, self._tolerance, parallel=parallel)
             return self._contradiction_alone(prefixes) if found is None and parallel else found
@@ -170,15 +173,16 @@ class Solution:
     def is_confirmed(self) -> bool:
         """Whether one call of the step gives a sample of the trajectory again; False if it must not be called so."""
         try:
-            if (sample := self._sample(1)) is None:
+            count = max(FEWEST, min(SAMPLE, SAMPLE_NUMBERS // self.y0.size)) if self.steps else SAMPLE
+            if (sample := self._sample(1, count)) is None:
                 return False
             return confirms(self.step, sample, self._tolerance)
         except Exception:
             return False
 
-    def _sample(self, length: int) -> Sample | None:
-        """Steps of every place in a segment; None if the step may not be called on several states."""
-        stride = max(1, self.steps // max(SAMPLE, PLACES * length))
+    def _sample(self, length: int, count: int) -> Sample | None:
+        """About `count` steps, and of every place in a segment; None if several states must not be stacked."""
+        stride = max(1, self.steps // max(count, PLACES * length))
         while math.gcd(stride, length) > 1:
             stride -= 1
         if not self._stacks or self.steps <= stride:

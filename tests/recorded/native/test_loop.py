@@ -163,6 +163,37 @@ def test_rows_of_sequences_side_by_side_or_with_gaps(sequences, gap, n, dtype):
         assert (out.base[..., n:] == dtype(1)).all()
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("sequences", "n"), [(1, 1), (1, 7), (9, 1), (16, 2), (37, 7), (1, 90), (9, 90)])
+def test_states_that_are_not_finite_are_noticed(sequences, n, dtype, bad):
+    """Also where later states are finite again. Long states, which are in memory, are never said to be finite."""
+
+    def step(y, x):
+        return dtype(0.5) * np.fmin(np.fmax(y, -1), 1) + x
+
+    states, x = np.zeros((sequences, n), dtype), np.ones((50, sequences, n), dtype)
+    out, is_known = np.empty_like(x), n < 64
+    program = record(step, [states[:1], x[0, :1]]).program
+
+    def are_finite():
+        march = Lanes(program, several=sequences > 1).march(states, [x], [out], 0)
+        for steps in (20, 30):
+            march.tasks(steps)[0]()
+            march.advance(steps)
+        if sequences == 1:
+            assert Loop(program).run(states[0], [x], np.empty_like(x), 0, 50) == march.are_finite
+        return march.are_finite
+
+    assert are_finite() == is_known
+    for place in [(0, 0, 0), (49, -1, -1), (19, sequences // 2, n // 2), (20, -1, 0)]:
+        x[place] = bad
+        assert not are_finite()
+        assert not np.isfinite(out[place])
+        x[place] = 1.0
+    assert are_finite() == is_known
+
+
 def test_inputs_that_all_sequences_share():
     step, program, states, inputs, _ = make("bucket", steps=50, sequences=11)
     shared = np.broadcast_to(inputs[0][:, :1], inputs[0].shape)
