@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -113,7 +114,7 @@ def run_together(tasks: Sequence[Callable[..., object]]) -> None:
         if stop.is_set():
             raise _Stopped
 
-    def run(task: Callable[..., object]) -> None:
+    def run(task: Callable[..., object], ended: threading.Lock) -> None:
         try:
             task(report=check)
         except _Stopped:
@@ -121,14 +122,18 @@ def run_together(tasks: Sequence[Callable[..., object]]) -> None:
         except BaseException as error:
             errors.append(error)
             stop.set()
+        finally:
+            ended.release()
 
-    others = [threading.Thread(target=run, args=(task,), daemon=True) for task in tasks[1:]]
+    locks = [threading.Lock() for _ in tasks]
     try:
-        for other in others:
-            other.start()
-        run(tasks[0])
-        for other in others:
-            other.join()
+        for ended in locks:
+            ended.acquire()
+        for task, ended in zip(tasks[1:], locks[1:], strict=True):
+            _thread.start_new_thread(run, (task, ended))  # threading.Thread would wait until the other thread runs
+        run(tasks[0], locks[0])
+        for ended in locks:
+            ended.acquire()
     except BaseException:  # an interrupt outside of the tasks
         stop.set()
         raise
