@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 WORTH_RECORDING, PER_NUMBER = 8e-3, 2e-5
 """
-The step is recorded if the loop takes more than this many seconds, plus the second number for each number of a state.
-Recording a few hundred operations takes some milliseconds.
+The step is recorded if the loop takes more than this many seconds, and its loops since the last recording took as long
+as that plus the second number for each number of a state. Recording a few hundred operations takes some milliseconds.
 """
 
 WORTH_RUNNING = 1e-3
@@ -275,6 +275,13 @@ class Ledger:
             self._spent.popitem(last=False)
         return spent >= price
 
+    def buys_anew(self, key: Any, price: float, seconds: float) -> bool:
+        """The same for something that may have to be bought again: after that, nothing has been spent."""
+        if not self.buys(key, price, seconds):
+            return False
+        del self._spent[key]
+        return True
+
 
 LEDGER = Ledger()
 
@@ -379,8 +386,9 @@ class Compiler:
 
     def _is_worthwhile(self, seconds: float) -> bool:
         """Whether a loop of some seconds is worth recording the step, or running what was recorded before."""
-        if seconds >= WORTH_RECORDING + PER_NUMBER * prod(self.states.shape[1:]):
-            return LEDGER.pays_loading(seconds)
+        price, key = WORTH_RECORDING + PER_NUMBER * prod(self.states.shape[1:]), ("recording", *self._kind)
+        if seconds >= WORTH_RECORDING and LEDGER.pays_loading(seconds) and LEDGER.buys_anew(key, price, seconds):
+            return True
         return is_worth_running(self._step, self.states, seconds)
 
     def _by_numba(self, seconds: float) -> Code | None:
@@ -398,9 +406,14 @@ class Compiler:
         code.seconds = code.pace(self.states[-1, ...], self._steps)
         return code
 
+    @property
+    def _kind(self) -> tuple[Any, tuple[int, ...], Any]:
+        """The code of the step, if it is a function, the shape of its states and their dtype."""
+        return getattr(self._step.function, "__code__", None), tuple(self.states.shape[1:]), self.states.dtype
+
     def _recording(self, seconds: float) -> Recording:
         """The record of the step; after a refusal, the next attempt is made once loops took much longer than it."""
-        key = getattr(self._step.function, "__code__", None), tuple(self.states.shape[1:]), self.states.dtype
+        key = self._kind
         if reason := REFUSALS.reason(key, seconds):
             raise NoCodeError(reason)
         begin = time.perf_counter()

@@ -110,6 +110,30 @@ def test_short_loops_are_compiled_once_they_took_as_long_together():
     assert Ledger().pays(one, price)
 
 
+def test_what_is_bought_anew_is_paid_for_each_time():
+    ledger = Ledger()
+    assert [ledger.buys_anew("key", 1.0, 0.4) for _ in range(7)] == [False, False, True, False, False, True, False]
+    assert [ledger.buys_anew("other", 1.0, 1.0) for _ in range(2)] == [True, True]
+
+
+def test_steps_of_wide_batches_are_recorded_once_loops_took_as_long_together(monkeypatch):
+    monkeypatch.setattr(_code, "LEDGER", Ledger())
+    monkeypatch.setattr(_code, "WORTH_RECORDING", 1e-9)
+    monkeypatch.setattr(_code, "PER_NUMBER", 1e9)
+    monkeypatch.setattr(_code, "COMPILING", 0.0)
+    monkeypatch.setattr(_code, "PER_OPERATION", 0.0)
+
+    def solved():
+        return solve_recurrence(lambda y: 0.5 * y, np.ones((20, 2)), length=T, method="sequential").compiled
+
+    assert not solved()
+    assert not solved()
+    (account,) = (key for key in _code.LEDGER._spent if key[0] == "recording")
+    assert account[2] == (20, 2)
+    _code.LEDGER._spent[account] = 1e12  # seconds of other loops
+    assert solved()
+
+
 def test_llvm_is_loaded_once_loops_took_as_long_together(monkeypatch):
     """In a process without LLVM, loops of different steps share the time of loading it."""
     monkeypatch.setattr(_code, "LEDGER", Ledger())
