@@ -78,7 +78,7 @@ class RecurrenceResult(Differentiable):
     iterations : int
         Iterations (sweeps over the segments) of all methods together; 0 for the loop.
     nfev, npoints, njev : int
-        Calls of `step`, states evaluated by these calls, and calls of the Jacobian. They include the checks and
+        Calls of `step`, states evaluated by these calls, and calls of the Jacobian. They include the checks, and
         measurements at the start.
     history : tuple of float
         Largest correction of each iteration, in units of the tolerance `atol + rtol·|y|`.

@@ -147,7 +147,7 @@ def solve_recurrence(
         Arguments or returned arrays of the wrong kind, dtype or array library.
     ValueError
         Shapes or lengths that do not match; a step that does not broadcast, or a wrong Jacobian (both are checked on
-        the first few states); integers that float64 cannot represent.
+        a few states); integers that float64 cannot represent.
     MemoryError
         If the trajectory is larger than the free memory; nothing has been allocated then.
 
