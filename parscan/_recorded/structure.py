@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,22 +22,34 @@ def is_affine(program: Program, argument: int) -> bool:
     Only the operations are examined: `y * y / y` does not count as affine. Neither do step functions such as `floor`,
     whose derivative is zero.
     """
-    degrees = np.zeros(program.size, dtype=np.int8)
-    chars = np.empty(program.size, dtype="U1")
+    each = bytearray(program.size)
+    degrees = np.frombuffer(each, dtype=np.int8)
+    chars = "".join([block.dtype.char * block.count for block in program.blocks])
     for block in program.blocks:
-        nodes = slice(block.first, block.first + block.count)
-        chars[nodes] = block.dtype.char
-        if block.operation == INPUT:
-            degrees[nodes] = AFFINE if block.data[0] == argument else FREE
-        elif block.operation != CONSTANT:
-            degrees[nodes] = _degree(block, [degrees[ids] for ids in block.operands], chars)
+        operation, first, count, _, operands, data = block
+        if operation == INPUT:
+            degrees[first : first + count] = AFFINE if data[0] == argument else FREE
+        elif count == 1 and operation not in (CONSTANT, CONVERT, PRODUCT):
+            each[first] = _of_one(operation, tuple([each[ids.item()] for ids in operands]))
+        elif operation != CONSTANT:
+            degrees[first : first + count] = _degree(block, [degrees[ids] for ids in operands], chars)
     return all(bool((degrees[ids] <= AFFINE).all()) for ids in program.results)
 
 
-def _degree(block: Block, operands: list[Any], chars: Any) -> Any:
+def _degree(block: Block, operands: list[Any], chars: str) -> Any:
     if block.operation == CONVERT and (block.dtype.kind != "f" or chars[block.operands[0][0]] not in "fd"):
         return OTHER * (operands[0] > FREE)
-    rule = DEGREES.get(block.operation)
+    return _by_rule(block.operation, operands)
+
+
+@cache
+def _of_one(operation: str, operands: tuple[int, ...]) -> int:
+    """Degree of one node; there are few combinations, and arrays of one number are slow."""
+    return int(_by_rule(operation, [np.int8(degree) for degree in operands]))
+
+
+def _by_rule(operation: str, operands: Sequence[Any]) -> Any:
+    rule = DEGREES.get(operation)
     return OTHER * (np.max(operands, axis=0) > FREE) if rule is None else rule(*operands)
 
 
