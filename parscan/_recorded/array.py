@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from math import prod
 from typing import Any
@@ -18,7 +18,7 @@ np: Any = numpy  # whose types do not know recording arrays
 FLOAT64 = np.dtype(np.float64)
 
 OF_FLOATS = {
-    **dict.fromkeys(("add", "subtract", "multiply", "divide", "remainder", "floor_divide"), FLOAT64),
+    **dict.fromkeys(("add", "subtract", "multiply", "divide", "remainder", "floor_divide", "power"), FLOAT64),
     **dict.fromkeys(
         (
             "maximum",
@@ -52,6 +52,9 @@ OF_FLOATS = {
 }
 """Frequent operations on double-precision numbers, with the dtypes of their results."""
 
+NUMBERS = frozenset([float, int, np.float64])
+"""Types of numbers that become double-precision ones beside double-precision arrays."""
+
 REAL = "bdfilq?BHILQhp"
 """Characters of the dtypes that are recorded."""
 
@@ -70,17 +73,27 @@ def _binary(name: str, *, swapped: bool = False) -> Any:
     def method(self: RecordingArray, other: Any) -> Any:
         if self.is_python and (found := _of_python(name, self, other, swapped=swapped)) is not None:
             return found
-        mine = self.ids
-        if type(mine) is int and self.dtype is FLOAT64 and dtype is not None:  # most operations of most functions
-            graph, theirs = self.graph, None
+        if dtype is not None and self.dtype is FLOAT64:  # most operations of most functions
+            graph, mine, theirs = self.graph, self.ids, None
             if type(other) is RecordingArray:
                 if other.dtype is FLOAT64:
                     theirs = other.ids
-            elif type(other) is float or type(other) is int:
-                theirs = graph.number(other, FLOAT64)
-            if type(theirs) is int:
-                ids = _scalar(graph, name, dtype, (theirs, mine) if swapped else (mine, theirs), None)
-                return _made(graph, ids, dtype)
+            elif type(other) in NUMBERS:
+                theirs = graph.doubles.get(other)
+                if theirs is None:
+                    theirs = graph.number(other, FLOAT64)
+            if theirs is not None:
+                pair = (theirs, mine) if swapped else (mine, theirs)
+                if type(mine) is type(theirs) is int:
+                    table = graph.scalars[name]
+                    ids = table.get(pair)
+                    if ids is None:
+                        ids = table[pair] = _new(graph, name, dtype, pair, None)
+                else:
+                    ids = recorded(graph, name, dtype, pair)
+                result: RecordingArray = NEW(RecordingArray)  # a call of _made would take longer
+                result.graph, result.ids, result.dtype, result.is_python = graph, ids, dtype, False
+                return result
         if other is None or isinstance(other, str):
             return NotImplemented
         if swapped and name == "multiply" and isinstance(other, list) and not self.ndim and self.dtype.kind in "iu":
@@ -113,6 +126,9 @@ def _in_place(name: str) -> Any:
 
     return method
 
+
+FIXED = frozenset([int, slice, type(None), type(...)])
+"""Types of parts of an index that is no array."""
 
 OTHERWISE = ("compress", "resize", "partition")
 """Methods of arrays that differ from the functions of the same name."""
@@ -189,7 +205,7 @@ class RecordingArray:
 
     def with_ids(self, ids: Ids) -> RecordingArray:
         """An array of other nodes of the same dtype."""
-        return RecordingArray(self.graph, ids, self.dtype)
+        return _made(self.graph, ids if type(ids) is np.ndarray and ids.ndim else int(ids), self.dtype)
 
     def filled(self, value: Any) -> RecordingArray:
         """An array of constants of the same shape and dtype."""
@@ -269,6 +285,8 @@ class RecordingArray:
         ids = self.ids
         if type(key) is int and type(ids) is not int and ids.ndim == 1:
             return _entry(_made(self.graph, int(ids[key]), self.dtype))
+        if type(key) is tuple and FIXED.issuperset(map(type, key)):
+            return _entry(self.with_ids(ids[key] if type(ids) is not int else np.asarray(ids)[key]))
         if (computed := _computed(key)) is not None:
             return gather(self, computed) if computed.dtype != bool else _masked(self, computed)
         return _entry(self.with_ids(np.asarray(ids)[plain(key)]))
@@ -364,7 +382,7 @@ class RecordingArray:
     __ixor__ = _in_place("logical_xor")
 
     def __pos__(self) -> RecordingArray:
-        return self
+        return self._like_this(self.copy())
 
     def __neg__(self) -> RecordingArray:
         return self._like_this(apply("negative", self))
@@ -477,15 +495,17 @@ def joined(graph: Graph, values: Any) -> RecordingArray | Any:
 
 def apply(name: str, *operands: Any) -> RecordingArray:
     """Record an operation of the table on operands that broadcast against each other."""
-    first, last = operands[0], operands[-1]
-    if type(first) is type(last) is RecordingArray and first.dtype is last.dtype is FLOAT64 and len(operands) < 3:
-        dtype = OF_FLOATS.get(name)
-        if dtype is not None:
-            one, other = first.ids, last.ids
-            pair = (one,) if len(operands) == 1 else (one, other)
-            if type(one) is type(other) is int:
-                return _made(first.graph, _scalar(first.graph, name, dtype, pair, None), dtype)
-            return _made(first.graph, recorded(first.graph, name, dtype, list(pair)), dtype)
+    first = operands[0]
+    if type(first) is RecordingArray and first.dtype is FLOAT64 and (dtype := OF_FLOATS.get(name)) is not None:
+        if len(operands) == 1:
+            return _made(first.graph, recorded(first.graph, name, dtype, (first.ids,)), dtype)
+        other, ids = operands[1], None
+        if type(other) is RecordingArray and other.dtype is FLOAT64:
+            ids = other.ids
+        elif type(other) in NUMBERS:
+            ids = first.graph.number(other, FLOAT64)
+        if ids is not None:
+            return _made(first.graph, recorded(first.graph, name, dtype, (first.ids, ids)), dtype)
     graph = next(value.graph for value in operands if type(value) is RecordingArray)
     operands = tuple([joined(graph, value) if isinstance(value, list | tuple) else value for value in operands])
     given, found = resolved(name, tuple(map(kind, operands)))
@@ -510,49 +530,66 @@ def _made(graph: Graph, ids: Ids, dtype: numpy.dtype[Any]) -> RecordingArray:
     return found
 
 
-def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: list[Ids], data: Any = None) -> Ids:
+def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids], data: Any = None) -> Ids:
     """Nodes of an operation on operands that broadcast against each other."""
-    if set(map(type, ids)) == {int}:
-        return _scalar(graph, name, dtype, tuple(ids), data)
-    shape, *others = {one.shape for one in ids if type(one) is not int}
-    if others:
-        shape = np.broadcast_shapes(shape, *others)
+    shape: tuple[int, ...] = ()
+    for one in ids:
+        if type(one) is not int:
+            own = one.shape
+            if own != shape:
+                shape = np.broadcast(*ids).shape if shape else own
     if (count := prod(shape)) <= FEW:
-        rows = zip(*(_column(one, shape, count) for one in ids), strict=True)
-        return np.asarray([_scalar(graph, name, dtype, row, data) for row in rows], dtype=np.intp).reshape(shape)
-    flat = [np.broadcast_to(one, shape).ravel() for one in ids]
+        table = graph.scalars[name if data is None and name != CONVERT else (name, dtype, id(data))]
+        nodes = []
+        for row in _rows(ids, shape, count):
+            node = table.get(row)
+            if node is None:
+                node = table[row] = _new(graph, name, dtype, row, data)
+            nodes.append(node)
+        if not shape:
+            return nodes[0]
+        return np.array(nodes, np.intp) if len(shape) == 1 else np.array(nodes, np.intp).reshape(shape)
+    flat = [_broadcast(one, shape).ravel() for one in ids]
     if name in SIMPLER:
         numbers = [graph.value(one) if type(one) is int else None for one in ids]
         if (found := SIMPLER[name](tuple(range(len(ids))), numbers)) is not None:
-            return flat[found].reshape(shape)
-    if all(graph.value(int(one[0])) is not None for one in flat):
+            return flat[found].reshape(shape).copy()  # to which the function may write
+    if all(graph.fixed[one[0]] for one in flat):
         known = [graph.values(one) for one in flat]
         if all(value is not None for value in known):
             return graph.constants(evaluated(name, dtype, known, data), dtype).reshape(shape)
     return graph.elementwise(name, dtype, flat, data).reshape(shape)
 
 
-def _column(ids: Ids, shape: tuple[int, ...], count: int) -> list[int]:
-    """Nodes of an operand that is broadcast to a shape of few elements."""
-    if type(ids) is int:
-        return [ids] * count
-    found: list[int] = (ids if ids.shape == shape else np.broadcast_to(ids, shape)).ravel().tolist()
+def _rows(ids: Sequence[Ids], shape: tuple[int, ...], count: int) -> Iterable[tuple[int, ...]]:
+    """Operands of each of few elements."""
+    if count == 1:
+        return [tuple([one if type(one) is int else one.item() for one in ids])]
+    columns = [[one] * count if type(one) is int else _broadcast(one, shape).ravel().tolist() for one in ids]
+    return zip(*columns, strict=True)
+
+
+def _broadcast(ids: Ids, shape: tuple[int, ...]) -> Any:
+    """Nodes in a shape; `np.broadcast_to` takes ten times as long."""
+    if type(ids) is not int and ids.shape == shape:
+        return ids
+    found = np.empty(shape, np.intp)
+    found[...] = ids
     return found
 
 
-def _scalar(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: tuple[int, ...], data: Any) -> int:
-    """Node of an operation on one element, after the simplifications that are exact for all numbers."""
-    key = name, ids, dtype, id(data)
-    found = graph.scalars.get(key)
-    if found is None:
-        count = graph.count_constants(ids)
-        if count == len(ids):
-            values = [graph.value(one) for one in ids]
-            found = graph.constant(np.asarray(evaluated(name, dtype, values, data), dtype))
-        elif count and name in SIMPLER:
-            found = SIMPLER[name](ids, [graph.value(one) for one in ids])
-        found = graph.scalars[key] = graph.scalar(name, dtype, ids, data) if found is None else found
-    return found
+def _new(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: tuple[int, ...], data: Any) -> int:
+    """Node of an operation that `graph.scalars` does not have, after simplifications that are exact for all numbers."""
+    fixed, constants = graph.fixed, 0
+    for one in ids:
+        constants += fixed[one]
+    if constants:
+        values = [graph.value(one) for one in ids]
+        if constants == len(ids):
+            return graph.constant(np.asarray(evaluated(name, dtype, values, data), dtype))
+        if name in SIMPLER and (found := SIMPLER[name](ids, values)) is not None:
+            return found
+    return graph.scalar(name, dtype, ids, data)
 
 
 def _is(value: Any, number: float) -> bool:
@@ -597,14 +634,16 @@ def product(graph: Graph, matrix: Any, vector: Any, dtype: numpy.dtype[Any]) -> 
 
 def power(base: RecordingArray, exponent: Any) -> RecordingArray:
     """`base ** exponent`; small whole exponents and one half as products and roots, as NumPy and C do or nearly do."""
-    value = exponent.constants if isinstance(exponent, RecordingArray) else exponent
-    if np.ndim(value) == 0 and value is not None and isinstance(base, RecordingArray) and base.dtype.kind == "f":
+    value = exponent.constants if type(exponent) is RecordingArray else exponent
+    is_number = type(value) is float or type(value) is int
+    is_one = is_number or (value is not None and not np.ndim(value))
+    if is_one and type(base) is RecordingArray and base.dtype.kind == "f":
         whole = float(value)
-        if np.result_type(base.dtype, exponent) == base.dtype:
+        if is_number or np.result_type(base.dtype, exponent) == base.dtype:
             if whole == 0.5:
                 return apply("sqrt", base)
             if whole == int(whole) and 1 <= abs(whole) <= 4:
-                found = base if abs(whole) == 1 else base * base
+                found = base.copy() if abs(whole) == 1 else base * base
                 found = found * base if abs(whole) == 3 else found * found if abs(whole) == 4 else found
                 return found if whole > 0 else 1.0 / found
     return apply("power", base, exponent)

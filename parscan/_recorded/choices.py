@@ -51,7 +51,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **options: Any) 
 @records()
 def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **options: Any) -> Any:
     low, high = options.pop("min", a_min), options.pop("max", a_max)
-    found = recording(a, low, high)
+    found = recording(a, low, high).copy()
     found = found if low is None else np.maximum(found, low)
     found = found if high is None else np.minimum(found, high)
     if out is None:

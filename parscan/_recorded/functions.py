@@ -21,6 +21,8 @@ np: Any = numpy  # whose types do not know recording arrays
 
 def call_ufunc(ufunc: Any, method: str, operands: Any, options: dict[str, Any]) -> Any:
     """Record a call of a ufunc or of one of its methods."""
+    if method == "__call__" and not options and _is_plain(ufunc, operands):
+        return apply(ufunc.__name__, *operands)
     out, where = options.pop("out", None), options.pop("where", True)
     if len(operands) > ufunc.nin and method == "__call__":
         operands, out = operands[: ufunc.nin], operands[ufunc.nin :]
@@ -120,8 +122,8 @@ MODULES = ("numpy", "scipy.integrate._quadrature")
 def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]) -> Any:
     """Call a function of NumPy or SciPy, or record the call if a recording array is among its arguments."""
     if isinstance(function, np.ufunc):
-        if not options and len(args) == 1 and type(args[0]) is RecordingArray and function.__name__ in UNARY:
-            return apply(function.__name__, args[0])  # the most frequent calls
+        if not options and _is_plain(function, args):
+            return apply(function.__name__, *args)
         if holds(args):
             args = tuple(as_recording(graph, a) if isinstance(a, list | tuple) else a for a in args)
             return call_ufunc(function, "__call__", args, dict(options))
@@ -141,7 +143,23 @@ def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]
     return lifted(graph, function(*args, **options))
 
 
-UNARY = frozenset(name for name, row in OPERATIONS.items() if row.arity == 1)
+PLAIN = {
+    name: row.arity
+    for name, row in OPERATIONS.items()
+    if row.arity < 3 and name not in TABLE and not name.startswith("logical_")
+}
+"""Numbers of operands of the ufuncs that are operations of the table as they are."""
+
+OPERANDS = frozenset([RecordingArray, float, int, np.float64])
+
+
+def _is_plain(ufunc: Any, operands: Any) -> bool:
+    """Whether a call, as most are, is one operation of the table on recording arrays and numbers."""
+    return (
+        PLAIN.get(ufunc.__name__) == len(operands)
+        and OPERANDS.issuperset(map(type, operands))
+        and (type(operands[0]) is RecordingArray or type(operands[-1]) is RecordingArray)
+    )
 
 
 # Functions that make arrays

@@ -25,18 +25,21 @@ def matmul(a: Any, b: Any, **_: Any) -> RecordingArray:
     if not one.ndim or not other.ndim:
         raise ValueError("matmul: an operand has no axes")
     dtype = np.result_type(one.dtype, other.dtype)
-    one, other = one.cast(one).astype(dtype), other.astype(dtype)
+    one, other = one.astype(dtype, copy=False), other.astype(dtype, copy=False)
     left, right = np.asarray(one.ids), np.asarray(other.ids)
     left = left[None] if one.ndim == 1 else left
     right = right[:, None] if other.ndim == 1 else right
     if left.shape[-1] != right.shape[-2]:
         raise ValueError(f"matmul: operands of shapes {one.shape} and {other.shape} do not fit")
-    lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    left = np.broadcast_to(left, (*lead, *left.shape[-2:]))
-    right = np.broadcast_to(right, (*lead, *right.shape[-2:]))
-    found = np.empty((*lead, left.shape[-2], right.shape[-1]), dtype=np.intp)
-    for place in np.ndindex(*lead):
-        found[place] = _matrix_product(one.graph, left[place], right[place], dtype)
+    if left.ndim == right.ndim == 2:
+        found = _matrix_product(one.graph, left, right, dtype)
+    else:
+        lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+        left = np.broadcast_to(left, (*lead, *left.shape[-2:]))
+        right = np.broadcast_to(right, (*lead, *right.shape[-2:]))
+        found = np.empty((*lead, left.shape[-2], right.shape[-1]), dtype=np.intp)
+        for place in np.ndindex(*lead):
+            found[place] = _matrix_product(one.graph, left[place], right[place], dtype)
     found = found[..., 0] if other.ndim == 1 else found
     found = found[..., 0, :] if one.ndim == 1 and other.ndim > 1 else found[..., 0] if one.ndim == 1 else found
     return RecordingArray(one.graph, found, dtype)

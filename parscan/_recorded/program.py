@@ -11,7 +11,7 @@ import numpy as np
 
 from .._arrays.cached import cached_property
 from .array import RecordingArray, evaluated
-from .graph import CONSTANT, INPUT, PRODUCT, Block, Graph, Ids
+from .graph import CONSTANT, INPUT, NEW, PRODUCT, Block, Graph, Ids
 
 LOOPED = 16
 """Operations that are about as much machine code as a loop."""
@@ -74,14 +74,21 @@ class Program:
     @cached_property
     def fingerprint(self) -> bytes:
         """A hash of the whole record, constants included: programs with equal fingerprints are equal."""
-        pieces = [repr((self.arguments, self.dtypes, [ids.shape for ids in self.results])).encode()]
-        pieces += [ids.tobytes() for ids in self.results]
+        text = [repr((self.arguments, self.dtypes, [ids.shape for ids in self.results]))]
+        nodes, values = list(map(np.ravel, self.results)), list[Any]()
         for operation, _, count, dtype, operands, data in self.blocks:
-            arrays = operands if data is None else (*operands, *(data if isinstance(data, tuple) else (data,)))
-            sizes = [getattr(array, "nbytes", array) for array in arrays]
-            pieces.append(f"{operation} {count} {dtype.char} {sizes}".encode())
-            pieces += [array.tobytes() for array in arrays if isinstance(array, np.ndarray)]
-        return hashlib.blake2b(b"".join(pieces)).digest()
+            text.append(f"{operation} {count} {dtype.char}")
+            if count > 1 or operation == PRODUCT:
+                text.append(repr([ids.shape for ids in operands]))
+                nodes += map(np.ravel, operands)
+            else:
+                nodes += operands
+            if data is not None:
+                number, array = data if operation == INPUT else ("", data)
+                text.append(f"{number} {array.dtype.char} {array.nbytes}")
+                values.append(array.tobytes())
+        numbers = np.concatenate(nodes).tobytes()
+        return hashlib.blake2b(b"".join(["\n".join(text).encode(), numbers, *values])).digest()
 
     def __call__(self, *arguments: Any) -> tuple[Any, ...]:
         """
@@ -171,15 +178,20 @@ def extract(graph: Graph, results: Sequence[RecordingArray], arguments: Sequence
     """The program of some results: without nodes that they do not need, and renumbered."""
     wanted = needed(graph, [result.ids for result in results])
     numbers = np.cumsum(wanted) - 1
-    size, blocks = 0, []
+    size, used, blocks = 0, 0, []
+    flags = wanted.tobytes()
+    alone = [ids for block in graph.blocks if flags[block.first] for ids in block.operands if type(ids) is int]
+    rows = list(numbers[np.array(alone, np.intp)][:, None])  # many arrays of one number, in the fastest way
     for block in graph.blocks:
-        first, count = block.first, block.count
+        operation, first, count, dtype, nodes, data = block
         if count == 1:
-            if wanted[first]:
-                operands = tuple(
-                    numbers[ids : ids + 1] if isinstance(ids, int) else numbers[ids] for ids in block.operands
-                )
-                blocks.append(Block(block.operation, size, 1, block.dtype, operands, block.data))
+            if flags[first]:
+                if nodes and type(nodes[0]) is int:
+                    begin, used = used, used + len(nodes)
+                    operands = tuple(rows[begin:used])
+                else:
+                    operands = tuple([numbers[ids] for ids in nodes])
+                blocks.append(NEW(Block, (operation, size, 1, dtype, operands, data)))
                 size += 1
             continue
         some = wanted[first : first + count]

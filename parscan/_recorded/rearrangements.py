@@ -192,7 +192,8 @@ TABLE["ndim"] = lambda a: recording(a).ndim
 TABLE["size"] = lambda a, axis=None: recording(a).size if axis is None else recording(a).shape[axis]
 TABLE["copy"] = lambda a, order="K", subok=False: recording(a).copy()
 TABLE["astype"] = lambda a, dtype, **_: recording(a).astype(dtype)
-TABLE["real"] = TABLE["conj"] = TABLE["conjugate"] = TABLE["real_if_close"] = TABLE["positive"] = recording
+TABLE["conj"] = TABLE["conjugate"] = TABLE["positive"] = lambda a, **_: recording(a).copy()
+TABLE["real"] = TABLE["real_if_close"] = recording
 TABLE["imag"] = lambda a: recording(a).imag
 TABLE["iscomplexobj"] = lambda a: False
 TABLE["isrealobj"] = lambda a: True

@@ -372,3 +372,18 @@ def test_only_what_is_read_is_copied():
     copy(1.0, read=True)
     assert "TABLE" in copy.__globals__
     assert "NESTED" not in copy.__globals__
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+@pytest.mark.parametrize("operation", [
+    lambda y: y * 1.0, lambda y: 1.0 * y, lambda y: y / 1.0, lambda y: y - 0.0, lambda y: y**1, lambda y: +y,
+    np.positive, np.conj, np.copy, np.nan_to_num, lambda y: np.clip(y, None, None), lambda y: np.round(y, 9) ** 1.0,
+    lambda y: np.where(True, y, 0.0), lambda y: np.eye(len(y)) @ y, lambda y: np.sum(y[None], axis=0),
+])  # fmt: skip
+def test_a_result_is_an_array_of_its_own(operation, count):
+    def step(y):
+        found = operation(y)
+        found[0] = 5.0
+        return y + found
+
+    check(step, examples=np.random.default_rng(3).uniform(0.1, 1.0, (7, count)))
