@@ -25,6 +25,9 @@ LARGE = 2000
 THREADS = Threads(work_per_thread=1_000_000)
 """The work is counted in operations."""
 
+FIRST = 20_000_000
+"""Operations before the first return to Python: in vectors, on threads, they take a few milliseconds."""
+
 MUCH = 1 << 60
 """Operations that are worth every thread."""
 
@@ -87,9 +90,9 @@ class Members:
         report: Callable[[int], object] | None = None,
     ) -> bool:  # fmt: skip
         """Evaluate the steps `begin` to `end`: see `Loop.run`."""
-        are_finite = True
         from .._recorded.native.loop import portions  # noqa: PLC0415
 
+        are_finite = True
         shape = self.program.arguments[0].shape
         state, out = state.reshape(self._count, *shape), out.reshape(out.shape[0], self._count, *shape)
         operations, most = self.program.operations * self._count, THREADS.worthwhile(MUCH, self._count)
@@ -100,7 +103,7 @@ class Members:
             rows = self._member.inputs([results, *(array[first : first + steps, ...] for array in inputs)], self._count)
             # The width does not depend on the work: each width has code of its own.
             march = self._lanes.march(state, rows, [results], 0, most)
-            for count in portions(first, first + steps, operations, report):
+            for count in portions(first, first + steps, operations, report, FIRST):
                 threads = THREADS.worthwhile(operations * count, min(most, march.groups))
                 run_all(march.tasks(count, threads))
                 march.advance(count)

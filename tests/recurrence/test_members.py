@@ -219,6 +219,41 @@ def test_wrong_code_is_found(monkeypatch):
     np.testing.assert_array_equal(sol.y, loop(step, np.ones((12, 2)), x))
 
 
+@pytest.mark.parametrize("method", ["auto", "sequential"])
+def test_parameters_that_change_between_solves(method):
+    """In place, one of many; by a new array; by another value that all members share."""
+    capacity, _, rate = parameters(64)
+    x, y0, drain = RNG.random((1500, 1, 2)) * [8, 4], np.full((64, 2), 10.0), [0.05]
+
+    def step(y, x, scale):
+        soil, ground = y[..., 0], y[..., 1]
+        soil = np.minimum(soil + x[..., 0], capacity)
+        leaving = drain[0] * rate * soil**2 / capacity
+        return np.stack([soil - leaving, scale * ground + leaving], axis=-1)
+
+    def check_all(scale):
+        for _ in range(3):  # later solves take over what the first ones found out
+            sol = solve_recurrence(step, y0, x, args=(scale,), method=method, compile=True)
+            assert sol.compiled
+            np.testing.assert_array_equal(sol.y, loop(step, y0, x, args=(scale,)))
+
+    scale = np.linspace(0.9, 0.99, 64)
+    check_all(scale)
+    capacity[63] *= 1.5
+    check_all(scale)
+    scale[7] = 0.5
+    check_all(scale)
+    check_all(scale + 1e-3)
+    drain[0] = 0.04
+    check_all(scale)
+    rate = np.ones(64)
+    check_all(scale)
+    rate = np.ones((1, 64))
+    y0 = np.full((64, 2), 11.0)
+    x[700] = 0.0
+    check_all(scale)
+
+
 def test_few_members_are_a_program_of_the_whole():
     program = record(np.sin, [np.zeros((1, 3, 2))]).program
     assert member_of(program, (3,)) is None

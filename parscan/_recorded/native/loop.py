@@ -99,9 +99,15 @@ class Loop:
             places[:, 0] += places[:, 1]
 
 
-def portions(begin: int, end: int, operations: int, report: Callable[[int], object] | None) -> Iterator[int]:
-    """Numbers of steps that take about `PAUSE` each, measured by the time until the next number is asked for."""
-    steps = max(FIRST // max(operations, 1), 1)
+def portions(
+    begin: int, end: int, operations: int, report: Callable[[int], object] | None, first: int = FIRST
+) -> Iterator[int]:
+    """
+    Numbers of steps that take about `PAUSE` each, measured by the time until the next number is asked for.
+
+    The first steps have about `first` operations.
+    """
+    steps = max(first // max(operations, 1), 1)
     while begin < end:
         count, start = min(steps, end - begin), time.perf_counter()
         yield count

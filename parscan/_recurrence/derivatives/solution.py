@@ -33,7 +33,7 @@ CHUNK_NUMBERS = 2**18
 SAMPLE = 64
 """Number of steps of a sample of the trajectory, which are evaluated again after a solve."""
 
-SAMPLE_NUMBERS, FEWEST = 2**14, 16
+SAMPLE_NUMBERS, FEWEST = 2**12, 16
 """Entries of the states of a sample that confirms a trajectory, and the least number of its steps."""
 
 FEW = 8
