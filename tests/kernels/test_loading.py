@@ -49,8 +49,8 @@ def test_a_linear_recurrence_without_kernels_is_that_with_them(account, dtype, n
     ("A", "b"),
     [
         (np.full(200_000, 0.5), np.ones(1)),
-        (np.full((2, 1), 0.5), np.ones((2, 30_000_000), np.float32)),
-        (np.full((200, 200_000), 0.5, np.float32), np.ones((1, 1), np.float32)),
+        (np.full((2, 1), 0.5, np.float32), np.broadcast_to(np.float32(1), (2, 30_000_000))),
+        (np.broadcast_to(np.float32(0.5), (200, 200_000)), np.ones((1, 1), np.float32)),
     ],
     ids=["constant offset", "wide", "wide coefficients"],
 )

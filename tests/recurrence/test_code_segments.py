@@ -243,18 +243,30 @@ def test_lanes_are_bought_once_loops_took_as_long_as_compiling(monkeypatch):
 
 
 NODES = st.sampled_from(["tanh", "sin", "cos", "sum", "product", "maximum", "where", "roll"])
+CONTRACTIONS = {
+    "operations": st.lists(NODES, min_size=1, max_size=6),
+    "n": st.integers(1, 5),
+    "steps": st.integers(200, 3000),
+    "length": st.integers(1, 400),
+    "seed": st.integers(0, 100),
+    "dtype": st.sampled_from(["float32", "float64"]),
+}
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    operations=st.lists(NODES, min_size=1, max_size=6),
-    n=st.integers(1, 5),
-    steps=st.integers(200, 3000),
-    length=st.integers(1, 400),
-    seed=st.integers(0, 100),
-    dtype=st.sampled_from(["float32", "float64"]),
-)
-def test_random_contractions(operations, n, steps, length, seed, dtype):
+@settings(max_examples=5)
+@given(**CONTRACTIONS)
+def test_some_random_contractions(**contraction):
+    compare_contraction(**contraction)
+
+
+@pytest.mark.slow
+@settings(max_examples=25)
+@given(**CONTRACTIONS)
+def test_random_contractions(**contraction):
+    compare_contraction(**contraction)
+
+
+def compare_contraction(operations, n, steps, length, seed, dtype):
     rng = np.random.default_rng(seed)
     weights = rng.uniform(-1, 1, (len(operations), n)).astype(dtype)
     functions = {

@@ -290,7 +290,7 @@ def test_relays_of_the_members_of_a_batch():
         position[y[0] > 1] = -1.0
         return np.array([position - 0.1 * y[0]])
 
-    sol, told = said(fun, {"method": "DOP853", "rtol": 1e-6, "vectorized": False}, [[0.0, 0.3, -0.4]], end=10)
+    sol, told = said(fun, {"method": "DOP853", "rtol": 1e-6, "vectorized": False}, [[0.0, 0.3, -0.4]], end=3)
     assert told
     assert sol.status is IvpStatus.NONDETERMINISTIC
 

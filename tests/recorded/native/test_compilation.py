@@ -223,7 +223,14 @@ print(libm.vector_bytes())
 """
 
 
-@pytest.mark.parametrize(("without", "size"), [("avx512", 32), ("avx,fma", 16), ("avx,fma,sse4,sse3,ssse3", 16)])
+@pytest.mark.parametrize(
+    ("without", "size"),
+    [
+        pytest.param("avx512", 32, marks=pytest.mark.slow),
+        pytest.param("avx,fma", 16, marks=pytest.mark.slow),
+        ("avx,fma,sse4,sse3,ssse3", 16),
+    ],
+)
 def test_older_processors(without, size):
     found = subprocess.run(
         [sys.executable, "-c", OLDER, without], capture_output=True, text=True, check=True, timeout=120

@@ -69,9 +69,7 @@ class Again:
         return self.choices[self.place - 1]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-def test_random_programs(data):
+def compare_random_program(data):
     sizes = data.draw(st.sampled_from([1, 2, 3, 8, 17, 40])), data.draw(st.sampled_from([1, 4, 16, 33]))
     steps, choices = data.draw(st.integers(1, 8)), []
 
@@ -98,8 +96,23 @@ def test_random_programs(data):
     np.testing.assert_allclose(program(*arguments)[0][0], expected, rtol=1e-10, atol=1e-12)
 
 
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_some_random_programs(data):
+    compare_random_program(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_random_programs(data):
+    compare_random_program(data)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("size", [3, 9, 15, 16, 17, 32, 64, 100, 200])
+@pytest.mark.parametrize(
+    "size", [3, 9, 15, 16, 17, 32, 64, *(pytest.param(n, marks=pytest.mark.slow) for n in (100, 200))]
+)
 def test_products(size, dtype):
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(size, size)).astype(dtype)
