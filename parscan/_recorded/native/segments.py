@@ -5,11 +5,9 @@ from __future__ import annotations
 import _thread
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from .lanes import Lanes
@@ -41,11 +39,12 @@ class Segments:
         self, lanes: Lanes, inputs: Sequence[Any], outs: Sequence[Any], begin: int, end: int, length: int,
         threads: int, products: Any = None,
     ) -> None:  # fmt: skip
-        self._lanes, self._inputs, self._outs, self._threads = lanes, inputs, outs, threads
-        self._begin, self._length, self._products = begin, length, products
+        self._lanes, self._outs, self._threads, self._products = lanes, outs, threads, products
         self._full, self._rest = divmod(end - begin, length)
-        self._whole = [self._cut(one) for one in inputs], [self._cut(one) for one in outs]
-        """Inputs and results without the rest: axes of local steps, of segments, and those of a row."""
+        arrays = [array[begin:end] for array in (*inputs, *outs)]
+        self._early = [_cut(array, self._full + 1, self._rest, length) for array in arrays] if self._rest else arrays
+        self._late = [_cut(array, self._full, length, length) for array in arrays]
+        """All arrays, with axes of local steps, of segments, and of a row: while the last segment runs, and later."""
 
     def run(self, starts: Any, first: int, last: int) -> None:
         """
@@ -58,14 +57,14 @@ class Segments:
         """
         rest = min(max(self._rest, first), last)  # from there on, the last segment has ended
         if first < rest:
-            views = ([self._ragged(one, first, rest) for one in some] for some in (self._inputs, self._outs))
-            self._run(starts, self._full + 1, rest - first, *views)
-            first, starts = rest, self._whole[1][0][rest - 1, ...] if self._full else None
+            self._run(starts, [array[first:rest] for array in self._early])
+            first, starts = rest, self._late[-len(self._outs)][rest - 1, ...]
         if first < last and self._full:
-            self._run(starts, self._full, last - first, *([one[first:last] for one in some] for some in self._whole))
+            self._run(starts, [array[first:last] for array in self._late])
 
-    def _run(self, starts: Any, count: int, steps: int, inputs: list[Any], outs: list[Any]) -> None:
-        """Evaluate all steps of views of `count` segments."""
+    def _run(self, starts: Any, arrays: list[Any]) -> None:
+        """Evaluate all steps of arrays with axes of local steps and of segments."""
+        steps, count = arrays[-1].shape[:2]
         lanes = self._lanes.width(count)
         work = steps * count * self._lanes.program.operations
         groups = -(-count // lanes)
@@ -73,25 +72,20 @@ class Segments:
         cuts = [lanes * (groups * k // threads) for k in range(threads + 1)]
         # Some segments are marched by two threads, which write the same: every thread has full vectors.
         parts = [slice(max(min(a, count - lanes), 0), min(b, count)) for a, b in pairwise(cuts)]
-        starts, products = np.array(starts[:count]), None if self._products is None else np.array(self._products)
         tasks = []
         for some in parts:
-            given, results = starts[some], [out[:, some] for out in outs]
-            if products is not None:
-                given, results = (given, products[some]), [results[0], self._products[some], *results[1:]]
-            tasks.append(partial(self._lanes.run, given, [x[:, some] for x in inputs], results, 0, steps))
+            given, views = starts[some], [array[:, some] for array in arrays]
+            inputs, results = views[: -len(self._outs)], views[-len(self._outs) :]
+            if self._products is not None:
+                given, results = (given, self._products[some]), [results[0], self._products[some], *results[1:]]
+            tasks.append(self._lanes.prepared(given, inputs, results, 0, steps))
         run_together(tasks)
 
-    def _cut(self, array: Any) -> Any:
-        """A view of the rows of full segments."""
-        rows = array[self._begin : self._begin + self._full * self._length]
-        return rows.reshape(self._full, self._length, *array.shape[1:]).swapaxes(0, 1)
 
-    def _ragged(self, array: Any, first: int, last: int) -> Any:
-        """A view of rows of all segments, where the last one has not ended."""
-        rows, step = array[self._begin + first :], array.strides[0]
-        shape = last - first, self._full + 1, *array.shape[1:]
-        return as_strided(rows, shape, (step, self._length * step, *array.strides[1:]))
+def _cut(array: Any, count: int, steps: int, length: int) -> Any:
+    """The first local steps of some segments: a view with axes of these steps, of segments, and those of a row."""
+    step, *others = array.strides
+    return as_strided(array, (steps, count, *array.shape[1:]), (step, length * step, *others))
 
 
 class _Stopped(Exception):  # noqa: N818 - it says what happened
