@@ -18,7 +18,7 @@ from typing import Any
 from _cuda_catalogue import catalogue
 from _cuda_cubin import architecture, assemble, compile_ptx, newest_capability
 
-from parscan._kernels.cpu.threads import available_threads
+from parscan._arrays.threads import available_threads
 
 Record = dict[str, Any]
 

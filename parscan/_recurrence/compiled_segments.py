@@ -8,8 +8,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from .._arrays.namespace import Array, array_namespace, quiet
+from .._arrays.threads import available_threads
 from .._engine.tolerance import is_noise
-from .._kernels.cpu.threads import available_threads
 from .code import Code, Ledger, Measurements, NoCodeError, are_apart, changed, pace, timed_steps
 from .members import Members
 from .systems.compiled import CompiledStates

@@ -9,7 +9,7 @@ from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
 from .._arrays.namespace import Array, all_finite, array_namespace, quiet
-from .._kernels.cpu.threads import available_threads
+from .._arrays.threads import available_threads
 from .._linalg.structure import Structure
 from .code import Code, Ledger, NoCodeError, changed, pace
 from .compiled_segments import ROUNDS, CompiledSegments, measured

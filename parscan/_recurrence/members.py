@@ -10,7 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from .._arrays.namespace import Array
-from .._kernels.cpu.threads import Threads, run_all
+from .._arrays.threads import Threads, run_all
 
 if TYPE_CHECKING:
     from .._recorded.batch import Member

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from condensing import assert_agree, oracle, precision, problem
 
+from parscan._arrays.threads import Threads
 from parscan._ivp.core.tableaux import FAMILIES, gauss, radau
 from parscan._kernels.cpu import condense as cpu_condense
-from parscan._kernels.cpu.threads import Threads
 from parscan._kernels.dispatch import condense
 from parscan._kernels.generic.condense import condense as condense_by_solve
 from parscan._kernels.generic.condense_frozen import condense_frozen

@@ -6,9 +6,9 @@ import array_api_strict
 import numpy as np
 import pytest
 
+from parscan._arrays.threads import Threads
 from parscan._ivp.core.tableaux import radau
 from parscan._kernels.cpu import correct_mesh as cpu
-from parscan._kernels.cpu.threads import Threads
 from parscan._kernels.dispatch import correct_mesh
 from parscan._kernels.generic import correct_mesh as generic
 from parscan._kernels.generic.condense import condense as condense_by_solve

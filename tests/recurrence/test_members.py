@@ -7,7 +7,7 @@ import pytest
 from problems import loop
 
 from parscan import solve_recurrence
-from parscan._kernels.cpu.threads import Threads
+from parscan._arrays.threads import Threads
 from parscan._recorded.record import record
 from parscan._recurrence import members as _members
 from parscan._recurrence.members import Members, member_of

@@ -11,12 +11,12 @@ import numpy as np
 
 from ..._arrays.elementwise import broadcast
 from ..._arrays.namespace import Array, quiet
+from ..._arrays.threads import available_threads, run_all, shares
 from ..generic.affine_scan import product
 from .chunks import Summary, march_in_chunks
 from .dense_kernels import march_columns, march_dense
 from .elementwise_kernels import march_column, march_rows, march_wide_rows, summarise_column
 from .operand import operand
-from .threads import available_threads, run_all, shares
 
 PAGE = 4096
 """Bytes of the smallest page of memory."""

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from ..._arrays.namespace import Array, quiet
-from .threads import run_all
+from ..._arrays.threads import run_all
 
 LARGEST_GROWTH = 2.0
 LARGEST_CANCELLATION = 16.0

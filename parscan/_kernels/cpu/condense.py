@@ -7,11 +7,11 @@ from functools import partial
 import numpy as np
 
 from ..._arrays.namespace import Array
+from ..._arrays.threads import Threads, run_all, shares
 from ..dispatch import Condensed
 from ..generic import condense as generic
 from .condense_kernels import BYTES, condense_groups
 from .operand import operand
-from .threads import Threads, run_all, shares
 
 LARGEST_KERNEL = 160
 """

@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 
 from ..._arrays.namespace import Array, readonly
+from ..._arrays.threads import Threads, run_all, shares
 from ..dispatch import Condensed, CorrectedMesh
 from .correct_mesh_kernels import correct_members
 from .operand import operand
-from .threads import Threads, run_all, shares
 
 THREADS = Threads(work_per_thread=1 << 21)
 

@@ -17,7 +17,7 @@ from .layout import address
 PAUSE = 0.05
 """Seconds between two returns to Python, at which Ctrl-C is noticed and progress is reported."""
 
-FIRST = 1_000_000
+FIRST = 2_000_000
 """Number of operations before the first return to Python; afterwards the speed is known."""
 
 KEPT = 32

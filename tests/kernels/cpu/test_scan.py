@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parscan._arrays.threads import available_threads, run_all, shares
 from parscan._kernels.cpu import affine_scan as cpu
 from parscan._kernels.cpu.affine_scan import Tuning
-from parscan._kernels.cpu.threads import available_threads, run_all, shares
 from parscan._kernels.dispatch import affine_scan
 from parscan._kernels.generic import affine_scan as sequential
 

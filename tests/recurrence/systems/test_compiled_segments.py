@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from parscan._arrays.threads import run_all
 from parscan._engine.tolerance import Tolerance
 from parscan._recorded.native.lanes import Lanes
-from parscan._recorded.native.segments import PER_THREAD, Segments, run_together
+from parscan._recorded.native.segments import PER_THREAD, Segments
 from parscan._recorded.record import record
 from parscan._recurrence.systems.coalescence import Coalescence
 from parscan._recurrence.systems.compiled import CompiledStates, portions
@@ -98,20 +99,18 @@ def test_portions_cover_all_steps():
         assert all(one[1] == other[0] and one[1] % Coalescence.LOOK == 0 for one, other in pairwise(cuts))
 
 
-def test_an_exception_ends_all_threads():
+def test_an_exception_is_raised_once_all_threads_have_ended():
     ended = []
 
-    def endless(report):
-        try:
-            while True:
-                time.sleep(1e-3)
-                report(0)
-        finally:
-            ended.append(threading.get_ident())
+    def slow():
+        time.sleep(0.05)
+        ended.append(threading.get_ident())
 
-    def failing(report):
+    def failing():
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run_together([failing, endless, endless])
-    assert len({*ended, threading.get_ident()}) == 3
+    for tasks in ([failing, slow, slow], [slow, failing, slow]):
+        ended.clear()
+        with pytest.raises(KeyboardInterrupt):
+            run_all(tasks)
+        assert len(set(ended)) == 2

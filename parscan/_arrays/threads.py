@@ -67,9 +67,18 @@ def run_all(tasks: Sequence[Task]) -> None:
         tasks[0]()
     finally:
         for done in waiting:
-            done.acquire()
+            _wait(done)
     if errors:
         raise errors[0]
+
+
+def _wait(done: Any) -> None:
+    """Wait for a thread, even if interrupted: it may write to arrays that are freed afterwards."""
+    try:
+        done.acquire()
+    except BaseException:
+        done.acquire()
+        raise
 
 
 def shares(length: int, count: int) -> list[tuple[int, int]]:
