@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..._arrays.threads import run_all
 from .lanes import Lanes
-from .loop import portions
+from .loop import FIRST, PAUSE, portions
 
 PER_THREAD = 1 << 20
 """Number of operations for which another thread is worth starting: some tenths of a millisecond."""
@@ -69,7 +69,8 @@ class Segments:
             products = self._products[:count]
             states, outs = (states, products), [outs[0], products, *outs[1:]]
         march, operations = self._lanes.march(states, inputs, outs, 0), count * self._lanes.program.operations
-        for some in portions(0, steps, operations, None):
+        pace = count * self._lanes.pace / self._threads
+        for some in portions(0, steps, operations, None, int(operations * PAUSE / pace) if pace else FIRST):
             threads = max(1, min(self._threads, march.groups, some * operations // PER_THREAD))
             run_all(march.tasks(some, threads))
             march.advance(some)

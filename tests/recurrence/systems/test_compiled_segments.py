@@ -10,6 +10,7 @@ import pytest
 from parscan._arrays.threads import run_all
 from parscan._engine.tolerance import Tolerance
 from parscan._recorded.native.lanes import Lanes
+from parscan._recorded.native.loop import PAUSE
 from parscan._recorded.native.segments import PER_THREAD, Segments
 from parscan._recorded.record import record
 from parscan._recurrence.systems.coalescence import Coalescence
@@ -114,3 +115,22 @@ def test_an_exception_is_raised_once_all_threads_have_ended():
         with pytest.raises(KeyboardInterrupt):
             run_all(tasks)
         assert len(set(ended)) == 2
+
+
+def test_machine_code_returns_to_python_now_and_then(monkeypatch):
+    lanes, x, expected = make(3001)
+    lanes.pace = PAUSE / 70  # seven segments march ten steps at first
+    found, calls = np.full_like(expected, np.nan), []
+
+    def interrupted(tasks):
+        calls.append(len(tasks))
+        run_all(tasks)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("parscan._recorded.native.segments.run_all", interrupted)
+    segments = Segments(lanes, [x], [found], 0, 3001, 500, 1)
+    with pytest.raises(KeyboardInterrupt):
+        segments.run(starts_of(expected, Span(0, 3001, 500)), 0, 500)
+    np.testing.assert_allclose(found[500:508], expected[500:508], rtol=1e-14, atol=1e-15)
+    assert np.isnan(found[600:1000]).all()
