@@ -15,11 +15,11 @@ from .._linalg.structure import Structure
 from .checks.check_jacobian import check_jacobian, structure_covers
 from .checks.check_step import check_broadcasting
 from .checks.whole_numbers import WholeNumbers
-from .code import Code, Compiler, NoCodeError, is_worth_running
+from .code import Code, Compiler, NoCodeError, may_have_code
 from .compiled_segments import CompiledSegments, faster_segments, segments_of
 from .compiled_tangents import SWEEPS, TangentCode, faster_tangents, note_outcome, prepared_tangents
 from .cost import Stopwatch, best_length, sweeps
-from .decide import BRIEF, FEW, FEW_STEPS, LITTLE, Budget, Decision, Workload, decide
+from .decide import BRIEF, FEW, FEW_STEPS, LITTLE, SHORT, TOO_SHORT, Budget, Decision, Workload, decide
 from .methods import DAMPED, METHODS, Planner
 from .precedent import Precedent, precedent_of, recalled
 from .task import Task
@@ -27,13 +27,12 @@ from .task import Task
 FIRST_STEPS = 8
 """Number of steps that the loop evaluates first: their states serve for the checks and measurements."""
 
+LONG = 1.0
+"""Seconds of a loop at the end of which it would be late to learn that the step does not broadcast."""
 
-SHORT, COLD = 512, 4.0
-"""A loop of at most this many steps that seems to take at most this many times longer than a brief one is timed again:
-the first calls of a function take longer."""
-
-CALL = 1e-6
-"""Seconds by which a call that is timed alone takes longer than a step of the loop."""
+CALL, WARM = 1e-6, 0.75
+"""Seconds by which a call that is timed alone may take longer than one of the first steps, and least time of a later
+step as a share of that of the first ones."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Choice:
     the loop is chosen because the compiled scans are not loaded; else 0. `code` is the step as machine code.
     `in_methods`: the methods use it, too. `precedent` is kept for later solves if this one succeeds. `is_checked`: a
     call on stacked states was compared with calls on single ones; if not, it is compared with the trajectory at the
-    end. `looped`: steps before `start`, besides the `FIRST_STEPS`.
+    end.
     """
 
     methods: tuple[PlannedMethod, ...] = ()
@@ -56,7 +55,6 @@ class Choice:
     in_methods: bool = False
     precedent: Precedent | None = None
     is_checked: bool = True
-    looped: int = 0
 
 
 def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
@@ -93,27 +91,23 @@ def _at_once(task: Task, first: int, seconds: float) -> Choice | None:
     loop.
     """
     options, left = task.options, task.steps - first
-    is_guided = left >= FEW_STEPS and not (options.segment_length is None and options.window is None)
-    if options.method != "auto" or options.compiles or is_guided:
+    is_guided = not (options.segment_length is None and options.window is None)
+    least, looped = WARM * seconds * left, (seconds + CALL) * left
+    if options.method != "auto" or options.compiles or looped >= LONG or _may_have_code(task, least):
         return None
-    start, looped = first, (seconds + CALL) * left
-    if looped >= BRIEF * (COLD if left < SHORT else 1.0) or _has_code(task, looped):
-        return None
-    if looped >= BRIEF and left > first:
-        begin, start = time.perf_counter(), 2 * first
-        if task.loop(task.state(first), first, start) < start:
-            return None
-        looped = (time.perf_counter() - begin) / first * left
-    if looped >= BRIEF:
-        return None
-    return Choice((), 0, start, _reason(FEW if left < FEW_STEPS else LITTLE), is_checked=False, looped=start - first)
+    decision = None
+    if left < FEW_STEPS:
+        decision = FEW
+    elif not is_guided and (looped < BRIEF or left < SHORT):
+        decision = LITTLE if looped < BRIEF else TOO_SHORT
+    return None if decision is None else Choice((), 0, first, _reason(decision), is_checked=False)
 
 
-def _has_code(task: Task, looped: float) -> bool:
-    """Whether a loop of some seconds may run as machine code of an earlier solve."""
+def _may_have_code(task: Task, looped: float) -> bool:
+    """Whether a loop of some seconds may run as machine code."""
     if task.options.compiles is False or task.arrays.guess is not None:
         return False
-    return is_worth_running(task.step, task.arrays.y0[None, ...], looped)
+    return may_have_code(task.step, task.arrays.y0[None, ...], looped)
 
 
 def _choose_by_checks(task: Task, whole: WholeNumbers | None, states: Array, budget: Budget) -> Choice:

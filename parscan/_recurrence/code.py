@@ -241,6 +241,11 @@ def is_worth_running(step: Step, states: Array, seconds: float) -> bool:
     return seconds >= WORTH_RUNNING and recalled_recording(step, states) is not None
 
 
+def may_have_code(step: Step, states: Array, seconds: float) -> bool:
+    """Whether a loop of some seconds is long enough for recording the step, or for code of an earlier recording."""
+    return seconds >= WORTH_RECORDING or is_worth_running(step, states, seconds)
+
+
 def _to_record(step: Step, states: Array) -> tuple[Any, list[Any], tuple[Any, ...], int]:
     """The function, examples of its first arguments, the other arguments, and the largest number of nodes."""
     inputs, limit = step.inputs(slice(0, 1)), MOST_NODES * (1 + prod(states.shape[1:-1]) // WIDE)

@@ -14,6 +14,10 @@ from .cost import Cost, Stopwatch, best_length, sweeps
 FEW_STEPS = 64
 """With fewer steps than this, measurements do not pay."""
 
+SHORT = 128
+"""Sweeps over fewer steps than this take about as long as the loop: each of the shortest segments is marched until the
+start is forgotten."""
+
 BRIEF = 3e-3
 """Seconds of a loop that are too few for attempts: those that fail would take longer than the loop."""
 
@@ -168,10 +172,19 @@ class Workload:
         return self.steps < FEW_STEPS
 
     @property
+    def short(self) -> bool:
+        """Whether there are too few steps for sweeps; False if the user chose segments or windows."""
+        return not self._is_guided and self.code is None and self.steps < SHORT
+
+    @property
     def brief(self) -> bool:
         """Whether the loop takes too little time for attempts; False if the user chose segments or windows."""
-        is_guided = self.fixed_length is not None or self.window is not None
-        return not is_guided and self.code is None and self.steps * self.stopwatch.looped < BRIEF
+        return not self._is_guided and self.code is None and self.steps * self.stopwatch.looped < BRIEF
+
+    @property
+    def _is_guided(self) -> bool:
+        """Whether the user chose segments or windows."""
+        return self.fixed_length is not None or self.window is not None
 
     @property
     def stacking_gains_little(self) -> bool:
@@ -219,9 +232,12 @@ FEW = Decision(lambda facts: facts.few, (), f"there are fewer than {FEW_STEPS} s
 
 LITTLE = Decision(lambda facts: facts.brief, (), "it takes little time")
 
+TOO_SHORT = Decision(lambda facts: facts.short, (), f"sweeps do not pay over fewer than {SHORT} steps")
+
 DECISIONS = (
     FEW,
     LITTLE,
+    TOO_SHORT,
     Decision(
         lambda facts: facts.segments is not None, ("jacobi",), "segments of the recorded step run as machine code"
     ),

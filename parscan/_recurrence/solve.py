@@ -201,7 +201,6 @@ def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, C
     """The march; without machine code if the user's function contradicts it on the trajectory."""
     plan = Plan(choice.methods, task.tolerance)
     record = march(task, plan, choice.start, report)
-    record.looped += choice.looped
     found = _solution(task, record.reached)
     if task.code is None or record.reached == choice.start:
         return task, choice, record, found

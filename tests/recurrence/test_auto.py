@@ -8,7 +8,7 @@ from parscan import solve_recurrence
 from parscan._recurrence import choose as _choose
 from parscan._recurrence import solve as _solve
 from parscan._recurrence.cost import LENGTHS, Cost, sweeps
-from parscan._recurrence.decide import DECISIONS, FEW_STEPS, Budget, Workload, decide
+from parscan._recurrence.decide import DECISIONS, FEW_STEPS, SHORT, Budget, Workload, decide
 
 
 class Watch:
@@ -51,6 +51,8 @@ def facts(steps=100_000, copies=4, length=None, loaded=True, spent=0.0, compiled
 CASES = [
     ("few steps", facts(steps=FEW_STEPS - 1), ()),
     ("little time", facts(steps=100), ()),
+    ("too few steps for sweeps", facts(steps=SHORT - 1, looped=1e-3), ()),
+    ("few steps, but segments were chosen by the user", facts(steps=100, call=0, state=1e-5, length=20), ("jacobi",)),
     ("machine code is fast", facts(compiled=1e-8), ()),
     ("machine code of Numba is fast", facts(compiled=1e-8, recorded=False), ()),
     ("machine code is fast on segments", facts(compiled=1e-8, swept=True), ("jacobi",)),
