@@ -145,9 +145,9 @@ class _March:
             return
         method = self._plan.methods[self._index]
         end = min(begin + self._size, self._problem.steps)
-        outcome = self._solve(method, begin, end)
+        outcome, are_finite = self._solve(method, begin, end)
         reached = self.record.solves[-1].reached
-        self.record.reached = self._problem.first_not_finite(begin, reached)
+        self.record.reached = reached if are_finite else self._problem.first_not_finite(begin, reached)
         if self.record.reached < reached:  # the loop determines the first state that is not finite
             self._loop(self.record.reached, end)
         elif outcome.ending is Termination.CONVERGED:
@@ -157,8 +157,8 @@ class _March:
         else:
             self._fall_back(method, begin, end, outcome)
 
-    def _solve(self, method: PlannedMethod, begin: int, end: int) -> Outcome:
-        """Try a method on a window."""
+    def _solve(self, method: PlannedMethod, begin: int, end: int) -> tuple[Outcome, bool]:
+        """Try a method on a window; also returned is whether all states are known to be finite."""
         system = method.system(begin, end, end <= self._warm_until)
         share = (end - begin) / self._problem.steps
         rules = replace(method.rules, max_seconds=method.seconds_per_step * (end - begin), share=share)
@@ -171,7 +171,7 @@ class _March:
         # The nodes of the outcome are not kept: those of all windows would take the memory of another trajectory.
         self.record.solves.append(Solve(method.name, begin, end, reached, ending, outcome.history, outcome.note))
         self._iterations += len(outcome.history)
-        return outcome
+        return outcome, system.are_finite
 
     def _fall_back(self, method: PlannedMethod, begin: int, end: int, outcome: Outcome) -> None:
         """After a failure: a smaller window, then the next method, then the loop, for more steps each time."""

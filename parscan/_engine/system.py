@@ -24,6 +24,11 @@ class System(ABC):
     """
 
     @property
+    def are_finite(self) -> bool:
+        """Whether all states, also those between nodes, are known to be finite."""
+        return False
+
+    @property
     @abstractmethod
     def nodes(self) -> int:
         """Number of nodes."""

@@ -70,7 +70,7 @@ class CompiledSegments:
         """A way to march the states of segments."""
         return CompiledStates(self.march, must_gain=must_gain)
 
-    def march(self, trajectory: Array, span: Span) -> Callable[[Array, int, int], None]:
+    def march(self, trajectory: Array, span: Span) -> Callable[[Array, int, int], bool]:
         """A function that evaluates local steps of all segments."""
         return self._segments(self.code.inputs, trajectory, span, available_threads()).run
 

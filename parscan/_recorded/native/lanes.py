@@ -150,23 +150,24 @@ class March:
             np.array(np.reshape(one, (1, sequences, *argument.shape)), dtype=argument.dtype, order="C")
             for one, argument in zip(states[:chain], arguments, strict=False)
         ]
-        self._outs, self._begin, self._first, self.are_finite = outs, begin, True, True
+        self._outs, self._begin, self._done, self.are_finite = outs, begin, 0, True
         self._after = [*outs[:1], *map(np.empty_like, self._before[1:]), *outs[max(chain, 1) :]]
         given = [_rows(array, one) for array, one in zip(inputs, arguments[chain:], strict=True)]
         self._arrays = [*self._before, *given, *self._after]
         width, strides = lanes.width(-(-sequences // threads)), [array.strides[:2] for array in self._arrays]
         self._compiled = lanes.code(width, self._arrays, strides)
         groups = [max(min(group, sequences - width), 0) for group in range(0, sequences, width)]
-        self._places = places = np.zeros((len(groups), len(self._arrays) + 1, 3), dtype=np.int64)
-        places[:, :-1, 0] = [address(array) for array in self._arrays]
-        places[:, :-1, 1:] = strides
-        self._moves = places[0, :, 1].copy()  # bytes by which arrays move from step to step; states stay
-        self._moves[:chain] = self._moves[len(arguments) + 1 : len(arguments) + chain] = 0
-        places[:, :, 0] += begin * self._moves
+        rows = [(address(array), *both) for array, both in zip(self._arrays, strides, strict=True)]
+        places = np.array([[*rows, (0, 0, 0)]] * len(groups), dtype=np.int64)
+        moves = places[0, :, 1].copy()  # bytes by which arrays move from step to step; states stay
+        moves[:chain] = moves[len(arguments) + 1 : len(arguments) + chain] = 0
+        if begin:
+            places[:, :, 0] += begin * moves
         if sequences == 1:
             places[:, :, 2] = 0
         elif len(groups) > 1:
             places[:, :, 0] += np.array(groups)[:, None] * places[:, :, 2]
+        self._places, self._moves = places, moves
 
     @property
     def groups(self) -> int:
@@ -175,20 +176,21 @@ class March:
 
     def tasks(self, steps: int, threads: int = 1) -> list[Callable[[], object]]:
         """Calls, one per thread, that evaluate the next steps."""
-        self._update()
+        if self._done:
+            self._go_on()
         cuts = [self.groups * k // threads for k in range(threads + 1)]
         return [self._compiled.task(self._places[first:last], steps) for first, last in pairwise(cuts)]
 
     def advance(self, steps: int) -> None:
-        """Go on to the steps after those that were evaluated."""
+        """Note that steps were evaluated."""
         self.are_finite &= bool((self._places[:, -1, 0] == 1).all())
-        self._places[:, :, 0] += steps * self._moves
-        self._begin += steps
-        self._first = False
+        self._done += steps
 
-    def _update(self) -> None:
-        """Take over the states after the steps that were evaluated."""
-        for k, old in enumerate(() if self._first else self._before):
+    def _go_on(self) -> None:
+        """Begin at the steps, and at the states, after those that were evaluated."""
+        self._places[:, :, 0] += self._done * self._moves
+        self._begin, self._done = self._begin + self._done, 0
+        for k, old in enumerate(self._before):
             old[...] = np.reshape(self._outs[0][self._begin - 1, ...] if k == 0 else self._after[k], old.shape)
 
     def finish(self) -> None:

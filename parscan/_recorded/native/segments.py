@@ -39,31 +39,29 @@ class Segments:
         threads: int, products: Any = None,
     ) -> None:  # fmt: skip
         self._lanes, self._outs, self._threads, self._products = lanes, outs, threads, products
+        self._arrays, self._begin, self._length = (*inputs, *outs), begin, length
         self._full, self._rest = divmod(end - begin, length)
-        arrays = [array[begin:end] for array in (*inputs, *outs)]
-        self._early = [_cut(array, self._full + 1, self._rest, length) for array in arrays] if self._rest else arrays
-        self._late = [_cut(array, self._full, length, length) for array in arrays]
-        """All arrays, with axes of local steps, of segments, and of a row: while the last segment runs, and later."""
 
-    def run(self, starts: Any, first: int, last: int) -> None:
+    def run(self, starts: Any, first: int, last: int) -> bool:
         """
-        Evaluate the local steps `first` to `last` of all segments.
+        Evaluate the local steps `first` to `last` of all segments; return True if all states were found to be finite.
 
         Parameters
         ----------
         starts : array, shape (segments, *shape)
             States before them.
         """
-        rest = min(max(self._rest, first), last)  # from there on, the last segment has ended
+        rest, are_finite = min(max(self._rest, first), last), True
         if first < rest:
-            self._run(starts, [array[first:rest] for array in self._early])
-            first, starts = rest, self._late[-len(self._outs)][rest - 1, ...]
-        if first < last and self._full:
-            self._run(starts, [array[first:last] for array in self._late])
+            are_finite = self._run(starts, self._full + 1, first, rest)
+            first, starts = rest, self._cut(self._outs[0], self._full, rest - 1, 1)[0]
+        if first < last and self._full:  # the last segment has ended
+            are_finite &= self._run(starts, self._full, first, last)
+        return are_finite
 
-    def _run(self, starts: Any, arrays: list[Any]) -> None:
-        """Evaluate all steps of arrays with axes of local steps and of segments."""
-        steps, count = arrays[-1].shape[:2]
+    def _run(self, starts: Any, count: int, first: int, last: int) -> bool:
+        """Evaluate local steps of some segments."""
+        steps, arrays = last - first, [self._cut(array, count, first, last - first) for array in self._arrays]
         states, inputs, outs = starts[:count], arrays[: -len(self._outs)], arrays[-len(self._outs) :]
         if self._products is not None:
             products = self._products[:count]
@@ -75,9 +73,10 @@ class Segments:
             run_all(march.tasks(some, threads))
             march.advance(some)
         march.finish()
+        return march.are_finite
 
-
-def _cut(array: Any, count: int, steps: int, length: int) -> Any:
-    """The first local steps of some segments: a view with axes of these steps, of segments, and those of a row."""
-    step, *others = array.strides
-    return as_strided(array, (steps, count, *array.shape[1:]), (step, length * step, *others))
+    def _cut(self, array: Any, count: int, first: int, steps: int) -> Any:
+        """Local steps of some segments: a view with axes of these steps, of segments, and those of a row."""
+        step, *others = array.strides
+        shape = steps, count, *array.shape[1:]
+        return as_strided(array[self._begin + first :], shape, (step, self._length * step, *others))

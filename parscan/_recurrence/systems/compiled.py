@@ -16,7 +16,7 @@ from .propagation import SegmentMarch, Span
 FIRST, SHARE = 4 * Coalescence.LOOK, 16
 """Steps before the first comparison, which takes longer than they do: at least so many, and this part of a segment."""
 
-March = Callable[[Array, Span], Callable[[Array, int, int], None]]
+March = Callable[[Array, Span], Callable[[Array, int, int], bool]]
 """`march(trajectory, span)` is a function of start states and of the first and last local steps of all segments."""
 
 MarchProducts = Callable[[Array, Array, Array, Span], None]
@@ -36,7 +36,7 @@ class CompiledStates(SegmentMarch):
 
     def __init__(self, march: March, *, must_gain: bool = False, settles: bool = True) -> None:
         self._march = march
-        self.must_gain, self.settles = must_gain, settles
+        self.must_gain, self.settles, self.are_finite = must_gain, settles, True
 
     def finishing(self, step: Step) -> SegmentMarch:
         """The same, without demands."""
@@ -52,12 +52,12 @@ class CompiledStates(SegmentMarch):
         """All local steps at once; after a previous sweep, some at a time until they meet its states."""
         run = self._march(trajectory, span)
         if coalescence is None:
-            run(starts, 0, span.rounds)
+            self.are_finite &= run(starts, 0, span.rounds)
             return None
         for first, last in portions(span.rounds):
             rows = trajectory[span.times(last - 1), ...]
             before = copy(rows)
-            run(starts, first, last)
+            self.are_finite &= run(starts, first, last)
             if last % Coalescence.LOOK == 0 and coalescence.compare(
                 last - 1, rows, before, _sizes(trajectory, span, last)
             ):

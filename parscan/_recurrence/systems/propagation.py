@@ -46,6 +46,9 @@ class SegmentMarch(ABC):
     settles = False
     """Whether a sweep may stop where the new states meet those of the previous sweep."""
 
+    are_finite = False
+    """Whether all states of all sweeps so far are known to be finite."""
+
     must_gain = False
     """Whether a sweep ends as stalled if its states do not approach those of the previous sweep."""
 

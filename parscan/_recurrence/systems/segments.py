@@ -77,6 +77,11 @@ class Segments(System):
         self._slab = max(1, SLAB_BYTES // (size * propagation.width(trajectory.shape[-1])))
 
     @property
+    def are_finite(self) -> bool:
+        """Whether all states that the sweeps wrote are known to be finite."""
+        return self._propagation.are_finite and self._states.are_finite
+
+    @property
     def nodes(self) -> int:
         """Number of segments."""
         return -(-(self._stop - self._start) // self._length)

@@ -82,7 +82,7 @@ def test_a_sweep_ends_where_it_meets_the_one_before():
 
     def watched(trajectory, span):
         run = march(trajectory, span)
-        return lambda starts, first, last: (steps.append(last), run(starts, first, last))
+        return lambda starts, first, last: (steps.append(last), run(starts, first, last))[1]
 
     states = CompiledStates(watched)
     states.march(np.zeros((8, 2)), span, found)
@@ -134,3 +134,15 @@ def test_machine_code_returns_to_python_now_and_then(monkeypatch):
         segments.run(starts_of(expected, Span(0, 3001, 500)), 0, 500)
     np.testing.assert_allclose(found[500:508], expected[500:508], rtol=1e-14, atol=1e-15)
     assert np.isnan(found[600:1000]).all()
+
+
+def test_states_that_are_not_finite_are_found_by_the_code():
+    lanes, x, expected = make(4000)
+    for place in (None, 0, 250, 251, 2000, 3998, 3999):
+        given = x.copy()
+        if place is not None:
+            given[place] = np.nan
+        found, states = np.zeros_like(expected), CompiledStates(marcher(lanes, given))
+        states.march(np.zeros((18, 2)), Span(0, 3999, 235), found)
+        assert states.are_finite == (place is None or place == 3999)
+        assert states.are_finite == np.isfinite(found).all()
