@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cache
 
 import numpy as np
 import pytest
@@ -55,12 +56,18 @@ def make(name, dtype=np.float64):
     return step, np.full(n, 0.3, dtype), x, {"structure": structure}
 
 
+@cache
+def looped(name):
+    step, y0, x, _ = make(name)
+    return parscan.solve_recurrence(step, y0, x, method="sequential", compile=False)
+
+
 @pytest.mark.parametrize("method", ["newton", "quasi-newton"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_result_is_that_of_the_loop_and_iterations_are_those_on_arrays(name, method, marches):
     step, y0, x, options = make(name)
     sol = parscan.solve_recurrence(step, y0, x, method=method, compile=True, **options)
-    loop = parscan.solve_recurrence(step, y0, x, method="sequential")
+    loop = looped(name)
     arrays = parscan.solve_recurrence(
         step, y0, x, method=method, compile=False, segment_length=sol.segment_length, **options
     )
@@ -91,7 +98,7 @@ def test_single_precision(marches):
 def test_options_keep_their_meaning(options, marches):
     step, y0, x, _ = make("network")
     sol = parscan.solve_recurrence(step, y0, x, method="newton", compile=True, **options)
-    loop = parscan.solve_recurrence(step, y0, x, method="sequential")
+    loop = looped("network")
     assert sol.success
     assert marches
     assert sol.segment_length == options.get("segment_length", sol.segment_length)

@@ -101,7 +101,7 @@ def test_every_step_of_a_chaotic_loop_is_right(name):
 @pytest.mark.parametrize("several", [True, None])
 def test_lanes_give_what_the_loop_gives(name, sequences, several):
     chaotic = name in ("lorenz", "logistic")
-    _, program, states, inputs, expected = make(name, steps=40 if chaotic else 300, sequences=sequences)
+    _, program, states, inputs, expected = make(name, steps=40 if chaotic else 100, sequences=sequences)
     out = np.empty_like(expected)
     Lanes(program, several=several).run(states, inputs, [out], 0, len(expected))
     np.testing.assert_allclose(out, expected, rtol=1e-9 if chaotic else 1e-12, atol=1e-13)
