@@ -11,6 +11,7 @@ from typing import Any
 import numpy
 
 from .graph import CONVERT, FEW, GATHER, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Graph, Ids
+from .limits import limits
 from .operations import OPERATIONS
 
 np: Any = numpy  # whose types do not know recording arrays
@@ -244,10 +245,11 @@ class RecordingArray:
         return hash(self._known("looks up")[()])
 
     def __round__(self, digits: int | None = None) -> Any:
-        if not self.is_python:
-            return self.round(digits or 0)
-        found = self.round(digits or 0)
-        return ABOVE["checked"](found) if digits is None else ABOVE["number"](found)
+        if digits is None:
+            return ABOVE["whole"](self.round())
+        if self.is_python:
+            raise Refused("rounds a number of Python to digits, for which Python has another rule than NumPy")
+        return self.round(digits)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.asarray(self._known("calls a function that is not recorded on"), dtype=dtype)
@@ -446,6 +448,8 @@ def resolved(name: str, kinds: tuple[Any, ...]) -> tuple[tuple[numpy.dtype[Any],
             *given, found = value.resolve_dtypes((*kinds, None))
         except TypeError as error:
             raise Refused(f"calls `{name}` on {', '.join(map(_words, kinds))}: {error}") from None
+        if {dtype.kind for dtype in given} == {"i", "u"}:
+            raise Refused("compares integers with and without sign")
     elif name == "where":
         found = np.result_type(*(0 if one is int else 0.0 if one is float else one for one in kinds[1:]))
         given = [np.dtype(bool), found, found]
@@ -650,10 +654,13 @@ def power(base: RecordingArray, exponent: Any) -> RecordingArray:
 
 
 def gather(table: RecordingArray, index: RecordingArray) -> RecordingArray:
-    """Entries of a table of constants, `(m,)`, at computed places; NaN where NumPy raises."""
+    """Entries of a table of constants, `(m,)`, at computed places; outside of the table, the function raises."""
     known = table.constants
     if known is None or known.ndim != 1 or known.dtype.kind != "f" or index.dtype.kind not in "iu":
         raise Refused("indexes by a value an array that is no table of floating-point numbers with one axis")
+    low, high = limits(index.graph, index.ids)
+    if low < -len(known) or high >= len(known):
+        ABOVE["raises"](table.graph, np.any((index < -len(known)) | (index >= len(known))))
     ids = recorded(table.graph, GATHER, table.dtype, [index.ids], table.graph.table(known))
     return RecordingArray(table.graph, ids, table.dtype)
 

@@ -116,7 +116,9 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
 @records()
 def take(a: Any, indices: Any, axis: int | None = None, **options: Any) -> Any:
     if isinstance(indices, RecordingArray) and indices.constants is None:
-        return recording_table(indices.graph, a)[indices] if not isinstance(a, RecordingArray) else a[indices]
+        count, mode = np.size(a), options.get("mode", "raise")
+        places = np.clip(indices, 0, count - 1) if mode == "clip" else indices % count if mode == "wrap" else indices
+        return recording_table(indices.graph, a)[places] if not isinstance(a, RecordingArray) else a[places]
     array = recording(a)
     return array.with_ids(np.take(np.asarray(array.ids), np.asarray(indices), axis=axis, **options))
 

@@ -135,11 +135,13 @@ def divmod(x: Any, y: Any, **_: Any) -> Any:  # noqa: A001 - as in NumPy
 @records()
 def modf(x: Any, **_: Any) -> Any:
     whole = np.trunc(x)
-    return x - whole, whole
+    return np.copysign(np.where(np.isinf(x), 0.0, x - whole), x), whole
 
 
 @records()
 def round(a: Any, decimals: int = 0) -> Any:  # noqa: A001 - as in NumPy
+    if recording(a).dtype.kind != "f":
+        raise Refused("rounds integers")
     if decimals == 0:
         return np.rint(a)
     scale = 10.0 ** abs(decimals)
@@ -160,13 +162,15 @@ def polyval(p: Any, x: Any) -> Any:
 
 
 @records()
-def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, **_: Any) -> Any:
-    return np.less_equal(np.abs(np.subtract(a, b)), atol + rtol * np.abs(b)) | np.equal(a, b)
+def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    is_near = np.less_equal(np.abs(np.subtract(a, b)), atol + rtol * np.abs(b)) & np.isfinite(b)
+    found = is_near | np.equal(a, b)
+    return found | (np.isnan(a) & np.isnan(b)) if equal_nan else found
 
 
 @records()
-def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, **_: Any) -> Any:
-    return np.all(isclose(a, b, rtol, atol))
+def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    return np.all(isclose(a, b, rtol, atol, equal_nan))
 
 
 @records()
@@ -206,6 +210,7 @@ def logsumexp(a: Any, axis: Any = None, **options: Any) -> Any:
     if options:
         raise Refused("calls `logsumexp` with options")
     largest = np.max(a, axis=axis, keepdims=True)
+    largest = np.where(np.isfinite(largest), largest, 0.0)
     total = np.log(np.sum(np.exp(a - largest), axis=axis))
     return total + np.reshape(largest, np.shape(total))
 

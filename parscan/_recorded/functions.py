@@ -111,6 +111,8 @@ ON_CONSTANTS = frozenset(
 def _is_listed(function: Any) -> bool:
     """Whether the names of the table mean functions of this module."""
     module = str(getattr(function, "__module__", "numpy") or "numpy")
+    if "scimath" in module:  # whose functions of negative numbers are complex
+        return False
     return module in MODULES or module.startswith(
         ("numpy._core", "numpy.lib", "numpy.linalg", "scipy.special", "scipy.linalg")
     )

@@ -67,6 +67,11 @@ def checked(found: RecordingArray, *operands: Any) -> RecordingArray:
     return number(found)
 
 
+def whole(found: RecordingArray) -> RecordingArray:
+    """An integer of Python, as a floating-point number: it is never -0.0, and making it of NaN or infinity raises."""
+    return checked(found + 0.0)
+
+
 def raises(graph: Graph, condition: RecordingArray) -> None:
     """Note a condition under which the function raises an exception."""
     known = condition.constants
@@ -84,4 +89,4 @@ def guarded(graph: Graph, result: RecordingArray) -> RecordingArray:
     return apply("where", reduce(lambda one, other: one | other, conditions), np.nan, result)
 
 
-ABOVE.update(is_number=is_number, operation=operation, item=item, checked=checked, number=number)
+ABOVE.update(raises=raises, is_number=is_number, operation=operation, item=item, whole=whole, number=number)

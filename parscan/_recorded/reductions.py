@@ -106,6 +106,7 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     if out is not None:
         raise Refused("reduces into an array")
     array = recording(a)
+    dtype = np.float64 if dtype is None and array.dtype.kind != "f" else dtype
     total = np.sum(array, axis=axis, dtype=dtype, keepdims=keepdims)
     return total / float(_count(array, axis))
 

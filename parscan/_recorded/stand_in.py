@@ -38,7 +38,7 @@ from .array import REAL, RecordingArray, Refused, as_recording, gather
 from .calls import holds, known, lifted
 from .functions import call_library
 from .graph import Graph
-from .python_numbers import checked, number
+from .python_numbers import checked, number, whole
 from .sparse import SparseMatrix
 from .splines import evaluator, polynomial
 
@@ -84,6 +84,9 @@ FOREIGN = frozenset(
     ]
 )
 """Libraries whose functions, classes and objects are not copied."""
+
+CACHED: Any = type(functools.lru_cache(len))
+"""Type of functions with a cache."""
 
 HUGE = 10_000
 """A larger array of the user's does not become a recording array, but only a table that may be indexed."""
@@ -143,6 +146,11 @@ def recordable(function: Callable[..., Any], graph: Graph) -> Recordable:
     if flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
         raise Refused("is asynchronous")
     return Recordable(function, graph)
+
+
+def is_by_numba(given: Any) -> bool:
+    """Whether a function was compiled by Numba."""
+    return type(given).__module__.startswith("numba.") and hasattr(given, "py_func")
 
 
 def is_users(module: str | None) -> bool:
@@ -222,9 +230,11 @@ class MathFunction:
             if own is None:
                 raise Refused(f"calls `math.{self.__name__}`, which is not recorded") from None
             if self.__name__ in OF_SEQUENCES:
-                return number(own(*args))
+                return checked(own(*args)) if self.__name__ == "fsum" else number(own(*args))
             args = tuple(map(_number, args))
             found = own(*args)
+            if self.__name__ in WHOLE:
+                return whole(found)
             if isinstance(found, tuple):
                 return tuple(map(number, found))
             return found if found.dtype == bool else checked(found, *args)
@@ -280,7 +290,6 @@ MATH: dict[str, Callable[..., Any]] = {
             "isinf",
             "degrees",
             "radians",
-            "isclose",
             "modf",
         ]
     },
@@ -288,22 +297,40 @@ MATH: dict[str, Callable[..., Any]] = {
     "fabs": np.abs,
     "pow": np.float_power,
     "log": lambda x, base=None: np.log(x) if base is None else np.log(x) / np.log(base),
-    "hypot": lambda *values: np.hypot(*values) if len(values) == 2 else np.sqrt(sum(x * x for x in values)),
+    "hypot": lambda *values: functools.reduce(np.hypot, values, 0.0) if len(values) != 2 else np.hypot(*values),
+    "isclose": lambda a, b: (
+        np.equal(a, b)
+        | (np.isfinite(a) & np.isfinite(b) & (np.abs(a - b) <= np.maximum(np.abs(1e-9 * a), np.abs(1e-9 * b))))
+    ),
     "erf": _erf("erf"),
     "erfc": _erf("erfc"),
 }
 """How functions of the module `math` are recorded."""
 
+
+def _exact_sum(values: Any) -> Any:
+    """The sum with the rounding errors of all partial sums: `math.fsum`, but for errors of these errors."""
+    total, errors = 0.0, 0.0
+    for value in values:
+        new = total + value
+        part = new - total
+        total, errors = new, errors + ((total - (new - part)) + (value - part))
+    return np.where(np.isfinite(total), total + errors, total)
+
+
 MATH |= {
-    "fsum": lambda values: functools.reduce(lambda a, b: a + b, values),
+    "fsum": _exact_sum,
     "prod": lambda values, start=1: functools.reduce(lambda a, b: a * b, values, start),
-    "dist": lambda p, q: np.sqrt(sum((a - b) * (a - b) for a, b in zip(p, q, strict=True))),
+    "dist": lambda p, q: functools.reduce(np.hypot, (a - b for a, b in zip(p, q, strict=True)), 0.0),
     "sumprod": lambda p, q: sum(a * b for a, b in zip(p, q, strict=True)),
 }
 
 
 OF_SEQUENCES = ("fsum", "prod", "dist", "sumprod")
 """Functions of `MATH` that take sequences."""
+
+WHOLE = ("floor", "ceil", "trunc")
+"""Functions of `MATH` that return integers."""
 
 
 class Special:
@@ -634,11 +661,11 @@ class Copies:
         for kind, make in MAKERS:
             if isinstance(given, kind):
                 return make(self, given)
-        if hasattr(given, "py_func"):  # compiled by Numba
+        if is_by_numba(given):
             if getattr(given, "targetoptions", {}).get("error_model", "python") == "python":
                 self.graph.numbers = True
             return self.value(given.py_func)
-        if callable(given) and isinstance(getattr(given, "__wrapped__", None), FunctionType):  # with a cache
+        if type(given) is CACHED:
             return self.value(given.__wrapped__)
         return self._of_library(given) if type(given).__module__.startswith(RECORDED) else self._object(given)
 

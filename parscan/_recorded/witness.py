@@ -41,7 +41,19 @@ from typing import Any
 
 import numpy
 
-from .stand_in import MAKERS, MANY, NO_FUNCTIONS, NOT_COPIED, SCALARS, SPECIAL, Copies, is_users, slots_of
+from .stand_in import (
+    CACHED,
+    MAKERS,
+    MANY,
+    NO_FUNCTIONS,
+    NOT_COPIED,
+    SCALARS,
+    SPECIAL,
+    Copies,
+    is_by_numba,
+    is_users,
+    slots_of,
+)
 
 np: Any = numpy  # whose scalar types mypy would tell apart
 
@@ -396,9 +408,9 @@ def _opener(given: Any, copies: Copies) -> Open:
             return choose(given, copies)
     if any(isinstance(given, kinds) for kinds, _ in MAKERS):
         raise Unknown  # a class of its own kind
-    if hasattr(given, "py_func"):  # compiled by Numba
+    if is_by_numba(given):
         return _members("py_func")
-    if callable(given) and isinstance(getattr(given, "__wrapped__", None), FunctionType):  # with a cache
+    if kind is CACHED:
         return _members("__wrapped__")
     return _opener_of_object(given, copies)
 

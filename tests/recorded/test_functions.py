@@ -574,6 +574,10 @@ def test_it_gives_what_numpy_gives(name, text):
         ("np.random.rand(3)", "draws random numbers"),
         ("open('x')", "opens a file"),
         ("undefined + x", "raises NameError"),
+        ("round(float(x), 2)", "another rule than NumPy"),
+        ("np.round(a.astype(int), -1)", "rounds integers"),
+        ("np.lib.scimath.sqrt(a)", "not recorded"),
+        ("a.astype(np.int64) < b.astype(np.uint64)", "with and without sign"),
         ("a + m", "raises ValueError"),
     ],
 )

@@ -548,3 +548,21 @@ def test_a_witness_holds_for_equal_parts_only(one, other):
     assert witness.holds(step, (one,))
     if witness.holds(step, (other,)):
         assert described(one) == described(other)
+
+
+class WithOriginal:
+    """A callable object that has a function of its own besides `__wrapped__`."""
+
+    def __init__(self, function, factor):
+        self.__wrapped__, self.py_func, self.factor = function, function, factor
+
+    def __call__(self, y):
+        return self.factor * self.__wrapped__(y)
+
+
+def test_objects_that_wrap_a_function_are_called_themselves():
+    wrapped = WithOriginal(lambda y: y + 1, 3.0)
+    np.testing.assert_array_equal(value(wrapped), 3 * (STATE + 1))
+    np.testing.assert_array_equal(value(lambda y: 2 * wrapped(y)), 6 * (STATE + 1))
+    wrapped.factor = 2.0
+    np.testing.assert_array_equal(value(wrapped), 2 * (STATE + 1))

@@ -12,7 +12,7 @@ from ..graph import CONSTANT, GATHER, INPUT, SEARCH_LEFT, SEARCH_RIGHT, Block
 from ..program import Program
 from .layout import SCRATCH, TABLE, Copied, Copy, Fused, Inside, Run, Same, vector_width
 from .memory import Memory
-from .text import LIMITS, Operand, Register, inverse, limited, literal, root_power, vector, word
+from .text import LIMITS, Operand, Register, inverse, limited, literal, of_zeros, root_power, vector, word
 
 
 class Blocks(Memory):
@@ -85,7 +85,7 @@ class Blocks(Memory):
         if block.operation in LIMITS and dtype.kind == "f":
             for k in (1, 0):
                 if self._are_numbers(block.operands[k]):
-                    return limited(Operand(self.text, dtype, width), block.operation, given[1 - k], given[k])
+                    return self._limited(block, given, k, dtype, width)
         if block.operation in ("power", "divide") and dtype.kind == "f" and self._are_numbers(block.operands[1]):
             numbers = set(np.ravel(self.layout.values(block.operands[1])).tolist())
             number, write = numbers.pop(), Operand(self.text, dtype, width)
@@ -94,6 +94,15 @@ class Blocks(Memory):
             if block.operation == "divide" and not numbers and (factor := inverse(number, dtype)):
                 return write.do("fmul", given[0], write.number(factor))
         return self.text.operation(block.operation, dtype, block.dtype, width, given)
+
+    def _limited(self, block: Block, given: list[Register], k: int, dtype: np.dtype[Any], width: int) -> Register:
+        """The larger or the smaller one of a value and a limit, which is the operand `k`."""
+        zeros = of_zeros(block.operation, self.layout.values(block.operands[k])) if k else ""
+        write = Operand(self.text, dtype, width)
+        if zeros == "others":
+            return self.text.operation(block.operation, dtype, block.dtype, width, given)
+        found = limited(write, block.operation, given[1 - k], given[k])
+        return write.llvm("fabs", found) if zeros else found
 
     def _are_numbers(self, ids: Any) -> bool:
         """Whether nodes are constants, none of them NaN."""

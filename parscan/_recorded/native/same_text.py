@@ -10,7 +10,7 @@ import numpy as np
 
 from ..graph import CONSTANT, INPUT, SEARCH_LEFT, SEARCH_RIGHT
 from ..program import Program
-from .text import LIMITS, inverse
+from .text import LIMITS, inverse, of_zeros
 
 CHOSEN = {"power": 1, "divide": 1, **dict.fromkeys(LIMITS, 2)}
 """Operations whose spelling depends on constants, and the number of such operands, from the last one on."""
@@ -55,8 +55,10 @@ def _fact(operation: str, dtype: np.dtype[Any], ids: Any, values: list[Any]) -> 
         return "computed"
     if any(map(isnan, numbers)):
         return "NaN"
+    if operation in LIMITS:
+        return f"numbers {of_zeros(operation, [values[node] for node in ids.tolist()])}"
     number = numbers.pop()
-    if numbers or operation in LIMITS:
+    if numbers:
         return "numbers"
     if operation == "power":
         return number if number in (1.5, 2.5) else "number"

@@ -376,7 +376,9 @@ class Text:
 
     def _whole(self, value: Register, dtype: np.dtype[Any], result: np.dtype[Any], width: int) -> Register:
         """A floating-point number as an integer; NaN and numbers out of range become the smallest one, as on x86."""
-        bits = 64 if result.itemsize == 8 or result.kind == "u" else 32
+        if result.kind == "u" and result.itemsize == 8:
+            return self._unsigned(value, dtype, result, width)
+        bits = 64 if result.itemsize == 8 or (result.kind == "u" and result.itemsize == 4) else 32
         wide = np.dtype(f"int{bits}")
         limit = literal(2.0 ** (bits - 1), dtype, width)
         below = self.new(f"fcmp olt {vector(word(dtype), width)} {value}, {limit}")
@@ -387,6 +389,15 @@ class Text:
         found = self.new(f"fptosi {vector(word(dtype), width)} {value} to {kind}")
         found = self.select(inside, found, literal(-(2 ** (bits - 1)), wide, width), kind, width)
         return self.converted(found, wide, result, width)
+
+    def _unsigned(self, value: Register, dtype: np.dtype[Any], result: np.dtype[Any], width: int) -> Register:
+        """A floating-point number as an integer of 64 bits without sign: large ones by their distance from 2**63."""
+        kind, signed = vector(word(dtype), width), np.dtype(np.int64)
+        large = self.new(f"fcmp oge {kind} {value}, {literal(2.0**63, dtype, width)}")
+        near = self.new(f"fsub {kind} {value}, {literal(2.0**63, dtype, width)}")
+        found = self._whole(self.select(large, near, value, kind, width), dtype, signed, width)
+        other = self.new(f"xor {vector('i64', width)} {found}, {literal(-(2**63), signed, width)}")
+        return self.select(large, other, found, vector("i64", width), width)
 
 
 TRUTH = np.dtype(bool)
@@ -452,6 +463,18 @@ def _fmin(w: Operand, x: Register, y: Register) -> Register:
 
 LIMITS = {"maximum": ("ogt", True), "minimum": ("olt", True), "fmax": ("ogt", False), "fmin": ("olt", False)}
 """How a value is compared with a limit, and whether the result is NaN where the value is."""
+
+
+def of_zeros(name: str, limits: Any) -> str:
+    """
+    What becomes of zeros, if there are any among limits that are the second operand.
+
+    Of two zeros, NumPy's `maximum` and `minimum` give the second one. One instruction gives the first one: its sign is
+    removed ("absolute"), or other instructions are needed ("others").
+    """
+    if name not in ("maximum", "minimum") or np.all(limits):
+        return ""
+    return "absolute" if name == "maximum" and not np.any(limits) and not np.signbit(limits).any() else "others"
 
 
 def limited(w: Operand, name: str, x: Register, limit: Register) -> Register:

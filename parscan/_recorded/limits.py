@@ -1,0 +1,97 @@
+"""Limits of the values of nodes, as far as their last operations show them, to see whether an index is in a table."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from math import ceil, floor, inf, isfinite
+from operator import attrgetter
+from typing import Any
+
+from .graph import CONVERT, SEARCH_LEFT, SEARCH_RIGHT, Graph
+
+DEPTH = 16
+"""Operations in a row that are followed."""
+
+MOST = 16
+"""Nodes whose limits are found together; the limits of more nodes are unknown."""
+
+Limits = tuple[float, float]
+
+UNKNOWN: Limits = (-inf, inf)
+
+SHORT = 127
+"""The largest integer of eight bits."""
+
+LONG = 2.0**31
+"""Integers of 32 bits are less."""
+
+
+def limits(graph: Graph, nodes: Any) -> Limits:
+    """The least and the largest number that some nodes can be, apart from NaN, and from integers made of NaN."""
+    some = [nodes] if isinstance(nodes, int) else nodes.ravel().tolist()
+    return _of_all([_of_node(graph, node, DEPTH) for node in some]) if 0 < len(some) <= MOST else UNKNOWN
+
+
+def _of_node(graph: Graph, node: int, depth: int) -> Limits:
+    if (value := graph.value(node)) is not None:
+        return (float(value), float(value)) if value == value else UNKNOWN  # noqa: PLR0124 - NaN differs from itself
+    block = graph.blocks[bisect_right(graph.blocks, node, key=attrgetter("first")) - 1]
+    if block.dtype.kind == "b":
+        return 0.0, 1.0
+    if block.operation in (SEARCH_LEFT, SEARCH_RIGHT):
+        return 0.0, float(len(block.data))
+    if not depth or block.operation not in FOLLOWED:
+        return UNKNOWN
+    ids = [one if isinstance(one, int) else int(one[node - block.first]) for one in block.operands[-2:]]
+    found = FOLLOWED[block.operation]([_of_node(graph, one, depth - 1) for one in ids])
+    if block.operation == "remainder" and block.dtype.kind != "f":
+        found = found[0], found[1] - 1
+    return found if block.dtype.kind == "f" or _are_of(block.dtype, found) else UNKNOWN
+
+
+def _are_of(dtype: Any, found: Limits) -> bool:
+    """Whether integers between limits surely are numbers of their dtype: others wrap around."""
+    is_short = found[0] >= 0 and found[1] <= SHORT
+    return is_short or (dtype.kind == "i" and dtype.itemsize >= 4 and found[0] > -LONG and found[1] < LONG)
+
+
+def _of_all(given: list[Limits]) -> Limits:
+    return min(low for low, _ in given), max(high for _, high in given)
+
+
+def _upwards(given: list[Limits]) -> Limits:
+    low, high = (float(ceil(one)) if isfinite(one) else one for one in given[0])
+    return low, high
+
+
+def _downwards(given: list[Limits]) -> Limits:
+    low, high = (float(floor(one)) if isfinite(one) else one for one in given[0])
+    return low, high
+
+
+def _towards_zero(given: list[Limits]) -> Limits:
+    low, high = (float(int(one)) if isfinite(one) else one for one in given[0])
+    return low, high
+
+
+def _of_remainder(given: list[Limits]) -> Limits:
+    """The remainder of a number may be rounded to the divisor."""
+    low, high = given[1]
+    return (0.0, high) if low > 0 else UNKNOWN
+
+
+FOLLOWED: dict[str, Callable[[list[Limits]], Limits]] = {
+    CONVERT: _towards_zero,
+    "trunc": _towards_zero,
+    "floor": _downwards,
+    "ceil": _upwards,
+    "rint": lambda given: (_downwards(given)[0], _upwards(given)[1]),
+    "maximum": lambda given: (max(low for low, _ in given), max(high for _, high in given)),
+    "minimum": lambda given: (min(low for low, _ in given), min(high for _, high in given)),
+    "where": _of_all,
+    "add": lambda given: (given[0][0] + given[1][0], given[0][1] + given[1][1]),
+    "subtract": lambda given: (given[0][0] - given[1][1], given[0][1] - given[1][0]),
+    "remainder": _of_remainder,
+}
+"""Limits of the result of an operation, by those of its last two operands."""
