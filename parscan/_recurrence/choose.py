@@ -43,7 +43,7 @@ class Choice:
     the loop is chosen because the compiled scans are not loaded; else 0. `code` is the step as machine code.
     `in_methods`: the methods use it, too. `precedent` is kept for later solves if this one succeeds. `is_checked`: a
     call on stacked states was compared with calls on single ones; if not, it is compared with the trajectory at the
-    end.
+    end. `uncounted`: steps after `start` that results do not count, since they do not count the first ones either.
     """
 
     methods: tuple[PlannedMethod, ...] = ()
@@ -55,6 +55,7 @@ class Choice:
     in_methods: bool = False
     precedent: Precedent | None = None
     is_checked: bool = True
+    uncounted: int = 0
 
 
 def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
@@ -272,6 +273,9 @@ def _as_before(task: Task) -> Choice | None:
     if (precedent := recalled(task)) is None:
         return None
     code = precedent.code(task.step)
+    if precedent.lanes is None:  # a loop from the start, if the code is withdrawn, too
+        choice = _settled(task, precedent.decision, 0, code, None)
+        return replace(choice, precedent=precedent, uncounted=FIRST_STEPS)
     if code.march(task.arrays.y0, task.trajectory, 0, FIRST_STEPS) < FIRST_STEPS:
         return None
     choice = _settled(task, precedent.decision, FIRST_STEPS, code, precedent.segments(code))

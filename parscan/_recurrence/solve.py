@@ -200,7 +200,7 @@ def solve_recurrence(
 def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, Choice, Record, Solution]:
     """The march; without machine code if the user's function contradicts it on the trajectory."""
     plan = Plan(choice.methods, task.tolerance)
-    record = march(task, plan, choice.start, report)
+    record = _march(task, plan, choice, report)
     found = _solution(task, record.reached)
     if task.code is None or record.reached == choice.start:
         return task, choice, record, found
@@ -212,13 +212,22 @@ def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, C
     code = task.code
     if any(code.is_contradicted(task.arrays.y0, task.trajectory, *stretch) for stretch in stretches):
         task = replace(task, code=None)
+        # The first steps may be of the code, too, if the choice was taken over from an earlier solve.
+        choice = replace(choice, start=0, uncounted=choice.uncounted + choice.start)
         plan = replace(plan, methods=()) if choice.in_methods else plan
-        record = march(task, plan, choice.start, report)
+        record = _march(task, plan, choice, report)
         found = _solution(task, record.reached)
         choice = replace(choice, methods=plan.methods, in_methods=False, reason=f"{choice.reason} {WITHDRAWN}".strip())
     elif code.program and choice.in_methods and task.options.method == "auto" and choice.methods[0].name == "newton":
         note_outcome(code.program, faster=record.looped == 0)
     return task, choice, record, found
+
+
+def _march(task: Task, plan: Plan, choice: Choice, report: Report | None) -> Record:
+    """The steps that the choice has left, with its count of steps of the loop."""
+    record = march(task, plan, choice.start, report)
+    record.looped = max(record.looped - choice.uncounted, 0)
+    return record
 
 
 def _solution(task: Task, steps: int) -> Solution:

@@ -118,7 +118,8 @@ def test_inputs_that_make_it_remember_are_solved_by_the_loop_and_decided_anew(ch
     assert chosen == [2, 4]
 
 
-def test_code_that_fails_later_is_withdrawn(monkeypatch, chosen):
+@pytest.mark.parametrize("first", [2, 9000])
+def test_code_that_fails_later_is_withdrawn(monkeypatch, chosen, first):
     def step(y, x):
         return 3.9 * y * (1 - y) + 1e-3 * np.cos(x) * y
 
@@ -129,14 +130,46 @@ def test_code_that_fails_later_is_withdrawn(monkeypatch, chosen):
 
     def wrong(self, state, inputs, out, begin, end, report=None):
         run(self, state, inputs, out, begin, end, report)
-        out[max(begin, 9000) : max(end, 9000), ..., 1] *= 1 + 1e-6
+        out[max(begin, first) : max(end, first), ..., 1] *= 1 + 1e-6
 
     monkeypatch.setattr(_loop.Loop, "run", wrong)
     sol = solve_recurrence(step, start, X, compile=True)
     assert chosen == [2, 3]
     assert "computed again without it" in sol.decisions[0]
     assert not sol.compiled
-    np.testing.assert_array_equal(sol.y[1:], loop(step, start, X)[1:])
+    np.testing.assert_array_equal(sol.y, loop(step, start, X))
+
+
+def test_first_steps_by_code_that_is_withdrawn_are_computed_again(monkeypatch, chosen):
+    step, start = forgetful(0.44), np.zeros(2)
+    for _ in range(2):
+        assert solve_recurrence(step, start, X, compile=True).method == "jacobi"
+    run = _loop.Loop.run
+
+    def wrong(self, state, inputs, out, begin, end, report=None):
+        run(self, state, inputs, out, begin, end, report)
+        out[begin:end, ..., 1] *= 1 + 1e-6
+
+    monkeypatch.setattr(_loop.Loop, "run", wrong)
+    monkeypatch.setattr("parscan._recurrence.derivatives.solution.confirms", lambda *_: False)
+    monkeypatch.setattr("parscan._recurrence.code.Code.is_contradicted", lambda *_: True)
+    sol = solve_recurrence(step, start, X, compile=True)
+    assert "computed again without it" in sol.decisions[0]
+    np.testing.assert_array_equal(sol.y, loop(step, start, X))
+
+
+@pytest.mark.parametrize("start", [1e200, 1e70, 1e20])
+def test_a_trajectory_that_ends_early_ends_as_ever(chosen, start):
+    def step(y, x):
+        return 3.9 * y * (1 - y) + 0 * x
+
+    for _ in range(2):
+        assert solve_recurrence(step, np.full(2, 0.3), X, compile=True).compiled
+    sol, expected = (solve_recurrence(step, np.array([0.3, start]), X, compile=way) for way in (True, False))
+    assert chosen[0] == 2
+    assert not sol.success
+    assert sol.message.partition(".")[0] == expected.message.partition(".")[0]
+    np.testing.assert_array_equal(sol.y, expected.y)
 
 
 def test_first_steps_that_are_not_finite_are_left_to_the_function(chosen):
