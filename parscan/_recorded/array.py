@@ -16,7 +16,7 @@ from .operations import OPERATIONS
 
 np: Any = numpy  # whose types do not know recording arrays
 
-FLOAT64 = np.dtype(np.float64)
+FLOAT64, INTEGER = np.dtype(np.float64), np.dtype(np.intp)
 
 OF_FLOATS = {
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "remainder", "floor_divide", "power"), FLOAT64),
@@ -544,15 +544,19 @@ def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids
                 shape = np.broadcast(*ids).shape if shape else own
     if (count := prod(shape)) <= FEW:
         table = graph.scalars[name if data is None and name != CONVERT else (name, dtype, id(data))]
+        if count == 1:
+            rows: Iterable[tuple[int, ...]] = (tuple([one if type(one) is int else one.item() for one in ids]),)
+        else:
+            rows = zip(*[_column(one, shape, count) for one in ids], strict=True)
         nodes = []
-        for row in _rows(ids, shape, count):
+        for row in rows:
             node = table.get(row)
             if node is None:
                 node = table[row] = _new(graph, name, dtype, row, data)
             nodes.append(node)
         if not shape:
             return nodes[0]
-        return np.array(nodes, np.intp) if len(shape) == 1 else np.array(nodes, np.intp).reshape(shape)
+        return np.array(nodes, INTEGER) if len(shape) == 1 else np.array(nodes, INTEGER).reshape(shape)
     flat = [_broadcast(one, shape).ravel() for one in ids]
     if name in SIMPLER:
         numbers = [graph.value(one) if type(one) is int else None for one in ids]
@@ -565,19 +569,17 @@ def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids
     return graph.elementwise(name, dtype, flat, data).reshape(shape)
 
 
-def _rows(ids: Sequence[Ids], shape: tuple[int, ...], count: int) -> Iterable[tuple[int, ...]]:
-    """Operands of each of few elements."""
-    if count == 1:
-        return [tuple([one if type(one) is int else one.item() for one in ids])]
-    columns = [[one] * count if type(one) is int else _broadcast(one, shape).ravel().tolist() for one in ids]
-    return zip(*columns, strict=True)
+def _column(ids: Ids, shape: tuple[int, ...], count: int) -> list[int]:
+    """Nodes of an operand that is broadcast to a shape of few elements."""
+    found: list[int] = [ids] * count if type(ids) is int else _broadcast(ids, shape).ravel().tolist()
+    return found
 
 
 def _broadcast(ids: Ids, shape: tuple[int, ...]) -> Any:
     """Nodes in a shape; `np.broadcast_to` takes ten times as long."""
     if type(ids) is not int and ids.shape == shape:
         return ids
-    found = np.empty(shape, np.intp)
+    found = np.empty(shape, INTEGER)
     found[...] = ids
     return found
 
