@@ -542,31 +542,38 @@ def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids
             own = one.shape
             if own != shape:
                 shape = np.broadcast(*ids).shape if shape else own
-    if (count := prod(shape)) <= FEW:
-        table = graph.scalars[name if data is None and name != CONVERT else (name, dtype, id(data))]
-        if count == 1:
-            rows: Iterable[tuple[int, ...]] = (tuple([one if type(one) is int else one.item() for one in ids]),)
-        else:
-            rows = zip(*[_column(one, shape, count) for one in ids], strict=True)
-        nodes = []
-        for row in rows:
-            node = table.get(row)
-            if node is None:
-                node = table[row] = _new(graph, name, dtype, row, data)
-            nodes.append(node)
-        if not shape:
-            return nodes[0]
-        return np.array(nodes, INTEGER) if len(shape) == 1 else np.array(nodes, INTEGER).reshape(shape)
+    if (count := prod(shape)) > FEW:
+        return _many(graph, name, dtype, ids, data, shape).reshape(shape)
+    table = graph.scalars[name if data is None and name != CONVERT else (name, dtype, id(data))]
+    if count == 1:
+        rows: Iterable[tuple[int, ...]] = (tuple([one if type(one) is int else one.item() for one in ids]),)
+    else:
+        rows = zip(*[_column(one, shape, count) for one in ids], strict=True)
+    nodes = []
+    for row in rows:
+        node = table.get(row)
+        if node is None:
+            node = table[row] = _new(graph, name, dtype, row, data)
+        nodes.append(node)
+    if not shape:
+        return nodes[0]
+    return np.array(nodes, INTEGER) if len(shape) == 1 else np.array(nodes, INTEGER).reshape(shape)
+
+
+def _many(
+    graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids], data: Any, shape: tuple[int, ...]
+) -> Any:
+    """Nodes of an operation on many elements, in one row, which are one block."""
     flat = [_broadcast(one, shape).ravel() for one in ids]
     if name in SIMPLER:
         numbers = [graph.value(one) if type(one) is int else None for one in ids]
         if (found := SIMPLER[name](tuple(range(len(ids))), numbers)) is not None:
-            return flat[found].reshape(shape).copy()  # to which the function may write
+            return flat[found].copy()  # to which the function may write
     if all(graph.fixed[one[0]] for one in flat):
         known = [graph.values(one) for one in flat]
         if all(value is not None for value in known):
-            return graph.constants(evaluated(name, dtype, known, data), dtype).reshape(shape)
-    return graph.elementwise(name, dtype, flat, data).reshape(shape)
+            return graph.constants(evaluated(name, dtype, known, data), dtype)
+    return graph.elementwise(name, dtype, flat, data)
 
 
 def _column(ids: Ids, shape: tuple[int, ...], count: int) -> list[int]:

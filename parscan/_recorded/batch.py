@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .array import RecordingArray, recorded
-from .graph import CONSTANT, INPUT, PRODUCT, Block, Graph
+from .graph import CONSTANT, INPUT, PRODUCT, Block, Graph, distinct
 from .program import Argument, Program, extract
 
 NEUTRAL: dict[str, tuple[int, tuple[int, ...]]] = {"multiply": (1, (0, 1)), "divide": (1, (1,)), "subtract": (0, (1,))}
@@ -268,7 +268,7 @@ class _Walk:
         for k in np.flatnonzero(~alike).tolist():
             if not self._mend(group[k], vectors[k], codes[k]):
                 return False
-        for code in np.unique(codes[alike, 0]).tolist():
+        for code in distinct(codes[alike, 0]):
             some = np.flatnonzero(alike & (codes[:, 0] == code))
             operands = self._operands(nodes.kinds[code], vectors[some])
             if operands is None:

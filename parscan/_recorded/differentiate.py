@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .array import RecordingArray, Refused, product, recorded
-from .graph import CONSTANT, CONVERT, GATHER, INPUT, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Block, Graph, Ids
+from .graph import CONSTANT, CONVERT, GATHER, INPUT, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Block, Graph, Ids, distinct
 from .operations import OPERATIONS
 from .program import needed
 
@@ -230,7 +230,7 @@ class Tangents:
         keys, ids = self._of_nodes(vector)
         rows, columns = keys // self._width, keys % self._width
         parts: list[Entries] = []
-        for column in np.unique(columns).tolist():
+        for column in distinct(columns):
             some = columns == column
             nodes = product(self._graph, matrix[:, rows[some]], ids[some], block.dtype)
             parts.append((np.arange(block.count) * self._width + column, nodes))

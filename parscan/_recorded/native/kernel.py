@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..graph import CONSTANT, INPUT, Block
+from ..graph import CONSTANT, INPUT, Block, distinct
 from ..program import Program
 from . import elementary, libm  # noqa: F401 - elementary enters its functions
 from .branches import Branch, Branches, Item
@@ -294,7 +294,7 @@ class _Writer(Products):
 
     def _watch(self) -> None:
         """Add zero times the new state to sums, if it is watched and in registers."""
-        nodes, dtype = np.unique(self.program.results[0]).tolist(), self.program.dtypes[0]
+        nodes, dtype = distinct(self.program.results[0]), self.program.dtypes[0]
         if not self.watched or dtype.kind != "f" or any(map(self._is_in_memory, nodes)):
             return
         kind, none = vector(word(dtype), self.lanes), literal(0.0, dtype, self.lanes)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import CONSTANT, GATHER, INPUT, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Block
+from ..graph import CONSTANT, GATHER, INPUT, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Block, distinct
 from ..program import Program
 from .text import UnsupportedError
 
@@ -166,7 +166,7 @@ class Layout:
         return self._in_memory(ids)
 
     def _in_memory(self, ids: Any) -> Run | Copied:
-        for number in np.unique(self.block_of[ids]).tolist():
+        for number in distinct(self.block_of[ids]):
             if self.program.blocks[number].operation == CONSTANT:
                 self._place_constants(self.program.blocks[number])
         spaces, offsets = self.spaces[ids], self.offsets[ids]
@@ -189,7 +189,7 @@ class Layout:
             bounds = [0, *ends.tolist(), count]
             return [Copy(int(spaces[a]), int(offsets[a]), int(places[a]), b - a) for a, b in pairwise(bounds)]
         found = []
-        for space in np.unique(spaces).tolist():
+        for space in distinct(spaces):
             some = np.flatnonzero(spaces == space)
             unit = size * (self.lanes if space == SCRATCH else 1)
             low = int(offsets[some].min())
@@ -291,7 +291,7 @@ class Layout:
 
         A constant one is in this order, any other one column after column; without an order, all are row after row.
         """
-        numbers = np.unique(self.block_of[matrix]).tolist()
+        numbers = distinct(self.block_of[matrix])
         if not all(self.program.blocks[k].operation == CONSTANT for k in numbers):
             return self._in_memory(np.ravel(matrix.T if order else matrix)), False
         ids = order(matrix) if order else np.ravel(matrix)
@@ -303,13 +303,13 @@ class Layout:
             block = self.block(int(ids[0]))
             return block.data[ids - block.first]
         found = np.empty(self.program.size, dtype=self.dtype(int(ids[0])))
-        for block in (self.program.blocks[k] for k in np.unique(self.block_of[ids]).tolist()):
+        for block in (self.program.blocks[k] for k in distinct(self.block_of[ids])):
             found[block.first : block.first + block.count] = block.data
         return found[ids]
 
     def copies(self, ids: Any, places: Any) -> list[Copy]:
         """Copies of nodes in memory to places in a result; targets are in elements."""
-        for number in np.unique(self.block_of[ids]).tolist():
+        for number in distinct(self.block_of[ids]):
             if self.program.blocks[number].operation == CONSTANT:
                 self._place_constants(self.program.blocks[number])
         spaces, offsets, size = self.spaces[ids], self.offsets[ids], self.dtype(int(ids[0])).itemsize
@@ -480,7 +480,7 @@ def _fits(ids: Any, group: list[Block], open_blocks: set[int], block_of: Any) ->
     """Whether an operand can be read in the loop of a group: it is outside of it, or a block of it in order."""
     numbers = block_of[ids]
     if open_blocks.isdisjoint(numbers[:1].tolist()):
-        return open_blocks.isdisjoint(np.unique(numbers).tolist())
+        return open_blocks.isdisjoint(distinct(numbers))
     first = next(block.first for block in group if block.first <= ids[0] < block.first + block.count)
     return bool(ids[0] == first and (np.diff(ids) == 1).all() and ids.shape[0] == group[0].count)
 
