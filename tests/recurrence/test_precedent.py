@@ -49,7 +49,7 @@ def chosen(monkeypatch):
     return counts
 
 
-@pytest.mark.parametrize(("step", "y0"), [(forgetful(0.41), np.zeros(2)), (chaotic, np.full(2, 0.3))])
+@pytest.mark.parametrize(("step", "y0"), [(forgetful(0.4103), np.zeros(2)), (chaotic, np.full(2, 0.3))])
 def test_a_choice_is_taken_over(step, y0, chosen):
     first, second, third = (solve_recurrence(step, y0, X, compile=True) for _ in range(3))
     assert chosen[0] == 2
@@ -66,7 +66,7 @@ def test_a_choice_is_taken_over(step, y0, chosen):
 
 
 def test_a_choice_serves_similar_numbers_of_steps_and_other_inputs(chosen):
-    step = forgetful(0.42)
+    step = forgetful(0.4203)
     for count in (T, T - 1000, T // 4, T // 4 + 10, 100):
         x = RNG.standard_normal((count, 2))
         sol = solve_recurrence(step, np.zeros(2), x, compile=True)
@@ -92,11 +92,11 @@ def test_what_the_step_reads_is_read_again(chosen):
                 {"guess": np.zeros((T, 2))}, {"window": 5000}]
 )  # fmt: skip
 def test_other_options_are_decided_by_themselves(options, chosen):
-    step = forgetful(0.43)
+    step = forgetful(0.4303)
     solve_recurrence(step, np.zeros(2), X, compile=True)
     taken = chosen[0]
     if "jac" in options:
-        options = {"jac": lambda y, x: (0.43 * (1 - step(y, x) ** 2))[..., None] * np.eye(2)}
+        options = {"jac": lambda y, x: (0.4303 * (1 - step(y, x) ** 2))[..., None] * np.eye(2)}
     sol = solve_recurrence(step, np.zeros(2), X, **{"compile": True, **options})
     assert chosen[0] == taken
     np.testing.assert_allclose(sol.y, loop(step, np.zeros(2), X), rtol=1e-9, atol=1e-10)
@@ -205,7 +205,7 @@ def test_a_choice_waits_until_segments_are_bought(monkeypatch, chosen):
 
 
 def test_choices_are_made_anew_now_and_then(chosen):
-    step, found = forgetful(0.44), []
+    step, found = forgetful(0.4403), []
     for _ in range(ANEW**2):
         before = chosen[0]
         solve_recurrence(step, np.zeros(2), X[:2000], compile=True)
