@@ -38,12 +38,18 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what runs in the simulator, which is slow. Skip what needs a device or the simulator where there is none."""
+    """
+    Mark as slow: runs in the simulator, and complex numbers of single precision, whose kernels take long to compile.
+
+    Skip what needs a device or the simulator where there is none.
+    """
     no_device = pytest.mark.skip(reason="needs a CUDA device and CuPy")
     no_simulator = pytest.mark.skip(
         reason="Numba simulates CUDA only where there is no device, or so it is set up here"
     )
     for item in items:
+        if "complex64" in item.name:  # float32 and complex128 are fast tests
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("gpu") and DEVICES == 0:
             item.add_marker(no_device)
         if "simulator" in getattr(item, "fixturenames", ()):
