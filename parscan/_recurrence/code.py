@@ -182,18 +182,24 @@ def timed_steps(state: Array, steps: int) -> int:
     return min(steps, max(FEWEST_TIMED, TIMED_NUMBERS // max(prod(state.shape), 1)))
 
 
-def pace(run: Callable[[int], object], most: int) -> float:
-    """Seconds per step of `run(steps)`."""
-    count = min(TIMED, most)
+def pace(run: Callable[[int], object], most: int, least: int = 0) -> float:
+    """Seconds per step of `run(steps)`; the time of the `least` steps, nearly all of it preparations, is left out."""
+    count, before = min(TIMED, most), _seconds(run, least) if 0 < least < most else 0.0
     while True:
-        times = []
-        for _ in range(2):
-            begin = time.perf_counter()
-            run(count)
-            times.append(time.perf_counter() - begin)
-        if min(times) >= BRIEF or count == most:
-            return min(times) / max(count, 1)
+        seconds = _seconds(run, count)
+        if seconds >= BRIEF + before or count == most:
+            return max(seconds - before, seconds / 100) / max(count - (least if before else 0), 1)
         count = min(8 * count, most)
+
+
+def _seconds(run: Callable[[int], object], count: int) -> float:
+    """Time of `run(count)`."""
+    times = []
+    for _ in range(2):
+        begin = time.perf_counter()
+        run(count)
+        times.append(time.perf_counter() - begin)
+    return min(times)
 
 
 def as_rows(array: Array, dtype: Any) -> Array:

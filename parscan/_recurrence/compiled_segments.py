@@ -111,15 +111,15 @@ class CompiledSegments:
         if width < self.lanes.width(1 << 30):  # too few steps for a measurement
             return self
         starts = xp.broadcast_to(states[-1:, ...], (width, *states.shape[1:]))
+        most = max(width, timed_steps(states[-1, ...], steps))
+        outs = xp.zeros((most, *states.shape[1:]), dtype=states.dtype)
 
         def run(count: int) -> None:
             length = count // width
-            outs = xp.empty((width * length, *states.shape[1:]), dtype=states.dtype)
             self._segments(self.code.inputs, outs, Span(0, width * length, length)).run(starts, 0, length)
 
         def measure() -> tuple[float, float]:
-            most = max(width, timed_steps(states[-1, ...], steps))
-            times = [(pace(run, most), self.code.pace(states[-1, ...], steps)) for _ in range(ROUNDS)]
+            times = [(pace(run, most, width), self.code.pace(states[-1, ...], steps)) for _ in range(ROUNDS)]
             seconds, looped = (min(some) for some in zip(*times, strict=True))
             return seconds, looped / seconds
 

@@ -153,7 +153,7 @@ class TangentCode:
             march.march(starts, Span(0, width * length, length), outs)
 
         def measure() -> tuple[float, float]:
-            times = [(pace(run, max(width, steps)), code.pace(states[-1, ...], steps)) for _ in range(ROUNDS)]
+            times = [(pace(run, max(width, steps), width), code.pace(states[-1, ...], steps)) for _ in range(ROUNDS)]
             seconds, looped = (min(some) for some in zip(*times, strict=True))
             return seconds, looped / seconds
 
