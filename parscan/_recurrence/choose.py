@@ -255,11 +255,25 @@ def _settled(
     precedent = None if remark else precedent_of(decision, code, segments)
     if segments is None:
         return Choice((), 0, start, f"{_reason(decision)}{remark}", code=code, precedent=precedent)
+    if not task.options.window:
+        start = _evenly(task, start, segments)
     steps = task.steps - start
     length = segments.length(min(steps, task.options.window or steps))
     methods = (Planner(task, steps, length, covered=True).compiled_jacobi(segments),)
     reason = f"{_reason(decision, length)}{remark}"
     return Choice(methods, length, start, reason, code=code, in_methods=True, precedent=precedent)
+
+
+def _evenly(task: Task, start: int, segments: CompiledSegments) -> int:
+    """
+    The step from which on all segments have the same length; the steps up to it are evaluated by the loop.
+
+    A shorter segment would end before the others, and all arrays would be prepared again for those.
+    """
+    first = start + (task.steps - start) % segments.count(task.steps - start)
+    if first > start and segments.code.march(task.state(start), task.trajectory, start, first) < first:
+        return start
+    return first
 
 
 def _reason(decision: Decision, length: int = 0) -> str:

@@ -75,8 +75,12 @@ class CompiledSegments:
         return self._segments(self.code.inputs, trajectory, span, available_threads()).run
 
     def length(self, steps: int) -> int:
-        """Steps per segment: there is one for each lane of each thread."""
-        return max(1, -(-steps // (self.lanes.width(steps) * available_threads())))
+        """Steps per segment."""
+        return max(1, -(-steps // self.count(steps)))
+
+    def count(self, steps: int) -> int:
+        """Segments: one for each lane of each thread."""
+        return self.lanes.width(steps) * available_threads()
 
     def seconds(self, steps: int, memory: float) -> float:
         """Seconds of sweeps over some steps of a recurrence that forgets its start within `memory` steps."""

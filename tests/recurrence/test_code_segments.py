@@ -42,7 +42,7 @@ def mixed(y, x):
 
 
 def still(y):
-    return np.cos(0.5 * y)
+    return np.cos(0.9 * y)
 
 
 def matrix(y, x, A):
