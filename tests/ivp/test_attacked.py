@@ -3,15 +3,10 @@
 import numpy as np
 import pytest
 from ode_methods import ON_ANY_MESH, ON_MESH
-from ode_problems import oscillator
+from ode_problems import oscillator, robertson
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-
-
-def robertson(t, y):
-    slow, fast, fastest = 0.04 * y[0], 1e4 * y[1] * y[2], 3e7 * y[1] ** 2
-    return [fast - slow, slow - fast - fastest, fastest]
 
 
 def van_der_pol(t, y):

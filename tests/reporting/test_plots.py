@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from ode_problems import pendulum
 
 from parscan import solve_ivp, solve_recurrence
 from parscan._reporting.plot import COLOURS, MOST_LINES, MOST_POINTS, PIECES, Stretch, draw_convergence
@@ -13,10 +14,6 @@ from parscan._reporting.plot import COLOURS, MOST_LINES, MOST_POINTS, PIECES, St
 agg = pytest.importorskip("matplotlib.backends.backend_agg", reason="pictures need matplotlib")
 strict = pytest.importorskip("array_api_strict", reason="the standard's reference implementation")
 Figure = pytest.importorskip("matplotlib.figure").Figure
-
-
-def swing(t, y):
-    return [y[1], -np.sin(y[0])]
 
 
 def jumping(t, y):
@@ -47,20 +44,20 @@ RECURRENCES = {
 }
 
 SOLUTIONS = {
-    "Radau": lambda: solve_ivp(swing, (0, 20), [1.0, 0.0], rtol=1e-8),
-    "backwards": lambda: solve_ivp(swing, (20, 0), [1.0, 0.0], rtol=1e-8),
-    "SciPy": lambda: solve_ivp(swing, (0, 20), [1.0, 0.0]),
-    "SciPy, dense": lambda: solve_ivp(swing, (0, 20), [1.0, 0.0], dense_output=True),
-    "output times": lambda: solve_ivp(swing, (0, 20), [1.0, 0.0], rtol=1e-8, t_eval=[3, 4, 5]),
-    "no output times": lambda: solve_ivp(swing, (0, 20), [1.0, 0.0], t_eval=[]),
+    "Radau": lambda: solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=1e-8),
+    "backwards": lambda: solve_ivp(pendulum, (20, 0), [1.0, 0.0], rtol=1e-8),
+    "SciPy": lambda: solve_ivp(pendulum, (0, 20), [1.0, 0.0]),
+    "SciPy, dense": lambda: solve_ivp(pendulum, (0, 20), [1.0, 0.0], dense_output=True),
+    "output times": lambda: solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=1e-8, t_eval=[3, 4, 5]),
+    "no output times": lambda: solve_ivp(pendulum, (0, 20), [1.0, 0.0], t_eval=[]),
     "batch": lambda: solve_ivp(lambda t, y: -y, (0, 5), np.ones((2, 3, 4)), rtol=1e-8),
     "wide batch": lambda: solve_ivp(lambda t, y: -y, (0, 5), np.ones((1, 99)), rtol=1e-6),
     "complex": lambda: solve_ivp(lambda t, y: 1j * y, (0, 5), np.ones(2, complex), rtol=1e-8),
     "single": lambda: solve_ivp(lambda t, y: -y, (0, 5), np.ones(2, np.float32), "Radau"),
     "pole": lambda: solve_ivp(jumping, (0, 3), [0.0], "Radau"),
-    "windows": lambda: solve_ivp(swing, (0, 20), [1.0, 0.0], "Radau", rtol=1e-6, window=5),
-    "mesh": lambda: solve_ivp(swing, (0, 20), [1.0, 0.0], "RK4", mesh=np.linspace(0, 20, 300)),
-    "no time": lambda: solve_ivp(swing, (2, 2), [1.0, 0.0]),
+    "windows": lambda: solve_ivp(pendulum, (0, 20), [1.0, 0.0], "Radau", rtol=1e-6, window=5),
+    "mesh": lambda: solve_ivp(pendulum, (0, 20), [1.0, 0.0], "RK4", mesh=np.linspace(0, 20, 300)),
+    "no time": lambda: solve_ivp(pendulum, (2, 2), [1.0, 0.0]),
     "no components": lambda: solve_ivp(lambda t, y: y, (0, 2), np.ones(0)),
     "strict": lambda: solve_ivp(lambda t, y: -y, (0, 2), strict.ones(2), rtol=1e-8),
 }

@@ -43,6 +43,17 @@ def lotka_volterra(t, y):
     return [1.5 * y[0] - y[0] * y[1], -3 * y[1] + y[0] * y[1]]
 
 
+def event(function, **attributes):
+    """A function with the attributes that events have."""
+
+    def with_attributes(t, y, *args):
+        return function(t, y, *args)
+
+    for name, value in attributes.items():
+        setattr(with_attributes, name, value)
+    return with_attributes
+
+
 def van_der_pol(mu):
     return lambda t, y: [y[1], mu * (1 - y[0] ** 2) * y[1] - y[0]]
 

@@ -3,19 +3,10 @@
 import numpy as np
 import pytest
 from ode_methods import ANY, TIGHT
-from ode_problems import oscillator
+from ode_problems import event, oscillator
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
-
-
-def event(function, **attributes):
-    def watched(t, y, *args):
-        return function(t, y, *args)
-
-    for name, value in attributes.items():
-        setattr(watched, name, value)
-    return watched
 
 
 def height(t, y):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ode_methods import ON_ANY_MESH, ON_MESH
+from ode_problems import pendulum
 from scipy.integrate import RK45
 from scipy.linalg import expm
 
@@ -387,11 +388,8 @@ def test_the_residual_knows_the_sides_of_jumps(method):
 
 
 def test_without_jumps_nothing_changes():
-    def fun(t, y):
-        return [y[1], -np.sin(y[0])]
-
     plain, none, outside = (
-        solve_ivp(fun, (0, 20), [1.0, 0.0], rtol=1e-8, jumps=jumps) for jumps in (None, [], [-1.0, 20.5, np.inf])
+        solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=1e-8, jumps=jumps) for jumps in (None, [], [-1.0, 20.5, np.inf])
     )
     for other in (none, outside):
         assert np.array_equal(other.y, plain.y)
@@ -399,11 +397,8 @@ def test_without_jumps_nothing_changes():
 
 
 def test_where_fun_is_smooth_jumps_cost_little():
-    def fun(t, y):
-        return [y[1], -np.sin(y[0])]
-
-    plain = solve_ivp(fun, (0, 20), [1.0, 0.0], "Radau", rtol=1e-8, atol=1e-8)
-    sol = solve_ivp(fun, (0, 20), [1.0, 0.0], "Radau", rtol=1e-8, atol=1e-8, jumps=[7.0, 7.0, 3.0])
+    plain = solve_ivp(pendulum, (0, 20), [1.0, 0.0], "Radau", rtol=1e-8, atol=1e-8)
+    sol = solve_ivp(pendulum, (0, 20), [1.0, 0.0], "Radau", rtol=1e-8, atol=1e-8, jumps=[7.0, 7.0, 3.0])
     assert np.abs(sol.y[:, -1] - plain.y[:, -1]).max() <= 1e-6
     assert sol.mesh.size <= plain.mesh.size + 10
     assert len(sol.history) <= len(plain.history) + 2

@@ -3,7 +3,7 @@
 import array_api_strict
 import numpy as np
 import pytest
-from ode_problems import pendulum
+from ode_problems import event, pendulum
 from scipy.integrate import solve_ivp
 
 from parscan._ivp.core.polynomial import PiecewisePolynomial
@@ -12,17 +12,6 @@ from parscan._ivp.output.events import find, prepare
 from parscan._ivp.output.monitor import Event
 
 ACCURATE = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-13}
-
-
-def event(function, **attributes):
-    """A function with the attributes that events have."""
-
-    def with_attributes(t, y, *args):
-        return function(t, y, *args)
-
-    for name, value in attributes.items():
-        setattr(with_attributes, name, value)
-    return with_attributes
 
 
 def one_by_one(function):

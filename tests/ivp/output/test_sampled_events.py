@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ode_problems import event
 from scipy import integrate
 
 from parscan import solve_ivp
@@ -12,15 +13,6 @@ from parscan._ivp.choose import NAMES
 METHODS = [name for name in NAMES if name != "DEER"] + [integrate.DOP853, integrate.Radau]
 EVERY = pytest.mark.parametrize("method", METHODS, ids=lambda method: getattr(method, "__name__", method))
 AT = pytest.mark.parametrize("rtol", [1e-3, 1e-8])
-
-
-def event(function, **attributes):
-    def watched(t, y, *args):
-        return function(t, y, *args)
-
-    for name, value in attributes.items():
-        setattr(watched, name, value)
-    return watched
 
 
 def cubic(x, y):
