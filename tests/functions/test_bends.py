@@ -75,6 +75,7 @@ def test_a_recurrence_with_a_small_component_beside_a_large_one(size, p, loss):
     assert np.isclose(sol.gradient(grad_y, "q"), by_complex_steps(step, [size, 0], x, (p,), 0), rtol=1e-4)
 
 
+@pytest.mark.slow
 @given(exponents(-8, -1), exponents(-3, 6), st.integers(0, 100))
 @settings(max_examples=40)
 def test_a_bell_that_few_steps_meet(width, center, seed):

@@ -67,6 +67,7 @@ def test_rotations_that_must_be_pivoted_everywhere(rng, run, size):
     assert_agree(run(J, tableau.A, tableau.b, h, r), oracle(J, tableau.A, tableau.b, h, r), 1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [cpu_condense.LARGEST_KERNEL, cpu_condense.LARGEST_KERNEL + 1])
 def test_at_the_change_from_kernel_to_solver(rng, order):
     J, h, r = problem(rng, 3, 1, order)

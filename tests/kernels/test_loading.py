@@ -82,6 +82,7 @@ def test_an_ode_without_kernels_is_that_with_them(account, method, options):
     np.testing.assert_allclose(without.y, with_them.y, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_script_with_one_small_problem_does_not_load_numba():
     script = """
         import sys

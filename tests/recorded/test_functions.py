@@ -521,7 +521,7 @@ def test_every_function_of_the_tables_has_a_row():
 
 @pytest.mark.parametrize(("name", "text"), CALLS)
 def test_it_gives_what_numpy_gives(name, text):
-    count = 8
+    count = 4
     given = arguments(count)
     function = eval(
         f"lambda {', '.join(given)}: {text}",

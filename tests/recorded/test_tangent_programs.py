@@ -160,7 +160,10 @@ def test_lanes_carry_derivatives(name, sequences):
     np.testing.assert_allclose(final, tangents, rtol=1e-7, atol=1e-9 * np.abs(tangents).max())
 
 
-@pytest.mark.parametrize("name", ["gru 5", "gru 12", "rotation", "leaky 50", "many pairs"])
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("gru 12", "many pairs")]
+
+
+@pytest.mark.parametrize("name", ["gru 5", "rotation", "leaky 50", *LARGE])
 def test_single_precision(name):
     _, program, states, inputs, structure = make(name, np.float32, sequences=17)
     shape = (17, *program.arguments[1].shape)

@@ -1,5 +1,7 @@
 """Steps that are affine in the state: smoothing, filters, autoregression; by machine code, loops or segments."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -48,14 +50,20 @@ STEPS = {
 }  # fmt: skip
 
 
+@cache
+def looped(step):
+    """A start, inputs, and the trajectory of the loop."""
+    n, m = STEPS[step]
+    x, y0 = RNG.standard_normal((T, m)), np.zeros(n)
+    return y0, x, solve_recurrence(step, y0, x, method="sequential", compile=False)
+
+
 @pytest.mark.parametrize("method", ["auto", "sequential", "newton"])
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
 def test_they_agree_with_the_loop(step, method):
-    n, m = STEPS[step]
-    x, y0 = RNG.standard_normal((T, m)), np.zeros(n)
+    y0, x, expected = looped(step)
     assert is_affine(record(step, [y0[None], x[:1]]).program, 0)
     sol = solve_recurrence(step, y0, x, method=method, compile=True)
-    expected = solve_recurrence(step, y0, x, method="sequential", compile=False)
     assert sol.success
     assert sol.compiled
     np.testing.assert_allclose(sol.y, expected.y, rtol=1e-8, atol=1e-8 * np.abs(expected.y).max())

@@ -324,7 +324,7 @@ def test_one_or_two_whole_segments_and_a_rest(method, steps, marches):
     np.testing.assert_allclose(sol.y, loop.y, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize(("n", "compiled"), [(24, True), (25, False)])
+@pytest.mark.parametrize(("n", "compiled"), [pytest.param(24, True, marks=pytest.mark.slow), (25, False)])
 def test_products_of_many_entries_are_not_compiled(n, compiled, marches):
     """A step of few operations on each component may have products of very many entries."""
     x = np.random.default_rng(0).normal(size=(200, n))

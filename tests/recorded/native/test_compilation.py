@@ -180,6 +180,7 @@ def test_a_fork_after_compiling_runs_and_compiles():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_entry(own_folder):
     script = (
         "import numpy as np\n"

@@ -63,7 +63,7 @@ def test_against_dense_loops(kind, batch, with_jac, rng, limit_memory):
     """Every problem, dtype and batch, in several stretches of time."""
     limit_memory(cached=500)
     problem, dtype = kind
-    case = Case(problem, dtype, batch, 200, rng)
+    case = Case(problem, dtype, batch, 120, rng)
     sol = case.solve(with_jac=with_jac)
     bound = (EXACT if with_jac else DIFFERENCED)[np.dtype(dtype).name]
     assert apart(sol.tangent(case.f, case.start), tangent_loop(case.dense, case.f, case.start)) <= bound
