@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -64,10 +64,19 @@ def _address(library: Any, name: str) -> int:
         return 0
 
 
+def _files(name: str) -> Iterator[str | None]:
+    """Names of the file of a library, the most likely one first."""
+    yield f"lib{name}.so.6"
+    yield f"lib{name}.so.1"
+    from ctypes.util import find_library  # noqa: PLC0415 - slow to load, and it asks other processes
+
+    yield find_library(name)
+
+
 @cache
 def _library(name: str) -> Any:
     """A library of the C runtime; those of the process where it has none of that name."""
-    for file in (f"lib{name}.so.6", f"lib{name}.so.1", ctypes.util.find_library(name)):
+    for file in _files(name):
         try:
             if file:
                 return ctypes.CDLL(file)
