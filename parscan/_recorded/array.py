@@ -538,10 +538,8 @@ def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids
     """Nodes of an operation on operands that broadcast against each other."""
     shape: tuple[int, ...] = ()
     for one in ids:
-        if type(one) is not int:
-            own = one.shape
-            if own != shape:
-                shape = np.broadcast(*ids).shape if shape else own
+        if type(one) is not int and (own := one.shape) != shape:
+            shape = np.broadcast(*ids).shape if shape else own
     if (count := prod(shape)) > FEW:
         return _many(graph, name, dtype, ids, data, shape).reshape(shape)
     table = graph.scalars[name if data is None and name != CONVERT else (name, dtype, id(data))]

@@ -678,10 +678,10 @@ class Copies:
             return found
         if module.startswith("scipy.stats") and hasattr(given, "rvs"):
             return Distribution(given, self)
-        if isinstance(given, np.polynomial.Polynomial):
-            return polynomial(given)
         if hasattr(given, "__name__") and callable(given):
             return LibraryFunction(given, self.graph)
+        if isinstance(given, np.polynomial.Polynomial):
+            return polynomial(given)
         return self._shared(given)
 
     def _shared(self, given: Any) -> Any:
