@@ -16,45 +16,21 @@ from .operations import OPERATIONS
 
 np: Any = numpy  # whose types do not know recording arrays
 
-FLOAT64, INTEGER = np.dtype(np.float64), np.dtype(np.intp)
+FLOAT64, FLOAT32, BOOL, INTEGER = map(np.dtype, (np.float64, np.float32, bool, np.intp))
 
-OF_FLOATS = {
-    **dict.fromkeys(("add", "subtract", "multiply", "divide", "remainder", "floor_divide", "power"), FLOAT64),
-    **dict.fromkeys(
-        (
-            "maximum",
-            "minimum",
-            "hypot",
-            "arctan2",
-            "negative",
-            "absolute",
-            "sqrt",
-            "cbrt",
-            "exp",
-            "expm1",
-            "log",
-            "log1p",
-            "log2",
-            "log10",
-            "sin",
-            "cos",
-            "tan",
-            "tanh",
-            "sinh",
-            "cosh",
-            "arctan",
-            "expit",
-            "sign",
-            "floor",
-        ),
-        FLOAT64,
-    ),
-    **dict.fromkeys(("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"), np.dtype(bool)),
-}
-"""Frequent operations on double-precision numbers, with the dtypes of their results."""
+COMPARISONS = frozenset(["less", "less_equal", "greater", "greater_equal", "equal", "not_equal"])
+
+FREQUENT = COMPARISONS | {"add", "subtract", "multiply", "divide", "remainder", "floor_divide", "power", "maximum",
+                          "minimum", "hypot", "arctan2", "negative", "absolute", "sqrt", "cbrt", "exp", "expm1", "log",
+                          "log1p", "log2", "log10", "sin", "cos", "tan", "tanh", "sinh", "cosh", "arctan", "expit",
+                          "sign", "floor"}  # fmt: skip
+"""Operations on floating-point numbers of one dtype; their results have it, too, apart from those of comparisons."""
 
 NUMBERS = frozenset([float, int, np.float64])
 """Types of numbers that become double-precision ones beside double-precision arrays."""
+
+WEAK = frozenset([float, int])
+"""Types of numbers that take the dtype of any floating-point array."""
 
 REAL = "bdfilq?BHILQhp"
 """Characters of the dtypes that are recorded."""
@@ -69,21 +45,23 @@ class Refused(Exception):  # noqa: N818 - it says what happened
 
 
 def _binary(name: str, *, swapped: bool = False) -> Any:
-    dtype = OF_FLOATS.get(name)
+    is_frequent, compares = name in FREQUENT, name in COMPARISONS
 
     def method(self: RecordingArray, other: Any) -> Any:
         if self.is_python and (found := _of_python(name, self, other, swapped=swapped)) is not None:
             return found
-        if dtype is not None and self.dtype is FLOAT64:  # most operations of most functions
+        own = self.dtype
+        if is_frequent and (own is FLOAT64 or own is FLOAT32):  # most operations of most functions
             graph, mine, theirs = self.graph, self.ids, None
             if type(other) is RecordingArray:
-                if other.dtype is FLOAT64:
+                if other.dtype is own:
                     theirs = other.ids
-            elif type(other) in NUMBERS:
-                theirs = graph.doubles.get(other)
+            elif type(other) in (NUMBERS if own is FLOAT64 else WEAK):
+                theirs = (graph.doubles if own is FLOAT64 else graph.singles).get(other)
                 if theirs is None:
-                    theirs = graph.number(other, FLOAT64)
+                    theirs = graph.number(other, own)
             if theirs is not None:
+                dtype = BOOL if compares else own
                 pair = (theirs, mine) if swapped else (mine, theirs)
                 if type(mine) is type(theirs) is int:
                     table = graph.scalars[name]
@@ -500,18 +478,24 @@ def joined(graph: Graph, values: Any) -> RecordingArray | Any:
 def apply(name: str, *operands: Any) -> RecordingArray:
     """Record an operation of the table on operands that broadcast against each other."""
     first = operands[0]
-    if type(first) is RecordingArray and first.dtype is FLOAT64 and (dtype := OF_FLOATS.get(name)) is not None:
+    if name in FREQUENT and type(first) is RecordingArray and first.dtype in (FLOAT64, FLOAT32):
+        graph, own, other = first.graph, first.dtype, operands[-1]
+        dtype, ids = BOOL if name in COMPARISONS else own, None
         if len(operands) == 1:
-            return _made(first.graph, recorded(first.graph, name, dtype, (first.ids,)), dtype)
-        other, ids = operands[1], None
-        if type(other) is RecordingArray and other.dtype is FLOAT64:
+            return _made(graph, recorded(graph, name, dtype, (first.ids,)), dtype)
+        if type(other) is RecordingArray and other.dtype is own:
             ids = other.ids
-        elif type(other) in NUMBERS:
-            ids = first.graph.number(other, FLOAT64)
+        elif type(other) in (NUMBERS if own is FLOAT64 else WEAK):
+            ids = graph.number(other, own)
         if ids is not None:
-            return _made(first.graph, recorded(first.graph, name, dtype, (first.ids, ids)), dtype)
+            return _made(graph, recorded(graph, name, dtype, (first.ids, ids)), dtype)
     graph = next(value.graph for value in operands if type(value) is RecordingArray)
-    operands = tuple([joined(graph, value) if isinstance(value, list | tuple) else value for value in operands])
+    operands = tuple(
+        [
+            joined(graph, value) if type(value) is not RecordingArray and isinstance(value, list | tuple) else value
+            for value in operands
+        ]
+    )
     given, found = resolved(name, tuple(map(kind, operands)))
     ids = [
         value.ids

@@ -70,8 +70,8 @@ class Graph:
     scalars : dict
         Nodes of operations on one element: dictionaries by operands, one for each operation. Conversions and lookups
         have one for each dtype and table.
-    doubles : dict
-        Nodes of numbers of Python in double precision, apart from zeros and NaN.
+    doubles, singles : dict
+        Nodes of numbers of Python in double and in single precision, apart from zeros and NaN.
     numbers : bool
         Whether entries of arrays are numbers of Python, whose division by zero raises an exception.
     fixed : bytearray
@@ -89,7 +89,8 @@ class Graph:
         self.exceptions: dict[int, None] = {}
         self._known: dict[Any, Any] = {}
         self.doubles: dict[float, int] = {}
-        self._numbers = {"d": self.doubles}
+        self.singles: dict[float, int] = {}
+        self._numbers = {"d": self.doubles, "f": self.singles}
         self._constants: dict[int, Any] = {}
         self._tables: list[Any] = []
         self._table_starts: list[int] = []
