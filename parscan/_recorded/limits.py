@@ -8,13 +8,15 @@ from math import ceil, floor, inf, isfinite
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
+
 from .graph import CONVERT, SEARCH_LEFT, SEARCH_RIGHT, Graph
 
 DEPTH = 16
 """Operations in a row that are followed."""
 
 MOST = 16
-"""Nodes whose limits are found together; the limits of more nodes are unknown."""
+"""Nodes of several blocks whose limits are found together; those of more nodes are unknown."""
 
 Limits = tuple[float, float]
 
@@ -29,25 +31,36 @@ LONG = 2.0**31
 
 def limits(graph: Graph, nodes: Any) -> Limits:
     """The least and the largest number that some nodes can be, apart from NaN, and from integers made of NaN."""
-    some = [nodes] if isinstance(nodes, int) else nodes.ravel().tolist()
-    return _of_all([_of_node(graph, node, DEPTH) for node in some]) if 0 < len(some) <= MOST else UNKNOWN
+    return _of(graph, np.ravel(nodes), DEPTH, {}) if np.size(nodes) else UNKNOWN
 
 
-def _of_node(graph: Graph, node: int, depth: int) -> Limits:
-    if (value := graph.value(node)) is not None:
-        return (float(value), float(value)) if value == value else UNKNOWN  # noqa: PLR0124 - NaN differs from itself
-    block = graph.blocks[bisect_right(graph.blocks, node, key=attrgetter("first")) - 1]
+def _of(graph: Graph, nodes: Any, depth: int, found: dict[bytes, Limits]) -> Limits:
+    """Limits of some nodes; they are entered into those that were found."""
+    key = nodes.tobytes()
+    if key not in found:
+        found[key] = _of_new(graph, nodes, depth, found)
+    return found[key]
+
+
+def _of_new(graph: Graph, nodes: Any, depth: int, found: dict[bytes, Limits]) -> Limits:
+    if (values := graph.values(nodes)) is not None:
+        return UNKNOWN if np.isnan(values).any() else (float(values.min()), float(values.max()))
+    block = graph.blocks[bisect_right(graph.blocks, int(nodes[0]), key=attrgetter("first")) - 1]
+    rows = nodes - block.first
+    if rows.min() < 0 or rows.max() >= block.count:
+        each = (_of(graph, nodes[k : k + 1], depth, found) for k in range(len(nodes)))
+        return _of_all(list(each)) if len(nodes) <= MOST else UNKNOWN
     if block.dtype.kind == "b":
         return 0.0, 1.0
     if block.operation in (SEARCH_LEFT, SEARCH_RIGHT):
         return 0.0, float(len(block.data))
     if not depth or block.operation not in FOLLOWED:
         return UNKNOWN
-    ids = [one if isinstance(one, int) else int(one[node - block.first]) for one in block.operands[-2:]]
-    found = FOLLOWED[block.operation]([_of_node(graph, one, depth - 1) for one in ids])
+    operands = [np.array([one]) if isinstance(one, int) else one[rows] for one in block.operands[-2:]]
+    low, high = FOLLOWED[block.operation]([_of(graph, one, depth - 1, found) for one in operands])
     if block.operation == "remainder" and block.dtype.kind != "f":
-        found = found[0], found[1] - 1
-    return found if block.dtype.kind == "f" or _are_of(block.dtype, found) else UNKNOWN
+        high -= 1
+    return (low, high) if block.dtype.kind == "f" or _are_of(block.dtype, (low, high)) else UNKNOWN
 
 
 def _are_of(dtype: Any, found: Limits) -> bool:
