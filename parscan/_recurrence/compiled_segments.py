@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
+from .._arrays.cached import cached_property
 from .._arrays.namespace import Array, array_namespace, quiet
 from .._arrays.threads import available_threads
 from .._engine.tolerance import is_noise
@@ -72,7 +73,12 @@ class CompiledSegments:
 
     def march(self, trajectory: Array, span: Span) -> Callable[[Array, int, int], bool]:
         """A function that evaluates local steps of all segments."""
-        return self._segments(self.code.inputs, trajectory, span, available_threads()).run
+        return self._segments(self.code.inputs, trajectory, span, self._threads).run
+
+    @cached_property
+    def _threads(self) -> int:
+        """Number of threads in this solve."""
+        return available_threads()
 
     def length(self, steps: int) -> int:
         """Steps per segment."""
@@ -80,12 +86,12 @@ class CompiledSegments:
 
     def count(self, steps: int) -> int:
         """Segments: one for each lane of each thread."""
-        return self.lanes.width(steps) * available_threads()
+        return self.lanes.width(steps) * self._threads
 
     def seconds(self, steps: int, memory: float) -> float:
         """Seconds of sweeps over some steps of a recurrence that forgets its start within `memory` steps."""
         again = 1 + 2 * memory / self.length(steps)
-        return WORTH_SWEEPING / 2 + again * steps * self.code.seconds / ((self.lanes.gain or 1.0) * available_threads())
+        return WORTH_SWEEPING / 2 + again * steps * self.code.seconds / ((self.lanes.gain or 1.0) * self._threads)
 
     def pay(self, seconds: float) -> bool:
         """Whether compiling pays before a loop of so many seconds; otherwise it is entered into the ledger."""

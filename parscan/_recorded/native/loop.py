@@ -77,13 +77,14 @@ class Loop:
         arrays = [*(_rows(array, argument) for array, argument in zip(inputs, others, strict=True)), out]
         rows = [(address(array) + begin * array.strides[0], array.strides[0], 0) for array in arrays]
         places = np.array([(address(state), 0, 0), *rows, (0, 0, 0)], dtype=np.int64)
-        memory, are_finite = self._code.memory(), True
+        memory, are_finite, done = self._code.memory(), True, 0
         for count in portions(begin, end, self._operations, report):
+            if done:
+                places[0, 0] = places[-2, 0] + (done - 1) * places[-2, 1]
+                places[1:, 0] += done * places[1:, 1]
             self._code(memory, places, count)
-            are_finite &= places[-1, 0] == 1
-            places[0, 0] = places[-2, 0] + (count - 1) * places[-2, 1]
-            places[1:, 0] += count * places[1:, 1]
-        return bool(are_finite)
+            are_finite, done = are_finite and bool(places[-1, 0] == 1), count
+        return are_finite
 
     def each(self, states: Any, inputs: Sequence[Any], out: Any) -> None:
         """Evaluate one step from each of some states: row `t` of `out` follows row `t` of states and inputs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..._arrays.threads import run_all
@@ -54,9 +55,9 @@ class Segments:
         rest, are_finite = min(max(self._rest, first), last), True
         if first < rest:
             are_finite = self._run(starts, self._full + 1, first, rest)
-            first, starts = rest, self._cut(self._outs[0], self._full, rest - 1, 1)[0]
-        if first < last and self._full:  # the last segment has ended
-            are_finite &= self._run(starts, self._full, first, last)
+        if rest < last and self._full:  # the last segment has ended
+            starts = self._cut(self._outs[0], self._full, rest - 1, 1)[0] if first < rest else starts
+            are_finite &= self._run(starts, self._full, rest, last)
         return are_finite
 
     def _run(self, starts: Any, count: int, first: int, last: int) -> bool:
@@ -78,5 +79,11 @@ class Segments:
     def _cut(self, array: Any, count: int, first: int, steps: int) -> Any:
         """Local steps of some segments: a view with axes of these steps, of segments, and those of a row."""
         step, *others = array.strides
-        shape = steps, count, *array.shape[1:]
-        return as_strided(array[self._begin + first :], shape, (step, self._length * step, *others))
+        shape, strides, begin = (
+            (steps, count, *array.shape[1:]),
+            (step, self._length * step, *others),
+            self._begin + first,
+        )
+        if array.size and array.flags.c_contiguous:
+            return np.ndarray(shape, array.dtype, array, begin * step, strides)
+        return as_strided(array[begin:], shape, strides)  # takes longer
