@@ -25,6 +25,11 @@ class Blocks(Memory):
         Registers of nodes, by their numbers.
     bases : list of lists of registers
         Pointers to the elements of a step: for each argument and each result, one per lane or one for all.
+    watched : set
+        First nodes of blocks in loops whose values are watched.
+    zeros : dict
+        Sums of zero times the watched values so far, NaN if one was not finite: by names in the step before, widths of
+        these vectors and registers.
     """
 
     def __init__(self, program: Program, lanes: int, modes: Sequence[str]) -> None:
@@ -33,6 +38,8 @@ class Blocks(Memory):
         self.bases: list[list[Register]] = []
         self.tables: dict[tuple[int, str], int] = {}
         self.copied: set[int] = set()
+        self.watched: set[int] = set()
+        self.zeros: dict[str, tuple[int, Register]] = {}
 
     def value(self, node: int) -> Register:
         """The value of a node, loaded if it is in memory. To be called only in code that every step runs through."""
@@ -198,7 +205,22 @@ class Blocks(Memory):
             found = inside[block.first] = self._operation(block, values, width)
             for pointer in pointers:
                 self._store(found, self._at(pointer, SCRATCH, loop[0], block.dtype), block.dtype, width)
-        self._next(loop)
+        seen = [inside[block.first] for block in part.blocks if block.first in self.watched]
+        self._next(loop, [self._watch_loop(seen, part.blocks[0].dtype, width)] if seen else [])
+
+    def _watch_loop(self, values: list[Register], dtype: np.dtype[Any], width: int) -> tuple[Register, str, str, str]:
+        """Add zero times values in a loop to a sum, which the loop carries."""
+        kind, name, inside = vector(word(dtype), width), f"%zeros{len(self.zeros)}", f"%{self.text.name('zero')}"
+        total = self._with_zeros(inside, values, dtype, width)
+        self.zeros[name] = (width, total)
+        return inside, kind, name, total
+
+    def _with_zeros(self, total: Register, values: list[Register], dtype: np.dtype[Any], width: int) -> Register:
+        kind, none = vector(word(dtype), width), literal(0.0, dtype, width)
+        for value in values:
+            zero = self.text.new(f"fmul contract {kind} {value}, {none}")
+            total = self.text.new(f"fadd contract {kind} {total}, {zero}")
+        return total
 
     def _targets(self, block: Block) -> list[Register]:
         """Where a loop writes a block."""

@@ -162,9 +162,7 @@ class _Writer(Products):
     ) -> None:  # fmt: skip
         super().__init__(program, lanes, modes)
         self.original = original or program
-        self.chain, self.fixed, self.carried, self.watched = chain, fixed, carried, watched
-        self.zeros: list[Register] = []
-        """Sums of zero times the states so far: NaN if one was not finite."""
+        self.chain, self.fixed, self.carried, self.is_watched = chain, fixed, carried, watched
         self.branches: Branches | None = None
         if chain and lanes == 1 and any(block.operation == "where" for block in program.blocks):
             following = carried.following if carried else {}
@@ -193,6 +191,7 @@ class _Writer(Products):
                     self._read_once(block)
                 else:
                     self._fill(block, self.bases[argument])
+        nodes = self._watched()
         for part in self.layout.parts:
             if isinstance(part, Scalars):
                 self._scalars(part)
@@ -205,7 +204,7 @@ class _Writer(Products):
                 self._store_result(number)
         for phi, kind, first, node in feedback:
             self.phis.append((phi, kind, first, self.value(node)))
-        self._watch()
+        self._watch(nodes)
         self._advance()
         phis = [
             f"  {name} = phi {kind} [ {first}, %{self.entry_label} ], [ {following}, %{self.again} ]"
@@ -292,29 +291,37 @@ class _Writer(Products):
         if self.zeros:
             self._store_verdict()
 
-    def _watch(self) -> None:
-        """Add zero times the new state to sums, if it is watched and in registers."""
+    def _watched(self) -> list[int]:
+        """Nodes of the new state in registers, if it is watched; those in loops are entered into `watched`."""
         nodes, dtype = distinct(self.program.results[0]), self.program.dtypes[0]
-        if not self.watched or dtype.kind != "f" or any(map(self._is_in_memory, nodes)):
-            return
-        kind, none = vector(word(dtype), self.lanes), literal(0.0, dtype, self.lanes)
-        names = [f"%zero{k}" for k in range(min(len(nodes), SUMS))]
-        self.zeros = list(names)
-        for k, node in enumerate(nodes):
-            zero = self.text.new(f"fmul contract {kind} {self.value(node)}, {none}")
-            self.zeros[k % SUMS] = self.text.new(f"fadd contract {kind} {self.zeros[k % SUMS]}, {zero}")
-        self.phis += [(name, kind, none, following) for name, following in zip(names, self.zeros, strict=True)]
+        if not self.is_watched or dtype.kind != "f":
+            return []
+        kept = [node for node in nodes if not self._is_in_memory(node)]
+        loops = {block.first for part in self.layout.parts if isinstance(part, Fused) for block in part.blocks}
+        firsts = {self.layout.block(node).first for node in {*nodes} - {*kept}}
+        if not firsts <= loops:
+            return []
+        self.watched = firsts
+        return kept
+
+    def _watch(self, nodes: list[int]) -> None:
+        """Add zero times values in registers to sums."""
+        dtype = self.program.dtypes[0]
+        for some in (nodes[k::SUMS] for k in range(min(len(nodes), SUMS))):
+            name = f"%zeros{len(self.zeros)}"
+            self.zeros[name] = self.lanes, self._with_zeros(name, list(map(self.value, some)), dtype, self.lanes)
+        for name, (width, total) in self.zeros.items():
+            self.phis.append((name, vector(word(dtype), width), literal(0.0, dtype, width), total))
 
     def _store_verdict(self) -> None:
         """Store whether all states were finite."""
-        text, dtype, lanes = self.text, self.program.dtypes[0], self.lanes
-        kind, total = vector(word(dtype), lanes), self.zeros[0]
-        for one in self.zeros[1:]:
-            total = text.new(f"fadd {kind} {total}, {one}")
-        is_bad = text.new(f"fcmp uno {kind} {total}, {total}")
-        if lanes > 1:
-            is_bad = text.call(f"llvm.vector.reduce.or.v{lanes}i1", "i1", [(vector("i1", lanes), is_bad)])
-        verdict = text.new(f"select i1 {is_bad}, i64 0, i64 1")
+        text, dtype, found = self.text, self.program.dtypes[0], list[Register]()
+        for width, total in self.zeros.values():
+            is_bad = text.new(f"fcmp uno {vector(word(dtype), width)} {total}, {total}")
+            if width > 1:
+                is_bad = text.call(f"llvm.vector.reduce.or.v{width}i1", "i1", [(vector("i1", width), is_bad)])
+            found.append(is_bad if not found else text.new(f"or i1 {found[-1]}, {is_bad}"))
+        verdict = text.new(f"select i1 {found[-1]}, i64 0, i64 1")
         place = 3 * (len(self.program.arguments) + len(self.program.results))
         text.do(f"store i64 {verdict}, ptr {text.new(f'getelementptr i64, ptr %arrays, i64 {place}')}")
 

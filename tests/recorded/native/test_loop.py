@@ -167,13 +167,13 @@ def test_rows_of_sequences_side_by_side_or_with_gaps(sequences, gap, n, dtype):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("sequences", "n"), [(1, 1), (1, 7), (9, 1), (16, 2), (37, 7), (1, 90), (9, 90)])
 def test_states_that_are_not_finite_are_noticed(sequences, n, dtype, bad):
-    """Also where later states are finite again. Long states, which are in memory, are never said to be finite."""
+    """Also where later states are finite again."""
 
     def step(y, x):
         return dtype(0.5) * np.fmin(np.fmax(y, -1), 1) + x
 
     states, x = np.zeros((sequences, n), dtype), np.ones((50, sequences, n), dtype)
-    out, is_known = np.empty_like(x), n < 64
+    out = np.empty_like(x)
     program = record(step, [states[:1], x[0, :1]]).program
 
     def are_finite():
@@ -185,13 +185,36 @@ def test_states_that_are_not_finite_are_noticed(sequences, n, dtype, bad):
             assert Loop(program).run(states[0], [x], np.empty_like(x), 0, 50) == march.are_finite
         return march.are_finite
 
-    assert are_finite() == is_known
+    assert are_finite()
     for place in [(0, 0, 0), (49, -1, -1), (19, sequences // 2, n // 2), (20, -1, 0)]:
         x[place] = bad
         assert not are_finite()
         assert not np.isfinite(out[place])
         x[place] = 1.0
-    assert are_finite() == is_known
+    assert are_finite()
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(("n", "kept", "is_known"), [(40, 0, True), (40, 3, True), (50, 45, True), (40, 40, False)])
+def test_parts_of_states_that_are_not_finite_are_noticed(n, kept, is_known, several):
+    """Products that are states are never said to be finite."""
+    sign = -np.eye(n)
+
+    def step(y, x):
+        moved = np.sin(y[..., kept:] + 1.0) if kept < n else y @ sign
+        return np.concatenate([y[..., :kept] * x, moved], -1) if kept < n else moved
+
+    program, sequences = record(step, [np.zeros((1, n)), np.ones((1, n))[:, :kept]]).program, 9 if several else 1
+    for bad in (None, 0, kept - 1, kept % n, n - 1):
+        states, x, out = np.ones((sequences, n)), np.ones((20, sequences, kept)), np.empty((20, sequences, n))
+        if bad is not None:
+            states[-1, bad] = np.inf
+        with np.errstate(invalid="ignore"):
+            march = Lanes(program, several=several).march(states, [x], [out], 0)
+            march.tasks(20)[0]()
+            march.advance(20)
+        assert march.are_finite == (is_known and bad is None)
+        assert np.isfinite(out).all() == (bad is None)
 
 
 def test_inputs_that_all_sequences_share():
