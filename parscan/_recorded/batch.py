@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,11 +56,28 @@ class Member:
         Constants that differ between the members, a table per dtype.
     parts : tuple of Part
         Of arguments whose batch axes were not given.
+    places : tuple of pairs
+        For each table, its dtype as a character and the nodes of the whole program whose values it has.
+    known : tuple of triples
+        For each dtype, its character, the nodes of all other constants and the bytes of their values.
     """
 
     program: Program
     tables: tuple[Any, ...]
     parts: tuple[Part, ...] = ()
+    places: tuple[tuple[str, Any], ...] = ()
+    known: tuple[tuple[str, Any, bytes], ...] = ()
+
+    def of(self, whole: Program) -> Member | None:
+        """
+        A member of another batch, whose program has the skeleton of the batch of this one: it has other tables.
+
+        None if another constant than those in the tables has another value.
+        """
+        values = _values([*_neutral(whole), *whole.blocks])
+        if any(values[char][nodes].tobytes() != expected for char, nodes, expected in self.known):
+            return None
+        return replace(self, tables=tuple(values[char][nodes] for char, nodes in self.places))
 
     def inputs(self, arrays: Sequence[Any], members: int) -> list[Any]:
         """
@@ -128,6 +145,26 @@ def _without(shape: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
     return tuple(length for axis, length in enumerate(shape) if axis not in gone)
 
 
+def _neutral(program: Program) -> list[Block]:
+    """Two more nodes per dtype: the constants 0 and 1 of operations that were left out when they were recorded."""
+    chars = sorted({block.dtype.char for block in program.blocks})
+    return [
+        Block(CONSTANT, program.size + 2 * k + value, 1, np.dtype(char), (), np.array([value], char))
+        for k, char in enumerate(chars)
+        for value in (0, 1)
+    ]
+
+
+def _values(blocks: Sequence[Block]) -> dict[str, Any]:
+    """Values of constants, an array over the nodes per dtype; those of other nodes are zero."""
+    size = sum(block.count for block in blocks)
+    found: dict[str, Any] = {char: np.zeros(size, char) for char in {block.dtype.char for block in blocks}}
+    for block in blocks:
+        if block.operation == CONSTANT:
+            found[block.dtype.char][block.first : block.first + block.count] = block.data
+    return found
+
+
 class _Nodes:
     """
     Properties of the nodes of a program, in arrays over the nodes.
@@ -151,16 +188,14 @@ class _Nodes:
     """
 
     def __init__(self, program: Program, axes: Sequence[Axes | None]) -> None:
-        # Two more nodes per dtype: the constants of operations that were left out when they were recorded.
-        chars = sorted({block.dtype.char for block in program.blocks})
-        self.neutral = {(c, v): program.size + 2 * k + v for k, c in enumerate(chars) for v in (0, 1)}
-        constants = [Block(CONSTANT, n, 1, np.dtype(c), (), np.array([v], c)) for (c, v), n in self.neutral.items()]
-        self.blocks, self.size = [*constants, *program.blocks], program.size + len(constants)
+        neutral = _neutral(program)
+        self.neutral = {(block.dtype.char, int(block.data[0])): block.first for block in neutral}
+        self.blocks, self.size = [*neutral, *program.blocks], program.size + len(neutral)
         self.kinds: list[Block] = []
         self.codes, self.order, self.first, self.second, self.place = np.zeros((5, self.size), dtype=np.intp)
         self.member = np.full(self.size, -1, dtype=np.intp)
         self.operands = np.zeros((3, self.size), dtype=np.intp)
-        self.values: dict[str, Any] = {char: np.zeros(self.size, dtype=char) for char in chars}
+        self.values = _values(self.blocks)
         self.members, elements = 1, []
         for argument, some in zip(program.arguments, axes, strict=True):
             elements.append(_elements(argument.shape, some))
@@ -181,8 +216,6 @@ class _Nodes:
                 argument, places = block.data
                 self.member[own], self.place[own] = (part[places] for part in elements[argument])
                 key = (*key, argument)
-            elif block.operation == CONSTANT:
-                self.values[block.dtype.char][own] = block.data
             elif block.operation == PRODUCT:
                 matrix, vector = block.operands
                 self.first[own] = used + matrix.shape[1] * np.arange(block.count)
@@ -190,7 +223,7 @@ class _Nodes:
                 used += matrix.size + vector.size
                 flat += [matrix.ravel(), vector]
                 key = (*key, vector.size)
-            else:
+            elif block.operation != CONSTANT:
                 for k, ids in enumerate(block.operands):
                     self.operands[k, own] = ids
                 if block.data is not None:
@@ -335,7 +368,7 @@ class _Emission:
 
     def member(self, roots: list[Any]) -> Member:
         """The program with the results that are the vectors of these numbers."""
-        parts, tables = self._inputs(), self._constants()
+        parts, (places, known) = self._inputs(), self._constants()
         groups: dict[Any, list[int]] = {}
         for number, level in self._levels().items():
             code, vector = self._walk.codes[number], self._walk.vectors[number]
@@ -347,7 +380,8 @@ class _Emission:
             RecordingArray(self._graph, self._found[numbers], dtype)
             for numbers, dtype in zip(roots, self._program.dtypes, strict=True)
         ]
-        return Member(extract(self._graph, results, self._arguments), tables, parts)
+        tables = tuple(self._walk.nodes.values[char][nodes] for char, nodes in places)
+        return Member(extract(self._graph, results, self._arguments), tables, parts, places, known)
 
     def _argument(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Nodes of a further argument."""
@@ -388,27 +422,31 @@ class _Emission:
                 parts.append(Part(argument, first, stride, size))
         return tuple(parts)
 
-    def _constants(self) -> tuple[Any, ...]:
-        """Record constants; returns the tables of those that differ between the members."""
+    def _constants(self) -> tuple[tuple[tuple[str, Any], ...], tuple[tuple[str, Any, bytes], ...]]:
+        """Record constants; returns `places` and `known` of a `Member`."""
         nodes, graph = self._walk.nodes, self._graph
         char: str
         differ: dict[str, list[int]] = {}
-        same: dict[Any, list[int]] = {}
+        same: dict[str, dict[int, list[int]]] = {}
         for number in self._leaves(CONSTANT):
             vector, char = self._walk.vectors[number], nodes.kinds[self._walk.codes[number]].dtype.char
             values = nodes.values[char][vector]
             if values.tobytes() == values[:1].tobytes() * values.shape[0]:
-                same.setdefault((nodes.order[vector[0]], char), []).append(number)
+                same.setdefault(char, {}).setdefault(int(nodes.order[vector[0]]), []).append(number)
             else:
                 differ.setdefault(char, []).append(number)
-        for (_, char), numbers in same.items():  # a block of constants stays one
-            first = [self._walk.vectors[k][0] for k in numbers]
-            self._found[numbers] = graph.constants(nodes.values[char][first], char)
-        tables = []
+        known = []
+        for char, groups in same.items():
+            for numbers in groups.values():  # a block of constants stays one
+                first = [self._walk.vectors[k][0] for k in numbers]
+                self._found[numbers] = graph.constants(nodes.values[char][first], char)
+            every = np.concatenate([self._walk.vectors[k] for numbers in groups.values() for k in numbers])
+            known.append((char, every, nodes.values[char][every].tobytes()))
+        places = []
         for char, numbers in differ.items():
             self._found[numbers] = self._argument((len(numbers),), char)
-            tables.append(np.stack([nodes.values[char][self._walk.vectors[k]] for k in numbers], axis=1))
-        return tuple(tables)
+            places.append((char, np.stack([self._walk.vectors[k] for k in numbers], axis=1)))
+        return tuple(places), tuple(known)
 
     def _levels(self) -> dict[int, int]:
         """For each operation, its distance from the leaves. Nodes have larger numbers than their operands."""

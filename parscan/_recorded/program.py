@@ -74,6 +74,14 @@ class Program:
     @cached_property
     def fingerprint(self) -> bytes:
         """A hash of the whole record, constants included: programs with equal fingerprints are equal."""
+        return self._hash(constants=True)
+
+    @cached_property
+    def skeleton(self) -> bytes:
+        """A hash of the record without the values of constants."""
+        return self._hash(constants=False)
+
+    def _hash(self, *, constants: bool) -> bytes:
         text = [repr((self.arguments, self.dtypes, [ids.shape for ids in self.results]))]
         nodes, values = list(map(np.ravel, self.results)), list[Any]()
         for operation, _, count, dtype, operands, data in self.blocks:
@@ -86,7 +94,8 @@ class Program:
             if data is not None:
                 number, array = data if operation == INPUT else ("", data)
                 text.append(f"{number} {array.dtype.char} {array.nbytes}")
-                values.append(array.tobytes())
+                if constants or operation != CONSTANT:
+                    values.append(array.tobytes())
         numbers = np.concatenate(nodes).tobytes()
         return hashlib.blake2b(b"".join(["\n".join(text).encode(), numbers, *values])).digest()
 

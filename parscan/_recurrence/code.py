@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WORTH_RECORDING, PER_NUMBER = 8e-3, 2e-5
+WORTH_RECORDING, PER_NUMBER = 8e-3, 1e-5
 """
 The step is recorded if the loop takes more than this many seconds, and its loops since the last recording took as long
 as that plus the second number for each number of a state. Recording a few hundred operations takes some milliseconds.

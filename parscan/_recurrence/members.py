@@ -55,13 +55,17 @@ def member_of(program: Program, batch: tuple[int, ...]) -> Member | None:
         return None
     from .._recorded.batch import decoupled  # noqa: PLC0415 - only where there is a batch
 
-    axes, key = tuple(range(1, 1 + len(batch))), program.fingerprint
+    axes, key = tuple(range(1, 1 + len(batch))), program.skeleton
     with _lock:
-        if key in _kept:
-            return _kept[key]
-    found = decoupled(program, [axes, *[None] * (len(program.arguments) - 1)], [axes])
+        is_known, known = key in _kept, _kept.get(key)
+    if is_known and known is None:  # whatever the constants are
+        return None
+    found = known and known.of(program)
+    if found is None:
+        found = decoupled(program, [axes, *[None] * (len(program.arguments) - 1)], [axes])
     with _lock:
         _kept[key] = found
+        _kept.move_to_end(key)
         while len(_kept) > KEPT:
             _kept.popitem(last=False)
     return found

@@ -242,3 +242,25 @@ def test_parts_of_arguments_whose_batch_axes_are_not_given():
     (found,) = member.program(y, *(row[0] for row in rows))
     np.testing.assert_array_equal(found, function(y, x))
     assert decoupled(program, [(0,), (0,)], [(0,)]) is None
+
+
+def test_other_constants_are_other_tables():
+    """As long as constants that all members share stay what they are."""
+
+    def program(table, shared, first=0):
+        return record(lambda y: table[:, None] * np.cos(y) + shared * y[:, ::-1] + y * (first + 2.0), [Y]).program
+
+    Y, axes = np.zeros((30, 2)), ([(0,)], [(0,)])
+    tables = [RNG.standard_normal(30), RNG.standard_normal(30), np.ones(30), np.where(np.arange(30) % 2, 1.0, 3.0)]
+    whole = [program(table, 0.25) for table in tables]
+    member = decoupled(whole[0], *axes)
+    for one in whole[:2]:
+        found, y = member.of(one), RNG.standard_normal((30, 2))
+        assert found.program is member.program
+        for some, expected in zip(found.tables, decoupled(one, *axes).tables, strict=True):
+            np.testing.assert_array_equal(some, expected)
+        rows = [np.broadcast_to(table, table.shape) for table in found.tables]
+        np.testing.assert_array_equal(found.program(y, *rows)[0], one(y[None])[0][0])
+    assert member.of(program(tables[0], 0.5)) is None
+    assert member.of(program(tables[0], 0.25, 1)) is None
+    assert {one.skeleton for one in whole[:2]} == {program(tables[0], 0.5).skeleton}

@@ -43,3 +43,14 @@ def test_whatever_differs_shows():
         fingerprint(lambda y: np.interp(y, [0.0, 2.0], [2.0, 3.0]), y),
     ]
     assert all(one != other for one, other in combinations(found, 2))
+
+
+def test_the_skeleton_is_without_the_values_of_constants():
+    rows, y = np.random.default_rng(0).random((3, 20, 20)), np.zeros(20)
+    functions = [lambda y: rows[0] @ y, lambda y: rows[1] @ y, lambda y: y @ rows[2], lambda y: rows[0] * y[0] @ y]
+    programs = [record(function, [y]).program for function in functions]
+    assert programs[0].fingerprint != programs[1].fingerprint
+    assert programs[0].skeleton == programs[1].skeleton
+    assert len({program.skeleton for program in programs}) == 3
+    tables = [record(lambda y, k=k: np.interp(y, np.arange(3.0), np.arange(3.0) + k), [y]).program for k in (0, 1)]
+    assert tables[0].skeleton != tables[1].skeleton
