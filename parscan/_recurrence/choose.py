@@ -270,10 +270,15 @@ def _evenly(task: Task, start: int, segments: CompiledSegments) -> int:
 
     A shorter segment would end before the others, and all arrays would be prepared again for those.
     """
-    first = start + (task.steps - start) % segments.count(task.steps - start)
+    first = start + _left_over(task.steps - start, segments)
     if first > start and segments.code.march(task.state(start), task.trajectory, start, first) < first:
         return start
     return first
+
+
+def _left_over(steps: int, segments: CompiledSegments) -> int:
+    """Steps that are left over if all segments have the same length."""
+    return steps % segments.count(steps)
 
 
 def _reason(decision: Decision, length: int = 0) -> str:
@@ -287,10 +292,11 @@ def _as_before(task: Task) -> Choice | None:
     if (precedent := recalled(task)) is None:
         return None
     code = precedent.code(task.step)
-    if precedent.lanes is None:  # a loop from the start, if the code is withdrawn, too
+    if (segments := precedent.segments(code)) is None:  # a loop from the start, if the code is withdrawn, too
         choice = _settled(task, precedent.decision, 0, code, None)
         return replace(choice, precedent=precedent, uncounted=FIRST_STEPS)
-    if code.march(task.arrays.y0, task.trajectory, 0, FIRST_STEPS) < FIRST_STEPS:
+    start = FIRST_STEPS + _left_over(task.steps - FIRST_STEPS, segments)
+    if code.march(task.arrays.y0, task.trajectory, 0, start) < start:
         return None
-    choice = _settled(task, precedent.decision, FIRST_STEPS, code, precedent.segments(code))
+    choice = _settled(task, precedent.decision, start, code, segments)
     return replace(choice, precedent=precedent)
