@@ -253,10 +253,14 @@ def _in_turn(
     if the solution contradicts the first; and another method after an exception, or if `fun` jumps to and fro.
     """
     if brief is not None:
-        with suppress(Exception):  # it may not occur in the usual attempt; if it does, the user sees it then
+        begun = None
+        # What the functions raise or warn of may not occur in the usual attempt; if it does, the user sees it then.
+        with suppress(Exception), warnings.catch_warnings(record=True) as issued:
             begun = attempt(None, brief)
-            if begun is not None and begun.success:
-                return begun
+        if begun is not None and begun.success:
+            for one in issued:
+                warnings.showwarning(one.message, one.category, one.filename, one.lineno, one.file, one.line)
+            return begun
     while (found := attempt(report)) is None:
         pass  # an evaluator was withdrawn: the next attempt uses another one
     chatters = found.termination is Termination.STUCK and bool(found.meshes)

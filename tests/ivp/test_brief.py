@@ -1,5 +1,7 @@
 """Problems that `auto` solves by a few steps of DOP853, since a mesh would take longer."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,3 +112,43 @@ def test_how_the_function_is_called_does_not_matter(vectorized):
     )
     assert sol.method == "DOP853"
     assert np.array_equal(sol.y, solve_ivp(pendulum, (0, 0.5), [1.0, 0.0], rtol=1e-8).y)
+
+
+def falls_to(level):
+    """An event that ends the solve, so that DOP853 is tried first."""
+
+    def event(t, y):
+        return y[0] - level
+
+    event.terminal = True
+    return event
+
+
+ABANDONED = {
+    "stiff decay": (lambda t, y: [-1e3 * y[0] * np.exp(y[0] ** 2)], [3.0], falls_to(-0.1)),
+    "stiff balance": (lambda t, y: 1e3 * (np.exp(-100 * y) - np.exp(100 * y)), [1.0], falls_to(-0.1)),
+    "stiff tracking": (lambda t, y: -1e4 * (np.exp(10 * y) - np.exp(10 * np.cos(t))), [1.0], falls_to(0.1)),
+}
+
+
+@pytest.mark.parametrize("name", ABANDONED)
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6])
+def test_warnings_of_an_abandoned_attempt_are_not_shown(name, rtol):
+    fun, y0, event = ABANDONED[name]
+    with warnings.catch_warnings(record=True) as issued:
+        warnings.simplefilter("always")
+        sol = solve_ivp(fun, (0, 2), y0, rtol=rtol, events=event)
+    assert sol.success
+    assert sol.method == "Radau"
+    assert issued == []
+
+
+def test_warnings_of_an_accepted_attempt_are_shown_where_they_arise():
+    def drains(t, y):
+        return -np.sqrt(y)
+
+    with pytest.warns(RuntimeWarning, match="invalid value encountered in sqrt") as issued:
+        sol = solve_ivp(drains, (0, 3), [1.0], rtol=1e-4, events=falls_to(1e-3))
+    assert sol.success
+    assert sol.method == "DOP853"
+    assert {one.filename for one in issued} == {__file__}
