@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from math import copysign, inf
 from typing import Any
 
 import numpy as np
 
-from ..._arrays.namespace import Array
+from ..._arrays.namespace import Array, machine_epsilon
 from ..._functions.right_hand_side import RightHandSide
 from ..core.failures import PATIENCE, is_no_step, surely_a_step
 from .hermite import interpolated
 from .rodas3 import by_stepping
 from .steps import CoarseSolution, Steps
+
+STEP_TO_END = 5
+"""LSODA's task of a single step that does not go beyond the end."""
+
+LEAST_RTOL = 100 * machine_epsilon("float64")
+"""Smallest relative tolerance that SciPy's solvers accept."""
 
 MOST_STEPS = 20_000
 """Largest number of steps of a coarse solution; the next one begins where it ends."""
@@ -40,17 +47,22 @@ def _steps(
     rhs: RightHandSide, span: tuple[float, float], y0: Array, rtol: float, atol: Array, max_step: float
 ) -> Steps:
     """The steps of LSODA, with slopes."""
-    from scipy.integrate import LSODA  # noqa: PLC0415 - slow to import
-
     vectors = Vectors(y0)
     times, states = [span[0]], [vectors.of(y0)]
     plain = vectors.are_states and rhs.is_flat(span[0], y0)
     fun = rhs.sequential(is_kept=False) if plain else vectors.function(rhs)
+    calls = 0
+
+    def counted(t: float, vector: Array) -> Array:
+        nonlocal calls
+        calls += 1
+        return np.asarray(fun(t, vector), dtype=np.float64)
+
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # about its steps, which Newton's method corrects anyway
-        solver = LSODA(fun, span[0], states[0], span[1], rtol=rtol, atol=vectors.bounds(atol), max_step=max_step)
         try:
-            _march(solver, times, states)
+            integrator = _integrator(states[0], span[1], rtol, vectors.bounds(atol), max_step)
+            _march(integrator, counted, span[1], times, states)
         except GaveUp:
             raise
         except Exception as error:
@@ -60,8 +72,8 @@ def _steps(
             error.add_note(f"parscan called it for the time {times[-1]!r} and later.")
             raise
         finally:
-            calls = solver.nfev if plain else 0
-            rhs.counts.add(calls, calls)
+            if plain:  # otherwise, the function counts its calls
+                rhs.counts.add(calls, calls)
     t, y = np.asarray(times), vectors.states(np.asarray(states))
     if not np.isfinite(y).all():
         raise GaveUp
@@ -107,20 +119,41 @@ class Vectors:
         return np.moveaxis(stacked, 1, -1).astype(self._dtype)
 
 
-def _march(solver: Any, times: list[float], states: list[Array]) -> None:
+def _integrator(y0: Array, end: float, rtol: float, atol: Array, max_step: float) -> Any:
+    """SciPy's interface to LSODA, set up as by SciPy's class `LSODA`: single steps, none of them beyond the end.
+
+    A coarse solution takes a few dozen steps, and the layers of that class take longer than these.
+    """
+    from scipy.integrate import ode  # noqa: PLC0415 - slow to import
+
+    longest = 0.0 if max_step == inf else max_step
+    solver = ode(None).set_integrator("lsoda", rtol=max(rtol, LEAST_RTOL), atol=atol, max_step=longest)
+    integrator = solver._integrator
+    integrator.reset(y0.size, has_jac=False)
+    integrator.rwork[0] = end
+    integrator.call_args[2] = STEP_TO_END
+    return integrator
+
+
+def _march(
+    integrator: Any, fun: Callable[[float, Array], Array], end: float, times: list[float], states: list[Array]
+) -> None:
     """Step to the end, or `MOST_STEPS` times."""
-    before, still, long = times[-1], 0, surely_a_step(times[-1], solver.t_bound)
-    while solver.status == "running" and len(times) <= MOST_STEPS:
-        message = solver.step()
-        if solver.status == "failed":
-            raise GaveUp(message)
-        t = solver.t
-        is_none = abs(t - before) <= long and is_no_step(before, t) and solver.status == "running"
-        still = still + 1 if is_none else 0
+    before, vector, still, long = times[-1], states[-1].copy(), 0, surely_a_step(times[-1], end)
+    way = copysign(1.0, end - before)
+    while way * (end - before) > 0 and len(times) <= MOST_STEPS:
+        vector, t = integrator.run(fun, _no_jacobian, vector, before, end, (), ())
+        if not integrator.success:
+            raise GaveUp
+        still = still + 1 if abs(t - before) <= long and is_no_step(before, t) and way * (end - t) > 0 else 0
         if still >= PATIENCE:
             raise GaveUp
         before = t
         if t == times[-1]:
             continue
         times.append(t)
-        states.append(solver.y)
+        states.append(vector.copy())  # LSODA writes to it again
+
+
+def _no_jacobian() -> None:
+    """Stands for the Jacobian, which LSODA computes by differences."""
