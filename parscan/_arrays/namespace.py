@@ -315,5 +315,5 @@ def readonly(x: Array) -> Array:
     """Read-only view of `x`, if the library has such views; else `x`."""
     if isinstance(x, np.ndarray):
         x = x.view()
-        x.flags.writeable = False
+        x.setflags(write=False)
     return x

@@ -83,5 +83,7 @@ def _wait(done: Any) -> None:
 
 def shares(length: int, count: int) -> list[tuple[int, int]]:
     """Divide `range(length)` into `count` nearly equal parts; each is a pair of its begin and end."""
+    if count == 1:
+        return [(0, length)]
     cuts = [length * k // count for k in range(count + 1)]
     return list(pairwise(cuts))

@@ -234,7 +234,7 @@ def solve_ivp(
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         repeated = RepeatedCalls(problem, listed or ())
-        evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun)
+        evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun, repeated.slope)
         work = Workload(method, problem, options, on_mesh, stacks=lambda: evaluation.stacks)
         after = partial(instead_of, work, evaluation.raised)
         brief = shortly(work, listed, repeated.slope)

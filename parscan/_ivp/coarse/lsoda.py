@@ -50,19 +50,19 @@ def _steps(
     vectors = Vectors(y0)
     times, states = [span[0]], [vectors.of(y0)]
     plain = vectors.are_states and rhs.is_flat(span[0], y0)
-    fun = rhs.sequential(is_kept=False) if plain else vectors.function(rhs)
+    function, args = (rhs.function, rhs.args) if plain else (vectors.function(rhs), ())
     calls = 0
 
-    def counted(t: float, vector: Array) -> Array:
+    def fun(t: float, vector: Array) -> Array:
         nonlocal calls
         calls += 1
-        return np.asarray(fun(t, vector), dtype=np.float64)
+        return np.asarray(function(t, vector.copy(), *args), dtype=np.float64)
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # about its steps, which Newton's method corrects anyway
         try:
             integrator = _integrator(states[0], span[1], rtol, vectors.bounds(atol), max_step)
-            _march(integrator, counted, span[1], times, states)
+            _march(integrator, fun, span[1], times, states)
         except GaveUp:
             raise
         except Exception as error:
@@ -74,7 +74,7 @@ def _steps(
         finally:
             if plain:  # otherwise, the function counts its calls
                 rhs.counts.add(calls, calls)
-    t, y = np.asarray(times), vectors.states(np.asarray(states))
+    t, y = np.asarray(times), vectors.states(np.concatenate(states).reshape(len(states), -1))
     if not np.isfinite(y).all():
         raise GaveUp
     return Steps(t, y, rhs(t, y))

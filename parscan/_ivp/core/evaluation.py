@@ -39,15 +39,21 @@ class Evaluation:
     """Evaluators of `fun` and `jac`, and whether `jac` fits `fun`.
 
     `vectorized` is the user's option: whether `fun` takes many times at once, or None. `before` is the right-hand side
-    of the solution that the user gave as a guess; `fun` was verified for that solution.
+    of the solution that the user gave as a guess; `fun` was verified for that solution. `slope` is the value of `fun`
+    for the initial state, if it is known.
     """
 
     def __init__(
-        self, problem: Problem, vectorized: bool | None, before: Callable[[Array, Array], Array] | None = None
+        self,
+        problem: Problem,
+        vectorized: bool | None,
+        before: Callable[[Array, Array], Array] | None = None,
+        slope: Array | None = None,
     ) -> None:
         self.problem = problem
         self.raised = Raised()
         self._before = before
+        self._slope = slope
         self._jac_is_withdrawn = False
         ways = (ONE_BY_ONE,) if vectorized is False else (STACKED, ONE_BY_ONE)
         self.fun = Evaluators(self._obstacle_of_fun, *ways)
@@ -158,7 +164,7 @@ class Evaluation:
     @cached_property
     def _sample(self) -> Sample:
         """States near the initial one. An exception for the initial state reaches the user."""
-        return sample(self._alone, self.problem.span, self.problem.y0, self.problem.atol)
+        return sample(self._alone, self.problem.span, self.problem.y0, self.problem.atol, self._slope)
 
     @cached_property
     def _matrices(self) -> Array:

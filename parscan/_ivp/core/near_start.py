@@ -38,8 +38,10 @@ class Sample:
     refused: Exception | None = None
 
 
-def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -> Sample:
+def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array, slope: Array | None = None) -> Sample:
     """The sample. An exception for the initial state is raised; other states for which `alone` raises are replaced.
+
+    `slope` is the value of the function for the initial state, if it is known.
 
     Every component is changed by random signs of its own, so that sums, norms, largest components and ratios of
     components differ from one state to another.
@@ -47,7 +49,7 @@ def sample(alone: Evaluate, span: tuple[float, float], y0: Array, atol: Array) -
     xp = array_namespace(y0)
     count = next(count for count in range(SAMPLE, SAMPLE + y0.ndim + 1) if count not in y0.shape)
     begin = xp.asarray(span[:1], dtype=xp.float64)
-    first = alone(begin, y0[None, ...])
+    first = alone(begin, y0[None, ...]) if slope is None else xp.astype(slope, y0.dtype)[None, ...]
     rows: list[Row] = [(begin, y0[None, ...], first)]
     shift = _shift(span, y0, first[0, ...], atol, count)
 

@@ -15,7 +15,7 @@ from ..._kernels.generic.legendre import legendre
 from .mesh import Mesh, union
 from .tableaux import Tableau
 
-OF_MESH = ("mesh", "steps", "lengths")
+OF_MESH = ("mesh", "steps", "lengths", "stage_times")
 """Cached properties of a polynomial that depend on its mesh only."""
 
 
@@ -109,6 +109,11 @@ class PiecewisePolynomial:
     def ends(self) -> Array:
         """Times `(N,)` at which the right-hand side is evaluated for the right ends of the intervals."""
         return self.mesh.inner_ends[1]
+
+    @cached_property
+    def stage_times(self) -> Array:
+        """Times for the right-hand side at the nodes of the tableau, `(N, s)`."""
+        return self.times(self.tableau.c)
 
     @cached_property
     def both_ends(self) -> Ends:

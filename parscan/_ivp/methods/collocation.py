@@ -141,7 +141,7 @@ class Collocation(Discretisation):
         A = xp.asarray(self.tableau.A, dtype=trial.stages.dtype)
         with quiet():
             sums = xp.reshape(A @ xp.reshape(trial.stages, (*shape[:2], -1)), shape)
-            return trial.times(self.tableau.c), trial.y[:-1, None, ...] + trial.lengths[:, None, ...] * sums
+            return trial.stage_times, trial.y[:-1, None, ...] + trial.lengths[:, None, ...] * sums
 
     def _linearise(self, rhs: RightHandSide, trial: PiecewisePolynomial) -> tuple[Array, Array]:
         """Right-hand sides `(N, s, *batch, n)` at the stages, Jacobians there, or one for each interval."""

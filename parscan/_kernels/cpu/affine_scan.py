@@ -52,7 +52,7 @@ def affine_scan(
     A: Array, b: Array, h0: Array | None = None, *, reverse: bool = False, tuning: Tuning = TUNING
 ) -> Array:
     """Evaluate `h_t = A_t h_{t-1} + b_t`; see `dispatch.affine_scan`."""
-    shape = np.broadcast_shapes(A.shape[: b.ndim], b.shape)
+    shape = b.shape if A.shape[: b.ndim] == b.shape else np.broadcast_shapes(A.shape[: b.ndim], b.shape)
     out = np.empty(shape, b.dtype)
     if out.size == 0:
         return out
@@ -96,8 +96,10 @@ def _offsets(b: Array, shape: tuple[int, ...]) -> Array:
 
 def _threads(work: int, tuning: Tuning) -> int:
     """Number of threads for an amount of work."""
-    wanted = available_threads() if tuning.threads is None else tuning.threads
-    return max(1, min(wanted, work // tuning.work_per_thread))
+    most = work // tuning.work_per_thread
+    if most <= 1:
+        return 1
+    return max(1, min(available_threads() if tuning.threads is None else tuning.threads, most))
 
 
 def _scan_diagonal(A: Array, b: Array, out: Array, reverse: bool, tuning: Tuning) -> None:

@@ -30,11 +30,9 @@ def correct_mesh(
     N, s, B, n = K.shape
     real = y.real.dtype
     inputs = [operand(x, y.dtype) for x in (condensed.X0, condensed.X1, condensed.propagators, condensed.offsets, y, K)]
-    scale = (
-        operand(b, real),
-        operand(h, real),
-        *(readonly(np.full(n, bound, real)) for bound in (rtol, atol)),
-    )
+    bounds = np.empty((2, n), real)
+    bounds[0], bounds[1] = rtol, atol
+    scale = (operand(b, real), operand(h, real), *readonly(bounds))
     corrected, stages = np.empty(y.shape, y.dtype), np.empty(K.shape, y.dtype)
     corrected[0] = y[0]
     count = threads.worthwhile(N * s * B * n * n, B)
