@@ -49,6 +49,8 @@ def _steps(
     """The steps of LSODA, with slopes."""
     vectors = Vectors(y0)
     times, states = [span[0]], [vectors.of(y0)]
+    if not np.isfinite(states[0]).all():  # the end of a window near a pole
+        raise GaveUp
     plain = vectors.are_states and rhs.is_flat(span[0], y0)
     function, args = (rhs.function, rhs.args) if plain else (vectors.function(rhs), ())
     calls = 0
