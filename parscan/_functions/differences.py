@@ -93,7 +93,7 @@ def step_sizes(
     sizes = size if among is None else xp.abs(among)
     axes = tuple(range(size.ndim - 1))
     largest = xp.max(sizes, axis=axes) if sizes.size else xp.ones(size.shape[-1], dtype=size.dtype)
-    overall = xp.max(largest) if largest.size else xp.asarray(0.0, dtype=largest.dtype)
+    overall = xp.max(largest, keepdims=True) if largest.size else xp.zeros(1, dtype=largest.dtype)
     fallback = share * xp.where(overall > 0, overall, xp.ones_like(overall))
     typical = xp.where(largest > 0, least * largest, fallback)
     relative = machine_epsilon(states.dtype) ** power

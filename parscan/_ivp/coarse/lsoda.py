@@ -52,13 +52,13 @@ def _steps(
     if not np.isfinite(states[0]).all():  # the end of a window near a pole
         raise GaveUp
     plain = vectors.are_states and rhs.is_flat(span[0], y0)
-    function, args = (rhs.function, rhs.args) if plain else (vectors.function(rhs), ())
+    function = _of_two(rhs.function, rhs.args) if plain else vectors.function(rhs)
     calls = 0
 
     def fun(t: float, vector: Array) -> Array:
         nonlocal calls
         calls += 1
-        return np.asarray(function(t, vector.copy(), *args), dtype=np.float64)
+        return np.asarray(function(t, vector.copy()), dtype=np.float64)
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # about its steps, which Newton's method corrects anyway
@@ -80,6 +80,11 @@ def _steps(
     if not np.isfinite(y).all():
         raise GaveUp
     return Steps(t, y, rhs(t, y))
+
+
+def _of_two(function: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[float, Array], Any]:
+    """The user's function of time and state."""
+    return (lambda t, y: function(t, y, *args)) if args else function
 
 
 class Vectors:
