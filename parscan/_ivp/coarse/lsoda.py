@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._arrays.namespace import Array, machine_epsilon
+from ..._arrays.namespace import Array, machine_epsilon, quiet
 from ..._functions.right_hand_side import RightHandSide
 from ..core.failures import PATIENCE, is_no_step, surely_a_step
 from .hermite import interpolated
@@ -40,7 +40,8 @@ def by_lsoda(
     try:
         return interpolated(_steps(rhs, span, y0, rtol, atol, max_step), rtol, atol)
     except GaveUp:
-        return by_stepping(rhs, span, y0, rtol, atol, max_step)
+        with quiet():  # the state may not be finite
+            return by_stepping(rhs, span, y0, rtol, atol, max_step)
 
 
 def _steps(

@@ -12,8 +12,10 @@ from parscan._functions.evaluators import ONE_BY_ONE
 from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.coarse import rodas3 as _stepper
 from parscan._ivp.coarse.hermite import interpolated
+from parscan._ivp.coarse.lsoda import by_lsoda
 from parscan._ivp.coarse.rodas3 import by_stepping
 from parscan._ivp.coarse.steps import Steps
+from parscan._ivp.core.failures import NOT_FINITE
 from parscan._ivp.core.mesh import Mesh
 from parscan._ivp.core.scale import Scale
 from parscan._ivp.core.tableaux import radau
@@ -292,3 +294,26 @@ def test_newton_starts_from_it(rng):
     for i in range(5):
         exact = solve_ivp(lotka_volterra, (0, end), y0[i], method="DOP853", rtol=1e-12, atol=1e-14).y[:, -1]
         assert np.abs(record.pieces[-1].y[-1, i] / exact - 1).max() <= 3e-7
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_a_coarse_solution_from_a_state_that_is_not_finite_ends_at_once(bad):
+    y0 = np.array([bad, 1.0])
+    rhs = RightHandSide(lambda t, y: [y[1], -y[0]], None, (), y0)
+    start = by_lsoda(rhs, (0.0, 1.0), y0, 1e-3, np.asarray(1e-6), np.inf)
+    assert start.failure is NOT_FINITE
+    assert np.array_equal(start.t, [0.0])
+    assert rhs.counts.nfev < 10
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("fun", [lotka_volterra, robertson, van_der_pol])
+def test_the_coarse_solution_has_the_steps_of_scipys_lsoda(fun, backwards):
+    y0 = np.array([1.0, 0.5, 0.2])[: 3 if fun is robertson else 2]
+    span = (2.0, 0.0) if backwards and fun is lotka_volterra else (0.0, 2.0)
+    rhs = RightHandSide(fun, None, (), y0)
+    start = by_lsoda(rhs, span, y0, 1e-4, np.asarray(1e-6), np.inf)
+    steps = solve_ivp(fun, span, y0, "LSODA", rtol=1e-4, atol=1e-6)
+    assert np.array_equal(start.t, steps.t)
+    assert np.allclose(start.states(start.t), steps.y.T, rtol=1e-15, atol=0)
+    assert rhs.counts.npoints == steps.nfev + len(steps.t) + 1  # slopes at all steps, and a look at what `fun` returns
