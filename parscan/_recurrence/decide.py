@@ -234,6 +234,8 @@ LITTLE = Decision(lambda facts: facts.brief, (), "it takes little time")
 
 TOO_SHORT = Decision(lambda facts: facts.short, (), f"sweeps do not pay over fewer than {SHORT} steps")
 
+COMPILED_LOOP = Decision(lambda facts: facts.code_is_fastest, (), AS_RECORDED)
+
 DECISIONS = (
     FEW,
     LITTLE,
@@ -247,7 +249,7 @@ DECISIONS = (
         "segments of the recorded step and its derivative run as machine code",
     ),
     Decision(lambda facts: facts.code_is_fastest and facts.numba_loops, (), BY_NUMBA),
-    Decision(lambda facts: facts.code_is_fastest, (), AS_RECORDED),
+    COMPILED_LOOP,
     Decision(lambda facts: facts.stacking_gains_little, (), "calls on stacked states save too little time"),
     Decision(
         lambda facts: facts.loading_costs_much,

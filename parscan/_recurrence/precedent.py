@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .._functions.step import Step
 from .code import Code, recalled_recording
 from .compiled_segments import CompiledSegments
-from .decide import Decision
+from .decide import COMPILED_LOOP, Decision
 from .task import Task
 
 if TYPE_CHECKING:
@@ -62,6 +62,10 @@ class Precedent:
     def segments(self, code: Code) -> CompiledSegments | None:
         """The same for several segments at a time."""
         return None if self.lanes is None else CompiledSegments(code, self.lanes)
+
+    def without_segments(self) -> Precedent:
+        """The compiled loop in place of sweeps that failed: they would fail again, after as much time."""
+        return replace(self, decision=COMPILED_LOOP, lanes=None)
 
 
 def precedent_of(choice: Decision, code: Code | None, segments: CompiledSegments | None) -> Precedent | None:

@@ -193,7 +193,8 @@ def solve_recurrence(
         task, choice, record, found = _marched(task, choice, report)
     BUDGET.charge(choice.wanting * record.looped if task.code is None else 0.0)
     result = _conclude(task, choice, record, found, whole)
-    keep(task, choice.precedent if result.success and not (choice.methods and record.looped) else None)
+    precedent = choice.precedent if result.success else None
+    keep(task, precedent.without_segments() if precedent and choice.methods and record.looped else precedent)
     return result
 
 

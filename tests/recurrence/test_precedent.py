@@ -102,7 +102,7 @@ def test_other_options_are_decided_by_themselves(options, chosen):
     np.testing.assert_allclose(sol.y, loop(step, np.zeros(2), X), rtol=1e-9, atol=1e-10)
 
 
-def test_inputs_that_make_it_remember_are_solved_by_the_loop_and_decided_anew(chosen):
+def test_sweeps_that_failed_are_not_tried_at_the_next_solve(chosen):
     def step(y, x):
         return 0.05 + 3.6 * x * y * (1 - y)
 
@@ -114,8 +114,11 @@ def test_inputs_that_make_it_remember_are_solved_by_the_loop_and_decided_anew(ch
     assert sol.looped > 0
     np.testing.assert_array_equal(sol.y[1:], step(sol.y[:-1], loud[1:]))
     assert chosen == [2, 3]
-    assert solve_recurrence(step, start, loud, compile=True).method == "sequential"
-    assert chosen == [2, 4]
+    again = solve_recurrence(step, start, loud, compile=True)
+    assert again.method == "sequential"
+    assert again.decisions == ("auto: the loop, for the recorded step runs as machine code.",)
+    np.testing.assert_array_equal(again.y, sol.y)
+    assert chosen == [3, 4]
 
 
 @pytest.mark.parametrize("first", [2, 9000])
