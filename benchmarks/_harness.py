@@ -87,9 +87,14 @@ def deviation(answer: Any, reference: Any) -> float | None:
 LONG = 2.0
 """A contender that takes more seconds than this is timed once: other work of the machine is a small share of it."""
 
+BRIEF = 0.02
+"""A contender that takes less is called again in the same turn, until so many seconds have passed, as by `timeit`."""
+
 
 def measure(case: Case, repeats: int) -> list[Timing]:
-    """Time all contenders in turn, at most `repeats` times, after one run that warms up and is checked."""
+    """
+    Time all contenders in at most `repeats` turns, after one run that warms up and is checked; the best time counts.
+    """
     reference = case.reference
     deviations = {}
     for name, run in case.contenders.items():
@@ -102,9 +107,12 @@ def measure(case: Case, repeats: int) -> list[Timing]:
         for name, run in case.contenders.items():
             if LONG < best[name] < float("inf"):
                 continue
-            start = time.perf_counter()
-            run()
-            best[name] = min(best[name], time.perf_counter() - start)
+            begin = now = time.perf_counter()
+            while now == begin or now - begin < BRIEF:
+                start = now
+                run()
+                now = time.perf_counter()
+                best[name] = min(best[name], now - start)
     return [Timing(name, best[name], deviations[name]) for name in case.contenders]
 
 
