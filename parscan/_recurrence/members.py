@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from math import prod
@@ -25,8 +26,8 @@ LARGE = 2000
 THREADS = Threads(work_per_thread=1_000_000)
 """The work is counted in operations."""
 
-FIRST = 20_000_000
-"""Operations before the first return to Python: in vectors, on threads, they take a few milliseconds."""
+TIMED = 1_000_000
+"""Least number of operations whose time shows the pace."""
 
 MUCH = 1 << 60
 """Operations that are worth every thread."""
@@ -88,15 +89,17 @@ class Members:
 
         self.program, self._member, self._count = member.program, member, count
         self._lanes = compiled_lanes(member.program)
+        self._pace = 0.0
+        """Measured seconds of an operation of one member, on all threads; 0 before."""
 
     def run(
         self, state: Array, inputs: Sequence[Array], out: Array, begin: int, end: int,
         report: Callable[[int], object] | None = None,
     ) -> bool:  # fmt: skip
         """Evaluate the steps `begin` to `end`: see `Loop.run`."""
-        from .._recorded.native.loop import portions  # noqa: PLC0415
+        from .._recorded.native.loop import FIRST, PAUSE, portions  # noqa: PLC0415
 
-        are_finite = True
+        are_finite, at_first = True, int(PAUSE / self._pace) if self._pace else FIRST
         shape = self.program.arguments[0].shape
         state, out = state.reshape(self._count, *shape), out.reshape(out.shape[0], self._count, *shape)
         operations, most = self.program.operations * self._count, THREADS.worthwhile(MUCH, self._count)
@@ -107,9 +110,11 @@ class Members:
             rows = self._member.inputs([results, *(array[first : first + steps, ...] for array in inputs)], self._count)
             # The width does not depend on the work: each width has code of its own.
             march = self._lanes.march(state, rows, [results], 0, most)
-            for count in portions(first, first + steps, operations, report, FIRST):
-                threads = THREADS.worthwhile(operations * count, min(most, march.groups))
+            for count in portions(first, first + steps, operations, report, at_first):
+                threads, start = THREADS.worthwhile(operations * count, min(most, march.groups)), time.perf_counter()
                 run_all(march.tasks(count, threads))
                 march.advance(count)
+                if operations * count >= TIMED:
+                    self._pace = max(time.perf_counter() - start, 1e-9) / (operations * count)
             state, are_finite = results[-1, ...], are_finite and march.are_finite
         return are_finite

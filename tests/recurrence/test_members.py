@@ -205,6 +205,20 @@ def test_progress_and_interrupts():
     assert threading.active_count() == before
 
 
+def test_later_runs_return_to_python_as_seldom_as_the_pace_allows(monkeypatch):
+    from parscan._recorded.native import loop as _loop
+
+    program = record(lambda y: 0.5 * y, [np.zeros((1, 64, 2))]).program
+    members, out, asked = Members(member_of(program, (64,)), 64), np.empty((40_000, 64, 2)), []
+    real = _loop.portions
+    monkeypatch.setattr(_loop, "portions", lambda *args: asked.append(args[-1]) or real(*args))
+    for steps in (10, 40_000, 10):
+        members.run(np.ones((64, 2)), [], out, 0, steps)
+    assert asked[0] == asked[1] == _loop.FIRST
+    assert members._pace > 0
+    assert asked[2] == int(_loop.PAUSE / members._pace)
+
+
 def test_wrong_code_is_found(monkeypatch):
     run = Members.run
 
