@@ -273,12 +273,13 @@ class RecordingArray:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         mask = _computed(key)
+        is_selection = isinstance(value, Selection)
         if isinstance(value, Selection):
             if mask is None or not np.array_equal(mask.ids, value.mask.ids):
                 raise Refused(SELECTS)
             value = value.values
         if mask is not None and mask.dtype == bool:
-            chosen = apply("where", mask, self.cast(value), self)
+            chosen = apply("where", *_where_selected(self, mask, value, is_selection), self)
             key, value = (..., chosen)
         elif mask is not None:
             raise Refused("writes to places that are values")
@@ -668,6 +669,17 @@ def _computed(key: Any) -> RecordingArray | None:
     if isinstance(key, tuple) and len(key) == 1:
         key = key[0]
     return key if isinstance(key, RecordingArray) and key.constants is None else None
+
+
+def _where_selected(array: RecordingArray, mask: RecordingArray, value: Any, is_selection: bool) -> tuple[Any, Any]:
+    """A condition, and values that are written where it holds, so that they broadcast to an array."""
+    if mask.shape != array.shape[: mask.ndim]:
+        raise Refused("writes to parts of an array by a condition of another shape")
+    found, axes = array.cast(value), array.ndim - mask.ndim
+    if not is_selection and found.ndim > axes and found.shape[0] != 1:
+        raise Refused(SELECTS)
+    found = found if is_selection or found.ndim <= axes else found[0]
+    return mask[(..., *[None] * axes)] if mask.ndim else mask, found
 
 
 def _masked(array: RecordingArray, mask: RecordingArray) -> Any:

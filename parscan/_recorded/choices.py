@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from .array import RecordingArray, Refused, apply, as_recording, recorded
+from .array import ABOVE, RecordingArray, Refused, Selection, apply, as_recording, recorded
 from .calls import graph_of, known, recording, records, written
 from .graph import SEARCH_LEFT, SEARCH_RIGHT, Graph
 
@@ -30,8 +30,12 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 
 @records()
-def choose(a: Any, choices: Any, **_: Any) -> Any:
-    found = choices[-1]
+def choose(a: Any, choices: Any, mode: str = "raise") -> Any:
+    found, last = choices[-1], len(choices) - 1
+    if mode != "raise":
+        a = np.clip(a, 0, last) if mode == "clip" else a % (last + 1)
+    elif isinstance(a, RecordingArray) and a.dtype != bool:
+        ABOVE["raises"](a.graph, np.any((a < 0) | (a > last)))
     for k in reversed(range(len(choices) - 1)):
         found = np.where(np.equal(a, k), choices[k], found)
     return found
@@ -41,19 +45,29 @@ def choose(a: Any, choices: Any, **_: Any) -> Any:
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **options: Any) -> Any:
     array = recording(x)
     condlist = list(condlist) if isinstance(condlist, list | tuple) else [condlist]
-    values = [part(array, *args, **options) if callable(part) else part for part in funclist]
+    values = [_of_part(part, array, args, options) if callable(part) else part for part in funclist]
     found = values[-1] if len(values) > len(condlist) else 0.0
     for condition, value in zip(condlist, values, strict=False):  # the last that holds, as in NumPy
         found = np.where(condition, value, found)
     return array.cast(found)
 
 
+def _of_part(function: Any, array: RecordingArray, args: Any, options: Any) -> Any:
+    """Values of a function of the entries that a condition selects, for all entries: it must not mix them."""
+    if array.size == 1:
+        return function(array, *args, **options)
+    found = function(Selection(array.copy(), array), *args, **options)
+    return found.values if isinstance(found, Selection) else found
+
+
 @records()
 def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **options: Any) -> Any:
     low, high = options.pop("min", a_min), options.pop("max", a_max)
     found = recording(a, low, high).copy()
-    found = found if low is None else np.maximum(found, low)
-    found = found if high is None else np.minimum(found, high)
+    if low is not None and high is not None:  # a value that equals a limit is kept: zeros have signs
+        found = np.minimum(high, np.maximum(low, found))
+    elif low is not None or high is not None:
+        found = np.maximum(found, low) if high is None else np.minimum(found, high)
     if out is None:
         return found
     out[...] = found
@@ -75,6 +89,8 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     if period is not None or any(isinstance(v, RecordingArray) and v.constants is None for v in (xp, fp)):
         raise Refused("calls `interp` with a period or a table of values")
     nodes, values = np.asarray(xp, dtype=float), np.asarray(fp, dtype=float)
+    if not (np.isfinite(nodes).all() and np.isfinite(values).all() and (np.diff(nodes) >= 0).all()):
+        raise Refused("calls `interp` with a table that does not rise, or is not finite")
     array = recording(x).astype(float)
     if len(nodes) == 1:
         inside: Any = array.filled(values[0])
@@ -138,7 +154,7 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
 
 
 @records()
-def put(a: Any, ind: Any, v: Any, **_: Any) -> None:
+def put(a: Any, ind: Any, v: Any) -> None:
     array = _writable(a)
     np.put(array.ids, known(ind), array.cast(v).ids)
 

@@ -103,6 +103,8 @@ def square(x: Any, **_: Any) -> Any:
 
 @records()
 def reciprocal(x: Any, **_: Any) -> Any:
+    if recording(x).dtype.kind != "f":
+        raise Refused("divides 1 by integers without fractions")
     return 1.0 / x
 
 

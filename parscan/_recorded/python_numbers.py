@@ -32,7 +32,7 @@ def number(value: RecordingArray) -> RecordingArray:
 def item(value: RecordingArray) -> RecordingArray:
     """The only entry of an array as a number of Python."""
     if value.dtype == bool:
-        return value.reshape(())
+        value = value.astype(np.float64)
     if value.dtype != np.float64:
         raise Refused(f"makes a number of Python of a value of {value.dtype}")
     return number(value.reshape(()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from .array import RecordingArray, Refused, apply
+from .array import ABOVE, RecordingArray, Refused, apply
 from .calls import TABLE, recording, records
 
 np: Any = numpy  # whose types do not know recording arrays
@@ -126,13 +126,17 @@ def std(a: Any, axis: Any = None, **options: Any) -> Any:
 
 
 @records()
-def average(a: Any, axis: Any = None, weights: Any = None, **options: Any) -> Any:
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, **options: Any) -> Any:
+    if returned:
+        raise Refused("calls `average` for the sum of the weights")
     if weights is None:
         return np.mean(a, axis=axis, **options)
     array = recording(a, weights)
     if np.ndim(weights) != array.ndim:
         weights = np.reshape(weights, (*np.shape(weights), *(1,) * (array.ndim - 1 - axis % array.ndim)))
-    return np.sum(array * weights, axis=axis) / np.sum(array.filled(1.0) * weights, axis=axis)
+    total = recording(np.sum(array.filled(1.0) * weights, axis=axis, **options), array)
+    ABOVE["raises"](array.graph, np.any(total == 0.0))
+    return np.sum(array * weights, axis=axis, **options) / total
 
 
 @records()

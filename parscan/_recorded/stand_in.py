@@ -38,7 +38,7 @@ from .array import REAL, RecordingArray, Refused, as_recording, gather
 from .calls import holds, known, lifted
 from .functions import call_library
 from .graph import Graph
-from .python_numbers import checked, number, whole
+from .python_numbers import checked, is_number, number, whole
 from .sparse import SparseMatrix
 from .splines import evaluator, polynomial
 
@@ -545,7 +545,9 @@ def _largest(name: str) -> Callable[..., Any]:
         recorded = [value for value in values if isinstance(value, RecordingArray)]
         if options or not recorded or any(value.size != 1 for value in recorded):
             return real(*(values,) if len(args) == 1 else args, **options)
-        return functools.reduce(choose, values)
+        found = functools.reduce(choose, values)
+        is_python = any(map(is_number, values)) and found.dtype == np.float64 and not found.ndim
+        return number(found) if is_python else found
 
     return largest
 

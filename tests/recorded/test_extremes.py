@@ -45,6 +45,15 @@ SAME = [
     "math.trunc(a.item()) + 0 * b",
     "round(a.item()) + 0 * b",
     "round(a[0, 0]) + 0 * b",
+    "np.choose(np.clip(np.nan_to_num(a), -9, 9).astype(int), [a, 2 * b, 3 * b], mode='clip')",
+    "np.choose(np.clip(np.nan_to_num(a), -9, 9).astype(int), [a, 2 * b, 3 * b], mode='wrap')",
+    "np.choose(a.astype(int), [a, 2 * b])",
+    "np.clip(a, 0.0, np.inf)",
+    "np.clip(a, -1.0, -0.0)",
+    "np.exp(-1.0 / max(a.item(), 0.0)) + 0 * b",
+    "np.exp(-1.0 / min(a.item() + 1, 2)) + 0 * b",
+    "np.exp(-1.0 / (a > 0).item()) + 0 * b",
+    "np.average(np.stack([a, b]), axis=0, weights=np.abs(a.ravel()[0]) * np.array([1.0, 1.0])) > 0",
     "TABLE[a.astype(int)]",
     "TABLE[np.floor(a).astype(int)]",
     "np.take(TABLE, a.astype(int))",
@@ -81,3 +90,32 @@ def test_extremes(text):
     for pair, kind in raising[::20]:
         with pytest.raises(kind):
             solve_recurrence(step, np.zeros(1), np.vstack([plain, [pair], plain]), method="sequential", compile=True)
+
+
+def rows_where(y, x):
+    y = 0.5 * y + np.abs(x)
+    y[x[..., 0] < 0] = 7.0
+    return y
+
+
+def entries_where(y, x):
+    y = 0.5 * y + np.abs(x)
+    y[x < 0] = y[x < 0] * 2 + 1
+    return y
+
+
+def average_of_rows(y, x):
+    return 0.5 * y + np.average((x > 0) * 1.0, axis=-1, weights=np.array([1.0, 2.0, 3.0]), keepdims=True)
+
+
+@pytest.mark.parametrize("step", [rows_where, entries_where, average_of_rows])
+@pytest.mark.parametrize("batch", [(), (3,), (16,)])
+def test_what_few_states_show(step, batch):
+    x = np.full((300, *batch, 3), 0.5)
+    x[100, ..., 0], x[200, ..., 1] = -1.0, -1.0
+    x.reshape(300, -1)[250, -1] = -1.0
+    sol = solve_recurrence(step, np.zeros((*batch, 3)), x, method="sequential", compile=True)
+    y = np.zeros((1, *batch, 3))
+    for t in range(300):
+        y = step(y, x[t : t + 1])
+        np.testing.assert_allclose(sol.y[t], y[0], rtol=1e-14)
