@@ -130,16 +130,20 @@ class Vectors:
 def _integrator(y0: Array, end: float, rtol: float, atol: Array, max_step: float) -> Any:
     """SciPy's interface to LSODA, set up as by SciPy's class `LSODA`: single steps, none of them beyond the end.
 
-    A coarse solution takes a few dozen steps, and the layers of that class take longer than these.
+    A coarse solution takes a few dozen steps, and the layers of that class take longer than these. What lies below it
+    is not public: where it is not as in SciPy 1.14 to 1.17, RODAS3 solves.
     """
     from scipy.integrate import ode  # noqa: PLC0415 - slow to import
 
     longest = 0.0 if max_step == inf else max_step
     solver = ode(None).set_integrator("lsoda", rtol=max(rtol, LEAST_RTOL), atol=atol, max_step=longest)
-    integrator = solver._integrator
-    integrator.reset(y0.size, has_jac=False)
-    integrator.rwork[0] = end
-    integrator.call_args[2] = STEP_TO_END
+    try:
+        integrator = solver._integrator
+        integrator.reset(y0.size, has_jac=False)
+        integrator.rwork[0] = end
+        integrator.call_args[2] = STEP_TO_END
+    except (AttributeError, IndexError, TypeError) as error:
+        raise GaveUp from error
     return integrator
 
 

@@ -317,3 +317,11 @@ def test_the_coarse_solution_has_the_steps_of_scipys_lsoda(fun, backwards):
     assert np.array_equal(start.t, steps.t)
     assert np.allclose(start.states(start.t), steps.y.T, rtol=1e-15, atol=0)
     assert rhs.counts.npoints == steps.nfev + len(steps.t) + 1  # slopes at all steps, and a look at what `fun` returns
+
+
+def test_rodas3_steps_where_scipys_lsoda_is_another(monkeypatch):
+    y0, span = np.array([1.0, 0.5]), (0.0, 2.0)
+    monkeypatch.setattr("scipy.integrate.ode.set_integrator", lambda self, *_, **__: self)
+    rhs = RightHandSide(lotka_volterra, None, (), y0)
+    start = by_lsoda(rhs, span, y0, 1e-4, np.asarray(1e-6), np.inf)
+    assert np.array_equal(start.t, by_stepping(rhs, span, y0, 1e-4, np.asarray(1e-6), np.inf).t)
