@@ -92,9 +92,7 @@ BRIEF = 0.02
 
 
 def measure(case: Case, repeats: int) -> list[Timing]:
-    """
-    Time all contenders in at most `repeats` turns, after one run that warms up and is checked; the best time counts.
-    """
+    """Best times of all contenders in at most `repeats` turns, after one run that warms up and is checked."""
     reference = case.reference
     deviations = {}
     for name, run in case.contenders.items():
