@@ -119,3 +119,18 @@ def test_what_few_states_show(step, batch):
     for t in range(300):
         y = step(y, x[t : t + 1])
         np.testing.assert_allclose(sol.y[t], y[0], rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [4, 8, 40])
+def test_conditions_in_the_loops_that_compute_long_states(n, dtype):
+    def step(y, x):
+        return np.where(np.isfinite(y), 0.5 * y, 0.1) + x
+
+    x = np.random.default_rng(0).normal(size=(300, 2, n)).astype(dtype)
+    x[200, 1, n - 1] = np.inf
+    sol = solve_recurrence(step, np.zeros((2, n), dtype), x, method="sequential", compile=True)
+    loop = solve_recurrence(step, np.zeros((2, n), dtype), x, method="sequential", compile=False)
+    assert sol.compiled
+    assert not sol.success
+    np.testing.assert_allclose(sol.y, loop.y, rtol=1e-6)

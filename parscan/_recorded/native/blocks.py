@@ -206,7 +206,7 @@ class Blocks(Memory):
             for pointer in pointers:
                 self._store(found, self._at(pointer, SCRATCH, loop[0], block.dtype), block.dtype, width)
         seen = [inside[block.first] for block in part.blocks if block.first in self.watched]
-        self._next(loop, [self._watch_loop(seen, part.blocks[0].dtype, width)] if seen else [])
+        self._next(loop, [self._watch_loop(seen, self.program.dtypes[0], width)] if seen else [])
 
     def _watch_loop(self, values: list[Register], dtype: np.dtype[Any], width: int) -> tuple[Register, str, str, str]:
         """Add zero times values in a loop to a sum, which the loop carries."""
