@@ -92,6 +92,18 @@ def _plain(name: str, value: Any) -> Array:
     return np.asarray(value, dtype=value.dtype.newbyteorder("="))
 
 
+def plain(name: str, value: Array) -> Array:
+    """What a function returned, without a subclass of NumPy's arrays.
+
+    Matrices stay two-dimensional, which `np.stack` does not expect: it writes beyond the memory of its result.
+    """
+    if type(value) is np.ndarray or not isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError(f"`{name}` returned a masked array, whose mask would be lost; fill it first.")
+    return np.asarray(value)
+
+
 def _reject_objects(name: str, array: Array) -> None:
     if isinstance(array, np.ndarray) and array.dtype.kind not in "biufc":
         raise TypeError(f"`{name}` has dtype {array.dtype}; parscan needs an array of numbers.")

@@ -6,7 +6,17 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .._arrays.namespace import Array, Namespace, array_namespace, dtype_name, is_foreign, library, places, single_rows
+from .._arrays.namespace import (
+    Array,
+    Namespace,
+    array_namespace,
+    dtype_name,
+    is_foreign,
+    library,
+    places,
+    plain,
+    single_rows,
+)
 from .._linalg.structure import Structure
 from .counts import Counts
 
@@ -95,8 +105,10 @@ class Step:
             for t, row, arguments in zip(range(start, stop), rows, self._singles(start, stop), strict=False):  # noqa: B007
                 y = function(y, *arguments)
                 # The quick test is that of most steps; the other one knows all states that can be accepted.
-                if (type(y) is not kind or y.shape != shape or y.dtype is not dtype) and not _is_state(y, first):
-                    break
+                if type(y) is not kind or y.shape != shape or y.dtype is not dtype:
+                    if not _is_state(y, first):
+                        break
+                    y = plain("step", y)
                 row[...] = y
             else:
                 return y
@@ -190,6 +202,7 @@ class Step:
         fits = fits and not is_foreign(value, y)
         if not fits or self.xp.result_type(value.dtype, y.dtype) != y.dtype:
             raise _rejection("jac", value, y, shape)
+        value = plain("jac", value)
         return value if got == shape else self.xp.broadcast_to(value, shape)
 
     def _copy(self, x: Array) -> Array:
@@ -255,7 +268,7 @@ def _as_state(value: Any, y: Array) -> Array:
     """A value of the step for the stacked states `y`; raises if it cannot be the next states."""
     if not _is_state(value, y):
         raise _rejection("step", value, y, y.shape)
-    return value
+    return plain("step", value)
 
 
 def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
