@@ -66,19 +66,24 @@ def run_all(tasks: Sequence[Task]) -> None:
             waiting.append(done)
         tasks[0]()
     finally:
-        for done in waiting:
-            _wait(done)
+        _wait(waiting)
     if errors:
         raise errors[0]
 
 
-def _wait(done: Any) -> None:
-    """Wait for a thread, even if interrupted: it may write to arrays that are freed afterwards."""
-    try:
-        done.acquire()
-    except BaseException:
-        done.acquire()
-        raise
+def _wait(waiting: list[Any]) -> None:
+    """Wait for all threads, however often interrupted: they may write to arrays that are freed afterwards."""
+    interrupt: BaseException | None = None
+    while True:
+        try:
+            for done in waiting:
+                with done:  # released at once, so that it can be awaited again after an interrupt
+                    pass
+            break
+        except BaseException as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def shares(length: int, count: int) -> list[tuple[int, int]]:
