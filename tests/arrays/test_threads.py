@@ -9,6 +9,15 @@ import pytest
 from parscan._arrays.threads import run_all
 
 
+@pytest.fixture
+def interrupts_raise():
+    """SIGINT raises `KeyboardInterrupt`, also in a process that was started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_raise")
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals cannot be sent to threads")
 @pytest.mark.parametrize("interrupts", [1, 3])
 def test_interrupts_wait_for_all_tasks(interrupts):
