@@ -1,4 +1,4 @@
-"""Choices by `auto` that are kept: a recorded step that reads what it read before is solved as before."""
+"""Choices of `auto` that are kept with a recorded step, for later solves while all that it reads is unchanged."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from .numba_step import NumbaLoop
 
 FEWEST = 1000
-"""Steps from which on choices are kept: the loop over fewer is not compiled by default."""
+"""Least number of steps for which choices are kept; shorter loops are not compiled by default."""
 
 ANEW = 8
-"""The choice is made anew at the uses 8, 64, 512 and so on: the measurements behind it may have been disturbed."""
+"""The choice is made anew at the uses 8, 64, 512 and so on, because other work may have disturbed its measurements."""
 
 
 @dataclass
@@ -30,9 +30,9 @@ class Precedent:
     """
     A choice that was successful: the compiled loop, or Jacobi's sweeps over segments by machine code.
 
-    It is kept with the recording of the step, for a number of steps between the same powers of two. The recording was
-    compiled then, and compared with the function, which was found to broadcast: none of that is done again. The
-    trajectory is compared with the function as ever.
+    It is kept with the recording of the step, and serves numbers of steps between the same powers of two. When it was
+    made, the function was found to broadcast, and the code was compared with it. This is not repeated. The trajectory
+    of every solve is compared with the function.
 
     Parameters
     ----------
