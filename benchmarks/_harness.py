@@ -157,9 +157,14 @@ def table(case: Case, timings: Sequence[Timing], verdicts: Sequence[Verdict]) ->
     return "\n".join([*lines, *(f"  {verdict.text}" for verdict in verdicts)])
 
 
+def load_kernels() -> None:
+    """Make parscan load its kernels. By itself it does so once they pay, maybe in the midst of what is measured."""
+    parscan.linear_recurrence(0.5, np.ones(1_000_000))
+
+
 def arguments(description: str, **directories: str) -> argparse.Namespace:
     """What every benchmark takes from the command line: `quick` and `json`; and directories, by name and purpose."""
-    parscan.linear_recurrence(0.5, np.ones(1_000_000))  # loads the kernels: short problems are measured with them
+    load_kernels()  # short problems are measured with them
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="smaller problems, for a check that all of it runs")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the numbers to this file")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _harness import Case, Target, deviation, main
+from _harness import Case, Target, deviation, load_kernels, main
 from recurrences import high_water
 
 import parscan
@@ -225,7 +225,8 @@ def errors(n: int, steps: int) -> Iterator[tuple[str, float]]:
 
 def peak_memory(steps: int, n: int) -> float:
     """Peak memory of a solution and its gradient, less what was held before, in units of the trajectory."""
-    Gru.make(n, 3 * STRETCH).by_parscan(steps_per_call=STRETCH)  # loads whatever is loaded once
+    load_kernels()
+    Gru.make(n, 3 * STRETCH).by_parscan(steps_per_call=STRETCH)  # loads whatever else is loaded once
     gru = Gru.make(n, steps)
     before = high_water()
     gru.by_parscan(steps_per_call=STRETCH)

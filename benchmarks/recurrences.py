@@ -15,7 +15,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from _harness import Case, Target, main
+from _harness import Case, Target, load_kernels, main
 
 import parscan
 
@@ -187,7 +187,8 @@ def unstable_cases(quick: bool) -> Iterator[Case]:
 
 def peak_memory(steps: int, n: int) -> float:
     """Peak memory of a solve in a process of its own, less what was held before it, in units of the trajectory."""
-    Gru.make(n, 1, 1000).solve()  # loads whatever is loaded once
+    load_kernels()
+    Gru.make(n, 1, 1000).solve()  # loads whatever else is loaded once
     gru = Gru.make(n, 1, steps)
     before = high_water()
     nbytes = gru.solve().nbytes

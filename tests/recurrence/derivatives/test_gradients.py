@@ -1,7 +1,11 @@
 """Gradients with respect to parameters and inputs: against complex steps, differences of whole solves, and products."""
 
 import math
+import subprocess
+import sys
+import tracemalloc
 from collections import OrderedDict
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -467,3 +471,36 @@ def test_bounded_functions_of_sensitive_parameters(rate, value, form):
     states = sol.adjoint(np.ones_like(sol.y)).states
     expected = -rate * np.sin(rate * value + 0.5) * np.sum(states)
     assert np.ravel(found)[0] == pytest.approx(expected, rel=1e-3, abs=1e-4 * rate)
+
+
+def traced_peak(function):
+    """Most bytes that a call held, beyond those held before."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_solution_and_gradient_take_little_beyond_states_and_adjoint_states(rng):
+    """Jacobians, and products with them, take the memory of one part of the trajectory."""
+    p, x = parameters(rng), rng.standard_normal((400_000, M))
+    g = rng.standard_normal((len(x), N))
+
+    def gradient(steps):
+        sol = solve_recurrence(gru, np.zeros(N), x[:steps], args=(p,), rtol=1e-6)
+        return sol.gradient(g[:steps], 0, vjp=gru_vjp, steps_per_call=512)
+
+    gradient(20_000)  # loads what is loaded once
+    assert traced_peak(lambda: gradient(len(x))) <= 2.1 * g.nbytes + 1e7
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_benchmark_counts_no_code_that_is_loaded_once():
+    """Kernels take some dozens of megabytes; of a trajectory of 12 MB that would be 5 more trajectories."""
+    script = "import derivatives; print(derivatives.peak_memory(200_000, 8))"
+    folder = Path(__file__).parents[3] / "benchmarks"
+    found = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
+    assert float(found.stdout) <= 2.6
