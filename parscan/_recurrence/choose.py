@@ -12,10 +12,11 @@ from .._engine.march import PlannedMethod
 from .._kernels.dispatch import is_loaded
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
+from .._recorded.budget import NoCodeError
 from .checks.check_jacobian import check_jacobian, structure_covers
 from .checks.check_step import check_broadcasting
 from .checks.whole_numbers import WholeNumbers
-from .code import Code, Compiler, NoCodeError, may_have_code
+from .code import Code, Compiler, may_have_code
 from .compiled_segments import CompiledSegments, faster_segments, segments_of
 from .compiled_tangents import SWEEPS, TangentCode, faster_tangents, note_outcome, prepared_tangents
 from .cost import Stopwatch, best_length, sweeps

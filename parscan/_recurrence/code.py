@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, prod
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .._arrays.cached import cached_property
 from .._arrays.namespace import Array, array_namespace, copy, library, quiet, random_signs
 from .._functions.evaluators import ONE_BY_ONE
 from .._functions.step import Step
 from .._functions.verify import apart, unlike_step
+from .._recorded.budget import Ledger, Measurements, NoCodeError, Refusals, compiler_is_loaded
 from .loop import first_not_finite
 from .members import Members, member_of
 from .numba_step import COMPILING as COMPILING_BY_NUMBA
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from .._recorded.program import Program
     from .._recorded.record import Recording
 
-T = TypeVar("T")
-
 WORTH_RECORDING, PER_NUMBER = 8e-3, 1e-5
 """
 The step is recorded if the loop takes more than this many seconds, and its loops since the last recording took as long
@@ -35,21 +32,6 @@ as that plus the second number for each number of a state. Recording a few hundr
 
 WORTH_RUNNING = 1e-3
 """A step that was recorded before is run as machine code if the loop takes more than this many seconds."""
-
-LOADING = 4e-2
-"""Seconds to load the recorder and LLVM, once in a process."""
-
-COMPILER = f"{(__package__ or '').partition('.')[0]}._recorded.native.compilation"
-"""Module that loads LLVM."""
-
-COMPILING, PER_OPERATION = 1e-2, 4e-5
-"""Seconds to compile a small step, and what each operation adds."""
-
-PATIENCE = 25.0
-"""A step that could not be recorded is tried again when loops took this many times as long as the attempt."""
-
-MOST_KEPT = 256
-"""Largest number of programs for which the time of loops is recorded."""
 
 LARGEST, MOST_NODES, MOST_OF_BATCH = 20_000, 300_000, 3_000_000
 """
@@ -77,10 +59,6 @@ AS_RECORDED, BY_NUMBA = "the recorded step runs as machine code", "Numba compile
 
 ROWS = 1 << 16
 """Number of steps between two tests for states that are not finite."""
-
-
-class NoCodeError(Exception):
-    """The step has no machine code; the argument is the reason, a clause with `it` for the step as subject."""
 
 
 @dataclass
@@ -235,7 +213,7 @@ def record_step(step: Step, states: Array) -> Recording:
 
 def recalled_recording(step: Step, states: Array) -> Recording | None:
     """The recording of the step from an earlier solve, if there is one, and all that the step reads is as it was."""
-    if COMPILER not in sys.modules or library(states) != "numpy":
+    if not compiler_is_loaded() or library(states) != "numpy":
         return None
     from .._recorded.memo import recalled  # noqa: PLC0415 - slow to import
 
@@ -259,87 +237,10 @@ def _to_record(step: Step, states: Array) -> tuple[Any, list[Any], tuple[Any, ..
     return step.value, examples, step.args, min(limit, MOST_OF_BATCH)
 
 
-class Ledger:
-    """
-    Time of loops over steps that were recorded but not compiled, for each program.
-
-    A step is compiled once these loops, with the next one, take as long as compiling: the total time is then at most
-    twice the optimum (the ski-rental rule).
-    """
-
-    def __init__(self) -> None:
-        self._spent: OrderedDict[Any, float] = OrderedDict()
-
-    def pays_loading(self, seconds: float) -> bool:
-        """Whether the compiler is loaded, or worth loading before a loop of this many seconds; they are added up."""
-        return COMPILER in sys.modules or self.buys(COMPILER, LOADING, seconds)
-
-    def pays(self, program: Program, seconds: float, extra: float = 0.0) -> bool:
-        """Whether to compile, for an `extra` price, before a loop of some seconds; they are added to its time."""
-        return self.buys(program.kinds, COMPILING + PER_OPERATION * program.written + extra, seconds)
-
-    def buys(self, key: Any, price: float, seconds: float) -> bool:
-        """Whether to compile something with this key, which takes `price` seconds, before a loop of some seconds."""
-        spent = self._spent.pop(key, 0.0) + seconds
-        self._spent[key] = spent
-        while len(self._spent) > MOST_KEPT:
-            self._spent.popitem(last=False)
-        return spent >= price
-
-    def buys_anew(self, key: Any, price: float, seconds: float) -> bool:
-        """The same for something that may have to be bought again: after that, nothing has been spent."""
-        if not self.buys(key, price, seconds):
-            return False
-        del self._spent[key]
-        return True
-
-
 LEDGER = Ledger()
 
 
-class Refusals:
-    """Steps that could not be recorded: an attempt is repeated once the loops since then took much longer than it."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[Any, tuple[float, str]] = OrderedDict()
-
-    def enter(self, key: Any, seconds: float, reason: str) -> None:
-        """Note an attempt that took some seconds."""
-        self._known[key] = PATIENCE * seconds, reason
-        while len(self._known) > MOST_KEPT:
-            self._known.popitem(last=False)
-
-    def reason(self, key: Any, seconds: float) -> str:
-        """Why not to try before a loop of some seconds; "" if the step is to be recorded."""
-        left, reason = self._known.pop(key, (0.0, ""))
-        if left <= seconds:
-            return ""
-        self._known[key] = left - seconds, reason
-        return reason
-
-
 REFUSALS = Refusals()
-
-
-class Measurements:
-    """
-    Measured times of code, for programs that differ in constants only.
-
-    They are measured at the uses 1, 2, 4, 8 and so on.
-    """
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
-
-    def of(self, key: Any, measure: Callable[[], T], choose: Callable[[T, T], T]) -> T:
-        """What was measured, perhaps now; `choose(old, new)` is what counts afterwards."""
-        found, uses = self._known.pop(key, (None, 0))
-        if not uses & (uses + 1):
-            found = measure() if found is None else choose(found, measure())
-        self._known[key] = found, uses + 1
-        while len(self._known) > MOST_KEPT:
-            self._known.popitem(last=False)
-        return found
 
 
 PACES = Measurements()

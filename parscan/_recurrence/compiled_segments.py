@@ -11,7 +11,8 @@ from .._arrays.cached import cached_property
 from .._arrays.namespace import Array, array_namespace, quiet
 from .._arrays.threads import available_threads
 from .._engine.tolerance import is_noise
-from .code import Code, Ledger, Measurements, NoCodeError, are_apart, changed, pace, timed_steps
+from .._recorded.budget import Ledger, Measurements, NoCodeError
+from .code import Code, are_apart, changed, pace, timed_steps
 from .members import Members
 from .systems.compiled import CompiledStates
 from .systems.propagation import Span

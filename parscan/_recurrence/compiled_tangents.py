@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .._arrays.namespace import Array, all_finite, array_namespace, quiet
 from .._arrays.threads import available_threads
 from .._linalg.structure import Structure
-from .code import Code, Ledger, NoCodeError, changed, pace
+from .._recorded.budget import Ledger, NoCodeError
+from .code import Code, changed, pace
 from .compiled_segments import ROUNDS, CompiledSegments, measured
 from .members import Members
 from .systems.compiled import CompiledTangents

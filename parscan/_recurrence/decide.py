@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._arrays.cached import cached_property
-from .code import AS_RECORDED, BY_NUMBA, COMPILING, Code, Compiler
+from .._recorded.budget import COMPILING
+from .code import AS_RECORDED, BY_NUMBA, Code, Compiler
 from .compiled_segments import CompiledSegments
 from .compiled_tangents import TangentCode
 from .cost import Cost, Stopwatch, best_length, sweeps

@@ -15,10 +15,11 @@ from problems import loop, lorenz
 from scipy.stats import norm
 
 from parscan import solve_recurrence, trace
+from parscan._recorded import budget
+from parscan._recorded.budget import COMPILING, PER_OPERATION, Ledger, Measurements
 from parscan._recorded.native import loop as _loop
 from parscan._recorded.record import record
 from parscan._recurrence import code as _code
-from parscan._recurrence.code import COMPILING, PER_OPERATION, Ledger, Measurements
 
 
 def forgetful(y, x):
@@ -128,8 +129,8 @@ def test_steps_of_wide_batches_are_recorded_once_loops_took_as_long_together(mon
     monkeypatch.setattr(_code, "LEDGER", Ledger())
     monkeypatch.setattr(_code, "WORTH_RECORDING", 1e-9)
     monkeypatch.setattr(_code, "PER_NUMBER", 1e9)
-    monkeypatch.setattr(_code, "COMPILING", 0.0)
-    monkeypatch.setattr(_code, "PER_OPERATION", 0.0)
+    monkeypatch.setattr(budget, "COMPILING", 0.0)
+    monkeypatch.setattr(budget, "PER_OPERATION", 0.0)
 
     def solved():
         return solve_recurrence(lambda y: 0.5 * y, np.ones((20, 2)), length=T, method="sequential").compiled
@@ -145,13 +146,13 @@ def test_steps_of_wide_batches_are_recorded_once_loops_took_as_long_together(mon
 def test_llvm_is_loaded_once_loops_took_as_long_together(monkeypatch):
     """In a process without LLVM, loops of different steps share the time of loading it."""
     monkeypatch.setattr(_code, "LEDGER", Ledger())
-    monkeypatch.setattr(_code, "COMPILER", "a module that is not loaded")
-    monkeypatch.setattr(_code, "LOADING", 1e9)
+    monkeypatch.setattr(budget, "COMPILER", "a module that is not loaded")
+    monkeypatch.setattr(budget, "LOADING", 1e9)
     sol = solve_recurrence(lorenz, np.ones(3), length=T, method="sequential")
     assert not sol.compiled
-    monkeypatch.setattr(_code, "LOADING", 0.0)
+    monkeypatch.setattr(budget, "LOADING", 0.0)
     assert solve_recurrence(lorenz, np.ones(3), length=T, method="sequential").compiled
-    monkeypatch.setattr(_code, "LOADING", 1e9)
+    monkeypatch.setattr(budget, "LOADING", 1e9)
     assert solve_recurrence(lorenz, np.ones(3), length=T, method="sequential", compile=True).compiled
 
 
@@ -420,9 +421,9 @@ def test_short_loops_run_code_only_of_steps_recorded_before(monkeypatch):
 def test_steps_that_cannot_be_recorded_are_tried_again_rarely(monkeypatch):
     attempts, real = [], _code.record_step
     monkeypatch.setattr(_code, "record_step", lambda *args: attempts.append(1) or real(*args))
-    monkeypatch.setattr(_code, "REFUSALS", _code.Refusals())
+    monkeypatch.setattr(_code, "REFUSALS", budget.Refusals())
     monkeypatch.setattr(_code, "WORTH_RECORDING", 0.0)
-    monkeypatch.setattr(_code, "PATIENCE", 1e9)
+    monkeypatch.setattr(budget, "PATIENCE", 1e9)
     branches = True
 
     def step(y):
@@ -443,7 +444,7 @@ def test_steps_that_cannot_be_recorded_are_tried_again_rarely(monkeypatch):
     assert solved(True).compiled
     assert solved().compiled
     branches = True
-    monkeypatch.setattr(_code, "PATIENCE", 0.0)
+    monkeypatch.setattr(budget, "PATIENCE", 0.0)
     for _ in range(2):
         assert "branches on a value" in solved().decisions[0]
     assert len(attempts) == 7

@@ -11,6 +11,7 @@ from problems import lorenz
 
 import parscan
 from parscan import BlockDiagonal, Clipping, Dense, Diagonal
+from parscan._recorded.budget import NoCodeError
 from parscan._recurrence import compiled_tangents
 from parscan._recurrence.compiled_tangents import LARGEST, TangentCode
 
@@ -300,7 +301,7 @@ def test_code_is_bought_where_sweeps_by_calls_take_as_long(marches):
 
 def test_auto_gives_up_where_derivatives_have_no_code(eager, monkeypatch):
     def no_code(*_):
-        raise compiled_tangents.NoCodeError("has none")
+        raise NoCodeError("has none")
 
     monkeypatch.setattr(TangentCode, "prepare", no_code)
     x = np.random.default_rng(0).normal(size=(5000, 1))

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from problems import loop
 
 from parscan import solve_recurrence
+from parscan._recorded.budget import Ledger, Measurements
 from parscan._recorded.native import segments as _segments
 from parscan._recorded.native.lanes import Lanes
 from parscan._recorded.record import record
 from parscan._recurrence import code as _code
 from parscan._recurrence import compiled_segments as _compiled
-from parscan._recurrence.code import Code, Ledger, record_step
+from parscan._recurrence.code import Code, record_step
 from parscan._recurrence.compiled_segments import memory_of
 
 
@@ -317,7 +318,7 @@ def test_states_of_fewer_elements_than_lanes(members):
 def test_new_parameters_are_checked_but_not_measured_anew(monkeypatch):
     measured, checked = [], []
     real_pace, real_check = _compiled.pace, _compiled.CompiledSegments._is_wrong
-    monkeypatch.setattr(_compiled, "MEASURED", _code.Measurements())
+    monkeypatch.setattr(_compiled, "MEASURED", Measurements())
     monkeypatch.setattr(_compiled, "pace", lambda *args: measured.append(1) or real_pace(*args))
     monkeypatch.setattr(_compiled.CompiledSegments, "_is_wrong", lambda *args: checked.append(1) or real_check(*args))
     x = np.random.default_rng(1).standard_normal((3000, 2))

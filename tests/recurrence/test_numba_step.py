@@ -8,8 +8,8 @@ import pytest
 from problems import loop
 
 from parscan import solve_recurrence
+from parscan._recorded.budget import Ledger
 from parscan._recurrence import code as _code
-from parscan._recurrence.code import Ledger
 from parscan._recurrence.numba_step import NumbaLoop, is_compiled
 
 pytestmark = pytest.mark.slow  # each step is compiled by Numba

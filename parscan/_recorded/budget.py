@@ -1,0 +1,114 @@
+"""Whether recording and compiling a function pays, and what is known of that from earlier solves."""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from .program import Program
+
+T = TypeVar("T")
+
+LOADING = 4e-2
+"""Seconds to load the recorder and LLVM, once in a process."""
+
+COMPILER = f"{(__package__ or '').partition('.')[0]}._recorded.native.compilation"
+"""Module that loads LLVM."""
+
+COMPILING, PER_OPERATION = 1e-2, 4e-5
+"""Seconds to compile a small function, and what each operation adds."""
+
+PATIENCE = 25.0
+"""A function that could not be recorded is tried again when solves took this many times as long as the attempt."""
+
+MOST_KEPT = 256
+"""Largest number of programs for which times are noted."""
+
+
+class NoCodeError(Exception):
+    """A function has no machine code; the argument is the reason, a clause with `it` for the function as subject."""
+
+
+def compiler_is_loaded() -> bool:
+    """Whether LLVM is loaded in this process."""
+    return COMPILER in sys.modules
+
+
+class Ledger:
+    """
+    Time of solves with functions that were recorded but not compiled, for each program.
+
+    A function is compiled once these solves, with the next one, take as long as compiling: the total time is then at
+    most twice the optimum (the ski-rental rule).
+    """
+
+    def __init__(self) -> None:
+        self._spent: OrderedDict[Any, float] = OrderedDict()
+
+    def pays_loading(self, seconds: float) -> bool:
+        """Whether the compiler is loaded, or worth loading before a solve of this many seconds; they are added up."""
+        return compiler_is_loaded() or self.buys(COMPILER, LOADING, seconds)
+
+    def pays(self, program: Program, seconds: float, extra: float = 0.0) -> bool:
+        """Whether to compile, for an `extra` price, before a solve of some seconds; they are added to its time."""
+        return self.buys(program.kinds, COMPILING + PER_OPERATION * program.written + extra, seconds)
+
+    def buys(self, key: Any, price: float, seconds: float) -> bool:
+        """Whether to compile something with this key, which takes `price` seconds, before a solve of some seconds."""
+        spent = self._spent.pop(key, 0.0) + seconds
+        self._spent[key] = spent
+        while len(self._spent) > MOST_KEPT:
+            self._spent.popitem(last=False)
+        return spent >= price
+
+    def buys_anew(self, key: Any, price: float, seconds: float) -> bool:
+        """The same for something that may have to be bought again: after that, nothing has been spent."""
+        if not self.buys(key, price, seconds):
+            return False
+        del self._spent[key]
+        return True
+
+
+class Refusals:
+    """Functions that could not be recorded: another attempt is made once solves since took much longer than one."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Any, tuple[float, str]] = OrderedDict()
+
+    def enter(self, key: Any, seconds: float, reason: str) -> None:
+        """Note an attempt that took some seconds."""
+        self._known[key] = PATIENCE * seconds, reason
+        while len(self._known) > MOST_KEPT:
+            self._known.popitem(last=False)
+
+    def reason(self, key: Any, seconds: float) -> str:
+        """Why not to try before a solve of some seconds; "" if the function is to be recorded."""
+        left, reason = self._known.pop(key, (0.0, ""))
+        if left <= seconds:
+            return ""
+        self._known[key] = left - seconds, reason
+        return reason
+
+
+class Measurements:
+    """
+    Measured times of code, for programs that differ in constants only.
+
+    They are measured at the uses 1, 2, 4, 8 and so on.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+
+    def of(self, key: Any, measure: Callable[[], T], choose: Callable[[T, T], T]) -> T:
+        """What was measured, perhaps now; `choose(old, new)` is what counts afterwards."""
+        found, uses = self._known.pop(key, (None, 0))
+        if not uses & (uses + 1):
+            found = measure() if found is None else choose(found, measure())
+        self._known[key] = found, uses + 1
+        while len(self._known) > MOST_KEPT:
+            self._known.popitem(last=False)
+        return found
