@@ -58,7 +58,7 @@ AS_RECORDED, BY_NUMBA = "the recorded step runs as machine code", "Numba compile
 """What results say of code."""
 
 ROWS = 1 << 16
-"""Number of steps between two tests for states that are not finite."""
+"""Number of steps between two tests for states that are not finite, of loops that do not end there by themselves."""
 
 
 @dataclass
@@ -94,8 +94,9 @@ class Code:
 
         Returns the first step whose state is not finite, or `end`. Later rows are undefined.
         """
-        for first in range(begin, end, ROWS):
-            last = min(first + ROWS, end)
+        most = ROWS if isinstance(self.loop, Members | NumbaLoop) else max(end - begin, 1)
+        for first in range(begin, end, most):
+            last = min(first + most, end)
             are_finite = self._run(state, trajectory, first, last, report)
             if not are_finite and (bad := first_not_finite(trajectory, first, last)) < last:
                 return bad

@@ -64,6 +64,11 @@ class Compiled:
     """
     A kernel with its code and its constants.
 
+    Attributes
+    ----------
+    address, table : int
+        Of the function, and of its constants, in memory.
+
     Raises
     ------
     UnsupportedError
@@ -72,8 +77,8 @@ class Compiled:
 
     def __init__(self, kernel: Kernel) -> None:
         self._code, self._scratch = compiled(kernel), kernel.scratch
-        self._table = kernel.table
-        self._address = address(kernel.table)
+        self._kept = kernel.table
+        self.address, self.table = self._code.address, address(kernel.table)
 
     def memory(self) -> Any:
         """Memory for intermediate values, for one thread."""
@@ -85,7 +90,7 @@ class Compiled:
 
     def on(self, memory: Any) -> Callable[[int, int], None]:
         """The kernel with some memory: a function of the address of `arrays`, and of the steps."""
-        return partial(self._code.function, self._address, 0 if memory is None else address(memory))
+        return partial(self._code.function, self.table, 0 if memory is None else address(memory))
 
     def task(self, places: Any, steps: int) -> Callable[[], None]:
         """
@@ -95,11 +100,11 @@ class Compiled:
         """
         memory = self.memory()
         scratch = 0 if memory is None else address(memory)
-        given = np.array([self._address, scratch, steps, places.strides[0]], dtype=np.int64)
+        given = np.array([self.table, scratch, steps, places.strides[0]], dtype=np.int64)
         if len(places) == 1:
-            call = partial(self._code.function, self._address, scratch, address(places), steps)
+            call = partial(self._code.function, self.table, scratch, address(places), steps)
         else:
-            call = partial(_for_each().function, self._code.address, address(given), address(places), len(places))
+            call = partial(_for_each().function, self.address, address(given), address(places), len(places))
 
         def run(_: Any = (memory, given, places)) -> None:  # which are in use until then
             call()

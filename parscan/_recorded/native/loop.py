@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,13 @@ class Loop:
     def __init__(self, program: Program) -> None:
         from .compilation import Compiled  # noqa: PLC0415 - LLVM is slow to load
         from .kernel import kernel  # noqa: PLC0415
+        from .watch import Watched  # noqa: PLC0415
 
         self.program, self._operations = program, program.operations
-        self._code = Compiled(kernel(program, chain=1, watched=True))
+        self._kernel = Compiled(kernel(program, chain=1))
+        state = program.arguments[0]
+        self._row = prod(state.shape) * state.dtype.itemsize if state.dtype.kind == "f" else -1
+        self._watched = Watched(self._kernel, state.dtype, prod(state.shape))
 
     def run(
         self, state: Any, inputs: Sequence[Any], out: Any, begin: int, end: int,
@@ -60,6 +65,8 @@ class Loop:
     ) -> bool:  # fmt: skip
         """
         Evaluate the steps `begin` to `end`; return True if all states were found to be finite.
+
+        If one is found that is not, the steps may end after it.
 
         Parameters
         ----------
@@ -76,15 +83,12 @@ class Loop:
         state = np.array(np.reshape(state, first.shape), dtype=first.dtype, order="C")
         arrays = [*(_rows(array, argument) for array, argument in zip(inputs, others, strict=True)), out]
         rows = [(address(array) + begin * array.strides[0], array.strides[0], 0) for array in arrays]
-        places = np.array([(address(state), 0, 0), *rows, (0, 0, 0)], dtype=np.int64)
-        memory, are_finite, done = self._code.memory(), True, 0
+        places = np.array([(address(state), 0, 0), *rows], dtype=np.int64)
+        memory, watches = self._kernel.memory(), out.strides[0] == self._row
         for count in portions(begin, end, self._operations, report):
-            if done:
-                places[0, 0] = places[-2, 0] + (done - 1) * places[-2, 1]
-                places[1:, 0] += done * places[1:, 1]
-            self._code(memory, places, count)
-            are_finite, done = are_finite and bool(places[-1, 0] == 1), count
-        return are_finite
+            if not self._watched(memory, places, count, watches=watches):
+                return False
+        return watches
 
     def each(self, states: Any, inputs: Sequence[Any], out: Any) -> None:
         """Evaluate one step from each of some states: row `t` of `out` follows row `t` of states and inputs."""
@@ -92,9 +96,9 @@ class Loop:
         states = np.ascontiguousarray(np.reshape(states, (len(out), *first.shape)), dtype=first.dtype)
         arrays = [states, *(_rows(array, argument) for array, argument in zip(inputs, others, strict=True)), out]
         rows = [(address(array), array.strides[0], 0) for array in arrays]
-        places = np.array([*rows, (0, 0, 0)], dtype=np.int64)
-        memory = self._code.memory()
-        run, start = self._code.on(memory), address(places)
+        places = np.array(rows, dtype=np.int64)
+        memory = self._kernel.memory()
+        run, start = self._kernel.on(memory), address(places)
         for _ in range(len(out)):
             run(start, 1)
             places[:, 0] += places[:, 1]

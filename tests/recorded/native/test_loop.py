@@ -8,6 +8,7 @@ import pytest
 
 from parscan._recorded.native.lanes import Lanes
 from parscan._recorded.native.loop import Loop
+from parscan._recorded.native.watch import NEAR
 from parscan._recorded.record import record
 
 
@@ -192,6 +193,34 @@ def test_states_that_are_not_finite_are_noticed(sequences, n, dtype, bad):
         assert not np.isfinite(out[place])
         x[place] = 1.0
     assert are_finite()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n", [1, 3, 100])
+def test_long_loops_look_at_states_while_they_are_in_the_cache(n, dtype):
+    """Some steps at a time; they end with those among which a state is not finite."""
+    near = NEAR // (n * np.dtype(dtype).itemsize)
+    y, x = np.zeros(n, dtype), np.ones((3 * near + 5, n), dtype)
+    loop = Loop(record(lambda y, x: np.fmin(np.fmax(y, -1), 1) * dtype(0.5) + x, [y, x[0]]).program)
+    expected, out = np.empty_like(x), np.zeros_like(x)
+    assert loop.run(y, [x], expected, 0, len(x))
+    np.testing.assert_array_equal(expected[1:], np.minimum(expected[:-1], 1) * dtype(0.5) + 1)
+    for t in (0, near - 1, near, 2 * near + 1, 3 * near + 4):
+        x[t, t % n] = np.inf
+        assert not loop.run(y, [x], out, 0, len(x))
+        assert np.isinf(out[t, t % n])
+        np.testing.assert_array_equal(out[:t], expected[:t])
+        assert not out[t + near + 1 :].any()
+        assert loop.run(out[t], [x], out, t + 1, len(x))
+        x[t, t % n] = 1.0
+        out[...] = 0.0
+
+
+def test_rows_apart_are_not_looked_at():
+    wide = np.zeros((40, 2))
+    loop = Loop(record(lambda y: y + 1.0, [np.zeros(1)]).program)
+    assert not loop.run(np.zeros(1), [], wide[:, :1], 0, 40)
+    np.testing.assert_array_equal(wide, np.column_stack([np.arange(1.0, 41), np.zeros(40)]))
 
 
 @pytest.mark.parametrize("several", [False, True])
