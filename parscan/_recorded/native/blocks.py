@@ -70,12 +70,12 @@ class Blocks(Memory):
     def _block(self, block: Block, bases: list[Register]) -> list[Register]:
         """All elements of a small block of inputs."""
         places = np.asarray(block.data[1])
-        ends = [0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), block.count]
+        ends, apart = [0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), block.count], self._apart(block.data[0])
         found: list[Register] = []
         for a, b in pairwise(ends):
             found += self._read(
                 block.data[0],
-                [self._after(base, "0", int(places[a]), block.dtype) for base in bases],
+                [self._after(base, "0", int(places[a]), block.dtype, apart) for base in bases],
                 "0",
                 b - a,
                 block.dtype,

@@ -71,17 +71,23 @@ class Kernel:
 
     def of(self, program: Program) -> Kernel:
         """The kernel of a program that has the same structure and other constants."""
-        table, values = aligned(self.table.shape[0]), dict[str, Any]()
+        table = aligned(self.table.shape[0])
         table[...] = self.table
-        for start, dtype, source in self.sources:
-            if isinstance(source, int):
-                found = np.ascontiguousarray(program.blocks[source].data, dtype=dtype)
-            else:
-                if dtype.char not in values:
-                    values[dtype.char] = _constants(program, dtype)
-                found = values[dtype.char][source]
-            table[start : start + found.nbytes] = found.reshape(-1).view(np.uint8)
+        fill(table, self.sources, program)
         return replace(self, table=table)
+
+
+def fill(table: Any, sources: tuple[Any, ...], program: Program) -> None:
+    """Write the constants of a program to a table; see `Kernel.sources`."""
+    values = dict[str, Any]()
+    for start, dtype, source in sources:
+        if isinstance(source, int):
+            found = np.ascontiguousarray(program.blocks[source].data, dtype=dtype)
+        else:
+            if dtype.char not in values:
+                values[dtype.char] = _constants(program, dtype)
+            found = values[dtype.char][source]
+        table[start : start + found.nbytes] = found.reshape(-1).view(np.uint8)
 
 
 def _constants(program: Program, dtype: Any) -> Any:
@@ -149,13 +155,15 @@ def _written(
     """The code of a program, written anew."""
     found = carried(program) if chain == 1 else None
     if found:
-        writer = _Writer(found.program, chain, lanes, modes, fixed, watched, found, original=program)
+        writer = Writer(found.program, chain, lanes, modes, fixed, watched, found, original=program)
         if not writer.layout.loops and all(isinstance(part, Scalars) for part in writer.layout.parts):
             return writer.kernel()
-    return _Writer(program, chain, lanes, modes, fixed, watched).kernel()
+    return Writer(program, chain, lanes, modes, fixed, watched).kernel()
 
 
-class _Writer(Products):
+class Writer(Products):
+    """Writes the steps of a program."""
+
     def __init__(
         self, program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int], watched: bool,
         carried: Carried | None = None, original: Program | None = None,
@@ -192,13 +200,7 @@ class _Writer(Products):
                 else:
                     self._fill(block, self.bases[argument])
         nodes = self._watched()
-        for part in self.layout.parts:
-            if isinstance(part, Scalars):
-                self._scalars(part)
-            elif isinstance(part, Fused):
-                self._loop(part)
-            else:
-                self._product(part)
+        self._parts()
         for number in range(len(self.program.results)):
             if not self._is_last(number):
                 self._store_result(number)
@@ -226,6 +228,16 @@ class _Writer(Products):
         return Kernel(
             "\n".join(lines) + "\n", text.external, self.layout.the_table(), self.layout.scratch_bytes, self._sources()
         )
+
+    def _parts(self) -> None:
+        """All operations."""
+        for part in self.layout.parts:
+            if isinstance(part, Scalars):
+                self._scalars(part)
+            elif isinstance(part, Fused):
+                self._loop(part)
+            else:
+                self._product(part)
 
     def _sources(self) -> tuple[Any, ...]:
         """Where the constants of the table come from: see `Kernel`."""
@@ -529,7 +541,7 @@ class _Writer(Products):
         for a, b in pairwise([0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]):
             values = [self.value(node) for node in nodes[a:b].tolist()]
             if values:
-                first = [self._after(base, "0", int(places[a]), dtype) for base in bases]
+                first = [self._after(base, "0", int(places[a]), dtype, self._apart(number)) for base in bases]
                 self._write(number, first, "0", values, dtype)
 
     def _is_in_memory(self, node: int) -> bool:

@@ -16,8 +16,8 @@ from .text import Register, Text, in_memory, literal, vector, word
 
 SHARED, UNIT, ADJACENT, STRIDED = "shared", "unit", "adjacent", "strided"
 """
-How an argument or result of several lanes lies in memory: all lanes read the same, lanes are neighbours, the rows of
-lanes are neighbours, or lanes have a distance.
+How an argument or result of several lanes lies in memory: all lanes read the same, the lanes of each element are
+neighbours, the rows of lanes are neighbours, or lanes have a distance.
 """
 
 APART = ADJACENT, STRIDED
@@ -98,12 +98,16 @@ class Memory:
         kind = vector(in_memory(dtype), self.lanes if space == SCRATCH else 1)
         return self.text.new(f"getelementptr {kind}, ptr {pointer}, i64 {place}")
 
-    def _after(self, base: Register, first: Register, place: int, dtype: np.dtype[Any]) -> Register:
-        """Pointer to an element of an argument or result."""
-        if first == "0":
-            return self.text.new(f"getelementptr i8, ptr {base}, i64 {place * dtype.itemsize}") if place else base
-        found = self.text.new(f"getelementptr {in_memory(dtype)}, ptr {base}, i64 {first}")
-        return self.text.new(f"getelementptr i8, ptr {found}, i64 {place * dtype.itemsize}") if place else found
+    def _after(self, base: Register, first: Register, place: int, dtype: np.dtype[Any], apart: int = 1) -> Register:
+        """Pointer to an element of an argument or result, whose elements are so many numbers apart."""
+        size = apart * dtype.itemsize
+        if first != "0":
+            base = self.text.new(f"getelementptr {vector(in_memory(dtype), apart)}, ptr {base}, i64 {first}")
+        return self.text.new(f"getelementptr i8, ptr {base}, i64 {place * size}") if place else base
+
+    def _apart(self, number: int) -> int:
+        """How many numbers the elements of an argument or result are apart."""
+        return self.lanes if self.lanes > 1 and self.modes[number] == UNIT else 1
 
     def _one(self, pointer: Register, space: int, dtype: np.dtype[Any]) -> Register:
         """One element in memory, for all lanes."""
@@ -160,9 +164,9 @@ class Memory:
         """Elements `first` to `first + count - 1` of an argument, for all lanes."""
         found: list[Register] = []
         if len(bases) == 1:
-            shared = self.lanes > 1 and self.modes[number] == SHARED
+            shared, apart = self.lanes > 1 and self.modes[number] == SHARED, self._apart(number)
             for k in range(count):
-                value = self._load(self._after(bases[0], first, k, dtype), dtype, 1 if shared else self.lanes)
+                value = self._load(self._after(bases[0], first, k, dtype, apart), dtype, 1 if shared else self.lanes)
                 found.append(self._splat(value, dtype, self.lanes) if shared else value)
             return found
         if self._is_block(number, count):
@@ -186,7 +190,7 @@ class Memory:
         """Store values of all lanes as consecutive elements of a result."""
         if len(bases) == 1:
             for k, value in enumerate(values):
-                self._store(value, self._after(bases[0], first, k, dtype), dtype, self.lanes)
+                self._store(value, self._after(bases[0], first, k, dtype, self._apart(number)), dtype, self.lanes)
             return
         scalar, done = in_memory(dtype), 0
         values = [self._bytes(value, dtype, self.lanes) for value in values]

@@ -1,0 +1,156 @@
+"""Drivers: functions in machine code that call recorded ones, with their constants and their memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..program import Program
+from .compilation import compiled
+from .expressions import Array, Code
+from .kernel import NAME, Kernel, fill
+from .layout import ALIGNED, address, aligned
+from .routine import Routine
+from .text import Register
+
+ARGUMENTS = "ptr noalias readonly %table", "ptr noalias %memory", "ptr %unused", "i64 %steps"
+"""Of a driver's function: constants, its memory, and a number that Python gives at each call."""
+
+
+class Fields:
+    """
+    Named arrays in one piece of memory, which a driver and Python share.
+
+    Attributes
+    ----------
+    size : int
+        Bytes of all.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._fields: dict[str, tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
+
+    def add(self, name: str, dtype: Any, *shape: int) -> None:
+        """Another array."""
+        dtype = np.dtype(dtype)
+        self._fields[name] = self.size, dtype, shape
+        self.size += -(-int(np.prod(shape)) * dtype.itemsize // ALIGNED) * ALIGNED
+
+    def offset(self, name: str) -> int:
+        """Bytes before an array."""
+        return self._fields[name][0]
+
+    def views(self, memory: Any) -> dict[str, Any]:
+        """The arrays, as NumPy sees them."""
+        return {
+            name: memory[start : start + int(np.prod(shape)) * dtype.itemsize].view(dtype).reshape(shape)
+            for name, (start, dtype, shape) in self._fields.items()
+        }
+
+    def array(self, code: Code, name: str, width: int = 1, stride: int = 0) -> Array:
+        """An array, as the driver sees it, in items of a width."""
+        start, dtype, _ = self._fields[name]
+        return code.array(code.pointer("%memory", start), dtype, width, stride)
+
+
+@dataclass(frozen=True)
+class Driver:
+    """
+    Text of a driver with its routines, and what it needs.
+
+    Attributes
+    ----------
+    kernel : Kernel
+        Its `scratch` is the size of the memory, and its `table` holds constants of the driver, then of the routines.
+    fields : Fields
+    """
+
+    kernel: Kernel
+    fields: Fields
+    routines: tuple[tuple[int, tuple[Any, ...]], ...]
+    """Where the constants of each routine begin in the table, and where they come from."""
+
+    def table(self, programs: Sequence[Program]) -> Any:
+        """The table with the constants of programs that have the same structure."""
+        found = aligned(self.kernel.table.shape[0])
+        found[...] = self.kernel.table
+        for (start, sources), program in zip(self.routines, programs, strict=True):
+            fill(found[start:], sources, program)
+        return found
+
+
+class Module:
+    """
+    The text of a driver and its routines in the making.
+
+    Parameters
+    ----------
+    constants : array
+        Numbers that the driver reads at the beginning of its table.
+    routines : sequence of Routine
+    fields : Fields
+        Memory of the driver; the routines get their own behind it.
+    """
+
+    def __init__(self, constants: Any, routines: Sequence[Routine], fields: Fields) -> None:
+        self.code, self.fields = Code(), fields
+        self._routines = {one.name: one for one in routines}
+        constants = np.ascontiguousarray(constants).reshape(-1).view(np.uint8)
+        parts, self._starts, self._scratch = [constants], dict[str, int](), dict[str, int]()
+        size = 0
+        for one in routines:
+            size += -(-parts[-1].shape[0] // ALIGNED) * ALIGNED
+            self._starts[one.name] = size
+            parts.append(one.table)
+            self._scratch[one.name] = fields.size
+            fields.add(f"scratch of {one.name}", np.uint8, one.scratch)
+        self._table = aligned(size + parts[-1].shape[0])
+        for start, part in zip([0, *self._starts.values()], parts, strict=True):
+            self._table[start : start + part.shape[0]] = part
+
+    def call(self, name: str, *pointers: Register) -> None:
+        """Call a routine with its arguments and results."""
+        table = self.code.pointer("%table", self._starts[name])
+        self.code.call(name, table, self.code.pointer("%memory", self._scratch[name]), *pointers)
+
+    def driver(self) -> Driver:
+        """The driver, when all is written."""
+        declarations, external = dict(self.code.text.declarations), dict(self.code.text.external)
+        for one in self._routines.values():
+            declarations |= one.declarations
+            external |= one.external
+        function = self.code.function(NAME, ARGUMENTS)
+        text = "\n".join([*declarations.values(), *(one.text for one in self._routines.values()), function])
+        sources = tuple((self._starts[name], one.sources) for name, one in self._routines.items())
+        return Driver(Kernel(text, external, self._table, self.fields.size), self.fields, sources)
+
+
+class Machine:
+    """
+    A driver in memory, with the constants of some programs.
+
+    Raises
+    ------
+    UnsupportedError
+        If LLVM cannot compile it.
+    """
+
+    def __init__(self, driver: Driver, programs: Sequence[Program]) -> None:
+        self._code, self._table, self._size = compiled(driver.kernel), driver.table(programs), driver.kernel.scratch
+        self._fields = driver.fields
+
+    def memory(self) -> Any:
+        """Zeroed memory, for one run."""
+        return aligned(self._size)
+
+    def views(self, memory: Any) -> dict[str, Any]:
+        """The arrays in some memory."""
+        return self._fields.views(memory)
+
+    def run(self, memory: Any, steps: int) -> None:
+        """Call the driver; it releases the GIL."""
+        self._code.function(address(self._table), address(memory), 0, steps)
