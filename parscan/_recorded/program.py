@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,23 @@ class Program:
         numbers = np.concatenate(nodes).tobytes()
         return hashlib.blake2b(b"".join(["\n".join(text).encode(), numbers, *values])).digest()
 
+    def reads(self, argument: int) -> bool:
+        """Whether the results depend on an element of an argument."""
+        return any(block.operation == INPUT and block.data[0] == argument for block in self.blocks)
+
+    def depends(self, operation: str, operand: int, arguments: Container[int]) -> bool:
+        """Whether an operand, given by its number, of operations of some name depends on one of some arguments."""
+        flags = np.zeros(self.size, dtype=bool)
+        for block in self.blocks:
+            if block.operation == INPUT:
+                found: Any = block.data[0] in arguments
+            else:
+                found = _any_of(block, flags)
+            flags[block.first : block.first + block.count] = found
+            if block.operation == operation and flags[block.operands[operand]].any():
+                return True
+        return False
+
     def __call__(self, *arguments: Any) -> tuple[Any, ...]:
         """
         Evaluate the results by NumPy.
@@ -163,6 +180,17 @@ class Program:
             chars = "".join(block.dtype.char * block.count for block in self.blocks)
             self._cache["places"] = chars, places, used
         return self._cache["places"]
+
+
+def _any_of(block: Block, flags: Any) -> Any:
+    """Which nodes of a block have a flagged operand."""
+    if block.operation == PRODUCT:
+        matrix, vector = block.operands
+        return flags[matrix].any(axis=1) | flags[vector].any()
+    found: Any = False
+    for ids in block.operands:
+        found = found | flags[ids]
+    return found
 
 
 def needed(graph: Graph, results: Sequence[Ids]) -> Any:

@@ -32,7 +32,7 @@ ROOMS = {
 
 FLOORS = {
     "_recurrence": ("systems", "checks", "derivatives"),
-    "_ivp": ("core", "methods", "output", "coarse", "mesh", "sensitivities", "result", "sequential"),
+    "_ivp": ("core", "methods", "output", "coarse", "mesh", "sensitivities", "result", "sequential", "compiled"),
 }
 """Folders of a room, each of which may import those before it; the room's own files are the roof above all of them."""
 

@@ -84,7 +84,7 @@ class Evaluation:
         """Whether `jac` fits `fun` near the initial state."""
         if self.problem.jac is None:
             return True
-        some, second = self._sample, slice(1, 2)  # its components are not zero, unless `fun` accepts zero only
+        some, second = self.near_start, slice(1, 2)  # its components are not zero, unless `fun` accepts zero only
         there = some.t[second], some.states[second, ...], some.values[second, ...], self._matrices[second, ...]
         if is_transposed(self._alone.differences, *there):
             raise ValueError(TRANSPOSED)
@@ -112,7 +112,7 @@ class Evaluation:
         before = self._before
         if isinstance(before, RightHandSide) and before.stacks and before.function is self.problem.fun:
             return ""  # `args` may differ from the earlier ones: the check on the solution covers them
-        some = self._sample
+        some = self.near_start
         if some.refused is not None:
             return f"takes no other state near `y0`: it {_what_was_raised(some.refused)}"
         together = self.problem.right_hand_side(evaluator)
@@ -122,7 +122,7 @@ class Evaluation:
         """Why `jac` cannot be evaluated by this evaluator."""
         if not callable(self.problem.jac):
             return ""
-        some, together = self._sample, self.problem.right_hand_side(jac=evaluator)
+        some, together = self.near_start, self.problem.right_hand_side(jac=evaluator)
         many, one = (partial(_jacobian, rhs) for rhs in (together, self._alone))
         return self._obstacle(many, one, some.t, some.states, self._matrices)
 
@@ -162,14 +162,14 @@ class Evaluation:
         return self.problem.right_hand_side()
 
     @cached_property
-    def _sample(self) -> Sample:
+    def near_start(self) -> Sample:
         """States near the initial one. An exception for the initial state reaches the user."""
         return sample(self._alone, self.problem.span, self.problem.y0, self.problem.atol, self._slope)
 
     @cached_property
     def _matrices(self) -> Array:
         """The user's Jacobians for the states of the sample."""
-        return _jacobian(self._alone, self._sample.t, self._sample.states)
+        return _jacobian(self._alone, self.near_start.t, self.near_start.states)
 
     @property
     def _share(self) -> float:

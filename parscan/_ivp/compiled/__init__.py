@@ -1,0 +1,1 @@
+"""Initial value problems by machine code of recorded right-hand sides."""

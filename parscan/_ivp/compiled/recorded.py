@@ -1,0 +1,236 @@
+"""Right-hand sides as recorded operations: found again at later solves, differentiated, and compared with `fun`."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from ..._arrays.namespace import Array, all_finite, array_namespace, library, quiet
+from ..._functions.evaluators import ONE_BY_ONE, STACKED
+from ..._functions.verify import agree, share_of
+from ..._recorded.budget import NoCodeError
+from ..core.evaluation import Evaluation
+from ..core.problem import Problem
+
+if TYPE_CHECKING:
+    from ..._recorded.linearised import Linearised
+    from ..._recorded.program import Program
+    from ..._recorded.record import Recording
+
+TIME, FIRST = 0, 2
+"""Numbers of the arguments of the programs: the time, and the first one after the state."""
+
+LARGEST, MOST_NODES = 20_000, 300_000
+"""Largest number of operations of a right-hand side, and of nodes of its graph, constants included."""
+
+KEPT = 256
+"""Functions that are remembered because their parameters must be recorded as constants."""
+
+SAMPLE, FEW = 32, 6
+"""States of a solution that are compared with the function: in one call for all, or in a call for each."""
+
+UNLIKE = "gave other values than its recorded operations"
+
+_lock = threading.Lock()
+_of_constants: OrderedDict[Any, None] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """
+    The right-hand side of a problem, recorded.
+
+    The programs take the time `()`, the state `(n,)`, and further numbers, each `()`, in double precision. These are
+    the limits between which times are clipped, if the problem has breakpoints, and the parameters.
+
+    Parameters
+    ----------
+    recording : Recording
+        It is kept for later solves, and so is what its `notes` hold: the programs, and whatever is compiled of them.
+    parameters : tuple of float
+        Numbers that are arguments of the programs. Other numbers that the function reads are constants.
+    is_limited : bool
+        Whether the programs take limits.
+    """
+
+    recording: Recording
+    parameters: tuple[float, ...]
+    is_limited: bool = False
+
+    def numbers(self, low: float = -inf, high: float = inf) -> tuple[float, ...]:
+        """Values of the arguments after the state, with these limits of the times."""
+        return (low, high, *self.parameters) if self.is_limited else self.parameters
+
+    @property
+    def notes(self) -> dict[Any, Any]:
+        """What is kept for later solves."""
+        return self.recording.notes
+
+    @property
+    def value(self) -> Program:
+        """The function as a program."""
+        return self.recording.program
+
+    @property
+    def linearised(self) -> Linearised:
+        """The function with its Jacobian and its derivative with respect to time; raises `NoCodeError`."""
+        found: Linearised | None = self.notes.get("linearised")
+        if found is None:
+            found = self.notes["linearised"] = self._derived()
+        return found
+
+    def _derived(self) -> Linearised:
+        from ..._recorded.array import Refused  # noqa: PLC0415 - slow to import
+        from ..._recorded.graph import TooLarge  # noqa: PLC0415
+        from ..._recorded.linearised import linearised  # noqa: PLC0415
+
+        try:
+            with _lock:  # one thread at a time enters operations into the graph
+                return linearised(self.recording)
+        except Refused as error:
+            raise NoCodeError(str(error)) from error
+        except TooLarge as error:
+            raise NoCodeError(f"has more than {MOST_NODES} operations with its derivatives") from error
+
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether the function depends on the time."""
+        return self.value.reads(TIME)
+
+    def slopes(self, t: Array, states: Array) -> Array:
+        """Values `(m, n)` of the recorded operations at the times `(m,)` and states `(m, n)`, by NumPy."""
+        xp = array_namespace(states)
+        constants = [xp.full(t.shape, number) for number in self.numbers()]
+        return xp.reshape(self.value(t, states, *constants)[0], states.shape)
+
+    def contradiction(self, evaluation: Evaluation, vectorized: bool | None) -> str:
+        """
+        Compare the recorded operations with the function near the initial state, unless that was done before.
+
+        Returns why they differ, as the predicate of a sentence; "" if they do not. An exception of the function for the
+        initial state reaches the user.
+        """
+        if ("stacks", vectorized) in self.notes:
+            return ""
+        some = evaluation.near_start
+        if some.refused is None:
+            problem, alone = evaluation.problem, evaluation.problem.right_hand_side()
+            with quiet():
+                found = self.slopes(some.t, some.states)
+            if not agree(found, some.values, share_of(problem.rtol, problem.y0), some.t, some.states, alone):
+                return UNLIKE
+        self.notes["stacks", vectorized] = evaluation.stacks
+        return ""
+
+    def is_contradicted(
+        self, problem: Problem, vectorized: bool | None, t: Array, states: Array, slopes: Array
+    ) -> bool:
+        """
+        Whether the function differs from `slopes` `(m, n)`, which machine code gave for the states of a solution.
+
+        It is called once for a sample of them if it takes many times at once, otherwise for fewer of them. That was
+        found out by `contradiction`, for the same option `vectorized`.
+        """
+        xp, stacks, count = array_namespace(states), self.notes["stacks", vectorized], t.shape[0]
+        rows = xp.asarray(_sampled(count, SAMPLE if stacks else FEW))
+        t, states, slopes = xp.take(t, rows), xp.take(states, rows, axis=0), xp.take(slopes, rows, axis=0)
+        rhs = problem.right_hand_side(STACKED if stacks else ONE_BY_ONE)
+        try:
+            expected = rhs(t, states)
+        except Exception:  # the usual way of solving will raise it
+            return True
+        if not all_finite(expected):
+            return True
+        return not agree(slopes, expected, share_of(problem.rtol, problem.y0), t, states, rhs)
+
+
+def _sampled(count: int, most: int) -> list[int]:
+    """Some of so many places, spread over all of them, the ends included."""
+    wanted = min(count, most)
+    return [k * (count - 1) // max(wanted - 1, 1) for k in range(wanted)]
+
+
+def record_right_hand_side(problem: Problem) -> Recorded:
+    """
+    The right-hand side of a problem: recorded now, or at an earlier solve if all that it reads is as it was then.
+
+    Numbers of floating point that lead `args` are parameters of the programs, so that other ones need no other
+    recording: unless the function does with them what can only be done with known numbers, or takes them as exponents.
+
+    Raises
+    ------
+    NoCodeError
+        With the reason, and the file and line of the function.
+    """
+    if obstacle := _obstacle(problem):
+        raise NoCodeError(obstacle)
+    key = getattr(problem.fun, "__code__", type(problem.fun))
+    parameters = tuple(takewhile(_is_parameter, problem.args))
+    if parameters and key not in _of_constants:
+        if found := _with_parameters(problem, parameters):
+            return found
+        _of_constants[key] = None
+        while len(_of_constants) > KEPT:
+            _of_constants.popitem(last=False)
+    return _recorded(problem, ())
+
+
+def _obstacle(problem: Problem) -> str:
+    """What stands against recording, before the function is looked at; "" if nothing does."""
+    if library(problem.y0) != "numpy":
+        return "works on arrays of another library than NumPy"
+    if problem.batch:
+        return f"works on a batch of shape {problem.batch}"
+    return ""
+
+
+def _is_parameter(value: Any) -> bool:
+    """Whether an argument can be a parameter: a double."""
+    return isinstance(value, float) and type(value).__module__ in ("builtins", "numpy")
+
+
+def _with_parameters(problem: Problem, parameters: tuple[float, ...]) -> Recorded | None:
+    """The recording with parameters as arguments of the program; None if they should be constants."""
+    try:
+        found = _recorded(problem, parameters)
+    except NoCodeError:
+        return None
+    if "exponents" not in found.notes:
+        numbers = range(FIRST, FIRST + len(found.numbers()))
+        found.notes["exponents"] = found.value.depends("power", 1, numbers)
+    return None if found.notes["exponents"] else found
+
+
+def _recorded(problem: Problem, parameters: tuple[float, ...]) -> Recorded:
+    """The recording with these parameters and the other arguments as constants."""
+    from ..._recorded.memo import remembered  # noqa: PLC0415 - slow to import
+    from ..._recorded.record import NotRecordedError  # noqa: PLC0415
+
+    xp, n = problem.xp, problem.y0.shape[-1]
+    state = problem.y0 if problem.is_complex else xp.astype(problem.y0, xp.float64, copy=False)
+    is_limited = problem.breaks is not None
+    numbers = (*((-inf, inf) if is_limited else ()), *parameters)
+    examples = [xp.zeros(()), state, *map(xp.asarray, numbers)]
+    fun = partial(_within, problem.fun) if is_limited else problem.fun
+    try:
+        recording = remembered(fun, examples, problem.args[len(parameters) :], MOST_NODES)
+    except NotRecordedError as error:
+        raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
+    result = recording.result
+    if result.size != n or result.shape not in ((n,), (1, 1), ()):
+        raise NoCodeError(f"returns the shape {result.shape} when it is recorded")
+    if result.dtype != state.dtype:
+        raise NoCodeError(f"returns {result.dtype} when it is recorded")
+    if recording.program.operations > LARGEST:
+        raise NoCodeError(f"has {recording.program.operations} operations, more than {LARGEST}")
+    return Recorded(recording, parameters, is_limited)
+
+
+def _within(fun: Any, t: Any, y: Any, low: Any, high: Any, *args: Any) -> Any:
+    """A right-hand side at a time that is clipped to limits: each side of a breakpoint has its own limit of `fun`."""
+    return fun(t.clip(low, high), y, *args)

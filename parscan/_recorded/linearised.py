@@ -1,0 +1,56 @@
+"""A recorded right-hand side together with its derivatives, as one program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .array import RecordingArray
+from .differentiate import jacobian
+from .program import Program
+from .record import Recording
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """
+    The program `(t, y, ...) -> (f, entries, slopes)` of a function `f(t, y, ...)` of a number and a vector.
+
+    Attributes
+    ----------
+    program : Program
+        `entries` (k,) are those of the Jacobian ∂f/∂y that may differ from zero, row by row; `slopes` (n,) are ∂f/∂t.
+    rows, columns : arrays of int, shape (k,)
+        Where the entries stand.
+    is_linear : bool
+        Whether no entry depends on `y`.
+    """
+
+    program: Program
+    rows: Any
+    columns: Any
+    is_linear: bool
+
+
+def linearised(recording: Recording) -> Linearised:
+    """
+    Derive a recorded function `f(t, y, ...)`, whose result is a vector of as many numbers as `y`.
+
+    Raises
+    ------
+    Refused
+        If something in it has no derivative.
+    TooLarge
+        If the derivatives have too many operations.
+    """
+    graph, result = recording.graph, recording.result
+    flat = result.with_ids(np.ravel(result.ids))
+    t, y, *_ = recording.arguments
+    rows, columns, entries = jacobian(graph, flat, y)
+    places, _, found = jacobian(graph, flat, t)
+    slopes = np.array(flat.filled(0.0).ids)
+    slopes[places] = found.ids
+    program = recording.extract(flat, entries, RecordingArray(graph, slopes, flat.dtype))
+    return Linearised(program, rows, columns, not recording.extract(entries).reads(1))
