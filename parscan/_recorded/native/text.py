@@ -55,8 +55,11 @@ def literal(value: Any, dtype: np.dtype[Any], width: int = 1) -> str:
 WRITTEN_OUT: dict[str, Callable[..., Register]] = {}
 """Functions that need no call, by their names in the C library; `elementary.py` enters them."""
 
-BETTER: set[str] = set()
-"""Those of them that are used even where the C library has a function for vectors."""
+NEVER = 1 << 30
+"""More bytes than any vector has."""
+
+BETTER: dict[str, int] = {}
+"""Those of them that are used even where the C library has a function, and fewest bytes of such vectors."""
 
 
 class Text:
@@ -235,7 +238,7 @@ class Text:
         scalar = word(dtype)
         kind = vector(scalar, width)
         arguments = [(kind, one) for one in given]
-        if function in BETTER:
+        if width * dtype.itemsize >= BETTER.get(function, NEVER):
             return WRITTEN_OUT[function](Operand(self, dtype, width), *given)
         if width == 1:
             function = function if dtype.char == "d" else function + "f"
@@ -442,6 +445,18 @@ class Operand:
 
     def libm(self, name: str, *given: Register) -> Register:
         return self.text.of_libm(name, self.dtype, self.width, *given)
+
+    def in_vectors(self, function: Callable[..., Register], *given: Register) -> Register:
+        """A function of vectors as wide as the processor's, on wider ones."""
+        scalar, width = word(self.dtype), libm.vector_bytes() // self.dtype.itemsize
+        part = Operand(self.text, self.dtype, width)
+        if width == self.width:
+            return function(part, *given)
+        pieces = [
+            function(part, *(self.text.part(one, scalar, self.width, first, width) for one in given))
+            for first in range(0, self.width, width)
+        ]
+        return self.text.chained(pieces, scalar, width)
 
 
 def _maximum(w: Operand, x: Register, y: Register, order: str = "ogt") -> Register:

@@ -5,6 +5,7 @@ import pytest
 
 from parscan._recorded.array import apply
 from parscan._recorded.native.evaluate import Evaluator
+from parscan._recorded.native.lanes import Lanes
 from parscan._recorded.operations import OPERATIONS
 from parscan._recorded.record import record
 
@@ -87,14 +88,18 @@ def test_an_operation_gives_what_numpy_gives(name, elements, dtype):
 def test_functions_that_are_written_out(name, elements, dtype, monkeypatch):
     from parscan._recorded.native import text
 
-    monkeypatch.setattr(text, "BETTER", set(text.WRITTEN_OUT))
+    monkeypatch.setattr(text, "BETTER", dict.fromkeys(text.WRITTEN_OUT, 0))
     program = recorded(name, elements, dtype)
     rng, edge = np.random.default_rng(0), np.log(np.finfo(dtype).max)
     values = np.concatenate([pairs(dtype)[0], rng.normal(size=5000), rng.uniform(-1.05, 1.05, 5000) * edge,
                              rng.normal(size=500) * 1e-3, 10 ** rng.uniform(-40, 0, 500)]).astype(dtype)  # fmt: skip
     given = np.resize(values, (-(-values.size // elements), elements))
+    (expected,) = program(given)
     for several in (False, True):
-        check(Evaluator(program, several=several)(given)[0], program(given)[0], name, dtype)
+        check(Evaluator(program, several=several)(given)[0], expected, name, dtype)
+    beside = np.empty((1, *given.shape), dtype)
+    Lanes(program, chain=0, several=True).run(None, [given[None]], [beside], 0, 1)  # several vectors
+    check(beside[0], expected, name, dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
