@@ -108,6 +108,53 @@ def arenstorf(t: Any, y: Any) -> Any:
     ]
 
 
+def pendulum(t: Any, y: Any) -> Any:
+    angle, speed = y
+    return [speed, -np.sin(angle)]
+
+
+STARS = 7
+
+
+def pleiades(t: Any, y: Any) -> Any:
+    """Seven stars in a plane, the masses 1 to 7 (Hairer, Nørsett, Wanner, "Solving ODEs I", section II.10)."""
+    places = [(y[k], y[STARS + k]) for k in range(STARS)]
+    pulls_x, pulls_z = [], []
+    for own, (x, z) in enumerate(places):
+        pull_x, pull_z = 0.0, 0.0
+        for other, (other_x, other_z) in enumerate(places):
+            if other != own:
+                mass = other + 1.0
+                r3 = ((other_x - x) ** 2 + (other_z - z) ** 2) ** 1.5
+                pull_x, pull_z = pull_x + mass * (other_x - x) / r3, pull_z + mass * (other_z - z) / r3
+        pulls_x.append(pull_x)
+        pulls_z.append(pull_z)
+    return [*(y[2 * STARS + k] for k in range(2 * STARS)), *pulls_x, *pulls_z]
+
+
+def e5(t: Any, y: Any) -> Any:
+    """A chemical reaction (Hairer and Wanner, "Solving ODEs II", section IV.10), in units of its first start."""
+    a, b, c, d = y
+    slow, fast, bound, freed = 7.89e-10 * a, 1.13e9 * 1.76e-3 * b * c, 1.1e7 * 1.76e-3 * a * c, 1.13e3 * d
+    return [-slow - bound, slow - fast, slow - bound + freed - fast, bound - freed]
+
+
+def network(t: Any, y: Any) -> Any:
+    """Twenty species: a chain of reactions to and fro, and some between two, with rates over eleven decades."""
+    rates = [0.0 * y[0]] * SPECIES
+    for k in range(SPECIES - 1):
+        forward = 10.0 ** (7 * k % 11 - 3)
+        flow = forward * y[k] - 0.1 * forward * y[k + 1]
+        rates[k], rates[k + 1] = rates[k] - flow, rates[k + 1] + flow
+    for k in range(0, SPECIES - 2, 5):
+        flow = 10.0 ** (3 * k % 7) * y[k] * y[k + 2]
+        rates[k], rates[k + 2], rates[-1] = rates[k] - flow, rates[k + 2] - flow, rates[-1] + 2 * flow
+    return rates
+
+
+SPECIES = 20
+
+
 def heat(points: int, end: float) -> Ode:
     """The heat equation on (0, 1) by lines: exact for the semi-discrete system."""
     x = np.arange(1, points + 1) / (points + 1)
@@ -132,6 +179,11 @@ def prothero_robinson(rate: float) -> Ode:
 
     return Ode(f"Prothero-Robinson {rate:.0e}", fun, (1.0,), 10.0, (float(np.cos(10.0)),), 1.0, stiff=True)
 
+
+PLEIADES = (
+    *(3.0, 3.0, -1.0, -3.0, 2.0, -2.0, 2.0), *(3.0, -3.0, 2.0, 0.0, 0.0, -4.0, 4.0),
+    *(0.0, 0.0, 0.0, 0.0, 0.0, 1.75, -1.5), *(0.0, 0.0, 0.0, -1.25, 1.0, 0.0, 0.0),
+)  # fmt: skip
 
 ARENSTORF = (0.994, 0.0, 0.0, -2.00158510637908252240537862224)
 
@@ -228,4 +280,47 @@ ODES = (
     heat(50, 0.1),
     prothero_robinson(1e3),
     prothero_robinson(1e6),
+    Ode("pendulum", pendulum, (2.0, 0.0), 20.0, (-1.644567516512704, -0.8275778409430524), 1.0),
+    Ode(
+        "Pleiades",
+        pleiades,
+        PLEIADES,
+        3.0,
+        (
+            0.3706139143983112,
+            3.23728409205723,
+            -3.222559032418293,
+            0.659709145577512,
+            0.3425581707155794,
+            1.562172101400594,
+            -0.7003092922213472,
+            -3.943437585515952,
+            -3.27138097397255,
+            5.225081843456754,
+            -2.59061243497742,
+            1.198213693392063,
+            -0.2429682344935689,
+            1.091449240428799,
+        ),
+        1.0,
+        digits=1e-12,
+    ),
+    Ode("E5-like", e5, (1.0, 0.0, 0.0, 0.0), 1e4, (0.41138715352,), 1e-3, stiff=True, digits=3e-11),
+    Ode(
+        "network of 20 species",
+        network,
+        (1.0, *[0.0] * (SPECIES - 1)),
+        100.0,
+        (
+            0.86235185718458,
+            4.66225614371182e-5,
+            4.65363230399172e-4,
+            3.91959724070525e-5,
+            3.91959262559009e-4,
+            3.91497072220207e-3,
+        ),
+        1e-6,
+        stiff=True,
+        digits=1e-13,
+    ),
 )

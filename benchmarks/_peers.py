@@ -16,7 +16,10 @@ from _harness import Case, measure, table
 
 PARSCAN = "parscan"
 
-DISTRIBUTIONS = {"jax": "jax", "diffrax": "diffrax", "nbkode": "numbakit-ode", "pandas": "pandas"}
+DISTRIBUTIONS = {
+    "jax": "jax", "diffrax": "diffrax", "heyoka": "heyoka", "CyRK": "CyRK", "sksundae": "scikit-sundae",
+    "pydiffsol": "pydiffsol", "pandas": "pandas",
+}  # fmt: skip
 """Modules of the peers that may be missing, and what installs them; all of them: `pip install 'parscan[bench]'`."""
 
 

@@ -1,4 +1,4 @@
-"""Initial value problems against SciPy, diffrax and numbakit-ode: times at equal achieved error.
+"""Initial value problems against SciPy, compiled solvers: times at equal achieved error.
 
 Every contender solves every problem at tolerances from 1e-3 to 1e-12; each run's error is recorded beside its time.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from _ivp_tasks import Ensemble, family
 from _odes import ODES, Ode
 from _peers import PARSCAN, installed, quietly
-from _problem import by_numbers
+from _peers_compiled import by_cvode, by_cyrk, by_diffsol, by_heyoka, in_language
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 import parscan
@@ -26,42 +26,18 @@ Solve = Callable[[float], Array]
 RTOLS = tuple(float(f"1e-{digits}") for digits in range(3, 13))
 QUICK_RTOLS = (1e-3, 1e-7)
 REPEATS = 15
+COMPILING = 0.05
+"""Seconds of a call that may have compiled something for its tolerance: it is repeated."""
+
 LIMIT, LIMIT_OF_ENSEMBLES = 2.0, 10.0
 """Seconds of a run after which tighter tolerances are not tried."""
 
-PROBLEMS = ("Lotka-Volterra, T=15", "Lorenz, T=10", "Kepler e=0.5", "Van der Pol 1000", "HIRES")
+PROBLEMS = (
+    *("Lotka-Volterra, T=15", "pendulum", "Lorenz, T=10", "Kepler e=0.1", "Kepler e=0.5", "rigid body", "Arenstorf"),
+    *("Brusselator", "Pleiades", "Van der Pol 1000", "Robertson", "Oregonator", "HIRES", "Prothero-Robinson 1e+06"),
+    *("E5-like", "network of 20 species"),
+)
 QUICK_PROBLEMS = ("Lotka-Volterra, T=15", "HIRES")
-FIRST_STEP = 1e-4
-"""For numbakit-ode, whose own choice calls a function of SciPy that has changed since."""
-
-
-@by_numbers
-def lotka_volterra(t: float, y: Array) -> Array:
-    return np.array([1.5 * y[0] - y[0] * y[1], -3 * y[1] + y[0] * y[1]])
-
-
-@by_numbers
-def lorenz(t: float, y: Array) -> Array:
-    return np.array([10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]])
-
-
-@by_numbers
-def kepler(t: float, y: Array) -> Array:
-    r3 = (y[0] * y[0] + y[1] * y[1]) ** 1.5
-    return np.array([y[2], y[3], -y[0] / r3, -y[1] / r3])
-
-
-@by_numbers
-def lotka_volterra_family(t: float, y: Array) -> Array:
-    """The parameters are further components, for they are constants of a compiled solver otherwise."""
-    rate = np.zeros(6)
-    rate[0] = y[2] * y[0] - y[3] * y[0] * y[1]
-    rate[1] = -y[4] * y[1] + y[5] * y[0] * y[1]
-    return rate
-
-
-BY_NUMBERS = {"Lotka-Volterra, T=15": lotka_volterra, "Lorenz, T=10": lorenz, "Kepler e=0.5": kepler}
-"""Right-hand sides for numbakit-ode; it has no method with error control for stiff ones."""
 
 
 def by_parscan(ode: Ode) -> Solve:
@@ -82,21 +58,12 @@ def by_scipy(ode: Ode, method: str) -> Solve:
 def by_diffrax(ode: Ode, method: str) -> Solve:
     """Compiled once, for all tolerances."""
     import diffrax  # noqa: PLC0415 - need not be there
+    import jax.numpy as jnp  # noqa: PLC0415
     from _peers_diffrax import solver_of  # noqa: PLC0415
 
-    run = solver_of(lambda t, y, _: ode.fun(t, y), getattr(diffrax, method)(), ode.end)
+    fun = in_language(ode, {"sin": jnp.sin, "cos": jnp.cos})
+    run = solver_of(lambda t, y, _: fun(t, y), getattr(diffrax, method)(), ode.end)
     return lambda rtol: np.asarray(run(np.asarray(ode.y0), None, rtol, rtol * ode.scale))
-
-
-def by_nbkode(fun: Callable[..., Array], y0: Array, end: float, scale: float) -> Solve:
-    """Its DOP853."""
-    import nbkode  # noqa: PLC0415 - need not be there
-
-    def solve(rtol: float) -> Array:
-        solver = nbkode.DOP853(fun, 0.0, np.asarray(y0, float), rtol=rtol, atol=rtol * scale, first_step=FIRST_STEP)
-        return solver.run(np.array([end]))[1][-1]
-
-    return solve
 
 
 def contenders(ode: Ode) -> dict[str, Solve]:
@@ -107,8 +74,16 @@ def contenders(ode: Ode) -> dict[str, Solve]:
     if installed("diffrax"):
         for method in ("Kvaerno5",) if ode.stiff else ("Tsit5", "Dopri8"):
             found[f"diffrax {method}"] = by_diffrax(ode, method)
-    if installed("nbkode") and ode.name in BY_NUMBERS:
-        found["numbakit-ode DOP853"] = by_nbkode(BY_NUMBERS[ode.name], ode.y0, ode.end, ode.scale)
+    if installed("heyoka") and not ode.stiff:
+        found["heyoka"] = by_heyoka(ode)
+    if installed("CyRK"):
+        method = "Radau" if ode.stiff else "DOP853"
+        found[f"CyRK {method}"] = by_cyrk(ode, method)
+    if installed("sksundae"):
+        found["scikit-sundae CVODE"] = by_cvode(ode)
+    if installed("pydiffsol"):
+        method = "bdf" if ode.stiff else "tsit45"
+        found[f"pydiffsol {method}"] = by_diffsol(ode, method)
     return found
 
 
@@ -121,6 +96,8 @@ def measured(
         first, _ = timed(solve, rtols[0])
         for rtol in rtols:
             taken, answer = timed(solve, rtol)
+            if taken > COMPILING:
+                taken = min(taken, timed(solve, rtol)[0])
             off = error(answer)
             if isfinite(off):
                 repeats = min(REPEATS, int(1 / taken))
@@ -173,14 +150,6 @@ def ensembles(quick: bool) -> Iterator[dict[str, Any]]:
                     run(group.starts.T, group.parameters.T, rtol, rtol * 1e-3)
                 ).T
             )
-    if installed("nbkode"):
-        starts = np.concatenate([group.starts, group.parameters]).T
-
-        def one_by_one(rtol: float) -> Array:
-            solves = (by_nbkode(lotka_volterra_family, start, group.span[1], 1e-3) for start in starts)
-            return np.stack([solve(rtol)[:2] for solve in solves], axis=1)
-
-        found["numbakit-ode DOP853 (loop)"] = one_by_one
     print(f"ensemble: {members} Lotka-Volterra systems")
     rtols = QUICK_RTOLS if quick else RTOLS[:8]
     error = lambda y: float(np.max(np.abs(y - reference) / size))  # noqa: E731

@@ -1,4 +1,4 @@
-"""parscan against its peers: loops, SciPy, pandas, JAX, diffrax, numbakit-ode; both sides in one run, with errors.
+"""parscan against its peers: loops, SciPy, pandas, JAX, diffrax, heyoka and others; both sides in one run, with errors.
 
 python benchmarks/peers.py [--quick] [--json benchmarks/results/peers.json] [linear] [recurrence] [ode] [ensemble]
 
