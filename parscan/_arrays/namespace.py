@@ -215,6 +215,8 @@ def machine_epsilon(dtype: Any) -> float:
 
 def itemsize(dtype: Any) -> int:
     """Bytes per number of `dtype`."""
+    if isinstance(dtype, np.dtype):
+        return dtype.itemsize
     return int(np.dtype(dtype_name(dtype)).itemsize)
 
 

@@ -98,6 +98,10 @@ class Same:
         except TypeError:
             self._reference = lambda: given
 
+    def holds(self, given: Any) -> bool:
+        """Whether this is the object."""
+        return self._reference() is given
+
     def __eq__(self, other: object) -> bool:
         found = self._reference()
         return isinstance(other, Same) and found is other._reference() and found is not None
@@ -213,6 +217,9 @@ def token(value: Any) -> tuple[type, Any]:
     return kind, make(value)
 
 
+NOTHING = token(None)
+
+
 def _is_atom(value: Any) -> bool:
     return type(value) in TOKENS or (
         isinstance(value, np.generic | np.dtype) and _root(type(value).__module__) == "numpy"
@@ -270,7 +277,7 @@ def _space(given: dict[str, Any], names: dict[str, bool]) -> tuple[Facts, Sequen
 def _module(given: ModuleType, names: dict[str, bool]) -> tuple[Facts, Sequence[Any]]:
     there = [hasattr(given, name) == is_there for name, is_there in names.items()]
     found = [getattr(given, name) for name, is_there in names.items() if is_there]
-    return (given.__name__, Same(given), all(there)), found
+    return (given.__name__, weakref.ref(given), all(there)), found  # of a module, there is one reference
 
 
 def _shared_module(given: ModuleType, _: Any) -> tuple[Facts, Sequence[Any]]:
@@ -594,7 +601,7 @@ class Witness:
         while pending:
             number, given = pending.pop()
             if type(number) is not int:
-                if token(given) != number:
+                if (NOTHING if given is None else token(given)) != number:
                     return False
                 continue
             if number in objects:
@@ -602,6 +609,10 @@ class Witness:
                     return False
                 continue
             node = nodes[number]
+            if node.open is _one:  # most of them are
+                if not node.facts[0].holds(given):
+                    return False
+                continue
             if id(given) in numbers or type(given) is not (node.kind or type(given)):
                 return False
             objects[number], numbers[id(given)] = given, number

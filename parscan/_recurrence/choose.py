@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 
@@ -250,12 +250,16 @@ def _choose_automatically(task: Task, states: Array, stopwatch: Stopwatch, budge
 
 
 def _settled(
-    task: Task, decision: Decision, start: int, code: Code | None, segments: CompiledSegments | None, remark: str = ""
-) -> Choice:
-    """The loop, or Jacobi's sweeps over segments by machine code."""
-    precedent = None if remark else precedent_of(decision, code, segments)
+    task: Task, decision: Decision, start: int, code: Code | None, segments: CompiledSegments | None, remark: str = "",
+    precedent: Precedent | None = None,
+) -> Choice:  # fmt: skip
+    """The loop, or Jacobi's sweeps over segments by machine code; `precedent`: as they were chosen before."""
+    uncounted = FIRST_STEPS if precedent and segments is None else 0
+    if precedent is None and not remark:
+        precedent = precedent_of(decision, code, segments)
     if segments is None:
-        return Choice((), 0, start, f"{_reason(decision)}{remark}", code=code, precedent=precedent)
+        reason = f"{_reason(decision)}{remark}"
+        return Choice((), 0, start, reason, code=code, precedent=precedent, uncounted=uncounted)
     if not task.options.window:
         start = _evenly(task, start, segments)
     steps = task.steps - start
@@ -294,10 +298,8 @@ def _as_before(task: Task) -> Choice | None:
         return None
     code = precedent.code(task.step)
     if (segments := precedent.segments(code)) is None:  # a loop from the start, if the code is withdrawn, too
-        choice = _settled(task, precedent.decision, 0, code, None)
-        return replace(choice, precedent=precedent, uncounted=FIRST_STEPS)
+        return _settled(task, precedent.decision, 0, code, None, precedent=precedent)
     start = FIRST_STEPS + _left_over(task.steps - FIRST_STEPS, segments)
     if code.march(task.arrays.y0, task.trajectory, 0, start) < start:
         return None
-    choice = _settled(task, precedent.decision, start, code, segments)
-    return replace(choice, precedent=precedent)
+    return _settled(task, precedent.decision, start, code, segments, precedent=precedent)

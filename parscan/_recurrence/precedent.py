@@ -93,6 +93,8 @@ def keep(task: Task, precedent: Precedent | None) -> None:
     recording = task.code.recording if task.code else None
     if recording is None or not is_ordinary(task):
         return
+    if precedent is not None and recording.notes.get(_key(task)) is precedent:
+        return
     old = recording.notes.pop(_key(task), None)
     if precedent is not None:
         precedent.uses = old.uses if old else precedent.uses

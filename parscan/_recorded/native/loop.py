@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
@@ -80,10 +81,14 @@ class Loop:
             Called with the next step every now and then.
         """
         first, *others = self.program.arguments
-        state = np.array(np.reshape(state, first.shape), dtype=first.dtype, order="C")
-        arrays = [*(_rows(array, argument) for array, argument in zip(inputs, others, strict=True)), out]
-        rows = [(address(array) + begin * array.strides[0], array.strides[0], 0) for array in arrays]
-        places = np.array([(address(state), 0, 0), *rows], dtype=np.int64)
+        state = np.array(state, dtype=first.dtype, order="C").reshape(first.shape)
+        places, arrays = (
+            array("q", (address(state), 0, 0)),
+            [*(_rows(*pair) for pair in zip(inputs, others, strict=True)), out],
+        )
+        for one in arrays:
+            stride = one.strides[0]
+            places.extend((address(one) + begin * stride, stride, 0))
         memory, watches = self._kernel.memory(), out.strides[0] == self._row
         for count in portions(begin, end, self._operations, report):
             if not self._watched(memory, places, count, watches=watches):
@@ -94,8 +99,8 @@ class Loop:
         """Evaluate one step from each of some states: row `t` of `out` follows row `t` of states and inputs."""
         first, *others = self.program.arguments
         states = np.ascontiguousarray(np.reshape(states, (len(out), *first.shape)), dtype=first.dtype)
-        arrays = [states, *(_rows(array, argument) for array, argument in zip(inputs, others, strict=True)), out]
-        rows = [(address(array), array.strides[0], 0) for array in arrays]
+        arrays = [states, *(_rows(*pair) for pair in zip(inputs, others, strict=True)), out]
+        rows = [(address(one), one.strides[0], 0) for one in arrays]
         places = np.array(rows, dtype=np.int64)
         memory = self._kernel.memory()
         run, start = self._kernel.on(memory), address(places)
@@ -123,11 +128,11 @@ def portions(
             report(begin)
 
 
-def _rows(array: Any, argument: Any) -> Any:
+def _rows(given: Any, argument: Any) -> Any:
     """Rows of an input, each contiguous and of the recorded dtype."""
-    if array.dtype != argument.dtype or not (array.size == 0 or array[0, ...].flags.c_contiguous):
-        return np.ascontiguousarray(array, dtype=argument.dtype)
-    return array
+    if given.dtype != argument.dtype or not (given.size == 0 or given[0, ...].flags.c_contiguous):
+        return np.ascontiguousarray(given, dtype=argument.dtype)
+    return given
 
 
 def compiled_loop(program: Program) -> Loop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from functools import cache
 from typing import Any
 
@@ -42,21 +43,21 @@ class Watched:
         """Memory for intermediate values, for one thread."""
         return self._kernel.memory()
 
-    def __call__(self, memory: Any, arrays: Any, steps: int, *, watches: bool) -> bool:
+    def __call__(self, memory: Any, arrays: array[int], steps: int, *, watches: bool) -> bool:
         """
         Evaluate steps, and return whether all states are finite; if not, they may end early.
 
         Parameters
         ----------
-        arrays : array
-            The integers that `Kernel` describes; addresses become those of the following steps.
+        arrays : array of 64-bit integers
+            Those that `Kernel` describes; addresses become those of the following steps.
         watches : bool
             False: look at nothing. The rows of the states must be contiguous otherwise, and side by side.
         """
         scratch = 0 if memory is None else address(memory)
         at_a_time, numbers = (self._at_a_time, self._numbers) if watches else (steps, 0)
-        given = np.array([self._kernel.table, scratch, len(arrays), at_a_time, numbers, 0], dtype=np.int64)
-        self._code.function(self._kernel.address, address(given), address(arrays), steps)
+        given = array("q", (self._kernel.table, scratch, len(arrays) // 3, at_a_time, numbers, 0))
+        self._code.function(self._kernel.address, given.buffer_info()[0], arrays.buffer_info()[0], steps)
         return bool(given[5])
 
 

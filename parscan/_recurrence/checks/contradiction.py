@@ -64,7 +64,7 @@ def confirms(step: Step, sample: Sample, tolerance: Tolerance) -> bool:
         off = xp.abs(STACKED.values(step, sample.times, sample.before) - found)
         size = xp.max(xp.abs(found), axis=0)
         share = machine_epsilon(found.dtype) ** 0.5
-        return bool(xp.all((off <= share * size) & (off <= tolerance.atol + tolerance.rtol * size)))
+        return bool(xp.all(off <= xp.minimum(share * size, tolerance.atol + tolerance.rtol * size)))
 
 
 def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel: bool) -> Finding | None:
