@@ -41,6 +41,7 @@ from .graph import Graph
 from .python_numbers import checked, is_number, number, whole
 from .sparse import SparseMatrix
 from .splines import evaluator, polynomial
+from .unread import Unread, Whole, variables
 
 np: Any = numpy  # whose types do not know recording arrays
 
@@ -615,11 +616,14 @@ class Copies:
         Where the arrays of the copies record.
     reads : Reads
         Names that the copies have read so far.
+    unread : Unread
+        Large arrays of objects that were not read so far.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.reads = Reads()
+        self.unread = Unread(self.value, HUGE + 1)
         self._known: dict[int, tuple[Any, Any]] = {}
         self._builtins = {
             **vars(builtins),
@@ -658,6 +662,11 @@ class Copies:
         """Whether the copy of the function uses another value in place of this one."""
         found = self._known.get(id(given))
         return found is not None and found[1] is not given
+
+    def names_unread(self, given: Any) -> tuple[str, ...]:
+        """Names of attributes of an object of the user's that its copy has not read."""
+        found = self._known.get(id(given))
+        return () if found is None else self.unread.names(found[1])
 
     def _copy(self, given: Any) -> Any:
         for kind, make in MAKERS:
@@ -843,7 +852,9 @@ class Copies:
             return given
         bases = [self.value(base) for base in given.__bases__]
         copied = [base for base, old in zip(bases, given.__bases__, strict=True) if base is not old]
-        members = {"__slots__": (), "__module__": given.__module__, "__qualname__": given.__qualname__}
+        members: dict[str, Any] = {"__slots__": (), "__module__": given.__module__, "__qualname__": given.__qualname__}
+        if given.__dictoffset__:
+            members["__dict__"] = Whole(self.unread)
         metaclass: Any = type(given)
         try:
             copy = metaclass(given.__name__, (*copied, given), members)
@@ -882,8 +893,10 @@ class Copies:
         for name in slots_of(kind):
             if hasattr(given, name):
                 object.__setattr__(copy, name, self.value(getattr(given, name)))
+        own = variables(copy)
         for name, value in getattr(given, "__dict__", {}).items():
-            copy.__dict__[name] = self.value(value)
+            if copied is kind or not self.unread.takes(copy, name, value):
+                own[name] = self.value(value)
         return copy
 
 
@@ -919,7 +932,7 @@ def _contents(copy: Any) -> Any:
             return _token(copy.cell_contents)
         except ValueError:  # empty
             return None
-    members = copy if isinstance(copy, dict) else getattr(copy, "__dict__", {})
+    members = copy if isinstance(copy, dict) else variables(copy)
     return [(_token(name), _token(value)) for name, value in members.items() if name not in UNCHANGED]
 
 

@@ -80,7 +80,7 @@ OF_DATACLASSES = (dataclasses.__file__, reprlib.__file__)
 
 Facts = tuple[Any, ...]
 Open = Callable[[Any, Any], tuple[Facts, Sequence[Any]]]
-"""Returns facts about an object, and its parts. The second argument: the names that were read from the object."""
+"""Returns facts about an object, and its parts. The second argument: names that were read from it, or were not."""
 
 
 class Unknown(Exception):  # noqa: N818 - it says what happened
@@ -148,7 +148,7 @@ class Contents:
     __hash__ = None  # type: ignore[assignment]
 
 
-FEW_BYTES = 4096
+FEW_BYTES = 1 << 16
 """Of arrays that small, copies are compared."""
 
 
@@ -358,11 +358,12 @@ def _variables(given: Any, _: Any) -> tuple[Facts, Sequence[Any]]:
     return (slots, tuple(own)), (*(getattr(given, name) for name in slots), *own.values())
 
 
-def _object(given: Any, _: Any) -> tuple[Facts, Sequence[Any]]:
-    """An object of a class of the user's, which has no variables elsewhere."""
+def _object(given: Any, unread: Sequence[str]) -> tuple[Facts, Sequence[Any]]:
+    """An object of a class of the user's, which has no variables elsewhere; some of them were not read."""
     slots = [name for name in slots_of(type(given)) if hasattr(given, name)]
     own = getattr(given, "__dict__", {})
-    return (slots, tuple(own)), (type(given), *(getattr(given, name) for name in slots), *own.values())
+    values = [value for name, value in own.items() if name not in unread] if unread else own.values()
+    return (slots, tuple(own)), (type(given), *(getattr(given, name) for name in slots), *values)
 
 
 OPEN: dict[type, Open] = {
@@ -512,7 +513,7 @@ BY_KIND: tuple[tuple[type, Callable[[Any, Copies], Open]], ...] = (
 
 
 class Node:
-    """An object that was read: its type, how it is opened, the names read from it, facts about it, and its parts."""
+    """An object that was read: its type, how it is opened, names read from it or not, facts about it, and its parts."""
 
     __slots__ = ("facts", "kind", "names", "open", "parts")
 
@@ -581,7 +582,9 @@ class Witness:
                 raise Unknown  # a dictionary of globals that is used as a dictionary, too
             return found
         opener = opener or _opener(given, copies)
-        names = copies.reads.names.get(id(given), (None, {}))[1] if opener in (_space, _module) else None
+        names: Any = copies.names_unread(given) if opener is _object else None
+        if opener in (_space, _module):
+            names = copies.reads.names.get(id(given), (None, {}))[1]
         node, number = Node(given, opener, names), len(self._nodes)
         self._nodes.append(node)
         self._numbers[id(given)] = number

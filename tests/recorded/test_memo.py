@@ -1,5 +1,6 @@
 """Recordings that are kept: never one of a function that reads something else now."""
 
+import contextlib
 import functools
 import gc
 import itertools
@@ -21,6 +22,7 @@ from scipy import interpolate, sparse
 from parscan import solve_recurrence
 from parscan._recorded import memo
 from parscan._recorded.record import NotRecordedError, recorded
+from parscan._recorded.stand_in import HUGE
 from parscan._recorded.witness import Witness
 from parscan._recurrence import code as _code
 
@@ -472,6 +474,75 @@ def test_every_entry_of_an_array_is_compared(layout, change):
     assert remembered(step) is not first
     np.testing.assert_array_equal(value(step), STATE + table[-1, -1])
     assert is_kept(step)  # a NaN is as before
+
+
+class Fitted:
+    """A model that has its data with it, as many have."""
+
+    shown = None
+
+    def __init__(self):
+        self.data, self.shown, self.rate = np.ones(HUGE + 1), np.ones(HUGE + 1), 0.5
+
+    def step(self, y):
+        return self.rate * y
+
+    def with_data(self, y):
+        return self.rate * y + self.data[2]
+
+
+READ = {
+    "attribute": lambda model, y: model.data[2] * y,
+    "getattr": lambda model, y: getattr(model, "da" + "ta")[2] * y,
+    "vars": lambda model, y: vars(model)["data"][2] * y,
+    "dictionary": lambda model, y: sum(value[2] for name, value in model.__dict__.items() if name == "data") * y,
+    "method": lambda model, y: model.with_data(y),
+    "twice": lambda model, y: model.data[2] * y + model.data[3],
+}
+UNREAD = {
+    "none": lambda model, y: model.step(y),
+    "another": lambda model, y: vars(Plain(model.rate))["rate"] * y,
+    "written": lambda model, y: (setattr(model, "other", 1.0), delattr(model, "other"), model.rate * y)[-1],
+}
+
+
+class Plain:
+    def __init__(self, rate):
+        self.rate = rate
+
+
+@pytest.mark.parametrize("name", [*READ, *UNREAD])
+def test_large_data_of_an_object_is_compared_if_it_is_read(name):
+    model = Fitted()
+    function = functools.partial((READ | UNREAD)[name], model)
+    first = remembered(function)
+    assert remembered(function) is first
+    model.data[2] = 7.0
+    assert (remembered(function) is first) == (name in UNREAD)
+    np.testing.assert_allclose(value(function), function(STATE))
+    model.data = None
+    if name in UNREAD:
+        assert remembered(function) is first
+    model.rate = 0.25
+    with pytest.raises(NotRecordedError) if name in READ else contextlib.nullcontext():
+        assert remembered(function) is not first
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda model, y: y * (model.shown is None),
+        lambda model, y: y * hasattr(model, "data") + hasattr(model, "nothing") + hasattr(Fitted, "shown"),
+        lambda model, y: y * len(model.__dict__) + ("data" in vars(model)),
+        lambda model, y: y * getattr(Plain(1.0), "data", 3.0),
+        lambda model, y: y * isinstance(model, Fitted) + (type(model) is Fitted),
+        lambda model, y: y * (model.data is model.data) + (model.data is vars(model)["data"]),
+    ],
+)
+def test_large_data_looks_as_if_it_were_there(function):
+    model = Fitted()
+    bound = functools.partial(function, model)
+    np.testing.assert_allclose(value(bound), function(model, STATE))
 
 
 def test_the_number_of_recordings_is_bounded():
