@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from ..._arrays.cached import cached_property
 from ..program import Program
-from .compilation import compiled
+from . import compilation
 from .expressions import Array, Code
 from .kernel import NAME, Kernel, fill
 from .layout import ALIGNED, address, aligned
@@ -38,18 +40,20 @@ class Fields:
         """Another array."""
         dtype = np.dtype(dtype)
         self._fields[name] = self.size, dtype, shape
-        self.size += -(-int(np.prod(shape)) * dtype.itemsize // ALIGNED) * ALIGNED
+        self.size += -(-prod(shape) * dtype.itemsize // ALIGNED) * ALIGNED
 
     def offset(self, name: str) -> int:
         """Bytes before an array."""
         return self._fields[name][0]
 
+    def view(self, memory: Any, name: str) -> Any:
+        """An array, as NumPy sees it."""
+        start, dtype, shape = self._fields[name]
+        return memory[start : start + prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+
     def views(self, memory: Any) -> dict[str, Any]:
-        """The arrays, as NumPy sees them."""
-        return {
-            name: memory[start : start + int(np.prod(shape)) * dtype.itemsize].view(dtype).reshape(shape)
-            for name, (start, dtype, shape) in self._fields.items()
-        }
+        """All arrays."""
+        return {name: self.view(memory, name) for name in self._fields}
 
     def array(self, code: Code, name: str, width: int = 1, stride: int = 0) -> Array:
         """An array, as the driver sees it, in items of a width."""
@@ -73,6 +77,11 @@ class Driver:
     fields: Fields
     routines: tuple[tuple[int, tuple[Any, ...]], ...]
     """Where the constants of each routine begin in the table, and where they come from."""
+
+    @cached_property
+    def code(self) -> compilation.Code:
+        """The machine code."""
+        return compilation.compiled(self.kernel)
 
     def table(self, programs: Sequence[Program]) -> Any:
         """The table with the constants of programs that have the same structure."""
@@ -140,7 +149,7 @@ class Machine:
     """
 
     def __init__(self, driver: Driver, programs: Sequence[Program]) -> None:
-        self._code, self._table, self._size = compiled(driver.kernel), driver.table(programs), driver.kernel.scratch
+        self._code, self._table, self._size = driver.code, driver.table(programs), driver.kernel.scratch
         self._fields = driver.fields
 
     def memory(self) -> Any:

@@ -1,0 +1,227 @@
+"""DOP853 in machine code around a recorded right-hand side: adaptive steps, dense output and a test for stiffness.
+
+The method of order 8 and its error estimate are those of Hairer, Nørsett and Wanner, "Solving Ordinary Differential
+Equations I", 2nd edition, Springer 1993, sections II.5, II.6 and II.10; the test for stiffness is that of Hairer and
+Wanner, "Solving Ordinary Differential Equations II", 2nd edition, Springer 1996, section IV.2.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..program import Program
+from .driver import Driver
+from .expressions import Value
+from .integrate import Solver
+from .members import DENSE, Facts, Form, Members
+from .same_text import structure
+
+STIFF_AT, STIFF_STEPS, NOT_STIFF_STEPS = 6.1, 15, 6
+"""Product of step and dominant eigenvalue above which stability limits the step; number of such steps that mean
+stiffness; number of other steps in a row that reset the count."""
+
+STAGES, EXTRA, DEGREE = 12, 3, 7
+"""Stages of a step, besides the slope at its end; further ones for polynomials; and coefficients of these."""
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """
+    Numbers of the method.
+
+    Attributes
+    ----------
+    A, c : arrays (16, 16) and (16,)
+        Of the stages, the slope at the end, and the further stages.
+    B, E3, E5 : arrays (12,)
+        Weights of the step, and of its errors of orders 3 and 5.
+    nested : array (7, 16)
+        Weights of the slopes, times the step, in the polynomial
+        `y + θ (F0 + (1 - θ) (F1 + θ (F2 + (1 - θ) (F3 + …))))`.
+    slopes : array (7, 16)
+        Weights of the slopes in the derivatives of the polynomial at the nodes of Gauss's quadrature on [0, 1].
+    """
+
+    A: Any
+    c: Any
+    B: Any
+    E3: Any
+    E5: Any
+    nested: Any
+    slopes: Any
+
+
+@cache
+def coefficients() -> Coefficients:
+    """The numbers, as SciPy has them."""
+    from scipy.integrate import DOP853  # noqa: PLC0415 - slow to import
+
+    A = np.zeros((STAGES + 1 + EXTRA, STAGES + 1 + EXTRA))
+    A[:STAGES, :STAGES], A[STAGES, :STAGES], A[STAGES + 1 :] = DOP853.A[:STAGES, :STAGES], DOP853.B, DOP853.A_EXTRA
+    c = np.concatenate([DOP853.C[:STAGES], [1.0], DOP853.C_EXTRA])
+    first, last = np.eye(len(c))[[0, STAGES]]
+    nested = np.stack([A[STAGES], first - A[STAGES], 2 * A[STAGES] - first - last, *DOP853.D])
+    nodes = (np.polynomial.legendre.leggauss(DEGREE)[0] + 1) / 2
+    x, rest = np.polynomial.Polynomial([0, 1]), np.polynomial.Polynomial([1, -1])
+    shapes = [x ** (1 + k // 2) * rest ** ((k + 1) // 2) for k in range(DEGREE)]
+    slopes = np.stack([shape.deriv()(nodes) for shape in shapes], axis=1) @ nested
+    return Coefficients(A, c, DOP853.B, DOP853.E3[:STAGES], DOP853.E5[:STAGES], nested, slopes)
+
+
+class Explicit(Members):
+    """Writes the solver of a right-hand side `fun(t, y, *parameters)`."""
+
+    power, last = 8, STAGES
+    per_attempt, per_step, per_polynomial = STAGES - 1, 1, EXTRA
+
+    def __init__(self, program: Program, form: Form) -> None:
+        self.numbers = coefficients()
+        weights = self.numbers.slopes if form.log == DENSE else self.numbers.nested
+        constants = weights.astype(program.arguments[1].dtype)
+        super().__init__([program], form, STAGES + 1 + EXTRA, constants, DEGREE)
+
+    def attempt(self, t: Value, h: Value) -> Value:
+        """The stages, the state at the end, and the error."""
+        for stage in range(1, STAGES):
+            self._stage(stage, t, h, "trial")
+        self._combine("end", STAGES, self.numbers.B, h)
+        return self._error(h)
+
+    def _stage(self, stage: int, t: Value, h: Value, row: str) -> None:
+        """A stage and its slope."""
+        self._combine(row, stage, self.numbers.A[stage], h)
+        self.evaluate(t + self.numbers.c[stage] * h, self.row(row), self.row("slopes", stage))
+
+    def _combine(self, row: str, recent: int, weights: Any, h: Value) -> None:
+        """The state, plus the step times weighted slopes, of which the most recent one comes last."""
+        target, state, length = self.row(row), self.row("state"), self.wide(h)
+
+        def write(chunk: Any) -> None:
+            target[chunk] = self.code.fma(length, self._weighted(chunk, weights, recent), state[chunk])
+
+        self.chunkwise(write)
+
+    def _weighted(self, chunk: Any, weights: Any, recent: int = -1) -> Value:
+        """A sum of slopes; those of weight 0 are left out."""
+        total = None
+        for number in np.flatnonzero(weights).tolist():
+            slope = self.slope(number, chunk, number == recent - 1)
+            weight = float(weights[number])
+            total = weight * slope if total is None else self.code.fma(slope, weight, total)
+        assert total is not None
+        return total
+
+    def slope(self, number: int, chunk: Any, is_recent: bool = False) -> Value:
+        """A chunk of a slope."""
+        row = self.row("slopes", number)
+        return self.recent(row, chunk) if is_recent else row[chunk]
+
+    def _error(self, h: Value) -> Value:
+        code, state, new = self.code, self.row("state"), self.row("end")
+
+        def terms(chunk: Any, totals: list[Value]) -> list[Value]:
+            end = new[chunk]
+            scale = self.scale(chunk, code.maximum(code.abs(state[chunk]), code.abs(end)))
+            nothing = 0.0 * end  # NaN where the state is not finite
+            found = []
+            for weights, total in zip((self.numbers.E5, self.numbers.E3), totals, strict=True):
+                error = code.fma(self._weighted(chunk, weights), scale, nothing)
+                found.append(code.fma(error, error, total))
+            return found
+
+        fifth, third = self.sums(2, terms)
+        both = code.fma(third, 0.01, fifth) * self.n
+        error = code.abs(h).to(self.dtype) * fifth / code.sqrt(both)
+        return code.where(both.equals(0.0), 0.0, error)
+
+    def complete(self, t: Value, h: Value) -> None:
+        """The slope at the end."""
+        self.evaluate(t, self.row("end"), self.row("slopes", STAGES))
+
+    def is_stiff(self, accepts: Value, h: Value) -> Value:
+        """Count steps whose length times the dominant eigenvalue is at the limit of stability."""
+        code, new, trial, state = self.code, self.row("end"), self.row("trial"), self.row("state")
+
+        def terms(chunk: Any, totals: list[Value]) -> list[Value]:
+            scale = self.scale(chunk, code.abs(state[chunk]))
+            slopes = (self.slope(STAGES, chunk, True) - self.slope(STAGES - 1, chunk)) * scale
+            apart = (new[chunk] - trial[chunk]) * scale
+            return [code.fma(one, one, total) for one, total in zip((slopes, apart), totals, strict=True)]
+
+        slopes, apart = self.sums(2, terms)
+        length = h.to(self.dtype)
+        limits = (length * length * slopes > STIFF_AT**2 * apart) & (apart > 0.0)
+        stiff, others = self.lane("stiff"), self.lane("others")
+        calm = code.where(accepts, code.where(limits, 0, others[0] + 1), others[0])
+        count = stiff[0] + (limits & accepts).to(np.int64)
+        others[0] = calm
+        stiff[0] = code.where(calm >= NOT_STIFF_STEPS, 0, count)
+        return stiff[0] >= STIFF_STEPS
+
+    def coefficients(self, t: Value, h: Value) -> None:
+        """Three further stages, and the polynomials: see `Coefficients`."""
+        for stage in range(STAGES + 1, STAGES + 1 + EXTRA):
+            self._stage(stage, t, h, "trial")
+        code, count = self.code, STAGES + 1 + EXTRA
+        weights = code.array("%table", self.dtype)
+        length = None if self.form.log == DENSE else self.wide(h)
+        target, used = self.row("coefficients"), np.flatnonzero(self.numbers.nested.any(axis=0)).tolist()
+        with code.for_(DEGREE) as number:
+            row = weights.after(number * count)
+
+            def write(chunk: Any, number: Value = number) -> None:
+                total = code.number(0.0, self.dtype, self.width)
+                for k in used:
+                    total = code.fma(self.slope(k, chunk), row[k], total)
+                target[number * self.chunks + chunk] = total if length is None else total * length
+
+            self.chunkwise(write)
+
+    def value_at(self, theta: Value, place: Value) -> Value:
+        """The nested polynomial."""
+        code, rows = self.code, self.row("coefficients").of(1)
+        rest, size = 1.0 - theta, self.chunks * self.width
+        total = code.number(0.0, self.dtype)
+        for k in reversed(range(DEGREE)):
+            total = (total + rows[place + k * size]) * (rest if k % 2 else theta)
+        return total + self.row("state").of(1)[place]
+
+
+KEPT = 64
+"""Solvers whose text is kept."""
+
+_lock = threading.Lock()
+_kept: OrderedDict[Any, tuple[Driver, Facts]] = OrderedDict()
+
+if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+def explicit(program: Program, form: Form | None = None) -> Solver:
+    """
+    The compiled solver of a right-hand side; programs that differ in constants share its code.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no machine code for it.
+    """
+    form = form or Form()
+    key = structure(program), form
+    with _lock:
+        found = _kept.pop(key, None)
+    if found is None:
+        writer = Explicit(program, form)
+        found = writer.driver(), writer.facts
+    with _lock:
+        _kept[key] = found
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return Solver([program], *found)

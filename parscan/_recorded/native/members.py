@@ -1,0 +1,562 @@
+"""The frame of a solver in machine code: members of an ensemble in lanes, each with its own time and step.
+
+A lane takes the next member when its own has ended, so that lanes do not wait for each other. One problem is an
+ensemble of one member in one lane; its components then fill the vectors.
+
+What a method adds is a step and its error. Control of the step: Hairer, Nørsett and Wanner, "Solving Ordinary
+Differential Equations I", 2nd edition, Springer 1993, section II.4, with the factors of SciPy's solvers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from ..graph import INPUT
+from ..program import Program
+from .driver import Driver, Fields, Module
+from .expressions import Array, Value
+from .libm import vector_bytes
+from .memory import SHARED, UNIT
+from .routine import Routine, routine
+from .text import Register, UnsupportedError
+
+SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
+"""Safety factor, and the smallest and largest ratio of successive steps."""
+
+LEAST = 10.0
+"""The shortest step, in distances of neighbouring numbers at its time."""
+
+UNROLLED = 2
+"""Chunks of a state that are written out; more are taken in loops."""
+
+
+class Status(IntEnum):
+    """What became of a member."""
+
+    RUNNING = 0
+    FINISHED = 1
+    STIFF = 2
+    STEP_TOO_SMALL = 3
+    NOT_FINITE = 4
+    TOO_MANY_STEPS = 5
+
+
+NOTHING, STATES, DENSE = "nothing", "states", "dense"
+"""What is logged of accepted steps: nothing; times and states at their ends; polynomials as well."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """
+    What a solver's code depends on, besides the recorded functions.
+
+    Attributes
+    ----------
+    lanes : int
+        Members at a time.
+    shared : tuple of bool
+        Of each parameter: whether it is the same for all members.
+    log : str
+        `NOTHING`, `STATES` or `DENSE`.
+    has_times : bool
+        Whether values at given times are wanted; without `DENSE` only.
+    """
+
+    lanes: int = 1
+    shared: tuple[bool, ...] = ()
+    log: str = NOTHING
+    has_times: bool = False
+
+    def __post_init__(self) -> None:
+        if self.has_times and self.log == DENSE:
+            raise ValueError("values at given times are not written beside polynomials")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """
+    What Python has to know of a solver.
+
+    Attributes
+    ----------
+    form : Form
+    n : int
+        Components of a state.
+    dtype : NumPy dtype
+        Of states.
+    degree : int
+        Coefficients of polynomials.
+    """
+
+    form: Form
+    n: int
+    dtype: np.dtype[Any]
+    degree: int
+
+
+POINTERS = (
+    "y0", "t0", "end", "first", "longest",  # of members
+    "y", "t", "counts",  # what becomes of members
+    "log members", "log t", "log y", "log coefficients", "times", "values", "queue",
+)  # fmt: skip
+"""Arrays outside of the memory, by their addresses and the bytes from member to member (0 where all have the same)."""
+
+COUNTS = "status", "accepted", "rejected", "evaluations"
+"""Columns of `counts`."""
+
+NUMBERS = "members", "most", "capacity", "logged", "wanted", "ended", "time count"
+"""Integers: members of the ensemble; most steps of one; rows of the log, and how many are filled; whether a lane wants
+another member; members that ended here; times of a member."""
+
+
+class Members(ABC):
+    """
+    Writes a solver.
+
+    Parameters
+    ----------
+    programs : sequence of Program
+        Recorded functions; the first one is the right-hand side of `t`, `y` and parameters.
+    form : Form
+    rows : int
+        Slopes and other vectors like them that a step works with.
+    constants : array
+        The method's numbers.
+    degree : int
+        Coefficients of its polynomials.
+    """
+
+    names: tuple[str, ...] = ("fun",)
+    """Of the recorded functions."""
+    power: int
+    """The error of a step is proportional to this power of its length."""
+
+    def __init__(
+        self, programs: Sequence[Program], form: Form, rows: int, constants: Any, degree: int
+    ) -> None:  # fmt: skip
+        program = programs[0]
+        self.form, self.program, self.lanes, self.degree = form, program, form.lanes, degree
+        self.dtype, self.n = program.arguments[1].dtype, int(np.prod(program.arguments[1].shape))
+        if self.dtype.kind != "f" or program.dtypes[0] != self.dtype or program.results[0].size != self.n:
+            raise UnsupportedError("has other states than slopes")
+        width = vector_bytes() // self.dtype.itemsize
+        self.width = self.lanes if self.lanes > 1 else min(width, 1 << (self.n - 1).bit_length())
+        """Numbers of a vector."""
+        self.chunks = self.n if self.lanes > 1 else -(-self.n // self.width)
+        """Vectors of a state."""
+        self.reads_time = [any(b.operation == INPUT and b.data[0] == 0 for b in p.blocks) for p in programs]
+        fields = self._fields(rows)
+        modes = [UNIT, UNIT, *(SHARED if one else UNIT for one in form.shared)]
+        routines = [self._routine(name, one, modes) for name, one in zip(self.names, programs, strict=True)]
+        self.module = Module(constants, routines, fields)
+        self.code = self.module.code
+        self.fields = fields
+
+    def _routine(self, name: str, program: Program, modes: list[str]) -> Routine:
+        given = modes + [UNIT] * len(program.results) if self.lanes > 1 else ()
+        return routine(name, program, self.lanes, given)
+
+    def _fields(self, rows: int) -> Fields:
+        fields, lanes, dtype = Fields(), self.lanes, self.dtype
+        for name in ("now", "step", "goal", "direction", "limit", "next"):
+            fields.add(name, np.float64, 1, lanes)
+        for name in ("begin", "length", "finish") if self.form.has_times else ():
+            fields.add(name, np.float64, 1, lanes)
+        for name in ("member", "active", "fresh", "given", "shrunk", "finite", "accepts", "place", *COUNTS, "stiff",
+                     "others"):  # fmt: skip
+            fields.add(name, np.int64, 1, lanes)
+        fields.add("numbers", np.int64, len(NUMBERS))
+        fields.add("pointers", np.int64, len(POINTERS) + len(self.program.arguments) - 2, 2)
+        fields.add("parameters", np.int64, max(len(self.program.arguments) - 2, 1))
+        fields.add("time", self.program.arguments[0].dtype, 1, lanes)
+        for name in ("tolerances", "limits"):  # relative and absolute
+            fields.add(name, dtype, self.chunks, 1 if lanes > 1 else self.width)
+        fields.add("state", dtype, self.chunks, self.width)
+        fields.add("end", dtype, self.chunks, self.width)
+        fields.add("trial", dtype, self.chunks, self.width)
+        fields.add("slopes", dtype, rows, self.chunks, self.width)
+        if self.form.log == DENSE or self.form.has_times:
+            fields.add("coefficients", dtype, self.degree, self.chunks, self.width)
+        for k, argument in enumerate(self.program.arguments[2:]):
+            if lanes > 1 and not self.form.shared[k]:
+                fields.add(f"parameter {k}", argument.dtype, int(np.prod(argument.shape)), lanes)
+        return fields
+
+    # What a method gives
+
+    @abstractmethod
+    def attempt(self, t: Value, h: Value) -> Value:
+        """Write a step from `t` of length `h`, to the row "end"; return the error in tolerances, per lane."""
+
+    last: int
+    """Row of the slope at the end of a step."""
+    per_attempt: int
+    per_step: int
+    per_polynomial: int
+    """Evaluations of an attempt, further ones of a step that is taken, and those of its polynomial."""
+
+    @abstractmethod
+    def complete(self, t: Value, h: Value) -> None:
+        """Write what an accepted step to `t` needs, before the state changes: its last slope is the next first one."""
+
+    def is_stiff(self, accepts: Value, h: Value) -> Value:
+        """Whether an accepted step shows that the problem is stiff."""
+        return self.code.number(False, bool, self.lanes)
+
+    @abstractmethod
+    def coefficients(self, t: Value, h: Value) -> None:
+        """Write the polynomials of accepted steps, which began at `t`."""
+
+    # Memory
+
+    def lane(self, name: str) -> Array:
+        """A field with a number per lane."""
+        return self.fields.array(self.code, name, self.lanes)
+
+    def row(self, name: str, number: int = 0) -> Array:
+        """A state, or something like it, in chunks."""
+        return self.fields.array(self.code, name, self.width).after(number * self.chunks)
+
+    def number(self, name: str) -> Array:
+        """An integer of the driver."""
+        return self.fields.array(self.code, "numbers").after(NUMBERS.index(name))
+
+    def tolerance(self, name: str, chunk: Value | int) -> Value:
+        """Relative or absolute tolerances of a chunk."""
+        return self.fields.array(self.code, name, 1 if self.lanes > 1 else self.width)[chunk]
+
+    def _pointer(self, name: str, member: Value, size: int = 0) -> Register:
+        """Pointer to the part of an array that belongs to a member, or to its item, if items have a size."""
+        place = POINTERS.index(name) if name in POINTERS else len(POINTERS) + int(name)
+        pointers = self.fields.array(self.code, "pointers")
+        base = self.code.load_pointer(pointers.at(2 * place))
+        if size:
+            return self.code.offset(base, member, size)
+        return self.code.offset(base, member * pointers[2 * place + 1], 1)
+
+    def recent(self, row: Array, chunk: Value | int) -> Value:
+        """A chunk that a recorded function wrote just now: read number by number, as it was written."""
+        if self.lanes > 1 or self.chunks > 1 or self.width == 1:
+            return row[chunk]
+        numbers, zero = row.of(1), self.code.number(0.0, self.dtype)
+        return self.code.joined([numbers[k] if k < self.n else zero for k in range(self.width)])
+
+    def chunkwise(self, write: Any) -> None:
+        """Write something for every chunk of a state."""
+        if self.chunks <= UNROLLED:
+            for k in range(self.chunks):
+                write(k)
+        else:
+            with self.code.for_(self.chunks) as chunk:
+                write(chunk)
+
+    def sums(self, count: int, terms: Any) -> list[Value]:
+        """Sums over the components of a state, per lane, of some terms of a chunk."""
+        zero = self.code.number(0.0, self.dtype, self.width)
+        if self.chunks <= UNROLLED:
+            totals = [zero] * count
+            for k in range(self.chunks):
+                totals = terms(k, totals)
+        else:
+            kept = [self.code.variable(zero) for _ in range(count)]
+            with self.code.for_(self.chunks) as chunk:
+                for one, total in zip(kept, terms(chunk, [one.get() for one in kept]), strict=True):
+                    one.set(total)
+            totals = [one.get() for one in kept]
+        return totals if self.lanes > 1 else [self.code.sum(one) for one in totals]
+
+    def wide(self, value: Value) -> Value:
+        """A number per lane, as wide as chunks and in the dtype of states."""
+        return value.to(self.dtype).wide(self.width)
+
+    def scale(self, chunk: Value | int, size: Value) -> Value:
+        """One over the tolerance of components of some size."""
+        code = self.code
+        return 1.0 / code.fma(size, self.tolerance("tolerances", chunk), self.tolerance("limits", chunk))
+
+    def evaluate(self, t: Value, state: Array, *results: Array, function: int = 0) -> None:
+        """Call a recorded function."""
+        time = self.lane("time")
+        if self.reads_time[function]:
+            time[0] = t.to(self.program.arguments[0].dtype)
+        pointers = [time.pointer, state.pointer]
+        for k in range(len(self.program.arguments) - 2):
+            if self.lanes > 1 and not self.form.shared[k]:
+                pointers.append(self.fields.array(self.code, f"parameter {k}").pointer)
+            else:
+                parameters = self.fields.array(self.code, "parameters")
+                pointers.append(self.code.load_pointer(parameters.at(k)))
+        self.module.call(self.names[function], *pointers, *(one.pointer for one in results))
+
+    # The solver
+
+    @property
+    def facts(self) -> Facts:
+        """What Python has to know."""
+        return Facts(self.form, self.n, self.dtype, self.degree)
+
+    def driver(self) -> Driver:
+        """Write all of it."""
+        code, active, wanted = self.code, self.lane("active"), self.number("wanted")
+        left = code.variable(code.argument("steps"))
+
+        def goes_on() -> Value:
+            some = code.any(active[0].differs(0)) | wanted[0].differs(0)
+            room = self.number("logged")[0] + self.lanes <= self.number("capacity")[0]
+            return some & (left.get() > 0) & room
+
+        with code.while_(goes_on):
+            with code.if_(wanted[0].differs(0)):
+                self._take()
+                self._begin()
+            with code.if_(code.any(active[0].differs(0))):
+                self._step()
+            left.set(left.get() - 1)
+        return self.module.driver()
+
+    def _take(self) -> None:
+        """Give members to the lanes that have none."""
+        code = self.code
+        active = self.lane("active").of(1)
+        self.number("wanted")[0] = 0
+        with code.for_(self.lanes) as lane, code.if_(active[lane].equals(0)):
+            queue = self._pointer("queue", code.number(0, np.int64))
+            member = code.assigned(f"atomicrmw add ptr {queue}, i64 1 monotonic", np.dtype(np.int64), 1)
+            with code.if_(member < self.number("members")[0]):
+                self._load(lane, member)
+
+    def _load(self, lane: Value, member: Value) -> None:
+        """Begin with a member in a lane."""
+        code, dtype = self.code, self.dtype
+        begin, goal, first, longest = (
+            code.array(self._pointer(name, member), np.float64)[0] for name in ("t0", "end", "first", "longest")
+        )
+        values: dict[str, Any] = {
+            "now": begin, "goal": goal, "limit": longest, "step": first, "member": member, "active": 1, "fresh": 1,
+            "direction": code.where(goal < begin, -1.0, code.number(1.0)), "given": (first > 0).to(np.int64),
+            "finite": 1, **dict.fromkeys(("shrunk", "place", "stiff", "others", *COUNTS), 0),
+        }  # fmt: skip
+        for name, value in values.items():
+            self.lane(name).of(1)[lane] = value
+        if self.form.has_times:
+            self._next_time(lane)
+        given, state = code.array(self._pointer("y0", member), dtype), self.row("state").of(1)
+        with code.for_(self.n) as k:
+            state[k * self.lanes + lane] = given[k]
+        for number, argument in enumerate(self.program.arguments[2:]):
+            pointer = self._pointer(str(number), member)
+            if self.lanes == 1 or self.form.shared[number]:
+                place = self.fields.array(code, "parameters").at(number)
+                code.text.do(f"store ptr {pointer}, ptr {place}")
+                continue
+            source = code.array(pointer, argument.dtype)
+            target = self.fields.array(code, f"parameter {number}")
+            with code.for_(int(np.prod(argument.shape))) as k:
+                target[k * self.lanes + lane] = source[k]
+
+    def _begin(self) -> None:
+        """First slopes and first steps of members that are new (Hairer, Nørsett and Wanner 1993, section II.4)."""
+        code, fresh, h = self.code, self.lane("fresh"), self.lane("step")
+        is_fresh = fresh[0].differs(0)
+        with code.if_(code.any(is_fresh)):
+            t, first, other = self.lane("now")[0], self.row("slopes"), self.row("slopes", 1)
+            self.evaluate(t, self.row("state"), other)
+            self.chunkwise(lambda k: first.__setitem__(k, code.where(is_fresh.wide(self.width), other[k], first[k])))
+            self._count(is_fresh, "evaluations")
+            chooses = is_fresh & self.lane("given")[0].equals(0)
+            with code.if_(code.any(chooses)):
+                h[0] = code.where(chooses, self._first_step(t), h[0])
+                self._count(chooses, "evaluations")
+            fresh[0] = 0
+
+    def _first_step(self, t: Value) -> Value:
+        code, state, first, other = self.code, self.row("state"), self.row("slopes"), self.row("slopes", 1)
+        goal, direction = self.lane("goal")[0], self.lane("direction")[0]
+        longest = code.minimum(code.abs(goal - t), self.lane("limit")[0])
+
+        def sizes(k: Any, totals: list[Value]) -> list[Value]:
+            y, scale = state[k], self.scale(k, code.abs(state[k]))
+            return [_square(y * scale, totals[0]), _square(first[k] * scale, totals[1])]
+
+        def change(k: Any, totals: list[Value]) -> list[Value]:
+            return [_square((other[k] - first[k]) * self.scale(k, code.abs(state[k])), totals[0])]
+
+        size, rate = (code.sqrt(one / self.n).to(np.float64) for one in self.sums(2, sizes))
+        h = code.where((size < 1e-5) | (rate < 1e-5), 1e-6, 0.01 * size / rate)
+        h = code.minimum(h, longest)
+        length, trial = self.wide(direction * h), self.row("trial")
+        self.chunkwise(lambda k: trial.__setitem__(k, code.fma(length, first[k], state[k])))
+        self.evaluate(t + direction * h, trial, other)
+        largest = code.maximum(rate, code.sqrt(self.sums(1, change)[0] / self.n).to(np.float64) / h)
+        wanted = code.pow(0.01 / largest, 1 / self.power)
+        wanted = code.where(largest <= 1e-15, code.maximum(h * 1e-3, 1e-6), wanted)
+        return code.minimum(code.minimum(100 * h, wanted), longest)
+
+    def _step(self) -> None:
+        """One attempt in every lane, and what follows from it."""
+        code = self.code
+        t, goal, direction, step = (self.lane(name) for name in ("now", "goal", "direction", "step"))
+        shrunk, finite, is_active = self.lane("shrunk"), self.lane("finite"), self.lane("active")[0].differs(0)
+        begin, was_shrunk = t[0], shrunk[0].differs(0)
+        least = code.maximum(LEAST * np.finfo(np.float64).eps * code.abs(begin), 1e-300)
+        size = code.minimum(step[0], self.lane("limit")[0])
+        fails = (size < least) & was_shrunk
+        size = code.maximum(size, least)
+        end = begin + direction[0] * size
+        end = code.where((end - goal[0]) * direction[0] > 0, goal[0], end)
+        h = end - begin
+        error = self.attempt(begin, h).to(np.float64)
+        accepts = is_active & (error < 1.0) & ~fails
+        root = error
+        for _ in range(self.power.bit_length() - 1):  # the power is a power of two
+            root = code.sqrt(root)
+        fastest = code.where(was_shrunk, 1.0, code.number(FASTEST, width=self.lanes))
+        factor = code.minimum(code.maximum(SAFETY / root, SLOWEST), fastest)
+        step[0] = code.abs(h) * factor
+        shrunk[0] = (~accepts).to(np.int64)
+        reasons = [(fails & finite[0].equals(0), Status.NOT_FINITE), (fails, Status.STEP_TOO_SMALL)]
+        finite[0] = code.is_finite(error).to(np.int64)
+        self._count(is_active & ~accepts, "rejected")
+        with code.if_(code.any(accepts)):
+            self._accept(accepts, begin, end, h)
+        taken = self.lane("accepted")[0] + self.lane("rejected")[0]
+        status = code.where(
+            taken >= self.number("most")[0], int(Status.TOO_MANY_STEPS), code.number(0, np.int64, self.lanes)
+        )
+        for condition, reason in reversed(reasons):
+            status = code.where(condition, int(reason), status)
+        status = code.where(self.lane("stiff")[0] < 0, int(Status.STIFF), status)
+        status = code.where(accepts & end.equals(goal[0]), int(Status.FINISHED), status)
+        status = code.where(is_active, status, 0)
+        ends = status.differs(0)
+        with code.if_(code.any(ends)):
+            self.lane("status")[0] = status
+            self._leave()
+
+    def _accept(self, accepts: Value, begin: Value, end: Value, h: Value) -> None:
+        code, state, new, slope = self.code, self.row("state"), self.row("end"), self.row("slopes")
+        self.complete(end, h)
+        last = self.row("slopes", self.last)
+        self._count(accepts, "accepted")
+        stiff = self.lane("stiff")
+        stiff[0] = code.where(accepts & self.is_stiff(accepts, h), -1, stiff[0])
+        if self.form.log == DENSE:
+            self.coefficients(begin, h)
+        if self.form.has_times:
+            due = accepts & ((self.lane("next")[0] - end) * self.lane("direction")[0] <= 0)
+            with code.if_(code.any(due)):
+                self._count(accepts, "evaluations", self.per_polynomial)
+                self.coefficients(begin, h)
+                self._write_values(due, begin, end, h)
+        chosen = accepts.wide(self.width)
+
+        def keep(k: Any) -> None:
+            for target, value in ((state, new[k]), (slope, self.recent(last, k))):
+                target[k] = value if self.lanes == 1 else code.where(chosen, value, target[k])
+
+        self.chunkwise(keep)
+        now = self.lane("now")
+        now[0] = code.where(accepts, end, begin)
+        if self.form.log != NOTHING:
+            self._log(accepts)
+
+    def _count(self, condition: Value, name: str, times: int = 1) -> None:
+        counts = self.lane(name)
+        counts[0] = counts[0] + condition.to(np.int64) * times
+
+    @contextmanager
+    def _each_lane(self, condition: Value) -> Iterator[Value]:
+        """A loop over the lanes in which a condition holds."""
+        code, flags = self.code, self.lane("accepts")
+        flags[0] = condition.to(np.int64)
+        with code.for_(self.lanes) as lane, code.if_(flags.of(1)[lane].differs(0)):
+            yield lane
+
+    def _leave(self) -> None:
+        """Write what became of members that ended."""
+        code, status = self.code, self.lane("status")
+        with self._each_lane(status[0].differs(0)) as lane:
+            member = self.lane("member").of(1)[lane]
+            code.array(self._pointer("t", member), np.float64)[0] = self.lane("now").of(1)[lane]
+            per_step = self.per_step + self.per_polynomial * (self.form.log == DENSE)
+            accepted, rejected, evaluations = (self.lane(name).of(1)[lane] for name in COUNTS[1:])
+            evaluations = evaluations + (accepted + rejected) * self.per_attempt + accepted * per_step
+            counts = code.array(self._pointer("counts", member), np.int64)
+            for number, value in enumerate((status.of(1)[lane], accepted, rejected, evaluations)):
+                counts[number] = value
+            target, state = code.array(self._pointer("y", member), self.dtype), self.row("state").of(1)
+            with code.for_(self.n) as k:
+                target[k] = state[k * self.lanes + lane]
+            for name in ("active", "status"):
+                self.lane(name).of(1)[lane] = 0
+            ended, wanted = self.number("ended"), self.number("wanted")
+            ended[0], wanted[0] = ended[0] + 1, 1
+
+    # Output
+
+    def _log(self, accepts: Value) -> None:
+        """Append accepted steps to the log."""
+        code, logged, n, size = self.code, self.number("logged"), self.n, self.dtype.itemsize
+        with self._each_lane(accepts) as lane:
+            row = logged[0]
+            code.array(self._pointer("log members", row, 8), np.int64)[0] = self.lane("member").of(1)[lane]
+            code.array(self._pointer("log t", row, 8), np.float64)[0] = self.lane("now").of(1)[lane]
+            self._copy_out(self._pointer("log y", row, n * size), self.row("state"), lane)
+            if self.form.log == DENSE:
+                pointer = self._pointer("log coefficients", row, self.degree * n * size)
+                for number in range(self.degree):
+                    self._copy_out(code.pointer(pointer, number * n * size), self.row("coefficients", number), lane)
+            logged[0] = row + 1
+
+    def _copy_out(self, pointer: Register, row: Array, lane: Value) -> None:
+        """Write a state of a lane. With one lane, whole vectors are written: some numbers more, in ascending order."""
+        code = self.code
+        if self.lanes == 1:
+            target = code.array(pointer, self.dtype, self.width)
+            self.chunkwise(lambda k: target.__setitem__(k, row[k]))
+            return
+        scalars, numbers = code.array(pointer, self.dtype), row.of(1)
+        with code.for_(self.n) as k:
+            scalars[k] = numbers[k * self.lanes + lane]
+
+    def _next_time(self, lane: Value) -> None:
+        """Note the next time at which a value is wanted."""
+        code, place = self.code, self.lane("place").of(1)[lane]
+        member, following = self.lane("member").of(1)[lane], self.lane("next").of(1)
+        following[lane] = self.lane("direction").of(1)[lane] * np.inf
+        with code.if_(place < self.number("time count")[0]):
+            following[lane] = code.array(self._pointer("times", member), np.float64)[place]
+
+    def _write_values(self, due: Value, begin: Value, end: Value, h: Value) -> None:
+        """Values at the times that lie in the step."""
+        code, following, place = self.code, self.lane("next").of(1), self.lane("place").of(1)
+        fields = ("begin", "length", "finish")
+        for name, value in zip(fields, (begin, h, end), strict=True):
+            self.lane(name)[0] = value
+        begins, lengths, ends = (self.lane(name).of(1) for name in fields)
+        direction = self.lane("direction").of(1)
+        with self._each_lane(due) as lane, code.while_(
+            lambda: (following[lane] - ends[lane]) * direction[lane] <= 0
+        ):  # fmt: skip
+            theta = ((following[lane] - begins[lane]) / lengths[lane]).to(self.dtype)
+            target = code.array(self._pointer("values", self.lane("member").of(1)[lane]), self.dtype)
+            target = target.after(place[lane] * self.n)
+            with code.for_(self.n) as k:
+                target[k] = self.value_at(theta, k * self.lanes + lane)
+            place[lane] = place[lane] + 1
+            self._next_time(lane)
+
+    @abstractmethod
+    def value_at(self, theta: Value, place: Value) -> Value:
+        """The value of a polynomial at a share of the step; `place` is that of the component and the lane in a row."""
+
+
+def _square(value: Value, total: Value) -> Value:
+    return value.code.fma(value, value, total)

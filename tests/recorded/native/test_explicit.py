@@ -1,0 +1,301 @@
+"""The compiled DOP853: against SciPy's, step by step, and against exact solutions; alone and in lanes."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from scipy.integrate import DOP853, solve_ivp
+
+from parscan._recorded.native.explicit import explicit
+from parscan._recorded.native.members import COUNTS, DENSE, STATES, Form, Status
+from parscan._recorded.record import record
+
+
+def lotka_volterra(t, y):
+    return np.array([1.5 * y[0] - y[0] * y[1], -3.0 * y[1] + y[0] * y[1]])
+
+
+def pendulum(t, y):
+    return np.array([y[1], -np.sin(y[0]) + 0.3 * np.cos(0.7 * t)])
+
+
+def lorenz(t, y):
+    return np.array([10.0 * (y[1] - y[0]), y[0] * (28.0 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]])
+
+
+def kepler(t, y):
+    cubed = (y[0] ** 2 + y[1] ** 2) ** 1.5
+    return np.array([y[2], y[3], -y[0] / cubed, -y[1] / cubed])
+
+
+def decay(t, y):
+    return -np.sin(t) * y
+
+
+def ring(t, y):
+    return (np.roll(y, -1) - np.roll(y, 2)) * np.roll(y, 1) - y + 8.0
+
+
+PROBLEMS = {
+    "Lotka-Volterra": (lotka_volterra, [10.0, 5.0], 3.0),
+    "pendulum": (pendulum, [2.0, 0.0], 8.0),
+    "Lorenz": (lorenz, [1.0, 1.0, 1.0], 3.0),
+    "Kepler": (kepler, [0.5, 0.0, 0.0, 3**0.5], 7.0),
+    "decay": (decay, [1.0], 5.0),
+    "ring": (ring, 8.0 + 0.01 * np.cos(np.arange(40.0) ** 2), 2.0),
+    "ring of 13": (ring, 8.0 + 0.01 * np.cos(np.arange(13.0) ** 2), 2.0),
+}
+
+
+@cache
+def solver(fun, n, form=None, dtype=np.float64):
+    return explicit(record(fun, [np.zeros((), dtype), np.zeros(n, dtype)]).program, form)
+
+
+def solve(name, form=None, span=None, y0=None, **options):
+    """All that a run gives."""
+    fun, start, end = PROBLEMS[name]
+    y0 = np.atleast_2d(start if y0 is None else y0)
+    given = {"rtol": 1e-7, "atol": 1e-9, **options}
+    run = solver(fun, y0.shape[1], form).start(*(span or (0.0, end)), y0, **given)
+    log = []
+    while run.advance(7):
+        log.append(run.log)
+    log.append(run.log)
+    rows = [np.concatenate(part) for part in zip(*log, strict=True)] if run.log else []
+    return run, rows
+
+
+def scipys(name, span=None, **options):
+    fun, y0, end = PROBLEMS[name]
+    return solve_ivp(
+        fun, span or (0.0, end), y0, "DOP853", dense_output=True, **{"rtol": 1e-7, "atol": 1e-9, **options}
+    )
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_steps_are_scipys(name, backwards):
+    """The same control of the step gives the same steps, and states that differ by rounding."""
+    span = (1.0, 0.25) if backwards else None
+    run, (members, t, y) = solve(name, Form(log=STATES), span)
+    expected = scipys(name, span)
+    assert run.status == Status.FINISHED
+    assert not members.any()
+    np.testing.assert_allclose(t, expected.t[1:], rtol=1e-5)  # rounding of small errors is seen in the steps
+    np.testing.assert_allclose(y, expected.sol(t).T, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(y[-1], expected.y[:, -1], rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(run.y[0], y[-1])
+    assert run.t[0] == expected.t[-1]
+    _, accepted, rejected, evaluations = run.counts[0]
+    assert accepted == len(t)
+    assert evaluations == 2 + 12 * accepted + 11 * rejected  # SciPy evaluates the last slope of all attempts
+    assert evaluations + rejected + 3 * accepted == expected.nfev  # and three more for each polynomial
+
+
+@pytest.mark.parametrize("options", [{"max_step": 0.05}, {"first_step": 1e-3}, {"rtol": 1e-11, "atol": 1e-13}])
+def test_options(options):
+    run, (_, t, y) = solve("pendulum", Form(log=STATES), **options)
+    expected = scipys("pendulum", **options)
+    np.testing.assert_allclose(t, expected.t[1:], rtol=1e-3 if "rtol" in options else 1e-5)
+    np.testing.assert_allclose(y[-1], expected.y[:, -1], rtol=1e-10)
+    assert run.status == Status.FINISHED
+
+
+def test_tolerances_per_component():
+    atol = np.array([1e-3, 1e-9, 1e-6, 1e-9])
+    _, (_, t, _) = solve("Kepler", Form(log=STATES), atol=atol)
+    np.testing.assert_allclose(t, scipys("Kepler", atol=atol).t[1:], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_dense_output(name):
+    """The slopes at Gauss's nodes are those of SciPy's polynomials."""
+    _, (_, t, y, slopes) = solve(name, Form(log=DENSE))
+    fun, y0, end = PROBLEMS[name]
+    theirs = DOP853(fun, 0.0, y0, end, rtol=1e-7, atol=1e-9)
+    nodes = (np.polynomial.legendre.leggauss(7)[0] + 1) / 2
+    basis = np.polynomial.polynomial.polyvander(nodes, 7)
+    derive = np.polynomial.polynomial.polyder(np.eye(8))
+    for k in range(3):
+        theirs.step()
+        polynomial, h = theirs.dense_output(), theirs.t - theirs.t_old
+        values = polynomial(theirs.t_old + h * np.linspace(0, 1, 8))
+        powers = np.linalg.solve(np.polynomial.polynomial.polyvander(np.linspace(0, 1, 8), 7), values.T)
+        expected = basis[:, :7] @ (derive @ powers) / h
+        np.testing.assert_allclose(slopes[k], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    assert len(t) == len(y) == len(slopes)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_values_at_times(name, backwards):
+    span = (1.0, 0.25) if backwards else (0.0, PROBLEMS[name][2])
+    times = np.linspace(*span, 60)
+    run, _ = solve(name, Form(has_times=True), span, times=times)
+    expected = scipys(name, span, t_eval=times)
+    np.testing.assert_allclose(run.values[0], expected.y.T, rtol=1e-6, atol=1e-7)
+    plain, _ = solve(name, None, span)
+    np.testing.assert_array_equal(run.y, plain.y)
+    assert run.counts[0, 3] <= plain.counts[0, 3] + 3 * plain.counts[0, 1]
+
+
+def members(name, count):
+    _, y0, end = PROBLEMS[name]
+    y0 = np.array(y0) * np.random.default_rng(0).uniform(0.8, 1.2, (count, len(y0)))
+    return y0, np.linspace(0.3, 1, count) * end
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("lanes", [2, 4, 8])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_member_is_solved_as_alone(name, lanes, threads):
+    """Members end at other times, so that lanes take new ones at other times."""
+    y0, ends = members(name, 21)
+    times = np.linspace(0, 1, 11) * ends[:, None]
+    run, _ = solve(name, Form(lanes, has_times=True), (0.0, ends), y0, times=times, threads=threads)
+    assert (run.counts[:, 0] == Status.FINISHED).all()
+    np.testing.assert_array_equal(run.t, ends)
+    for k in range(0, 21, 5):
+        alone, _ = solve(name, Form(has_times=True), (0.0, ends[k]), y0[k], times=times[k])
+        np.testing.assert_allclose(run.y[k], alone.y[0], rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(run.values[k], alone.values[0], rtol=1e-9, atol=1e-10)
+        np.testing.assert_array_equal(run.counts[k, :3], alone.counts[0, :3])
+
+
+def test_log_of_members():
+    y0, ends = members("pendulum", 11)
+    run, (numbers, t, y) = solve("pendulum", Form(4, log=STATES), (0.0, ends), y0, threads=2)
+    for k in range(11):
+        _, (_, alone_t, alone_y) = solve("pendulum", Form(log=STATES), (0.0, ends[k]), y0[k])
+        np.testing.assert_allclose(t[numbers == k], alone_t, rtol=1e-5)
+        np.testing.assert_allclose(y[numbers == k], alone_y, rtol=1e-5, atol=1e-5)
+    assert len(t) == run.counts[:, 1].sum()
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_parameters_of_members(lanes):
+    def fun(t, y, p, shift):
+        return np.array([p[0] * y[1], -p[1] * y[0]]) + shift
+
+    examples = [np.zeros(()), np.zeros(2), np.zeros(2), np.zeros(())]
+    p = np.random.default_rng(1).uniform(0.5, 2, (9, 2))
+    for shared in (True, False):
+        found = explicit(record(fun, examples).program, Form(lanes, shared=(False, shared)))
+        shift = np.array(0.0) if shared else np.zeros(9)
+        run = found.start(0.0, 2.0, np.ones((9, 2)), rtol=1e-9, atol=1e-9, parameters=(p, shift))
+        while run.advance(50):
+            pass
+        root = np.sqrt(p[:, 0] * p[:, 1])
+        expected = np.cos(2 * root) + p[:, 0] / root * np.sin(2 * root)
+        np.testing.assert_allclose(run.y[:, 0], expected, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_single_precision(lanes):
+    fun, y0, end = PROBLEMS["Kepler"]
+    found = solver(fun, 4, Form(lanes), np.float32)
+    run = found.start(0.0, end, np.array([y0] * lanes), rtol=1e-5, atol=1e-6)
+    while run.advance(50):
+        pass
+    assert run.y.dtype == np.float32
+    np.testing.assert_allclose(run.y, [scipys("Kepler", rtol=1e-10).y[:, -1]] * lanes, atol=2e-4)
+
+
+def test_order_of_convergence():
+    """Steps of a length that is not controlled: the error falls with its eighth power."""
+    y0, exact, errors = np.array([[1.0]]), np.exp(np.cos(5.0) - 1), []
+    for steps in (10, 20):
+        run, _ = solve("decay", span=(0.0, 5.0), y0=y0, rtol=1e3, atol=1e3, max_step=5 / steps, first_step=5 / steps)
+        assert run.counts[0, 1] in (steps, steps + 1)
+        errors.append(abs(run.y[0, 0] - exact))
+    assert 7.5 < np.log2(errors[0] / errors[1]) < 9.5
+
+
+def test_there_and_back():
+    y0 = np.array([[0.5, 0.0, 0.0, 3**0.5]])
+    there, _ = solve("Kepler", span=(0.0, 4.0), rtol=1e-12, atol=1e-12)
+    back, _ = solve("Kepler", span=(4.0, 0.0), y0=there.y, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(back.y, y0, atol=1e-9)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_pauses_change_nothing(lanes):
+    fun, y0, end = PROBLEMS["Lorenz"]
+    found = solver(fun, 3, Form(lanes))
+    given = np.array([y0] * 6) + np.arange(6)[:, None]
+    runs = [found.start(0.0, end, given, rtol=1e-8, atol=1e-8) for _ in range(2)]
+    runs[0].advance(10**9)
+    left = 6
+    while left:
+        left = runs[1].advance(1)
+        assert runs[1].ended == 6 - left
+    np.testing.assert_array_equal(runs[0].y, runs[1].y)
+    np.testing.assert_array_equal(runs[0].counts, runs[1].counts)
+    paused = found.start(0.0, end, given[:1], rtol=1e-8, atol=1e-8)
+    assert paused.advance(5) == 1
+    assert paused.status == Status.RUNNING
+    t, y = paused.now()
+    assert 0 < t < end
+    assert np.isfinite(y).all()
+
+
+def blow_up(t, y):
+    return y * y
+
+
+def stiff(t, y):
+    return -1e5 * (y - np.cos(t))
+
+
+def jump(t, y):
+    return np.where(t < 0.5, y, np.nan * y)
+
+
+def lost(t, y):
+    return np.sqrt(0.5 - t) + 0 * y
+
+
+FAILURES = {
+    "stiff": (stiff, 1.0, 10.0, Status.STIFF),
+    "blow-up": (blow_up, 1.0, 2.0, Status.STEP_TOO_SMALL),
+    "not a number": (jump, 1.0, 2.0, Status.NOT_FINITE),
+    "root": (lost, 1.0, 2.0, Status.NOT_FINITE),
+    "long": (decay, 1.0, 1e6, Status.TOO_MANY_STEPS),
+    "fine": (decay, 1.0, 3.0, Status.FINISHED),
+}
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("name", FAILURES)
+def test_how_members_end(name, lanes):
+    fun, y0, end, status = FAILURES[name]
+    run = solver(fun, 1, Form(lanes)).start(0.0, end, np.full((5, 1), y0), rtol=1e-6, atol=1e-8, most=20_000)
+    while run.advance(100_000):
+        pass
+    assert (run.counts[:, 0] == status).all()
+    assert np.isfinite(run.y).all()
+    assert (run.t == end).all() == (status == Status.FINISHED)
+    if name == "blow-up":
+        np.testing.assert_allclose(run.t, 1.0, atol=1e-5)
+    if name == "long":
+        assert (run.counts[:, COUNTS.index("accepted")] + run.counts[:, COUNTS.index("rejected")] == 20_000).all()
+
+
+def test_constants_share_code():
+    def program(factor):
+        return record(lambda t, y: factor * y, [np.zeros(()), np.zeros(1)]).program
+
+    codes = set()
+    for factor in (-0.5, -0.75):
+        found = explicit(program(factor))
+        codes.add(id(found._machine._code))
+        run = found.start(0.0, 1.0, np.ones((1, 1)), rtol=1e-10, atol=1e-10)
+        assert run.advance(1000) == 0
+        np.testing.assert_allclose(run.y[0, 0], np.exp(factor), rtol=1e-8)
+    assert len(codes) == 1
+
+
+def test_polynomials_or_times():
+    with pytest.raises(ValueError, match="not written beside polynomials"):
+        Form(log=DENSE, has_times=True)
