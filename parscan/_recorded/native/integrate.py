@@ -90,6 +90,8 @@ class Run:
     log : tuple of arrays (k,), (k,), (k, n), (k, degree, n)
         Steps that the last call of `advance` took, if they are logged: numbers of members, times and states at their
         ends, and coefficients of polynomials. Steps of a member are in their order; those of several are mixed.
+    slopes : array (k, n), or None
+        Values of the right-hand side at the ends of the steps that are logged.
     """
 
     def __init__(
@@ -103,12 +105,13 @@ class Run:
         self.counts = np.zeros((count, len(COUNTS)), dtype=np.int64)
         self.values: Any = None
         self.log: tuple[Any, ...] = ()
+        self.slopes: Any = None
         self._queue = np.zeros(1, dtype=np.int64)
         given = [y0, *(np.asarray(one, dtype=np.float64) for one in times_)]
         rows = [(address(given[0]), n * dtype.itemsize)]
         rows += [(address(one), 8 if one.ndim else 0) for one in given[1:]]
         rows += [(address(self.y), n * dtype.itemsize), (address(self.t), 8), (address(self.counts), 8 * len(COUNTS))]
-        rows += [(0, 0)] * 4
+        rows += [(0, 0)] * 5
         time_count = 0
         if times is not None:
             times = np.ascontiguousarray(times, dtype=np.float64)
@@ -162,7 +165,8 @@ class Run:
                 tuple(one[:count] for one in some)
                 for some, count in zip(log, (worker.logged for worker in self._workers), strict=True)
             ]
-            self.log = rows[0] if len(rows) == 1 else tuple(map(np.concatenate, zip(*rows, strict=True)))
+            columns = rows[0] if len(rows) == 1 else tuple(map(np.concatenate, zip(*rows, strict=True)))
+            self.log, self.slopes = (*columns[:2], *columns[3:]), columns[2]
         return self.members - self.ended
 
 
@@ -198,7 +202,7 @@ class _Worker:
         """A new log for so many attempts."""
         solver, rows = self._solver, most * self._solver.form.lanes
         n, dtype = solver.n, solver.dtype
-        shapes = [(n,), (solver.degree, n)] if solver.form.log == DENSE else [(n,)]
+        shapes = [(n,), (n,), *([(solver.degree, n)] if solver.form.log == DENSE else [])]
         log: list[Any] = [np.empty(rows, dtype=np.int64), np.empty(rows)]
         for shape in shapes:
             size = rows * prod(shape)

@@ -104,7 +104,7 @@ class Facts:
 POINTERS = (
     "y0", "t0", "end", "first", "longest",  # of members
     "y", "t", "counts",  # what becomes of members
-    "log members", "log t", "log y", "log coefficients", "times", "values", "queue",
+    "log members", "log t", "log slopes", "log y", "log coefficients", "times", "values", "queue",
 )  # fmt: skip
 """Arrays outside of the memory, by their addresses and the bytes from member to member (0 where all have the same)."""
 
@@ -508,6 +508,7 @@ class Members(ABC):
             row = logged[0]
             code.array(self._pointer("log members", row, 8), np.int64)[0] = self.lane("member").of(1)[lane]
             code.array(self._pointer("log t", row, 8), np.float64)[0] = self.lane("now").of(1)[lane]
+            self._copy_out(self._pointer("log slopes", row, n * size), self.row("slopes"), lane)
             self._copy_out(self._pointer("log y", row, n * size), self.row("state"), lane)
             if self.form.log == DENSE:
                 pointer = self._pointer("log coefficients", row, self.degree * n * size)

@@ -93,6 +93,15 @@ def test_steps_are_scipys(name, backwards):
     assert evaluations + rejected + 3 * accepted == expected.nfev  # and three more for each polynomial
 
 
+@pytest.mark.parametrize("form", [Form(log=STATES), Form(log=DENSE), Form(log=STATES, has_times=True)])
+def test_slopes_at_the_ends_of_steps(form):
+    fun, start, end = PROBLEMS["Kepler"]
+    run = solver(fun, 4, form).start(0.0, end, np.atleast_2d(start), rtol=1e-7, atol=1e-9)
+    assert not run.advance(1000)
+    expected = [fun(t, y) for t, y in zip(run.log[1], run.log[2], strict=True)]
+    np.testing.assert_allclose(run.slopes, expected, rtol=1e-14)
+
+
 @pytest.mark.parametrize("options", [{"max_step": 0.05}, {"first_step": 1e-3}, {"rtol": 1e-11, "atol": 1e-13}])
 def test_options(options):
     run, (_, t, y) = solve("pendulum", Form(log=STATES), **options)

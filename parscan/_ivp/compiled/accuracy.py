@@ -1,0 +1,117 @@
+"""The error at the end of a compiled solve: two marches with different tolerances tell it, and a third one mends it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, isfinite, nan
+
+from ..._arrays.namespace import quiet
+from ..core.problem import Problem
+from ..output.events import Watch
+from ..output.monitor import Event
+from .march import Course, March
+
+LOOSER = 10.0
+"""Factor on the tolerances of the march that the first one is compared with."""
+
+GAIN = 3.0
+"""
+The difference of two marches, one of which has at most a tenth of the other's tolerances, divided by this, is taken for
+the error of that one. It is a seventh to a ninth where errors are proportional to tolerances.
+"""
+
+WANTED = 1.0
+"""Largest estimated error at the end, in tolerances."""
+
+SPARE = 0.5
+"""Share of it that a further march aims at."""
+
+MARCHES = 4
+"""Largest number of further marches."""
+
+HOPELESS = 0.3
+"""No further march is made if the last one left more than this share of the error: as in chaos, or by rounding."""
+
+LEAST = 2.0**-46
+"""Smallest relative tolerance of a march, about."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """
+    The result of marches.
+
+    Parameters
+    ----------
+    course : Course
+        The one with the tightest tolerances.
+    watch : Watch or None
+        The events on it.
+    error : float
+        Its estimated error at the end, in tolerances; NaN if it is not known.
+    share : float
+        Share of the tolerances that it has.
+    evaluations : int
+        Of the right-hand side, by all marches.
+    """
+
+    course: Course
+    watch: Watch | None
+    error: float
+    share: float
+    evaluations: int
+
+
+def solved(march: March, events: tuple[Event, ...]) -> Solved:
+    """
+    March until the estimated error at the end is at most the tolerance, if that can be done.
+
+    Terminal `events` are watched on the way. The share of the tolerances that was needed is noted: the next solve of
+    the same function begins with it.
+    """
+    problem, notes = march.problem, march.recorded.notes
+    key = "share", _size(problem.rtol)
+    share = max(notes.get(key, 1.0), LEAST / problem.rtol)
+    one = _marched(march, share, events)
+    if one.course.failed:
+        return one
+    other = march.run(share * LOOSER, one.course.stop, is_read=False)
+    evaluations = one.evaluations + other.evaluations
+    error = nan if other.failed else distance(problem, one.course, other) / GAIN
+    for _ in range(MARCHES):
+        if error <= WANTED:
+            break
+        smaller = max(share * min(SPARE * WANTED / error if isfinite(error) else 1.0, 1 / LOOSER), LEAST / problem.rtol)
+        if smaller >= share / 2:
+            break
+        tighter = _marched(march, smaller, events)
+        evaluations += tighter.evaluations
+        if tighter.course.failed:
+            break
+        before, error = error, distance(problem, tighter.course, one.course) / GAIN
+        one, share = tighter, smaller
+        if error > HOPELESS * before:
+            break
+    notes[key] = share if error > WANTED * SPARE / LOOSER else min(1.0, share * LOOSER)
+    return Solved(one.course, one.watch, error, share, evaluations)
+
+
+def _marched(march: March, share: float, events: tuple[Event, ...]) -> Solved:
+    """One march, with its events."""
+    watch = Watch(events, march.problem.args) if any(event.terminal < inf for event in events) else None
+    course = march.run(share, watch=watch)
+    return Solved(course, watch, nan, share, course.evaluations)
+
+
+def distance(problem: Problem, one: Course, other: Course) -> float:
+    """Largest difference of a component at the ends of two marches, in tolerances."""
+    xp = problem.xp
+    with quiet():
+        apart = xp.abs(one.last - other.last)
+        relative = apart / (problem.atol + problem.rtols * xp.abs(one.last))
+        return float(xp.max(xp.where(apart == 0, xp.zeros_like(apart), relative)))
+
+
+def _size(rtol: float) -> int:
+    """The power of ten of a tolerance."""
+    return len(f"{1 / rtol:.0f}") if rtol else 0

@@ -1,0 +1,215 @@
+"""Marches by compiled solvers from break to break: by explicit steps, then by a stiff method if they must be short."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from math import copysign, inf, isfinite
+from typing import TYPE_CHECKING, Any
+
+from ..._arrays.namespace import Array, array_namespace
+from ..core.problem import Problem
+from ..core.stretches import Stretch, stretches
+from ..core.watched import Reached
+from ..output.events import Watch, sample_times
+from .path import Path, at_nodes, followed
+from .recorded import Recorded
+from .solvers import EXPLICIT, METHODS, solver
+
+if TYPE_CHECKING:
+    from ..._recorded.native.integrate import Run
+
+FIRST, PAUSE = 512, 0.05
+"""Attempts of steps before the first return to Python, and seconds until a later one: Ctrl-C is noticed there."""
+
+NUMBERS = 1 << 22
+"""Largest number of entries in what is logged of so many attempts."""
+
+FEWEST = 16
+"""Least number of steps in a span: longer ones may pass over pulses of the right-hand side."""
+
+WATCHED = 64
+"""Attempts after which terminal events are searched."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """
+    What is wanted of a march.
+
+    Parameters
+    ----------
+    is_dense : bool
+        Polynomials between the ends of steps.
+    times : array, shape (m,), or None
+        Times at which the solvers write states.
+    """
+
+    is_dense: bool
+    times: Array | None = None
+
+
+@dataclass
+class Course:
+    """
+    What a march found.
+
+    Parameters
+    ----------
+    parts : list of Path
+        Steps of each solver.
+    used : list of (str, float)
+        The methods, with the times from which on they were used.
+    values : list of arrays (m, n)
+        States at times of the output, as far as they were reached.
+    failed : str
+        Why the march ended early; "" if it did not.
+    stop : float or None
+        Time of an event that ended it.
+    evaluations, rejected : int
+        Of the right-hand side, and of steps.
+    """
+
+    parts: list[Path] = field(default_factory=list)
+    used: list[tuple[str, float]] = field(default_factory=list)
+    values: list[Array] = field(default_factory=list)
+    failed: str = ""
+    stop: float | None = None
+    evaluations: int = 0
+    rejected: int = 0
+    t: float = 0.0
+    y: Any = None
+
+    @property
+    def path(self) -> Path:
+        """All steps."""
+        return followed(self.parts)
+
+    @property
+    def last(self) -> Array:
+        """State `(n,)` at the end."""
+        if self.stop is None:
+            return self.y
+        piece = self.parts[-1]
+        return piece.polynomial.evaluate(array_namespace(piece.t).asarray([self.stop]))[0, :]
+
+
+class March:
+    """
+    Marches over the span of a problem, with any share of its tolerances.
+
+    `first_step` is that of the first step of all, 0 if it is to be chosen.
+    """
+
+    def __init__(
+        self, problem: Problem, recorded: Recorded, output: Output, first_step: float, reached: Reached | None
+    ) -> None:
+        self.problem, self.recorded, self.output = problem, recorded, output
+        self.first_step, self._reached = first_step, reached
+        begin, end = problem.span
+        self._longest = min(problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
+
+    def run(
+        self, share: float, end: float | None = None, watch: Watch | None = None, *, is_read: bool = True
+    ) -> Course:
+        """
+        March with a share of the tolerances, to another end than that of the span if one is given.
+
+        `watch` finds events on the way. Without `is_read`, the states at the times of the output are not wanted.
+        """
+        problem = self.problem
+        course = Course(t=problem.span[0], y=problem.xp.astype(problem.y0, problem.xp.float64))
+        method = EXPLICIT
+        for stretch in stretches((problem.span[0], problem.span[1] if end is None else end), problem.breaks):
+            method = self._pass(stretch, method, course, share, watch, is_read)
+            if course.failed or course.stop is not None:
+                break
+        return course
+
+    def _pass(
+        self, stretch: Stretch, method: int, course: Course, share: float, watch: Watch | None, is_read: bool
+    ) -> int:
+        """March to the end of a stretch; return the number of the last method."""
+        problem, xp = self.problem, self.problem.xp
+        numbers = [xp.asarray(number) for number in self.recorded.numbers(stretch.low, stretch.high)]
+        least = 100 * 2.0**-52
+        relative = problem.rtols * share
+        relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None)
+        while True:
+            times = self._times(course.t, stretch, is_first=not course.parts) if is_read else None
+            made = solver(self.recorded, method, is_dense=self.output.is_dense, has_times=self.output.times is not None)
+            run = made.start(
+                course.t, stretch.end, course.y[None, :], rtol=relative, atol=problem.atol * share,
+                max_step=self._longest, first_step=0.0 if course.parts else self.first_step, parameters=numbers,
+                times=times,
+            )  # fmt: skip
+            course.used.append((METHODS[method], course.t))
+            status = self._advance(run, course, watch)
+            if run.values is not None and times is not None:
+                reached = abs(times - times[:1]) <= abs(course.t - times[:1]) if times.shape[0] else times > 0
+                course.values.append(run.values[0, ...][reached, ...])
+            if status != "STIFF" or method == len(METHODS) - 1:
+                break
+            method += 1
+        course.failed = "" if status in ("FINISHED", "RUNNING") else status
+        return method
+
+    def _times(self, begin: float, stretch: Stretch, *, is_first: bool) -> Array | None:
+        """Times of the output in a stretch, from `begin` on; the end of one stretch does not belong to the next."""
+        times = self.output.times
+        if times is None:
+            return None
+        way = copysign(1.0, stretch.end - begin)
+        after = way * times >= way * begin if is_first else way * times > way * begin
+        return times[after & (way * times <= way * stretch.end)]
+
+    def _advance(self, run: Run, course: Course, watch: Watch | None) -> str:
+        """Go on with a run until it ends, or an event ends it; return its status."""
+        xp, begin, start = self.problem.xp, course.t, course.y
+        entries = course.y.shape[0] * (1 + run.degree * self.output.is_dense)
+        most = max(FEWEST, min(FIRST if watch is None else WATCHED, NUMBERS // max(entries, 1)))
+        rows: list[tuple[Any, ...]] = []
+        left = 1
+        while left:
+            before = time.perf_counter()
+            left = run.advance(most)
+            _, *logged = run.log
+            rows.append(tuple(logged))
+            if logged[0].shape[0]:
+                course.t, course.y = float(logged[0][-1]), logged[1][-1, :].copy()
+            if watch is not None:
+                self._see(watch, course, begin, start, logged)
+                begin, start = course.t, course.y
+                if course.stop is not None:
+                    break
+            if self._reached is not None:
+                self._reached(course.t)
+            pace = max(time.perf_counter() - before, 1e-9) / most
+            if watch is None:
+                most = max(FEWEST, int(min(PAUSE / pace, 4 * most, NUMBERS // max(entries, 1))))
+        columns = [xp.concat(some) if len(some) > 1 else some[0] for some in zip(*rows, strict=True)]
+        self._enter(course, columns)
+        counts = run.counts[0].tolist()
+        course.evaluations += counts[3]
+        course.rejected += counts[2]
+        return str(run.status.name)
+
+    def _see(self, watch: Watch, course: Course, begin: float, start: Any, logged: list[Any]) -> None:
+        """Look for events on the steps that were logged, from the state `start` at the time `begin` on."""
+        if not logged[0].shape[0]:
+            return
+        piece = self._piece(begin, start, logged)
+        times = sample_times(piece.t)
+        course.stop = watch.see(times, piece.polynomial.components(times), piece.polynomial.near)
+
+    def _enter(self, course: Course, columns: list[Any]) -> None:
+        """Enter the steps of a run."""
+        problem = self.problem
+        begin, start = course.used[-1][1], course.parts[-1].y[-1, :] if course.parts else problem.y0
+        course.parts.append(self._piece(begin, start, columns))
+
+    def _piece(self, begin: float, start: Any, columns: list[Any]) -> Path:
+        xp = array_namespace(columns[1])
+        t = xp.concat([xp.asarray([begin]), columns[0]])
+        y = xp.concat([xp.astype(start, xp.float64, copy=False)[None, :], columns[1]])
+        return Path(t, y, at_nodes(columns[2]) if self.output.is_dense else None, self.problem.breaks)
