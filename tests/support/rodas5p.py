@@ -9,7 +9,11 @@ from parscan._recorded.native import rodas5p
 
 EIGHT = 8
 
-SAFETY, SLOWEST, FASTEST, UNKNOWN = 0.9, 0.2, 6.0, 0.25
+SAFETY, SLOWEST, FASTEST, EASIEST = 0.9, 0.2, 10.0, 2.5
+"""Step control: safety factor, the smallest and the largest ratio of successive steps, and the largest power -1/5 of
+the error of an accepted step that predicts the next error."""
+
+EPS = np.finfo(float).eps
 
 
 def lower(rows, size=EIGHT):
@@ -104,12 +108,12 @@ def powers(y, new, stages):
     return np.stack([new - y + b[0], b[1] - b[0], b[2] - b[1], -b[2]])
 
 
-def first_step(problem, t, y, scale, longest):
-    """Length of the first step, by the second derivative of the solution."""
+def first_step(problem, t, y, scale, longest, sign):
+    """Length of the first step (Hairer, Nørsett and Wanner 1993, section II.4)."""
     f = problem.f(t, y)
     size, rate = norm(y, scale), norm(f, scale)
-    change = norm(problem.jacobian(t, y) @ f + problem.f_t(t, y), scale)
-    h = 0.01 * size / rate if min(size, rate) >= 1e-5 else 1e-6
+    h = min(0.01 * size / rate if min(size, rate) >= 1e-5 else 1e-6, longest)
+    change = norm(problem.f(t + sign * h, y + sign * h * f) - f, scale) / h
     largest = max(rate, change)
     wanted = (0.01 / largest) ** (1 / 5) if largest > 1e-15 else max(1e-6, 1e-3 * h)
     return min(100 * h, wanted, longest)
@@ -120,39 +124,41 @@ def norm(error, scale):
     return float(np.sqrt(np.mean((error / scale) ** 2)))
 
 
-def solve(fun, span, y0, rtol, atol, max_step=np.inf, first=None, most=100_000):
+def solve(fun, span, y0, rtol, atol, max_step=np.inf, first=0.0, most=100_000):
     """Solve a problem with step control."""
     problem, (t, end) = Problem(fun), span
     y, sign = np.array(y0, dtype=float), 1.0 if end >= t else -1.0
-    longest = min(max_step, abs(end - t))
-    h = sign * (min(first, longest) if first else first_step(problem, t, y, atol + rtol * np.abs(y), longest))
+    size = first or first_step(problem, t, y, atol + rtol * np.abs(y), min(max_step, abs(end - t)), sign)
     times, states, polynomials, rejected = [t], [y], [], 0
-    before, after_rejection, status = None, False, "FINISHED"
+    before, after_rejection, finite, status = None, False, True, "FINISHED"
     while t != end:
+        least = max(10 * EPS * abs(t), 1e-300)
+        size = min(size, max_step)
+        if size < least and after_rejection:
+            status = "STEP_TOO_SMALL" if finite else "NOT_FINITE"
+            break
         if len(polynomials) + rejected >= most:
             status = "TOO_MANY_STEPS"
             break
-        if abs(h) < 4 * np.spacing(abs(t)):
-            status = "STEP_TOO_SMALL"
-            break
-        later = end if abs(h) * 1.01 >= abs(end - t) and abs(end - t) <= max_step else t + h
+        later = t + sign * max(size, least)
+        later = end if (later - end) * sign > 0 else later
         h = later - t
         with np.errstate(all="ignore"):
             new, stages, difference = step(problem, t, y, h)
             error = norm(difference, atol + rtol * np.maximum(np.abs(y), np.abs(new)))
-        if not error <= 1.0:
-            h *= max(SLOWEST, SAFETY * error**-0.2) if np.isfinite(error) else UNKNOWN
-            rejected, after_rejection = rejected + 1, True
-            continue
-        factor = min(FASTEST, SAFETY * max(error, 1e-10) ** -0.2)
-        if before:
-            predicted = SAFETY * abs(h / before[0]) * (before[1] / max(error, 1e-10) ** 2) ** 0.2
-            factor = min(factor, predicted)
-        factor = max(factor, SLOWEST)
-        factor = min(factor, 1.0) if after_rejection else factor
-        polynomials.append(powers(y, new, stages))
-        t, y, before, after_rejection = later, new, (h, max(error, 0.01)), False
-        times.append(t)
-        states.append(y)
-        h = sign * min(abs(h) * factor, max_step)
+            ease, accepted, finite = max(error, 1e-10) ** -0.2, error < 1.0, np.isfinite(error)
+        factor = SAFETY * ease
+        if accepted:
+            if before:
+                factor = min(factor, SAFETY * abs(h) / before[0] * ease**2 / before[1])
+            before = abs(h), min(ease, EASIEST)
+            polynomials.append(powers(y, new, stages))
+            t, y = later, new
+            times.append(t)
+            states.append(y)
+        else:
+            rejected += 1
+        factor = max(factor, SLOWEST) if finite else SLOWEST
+        size = abs(h) * min(factor, 1.0 if after_rejection else FASTEST)
+        after_rejection = not accepted
     return Solution(status, np.array(times), np.array(states), np.array(polynomials), rejected)

@@ -16,9 +16,6 @@ IN_REGISTERS = 4
 VECTORS = 2
 """Vectors of a column up to which right-hand sides are in registers."""
 
-BYTES = 64
-"""Of a vector."""
-
 
 class Shape:
     """
@@ -32,16 +29,17 @@ class Shape:
     n : int
         Rows.
     lanes : int
+    most : int
+        Most rows of a piece, a power of two.
     rows : int
         Rows of a piece.
     padded : int
         Rows of all pieces.
     """
 
-    def __init__(self, n: int, lanes: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, n: int, lanes: int, most: int, dtype: np.dtype[Any]) -> None:
         self.n, self.lanes, self.dtype = n, lanes, dtype
-        most = BYTES // dtype.itemsize
-        self.rows = 1 if lanes > 1 or n <= IN_REGISTERS else min(most, 1 << (n - 1).bit_length())
+        self.rows = 1 if lanes > 1 or n <= IN_REGISTERS else most
         self.padded = -(-n // self.rows) * self.rows
 
     @property

@@ -7,20 +7,16 @@ Wanner, "Solving Ordinary Differential Equations II", 2nd edition, Springer 1996
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from ..program import Program
-from .driver import Driver
 from .expressions import Value
-from .integrate import Solver
-from .members import DENSE, Facts, Form, Members
+from .integrate import Solver, solver
+from .members import DENSE, Form, Members
 from .same_text import structure
 
 STIFF_AT, STIFF_STEPS, NOT_STIFF_STEPS = 6.1, 15, 6
@@ -194,16 +190,6 @@ class Explicit(Members):
         return total + self.row("state").of(1)[place]
 
 
-KEPT = 64
-"""Solvers whose text is kept."""
-
-_lock = threading.Lock()
-_kept: OrderedDict[Any, tuple[Driver, Facts]] = OrderedDict()
-
-if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
-
-
 def explicit(program: Program, form: Form | None = None) -> Solver:
     """
     The compiled solver of a right-hand side; programs that differ in constants share its code.
@@ -214,14 +200,4 @@ def explicit(program: Program, form: Form | None = None) -> Solver:
         If there is no machine code for it.
     """
     form = form or Form()
-    key = structure(program), form
-    with _lock:
-        found = _kept.pop(key, None)
-    if found is None:
-        writer = Explicit(program, form)
-        found = writer.driver(), writer.facts
-    with _lock:
-        _kept[key] = found
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    return Solver([program], *found)
+    return solver((structure(program), form), [program], partial(Explicit, program, form))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf, prod
 from typing import Any
@@ -13,13 +16,22 @@ from ..._arrays.threads import run_all
 from ..program import Program
 from .driver import Driver, Machine
 from .layout import address
-from .members import COUNTS, DENSE, NOTHING, NUMBERS, POINTERS, Facts, Status
+from .members import COUNTS, DENSE, NOTHING, NUMBERS, POINTERS, Facts, Members, Status
 
 SLACK = 64
 """Numbers behind the rows of a log, which are written in whole vectors."""
 
 MOST_STEPS = 10_000_000
 """Steps of a member, taken or rejected, after which it is given up, by default."""
+
+KEPT = 64
+"""Solvers whose text is kept."""
+
+_lock = threading.Lock()
+_kept: OrderedDict[Any, tuple[Driver, Facts]] = OrderedDict()
+
+if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Solver:
@@ -71,6 +83,20 @@ class Solver:
         return Run(
             self, [t0, end, first_step, max_step], y0, (rtol, atol), list(parameters), times, most, threads
         )  # fmt: skip
+
+
+def solver(key: Any, programs: Sequence[Program], write: Callable[[], Members]) -> Solver:
+    """A solver of programs; its text is kept, for all programs with the same key."""
+    with _lock:
+        found = _kept.pop(key, None)
+    if found is None:
+        writer = write()
+        found = writer.driver(), writer.facts
+    with _lock:
+        _kept[key] = found
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return Solver(programs, *found)
 
 
 class Run:

@@ -155,6 +155,7 @@ class Members(ABC):
         fields = self._fields(rows)
         modes = [UNIT, UNIT, *(SHARED if one else UNIT for one in form.shared)]
         routines = [self._routine(name, one, modes) for name, one in zip(self.names, programs, strict=True)]
+        routines += self.extend(fields)
         self.module = Module(constants, routines, fields)
         self.code = self.module.code
         self.fields = fields
@@ -189,6 +190,10 @@ class Members(ABC):
                 fields.add(f"parameter {k}", argument.dtype, int(np.prod(argument.shape)), lanes)
         return fields
 
+    def extend(self, fields: Fields) -> list[Routine]:
+        """Add memory that a method needs besides; return functions that it calls besides."""
+        return []
+
     # What a method gives
 
     @abstractmethod
@@ -205,6 +210,12 @@ class Members(ABC):
     @abstractmethod
     def complete(self, t: Value, h: Value) -> None:
         """Write what an accepted step to `t` needs, before the state changes: its last slope is the next first one."""
+
+    def factor(self, error: Value, accepts: Value, h: Value) -> Value:
+        """The next step divided by this one, before limits."""
+        for _ in range(self.power.bit_length() - 1):  # the power is a power of two
+            error = self.code.sqrt(error)
+        return SAFETY / error
 
     def is_stiff(self, accepts: Value, h: Value) -> Value:
         """Whether an accepted step shows that the problem is stiff."""
@@ -414,11 +425,8 @@ class Members(ABC):
         h = end - begin
         error = self.attempt(begin, h).to(np.float64)
         accepts = is_active & (error < 1.0) & ~fails
-        root = error
-        for _ in range(self.power.bit_length() - 1):  # the power is a power of two
-            root = code.sqrt(root)
         fastest = code.where(was_shrunk, 1.0, code.number(FASTEST, width=self.lanes))
-        factor = code.minimum(code.maximum(SAFETY / root, SLOWEST), fastest)
+        factor = code.minimum(code.maximum(self.factor(error, accepts, h), SLOWEST), fastest)
         step[0] = code.abs(h) * factor
         shrunk[0] = (~accepts).to(np.int64)
         reasons = [(fails & finite[0].equals(0), Status.NOT_FINITE), (fails, Status.STEP_TOO_SMALL)]

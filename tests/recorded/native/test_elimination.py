@@ -10,7 +10,7 @@ from parscan._recorded.native.elimination import Elimination, Shape
 def solver(n, lanes, dtype):
     """A driver that factorises a matrix and solves two systems."""
     dtype = np.dtype(dtype)
-    shape, fields = Shape(n, lanes, dtype), Fields()
+    shape, fields = Shape(n, lanes, min(WIDTH, 1 << (n - 1).bit_length()), dtype), Fields()
     for name, size in {"upper": n * shape.size, "lower": n * shape.size, "inverse": shape.size}.items():
         fields.add(name, dtype, size)
     fields.add("order", np.int64, n * lanes)
@@ -40,6 +40,9 @@ def solved(n, lanes, dtype, matrices, right):
     assert not found[:, n:].any()
     return found[:, :n].transpose(2, 1, 0)
 
+
+WIDTH = 8
+"""Most rows side by side."""
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33)
 

@@ -1,0 +1,287 @@
+"""Rodas5P in machine code around a recorded right-hand side and its derivatives: a solver of stiff problems.
+
+The steps and their control are those of Hairer and Wanner, "Solving Ordinary Differential Equations II", 2nd edition,
+Springer 1996, sections IV.7 and IV.8; see `rodas5p.py` for the coefficients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
+from typing import Any
+
+import numpy as np
+
+from ..linearised import Linearised
+from ..program import Program
+from .driver import Fields
+from .elimination import IN_REGISTERS, Elimination, Shape, each
+from .expressions import WHOLE, Array, Code, Value
+from .integrate import Solver, solver
+from .members import DENSE, SAFETY, Form, Members
+from .rodas5p import BETWEEN, GAMMA, OF_TIME, ORDER, RIGHT_SIDES, STAGES, STATES, TIMES
+from .routine import Routine
+from .same_text import structure
+
+DEGREE = 4
+"""Coefficients of the polynomials."""
+
+WRITTEN_OUT = 64
+"""Entries of a Jacobian up to which no loop writes them into the matrix."""
+
+SMALLEST = 1e-10
+"""Errors below it are taken as this one by the control of steps."""
+
+MATRIX = "upper", "lower", "inverse", "order"
+"""Fields with the factors of a matrix."""
+
+LIMIT = 2.5
+"""Accepted errors below `LIMIT ** -ORDER` are taken as this by the prediction of later ones."""
+
+LINEARISED, SOLVE = "linearised", "solve"
+"""Names of routines."""
+
+
+def weights(as_slopes: bool) -> Any:
+    """
+    Weights `(4, 8)` of the stages in the polynomials between the ends of a step.
+
+    As slopes, they give the derivative by θ at the nodes of Gauss's quadrature on [0, 1]; else the coefficients of the
+    powers θ to θ⁴.
+    """
+    b = np.array(BETWEEN)
+    change = np.array([*STATES[-1], 1.0, 1.0, 1.0])
+    powers = np.stack([change + b[0], b[1] - b[0], b[2] - b[1], -b[2]])
+    if not as_slopes:
+        return powers
+    nodes = (np.polynomial.legendre.leggauss(DEGREE)[0] + 1) / 2
+    return np.stack([k * nodes ** (k - 1) for k in range(1, DEGREE + 1)], axis=1) @ powers
+
+
+class Rosenbrock(Members):
+    """
+    Writes the solver.
+
+    Parameters
+    ----------
+    value : Program
+        `(t, y, *parameters) -> f`.
+    linearised : Linearised
+        The same function with its derivatives.
+    form : Form
+    """
+
+    names = ("fun", LINEARISED)
+    power, last = ORDER, 0
+    per_attempt, per_step, per_polynomial = STAGES - 1, 1, 0
+
+    def __init__(self, value: Program, linearised: Linearised, form: Form) -> None:
+        self._linearised = linearised
+        numbers = weights(form.log == DENSE).astype(value.arguments[1].dtype)
+        self._offset = numbers.nbytes
+        parts = numbers, linearised.columns.astype(np.int64), linearised.rows.astype(np.int64)
+        constants = np.concatenate([one.reshape(-1).view(np.uint8) for one in parts])
+        super().__init__([value, linearised.program], form, 2, constants, DEGREE)
+
+    def extend(self, fields: Fields) -> list[Routine]:
+        """
+        Matrices, stages, and whatever else has a number per component.
+
+        A function solves systems, unless these are short enough to be written out at every stage.
+        """
+        self.shape = shape = Shape(self.n, self.lanes, self.width, self.dtype)
+        self._places = self._linearised.columns * shape.padded + self._linearised.rows
+        for name in ("upper", "lower"):
+            fields.add(name, self.dtype, shape.n * shape.size)
+        fields.add("stages", self.dtype, STAGES, self.chunks, self.width)
+        for name in ("right", "inverse", "by time"):
+            fields.add(name, self.dtype, self.chunks, self.width)
+        fields.add("order", WHOLE, shape.n, shape.lanes)
+        fields.add("entries", self.dtype, max(self._places.size, 1), shape.lanes)
+        for name in ("length before", "ease before"):
+            fields.add(name, np.float64, 1, shape.lanes)
+        self._calls_solver = not (shape.is_short and shape.rows == 1)
+        return [_solver(shape)] if self._calls_solver else []
+
+    # Memory
+
+    def pieces(self, name: str, number: int = 0) -> Array:
+        """A state, or something like it, in the pieces of `Shape`."""
+        return self.row(name, number).of(self.shape.width, self.shape.lanes)
+
+    def elements(self, name: str) -> Array:
+        """Numbers in memory, in each lane."""
+        return self.fields.array(self.code, name, self.lanes, self.lanes)
+
+    def each(self) -> Iterator[Any]:
+        """The first rows of the pieces."""
+        return self.shape.each(self.code)
+
+    def wide_piece(self, value: Value) -> Value:
+        """A number per lane, as wide as pieces and in the dtype of states."""
+        return value.to(self.dtype).wide(self.shape.width)
+
+    def total(self, term: Callable[[Any], Value]) -> Value:
+        """Sum of the terms of all pieces, per lane."""
+        code, shape = self.code, self.shape
+        if shape.is_short:
+            found = reduce(lambda one, other: one + other, [term(row) for row in self.each()])
+        else:
+            kept = code.variable(0.0, self.dtype, shape.width)
+            for row in self.each():
+                kept.set(kept.get() + term(row))
+            found = kept.get()
+        return found if shape.rows == 1 else code.sum(found)
+
+    # A step
+
+    def attempt(self, t: Value, h: Value) -> Value:
+        """The derivatives, unless they are known from a step that was rejected; the stages; the error."""
+        code = self.code
+        with code.if_(code.any(self.lane("shrunk")[0].equals(0))):
+            results = self.row("slopes"), self.elements("entries"), self.row("by time")
+            self.evaluate(t, self.row("state"), *results, function=1)
+        self._factorise(h)
+        self._stages(t, h)
+        return self._error()
+
+    def _factorise(self, h: Value) -> None:
+        """Factors of `I/γ - hJ`."""
+        code, shape = self.code, self.shape
+        pieces, factor = self.fields.array(code, "upper", shape.width, shape.lanes), -h.to(self.dtype)
+        size = shape.n * shape.padded
+        for row in each(code, size, 0, shape.rows, size <= WRITTEN_OUT):
+            pieces[row] = 0.0
+        upper, entries = self.elements("upper"), self.elements("entries")
+        if (count := self._places.size) <= WRITTEN_OUT:
+            for k, place in enumerate(self._places.tolist()):
+                upper[place] = entries[k] * factor
+        else:
+            columns = code.array(code.pointer("%table", self._offset), WHOLE)
+            rows = columns.after(count)
+            for k in each(code, count, 0, 1, False):
+                upper[columns[k] * shape.padded + rows[k]] = entries[k] * factor
+        for k in each(code, shape.n, 0, 1, shape.n <= IN_REGISTERS):
+            place = k * (shape.padded + 1)
+            upper[place] = upper[place] + 1 / GAMMA
+        self._elimination().factorise()
+
+    def _elimination(self) -> Elimination:
+        return Elimination(self.code, self.shape, *(self.elements(name).pointer for name in MATRIX))
+
+    def _stages(self, t: Value, h: Value) -> None:
+        """The stages, and the state at the end."""
+        code = self.code
+        length, square = self.wide_piece(h), self.wide_piece(h * h)
+        trial, right, by_time, end = (self.pieces(name) for name in ("trial", "right", "by time", "end"))
+        for i in range(STAGES):
+            if i:
+                self._trial(i)
+                self.evaluate(code.fma(h, TIMES[i], t), self.row("trial"), self.row("slopes", 1))
+            slope = self.pieces("slopes", min(i, 1))
+            for row in self.each():
+                found = length * slope[row]
+                if self.reads_time[0] and OF_TIME[i]:
+                    found = code.fma(square * OF_TIME[i], by_time[row], found)
+                right[row] = self._weighted(RIGHT_SIDES[i], row, found)
+            if self._calls_solver:
+                pointers = [self.elements(name).pointer for name in MATRIX]
+                self.module.call(SOLVE, *pointers, right.pointer, self.row("stages", i).pointer)
+            else:
+                self._elimination().solve(right.pointer, self.row("stages", i).pointer)
+        last = self.pieces("stages", STAGES - 1)
+        for row in self.each():
+            end[row] = trial[row] + last[row]
+
+    def _trial(self, i: int) -> None:
+        """The state at which a stage evaluates the function."""
+        trial, state = self.pieces("trial"), self.pieces("state")
+        for row in self.each():
+            if i < len(STATES):
+                trial[row] = self._weighted(STATES[i], row, state[row])
+            else:
+                trial[row] = trial[row] + self.pieces("stages", i - 1)[row]
+
+    def _weighted(self, weights: Sequence[float], row: Any, found: Value) -> Value:
+        """Something plus weighted stages."""
+        for k, weight in enumerate(weights):
+            found = self.code.fma(self.pieces("stages", k)[row], weight, found)
+        return found
+
+    def _error(self) -> Value:
+        """Root of the mean square of the last stage in tolerances."""
+        code, lanes = self.code, self.lanes
+        last, state, end = self.pieces("stages", STAGES - 1), self.pieces("state"), self.pieces("end")
+        width, stride = (1, 1) if lanes > 1 else (self.shape.width, 1)
+        rtol, atol = (self.fields.array(code, name, width, stride) for name in ("tolerances", "limits"))
+
+        def term(row: Any) -> Value:
+            size = code.maximum(code.abs(state[row]), code.abs(end[row]))
+            ratio = last[row] / code.fma(size, rtol[row], atol[row])
+            return ratio * ratio
+
+        return code.sqrt(self.total(term) / self.n)
+
+    def factor(self, error: Value, accepts: Value, h: Value) -> Value:
+        """Ratio of the next step to this one: as errors of two accepted steps predict it (Gustafsson 1994)."""
+        code, length, ease = self.code, self.lane("length before"), self.lane("ease before")
+        found = code.pow(code.where(error < SMALLEST, SMALLEST, error), -1 / ORDER)
+        before, size = length[0], code.abs(h)
+        predicted = code.minimum(found, found * found * size / (before * ease[0]))
+        ratio = SAFETY * code.where(accepts & (self.lane("accepted")[0] > 0), predicted, found)
+        length[0] = code.where(accepts, size, before)
+        ease[0] = code.where(accepts, code.minimum(found, LIMIT), ease[0])
+        return ratio
+
+    def complete(self, t: Value, h: Value) -> None:
+        """Nothing: the next step evaluates the function."""
+
+    # Polynomials
+
+    def coefficients(self, t: Value, h: Value) -> None:
+        """Weighted stages: see `weights`."""
+        code, target = self.code, self.row("coefficients")
+        table = code.array("%table", self.dtype)
+        factor = self.wide(1.0 / h) if self.form.log == DENSE else None
+        with code.for_(DEGREE) as number:
+            row = table.after(number * STAGES)
+
+            def write(chunk: Any, number: Value = number) -> None:
+                total = code.number(0.0, self.dtype, self.width)
+                for k in range(STAGES):
+                    total = code.fma(self.row("stages", k)[chunk], row[k], total)
+                target[number * self.chunks + chunk] = total if factor is None else total * factor
+
+            self.chunkwise(write)
+
+    def value_at(self, theta: Value, place: Value) -> Value:
+        """Horner's rule."""
+        rows, size = self.row("coefficients").of(1), self.chunks * self.width
+        total = self.code.number(0.0, self.dtype)
+        for k in reversed(range(DEGREE)):
+            total = (total + rows[place + k * size]) * theta
+        return total + self.row("state").of(1)[place]
+
+
+def rosenbrock(value: Program, linearised: Linearised, form: Form | None = None) -> Solver:
+    """
+    The compiled solver of a right-hand side with its derivatives; programs that differ in constants share its code.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no machine code for it.
+    """
+    form, programs = form or Form(), [value, linearised.program]
+    places = linearised.rows.tobytes(), linearised.columns.tobytes()
+    key = *map(structure, programs), places, form
+    return solver(key, programs, partial(Rosenbrock, value, linearised, form))
+
+
+def _solver(shape: Shape) -> Routine:
+    """A routine that solves a system."""
+    code, names = Code(), [*(f"%{name}" for name in MATRIX), "%right", "%result"]
+    Elimination(code, shape, *names[:4]).solve(*names[4:])
+    given = ["ptr %table", "ptr %scratch", *(f"ptr noalias {name}" for name in names)]
+    text = code.function(SOLVE, given).replace("define ", "define internal ", 1)
+    return Routine(SOLVE, text, code.text.declarations, code.text.external, np.zeros(0, dtype=np.uint8), 0, ())

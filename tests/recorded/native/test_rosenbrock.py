@@ -1,0 +1,345 @@
+"""The compiled Rodas5P: against its NumPy reference, step by step, and against other solvers; alone and in lanes."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from parscan._recorded.linearised import linearised
+from parscan._recorded.native import rosenbrock as module
+from parscan._recorded.native.members import COUNTS, DENSE, STATES, Form, Status
+from parscan._recorded.native.rosenbrock import rosenbrock
+from parscan._recorded.record import record
+from tests.support import rodas5p as reference
+from tests.support.ode_problems import ODES, heat, hires, oregonator, prothero_robinson, robertson, van_der_pol
+
+
+def network(t, y):
+    """Species in a ring of reactions of two, with rates from 1e-2 to 1e6."""
+    n = len(y)
+    flow = 10.0 ** np.linspace(-2, 6, n) * y * (1 + 0.1 * np.roll(y, 1))
+    return np.roll(flow, 1) - flow
+
+
+def forced(t, y):
+    """Depends on time in all that it does."""
+    return np.stack([-300 * np.cos(t) ** 2 * (y[0] - np.sin(3 * t)) + t * y[1], -y[1] * y[0] * t - 40 * y[1]])
+
+
+def growth(t, y):
+    return y * (1 - y) * np.cos(t)
+
+
+PROBLEMS = {
+    "Van der Pol": (van_der_pol(30.0), [2.0, 0.0], 40.0, 1.0),
+    "Robertson": (robertson, [1.0, 0.0, 0.0], 1e4, 1e-6),
+    "Oregonator": (oregonator, [1.0, 2.0, 3.0], 10.0, 1.0),
+    "HIRES": (hires, [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0057], 20.0, 1e-3),
+    "Prothero-Robinson": (prothero_robinson(1e4).fun, [1.0], 3.0, 1.0),
+    "network": (network, np.linspace(1, 2, 20), 5.0, 1.0),
+    "small network": (network, np.linspace(1, 2, 5), 5.0, 1.0),
+    "heat": (heat(37, 1.0).fun, heat(37, 1.0).y0, 0.05, 1.0),
+    "forced": (forced, [1.0, 1.0], 2.0, 1.0),
+    "growth": (growth, [0.1], 6.0, 1.0),
+}
+
+
+@cache
+def solver(fun, n, form=None, dtype=np.float64):
+    recording = record(fun, [np.zeros((), dtype), np.zeros(n, dtype)])
+    return rosenbrock(recording.program, linearised(recording), form)
+
+
+def solve(name, form=None, span=None, y0=None, **options):
+    """All that a run gives."""
+    fun, start, end, scale = PROBLEMS[name]
+    y0 = np.atleast_2d(start if y0 is None else y0)
+    given = {"rtol": 1e-5, "atol": 1e-5 * scale, **options}
+    run = solver(fun, y0.shape[1], form).start(*(span or (0.0, end)), y0, **given)
+    log = []
+    while run.advance(7):
+        log.append(run.log)
+    log.append(run.log)
+    rows = [np.concatenate(part) for part in zip(*log, strict=True)] if run.log else []
+    return run, rows
+
+
+def references(name, span=None, **options):
+    fun, y0, end, scale = PROBLEMS[name]
+    given = {"rtol": 1e-5, "atol": 1e-5 * scale, **options}
+    return reference.solve(fun, span or (0.0, end), y0, given.pop("rtol"), given.pop("atol"), **given)
+
+
+BACK = {"Prothero-Robinson": 1e-3, "small network": 1e-5}
+"""Lengths of solves backwards, in which what decays fast would grow beyond all numbers."""
+
+BOTH_WAYS = [(name, way) for name in PROBLEMS for way in (False, True) if not way or name not in {"heat", "network"}]
+"""Problems, and whether they are solved backwards: those with many fast rates are not."""
+
+
+def span_of(name, backwards):
+    return (0.3, 0.3 - BACK.get(name, 0.05)) if backwards else (0.0, PROBLEMS[name][2])
+
+
+@pytest.mark.parametrize(("name", "backwards"), BOTH_WAYS)
+def test_steps_are_those_of_the_reference(name, backwards):
+    """The same steps, and states that differ by rounding."""
+    span = span_of(name, backwards)
+    run, (members, t, y) = solve(name, Form(log=STATES), span)
+    expected = references(name, span)
+    assert run.status.name == expected.status
+    assert not members.any()
+    np.testing.assert_array_equal(run.counts[0, 1:3], [len(expected.t) - 1, expected.rejected])
+    np.testing.assert_allclose(t, expected.t[1:], rtol=1e-5)
+    size = np.abs(expected.y).max(axis=0)
+    np.testing.assert_allclose(y / size, expected.y[1:] / size, rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(run.y[0], y[-1])
+    assert run.t[0] == expected.t[-1]
+
+
+@pytest.mark.parametrize("options", [{"max_step": 0.05}, {"first_step": 1e-3}, {"rtol": 1e-8, "atol": 1e-9}])
+@pytest.mark.parametrize("name", ["forced", "small network"])
+def test_options(name, options):
+    _, (_, t, y) = solve(name, Form(log=STATES), **options)
+    given = {"first" if key == "first_step" else key: value for key, value in options.items()}
+    expected = references(name, **given)
+    np.testing.assert_allclose(t, expected.t[1:], rtol=1e-5)
+    np.testing.assert_allclose(y, expected.y[1:], rtol=1e-5)
+
+
+def test_tolerances_per_component():
+    atol = np.array([1e-6, 1e-12, 1e-4])
+    _, (_, t, _) = solve("Robertson", Form(log=STATES), atol=atol)
+    np.testing.assert_allclose(t, references("Robertson", atol=atol).t[1:], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_dense_output(name):
+    """Slopes at Gauss's nodes are those of the reference's polynomials."""
+    _, (_, t, _, slopes) = solve(name, Form(log=DENSE))
+    expected = references(name)
+    nodes = (np.polynomial.legendre.leggauss(4)[0] + 1) / 2
+    derive = np.stack([k * nodes ** (k - 1) for k in range(1, 5)], axis=1)
+    wanted = np.einsum("gk,skn->sgn", derive, expected.coefficients) / np.diff(expected.t)[:, None, None]
+    size = np.abs(wanted).max(axis=(0, 1)) + 1e-12
+    np.testing.assert_allclose(slopes / size, wanted / size, rtol=1e-4, atol=1e-5)
+    assert len(t) == len(slopes)
+
+
+@pytest.mark.parametrize(("name", "backwards"), BOTH_WAYS)
+def test_values_at_times(name, backwards):
+    span = span_of(name, backwards)
+    times = np.linspace(*span, 50)
+    run, _ = solve(name, Form(has_times=True), span, times=times)
+    expected = references(name, span)
+    values = np.stack([expected(time) for time in times])
+    size = np.abs(values).max(axis=0)
+    np.testing.assert_allclose(run.values[0] / size, values / size, rtol=1e-5, atol=1e-6)
+    plain, _ = solve(name, None, span)
+    np.testing.assert_array_equal(run.y, plain.y)
+    np.testing.assert_array_equal(run.counts, plain.counts)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("lanes", [2, 4, 8])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_member_is_solved_as_alone(name, lanes, threads):
+    """Members end at other times, so that lanes take new ones at other times."""
+    _, y0, end, _ = PROBLEMS[name]
+    y0 = np.array(y0) * np.random.default_rng(0).uniform(0.8, 1.2, (13, len(y0)))
+    ends = np.linspace(0.3, 1, 13) * end
+    times = np.linspace(0, 1, 6) * ends[:, None]
+    run, _ = solve(name, Form(lanes, has_times=True), (0.0, ends), y0, times=times, threads=threads)
+    assert (run.counts[:, 0] == Status.FINISHED).all()
+    np.testing.assert_array_equal(run.t, ends)
+    for k in range(0, 13, 4):
+        alone, _ = solve(name, Form(has_times=True), (0.0, ends[k]), y0[k], times=times[k])
+        size = np.abs(alone.values[0]).max(axis=0)
+        np.testing.assert_allclose(run.y[k] / size, alone.y[0] / size, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(run.values[k] / size, alone.values[0] / size, rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(run.counts[k], alone.counts[0])
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_parameters_of_members(lanes):
+    def fun(t, y, rate, shift):
+        return -rate[0] * (y - np.cos(t) * rate[1]) + shift
+
+    recording = record(fun, [np.zeros(()), np.zeros(3), np.zeros(2), np.zeros(())])
+    rate = np.random.default_rng(1).uniform(1, 2, (9, 2)) * [1000, 1]
+    for shared in (True, False):
+        found = rosenbrock(recording.program, linearised(recording), Form(lanes, shared=(False, shared)))
+        shift = np.array(0.5) if shared else np.full(9, 0.5)
+        run = found.start(0.0, 2.0, np.ones((9, 3)), rtol=1e-9, atol=1e-9, parameters=(rate, shift))
+        while run.advance(50):
+            pass
+        k, a = rate.T
+        expected = a * k * (k * np.cos(2) + np.sin(2)) / (k * k + 1) + 0.5 / k
+        np.testing.assert_allclose(run.y, np.broadcast_to(expected[:, None], (9, 3)), rtol=1e-8)
+
+
+STIFF = [ode for ode in ODES if ode.name in {"Van der Pol 1000", "Robertson", "Oregonator", "HIRES", "heat"}]
+STIFF += [ode for ode in ODES if ode.name.startswith("Prothero")]
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6, 1e-8, 1e-10])
+@pytest.mark.parametrize("ode", STIFF, ids=lambda ode: ode.name)
+def test_errors_near_tolerances(ode, rtol):
+    run = solver(ode.fun, len(ode.y0)).start(0.0, ode.end, [ode.y0], rtol=rtol, atol=rtol * ode.scale)
+    assert run.advance(100_000) == 0
+    assert run.status == Status.FINISHED
+    assert ode.error(run.y[0], rtol) < 10
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_against_scipy(name):
+    fun, y0, end, scale = PROBLEMS[name]
+    jacobian = reference.Problem(fun).jacobian
+    expected = solve_ivp(fun, (0.0, end), y0, "Radau", rtol=1e-10, atol=1e-12 * scale, jac=jacobian).y[:, -1]
+    for rtol in (1e-5, 1e-8):
+        run, _ = solve(name, rtol=rtol, atol=rtol * scale)
+        assert (np.abs(run.y[0] - expected) < 10 * rtol * (scale + np.abs(expected))).all()
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+@pytest.mark.parametrize("name", ["forced", "HIRES", "heat"])
+def test_single_precision(name, lanes):
+    fun, y0, end, _ = PROBLEMS[name]
+    found = solver(fun, len(y0), Form(lanes), np.float32)
+    run = found.start(0.0, end, np.array([y0] * lanes), rtol=1e-4, atol=1e-4)
+    while run.advance(1000):
+        pass
+    assert run.y.dtype == np.float32
+    assert (run.counts[:, 0] == Status.FINISHED).all()
+    exact, _ = solve(name, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(run.y, [exact.y[0]] * lanes, rtol=1e-3, atol=1e-3)
+
+
+def exact(t):
+    return np.exp(np.sin(t)) / (9 + np.exp(np.sin(t)))
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_order_of_convergence(lanes):
+    """Steps of a length that is not controlled: the error falls with its fifth power."""
+    errors = []
+    for steps in (40, 80):
+        h = 6.0 / steps
+        run, _ = solve("growth", Form(lanes), rtol=1e3, atol=1e3, max_step=h, first_step=h)
+        errors.append(abs(run.y[0, 0] - exact(6.0)))
+    assert 4.6 < np.log2(errors[0] / errors[1]) < 6
+
+
+def test_there_and_back():
+    there, _ = solve("growth", span=(0.0, 4.0), rtol=1e-12, atol=1e-12)
+    back, _ = solve("growth", span=(4.0, 0.0), y0=there.y, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(back.y, [[0.1]], atol=1e-10)
+
+
+def test_later_times_change_nothing():
+    """A problem that does not depend on time, at other times and in another unit of time."""
+    fun, y0, end, _ = PROBLEMS["HIRES"]
+    expected, _ = solve("HIRES")
+    later, _ = solve("HIRES", span=(64.0, 64.0 + end))
+    np.testing.assert_allclose(later.y, expected.y, rtol=1e-7)
+    faster = solver(lambda t, y: 1024 * np.array(fun(t, y)), 8).start(0.0, end / 1024, [y0], rtol=1e-5, atol=1e-8)
+    assert faster.advance(10_000) == 0
+    np.testing.assert_allclose(faster.y, expected.y, rtol=1e-7)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_halves(share):
+    """A solve to some time and on from there: the same solution within the tolerance."""
+    end = PROBLEMS["Oregonator"][2]
+    whole, _ = solve("Oregonator", rtol=1e-8, atol=1e-8)
+    first, _ = solve("Oregonator", span=(0.0, share * end), rtol=1e-8, atol=1e-8)
+    second, _ = solve("Oregonator", span=(share * end, end), y0=first.y, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(second.y, whole.y, rtol=1e-7)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_pauses_change_nothing(lanes):
+    fun, y0, end, _ = PROBLEMS["Oregonator"]
+    found = solver(fun, 3, Form(lanes))
+    given = np.array([y0] * 6) + np.arange(6)[:, None]
+    runs = [found.start(0.0, end, given, rtol=1e-5, atol=1e-5) for _ in range(2)]
+    runs[0].advance(10**9)
+    while runs[1].advance(1):
+        pass
+    np.testing.assert_array_equal(runs[0].y, runs[1].y)
+    np.testing.assert_array_equal(runs[0].counts, runs[1].counts)
+
+
+def blow_up(t, y):
+    return y * y
+
+
+def jump(t, y):
+    return np.where(t < 0.5, y, np.nan * y)
+
+
+def lost(t, y):
+    return np.sqrt(0.5 - t) + 0 * y
+
+
+FAILURES = {
+    "blow-up": (blow_up, 1.0, 2.0, Status.STEP_TOO_SMALL),
+    "not a number": (jump, 1.0, 2.0, Status.NOT_FINITE),
+    "root": (lost, 1.0, 2.0, Status.NOT_FINITE),
+    "long": (growth, 0.1, 1e6, Status.TOO_MANY_STEPS),
+    "fine": (growth, 0.1, 3.0, Status.FINISHED),
+    "constant": (lambda t, y: 0 * y, 1.0, 3.0, Status.FINISHED),
+}
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("name", FAILURES)
+def test_how_members_end(name, lanes):
+    fun, y0, end, status = FAILURES[name]
+    run = solver(fun, 1, Form(lanes)).start(0.0, end, np.full((5, 1), y0), rtol=1e-6, atol=1e-8, most=20_000)
+    while run.advance(100_000):
+        pass
+    assert (run.counts[:, 0] == status).all()
+    assert np.isfinite(run.y).all()
+    assert (run.t == end).all() == (status == Status.FINISHED)
+    if name == "blow-up":
+        np.testing.assert_allclose(run.t, 1.0, atol=1e-5)
+    if name == "long":
+        assert (run.counts[:, COUNTS.index("accepted")] + run.counts[:, COUNTS.index("rejected")] == 20_000).all()
+
+
+def test_a_matrix_without_inverse():
+    """`I/γ - hJ` of the first step is singular; a shorter step follows."""
+    rate = 1 / module.GAMMA
+    run = solver(lambda t, y: rate * y, 1).start(0.0, 2.0, [[1.0]], rtol=1e-6, atol=1e-6, first_step=1.0)
+    assert run.advance(10_000) == 0
+    assert run.counts[0, 2] > 0
+    np.testing.assert_allclose(run.y[0, 0], np.exp(2 * rate), rtol=1e-4)
+
+
+def test_constants_share_code():
+    codes = set()
+    for factor in (-0.5, -0.75):
+        recording = record(lambda t, y, factor=factor: factor * y, [np.zeros(()), np.zeros(1)])
+        found = rosenbrock(recording.program, linearised(recording))
+        codes.add(id(found._machine._code))
+        run = found.start(0.0, 1.0, np.ones((1, 1)), rtol=1e-10, atol=1e-10)
+        assert run.advance(1000) == 0
+        np.testing.assert_allclose(run.y[0, 0], np.exp(factor), rtol=1e-8)
+    assert len(codes) == 1
+
+
+@pytest.mark.parametrize("table", ["STATES", "RIGHT_SIDES", "TIMES", "OF_TIME"])
+def test_changed_coefficients_are_noticed(table, monkeypatch):
+    """The comparison with the reference fails if the code has another coefficient."""
+    rows = getattr(module, table)
+    changed = (*rows[:4], tuple(x + 1e-3 for x in rows[4]) if isinstance(rows[4], tuple) else rows[4] + 1e-3, *rows[5:])
+    monkeypatch.setattr(module, table, changed)
+    recording = record(forced, [np.zeros(()), np.zeros(2)])
+    writer = module.Rosenbrock(recording.program, linearised(recording), Form(log=STATES))
+    programs = [recording.program, linearised(recording).program]
+    run = module.Solver(programs, writer.driver(), writer.facts).start(0.0, 2.0, [[1.0, 1.0]], rtol=1e-5, atol=1e-5)
+    run.advance(10_000)
+    expected = references("forced")
+    assert run.log[1].shape != expected.t[1:].shape or np.abs(run.log[1] / expected.t[1:] - 1).max() > 1e-4
