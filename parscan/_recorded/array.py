@@ -32,8 +32,11 @@ NUMBERS = frozenset([float, int, np.float64])
 WEAK = frozenset([float, int])
 """Types of numbers that take the dtype of any floating-point array."""
 
-REAL = "bdfilq?BHILQhp"
+CHARS = "bdfilq?BHILQhpFD"
 """Characters of the dtypes that are recorded."""
+
+OF_PYTHON: Any = {float: 0.0, int: 0, complex: 0j}
+"""Types of numbers of Python that take the precision of arrays, and a number of each."""
 
 
 ABOVE: dict[str, Any] = {}
@@ -126,7 +129,7 @@ class RecordingArray:
     ids : int or array of int
         Numbers of the nodes; their shape is that of the array, an int for the shape ().
     dtype : NumPy dtype
-        Of the values: Boolean, integer, float32 or float64.
+        Of the values: Boolean, integer, float32, float64, complex64 or complex128.
     is_python : bool
         Whether the array stands for a Python number, on which operations may raise exceptions.
     """
@@ -143,7 +146,9 @@ class RecordingArray:
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """`isinstance` finds an array, or a number: the entries of arrays are NumPy's scalars."""
-        return float if self.is_python else np.ndarray if type(self.ids) is not int else self.dtype.type
+        if self.is_python:
+            return complex if self.dtype.kind == "c" else float
+        return np.ndarray if type(self.ids) is not int else self.dtype.type
 
     # Properties of arrays
 
@@ -168,7 +173,15 @@ class RecordingArray:
         return self.with_ids(np.transpose(self.ids))
 
     mT = property(lambda self: self.with_ids(np.swapaxes(self.ids, -1, -2)))  # noqa: N815
-    real = property(lambda self: self)
+
+    @property
+    def real(self) -> RecordingArray:
+        """Of complex numbers, it cannot be written to."""
+        return self if self.dtype.kind != "c" else ABOVE["frozen"](ABOVE["parts"](self)[0])
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self[...] = value if self.dtype.kind != "c" else ABOVE["paired"](value, self.imag)
 
     @property
     def flat(self) -> Flat:
@@ -180,7 +193,14 @@ class RecordingArray:
 
     @property
     def imag(self) -> RecordingArray:
-        return self.filled(0.0)
+        """Of complex numbers, it cannot be written to."""
+        return self.filled(0.0) if self.dtype.kind != "c" else ABOVE["frozen"](ABOVE["parts"](self)[1])
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        if self.dtype.kind != "c":
+            raise TypeError("cannot set the imaginary part of real numbers")
+        self[...] = ABOVE["paired"](self.real, value)
 
     def with_ids(self, ids: Ids) -> RecordingArray:
         """An array of other nodes of the same dtype."""
@@ -314,8 +334,11 @@ class RecordingArray:
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> RecordingArray:
         return self.with_ids(np.reshape(self.ids, plain(shape[0] if len(shape) == 1 else shape), order))
 
-    def view(self) -> RecordingArray:
-        return self.with_ids(np.asarray(self.ids).view())
+    def view(self, dtype: Any = None) -> RecordingArray:
+        if dtype is None or self.dtype == dtype:
+            return self.with_ids(np.asarray(self.ids).view())
+        found: RecordingArray = ABOVE["seen_as"](self, np.dtype(dtype))
+        return found
 
     def transpose(self, *axes: Any) -> RecordingArray:
         return self.with_ids(np.asarray(self.ids).transpose(*axes))
@@ -327,7 +350,7 @@ class RecordingArray:
         self[...] = np.sort(self, axis)
 
     def conj(self) -> RecordingArray:
-        return self
+        return self if self.dtype.kind != "c" else self._like_this(np.conj(self))
 
     conjugate = conj
 
@@ -369,7 +392,8 @@ class RecordingArray:
         return self._like_this(apply("negative", self))
 
     def __abs__(self) -> RecordingArray:
-        return self._like_this(apply("absolute", self))
+        found = apply("absolute", self)
+        return ABOVE["checked"](found, self) if self.is_python and found.dtype != self.dtype else self._like_this(found)
 
     def _like_this(self, found: RecordingArray) -> RecordingArray:
         """A result, as a Python number if this is one."""
@@ -408,10 +432,10 @@ class RecordingArray:
 
 
 def kind(value: Any) -> Any:
-    """Dtype of an operand, or `float` or `int` for Python numbers, which take the dtype of the other operands."""
+    """Dtype of an operand, or the type of a number of Python, which takes the precision of the other operands."""
     if type(value) is RecordingArray:
         return value.dtype
-    if type(value) is float or type(value) is int:
+    if type(value) in OF_PYTHON:
         return type(value)
     return np.asarray(value).dtype
 
@@ -430,13 +454,13 @@ def resolved(name: str, kinds: tuple[Any, ...]) -> tuple[tuple[numpy.dtype[Any],
         if {dtype.kind for dtype in given} == {"i", "u"}:
             raise Refused("compares integers with and without sign")
     elif name == "where":
-        found = np.result_type(*(0 if one is int else 0.0 if one is float else one for one in kinds[1:]))
+        found = np.result_type(*(OF_PYTHON.get(one, one) for one in kinds[1:]))
         given = [np.dtype(bool), found, found]
     else:
         found = np.result_type(*(one for one in kinds if isinstance(one, np.dtype)), np.float32)
         given = [found] * len(kinds)
-    if any(dtype.char not in REAL for dtype in (*given, found)):
-        raise Refused(f"calculates with {found if found.char not in REAL else given[0]}")
+    if any(dtype.char not in CHARS for dtype in (*given, found)):
+        raise Refused(f"calculates with {found if found.char not in CHARS else given[0]}")
     return tuple(given), found
 
 
@@ -449,15 +473,21 @@ def as_recording(graph: Graph, value: Any, dtype: Any = None) -> RecordingArray:
     if isinstance(value, list | tuple):
         value = joined(graph, value)
     if not isinstance(value, RecordingArray):
-        array = np.asarray(value, dtype=dtype)
-        if array.dtype.char not in REAL:
+        array = np.asarray(value)
+        if array.dtype.kind == "c" and dtype is not None and np.dtype(dtype).kind not in "cb":
+            raise Refused(CUT)
+        array = array if dtype is None else np.asarray(value, dtype=dtype)
+        if array.dtype.char not in CHARS:
             raise Refused(f"calculates with {array.dtype}")
         return RecordingArray(graph, graph.constants(array, array.dtype), array.dtype)
     if dtype is None or value.dtype == dtype:
         return value
     dtype = np.dtype(dtype)
-    if dtype.char not in REAL:
+    if dtype.char not in CHARS:
         raise Refused(f"calculates with {dtype}")
+    if "c" in (dtype.kind, value.dtype.kind):
+        found: RecordingArray = ABOVE["converted"](value, dtype)
+        return found
     if (known := value.constants) is not None:
         return RecordingArray(graph, graph.constants(known.astype(dtype), dtype), dtype)
     return RecordingArray(graph, recorded(graph, CONVERT, dtype, [value.ids]), dtype)
@@ -468,7 +498,7 @@ def joined(graph: Graph, values: Any) -> RecordingArray | Any:
     parts = [joined(graph, value) if isinstance(value, list | tuple) else value for value in values]
     if not any(type(part) is RecordingArray for part in parts):
         return np.asarray(parts)
-    dtypes = {np.dtype(type(part)) if type(part) in (float, int) else kind(part) for part in parts}
+    dtypes = {np.dtype(type(part)) if type(part) in OF_PYTHON else kind(part) for part in parts}
     found = dtypes.pop() if len(dtypes) == 1 else np.result_type(*dtypes)
     arrays = [as_recording(graph, part, found) for part in parts]
     if all(type(array.ids) is int for array in arrays):
@@ -498,6 +528,10 @@ def apply(name: str, *operands: Any) -> RecordingArray:
         ]
     )
     given, found = resolved(name, tuple(map(kind, operands)))
+    if given[-1].kind == "c":
+        arrays = [as_recording(graph, value, dtype) for value, dtype in zip(operands, given, strict=True)]
+        result: RecordingArray = ABOVE["complex"](name, *arrays)
+        return result
     ids = [
         value.ids
         if type(value) is RecordingArray and value.dtype is dtype
@@ -631,6 +665,9 @@ def product(graph: Graph, matrix: Any, vector: Any, dtype: numpy.dtype[Any]) -> 
 def power(base: RecordingArray, exponent: Any) -> RecordingArray:
     """`base ** exponent`; small whole exponents and one half as products and roots, as NumPy and C do or nearly do."""
     value = exponent.constants if type(exponent) is RecordingArray else exponent
+    if type(base) is RecordingArray and base.dtype.kind == "c":
+        is_inverse = base.ndim and np.ndim(exponent) == 0 and _is(value, -1)
+        return np.reciprocal(base) if is_inverse else apply("power", base, exponent)
     is_number = type(value) is float or type(value) is int
     is_one = is_number or (value is not None and not np.ndim(value))
     if is_one and type(base) is RecordingArray and base.dtype.kind == "f":
@@ -648,6 +685,9 @@ def power(base: RecordingArray, exponent: Any) -> RecordingArray:
 def gather(table: RecordingArray, index: RecordingArray) -> RecordingArray:
     """Entries of a table of constants, `(m,)`, at computed places; outside of the table, the function raises."""
     known = table.constants
+    if known is not None and known.dtype.kind == "c":
+        found: RecordingArray = ABOVE["paired"](*(gather(part, index) for part in ABOVE["parts"](table)))
+        return found
     if known is None or known.ndim != 1 or known.dtype.kind != "f" or index.dtype.kind not in "iu":
         raise Refused("indexes by a value an array that is no table of floating-point numbers with one axis")
     low, high = limits(index.graph, index.ids)
@@ -711,10 +751,12 @@ class Flat:
 
 def _entry(found: RecordingArray) -> RecordingArray:
     """A part of an array; one entry is a number of Python in functions that Numba compiled."""
-    if found.graph.numbers and type(found.ids) is int and found.dtype == np.float64:
+    if found.graph.numbers and type(found.ids) is int and found.dtype.char in "dD":
         return ABOVE["number"](found)
     return found
 
+
+CUT = "makes real numbers of complex ones: use their attribute `real`"
 
 SELECTS = "selects entries by a condition on values, which gives an array of unknown length: use np.where"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from .array import REAL, RecordingArray, Refused, as_recording
+from .array import CHARS, RecordingArray, Refused, as_recording
 from .graph import Graph
 from .sparse import SparseMatrix
 
@@ -54,7 +54,7 @@ def known(value: Any) -> Any:
 def lifted(graph: Graph, value: Any) -> Any:
     """A value with recording arrays of constants instead of the arrays in it."""
     if type(value) is np.ndarray:
-        return as_recording(graph, value) if value.dtype.char in REAL else value
+        return as_recording(graph, value) if value.dtype.char in CHARS else value
     if type(value) in (list, tuple):
         return type(value)(lifted(graph, one) for one in value)
     if type(value).__module__.startswith("scipy.sparse") and hasattr(value, "tocsr"):

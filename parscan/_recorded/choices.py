@@ -77,6 +77,10 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **option
 @records()
 def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     array = recording(x)
+    if array.dtype.kind == "c":
+        mended = [nan_to_num(part, nan=nan, posinf=posinf, neginf=neginf) for part in (array.real, array.imag)]
+        found = ABOVE["paired"](*mended)
+        return found if copy else written(x, found)
     limits = np.finfo(array.dtype)
     found = np.where(np.isnan(array), nan, array)
     found = np.where(np.equal(array, np.inf), limits.max if posinf is None else posinf, found)
@@ -88,6 +92,8 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     if period is not None or any(isinstance(v, RecordingArray) and v.constants is None for v in (xp, fp)):
         raise Refused("calls `interp` with a period or a table of values")
+    if np.asarray(fp).dtype.kind == "c":
+        raise Refused("calls `interp` with a complex table")
     nodes, values = np.asarray(xp, dtype=float), np.asarray(fp, dtype=float)
     if not (np.isfinite(nodes).all() and np.isfinite(values).all() and (np.diff(nodes) >= 0).all()):
         raise Refused("calls `interp` with a table that does not rise, or is not finite")
@@ -117,6 +123,8 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
         raise Refused("calls `searchsorted` with a table of values")
     table = np.asarray(a)
     array = recording(v).astype(np.result_type(table.dtype, recording(v).dtype))
+    if array.dtype.kind == "c":
+        raise Refused("calls `searchsorted` on complex numbers")
     name = SEARCH_LEFT if side == "left" else SEARCH_RIGHT
     ids = recorded(array.graph, name, np.dtype(np.int64), [array.ids], array.graph.table(table))
     return RecordingArray(array.graph, ids, np.int64)

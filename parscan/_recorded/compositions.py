@@ -8,6 +8,8 @@ import numpy
 
 from .array import RecordingArray, Refused, apply, kind, power
 from .calls import recording, records
+from .complex_numbers import paired
+from .complex_numbers import reciprocal as inverse
 from .rearrangements import zero_of
 from .reductions import axes_of
 
@@ -87,7 +89,8 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
 @records()
 def float_power(x: Any, p: Any, **_: Any) -> Any:
-    return np.power(recording(x, p).astype(float), p)
+    array = recording(x, p)
+    return np.power(array.astype(complex if array.dtype.kind == "c" else float), p)
 
 
 @records()
@@ -103,6 +106,8 @@ def square(x: Any, **_: Any) -> Any:
 
 @records()
 def reciprocal(x: Any, **_: Any) -> Any:
+    if recording(x).dtype.kind == "c":
+        return inverse(x)
     if recording(x).dtype.kind != "f":
         raise Refused("divides 1 by integers without fractions")
     return 1.0 / x
@@ -110,7 +115,8 @@ def reciprocal(x: Any, **_: Any) -> Any:
 
 @records("power")
 def _power(x: Any, p: Any, **_: Any) -> Any:
-    return power(x, p) if isinstance(x, RecordingArray) else apply("power", x, p)
+    is_real = isinstance(x, RecordingArray) and x.dtype.kind != "c"
+    return power(x, p) if is_real else apply("power", x, p)
 
 
 @records("deg2rad", "radians")
@@ -142,7 +148,10 @@ def modf(x: Any, **_: Any) -> Any:
 
 @records()
 def round(a: Any, decimals: int = 0) -> Any:  # noqa: A001 - as in NumPy
-    if recording(a).dtype.kind != "f":
+    array = recording(a)
+    if array.dtype.kind == "c":
+        return paired(round(array.real, decimals), round(array.imag, decimals))
+    if array.dtype.kind != "f":
         raise Refused("rounds integers")
     if decimals == 0:
         return np.rint(a)
@@ -186,6 +195,9 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     if one.size < other.size:
         one, other = other, one
     n, k = one.size, other.size
+    if one.dtype != other.dtype:
+        dtype = np.result_type(one.dtype, other.dtype)
+        one, other = one.astype(dtype), other.astype(dtype)
     zero = np.full(k - 1, zero_of(one))
     rows = np.concatenate([zero, one.ids, zero])
     windows = one.with_ids(np.lib.stride_tricks.sliding_window_view(rows, k))
@@ -197,8 +209,8 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 @records()
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     if np.size(a) < np.size(v):
-        return correlate(v, a, mode)[::-1]
-    return convolve(a, recording(v, a)[::-1], mode)
+        return np.conj(correlate(v, a, mode)[::-1])
+    return convolve(a, np.conj(recording(v, a))[::-1], mode)
 
 
 @records()

@@ -15,10 +15,16 @@ Ids = Any
 
 INPUT, CONSTANT, CONVERT, GATHER, PRODUCT = "input", "constant", "convert", "gather", "product"
 SEARCH_LEFT, SEARCH_RIGHT = "search left", "search right"
+PAIR = "pair"
 """
 Blocks that are no operations of the table: elements of an argument, constants, changes of dtype, entries of a table of
-constants at a computed index, places in a sorted table, and products of a matrix with a vector.
+constants at a computed index, places in a sorted table, and products of a matrix with a vector. A pair is a complex
+number, made of the nodes of its real and imaginary parts: operations on pairs are recorded as operations on the parts,
+so that no other block has a pair as operand, and programs contain none.
 """
+
+PARTS = {"D": np.dtype(np.float64), "F": np.dtype(np.float32)}
+"""Dtypes of the real and imaginary parts of complex numbers, by the characters of theirs."""
 
 FEW = 16
 """Elements of arrays of at most this size are recorded one by one, so that equal ones become one node."""
@@ -97,6 +103,7 @@ class Graph:
         self._chars = bytearray()  # per node, as far as they were asked for, the character of its dtype
         self._typed = 0  # number of blocks whose nodes are among these
         self.fixed = bytearray()
+        self._parts = np.empty((2, 0), dtype=np.intp)  # per node, those of a pair; -1 for other nodes
 
     def argument(self, index: int, shape: tuple[int, ...], dtype: Any) -> Ids:
         """Nodes of an argument, of its shape."""
@@ -106,6 +113,9 @@ class Graph:
     def constants(self, values: Any, dtype: Any) -> Ids:
         """Nodes of constants, in their shape. Constants with equal bits are one node; a large array is one block."""
         values = np.asarray(values, dtype=dtype)
+        if values.dtype.char in PARTS:
+            own = PARTS[values.dtype.char]
+            return self.pair(self.constants(values.real, own), self.constants(values.imag, own), values.dtype)
         if values.ndim == 0:
             return self.constant(values)
         if values.size <= FEW:
@@ -122,6 +132,8 @@ class Graph:
 
     def constant(self, value: Any) -> int:
         """Node of one constant, a NumPy scalar or an array of shape ()."""
+        if value.dtype.char in PARTS:
+            return int(self.pair(self.constant(value.real), self.constant(value.imag), value.dtype))
         key = (CONSTANT, value.dtype.char, value.tobytes())
         found = self._known.get(key)
         if found is None:
@@ -130,8 +142,46 @@ class Graph:
             self._constants[found] = value[()]
         return found
 
-    def number(self, value: float, dtype: np.dtype[Any]) -> int:
+    def pair(self, real: Ids, imaginary: Ids, dtype: np.dtype[Any]) -> Ids:
+        """Nodes of complex numbers, from those of their real and imaginary parts, which have one shape."""
+        if type(real) is int:
+            table = self.scalars[PAIR, dtype]
+            node = table.get((real, imaginary))
+            if node is None:
+                node = table[real, imaginary] = self.scalar(PAIR, dtype, (real, imaginary))
+                self._enter(node, [real], [imaginary])
+            return node
+        if real.size <= FEW:
+            pairs = zip(real.ravel().tolist(), imaginary.ravel().tolist(), strict=True)
+            found = [self.pair(one, other, dtype) for one, other in pairs]
+            return np.array(found, dtype=np.intp).reshape(real.shape)
+        flat, size = (real.ravel(), imaginary.ravel()), self.size
+        ids = self.elementwise(PAIR, dtype, flat)
+        if self.size > size:
+            self._enter(size, *flat)
+        return ids.reshape(real.shape)
+
+    def _enter(self, first: int, real: Any, imaginary: Any) -> None:
+        """Note the parts of new pairs, and which of these are constants."""
+        if self.size > self._parts.shape[1]:
+            added = np.full((2, 2 * self.size - self._parts.shape[1]), -1)
+            self._parts = np.concatenate([self._parts, added], axis=1)
+        self._parts[:, first : self.size] = real, imaginary
+        self.fixed[first : self.size] = (self.are_constant(real) & self.are_constant(imaginary)).tobytes()
+
+    def parts(self, ids: Ids) -> tuple[Ids, Ids]:
+        """Nodes of the real and of the imaginary parts of pairs."""
+        if type(ids) is int:
+            return int(self._parts[0, ids]), int(self._parts[1, ids])
+        return self._parts[0, ids], self._parts[1, ids]
+
+    def _is_pair(self, node: int) -> bool:
+        return node < self._parts.shape[1] and bool(self._parts[0, node] >= 0)
+
+    def number(self, value: Any, dtype: np.dtype[Any]) -> int:
         """Node of a number of Python in some dtype."""
+        if dtype.char in PARTS:
+            return self.constant(np.asarray(value, dtype))
         if value and not isnan(value):  # zeros have signs, and NaN has no equal
             numbers = self._numbers.setdefault(dtype.char, {})
             found = numbers.get(value)
@@ -151,6 +201,9 @@ class Graph:
             return None
         if node in self._constants:
             return self._constants[node]
+        if self._is_pair(node):
+            real, imaginary = self.parts(node)
+            return self.dtype(node).type(complex(self.value(real), self.value(imaginary)))
         place = bisect_right(self._table_starts, node) - 1
         return self._tables[place][node - self._table_starts[place]]
 
@@ -170,6 +223,10 @@ class Graph:
         """Values of nodes that are all constants, of their shape; None if one is not."""
         if not self.are_constant(nodes).all():
             return None
+        if isinstance(nodes, np.ndarray) and nodes.size > 1 and self._is_pair(int(nodes.flat[0])):
+            found = np.empty(nodes.shape, self.dtype(int(nodes.flat[0])))
+            found.real, found.imag = map(self.values, self.parts(nodes))
+            return found
         if isinstance(nodes, np.ndarray) and nodes.size and (table := self._table_with(nodes)) is not None:
             return table[1][nodes - table[0]]
         return np.asarray([self.value(node) for node in np.ravel(nodes).tolist()]).reshape(np.shape(nodes))

@@ -88,6 +88,14 @@ def _towards_zero(given: list[Limits]) -> Limits:
     return low, high
 
 
+def _of_product(given: list[Limits]) -> Limits:
+    """Zero, whatever the other number is, apart from NaN."""
+    if (0.0, 0.0) in given:
+        return 0.0, 0.0
+    corners = [one * other for one in given[0] for other in given[1]]
+    return (min(corners), max(corners)) if all(map(isfinite, corners)) else UNKNOWN
+
+
 def _of_remainder(given: list[Limits]) -> Limits:
     """The remainder of a number may be rounded to the divisor."""
     low, high = given[1]
@@ -105,6 +113,8 @@ FOLLOWED: dict[str, Callable[[list[Limits]], Limits]] = {
     "where": _of_all,
     "add": lambda given: (given[0][0] + given[1][0], given[0][1] + given[1][1]),
     "subtract": lambda given: (given[0][0] - given[1][1], given[0][1] - given[1][0]),
+    "multiply": _of_product,
+    "negative": lambda given: (-given[0][1], -given[0][0]),
     "remainder": _of_remainder,
 }
 """Limits of the result of an operation, by those of its last two operands."""

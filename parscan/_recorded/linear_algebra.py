@@ -9,9 +9,9 @@ import numpy
 
 from .array import RecordingArray, Refused, apply, product, recorded
 from .calls import known, recording, records, written
-from .graph import Graph
+from .graph import PARTS, Graph
 from .python_numbers import raises
-from .reductions import reduced
+from .reductions import reduced, squared
 
 np: Any = numpy  # whose types do not know recording arrays
 
@@ -48,6 +48,8 @@ def matmul(a: Any, b: Any) -> RecordingArray:
 def _matrix_product(graph: Graph, left: Any, right: Any, dtype: Any) -> Any:
     """Nodes of the product of two matrices of nodes."""
     (m, k), n = left.shape, right.shape[1]
+    if dtype.kind == "c":
+        return _complex_product(graph, left, right, dtype)
     if m * k * n > SMALL and min(m, n) * k > 1:
         if m < n:  # the matrix of a product is the larger operand
             return _matrix_product(graph, right.T, left.T, dtype).T
@@ -55,6 +57,27 @@ def _matrix_product(graph: Graph, left: Any, right: Any, dtype: Any) -> Any:
     products = recorded(graph, "multiply", dtype, [left[:, :, None], right[None, :, :]])
     terms = [RecordingArray(graph, products[:, j, :], dtype) for j in range(k)]
     return np.asarray(reduced("add", terms).ids) if terms else np.full((m, n), graph.constant(np.asarray(0, dtype)))
+
+
+def _complex_product(graph: Graph, left: Any, right: Any, dtype: Any) -> Any:
+    """The same of complex numbers, of which the imaginary parts may all be zero."""
+    own = PARTS[dtype.char]
+    (lr, li), (rr, ri) = graph.parts(left), graph.parts(right)
+
+    def terms(*factors: tuple[Any, Any]) -> list[RecordingArray]:
+        kept = [pair for pair in factors if not any(_are_zero(graph, one) for one in pair)]
+        return [RecordingArray(graph, _matrix_product(graph, *pair, own), own) for pair in kept]
+
+    zero = RecordingArray(graph, np.full((len(left), right.shape[1]), graph.constant(np.asarray(0, own))), own)
+    real = reduce(np.subtract, terms((li, ri)), reduce(np.add, terms((lr, rr)) or [zero]))
+    imaginary = reduce(np.add, terms((lr, ri), (li, rr)) or [zero])
+    return graph.pair(np.asarray(real.ids), np.asarray(imaginary.ids), dtype)
+
+
+def _are_zero(graph: Graph, nodes: Any) -> bool:
+    """Whether nodes are constants, all zero."""
+    known = graph.values(nodes)
+    return known is not None and not np.any(known)
 
 
 @records()
@@ -70,7 +93,7 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
 
 @records()
 def vdot(a: Any, b: Any) -> Any:
-    return matmul(np.ravel(recording(a, b)), np.ravel(recording(b, a)))
+    return matmul(np.ravel(recording(a, b)).conj(), np.ravel(recording(b, a)))
 
 
 @records()
@@ -186,12 +209,11 @@ def multi_dot(arrays: Any, **_: Any) -> Any:
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002 - as in NumPy
     array = recording(x)
     if axis is None and ord is None:
-        flat = array.ravel()
-        return np.sqrt(np.sum(flat * flat, keepdims=keepdims))
+        return np.sqrt(np.sum(squared(array.ravel()), keepdims=keepdims))
     if ord not in (None, "fro") and (isinstance(axis, tuple) or (axis is None and array.ndim > 1)):
         raise Refused("calls `norm` of matrices")
     if ord in (None, 2, "fro"):
-        return np.sqrt(np.sum(array * array, axis=axis, keepdims=keepdims))
+        return np.sqrt(np.sum(squared(array), axis=axis, keepdims=keepdims))
     if ord == 1:
         return np.sum(np.abs(array), axis=axis, keepdims=keepdims)
     if ord in (np.inf, -np.inf):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 
-from .array import ABOVE, RecordingArray, Refused, apply, power
+from .array import ABOVE, RecordingArray, Refused, apply, kind, power
 from .graph import Graph
 
 np: Any = numpy
@@ -33,14 +33,14 @@ def item(value: RecordingArray) -> RecordingArray:
     """The only entry of an array as a number of Python."""
     if value.dtype == bool:
         value = value.astype(np.float64)
-    if value.dtype != np.float64:
+    if value.dtype.char not in "dD":
         raise Refused(f"makes a number of Python of a value of {value.dtype}")
     return number(value.reshape(()))
 
 
 def is_number(value: Any) -> bool:
     """Whether a value is a number of Python, recorded or not."""
-    return type(value) in (float, int, bool) or (type(value) is RecordingArray and value.is_python)
+    return type(value) in (float, int, bool, complex) or (type(value) is RecordingArray and value.is_python)
 
 
 def operation(name: str, one: Any, other: Any) -> RecordingArray:
@@ -51,10 +51,23 @@ def operation(name: str, one: Any, other: Any) -> RecordingArray:
         if type(other) is RecordingArray:
             raises(other.graph, apply("equal", other, 0.0))
     if name == "power":
+        if complex in (type(one), type(other)) or isinstance(one, complex) or isinstance(other, complex):
+            raise Refused("raises a complex number of Python to a power, which has rules of its own")
         base = one if type(one) is RecordingArray else other.filled(float(one))
         return checked(power(base, other), one, other)
     found = apply(name, one, other)
-    return number(found) if found.dtype == np.float64 else found
+    return number(found) if found.dtype.char in "dD" else found
+
+
+def complex_number(real: Any = 0.0, imaginary: Any = 0.0) -> RecordingArray:
+    """`complex(real, imaginary)`."""
+    given = [value.reshape(()) if type(value) is RecordingArray else value for value in (real, imaginary)]
+    if all(kind(value) is not complex and np.dtype(kind(value)).kind != "c" for value in given):
+        return number(ABOVE["paired"](*given, np.complex128))
+    one, other = given
+    if type(one) is RecordingArray and type(other) is not RecordingArray and not other:
+        return number(one.astype(np.complex128))
+    return number(ABOVE["paired"](np.real(one) - np.imag(other), np.imag(one) + np.real(other), np.complex128))
 
 
 def checked(found: RecordingArray, *operands: Any) -> RecordingArray:
@@ -84,9 +97,12 @@ def guarded(graph: Graph, result: RecordingArray) -> RecordingArray:
     conditions = [RecordingArray(graph, node, bool) for node in graph.exceptions]
     if not conditions:
         return result
-    if result.dtype.kind != "f":
+    if result.dtype.kind not in "fc":
         raise Refused("raises exceptions on some values")
-    return apply("where", reduce(lambda one, other: one | other, conditions), np.nan, result)
+    unknown = complex(np.nan, np.nan) if result.dtype.kind == "c" else np.nan
+    return apply("where", reduce(lambda one, other: one | other, conditions), unknown, result)
 
 
-ABOVE.update(raises=raises, is_number=is_number, operation=operation, item=item, whole=whole, number=number)
+ABOVE.update(
+    raises=raises, is_number=is_number, operation=operation, item=item, whole=whole, number=number, checked=checked
+)

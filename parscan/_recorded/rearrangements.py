@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from .array import RecordingArray, Refused, as_recording, joined, kind
+from .array import ABOVE, RecordingArray, Refused, as_recording, joined, kind
 from .calls import TABLE, graph_of, known, recording, records
 
 np: Any = numpy  # whose types do not know recording arrays
@@ -192,13 +192,37 @@ TABLE["ndim"] = lambda a: recording(a).ndim
 TABLE["size"] = lambda a, axis=None: recording(a).size if axis is None else recording(a).shape[axis]
 TABLE["copy"] = lambda a, order="K", subok=False: recording(a).copy()
 TABLE["astype"] = lambda a, dtype, **_: recording(a).astype(dtype)
-TABLE["conj"] = TABLE["conjugate"] = TABLE["positive"] = lambda a, **_: recording(a).copy()
-TABLE["real"] = TABLE["real_if_close"] = recording
-TABLE["imag"] = lambda a: recording(a).imag
-TABLE["iscomplexobj"] = lambda a: False
-TABLE["isrealobj"] = lambda a: True
-TABLE["isreal"] = lambda a: np.ones(recording(a).shape, bool)
+TABLE["positive"] = lambda a, **_: recording(a).copy()
+TABLE["real"] = lambda val: recording(val).real
+TABLE["imag"] = lambda val: recording(val).imag
+TABLE["iscomplexobj"] = lambda x: recording(x).dtype.kind == "c"
+TABLE["isrealobj"] = lambda x: recording(x).dtype.kind != "c"
+TABLE["isreal"] = lambda x: recording(x).imag == 0
+TABLE["iscomplex"] = lambda x: recording(x).imag != 0
 TABLE["result_type"] = lambda *args: np.result_type(*(kind(a) if isinstance(a, RecordingArray) else a for a in args))
+
+
+@records("conj", "conjugate")
+def _conjugate(x: Any, **_: Any) -> RecordingArray:
+    array = recording(x)
+    return array.copy() if array.dtype.kind != "c" else ABOVE["paired"](array.real, -array.imag)
+
+
+@records()
+def real_if_close(a: Any, **_: Any) -> RecordingArray:
+    array = recording(a)
+    if array.dtype.kind == "c":
+        raise Refused("calls `real_if_close`, whose dtype depends on values")
+    return array
+
+
+@records()
+def angle(z: Any, deg: bool = False) -> Any:
+    array = recording(z)
+    found = np.arctan2(array.imag, array.real)
+    return found * (180 / np.pi) if deg else found
+
+
 TABLE["min_scalar_type"] = lambda a: recording(a).dtype
 TABLE["zeros_like"] = lambda a, dtype=None, **options: _like(a, 0, dtype, **options)
 TABLE["empty_like"] = TABLE["zeros_like"]

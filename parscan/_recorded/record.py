@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from .._arrays.cached import cached_property
-from .array import REAL, RecordingArray, Refused, as_recording
-from .graph import LIMIT, Graph, TooLarge
+from .array import CHARS, RecordingArray, Refused, as_recording
+from .complex_numbers import paired, parts
+from .graph import LIMIT, PARTS, Graph, TooLarge
 from .program import Argument, Program, extract
 from .python_numbers import guarded
 from .stand_in import Copies, Recordable, recordable
@@ -43,13 +44,37 @@ class NotRecordedError(TypeError):
 
 @dataclass(frozen=True)
 class Recording:
-    """The graph of a function, its arguments and its result, as recording arrays."""
+    """
+    The graph of a function, its arguments and its result, as recording arrays of real numbers.
+
+    A complex array of a shape is one of real numbers of this shape with an axis more, `(..., 2)`: the real and the
+    imaginary parts lie side by side, as in memory. So a function of complex numbers is a function of twice as many real
+    ones.
+
+    Attributes
+    ----------
+    graph : Graph
+    arguments : tuple of RecordingArray
+    result : RecordingArray
+    dtypes : tuple of NumPy dtypes
+        Of the arguments of the function.
+    dtype : NumPy dtype
+        Of its result.
+    notes : dict
+        What those who use the recording note down for its next use.
+    """
 
     graph: Graph
     arguments: tuple[RecordingArray, ...]
     result: RecordingArray
+    dtypes: tuple[np.dtype[Any], ...]
+    dtype: np.dtype[Any]
     notes: dict[Any, Any] = field(default_factory=dict, compare=False)
-    """What those who use the recording note down for its next use."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the function's result."""
+        return self.result.shape[:-1] if self.dtype.kind == "c" else self.result.shape
 
     @cached_property
     def program(self) -> Program:
@@ -97,7 +122,8 @@ def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: S
     """The recording of a function, as `record` describes it, and the copies of what the function reads."""
     graph, arguments = Graph(limit), list[RecordingArray]()
     try:
-        given = [_argument(graph, example, arguments) for example in examples]
+        dtypes: list[np.dtype[Any]] = []
+        given = [_argument(graph, example, arguments, dtypes) for example in examples]
         copy = recordable(function, graph)
         (one, before), (other, after) = ((_called(graph, copy, given, constants), copy.memory()) for _ in range(2))
     except Exception as error:
@@ -107,21 +133,26 @@ def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: S
     if any(after[key] != contents for key, contents in before.items()):
         raise NotRecordedError(name, "counts its calls, or keeps a history of them", "")
     try:
-        return Recording(graph, tuple(arguments), guarded(graph, one)), copy.copies
+        result = guarded(graph, one)
+        real = result if result.dtype.kind != "c" else as_recording(graph, np.stack(parts(result), axis=-1))
+        return Recording(graph, tuple(arguments), real, tuple(dtypes), result.dtype), copy.copies
     except Refused as error:
         raise NotRecordedError(name, str(error), "") from error
 
 
-def _argument(graph: Graph, example: Any, arguments: list[RecordingArray]) -> Any:
-    """An argument that records; it is entered into the list of arguments, one by one where it is a tuple."""
+def _argument(graph: Graph, example: Any, arguments: list[RecordingArray], dtypes: list[np.dtype[Any]]) -> Any:
+    """An argument that records; it and its dtype are entered into the lists, one by one where it is a tuple."""
     if isinstance(example, tuple):
-        return tuple(_argument(graph, part, arguments) for part in example)
+        return tuple(_argument(graph, part, arguments, dtypes) for part in example)
     array = np.asarray(example)
-    if array.dtype.char not in REAL:
+    if array.dtype.char not in CHARS:
         raise Refused(f"is called with {array.dtype}")
-    found = RecordingArray(graph, graph.argument(len(arguments), array.shape, array.dtype), array.dtype)
+    is_complex, dtype = array.dtype.kind == "c", PARTS.get(array.dtype.char, array.dtype)
+    shape = (*array.shape, 2) if is_complex else array.shape
+    found = RecordingArray(graph, graph.argument(len(arguments), shape, dtype), dtype)
     arguments.append(found)
-    return found
+    dtypes.append(array.dtype)
+    return paired(found[..., 0], found[..., 1]) if is_complex else found
 
 
 def _called(graph: Graph, copy: Recordable, given: Any, constants: Sequence[Any]) -> RecordingArray:

@@ -106,9 +106,14 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     if out is not None:
         raise Refused("reduces into an array")
     array = recording(a)
-    dtype = np.float64 if dtype is None and array.dtype.kind != "f" else dtype
+    dtype = np.float64 if dtype is None and array.dtype.kind not in "fc" else dtype
     total = np.sum(array, axis=axis, dtype=dtype, keepdims=keepdims)
     return total / float(_count(array, axis))
+
+
+def squared(array: RecordingArray) -> Any:
+    """Squares, of complex numbers those of their sizes."""
+    return array * array if array.dtype.kind != "c" else array.real * array.real + array.imag * array.imag
 
 
 @records()
@@ -117,7 +122,7 @@ def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int 
         raise Refused("reduces into an array")
     array = recording(a)
     away = array - np.mean(array, axis=axis, keepdims=True)
-    return np.sum(away * away, axis=axis, keepdims=keepdims) / float(_count(array, axis) - ddof)
+    return np.sum(squared(away), axis=axis, keepdims=keepdims) / float(_count(array, axis) - ddof)
 
 
 @records()

@@ -34,11 +34,11 @@ from typing import Any
 
 import numpy
 
-from .array import REAL, RecordingArray, Refused, as_recording, gather
+from .array import CHARS, RecordingArray, Refused, as_recording, gather
 from .calls import holds, known, lifted
 from .functions import call_library
 from .graph import Graph
-from .python_numbers import checked, is_number, number, whole
+from .python_numbers import checked, complex_number, is_number, number, whole
 from .sparse import SparseMatrix
 from .splines import evaluator, polynomial
 from .unread import Unread, Whole, variables
@@ -394,11 +394,13 @@ def _entries(array: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
 
 
 class _Converter(type):
-    """The type of `float` and of NumPy's scalar types in the copy: for recorded values, they change the dtype."""
+    """The type of `float`, `complex` and NumPy's scalar types in the copy: they change the dtype of recorded values."""
 
     real: Any
 
     def __call__(cls, *args: Any) -> Any:
+        if cls.real is complex and holds(args):
+            return complex_number(*args)
         if len(args) == 1 and isinstance(args[0], RecordingArray):
             return _number(args[0]) if cls.real is float else args[0].astype(cls.dtype)
         return cls.real(*args)
@@ -423,8 +425,9 @@ def _converter(real: Any) -> Any:
     return _Converter(real.__name__, (), {"real": real, "dtype": np.dtype(real)})
 
 
-FLOAT = _converter(float)
-SCALARS = {one: _converter(one) for one in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
+FLOAT, COMPLEX = _converter(float), _converter(complex)
+SCALARS = {one: _converter(one) for one in (np.float64, np.float32, np.int64, np.int32, np.bool_, np.complex128,
+                                            np.complex64)}  # fmt: skip
 
 
 def _errstate(copies: Copies) -> Callable[..., Any]:
@@ -627,6 +630,7 @@ class Copies:
         self._known: dict[int, tuple[Any, Any]] = {}
         self._builtins = {
             **vars(builtins),
+            "complex": COMPLEX,
             "float": FLOAT,
             "max": _largest("max"),
             "min": _largest("min"),
@@ -709,7 +713,7 @@ class Copies:
     def _array(self, given: Any) -> Any:
         if given.dtype == object:
             raise Refused("uses an array of objects")
-        if type(given) is not np.ndarray or given.dtype.char not in REAL:
+        if type(given) is not np.ndarray or given.dtype.char not in CHARS:
             return given.copy()
         if given.size <= HUGE:
             return lifted(self.graph, given)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .graph import CONSTANT, INPUT, Block
+from .pairs import as_pairs, from_pairs
 
 if TYPE_CHECKING:
     from .program import Program
@@ -64,7 +65,7 @@ class Traced:
         -------
         array, in the shape that the function returns
         """
-        return self._evaluate(self._program, arguments)[0]
+        return from_pairs(self._evaluate(self._program, arguments)[0], self._recording.dtype)
 
     def jacobian(self, argument: int = 0) -> Callable[..., Any]:
         """
@@ -79,7 +80,9 @@ class Traced:
         -------
         callable
             Function of the same arguments. It returns an array of the result's shape followed by the argument's:
-            `J[i, j]` is the derivative of `result[i]` with respect to `argument[j]`.
+            `J[i, j]` is the derivative of `result[i]` with respect to `argument[j]`. If the argument is complex, this
+            is the complex derivative. The function raises a `ValueError` where there is none, because the
+            Cauchy-Riemann equations do not hold.
 
         Raises
         ------
@@ -89,11 +92,17 @@ class Traced:
         rows, columns, values = self._entries(argument)
         program = self._recording.extract(values)
         result, given = self._recording.result, self._recording.arguments[argument]
+        shape = (*self._recording.shape, *self._shapes[argument])
+        by_complex, of_complex = self._recording.dtypes[argument].kind == "c", self._recording.dtype.kind == "c"
 
         def evaluate(*arguments: Any) -> Any:
             found = np.zeros((result.size, given.size), dtype=result.dtype)
             found[rows, columns] = self._evaluate(program, arguments)[0]
-            return found.reshape((*result.shape, *given.shape))
+            if of_complex:
+                found = found[::2] + 1j * found[1::2]
+            if by_complex:
+                found = _complex_derivative(self.name, argument, found[:, ::2], found[:, 1::2])
+            return found.reshape(shape)
 
         return evaluate
 
@@ -114,11 +123,17 @@ class Traced:
         result, given = self._recording.result, self._recording.arguments[argument]
         found = np.zeros((result.size, given.size), dtype=bool)
         found[rows, columns] = True
-        return found.reshape((*result.shape, *given.shape))
+        if self._recording.dtype.kind == "c":
+            found = found[::2] | found[1::2]
+        if self._recording.dtypes[argument].kind == "c":
+            found = found[:, ::2] | found[:, 1::2]
+        return found.reshape((*self._recording.shape, *self._shapes[argument]))
 
     def source(self) -> str:
         """
         The operations in their order, one line each; `v3` is one number, `v[3:9]` are six numbers.
+
+        All of them are real: complex arrays are shown by `.view(float)`, as real and imaginary parts by turns.
 
         Returns
         -------
@@ -132,8 +147,14 @@ class Traced:
             for k in range(block.count)
         }
         lines = [f"{self.name}({', '.join(self._names)}):"]
-        lines += [f"    {_line(block, self._names, known)}" for block in program.blocks if block.operation != CONSTANT]
-        return "\n".join([*lines, f"    return {_shown(program.results[0].ravel(), known)}"])
+        dtypes = self._recording.dtypes
+        names = [
+            f"{name}.view(float)" if dtype.kind == "c" else name
+            for name, dtype in zip(self._names, dtypes, strict=True)
+        ]
+        lines += [f"    {_line(block, names, known)}" for block in program.blocks if block.operation != CONSTANT]
+        ending = ".view(complex)" if self._recording.dtype.kind == "c" else ""
+        return "\n".join([*lines, f"    return {_shown(program.results[0].ravel(), known)}{ending}"])
 
     def _entries(self, argument: int) -> tuple[Any, Any, Any]:
         """Rows, columns and values of the entries of a Jacobian."""
@@ -148,31 +169,57 @@ class Traced:
     def _evaluate(self, program: Program, arguments: tuple[Any, ...]) -> Any:
         """Results for one set of arguments."""
         flat = [np.asarray(part) for one in arguments for part in (one if isinstance(one, tuple) else (one,))]
-        wanted = self._recording.arguments
+        wanted, dtypes = self._recording.arguments, self._recording.dtypes
         if len(flat) != len(wanted):
             raise TypeError(f"`{self.name}` was traced with {len(wanted)} arrays as arguments, got {len(flat)}.")
-        for number, (array, example) in enumerate(zip(flat, wanted, strict=True)):
-            if array.shape != example.shape:
+        for number, (array, shape, dtype) in enumerate(zip(flat, self._shapes, dtypes, strict=True)):
+            if array.shape != shape:
                 raise ValueError(
-                    f"`{self.name}` was traced with shape {example.shape} for argument {number}, got {array.shape}; "
+                    f"`{self.name}` was traced with shape {shape} for argument {number}, got {array.shape}; "
                     "trace it again for other shapes."
                 )
-        arrays = [array.astype(example.dtype)[None, ...] for array, example in zip(flat, wanted, strict=True)]
+            if array.dtype.kind == "c" and dtype.kind != "c":
+                raise TypeError(f"`{self.name}` was traced with {dtype} for argument {number}, got {array.dtype}.")
+        arrays = [
+            as_pairs(array.astype(dtype, order="C")[None, ...]) for array, dtype in zip(flat, dtypes, strict=True)
+        ]
         return [found[0, ...] for found in program(*arrays)]
+
+    @property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the arguments."""
+        given = zip(self._recording.arguments, self._recording.dtypes, strict=True)
+        return [array.shape[:-1] if dtype.kind == "c" else array.shape for array, dtype in given]
 
     def __repr__(self) -> str:
         """Arguments, result and operations."""
         given = ", ".join(
-            f"{name}: {array.dtype} {array.shape}"
-            for name, array in zip(self._names, self._recording.arguments, strict=True)
+            f"{name}: {dtype} {shape}"
+            for name, dtype, shape in zip(self._names, self._recording.dtypes, self._shapes, strict=True)
         )
-        result = self._recording.result
+        result = self._recording
         counts = ", ".join(f"{count} {name}" for name, count in self.operations.items()) or "none"
         return (
             f"Traced {self.name}({given}) -> {result.dtype} {result.shape}\n"
             f"  operations: {counts}\n"
             f"  constants: {self.constants}"
         )
+
+
+NEAR = {"d": 1e-9, "f": 1e-4}
+"""Errors of the Cauchy-Riemann equations that are rounding, as a share of the derivatives, by precision."""
+
+
+def _complex_derivative(name: str, argument: int, by_real: Any, by_imaginary: Any) -> Any:
+    """The derivative by complex numbers, from those by their real and imaginary parts."""
+    largest = max(np.max(abs(by_real), initial=0.0), np.max(abs(by_imaginary), initial=0.0))
+    error = np.max(abs(by_imaginary - 1j * by_real), initial=0.0)
+    if error > NEAR[by_real.real.dtype.char] * largest:
+        raise ValueError(
+            f"`{name}` is not complex differentiable with respect to argument {argument}. Its derivative with respect "
+            f"to real and imaginary parts is that of `trace(lambda u: {name}(u.view(complex)).view(float), ...)`."
+        )
+    return by_real if by_real.dtype.kind == "c" else by_real + 0j
 
 
 def _line(block: Block, names: Sequence[str], known: dict[int, str]) -> str:
@@ -230,7 +277,8 @@ def trace(fun: Callable[..., Any], *examples: Any) -> Traced:
     fun : callable
         Function of the examples.
     *examples : array_like, or tuples of them
-        Arguments, of float32 or float64 (other numbers become float64). Shapes and dtypes count, values do not.
+        Arguments, of float32, float64, complex64 or complex128 (other numbers become float64). Shapes and dtypes count,
+        values do not. Operations on complex numbers are recorded as operations on their real and imaginary parts.
 
     Returns
     -------
@@ -277,14 +325,14 @@ def trace(fun: Callable[..., Any], *examples: Any) -> Traced:
 
 
 def _example(example: Any, name: str) -> Any:
-    """An example as an array of real floating-point numbers, or a tuple of them."""
+    """An example as an array of real or complex floating-point numbers, or a tuple of them."""
     if isinstance(example, tuple):
         return tuple(_example(part, f"{name}[{k}]") for k, part in enumerate(example))
     array = np.asarray(example)
-    if array.dtype.char in "fd":
+    if array.dtype.char in "fdFD":
         return array
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"`{name}` has the dtype {array.dtype}; pass real numbers.")
+        raise TypeError(f"`{name}` has the dtype {array.dtype}; pass numbers.")
     return array.astype(np.float64)
 
 

@@ -115,8 +115,11 @@ class Code:
         given = () if x is None else x if isinstance(x, tuple) else (x,)
         if self.program is None:
             return given
+        from .._recorded.pairs import as_pairs  # noqa: PLC0415 - slow to import
+
         arguments = self.program.arguments[1:]
-        return tuple(as_rows(one, argument.dtype) for one, argument in zip(given, arguments, strict=True))
+        pairs = (as_pairs(as_rows(one, one.dtype)) for one in given)
+        return tuple(as_rows(one, argument.dtype) for one, argument in zip(pairs, arguments, strict=True))
 
     def _run(
         self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None
@@ -206,9 +209,8 @@ def record_step(step: Step, states: Array) -> Recording:
         recording = remembered(*_to_record(step, states))
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
-    result = recording.result
-    if result.shape != states[:1, ...].shape or result.dtype != states.dtype:
-        raise NoCodeError(f"returns {result.dtype} of the shape {result.shape} when it is recorded")
+    if recording.shape != states[:1, ...].shape or recording.dtype != states.dtype:
+        raise NoCodeError(f"returns {recording.dtype} of the shape {recording.shape} when it is recorded")
     return recording
 
 

@@ -98,9 +98,11 @@ class Members:
     ) -> bool:  # fmt: skip
         """Evaluate the steps `begin` to `end`: see `Loop.run`."""
         from .._recorded.native.loop import FIRST, PAUSE, portions  # noqa: PLC0415
+        from .._recorded.pairs import as_pairs  # noqa: PLC0415
 
         are_finite, at_first = True, int(PAUSE / self._pace) if self._pace else FIRST
         shape = self.program.arguments[0].shape
+        state, out = as_pairs(state), as_pairs(out)
         state, out = state.reshape(self._count, *shape), out.reshape(out.shape[0], self._count, *shape)
         operations, most = self.program.operations * self._count, THREADS.worthwhile(MUCH, self._count)
         at_a_time = max(1, COPIED // (8 * self._member.copied)) if self._member.copied else end - begin

@@ -10,6 +10,7 @@ from scipy import linalg, special
 from parscan._recorded.array import RecordingArray
 from parscan._recorded.calls import TABLE
 from parscan._recorded.functions import MAKERS
+from parscan._recorded.pairs import as_pairs, from_pairs
 from parscan._recorded.record import NotRecordedError, record
 from parscan._recorded.stand_in import MATH
 
@@ -104,6 +105,55 @@ ROWS = {
     "positive": ["np.positive(a)", "+a"],
     "imag": ["np.imag(a)", "a.imag"],
     "iscomplexobj": ["a * np.iscomplexobj(a)"],
+    "iscomplex": ["np.iscomplex(a) + a"],
+    "angle": ["np.angle(a)", "np.angle(1j * m, deg=True)"],
+    "complex": [
+        "np.zeros(6, complex) + a",
+        "1j * a",
+        "np.exp(1j * a)",
+        "(z := np.zeros(3, dtype=complex), z.__setitem__(1, x + 2j), z)[2]",
+        "(z := 1j * a, z.__setitem__(slice(2), a[:2]), z)[2]",
+        "(z := 1j * a, setattr(z, 'real', b), z)[2]",
+        "(z := m + 1j, setattr(z, 'imag', m), z.T)[2]",
+        "a.astype(complex) @ np.ones(6)",
+        "(a + 1j).astype(np.complex64)",
+        "(a * 1j).conj().imag",
+        "np.array([x, 1j])",
+        "np.stack([a, 1j * b])",
+        "np.where(a > 0, 1j, b)",
+        "(m + 1j) @ (n - 2j)",
+        "np.tile(m, (3, 2)) @ np.tile(n + 1j, (2, 1))",
+        "(np.tile(m, (3, 2)) * 1j) @ np.arange(8.0)",
+        "np.linalg.solve(s + 1j * np.eye(3), i)",
+        "np.linalg.inv(s + 1j)",
+        "np.polyval([1j, 2.0, x], a)",
+        "np.vdot(a + 1j, b - 1j)",
+        "np.linalg.norm(a + 1j)",
+        "np.var(a + 1j * b)",
+        "np.prod(a + 1j)",
+        "np.sum(m + 1j, axis=0)",
+        "np.mean(m * 1j)",
+        "np.einsum('ij,jk->ik', m + 1j, n)",
+        "np.outer(a, 1j * b)",
+        "(a + 1j * b).view(float)",
+        "a.view(complex)",
+        "np.array([1j, 2.0, 3j])[np.clip(i, 0, 2).astype(int)]",
+        "np.conj(np.correlate(a + 1j, b[:3] - 1j))",
+        "np.round(a + 1j * b, 1)",
+        "(a * 1j == b) | (a < 1j)",
+        "abs(a + 1j) ** 2",
+        "(a + 1j) ** -1",
+        "np.complex64(1j) * np.float32(2.0) * a.astype(np.float32)",
+        "complex(x, 2.0) * a",
+        "complex(x) / 2j + a",
+        "complex(1j * x, x - 3j) + a",
+        "complex(2j, x) * a",
+        "(1j * a)[0].item() * b",
+        "np.full(2, 1j) * x",
+        "np.eye(3, dtype=complex) @ s",
+        "np.nan_to_num(a * 1j)",
+        "np.cumprod(a + 1j)",
+    ],
     "isrealobj": ["a * np.isrealobj(a)"],
     "isreal": ["np.isreal(a) * a"],
     "result_type": ["a.astype(np.result_type(a, np.float32))"],
@@ -528,15 +578,44 @@ def test_it_gives_what_numpy_gives(name, text):
         {"np": np, "special": special, "linalg": linalg, "collections": collections, "math": math},
     )
     recording = record(function, [array[0] for array in given.values()])
-    found = recording.program(*given.values())[0]
+    found = from_pairs(recording.program(*given.values())[0], recording.dtype)
     for k in range(count):
         with np.errstate(all="ignore"):
             wanted = np.asarray(function(*(array[k].copy() for array in given.values())))
         assert found[k].shape == wanted.shape
-        assert recording.result.dtype.kind == wanted.dtype.kind or name == "math"
-        assert recording.result.dtype.itemsize == wanted.dtype.itemsize or name == "math"
-        rtol = 1e-6 if wanted.dtype == np.float32 else 1e-13
+        assert recording.dtype.kind == wanted.dtype.kind or name == "math"
+        assert recording.dtype.itemsize == wanted.dtype.itemsize or name == "math"
+        rtol = 1e-6 if wanted.dtype in (np.float32, np.complex64) else 1e-13
         np.testing.assert_allclose(found[k], wanted, rtol=rtol, atol=1e-13)
+
+
+REAL = ("real_if_close", "searchsorted", "digitize", "math", "numbers", "ndtr")
+"""Functions that are recorded of real numbers only."""
+
+
+@pytest.mark.parametrize(("name", "text"), [call for call in CALLS if call[0] not in REAL])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "error::numpy.exceptions.ComplexWarning")
+def test_it_gives_what_numpy_gives_for_complex_numbers(name, text):
+    count = 2
+    given = arguments(count)
+    other = np.random.default_rng(6)
+    given = {key: one if key == "i" else one + 1j * other.normal(size=one.shape) for key, one in given.items()}
+    function = eval(
+        f"lambda {', '.join(given)}: {text}",
+        {"np": np, "special": special, "linalg": linalg, "collections": collections},
+    )
+    try:
+        wanted = [np.asarray(function(*(array[k].copy() for array in given.values()))) for k in range(count)]
+    except (TypeError, ValueError, np.exceptions.ComplexWarning):
+        return  # it has no meaning for complex numbers
+    if "special.erf" in text:
+        return
+    recording = record(function, [array[0] for array in given.values()])
+    found = from_pairs(recording.program(*map(as_pairs, given.values()))[0], recording.dtype)
+    for one, expected in zip(found, wanted, strict=True):
+        assert (one.shape, one.dtype) == (expected.shape, expected.dtype)
+        rtol = 1e-6 if expected.dtype in (np.float32, np.complex64) else 1e-13
+        np.testing.assert_allclose(one, expected, rtol=rtol, atol=rtol)
 
 
 @pytest.mark.parametrize(
@@ -561,7 +640,16 @@ def test_it_gives_what_numpy_gives(name, text):
         ("math.gamma(x)", "calls `math.gamma`"),
         ("np.exp(a, where=a > 0)", "`where` but without `out`"),
         ("np.zeros(int(x))", r"int\(\)"),
-        ("np.zeros(3, complex) + x", "calculates with complex128"),
+        ("np.zeros(3, object) + x", "calculates with object"),
+        ("a * np.erf(1j)" if hasattr(np, "erf") else "special.erf(1j * a)", "calls `erf` on complex numbers"),
+        ("(1j * a).astype(float)", "makes real numbers of complex ones"),
+        ("(z := a.copy(), z.__setitem__(0, 1j * x))[0]", "makes real numbers of complex ones"),
+        ("np.interp(a, [0.0, 1.0], [1.0, 1j])", "a complex table"),
+        ("np.searchsorted([0.0, 1.0], 1j * a)", "`searchsorted` on complex numbers"),
+        ("np.real_if_close(a + 0j)", "whose dtype depends on values"),
+        ("(1j * a).view(np.float32)", "takes the memory of an array"),
+        ("(z := 1j * a, z.real.__setitem__(0, 1.0))[0]", "read-only"),
+        ("complex(x) ** 2.0", "complex number of Python to a power"),
         ("a[a > 0]", "np.where"),
         ("a[int(x)]", r"int\(\)"),
         ("range(x)", "indexes by a value"),

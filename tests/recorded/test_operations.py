@@ -189,10 +189,10 @@ def test_constants_are_folded_into_their_values(name, dtype, count):
 
 
 @pytest.mark.parametrize("name", ["add", "arctan2", "where"])
-def test_complex_numbers_are_refused(name):
+def test_numbers_of_more_precision_are_refused(name):
     y = RecordingArray(graph := Graph(), graph.argument(0, (), "d"), "d")
-    with pytest.raises(Refused, match="complex128"):
-        apply(name, *[y] * (OPERATIONS[name].arity - 1), 1j)
+    with pytest.raises(Refused, match="calculates with"):
+        apply(name, *[y] * (OPERATIONS[name].arity - 1), np.longdouble(1))
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -70,6 +70,45 @@ def test_what_is_written_down_is_what_is_needed():
     assert traced.operations == {"add": 2}
 
 
+def holomorphic(z, t):
+    return np.stack([z[0] ** 2 * z[1], np.exp(z[0]) / z[1], np.sqrt(z[2]) * np.log(z[1]) * t])
+
+
+def test_complex_functions_and_their_derivatives():
+    z, t = np.array([1 + 2j, 0.5 - 1j, -1 + 0.1j]), np.array(0.3)
+    traced = trace(holomorphic, z, t)
+    assert repr(traced).startswith("Traced holomorphic(z: complex128 (3,), t: float64 ()) -> complex128 (3,)")
+    np.testing.assert_allclose(traced(z, t), holomorphic(z, t), rtol=1e-14)
+    wanted = [
+        [2 * z[0] * z[1], z[0] ** 2, 0],
+        [np.exp(z[0]) / z[1], -np.exp(z[0]) / z[1] ** 2, 0],
+        [0, np.sqrt(z[2]) / z[1] * t, np.log(z[1]) * t / (2 * np.sqrt(z[2]))],
+    ]
+    np.testing.assert_allclose(traced.jacobian()(z, t), wanted, rtol=1e-13)
+    np.testing.assert_allclose(traced.jacobian(1)(z, t), [0, 0, np.sqrt(z[2]) * np.log(z[1])], rtol=1e-13)
+    assert traced.pattern().tolist() == (np.array(wanted) != 0).tolist()
+    assert traced.pattern(1).tolist() == [False, False, True]
+    single = trace(holomorphic, z.astype(np.complex64), t.astype(np.float32))
+    assert single(z, t).dtype == single.jacobian()(z, t).dtype == np.complex64
+
+
+@pytest.mark.parametrize("function", [np.conj, np.abs, lambda z: z * z.real, lambda z: z.imag])
+def test_functions_without_complex_derivative_say_so(function):
+    z = np.array([1 + 2j, 0.5 - 1j])
+    with pytest.raises(ValueError, match="not complex differentiable with respect to argument 0"):
+        trace(function, z).jacobian()(z)
+    real = trace(lambda u: np.ravel(function(u.view(complex)) + 0j).view(float), z.view(float))
+    jacobian, moved = real.jacobian()(z.view(float)), z + 1e-7
+    change = (function(moved) - function(z)) + 0j
+    np.testing.assert_allclose(jacobian @ np.tile([1e-7, 0], 2), change.view(float), atol=1e-13)
+
+
+def test_a_listing_of_a_complex_function_is_one_of_real_numbers():
+    lines = trace(lambda z: z * 1j, np.zeros(1, complex)).source().splitlines()
+    assert lines[1] == "    [v0, v1] = z.view(float)[0:2]"
+    assert lines[-1].endswith(".view(complex)")
+
+
 def branches(y):
     if y[0] > 0:
         return y
@@ -95,7 +134,7 @@ class Counter:
         (draws, "draws random numbers"),
         (Counter(), "does something else when it is called again"),
         (lambda y: None, "returns None"),
-        (lambda y: y * 1j, "calculates with complex"),
+        (lambda y: np.arcsin(y * 1j), "calls `arcsin` on complex numbers"),
         (lambda y: np.argsort(y) + 1, "calls `argsort`, which is not recorded"),
         (lambda y: y[y > 0], "np.where"),
     ],
@@ -108,11 +147,13 @@ def test_why_a_function_cannot_be_recorded(fun, reason):
 def test_wrong_arguments_are_named():
     with pytest.raises(TypeError, match="`fun` is a int"):
         trace(3, np.zeros(2))
-    with pytest.raises(TypeError, match=r"`examples\[0\]` has the dtype complex128"):
-        trace(lorenz, np.zeros(3, complex))
+    with pytest.raises(TypeError, match=r"`examples\[0\]` has the dtype <U1"):
+        trace(lorenz, np.array(["a", "b", "c"]))
     traced = trace(lorenz, np.zeros(3))
     with pytest.raises(ValueError, match=r"shape \(3,\) for argument 0, got \(4,\)"):
         traced(np.zeros(4))
+    with pytest.raises(TypeError, match="traced with float64 for argument 0, got complex128"):
+        traced(np.zeros(3, complex))
     with pytest.raises(TypeError, match="1 arrays as arguments, got 2"):
         traced(np.zeros(3), np.zeros(3))
     with pytest.raises(IndexError, match="`argument` is 1"):

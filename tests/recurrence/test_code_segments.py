@@ -122,13 +122,6 @@ def test_a_guess_is_used():
     np.testing.assert_allclose(again.y, first.y, rtol=1e-12, atol=1e-14)
 
 
-def test_complex_states_are_solved_by_calls():
-    x = RNG.standard_normal((T, 1)) + 1j
-    sol = solve_recurrence(lambda y, x: 0.3j * y + x, np.zeros(1, complex), x, method="jacobi", compile=None)
-    assert sol.success
-    assert not sol.compiled
-
-
 def test_progress_is_reported():
     seen = []
     solve_recurrence(
@@ -215,7 +208,8 @@ def spoil(monkeypatch, lanes_only, first):
     def wrong(self, starts, begin, end):
         are_finite = run(self, starts, begin, end)
         if len(self._outs[0]) >= lanes_only:
-            self._outs[0][first:, ..., 0] *= 1 + 1e-6
+            with np.errstate(invalid="ignore"):  # rows that are not written yet may be anything
+                self._outs[0][first:, ..., 0] *= 1 + 1e-6
         return are_finite
 
     monkeypatch.setattr(_segments.Segments, "run", wrong)

@@ -1247,7 +1247,7 @@ def component_names(t, y):
     return np.fromiter((rates[name] for name in state), dtype=float)
 
 
-@everyday(2, reason="calculates with complex128")
+@everyday(2)
 def complex_rotation(y):
     z = (y[0] + 1j * y[1]) * np.exp(0.1j)
     return np.array([z.real, z.imag])

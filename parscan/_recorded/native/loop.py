@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..pairs import as_pairs
 from ..program import Program
 from .layout import address
 
@@ -81,6 +82,7 @@ class Loop:
             Called with the next step every now and then.
         """
         first, *others = self.program.arguments
+        state, out = as_pairs(state), as_pairs(out)
         state = np.array(state, dtype=first.dtype, order="C").reshape(first.shape)
         places, arrays = (
             array("q", (address(state), 0, 0)),
@@ -98,6 +100,7 @@ class Loop:
     def each(self, states: Any, inputs: Sequence[Any], out: Any) -> None:
         """Evaluate one step from each of some states: row `t` of `out` follows row `t` of states and inputs."""
         first, *others = self.program.arguments
+        states, out = as_pairs(np.ascontiguousarray(states)), as_pairs(out)
         states = np.ascontiguousarray(np.reshape(states, (len(out), *first.shape)), dtype=first.dtype)
         arrays = [states, *(_rows(*pair) for pair in zip(inputs, others, strict=True)), out]
         rows = [(address(one), one.strides[0], 0) for one in arrays]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..._arrays.threads import run_all
+from ..pairs import as_pairs
 from .lanes import Lanes
 from .loop import FIRST, PAUSE, portions
 
@@ -39,8 +40,9 @@ class Segments:
         self, lanes: Lanes, inputs: Sequence[Any], outs: Sequence[Any], begin: int, end: int, length: int,
         threads: int, products: Any = None,
     ) -> None:  # fmt: skip
-        self._lanes, self._outs, self._threads, self._products = lanes, outs, threads, products
-        self._arrays, self._begin, self._length = (*inputs, *outs), begin, length
+        self._lanes, self._outs, self._threads = lanes, list(map(as_pairs, outs)), threads
+        self._products = None if products is None else as_pairs(products)
+        self._arrays, self._begin, self._length = (*inputs, *self._outs), begin, length
         self._full, self._rest = divmod(end - begin, length)
 
     def run(self, starts: Any, first: int, last: int) -> bool:
@@ -52,6 +54,7 @@ class Segments:
         starts : array, shape (segments, *shape)
             States before them.
         """
+        starts = as_pairs(starts)
         rest, are_finite = min(max(self._rest, first), last), True
         if first < rest:
             are_finite = self._run(starts, self._full + 1, first, rest)
