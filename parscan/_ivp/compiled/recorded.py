@@ -221,6 +221,8 @@ def _recorded(problem: Problem, parameters: tuple[float, ...]) -> Recorded:
         recording = remembered(fun, examples, problem.args[len(parameters) :], MOST_NODES)
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
+    if recording.dtype.kind == "c" or state.dtype.kind == "c":
+        raise NoCodeError("calculates with complex states")
     result = recording.result
     if result.size != n or result.shape not in ((n,), (1, 1), ()):
         raise NoCodeError(f"returns the shape {result.shape} when it is recorded")
