@@ -5,17 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any
 
 from .._arrays.counts import as_count
+from .._arrays.namespace import Array
 from .._engine.termination import Termination
+from .._recorded.budget import NoCodeError
 from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import CoarseMeshWarning, JacobianWarning, NondeterministicFunctionWarning, PointByPointWarning
 from .arguments import as_guess, as_mesh, as_options, as_problem, as_times, reject_unwatched, warn_of_unused
 from .brief import shortly
 from .choose import Workload, choose, instead_of
+from .compiled.solve import LeftError, solve_compiled
 from .core.choice import Choice
 from .core.evaluation import Evaluation
 from .core.problem import Problem
@@ -39,6 +43,9 @@ POINT_BY_POINT = (
     "to fill, but np.zeros_like(y)."
 )
 
+
+OF_CODE = {"vectorized", "first_step"}
+"""Options of sequential solvers that machine code knows, too."""
 
 JACOBIAN = (
     "`jac` is more than a hundred times as large as differences of `fun` say, so these are used in its place: check "
@@ -67,6 +74,7 @@ def solve_ivp(
     guess: IvpResult | None = None,
     stages: int | None = None,
     window: int | None = None,
+    compile: bool | None = None,  # noqa: A002 - the word for it
     progress: Watcher = False,
     jac_sparsity: Any = None,
     min_step: float | None = None,
@@ -140,6 +148,10 @@ def solve_ivp(
         Stages of Radau and Gauss, 1 to 9. By default 3, 5 or 7, depending on the tolerance.
     window : int, optional
         Largest number of intervals that are solved at once. By default all of them, as far as memory allows.
+    compile : bool or None
+        True: ``"auto"`` solves by machine code of `fun`, which is made from a recorded call: see :func:`parscan.trace`;
+        an error says why, and in which line of `fun`, if that is not possible. None or False: `fun` is called. The code
+        is compared with `fun` on a sample of the solution.
     progress : bool or callable
         True: show on stderr the solved part of the span, iterations, number of intervals, correction and remaining
         time; as a bar of tqdm on a terminal, if tqdm is installed, otherwise in lines of text. A function: it is called
@@ -159,7 +171,8 @@ def solve_ivp(
     Raises
     ------
     TypeError, ValueError
-        Arguments, or values of `fun` and `jac`, of the wrong kind or shape.
+        Arguments, or values of `fun` and `jac`, of the wrong kind or shape; with `compile=True`, a function that cannot
+        be compiled.
 
     Warns
     -----
@@ -233,12 +246,49 @@ def solve_ivp(
         return _judged(task, mesh_result(*described, dense_output=dense_output))
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
-        repeated = RepeatedCalls(problem, listed or ())
-        evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun, repeated.slope)
+        evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun)
         work = Workload(method, problem, options, on_mesh, stacks=lambda: evaluation.stacks)
+        remark = ""
+        if compile:
+            by_code = _by_machine_code(work, times, listed, evaluation, vectorized, report, dense_output=dense_output)
+            if isinstance(by_code, IvpResult):
+                return by_code
+            remark = by_code
+        repeated = RepeatedCalls(problem, listed or ())
+        evaluation.slope = repeated.slope
         after = partial(instead_of, work, evaluation.raised)
         brief = shortly(work, listed, repeated.slope)
-        return _examined(repeated, _in_turn(attempt, report, brief, after))
+        found = _examined(repeated, _in_turn(attempt, report, brief, after))
+        return replace(found, message=found.message + remark) if remark else found
+
+
+def _by_machine_code(
+    work: Workload,
+    times: Array | None,
+    events: tuple[Event, ...] | None,
+    evaluation: Evaluation,
+    vectorized: bool | None,
+    report: Report | None,
+    *,
+    dense_output: bool,
+) -> IvpResult | str:
+    """The result by machine code, or a remark on why the usual methods must solve the problem."""
+    if work.is_settled or work.options.keys() - OF_CODE:
+        raise TypeError(
+            "`compile=True` is for the method 'auto' without options of meshes and of SciPy's solvers: leave out "
+            "`method`, `mesh`, `guess`, `stages`, `window`, `jac_sparsity`, `min_step`, `lband` and `uband`."
+        )
+    repeated = RepeatedCalls(work.problem, events) if events else None
+    first = work.options.get("first_step")
+    try:
+        found = solve_compiled(
+            work.problem, first, times, events, evaluation, vectorized, dense_output=dense_output, report=report
+        )
+    except LeftError as reason:
+        return f" Machine code of `fun` {reason}."
+    except NoCodeError as refusal:
+        raise TypeError(f"`fun` cannot be compiled, as `compile=True` asks: it {refusal}.") from refusal
+    return _examined(repeated, found) if repeated else found
 
 
 def _in_turn(

@@ -216,7 +216,7 @@ SIGNATURES = {
     "linear_recurrence": "A b h0 reverse",
     "trace": "fun examples",
     "solve_ivp": "fun t_span y0 method t_eval dense_output events vectorized args jac rtol atol max_step first_step "
-    "jumps mesh guess stages window progress jac_sparsity min_step lband uband",
+    "jumps mesh guess stages window compile progress jac_sparsity min_step lband uband",
 }
 
 

@@ -26,7 +26,10 @@ NUMBERS = 1 << 22
 """Largest number of entries in what is logged of so many attempts."""
 
 FEWEST = 16
-"""Least number of steps in a span: longer ones may pass over pulses of the right-hand side."""
+"""Least number of steps in a span with all of the tolerances: longer ones may pass over pulses of the function."""
+
+ORDER = 8
+"""Order of the explicit method."""
 
 WATCHED = 64
 """Attempts after which terminal events are searched."""
@@ -135,16 +138,18 @@ class March:
         least = 100 * 2.0**-52
         relative = problem.rtols * share
         relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None)
+        # Where it is the largest step that limits the others, marches must differ in it to tell the error.
+        longest = self._longest * share ** (1 / ORDER)
         while True:
             times = self._times(course.t, stretch, is_first=not course.parts) if is_read else None
             made = solver(self.recorded, method, is_dense=self.output.is_dense, has_times=self.output.times is not None)
             run = made.start(
                 course.t, stretch.end, course.y[None, :], rtol=relative, atol=problem.atol * share,
-                max_step=self._longest, first_step=0.0 if course.parts else self.first_step, parameters=numbers,
+                max_step=longest, first_step=0.0 if course.parts else self.first_step, parameters=numbers,
                 times=times,
             )  # fmt: skip
             course.used.append((METHODS[method], course.t))
-            status = self._advance(run, course, watch)
+            status = self._advance(run, course, watch, made.degree)
             if run.values is not None and times is not None:
                 reached = abs(times - times[:1]) <= abs(course.t - times[:1]) if times.shape[0] else times > 0
                 course.values.append(run.values[0, ...][reached, ...])
@@ -163,17 +168,17 @@ class March:
         after = way * times >= way * begin if is_first else way * times > way * begin
         return times[after & (way * times <= way * stretch.end)]
 
-    def _advance(self, run: Run, course: Course, watch: Watch | None) -> str:
+    def _advance(self, run: Run, course: Course, watch: Watch | None, degree: int) -> str:
         """Go on with a run until it ends, or an event ends it; return its status."""
         xp, begin, start = self.problem.xp, course.t, course.y
-        entries = course.y.shape[0] * (1 + run.degree * self.output.is_dense)
+        entries = course.y.shape[0] * (1 + degree * self.output.is_dense)
         most = max(FEWEST, min(FIRST if watch is None else WATCHED, NUMBERS // max(entries, 1)))
         rows: list[tuple[Any, ...]] = []
         left = 1
         while left:
             before = time.perf_counter()
             left = run.advance(most)
-            _, *logged = run.log
+            logged = [*run.log[1:3], run.slopes, *run.log[3:]]
             rows.append(tuple(logged))
             if logged[0].shape[0]:
                 course.t, course.y = float(logged[0][-1]), logged[1][-1, :].copy()
@@ -212,4 +217,4 @@ class March:
         xp = array_namespace(columns[1])
         t = xp.concat([xp.asarray([begin]), columns[0]])
         y = xp.concat([xp.astype(start, xp.float64, copy=False)[None, :], columns[1]])
-        return Path(t, y, at_nodes(columns[2]) if self.output.is_dense else None, self.problem.breaks)
+        return Path(t, y, columns[2], at_nodes(columns[3]) if self.output.is_dense else None, self.problem.breaks)

@@ -72,12 +72,13 @@ def solve_compiled(
     return _result(march, evaluation, found, path, times, events, dense_output=dense_output)
 
 
-def _checked(path: Path) -> tuple[Array, Array]:
-    """Times and states that are compared with the function; not at breakpoints, where it has two values."""
+def _checked(path: Path) -> tuple[Array, Array, Array]:
+    """Times, states and slopes that are compared with the function; not at breakpoints, where it has two values."""
+    t, y, slopes = path.t[1:], path.y[1:, :], path.slopes
     if path.breaks is None:
-        return path.t, path.y
-    some = ~among(path.t, path.breaks)
-    return path.t[some], path.y[some, :]
+        return t, y, slopes
+    some = ~among(t, path.breaks)
+    return t[some], y[some, :], slopes[some, :]
 
 
 def _result(

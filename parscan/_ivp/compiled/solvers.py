@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..._recorded.budget import NoCodeError
 from .recorded import Recorded
 
 if TYPE_CHECKING:
     from ..._recorded.native.integrate import Solver
 
-METHODS = "DOP853", "Rodas5P"
-"""In the order in which they are used: the explicit one, and the one that follows where stability limits its steps."""
+METHODS = ("DOP853",)
+"""In the order in which they are used."""
 
 EXPLICIT = 0
 """Number of the explicit method."""
@@ -38,10 +39,17 @@ def solver(recorded: Recorded, method: int, *, is_dense: bool, has_times: bool) 
     key = METHODS[method], is_dense, has_times
     found: Solver | None = recorded.notes.get(key)
     if found is None:
-        found = recorded.notes[key] = _made(recorded, method, is_dense, has_times)
+        found = recorded.notes[key] = _made(recorded, is_dense, has_times)
     return found
 
 
-def _made(recorded: Recorded, method: int, is_dense: bool, has_times: bool) -> Solver:
+def _made(recorded: Recorded, is_dense: bool, has_times: bool) -> Solver:
+    from ..._recorded.native.explicit import explicit  # noqa: PLC0415 - slow to import
+    from ..._recorded.native.members import DENSE, STATES, Form  # noqa: PLC0415
+    from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
-    from ..._recorded.native.explicit import explicit  # noqa: PLC0415
+    form = Form(shared=(True,) * len(recorded.numbers()), log=DENSE if is_dense else STATES, has_times=has_times)
+    try:
+        return explicit(recorded.value, form)
+    except UnsupportedError as error:
+        raise NoCodeError(str(error)) from error

@@ -53,7 +53,7 @@ class Evaluation:
         self.problem = problem
         self.raised = Raised()
         self._before = before
-        self._slope = slope
+        self.slope = slope
         self._jac_is_withdrawn = False
         ways = (ONE_BY_ONE,) if vectorized is False else (STACKED, ONE_BY_ONE)
         self.fun = Evaluators(self._obstacle_of_fun, *ways)
@@ -164,7 +164,7 @@ class Evaluation:
     @cached_property
     def near_start(self) -> Sample:
         """States near the initial one. An exception for the initial state reaches the user."""
-        return sample(self._alone, self.problem.span, self.problem.y0, self.problem.atol, self._slope)
+        return sample(self._alone, self.problem.span, self.problem.y0, self.problem.atol, self.slope)
 
     @cached_property
     def _matrices(self) -> Array:

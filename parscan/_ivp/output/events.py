@@ -82,7 +82,7 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: PiecewisePolyn
     """
     watch = Watch(events, args)
     if events and dense.y.size:
-        times = _sample_times(dense.t)
+        times = sample_times(dense.t)
         watch.see(times, dense.components(times), dense.near)
     return watch.occurrences(dense.t, dense.y)
 
@@ -154,7 +154,7 @@ def _root(
     return monitor.root(near(sum(bracket) / 2), ends or bracket)
 
 
-def _sample_times(t: Array) -> Array:
+def sample_times(t: Array) -> Array:
     """Nodes of the mesh, and times between them."""
     xp = array_namespace(t)
     count = max(SUBSAMPLES, SAMPLES // (t.shape[0] - 1)) + 1

@@ -91,7 +91,10 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         Largest estimated error of an interval or step, in units of the tolerance ``atol + rtol * |y|``, as a root mean
         square over the components. At most 2 on an adaptive mesh. Not limited on a given mesh, nor on the times of
         `t_eval` for DEER; a warning is given above 1. NaN if SciPy solved the problem. Steps that a sequential solver
-        took instead of a window do not count.
+        took instead of a window do not count. If the solve is `compiled`, the largest estimated error of a component at
+        the end.
+    compiled : bool
+        Whether machine code of `fun` solved the problem.
     residual : float
         Largest `h * |y' - fun(t, y)|` of the continuous solution, in the units of `y`, where `h` is the length of the
         interval; sampled at the stages of every interval (at interpolation nodes for methods without stages). Evaluated
@@ -122,6 +125,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     mesh: Array
     meshes: tuple[int, ...] = ()
     error_estimate: float = nan
+    compiled: bool = False
     _polynomial: PiecewisePolynomial | Callable[[], PiecewisePolynomial] | None = None
     """The continuous solution, or a function that makes it, for `guess=`. None if SciPy solved the problem."""
 

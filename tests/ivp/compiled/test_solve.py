@@ -1,0 +1,235 @@
+"""Solves by machine code, against exact solutions and SciPy's solver with tight tolerances."""
+
+import pickle
+from math import inf
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp as scipys
+
+from parscan import solve_ivp
+from parscan._engine.termination import Termination
+from parscan._functions.right_hand_side import RightHandSide
+from tests.support.ode_problems import ODES, event, lotka_volterra, oscillator, pendulum
+
+TIGHT = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-12}
+NOT_STIFF = [ode for ode in ODES if ode.end < 100 and "Lorenz" not in ode.name]
+
+
+def solve(*args, rtol=1e-8, atol=1e-8, **options):
+    return solve_ivp(*args, rtol=rtol, atol=atol, compile=True, **options)
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-7, 1e-10])
+@pytest.mark.parametrize("ode", ODES, ids=lambda ode: ode.name)
+def test_errors_at_the_end(ode, rtol):
+    sol = solve_ivp(ode.fun, (0.0, ode.end), list(ode.y0), rtol=rtol, atol=rtol * ode.scale, compile=True)
+    assert sol.success
+    if sol.compiled:
+        assert ode.error(sol.y[:, -1], rtol) <= 10
+        assert sol.error_estimate >= 0
+        assert "machine code" in sol.message
+
+
+def test_the_fields():
+    sol = solve(oscillator, (0.0, 7.0), [0.0, 1.0])
+    assert (sol.status, sol.termination, sol.success, sol.compiled) == (0, Termination.FINISHED, True, True)
+    assert sol.method == "DOP853"
+    assert sol.t[0] == 0.0
+    assert sol.t[-1] == 7.0
+    np.testing.assert_array_equal(sol.mesh, sol.t)
+    assert sol.y.shape == (2, len(sol.t))
+    np.testing.assert_allclose(sol.y, [np.sin(sol.t), np.cos(sol.t)], atol=1e-6)
+    assert sol.t_events is None
+    assert sol.sol is None
+    assert not solve_ivp(oscillator, (0.0, 7.0), [0.0, 1.0], rtol=1e-8).compiled
+
+
+@pytest.mark.parametrize("span", [(0.0, 7.0), (7.0, 0.0), (-3.0, 5.0)])
+@pytest.mark.parametrize("options", [{}, {"dense_output": True}, {"events": lambda t, y: y[0]}])
+def test_times_of_the_output(span, options):
+    """Written by the solver, or taken from polynomials; also at both ends, and in both directions."""
+    y0 = [np.sin(span[0]), np.cos(span[0])]
+    for times in (np.linspace(*span, 201), np.linspace(*span, 5)[1:-1], np.array([span[0]]), np.zeros(0)):
+        sol = solve(oscillator, span, y0, t_eval=times, **options)
+        assert sol.compiled
+        np.testing.assert_array_equal(sol.t, times)
+        np.testing.assert_allclose(sol.y, [np.sin(times), np.cos(times)], atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_dense_output(dtype):
+    y0 = np.array([1.0, 0.5], dtype)
+    sol = solve(pendulum, (0.0, 9.0), y0, rtol=2e-5, dense_output=True)
+    assert sol.y.dtype == dtype
+    expected = scipys(pendulum, (0.0, 9.0), y0.astype(float), dense_output=True, **TIGHT)
+    times = np.linspace(0, 9, 500)
+    np.testing.assert_allclose(sol.sol(times), expected.sol(times), atol=1e-4)
+    assert sol.sol(times).dtype == dtype
+    np.testing.assert_allclose(sol.sol(sol.t), sol.y, atol=1e-6)
+    assert sol.sol(4.0).shape == (2,)
+
+
+def test_events():
+    """Counted, with a direction, and terminal."""
+    events = [
+        event(lambda t, y: y[0]),
+        event(lambda t, y: y[0], direction=1),
+        event(lambda t, y: y[1] - 0.5, terminal=4),
+        event(lambda t, y: y[0] - 2.0),
+    ]
+    sol = solve(oscillator, (0.0, 100.0), [0.0, 1.0], events=events, dense_output=True)
+    assert sol.compiled
+    assert (sol.status, sol.termination) == (1, Termination.EVENT)
+    stop = 2 * np.pi + 5 * np.pi / 3
+    np.testing.assert_allclose(sol.t_events[0], np.pi * np.arange(4), atol=1e-7)
+    np.testing.assert_allclose(sol.t_events[1], 2 * np.pi * np.arange(2), atol=1e-7)
+    np.testing.assert_allclose(sol.t_events[2], [np.pi / 3, 5 * np.pi / 3, 7 * np.pi / 3, stop], atol=1e-7)
+    assert sol.t_events[3].size == 0
+    assert sol.t[-1] == sol.mesh[-1] == sol.t_events[2][-1]
+    np.testing.assert_allclose(sol.y[:, -1], [np.sin(stop), 0.5], atol=1e-7)
+    np.testing.assert_allclose(sol.y_events[2][:, 1], 0.5, atol=1e-7)
+    assert sol.sol.t_max == sol.t[-1]
+    times = solve(oscillator, (0.0, 100.0), [0.0, 1.0], events=events, t_eval=np.arange(0, 99.0))
+    np.testing.assert_array_equal(times.t, np.arange(12))
+    np.testing.assert_allclose(times.y[0], np.sin(times.t), atol=1e-6)
+
+
+def test_an_event_that_ends_an_endless_span():
+    def falling(t, y, gravity):
+        return [y[1], -gravity]
+
+    hits = event(lambda t, y, gravity: y[0], terminal=True, direction=-1)
+    sol = solve(falling, (0.0, inf), [10.0, 0.0], args=(9.81,), events=hits)
+    assert sol.compiled
+    np.testing.assert_allclose(sol.t[-1], np.sqrt(20 / 9.81), rtol=1e-8)
+
+
+def test_nothing_behind_a_terminal_event_matters():
+    """The function is not finite behind the event."""
+    stops = event(lambda t, y: y[0] - 0.01, terminal=True)
+    sol = solve(lambda t, y: -0.5 / y, (0.0, 2.0), [1.0], events=stops)
+    assert sol.compiled
+    np.testing.assert_allclose(sol.t[-1], 1 - 1e-4, rtol=1e-7)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("dense", [False, True])
+def test_jumps_are_ends_of_steps(backwards, dense):
+    def fun(t, y, height):
+        return [np.where(t < 1.0, 1.0, np.where(t < 2.5, height, -1.0)) + 0 * y[0]]
+
+    def exact(t):
+        return np.where(t < 1, t, np.where(t < 2.5, 1 + 3 * (t - 1), 5.5 - (t - 2.5)))
+
+    span = (4.0, 0.0) if backwards else (0.0, 4.0)
+    times = np.linspace(*span, 41)
+    for t_eval in (None, times):
+        sol = solve(fun, span, [exact(span[0])], args=(3.0,), jumps=[2.5, 1.0], t_eval=t_eval, dense_output=dense)
+        assert sol.compiled
+        assert {1.0, 2.5} <= set(sol.mesh.tolist())
+        np.testing.assert_allclose(sol.y[0], exact(sol.t), rtol=1e-13, atol=1e-13)
+        if dense:
+            np.testing.assert_allclose(sol.sol(times)[0], exact(times), rtol=1e-12, atol=1e-12)
+
+
+def test_options_of_steps():
+    sol = solve(oscillator, (0.0, 10.0), [0.0, 1.0], max_step=0.1)
+    assert np.max(np.diff(sol.t)) <= 0.1 + 1e-12
+    sol = solve(oscillator, (0.0, 10.0), [0.0, 1.0], first_step=1e-3)
+    assert sol.t[1] == pytest.approx(1e-3)
+    rtol, atol = [1e-10, 1e-4], [1e-12, 1e-4]
+    sol = solve(lambda t, y: [-y[0], -3 * y[1]], (0.0, 2.0), [1.0, 1.0], rtol=rtol, atol=atol)
+    assert abs(sol.y[0, -1] - np.exp(-2)) <= 1e-10
+    assert abs(sol.y[1, -1] - np.exp(-6)) <= 1e-4
+
+
+def test_functions_of_columns():
+    def fun(t, y):
+        assert y.ndim == 2
+        return np.stack([y[1], -y[0]])
+
+    sol = solve(fun, (0.0, 3.0), [0.0, 1.0], vectorized=True)
+    assert sol.compiled
+    np.testing.assert_allclose(sol.y[0, -1], np.sin(3), rtol=1e-7)
+
+
+def test_few_calls_of_the_function(monkeypatch):
+    """A second solve calls the function once for a sample of the states, whatever the number of steps."""
+    for end in (1.0, 30.0):
+        assert solve(lotka_volterra, (0.0, end), [10.0, 5.0]).compiled
+    counts = []
+    given = RightHandSide.evaluate
+    monkeypatch.setattr(RightHandSide, "evaluate", lambda *args: counts.append(1) or given(*args))
+    for name in ("each", "at", "sequential"):
+        monkeypatch.setattr(RightHandSide, name, None)
+    assert solve(lotka_volterra, (0.0, 20.0), [9.0, 5.0]).compiled
+    assert len(counts) == 1
+
+
+def test_a_warm_start_and_derivatives():
+    sol = solve(pendulum, (0.0, 5.0), [1.0, 0.0])
+    again = solve_ivp(pendulum, (0.0, 5.0), [1.001, 0.0], guess=sol, rtol=1e-8, atol=1e-8)
+    assert again.success
+    assert again.method == "Radau"
+    change = 1e-6
+    moved = [solve(pendulum, (0.0, 5.0), [1.0 + sign * change, 0.0], rtol=1e-12, atol=1e-12) for sign in (1, -1)]
+    expected = (moved[0].y[:, -1] - moved[1].y[:, -1]) / (2 * change)
+    np.testing.assert_allclose(sol.tangent(y0=np.array([1.0, 0.0]))[:, -1], expected, rtol=1e-5)
+    copy = pickle.loads(pickle.dumps(sol))
+    np.testing.assert_array_equal(copy.y, sol.y)
+
+
+def branching(t, y):
+    return [-y[0]] if y[0] > 0 else [y[0]]
+
+
+def test_reasons_for_not_compiling():
+    with pytest.raises(TypeError, match=r"`compile=True` asks: it branches on a value \(test_solve.py:\d+\)"):
+        solve(branching, (0.0, 1.0), [1.0])
+    with pytest.raises(TypeError, match="`compile=True` is for the method 'auto'"):
+        solve(oscillator, (0.0, 1.0), [0.0, 1.0], method="RK45")
+    with pytest.raises(TypeError, match=r"works on a batch of shape \(4,\)"):
+        solve(oscillator, (0.0, 1.0), np.ones((2, 4)))
+
+
+def test_a_function_that_contradicts_its_record():
+    def fun(t, y):
+        if type(y) is np.ndarray and np.max(y) > 5:
+            return -2 * y
+        return 1.0 * y
+
+    with pytest.raises(TypeError, match="gave other values than its recorded operations"):
+        solve(fun, (0.0, 3.0), [1.0])
+
+
+def test_what_code_cannot_finish_is_left_to_the_usual_methods():
+    sol = solve(lambda t, y: y**2, (0.0, 2.0), [1.0])
+    assert not sol.success
+    assert sol.t[-1] == pytest.approx(1.0, rel=1e-3)
+    assert "Machine code of `fun` left the solution at t = " in sol.message
+
+
+def test_chaos_is_told():
+    def lorenz(t, y):
+        return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
+
+    sol = solve(lorenz, (0.0, 60.0), [1.0, 1.0, 1.0])
+    assert sol.compiled
+    assert sol.error_estimate > 1e3
+    assert "the solution is sensitive" in sol.message
+
+
+def test_progress():
+    seen = []
+    sol = solve(oscillator, (0.0, 2000.0), [0.0, 1.0], progress=seen.append)
+    assert sol.compiled
+    assert seen
+    assert seen[-1].done <= 2000
+
+
+@pytest.mark.parametrize("end", [0.0, 1e-300, 1e-9])
+def test_short_spans(end):
+    sol = solve(oscillator, (0.0, end), [0.0, 1.0])
+    assert sol.success
+    np.testing.assert_allclose(sol.y[:, -1], [np.sin(end), np.cos(end)], rtol=1e-12, atol=1e-300)
