@@ -22,6 +22,9 @@ from .counts import Counts
 
 Inputs = tuple[Array, ...] | Array | None
 
+Times = slice | Sequence[int]
+"""Numbers of time steps."""
+
 
 class Step:
     """A recurrence's step, `y_t = step(y_{t-1}, x_t, *args)`, and its Jacobian if the user gave one.
@@ -77,15 +80,16 @@ class Step:
         """The user's function of a state and its inputs, without the Jacobian."""
         return self._value
 
-    def __call__(self, y: Array, times: slice, copies: int = 1) -> Array:
+    def __call__(self, y: Array, times: Times, copies: int = 1) -> Array:
         """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
         self.counts.add(1, y.shape[0])
         value = self._evaluate(self._value, y, times, copies)
         return _as_state(value, y)
 
-    def together(self, points: range, states: Array) -> Array:
+    def together(self, points: Sequence[int], states: Array) -> Array:
         """States after the stacked `states` at these time steps, by one call with copies of the arrays."""
-        return self._copy(self(self._copy(states), slice(points.start, points.stop, points.step)))
+        times = slice(points.start, points.stop, points.step) if isinstance(points, range) else points
+        return self._copy(self(self._copy(states), times))
 
     def each(self, points: Sequence[int], states: Array) -> Array:
         """States after the stacked `states`, by a call for each of them with copies of the arrays."""
@@ -148,12 +152,12 @@ class Step:
         self.counts.add(1, y.shape[0])
         return self._evaluate(self._value, y, times, 1)
 
-    def _evaluate(self, function: Callable[..., Any], y: Array, times: slice, copies: int) -> Any:
+    def _evaluate(self, function: Callable[..., Any], y: Array, times: Times, copies: int) -> Any:
         """Call the user's function with the step's own arguments."""
         given = () if self.x is None else (self.inputs(times, copies),)
         return self._call(function, (y, *given, *self.args), times)
 
-    def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...], times: slice) -> Any:
+    def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...], times: Times) -> Any:
         """Call the user's function; its exceptions get a note of the call."""
         try:
             return function(*arguments)
@@ -163,8 +167,9 @@ class Step:
             self._note_integers(error, function, arguments)
             raise
 
-    def _whereabouts(self, times: slice, shape: tuple[int, ...]) -> str:
+    def _whereabouts(self, times: Times, shape: tuple[int, ...]) -> str:
         """Note for an exception of the user's function."""
+        times = times if isinstance(times, slice) else slice(min(times), max(times) + 1)
         given = ["y", *(["x"] if self.x is not None else []), *(f"args[{i}]" for i in range(len(self.args)))]
         return (
             f"parscan called `step({', '.join(given)})` for the time steps {times.start}:{times.stop}:"
@@ -182,9 +187,10 @@ class Step:
             return zip(zip(*(single_rows(part[start:stop, ...]) for part in x), strict=False), *args, strict=False)
         return zip(single_rows(x[start:stop, ...]), *args, strict=False)
 
-    def inputs(self, times: slice, copies: int = 1) -> Inputs:
+    def inputs(self, times: Times, copies: int = 1) -> Inputs:
         """Inputs at these times, repeated `copies` times over."""
-        return each_input(lambda x: self._repeated(x[times, ...], copies), self.x)
+        rows = times if isinstance(times, slice) else self.xp.asarray(times)
+        return each_input(lambda x: self._repeated(x[rows, ...], copies), self.x)
 
     def _repeated(self, x: Array, copies: int) -> Array:
         """`x` stacked `copies` times along its first axis."""

@@ -676,10 +676,22 @@ def power(base: RecordingArray, exponent: Any) -> RecordingArray:
             if whole == 0.5:
                 return apply("sqrt", base)
             if whole == int(whole) and 1 <= abs(whole) <= 4:
-                found = base.copy() if abs(whole) == 1 else base * base
-                found = found * base if abs(whole) == 3 else found * found if abs(whole) == 4 else found
-                return found if whole > 0 else 1.0 / found
+                found = _small_power(base, abs(int(whole)))
+                return found if whole > 0 else _reciprocal_of_power(base, found, -int(whole))
     return apply("power", base, exponent)
+
+
+def _small_power(base: RecordingArray, exponent: int) -> RecordingArray:
+    """Products of one to four factors."""
+    found = base.copy() if exponent == 1 else base * base
+    return found * base if exponent == 3 else found * found if exponent == 4 else found
+
+
+def _reciprocal_of_power(base: RecordingArray, powered: RecordingArray, exponent: int) -> RecordingArray:
+    """`1 / powered`; the power of `1 / base` where `powered` overflows, but its reciprocal is a denormal number."""
+    if exponent == 1:
+        return 1.0 / powered
+    return np.where(np.abs(powered) <= np.finfo(base.dtype).max, 1.0 / powered, _small_power(1.0 / base, exponent))
 
 
 def gather(table: RecordingArray, index: RecordingArray) -> RecordingArray:

@@ -46,6 +46,8 @@ def reduction(
         array = found[(*(slice(None),) * one, None)] if keepdims else found
     if "initial" in options and options["initial"] is not None:
         array = apply(name, array, options["initial"])
+    elif name == "add" and axes and array.dtype.kind == "f":
+        array = array + 0.0  # the sum of nothing but -0.0 is 0.0
     if out is not None:
         raise Refused("reduces into an array")
     return array

@@ -17,6 +17,7 @@ import math
 import numbers
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, CO_NEWLOCALS
 from types import (
@@ -55,6 +56,11 @@ HARMLESS = (numbers.Number, str, bytes, np.generic, np.dtype, datetime.date, dat
 
 RECORDED = ("numpy", "scipy", "math")
 """Libraries that have a stand-in."""
+
+PURE = frozenset({"abc", "builtins", "_collections_abc", "cmath", "collections", "copy", "dataclasses", "enum",
+                  "_functools", "functools", "itertools", "math", "numbers", "operator", "_operator", "types",
+                  "typing"})  # fmt: skip
+"""Modules of Python whose functions depend on nothing but their arguments."""
 
 FOREIGN = frozenset(
     [
@@ -211,6 +217,32 @@ class LibraryFunction:
             return lifted(self._graph, found(*args, **options))
 
         return method
+
+
+class Cached:
+    """A function with a cache: a copy of the function, with a cache of its own for calls without recorded values."""
+
+    def __init__(self, given: Any, copies: Copies) -> None:
+        self.__name__ = given.__name__
+        self._function = copies.value(given.__wrapped__)
+        self._cached = functools.lru_cache(**given.cache_parameters())(self._function)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """The result of the first call with equal arguments, which the function may have changed since."""
+        function = self._function if holds(args) or holds(options) else self._cached
+        return function(*args, **options)
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        """A method."""
+        return self if owner is None else MethodType(self, owner)
+
+    def cache_info(self) -> Any:
+        """Refuse: the numbers of calls are those of the user's function."""
+        raise Refused("counts its calls, or keeps a history of them")
+
+    def cache_clear(self) -> None:
+        """Forget all results."""
+        self._cached.cache_clear()
 
 
 class MathFunction:
@@ -469,7 +501,9 @@ class Refusing:
     def __getattr__(self, name: str) -> Any:
         return _refuse(self._reason)
 
-    __call__ = __getattr__
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Refuse."""
+        raise Refused(self._reason)
 
 
 RANDOM = Refusing("draws random numbers")
@@ -681,8 +715,17 @@ class Copies:
                 self.graph.numbers = True
             return self.value(given.py_func)
         if type(given) is CACHED:
-            return self.value(given.__wrapped__)
+            return Cached(given, self)
+        if type(given).__name__ == "cython_function_or_method":  # whose type has another `__module__` than types have
+            return self._of_cython(given)
         return self._of_library(given) if type(given).__module__.startswith(RECORDED) else self._object(given)
+
+    def _of_cython(self, given: Any) -> Any:
+        """A function or method of a module written in Cython."""
+        module = str(given.__module__)
+        if module.startswith("numpy.random"):
+            return getattr(RANDOM, given.__name__)
+        return LibraryFunction(given, self.graph) if module.startswith(RECORDED) else given
 
     def _of_library(self, given: Any) -> Any:
         """The stand-in for an object of NumPy or SciPy."""
@@ -702,7 +745,8 @@ class Copies:
     def _shared(self, given: Any) -> Any:
         """A value that the copy shares with the function, so that nothing may be written to it."""
         kind = type(given)
-        is_empty = kind is object or (kind.__base__ is object and getattr(given, "__dict__", None) == {})  # a sentinel
+        is_sentinel = kind.__base__ is object and getattr(given, "__dict__", None) == {} and kind is not threading.local
+        is_empty = kind is object or is_sentinel
         is_descriptor = hasattr(kind, "__get__")
         if callable(given) or is_descriptor or is_empty or given is NotImplemented or isinstance(given, HARMLESS):
             return given
@@ -807,6 +851,8 @@ class Copies:
         owner, function = self.value(given.__self__), self.value(given.__func__)
         if owner is given.__self__ and function is given.__func__:
             return given
+        if owner is not given.__self__ and not isinstance(given.__func__, FunctionType):
+            return getattr(owner, given.__name__)  # functions of Cython crash if their owner is of another type
         return MethodType(function, owner)
 
     def _builtin(self, given: Any) -> Any:
@@ -816,6 +862,8 @@ class Copies:
         module = str(getattr(given, "__module__", ""))
         if module.partition(".")[0] in ("numpy", "scipy"):
             return LibraryFunction(given, self.graph)
+        if getattr(owner, "__name__", "") in NO_FUNCTIONS:
+            return getattr(NO_FUNCTIONS[owner.__name__], given.__name__)
         if owner is None or isinstance(owner, ModuleType | type):
             return RANDOM if module == "_random" else given
         copy = self.value(owner)
@@ -848,12 +896,22 @@ class Copies:
     def _class(self, given: type) -> Any:
         if given in SCALARS:
             return SCALARS[given]
+        if issubclass(given, np.random.Generator | np.random.RandomState):
+            return RANDOM
         if given.__module__.startswith("scipy.sparse") and hasattr(given, "tocsr"):
             return LibraryFunction(given, self.graph)
         if given.__module__.startswith("scipy.interpolate") or given is np.polynomial.Polynomial:
             return lambda *args, **options: self.value(given(*known(args), **known(options)))
         if not is_users(given.__module__) or issubclass(given, enum.Enum | BaseException | np.ndarray):
             return given
+        return self._class_of_users(given)
+
+    def _class_of_users(self, given: type) -> Any:
+        """A copy of a class, which is derived from it."""
+        if is_users(type(given).__module__) or any(
+            "__init_subclass__" in vars(base) for base in given.__mro__ if is_users(base.__module__)
+        ):
+            raise Refused(f"uses the class `{given.__name__}`, which is told of each class that is derived from it")
         bases = [self.value(base) for base in given.__bases__]
         copied = [base for base, old in zip(bases, given.__bases__, strict=True) if base is not old]
         members: dict[str, Any] = {"__slots__": (), "__module__": given.__module__, "__qualname__": given.__qualname__}
@@ -887,6 +945,8 @@ class Copies:
         kind = type(given)
         copied = self.value(kind)
         is_shared = copied is kind and not is_users(kind.__module__)
+        if is_shared and callable(given) and getattr(given, "__dict__", None) and kind.__module__ not in PURE:
+            raise Refused(f"calls an object of the type `{kind.__name__}`, which the call might change")
         if is_shared or isinstance(given, dict | list | set | str | int | float | np.ndarray):
             return self._shared(given)
         try:
@@ -937,7 +997,10 @@ def _contents(copy: Any) -> Any:
         except ValueError:  # empty
             return None
     members = copy if isinstance(copy, dict) else variables(copy)
-    return [(_token(name), _token(value)) for name, value in members.items() if name not in UNCHANGED]
+    slots = [] if isinstance(copy, type) else [name for name in slots_of(type(copy)) if hasattr(copy, name)]
+    return [(_token(name), _token(value)) for name, value in members.items() if name not in UNCHANGED] + [
+        (name, _token(getattr(copy, name))) for name in slots
+    ]
 
 
 def _token(value: Any) -> Any:

@@ -47,6 +47,7 @@ from .stand_in import (
     MANY,
     NO_FUNCTIONS,
     NOT_COPIED,
+    PURE,
     SCALARS,
     SPECIAL,
     Copies,
@@ -59,11 +60,6 @@ np: Any = numpy  # whose scalar types mypy would tell apart
 
 MOST_NODES, MOST_BYTES = 5000, 16 << 20
 """Objects that a witness compares, and bytes of arrays that it keeps for that."""
-
-PURE = frozenset({"abc", "builtins", "_collections_abc", "cmath", "collections", "copy", "dataclasses", "enum",
-                  "_functools", "functools", "itertools", "math", "numbers", "operator", "_operator", "types",
-                  "typing"})  # fmt: skip
-"""Modules of Python whose functions depend on nothing but their arguments."""
 
 IMPURE = frozenset({"breakpoint", "compile", "eval", "exec", "hash", "__hash__", "id", "open",  # of Python
                     "fromfile", "fromregex", "genfromtxt", "get_printoptions", "getbufsize", "geterr", "geterrcall",

@@ -14,6 +14,7 @@ from .._functions.evaluators import ONE_BY_ONE
 from .._functions.step import Step
 from .._functions.verify import apart, unlike_step
 from .._recorded.budget import Ledger, Measurements, NoCodeError, Refusals, compiler_is_loaded
+from .checks.spread import spread
 from .loop import first_not_finite
 from .members import Members, member_of
 from .numba_step import COMPILING as COMPILING_BY_NUMBA
@@ -138,7 +139,7 @@ class Code:
 
     def is_contradicted(self, y0: Array, trajectory: Array, begin: int, end: int) -> bool:
         """Whether the user's function gives different values on a sample of the steps `begin` to `end`."""
-        times = sorted({begin + k * (end - begin - 1) // SAMPLE for k in range(SAMPLE + 1)})
+        times = sorted({begin, end - 1, *(begin + t for t in spread(end - begin, SAMPLE))})
         xp = array_namespace(y0)
         before = xp.stack([trajectory[t - 1, ...] if t else y0 for t in times])
         found = xp.stack([trajectory[t, ...] for t in times])

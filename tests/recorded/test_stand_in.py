@@ -13,8 +13,11 @@ import operator
 import random
 import threading
 from math import pi, sin
+from time import perf_counter
+from time import time as now
 from types import SimpleNamespace
 from typing import ClassVar
+from unittest import mock
 
 import everyday_helpers
 import numpy
@@ -23,6 +26,7 @@ import numpy.linalg as linear_algebra
 import pytest
 from numpy import exp, zeros
 from numpy.linalg import norm
+from numpy.random import Generator
 from scipy.special import expit
 
 from parscan._recorded.graph import Graph
@@ -273,6 +277,116 @@ def test_buffers_are_filled_and_states_are_found():
     assert buffered.buffer.tolist() == [0.0] * 3
 
 
+class SlottedCounter:
+    __slots__ = ("count",)
+
+    def __init__(self):
+        self.count = 0
+
+    def step(self, y):
+        self.count += 1
+        return y * (1 + (self.count % 1000 == 0))
+
+
+def test_states_in_slots_are_found():
+    slotted = SlottedCounter()
+    refused(slotted.step, "counts its calls")
+    assert slotted.count == 0
+
+
+@functools.lru_cache
+def kept():
+    return np.zeros(3)
+
+
+def test_a_result_in_a_cache_may_be_changed():
+    def sums(y):
+        total = kept()
+        total += y
+        return total * 0.5
+
+    def fills(y):
+        buffer = kept()
+        buffer[:] = y
+        return buffer * 0.5
+
+    refused(sums, "does something else when it is called again")
+    check(fills)
+    kept.cache_clear()
+
+
+@functools.lru_cache
+def halved(value):
+    return value / 2
+
+
+class WithCache:
+    @functools.lru_cache  # noqa: B019 - the object lives as long as the test
+    def factor(self, k):
+        return np.full(3, 0.3 * k)
+
+    def step(self, y):
+        return y * self.factor(2) + self.factor(k=1)
+
+
+def test_no_recorded_value_gets_into_a_cache():
+    halved.cache_clear()
+    check(lambda y: np.array([halved(y[0]), halved(3.0), y[1]]))
+    before = halved.cache_info()
+    record(lambda y: np.array([halved(y[0]), halved(y[1]), halved(3.0)]), [Y[0]])
+    assert halved.cache_info() == before
+    check(WithCache().step)
+    refused(lambda y: y * halved.cache_info().hits, "counts its calls")
+
+    def clears(y):
+        halved.cache_clear()
+        return y * halved(3.0)
+
+    check(clears)
+
+
+LOCAL, MOCK = threading.local(), mock.Mock(return_value=0.5)
+NORMAL = np.random.default_rng(0).normal
+
+
+def writes_to_thread(y):
+    LOCAL.number = getattr(LOCAL, "number", 0) + 1
+    return y
+
+
+class Registered:
+    known: ClassVar = []
+
+    def __init_subclass__(cls):
+        Registered.known.append(cls)
+
+
+class Member(Registered):
+    def step(self, y):
+        return 2 * y
+
+
+class Counting(type):
+    made = 0
+
+    def __call__(cls, *args):
+        Counting.made += 1
+        return super().__call__(*args)
+
+
+class Counted(metaclass=Counting):
+    def step(self, y):
+        return 2 * y
+
+
+def test_nothing_is_told_of_the_recording():
+    refused(writes_to_thread, "which recording might change")
+    refused(lambda y: y * MOCK(y), "which the call might change")
+    refused(lambda y: Member().step(y), "is told of each class")
+    refused(lambda y: Counted().step(y), "is told of each class")
+    assert (vars(LOCAL), MOCK.mock_calls, Registered.known, Counting.made) == ({}, [], [Member], 0)
+
+
 def yields(y):
     yield y
 
@@ -292,6 +406,13 @@ RNG = np.random.default_rng(0)
         (lambda y: print(y), "prints"),
         (lambda y: y * RNG.normal(), "draws random numbers"),
         (lambda y: y * random.random(), "draws random numbers"),
+        (lambda y: y * NORMAL(), "draws random numbers"),
+        (lambda y: y * functools.partial(NORMAL, 0.0)(), "draws random numbers"),
+        (lambda y: y * Generator.normal(RNG), "draws random numbers"),
+        (lambda y, draw=Generator.normal: y * draw(np.random.default_rng(0)), "draws random numbers"),
+        (lambda y: y * Generator(np.random.PCG64(1)).normal(), "draws random numbers"),
+        (lambda y: y + (now() > 1e12), "asks for the time"),
+        (lambda y: y + (perf_counter() > 1e12), "asks for the time"),
         (lambda y: y * np.random.default_rng().normal(), "draws random numbers"),
         (lambda y: int(y[0]), r"calls int\(\)"),
         (lambda y: y * (3 if y[0] > 0 else 2), "branches on a value"),

@@ -1,5 +1,7 @@
 """Bad input raises at once, names the argument, says what came and what to do; bad numbers are reported."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -343,3 +345,16 @@ def test_components_first_are_told_of():
     with pytest.raises(ValueError, match="unpack") as caught:
         solve_recurrence(lambda y: np.array([y_i for y_i, _ in [y]]), np.ones(2), length=50)
     assert any("components y[..., i] last" in note and "axis=-1" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("method", ["auto", "jacobi", "newton"])
+def test_infinite_inputs_in_the_middle_cause_no_warnings_of_numpy(method):
+    """The first states are compared at inputs that are spread over all times."""
+    x = np.random.default_rng(0).standard_normal((3000, 2))
+    x[1500, 1] = np.inf
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sol = solve_recurrence(lambda y, x: 0.5 * y + x, np.zeros(2), x, method=method, compile=True)
+    assert not sol.success
+    assert "step 1500" in sol.message
+    assert not [one for one in caught if one.category is RuntimeWarning]

@@ -320,6 +320,46 @@ def test_code_that_is_wrong_is_not_used(monkeypatch, first, said):
     np.testing.assert_array_equal(sol.y, loop(lorenz, np.ones(3), T))
 
 
+@pytest.mark.parametrize("method", ["sequential", "auto"])
+def test_code_that_is_wrong_once_a_day_is_not_used(monkeypatch, method):
+    """The steps that are compared have no period in common with the inputs."""
+    compiled_loop, hours = _loop.compiled_loop, 24 * 64 * 10
+    x = np.tile(np.arange(24.0)[:, None], (hours // 24, 1))
+
+    class Wrong:
+        def __init__(self, program):
+            self._loop = compiled_loop(program)
+
+        def run(self, state, inputs, out, begin, end, report=None):
+            self._loop.run(state, inputs, out, begin, end, report)
+            out[begin:end][inputs[0][begin:end, 0] == 5] *= 1 + 1e-6
+
+        each = property(lambda self: self._loop.each)
+
+    monkeypatch.setattr(_loop, "compiled_loop", Wrong)
+    sol = solve_recurrence(lambda y, x: 0.4 * y + np.sin(x), np.zeros(1), x, method=method, compile=True)
+    assert "computed again without it" in " ".join(sol.decisions)
+    np.testing.assert_allclose(sol.y, loop(lambda y, x: 0.4 * y + np.sin(x), np.zeros(1), x), rtol=1e-10)
+
+
+def test_an_array_in_a_cache_that_a_step_changes_makes_the_plain_loop():
+    """Attempts to compile must not call such a step: each call changes the array."""
+
+    @cache
+    def total():
+        return np.zeros((1, 2))
+
+    def step(y):
+        sums = total()
+        sums += 1e-3 * y
+        return 0.5 * y + 0.1 * sums + 0.01
+
+    expected = loop(step, np.ones(2), T)
+    total.cache_clear()
+    sol = solve_recurrence(step, np.ones(2), length=T, method="sequential")
+    np.testing.assert_array_equal(sol.y, expected)
+
+
 def test_parameters_are_read_again_at_every_solve():
     gain = 0.5
 

@@ -53,7 +53,7 @@ def _is_unlike(step: Step, evaluator: Evaluator, states: Array, stride: int) -> 
             if error is not step.error:  # raised by parscan's check of the value, not by the user's function
                 raise
             raise _Raised from error
-    if alike(step.xp, together, expected, machine_epsilon(states.dtype) ** 0.5):
-        return False
-    differ = unlike_step(step, states, times, together - expected, apart(step.xp, together, expected))
+        if alike(step.xp, together, expected, machine_epsilon(states.dtype) ** 0.5):
+            return False
+        differ = unlike_step(step, states, times, together - expected, apart(step.xp, together, expected))
     return len(differ) > count // SAME_BY_CHANCE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -52,7 +53,7 @@ class Finding:
 class Sample:
     """Steps spread over a trajectory: their times, the states before them, and the trajectory's states after them."""
 
-    times: range
+    times: Sequence[int]
     before: Array
     found: Array
 

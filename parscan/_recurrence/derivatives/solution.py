@@ -24,6 +24,7 @@ from ..checks.contradiction import (
     contradiction_alone,
     tolerances_apart,
 )
+from ..checks.spread import spread
 from ..checks.step_jumps import step_jumps
 from ..checks.whole_numbers import Inexact, WholeNumbers
 
@@ -42,9 +43,6 @@ is verified."""
 
 SHARE, NUMBERS = 16, 2048
 """After a short loop, the sample has at least one part in this many of the steps, and more of few numbers."""
-
-PLACES = 2
-"""Least number of steps of the sample for every place in a segment."""
 
 
 class Solution:
@@ -182,13 +180,12 @@ class Solution:
 
     def _sample(self, length: int, count: int) -> Sample | None:
         """About `count` steps, and of every place in a segment; None if several states must not be stacked."""
-        stride = max(1, self.steps // max(count, PLACES * length))
-        while math.gcd(stride, length) > 1:
-            stride -= 1
-        if not self._stacks or self.steps <= stride:
+        times = spread(self.steps, count, length)
+        if not self._stacks or not times:
             return None
-        before = self.trajectory[stride - 1 : self.steps - 1 : stride, ...]
-        return Sample(range(stride, self.steps, stride), before, self.trajectory[stride : self.steps : stride, ...])
+        xp = array_namespace(self.trajectory)
+        before, found = (xp.take(self.trajectory, xp.asarray(times) + shift, axis=0) for shift in (-1, 0))
+        return Sample(times, before, found)
 
     def _contradiction_alone(self, prefixes: Iterable[range]) -> Finding | None:
         """A contradiction between the trajectory and calls for single states: extreme ones, and those of prefixes."""

@@ -1,0 +1,27 @@
+"""Numbers of steps for a sample of a trajectory: spread evenly, but in no rhythm that a periodic fault could have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from random import Random
+
+PLACES = 2
+"""Least number of steps of the sample for every place in a segment."""
+
+
+@lru_cache(maxsize=64)
+def spread(steps: int, count: int, length: int = 1) -> Sequence[int]:
+    """
+    About `count` of the steps from 1 to `steps - 1`, the same ones each time.
+
+    Of each of as many equal parts it is one at random; of segments of some `length`, every place is there `PLACES`
+    times, in segments that are drawn in this way.
+    """
+    count = max(count, PLACES * length)
+    if steps <= count:
+        return range(1, steps)
+    rng, parts = Random(0), -(-steps // length) / count
+    places = [place for _ in range(-(-count // length)) for place in rng.sample(range(length), length)]
+    times = {int((k + rng.random()) * parts) * length + places[k] for k in range(count)}
+    return tuple(sorted(t for t in times if 0 < t < steps))
