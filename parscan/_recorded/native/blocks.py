@@ -32,8 +32,8 @@ class Blocks(Memory):
         these vectors and registers.
     """
 
-    def __init__(self, program: Program, lanes: int, modes: Sequence[str]) -> None:
-        super().__init__(program, lanes, modes)
+    def __init__(self, program: Program, lanes: int, modes: Sequence[str], chain: int = 0) -> None:
+        super().__init__(program, lanes, modes, chain)
         self.values: dict[int, Register] = {}
         self.bases: list[list[Register]] = []
         self.tables: dict[tuple[int, str], int] = {}

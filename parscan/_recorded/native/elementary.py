@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log
+from functools import partial
+from math import isqrt, log
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Numbers:
     """Properties of a dtype that the functions use."""
 
     terms: tuple[float, ...]
-    """Of a polynomial in `r` that differs least from `(exp(r) - 1 - r) / r**2`, the errors times `r**2`."""
+    """Of a polynomial in `r` for `(exp(r) - 1 - r) / r**2` with the least relative error of `exp(r) - 1`."""
     high: float
     """The first bits of log(2), whose product with `k` is exact."""
     low: float
@@ -44,13 +45,13 @@ class Numbers:
 
 NUMBERS = {
     "d": Numbers(
-        (0.5000000000000012, 0.166666666666667, 0.04166666666651546, 0.008333333333307298, 0.0013888888947005064,
-         0.0001984126991716729, 2.480148995389756e-05, 2.7557216503627365e-06, 2.76312761018681e-07,
-         2.5117794352641916e-08),
+        (0.5000000000000006, 0.16666666666666685, 0.04166666666657362, 0.008333333333314624, 0.001388888893238076,
+         0.0001984126990294825, 2.4801504443750943e-05, 2.7557228036122765e-06, 2.7626327357220064e-07,
+         2.51144449816872e-08),
         6.93147180369123816490e-01, 1.90821492927058770002e-10, 1.5 * 2.0**52, 52, 1023, -746.0, 710.0, 2.0**-28,
     ),
     "f": Numbers(
-        (0.5000000095578226, 0.1666651830544551, 0.04166620449140061, 0.008368953637343673, 0.0013950581461656144),
+        (0.5000000062656397, 0.16666542551290872, 0.041666279149247, 0.00836664366350003, 0.0013946651077236636),
         0.693359375, -2.12194440e-4, 1.5 * 2.0**23, 23, 127, -105.0, 89.0, 2.0**-13,
     ),
 }  # fmt: skip
@@ -58,8 +59,22 @@ NUMBERS = {
 PARTS = 16
 """Entries of the table, as many as two registers of eight numbers have."""
 
-TERMS = (0.5000000000000006, 0.16666666664416932, 0.041666666659638765, 0.00833347195189683, 0.0013889129204615756)
-"""`Numbers.terms` for `|r| <= log(2) / (2 PARTS)`, in double precision."""
+DIGITS = 200
+"""Binary digits of the numbers from which the table is made."""
+
+_exact = [isqrt(isqrt(isqrt(isqrt(1 << (j + 16 * DIGITS))))) for j in range(PARTS)]
+POWERS = tuple(one / (1 << DIGITS) for one in _exact)
+"""`2**(j/16)`."""
+
+ERRORS = tuple((one - int(near * 2**DIGITS)) / (1 << DIGITS + 1) for one, near in zip(_exact, POWERS, strict=True))
+"""Half of their rounding errors."""
+
+FEW_TERMS = (0.5000000000000006, 0.16666666664416932, 0.041666666659638765, 0.00833347195189683, 0.0013889129204615756)
+"""As `Numbers.terms`, for `|r| <= log(2) / (2 PARTS)`; the largest error of `exp(r)` is least."""
+
+TERMS = (0.5000000000000003, 0.16666666666666677, 0.04166666666188922, 0.008333333332417538, 0.0013889092545695668,
+         0.00019841553858196718)  # fmt: skip
+"""The same, with the least relative error of `exp(r) - 1`."""
 
 
 def exp(w: Operand, x: Register) -> Register:
@@ -70,8 +85,8 @@ def exp(w: Operand, x: Register) -> Register:
         k, rest = _reduced(w, x)
         return _times_power_of_two(w, w.do("fadd", rest, w.number(1.0)), k)
     bits, k, r = _divided(w, x, 1 / PARTS)
-    part = w.in_vectors(_entries, bits)
-    return _times_power_of_two(w, _fused(w, part, _exp_less_one(w, r, TERMS), part), k, 1 / PARTS)
+    part = w.in_vectors(partial(_entries, POWERS), bits)
+    return _times_power_of_two(w, _fused(w, part, _exp_less_one(w, r, FEW_TERMS), part), k, 1 / PARTS)
 
 
 def expm1(w: Operand, x: Register) -> Register:
@@ -86,17 +101,26 @@ def expm1(w: Operand, x: Register) -> Register:
 
 def tanh(w: Operand, x: Register) -> Register:
     """`(exp(2 x) - 1) / (exp(2 x) + 1)` of the absolute value, with the sign; `x` itself where that is tiny, or NaN."""
-    n, size, half = NUMBERS[w.dtype.char], w.llvm("fabs", x), w.number(0.5)
+    n, size = NUMBERS[w.dtype.char], w.llvm("fabs", x)
     small = w.compare("ult", size, w.number(n.small))
     size = w.choose(w.compare("olt", size, w.number(22.0)), size, w.number(22.0))
     size = w.choose(small, w.number(0.0), size)  # processors are slow near the smallest number
-    bits, _, r = _divided(w, size, 0.5)
-    scale = _of_bits(w, bits)
-    # All is half as large, with half of `exp(2 r) - 1`.
-    rest = _exp_less_one(w, r, [term * 2.0 ** (j + 1) for j, term in enumerate(n.terms)])
-    found = _fused(w, scale, rest, _fused(w, scale, half, w.number(-0.5)))
+    found = _half_less_one(w, size)
     found = w.llvm("copysign", w.do("fdiv", found, w.do("fadd", found, w.number(1.0))), x)
     return w.choose(small, x, found)
+
+
+def _half_less_one(w: Operand, x: Register) -> Register:
+    """Half of `exp(2 x) - 1` for numbers that are not negative."""
+    has_tables = _has_tables(w)
+    bits, _, r = _divided(w, x, 0.5 / PARTS if has_tables else 0.5)
+    terms = TERMS if has_tables else NUMBERS[w.dtype.char].terms
+    rest = _exp_less_one(w, r, [term * 2.0 ** (j + 1) for j, term in enumerate(terms)])  # half of `exp(2 r) - 1`
+    if not has_tables:
+        scale = _of_bits(w, bits)
+        return _fused(w, scale, rest, _fused(w, scale, w.number(0.5), w.number(-0.5)))
+    scale, error = (_with_exponent(w, w.in_vectors(partial(_entries, given), bits), bits) for given in (POWERS, ERRORS))
+    return _fused(w, scale, rest, w.do("fadd", _fused(w, scale, w.number(0.5), w.number(-0.5)), error))
 
 
 def _limited(w: Operand, x: Register, low: float, high: float) -> Register:
@@ -178,17 +202,25 @@ def _scaled(w: Operand, value: Register, k: Register) -> Register:
     return w.text.call(name, kind, given)
 
 
-def _entries(w: Operand, bits: Register) -> Register:
-    """`2**(j/16)` for the last four bits `j`."""
+def _entries(given: Sequence[float], w: Operand, bits: Register) -> Register:
+    """Entries of a table for the last four bits."""
     kind, whole, name = w.kind, vector("i64", w.width), "llvm.x86.avx512.vpermi2var.pd.512"
     low, high = (
-        "<"
-        + ", ".join(f"double {literal(2.0 ** (j / PARTS), w.dtype)}" for j in range(first, first + PARTS // 2))
-        + ">"
+        "<" + ", ".join(f"double {literal(one, w.dtype)}" for one in given[first : first + PARTS // 2]) + ">"
         for first in (0, PARTS // 2)
     )
     places = w.text.new(f"bitcast {kind} {bits} to {whole}")
     return w.text.call(name, kind, [(kind, low), (whole, places), (kind, high)])
+
+
+def _with_exponent(w: Operand, value: Register, bits: Register) -> Register:
+    """A value times `2**m`, where `m` stands in front of the last four bits; 0 becomes a number that is nearly 0."""
+    whole, kind = np.dtype(np.int64), vector("i64", w.width)
+    bits = w.text.new(f"bitcast {w.kind} {bits} to {kind}")
+    bits = w.text.new(f"and {kind} {bits}, {literal(-PARTS, whole, w.width)}")
+    bits = w.text.new(f"shl {kind} {bits}, {literal(52 - 4, whole, w.width)}")
+    value = w.text.new(f"bitcast {w.kind} {value} to {kind}")
+    return w.text.new(f"bitcast {kind} {w.text.new(f'add {kind} {value}, {bits}')} to {w.kind}")
 
 
 WRITTEN_OUT.update(exp=exp, expm1=expm1, tanh=tanh)

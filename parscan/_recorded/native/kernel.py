@@ -168,7 +168,7 @@ class Writer(Products):
         self, program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int], watched: bool,
         carried: Carried | None = None, original: Program | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(program, lanes, modes)
+        super().__init__(program, lanes, modes, chain)
         self.original = original or program
         self.chain, self.fixed, self.carried, self.is_watched = chain, fixed, carried, watched
         self.branches: Branches | None = None
@@ -511,6 +511,8 @@ class Writer(Products):
         moves = []
         for argument, block in kept:
             nodes = np.ravel(self.program.results[argument])[np.asarray(block.data[1])]
+            if self.layout.heirs.get(int(nodes[0])) == block.first:
+                continue
             target = self._pointer(*self.layout.address(block.first))
             in_memory_ = np.array([self._is_in_memory(node) for node in nodes.tolist()], dtype=bool)
             size = block.count * block.dtype.itemsize * self.lanes

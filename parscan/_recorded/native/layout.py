@@ -106,9 +106,11 @@ class Layout:
         Values of an intermediate node that lie beside each other in memory, one per lane.
     width : int
         Elements that a loop takes at a time, without lanes.
+    chain : int
+        Number of the first results that are the first arguments of the next step.
     """
 
-    def __init__(self, program: Program, lanes: int, width: int) -> None:
+    def __init__(self, program: Program, lanes: int, width: int, chain: int = 0) -> None:
         self.program, self.loops = (program, set()) if lanes > 1 else _merged(program, width)
         """`loops` are small blocks that are evaluated as loops, by their first nodes."""
         self.lanes, program = lanes, self.program
@@ -135,6 +137,8 @@ class Layout:
             if isinstance(part, Fused):
                 for block in part.blocks:
                     self._group[self.block_of[block.first]] = number
+        self.heirs = self._heirs(chain) if lanes > 1 else {}
+        """Blocks of new states that take the place of the old ones, and the blocks of those, by their first nodes."""
         self._place()
 
     def is_scalar(self, block: Block) -> bool:
@@ -252,6 +256,11 @@ class Layout:
             needed[self.loose(number)[1]] = True
         in_memory = self.stored.tolist()
         for block in program.blocks:
+            if (old := self.heirs.get(block.first)) is not None and self.stored[old]:
+                nodes, place = slice(block.first, block.first + block.count), slice(old, old + block.count)
+                self.stored[nodes] = True
+                self.spaces[nodes], self.offsets[nodes] = self.spaces[place], self.offsets[place]
+                continue
             if block.count == 1 and block.operation != INPUT and not in_memory[block.first] and self.is_scalar(block):
                 continue
             nodes, size = slice(block.first, block.first + block.count), block.dtype.itemsize
@@ -264,6 +273,40 @@ class Layout:
                 self.spaces[nodes] = SCRATCH
                 self.offsets[nodes] = start + unit * np.arange(block.count)  # all of a dtype are whole units apart
                 self.scratch_bytes = start + unit * block.count
+
+    def _heirs(self, chain: int) -> dict[int, int]:
+        """
+        Loops that may write new states to the memory of the old ones.
+
+        Nothing reads an old element after the new one is written, and a new one needs of the old ones only its own.
+        """
+        program, found = self.program, dict[int, int]()
+        results = [np.ravel(ids) for ids in program.results]
+        for old in program.blocks:
+            if old.operation != INPUT or old.data[0] >= chain or is_small(old):
+                continue
+            nodes = results[old.data[0]][np.asarray(old.data[1])]
+            new, own = self.block(int(nodes[0])), old.first + np.arange(old.count)
+            if new.count != old.count or (nodes != new.first + np.arange(new.count)).any():
+                continue
+            group = self._group[self.block_of[new.first]]
+            if group < 0 or any(np.isin(ids, own).any() for ids in results):
+                continue
+            if not self._is_read_later(old, new, int(group)):
+                found[new.first] = old.first
+        return found
+
+    def _is_read_later(self, old: Block, new: Block, group: int) -> bool:
+        """Whether an element of a block is read after the element of another one, in some loop, was written."""
+        own = old.first + np.arange(old.count)
+        for number, part in enumerate(self.parts[group:], start=group):
+            for block in _blocks(part):
+                for ids in map(np.ravel, block.operands):
+                    reads = bool(((ids >= old.first) & (ids < old.first + old.count)).any())
+                    in_order = number == group and block.first <= new.first and np.array_equal(ids, own)
+                    if reads and not in_order:
+                        return True
+        return False
 
     def _find_sinks(self) -> None:
         for number, ids in enumerate(self.program.results):

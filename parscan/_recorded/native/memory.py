@@ -40,10 +40,10 @@ class Memory:
         What is written, of a step or, inside of `_before_steps`, before them.
     """
 
-    def __init__(self, program: Program, lanes: int, modes: Sequence[str]) -> None:
+    def __init__(self, program: Program, lanes: int, modes: Sequence[str], chain: int = 0) -> None:
         floats = [block.dtype.itemsize for block in program.blocks if block.dtype.kind == "f"]
         self.width = lanes if lanes > 1 else libm.vector_bytes() // max(floats, default=8)
-        self.layout, self.lanes = Layout(program, lanes, self.width), lanes
+        self.layout, self.lanes = Layout(program, lanes, self.width, chain), lanes
         self.program = self.layout.program
         self.modes = list(modes) or [UNIT] * (len(program.arguments) + len(program.results))
         self.text = Text()

@@ -2,6 +2,7 @@
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -244,6 +245,41 @@ def test_parts_of_states_that_are_not_finite_are_noticed(n, kept, is_known, seve
             march.advance(20)
         assert march.are_finite == (is_known and bad is None)
         assert np.isfinite(out).all() == (bad is None)
+
+
+MIXING = np.random.default_rng(4).uniform(-1, 1, (40, 40)) / 40
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda y, new: y * new,
+        lambda y, new: y * (new @ MIXING),
+        lambda y, new: y[..., ::-1] * new,
+        lambda y, new: y[..., 3:4] * (new @ MIXING),
+        lambda y, new: new @ MIXING,
+        lambda y, new: y + 0.0 * new,
+    ],
+)
+@pytest.mark.parametrize("sequences", [3, 16])
+def test_old_states_are_read_before_new_ones_are_written(other, sequences):
+    n = 40
+    starts = np.random.default_rng(5).uniform(0.1, 0.9, (2, sequences, n))
+
+    def step(y, s):
+        new = np.tanh(0.9 * y + 0.1)
+        return np.concatenate([new, 0.5 * s + other(y, new)], axis=-1)
+
+    program = record(step, [starts[0, :1], starts[1, :1]]).program
+    (ids,) = program.results
+    program = replace(program, results=(ids[..., :n], ids[..., n:]), dtypes=program.dtypes * 2)
+    out, last = np.empty((7, sequences, n)), np.empty((sequences, n))
+    Lanes(program, chain=2).run(tuple(starts), [], [out, last], 0, 7)
+    y, s = starts
+    for t in range(7):
+        y, s = np.split(step(y, s), 2, axis=-1)
+        np.testing.assert_allclose(out[t], y, rtol=1e-14)
+    np.testing.assert_allclose(last, s, rtol=1e-13, atol=1e-15)
 
 
 def test_inputs_that_all_sequences_share():
