@@ -137,7 +137,7 @@ class Explicit(Members):
         error = code.abs(h).to(self.dtype) * fifth / code.sqrt(both)
         return code.where(both.equals(0.0), 0.0, error)
 
-    def complete(self, t: Value, h: Value) -> None:
+    def complete(self, accepts: Value, t: Value, h: Value) -> None:
         """The slope at the end."""
         self.evaluate(t, self.row("end"), self.row("slopes", STAGES))
 

@@ -208,7 +208,7 @@ class Members(ABC):
     """Evaluations of an attempt, further ones of a step that is taken, and those of its polynomial."""
 
     @abstractmethod
-    def complete(self, t: Value, h: Value) -> None:
+    def complete(self, accepts: Value, t: Value, h: Value) -> None:
         """Write what an accepted step to `t` needs, before the state changes: its last slope is the next first one."""
 
     def factor(self, error: Value, accepts: Value, h: Value) -> Value:
@@ -450,7 +450,7 @@ class Members(ABC):
 
     def _accept(self, accepts: Value, begin: Value, end: Value, h: Value) -> None:
         code, state, new, slope = self.code, self.row("state"), self.row("end"), self.row("slopes")
-        self.complete(end, h)
+        self.complete(accepts, end, h)
         last = self.row("slopes", self.last)
         self._count(accepts, "accepted")
         stiff = self.lane("stiff")

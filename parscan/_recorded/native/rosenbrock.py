@@ -136,11 +136,12 @@ class Rosenbrock(Members):
     # A step
 
     def attempt(self, t: Value, h: Value) -> Value:
-        """The derivatives, unless they are known from a step that was rejected; the stages; the error."""
+        """The stages and the error; before the first step of a member, the derivatives."""
         code = self.code
-        with code.if_(code.any(self.lane("shrunk")[0].equals(0))):
-            results = self.row("slopes"), self.elements("entries"), self.row("by time")
-            self.evaluate(t, self.row("state"), *results, function=1)
+        is_first = (self.lane("accepted")[0] + self.lane("rejected")[0]).equals(0)
+        with code.if_(code.any(is_first)):
+            self._linearise(t, self.row("state"))
+            self._count(is_first, "evaluations")
         self._factorise(h)
         self._stages(t, h)
         return self._error()
@@ -233,8 +234,17 @@ class Rosenbrock(Members):
         ease[0] = code.where(accepts, code.minimum(found, LIMIT), ease[0])
         return ratio
 
-    def complete(self, t: Value, h: Value) -> None:
-        """Nothing: the next step evaluates the function."""
+    def complete(self, accepts: Value, t: Value, h: Value) -> None:
+        """The slope and the derivatives at the end; where a step was rejected, those at its begin again."""
+        code, state, end, trial = self.code, self.row("state"), self.row("end"), self.row("trial")
+        if self.lanes == 1:
+            self._linearise(t, end)
+            return
+        self.chunkwise(lambda row: trial.__setitem__(row, code.where(accepts, end[row], state[row])))
+        self._linearise(code.where(accepts, t, self.lane("now")[0]), trial)
+
+    def _linearise(self, t: Value, state: Array) -> None:
+        self.evaluate(t, state, self.row("slopes"), self.elements("entries"), self.row("by time"), function=1)
 
     # Polynomials
 

@@ -95,7 +95,21 @@ def test_steps_are_those_of_the_reference(name, backwards):
     size = np.abs(expected.y).max(axis=0)
     np.testing.assert_allclose(y / size, expected.y[1:] / size, rtol=1e-6, atol=1e-7)
     np.testing.assert_array_equal(run.y[0], y[-1])
+    _, accepted, rejected, evaluations = run.counts[0]
+    assert evaluations == 3 + 8 * accepted + 7 * rejected
     assert run.t[0] == expected.t[-1]
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_slopes_at_the_ends_of_steps(name, lanes):
+    fun, y0, end, scale = PROBLEMS[name]
+    y0 = np.array(y0) * np.random.default_rng(0).uniform(0.8, 1.2, (5, len(y0)))
+    run = solver(fun, y0.shape[1], Form(lanes, log=STATES)).start(0.0, end, y0, rtol=1e-5, atol=1e-5 * scale)
+    assert run.advance(10_000) == 0
+    _, t, y = run.log
+    wanted = np.stack([fun(time, state) for time, state in zip(t, y, strict=True)])
+    np.testing.assert_allclose(run.slopes, wanted, rtol=1e-9, atol=1e-10 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("options", [{"max_step": 0.05}, {"first_step": 1e-3}, {"rtol": 1e-8, "atol": 1e-9}])
@@ -110,7 +124,7 @@ def test_options(name, options):
 
 def test_tolerances_per_component():
     atol = np.array([1e-6, 1e-12, 1e-4])
-    _, (_, t, _) = solve("Robertson", Form(log=STATES), atol=atol)
+    _, (_, t, *_) = solve("Robertson", Form(log=STATES), atol=atol)
     np.testing.assert_allclose(t, references("Robertson", atol=atol).t[1:], rtol=1e-5)
 
 
