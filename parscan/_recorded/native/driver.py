@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,7 +16,7 @@ from . import compilation
 from .expressions import Array, Code
 from .kernel import NAME, Kernel, fill
 from .layout import ALIGNED, address, aligned
-from .routine import Routine
+from .routine import Inline, Routine
 from .text import Register
 
 ARGUMENTS = "ptr noalias readonly %table", "ptr noalias %memory", "ptr %unused", "i64 %steps"
@@ -75,8 +76,8 @@ class Driver:
 
     kernel: Kernel
     fields: Fields
-    routines: tuple[tuple[int, tuple[Any, ...]], ...]
-    """Where the constants of each routine begin in the table, and where they come from."""
+    routines: tuple[tuple[int, int, tuple[Any, ...]], ...]
+    """Where the constants of programs begin in the table, their numbers, and where the constants come from."""
 
     @cached_property
     def code(self) -> compilation.Code:
@@ -87,8 +88,9 @@ class Driver:
         """The table with the constants of programs that have the same structure."""
         found = aligned(self.kernel.table.shape[0])
         found[...] = self.kernel.table
-        for (start, sources), program in zip(self.routines, programs, strict=False):  # others have no constants
-            fill(found[start:], sources, program)
+        for start, number, sources in self.routines:
+            if sources:
+                fill(found[start:], sources, programs[number])
         return found
 
 
@@ -117,9 +119,29 @@ class Module:
             parts.append(one.table)
             self._scratch[one.name] = fields.size
             fields.add(f"scratch of {one.name}", np.uint8, one.scratch)
-        self._table = aligned(size + parts[-1].shape[0])
-        for start, part in zip([0, *self._starts.values()], parts, strict=True):
-            self._table[start : start + part.shape[0]] = part
+        self._parts = list(zip([0, *self._starts.values()], parts, strict=True))
+        self._inline: Inline | None = None
+        self._functions: list[str] = []
+
+    def inline(self, program: Program, lanes: int) -> Inline | None:
+        """The first program, to be written out in the driver's lines; None if it has loops or arrays."""
+        start, last = self._parts[-1]
+        begin = start - (-last.shape[0] // ALIGNED) * ALIGNED
+        self._inline, self._begin = Inline(program, lanes, self.code.text, begin), begin
+        return self._inline if self._inline.is_possible else None
+
+    @contextmanager
+    def function(self, name: str) -> Iterator[None]:
+        """
+        Write a function of its own, which is called here, for what is seldom done.
+
+        It is compiled in a third of the time, and to slower code.
+        """
+        with self.code.another_function():
+            yield
+            text = self.code.function(name, ARGUMENTS[:2], "noinline optnone")
+        self._functions.append(text.replace("define void", "define internal void"))
+        self.code.call(name, "%table", "%memory")
 
     def call(self, name: str, *pointers: Register) -> None:
         """Call a routine with its arguments and results."""
@@ -133,9 +155,16 @@ class Module:
             declarations |= one.declarations
             external |= one.external
         function = self.code.function(NAME, ARGUMENTS)
-        text = "\n".join([*declarations.values(), *(one.text for one in self._routines.values()), function])
-        sources = tuple((self._starts[name], one.sources) for name, one in self._routines.items())
-        return Driver(Kernel(text, external, self._table, self.fields.size), self.fields, sources)
+        routines = [one.text for one in self._routines.values()]
+        text = "\n".join([*declarations.values(), *routines, *self._functions, function])
+        sources = [(self._starts[name], k, one.sources) for k, (name, one) in enumerate(self._routines.items())]
+        if self._inline is not None:
+            self._parts.append((self._begin, self._inline.table))
+            sources.append((self._begin, 0, self._inline.sources))
+        table = aligned(self._parts[-1][0] + self._parts[-1][1].shape[0])
+        for start, part in self._parts:
+            table[start : start + part.shape[0]] = part
+        return Driver(Kernel(text, external, table, self.fields.size), self.fields, tuple(sources))
 
 
 class Machine:

@@ -74,6 +74,7 @@ def coefficients() -> Coefficients:
 class Explicit(Members):
     """Writes the solver of a right-hand side `fun(t, y, *parameters)`."""
 
+    is_inlined = True
     power, last = 8, STAGES
     per_attempt, per_step, per_polynomial = STAGES - 1, 1, EXTRA
 
@@ -168,7 +169,7 @@ class Explicit(Members):
         code, count = self.code, STAGES + 1 + EXTRA
         weights = code.array("%table", self.dtype)
         length = None if self.form.log == DENSE else self.wide(h)
-        target, used = self.row("coefficients"), np.flatnonzero(self.numbers.nested.any(axis=0)).tolist()
+        target, used = self.rows("coefficients"), np.flatnonzero(self.numbers.nested.any(axis=0)).tolist()
         with code.for_(DEGREE) as number:
             row = weights.after(number * count)
 
@@ -182,12 +183,12 @@ class Explicit(Members):
 
     def value_at(self, theta: Value, place: Value) -> Value:
         """The nested polynomial."""
-        code, rows = self.code, self.row("coefficients").of(1)
+        code, rows = self.code, self.rows("coefficients").of(1)
         rest, size = 1.0 - theta, self.chunks * self.width
         total = code.number(0.0, self.dtype)
         for k in reversed(range(DEGREE)):
             total = (total + rows[place + k * size]) * (rest if k % 2 else theta)
-        return total + self.row("state").of(1)[place]
+        return total + self.rows("state").of(1)[place]
 
 
 def explicit(program: Program, form: Form | None = None) -> Solver:

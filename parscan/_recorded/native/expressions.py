@@ -212,23 +212,37 @@ class Code:
     ----------
     text : Text
         Its lines, and what it calls.
+    variables : list of str
+        Lines that make variables.
     """
 
     def __init__(self, text: Text | None = None) -> None:
         self.text = text or Text()
-        self._variables: list[str] = []
+        self.variables: list[str] = []
+        self._pointers: dict[tuple[str, Register, int], Register] = {}
+        """Pointers by the block that computes them, what they are after, and the bytes between."""
+        self._bases: dict[Register, tuple[Register, int]] = {}
 
-    def function(self, name: str, arguments: Sequence[str]) -> str:
+    def function(self, name: str, arguments: Sequence[str], attributes: str = "") -> str:
         """The text of the function, whose arguments are given in LLVM's language, when all is written."""
         lines = [
-            f"define void @{name}({', '.join(arguments)}) nounwind {{",
+            f"define void @{name}({', '.join(arguments)}) nounwind {attributes} {{",
             "entry:",
-            *self._variables,
+            *self.variables,
             *self.text.lines,
             "  ret void",
             "}",
         ]
         return "\n".join(lines) + "\n"
+
+    @contextmanager
+    def another_function(self) -> Iterator[None]:
+        """Write lines of another function, then go on with this one."""
+        kept = self.text, self.variables, self._pointers, self._bases
+        self.text, self.variables, self._pointers, self._bases = Text(), [], {}, {}
+        self.text.declarations, self.text.external = kept[0].declarations, kept[0].external
+        yield
+        self.text, self.variables, self._pointers, self._bases = kept
 
     # Values
 
@@ -357,7 +371,7 @@ class Code:
             dtype, width = first.dtype, first.width
         dtype = np.dtype(dtype)
         name = f"%{self.text.name('variable')}"
-        self._variables.append(
+        self.variables.append(
             f"  {name} = alloca {vector(in_memory(dtype), width)}, align {min(64, dtype.itemsize * width)}"
         )
         found = Variable(self, name, dtype, width)
@@ -375,9 +389,21 @@ class Code:
     def offset(self, base: Register, place: Value | int, size: int) -> Register:
         """Pointer to an item of some bytes."""
         if isinstance(place, int):
-            return self.text.new(f"getelementptr i8, ptr {base}, i64 {place * size}") if place else base
+            return self._beside(base, place * size)
         shift = place * size if size != 1 else place
         return self.text.new(f"getelementptr i8, ptr {base}, i64 {shift.register}")
+
+    def _beside(self, base: Register, distance: int) -> Register:
+        """Pointer to some bytes after another; computed once in each block of lines."""
+        base, before = self._bases.get(base, (base, 0))
+        distance += before
+        if not distance:
+            return base
+        key = self.text.label, base, distance
+        if key not in self._pointers:
+            found = self._pointers[key] = self.text.new(f"getelementptr i8, ptr {base}, i64 {distance}")
+            self._bases[found] = base, distance
+        return self._pointers[key]
 
     def load(self, pointer: Register, dtype: np.dtype[Any], width: int = 1) -> Value:
         """Numbers in memory, aligned as single ones are."""

@@ -36,6 +36,10 @@ LEAST = 10.0
 UNROLLED = 2
 """Chunks of a state that are written out; more are taken in loops."""
 
+INLINED, MOST_CHUNKS, MOST_PARAMETERS = 30, 4, 16
+"""Operations of a right-hand side that is written out in the solver's lines, with all values in registers; chunks of
+the state, and numbers in the parameters."""
+
 
 class Status(IntEnum):
     """What became of a member."""
@@ -101,6 +105,23 @@ class Facts:
     degree: int
 
 
+class Registers:
+    """A row whose chunks are in registers."""
+
+    def __init__(self) -> None:
+        self._chunks: dict[int, Value] = {}
+
+    def __getitem__(self, place: Value | int) -> Value:
+        assert isinstance(place, int)
+        return self._chunks[place]
+
+    def __setitem__(self, place: Value | int, value: Value) -> None:
+        assert isinstance(place, int)
+        self._chunks[place] = value
+
+
+Row = Array | Registers
+
 POINTERS = (
     "y0", "t0", "end", "first", "longest",  # of members
     "y", "t", "counts",  # what becomes of members
@@ -135,6 +156,8 @@ class Members(ABC):
 
     names: tuple[str, ...] = ("fun",)
     """Of the recorded functions."""
+    is_inlined: bool = False
+    """Whether small right-hand sides may be written out, with the rows "trial", "end" and "slopes" in registers."""
     power: int
     """The error of a step is proportional to this power of its length."""
 
@@ -159,6 +182,12 @@ class Members(ABC):
         self.module = Module(constants, routines, fields)
         self.code = self.module.code
         self.fields = fields
+        sizes = [int(np.prod(one.shape)) for one in program.arguments[2:]]
+        is_small = program.operations <= INLINED and self.chunks <= MOST_CHUNKS and sum(sizes) <= MOST_PARAMETERS
+        self._inline = self.module.inline(program, self.lanes) if is_small and self.is_inlined else None
+        self._registers: dict[tuple[str, int], Registers] | None = None
+        """Rows in registers, in code that holds them there."""
+        self._parameters: dict[str, list[list[Register]]] = {}
 
     def _routine(self, name: str, program: Program, modes: list[str]) -> Routine:
         given = modes + [UNIT] * len(program.results) if self.lanes > 1 else ()
@@ -231,8 +260,14 @@ class Members(ABC):
         """A field with a number per lane."""
         return self.fields.array(self.code, name, self.lanes)
 
-    def row(self, name: str, number: int = 0) -> Array:
-        """A state, or something like it, in chunks."""
+    def row(self, name: str, number: int = 0) -> Row:
+        """A state, or something like it, in chunks: in registers, if it may be there."""
+        if self._registers is None or name not in ("trial", "end", "slopes") or (name == "slopes" and not number):
+            return self.rows(name, number)
+        return self._registers.setdefault((name, number), Registers())
+
+    def rows(self, name: str, number: int = 0) -> Array:
+        """A row that is in memory, and those behind it."""
         return self.fields.array(self.code, name, self.width).after(number * self.chunks)
 
     def number(self, name: str) -> Array:
@@ -252,16 +287,20 @@ class Members(ABC):
             return self.code.offset(base, member, size)
         return self.code.offset(base, member * pointers[2 * place + 1], 1)
 
-    def recent(self, row: Array, chunk: Value | int) -> Value:
+    def recent(self, row: Row, chunk: Value | int) -> Value:
         """A chunk that a recorded function wrote just now: read number by number, as it was written."""
-        if self.lanes > 1 or self.chunks > 1 or self.width == 1:
+        if isinstance(row, Registers) or self.lanes > 1 or self.chunks > 1 or self.width == 1:
             return row[chunk]
         numbers, zero = row.of(1), self.code.number(0.0, self.dtype)
         return self.code.joined([numbers[k] if k < self.n else zero for k in range(self.width)])
 
+    @property
+    def _unrolls(self) -> bool:
+        return self._registers is not None or self.chunks <= UNROLLED
+
     def chunkwise(self, write: Any) -> None:
         """Write something for every chunk of a state."""
-        if self.chunks <= UNROLLED:
+        if self._unrolls:
             for k in range(self.chunks):
                 write(k)
         else:
@@ -271,7 +310,7 @@ class Members(ABC):
     def sums(self, count: int, terms: Any) -> list[Value]:
         """Sums over the components of a state, per lane, of some terms of a chunk."""
         zero = self.code.number(0.0, self.dtype, self.width)
-        if self.chunks <= UNROLLED:
+        if self._unrolls:
             totals = [zero] * count
             for k in range(self.chunks):
                 totals = terms(k, totals)
@@ -292,8 +331,12 @@ class Members(ABC):
         code = self.code
         return 1.0 / code.fma(size, self.tolerance("tolerances", chunk), self.tolerance("limits", chunk))
 
-    def evaluate(self, t: Value, state: Array, *results: Array, function: int = 0) -> None:
-        """Call a recorded function."""
+    def evaluate(self, t: Value, state: Row, *results: Row, function: int = 0) -> None:
+        """Call a recorded function, or write it out."""
+        if isinstance(results[0], Registers):
+            self._write_out(t, state, results[0])
+            return
+        assert isinstance(state, Array)
         time = self.lane("time")
         if self.reads_time[function]:
             time[0] = t.to(self.program.arguments[0].dtype)
@@ -304,7 +347,39 @@ class Members(ABC):
             else:
                 parameters = self.fields.array(self.code, "parameters")
                 pointers.append(self.code.load_pointer(parameters.at(k)))
-        self.module.call(self.names[function], *pointers, *(one.pointer for one in results))
+        self.module.call(self.names[function], *pointers, *(one.pointer for one in results if isinstance(one, Array)))
+
+    def _write_out(self, t: Value, state: Row, result: Registers) -> None:
+        """Evaluate the right-hand side in registers."""
+        assert self._inline is not None
+        time = t.to(self.program.arguments[0].dtype).register if self.reads_time[0] else ""
+        if self.lanes > 1:
+            components = [state[k] for k in range(self.n)]
+        else:
+            components = [state[0].element(k) for k in range(self.n)]
+        given = [one.register for one in components]
+        values = self._inline([time], given, *self._parameter_values())[0]
+        found = [Value(self.code, one, self.dtype, self.lanes) for one in values]
+        if self.lanes == 1:
+            found += [self.code.number(0.0, self.dtype)] * (self.width - self.n)
+            found = [self.code.joined(found)]
+        for k, one in enumerate(found):
+            result[k] = one
+
+    def _parameter_values(self) -> list[list[Register]]:
+        """Parameters in registers, loaded once in each block of lines."""
+        code, label = self.code, self.code.text.label
+        if label not in self._parameters:
+            found = self._parameters[label] = []
+            for k, argument in enumerate(self.program.arguments[2:]):
+                size, apart = int(np.prod(argument.shape)), self.lanes > 1 and not self.form.shared[k]
+                if apart:
+                    values = self.fields.array(code, f"parameter {k}", self.lanes)
+                else:
+                    pointer = code.load_pointer(self.fields.array(code, "parameters").at(k))
+                    values = code.array(pointer, argument.dtype)
+                found.append([values[i].wide(self.lanes).register for i in range(size)])
+        return self._parameters[label]
 
     # The solver
 
@@ -324,11 +399,13 @@ class Members(ABC):
             return some & (left.get() > 0) & room
 
         with code.while_(goes_on):
-            with code.if_(wanted[0].differs(0)):
+            with code.if_(wanted[0].differs(0)), self.module.function("begin"):
                 self._take()
                 self._begin()
             with code.if_(code.any(active[0].differs(0))):
+                self._registers = {} if self._inline else None
                 self._step()
+                self._registers = None
             left.set(left.get() - 1)
         return self.module.driver()
 
@@ -358,7 +435,7 @@ class Members(ABC):
             self.lane(name).of(1)[lane] = value
         if self.form.has_times:
             self._next_time(lane)
-        given, state = code.array(self._pointer("y0", member), dtype), self.row("state").of(1)
+        given, state = code.array(self._pointer("y0", member), dtype), self.rows("state").of(1)
         with code.for_(self.n) as k:
             state[k * self.lanes + lane] = given[k]
         for number, argument in enumerate(self.program.arguments[2:]):
@@ -446,7 +523,8 @@ class Members(ABC):
         ends = status.differs(0)
         with code.if_(code.any(ends)):
             self.lane("status")[0] = status
-            self._leave()
+            with self.module.function("leave"):
+                self._leave()
 
     def _accept(self, accepts: Value, begin: Value, end: Value, h: Value) -> None:
         code, state, new, slope = self.code, self.row("state"), self.row("end"), self.row("slopes")
@@ -499,7 +577,7 @@ class Members(ABC):
             counts = code.array(self._pointer("counts", member), np.int64)
             for number, value in enumerate((status.of(1)[lane], accepted, rejected, evaluations)):
                 counts[number] = value
-            target, state = code.array(self._pointer("y", member), self.dtype), self.row("state").of(1)
+            target, state = code.array(self._pointer("y", member), self.dtype), self.rows("state").of(1)
             with code.for_(self.n) as k:
                 target[k] = state[k * self.lanes + lane]
             for name in ("active", "status"):
@@ -516,12 +594,12 @@ class Members(ABC):
             row = logged[0]
             code.array(self._pointer("log members", row, 8), np.int64)[0] = self.lane("member").of(1)[lane]
             code.array(self._pointer("log t", row, 8), np.float64)[0] = self.lane("now").of(1)[lane]
-            self._copy_out(self._pointer("log slopes", row, n * size), self.row("slopes"), lane)
-            self._copy_out(self._pointer("log y", row, n * size), self.row("state"), lane)
+            self._copy_out(self._pointer("log slopes", row, n * size), self.rows("slopes"), lane)
+            self._copy_out(self._pointer("log y", row, n * size), self.rows("state"), lane)
             if self.form.log == DENSE:
                 pointer = self._pointer("log coefficients", row, self.degree * n * size)
                 for number in range(self.degree):
-                    self._copy_out(code.pointer(pointer, number * n * size), self.row("coefficients", number), lane)
+                    self._copy_out(code.pointer(pointer, number * n * size), self.rows("coefficients", number), lane)
             logged[0] = row + 1
 
     def _copy_out(self, pointer: Register, row: Array, lane: Value) -> None:

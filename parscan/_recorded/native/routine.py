@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..program import Program
 from .kernel import Writer
+from .layout import Scalars
+from .text import Register, Text
 
 
 @dataclass(frozen=True)
@@ -95,3 +99,56 @@ class _Writer(Writer):
             name, "\n".join(lines) + "\n", text.declarations, text.external, layout.the_table(),
             layout.scratch_bytes, self._sources(),
         )  # fmt: skip
+
+
+class Inline(Writer):
+    """
+    A program written out in the lines of other code, with all values in registers.
+
+    Parameters
+    ----------
+    program : Program
+    lanes : int
+    text : Text
+        To which lines are written.
+    table : int
+        Bytes of the table of this code before the program's own constants.
+    """
+
+    def __init__(self, program: Program, lanes: int, text: Text, table: int) -> None:
+        super().__init__(program, 0, lanes, (), (), False)
+        self.text, self._begin = text, table
+        self._inputs_of = [self._inputs(k) for k in range(len(program.arguments))]
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the program has neither loops nor arrays."""
+        layout = self.layout
+        return not layout.loops and all(isinstance(one, Scalars) for one in layout.parts) and not layout.scratch_bytes
+
+    def __call__(self, *arguments: Sequence[Register]) -> list[list[Register]]:
+        """Write one evaluation; arguments and results are lists of elements."""
+        self.values.clear()
+        for blocks, argument in zip(self._inputs_of, arguments, strict=True):
+            for block in blocks:
+                for k, place in enumerate(np.asarray(block.data[1]).tolist()):
+                    self.values[block.first + k] = argument[place]
+        self._parts()
+        return [[self.value(node) for node in np.ravel(ids).tolist()] for ids in self.program.results]
+
+    @property
+    def table(self) -> Any:
+        """The program's constants, when all is written."""
+        return self.layout.the_table()
+
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """Where the constants come from; see `Kernel`."""
+        return self._sources()
+
+    def _pointer(self, space: int, offset: int) -> Register:
+        return super()._pointer(space, self._begin + offset)
+
+    def _constant(self, node: int, dtype: np.dtype[Any]) -> Register:
+        value = self._load(self._pointer(*self.layout.address(node)), dtype, 1)
+        return self._splat(value, dtype, self.lanes)
