@@ -107,7 +107,7 @@ class Rosenbrock(Members):
 
     def pieces(self, name: str, number: int = 0) -> Array:
         """A state, or something like it, in the pieces of `Shape`."""
-        return self.row(name, number).of(self.shape.width, self.shape.lanes)
+        return self.rows(name, number).of(self.shape.width, self.shape.lanes)
 
     def elements(self, name: str) -> Array:
         """Numbers in memory, in each lane."""
@@ -140,7 +140,7 @@ class Rosenbrock(Members):
         code = self.code
         is_first = (self.lane("accepted")[0] + self.lane("rejected")[0]).equals(0)
         with code.if_(code.any(is_first)):
-            self._linearise(t, self.row("state"))
+            self._linearise(t, self.rows("state"))
             self._count(is_first, "evaluations")
         self._factorise(h)
         self._stages(t, h)
@@ -178,7 +178,7 @@ class Rosenbrock(Members):
         for i in range(STAGES):
             if i:
                 self._trial(i)
-                self.evaluate(code.fma(h, TIMES[i], t), self.row("trial"), self.row("slopes", 1))
+                self.evaluate(code.fma(h, TIMES[i], t), self.rows("trial"), self.rows("slopes", 1))
             slope = self.pieces("slopes", min(i, 1))
             for row in self.each():
                 found = length * slope[row]
@@ -187,9 +187,9 @@ class Rosenbrock(Members):
                 right[row] = self._weighted(RIGHT_SIDES[i], row, found)
             if self._calls_solver:
                 pointers = [self.elements(name).pointer for name in MATRIX]
-                self.module.call(SOLVE, *pointers, right.pointer, self.row("stages", i).pointer)
+                self.module.call(SOLVE, *pointers, right.pointer, self.rows("stages", i).pointer)
             else:
-                self._elimination().solve(right.pointer, self.row("stages", i).pointer)
+                self._elimination().solve(right.pointer, self.rows("stages", i).pointer)
         last = self.pieces("stages", STAGES - 1)
         for row in self.each():
             end[row] = trial[row] + last[row]
@@ -236,7 +236,7 @@ class Rosenbrock(Members):
 
     def complete(self, accepts: Value, t: Value, h: Value) -> None:
         """The slope and the derivatives at the end; where a step was rejected, those at its begin again."""
-        code, state, end, trial = self.code, self.row("state"), self.row("end"), self.row("trial")
+        code, state, end, trial = self.code, self.rows("state"), self.rows("end"), self.rows("trial")
         if self.lanes == 1:
             self._linearise(t, end)
             return
@@ -244,13 +244,13 @@ class Rosenbrock(Members):
         self._linearise(code.where(accepts, t, self.lane("now")[0]), trial)
 
     def _linearise(self, t: Value, state: Array) -> None:
-        self.evaluate(t, state, self.row("slopes"), self.elements("entries"), self.row("by time"), function=1)
+        self.evaluate(t, state, self.rows("slopes"), self.elements("entries"), self.rows("by time"), function=1)
 
     # Polynomials
 
     def coefficients(self, t: Value, h: Value) -> None:
         """Weighted stages: see `weights`."""
-        code, target = self.code, self.row("coefficients")
+        code, target = self.code, self.rows("coefficients")
         table = code.array("%table", self.dtype)
         factor = self.wide(1.0 / h) if self.form.log == DENSE else None
         with code.for_(DEGREE) as number:
@@ -259,18 +259,18 @@ class Rosenbrock(Members):
             def write(chunk: Any, number: Value = number) -> None:
                 total = code.number(0.0, self.dtype, self.width)
                 for k in range(STAGES):
-                    total = code.fma(self.row("stages", k)[chunk], row[k], total)
+                    total = code.fma(self.rows("stages", k)[chunk], row[k], total)
                 target[number * self.chunks + chunk] = total if factor is None else total * factor
 
             self.chunkwise(write)
 
     def value_at(self, theta: Value, place: Value) -> Value:
         """Horner's rule."""
-        rows, size = self.row("coefficients").of(1), self.chunks * self.width
+        rows, size = self.rows("coefficients").of(1), self.chunks * self.width
         total = self.code.number(0.0, self.dtype)
         for k in reversed(range(DEGREE)):
             total = (total + rows[place + k * size]) * theta
-        return total + self.row("state").of(1)[place]
+        return total + self.rows("state").of(1)[place]
 
 
 def rosenbrock(value: Program, linearised: Linearised, form: Form | None = None) -> Solver:
