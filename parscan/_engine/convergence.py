@@ -104,6 +104,12 @@ def solve(
 
     `report` receives the number of exact leading nodes, the number of iterations, and the last correction.
     """
+    if rules.max_iterations > 1 and (met := system.at_once(z, tolerance)) is not None:
+        nodes, sizes = met
+        if report is not None:
+            for count, size in enumerate(sizes, start=1):
+                report(system.nodes if count == len(sizes) else 0, count, size)
+        return Outcome(Termination.CONVERGED, nodes, system.nodes, sizes, -float("inf"))
     run = _OnNodes(system, z, tolerance, rules)
     ending, history = iterate(run, report)
     first = system.nodes if ending.termination is Termination.CONVERGED else run.first

@@ -57,6 +57,14 @@ class System(ABC):
     def finish(self, z: Array, first: int) -> Array:
         """Targets of the nodes `first + 1 …`; also writes the states between the nodes that follow from `z`."""
 
+    def at_once(self, z: Array, tolerance: Tolerance) -> tuple[Array, tuple[float, ...]] | None:
+        """
+        Solve by sweeps from the guess `z` that meet to the last bit: exact nodes, and the correction of each sweep.
+
+        None if they do not, or the system cannot do that: then the iteration begins.
+        """
+        return None
+
     def correct(
         self, z: Array, first: int, tolerance: Tolerance, admit: Callable[[Propagator | None], None] | None = None
     ) -> Correction:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .._recorded.native.lanes import Lanes
     from .._recorded.native.segments import Segments
 
-WORTH_SWEEPING = 1e-3
+WORTH_SWEEPING = 5e-4
 """Seconds of the compiled loop from which on segments are considered; about half of it the iteration takes itself."""
 
 GAINS = 0.8
@@ -33,11 +33,9 @@ LEAST_GAIN = 1.1
 TRIED = 32
 """Steps in which two trajectories may meet at first; then twice as many, and so on."""
 
-TRIED_SHARE = 8
-"""They must meet within one such part of a segment, or a second sweep costs much."""
-
-HALVED = 0.5
-"""Share of their distance that may be left each time, or the recurrence is taken not to forget."""
+TRIED_SHARE, TRIED_SHARE_OF_FEW = 8, 2
+"""They must meet within one such part of a segment, or a second sweep costs much. If there are as few segments as one
+vector for each thread has, it may be the larger part: these segments gain more."""
 
 RECENT = 8
 """Steps whose largest states are the measure of rounding errors."""
@@ -70,7 +68,7 @@ class CompiledSegments:
 
     def states(self, *, must_gain: bool) -> CompiledStates:
         """A way to march the states of segments."""
-        return CompiledStates(self.march, must_gain=must_gain)
+        return CompiledStates(self.march, must_gain=must_gain, memory=self.lanes)
 
     def march(self, trajectory: Array, span: Span) -> Callable[[Array, int, int], bool]:
         """A function that evaluates local steps of all segments."""
@@ -112,7 +110,7 @@ class CompiledSegments:
         from .._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
 
         if self.lanes.gain:
-            return segments_of(self.code)
+            return segments_of(self.code, beside=self.lanes.beside)
         try:
             if self._is_wrong(states, after):
                 raise NoCodeError("gave other values than its recorded operations, several at a time")
@@ -135,7 +133,7 @@ class CompiledSegments:
             return seconds, looped / seconds
 
         self.lanes.pace, self.lanes.gain = measured(self.lanes, measure)
-        return segments_of(self.code)
+        return segments_of(self.code, beside=self.lanes.beside)
 
     def _is_wrong(self, states: Array, after: Array) -> bool:
         """Whether it gives other values than the function for some states, or than the loop for changed ones."""
@@ -173,12 +171,16 @@ def measured(lanes: Lanes, measure: Callable[[], tuple[float, float]]) -> tuple[
     return MEASURED.of(key, measure, lambda _, new: new)
 
 
-def segments_of(code: Code) -> CompiledSegments:
-    """Code for segments, several of them at a time unless that was found to be slower; it has to be prepared."""
+def segments_of(code: Code, *, beside: bool = True) -> CompiledSegments:
+    """
+    Code for segments, several of them at a time unless that was found to be slower; it has to be prepared.
+
+    `beside`: if several vectors of them are faster than one, there are several.
+    """
     from .._recorded.native.lanes import compiled_lanes  # noqa: PLC0415 - LLVM is slow to load
 
     assert code.program is not None
-    lanes = compiled_lanes(code.program, several=True)
+    lanes = compiled_lanes(code.program, several=True, beside=beside)
     if 0 < lanes.gain < LEAST_GAIN:
         lanes = compiled_lanes(code.program, several=False)
         lanes.gain = 1.0
@@ -198,9 +200,12 @@ def faster_segments(code: Code, states: Array, after: Array, steps: int) -> Comp
     if not segments.pay(seconds):
         code.is_enough = False
         return None
-    memory = memory_of(code, states, steps, segments.length(steps) // TRIED_SHARE)
+    fewer = segments_of(code, beside=False)
+    longest = max(segments.length(steps) // TRIED_SHARE, fewer.length(steps) // TRIED_SHARE_OF_FEW)
+    memory = memory_of(code, states, steps, longest)
     if memory == inf:
         return None
+    segments = segments if memory <= segments.length(steps) // TRIED_SHARE else fewer
     segments = segments.prepared(states, after, steps)
     return segments if segments.seconds(steps, memory) < GAINS * seconds else None
 
@@ -209,7 +214,7 @@ def memory_of(code: Code, states: Array, steps: int, most: int) -> float:
     """
     Steps after which two trajectories meet that start apart in the middle of the inputs.
 
-    Infinite if they need more than `most`, or do not come closer.
+    Infinite if they need more than `most`, or move apart.
     """
     xp = array_namespace(states)
     one, other = states[-1, ...], changed(states)[0, ...]
@@ -226,7 +231,7 @@ def memory_of(code: Code, states: Array, steps: int, most: int) -> float:
                 apart = xp.any(xp.reshape(~is_noise(difference, size), (count, -1)), axis=1)
                 return done + int(xp.max(xp.where(apart, xp.arange(1, count + 1), 0)))
             distance = float(xp.max(difference[-1, ...] / xp.where(size > 0, size, 1.0)))
-        if not distance <= HALVED * before:
+        if not distance <= before:  # they need come no closer for a while: resets and limits let them meet at once
             return inf
         one, other, before = rows[0, -1, ...], rows[1, -1, ...], distance
         done, count = done + count, 2 * count

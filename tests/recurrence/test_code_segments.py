@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from problems import loop
 
 from parscan import solve_recurrence
+from parscan._arrays.threads import available_threads
 from parscan._recorded.budget import Ledger, Measurements
 from parscan._recorded.native import segments as _segments
 from parscan._recorded.native.lanes import Lanes
+from parscan._recorded.native.libm import vector_bytes
 from parscan._recorded.record import record
 from parscan._recurrence import code as _code
 from parscan._recurrence import compiled_segments as _compiled
@@ -129,6 +131,33 @@ def test_progress_is_reported():
     )
     assert [one.method for one in seen] == ["jacobi"] * len(seen)
     assert seen[-1].done == T
+
+
+def test_a_long_memory_has_few_segments(monkeypatch):
+    """As many as one vector has for each thread; with several vectors beside each other, segments are too short."""
+    monkeypatch.setattr(_compiled, "TRIED_SHARE", 8)
+
+    def step(y, x):
+        return 0.96 * y + x
+
+    x = RNG.random((40_000, 1))
+    sol = solve_recurrence(step, np.zeros(1), x, compile=True)
+    threads = available_threads()
+    assert sol.method == "jacobi"
+    assert sol.iterations == 2
+    assert sol.segment_length == (40_000 - 8) // (threads * vector_bytes() // 8)
+    np.testing.assert_allclose(sol.y, loop(step, np.zeros(1), x), rtol=1e-13)
+
+
+def test_resets_let_trajectories_meet_at_once():
+    x = RNG.random((T, 1))
+
+    def step(y, x):
+        return np.where(x > 0.95, 0.0, y + x)
+
+    sol = solve_recurrence(step, np.zeros(1), x, compile=True)
+    assert sol.method == "jacobi"
+    np.testing.assert_array_equal(sol.y, loop(step, np.zeros(1), x))
 
 
 def chaotic(y, x):

@@ -58,12 +58,16 @@ class Lanes:
     several : bool, optional
         Whether several sequences are evaluated at a time; by default, where that is faster. A state of several arrays
         always is.
+    beside : bool
+        Whether several vectors are evaluated beside each other, if that is faster.
 
     Attributes
     ----------
     pace, gain : float
         Seconds of a step of one sequence, and how many times faster it was than without several sequences at a time,
         for those who measured that and want to remember; 0 before.
+    met : float
+        Likewise, steps after which segments of a sequence had met; infinite if they do not meet.
 
     Raises
     ------
@@ -71,12 +75,14 @@ class Lanes:
         At the first run, if the program has no machine code.
     """
 
-    def __init__(self, program: Program, *, chain: int = 1, several: bool | None = None) -> None:
+    def __init__(
+        self, program: Program, *, chain: int = 1, several: bool | None = None, beside: bool = True
+    ) -> None:  # fmt: skip
         several = chain > 1 or (pays(program) if several is None else several)
-        self._widest = widest(program, 1 << 30, beside=True) if several else 1
+        self._widest, self.beside = widest(program, 1 << 30, beside=beside) if several else 1, beside
         self.program, self.chain, self._operations = program, chain, program.operations
         self._codes: dict[Any, Compiled] = {}
-        self.pace, self.gain = 0.0, 0.0
+        self.pace, self.gain, self.met = 0.0, 0.0, 0.0
 
     def width(self, sequences: int) -> int:
         """Sequences that are evaluated at a time, of some."""
@@ -193,6 +199,13 @@ class March:
         for k, old in enumerate(self._before):
             old[...] = np.reshape(self._outs[0][self._begin - 1, ...] if k == 0 else self._after[k], old.shape)
 
+    def restart(self, states: Any, begin: int) -> None:
+        """Go on from other states, or with other steps; the states are one or several arrays, as at the start."""
+        self._places[:, :, 0] += (begin - self._begin) * self._moves
+        self._begin, self._done, self.are_finite = begin, 0, True
+        for old, new in zip(self._before, states if isinstance(states, tuple) else (states,), strict=True):
+            old[...] = np.reshape(new, old.shape)
+
     def finish(self) -> None:
         """Write states of several arrays after the last step."""
         for k in range(1, len(self._before)):
@@ -227,11 +240,13 @@ if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-def compiled_lanes(program: Program, *, chain: int = 1, several: bool | None = None) -> Lanes:
+def compiled_lanes(
+    program: Program, *, chain: int = 1, several: bool | None = None, beside: bool = True
+) -> Lanes:  # fmt: skip
     """Steps of several sequences; those of the same program, if it was compiled lately."""
-    key = program.fingerprint, chain, several
+    key = program.fingerprint, chain, several, beside
     with _lock:
-        found = _kept.pop(key) if key in _kept else Lanes(program, chain=chain, several=several)
+        found = _kept.pop(key) if key in _kept else Lanes(program, chain=chain, several=several, beside=beside)
         _kept[key] = found
         while len(_kept) > KEPT:
             _kept.popitem(last=False)

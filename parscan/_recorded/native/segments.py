@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..._arrays.threads import run_all
 from ..pairs import as_pairs
-from .lanes import Lanes
+from .lanes import Lanes, March
 from .loop import FIRST, PAUSE, portions
 
 PER_THREAD = 1 << 20
@@ -44,6 +44,8 @@ class Segments:
         self._products = None if products is None else as_pairs(products)
         self._arrays, self._begin, self._length = (*inputs, *self._outs), begin, length
         self._full, self._rest = divmod(end - begin, length)
+        self._marches: dict[int, March] = {}
+        """Of so many segments."""
 
     def run(self, starts: Any, first: int, last: int) -> bool:
         """
@@ -65,12 +67,12 @@ class Segments:
 
     def _run(self, starts: Any, count: int, first: int, last: int) -> bool:
         """Evaluate local steps of some segments."""
-        steps, arrays = last - first, [self._cut(array, count, first, last - first) for array in self._arrays]
-        states, inputs, outs = starts[:count], arrays[: -len(self._outs)], arrays[-len(self._outs) :]
-        if self._products is not None:
-            products = self._products[:count]
-            states, outs = (states, products), [outs[0], products, *outs[1:]]
-        march, operations = self._lanes.march(states, inputs, outs, 0), count * self._lanes.program.operations
+        steps, operations, march = last - first, count * self._lanes.program.operations, self._marches.get(count)
+        states = starts[:count] if self._products is None else (starts[:count], self._products[:count])
+        if march is None:
+            march = self._marches[count] = self._march(states, count, first)
+        else:
+            march.restart(states, first)
         pace = count * self._lanes.pace / self._threads
         for some in portions(0, steps, operations, None, int(operations * PAUSE / pace) if pace else FIRST):
             threads = max(1, min(self._threads, march.groups, some * operations // PER_THREAD))
@@ -78,6 +80,15 @@ class Segments:
             march.advance(some)
         march.finish()
         return march.are_finite
+
+    def _march(self, states: Any, count: int, first: int) -> March:
+        """Local steps of some segments, from the first one that is wanted; more can be evaluated."""
+        steps = self._length if count == self._full else self._rest
+        arrays = [self._cut(array, count, 0, steps) for array in self._arrays]
+        inputs, outs = arrays[: -len(self._outs)], arrays[-len(self._outs) :]
+        if self._products is not None:
+            outs = [outs[0], states[1], *outs[1:]]
+        return self._lanes.march(states, inputs, outs, first)
 
     def _cut(self, array: Any, count: int, first: int, steps: int) -> Any:
         """Local steps of some segments: a view with axes of these steps, of segments, and those of a row."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import reduce
+from typing import Protocol
 
 from ..._arrays.namespace import Array, array_namespace, copy
 from ..._engine.linearisation import Propagator
@@ -23,6 +24,17 @@ MarchProducts = Callable[[Array, Array, Array, Span], None]
 """`march(starts, products, trajectory, span)`: all local steps; `products`, the identity, becomes that of Jacobians."""
 
 
+class Remembers(Protocol):
+    """
+    Something that lasts longer than a solve.
+
+    `met` is the number of steps after which two sweeps had met to the last bit: 0 if that is unknown, infinite if they
+    did not meet.
+    """
+
+    met: float
+
+
 class CompiledStates(SegmentMarch):
     """States alone, no propagator (Jacobi), by machine code.
 
@@ -32,10 +44,14 @@ class CompiledStates(SegmentMarch):
         Evaluates local steps of all segments.
     must_gain, settles : bool
         As in `SegmentMarch`.
+    memory : Remembers, optional
+        Of the same step; without it, sweeps are not expected to meet to the last bit.
     """
 
-    def __init__(self, march: March, *, must_gain: bool = False, settles: bool = True) -> None:
-        self._march = march
+    def __init__(
+        self, march: March, *, must_gain: bool = False, settles: bool = True, memory: Remembers | None = None
+    ) -> None:
+        self._march, self._memory = march, memory
         self.must_gain, self.settles, self.are_finite = must_gain, settles, True
 
     def finishing(self, step: Step) -> SegmentMarch:
@@ -45,6 +61,27 @@ class CompiledStates(SegmentMarch):
     def width(self, n: int) -> int:
         """One state."""
         return 1
+
+    def met(self, starts: Array, span: Span, trajectory: Array) -> Array | None:
+        """All local steps, then some of them again: after equal states, the same code gives equal ones."""
+        memory, rest = self._memory, (span.end - span.begin) % span.length
+        if memory is None or memory.met == math.inf or rest or starts.shape[0] < 2:
+            return None
+        run = self._march(trajectory, span)
+        are_finite = run(starts, 0, span.rounds)
+        ends = trajectory[span.times(span.rounds - 1), ...]
+        right = states = array_namespace(starts).concat([starts[:1, ...], ends[:-1, ...]])
+        for first, last in portions(span.rounds, int(memory.met)):
+            rows = trajectory[span.times(last - 1), ...]
+            before = rows.tobytes()
+            are_finite &= run(states, first, last)
+            if rows.tobytes() == before:
+                self.are_finite &= are_finite
+                memory.met = last
+                return right
+            states = rows
+        memory.met = math.inf
+        return None
 
     def march(
         self, starts: Array, span: Span, trajectory: Array, coalescence: Coalescence | None = None
@@ -104,10 +141,10 @@ class CompiledTangents(SegmentMarch):
         return Propagator(self._kept, self._kept.from_dense(products))
 
 
-def portions(steps: int) -> Iterator[tuple[int, int]]:
-    """Ranges of steps between two comparisons: first some, then half as many as were done so far."""
+def portions(steps: int, first: int = 0) -> Iterator[tuple[int, int]]:
+    """Ranges of steps between two comparisons: `first` or some, then half as many as were done so far."""
     look, done = Coalescence.LOOK, 0
-    first = max(FIRST, -(-steps // (SHARE * look)) * look)
+    first = first or max(FIRST, -(-steps // (SHARE * look)) * look)
     while done < steps:
         last = min(done + (done // 2 // look * look or first), steps)
         yield done, last

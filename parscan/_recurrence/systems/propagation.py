@@ -56,6 +56,14 @@ class SegmentMarch(ABC):
         """A way to evaluate the states alone."""
         return States(step)
 
+    def met(self, starts: Array, span: Span, trajectory: Array) -> Array | None:
+        """
+        Evaluate the segments, and again from the ends of those before them, until the states are the same bits.
+
+        Returned are the right start states; None if the states do not meet, or this is not tried.
+        """
+        return None
+
     @abstractmethod
     def width(self, n: int) -> int:
         """Numbers kept per segment and batch element, as a multiple of the `n` of a state."""

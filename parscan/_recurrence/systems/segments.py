@@ -98,6 +98,18 @@ class Segments(System):
         inner = self._guess[self._start + self._length - 1 : self._stop - 1 : self._length, ...]
         return xp.concat([y0[None, ...], inner])
 
+    def at_once(self, z: Array, tolerance: Tolerance) -> tuple[Array, tuple[float, ...]] | None:
+        """A sweep from the guess, and one from the ends of its segments, which meets it."""
+        if self._damping is not None or self._slab < self.nodes:
+            return None
+        with quiet():
+            nodes = self._propagation.met(z, Span(self._start, self._stop, self._length), self._trajectory)
+            if nodes is None:
+                return None
+            xp = array_namespace(z)
+            size = float(xp.max(tolerance.relative(nodes - z, nodes)))
+        return (nodes, (size, 0.0)) if math.isfinite(size) else None
+
     def linearise(self, z: Array, first: int) -> Linearisation:
         """One sweep of all segments from `first` on, damped; the targets are the ends of the segments."""
         line = self._sweep_all(z, first)

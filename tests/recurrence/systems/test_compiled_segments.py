@@ -2,7 +2,8 @@
 
 import threading
 import time
-from itertools import pairwise
+from itertools import pairwise, product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,10 +93,69 @@ def test_a_sweep_ends_where_it_meets_the_one_before():
     np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-15)
 
 
+def test_sweeps_that_meet_to_the_last_bit_are_the_loop_by_the_same_code():
+    lanes, x, expected = make(4000)
+    span, memory, steps = Span(0, 4000, 500), SimpleNamespace(met=0.0), []
+    march, whole = marcher(lanes, x), np.zeros_like(expected)
+    for _ in range(span.segments(0)):  # each time, one more segment is certainly right
+        CompiledStates(march).march(starts_of(whole, span), span, whole)
+
+    def watched(trajectory, span):
+        run = march(trajectory, span)
+        return lambda starts, first, last: (steps.append((first, last)), run(starts, first, last))[1]
+
+    for starts in (np.zeros((8, 2)), np.full((8, 2), 0.7)):
+        starts[0], found = 0.0, np.zeros_like(expected)
+        states = CompiledStates(watched, memory=memory)
+        nodes = states.met(starts, span, found)
+        np.testing.assert_array_equal(nodes, np.concatenate([np.zeros((1, 2)), found[499:3999:500]]))
+        np.testing.assert_array_equal(found, whole)
+        assert states.are_finite
+    assert 32 <= memory.met < 250
+    assert steps[-2:] == [(0, 500), (0, memory.met)]  # the number of steps was remembered
+
+
+def test_sweeps_that_do_not_meet_are_not_tried_again():
+    lanes, x, _ = make(4000)
+    found, memory = np.zeros((4000, 2)), SimpleNamespace(met=0.0)
+    states = CompiledStates(marcher(lanes, x), memory=memory)
+    assert states.met(np.zeros((400, 2)), Span(0, 4000, 10), found) is None
+    assert memory.met == np.inf
+    assert states.met(np.zeros((8, 2)), Span(0, 4000, 500), found) is None
+
+
+def test_segments_of_other_lengths_are_not_expected_to_meet():
+    lanes, x, _ = make(4000)
+    memory = SimpleNamespace(met=0.0)
+    states = CompiledStates(marcher(lanes, x), memory=memory)
+    assert states.met(np.zeros((9, 2)), Span(0, 4000, 490), np.zeros((4000, 2))) is None
+    assert states.met(np.zeros((1, 2)), Span(0, 490, 490), np.zeros((4000, 2))) is None
+    assert memory.met == 0.0
+
+
+def test_segments_march_again_from_other_states():
+    """Whatever steps they marched before, with a shorter last segment or not."""
+    lanes, x, expected = make(3001)
+    for stop in (3001, 3000):
+        span, found = Span(0, stop, 500), np.zeros_like(expected)
+        segments = Segments(lanes, [x], [found], 0, stop, 500, 2)
+        for first, last in ((0, 500), (0, 1), (1, 200), (0, 500), (100, 300)):
+            found[...] = np.nan
+            starts = starts_of(expected, span)
+            if first:
+                starts = expected[first - 1 : stop - 1 : 500][: len(range(first, stop, 500))]
+            segments.run(starts, first, last)
+            for j in range(first, last):
+                rows = slice(j, stop, 500)
+                np.testing.assert_allclose(found[rows], expected[rows], rtol=1e-14, atol=1e-15)
+            if last < 500:
+                assert np.isnan(found[last:stop:500]).all()
+
+
 def test_portions_cover_all_steps():
-    for steps in (1, 7, 8, 9, 100, 1000):
-        cuts = list(portions(steps))
-        assert cuts[0][0] == 0
+    for steps, begin in product((1, 7, 8, 9, 100, 1000), (0, 40)):
+        cuts = list(portions(steps, begin))
+        assert cuts[0] == (0, min(begin, steps)) if begin else cuts[0][0] == 0
         assert cuts[-1][1] == steps
         assert all(one[1] == other[0] and one[1] % Coalescence.LOOK == 0 for one, other in pairwise(cuts))
 
