@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from itertools import repeat
 from math import prod
 from typing import Any
 
@@ -39,6 +40,12 @@ OF_PYTHON: Any = {float: 0.0, int: 0, complex: 0j}
 """Types of numbers of Python that take the precision of arrays, and a number of each."""
 
 
+NEW = object.__new__
+
+ndarray = np.ndarray
+
+Form = tuple[int, ...] | None
+
 ABOVE: dict[str, Any] = {}
 """Functions that the methods of arrays call. Their files import this one, and enter them here."""
 
@@ -48,41 +55,123 @@ class Refused(Exception):  # noqa: N818 - it says what happened
 
 
 def _binary(name: str, *, swapped: bool = False) -> Any:
-    is_frequent, compares = name in FREQUENT, name in COMPARISONS
-
     def method(self: RecordingArray, other: Any) -> Any:
         if self.is_python and (found := _of_python(name, self, other, swapped=swapped)) is not None:
             return found
-        own = self.dtype
-        if is_frequent and (own is FLOAT64 or own is FLOAT32):  # most operations of most functions
-            graph, mine, theirs = self.graph, self.ids, None
-            if type(other) is RecordingArray:
-                if other.dtype is own:
-                    theirs = other.ids
-            elif type(other) in (NUMBERS if own is FLOAT64 else WEAK):
-                theirs = (graph.doubles if own is FLOAT64 else graph.singles).get(other)
-                if theirs is None:
-                    theirs = graph.number(other, own)
-            if theirs is not None:
-                dtype = BOOL if compares else own
-                pair = (theirs, mine) if swapped else (mine, theirs)
-                if type(mine) is type(theirs) is int:
-                    table = graph.scalars[name]
-                    ids = table.get(pair)
-                    if ids is None:
-                        ids = table[pair] = _new(graph, name, dtype, pair, None)
-                else:
-                    ids = recorded(graph, name, dtype, pair)
-                result: RecordingArray = NEW(RecordingArray)  # a call of _made would take longer
-                result.graph, result.ids, result.dtype, result.is_python = graph, ids, dtype, False
-                return result
         if other is None or isinstance(other, str):
             return NotImplemented
         if swapped and name == "multiply" and isinstance(other, list) and not self.ndim and self.dtype.kind in "iu":
             return other * operator.index(self)  # repeats the list
         return apply(name, other, self) if swapped else apply(name, self, other)
 
+    if name not in FREQUENT:
+        return method
+    return _frequent_swapped(name, method) if swapped else _frequent(name, method)
+
+
+def _frequent(name: str, method: Any) -> Any:
+    """
+    An operation on floating-point numbers of one dtype, as most are; others are left to a method.
+
+    Calls are spared: one of the methods below takes less than a microsecond, which a function has for each operation.
+    """
+    always = BOOL if name in COMPARISONS else None
+
+    def frequent(self: RecordingArray, other: Any) -> Any:
+        graph, own, mine, form, theirs = self.graph, self.dtype, self.nodes, self.form, None
+        if form is None or (own is not FLOAT64 and own is not FLOAT32):
+            return method(self, other)
+        if type(mine) is ndarray:
+            mine, form = _few(mine)
+        if type(other) is RecordingArray:
+            if other.dtype is own:
+                theirs, more = other.nodes, other.form
+                if type(theirs) is ndarray:
+                    theirs, more = _few(theirs)
+                if more != form:
+                    form = _joint((mine, form), (theirs, more))
+        elif type(other) in (NUMBERS if own is FLOAT64 else WEAK):
+            theirs = graph.doubles.get(other) if own is FLOAT64 else None
+            if theirs is None:
+                theirs = graph.number(other, own)
+        if theirs is None:
+            return method(self, other)
+        if form is None:  # many elements, or forms that differ
+            return _broadcast(graph, name, always or own, (self.ids, getattr(other, "ids", theirs)))
+        pair = mine, theirs
+        table = graph.scalars[name]
+        nodes = table.get(pair)
+        if nodes is None:
+            nodes = table[pair] = _new(graph, name, always or own, pair)
+        result: RecordingArray = NEW(RecordingArray)
+        result.graph, result.nodes, result.form, result.dtype = graph, nodes, form, always or own
+        return result
+
+    return frequent
+
+
+def _frequent_swapped(name: str, method: Any) -> Any:
+    """The same after a number."""
+    always = BOOL if name in COMPARISONS else None
+
+    def frequent(self: RecordingArray, other: Any) -> Any:
+        graph, own, mine, form = self.graph, self.dtype, self.nodes, self.form
+        if own is not FLOAT64 or form is None or type(other) not in NUMBERS:
+            return method(self, other)
+        number = graph.doubles.get(other)
+        if number is None:
+            number = graph.number(other, own)
+        if type(mine) is ndarray:
+            mine, form = _few(mine)
+            if form is None:
+                return _broadcast(graph, name, always or own, (number, mine))
+        pair = number, mine
+        table = graph.scalars[name]
+        nodes = table.get(pair)
+        if nodes is None:
+            nodes = table[pair] = _new(graph, name, always or own, pair)
+        result: RecordingArray = NEW(RecordingArray)
+        result.graph, result.nodes, result.form, result.dtype = graph, nodes, form, always or own
+        return result
+
+    return frequent
+
+
+def _unary(name: str) -> Callable[[RecordingArray], RecordingArray]:
+    """A frequent operation on one array; of a number of Python, the result is one as well."""
+
+    def method(self: RecordingArray) -> RecordingArray:
+        own, nodes, form, graph = self.dtype, self.nodes, self.form, self.graph
+        if type(nodes) is ndarray:
+            nodes, form = _few(nodes)
+        if type(nodes) is ndarray or (own is not FLOAT64 and own is not FLOAT32):
+            return self._like_this(apply(name, self))
+        table = graph.scalars[name]
+        found = table.get((nodes,))
+        if found is None:
+            found = table[nodes,] = _new(graph, name, own, (nodes,))
+        return _made(graph, found, own, form)
+
     return method
+
+
+def _few(nodes: Any) -> tuple[Any, Any]:
+    """Nodes of an array of few elements as a tuple, or an int, and their shape; None for that of other arrays."""
+    size = nodes.size
+    if size == 1:
+        return nodes.item(), nodes.shape
+    return (tuple(nodes.ravel().tolist()), nodes.shape) if 0 < size <= FEW else (nodes, None)
+
+
+def _joint(*operands: tuple[Any, Form]) -> Form:
+    """The shape of an operation on nodes of these forms; None if they are many, or must be broadcast first."""
+    found: tuple[int, ...] = ()
+    for nodes, form in operands:
+        if type(nodes) is ndarray:
+            return None
+        if form and (len(form) > len(found) or (len(form) == len(found) and type(nodes) is tuple)):
+            found = form
+    return None if any(type(nodes) is tuple and form != found for nodes, form in operands) else found
 
 
 def _of_python(name: str, one: RecordingArray, other: Any, *, swapped: bool = False) -> RecordingArray | None:
@@ -95,13 +184,13 @@ def _of_python(name: str, one: RecordingArray, other: Any, *, swapped: bool = Fa
 
 
 def _in_place(name: str) -> Any:
+    operation: Any = operator.pow if name == "power" else _binary(name)
+
     def method(self: RecordingArray, other: Any) -> RecordingArray:
-        if self.is_python and (found := _of_python(name, self, other)) is not None:
-            return found
-        found = power(self, other) if name == "power" else apply(name, self, other)
-        if type(self.ids) is int:
+        found: RecordingArray = operation(self, other)
+        if (self.is_python and ABOVE["is_number"](other)) or not self.ndim:
             return found  # a scalar of NumPy is not changed in place
-        if not np.can_cast(found.dtype, self.dtype, "same_kind"):
+        if found.dtype is not self.dtype and not np.can_cast(found.dtype, self.dtype, "same_kind"):
             raise TypeError(f"Cannot cast output of {name!r} from {found.dtype} to {self.dtype}")
         self[...] = found
         return self
@@ -126,47 +215,64 @@ class RecordingArray:
     ----------
     graph : Graph
         Where operations are recorded.
-    ids : int or array of int
-        Numbers of the nodes; their shape is that of the array, an int for the shape ().
+    nodes : int, tuple of int, or array of int
+        Numbers of the nodes. They are an int, or a tuple, if there are one, or a few, elements whose memory nobody has
+        seen.
+    form : tuple of int or None
+        Shape, if `nodes` is no array; None for a Python number, on which operations may raise exceptions.
     dtype : NumPy dtype
         Of the values: Boolean, integer, float32, float64, complex64 or complex128.
-    is_python : bool
-        Whether the array stands for a Python number, on which operations may raise exceptions.
     """
 
-    __slots__ = ("dtype", "graph", "ids", "is_python")
+    __slots__ = ("dtype", "form", "graph", "nodes")
     __array_priority__ = 1000
 
     def __init__(self, graph: Graph, ids: Ids, dtype: Any) -> None:
         self.graph = graph
-        self.ids: Ids = ids if isinstance(ids, np.ndarray) and ids.ndim else int(ids)
+        self.nodes: Any = ids if isinstance(ids, np.ndarray) and ids.ndim else int(ids)
+        self.form: Form = ()
         self.dtype = np.dtype(dtype)
-        self.is_python = False
+
+    @property
+    def is_python(self) -> bool:
+        """Whether it stands for a number of Python."""
+        return self.form is None
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """`isinstance` finds an array, or a number: the entries of arrays are NumPy's scalars."""
         if self.is_python:
             return complex if self.dtype.kind == "c" else float
-        return np.ndarray if type(self.ids) is not int else self.dtype.type
+        return np.ndarray if self.ndim else self.dtype.type
 
     # Properties of arrays
 
     @property
+    def ids(self) -> Ids:
+        """Numbers of the nodes, an int for the shape (): views share their memory with the array."""
+        nodes = self.nodes
+        if type(nodes) is not ndarray and self.form:
+            nodes = self.nodes = np.array(nodes, INTEGER).reshape(self.form)
+        return nodes
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        return () if type(self.ids) is int else self.ids.shape
+        nodes = self.nodes
+        return nodes.shape if type(nodes) is ndarray else self.form or ()
 
     @shape.setter
     def shape(self, shape: Any) -> None:
-        self.ids = np.reshape(self.ids, plain(shape))
+        self.nodes, self.form = self.with_ids(np.reshape(self.ids, plain(shape))).nodes, ()
 
     @property
     def ndim(self) -> int:
-        return 0 if type(self.ids) is int else self.ids.ndim
+        nodes = self.nodes
+        return nodes.ndim if type(nodes) is ndarray else len(self.form or ())
 
     @property
     def size(self) -> int:
-        return 1 if type(self.ids) is int else self.ids.size
+        nodes = self.nodes
+        return 1 if type(nodes) is int else nodes.size if type(nodes) is ndarray else len(nodes)
 
     @property
     def T(self) -> RecordingArray:  # noqa: N802 - as in NumPy
@@ -213,6 +319,9 @@ class RecordingArray:
     @property
     def constants(self) -> Any:
         """Values, if all of them are constants; None otherwise."""
+        nodes = self.nodes
+        if type(nodes) is not ndarray and not self.graph.fixed[nodes if type(nodes) is int else nodes[0]]:
+            return None
         found = self.graph.values(self.ids)
         return None if found is None else np.asarray(found, self.dtype)
 
@@ -270,44 +379,56 @@ class RecordingArray:
     def __len__(self) -> int:
         if not self.ndim:
             raise TypeError("len() of unsized object")
-        return int(self.ids.shape[0])
+        return self.shape[0]
 
     def __iter__(self) -> Iterator[RecordingArray]:
         if not self.ndim:
             raise TypeError("iteration over a 0-d array")
-        if self.ids.ndim == 1:
+        if self.ndim == 1:
             return (_entry(_made(self.graph, node, self.dtype)) for node in self.ids.tolist())
         return (self.with_ids(ids) for ids in self.ids)
 
     # Indexing
 
     def __getitem__(self, key: Any) -> Any:
-        ids = self.ids
-        if type(key) is int and type(ids) is not int and ids.ndim == 1:
-            return _entry(_made(self.graph, int(ids[key]), self.dtype))
-        if type(key) is tuple and FIXED.issuperset(map(type, key)):
-            return _entry(self.with_ids(ids[key] if type(ids) is not int else np.asarray(ids)[key]))
+        ids = self.nodes
+        if type(key) is int and self.ndim == 1:
+            node = ids.item(key) if type(ids) is ndarray else ids[key] if type(ids) is tuple else (ids,)[key]
+            return _entry(_made(self.graph, node, self.dtype))
+        ids = ids if type(ids) is ndarray else self.ids
+        if type(ids) is ndarray and type(key) is tuple and FIXED.issuperset(map(type, key)):
+            found = ids[key]
+            if type(found) is ndarray and found.ndim:
+                return _made(self.graph, found, self.dtype)
+            return _entry(_made(self.graph, found.item(), self.dtype))
         if (computed := _computed(key)) is not None:
             return gather(self, computed) if computed.dtype != bool else _masked(self, computed)
         return _entry(self.with_ids(np.asarray(ids)[plain(key)]))
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if not _is_fixed(key):
+            key, value = self._place(key, value)
+        given = self.cast(value)
+        if self.ndim:
+            # one element fits wherever one with more axes does
+            self.ids[key] = given.nodes if type(given.nodes) is int else given.ids
+        else:
+            self.nodes = int(np.broadcast_to(given.ids, ()))
+
+    def _place(self, key: Any, value: Any) -> tuple[Any, Any]:
+        """Where entries are written, and what, if the place may depend on values."""
         mask = _computed(key)
-        is_selection = isinstance(value, Selection)
-        if isinstance(value, Selection):
+        is_selection = type(value) is Selection
+        if type(value) is Selection:
             if mask is None or not np.array_equal(mask.ids, value.mask.ids):
                 raise Refused(SELECTS)
             value = value.values
         if mask is not None and mask.dtype == bool:
             chosen = apply("where", *_where_selected(self, mask, value, is_selection), self)
-            key, value = (..., chosen)
-        elif mask is not None:
+            return ..., chosen
+        if mask is not None:
             raise Refused("writes to places that are values")
-        ids = self.cast(value).ids
-        if type(self.ids) is int:
-            self.ids = int(np.broadcast_to(ids, ()))
-        else:
-            self.ids[plain(key)] = ids
+        return plain(key), value
 
     def cast(self, value: Any) -> RecordingArray:
         """A value in the dtype of this array."""
@@ -321,7 +442,8 @@ class RecordingArray:
         return as_recording(self.graph, self, np.dtype(dtype))
 
     def copy(self, order: str = "C") -> RecordingArray:
-        return self.with_ids(np.array(self.ids))
+        nodes = self.nodes
+        return _made(self.graph, nodes.copy() if type(nodes) is ndarray else nodes, self.dtype, self.form or ())
 
     __copy__ = copy
 
@@ -388,16 +510,16 @@ class RecordingArray:
     def __pos__(self) -> RecordingArray:
         return self._like_this(self.copy())
 
-    def __neg__(self) -> RecordingArray:
-        return self._like_this(apply("negative", self))
+    __neg__ = _unary("negative")
 
     def __abs__(self) -> RecordingArray:
-        found = apply("absolute", self)
-        return ABOVE["checked"](found, self) if self.is_python and found.dtype != self.dtype else self._like_this(found)
+        found = _ABSOLUTE(self)
+        return ABOVE["checked"](found, self) if self.is_python and found.dtype != self.dtype else found
 
     def _like_this(self, found: RecordingArray) -> RecordingArray:
         """A result, as a Python number if this is one."""
-        found.is_python = self.is_python
+        if self.is_python:
+            found.form = None
         return found
 
     def __invert__(self) -> RecordingArray:
@@ -431,6 +553,9 @@ class RecordingArray:
         return ABOVE["call_function"](function, args, options)
 
 
+_ABSOLUTE = _unary("absolute")
+
+
 def kind(value: Any) -> Any:
     """Dtype of an operand, or the type of a number of Python, which takes the precision of the other operands."""
     if type(value) is RecordingArray:
@@ -438,6 +563,13 @@ def kind(value: Any) -> Any:
     if type(value) in OF_PYTHON:
         return type(value)
     return np.asarray(value).dtype
+
+
+QUICK: dict[str, tuple[Callable[..., RecordingArray], ...]] = {
+    name: (_unary(name),) if OPERATIONS[name].arity == 1 else (_binary(name), _binary(name, swapped=True))
+    for name in sorted(FREQUENT)
+}
+"""Frequent operations as functions of arrays that are no numbers of Python; those of two operands also swapped."""
 
 
 @cache
@@ -470,9 +602,12 @@ def _words(one: Any) -> str:
 
 def as_recording(graph: Graph, value: Any, dtype: Any = None) -> RecordingArray:
     """A value as a recording array, in a dtype if one is given; lists may hold recording arrays."""
-    if isinstance(value, list | tuple):
-        value = joined(graph, value)
-    if not isinstance(value, RecordingArray):
+    if type(value) is not RecordingArray:
+        if isinstance(value, list | tuple):
+            value = joined(graph, value)
+        elif dtype is FLOAT64 and type(value) in NUMBERS:
+            return _made(graph, graph.number(value, dtype), dtype)
+    if type(value) is not RecordingArray:
         array = np.asarray(value)
         if array.dtype.kind == "c" and dtype is not None and np.dtype(dtype).kind not in "cb":
             raise Refused(CUT)
@@ -480,7 +615,7 @@ def as_recording(graph: Graph, value: Any, dtype: Any = None) -> RecordingArray:
         if array.dtype.char not in CHARS:
             raise Refused(f"calculates with {array.dtype}")
         return RecordingArray(graph, graph.constants(array, array.dtype), array.dtype)
-    if dtype is None or value.dtype == dtype:
+    if dtype is None or value.dtype is dtype or value.dtype == dtype:
         return value
     dtype = np.dtype(dtype)
     if dtype.char not in CHARS:
@@ -490,7 +625,7 @@ def as_recording(graph: Graph, value: Any, dtype: Any = None) -> RecordingArray:
         return found
     if (known := value.constants) is not None:
         return RecordingArray(graph, graph.constants(known.astype(dtype), dtype), dtype)
-    return RecordingArray(graph, recorded(graph, CONVERT, dtype, [value.ids]), dtype)
+    return _result(graph, CONVERT, dtype, [value])
 
 
 def joined(graph: Graph, values: Any) -> RecordingArray | Any:
@@ -501,89 +636,101 @@ def joined(graph: Graph, values: Any) -> RecordingArray | Any:
     dtypes = {np.dtype(type(part)) if type(part) in OF_PYTHON else kind(part) for part in parts}
     found = dtypes.pop() if len(dtypes) == 1 else np.result_type(*dtypes)
     arrays = [as_recording(graph, part, found) for part in parts]
-    if all(type(array.ids) is int for array in arrays):
-        return RecordingArray(graph, np.asarray([array.ids for array in arrays]), found)
+    if all(type(array.nodes) is int for array in arrays) and len({array.shape for array in arrays}) == 1:
+        ids = [array.nodes for array in arrays]
+        return RecordingArray(graph, np.asarray(ids).reshape(len(arrays), *arrays[0].shape), found)
     return RecordingArray(graph, np.stack([np.asarray(array.ids) for array in arrays]), found)
 
 
 def apply(name: str, *operands: Any) -> RecordingArray:
     """Record an operation of the table on operands that broadcast against each other."""
-    first = operands[0]
-    if name in FREQUENT and type(first) is RecordingArray and first.dtype in (FLOAT64, FLOAT32):
-        graph, own, other = first.graph, first.dtype, operands[-1]
-        dtype, ids = BOOL if name in COMPARISONS else own, None
-        if len(operands) == 1:
-            return _made(graph, recorded(graph, name, dtype, (first.ids,)), dtype)
-        if type(other) is RecordingArray and other.dtype is own:
-            ids = other.ids
-        elif type(other) in (NUMBERS if own is FLOAT64 else WEAK):
-            ids = graph.number(other, own)
-        if ids is not None:
-            return _made(graph, recorded(graph, name, dtype, (first.ids, ids)), dtype)
-    graph = next(value.graph for value in operands if type(value) is RecordingArray)
-    operands = tuple(
-        [
-            joined(graph, value) if type(value) is not RecordingArray and isinstance(value, list | tuple) else value
-            for value in operands
-        ]
-    )
-    given, found = resolved(name, tuple(map(kind, operands)))
+    graph: Any = None
+    kinds = []
+    for value in operands:
+        if type(value) is RecordingArray:
+            graph = value.graph
+            kinds.append(value.dtype)
+        else:
+            kinds.append(type(value) if type(value) in WEAK else None)
+    if None in kinds:
+        operands = tuple([_joined_if_list(graph, value) for value in operands])
+        kinds = list(map(kind, operands))
+    given, found = resolved(name, tuple(kinds))
     if given[-1].kind == "c":
-        arrays = [as_recording(graph, value, dtype) for value, dtype in zip(operands, given, strict=True)]
-        result: RecordingArray = ABOVE["complex"](name, *arrays)
+        result: RecordingArray = ABOVE["complex"](name, *map(partial(as_recording, graph), operands, given))
         return result
-    ids = [
-        value.ids
+    arrays = [
+        value
         if type(value) is RecordingArray and value.dtype is dtype
-        else graph.number(value, dtype)
-        if type(value) is float or type(value) is int
-        else as_recording(graph, value, dtype).ids
+        else _made(graph, graph.number(value, dtype), dtype)
+        if type(value) in WEAK
+        else as_recording(graph, value, dtype)
         for value, dtype in zip(operands, given, strict=True)
     ]
-    return _made(graph, recorded(graph, name, found, ids), found)
+    return _result(graph, name, found, arrays)
 
 
-NEW = object.__new__
+def _joined_if_list(graph: Graph, value: Any) -> Any:
+    return joined(graph, value) if type(value) is not RecordingArray and isinstance(value, list | tuple) else value
 
 
-def _made(graph: Graph, ids: Ids, dtype: numpy.dtype[Any]) -> RecordingArray:
-    """A recording array without the checks of its constructor."""
-    found: RecordingArray = NEW(RecordingArray)
-    found.graph, found.ids, found.dtype, found.is_python = graph, ids, dtype, False
-    return found
+def _result(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: Sequence[RecordingArray]) -> RecordingArray:
+    """The result of an operation on arrays that broadcast against each other."""
+    given = [_few(one.nodes) if type(one.nodes) is ndarray else (one.nodes, one.form) for one in operands]
+    form = _joint(*given)
+    if form is None:
+        return _broadcast(graph, name, dtype, [one.ids for one in operands])
+    return _made(graph, _entered(graph, name, dtype, tuple([nodes for nodes, _ in given])), dtype, form)
 
 
-def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids], data: Any = None) -> Ids:
-    """Nodes of an operation on operands that broadcast against each other."""
+def _broadcast(
+    graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids], data: Any = None
+) -> RecordingArray:
+    """The result of an operation on nodes that broadcast against each other."""
     shape: tuple[int, ...] = ()
     for one in ids:
         if type(one) is not int and (own := one.shape) != shape:
             shape = np.broadcast(*ids).shape if shape else own
-    if (count := prod(shape)) > FEW:
-        return _many(graph, name, dtype, ids, data, shape).reshape(shape)
-    table = graph.scalars[name if data is None and name != CONVERT else (name, dtype, id(data))]
+    count = prod(shape)
+    if count > FEW:
+        return _made(graph, _many(graph, name, dtype, ids, data, shape).reshape(shape), dtype)
+    if not count:
+        return _made(graph, np.empty(shape, INTEGER), dtype)
     if count == 1:
-        rows: Iterable[tuple[int, ...]] = (tuple([one if type(one) is int else one.item() for one in ids]),)
+        operands: tuple[Any, ...] = tuple([one if type(one) is int else one.item() for one in ids])
     else:
-        rows = zip(*[_column(one, shape, count) for one in ids], strict=True)
-    nodes = []
-    for row in rows:
-        node = table.get(row)
-        if node is None:
-            node = table[row] = _new(graph, name, dtype, row, data)
-        nodes.append(node)
-    if not shape:
-        return nodes[0]
-    return np.array(nodes, INTEGER) if len(shape) == 1 else np.array(nodes, INTEGER).reshape(shape)
+        operands = tuple([one if type(one) is int else tuple(_as(one, shape).ravel().tolist()) for one in ids])
+    return _made(graph, _entered(graph, name, dtype, operands, data), dtype, shape)
+
+
+def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids], data: Any = None) -> Ids:
+    """Nodes of an operation on operands that broadcast against each other."""
+    return _broadcast(graph, name, dtype, ids, data).ids
+
+
+def _made(graph: Graph, nodes: Any, dtype: numpy.dtype[Any], form: Form = ()) -> RecordingArray:
+    """A recording array without the checks of its constructor."""
+    found: RecordingArray = NEW(RecordingArray)
+    found.graph, found.nodes, found.form, found.dtype = graph, nodes, form, dtype
+    return found
+
+
+def _entered(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any = None) -> Any:
+    """Nodes of an operation on few elements; each operand is a tuple of nodes, or an int, which is for all of them."""
+    table = graph.scalars[_table(name, dtype, data)]
+    found = table.get(operands)
+    if found is None:
+        found = table[operands] = _new(graph, name, dtype, operands, data)
+    return found
 
 
 def _many(
     graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids], data: Any, shape: tuple[int, ...]
 ) -> Any:
     """Nodes of an operation on many elements, in one row, which are one block."""
-    flat = [_broadcast(one, shape).ravel() for one in ids]
+    flat = [_as(one, shape).ravel() for one in ids]
     if name in SIMPLER:
-        numbers = [graph.value(one) if type(one) is int else None for one in ids]
+        numbers = [graph.zero_or_one(one) if type(one) is int else None for one in ids]
         if (found := SIMPLER[name](tuple(range(len(ids))), numbers)) is not None:
             return flat[found].copy()  # to which the function may write
     if all(graph.fixed[one[0]] for one in flat):
@@ -593,13 +740,7 @@ def _many(
     return graph.elementwise(name, dtype, flat, data)
 
 
-def _column(ids: Ids, shape: tuple[int, ...], count: int) -> list[int]:
-    """Nodes of an operand that is broadcast to a shape of few elements."""
-    found: list[int] = [ids] * count if type(ids) is int else _broadcast(ids, shape).ravel().tolist()
-    return found
-
-
-def _broadcast(ids: Ids, shape: tuple[int, ...]) -> Any:
+def _as(ids: Ids, shape: tuple[int, ...]) -> Any:
     """Nodes in a shape; `np.broadcast_to` takes ten times as long."""
     if type(ids) is not int and ids.shape == shape:
         return ids
@@ -608,18 +749,42 @@ def _broadcast(ids: Ids, shape: tuple[int, ...]) -> Any:
     return found
 
 
-def _new(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: tuple[int, ...], data: Any) -> int:
-    """Node of an operation that `graph.scalars` does not have, after simplifications that are exact for all numbers."""
-    fixed, constants = graph.fixed, 0
+def _new(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any = None) -> Any:
+    """What `_entered` returns, for operands that its table does not have; simplified where that is exact."""
+    fixed = graph.fixed
+    for one in operands:
+        if type(one) is tuple:
+            return _new_tuple(graph, name, dtype, operands, data)
+        if fixed[one] and tuple not in map(type, operands):
+            found = _simplified(graph, name, dtype, operands, data)
+            return graph.scalar(name, dtype, operands, data) if found is None else found
+    return graph.scalar(name, dtype, operands, data)
+
+
+def _new_tuple(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any) -> Any:
+    """The same of several elements."""
+    table, nodes = graph.scalars[_table(name, dtype, data)], []
+    for row in zip(*[one if type(one) is tuple else repeat(one) for one in operands], strict=False):
+        node = table.get(row)
+        if node is None:
+            node = table[row] = _new(graph, name, dtype, row, data)
+        nodes.append(node)
+    return tuple(nodes)
+
+
+def _table(name: str, dtype: numpy.dtype[Any], data: Any) -> Any:
+    """Key of the dictionary of an operation's nodes."""
+    return name if data is None and name != CONVERT else (name, dtype, id(data))
+
+
+def _simplified(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: tuple[int, ...], data: Any) -> int | None:
+    """Node that an operation, some of whose operands are constants, always equals; None if there is none."""
+    fixed = graph.fixed
     for one in ids:
-        constants += fixed[one]
-    if constants:
-        values = [graph.value(one) for one in ids]
-        if constants == len(ids):
-            return graph.constant(np.asarray(evaluated(name, dtype, values, data), dtype))
-        if name in SIMPLER and (found := SIMPLER[name](ids, values)) is not None:
-            return found
-    return graph.scalar(name, dtype, ids, data)
+        if not fixed[one]:
+            return SIMPLER[name](ids, list(map(graph.zero_or_one, ids))) if name in SIMPLER else None
+    values = [graph.value(one) for one in ids]
+    return graph.constant(np.asarray(evaluated(name, dtype, values, data), dtype))
 
 
 def _is(value: Any, number: float) -> bool:
@@ -634,7 +799,8 @@ SIMPLER: dict[str, Callable[[tuple[int, ...], list[Any]], int | None]] = {
 }
 """
 The operand that the result of an operation on one element always equals, also for infinities, NaN and signed zeros;
-None if there is none. Adding 0 is not listed, since `-0.0 + 0.0` is 0.0.
+None if there is none. Arguments are the operands, and the values of those that are zeros or ones, None for the others.
+Adding 0 is not listed, since `-0.0 + 0.0` is 0.0.
 """
 
 
@@ -664,20 +830,21 @@ def product(graph: Graph, matrix: Any, vector: Any, dtype: numpy.dtype[Any]) -> 
 
 def power(base: RecordingArray, exponent: Any) -> RecordingArray:
     """`base ** exponent`; small whole exponents and one half as products and roots, as NumPy and C do or nearly do."""
-    value = exponent.constants if type(exponent) is RecordingArray else exponent
+    kind = type(exponent)
+    value = exponent.constants if kind is RecordingArray else exponent
     if type(base) is RecordingArray and base.dtype.kind == "c":
         is_inverse = base.ndim and np.ndim(exponent) == 0 and _is(value, -1)
         return np.reciprocal(base) if is_inverse else apply("power", base, exponent)
-    is_number = type(value) is float or type(value) is int
-    is_one = is_number or (value is not None and not np.ndim(value))
-    if is_one and type(base) is RecordingArray and base.dtype.kind == "f":
-        whole = float(value)
-        if is_number or np.result_type(base.dtype, exponent) == base.dtype:
-            if whole == 0.5:
-                return apply("sqrt", base)
-            if whole == int(whole) and 1 <= abs(whole) <= 4:
-                found = _small_power(base, abs(int(whole)))
-                return found if whole > 0 else _reciprocal_of_power(base, found, -int(whole))
+    if type(base) is RecordingArray and base.dtype.kind == "f":
+        if kind is float or kind is int:
+            found = POWERS[exponent](base) if exponent in POWERS else None
+        else:
+            is_one = value is not None and not np.ndim(value) and np.result_type(base.dtype, exponent) == base.dtype
+            found = POWERS[float(value)](base) if is_one and float(value) in POWERS else None
+        if found is not None:
+            return found
+        if base.form is not None:
+            return QUICK["power"][0](base, exponent)
     return apply("power", base, exponent)
 
 
@@ -687,11 +854,21 @@ def _small_power(base: RecordingArray, exponent: int) -> RecordingArray:
     return found * base if exponent == 3 else found * found if exponent == 4 else found
 
 
-def _reciprocal_of_power(base: RecordingArray, powered: RecordingArray, exponent: int) -> RecordingArray:
-    """`1 / powered`; the power of `1 / base` where `powered` overflows, but its reciprocal is a denormal number."""
+def _reciprocal_of_power(base: RecordingArray, exponent: int) -> RecordingArray:
+    """`1 / base**exponent`; the power of `1 / base` where that overflows, but its reciprocal is a denormal number."""
     if exponent == 1:
-        return 1.0 / powered
-    return np.where(np.abs(powered) <= np.finfo(base.dtype).max, 1.0 / powered, _small_power(1.0 / base, exponent))
+        return 1.0 / base
+    powered = _small_power(base, exponent)
+    is_finite = abs(powered) <= np.finfo(base.dtype).max
+    return apply("where", is_finite, 1.0 / powered, _small_power(1.0 / base, exponent))
+
+
+POWERS: dict[float, Callable[[RecordingArray], RecordingArray]] = {
+    0.5: QUICK["sqrt"][0],
+    **{whole: partial(_small_power, exponent=whole) for whole in (1, 2, 3, 4)},
+    **{-whole: partial(_reciprocal_of_power, exponent=whole) for whole in (1, 2, 3, 4)},
+}
+"""Powers of floating-point numbers that are products and roots."""
 
 
 def gather(table: RecordingArray, index: RecordingArray) -> RecordingArray:
@@ -714,6 +891,11 @@ def plain(key: Any) -> Any:
     if isinstance(key, tuple):
         return tuple(map(plain, key))
     return key._known("indexes by") if isinstance(key, RecordingArray) else key
+
+
+def _is_fixed(key: Any) -> bool:
+    """Whether an index surely has no array in it."""
+    return type(key) in FIXED or (type(key) is tuple and FIXED.issuperset(map(type, key)))
 
 
 def _computed(key: Any) -> RecordingArray | None:
@@ -763,7 +945,7 @@ class Flat:
 
 def _entry(found: RecordingArray) -> RecordingArray:
     """A part of an array; one entry is a number of Python in functions that Numba compiled."""
-    if found.graph.numbers and type(found.ids) is int and found.dtype.char in "dD":
+    if found.graph.numbers and found.dtype.char in "dD" and not found.ndim:
         return ABOVE["number"](found)
     return found
 

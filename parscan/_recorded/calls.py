@@ -37,6 +37,14 @@ def holds(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(map(holds, value))
 
 
+def are_known(value: Any) -> bool:
+    """Whether all recording arrays in a value are constants."""
+    if type(value) is RecordingArray:
+        return value.constants is not None
+    parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+    return all(map(are_known, parts))
+
+
 def known(value: Any) -> Any:
     """A value with constants instead of the recording arrays in it."""
     if isinstance(value, RecordingArray):

@@ -17,8 +17,10 @@ np: Any = numpy  # whose types do not know recording arrays
 def where(condition: Any, *values: Any) -> RecordingArray:
     if len(values) != 2:
         raise Refused("calls `where` with a condition on values alone, which gives arrays of unknown length")
-    graph = graph_of(condition, *values)
-    return apply("where", as_recording(graph, recording(condition, *values), bool), *values)
+    if type(condition) is not RecordingArray or condition.dtype != bool:
+        graph = graph_of(condition, *values)
+        condition = as_recording(graph, recording(condition, *values), bool)
+    return apply("where", condition, *values)
 
 
 @records()
@@ -65,9 +67,9 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **option
     low, high = options.pop("min", a_min), options.pop("max", a_max)
     found = recording(a, low, high).copy()
     if low is not None and high is not None:  # a value that equals a limit is kept: zeros have signs
-        found = np.minimum(high, np.maximum(low, found))
+        found = apply("minimum", high, apply("maximum", low, found))
     elif low is not None or high is not None:
-        found = np.maximum(found, low) if high is None else np.minimum(found, high)
+        found = apply("maximum", found, low) if high is None else apply("minimum", found, high)
     if out is None:
         return found
     out[...] = found

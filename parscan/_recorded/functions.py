@@ -9,7 +9,7 @@ import numpy
 
 from . import linear_algebra, rearrangements  # noqa: F401 - they enter their functions
 from .array import ABOVE, RecordingArray, Refused, apply, as_recording
-from .calls import ALIASES, TABLE, Function, graph_of, holds, known, lifted, recording, written
+from .calls import ALIASES, TABLE, Function, are_known, graph_of, holds, known, lifted, recording, written
 from .choices import at_places
 from .compositions import polyval
 from .graph import Graph
@@ -56,22 +56,22 @@ def call_ufunc(ufunc: Any, method: str, operands: Any, options: dict[str, Any]) 
 
 def call_function(function: Any, args: Any, options: dict[str, Any]) -> Any:
     """Record a call of a function of NumPy that is no ufunc."""
-    if not _is_listed(function):
+    if not is_listed(function):
         raise Refused(f"calls `{function.__module__}.{function.__name__}`, which is not recorded")
     return call(function.__name__, args, options, function)
 
 
 def call(name: str, args: Any, options: dict[str, Any], function: Any = None) -> Any:
     """Record a call by name; if that is not possible and all values are constants, call the function itself."""
-    options = {key: value for key, value in options.items() if value is not np._NoValue}
-    if (out := options.pop("out", None)) is not None:
-        return written(out, call(name, args, options, function))
+    if options:
+        options = {key: value for key, value in options.items() if value is not np._NoValue}
+        if (out := options.pop("out", None)) is not None:
+            return written(out, call(name, args, options, function))
     if function is not None and (name in ON_CONSTANTS or not _is_recorded(name)):
-        try:
+        if are_known(args) and are_known(options):
             return lifted(graph_of(args, *options.values()), function(*known(args), **known(options)))
-        except Refused:
-            if name not in TABLE:
-                raise Refused(f"calls `{name}`, which is not recorded") from None
+        if not _is_recorded(name):
+            raise Refused(f"calls `{name}`, which is not recorded")
     name = ALIASES.get(name, name)
     if name in TABLE:
         return TABLE[name](*args, **options)
@@ -108,7 +108,7 @@ ON_CONSTANTS = frozenset(
 """Functions that are called, not recorded, if all values are constants."""
 
 
-def _is_listed(function: Any) -> bool:
+def is_listed(function: Any) -> bool:
     """Whether the names of the table mean functions of this module."""
     module = str(getattr(function, "__module__", "numpy") or "numpy")
     if "scimath" in module:  # whose functions of negative numbers are complex
@@ -129,12 +129,8 @@ def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]
         if holds(args):
             args = tuple(as_recording(graph, a) if isinstance(a, list | tuple) else a for a in args)
             return call_ufunc(function, "__call__", args, dict(options))
-    elif _is_listed(function):
-        make = MAKERS.get(function.__name__)
-        if make is not None:
-            return make(graph, function, *args, **options)
-        if holds(args) or holds(options):
-            return call(function.__name__, args, options, function)
+    elif is_listed(function):
+        return call_listed(graph, function, args, options)
     elif holds(args) or holds(options):
         if function is numpy.polynomial.polynomial.polyval and len(args) == 2:
             return polyval(args[1][::-1], args[0])
@@ -145,7 +141,17 @@ def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]
     return lifted(graph, function(*args, **options))
 
 
-PLAIN = {
+def call_listed(graph: Graph, function: Any, args: Any, options: dict[str, Any]) -> Any:
+    """Call a function that the table may name."""
+    make = MAKERS.get(function.__name__)
+    if make is not None:
+        return make(graph, function, *args, **options)
+    if holds(args) or (options and holds(options)):
+        return call(function.__name__, args, options, function)
+    return lifted(graph, function(*args, **options))
+
+
+SIMPLE = {
     name: row.arity
     for name, row in OPERATIONS.items()
     if row.arity < 3 and name not in TABLE and not name.startswith("logical_")
@@ -158,7 +164,7 @@ OPERANDS = frozenset([RecordingArray, float, int, np.float64])
 def _is_plain(ufunc: Any, operands: Any) -> bool:
     """Whether a call, as most are, is one operation of the table on recording arrays and numbers."""
     return (
-        PLAIN.get(ufunc.__name__) == len(operands)
+        SIMPLE.get(ufunc.__name__) == len(operands)
         and OPERANDS.issuperset(map(type, operands))
         and (type(operands[0]) is RecordingArray or type(operands[-1]) is RecordingArray)
     )

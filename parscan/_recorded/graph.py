@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import repeat
 from math import isnan
 from typing import Any, NamedTuple
 
@@ -62,20 +63,27 @@ class Block(NamedTuple):
 NEW = tuple.__new__  # makes a block in half the time that its class takes
 
 
+class Latest(NamedTuple):
+    """Operations, dtypes and operands of nodes in a row: making a block of each takes three times as long."""
+
+    operations: list[str]
+    dtypes: list[np.dtype[Any]]
+    operands: list[tuple[int, ...]]
+
+
 class Graph:
     """
     Blocks in the order in which they were recorded; equal operations on equal nodes are one node.
 
     Attributes
     ----------
-    blocks : list of Block
-    size : int
-        Number of nodes.
     limit : int
         Largest number of nodes.
+    latest : Latest
+        The last nodes of operations on one element, which are not among the blocks yet.
     scalars : dict
         Nodes of operations on one element: dictionaries by operands, one for each operation. Conversions and lookups
-        have one for each dtype and table.
+        have one for each dtype and table. Those of a few elements are tuples, and have tuples among their operands.
     doubles, singles : dict
         Nodes of numbers of Python in double and in single precision, apart from zeros and NaN.
     numbers : bool
@@ -87,10 +95,10 @@ class Graph:
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
-        self.blocks: list[Block] = []
-        self.size = 0
+        self._blocks: list[Block] = []
+        self.latest = Latest([], [], [])
         self.limit = limit
-        self.scalars: defaultdict[Any, dict[tuple[int, ...], int]] = defaultdict(dict)
+        self.scalars: defaultdict[Any, dict[tuple[Any, ...], Any]] = defaultdict(dict)
         self.numbers = False
         self.exceptions: dict[int, None] = {}
         self._known: dict[Any, Any] = {}
@@ -102,8 +110,25 @@ class Graph:
         self._table_starts: list[int] = []
         self._chars = bytearray()  # per node, as far as they were asked for, the character of its dtype
         self._typed = 0  # number of blocks whose nodes are among these
+        self._others = set[int]()  # constants, apart from those of tables, that are neither zero nor one
         self.fixed = bytearray()
         self._parts = np.empty((2, 0), dtype=np.intp)  # per node, those of a pair; -1 for other nodes
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All blocks."""
+        latest = self.latest
+        if latest.operations:
+            numbers = range(len(self.fixed) - len(latest.operations), len(self.fixed))
+            parts = zip(latest.operations, numbers, repeat(1), latest.dtypes, latest.operands, repeat(None))
+            self._blocks += [NEW(Block, part) for part in parts]
+            self.latest = Latest([], [], [])
+        return self._blocks
+
+    @property
+    def size(self) -> int:
+        """Number of nodes."""
+        return len(self.fixed)
 
     def argument(self, index: int, shape: tuple[int, ...], dtype: Any) -> Ids:
         """Nodes of an argument, of its shape."""
@@ -140,6 +165,8 @@ class Graph:
             found = self.scalar(CONSTANT, value.dtype, (), value.reshape(1))
             self._known[key] = found
             self._constants[found] = value[()]
+            if value[()] not in (0, 1):
+                self._others.add(found)
         return found
 
     def pair(self, real: Ids, imaginary: Ids, dtype: np.dtype[Any]) -> Ids:
@@ -207,6 +234,10 @@ class Graph:
         place = bisect_right(self._table_starts, node) - 1
         return self._tables[place][node - self._table_starts[place]]
 
+    def zero_or_one(self, node: int) -> Any:
+        """Value of a constant that is zero or one; None for any other node."""
+        return None if not self.fixed[node] or node in self._others else self.value(node)
+
     def are_constant(self, nodes: Ids) -> Any:
         """Whether nodes are constants, an array of bool of their shape."""
         return np.frombuffer(self.fixed, dtype=bool)[nodes]
@@ -240,12 +271,18 @@ class Graph:
 
     def scalar(self, operation: str, dtype: np.dtype[Any], operands: tuple[int, ...], data: Any = None) -> int:
         """A new node of an operation on one element; `scalars` must not have it yet."""
-        first = self.size
+        first = len(self.fixed)
         if first >= self.limit:
             raise TooLarge
-        self.blocks.append(NEW(Block, (operation, first, 1, dtype, operands, data)))
-        self.fixed.append(operation == CONSTANT)
-        self.size = first + 1
+        if data is None:
+            operations, dtypes, all_operands = self.latest
+            operations.append(operation)
+            dtypes.append(dtype)
+            all_operands.append(operands)
+            self.fixed.append(0)
+        else:
+            self.blocks.append(Block(operation, first, 1, dtype, operands, data))
+            self.fixed.append(operation == CONSTANT)
         return first
 
     def elementwise(self, operation: str, dtype: np.dtype[Any], operands: Sequence[Ids], data: Any = None) -> Ids:
@@ -273,5 +310,4 @@ class Graph:
             raise TooLarge
         self.blocks.append(Block(operation, first, count, dtype, operands, data))
         self.fixed += bytes([operation == CONSTANT]) * count
-        self.size += count
         return np.arange(first, self.size)

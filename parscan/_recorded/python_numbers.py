@@ -25,7 +25,7 @@ DIVISIONS = ("divide", "floor_divide", "remainder")
 def number(value: RecordingArray) -> RecordingArray:
     """A value as a number of Python."""
     found = value.with_ids(value.ids)
-    found.is_python = True
+    found.form = None
     return found
 
 

@@ -35,9 +35,9 @@ from typing import Any
 
 import numpy
 
-from .array import CHARS, RecordingArray, Refused, as_recording, gather
+from .array import CHARS, QUICK, RecordingArray, Refused, as_recording, gather
 from .calls import holds, known, lifted
-from .functions import call_library
+from .functions import OPERANDS, SIMPLE, call_library, call_listed, is_listed
 from .graph import Graph
 from .python_numbers import checked, complex_number, is_number, number, whole
 from .sparse import SparseMatrix
@@ -202,10 +202,11 @@ class LibraryFunction:
     def __init__(self, function: Any, graph: Graph) -> None:
         self._function, self._graph = function, graph
         self.__name__ = getattr(function, "__name__", "function")
+        self._call = call_listed if is_listed(function) else call_library
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function, or record the call."""
-        return call_library(self._graph, self._function, args, options)
+        return self._call(self._graph, self._function, args, options)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._function, name)
@@ -243,6 +244,25 @@ class Cached:
     def cache_clear(self) -> None:
         """Forget all results."""
         self._cached.cache_clear()
+
+
+class Ufunc(LibraryFunction):
+    """A ufunc that is an operation: most calls are recorded at once."""
+
+    def __init__(self, function: Any, graph: Graph) -> None:
+        super().__init__(function, graph)
+        self._quick = QUICK.get(self.__name__, ()) if self.__name__ in SIMPLE else ()
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Call the function, or record the call."""
+        if not options and 0 < len(args) == len(self._quick):
+            one, other = args[0], args[-1]
+            if type(one) is RecordingArray:
+                if one.form is not None and type(other) in OPERANDS:
+                    return self._quick[0](*args)
+            elif type(other) is RecordingArray and other.form is not None and type(one) in OPERANDS:
+                return self._quick[1](other, one)
+        return call_library(self._graph, self._function, args, options)
 
 
 class MathFunction:
@@ -874,7 +894,7 @@ class Copies:
         return functools.partial(self.value(given.func), *args, **options)
 
     def _ufunc(self, given: Any) -> Any:
-        return LibraryFunction(given, self.graph)
+        return Ufunc(given, self.graph)
 
     def _vectorized(self, given: Any) -> Any:
         return Vectorized(self.graph, self.value(given.pyfunc))

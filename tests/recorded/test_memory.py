@@ -1,0 +1,194 @@
+"""Memory of recording arrays: what is written to a view is in the array, and nowhere else."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from parscan._recorded.array import QUICK
+from parscan._recorded.functions import SIMPLE
+from parscan._recorded.record import record
+
+SHAPES = [(1,), (1, 1), (2,), (1, 4), (2, 2), (3, 1, 2), (20,)]
+"""Arrays of one element, of a few, and of many are recorded differently."""
+
+
+def writes_to_a_view(y):
+    z = y + 1.0
+    view = z[...]
+    view *= y
+    return z - y
+
+
+def writes_to_a_part(y):
+    z = 2.0 * y
+    z[..., 0] = y[..., 0] - 0.5
+    z[..., :1] += 1.0
+    return z + y
+
+
+def writes_to_the_transpose(y):
+    z = -y
+    transposed = z.T
+    transposed[...] = transposed + 1.0
+    return z
+
+
+def writes_to_a_reshaped_array(y):
+    z = y * y
+    z.reshape(-1)[0] = 5.0
+    return z * y
+
+
+def writes_to_rows(y):
+    z = np.sin(y)[None]
+    for row in z:
+        row[...] = row + 1.0
+    return z[0] + y
+
+
+def writes_to_entries_in_a_row(y):
+    z = y - 0.5
+    z.flat[-1] = y.flat[0]
+    return z
+
+
+def has_two_names(y):
+    z = y / 2.0
+    other = z
+    other += y
+    return z * other
+
+
+def changes_a_copy(y):
+    z = y + 1.0
+    copies = [z.copy(), np.array(z), +z, z.astype(float)]
+    copies[0] -= y
+    for copy in copies:
+        copy[...] = 0.0
+    return z
+
+
+def computes_the_same_twice(y):
+    one, other = y + 1.0, y + 1.0
+    one *= 3.0
+    one[..., 0] = 0.0
+    return other + (y + 1.0)
+
+
+def takes_out(y):
+    z = np.exp(y)
+    np.add(z, y, out=z[...])
+    np.multiply(z, 2.0, z)
+    return z
+
+
+def swaps_parts(y):
+    z = y + 0.0
+    z[..., 0], z[..., -1] = z[..., -1].copy(), z[..., 0].copy()
+    return z
+
+
+def broadcasts(y):
+    one = (y + 1.0).reshape(-1)[:1]
+    z = one * y + y * one
+    z += one[..., None][0]
+    return z + one[None, 0]
+
+
+FUNCTIONS = [
+    writes_to_a_view,
+    writes_to_a_part,
+    writes_to_the_transpose,
+    writes_to_a_reshaped_array,
+    writes_to_rows,
+    writes_to_entries_in_a_row,
+    has_two_names,
+    changes_a_copy,
+    computes_the_same_twice,
+    takes_out,
+    swaps_parts,
+    broadcasts,
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_what_is_written_is_where_numpy_writes_it(function, shape, rng):
+    y = rng.uniform(0.1, 1.0, (3, *shape))
+    found = record(function, [y[0]]).program(y)[0]
+    np.testing.assert_allclose(found, [function(one.copy()) for one in y], rtol=1e-15)
+
+
+def broadcast(one, other):
+    try:
+        np.broadcast_shapes(one, other)
+    except ValueError:
+        return False
+    return True
+
+
+FORMS = [(), (1,), (1, 1), (1, 1, 1), (3,), (1, 3), (3, 1), (2, 1, 3), (17,), (2, 9), (0,), (2, 0)]
+PAIRS = [(one, other) for one in FORMS for other in FORMS if broadcast(one, other)]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS, ids=str)
+def test_shapes_are_numpys(one, other, rng):
+    """Of results of operations, whose memory nobody has seen, and of views."""
+    given = [rng.standard_normal((2, *shape)) for shape in (one, other)]
+
+    def function(a, b):
+        first, second = a + 1.0, np.cos(b)
+        before = np.maximum(first, second) - first / second
+        views = first[...] * second[..., None][..., 0]
+        return np.where(before > views, views, before)
+
+    found = record(function, [part[0] for part in given]).program(*given)[0]
+    wanted = np.array([function(*parts) for parts in zip(*given, strict=True)])
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SIMPLE if len(QUICK.get(name, ())) == 2))
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (17,)], ids=str)
+def test_numbers_are_first_or_second(name, shape, rng):
+    y = rng.uniform(0.5, 1.0, (4, *shape))
+    ufunc = getattr(np, name)
+
+    def function(z):
+        return ufunc(2.5, z) + ufunc(z, 2.5) * 2.0 + ufunc(ufunc(z, 1) * 1.0, np.float64(0.75)) * 4.0
+
+    found = record(function, [y[0]]).program(y)[0]
+    np.testing.assert_allclose(found, [function(one) for one in y], rtol=1e-14)
+
+
+def many(y):
+    """A thousand operations."""
+    a, b = y[..., 0], y[..., 1:]
+    for _ in range(100):
+        c = np.sin(a) * b + a / (b - 0.5)
+        a, b = a - 0.1 * np.maximum(c[..., 0], 0.0), np.exp(-(c**2))
+    return a + b[..., 0]
+
+
+def calls_of_a_record(shape):
+    """Calls of functions, Python's and those of C, while `many` is recorded."""
+    counted = [0]
+
+    def count(frame, event, argument):
+        counted[0] += event in ("call", "c_call")
+
+    record(many, [np.ones(shape)])
+    sys.setprofile(count)
+    try:
+        record(many, [np.ones(shape)])
+    finally:
+        sys.setprofile(None)
+    return counted[0]
+
+
+def test_one_element_takes_hardly_more_calls_than_a_number():
+    number = calls_of_a_record((2,))
+    assert number <= 30_000
+    assert calls_of_a_record((1, 2)) <= 1.1 * number
+    assert calls_of_a_record((1, 1, 2)) <= 1.1 * number
+    assert calls_of_a_record((1, 9)) <= 4 * number
