@@ -145,30 +145,46 @@ def _for_each() -> Code:
 
 def compiled(kernel: Kernel) -> Code:
     """The code of a kernel: kept in memory or on disk, or compiled."""
+    key = key_of(kernel)
+    with _lock:
+        try:
+            return known(key, kernel.external) or _keep(key, _made(key, kernel))
+        except RuntimeError as error:  # of LLVM
+            raise UnsupportedError(f"cannot be compiled: {error}") from error
+
+
+def key_of(kernel: Kernel) -> str:
+    """The name of a kernel's code, the same for all kernels of the same text."""
     if llvm.llvm_version_info[0] < OLDEST:
         raise UnsupportedError(f"needs LLVM {OLDEST}, but llvmlite {llvmlite.__version__} has an older one")
-    key = hashlib.sha256((_machine_name() + kernel.text).encode()).hexdigest()
+    return hashlib.sha256((machine_name() + kernel.text).encode()).hexdigest()
+
+
+def known(key: str, external: dict[str, int]) -> Code | None:
+    """The code of this name in memory or on disk; None if it has to be compiled."""
     with _lock:
         code = _kept.get(key)
-        if code is None:
-            code = _kept[key] = _loaded(key, kernel)
-            size = sum(one.size for one in _kept.values())
-            while size > KEPT and len(_kept) > 1:
-                size -= _kept.popitem(last=False)[1].size
-        _kept.move_to_end(key)
-        return code
+        if code is not None:
+            _kept.move_to_end(key)
+            return code
+        found = disk.load(key)
+        return None if found is None else _keep(key, Code(found, external))
 
 
-def _loaded(key: str, kernel: Kernel) -> Code:
-    """The code of a kernel, from disk or compiled."""
-    try:
-        if (found := disk.load(key)) is not None:
-            return Code(found, kernel.external)
-        found = _object_code(kernel.text)
-        code = Code(found, kernel.external)
-    except RuntimeError as error:  # of LLVM
-        raise UnsupportedError(f"cannot be compiled: {error}") from error
+def _made(key: str, kernel: Kernel) -> Code:
+    """The code of a kernel, compiled, and kept on disk."""
+    found = _object_code(kernel.text)
+    code = Code(found, kernel.external)
     disk.save(key, found)
+    return code
+
+
+def _keep(key: str, code: Code) -> Code:
+    """Keep code in memory."""
+    _kept[key] = code
+    size = sum(one.size for one in _kept.values())
+    while size > KEPT and len(_kept) > 1:
+        size -= _kept.popitem(last=False)[1].size
     return code
 
 
@@ -196,7 +212,7 @@ def _features() -> str:
 
 
 @cache
-def _machine_name() -> str:
+def machine_name() -> str:
     """The properties of the machine on which code depends, besides its text."""
     versions = f"{llvmlite.__version__} {llvm.llvm_version_info}"
     return f"{versions} {llvm.get_process_triple()} {llvm.get_host_cpu_name()} {_features()}\n"

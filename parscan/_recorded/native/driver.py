@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from ..._arrays.cached import cached_property
 from ..program import Program
 from . import compilation
 from .expressions import Array, Code
@@ -31,34 +30,36 @@ class Fields:
     ----------
     size : int
         Bytes of all.
+    all : dict
+        Where they begin, their dtypes and shapes, by name.
     """
 
     def __init__(self) -> None:
         self.size = 0
-        self._fields: dict[str, tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
+        self.all: dict[str, tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
 
     def add(self, name: str, dtype: Any, *shape: int) -> None:
         """Another array."""
         dtype = np.dtype(dtype)
-        self._fields[name] = self.size, dtype, shape
+        self.all[name] = self.size, dtype, shape
         self.size += -(-prod(shape) * dtype.itemsize // ALIGNED) * ALIGNED
 
     def offset(self, name: str) -> int:
         """Bytes before an array."""
-        return self._fields[name][0]
+        return self.all[name][0]
 
     def view(self, memory: Any, name: str) -> Any:
         """An array, as NumPy sees it."""
-        start, dtype, shape = self._fields[name]
+        start, dtype, shape = self.all[name]
         return memory[start : start + prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
 
     def views(self, memory: Any) -> dict[str, Any]:
         """All arrays."""
-        return {name: self.view(memory, name) for name in self._fields}
+        return {name: self.view(memory, name) for name in self.all}
 
     def array(self, code: Code, name: str, width: int = 1, stride: int = 0) -> Array:
         """An array, as the driver sees it, in items of a width."""
-        start, dtype, _ = self._fields[name]
+        start, dtype, _ = self.all[name]
         return code.array(code.pointer("%memory", start), dtype, width, stride)
 
 
@@ -78,11 +79,18 @@ class Driver:
     fields: Fields
     routines: tuple[tuple[int, int, tuple[Any, ...]], ...]
     """Where the constants of programs begin in the table, their numbers, and where the constants come from."""
+    _code: list[compilation.Code] = field(default_factory=list, compare=False)
 
-    @cached_property
+    @property
     def code(self) -> compilation.Code:
         """The machine code."""
-        return compilation.compiled(self.kernel)
+        if not self._code:
+            self.compile()
+        return self._code[0]
+
+    def compile(self, code: compilation.Code | None = None) -> None:
+        """Compile it, unless its code is known."""
+        self._code.append(code or compilation.compiled(self.kernel))
 
     def table(self, programs: Sequence[Program]) -> Any:
         """The table with the constants of programs that have the same structure."""

@@ -201,4 +201,4 @@ def explicit(program: Program, form: Form | None = None) -> Solver:
         If there is no machine code for it.
     """
     form = form or Form()
-    return solver((structure(program), form), [program], partial(Explicit, program, form))
+    return solver(("DOP853", structure(program), form), [program], partial(Explicit, program, form))

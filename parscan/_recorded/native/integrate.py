@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf, prod
@@ -15,6 +12,7 @@ import numpy as np
 from ..._arrays.threads import run_all
 from ..program import Program
 from .driver import Driver, Machine
+from .kept_drivers import driver
 from .layout import address
 from .members import COUNTS, DENSE, NOTHING, NUMBERS, POINTERS, Facts, Members, Status
 
@@ -23,15 +21,6 @@ SLACK = 64
 
 MOST_STEPS = 10_000_000
 """Steps of a member, taken or rejected, after which it is given up, by default."""
-
-KEPT = 64
-"""Solvers whose text is kept."""
-
-_lock = threading.Lock()
-_kept: OrderedDict[Any, tuple[Driver, Facts]] = OrderedDict()
-
-if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a thread that it does not have
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Solver:
@@ -86,17 +75,8 @@ class Solver:
 
 
 def solver(key: Any, programs: Sequence[Program], write: Callable[[], Members]) -> Solver:
-    """A solver of programs; its text is kept, for all programs with the same key."""
-    with _lock:
-        found = _kept.pop(key, None)
-    if found is None:
-        writer = write()
-        found = writer.driver(), writer.facts
-    with _lock:
-        _kept[key] = found
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    return Solver(programs, *found)
+    """A solver of programs; see `driver` for the key. All programs with the same key share its code."""
+    return Solver(programs, *driver(key, write))
 
 
 class Run:

@@ -36,6 +36,15 @@ def vector_address(name: str) -> int:
     return _address(_library("mvec"), name)
 
 
+SCALAR = "parscan_"
+"""What code writes before the names of functions of one element, which LLVM would know otherwise."""
+
+
+def address_of(name: str) -> int:
+    """Address of a function, by its name in code; 0 if there is none."""
+    return address(name.removeprefix(SCALAR)) if name.startswith(SCALAR) else vector_address(name)
+
+
 @cache
 def features() -> dict[str, bool]:
     """Features of the processor."""

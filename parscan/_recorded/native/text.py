@@ -242,7 +242,7 @@ class Text:
             return WRITTEN_OUT[function](Operand(self, dtype, width), *given)
         if width == 1:
             function = function if dtype.char == "d" else function + "f"
-            name = f"parscan_{function}"  # under the function's own name, LLVM might replace the call by other code
+            name = libm.SCALAR + function  # under the function's own name, LLVM might replace the call by other code
             if name not in self.external:
                 if not (found := libm.address(function)):
                     raise UnsupportedError(f"calls `{function}`, which the C library of this machine does not have")

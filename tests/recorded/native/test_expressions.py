@@ -14,7 +14,7 @@ FLOATS = [np.float64, np.float32]
 def run(write, fields, steps=0, **given):
     """Values of the fields after a driver that `write(code, arrays)` writes; `arrays` are by names."""
     module = Module(np.zeros(1), [], fields)
-    arrays = {name: fields.array(module.code, name, *shape[1:2]) for name, (_, _, shape) in fields._fields.items()}
+    arrays = {name: fields.array(module.code, name, *shape[1:2]) for name, (_, _, shape) in fields.all.items()}
     write(module.code, arrays)
     driver = module.driver()
     llvm.parse_assembly(driver.kernel.text).verify()
