@@ -44,12 +44,15 @@ def replayed(program: Program, numbers: Sequence[int]) -> tuple[Graph, list[Reco
     return graph, arguments, results
 
 
-def with_tangents(program: Program, places: Any) -> Program:
+def with_tangents(program: Program, places: Any, *, of_complex: bool = False) -> Program:
     """
     The program `(y, S, *x) -> (y', J S)` of a step `(y, *x) -> y'` with the Jacobian `J` with respect to `y`.
 
     Matrices have the entries of a family that is closed under products; other entries of `J` are left out. Entries of
     `S` that are zero in all products of such `J` are taken to be zero: `S` begins as the identity.
+
+    Complex numbers are pairs of real ones. The columns of `S` are then derivatives by the real parts of the first
+    state, which are the complex derivatives if there are such.
 
     Parameters
     ----------
@@ -58,6 +61,8 @@ def with_tangents(program: Program, places: Any) -> Program:
     places : array of int
         Entries of a matrix of the family in the layout of `S`: the entry in row `i` and column `j` of an n×n matrix has
         the number `i n + j`.
+    of_complex : bool
+        Whether the state consists of pairs.
 
     Raises
     ------
@@ -65,12 +70,15 @@ def with_tangents(program: Program, places: Any) -> Program:
         If the program would have too many operations.
     """
     graph, (state, *inputs), (after, *_) = replayed(program, [0, *range(2, len(program.arguments) + 1)])
-    n, dtype = state.size, state.dtype
-    before = RecordingArray(graph, graph.argument(1, places.shape, dtype), dtype)
+    numbers = 2 if of_complex else 1
+    n, dtype = state.size // numbers, state.dtype
     nodes = np.ravel(after.ids)
     rows, columns, ids = Tangents(graph, np.ravel(state.ids), nodes).entries(nodes)
-    inside = np.isin(rows * n + columns, places)
-    jacobian = _Sparse(rows[inside], columns[inside], np.asarray(ids)[inside], n)
+    inside = np.isin(rows // numbers * n + columns // numbers, places)
+    jacobian = _Sparse(rows[inside], columns[inside], np.asarray(ids)[inside], state.size, n)
+    if of_complex:  # as real numbers, the matrix has twice as many rows
+        places = np.stack([(2 * (places // n) + part) * n + places % n for part in range(2)], axis=-1)
+    before = RecordingArray(graph, graph.argument(1, places.shape, dtype), dtype)
     products = _product(graph, jacobian, places.ravel(), np.ravel(before.ids), dtype)
     tangents = RecordingArray(graph, products.reshape(places.shape), dtype)
     arguments = [Argument(one.shape, one.dtype) for one in (state, before, *inputs)]
@@ -79,7 +87,7 @@ def with_tangents(program: Program, places: Any) -> Program:
 
 class _Sparse:
     """
-    Entries of a Jacobian.
+    Entries of a Jacobian, a factor of matrices with as many rows.
 
     Attributes
     ----------
@@ -87,10 +95,12 @@ class _Sparse:
         Places of the entries, row by row, and their nodes.
     n : int
         Number of rows and columns.
+    width : int
+        Number of columns of the other matrices: `n`, or half as many.
     """
 
-    def __init__(self, rows: Any, columns: Any, ids: Any, n: int) -> None:
-        self.rows, self.columns, self.ids, self.n = rows, columns, ids, n
+    def __init__(self, rows: Any, columns: Any, ids: Any, n: int, width: int) -> None:
+        self.rows, self.columns, self.ids, self.n, self.width = rows, columns, ids, n, width
 
     def reached(self, places: Any) -> Any:
         """Which entries of a product of such matrices, times the identity, may differ from zero."""
@@ -100,7 +110,7 @@ class _Sparse:
         paths[self.rows, self.columns] = True
         for _ in range(self.n.bit_length()):
             paths = paths @ paths
-        return paths.ravel()[places]
+        return paths[:, :: self.n // self.width].ravel()[places]
 
     def terms(self, places: Any, reached: Any) -> tuple[Any, Any, Any]:
         """
@@ -116,8 +126,8 @@ class _Sparse:
         found = [
             (target, number, factor)
             for entry, target in place.items()
-            for column, number in entries.get(entry // self.n, ())
-            if (factor := place.get(column * self.n + entry % self.n)) is not None
+            for column, number in entries.get(entry // self.width, ())
+            if (factor := place.get(column * self.width + entry % self.width)) is not None
         ]
         return tuple(np.array(found, dtype=np.intp).reshape(-1, 3).T)  # type: ignore[return-value]
 
@@ -130,7 +140,7 @@ def _product(graph: Graph, jacobian: _Sparse, places: Any, matrix: Any, dtype: n
     if not targets.size:
         return found
     most = np.bincount(targets).max()
-    if most > 1 and targets.size > WRITTEN_OUT and places.size == jacobian.n**2:
+    if most > 1 and targets.size > WRITTEN_OUT and places.size == jacobian.n * jacobian.width:
         return _by_columns(graph, jacobian, places, matrix, dtype)
     one_by_one = most > 1 and targets.size <= WRITTEN_OUT
     order = np.arange(targets.size) - np.searchsorted(targets, targets)  # of a term among those of its entry
@@ -153,10 +163,10 @@ def _recorded(graph: Graph, name: str, dtype: np.dtype[Any], operands: list[Any]
 
 def _by_columns(graph: Graph, jacobian: _Sparse, places: Any, matrix: Any, dtype: np.dtype[Any]) -> Any:
     """The product of dense matrices, column by column."""
-    n = jacobian.n
+    n, width = jacobian.n, jacobian.width
     dense = np.full((n, n), graph.constant(np.asarray(0, dtype)))
     dense[jacobian.rows, jacobian.columns] = jacobian.ids
-    columns = np.empty((n, n), dtype=np.intp)
+    columns = np.empty((n, width), dtype=np.intp)
     columns.ravel()[places] = matrix
     found = np.stack([product(graph, dense, column, dtype) for column in columns.T], axis=1)
     return found.ravel()[places]

@@ -184,10 +184,14 @@ def tangents_of(code: Code, structure: Structure, kept: Structure, n: int) -> Ta
 
     Products belong to `structure`, propagators have those entries of them that are `kept`.
     """
-    if code.program is None or isinstance(code.loop, Members) or prod(code.program.arguments[0].shape) != n:
+    if code.program is None or code.recording is None or isinstance(code.loop, Members):
+        return None
+    of_complex = code.recording.dtype.kind == "c"
+    if prod(code.program.arguments[0].shape) != n * (1 + of_complex):
         return None
     places = structure.from_dense(code.step.xp.reshape(code.step.xp.arange(n * n), (n, n)))
-    program = _with_tangents(code.program, places) if places.size <= MOST_ENTRIES else None
+    is_small = places.size * (1 + of_complex) <= MOST_ENTRIES
+    program = _with_tangents(code.program, places, of_complex=of_complex) if is_small else None
     if program is None:
         return None
     from .._recorded.native.lanes import compiled_lanes  # noqa: PLC0415 - LLVM is slow to load
@@ -196,7 +200,7 @@ def tangents_of(code: Code, structure: Structure, kept: Structure, n: int) -> Ta
     return TangentCode(segments, compiled_lanes(program, chain=2), structure, None if kept is structure else kept)
 
 
-def _with_tangents(step: Program, places: Array) -> Program | None:
+def _with_tangents(step: Program, places: Array, *, of_complex: bool) -> Program | None:
     """The program of a step with tangents; None if it would have too many operations."""
     from .._recorded.graph import TooLarge  # noqa: PLC0415 - slow to import
     from .._recorded.tangents import with_tangents  # noqa: PLC0415
@@ -205,7 +209,7 @@ def _with_tangents(step: Program, places: Array) -> Program | None:
     with suppress(KeyError):
         return _kept[key]
     try:
-        program: Program | None = with_tangents(step, places)
+        program: Program | None = with_tangents(step, places, of_complex=of_complex)
     except TooLarge:
         program = None
     _kept[key] = program = None if program is None or program.operations > LARGEST else program

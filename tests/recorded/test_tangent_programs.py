@@ -9,6 +9,7 @@ import pytest
 
 from parscan import BlockDiagonal, Dense, Diagonal, StackedDiagonal
 from parscan._recorded.native.lanes import Lanes
+from parscan._recorded.pairs import as_pairs, from_pairs
 from parscan._recorded.record import record
 from parscan._recorded.tangents import with_tangents
 
@@ -196,6 +197,43 @@ def test_entries_that_stay_zero_cost_nothing():
     """A delay line: its product has an entry per component, not one per pair."""
     _, program, *_ = make("triangular")
     assert sum(block.operation == "multiply" for block in program.blocks) < 10
+
+
+def holomorphic(n):
+    a = matrix(n) + 1j * matrix(n, 1)
+
+    def step(z, x):
+        return np.sin((z @ a.T) / 2) + x * z
+
+    return step
+
+
+COMPLEX = {
+    "one": (holomorphic(1), 1, Dense()), "few": (holomorphic(3), 3, Dense()), "many": (holomorphic(12), 12, Dense()),
+    "diagonal": (lambda z, x: 0.5 * np.exp(0.3j * z) + 0.1 * x * z**2, 5, Diagonal()),
+    "blocks": (lambda z, x: pairs(z, 0.1j * x * z), 6, BlockDiagonal(2)),
+    "triangle": (lambda z, x: np.stack([z[..., 0] * x[..., 0], z[..., 0] * z[..., 1]], axis=-1), 2, Dense()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_steps_carry_their_complex_derivative(name):
+    step, n, structure = COMPLEX[name]
+    rng = np.random.default_rng(3)
+    states = (rng.uniform(-0.9, 0.9, (5, n)) + 1j * rng.uniform(-0.9, 0.9, (5, n))) / 2
+    inputs = [rng.normal(size=(9, 5, 1))]
+    places = structure.from_dense(np.arange(n * n).reshape(n, n))
+    program = with_tangents(record(step, [states[:1], inputs[0][0, :1]]).program, places, of_complex=True)
+    trajectory, total = expected(step, structure, states, inputs)
+    y, tangents = as_pairs(states[:, None]), as_pairs(structure.identity(np.empty_like(total)).copy())
+    out, final = np.empty((9, 5, 1, n, 2)), np.empty(tangents.shape)
+    Lanes(program, chain=2).run((y, tangents), [inputs[0][:, :, None]], [out, final], 0, 9)
+    for t in range(9):
+        y, tangents = program(y, tangents, inputs[0][t][:, None])
+        np.testing.assert_allclose(from_pairs(y, complex)[:, 0], trajectory[t], rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(out[t], y, rtol=1e-12, atol=1e-13)
+    for found in (tangents, final):
+        np.testing.assert_allclose(from_pairs(found, complex), total, rtol=1e-7, atol=1e-8 * np.abs(total).max())
 
 
 def test_choices_are_differentiated_by_choice():

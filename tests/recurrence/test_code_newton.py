@@ -45,7 +45,25 @@ def network(y, x):
     return np.tanh(y @ np.array([[0.6, -0.5, 0.0], [0.5, 0.6, 0.2], [0.1, 0.0, 0.9]]) + x)
 
 
+def walk(z, x):
+    return z @ UNITARY.T + 0.01 * x - 1e-4 * z**3
+
+
+def turning(z, x):
+    return 0.99 * np.exp(0.01j) * z + 1e-3 * x * np.sin(z / 4) + 0.01 * x
+
+
+def coupled(z, x):
+    a, b = z[..., ::2], z[..., 1::2]
+    return np.stack([0.9 * a - 0.3j * np.sin(b / 4), 0.3 * a + 0.8 * b], axis=-1).reshape(z.shape) + 0.01 * x
+
+
+HERMITIAN = np.array([[1.0, 1j, 0.5], [-1j, -0.5, 0.2j], [0.5, -0.2j, 0.3]])
+UNITARY = np.linalg.solve(np.eye(3) + 0.2j * HERMITIAN, np.eye(3) - 0.2j * HERMITIAN) * 0.999
+
 CASES = {
+    "complex walk": (walk, 3, Dense), "complex turning": (turning, 2, Diagonal),
+    "complex coupled": (coupled, 4, BlockDiagonal(2)),
     "rotation": (rotation, 2, Dense), "leaky": (leaky, 1, Dense), "leaky diagonal": (leaky, 4, Diagonal),
     "pairs": (pairs, 6, BlockDiagonal(2)), "network": (network, 3, Dense),
 }  # fmt: skip
@@ -54,7 +72,7 @@ CASES = {
 def make(name, dtype=np.float64):
     step, n, structure = CASES[name]
     x = np.random.default_rng(0).normal(size=(T, n)).astype(dtype)
-    return step, np.full(n, 0.3, dtype), x, {"structure": structure}
+    return step, np.full(n, 0.3, complex if name.startswith("complex") else dtype), x, {"structure": structure}
 
 
 @cache
@@ -242,6 +260,33 @@ def test_auto_solves_by_newton_what_is_stable_and_forgets_late(eager, marches):
         assert list(compiled_tangents.OUTCOMES.values()) == [True]
         np.testing.assert_allclose(sol.y, loop.y, rtol=1e-9)
     assert marches
+
+
+def test_auto_solves_by_newton_what_is_linear_and_complex(eager, marches):
+    def step(z, x):
+        return 0.9999 * np.exp(0.01j) * z + x
+
+    x = np.random.default_rng(1).normal(size=(T, 1)) + 1j
+    sol = parscan.solve_recurrence(step, np.zeros(1, complex), x, compile=True)
+    assert sol.method == "newton"
+    assert sol.iterations <= 4  # two for the pilot, two for the rest
+    assert marches
+    loop = parscan.solve_recurrence(step, np.zeros(1, complex), x, method="sequential", compile=False)
+    np.testing.assert_allclose(sol.y, loop.y, rtol=1e-11, atol=1e-10)
+
+
+def test_steps_that_are_not_holomorphic_are_solved_too(marches):
+    """Their propagators are derivatives by real parts: an approximation, on which the loop helps if need be."""
+    x = np.random.default_rng(1).normal(size=(T, 1)) + 1j
+
+    def step(z, x):
+        return 0.7 * z * np.exp(0.1j * np.abs(z)) + 0.2 * np.conj(z) + 0.1 * x
+
+    sol = parscan.solve_recurrence(step, np.zeros(1, complex), x, method="newton", compile=True)
+    assert sol.success
+    assert marches
+    loop = parscan.solve_recurrence(step, np.zeros(1, complex), x, method="sequential", compile=False)
+    np.testing.assert_allclose(sol.y, loop.y, rtol=1e-9, atol=1e-11)
 
 
 def test_auto_loops_over_chaos_at_once(eager, marches):
