@@ -5,6 +5,7 @@ import pytest
 
 from parscan._recorded.differentiate import jacobian
 from parscan._recorded.native.driver import Fields, Machine, Module
+from parscan._recorded.native.expressions import Value
 from parscan._recorded.native.layout import address
 from parscan._recorded.native.memory import SHARED, UNIT
 from parscan._recorded.native.routine import routine
@@ -96,3 +97,46 @@ def test_constants_of_the_driver_come_first():
     driver = module([program], 1, (), Fields())
     np.testing.assert_array_equal(driver.table([program])[:24].view(float), np.arange(3.0))
     assert address(driver.table([program])) % 64 == 0
+
+
+def many_kinds(t, y, p):
+    """Calls of functions beside each other, tables, remainders, conditions, and constants that are results."""
+    table = np.interp(t + y[0], np.array([0.0, 0.5, 1.0, 2.0]), np.array([1.0, -1.0, 0.5, 2.0]))
+    a, b = np.sin(y), np.where(y[1] > p[0], np.exp(y[1]), np.fmod(y[0], p[1]))
+    return np.array([a[0] * table, np.maximum(a[1], 0.25) + b % 0.3, 0.75, p[1] ** 1.5 - y[2] * np.arctan2(y[0], t)])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_written_out(lanes, dtype):
+    """A program in the lines of the driver, twice, as the same program in a function of its own."""
+    rng = np.random.default_rng(3)
+    given = [rng.uniform(0.2, 1, (lanes, *shape)).astype(dtype) for shape in ((), (4,), (2,))]
+    program = record(many_kinds, [one[0] for one in given]).program
+    fields = Fields()
+    for k, one in enumerate(given):
+        fields.add(f"argument{k}", dtype, max(one[0].size, 1), lanes)
+    fields.add("result", program.dtypes[0], 2, 4, lanes)
+    module = Module(np.zeros(1), [routine("f", program, lanes)], fields)
+    inline, code = module.inline(program, lanes), module.code
+    arrays = [fields.array(code, f"argument{k}", lanes) for k in range(3)]
+    arguments = [[one[k].register for k in range(size)] for one, size in zip(arrays, (1, 4, 2), strict=True)]
+    target = fields.array(code, "result", lanes)
+    for k in (0, 1):
+        for place, register in enumerate(inline(*arguments)[0]):
+            target[4 * k + place] = Value(code, register, program.dtypes[0], lanes)
+        arguments[1] = arguments[1][::-1]
+    machine = Machine(module.driver(), [program])
+    memory = machine.memory()
+    views = machine.views(memory)
+    for k, one in enumerate(given):
+        views[f"argument{k}"][...] = one.reshape(lanes, -1).T
+    machine.run(memory, 1)
+    for k, y in enumerate((given[1], given[1][:, ::-1])):
+        expected = program(given[0], np.ascontiguousarray(y), given[2])[0]
+        np.testing.assert_allclose(views["result"][k].T, expected, rtol=1e-13 if dtype is np.float64 else 1e-5)
+
+
+def test_loops_are_not_written_out():
+    program = record(long, [np.zeros(()), np.zeros(200), np.zeros(2)]).program
+    assert Module(np.zeros(1), [], Fields()).inline(program, 1) is None
