@@ -92,7 +92,7 @@ class Run:
     counts : array of int, shape (members, 4)
         Their status, steps that were taken, steps that were rejected, and evaluations of the right-hand side.
     values : array, shape (members, m, n), or None
-        At the times that were asked for.
+        At the times that were asked for; NaN where a member has not come to them.
     log : tuple of arrays (k,), (k,), (k, n), (k, degree, n)
         Steps that the last call of `advance` took, if they are logged: numbers of members, times and states at their
         ends, and coefficients of polynomials. Steps of a member are in their order; those of several are mixed.
@@ -122,7 +122,7 @@ class Run:
         if times is not None:
             times = np.ascontiguousarray(times, dtype=np.float64)
             time_count = times.shape[-1]
-            self.values = np.empty((count, time_count, n), dtype)
+            self.values = np.full((count, time_count, n), np.nan, dtype)
             given.append(times)
             rows += [(address(times), 8 * time_count * (times.ndim - 1))]
             rows += [(address(self.values), time_count * n * dtype.itemsize)]

@@ -434,7 +434,7 @@ class Members(ABC):
         for name, value in values.items():
             self.lane(name).of(1)[lane] = value
         if self.form.has_times:
-            self._next_time(lane)
+            self._first_time(lane)
         given, state = code.array(self._pointer("y0", member), dtype), self.rows("state").of(1)
         with code.for_(self.n) as k:
             state[k * self.lanes + lane] = given[k]
@@ -613,6 +613,15 @@ class Members(ABC):
         with code.for_(self.n) as k:
             scalars[k] = numbers[k * self.lanes + lane]
 
+    def _first_time(self, lane: Value) -> None:
+        """Pass over times before the begin: those of a member that another solver has left."""
+        begin, direction = self.lane("now").of(1)[lane], self.lane("direction").of(1)[lane]
+        place, following = self.lane("place").of(1), self.lane("next").of(1)
+        self._next_time(lane)
+        with self.code.while_(lambda: (following[lane] - begin) * direction < 0):
+            place[lane] = place[lane] + 1
+            self._next_time(lane)
+
     def _next_time(self, lane: Value) -> None:
         """Note the next time at which a value is wanted."""
         code, place = self.code, self.lane("place").of(1)[lane]
@@ -632,7 +641,8 @@ class Members(ABC):
         with self._each_lane(due) as lane, code.while_(
             lambda: (following[lane] - ends[lane]) * direction[lane] <= 0
         ):  # fmt: skip
-            theta = ((following[lane] - begins[lane]) / lengths[lane]).to(self.dtype)
+            passed = following[lane] - begins[lane]
+            theta = code.where(passed.equals(0.0), 0.0, passed / lengths[lane]).to(self.dtype)  # also if both are 0
             target = code.array(self._pointer("values", self.lane("member").of(1)[lane]), self.dtype)
             target = target.after(place[lane] * self.n)
             with code.for_(self.n) as k:

@@ -1,0 +1,129 @@
+"""All members of an ensemble, by compiled solvers: in lanes and threads, first by one method, then by another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from ..._arrays.threads import available_threads
+from .integrate import MOST_STEPS, Run, Solver
+from .libm import vector_bytes
+from .loop import PAUSE
+from .members import Form, Status
+
+FIRST = 64
+"""Attempts of steps in every lane before the first return to Python."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """
+    What became of members.
+
+    Attributes
+    ----------
+    y : array, shape (members, n)
+        States at their ends.
+    t : array, shape (members,)
+        Times of these.
+    counts : array of int, shape (members, 4)
+        As those of `Run`, summed over methods; the status is that of the last method.
+    methods : array of int, shape (members,)
+        Number of the last method.
+    values : array, shape (members, m, n), or None
+        At the times that were asked for; NaN beyond the ends of members that failed.
+    """
+
+    y: Any
+    t: Any
+    counts: Any
+    methods: Any
+    values: Any
+
+
+def integrate_members(
+    makers: Sequence[Callable[[Form], Solver]], t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any,
+    max_step: Any = inf, first_step: Any = 0.0, parameters: Sequence[Any] = (), shared: Sequence[bool] = (),
+    times: Any = None, most: int = MOST_STEPS, threads: int | None = None,
+    report: Callable[[int], object] | None = None,
+) -> Ends:  # fmt: skip
+    """
+    Solve all members; those that are stiff for a method go on with the next one.
+
+    Parameters
+    ----------
+    makers : sequence of callables
+        The solver of each method, by its form.
+    t0, end, y0, rtol, atol, max_step, first_step, parameters, times, most
+        As for `Solver.start`.
+    shared : sequence of bool
+        Of each parameter: whether it is the same for all members.
+    threads : int, optional
+        By default, as many as there are cores, if there are enough members.
+    report : callable, optional
+        Called with the number of members that have ended, every now and then. Ctrl-C is noticed at the same times.
+
+    Raises
+    ------
+    UnsupportedError
+        If a method that is needed has no machine code.
+    """
+    y0 = np.asarray(y0)
+    count = y0.shape[0]
+    found = Ends(
+        np.array(y0), np.array(np.broadcast_to(np.asarray(t0, dtype=np.float64), (count,))),
+        np.zeros((count, 4), dtype=np.int64), np.zeros(count, dtype=np.int64),
+        None if times is None else np.full((count, np.shape(times)[-1], y0.shape[1]), np.nan, y0.dtype),
+    )  # fmt: skip
+    left = np.arange(count)
+    width = vector_bytes() // y0.dtype.itemsize
+    for number, make in enumerate(makers):
+        lanes = width if left.shape[0] > 1 else 1
+        solver = make(Form(lanes, tuple(shared), has_times=times is not None))
+        some = [_of(left, one, count) for one in (end, max_step, first_step)]
+        given = [one if same else np.asarray(one)[left] for one, same in zip(parameters, shared, strict=True)]
+        run = solver.start(
+            found.t[left], some[0], found.y[left], rtol=rtol, atol=atol, max_step=some[1],
+            first_step=some[2] if number == 0 else 0.0, parameters=given,
+            times=times if times is None or np.ndim(times) == 1 else np.asarray(times)[left], most=most,
+            threads=threads or min(available_threads(), max(1, left.shape[0] // (2 * lanes))),
+        )  # fmt: skip
+        _finish(run, count - left.shape[0], report)
+        _enter(found, run, left, number)
+        left = left[run.counts[:, 0] == Status.STIFF]
+        if not left.shape[0]:
+            break
+    return found
+
+
+def _of(members: Any, one: Any, count: int) -> Any:
+    """What some members have, of what all have, or each."""
+    return one if np.ndim(one) == 0 else np.asarray(one)[members]
+
+
+def _finish(run: Run, before: int, report: Callable[[int], object] | None) -> None:
+    """Run to the end, with returns to Python."""
+    attempts = FIRST
+    while True:
+        begin = time.perf_counter()
+        left = run.advance(attempts)
+        if report is not None:
+            report(before + run.ended)
+        if not left:
+            return
+        pace = max(time.perf_counter() - begin, 1e-9) / attempts
+        attempts = int(min(max(PAUSE / pace, 1), 64 * attempts))
+
+
+def _enter(found: Ends, run: Run, members: Any, method: int) -> None:
+    """Note what became of some members."""
+    found.y[members], found.t[members], found.methods[members] = run.y, run.t, method
+    found.counts[members, 0] = run.counts[:, 0]
+    found.counts[members, 1:] += run.counts[:, 1:]
+    if found.values is not None:
+        found.values[members] = np.where(np.isnan(run.values), found.values[members], run.values)

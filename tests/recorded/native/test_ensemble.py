@@ -1,0 +1,108 @@
+"""Ensembles by compiled solvers: every member as alone, whichever methods, lanes and threads it needs."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from parscan._recorded.linearised import linearised
+from parscan._recorded.native.ensemble import integrate_members
+from parscan._recorded.native.explicit import explicit
+from parscan._recorded.native.members import Status
+from parscan._recorded.native.rosenbrock import rosenbrock
+from parscan._recorded.record import record
+
+
+def van_der_pol(t, y, mu, push):
+    return np.array([y[1], mu * (1 - y[0] ** 2) * y[1] - y[0] + push[0] * np.sin(push[1] * t)])
+
+
+PUSH = np.array([0.3, 2.0])
+RECORDING = record(van_der_pol, [np.zeros(()), np.zeros(2), np.zeros(()), np.zeros(2)])
+EXPLICIT = partial(explicit, RECORDING.program)
+MAKERS = [EXPLICIT, partial(rosenbrock, RECORDING.program, linearised(RECORDING))]
+
+
+def problem(count):
+    """Members from slow to stiff, in a mixed order, with begins and ends of their own."""
+    rng = np.random.default_rng(0)
+    mu = rng.permutation(np.geomspace(0.1, 300, count))
+    y0 = np.array([2.0, 0.0]) + rng.uniform(-0.2, 0.2, (count, 2))
+    return mu, y0, rng.uniform(0, 1, count), rng.uniform(8, 12, count)
+
+
+@pytest.mark.parametrize("threads", [1, 2, None])
+@pytest.mark.parametrize("count", [1, 2, 37])
+def test_members_go_on_with_another_method(count, threads):
+    mu, y0, begin, end = problem(count)
+    times = begin[:, None] + np.linspace(0, 1, 9) * (end - begin)[:, None]
+    reports = []
+    found = integrate_members(
+        MAKERS, begin, end, y0, rtol=1e-7, atol=1e-8, parameters=(mu, PUSH), shared=(False, True), times=times,
+        threads=threads, report=reports.append,
+    )  # fmt: skip
+    assert (found.counts[:, 0] == Status.FINISHED).all()
+    np.testing.assert_array_equal(found.t, end)
+    if count > 2:
+        assert set(found.methods.tolist()) == {0, 1}
+        assert found.methods[np.argmax(mu)] == 1
+    assert reports[-1] == count
+    for k in range(0, count, 6):
+        reference = solve_ivp(van_der_pol, (begin[k], end[k]), y0[k], "Radau", t_eval=times[k], args=(mu[k], PUSH),
+                              rtol=1e-10, atol=1e-10)  # fmt: skip
+        np.testing.assert_allclose(found.values[k], reference.y.T, rtol=2e-4, atol=2e-4)
+        np.testing.assert_allclose(found.y[k], found.values[k, -1], rtol=1e-6, atol=1e-7)
+
+
+def test_common_times_backwards():
+    """Times that all members share, none of which they pass twice."""
+    y0 = np.tile([1.0, 0.5], (11, 1))
+    times = np.array([2.0, 1.5, 1.5, 0.25, 0.0])
+    mu = np.linspace(0, 0.5, 11)
+    found = integrate_members([EXPLICIT], 2.0, 0.0, y0, rtol=1e-9, atol=1e-9, parameters=(mu, PUSH),
+                              shared=(False, True), times=times)  # fmt: skip
+    for k in (0, 10):
+        reference = solve_ivp(van_der_pol, (2.0, 0.0), y0[k], "DOP853", t_eval=[2.0, 1.5, 0.25, 0.0], rtol=1e-11,
+                              atol=1e-11, args=(mu[k], PUSH))  # fmt: skip
+        np.testing.assert_allclose(found.values[k], reference.y.T[[0, 1, 1, 2, 3]], rtol=1e-6, atol=1e-6)
+
+
+def test_members_that_fail():
+    """Values up to the failure, and NaN after it; other members are as they would be."""
+
+    def fun(t, y, rate):
+        return rate * y * y
+
+    program = record(fun, [np.zeros(()), np.zeros(1), np.zeros(())]).program
+    rate = np.array([0.1, 2.0, -1.0, 0.2, 1.25])
+    times = np.linspace(0, 1, 11)
+    found = integrate_members([partial(explicit, program)], 0.0, 1.0, np.ones((5, 1)), rtol=1e-8, atol=1e-8,
+                              parameters=(rate,), shared=(False,), times=times)  # fmt: skip
+    exact = 1 / (1 + 1e-12 - rate[:, None] * times)
+    fails = rate >= 1
+    assert (found.counts[:, 0] == np.where(fails, Status.STEP_TOO_SMALL, Status.FINISHED)).all()
+    np.testing.assert_allclose(found.t[fails], 1 / rate[fails], atol=1e-6)
+    known = times < np.where(fails, 1 / rate - 0.05, 2.0)[:, None]
+    np.testing.assert_allclose(found.values[..., 0][known], exact[known], rtol=1e-6)
+    assert np.isnan(found.values[1, -1])
+    assert np.isnan(found.values[4, -1])
+    assert np.isfinite(found.values[[0, 2, 3]]).all()
+
+
+def test_limits_of_members():
+    """Longest and first steps of their own."""
+    y0, longest = np.tile([1.0, 0.0], (9, 1)), np.geomspace(0.01, 1, 9)
+    found = integrate_members([EXPLICIT], 0.0, 2.0, y0, rtol=1e-4, atol=1e-4, max_step=longest, first_step=longest / 2,
+                              parameters=(0.5, PUSH), shared=(True, True))  # fmt: skip
+    assert (found.counts[:, 1] >= 2 / longest).all()
+    assert (np.diff(found.counts[:, 1]) <= 0).all()
+    assert found.values is None
+
+
+def test_nothing_to_do():
+    found = integrate_members([EXPLICIT], 1.0, 1.0, np.ones((3, 2)), rtol=1e-6, atol=1e-6, parameters=(1.0, PUSH),
+                              shared=(True, True), times=np.array([1.0]))  # fmt: skip
+    assert (found.counts[:, 0] == Status.FINISHED).all()
+    np.testing.assert_array_equal(found.y, np.ones((3, 2)))
+    np.testing.assert_array_equal(found.values, np.ones((3, 1, 2)))
