@@ -82,14 +82,14 @@ def _frequent(name: str, method: Any) -> Any:
         if form is None or (own is not FLOAT64 and own is not FLOAT32):
             return method(self, other)
         if type(mine) is ndarray:
-            mine, form = _few(mine)
+            mine, form = few(mine)
         if type(other) is RecordingArray:
             if other.dtype is own:
                 theirs, more = other.nodes, other.form
                 if type(theirs) is ndarray:
-                    theirs, more = _few(theirs)
+                    theirs, more = few(theirs)
                 if more != form:
-                    form = _joint((mine, form), (theirs, more))
+                    form = joint((mine, form), (theirs, more))
         elif type(other) in (NUMBERS if own is FLOAT64 else WEAK):
             theirs = graph.doubles.get(other) if own is FLOAT64 else None
             if theirs is None:
@@ -122,7 +122,7 @@ def _frequent_swapped(name: str, method: Any) -> Any:
         if number is None:
             number = graph.number(other, own)
         if type(mine) is ndarray:
-            mine, form = _few(mine)
+            mine, form = few(mine)
             if form is None:
                 return _broadcast(graph, name, always or own, (number, mine))
         pair = number, mine
@@ -143,19 +143,19 @@ def _unary(name: str) -> Callable[[RecordingArray], RecordingArray]:
     def method(self: RecordingArray) -> RecordingArray:
         own, nodes, form, graph = self.dtype, self.nodes, self.form, self.graph
         if type(nodes) is ndarray:
-            nodes, form = _few(nodes)
+            nodes, form = few(nodes)
         if type(nodes) is ndarray or (own is not FLOAT64 and own is not FLOAT32):
             return self._like_this(apply(name, self))
         table = graph.scalars[name]
         found = table.get((nodes,))
         if found is None:
             found = table[nodes,] = _new(graph, name, own, (nodes,))
-        return _made(graph, found, own, form)
+        return made(graph, found, own, form)
 
     return method
 
 
-def _few(nodes: Any) -> tuple[Any, Any]:
+def few(nodes: Any) -> tuple[Any, Any]:
     """Nodes of an array of few elements as a tuple, or an int, and their shape; None for that of other arrays."""
     size = nodes.size
     if size == 1:
@@ -163,7 +163,7 @@ def _few(nodes: Any) -> tuple[Any, Any]:
     return (tuple(nodes.ravel().tolist()), nodes.shape) if 0 < size <= FEW else (nodes, None)
 
 
-def _joint(*operands: tuple[Any, Form]) -> Form:
+def joint(*operands: tuple[Any, Form]) -> Form:
     """The shape of an operation on nodes of these forms; None if they are many, or must be broadcast first."""
     found: tuple[int, ...] = ()
     for nodes, form in operands:
@@ -310,7 +310,7 @@ class RecordingArray:
 
     def with_ids(self, ids: Ids) -> RecordingArray:
         """An array of other nodes of the same dtype."""
-        return _made(self.graph, ids if type(ids) is np.ndarray and ids.ndim else int(ids), self.dtype)
+        return made(self.graph, ids if type(ids) is np.ndarray and ids.ndim else int(ids), self.dtype)
 
     def filled(self, value: Any) -> RecordingArray:
         """An array of constants of the same shape and dtype."""
@@ -385,7 +385,7 @@ class RecordingArray:
         if not self.ndim:
             raise TypeError("iteration over a 0-d array")
         if self.ndim == 1:
-            return (_entry(_made(self.graph, node, self.dtype)) for node in self.ids.tolist())
+            return (_entry(made(self.graph, node, self.dtype)) for node in self.ids.tolist())
         return (self.with_ids(ids) for ids in self.ids)
 
     # Indexing
@@ -394,13 +394,13 @@ class RecordingArray:
         ids = self.nodes
         if type(key) is int and self.ndim == 1:
             node = ids.item(key) if type(ids) is ndarray else ids[key] if type(ids) is tuple else (ids,)[key]
-            return _entry(_made(self.graph, node, self.dtype))
+            return _entry(made(self.graph, node, self.dtype))
         ids = ids if type(ids) is ndarray else self.ids
         if type(ids) is ndarray and type(key) is tuple and FIXED.issuperset(map(type, key)):
             found = ids[key]
             if type(found) is ndarray and found.ndim:
-                return _made(self.graph, found, self.dtype)
-            return _entry(_made(self.graph, found.item(), self.dtype))
+                return made(self.graph, found, self.dtype)
+            return _entry(made(self.graph, found.item(), self.dtype))
         if (computed := _computed(key)) is not None:
             return gather(self, computed) if computed.dtype != bool else _masked(self, computed)
         return _entry(self.with_ids(np.asarray(ids)[plain(key)]))
@@ -443,7 +443,7 @@ class RecordingArray:
 
     def copy(self, order: str = "C") -> RecordingArray:
         nodes = self.nodes
-        return _made(self.graph, nodes.copy() if type(nodes) is ndarray else nodes, self.dtype, self.form or ())
+        return made(self.graph, nodes.copy() if type(nodes) is ndarray else nodes, self.dtype, self.form or ())
 
     __copy__ = copy
 
@@ -606,7 +606,7 @@ def as_recording(graph: Graph, value: Any, dtype: Any = None) -> RecordingArray:
         if isinstance(value, list | tuple):
             value = joined(graph, value)
         elif dtype is FLOAT64 and type(value) in NUMBERS:
-            return _made(graph, graph.number(value, dtype), dtype)
+            return made(graph, graph.number(value, dtype), dtype)
     if type(value) is not RecordingArray:
         array = np.asarray(value)
         if array.dtype.kind == "c" and dtype is not None and np.dtype(dtype).kind not in "cb":
@@ -657,12 +657,12 @@ def apply(name: str, *operands: Any) -> RecordingArray:
         kinds = list(map(kind, operands))
     given, found = resolved(name, tuple(kinds))
     if given[-1].kind == "c":
-        result: RecordingArray = ABOVE["complex"](name, *map(partial(as_recording, graph), operands, given))
+        result: RecordingArray = ABOVE["complex"](graph, name, operands, given)
         return result
     arrays = [
         value
         if type(value) is RecordingArray and value.dtype is dtype
-        else _made(graph, graph.number(value, dtype), dtype)
+        else made(graph, graph.number(value, dtype), dtype)
         if type(value) in WEAK
         else as_recording(graph, value, dtype)
         for value, dtype in zip(operands, given, strict=True)
@@ -676,11 +676,11 @@ def _joined_if_list(graph: Graph, value: Any) -> Any:
 
 def _result(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: Sequence[RecordingArray]) -> RecordingArray:
     """The result of an operation on arrays that broadcast against each other."""
-    given = [_few(one.nodes) if type(one.nodes) is ndarray else (one.nodes, one.form) for one in operands]
-    form = _joint(*given)
+    given = [few(one.nodes) if type(one.nodes) is ndarray else (one.nodes, one.form) for one in operands]
+    form = joint(*given)
     if form is None:
         return _broadcast(graph, name, dtype, [one.ids for one in operands])
-    return _made(graph, _entered(graph, name, dtype, tuple([nodes for nodes, _ in given])), dtype, form)
+    return made(graph, _entered(graph, name, dtype, tuple([nodes for nodes, _ in given])), dtype, form)
 
 
 def _broadcast(
@@ -693,14 +693,14 @@ def _broadcast(
             shape = np.broadcast(*ids).shape if shape else own
     count = prod(shape)
     if count > FEW:
-        return _made(graph, _many(graph, name, dtype, ids, data, shape).reshape(shape), dtype)
+        return made(graph, _many(graph, name, dtype, ids, data, shape).reshape(shape), dtype)
     if not count:
-        return _made(graph, np.empty(shape, INTEGER), dtype)
+        return made(graph, np.empty(shape, INTEGER), dtype)
     if count == 1:
         operands: tuple[Any, ...] = tuple([one if type(one) is int else one.item() for one in ids])
     else:
         operands = tuple([one if type(one) is int else tuple(_as(one, shape).ravel().tolist()) for one in ids])
-    return _made(graph, _entered(graph, name, dtype, operands, data), dtype, shape)
+    return made(graph, _entered(graph, name, dtype, operands, data), dtype, shape)
 
 
 def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids], data: Any = None) -> Ids:
@@ -708,7 +708,7 @@ def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids
     return _broadcast(graph, name, dtype, ids, data).ids
 
 
-def _made(graph: Graph, nodes: Any, dtype: numpy.dtype[Any], form: Form = ()) -> RecordingArray:
+def made(graph: Graph, nodes: Any, dtype: numpy.dtype[Any], form: Form = ()) -> RecordingArray:
     """A recording array without the checks of its constructor."""
     found: RecordingArray = NEW(RecordingArray)
     found.graph, found.nodes, found.form, found.dtype = graph, nodes, form, dtype

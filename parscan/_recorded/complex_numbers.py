@@ -11,15 +11,21 @@ exponential overflows, though parts of the result do not.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
 
-from .array import ABOVE, CUT, RecordingArray, Refused, as_recording
-from .graph import PARTS
+from .array import ABOVE, CUT, RecordingArray, Refused, apply, as_recording, few, joint, made
+from .graph import PARTS, Graph
 from .limits import limits
+from .operations import OPERATIONS
 
 np: Any = numpy  # whose types do not know recording arrays
+
+do: Any = SimpleNamespace(**{name: partial(apply, name) for name in OPERATIONS})
+"""The operations, which are called faster than NumPy's functions."""
 
 Parts = tuple[RecordingArray, RecordingArray]
 
@@ -29,20 +35,51 @@ MOST = 100
 
 def parts(array: RecordingArray) -> Parts:
     """Real and imaginary parts of complex numbers."""
-    real, imaginary = array.graph.parts(array.ids)
-    dtype = PARTS[array.dtype.char]
-    return RecordingArray(array.graph, real, dtype), RecordingArray(array.graph, imaginary, dtype)
+    graph, nodes, form = array.graph, array.nodes, array.form
+    own: Any = PARTS[array.dtype.char]
+    if type(nodes) is np.ndarray:
+        nodes, form = few(nodes)
+    real, imaginary = graph.few_parts(nodes) if form is not None or type(nodes) is int else graph.parts(nodes)
+    return made(graph, real, own, form or ()), made(graph, imaginary, own, form or ())
+
+
+def parts_of(graph: Graph, value: Any, dtype: Any) -> Parts:
+    """Real and imaginary parts of an operand of a complex dtype."""
+    kind: Any = type(value)
+    own: Any = PARTS[dtype.char]
+    if kind is RecordingArray and value.dtype is dtype:
+        return parts(value)
+    if kind is float or kind is int or kind is complex:
+        number = complex(value)
+        return made(graph, graph.number(number.real, own), own), made(graph, graph.number(number.imag, own), own)
+    if kind is RecordingArray and value.dtype.kind != "c":
+        real = as_recording(graph, value, own)
+        return made(graph, real.nodes, own, real.form or ()), made(graph, graph.number(0.0, own), own)
+    return parts(as_recording(graph, value, dtype))
 
 
 def paired(real: Any, imaginary: Any, dtype: Any = None) -> RecordingArray:
     """Complex numbers from their parts, one of which is a recording array."""
-    graph = next(part.graph for part in (real, imaginary) if isinstance(part, RecordingArray))
+    graph = next(part.graph for part in (real, imaginary) if type(part) is RecordingArray)
     one, other = as_recording(graph, real), as_recording(graph, imaginary)
+    if dtype is None:
+        dtype = WITH_PARTS.get((one.dtype.char, other.dtype.char))
     dtype = np.dtype(dtype or np.result_type(one.dtype, other.dtype, np.complex64))
-    one, other = (as_recording(graph, part, PARTS[dtype.char]) for part in (one, other))
+    own = PARTS[dtype.char]
+    one, other = as_recording(graph, one, own), as_recording(graph, other, own)
+    given = [few(part.nodes) if type(part.nodes) is np.ndarray else (part.nodes, part.form) for part in (one, other)]
+    form = joint(*given)
+    if form is not None:
+        count = max([len(nodes) for nodes, _ in given if type(nodes) is tuple], default=0)
+        first, second = ((nodes,) * count if count and type(nodes) is int else nodes for nodes, _ in given)
+        return made(graph, graph.few_pairs(first, second, dtype), dtype, form)
     shape = np.broadcast_shapes(one.shape, other.shape)
-    real_ids, imaginary_ids = (part.ids if not shape else np.broadcast_to(part.ids, shape) for part in (one, other))
-    return RecordingArray(graph, graph.pair(real_ids, imaginary_ids, dtype), dtype)
+    first, second = (np.broadcast_to(part.ids, shape) for part in (one, other))
+    return RecordingArray(graph, graph.pair(first, second, dtype), dtype)
+
+
+WITH_PARTS = {("d", "d"): np.dtype(np.complex128), ("f", "f"): np.dtype(np.complex64)}
+"""Dtypes of complex numbers by those of their parts."""
 
 
 def converted(array: RecordingArray, dtype: Any) -> RecordingArray:
@@ -73,15 +110,38 @@ def seen_as(array: RecordingArray, dtype: Any) -> RecordingArray:
     raise Refused(f"takes the memory of an array of {array.dtype} for one of {dtype}")
 
 
-def recorded_on_parts(name: str, *operands: RecordingArray) -> RecordingArray:
-    """An operation of the table on complex numbers."""
-    if name in REAL_RESULTS:
-        return REAL_RESULTS[name](*map(parts, operands))
-    if name in COMPLEX_RESULTS:
-        return paired(*COMPLEX_RESULTS[name](*map(parts, operands)))
-    if name not in CHOICES:
+def recorded_on_parts(graph: Graph, name: str, operands: Any, dtypes: Any) -> RecordingArray:
+    """
+    An operation of the table on operands that are taken in some dtypes, of which the last is complex.
+
+    If it was recorded before on the same nodes of few elements, nothing is done: every function is called twice.
+    """
+    key = tuple(map(_key, operands))
+    table = graph.scalars["complex", name] if None not in key else {}
+    found = table.get(key)
+    if found is None:
+        result = _on_parts(graph, name, operands, dtypes)
+        if type(result.nodes) is not np.ndarray:
+            table[key] = result.nodes, result.dtype, result.form
+        return result
+    return made(graph, *found)
+
+
+def _key(value: Any) -> Any:
+    """Nodes and shape of an operand, or a number with the signs of zeros; None for others, and for many nodes."""
+    kind: Any = type(value)
+    if kind is RecordingArray:
+        return None if type(value.nodes) is np.ndarray else (value.nodes, value.form, value.dtype.char)
+    return repr(value) if kind is float or kind is int or kind is complex else None
+
+
+def _on_parts(graph: Graph, name: str, operands: Any, dtypes: Any) -> RecordingArray:
+    if name in CHOICES:
+        return CHOICES[name](*map(partial(as_recording, graph), operands, dtypes))
+    if name not in COMPLEX_RESULTS and name not in REAL_RESULTS:
         raise Refused(f"calls `{name}` on complex numbers")
-    return CHOICES[name](*operands)
+    given = map(partial(parts_of, graph), operands, dtypes)
+    return REAL_RESULTS[name](*given) if name in REAL_RESULTS else paired(*COMPLEX_RESULTS[name](*given))
 
 
 # Arithmetic
@@ -95,26 +155,26 @@ def multiply(a: Parts, b: Parts) -> Parts:
 def divide(a: Parts, b: Parts) -> Parts:
     (ar, ai), (br, bi) = a, b
     if _is_zero(bi):  # a real number
-        ratio, is_zero = bi / br, np.equal(br, 0.0)
+        ratio, is_zero = bi / br, do.equal(br, 0.0)
         scale, real, imaginary = 1.0 / (br + bi * ratio), ar + ai * ratio, ai - ar * ratio
     else:
-        is_flat, is_zero = abs(br) >= abs(bi), np.equal(br, 0.0) & np.equal(bi, 0.0)
-        large, small = np.where(is_flat, br, bi), np.where(is_flat, bi, br)
+        is_flat, is_zero = abs(br) >= abs(bi), do.equal(br, 0.0) & do.equal(bi, 0.0)
+        large, small = do.where(is_flat, br, bi), do.where(is_flat, bi, br)
         ratio = small / large
         scale = 1.0 / (large + small * ratio)
-        real = np.where(is_flat, ar + ai * ratio, ar * ratio + ai)
-        imaginary = np.where(is_flat, ai - ar * ratio, ai * ratio - ar)
-    return np.where(is_zero, ar * np.inf, real * scale), np.where(is_zero, ai * np.inf, imaginary * scale)
+        real = do.where(is_flat, ar + ai * ratio, ar * ratio + ai)
+        imaginary = do.where(is_flat, ai - ar * ratio, ai * ratio - ar)
+    return do.where(is_zero, ar * np.inf, real * scale), do.where(is_zero, ai * np.inf, imaginary * scale)
 
 
 def reciprocal(array: RecordingArray) -> RecordingArray:
     """`np.reciprocal`."""
     real, imaginary = parts(array)
     is_flat = abs(imaginary) <= abs(real)
-    large, small = np.where(is_flat, real, imaginary), np.where(is_flat, imaginary, real)
+    large, small = do.where(is_flat, real, imaginary), do.where(is_flat, imaginary, real)
     ratio = small / large
     scale = 1.0 / (large + small * ratio)
-    return paired(np.where(is_flat, scale, ratio * scale), -np.where(is_flat, ratio * scale, scale))
+    return paired(do.where(is_flat, scale, ratio * scale), -do.where(is_flat, ratio * scale, scale))
 
 
 def power(base: RecordingArray, exponent: RecordingArray) -> RecordingArray:
@@ -126,7 +186,7 @@ def power(base: RecordingArray, exponent: RecordingArray) -> RecordingArray:
     found = (
         base.filled(1.0)
         if number == 0
-        else np.sqrt(base)
+        else do.sqrt(base)
         if number == 0.5
         else _whole_power(base, whole)
         if whole == number
@@ -146,15 +206,15 @@ def _whole_power(base: RecordingArray, exponent: int) -> RecordingArray:
     if exponent > 0:
         return found + 0 if exponent == 1 else found
     found = found * complex(1.0)  # NaN for infinite numbers, as in NumPy, where the product begins with 1
-    return np.where(np.equal(base, 0), complex(np.nan, np.nan), 1.0 / found)
+    return do.where(do.equal(base, 0), complex(np.nan, np.nan), 1.0 / found)
 
 
 def _power(base: RecordingArray, exponent: RecordingArray) -> RecordingArray:
     """Powers with any exponents, by the logarithm."""
-    is_zero, is_positive = np.equal(base, 0), parts(exponent)[0] > 0.0
-    found = np.exp(exponent * np.log(np.where(is_zero, 1.0, base)))
-    found = np.where(is_zero, np.where(is_positive, 0.0, complex(np.nan, np.nan)), found)
-    return np.where(np.equal(exponent, 0), 1.0, found)
+    is_zero, is_positive = do.equal(base, 0), parts(exponent)[0] > 0.0
+    found = do.exp(exponent * do.log(do.where(is_zero, 1.0, base)))
+    found = do.where(is_zero, do.where(is_positive, 0.0, complex(np.nan, np.nan)), found)
+    return do.where(do.equal(exponent, 0), 1.0, found)
 
 
 # Functions
@@ -167,65 +227,65 @@ def _is_zero(array: RecordingArray) -> bool:
 
 def _times(one: RecordingArray, other: RecordingArray, argument: RecordingArray) -> RecordingArray:
     """A product whose second factor, an odd function of the argument, counts more where it is zero: it may be 0 inf."""
-    return np.where(np.equal(argument, 0.0), argument, one * other)
+    return do.where(do.equal(argument, 0.0), argument, one * other)
 
 
 def exp(a: Parts) -> Parts:
     real, imaginary = a
-    cosine, sine = np.cos(imaginary), np.sin(imaginary)
+    cosine, sine = do.cos(imaginary), do.sin(imaginary)
     if _is_zero(real):
         size = 1.0 + real  # the exponential of zero, and of NaN
         return size * cosine, size * sine
-    size = np.exp(real)
+    size = do.exp(real)
     return size * cosine, _times(size, sine, imaginary)
 
 
 def expm1(a: Parts) -> Parts:
     real, imaginary = a
-    half = np.sin(0.5 * imaginary)
-    return np.expm1(real) * np.cos(imaginary) - 2.0 * half * half, np.exp(real) * np.sin(imaginary)
+    half = do.sin(0.5 * imaginary)
+    return do.expm1(real) * do.cos(imaginary) - 2.0 * half * half, do.exp(real) * do.sin(imaginary)
 
 
 def log(a: Parts) -> Parts:
     """The logarithm of sizes near 1 by that of the square, less 1: the size itself is rounded to 1."""
     real, imaginary = a
-    size, one, other = np.hypot(real, imaginary), abs(real), abs(imaginary)
-    large, small = np.maximum(one, other), np.minimum(one, other)
+    size, one, other = do.hypot(real, imaginary), abs(real), abs(imaginary)
+    large, small = do.maximum(one, other), do.minimum(one, other)
     beyond = (large - 1.0) * (large + 1.0) + small * small
     return (
-        np.where((size > 0.5) & (size < 2.0), 0.5 * np.log1p(beyond), np.log(size)),
-        np.arctan2(imaginary, real),
+        do.where((size > 0.5) & (size < 2.0), 0.5 * do.log1p(beyond), do.log(size)),
+        do.arctan2(imaginary, real),
     )
 
 
 def log1p(a: Parts) -> Parts:
     real, imaginary = a[0] + 1.0, a[1]
-    return np.log(np.hypot(real, imaginary)), np.arctan2(imaginary, real)
+    return do.log(do.hypot(real, imaginary)), do.arctan2(imaginary, real)
 
 
 def sqrt(a: Parts) -> Parts:
     real, imaginary = a
-    size = np.sqrt(0.5 * np.hypot(real, imaginary) + 0.5 * abs(real))
-    is_limit = np.equal(size, 0.0) | np.isinf(imaginary)
-    other = np.where(is_limit, imaginary, 0.5 * imaginary / size)
+    size = do.sqrt(0.5 * do.hypot(real, imaginary) + 0.5 * abs(real))
+    is_limit = do.equal(size, 0.0) | do.isinf(imaginary)
+    other = do.where(is_limit, imaginary, 0.5 * imaginary / size)
     is_right = real >= 0.0
-    return np.where(is_right, size, abs(other)), np.where(is_right, other, np.copysign(size, imaginary))
+    return do.where(is_right, size, abs(other)), do.where(is_right, other, do.copysign(size, imaginary))
 
 
 def sinh(a: Parts) -> Parts:
     real, imaginary = a
-    return np.cos(imaginary) * np.sinh(real), _times(np.cosh(real), np.sin(imaginary), imaginary)
+    return do.cos(imaginary) * do.sinh(real), _times(do.cosh(real), do.sin(imaginary), imaginary)
 
 
 def cosh(a: Parts) -> Parts:
     real, imaginary = a
-    return np.cosh(real) * np.cos(imaginary), np.sinh(real) * np.sin(imaginary)
+    return do.cosh(real) * do.cos(imaginary), do.sinh(real) * do.sin(imaginary)
 
 
 def tanh(a: Parts) -> Parts:
     """By the addition theorem of the tangent: no difference of large numbers, and no square that overflows."""
-    real, imaginary = np.tanh(a[0]), np.tan(a[1])
-    inverse, product = 1.0 / np.cosh(a[0]), real * imaginary
+    real, imaginary = do.tanh(a[0]), do.tan(a[1])
+    inverse, product = 1.0 / do.cosh(a[0]), real * imaginary
     below = 1.0 + product * product
     return real * (1.0 + imaginary * imaginary) / below, imaginary * (inverse * inverse) / below
 
@@ -251,8 +311,8 @@ def _scaled(function: Callable[[Parts], Parts], by: float, *, before: bool = Fal
 
 
 def sign(a: Parts) -> Parts:
-    size = np.hypot(*a)
-    size = np.where(np.equal(size, 0.0), 1.0, size)
+    size = do.hypot(*a)
+    size = do.where(do.equal(size, 0.0), 1.0, size)
     return a[0] / size, a[1] / size
 
 
@@ -262,7 +322,7 @@ def sign(a: Parts) -> Parts:
 def _compared(strictly: Any, finally_: Any) -> Callable[[Parts, Parts], RecordingArray]:
     def compare(a: Parts, b: Parts) -> RecordingArray:
         (ar, ai), (br, bi) = a, b
-        return (strictly(ar, br) & ~np.isnan(ai) & ~np.isnan(bi)) | (np.equal(ar, br) & finally_(ai, bi))
+        return (strictly(ar, br) & ~do.isnan(ai) & ~do.isnan(bi)) | (do.equal(ar, br) & finally_(ai, bi))
 
     return compare
 
@@ -275,14 +335,14 @@ def _larger(compare: Any, *, ignores_nan: bool) -> Callable[[RecordingArray, Rec
     """`maximum` and the like: the first operand if it is NaN (or the second, if NaN is ignored), or the larger one."""
 
     def choose(a: RecordingArray, b: RecordingArray) -> RecordingArray:
-        return np.where(compare(a, b) | np.isnan(b if ignores_nan else a), a, b)
+        return do.where(compare(a, b) | do.isnan(b if ignores_nan else a), a, b)
 
     return choose
 
 
 def _where(condition: RecordingArray, a: RecordingArray, b: RecordingArray) -> RecordingArray:
     pairs = zip(parts(a), parts(b), strict=True)
-    return paired(*(np.where(condition, one, other) for one, other in pairs))
+    return paired(*(do.where(condition, one, other) for one, other in pairs))
 
 
 CHOICES: dict[str, Callable[..., RecordingArray]] = {
@@ -321,17 +381,17 @@ COMPLEX_RESULTS: dict[str, Callable[..., Parts]] = {
 """Parts of results, by the parts of operands."""
 
 REAL_RESULTS: dict[str, Callable[..., RecordingArray]] = {
-    "absolute": lambda a: np.hypot(*a),
-    "equal": lambda a, b: np.equal(a[0], b[0]) & np.equal(a[1], b[1]),
-    "not_equal": lambda a, b: np.not_equal(a[0], b[0]) | np.not_equal(a[1], b[1]),
-    "less": _compared(np.less, np.less),
-    "less_equal": _compared(np.less, np.less_equal),
-    "greater": _compared(np.greater, np.greater),
-    "greater_equal": _compared(np.greater, np.greater_equal),
-    "isnan": _any(np.isnan),
-    "isinf": _any(np.isinf),
-    "isfinite": lambda a: np.isfinite(a[0]) & np.isfinite(a[1]),
-    "logical_not": lambda a: np.equal(a[0], 0.0) & np.equal(a[1], 0.0),
+    "absolute": lambda a: do.hypot(*a),
+    "equal": lambda a, b: do.equal(a[0], b[0]) & do.equal(a[1], b[1]),
+    "not_equal": lambda a, b: do.not_equal(a[0], b[0]) | do.not_equal(a[1], b[1]),
+    "less": _compared(do.less, do.less),
+    "less_equal": _compared(do.less, do.less_equal),
+    "greater": _compared(do.greater, do.greater),
+    "greater_equal": _compared(do.greater, do.greater_equal),
+    "isnan": _any(do.isnan),
+    "isinf": _any(do.isinf),
+    "isfinite": lambda a: do.isfinite(a[0]) & do.isfinite(a[1]),
+    "logical_not": lambda a: do.equal(a[0], 0.0) & do.equal(a[1], 0.0),
 }
 """Real numbers or conditions, by the parts of operands."""
 

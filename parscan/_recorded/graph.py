@@ -112,7 +112,11 @@ class Graph:
         self._typed = 0  # number of blocks whose nodes are among these
         self._others = set[int]()  # constants, apart from those of tables, that are neither zero nor one
         self.fixed = bytearray()
-        self._parts = np.empty((2, 0), dtype=np.intp)  # per node, those of a pair; -1 for other nodes
+        # Nodes of the parts of pairs: of a few by their nodes, an int or a tuple; of many, and of those few when they
+        # are asked for together with others, per node in an array, where -1 is for nodes that are no pairs.
+        self._halves: dict[Any, tuple[Any, Any]] = {}
+        self._pairs: list[int] = []  # which are not in the array yet
+        self._parts = np.empty((2, 0), dtype=np.intp)
 
     @property
     def blocks(self) -> list[Block]:
@@ -172,38 +176,62 @@ class Graph:
     def pair(self, real: Ids, imaginary: Ids, dtype: np.dtype[Any]) -> Ids:
         """Nodes of complex numbers, from those of their real and imaginary parts, which have one shape."""
         if type(real) is int:
-            table = self.scalars[PAIR, dtype]
-            node = table.get((real, imaginary))
-            if node is None:
-                node = table[real, imaginary] = self.scalar(PAIR, dtype, (real, imaginary))
-                self._enter(node, [real], [imaginary])
-            return node
+            return self.few_pairs(real, imaginary, dtype)
         if real.size <= FEW:
-            pairs = zip(real.ravel().tolist(), imaginary.ravel().tolist(), strict=True)
-            found = [self.pair(one, other, dtype) for one, other in pairs]
+            found = self.few_pairs(tuple(real.ravel().tolist()), tuple(imaginary.ravel().tolist()), dtype)
             return np.array(found, dtype=np.intp).reshape(real.shape)
         flat, size = (real.ravel(), imaginary.ravel()), self.size
         ids = self.elementwise(PAIR, dtype, flat)
         if self.size > size:
-            self._enter(size, *flat)
+            self._make_room()
+            self._parts[:, size : self.size] = flat
+            self.fixed[size : self.size] = (self.are_constant(flat[0]) & self.are_constant(flat[1])).tobytes()
         return ids.reshape(real.shape)
 
-    def _enter(self, first: int, real: Any, imaginary: Any) -> None:
-        """Note the parts of new pairs, and which of these are constants."""
+    def few_pairs(self, real: Any, imaginary: Any, dtype: np.dtype[Any]) -> Any:
+        """The same for a few nodes, each a tuple of them or an int."""
+        table = self.scalars[PAIR, dtype]
+        found = table.get((real, imaginary))
+        if found is None:
+            if type(real) is int:
+                found = self.scalar(PAIR, dtype, (real, imaginary))
+                self.fixed[found] = self.fixed[real] and self.fixed[imaginary]
+                self._pairs.append(found)
+            else:
+                found = tuple([self.few_pairs(*parts, dtype) for parts in zip(real, imaginary, strict=True)])
+            table[real, imaginary] = found
+            self._halves[found] = real, imaginary
+        return found
+
+    def _make_room(self) -> None:
         if self.size > self._parts.shape[1]:
             added = np.full((2, 2 * self.size - self._parts.shape[1]), -1)
             self._parts = np.concatenate([self._parts, added], axis=1)
-        self._parts[:, first : self.size] = real, imaginary
-        self.fixed[first : self.size] = (self.are_constant(real) & self.are_constant(imaginary)).tobytes()
 
     def parts(self, ids: Ids) -> tuple[Ids, Ids]:
         """Nodes of the real and of the imaginary parts of pairs."""
         if type(ids) is int:
-            return int(self._parts[0, ids]), int(self._parts[1, ids])
+            return self.few_parts(ids)
+        if self._pairs:
+            self._make_room()
+            self._parts[:, self._pairs] = np.array([self._halves[node] for node in self._pairs]).T
+            self._pairs = []
         return self._parts[0, ids], self._parts[1, ids]
 
+    def few_parts(self, nodes: Any) -> tuple[Any, Any]:
+        """The same for a few nodes, a tuple of them or an int."""
+        found = self._halves.get(nodes)
+        if found is None:
+            if type(nodes) is int:
+                found = int(self._parts[0, nodes]), int(self._parts[1, nodes])
+            else:
+                real, imaginary = zip(*map(self.few_parts, nodes), strict=True)
+                found = real, imaginary
+            self._halves[nodes] = found
+        return found
+
     def _is_pair(self, node: int) -> bool:
-        return node < self._parts.shape[1] and bool(self._parts[0, node] >= 0)
+        return node in self._halves or (node < self._parts.shape[1] and bool(self._parts[0, node] >= 0))
 
     def number(self, value: Any, dtype: np.dtype[Any]) -> int:
         """Node of a number of Python in some dtype."""
