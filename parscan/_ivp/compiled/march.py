@@ -65,6 +65,8 @@ class Course:
         The methods, with the times from which on they were used.
     values : list of arrays (m, n)
         States at times of the output, as far as they were reached.
+    evaluated : list of tuples of arrays (m,), (m, n), (m, n)
+        Times, states and slopes there by the machine code.
     failed : str
         Why the march ended early; "" if it did not.
     stop : float or None
@@ -76,6 +78,7 @@ class Course:
     parts: list[Path] = field(default_factory=list)
     used: list[tuple[str, float]] = field(default_factory=list)
     values: list[Array] = field(default_factory=list)
+    evaluated: list[tuple[Array, Array, Array]] = field(default_factory=list)
     failed: str = ""
     stop: float | None = None
     evaluations: int = 0
@@ -140,6 +143,7 @@ class March:
         relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None)
         # Where it is the largest step that limits the others, marches must differ in it to tell the error.
         longest = self._longest * share ** (1 / ORDER)
+        way = copysign(1.0, stretch.end - stretch.begin)
         while True:
             times = self._times(course.t, stretch, is_first=not course.parts) if is_read else None
             made = solver(self.recorded, method, is_dense=self.output.is_dense, has_times=self.output.times is not None)
@@ -151,8 +155,7 @@ class March:
             course.used.append((METHODS[method], course.t))
             status = self._advance(run, course, watch, made.degree)
             if run.values is not None and times is not None:
-                reached = abs(times - times[:1]) <= abs(course.t - times[:1]) if times.shape[0] else times > 0
-                course.values.append(run.values[0, ...][reached, ...])
+                course.values.append(run.values[0, ...][way * times <= way * course.t, ...])
             if status != "STIFF" or method == len(METHODS) - 1:
                 break
             method += 1
@@ -211,10 +214,13 @@ class March:
         """Enter the steps of a run."""
         problem = self.problem
         begin, start = course.used[-1][1], course.parts[-1].y[-1, :] if course.parts else problem.y0
-        course.parts.append(self._piece(begin, start, columns))
+        part = self._piece(begin, start, columns)
+        course.parts.append(part)
+        some = slice(1, None) if METHODS[EXPLICIT] == course.used[-1][0] else slice(0, -1)  # stiff steps: at the begin
+        course.evaluated.append((part.t[some], part.y[some, :], columns[2]))
 
     def _piece(self, begin: float, start: Any, columns: list[Any]) -> Path:
         xp = array_namespace(columns[1])
         t = xp.concat([xp.asarray([begin]), columns[0]])
         y = xp.concat([xp.astype(start, xp.float64, copy=False)[None, :], columns[1]])
-        return Path(t, y, columns[2], at_nodes(columns[3]) if self.output.is_dense else None, self.problem.breaks)
+        return Path(t, y, at_nodes(columns[3]) if self.output.is_dense else None, self.problem.breaks)

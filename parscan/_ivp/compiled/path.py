@@ -27,8 +27,6 @@ class Path:
         Begin of the first step, and ends of all.
     y : array, shape (k + 1, n)
         States there.
-    slopes : array, shape (k, n)
-        Values of the right-hand side at the ends of the steps.
     stages : array, shape (k, NODES, n), or None
         Slopes of the polynomials at Gauss's nodes.
     breaks : array or None
@@ -37,7 +35,6 @@ class Path:
 
     t: Array
     y: Array
-    slopes: Array
     stages: Array | None = None
     breaks: Array | None = None
 
@@ -74,7 +71,6 @@ def followed(parts: Sequence[Path]) -> Path:
     return Path(
         xp.concat([first.t, *(part.t[1:] for part in rest)]),
         xp.concat([first.y, *(part.y[1:, ...] for part in rest)]),
-        xp.concat([part.slopes for part in parts]),
         None if any(one is None for one in stages) else xp.concat(stages),
         first.breaks,
     )

@@ -26,7 +26,7 @@ from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
 from .accuracy import Solved, solved
-from .march import March, Output
+from .march import Course, March, Output
 from .path import Path
 from .recorded import UNLIKE, record_right_hand_side
 
@@ -67,18 +67,19 @@ def solve_compiled(
     if found.course.failed:
         raise LeftError(f"left the solution at t = {found.course.t!r}: {found.course.failed}")
     path = found.course.path
-    if recorded.is_contradicted(problem, vectorized, *_checked(path)):
+    if recorded.is_contradicted(problem, vectorized, *_checked(found.course, problem)):
         raise NoCodeError(UNLIKE)
     return _result(march, evaluation, found, path, times, events, dense_output=dense_output)
 
 
-def _checked(path: Path) -> tuple[Array, Array, Array]:
+def _checked(course: Course, problem: Problem) -> tuple[Array, ...]:
     """Times, states and slopes that are compared with the function; not at breakpoints, where it has two values."""
-    t, y, slopes = path.t[1:], path.y[1:, :], path.slopes
-    if path.breaks is None:
-        return t, y, slopes
-    some = ~among(t, path.breaks)
-    return t[some], y[some, :], slopes[some, :]
+    rows = course.evaluated
+    columns = rows[0] if len(rows) == 1 else tuple(map(problem.xp.concat, zip(*rows, strict=True)))
+    if problem.breaks is None:
+        return columns
+    some = ~among(columns[0], problem.breaks)
+    return tuple(column[some, ...] for column in columns)
 
 
 def _result(

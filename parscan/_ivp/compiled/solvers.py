@@ -9,9 +9,10 @@ from .recorded import Recorded
 
 if TYPE_CHECKING:
     from ..._recorded.native.integrate import Solver
+    from ..._recorded.native.members import Form
 
-METHODS = ("DOP853",)
-"""In the order in which they are used."""
+METHODS = "DOP853", "Rodas5P"
+"""The explicit one, and the stiff one that follows where stability limits its steps."""
 
 EXPLICIT = 0
 """Number of the explicit method."""
@@ -39,17 +40,32 @@ def solver(recorded: Recorded, method: int, *, is_dense: bool, has_times: bool) 
     key = METHODS[method], is_dense, has_times
     found: Solver | None = recorded.notes.get(key)
     if found is None:
-        found = recorded.notes[key] = _made(recorded, is_dense, has_times)
+        found = recorded.notes[key] = _made(recorded, method, is_dense, has_times)
     return found
 
 
-def _made(recorded: Recorded, is_dense: bool, has_times: bool) -> Solver:
-    from ..._recorded.native.explicit import explicit  # noqa: PLC0415 - slow to import
-    from ..._recorded.native.members import DENSE, STATES, Form  # noqa: PLC0415
+def _made(recorded: Recorded, method: int, is_dense: bool, has_times: bool) -> Solver:
+    from ..._recorded.native.members import DENSE, STATES, Form  # noqa: PLC0415 - slow to import
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
     form = Form(shared=(True,) * len(recorded.numbers()), log=DENSE if is_dense else STATES, has_times=has_times)
     try:
-        return explicit(recorded.value, form)
+        return MAKERS[method](recorded, form)
     except UnsupportedError as error:
         raise NoCodeError(str(error)) from error
+
+
+def _explicit(recorded: Recorded, form: Form) -> Solver:
+    from ..._recorded.native.explicit import explicit  # noqa: PLC0415 - slow to import
+
+    return explicit(recorded.value, form)
+
+
+def _stiff(recorded: Recorded, form: Form) -> Solver:
+    from ..._recorded.native.rosenbrock import rosenbrock  # noqa: PLC0415 - slow to import
+
+    return rosenbrock(recorded.value, recorded.linearised, form)
+
+
+MAKERS = _explicit, _stiff
+"""Functions that make the solvers."""

@@ -13,7 +13,6 @@ from parscan._functions.right_hand_side import RightHandSide
 from tests.support.ode_problems import ODES, event, lotka_volterra, oscillator, pendulum
 
 TIGHT = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-12}
-NOT_STIFF = [ode for ode in ODES if ode.end < 100 and "Lorenz" not in ode.name]
 
 
 def solve(*args, rtol=1e-8, atol=1e-8, **options):
@@ -25,10 +24,10 @@ def solve(*args, rtol=1e-8, atol=1e-8, **options):
 def test_errors_at_the_end(ode, rtol):
     sol = solve_ivp(ode.fun, (0.0, ode.end), list(ode.y0), rtol=rtol, atol=rtol * ode.scale, compile=True)
     assert sol.success
-    if sol.compiled:
-        assert ode.error(sol.y[:, -1], rtol) <= 10
-        assert sol.error_estimate >= 0
-        assert "machine code" in sol.message
+    assert sol.compiled
+    assert ode.error(sol.y[:, -1], rtol) <= 10
+    assert sol.error_estimate >= 0
+    assert "machine code" in sol.message
 
 
 def test_the_fields():
@@ -178,6 +177,39 @@ def test_a_warm_start_and_derivatives():
     np.testing.assert_allclose(sol.tangent(y0=np.array([1.0, 0.0]))[:, -1], expected, rtol=1e-5)
     copy = pickle.loads(pickle.dumps(sol))
     np.testing.assert_array_equal(copy.y, sol.y)
+
+
+def relaxing(t, y, rate):
+    """From 1: cos(t), after a transient if the start is another one."""
+    return [-rate * (y[0] - np.cos(t)) - np.sin(t)]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("options", [{}, {"dense_output": True}, {"t_eval": True}, {"events": lambda t, y, rate: y[0]}])
+def test_stiff_problems_are_handed_over(options, backwards):
+    span, rate = ((0.0, -10.0), -1e5) if backwards else ((0.0, 10.0), 1e5)
+    times = np.linspace(*span, 77)
+    given = {**options, "t_eval": times} if "t_eval" in options else options
+    sol = solve(relaxing, span, [1.5], args=(rate,), rtol=1e-7, atol=1e-7, **given)
+    assert sol.compiled
+    assert sol.method == "Rodas5P"
+    assert "By machine code of `fun`: DOP853, from t = " in sol.message
+    assert "on Rodas5P, because the problem is stiff" in sol.message
+    late = abs(sol.t) > 1e-3
+    np.testing.assert_allclose(sol.y[0, late], np.cos(sol.t[late]), atol=1e-6)
+    if "dense_output" in options:
+        np.testing.assert_allclose(sol.sol(times)[0, 1:], np.cos(times[1:]), atol=1e-6)
+    if "events" in options:
+        np.testing.assert_allclose(abs(sol.t_events[0]), np.pi * np.arange(0.5, 3), atol=1e-6)
+
+
+def test_stiff_problems_with_jumps():
+    def fun(t, y):
+        return -1e4 * (y - np.where(t < 1, 1.0, np.where(t < 2, 3.0, -1.0)))
+
+    sol = solve(fun, (0.0, 3.0), [0.0], jumps=[1.0, 2.0], t_eval=[0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
+    assert sol.compiled
+    np.testing.assert_allclose(sol.y[0], [1, 1, 3, 3, -1, -1], rtol=1e-7)
 
 
 def branching(t, y):
