@@ -31,6 +31,9 @@ FEWEST = 16
 ORDER = 8
 """Order of the explicit method."""
 
+RETREAT = 20
+"""Steps before the one that shows that a problem is stiff, as that needs fifteen of them."""
+
 WATCHED = 64
 """Attempts after which terminal events are searched."""
 
@@ -90,6 +93,17 @@ class Course:
     def path(self) -> Path:
         """All steps."""
         return followed(self.parts)
+
+    def retreat(self) -> None:
+        """Leave out the last explicit steps, whose polynomials are bad: they are at the limit of stability."""
+        part, method = self.parts.pop(), self.used.pop()
+        evaluated = self.evaluated.pop()
+        kept = max(part.steps - RETREAT, 0)
+        self.t, self.y = float(part.t[kept]), part.y[kept, :]
+        if kept:
+            self.used.append(method)
+            self.parts.append(part.head(kept))
+            self.evaluated.append((evaluated[0][:kept], evaluated[1][:kept, :], evaluated[2][:kept, :]))
 
     @property
     def last(self) -> Array:
@@ -154,6 +168,8 @@ class March:
             )  # fmt: skip
             course.used.append((METHODS[method], course.t))
             status = self._advance(run, course, watch, made.degree)
+            if status == "STIFF" and watch is None and (self.output.is_dense or self.output.times is not None):
+                course.retreat()
             if run.values is not None and times is not None:
                 course.values.append(run.values[0, ...][way * times <= way * course.t, ...])
             if status != "STIFF" or method == len(METHODS) - 1:
@@ -216,8 +232,7 @@ class March:
         begin, start = course.used[-1][1], course.parts[-1].y[-1, :] if course.parts else problem.y0
         part = self._piece(begin, start, columns)
         course.parts.append(part)
-        some = slice(1, None) if METHODS[EXPLICIT] == course.used[-1][0] else slice(0, -1)  # stiff steps: at the begin
-        course.evaluated.append((part.t[some], part.y[some, :], columns[2]))
+        course.evaluated.append((part.t[1:], part.y[1:, :], columns[2]))
 
     def _piece(self, begin: float, start: Any, columns: list[Any]) -> Path:
         xp = array_namespace(columns[1])

@@ -48,6 +48,11 @@ class Path:
         """The steps with their polynomials."""
         return PiecewisePolynomial(gauss(NODES), self.t, self.y, self.stages, self.breaks)
 
+    def head(self, steps: int) -> Path:
+        """The first steps."""
+        stages = None if self.stages is None else self.stages[:steps, ...]
+        return Path(self.t[: steps + 1], self.y[: steps + 1, :], stages, self.breaks)
+
 
 def at_nodes(stages: Array) -> Array:
     """Slopes `(k, NODES, n)` of polynomials that are given by the slopes at fewer of Gauss's nodes."""

@@ -48,7 +48,8 @@ def _made(recorded: Recorded, method: int, is_dense: bool, has_times: bool) -> S
     from ..._recorded.native.members import DENSE, STATES, Form  # noqa: PLC0415 - slow to import
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
-    form = Form(shared=(True,) * len(recorded.numbers()), log=DENSE if is_dense else STATES, has_times=has_times)
+    shared, log = (True,) * len(recorded.numbers()), DENSE if is_dense else STATES
+    form = Form(shared=shared, log=log, has_times=has_times, checks_polynomials=is_dense or has_times)
     try:
         return MAKERS[method](recorded, form)
     except UnsupportedError as error:

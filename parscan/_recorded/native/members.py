@@ -71,12 +71,15 @@ class Form:
         `NOTHING`, `STATES` or `DENSE`.
     has_times : bool
         Whether values at given times are wanted; without `DENSE` only.
+    checks_polynomials : bool
+        Whether steps are also limited by the error of the polynomials between their ends, if the method can do that.
     """
 
     lanes: int = 1
     shared: tuple[bool, ...] = ()
     log: str = NOTHING
     has_times: bool = False
+    checks_polynomials: bool = False
 
     def __post_init__(self) -> None:
         if self.has_times and self.log == DENSE:

@@ -38,6 +38,9 @@ MATRIX = "upper", "lower", "inverse", "order"
 LIMIT = 2.5
 """Accepted errors below `LIMIT ** -ORDER` are taken as this by the prediction of later ones."""
 
+MIDDLE, ALLOWED = 0.5, 10.0
+"""Where in a step the error of its polynomial is estimated, and how large it may be, in tolerances."""
+
 LINEARISED, SOLVE = "linearised", "solve"
 """Names of routines."""
 
@@ -82,6 +85,7 @@ class Rosenbrock(Members):
         parts = numbers, linearised.columns.astype(np.int64), linearised.rows.astype(np.int64)
         constants = np.concatenate([one.reshape(-1).view(np.uint8) for one in parts])
         super().__init__([value, linearised.program], form, 2, constants, DEGREE)
+        self.per_attempt += form.checks_polynomials
 
     def extend(self, fields: Fields) -> list[Routine]:
         """
@@ -144,7 +148,10 @@ class Rosenbrock(Members):
             self._count(is_first, "evaluations")
         self._factorise(h)
         self._stages(t, h)
-        return self._error()
+        error = self._error()
+        if self.form.checks_polynomials:
+            error = code.maximum(error, self._error_between(t, h) / ALLOWED)
+        return error
 
     def _factorise(self, h: Value) -> None:
         """Factors of `I/γ - hJ`."""
@@ -185,14 +192,18 @@ class Rosenbrock(Members):
                 if self.reads_time[0] and OF_TIME[i]:
                     found = code.fma(square * OF_TIME[i], by_time[row], found)
                 right[row] = self._weighted(RIGHT_SIDES[i], row, found)
-            if self._calls_solver:
-                pointers = [self.elements(name).pointer for name in MATRIX]
-                self.module.call(SOLVE, *pointers, right.pointer, self.rows("stages", i).pointer)
-            else:
-                self._elimination().solve(right.pointer, self.rows("stages", i).pointer)
+            self._solve(self.rows("stages", i))
         last = self.pieces("stages", STAGES - 1)
         for row in self.each():
             end[row] = trial[row] + last[row]
+
+    def _solve(self, result: Array) -> None:
+        """Solve the system of the step."""
+        right = self.pieces("right").pointer
+        if self._calls_solver:
+            self.module.call(SOLVE, *(self.elements(name).pointer for name in MATRIX), right, result.pointer)
+        else:
+            self._elimination().solve(right, result.pointer)
 
     def _trial(self, i: int) -> None:
         """The state at which a stage evaluates the function."""
@@ -210,9 +221,33 @@ class Rosenbrock(Members):
         return found
 
     def _error(self) -> Value:
-        """Root of the mean square of the last stage in tolerances."""
+        """Error of the state at the end in tolerances: the last stage."""
+        return self._size(self.pieces("stages", STAGES - 1))
+
+    def _error_between(self, t: Value, h: Value) -> Value:
+        """
+        Error of the polynomial in the middle of the step, in tolerances.
+
+        The defect `h (f(y(θ)) - y'(θ))` is turned into an error as right-hand sides are turned into stages: the matrix
+        divides its stiff components by their large rates.
+        """
+        code, length = self.code, self.wide_piece(h)
+        trial, right, slope = self.pieces("trial"), self.pieces("right"), self.pieces("slopes", 1)
+        powers = np.arange(1, DEGREE + 1)
+        state = (MIDDLE**powers @ weights(False)).tolist()
+        change = (-powers * MIDDLE ** (powers - 1.0) @ weights(False)).tolist()
+        for row in self.each():
+            trial[row] = self._weighted(state, row, self.pieces("state")[row])
+        self.evaluate(code.fma(h, MIDDLE, t), self.rows("trial"), self.rows("slopes", 1))
+        for row in self.each():
+            right[row] = self._weighted(change, row, length * slope[row])
+        self._solve(trial)
+        return self._size(trial)
+
+    def _size(self, vector: Array) -> Value:
+        """Root of the mean square of a vector in tolerances."""
         code, lanes = self.code, self.lanes
-        last, state, end = self.pieces("stages", STAGES - 1), self.pieces("state"), self.pieces("end")
+        last, state, end = vector, self.pieces("state"), self.pieces("end")
         width, stride = (1, 1) if lanes > 1 else (self.shape.width, 1)
         rtol, atol = (self.fields.array(code, name, width, stride) for name in ("tolerances", "limits"))
 
