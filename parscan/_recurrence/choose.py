@@ -299,7 +299,7 @@ def _as_before(task: Task) -> Choice | None:
     code = precedent.code(task.step)
     if (segments := precedent.segments(code)) is None:  # a loop from the start, if the code is withdrawn, too
         return _settled(task, precedent.decision, 0, code, None, precedent=precedent)
-    start = FIRST_STEPS + _left_over(task.steps - FIRST_STEPS, segments)
-    if code.march(task.arrays.y0, task.trajectory, 0, start) < start:
+    start = _left_over(task.steps, segments)
+    if start and code.march(task.arrays.y0, task.trajectory, 0, start) < start:
         return None
     return _settled(task, precedent.decision, start, code, segments, precedent=precedent)

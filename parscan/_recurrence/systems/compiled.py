@@ -72,14 +72,18 @@ class CompiledStates(SegmentMarch):
         ends = trajectory[span.times(span.rounds - 1), ...]
         right = states = array_namespace(starts).concat([starts[:1, ...], ends[:-1, ...]])
         for first, last in portions(span.rounds, int(memory.met)):
-            rows = trajectory[span.times(last - 1), ...]
-            before = rows.tobytes()
+            is_expected = first == 0 and memory.met > 0
+            # Otherwise, when they meet is found out more precisely, for later solves.
+            looks = [*(range(first, last, Coalescence.LOOK)[1:] if not is_expected else ()), last]
+            rows = [trajectory[span.times(j - 1), ...] for j in looks]
+            before = [row.tobytes() for row in rows]
             are_finite &= run(states, first, last)
-            if rows.tobytes() == before:
+            if rows[-1].tobytes() == before[-1]:
                 self.are_finite &= are_finite
-                memory.met = last
+                after = zip(looks, rows, before, strict=True)
+                memory.met = next(j for j, row, earlier in after if row.tobytes() == earlier)
                 return right
-            states = rows
+            states = rows[-1]
         memory.met = math.inf
         return None
 

@@ -105,12 +105,16 @@ def test_sweeps_that_meet_to_the_last_bit_are_the_loop_by_the_same_code():
         return lambda starts, first, last: (steps.append((first, last)), run(starts, first, last))[1]
 
     for starts in (np.zeros((8, 2)), np.full((8, 2), 0.7)):
-        starts[0], found = 0.0, np.zeros_like(expected)
+        starts[0], found, known = 0.0, np.zeros_like(expected), memory.met
         states = CompiledStates(watched, memory=memory)
         nodes = states.met(starts, span, found)
         np.testing.assert_array_equal(nodes, np.concatenate([np.zeros((1, 2)), found[499:3999:500]]))
         np.testing.assert_array_equal(found, whole)
         assert states.are_finite
+        first = np.zeros_like(expected)
+        CompiledStates(march).march(starts, span, first)
+        alike = [j for j in range(8, 500, 8) if np.array_equal(first[j - 1 :: 500], whole[j - 1 :: 500])]
+        assert memory.met == max(known, alike[0])
     assert 32 <= memory.met < 250
     assert steps[-2:] == [(0, 500), (0, memory.met)]  # the number of steps was remembered
 
