@@ -15,25 +15,20 @@ import numpy as np
 from ..linearised import Linearised
 from ..program import Program
 from .driver import Fields
-from .elimination import IN_REGISTERS, Elimination, Shape, each
-from .expressions import WHOLE, Array, Code, Value
+from .elimination import Shape
+from .expressions import Array, Value
 from .integrate import Solver, solver
 from .members import DENSE, SAFETY, Form, Members
 from .rodas5p import BETWEEN, GAMMA, OF_TIME, ORDER, RIGHT_SIDES, STAGES, STATES, TIMES
 from .routine import Routine
 from .same_text import structure
+from .stage_systems import stage_systems
 
 DEGREE = 4
 """Coefficients of the polynomials."""
 
-WRITTEN_OUT = 64
-"""Entries of a Jacobian up to which no loop writes them into the matrix."""
-
 SMALLEST = 1e-10
 """Errors below it are taken as this one by the control of steps."""
-
-MATRIX = "upper", "lower", "inverse", "order"
-"""Fields with the factors of a matrix."""
 
 LIMIT = 2.5
 """Accepted errors below `LIMIT ** -ORDER` are taken as this by the prediction of later ones."""
@@ -41,8 +36,8 @@ LIMIT = 2.5
 MIDDLE, ALLOWED = 0.5, 10.0
 """Where in a step the error of its polynomial is estimated, and how large it may be, in tolerances."""
 
-LINEARISED, SOLVE = "linearised", "solve"
-"""Names of routines."""
+LINEARISED = "linearised"
+"""Name of a routine."""
 
 
 def weights(as_slopes: bool) -> Any:
@@ -81,31 +76,22 @@ class Rosenbrock(Members):
     def __init__(self, value: Program, linearised: Linearised, form: Form) -> None:
         self._linearised = linearised
         numbers = weights(form.log == DENSE).astype(value.arguments[1].dtype)
-        self._offset = numbers.nbytes
-        parts = numbers, linearised.columns.astype(np.int64), linearised.rows.astype(np.int64)
-        constants = np.concatenate([one.reshape(-1).view(np.uint8) for one in parts])
-        super().__init__([value, linearised.program], form, 2, constants, DEGREE)
+        super().__init__([value, linearised.program], form, 2, numbers, DEGREE)
+        self.systems.module = self.module
         self.per_attempt += form.checks_polynomials
 
     def extend(self, fields: Fields) -> list[Routine]:
-        """
-        Matrices, stages, and whatever else has a number per component.
-
-        A function solves systems, unless these are short enough to be written out at every stage.
-        """
+        """Stages, and whatever else has a number per component; the functions that solve systems."""
         self.shape = shape = Shape(self.n, self.lanes, self.width, self.dtype)
-        self._places = self._linearised.columns * shape.padded + self._linearised.rows
-        for name in ("upper", "lower"):
-            fields.add(name, self.dtype, shape.n * shape.size)
         fields.add("stages", self.dtype, STAGES, self.chunks, self.width)
-        for name in ("right", "inverse", "by time"):
+        for name in ("right", "by time"):
             fields.add(name, self.dtype, self.chunks, self.width)
-        fields.add("order", WHOLE, shape.n, shape.lanes)
-        fields.add("entries", self.dtype, max(self._places.size, 1), shape.lanes)
+        fields.add("entries", self.dtype, max(self._linearised.rows.size, 1), shape.lanes)
+        fields.add("factor", self.dtype, shape.lanes)
         for name in ("length before", "ease before"):
             fields.add(name, np.float64, 1, shape.lanes)
-        self._calls_solver = not (shape.is_short and shape.rows == 1)
-        return [_solver(shape)] if self._calls_solver else []
+        self.systems = stage_systems(shape, self._linearised.rows, self._linearised.columns, 1 / GAMMA)
+        return self.systems.extend(fields)
 
     # Memory
 
@@ -146,40 +132,16 @@ class Rosenbrock(Members):
         with code.if_(code.any(is_first)):
             self._linearise(t, self.rows("state"))
             self._count(is_first, "evaluations")
-        self._factorise(h)
-        self._stages(t, h)
+        self.systems.factorise(h.to(self.dtype))
+        fails = self._stages(t, h)
         error = self._error()
         if self.form.checks_polynomials:
             error = code.maximum(error, self._error_between(t, h) / ALLOWED)
-        return error
+        return code.where(fails, np.inf, error)
 
-    def _factorise(self, h: Value) -> None:
-        """Factors of `I/γ - hJ`."""
-        code, shape = self.code, self.shape
-        pieces, factor = self.fields.array(code, "upper", shape.width, shape.lanes), -h.to(self.dtype)
-        size = shape.n * shape.padded
-        for row in each(code, size, 0, shape.rows, size <= WRITTEN_OUT):
-            pieces[row] = 0.0
-        upper, entries = self.elements("upper"), self.elements("entries")
-        if (count := self._places.size) <= WRITTEN_OUT:
-            for k, place in enumerate(self._places.tolist()):
-                upper[place] = entries[k] * factor
-        else:
-            columns = code.array(code.pointer("%table", self._offset), WHOLE)
-            rows = columns.after(count)
-            for k in each(code, count, 0, 1, False):
-                upper[columns[k] * shape.padded + rows[k]] = entries[k] * factor
-        for k in each(code, shape.n, 0, 1, shape.n <= IN_REGISTERS):
-            place = k * (shape.padded + 1)
-            upper[place] = upper[place] + 1 / GAMMA
-        self._elimination().factorise()
-
-    def _elimination(self) -> Elimination:
-        return Elimination(self.code, self.shape, *(self.elements(name).pointer for name in MATRIX))
-
-    def _stages(self, t: Value, h: Value) -> None:
-        """The stages, and the state at the end."""
-        code = self.code
+    def _stages(self, t: Value, h: Value) -> Value:
+        """The stages, and the state at the end; whether systems could not be solved."""
+        code, fails = self.code, self.code.number(False, bool, self.lanes)
         length, square = self.wide_piece(h), self.wide_piece(h * h)
         trial, right, by_time, end = (self.pieces(name) for name in ("trial", "right", "by time", "end"))
         for i in range(STAGES):
@@ -192,18 +154,13 @@ class Rosenbrock(Members):
                 if self.reads_time[0] and OF_TIME[i]:
                     found = code.fma(square * OF_TIME[i], by_time[row], found)
                 right[row] = self._weighted(RIGHT_SIDES[i], row, found)
-            self._solve(self.rows("stages", i))
+            result = self.rows("stages", i).pointer
+            self.systems.solve(right.pointer, result)
+            fails = fails if i else self.systems.fails(right.pointer, result)
         last = self.pieces("stages", STAGES - 1)
         for row in self.each():
             end[row] = trial[row] + last[row]
-
-    def _solve(self, result: Array) -> None:
-        """Solve the system of the step."""
-        right = self.pieces("right").pointer
-        if self._calls_solver:
-            self.module.call(SOLVE, *(self.elements(name).pointer for name in MATRIX), right, result.pointer)
-        else:
-            self._elimination().solve(right, result.pointer)
+        return fails
 
     def _trial(self, i: int) -> None:
         """The state at which a stage evaluates the function."""
@@ -241,7 +198,7 @@ class Rosenbrock(Members):
         self.evaluate(code.fma(h, MIDDLE, t), self.rows("trial"), self.rows("slopes", 1))
         for row in self.each():
             right[row] = self._weighted(change, row, length * slope[row])
-        self._solve(trial)
+        self.systems.solve(right.pointer, trial.pointer)
         return self._size(trial)
 
     def _size(self, vector: Array) -> Value:
@@ -321,12 +278,3 @@ def rosenbrock(value: Program, linearised: Linearised, form: Form | None = None)
     places = linearised.rows.tobytes(), linearised.columns.tobytes()
     key = *map(structure, programs), places, form
     return solver(key, programs, partial(Rosenbrock, value, linearised, form))
-
-
-def _solver(shape: Shape) -> Routine:
-    """A routine that solves a system."""
-    code, names = Code(), [*(f"%{name}" for name in MATRIX), "%right", "%result"]
-    Elimination(code, shape, *names[:4]).solve(*names[4:])
-    given = ["ptr %table", "ptr %scratch", *(f"ptr noalias {name}" for name in names)]
-    text = code.function(SOLVE, given).replace("define ", "define internal ", 1)
-    return Routine(SOLVE, text, code.text.declarations, code.text.external, np.zeros(0, dtype=np.uint8), 0, ())

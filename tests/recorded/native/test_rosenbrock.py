@@ -10,6 +10,7 @@ from parscan._recorded.linearised import linearised
 from parscan._recorded.native import rosenbrock as module
 from parscan._recorded.native.members import COUNTS, DENSE, STATES, Form, Status
 from parscan._recorded.native.rosenbrock import rosenbrock
+from parscan._recorded.native.stage_systems import Full, Sparse
 from parscan._recorded.record import record
 from tests.support import rodas5p as reference
 from tests.support.ode_problems import ODES, heat, hires, oregonator, prothero_robinson, robertson, van_der_pol
@@ -31,7 +32,17 @@ def growth(t, y):
     return y * (1 - y) * np.cos(t)
 
 
+def everything_with_everything(t, y):
+    """Fast and slow decays, in coordinates in which no entry of the Jacobian is zero; a weak nonlinearity."""
+    n = len(y)
+    vectors = np.cos(np.pi * np.arange(n) * (np.arange(n)[:, None] + 0.5) / n)
+    rates = -(10.0 ** np.linspace(-1, 4, n))
+    return np.linalg.inv(vectors) @ (rates * (vectors @ y)) + 0.1 * np.sin(y[::-1])
+
+
 PROBLEMS = {
+    "full 7": (everything_with_everything, np.linspace(1, 2, 7), 2.0, 1.0),
+    "full 19": (everything_with_everything, np.linspace(1, 2, 19), 2.0, 1.0),
     "Van der Pol": (van_der_pol(30.0), [2.0, 0.0], 40.0, 1.0),
     "Robertson": (robertson, [1.0, 0.0, 0.0], 1e4, 1e-6),
     "Oregonator": (oregonator, [1.0, 2.0, 3.0], 10.0, 1.0),
@@ -71,10 +82,12 @@ def references(name, span=None, **options):
     return reference.solve(fun, span or (0.0, end), y0, given.pop("rtol"), given.pop("atol"), **given)
 
 
-BACK = {"Prothero-Robinson": 1e-3, "small network": 1e-5}
+BACK = {"full 7": 1e-4, "Prothero-Robinson": 1e-3, "small network": 1e-5}
 """Lengths of solves backwards, in which what decays fast would grow beyond all numbers."""
 
-BOTH_WAYS = [(name, way) for name in PROBLEMS for way in (False, True) if not way or name not in {"heat", "network"}]
+BOTH_WAYS = [
+    (name, way) for name in PROBLEMS for way in (False, True) if not way or name not in {"heat", "network", "full 19"}
+]
 """Problems, and whether they are solved backwards: those with many fast rates are not."""
 
 
@@ -330,6 +343,34 @@ def test_a_matrix_without_inverse():
     assert run.advance(10_000) == 0
     assert run.counts[0, 2] > 0
     np.testing.assert_allclose(run.y[0, 0], np.exp(2 * rate), rtol=1e-4)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("n", [3, 6, 40])
+def test_rows_that_should_change_places(n, lanes):
+    """A pivot of the first step is zero: larger systems are not solved then, and a shorter step follows."""
+    rate = 1 / module.GAMMA
+
+    def fun(t, y):
+        return np.where(np.arange(n) == 0, rate, -1.0) * y + 0.1 * np.append(y[1:], 0) + 0.2 * np.append(0, y[:-1])
+
+    found = solver(fun, n, Form(lanes, log=STATES))
+    run = found.start(0.0, 2.0, np.ones((lanes, n)), rtol=1e-6, atol=1e-6, first_step=[1.0, 0.01, 0.01, 0.01][:lanes])
+    assert run.advance(10_000) == 0
+    exact = solve_ivp(fun, (0.0, 2.0), np.ones(n), "DOP853", rtol=1e-10, atol=1e-10).y[:, -1]
+    np.testing.assert_allclose(run.y, [exact] * lanes, rtol=1e-5)
+
+
+def test_which_systems_are_sparse():
+    kinds = {}
+    for name, (fun, y0, _, _) in PROBLEMS.items():
+        recording = record(fun, [np.zeros(()), np.zeros(len(y0))])
+        for lanes in (1, 8):
+            writer = module.Rosenbrock(recording.program, linearised(recording), Form(lanes))
+            kinds[name, lanes] = type(writer.systems)
+    assert {kinds[name, lanes] for name in ("HIRES", "heat") for lanes in (1, 8)} == {Sparse}
+    assert {kinds[name, lanes] for name in ("full 7", "full 19") for lanes in (1, 8)} == {Full}
+    assert kinds["Robertson", 1] == Full
 
 
 def test_constants_share_code():

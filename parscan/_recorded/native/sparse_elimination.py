@@ -1,0 +1,313 @@
+"""Systems with few entries in drivers: elimination by a pattern that is known beforehand, without change of rows.
+
+The matrix is `I/γ + factor J`, where J has entries at known places. Rows and columns are eliminated in an order that
+keeps the factors sparse. No rows change places: for steps that are short enough, the diagonal dominates. So it has to
+be checked afterwards that a solution satisfies its system.
+
+Davis, "Direct Methods for Sparse Linear Systems", SIAM 2006, chapters 6 and 7.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .expressions import WHOLE, Array, Code, Value
+from .routine import Routine
+
+WRITTEN_OUT = 300
+"""Operations of an elimination up to which it has no loops."""
+
+FACTORISE, SOLVE, CHECK = "factorise", "solve", "check"
+"""Names of the routines."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    Order and places of an elimination.
+
+    Attributes
+    ----------
+    n : int
+        Unknowns. The diagonal of the factors comes first in memory, by their numbers; then `L`, column by column, and
+        `U`, row by row, in the order of elimination.
+    rows, columns : arrays of int
+        Of the entries of J.
+    places : array of int
+        Where the entries belong in memory.
+    order : array of int, shape (n,)
+        Unknowns in the order in which they are eliminated.
+    starts : array of int, shape (n + 1,)
+        For each unknown in this order, where its neighbours begin.
+    neighbours : array of int
+        Of each unknown, those of its row and of its column that are eliminated later.
+    first_targets : array of int, shape (n,)
+        For each unknown in this order, where its targets begin.
+    targets : array of int
+        Places that change when it is eliminated: for each neighbour's row, one for each neighbour's column.
+    above_starts, above, above_places : arrays of int
+        The columns of `U`: the unknowns that are eliminated earlier, and where their entries are.
+    """
+
+    n: int
+    rows: Any
+    columns: Any
+    places: Any
+    order: Any
+    starts: Any
+    neighbours: Any
+    first_targets: Any
+    targets: Any
+    above_starts: Any
+    above: Any
+    above_places: Any
+
+    @property
+    def size(self) -> int:
+        """Numbers of the factors."""
+        return self.n + 2 * len(self.neighbours)
+
+    @property
+    def operations(self) -> int:
+        """Multiplications of a factorisation."""
+        return len(self.targets) + len(self.neighbours)
+
+    @property
+    def is_written_out(self) -> bool:
+        """Whether its text has no loops."""
+        return self.operations <= WRITTEN_OUT
+
+
+def planned(rows: Any, columns: Any, n: int, most: int) -> Plan | None:
+    """The plan for a matrix with these entries; None if it takes more than `most` operations."""
+    found = _eliminated(rows, columns, n, most)
+    if found is None:
+        return None
+    order, neighbours = found
+    rank = np.argsort(order).tolist()
+    starts = np.cumsum([0, *map(len, neighbours)])
+    total = int(starts[-1])
+    pairs = [(order[k], other) for k, some in enumerate(neighbours) for other in some]
+    first = {pair: place for place, pair in enumerate(pairs, start=n)}
+
+    def place(row: int, column: int) -> int:
+        if row == column:
+            return row
+        return first[row, column] + total if rank[row] < rank[column] else first[column, row]
+
+    targets = [place(row, column) for some in neighbours for row in some for column in some]
+    squares = [len(some) ** 2 for some in neighbours]
+    above = sorted((rank[later], rank[earlier]) for earlier, later in pairs)
+    counts = np.bincount([later for later, _ in above], minlength=n)
+    earlier = [order[one] for _, one in above]
+    return Plan(
+        n, np.asarray(rows), np.asarray(columns),
+        np.array([place(*pair) for pair in zip(rows.tolist(), columns.tolist(), strict=True)], dtype=np.int64),
+        np.array(order), starts, np.array([other for _, other in pairs], dtype=np.int64),
+        np.cumsum([0, *squares[:-1]]), np.array(targets, dtype=np.int64), np.cumsum([0, *counts]),
+        np.array(earlier, dtype=np.int64),
+        np.array([place(one, order[later]) for one, (later, _) in zip(earlier, above, strict=True)], dtype=np.int64),
+    )  # fmt: skip
+
+
+def _eliminated(rows: Any, columns: Any, n: int, most: int) -> tuple[list[int], list[list[int]]] | None:
+    """An order in which each unknown has the fewest neighbours of those that are left, and these neighbours."""
+    near: list[set[int]] = [set() for _ in range(n)]
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        if row != column:
+            near[row].add(column)
+            near[column].add(row)
+    queue = [(len(some), node) for node, some in enumerate(near)]
+    heapq.heapify(queue)
+    order, neighbours, done, operations = list[int](), list[list[int]](), [False] * n, 0
+    while queue:
+        count, node = heapq.heappop(queue)
+        if done[node] or count != len(near[node]):
+            continue
+        done[node], some = True, sorted(near[node])
+        order.append(node)
+        neighbours.append(some)
+        operations += count * (count + 1)
+        if operations > most:
+            return None
+        for one in some:
+            near[one] |= near[node]
+            near[one] -= {one, node}
+            heapq.heappush(queue, (len(near[one]), one))
+    return order, neighbours
+
+
+def internal(code: Code, name: str, names: Sequence[str], table: Any = None, scratch: int = 0) -> Routine:
+    """What was written as a function of pointers that are called so."""
+    given = ["ptr noalias readonly %table", "ptr noalias %scratch", *(f"ptr noalias %{one}" for one in names)]
+    text = code.function(name, given).replace("define ", "define internal ", 1)
+    table = np.zeros(0, dtype=np.uint8) if table is None else table
+    return Routine(name, text, code.text.declarations, code.text.external, table, scratch, ())
+
+
+class Tables:
+    """Integers of a plan: Python's if the text has no loops, else at the beginning of the table of a routine."""
+
+    def __init__(self, code: Code, written_out: bool) -> None:
+        self._code, self._written_out, self._parts, self._size = code, written_out, list[Any](), 0
+
+    def add(self, numbers: Any) -> Any:
+        """Numbers that can be read at a place."""
+        if self._written_out:
+            return numbers.tolist()
+        self._parts.append(numbers.astype(np.int64))
+        pointer = self._code.pointer("%table", 8 * self._size)
+        self._size += numbers.size
+        return self._code.array(pointer, WHOLE)
+
+    def bytes(self) -> Any:
+        """All of them."""
+        return np.concatenate([np.zeros(0, dtype=np.int64), *self._parts]).view(np.uint8)
+
+
+class Systems:
+    """
+    Writes the routines of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    lanes : int
+    dtype : dtype
+    diagonal : float
+        `1/γ`
+    """
+
+    def __init__(self, plan: Plan, lanes: int, dtype: np.dtype[Any], diagonal: float) -> None:
+        self._plan, self._lanes, self._dtype, self._diagonal = plan, lanes, dtype, diagonal
+
+    def routines(self) -> list[Routine]:
+        """
+        The routines.
+
+        `factorise(entries, factor, values)` writes the factors to `values`; `solve(values, right, result)` solves a
+        system; `check(entries, factor, right, result, found)` writes the largest ratio of a residual to the sum of the
+        sizes of its terms.
+        """
+        return [self._factorise(), self._solve(), self._check()]
+
+    def _begin(self, *names: str) -> tuple[Code, list[Array]]:
+        code = Code()
+        return code, [code.array(f"%{name}", self._dtype, self._lanes) for name in names]
+
+    def _factorise(self) -> Routine:
+        plan, names = self._plan, ("entries", "factor", "values")
+        code, (entries, factor, values) = self._begin(*names)
+        tables = Tables(code, plan.is_written_out)
+        if plan.is_written_out:
+            self._factorise_in_registers(code, entries, factor, values)
+            return internal(code, FACTORISE, names, tables.bytes())
+        places, order, starts, first, targets = map(
+            tables.add, (plan.places, plan.order, plan.starts, plan.first_targets, plan.targets)
+        )
+        size, total = factor[0], len(plan.neighbours)
+        with code.for_(plan.size) as k:
+            values[k] = 0.0
+        with code.for_(len(plan.places)) as k:
+            values[places[k]] = entries[k] * size
+        with code.for_(plan.n) as k:
+            values[k] = values[k] + self._diagonal
+        with code.for_(plan.n) as k:
+            pivot = order[k]
+            inverse = 1.0 / values[pivot]
+            values[pivot] = inverse
+            start, end, target = starts[k], starts[k + 1], first[k]
+            with code.for_(end, start) as row:
+                lower = values[row + plan.n] * inverse
+                values[row + plan.n] = lower
+                here = target + (row - start) * (end - start) - start
+                with code.for_(end, start) as column:
+                    place = targets[here + column]
+                    values[place] = code.fma(-lower, values[column + (plan.n + total)], values[place])
+        return internal(code, FACTORISE, names, tables.bytes())
+
+    def _factorise_in_registers(self, code: Code, entries: Array, factor: Array, values: Array) -> None:
+        plan, size = self._plan, factor[0]
+        total = len(plan.neighbours)
+        found: dict[int, Value] = {place: entries[k] * size for k, place in enumerate(plan.places.tolist())}
+        for k in range(plan.n):
+            found[k] = found[k] + self._diagonal if k in found else code.number(
+                self._diagonal, self._dtype, self._lanes)  # fmt: skip
+        zero, targets = code.number(0.0, self._dtype, self._lanes), iter(plan.targets.tolist())
+        for k, pivot in enumerate(plan.order.tolist()):
+            found[pivot] = inverse = 1.0 / found[pivot]
+            places = range(plan.n + int(plan.starts[k]), plan.n + int(plan.starts[k + 1]))
+            for row in places:
+                lower = found[row] = found[row] * inverse if row in found else zero
+                for column in places:
+                    target, upper = next(targets), found.get(column + total)
+                    if upper is not None and lower is not zero:
+                        found[target] = code.fma(-lower, upper, found.get(target, zero))
+        for place in range(plan.size):
+            values[place] = found.get(place, zero)
+
+    def _solve(self) -> Routine:
+        plan, names = self._plan, ("values", "right", "result")
+        code, (values, right, result) = self._begin(*names)
+        written_out = plan.is_written_out
+        tables = Tables(code, written_out)
+        order, starts, neighbours, above_starts, above, above_places = map(
+            tables.add, (plan.order, plan.starts, plan.neighbours, plan.above_starts, plan.above, plan.above_places)
+        )
+        x: Any = {k: right[k] for k in range(plan.n)} if written_out else result
+        if not written_out:
+            with code.for_(plan.n) as row:
+                result[row] = right[row]
+        for k in _each(code, plan.n, 0, written_out):
+            known = -x[order[k]]
+            for one in _each(code, starts[k + 1], starts[k], written_out):
+                x[neighbours[one]] = code.fma(values[one + plan.n], known, x[neighbours[one]])
+        for place in _each(code, plan.n, 0, written_out):
+            k = plan.n - 1 - place
+            node = order[k]
+            known = x[node] * values[node]
+            x[node] = known
+            for one in _each(code, above_starts[k + 1], above_starts[k], written_out):
+                x[above[one]] = code.fma(-values[above_places[one]], known, x[above[one]])
+        if written_out:
+            for place in range(plan.n):
+                result[place] = x[place]
+        return internal(code, SOLVE, names, tables.bytes())
+
+    def _check(self) -> Routine:
+        """The backward error of a solution, entry by entry (Oettli and Prager 1964)."""
+        plan, names = self._plan, ("entries", "factor", "right", "result", "found")
+        code, (entries, factor, right, result, found) = self._begin(*names)
+        written_out = plan.is_written_out
+        tables = Tables(code, written_out)
+        rows, columns = map(tables.add, (plan.rows, plan.columns))
+        size = factor[0]
+        memory = code.array("%scratch", self._dtype, self._lanes)
+        residual, sizes = memory, memory.after(plan.n)
+        for k in _each(code, plan.n, 0, False):
+            residual[k] = code.fma(result[k], self._diagonal, -right[k])
+            sizes[k] = code.fma(code.abs(result[k]), self._diagonal, code.abs(right[k]))
+        for k in _each(code, len(plan.rows), 0, written_out):
+            term = entries[k] * size * result[columns[k]]
+            residual[rows[k]] = residual[rows[k]] + term
+            sizes[rows[k]] = sizes[rows[k]] + code.abs(term)
+        found[0] = 0.0
+        for k in _each(code, plan.n, 0, False):
+            ratio = code.abs(residual[k]) / sizes[k]
+            found[0] = code.where(sizes[k] > 0.0, code.maximum(found[0], ratio), found[0])
+        memory_size = 2 * plan.n * self._lanes * self._dtype.itemsize
+        return internal(code, CHECK, names, tables.bytes(), memory_size)
+
+
+def _each(code: Code, end: Any, first: Any, written_out: bool) -> Any:
+    """Numbers from `first` to below `end`: Python's, or the variable of a loop."""
+    if written_out:
+        yield from range(first, end)
+    else:
+        with code.for_(end, first) as place:
+            yield place

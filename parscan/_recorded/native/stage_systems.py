@@ -1,0 +1,203 @@
+"""The linear systems `(I/γ - hJ) k = r` of a step, in drivers: as full ones, or by the pattern of the Jacobian."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from .driver import Fields, Module
+from .elimination import IN_REGISTERS, Elimination, Shape, each
+from .expressions import WHOLE, Array, Code, Value
+from .routine import Routine
+from .sparse_elimination import CHECK, FACTORISE, SOLVE, Plan, Systems, Tables, internal, planned
+from .text import Register, UnsupportedError
+
+WRITTEN_OUT = 64
+"""Entries of a Jacobian up to which no loop writes them into a full matrix."""
+
+SHARE, OF_LOOPS = 0.85, 0.25
+"""Operations of sparse systems, divided by those of full ones, below which they are faster; and where loops over single
+rows compete with loops over vectors of rows."""
+
+MOST_PLANNED = 1_000_000
+"""Operations of an elimination up to which it is planned: planning takes about a microsecond for each."""
+
+LARGEST = 1500
+"""Rows of a full matrix."""
+
+SOLVES = 8
+"""Systems with the same matrix."""
+
+DOUBTFUL = 2 / 3
+"""The power of the rounding unit above which a backward error means that rows should have changed places."""
+
+MATRIX = "upper", "lower", "inverse", "order"
+"""Fields with the factors of a full matrix."""
+
+
+class StageSystems(ABC):
+    """
+    Writes what solves the systems. The field "entries" holds those of the Jacobian.
+
+    Parameters
+    ----------
+    shape : Shape
+        Of the vectors.
+    rows, columns : arrays of int
+        Places of the entries.
+    diagonal : float
+        `1/γ`
+    """
+
+    def __init__(self, shape: Shape, rows: Any, columns: Any, diagonal: float) -> None:
+        self.shape, self.rows, self.columns, self.diagonal = shape, rows, columns, diagonal
+        self.module: Module
+
+    def elements(self, name: str) -> Array:
+        """Numbers in memory, in each lane."""
+        return self.module.fields.array(self.module.code, name, self.shape.lanes, self.shape.lanes)
+
+    def pointers(self, *names: str) -> list[Register]:
+        """Of fields."""
+        return [self.elements(name).pointer for name in names]
+
+    @abstractmethod
+    def extend(self, fields: Fields) -> list[Routine]:
+        """Add memory; return the functions that will be called."""
+
+    @abstractmethod
+    def factorise(self, h: Value) -> None:
+        """Factorise the matrix of a step of length `h`, in the dtype of states."""
+
+    @abstractmethod
+    def solve(self, right: Register, result: Register) -> None:
+        """Solve a system."""
+
+    def fails(self, right: Register, result: Register) -> Value:
+        """Whether a solution that was just found is not one, per lane."""
+        return self.module.code.number(False, bool, self.shape.lanes)
+
+
+def stage_systems(shape: Shape, rows: Any, columns: Any, diagonal: float) -> StageSystems:
+    """
+    The faster way for a pattern of entries.
+
+    Raises
+    ------
+    UnsupportedError
+        If neither way is for so large a system.
+    """
+    full = shape.n**3 // 3 + SOLVES * shape.n**2
+    most = min(full, MOST_PLANNED)
+    plan = planned(rows, columns, shape.n, most) if shape.n > IN_REGISTERS or shape.lanes > 1 else None
+    if plan:
+        share = OF_LOOPS if shape.rows > 1 and not plan.is_written_out else SHARE
+        if plan.operations + SOLVES * plan.size < share * full:
+            return Sparse(shape, plan, diagonal)
+    if shape.n > LARGEST:
+        raise UnsupportedError(f"has {shape.n} components, and too many entries in its Jacobian")
+    return Full(shape, rows, columns, diagonal)
+
+
+class Full(StageSystems):
+    """
+    Elimination with partial pivoting.
+
+    Functions do it, unless systems are short enough to be written out every time.
+    """
+
+    @property
+    def _calls(self) -> bool:
+        return not (self.shape.is_short and self.shape.rows == 1)
+
+    def extend(self, fields: Fields) -> list[Routine]:
+        """Memory of the factors."""
+        shape = self.shape
+        for name in ("upper", "lower"):
+            fields.add(name, shape.dtype, shape.n * shape.size)
+        fields.add("inverse", shape.dtype, shape.size)
+        fields.add("order", WHOLE, shape.n, shape.lanes)
+        return [self._factoriser(), self._solver()] if self._calls else []
+
+    def factorise(self, h: Value) -> None:
+        """Fill and factorise the matrix."""
+        if self._calls:
+            self.elements("factor")[0] = -h
+            self.module.call(FACTORISE, *self.pointers("entries", "factor", *MATRIX))
+        else:
+            self._fill(self.module.code, self.elements("entries"), -h, self.elements("upper"))
+            self._elimination().factorise()
+
+    def solve(self, right: Register, result: Register) -> None:
+        """Solve a system."""
+        if self._calls:
+            self.module.call(SOLVE, *self.pointers(*MATRIX), right, result)
+        else:
+            self._elimination().solve(right, result)
+
+    def _elimination(self) -> Elimination:
+        return Elimination(self.module.code, self.shape, *self.pointers(*MATRIX))
+
+    def _fill(self, code: Code, entries: Array, factor: Value, upper: Array) -> Tables:
+        """Write the matrix, column by column."""
+        shape, count = self.shape, len(self.rows)
+        tables = Tables(code, count <= WRITTEN_OUT)
+        places = tables.add(self.columns * shape.padded + self.rows)
+        pieces, size = upper.of(shape.width, shape.lanes), shape.n * shape.padded
+        for row in each(code, size, 0, shape.rows, size <= WRITTEN_OUT):
+            pieces[row] = 0.0
+        for k in each(code, count, 0, 1, count <= WRITTEN_OUT):
+            upper[places[k]] = entries[k] * factor
+        for k in each(code, shape.n, 0, 1, shape.n <= IN_REGISTERS):
+            place = k * (shape.padded + 1)
+            upper[place] = upper[place] + self.diagonal
+        return tables
+
+    def _factoriser(self) -> Routine:
+        code, names = Code(), ("entries", "factor", *MATRIX)
+        entries, factor, upper = (code.array(f"%{name}", self.shape.dtype, self.shape.lanes) for name in names[:3])
+        tables = self._fill(code, entries, factor[0], upper)
+        Elimination(code, self.shape, *(f"%{name}" for name in MATRIX)).factorise()
+        return internal(code, FACTORISE, names, tables.bytes())
+
+    def _solver(self) -> Routine:
+        code, names = Code(), (*MATRIX, "right", "result")
+        pointers = [f"%{name}" for name in names]
+        Elimination(code, self.shape, *pointers[:4]).solve(*pointers[4:])
+        return internal(code, SOLVE, names)
+
+
+class Sparse(StageSystems):
+    """
+    Elimination by a plan, without change of rows.
+
+    The first solution of each step is checked.
+    """
+
+    def __init__(self, shape: Shape, plan: Plan, diagonal: float) -> None:
+        super().__init__(shape, plan.rows, plan.columns, diagonal)
+        self._plan = plan
+
+    def extend(self, fields: Fields) -> list[Routine]:
+        """Memory of the factors."""
+        lanes, dtype = self.shape.lanes, self.shape.dtype
+        fields.add("values", dtype, self._plan.size, lanes)
+        fields.add("found", dtype, lanes)
+        return Systems(self._plan, lanes, dtype, self.diagonal).routines()
+
+    def factorise(self, h: Value) -> None:
+        """Fill and factorise the matrix."""
+        self.elements("factor")[0] = -h
+        self.module.call(FACTORISE, *self.pointers("entries", "factor", "values"))
+
+    def solve(self, right: Register, result: Register) -> None:
+        """Solve a system."""
+        self.module.call(SOLVE, *self.pointers("values"), right, result)
+
+    def fails(self, right: Register, result: Register) -> Value:
+        """Whether the residual is large."""
+        given = [*self.pointers("entries", "factor"), right, result, *self.pointers("found")]
+        self.module.call(CHECK, *given)
+        return ~(self.elements("found")[0] < float(np.finfo(self.shape.dtype).eps) ** DOUBTFUL)

@@ -1,0 +1,106 @@
+"""Elimination by pattern in machine code, against NumPy."""
+
+import numpy as np
+import pytest
+
+from parscan._recorded.native.driver import Fields, Machine, Module
+from parscan._recorded.native.elimination import Shape
+from parscan._recorded.native.sparse_elimination import CHECK, FACTORISE, SOLVE, Systems, planned
+from parscan._recorded.native.stage_systems import Sparse, stage_systems
+from parscan._recorded.native.text import UnsupportedError
+
+DIAGONAL = 4.0
+
+
+def pattern(name, n, rng):
+    if name == "band":
+        found = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 1
+    elif name == "arrow":
+        found = np.eye(n, dtype=bool)
+        found[0] = found[:, 0] = True
+    elif name == "triangle":
+        found = np.tril(rng.random((n, n)) < 0.4)
+    elif name == "nothing":
+        found = np.zeros((n, n), dtype=bool)
+    else:
+        found = rng.random((n, n)) < 2.0 / n
+    return np.nonzero(found)
+
+
+PATTERNS = "band", "arrow", "triangle", "nothing", "scattered"
+
+
+def solved(plan, lanes, dtype, entries, factor, right):
+    """Solutions and their backward errors."""
+    dtype, fields = np.dtype(dtype), Fields()
+    sizes = {"entries": max(len(plan.rows), 1), "factor": 1, "values": plan.size, "right": plan.n, "result": plan.n,
+             "found": 1}  # fmt: skip
+    for name, size in sizes.items():
+        fields.add(name, dtype, size, lanes)
+    module = Module(np.zeros(0), Systems(plan, lanes, dtype, DIAGONAL).routines(), fields)
+    at = {name: module.code.pointer("%memory", fields.offset(name)) for name in sizes}
+    for name, given in (
+        (FACTORISE, ("entries", "factor", "values")),
+        (SOLVE, ("values", "right", "result")),
+        (CHECK, ("entries", "factor", "right", "result", "found")),
+    ):
+        module.call(name, *(at[one] for one in given))
+    machine = Machine(module.driver(), [])
+    memory = machine.memory()
+    views = machine.views(memory)
+    for name, value in (("entries", entries), ("factor", factor), ("right", right)):
+        views[name][: len(value)] = value
+    machine.run(memory, 1)
+    return views["result"].copy(), views["found"][0].copy()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("n", [1, 2, 5, 40, 120])
+@pytest.mark.parametrize("name", PATTERNS)
+def test_solutions(name, n, lanes, dtype):
+    rng = np.random.default_rng(n)
+    rows, columns = pattern(name, n, rng)
+    plan = planned(rows, columns, n, n**3)
+    entries = rng.normal(size=(len(rows), lanes)).astype(dtype)
+    factor, right = rng.uniform(-0.5, -0.1, (1, lanes)).astype(dtype), rng.normal(size=(n, lanes)).astype(dtype)
+    found, error = solved(plan, lanes, dtype, entries, factor, right)
+    assert (error < 50 * np.finfo(dtype).eps).all()
+    for lane in range(lanes):
+        matrix = DIAGONAL * np.eye(n)
+        matrix[rows, columns] += factor[0, lane] * entries[:, lane]
+        size = np.abs(matrix) @ np.abs(found[:, lane]) + np.abs(right[:, lane])
+        assert (np.abs(matrix @ found[:, lane] - right[:, lane]) < 100 * np.finfo(dtype).eps * size).all()
+
+
+@pytest.mark.parametrize("n", [3, 40])
+def test_a_zero_pivot_is_noticed(n):
+    """Pivots near zero, which would need a change of rows, in one lane of four."""
+    rows, columns = pattern("band", n, None)
+    entries = np.random.default_rng(1).normal(size=(len(rows), 4))
+    entries[(rows == columns) & (rows == 0), 1] = DIAGONAL / 0.3 * (1 - 1e-14)
+    plan = planned(rows, columns, n, n**3)
+    _, error = solved(plan, 4, float, entries, -np.full((1, 4), 0.3), np.random.default_rng(0).normal(size=(n, 4)))
+    assert (error[[0, 2, 3]] < 1e-14).all()
+    assert not error[1] < 1e-10
+
+
+def test_bands_are_cheap():
+    rows, columns = pattern("band", 300, None)
+    assert planned(rows, columns, 300, 10**6).operations <= 4 * 300
+    assert planned(rows, columns, 300, 500) is None
+
+
+def test_order_of_an_arrow():
+    """The row that is full comes last."""
+    plan = planned(*pattern("arrow", 20, None), 20, 10**6)
+    assert 0 in plan.order[-2:]
+    assert plan.operations < 3 * 20
+
+
+def test_large_full_systems_are_refused():
+    places = np.arange(1600)
+    rows, columns = np.repeat(places, 60), (np.repeat(places, 60) * 7 + np.tile(np.arange(60) ** 2, 1600)) % 1600
+    with pytest.raises(UnsupportedError, match="has 1600 components"):
+        stage_systems(Shape(1600, 1, 8, np.dtype(float)), rows, columns, DIAGONAL)
+    assert isinstance(stage_systems(Shape(1600, 1, 8, np.dtype(float)), places, places, DIAGONAL), Sparse)
