@@ -15,7 +15,7 @@ import numpy as np
 
 from ..graph import CONSTANT, INPUT, Block, distinct
 from ..program import Program
-from . import elementary, libm  # noqa: F401 - elementary enters its functions
+from . import elementary, libm, scalar  # noqa: F401 - two of them enter their functions
 from .branches import Branch, Branches, Item
 from .carried import Carried, carried
 from .layout import (
@@ -38,6 +38,10 @@ SUMS = 4
 
 PACKED = {name: name for name in CALLED} | {"expit": "exp", "logaddexp": "exp"}
 """Operations that call a function of the C library, whose name is given: on vectors, if the library has it for them."""
+
+
+FEW_CALLS = 4
+"""Of functions, in steps that wait for each other, up to which they are written out: it takes LLVM 2 ms for each."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,11 @@ def fill(table: Any, sources: tuple[Any, ...], program: Program) -> None:
                 values[dtype.char] = _constants(program, dtype)
             found = values[dtype.char][source]
         table[start : start + found.nbytes] = found.reshape(-1).view(np.uint8)
+
+
+def _calls(program: Program) -> int:
+    """Number of calls of functions of the C library."""
+    return sum(block.count for block in program.blocks if block.operation in PACKED)
 
 
 def _constants(program: Program, dtype: Any) -> Any:
@@ -171,6 +180,7 @@ class Writer(Products):
         super().__init__(program, lanes, modes, chain)
         self.original = original or program
         self.chain, self.fixed, self.carried, self.is_watched = chain, fixed, carried, watched
+        self.text.waits = chain > 0 and lanes == 1 and _calls(program) <= FEW_CALLS
         self.branches: Branches | None = None
         if chain and lanes == 1 and any(block.operation == "where" for block in program.blocks):
             following = carried.following if carried else {}

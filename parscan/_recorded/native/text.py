@@ -62,6 +62,11 @@ BETTER: dict[str, int] = {}
 """Those of them that are used even where the C library has a function, and fewest bytes of such vectors."""
 
 
+SHORT: dict[str, Callable[..., Register]] = {}
+"""Functions of one number in double precision that take less time than calls of the C library on processors with fused
+operations, by their names there; `scalar.py` enters them."""
+
+
 class Text:
     """
     Lines of a function, and the functions that it calls.
@@ -76,6 +81,8 @@ class Text:
         Declarations of functions that are called, by name.
     external : dict
         Addresses of those that are not LLVM's own, by name.
+    waits : bool
+        Whether functions of one number are written out where that makes them ready earlier; the code becomes longer.
     """
 
     def __init__(self) -> None:
@@ -83,6 +90,7 @@ class Text:
         self.label = "entry"
         self.declarations: dict[str, str] = {}
         self.external: dict[str, int] = {}
+        self.waits = False
         self._count = 0
 
     def name(self, prefix: str = "v") -> str:
@@ -241,13 +249,9 @@ class Text:
         if width * dtype.itemsize >= BETTER.get(function, NEVER):
             return WRITTEN_OUT[function](Operand(self, dtype, width), *given)
         if width == 1:
-            function = function if dtype.char == "d" else function + "f"
-            name = libm.SCALAR + function  # under the function's own name, LLVM might replace the call by other code
-            if name not in self.external:
-                if not (found := libm.address(function)):
-                    raise UnsupportedError(f"calls `{function}`, which the C library of this machine does not have")
-                self.external[name] = found
-            return self.call(name, kind, arguments, PURE)
+            if self.waits and dtype.char == "d" and function in SHORT and libm.has_fma():
+                return SHORT[function](Operand(self, dtype, width), *given)
+            return self.call_libm(function, dtype, *given)
         suffixed = function if dtype.char == "d" else function + "f"
         if name := libm.vector_symbol(suffixed, dtype.itemsize, width, len(given)):
             self.external[name] = libm.vector_address(name)
@@ -258,6 +262,17 @@ class Text:
         low = self.of_libm(function, dtype, half, *(self.part(one, scalar, width, 0, half) for one in given))
         high = self.of_libm(function, dtype, half, *(self.part(one, scalar, width, half, half) for one in given))
         return self.appended(low, high, scalar, half)
+
+    def call_libm(self, function: str, dtype: np.dtype[Any], *given: Register) -> Register:
+        """Call a function of the C library on numbers."""
+        function = function if dtype.char == "d" else function + "f"
+        name = libm.SCALAR + function  # under the function's own name, LLVM might replace the call by other code
+        if name not in self.external:
+            if not (found := libm.address(function)):
+                raise UnsupportedError(f"calls `{function}`, which the C library of this machine does not have")
+            self.external[name] = found
+        kind = word(dtype)
+        return self.call(name, kind, [(kind, one) for one in given], PURE)
 
     # Operations
 

@@ -1,0 +1,97 @@
+"""Functions of one number that steps wait for, against NumPy in higher precision and at special values."""
+
+import numpy as np
+import pytest
+
+from parscan._recorded.native import libm, text
+from parscan._recorded.native.kernel import FEW_CALLS, kernel
+from parscan._recorded.native.loop import Loop
+from parscan._recorded.record import record
+
+FUNCTIONS = {"exp": np.exp, "sin": np.sin, "cos": np.cos}
+QUARTERS = np.arange(1, 83_000) * (np.pi / 2)
+ARGUMENTS = {
+    "exp": (1.0, 20.0, 707.9, 760.0),
+    "sin": (0.5, 1.6, 30.0, 131_000.0, 1e7),
+    "cos": (0.5, 1.6, 30.0, 131_000.0, 1e7),
+}
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, -5e-324, 1e-310, 1e-200, 1e-150, 1e-20, 708.0, -708.0, 709.5,
+           710.0, -744.0, -745.5, -800.0, 1.5707, 1.5708, 0.7853, 0.7854, 2.0**17, 1e300, -1e300]  # fmt: skip
+
+
+def computed(function, x):
+    """Values by the code of a loop, whose step does not look at its state."""
+    program = record(lambda _, x: function(x), [np.zeros(1), x[:1]]).program
+    out = np.empty((len(x), 2))[:, :1]  # rows apart: the loop does not end at infinities
+    Loop(program).run(np.zeros(1), [x[:, None]], out, 0, len(x))
+    return out[:, 0]
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps > 1e-18, reason="no higher precision")
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_values_are_within_three_units_of_the_last_place(name):
+    rng, function = np.random.default_rng(0), FUNCTIONS[name]
+    x = np.concatenate([rng.uniform(-most, most, 20_000) for most in ARGUMENTS[name]])
+    x = np.concatenate([x, np.nextafter(QUARTERS, np.inf), QUARTERS]) if name != "exp" else x
+    found = computed(function, x)
+    with np.errstate(all="ignore"):
+        expected = function(x.astype(np.longdouble))
+        unit = np.spacing(np.maximum(np.abs(expected.astype(float)), np.finfo(float).tiny))
+        off = np.abs(found.astype(np.longdouble) - expected) / unit
+        beyond = np.isinf(expected.astype(float))
+    assert np.max(off[~beyond]) <= 3
+    np.testing.assert_array_equal(np.isinf(found), beyond)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_special_values_are_those_of_numpy(name):
+    x = np.array(SPECIAL)
+    with np.errstate(all="ignore"):
+        expected = FUNCTIONS[name](x)
+    found = computed(FUNCTIONS[name], x)
+    np.testing.assert_allclose(found, expected, rtol=7e-16, atol=5e-324)
+    zeros = expected == 0
+    np.testing.assert_array_equal(np.signbit(found[zeros]), np.signbit(expected[zeros]))
+
+
+def test_few_functions_are_written_out():
+    """In steps that wait for each other, on processors with fused operations; elsewhere the C library is called."""
+
+    def chain(length):
+        def step(y):
+            for _ in range(length):
+                y = np.exp(-y)
+            return y
+
+        return record(step, [np.zeros(1)]).program
+
+    few, many = chain(FEW_CALLS), chain(FEW_CALLS + 1)
+    written = "@parscan_powers" in kernel(few, chain=1).text
+    assert written == libm.has_fma()
+    for other in (kernel(few, chain=0), kernel(many, chain=1)):
+        assert "@parscan_powers" not in other.text
+        assert "@parscan_exp" in other.text
+
+
+def test_without_fused_operations_the_library_is_called(monkeypatch):
+    monkeypatch.setattr(text, "SHORT", {})
+    x = np.linspace(-3.0, 3.0, 50)
+    np.testing.assert_allclose(computed(lambda x: np.exp(0.51 * x), x), np.exp(0.51 * x), rtol=4e-16)
+
+
+def test_functions_in_branches_and_at_the_end_of_steps():
+    """Code of several blocks, within branches and handed over from step to step."""
+
+    def step(y, x):
+        q, p = y[..., 0], y[..., 1]
+        p = p - 0.05 * np.sin(q)
+        q = np.where(x[..., 0] > 0.5, q + 0.1 * p, np.cos(q) + np.exp(-q * q))
+        return np.stack([q, p - 0.05 * np.sin(q)], -1)
+
+    x = np.random.default_rng(1).random((300, 1))
+    y, expected, found = np.array([0.4, -0.2]), [], np.empty((300, 2))
+    Loop(record(step, [y[None], x[:1]]).program).run(y, [x], found, 0, 300)
+    for t in range(300):
+        y = step(y, x[t])
+        expected.append(y)
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
