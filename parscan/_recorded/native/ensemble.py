@@ -84,7 +84,7 @@ def integrate_members(
     width = vector_bytes() // y0.dtype.itemsize
     for number, make in enumerate(makers):
         lanes = width if left.shape[0] > 1 else 1
-        solver = make(Form(lanes, tuple(shared), has_times=times is not None))
+        solver = make(Form(lanes, tuple(shared), has_times=times is not None, checks_polynomials=times is not None))
         some = [_of(left, one, count) for one in (end, max_step, first_step)]
         given = [one if same else np.asarray(one)[left] for one, same in zip(parameters, shared, strict=True)]
         run = solver.start(

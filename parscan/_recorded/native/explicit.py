@@ -2,7 +2,9 @@
 
 The method of order 8 and its error estimate are those of Hairer, Nørsett and Wanner, "Solving Ordinary Differential
 Equations I", 2nd edition, Springer 1993, sections II.5, II.6 and II.10; the test for stiffness is that of Hairer and
-Wanner, "Solving Ordinary Differential Equations II", 2nd edition, Springer 1996, section IV.2.
+Wanner, "Solving Ordinary Differential Equations II", 2nd edition, Springer 1996, section IV.2. Steps are predicted as
+by Gustafsson, "Control-theoretic techniques for stepsize selection in implicit Runge-Kutta methods", ACM Transactions
+on Mathematical Software 20 (1994), in the form of Hairer and Wanner (1996), section IV.8.
 """
 
 from __future__ import annotations
@@ -14,14 +16,18 @@ from typing import Any
 import numpy as np
 
 from ..program import Program
+from .driver import Fields
 from .expressions import Value
 from .integrate import Solver, solver
-from .members import DENSE, Form, Members
+from .members import DENSE, SAFETY, Form, Members
 from .same_text import structure
 
 STIFF_AT, STIFF_STEPS, NOT_STIFF_STEPS = 6.1, 15, 6
 """Product of step and dominant eigenvalue above which stability limits the step; number of such steps that mean
 stiffness; number of other steps in a row that reset the count."""
+
+ROOT = 0.3
+"""The eighth root of an error, of which smaller ones say no more: they are rounding."""
 
 STAGES, EXTRA, DEGREE = 12, 3, 7
 """Stages of a step, besides the slope at its end; further ones for polynomials; and coefficients of these."""
@@ -137,6 +143,26 @@ class Explicit(Members):
         both = code.fma(third, 0.01, fifth) * self.n
         error = code.abs(h).to(self.dtype) * fifth / code.sqrt(both)
         return code.where(both.equals(0.0), 0.0, error)
+
+    def _fields(self, rows: int) -> Fields:
+        fields = super()._fields(rows)
+        if self.form.predicts:
+            for name in ("length before", "root before"):
+                fields.add(name, np.float64, 1, self.lanes)
+        return fields
+
+    def factor(self, error: Value, accepts: Value, h: Value) -> Value:
+        """As large as the error allows, and as the trend of two errors predicts (Gustafsson 1994)."""
+        plain = super().factor(error, accepts, h)
+        if not self.form.predicts:
+            return plain
+        code, length, before = self.code, self.lane("length before"), self.lane("root before")
+        size, root = code.abs(h), SAFETY / plain
+        predicted = code.minimum(plain * (size / length[0]) * (before[0] / root), plain)
+        found = code.where(accepts & (self.lane("accepted")[0] > 0), predicted, plain)
+        length[0] = code.where(accepts, size, length[0])
+        before[0] = code.where(accepts, code.maximum(root, ROOT), before[0])
+        return found
 
     def complete(self, accepts: Value, t: Value, h: Value) -> None:
         """The slope at the end."""

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,12 @@ def _sources() -> str:
 
 def _save(place: str, one: Driver, facts: Facts) -> None:
     """Keep a driver on disk, apart from the object code, which is kept already."""
-    kernel, form = one.kernel, facts.form
+    kernel = one.kernel
     content = (
         compilation.key_of(kernel), list(kernel.external), kernel.table.tobytes(), kernel.scratch,
         [(name, start, dtype.str, shape) for name, (start, dtype, shape) in one.fields.all.items()],
         [(start, number, [_plain(source) for source in sources]) for start, number, sources in one.routines],
-        (form.lanes, form.shared, form.log, form.has_times), facts.n, facts.dtype.str, facts.degree,
+        astuple(facts.form), facts.n, facts.dtype.str, facts.degree,
     )  # fmt: skip
     disk.save(place, marshal.dumps(content))
 

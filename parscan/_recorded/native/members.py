@@ -73,6 +73,8 @@ class Form:
         Whether values at given times are wanted; without `DENSE` only.
     checks_polynomials : bool
         Whether steps are also limited by the error of the polynomials between their ends, if the method can do that.
+    predicts : bool
+        Whether DOP853 uses the errors of two steps for the length of the next one; if not, its steps are SciPy's.
     """
 
     lanes: int = 1
@@ -80,6 +82,7 @@ class Form:
     log: str = NOTHING
     has_times: bool = False
     checks_polynomials: bool = False
+    predicts: bool = True
 
     def __post_init__(self) -> None:
         if self.has_times and self.log == DENSE:

@@ -1,6 +1,6 @@
 """The compiled DOP853: against SciPy's, step by step, and against exact solutions; alone and in lanes."""
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from scipy.integrate import DOP853, solve_ivp
 from parscan._recorded.native.explicit import explicit
 from parscan._recorded.native.members import COUNTS, DENSE, STATES, Form, Status
 from parscan._recorded.record import record
+from tests.support.ode_problems import ODES
 
 
 def lotka_volterra(t, y):
@@ -47,9 +48,13 @@ PROBLEMS = {
 }
 
 
+PLAIN = partial(Form, predicts=False)
+"""Steps as SciPy's."""
+
+
 @cache
 def solver(fun, n, form=None, dtype=np.float64):
-    return explicit(record(fun, [np.zeros((), dtype), np.zeros(n, dtype)]).program, form)
+    return explicit(record(fun, [np.zeros((), dtype), np.zeros(n, dtype)]).program, form or PLAIN())
 
 
 def solve(name, form=None, span=None, y0=None, **options):
@@ -78,7 +83,7 @@ def scipys(name, span=None, **options):
 def test_steps_are_scipys(name, backwards):
     """The same control of the step gives the same steps, and states that differ by rounding."""
     span = (1.0, 0.25) if backwards else None
-    run, (members, t, y) = solve(name, Form(log=STATES), span)
+    run, (members, t, y) = solve(name, PLAIN(log=STATES), span)
     expected = scipys(name, span)
     assert run.status == Status.FINISHED
     assert not members.any()
@@ -93,7 +98,7 @@ def test_steps_are_scipys(name, backwards):
     assert evaluations + rejected + 3 * accepted == expected.nfev  # and three more for each polynomial
 
 
-@pytest.mark.parametrize("form", [Form(log=STATES), Form(log=DENSE), Form(log=STATES, has_times=True)])
+@pytest.mark.parametrize("form", [PLAIN(log=STATES), PLAIN(log=DENSE), PLAIN(log=STATES, has_times=True)])
 def test_slopes_at_the_ends_of_steps(form):
     fun, start, end = PROBLEMS["Kepler"]
     run = solver(fun, 4, form).start(0.0, end, np.atleast_2d(start), rtol=1e-7, atol=1e-9)
@@ -104,7 +109,7 @@ def test_slopes_at_the_ends_of_steps(form):
 
 @pytest.mark.parametrize("options", [{"max_step": 0.05}, {"first_step": 1e-3}, {"rtol": 1e-11, "atol": 1e-13}])
 def test_options(options):
-    run, (_, t, y) = solve("pendulum", Form(log=STATES), **options)
+    run, (_, t, y) = solve("pendulum", PLAIN(log=STATES), **options)
     expected = scipys("pendulum", **options)
     np.testing.assert_allclose(t, expected.t[1:], rtol=1e-3 if "rtol" in options else 1e-5)
     np.testing.assert_allclose(y[-1], expected.y[:, -1], rtol=1e-10)
@@ -113,14 +118,14 @@ def test_options(options):
 
 def test_tolerances_per_component():
     atol = np.array([1e-3, 1e-9, 1e-6, 1e-9])
-    _, (_, t, _) = solve("Kepler", Form(log=STATES), atol=atol)
+    _, (_, t, _) = solve("Kepler", PLAIN(log=STATES), atol=atol)
     np.testing.assert_allclose(t, scipys("Kepler", atol=atol).t[1:], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_dense_output(name):
     """The slopes at Gauss's nodes are those of SciPy's polynomials."""
-    _, (_, t, y, slopes) = solve(name, Form(log=DENSE))
+    _, (_, t, y, slopes) = solve(name, PLAIN(log=DENSE))
     fun, y0, end = PROBLEMS[name]
     theirs = DOP853(fun, 0.0, y0, end, rtol=1e-7, atol=1e-9)
     nodes = (np.polynomial.legendre.leggauss(7)[0] + 1) / 2
@@ -141,7 +146,7 @@ def test_dense_output(name):
 def test_values_at_times(name, backwards):
     span = (1.0, 0.25) if backwards else (0.0, PROBLEMS[name][2])
     times = np.linspace(*span, 60)
-    run, _ = solve(name, Form(has_times=True), span, times=times)
+    run, _ = solve(name, PLAIN(has_times=True), span, times=times)
     expected = scipys(name, span, t_eval=times)
     np.testing.assert_allclose(run.values[0], expected.y.T, rtol=1e-6, atol=1e-7)
     plain, _ = solve(name, None, span)
@@ -162,11 +167,11 @@ def test_a_member_is_solved_as_alone(name, lanes, threads):
     """Members end at other times, so that lanes take new ones at other times."""
     y0, ends = members(name, 21)
     times = np.linspace(0, 1, 11) * ends[:, None]
-    run, _ = solve(name, Form(lanes, has_times=True), (0.0, ends), y0, times=times, threads=threads)
+    run, _ = solve(name, PLAIN(lanes, has_times=True), (0.0, ends), y0, times=times, threads=threads)
     assert (run.counts[:, 0] == Status.FINISHED).all()
     np.testing.assert_array_equal(run.t, ends)
     for k in range(0, 21, 5):
-        alone, _ = solve(name, Form(has_times=True), (0.0, ends[k]), y0[k], times=times[k])
+        alone, _ = solve(name, PLAIN(has_times=True), (0.0, ends[k]), y0[k], times=times[k])
         np.testing.assert_allclose(run.y[k], alone.y[0], rtol=1e-9, atol=1e-10)
         np.testing.assert_allclose(run.values[k], alone.values[0], rtol=1e-9, atol=1e-10)
         np.testing.assert_array_equal(run.counts[k, :3], alone.counts[0, :3])
@@ -174,9 +179,9 @@ def test_a_member_is_solved_as_alone(name, lanes, threads):
 
 def test_log_of_members():
     y0, ends = members("pendulum", 11)
-    run, (numbers, t, y) = solve("pendulum", Form(4, log=STATES), (0.0, ends), y0, threads=2)
+    run, (numbers, t, y) = solve("pendulum", PLAIN(4, log=STATES), (0.0, ends), y0, threads=2)
     for k in range(11):
-        _, (_, alone_t, alone_y) = solve("pendulum", Form(log=STATES), (0.0, ends[k]), y0[k])
+        _, (_, alone_t, alone_y) = solve("pendulum", PLAIN(log=STATES), (0.0, ends[k]), y0[k])
         np.testing.assert_allclose(t[numbers == k], alone_t, rtol=1e-5)
         np.testing.assert_allclose(y[numbers == k], alone_y, rtol=1e-5, atol=1e-5)
     assert len(t) == run.counts[:, 1].sum()
@@ -190,7 +195,7 @@ def test_parameters_of_members(lanes):
     examples = [np.zeros(()), np.zeros(2), np.zeros(2), np.zeros(())]
     p = np.random.default_rng(1).uniform(0.5, 2, (9, 2))
     for shared in (True, False):
-        found = explicit(record(fun, examples).program, Form(lanes, shared=(False, shared)))
+        found = explicit(record(fun, examples).program, PLAIN(lanes, shared=(False, shared)))
         shift = np.array(0.0) if shared else np.zeros(9)
         run = found.start(0.0, 2.0, np.ones((9, 2)), rtol=1e-9, atol=1e-9, parameters=(p, shift))
         while run.advance(50):
@@ -203,7 +208,7 @@ def test_parameters_of_members(lanes):
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_single_precision(lanes):
     fun, y0, end = PROBLEMS["Kepler"]
-    found = solver(fun, 4, Form(lanes), np.float32)
+    found = solver(fun, 4, PLAIN(lanes), np.float32)
     run = found.start(0.0, end, np.array([y0] * lanes), rtol=1e-5, atol=1e-6)
     while run.advance(50):
         pass
@@ -221,6 +226,27 @@ def test_order_of_convergence():
     assert 7.5 < np.log2(errors[0] / errors[1]) < 9.5
 
 
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_predicted_steps(lanes):
+    """Fewer steps are rejected, and errors are not larger, over some problems and tolerances."""
+    rejected, evaluations, errors = np.zeros(2), np.zeros(2), np.zeros(2)
+    for ode in ODES:
+        if ode.name not in ("Lotka-Volterra 15", "Van der Pol 1", "Brusselator", "Kepler 0.5", "Arenstorf"):
+            continue
+        y0 = np.tile(np.array(ode.y0, dtype=float), (lanes, 1))
+        for rtol in (1e-6, 1e-8, 1e-10):
+            for k, predicts in enumerate((False, True)):
+                found = solver(ode.fun, y0.shape[1], Form(lanes, predicts=predicts))
+                run = found.start(0.0, ode.end, y0, rtol=rtol, atol=rtol)
+                assert run.advance(10**6) == 0
+                _, _, more, count = run.counts[-1]
+                rejected[k], evaluations[k] = rejected[k] + more, evaluations[k] + count
+                errors[k] += np.log(ode.error(run.y[-1], rtol))
+    assert rejected[1] < 0.7 * rejected[0]
+    assert evaluations[1] < 0.95 * evaluations[0]
+    assert errors[1] < errors[0]
+
+
 def test_there_and_back():
     y0 = np.array([[0.5, 0.0, 0.0, 3**0.5]])
     there, _ = solve("Kepler", span=(0.0, 4.0), rtol=1e-12, atol=1e-12)
@@ -231,7 +257,7 @@ def test_there_and_back():
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_pauses_change_nothing(lanes):
     fun, y0, end = PROBLEMS["Lorenz"]
-    found = solver(fun, 3, Form(lanes))
+    found = solver(fun, 3, PLAIN(lanes))
     given = np.array([y0] * 6) + np.arange(6)[:, None]
     runs = [found.start(0.0, end, given, rtol=1e-8, atol=1e-8) for _ in range(2)]
     runs[0].advance(10**9)
@@ -279,7 +305,7 @@ FAILURES = {
 @pytest.mark.parametrize("name", FAILURES)
 def test_how_members_end(name, lanes):
     fun, y0, end, status = FAILURES[name]
-    run = solver(fun, 1, Form(lanes)).start(0.0, end, np.full((5, 1), y0), rtol=1e-6, atol=1e-8, most=20_000)
+    run = solver(fun, 1, PLAIN(lanes)).start(0.0, end, np.full((5, 1), y0), rtol=1e-6, atol=1e-8, most=20_000)
     while run.advance(100_000):
         pass
     assert (run.counts[:, 0] == status).all()
@@ -307,4 +333,4 @@ def test_constants_share_code():
 
 def test_polynomials_or_times():
     with pytest.raises(ValueError, match="not written beside polynomials"):
-        Form(log=DENSE, has_times=True)
+        PLAIN(log=DENSE, has_times=True)
