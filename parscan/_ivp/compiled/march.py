@@ -216,7 +216,7 @@ class March:
         counts = run.counts[0].tolist()
         course.evaluations += counts[3]
         course.rejected += counts[2]
-        return str(run.status.name)
+        return "RUNNING" if course.stop is not None else str(run.status.name)  # what is behind an event does not matter
 
     def _see(self, watch: Watch, course: Course, begin: float, start: Any, logged: list[Any]) -> None:
         """Look for events on the steps that were logged, from the state `start` at the time `begin` on."""
