@@ -206,6 +206,7 @@ def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **options: An
 @records()
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     array = recording(x)
+    array = array.astype(np.promote_types(array.dtype, int))
     columns = [np.ones_like(array)]
     for _ in range((array.shape[0] if N is None else N) - 1):
         columns.append(columns[-1] * array)

@@ -10,6 +10,7 @@ exponential overflows, though parts of the result do not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -213,7 +214,7 @@ def _power(base: RecordingArray, exponent: RecordingArray) -> RecordingArray:
     """Powers with any exponents, by the logarithm."""
     is_zero, is_positive = do.equal(base, 0), parts(exponent)[0] > 0.0
     found = do.exp(exponent * do.log(do.where(is_zero, 1.0, base)))
-    found = do.where(is_zero, do.where(is_positive, 0.0, complex(np.nan, np.nan)), found)
+    found = do.where(is_zero, do.where(is_positive, 0.0, complex(np.nan, np.nan)).astype(found.dtype), found)
     return do.where(do.equal(exponent, 0), 1.0, found)
 
 
@@ -362,11 +363,11 @@ COMPLEX_RESULTS: dict[str, Callable[..., Parts]] = {
     "multiply": multiply,
     "divide": divide,
     "exp": exp,
-    "exp2": _scaled(exp, np.log(2.0), before=True),
+    "exp2": _scaled(exp, math.log(2.0), before=True),
     "expm1": expm1,
     "log": log,
-    "log2": _scaled(log, 1 / np.log(2.0)),
-    "log10": _scaled(log, 1 / np.log(10.0)),
+    "log2": _scaled(log, 1 / math.log(2.0)),
+    "log10": _scaled(log, 1 / math.log(10.0)),
     "log1p": log1p,
     "sqrt": sqrt,
     "sinh": sinh,

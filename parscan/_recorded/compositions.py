@@ -42,8 +42,8 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 @records()
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> RecordingArray:
     found = diff(np.ravel(ary))
-    parts = [*([] if to_begin is None else [np.ravel(to_begin)]), found]
-    return np.concatenate([*parts, *([] if to_end is None else [np.ravel(to_end)])])
+    ends = [[] if one is None else [np.ravel(found.cast(one))] for one in (to_begin, to_end)]
+    return np.concatenate([*ends[0], found, *ends[1]])
 
 
 @records()
@@ -51,7 +51,8 @@ def gradient(f: Any, *spacings: Any, axis: Any = None, edge_order: int = 1) -> A
     array = recording(f, *spacings)
     axes = axes_of(array, axis)
     given = spacings * len(axes) if len(spacings) == 1 else spacings or (1.0,) * len(axes)
-    found = [_gradient(array, one, width, edge_order) for one, width in zip(axes, given, strict=True)]
+    dtype = array.dtype if array.dtype.kind in "fc" else np.dtype(float)
+    found = [_gradient(array, one, width, edge_order).astype(dtype) for one, width in zip(axes, given, strict=True)]
     return found[0] if len(found) == 1 else tuple(found)
 
 
@@ -166,9 +167,10 @@ def _fix(x: Any, **_: Any) -> Any:
 
 @records()
 def polyval(p: Any, x: Any) -> Any:
-    found: Any = recording(x, p).filled(0.0) if np.ndim(x) else 0.0
-    for coefficient in p:
-        found = found * x + coefficient
+    array = recording(x, p)
+    found: Any = array.filled(0.0)
+    for coefficient in recording(p, x):  # numbers of NumPy, also in lists
+        found = found * array + coefficient
     return found
 
 

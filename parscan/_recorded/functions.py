@@ -202,8 +202,9 @@ def _plain(graph: Graph, function: Any, *args: Any, **options: Any) -> Any:
 def _linspace(graph: Graph, function: Any, start: Any, stop: Any, num: int = 50, **options: Any) -> Any:
     if options or not holds((start, stop)) or num < 2:
         return _plain(graph, function, start, stop, num, **options)
-    start = as_recording(graph, start)
-    found = start + np.arange(num) * ((stop - start) / (num - 1))
+    dtype = np.result_type(*(one.dtype if isinstance(one, RecordingArray) else one for one in (start, stop)), 1.0)
+    start, stop = as_recording(graph, start, dtype), as_recording(graph, stop, dtype)
+    found = start + np.arange(num).astype(dtype) * ((stop - start) / (num - 1))
     found[-1] = stop
     return found
 

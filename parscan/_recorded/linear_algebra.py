@@ -246,7 +246,8 @@ def det(a: Any) -> Any:
 @records()
 def inv(a: Any, **_: Any) -> Any:
     array = recording(a)
-    return _eliminated(array, np.broadcast_to(np.eye(array.shape[-1]), array.shape))
+    dtype = array.dtype if array.dtype.kind in "fc" else None
+    return _eliminated(array, np.broadcast_to(np.eye(array.shape[-1], dtype=dtype), array.shape))
 
 
 @records()

@@ -62,6 +62,9 @@ def operation(name: str, one: Any, other: Any) -> RecordingArray:
 def complex_number(real: Any = 0.0, imaginary: Any = 0.0) -> RecordingArray:
     """`complex(real, imaginary)`."""
     given = [value.reshape(()) if type(value) is RecordingArray else value for value in (real, imaginary)]
+    for value in given:
+        if type(value) is RecordingArray and value.dtype.char in "fF":
+            raise Refused(f"calls complex() on a value of {value.dtype}")
     if all(kind(value) is not complex and np.dtype(kind(value)).kind != "c" for value in given):
         return number(ABOVE["paired"](*given, np.complex128))
     one, other = given

@@ -46,7 +46,7 @@ def reduction(
         array = found[(*(slice(None),) * one, None)] if keepdims else found
     if "initial" in options and options["initial"] is not None:
         array = apply(name, array, options["initial"])
-    elif name == "add" and axes and array.dtype.kind == "f":
+    elif name == "add" and axes and array.dtype.kind in "fc":
         array = array + 0.0  # the sum of nothing but -0.0 is 0.0
     if out is not None:
         raise Refused("reduces into an array")
@@ -163,7 +163,9 @@ def nansum(a: Any, axis: Any = None, **options: Any) -> Any:
 
 @records()
 def nanmean(a: Any, axis: Any = None, **options: Any) -> Any:
-    return nansum(a, axis, **options) / np.sum(~np.isnan(a), axis=axis, **options)
+    array = recording(a)
+    dtype = array.dtype if array.dtype.kind in "fc" else np.float64
+    return nansum(a, axis, **options) / np.sum(~np.isnan(a), axis=axis, **options).astype(dtype)
 
 
 SORTED = 16

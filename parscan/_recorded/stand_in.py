@@ -402,16 +402,17 @@ class Concatenation:
     def __getitem__(self, key: Any) -> Any:
         if not holds(key):
             return lifted(self._graph, (np.c_ if self._columns else np.r_)[key])
-        parts = []
-        for part in key if isinstance(key, tuple) else (key,):
-            if isinstance(part, str):
-                raise Refused("uses `np.r_` with directions")
-            array = as_recording(self._graph, np.r_[part] if isinstance(part, slice) else part)
-            if self._columns:
-                parts.append(array.reshape(-1, 1) if array.ndim < 2 else array)
-            else:
-                parts.append(array.reshape(-1) if array.ndim == 0 else array)
-        return np.concatenate(parts, axis=-1 if self._columns else 0)
+        given = [
+            np.r_[part] if isinstance(part, slice) else part for part in (key if isinstance(key, tuple) else (key,))
+        ]
+        if any(isinstance(part, str) for part in given):
+            raise Refused("uses `np.r_` with directions")
+        arrays = [part if is_number(part) else as_recording(self._graph, part) for part in given]
+        dtype = np.result_type(*(part.dtype if isinstance(part, RecordingArray) else part for part in arrays))
+        parts = [as_recording(self._graph, part, dtype) for part in arrays]
+        if self._columns:
+            return np.concatenate([part.reshape(-1, 1) if part.ndim < 2 else part for part in parts], axis=-1)
+        return np.concatenate([part.reshape(-1) if part.ndim == 0 else part for part in parts])
 
 
 class Vectorized:

@@ -127,6 +127,10 @@ ROWS = {
         "np.linalg.solve(s + 1j * np.eye(3), i)",
         "np.linalg.inv(s + 1j)",
         "np.polyval([1j, 2.0, x], a)",
+        "(a + 1j) ** 1.5",
+        "(a + 1j) ** (b + 2j)",
+        "2.0 ** (a + 1j)",
+        "np.log10(a + 1j) + np.log2(a + 1j) + np.exp2(a + 1j)",
         "np.vdot(a + 1j, b - 1j)",
         "np.linalg.norm(a + 1j)",
         "np.var(a + 1j * b)",
@@ -616,6 +620,30 @@ def test_it_gives_what_numpy_gives_for_complex_numbers(name, text):
         assert (one.shape, one.dtype) == (expected.shape, expected.dtype)
         rtol = 1e-6 if expected.dtype in (np.float32, np.complex64) else 1e-13
         np.testing.assert_allclose(one, expected, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize(("name", "text"), [call for call in CALLS if call[0] not in ("math", "numbers", "ndtr")])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_it_gives_what_numpy_gives_for_single_precision(name, text):
+    count = 2
+    given = {key: one.astype(np.float32) for key, one in arguments(count).items()}
+    function = eval(
+        f"lambda {', '.join(given)}: {text}",
+        {"np": np, "special": special, "linalg": linalg, "collections": collections},
+    )
+    try:
+        wanted = [np.asarray(function(*(array[k].copy() for array in given.values()))) for k in range(count)]
+    except ValueError:
+        return
+    try:
+        recording = record(function, [array[0] for array in given.values()])
+    except NotRecordedError as error:
+        assert "float32" in str(error) or "complex64" in str(error)  # noqa: PT017
+        return
+    found = from_pairs(recording.program(*given.values())[0], recording.dtype)
+    for one, expected in zip(found, wanted, strict=True):
+        assert (one.shape, one.dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_allclose(one, expected, rtol=3e-4, atol=3e-5)
 
 
 @pytest.mark.parametrize(
