@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache, lru_cache
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import array_api_compat
@@ -252,9 +253,21 @@ def single_rows(x: Array) -> Iterator[Array]:
     return (x[row : row + 1, ...] for row in range(x.shape[0]))
 
 
-def places(x: Array) -> Iterator[Array]:
-    """Views of the rows, one after the other, to which arrays with a first axis of length one can be assigned."""
-    return iter(x) if isinstance(x, np.ndarray) else single_rows(x)
+def places(x: Array, small: int) -> Iterator[Array | None]:
+    """
+    Views of the rows, one after the other, to which arrays with a first axis of length one can be assigned.
+
+    None for NumPy's rows of at most `small` bytes: :func:`write_rows` writes many of them in the time of one view.
+    """
+    if not isinstance(x, np.ndarray):
+        return single_rows(x)
+    return iter(x) if x.nbytes > small * len(x) else repeat(None, len(x))
+
+
+def write_rows(x: Array, rows: list[bytes]) -> None:
+    """Write the first rows of NumPy's, given by their bytes in C order; of none is the memory there already."""
+    if rows and rows[0]:
+        x[: len(rows), ...] = np.frombuffer(b"".join(rows), x.dtype).reshape(len(rows), *x.shape[1:])
 
 
 def contiguous(x: Array) -> Array:

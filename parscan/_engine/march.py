@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from .._arrays.namespace import Array
 from .._reporting.progress import Report
@@ -57,7 +58,7 @@ class Problem(ABC):
         """State from which the step `time` starts."""
 
     @abstractmethod
-    def loop(self, state: Array, begin: int, end: int, report: Callable[[int], None]) -> int:
+    def loop(self, state: Array, begin: int, end: int, report: Callable[[int], None] | None = None) -> int:
         """Evaluate the steps one by one; returns the first one whose state is not finite, or `end`.
 
         `report` receives the number of solved steps from time to time.
@@ -111,10 +112,21 @@ class Record:
 
 def march(problem: Problem, plan: Plan, start: int, report: Report | None = None) -> Record:
     """Solve the steps from `start` on, window by window; `report` is called after every iteration."""
+    if not plan.methods:
+        return _looped(problem, start, report)
     run = _March(problem, plan, start, report)
     while run.continues():
         run.step()
     return run.record
+
+
+def _looped(problem: Problem, start: int, report: Report | None) -> Record:
+    """All steps by the loop: a short one takes hardly longer than what `_March` prepares."""
+    if start >= problem.steps:
+        return Record(reached=start)
+    on = None if report is None else partial(report, method="sequential", window=1, iterations=0, correction=None)
+    reached = problem.loop(problem.state(start), start, problem.steps, on)
+    return Record(looped=reached - start, reached=reached)
 
 
 class _March:
@@ -127,7 +139,7 @@ class _March:
         self._report = report
         self._finite = True
         self._index = 0
-        self._size = plan.methods[0].window.first if plan.methods else problem.steps
+        self._size = plan.methods[0].window.first
         self._failures = 0  # in a row, of the last method in its smallest window
         self._failed = False  # whether the method in use has failed: then its windows grow more slowly
         self._warm_until = 0  # up to this step, the trajectory holds the states of an earlier sweep
@@ -138,11 +150,8 @@ class _March:
         return self._finite and self.record.reached < self._problem.steps
 
     def step(self) -> None:
-        """Solve one window by the method in use, or all steps by the loop."""
+        """Solve one window by the method in use."""
         begin = self.record.reached
-        if not self._plan.methods:
-            self._loop(begin, self._problem.steps)
-            return
         method = self._plan.methods[self._index]
         end = min(begin + self._size, self._problem.steps)
         outcome, are_finite = self._solve(method, begin, end)

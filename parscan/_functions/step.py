@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,11 +15,15 @@ from .._arrays.namespace import (
     places,
     plain,
     single_rows,
+    write_rows,
 )
 from .._linalg.structure import Structure
 from .counts import Counts
 
 Inputs = tuple[Array, ...] | Array | None
+
+SMALL = 256
+"""Most bytes of a state that a loop notes down, to write many at once."""
 
 Times = slice | Sequence[int]
 """Numbers of time steps."""
@@ -102,28 +105,48 @@ class Step:
         The last state is returned. This loop does as little work as possible: the speed of every other method is
         compared with it.
         """
-        function, first, t = self._value, y, start
-        kind, shape, dtype = type(y), y.shape, y.dtype
-        rows = places(trajectory[start:stop, ...])
+        call, first, kind, shape, dtype = self._caller(start, stop), y, type(y), y.shape, y.dtype
+        target = trajectory[start:stop, ...]
+        kept: list[bytes] = []  # small states, in the order of their entries: writing each to its row takes longer
+        keep = kept.append
         try:
-            for t, row, arguments in zip(range(start, stop), rows, self._singles(start, stop), strict=False):  # noqa: B007
-                y = function(y, *arguments)
+            for row in places(target, SMALL):
+                y = call(y)
                 # The quick test is that of most steps; the other one knows all states that can be accepted.
                 if type(y) is not kind or y.shape != shape or y.dtype is not dtype:
                     if not _is_state(y, first):
                         break
                     y = plain("step", y)
-                row[...] = y
+                if row is None:
+                    keep(y.tobytes())
+                else:
+                    row[...] = y
+                    keep(b"")
             else:
                 return y
         except Exception as error:
+            t = start + len(kept)
             self.error = error
             error.add_note(self._whereabouts(slice(t, t + 1), first.shape))
-            self._note_integers(error, function, (y, *arguments))
+            given = () if self.x is None else (self.inputs(slice(t, t + 1)),)
+            self._note_integers(error, self._value, (y, *given, *self.args))
             raise
         finally:
-            self.counts.add(t + 1 - start, t + 1 - start)
+            done = min(len(kept) + 1, stop - start)  # a step that fails counts
+            self.counts.add(done, done)
+            write_rows(target, kept)
         raise _rejection("step", y, first, first.shape)
+
+    def _caller(self, start: int, stop: int) -> Callable[[Array], Any]:
+        """The user's function of a state, with the arguments of one step after the other, from `start` on."""
+        function, x, args = self._value, self.x, self.args
+        if x is None:
+            return (lambda y: function(y, *args)) if args else function
+        if isinstance(x, tuple):
+            inputs: Iterator[Any] = zip(*(single_rows(part[start:stop, ...]) for part in x), strict=False)
+        else:
+            inputs = single_rows(x[start:stop, ...])
+        return lambda y: function(y, next(inputs), *args)
 
     def with_jacobian(self, y: Array, times: slice) -> tuple[Array, Array]:
         """States after `y`, and the Jacobians there in the structure's layout."""
@@ -177,15 +200,6 @@ class Step:
             "parallel solve may be guesses. Put components together by np.stack([...], axis=-1); where `x` or `args` "
             "hold a value per member of a batch, `y0` needs its axes, too: (*batch, n)."
         )
-
-    def _singles(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
-        """Arguments after the state, for one step after the other."""
-        x, args = self.x, map(itertools.repeat, self.args)
-        if x is None:
-            return itertools.repeat(self.args)
-        if isinstance(x, tuple):
-            return zip(zip(*(single_rows(part[start:stop, ...]) for part in x), strict=False), *args, strict=False)
-        return zip(single_rows(x[start:stop, ...]), *args, strict=False)
 
     def inputs(self, times: Times, copies: int = 1) -> Inputs:
         """Inputs at these times, repeated `copies` times over."""
