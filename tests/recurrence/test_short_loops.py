@@ -1,5 +1,6 @@
 """Loops that `auto` chooses at once: they take little more than a plain loop, and all faults of the step are found."""
 
+import sys
 from math import inf
 
 import numpy as np
@@ -109,15 +110,112 @@ def test_a_wrong_jacobian():
         solve_recurrence(*arguments, jac=jac, structure=Diagonal)
 
 
-def test_a_step_that_writes_to_its_argument():
+def test_a_jacobian_takes_two_more_calls():
+    arguments = (mixing, np.zeros(2), X)
+    sol = solve_recurrence(*arguments, jac=lambda y, x: (1 - np.tanh(y @ W + x) ** 2)[..., None] * W.T)
+    assert (sol.nfev, sol.njev) == (103, 1)
+
+
+def test_a_jacobian_where_the_step_takes_no_stack_of_many_states():
+    def step(y, x):
+        if len(y) > 9:
+            raise ValueError("too many")
+        return np.tanh(0.5 * y + x)
+
+    def jac(y, x):
+        return 0.5 * (1 - np.tanh(0.5 * y + x) ** 2)
+
+    arguments = (step, np.zeros(2), X[:9])
+    assert solve_recurrence(*arguments, jac=jac, structure=Diagonal).success
+    with pytest.raises(ValueError, match="`jac` disagrees with finite differences"):
+        solve_recurrence(*arguments, jac=lambda y, x: 0.9 * jac(y, x), structure=Diagonal)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-9], ids=["alike", "one is small"])
+def test_a_jacobian_that_is_wrong_for_one_component(scale):
+    size = np.array([1.0, scale])
+
+    def jac(y, x):
+        return np.cos(0.5 * y / size + x) * np.array([0.5, 0.4])
+
+    arguments = (lambda y, x: size * np.sin(0.5 * y / size + x), np.zeros(2), X)
+    with pytest.raises(ValueError, match="`jac` disagrees with finite differences"):
+        solve_recurrence(*arguments, jac=jac, structure=Diagonal)
+
+
+@pytest.mark.parametrize("n", [2, 100])
+def test_a_step_that_writes_to_its_argument(n):
     def step(y, x):
         y *= 0.5
         y += x
         return y
 
-    sol = solve_recurrence(step, np.zeros(2), X)
+    sol = solve_recurrence(step, np.zeros(n), X[:, :1])
     assert sol.success
-    np.testing.assert_array_equal(sol.y, loop(lambda y, x: 0.5 * y + x, np.zeros(2), X))
+    np.testing.assert_array_equal(sol.y, loop(lambda y, x: 0.5 * y + x, np.zeros(n), X[:, :1]))
+
+
+@pytest.mark.parametrize("shape", [(2,), (100,), (3, 2)], ids=str)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_step_that_returns_its_own_array(order, shape):
+    """The same array at every call, or one whose entries lie in another order."""
+    kept = {}
+
+    def step(y, x, a):
+        found = kept.setdefault(len(y), np.zeros(y.shape, order=order))
+        found[...] = a * y + x[0] - x[1]
+        return found
+
+    inputs = (RNG.standard_normal((50, *shape)), RNG.standard_normal((50, *shape[:-1], 1)))
+    sol = solve_recurrence(step, np.ones(shape), inputs, args=(0.7,), method="sequential", compile=False)
+    np.testing.assert_array_equal(sol.y, loop(lambda y, x: 0.7 * y + x[0] - x[1], np.ones(shape), inputs))
+
+
+@pytest.mark.parametrize("n", [2, 100])
+@pytest.mark.parametrize("fault", ["raises", "returns a list"])
+def test_a_step_that_fails_in_the_midst(fault, n):
+    def step(y, x):
+        if x[0, 0] == 57.0:
+            if fault == "raises":
+                raise OverflowError("too hot")
+            return [0.0]
+        return 0.5 * y + 1.0
+
+    x = np.arange(100.0)[:, None]
+    with pytest.raises((OverflowError, TypeError)) as caught:
+        solve_recurrence(step, np.ones(n), x)
+    if fault == "raises":
+        assert "for the time steps 57:58:1" in caught.value.__notes__[0]
+    x[30] = np.nan  # the exception is a consequence of a state that is not finite
+    sol = solve_recurrence(lambda y, x: step(y, x) + 0 * x, np.ones(n), x, method="sequential")
+    assert "step 30 of 100" in sol.message
+
+
+def calls(run):
+    """Calls of functions of Python and of C in it."""
+    counted = [0]
+
+    def count(frame, event, argument):
+        counted[0] += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return counted[0]
+
+
+def test_checks_of_a_short_loop_take_few_calls():
+    def jac(y):
+        return np.broadcast_to(np.diag([0.5, 0.5]), (*y.shape, 2))
+
+    def solve(**options):
+        solve_recurrence(lambda y: 0.5 * y, np.ones(2), length=1, **options)
+
+    for options, most in (({}, 240), ({"jac": jac}, 440)):
+        solve(**options)  # loads what is loaded once
+        assert calls(lambda options=options: solve(**options)) <= most
 
 
 def test_states_that_are_not_finite():
