@@ -79,6 +79,48 @@ def each(code: Code, end: Value | int, first: Value | int, step: int, written_ou
             yield place
 
 
+class Held:
+    """
+    A vector whose pieces are also kept in registers, for lines without branches that use it again.
+
+    Parameters
+    ----------
+    array : Array
+        The vector in memory, in pieces.
+    holds : bool
+        Whether to keep pieces; else this is the array.
+    """
+
+    def __init__(self, array: Array, holds: bool) -> None:
+        self._array, self._holds = array, holds
+        self._values: dict[int, Value] = {}
+
+    @property
+    def pointer(self) -> Register:
+        """To the vector in memory."""
+        return self._array.pointer
+
+    def __getitem__(self, row: Any) -> Value:
+        if not self._holds:
+            return self._array[row]
+        if row not in self._values:
+            self._values[row] = self._array[row]
+        return self._values[row]
+
+    def __setitem__(self, row: Any, value: Value) -> None:
+        self._array[row] = value
+        if self._holds:
+            self._values[row] = value
+
+    def hold(self, row: int, value: Value) -> None:
+        """Set a piece, not in memory."""
+        self._values[row] = value
+
+    def forget(self) -> None:
+        """After memory was written by others."""
+        self._values = {}
+
+
 class Elimination:
     """
     Text that factorises a matrix and solves systems.

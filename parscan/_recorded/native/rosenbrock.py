@@ -15,10 +15,10 @@ import numpy as np
 from ..linearised import Linearised
 from ..program import Program
 from .driver import Fields
-from .elimination import Shape
+from .elimination import Held, Shape
 from .expressions import Array, Value
 from .integrate import Solver, solver
-from .members import DENSE, SAFETY, Form, Members
+from .members import DENSE, INLINED, SAFETY, Form, Members
 from .rodas5p import BETWEEN, GAMMA, OF_TIME, ORDER, RIGHT_SIDES, STAGES, STATES, TIMES
 from .routine import Routine
 from .same_text import structure
@@ -78,6 +78,10 @@ class Rosenbrock(Members):
         numbers = weights(form.log == DENSE).astype(value.arguments[1].dtype)
         super().__init__([value, linearised.program], form, 2, numbers, DEGREE)
         self.systems.module = self.module
+        is_small = value.operations <= INLINED and self.shape.is_short and self.shape.rows == 1
+        self._written_out = self.module.inline(value, self.lanes) if is_small else None
+        """The right-hand side in the lines of the driver, with all values in registers."""
+        self._held: dict[tuple[str, int], Held] = {}
         self.per_attempt += form.checks_polynomials
 
     def extend(self, fields: Fields) -> list[Routine]:
@@ -95,9 +99,12 @@ class Rosenbrock(Members):
 
     # Memory
 
-    def pieces(self, name: str, number: int = 0) -> Array:
-        """A state, or something like it, in the pieces of `Shape`."""
-        return self.rows(name, number).of(self.shape.width, self.shape.lanes)
+    def pieces(self, name: str, number: int = 0) -> Held:
+        """A state, or something like it, in the pieces of `Shape`; those of short vectors stay in registers."""
+        if (name, number) not in self._held:
+            array = self.rows(name, number).of(self.shape.width, self.shape.lanes)
+            self._held[name, number] = Held(array, self.shape.is_short)
+        return self._held[name, number]
 
     def elements(self, name: str) -> Array:
         """Numbers in memory, in each lane."""
@@ -132,6 +139,7 @@ class Rosenbrock(Members):
         with code.if_(code.any(is_first)):
             self._linearise(t, self.rows("state"))
             self._count(is_first, "evaluations")
+        self._held = {}
         self.systems.factorise(h.to(self.dtype))
         fails = self._stages(t, h)
         error = self._error()
@@ -147,20 +155,37 @@ class Rosenbrock(Members):
         for i in range(STAGES):
             if i:
                 self._trial(i)
-                self.evaluate(code.fma(h, TIMES[i], t), self.rows("trial"), self.rows("slopes", 1))
+                self._evaluate(code.fma(h, TIMES[i], t))
             slope = self.pieces("slopes", min(i, 1))
             for row in self.each():
-                found = length * slope[row]
+                found = self.code.number(0.0, self.dtype, self.shape.width)
                 if self.reads_time[0] and OF_TIME[i]:
-                    found = code.fma(square * OF_TIME[i], by_time[row], found)
-                right[row] = self._weighted(RIGHT_SIDES[i], row, found)
-            result = self.rows("stages", i).pointer
-            self.systems.solve(right.pointer, result)
-            fails = fails if i else self.systems.fails(right.pointer, result)
+                    found = square * OF_TIME[i] * by_time[row]
+                found = self._weighted(RIGHT_SIDES[i], row, found)
+                right[row] = code.fma(length, slope[row], found)  # at the end, as the slope is known last
+            result = self.pieces("stages", i)
+            self.systems.solve(right, result)
+            fails = fails if i else self.systems.fails(right, result)
         last = self.pieces("stages", STAGES - 1)
         for row in self.each():
             end[row] = trial[row] + last[row]
         return fails
+
+    def _evaluate(self, t: Value) -> None:
+        """The slope of the row "trial", as the second row of slopes."""
+        trial, slope = self.pieces("trial"), self.pieces("slopes", 1)
+        if self._written_out is None:
+            written = self.rows("slopes", 1)
+            self.evaluate(t, self.rows("trial"), written)
+            slope.forget()
+            if self.shape.padded == self.shape.rows:
+                slope.hold(0, self.recent(written, 0))
+            return
+        time = t.to(self.program.arguments[0].dtype).register if self.reads_time[0] else ""
+        state = [trial[row].register for row in range(self.n)]
+        found = self._written_out([time], state, *self._parameter_values())[0]
+        for row, register in enumerate(found):
+            slope.hold(row, Value(self.code, register, self.dtype, self.lanes))
 
     def _trial(self, i: int) -> None:
         """The state at which a stage evaluates the function."""
@@ -195,13 +220,13 @@ class Rosenbrock(Members):
         change = (-powers * MIDDLE ** (powers - 1.0) @ weights(False)).tolist()
         for row in self.each():
             trial[row] = self._weighted(state, row, self.pieces("state")[row])
-        self.evaluate(code.fma(h, MIDDLE, t), self.rows("trial"), self.rows("slopes", 1))
+        self._evaluate(code.fma(h, MIDDLE, t))
         for row in self.each():
             right[row] = self._weighted(change, row, length * slope[row])
-        self.systems.solve(right.pointer, trial.pointer)
+        self.systems.solve(right, trial)
         return self._size(trial)
 
-    def _size(self, vector: Array) -> Value:
+    def _size(self, vector: Held) -> Value:
         """Root of the mean square of a vector in tolerances."""
         code, lanes = self.code, self.lanes
         last, state, end = vector, self.pieces("state"), self.pieces("end")

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .elimination import Shape
 from .expressions import WHOLE, Array, Code, Value
 from .routine import Routine
 
@@ -177,14 +178,15 @@ class Systems:
     Parameters
     ----------
     plan : Plan
-    lanes : int
-    dtype : dtype
+    shape : Shape
+        Of the vectors.
     diagonal : float
         `1/γ`
     """
 
-    def __init__(self, plan: Plan, lanes: int, dtype: np.dtype[Any], diagonal: float) -> None:
-        self._plan, self._lanes, self._dtype, self._diagonal = plan, lanes, dtype, diagonal
+    def __init__(self, plan: Plan, shape: Shape, diagonal: float) -> None:
+        self._plan, self._lanes, self._dtype, self._diagonal = plan, shape.lanes, shape.dtype, diagonal
+        self._rows = shape.rows
 
     def routines(self) -> list[Routine]:
         """
@@ -275,9 +277,16 @@ class Systems:
             for one in _each(code, above_starts[k + 1], above_starts[k], written_out):
                 x[above[one]] = code.fma(-values[above_places[one]], known, x[above[one]])
         if written_out:
-            for place in range(plan.n):
-                result[place] = x[place]
+            self._write(code, [x[place] for place in range(plan.n)], result)
         return internal(code, SOLVE, names, tables.bytes())
+
+    def _write(self, code: Code, values: list[Value], result: Array) -> None:
+        """Write a solution in the pieces in which it is read."""
+        values = values + [code.number(0.0, self._dtype, self._lanes)] * (-len(values) % self._rows)
+        for row in range(0, len(values), self._rows):
+            some = values[row : row + self._rows]
+            piece = code.joined(some) if self._rows > 1 else some[0]
+            result.of(self._rows * self._lanes, self._lanes)[row] = piece
 
     def _check(self) -> Routine:
         """The backward error of a solution, entry by entry (Oettli and Prager 1964)."""

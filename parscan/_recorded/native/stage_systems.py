@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from .driver import Fields, Module
-from .elimination import IN_REGISTERS, Elimination, Shape, each
+from .elimination import IN_REGISTERS, Elimination, Held, Shape, each
 from .expressions import WHOLE, Array, Code, Value
 from .routine import Routine
+from .small_inverse import inverse, product
 from .sparse_elimination import CHECK, FACTORISE, SOLVE, Plan, Systems, Tables, internal, planned
 from .text import Register, UnsupportedError
 
@@ -72,10 +73,10 @@ class StageSystems(ABC):
         """Factorise the matrix of a step of length `h`, in the dtype of states."""
 
     @abstractmethod
-    def solve(self, right: Register, result: Register) -> None:
+    def solve(self, right: Held, result: Held) -> None:
         """Solve a system."""
 
-    def fails(self, right: Register, result: Register) -> Value:
+    def fails(self, right: Held, result: Held) -> Value:
         """Whether a solution that was just found is not one, per lane."""
         return self.module.code.number(False, bool, self.shape.lanes)
 
@@ -89,9 +90,10 @@ def stage_systems(shape: Shape, rows: Any, columns: Any, diagonal: float) -> Sta
     UnsupportedError
         If neither way is for so large a system.
     """
+    if shape.n <= IN_REGISTERS:
+        return Small(shape, rows, columns, diagonal)
     full = shape.n**3 // 3 + SOLVES * shape.n**2
-    most = min(full, MOST_PLANNED)
-    plan = planned(rows, columns, shape.n, most) if shape.n > IN_REGISTERS or shape.lanes > 1 else None
+    plan = planned(rows, columns, shape.n, min(full, MOST_PLANNED))
     if plan:
         share = OF_LOOPS if shape.rows > 1 and not plan.is_written_out else SHARE
         if plan.operations + SOLVES * plan.size < share * full:
@@ -102,43 +104,26 @@ def stage_systems(shape: Shape, rows: Any, columns: Any, diagonal: float) -> Sta
 
 
 class Full(StageSystems):
-    """
-    Elimination with partial pivoting.
-
-    Functions do it, unless systems are short enough to be written out every time.
-    """
-
-    @property
-    def _calls(self) -> bool:
-        return not (self.shape.is_short and self.shape.rows == 1)
+    """Elimination with partial pivoting."""
 
     def extend(self, fields: Fields) -> list[Routine]:
-        """Memory of the factors."""
+        """Memory of the factors, and functions."""
         shape = self.shape
         for name in ("upper", "lower"):
             fields.add(name, shape.dtype, shape.n * shape.size)
         fields.add("inverse", shape.dtype, shape.size)
         fields.add("order", WHOLE, shape.n, shape.lanes)
-        return [self._factoriser(), self._solver()] if self._calls else []
+        return [self._factoriser(), self._solver()]
 
     def factorise(self, h: Value) -> None:
         """Fill and factorise the matrix."""
-        if self._calls:
-            self.elements("factor")[0] = -h
-            self.module.call(FACTORISE, *self.pointers("entries", "factor", *MATRIX))
-        else:
-            self._fill(self.module.code, self.elements("entries"), -h, self.elements("upper"))
-            self._elimination().factorise()
+        self.elements("factor")[0] = -h
+        self.module.call(FACTORISE, *self.pointers("entries", "factor", *MATRIX))
 
-    def solve(self, right: Register, result: Register) -> None:
+    def solve(self, right: Held, result: Held) -> None:
         """Solve a system."""
-        if self._calls:
-            self.module.call(SOLVE, *self.pointers(*MATRIX), right, result)
-        else:
-            self._elimination().solve(right, result)
-
-    def _elimination(self) -> Elimination:
-        return Elimination(self.module.code, self.shape, *self.pointers(*MATRIX))
+        self.module.call(SOLVE, *self.pointers(*MATRIX), right.pointer, result.pointer)
+        result.forget()
 
     def _fill(self, code: Code, entries: Array, factor: Value, upper: Array) -> Tables:
         """Write the matrix, column by column."""
@@ -169,6 +154,31 @@ class Full(StageSystems):
         return internal(code, SOLVE, names)
 
 
+class Small(StageSystems):
+    """The inverse, in registers."""
+
+    def extend(self, fields: Fields) -> list[Routine]:
+        """Nothing."""
+        return []
+
+    def factorise(self, h: Value) -> None:
+        """Fill and invert the matrix."""
+        code, n, entries = self.module.code, self.shape.n, self.elements("entries")
+        matrix = [
+            [code.number(self.diagonal if r == c else 0.0, self.shape.dtype, self.shape.lanes) for c in range(n)]
+            for r in range(n)
+        ]
+        for k, (row, column) in enumerate(zip(self.rows.tolist(), self.columns.tolist(), strict=True)):
+            matrix[row][column] = code.fma(-h, entries[k], matrix[row][column])
+        self._inverse = inverse(code, matrix)
+
+    def solve(self, right: Held, result: Held) -> None:
+        """Solve a system."""
+        found = product(self.module.code, self._inverse, [right[k] for k in range(self.shape.n)])
+        for row, value in enumerate(found):
+            result[row] = value
+
+
 class Sparse(StageSystems):
     """
     Elimination by a plan, without change of rows.
@@ -185,19 +195,20 @@ class Sparse(StageSystems):
         lanes, dtype = self.shape.lanes, self.shape.dtype
         fields.add("values", dtype, self._plan.size, lanes)
         fields.add("found", dtype, lanes)
-        return Systems(self._plan, lanes, dtype, self.diagonal).routines()
+        return Systems(self._plan, self.shape, self.diagonal).routines()
 
     def factorise(self, h: Value) -> None:
         """Fill and factorise the matrix."""
         self.elements("factor")[0] = -h
         self.module.call(FACTORISE, *self.pointers("entries", "factor", "values"))
 
-    def solve(self, right: Register, result: Register) -> None:
+    def solve(self, right: Held, result: Held) -> None:
         """Solve a system."""
-        self.module.call(SOLVE, *self.pointers("values"), right, result)
+        self.module.call(SOLVE, *self.pointers("values"), right.pointer, result.pointer)
+        result.forget()
 
-    def fails(self, right: Register, result: Register) -> Value:
+    def fails(self, right: Held, result: Held) -> Value:
         """Whether the residual is large."""
-        given = [*self.pointers("entries", "factor"), right, result, *self.pointers("found")]
+        given = [*self.pointers("entries", "factor"), right.pointer, result.pointer, *self.pointers("found")]
         self.module.call(CHECK, *given)
         return ~(self.elements("found")[0] < float(np.finfo(self.shape.dtype).eps) ** DOUBTFUL)

@@ -10,7 +10,7 @@ from parscan._recorded.linearised import linearised
 from parscan._recorded.native import rosenbrock as module
 from parscan._recorded.native.members import COUNTS, DENSE, STATES, Form, Status
 from parscan._recorded.native.rosenbrock import rosenbrock
-from parscan._recorded.native.stage_systems import Full, Sparse
+from parscan._recorded.native.stage_systems import Full, Small, Sparse
 from parscan._recorded.record import record
 from tests.support import rodas5p as reference
 from tests.support.ode_problems import ODES, heat, hires, oregonator, prothero_robinson, robertson, van_der_pol
@@ -370,7 +370,7 @@ def test_which_systems_are_sparse():
             kinds[name, lanes] = type(writer.systems)
     assert {kinds[name, lanes] for name in ("HIRES", "heat") for lanes in (1, 8)} == {Sparse}
     assert {kinds[name, lanes] for name in ("full 7", "full 19") for lanes in (1, 8)} == {Full}
-    assert kinds["Robertson", 1] == Full
+    assert {kinds[name, lanes] for name in ("Robertson", "growth") for lanes in (1, 8)} == {Small}
 
 
 def test_constants_share_code():

@@ -9,7 +9,7 @@ from parscan._recorded.native.sparse_elimination import CHECK, FACTORISE, SOLVE,
 from parscan._recorded.native.stage_systems import Sparse, stage_systems
 from parscan._recorded.native.text import UnsupportedError
 
-DIAGONAL = 4.0
+DIAGONAL, WIDTH = 4.0, 8
 
 
 def pattern(name, n, rng):
@@ -33,11 +33,12 @@ PATTERNS = "band", "arrow", "triangle", "nothing", "scattered"
 def solved(plan, lanes, dtype, entries, factor, right):
     """Solutions and their backward errors."""
     dtype, fields = np.dtype(dtype), Fields()
-    sizes = {"entries": max(len(plan.rows), 1), "factor": 1, "values": plan.size, "right": plan.n, "result": plan.n,
-             "found": 1}  # fmt: skip
+    shape = Shape(plan.n, lanes, WIDTH, dtype)
+    sizes = {"entries": max(len(plan.rows), 1), "factor": 1, "values": plan.size, "right": shape.padded,
+             "result": shape.padded, "found": 1}  # fmt: skip
     for name, size in sizes.items():
         fields.add(name, dtype, size, lanes)
-    module = Module(np.zeros(0), Systems(plan, lanes, dtype, DIAGONAL).routines(), fields)
+    module = Module(np.zeros(0), Systems(plan, shape, DIAGONAL).routines(), fields)
     at = {name: module.code.pointer("%memory", fields.offset(name)) for name in sizes}
     for name, given in (
         (FACTORISE, ("entries", "factor", "values")),
@@ -51,7 +52,8 @@ def solved(plan, lanes, dtype, entries, factor, right):
     for name, value in (("entries", entries), ("factor", factor), ("right", right)):
         views[name][: len(value)] = value
     machine.run(memory, 1)
-    return views["result"].copy(), views["found"][0].copy()
+    assert not views["result"][plan.n :].any()
+    return views["result"][: plan.n].copy(), views["found"][0].copy()
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
