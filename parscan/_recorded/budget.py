@@ -47,6 +47,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._spent: OrderedDict[Any, float] = OrderedDict()
+        self._prices: OrderedDict[Any, float] = OrderedDict()
 
     def pays_loading(self, seconds: float) -> bool:
         """Whether the compiler is loaded, or worth loading before a solve of this many seconds; they are added up."""
@@ -66,10 +67,17 @@ class Ledger:
 
     def buys_anew(self, key: Any, price: float, seconds: float) -> bool:
         """The same for something that may have to be bought again: after that, nothing has been spent."""
-        if not self.buys(key, price, seconds):
+        if not self.buys(key, max(price, self._prices.get(key, 0.0)), seconds):
             return False
         del self._spent[key]
         return True
+
+    def note_price(self, key: Any, price: float) -> None:
+        """Note the seconds that something took which may have to be bought again."""
+        self._prices.pop(key, None)
+        self._prices[key] = price
+        while len(self._prices) > MOST_KEPT:
+            self._prices.popitem(last=False)
 
 
 class Refusals:

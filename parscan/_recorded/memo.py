@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -58,14 +59,18 @@ def remembered(
 
 
 def recalled(
-    function: Callable[..., Any], examples: Sequence[Any], constants: Sequence[Any], limit: int
+    function: Callable[..., Any], examples: Sequence[Any], constants: Sequence[Any], limit: int, worth: float = inf
 ) -> Recording | None:
-    """A recording from before, as `remembered` returns it; None if there is none."""
+    """
+    A recording from before, as `remembered` returns it; None if there is none.
+
+    Those are left out for which the comparison of what the function reads took more seconds than it is `worth`.
+    """
     key = _key(function, examples, constants, limit)
     with _lock:
         entries = list(_kept.get(key, ()))
     for witness, recording in entries:
-        if witness.holds(function, constants):
+        if witness.seconds <= worth and witness.holds(function, constants):
             with _lock:
                 if key in _kept:
                     _kept.move_to_end(key)

@@ -98,6 +98,9 @@ CACHED: Any = type(functools.lru_cache(len))
 HUGE = 10_000
 """A larger array of the user's does not become a recording array, but only a table that may be indexed."""
 
+SEVERAL = 100
+"""Containers of more arrays than this, with more entries than `HUGE` in all, become containers of tables."""
+
 MANY = 10_000
 """Lists and dictionaries of more entries are copied only if they hold nothing but numbers and texts."""
 
@@ -683,6 +686,7 @@ class Copies:
         self.reads = Reads()
         self.unread = Unread(self.value, HUGE + 1)
         self._known: dict[int, tuple[Any, Any]] = {}
+        self._largest = HUGE
         self._builtins = {
             **vars(builtins),
             "complex": COMPLEX,
@@ -780,7 +784,7 @@ class Copies:
             raise Refused("uses an array of objects")
         if type(given) is not np.ndarray or given.dtype.char not in CHARS:
             return given.copy()
-        if given.size <= HUGE:
+        if given.size <= self._largest:
             return lifted(self.graph, given)
         table = given.view(Table)
         table.flags.writeable = False
@@ -793,8 +797,7 @@ class Copies:
             return self._large(given, given.values())
         copy = given.copy()
         self._remember(given, copy)
-        for key, value in given.items():
-            copy[key] = self.value(value)
+        copy.update(zip(given, self._parts(given.values()), strict=True))
         return copy
 
     def _large(self, given: Any, parts: Any) -> Any:
@@ -810,14 +813,24 @@ class Copies:
             return self._large(given, given)
         copy: list[Any] = []
         self._remember(given, copy)
-        copy.extend(map(self.value, given))
+        copy.extend(self._parts(given))
         return copy
+
+    def _parts(self, given: Any) -> list[Any]:
+        """Copies of the parts of a container; many arrays become tables, since most of them are not used."""
+        before = self._largest
+        if len(given) > SEVERAL and sum(part.size for part in given if type(part) is np.ndarray) > HUGE:
+            self._largest = 0
+        try:
+            return [self.value(part) for part in given]
+        finally:
+            self._largest = before
 
     def _tuple(self, given: tuple[Any, ...]) -> Any:
         if len(given) > MANY:
             return self._large(given, given)
         kind = self.value(type(given)) if type(given) is not tuple else tuple
-        return tuple.__new__(kind, map(self.value, given))
+        return tuple.__new__(kind, self._parts(given))
 
     def _namespace(self, given: SimpleNamespace) -> Any:
         copy = SimpleNamespace()

@@ -20,6 +20,7 @@ import math
 import operator
 import reprlib
 import sys
+import time
 import weakref
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from collections.abc import Callable, Sequence
@@ -542,13 +543,15 @@ class Witness:
     ----------
     size : int
         Bytes of arrays that are kept.
+    seconds : float
+        Time that the last comparison took; 0 before the first one.
     """
 
     def __init__(self, function: Callable[..., Any], constants: Sequence[Any], copies: Copies) -> None:
         self._nodes: list[Node] = []
         self._numbers: dict[int, int] = {}
         self._imports = [arguments for arguments, _ in copies.reads.imports]
-        self.size = 0
+        self.size, self.seconds = 0, 0.0
         kept: list[Any] = []  # so that no other object takes the place of one in memory
         self._roots = [self._part(one, copies, kept) for one in self._given(function, constants)]
         if not self._numbers.keys() >= copies.reads.names.keys():
@@ -557,11 +560,14 @@ class Witness:
 
     def holds(self, function: Callable[..., Any], constants: Sequence[Any]) -> bool:
         """Whether a function with these arguments would be recorded as that of the witness."""
+        begin = time.perf_counter()
         try:
             given = self._given(function, constants)
             return len(given) == len(self._roots) and self._holds(list(zip(self._roots, given, strict=True)))
         except Exception:  # what cannot be read is not as before
             return False
+        finally:
+            self.seconds = time.perf_counter() - begin
 
     def _given(self, function: Callable[..., Any], constants: Sequence[Any]) -> list[Any]:
         if any(level for _, _, level in self._imports):

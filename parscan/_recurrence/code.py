@@ -215,18 +215,22 @@ def record_step(step: Step, states: Array) -> Recording:
     return recording
 
 
-def recalled_recording(step: Step, states: Array) -> Recording | None:
-    """The recording of the step from an earlier solve, if there is one, and all that the step reads is as it was."""
+def recalled_recording(step: Step, states: Array, seconds: float = inf) -> Recording | None:
+    """
+    The recording of the step from an earlier solve, if there is one, and all that the step reads is as it was.
+
+    None, too, if it takes more than some seconds to find that out.
+    """
     if not compiler_is_loaded() or library(states) != "numpy":
         return None
     from .._recorded.memo import recalled  # noqa: PLC0415 - slow to import
 
-    return recalled(*_to_record(step, states))
+    return recalled(*_to_record(step, states), seconds)
 
 
 def is_worth_running(step: Step, states: Array, seconds: float) -> bool:
     """Whether a loop of some seconds is long enough for machine code of a step that was recorded before."""
-    return seconds >= WORTH_RUNNING and recalled_recording(step, states) is not None
+    return seconds >= WORTH_RUNNING and recalled_recording(step, states, seconds) is not None
 
 
 def may_have_code(step: Step, states: Array, seconds: float) -> bool:
@@ -302,8 +306,8 @@ class Compiler:
 
     def _is_worthwhile(self, seconds: float) -> bool:
         """Whether a loop of some seconds is worth recording the step, or running what was recorded before."""
-        price, key = WORTH_RECORDING + PER_NUMBER * prod(self.states.shape[1:]), ("recording", *self._kind)
-        if seconds >= WORTH_RECORDING and LEDGER.pays_loading(seconds) and LEDGER.buys_anew(key, price, seconds):
+        price = WORTH_RECORDING + PER_NUMBER * prod(self.states.shape[1:])
+        if seconds >= WORTH_RECORDING and LEDGER.pays_loading(seconds) and LEDGER.buys_anew(self._key, price, seconds):
             return True
         return is_worth_running(self._step, self.states, seconds)
 
@@ -327,6 +331,11 @@ class Compiler:
         """The code of the step, if it is a function, the shape of its states and their dtype."""
         return getattr(self._step.function, "__code__", None), tuple(self.states.shape[1:]), self.states.dtype
 
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        """That of recordings in the ledger."""
+        return ("recording", *self._kind)
+
     def _recording(self, seconds: float) -> Recording:
         """The record of the step; after a refusal, the next attempt is made once loops took much longer than it."""
         key = self._kind
@@ -334,11 +343,13 @@ class Compiler:
             raise NoCodeError(reason)
         begin = time.perf_counter()
         try:
-            return record_step(self._step, self.states)
+            found = record_step(self._step, self.states)
         except NoCodeError as refusal:
             if key[0] is not None:
                 REFUSALS.enter(key, time.perf_counter() - begin, str(refusal))
             raise
+        LEDGER.note_price(self._key, time.perf_counter() - begin)
+        return found
 
     def _made(self, seconds: float) -> Code | None:
         recording = self._recording(seconds)

@@ -508,3 +508,18 @@ def test_a_result_is_an_array_of_its_own(operation, count):
         return y + found
 
     check(step, examples=np.random.default_rng(3).uniform(0.1, 1.0, (7, count)))
+
+
+def test_of_many_arrays_in_a_list_only_those_that_are_used_become_constants():
+    arrays = [np.full(200, float(k)) for k in range(2000)]
+    given = {"list": arrays, "dict": dict(enumerate(arrays)), "tuple": tuple(arrays)}
+    for many in given.values():
+        found = record(lambda y, many=many: y * many[7][:3] + many[1000] @ many[3], [Y[0]], limit=20_000)
+        np.testing.assert_array_equal(found.program(Y)[0], 7.0 * Y + 200 * 3000.0)
+
+    def writes(y):
+        arrays[3][0] += 1
+        return y
+
+    refused(writes, "writes to a large array")
+    check(lambda y: np.stack(arrays[:150])[7, :3] * y)  # few of them are used at once

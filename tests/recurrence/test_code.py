@@ -16,6 +16,7 @@ from scipy.stats import norm
 
 from parscan import solve_recurrence, trace
 from parscan._recorded import budget
+from parscan._recorded import witness as _witness
 from parscan._recorded.budget import COMPILING, PER_OPERATION, Ledger, Measurements
 from parscan._recorded.native import loop as _loop
 from parscan._recorded.record import record
@@ -488,3 +489,42 @@ def test_steps_that_cannot_be_recorded_are_tried_again_rarely(monkeypatch):
     for _ in range(2):
         assert "branches on a value" in solved().decisions[0]
     assert len(attempts) == 7
+
+
+def test_recordings_that_take_long_are_bought_as_compiling_is(monkeypatch):
+    """What cannot be compared is recorded again, but not at every solve: loops take as long as that in between."""
+    monkeypatch.setattr(_code, "LEDGER", Ledger())
+    record_step, recorded = _code.record_step, []
+
+    def slow(step, states):
+        recorded.append(step)
+        time.sleep(0.5)
+        return record_step(step, states)
+
+    monkeypatch.setattr(_code, "record_step", slow)
+    monkeypatch.setattr(_code, "WORTH_RECORDING", 1e-9)
+    for _ in range(6):
+        solve_recurrence(lambda y: 0.5 * y + 0 * hash("a"), np.ones(1), length=1000, method="sequential")
+    assert len(recorded) <= 2
+
+
+def test_what_takes_longer_to_compare_than_the_loop_is_not_compared(monkeypatch):
+    def step(y):
+        return 0.5 * y + 1.0
+
+    for _ in range(2):
+        solve_recurrence(step, np.ones(1), length=1000, method="sequential", compile=True)
+    looks = []
+    holds = _witness.Witness.holds
+
+    def slow(self, function, constants):
+        looks.append(function)
+        found = holds(self, function, constants)
+        self.seconds = 1e3
+        return found
+
+    monkeypatch.setattr(_witness.Witness, "holds", slow)
+    monkeypatch.setattr(_code, "WORTH_RECORDING", 1e9)
+    for _ in range(3):
+        assert solve_recurrence(step, np.ones(1), length=1000, method="sequential").success
+    assert len(looks) <= 2
