@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from . import linear_algebra, rearrangements  # noqa: F401 - they enter their functions
+from . import fourier, linear_algebra, rearrangements  # noqa: F401 - they enter their functions
 from .array import ABOVE, RecordingArray, Refused, apply, as_recording
 from .calls import ALIASES, TABLE, Function, are_known, graph_of, holds, known, lifted, recording, written
 from .choices import at_places
@@ -114,7 +114,7 @@ def is_listed(function: Any) -> bool:
     if "scimath" in module:  # whose functions of negative numbers are complex
         return False
     return module in MODULES or module.startswith(
-        ("numpy._core", "numpy.lib", "numpy.linalg", "scipy.special", "scipy.linalg")
+        ("numpy._core", "numpy.lib", "numpy.linalg", "numpy.fft", "scipy.special", "scipy.linalg", "scipy.fft")
     )
 
 

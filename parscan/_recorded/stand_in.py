@@ -10,6 +10,7 @@ finds it: if the function has a state, its second record differs from the first.
 from __future__ import annotations
 
 import builtins
+import cmath
 import datetime
 import enum
 import functools
@@ -37,6 +38,7 @@ import numpy
 
 from .array import CHARS, QUICK, RecordingArray, Refused, as_recording, gather
 from .calls import holds, known, lifted
+from .complex_functions import ComplexFunction
 from .functions import OPERANDS, SIMPLE, call_library, call_listed, is_listed
 from .graph import Graph
 from .python_numbers import checked, complex_number, is_number, number, whole
@@ -54,13 +56,16 @@ HARMLESS = (numbers.Number, str, bytes, np.generic, np.dtype, datetime.date, dat
             re.Pattern, enum.Enum, frozenset, slice, range, property, MappingProxyType)  # fmt: skip
 """Kinds of values that cannot be changed."""
 
-RECORDED = ("numpy", "scipy", "math")
+RECORDED = ("numpy", "scipy", "math", "cmath")
 """Libraries that have a stand-in."""
 
 PURE = frozenset({"abc", "builtins", "_collections_abc", "cmath", "collections", "copy", "dataclasses", "enum",
                   "_functools", "functools", "itertools", "math", "numbers", "operator", "_operator", "types",
                   "typing"})  # fmt: skip
 """Modules of Python whose functions depend on nothing but their arguments."""
+
+DISPATCHER = "uarray"
+"""Module of the type of SciPy's functions that may have several implementations: those of `scipy.fft`."""
 
 FOREIGN = frozenset(
     [
@@ -743,7 +748,8 @@ class Copies:
             return Cached(given, self)
         if type(given).__name__ == "cython_function_or_method":  # whose type has another `__module__` than types have
             return self._of_cython(given)
-        return self._of_library(given) if type(given).__module__.startswith(RECORDED) else self._object(given)
+        is_of_library = type(given).__module__.startswith((*RECORDED, DISPATCHER))
+        return self._of_library(given) if is_of_library else self._object(given)
 
     def _of_cython(self, given: Any) -> Any:
         """A function or method of a module written in Cython."""
@@ -893,6 +899,8 @@ class Copies:
         owner = given.__self__
         if owner is math:
             return MathFunction(given, self.graph)
+        if owner is cmath:
+            return ComplexFunction(given)
         module = str(getattr(given, "__module__", ""))
         if module.partition(".")[0] in ("numpy", "scipy"):
             return LibraryFunction(given, self.graph)

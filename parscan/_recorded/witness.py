@@ -44,6 +44,7 @@ import numpy
 
 from .stand_in import (
     CACHED,
+    DISPATCHER,
     MAKERS,
     MANY,
     NO_FUNCTIONS,
@@ -460,7 +461,7 @@ def _opener_of_module(given: ModuleType, _: Copies) -> Open:
     name = given.__name__
     if name == "numpy.random" or name in NO_FUNCTIONS:
         return _refusing_module
-    if _root(name) in (*LIBRARIES, "math") or is_users(name):
+    if _root(name) in (*LIBRARIES, "math", "cmath") or is_users(name):
         return _module
     if name in PURE:
         return _shared_module
@@ -484,7 +485,7 @@ def _opener_of_object(given: Any, copies: Copies) -> Open:
     kind = type(given)
     if kind.__module__.startswith(("scipy.sparse", "scipy.interpolate", "numpy.polynomial")):
         return _variables
-    if _root(kind.__module__) in LIBRARIES and callable(given) and hasattr(given, "__name__"):
+    if _root(kind.__module__) in (*LIBRARIES, DISPATCHER) and callable(given) and hasattr(given, "__name__"):
         return _opener_of_function(given, copies)
     if any(given is getattr(np, name) for name in SPECIAL):
         return _one

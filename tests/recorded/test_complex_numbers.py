@@ -1,5 +1,6 @@
 """Complex numbers in recorded functions: every operation gives what NumPy gives, in Python and as machine code."""
 
+import cmath
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from parscan import trace
 from parscan._recorded.array import RecordingArray
+from parscan._recorded.complex_functions import CMATH
 from parscan._recorded.complex_numbers import CHOICES, COMPLEX_RESULTS, REAL_RESULTS, parts
 from parscan._recorded.graph import FEW, Graph
 from parscan._recorded.limits import limits
@@ -142,6 +144,42 @@ def test_machine_code_agrees(name):
     found = evaluate(recording.program, *map(as_pairs, given))[0]
     wanted = function(*given)
     assert agree(from_pairs(found, recording.dtype), wanted, 1e-12 if name == "power" else 1e-13).all()
+
+
+CMATH_ROWS = {
+    "log": ["cmath.log(z)", "cmath.log(z, 2.0)", "cmath.log(2 + z, z)"],
+    "polar": ["cmath.polar(z)[0] + cmath.polar(z)[1]"],
+    "rect": ["cmath.rect(abs(z), 0.3)", "cmath.rect(float(z.real), z.imag)"],
+    "sqrt": ["cmath.sqrt(z)", "cmath.sqrt(-z.real * z.real)", "cmath.exp(2j * cmath.pi * z.real) / cmath.sqrt(2)"],
+}
+
+
+@pytest.mark.parametrize("text", [row for name in CMATH for row in CMATH_ROWS.get(name, [f"cmath.{name}(z)"])])
+def test_functions_of_cmath(text):
+    function = eval(f"lambda z: np.array([{text}])", {"cmath": cmath, "np": np})
+
+    def each(y):
+        return function(y[0])
+
+    for z in (1.2 - 0.7j, -0.3 + 2j, -1.5 + 0j):
+        found = recorded_values(each, np.array([z]))
+        wanted = each(np.array([z]))
+        assert found.dtype == wanted.dtype
+        np.testing.assert_allclose(found, wanted, rtol=1e-14)
+
+
+def test_functions_of_cmath_that_raise_give_nan():
+    found = recorded_values(lambda y: np.array([cmath.log(v) for v in y]), np.array([1.0, 0j]))
+    assert np.isnan(found).all()
+    with pytest.raises(NotRecordedError, match="calls `cmath.acos`"):
+        record(lambda y: cmath.acos(y[0]), [np.zeros(1, complex)])
+    assert recorded_values(lambda y: y * cmath.acos(0.5), np.ones(1, complex))[0] == cmath.acos(0.5)
+
+
+def test_numbers_of_python_raise_where_python_does():
+    z = np.array([1 + 1j, 0j])
+    assert np.isnan(recorded_values(lambda y: np.array([1 / complex(v) for v in y]), z)).all()
+    assert np.isfinite(recorded_values(lambda y: np.array([1 / complex(y[0]), 2]), z)).all()
 
 
 def test_single_precision_stays():

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import linalg, special
+from scipy import fft, linalg, special
 
 from parscan._recorded.array import RecordingArray
 from parscan._recorded.calls import TABLE
@@ -460,6 +460,31 @@ ROWS = {
     "vander": ["np.vander(a, 3)", "np.vander(i, increasing=True)"],
     "sliding_window_view": ["np.lib.stride_tricks.sliding_window_view(a, 3)"],
     "ndtr": ["special.ndtr(a)"],
+    "fft": [
+        "np.fft.fft(a)",
+        "fft.fft(m, axis=0)",
+        "np.fft.fft(np.tile(a, 4), norm='ortho')",
+        "np.fft.fft(a, 4)",
+        "np.fft.fft(a, 9)",
+        "np.fft.fft(a.astype(np.float32))",
+        "np.fft.fft(np.tile(a + 1j, 5)[:16])",
+        "np.fft.fft((a > 0) * np.fft.fftfreq(6))",
+        "np.fft.fft(x[None])",
+    ],
+    "ifft": ["np.fft.ifft(a)", "np.fft.ifft(np.fft.fft(m) * 1j)", "np.fft.ifft(a, norm='forward')"],
+    "rfft": ["np.fft.rfft(a.real)", "np.fft.rfft(m.real, axis=0)", "fft.rfft(np.tile(a.real, 2)[:11])"],
+    "irfft": [
+        "np.fft.irfft(np.fft.rfft(a.real))",
+        "np.fft.irfft(np.fft.rfft(a.real[:5]), 5)",
+        "np.fft.irfft(a + 1j, 4)",
+        "np.fft.irfft(m + 1j, 12, axis=0)",
+    ],
+    "fft2": ["np.fft.fft2(m)", "np.fft.fft2(c, s=(2, 3), axes=(0, 1))"],
+    "ifft2": ["np.fft.ifft2(c)"],
+    "fftn": ["np.fft.fftn(c)", "fft.fftn(m, axes=[0])"],
+    "ifftn": ["np.fft.ifftn(m)"],
+    "fftshift": ["np.fft.fftshift(a)", "np.fft.fftshift(m, axes=1)"],
+    "ifftshift": ["np.fft.ifftshift(np.fft.fftshift(m))", "np.fft.ifftshift(a[:5])"],
     "selections": [
         "(z := a.copy(), z.__setitem__(a > 0, 2 * a[a > 0] + 1))[0]",
         "(z := a.copy(), z.__setitem__(a > 0, np.sqrt(a[a > 0]) / b[a > 0]))[0]",
@@ -579,7 +604,7 @@ def test_it_gives_what_numpy_gives(name, text):
     given = arguments(count)
     function = eval(
         f"lambda {', '.join(given)}: {text}",
-        {"np": np, "special": special, "linalg": linalg, "collections": collections, "math": math},
+        {"np": np, "special": special, "linalg": linalg, "fft": fft, "collections": collections, "math": math},
     )
     recording = record(function, [array[0] for array in given.values()])
     found = from_pairs(recording.program(*given.values())[0], recording.dtype)
@@ -606,7 +631,7 @@ def test_it_gives_what_numpy_gives_for_complex_numbers(name, text):
     given = {key: one if key == "i" else one + 1j * other.normal(size=one.shape) for key, one in given.items()}
     function = eval(
         f"lambda {', '.join(given)}: {text}",
-        {"np": np, "special": special, "linalg": linalg, "collections": collections},
+        {"np": np, "special": special, "linalg": linalg, "fft": fft, "collections": collections},
     )
     try:
         wanted = [np.asarray(function(*(array[k].copy() for array in given.values()))) for k in range(count)]
@@ -660,7 +685,8 @@ def test_it_gives_what_numpy_gives_for_single_precision(name, text):
         ("np.sum(a[a > 0])", "unknown length"),
         ("np.linalg.inv(np.eye(9) + x)", "larger than 8 by 8"),
         ("np.argmax(a)", "calls `argmax`"),
-        ("np.fft.fft(a)", "calls `fft`"),
+        ("np.fft.fft(np.tile(a, 12)[:67])", "an odd factor above 65"),
+        ("np.fft.hfft(a)", "calls `hfft`"),
         ("np.where(a > 0)", "unknown length"),
         ("np.nonzero(a)", "calls `nonzero`"),
         ("np.linalg.eig(s)", "calls `eig`"),
@@ -708,7 +734,7 @@ def test_why_it_is_not_recorded(text, reason):
     given = arguments(1)
     function = eval(
         f"lambda {', '.join(given)}: {text}",
-        {"np": np, "special": special, "linalg": linalg, "collections": collections, "math": math},
+        {"np": np, "special": special, "linalg": linalg, "fft": fft, "collections": collections, "math": math},
     )
     with pytest.raises(NotRecordedError, match=reason):
         record(function, [array[0] for array in given.values()])

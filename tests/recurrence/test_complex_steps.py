@@ -59,7 +59,17 @@ def by_parts(z, inputs):
     return gain * (np.tanh(u) + 1j * np.sin(v)) + offset
 
 
+PHASES = np.exp(-0.005j * (2 * np.pi * np.fft.fftfreq(8, 1.0)) ** 2)
+
+
+def split(z):
+    """A step of the nonlinear Schroedinger equation."""
+    z = z * np.exp(0.01j * np.abs(z) ** 2)
+    return np.fft.ifft(np.fft.fft(z) * PHASES)
+
+
 PROBLEMS = {
+    "split walk": (split, 1 / np.cosh(np.linspace(-4, 4, 8)) + 0j, None),
     "rotation": (rotation, np.ones(1, complex), None),
     "Mandelbrot": (mandelbrot, np.zeros((3, 1), complex), np.array([[-0.1 + 0.2j], [0.2 + 0.3j], [-0.9 + 0.1j]])[None]),
     "leaky": (leaky, np.zeros(1, complex), noise(T, 1)),
