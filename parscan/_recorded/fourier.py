@@ -51,7 +51,7 @@ def _along(a: Any, n: int | None, axis: int, sign: float, norm: str | None) -> R
         rows = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, count - rows.shape[-1])])
     found = _transformed(rows[..., None], sign)[..., 0]
     scale = {"backward": 1.0 if sign < 0 else count, "forward": count if sign < 0 else 1.0, "ortho": np.sqrt(count)}
-    factor = 1.0 / scale[norm or "backward"]
+    factor = 1.0 / float(scale[norm or "backward"])
     complete = found.astype(np.result_type(found.dtype, np.complex64))
     return np.moveaxis(complete if factor == 1.0 else complete * factor, -1, axis)
 

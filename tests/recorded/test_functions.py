@@ -654,7 +654,7 @@ def test_it_gives_what_numpy_gives_for_single_precision(name, text):
     given = {key: one.astype(np.float32) for key, one in arguments(count).items()}
     function = eval(
         f"lambda {', '.join(given)}: {text}",
-        {"np": np, "special": special, "linalg": linalg, "collections": collections},
+        {"np": np, "special": special, "linalg": linalg, "fft": fft, "collections": collections},
     )
     try:
         wanted = [np.asarray(function(*(array[k].copy() for array in given.values()))) for k in range(count)]
