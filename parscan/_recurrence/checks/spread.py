@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
@@ -24,4 +25,4 @@ def spread(steps: int, count: int, length: int = 1) -> Sequence[int]:
     rng, parts = Random(0), -(-steps // length) / count
     places = [place for _ in range(-(-count // length)) for place in rng.sample(range(length), length)]
     times = {int((k + rng.random()) * parts) * length + places[k] for k in range(count)}
-    return tuple(sorted(t for t in times if 0 < t < steps))
+    return array("q", sorted(t for t in times if 0 < t < steps))  # from which libraries make arrays fast

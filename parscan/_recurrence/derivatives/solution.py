@@ -185,7 +185,8 @@ class Solution:
         if not self._stacks or not times:
             return None
         xp = array_namespace(self.trajectory)
-        before, found = (xp.take(self.trajectory, xp.asarray(times) + shift, axis=0) for shift in (-1, 0))
+        places = xp.asarray(times)
+        before, found = (xp.take(self.trajectory, rows, axis=0) for rows in (places - 1, places))
         return Sample(times, before, found)
 
     def _contradiction_alone(self, prefixes: Iterable[range]) -> Finding | None:
