@@ -105,11 +105,12 @@ def _marched(march: March, share: float, events: tuple[Event, ...]) -> Solved:
 
 def distance(problem: Problem, one: Course, other: Course) -> float:
     """Largest difference of a component at the ends of two marches, in tolerances."""
-    xp = problem.xp
+    xp, last = problem.xp, one.last
+    apart, tolerances = xp.abs(last - other.last), problem.atol + problem.rtols * xp.abs(last)
+    if bool(xp.all(tolerances > 0)):
+        return float(xp.max(apart / tolerances))
     with quiet():
-        apart = xp.abs(one.last - other.last)
-        relative = apart / (problem.atol + problem.rtols * xp.abs(one.last))
-        return float(xp.max(xp.where(apart == 0, xp.zeros_like(apart), relative)))
+        return float(xp.max(xp.where(apart == 0, xp.zeros_like(apart), apart / tolerances)))
 
 
 def _size(rtol: float) -> int:

@@ -54,6 +54,11 @@ class Output:
     is_dense: bool
     times: Array | None = None
 
+    @property
+    def is_between(self) -> bool:
+        """Whether states between the ends of steps are wanted."""
+        return self.is_dense or self.times is not None
+
 
 @dataclass
 class Course:
@@ -159,16 +164,16 @@ class March:
         longest = self._longest * share ** (1 / ORDER)
         way = copysign(1.0, stretch.end - stretch.begin)
         while True:
-            times = self._times(course.t, stretch, is_first=not course.parts) if is_read else None
+            times = self._times(course.t, stretch, is_first=not course.used) if is_read else None
             made = solver(self.recorded, method, is_dense=self.output.is_dense, has_times=self.output.times is not None)
             run = made.start(
                 course.t, stretch.end, course.y[None, :], rtol=relative, atol=problem.atol * share,
-                max_step=longest, first_step=0.0 if course.parts else self.first_step, parameters=numbers,
+                max_step=longest, first_step=0.0 if course.used else self.first_step, parameters=numbers,
                 times=times,
             )  # fmt: skip
             course.used.append((METHODS[method], course.t))
-            status = self._advance(run, course, watch, made.degree)
-            if status == "STIFF" and watch is None and (self.output.is_dense or self.output.times is not None):
+            status = self._advance(run, course, watch, made.degree, is_read=is_read)
+            if status == "STIFF" and is_read and watch is None and self.output.is_between:
                 course.retreat()
             if run.values is not None and times is not None:
                 course.values.append(run.values[0, ...][way * times <= way * course.t, ...])
@@ -187,9 +192,10 @@ class March:
         after = way * times >= way * begin if is_first else way * times > way * begin
         return times[after & (way * times <= way * stretch.end)]
 
-    def _advance(self, run: Run, course: Course, watch: Watch | None, degree: int) -> str:
-        """Go on with a run until it ends, or an event ends it; return its status."""
-        xp, begin, start = self.problem.xp, course.t, course.y
+    def _advance(self, run: Run, course: Course, watch: Watch | None, degree: int, *, is_read: bool) -> str:
+        """Go on with a run until it ends, or an event ends it; return its status. Steps are kept if they are read."""
+        begin, start = course.t, course.y
+        first = begin, start
         entries = course.y.shape[0] * (1 + degree * self.output.is_dense)
         most = max(FEWEST, min(FIRST if watch is None else WATCHED, NUMBERS // max(entries, 1)))
         rows: list[tuple[Any, ...]] = []
@@ -211,8 +217,8 @@ class March:
             pace = max(time.perf_counter() - before, 1e-9) / most
             if watch is None:
                 most = max(FEWEST, int(min(PAUSE / pace, 4 * most, NUMBERS // max(entries, 1))))
-        columns = [xp.concat(some) if len(some) > 1 else some[0] for some in zip(*rows, strict=True)]
-        self._enter(course, columns)
+        if is_read:
+            self._enter(course, *first, rows)
         counts = run.counts[0].tolist()
         course.evaluations += counts[3]
         course.rejected += counts[2]
@@ -226,10 +232,9 @@ class March:
         times = sample_times(piece.t)
         course.stop = watch.see(times, piece.polynomial.components(times), piece.polynomial.near)
 
-    def _enter(self, course: Course, columns: list[Any]) -> None:
+    def _enter(self, course: Course, begin: float, start: Any, rows: list[tuple[Any, ...]]) -> None:
         """Enter the steps of a run."""
-        problem = self.problem
-        begin, start = course.used[-1][1], course.parts[-1].y[-1, :] if course.parts else problem.y0
+        columns = [self.problem.xp.concat(some) if len(some) > 1 else some[0] for some in zip(*rows, strict=True)]
         part = self._piece(begin, start, columns)
         course.parts.append(part)
         course.evaluated.append((part.t[1:], part.y[1:, :], columns[2]))
@@ -237,5 +242,5 @@ class March:
     def _piece(self, begin: float, start: Any, columns: list[Any]) -> Path:
         xp = array_namespace(columns[1])
         t = xp.concat([xp.asarray([begin]), columns[0]])
-        y = xp.concat([xp.astype(start, xp.float64, copy=False)[None, :], columns[1]])
+        y = xp.concat([start[None, :], columns[1]])
         return Path(t, y, at_nodes(columns[3]) if self.output.is_dense else None, self.problem.breaks)

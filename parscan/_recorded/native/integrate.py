@@ -107,17 +107,23 @@ class Run:
         self._solver, dtype, n = solver, solver.dtype, solver.n
         y0 = np.ascontiguousarray(y0, dtype=dtype)
         self.members = count = y0.shape[0]
-        self.y, self.t = np.empty((count, n), dtype), np.empty(count)
-        self.counts = np.zeros((count, len(COUNTS)), dtype=np.int64)
+        columns = len(COUNTS)
+        block = np.zeros(count * (columns + 1) + 1, dtype=np.int64)  # one array: addresses of arrays take time
+        self.counts = block[: count * columns].reshape(count, columns)
+        self.t = block[count * columns : -1].view(np.float64)
+        self.y = np.empty((count, n), dtype)
         self.values: Any = None
         self.log: tuple[Any, ...] = ()
         self.slopes: Any = None
-        self._queue = np.zeros(1, dtype=np.int64)
-        given = [y0, *(np.asarray(one, dtype=np.float64) for one in times_)]
-        rows = [(address(given[0]), n * dtype.itemsize)]
-        rows += [(address(one), 8 if one.ndim else 0) for one in given[1:]]
-        rows += [(address(self.y), n * dtype.itemsize), (address(self.t), 8), (address(self.counts), 8 * len(COUNTS))]
-        rows += [(0, 0)] * 5
+        first, size = address(block), n * dtype.itemsize
+        given = [y0, *_of_members(times_)]
+        rows = [(address(y0), size)]
+        if len(given) == 2:
+            start = address(given[1])
+            rows += [(start + 8 * k, 0) for k in range(len(times_))]
+        else:
+            rows += [(address(one), 8 if one.ndim else 0) for one in given[1:]]
+        rows += [(address(self.y), size), (first + 8 * count * columns, 8), (first, 8 * columns), *[(0, 0)] * 5]
         time_count = 0
         if times is not None:
             times = np.ascontiguousarray(times, dtype=np.float64)
@@ -128,18 +134,16 @@ class Run:
             rows += [(address(self.values), time_count * n * dtype.itemsize)]
         else:
             rows += [(0, 0)] * 2
-        rows.append((address(self._queue), 0))
+        rows.append((first + 8 * (block.shape[0] - 1), 0))
         for k, argument in enumerate(solver._arguments[2:]):
             array = np.ascontiguousarray(parameters[k], dtype=argument.dtype)
             shared = not solver.form.shared or solver.form.shared[k]
             given.append(array)
             rows.append((address(array), 0 if shared else prod(argument.shape) * argument.dtype.itemsize))
         self._given = given
-        numbers = np.zeros(len(NUMBERS), dtype=np.int64)
-        for name, value in (("members", count), ("most", most), ("wanted", 1), ("time count", time_count)):
-            numbers[NUMBERS.index(name)] = value
-        if solver.form.log == NOTHING:
-            numbers[NUMBERS.index("capacity")] = 1 << 62
+        known = {"members": count, "most": most, "wanted": 1, "time count": time_count}
+        known["capacity"] = 1 << 62 if solver.form.log == NOTHING else 0
+        numbers = [known.get(name, 0) for name in NUMBERS]
         self._workers = [_Worker(solver, rows, numbers, tolerances) for _ in range(min(threads, count))]
 
     @property
@@ -165,7 +169,10 @@ class Run:
         form, log = self._solver.form, list[tuple[Any, ...]]()
         if form.log != NOTHING:
             log = [worker.expect(most) for worker in self._workers]
-        run_all([partial(worker.run, most) for worker in self._workers])
+        if len(self._workers) == 1:
+            self._workers[0].run(most)
+        else:
+            run_all([partial(worker.run, most) for worker in self._workers])
         if form.log != NOTHING:
             rows = [
                 tuple(one[:count] for one in some)
@@ -176,23 +183,32 @@ class Run:
         return self.members - self.ended
 
 
+def _of_members(times: list[Any]) -> list[Any]:
+    """Arrays of numbers of members; one array of all if all members have the same."""
+    arrays = [np.asarray(one, dtype=np.float64) for one in times]
+    return arrays if any(one.ndim for one in arrays) else [np.array(times, dtype=np.float64)]
+
+
 class _Worker:
     """The memory of a thread, and its log."""
 
-    def __init__(self, solver: Solver, rows: list[tuple[int, int]], numbers: Any, tolerances: tuple[Any, Any]) -> None:
+    def __init__(
+        self, solver: Solver, rows: list[tuple[int, int]], numbers: list[int], tolerances: tuple[Any, Any]
+    ) -> None:
         self._solver, fields, n = solver, solver._fields, solver.n
         self.memory = solver._machine.memory()
         longs = self.memory.view(np.int64)
         place = fields.offset("pointers") // 8
-        longs[place : place + 2 * len(rows)] = np.array(rows, dtype=np.int64).reshape(-1)
+        longs[place : place + 2 * len(rows)] = [number for row in rows for number in row]
         self._pointers = longs[place:]
         place = fields.offset("numbers") // 8
         self.numbers = longs[place : place + len(NUMBERS)]
         self.numbers[...] = numbers
         for name, value, beyond in zip(("tolerances", "limits"), tolerances, (0.0, 1.0), strict=True):
             view = fields.view(self.memory, name).reshape(-1)
-            view[n:] = beyond
             view[:n] = value
+            if view.shape[0] > n:
+                view[n:] = beyond
 
     @property
     def logged(self) -> int:

@@ -374,7 +374,7 @@ def address(array: Any) -> int:
 def aligned(size: int) -> Any:
     """Zeroed bytes that begin at a multiple of 64."""
     memory = np.zeros(size + ALIGNED, dtype=np.uint8)
-    start = -memory.ctypes.data % ALIGNED
+    start = -address(memory) % ALIGNED
     return memory[start : start + size]
 
 
