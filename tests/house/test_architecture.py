@@ -156,6 +156,7 @@ def test_libraries_stay_where_they_belong():
         "_arrays/numpy.py",
         "_functions/right_hand_side.py",
         "_ivp/brief.py",
+        "_ivp/compiled/recorded.py",
         "_ivp/coarse/step_over_jump.py",
         "_ivp/coarse/lsoda.py",
         "_ivp/methods/explicit.py",

@@ -14,7 +14,7 @@ from .march import Course, March
 LOOSER = 10.0
 """Factor on the tolerances of the march that the first one is compared with."""
 
-GAIN = 3.0
+GAIN = 2.0
 """
 The difference of two marches, one of which has at most a tenth of the other's tolerances, divided by this, is taken for
 the error of that one. It is a seventh to a ninth where errors are proportional to tolerances.

@@ -10,6 +10,8 @@ from itertools import takewhile
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from numpy import ndarray
+
 from ..._arrays.namespace import Array, all_finite, array_namespace, library, quiet
 from ..._functions.evaluators import ONE_BY_ONE, STACKED
 from ..._functions.verify import agree, share_of
@@ -28,6 +30,9 @@ TIME, FIRST = 0, 2
 LARGEST, MOST_NODES = 20_000, 300_000
 """Largest number of operations of a right-hand side, and of nodes of its graph, constants included."""
 
+SHORT = 64
+"""Largest number of entries of an array that is a parameter."""
+
 KEPT = 256
 """Functions that are remembered because their parameters must be recorded as constants."""
 
@@ -45,24 +50,24 @@ class Recorded:
     """
     The right-hand side of a problem, recorded.
 
-    The programs take the time `()`, the state `(n,)`, and further numbers, each `()`, in double precision. These are
-    the limits between which times are clipped, if the problem has breakpoints, and the parameters.
+    The programs take the time `()`, the state `(n,)`, and more in double precision: the limits `()` between which times
+    are clipped, if the problem has breakpoints, and the parameters, `()` or `(k,)`.
 
     Parameters
     ----------
     recording : Recording
         It is kept for later solves, and so is what its `notes` hold: the programs, and whatever is compiled of them.
-    parameters : tuple of float
+    parameters : tuple of floats and arrays
         Numbers that are arguments of the programs. Other numbers that the function reads are constants.
     is_limited : bool
         Whether the programs take limits.
     """
 
     recording: Recording
-    parameters: tuple[float, ...]
+    parameters: tuple[Any, ...]
     is_limited: bool = False
 
-    def numbers(self, low: float = -inf, high: float = inf) -> tuple[float, ...]:
+    def numbers(self, low: float = -inf, high: float = inf) -> tuple[Any, ...]:
         """Values of the arguments after the state, with these limits of the times."""
         return (low, high, *self.parameters) if self.is_limited else self.parameters
 
@@ -105,7 +110,8 @@ class Recorded:
     def slopes(self, t: Array, states: Array) -> Array:
         """Values `(m, n)` of the recorded operations at the times `(m,)` and states `(m, n)`, by NumPy."""
         xp = array_namespace(states)
-        constants = [xp.full(t.shape, number) for number in self.numbers()]
+        given = map(xp.asarray, self.numbers())
+        constants = [xp.broadcast_to(number, (*t.shape, *number.shape)) for number in given]
         return xp.reshape(self.value(t, states, *constants)[0], states.shape)
 
     def contradiction(self, evaluation: Evaluation, vectorized: bool | None) -> str:
@@ -160,7 +166,7 @@ def record_right_hand_side(problem: Problem) -> Recorded:
     """
     The right-hand side of a problem: recorded now, or at an earlier solve if all that it reads is as it was then.
 
-    Numbers of floating point that lead `args` are parameters of the programs, so that other ones need no other
+    Doubles and short arrays of them that lead `args` are parameters of the programs, so that other ones need no other
     recording: unless the function does with them what can only be done with known numbers, or takes them as exponents.
 
     Raises
@@ -191,11 +197,13 @@ def _obstacle(problem: Problem) -> str:
 
 
 def _is_parameter(value: Any) -> bool:
-    """Whether an argument can be a parameter: a double."""
-    return isinstance(value, float) and type(value).__module__ in ("builtins", "numpy")
+    """Whether an argument can be a parameter: a double, or a short array of them."""
+    if isinstance(value, float):
+        return type(value).__module__ in ("builtins", "numpy")
+    return type(value) is ndarray and value.dtype == float and value.ndim <= 1 and value.size <= SHORT
 
 
-def _with_parameters(problem: Problem, parameters: tuple[float, ...]) -> Recorded | None:
+def _with_parameters(problem: Problem, parameters: tuple[Any, ...]) -> Recorded | None:
     """The recording with parameters as arguments of the program; None if they should be constants."""
     try:
         found = _recorded(problem, parameters)
@@ -207,7 +215,7 @@ def _with_parameters(problem: Problem, parameters: tuple[float, ...]) -> Recorde
     return None if found.notes["exponents"] else found
 
 
-def _recorded(problem: Problem, parameters: tuple[float, ...]) -> Recorded:
+def _recorded(problem: Problem, parameters: tuple[Any, ...]) -> Recorded:
     """The recording with these parameters and the other arguments as constants."""
     from ..._recorded.memo import remembered  # noqa: PLC0415 - slow to import
     from ..._recorded.record import NotRecordedError  # noqa: PLC0415

@@ -79,6 +79,22 @@ def test_a_parameter_may_be_followed_by_constants():
     np.testing.assert_allclose(found.slopes(np.zeros(7), states), values(fun, np.zeros(7), states, 2.0, matrix, 3))
 
 
+def of_vector(t, y, rates):
+    return [-rates[0] * y[0] + rates[1] * y[1], np.sum(rates) - y[1]]
+
+
+def test_short_arrays_are_parameters():
+    one, other = (recorded(of_vector, [1.0, 0.0], (np.array(rates),)) for rates in ([2.0, 3.0], [5.0, 7.0]))
+    assert one.recording is other.recording
+    t, states = np.linspace(0, 1, 7), near([1.0, 1.0])
+    np.testing.assert_allclose(other.slopes(t, states), values(of_vector, t, states, np.array([5.0, 7.0])), rtol=1e-14)
+
+
+@pytest.mark.parametrize("rates", [np.array([1, 2]), np.eye(2), np.ones(100), np.array([1.0, 2.0], np.float32)])
+def test_other_arrays_are_constants(rates):
+    assert recorded(lambda t, y, rates: y * rates.ravel()[0], [1.0, 0.0], (rates,)).parameters == ()
+
+
 def hill(t, y, power):
     return [1 / (1 + y[0] ** power) - y[0]]
 

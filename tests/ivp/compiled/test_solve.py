@@ -132,6 +132,26 @@ def test_jumps_are_ends_of_steps(backwards, dense):
             np.testing.assert_allclose(sol.sol(times)[0], exact(times), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6, 1e-9])
+@pytest.mark.parametrize("number", range(12))
+def test_kinks_and_pulses_in_time(number, rtol):
+    """
+    Without `jumps`: orders of the method do not hold there, and a pulse is a twentieth of the span or longer.
+
+    Two marches may have nearly the same error there, which is then not seen; so the bound is wider than elsewhere.
+    """
+    rng = np.random.default_rng(number)
+    place, height, width = rng.uniform(2, 8), rng.uniform(1, 50), rng.uniform(0.5, 1.0)
+    kink = solve(lambda t, y: [np.where(t < place, t, 2 * place - t)], (0, 10), [1.0], rtol=rtol, atol=rtol)
+    exact = 1 + place**2 / 2 + 2 * place * (10 - place) - (100 - place**2) / 2
+    assert kink.compiled
+    assert abs(kink.y[0, -1] - exact) <= 100 * rtol * (1 + abs(exact))
+    pulse = solve(
+        lambda t, y: [height * np.where(abs(t - place) < width / 2, 1.0, 0.0)], (0, 10), [1.0], rtol=rtol, atol=rtol
+    )
+    assert abs(pulse.y[0, -1] - 1 - height * width) <= 100 * rtol * (2 + height * width)
+
+
 def test_options_of_steps():
     sol = solve(oscillator, (0.0, 10.0), [0.0, 1.0], max_step=0.1)
     assert np.max(np.diff(sol.t)) <= 0.1 + 1e-12
@@ -151,6 +171,16 @@ def test_functions_of_columns():
     sol = solve(fun, (0.0, 3.0), [0.0, 1.0], vectorized=True)
     assert sol.compiled
     np.testing.assert_allclose(sol.y[0, -1], np.sin(3), rtol=1e-7)
+
+
+def test_parameters_in_an_array():
+    def fun(t, y, rates):
+        return [rates[0] * y[1], -rates[1] * y[0]]
+
+    for rates in ([1.0, 1.0], [4.0, 1.0]):
+        sol = solve(fun, (0.0, 3.0), [0.0, 1.0], args=(np.array(rates),))
+        frequency = np.sqrt(rates[0] * rates[1])
+        np.testing.assert_allclose(sol.y[1, -1], np.cos(3 * frequency), atol=1e-7)
 
 
 def test_few_calls_of_the_function(monkeypatch):
