@@ -35,8 +35,8 @@ class Plan:
     Attributes
     ----------
     n : int
-        Unknowns. The diagonal of the factors comes first in memory, by their numbers; then `L`, column by column, and
-        `U`, row by row, in the order of elimination.
+        Unknowns. The inverse of the diagonal `D` of the factors `L D U` comes first in memory, by their numbers; then
+        `L`, column by column, and `U`, row by row, in the order of elimination, both without their diagonals of ones.
     rows, columns : arrays of int
         Of the entries of J.
     places : array of int
@@ -182,19 +182,21 @@ class Systems:
         Of the vectors.
     diagonal : float
         `1/γ`
+    limit : float
+        Largest ratio of the residual of a row to the sum of the sizes of its terms.
     """
 
-    def __init__(self, plan: Plan, shape: Shape, diagonal: float) -> None:
+    def __init__(self, plan: Plan, shape: Shape, diagonal: float, limit: float) -> None:
         self._plan, self._lanes, self._dtype, self._diagonal = plan, shape.lanes, shape.dtype, diagonal
-        self._rows = shape.rows
+        self._rows, self._limit = shape.rows, limit
 
     def routines(self) -> list[Routine]:
         """
         The routines.
 
         `factorise(entries, factor, values)` writes the factors to `values`; `solve(values, right, result)` solves a
-        system; `check(entries, factor, right, result, found)` writes the largest ratio of a residual to the sum of the
-        sizes of its terms.
+        system; `check(entries, factor, right, result, found)` writes 0 if the residual is as small as it should be,
+        and 1 if it is not.
         """
         return [self._factorise(), self._solve(), self._check()]
 
@@ -231,6 +233,9 @@ class Systems:
                 with code.for_(end, start) as column:
                     place = targets[here + column]
                     values[place] = code.fma(-lower, values[column + (plan.n + total)], values[place])
+            with code.for_(end, start) as column:
+                place = column + (plan.n + total)
+                values[place] = values[place] * inverse
         return internal(code, FACTORISE, names, tables.bytes())
 
     def _factorise_in_registers(self, code: Code, entries: Array, factor: Array, values: Array) -> None:
@@ -250,6 +255,9 @@ class Systems:
                     target, upper = next(targets), found.get(column + total)
                     if upper is not None and lower is not zero:
                         found[target] = code.fma(-lower, upper, found.get(target, zero))
+            for column in places:
+                if column + total in found:
+                    found[column + total] = found[column + total] * inverse
         for place in range(plan.size):
             values[place] = found.get(place, zero)
 
@@ -269,13 +277,13 @@ class Systems:
             known = -x[order[k]]
             for one in _each(code, starts[k + 1], starts[k], written_out):
                 x[neighbours[one]] = code.fma(values[one + plan.n], known, x[neighbours[one]])
+        for k in _each(code, plan.n, 0, written_out):
+            x[k] = x[k] * values[k]
         for place in _each(code, plan.n, 0, written_out):
             k = plan.n - 1 - place
-            node = order[k]
-            known = x[node] * values[node]
-            x[node] = known
+            known = -x[order[k]]
             for one in _each(code, above_starts[k + 1], above_starts[k], written_out):
-                x[above[one]] = code.fma(-values[above_places[one]], known, x[above[one]])
+                x[above[one]] = code.fma(values[above_places[one]], known, x[above[one]])
         if written_out:
             self._write(code, [x[place] for place in range(plan.n)], result)
         return internal(code, SOLVE, names, tables.bytes())
@@ -289,28 +297,30 @@ class Systems:
             result.of(self._rows * self._lanes, self._lanes)[row] = piece
 
     def _check(self) -> Routine:
-        """The backward error of a solution, entry by entry (Oettli and Prager 1964)."""
+        """Compares backward errors, entry by entry, with the limit (Oettli and Prager 1964)."""
         plan, names = self._plan, ("entries", "factor", "right", "result", "found")
         code, (entries, factor, right, result, found) = self._begin(*names)
         written_out = plan.is_written_out
         tables = Tables(code, written_out)
         rows, columns = map(tables.add, (plan.rows, plan.columns))
-        size = factor[0]
-        memory = code.array("%scratch", self._dtype, self._lanes)
-        residual, sizes = memory, memory.after(plan.n)
-        for k in _each(code, plan.n, 0, False):
+        size, memory = factor[0], code.array("%scratch", self._dtype, self._lanes)
+        residual: Any = {} if written_out else memory
+        sizes: Any = {} if written_out else memory.after(plan.n)
+        for k in _each(code, plan.n, 0, written_out):
             residual[k] = code.fma(result[k], self._diagonal, -right[k])
             sizes[k] = code.fma(code.abs(result[k]), self._diagonal, code.abs(right[k]))
         for k in _each(code, len(plan.rows), 0, written_out):
             term = entries[k] * size * result[columns[k]]
             residual[rows[k]] = residual[rows[k]] + term
             sizes[rows[k]] = sizes[rows[k]] + code.abs(term)
-        found[0] = 0.0
-        for k in _each(code, plan.n, 0, False):
-            ratio = code.abs(residual[k]) / sizes[k]
-            found[0] = code.where(sizes[k] > 0.0, code.maximum(found[0], ratio), found[0])
-        memory_size = 2 * plan.n * self._lanes * self._dtype.itemsize
-        return internal(code, CHECK, names, tables.bytes(), memory_size)
+        verdict: Any = {} if written_out else found
+        verdict[0] = code.number(0.0, self._dtype, self._lanes)
+        for k in _each(code, plan.n, 0, written_out):
+            fits = code.abs(residual[k]) <= self._limit * sizes[k]
+            verdict[0] = code.where(fits, verdict[0], 1.0)
+        found[0] = verdict[0]
+        scratch = 2 * plan.n * self._lanes * self._dtype.itemsize
+        return internal(code, CHECK, names, tables.bytes(), scratch)
 
 
 def _each(code: Code, end: Any, first: Any, written_out: bool) -> Any:

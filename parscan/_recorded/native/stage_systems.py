@@ -195,7 +195,7 @@ class Sparse(StageSystems):
         lanes, dtype = self.shape.lanes, self.shape.dtype
         fields.add("values", dtype, self._plan.size, lanes)
         fields.add("found", dtype, lanes)
-        return Systems(self._plan, self.shape, self.diagonal).routines()
+        return Systems(self._plan, self.shape, self.diagonal, float(np.finfo(dtype).eps) ** DOUBTFUL).routines()
 
     def factorise(self, h: Value) -> None:
         """Fill and factorise the matrix."""
@@ -211,4 +211,4 @@ class Sparse(StageSystems):
         """Whether the residual is large."""
         given = [*self.pointers("entries", "factor"), right.pointer, result.pointer, *self.pointers("found")]
         self.module.call(CHECK, *given)
-        return ~(self.elements("found")[0] < float(np.finfo(self.shape.dtype).eps) ** DOUBTFUL)
+        return self.elements("found")[0] > 0.0
