@@ -8,7 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from .._arrays.cached import cached_property
-from .._arrays.namespace import Array, array_namespace, quiet
+from .._arrays.namespace import Array, all_finite, array_namespace, quiet
 from .._arrays.threads import available_threads
 from .._engine.tolerance import is_noise
 from .._recorded.budget import Ledger, Measurements, NoCodeError
@@ -29,6 +29,9 @@ GAINS = 0.8
 
 LEAST_GAIN = 1.1
 """Gain from which on several segments are marched at a time: with more segments, a second sweep costs more."""
+
+FIRST = 8
+"""Steps from the start of a trajectory to a state that is like later ones."""
 
 TRIED = 32
 """Steps in which two trajectories may meet at first; then twice as many, and so on."""
@@ -196,18 +199,39 @@ def faster_segments(code: Code, states: Array, after: Array, steps: int) -> Comp
     seconds = steps * code.seconds
     if seconds < WORTH_SWEEPING or code.program is None or isinstance(code.loop, Members):  # which fill vectors already
         return None
-    segments = segments_of(code)
-    if not segments.pay(seconds):
+    if not segments_of(code).pay(seconds):
         code.is_enough = False
         return None
-    fewer = segments_of(code, beside=False)
-    longest = max(segments.length(steps) // TRIED_SHARE, fewer.length(steps) // TRIED_SHARE_OF_FEW)
-    memory = memory_of(code, states, steps, longest)
+    segments, memory = _segments_and_memory(code, states, steps)
     if memory == inf:
         return None
-    segments = segments if memory <= segments.length(steps) // TRIED_SHARE else fewer
     segments = segments.prepared(states, after, steps)
     return segments if segments.seconds(steps, memory) < GAINS * seconds else None
+
+
+def may_be_faster(code: Code, y0: Array, steps: int) -> bool:
+    """
+    Whether `faster_segments` may find code for segments that was not made, or not taken, with other inputs.
+
+    That takes much longer than this does: a few steps, unless two trajectories come nearer to each other.
+    """
+    seconds = steps * code.seconds
+    if seconds < WORTH_SWEEPING or code.program is None or isinstance(code.loop, Members):
+        return False
+    states = array_namespace(y0).empty((FIRST, *y0.shape), dtype=y0.dtype)
+    code.loop.run(y0, code.inputs, states, 0, FIRST)
+    if not all_finite(states):
+        return False
+    segments, memory = _segments_and_memory(code, states, steps)
+    return memory < inf and (not segments.lanes.gain or segments.seconds(steps, memory) < GAINS * seconds)
+
+
+def _segments_and_memory(code: Code, states: Array, steps: int) -> tuple[CompiledSegments, float]:
+    """How segments are marched if the recurrence forgets its start in them, and in how many steps it does."""
+    segments, fewer = segments_of(code), segments_of(code, beside=False)
+    longest = max(segments.length(steps) // TRIED_SHARE, fewer.length(steps) // TRIED_SHARE_OF_FEW)
+    memory = memory_of(code, states, steps, longest)
+    return (segments if memory <= segments.length(steps) // TRIED_SHARE else fewer), memory
 
 
 def memory_of(code: Code, states: Array, steps: int, most: int) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._functions.step import Step
 from .code import Code, recalled_recording
-from .compiled_segments import CompiledSegments
+from .compiled_segments import CompiledSegments, may_be_faster
 from .decide import COMPILED_LOOP, Decision
 from .task import Task
 
@@ -23,6 +23,10 @@ FEWEST = 1000
 
 ANEW = 8
 """The choice is made anew at the uses 8, 64, 512 and so on, because other work may have disturbed its measurements."""
+
+
+ROWS = 8
+"""Rows of inputs that tell whether they are those of an earlier solve, about."""
 
 
 @dataclass
@@ -46,6 +50,14 @@ class Precedent:
         Code for several segments at a time; None for the loop.
     uses : int
         Number of solves with it.
+    given : bytes
+        A sample of the inputs of the last solve, and its initial state.
+    changes : int
+        Number of solves whose inputs or initial state were others than those of the one before.
+    is_tried : bool
+        Whether the inputs of the last solve were tried, or the choice was made with them.
+    has_failed : bool
+        Whether this is the loop in place of sweeps that failed.
     """
 
     decision: Decision
@@ -54,6 +66,10 @@ class Precedent:
     seconds: float
     lanes: Lanes | None
     uses: int = 1
+    given: bytes = b""
+    changes: int = 0
+    is_tried: bool = True
+    has_failed: bool = False
 
     def code(self, step: Step) -> Code:
         """The code, with the inputs of a step."""
@@ -65,7 +81,7 @@ class Precedent:
 
     def without_segments(self) -> Precedent:
         """The compiled loop in place of sweeps that failed: they would fail again, after as much time."""
-        return replace(self, decision=COMPILED_LOOP, lanes=None)
+        return replace(self, decision=COMPILED_LOOP, lanes=None, has_failed=True)
 
 
 def precedent_of(choice: Decision, code: Code | None, segments: CompiledSegments | None) -> Precedent | None:
@@ -83,9 +99,37 @@ def recalled(task: Task) -> Precedent | None:
     if precedent is None:
         return None
     precedent.uses += 1
-    if is_power(precedent.uses):
+    if is_power(precedent.uses) or _is_outdated(precedent, task):
         return None
     return precedent
+
+
+def _is_outdated(precedent: Precedent, task: Task) -> bool:
+    """
+    Whether the loop was chosen since the recurrence did not forget its start, and does with other inputs.
+
+    This takes as long as some ten thousand steps. It is tried for the first other inputs, the second, the fourth, the
+    eighth and so on, and for others at their second solve.
+    """
+    if precedent.lanes is not None or precedent.has_failed:
+        return False
+    given = _given(task)
+    if given != precedent.given:
+        precedent.given, precedent.changes, precedent.is_tried = given, precedent.changes + 1, False
+        if not is_power(precedent.changes, 2):
+            return False
+    elif precedent.is_tried:
+        return False
+    precedent.is_tried = True
+    return may_be_faster(precedent.code(task.step), task.arrays.y0, task.steps)
+
+
+def _given(task: Task) -> bytes:
+    """Some of the inputs, and the initial state."""
+    x = task.step.x
+    parts = () if x is None else x if isinstance(x, tuple) else (x,)
+    rows = [part[:: max(1, part.shape[0] // ROWS), ...].tobytes() for part in parts]
+    return b"".join([task.arrays.y0.tobytes(), *rows])
 
 
 def keep(task: Task, precedent: Precedent | None) -> None:
@@ -98,6 +142,7 @@ def keep(task: Task, precedent: Precedent | None) -> None:
     old = recording.notes.pop(_key(task), None)
     if precedent is not None:
         precedent.uses = old.uses if old else precedent.uses
+        precedent.given, precedent.is_tried = _given(task), True
         recording.notes[_key(task)] = precedent
 
 
@@ -114,11 +159,11 @@ def is_ordinary(task: Task) -> bool:
     )
 
 
-def is_power(uses: int) -> bool:
-    """Whether a number is a power of `ANEW`, but not 1."""
-    while uses > 1 and uses % ANEW == 0:
-        uses //= ANEW
-    return uses == 1
+def is_power(number: int, base: int = ANEW) -> bool:
+    """Whether a number is a power of a base."""
+    while number > 1 and number % base == 0:
+        number //= base
+    return number == 1
 
 
 def _key(task: Task) -> Any:

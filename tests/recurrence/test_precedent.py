@@ -121,6 +121,40 @@ def test_sweeps_that_failed_are_not_tried_at_the_next_solve(chosen):
     assert chosen == [3, 4]
 
 
+def logistic(y, x):
+    return 0.05 + 3.6 * x * y * (1 - y)
+
+
+QUIET, LOUD = np.full((T, 2), 0.1), np.full((T, 2), 1.05)
+"""Inputs with which `logistic` forgets its start, and others with which it is chaotic."""
+
+
+def test_a_loop_is_not_kept_for_inputs_with_which_the_recurrence_forgets(chosen):
+    step = lambda y, x: logistic(y, x)  # noqa: E731, PLW0108 - recorded by itself
+    start = np.full(2, 0.3)
+    given = [LOUD, LOUD, QUIET, QUIET, LOUD, QUIET]
+    found = [solve_recurrence(step, start, x, compile=True) for x in given]
+    methods = ["sequential", "sequential", "jacobi", "jacobi", "jacobi, sequential", "sequential"]
+    assert [sol.method for sol in found] == methods  # the last one, because sweeps have failed
+    assert chosen == [4, 6]
+    for sol, x in zip(found, given, strict=True):
+        np.testing.assert_allclose(sol.y[1:], step(sol.y[:-1], x[1:]), rtol=1e-9)
+
+
+def test_other_inputs_are_tried_seldom(monkeypatch, chosen):
+    tried = []
+    real = _precedent.may_be_faster
+    monkeypatch.setattr(_precedent, "may_be_faster", lambda *given: tried.append(1) or real(*given))
+    step = lambda y, x: logistic(y, x[0]) + 0 * x[1]  # noqa: E731
+    start, also, counts = np.full(2, 0.3), np.ones((T, 1)), []
+    for shift in (0, 0, 1, 1, 2, 3, 3, 3, 3):  # the choice of the eighth solve is made anew
+        solve_recurrence(step, start, (LOUD + 0.001 * shift, also), compile=True)
+        counts.append(len(tried))
+    assert counts == [0, 0, 1, 1, 2, 2, 3, 3, 3]
+    solve_recurrence(step, start + 0.01, (LOUD + 0.003, also), compile=True)
+    assert len(tried) == 4
+
+
 @pytest.mark.parametrize("first", [2, 9000])
 def test_code_that_fails_later_is_withdrawn(monkeypatch, chosen, first):
     def step(y, x):
