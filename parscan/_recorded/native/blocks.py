@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,15 @@ from ..program import Program
 from .layout import SCRATCH, TABLE, Copied, Copy, Fused, Inside, Run, Same, vector_width
 from .memory import Memory
 from .text import LIMITS, Operand, Register, inverse, limited, literal, of_zeros, root_power, vector, word
+
+
+class Evaluated(NamedTuple):
+    """A block of a loop: where its operands come from, registers with them or pointers to them, and its targets."""
+
+    block: Block
+    operands: list[Same | Inside | Run | Copied]
+    given: list[Register]
+    targets: Sequence[Register] = ()
 
 
 class Blocks(Memory):
@@ -174,39 +183,47 @@ class Blocks(Memory):
         """Blocks of the same length in one loop, whose values stay in registers inside of it."""
         lanes, count = self.lanes, part.blocks[0].count
         width = lanes if lanes > 1 else vector_width(count, self.width)
-        operands = {
-            (block.first, k): self.layout.operand(ids, part)
-            for block in part.blocks
-            for k, ids in enumerate(block.operands)
-        }
-        given: dict[tuple[int, int], Register] = {}
-        for key, operand in operands.items():
-            if isinstance(operand, Same):
-                found = self.value(operand.node)
-                dtype = self.layout.dtype(operand.node)
-                given[key] = self._splat(found, dtype, width) if lanes == 1 else found
-            elif isinstance(operand, Run | Copied):
-                given[key] = self._prepared(operand, self.layout.dtype(int(_ids(part, key)[0])))
-        targets = [(block, self._targets(block)) for block in part.blocks]
+        prepared = self._prepared_loop(part, width)
         loop = self._for(count, 1 if lanes > 1 else width)
         inside: dict[int, Register] = {}
-        for block, pointers in targets:
-            values = []
-            for k, ids in enumerate(block.operands):
-                operand, dtype = operands[block.first, k], self.layout.dtype(int(ids[0]))
+        self._evaluate(prepared, loop[0], width, inside)
+        seen = [inside[block.first] for block in part.blocks if block.first in self.watched]
+        self._next(loop, [self._watch_loop(seen, self.program.dtypes[0], width)] if seen else [])
+
+    def _prepared_loop(self, part: Fused, width: int) -> list[Evaluated]:
+        """What the blocks of a loop need, before it begins."""
+        found = []
+        for block in part.blocks:
+            operands, given = [self.layout.operand(ids, part) for ids in block.operands], []
+            for operand, ids in zip(operands, block.operands, strict=True):
+                dtype = self.layout.dtype(int(ids[0]))
                 if isinstance(operand, Same):
-                    values.append(given[block.first, k])
+                    value = self.value(operand.node)
+                    given.append(self._splat(value, dtype, width) if self.lanes == 1 else value)
+                else:
+                    given.append("" if isinstance(operand, Inside) else self._prepared(operand, dtype))
+            found.append(Evaluated(block, operands, given))
+        return [one._replace(targets=self._targets(one.block)) for one in found]
+
+    def _evaluate(self, prepared: list[Evaluated], place: Register, width: int, inside: dict[int, Register]) -> None:
+        """Evaluate blocks at a place, `width` elements; values of blocks are found, and entered, in `inside`."""
+        for block, operands, given, pointers in prepared:
+            values = []
+            for operand, register, ids in zip(operands, given, block.operands, strict=True):
+                if isinstance(operand, Same):
+                    values.append(register)
                 elif isinstance(operand, Inside):
                     values.append(inside[operand.first])
                 else:
-                    space = operand.space if isinstance(operand, Run) else SCRATCH
-                    place = self._at(given[block.first, k], space, loop[0], dtype)
-                    values.append(self._one(place, space, dtype) if lanes > 1 else self._load(place, dtype, width))
+                    space, dtype = (
+                        operand.space if isinstance(operand, Run) else SCRATCH,
+                        self.layout.dtype(int(ids[0])),
+                    )
+                    at = self._at(register, space, place, dtype)
+                    values.append(self._one(at, space, dtype) if self.lanes > 1 else self._load(at, dtype, width))
             found = inside[block.first] = self._operation(block, values, width)
             for pointer in pointers:
-                self._store(found, self._at(pointer, SCRATCH, loop[0], block.dtype), block.dtype, width)
-        seen = [inside[block.first] for block in part.blocks if block.first in self.watched]
-        self._next(loop, [self._watch_loop(seen, self.program.dtypes[0], width)] if seen else [])
+                self._store(found, self._at(pointer, SCRATCH, place, block.dtype), block.dtype, width)
 
     def _watch_loop(self, values: list[Register], dtype: np.dtype[Any], width: int) -> tuple[Register, str, str, str]:
         """Add zero times values in a loop to a sum, which the loop carries."""
@@ -273,9 +290,3 @@ class Blocks(Memory):
         values = [self._one(self._at(source, copy.space, str(k), dtype), copy.space, dtype) for k in range(several)]
         self._write(number, bases, place, values, dtype)
         self._next(loop)
-
-
-def _ids(part: Fused, key: tuple[int, int]) -> Any:
-    """Nodes of an operand, by its block's first node and its number."""
-    first, number = key
-    return next(block for block in part.blocks if block.first == first).operands[number]

@@ -22,6 +22,7 @@ from .layout import (
     SCRATCH,
     TABLE,
     Fused,
+    Multiplied,
     Scalars,
     aligned,
 )
@@ -244,10 +245,10 @@ class Writer(Products):
         for part in self.layout.parts:
             if isinstance(part, Scalars):
                 self._scalars(part)
-            elif isinstance(part, Fused):
-                self._loop(part)
-            else:
+            elif isinstance(part, Multiplied):
                 self._product(part)
+            elif part.after is None:
+                self._loop(part)
 
     def _sources(self) -> tuple[Any, ...]:
         """Where the constants of the table come from: see `Kernel`."""

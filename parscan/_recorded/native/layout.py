@@ -22,6 +22,9 @@ FEWEST = 4
 RUNS = 8
 """An operand of at most this many runs of consecutive addresses is copied run by run."""
 
+FINISHING, SIMPLE = 4, frozenset({"add", "subtract", "multiply", "negative"})
+"""Most operations on the rows of a product that are evaluated together with it, and which ones."""
+
 ALIGNED = 64
 """Bytes at which blocks of memory begin."""
 
@@ -38,16 +41,22 @@ class Scalars:
 
 @dataclass(eq=False)
 class Fused:
-    """Blocks of the same number of elements, evaluated in one loop."""
+    """
+    Blocks of the same number of elements, evaluated in one loop.
+
+    With `after`, that is the loop over the rows of this product: its values are taken from registers.
+    """
 
     blocks: list[Block] = field(default_factory=list)
+    after: Block | None = None
 
 
 @dataclass(eq=False)
 class Multiplied:
-    """A product of a matrix with a vector."""
+    """A product of a matrix with a vector, and blocks that are evaluated together with it."""
 
     block: Block
+    then: Fused | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,7 @@ class Layout:
             if isinstance(part, Fused):
                 for block in part.blocks:
                     self._group[self.block_of[block.first]] = number
+        self._join_products()
         self.heirs = self._heirs(chain) if lanes > 1 else {}
         """Blocks of new states that take the place of the old ones, and the blocks of those, by their first nodes."""
         self._place()
@@ -274,6 +284,33 @@ class Layout:
                 self.offsets[nodes] = start + unit * np.arange(block.count)  # all of a dtype are whole units apart
                 self.scratch_bytes = start + unit * block.count
 
+    def _join_products(self) -> None:
+        """Let products evaluate short loops over their rows, such as the sum with an offset."""
+        numbers = np.full(len(self.program.blocks), -1, dtype=np.intp)
+        for number, part in enumerate(self.parts):
+            for block in _blocks(part):
+                numbers[self.block_of[block.first]] = number
+        last = {int(self.block_of[node]) for ids in self.program.results for node in distinct(np.ravel(ids))}
+        for number, part in enumerate(self.parts):
+            if not isinstance(part, Fused) or len(part.blocks) > FINISHING:
+                continue
+            if any(block.operation not in SIMPLE or int(self.block_of[block.first]) in last for block in part.blocks):
+                continue
+            operands = [ids for block in part.blocks for ids in block.operands]
+            before = numbers[self.block_of[np.concatenate(operands)]]
+            latest = int(before[before != number].max(initial=-1))
+            product = self.parts[latest] if latest >= 0 else None
+            if isinstance(product, Multiplied) and self._fits(product, operands, part.blocks[0].count):
+                product.then, part.after = part, product.block
+                self._group[self.block_of[product.block.first]] = number
+
+    def _fits(self, product: Multiplied, operands: Sequence[Any], count: int) -> bool:
+        """Whether a loop with these operands can be evaluated together with a product: it needs its rows in order."""
+        block, own = product.block, product.block.first + np.arange(product.block.count)
+        if block.count != count or product.then is not None or (self.lanes == 1 and count < FEWEST):
+            return False
+        return all(np.array_equal(ids, own) for ids in operands if np.isin(ids, own).any())
+
     def _heirs(self, chain: int) -> dict[int, int]:
         """
         Loops that may write new states to the memory of the old ones.
@@ -290,7 +327,7 @@ class Layout:
             if new.count != old.count or (nodes != new.first + np.arange(new.count)).any():
                 continue
             group = self._group[self.block_of[new.first]]
-            if group < 0 or any(np.isin(ids, own).any() for ids in results):
+            if new.operation == PRODUCT or group < 0 or any(np.isin(ids, own).any() for ids in results):
                 continue
             if not self._is_read_later(old, new, int(group)):
                 found[new.first] = old.first

@@ -86,7 +86,7 @@ class Products(Blocks):
         scale = ""
         if dtype.kind == "f" and rows * terms >= SCALED and (lanes == 1 or space == SCRATCH):
             x, scale = self._scaled(x, terms * lanes, dtype)
-        self._by_columns(block, x, space, scale)
+        self._by_columns(part, x, space, scale)
 
     def _scaled(self, x: Register, count: int, dtype: np.dtype[Any]) -> tuple[Register, Register]:
         """
@@ -131,15 +131,17 @@ class Products(Blocks):
             return self.text.operation("add", dtype, dtype, width, [one, other])
         return self.text.term("add", vector(word(dtype), width), one, other)
 
-    def _by_columns(self, block: Block, x: Register, space: int, scale: Register) -> None:
+    def _by_columns(self, part: Multiplied, x: Register, space: int, scale: Register) -> None:
         """
         A sum of columns, times `scale` unless that is empty.
 
         The sums of some rows are in registers while a loop passes over the columns; where these are few, several sums
         per row, because an addition waits for the one before.
         """
-        (rows, terms), dtype, lanes = block.operands[0].shape, block.dtype, self.lanes
+        block, lanes = part.block, self.lanes
+        (rows, terms), dtype = block.operands[0].shape, block.dtype
         width = lanes if lanes > 1 else 1 << (min(self.width, rows).bit_length() - 1)
+        finishing = self._prepared_loop(part.then, width) if part.then else []
         tiles = Tiles.of(rows, 1 if lanes > 1 else width, self._most_sums(dtype))
         entries, is_tiled = self.layout.matrix(block.operands[0], tiles.entries)
         matrix, where = self._prepared(entries, dtype), entries.space if isinstance(entries, Run) else SCRATCH
@@ -177,6 +179,7 @@ class Products(Blocks):
             place = self.text.new(f"add i64 {first}, {start}") if outer else str(start)
             for target in targets:
                 self._store(total, self._at(target, SCRATCH, place, dtype), dtype, width)
+            self._evaluate(finishing, place, width, {block.first: total})
         if outer:
             self._next(outer, [(tile, "i64", "0", self.text.new(f"add i64 {tile}, {size * terms}"))])
 

@@ -1,5 +1,7 @@
 """Machine code of whole programs, against their evaluation by NumPy: one call at a time, and several in lanes."""
 
+from types import FunctionType
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from parscan._recorded.differentiate import jacobian
 from parscan._recorded.native.evaluate import Evaluator
 from parscan._recorded.native.lanes import Lanes
+from parscan._recorded.native.layout import Layout, Multiplied
 from parscan._recorded.record import record
 
 UNARY = ["negative", "absolute", "tanh", "sin", "cos", "exp", "arctan", "sign", "floor", "expm1", "cbrt", "arcsinh"]
@@ -163,6 +166,46 @@ def test_products_of_tiny_numbers_beside_others(several):
             np.testing.assert_allclose(found, expected, rtol=1e-12, atol=60 * 5e-324)
             if special == other == 0:
                 np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
+def halves(u):
+    """Loops of their own after `u` is known."""
+    return np.concatenate([np.tanh(u[:7]), np.sin(u[7:])])
+
+
+TOGETHER = {
+    "offset": lambda z, y: halves(z + OFFSET[: z.size]),
+    "several": lambda z, y: halves(0.5 * (z - y[0]) - z * OFFSET[: z.size]),
+    "elsewhere as well": lambda z, y: halves(z + OFFSET[: z.size]) + z[::-1],
+    "two products": lambda z, y: halves(z - MATRIX[: z.size, : y.size] @ np.cos(y)),
+    "of another one": lambda z, y: halves(SQUARE[: z.size, : z.size] @ np.sin(z) - z),
+}
+APART = {
+    "in another order": lambda z, y: halves(z + z[::-1]),
+    "a part": lambda z, y: np.append(z[0], halves(z[1:] + OFFSET[1 : z.size])),
+    "a result": lambda z, y: z + OFFSET[: z.size],
+    "with a function": lambda z, y: halves(np.cos(z + OFFSET[: z.size])),
+}
+OFFSET, SQUARE = np.random.default_rng(1).normal(size=33), np.random.default_rng(2).normal(size=(33, 33))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("rows", [17, 20, 33])
+@pytest.mark.parametrize("name", [*TOGETHER, *APART])
+def test_products_with_what_follows_them(name, rows, dtype):
+    arrays = {"OFFSET": OFFSET.astype(dtype), "SQUARE": SQUARE.astype(dtype), "MATRIX": MATRIX.astype(dtype)}
+    given = (TOGETHER | APART)[name]
+    follows, matrix = FunctionType(given.__code__, {"np": np, "halves": halves, **arrays}), arrays["MATRIX"][:rows, :30]
+    program = record(lambda y: follows(matrix @ y, y), [np.zeros(30, dtype)]).program
+    for lanes, width in ((1, 8), (8, 8), (32, 32)):
+        parts = Layout(program, lanes, width).parts
+        assert any(isinstance(part, Multiplied) and part.then is not None for part in parts) == (name in TOGETHER)
+    y = np.random.default_rng(3).normal(size=(70, 30)).astype(dtype)
+    rtol = 1e-12 if dtype is np.float64 else 2e-4
+    compare(program, y, rtol=rtol)
+    found = np.empty((1, *program(y)[0].shape), dtype)
+    Lanes(program, chain=0, several=True).run(None, [y[None]], [found], 0, 1)
+    np.testing.assert_allclose(found[0], program(y)[0], rtol=rtol, atol=rtol)
 
 
 def test_products_of_matrices_that_are_computed():
