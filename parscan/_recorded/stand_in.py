@@ -546,6 +546,30 @@ NO_FUNCTIONS = {
 }
 """Modules whose functions do not just compute a value."""
 
+PARTLY = {
+    "builtins": (),
+    "importlib": ("import_module", "reload"),
+    "sys": ("modules", "_getframe", "stdin", "stdout", "stderr", "__stdout__", "__stderr__", "exc_info", "settrace"),
+}
+"""Modules that are used as they are, and their members that give access to what a copy must not change."""
+
+
+class Partly:
+    """A module without some of its members."""
+
+    def __init__(self, module: ModuleType, members: dict[str, Any], refused: tuple[str, ...]) -> None:
+        self.__name__ = module.__name__
+        self._members, self._refused = members, refused
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._refused:
+            raise Refused(f"uses `{self.__name__}.{name}`, by which recording might change something")
+        try:
+            return self._members[name]
+        except KeyError:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}") from None
+
+
 OF_DISTRIBUTIONS = (
     "pdf",
     "logpdf",
@@ -850,6 +874,8 @@ class Copies:
         root = (given.__module__ or "").partition(".")[0]
         if root in ("numpy", "scipy"):
             return LibraryFunction(given, self.graph)
+        if root in NO_FUNCTIONS:
+            return getattr(NO_FUNCTIONS[root], given.__name__)
         if not is_users(given.__module__):
             return given
         cells = tuple(map(self._cell, given.__closure__ or ()))
@@ -904,8 +930,8 @@ class Copies:
         module = str(getattr(given, "__module__", ""))
         if module.partition(".")[0] in ("numpy", "scipy"):
             return LibraryFunction(given, self.graph)
-        if getattr(owner, "__name__", "") in NO_FUNCTIONS:
-            return getattr(NO_FUNCTIONS[owner.__name__], given.__name__)
+        if (name := str(getattr(owner, "__name__", "")).strip("_")) in NO_FUNCTIONS:
+            return getattr(NO_FUNCTIONS[name], given.__name__)
         if owner is None or isinstance(owner, ModuleType | type):
             return RANDOM if module == "_random" else given
         copy = self.value(owner)
@@ -932,6 +958,8 @@ class Copies:
             return Generators(self)
         if name in NO_FUNCTIONS:
             return NO_FUNCTIONS[name]
+        if name in PARTLY:
+            return Partly(given, self._builtins if given is builtins else vars(given), PARTLY[name])
         known = name.partition(".")[0] in RECORDED
         return Library(given, self) if known or is_users(name) else given
 

@@ -2,22 +2,27 @@
 # ruff: noqa: PLW0108, PLC3002 - the lambdas are what is tested
 
 import abc
+import builtins
 import collections
 import dataclasses
 import enum
 import functools
+import importlib
 import itertools
 import math
 import math as m
 import operator
 import random
+import sys
 import threading
+from logging import info
 from math import pi, sin
 from time import perf_counter
 from time import time as now
 from types import SimpleNamespace
 from typing import ClassVar
 from unittest import mock
+from warnings import warn
 
 import everyday_helpers
 import numpy
@@ -412,6 +417,13 @@ RNG = np.random.default_rng(0)
         (lambda y, draw=Generator.normal: y * draw(np.random.default_rng(0)), "draws random numbers"),
         (lambda y: y * Generator(np.random.PCG64(1)).normal(), "draws random numbers"),
         (lambda y: y + (now() > 1e12), "asks for the time"),
+        (lambda y: (warn("now", stacklevel=2), y)[1], "warns"),
+        (lambda y: (info("now"), y)[1], "writes a log"),
+        (lambda y: (builtins.print("now"), y)[1], "prints"),
+        (lambda y: (sys.stdout.write("now"), y)[1], "uses `sys.stdout`"),
+        (lambda y: (setattr(sys.modules["math"], "new", 1), y)[1], "uses `sys.modules`"),
+        (lambda y: (setattr(importlib.import_module("math"), "new", 1), y)[1], "uses `importlib.import_module`"),
+        (lambda y: y * sys.unheard_of, "has no attribute 'unheard_of'"),
         (lambda y: y + (perf_counter() > 1e12), "asks for the time"),
         (lambda y: y * np.random.default_rng().normal(), "draws random numbers"),
         (lambda y: int(y[0]), r"calls int\(\)"),
