@@ -329,7 +329,9 @@ def _rejection(name: str, value: Any, y: Array, shape: tuple[int, ...]) -> Excep
             f"`step` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}: return "
             "whole numbers as such, .astype(y.dtype); float64 has all of them up to 2**53."
         )
+    found, own = dtype_name(value.dtype), dtype_name(dtype)
+    order = " in another byte order" if found == own else ""
     return TypeError(
-        f"`{name}` returned dtype {dtype_name(value.dtype)} where the state `y0` has {dtype_name(dtype)}; "
+        f"`{name}` returned dtype {found}{order} where the state `y0` has {own}; "
         "cast `y0`, or what the function returns."
     )

@@ -482,6 +482,14 @@ class _Converter(type):
         return getattr(cls.real, name)
 
 
+class _Unrecorded(_Converter):
+    """The type of the classes of arrays that are not recorded."""
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        """Refuse to make an array."""
+        raise Refused(f"makes an array of the type `{cls.__name__}`")
+
+
 def _converter(real: Any) -> Any:
     return _Converter(real.__name__, (), {"real": real, "dtype": np.dtype(real)})
 
@@ -966,13 +974,10 @@ class Copies:
     def _class(self, given: type) -> Any:
         if given in SCALARS:
             return SCALARS[given]
-        if issubclass(given, np.random.Generator | np.random.RandomState):
-            return RANDOM
-        if given.__module__.startswith("scipy.sparse") and hasattr(given, "tocsr"):
-            return LibraryFunction(given, self.graph)
-        if given.__module__.startswith("scipy.interpolate") or given is np.polynomial.Polynomial:
-            return lambda *args, **options: self.value(given(*known(args), **known(options)))
-        if not is_users(given.__module__) or issubclass(given, enum.Enum | BaseException | np.ndarray):
+        for is_one, make in FAMILIES:
+            if is_one(given):
+                return make(self, given)
+        if not is_users(given.__module__) or issubclass(given, enum.Enum | BaseException):
             return given
         return self._class_of_users(given)
 
@@ -1033,6 +1038,28 @@ class Copies:
                 own[name] = self.value(value)
         return copy
 
+
+def _makes_known(copies: Copies, given: type) -> Any:
+    return lambda *args, **options: copies.value(given(*known(args), **known(options)))
+
+
+FAMILIES: tuple[tuple[Callable[[type], bool], Callable[[Copies, type], Any]], ...] = (
+    (lambda given: issubclass(given, np.random.Generator | np.random.RandomState), lambda copies, given: RANDOM),
+    (lambda given: given is np.ndarray, lambda copies, given: given),
+    (
+        lambda given: issubclass(given, np.ndarray),
+        lambda copies, given: _Unrecorded(given.__name__, (), {"real": given}),
+    ),
+    (
+        lambda given: given.__module__.startswith("scipy.sparse") and hasattr(given, "tocsr"),
+        lambda copies, given: LibraryFunction(given, copies.graph),
+    ),
+    (
+        lambda given: given.__module__.startswith("scipy.interpolate") or given is np.polynomial.Polynomial,
+        _makes_known,
+    ),
+)
+"""What replaces classes of some families, by the first that a class belongs to."""
 
 MAKERS: tuple[tuple[Any, Callable[[Copies, Any], Any]], ...] = (
     (np.ndarray, Copies._array),

@@ -431,6 +431,7 @@ RNG = np.random.default_rng(0)
         (lambda y: y.nonexistent, "no attribute 'nonexistent'"),
         (lambda y: y[7], "raises IndexError"),
         (lambda y: y.tobytes(), "attribute"),
+        (lambda y: np.asarray(np.matrix(y)), "makes an array of the type `matrix`"),
         (lambda y: complex("1j") * y.astype(np.clongdouble), "calculates with complex"),
         (lambda y: float(y[0] * 1j), "makes real numbers of complex ones"),
         (lambda y: "text", "calculates with <U4"),

@@ -358,3 +358,8 @@ def test_infinite_inputs_in_the_middle_cause_no_warnings_of_numpy(method):
     assert not sol.success
     assert "step 1500" in sol.message
     assert not [one for one in caught if one.category is RuntimeWarning]
+
+
+def test_another_byte_order_is_named():
+    with pytest.raises(TypeError, match="returned dtype float64 in another byte order where"):
+        solve_recurrence(lambda y: (0.5 * y).astype(">f8"), np.ones(1), length=10)
