@@ -12,6 +12,7 @@ from ..core.problem import Problem
 from ..core.stretches import Stretch, stretches
 from ..core.watched import Reached
 from ..output.events import Watch, sample_times
+from .parts import as_parts, from_parts, of_parts, wide
 from .path import Path, at_nodes, followed
 from .recorded import Recorded
 from .solvers import EXPLICIT, METHODS, solver
@@ -81,6 +82,10 @@ class Course:
         Time of an event that ended it.
     evaluations, rejected : int
         Of the right-hand side, and of steps.
+    t, y : float, array
+        Time and state that were reached; complex states by their parts.
+    like : array
+        The initial state of the problem.
     """
 
     parts: list[Path] = field(default_factory=list)
@@ -93,6 +98,7 @@ class Course:
     rejected: int = 0
     t: float = 0.0
     y: Any = None
+    like: Any = None
 
     @property
     def path(self) -> Path:
@@ -104,7 +110,7 @@ class Course:
         part, method = self.parts.pop(), self.used.pop()
         evaluated = self.evaluated.pop()
         kept = max(part.steps - RETREAT, 0)
-        self.t, self.y = float(part.t[kept]), part.y[kept, :]
+        self.t, self.y = float(part.t[kept]), as_parts(part.y[kept, :])
         if kept:
             self.used.append(method)
             self.parts.append(part.head(kept))
@@ -114,7 +120,7 @@ class Course:
     def last(self) -> Array:
         """State `(n,)` at the end."""
         if self.stop is None:
-            return self.y
+            return from_parts(self.y, self.like)
         piece = self.parts[-1]
         return piece.polynomial.evaluate(array_namespace(piece.t).asarray([self.stop]))[0, :]
 
@@ -143,7 +149,7 @@ class March:
         `watch` finds events on the way. Without `is_read`, the states at the times of the output are not wanted.
         """
         problem = self.problem
-        course = Course(t=problem.span[0], y=problem.xp.astype(problem.y0, problem.xp.float64))
+        course = Course(t=problem.span[0], y=as_parts(wide(problem.y0)), like=problem.y0)
         method = EXPLICIT
         for stretch in stretches((problem.span[0], problem.span[1] if end is None else end), problem.breaks):
             method = self._pass(stretch, method, course, share, watch, is_read)
@@ -158,8 +164,9 @@ class March:
         problem, xp = self.problem, self.problem.xp
         numbers = [xp.asarray(number) for number in self.recorded.numbers(stretch.low, stretch.high)]
         least = 100 * 2.0**-52
-        relative = problem.rtols * share
+        relative = of_parts(problem.rtols, problem.y0) * share
         relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None)
+        absolute = of_parts(problem.atol, problem.y0) * share
         # Where it is the largest step that limits the others, marches must differ in it to tell the error.
         longest = self._longest * share ** (1 / ORDER)
         way = copysign(1.0, stretch.end - stretch.begin)
@@ -167,7 +174,7 @@ class March:
             times = self._times(course.t, stretch, is_first=not course.used) if is_read else None
             made = solver(self.recorded, method, is_dense=self.output.is_dense, has_times=self.output.times is not None)
             run = made.start(
-                course.t, stretch.end, course.y[None, :], rtol=relative, atol=problem.atol * share,
+                course.t, stretch.end, course.y[None, :], rtol=relative, atol=absolute,
                 max_step=longest, first_step=0.0 if course.used else self.first_step, parameters=numbers,
                 times=times,
             )  # fmt: skip
@@ -176,7 +183,7 @@ class March:
             if status == "STIFF" and is_read and watch is None and self.output.is_between:
                 course.retreat()
             if run.values is not None and times is not None:
-                course.values.append(run.values[0, ...][way * times <= way * course.t, ...])
+                course.values.append(from_parts(run.values[0, ...], problem.y0)[way * times <= way * course.t, ...])
             if status != "STIFF" or method == len(METHODS) - 1:
                 break
             method += 1
@@ -237,10 +244,11 @@ class March:
         columns = [self.problem.xp.concat(some) if len(some) > 1 else some[0] for some in zip(*rows, strict=True)]
         part = self._piece(begin, start, columns)
         course.parts.append(part)
-        course.evaluated.append((part.t[1:], part.y[1:, :], columns[2]))
+        course.evaluated.append((part.t[1:], part.y[1:, :], from_parts(columns[2], course.like)))
 
     def _piece(self, begin: float, start: Any, columns: list[Any]) -> Path:
         xp = array_namespace(columns[1])
         t = xp.concat([xp.asarray([begin]), columns[0]])
-        y = xp.concat([start[None, :], columns[1]])
-        return Path(t, y, at_nodes(columns[3]) if self.output.is_dense else None, self.problem.breaks)
+        y = from_parts(xp.concat([start[None, :], columns[1]]), self.problem.y0)
+        stages = from_parts(at_nodes(columns[3]), self.problem.y0) if self.output.is_dense else None
+        return Path(t, y, stages, self.problem.breaks)

@@ -18,6 +18,7 @@ from ..._functions.verify import agree, share_of
 from ..._recorded.budget import NoCodeError
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
+from .parts import as_parts, from_parts, wide
 
 if TYPE_CHECKING:
     from ..._recorded.linearised import Linearised
@@ -50,8 +51,8 @@ class Recorded:
     """
     The right-hand side of a problem, recorded.
 
-    The programs take the time `()`, the state `(n,)`, and more in double precision: the limits `()` between which times
-    are clipped, if the problem has breakpoints, and the parameters, `()` or `(k,)`.
+    The programs take, in double precision, the time `()`, the state `(n,)`, or `(n, 2)` if it is complex, the limits `()`
+    between which times are clipped, if the problem has breakpoints, and the parameters, `()` or `(k,)`.
 
     Parameters
     ----------
@@ -108,11 +109,13 @@ class Recorded:
         return self.value.reads(TIME)
 
     def slopes(self, t: Array, states: Array) -> Array:
-        """Values `(m, n)` of the recorded operations at the times `(m,)` and states `(m, n)`, by NumPy."""
+        """Values `(m, n)` of the recorded operations at the times `(m,)` and states `(m, n)`, by NumPy, in doubles."""
         xp = array_namespace(states)
-        given = map(xp.asarray, self.numbers())
-        constants = [xp.broadcast_to(number, (*t.shape, *number.shape)) for number in given]
-        return xp.reshape(self.value(t, states, *constants)[0], states.shape)
+        numbers = map(xp.asarray, self.numbers())
+        constants = [xp.broadcast_to(number, (*t.shape, *number.shape)) for number in numbers]
+        given = xp.reshape(as_parts(states), (*t.shape, *self.value.arguments[1].shape))
+        found = xp.reshape(self.value(t, given, *constants)[0], (*t.shape, -1))
+        return from_parts(found, states)
 
     def contradiction(self, evaluation: Evaluation, vectorized: bool | None) -> str:
         """
@@ -127,7 +130,7 @@ class Recorded:
         if some.refused is None:
             problem, alone = evaluation.problem, evaluation.problem.right_hand_side()
             with quiet():
-                found = self.slopes(some.t, some.states)
+                found = self.slopes(some.t, wide(some.states))
             if not agree(found, some.values, share_of(problem.rtol, problem.y0), some.t, some.states, alone):
                 return UNLIKE
         self.notes["stacks", vectorized] = evaluation.stacks
@@ -221,7 +224,7 @@ def _recorded(problem: Problem, parameters: tuple[Any, ...]) -> Recorded:
     from ..._recorded.record import NotRecordedError  # noqa: PLC0415
 
     xp, n = problem.xp, problem.y0.shape[-1]
-    state = problem.y0 if problem.is_complex else xp.astype(problem.y0, xp.float64, copy=False)
+    state = wide(problem.y0)
     is_limited = problem.breaks is not None
     numbers = (*((-inf, inf) if is_limited else ()), *parameters)
     examples = [xp.zeros(()), state, *map(xp.asarray, numbers)]
@@ -230,13 +233,10 @@ def _recorded(problem: Problem, parameters: tuple[Any, ...]) -> Recorded:
         recording = remembered(fun, examples, problem.args[len(parameters) :], MOST_NODES)
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
-    if recording.dtype.kind == "c" or state.dtype.kind == "c":
-        raise NoCodeError("calculates with complex states")
-    result = recording.result
-    if result.size != n or result.shape not in ((n,), (1, 1), ()):
-        raise NoCodeError(f"returns the shape {result.shape} when it is recorded")
-    if result.dtype != state.dtype:
-        raise NoCodeError(f"returns {result.dtype} when it is recorded")
+    if recording.shape not in ((n,), *([(1, 1), ()] if n == 1 else [])):
+        raise NoCodeError(f"returns the shape {recording.shape} when it is recorded")
+    if recording.dtype != state.dtype:
+        raise NoCodeError(f"returns {recording.dtype} when it is recorded")
     if recording.program.operations > LARGEST:
         raise NoCodeError(f"has {recording.program.operations} operations, more than {LARGEST}")
     return Recorded(recording, parameters, is_limited)

@@ -152,6 +152,37 @@ def test_kinks_and_pulses_in_time(number, rtol):
     assert abs(pulse.y[0, -1] - 1 - height * width) <= 100 * rtol * (2 + height * width)
 
 
+def turning(t, y, rate):
+    return [1j * rate * y[0], -y[1] + 1j * np.abs(y[0]) ** 2]
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
+@pytest.mark.parametrize("options", [{}, {"t_eval": np.linspace(0, 3, 31)}, {"dense_output": True}])
+def test_complex_states(dtype, options):
+    rtol = 1e-8 if dtype == np.complex128 else 2e-5
+    sol = solve(turning, (0.0, 3.0), np.array([1.0, 0.5j], dtype), args=(2.0,), rtol=rtol, atol=rtol, **options)
+    assert sol.compiled
+    assert sol.y.dtype == dtype
+
+    def exact(t):
+        return [np.exp(2j * t), 1j * (1 - 0.5 * np.exp(-t))]
+
+    np.testing.assert_allclose(sol.y, exact(sol.t), atol=30 * rtol)
+    if "dense_output" in options:
+        np.testing.assert_allclose(sol.sol(np.linspace(0, 3, 50)), exact(np.linspace(0, 3, 50)), atol=30 * rtol)
+
+
+def test_stiff_complex_states_and_events():
+    def fun(t, y):
+        return [-1e5 * (y[0] - np.exp(1j * t)) + 1j * np.exp(1j * t)]
+
+    sol = solve(fun, (0.0, 6.0), [1.5 + 1j], atol=[1e-8], events=lambda t, y: y[0].real)
+    assert sol.compiled
+    assert sol.method == "Rodas5P"
+    np.testing.assert_allclose(sol.y[0, -1], np.exp(6j), atol=1e-7)
+    np.testing.assert_allclose(sol.t_events[0], [np.pi / 2, 3 * np.pi / 2], atol=1e-6)
+
+
 def test_options_of_steps():
     sol = solve(oscillator, (0.0, 10.0), [0.0, 1.0], max_step=0.1)
     assert np.max(np.diff(sol.t)) <= 0.1 + 1e-12
