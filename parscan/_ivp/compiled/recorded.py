@@ -51,8 +51,8 @@ class Recorded:
     """
     The right-hand side of a problem, recorded.
 
-    The programs take, in double precision, the time `()`, the state `(n,)`, or `(n, 2)` if it is complex, the limits `()`
-    between which times are clipped, if the problem has breakpoints, and the parameters, `()` or `(k,)`.
+    The programs take, in double precision, the time `()`, the state `(n,)`, or `(n, 2)` if it is complex, the limits
+    `()` between which times are clipped, if the problem has breakpoints, and the parameters, `()` or `(k,)`.
 
     Parameters
     ----------
