@@ -53,6 +53,11 @@ class Fields:
         start, dtype, shape = self.all[name]
         return memory[start : start + prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
 
+    def flat(self, memory: Any, name: str) -> Any:
+        """All elements of an array."""
+        start, dtype, shape = self.all[name]
+        return memory[start : start + prod(shape) * dtype.itemsize].view(dtype)
+
     def views(self, memory: Any) -> dict[str, Any]:
         """All arrays."""
         return {name: self.view(memory, name) for name in self.all}
@@ -187,7 +192,7 @@ class Machine:
 
     def __init__(self, driver: Driver, programs: Sequence[Program]) -> None:
         self._code, self._table, self._size = driver.code, driver.table(programs), driver.kernel.scratch
-        self._fields = driver.fields
+        self._fields, self._function, self._table_address = driver.fields, self._code.function, address(self._table)
 
     def memory(self) -> Any:
         """Zeroed memory, for one run."""
@@ -199,4 +204,8 @@ class Machine:
 
     def run(self, memory: Any, steps: int) -> None:
         """Call the driver; it releases the GIL."""
-        self._code.function(address(self._table), address(memory), 0, steps)
+        self.call(address(memory), steps)
+
+    def call(self, memory: int, steps: int) -> None:
+        """Call the driver with memory at an address, which is in use until then."""
+        self._function(self._table_address, memory, 0, steps)

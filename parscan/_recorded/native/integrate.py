@@ -13,8 +13,16 @@ from ..._arrays.threads import run_all
 from ..program import Program
 from .driver import Driver, Machine
 from .kept_drivers import driver
-from .layout import address
+from .layout import address, own_address
 from .members import COUNTS, DENSE, NOTHING, NUMBERS, POINTERS, Facts, Members, Status
+
+FLOAT, WHOLE = np.dtype(np.float64), np.dtype(np.int64)
+
+MEMBERS, MOST, CAPACITY, LOGGED, WANTED, ENDED, TIME_COUNT = map(
+    NUMBERS.index, ("members", "most", "capacity", "logged", "wanted", "ended", "time count")
+)
+LOG = POINTERS.index("log members")
+"""Places of numbers that Python reads or writes, and of the first pointer to the log."""
 
 SLACK = 64
 """Numbers behind the rows of a log, which are written in whole vectors."""
@@ -105,46 +113,43 @@ class Run:
         times: Any, most: int, threads: int,
     ) -> None:  # fmt: skip
         self._solver, dtype, n = solver, solver.dtype, solver.n
-        y0 = np.ascontiguousarray(y0, dtype=dtype)
-        self.members = count = y0.shape[0]
-        columns = len(COUNTS)
-        block = np.zeros(count * (columns + 1) + 1, dtype=np.int64)  # one array: addresses of arrays take time
-        self.counts = block[: count * columns].reshape(count, columns)
-        self.t = block[count * columns : -1].view(np.float64)
-        self.y = np.empty((count, n), dtype)
+        self.members = count = len(y0)
         self.values: Any = None
         self.log: tuple[Any, ...] = ()
         self.slopes: Any = None
-        first, size = address(block), n * dtype.itemsize
-        given = [y0, *_of_members(times_)]
-        rows = [(address(y0), size)]
-        if len(given) == 2:
-            start = address(given[1])
-            rows += [(start + 8 * k, 0) for k in range(len(times_))]
-        else:
-            rows += [(address(one), 8 if one.ndim else 0) for one in given[1:]]
-        rows += [(address(self.y), size), (first + 8 * count * columns, 8), (first, 8 * columns), *[(0, 0)] * 5]
-        time_count = 0
+        size = n * dtype.itemsize
+        several = [not isinstance(one, float) and np.ndim(one) > 0 for one in times_]
+        block = _Block(count * (2 * -(-size // 8) + 1 + len(COUNTS)) + 7 + sum(several) * count)
+        rows: list[int] = []
+        block.add(count * n, dtype, rows, size).reshape(count, n)[...] = y0
+        for one, differs in zip(times_, several, strict=True):
+            block.add(count if differs else 1, FLOAT, rows, 8 * differs)[...] = one
+        self.y = block.add(count * n, dtype, rows, size).reshape(count, n)
+        self.t = block.add(count, FLOAT, rows, 8)
+        self.counts = block.add(count * len(COUNTS), WHOLE, rows, 8 * len(COUNTS)).reshape(count, len(COUNTS))
+        self.counts[...] = 0
+        rows += [0] * 10
+        self._given, time_count = [], 0
         if times is not None:
             times = np.ascontiguousarray(times, dtype=np.float64)
             time_count = times.shape[-1]
             self.values = np.full((count, time_count, n), np.nan, dtype)
-            given.append(times)
-            rows += [(address(times), 8 * time_count * (times.ndim - 1))]
-            rows += [(address(self.values), time_count * n * dtype.itemsize)]
+            rows += [address(times), 8 * time_count * (times.ndim - 1), address(self.values), time_count * size]
+            self._given.append(times)
         else:
-            rows += [(0, 0)] * 2
-        rows.append((first + 8 * (block.shape[0] - 1), 0))
+            rows += [0] * 4
+        block.add(1, WHOLE, rows, 0)[...] = 0  # the next member
         for k, argument in enumerate(solver._arguments[2:]):
             array = np.ascontiguousarray(parameters[k], dtype=argument.dtype)
             shared = not solver.form.shared or solver.form.shared[k]
-            given.append(array)
-            rows.append((address(array), 0 if shared else prod(argument.shape) * argument.dtype.itemsize))
-        self._given = given
-        known = {"members": count, "most": most, "wanted": 1, "time count": time_count}
-        known["capacity"] = 1 << 62 if solver.form.log == NOTHING else 0
-        numbers = [known.get(name, 0) for name in NUMBERS]
+            rows += [address(array), 0 if shared else prod(argument.shape) * argument.dtype.itemsize]
+            self._given.append(array)
+        numbers = [0] * len(NUMBERS)
+        capacity = 1 << 62 if solver.form.log == NOTHING else 0
+        numbers[MEMBERS], numbers[MOST], numbers[CAPACITY] = count, most, capacity
+        numbers[WANTED], numbers[TIME_COUNT] = 1, time_count
         self._workers = [_Worker(solver, rows, numbers, tolerances) for _ in range(min(threads, count))]
+        self._block = block
 
     @property
     def status(self) -> Status:
@@ -154,7 +159,7 @@ class Run:
     @property
     def ended(self) -> int:
         """Number of members that have ended."""
-        return sum(int(worker.numbers[NUMBERS.index("ended")]) for worker in self._workers)
+        return sum(int(worker.numbers[ENDED]) for worker in self._workers)
 
     def now(self) -> tuple[float, Any]:
         """Time and state of a solve of one member that has not ended."""
@@ -166,76 +171,81 @@ class Run:
 
         It releases the GIL. Ctrl-C is noticed after these attempts.
         """
-        form, log = self._solver.form, list[tuple[Any, ...]]()
-        if form.log != NOTHING:
-            log = [worker.expect(most) for worker in self._workers]
-        if len(self._workers) == 1:
-            self._workers[0].run(most)
+        is_logged, workers, log = self._solver.form.log != NOTHING, self._workers, list[list[Any]]()
+        if is_logged:
+            log = [worker.expect(most) for worker in workers]
+        if len(workers) == 1:
+            workers[0].run(most)
         else:
-            run_all([partial(worker.run, most) for worker in self._workers])
-        if form.log != NOTHING:
-            rows = [
-                tuple(one[:count] for one in some)
-                for some, count in zip(log, (worker.logged for worker in self._workers), strict=True)
-            ]
-            columns = rows[0] if len(rows) == 1 else tuple(map(np.concatenate, zip(*rows, strict=True)))
+            run_all([partial(worker.run, most) for worker in workers])
+        if is_logged:
+            rows = [[one[: worker.logged] for one in some] for some, worker in zip(log, workers, strict=True)]
+            columns = rows[0] if len(rows) == 1 else list(map(np.concatenate, zip(*rows, strict=True)))
             self.log, self.slopes = (*columns[:2], *columns[3:]), columns[2]
         return self.members - self.ended
 
 
-def _of_members(times: list[Any]) -> list[Any]:
-    """Arrays of numbers of members; one array of all if all members have the same."""
-    arrays = [np.asarray(one, dtype=np.float64) for one in times]
-    return arrays if any(one.ndim for one in arrays) else [np.array(times, dtype=np.float64)]
+class _Block:
+    """Arrays in one piece of memory, whose addresses are known."""
+
+    def __init__(self, words: int) -> None:
+        self._floats, self._used = np.empty(words), 0
+        self._wholes, self._begin = self._floats.view(WHOLE), own_address(self._floats)
+
+    def add(self, count: int, dtype: Any, rows: list[int], stride: int) -> Any:
+        """The next array; its address and the stride are appended to the rows."""
+        begin, words = self._used, -(-count * dtype.itemsize // 8)
+        rows += [self._begin + 8 * begin, stride]
+        self._used = end = begin + words
+        if dtype is WHOLE:
+            return self._wholes[begin:end]
+        return self._floats[begin:end] if dtype == FLOAT else self._floats[begin:end].view(dtype)[:count]
 
 
 class _Worker:
     """The memory of a thread, and its log."""
 
-    def __init__(
-        self, solver: Solver, rows: list[tuple[int, int]], numbers: list[int], tolerances: tuple[Any, Any]
-    ) -> None:
+    def __init__(self, solver: Solver, rows: list[int], numbers: list[int], tolerances: tuple[Any, Any]) -> None:
         self._solver, fields, n = solver, solver._fields, solver.n
-        self.memory = solver._machine.memory()
-        longs = self.memory.view(np.int64)
+        self.memory = memory = solver._machine.memory()
+        self._address, longs = own_address(memory), memory.view(WHOLE)
         place = fields.offset("pointers") // 8
-        longs[place : place + 2 * len(rows)] = [number for row in rows for number in row]
-        self._pointers = longs[place:]
+        longs[place : place + len(rows)] = rows
+        place += 2 * LOG
+        self._log = longs[place : place + 10]
         place = fields.offset("numbers") // 8
         self.numbers = longs[place : place + len(NUMBERS)]
         self.numbers[...] = numbers
-        for name, value, beyond in zip(("tolerances", "limits"), tolerances, (0.0, 1.0), strict=True):
-            view = fields.view(self.memory, name).reshape(-1)
-            view[:n] = value
+        for name, value, beyond in (("tolerances", tolerances[0], 0.0), ("limits", tolerances[1], 1.0)):
+            view = fields.flat(memory, name)
             if view.shape[0] > n:
                 view[n:] = beyond
+            view[:n] = value
 
     @property
     def logged(self) -> int:
         """Rows of the log."""
-        return int(self.numbers[NUMBERS.index("logged")])
+        return int(self.numbers[LOGGED])
 
     def now(self) -> tuple[float, Any]:
         fields, memory = self._solver._fields, self.memory
         state = fields.view(memory, "state").reshape(-1)[: self._solver.n]
         return float(fields.view(memory, "now")[0, 0]), state.copy()
 
-    def expect(self, most: int) -> tuple[Any, ...]:
+    def expect(self, most: int) -> list[Any]:
         """A new log for so many attempts."""
         solver, rows = self._solver, most * self._solver.form.lanes
         n, dtype = solver.n, solver.dtype
         shapes = [(n,), (n,), *([(solver.degree, n)] if solver.form.log == DENSE else [])]
-        log: list[Any] = [np.empty(rows, dtype=np.int64), np.empty(rows)]
-        for shape in shapes:
-            size = rows * prod(shape)
-            log.append(np.empty(size + SLACK, dtype)[:size].reshape(rows, *shape))
-        first = 2 * POINTERS.index("log members")
-        for k, array in enumerate(log):
-            self._pointers[first + 2 * k] = address(array)
-        self.numbers[NUMBERS.index("logged")] = 0
-        self.numbers[NUMBERS.index("capacity")] = rows
-        return tuple(log)
+        sizes = [rows * prod(shape) + SLACK for shape in shapes]
+        block, places = _Block(2 * rows + sum(sizes)), list[int]()
+        log: list[Any] = [block.add(rows, WHOLE, places, 0), block.add(rows, FLOAT, places, 0)]
+        for size, shape in zip(sizes, shapes, strict=True):
+            log.append(block.add(size, dtype, places, 0)[:-SLACK].reshape(rows, *shape))
+        self._log[: len(places)] = places
+        self.numbers[LOGGED], self.numbers[CAPACITY] = 0, rows
+        return log
 
     def run(self, most: int) -> None:
         """Call the code."""
-        self._solver._machine.run(self.memory, most)
+        self._solver._machine.call(self._address, most)
