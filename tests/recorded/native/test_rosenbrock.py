@@ -398,3 +398,16 @@ def test_changed_coefficients_are_noticed(table, monkeypatch):
     run.advance(10_000)
     expected = references("forced")
     assert run.log[1].shape != expected.t[1:].shape or np.abs(run.log[1] / expected.t[1:] - 1).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", ["Van der Pol", "Oregonator", "HIRES", "forced", "full 7"])
+def test_polynomials_are_near_a_tight_solve(name):
+    """Between the ends of steps, too, if their polynomials are checked."""
+    fun, y0, end, scale = PROBLEMS[name]
+    times, rtol = np.linspace(0, end, 301), 1e-6
+    exact = solve_ivp(fun, (0.0, end), y0, "Radau", t_eval=times, rtol=1e-11, atol=1e-13 * scale,
+                      jac=reference.Problem(fun).jacobian).y.T  # fmt: skip
+    form = Form(has_times=True, checks_polynomials=True)
+    run, _ = solve(name, form, times=times, rtol=rtol, atol=rtol * scale)
+    largest = np.abs(exact).max(axis=0)
+    assert (np.abs(run.values[0] - exact) < 100 * rtol * (scale + largest)).all()
