@@ -32,6 +32,9 @@ MARCHES = 4
 HOPELESS = 0.3
 """No further march is made if the last one left more than this share of the error: as in chaos, or by rounding."""
 
+ANEW = 16
+"""Each solve of a function with this number, or a multiple of it, begins with the explicit method."""
+
 LEAST = 2.0**-46
 """Smallest relative tolerance of a march, about."""
 
@@ -66,12 +69,14 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     """
     March until the estimated error at the end is at most the tolerance, if that can be done.
 
-    Terminal `events` are watched on the way. The share of the tolerances that was needed is noted: the next solve of
-    the same function begins with it.
+    Terminal `events` are watched on the way. The share of the tolerances that was needed is noted, and whether the
+    stiff method was needed from the start: the next solve of the same function begins so.
     """
     problem, notes = march.problem, march.recorded.notes
     key = "share", _size(problem.rtol)
     share = max(notes.get(key, 1.0), LEAST / problem.rtol)
+    method, uses = notes.get("method", (march.method, 0))
+    march.method = method if (uses + 1) % ANEW else march.method
     one = _marched(march, share, events)
     if one.course.failed:
         return one
@@ -92,6 +97,7 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
         one, share = tighter, smaller
         if error > HOPELESS * before:
             break
+    notes["method"] = march.method, uses + 1
     notes[key] = share if error > WANTED * SPARE / LOOSER else min(1.0, share * LOOSER)
     return Solved(one.course, one.watch, error, share, evaluations)
 

@@ -35,6 +35,9 @@ ORDER = 8
 RETREAT = 20
 """Steps before the one that shows that a problem is stiff, as that needs fifteen of them."""
 
+SOON = 0.02
+"""Share of the span after which it is too late to begin with the stiff method the next time."""
+
 WATCHED = 64
 """Attempts after which terminal events are searched."""
 
@@ -129,14 +132,15 @@ class March:
     """
     Marches over the span of a problem, with any share of its tolerances.
 
-    `first_step` is that of the first step of all, 0 if it is to be chosen.
+    `first_step` is that of the first step of all, 0 if it is to be chosen. `method` is the number of the method to
+    begin with; later marches begin with the stiff one if that was soon needed.
     """
 
     def __init__(
         self, problem: Problem, recorded: Recorded, output: Output, first_step: float, reached: Reached | None
     ) -> None:
         self.problem, self.recorded, self.output = problem, recorded, output
-        self.first_step, self._reached = first_step, reached
+        self.first_step, self._reached, self.method = first_step, reached, EXPLICIT
         begin, end = problem.span
         self._longest = min(problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
 
@@ -150,11 +154,14 @@ class March:
         """
         problem = self.problem
         course = Course(t=problem.span[0], y=as_parts(wide(problem.y0)), like=problem.y0)
-        method = EXPLICIT
+        method = self.method
         for stretch in stretches((problem.span[0], problem.span[1] if end is None else end), problem.breaks):
             method = self._pass(stretch, method, course, share, watch, is_read)
             if course.failed or course.stop is not None:
                 break
+        name, since = course.used[-1]
+        if name != METHODS[EXPLICIT] and abs(since - problem.span[0]) <= SOON * abs(course.t - problem.span[0]):
+            self.method = method
         return course
 
     def _pass(

@@ -1,6 +1,7 @@
 """Solves by machine code, against exact solutions and SciPy's solver with tight tolerances."""
 
 import pickle
+from collections import OrderedDict
 from math import inf
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.integrate import solve_ivp as scipys
 from parscan import solve_ivp
 from parscan._engine.termination import Termination
 from parscan._functions.right_hand_side import RightHandSide
+from parscan._recorded import memo
 from tests.support.ode_problems import ODES, event, lotka_volterra, oscillator, pendulum
 
 TIGHT = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-12}
@@ -247,7 +249,8 @@ def relaxing(t, y, rate):
 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("options", [{}, {"dense_output": True}, {"t_eval": True}, {"events": lambda t, y, rate: y[0]}])
-def test_stiff_problems_are_handed_over(options, backwards):
+def test_stiff_problems_are_handed_over(options, backwards, monkeypatch):
+    monkeypatch.setattr(memo, "_kept", OrderedDict())  # nothing is known from earlier solves
     span, rate = ((0.0, -10.0), -1e5) if backwards else ((0.0, 10.0), 1e5)
     times = np.linspace(*span, 77)
     given = {**options, "t_eval": times} if "t_eval" in options else options
@@ -262,6 +265,21 @@ def test_stiff_problems_are_handed_over(options, backwards):
         np.testing.assert_allclose(sol.sol(times)[0, 1:], np.cos(times[1:]), atol=2e-6)
     if "events" in options:
         np.testing.assert_allclose(abs(sol.t_events[0]), np.pi * np.arange(0.5, 3), atol=2e-6)
+
+
+def test_the_stiff_method_is_taken_at_once_where_it_was_needed(monkeypatch):
+    monkeypatch.setattr(memo, "_kept", OrderedDict())
+
+    def fun(t, y, rate):
+        return [-rate * (y[0] - np.cos(t)) - np.sin(t)]
+
+    first, *others = (solve(fun, (0.0, 10.0), [1.5], args=(1e5,)) for _ in range(16))
+    assert "from t = " in first.message
+    assert all("from t = " not in sol.message and sol.method == "Rodas5P" for sol in others[:-1])
+    assert "from t = " in others[-1].message  # it is tried anew
+    for sol in (first, *others):
+        np.testing.assert_allclose(sol.y[0, -1], np.cos(10), atol=1e-7)
+    assert [solve(fun, (0.0, 10.0), [1.5], args=(1.0,)).method for _ in range(17)][-1] == "DOP853"
 
 
 def test_stiff_problems_with_jumps():
