@@ -751,13 +751,18 @@ def _as(ids: Ids, shape: tuple[int, ...]) -> Any:
 
 def _new(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any = None) -> Any:
     """What `_entered` returns, for operands that its table does not have; simplified where that is exact."""
-    fixed = graph.fixed
+    fixed, others, varies, has_zero_or_one = graph.fixed, graph.others, False, False
     for one in operands:
         if type(one) is tuple:
             return _new_tuple(graph, name, dtype, operands, data)
-        if fixed[one] and tuple not in map(type, operands):
-            found = _simplified(graph, name, dtype, operands, data)
-            return graph.scalar(name, dtype, operands, data) if found is None else found
+        if not fixed[one]:
+            varies = True
+        elif one not in others:
+            has_zero_or_one = True
+    if has_zero_or_one or not varies:
+        found = _simplified(graph, name, dtype, operands, data)
+        if found is not None:
+            return found
     return graph.scalar(name, dtype, operands, data)
 
 

@@ -90,6 +90,8 @@ class Graph:
         Whether entries of arrays are numbers of Python, whose division by zero raises an exception.
     fixed : bytearray
         For each node, whether it is a constant.
+    others : set
+        Constants that are neither zero nor one, apart from those of tables.
     exceptions : dict
         Nodes of the conditions under which the function raises an exception, as keys.
     """
@@ -110,7 +112,7 @@ class Graph:
         self._table_starts: list[int] = []
         self._chars = bytearray()  # per node, as far as they were asked for, the character of its dtype
         self._typed = 0  # number of blocks whose nodes are among these
-        self._others = set[int]()  # constants, apart from those of tables, that are neither zero nor one
+        self.others = set[int]()
         self.fixed = bytearray()
         # Nodes of the parts of pairs: of a few by their nodes, an int or a tuple; of many, and of those few when they
         # are asked for together with others, per node in an array, where -1 is for nodes that are no pairs.
@@ -170,7 +172,7 @@ class Graph:
             self._known[key] = found
             self._constants[found] = value[()]
             if value[()] not in (0, 1):
-                self._others.add(found)
+                self.others.add(found)
         return found
 
     def pair(self, real: Ids, imaginary: Ids, dtype: np.dtype[Any]) -> Ids:
@@ -264,7 +266,7 @@ class Graph:
 
     def zero_or_one(self, node: int) -> Any:
         """Value of a constant that is zero or one; None for any other node."""
-        return None if not self.fixed[node] or node in self._others else self.value(node)
+        return None if not self.fixed[node] or node in self.others else self.value(node)
 
     def are_constant(self, nodes: Ids) -> Any:
         """Whether nodes are constants, an array of bool of their shape."""
