@@ -68,6 +68,8 @@ class Lanes:
         for those who measured that and want to remember; 0 before.
     met : float
         Likewise, steps after which segments of a sequence had met; infinite if they do not meet.
+    rounded : bool
+        Likewise, whether they had met up to rounding errors only.
 
     Raises
     ------
@@ -82,7 +84,7 @@ class Lanes:
         self._widest, self.beside = widest(program, 1 << 30, beside=beside) if several else 1, beside
         self.program, self.chain, self._operations = program, chain, program.operations
         self._codes: dict[Any, Compiled] = {}
-        self.pace, self.gain, self.met = 0.0, 0.0, 0.0
+        self.pace, self.gain, self.met, self.rounded = 0.0, 0.0, 0.0, False
 
     def width(self, sequences: int) -> int:
         """Sequences that are evaluated at a time, of some."""

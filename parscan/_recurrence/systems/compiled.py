@@ -17,6 +17,9 @@ from .propagation import SegmentMarch, Span
 FIRST, SHARE = 4 * Coalescence.LOOK, 16
 """Steps before the first comparison, which takes longer than they do: at least so many, and this part of a segment."""
 
+LONG = 8
+"""Sweeps that meet to the last bit after more than one such part of a segment may meet up to rounding errors."""
+
 March = Callable[[Array, Span], Callable[[Array, int, int], bool]]
 """`march(trajectory, span)` is a function of start states and of the first and last local steps of all segments."""
 
@@ -28,11 +31,12 @@ class Remembers(Protocol):
     """
     Something that lasts longer than a solve.
 
-    `met` is the number of steps after which two sweeps had met to the last bit: 0 if that is unknown, infinite if they
-    did not meet.
+    `met` is the number of steps after which two sweeps had met: 0 if that is unknown, infinite if they did not meet.
+    They had met to the last bit or, if that took too long, `rounded`: up to rounding errors.
     """
 
     met: float
+    rounded: bool
 
 
 class CompiledStates(SegmentMarch):
@@ -62,7 +66,7 @@ class CompiledStates(SegmentMarch):
         """One state."""
         return 1
 
-    def met(self, starts: Array, span: Span, trajectory: Array) -> Array | None:
+    def met(self, starts: Array, span: Span, trajectory: Array, coalescence: Coalescence) -> Array | None:
         """All local steps, then some of them again: after equal states, the same code gives equal ones."""
         memory, rest = self._memory, (span.end - span.begin) % span.length
         if memory is None or memory.met == math.inf or rest or starts.shape[0] < 2:
@@ -71,17 +75,23 @@ class CompiledStates(SegmentMarch):
         are_finite = run(starts, 0, span.rounds)
         ends = trajectory[span.times(span.rounds - 1), ...]
         right = states = array_namespace(starts).concat([starts[:1, ...], ends[:-1, ...]])
+        near: dict[int, bool] = {}
         for first, last in portions(span.rounds, int(memory.met)):
             is_expected = first == 0 and memory.met > 0
             # Otherwise, when they meet is found out more precisely, for later solves.
             looks = [*(range(first, last, Coalescence.LOOK)[1:] if not is_expected else ()), last]
             rows = [trajectory[span.times(j - 1), ...] for j in looks]
-            before = [row.tobytes() for row in rows]
+            before = [copy(row) for row in rows]
             are_finite &= run(states, first, last)
-            if rows[-1].tobytes() == before[-1]:
+            met = {j: row.tobytes() == old.tobytes() for j, row, old in zip(looks, rows, before, strict=True)}
+            if not met[last] and last < span.rounds and last % Coalescence.LOOK == 0:
+                near |= {j: coalescence.compare(j - 1, row, old, _sizes(trajectory, span, j))
+                         for j, row, old in zip(looks, rows, before, strict=True)}  # fmt: skip
+                if memory.rounded or last > span.rounds // LONG:
+                    met = near
+            if met[last]:
+                memory.met, memory.rounded = _last_beginning(met), memory.rounded or met is near
                 self.are_finite &= are_finite
-                after = zip(looks, rows, before, strict=True)
-                memory.met = next(j for j, row, earlier in after if row.tobytes() == earlier)
                 return right
             states = rows[-1]
         memory.met = math.inf
@@ -143,6 +153,12 @@ class CompiledTangents(SegmentMarch):
         if self._kept is None:
             return Propagator(self._structure, products)
         return Propagator(self._kept, self._kept.from_dense(products))
+
+
+def _last_beginning(flags: dict[int, bool]) -> int:
+    """The step from which on all flags are set; that of the last step is."""
+    unset = max((step for step, flag in flags.items() if not flag), default=0)
+    return min(step for step in flags if step > unset)
 
 
 def portions(steps: int, first: int = 0) -> Iterator[tuple[int, int]]:

@@ -56,9 +56,9 @@ class SegmentMarch(ABC):
         """A way to evaluate the states alone."""
         return States(step)
 
-    def met(self, starts: Array, span: Span, trajectory: Array) -> Array | None:
+    def met(self, starts: Array, span: Span, trajectory: Array, coalescence: Coalescence) -> Array | None:
         """
-        Evaluate the segments, and again from the ends of those before them, until the states are the same bits.
+        Evaluate the segments, and again from the ends of those before them, until the states meet those of before.
 
         Returned are the right start states; None if the states do not meet, or this is not tried.
         """

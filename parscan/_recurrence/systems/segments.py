@@ -103,7 +103,9 @@ class Segments(System):
         if self._damping is not None or self._slab < self.nodes:
             return None
         with quiet():
-            nodes = self._propagation.met(z, Span(self._start, self._stop, self._length), self._trajectory)
+            span = Span(self._start, self._stop, self._length)
+            coalescence = Coalescence(self._tolerance, self._share, math.inf)
+            nodes = self._propagation.met(z, span, self._trajectory, coalescence)
             if nodes is None:
                 return None
             xp = array_namespace(z)
@@ -169,9 +171,13 @@ class Segments(System):
 
     def _coalescence(self, propagation: SegmentMarch) -> Coalescence:
         """The comparison with the previous sweep; these steps may use their share of the tolerance."""
-        share = Coalescence.SHARE * (self._stop - self._start) / self._trajectory.shape[0]
         patience = self._length // 4 if propagation.must_gain else math.inf
-        return Coalescence(self._tolerance, share, patience, self._apart)
+        return Coalescence(self._tolerance, self._share, patience, self._apart)
+
+    @property
+    def _share(self) -> float:
+        """Share of the tolerance that differences of sweeps which meet may use."""
+        return Coalescence.SHARE * (self._stop - self._start) / self._trajectory.shape[0]
 
     def _ends(self, first: int) -> Array:
         """End states of the segments from `first` to the last but one."""

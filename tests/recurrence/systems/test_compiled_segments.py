@@ -93,9 +93,13 @@ def test_a_sweep_ends_where_it_meets_the_one_before():
     np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-15)
 
 
+def coalescence():
+    return Coalescence(Tolerance(1e-10, 1e-12), 0.1, np.inf)
+
+
 def test_sweeps_that_meet_to_the_last_bit_are_the_loop_by_the_same_code():
     lanes, x, expected = make(4000)
-    span, memory, steps = Span(0, 4000, 500), SimpleNamespace(met=0.0), []
+    span, memory, steps = Span(0, 4000, 500), SimpleNamespace(met=0.0, rounded=False), []
     march, whole = marcher(lanes, x), np.zeros_like(expected)
     for _ in range(span.segments(0)):  # each time, one more segment is certainly right
         CompiledStates(march).march(starts_of(whole, span), span, whole)
@@ -107,7 +111,7 @@ def test_sweeps_that_meet_to_the_last_bit_are_the_loop_by_the_same_code():
     for starts in (np.zeros((8, 2)), np.full((8, 2), 0.7)):
         starts[0], found, known = 0.0, np.zeros_like(expected), memory.met
         states = CompiledStates(watched, memory=memory)
-        nodes = states.met(starts, span, found)
+        nodes = states.met(starts, span, found, coalescence())
         np.testing.assert_array_equal(nodes, np.concatenate([np.zeros((1, 2)), found[499:3999:500]]))
         np.testing.assert_array_equal(found, whole)
         assert states.are_finite
@@ -116,24 +120,49 @@ def test_sweeps_that_meet_to_the_last_bit_are_the_loop_by_the_same_code():
         alike = [j for j in range(8, 500, 8) if np.array_equal(first[j - 1 :: 500], whole[j - 1 :: 500])]
         assert memory.met == max(known, alike[0])
     assert 32 <= memory.met < 250
+    assert not memory.rounded
     assert steps[-2:] == [(0, 500), (0, memory.met)]  # the number of steps was remembered
+
+
+def test_sweeps_that_meet_late_to_the_last_bit_meet_up_to_rounding_errors():
+    lanes, x, expected = make(4000, (50,))
+    span, memory, ends, found = Span(0, 4000, 250), SimpleNamespace(met=0.0, rounded=False), [], np.zeros_like(expected)
+
+    def watched(trajectory, span):
+        run = marcher(lanes, x)(trajectory, span)
+        return lambda starts, first, last: (ends.append(last), run(starts, first, last))[1]
+
+    for start in (0.0, 0.7):
+        starts = np.full((16, 50), start)
+        starts[0] = 0.0
+        states = CompiledStates(watched, memory=memory)
+        nodes = states.met(starts, span, found, coalescence())
+        np.testing.assert_array_equal(nodes, np.concatenate([np.zeros((1, 50)), found[249:3999:250]]))
+        np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-15)
+        assert memory.rounded
+        assert 16 <= memory.met <= ends[1]
+    assert ends[-2:] == [250, memory.met]
+    exact = SimpleNamespace(met=0.0, rounded=False)
+    CompiledStates(marcher(lanes, x), memory=exact).met(starts[:8], Span(0, 4000, 500), found, coalescence())
+    assert exact.met > memory.met
+    assert not exact.rounded
 
 
 def test_sweeps_that_do_not_meet_are_not_tried_again():
     lanes, x, _ = make(4000)
-    found, memory = np.zeros((4000, 2)), SimpleNamespace(met=0.0)
+    found, memory = np.zeros((4000, 2)), SimpleNamespace(met=0.0, rounded=False)
     states = CompiledStates(marcher(lanes, x), memory=memory)
-    assert states.met(np.zeros((400, 2)), Span(0, 4000, 10), found) is None
+    assert states.met(np.zeros((400, 2)), Span(0, 4000, 10), found, coalescence()) is None
     assert memory.met == np.inf
-    assert states.met(np.zeros((8, 2)), Span(0, 4000, 500), found) is None
+    assert states.met(np.zeros((8, 2)), Span(0, 4000, 500), found, coalescence()) is None
 
 
 def test_segments_of_other_lengths_are_not_expected_to_meet():
     lanes, x, _ = make(4000)
-    memory = SimpleNamespace(met=0.0)
+    memory = SimpleNamespace(met=0.0, rounded=False)
     states = CompiledStates(marcher(lanes, x), memory=memory)
-    assert states.met(np.zeros((9, 2)), Span(0, 4000, 490), np.zeros((4000, 2))) is None
-    assert states.met(np.zeros((1, 2)), Span(0, 490, 490), np.zeros((4000, 2))) is None
+    assert states.met(np.zeros((9, 2)), Span(0, 4000, 490), np.zeros((4000, 2)), coalescence()) is None
+    assert states.met(np.zeros((1, 2)), Span(0, 490, 490), np.zeros((4000, 2)), coalescence()) is None
     assert memory.met == 0.0
 
 
