@@ -19,7 +19,8 @@ from ..warnings import CoarseMeshWarning, JacobianWarning, NondeterministicFunct
 from .arguments import as_guess, as_mesh, as_options, as_problem, as_times, reject_unwatched, warn_of_unused
 from .brief import shortly
 from .choose import Workload, choose, instead_of
-from .compiled.solve import LeftError, solve_compiled
+from .compiled.accuracy import LeftError
+from .compiled.solve import solve_compiled
 from .core.choice import Choice
 from .core.evaluation import Evaluation
 from .core.problem import Problem

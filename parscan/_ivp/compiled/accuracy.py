@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import inf, isfinite, nan
 
 from ..._arrays.namespace import quiet
+from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
 from ..output.events import Watch
 from ..output.monitor import Event
@@ -37,6 +38,10 @@ ANEW = 16
 
 LEAST = 2.0**-46
 """Smallest relative tolerance of a march, about."""
+
+
+class LeftError(NoCodeError):
+    """Machine code could not solve the problem to its end; the argument is a clause as in `NoCodeError`."""
 
 
 @dataclass(frozen=True)

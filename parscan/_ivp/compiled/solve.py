@@ -25,17 +25,14 @@ from ..result.report import build_result, within
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
-from .accuracy import Solved, solved
+from .accuracy import LeftError, Solved, solved
+from .ensemble import solve_batch
 from .march import Course, March, Output
 from .path import Path
 from .recorded import UNLIKE, record_right_hand_side
 
 FAR = 10.0
 """Error at the end, in tolerances, from which on the message says that it is larger than asked for."""
-
-
-class LeftError(NoCodeError):
-    """Machine code could not solve the problem to its end; the argument is a clause as in `NoCodeError`."""
 
 
 def solve_compiled(
@@ -57,6 +54,10 @@ def solve_compiled(
     NoCodeError
         If the function cannot be recorded or compiled; `LeftError` if the usual methods must solve the problem.
     """
+    if problem.batch:
+        if dense_output:
+            raise NoCodeError(f"works on a batch of shape {problem.batch}, with `dense_output`")
+        return solve_batch(problem, first_step or 0.0, times, evaluation, report)
     recorded = record_right_hand_side(problem)
     if obstacle := recorded.contradiction(evaluation, vectorized):
         raise NoCodeError(obstacle)

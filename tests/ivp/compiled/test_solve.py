@@ -301,7 +301,7 @@ def test_reasons_for_not_compiling():
     with pytest.raises(TypeError, match="`compile=True` is for the method 'auto'"):
         solve(oscillator, (0.0, 1.0), [0.0, 1.0], method="RK45")
     with pytest.raises(TypeError, match=r"works on a batch of shape \(4,\)"):
-        solve(oscillator, (0.0, 1.0), np.ones((2, 4)))
+        solve(oscillator, (0.0, 1.0), np.ones((2, 4)), dense_output=True)
 
 
 def test_a_function_that_contradicts_its_record():
