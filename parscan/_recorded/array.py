@@ -58,6 +58,8 @@ def _binary(name: str, *, swapped: bool = False) -> Any:
     def method(self: RecordingArray, other: Any) -> Any:
         if self.is_python and (found := _of_python(name, self, other, swapped=swapped)) is not None:
             return found
+        if other is None and name in ("equal", "not_equal") and not self.is_python and type(self.ids) is not int:
+            return as_recording(self.graph, np.full(self.shape, name == "not_equal"))
         if other is None or isinstance(other, str):
             return NotImplemented
         if swapped and name == "multiply" and isinstance(other, list) and not self.ndim and self.dtype.kind in "iu":
@@ -522,9 +524,14 @@ class RecordingArray:
             found.form = None
         return found
 
+    def _shifted(self, other: Any) -> Any:
+        raise Refused(BITS)
+
+    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _shifted
+
     def __invert__(self) -> RecordingArray:
         if self.dtype != bool:
-            raise Refused("works on the bits of an integer")
+            raise Refused(BITS)
         return apply("logical_not", self)
 
     def __pow__(self, other: Any) -> RecordingArray:
@@ -578,7 +585,7 @@ def resolved(name: str, kinds: tuple[Any, ...]) -> tuple[tuple[numpy.dtype[Any],
     value = OPERATIONS[name].value
     if isinstance(value, np.ufunc):
         if name in ("logical_and", "logical_or", "logical_xor") and set(kinds) != {np.dtype(bool)}:
-            raise Refused("works on the bits of integers")
+            raise Refused(BITS)
         try:
             *given, found = value.resolve_dtypes((*kinds, None))
         except TypeError as error:
@@ -954,6 +961,8 @@ def _entry(found: RecordingArray) -> RecordingArray:
         return ABOVE["number"](found)
     return found
 
+
+BITS = "works on the bits of integers"
 
 CUT = "makes real numbers of complex ones: use their attribute `real`"
 

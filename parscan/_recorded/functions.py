@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from . import fourier, linear_algebra, rearrangements  # noqa: F401 - they enter their functions
-from .array import ABOVE, RecordingArray, Refused, apply, as_recording
+from .array import ABOVE, BITS, RecordingArray, Refused, apply, as_recording
 from .calls import ALIASES, TABLE, Function, are_known, graph_of, holds, known, lifted, recording, written
 from .choices import at_places
 from .compositions import polyval
@@ -30,7 +30,7 @@ def call_ufunc(ufunc: Any, method: str, operands: Any, options: dict[str, Any]) 
     if ufunc.__name__.startswith("logical_"):
         operands = tuple(recording(value, *operands).astype(bool) for value in operands)
     elif name.startswith("logical_") and any(recording(value, *operands).dtype != bool for value in operands):
-        raise Refused("works on the bits of integers")
+        raise Refused(BITS)
     if method == "reduce" and name in REDUCTIONS:
         found = reduction(name, *operands, **options)
     elif method == "accumulate" and name in REDUCTIONS:

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy
 
-from .array import RecordingArray, Refused, as_recording, gather
+from .array import ABOVE, RecordingArray, Refused, as_recording, gather
 from .graph import Graph
 
 np: Any = numpy  # whose types do not know recording arrays
+
+STRICT = 2
+"""Option `ext` of splines that raise an exception outside of their knots."""
 
 
 def piecewise_polynomial(given: Any) -> tuple[Any, Any, Any] | None:
@@ -61,6 +64,7 @@ def evaluator(graph: Graph, given: Any) -> Callable[..., Any] | None:
     if parts is None:
         return None
     nodes, coefficients, extrapolate = parts
+    raises = getattr(given, "bounds_error", False) or getattr(given, "ext", 0) == STRICT
 
     def evaluate(x: Any, nu: int = 0, **options: Any) -> Any:
         if nu or options:
@@ -75,7 +79,10 @@ def evaluator(graph: Graph, given: Any) -> Callable[..., Any] | None:
             found = found * away + _entries(graph, row, interval)
         if extrapolate:
             return found
-        return np.where((place < nodes[0]) | (place > nodes[-1]), np.nan, found)
+        is_outside = (place < nodes[0]) | (place > nodes[-1])
+        if raises:
+            ABOVE["raises"](graph, np.any(is_outside))
+        return np.where(is_outside, np.nan, found)
 
     return evaluate
 

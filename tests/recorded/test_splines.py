@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import interpolate, sparse
 
+from parscan import solve_recurrence
 from parscan._recorded.record import NotRecordedError, record
 
 X = np.array([0.0, 0.5, 1.0, 2.0, 3.5, 4.0])
@@ -104,3 +105,18 @@ def test_sparse_matrices_do_not_depend_on_values():
         record(lambda y: (OLD / y[0]) @ y, [np.zeros(6)])
     with pytest.raises(NotRecordedError, match="calls `diags"):
         record(lambda y: sparse.diags(y) @ y, [np.zeros(6)])
+
+
+@pytest.mark.parametrize(
+    "table", [interpolate.interp1d(X, Y), interpolate.UnivariateSpline(X, Y, s=0, ext=2)], ids=["interp1d", "spline"]
+)
+def test_places_outside_of_a_table_raise_even_if_nan_is_replaced(table):
+    x = np.linspace(0.1, 3.9, 300)[:, None]
+
+    def step(y, x):
+        return 0.1 * y + np.nan_to_num(table(x))
+
+    assert solve_recurrence(step, np.zeros(1), x, method="sequential", compile=True).compiled
+    x[200] = 5.0
+    with pytest.raises(ValueError, match="interpolation range|not in the domain"):
+        solve_recurrence(step, np.zeros(1), x, method="sequential", compile=True)

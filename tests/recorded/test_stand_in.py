@@ -264,6 +264,10 @@ def calls(y):
 calls.number = 0
 
 
+def test_comparisons_with_none_are_those_of_the_entries():
+    check(lambda y: np.where(~(y == None) & (y != None), 2 * y, y))  # noqa: E711 - that is tested
+
+
 def test_buffers_are_filled_and_states_are_found():
     buffered = Buffered()
     check(buffered.fills)
@@ -431,6 +435,8 @@ RNG = np.random.default_rng(0)
         (lambda y: y.nonexistent, "no attribute 'nonexistent'"),
         (lambda y: y[7], "raises IndexError"),
         (lambda y: y.tobytes(), "attribute"),
+        (lambda y: y.astype(int) << 1, "works on the bits of integers"),
+        (lambda y: 1 >> y.astype(int), "works on the bits of integers"),
         (lambda y: np.asarray(np.matrix(y)), "makes an array of the type `matrix`"),
         (lambda y: complex("1j") * y.astype(np.clongdouble), "calculates with complex"),
         (lambda y: float(y[0] * 1j), "makes real numbers of complex ones"),
