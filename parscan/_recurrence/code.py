@@ -119,8 +119,10 @@ class Code:
         from .._recorded.pairs import as_pairs  # noqa: PLC0415 - slow to import
 
         arguments = self.program.arguments[1:]
-        pairs = (as_pairs(as_rows(one, one.dtype)) for one in given)
-        return tuple(as_rows(one, argument.dtype) for one, argument in zip(pairs, arguments, strict=True))
+        return tuple(
+            as_rows(as_pairs(as_rows(one, one.dtype)) if one.dtype != argument.dtype else one, argument.dtype)
+            for one, argument in zip(given, arguments, strict=True)
+        )
 
     def _run(
         self, state: Array, trajectory: Array, begin: int, end: int, report: Callable[[int], None] | None = None

@@ -189,7 +189,8 @@ def solve_recurrence(
     whole = WholeNumbers.of(task.step, arrays.given, arrays.steps)
     with watch(progress, arrays.steps, "step") as report:
         choice = choose(task, whole, BUDGET)
-        task = task if choice.code is None else replace(task, code=choice.code)
+        if choice.code is not None:
+            task = Task(task.step, arrays, trajectory, tolerance, options, choice.code)
         task, choice, record, found = _marched(task, choice, report)
     BUDGET.charge(choice.wanting * record.looped if task.code is None else 0.0)
     result = _conclude(task, choice, record, found, whole)

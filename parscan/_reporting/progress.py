@@ -73,16 +73,18 @@ def check_watcher(progress: Watcher) -> None:
         )
 
 
-@contextmanager
-def watch(progress: Watcher, total: float, unit: str | None) -> Iterator[Report | None]:
+def watch(progress: Watcher, total: float, unit: str | None) -> AbstractContextManager[Report | None]:
     """Give the callback for a solver; None if the user wants no progress.
 
     `unit` is the noun for the things counted by `total`, None if that is a length. A bar is closed even after an
     exception.
     """
-    if not callable(progress) and not progress:
-        yield None
-        return
+    return _reports(progress, total, unit) if callable(progress) or progress else nullcontext()
+
+
+@contextmanager
+def _reports(progress: Watcher, total: float, unit: str | None) -> Iterator[Report]:
+    """Callbacks that add the times."""
     begin = time.perf_counter()
     with nullcontext(progress) if callable(progress) else _screen(total, unit) as show:
 
