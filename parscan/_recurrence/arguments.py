@@ -20,12 +20,16 @@ from .._arrays.namespace import (
     shared_namespace,
 )
 from .._engine.tolerance import Tolerance
+from .._linalg.dense import Dense
 from .._linalg.structure import Structure
 from .._linalg.structures import STRUCTURES
 from .methods import DAMPED, NAMES
 from .result import RecurrenceResult
 from .systems.damping import Clipping
 from .task import Arrays, Options
+
+DENSE = Dense()
+"""The default structure, made once."""
 
 
 def as_arrays(y0: Any, x: Any, length: Any, guess: Any) -> Arrays:
@@ -101,6 +105,8 @@ def _checked_guess(xp: Namespace, guess: Array, shape: tuple[int, ...], dtype: A
 
 def as_structure(structure: Any) -> Structure:
     """A structure, given as an object or as a class that needs no parameters."""
+    if structure is Dense:
+        return DENSE
     if isinstance(structure, type) and issubclass(structure, Structure):
         try:
             structure = structure()

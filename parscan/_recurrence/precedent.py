@@ -135,9 +135,9 @@ def _given(task: Task) -> bytes:
 def keep(task: Task, precedent: Precedent | None) -> None:
     """Keep a precedent for solves like this one; None: keep none any more."""
     recording = task.code.recording if task.code else None
-    if recording is None or not is_ordinary(task):
+    if recording is None or (precedent is not None and recording.notes.get(_key(task)) is precedent):
         return
-    if precedent is not None and recording.notes.get(_key(task)) is precedent:
+    if not is_ordinary(task):
         return
     old = recording.notes.pop(_key(task), None)
     if precedent is not None:
