@@ -22,7 +22,21 @@ def spread(steps: int, count: int, length: int = 1) -> Sequence[int]:
     count = max(count, PLACES * length)
     if steps <= count:
         return range(1, steps)
-    rng, parts = Random(0), -(-steps // length) / count
-    places = [place for _ in range(-(-count // length)) for place in rng.sample(range(length), length)]
-    times = {int((k + rng.random()) * parts) * length + places[k] for k in range(count)}
+    parts, places = -(-steps // length) / count, _places(count, length)
+    times = {int((k + share) * parts) * length + places[k] for k, share in enumerate(_shares(count))}
     return array("q", sorted(t for t in times if 0 < t < steps))  # from which libraries make arrays fast
+
+
+@lru_cache(maxsize=16)
+def _shares(count: int) -> tuple[float, ...]:
+    """Random numbers from 0 to 1: they do not depend on the number of steps, because drawing takes some time."""
+    rng = Random(0)
+    return tuple(rng.random() for _ in range(count))
+
+
+def _places(count: int, length: int) -> Sequence[int]:
+    """At least `count` places in segments: all of them in random order, again and again."""
+    if length == 1:
+        return bytes(count)
+    rng = Random(1)
+    return [place for _ in range(-(-count // length)) for place in rng.sample(range(length), length)]
