@@ -51,6 +51,8 @@ class Step:
     ----------
     function, x, args, structure, xp
         As given.
+    given_jacobian : callable, True or None
+        As given.
     has_jacobian : bool
         Whether the Jacobian is given.
     counts : Counts
@@ -70,6 +72,7 @@ class Step:
     ) -> None:
         self.structure = structure
         self.xp = xp
+        self.given_jacobian = jac
         self.has_jacobian = jac is not None
         self.counts = Counts()
         self.error: Exception | None = None

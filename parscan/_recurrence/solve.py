@@ -17,6 +17,7 @@ from .advice import warn_if_slow
 from .arguments import as_arrays, as_options, as_structure, as_tolerance, check_functions
 from .checks.check_jacobian import check_jacobian
 from .checks.check_step import check_broadcasting
+from .checks.checked_before import checked_before, note_checked
 from .checks.contradiction import Finding
 from .checks.whole_numbers import Inexact, WholeNumbers
 from .choose import FIRST_STEPS, Choice, choose
@@ -271,11 +272,12 @@ def _trouble_of_loop(task: Task, found: Solution) -> Finding | None:
     The checks are made now; they raise the errors that other methods raise at the start.
     """
     is_whole = found.broadcasts()
-    if is_whole and not task.step.has_jacobian:
+    if is_whole and (not task.step.has_jacobian or checked_before(task.step)):
         return None
     states = found.before(0, min(FIRST_STEPS, found.steps))
     if not is_whole:
         check_broadcasting(task.step, states, task.steps)
     if task.step.has_jacobian:
         check_jacobian(task.step, states)
+        note_checked(task.step)
     return None if is_whole else found.contradiction(1, parallel=False)

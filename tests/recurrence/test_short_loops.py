@@ -1,6 +1,7 @@
 """Loops that `auto` chooses at once: they take little more than a plain loop, and all faults of the step are found."""
 
 import sys
+import weakref
 from math import inf
 
 import numpy as np
@@ -110,10 +111,42 @@ def test_a_wrong_jacobian():
         solve_recurrence(*arguments, jac=jac, structure=Diagonal)
 
 
-def test_a_jacobian_takes_two_more_calls():
-    arguments = (mixing, np.zeros(2), X)
-    sol = solve_recurrence(*arguments, jac=lambda y, x: (1 - np.tanh(y @ W + x) ** 2)[..., None] * W.T)
-    assert (sol.nfev, sol.njev) == (103, 1)
+def test_a_jacobian_takes_two_more_calls_now_and_then():
+    def jac(y, x):
+        return (1 - np.tanh(y @ W + x) ** 2)[..., None] * W.T
+
+    found = [solve_recurrence(mixing, np.zeros(2), X, jac=jac, compile=False) for _ in range(10)]
+    assert [sol.njev for sol in found] == [1, 0, 0, 0, 0, 0, 0, 0, 1, 0]
+    assert all(sol.nfev == 101 + 2 * sol.njev for sol in found)
+
+
+def test_a_jacobian_is_checked_again_with_other_functions_and_arguments():
+    def jac(y, x, a, w):
+        return np.full(y.shape, 0.5)
+
+    def step(y, x, a, w):
+        return a * y + w * x
+
+    def other(y, x, a, w):
+        return a * y - w * x
+
+    w, numbers = np.ones(2), []
+    for function, args in (
+        (step, (0.5, w)), (step, (0.5, w)), (other, (0.5, w)), (step, (0.5, w)), (step, (0.5, np.ones(2)))
+    ):  # fmt: skip
+        sol = solve_recurrence(function, np.zeros(2), X, jac=jac, structure=Diagonal, args=args, compile=False)
+        numbers.append(sol.njev)
+    assert numbers == [1, 0, 1, 1, 1]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="`jac` disagrees with finite differences"):
+            solve_recurrence(step, np.zeros(2), X, jac=jac, structure=Diagonal, args=(0.6, w))
+    del function
+    gone = weakref.ref(other)
+    del other
+    assert gone() is None
+    options = {"length": 9, "jac": True, "structure": Diagonal, "compile": False}
+    pair = [solve_recurrence(lambda y: (0.5 * y, 0 * y + 0.5), np.ones(2), **options) for _ in range(2)]
+    assert [sol.njev for sol in pair] == [1, 1]
 
 
 def test_a_jacobian_where_the_step_takes_no_stack_of_many_states():
