@@ -51,12 +51,23 @@ def operation(name: str, one: Any, other: Any) -> RecordingArray:
         if type(other) is RecordingArray:
             raises(other.graph, apply("equal", other, 0.0))
     if name == "power":
-        if complex in (type(one), type(other)) or isinstance(one, complex) or isinstance(other, complex):
-            raise Refused("raises a complex number of Python to a power, which has rules of its own")
+        if isinstance(one, complex) or isinstance(other, complex):
+            return _complex_power(one, other)
         base = one if type(one) is RecordingArray else other.filled(float(one))
         return checked(power(base, other), one, other)
     found = apply(name, one, other)
     return number(found) if found.dtype.char in "dD" else found
+
+
+def _complex_power(one: Any, other: Any) -> RecordingArray:
+    """A power of a complex number, of which the small whole ones are products in Python, too."""
+    if type(other) in (int, float) and 0 < other < MOST and other == int(other):
+        return checked(apply("power", one, other), one)
+    raise Refused("raises a complex number of Python to a power that is not small and whole")
+
+
+MOST = 100
+"""Powers of complex numbers below this one are products."""
 
 
 def complex_number(real: Any = 0.0, imaginary: Any = 0.0) -> RecordingArray:
