@@ -93,7 +93,7 @@ def _rows() -> list[Operation]:
             (lambda y, x, r: x / (x * x + y * y), lambda y, x, r: -y / (x * x + y * y)),
             llvm="libm atan2",
         ),
-        Operation("hypot", np.hypot, (lambda x, y, r: x / r, lambda x, y, r: y / r), llvm="libm hypot"),
+        Operation("hypot", np.hypot, (lambda x, y, r: x / r, lambda x, y, r: y / r), llvm="hypot"),
         Operation("sinh", np.sinh, (lambda x, r: np.cosh(x),), llvm="libm sinh"),
         Operation("cosh", np.cosh, (lambda x, r: np.sinh(x),), llvm="libm cosh"),
         Operation("tanh", np.tanh, (lambda x, r: (1.0 - r) * (1.0 + r),), llvm="libm tanh"),

@@ -182,6 +182,18 @@ def test_numbers_of_python_raise_where_python_does():
     assert np.isfinite(recorded_values(lambda y: np.array([1 / complex(y[0]), 2]), z)).all()
 
 
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_sizes_neither_overflow_nor_vanish_by_machine_code(dtype):
+    limits_of = np.finfo(dtype)
+    rng = np.random.default_rng(3)
+    exponents = rng.uniform(np.log10(limits_of.tiny) - 5, np.log10(limits_of.max) - 1, (4000, 1))
+    numbers = (rng.normal(size=(4000, 2)) * 10.0**exponents * 10.0 ** rng.uniform(-9, 0, (4000, 2))).view(complex)
+    z = np.concatenate([numbers, pairs_of(SPECIAL)[:, None]]).astype(dtype)
+    found = evaluate(record(np.abs, [z[0]]).program, as_pairs(z))[0]
+    wanted = np.abs(z)
+    assert (equal_parts(found, wanted) | (np.abs(found - wanted) <= 2 * np.spacing(wanted))).all()
+
+
 def test_single_precision_stays():
     z = np.array([1 + 2j, -0.5j], np.complex64)
     found = recorded_values(lambda z: np.exp(1j * z) / (2 * z + 1), z)

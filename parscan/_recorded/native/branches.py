@@ -22,7 +22,7 @@ from .text import CALLED
 
 CYCLES = {"divide": 13, "sqrt": 15, "where": 2, "negative": 1, "absolute": 1, "copysign": 1, "logical_and": 1,
           "logical_or": 1, "logical_xor": 1, "logical_not": 1, "remainder": 40, "floor_divide": 40, "fmod": 40,
-          "expit": 50, "logaddexp": 80} | dict.fromkeys(CALLED, 40)  # fmt: skip
+          "expit": 50, "hypot": 30, "logaddexp": 80} | dict.fromkeys(CALLED, 40)  # fmt: skip
 """Approximate times of operations, in cycles; other operations take `USUAL`."""
 
 USUAL = 4

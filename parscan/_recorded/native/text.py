@@ -599,6 +599,25 @@ def _logaddexp(w: Operand, x: Register, y: Register) -> Register:
     return w.choose(w.compare("oeq", x, y), w.do("fadd", x, w.number(np.log(2.0))), found)
 
 
+def _hypot(w: Operand, x: Register, y: Register) -> Register:
+    """The root of the sum of squares; a power of two brings numbers to where these neither overflow nor vanish."""
+    high, low, power = (2.0**500, 2.0**-450, 2.0**600) if w.dtype.char == "d" else (2.0**60, 2.0**-50, 2.0**100)
+    x, y = w.llvm("fabs", x), w.llvm("fabs", y)
+    larger = w.choose(w.compare("ogt", x, y), x, y)
+    is_high, is_low = w.compare("ogt", larger, w.number(high)), w.compare("olt", larger, w.number(low))
+
+    def chosen(of_high: float, of_low: float) -> Register:
+        return w.choose(is_high, w.number(of_high), w.choose(is_low, w.number(of_low), w.number(1.0)))
+
+    scale = chosen(1 / power, power)
+    a, b = w.do("fmul", x, scale), w.do("fmul", y, scale)
+    root = w.llvm("sqrt", w.do("fadd", w.do("fmul", a, a), w.do("fmul", b, b)))
+    found = w.do("fmul", root, chosen(power, 1 / power))
+    for one in (x, y):  # whatever the other one is
+        found = w.choose(w.compare("oeq", one, w.number(np.inf)), one, found)
+    return found
+
+
 def _expit(w: Operand, x: Register) -> Register:
     one = w.number(1.0)
     return w.do("fdiv", one, w.do("fadd", one, w.libm("exp", w.do("fneg", x))))
@@ -640,7 +659,7 @@ def _fmod(w: Operand, x: Register, y: Register) -> Register:
 COMPOSED: dict[str, Callable[..., Register]] = {
     "maximum": _maximum, "minimum": _minimum, "fmax": _fmax, "fmin": _fmin, "sign": _sign, "heaviside": _heaviside,
     "signbit": _signbit, "isnan": _isnan, "isfinite": _isfinite, "isinf": _isinf, "remainder": _remainder,
-    "floor_divide": _floor_divide, "logaddexp": _logaddexp, "expit": _expit, "fmod": _fmod,
+    "floor_divide": _floor_divide, "logaddexp": _logaddexp, "expit": _expit, "fmod": _fmod, "hypot": _hypot,
 }  # fmt: skip
 
 SPELLED: dict[str, Any] = {name: COMPOSED.get(name, row.llvm) for name, row in OPERATIONS.items()}
