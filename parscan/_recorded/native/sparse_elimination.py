@@ -313,10 +313,12 @@ class Systems:
             term = entries[k] * size * result[columns[k]]
             residual[rows[k]] = residual[rows[k]] + term
             sizes[rows[k]] = sizes[rows[k]] + code.abs(term)
+        number = np.finfo(self._dtype)
+        least = float(number.tiny / number.eps)  # products of numbers near underflow are rounded coarsely
         verdict: Any = {} if written_out else found
         verdict[0] = code.number(0.0, self._dtype, self._lanes)
         for k in _each(code, plan.n, 0, written_out):
-            fits = code.abs(residual[k]) <= self._limit * sizes[k]
+            fits = code.abs(residual[k]) <= code.fma(sizes[k], self._limit, least)
             verdict[0] = code.where(fits, verdict[0], 1.0)
         found[0] = verdict[0]
         scratch = 2 * plan.n * self._lanes * self._dtype.itemsize

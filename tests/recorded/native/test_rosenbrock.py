@@ -411,3 +411,20 @@ def test_polynomials_are_near_a_tight_solve(name):
     run, _ = solve(name, form, times=times, rtol=rtol, atol=rtol * scale)
     largest = np.abs(exact).max(axis=0)
     assert (np.abs(run.values[0] - exact) < 100 * rtol * (scale + largest)).all()
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_species_that_vanish(lanes):
+    """Their numbers underflow, and what is computed with them is not rounded to many digits."""
+
+    def fun(t, y):
+        flow = 10.0 ** np.linspace(-3, 7, 7) * y[:-1] * y[1:]
+        return np.concatenate([-flow, [0.0]]) - np.concatenate([[0.0], flow]) * np.concatenate([np.ones(7), [-1.0]])
+
+    y0 = np.array([0.3, 1.0, 0.2, 0.8, 0.1, 0.9, 0.4, 1.0])
+    recording = record(fun, [np.zeros(()), y0])
+    found = rosenbrock(recording.program, linearised(recording), Form(lanes))
+    run = found.start(0.0, 1e3, [y0] * lanes, rtol=1e-6, atol=1e-12)
+    assert run.advance(1000) == 0
+    exact = solve_ivp(fun, (0.0, 1e3), y0, "LSODA", rtol=1e-8, atol=1e-14)
+    np.testing.assert_allclose(run.y, [exact.y[:, -1]] * lanes, rtol=1e-5, atol=1e-11)

@@ -117,3 +117,14 @@ def test_what_is_not_finite_is_noticed(n):
     plan = planned(rows, columns, n, n**3)
     _, fails = solved(plan, 4, float, entries, -np.full((1, 4), 0.3), np.ones((n, 4)))
     np.testing.assert_array_equal(fails, [0, 0, 1, 0])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n", [3, 40])
+def test_numbers_near_underflow_are_no_failures(n, dtype):
+    rows, columns = pattern("band", n, None)
+    rng = np.random.default_rng(1)
+    entries, factor = rng.normal(size=(len(rows), 4)).astype(dtype), np.full((1, 4), -0.3, dtype)
+    right = (np.finfo(dtype).smallest_subnormal * rng.integers(100, 1000, (n, 4))).astype(dtype)
+    _, fails = solved(planned(rows, columns, n, n**3), 4, dtype, entries, factor, right)
+    assert not fails.any()
