@@ -64,11 +64,16 @@ NEW = tuple.__new__  # makes a block in half the time that its class takes
 
 
 class Latest(NamedTuple):
-    """Operations, dtypes and operands of nodes in a row: making a block of each takes three times as long."""
+    """
+    Operations, dtypes and operands of nodes in a row: making a block of each takes three times as long.
+
+    `data` are those of the nodes that have some, by their places in the row.
+    """
 
     operations: list[str]
     dtypes: list[np.dtype[Any]]
     operands: list[tuple[int, ...]]
+    data: dict[int, Any]
 
 
 class Graph:
@@ -98,7 +103,7 @@ class Graph:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._blocks: list[Block] = []
-        self.latest = Latest([], [], [])
+        self.latest = Latest([], [], [], {})
         self.limit = limit
         self.scalars: defaultdict[Any, dict[tuple[Any, ...], Any]] = defaultdict(dict)
         self.numbers = False
@@ -127,8 +132,11 @@ class Graph:
         if latest.operations:
             numbers = range(len(self.fixed) - len(latest.operations), len(self.fixed))
             parts = zip(latest.operations, numbers, repeat(1), latest.dtypes, latest.operands, repeat(None))
-            self._blocks += [NEW(Block, part) for part in parts]
-            self.latest = Latest([], [], [])
+            blocks: list[Block] = [NEW(Block, part) for part in parts]
+            for place, data in latest.data.items():
+                blocks[place] = blocks[place]._replace(data=data)
+            self._blocks += blocks
+            self.latest = Latest([], [], [], {})
         return self._blocks
 
     @property
@@ -304,15 +312,13 @@ class Graph:
         first = len(self.fixed)
         if first >= self.limit:
             raise TooLarge
-        if data is None:
-            operations, dtypes, all_operands = self.latest
-            operations.append(operation)
-            dtypes.append(dtype)
-            all_operands.append(operands)
-            self.fixed.append(0)
-        else:
-            self.blocks.append(Block(operation, first, 1, dtype, operands, data))
-            self.fixed.append(operation == CONSTANT)
+        operations, dtypes, all_operands, all_data = self.latest
+        if data is not None:
+            all_data[len(operations)] = data
+        operations.append(operation)
+        dtypes.append(dtype)
+        all_operands.append(operands)
+        self.fixed.append(operation == CONSTANT)
         return first
 
     def elementwise(self, operation: str, dtype: np.dtype[Any], operands: Sequence[Ids], data: Any = None) -> Ids:
