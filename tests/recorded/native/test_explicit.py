@@ -291,7 +291,12 @@ def lost(t, y):
     return np.sqrt(0.5 - t) + 0 * y
 
 
+def overflow(t, y):
+    return np.array([1e306 + 0 * t])
+
+
 FAILURES = {
+    "overflow": (overflow, 1.79e308, 10.0, Status.TOO_MANY_STEPS),
     "stiff": (stiff, 1.0, 10.0, Status.STIFF),
     "blow-up": (blow_up, 1.0, 2.0, Status.STEP_TOO_SMALL),
     "not a number": (jump, 1.0, 2.0, Status.NOT_FINITE),
