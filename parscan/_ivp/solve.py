@@ -152,7 +152,7 @@ def solve_ivp(
     compile : bool or None
         True: ``"auto"`` solves by machine code of `fun`, which is made from a recorded call: see :func:`parscan.trace`;
         an error says why, and in which line of `fun`, if that is not possible. None or False: `fun` is called. The code
-        is compared with `fun` on a sample of the solution.
+        is compared with `fun` on a sample of the solution. Its Jacobians are exact; `jac` is not used.
     progress : bool or callable
         True: show on stderr the solved part of the span, iterations, number of intervals, correction and remaining
         time; as a bar of tqdm on a terminal, if tqdm is installed, otherwise in lines of text. A function: it is called
