@@ -983,18 +983,18 @@ class Copies:
 
     def _class_of_users(self, given: type) -> Any:
         """A copy of a class, which is derived from it."""
-        if is_users(type(given).__module__) or any(
-            "__init_subclass__" in vars(base) for base in given.__mro__ if is_users(base.__module__)
-        ):
+        metaclass: Any = type(given)
+        if _defines("__init_subclass__", given) or _defines("__call__", metaclass):
             raise Refused(f"uses the class `{given.__name__}`, which is told of each class that is derived from it")
         bases = [self.value(base) for base in given.__bases__]
         copied = [base for base, old in zip(bases, given.__bases__, strict=True) if base is not old]
         members: dict[str, Any] = {"__slots__": (), "__module__": given.__module__, "__qualname__": given.__qualname__}
         if given.__dictoffset__:
             members["__dict__"] = Whole(self.unread)
-        metaclass: Any = type(given)
+        # A metaclass of the user's does not learn of the copy.
+        make: Any = functools.partial(type.__new__, metaclass) if is_users(metaclass.__module__) else metaclass
         try:
-            copy = metaclass(given.__name__, (*copied, given), members)
+            copy = make(given.__name__, (*copied, given), members)
             self._remember(given, copy)
             for name, member in vars(given).items():
                 if name not in NOT_COPIED and (callable(member) or not name.startswith("__")):
@@ -1037,6 +1037,11 @@ class Copies:
             if copied is kind or not self.unread.takes(copy, name, value):
                 own[name] = self.value(value)
         return copy
+
+
+def _defines(name: str, given: type) -> bool:
+    """Whether a class of the user's, or one of its bases that is, has a method."""
+    return any(name in vars(base) for base in given.__mro__ if is_users(base.__module__))
 
 
 def _makes_known(copies: Copies, given: type) -> Any:

@@ -388,6 +388,27 @@ class Counted(metaclass=Counting):
         return 2 * y
 
 
+class Listing(type):
+    known: ClassVar = []
+
+    def __init__(cls, *args):
+        Listing.known.append(cls.__name__)
+        super().__init__(*args)
+
+
+class Listed(metaclass=Listing):
+    factor = np.array([1.0, 2.0, 3.0])
+
+    def step(self, y):
+        return np.array([y[0], 0.0, y[1]]) * self.factor
+
+
+def test_a_metaclass_does_not_learn_of_the_copy():
+    check(lambda y: Listed().step(y))
+    check(Listed().step)
+    assert Listing.known == ["Listed"]
+
+
 def test_nothing_is_told_of_the_recording():
     refused(writes_to_thread, "which recording might change")
     refused(lambda y: y * MOCK(y), "which the call might change")
