@@ -64,6 +64,8 @@ def make(
         fun, start, given = _in_parts(fun, y0, given)
         rtol = np.repeat(rtol, 2) if np.ndim(rtol) else rtol
         atol = np.repeat(np.broadcast_to(_positive(atol, rtol, y0), y0.shape), 2)
+    # Without any tolerance, a component that stays zero has the error 0/0: SciPy's explicit methods would never end.
+    atol = np.maximum(atol, np.finfo(atol.dtype).tiny)
     quick = is_flat and name == "LSODA" and not pairs
     called = rhs.sequential(is_kept=False) if quick else fun
     state: Callable[[Array], Array] = _states if pairs else (lambda y: y)

@@ -195,3 +195,12 @@ def test_numbers_that_are_objects(fun, method, rtol):
 def test_objects_that_are_no_numbers(value):
     with pytest.raises(TypeError, match="pass on an array, or a list of numbers"):
         solve_ivp(lambda t, y: value, (0, 1), [0, 0], "Radau", rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["auto", "Radau", "DOP853", "RK45", "LSODA", "BDF"])
+def test_a_component_that_stays_zero_without_absolute_tolerance(method):
+    """SciPy's explicit methods never end there: the error is 0 and the tolerance is 0."""
+    sol = solve_ivp(lambda t, y: [-y[0], 0 * y[1]], (0, 1), [1.0, 0.0], method, rtol=1e-6, atol=0.0)
+    assert sol.success
+    assert sol.y[1, -1] == 0
+    assert abs(sol.y[0, -1] - np.exp(-1)) < 1e-4
