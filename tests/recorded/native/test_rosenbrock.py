@@ -8,11 +8,12 @@ from scipy.integrate import solve_ivp
 
 from parscan._recorded.linearised import linearised
 from parscan._recorded.native import rosenbrock as module
-from parscan._recorded.native.members import COUNTS, DENSE, STATES, Form, Status
+from parscan._recorded.native.members import DENSE, STATES, Form, Status
 from parscan._recorded.native.rosenbrock import rosenbrock
 from parscan._recorded.native.stage_systems import Full, Small, Sparse
 from parscan._recorded.record import record
 from tests.support import rodas5p as reference
+from tests.support.compiled_solvers import FAILURES, check_end
 from tests.support.ode_problems import ODES, heat, hires, oregonator, prothero_robinson, robertson, van_der_pol
 
 
@@ -298,22 +299,7 @@ def test_pauses_change_nothing(lanes):
     np.testing.assert_array_equal(runs[0].counts, runs[1].counts)
 
 
-def blow_up(t, y):
-    return y * y
-
-
-def jump(t, y):
-    return np.where(t < 0.5, y, np.nan * y)
-
-
-def lost(t, y):
-    return np.sqrt(0.5 - t) + 0 * y
-
-
-FAILURES = {
-    "blow-up": (blow_up, 1.0, 2.0, Status.STEP_TOO_SMALL),
-    "not a number": (jump, 1.0, 2.0, Status.NOT_FINITE),
-    "root": (lost, 1.0, 2.0, Status.NOT_FINITE),
+ENDS = FAILURES | {
     "long": (growth, 0.1, 1e6, Status.TOO_MANY_STEPS),
     "fine": (growth, 0.1, 3.0, Status.FINISHED),
     "constant": (lambda t, y: 0 * y, 1.0, 3.0, Status.FINISHED),
@@ -321,19 +307,10 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
-@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("name", ENDS)
 def test_how_members_end(name, lanes):
-    fun, y0, end, status = FAILURES[name]
-    run = solver(fun, 1, Form(lanes)).start(0.0, end, np.full((5, 1), y0), rtol=1e-6, atol=1e-8, most=20_000)
-    while run.advance(100_000):
-        pass
-    assert (run.counts[:, 0] == status).all()
-    assert np.isfinite(run.y).all()
-    assert (run.t == end).all() == (status == Status.FINISHED)
-    if name == "blow-up":
-        np.testing.assert_allclose(run.t, 1.0, atol=1e-5)
-    if name == "long":
-        assert (run.counts[:, COUNTS.index("accepted")] + run.counts[:, COUNTS.index("rejected")] == 20_000).all()
+    fun, *rest = ENDS[name]
+    check_end(solver(fun, 1, Form(lanes)), *rest)
 
 
 def test_a_matrix_without_inverse():

@@ -1,0 +1,33 @@
+"""How members of compiled solvers of ODEs end, if they fail and if they do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from parscan._recorded.native.members import COUNTS, Status
+
+MOST = 20_000
+"""Attempts of steps, after which a member ends."""
+
+FAILURES = {
+    "blow-up": (lambda t, y: y * y, 1.0, 2.0, Status.STEP_TOO_SMALL),
+    "not a number": (lambda t, y: np.where(t < 0.5, y, np.nan * y), 1.0, 2.0, Status.NOT_FINITE),
+    "root": (lambda t, y: np.sqrt(0.5 - t) + 0 * y, 1.0, 2.0, Status.NOT_FINITE),
+}
+"""Functions, initial values, final times and what the solvers end with."""
+
+
+def check_end(solver: Any, y0: float, end: float, status: Status) -> None:
+    """Five members of one component must end alike, with a finite state, and at the end only if they finished."""
+    run = solver.start(0.0, end, np.full((5, 1), y0), rtol=1e-6, atol=1e-8, most=MOST)
+    while run.advance(100_000):
+        pass
+    assert (run.counts[:, 0] == status).all()
+    assert np.isfinite(run.y).all()
+    assert (run.t == end).all() == (status == Status.FINISHED)
+    if status == Status.STEP_TOO_SMALL:
+        np.testing.assert_allclose(run.t, 1.0, atol=1e-5)
+    attempts = run.counts[:, COUNTS.index("accepted")] + run.counts[:, COUNTS.index("rejected")]
+    assert (attempts == MOST).all() == (status == Status.TOO_MANY_STEPS)
