@@ -111,6 +111,8 @@ def _name(function: Any) -> Any:
 
 
 def _shapes(example: Any) -> Any:
+    if isinstance(example, np.ndarray):
+        return example.shape, example.dtype.char
     if isinstance(example, tuple):
         return tuple(map(_shapes, example))
     return np.shape(example), np.asarray(example).dtype.char

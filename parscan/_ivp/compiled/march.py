@@ -142,6 +142,8 @@ class March:
         self.problem, self.recorded, self.output = problem, recorded, output
         self.first_step, self._reached, self.method = first_step, reached, EXPLICIT
         begin, end = problem.span
+        self._runs: dict[tuple[int, float], Run] = {}
+        """Those from the begin, by their methods and ends: each march begins one of them again."""
         self._longest = min(problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
 
     def run(
@@ -180,11 +182,18 @@ class March:
         while True:
             times = self._times(course.t, stretch, is_first=not course.used) if is_read else None
             made = solver(self.recorded, method, is_dense=self.output.is_dense, has_times=self.output.times is not None)
-            run = made.start(
-                course.t, stretch.end, course.y[None, :], rtol=relative, atol=absolute,
-                max_step=longest, first_step=0.0 if course.used else self.first_step, parameters=numbers,
-                times=times,
-            )  # fmt: skip
+            key = method, stretch.end
+            run = None if course.used else self._runs.get(key)
+            if run is None:
+                run = made.start(
+                    course.t, stretch.end, course.y[None, :], rtol=relative, atol=absolute,
+                    max_step=longest, first_step=0.0 if course.used else self.first_step, parameters=numbers,
+                    times=times,
+                )  # fmt: skip
+            else:
+                run.begin_again(rtol=relative, atol=absolute, max_step=longest, times=times)
+            if not course.used:
+                self._runs[key] = run
             course.used.append((METHODS[method], course.t))
             status = self._advance(run, course, watch, made.degree, is_read=is_read)
             if status == "STIFF" and is_read and watch is None and self.output.is_between:

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from ..._arrays.namespace import Array, all_finite, array_namespace, library, quiet
 from ..._functions.evaluators import ONE_BY_ONE, STACKED
-from ..._functions.verify import agree, share_of
+from ..._functions.verify import agree, alike, share_of
 from ..._recorded.budget import NoCodeError
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
@@ -145,10 +145,11 @@ class Recorded:
         It is called once for a sample of them if it takes many times at once, otherwise for fewer of them. That was
         found out by `contradiction`, for the same option `vectorized`.
         """
-        xp, stacks, count = array_namespace(states), self.notes["stacks", vectorized], t.shape[0]
-        rows = xp.asarray(_sampled(count, SAMPLE if stacks else FEW))
-        t, states = xp.take(t, rows), xp.take(states, rows, axis=0)
-        found = xp.take(slopes, rows, axis=0)
+        xp, stacks, found = array_namespace(states), self.notes["stacks", vectorized], slopes
+        count, most = t.shape[0], SAMPLE if stacks else FEW
+        if count > most:
+            rows = xp.arange(most) * (count - 1) // (most - 1)  # spread over all of them, the ends included
+            t, states, found = xp.take(t, rows), xp.take(states, rows, axis=0), xp.take(slopes, rows, axis=0)
         rhs = problem.right_hand_side(STACKED if stacks else ONE_BY_ONE)
         try:
             expected = rhs(t, states)
@@ -156,13 +157,8 @@ class Recorded:
             return True
         if not all_finite(expected):
             return True
-        return not agree(found, expected, share_of(problem.rtol, problem.y0), t, states, rhs)
-
-
-def _sampled(count: int, most: int) -> list[int]:
-    """Some of so many places, spread over all of them, the ends included."""
-    wanted = min(count, most)
-    return [k * (count - 1) // max(wanted - 1, 1) for k in range(wanted)]
+        share = share_of(problem.rtol, problem.y0)
+        return not (alike(xp, found, expected, share) or agree(found, expected, share, t, states, rhs))
 
 
 def record_right_hand_side(problem: Problem) -> Recorded:

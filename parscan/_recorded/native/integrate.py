@@ -21,8 +21,8 @@ FLOAT, WHOLE = np.dtype(np.float64), np.dtype(np.int64)
 MEMBERS, MOST, CAPACITY, LOGGED, WANTED, ENDED, TIME_COUNT = map(
     NUMBERS.index, ("members", "most", "capacity", "logged", "wanted", "ended", "time count")
 )
-LOG = POINTERS.index("log members")
-"""Places of numbers that Python reads or writes, and of the first pointer to the log."""
+LOG, TIMES = map(POINTERS.index, ("log members", "times"))
+"""Places of numbers that Python reads or writes, and of the first pointers to the log and to the times."""
 
 SLACK = 64
 """Numbers behind the rows of a log, which are written in whole vectors."""
@@ -52,6 +52,8 @@ class Solver:
     def __init__(self, programs: Sequence[Program], driver: Driver, facts: Facts) -> None:
         self._machine, self._fields, self._arguments = Machine(driver, programs), driver.fields, programs[0].arguments
         self.form, self.n, self.dtype, self.degree = facts.form, facts.n, facts.dtype, facts.degree
+        self.logged = [(self.n,), (self.n,), *([(self.degree, self.n)] if self.form.log == DENSE else [])]
+        """Shapes of what is logged of a step besides its member and its time."""
 
     def start(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
@@ -120,36 +122,52 @@ class Run:
         size = n * dtype.itemsize
         several = [not isinstance(one, float) and np.ndim(one) > 0 for one in times_]
         block = _Block(count * (2 * -(-size // 8) + 1 + len(COUNTS)) + 7 + sum(several) * count)
-        rows: list[int] = []
+        self._rows = rows = list[int]()
         block.add(count * n, dtype, rows, size).reshape(count, n)[...] = y0
         for one, differs in zip(times_, several, strict=True):
-            block.add(count if differs else 1, FLOAT, rows, 8 * differs)[...] = one
+            self._longest = block.add(count if differs else 1, FLOAT, rows, 8 * differs)
+            self._longest[...] = one
         self.y = block.add(count * n, dtype, rows, size).reshape(count, n)
         self.t = block.add(count, FLOAT, rows, 8)
         self.counts = block.add(count * len(COUNTS), WHOLE, rows, 8 * len(COUNTS)).reshape(count, len(COUNTS))
-        self.counts[...] = 0
-        rows += [0] * 10
-        self._given, time_count = [], 0
-        if times is not None:
-            times = np.ascontiguousarray(times, dtype=np.float64)
-            time_count = times.shape[-1]
-            self.values = np.full((count, time_count, n), np.nan, dtype)
-            rows += [address(times), 8 * time_count * (times.ndim - 1), address(self.values), time_count * size]
-            self._given.append(times)
-        else:
-            rows += [0] * 4
-        block.add(1, WHOLE, rows, 0)[...] = 0  # the next member
+        rows += [0] * 14  # the log; times and values
+        self._queue = block.add(1, WHOLE, rows, 0)
+        self._given = []
         for k, argument in enumerate(solver._arguments[2:]):
             array = np.ascontiguousarray(parameters[k], dtype=argument.dtype)
             shared = not solver.form.shared or solver.form.shared[k]
             rows += [address(array), 0 if shared else prod(argument.shape) * argument.dtype.itemsize]
             self._given.append(array)
-        numbers = [0] * len(NUMBERS)
-        capacity = 1 << 62 if solver.form.log == NOTHING else 0
-        numbers[MEMBERS], numbers[MOST], numbers[CAPACITY] = count, most, capacity
-        numbers[WANTED], numbers[TIME_COUNT] = 1, time_count
-        self._workers = [_Worker(solver, rows, numbers, tolerances) for _ in range(min(threads, count))]
+        self._numbers = numbers = [0] * len(NUMBERS)
+        numbers[CAPACITY] = 1 << 62 if solver.form.log == NOTHING else 0
+        numbers[MEMBERS], numbers[MOST], numbers[WANTED] = count, most, 1
+        self._workers = [_Worker(solver) for _ in range(min(threads, count))]
         self._block = block
+        self._begin(tolerances, times)
+
+    def begin_again(self, *, rtol: Any, atol: Any, max_step: Any, times: Any = None) -> None:
+        """
+        Begin anew from the same states, with other tolerances, largest steps and times.
+
+        What the attributes were before is overwritten, except for `values`, `log` and `slopes`.
+        """
+        self._longest[...] = max_step
+        self._begin((rtol, atol), times)
+
+    def _begin(self, tolerances: tuple[Any, Any], times: Any) -> None:
+        self.counts[...] = 0
+        self._queue[...] = 0  # the next member
+        self.values, self._times, self._numbers[TIME_COUNT] = None, None, 0
+        places = [0] * 4
+        if times is not None:
+            n, dtype = self._solver.n, self._solver.dtype
+            self._times = times = np.ascontiguousarray(times, dtype=np.float64)
+            self._numbers[TIME_COUNT] = count = times.shape[-1]
+            self.values = np.full((self.members, count, n), np.nan, dtype)
+            places = [address(times), 8 * count * (times.ndim - 1), address(self.values), count * n * dtype.itemsize]
+        self._rows[2 * TIMES : 2 * TIMES + 4] = places
+        for worker in self._workers:
+            worker.begin(self._rows, self._numbers, tolerances)
 
     @property
     def status(self) -> Status:
@@ -179,7 +197,7 @@ class Run:
         else:
             run_all([partial(worker.run, most) for worker in workers])
         if is_logged:
-            rows = [[one[: worker.logged] for one in some] for some, worker in zip(log, workers, strict=True)]
+            rows = [worker.filled(some) for some, worker in zip(log, workers, strict=True)]
             columns = rows[0] if len(rows) == 1 else list(map(np.concatenate, zip(*rows, strict=True)))
             self.log, self.slopes = (*columns[:2], *columns[3:]), columns[2]
         return self.members - self.ended
@@ -205,27 +223,33 @@ class _Block:
 class _Worker:
     """The memory of a thread, and its log."""
 
-    def __init__(self, solver: Solver, rows: list[int], numbers: list[int], tolerances: tuple[Any, Any]) -> None:
-        self._solver, fields, n = solver, solver._fields, solver.n
+    def __init__(self, solver: Solver) -> None:
+        self._solver, fields = solver, solver._fields
         self.memory = memory = solver._machine.memory()
         self._address, longs = own_address(memory), memory.view(WHOLE)
-        place = fields.offset("pointers") // 8
-        longs[place : place + len(rows)] = rows
-        place += 2 * LOG
-        self._log = longs[place : place + 10]
+        self._pointers = longs[fields.offset("pointers") // 8 :]
+        self._log = self._pointers[2 * LOG : 2 * TIMES]
         place = fields.offset("numbers") // 8
         self.numbers = longs[place : place + len(NUMBERS)]
-        self.numbers[...] = numbers
-        for name, value, beyond in (("tolerances", tolerances[0], 0.0), ("limits", tolerances[1], 1.0)):
-            view = fields.flat(memory, name)
-            if view.shape[0] > n:
-                view[n:] = beyond
-            view[:n] = value
+        self._tolerances = fields.flat(memory, "tolerances"), fields.flat(memory, "limits")
+        self._is_used = False
 
-    @property
-    def logged(self) -> int:
-        """Rows of the log."""
-        return int(self.numbers[LOGGED])
+    def begin(self, rows: list[int], numbers: list[int], tolerances: tuple[Any, Any]) -> None:
+        """Write what Python gives."""
+        if self._is_used:
+            self.memory.fill(0)
+        self._is_used = True
+        self._pointers[: len(rows)] = rows
+        self.numbers[...] = numbers
+        for view, value, beyond in zip(self._tolerances, tolerances, (0.0, 1.0), strict=True):
+            if view.shape[0] > self._solver.n:
+                view[self._solver.n :] = beyond
+            view[: self._solver.n] = value
+
+    def filled(self, log: list[Any]) -> list[Any]:
+        """The rows of a log that are filled."""
+        count = int(self.numbers[LOGGED])
+        return [one[:count] for one in log]
 
     def now(self) -> tuple[float, Any]:
         fields, memory = self._solver._fields, self.memory
@@ -235,13 +259,12 @@ class _Worker:
     def expect(self, most: int) -> list[Any]:
         """A new log for so many attempts."""
         solver, rows = self._solver, most * self._solver.form.lanes
-        n, dtype = solver.n, solver.dtype
-        shapes = [(n,), (n,), *([(solver.degree, n)] if solver.form.log == DENSE else [])]
-        sizes = [rows * prod(shape) + SLACK for shape in shapes]
-        block, places = _Block(2 * rows + sum(sizes)), list[int]()
+        shapes, dtype = solver.logged, solver.dtype
+        sizes = [rows * prod(shape) for shape in shapes]
+        block, places = _Block(2 * rows + sum(sizes) + len(sizes) * SLACK), list[int]()
         log: list[Any] = [block.add(rows, WHOLE, places, 0), block.add(rows, FLOAT, places, 0)]
         for size, shape in zip(sizes, shapes, strict=True):
-            log.append(block.add(size, dtype, places, 0)[:-SLACK].reshape(rows, *shape))
+            log.append(block.add(size + SLACK, dtype, places, 0)[:size].reshape(rows, *shape))
         self._log[: len(places)] = places
         self.numbers[LOGGED], self.numbers[CAPACITY] = 0, rows
         return log

@@ -316,3 +316,35 @@ def test_constants_share_code():
 def test_polynomials_or_times():
     with pytest.raises(ValueError, match="not written beside polynomials"):
         PLAIN(log=DENSE, has_times=True)
+
+
+@pytest.mark.parametrize("form", [Form(log=STATES), Form(log=STATES, has_times=True), Form(lanes=4, shared=())])
+def test_a_run_that_begins_again(form):
+    given = solver(lorenz, 3, form)
+    states = np.array([[1.0, 1.0, 1.0], [2.0, -1.0, 20.0]][: 1 if form.lanes == 1 else 2])
+    loose = {
+        "rtol": 1e-4,
+        "atol": 1e-5,
+        "max_step": 0.05,
+        "times": np.linspace(0.0, 1.0, 5) if form.has_times else None,
+    }
+    tight = {"rtol": 1e-9, "atol": 1e-11, "max_step": 1.0}
+    run, alone, other = (
+        given.start(0.0, 3.0, states, **tight),
+        *(given.start(0.0, 3.0, states, **o) for o in (loose, tight)),
+    )
+    run.advance(20)  # in the midst of it
+    before = [np.copy(one) for one in run.log]
+    kept = run.log
+    for options, expected in ((loose, alone), (tight, other)):
+        run.begin_again(**options)
+        while run.advance(1000) | expected.advance(1000):
+            pass
+        for name in ("y", "t", "counts", "slopes", "log", "values"):
+            one, wanted = getattr(run, name), getattr(expected, name)
+            assert type(one) is type(wanted)
+            if wanted is not None:
+                for a, b in zip(one, wanted, strict=True):
+                    np.testing.assert_array_equal(a, b)
+    for one, was in zip(kept, before, strict=True):
+        np.testing.assert_array_equal(one, was)
