@@ -11,6 +11,8 @@ from ..core.problem import Problem
 from ..output.events import Watch
 from ..output.monitor import Event
 from .march import Course, March
+from .solvers import EXPLICIT, METHODS
+from .trial import prefers_stiff
 
 LOOSER = 10.0
 """Factor on the tolerances of the march that the first one is compared with."""
@@ -34,7 +36,7 @@ HOPELESS = 0.3
 """No further march is made if the last one left more than this share of the error: as in chaos, or by rounding."""
 
 ANEW = 16
-"""Each solve of a function with this number, or a multiple of it, begins with the explicit method."""
+"""One of so many solves of a function, the first one included, asks anew which method is the better one."""
 
 LEAST = 2.0**-46
 """Smallest relative tolerance of a march, about."""
@@ -78,10 +80,11 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     stiff method was needed from the start: the next solve of the same function begins so.
     """
     problem, notes = march.problem, march.recorded.notes
-    key = "share", _size(problem.rtol)
+    key, chosen = ("share", _size(problem.rtol)), ("method", _size(problem.rtol))
     share = max(notes.get(key, 1.0), LEAST / problem.rtol)
-    method, uses = notes.get("method", (march.method, 0))
-    march.method = method if (uses + 1) % ANEW else march.method
+    method, uses = notes.get(chosen, (march.method, 0))
+    asks = uses % ANEW == 0
+    march.method = march.method if asks else method
     one = _marched(march, share, events)
     if one.course.failed:
         return one
@@ -102,7 +105,9 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
         one, share = tighter, smaller
         if error > HOPELESS * before:
             break
-    notes["method"] = march.method, uses + 1
+    if asks and march.method == EXPLICIT and prefers_stiff(march, one.course, share):
+        march.method = len(METHODS) - 1
+    notes[chosen] = march.method, uses + 1
     notes[key] = share if error > WANTED * SPARE / LOOSER else min(1.0, share * LOOSER)
     return Solved(one.course, one.watch, error, share, evaluations)
 

@@ -85,6 +85,8 @@ class Course:
         Time of an event that ended it.
     evaluations, rejected : int
         Of the right-hand side, and of steps.
+    seconds : float
+        Time that machine code took.
     t, y : float, array
         Time and state that were reached; complex states by their parts.
     like : array
@@ -99,6 +101,7 @@ class Course:
     stop: float | None = None
     evaluations: int = 0
     rejected: int = 0
+    seconds: float = 0.0
     t: float = 0.0
     y: Any = None
     like: Any = None
@@ -133,14 +136,22 @@ class March:
     Marches over the span of a problem, with any share of its tolerances.
 
     `first_step` is that of the first step of all, 0 if it is to be chosen. `method` is the number of the method to
-    begin with; later marches begin with the stiff one if that was soon needed.
+    begin with; later marches begin with the stiff one if that was soon needed. A march that needs more than `most`
+    steps fails.
     """
 
     def __init__(
-        self, problem: Problem, recorded: Recorded, output: Output, first_step: float, reached: Reached | None
+        self,
+        problem: Problem,
+        recorded: Recorded,
+        output: Output,
+        first_step: float,
+        reached: Reached | None,
+        most: int | None = None,
     ) -> None:
         self.problem, self.recorded, self.output = problem, recorded, output
         self.first_step, self._reached, self.method = first_step, reached, EXPLICIT
+        self._most = most
         begin, end = problem.span
         self._runs: dict[tuple[int, float], Run] = {}
         """Those from the begin, by their methods and ends: each march begins one of them again."""
@@ -188,7 +199,7 @@ class March:
                 run = made.start(
                     course.t, stretch.end, course.y[None, :], rtol=relative, atol=absolute,
                     max_step=longest, first_step=0.0 if course.used else self.first_step, parameters=numbers,
-                    times=times,
+                    times=times, most=self._most,
                 )  # fmt: skip
             else:
                 run.begin_again(rtol=relative, atol=absolute, max_step=longest, times=times)
@@ -226,6 +237,7 @@ class March:
         while left:
             before = time.perf_counter()
             left = run.advance(most)
+            course.seconds += time.perf_counter() - before
             logged = [*run.log[1:3], run.slopes, *run.log[3:]]
             rows.append(tuple(logged))
             if logged[0].shape[0]:

@@ -110,12 +110,29 @@ class Recorded:
 
     def slopes(self, t: Array, states: Array) -> Array:
         """Values `(m, n)` of the recorded operations at the times `(m,)` and states `(m, n)`, by NumPy, in doubles."""
-        xp = array_namespace(states)
+        found = self._evaluated(self.value, t, as_parts(states))[0]
+        return from_parts(array_namespace(states).reshape(found, (*t.shape, -1)), states)
+
+    def jacobians(self, t: Array, states: Array) -> Array:
+        """
+        Jacobians `(m, n, n)` of the recorded operations with respect to states `(m, n)`, or to their parts `(m, 2n)`.
+
+        It raises `NoCodeError` where they have no derivatives.
+        """
+        linearised, parts = self.linearised, as_parts(states)
+        entries = self._evaluated(linearised.program, t, parts)[1]
+        found = array_namespace(parts).zeros((*parts.shape, parts.shape[-1]))
+        found[:, linearised.rows, linearised.columns] = entries
+        return found
+
+    def _evaluated(self, program: Program, t: Array, parts: Array) -> Any:
+        """Results of a program at times and states, by NumPy, in doubles."""
+        xp = array_namespace(parts)
         numbers = map(xp.asarray, self.numbers())
         constants = [xp.broadcast_to(number, (*t.shape, *number.shape)) for number in numbers]
-        given = xp.reshape(as_parts(states), (*t.shape, *self.value.arguments[1].shape))
-        found = xp.reshape(self.value(t, given, *constants)[0], (*t.shape, -1))
-        return from_parts(found, states)
+        given = xp.reshape(parts, (*t.shape, *self.value.arguments[1].shape))
+        with quiet():
+            return program(t, given, *constants)
 
     def contradiction(self, evaluation: Evaluation, vectorized: bool | None) -> str:
         """

@@ -28,7 +28,7 @@ SLACK = 64
 """Numbers behind the rows of a log, which are written in whole vectors."""
 
 MOST_STEPS = 10_000_000
-"""Steps of a member, taken or rejected, after which it is given up, by default."""
+"""Steps of a member, taken or rejected, after which it is given up."""
 
 
 class Solver:
@@ -57,7 +57,7 @@ class Solver:
 
     def start(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
-        parameters: Sequence[Any] = (), times: Any = None, most: int = MOST_STEPS, threads: int = 1,
+        parameters: Sequence[Any] = (), times: Any = None, most: int | None = None, threads: int = 1,
     ) -> Run:  # fmt: skip
         """
         Begin to solve.
@@ -75,13 +75,12 @@ class Solver:
         times : array of shape (m,) or (members, m), optional
             From the begin to the end, in order: where values are wanted.
         most : int
-            Steps, taken or rejected, after which a member is given up.
+            Steps, taken or rejected, after which a member is given up; by default `MOST_STEPS`.
         threads : int
             Each has members of its own.
         """
-        return Run(
-            self, [t0, end, first_step, max_step], y0, (rtol, atol), list(parameters), times, most, threads
-        )  # fmt: skip
+        options = [t0, end, first_step, max_step]
+        return Run(self, options, y0, (rtol, atol), list(parameters), times, most or MOST_STEPS, threads)
 
 
 def solver(key: Any, programs: Sequence[Program], write: Callable[[], Members]) -> Solver:

@@ -1,0 +1,95 @@
+"""Trials of the stiff method, where a fast decay shortens explicit steps below the limit of stability."""
+
+from collections import OrderedDict
+from math import inf
+
+import numpy as np
+import pytest
+
+from parscan import solve_ivp
+from parscan._ivp.compiled import trial
+from parscan._recorded import memo
+from parscan._recorded.budget import NoCodeError
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_known(monkeypatch):
+    monkeypatch.setattr(memo, "_kept", OrderedDict())
+    monkeypatch.setattr(trial, "GAIN", inf)  # numbers of steps decide, not times
+
+
+def relaxing(t, y):
+    return [-1e3 * (y[0] - np.cos(t)) - np.sin(t)]
+
+
+def lorenz(t, y):
+    return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
+
+
+def solve(fun, end, y0, rtol=1e-11, **options):
+    return solve_ivp(fun, (0.0, end), y0, rtol=rtol, atol=rtol, compile=True, **options)
+
+
+def failing(*_, **__):
+    raise NoCodeError("is not compiled")
+
+
+def relaxed(t, y):
+    """The same by complex numbers."""
+    return [-1e3 * (y[0] - np.exp(1j * t)) + 1j * np.exp(1j * t)]
+
+
+@pytest.mark.parametrize("options", [{}, {"dense_output": True}, {"t_eval": [0.0, 4.0, 10.0]}, {"jumps": [20.0]}])
+def test_the_stiff_method_is_taken_the_next_time(options):
+    first, *others = (solve(relaxing, 10.0, [1.0], **options) for _ in range(3))
+    assert first.method == "DOP853"
+    assert [sol.method for sol in others] == ["Rodas5P"] * 2
+    assert all(sol.nfev < first.nfev / 4 for sol in others)
+    for sol in (first, *others):
+        np.testing.assert_allclose(sol.y[0, -1], np.cos(10.0), rtol=0, atol=1e-10)
+    assert solve(relaxing, 10.0, [1.0], 1e-10, **options).method == "DOP853"  # other tolerances are another question
+
+
+def test_complex_states():
+    first, second = (solve(relaxed, 10.0, [1.0 + 0j]) for _ in range(2))
+    assert [first.method, second.method] == ["DOP853", "Rodas5P"]
+    np.testing.assert_allclose(second.y[0, -1], np.exp(10j), rtol=0, atol=1e-10)
+
+
+def test_up_to_an_event():
+    def event(t, y):
+        return t - 9.0
+
+    event.terminal = True
+    first, second = (solve(relaxing, 10.0, [1.0], events=event) for _ in range(2))
+    assert [first.method, second.method] == ["DOP853", "Rodas5P"]
+    np.testing.assert_allclose(second.y[0, -1], np.cos(9.0), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"GAIN": 0.0}, {"MANY": 10**6}, {"FAST": 10.0}, {"LARGEST": 0}, {"solver": failing}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_the_explicit_method_stays(changes, monkeypatch):
+    for name, value in changes.items():
+        monkeypatch.setattr(trial, name, value)
+    assert [solve(relaxing, 10.0, [1.0]).method for _ in range(2)] == ["DOP853"] * 2
+
+
+def test_no_trial_of_problems_without_fast_decays(monkeypatch):
+    monkeypatch.setattr(trial, "solver", lambda *_, **__: pytest.fail("a trial"))
+    assert [solve(lorenz, 20.0, [1.0, 1.0, 1.0]).method for _ in range(2)] == ["DOP853"] * 2
+
+
+def test_the_stiff_method_needs_more_steps(monkeypatch):
+    monkeypatch.setattr(trial, "FAST", 0.0)
+    assert [solve(lorenz, 20.0, [1.0, 1.0, 1.0]).method for _ in range(2)] == ["DOP853"] * 2
+
+
+def test_it_is_asked_seldom(monkeypatch):
+    asked, decays = [], trial._decays
+    monkeypatch.setattr(trial, "_decays", lambda *given: asked.append(1) or decays(*given))
+    for _ in range(17):
+        solve(lorenz, 20.0, [1.0, 1.0, 1.0])
+    assert len(asked) == 2
