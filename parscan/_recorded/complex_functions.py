@@ -26,7 +26,8 @@ class ComplexFunction:
             return self._function(*args)
         try:
             values = known(args)
-        except Refused:
+        except Refused as refusal:
+            refusal.settle()
             return self._recorded(args)
         return self._function(*values)
 

@@ -136,7 +136,8 @@ def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]
             return polyval(args[1][::-1], args[0])
         try:
             args, options = known(args), known(options)
-        except Refused:
+        except Refused as refusal:
+            refusal.settle()
             raise Refused(f"calls `{function.__name__}`, which is not recorded") from None
     return lifted(graph, function(*args, **options))
 
@@ -195,7 +196,8 @@ def _plain(graph: Graph, function: Any, *args: Any, **options: Any) -> Any:
     function = {"empty": np.zeros}.get(function.__name__, function)
     try:
         return lifted(graph, function(*known(args), **known(options)))
-    except Refused:
+    except Refused as refusal:
+        refusal.settle()
         raise Refused(f"calls `{function.__name__}` with values") from None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays.cached import cached_property
-from .array import CHARS, RecordingArray, Refused, as_recording
+from .array import CHARS, RecordingArray, Refused, as_recording, refusals
 from .complex_numbers import paired, parts
 from .graph import LIMIT, PARTS, Graph, TooLarge
 from .program import Argument, Program, extract
@@ -156,8 +156,15 @@ def _argument(graph: Graph, example: Any, arguments: list[RecordingArray], dtype
 
 
 def _called(graph: Graph, copy: Recordable, given: Any, constants: Sequence[Any]) -> RecordingArray:
-    with np.errstate(all="ignore"):  # numbers of examples say nothing about those of a solution
-        values = copy(*_copied(given), *constants)
+    outer, refusals.noted = refusals.noted, []
+    try:
+        with np.errstate(all="ignore"):  # numbers of examples say nothing about those of a solution
+            values = copy(*_copied(given), *constants)
+        caught = refusals.noted
+    finally:
+        refusals.noted = outer
+    if caught:
+        raise caught[0]  # the function caught it
     if values is None:
         raise Refused("returns None")
     return as_recording(graph, values).copy()  # the next call may write to it

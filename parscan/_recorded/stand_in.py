@@ -286,7 +286,8 @@ class MathFunction:
             return self._function(*args)
         try:
             values = known(args)
-        except Refused:
+        except Refused as refusal:
+            refusal.settle()
             own = MATH.get(self.__name__)
             if own is None:
                 raise Refused(f"calls `math.{self.__name__}`, which is not recorded") from None

@@ -1,5 +1,7 @@
 """`parscan.trace`: a recorded function to call, to differentiate and to look at."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -127,10 +129,25 @@ class Counter:
         return y * self.calls
 
 
+def catches(y):
+    try:
+        return -y if y[0] > 0 else y
+    except Exception:
+        return y
+
+
+def catches_a_call(y):
+    with suppress(Exception):
+        y = np.sort(y)[np.argsort(y)]
+    return y
+
+
 @pytest.mark.parametrize(
     ("fun", "reason"),
     [
         (branches, r"`branches` cannot be recorded: it branches on a value \(test_trace.py:\d+\)"),
+        (catches, r"it branches on a value \(test_trace.py:\d+\)"),
+        (catches_a_call, "calls `argsort`, which is not recorded"),
         (draws, "draws random numbers"),
         (Counter(), "does something else when it is called again"),
         (lambda y: None, "returns None"),

@@ -191,7 +191,7 @@ class March:
         longest = self._longest * share ** (1 / ORDER)
         way = copysign(1.0, stretch.end - stretch.begin)
         while True:
-            times = self._times(course.t, stretch, is_first=not course.used) if is_read else None
+            times = self._times(course.t, stretch, is_first=not course.values) if is_read else None
             made = solver(self.recorded, method, is_dense=self.output.is_dense, has_times=self.output.times is not None)
             key = method, stretch.end
             run = None if course.used else self._runs.get(key)

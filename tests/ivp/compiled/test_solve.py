@@ -344,3 +344,18 @@ def test_short_spans(end):
     sol = solve(oscillator, (0.0, end), [0.0, 1.0])
     assert sol.success
     np.testing.assert_allclose(sol.y[:, -1], [np.sin(end), np.cos(end)], rtol=1e-12, atol=1e-300)
+
+
+def test_a_span_that_is_left_to_the_stiff_method_at_once_has_each_time_once(monkeypatch):
+    """The explicit steps are all left out there, but the begin is among the times."""
+    monkeypatch.setattr(memo, "_kept", OrderedDict())
+
+    def fun(t, y):
+        return [y[1], 100 * (1 - y[0] ** 2) * y[1] - y[0]]
+
+    times = np.linspace(0.0, 50.0, 84)
+    sol = solve(fun, (0.0, 50.0), [2.0, 0.0], rtol=1e-3, atol=1e-3, t_eval=times)
+    assert sol.compiled
+    assert sol.y.shape == (2, len(times))
+    expected = scipys(fun, (0.0, 50.0), [2.0, 0.0], method="Radau", t_eval=times, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(sol.y, expected.y, atol=1e-2)
