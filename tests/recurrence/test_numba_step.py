@@ -192,6 +192,31 @@ def test_a_state_that_is_not_finite_ends_the_trajectory():
     np.testing.assert_array_equal(sol.y, expected.y)
 
 
+LEAK = 0.5
+
+
+@numba.njit
+def leaks(y):
+    """It branches on values, and reads a global: Numba takes its value when it compiles."""
+    out = np.empty_like(y)
+    for k in range(y.shape[0]):
+        out[k, 0] = LEAK * y[k, 0] if y[k, 0] > 0.1 else y[k, 0] + 1.0
+    return out
+
+
+def test_globals_have_the_values_that_numba_took(monkeypatch):
+    """They change when the function is compiled anew, and the loop over it with them."""
+    options = {"length": T, "method": "sequential", "compile": True}
+    before = solve_recurrence(leaks, np.array([0.3]), **options)
+    monkeypatch.setitem(globals(), "LEAK", 0.7)
+    np.testing.assert_array_equal(solve_recurrence(leaks, np.array([0.3]), **options).y, before.y)
+    leaks.recompile()
+    after = solve_recurrence(leaks, np.array([0.3]), **options)
+    assert after.compiled
+    np.testing.assert_array_equal(after.y, loop(leaks, np.array([0.3]), T))
+    assert not np.array_equal(after.y, before.y)
+
+
 def test_compiling_is_bought_like_skis(monkeypatch):
     monkeypatch.setattr(_code, "LEDGER", Ledger())
     monkeypatch.setattr(_code, "WORTH_RECORDING", 0.0)

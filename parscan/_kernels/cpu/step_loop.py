@@ -20,8 +20,7 @@ def loop(y, {inputs}args, rows, reached, begin, end):
 """`reached` has the first step that is left, also after an exception of the step."""
 
 
-@lru_cache(maxsize=32)
-def step_loop(step: Callable[..., Any], inputs: int | None) -> Any:
+def step_loop(step: Any, inputs: int | None) -> Any:
     """
     The loop over the steps `begin` to `end`: `loop(y, *inputs, args, rows, reached, begin, end)`.
 
@@ -32,6 +31,14 @@ def step_loop(step: Callable[..., Any], inputs: int | None) -> Any:
     inputs : int or None
         Number of inputs that the step takes as a tuple; None for one that is none, 0 for no inputs.
     """
+    # `step.recompile()`, the way to new values of globals, replaces all code of the step; the loop contains the former.
+    code = next((compiled.entry_point for compiled in step.overloads.values()), None)
+    return _step_loop(step, inputs, code)
+
+
+@lru_cache(maxsize=32)
+def _step_loop(step: Callable[..., Any], inputs: int | None, _: object) -> Any:
+    """The loop over a step with certain code."""
     names = [f"x{k}" for k in range(1 if inputs is None else inputs)]
     rows = [f"{name}[t : t + 1]" for name in names]
     given = "".join(f"{row}, " for row in rows)
