@@ -53,7 +53,7 @@ def solve_batch(
     xp, (begin, end) = problem.xp, problem.span
     t = batch.pilot() if times is None else times
     found = batch.solved(t, report)
-    values = xp.reshape(found.values, (*problem.batch, t.shape[0], -1))
+    values = xp.reshape(found.values, (*problem.batch, t.shape[0], problem.y0.shape[-1]))
     inner = (t > min(begin, end)) & (t < max(begin, end))
     nodes = xp.concat([xp.asarray([begin]), t[inner], xp.asarray([end])])
     last = xp.reshape(found.y, (1, *problem.y0.shape))

@@ -55,6 +55,9 @@ def test_times_of_a_member_without_others():
     only = solve(lotka_volterra, (0.0, 5.0), start(6), t_eval=[5.0])
     np.testing.assert_array_equal(only.y[:, -1], sol.y[:, -1])
     assert only.mesh.tolist() == [0.0, 5.0]
+    none = solve(lotka_volterra, (0.0, 5.0), start(6), t_eval=[])
+    assert none.compiled
+    assert none.y.shape == (2, 0, 6)
 
 
 def test_two_axes_and_args():
