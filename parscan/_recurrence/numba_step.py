@@ -36,7 +36,7 @@ class NumbaLoop:
 
         x = step.x
         self._args = step.args
-        self._loop = step_loop(step.value, 0 if x is None else len(x) if isinstance(x, tuple) else None)
+        self._loop = step_loop(step.value, 0 if x is None else len(x) if isinstance(x, tuple) else None, len(step.args))
 
     @property
     def is_ready(self) -> bool:

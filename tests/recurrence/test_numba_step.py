@@ -97,6 +97,12 @@ BRANCHING = {
     "tuple": (relay, np.zeros((3, 1)), (RNG.random((T, 1, 1)), RNG.random((T, 3, 1))), ()),
     "strided inputs": (neuron, np.zeros(2), 1 + RNG.random((2 * T, 3))[::2, 1:], (20.0,)),
     "read-only inputs": (neuron, np.zeros(2), np.broadcast_to(1.5, (T, 1)), (20.0,)),
+    "inlined": (
+        numba.njit(inline="always")(lambda y, x, gain: gain * y if y[0, 0] > 0.5 else y + x),
+        np.array([0.3]),
+        RNG.random((T, 1)),
+        (-0.4,),
+    ),
     "order of memory": (transposed, np.array([0.3, 0.4, 0.5]), None, ()),
 }
 
