@@ -35,6 +35,10 @@ MARCHES = 4
 HOPELESS = 0.3
 """No further march is made if the last one left more than this share of the error: as in chaos, or by rounding."""
 
+BRIEF, FAR = 20_000, 10.0
+"""Evaluations by a march up to which further ones are made nevertheless, if the error in tolerances is as large: where
+the function jumps, one march may have seen what the other passed over."""
+
 ANEW = 16
 """One of so many solves of a function, the first one included, asks anew which method is the better one."""
 
@@ -103,7 +107,7 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
             break
         before, error = error, distance(problem, tighter.course, one.course) / GAIN
         one, share = tighter, smaller
-        if error > HOPELESS * before:
+        if error > HOPELESS * before and (error <= FAR or tighter.evaluations > BRIEF):
             break
     if asks and march.method == EXPLICIT and prefers_stiff(march, one.course, share):
         march.method = len(METHODS) - 1

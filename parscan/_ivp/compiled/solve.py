@@ -25,14 +25,11 @@ from ..result.report import build_result, within
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
-from .accuracy import LeftError, Solved, solved
+from .accuracy import FAR, LeftError, Solved, solved
 from .ensemble import solve_batch
 from .march import Course, March, Output
 from .path import Path
 from .recorded import UNLIKE, record_right_hand_side
-
-FAR = 10.0
-"""Error at the end, in tolerances, from which on the message says that it is larger than asked for."""
 
 
 def solve_compiled(

@@ -359,3 +359,16 @@ def test_a_span_that_is_left_to_the_stiff_method_at_once_has_each_time_once(monk
     assert sol.y.shape == (2, len(times))
     expected = scipys(fun, (0.0, 50.0), [2.0, 0.0], method="Radau", t_eval=times, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(sol.y, expected.y, atol=1e-2)
+
+
+@pytest.mark.parametrize("rtol", [1e-6, 1e-8])
+def test_pulses_that_one_march_passes_over(rtol):
+    """The difference of two marches, only one of which has seen them all, says nothing of the error of that one."""
+
+    def fun(t, y):
+        return [np.where(np.mod(t, 100 / 3) < 1 / 3, 3.0, 0.0) + 0 * y[0]]
+
+    sol = solve(fun, (0.0, 100.0), [0.0], rtol=rtol, atol=rtol)
+    assert sol.compiled
+    assert sol.error_estimate <= 10
+    assert abs(sol.y[0, -1] - 3) <= 10 * rtol * 4
