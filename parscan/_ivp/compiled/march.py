@@ -18,7 +18,7 @@ from .recorded import Recorded
 from .solvers import EXPLICIT, METHODS, solver
 
 if TYPE_CHECKING:
-    from ..._recorded.native.integrate import Run
+    from ..._recorded.native.integrate import Run, Solver
 
 FIRST, PAUSE = 512, 0.05
 """Attempts of steps before the first return to Python, and seconds until a later one: Ctrl-C is noticed there."""
@@ -153,8 +153,8 @@ class March:
         self.first_step, self._reached, self.method = first_step, reached, EXPLICIT
         self._most = most
         begin, end = problem.span
-        self._runs: dict[tuple[int, float], Run] = {}
-        """Those from the begin, by their methods and ends: each march begins one of them again."""
+        self._runs: dict[int, tuple[Solver, Run]] = {}
+        """Those of the methods: each march begins them anew."""
         self._longest = min(problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
 
     def run(
@@ -192,19 +192,11 @@ class March:
         way = copysign(1.0, stretch.end - stretch.begin)
         while True:
             times = self._times(course.t, stretch, is_first=not course.values) if is_read else None
-            made = solver(self.recorded, method, is_dense=self.output.is_dense, has_times=self.output.times is not None)
-            key = method, stretch.end
-            run = None if course.used else self._runs.get(key)
-            if run is None:
-                run = made.start(
-                    course.t, stretch.end, course.y[None, :], rtol=relative, atol=absolute,
-                    max_step=longest, first_step=0.0 if course.used else self.first_step, parameters=numbers,
-                    times=times, most=self._most,
-                )  # fmt: skip
-            else:
-                run.begin_again(rtol=relative, atol=absolute, max_step=longest, times=times)
-            if not course.used:
-                self._runs[key] = run
+            made, run = self._lent(method)
+            run.begin(
+                course.t, stretch.end, course.y, rtol=relative, atol=absolute, max_step=longest,
+                first_step=0.0 if course.used else self.first_step, parameters=numbers, times=times, most=self._most,
+            )  # fmt: skip
             course.used.append((METHODS[method], course.t))
             status = self._advance(run, course, watch, made.degree, is_read=is_read)
             if status == "STIFF" and is_read and watch is None and self.output.is_between:
@@ -216,6 +208,20 @@ class March:
             method += 1
         course.failed = "" if status in ("FINISHED", "RUNNING") else status
         return method
+
+    def _lent(self, method: int) -> tuple[Solver, Run]:
+        """The solver and the run of a method."""
+        if method not in self._runs:
+            has_times = self.output.times is not None
+            made = solver(self.recorded, method, is_dense=self.output.is_dense, has_times=has_times)
+            self._runs[method] = made, made.lend()
+        return self._runs[method]
+
+    def end(self) -> None:
+        """Give the runs back; no march follows."""
+        for made, run in self._runs.values():
+            made.give_back(run)
+        self._runs.clear()
 
     def _times(self, begin: float, stretch: Stretch, *, is_first: bool) -> Array | None:
         """Times of the output in a stretch, from `begin` on; the end of one stretch does not belong to the next."""

@@ -62,6 +62,7 @@ def solve_compiled(
     output = Output(is_read, None if is_read else times)
     march = March(problem, recorded, output, first_step or 0.0, reached_by("DOP853", problem.span[0], report))
     found = solved(march, events or ())
+    march.end()
     if found.course.failed:
         raise LeftError(f"left the solution at t = {found.course.t!r}: {found.course.failed}")
     path = found.course.path
@@ -125,7 +126,9 @@ def _result(
 def _between(march: March, share: float) -> PiecewisePolynomial:
     """The same steps with polynomials between their ends."""
     again = March(march.problem, march.recorded, Output(is_dense=True), march.first_step, None)
-    return _rounded(again.run(share).path.polynomial, march.problem.y0.dtype)
+    found = again.run(share)
+    again.end()
+    return _rounded(found.path.polynomial, march.problem.y0.dtype)
 
 
 def _rounded(polynomial: PiecewisePolynomial, dtype: Any) -> PiecewisePolynomial:

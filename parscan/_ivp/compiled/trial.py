@@ -44,6 +44,7 @@ def prefers_stiff(march: March, course: Course, share: float) -> bool:
         found = other.run(share, course.stop, is_read=False)  # compiled before: its time is that of steps
     except NoCodeError:
         return False
+    other.end()
     return not found.failed and found.seconds < GAIN * course.seconds
 
 

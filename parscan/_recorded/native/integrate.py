@@ -30,6 +30,9 @@ SLACK = 64
 MOST_STEPS = 10_000_000
 """Steps of a member, taken or rejected, after which it is given up."""
 
+IDLE = 2
+"""Runs that a solver keeps for later problems."""
+
 
 class Solver:
     """
@@ -54,6 +57,7 @@ class Solver:
         self.form, self.n, self.dtype, self.degree = facts.form, facts.n, facts.dtype, facts.degree
         self.logged = [(self.n,), (self.n,), *([(self.degree, self.n)] if self.form.log == DENSE else [])]
         """Shapes of what is logged of a step besides its member and its time."""
+        self._idle: list[Run] = []
 
     def start(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
@@ -79,8 +83,26 @@ class Solver:
         threads : int
             Each has members of its own.
         """
-        options = [t0, end, first_step, max_step]
-        return Run(self, options, y0, (rtol, atol), list(parameters), times, most or MOST_STEPS, threads)
+        several = [not isinstance(one, float) and np.ndim(one) > 0 for one in (t0, end, first_step, max_step)]
+        run = Run(self, len(y0), several, threads)
+        run.begin(
+            t0, end, y0, rtol=rtol, atol=atol, max_step=max_step, first_step=first_step, parameters=parameters,
+            times=times, most=most,
+        )  # fmt: skip
+        return run
+
+    def lend(self) -> Run:
+        """A run of one problem, which begins with `begin`: one that was given back, if there is any."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Run(self, 1, [False] * 4, 1)
+
+    def give_back(self, run: Run) -> None:
+        """Keep a run that was lent for later problems."""
+        run.forget()
+        if len(self._idle) < IDLE:
+            self._idle.append(run)
 
 
 def solver(key: Any, programs: Sequence[Program], write: Callable[[], Members]) -> Solver:
@@ -109,64 +131,67 @@ class Run:
         Values of the right-hand side at the ends of the steps that are logged.
     """
 
-    def __init__(
-        self, solver: Solver, times_: list[Any], y0: Any, tolerances: tuple[Any, Any], parameters: list[Any],
-        times: Any, most: int, threads: int,
-    ) -> None:  # fmt: skip
-        self._solver, dtype, n = solver, solver.dtype, solver.n
-        self.members = count = len(y0)
+    def __init__(self, solver: Solver, members: int, several: Sequence[bool], threads: int) -> None:
+        self._solver, dtype, n, count = solver, solver.dtype, solver.n, members
+        self.members = members
         self.values: Any = None
         self.log: tuple[Any, ...] = ()
         self.slopes: Any = None
+        self._given: list[Any] = []
         size = n * dtype.itemsize
-        several = [not isinstance(one, float) and np.ndim(one) > 0 for one in times_]
         block = _Block(count * (2 * -(-size // 8) + 1 + len(COUNTS)) + 7 + sum(several) * count)
         self._rows = rows = list[int]()
-        block.add(count * n, dtype, rows, size).reshape(count, n)[...] = y0
-        for one, differs in zip(times_, several, strict=True):
-            self._longest = block.add(count if differs else 1, FLOAT, rows, 8 * differs)
-            self._longest[...] = one
+        self._states = block.add(count * n, dtype, rows, size).reshape(count, n)
+        self._spans = [block.add(count if differs else 1, FLOAT, rows, 8 * differs) for differs in several]
         self.y = block.add(count * n, dtype, rows, size).reshape(count, n)
         self.t = block.add(count, FLOAT, rows, 8)
         self.counts = block.add(count * len(COUNTS), WHOLE, rows, 8 * len(COUNTS)).reshape(count, len(COUNTS))
         rows += [0] * 14  # the log; times and values
         self._queue = block.add(1, WHOLE, rows, 0)
-        self._given = []
-        for k, argument in enumerate(solver._arguments[2:]):
-            array = np.ascontiguousarray(parameters[k], dtype=argument.dtype)
-            shared = not solver.form.shared or solver.form.shared[k]
-            rows += [address(array), 0 if shared else prod(argument.shape) * argument.dtype.itemsize]
-            self._given.append(array)
         self._numbers = numbers = [0] * len(NUMBERS)
         numbers[CAPACITY] = 1 << 62 if solver.form.log == NOTHING else 0
-        numbers[MEMBERS], numbers[MOST], numbers[WANTED] = count, most, 1
+        numbers[MEMBERS], numbers[WANTED] = count, 1
         self._workers = [_Worker(solver) for _ in range(min(threads, count))]
         self._block = block
-        self._begin(tolerances, times)
 
-    def begin_again(self, *, rtol: Any, atol: Any, max_step: Any, times: Any = None) -> None:
+    def begin(
+        self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
+        parameters: Sequence[Any] = (), times: Any = None, most: int | None = None,
+    ) -> None:  # fmt: skip
         """
-        Begin anew from the same states, with other tolerances, largest steps and times.
+        Begin, also anew; the arguments are those of `Solver.start`, for as many members, with arrays where it had them.
 
         What the attributes were before is overwritten, except for `values`, `log` and `slopes`.
         """
-        self._longest[...] = max_step
-        self._begin((rtol, atol), times)
-
-    def _begin(self, tolerances: tuple[Any, Any], times: Any) -> None:
+        solver, numbers = self._solver, self._numbers
+        self._states[...] = y0
+        for target, given in zip(self._spans, (t0, end, first_step, max_step), strict=True):
+            target[...] = given
         self.counts[...] = 0
         self._queue[...] = 0  # the next member
-        self.values, self._times, self._numbers[TIME_COUNT] = None, None, 0
+        self.values, self._given, numbers[TIME_COUNT], numbers[MOST] = None, [], 0, most or MOST_STEPS
         places = [0] * 4
         if times is not None:
-            n, dtype = self._solver.n, self._solver.dtype
-            self._times = times = np.ascontiguousarray(times, dtype=np.float64)
-            self._numbers[TIME_COUNT] = count = times.shape[-1]
-            self.values = np.full((self.members, count, n), np.nan, dtype)
-            places = [address(times), 8 * count * (times.ndim - 1), address(self.values), count * n * dtype.itemsize]
+            times = np.ascontiguousarray(times, dtype=np.float64)
+            numbers[TIME_COUNT] = count = times.shape[-1]
+            self.values = np.full((self.members, count, solver.n), np.nan, solver.dtype)
+            size = solver.n * solver.dtype.itemsize
+            places = [address(times), 8 * count * (times.ndim - 1), address(self.values), count * size]
+            self._given.append(times)
         self._rows[2 * TIMES : 2 * TIMES + 4] = places
+        places = []
+        for k, argument in enumerate(solver._arguments[2:]):
+            array = np.ascontiguousarray(parameters[k], dtype=argument.dtype)
+            shared = not solver.form.shared or solver.form.shared[k]
+            places += [address(array), 0 if shared else prod(argument.shape) * argument.dtype.itemsize]
+            self._given.append(array)
+        self._rows[2 * len(POINTERS) :] = places
         for worker in self._workers:
-            worker.begin(self._rows, self._numbers, tolerances)
+            worker.begin(self._rows, numbers, (rtol, atol))
+
+    def forget(self) -> None:
+        """Let go of what was found, and of what Python gave."""
+        self.values, self.log, self.slopes, self._given = None, (), None, []
 
     @property
     def status(self) -> Status:

@@ -2,6 +2,7 @@
 
 import pickle
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from math import inf
 
 import numpy as np
@@ -372,3 +373,19 @@ def test_pulses_that_one_march_passes_over(rtol):
     assert sol.compiled
     assert sol.error_estimate <= 10
     assert abs(sol.y[0, -1] - 3) <= 10 * rtol * 4
+
+
+def test_solves_within_solves_and_in_threads():
+    """Runs are lent to one solve at a time."""
+
+    def end(k):
+        return solve(pendulum, (0.0, 5.0 + k), [1.0 + 0.1 * k, 0.0]).y[:, -1]
+
+    expected, inner = [end(k) for k in range(6)], []
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(end, [*range(6)] * 5))
+    np.testing.assert_allclose(found, expected * 5, rtol=1e-7, atol=1e-7)
+    outer = solve(pendulum, (0.0, 5.0), [1.0, 0.0], progress=lambda _: inner.append(end(1)))
+    np.testing.assert_allclose(outer.y[:, -1], expected[0], rtol=1e-7, atol=1e-7)
+    assert inner
+    np.testing.assert_allclose(inner, [expected[1]] * len(inner), rtol=1e-7, atol=1e-7)

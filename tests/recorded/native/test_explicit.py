@@ -337,7 +337,7 @@ def test_a_run_that_begins_again(form):
     before = [np.copy(one) for one in run.log]
     kept = run.log
     for options, expected in ((loose, alone), (tight, other)):
-        run.begin_again(**options)
+        run.begin(0.0, 3.0, states, **options)
         while run.advance(1000) | expected.advance(1000):
             pass
         for name in ("y", "t", "counts", "slopes", "log", "values"):
@@ -348,3 +348,33 @@ def test_a_run_that_begins_again(form):
                     np.testing.assert_array_equal(a, b)
     for one, was in zip(kept, before, strict=True):
         np.testing.assert_array_equal(one, was)
+
+
+def growth(t, y, rate):
+    return rate * y
+
+
+def test_lent_runs():
+    program = record(growth, [np.zeros(()), np.zeros(2), np.zeros(2)]).program
+    solver, rates = explicit(program, Form(log=STATES, shared=(True,))), [np.array([0.5, 1.0]), np.array([-1.0, 2.0])]
+    one, other = solver.lend(), solver.lend()
+    assert one is not other
+    for run, rate in zip((one, other), rates, strict=True):
+        run.begin(0.0, 1.0, np.ones(2), rtol=1e-9, atol=1e-9, parameters=[rate])
+    for run in (one, other):
+        run.advance(1000)
+    log = one.log
+    ends = [log[2][-1, :].copy(), other.y[0, :].copy()]
+    solver.give_back(one)
+    assert one.log == ()
+    again = solver.lend()
+    assert again is one
+    again.begin(1.0, 0.0, np.full(2, 3.0), rtol=1e-9, atol=1e-9, parameters=[rates[1].copy()])
+    again.advance(1000)
+    np.testing.assert_allclose(again.y[0, :], 3 * np.exp([1.0, -2.0]), rtol=1e-8)
+    np.testing.assert_allclose(ends, np.exp(rates), rtol=1e-8)  # neither results nor parameters were written over
+    np.testing.assert_array_equal(log[2][-1, :], ends[0])
+    np.testing.assert_array_equal(rates, [[0.5, 1.0], [-1.0, 2.0]])
+    for run in [solver.lend() for _ in range(5)]:
+        solver.give_back(run)
+    assert len({id(solver.lend()) for _ in range(2)}) == 2
