@@ -25,6 +25,13 @@ Inputs = tuple[Array, ...] | Array | None
 SMALL = 256
 """Most bytes of a state that a loop notes down, to write many at once."""
 
+READ_ONLY = (
+    "Inputs are given as read-only arrays. A signature for Numba says so by "
+    'numba.types.Array(numba.float64, 2, "A", readonly=True) in place of float64[:, :], and "C" in place of "A" where '
+    "rows are contiguous; without signatures Numba finds the types itself."
+)
+"""Note for a function that Numba compiled for arrays that it may write to."""
+
 Times = slice | Sequence[int]
 """Numbers of time steps."""
 
@@ -132,7 +139,7 @@ class Step:
             self.error = error
             error.add_note(self._whereabouts(slice(t, t + 1), first.shape))
             given = () if self.x is None else (self.inputs(slice(t, t + 1)),)
-            self._note_integers(error, self._value, (y, *given, *self.args))
+            self._note_types(error, self._value, (y, *given, *self.args))
             raise
         finally:
             done = min(len(kept) + 1, stop - start)  # a step that fails counts
@@ -190,7 +197,7 @@ class Step:
         except Exception as error:
             self.error = error
             error.add_note(self._whereabouts(times, arguments[0].shape))
-            self._note_integers(error, function, arguments)
+            self._note_types(error, function, arguments)
             raise
 
     def _whereabouts(self, times: Times, shape: tuple[int, ...]) -> str:
@@ -232,9 +239,16 @@ class Step:
         """An array in memory of its own."""
         return self.xp.asarray(x, copy=True)
 
-    def _note_integers(self, error: Exception, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        """Add a note to an exception if the function does not raise for integers: it may use states as indices."""
+    def _note_types(self, error: Exception, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """
+        Add a note to an exception if the function was compiled for other arguments, or does not raise for integers.
+
+        In the latter case it may use states as indices.
+        """
         if not isinstance(error, IndexError | TypeError):
+            return
+        if "No matching definition" in str(error) and "readonly" in str(error):
+            error.add_note(READ_ONLY)
             return
         y, xp = arguments[0], self.xp
         try:

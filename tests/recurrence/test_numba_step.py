@@ -198,6 +198,22 @@ def test_a_state_that_is_not_finite_ends_the_trajectory():
     np.testing.assert_array_equal(sol.y, expected.y)
 
 
+@pytest.mark.parametrize("layout", ["A", "C"])
+def test_signatures_say_that_inputs_are_read_only(layout):
+    def bounces(y, x):
+        return y - x if y[0, 0] > 0.5 else y + x
+
+    y0, x = np.array([0.3]), RNG.random((T, 1))
+    row = numba.types.Array(numba.float64, 2, layout, readonly=True)
+    step = numba.njit([(numba.float64[:, ::1], row)])(bounces)
+    sol = solve_recurrence(step, y0, x, method="sequential", compile=True)
+    np.testing.assert_array_equal(sol.y, loop(step, y0, x))
+    writes = numba.njit([(numba.float64[:, ::1], numba.float64[:, ::1])])(bounces)
+    with pytest.raises(TypeError, match="No matching definition") as found:
+        solve_recurrence(writes, y0, x, method="sequential")
+    assert any("readonly=True" in note for note in found.value.__notes__)
+
+
 LEAK = 0.5
 
 
