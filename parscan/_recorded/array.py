@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import operator
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
-from itertools import repeat
 from math import prod
 from typing import Any
 
 import numpy
 
-from .graph import CONVERT, FEW, GATHER, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Graph, Ids
-from .limits import limits
+from .dtypes import BOOL, CHARS, FLOAT32, FLOAT64, INTEGER, NUMBERS, OF_PYTHON, WEAK, resolved
+from .graph import CONVERT, FEW, Graph, Ids
+from .indexing import FIXED, Flat, computed_index, is_fixed, plain
+from .node_array import Form, NodeArray, ndarray
 from .operations import OPERATIONS
+from .refusal import BITS, CUT, SELECTS, Refused
+from .results import entered, entered_anew, few, in_shape, joint, many
+from .selection import Selection, masked, where_selected
 
 np: Any = numpy  # whose types do not know recording arrays
-
-FLOAT64, FLOAT32, BOOL, INTEGER = map(np.dtype, (np.float64, np.float32, bool, np.intp))
 
 COMPARISONS = frozenset(["less", "less_equal", "greater", "greater_equal", "equal", "not_equal"])
 
@@ -28,56 +28,10 @@ FREQUENT = COMPARISONS | {"add", "subtract", "multiply", "divide", "remainder", 
                           "sign", "floor"}  # fmt: skip
 """Operations on floating-point numbers of one dtype; their results have it, too, apart from those of comparisons."""
 
-NUMBERS = frozenset([float, int, np.float64])
-"""Types of numbers that become double-precision ones beside double-precision arrays."""
-
-WEAK = frozenset([float, int])
-"""Types of numbers that take the dtype of any floating-point array."""
-
-CHARS = "bdfilq?BHILQhpFD"
-"""Characters of the dtypes that are recorded."""
-
-OF_PYTHON: Any = {float: 0.0, int: 0, complex: 0j}
-"""Types of numbers of Python that take the precision of arrays, and a number of each."""
-
-
 NEW = object.__new__
-
-ndarray = np.ndarray
-
-Form = tuple[int, ...] | None
 
 ABOVE: dict[str, Any] = {}
 """Functions that the methods of arrays call. Their files import this one, and enter them here."""
-
-
-class Refused(Exception):  # noqa: N818 - it says what happened
-    """
-    A function cannot be recorded; the argument of the exception is a sentence without subject and full stop.
-
-    It is noted in the list of `refusals`, as functions may catch all exceptions: they then do what they would not do
-    with numbers. Our own code that catches it calls `settle`.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        noted = refusals.noted
-        if noted is not None:
-            noted.append(self)
-
-    def settle(self) -> None:
-        """It is dealt with."""
-        if refusals.noted is not None:
-            refusals.noted[:] = [one for one in refusals.noted if one is not self]
-
-
-class _Refusals(threading.local):
-    """Refusals while a function is called, in this thread."""
-
-    noted: list[Refused] | None = None
-
-
-refusals = _Refusals()
 
 
 def _binary(name: str, *, swapped: bool = False) -> Any:
@@ -130,7 +84,7 @@ def _frequent(name: str, method: Any) -> Any:
         table = graph.scalars[name]
         nodes = table.get(pair)
         if nodes is None:
-            nodes = table[pair] = _new(graph, name, always or own, pair)
+            nodes = table[pair] = entered_anew(graph, name, always or own, pair)
         result: RecordingArray = NEW(RecordingArray)
         result.graph, result.nodes, result.form, result.dtype = graph, nodes, form, always or own
         return result
@@ -157,7 +111,7 @@ def _frequent_swapped(name: str, method: Any) -> Any:
         table = graph.scalars[name]
         nodes = table.get(pair)
         if nodes is None:
-            nodes = table[pair] = _new(graph, name, always or own, pair)
+            nodes = table[pair] = entered_anew(graph, name, always or own, pair)
         result: RecordingArray = NEW(RecordingArray)
         result.graph, result.nodes, result.form, result.dtype = graph, nodes, form, always or own
         return result
@@ -177,29 +131,10 @@ def _unary(name: str) -> Callable[[RecordingArray], RecordingArray]:
         table = graph.scalars[name]
         found = table.get((nodes,))
         if found is None:
-            found = table[nodes,] = _new(graph, name, own, (nodes,))
+            found = table[nodes,] = entered_anew(graph, name, own, (nodes,))
         return made(graph, found, own, form)
 
     return method
-
-
-def few(nodes: Any) -> tuple[Any, Any]:
-    """Nodes of an array of few elements as a tuple, or an int, and their shape; None for that of other arrays."""
-    size = nodes.size
-    if size == 1:
-        return nodes.item(), nodes.shape
-    return (tuple(nodes.ravel().tolist()), nodes.shape) if 0 < size <= FEW else (nodes, None)
-
-
-def joint(*operands: tuple[Any, Form]) -> Form:
-    """The shape of an operation on nodes of these forms; None if they are many, or must be broadcast first."""
-    found: tuple[int, ...] = ()
-    for nodes, form in operands:
-        if type(nodes) is ndarray:
-            return None
-        if form and (len(form) > len(found) or (len(form) == len(found) and type(nodes) is tuple)):
-            found = form
-    return None if any(type(nodes) is tuple and form != found for nodes, form in operands) else found
 
 
 def _of_python(name: str, one: RecordingArray, other: Any, *, swapped: bool = False) -> RecordingArray | None:
@@ -226,62 +161,21 @@ def _in_place(name: str) -> Any:
     return method
 
 
-FIXED = frozenset([int, slice, type(None), type(...)])
-"""Types of parts of an index that is no array."""
-
 OTHERWISE = ("compress", "resize", "partition")
 """Methods of arrays that differ from the functions of the same name."""
 
 
-class RecordingArray:
+class RecordingArray(NodeArray):
     """
     An array whose entries are nodes of a graph.
 
     It shares memory with its views as arrays do, so that functions may write to it.
-
-    Attributes
-    ----------
-    graph : Graph
-        Where operations are recorded.
-    nodes : int, tuple of int, or array of int
-        Numbers of the nodes. They are an int, or a tuple, if there are one, or a few, elements whose memory nobody has
-        seen.
-    form : tuple of int or None
-        Shape, if `nodes` is no array; None for a Python number, on which operations may raise exceptions.
-    dtype : NumPy dtype
-        Of the values: Boolean, integer, float32, float64, complex64 or complex128.
     """
 
-    __slots__ = ("dtype", "form", "graph", "nodes")
+    __slots__ = ()
     __array_priority__ = 1000
 
-    def __init__(self, graph: Graph, ids: Ids, dtype: Any) -> None:
-        self.graph = graph
-        self.nodes: Any = ids if isinstance(ids, np.ndarray) and ids.ndim else int(ids)
-        self.form: Form = ()
-        self.dtype = np.dtype(dtype)
-
-    @property
-    def is_python(self) -> bool:
-        """Whether it stands for a number of Python."""
-        return self.form is None
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        """`isinstance` finds an array, or a number: the entries of arrays are NumPy's scalars."""
-        if self.is_python:
-            return complex if self.dtype.kind == "c" else float
-        return np.ndarray if self.ndim else self.dtype.type
-
     # Properties of arrays
-
-    @property
-    def ids(self) -> Ids:
-        """Numbers of the nodes, an int for the shape (): views share their memory with the array."""
-        nodes = self.nodes
-        if type(nodes) is not ndarray and self.form:
-            nodes = self.nodes = np.array(nodes, INTEGER).reshape(self.form)
-        return nodes
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -291,16 +185,6 @@ class RecordingArray:
     @shape.setter
     def shape(self, shape: Any) -> None:
         self.nodes, self.form = self.with_ids(np.reshape(self.ids, plain(shape))).nodes, ()
-
-    @property
-    def ndim(self) -> int:
-        nodes = self.nodes
-        return nodes.ndim if type(nodes) is ndarray else len(self.form or ())
-
-    @property
-    def size(self) -> int:
-        nodes = self.nodes
-        return 1 if type(nodes) is int else nodes.size if type(nodes) is ndarray else len(nodes)
 
     @property
     def T(self) -> RecordingArray:  # noqa: N802 - as in NumPy
@@ -344,37 +228,7 @@ class RecordingArray:
         """An array of constants of the same shape and dtype."""
         return self.with_ids(np.full(self.shape, self.graph.constant(np.asarray(value, self.dtype))))
 
-    @property
-    def constants(self) -> Any:
-        """Values, if all of them are constants; None otherwise."""
-        nodes = self.nodes
-        if type(nodes) is not ndarray and not self.graph.fixed[nodes if type(nodes) is int else nodes[0]]:
-            return None
-        found = self.graph.values(self.ids)
-        return None if found is None else np.asarray(found, self.dtype)
-
-    # Conversion to Python and to arrays
-
-    def _known(self, purpose: str) -> Any:
-        values = self.constants
-        if values is None:
-            raise Refused(f"{purpose} a value")
-        return values
-
-    def __bool__(self) -> bool:
-        return bool(self._known("branches on"))
-
-    def __float__(self) -> float:
-        return float(self._known("calls float() or a function of the module math on"))
-
-    def __int__(self) -> int:
-        return int(self._known("calls int() on"))
-
-    def __complex__(self) -> complex:
-        return complex(self._known("calls complex() on"))
-
-    def __index__(self) -> int:
-        return operator.index(self._known("indexes by")[()])
+    # Conversion to Python
 
     def __hash__(self) -> int:
         return hash(self._known("looks up")[()])
@@ -385,15 +239,6 @@ class RecordingArray:
         if self.is_python:
             raise Refused("rounds a number of Python to digits, for which Python has another rule than NumPy")
         return self.round(digits)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return np.asarray(self._known("calls a function that is not recorded on"), dtype=dtype)
-
-    def __str__(self) -> str:
-        return str(self._known("prints"))
-
-    def __format__(self, spec: str) -> str:
-        return format(self._known("prints")[()], spec)
 
     def __repr__(self) -> str:
         return f"RecordingArray(shape={self.shape}, dtype={self.dtype})"
@@ -429,12 +274,12 @@ class RecordingArray:
             if type(found) is ndarray and found.ndim:
                 return made(self.graph, found, self.dtype)
             return _entry(made(self.graph, found.item(), self.dtype))
-        if (computed := _computed(key)) is not None:
-            return gather(self, computed) if computed.dtype != bool else _masked(self, computed)
+        if (computed := computed_index(key)) is not None:
+            return ABOVE["gather"](self, computed) if computed.dtype != bool else masked(self, computed)
         return _entry(self.with_ids(np.asarray(ids)[plain(key)]))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if not _is_fixed(key):
+        if not is_fixed(key):
             key, value = self._place(key, value)
         given = self.cast(value)
         if self.ndim:
@@ -445,14 +290,14 @@ class RecordingArray:
 
     def _place(self, key: Any, value: Any) -> tuple[Any, Any]:
         """Where entries are written, and what, if the place may depend on values."""
-        mask = _computed(key)
+        mask = computed_index(key)
         is_selection = type(value) is Selection
         if type(value) is Selection:
             if mask is None or not np.array_equal(mask.ids, value.mask.ids):
                 raise Refused(SELECTS)
             value = value.values
         if mask is not None and mask.dtype == bool:
-            chosen = apply("where", *_where_selected(self, mask, value, is_selection), self)
+            chosen = apply("where", *where_selected(self, mask, value, is_selection), self)
             return ..., chosen
         if mask is not None:
             raise Refused("writes to places that are values")
@@ -561,11 +406,11 @@ class RecordingArray:
         return apply("logical_not", self)
 
     def __pow__(self, other: Any) -> RecordingArray:
-        found = _of_python("power", self, other) if self.is_python else None
-        return power(self, other) if found is None else found
+        found = _of_python("power", self, other) if self.form is None else None
+        return ABOVE["power"](self, other) if found is None else found
 
     def __rpow__(self, other: Any) -> RecordingArray:
-        found = _of_python("power", self, other, swapped=True) if self.is_python else None
+        found = _of_python("power", self, other, swapped=True) if self.form is None else None
         return apply("power", other, self) if found is None else found
 
     def __divmod__(self, other: Any) -> tuple[RecordingArray, RecordingArray]:
@@ -603,34 +448,6 @@ QUICK: dict[str, tuple[Callable[..., RecordingArray], ...]] = {
     for name in sorted(FREQUENT)
 }
 """Frequent operations as functions of arrays that are no numbers of Python; those of two operands also swapped."""
-
-
-@cache
-def resolved(name: str, kinds: tuple[Any, ...]) -> tuple[tuple[numpy.dtype[Any], ...], numpy.dtype[Any]]:
-    """Dtypes in which NumPy evaluates an operation on operands of these kinds, and the dtype of the result."""
-    value = OPERATIONS[name].value
-    if isinstance(value, np.ufunc):
-        if name in ("logical_and", "logical_or", "logical_xor") and set(kinds) != {np.dtype(bool)}:
-            raise Refused(BITS)
-        try:
-            *given, found = value.resolve_dtypes((*kinds, None))
-        except TypeError as error:
-            raise Refused(f"calls `{name}` on {', '.join(map(_words, kinds))}: {error}") from None
-        if {dtype.kind for dtype in given} == {"i", "u"}:
-            raise Refused("compares integers with and without sign")
-    elif name == "where":
-        found = np.result_type(*(OF_PYTHON.get(one, one) for one in kinds[1:]))
-        given = [np.dtype(bool), found, found]
-    else:
-        found = np.result_type(*(one for one in kinds if isinstance(one, np.dtype)), np.float32)
-        given = [found] * len(kinds)
-    if any(dtype.char not in CHARS for dtype in (*given, found)):
-        raise Refused(f"calculates with {found if found.char not in CHARS else given[0]}")
-    return tuple(given), found
-
-
-def _words(one: Any) -> str:
-    return one.__name__ if isinstance(one, type) else str(one)
 
 
 def as_recording(graph: Graph, value: Any, dtype: Any = None) -> RecordingArray:
@@ -713,7 +530,7 @@ def _result(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: Sequence
     form = joint(*given)
     if form is None:
         return _broadcast(graph, name, dtype, [one.ids for one in operands])
-    return made(graph, _entered(graph, name, dtype, tuple([nodes for nodes, _ in given])), dtype, form)
+    return made(graph, entered(graph, name, dtype, tuple([nodes for nodes, _ in given])), dtype, form)
 
 
 def _broadcast(
@@ -726,14 +543,14 @@ def _broadcast(
             shape = np.broadcast(*ids).shape if shape else own
     count = prod(shape)
     if count > FEW:
-        return made(graph, _many(graph, name, dtype, ids, data, shape).reshape(shape), dtype)
+        return made(graph, many(graph, name, dtype, ids, data, shape).reshape(shape), dtype)
     if not count:
         return made(graph, np.empty(shape, INTEGER), dtype)
     if count == 1:
         operands: tuple[Any, ...] = tuple([one if type(one) is int else one.item() for one in ids])
     else:
-        operands = tuple([one if type(one) is int else tuple(_as(one, shape).ravel().tolist()) for one in ids])
-    return made(graph, _entered(graph, name, dtype, operands, data), dtype, shape)
+        operands = tuple([one if type(one) is int else tuple(in_shape(one, shape).ravel().tolist()) for one in ids])
+    return made(graph, entered(graph, name, dtype, operands, data), dtype, shape)
 
 
 def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids], data: Any = None) -> Ids:
@@ -748,312 +565,8 @@ def made(graph: Graph, nodes: Any, dtype: numpy.dtype[Any], form: Form = ()) -> 
     return found
 
 
-def _entered(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any = None) -> Any:
-    """Nodes of an operation on few elements; each operand is a tuple of nodes, or an int, which is for all of them."""
-    table = graph.scalars[_table(name, dtype, data)]
-    found = table.get(operands)
-    if found is None:
-        found = table[operands] = _new(graph, name, dtype, operands, data)
-    return found
-
-
-def _many(
-    graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids], data: Any, shape: tuple[int, ...]
-) -> Any:
-    """Nodes of an operation on many elements, in one row, which are one block."""
-    flat = [_as(one, shape).ravel() for one in ids]
-    if name in SIMPLER:
-        numbers = [graph.zero_or_one(one) if type(one) is int else None for one in ids]
-        if (found := SIMPLER[name](tuple(range(len(ids))), numbers)) is not None:
-            return flat[found].copy()  # to which the function may write
-    if all(graph.fixed[one[0]] for one in flat):
-        known = [graph.values(one) for one in flat]
-        if all(value is not None for value in known):
-            return graph.constants(evaluated(name, dtype, known, data), dtype)
-    return graph.elementwise(name, dtype, flat, data)
-
-
-def _as(ids: Ids, shape: tuple[int, ...]) -> Any:
-    """Nodes in a shape; `np.broadcast_to` takes ten times as long."""
-    if type(ids) is not int and ids.shape == shape:
-        return ids
-    found = np.empty(shape, INTEGER)
-    found[...] = ids
-    return found
-
-
-def _new(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any = None) -> Any:
-    """What `_entered` returns, for operands that its table does not have; simplified where that is exact."""
-    fixed, others, varies, has_zero_or_one = graph.fixed, graph.others, False, False
-    for one in operands:
-        if type(one) is tuple:
-            return _new_tuple(graph, name, dtype, operands, data)
-        if not fixed[one]:
-            varies = True
-        elif one not in others:
-            has_zero_or_one = True
-    if has_zero_or_one or not varies:
-        found = _simplified(graph, name, dtype, operands, data)
-        if found is not None:
-            return found
-    return graph.scalar(name, dtype, operands, data)
-
-
-def _new_tuple(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any) -> Any:
-    """The same of several elements."""
-    table, nodes = graph.scalars[_table(name, dtype, data)], []
-    for row in zip(*[one if type(one) is tuple else repeat(one) for one in operands], strict=False):
-        node = table.get(row)
-        if node is None:
-            node = table[row] = _new(graph, name, dtype, row, data)
-        nodes.append(node)
-    return tuple(nodes)
-
-
-def _table(name: str, dtype: numpy.dtype[Any], data: Any) -> Any:
-    """Key of the dictionary of an operation's nodes."""
-    return name if data is None and name != CONVERT else (name, dtype, id(data))
-
-
-def _simplified(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: tuple[int, ...], data: Any) -> int | None:
-    """Node that an operation, some of whose operands are constants, always equals; None if there is none."""
-    fixed = graph.fixed
-    for one in ids:
-        if not fixed[one]:
-            return SIMPLER[name](ids, list(map(graph.zero_or_one, ids))) if name in SIMPLER else None
-    values = [graph.value(one) for one in ids]
-    return graph.constant(np.asarray(evaluated(name, dtype, values, data), dtype))
-
-
-def _is(value: Any, number: float) -> bool:
-    return value is not None and value == number
-
-
-SIMPLER: dict[str, Callable[[tuple[int, ...], list[Any]], int | None]] = {
-    "multiply": lambda ids, values: ids[0] if _is(values[1], 1) else ids[1] if _is(values[0], 1) else None,
-    "divide": lambda ids, values: ids[0] if _is(values[1], 1) else None,
-    "subtract": lambda ids, values: ids[0] if _is(values[1], 0) and not np.signbit(values[1]) else None,
-    "where": lambda ids, values: ids[1 if values[0] else 2] if values[0] is not None else None,
-}
-"""
-The operand that the result of an operation on one element always equals, also for infinities, NaN and signed zeros;
-None if there is none. Arguments are the operands, and the values of those that are zeros or ones, None for the others.
-Adding 0 is not listed, since `-0.0 + 0.0` is 0.0.
-"""
-
-
-def evaluated(name: str, dtype: numpy.dtype[Any], operands: Any, data: Any = None) -> Any:
-    """Values of an operation on numbers, by NumPy."""
-    with np.errstate(all="ignore"):
-        if name == CONVERT:
-            return np.asarray(operands[0]).astype(dtype)
-        if name == GATHER:
-            places = np.asarray(operands[0])
-            inside = (places >= -len(data)) & (places < len(data))
-            return np.where(inside, data[np.where(inside, places, 0)], np.asarray(np.nan, dtype))
-        if name in (SEARCH_LEFT, SEARCH_RIGHT):
-            return np.searchsorted(data, operands[0], side="left" if name == SEARCH_LEFT else "right")
-        if name == PRODUCT:
-            return np.matmul(operands[0], operands[1])
-        return OPERATIONS[name].value(*operands)
-
-
-def product(graph: Graph, matrix: Any, vector: Any, dtype: numpy.dtype[Any]) -> Any:
-    """Nodes of the product of a matrix (m, k) with a vector (k,); constants, if both are constants."""
-    if graph.are_constant(vector).all() and graph.are_constant(matrix).all():
-        with np.errstate(all="ignore"):
-            return graph.constants(graph.values(matrix) @ graph.values(vector), dtype)
-    return graph.product(matrix, vector, dtype)
-
-
-def power(base: RecordingArray, exponent: Any) -> RecordingArray:
-    """`base ** exponent`; small whole exponents and one half as products and roots, as NumPy and C do or nearly do."""
-    kind = type(exponent)
-    value = exponent.constants if kind is RecordingArray else exponent
-    if type(base) is RecordingArray and base.dtype.kind == "c":
-        is_inverse = base.ndim and np.ndim(exponent) == 0 and _is(value, -1)
-        return np.reciprocal(base) if is_inverse else apply("power", base, exponent)
-    if type(base) is RecordingArray and base.dtype.kind == "f":
-        if kind is float or kind is int:
-            found = POWERS[exponent](base) if exponent in POWERS else None
-        else:
-            is_one = value is not None and not np.ndim(value) and np.result_type(base.dtype, exponent) == base.dtype
-            found = POWERS[float(value)](base) if is_one and float(value) in POWERS else None
-        if found is not None:
-            return found
-        if base.form is not None:
-            return QUICK["power"][0](base, exponent)
-    return apply("power", base, exponent)
-
-
-def _small_power(base: RecordingArray, exponent: int) -> RecordingArray:
-    """Products of one to four factors."""
-    found = base.copy() if exponent == 1 else base * base
-    return found * base if exponent == 3 else found * found if exponent == 4 else found
-
-
-def _reciprocal_of_power(base: RecordingArray, exponent: int) -> RecordingArray:
-    """`1 / base**exponent`; the power of `1 / base` where that overflows, but its reciprocal is a denormal number."""
-    if exponent == 1:
-        return 1.0 / base
-    powered = _small_power(base, exponent)
-    is_finite = abs(powered) <= np.finfo(base.dtype).max
-    return apply("where", is_finite, 1.0 / powered, _small_power(1.0 / base, exponent))
-
-
-POWERS: dict[float, Callable[[RecordingArray], RecordingArray]] = {
-    0.5: QUICK["sqrt"][0],
-    **{whole: partial(_small_power, exponent=whole) for whole in (1, 2, 3, 4)},
-    **{-whole: partial(_reciprocal_of_power, exponent=whole) for whole in (1, 2, 3, 4)},
-}
-"""Powers of floating-point numbers that are products and roots."""
-
-
-def gather(table: RecordingArray, index: RecordingArray) -> RecordingArray:
-    """Entries of a table of constants, `(m,)`, at computed places; outside of the table, the function raises."""
-    known = table.constants
-    if known is not None and known.dtype.kind == "c":
-        found: RecordingArray = ABOVE["paired"](*(gather(part, index) for part in ABOVE["parts"](table)))
-        return found
-    if known is None or known.ndim != 1 or known.dtype.kind != "f" or index.dtype.kind not in "iu":
-        raise Refused("indexes by a value an array that is no table of floating-point numbers with one axis")
-    low, high = limits(index.graph, index.ids)
-    if low < -len(known) or high >= len(known):
-        ABOVE["raises"](table.graph, np.any((index < -len(known)) | (index >= len(known))))
-    ids = recorded(table.graph, GATHER, table.dtype, [index.ids], table.graph.table(known))
-    return RecordingArray(table.graph, ids, table.dtype)
-
-
-def plain(key: Any) -> Any:
-    """An index in which recording arrays of constants are replaced by the constants."""
-    if isinstance(key, tuple):
-        return tuple(map(plain, key))
-    return key._known("indexes by") if isinstance(key, RecordingArray) else key
-
-
-def _is_fixed(key: Any) -> bool:
-    """Whether an index surely has no array in it."""
-    return type(key) in FIXED or (type(key) is tuple and FIXED.issuperset(map(type, key)))
-
-
-def _computed(key: Any) -> RecordingArray | None:
-    """The index, if it is a recording array that is not constant."""
-    if isinstance(key, tuple) and len(key) == 1:
-        key = key[0]
-    return key if isinstance(key, RecordingArray) and key.constants is None else None
-
-
-def _where_selected(array: RecordingArray, mask: RecordingArray, value: Any, is_selection: bool) -> tuple[Any, Any]:
-    """A condition, and values that are written where it holds, so that they broadcast to an array."""
-    if mask.shape != array.shape[: mask.ndim]:
-        raise Refused("writes to parts of an array by a condition of another shape")
-    found, axes = array.cast(value), array.ndim - mask.ndim
-    if not is_selection and found.ndim > axes and found.shape[0] != 1:
-        raise Refused(SELECTS)
-    found = found if is_selection or found.ndim <= axes else found[0]
-    return mask[(..., *[None] * axes)] if mask.ndim else mask, found
-
-
-def _masked(array: RecordingArray, mask: RecordingArray) -> Any:
-    if mask.shape != array.shape:
-        raise Refused("selects parts of an array by a condition on values: use np.where")
-    return Selection(array.copy(), mask)
-
-
-class Flat:
-    """The entries of an array in their order: `y.flat`."""
-
-    def __init__(self, array: RecordingArray) -> None:
-        self._array = array
-
-    def __iter__(self) -> Iterator[RecordingArray]:
-        return iter(self._array.ravel())
-
-    def __len__(self) -> int:
-        return self._array.size
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._array.ravel()[key]
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        found = self._array.flatten()
-        found[key] = self._array.cast(value).ravel() if np.ndim(value) else value
-        self._array[...] = found.reshape(self._array.shape)
-
-
 def _entry(found: RecordingArray) -> RecordingArray:
     """A part of an array; one entry is a number of Python in functions that Numba compiled."""
     if found.graph.numbers and found.dtype.char in "dD" and not found.ndim:
         return ABOVE["number"](found)
     return found
-
-
-BITS = "works on the bits of integers"
-
-CUT = "makes real numbers of complex ones: use their attribute `real`"
-
-SELECTS = "selects entries by a condition on values, which gives an array of unknown length: use np.where"
-
-
-class Selection:
-    """
-    Entries of an array where a condition on values holds, `y[y > 0]`: their number is not known.
-
-    Operations on them, such as `y[y > 0] *= 2`, are recorded for all entries. When the results are written back to the
-    same places, `where` keeps the old values of the other entries.
-
-    Attributes
-    ----------
-    values : RecordingArray
-        All entries, also where the condition does not hold.
-    mask : RecordingArray
-        The condition.
-    """
-
-    __slots__ = ("mask", "values")
-    __hash__ = None  # type: ignore[assignment]
-
-    def __init__(self, values: RecordingArray, mask: RecordingArray) -> None:
-        self.values, self.mask = values, mask
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
-        if method != "__call__" or options:
-            raise Refused(SELECTS)
-        return Selection(ufunc(*map(self._part, operands)), self.mask)
-
-    def _part(self, operand: Any) -> Any:
-        if isinstance(operand, Selection) and np.array_equal(operand.mask.ids, self.mask.ids):
-            return operand.values
-        if isinstance(operand, Selection) or np.ndim(operand):
-            raise Refused(SELECTS)
-        return operand
-
-    def __array_function__(self, function: Any, *_: Any) -> Any:
-        raise Refused(SELECTS)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise Refused(SELECTS)
-
-    def _refuse(self, *_: Any) -> Any:
-        raise Refused(SELECTS)
-
-    __len__ = __iter__ = __getitem__ = __setitem__ = __bool__ = __float__ = __array__ = _refuse
-
-
-def _of_selection(name: str, *, swapped: bool = False) -> Any:
-    operation = getattr(operator, name)
-
-    def method(self: Selection, *others: Any) -> Selection:
-        parts = [self.values, *map(self._part, others)]
-        return Selection(operation(*(reversed(parts) if swapped else parts)), self.mask)
-
-    return method
-
-
-for _name in ("add", "sub", "mul", "truediv", "mod", "floordiv", "pow"):
-    setattr(Selection, f"__{_name}__", _of_selection(_name))
-    setattr(Selection, f"__r{_name}__", _of_selection(_name, swapped=True))
-for _name in ("neg", "abs", "pos"):
-    setattr(Selection, f"__{_name}__", _of_selection(_name))

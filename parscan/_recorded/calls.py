@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy
 
-from .array import CHARS, RecordingArray, Refused, as_recording
+from .array import RecordingArray, as_recording
+from .dtypes import CHARS
 from .graph import Graph
+from .refusal import Refused
 from .sparse import SparseMatrix
 
 np: Any = numpy  # whose types do not know recording arrays

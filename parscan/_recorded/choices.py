@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy
 
-from .array import ABOVE, RecordingArray, Refused, Selection, apply, as_recording, recorded
+from .array import ABOVE, RecordingArray, apply, as_recording, recorded
 from .calls import graph_of, known, recording, records, written
 from .graph import SEARCH_LEFT, SEARCH_RIGHT, Graph
+from .refusal import Refused
+from .selection import Selection
 
 np: Any = numpy  # whose types do not know recording arrays
 

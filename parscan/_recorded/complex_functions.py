@@ -7,29 +7,16 @@ from typing import Any
 
 import numpy
 
-from .array import ABOVE, RecordingArray, Refused
-from .calls import holds, known
+from .array import ABOVE, RecordingArray
+from .python_functions import PythonFunction
 from .python_numbers import checked, complex_number, number
+from .refusal import Refused
 
 np: Any = numpy  # whose types do not know recording arrays
 
 
-class ComplexFunction:
+class ComplexFunction(PythonFunction):
     """A function of the module `cmath`."""
-
-    def __init__(self, function: Any) -> None:
-        self._function, self.__name__ = function, function.__name__
-
-    def __call__(self, *args: Any) -> Any:
-        """Call the function, or record the call."""
-        if not holds(args):
-            return self._function(*args)
-        try:
-            values = known(args)
-        except Refused as refusal:
-            refusal.settle()
-            return self._recorded(args)
-        return self._function(*values)
 
     def _recorded(self, args: Any) -> Any:
         """The call on recorded values; where its result is not finite, the user's function is called."""

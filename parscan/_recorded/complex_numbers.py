@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy
 
-from .array import ABOVE, CUT, RecordingArray, Refused, apply, as_recording, few, joint, made
+from .array import ABOVE, RecordingArray, apply, as_recording, made
 from .graph import PARTS, Graph
 from .limits import limits
 from .operations import OPERATIONS
+from .refusal import CUT, Refused
+from .results import few, joint
 
 np: Any = numpy  # whose types do not know recording arrays
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy
 
-from .array import RecordingArray, Refused, apply, kind, power
+from .array import RecordingArray, apply, kind
 from .calls import recording, records
 from .complex_numbers import paired
 from .complex_numbers import reciprocal as inverse
+from .powers import power
 from .rearrangements import zero_of
 from .reductions import axes_of
+from .refusal import Refused
 
 np: Any = numpy  # whose types do not know recording arrays
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .array import RecordingArray, Refused, product, recorded
+from .array import RecordingArray, recorded
 from .graph import CONSTANT, CONVERT, GATHER, INPUT, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Block, Graph, Ids, distinct
 from .operations import OPERATIONS
 from .program import needed
+from .refusal import Refused
+from .results import product
 
 FLAT = (INPUT, CONSTANT, GATHER, SEARCH_LEFT, SEARCH_RIGHT)
 """Blocks whose derivatives are zero."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy
 
-from .array import RecordingArray, Refused
+from .array import RecordingArray
 from .calls import recording, records
+from .refusal import Refused
 
 np: Any = numpy  # whose types do not know recording arrays
 

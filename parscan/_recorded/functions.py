@@ -8,13 +8,14 @@ from typing import Any
 import numpy
 
 from . import fourier, linear_algebra, rearrangements  # noqa: F401 - they enter their functions
-from .array import ABOVE, BITS, RecordingArray, Refused, apply, as_recording
+from .array import ABOVE, RecordingArray, apply, as_recording
 from .calls import ALIASES, TABLE, Function, are_known, graph_of, holds, known, lifted, recording, written
 from .choices import at_places
 from .compositions import polyval
 from .graph import Graph
 from .operations import OPERATIONS
 from .reductions import REDUCTIONS, accumulation, reduction
+from .refusal import BITS, Refused
 
 np: Any = numpy  # whose types do not know recording arrays
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy
 
-from .array import RecordingArray, Refused, apply, product, recorded
+from .array import RecordingArray, apply, recorded
 from .calls import known, recording, records, written
 from .graph import PARTS, Graph
 from .python_numbers import raises
 from .reductions import reduced, squared
+from .refusal import Refused
+from .results import product
 
 np: Any = numpy  # whose types do not know recording arrays
 

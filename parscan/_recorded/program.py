@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from .._arrays.cached import cached_property
-from .array import RecordingArray, evaluated
+from .array import RecordingArray
 from .graph import CONSTANT, INPUT, NEW, PRODUCT, Block, Graph, Ids
+from .results import evaluated
 
 LOOPED = 16
 """Operations that are about as much machine code as a loop."""

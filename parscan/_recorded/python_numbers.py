@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy
 
-from .array import ABOVE, RecordingArray, Refused, apply, kind, power
+from .array import ABOVE, RecordingArray, apply, kind
 from .graph import Graph
+from .powers import power
+from .refusal import Refused
 
 np: Any = numpy
 

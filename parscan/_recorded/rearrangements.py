@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy
 
-from .array import ABOVE, RecordingArray, Refused, as_recording, joined, kind
+from .array import ABOVE, RecordingArray, as_recording, joined, kind
 from .calls import TABLE, graph_of, known, recording, records
+from .refusal import Refused
 
 np: Any = numpy  # whose types do not know recording arrays
 

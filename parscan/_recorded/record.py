@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from .._arrays.cached import cached_property
-from .array import CHARS, RecordingArray, Refused, as_recording, refusals
+from .array import RecordingArray, as_recording
 from .complex_numbers import paired, parts
+from .copies import Copies
+from .dtypes import CHARS
 from .graph import LIMIT, PARTS, Graph, TooLarge
 from .program import Argument, Program, extract
 from .python_numbers import guarded
-from .stand_in import Copies, Recordable, recordable
+from .refusal import Refused, refusals
+from .stand_in import Recordable, recordable
 
 HERE = str(Path(__file__).parent)
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy
 
-from .array import ABOVE, RecordingArray, Refused, apply
+from .array import ABOVE, RecordingArray, apply
 from .calls import TABLE, recording, records
+from .refusal import Refused
 
 np: Any = numpy  # whose types do not know recording arrays
 

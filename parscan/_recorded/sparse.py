@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .array import RecordingArray, Refused, as_recording
+from .array import RecordingArray, as_recording
 from .graph import Graph
+from .refusal import Refused
 
 
 class SparseMatrix:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy
 
-from .array import ABOVE, RecordingArray, Refused, as_recording, gather
+from .array import ABOVE, RecordingArray, as_recording
 from .graph import Graph
+from .refusal import Refused
+from .tables import gather
 
 np: Any = numpy  # whose types do not know recording arrays
 

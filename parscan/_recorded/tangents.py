@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .array import RecordingArray, product, recorded
+from .array import RecordingArray, recorded
 from .differentiate import Tangents
 from .graph import CONSTANT, INPUT, PRODUCT, Graph
 from .program import Argument, Program, extract
+from .results import product
 
 WRITTEN_OUT = 1024
 """Multiplications up to which a product of matrices is written out, entry by entry."""

@@ -42,21 +42,11 @@ from typing import Any
 
 import numpy
 
-from .stand_in import (
-    CACHED,
-    DISPATCHER,
-    MAKERS,
-    MANY,
-    NO_FUNCTIONS,
-    NOT_COPIED,
-    PURE,
-    SCALARS,
-    SPECIAL,
-    Copies,
-    is_by_numba,
-    is_users,
-    slots_of,
-)
+from .copies import MAKERS, Copies
+from .libraries import SPECIAL
+from .number_types import SCALARS
+from .origins import CACHED, DISPATCHER, MANY, NOT_COPIED, PURE, is_by_numba, is_users, slots_of
+from .refusing import NO_FUNCTIONS
 
 np: Any = numpy  # whose scalar types mypy would tell apart
 

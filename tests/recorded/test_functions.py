@@ -10,9 +10,9 @@ from scipy import fft, linalg, special
 from parscan._recorded.array import RecordingArray
 from parscan._recorded.calls import TABLE
 from parscan._recorded.functions import MAKERS
+from parscan._recorded.math_functions import MATH
 from parscan._recorded.pairs import as_pairs, from_pairs
 from parscan._recorded.record import NotRecordedError, record
-from parscan._recorded.stand_in import MATH
 
 # a (6,), b (6,) positive, m (3, 4), n (4, 2), c (2, 3, 4), s (3, 3), x () and i (3,) of small whole numbers as floats
 ROWS = {

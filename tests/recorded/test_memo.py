@@ -21,8 +21,8 @@ from scipy import interpolate, sparse
 
 from parscan import solve_recurrence
 from parscan._recorded import memo
+from parscan._recorded.origins import HUGE
 from parscan._recorded.record import NotRecordedError, recorded
-from parscan._recorded.stand_in import HUGE
 from parscan._recorded.witness import Witness
 from parscan._recurrence import code as _code
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy import special
 
-from parscan._recorded.array import RecordingArray, Refused, apply, as_recording
+from parscan._recorded.array import RecordingArray, apply, as_recording
 from parscan._recorded.differentiate import cotangents, jacobian
 from parscan._recorded.graph import CONSTANT, Graph
 from parscan._recorded.operations import OPERATIONS
 from parscan._recorded.record import NotRecordedError, record
+from parscan._recorded.refusal import Refused
 
 LOGICAL = ("logical_and", "logical_or", "logical_xor", "logical_not")
 NUMERIC = [name for name in OPERATIONS if name not in LOGICAL and name != "where"]

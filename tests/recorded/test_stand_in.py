@@ -34,9 +34,10 @@ from numpy.linalg import norm
 from numpy.random import Generator
 from scipy.special import expit
 
+from parscan._recorded.copies import Copies
 from parscan._recorded.graph import Graph
+from parscan._recorded.origins import HUGE
 from parscan._recorded.record import NotRecordedError, record
-from parscan._recorded.stand_in import HUGE, Copies
 
 Y = np.random.default_rng(2).uniform(0.1, 1.0, (7, 3))
 

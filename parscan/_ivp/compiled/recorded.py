@@ -91,9 +91,9 @@ class Recorded:
         return found
 
     def _derived(self) -> Linearised:
-        from ..._recorded.array import Refused  # noqa: PLC0415 - slow to import
         from ..._recorded.graph import TooLarge  # noqa: PLC0415
         from ..._recorded.linearised import linearised  # noqa: PLC0415
+        from ..._recorded.refusal import Refused  # noqa: PLC0415 - slow to import
 
         try:
             with _lock:  # one thread at a time enters operations into the graph

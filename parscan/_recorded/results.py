@@ -1,0 +1,153 @@
+"""Nodes of the results of operations: known ones, simpler ones, constants, or new ones of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from typing import Any
+
+import numpy
+
+from .dtypes import INTEGER
+from .graph import CONVERT, FEW, GATHER, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Graph, Ids
+from .node_array import Form, ndarray
+from .operations import OPERATIONS
+
+np: Any = numpy  # whose types do not know recording arrays
+
+
+def few(nodes: Any) -> tuple[Any, Any]:
+    """Nodes of an array of few elements as a tuple, or an int, and their shape; None for that of other arrays."""
+    size = nodes.size
+    if size == 1:
+        return nodes.item(), nodes.shape
+    return (tuple(nodes.ravel().tolist()), nodes.shape) if 0 < size <= FEW else (nodes, None)
+
+
+def joint(*operands: tuple[Any, Form]) -> Form:
+    """The shape of an operation on nodes of these forms; None if they are many, or must be broadcast first."""
+    found: tuple[int, ...] = ()
+    for nodes, form in operands:
+        if type(nodes) is ndarray:
+            return None
+        if form and (len(form) > len(found) or (len(form) == len(found) and type(nodes) is tuple)):
+            found = form
+    return None if any(type(nodes) is tuple and form != found for nodes, form in operands) else found
+
+
+def entered(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any = None) -> Any:
+    """Nodes of an operation on few elements; each operand is a tuple of nodes, or an int, which is for all of them."""
+    table = graph.scalars[_table(name, dtype, data)]
+    found = table.get(operands)
+    if found is None:
+        found = table[operands] = entered_anew(graph, name, dtype, operands, data)
+    return found
+
+
+def many(
+    graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids], data: Any, shape: tuple[int, ...]
+) -> Any:
+    """Nodes of an operation on many elements, in one row, which are one block."""
+    flat = [in_shape(one, shape).ravel() for one in ids]
+    if name in SIMPLER:
+        numbers = [graph.zero_or_one(one) if type(one) is int else None for one in ids]
+        if (found := SIMPLER[name](tuple(range(len(ids))), numbers)) is not None:
+            return flat[found].copy()  # to which the function may write
+    if all(graph.fixed[one[0]] for one in flat):
+        known = [graph.values(one) for one in flat]
+        if all(value is not None for value in known):
+            return graph.constants(evaluated(name, dtype, known, data), dtype)
+    return graph.elementwise(name, dtype, flat, data)
+
+
+def in_shape(ids: Ids, shape: tuple[int, ...]) -> Any:
+    """Nodes in a shape; `np.broadcast_to` takes ten times as long."""
+    if type(ids) is not int and ids.shape == shape:
+        return ids
+    found = np.empty(shape, INTEGER)
+    found[...] = ids
+    return found
+
+
+def entered_anew(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any = None) -> Any:
+    """What `entered` returns, for operands that its table does not have; simplified where that is exact."""
+    fixed, others, varies, has_zero_or_one = graph.fixed, graph.others, False, False
+    for one in operands:
+        if type(one) is tuple:
+            return _new_tuple(graph, name, dtype, operands, data)
+        if not fixed[one]:
+            varies = True
+        elif one not in others:
+            has_zero_or_one = True
+    if has_zero_or_one or not varies:
+        found = _simplified(graph, name, dtype, operands, data)
+        if found is not None:
+            return found
+    return graph.scalar(name, dtype, operands, data)
+
+
+def _new_tuple(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any) -> Any:
+    """The same of several elements."""
+    table, nodes = graph.scalars[_table(name, dtype, data)], []
+    for row in zip(*[one if type(one) is tuple else repeat(one) for one in operands], strict=False):
+        node = table.get(row)
+        if node is None:
+            node = table[row] = entered_anew(graph, name, dtype, row, data)
+        nodes.append(node)
+    return tuple(nodes)
+
+
+def _table(name: str, dtype: numpy.dtype[Any], data: Any) -> Any:
+    """Key of the dictionary of an operation's nodes."""
+    return name if data is None and name != CONVERT else (name, dtype, id(data))
+
+
+def _simplified(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: tuple[int, ...], data: Any) -> int | None:
+    """Node that an operation, some of whose operands are constants, always equals; None if there is none."""
+    fixed = graph.fixed
+    for one in ids:
+        if not fixed[one]:
+            return SIMPLER[name](ids, list(map(graph.zero_or_one, ids))) if name in SIMPLER else None
+    values = [graph.value(one) for one in ids]
+    return graph.constant(np.asarray(evaluated(name, dtype, values, data), dtype))
+
+
+def equals(value: Any, number: float) -> bool:
+    return value is not None and value == number
+
+
+SIMPLER: dict[str, Callable[[tuple[int, ...], list[Any]], int | None]] = {
+    "multiply": lambda ids, values: ids[0] if equals(values[1], 1) else ids[1] if equals(values[0], 1) else None,
+    "divide": lambda ids, values: ids[0] if equals(values[1], 1) else None,
+    "subtract": lambda ids, values: ids[0] if equals(values[1], 0) and not np.signbit(values[1]) else None,
+    "where": lambda ids, values: ids[1 if values[0] else 2] if values[0] is not None else None,
+}
+"""
+The operand that the result of an operation on one element always equals, also for infinities, NaN and signed zeros;
+None if there is none. Arguments are the operands, and the values of those that are zeros or ones, None for the others.
+Adding 0 is not listed, since `-0.0 + 0.0` is 0.0.
+"""
+
+
+def evaluated(name: str, dtype: numpy.dtype[Any], operands: Any, data: Any = None) -> Any:
+    """Values of an operation on numbers, by NumPy."""
+    with np.errstate(all="ignore"):
+        if name == CONVERT:
+            return np.asarray(operands[0]).astype(dtype)
+        if name == GATHER:
+            places = np.asarray(operands[0])
+            inside = (places >= -len(data)) & (places < len(data))
+            return np.where(inside, data[np.where(inside, places, 0)], np.asarray(np.nan, dtype))
+        if name in (SEARCH_LEFT, SEARCH_RIGHT):
+            return np.searchsorted(data, operands[0], side="left" if name == SEARCH_LEFT else "right")
+        if name == PRODUCT:
+            return np.matmul(operands[0], operands[1])
+        return OPERATIONS[name].value(*operands)
+
+
+def product(graph: Graph, matrix: Any, vector: Any, dtype: numpy.dtype[Any]) -> Any:
+    """Nodes of the product of a matrix (m, k) with a vector (k,); constants, if both are constants."""
+    if graph.are_constant(vector).all() and graph.are_constant(matrix).all():
+        with np.errstate(all="ignore"):
+            return graph.constants(graph.values(matrix) @ graph.values(vector), dtype)
+    return graph.product(matrix, vector, dtype)
