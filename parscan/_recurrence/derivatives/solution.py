@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..._arrays.cached import cached_property
 from ..._arrays.elementwise import rows_of
@@ -155,13 +156,14 @@ class Solution:
         """A contradiction between the step and a sample of the trajectory; None if there is none.
 
         `parallel`: the trajectory was solved in segments of `length`, by calls on stacked states. The sample then has
-        steps of every place in a segment, since one call evaluated all steps of a place. `prefixes` are the steps that
+        steps of every place in a segment, since one call evaluated all steps of a place, and extreme states, since a
+        branch on all states of a call may depend on these. `prefixes` are the steps that
         methods had solved when they failed; they are checked separately, since few of them are in the sample.
         """
         if not parallel and self.is_confirmed:
             return None
         try:
-            if (sample := self._sample(length, SAMPLE)) is None:
+            if (sample := self._sample(length, SAMPLE, self._extremes if parallel else ())) is None:
                 return None
             found = contradiction(self.step, sample, self._tolerance, parallel=parallel)
             return self._contradiction_alone(prefixes) if found is None and parallel else found
@@ -179,11 +181,22 @@ class Solution:
         except Exception:
             return False
 
-    def _sample(self, length: int, count: int) -> Sample | None:
-        """About `count` steps, and of every place in a segment; None if several states must not be stacked."""
+    @cached_property
+    def _extremes(self) -> list[int]:
+        """Steps from extreme states."""
+        return [row + 1 for row in extreme_among_many(self.trajectory[: self.steps - 1, ...])]
+
+    def _sample(self, length: int, count: int, more: Sequence[int] = ()) -> Sample | None:
+        """
+        About `count` steps, and of every place in a segment, and `more`.
+
+        None if several states must not be stacked.
+        """
         times = spread(self.steps, count, length)
         if not self._stacks or not times:
             return None
+        if more and not isinstance(times, range):
+            times = array("q", sorted({*times, *more}))
         xp = array_namespace(self.trajectory)
         places = xp.asarray(times)
         before, found = (xp.take(self.trajectory, rows, axis=0) for rows in (places - 1, places))
@@ -192,8 +205,7 @@ class Solution:
     def _contradiction_alone(self, prefixes: Iterable[range]) -> Finding | None:
         """A contradiction between the trajectory and calls for single states: extreme ones, and those of prefixes."""
         found_early = [t for prefix in prefixes for t in prefix if 0 < t < self.steps]
-        extremes = (row + 1 for row in extreme_among_many(self.trajectory[: self.steps - 1, ...]))
-        times = sorted({*extremes, *found_early[:: max(1, -(-len(found_early) // SAMPLE))]})
+        times = sorted({*self._extremes, *found_early[:: max(1, -(-len(found_early) // SAMPLE))]})
         xp = array_namespace(self.trajectory)
         before, found = (
             xp.concat([self.trajectory[t + shift : t + shift + 1, ...] for t in times]) for shift in (-1, 0)

@@ -90,6 +90,13 @@ def test_a_component_of_any_scale_is_checked_at_the_end(name, method, scale):
     caught_or_right(step, np.array([0.01, 0.01 * scale]), x, method=method)
 
 
+def test_a_branch_on_extreme_states_is_seen_at_any_scale():
+    """Few states are large enough for the branch: a sample of the trajectory need not hold any of them."""
+    x = noise() * np.where(np.arange(STEPS) < STEPS // 4, 0.01, 1.0)[:, None]
+    step = beside(1e-12, LATE["branch on all"])
+    caught_or_right(step, np.array([0.01, 0.01e-12]), x, method="jacobi")
+
+
 def test_a_branch_that_shows_late_is_reported():
     x = noise() * np.where(np.arange(STEPS) < STEPS // 4, 0.01, 1.0)[:, None]
     with pytest.warns(NondeterministicStepWarning, match="for many states at once.* at step .* that state alone"):
