@@ -240,12 +240,22 @@ def logit(x: Any) -> Any:
 
 @records()
 def xlogy(x: Any, y: Any) -> Any:
-    return np.where(np.equal(x, 0) & ~np.isnan(y), 0.0, x * np.log(y))
+    found = np.where(np.equal(x, 0) & ~np.isnan(y), 0.0, x * np.log(y))
+    return found.astype(_dtype_of("xlogy", x, y))
 
 
 @records()
 def xlog1py(x: Any, y: Any) -> Any:
-    return np.where(np.equal(x, 0) & ~np.isnan(y), 0.0, x * np.log1p(y))
+    found = np.where(np.equal(x, 0) & ~np.isnan(y), 0.0, x * np.log1p(y))
+    return found.astype(_dtype_of("xlog1py", x, y))
+
+
+def _dtype_of(name: str, *arguments: Any) -> Any:
+    """The dtype of a function of SciPy: of single precision and a number of Python's, it depends on the version."""
+    from scipy import special  # noqa: PLC0415 - slow to import
+
+    given = (type(one) if type(one) in (int, float, complex) else one.dtype for one in arguments)
+    return getattr(special, name).resolve_dtypes((*given, None))[-1]
 
 
 @records()
