@@ -15,6 +15,8 @@ import numpy as np
 from _harness import Case, measure, table
 
 PARSCAN = "parscan"
+COMPILED = "parscan, compiled"
+"""With `compile=True`."""
 
 DISTRIBUTIONS = {
     "jax": "jax", "diffrax": "diffrax", "heyoka": "heyoka", "CyRK": "CyRK", "sksundae": "scikit-sundae",

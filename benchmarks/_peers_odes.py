@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from _ivp_tasks import Ensemble, family
 from _odes import ODES, Ode
-from _peers import PARSCAN, installed, quietly
+from _peers import COMPILED, PARSCAN, installed, quietly
 from _peers_compiled import by_cvode, by_cyrk, by_diffsol, by_heyoka, in_language
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
@@ -40,9 +40,10 @@ PROBLEMS = (
 QUICK_PROBLEMS = ("Lotka-Volterra, T=15", "HIRES")
 
 
-def by_parscan(ode: Ode) -> Solve:
+def by_parscan(ode: Ode, compiled: bool | None) -> Solve:
     def solve(rtol: float) -> Array:
-        return parscan.solve_ivp(ode.fun, (0.0, ode.end), list(ode.y0), rtol=rtol, atol=rtol * ode.scale).y[:, -1]
+        options: dict[str, Any] = {"rtol": rtol, "atol": rtol * ode.scale, "compile": compiled}
+        return parscan.solve_ivp(ode.fun, (0.0, ode.end), list(ode.y0), **options).y[:, -1]
 
     return solve
 
@@ -68,7 +69,7 @@ def by_diffrax(ode: Ode, method: str) -> Solve:
 
 def contenders(ode: Ode) -> dict[str, Solve]:
     """Who solves a problem; methods that are not meant for it are left out."""
-    found: dict[str, Solve] = {PARSCAN: by_parscan(ode)}
+    found: dict[str, Solve] = {PARSCAN: by_parscan(ode, None), COMPILED: by_parscan(ode, True)}
     for method in ("LSODA", "Radau") if ode.stiff else ("LSODA", "DOP853"):
         found[f"SciPy {method}"] = by_scipy(ode, method)
     if installed("diffrax"):
@@ -134,11 +135,23 @@ def ensembles(quick: bool) -> Iterator[dict[str, Any]]:
     reference = group.loop("DOP853", 1e-12)
     size = 1e-3 + np.abs(reference)
 
-    def together(rtol: float) -> Array:
+    def together(rtol: float, compiled: bool | None = None) -> Array:
         options: dict[str, Any] = {"args": tuple(group.parameters), "rtol": rtol, "atol": rtol * 1e-3}
+        options |= {"compile": compiled, "t_eval": group.span[1:] if compiled else None}
         return parscan.solve_ivp(family, group.span, group.starts, **options).y[:, -1]
 
-    found: dict[str, Solve] = {PARSCAN: together, "SciPy LSODA (loop)": lambda rtol: group.loop("LSODA", rtol)}
+    def stacked(rtol: float) -> Array:
+        """All members as one problem."""
+        rates = lambda t, y: np.concatenate(family(t, y.reshape(2, -1), *group.parameters))  # noqa: E731
+        options: dict[str, Any] = {"method": "DOP853", "rtol": rtol, "atol": rtol * 1e-3, "t_eval": group.span[1:]}
+        return scipy_solve_ivp(rates, group.span, group.starts.ravel(), **options).y[:, -1].reshape(2, -1)
+
+    found: dict[str, Solve] = {
+        PARSCAN: together,
+        COMPILED: lambda rtol: together(rtol, True),
+        "SciPy DOP853 (stacked)": stacked,
+        "SciPy LSODA (loop)": lambda rtol: group.loop("LSODA", rtol),
+    }
     if installed("diffrax"):
         import diffrax  # noqa: PLC0415 - need not be there
         from _peers_diffrax import batch_solver_of  # noqa: PLC0415
