@@ -158,5 +158,10 @@ def _done(found: Solved) -> str:
             done += f", from t = {begin!r} on {method}, because the problem is stiff"
     steps = counted(course.path.steps, "step")
     error = "" if isnan(found.error) else f" The estimated error at the end is {found.error:.2g} tolerances"
-    far = ", although tighter ones were tried: the solution is sensitive, as in chaos" if found.error > FAR else ""
+    far = (
+        ", although tighter ones were tried: either small changes grow along the solution, as in chaos, or `fun` jumps "
+        "at times that `jumps` should name"
+        if found.error > FAR
+        else ""
+    )
     return f"By machine code of `fun`: {done}; {steps}.{error}{far}{error and '.'}"
