@@ -637,3 +637,23 @@ def test_objects_that_wrap_a_function_are_called_themselves():
     np.testing.assert_array_equal(value(lambda y: 2 * wrapped(y)), 6 * (STATE + 1))
     wrapped.factor = 2.0
     np.testing.assert_array_equal(value(wrapped), 2 * (STATE + 1))
+
+
+def test_one_slow_comparison_is_not_held_against_a_recording(monkeypatch):
+    def function(y):
+        return GAIN * y
+
+    recording, worth, times = remembered(function), 1.0, iter([0.0, 5.0, 5.0, 5.1, 5.1, 9.0])
+
+    def recalled():
+        return memo.recalled(function, [STATE], (), LIMIT, worth)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("time.thread_time", lambda: next(times))
+        assert recalled() is recording  # took 5 seconds
+        assert recalled() is None
+        worth = 6.0
+        assert recalled() is recording  # a tenth
+        worth = 1.0
+        assert recalled() is recording  # 4 seconds, which are not counted
+    assert recalled() is recording
