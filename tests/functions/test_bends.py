@@ -42,6 +42,7 @@ def forcing_of(fun, place):
     return forcing
 
 
+@pytest.mark.slow
 @given(exponents(-8, 12), exponents(-6, 5), st.sampled_from(["sine", "bounded", "decay"]))
 @settings(max_examples=25)
 def test_a_parameter_of_a_small_component_beside_a_large_one(size, p, kind):

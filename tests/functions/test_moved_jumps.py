@@ -109,6 +109,7 @@ def test_every_method(method):
     assert gradient(infusion, (2.0, 0.7), method=method)[1] == ["args[0]"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.complex128])
 def test_other_dtypes(dtype):
     def fun(t, y, stop, k):

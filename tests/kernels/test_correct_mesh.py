@@ -46,6 +46,7 @@ def oracle(tableau, h, J, F, y, K):
     return y + dy, K + dK, dy, dK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("N", "s", "B", "n"), [(1, 1, 1, 1), (3, 2, 1, 2), (7, 3, 4, 2), (5, 5, 2, 5), (40, 1, 1, 5)])

@@ -293,6 +293,7 @@ TWO = {
 MATRIX = (np.random.default_rng(5).standard_normal((20, 20)) + 1j) / 20
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.sampled_from([*ONE, *TWO]), st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=6),
     st.sampled_from([1, 3, 17]),

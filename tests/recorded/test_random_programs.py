@@ -266,12 +266,14 @@ def assert_same_programs(one, other):
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.slow
 @given(ANY, SIZES)
 def test_twice_recorded_they_are_the_same(function, size):
     given_ = list(arguments(size, 0))
     assert_same_programs(record(function, given_).program, record(function, given_).program)
 
 
+@pytest.mark.slow
 @given(SMOOTHLY, ANY, SIZES)
 def test_what_is_not_needed_is_not_in_the_program(function, other, size):
     given_ = list(arguments(size, 0))
@@ -426,6 +428,7 @@ def test_no_elements_and_no_calls(shape):
         assert program(y[None][:0])[0].shape == (0, *np.shape(function(y)))
 
 
+@pytest.mark.slow
 @given(SMOOTHLY, SIZES, st.integers(0, 9), st.booleans())
 def test_derivatives_in_single_precision(function, size, seed, mixed):
     """They are of the result's dtype, and near those in double precision."""

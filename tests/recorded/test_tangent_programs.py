@@ -216,6 +216,7 @@ COMPLEX = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPLEX)
 def test_complex_steps_carry_their_complex_derivative(name):
     step, n, structure = COMPLEX[name]

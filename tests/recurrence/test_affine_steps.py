@@ -58,6 +58,7 @@ def looped(step):
     return y0, x, solve_recurrence(step, y0, x, method="sequential", compile=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "sequential", "newton"])
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
 def test_they_agree_with_the_loop(step, method):

@@ -81,6 +81,7 @@ def looped(name):
     return parscan.solve_recurrence(step, y0, x, method="sequential", compile=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["newton", "quasi-newton"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_result_is_that_of_the_loop_and_iterations_are_those_on_arrays(name, method, marches):

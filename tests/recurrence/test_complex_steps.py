@@ -98,7 +98,7 @@ def inputs(x):
 
 
 @pytest.mark.parametrize("method", ["sequential", "jacobi", "newton", "auto"])
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * ("walk" in name)) for name in PROBLEMS])
 @pytest.mark.filterwarnings("ignore::parscan.warnings.SlowConvergenceWarning")
 def test_every_method_gives_the_loop(name, method):
     step, y0, x = PROBLEMS[name]

@@ -233,6 +233,7 @@ def test_wrong_code_is_found(monkeypatch):
     np.testing.assert_array_equal(sol.y, loop(step, np.ones((12, 2)), x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "sequential"])
 def test_parameters_that_change_between_solves(method):
     """In place, one of many; by a new array; by another value that all members share."""

@@ -41,6 +41,7 @@ def test_early_ends(method, fun, ending, status):
     assert sol.status is IvpStatus[status]
 
 
+@pytest.mark.slow
 def test_a_right_hand_side_that_jumps_to_and_fro():
     sol = solve_ivp(lambda t, y: [y[1], -y[0] - 0.5 * np.sign(y[1])], (0, 4), [1.2, 0.0], "Radau", rtol=1e-6)
     assert sol.termination is Termination.STUCK

@@ -148,6 +148,7 @@ def test_no_steps_and_no_axes():
     assert cpu.affine_scan(np.ones(0), np.ones(0)).shape == (0,)
 
 
+@pytest.mark.slow
 @pytest.mark.pairs(way=WAYS, dtype=["float32", "float64"], growth=[1.0078125, 1.5, 1e5])
 def test_an_unstable_fixed_point_stays_exact(growth, dtype, way):
     """Its products overflow or cancel; in the loop, nothing is rounded."""

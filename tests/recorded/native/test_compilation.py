@@ -132,6 +132,7 @@ def test_many_files_are_removed(monkeypatch, own_folder):
     assert len(list(own_folder.iterdir())) <= 4
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_and_code_in_use_stays(monkeypatch):
     monkeypatch.setattr(compilation, "KEPT", 1)
     one = Evaluator(program(1))

@@ -33,7 +33,7 @@ def problem(count):
 
 
 @pytest.mark.parametrize("threads", [1, 2, None])
-@pytest.mark.parametrize("count", [1, 2, 37])
+@pytest.mark.parametrize("count", [1, 2, pytest.param(37, marks=pytest.mark.slow)])
 def test_members_go_on_with_another_method(count, threads):
     mu, y0, begin, end = problem(count)
     times = begin[:, None] + np.linspace(0, 1, 9) * (end - begin)[:, None]

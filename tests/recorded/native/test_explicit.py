@@ -227,6 +227,7 @@ def test_order_of_convergence():
     assert 7.5 < np.log2(errors[0] / errors[1]) < 9.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_predicted_steps(lanes):
     """Fewer steps are rejected, and errors are not larger, over some problems and tolerances."""

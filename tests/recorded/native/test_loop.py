@@ -142,7 +142,7 @@ def test_segments_of_one_sequence_in_lanes():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.bool_])
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 8, 64])
 @pytest.mark.parametrize("gap", [0, 1, 3])
-@pytest.mark.parametrize("sequences", [2, 9, 16, 37])
+@pytest.mark.parametrize("sequences", [2, 9, 16, pytest.param(37, marks=pytest.mark.slow)])
 def test_rows_of_sequences_side_by_side_or_with_gaps(sequences, gap, n, dtype):
     def step(y, x):
         return y ^ x[..., ::-1] if dtype is np.bool_ else y * dtype(0.5) + x[..., ::-1]

@@ -69,7 +69,7 @@ def check(found, expected, name, dtype):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("elements", [1, 3, 8, 37])
+@pytest.mark.parametrize("elements", [1, 3, 8, pytest.param(37, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_gives_what_numpy_gives(name, elements, dtype):
     program = recorded(name, elements, dtype)
@@ -84,7 +84,7 @@ def test_an_operation_gives_what_numpy_gives(name, elements, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("elements", [1, 4, 37])
+@pytest.mark.parametrize("elements", [1, 4, pytest.param(37, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["exp", "expm1", "tanh", "expit"])
 def test_functions_that_are_written_out(name, elements, dtype, monkeypatch):
     from parscan._recorded.native import text
@@ -104,7 +104,7 @@ def test_functions_that_are_written_out(name, elements, dtype, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("elements", [1, 8, 37])
+@pytest.mark.parametrize("elements", [1, 8, pytest.param(37, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["fmod", "remainder", "floor_divide"])
 def test_remainders_are_exact(name, elements, dtype):
     """Quotients of all sizes, and those that are nearly whole."""
@@ -123,7 +123,7 @@ def test_remainders_are_exact(name, elements, dtype):
     np.testing.assert_array_equal(Evaluator(program)(*given)[0], expected)
 
 
-@pytest.mark.parametrize("elements", [1, 8, 37])
+@pytest.mark.parametrize("elements", [1, 8, pytest.param(37, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("limit", [0.0, 2.5, np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("name", ["maximum", "minimum", "fmax", "fmin"])
 def test_limits_that_are_constants(name, limit, elements):
@@ -135,7 +135,7 @@ def test_limits_that_are_constants(name, limit, elements):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("elements", [1, 8, 37])
+@pytest.mark.parametrize("elements", [1, 8, pytest.param(37, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("exponent", [0.5, 1.5, 2.5, -0.5, -1.5, 1 / 3, 2, 7, -3])
 def test_powers_that_are_constants(exponent, elements, dtype):
     program = record(lambda y: y**exponent, [np.zeros(elements, dtype)]).program

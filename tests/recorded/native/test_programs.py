@@ -189,6 +189,7 @@ APART = {
 OFFSET, SQUARE = np.random.default_rng(1).normal(size=33), np.random.default_rng(2).normal(size=(33, 33))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("rows", [17, 20, 33])
 @pytest.mark.parametrize("name", [*TOGETHER, *APART])

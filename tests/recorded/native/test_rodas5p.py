@@ -198,6 +198,7 @@ REFERENCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFERENCES)
 def test_against_scipy(name):
     fun, span, y0, scale = REFERENCES[name]

@@ -169,6 +169,7 @@ def test_values_at_times(name, backwards):
     np.testing.assert_array_equal(run.counts, plain.counts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("lanes", [2, 4, 8])
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -220,7 +221,9 @@ def test_errors_near_tolerances(ode, rtol):
     assert ode.error(run.y[0], rtol) < 10
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * ("network" in name)) for name in PROBLEMS]
+)
 def test_against_scipy(name):
     fun, y0, end, scale = PROBLEMS[name]
     jacobian = reference.Problem(fun).jacobian
@@ -377,6 +380,7 @@ def test_changed_coefficients_are_noticed(table, monkeypatch):
     assert run.log[1].shape != expected.t[1:].shape or np.abs(run.log[1] / expected.t[1:] - 1).max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Van der Pol", "Oregonator", "HIRES", "forced", "full 7"])
 def test_polynomials_are_near_a_tight_solve(name):
     """Between the ends of steps, too, if their polynomials are checked."""

@@ -60,7 +60,7 @@ def solved(plan, lanes, dtype, entries, factor, right):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("lanes", [1, 4])
-@pytest.mark.parametrize("n", [1, 2, 5, 40, 120])
+@pytest.mark.parametrize("n", [1, 2, 5, 40, pytest.param(120, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", PATTERNS)
 def test_solutions(name, n, lanes, dtype):
     rng = np.random.default_rng(n)

@@ -483,6 +483,7 @@ def traced_peak(function):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_solution_and_gradient_take_little_beyond_states_and_adjoint_states(rng):
     """Jacobians, and products with them, take the memory of one part of the trajectory."""
     p, x = parameters(rng), rng.standard_normal((400_000, M))
