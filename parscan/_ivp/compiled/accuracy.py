@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf, isfinite, nan
 
-from ..._arrays.namespace import quiet
 from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
 from ..output.events import Watch
@@ -89,10 +88,9 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     method, uses = notes.get(chosen, (march.method, 0))
     asks = uses % ANEW == 0
     march.method = march.method if asks else method
-    one = _marched(march, share, events)
-    if one.course.failed:
+    one, other = _both(march, share, events)
+    if one.course.failed or other is None:
         return one
-    other = march.run(share * LOOSER, one.course.stop, is_read=False)
     evaluations = one.evaluations + other.evaluations
     error = nan if other.failed else distance(problem, one.course, other) / GAIN
     for _ in range(MARCHES):
@@ -116,6 +114,15 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     return Solved(one.course, one.watch, error, share, evaluations)
 
 
+def _both(march: March, share: float, events: tuple[Event, ...]) -> tuple[Solved, Course | None]:
+    """A march, and one with looser tolerances; None if the first one failed."""
+    both = None if any(event.terminal < inf for event in events) else march.twice(share, LOOSER)
+    if both is not None:
+        return Solved(both[0], None, nan, share, both[0].evaluations), both[1]
+    one = _marched(march, share, events)
+    return one, None if one.course.failed else march.run(share * LOOSER, one.course.stop, is_read=False)
+
+
 def _marched(march: March, share: float, events: tuple[Event, ...]) -> Solved:
     """One march, with its events."""
     watch = Watch(events, march.problem.args) if any(event.terminal < inf for event in events) else None
@@ -125,12 +132,14 @@ def _marched(march: March, share: float, events: tuple[Event, ...]) -> Solved:
 
 def distance(problem: Problem, one: Course, other: Course) -> float:
     """Largest difference of a component at the ends of two marches, in tolerances."""
-    xp, last = problem.xp, one.last
-    apart, tolerances = xp.abs(last - other.last), problem.atol + problem.rtols * xp.abs(last)
-    if bool(xp.all(tolerances > 0)):
-        return float(xp.max(apart / tolerances))
-    with quiet():
-        return float(xp.max(xp.where(apart == 0, xp.zeros_like(apart), apart / tolerances)))
+    last = one.last
+    tolerances = (problem.atol + problem.rtols * abs(last)).tolist()  # numbers of Python: states are short
+    return max(map(_ratio, last.tolist(), other.last.tolist(), tolerances))
+
+
+def _ratio(one: complex, other: complex, tolerance: float) -> float:
+    apart = abs(one - other)
+    return apart / tolerance if tolerance else 0.0 if not apart else inf
 
 
 def _size(rtol: float) -> int:

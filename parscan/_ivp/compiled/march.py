@@ -165,9 +165,7 @@ class March:
 
         `watch` finds events on the way. Without `is_read`, the states at the times of the output are not wanted.
         """
-        problem = self.problem
-        course = Course(t=problem.span[0], y=as_parts(wide(problem.y0)), like=problem.y0)
-        method = self.method
+        problem, course, method = self.problem, self._course(), self.method
         for stretch in stretches((problem.span[0], problem.span[1] if end is None else end), problem.breaks):
             method = self._pass(stretch, method, course, share, watch, is_read)
             if course.failed or course.stop is not None:
@@ -177,10 +175,62 @@ class March:
             self.method = method
         return course
 
+    def twice(self, share: float, looser: float) -> tuple[Course, Course] | None:
+        """
+        March with a share of the tolerances, and with a share that is larger by a factor, in one call of machine code.
+
+        Of the second march, only the end is known. None if they must be made one by one: between breaks, and where an
+        explicit march must be left.
+        """
+        stretch, *more = stretches(self.problem.span, self.problem.breaks)
+        note = "alone", self.method
+        if more or note in self.recorded.notes:
+            return None
+        course, other, method = self._course(), self._course(), self.method
+        times = self._times(course.t, stretch, is_first=True)
+        made, run = self._lent(method)
+        self._begin(run, course, stretch, share, times, looser)
+        status = self._advance(run, course, None, made.degree, is_read=True)
+        if status == "STIFF" and method < len(METHODS) - 1:
+            self.recorded.notes[note] = True
+            return None
+        course.used.append((METHODS[method], self.problem.span[0]))
+        self._read(run, course, times)
+        course.failed = "" if status == "FINISHED" else status
+        code, _, other.rejected, other.evaluations = run.counts[1].tolist()
+        other.failed = "" if code == run.counts[0, 0] else "ended otherwise"
+        other.t, other.y = float(run.t[1]), run.y[1].copy()
+        course.seconds *= course.evaluations / (course.evaluations + other.evaluations)
+        return course, other
+
+    def _course(self) -> Course:
+        """One that begins."""
+        problem = self.problem
+        return Course(t=problem.span[0], y=as_parts(wide(problem.y0)), like=problem.y0)
+
     def _pass(
         self, stretch: Stretch, method: int, course: Course, share: float, watch: Watch | None, is_read: bool
     ) -> int:
         """March to the end of a stretch; return the number of the last method."""
+        while True:
+            times = self._times(course.t, stretch, is_first=not course.values) if is_read else None
+            made, run = self._lent(method)
+            self._begin(run, course, stretch, share, times)
+            course.used.append((METHODS[method], course.t))
+            status = self._advance(run, course, watch, made.degree, is_read=is_read)
+            if status == "STIFF" and is_read and watch is None and self.output.is_between:
+                course.retreat()
+            self._read(run, course, times)
+            if status != "STIFF" or method == len(METHODS) - 1:
+                break
+            method += 1
+        course.failed = "" if status in ("FINISHED", "RUNNING") else status
+        return method
+
+    def _begin(
+        self, run: Run, course: Course, stretch: Stretch, share: float, times: Array | None, looser: float = 0.0
+    ) -> None:
+        """Begin a run at the end of a course, with a share of the tolerances, and a second one if it is looser."""
         problem, xp = self.problem, self.problem.xp
         numbers = [xp.asarray(number) for number in self.recorded.numbers(stretch.low, stretch.high)]
         least = 100 * 2.0**-52
@@ -189,25 +239,18 @@ class March:
         absolute = of_parts(problem.atol, problem.y0) * share
         # Where it is the largest step that limits the others, marches must differ in it to tell the error.
         longest = self._longest * share ** (1 / ORDER)
-        way = copysign(1.0, stretch.end - stretch.begin)
-        while True:
-            times = self._times(course.t, stretch, is_first=not course.values) if is_read else None
-            made, run = self._lent(method)
-            run.begin(
-                course.t, stretch.end, course.y, rtol=relative, atol=absolute, max_step=longest,
-                first_step=0.0 if course.used else self.first_step, parameters=numbers, times=times, most=self._most,
-            )  # fmt: skip
-            course.used.append((METHODS[method], course.t))
-            status = self._advance(run, course, watch, made.degree, is_read=is_read)
-            if status == "STIFF" and is_read and watch is None and self.output.is_between:
-                course.retreat()
-            if run.values is not None and times is not None:
-                course.values.append(from_parts(run.values[0, ...], problem.y0)[way * times <= way * course.t, ...])
-            if status != "STIFF" or method == len(METHODS) - 1:
-                break
-            method += 1
-        course.failed = "" if status in ("FINISHED", "RUNNING") else status
-        return method
+        run.begin(
+            course.t, stretch.end, course.y, rtol=relative, atol=absolute,
+            max_step=(longest, longest * looser ** (1 / ORDER)), first_step=0.0 if course.used else self.first_step,
+            parameters=numbers, times=times, most=self._most, looser=looser,
+        )  # fmt: skip
+
+    def _read(self, run: Run, course: Course, times: Array | None) -> None:
+        """Enter the values at the times that a run came to."""
+        if run.values is None or times is None:
+            return
+        way = copysign(1.0, self.problem.span[1] - self.problem.span[0])
+        course.values.append(from_parts(run.values[0, ...], course.like)[way * times <= way * course.t, ...])
 
     def _lent(self, method: int) -> tuple[Solver, Run]:
         """The solver and the run of a method."""

@@ -49,7 +49,8 @@ def _made(recorded: Recorded, method: int, is_dense: bool, has_times: bool) -> S
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
     shared, log = (True,) * len(recorded.numbers()), DENSE if is_dense else STATES
-    form = Form(shared=shared, log=log, has_times=has_times, checks_polynomials=is_dense or has_times)
+    checks = is_dense or has_times
+    form = Form(shared=shared, log=log, has_times=has_times, checks_polynomials=checks, compares=True)
     try:
         return MAKERS[method](recorded, form)
     except UnsupportedError as error:

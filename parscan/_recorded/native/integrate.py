@@ -33,6 +33,12 @@ MOST_STEPS = 10_000_000
 IDLE = 2
 """Runs that a solver keeps for later problems."""
 
+COMPARED = 2
+"""Members of a run that compares two solves of a problem."""
+
+SMALL = 1 << 18
+"""Bytes of a log up to which its memory is used again, and what was found is copied."""
+
 
 class Solver:
     """
@@ -96,7 +102,8 @@ class Solver:
         try:
             return self._idle.pop()
         except IndexError:
-            return Run(self, 1, [False] * 4, 1)
+            compares = self.form.compares
+            return Run(self, COMPARED if compares else 1, [False, False, False, compares], 1)
 
     def give_back(self, run: Run) -> None:
         """Keep a run that was lent for later problems."""
@@ -138,17 +145,18 @@ class Run:
         self.log: tuple[Any, ...] = ()
         self.slopes: Any = None
         self._given: list[Any] = []
-        size = n * dtype.itemsize
-        block = _Block(count * (2 * -(-size // 8) + 1 + len(COUNTS)) + 7 + sum(several) * count)
-        self._rows = rows = list[int]()
-        self._states = block.add(count * n, dtype, rows, size).reshape(count, n)
+        size, given = n * dtype.itemsize, 1 if solver.form.compares else count
+        block = _Block((count + given) * -(-size // 8) + count * (1 + len(COUNTS)) + 7 + sum(several) * count)
+        rows = list[int]()
+        self._states = block.add(given * n, dtype, rows, size * (given > 1)).reshape(given, n)
         self._spans = [block.add(count if differs else 1, FLOAT, rows, 8 * differs) for differs in several]
         self.y = block.add(count * n, dtype, rows, size).reshape(count, n)
         self.t = block.add(count, FLOAT, rows, 8)
         self.counts = block.add(count * len(COUNTS), WHOLE, rows, 8 * len(COUNTS)).reshape(count, len(COUNTS))
         rows += [0] * 14  # the log; times and values
         self._queue = block.add(1, WHOLE, rows, 0)
-        self._numbers = numbers = [0] * len(NUMBERS)
+        self._rows = np.array(rows + [0] * (2 * (len(solver._arguments) - 2)), dtype=WHOLE)
+        self._numbers = numbers = np.zeros(len(NUMBERS), dtype=WHOLE)
         numbers[CAPACITY] = 1 << 62 if solver.form.log == NOTHING else 0
         numbers[MEMBERS], numbers[WANTED] = count, 1
         self._workers = [_Worker(solver) for _ in range(min(threads, count))]
@@ -156,38 +164,52 @@ class Run:
 
     def begin(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
-        parameters: Sequence[Any] = (), times: Any = None, most: int | None = None,
+        parameters: Sequence[Any] = (), times: Any = None, most: int | None = None, looser: float = 0.0,
     ) -> None:  # fmt: skip
         """
         Begin, also anew; the arguments are those of `Solver.start`, for as many members, with arrays where it had them.
 
+        `looser`: with a solver that compares, the factor of the tolerances of the second member; 0 for none.
         What the attributes were before is overwritten, except for `values`, `log` and `slopes`.
         """
-        solver, numbers = self._solver, self._numbers
+        numbers, form = self._numbers, self._solver.form
         self._states[...] = y0
         for target, given in zip(self._spans, (t0, end, first_step, max_step), strict=True):
             target[...] = given
         self.counts[...] = 0
         self._queue[...] = 0  # the next member
-        self.values, self._given, numbers[TIME_COUNT], numbers[MOST] = None, [], 0, most or MOST_STEPS
-        places = [0] * 4
+        self.values, self._given, numbers[MOST] = None, [], most or MOST_STEPS
+        if form.compares:
+            self.members = numbers[MEMBERS] = COMPARED if looser else 1
+        if form.has_times:
+            self._want(times)
+        if parameters:
+            self._give(parameters)
+        for worker in self._workers:
+            worker.begin(self._rows, numbers, (rtol, atol), looser)
+
+    def _want(self, times: Any) -> None:
+        """Note where values are wanted."""
+        solver, places, count = self._solver, [0] * 4, 0
         if times is not None:
             times = np.ascontiguousarray(times, dtype=np.float64)
-            numbers[TIME_COUNT] = count = times.shape[-1]
-            self.values = np.full((self.members, count, solver.n), np.nan, solver.dtype)
+            count = times.shape[-1]
+            self.values = np.full((self._states.shape[0], count, solver.n), np.nan, solver.dtype)
             size = solver.n * solver.dtype.itemsize
             places = [address(times), 8 * count * (times.ndim - 1), address(self.values), count * size]
             self._given.append(times)
+        self._numbers[TIME_COUNT] = count
         self._rows[2 * TIMES : 2 * TIMES + 4] = places
-        places = []
-        for k, argument in enumerate(solver._arguments[2:]):
+
+    def _give(self, parameters: Sequence[Any]) -> None:
+        """Note where parameters are."""
+        shared, places = self._solver.form.shared, list[int]()
+        for k, argument in enumerate(self._solver._arguments[2:]):
             array = np.ascontiguousarray(parameters[k], dtype=argument.dtype)
-            shared = not solver.form.shared or solver.form.shared[k]
-            places += [address(array), 0 if shared else prod(argument.shape) * argument.dtype.itemsize]
+            is_shared = not shared or shared[k]
+            places += [address(array), 0 if is_shared else prod(argument.shape) * argument.dtype.itemsize]
             self._given.append(array)
         self._rows[2 * len(POINTERS) :] = places
-        for worker in self._workers:
-            worker.begin(self._rows, numbers, (rtol, atol))
 
     def forget(self) -> None:
         """Let go of what was found, and of what Python gave."""
@@ -213,15 +235,16 @@ class Run:
 
         It releases the GIL. Ctrl-C is noticed after these attempts.
         """
-        is_logged, workers, log = self._solver.form.log != NOTHING, self._workers, list[list[Any]]()
+        is_logged, workers = self._solver.form.log != NOTHING, self._workers
         if is_logged:
-            log = [worker.expect(most) for worker in workers]
+            for worker in workers:
+                worker.expect(most)
         if len(workers) == 1:
             workers[0].run(most)
         else:
             run_all([partial(worker.run, most) for worker in workers])
         if is_logged:
-            rows = [worker.filled(some) for some, worker in zip(log, workers, strict=True)]
+            rows = [worker.filled() for worker in workers]
             columns = rows[0] if len(rows) == 1 else list(map(np.concatenate, zip(*rows, strict=True)))
             self.log, self.slopes = (*columns[:2], *columns[3:]), columns[2]
         return self.members - self.ended
@@ -256,42 +279,59 @@ class _Worker:
         place = fields.offset("numbers") // 8
         self.numbers = longs[place : place + len(NUMBERS)]
         self._tolerances = fields.flat(memory, "tolerances"), fields.flat(memory, "limits")
+        self._looser = fields.flat(memory, "looser") if solver.form.compares else None
         self._is_used = False
+        self._rows: list[Any] = []
+        self._places: Any = None
+        self._room = 0
+        """The log, where it is, and its number of rows."""
 
-    def begin(self, rows: list[int], numbers: list[int], tolerances: tuple[Any, Any]) -> None:
+    def begin(self, rows: Any, numbers: Any, tolerances: tuple[Any, Any], looser: float) -> None:
         """Write what Python gives."""
         if self._is_used:
             self.memory.fill(0)
         self._is_used = True
-        self._pointers[: len(rows)] = rows
+        self._pointers[: rows.shape[0]] = rows
         self.numbers[...] = numbers
         for view, value, beyond in zip(self._tolerances, tolerances, (0.0, 1.0), strict=True):
             if view.shape[0] > self._solver.n:
                 view[self._solver.n :] = beyond
             view[: self._solver.n] = value
+        if self._looser is not None:
+            self._looser[0] = looser
 
-    def filled(self, log: list[Any]) -> list[Any]:
-        """The rows of a log that are filled."""
+    def filled(self) -> list[Any]:
+        """The rows of the log that are filled."""
         count = int(self.numbers[LOGGED])
-        return [one[:count] for one in log]
+        if self._room:
+            return [one[:count].copy() for one in self._rows]
+        found, self._rows = [one[:count] for one in self._rows], []
+        return found
 
     def now(self) -> tuple[float, Any]:
         fields, memory = self._solver._fields, self.memory
         state = fields.view(memory, "state").reshape(-1)[: self._solver.n]
         return float(fields.view(memory, "now")[0, 0]), state.copy()
 
-    def expect(self, most: int) -> list[Any]:
-        """A new log for so many attempts."""
-        solver, rows = self._solver, most * self._solver.form.lanes
+    def expect(self, most: int) -> None:
+        """Make a log for so many attempts, unless there is one."""
+        rows = most * self._solver.form.lanes
+        if self._room != rows:
+            self._make_log(rows)
+        self._log[...] = self._places
+        self.numbers[LOGGED], self.numbers[CAPACITY] = 0, rows
+
+    def _make_log(self, rows: int) -> None:
+        solver = self._solver
         shapes, dtype = solver.logged, solver.dtype
         sizes = [rows * prod(shape) for shape in shapes]
         block, places = _Block(2 * rows + sum(sizes) + len(sizes) * SLACK), list[int]()
         log: list[Any] = [block.add(rows, WHOLE, places, 0), block.add(rows, FLOAT, places, 0)]
         for size, shape in zip(sizes, shapes, strict=True):
             log.append(block.add(size + SLACK, dtype, places, 0)[:size].reshape(rows, *shape))
-        self._log[: len(places)] = places
-        self.numbers[LOGGED], self.numbers[CAPACITY] = 0, rows
-        return log
+        self._rows, self._places = log, np.zeros(self._log.shape[0], dtype=WHOLE)
+        self._places[: len(places)] = places
+        self._room = rows if (2 * rows + sum(sizes)) * 8 <= SMALL else 0
 
     def run(self, most: int) -> None:
         """Call the code."""

@@ -75,6 +75,9 @@ class Form:
         Whether steps are also limited by the error of the polynomials between their ends, if the method can do that.
     predicts : bool
         Whether DOP853 uses the errors of two steps for the length of the next one; if not, its steps are SciPy's.
+    compares : bool
+        Whether members after the first one are that problem again, with tolerances that are larger by the factor
+        "looser" and from the same state: only their ends are wanted. With one lane.
     """
 
     lanes: int = 1
@@ -83,8 +86,11 @@ class Form:
     has_times: bool = False
     checks_polynomials: bool = False
     predicts: bool = True
+    compares: bool = False
 
     def __post_init__(self) -> None:
+        if self.compares and self.lanes > 1:
+            raise ValueError("one lane compares solves of a problem")
         if self.has_times and self.log == DENSE:
             raise ValueError("values at given times are not written beside polynomials")
 
@@ -208,6 +214,8 @@ class Members(ABC):
         for name in ("member", "active", "fresh", "given", "shrunk", "finite", "accepts", "place", *COUNTS, "stiff",
                      "others"):  # fmt: skip
             fields.add(name, np.int64, 1, lanes)
+        if self.form.compares:
+            fields.add("looser", np.float64, 1)
         fields.add("numbers", np.int64, len(NUMBERS))
         fields.add("pointers", np.int64, len(POINTERS) + len(self.program.arguments) - 2, 2)
         fields.add("parameters", np.int64, max(len(self.program.arguments) - 2, 1))
@@ -444,6 +452,9 @@ class Members(ABC):
         given, state = code.array(self._pointer("y0", member), dtype), self.rows("state").of(1)
         with code.for_(self.n) as k:
             state[k * self.lanes + lane] = given[k]
+        if self.form.compares:
+            with code.if_(member.differs(0)):
+                self._loosen()
         for number, argument in enumerate(self.program.arguments[2:]):
             pointer = self._pointer(str(number), member)
             if self.lanes == 1 or self.form.shared[number]:
@@ -454,6 +465,18 @@ class Members(ABC):
             target = self.fields.array(code, f"parameter {number}")
             with code.for_(int(np.prod(argument.shape))) as k:
                 target[k * self.lanes + lane] = source[k]
+
+    def _loosen(self) -> None:
+        """Larger tolerances."""
+        looser = self.fields.array(self.code, "looser")[0].to(self.dtype)
+        for name in ("tolerances", "limits"):
+            numbers = self.fields.array(self.code, name)
+            with self.code.for_(self.n) as k:
+                numbers[k] = numbers[k] * looser
+
+    def _is_read(self, condition: Value) -> Value:
+        """Of the lanes in which a condition holds, those of whose members more is wanted than the end."""
+        return condition & self.lane("member")[0].equals(0) if self.form.compares else condition
 
     def _begin(self) -> None:
         """First slopes and first steps of members that are new (Hairer, Nørsett and Wanner 1993, section II.4)."""
@@ -539,8 +562,11 @@ class Members(ABC):
         self._count(accepts, "accepted")
         stiff = self.lane("stiff")
         stiff[0] = code.where(accepts & self.is_stiff(accepts, h), -1, stiff[0])
+        is_read = self._is_read(accepts)
         if self.form.log == DENSE:
-            self.coefficients(begin, h)
+            with code.if_(code.any(is_read)):
+                self._count(is_read, "evaluations", self.per_polynomial)
+                self.coefficients(begin, h)
         if self.form.has_times:
             due = accepts & ((self.lane("next")[0] - end) * self.lane("direction")[0] <= 0)
             with code.if_(code.any(due)):
@@ -557,7 +583,7 @@ class Members(ABC):
         now = self.lane("now")
         now[0] = code.where(accepts, end, begin)
         if self.form.log != NOTHING:
-            self._log(accepts)
+            self._log(is_read)
 
     def _count(self, condition: Value, name: str, times: int = 1) -> None:
         counts = self.lane(name)
@@ -577,9 +603,8 @@ class Members(ABC):
         with self._each_lane(status[0].differs(0)) as lane:
             member = self.lane("member").of(1)[lane]
             code.array(self._pointer("t", member), np.float64)[0] = self.lane("now").of(1)[lane]
-            per_step = self.per_step + self.per_polynomial * (self.form.log == DENSE)
             accepted, rejected, evaluations = (self.lane(name).of(1)[lane] for name in COUNTS[1:])
-            evaluations = evaluations + (accepted + rejected) * self.per_attempt + accepted * per_step
+            evaluations = evaluations + (accepted + rejected) * self.per_attempt + accepted * self.per_step
             counts = code.array(self._pointer("counts", member), np.int64)
             for number, value in enumerate((status.of(1)[lane], accepted, rejected, evaluations)):
                 counts[number] = value
@@ -633,7 +658,8 @@ class Members(ABC):
         code, place = self.code, self.lane("place").of(1)[lane]
         member, following = self.lane("member").of(1)[lane], self.lane("next").of(1)
         following[lane] = self.lane("direction").of(1)[lane] * np.inf
-        with code.if_(place < self.number("time count")[0]):
+        is_wanted = place < self.number("time count")[0]
+        with code.if_(is_wanted & member.equals(0) if self.form.compares else is_wanted):
             following[lane] = code.array(self._pointer("times", member), np.float64)[place]
 
     def _write_values(self, due: Value, begin: Value, end: Value, h: Value) -> None:

@@ -12,6 +12,7 @@ from scipy.integrate import solve_ivp as scipys
 from parscan import solve_ivp
 from parscan._engine.termination import Termination
 from parscan._functions.right_hand_side import RightHandSide
+from parscan._ivp.compiled.march import March
 from parscan._recorded import memo
 from tests.support.ode_problems import ODES, event, lotka_volterra, oscillator, pendulum
 
@@ -389,3 +390,16 @@ def test_solves_within_solves_and_in_threads():
     np.testing.assert_allclose(outer.y[:, -1], expected[0], rtol=1e-7, atol=1e-7)
     assert inner
     np.testing.assert_allclose(inner, [expected[1]] * len(inner), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("options", [{}, {"dense_output": True}, {"t_eval": np.linspace(0, 9, 40)}, {"max_step": 0.1}])
+def test_marches_in_one_call_are_those_one_by_one(options, monkeypatch):
+    _, both = (solve(pendulum, (0.0, 9.0), [1.0, 0.5], **options) for _ in range(2))  # with what the first one learnt
+    monkeypatch.setattr(March, "twice", lambda *_: None)
+    one = solve(pendulum, (0.0, 9.0), [1.0, 0.5], **options)
+    np.testing.assert_array_equal(both.t, one.t)
+    np.testing.assert_array_equal(both.y, one.y)
+    assert both.error_estimate == pytest.approx(one.error_estimate, rel=1e-6)
+    assert one.nfev - 3 * len(one.mesh) <= both.nfev <= one.nfev
+    if "dense_output" in options:
+        np.testing.assert_array_equal(both.sol(one.t + 0.01), one.sol(one.t + 0.01))

@@ -1,5 +1,6 @@
 """The compiled DOP853: against SciPy's, step by step, and against exact solutions; alone and in lanes."""
 
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.integrate import DOP853, solve_ivp
 from parscan._recorded.native.explicit import explicit
 from parscan._recorded.native.members import DENSE, STATES, Form, Status
 from parscan._recorded.record import record
-from tests.support.compiled_solvers import FAILURES, check_end
+from tests.support.compiled_solvers import FAILURES, check_comparison, check_end
 from tests.support.ode_problems import ODES
 
 
@@ -379,3 +380,13 @@ def test_lent_runs():
     for run in [solver.lend() for _ in range(5)]:
         solver.give_back(run)
     assert len({id(solver.lend()) for _ in range(2)}) == 2
+
+
+@pytest.mark.parametrize("form", [Form(log=STATES), Form(log=DENSE), Form(log=STATES, has_times=True)])
+@pytest.mark.parametrize("name", ["pendulum", "ring"])
+def test_a_second_solve_for_comparison(name, form):
+    fun, y0, end = PROBLEMS[name]
+    times = np.linspace(0.0, end, 50) if form.has_times else None
+    check_comparison(solver(fun, len(y0), replace(form, compares=True)), solver(fun, len(y0), form), y0, end, times)
+    with pytest.raises(ValueError, match="one lane"):
+        replace(form, compares=True, lanes=4)

@@ -1,5 +1,6 @@
 """The compiled Rodas5P: against its NumPy reference, step by step, and against other solvers; alone and in lanes."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -13,7 +14,7 @@ from parscan._recorded.native.rosenbrock import rosenbrock
 from parscan._recorded.native.stage_systems import Full, Small, Sparse
 from parscan._recorded.record import record
 from tests.support import rodas5p as reference
-from tests.support.compiled_solvers import FAILURES, check_end
+from tests.support.compiled_solvers import FAILURES, check_comparison, check_end
 from tests.support.ode_problems import ODES, heat, hires, oregonator, prothero_robinson, robertson, van_der_pol
 
 
@@ -409,3 +410,10 @@ def test_species_that_vanish(lanes):
     assert run.advance(1000) == 0
     exact = solve_ivp(fun, (0.0, 1e3), y0, "LSODA", rtol=1e-8, atol=1e-14)
     np.testing.assert_allclose(run.y, [exact.y[:, -1]] * lanes, rtol=1e-5, atol=1e-11)
+
+
+@pytest.mark.parametrize("form", [Form(log=STATES), Form(log=DENSE), Form(log=STATES, has_times=True)])
+def test_a_second_solve_for_comparison(form):
+    fun, y0, end, _ = PROBLEMS["Prothero-Robinson"]
+    times = np.linspace(0.0, end, 50) if form.has_times else None
+    check_comparison(solver(fun, len(y0), replace(form, compares=True)), solver(fun, len(y0), form), y0, end, times)
