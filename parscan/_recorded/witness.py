@@ -42,7 +42,9 @@ from typing import Any
 
 import numpy
 
+from . import glance
 from .copies import MAKERS, Copies
+from .glance import Glance, NoGlanceError
 from .libraries import SPECIAL
 from .number_types import SCALARS
 from .origins import CACHED, DISPATCHER, MANY, NOT_COPIED, PURE, is_by_numba, is_users, slots_of
@@ -497,6 +499,18 @@ BY_KIND: tuple[tuple[type, Callable[[Any, Copies], Open]], ...] = (
 """Functions that choose how objects of all other types are opened."""
 
 
+LOOKS: dict[Open, Callable[[Any, Any, Sequence[glance.Part]], glance.Look | None]] = {
+    _function: glance.of_function,
+    _cell: glance.of_cell,
+    _space: glance.of_space,
+    _module: glance.of_module,
+    _array: glance.of_array,
+    _sequence: glance.of_sequence,
+    _one: lambda given, names, parts: None,
+}
+"""How to see at a glance that an object is as it was."""
+
+
 # Witnesses
 
 
@@ -543,6 +557,7 @@ class Witness:
         self._numbers: dict[int, int] = {}
         self._imports = [arguments for arguments, _ in copies.reads.imports]
         self.size, self.seconds = 0, 0.0
+        self._glance: Glance | None = None
         kept: list[Any] = []  # so that no other object takes the place of one in memory
         self._roots = [self._part(one, copies, kept) for one in self._given(function, constants)]
         if not self._numbers.keys() >= copies.reads.names.keys():
@@ -551,6 +566,11 @@ class Witness:
 
     def holds(self, function: Callable[..., Any], constants: Sequence[Any]) -> bool:
         """Whether a function with these arguments would be recorded as that of the witness."""
+        try:
+            if self._glance is not None and self._glance.holds(function, constants):
+                return True
+        except Exception:  # what cannot be read is not as before
+            self._glance = None
         begin, holds = time.thread_time(), False
         try:
             given = self._given(function, constants)
@@ -560,7 +580,43 @@ class Witness:
         finally:
             seconds = time.thread_time() - begin
             self.seconds = min(seconds, self.seconds or seconds) if holds else self.seconds or seconds
+        self._glance = self._glimpse(function, constants) if holds else None
         return holds
+
+    def _glimpse(self, function: Any, constants: Sequence[Any]) -> Glance | None:
+        """A glance, if there can be one, for objects that were found to be as before."""
+        if type(function) is not FunctionType or self._imports or not all(map(_is_atom, constants)):
+            return None
+        looks = dict[int, glance.Look | None]()
+        try:
+            look = self._look(self._roots[len(constants)], function, looks)
+        except (NoGlanceError, Unknown):
+            return None
+        if look is None:
+            return None
+        found, begin = Glance(function, constants, look), time.thread_time()
+        if not found.holds(function, constants):
+            return None
+        self.seconds = min(self.seconds, time.thread_time() - begin)
+        return found
+
+    def _look(self, number: Any, given: Any, looks: dict[int, glance.Look | None]) -> glance.Look | None:
+        if type(number) is not int:
+            return None  # a value that cannot change
+        if number in looks:
+            return looks[number]
+        node = self._nodes[number]
+        make = LOOKS.get(node.open)
+        if make is None:
+            raise NoGlanceError
+        looks[number] = None  # whoever reads itself is looked at already
+        parts = node.open(given, node.names)[1]
+        found = looks[number] = make(
+            given,
+            node.names,
+            [glance.part(one, self._look(k, one, looks)) for k, one in zip(node.parts, parts, strict=True)],
+        )
+        return found
 
     def _given(self, function: Callable[..., Any], constants: Sequence[Any]) -> list[Any]:
         if any(level for _, _, level in self._imports):

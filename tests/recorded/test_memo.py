@@ -263,7 +263,21 @@ def redefined(function, source):
     return change
 
 
+def scaled(factor):
+    def step(y):
+        return factor * helper(y) * TABLE + np.sin(y)
+
+    return step
+
+
+STEP = scaled(2.0)
+
 CHANGES = {
+    "cell": (STEP, attribute(STEP.__closure__[0], "cell_contents", 5.0)),
+    "array of a closure": (STEP, mutate((TABLE, 1, 5.0))),
+    "helper of a closure": (STEP, attribute(here, "helper", lambda y: 3 * y)),
+    "code of the helper of a closure": (STEP, redefined(helper, "def helper(y): return 4 * y")),
+    "function of NumPy in a closure": (STEP, attribute(np, "sin", np.cos)),
     "global rebound": (uses_global, attribute(here, "GAIN", 0.75)),
     "global of another type": (uses_global, attribute(here, "GAIN", np.float32(0.3))),
     "global with another sign of zero": (lambda y: np.copysign(y, ZERO), attribute(here, "ZERO", -0.0)),
@@ -322,7 +336,7 @@ ZERO = 0.0
 def test_what_changed_is_read_again(monkeypatch, name):
     function, change = CHANGES[name]
     patch = Patch(monkeypatch)
-    before = value(function)
+    before, _ = value(function), value(function)  # the second time, it is compared at a glance where that is possible
     try:
         change(patch)
         found = value(function)
@@ -640,8 +654,8 @@ def test_objects_that_wrap_a_function_are_called_themselves():
 
 
 def test_one_slow_comparison_is_not_held_against_a_recording(monkeypatch):
-    def function(y):
-        return GAIN * y
+    def function(y):  # what it reads is not compared at a glance
+        return CONFIG["rate"] * y
 
     recording, worth, times = remembered(function), 1.0, iter([0.0, 5.0, 5.0, 5.1, 5.1, 9.0])
 
@@ -657,3 +671,36 @@ def test_one_slow_comparison_is_not_held_against_a_recording(monkeypatch):
         worth = 1.0
         assert recalled() is recording  # 4 seconds, which are not counted
     assert recalled() is recording
+
+
+GLANCES = {
+    "global": (uses_global, 1), "helper": (uses_helper, 1), "array": (uses_array, 1), "closure": (STEP, 1),
+    "module": (uses_module, 1), "dict": (uses_dict, 0), "space": (uses_space, 0), "method": (MODEL.step, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GLANCES)
+def test_what_has_not_changed_is_seen_at_a_glance(monkeypatch, name):
+    function, count = GLANCES[name]
+    recording = remembered(function)
+    assert remembered(function) is recording
+    walks = []
+    monkeypatch.setattr(Witness, "_holds", lambda *_: walks.append(1) or True)
+    assert remembered(function) is recording
+    assert len(walks) == 1 - count
+
+
+def test_what_a_function_reads_is_not_kept_alive_by_a_glance():
+    def made():
+        table = np.ones(2)
+
+        def step(y):
+            return step.__name__ == "step" and table * y
+
+        return step, weakref.ref(table)
+
+    function, table = made()
+    assert is_kept(function)
+    del function
+    gc.collect()
+    assert table() is None

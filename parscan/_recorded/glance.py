@@ -1,0 +1,161 @@
+"""A quick way to see that a function reads what it read before: all of it is the same objects, and none has changed.
+
+A witness compares whatever a function read, also with other objects that are equal. Mostly nothing has happened since
+the last comparison: then names, cells and defaults still stand for the very same objects. Those that cannot change need
+no other look, arrays and lists a brief one. Where a function reads anything else there is no glance.
+"""
+
+from __future__ import annotations
+
+import builtins
+import weakref
+from collections.abc import Callable, Sequence
+from operator import is_
+from types import CellType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+Look = Callable[[Any], bool]
+"""Whether an object, the same as before, is as it was."""
+
+Part = tuple[Callable[[], Any], Look | None]
+"""The object that is expected, not kept alive if that can be avoided, and how to look at it; None if it is constant."""
+
+FEW_BYTES, FEW = 4096, 64
+"""Largest array, and longest list, that are looked at."""
+
+
+class NoGlanceError(Exception):
+    """Something has to be compared in the usual way."""
+
+
+class Glance:
+    """
+    What a function read, by the identities of objects.
+
+    Parameters
+    ----------
+    function : callable
+    constants : sequence
+        Its further arguments, which cannot change.
+    look : callable
+        Of the function.
+    """
+
+    __slots__ = ("_constants", "_function", "_look")
+
+    def __init__(self, function: Any, constants: Sequence[Any], look: Look) -> None:
+        self._function, self._constants, self._look = weakref.ref(function), tuple(constants), look
+
+    def holds(self, function: Any, constants: Sequence[Any]) -> bool:
+        """Whether the function reads the same objects as before; others may be equal to them."""
+        if self._function() is not function or len(constants) != len(self._constants):
+            return False
+        return all(map(is_, constants, self._constants)) and self._look(function)
+
+
+def part(given: Any, look: Look | None) -> Part:
+    """What is expected of a part of an object."""
+    if isinstance(given, FunctionType | ModuleType | np.ndarray):
+        return weakref.ref(given), look
+    return lambda: given, look
+
+
+def _is_as_before(given: Any, expected: Part) -> bool:
+    return given is expected[0]() and (expected[1] is None or expected[1](given))
+
+
+def of_function(given: FunctionType, _: Any, parts: Sequence[Part]) -> Look:
+    """A function: its code, its globals, its defaults, and what its cells hold; these are the same for the same one."""
+    if vars(given) or given.__kwdefaults__ is not None:
+        raise NoGlanceError
+    code, names = given.__code__, (given.__module__, given.__name__, given.__qualname__)
+    (_, of_globals), defaults, _, *cells = parts
+    looks = [look for _, look in cells if look is not None]
+
+    def look(given: Any) -> bool:
+        if given.__code__ is not code or given.__kwdefaults__ is not None or given.__dict__:
+            return False
+        if (given.__module__, given.__name__, given.__qualname__) != names:
+            return False
+        if looks and not all(one(cell) for one, cell in zip(looks, given.__closure__, strict=True)):
+            return False
+        if not _is_as_before(given.__defaults__, defaults):
+            return False
+        return of_globals is None or of_globals(given.__globals__)  # None: who looks at this function looks at them
+
+    return look
+
+
+def of_cell(_: CellType, __: Any, parts: Sequence[Part]) -> Look:
+    """A cell of a closure."""
+    if not parts:
+        raise NoGlanceError
+    expected = parts[0]
+    return lambda given: _is_as_before(given.cell_contents, expected)
+
+
+def of_space(given: dict[str, Any], names: dict[str, bool], parts: Sequence[Part]) -> Look:
+    """Globals; a name that they do not have is one of Python's."""
+    own, called = vars(builtins), given.get("__name__")
+    there = [(name, *one) for (name, is_there), one in zip(names.items(), parts, strict=True) if is_there]
+    others = [(name, *one) for (name, is_there), one in zip(names.items(), parts, strict=True) if not is_there]
+
+    def look(given: Any) -> bool:
+        get = given.get
+        for name, expected, inner in there:
+            found = get(name, own)  # which no name stands for
+            if found is not expected() or (inner is not None and not inner(found)):
+                return False
+        for name, expected, inner in others:
+            if name in given or own.get(name) is not expected() or inner is not None:
+                return False
+        return get("__name__") == called
+
+    return look
+
+
+def of_module(_: ModuleType, names: dict[str, bool], parts: Sequence[Part]) -> Look:
+    """A module, by the names that were read from it."""
+    there = [name for name, is_there in names.items() if is_there]
+    missing = [name for name, is_there in names.items() if not is_there]
+    expected = [(name, *one) for name, one in zip(there, parts, strict=True)]
+
+    def look(given: Any) -> bool:
+        for name, wanted, inner in expected:
+            found = getattr(given, name, look)
+            if found is not wanted() or (inner is not None and not inner(found)):
+                return False
+        return not any(hasattr(given, name) for name in missing)
+
+    return look
+
+
+def of_array(given: Any, _: Any, __: Sequence[Part]) -> Look:
+    """A small array: its bytes."""
+    if given.nbytes > FEW_BYTES:
+        raise NoGlanceError
+    facts, contents = (given.dtype, given.shape, given.strides), given.tobytes()
+    return lambda given: (given.dtype, given.shape, given.strides) == facts and given.tobytes() == contents
+
+
+def of_tuple(given: tuple[Any, ...], _: Any, parts: Sequence[Part]) -> Look | None:
+    """A tuple always has the same parts."""
+    if type(given) is not tuple:
+        raise NoGlanceError
+    looks = [(place, look) for place, (_, look) in enumerate(parts) if look is not None]
+    return (lambda given: all(look(given[place]) for place, look in looks)) if looks else None
+
+
+def of_list(given: list[Any], _: Any, parts: Sequence[Part]) -> Look:
+    """A short list of what cannot change."""
+    if len(given) > FEW or any(look is not None for _, look in parts):
+        raise NoGlanceError
+    kept = tuple(given)
+    return lambda given: len(given) == len(kept) and all(map(is_, given, kept))
+
+
+def of_sequence(given: Any, names: Any, parts: Sequence[Part]) -> Look | None:
+    """A tuple or a list."""
+    return of_list(given, names, parts) if type(given) is list else of_tuple(given, names, parts)
