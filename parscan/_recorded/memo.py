@@ -82,8 +82,15 @@ def _key(function: Any, examples: Sequence[Any], constants: Sequence[Any], limit
     return _name(function), tuple(map(_shapes, examples)), len(constants), limit
 
 
+def witness_of(recording: Recording) -> Witness | None:
+    """The witness of a recording that is kept."""
+    with _lock:
+        return next((witness for some in _kept.values() for witness, one in some if one is recording), None)
+
+
 def forget(recording: Recording) -> None:
-    """Keep a recording no more."""
+    """Keep a recording no more, nor what was noted with it."""
+    recording.notes.clear()
     with _lock:
         for key, entries in list(_kept.items()):
             _kept[key] = [entry for entry in entries if entry[1] is not recording]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from .._arrays.namespace import Array
 from .._functions.step import Step
 from .code import Code, recalled_recording
 from .compiled_segments import CompiledSegments, may_be_faster
@@ -75,6 +77,27 @@ class Precedent:
         """The code, with the inputs of a step."""
         return Code(step, self.recording.program, self.loop, self.recording, self.seconds)
 
+    def is_due(self, given: bytes) -> bool:
+        """Whether the choice is made anew at the next use, with this sample of the inputs, or tried with them."""
+        return is_power(self.uses + 1) or self._is_to_be_tried(given)
+
+    def _is_to_be_tried(self, given: bytes) -> bool:
+        """
+        Whether to try if the recurrence forgets its start with these inputs, if the loop was chosen since it did not.
+
+        This takes as long as some ten thousand steps. It is tried for the first other inputs, the second, the fourth,
+        the eighth and so on, and for others at their second solve.
+        """
+        if self.lanes is not None or self.has_failed:
+            return False
+        return is_power(self.changes + 1, 2) if given != self.given else not self.is_tried
+
+    def note(self, given: bytes) -> None:
+        """Note a use."""
+        self.uses += 1
+        if self.lanes is None and not self.has_failed and given != self.given:
+            self.given, self.changes, self.is_tried = given, self.changes + 1, False
+
     def segments(self, code: Code) -> CompiledSegments | None:
         """The same for several segments at a time."""
         return None if self.lanes is None else CompiledSegments(code, self.lanes)
@@ -98,38 +121,33 @@ def recalled(task: Task) -> Precedent | None:
     precedent = recording.notes.get(_key(task))
     if precedent is None:
         return None
-    precedent.uses += 1
-    if is_power(precedent.uses) or _is_outdated(precedent, task):
-        return None
-    return precedent
-
-
-def _is_outdated(precedent: Precedent, task: Task) -> bool:
-    """
-    Whether the loop was chosen since the recurrence did not forget its start, and does with other inputs.
-
-    This takes as long as some ten thousand steps. It is tried for the first other inputs, the second, the fourth, the
-    eighth and so on, and for others at their second solve.
-    """
-    if precedent.lanes is not None or precedent.has_failed:
-        return False
     given = _given(task)
-    if given != precedent.given:
-        precedent.given, precedent.changes, precedent.is_tried = given, precedent.changes + 1, False
-        if not is_power(precedent.changes, 2):
-            return False
-    elif precedent.is_tried:
-        return False
+    is_due = precedent.is_due(given)
+    precedent.note(given)
+    if not is_due:
+        return precedent
+    if is_power(precedent.uses):
+        return None
     precedent.is_tried = True
-    return may_be_faster(precedent.code(task.step), task.arrays.y0, task.steps)
+    return None if may_be_faster(precedent.code(task.step), task.arrays.y0, task.steps) else precedent
 
 
 def _given(task: Task) -> bytes:
     """Some of the inputs, and the initial state."""
     x = task.step.x
-    parts = () if x is None else x if isinstance(x, tuple) else (x,)
+    return sample_of(task.arrays.y0, () if x is None else x if isinstance(x, tuple) else (x,))
+
+
+def sample_of(y0: Array, parts: Sequence[Array]) -> bytes:
+    """The initial state, and some rows of the inputs."""
     rows = [part[:: max(1, part.shape[0] // ROWS), ...].tobytes() for part in parts]
-    return b"".join([task.arrays.y0.tobytes(), *rows])
+    return b"".join([y0.tobytes(), *rows])
+
+
+def key_of(task: Task, precedent: Precedent) -> Any:
+    """Where a precedent is kept among the notes of its recording; None if it is not."""
+    key = _key(task)
+    return key if precedent.recording.notes.get(key) is precedent else None
 
 
 def keep(task: Task, precedent: Precedent | None) -> None:

@@ -25,6 +25,7 @@ from .compiled_tangents import note_outcome
 from .decide import Budget
 from .derivatives.solution import Solution
 from .precedent import keep
+from .repeat import note, repeated
 from .report import build_result
 from .result import RecurrenceResult
 from .systems.damping import Clipping
@@ -178,6 +179,9 @@ def solve_recurrence(
     >>> bool(np.allclose(sol.y[1:], step(sol.y[:-1], x[1:])))
     True
     """
+    others = jac, structure, method, guess, rtol, atol, max_iterations, segment_length, window, damping, progress
+    if (again := repeated(step, y0, x, length, args, compile, others)) is not None:
+        return again
     check_functions(step, jac, args)
     check_watcher(progress)
     arrays = as_arrays(y0, x, length, guess)
@@ -197,6 +201,8 @@ def solve_recurrence(
     result = _conclude(task, choice, record, found, whole)
     precedent = choice.precedent if result.success else None
     keep(task, precedent.without_segments() if precedent and choice.methods and record.looped else precedent)
+    if precedent and choice.uncounted and not choice.methods:
+        note(task, y0, x, length, precedent, result)
     return result
 
 

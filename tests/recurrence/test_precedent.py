@@ -8,6 +8,7 @@ from parscan import solve_recurrence
 from parscan._recorded.native import loop as _loop
 from parscan._recurrence import compiled_segments as _compiled
 from parscan._recurrence import precedent as _precedent
+from parscan._recurrence import repeat as _repeat
 from parscan._recurrence.precedent import ANEW, is_power
 
 T = 20_000
@@ -45,7 +46,14 @@ def chosen(monkeypatch):
         counts[1] += 1
         return found
 
+    def again(*arguments):
+        found = _repeat.repeated(*arguments)
+        counts[0] += found is not None
+        counts[1] += found is not None
+        return found
+
     monkeypatch.setattr("parscan._recurrence.choose.recalled", counted)
+    monkeypatch.setattr("parscan._recurrence.solve.repeated", again)
     return counts
 
 

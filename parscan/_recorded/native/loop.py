@@ -15,7 +15,7 @@ import numpy as np
 
 from ..pairs import as_pairs
 from ..program import Program
-from .layout import address
+from .layout import address, where
 
 PAUSE = 0.05
 """Seconds between two returns to Python, at which Ctrl-C is noticed and progress is reported."""
@@ -82,16 +82,14 @@ class Loop:
             Called with the next step every now and then.
         """
         first, *others = self.program.arguments
-        state, out = as_pairs(state), as_pairs(out)
-        state = np.array(state, dtype=first.dtype, order="C").reshape(first.shape)
-        places, arrays = (
-            array("q", (address(state), 0, 0)),
-            [*(_rows(*pair) for pair in zip(inputs, others, strict=True)), out],
-        )
+        if first.dtype is not state.dtype or not state.flags.c_contiguous:
+            state = np.array(as_pairs(state), dtype=first.dtype, order="C")
+        arrays = [*map(_rows, inputs, others), as_pairs(out)]
+        given = [where(state), 0, 0]
         for one in arrays:
             stride = one.strides[0]
-            places.extend((address(one) + begin * stride, stride, 0))
-        memory, watches = self._kernel.memory(), out.strides[0] == self._row
+            given += where(one) + begin * stride, stride, 0
+        places, memory, watches = array("q", given), self._kernel.memory(), arrays[-1].strides[0] == self._row
         for count in portions(begin, end, self._operations, report):
             if not self._watched(memory, places, count, watches=watches):
                 return False
@@ -133,9 +131,11 @@ def portions(
 
 def _rows(given: Any, argument: Any) -> Any:
     """Rows of an input, each contiguous and of the recorded dtype."""
-    if given.dtype != argument.dtype or not (given.size == 0 or given[0, ...].flags.c_contiguous):
-        return np.ascontiguousarray(given, dtype=argument.dtype)
-    return given
+    if given.dtype == argument.dtype and (
+        given.flags.c_contiguous or not given.size or given[0, ...].flags.c_contiguous
+    ):
+        return given
+    return np.ascontiguousarray(given, dtype=argument.dtype)
 
 
 def compiled_loop(program: Program) -> Loop:

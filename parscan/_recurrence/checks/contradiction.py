@@ -64,13 +64,17 @@ def confirms(step: Step, sample: Sample, tolerance: Tolerance) -> bool:
 
     The step may write to the states before.
     """
-    xp, found, times = step.xp, sample.found, sample.times
+    times = sample.times
     with quiet():
         after = step(sample.before, slice(times.start, times.stop) if isinstance(times, range) else times)
-        off = xp.abs(after - found)
-        size = xp.max(xp.abs(found), axis=0)
-        share = machine_epsilon(found.dtype) ** 0.5
-        return bool(xp.all(off <= xp.minimum(share * size, tolerance.atol + tolerance.rtol * size)))
+        return is_near(step.xp, after, sample.found, tolerance)
+
+
+def is_near(xp: Namespace, after: Array, found: Array, tolerance: Tolerance) -> bool:
+    """Whether stacked values differ from states of a trajectory by no more than the tolerance and half the digits."""
+    size = xp.max(xp.abs(found), axis=0)
+    share = machine_epsilon(found.dtype) ** 0.5
+    return bool(xp.all(xp.abs(after - found) <= xp.minimum(share * size, tolerance.atol + tolerance.rtol * size)))
 
 
 def contradiction(step: Step, sample: Sample, tolerance: Tolerance, *, parallel: bool) -> Finding | None:

@@ -174,12 +174,21 @@ class Solution:
     def is_confirmed(self) -> bool:
         """Whether one call of the step gives a sample of the trajectory again; False if it must not be called so."""
         try:
-            count = max(FEWEST, min(SAMPLE, SAMPLE_NUMBERS // self.y0.size)) if self.steps else SAMPLE
-            if (sample := self._sample(1, count)) is None:
+            if (sample := self._sample(1, self._confirming)) is None:
                 return False
             return confirms(self.step, sample, self._tolerance)
         except Exception:
             return False
+
+    @property
+    def _confirming(self) -> int:
+        """Number of steps of a sample that confirms the trajectory."""
+        return max(FEWEST, min(SAMPLE, SAMPLE_NUMBERS // self.y0.size)) if self.steps else SAMPLE
+
+    @property
+    def sampled(self) -> Sequence[int]:
+        """Steps of that sample."""
+        return spread(self.steps, self._confirming)
 
     @cached_property
     def _extremes(self) -> list[int]:

@@ -1,0 +1,154 @@
+"""The quick look whether all that a function reads is as it was: what passes it, and what it leaves to the walk."""
+
+import builtins
+import gc
+import types
+import weakref
+
+import numpy as np
+import pytest
+
+from parscan._recorded import memo
+from parscan._recorded.witness import Witness
+
+STATE = np.array([[0.3, 0.7]])
+
+
+@pytest.fixture
+def walks(monkeypatch):
+    """Number of walks over what functions read."""
+    found, real = [], Witness._holds
+    monkeypatch.setattr(Witness, "_holds", lambda *given: found.append(1) or real(*given))
+    return found
+
+
+def recalled(function, *constants):
+    return memo.recalled(function, [STATE], constants, 1000)
+
+
+def remembered(function, *constants):
+    """A recording that a walk and a glance have found to hold."""
+    found = memo.remembered(function, [STATE], constants, 1000)
+    for _ in range(3):
+        assert recalled(function, *constants) is found
+    return found
+
+
+def module(text):
+    """A module of the user's, with functions of this text."""
+    found = types.ModuleType("of_the_user")
+    exec("import numpy as np\n" + text, vars(found))
+    return found
+
+
+def test_the_same_objects_are_not_walked_over(walks):
+    own = module("rate = 2.5\ntable = np.ones(2)\ndef helper(y): return abs(y) * rate\n"
+                 "def step(y): return np.sin(helper(y)) + table")  # fmt: skip
+    found = remembered(own.step)
+    count = len(walks)
+    assert count == 1
+    for _ in range(20):
+        assert recalled(own.step) is found
+    assert len(walks) == count
+
+
+CHANGES = {
+    "a number": "own.rate = 2.25",
+    "an equal number of another type": "own.rate = np.float64(2.5)",
+    "the sign of zero": "own.zero = -0.0",
+    "an array in place": "own.table[1] = 3",
+    "an array": "own.table = np.array([1.0, 4.0])",
+    "the shape of an array": "own.table.shape = (1, 2)",
+    "a helper": "own.helper = lambda y: y",
+    "the code of a helper": "own.helper.__code__ = (lambda y: y).__code__",
+    "defaults": "own.helper.__defaults__ = (1,)",
+    "keyword defaults": "own.helper.__kwdefaults__ = {'p': 1}",
+    "an attribute": "own.helper.gain = 3",
+    "a name of Python's": "own.abs = lambda y: 2 * y",
+    "a module": "own.np = own.other",
+    "the attribute of a module": "own.other.cos = np.sin",
+    "a name that is gone": "del own.rate",
+    "the function": "own.step.__code__ = (lambda y: y).__code__",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_changes_are_seen(change):
+    own = module("import types\nrate, zero, table = 2.5, 0.0, np.ones(2)\nother = types.ModuleType('other')\n"
+                 "other.cos, other.sin = np.cos, np.cos\n"
+                 "def helper(y): return abs(y) * rate\n"
+                 "def step(y): return np.sin(helper(y)) + table + zero + other.cos(y)")  # fmt: skip
+    found = remembered(own.step)
+    exec(change, {"own": own, "np": np})
+    assert recalled(own.step) is not found
+
+
+def test_closures_are_looked_at(walks):
+    def make(rate, table):
+        def change(new):
+            nonlocal rate
+            rate = new
+
+        return (lambda y: rate * y + table), change
+
+    table = np.ones(2)
+    step, change = make(2.0, table)
+    found = remembered(step)
+    before = len(walks)
+    assert recalled(step) is found
+    assert len(walks) == before
+    table[0] = 5
+    assert recalled(step) is None
+    table[0] = 1
+    assert recalled(step) is found
+    change(3.0)
+    assert recalled(step) is None
+    change(float("2.0"))  # another object of the same value
+    assert recalled(step) is found
+
+
+def test_arguments_are_looked_at():
+    table = np.ones(2)
+
+    def step(y, a, b, c):
+        return a * y + b + (0 if c is None else c)
+
+    found = remembered(step, 2.0, table, None)
+    assert recalled(step, float("2.0"), table, None) is found
+    assert recalled(step, 2.0, np.ones(2), None) is found
+    for a, b, c in [(2, table, None), (-2.0, table, None), (2.0, np.zeros(2), None), (2.0, table, 0)]:
+        assert recalled(step, a, b, c) is None
+    table[1] = 2
+    assert recalled(step, 2.0, table, None) is None
+
+
+def test_names_of_python(monkeypatch):
+    own = module("def step(y): return abs(y)")
+    found = remembered(own.step)
+    monkeypatch.setattr(builtins, "abs", np.sin)
+    assert recalled(own.step) is not found
+
+
+OTHERS = [
+    "rates = [np.ones(2)]",
+    "rates = {0: 2.0}",
+    "class Rates:\n def __getitem__(self, k): return 2.0\nrates = Rates()",
+]
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_other_objects_are_walked_over(text, walks):
+    own = module(f"{text}\ndef step(y): return rates[0] * y")
+    found = remembered(own.step)
+    before = len(walks)
+    assert recalled(own.step) is found
+    assert len(walks) == before + 1
+
+
+def test_functions_and_arrays_are_not_kept_alive():
+    own = module("table = np.ones(2)\ndef helper(y): return y + table\ndef step(y): return helper(y)")
+    remembered(own.step)
+    gone = [weakref.ref(one) for one in (own.step, own.helper, own.table, own)]
+    del own
+    gc.collect()
+    assert [one() for one in gone] == [None] * 4
