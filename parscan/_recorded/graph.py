@@ -99,6 +99,8 @@ class Graph:
         Constants that are neither zero nor one, apart from those of tables.
     exceptions : dict
         Nodes of the conditions under which the function raises an exception, as keys.
+    branches : Branches or None
+        What decides conditions on values while a function is called on all ways through it.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -108,6 +110,7 @@ class Graph:
         self.scalars: defaultdict[Any, dict[tuple[Any, ...], Any]] = defaultdict(dict)
         self.numbers = False
         self.exceptions: dict[int, None] = {}
+        self.branches: Any = None
         self._known: dict[Any, Any] = {}
         self.doubles: dict[float, int] = {}
         self.singles: dict[float, int] = {}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .record import Recording, recorded
+from .record import NO_WISHES, Recording, Wishes, recorded
 from .witness import Witness
 
 KEPT = 64
@@ -36,7 +36,11 @@ if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a
 
 
 def remembered(
-    function: Callable[..., Any], examples: Sequence[Any], constants: Sequence[Any], limit: int
+    function: Callable[..., Any],
+    examples: Sequence[Any],
+    constants: Sequence[Any],
+    limit: int,
+    wishes: Wishes = NO_WISHES,
 ) -> Recording:
     """
     The recording of a function: one from before, if all that the function reads is as it was then.
@@ -44,14 +48,14 @@ def remembered(
     The arguments and exceptions are those of `record`. Several threads may have the recording: whoever enters
     operations into its graph must see to it that only one thread does so at a time.
     """
-    if found := recalled(function, examples, constants, limit):
+    if found := recalled(function, examples, constants, limit, wishes=wishes):
         return found
-    recording, copies = recorded(function, examples, constants, limit=limit)
+    recording, copies = recorded(function, examples, constants, limit=limit, wishes=wishes)
     try:
         witness = Witness(function, constants, copies)
     except Exception:  # something cannot be compared
         return recording
-    key = _key(function, examples, constants, limit)
+    key = _key(function, examples, constants, limit, wishes)
     with _lock:
         _kept[key] = [(witness, recording), *_kept.pop(key, ())][:ALIKE]
         _shrink()
@@ -59,14 +63,19 @@ def remembered(
 
 
 def recalled(
-    function: Callable[..., Any], examples: Sequence[Any], constants: Sequence[Any], limit: int, worth: float = inf
+    function: Callable[..., Any],
+    examples: Sequence[Any],
+    constants: Sequence[Any],
+    limit: int,
+    worth: float = inf,
+    wishes: Wishes = NO_WISHES,
 ) -> Recording | None:
     """
     A recording from before, as `remembered` returns it; None if there is none.
 
     Those are left out for which the comparison of what the function reads took more seconds than it is `worth`.
     """
-    key = _key(function, examples, constants, limit)
+    key = _key(function, examples, constants, limit, wishes)
     with _lock:
         entries = list(_kept.get(key, ()))
     for witness, recording in entries:
@@ -78,8 +87,8 @@ def recalled(
     return None
 
 
-def _key(function: Any, examples: Sequence[Any], constants: Sequence[Any], limit: int) -> Any:
-    return _name(function), tuple(map(_shapes, examples)), len(constants), limit
+def _key(function: Any, examples: Sequence[Any], constants: Sequence[Any], limit: int, wishes: Wishes) -> Any:
+    return _name(function), tuple(map(_shapes, examples)), len(constants), limit, wishes
 
 
 def witness_of(recording: Recording) -> Witness | None:

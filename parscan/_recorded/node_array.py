@@ -89,6 +89,9 @@ class NodeArray:
         return values
 
     def __bool__(self) -> bool:
+        branches = self.graph.branches
+        if branches is not None and self.size == 1 and self.constants is None:
+            return bool(branches.outcome(self))
         return bool(self._known("branches on"))
 
     def __float__(self) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from .complex_numbers import paired, parts
 from .copies import Copies
 from .dtypes import CHARS
 from .graph import LIMIT, PARTS, Graph, TooLarge
+from .paths import explored
 from .program import Argument, Program, extract
-from .python_numbers import guarded
 from .refusal import Refused, refusals
 from .stand_in import Recordable, recordable
 
@@ -43,6 +43,26 @@ class NotRecordedError(TypeError):
     def __init__(self, name: str, reason: str, place: str) -> None:
         super().__init__(f"`{name}` cannot be recorded: it {reason}{place and f' ({place})'}.")
         self.reason, self.place = reason, place
+
+
+class Wishes(NamedTuple):
+    """
+    What a record may and should be.
+
+    Attributes
+    ----------
+    branches_on : tuple of int
+        Numbers of arguments. The function may branch on values that depend on one of them: all ways through it are then
+        recorded.
+    dtype : dtype, optional
+        A result of which all values have this dtype as well is cast to it.
+    """
+
+    branches_on: tuple[int, ...] = ()
+    dtype: Any = None
+
+
+NO_WISHES = Wishes()
 
 
 @dataclass(frozen=True)
@@ -91,7 +111,7 @@ class Recording:
 
 
 def record(function: Callable[..., Any], examples: Sequence[Any], constants: Sequence[Any] = (), *, name: str = "step",
-           limit: int = LIMIT) -> Recording:  # fmt: skip
+           limit: int = LIMIT, wishes: Wishes = NO_WISHES) -> Recording:  # fmt: skip
     """
     Record a function.
 
@@ -111,34 +131,47 @@ def record(function: Callable[..., Any], examples: Sequence[Any], constants: Seq
         Name of the function in messages.
     limit : int
         Largest number of nodes; beyond, recording ends.
+    wishes : Wishes
+        On what the function may branch, and what dtype its result should have.
 
     Raises
     ------
     NotRecordedError
         With the reason and the line of the function.
     """
-    return recorded(function, examples, constants, name=name, limit=limit)[0]
+    return recorded(function, examples, constants, name=name, limit=limit, wishes=wishes)[0]
 
 
 def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: Sequence[Any] = (), *,
-             name: str = "step", limit: int = LIMIT) -> tuple[Recording, Copies]:  # fmt: skip
+             name: str = "step", limit: int = LIMIT,
+             wishes: Wishes = NO_WISHES) -> tuple[Recording, Copies]:  # fmt: skip
     """The recording of a function, as `record` describes it, and the copies of what the function reads."""
     graph, arguments = Graph(limit), list[RecordingArray]()
     try:
         dtypes: list[np.dtype[Any]] = []
         given = [_argument(graph, example, arguments, dtypes) for example in examples]
         copy = recordable(function, graph)
-        (one, before), (other, after) = ((_called(graph, copy, given, constants), copy.memory()) for _ in range(2))
+        memories: list[dict[int, Any]] = []
+
+        def call() -> RecordingArray:
+            try:
+                return _called(graph, copy, given, constants)
+            finally:
+                memories.append(copy.memory())
+
+        one = explored(graph, call, wishes.branches_on, wishes.dtype)
+        del memories[:-1]
+        other = explored(graph, call, wishes.branches_on, wishes.dtype)
     except Exception as error:
         raise NotRecordedError(name, _reason(error, limit), _place(error.__traceback__)) from error
     if one.dtype != other.dtype or not np.array_equal(one.ids, other.ids):  # equal operations are the same nodes
         raise NotRecordedError(name, "does something else when it is called again", "")
-    if any(after[key] != contents for key, contents in before.items()):
+    before = memories[0]
+    if any(after[key] != contents for after in memories for key, contents in before.items()):
         raise NotRecordedError(name, "counts its calls, or keeps a history of them", "")
     try:
-        result = guarded(graph, one)
-        real = result if result.dtype.kind != "c" else as_recording(graph, np.stack(parts(result), axis=-1))
-        return Recording(graph, tuple(arguments), real, tuple(dtypes), result.dtype), copy.copies
+        real = one if one.dtype.kind != "c" else as_recording(graph, np.stack(parts(one), axis=-1))
+        return Recording(graph, tuple(arguments), real, tuple(dtypes), one.dtype), copy.copies
     except Refused as error:
         raise NotRecordedError(name, str(error), "") from error
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ..._recorded.program import Program
     from ..._recorded.record import Recording
 
-TIME, FIRST = 0, 2
-"""Numbers of the arguments of the programs: the time, and the first one after the state."""
+TIME, STATE, FIRST = 0, 1, 2
+"""Numbers of the arguments of the programs: the time, the state, and the first one after it."""
 
 LARGEST, MOST_NODES = 20_000, 300_000
 """Largest number of operations of a right-hand side, and of nodes of its graph, constants included."""
@@ -234,7 +234,7 @@ def _with_parameters(problem: Problem, parameters: tuple[Any, ...]) -> Recorded 
 def _recorded(problem: Problem, parameters: tuple[Any, ...]) -> Recorded:
     """The recording with these parameters and the other arguments as constants."""
     from ..._recorded.memo import remembered  # noqa: PLC0415 - slow to import
-    from ..._recorded.record import NotRecordedError  # noqa: PLC0415
+    from ..._recorded.record import NotRecordedError, Wishes  # noqa: PLC0415
 
     xp, n = problem.xp, problem.y0.shape[-1]
     state = wide(problem.y0)
@@ -243,7 +243,8 @@ def _recorded(problem: Problem, parameters: tuple[Any, ...]) -> Recorded:
     examples = [xp.zeros(()), state, *map(xp.asarray, numbers)]
     fun = partial(_within, problem.fun) if is_limited else problem.fun
     try:
-        recording = remembered(fun, examples, problem.args[len(parameters) :], MOST_NODES)
+        wishes = Wishes(branches_on=(TIME, STATE), dtype=state.dtype)
+        recording = remembered(fun, examples, problem.args[len(parameters) :], MOST_NODES, wishes)
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     if recording.shape not in ((n,), *([(1, 1), ()] if n == 1 else [])):

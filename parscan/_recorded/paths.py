@@ -1,0 +1,280 @@
+"""
+Ways through a function that branches on values: it is called once for each of them, and `where` chooses the results.
+
+This is the symbolic execution of King, "Symbolic execution and program testing", Communications of the ACM 19 (1976),
+for functions of few branches. A branch has one outcome only where earlier ones on the same way imply it: a loop over
+`k` doses that compares the time with each has `k + 1` ways, not two to the power of `k`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from dis import opmap
+from math import inf, isnan
+from operator import attrgetter
+from types import TracebackType
+from typing import Any
+
+import numpy
+
+from .array import RecordingArray, apply, as_recording
+from .graph import CONSTANT, INPUT, Block, Graph
+from .python_numbers import guarded
+from .refusal import Refused
+
+np: Any = numpy  # whose types do not know recording arrays
+
+MOST = 64
+"""Ways through a function; a way has fewer branches than that."""
+
+MANY = f"branches on values in more than {MOST} ways"
+
+ENDS = (IndexError, KeyError, ZeroDivisionError, OverflowError)
+"""Exceptions that end a way on which Python would raise them as well."""
+
+RAISES = opmap["RAISE_VARARGS"]
+
+SWAPPED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal"}
+"""Comparisons that are the same for operands in the other order."""
+
+Result = RecordingArray | None
+"""What a function returns on some ways; None if it raises an exception on all of them."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """Branches, as conditions and whether they held, and the result after them."""
+
+    branches: tuple[tuple[int, bool], ...]
+    result: Result
+
+
+class Branches:
+    """
+    The branches of a function in one call.
+
+    Parameters
+    ----------
+    graph : Graph
+    arguments : sequence of int
+        Numbers of arguments: a condition must depend on one of them.
+    """
+
+    def __init__(self, graph: Graph, arguments: Sequence[int]) -> None:
+        self._graph, self._arguments = graph, frozenset(arguments)
+        self._plan: list[tuple[int, bool]] = []
+        self._depending: dict[int, bool] = {}
+        self.begin(())
+
+    def begin(self, plan: Sequence[tuple[int, bool]]) -> None:
+        """Begin a call in which the first conditions and their outcomes are those of a plan."""
+        self._plan = list(plan)
+        self.taken: list[tuple[int, bool]] = []
+        self._known: dict[int, bool] = {}
+        self._limits: dict[int, _Limits] = {}
+
+    def outcome(self, value: RecordingArray) -> bool:
+        """Whether a value is true on this way."""
+        condition = value if value.dtype == bool else apply("not_equal", value, 0)
+        node = int(np.ravel(condition.ids)[0])
+        if node not in self._known:
+            known = self._implied(node)
+            self._known[node] = self._chosen(node) if known is None else known
+        return self._known[node]
+
+    def _chosen(self, node: int) -> bool:
+        """The outcome of the plan; True after its end."""
+        if not self._depends(node):
+            raise Refused("branches on a value")
+        place = len(self.taken)
+        if place == MOST:
+            raise Refused(MANY)
+        planned, holds = self._plan[place] if place < len(self._plan) else (node, True)
+        if planned != node:
+            raise Refused("does something else when it is called again")
+        self.taken.append((node, holds))
+        if (compared := self._compared(node)) is not None:
+            one, name, number = compared
+            self._limits[one] = self._limits.get(one, self._none(one)).narrowed(name, number, holds=holds)
+        return holds
+
+    def _implied(self, node: int) -> bool | None:
+        """The outcome of a comparison with a number that earlier ones imply; None if they do not."""
+        compared = self._compared(node)
+        if compared is None or compared[0] not in self._limits:
+            return None
+        return self._limits[compared[0]].implied(*compared[1:])
+
+    def _none(self, node: int) -> _Limits:
+        """No limits; arguments of functions are no NaN where the result matters, nor is the time."""
+        block = self._block(node)
+        return _Limits(is_number=block.operation == INPUT and block.data[0] == 0)
+
+    def _compared(self, node: int) -> tuple[int, str, float] | None:
+        """A node, a comparison and the number with which it is compared; None for other conditions."""
+        block = self._block(node)
+        if block.operation not in SWAPPED:
+            return None
+        row = node - block.first
+        one, other = (int(ids if isinstance(ids, int) else ids[row]) for ids in block.operands)
+        name, fixed = block.operation, self._graph.fixed
+        if fixed[one]:
+            one, other, name = other, one, SWAPPED[name]
+        if not fixed[other]:
+            return None
+        number = self._graph.value(other)
+        return None if number.dtype.kind == "c" or isnan(number) else (one, name, float(number))
+
+    def _depends(self, node: int) -> bool:
+        """Whether a node depends on one of the arguments."""
+        open_, seen = [node], set[int]()
+        while open_:
+            one = open_.pop()
+            if one in seen or self._graph.fixed[one]:
+                continue
+            seen.add(one)
+            block = self._block(one)
+            if block.operation == INPUT:
+                if block.data[0] in self._arguments:
+                    return True
+                continue
+            open_ += _operands(block, one - block.first)
+        return False
+
+    def _block(self, node: int) -> Block:
+        blocks = self._graph.blocks
+        return blocks[bisect_right(blocks, node, key=attrgetter("first")) - 1]
+
+
+def _operands(block: Block, row: int) -> list[int]:
+    """Operands of one node of a block."""
+    if block.operation == CONSTANT:
+        return []
+    found: list[int] = []
+    for ids in block.operands:
+        own = ids if isinstance(ids, int) or np.shape(ids) != (block.count,) else ids[row]
+        found += np.ravel(own).tolist()
+    return found
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """
+    What comparisons say about a value: it is above `low`, or equal to it if that is allowed, and below `high`.
+
+    `is_number`: whether it is known not to be NaN, which compares with nothing.
+    """
+
+    low: float = -inf
+    has_low: bool = True
+    high: float = inf
+    has_high: bool = True
+    is_number: bool = False
+
+    def implied(self, name: str, number: float) -> bool | None:
+        """The outcome of a comparison, if it is known."""
+        if not self.is_number:
+            return None
+        above = self.low > number or (self.low == number and not self.has_low)
+        below = self.high < number or (self.high == number and not self.has_high)
+        at_least, at_most = above or self.low >= number, below or self.high <= number
+        holds = {"less": below, "less_equal": at_most, "greater": above, "greater_equal": at_least}
+        fails = {"less": at_least, "less_equal": above, "greater": at_most, "greater_equal": below}
+        return True if holds[name] else False if fails[name] else None
+
+    def narrowed(self, name: str, number: float, *, holds: bool) -> _Limits:
+        """The limits after a comparison."""
+        is_number = self.is_number or holds
+        is_upper = (name in ("less", "less_equal")) == holds
+        is_closed = (name in ("less_equal", "greater_equal")) == holds
+        low, has_low, high, has_high = self.low, self.has_low, self.high, self.has_high
+        if is_upper and (number, is_closed) < (high, has_high):
+            high, has_high = number, is_closed
+        if not is_upper and (-number, is_closed) < (-low, has_low):
+            low, has_low = number, is_closed
+        return _Limits(low, has_low, high, has_high, is_number)
+
+
+def explored(graph: Graph, call: Callable[[], RecordingArray], arguments: Sequence[int], dtype: Any) -> RecordingArray:
+    """
+    The result of a function on all ways through it; `call` calls it once.
+
+    Conditions must depend on one of the `arguments`. Results that `dtype` can hold are cast to it.
+    """
+    branches = graph.branches = Branches(graph, arguments)
+    ways: list[Way] = []
+    plans: list[list[tuple[int, bool]]] = [[]]
+    first: Exception | None = None
+    try:
+        while plans:
+            plan = plans.pop()
+            branches.begin(plan)
+            graph.exceptions = {}
+            found: Result = None
+            try:
+                found = guarded(graph, _cast(call(), dtype))
+            except Exception as error:
+                if not _ends_a_way(error) or not branches.taken:
+                    raise
+                first = first or error
+            taken = branches.taken
+            if len(taken) < len(plan):
+                raise Refused("does something else when it is called again")
+            ways.append(Way(tuple(taken), found))
+            plans += [[*taken[:k], (taken[k][0], False)] for k in range(len(plan), len(taken))]
+            if len(ways) + len(plans) > MOST:
+                raise Refused(MANY)
+    finally:
+        graph.branches, graph.exceptions = None, {}
+    merged = _merged(graph, ways, 0)
+    if merged is None:
+        raise first or Refused("returns None")
+    return merged
+
+
+def _cast(found: RecordingArray, dtype: Any) -> RecordingArray:
+    is_safe = dtype is not None and found.dtype != dtype and np.can_cast(found.dtype, dtype, "safe")
+    return found.astype(dtype) if is_safe else found
+
+
+def _merged(graph: Graph, ways: list[Way], depth: int) -> Result:
+    """The result of ways whose first branches, as many as `depth`, are the same."""
+    if len(ways) == 1:
+        return ways[0].result
+    node = ways[0].branches[depth][0]
+    one, other = (
+        _merged(graph, [way for way in ways if way.branches[depth][1] is holds], depth + 1) for holds in (True, False)
+    )
+    if one is None or other is None:
+        known = other if one is None else one
+        if known is None:
+            return None
+        if known.dtype.kind not in "fc":
+            raise Refused("raises exceptions on some values")
+        nothing = as_recording(graph, np.full(known.shape, np.nan, known.dtype))
+        one, other = (nothing, known) if one is None else (known, nothing)
+    if one.shape != other.shape:
+        raise Refused(f"returns the shapes {one.shape} and {other.shape}, depending on values")
+    dtype = np.result_type(one.dtype, other.dtype)
+    one, other = one.astype(dtype), other.astype(dtype)
+    ids, others = np.array(one.ids), np.asarray(other.ids)
+    differ = ids != others
+    if differ.any():
+        condition = RecordingArray(graph, node, bool)
+        sides = (RecordingArray(graph, nodes[differ], dtype) for nodes in (ids, others))
+        ids[differ] = apply("where", condition, *sides).ids
+    return RecordingArray(graph, ids, dtype)
+
+
+def _ends_a_way(error: Exception) -> bool:
+    """Whether the user's function raises this exception, not our recording."""
+    if isinstance(error, Refused):
+        return False
+    if isinstance(error, ENDS):
+        return True
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_code[trace.tb_lasti] == RAISES
