@@ -26,11 +26,21 @@ STIFF_AT, STIFF_STEPS, NOT_STIFF_STEPS = 6.1, 15, 6
 """Product of step and dominant eigenvalue above which stability limits the step; number of such steps that mean
 stiffness; number of other steps in a row that reset the count."""
 
+LIMITED_AT = 3.0
+"""The same product, for steps that are limited by the error of their polynomials."""
+
 ROOT = 0.3
 """The eighth root of an error, of which smaller ones say no more: they are rounding."""
 
 STAGES, EXTRA, DEGREE = 12, 3, 7
 """Stages of a step, besides the slope at its end; further ones for polynomials; and coefficients of these."""
+
+BETWEEN, DEFECTS, ALLOWED = 0.65, 7.0, 2.0
+"""
+Where in a step the defect of its polynomial is taken; its ratio to the largest error of the polynomial there, which is
+6 to 8 for all y' = λy whose hλ is at or within the limit of stability, and for small h; and the largest error, in
+tolerances.
+"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,8 @@ class Coefficients:
         `y + θ (F0 + (1 - θ) (F1 + θ (F2 + (1 - θ) (F3 + …))))`.
     slopes : array (7, 16)
         Weights of the slopes in the derivatives of the polynomial at the nodes of Gauss's quadrature on [0, 1].
+    between, change : arrays (16,)
+        Weights in the change of the polynomial up to `BETWEEN`, and in its derivative there.
     """
 
     A: Any
@@ -58,6 +70,8 @@ class Coefficients:
     E5: Any
     nested: Any
     slopes: Any
+    between: Any
+    change: Any
 
 
 @cache
@@ -74,7 +88,9 @@ def coefficients() -> Coefficients:
     x, rest = np.polynomial.Polynomial([0, 1]), np.polynomial.Polynomial([1, -1])
     shapes = [x ** (1 + k // 2) * rest ** ((k + 1) // 2) for k in range(DEGREE)]
     slopes = np.stack([shape.deriv()(nodes) for shape in shapes], axis=1) @ nested
-    return Coefficients(A, c, DOP853.B, DOP853.E3[:STAGES], DOP853.E5[:STAGES], nested, slopes)
+    between = np.array([shape(BETWEEN) for shape in shapes]) @ nested
+    change = np.array([shape.deriv()(BETWEEN) for shape in shapes]) @ nested
+    return Coefficients(A, c, DOP853.B, DOP853.E3[:STAGES], DOP853.E5[:STAGES], nested, slopes, between, change)
 
 
 class Explicit(Members):
@@ -88,14 +104,58 @@ class Explicit(Members):
         self.numbers = coefficients()
         weights = self.numbers.slopes if form.log == DENSE else self.numbers.nested
         constants = weights.astype(program.arguments[1].dtype)
-        super().__init__([program], form, STAGES + 1 + EXTRA, constants, DEGREE)
+        super().__init__([program], form, STAGES + 2 + EXTRA, constants, DEGREE)
+        if form.checks_polynomials:  # all of a step is evaluated in the attempt
+            self.per_attempt, self.per_step, self.per_polynomial = STAGES, 0, 0
 
     def attempt(self, t: Value, h: Value) -> Value:
-        """The stages, the state at the end, and the error."""
+        """The stages, the state at the end, and the error; the polynomial and its error, if that is checked."""
         for stage in range(1, STAGES):
             self._stage(stage, t, h, "trial")
         self._combine("end", STAGES, self.numbers.B, h)
-        return self._error(h)
+        error = self._error(h)
+        if not self.form.checks_polynomials:
+            return error
+        self.evaluate(t + h, self.row("end"), self.row("slopes", STAGES))
+        return self._checked(error, t, h)
+
+    def _checked(self, error: Value, t: Value, h: Value) -> Value:
+        """
+        The error, or that of the polynomial, if it is needed and as much larger.
+
+        Near the limit of stability, polynomials are many times worse than the states at the ends of steps.
+        """
+        code = self.code
+        wanted = self.lane("active")[0].differs(0) & (error < 1.0)
+        matters = wanted
+        if self.form.has_times:  # a time may lie in the step: it lies within twice its length
+            following, direction = self.lane("next")[0], self.lane("direction")[0]
+            wanted = wanted & ((following - t) * direction <= 2.0 * code.abs(h))
+            matters = wanted & ((following - self.lane("goal")[0]) * direction < 0)
+        larger, limited = code.variable(error), self.lane("limited")
+        limited[0] = 0
+        with code.if_(code.any(wanted)):
+            self._count(wanted, "evaluations", EXTRA + 1)
+            self._polynomial(t, h)
+            between = self._error_between(t, h) / (DEFECTS * ALLOWED)
+            larger.set(code.where(matters, code.maximum(error, between), error))
+            limited[0] = (matters & (between > error)).to(np.int64)
+        return larger.get()
+
+    def _error_between(self, t: Value, h: Value) -> Value:
+        """Root of the mean square of the defect `h (f(y) - y')` of the polynomial, in tolerances."""
+        code, state, new, last = self.code, self.row("state"), self.row("end"), STAGES + 1 + EXTRA
+        self._combine("between", last, self.numbers.between, h)
+        self.evaluate(t + BETWEEN * h, self.row("between"), self.row("slopes", last))
+        length = self.wide(h)
+
+        def terms(chunk: Any, totals: list[Value]) -> list[Value]:
+            scale = self.scale(chunk, code.maximum(code.abs(state[chunk]), code.abs(new[chunk])))
+            slope = self.slope(last, chunk, True)
+            defect = length * (slope - self._weighted(chunk, self.numbers.change)) * scale
+            return [code.fma(defect, defect, totals[0])]
+
+        return code.sqrt(self.sums(1, terms)[0] / self.n)
 
     def _stage(self, stage: int, t: Value, h: Value, row: str) -> None:
         """A stage and its slope."""
@@ -146,6 +206,9 @@ class Explicit(Members):
 
     def _fields(self, rows: int) -> Fields:
         fields = super()._fields(rows)
+        if self.form.checks_polynomials:
+            fields.add("between", self.dtype, self.chunks, self.width)
+            fields.add("limited", np.int64, 1, self.lanes)
         if self.form.predicts:
             for name in ("length before", "root before"):
                 fields.add(name, np.float64, 1, self.lanes)
@@ -166,7 +229,8 @@ class Explicit(Members):
 
     def complete(self, accepts: Value, t: Value, h: Value) -> None:
         """The slope at the end."""
-        self.evaluate(t, self.row("end"), self.row("slopes", STAGES))
+        if not self.form.checks_polynomials:
+            self.evaluate(t, self.row("end"), self.row("slopes", STAGES))
 
     def is_stiff(self, accepts: Value, h: Value) -> Value:
         """Count steps whose length times the dominant eigenvalue is at the limit of stability."""
@@ -179,8 +243,10 @@ class Explicit(Members):
             return [code.fma(one, one, total) for one, total in zip((slopes, apart), totals, strict=True)]
 
         slopes, apart = self.sums(2, terms)
-        length = h.to(self.dtype)
-        limits = (length * length * slopes > STIFF_AT**2 * apart) & (apart > 0.0)
+        length, bound = h.to(self.dtype), code.number(STIFF_AT**2, self.dtype, self.lanes)
+        if self.form.checks_polynomials:
+            bound = code.where(self.lane("limited")[0].differs(0), LIMITED_AT**2, bound)
+        limits = (length * length * slopes > bound * apart) & (apart > 0.0)
         stiff, others = self.lane("stiff"), self.lane("others")
         calm = code.where(accepts, code.where(limits, 0, others[0] + 1), others[0])
         count = stiff[0] + (limits & accepts).to(np.int64)
@@ -189,9 +255,14 @@ class Explicit(Members):
         return stiff[0] >= STIFF_STEPS
 
     def coefficients(self, t: Value, h: Value) -> None:
-        """Three further stages, and the polynomials: see `Coefficients`."""
+        """The polynomials, if they were not written with the attempt."""
+        if not self.form.checks_polynomials:
+            self._polynomial(t, h)
+
+    def _polynomial(self, t: Value, h: Value) -> None:
+        """Three further stages, and the polynomial: see `Coefficients`."""
         for stage in range(STAGES + 1, STAGES + 1 + EXTRA):
-            self._stage(stage, t, h, "trial")
+            self._stage(stage, t, h, "between" if self.form.checks_polynomials else "trial")
         code, count = self.code, STAGES + 1 + EXTRA
         weights = code.array("%table", self.dtype)
         length = None if self.form.log == DENSE else self.wide(h)

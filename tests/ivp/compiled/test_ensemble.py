@@ -53,7 +53,7 @@ def test_times_of_a_member_without_others():
     for k in (0, 5):
         np.testing.assert_allclose(sol.y[..., k], exact(k, (0.0, 5.0), start(6)[:, k], sol.t), rtol=1e-5, atol=1e-6)
     only = solve(lotka_volterra, (0.0, 5.0), start(6), t_eval=[5.0])
-    np.testing.assert_array_equal(only.y[:, -1], sol.y[:, -1])
+    np.testing.assert_allclose(only.y[:, -1], sol.y[:, -1], rtol=1e-7)  # no polynomials limit its steps
     assert only.mesh.tolist() == [0.0, 5.0]
     none = solve(lotka_volterra, (0.0, 5.0), start(6), t_eval=[])
     assert none.compiled

@@ -390,3 +390,60 @@ def test_a_second_solve_for_comparison(name, form):
     check_comparison(solver(fun, len(y0), replace(form, compares=True)), solver(fun, len(y0), form), y0, end, times)
     with pytest.raises(ValueError, match="one lane"):
         replace(form, compares=True, lanes=4)
+
+
+def settling(t, y):
+    """Fast decays to a slow solution, (cos t, sin t)."""
+    return np.array([-300.0 * (y[0] - np.cos(t)) - np.sin(t), -20.0 * (y[1] - np.sin(t)) + np.cos(t)])
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-7, 1e-9])
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_polynomials_near_the_limit_of_stability(lanes, rtol):
+    """They are as good as the ends of steps if they are checked, and many times worse if not."""
+    times = np.linspace(0.0, 1.0, 1001)
+    exact = np.stack([np.cos(times) + 0.5 * np.exp(-300 * times), np.sin(times) + 0.5 * np.exp(-20 * times)], axis=1)
+    errors = []
+    for checks in (True, False):
+        form = Form(lanes, has_times=True, checks_polynomials=checks)
+        run = solver(settling, 2, form).start(
+            0.0, 1.0, [[1.5, 0.5]] * lanes, rtol=rtol, atol=rtol, times=times, max_step=1.0
+        )
+        assert run.advance(10_000) == 0
+        count = np.isfinite(run.values[0, :, 0]).sum()  # up to where it is found to be stiff
+        assert count > 10
+        errors.append(np.abs(run.values[:, :count] - exact[:count]).max() / rtol)
+    assert errors[0] <= 10
+    assert errors[0] < errors[1] / (3 if rtol > 1e-8 else 1)  # smaller tolerances limit steps by accuracy
+
+
+def test_steps_that_polynomials_limit_show_stiffness():
+    """They are shorter than at the limit of stability; but steps of an oscillation are not taken for such ones."""
+    for form in (Form(log=DENSE, checks_polynomials=True), Form(log=STATES)):
+        run = solver(settling, 2, form).start(0.0, 100.0, [[1.0, 0.0]], rtol=1e-5, atol=1e-5)
+        while run.advance(200):
+            pass
+        assert run.status is Status.STIFF
+        assert run.counts[0, 1] < 1000
+        for fun, y0 in ((kepler, [0.5, 0.0, 0.0, 3**0.5]), (pendulum, [2.0, 0.0]), (lotka_volterra, [10.0, 5.0])):
+            for rtol in (1e-3, 1e-6, 1e-9):
+                run = solver(fun, len(y0), form).start(0.0, 60.0, [y0], rtol=rtol, atol=rtol)
+                while run.advance(200):
+                    pass
+                assert run.status is Status.FINISHED
+
+
+@pytest.mark.parametrize(
+    "form", [Form(log=DENSE, checks_polynomials=True), Form(has_times=True, checks_polynomials=True)]
+)
+def test_evaluations_are_counted(form):
+    """Each attempt costs the stages and the slope at the end; each one that is not rejected at once, 4 more."""
+    times = None if form.log == DENSE else np.array([8.0])
+    run = solver(pendulum, 2, form).start(0.0, 8.0, [[2.0, 0.0]], rtol=1e-8, atol=1e-8, times=times)
+    assert run.advance(1000) == 0
+    _, accepted, rejected, evaluations = run.counts[0].tolist()
+    attempts = 2 + 12 * (accepted + rejected)
+    if form.log == DENSE:
+        assert attempts + 4 * accepted <= evaluations <= attempts + 4 * (accepted + rejected)
+    else:
+        assert attempts + 4 <= evaluations <= attempts + 16
