@@ -83,7 +83,8 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     stiff method was needed from the start: the next solve of the same function begins so.
     """
     problem, notes = march.problem, march.recorded.notes
-    key, chosen = ("share", _size(problem.rtol)), ("method", _size(problem.rtol))
+    size = _size(problem.rtol)
+    key, chosen = ("share", size), ("method", size)
     share = max(notes.get(key, 1.0), LEAST / problem.rtol)
     method, uses = notes.get(chosen, (march.method, 0))
     asks = uses % ANEW == 0
@@ -116,7 +117,7 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
 
 def _both(march: March, share: float, events: tuple[Event, ...]) -> tuple[Solved, Course | None]:
     """A march, and one with looser tolerances; None if the first one failed."""
-    both = None if any(event.terminal < inf for event in events) else march.twice(share, LOOSER)
+    both = None if events and any(event.terminal < inf for event in events) else march.twice(share, LOOSER)
     if both is not None:
         return Solved(both[0], None, nan, share, both[0].evaluations), both[1]
     one = _marched(march, share, events)

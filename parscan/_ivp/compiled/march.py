@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import copysign, inf, isfinite
 from typing import TYPE_CHECKING, Any
@@ -13,21 +14,25 @@ from ..core.stretches import Stretch, stretches
 from ..core.watched import Reached
 from ..output.events import Watch, sample_times
 from .parts import as_parts, from_parts, of_parts, wide
-from .path import Path, at_nodes, followed
+from .path import NODES, Path, at_nodes, followed
 from .recorded import Recorded
 from .solvers import EXPLICIT, METHODS, solver
 
 if TYPE_CHECKING:
     from ..._recorded.native.integrate import Run, Solver
 
-FIRST, PAUSE = 512, 0.05
-"""Attempts of steps before the first return to Python, and seconds until a later one: Ctrl-C is noticed there."""
+FIRST, BUSY, PAUSE = 2048, 5_000_000, 0.05
+"""Attempts of steps before the first return to Python; operations in them, times the evaluations of a step; and seconds
+until a later one: Ctrl-C is noticed there."""
 
 NUMBERS = 1 << 22
 """Largest number of entries in what is logged of so many attempts."""
 
 FEWEST = 16
 """Least number of steps in a span with all of the tolerances: longer ones may pass over pulses of the function."""
+
+LEAST = 100 * 2.0**-52
+"""Smallest relative tolerance of a march."""
 
 ORDER = 8
 """Order of the explicit method."""
@@ -155,6 +160,11 @@ class March:
         begin, end = problem.span
         self._runs: dict[int, tuple[Solver, Run]] = {}
         """Those of the methods: each march begins them anew."""
+        self._y0 = as_parts(wide(problem.y0))
+        self._rtols, self._atol = of_parts(problem.rtols, problem.y0), of_parts(problem.atol, problem.y0)
+        entries = self._y0.shape[0] * (1 + NODES * output.is_dense)
+        self._room = max(FEWEST, NUMBERS // max(entries, 1))
+        self._first = min(FIRST, self._room, max(FEWEST, BUSY // max(recorded.value.operations, 1)))
         self._longest = min(problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
 
     def run(
@@ -182,15 +192,15 @@ class March:
         Of the second march, only the end is known. None if they must be made one by one: between breaks, and where an
         explicit march must be left.
         """
+        note, method = ("alone", self.method), self.method
         stretch, *more = stretches(self.problem.span, self.problem.breaks)
-        note = "alone", self.method
         if more or note in self.recorded.notes:
             return None
-        course, other, method = self._course(), self._course(), self.method
+        course, other = self._course(), self._course()
         times = self._times(course.t, stretch, is_first=True)
-        made, run = self._lent(method)
+        run = self._lent(method)
         self._begin(run, course, stretch, share, times, looser)
-        status = self._advance(run, course, None, made.degree, is_read=True)
+        status = self._advance(run, course, None, is_read=True)
         if status == "STIFF" and method < len(METHODS) - 1:
             self.recorded.notes[note] = True
             return None
@@ -205,8 +215,7 @@ class March:
 
     def _course(self) -> Course:
         """One that begins."""
-        problem = self.problem
-        return Course(t=problem.span[0], y=as_parts(wide(problem.y0)), like=problem.y0)
+        return Course(t=self.problem.span[0], y=self._y0, like=self.problem.y0)
 
     def _pass(
         self, stretch: Stretch, method: int, course: Course, share: float, watch: Watch | None, is_read: bool
@@ -214,10 +223,10 @@ class March:
         """March to the end of a stretch; return the number of the last method."""
         while True:
             times = self._times(course.t, stretch, is_first=not course.values) if is_read else None
-            made, run = self._lent(method)
+            run = self._lent(method)
             self._begin(run, course, stretch, share, times)
             course.used.append((METHODS[method], course.t))
-            status = self._advance(run, course, watch, made.degree, is_read=is_read)
+            status = self._advance(run, course, watch, is_read=is_read)
             if status == "STIFF" and is_read and watch is None and self.output.is_between:
                 course.retreat()
             self._read(run, course, times)
@@ -231,18 +240,13 @@ class March:
         self, run: Run, course: Course, stretch: Stretch, share: float, times: Array | None, looser: float = 0.0
     ) -> None:
         """Begin a run at the end of a course, with a share of the tolerances, and a second one if it is looser."""
-        problem, xp = self.problem, self.problem.xp
-        numbers = [xp.asarray(number) for number in self.recorded.numbers(stretch.low, stretch.high)]
-        least = 100 * 2.0**-52
-        relative = of_parts(problem.rtols, problem.y0) * share
-        relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None)
-        absolute = of_parts(problem.atol, problem.y0) * share
+        clip = max if isinstance(self._rtols, float) else self.problem.xp.maximum
         # Where it is the largest step that limits the others, marches must differ in it to tell the error.
         longest = self._longest * share ** (1 / ORDER)
         run.begin(
-            course.t, stretch.end, course.y, rtol=relative, atol=absolute,
+            course.t, stretch.end, course.y, rtol=clip(self._rtols * share, LEAST), atol=self._atol * share,
             max_step=(longest, longest * looser ** (1 / ORDER)), first_step=0.0 if course.used else self.first_step,
-            parameters=numbers, times=times, most=self._most, looser=looser,
+            parameters=self.recorded.numbers(stretch.low, stretch.high), times=times, most=self._most, looser=looser,
         )  # fmt: skip
 
     def _read(self, run: Run, course: Course, times: Array | None) -> None:
@@ -252,13 +256,13 @@ class March:
         way = copysign(1.0, self.problem.span[1] - self.problem.span[0])
         course.values.append(from_parts(run.values[0, ...], course.like)[way * times <= way * course.t, ...])
 
-    def _lent(self, method: int) -> tuple[Solver, Run]:
-        """The solver and the run of a method."""
+    def _lent(self, method: int) -> Run:
+        """The run of a method."""
         if method not in self._runs:
             has_times = self.output.times is not None
             made = solver(self.recorded, method, is_dense=self.output.is_dense, has_times=has_times)
             self._runs[method] = made, made.lend()
-        return self._runs[method]
+        return self._runs[method][1]
 
     def end(self) -> None:
         """Give the runs back; no march follows."""
@@ -275,20 +279,19 @@ class March:
         after = way * times >= way * begin if is_first else way * times > way * begin
         return times[after & (way * times <= way * stretch.end)]
 
-    def _advance(self, run: Run, course: Course, watch: Watch | None, degree: int, *, is_read: bool) -> str:
+    def _advance(self, run: Run, course: Course, watch: Watch | None, *, is_read: bool) -> str:
         """Go on with a run until it ends, or an event ends it; return its status. Steps are kept if they are read."""
         begin, start = course.t, course.y
         first = begin, start
-        entries = course.y.shape[0] * (1 + degree * self.output.is_dense)
-        most = max(FEWEST, min(FIRST if watch is None else WATCHED, NUMBERS // max(entries, 1)))
+        most = self._first if watch is None else min(WATCHED, self._first)
         rows: list[tuple[Any, ...]] = []
-        left = 1
+        left, before = 1, time.perf_counter()
         while left:
-            before = time.perf_counter()
             left = run.advance(most)
-            course.seconds += time.perf_counter() - before
-            logged = [*run.log[1:3], run.slopes, *run.log[3:]]
-            rows.append(tuple(logged))
+            now = time.perf_counter()
+            course.seconds += now - before
+            logged = *run.log[1:3], run.slopes, *run.log[3:]
+            rows.append(logged)
             if logged[0].shape[0]:
                 course.t, course.y = float(logged[0][-1]), logged[1][-1, :].copy()
             if watch is not None:
@@ -298,17 +301,18 @@ class March:
                     break
             if self._reached is not None:
                 self._reached(course.t)
-            pace = max(time.perf_counter() - before, 1e-9) / most
-            if watch is None:
-                most = max(FEWEST, int(min(PAUSE / pace, 4 * most, NUMBERS // max(entries, 1))))
+            if left and watch is None:
+                pace = max(now - before, 1e-9) / most
+                most = max(FEWEST, int(min(PAUSE / pace, 4 * most, self._room)))
+            before = time.perf_counter()
         if is_read:
             self._enter(course, *first, rows)
-        counts = run.counts[0].tolist()
-        course.evaluations += counts[3]
-        course.rejected += counts[2]
-        return "RUNNING" if course.stop is not None else str(run.status.name)  # what is behind an event does not matter
+        code, _, rejected, evaluations = run.counts[0].tolist()
+        course.evaluations += evaluations
+        course.rejected += rejected
+        return "RUNNING" if course.stop is not None else run.names[code]  # what is behind an event does not matter
 
-    def _see(self, watch: Watch, course: Course, begin: float, start: Any, logged: list[Any]) -> None:
+    def _see(self, watch: Watch, course: Course, begin: float, start: Any, logged: tuple[Any, ...]) -> None:
         """Look for events on the steps that were logged, from the state `start` at the time `begin` on."""
         if not logged[0].shape[0]:
             return
@@ -318,14 +322,22 @@ class March:
 
     def _enter(self, course: Course, begin: float, start: Any, rows: list[tuple[Any, ...]]) -> None:
         """Enter the steps of a run."""
-        columns = [self.problem.xp.concat(some) if len(some) > 1 else some[0] for some in zip(*rows, strict=True)]
+        columns = rows[0]
+        if len(rows) > 1:
+            columns = tuple(map(self.problem.xp.concat, zip(*rows, strict=True)))
         part = self._piece(begin, start, columns)
         course.parts.append(part)
         course.evaluated.append((part.t[1:], part.y[1:, :], from_parts(columns[2], course.like)))
 
-    def _piece(self, begin: float, start: Any, columns: list[Any]) -> Path:
-        xp = array_namespace(columns[1])
-        t = xp.concat([xp.asarray([begin]), columns[0]])
-        y = from_parts(xp.concat([start[None, :], columns[1]]), self.problem.y0)
+    def _piece(self, begin: float, start: Any, columns: Sequence[Any]) -> Path:
+        t = _after(begin, columns[0])
+        y = from_parts(_after(start, columns[1]), self.problem.y0)
         stages = from_parts(at_nodes(columns[3]), self.problem.y0) if self.output.is_dense else None
         return Path(t, y, stages, self.problem.breaks)
+
+
+def _after(first: Any, rows: Array) -> Array:
+    """Rows with another one before them."""
+    found = array_namespace(rows).empty((rows.shape[0] + 1, *rows.shape[1:]), dtype=rows.dtype)
+    found[0, ...], found[1:, ...] = first, rows
+    return found

@@ -37,13 +37,17 @@ class IvpStatus(IntEnum):
     @property
     def text(self) -> str:
         """The code in words."""
-        return {
-            IvpStatus.FINISHED: "The solver successfully reached the end of the integration interval.",
-            IvpStatus.EVENT: "A termination event occurred.",
-            IvpStatus.FAILED: "The integration could not be continued.",
-            IvpStatus.NOT_FINITE: "The right-hand side did not stay finite.",
-            IvpStatus.NONDETERMINISTIC: "The solution is one of many: the functions contradict themselves.",
-        }[self]
+        return TEXTS[self]
+
+
+TEXTS = {
+    IvpStatus.FINISHED: "The solver successfully reached the end of the integration interval.",
+    IvpStatus.EVENT: "A termination event occurred.",
+    IvpStatus.FAILED: "The integration could not be continued.",
+    IvpStatus.NOT_FINITE: "The right-hand side did not stay finite.",
+    IvpStatus.NONDETERMINISTIC: "The solution is one of many: the functions contradict themselves.",
+}
+"""The codes in words."""
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)

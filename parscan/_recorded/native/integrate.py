@@ -134,9 +134,13 @@ class Run:
     log : tuple of arrays (k,), (k,), (k, n), (k, degree, n)
         Steps that the last call of `advance` took, if they are logged: numbers of members, times and states at their
         ends, and coefficients of polynomials. Steps of a member are in their order; those of several are mixed.
+    names : tuple of str
+        Of the numbers that say how members ended.
     slopes : array (k, n), or None
         Values of the right-hand side at the ends of the steps that are logged.
     """
+
+    names = tuple(status.name for status in Status)
 
     def __init__(self, solver: Solver, members: int, several: Sequence[bool], threads: int) -> None:
         self._solver, dtype, n, count = solver, solver.dtype, solver.n, members
@@ -186,7 +190,7 @@ class Run:
         if parameters:
             self._give(parameters)
         for worker in self._workers:
-            worker.begin(self._rows, numbers, (rtol, atol), looser)
+            worker.begin(self._rows, numbers, rtol, atol, looser)
 
     def _want(self, times: Any) -> None:
         """Note where values are wanted."""
@@ -223,6 +227,8 @@ class Run:
     @property
     def ended(self) -> int:
         """Number of members that have ended."""
+        if len(self._workers) == 1:
+            return int(self._workers[0].numbers[ENDED])
         return sum(int(worker.numbers[ENDED]) for worker in self._workers)
 
     def now(self) -> tuple[float, Any]:
@@ -278,7 +284,8 @@ class _Worker:
         self._log = self._pointers[2 * LOG : 2 * TIMES]
         place = fields.offset("numbers") // 8
         self.numbers = longs[place : place + len(NUMBERS)]
-        self._tolerances = fields.flat(memory, "tolerances"), fields.flat(memory, "limits")
+        relative, absolute = fields.flat(memory, "tolerances"), fields.flat(memory, "limits")
+        self._tolerances = relative[: solver.n], absolute[: solver.n], absolute[solver.n :]
         self._looser = fields.flat(memory, "looser") if solver.form.compares else None
         self._is_used = False
         self._rows: list[Any] = []
@@ -286,17 +293,15 @@ class _Worker:
         self._room = 0
         """The log, where it is, and its number of rows."""
 
-    def begin(self, rows: Any, numbers: Any, tolerances: tuple[Any, Any], looser: float) -> None:
+    def begin(self, rows: Any, numbers: Any, rtol: Any, atol: Any, looser: float) -> None:
         """Write what Python gives."""
         if self._is_used:
             self.memory.fill(0)
         self._is_used = True
         self._pointers[: rows.shape[0]] = rows
         self.numbers[...] = numbers
-        for view, value, beyond in zip(self._tolerances, tolerances, (0.0, 1.0), strict=True):
-            if view.shape[0] > self._solver.n:
-                view[self._solver.n :] = beyond
-            view[: self._solver.n] = value
+        relative, absolute, beyond = self._tolerances
+        relative[...], absolute[...], beyond[...] = rtol, atol, 1.0
         if self._looser is not None:
             self._looser[0] = looser
 

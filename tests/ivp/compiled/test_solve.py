@@ -1,8 +1,10 @@
 """Solves by machine code, against exact solutions and SciPy's solver with tight tolerances."""
 
 import pickle
+import sys
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -13,7 +15,9 @@ from parscan import solve_ivp
 from parscan._engine.termination import Termination
 from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.compiled.march import March
+from parscan._ivp.compiled.recorded import Compared, Recorded
 from parscan._recorded import memo
+from parscan._recorded.witness import Witness
 from tests.support.ode_problems import ODES, event, lotka_volterra, oscillator, pendulum
 
 TIGHT = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-12}
@@ -406,3 +410,50 @@ def test_marches_in_one_call_are_those_one_by_one(options, monkeypatch):
     assert one.nfev - 3 * len(one.mesh) <= both.nfev <= one.nfev
     if "dense_output" in options:
         np.testing.assert_array_equal(both.sol(one.t + 0.01), one.sol(one.t + 0.01))
+
+
+RATE = 1.0
+
+
+def rated(t, y):
+    return [RATE * y[1], -y[0]]
+
+
+def test_later_solves_of_a_problem_compare_one_state(monkeypatch):
+    """At each solve another one; other problems with the function are compared in full."""
+    monkeypatch.setattr(memo, "_kept", OrderedDict())
+    whole, states = [], []
+    compared, given = Recorded._differs, Compared.agrees
+
+    def agrees(self, problem, t, *rest):
+        def fun(time, y, *args):
+            states.append(time)
+            return problem.fun(time, y, *args)
+
+        return given(self, replace(problem, fun=fun), t, *rest)
+
+    monkeypatch.setattr(Recorded, "_differs", lambda *args: whole.append(args) or compared(*args))
+    monkeypatch.setattr(Compared, "agrees", agrees)
+
+    def counts(y0=(1.0, 0.0), end=9.0, args=(), **options):
+        whole.clear()
+        states.clear()
+        assert solve(rated, (0.0, end), list(y0), args=args, **options).compiled
+        return len(whole), len(states)
+
+    assert counts() == (1, 0)
+    times = [(counts(), states[0])[1] for _ in range(5)]
+    assert len(set(times)) == 5
+    assert counts() == (0, 1)
+    assert counts(end=8.0) == counts() == (1, 0)
+    assert counts(y0=(1.0, 0.5)) == counts() == (1, 0)
+    assert counts(rtol=1e-9) == counts() == (1, 0)
+
+
+def test_a_function_that_differs_at_a_later_solve(monkeypatch):
+    assert solve(rated, (0.0, 9.0), [1.0, 0.0]).compiled
+    assert solve(rated, (0.0, 9.0), [1.0, 0.0]).compiled
+    monkeypatch.setattr(Witness, "holds", lambda *_: True)  # what it reads has changed, but nobody sees it
+    monkeypatch.setattr(sys.modules[__name__], "RATE", 1.25)
+    with pytest.raises(TypeError, match="gave other values than its recorded operations"):
+        solve(rated, (0.0, 9.0), [1.0, 0.0])
