@@ -35,14 +35,19 @@ def pytest_generate_tests(metafunc):
     for mark in list(metafunc.definition.iter_markers("pairs")):
         rows = parameters(mark.kwargs, whole=metafunc.config.getoption("products"))
         metafunc.definition.add_marker(pytest.mark.parametrize(*rows))
+    if metafunc.definition.get_closest_marker("roads"):
+        metafunc.definition.add_marker(pytest.mark.parametrize("road", ROADS, indirect=True))
 
 
 def pytest_collection_modifyitems(items):
     """
+    Leave out machine code for methods that are named.
+
     Mark as slow: runs in the simulator, and complex numbers of single precision, whose kernels take long to compile.
 
     Skip what needs a device or the simulator where there is none.
     """
+    items[:] = [item for item in items if _has_road(item)]
     no_device = pytest.mark.skip(reason="needs a CUDA device and CuPy")
     no_simulator = pytest.mark.skip(
         reason="Numba simulates CUDA only where there is no device, or so it is set up here"
@@ -57,6 +62,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
             if DEVICES > 0:
                 item.add_marker(no_simulator)
+
+
+def _has_road(item):
+    """Whether machine code may solve the test's problem if it is to do so."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    return given.get("road") != "code" or given.get("method", "auto") == "auto"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -101,6 +112,25 @@ def clock(monkeypatch):
 def loaded_scans():
     """What auto chooses depends on whether the compiled scans are loaded: let every test find the same."""
     import_module("parscan._kernels.cpu.affine_scan")
+
+
+ROADS = {"calls": float("inf"), "code": 0.0}
+"""Roads of `auto` for ODEs, calls of the function or machine code of it, by the price of code."""
+
+
+@pytest.fixture(autouse=True)
+def road(request, monkeypatch):
+    """
+    The way in which `auto` solves ODEs: by calls, or for tests marked `roads` also by machine code wherever it can.
+
+    Otherwise it would depend on the time that earlier solves took.
+    """
+    road = getattr(request, "param", "calls")
+    account = import_module("parscan._ivp.compiled.account")
+    account.forget_accounts()
+    price = ROADS[road]
+    monkeypatch.setattr(account, "PRICES", account.Prices(loading=price, share=price))
+    return road
 
 
 @pytest.fixture

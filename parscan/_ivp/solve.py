@@ -11,15 +11,15 @@ from math import inf
 from typing import Any
 
 from .._arrays.counts import as_count
-from .._arrays.namespace import Array
+from .._arrays.namespace import library
 from .._engine.termination import Termination
-from .._recorded.budget import NoCodeError
 from .._reporting.progress import Report, Watcher, check_watcher, watch
 from ..warnings import CoarseMeshWarning, JacobianWarning, NondeterministicFunctionWarning, PointByPointWarning
 from .arguments import as_guess, as_mesh, as_options, as_problem, as_times, reject_unwatched, warn_of_unused
 from .brief import shortly
 from .choose import Workload, choose, instead_of
-from .compiled.accuracy import LeftError
+from .compiled.account import account_of
+from .compiled.offer import Demand, Never, Offer, Overtaken, Purchase, Solve
 from .compiled.solve import solve_compiled
 from .core.choice import Choice
 from .core.evaluation import Evaluation
@@ -47,6 +47,13 @@ POINT_BY_POINT = (
 
 OF_CODE = {"vectorized", "first_step"}
 """Options of sequential solvers that machine code knows, too."""
+
+CALLED: dict[str, Callable[[Problem], bool]] = {
+    "`fun` is called: `jac` was given.": lambda problem: problem.jac is not None,
+    "`fun` is called: for a batch, `compile=True` has to ask for machine code.": lambda problem: bool(problem.batch),
+    "`fun` is called: its arrays are not of NumPy.": lambda problem: library(problem.y0) != "numpy",
+}
+"""Reasons of `auto` to try no machine code."""
 
 JACOBIAN = (
     "`jac` is more than a hundred times as large as differences of `fun` say, so these are used in its place: check "
@@ -249,47 +256,40 @@ def solve_ivp(
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun)
         work = Workload(method, problem, options, on_mesh, stacks=lambda: evaluation.stacks)
-        remark = ""
-        if compile:
-            by_code = _by_machine_code(work, times, listed, evaluation, vectorized, report, dense_output=dense_output)
-            if isinstance(by_code, IvpResult):
-                return by_code
-            remark = by_code
-        repeated = RepeatedCalls(problem, listed or ())
+        by_code = partial(
+            solve_compiled, problem, options.get("first_step"), times, listed, evaluation, vectorized,
+            dense_output=dense_output,
+        )  # fmt: skip
+        offer = _offer(compile, work, lambda report: by_code(report=report), report)
+        repeated = RepeatedCalls(problem, listed or ()) if listed or not offer.is_due else None
+        if offer.is_due and (found := offer.at_once()) is not None:
+            return _examined(repeated, found) if repeated else found
+        repeated = repeated or RepeatedCalls(problem, listed or ())
         evaluation.slope = repeated.slope
         after = partial(instead_of, work, evaluation.raised)
         brief = shortly(work, listed, repeated.slope)
-        found = _examined(repeated, _in_turn(attempt, report, brief, after))
-        return replace(found, message=found.message + remark) if remark else found
+        try:
+            found = _in_turn(attempt, offer.report, brief, after)
+        except Overtaken as other:
+            return _examined(repeated, other.found)
+        found, decisions = _examined(repeated, found), offer.settle()
+        return replace(found, message=found.message + offer.remark, decisions=decisions) if decisions else found
 
 
-def _by_machine_code(
-    work: Workload,
-    times: Array | None,
-    events: tuple[Event, ...] | None,
-    evaluation: Evaluation,
-    vectorized: bool | None,
-    report: Report | None,
-    *,
-    dense_output: bool,
-) -> IvpResult | str:
-    """The result by machine code, or a remark on why the usual methods must solve the problem."""
-    if work.is_settled or work.options.keys() - OF_CODE:
-        raise TypeError(
-            "`compile=True` is for the method 'auto' without options of meshes and of SciPy's solvers: leave out "
-            "`method`, `mesh`, `guess`, `stages`, `window`, `jac_sparsity`, `min_step`, `lband` and `uband`."
-        )
-    repeated = RepeatedCalls(work.problem, events) if events else None
-    first = work.options.get("first_step")
-    try:
-        found = solve_compiled(
-            work.problem, first, times, events, evaluation, vectorized, dense_output=dense_output, report=report
-        )
-    except LeftError as reason:
-        return f" Machine code of `fun` {reason}."
-    except NoCodeError as refusal:
-        raise TypeError(f"`fun` cannot be compiled, as `compile=True` asks: it {refusal}.") from refusal
-    return _examined(repeated, found) if repeated else found
+def _offer(compiles: bool | None, work: Workload, by_code: Solve, report: Report | None) -> Offer:
+    """When machine code solves the problem."""
+    if compiles:
+        if work.is_settled or work.options.keys() - OF_CODE:
+            raise TypeError(
+                "`compile=True` is for the method 'auto' without options of meshes and of SciPy's solvers: leave out "
+                "`method`, `mesh`, `guess`, `stages`, `window`, `jac_sparsity`, `min_step`, `lband` and `uband`."
+            )
+        return Demand(by_code, report)
+    if compiles is False or work.is_settled or work.options.keys() - OF_CODE:
+        return Never(report)
+    if reason := next((reason for reason, applies in CALLED.items() if applies(work.problem)), ""):
+        return Never(report, (reason,))
+    return Purchase(account_of(work.problem), by_code, report)
 
 
 def _in_turn(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from .program import Program
@@ -24,12 +26,63 @@ COMPILING, PER_OPERATION = 1e-2, 4e-5
 PATIENCE = 25.0
 """A function that could not be recorded is tried again when solves took this many times as long as the attempt."""
 
+RECORDING = 1e-3
+"""Seconds to record a small function."""
+
+SOLVER, OF_SOLVER = 3e-2, 1e-4
+"""Seconds to compile a solver of ODEs around a small function, and what each operation adds."""
+
 MOST_KEPT = 256
 """Largest number of programs for which times are noted."""
 
 
 class NoCodeError(Exception):
     """A function has no machine code; the argument is the reason, a clause with `it` for the function as subject."""
+
+
+class UnpaidError(Exception):
+    """Machine code is not made yet: it takes more time than a purse has; the arguments are its price and what lacks."""
+
+    def __init__(self, price: float, lacks: float) -> None:
+        super().__init__(price, lacks)
+        self.price, self.lacks = price, lacks
+
+
+class Purse(Protocol):
+    """Time that may be spent on machine code."""
+
+    def pay(self, what: str, seconds: float) -> None:
+        """Pay for something that takes about so many seconds; raises `UnpaidError`."""
+
+    def note(self, what: str, seconds: float) -> None:
+        """Note what it took."""
+
+
+_purse: ContextVar[Purse | None] = ContextVar("purse", default=None)
+
+
+@contextmanager
+def paid_by(purse: Purse) -> Iterator[None]:
+    """What is recorded and compiled in this context is paid by a purse; elsewhere, nobody asks for the price."""
+    token = _purse.set(purse)
+    try:
+        yield
+    finally:
+        _purse.reset(token)
+
+
+def pay(what: str, seconds: float) -> None:
+    """Let the purse of this context pay for something that takes about so many seconds; raises `UnpaidError`."""
+    purse = _purse.get()
+    if purse is not None:
+        purse.pay(what, seconds)
+
+
+def note(what: str, seconds: float) -> None:
+    """Let the purse of this context note what something took."""
+    purse = _purse.get()
+    if purse is not None:
+        purse.note(what, seconds)
 
 
 def compiler_is_loaded() -> bool:

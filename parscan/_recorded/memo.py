@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .budget import RECORDING, note, pay
 from .record import NO_WISHES, Recording, Wishes, recorded
 from .witness import Witness
 
@@ -47,10 +49,15 @@ def remembered(
 
     The arguments and exceptions are those of `record`. Several threads may have the recording: whoever enters
     operations into its graph must see to it that only one thread does so at a time.
+
+    What is recorded now has to be paid, and its price is noted: see `budget.pay`.
     """
     if found := recalled(function, examples, constants, limit, wishes=wishes):
         return found
+    pay("recording", RECORDING)
+    begin = time.perf_counter()
     recording, copies = recorded(function, examples, constants, limit=limit, wishes=wishes)
+    note("recording", time.perf_counter() - begin)
     try:
         witness = Witness(function, constants, copies)
     except Exception:  # something cannot be compared

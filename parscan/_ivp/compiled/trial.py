@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..._arrays.namespace import all_finite, array_namespace
-from ..._recorded.budget import NoCodeError
+from ..._recorded.budget import NoCodeError, UnpaidError
 from .march import Course, March
 from .parts import wide
 from .recorded import Recorded
@@ -42,7 +42,7 @@ def prefers_stiff(march: March, course: Course, share: float) -> bool:
     try:
         solver(march.recorded, other.method, is_dense=march.output.is_dense, has_times=march.output.times is not None)
         found = other.run(share, course.stop, is_read=False)  # compiled before: its time is that of steps
-    except NoCodeError:
+    except (NoCodeError, UnpaidError):
         return False
     other.end()
     return not found.failed and found.seconds < GAIN * course.seconds

@@ -99,6 +99,8 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         the end.
     compiled : bool
         Whether machine code of `fun` solved the problem.
+    decisions : tuple of str
+        Why it did not, if `compile` left that open.
     residual : float
         Largest `h * |y' - fun(t, y)|` of the continuous solution, in the units of `y`, where `h` is the length of the
         interval; sampled at the stages of every interval (at interpolation nodes for methods without stages). Evaluated
@@ -130,6 +132,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     meshes: tuple[int, ...] = ()
     error_estimate: float = nan
     compiled: bool = False
+    decisions: tuple[str, ...] = ()
     _polynomial: PiecewisePolynomial | Callable[[], PiecewisePolynomial] | None = None
     """The continuous solution, or a function that makes it, for `guess=`. None if SciPy solved the problem."""
 

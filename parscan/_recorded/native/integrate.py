@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..._arrays.threads import run_all
+from ..budget import OF_SOLVER, SOLVER, pay
 from ..program import Program
 from .driver import Driver, Machine
 from .kept_drivers import driver
@@ -113,8 +114,17 @@ class Solver:
 
 
 def solver(key: Any, programs: Sequence[Program], write: Callable[[], Members]) -> Solver:
-    """A solver of programs; see `driver` for the key. All programs with the same key share its code."""
-    return Solver(programs, *driver(key, write))
+    """
+    A solver of programs; see `driver` for the key. All programs with the same key share its code.
+
+    If it must be compiled, that has to be paid: see `budget.pay`.
+    """
+
+    def written() -> Members:
+        pay("solver", SOLVER + OF_SOLVER * max(program.operations for program in programs))
+        return write()
+
+    return Solver(programs, *driver(key, written))
 
 
 class Run:
