@@ -110,10 +110,11 @@ def solve_ivp(
         Initial state: float32, float64, complex64 or complex128; integers become float64. All members of a batch share
         a mesh, and the largest error among them controls it.
     method : str or OdeSolver
-        - ``"auto"``: SciPy's LSODA where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12
-          components, or `fun` cannot be called for many times at once; SciPy's DOP853 for brief problems and for
-          complex states, and SciPy's BDF where complex states are stiff; otherwise ``"Radau"``. DOP853 solves nonstiff
-          batches of 24 and more members step by step, all members in one step; ``"Radau"`` solves other batches.
+        - ``"auto"``: DOP853 and Rodas5P as machine code, if `compile` allows that and it pays. Otherwise SciPy's LSODA
+          where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12 components, or `fun` cannot be
+          called for many times at once; SciPy's DOP853 for brief problems and for complex states, and SciPy's BDF where
+          complex states are stiff; otherwise ``"Radau"``. DOP853 solves nonstiff batches of 24 and more members step by
+          step, all members in one step; ``"Radau"`` solves other batches.
         - ``"Radau"``: Radau IIA [1]_, for stiff problems and all others; order 2 s - 1 with `s` stages.
         - ``"Gauss"``: Gauss, symplectic; order 2 s.
         - ``"RK4"`` and ``"DOP853"`` [2]_: explicit methods; Newton's method corrects all their steps at once.
@@ -157,9 +158,11 @@ def solve_ivp(
     window : int, optional
         Largest number of intervals that are solved at once. By default all of them, as far as memory allows.
     compile : bool or None
-        True: ``"auto"`` solves by machine code of `fun`, which is made from a recorded call: see :func:`parscan.trace`;
-        an error says why, and in which line of `fun`, if that is not possible. None or False: `fun` is called. The code
-        is compared with `fun` on a sample of the solution. Its Jacobians are exact; `jac` is not used.
+        Whether ``"auto"`` solves by machine code of `fun`, which is made from a recorded call: see
+        :func:`parscan.trace`. None: where `fun` can be recorded, once solves without code took as long as making it,
+        and neither `jac` nor a batch is given; ``sol.decisions`` says why not. True: at once; an error says why, and in
+        which line of `fun`, if that is not possible. False: never. The code is compared with `fun` on a sample of the
+        solution. Its Jacobians are exact; `jac` is not used.
     progress : bool or callable
         True: show on stderr the solved part of the span, iterations, number of intervals, correction and remaining
         time; as a bar of tqdm on a terminal, if tqdm is installed, otherwise in lines of text. A function: it is called
@@ -211,8 +214,8 @@ def solve_ivp(
     ...     angle, velocity = y
     ...     return [velocity, -np.sin(angle)]
     >>> sol = parscan.solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=1e-8, atol=1e-10)
-    >>> sol.success, sol.method
-    (True, 'Radau')
+    >>> sol.success
+    True
     >>> energy = sol.y[1] ** 2 / 2 - np.cos(sol.y[0])
     >>> bool(np.ptp(energy) < 1e-8)
     True
