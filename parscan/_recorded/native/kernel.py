@@ -18,6 +18,7 @@ from ..program import Program
 from . import elementary, libm, scalar  # noqa: F401 - two of them enter their functions
 from .branches import Branch, Branches, Item
 from .carried import Carried, carried
+from .handed import Handed
 from .layout import (
     SCRATCH,
     TABLE,
@@ -27,7 +28,6 @@ from .layout import (
     aligned,
 )
 from .memory import APART
-from .products import Products
 from .same_text import structure
 from .text import CALLED, Register, literal, vector, word
 
@@ -171,7 +171,7 @@ def _written(
     return Writer(program, chain, lanes, modes, fixed, watched).kernel()
 
 
-class Writer(Products):
+class Writer(Handed):
     """Writes the steps of a program."""
 
     def __init__(
@@ -182,6 +182,8 @@ class Writer(Products):
         self.original = original or program
         self.chain, self.fixed, self.carried, self.is_watched = chain, fixed, carried, watched
         self.text.waits = chain > 0 and lanes == 1 and _calls(program) <= FEW_CALLS
+        self.handed: dict[int, Register] = {}
+        self.following = set(np.ravel(program.results[0]).tolist()) if chain == 1 and lanes == 1 else set()
         self.branches: Branches | None = None
         if chain and lanes == 1 and any(block.operation == "where" for block in program.blocks):
             following = carried.following if carried else {}
@@ -216,7 +218,7 @@ class Writer(Products):
             if not self._is_last(number):
                 self._store_result(number)
         for phi, kind, first, node in feedback:
-            self.phis.append((phi, kind, first, self.value(node)))
+            self.phis.append((phi, kind, first, self._handed(node)))
         self._watch(nodes)
         self._advance()
         phis = [
@@ -390,18 +392,36 @@ class Writer(Products):
                     self.value(node)  # loaded here, so that later items find it
         labels, done = [text.name("then"), text.name("else")], text.name("done")
         text.do(f"br i1 {self.value(branch.condition)}, label %{labels[0]}, label %{labels[1]}")
-        values: list[list[Register]] = []
+        ends: list[list[tuple[Register, Register]]] = []
+        """For each arm, what is stored and what is handed over."""
         for number, label in enumerate(labels):
             text.begin(label)
+            before = dict(self.handed)
             self._items(branch.arms[number])
-            values.append([self.value(item.operands[number + 1]) for item in branch.wheres])
+            ends.append([self._end(item.operands[number + 1], item.node) for item in branch.wheres])
+            self.handed = before
             labels[number] = text.label
             text.do(f"br label %{done}")
         text.begin(done)
-        found = [text.new(f"phi {word(item.block.dtype)} [ {one}, %{labels[0]} ], [ {other}, %{labels[1]} ]")
-                 for item, one, other in zip(branch.wheres, *values, strict=True)]  # fmt: skip
-        for item, value in zip(branch.wheres, found, strict=True):
+        found = [self._met(word(item.block.dtype), labels, *pairs)
+                 for item, *pairs in zip(branch.wheres, *ends, strict=True)]  # fmt: skip
+        for item, (value, handed) in zip(branch.wheres, found, strict=True):
+            self.handed[item.node] = handed
             self._define(item.node, value, item.block)
+
+    def _end(self, node: int, where: int) -> tuple[Register, Register]:
+        """What is stored and what is handed over if a `where` has the value of a node."""
+        value = self.value(node)
+        return value, self._handed(node) if where in self.following else value
+
+    def _met(
+        self, kind: str, labels: list[str], one: tuple[Register, Register], other: tuple[Register, Register]
+    ) -> list[Register]:
+        """What is stored and what is handed over after a branch."""
+        pairs = list(zip(one, other, strict=True))
+        made = {pair: self.text.new(f"phi {kind} [ {pair[0]}, %{labels[0]} ], [ {pair[1]}, %{labels[1]} ]")
+                for pair in dict.fromkeys(pairs)}  # fmt: skip
+        return [made[pair] for pair in pairs]
 
     def _calls(self, items: list[Item]) -> None:
         """Calls of functions, none of which needs the result of another."""
