@@ -263,8 +263,5 @@ class Elimination:
 
     def _gathered(self, right: Register, place: Value) -> Value:
         """A row per lane."""
-        code, lanes, dtype = self._code, self._shape.lanes, self._shape.dtype
-        columns = Value(code, "<" + ", ".join(f"i64 {lane}" for lane in range(lanes)) + ">", WHOLE, lanes)
-        offsets = (place * lanes + columns) * dtype.itemsize
-        found = [code.load(code.offset(right, offsets.element(lane), 1), dtype) for lane in range(lanes)]
-        return code.joined(found)
+        code, lanes, numbers = self._code, self._shape.lanes, self._code.array(right, self._shape.dtype)
+        return code.joined([numbers[place.element(lane) * lanes + lane] for lane in range(lanes)])

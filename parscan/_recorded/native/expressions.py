@@ -251,6 +251,12 @@ class Code:
         dtype = np.dtype(dtype)
         return Value(self, literal(value, dtype, width), dtype, width)
 
+    def vector(self, values: Sequence[float], dtype: Any = FLOAT) -> Value:
+        """Numbers known beforehand, one in each element."""
+        dtype = np.dtype(dtype)
+        found = ", ".join(f"{word(dtype)} {literal(one, dtype)}" for one in values)
+        return Value(self, f"<{found}>", dtype, len(values))
+
     def value(self, value: Number, dtype: Any, width: int = 1) -> Value:
         """A value or a Python number, as wide as said; a value has the dtype already."""
         if not isinstance(value, Value):
@@ -380,6 +386,10 @@ class Code:
 
     def array(self, pointer: Register, dtype: Any, width: int = 1, stride: int = 0) -> Array:
         """An array in memory."""
+        return self.reals(pointer, dtype, width, stride)
+
+    def reals(self, pointer: Register, dtype: Any, width: int = 1, stride: int = 0) -> Array:
+        """An array in memory that has real numbers, whatever kind of numbers is written for."""
         return Array(self, pointer, np.dtype(dtype), width, stride)
 
     def pointer(self, base: Register, offset: int) -> Register:

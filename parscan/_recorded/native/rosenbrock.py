@@ -16,9 +16,11 @@ from ..linearised import Linearised
 from ..program import Program
 from .driver import Fields
 from .elimination import Held, Shape
-from .expressions import Array, Value
+from .expressions import Value
+from .implicit import Implicit
 from .integrate import Solver, solver
-from .members import DENSE, INLINED, SAFETY, Form, Members
+from .members import DENSE, INLINED, Form
+from .numbers_of_systems import Numbers
 from .rodas5p import BETWEEN, GAMMA, OF_TIME, ORDER, RIGHT_SIDES, STAGES, STATES, TIMES
 from .routine import Routine
 from .same_text import structure
@@ -27,17 +29,8 @@ from .stage_systems import stage_systems
 DEGREE = 4
 """Coefficients of the polynomials."""
 
-SMALLEST = 1e-10
-"""Errors below it are taken as this one by the control of steps."""
-
-LIMIT = 2.5
-"""Accepted errors below `LIMIT ** -ORDER` are taken as this by the prediction of later ones."""
-
 MIDDLE, ALLOWED = 0.5, 10.0
 """Where in a step the error of its polynomial is estimated, and how large it may be, in tolerances."""
-
-LINEARISED = "linearised"
-"""Name of a routine."""
 
 
 def weights(as_slopes: bool) -> Any:
@@ -56,27 +49,15 @@ def weights(as_slopes: bool) -> Any:
     return np.stack([k * nodes ** (k - 1) for k in range(1, DEGREE + 1)], axis=1) @ powers
 
 
-class Rosenbrock(Members):
-    """
-    Writes the solver.
+class Rosenbrock(Implicit):
+    """Writes the solver."""
 
-    Parameters
-    ----------
-    value : Program
-        `(t, y, *parameters) -> f`.
-    linearised : Linearised
-        The same function with its derivatives.
-    form : Form
-    """
-
-    names = ("fun", LINEARISED)
-    power, last = ORDER, 0
-    per_attempt, per_step, per_polynomial = STAGES - 1, 1, 0
+    power = ORDER
+    per_attempt = STAGES - 1
 
     def __init__(self, value: Program, linearised: Linearised, form: Form) -> None:
-        self._linearised = linearised
         numbers = weights(form.log == DENSE).astype(value.arguments[1].dtype)
-        super().__init__([value, linearised.program], form, 2, numbers, DEGREE)
+        super().__init__(value, linearised, form, 2, numbers, DEGREE)
         self.systems.module = self.module
         is_small = value.operations <= INLINED and self.shape.is_short and self.shape.rows == 1
         self._written_out = self.module.inline(value, self.lanes) if is_small else None
@@ -86,16 +67,15 @@ class Rosenbrock(Members):
 
     def extend(self, fields: Fields) -> list[Routine]:
         """Stages, and whatever else has a number per component; the functions that solve systems."""
+        super().extend(fields)
         self.shape = shape = Shape(self.n, self.lanes, self.width, self.dtype)
         fields.add("stages", self.dtype, STAGES, self.chunks, self.width)
-        for name in ("right", "by time"):
-            fields.add(name, self.dtype, self.chunks, self.width)
-        fields.add("entries", self.dtype, max(self._linearised.rows.size, 1), shape.lanes)
+        fields.add("right", self.dtype, self.chunks, self.width)
         fields.add("factor", self.dtype, shape.lanes)
-        for name in ("length before", "ease before"):
-            fields.add(name, np.float64, 1, shape.lanes)
-        self.systems = stage_systems(shape, self._linearised.rows, self._linearised.columns, 1 / GAMMA)
-        return self.systems.extend(fields)
+        rows, columns = self._linearised.rows, self._linearised.columns
+        self.systems = stage_systems(shape, rows, columns, Numbers((1 / GAMMA,)))
+        self.systems.extend(fields)
+        return self.systems.routines()
 
     # Memory
 
@@ -105,10 +85,6 @@ class Rosenbrock(Members):
             array = self.rows(name, number).of(self.shape.width, self.shape.lanes)
             self._held[name, number] = Held(array, self.shape.is_short)
         return self._held[name, number]
-
-    def elements(self, name: str) -> Array:
-        """Numbers in memory, in each lane."""
-        return self.fields.array(self.code, name, self.lanes, self.lanes)
 
     def each(self) -> Iterator[Any]:
         """The first rows of the pieces."""
@@ -135,10 +111,7 @@ class Rosenbrock(Members):
     def attempt(self, t: Value, h: Value) -> Value:
         """The stages and the error; before the first step of a member, the derivatives."""
         code = self.code
-        is_first = (self.lane("accepted")[0] + self.lane("rejected")[0]).equals(0)
-        with code.if_(code.any(is_first)):
-            self._linearise(t, self.rows("state"))
-            self._count(is_first, "evaluations")
+        self.linearise_first(t)
         self._held = {}
         self.systems.factorise(h.to(self.dtype))
         fails = self._stages(t, h)
@@ -239,29 +212,6 @@ class Rosenbrock(Members):
             return ratio * ratio
 
         return code.sqrt(self.total(term) / self.n)
-
-    def factor(self, error: Value, accepts: Value, h: Value) -> Value:
-        """Ratio of the next step to this one: as errors of two accepted steps predict it (Gustafsson 1994)."""
-        code, length, ease = self.code, self.lane("length before"), self.lane("ease before")
-        found = code.pow(code.where(error < SMALLEST, SMALLEST, error), -1 / ORDER)
-        before, size = length[0], code.abs(h)
-        predicted = code.minimum(found, found * found * size / (before * ease[0]))
-        ratio = SAFETY * code.where(accepts & (self.lane("accepted")[0] > 0), predicted, found)
-        length[0] = code.where(accepts, size, before)
-        ease[0] = code.where(accepts, code.minimum(found, LIMIT), ease[0])
-        return ratio
-
-    def complete(self, accepts: Value, t: Value, h: Value) -> None:
-        """The slope and the derivatives at the end; where a step was rejected, those at its begin again."""
-        code, state, end, trial = self.code, self.rows("state"), self.rows("end"), self.rows("trial")
-        if self.lanes == 1:
-            self._linearise(t, end)
-            return
-        self.chunkwise(lambda row: trial.__setitem__(row, code.where(accepts, end[row], state[row])))
-        self._linearise(code.where(accepts, t, self.lane("now")[0]), trial)
-
-    def _linearise(self, t: Value, state: Array) -> None:
-        self.evaluate(t, state, self.rows("slopes"), self.elements("entries"), self.rows("by time"), function=1)
 
     # Polynomials
 

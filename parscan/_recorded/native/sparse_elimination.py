@@ -18,6 +18,7 @@ import numpy as np
 
 from .elimination import Shape
 from .expressions import WHOLE, Array, Code, Value
+from .numbers_of_systems import Numbers
 from .routine import Routine
 
 WRITTEN_OUT = 300
@@ -180,15 +181,15 @@ class Systems:
     plan : Plan
     shape : Shape
         Of the vectors.
-    diagonal : float
-        `1/γ`
+    numbers : Numbers
+        What the matrices consist of, with the diagonal `1/γ`.
     limit : float
         Largest ratio of the residual of a row to the sum of the sizes of its terms.
     """
 
-    def __init__(self, plan: Plan, shape: Shape, diagonal: float, limit: float) -> None:
-        self._plan, self._lanes, self._dtype, self._diagonal = plan, shape.lanes, shape.dtype, diagonal
-        self._rows, self._limit = shape.rows, limit
+    def __init__(self, plan: Plan, shape: Shape, numbers: Numbers, limit: float) -> None:
+        self._plan, self._shape, self._lanes, self._dtype = plan, shape, shape.lanes, shape.dtype
+        self._rows, self._limit, self._numbers = shape.rows, limit, numbers
 
     def routines(self) -> list[Routine]:
         """
@@ -198,18 +199,20 @@ class Systems:
         system; `check(entries, factor, right, result, found)` writes 0 if the residual is as small as it should be,
         and 1 if it is not.
         """
-        return [self._factorise(), self._solve(), self._check()]
+        return [self._factorise(), self._solve(), *([] if self._numbers.is_complex else [self._check()])]
 
     def _begin(self, *names: str) -> tuple[Code, list[Array]]:
-        code = Code()
+        code = self._numbers.code()
         return code, [code.array(f"%{name}", self._dtype, self._lanes) for name in names]
 
     def _factorise(self) -> Routine:
         plan, names = self._plan, ("entries", "factor", "values")
-        code, (entries, factor, values) = self._begin(*names)
-        tables = Tables(code, plan.is_written_out)
+        code, (values,) = self._begin(names[-1])
+        lanes = self._numbers.shared_lanes(self._lanes)
+        entries, factor = (code.reals(f"%{name}", self._dtype, lanes) for name in names[:-1])
+        tables, diagonal = Tables(code, plan.is_written_out), self._numbers.diagonal(code, self._shape)
         if plan.is_written_out:
-            self._factorise_in_registers(code, entries, factor, values)
+            self._factorise_in_registers(code, entries, factor[0], diagonal, values)
             return internal(code, FACTORISE, names, tables.bytes())
         places, order, starts, first, targets = map(
             tables.add, (plan.places, plan.order, plan.starts, plan.first_targets, plan.targets)
@@ -220,7 +223,7 @@ class Systems:
         with code.for_(len(plan.places)) as k:
             values[places[k]] = entries[k] * size
         with code.for_(plan.n) as k:
-            values[k] = values[k] + self._diagonal
+            values[k] = values[k] + diagonal
         with code.for_(plan.n) as k:
             pivot = order[k]
             inverse = 1.0 / values[pivot]
@@ -238,13 +241,13 @@ class Systems:
                 values[place] = values[place] * inverse
         return internal(code, FACTORISE, names, tables.bytes())
 
-    def _factorise_in_registers(self, code: Code, entries: Array, factor: Array, values: Array) -> None:
-        plan, size = self._plan, factor[0]
-        total = len(plan.neighbours)
+    def _factorise_in_registers(
+        self, code: Code, entries: Array, size: Value, diagonal: Value, values: Array
+    ) -> None:  # fmt: skip
+        plan, total = self._plan, len(self._plan.neighbours)
         found: dict[int, Value] = {place: entries[k] * size for k, place in enumerate(plan.places.tolist())}
         for k in range(plan.n):
-            found[k] = found[k] + self._diagonal if k in found else code.number(
-                self._diagonal, self._dtype, self._lanes)  # fmt: skip
+            found[k] = found[k] + diagonal if k in found else diagonal
         zero, targets = code.number(0.0, self._dtype, self._lanes), iter(plan.targets.tolist())
         for k, pivot in enumerate(plan.order.tolist()):
             found[pivot] = inverse = 1.0 / found[pivot]
@@ -303,12 +306,13 @@ class Systems:
         written_out = plan.is_written_out
         tables = Tables(code, written_out)
         rows, columns = map(tables.add, (plan.rows, plan.columns))
+        diagonal = self._numbers.diagonal(code, self._shape)
         size, memory = factor[0], code.array("%scratch", self._dtype, self._lanes)
         residual: Any = {} if written_out else memory
         sizes: Any = {} if written_out else memory.after(plan.n)
         for k in _each(code, plan.n, 0, written_out):
-            residual[k] = code.fma(result[k], self._diagonal, -right[k])
-            sizes[k] = code.fma(code.abs(result[k]), self._diagonal, code.abs(right[k]))
+            residual[k] = code.fma(result[k], diagonal, -right[k])
+            sizes[k] = code.fma(code.abs(result[k]), diagonal, code.abs(right[k]))
         for k in _each(code, len(plan.rows), 0, written_out):
             term = entries[k] * size * result[columns[k]]
             residual[rows[k]] = residual[rows[k]] + term

@@ -10,6 +10,7 @@ import numpy as np
 from .driver import Fields, Module
 from .elimination import IN_REGISTERS, Elimination, Held, Shape, each
 from .expressions import WHOLE, Array, Code, Value
+from .numbers_of_systems import Numbers
 from .routine import Routine
 from .small_inverse import inverse, product
 from .sparse_elimination import CHECK, FACTORISE, SOLVE, Plan, Systems, Tables, internal, planned
@@ -48,12 +49,12 @@ class StageSystems(ABC):
         Of the vectors.
     rows, columns : arrays of int
         Places of the entries.
-    diagonal : float
-        `1/γ`
+    numbers : Numbers
+        What the matrices consist of, with the diagonal `1/γ`.
     """
 
-    def __init__(self, shape: Shape, rows: Any, columns: Any, diagonal: float) -> None:
-        self.shape, self.rows, self.columns, self.diagonal = shape, rows, columns, diagonal
+    def __init__(self, shape: Shape, rows: Any, columns: Any, numbers: Numbers) -> None:
+        self.shape, self.rows, self.columns, self.numbers = shape, rows, columns, numbers
         self.module: Module
 
     def elements(self, name: str) -> Array:
@@ -65,8 +66,17 @@ class StageSystems(ABC):
         return [self.elements(name).pointer for name in names]
 
     @abstractmethod
-    def extend(self, fields: Fields) -> list[Routine]:
-        """Add memory; return the functions that will be called."""
+    def extend(self, fields: Fields) -> None:
+        """Add memory."""
+
+    @abstractmethod
+    def routines(self) -> list[Routine]:
+        """The functions that will be called, when all memory is known."""
+
+    def _given(self, code: Code) -> list[Array]:
+        """Entries of the Jacobian and their factor, the same in all lanes of complex matrices."""
+        lanes = self.numbers.shared_lanes(self.shape.lanes)
+        return [code.reals(f"%{name}", self.shape.dtype, lanes) for name in ("entries", "factor")]
 
     @abstractmethod
     def factorise(self, h: Value) -> None:
@@ -81,9 +91,9 @@ class StageSystems(ABC):
         return self.module.code.number(False, bool, self.shape.lanes)
 
 
-def stage_systems(shape: Shape, rows: Any, columns: Any, diagonal: float) -> StageSystems:
+def stage_systems(shape: Shape, rows: Any, columns: Any, numbers: Numbers, solves: int = SOLVES) -> StageSystems:
     """
-    The faster way for a pattern of entries.
+    The faster way for a pattern of entries; `solves` is the number of systems with the same matrix.
 
     Raises
     ------
@@ -91,28 +101,31 @@ def stage_systems(shape: Shape, rows: Any, columns: Any, diagonal: float) -> Sta
         If neither way is for so large a system.
     """
     if shape.n <= IN_REGISTERS:
-        return Small(shape, rows, columns, diagonal)
-    full = shape.n**3 // 3 + SOLVES * shape.n**2
+        return Small(shape, rows, columns, numbers)
+    full = shape.n**3 // 3 + solves * shape.n**2
     plan = planned(rows, columns, shape.n, min(full, MOST_PLANNED))
     if plan:
         share = OF_LOOPS if shape.rows > 1 and not plan.is_written_out else SHARE
-        if plan.operations + SOLVES * plan.size < share * full:
-            return Sparse(shape, plan, diagonal)
+        if plan.operations + solves * plan.size < share * full:
+            return Sparse(shape, plan, numbers)
     if shape.n > LARGEST:
         raise UnsupportedError(f"has {shape.n} components, and too many entries in its Jacobian")
-    return Full(shape, rows, columns, diagonal)
+    return Full(shape, rows, columns, numbers)
 
 
 class Full(StageSystems):
     """Elimination with partial pivoting."""
 
-    def extend(self, fields: Fields) -> list[Routine]:
-        """Memory of the factors, and functions."""
+    def extend(self, fields: Fields) -> None:
+        """Memory of the factors."""
         shape = self.shape
         for name in ("upper", "lower"):
             fields.add(name, shape.dtype, shape.n * shape.size)
         fields.add("inverse", shape.dtype, shape.size)
         fields.add("order", WHOLE, shape.n, shape.lanes)
+
+    def routines(self) -> list[Routine]:
+        """Functions that factorise and solve."""
         return [self._factoriser(), self._solver()]
 
     def factorise(self, h: Value) -> None:
@@ -137,18 +150,19 @@ class Full(StageSystems):
             upper[places[k]] = entries[k] * factor
         for k in each(code, shape.n, 0, 1, shape.n <= IN_REGISTERS):
             place = k * (shape.padded + 1)
-            upper[place] = upper[place] + self.diagonal
+            upper[place] = upper[place] + self.numbers.diagonal(code, self.shape)
         return tables
 
     def _factoriser(self) -> Routine:
-        code, names = Code(), ("entries", "factor", *MATRIX)
-        entries, factor, upper = (code.array(f"%{name}", self.shape.dtype, self.shape.lanes) for name in names[:3])
+        code, names = self.numbers.code(), ("entries", "factor", *MATRIX)
+        entries, factor = self._given(code)
+        upper = code.array(f"%{MATRIX[0]}", self.shape.dtype, self.shape.lanes)
         tables = self._fill(code, entries, factor[0], upper)
         Elimination(code, self.shape, *(f"%{name}" for name in MATRIX)).factorise()
         return internal(code, FACTORISE, names, tables.bytes())
 
     def _solver(self) -> Routine:
-        code, names = Code(), (*MATRIX, "right", "result")
+        code, names = self.numbers.code(), (*MATRIX, "right", "result")
         pointers = [f"%{name}" for name in names]
         Elimination(code, self.shape, *pointers[:4]).solve(*pointers[4:])
         return internal(code, SOLVE, names)
@@ -157,24 +171,27 @@ class Full(StageSystems):
 class Small(StageSystems):
     """The inverse, in registers."""
 
-    def extend(self, fields: Fields) -> list[Routine]:
-        """Nothing."""
+    def extend(self, fields: Fields) -> None:
+        """No memory."""
+
+    def routines(self) -> list[Routine]:
+        """No functions."""
         return []
 
     def factorise(self, h: Value) -> None:
         """Fill and invert the matrix."""
-        code, n, entries = self.module.code, self.shape.n, self.elements("entries")
-        matrix = [
-            [code.number(self.diagonal if r == c else 0.0, self.shape.dtype, self.shape.lanes) for c in range(n)]
-            for r in range(n)
-        ]
+        code, n, shape = self.numbers.code(self.module.code), self.shape.n, self.shape
+        entries = self.module.fields.array(self.module.code, "entries", self.numbers.shared_lanes(shape.lanes))
+        zero, diagonal = code.number(0.0, shape.dtype, shape.lanes), self.numbers.diagonal(code, shape)
+        matrix = [[diagonal if r == c else zero for c in range(n)] for r in range(n)]
         for k, (row, column) in enumerate(zip(self.rows.tolist(), self.columns.tolist(), strict=True)):
             matrix[row][column] = code.fma(-h, entries[k], matrix[row][column])
         self._inverse = inverse(code, matrix)
 
     def solve(self, right: Held, result: Held) -> None:
         """Solve a system."""
-        found = product(self.module.code, self._inverse, [right[k] for k in range(self.shape.n)])
+        code = self.numbers.code(self.module.code)
+        found = product(code, self._inverse, [right[k] for k in range(self.shape.n)])
         for row, value in enumerate(found):
             result[row] = value
 
@@ -186,16 +203,20 @@ class Sparse(StageSystems):
     The first solution of each step is checked.
     """
 
-    def __init__(self, shape: Shape, plan: Plan, diagonal: float) -> None:
-        super().__init__(shape, plan.rows, plan.columns, diagonal)
+    def __init__(self, shape: Shape, plan: Plan, numbers: Numbers) -> None:
+        super().__init__(shape, plan.rows, plan.columns, numbers)
         self._plan = plan
 
-    def extend(self, fields: Fields) -> list[Routine]:
+    def extend(self, fields: Fields) -> None:
         """Memory of the factors."""
         lanes, dtype = self.shape.lanes, self.shape.dtype
         fields.add("values", dtype, self._plan.size, lanes)
         fields.add("found", dtype, lanes)
-        return Systems(self._plan, self.shape, self.diagonal, float(np.finfo(dtype).eps) ** DOUBTFUL).routines()
+
+    def routines(self) -> list[Routine]:
+        """Functions that factorise, solve and check."""
+        limit = float(np.finfo(self.shape.dtype).eps) ** DOUBTFUL
+        return Systems(self._plan, self.shape, self.numbers, limit).routines()
 
     def factorise(self, h: Value) -> None:
         """Fill and factorise the matrix."""

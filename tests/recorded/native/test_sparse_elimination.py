@@ -5,6 +5,7 @@ import pytest
 
 from parscan._recorded.native.driver import Fields, Machine, Module
 from parscan._recorded.native.elimination import Shape
+from parscan._recorded.native.numbers_of_systems import Numbers
 from parscan._recorded.native.sparse_elimination import CHECK, FACTORISE, SOLVE, Systems, planned
 from parscan._recorded.native.stage_systems import Sparse, stage_systems
 from parscan._recorded.native.text import UnsupportedError
@@ -38,9 +39,8 @@ def solved(plan, lanes, dtype, entries, factor, right):
              "result": shape.padded, "found": 1}  # fmt: skip
     for name, size in sizes.items():
         fields.add(name, dtype, size, lanes)
-    module = Module(
-        np.zeros(0), Systems(plan, shape, DIAGONAL, float(np.finfo(dtype).eps ** (2 / 3))).routines(), fields
-    )
+    systems = Systems(plan, shape, Numbers((DIAGONAL,)), float(np.finfo(dtype).eps ** (2 / 3)))
+    module = Module(np.zeros(0), systems.routines(), fields)
     at = {name: module.code.pointer("%memory", fields.offset(name)) for name in sizes}
     for name, given in (
         (FACTORISE, ("entries", "factor", "values")),
@@ -105,8 +105,8 @@ def test_large_full_systems_are_refused():
     places = np.arange(1600)
     rows, columns = np.repeat(places, 60), (np.repeat(places, 60) * 7 + np.tile(np.arange(60) ** 2, 1600)) % 1600
     with pytest.raises(UnsupportedError, match="has 1600 components"):
-        stage_systems(Shape(1600, 1, 8, np.dtype(float)), rows, columns, DIAGONAL)
-    assert isinstance(stage_systems(Shape(1600, 1, 8, np.dtype(float)), places, places, DIAGONAL), Sparse)
+        stage_systems(Shape(1600, 1, 8, np.dtype(float)), rows, columns, Numbers((DIAGONAL,)))
+    assert isinstance(stage_systems(Shape(1600, 1, 8, np.dtype(float)), places, places, Numbers((DIAGONAL,))), Sparse)
 
 
 @pytest.mark.parametrize("n", [3, 40])
