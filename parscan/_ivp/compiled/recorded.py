@@ -294,7 +294,7 @@ def _recorded(problem: Problem, parameters: tuple[Any, ...]) -> Recorded:
     is_limited = problem.breaks is not None
     numbers = (*((-inf, inf) if is_limited else ()), *parameters)
     examples = [EXAMPLE, state, *map(xp.asarray, numbers)]
-    fun = partial(_within, problem.fun) if is_limited else problem.fun
+    fun = partial(within, problem.fun) if is_limited else problem.fun
     try:
         recording = remembered(fun, examples, problem.args[len(parameters) :], MOST_NODES, wishes(state.dtype))
     except not_recorded as error:
@@ -325,6 +325,6 @@ def _check(recording: Recording, state: Array) -> None:
         raise NoCodeError(f"has {recording.program.operations} operations, more than {LARGEST}")
 
 
-def _within(fun: Any, t: Any, y: Any, low: Any, high: Any, *args: Any) -> Any:
+def within(fun: Any, t: Any, y: Any, low: Any, high: Any, *args: Any) -> Any:
     """A right-hand side at a time that is clipped to limits: each side of a breakpoint has its own limit of `fun`."""
     return fun(t.clip(low, high), y, *args)

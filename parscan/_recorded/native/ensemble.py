@@ -20,7 +20,7 @@ FIRST = 64
 """Attempts of steps in every lane before the first return to Python."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ends:
     """
     What became of members.
@@ -35,7 +35,9 @@ class Ends:
         As those of `Run`, summed over methods; the status is that of the last method.
     methods : array of int, shape (members,)
         Number of the last method.
-    values : array, shape (members, m, n), or None
+    since : array, shape (members,)
+        Times at which it began.
+    values : array, shape (valued, m, n), or None
         At the times that were asked for; NaN beyond the ends of members that failed.
     """
 
@@ -43,13 +45,15 @@ class Ends:
     t: Any
     counts: Any
     methods: Any
+    since: Any
     values: Any
 
 
 def integrate_members(
     makers: Sequence[Callable[[Form], Solver]], t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any,
-    max_step: Any = inf, first_step: Any = 0.0, parameters: Sequence[Any] = (), shared: Sequence[bool] = (),
-    times: Any = None, most: int = MOST_STEPS, threads: int | None = None,
+    max_step: Any = inf, first_step: Any = 0.0, share: Any = 1.0, parameters: Sequence[Any] = (),
+    shared: Sequence[bool] = (), times: Any = None, valued: int | None = None, most: int = MOST_STEPS,
+    first_methods: Any = None, lanes: int | None = None, threads: int | None = None,
     report: Callable[[int], object] | None = None,
 ) -> Ends:  # fmt: skip
     """
@@ -59,10 +63,15 @@ def integrate_members(
     ----------
     makers : sequence of callables
         The solver of each method, by its form.
-    t0, end, y0, rtol, atol, max_step, first_step, parameters, times, most
+    t0, end, y0, rtol, atol, max_step, first_step, share, parameters, times, valued, most
         As for `Solver.start`.
     shared : sequence of bool
         Of each parameter: whether it is the same for all members.
+    first_methods : array of int, shape (members,), optional
+        Numbers of the methods to begin with; by default, the first one.
+    lanes : int, optional
+        Members at a time; by default, as many as fit into a vector, unless there is only one. What becomes of a member
+        depends, by rounding, on whether there are several lanes, but not on the other members.
     threads : int, optional
         By default, as many as there are cores, if there are enough members.
     report : callable, optional
@@ -75,30 +84,40 @@ def integrate_members(
     """
     y0 = np.asarray(y0)
     count = y0.shape[0]
+    valued = count if valued is None else valued
     found = Ends(
         np.array(y0), np.array(np.broadcast_to(np.asarray(t0, dtype=np.float64), (count,))),
-        np.zeros((count, 4), dtype=np.int64), np.zeros(count, dtype=np.int64),
-        None if times is None else np.full((count, np.shape(times)[-1], y0.shape[1]), np.nan, y0.dtype),
+        np.zeros((count, 4), dtype=np.int64), np.zeros(count, dtype=np.int64), np.empty(count),
+        None if times is None else np.full((valued, np.shape(times)[-1], y0.shape[1]), np.nan, y0.dtype),
     )  # fmt: skip
-    left = np.arange(count)
-    width = vector_bytes() // y0.dtype.itemsize
+    lanes = lanes or (widest(y0.dtype) if count > 1 else 1)
+    first_methods = found.methods.copy() if first_methods is None else first_methods
+    ended = 0
     for number, make in enumerate(makers):
-        lanes = width if left.shape[0] > 1 else 1
+        left = np.flatnonzero((first_methods == number) | (found.counts[:, 0] == Status.STIFF))
+        if not left.shape[0]:
+            continue
         solver = make(Form(lanes, tuple(shared), has_times=times is not None, checks_polynomials=times is not None))
-        some = [_of(left, one, count) for one in (end, max_step, first_step)]
+        some = [_of(left, one, count) for one in (end, max_step, first_step, share)]
         given = [one if same else np.asarray(one)[left] for one, same in zip(parameters, shared, strict=True)]
+        found.since[left] = found.t[left]
+        begun = found.counts[left, 0] == Status.STIFF
         run = solver.start(
             found.t[left], some[0], found.y[left], rtol=rtol, atol=atol, max_step=some[1],
-            first_step=some[2] if number == 0 else 0.0, parameters=given,
-            times=times if times is None or np.ndim(times) == 1 else np.asarray(times)[left], most=most,
+            first_step=np.where(begun, 0.0, some[2]), share=some[3], parameters=given,
+            times=times if times is None or np.ndim(times) == 1 else np.asarray(times)[left],
+            valued=int(np.searchsorted(left, valued)), most=most,
             threads=threads or min(available_threads(), max(1, left.shape[0] // (2 * lanes))),
         )  # fmt: skip
-        _finish(run, count - left.shape[0], report)
+        _finish(run, ended, report)
         _enter(found, run, left, number)
-        left = left[run.counts[:, 0] == Status.STIFF]
-        if not left.shape[0]:
-            break
+        ended += int(np.count_nonzero(run.counts[:, 0] != Status.STIFF))
     return found
+
+
+def widest(dtype: Any) -> int:
+    """Numbers of a dtype that fit into a vector."""
+    return vector_bytes() // int(np.dtype(dtype).itemsize)
 
 
 def _of(members: Any, one: Any, count: int) -> Any:
@@ -126,4 +145,5 @@ def _enter(found: Ends, run: Run, members: Any, method: int) -> None:
     found.counts[members, 0] = run.counts[:, 0]
     found.counts[members, 1:] += run.counts[:, 1:]
     if found.values is not None:
-        found.values[members] = np.where(np.isnan(run.values), found.values[members], run.values)
+        some = members[: run.values.shape[0]]
+        found.values[some] = np.where(np.isnan(run.values), found.values[some], run.values)

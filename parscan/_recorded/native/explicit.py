@@ -96,7 +96,7 @@ def coefficients() -> Coefficients:
 class Explicit(Members):
     """Writes the solver of a right-hand side `fun(t, y, *parameters)`."""
 
-    is_inlined = True
+    is_inlined = tests_stiffness = True
     power, last = 8, STAGES
     per_attempt, per_step, per_polynomial = STAGES - 1, 1, EXTRA
 
@@ -126,7 +126,7 @@ class Explicit(Members):
         Near the limit of stability, polynomials are many times worse than the states at the ends of steps.
         """
         code = self.code
-        wanted = self.lane("active")[0].differs(0) & (error < 1.0)
+        wanted = self.lane("active")[0].differs(0) & (error.to(np.float64) * self.lane("tightness")[0] < 1.0)
         matters = wanted
         if self.form.has_times:  # a time may lie in the step: it lies within twice its length
             following, direction = self.lane("next")[0], self.lane("direction")[0]

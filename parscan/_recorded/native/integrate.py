@@ -19,8 +19,8 @@ from .members import COUNTS, DENSE, NOTHING, NUMBERS, POINTERS, Facts, Members, 
 
 FLOAT, WHOLE = np.dtype(np.float64), np.dtype(np.int64)
 
-MEMBERS, MOST, CAPACITY, LOGGED, WANTED, ENDED, TIME_COUNT = map(
-    NUMBERS.index, ("members", "most", "capacity", "logged", "wanted", "ended", "time count")
+MEMBERS, MOST, CAPACITY, LOGGED, WANTED, ENDED, TIME_COUNT, VALUED = map(
+    NUMBERS.index, ("members", "most", "capacity", "logged", "wanted", "ended", "time count", "valued")
 )
 LOG, TIMES = map(POINTERS.index, ("log members", "times"))
 """Places of numbers that Python reads or writes, and of the first pointers to the log and to the times."""
@@ -68,15 +68,17 @@ class Solver:
 
     def start(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
-        parameters: Sequence[Any] = (), times: Any = None, most: int | None = None, threads: int = 1,
+        share: Any = 1.0, parameters: Sequence[Any] = (), times: Any = None, valued: int | None = None,
+        most: int | None = None, threads: int = 1,
     ) -> Run:  # fmt: skip
         """
         Begin to solve.
 
         Parameters
         ----------
-        t0, end, max_step, first_step : float, or array of shape (members,)
-            Begin and end; the largest step, and the first one. A first step of 0 is chosen by the solver.
+        t0, end, max_step, first_step, share : float, or array of shape (members,)
+            Begin and end; the largest step, and the first one; a factor on the tolerances. A first step of 0 is chosen
+            by the solver.
         y0 : array, shape (members, n)
             States at the begin.
         rtol, atol : float or array of shape (n,)
@@ -85,16 +87,18 @@ class Solver:
             The further arguments of the right-hand side; those that are not shared with a first axis for members.
         times : array of shape (m,) or (members, m), optional
             From the begin to the end, in order: where values are wanted.
+        valued : int, optional
+            How many members, the first ones, they are wanted of. By default all.
         most : int
             Steps, taken or rejected, after which a member is given up; by default `MOST_STEPS`.
         threads : int
             Each has members of its own.
         """
-        several = [not isinstance(one, float) and np.ndim(one) > 0 for one in (t0, end, first_step, max_step)]
+        several = [not isinstance(one, float) and np.ndim(one) > 0 for one in (t0, end, first_step, max_step, share)]
         run = Run(self, len(y0), several, threads)
         run.begin(
-            t0, end, y0, rtol=rtol, atol=atol, max_step=max_step, first_step=first_step, parameters=parameters,
-            times=times, most=most,
+            t0, end, y0, rtol=rtol, atol=atol, max_step=max_step, first_step=first_step, share=share,
+            parameters=parameters, times=times, valued=valued, most=most,
         )  # fmt: skip
         return run
 
@@ -104,7 +108,7 @@ class Solver:
             return self._idle.pop()
         except IndexError:
             compares = self.form.compares
-            return Run(self, COMPARED if compares else 1, [False, False, False, compares], 1)
+            return Run(self, COMPARED if compares else 1, [False, False, False, compares, False], 1)
 
     def give_back(self, run: Run) -> None:
         """Keep a run that was lent for later problems."""
@@ -139,7 +143,7 @@ class Run:
         Times at which they ended.
     counts : array of int, shape (members, 4)
         Their status, steps that were taken, steps that were rejected, and evaluations of the right-hand side.
-    values : array, shape (members, m, n), or None
+    values : array, shape (valued, m, n), or None
         At the times that were asked for; NaN where a member has not come to them.
     log : tuple of arrays (k,), (k,), (k, n), (k, degree, n)
         Steps that the last call of `advance` took, if they are logged: numbers of members, times and states at their
@@ -160,7 +164,7 @@ class Run:
         self.slopes: Any = None
         self._given: list[Any] = []
         size, given = n * dtype.itemsize, 1 if solver.form.compares else count
-        block = _Block((count + given) * -(-size // 8) + count * (1 + len(COUNTS)) + 7 + sum(several) * count)
+        block = _Block((count + given) * -(-size // 8) + count * (1 + len(COUNTS)) + 8 + sum(several) * count)
         rows = list[int]()
         self._states = block.add(given * n, dtype, rows, size * (given > 1)).reshape(given, n)
         self._spans = [block.add(count if differs else 1, FLOAT, rows, 8 * differs) for differs in several]
@@ -178,7 +182,8 @@ class Run:
 
     def begin(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
-        parameters: Sequence[Any] = (), times: Any = None, most: int | None = None, looser: float = 0.0,
+        share: Any = 1.0, parameters: Sequence[Any] = (), times: Any = None, valued: int | None = None,
+        most: int | None = None, looser: float = 0.0,
     ) -> None:  # fmt: skip
         """
         Begin, also anew; the arguments are those of `Solver.start`, for as many members, with arrays where it had them.
@@ -188,7 +193,7 @@ class Run:
         """
         numbers, form = self._numbers, self._solver.form
         self._states[...] = y0
-        for target, given in zip(self._spans, (t0, end, first_step, max_step), strict=True):
+        for target, given in zip(self._spans, (t0, end, first_step, max_step, 1 / share), strict=True):
             target[...] = given
         self.counts[...] = 0
         self._queue[...] = 0  # the next member
@@ -196,19 +201,21 @@ class Run:
         if form.compares:
             self.members = numbers[MEMBERS] = COMPARED if looser else 1
         if form.has_times:
-            self._want(times)
+            self._want(times, valued)
         if parameters:
             self._give(parameters)
         for worker in self._workers:
             worker.begin(self._rows, numbers, rtol, atol, looser)
 
-    def _want(self, times: Any) -> None:
-        """Note where values are wanted."""
+    def _want(self, times: Any, valued: int | None) -> None:
+        """Note where values are wanted, and of how many members."""
         solver, places, count = self._solver, [0] * 4, 0
         if times is not None:
             times = np.ascontiguousarray(times, dtype=np.float64)
             count = times.shape[-1]
-            self.values = np.full((self._states.shape[0], count, solver.n), np.nan, solver.dtype)
+            some = self._states.shape[0] if valued is None else valued
+            self._numbers[VALUED] = some
+            self.values = np.full((some, count, solver.n), np.nan, solver.dtype)
             size = solver.n * solver.dtype.itemsize
             places = [address(times), 8 * count * (times.ndim - 1), address(self.values), count * size]
             self._given.append(times)

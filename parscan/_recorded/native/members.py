@@ -135,7 +135,7 @@ class Registers:
 Row = Array | Registers
 
 POINTERS = (
-    "y0", "t0", "end", "first", "longest",  # of members
+    "y0", "t0", "end", "first", "longest", "tightness",  # of members
     "y", "t", "counts",  # what becomes of members
     "log members", "log t", "log slopes", "log y", "log coefficients", "times", "values", "queue",
 )  # fmt: skip
@@ -144,9 +144,9 @@ POINTERS = (
 COUNTS = "status", "accepted", "rejected", "evaluations"
 """Columns of `counts`."""
 
-NUMBERS = "members", "most", "capacity", "logged", "wanted", "ended", "time count"
+NUMBERS = "members", "most", "capacity", "logged", "wanted", "ended", "time count", "valued"
 """Integers: members of the ensemble; most steps of one; rows of the log, and how many are filled; whether a lane wants
-another member; members that ended here; times of a member."""
+another member; members that ended here; times of a member; how many members, the first ones, have times at all."""
 
 
 class Members(ABC):
@@ -170,6 +170,8 @@ class Members(ABC):
     """Of the recorded functions."""
     is_inlined: bool = False
     """Whether small right-hand sides may be written out, with the rows "trial", "end" and "slopes" in registers."""
+    tests_stiffness = False
+    """Whether members can end as stiff."""
     power: int
     """The error of a step is proportional to this power of its length."""
 
@@ -207,7 +209,7 @@ class Members(ABC):
 
     def _fields(self, rows: int) -> Fields:
         fields, lanes, dtype = Fields(), self.lanes, self.dtype
-        for name in ("now", "step", "goal", "direction", "limit", "next"):
+        for name in ("now", "step", "goal", "direction", "limit", "tightness", "next"):
             fields.add(name, np.float64, 1, lanes)
         for name in ("begin", "length", "finish") if self.form.has_times else ():
             fields.add(name, np.float64, 1, lanes)
@@ -225,6 +227,9 @@ class Members(ABC):
         fields.add("state", dtype, self.chunks, self.width)
         fields.add("end", dtype, self.chunks, self.width)
         fields.add("trial", dtype, self.chunks, self.width)
+        if self._retreats:
+            fields.add("safe", dtype, self.chunks, self.width)
+            fields.add("safe now", np.float64, 1, lanes)
         fields.add("slopes", dtype, rows, self.chunks, self.width)
         if self.form.log == DENSE or self.form.has_times:
             fields.add("coefficients", dtype, self.degree, self.chunks, self.width)
@@ -232,6 +237,15 @@ class Members(ABC):
             if lanes > 1 and not self.form.shared[k]:
                 fields.add(f"parameter {k}", argument.dtype, int(np.prod(argument.shape)), lanes)
         return fields
+
+    @property
+    def _retreats(self) -> bool:
+        """
+        Whether stiff members end where they began to look stiff, if nothing logs their steps.
+
+        Polynomials are bad at the limit of stability: another method has to give the values at times from there on.
+        """
+        return self.tests_stiffness and self.form.has_times and self.form.log == NOTHING
 
     def extend(self, fields: Fields) -> list[Routine]:
         """Add memory that a method needs besides; return functions that it calls besides."""
@@ -437,11 +451,13 @@ class Members(ABC):
     def _load(self, lane: Value, member: Value) -> None:
         """Begin with a member in a lane."""
         code, dtype = self.code, self.dtype
-        begin, goal, first, longest = (
-            code.array(self._pointer(name, member), np.float64)[0] for name in ("t0", "end", "first", "longest")
+        begin, goal, first, longest, tightness = (
+            code.array(self._pointer(name, member), np.float64)[0]
+            for name in ("t0", "end", "first", "longest", "tightness")
         )
         values: dict[str, Any] = {
-            "now": begin, "goal": goal, "limit": longest, "step": first, "member": member, "active": 1, "fresh": 1,
+            "now": begin, "goal": goal, "limit": longest, "tightness": tightness, "step": first, "member": member,
+            "active": 1, "fresh": 1,
             "direction": code.where(goal < begin, -1.0, code.number(1.0)), "given": (first > 0).to(np.int64),
             "finite": 1, **dict.fromkeys(("shrunk", "place", "stiff", "others", *COUNTS), 0),
         }  # fmt: skip
@@ -505,13 +521,15 @@ class Members(ABC):
         def change(k: Any, totals: list[Value]) -> list[Value]:
             return [_square((other[k] - first[k]) * self.scale(k, code.abs(state[k])), totals[0])]
 
-        size, rate = (code.sqrt(one / self.n).to(np.float64) for one in self.sums(2, sizes))
+        tightness = self.lane("tightness")[0]
+        size, rate = (code.sqrt(one / self.n).to(np.float64) * tightness for one in self.sums(2, sizes))
         h = code.where((size < 1e-5) | (rate < 1e-5), 1e-6, 0.01 * size / rate)
         h = code.minimum(h, longest)
         length, trial = self.wide(direction * h), self.row("trial")
         self.chunkwise(lambda k: trial.__setitem__(k, code.fma(length, first[k], state[k])))
         self.evaluate(t + direction * h, trial, other)
-        largest = code.maximum(rate, code.sqrt(self.sums(1, change)[0] / self.n).to(np.float64) / h)
+        slower = code.sqrt(self.sums(1, change)[0] / self.n).to(np.float64) * tightness
+        largest = code.maximum(rate, slower / h)
         wanted = code.pow(0.01 / largest, 1 / self.power)
         wanted = code.where(largest <= 1e-15, code.maximum(h * 1e-3, 1e-6), wanted)
         return code.minimum(code.minimum(100 * h, wanted), longest)
@@ -529,7 +547,7 @@ class Members(ABC):
         end = begin + direction[0] * size
         end = code.where((end - goal[0]) * direction[0] > 0, goal[0], end)
         h = end - begin
-        error = self.attempt(begin, h).to(np.float64)
+        error = self.attempt(begin, h).to(np.float64) * self.lane("tightness")[0]
         accepts = is_active & (error < 1.0) & ~fails
         fastest = code.where(was_shrunk, 1.0, code.number(FASTEST, width=self.lanes))
         factor = code.minimum(code.maximum(self.factor(error, accepts, h), SLOWEST), fastest)
@@ -561,8 +579,11 @@ class Members(ABC):
         last = self.row("slopes", self.last)
         self._count(accepts, "accepted")
         stiff = self.lane("stiff")
+        was_calm = accepts & stiff[0].equals(0)
         stiff[0] = code.where(accepts & self.is_stiff(accepts, h), -1, stiff[0])
         is_read = self._is_read(accepts)
+        if self._retreats:
+            self._note_safe(was_calm & stiff[0].differs(0), begin)
         if self.form.log == DENSE:
             with code.if_(code.any(is_read)):
                 self._count(is_read, "evaluations", self.per_polynomial)
@@ -585,6 +606,14 @@ class Members(ABC):
         if self.form.log != NOTHING:
             self._log(is_read)
 
+    def _note_safe(self, condition: Value, begin: Value) -> None:
+        """Note the begin of a step in lanes, before the state changes."""
+        code, safe, now, state = self.code, self.rows("safe"), self.lane("safe now"), self.rows("state")
+        chosen = condition.wide(self.width)
+        with code.if_(code.any(condition)):
+            self.chunkwise(lambda k: safe.__setitem__(k, code.where(chosen, state[k], safe[k])))
+            now[0] = code.where(condition, begin, now[0])
+
     def _count(self, condition: Value, name: str, times: int = 1) -> None:
         counts = self.lane(name)
         counts[0] = counts[0] + condition.to(np.int64) * times
@@ -602,6 +631,9 @@ class Members(ABC):
         code, status = self.code, self.lane("status")
         with self._each_lane(status[0].differs(0)) as lane:
             member = self.lane("member").of(1)[lane]
+            if self._retreats:
+                with code.if_(status.of(1)[lane].equals(int(Status.STIFF))):
+                    self._go_back(lane)
             code.array(self._pointer("t", member), np.float64)[0] = self.lane("now").of(1)[lane]
             accepted, rejected, evaluations = (self.lane(name).of(1)[lane] for name in COUNTS[1:])
             evaluations = evaluations + (accepted + rejected) * self.per_attempt + accepted * self.per_step
@@ -615,6 +647,13 @@ class Members(ABC):
                 self.lane(name).of(1)[lane] = 0
             ended, wanted = self.number("ended"), self.number("wanted")
             ended[0], wanted[0] = ended[0] + 1, 1
+
+    def _go_back(self, lane: Value) -> None:
+        """Return to the last safe state."""
+        self.lane("now").of(1)[lane] = self.lane("safe now").of(1)[lane]
+        safe, state = self.rows("safe").of(1), self.rows("state").of(1)
+        with self.code.for_(self.n) as k:
+            state[k * self.lanes + lane] = safe[k * self.lanes + lane]
 
     # Output
 
@@ -658,8 +697,7 @@ class Members(ABC):
         code, place = self.code, self.lane("place").of(1)[lane]
         member, following = self.lane("member").of(1)[lane], self.lane("next").of(1)
         following[lane] = self.lane("direction").of(1)[lane] * np.inf
-        is_wanted = place < self.number("time count")[0]
-        with code.if_(is_wanted & member.equals(0) if self.form.compares else is_wanted):
+        with code.if_((place < self.number("time count")[0]) & (member < self.number("valued")[0])):
             following[lane] = code.array(self._pointer("times", member), np.float64)[place]
 
     def _write_values(self, due: Value, begin: Value, end: Value, h: Value) -> None:

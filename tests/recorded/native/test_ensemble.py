@@ -106,3 +106,30 @@ def test_nothing_to_do():
     assert (found.counts[:, 0] == Status.FINISHED).all()
     np.testing.assert_array_equal(found.y, np.ones((3, 2)))
     np.testing.assert_array_equal(found.values, np.ones((3, 1, 2)))
+
+
+def test_shares_of_the_tolerances_and_values_of_some():
+    """Every member has a factor on the tolerances: it is as if it were alone with tolerances that are by it larger."""
+    mu, y0, _, _ = problem(11)
+    share, times = np.geomspace(1e-3, 10, 11), np.linspace(0, 3, 7)
+    options = {"max_step": np.inf, "shared": (False, True), "times": times}
+    found = integrate_members(MAKERS, 0.0, 3.0, y0, rtol=1e-6, atol=1e-7, share=share, parameters=(mu, PUSH), valued=5,
+                              **options)  # fmt: skip
+    assert found.values.shape[0] == 5
+    for k in range(11):
+        alone = integrate_members(MAKERS, 0.0, 3.0, y0[k : k + 1], rtol=1e-6 * share[k], atol=1e-7 * share[k],
+                                  parameters=(mu[k : k + 1], PUSH), lanes=8, **options)  # fmt: skip
+        np.testing.assert_allclose(found.y[k], alone.y[0], rtol=1e-9)
+        np.testing.assert_array_equal(found.counts[k, :3], alone.counts[0, :3])
+        if k < 5:
+            np.testing.assert_allclose(found.values[k], alone.values[0], rtol=1e-8, atol=1e-10)
+
+
+def test_methods_to_begin_with():
+    y0 = problem(9)[1]
+    first = np.arange(9) % 2
+    found = integrate_members(MAKERS, 0.0, 2.0, y0, rtol=1e-6, atol=1e-7, parameters=(np.zeros(9), PUSH),
+                              shared=(False, True), first_methods=first)  # fmt: skip
+    np.testing.assert_array_equal(found.methods, first)
+    np.testing.assert_array_equal(found.since, 0.0)
+    assert (found.counts[:, 0] == Status.FINISHED).all()

@@ -1,0 +1,357 @@
+"""All members of a batch, until their errors at the end are small: marches with tolerances of each member's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any
+
+from ..._arrays.namespace import Array, quiet
+from ..._recorded.budget import NoCodeError
+from ..core.problem import Problem
+from ..core.stretches import Stretch, stretches
+from .accuracy import BRIEF, GAIN, HOPELESS, LEAST, LOOSER, MARCHES, SPARE, WANTED, LeftError
+from .march import FEWEST, ORDER, SOON
+from .members import Members
+from .parts import as_parts, from_parts, of_parts, wide
+
+if TYPE_CHECKING:
+    from ..._recorded.native.ensemble import Ends
+    from ..._recorded.native.integrate import Run
+
+AT_ONCE, NUMBERS = 1 << 14, 1 << 22
+"""Largest number of members that are solved together, and of their values at times of the output."""
+
+BETWEEN = 3.0
+"""Factor on the tolerances of a third march, which confirms that the error of the first one is small."""
+
+LINEAR = 0.003
+"""Relative distance of two marches from which on errors are not taken as proportional to tolerances."""
+
+ENOUGH = 2.0
+"""Estimated error with which a member is left, if the last march did not bring it down."""
+
+LARGEST = 1e300
+"""Takes the place of distances that are not finite."""
+
+LEAST_RELATIVE = max(LEAST, 100 * 2.0**-52)
+"""Smallest relative tolerance of a march."""
+
+
+@dataclass
+class Found:
+    """
+    What is known of all members; complex states by their parts.
+
+    Parameters
+    ----------
+    y : array, shape (members, n)
+        States at the end.
+    values : array, shape (members, m, n)
+        At the times of the output.
+    errors : array, shape (members,)
+        Estimated errors at the end in tolerances.
+    steps, methods : arrays of int, shape (members,)
+        Of the last march; the number of the method that ended it.
+    evaluations : int
+        Of the right-hand side, by all marches.
+    """
+
+    y: Array
+    values: Array
+    errors: Array
+    steps: Array
+    methods: Array
+    evaluations: int = 0
+
+
+@dataclass(frozen=True)
+class _Known:
+    """States `(members, n)` at the ends of marches, and their shares `(members,)` of the tolerances."""
+
+    y: Array
+    shares: Array
+
+    def of(self, members: Array) -> _Known:
+        """Those of some members."""
+        return _Known(self.y[members, :], self.shares[members])
+
+
+class AllMembers:
+    """
+    The members of a batch; `first_step` is that of their first steps, 0 if these are to be chosen.
+
+    Parameters
+    ----------
+    problem : Problem
+    members : Members
+    first_step : float
+    """
+
+    def __init__(self, problem: Problem, members: Members, first_step: float) -> None:
+        self._problem, self._members, self._first_step = problem, members, first_step
+        xp = problem.xp
+        states = wide(xp.reshape(problem.y0, (-1, problem.y0.shape[-1])))
+        self.y0 = as_parts(states)
+        """Initial states `(members, n)`."""
+        self._like = states[:1, :]
+        self._atol = of_parts(problem.atol, states)
+        self._stretches = stretches(problem.span, problem.breaks)
+
+    @property
+    def count(self) -> int:
+        """Number of members."""
+        return int(self.y0.shape[0])
+
+    def pilot(self) -> Array:
+        """Times of the steps of the first member, which are the output if the user asks for no times."""
+        from ..._recorded.native.members import STATES, Form, Status  # noqa: PLC0415 - slow to import
+
+        problem, xp = self._problem, self._problem.xp
+        form = Form(shared=self._members.shared, log=STATES)
+        state, t = self.y0[:1, :], [xp.asarray(problem.span[:1])]
+        makers, method = self._members.solvers(), 0
+        for stretch in self._stretches:
+            begin = stretch.begin
+            while True:
+                run = makers[method](form).start(
+                    begin, stretch.end, state, rtol=of_parts(problem.rtols, self._like), atol=self._atol,
+                    max_step=self._longest(1.0), first_step=0.0 if len(t) > 1 else self._first_step,
+                    parameters=self._members.arguments(slice(1), stretch.low, stretch.high),
+                )  # fmt: skip
+                t += _logged(run)
+                begin, state = float(run.t[0]), run.y
+                if run.status is not Status.STIFF:
+                    break
+                method += 1
+            if run.status is not Status.FINISHED:
+                raise LeftError(f"left the solution of a member at t = {begin!r}: {run.status.name}")
+        return xp.concat(t)
+
+    def solved(self, times: Array, tell: Callable[[float], object]) -> Found:
+        """All members, with values at the times; `tell` is called with the share that is done."""
+        xp, (begin, end) = self._problem.xp, self._problem.span
+        found = Found(
+            xp.empty_like(self.y0), xp.empty((self.count, times.shape[0], self.y0.shape[1])), xp.zeros(self.count),
+            xp.zeros(self.count, dtype=xp.int64), xp.zeros(self.count, dtype=xp.int64),
+        )  # fmt: skip
+        inner = (times != begin) & (times != end)
+        for some in self._parts(times.shape[0]):
+            one = self._part(some, times[inner], partial(_tell, tell, some, self.count))
+            found.y[some, :], found.errors[some], found.steps[some] = one.y, one.errors, one.steps
+            found.methods[some] = one.methods
+            found.evaluations += one.evaluations
+            found.values[some, inner, :] = one.values
+            found.values[some, times == begin, :] = self.y0[some, None, :]
+            found.values[some, times == end, :] = one.y[:, None, :]
+        return found
+
+    def _parts(self, times: int) -> Iterator[slice]:
+        """Members that are solved together: memory for more than the result is for these only."""
+        size = max(1, min(AT_ONCE, NUMBERS // max(1, times * self.y0.shape[1])))
+        for first in range(0, self.count, size):
+            yield slice(first, min(first + size, self.count))
+
+    def _part(self, some: slice, times: Array, tell: Callable[[float], object]) -> Found:
+        """Some members, until the estimated errors at the end are at most the tolerances, if that can be done."""
+        xp = self._problem.xp
+        members = xp.arange(some.start, some.stop)
+        count = members.shape[0]
+        shares = xp.ones(2 * count)
+        shares[count:] = LOOSER
+        first = self._ends(
+            xp.concat([members, members]), shares, times, count, xp.zeros(2 * count, dtype=xp.int64), tell
+        )
+        done, (one, other) = _are_finished(first), self._halves(first.y, shares)
+        if not bool(xp.all(done[:count])):
+            raise _left(first)
+        errors = xp.where(done[count:], self._errors(one, other), xp.full(count, inf))
+        values = one.y[:, None, :][:, :0, :] if first.values is None else first.values
+        found = Found(one.y, values, errors, first.counts[:count, 1], first.methods[:count])
+        found.evaluations = int(xp.sum(first.counts[:, 3]))
+        methods = self._first_methods(first)[:count]
+        self._confirm(found, members, one, methods)
+        self._mend(found, members, times, one, other, methods)
+        return found
+
+    def _halves(self, y: Array, shares: Array) -> tuple[_Known, _Known]:
+        """Two marches of each member."""
+        half = y.shape[0] // 2
+        return _Known(y[:half, :], shares[:half]), _Known(y[half:, :], shares[half:])
+
+    def _confirm(self, found: Found, members: Array, one: _Known, methods: Array) -> None:
+        """
+        March a third time where two marches are close to each other.
+
+        Among thousands of members, there are always some whose two errors are large, and equal by chance.
+        """
+        xp = self._problem.xp
+        left = xp.nonzero(found.errors <= WANTED)[0]
+        if left.shape[0]:
+            third = self._ends(members[left], xp.full(left.shape[0], BETWEEN), one.y[0, :0], 0, methods[left], None)
+            errors = self._errors(one.of(left), _Known(third.y, xp.full(left.shape[0], BETWEEN)))
+            errors = xp.where(_are_finished(third), errors, xp.full_like(errors, inf))
+            found.errors[left] = xp.maximum(found.errors[left], errors)
+            found.evaluations += int(xp.sum(third.counts[:, 3]))
+
+    def _mend(
+        self, found: Found, members: Array, times: Array, one: _Known, other: _Known, methods: Array
+    ) -> None:  # fmt: skip
+        """Solve members again whose errors are too large, which two marches have told."""
+        xp = self._problem.xp
+        shares, hopeful = xp.asarray(one.shares, copy=True), found.errors > WANTED
+        for _ in range(MARCHES):
+            left = xp.nonzero(hopeful)[0]
+            wanted = self._tighter(shares[left], found.errors[left])
+            goes_on = wanted < shares[left] / 2
+            hopeful[left] = goes_on
+            left, wanted = left[goes_on], wanted[goes_on]
+            if not left.shape[0]:
+                break
+            again = self._ends(members[left], wanted, times, left.shape[0], methods[left], None)
+            now, last = _Known(again.y, wanted), _Known(found.y[left, :], shares[left])
+            before, errors = found.errors[left], self._errors(now, last)
+            for known in (one, other):
+                errors = xp.maximum(errors, self._errors(now, known.of(left), beyond=0.0))
+            hopeful[left] = (
+                _are_finished(again) & (errors > WANTED)
+                & ~((errors > HOPELESS * before) & ((errors <= ENOUGH) | (again.counts[:, 3] > BRIEF)))
+            )  # fmt: skip
+            methods[left], shares[left] = self._first_methods(again), wanted
+            _enter(found, left, again, errors)
+
+    def _tighter(self, shares: Array, errors: Array) -> Array:
+        """Shares of the tolerances for another march."""
+        xp = self._problem.xp
+        with quiet():
+            wanted = xp.where(xp.isfinite(errors), SPARE * WANTED / errors, xp.ones_like(errors))
+        return xp.clip(shares * xp.clip(wanted, None, 1 / LOOSER), LEAST_RELATIVE / self._problem.rtol, None)
+
+    def _errors(self, one: _Known, other: _Known, *, beyond: float = 1 / GAIN) -> Array:
+        """
+        Estimated errors at the ends of marches, in tolerances, from others with larger shares of the tolerances.
+
+        Small errors are about proportional to tolerances. Of larger differences, the share `beyond` is taken.
+        """
+        xp, ratios = self._problem.xp, other.shares / one.shares
+        apart = self._distances(one.y, other.y)
+        small = apart * self._problem.rtol < LINEAR
+        with quiet():
+            return xp.where(small, apart * xp.clip((LOOSER - 1) / GAIN / (ratios - 1), None, 1.0), apart * beyond)
+
+    def _first_methods(self, ends: Ends) -> Array:
+        """Methods to begin with: the last one, if it was soon needed."""
+        xp, (begin, end) = self._problem.xp, self._problem.span
+        return xp.where(xp.abs(ends.since - begin) <= SOON * abs(end - begin), ends.methods, 0)
+
+    def _longest(self, shares: Any) -> Any:
+        """Longest steps: marches must differ in them to tell the error where these limit the others."""
+        begin, end = self._problem.span
+        longest = min(self._problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
+        return longest * shares ** (1 / ORDER)
+
+    def _ends(
+        self, members: Array, shares: Array, times: Array, valued: int, methods: Array,
+        tell: Callable[[float], object] | None,
+    ) -> Ends:  # fmt: skip
+        """March some members with shares of the tolerances; the first `valued` ones have values at the times."""
+        from ..._recorded.native.members import Status  # noqa: PLC0415 - slow to import
+
+        found: Ends | None = None
+        values = []
+        for stretch in self._stretches:
+            within = _within(times, stretch, is_first=found is None)
+            before, found = found, self._stretch(stretch, members, shares, within, valued, methods, found, tell)
+            if found.values is not None:
+                values.append(found.values)
+            methods = found.methods
+            if before is not None:
+                found.counts[:, 1:] += before.counts[:, 1:]
+                failed = before.counts[:, 0] != Status.FINISHED
+                found.counts[failed, 0], found.t[failed] = before.counts[failed, 0], before.t[failed]
+        assert found is not None
+        found.values = self._problem.xp.concat(values, axis=1) if values else None
+        return found
+
+    def _stretch(
+        self, stretch: Stretch, members: Array, shares: Array, times: Array, valued: int, methods: Array,
+        before: Ends | None, tell: Callable[[float], object] | None,
+    ) -> Ends:  # fmt: skip
+        from ..._recorded.native.ensemble import integrate_members, widest  # noqa: PLC0415 - slow to import
+        from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
+
+        count, lanes = members.shape[0], widest(self.y0.dtype)
+        try:
+            return integrate_members(
+                self._members.solvers(), stretch.begin, stretch.end,
+                self.y0[members, :] if before is None else before.y,
+                rtol=of_parts(self._problem.rtols, self._like), atol=self._atol, share=shares,
+                max_step=self._longest(shares), first_step=self._first_step if before is None else 0.0,
+                parameters=self._members.arguments(members, stretch.low, stretch.high), shared=self._members.shared,
+                times=times if times.shape[0] else None, valued=valued, first_methods=methods,
+                lanes=lanes if 2 * self.count >= lanes else 1,
+                report=None if tell is None else lambda ended: tell(ended / count),
+            )  # fmt: skip
+        except UnsupportedError as error:
+            raise NoCodeError(str(error)) from error
+
+    def _distances(self, one: Array, other: Array) -> Array:
+        """Largest differences of components of members, in tolerances; infinite where they are not numbers."""
+        xp, problem = self._problem.xp, self._problem
+        one, other = from_parts(one, self._like), from_parts(other, self._like)
+        with quiet():
+            apart = xp.abs(one - other)
+            relative = apart / (problem.atol + problem.rtols * xp.abs(one))
+            found = xp.max(xp.where(apart == 0, xp.zeros_like(apart), relative), axis=-1)
+        return xp.where(xp.isfinite(found), found, xp.full_like(found, LARGEST))
+
+
+def _logged(run: Run) -> list[Array]:
+    """Times of the steps of a run of one member."""
+    found, left = [], 1
+    while left:
+        left = run.advance(1000)
+        found.append(run.log[1])
+    return found
+
+
+def _tell(tell: Callable[[float], object], some: slice, count: int, share: float) -> None:
+    """Tell the share of all members that is done, of which a share of some members are the last."""
+    tell((some.start + share * (some.stop - some.start)) / count)
+
+
+def _within(times: Array, stretch: Stretch, *, is_first: bool) -> Array:
+    """Times in a stretch; the end of one stretch does not belong to the next."""
+    way = 1.0 if stretch.end > stretch.begin else -1.0
+    after = way * times >= way * stretch.begin if is_first else way * times > way * stretch.begin
+    return times[after & (way * times <= way * stretch.end)]
+
+
+def _are_finished(ends: Ends) -> Array:
+    """Which members came to their ends."""
+    from ..._recorded.native.members import Status  # noqa: PLC0415 - slow to import
+
+    found: Array = ends.counts[:, 0] == Status.FINISHED
+    return found
+
+
+def _left(ends: Ends) -> LeftError:
+    """Says where and why the first member ended that did not come to its end."""
+    from ..._recorded.native.members import Status  # noqa: PLC0415 - slow to import
+
+    bad = int((~_are_finished(ends)).nonzero()[0][0])
+    status = Status(int(ends.counts[bad, 0])).name
+    return LeftError(f"left the solution of a member at t = {float(ends.t[bad])!r}: {status}")
+
+
+def _enter(found: Found, left: Array, again: Ends, errors: Array) -> None:
+    """Enter members that were solved again."""
+    done = _are_finished(again)
+    some = left[done]
+    found.y[some, :], found.errors[some] = again.y[done, :], errors[done]
+    found.steps[some], found.methods[some] = again.counts[done, 1], again.methods[done]
+    if again.values is not None:
+        found.values[some, ...] = again.values[done, ...]
+    found.evaluations += int(again.counts[:, 3].sum())

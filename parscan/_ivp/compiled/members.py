@@ -1,0 +1,246 @@
+"""Batches as recorded operations of one member: found again at later solves, differentiated, and evaluated."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import inf, prod
+from typing import TYPE_CHECKING, Any
+
+from ..._arrays.namespace import Array, array_namespace, library, quiet
+from ..._recorded.budget import NoCodeError
+from ..core.problem import Problem
+from .parts import as_parts, from_parts, wide
+from .recorded import LARGEST, MOST_NODES, TIME, UNLIKE, within
+
+if TYPE_CHECKING:
+    from ..._recorded.batch import Member
+    from ..._recorded.linearised import Linearised
+    from ..._recorded.native.integrate import Solver
+    from ..._recorded.native.members import Form
+    from ..._recorded.program import Program
+    from ..._recorded.record import Recording
+
+FEW = 2
+"""Members along each axis of a batch that are recorded, if arrays in `args` have all that differs between members."""
+
+KEPT = 256
+"""Functions that are remembered because all members must be recorded."""
+
+AT_ONCE = 1 << 20
+"""Largest number of values that NumPy keeps while it evaluates recorded operations, about."""
+
+_lock = threading.Lock()
+_of_all: OrderedDict[Any, None] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Members:
+    """
+    The right-hand side of one member, recorded.
+
+    The program takes, in double precision, the time `()`, the state `(n,)`, or `(n, 2)` if it is complex, the limits
+    `()` between which times are clipped, if the problem has breakpoints, and arrays `(...)` of the member's own.
+
+    Parameters
+    ----------
+    program : Program
+    own : tuple of arrays, shape (members, ...)
+        What differs between members.
+    is_limited : bool
+        Whether the program takes limits.
+    notes : dict
+        What is kept for later solves: whatever is compiled.
+    """
+
+    program: Program
+    own: tuple[Array, ...]
+    is_limited: bool
+    notes: dict[Any, Any]
+
+    @property
+    def shared(self) -> tuple[bool, ...]:
+        """Of each argument after the state, whether it is the same for all members."""
+        return (True,) * (2 * self.is_limited) + (False,) * len(self.own)
+
+    def arguments(self, members: Any, low: float = -inf, high: float = inf) -> tuple[Any, ...]:
+        """Values of the arguments after the state, of some members, with these limits of the times."""
+        limits = tuple(map(array_namespace(*self.own).asarray, (low, high))) if self.own else (low, high)
+        return (*(limits if self.is_limited else ()), *(one[members] for one in self.own))
+
+    def slopes(self, t: Array, states: Array) -> Array:
+        """Values of the recorded operations at times `(m,)` and states `(m, *batch, n)`, by NumPy, in doubles."""
+        xp, shape = array_namespace(states), states.shape
+        count = prod(shape[1:-1])
+        given = xp.reshape(as_parts(wide(states)), (-1, *self.program.arguments[1].shape))
+        found = []
+        most = max(1, AT_ONCE // self.program.size)
+        for first in range(0, given.shape[0], most):
+            calls = xp.arange(first, min(first + most, given.shape[0]))
+            numbers = [
+                xp.broadcast_to(one, (calls.shape[0], *one.shape)) if shared else one
+                for one, shared in zip(map(xp.asarray, self.arguments(calls % count)), self.shared, strict=True)
+            ]
+            with quiet():
+                found.append(self.program(t[calls // count], given[first : first + most, ...], *numbers)[0])
+        values = xp.reshape(xp.concat(found), (given.shape[0], -1))
+        return xp.reshape(from_parts(values, states), shape)
+
+    @property
+    def linearised(self) -> Linearised:
+        """The program with its Jacobian and its derivative with respect to time; raises `NoCodeError`."""
+        found: Linearised | None = self.notes.get("linearised")
+        if found is None:
+            found = self.notes["linearised"] = _derived(self.program)
+        return found
+
+    def solvers(self) -> list[Any]:
+        """Functions of a form that make the compiled solvers, of each method."""
+        return [partial(self._made, name) for name in MAKERS]
+
+    def _made(self, name: str, form: Form) -> Solver:
+        found: Solver | None = self.notes.get((name, form))
+        if found is None:
+            found = self.notes[name, form] = MAKERS[name](self, form)
+        return found
+
+
+def _derived(program: Program) -> Linearised:
+    from ..._recorded.graph import TooLarge  # noqa: PLC0415
+    from ..._recorded.linearised import linearised  # noqa: PLC0415
+    from ..._recorded.refusal import Refused  # noqa: PLC0415
+    from ..._recorded.replay import replayed  # noqa: PLC0415 - slow to import
+
+    try:
+        return linearised(replayed(program, MOST_NODES))
+    except Refused as error:
+        raise NoCodeError(str(error)) from error
+    except TooLarge as error:
+        raise NoCodeError(f"has more than {MOST_NODES} operations with its derivatives") from error
+
+
+def _explicit(members: Members, form: Form) -> Solver:
+    from ..._recorded.native.explicit import explicit  # noqa: PLC0415 - slow to import
+
+    return explicit(members.program, form)
+
+
+def _stiff(members: Members, form: Form) -> Solver:
+    from ..._recorded.native.rosenbrock import rosenbrock  # noqa: PLC0415 - slow to import
+
+    return rosenbrock(members.program, members.linearised, form)
+
+
+MAKERS = {"DOP853": _explicit, "Rodas5P": _stiff}
+"""Functions that make the solvers: an explicit method first, then a stiff one."""
+
+
+def record_members(problem: Problem, agrees: Callable[[Members], bool]) -> Members:
+    """
+    Record one member of a batch; `agrees` tells whether a record gives the values of the function.
+
+    It raises `NoCodeError` with the reason, and the file and line of the function.
+    """
+    if library(problem.y0) != "numpy":
+        raise NoCodeError("works on arrays of another library than NumPy")
+    if problem.is_endless:
+        raise NoCodeError("works on a batch, with a span that has no end")
+    key = getattr(problem.fun, "__code__", type(problem.fun))
+    found = None if key in _of_all else _of_few(problem)
+    if found is not None and agrees(found):
+        return found
+    with _lock:
+        _of_all[key] = None
+        while len(_of_all) > KEPT:
+            _of_all.popitem(last=False)
+    found = _of_whole(problem)
+    if not agrees(found):
+        raise NoCodeError(UNLIKE)
+    return found
+
+
+def _of_few(problem: Problem) -> Members | None:
+    """
+    The members by a record of a small batch, with parts of the arrays in `args` that belong to its members.
+
+    None if the function cannot be called so, or if its members differ in other things as well.
+    """
+    nb = len(problem.batch)
+    few = tuple(min(FEW, length) for length in problem.batch)
+    differing = {k: one for k, arg in enumerate(problem.args) if (one := _of_members(arg, problem)) is not None}
+    xp = problem.xp
+    examples = [xp.zeros((*one.shape[: one.ndim - nb], *few)) for one in differing.values()]
+    constants = [arg for k, arg in enumerate(problem.args) if k not in differing]
+    places = [*differing, *(k for k in range(len(problem.args)) if k not in differing)]
+    order = tuple(places.index(k) for k in range(len(places)))
+    start = problem.y0[tuple(slice(length) for length in few)]
+    try:
+        recording, member = _recorded(problem, partial(_in_order, problem.fun, order), start, examples, constants)
+    except NoCodeError:
+        return None
+    if member.tables or member.parts:
+        return None
+    own = tuple(
+        xp.reshape(xp.moveaxis(one, range(-nb, 0), range(nb)), (prod(problem.batch), *one.shape[: one.ndim - nb]))
+        for one in differing.values()
+    )
+    return Members(member.program, own, problem.breaks is not None, recording.notes)
+
+
+def _of_whole(problem: Problem) -> Members:
+    """The members by a record of the whole batch."""
+    recording, member = _recorded(problem, problem.fun, problem.y0, (), problem.args)
+    return Members(member.program, member.tables, problem.breaks is not None, recording.notes)
+
+
+def _recorded(
+    problem: Problem, fun: Any, start: Array, examples: Sequence[Array], constants: Sequence[Any]
+) -> tuple[Recording, Member]:
+    """A recording of a batch with the states `start`, arrays of members after it and constants; and one member."""
+    from ..._recorded.batch import decoupled  # noqa: PLC0415 - slow to import
+    from ..._recorded.memo import remembered  # noqa: PLC0415
+    from ..._recorded.record import NotRecordedError, Wishes  # noqa: PLC0415
+
+    xp, nb = problem.xp, start.ndim - 1
+    state, is_limited = wide(xp.moveaxis(start, -1, 0)), problem.breaks is not None
+    limits = [xp.asarray(-inf), xp.asarray(inf)] if is_limited else []
+    fun = partial(within, fun) if is_limited else fun
+    try:
+        wishes = Wishes(branches_on=(TIME,), dtype=state.dtype)
+        recording = remembered(fun, [xp.zeros(()), state, *limits, *examples], constants, MOST_NODES, wishes)
+    except NotRecordedError as error:
+        raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
+    if recording.shape != state.shape or recording.dtype != state.dtype:
+        raise NoCodeError(f"returns {recording.dtype} of the shape {recording.shape} when it is recorded")
+    if "member" not in recording.notes:
+        axes = tuple(range(1, state.ndim))
+        others = [tuple(range(one.ndim - nb, one.ndim)) for one in examples]
+        shapes = [(), axes, *[()] * len(limits), *others]
+        recording.notes["member"] = decoupled(recording.program, shapes, [axes])
+    member: Member | None = recording.notes["member"]
+    if member is None:
+        raise NoCodeError("has members that depend on each other, or do different things")
+    if member.program.operations > LARGEST:
+        raise NoCodeError(f"has {member.program.operations} operations, more than {LARGEST}")
+    return recording, member
+
+
+def _of_members(argument: Any, problem: Problem) -> Array | None:
+    """An argument with numbers for each member, its last axes those of the batch; None if it is not one."""
+    xp, batch = problem.xp, problem.batch
+    nb = len(batch)
+    if type(argument) is not type(problem.y0) or argument.dtype != xp.float64 or not argument.ndim:
+        return None
+    own = argument.shape[-nb:]
+    lengths = batch[nb - len(own) :]
+    if any(one not in (1, length) for one, length in zip(own, lengths, strict=True)) or all(one == 1 for one in own):
+        return None
+    return xp.broadcast_to(argument, (*argument.shape[:-nb], *batch))
+
+
+def _in_order(fun: Any, order: tuple[int, ...], t: Any, y: Any, *values: Any) -> Any:
+    """A function whose further arguments come in another order."""
+    return fun(t, y, *[values[k] for k in order])
