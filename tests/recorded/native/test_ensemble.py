@@ -112,13 +112,13 @@ def test_shares_of_the_tolerances_and_values_of_some():
     """Every member has a factor on the tolerances: it is as if it were alone with tolerances that are by it larger."""
     mu, y0, _, _ = problem(11)
     share, times = np.geomspace(1e-3, 10, 11), np.linspace(0, 3, 7)
-    options = {"max_step": np.inf, "shared": (False, True), "times": times}
     found = integrate_members(MAKERS, 0.0, 3.0, y0, rtol=1e-6, atol=1e-7, share=share, parameters=(mu, PUSH), valued=5,
-                              **options)  # fmt: skip
+                              shared=(False, True), times=times)  # fmt: skip
     assert found.values.shape[0] == 5
     for k in range(11):
         alone = integrate_members(MAKERS, 0.0, 3.0, y0[k : k + 1], rtol=1e-6 * share[k], atol=1e-7 * share[k],
-                                  parameters=(mu[k : k + 1], PUSH), lanes=8, **options)  # fmt: skip
+                                  parameters=(mu[k : k + 1], PUSH), lanes=8, shared=(False, True),
+                                  times=times, valued=int(k < 5))  # fmt: skip
         np.testing.assert_allclose(found.y[k], alone.y[0], rtol=1e-9)
         np.testing.assert_array_equal(found.counts[k, :3], alone.counts[0, :3])
         if k < 5:
