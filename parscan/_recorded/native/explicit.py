@@ -9,6 +9,7 @@ on Mathematical Software 20 (1994), in the form of Hairer and Wanner (1996), sec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..program import Program
+from . import dop853
 from .driver import Fields
 from .expressions import Value
 from .integrate import Solver, solver
@@ -76,21 +78,25 @@ class Coefficients:
 
 @cache
 def coefficients() -> Coefficients:
-    """The numbers, as SciPy has them."""
-    from scipy.integrate import DOP853  # noqa: PLC0415 - slow to import
-
-    A = np.zeros((STAGES + 1 + EXTRA, STAGES + 1 + EXTRA))
-    A[:STAGES, :STAGES], A[STAGES, :STAGES], A[STAGES + 1 :] = DOP853.A[:STAGES, :STAGES], DOP853.B, DOP853.A_EXTRA
-    c = np.concatenate([DOP853.C[:STAGES], [1.0], DOP853.C_EXTRA])
+    """The numbers, as arrays."""
+    size = STAGES + 1 + EXTRA
+    A = _padded(((), *dop853.A, dop853.B, *dop853.FURTHER), size)
+    c = np.array([*dop853.C, 1.0, *dop853.FURTHER_TIMES])
     first, last = np.eye(len(c))[[0, STAGES]]
-    nested = np.stack([A[STAGES], first - A[STAGES], 2 * A[STAGES] - first - last, *DOP853.D])
+    nested = np.stack([A[STAGES], first - A[STAGES], 2 * A[STAGES] - first - last, *_padded(dop853.D, size)])
     nodes = (np.polynomial.legendre.leggauss(DEGREE)[0] + 1) / 2
     x, rest = np.polynomial.Polynomial([0, 1]), np.polynomial.Polynomial([1, -1])
     shapes = [x ** (1 + k // 2) * rest ** ((k + 1) // 2) for k in range(DEGREE)]
     slopes = np.stack([shape.deriv()(nodes) for shape in shapes], axis=1) @ nested
     between = np.array([shape(BETWEEN) for shape in shapes]) @ nested
     change = np.array([shape.deriv()(BETWEEN) for shape in shapes]) @ nested
-    return Coefficients(A, c, DOP853.B, DOP853.E3[:STAGES], DOP853.E5[:STAGES], nested, slopes, between, change)
+    B, E3, E5 = map(np.array, (dop853.B, dop853.E3, dop853.E5))
+    return Coefficients(A, c, B, E3, E5, nested, slopes, between, change)
+
+
+def _padded(rows: Sequence[Sequence[float]], size: int) -> Any:
+    """A matrix of rows that are followed by zeros."""
+    return np.array([[*row, *[0.0] * (size - len(row))] for row in rows])
 
 
 class Explicit(Members):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.integrate import DOP853, solve_ivp
 
-from parscan._recorded.native.explicit import explicit
+from parscan._recorded.native.explicit import STAGES, coefficients, explicit
 from parscan._recorded.native.members import DENSE, STATES, Form, Status
 from parscan._recorded.record import record
 from tests.support.compiled_solvers import FAILURES, check_comparison, check_end
@@ -447,3 +447,13 @@ def test_evaluations_are_counted(form):
         assert attempts + 4 * accepted <= evaluations <= attempts + 4 * (accepted + rejected)
     else:
         assert attempts + 4 <= evaluations <= attempts + 16
+
+
+def test_the_numbers_are_scipys():
+    found = coefficients()
+    np.testing.assert_array_equal(found.A[:STAGES, :STAGES], DOP853.A)
+    np.testing.assert_array_equal(found.A[STAGES, :STAGES], DOP853.B)
+    np.testing.assert_array_equal(found.A[STAGES + 1 :], DOP853.A_EXTRA)
+    np.testing.assert_array_equal(found.c, [*DOP853.C, 1.0, *DOP853.C_EXTRA])
+    np.testing.assert_array_equal([found.E3, found.E5], [DOP853.E3[:STAGES], DOP853.E5[:STAGES]])
+    np.testing.assert_array_equal(found.nested[3:], DOP853.D)
