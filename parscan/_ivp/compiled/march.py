@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..._arrays.namespace import Array, array_namespace
 from ..core.problem import Problem
-from ..core.stretches import Stretch, stretches
+from ..core.stretches import cut
 from ..core.watched import Reached
 from ..output.events import Watch, sample_times
+from .corners import breaks_in
 from .parts import as_parts, from_parts, of_parts, wide
 from .path import NODES, Path, at_nodes, followed
 from .recorded import Recorded
@@ -165,6 +166,8 @@ class March:
         entries = self._y0.shape[0] * (1 + NODES * output.is_dense)
         self._room = max(FEWEST, NUMBERS // max(entries, 1))
         self._first = min(FIRST, self._room, max(FEWEST, BUSY // max(recorded.value.operations, 1)))
+        self.has_stretches = recorded.switches is not None or problem.breaks is not None
+        self.breaks = breaks_in(problem, recorded)
         self._longest = min(problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
 
     def run(
@@ -175,31 +178,28 @@ class March:
 
         `watch` finds events on the way. Without `is_read`, the states at the times of the output are not wanted.
         """
-        problem, course, method = self.problem, self._course(), self.method
-        for stretch in stretches((problem.span[0], problem.span[1] if end is None else end), problem.breaks):
-            method = self._pass(stretch, method, course, share, watch, is_read)
-            if course.failed or course.stop is not None:
-                break
+        problem, course = self.problem, self._course()
+        self._pass(problem.span[1] if end is None else end, course, share, watch, is_read)
         name, since = course.used[-1]
         if name != METHODS[EXPLICIT] and abs(since - problem.span[0]) <= SOON * abs(course.t - problem.span[0]):
-            self.method = method
+            self.method = METHODS.index(name)
         return course
 
     def twice(self, share: float, looser: float) -> tuple[Course, Course] | None:
         """
         March with a share of the tolerances, and with a share that is larger by a factor, in one call of machine code.
 
-        Of the second march, only the end is known. None if they must be made one by one: between breaks, and where an
-        explicit march must be left.
+        Of the second march, only the end is known. None if they must be made one by one: where an explicit march must
+        be left.
         """
         note, method = ("alone", self.method), self.method
-        stretch, *more = stretches(self.problem.span, self.problem.breaks)
-        if more or note in self.recorded.notes:
+        if note in self.recorded.notes:
             return None
+        end = self.problem.span[1]
         course, other = self._course(), self._course()
-        times = self._times(course.t, stretch, is_first=True)
+        times = self._times(course.t, end, is_first=True)
         run = self._lent(method)
-        self._begin(run, course, stretch, share, times, looser)
+        self._begin(run, course, end, share, times, looser)
         status = self._advance(run, course, None, is_read=True)
         if status == "STIFF" and method < len(METHODS) - 1:
             self.recorded.notes[note] = True
@@ -217,14 +217,13 @@ class March:
         """One that begins."""
         return Course(t=self.problem.span[0], y=self._y0, like=self.problem.y0)
 
-    def _pass(
-        self, stretch: Stretch, method: int, course: Course, share: float, watch: Watch | None, is_read: bool
-    ) -> int:
-        """March to the end of a stretch; return the number of the last method."""
+    def _pass(self, end: float, course: Course, share: float, watch: Watch | None, is_read: bool) -> None:
+        """March to the end, with one method and the next ones."""
+        method = self.method
         while True:
-            times = self._times(course.t, stretch, is_first=not course.values) if is_read else None
+            times = self._times(course.t, end, is_first=not course.values) if is_read else None
             run = self._lent(method)
-            self._begin(run, course, stretch, share, times)
+            self._begin(run, course, end, share, times)
             course.used.append((METHODS[method], course.t))
             status = self._advance(run, course, watch, is_read=is_read)
             if status == "STIFF" and is_read and watch is None and self.output.is_between:
@@ -234,19 +233,19 @@ class March:
                 break
             method += 1
         course.failed = "" if status in ("FINISHED", "RUNNING") else status
-        return method
 
     def _begin(
-        self, run: Run, course: Course, stretch: Stretch, share: float, times: Array | None, looser: float = 0.0
+        self, run: Run, course: Course, end: float, share: float, times: Array | None, looser: float = 0.0
     ) -> None:
         """Begin a run at the end of a course, with a share of the tolerances, and a second one if it is looser."""
         clip = max if isinstance(self._rtols, float) else self.problem.xp.maximum
         # Where it is the largest step that limits the others, marches must differ in it to tell the error.
         longest = self._longest * share ** (1 / ORDER)
         run.begin(
-            course.t, stretch.end, course.y, rtol=clip(self._rtols * share, LEAST), atol=self._atol * share,
+            course.t, end, course.y, rtol=clip(self._rtols * share, LEAST), atol=self._atol * share,
             max_step=(longest, longest * looser ** (1 / ORDER)), first_step=0.0 if course.used else self.first_step,
-            parameters=self.recorded.numbers(stretch.low, stretch.high), times=times, most=self._most, looser=looser,
+            parameters=self.recorded.parameters, times=times, stretches=self._stretches(course.t, end),
+            most=self._most, looser=looser,
         )  # fmt: skip
 
     def _read(self, run: Run, course: Course, times: Array | None) -> None:
@@ -256,11 +255,24 @@ class March:
         way = copysign(1.0, self.problem.span[1] - self.problem.span[0])
         course.values.append(from_parts(run.values[0, ...], course.like)[way * times <= way * course.t, ...])
 
+    def _stretches(self, begin: float, end: float) -> Array | None:
+        """Stretches between breakpoints: their ends, and limits of the times in them; None if there are none."""
+        if self.breaks is None or begin == end:
+            return None
+        xp = array_namespace(self.breaks)
+        t, begins, stops = cut((begin, end), self.breaks)
+        return xp.stack([t[1:], xp.minimum(begins, stops), xp.maximum(begins, stops)], axis=-1)
+
+    @property
+    def asked(self) -> dict[str, bool]:
+        """What is asked of the solvers."""
+        has_times = self.output.times is not None
+        return {"is_dense": self.output.is_dense, "has_times": has_times, "has_stretches": self.has_stretches}
+
     def _lent(self, method: int) -> Run:
         """The run of a method."""
         if method not in self._runs:
-            has_times = self.output.times is not None
-            made = solver(self.recorded, method, is_dense=self.output.is_dense, has_times=has_times)
+            made = solver(self.recorded, method, **self.asked)
             self._runs[method] = made, made.lend()
         return self._runs[method][1]
 
@@ -270,14 +282,14 @@ class March:
             made.give_back(run)
         self._runs.clear()
 
-    def _times(self, begin: float, stretch: Stretch, *, is_first: bool) -> Array | None:
-        """Times of the output in a stretch, from `begin` on; the end of one stretch does not belong to the next."""
+    def _times(self, begin: float, end: float, *, is_first: bool) -> Array | None:
+        """Times of the output from `begin` to `end`; the begin of the steps of a later method is not among them."""
         times = self.output.times
         if times is None:
             return None
-        way = copysign(1.0, stretch.end - begin)
+        way = copysign(1.0, end - begin)
         after = way * times >= way * begin if is_first else way * times > way * begin
-        return times[after & (way * times <= way * stretch.end)]
+        return times[after & (way * times <= way * end)]
 
     def _advance(self, run: Run, course: Course, watch: Watch | None, *, is_read: bool) -> str:
         """Go on with a run until it ends, or an event ends it; return its status. Steps are kept if they are read."""
@@ -333,7 +345,7 @@ class March:
         t = _after(begin, columns[0])
         y = from_parts(_after(start, columns[1]), self.problem.y0)
         stages = from_parts(at_nodes(columns[3]), self.problem.y0) if self.output.is_dense else None
-        return Path(t, y, stages, self.problem.breaks)
+        return Path(t, y, stages, self.breaks)
 
 
 def _after(first: Any, rows: Array) -> Array:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..._recorded.linearised import Linearised
     from ..._recorded.program import Program
     from ..._recorded.record import Recording
+    from ..._recorded.switches import Switches
 
 TIME, STATE, FIRST = 0, 1, 2
 """Numbers of the arguments of the programs: the time, the state, and the first one after it."""
@@ -55,8 +56,8 @@ class Recorded:
     """
     The right-hand side of a problem, recorded.
 
-    The programs take, in double precision, the time `()`, the state `(n,)`, or `(n, 2)` if it is complex, the limits
-    `()` between which times are clipped, if the problem has breakpoints, and the parameters, `()` or `(k,)`.
+    The programs take, in double precision, the time `()`, the state `(n,)`, or `(n, 2)` if it is complex, and the
+    parameters, `()` or `(k,)`.
 
     Parameters
     ----------
@@ -64,17 +65,10 @@ class Recorded:
         It is kept for later solves, and so is what its `notes` hold: the programs, and whatever is compiled of them.
     parameters : tuple of floats and arrays
         Numbers that are arguments of the programs. Other numbers that the function reads are constants.
-    is_limited : bool
-        Whether the programs take limits.
     """
 
     recording: Recording
     parameters: tuple[Any, ...]
-    is_limited: bool = False
-
-    def numbers(self, low: float = -inf, high: float = inf) -> tuple[Any, ...]:
-        """Values of the arguments after the state, with these limits of the times."""
-        return (low, high, *self.parameters) if self.is_limited else self.parameters
 
     @property
     def notes(self) -> dict[Any, Any]:
@@ -108,6 +102,16 @@ class Recorded:
             raise NoCodeError(f"has more than {MOST_NODES} operations with its derivatives") from error
 
     @property
+    def switches(self) -> Switches | None:
+        """Where the function has kinks and jumps in time; None if it has none."""
+        if "switches" not in self.notes:
+            from ..._recorded.switches import switches  # noqa: PLC0415 - slow to import
+
+            self.notes["switches"] = switches(self.value)
+        found: Switches | None = self.notes["switches"]
+        return found
+
+    @property
     def depends_on_time(self) -> bool:
         """Whether the function depends on the time."""
         return self.value.reads(TIME)
@@ -132,7 +136,7 @@ class Recorded:
     def _evaluated(self, program: Program, t: Array, parts: Array) -> Any:
         """Results of a program at times and states, by NumPy, in doubles."""
         xp = array_namespace(parts)
-        numbers = map(xp.asarray, self.numbers())
+        numbers = map(xp.asarray, self.parameters)
         constants = [xp.broadcast_to(number, (*t.shape, *number.shape)) for number in numbers]
         given = xp.reshape(parts, (*t.shape, *self.value.arguments[1].shape))
         with quiet():
@@ -282,7 +286,7 @@ def _with_parameters(problem: Problem, parameters: tuple[Any, ...]) -> Recorded 
     except NoCodeError:
         return None
     if "exponents" not in found.notes:
-        numbers = range(FIRST, FIRST + len(found.numbers()))
+        numbers = range(FIRST, FIRST + len(found.parameters))
         found.notes["exponents"] = found.value.depends("power", 1, numbers)
     return None if found.notes["exponents"] else found
 
@@ -291,18 +295,15 @@ def _recorded(problem: Problem, parameters: tuple[Any, ...]) -> Recorded:
     """The recording with these parameters and the other arguments as constants."""
     remembered, not_recorded, wishes = _recorder()
     xp, state = problem.xp, wide(problem.y0)
-    is_limited = problem.breaks is not None
-    numbers = (*((-inf, inf) if is_limited else ()), *parameters)
-    examples = [EXAMPLE, state, *map(xp.asarray, numbers)]
-    fun = partial(within, problem.fun) if is_limited else problem.fun
+    examples = [EXAMPLE, state, *map(xp.asarray, parameters)]
     try:
-        recording = remembered(fun, examples, problem.args[len(parameters) :], MOST_NODES, wishes(state.dtype))
+        recording = remembered(problem.fun, examples, problem.args[len(parameters) :], MOST_NODES, wishes(state.dtype))
     except not_recorded as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     if "fits" not in recording.notes:
         _check(recording, state)
         recording.notes["fits"] = True
-    return Recorded(recording, parameters, is_limited)
+    return Recorded(recording, parameters)
 
 
 @cache

@@ -66,18 +66,19 @@ def solve_compiled(
     if found.course.failed:
         raise LeftError(f"left the solution at t = {found.course.t!r}: {found.course.failed}")
     path = found.course.path
-    if recorded.is_contradicted(problem, vectorized, *_checked(found.course, problem)):
+    if recorded.is_contradicted(problem, vectorized, *_checked(found.course, march)):
         raise NoCodeError(UNLIKE)
     return _result(march, evaluation, found, path, times, events, dense_output=dense_output)
 
 
-def _checked(course: Course, problem: Problem) -> tuple[Array, ...]:
+def _checked(course: Course, march: March) -> tuple[Array, ...]:
     """Times, states and slopes that are compared with the function; not at breakpoints, where it has two values."""
+    problem, breaks = march.problem, march.breaks
     rows = course.evaluated
     columns = rows[0] if len(rows) == 1 else tuple(map(problem.xp.concat, zip(*rows, strict=True)))
-    if problem.breaks is None:
+    if breaks is None or not breaks.shape[0]:
         return columns
-    some = ~among(columns[0], problem.breaks)
+    some = ~among(columns[0], breaks)
     return tuple(column[some, ...] for column in columns)
 
 

@@ -18,7 +18,7 @@ EXPLICIT = 0
 """Number of the explicit method."""
 
 
-def solver(recorded: Recorded, method: int, *, is_dense: bool, has_times: bool) -> Solver:
+def solver(recorded: Recorded, method: int, *, is_dense: bool, has_times: bool, has_stretches: bool) -> Solver:
     """
     A solver.
 
@@ -31,26 +31,30 @@ def solver(recorded: Recorded, method: int, *, is_dense: bool, has_times: bool) 
         Whether it gives polynomials of its steps.
     has_times : bool
         Whether it gives values at times.
+    has_stretches : bool
+        Whether it takes stretches, at whose ends steps end.
 
     Raises
     ------
     NoCodeError
         If there is no machine code for it.
     """
-    key = METHODS[method], is_dense, has_times
+    key = METHODS[method], is_dense, has_times, has_stretches
     found: Solver | None = recorded.notes.get(key)
     if found is None:
-        found = recorded.notes[key] = _made(recorded, method, is_dense, has_times)
+        found = recorded.notes[key] = _made(recorded, *key[1:], method)
     return found
 
 
-def _made(recorded: Recorded, method: int, is_dense: bool, has_times: bool) -> Solver:
+def _made(recorded: Recorded, is_dense: bool, has_times: bool, has_stretches: bool, method: int) -> Solver:
     from ..._recorded.native.members import DENSE, STATES, Form  # noqa: PLC0415 - slow to import
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
-    shared, log = (True,) * len(recorded.numbers()), DENSE if is_dense else STATES
-    checks = is_dense or has_times
-    form = Form(shared=shared, log=log, has_times=has_times, checks_polynomials=checks, compares=True)
+    shared, log = (True,) * len(recorded.parameters), DENSE if is_dense else STATES
+    form = Form(
+        shared=shared, log=log, has_times=has_times, checks_polynomials=is_dense or has_times, compares=True,
+        has_stretches=has_stretches,
+    )  # fmt: skip
     try:
         return MAKERS[method](recorded, form)
     except UnsupportedError as error:

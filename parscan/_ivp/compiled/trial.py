@@ -40,7 +40,7 @@ def prefers_stiff(march: March, course: Course, share: float) -> bool:
     other = March(march.problem, march.recorded, march.output, march.first_step, None, most=steps)
     other.method = len(METHODS) - 1
     try:
-        solver(march.recorded, other.method, is_dense=march.output.is_dense, has_times=march.output.times is not None)
+        solver(march.recorded, other.method, **march.asked)
         found = other.run(share, course.stop, is_read=False)  # compiled before: its time is that of steps
     except (NoCodeError, UnpaidError):
         return False

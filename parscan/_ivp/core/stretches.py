@@ -22,6 +22,16 @@ def stretches(span: tuple[float, float], breaks: Array | None) -> list[Stretch]:
     """A span, in either direction, cut at the breakpoints within it, in the order of integration."""
     if breaks is None:
         return [Stretch(*span, min(span), max(span))]
+    t, begins, stops = cut(span, breaks)
+    found = []
+    for p in range(t.shape[0] - 1):
+        within_ends = float(begins[p]), float(stops[p])
+        found.append(Stretch(float(t[p]), float(t[p + 1]), min(within_ends), max(within_ends)))
+    return found
+
+
+def cut(span: tuple[float, float], breaks: Array) -> tuple[Array, Array, Array]:
+    """Ends `(k + 1,)` of the stretches of a span, and both ends `(k,)` of each, a little inside at breakpoints."""
     xp = array_namespace(breaks)
     ends = xp.asarray(span, dtype=breaks.dtype)
     within = breaks[(breaks > min(span)) & (breaks < max(span))]
@@ -30,9 +40,4 @@ def stretches(span: tuple[float, float], breaks: Array | None) -> list[Stretch]:
     flags = among(t, breaks)
     near = xp.where(xp.isinf(t[1:]), t[:-1] + xp.sign(t[1:]) * (1 + xp.abs(t[:-1])), t[1:])  # the span may be endless
     begins, stops = inside(t[:-1], near)
-    begins, stops = xp.where(flags[:-1], begins, t[:-1]), xp.where(flags[1:], stops, t[1:])
-    found = []
-    for p in range(t.shape[0] - 1):
-        within_ends = float(begins[p]), float(stops[p])
-        found.append(Stretch(float(t[p]), float(t[p + 1]), min(within_ends), max(within_ends)))
-    return found
+    return t, xp.where(flags[:-1], begins, t[:-1]), xp.where(flags[1:], stops, t[1:])

@@ -100,5 +100,9 @@ class Implicit(Members):
         self.chunkwise(lambda row: trial.__setitem__(row, code.where(accepts, end[row], state[row])))
         self._linearise(code.where(accepts, t, self.lane("now")[0]), trial)
 
+    def renew(self, some: Value) -> None:
+        """The slope and the derivatives where a stretch begins; in other lanes, the same again."""
+        self._linearise(self.lane("now")[0], self.rows("state"))
+
     def _linearise(self, t: Value, state: Array) -> None:
         self.evaluate(t, state, self.rows("slopes"), self.elements("entries"), self.rows("by time"), function=1)

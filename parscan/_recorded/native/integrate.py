@@ -15,7 +15,7 @@ from ..program import Program
 from .driver import Driver, Machine
 from .kept_drivers import driver
 from .layout import address, own_address
-from .members import COUNTS, DENSE, NOTHING, NUMBERS, POINTERS, Facts, Members, Status
+from .members import COUNTS, DENSE, NOTHING, NUMBERS, POINTERS, STRETCH, Facts, Members, Status
 
 FLOAT, WHOLE = np.dtype(np.float64), np.dtype(np.int64)
 
@@ -69,7 +69,7 @@ class Solver:
     def start(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
         share: Any = 1.0, parameters: Sequence[Any] = (), times: Any = None, valued: int | None = None,
-        most: int | None = None, threads: int = 1,
+        stretches: Any = None, most: int | None = None, threads: int = 1,
     ) -> Run:  # fmt: skip
         """
         Begin to solve.
@@ -89,6 +89,9 @@ class Solver:
             From the begin to the end, in order: where values are wanted.
         valued : int, optional
             How many members, the first ones, they are wanted of. By default all.
+        stretches : array of shape (m, 3) or (members, m, 3), optional
+            Stretches of the span, if the form has them: their ends, the last of which is that of the span, and the
+            least and the largest time at which the right-hand side is evaluated in them. By default the whole span.
         most : int
             Steps, taken or rejected, after which a member is given up; by default `MOST_STEPS`.
         threads : int
@@ -98,7 +101,7 @@ class Solver:
         run = Run(self, len(y0), several, threads)
         run.begin(
             t0, end, y0, rtol=rtol, atol=atol, max_step=max_step, first_step=first_step, share=share,
-            parameters=parameters, times=times, valued=valued, most=most,
+            parameters=parameters, times=times, valued=valued, stretches=stretches, most=most,
         )  # fmt: skip
         return run
 
@@ -171,7 +174,7 @@ class Run:
         self.y = block.add(count * n, dtype, rows, size).reshape(count, n)
         self.t = block.add(count, FLOAT, rows, 8)
         self.counts = block.add(count * len(COUNTS), WHOLE, rows, 8 * len(COUNTS)).reshape(count, len(COUNTS))
-        rows += [0] * 14  # the log; times and values
+        rows += [0] * 16  # the log; times and values; stretches
         self._queue = block.add(1, WHOLE, rows, 0)
         self._rows = np.array(rows + [0] * (2 * (len(solver._arguments) - 2)), dtype=WHOLE)
         self._numbers = numbers = np.zeros(len(NUMBERS), dtype=WHOLE)
@@ -183,7 +186,7 @@ class Run:
     def begin(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
         share: Any = 1.0, parameters: Sequence[Any] = (), times: Any = None, valued: int | None = None,
-        most: int | None = None, looser: float = 0.0,
+        stretches: Any = None, most: int | None = None, looser: float = 0.0,
     ) -> None:  # fmt: skip
         """
         Begin, also anew; the arguments are those of `Solver.start`, for as many members, with arrays where it had them.
@@ -202,6 +205,8 @@ class Run:
             self.members = numbers[MEMBERS] = COMPARED if looser else 1
         if form.has_times:
             self._want(times, valued)
+        if form.has_stretches:
+            self._rows[2 * TIMES + 4 : 2 * TIMES + 6] = self._stretches(stretches)
         if parameters:
             self._give(parameters)
         for worker in self._workers:
@@ -231,6 +236,15 @@ class Run:
             places += [address(array), 0 if is_shared else prod(argument.shape) * argument.dtype.itemsize]
             self._given.append(array)
         self._rows[2 * len(POINTERS) :] = places
+
+    def _stretches(self, given: Any) -> list[int]:
+        """Address of the stretches, and bytes from member to member."""
+        if given is None:
+            ends = np.broadcast_to(self._spans[1], (self.members,))
+            given = np.stack([ends, np.full_like(ends, -inf), np.full_like(ends, inf)], axis=1)[:, None, :]
+        array = np.ascontiguousarray(given, dtype=np.float64)
+        self._given.append(array)
+        return [address(array), 8 * array.shape[-2] * len(STRETCH) * (array.ndim - 2)]
 
     def forget(self) -> None:
         """Let go of what was found, and of what Python gave."""

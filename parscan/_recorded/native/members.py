@@ -78,6 +78,8 @@ class Form:
     compares : bool
         Whether members after the first one are that problem again, with tolerances that are larger by the factor
         "looser" and from the same state: only their ends are wanted. With one lane.
+    has_stretches : bool
+        Whether the span is given in stretches, at whose ends steps end: the function jumps there, or has a kink.
     """
 
     lanes: int = 1
@@ -87,6 +89,7 @@ class Form:
     checks_polynomials: bool = False
     predicts: bool = True
     compares: bool = False
+    has_stretches: bool = False
 
     def __post_init__(self) -> None:
         if self.compares and self.lanes > 1:
@@ -137,12 +140,15 @@ Row = Array | Registers
 POINTERS = (
     "y0", "t0", "end", "first", "longest", "tightness",  # of members
     "y", "t", "counts",  # what becomes of members
-    "log members", "log t", "log slopes", "log y", "log coefficients", "times", "values", "queue",
+    "log members", "log t", "log slopes", "log y", "log coefficients", "times", "values", "stretches", "queue",
 )  # fmt: skip
 """Arrays outside of the memory, by their addresses and the bytes from member to member (0 where all have the same)."""
 
 COUNTS = "status", "accepted", "rejected", "evaluations"
 """Columns of `counts`."""
+
+STRETCH = "stop", "low", "high"
+"""What is given of a stretch: its end, and the limits between which times are clipped for the function."""
 
 NUMBERS = "members", "most", "capacity", "logged", "wanted", "ended", "time count", "valued"
 """Integers: members of the ensemble; most steps of one; rows of the log, and how many are filled; whether a lane wants
@@ -213,6 +219,10 @@ class Members(ABC):
             fields.add(name, np.float64, 1, lanes)
         for name in ("begin", "length", "finish") if self.form.has_times else ():
             fields.add(name, np.float64, 1, lanes)
+        for name in STRETCH if self.form.has_stretches else ():
+            fields.add(name, np.float64, 1, lanes)
+        for name in ("stretch", "crosses") if self.form.has_stretches else ():
+            fields.add(name, np.int64, 1, lanes)
         for name in ("member", "active", "fresh", "given", "shrunk", "finite", "accepts", "place", *COUNTS, "stiff",
                      "others"):  # fmt: skip
             fields.add(name, np.int64, 1, lanes)
@@ -367,7 +377,7 @@ class Members(ABC):
         assert isinstance(state, Array)
         time = self.lane("time")
         if self.reads_time[function]:
-            time[0] = t.to(self.program.arguments[0].dtype)
+            time[0] = self.time(t)
         pointers = [time.pointer, state.pointer]
         for k in range(len(self.program.arguments) - 2):
             if self.lanes > 1 and not self.form.shared[k]:
@@ -377,10 +387,17 @@ class Members(ABC):
                 pointers.append(self.code.load_pointer(parameters.at(k)))
         self.module.call(self.names[function], *pointers, *(one.pointer for one in results if isinstance(one, Array)))
 
+    def time(self, t: Value) -> Value:
+        """The time for a recorded function: not beyond the limits of the stretch."""
+        if self.form.has_stretches:
+            low, high = (self.lane(name)[0].wide(t.width) for name in STRETCH[1:])
+            t = self.code.maximum(self.code.minimum(t, high), low)
+        return t.to(self.program.arguments[0].dtype)
+
     def _write_out(self, t: Value, state: Row, result: Registers) -> None:
         """Evaluate the right-hand side in registers."""
         assert self._inline is not None
-        time = t.to(self.program.arguments[0].dtype).register if self.reads_time[0] else ""
+        time = self.time(t).register if self.reads_time[0] else ""
         if self.lanes > 1:
             components = [state[k] for k in range(self.n)]
         else:
@@ -463,6 +480,9 @@ class Members(ABC):
         }  # fmt: skip
         for name, value in values.items():
             self.lane(name).of(1)[lane] = value
+        if self.form.has_stretches:
+            self.lane("stretch").of(1)[lane] = 0
+            self._enter_stretch(lane)
         if self.form.has_times:
             self._first_time(lane)
         given, state = code.array(self._pointer("y0", member), dtype), self.rows("state").of(1)
@@ -544,20 +564,33 @@ class Members(ABC):
         size = code.minimum(step[0], self.lane("limit")[0])
         fails = (size < least) & was_shrunk
         size = code.maximum(size, least)
+        until, wanted = goal[0], size
+        if self.form.has_stretches:
+            until = self.lane("stop")[0]
+            apart = code.abs(until - begin)  # no short step goes before the end of a stretch
+            size = code.where((size < apart) & (2.0 * size > apart), 0.5 * apart, size)
         end = begin + direction[0] * size
-        end = code.where((end - goal[0]) * direction[0] > 0, goal[0], end)
+        end = code.where((end - until) * direction[0] > 0, until, end)
         h = end - begin
         error = self.attempt(begin, h).to(np.float64) * self.lane("tightness")[0]
         accepts = is_active & (error < 1.0) & ~fails
         fastest = code.where(was_shrunk, 1.0, code.number(FASTEST, width=self.lanes))
         factor = code.minimum(code.maximum(self.factor(error, accepts, h), SLOWEST), fastest)
         step[0] = code.abs(h) * factor
+        if self.form.has_stretches:
+            step[0] = code.where(accepts & end.equals(until), code.maximum(step[0], wanted), step[0])
         shrunk[0] = (~accepts).to(np.int64)
         reasons = [(fails & finite[0].equals(0), Status.NOT_FINITE), (fails, Status.STEP_TOO_SMALL)]
         finite[0] = code.is_finite(error).to(np.int64)
         self._count(is_active & ~accepts, "rejected")
         with code.if_(code.any(accepts)):
             self._accept(accepts, begin, end, h)
+        if self.form.has_stretches:
+            crosses = accepts & end.equals(until) & end.differs(goal[0])
+            with code.if_(code.any(crosses)):
+                self.lane("crosses")[0] = crosses.to(np.int64)
+                with self.module.function("cross"):
+                    self._cross()
         taken = self.lane("accepted")[0] + self.lane("rejected")[0]
         status = code.where(
             taken >= self.number("most")[0], int(Status.TOO_MANY_STEPS), code.number(0, np.int64, self.lanes)
@@ -613,6 +646,29 @@ class Members(ABC):
         with code.if_(code.any(condition)):
             self.chunkwise(lambda k: safe.__setitem__(k, code.where(chosen, state[k], safe[k])))
             now[0] = code.where(condition, begin, now[0])
+
+    def _enter_stretch(self, lane: Value) -> None:
+        """Load the end and the limits of a stretch."""
+        code, number = self.code, self.lane("stretch").of(1)[lane]
+        given = code.array(self._pointer("stretches", self.lane("member").of(1)[lane]), np.float64)
+        for k, name in enumerate(STRETCH):
+            self.lane(name).of(1)[lane] = given[number * len(STRETCH) + k]
+
+    def _cross(self) -> None:
+        """Go on to the next stretch in some lanes, with the slope there."""
+        code, number = self.code, self.lane("stretch").of(1)
+        with code.for_(self.lanes) as lane, code.if_(self.lane("crosses").of(1)[lane].differs(0)):
+            number[lane] = number[lane] + 1
+            self._enter_stretch(lane)
+        crosses = self.lane("crosses")[0].differs(0)
+        self.renew(crosses)
+        self._count(crosses, "evaluations")
+
+    def renew(self, some: Value) -> None:
+        """Evaluate the first slope anew, in some lanes."""
+        first, other = self.row("slopes"), self.rows("slopes", 1)
+        self.evaluate(self.lane("now")[0], self.row("state"), other)
+        self.chunkwise(lambda k: first.__setitem__(k, self.code.where(some.wide(self.width), other[k], first[k])))
 
     def _count(self, condition: Value, name: str, times: int = 1) -> None:
         counts = self.lane(name)

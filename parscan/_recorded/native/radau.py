@@ -199,7 +199,7 @@ class Radau(Implicit):
             powers.append(powers[-1] * ratio)
         factors = code.joined([*powers, code.number(0.0, self.dtype)])
         times = code.fma(h, code.vector([*method.c, 0.0]), t)
-        self.fields.array(code, "times", LANES)[0] = times.to(self.program.arguments[0].dtype)
+        self.fields.array(code, "times", LANES)[0] = self.time(times)
         weights = method.c[:, None] ** np.arange(1, STAGES + 1)
         stages, beyond, transformed = self.at_stages("stages"), self.at_stages("beyond"), self.complex("transformed")
         rtol, atol, scale = (self.fields.array(code, name) for name in ("tolerances", "limits", "scale"))

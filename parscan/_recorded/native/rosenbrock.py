@@ -154,7 +154,7 @@ class Rosenbrock(Implicit):
             if self.shape.padded == self.shape.rows:
                 slope.hold(0, self.recent(written, 0))
             return
-        time = t.to(self.program.arguments[0].dtype).register if self.reads_time[0] else ""
+        time = self.time(t).register if self.reads_time[0] else ""
         state = [trial[row].register for row in range(self.n)]
         found = self._written_out([time], state, *self._parameter_values())[0]
         for row, register in enumerate(found):

@@ -170,17 +170,6 @@ def test_a_function_of_columns():
     np.testing.assert_array_equal(found.slopes(np.zeros(1), np.array([[2.0, 3.0]])), [[3.0, -2.0]])
 
 
-def test_times_are_clipped_to_limits():
-    def fun(t, y, rate):
-        return [rate * np.where(t < 1, -1.0, 5.0)]
-
-    found = recorded(fun, [0.0], (2.0,), jumps=[0.5])
-    one = np.ones((1,))
-    for low, high, expected in ((-inf, 0.99, -2.0), (-inf, inf, 10.0), (1.0, inf, 10.0)):
-        numbers = [np.full(1, number) for number in found.numbers(low, high)]
-        assert found.value(one, np.zeros((1, 1)), *numbers)[0].item() == expected
-
-
 def told_apart(limit):
     """A function that does something else on plain arrays with an entry above a limit."""
 

@@ -1,0 +1,256 @@
+"""The times in a span at which a recorded function has a kink or a jump in time alone, from its switches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from .switches import AFFINE, MONOTONE, SMOOTH, TABLE, WHOLE, ZERO, Switches
+
+INSIDE = 2.0**-48
+"""Distance from a corner, as a share of the larger end of the span: there, the function has its values of one side."""
+
+SAMPLES, FEWEST = 16, 1024
+"""Places in a piece at which functions that may turn are looked at, and in all pieces together."""
+
+MOST = 100_000
+"""Largest number of corners."""
+
+HALVINGS = 64
+"""Steps of the search for the place where a function passes a level: so many halvings leave neighbouring numbers."""
+
+ROUNDS = 3
+"""Searches for what the levels did not show."""
+
+
+class TooManyError(ValueError):
+    """A span has more corners than can be dealt with."""
+
+
+def corners(switches: Switches, numbers: Sequence[Any], begin: float, end: float) -> Any:
+    """
+    Times of the corners, ascending, in a span from its lower end to its higher one; these may be among them.
+
+    Affine and monotone functions pass each level once between neighbouring corners, so that nothing is missed. Other
+    functions are sampled.
+
+    Parameters
+    ----------
+    switches : Switches
+    numbers : sequence
+        Values of the arguments of the function after the state.
+    begin, end : float
+
+    Raises
+    ------
+    TooManyError
+        If there are more than `MOST`.
+    """
+    if not (isfinite(begin) and isfinite(end)):
+        found = _direct(switches, numbers)
+        return np.unique(found[(found >= begin) & (found <= end) & np.isfinite(found)])
+    search = _Search(switches, numbers, begin, end)
+    search.note(_direct(switches, numbers), True)
+    if switches.degrees.size:
+        for depth in range(int(switches.depths.max()) + 1):
+            search.pass_levels(np.flatnonzero(switches.depths == depth))
+        for _ in range(ROUNDS):
+            if not search.look_again():
+                break
+    return search.found()
+
+
+def _direct(switches: Switches, numbers: Sequence[Any]) -> Any:
+    """Times at which the time itself is compared with something, or is an entry of a table."""
+    found = [np.asarray(one, float).ravel() for one in switches.tables]
+    if switches.direct.results:
+        found += [one[0] for one in _values(switches.direct, numbers, np.zeros(1))]
+    return np.concatenate(found) if found else np.zeros(0)
+
+
+def _values(program: Any, numbers: Sequence[Any], t: Any) -> Any:
+    """Results of a program that does not read the state, at times."""
+    count = t.shape[0]
+    state = np.broadcast_to(np.zeros(()), (count, *program.arguments[1].shape))
+    constants = [np.broadcast_to(one, (count, *np.shape(one))) for one in map(np.asarray, numbers)]
+    return program(t, state, *constants)
+
+
+@dataclass
+class _Search:
+    """The pieces of a span, whose ends are at places where switches may change."""
+
+    switches: Switches
+    numbers: Sequence[Any]
+    begin: float
+    end: float
+
+    def __post_init__(self) -> None:
+        self.near = INSIDE * max(abs(self.begin), abs(self.end))
+        self._cuts = np.array([self.begin, self.end])
+        self._counts = np.zeros(2, bool)
+
+    def note(self, times: Any, counts: Any) -> None:
+        """Cut pieces at times, ascending or not; some count as corners, others only help to find these."""
+        times = np.asarray(times, float)
+        counts = np.broadcast_to(np.asarray(counts, bool), times.shape)
+        is_inside = (times >= self.begin - self.near) & (times <= self.end + self.near)
+        times, counts = times[is_inside], counts[is_inside]
+        if not times.size:
+            return
+        if times.size + self._cuts.size > 2 * MOST:
+            raise TooManyError
+        ends, flags = np.array([self.begin, self.end]), self._counts
+        for k in range(2):
+            at_end = np.abs(times - ends[k]) <= self.near
+            flags[-k] |= bool((at_end & counts).any())
+            times, counts = times[~at_end], counts[~at_end]
+        all_times, all_counts = np.concatenate([self._cuts, times]), np.concatenate([flags, counts])
+        order = np.argsort(all_times, kind="stable")
+        all_times, all_counts = all_times[order], all_counts[order]
+        starts = np.concatenate([[True], np.diff(all_times) > self.near])
+        group = np.cumsum(starts) - 1
+        self._cuts = all_times[starts]
+        self._cuts[-1] = self.end  # it comes last in its group
+        self._counts = np.zeros(self._cuts.shape, bool)
+        np.logical_or.at(self._counts, group, all_counts)
+
+    def found(self) -> Any:
+        """The corners."""
+        return self._cuts[self._counts]
+
+    def _levels(self, t: Any, some: Any) -> Any:
+        """Values `(m, k)` of the functions of some switches whose levels count."""
+        of, found = self.switches, _values(self.switches.program, self.numbers, t)
+        half = len(found) // 2
+        x, y = (np.concatenate(part, axis=1)[:, some] for part in (found[:half], found[half:]))
+        with np.errstate(all="ignore"):
+            x = np.where(of.differs[some], x - y, np.where(of.divides[some], x / y, x))
+            return x * of.scales[some] - of.offsets[some]
+
+    def _sides(self, values: Any, some: Any) -> Any:
+        """Numbers of the levels that values are above."""
+        levels, found = self.switches.levels[some], np.zeros(values.shape)
+        found[:, levels == ZERO] = values[:, levels == ZERO] > 0
+        found[:, levels == WHOLE] = np.floor(values[:, levels == WHOLE])
+        for k in np.flatnonzero(levels >= TABLE).tolist():
+            found[:, k] = np.searchsorted(self.switches.searched[int(levels[k]) - TABLE], values[:, k])
+        return found
+
+    def _pieces(self) -> tuple[Any, Any]:
+        """Both ends of all pieces, a little inside of them."""
+        low, high = self._cuts[:-1], self._cuts[1:]
+        moved = np.minimum(self.near, (high - low) / 256)
+        return low + moved, high - moved
+
+    def pass_levels(self, some: Any) -> None:
+        """Cut pieces where the functions of some switches pass levels."""
+        degrees = self.switches.degrees[some]
+        for is_of, divide in ((degrees == AFFINE, self._cross_affine), (degrees >= MONOTONE, self._cross)):
+            if is_of.any():
+                divide(some[is_of])
+
+    def _cross_affine(self, some: Any) -> None:
+        low, high = self._pieces()
+        values = self._levels(np.concatenate([low, high]), some)
+        first, last = values[: low.size], values[low.size :]
+        times, counts = [], []
+        for k, switch in enumerate(some.tolist()):
+            levels, piece = self._between(first[:, k], last[:, k], int(self.switches.levels[switch]))
+            start, stop = first[piece, k], last[piece, k]
+            with np.errstate(all="ignore"):
+                t = low[piece] + (levels - start) / (stop - start) * (high - low)[piece]
+            times.append(t)
+            counts.append(np.full(t.shape, not self.switches.helps[switch]))
+        self.note(np.concatenate(times), np.concatenate(counts))
+
+    def _between(self, first: Any, last: Any, kind: int) -> tuple[Any, Any]:
+        """Levels between pairs of values, and the numbers of the pairs."""
+        low, high = np.minimum(first, last), np.maximum(first, last)
+        usable = np.isfinite(low) & np.isfinite(high)
+        low, high = np.where(usable, low, 0.0), np.where(usable, high, 0.0)
+        if kind == ZERO:
+            piece = np.flatnonzero((low <= 0) & (high >= 0) & (low < high))
+            return np.zeros(piece.size), piece
+        table = None if kind == WHOLE else np.asarray(self.switches.searched[kind - TABLE], float)
+        if table is None:
+            start, stop = np.ceil(low), np.floor(high) + 1
+        else:
+            start, stop = np.searchsorted(table, low, "left"), np.searchsorted(table, high, "right")
+        sizes = np.where(low < high, np.maximum(stop - start, 0), 0)
+        if sizes.sum() > 2 * MOST:
+            raise TooManyError
+        sizes = sizes.astype(int)
+        piece = np.repeat(np.arange(sizes.size), sizes)
+        places = start[piece] + np.arange(piece.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return (places if table is None else table[places.astype(int)]), piece
+
+    def _cross(self, some: Any) -> None:
+        """Where functions that are not affine pass levels; those that may turn are sampled."""
+        low, high = self._pieces()
+        is_smooth = bool((self.switches.degrees[some] == SMOOTH).any())
+        count = max(SAMPLES, -(-FEWEST // low.size)) if is_smooth else 1
+        shares = np.arange(count + 1) / count
+        t = (low[:, None] + shares * (high - low)[:, None]).ravel()
+        values = self._levels(t, some)
+        starts = np.flatnonzero(np.arange(t.size) % (count + 1) < count)
+        brackets, switch, level = [], [], []
+        for k, number in enumerate(some.tolist()):
+            found, piece = self._between(values[starts, k], values[starts + 1, k], int(self.switches.levels[number]))
+            brackets.append(starts[piece])
+            switch.append(np.full(piece.size, number))
+            level.append(found)
+        places, numbers, levels = map(np.concatenate, (brackets, switch, level))
+        if places.size:
+            times = self._halved(t[places], t[places + 1], numbers, levels)
+            self.note(times, ~self.switches.helps[numbers])
+
+    def _halved(self, low: Any, high: Any, numbers: Any, levels: Any) -> Any:
+        """Where functions pass levels between two times, by halving."""
+        used, column = np.unique(numbers, return_inverse=True)
+        rows = np.arange(low.size)
+
+        def above(t: Any) -> Any:
+            return self._levels(t, used)[rows, column] > levels
+
+        at_low = above(low)
+        for _ in range(HALVINGS):
+            middle = low + (high - low) / 2
+            if bool(((middle == low) | (middle == high)).all()):
+                break
+            same = above(middle) == at_low
+            low, high = np.where(same, middle, low), np.where(same, high, middle)
+        return high
+
+    def look_again(self) -> bool:
+        """Whether switches change within pieces, or at the ends of the span; cut there."""
+        low, high = self._pieces()
+        some = np.flatnonzero(~self.switches.helps)
+        ends = np.array([self.begin, self.end])
+        t = np.concatenate([low, low + (high - low) / 2, high, ends])
+        sides = self._sides(self._levels(t, some), some)
+        at, middle, to = sides[: low.size], sides[low.size : 2 * low.size], sides[2 * low.size : -2]
+        self._counts[0] |= bool((sides[-2] != at[0]).any())
+        self._counts[-1] |= bool((sides[-1] != to[-1]).any())
+        centre = low + (high - low) / 2
+        times = [self._changed(low, centre, at, middle, some), self._changed(centre, high, middle, to, some)]
+        found = np.concatenate(times)
+        self.note(found, True)
+        return bool(found.size)
+
+    def _changed(self, low: Any, high: Any, before: Any, after: Any, some: Any) -> Any:
+        """Where the first change between two times is, if there is any."""
+        with np.errstate(all="ignore"):
+            differs = ((before != after) & ~(np.isnan(before) & np.isnan(after))).any(axis=1)
+        low, high, before = low[differs], high[differs], before[differs]
+        for _ in range(HALVINGS if low.size else 0):
+            middle = low + (high - low) / 2
+            if bool(((middle == low) | (middle == high)).all()):
+                break
+            same = (self._sides(self._levels(middle, some), some) == before).all(axis=1)
+            low, high = np.where(same, middle, low), np.where(same, high, middle)
+        return high
