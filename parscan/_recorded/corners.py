@@ -26,6 +26,15 @@ HALVINGS = 64
 ROUNDS = 3
 """Searches for what the levels did not show."""
 
+SIZES = 1 << 20
+"""Largest number of values that are looked at to see how strong corners are; of more, all count as jumps."""
+
+SHORT, LONG = 1 / 64, 1 / 32
+"""Shares of a piece in which slopes beside a corner are taken."""
+
+JUMP = 1e-9
+"""Smallest jump, as a share of the largest value."""
+
 
 class TooManyError(ValueError):
     """A span has more corners than can be dealt with."""
@@ -62,6 +71,56 @@ def corners(switches: Switches, numbers: Sequence[Any], begin: float, end: float
             if not search.look_again():
                 break
     return search.found()
+
+
+def strengths(switches: Switches, numbers: Sequence[Any], begin: float, end: float, corners: Any) -> Any:
+    """
+    How strong corners are: infinite where the function jumps.
+
+    At a kink, an eighth of the change of the slope times the shorter one of the distances to the corners beside it,
+    as a share of the largest value: so far the function is from the smooth one through its values at all corners, if
+    they are those of a table; a quarter or more of the height of a pulse. All values count that depend on time and not
+    on the state, and that the function reads.
+
+    Parameters
+    ----------
+    switches, numbers, begin, end
+        As for `corners`.
+    corners : array, shape (k,)
+        Those in the span.
+
+    Returns
+    -------
+    array, shape (k,)
+    """
+    found = np.full(corners.shape, np.inf)
+    inner = (corners > begin) & (corners < end)
+    ends = np.concatenate([[begin], corners[inner], [end]])
+    count = sum(ids.size for ids in switches.outputs.results)
+    if not (np.isfinite(ends).all() and inner.any() and 6 * ends.size * count <= SIZES):
+        return found
+    low, high = ends[:-1], ends[1:]
+    length = high - low
+    moved = np.minimum(INSIDE * max(abs(begin), abs(end)), length / 256)
+    shares = [0.0, SHORT, LONG]
+    t = np.stack(
+        [*(low + moved + share * length for share in shares), *(high - moved - share * length for share in shares)]
+    )
+    parts = _values(switches.outputs, numbers, t.ravel())
+    values = np.concatenate(parts, axis=1).reshape(len(t), low.size, -1)
+    with np.errstate(all="ignore"):
+        scale = np.abs(values).max(axis=(0, 1))
+        step = (SHORT * length)[:, None]
+        after, before = (
+            side * (4 * one - 3 * zero - two) / (2 * step)
+            for side, (zero, one, two) in ((1, values[:3]), (-1, values[3:]))
+        )
+        apart = np.minimum(length[1:], length[:-1])[:, None] / 8
+        kinks = np.abs(after[1:] - before[:-1]) * apart
+        jumps = np.abs(values[0, 1:] - values[3, :-1]) > JUMP * scale + 4 * np.abs(after[1:]) * moved[1:, None]
+        each = np.where(jumps | ~np.isfinite(kinks), np.inf, np.where(kinks > 0, kinks / scale, 0.0))
+    found[inner] = each.max(axis=1, initial=0.0)
+    return found
 
 
 def _direct(switches: Switches, numbers: Sequence[Any]) -> Any:

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 
 from parscan._recorded import corners as searched
-from parscan._recorded.corners import TooManyError, corners
+from parscan._recorded.corners import TooManyError, corners, strengths
 from parscan._recorded.record import record
 from parscan._recorded.switches import switches
 
@@ -91,3 +92,28 @@ def test_too_many(monkeypatch):
     monkeypatch.setattr(searched, "MOST", 2)
     with pytest.raises(TooManyError):
         found(lambda t, y: y * np.interp(t, TABLE, VALUES))
+
+
+def strong(fun, low=0.0, high=10.0):
+    recording = record(fun, [np.zeros(()), np.zeros(2)])
+    some = switches(recording.program)
+    return strengths(some, (), low, high, corners(some, (), low, high))
+
+
+def test_strengths():
+    """Jumps are infinitely strong, and the kinks of smooth functions of time are not at all."""
+    assert strong(lambda t, y: np.where(t < 3, y, -y)).tolist() == [np.inf]
+    assert strong(lambda t, y: y * np.where(t < 3, 1.0, 2.0)).tolist() == [np.inf]
+    assert strong(lambda t, y: y + abs(t - 4)) == pytest.approx([2 * 4 / 8 / 6])
+    times = np.linspace(0, 10, 101)
+    fine = strong(lambda t, y: y * np.interp(t, times, np.sin(times)))[1:-1]
+    assert np.all(fine < 0.1**2 / 7)
+    smooth = strong(lambda t, y: y + CubicSpline(times, np.sin(times))(t))[1:-1]
+    assert np.all(smooth < 1e-4 * fine.max())
+    pulse = strong(lambda t, y: y + np.interp(t, [0, 5, 5.001, 5.002, 10], [0, 0, 3.0, 0, 0]))
+    assert np.all(pulse[1:-1] >= 1 / 9)
+
+
+def test_a_jump_within_a_table():
+    found = strong(lambda t, y: y + np.interp(t, [0, 5, 5, 10], [0, 1.0, 2.0, 2.0]))
+    assert found[1] == np.inf

@@ -13,31 +13,39 @@ if TYPE_CHECKING:
     from ..._recorded.switches import Switches
 
 
+WEAK = 0.1
+"""Kinks that are weaker than this share of the relative tolerance are no breakpoints; see `strengths`."""
+
+
 def breaks_in(problem: Problem, recorded: Recorded) -> Array | None:
     """
     Breakpoints within the span or at its ends, ascending; None if there are none.
 
-    Corners that are as near to a jump of the user's as rounding are left out, and so are all, if there are more than
-    can be dealt with. Those that were found for the same span and parameters are remembered.
+    Left out are corners that are as near to a jump of the user's as rounding, kinks that are weak beside the tolerance,
+    such as those of a fine table of a smooth function, and all, if there are more than can be dealt with. Corners that
+    were found for the same span and parameters are remembered.
     """
     switches = recorded.switches
     if switches is None:
         return problem.breaks
     key = sorted(problem.span), [number.tobytes() for number in map(problem.xp.asarray, recorded.parameters)]
-    known, found = recorded.notes.get("corners", (None, None))
+    known, found, strong = recorded.notes.get("corners", (None, None, None))
     if known != key:
-        found = _found(problem, recorded, switches)
-        recorded.notes["corners"] = key, found
-    return union(problem.breaks, _apart(found, problem.breaks))
+        found, strong = _found(problem, recorded, switches)
+        recorded.notes["corners"] = key, found, strong
+    return union(problem.breaks, _apart(found[strong > WEAK * problem.rtol], problem.breaks))
 
 
-def _found(problem: Problem, recorded: Recorded, switches: Switches) -> Array:
-    from ..._recorded.corners import TooManyError, corners  # noqa: PLC0415 - slow to import
+def _found(problem: Problem, recorded: Recorded, switches: Switches) -> tuple[Array, Array]:
+    """Corners, and how strong they are."""
+    from ..._recorded.corners import TooManyError, corners, strengths  # noqa: PLC0415 - slow to import
 
+    begin, end = sorted(problem.span)
     try:
-        return corners(switches, recorded.parameters, *sorted(problem.span))
+        found = corners(switches, recorded.parameters, begin, end)
     except TooManyError:
-        return problem.xp.zeros((0,))
+        found = problem.xp.zeros((0,))
+    return found, strengths(switches, recorded.parameters, begin, end, found)
 
 
 def _apart(corners: Array, breaks: Array | None) -> Array:

@@ -175,3 +175,14 @@ def test_an_endless_span():
     sol = solve(lambda t, y: [np.where((t > 3.0) & (t < 3.001), 1500.0, 0.0) + 0 * y[0]], (0.0, np.inf), [0.0],
                 events=left)  # fmt: skip
     np.testing.assert_allclose(sol.t[-1], 3 + 1 / 1500, rtol=1e-9)
+
+
+def test_weak_kinks():
+    """The kinks of a fine table end steps only where the tolerance is tight."""
+    times = np.linspace(0.0, 10.0, 1000)
+    values = np.sin(times)
+    steps = [
+        len(solve(lambda t, y: [np.interp(t, times, values) - y[0]], (0.0, 10.0), [0.0], rtol=rtol, atol=rtol).t)
+        for rtol in (1e-3, 1e-9)
+    ]
+    assert steps[0] < 100 < 1000 <= steps[1]
