@@ -30,7 +30,9 @@ class Returned:
 
     def into(self, out: Array, value: Any) -> None:
         """Write the values of `fun` for one state to `out` `(n, *batch)`."""
-        if self._are_components(value, self._shape[:-1]):
+        if self._is_component(value, out.shape):
+            out[...] = value
+        elif self._are_components(value, self._shape[:-1]):
             for component, part in enumerate(value):
                 out[component, ...] = part
         else:

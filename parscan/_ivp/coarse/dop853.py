@@ -8,11 +8,12 @@ Differential Equations I", 2nd edition, Springer 1993, sections II.4, II.5 and I
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf, isfinite, ulp
 from typing import Any
 
-from ..._arrays.elementwise import ratio
-from ..._arrays.namespace import Array, array_namespace, copy, fetch, quiet
+from ..._arrays.elementwise import is_complex, ratio
+from ..._arrays.namespace import Array, array_namespace, copy, fetch, quiet, smallest_normal
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..core.failures import NOT_FINITE, TOO_SMALL, is_no_step
@@ -22,9 +23,10 @@ from ..core.scale import Scale
 from ..core.stiffness import Stiffness
 from ..core.watched import Reached
 from ..methods.discretisation import Linear
-from ..methods.explicit import dop853
+from ..methods.explicit import dop853, weights_within
 from .rodas3 import FIRST
 from .steps import CoarseSolution, Steps
+from .wanted import Wanted
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
 """Step controller: safety factor, and the smallest and largest ratio of successive steps."""
@@ -70,39 +72,54 @@ def march(
     max_step: float = inf,
     reached: Reached | None = None,
     most: int | None = None,
+    wanted: Wanted | None = None,
 ) -> Steps:
     """Steps from `y0` `(*batch, n)` over the span, each with an error of at most the tolerance in every member.
 
-    The march gives up after `most` steps, taken or rejected; by default after `MOST_STEPS`.
+    The march gives up after `most` steps, taken or rejected; by default after `MOST_STEPS`. If some times are `wanted`,
+    states are kept at these, and of those at the ends of the steps only the last one is.
     """
-    return _March(rhs, span, y0, scale, max_step).run(reached, MOST_STEPS if most is None else most)
+    return _March(rhs, span, y0, scale, max_step, wanted).run(reached, MOST_STEPS if most is None else most)
 
 
 class _March:
     """The state of one march."""
 
-    def __init__(self, rhs: RightHandSide, span: tuple[float, float], y0: Array, scale: Scale, max_step: float) -> None:
+    def __init__(
+        self,
+        rhs: RightHandSide,
+        span: tuple[float, float],
+        y0: Array,
+        scale: Scale,
+        max_step: float,
+        wanted: Wanted | None = None,
+    ) -> None:
         from scipy.integrate import DOP853  # noqa: PLC0415 - slow to import
 
-        self._rhs, self._end, self._max_step = rhs, span[1], max_step
+        self._rhs, self._end, self._max_step, self._wanted = rhs, span[1], max_step, wanted
         self._xp = xp = array_namespace(y0)
         self._shape = (y0.shape[-1], *y0.shape[:-1])  # components first, as `fun` takes and returns them
         self._stages = DOP853.n_stages
-        real = xp.abs(y0[:0, ...]).dtype
-        self._rows = [xp.asarray(row[None, :i], dtype=real) for i, row in enumerate(DOP853.A[: self._stages])]
-        self._weights = xp.asarray(DOP853.B[None, :], dtype=real)
+        self._real = real = xp.abs(y0[:0, ...]).dtype
+        s = self._stages
+        self._table = xp.asarray([*DOP853.A[:s, :s].tolist(), DOP853.B.tolist()], dtype=real)
+        self._scaled = xp.zeros_like(self._table)  # the table multiplied by the step
         self._errors = xp.asarray([DOP853.E5, DOP853.E3], dtype=real)
         self._shares = DOP853.C[: self._stages].tolist()
         self._t, self._y = span[0], xp.moveaxis(y0, -1, 0)
         self._slopes = xp.zeros((self._stages + 1, y0.size), dtype=y0.dtype)
-        self._rows_as_states = [xp.reshape(self._slopes[i, :], self._shape) for i in range(self._stages + 1)]
-        self._nodes: list[tuple[float, Array]] = [(self._t, self._y)]
+        rows, heads = range(s + 1), [self._slopes[:i, :] for i in range(s + 1)]
+        self._sums = [(self._scaled[i : i + 1, :i], heads[i]) for i in rows]  # weights, and what they are for
+        self._rows_as_states = [xp.reshape(self._slopes[i, :], self._shape) for i in rows]
+        self._times, self._states = [self._t], [self._y]
         self._stiffness = Stiffness()
         self._worst = 0.0
         self._rtol, self._atol = (
             xp.reshape(xp.broadcast_to(xp.asarray(part, dtype=real), self._shape[:1]), (-1, *(1,) * (y0.ndim - 1)))
             for part in (scale.rtol, scale.atol)
         )
+        self._has_bounds, self._is_complex = bool(xp.all(self._atol > 0)), is_complex(y0)
+        self._least = smallest_normal(real)  # so that errors of zero are not divided by zero
 
     def run(self, reached: Reached | None, most: int) -> Steps:
         """Step to the end, or until a failure or stiffness."""
@@ -121,18 +138,40 @@ class _March:
             factor = min(grows, max(SLOWEST, SAFETY * max(error, 1e-12) ** (-1 / ORDER))) if finite else SLOWEST
             grows = FASTEST if error <= 1 else 1.0
             if error <= 1:
-                self._t, self._y, self._worst = t, y, max(self._worst, error)
-                self._nodes.append((t, y))
-                self._slopes[0, :] = self._slopes[-1, :]
+                self._worst = max(self._worst, error)
+                self._accept(t, h, y)
                 if reached is not None:
                     reached(t)
             h *= factor
         else:
             failure = Failure(Termination.LONG, f"DOP853 took more than {most} steps")
-        times, states = zip(*self._nodes, strict=True)
         xp, failure = self._xp, STIFF if self._stiffness.is_stiff else failure
-        t, y = xp.asarray(times, dtype=xp.float64), xp.moveaxis(xp.stack(states), 1, -1)
+        t, y = xp.asarray(self._times, dtype=xp.float64), xp.moveaxis(xp.stack(self._states), 1, -1)
         return Steps(t, y, failure=failure, error=self._worst)
+
+    def _accept(self, t: float, h: float, y: Array) -> None:
+        """Enter a step, and the states at the wanted times within it."""
+        if self._wanted is None:
+            self._states.append(y)
+        else:
+            self._wanted.enter(self._t, t, y, partial(self._between, h))
+            self._states = [y]
+        self._times.append(t)
+        self._t, self._y = t, y
+        self._slopes[0, :] = self._slopes[-1, :]
+
+    def _between(self, h: float, shares: list[float]) -> list[Array]:
+        """States at shares of the step that was taken last, by three more stages."""
+        from scipy.integrate import DOP853  # noqa: PLC0415 - slow to import
+
+        xp, K, flat = self._xp, self._slopes, self._xp.reshape(self._y, (1, -1))
+        with quiet():
+            for row, share in zip(DOP853.A_EXTRA, DOP853.C_EXTRA.tolist(), strict=True):
+                state = flat + (h * xp.asarray(row[None, : K.shape[0]], dtype=self._real)) @ K
+                slope = self._slope(self._t + share * h, xp.reshape(state, self._shape))
+                K = xp.concat([K, slope[None, :]])
+            states = flat + (h * xp.asarray(weights_within(shares), dtype=self._real)) @ K
+        return [xp.reshape(states[i, :], self._shape) for i in range(len(shares))]
 
     def _limited(self, h: float) -> tuple[float, float]:
         """The step, limited by the end and by the longest step, and the time at which it ends."""
@@ -147,21 +186,22 @@ class _March:
         """Right-hand side as one row."""
         return self._xp.reshape(self._rhs.at(t, y), (-1,))
 
-    def _evaluate(self, stage: int, t: float, y: Array) -> None:
-        """Evaluate the right-hand side into the row of the slopes that belongs to the stage."""
-        self._rhs.into(self._rows_as_states[stage], t, y)
-
     def _attempt(self, t: float, h: float) -> tuple[Array, float]:
         """State after a step, and its error in tolerances."""
-        xp, K, flat = self._xp, self._slopes, self._xp.reshape(self._y, (1, -1))
-        state = flat
+        xp, into, shape, last = self._xp, self._rhs.into, self._shape, self._stages - 1
+        flat = state = xp.reshape(self._y, (1, -1))
+        self._scaled[...] = h * self._table
         for i in range(1, self._stages):
-            state = flat + (h * self._rows[i]) @ K[:i, :]
-            given = xp.reshape(state, self._shape)  # `fun` may write to it; the last one is needed again
-            self._evaluate(i, self._t + self._shares[i] * h, copy(given) if i == self._stages - 1 else given)
-        end = flat + (h * self._weights) @ K[:-1, :]
-        y = xp.reshape(end, self._shape)
-        self._evaluate(self._stages, t, copy(y))
+            weights, slopes = self._sums[i]
+            state = weights @ slopes
+            state += flat
+            given = xp.reshape(state, shape)  # `fun` may write to it; the last one is needed again
+            into(self._rows_as_states[i], self._t + self._shares[i] * h, copy(given) if i == last else given)
+        weights, slopes = self._sums[-1]
+        end = weights @ slopes
+        end += flat
+        y = xp.reshape(end, shape)
+        into(self._rows_as_states[-1], t, copy(y))
         return y, self._judge(y, end - state, h)
 
     def _judge(self, y: Array, change: Array, h: float) -> float:
@@ -178,9 +218,11 @@ class _March:
         xp = self._xp
         bound = self._atol + self._rtol * xp.maximum(xp.abs(self._y), xp.abs(y))
         both = xp.reshape(self._errors @ self._slopes, (2, *self._shape))
-        squares = xp.mean(xp.abs(ratio(xp, both, bound)) ** 2, axis=1)
+        both = both / bound if self._has_bounds else ratio(xp, both, bound)
+        size = xp.abs(both) if self._is_complex else both
+        squares = xp.sum(size * size, axis=1) / self._shape[0]
         fifth, third = squares[0, ...], squares[1, ...]
-        return xp.max(fifth / xp.sqrt(xp.where(fifth > 0, fifth + 0.01 * third, xp.ones_like(fifth))))
+        return xp.max(fifth / xp.sqrt(fifth + (0.01 * third + self._least)))
 
     def _first_step(self) -> float:
         """The signed length of the first step."""

@@ -22,7 +22,7 @@ class Steps:
     t : array, shape (m,)
         Begin of the first step and ends of all steps, in float64.
     y : array, shape (m, *batch, n)
-        States at these times.
+        States at these times; the last one alone, `m = 1`, if the states at other times were wanted.
     slopes : array, shape (m, *batch, n), or None
         Values of the right-hand side there, if the solver has them.
     failure : Failure, optional

@@ -165,11 +165,8 @@ class DOP853(Explicit):
         from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
 
         A, c = _with_end(self.A, self.b, self.c)
-        s, more = len(c), len(coefficients.C_EXTRA)
-        A = np.concatenate([np.pad(A, ((0, 0), (0, more))), coefficients.A_EXTRA])
-        rise, first, last = np.append(self.b, np.zeros(more + 1)), *np.eye(s + more)[[0, s - 1]]
-        parts = np.stack([rise, first - rise, 2 * rise - (first + last), *coefficients.D])
-        return A, np.append(c, coefficients.C_EXTRA), np.array(_shape_slopes()) @ parts
+        A = np.concatenate([np.pad(A, ((0, 0), (0, len(coefficients.C_EXTRA)))), coefficients.A_EXTRA])
+        return A, np.append(c, coefficients.C_EXTRA), np.array(_shape_slopes()) @ _parts()
 
     def _output_slopes(
         self, rhs: RightHandSide, trial: PiecewisePolynomial, slopes: list[Array], coefficients: Any
@@ -183,6 +180,24 @@ class DOP853(Explicit):
         higher = [_plus(0.0, 1.0, row, slopes) for row in coefficients.D.tolist()]
         parts = [rise, first - rise, 2 * rise - (first + last), *higher]
         return xp.stack([_plus(0.0, 1.0, row, parts) for row in _shape_slopes()], axis=1)
+
+
+@cache
+def _parts() -> Array:
+    """Weights of the slopes of all sixteen stages of DOP853 in the coefficients of the seven polynomials below."""
+    from scipy.integrate import DOP853 as coefficients  # noqa: N811, PLC0415 - slow to import
+
+    s, more = coefficients.n_stages, len(coefficients.C_EXTRA)
+    rise, first, last = np.append(coefficients.B, np.zeros(more + 1)), *np.eye(s + 1 + more)[[0, s]]
+    return np.stack([rise, first - rise, 2 * rise - (first + last), *coefficients.D])
+
+
+def weights_within(shares: list[float]) -> Array:
+    """Weights `(k, 16)` of the slopes of all stages of DOP853 in the changes of the state up to shares of the step."""
+    x = np.array(shares)[:, None]
+    k = np.arange(7)
+    rows: Array = (x ** (1 + k // 2) * (1 - x) ** ((k + 1) // 2)) @ _parts()
+    return rows
 
 
 @cache

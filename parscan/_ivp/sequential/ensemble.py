@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from dataclasses import replace
+from functools import cache
 
 from ..._arrays.namespace import Array
 from ..._engine.termination import Termination
@@ -11,6 +12,7 @@ from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.progress import Report
 from ..coarse.dop853 import interpolated, march
 from ..coarse.steps import Steps, followed
+from ..coarse.wanted import Wanted
 from ..core.problem import Problem
 from ..core.scale import Scale
 from ..core.stretches import stretches
@@ -30,20 +32,28 @@ def solve_ensemble(
     dense_output: bool,
     report: Report | None = None,
 ) -> IvpResult | None:
-    """The result; None if the batch is stiff, takes too many steps, or no step succeeds."""
+    """
+    The result; None if the batch is stiff, takes too many steps, or no step succeeds.
+
+    Where states at some times are all that is asked for, no others are kept, and only the steps around these times have
+    polynomials. Should others be needed after all, the march is repeated.
+    """
     scale = Scale(problem.rtols, problem.atol)
     rhs = make_rhs()
     reached = reached_by("DOP853", problem.span[0], report)
-    steps = _march(problem, rhs, scale, reached)
+    wanted = None if times is None or dense_output else Wanted(times, problem.span, problem.y0)
+    steps = _march(problem, rhs, scale, reached, wanted)
     if steps.termination in (Termination.STIFF, Termination.LONG) or not steps.count:
         return None
-    method = dop853()
-    unassessed = partial(steps.polynomial, method.output, problem.breaks)
-    dense = cache(lambda: interpolated(rhs, steps, scale, problem.breaks))
-    xp = steps.xp
-    t, y = steps.t, xp.moveaxis(steps.y, -1, 0)
-    if times is not None:
-        t = within(times, steps.t)
+    method, xp = dop853(), steps.xp
+    all_steps = cache(lambda: steps if wanted is None else _march(problem, rhs, scale, None, None))
+    dense = cache(lambda: interpolated(rhs, all_steps(), scale, problem.breaks))
+    t = steps.t if times is None else within(times, steps.t)
+    if wanted is not None:
+        y = wanted.states
+    elif times is None:
+        y = xp.moveaxis(steps.y, -1, 0)
+    else:
         y = dense().components(t)
     return build_result(
         "DOP853",
@@ -58,20 +68,28 @@ def solve_ensemble(
         npoints=rhs.counts.npoints,
         error_estimate=steps.error,
         _polynomial=dense,
-        _solution=of_mesh(rhs.strict(), method, unassessed, scale, even=True, exact=True),
+        _solution=of_mesh(
+            rhs.strict(),
+            method,
+            lambda: all_steps().polynomial(method.output, problem.breaks),
+            scale,
+            even=True,
+            exact=True,
+        ),
     )
 
 
-def _march(problem: Problem, rhs: RightHandSide, scale: Scale, reached: Reached | None) -> Steps:
+def _march(problem: Problem, rhs: RightHandSide, scale: Scale, reached: Reached | None, wanted: Wanted | None) -> Steps:
     """Steps over the span, restarted at each breakpoint, up to the end or to the first failure."""
     if problem.breaks is None:
-        return march(rhs, problem.span, problem.y0, scale, problem.max_step, reached)
+        return march(rhs, problem.span, problem.y0, scale, problem.max_step, reached, wanted=wanted)
     parts: list[Steps] = []
     y = problem.y0
     for stretch in stretches(problem.span, problem.breaks):
-        part = rhs.within(stretch.low, stretch.high)
-        parts.append(march(part, (stretch.begin, stretch.end), y, scale, problem.max_step, reached))
+        part, ends = rhs.within(stretch.low, stretch.high), (stretch.begin, stretch.end)
+        parts.append(march(part, ends, y, scale, problem.max_step, reached, wanted=wanted))
         y = parts[-1].y[-1, ...]
         if parts[-1].failure:
             break
-    return followed(parts)
+    found = followed(parts)
+    return found if wanted is None else replace(found, y=parts[-1].y)

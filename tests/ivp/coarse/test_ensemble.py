@@ -1,5 +1,7 @@
 """Wide batches by common steps, and how their results are made."""
 
+import pickle
+
 import array_api_strict
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from parscan import solve_ivp
 from parscan._functions.right_hand_side import RightHandSide
 from parscan._ivp.coarse import dop853
 from parscan._ivp.coarse.dop853 import march
+from parscan._ivp.coarse.wanted import Wanted
 from parscan._ivp.core.scale import Scale
 
 
@@ -141,3 +144,67 @@ def test_functions_may_write_to_the_states_that_they_are_given():
     assert sol.method == "Radau"
     assert np.abs(sol.y[0, -1] - np.cos(3)).max() <= 1e-3
     assert np.array_equal(y0, np.ones((1, 40)))
+
+
+def switched(times):
+    def fun(t, y):
+        return [y[1], -np.sin(y[0]) + (0.3 if t > 2.5 else 0.0)]
+
+    y0 = np.linspace(0.1, 2.0, 60).reshape(2, 30)
+    return solve_ivp(fun, (0, 4), y0, t_eval=times, rtol=1e-6, vectorized=False, compile=False)
+
+
+def test_states_at_times_cost_what_the_steps_around_them_cost():
+    """Three calls for a polynomial; none at ends of steps. The states of all steps are not kept."""
+    every = switched(None)
+    ends = [float(every.t[0]), float(every.t[3]), 4.0]
+    inside = np.linspace(every.t[1], every.t[2], 7)[1:-1]
+    for times, more in (([4.0], 0), (ends, 0), ([], 0), (inside, 3), ([0.0, *inside, 4.0], 3)):
+        sol = switched(times)
+        assert sol.method == "DOP853"
+        assert sol.nfev == every.nfev + more
+        np.testing.assert_array_equal(sol.mesh, every.mesh)
+        np.testing.assert_array_equal(sol.t, times)
+    np.testing.assert_array_equal(switched(ends).y, every.y[:, [0, 3, -1]])
+    assert march(*of_oscillators(), wanted=Wanted(np.array([1.0]), (0.0, 2.0), np.ones((3, 2)))).y.shape == (1, 3, 2)
+
+
+def of_oscillators():
+    rhs = RightHandSide(lambda t, y: [y[1], -y[0]], None, (), np.ones((3, 2)))
+    return rhs, (0.0, 2.0), np.ones((3, 2)), Scale(1e-8, np.asarray(1e-8))
+
+
+@pytest.mark.parametrize("span", [(0.0, 3.0), (3.0, 0.0)])
+def test_states_at_times_beside_jumps(span, rng):
+    """As from the polynomials of all steps, also at both ends, at the jumps and close to them."""
+    y0, jumps = rng.uniform(1, 2, (1, 25)), [1.0, 2.0]
+
+    def fun(t, y):
+        return [np.where(t < 1, 1.0, np.where(t < 2, -3.0, 0.5)) * y[0]]
+
+    times = np.sort([0.0, 0.3, 1.0, 1.0 + 1e-12, 1.5, 2.0 - 1e-9, 2.0, 3.0])[:: int(np.sign(span[1] - span[0]))]
+    options = {"jumps": jumps, "rtol": 1e-9, "atol": 1e-9, "t_eval": times, "compile": False}
+    sol, dense = (solve_ivp(fun, span, y0, dense_output=each, **options) for each in (False, True))
+    np.testing.assert_array_equal(sol.t, times)
+    np.testing.assert_allclose(sol.y, dense.y, rtol=1e-12)
+    slopes = np.interp(times, [0, 1, 2, 3], [0, 1, -2, -1.5])
+    begin = np.interp(span[0], [0, 1, 2, 3], [0, 1, -2, -1.5])
+    np.testing.assert_allclose(sol.y[0], np.exp(slopes - begin)[:, None] * y0, rtol=1e-7)
+
+
+def test_all_steps_are_there_when_they_are_needed(rng):
+    """Derivatives need the states between the times of the output, which were not kept."""
+    y0, change = rng.uniform(1, 2, (2, 30)), np.ones((2, 30))
+    options = {"rtol": 1e-8, "compile": False}
+    sol = solve_ivp(lotka_volterra, (0, 3), y0, t_eval=[0.5, 3.0], **options)
+    every = solve_ivp(lotka_volterra, (0, 3), y0, **options)
+    np.testing.assert_allclose(sol.tangent(y0=change), every.tangent(y0=change, t=[0.5, 3.0]), rtol=1e-12)
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(sol)).y, sol.y)
+
+
+def test_times_that_a_failing_batch_does_not_reach():
+    y0 = np.linspace(1.0, 1.5, 30)[None, :]
+    sol = solve_ivp(lambda t, y: y**2, (0, 2), y0, t_eval=[0.1, 0.5, 1.0, 2.0], compile=False)
+    assert not sol.success
+    np.testing.assert_array_equal(sol.t, [0.1, 0.5])
+    np.testing.assert_allclose(sol.y[0], y0 / (1 - sol.t[:, None] * y0), rtol=1e-2)
