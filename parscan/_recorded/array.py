@@ -11,7 +11,7 @@ import numpy
 
 from .dtypes import BOOL, CHARS, FLOAT32, FLOAT64, INTEGER, NUMBERS, OF_PYTHON, WEAK, resolved
 from .graph import CONVERT, FEW, Graph, Ids
-from .indexing import FIXED, Flat, computed_index, is_fixed, plain
+from .indexing import FIXED, Flat, computed_index, is_fixed, is_only, plain
 from .node_array import Form, NodeArray, ndarray
 from .operations import OPERATIONS
 from .refusal import BITS, CUT, SELECTS, Refused
@@ -268,6 +268,8 @@ class RecordingArray(NodeArray):
         if type(key) is int and self.ndim == 1:
             node = ids.item(key) if type(ids) is ndarray else ids[key] if type(ids) is tuple else (ids,)[key]
             return _entry(made(self.graph, node, self.dtype))
+        if type(ids) is int and is_only(key, self.form):
+            return _entry(made(self.graph, ids, self.dtype))
         ids = ids if type(ids) is ndarray else self.ids
         if type(ids) is ndarray and type(key) is tuple and FIXED.issuperset(map(type, key)):
             found = ids[key]
@@ -282,7 +284,9 @@ class RecordingArray(NodeArray):
         if not is_fixed(key):
             key, value = self._place(key, value)
         given = self.cast(value)
-        if self.ndim:
+        if type(self.nodes) is int and type(given.nodes) is int and is_only(key, self.form):
+            self.nodes = given.nodes
+        elif self.ndim:
             # one element fits wherever one with more axes does
             self.ids[key] = given.nodes if type(given.nodes) is int else given.ids
         else:
@@ -518,6 +522,33 @@ def apply(name: str, *operands: Any) -> RecordingArray:
         for value, dtype in zip(operands, given, strict=True)
     ]
     return _result(graph, name, found, arrays)
+
+
+def chosen(condition: Any, one: Any, other: Any) -> RecordingArray | None:
+    """`where` of numbers in double precision, which needs no conversion; None for others."""
+    if type(condition) is not RecordingArray or condition.dtype is not BOOL:
+        return None
+    graph, given, arrays = condition.graph, [], 0
+    values: tuple[Any, ...] = condition, one, other
+    for value in values:
+        if type(value) is RecordingArray:
+            if value.form is None or (value is not condition and value.dtype is not FLOAT64):
+                return None
+            arrays += 1
+            given.append(few(value.nodes) if type(value.nodes) is ndarray else (value.nodes, value.form))
+        elif type(value) in NUMBERS:
+            number = graph.doubles.get(value)
+            given.append((graph.number(value, FLOAT64) if number is None else number, ()))
+        else:
+            return None
+    form = joint(*given)
+    if form is None or arrays < 2:  # many elements, or numbers alone, which may be integers
+        return None
+    table, operands = graph.scalars["where"], tuple([nodes for nodes, _ in given])
+    nodes = table.get(operands)
+    if nodes is None:
+        nodes = table[operands] = entered_anew(graph, "where", FLOAT64, operands)
+    return made(graph, nodes, FLOAT64, form)
 
 
 def _joined_if_list(graph: Graph, value: Any) -> Any:

@@ -1,0 +1,117 @@
+"""Frequent calls that are recorded by a short way: their results are those of the long one, and of NumPy."""
+
+import numpy as np
+import pytest
+
+from parscan._recorded import functions
+from parscan._recorded.record import NotRecordedError, record
+
+RNG = np.random.default_rng(8)
+
+WHERES = {
+    "values": lambda y: np.where(y > 0.5, y - 0.4, y * 1.1),
+    "a number first": lambda y: np.where(y > 0.5, 1.0, y),
+    "a number last": lambda y: np.where(y > 0.5, y, np.float64(2.5)),
+    "whole numbers": lambda y: np.where(y > 0.5, y, 3),
+    "two whole numbers": lambda y: np.where(y > 0.5, 1, 3) / 2,
+    "two numbers": lambda y: np.where(y > 0.5, 0.1, -0.0) * y,
+    "zeros of both signs": lambda y: np.copysign(1.0, np.where(y > 0.5, 0.0, np.where(y > 0.2, -0.0, y))),
+    "one of a row": lambda y: np.where(y[..., :1] > 0.5, y, 2 * y),
+    "values of one": lambda y: np.where(y > 0.5, y[..., :1], -y),
+    "entries": lambda y: np.stack([np.where(y[..., 0] > 0.5, y[..., -1], 0.0), y[..., 0]], -1),
+    "a known condition": lambda y: np.where(np.array([True, False, True])[: y.shape[-1]], y, 1.0),
+    "single precision": lambda y: np.where(y > 0.5, y.astype(np.float32), np.float32(0.1)).astype(float),
+    "mixed precision": lambda y: np.where(y > 0.5, y.astype(np.float32), y),
+    "truths": lambda y: np.where(y > 0.5, y > 0.7, y < 0.2).astype(float),
+    "a condition of numbers": lambda y: np.where(y - y, y, 2.0),
+    "complex numbers": lambda y: np.abs(np.where(y > 0.5, 1j * y, y)),
+    "lists": lambda y: np.where(y > 0.5, [1.0, 2.0, 3.0][: y.shape[-1]], y),
+    "many": lambda y: np.where(np.tile(y, 20) > 0.5, np.tile(y, 20), 0.0),
+}
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("name", WHERES)
+def test_where(name, n, monkeypatch):
+    function = WHERES[name]
+    examples = [np.full((1, n), 0.3)]
+    program = record(function, examples).program
+    monkeypatch.setattr(functions, "chosen", lambda *_: None)
+    assert record(function, examples).program.fingerprint == program.fingerprint
+    for y in RNG.uniform(size=(20, 1, n)):
+        expected = function(y)
+        [found] = program(y[None])
+        np.testing.assert_array_equal(found[0], expected)
+        assert found.dtype == expected.dtype
+
+
+def one_by_one(y):
+    found = np.zeros(1)
+    found[0] = y[0, 0]
+    found[-1] = 2 * found[0]
+    return found[None]
+
+
+def by_two_places(y):
+    found = np.zeros((1, 1))
+    found[0, -1] = 3 * y[-1, 0]
+    return found
+
+
+def into_a_copy(y):
+    """The copy is another array, the other name is not."""
+    one = np.ones(1)
+    other, copy = one, one.copy()
+    one[0] = y[0, 0]
+    copy[0] += other[0]
+    return np.stack([other, copy]).reshape(1, 2)[:, 1:]
+
+
+def into_a_view(y):
+    """Whoever has a view sees what is written, both ways."""
+    one = np.zeros((1, 1))
+    row, turned = one[0], one.T
+    one[0, 0] = y[0, 0]
+    row[0] = row[0] + turned[0, 0]
+    return one * turned
+
+
+def into_a_view_of_the_state(y):
+    y = y.copy()
+    first = y[..., 0]
+    y[0, 0] = 2 * first[0]
+    first[0] = first[0] + 1.0
+    return y
+
+
+def from_ones(y):
+    row = np.ones(3)
+    row[1] = y[0, 0]
+    row[-1] *= row[1]
+    return row.sum() * np.ones((1, 1)) + np.zeros(())
+
+
+WRITES = [one_by_one, by_two_places, into_a_copy, into_a_view, into_a_view_of_the_state, from_ones]
+
+
+@pytest.mark.parametrize("function", WRITES)
+def test_one_element_is_written(function):
+    program = record(function, [np.zeros((1, 1))]).program
+    for y in RNG.uniform(size=(5, 1, 1)):
+        np.testing.assert_array_equal(program(y[None])[0][0], function(y))
+
+
+@pytest.mark.parametrize("place", [1, -2, (0, 1), (0, 0, 0), False, (False, 0)])
+def test_other_places_are_as_in_numpy(place):
+    def function(y):
+        found = np.zeros((1, 1))
+        found[place] = y[0, 0]
+        return found
+
+    try:
+        expected = function(np.full((1, 1), 0.3))
+    except IndexError:
+        with pytest.raises((IndexError, NotRecordedError)):
+            record(function, [np.zeros((1, 1))])
+        return
+    np.testing.assert_array_equal(record(function, [np.zeros((1, 1))]).program(np.full((1, 1, 1), 0.3))[0][0], expected)
