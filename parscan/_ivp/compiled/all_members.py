@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
@@ -171,9 +171,7 @@ class AllMembers:
         values = one.y[:, None, :][:, :0, :] if first.values is None else first.values
         found = Found(one.y, values, errors, first.counts[:count, 1], first.methods[:count])
         found.evaluations = int(xp.sum(first.counts[:, 3]))
-        methods = self._first_methods(first)[:count]
-        self._confirm(found, members, one, methods)
-        self._mend(found, members, times, one, other, methods)
+        self._mend(found, members, times, one, other, self._first_methods(first)[:count])
         return found
 
     def _halves(self, y: Array, shares: Array) -> tuple[_Known, _Known]:
@@ -181,36 +179,37 @@ class AllMembers:
         half = y.shape[0] // 2
         return _Known(y[:half, :], shares[:half]), _Known(y[half:, :], shares[half:])
 
-    def _confirm(self, found: Found, members: Array, one: _Known, methods: Array) -> None:
-        """
-        March a third time where two marches are close to each other.
-
-        Among thousands of members, there are always some whose two errors are large, and equal by chance.
-        """
-        xp = self._problem.xp
-        left = xp.nonzero(found.errors <= WANTED)[0]
-        if left.shape[0]:
-            third = self._ends(members[left], xp.full(left.shape[0], BETWEEN), one.y[0, :0], 0, methods[left], None)
-            errors = self._errors(one.of(left), _Known(third.y, xp.full(left.shape[0], BETWEEN)))
-            errors = xp.where(_are_finished(third), errors, xp.full_like(errors, inf))
-            found.errors[left] = xp.maximum(found.errors[left], errors)
-            found.evaluations += int(xp.sum(third.counts[:, 3]))
-
     def _mend(
         self, found: Found, members: Array, times: Array, one: _Known, other: _Known, methods: Array
     ) -> None:  # fmt: skip
-        """Solve members again whose errors are too large, which two marches have told."""
+        """
+        Solve members again whose errors are too large, and some with looser tolerances whose errors seem small.
+
+        Two marches have told the errors. Among thousands of members, there are always some whose two errors are large,
+        and equal by chance; so a third march has to confirm small ones.
+        """
         xp = self._problem.xp
         shares, hopeful = xp.asarray(one.shares, copy=True), found.errors > WANTED
+        unconfirmed = xp.nonzero(~hopeful)[0]
         for _ in range(MARCHES):
             left = xp.nonzero(hopeful)[0]
             wanted = self._tighter(shares[left], found.errors[left])
             goes_on = wanted < shares[left] / 2
             hopeful[left] = goes_on
             left, wanted = left[goes_on], wanted[goes_on]
-            if not left.shape[0]:
+            every = xp.concat([left, unconfirmed])
+            if not every.shape[0]:
                 break
-            again = self._ends(members[left], wanted, times, left.shape[0], methods[left], None)
+            count, between = left.shape[0], xp.full(unconfirmed.shape[0], BETWEEN)
+            both = self._ends(members[every], xp.concat([wanted, between]), times, count, methods[every], None)
+            again, third = _cut(both, count)
+            if between.shape[0]:
+                errors = self._errors(one.of(unconfirmed), _Known(third.y, between))
+                errors = xp.where(_are_finished(third), errors, xp.full_like(errors, inf))
+                found.errors[unconfirmed] = xp.maximum(found.errors[unconfirmed], errors)
+                found.evaluations += int(xp.sum(third.counts[:, 3]))
+                hopeful[unconfirmed] = errors > WANTED
+                unconfirmed = unconfirmed[:0]
             now, last = _Known(again.y, wanted), _Known(found.y[left, :], shares[left])
             before, errors = found.errors[left], self._errors(now, last)
             for known in (one, other):
@@ -327,6 +326,15 @@ def _within(times: Array, stretch: Stretch, *, is_first: bool) -> Array:
     way = 1.0 if stretch.end > stretch.begin else -1.0
     after = way * times >= way * stretch.begin if is_first else way * times > way * stretch.begin
     return times[after & (way * times <= way * stretch.end)]
+
+
+def _cut(ends: Ends, count: int) -> tuple[Ends, Ends]:
+    """The first members, which have values, and the others."""
+    fields = ("y", "t", "counts", "methods", "since")
+    head, tail = (
+        {name: getattr(ends, name)[some, ...] for name in fields} for some in (slice(count), slice(count, None))
+    )
+    return replace(ends, **head), replace(ends, **tail, values=None)
 
 
 def _are_finished(ends: Ends) -> Array:

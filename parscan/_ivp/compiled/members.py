@@ -71,10 +71,10 @@ class Members:
         limits = tuple(map(array_namespace(*self.own).asarray, (low, high))) if self.own else (low, high)
         return (*(limits if self.is_limited else ()), *(one[members] for one in self.own))
 
-    def slopes(self, t: Array, states: Array) -> Array:
-        """Values of the recorded operations at times `(m,)` and states `(m, *batch, n)`, by NumPy, in doubles."""
+    def slopes(self, t: Array, states: Array, some: Array) -> Array:
+        """Values of the recorded operations at times `(m,)` and states `(m, k, n)` of some members `(k,)`, by NumPy."""
         xp, shape = array_namespace(states), states.shape
-        count = prod(shape[1:-1])
+        count = shape[1]
         given = xp.reshape(as_parts(wide(states)), (-1, *self.program.arguments[1].shape))
         found = []
         most = max(1, AT_ONCE // self.program.size)
@@ -82,12 +82,19 @@ class Members:
             calls = xp.arange(first, min(first + most, given.shape[0]))
             numbers = [
                 xp.broadcast_to(one, (calls.shape[0], *one.shape)) if shared else one
-                for one, shared in zip(map(xp.asarray, self.arguments(calls % count)), self.shared, strict=True)
+                for one, shared in zip(map(xp.asarray, self.arguments(some[calls % count])), self.shared, strict=True)
             ]
             with quiet():
                 found.append(self.program(t[calls // count], given[first : first + most, ...], *numbers)[0])
         values = xp.reshape(xp.concat(found), (given.shape[0], -1))
         return xp.reshape(from_parts(values, states), shape)
+
+    def is_right(self, batch: tuple[int, ...], agrees: Callable[[Members], bool]) -> bool:
+        """Whether it agrees with the function, on a batch of this shape, now or at an earlier solve."""
+        key = "is right", batch
+        if key not in self.notes and agrees(self):
+            self.notes[key] = True
+        return key in self.notes
 
     @property
     def linearised(self) -> Linearised:
@@ -140,7 +147,7 @@ MAKERS = {"DOP853": _explicit, "Rodas5P": _stiff}
 
 def record_members(problem: Problem, agrees: Callable[[Members], bool]) -> Members:
     """
-    Record one member of a batch; `agrees` tells whether a record gives the values of the function.
+    Record one member of a batch; `agrees` tells whether a new record gives the values of the function.
 
     It raises `NoCodeError` with the reason, and the file and line of the function.
     """
@@ -150,14 +157,14 @@ def record_members(problem: Problem, agrees: Callable[[Members], bool]) -> Membe
         raise NoCodeError("works on a batch, with a span that has no end")
     key = getattr(problem.fun, "__code__", type(problem.fun))
     found = None if key in _of_all else _of_few(problem)
-    if found is not None and agrees(found):
+    if found is not None and found.is_right(problem.batch, agrees):
         return found
     with _lock:
         _of_all[key] = None
         while len(_of_all) > KEPT:
             _of_all.popitem(last=False)
     found = _of_whole(problem)
-    if not agrees(found):
+    if not found.is_right(problem.batch, agrees):
         raise NoCodeError(UNLIKE)
     return found
 

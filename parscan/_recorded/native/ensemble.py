@@ -16,9 +16,6 @@ from .libm import vector_bytes
 from .loop import PAUSE
 from .members import Form, Status
 
-FIRST = 64
-"""Attempts of steps in every lane before the first return to Python."""
-
 
 @dataclass
 class Ends:
@@ -109,7 +106,7 @@ def integrate_members(
             valued=int(np.searchsorted(left, valued)), most=most,
             threads=threads or min(available_threads(), max(1, left.shape[0] // (2 * lanes))),
         )  # fmt: skip
-        _finish(run, ended, report)
+        _finish(run, solver, ended, report)
         _enter(found, run, left, number)
         ended += int(np.count_nonzero(run.counts[:, 0] != Status.STIFF))
     return found
@@ -125,18 +122,17 @@ def _of(members: Any, one: Any, count: int) -> Any:
     return one if np.ndim(one) == 0 else np.asarray(one)[members]
 
 
-def _finish(run: Run, before: int, report: Callable[[int], object] | None) -> None:
-    """Run to the end, with returns to Python."""
-    attempts = FIRST
+def _finish(run: Run, solver: Solver, before: int, report: Callable[[int], object] | None) -> None:
+    """Run to the end, with returns to Python, which let threads wait for each other."""
     while True:
-        begin = time.perf_counter()
+        attempts, begin = solver.attempts, time.perf_counter()
         left = run.advance(attempts)
         if report is not None:
             report(before + run.ended)
         if not left:
             return
         pace = max(time.perf_counter() - begin, 1e-9) / attempts
-        attempts = int(min(max(PAUSE / pace, 1), 64 * attempts))
+        solver.attempts = int(min(max(PAUSE / pace, 1), 64 * attempts))
 
 
 def _enter(found: Ends, run: Run, members: Any, method: int) -> None:

@@ -31,6 +31,9 @@ SLACK = 64
 MOST_STEPS = 10_000_000
 """Steps of a member, taken or rejected, after which it is given up."""
 
+FIRST = 64
+"""Attempts of steps in every lane before the first return to Python from members of an ensemble."""
+
 IDLE = 2
 """Runs that a solver keeps for later problems."""
 
@@ -64,6 +67,8 @@ class Solver:
         self.form, self.n, self.dtype, self.degree = facts.form, facts.n, facts.dtype, facts.degree
         self.logged = [(self.n,), (self.n,), *([(self.degree, self.n)] if self.form.log == DENSE else [])]
         """Shapes of what is logged of a step besides its member and its time."""
+        self.attempts = FIRST
+        """Attempts of steps in every lane before a return to Python."""
         self._idle: list[Run] = []
 
     def start(
