@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -128,43 +130,82 @@ def odes(quick: bool) -> Iterator[dict[str, Any]]:
             yield {"group": "ode", "problem": ode.name, "stiff": ode.stiff, "contenders": rows}
 
 
-def ensembles(quick: bool) -> Iterator[dict[str, Any]]:
-    """Many Lotka-Volterra systems with parameters of their own: one batch, or a loop over compiled solves."""
-    members = 40 if quick else 1000
-    group = Ensemble(members, range(members), 1e-3)
-    reference = group.loop("DOP853", 1e-12)
-    size = 1e-3 + np.abs(reference)
+@dataclass(frozen=True)
+class Batch:
+    """Systems with parameters of their own, `(k, members)`, and starts `(n, members)`."""
 
-    def together(rtol: float, compiled: bool | None = None) -> Array:
-        options: dict[str, Any] = {"args": tuple(group.parameters), "rtol": rtol, "atol": rtol * 1e-3}
-        options |= {"compile": compiled, "t_eval": group.span[1:] if compiled else None}
-        return parscan.solve_ivp(family, group.span, group.starts, **options).y[:, -1]
+    name: str
+    fun: Callable[..., Any]
+    end: float
+    starts: Array
+    parameters: Array
+    reference: Callable[[], Array]
 
-    def stacked(rtol: float) -> Array:
+    def by_parscan(self, rtol: float, compiled: bool | None) -> Array:
+        """As one batch."""
+        options: dict[str, Any] = {"args": tuple(self.parameters), "rtol": rtol, "atol": rtol * 1e-3}
+        options |= {"compile": compiled, "t_eval": [self.end] if compiled else None}
+        return parscan.solve_ivp(self.fun, (0.0, self.end), self.starts, **options).y[:, -1]
+
+    def stacked(self, rtol: float, least: float = 1e-3) -> Array:
         """All members as one problem."""
-        rates = lambda t, y: np.concatenate(family(t, y.reshape(2, -1), *group.parameters))  # noqa: E731
-        options: dict[str, Any] = {"method": "DOP853", "rtol": rtol, "atol": rtol * 1e-3, "t_eval": group.span[1:]}
-        return scipy_solve_ivp(rates, group.span, group.starts.ravel(), **options).y[:, -1].reshape(2, -1)
+        shape = self.starts.shape
+        rates = lambda t, y: np.concatenate(self.fun(t, y.reshape(shape), *self.parameters))  # noqa: E731
+        options: dict[str, Any] = {"method": "DOP853", "rtol": rtol, "atol": rtol * least, "t_eval": [self.end]}
+        return scipy_solve_ivp(rates, (0.0, self.end), self.starts.ravel(), **options).y[:, -1].reshape(shape)
 
-    found: dict[str, Solve] = {
-        PARSCAN: together,
-        COMPILED: lambda rtol: together(rtol, True),
-        "SciPy DOP853 (stacked)": stacked,
-        "SciPy LSODA (loop)": lambda rtol: group.loop("LSODA", rtol),
-    }
-    if installed("diffrax"):
+    def loop(self, rtol: float) -> Array:
+        """A solve for each member."""
+        options: dict[str, Any] = {"method": "LSODA", "rtol": rtol, "atol": rtol * 1e-3, "t_eval": [self.end]}
+        problems = zip(self.starts.T, self.parameters.T, strict=True)
+        solved = (scipy_solve_ivp(self.fun, (0.0, self.end), y0, args=tuple(p), **options) for y0, p in problems)
+        return np.stack([one.y[:, -1] for one in solved], axis=1)
+
+    def by_diffrax(self, method: str) -> Solve:
+        """Compiled once, for all tolerances."""
         import diffrax  # noqa: PLC0415 - need not be there
         from _peers_diffrax import batch_solver_of  # noqa: PLC0415
 
-        for method in ("Tsit5", "Dopri8"):
-            run = batch_solver_of(lambda t, y, p: family(t, y, *p), getattr(diffrax, method)(), group.span[1])
-            found[f"diffrax {method} (vmap)"] = lambda rtol, run=run: (
-                np.asarray(  # type: ignore[misc]
-                    run(group.starts.T, group.parameters.T, rtol, rtol * 1e-3)
-                ).T
-            )
-    print(f"ensemble: {members} Lotka-Volterra systems")
-    rtols = QUICK_RTOLS if quick else RTOLS[:8]
-    error = lambda y: float(np.max(np.abs(y - reference) / size))  # noqa: E731
-    rows = [measured(name, solve, error, rtols, LIMIT_OF_ENSEMBLES) for name, solve in found.items()]
-    yield {"group": "ensemble", "problem": f"{members} Lotka-Volterra systems", "contenders": rows}
+        run = batch_solver_of(lambda t, y, p: self.fun(t, y, *p), getattr(diffrax, method)(), self.end)
+        return lambda rtol: np.asarray(run(self.starts.T, self.parameters.T, rtol, rtol * 1e-3)).T
+
+
+def lorenz(t: Any, y: Any, rho: Any) -> Any:
+    """Lorenz's system."""
+    a, b, c = y
+    return [10.0 * (b - a), a * (rho - c) - b, a * b - 8 / 3 * c]
+
+
+def batches(quick: bool) -> Iterator[Batch]:
+    """Lotka-Volterra and Lorenz systems."""
+    members = 40 if quick else 1000
+    group = Ensemble(members, range(members), 1e-3)
+    name = f"{members} Lotka-Volterra systems"
+    reference = lambda: group.loop("DOP853", 1e-12)  # noqa: E731
+    yield Batch(name, family, group.span[1], group.starts, group.parameters, reference)
+    for count, rho in () if quick else ((1000, 20.0), (5000, 100.0)):
+        starts = np.stack([np.linspace(1.0, 2.0, count), np.ones(count), np.full(count, 5.0)])
+        name = f"{count} Lorenz systems, rho 0.5 to {rho:.0f}"
+        one = Batch(name, lorenz, 5.0, starts, np.linspace(0.5, rho, count)[None, :], partial(np.copy, starts))
+        yield replace(one, reference=partial(one.stacked, 1e-13, 1e-2))
+
+
+def ensembles(quick: bool) -> Iterator[dict[str, Any]]:
+    """Many systems with parameters of their own: one batch, all as one problem, or a loop over solves."""
+    for batch in batches(quick):
+        reference = batch.reference()
+        size = 1e-3 + np.abs(reference)
+        found: dict[str, Solve] = {
+            PARSCAN: partial(batch.by_parscan, compiled=None),
+            COMPILED: partial(batch.by_parscan, compiled=True),
+            "SciPy DOP853 (stacked)": batch.stacked,
+            "SciPy LSODA (loop)": batch.loop,
+        }
+        if installed("diffrax"):
+            for method in ("Tsit5", "Dopri8"):
+                found[f"diffrax {method} (vmap)"] = batch.by_diffrax(method)
+        print(f"ensemble: {batch.name}")
+        rtols = QUICK_RTOLS if quick else RTOLS[:8]
+        error = lambda y, size=size, reference=reference: float(np.max(np.abs(y - reference) / size))  # noqa: E731
+        rows = [measured(name, solve, error, rtols, LIMIT_OF_ENSEMBLES) for name, solve in found.items()]
+        yield {"group": "ensemble", "problem": batch.name, "contenders": rows}

@@ -50,7 +50,6 @@ OF_CODE = {"vectorized", "first_step"}
 
 CALLED: dict[str, Callable[[Problem], bool]] = {
     "`fun` is called: `jac` was given.": lambda problem: problem.jac is not None,
-    "`fun` is called: for a batch, `compile=True` has to ask for machine code.": lambda problem: bool(problem.batch),
     "`fun` is called: its arrays are not of NumPy.": lambda problem: library(problem.y0) != "numpy",
 }
 """Reasons of `auto` to try no machine code."""
@@ -107,8 +106,9 @@ def solve_ivp(
         Initial and final time, in either direction. An infinite end, for a terminal event, is allowed with ``"auto"``,
         ``"Radau"`` and ``"DOP853"``, for which SciPy's solvers are then used, and with the other methods of SciPy.
     y0 : array_like, shape (n,) or (n, *batch)
-        Initial state: float32, float64, complex64 or complex128; integers become float64. All members of a batch share
-        a mesh, and the largest error among them controls it.
+        Initial state: float32, float64, complex64 or complex128; integers become float64. By machine code, every
+        member of a batch has steps of its own; otherwise all members share a mesh, and the largest error among them
+        controls it.
     method : str or OdeSolver
         - ``"auto"``: DOP853 and Rodas5P as machine code, if `compile` allows that and it pays. Otherwise SciPy's LSODA
           where the tolerance is loose (`rtol` of 3e-4 or more), there are more than 12 components, or `fun` cannot be
@@ -160,7 +160,7 @@ def solve_ivp(
     compile : bool or None
         Whether ``"auto"`` solves by machine code of `fun`, which is made from a recorded call: see
         :func:`parscan.trace`. None: where `fun` can be recorded, once solves without code took as long as making it,
-        and neither `jac` nor a batch is given; ``sol.decisions`` says why not. True: at once; an error says why, and in
+        and `jac` is not given; ``sol.decisions`` says why not. True: at once; an error says why, and in
         which line of `fun`, if that is not possible. False: never. The code is compared with `fun` on a sample of the
         solution. Its Jacobians are exact; `jac` is not used.
     progress : bool or callable

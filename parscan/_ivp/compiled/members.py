@@ -11,7 +11,7 @@ from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
 from ..._arrays.namespace import Array, array_namespace, library, quiet
-from ..._recorded.budget import NoCodeError
+from ..._recorded.budget import NoCodeError, pay
 from ..core.problem import Problem
 from .parts import as_parts, from_parts, wide
 from .recorded import LARGEST, MOST_NODES, TIME, UNLIKE, within
@@ -29,6 +29,9 @@ FEW = 2
 
 KEPT = 256
 """Functions that are remembered because all members must be recorded."""
+
+MOST_OF_ALL, OF_ALL = 6_000_000, 5e-6
+"""Largest number of nodes of the graph of a whole batch, and seconds to record one of its members."""
 
 AT_ONCE = 1 << 20
 """Largest number of values that NumPy keeps while it evaluates recorded operations, about."""
@@ -199,6 +202,7 @@ def _of_few(problem: Problem) -> Members | None:
 
 def _of_whole(problem: Problem) -> Members:
     """The members by a record of the whole batch."""
+    pay("recording a batch", OF_ALL * prod(problem.batch))
     recording, member = _recorded(problem, problem.fun, problem.y0, (), problem.args)
     return Members(member.program, member.tables, problem.breaks is not None, recording.notes)
 
@@ -217,7 +221,7 @@ def _recorded(
     fun = partial(within, fun) if is_limited else fun
     try:
         wishes = Wishes(branches_on=(TIME,), dtype=state.dtype)
-        recording = remembered(fun, [xp.zeros(()), state, *limits, *examples], constants, MOST_NODES, wishes)
+        recording = remembered(fun, [xp.zeros(()), state, *limits, *examples], constants, MOST_OF_ALL, wishes)
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     if recording.shape != state.shape or recording.dtype != state.dtype:

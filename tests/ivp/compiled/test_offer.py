@@ -60,7 +60,7 @@ def test_what_is_free_is_taken_at_once(shop):
     ("given", "reason"),
     [
         ({"jac": [[0.0, 1.0], [-1.0, 0.0]]}, "`jac` was given"),
-        ({"y0": np.ones((2, 3))}, "for a batch"),
+        ({"y0": np.ones((2, 3)), "dense_output": True}, "with `dense_output`"),
     ],
     ids=["jac", "batch"],
 )
@@ -69,6 +69,14 @@ def test_what_auto_does_not_try_says_why(shop, given, reason):
     sol = solve(**given)
     assert not sol.compiled
     assert reason in sol.decisions[0]
+
+
+def test_batches(shop):
+    shop(share=0.0)
+    rate = np.linspace(1.0, 2.0, 30)
+    sol = solve(y0=np.ones((2, 30)), args=(rate,))
+    assert sol.compiled
+    np.testing.assert_allclose(sol.y[0, -1], np.cos(5 * rate) + np.sin(5 * rate), atol=1e-5)
 
 
 @pytest.mark.parametrize(
