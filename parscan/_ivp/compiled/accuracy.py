@@ -10,7 +10,7 @@ from ..core.problem import Problem
 from ..output.events import Watch
 from ..output.monitor import Event
 from .march import Course, March
-from .solvers import EXPLICIT, METHODS
+from .solvers import EXPLICIT, METHODS, RADAU, ROSENBROCK
 from .trial import prefers_stiff
 
 LOOSER = 10.0
@@ -89,7 +89,11 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     method, uses = notes.get(chosen, (march.method, 0))
     asks = uses % ANEW == 0
     march.method = march.method if asks else method
+    march.stiff = notes.get(("stiff", size), march.stiff)
     one, other = _both(march, share, events)
+    if one.course.failed and METHODS[RADAU] in dict(one.course.used):  # the other one has no iterations that may fail
+        march.method = march.stiff = notes["stiff", size] = ROSENBROCK
+        one, other = _both(march, share, events)
     if one.course.failed or other is None:
         return one
     evaluations = one.evaluations + other.evaluations
@@ -109,7 +113,7 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
         if error > HOPELESS * before and (error <= FAR or tighter.evaluations > BRIEF):
             break
     if asks and march.method == EXPLICIT and prefers_stiff(march, one.course, share):
-        march.method = len(METHODS) - 1
+        march.method = march.stiff
     notes[chosen] = march.method, uses + 1
     notes[key] = share if error > WANTED * SPARE / LOOSER else min(1.0, share * LOOSER)
     return Solved(one.course, one.watch, error, share, evaluations)

@@ -17,7 +17,7 @@ from .corners import breaks_in
 from .parts import as_parts, from_parts, of_parts, wide
 from .path import NODES, Path, at_nodes, followed
 from .recorded import Recorded
-from .solvers import EXPLICIT, METHODS, solver
+from .solvers import EXPLICIT, METHODS, solver, stiff_method
 
 if TYPE_CHECKING:
     from ..._recorded.native.integrate import Run, Solver
@@ -157,6 +157,8 @@ class March:
     ) -> None:
         self.problem, self.recorded, self.output = problem, recorded, output
         self.first_step, self._reached, self.method = first_step, reached, EXPLICIT
+        self.stiff = stiff_method(problem.rtol)
+        """Number of the method for stiff problems."""
         self._most = most
         begin, end = problem.span
         self._runs: dict[int, tuple[Solver, Run]] = {}
@@ -201,7 +203,7 @@ class March:
         run = self._lent(method)
         self._begin(run, course, end, share, times, looser)
         status = self._advance(run, course, None, is_read=True)
-        if status == "STIFF" and method < len(METHODS) - 1:
+        if status == "STIFF" and method == EXPLICIT:
             self.recorded.notes[note] = True
             return None
         course.used.append((METHODS[method], self.problem.span[0]))
@@ -229,9 +231,9 @@ class March:
             if status == "STIFF" and is_read and watch is None and self.output.is_between:
                 course.retreat()
             self._read(run, course, times)
-            if status != "STIFF" or method == len(METHODS) - 1:
+            if status != "STIFF" or method != EXPLICIT:
                 break
-            method += 1
+            method = self.stiff
         course.failed = "" if status in ("FINISHED", "RUNNING") else status
 
     def _begin(

@@ -7,7 +7,7 @@ from ..._recorded.budget import NoCodeError, UnpaidError
 from .march import Course, March
 from .parts import wide
 from .recorded import Recorded
-from .solvers import METHODS, solver
+from .solvers import solver
 
 MANY = 1000
 """Explicit steps from which on a trial is worth its time: it compiles the stiff method."""
@@ -32,13 +32,14 @@ def prefers_stiff(march: March, course: Course, share: float) -> bool:
     The test for stiffness of the explicit method asks whether stability limits its steps. With tight tolerances, it may
     be accuracy: a forced fast decay reduces the order of explicit methods as well (Prothero and Robinson, "On the
     stability and accuracy of one-step methods for solving stiff systems of ordinary differential equations",
-    Mathematics of Computation 28 (1974)). Whether implicit steps are better then only their number can tell.
+    Mathematics of Computation 28 (1974)). Whether implicit steps are better then only their number can tell. Where the
+    stiff method was taken later, it may be so from the begin on.
     """
-    if len(course.used) > 1 or course.path.steps < MANY or not _decays(march.recorded, course):
+    if len(course.used) == 1 and (course.path.steps < MANY or not _decays(march.recorded, course)):
         return False
     steps = course.path.steps + course.rejected
     other = March(march.problem, march.recorded, march.output, march.first_step, None, most=steps)
-    other.method = len(METHODS) - 1
+    other.method = march.stiff
     try:
         solver(march.recorded, other.method, **march.asked)
         found = other.run(share, course.stop, is_read=False)  # compiled before: its time is that of steps

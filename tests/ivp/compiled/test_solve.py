@@ -14,8 +14,10 @@ from scipy.integrate import solve_ivp as scipys
 from parscan import solve_ivp
 from parscan._engine.termination import Termination
 from parscan._functions.right_hand_side import RightHandSide
+from parscan._ivp.compiled import march
 from parscan._ivp.compiled.march import March
 from parscan._ivp.compiled.recorded import Compared, Recorded
+from parscan._ivp.compiled.solvers import RADAU
 from parscan._recorded import memo
 from parscan._recorded.witness import Witness
 from tests.support.ode_problems import ODES, event, lotka_volterra, oscillator, pendulum
@@ -186,7 +188,7 @@ def test_stiff_complex_states_and_events():
 
     sol = solve(fun, (0.0, 6.0), [1.5 + 1j], atol=[1e-8], events=lambda t, y: y[0].real)
     assert sol.compiled
-    assert sol.method == "Rodas5P"
+    assert sol.method == "Radau13"
     np.testing.assert_allclose(sol.y[0, -1], np.exp(6j), atol=1e-7)
     np.testing.assert_allclose(sol.t_events[0], [np.pi / 2, 3 * np.pi / 2], atol=1e-6)
 
@@ -262,9 +264,9 @@ def test_stiff_problems_are_handed_over(options, backwards, monkeypatch):
     given = {**options, "t_eval": times} if "t_eval" in options else options
     sol = solve(relaxing, span, [1.5], args=(rate,), rtol=1e-7, atol=1e-7, **given)
     assert sol.compiled
-    assert sol.method == "Rodas5P"
+    assert sol.method == "Radau13"
     assert "By machine code of `fun`: DOP853, from t = " in sol.message
-    assert "on Rodas5P, because the problem is stiff" in sol.message
+    assert "on Radau13, because the problem is stiff" in sol.message
     late = abs(sol.t) > 1e-3
     np.testing.assert_allclose(sol.y[0, late], np.cos(sol.t[late]), atol=2e-6)
     if "dense_output" in options:
@@ -281,7 +283,7 @@ def test_the_stiff_method_is_taken_at_once_where_it_was_needed(monkeypatch):
 
     first, *others = (solve(fun, (0.0, 10.0), [1.5], args=(1e5,)) for _ in range(17))
     assert "from t = " in first.message
-    assert all("from t = " not in sol.message and sol.method == "Rodas5P" for sol in others[:-1])
+    assert all("from t = " not in sol.message and sol.method == "Radau13" for sol in others[:-1])
     assert "from t = " in others[-1].message  # it is tried anew
     for sol in (first, *others):
         np.testing.assert_allclose(sol.y[0, -1], np.cos(10), atol=1e-7)
@@ -457,3 +459,27 @@ def test_a_function_that_differs_at_a_later_solve(monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "RATE", 1.25)
     with pytest.raises(TypeError, match="gave other values than its recorded operations"):
         solve(rated, (0.0, 9.0), [1.0, 0.0])
+
+
+def reactions(t, y):
+    """Four substances whose rates are fast where they are scarce (Hairer and Wanner 1996, section IV.10: E5)."""
+    a, b, c, d = y
+    slow, fast, bound, freed = 7.89e-10 * a, 1.13e9 * 1.76e-3 * b * c, 1.1e7 * 1.76e-3 * a * c, 1.13e3 * d
+    return [-slow - bound, slow - fast, slow - bound + freed - fast, bound - freed]
+
+
+@pytest.mark.parametrize("options", [{}, {"dense_output": True}, {"t_eval": [0.0, 1.0, 1e3, 1e4]}])
+def test_where_iterations_find_no_stages_the_other_stiff_method_goes_on(options, monkeypatch):
+    monkeypatch.setattr(memo, "_kept", OrderedDict())
+    monkeypatch.setattr(march, "stiff_method", lambda rtol: RADAU)
+    sol = solve(reactions, (0.0, 1e4), [1.0, 0.0, 0.0, 0.0], rtol=1e-3, atol=1e-6, **options)
+    assert sol.compiled
+    assert sol.method == "Rodas5P"
+    np.testing.assert_allclose(sol.y[0, -1], 0.41138715352, rtol=1e-2)
+
+
+@pytest.mark.parametrize(("rtol", "method"), [(1e-4, "Rodas5P"), (1e-7, "Radau13"), (1e-11, "Radau13")])
+def test_which_stiff_method_is_taken(rtol, method):
+    sol = solve(relaxing, (0.0, 10.0), [1.0], args=(1e6,), rtol=rtol, atol=rtol)
+    assert sol.method == method
+    np.testing.assert_allclose(sol.y[0, -1], np.cos(10), rtol=0, atol=10 * rtol)
