@@ -2,7 +2,7 @@
 
 A witness compares whatever a function read, also with other objects that are equal. Mostly nothing has happened since
 the last comparison: then names, cells and defaults still stand for the very same objects. Those that cannot change need
-no other look, arrays and lists a brief one. Where a function reads anything else there is no glance.
+no other look; arrays, lists, and objects with their classes a brief one. Where a function reads anything else, there is none.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import builtins
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from operator import is_
-from types import CellType, FunctionType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,12 @@ Look = Callable[[Any], bool]
 Part = tuple[Callable[[], Any], Look | None]
 """The object that is expected, not kept alive if that can be avoided, and how to look at it; None if it is constant."""
 
-FEW_BYTES, FEW = 4096, 64
+FEW_BYTES, FEW = 1 << 16, 64
 """Largest array, and longest list, that are looked at."""
+
+
+KEPT = frozenset([list, tuple, set])
+"""Types of objects with parts that are kept alive: there are no other references to them."""
 
 
 class NoGlanceError(Exception):
@@ -46,19 +51,24 @@ class Glance:
     __slots__ = ("_constants", "_function", "_look")
 
     def __init__(self, function: Any, constants: Sequence[Any], look: Look) -> None:
-        self._function, self._constants, self._look = weakref.ref(function), tuple(constants), look
+        is_method = type(function) is MethodType
+        self._function = None if is_method else weakref.ref(function)  # a method is a new object each time
+        self._constants, self._look = tuple(constants), look
 
     def holds(self, function: Any, constants: Sequence[Any]) -> bool:
         """Whether the function reads the same objects as before; others may be equal to them."""
-        if self._function() is not function or len(constants) != len(self._constants):
+        if type(function) is not MethodType if self._function is None else self._function() is not function:
+            return False
+        if len(constants) != len(self._constants):
             return False
         return all(map(is_, constants, self._constants)) and self._look(function)
 
 
 def part(given: Any, look: Look | None) -> Part:
     """What is expected of a part of an object."""
-    if isinstance(given, FunctionType | ModuleType | np.ndarray):
-        return weakref.ref(given), look
+    if isinstance(given, FunctionType | ModuleType | np.ndarray) or (look is not None and type(given) not in KEPT):
+        with suppress(TypeError):  # of what has no weak references
+            return weakref.ref(given), look
     return lambda: given, look
 
 
@@ -68,20 +78,24 @@ def _is_as_before(given: Any, expected: Part) -> bool:
 
 def of_function(given: FunctionType, _: Any, parts: Sequence[Part]) -> Look:
     """A function: its code, its globals, its defaults, and what its cells hold; these are the same for the same one."""
-    if vars(given) or given.__kwdefaults__ is not None:
+    if given.__kwdefaults__ is not None:
         raise NoGlanceError
     code, names = given.__code__, (given.__module__, given.__name__, given.__qualname__)
-    (_, of_globals), defaults, _, *cells = parts
-    looks = [look for _, look in cells if look is not None]
+    count, names_of_own = len(given.__closure__ or ()), tuple(vars(given))
+    (_, of_globals), defaults, _ = parts[:3]
+    looks = [look for _, look in parts[3 : 3 + count] if look is not None]
+    own = list(zip(names_of_own, parts[3 + count :], strict=True))
 
     def look(given: Any) -> bool:
-        if given.__code__ is not code or given.__kwdefaults__ is not None or given.__dict__:
+        if given.__code__ is not code or given.__kwdefaults__ is not None or tuple(given.__dict__) != names_of_own:
             return False
         if (given.__module__, given.__name__, given.__qualname__) != names:
             return False
         if looks and not all(one(cell) for one, cell in zip(looks, given.__closure__, strict=True)):
             return False
         if not _is_as_before(given.__defaults__, defaults):
+            return False
+        if own and not all(_is_as_before(given.__dict__[name], one) for name, one in own):
             return False
         return of_globals is None or of_globals(given.__globals__)  # None: who looks at this function looks at them
 
@@ -130,6 +144,52 @@ def of_module(_: ModuleType, names: dict[str, bool], parts: Sequence[Part]) -> L
         return not any(hasattr(given, name) for name in missing)
 
     return look
+
+
+def of_members(names: Sequence[str], _: Any, __: Any, parts: Sequence[Part]) -> Look:
+    """An object of some attributes: a method, a property."""
+    expected = list(zip(names, parts, strict=True))
+    return lambda given: all(_is_as_before(getattr(given, name), one) for name, one in expected)
+
+
+def of_object(given: Any, unread: Sequence[str], parts: Sequence[Part]) -> Look:
+    """An object of a class of the user's without slots: its class, and its variables, of which some were not read."""
+    names = tuple(vars(given))
+    read = [name for name in names if name not in unread]
+    if len(parts) != 1 + len(read):
+        raise NoGlanceError  # it has slots
+    of_class, expected = parts[0], list(zip(read, parts[1:], strict=True))
+
+    def look(given: Any) -> bool:
+        own = given.__dict__
+        if tuple(own) != names or not _is_as_before(type(given), of_class):
+            return False
+        return all(_is_as_before(own[name], one) for name, one in expected)
+
+    return look
+
+
+def of_class(given: type, copied: Sequence[str], parts: Sequence[Part]) -> Look:
+    """A class: its bases, and all its members, of which those that were copied are looked at."""
+    bases, members = given.__bases__, vars(given)
+    looked_at = dict(zip(copied, parts[len(bases) :], strict=True))
+    expected = [(name, looked_at.get(name) or part(value, None)) for name, value in members.items()]
+
+    def look(given: Any) -> bool:
+        found = vars(given)
+        if given.__bases__ != bases or tuple(found) != names:
+            return False
+        if not all(_is_as_before(base, one) for base, one in zip(bases, parts, strict=False)):
+            return False
+        return all(_is_as_before(found[name], one) for name, one in expected)
+
+    names = tuple(members)
+    return look
+
+
+def of_nothing(given: Any, _: Any, __: Sequence[Part]) -> Look:
+    """An empty set."""
+    return lambda given: not given
 
 
 def of_array(given: Any, _: Any, __: Sequence[Part]) -> Look:

@@ -356,6 +356,16 @@ def _object(given: Any, unread: Sequence[str]) -> tuple[Facts, Sequence[Any]]:
     return (slots, tuple(own)), (type(given), *(getattr(given, name) for name in slots), *values)
 
 
+MEMBERS: dict[type, tuple[str, ...]] = {
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel"),
+    functools.cached_property: ("func",),
+    np.vectorize: ("pyfunc",),
+}
+"""Attributes of objects that are opened."""
+
+
 OPEN: dict[type, Open] = {
     np.ndarray: _array,
     list: _sequence,
@@ -369,11 +379,7 @@ OPEN: dict[type, Open] = {
     MethodType: _method,
     functools.partial: _partial,
     SimpleNamespace: _object,
-    staticmethod: _members("__func__"),
-    classmethod: _members("__func__"),
-    property: _members("fget", "fset", "fdel"),
-    functools.cached_property: _members("func"),
-    np.vectorize: _members("pyfunc"),
+    **{one: _members(*names) for one, names in MEMBERS.items()},
     object: _one,
     np.random.Generator: _of_kind,
     np.random.RandomState: _of_kind,
@@ -507,6 +513,11 @@ LOOKS: dict[Open, Callable[[Any, Any, Sequence[glance.Part]], glance.Look | None
     _array: glance.of_array,
     _sequence: glance.of_sequence,
     _one: lambda given, names, parts: None,
+    _method: functools.partial(glance.of_members, ("__self__", "__func__")),
+    _object: glance.of_object,
+    _class: lambda given, names, parts: glance.of_class(given, _class(given, names)[0][1], parts),
+    _empty: glance.of_nothing,
+    **{OPEN[one]: functools.partial(glance.of_members, names) for one, names in MEMBERS.items()},
 }
 """How to see at a glance that an object is as it was."""
 
@@ -585,7 +596,7 @@ class Witness:
 
     def _glimpse(self, function: Any, constants: Sequence[Any]) -> Glance | None:
         """A glance, if there can be one, for objects that were found to be as before."""
-        if type(function) is not FunctionType or self._imports or not all(map(_is_atom, constants)):
+        if type(function) not in (FunctionType, MethodType) or self._imports or not all(map(_is_atom, constants)):
             return None
         looks = dict[int, glance.Look | None]()
         try:

@@ -129,11 +129,7 @@ def test_names_of_python(monkeypatch):
     assert recalled(own.step) is not found
 
 
-OTHERS = [
-    "rates = [np.ones(2)]",
-    "rates = {0: 2.0}",
-    "class Rates:\n def __getitem__(self, k): return 2.0\nrates = Rates()",
-]
+OTHERS = ["rates = [np.ones(2)]", "rates = {0: 2.0}"]
 
 
 @pytest.mark.parametrize("text", OTHERS)
@@ -152,3 +148,85 @@ def test_functions_and_arrays_are_not_kept_alive():
     del own
     gc.collect()
     assert [one() for one in gone] == [None] * 4
+
+
+CLASSES = """
+from dataclasses import dataclass
+
+class Base:
+    gain = 2.0
+    def scaled(self, y): return self.gain * y
+
+@dataclass
+class Model(Base):
+    table: object
+    rate: float = 0.5
+    unused: float = 1.0
+
+    @property
+    def half(self): return 0.5 * self.rate
+
+    @staticmethod
+    def bent(y): return np.tanh(y)
+
+    @classmethod
+    def shifted(cls, y): return y + cls.shift
+
+    shift = 0.25
+
+    def step(self, y): return self.shifted(self.bent(self.scaled(y @ self.table))) * self.half
+
+model = Model(np.eye(2))
+"""
+
+CHANGES_OF_OBJECTS = {
+    "an attribute": "own.model.rate = 0.25",
+    "an array in place": "own.model.table[0, 1] = 1",
+    "an array": "own.model.table = np.ones((2, 2))",
+    "an attribute of its own": "own.model.gain = 3.0",
+    "a method of its own": "own.model.bent = lambda y: y",
+    "an attribute that is gone": "del own.model.rate",
+    "an attribute of the class": "own.Model.shift = 0.5",
+    "a new attribute of the class": "own.Model.gain = 0.5",
+    "an attribute of the base": "own.Base.gain = 0.5",
+    "the code of a method": "own.Model.step.__code__ = (lambda self, y: y).__code__",
+    "the code of a method of the base": "own.Base.scaled.__code__ = (lambda self, y: y).__code__",
+    "a method": "own.Base.scaled = lambda self, y: y",
+    "a property": "own.Model.half = property(lambda self: 3.0)",
+    "the function of a property": "own.Model.half.fget.__code__ = (lambda self: 3.0).__code__",
+    "a static method": "own.Model.bent = staticmethod(np.sin)",
+    "the class": "own.model.__class__ = type('Other', (own.Model,), {'shift': 1.0})",
+    "the object": "own.model = own.Model(2 * np.eye(2))",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_OBJECTS.values(), ids=CHANGES_OF_OBJECTS)
+def test_changes_of_objects_are_seen(change, walks):
+    own = module(CLASSES)
+    found = remembered(own.model.step)
+    count = len(walks)
+    assert recalled(own.model.step) is found
+    assert len(walks) == count
+    exec(change, {"own": own, "np": np})
+    assert recalled(own.model.step) is not found
+
+
+def test_equal_objects_are_walked_over(walks):
+    own = module(CLASSES)
+    found, equal = remembered(own.model.step), own.Model(np.eye(2))
+    count = len(walks)
+    assert recalled(equal.step) is found
+    assert len(walks) == count + 1
+
+
+def test_attributes_of_functions(walks):
+    own = module("def step(y): return step.rate * y\nstep.rate = 2.0")
+    found = remembered(own.step)
+    count = len(walks)
+    assert recalled(own.step) is found
+    assert len(walks) == count
+    own.step.rate = 3.0
+    assert recalled(own.step) is not found
+    own.step.rate = 2.0
+    own.step.other = 2.0
+    assert recalled(own.step) is not found

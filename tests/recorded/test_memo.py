@@ -675,7 +675,7 @@ def test_one_slow_comparison_is_not_held_against_a_recording(monkeypatch):
 
 GLANCES = {
     "global": (uses_global, 1), "helper": (uses_helper, 1), "array": (uses_array, 1), "closure": (STEP, 1),
-    "module": (uses_module, 1), "dict": (uses_dict, 0), "space": (uses_space, 0), "method": (MODEL.step, 0),
+    "module": (uses_module, 1), "dict": (uses_dict, 0), "space": (uses_space, 1), "method": (MODEL.step, 1),
 }  # fmt: skip
 
 
