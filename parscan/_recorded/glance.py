@@ -2,7 +2,8 @@
 
 A witness compares whatever a function read, also with other objects that are equal. Mostly nothing has happened since
 the last comparison: then names, cells and defaults still stand for the very same objects. Those that cannot change need
-no other look; arrays, lists, and objects with their classes a brief one. Where a function reads anything else, there is none.
+no other look; arrays, lists, and objects with their classes a brief one. Where a function reads anything else, there is
+no glance.
 """
 
 from __future__ import annotations
