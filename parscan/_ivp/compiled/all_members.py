@@ -167,9 +167,9 @@ class AllMembers:
         done, (one, other) = _are_finished(first), self._halves(first.y, shares)
         if not bool(xp.all(done[:count])):
             raise _left(first)
-        errors = xp.where(done[count:], self._errors(one, other), xp.full(count, inf))
+        errors = xp.where(done[count:], self._errors(one, other)[0], xp.full(count, inf))
         values = one.y[:, None, :][:, :0, :] if first.values is None else first.values
-        found = Found(one.y, values, errors, first.counts[:count, 1], first.methods[:count])
+        found = Found(xp.asarray(one.y, copy=True), values, errors, first.counts[:count, 1], first.methods[:count])
         found.evaluations = int(xp.sum(first.counts[:, 3]))
         self._mend(found, members, times, one, other, self._first_methods(first)[:count])
         return found
@@ -190,10 +190,12 @@ class AllMembers:
         """
         xp = self._problem.xp
         shares, hopeful = xp.asarray(one.shares, copy=True), found.errors > WANTED
+        tells = xp.ones_like(hopeful)
+        """Whether the estimated error tells which tolerances suffice."""
         unconfirmed = xp.nonzero(~hopeful)[0]
         for _ in range(MARCHES):
             left = xp.nonzero(hopeful)[0]
-            wanted = self._tighter(shares[left], found.errors[left])
+            wanted = self._tighter(shares[left], xp.where(tells[left], found.errors[left], inf))
             goes_on = wanted < shares[left] / 2
             hopeful[left] = goes_on
             left, wanted = left[goes_on], wanted[goes_on]
@@ -204,16 +206,17 @@ class AllMembers:
             both = self._ends(members[every], xp.concat([wanted, between]), times, count, methods[every], None)
             again, third = _cut(both, count)
             if between.shape[0]:
-                errors = self._errors(one.of(unconfirmed), _Known(third.y, between))
+                errors, _ = self._errors(one.of(unconfirmed), _Known(third.y, between))
                 errors = xp.where(_are_finished(third), errors, xp.full_like(errors, inf))
                 found.errors[unconfirmed] = xp.maximum(found.errors[unconfirmed], errors)
                 found.evaluations += int(xp.sum(third.counts[:, 3]))
                 hopeful[unconfirmed] = errors > WANTED
                 unconfirmed = unconfirmed[:0]
             now, last = _Known(again.y, wanted), _Known(found.y[left, :], shares[left])
-            before, errors = found.errors[left], self._errors(now, last)
+            before, (errors, tells[left]) = found.errors[left], self._errors(now, last)
             for known in (one, other):
-                errors = xp.maximum(errors, self._errors(now, known.of(left), beyond=0.0))
+                others, small = self._errors(now, known.of(left))
+                errors = xp.where(small, xp.maximum(errors, others), errors)
             hopeful[left] = (
                 _are_finished(again) & (errors > WANTED)
                 & ~((errors > HOPELESS * before) & ((errors <= ENOUGH) | (again.counts[:, 3] > BRIEF)))
@@ -228,17 +231,18 @@ class AllMembers:
             wanted = xp.where(xp.isfinite(errors), SPARE * WANTED / errors, xp.ones_like(errors))
         return xp.clip(shares * xp.clip(wanted, None, 1 / LOOSER), LEAST_RELATIVE / self._problem.rtol, None)
 
-    def _errors(self, one: _Known, other: _Known, *, beyond: float = 1 / GAIN) -> Array:
+    def _errors(self, one: _Known, other: _Known) -> tuple[Array, Array]:
         """
         Estimated errors at the ends of marches, in tolerances, from others with larger shares of the tolerances.
 
-        Small errors are about proportional to tolerances. Of larger differences, the share `beyond` is taken.
+        Also, whether the marches are so close to each other that errors are about proportional to tolerances.
         """
         xp, ratios = self._problem.xp, other.shares / one.shares
         apart = self._distances(one.y, other.y)
         small = apart * self._problem.rtol < LINEAR
         with quiet():
-            return xp.where(small, apart * xp.clip((LOOSER - 1) / GAIN / (ratios - 1), None, 1.0), apart * beyond)
+            share = xp.where(small, xp.clip((LOOSER - 1) / GAIN / (ratios - 1), None, 1.0), 1 / GAIN)
+        return apart * share, small
 
     def _first_methods(self, ends: Ends) -> Array:
         """Methods to begin with: the last one, if it was soon needed."""
