@@ -55,7 +55,7 @@ class Loop:
         from .kernel import kernel  # noqa: PLC0415
         from .watch import Watched  # noqa: PLC0415
 
-        self.program, self._operations = program, program.operations
+        self.program, self._operations = program, max(program.operations, 1)
         self._kernel = Compiled(kernel(program, chain=1))
         state = program.arguments[0]
         self._row = prod(state.shape) * state.dtype.itemsize if state.dtype.kind == "f" else -1
@@ -90,6 +90,8 @@ class Loop:
             stride = one.strides[0]
             given += where(one) + begin * stride, stride, 0
         places, memory, watches = array("q", given), self._kernel.memory(), arrays[-1].strides[0] == self._row
+        if report is None and (end - begin) * self._operations <= FIRST:
+            return bool(self._watched(memory, places, end - begin, watches=watches) and watches)
         for count in portions(begin, end, self._operations, report):
             if not self._watched(memory, places, count, watches=watches):
                 return False
