@@ -89,7 +89,8 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     method, uses = notes.get(chosen, (march.method, 0))
     asks = uses % ANEW == 0
     march.method = march.method if asks else method
-    march.stiff = notes.get(("stiff", size), march.stiff)
+    if ("stiff", size) in notes:
+        march.stiff = notes["stiff", size]
     one, other = _both(march, share, events)
     if one.course.failed and METHODS[RADAU] in dict(one.course.used):  # the other one has no iterations that may fail
         march.method = march.stiff = notes["stiff", size] = ROSENBROCK

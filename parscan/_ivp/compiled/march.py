@@ -157,8 +157,7 @@ class March:
     ) -> None:
         self.problem, self.recorded, self.output = problem, recorded, output
         self.first_step, self._reached, self.method = first_step, reached, EXPLICIT
-        self.stiff = stiff_method(problem.rtol)
-        """Number of the method for stiff problems."""
+        self._stiff: int | None = None
         self._most = most
         begin, end = problem.span
         self._runs: dict[int, tuple[Solver, Run]] = {}
@@ -171,6 +170,17 @@ class March:
         self.has_stretches = recorded.switches is not None or problem.breaks is not None
         self.breaks = breaks_in(problem, recorded)
         self._longest = min(problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
+
+    @property
+    def stiff(self) -> int:
+        """Number of the method for stiff problems; it may be set. `NoCodeError` is raised if there is none."""
+        if self._stiff is None:
+            self._stiff = stiff_method(self.recorded, self.problem.rtol)
+        return self._stiff
+
+    @stiff.setter
+    def stiff(self, method: int) -> None:
+        self._stiff = method
 
     def run(
         self, share: float, end: float | None = None, watch: Watch | None = None, *, is_read: bool = True

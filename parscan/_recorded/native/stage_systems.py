@@ -113,6 +113,15 @@ def stage_systems(shape: Shape, rows: Any, columns: Any, numbers: Numbers, solve
     return Full(shape, rows, columns, numbers)
 
 
+def work(rows: Any, columns: Any, n: int) -> tuple[int, int, bool]:
+    """Operations of a factorisation, and of a solution with its factors, of real matrices; whether they are sparse."""
+    full = n**3 // 3, n * n
+    plan = planned(rows, columns, n, min(full[0] + SOLVES * full[1], MOST_PLANNED))
+    if plan and plan.operations + SOLVES * plan.size < SHARE * (full[0] + SOLVES * full[1]):
+        return plan.operations, plan.size, True
+    return *full, False
+
+
 class Full(StageSystems):
     """Elimination with partial pivoting."""
 

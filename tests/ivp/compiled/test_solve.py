@@ -471,7 +471,7 @@ def reactions(t, y):
 @pytest.mark.parametrize("options", [{}, {"dense_output": True}, {"t_eval": [0.0, 1.0, 1e3, 1e4]}])
 def test_where_iterations_find_no_stages_the_other_stiff_method_goes_on(options, monkeypatch):
     monkeypatch.setattr(memo, "_kept", OrderedDict())
-    monkeypatch.setattr(march, "stiff_method", lambda rtol: RADAU)
+    monkeypatch.setattr(march, "stiff_method", lambda recorded, rtol: RADAU)
     sol = solve(reactions, (0.0, 1e4), [1.0, 0.0, 0.0, 0.0], rtol=1e-3, atol=1e-6, **options)
     assert sol.compiled
     assert sol.method == "Rodas5P"
@@ -483,3 +483,21 @@ def test_which_stiff_method_is_taken(rtol, method):
     sol = solve(relaxing, (0.0, 10.0), [1.0], args=(1e6,), rtol=rtol, atol=rtol)
     assert sol.method == method
     np.testing.assert_allclose(sol.y[0, -1], np.cos(10), rtol=0, atol=10 * rtol)
+
+
+def everything_with_everything(t, y):
+    """Fast and slow decays, in coordinates in which no entry of the Jacobian is zero."""
+    n = len(y)
+    vectors = np.cos(np.pi * np.arange(n) * (np.arange(n)[:, None] + 0.5) / n)
+    return np.linalg.inv(vectors) @ (-(10.0 ** np.linspace(-1, 4, n)) * (vectors @ y))
+
+
+@pytest.mark.parametrize(("n", "rtol", "method"), [(5, 1e-7, "Radau13"), (60, 1e-7, "Rodas5P"), (60, 1e-11, "Radau13")])
+def test_full_matrices_count(n, rtol, method):
+    """Long steps pay for complex factorisations with tight tolerances only, if there are many components."""
+    sol = solve(everything_with_everything, (0.0, 0.5), np.ones(n), rtol=rtol, atol=rtol)
+    assert sol.method == method
+    vectors = np.cos(np.pi * np.arange(n) * (np.arange(n)[:, None] + 0.5) / n)
+    decays = np.exp(-0.5 * 10.0 ** np.linspace(-1, 4, n))
+    exact = np.linalg.solve(vectors, decays * (vectors @ np.ones(n)))
+    np.testing.assert_allclose(sol.y[:, -1], exact, rtol=0, atol=20 * rtol)
