@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..._arrays.namespace import Array, quiet
 from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
-from ..core.stretches import Stretch, stretches
+from ..core.stretches import cut
 from .accuracy import BRIEF, GAIN, HOPELESS, LEAST, LOOSER, MARCHES, SPARE, WANTED, LeftError
+from .corners import breaks_in
 from .march import FEWEST, ORDER, SOON
 from .members import Members
 from .parts import as_parts, from_parts, of_parts, wide
@@ -20,6 +21,7 @@ from .parts import as_parts, from_parts, of_parts, wide
 if TYPE_CHECKING:
     from ..._recorded.native.ensemble import Ends
     from ..._recorded.native.integrate import Run
+    from ..._recorded.switches import Switches
 
 AT_ONCE, NUMBERS = 1 << 14, 1 << 22
 """Largest number of members that are solved together, and of their values at times of the output."""
@@ -79,6 +81,15 @@ class _Known:
         return _Known(self.y[members, :], self.shares[members])
 
 
+@dataclass(frozen=True)
+class _Alone:
+    """A member as a recorded function with its numbers; see `breaks_in`."""
+
+    parameters: tuple[Any, ...]
+    switches: Switches
+    notes: dict[Any, Any] = field(default_factory=dict)
+
+
 class AllMembers:
     """
     The members of a batch; `first_step` is that of their first steps, 0 if these are to be chosen.
@@ -98,36 +109,47 @@ class AllMembers:
         """Initial states `(members, n)`."""
         self._like = states[:1, :]
         self._atol = of_parts(problem.atol, states)
-        self._stretches = stretches(problem.span, problem.breaks)
+        self._breaks = self._common_breaks()
 
     @property
     def count(self) -> int:
         """Number of members."""
         return int(self.y0.shape[0])
 
+    def _common_breaks(self) -> Array | None:
+        """The user's jumps, and corners of the function in time that some members have in common."""
+        problem, members, xp = self._problem, self._members, self._problem.xp
+        if members.switches is None:
+            return problem.breaks
+        some = {0, self.count // 2, self.count - 1}
+        every = [breaks_in(problem, _Alone(members.arguments(k), members.switches)) for k in sorted(some)]
+        first = every[0]
+        if first is None or any(one is None or one.shape != first.shape for one in every):
+            return problem.breaks
+        return first if all(bool(xp.all(one == first)) for one in every) else problem.breaks
+
     def pilot(self) -> Array:
         """Times of the steps of the first member, which are the output if the user asks for no times."""
         from ..._recorded.native.members import STATES, Form, Status  # noqa: PLC0415 - slow to import
 
         problem, xp = self._problem, self._problem.xp
-        form = Form(shared=self._members.shared, log=STATES)
+        form = Form(shared=self._members.shared, log=STATES, has_stretches=self._breaks is not None)
         state, t = self.y0[:1, :], [xp.asarray(problem.span[:1])]
         makers, method = self._members.solvers(), 0
-        for stretch in self._stretches:
-            begin = stretch.begin
-            while True:
-                run = makers[method](form).start(
-                    begin, stretch.end, state, rtol=of_parts(problem.rtols, self._like), atol=self._atol,
-                    max_step=self._longest(1.0), first_step=0.0 if len(t) > 1 else self._first_step,
-                    parameters=self._members.arguments(slice(1), stretch.low, stretch.high),
-                )  # fmt: skip
-                t += _logged(run)
-                begin, state = float(run.t[0]), run.y
-                if run.status is not Status.STIFF:
-                    break
-                method += 1
-            if run.status is not Status.FINISHED:
-                raise LeftError(f"left the solution of a member at t = {begin!r}: {run.status.name}")
+        begin, end = problem.span
+        while True:
+            run = makers[method](form).start(
+                begin, end, state, rtol=of_parts(problem.rtols, self._like), atol=self._atol,
+                max_step=self._longest(1.0), first_step=0.0 if method else self._first_step,
+                parameters=self._members.arguments(slice(1)), stretches=self._stretches(begin),
+            )  # fmt: skip
+            t += _logged(run)
+            begin, state = float(run.t[0]), run.y
+            if run.status is not Status.STIFF:
+                break
+            method += 1
+        if run.status is not Status.FINISHED:
+            raise LeftError(f"left the solution of a member at t = {begin!r}: {run.status.name}")
         return xp.concat(t)
 
     def solved(self, times: Array, tell: Callable[[float], object]) -> Found:
@@ -260,45 +282,30 @@ class AllMembers:
         tell: Callable[[float], object] | None,
     ) -> Ends:  # fmt: skip
         """March some members with shares of the tolerances; the first `valued` ones have values at the times."""
-        from ..._recorded.native.members import Status  # noqa: PLC0415 - slow to import
-
-        found: Ends | None = None
-        values = []
-        for stretch in self._stretches:
-            within = _within(times, stretch, is_first=found is None)
-            before, found = found, self._stretch(stretch, members, shares, within, valued, methods, found, tell)
-            if found.values is not None:
-                values.append(found.values)
-            methods = found.methods
-            if before is not None:
-                found.counts[:, 1:] += before.counts[:, 1:]
-                failed = before.counts[:, 0] != Status.FINISHED
-                found.counts[failed, 0], found.t[failed] = before.counts[failed, 0], before.t[failed]
-        assert found is not None
-        found.values = self._problem.xp.concat(values, axis=1) if values else None
-        return found
-
-    def _stretch(
-        self, stretch: Stretch, members: Array, shares: Array, times: Array, valued: int, methods: Array,
-        before: Ends | None, tell: Callable[[float], object] | None,
-    ) -> Ends:  # fmt: skip
         from ..._recorded.native.ensemble import integrate_members, widest  # noqa: PLC0415 - slow to import
         from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
         count, lanes = members.shape[0], widest(self.y0.dtype)
         try:
             return integrate_members(
-                self._members.solvers(), stretch.begin, stretch.end,
-                self.y0[members, :] if before is None else before.y,
+                self._members.solvers(), *self._problem.span, self.y0[members, :],
                 rtol=of_parts(self._problem.rtols, self._like), atol=self._atol, share=shares,
-                max_step=self._longest(shares), first_step=self._first_step if before is None else 0.0,
-                parameters=self._members.arguments(members, stretch.low, stretch.high), shared=self._members.shared,
+                max_step=self._longest(shares), first_step=self._first_step,
+                parameters=self._members.arguments(members), shared=self._members.shared,
                 times=times if times.shape[0] else None, valued=valued, first_methods=methods,
-                lanes=lanes if 2 * self.count >= lanes else 1,
+                stretches=self._stretches(self._problem.span[0]), lanes=lanes if 2 * self.count >= lanes else 1,
                 report=None if tell is None else lambda ended: tell(ended / count),
             )  # fmt: skip
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
+
+    def _stretches(self, begin: float) -> Array | None:
+        """Stretches from a time on between breakpoints: their ends, and limits of the times in them; None if none."""
+        if self._breaks is None or begin == self._problem.span[1]:
+            return None
+        xp = self._problem.xp
+        t, begins, stops = cut((begin, self._problem.span[1]), self._breaks)
+        return xp.stack([t[1:], xp.minimum(begins, stops), xp.maximum(begins, stops)], axis=-1)
 
     def _distances(self, one: Array, other: Array) -> Array:
         """Largest differences of components of members, in tolerances; infinite where they are not numbers."""
@@ -323,13 +330,6 @@ def _logged(run: Run) -> list[Array]:
 def _tell(tell: Callable[[float], object], some: slice, count: int, share: float) -> None:
     """Tell the share of all members that is done, of which a share of some members are the last."""
     tell((some.start + share * (some.stop - some.start)) / count)
-
-
-def _within(times: Array, stretch: Stretch, *, is_first: bool) -> Array:
-    """Times in a stretch; the end of one stretch does not belong to the next."""
-    way = 1.0 if stretch.end > stretch.begin else -1.0
-    after = way * times >= way * stretch.begin if is_first else way * times > way * stretch.begin
-    return times[after & (way * times <= way * stretch.end)]
 
 
 def _cut(ends: Ends, count: int) -> tuple[Ends, Ends]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..._arrays.namespace import Array, array_namespace
 from ..core.mesh import INSIDE, union
 from ..core.problem import Problem
-from .recorded import Recorded
 
 if TYPE_CHECKING:
     from ..._recorded.switches import Switches
@@ -17,7 +16,20 @@ WEAK = 0.1
 """Kinks that are weaker than this share of the relative tolerance are no breakpoints; see `strengths`."""
 
 
-def breaks_in(problem: Problem, recorded: Recorded) -> Array | None:
+class Switching(Protocol):
+    """A recorded function with the values of its arguments after the state."""
+
+    @property
+    def parameters(self) -> tuple[Any, ...]: ...
+
+    @property
+    def notes(self) -> dict[Any, Any]: ...
+
+    @property
+    def switches(self) -> Switches | None: ...
+
+
+def breaks_in(problem: Problem, recorded: Switching) -> Array | None:
     """
     Breakpoints within the span or at its ends, ascending; None if there are none.
 
@@ -36,7 +48,7 @@ def breaks_in(problem: Problem, recorded: Recorded) -> Array | None:
     return union(problem.breaks, _apart(found[strong > WEAK * problem.rtol], problem.breaks))
 
 
-def _found(problem: Problem, recorded: Recorded, switches: Switches) -> tuple[Array, Array]:
+def _found(problem: Problem, recorded: Switching, switches: Switches) -> tuple[Array, Array]:
     """Corners, and how strong they are."""
     from ..._recorded.corners import TooManyError, corners, strengths  # noqa: PLC0415 - slow to import
 

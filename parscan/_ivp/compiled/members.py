@@ -7,14 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import inf, prod
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..._arrays.namespace import Array, array_namespace, library, quiet
 from ..._recorded.budget import NoCodeError, pay
 from ..core.problem import Problem
 from .parts import as_parts, from_parts, wide
-from .recorded import LARGEST, MOST_NODES, TIME, UNLIKE, within
+from .recorded import LARGEST, MOST_NODES, TIME, UNLIKE
 
 if TYPE_CHECKING:
     from ..._recorded.batch import Member
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..._recorded.native.members import Form
     from ..._recorded.program import Program
     from ..._recorded.record import Recording
+    from ..._recorded.switches import Switches
 
 FEW = 2
 """Members along each axis of a batch that are recorded, if arrays in `args` have all that differs between members."""
@@ -45,34 +46,30 @@ class Members:
     """
     The right-hand side of one member, recorded.
 
-    The program takes, in double precision, the time `()`, the state `(n,)`, or `(n, 2)` if it is complex, the limits
-    `()` between which times are clipped, if the problem has breakpoints, and arrays `(...)` of the member's own.
+    The program takes, in double precision, the time `()`, the state `(n,)`, or `(n, 2)` if it is complex, and arrays
+    `(...)` of the member's own.
 
     Parameters
     ----------
     program : Program
     own : tuple of arrays, shape (members, ...)
         What differs between members.
-    is_limited : bool
-        Whether the program takes limits.
     notes : dict
         What is kept for later solves: whatever is compiled.
     """
 
     program: Program
     own: tuple[Array, ...]
-    is_limited: bool
     notes: dict[Any, Any]
 
     @property
     def shared(self) -> tuple[bool, ...]:
         """Of each argument after the state, whether it is the same for all members."""
-        return (True,) * (2 * self.is_limited) + (False,) * len(self.own)
+        return (False,) * len(self.own)
 
-    def arguments(self, members: Any, low: float = -inf, high: float = inf) -> tuple[Any, ...]:
-        """Values of the arguments after the state, of some members, with these limits of the times."""
-        limits = tuple(map(array_namespace(*self.own).asarray, (low, high))) if self.own else (low, high)
-        return (*(limits if self.is_limited else ()), *(one[members] for one in self.own))
+    def arguments(self, members: Any) -> tuple[Any, ...]:
+        """Values of the arguments after the state, of some members."""
+        return tuple(one[members, ...] for one in self.own)
 
     def slopes(self, t: Array, states: Array, some: Array) -> Array:
         """Values of the recorded operations at times `(m,)` and states `(m, k, n)` of some members `(k,)`, by NumPy."""
@@ -83,10 +80,7 @@ class Members:
         most = max(1, AT_ONCE // self.program.size)
         for first in range(0, given.shape[0], most):
             calls = xp.arange(first, min(first + most, given.shape[0]))
-            numbers = [
-                xp.broadcast_to(one, (calls.shape[0], *one.shape)) if shared else one
-                for one, shared in zip(map(xp.asarray, self.arguments(some[calls % count])), self.shared, strict=True)
-            ]
+            numbers = self.arguments(some[calls % count])
             with quiet():
                 found.append(self.program(t[calls // count], given[first : first + most, ...], *numbers)[0])
         values = xp.reshape(xp.concat(found), (given.shape[0], -1))
@@ -98,6 +92,16 @@ class Members:
         if key not in self.notes and agrees(self):
             self.notes[key] = True
         return key in self.notes
+
+    @property
+    def switches(self) -> Switches | None:
+        """Where the function has kinks and jumps in time; None if it has none."""
+        if "switches" not in self.notes:
+            from ..._recorded.switches import switches  # noqa: PLC0415 - slow to import
+
+            self.notes["switches"] = switches(self.program)
+        found: Switches | None = self.notes["switches"]
+        return found
 
     @property
     def linearised(self) -> Linearised:
@@ -197,14 +201,14 @@ def _of_few(problem: Problem) -> Members | None:
         xp.reshape(xp.moveaxis(one, range(-nb, 0), range(nb)), (prod(problem.batch), *one.shape[: one.ndim - nb]))
         for one in differing.values()
     )
-    return Members(member.program, own, problem.breaks is not None, recording.notes)
+    return Members(member.program, own, recording.notes)
 
 
 def _of_whole(problem: Problem) -> Members:
     """The members by a record of the whole batch."""
     pay("recording a batch", OF_ALL * prod(problem.batch))
     recording, member = _recorded(problem, problem.fun, problem.y0, (), problem.args)
-    return Members(member.program, member.tables, problem.breaks is not None, recording.notes)
+    return Members(member.program, member.tables, recording.notes)
 
 
 def _recorded(
@@ -216,12 +220,10 @@ def _recorded(
     from ..._recorded.record import NotRecordedError, Wishes  # noqa: PLC0415
 
     xp, nb = problem.xp, start.ndim - 1
-    state, is_limited = wide(xp.moveaxis(start, -1, 0)), problem.breaks is not None
-    limits = [xp.asarray(-inf), xp.asarray(inf)] if is_limited else []
-    fun = partial(within, fun) if is_limited else fun
+    state = wide(xp.moveaxis(start, -1, 0))
     try:
         wishes = Wishes(branches_on=(TIME,), dtype=state.dtype)
-        recording = remembered(fun, [xp.zeros(()), state, *limits, *examples], constants, MOST_OF_ALL, wishes)
+        recording = remembered(fun, [xp.zeros(()), state, *examples], constants, MOST_OF_ALL, wishes)
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     if recording.shape != state.shape or recording.dtype != state.dtype:
@@ -229,7 +231,7 @@ def _recorded(
     if "member" not in recording.notes:
         axes = tuple(range(1, state.ndim))
         others = [tuple(range(one.ndim - nb, one.ndim)) for one in examples]
-        shapes = [(), axes, *[()] * len(limits), *others]
+        shapes = [(), axes, *others]
         recording.notes["member"] = decoupled(recording.program, shapes, [axes])
     member: Member | None = recording.notes["member"]
     if member is None:

@@ -324,8 +324,3 @@ def _check(recording: Recording, state: Array) -> None:
         raise NoCodeError(f"returns {recording.dtype} when it is recorded")
     if recording.program.operations > LARGEST:
         raise NoCodeError(f"has {recording.program.operations} operations, more than {LARGEST}")
-
-
-def within(fun: Any, t: Any, y: Any, low: Any, high: Any, *args: Any) -> Any:
-    """A right-hand side at a time that is clipped to limits: each side of a breakpoint has its own limit of `fun`."""
-    return fun(t.clip(low, high), y, *args)

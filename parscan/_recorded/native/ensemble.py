@@ -50,7 +50,7 @@ def integrate_members(
     makers: Sequence[Callable[[Form], Solver]], t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any,
     max_step: Any = inf, first_step: Any = 0.0, share: Any = 1.0, parameters: Sequence[Any] = (),
     shared: Sequence[bool] = (), times: Any = None, valued: int | None = None, most: int = MOST_STEPS,
-    first_methods: Any = None, lanes: int | None = None, threads: int | None = None,
+    first_methods: Any = None, stretches: Any = None, lanes: int | None = None, threads: int | None = None,
     report: Callable[[int], object] | None = None,
 ) -> Ends:  # fmt: skip
     """
@@ -66,6 +66,8 @@ def integrate_members(
         Of each parameter: whether it is the same for all members.
     first_methods : array of int, shape (members,), optional
         Numbers of the methods to begin with; by default, the first one.
+    stretches : array of shape (m, 3), optional
+        Stretches of the span, the same for all members; see `Solver.start`.
     lanes : int, optional
         Members at a time; by default, as many as fit into a vector, unless there is only one. What becomes of a member
         depends, by rounding, on whether there are several lanes, but not on the other members.
@@ -94,7 +96,8 @@ def integrate_members(
         left = np.flatnonzero((first_methods == number) | (found.counts[:, 0] == Status.STIFF))
         if not left.shape[0]:
             continue
-        solver = make(Form(lanes, tuple(shared), has_times=times is not None, checks_polynomials=times is not None))
+        solver = make(Form(lanes, tuple(shared), has_times=times is not None, checks_polynomials=times is not None,
+                           has_stretches=stretches is not None))  # fmt: skip
         some = [_of(left, one, count) for one in (end, max_step, first_step, share)]
         given = [one if same else np.asarray(one)[left] for one, same in zip(parameters, shared, strict=True)]
         found.since[left] = found.t[left]
@@ -104,6 +107,7 @@ def integrate_members(
             first_step=np.where(begun, 0.0, some[2]), share=some[3], parameters=given,
             times=times if times is None or np.ndim(times) == 1 else np.asarray(times)[left],
             valued=int(np.searchsorted(left, valued)), most=most,
+            stretches=stretches if stretches is None else _left_of(stretches, found.t[left], begun),
             threads=threads or min(available_threads(), max(1, left.shape[0] // (2 * lanes))),
         )  # fmt: skip
         _finish(run, solver, ended, report)
@@ -115,6 +119,16 @@ def integrate_members(
 def widest(dtype: Any) -> int:
     """Numbers of a dtype that fit into a vector."""
     return vector_bytes() // int(np.dtype(dtype).itemsize)
+
+
+def _left_of(stretches: Any, t: Any, begun: Any) -> Any:
+    """Stretches of members that are at some times: those that they have not passed, as many for all."""
+    if not begun.any():
+        return stretches
+    ends, count = stretches[:, 0], len(stretches)
+    way = 1.0 if count < 2 or ends[1] > ends[0] else -1.0
+    first = np.where(begun, np.searchsorted(way * ends, way * t, side="right"), 0)
+    return stretches[np.minimum(first[:, None] + np.arange(count), count - 1)]
 
 
 def _of(members: Any, one: Any, count: int) -> Any:

@@ -268,6 +268,32 @@ def test_branches_on_the_time():
     np.testing.assert_allclose(sol.y[0, 1], 1.0, rtol=1e-5)
 
 
+def test_steps_end_on_corners_that_members_have_in_common():
+    """A pulse that steps would pass over; stiff members begin another method between corners."""
+    rate = np.geomspace(0.5, 3e4, 12)
+
+    def fun(t, y, rate):
+        return -rate * y + rate * np.where((t > 6.0) & (t < 6.001), 500.0, 0.0)
+
+    sol = solve(fun, (0.0, 8.0), np.ones((1, 12)), [5.0, 6.0005, 8.0], args=(rate,))
+    assert sol.compiled
+    assert sol.method == "Rodas5P"
+    before, within = np.exp(-6.0 * rate), 500 * (1 - np.exp(-rate * 0.001))
+    exact = [
+        np.exp(-5.0 * rate),
+        before * np.exp(-0.0005 * rate) + 500 * (1 - np.exp(-rate * 0.0005)),
+        (before * np.exp(-0.001 * rate) + within) * np.exp(-rate * 1.999),
+    ]
+    np.testing.assert_allclose(sol.y[0], exact, rtol=1e-5, atol=1e-5)
+
+
+def test_corners_of_each_member():
+    """They are where the steps find them."""
+    dose = np.linspace(0.5, 1.5, 9)
+    sol = solve(lambda t, y, dose: -y + np.where(t < dose, 1.0, 0.0), (0.0, 2.0), np.zeros((1, 9)), [2.0], args=(dose,))
+    np.testing.assert_allclose(sol.y[0, 0], (1 - np.exp(-dose)) * np.exp(dose - 2), rtol=1e-5)
+
+
 def test_complex_states():
     rate = np.array([0.5, 1.0, 2.0]) + 1j * np.array([3.0, -1.0, 0.2])
     sol = solve(lambda t, y: (rate * 1j) * y, (0.0, 3.0), np.full((1, 3), 1 + 1j), [1.0, 3.0])
