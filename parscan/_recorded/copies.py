@@ -30,7 +30,7 @@ from .graph import Graph
 from .libraries import Cached, Library, LibraryFunction, Ufunc, Vectorized
 from .math_functions import MathFunction
 from .names import Globals, Reads
-from .number_types import COMPLEX, FLOAT, SCALARS, Unrecorded, largest_by
+from .number_types import COMPLEX, FLOAT, INT, SCALARS, Unrecorded, largest_by
 from .origins import (
     CACHED,
     DISPATCHER,
@@ -82,6 +82,7 @@ class Copies:
             **vars(builtins),
             "complex": COMPLEX,
             "float": FLOAT,
+            "int": INT,
             "max": largest_by("max"),
             "min": largest_by("min"),
             "print": refuse("prints"),

@@ -1,4 +1,4 @@
-"""The types `float`, `complex` and NumPy's scalars, and `max` and `min`, in recorded functions."""
+"""The types `float`, `int`, `complex` and NumPy's scalars, and `max` and `min`, in recorded functions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy
 from .array import RecordingArray
 from .calls import holds
 from .math_functions import only_entry
-from .python_numbers import complex_number, is_number, number
+from .python_numbers import complex_number, is_number, number, raises
 from .refusal import Refused
 
 np: Any = numpy  # whose types do not know recording arrays
 
 
 class _Converter(type):
-    """The type of `float`, `complex` and NumPy's scalar types in the copy: they change the dtype of recorded values."""
+    """The type of `float`, `int`, `complex` and NumPy's scalar types in the copy: they change dtypes of recorded values."""
 
     real: Any
 
@@ -27,14 +27,14 @@ class _Converter(type):
         if cls.real is complex and holds(args):
             return complex_number(*args)
         if len(args) == 1 and isinstance(args[0], RecordingArray):
-            return only_entry(args[0]) if cls.real is float else args[0].astype(cls.dtype)
+            return OF_ONE[cls.real](args[0]) if cls.real in OF_ONE else args[0].astype(cls.dtype)
         return cls.real(*args)
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, cls.real)
 
     def __subclasscheck__(cls, subclass: Any) -> bool:
-        return issubclass(getattr(subclass, "real", subclass), cls.real)
+        return issubclass(subclass.real if type(subclass) is _Converter else subclass, cls.real)
 
     def __eq__(cls, other: object) -> bool:
         return cls is other or cls.real == other
@@ -58,7 +58,18 @@ def _converter(real: Any) -> Any:
     return _Converter(real.__name__, (), {"real": real, "dtype": np.dtype(real)})
 
 
-FLOAT, COMPLEX = _converter(float), _converter(complex)
+def _integer(value: RecordingArray) -> RecordingArray:
+    """`int(value)`: the fraction is dropped; NaN and infinity raise an exception."""
+    found = value.reshape(()) if value.dtype.kind in "iub" else only_entry(value)
+    if found.dtype.kind == "f":
+        raises(found.graph, ~np.isfinite(found))
+    return found.astype(np.int64)
+
+
+OF_ONE = {float: only_entry, int: _integer}
+"""How numbers of Python are made of arrays with one entry."""
+
+FLOAT, INT, COMPLEX = _converter(float), _converter(int), _converter(complex)
 
 SCALARS = {one: _converter(one) for one in (np.float64, np.float32, np.int64, np.int32, np.bool_, np.complex128,
                                             np.complex64)}  # fmt: skip

@@ -146,8 +146,9 @@ def compress(condition: Any, a: Any, axis: int | None = None) -> RecordingArray:
 
 @records()
 def append(arr: Any, values: Any, axis: int | None = None) -> RecordingArray:
+    arr, values = (recording(one, arr, values) for one in (arr, values))
     if axis is None:
-        arr, values = np.ravel(arr), np.ravel(values)
+        arr, values = arr.ravel(), values.ravel()
     return np.concatenate([arr, values], axis=axis or 0)
 
 

@@ -30,7 +30,10 @@ def piecewise_polynomial(given: Any) -> tuple[Any, Any, Any] | None:
     from scipy import interpolate  # noqa: PLC0415 - slow to import
 
     if isinstance(given, interpolate.interp1d):
-        return _of_table(given)
+        if given._kind == "linear" or given.y.ndim != 1 or given.y.dtype.kind != "f":
+            return _of_table(given)
+        spline = given._spline  # of one column
+        given = interpolate.BSpline(spline.t, spline.c.reshape(-1), spline.k, extrapolate=given._extrapolate)
     if isinstance(given, interpolate.UnivariateSpline):
         knots, coefficients, degree = given._eval_args
         outside = {0: True, 1: "zeros", 2: False, 3: "constant"}[given.ext]
@@ -54,19 +57,59 @@ def _of_table(given: Any) -> tuple[Any, Any, Any] | None:
     """The linear interpolant of a table."""
     if given._kind != "linear" or np.ndim(given.y) != 1 or given.y.dtype.kind != "f":
         return None
-    if not (given._extrapolate or given.bounds_error or np.isnan(given.fill_value).all()):
-        return None
     slopes = np.diff(given.y) / np.diff(given.x)
     return given.x, np.stack([slopes, given.y[:-1]]), bool(given._extrapolate)
 
 
+def _of_steps(given: Any) -> tuple[Any, str] | None:
+    """Where a table of the kinds that jump does so, and to which side the values there belong; None for other kinds."""
+    kind = getattr(given, "_kind", "")
+    if kind == "spline" and given._spline.k == 0:
+        kind = "previous"
+    if kind not in STEPS or given.y.ndim != 1 or given.y.dtype.kind != "f":
+        return None
+    x = given.x
+    middles = x[1:] / 2.0 + x[:-1] / 2.0  # as SciPy computes them
+    side, of_table = STEPS[kind]
+    return {"begin": x[1:], "end": x[:-1], "middle": middles}[of_table], side
+
+
+STEPS = {
+    "previous": ("right", "begin"),
+    "next": ("left", "end"),
+    "nearest": ("left", "middle"),
+    "nearest-up": ("right", "middle"),
+}
+"""Kinds of `interp1d` that are constant between jumps: the side of `searchsorted`, and where the jumps are."""
+
+
+def _stepping(graph: Graph, given: Any, jumps: Any, side: str) -> Callable[..., Any]:
+    """A function that records a table of such a kind."""
+
+    def evaluate(x: Any) -> Any:
+        place = as_recording(graph, x, np.float64)
+        found = _entries(graph, given.y, np.searchsorted(jumps, place, side=side))
+        return found if given._extrapolate else _within(graph, given, place, found, given.x[0], given.x[-1])
+
+    return evaluate
+
+
+def _within(graph: Graph, given: Any, place: Any, found: Any, low: float, high: float) -> Any:
+    """Values within the limits of a table; beyond them, those that the table has for that, or an exception."""
+    if getattr(given, "bounds_error", False) or getattr(given, "ext", 0) == STRICT:
+        ABOVE["raises"](graph, np.any((place < low) | (place > high)))
+    below, above = (float(np.ravel(getattr(given, f"_fill_value_{name}", np.nan))[0]) for name in ("below", "above"))
+    return np.where(place < low, below, np.where(place > high, above, found))
+
+
 def evaluator(graph: Graph, given: Any) -> Callable[..., Any] | None:
     """A function that records what an object of `scipy.interpolate` evaluates; None if the object is not known."""
+    if (steps := _of_steps(given)) is not None:
+        return _stepping(graph, given, *steps)
     parts = piecewise_polynomial(given)
     if parts is None:
         return None
     nodes, coefficients, extrapolate = parts
-    raises = getattr(given, "bounds_error", False) or getattr(given, "ext", 0) == STRICT
 
     def evaluate(x: Any, nu: int = 0, **options: Any) -> Any:
         if nu or options:
@@ -79,12 +122,7 @@ def evaluator(graph: Graph, given: Any) -> Callable[..., Any] | None:
         found = _entries(graph, coefficients[0], interval)
         for row in coefficients[1:]:
             found = found * away + _entries(graph, row, interval)
-        if extrapolate:
-            return found
-        is_outside = (place < nodes[0]) | (place > nodes[-1])
-        if raises:
-            ABOVE["raises"](graph, np.any(is_outside))
-        return np.where(is_outside, np.nan, found)
+        return found if extrapolate else _within(graph, given, place, found, nodes[0], nodes[-1])
 
     return evaluate
 

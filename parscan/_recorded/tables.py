@@ -18,6 +18,8 @@ np: Any = numpy  # whose types do not know recording arrays
 def gather(table: RecordingArray, index: RecordingArray) -> RecordingArray:
     """Entries of a table of constants, `(m,)`, at computed places; outside of the table, the function raises."""
     values = table.constants
+    if index.is_python and index.dtype.kind == "f":  # an integer such as that of `math.floor`: others are no index
+        index = index.astype(np.int64)
     if values is not None and values.dtype.kind == "c":
         found: RecordingArray = ABOVE["paired"](*(gather(part, index) for part in ABOVE["parts"](table)))
         return found

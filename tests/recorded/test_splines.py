@@ -11,10 +11,18 @@ from parscan._recorded.record import NotRecordedError, record
 X = np.array([0.0, 0.5, 1.0, 2.0, 3.5, 4.0])
 Y = np.array([1.0, -1.0, 0.5, 2.0, 0.0, 1.0])
 
+KINDS = ("nearest", "nearest-up", "previous", "next", "zero", "slinear", "quadratic", "cubic")
+
 OBJECTS = {
     "linear": interpolate.interp1d(X, Y),
     "linear beyond": interpolate.interp1d(X, Y, fill_value="extrapolate"),
     "linear and NaN": interpolate.interp1d(X, Y, bounds_error=False),
+    **{f"{kind} of a table": interpolate.interp1d(X, Y, kind=kind) for kind in KINDS},
+    **{f"{kind} beyond": interpolate.interp1d(X, Y, kind=kind, fill_value="extrapolate") for kind in KINDS},
+    **{
+        f"{kind} and levels beyond": interpolate.interp1d(X, Y, kind=kind, bounds_error=False, fill_value=(7.0, -8.0))
+        for kind in ("linear", *KINDS)
+    },
     "cubic": interpolate.CubicSpline(X, Y),
     "natural": interpolate.CubicSpline(X, Y, bc_type="natural", extrapolate=False),
     "periodic": interpolate.CubicSpline(X, Y, bc_type="periodic"),
@@ -59,7 +67,6 @@ def test_what_is_outside_of_a_table_is_nan_where_scipy_raises():
 @pytest.mark.parametrize(
     "table",
     [
-        interpolate.interp1d(X, Y, kind="nearest"),
         interpolate.interp1d(X, np.stack([Y, Y])),
         interpolate.CubicSpline(X, np.stack([Y, Y], axis=1)),
         interpolate.UnivariateSpline(X, Y, s=0, ext="zeros"),

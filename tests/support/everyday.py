@@ -1287,7 +1287,7 @@ def gamma_function(y):
     return special.gamma(y)
 
 
-@everyday((1, 0.1, 5.0), reason=r"calls int\(\) on a value")
+@everyday((1, 0.1, 5.0))
 def table_by_int(y):
     return FLOWS[int(y[0])] - y
 

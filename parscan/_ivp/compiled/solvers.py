@@ -8,6 +8,7 @@ from ..._recorded.budget import NoCodeError
 from .recorded import Recorded
 
 if TYPE_CHECKING:
+    from ..._recorded.linearised import Linearised
     from ..._recorded.native.integrate import Solver
     from ..._recorded.native.members import Form
 
@@ -16,6 +17,12 @@ METHODS = "DOP853", "Rodas5P", "Radau13"
 
 EXPLICIT, ROSENBROCK, RADAU = range(3)
 """Numbers of the methods."""
+
+LONGEST = 10_000
+"""
+Lines of a program with derivatives that can be compiled within seconds, each an operation on one or on many numbers. The
+time grows faster than their number: three times as many take half a minute.
+"""
 
 TIGHT = 5e-6
 """Relative tolerance from which on Radau13 may be faster than Rodas5P, by longer steps."""
@@ -115,13 +122,21 @@ def _explicit(recorded: Recorded, form: Form) -> Solver:
 def _stiff(recorded: Recorded, form: Form) -> Solver:
     from ..._recorded.native.rosenbrock import rosenbrock  # noqa: PLC0415 - slow to import
 
-    return rosenbrock(recorded.value, recorded.linearised, form)
+    return rosenbrock(recorded.value, _derived(recorded), form)
 
 
 def _tight(recorded: Recorded, form: Form) -> Solver:
     from ..._recorded.native.radau import radau  # noqa: PLC0415 - slow to import
 
-    return radau(recorded.value, recorded.linearised, form)
+    return radau(recorded.value, _derived(recorded), form)
+
+
+def _derived(recorded: Recorded) -> Linearised:
+    """The function with its derivatives, if it is not too long to be compiled."""
+    lines = len(recorded.linearised.program.blocks)
+    if lines > LONGEST:
+        raise NoCodeError(f"is stiff, and its derivatives are {lines} lines of code, more than {LONGEST}")
+    return recorded.linearised
 
 
 MAKERS = _explicit, _stiff, _tight
