@@ -19,7 +19,7 @@ np: Any = numpy  # whose types do not know recording arrays
 
 
 class _Converter(type):
-    """The type of `float`, `int`, `complex` and NumPy's scalar types in the copy: they change dtypes of recorded values."""
+    """The type of `float`, `int`, `complex` and NumPy's scalars in the copy: they change dtypes of recorded values."""
 
     real: Any
 

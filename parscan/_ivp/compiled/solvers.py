@@ -20,8 +20,8 @@ EXPLICIT, ROSENBROCK, RADAU = range(3)
 
 LONGEST = 10_000
 """
-Lines of a program with derivatives that can be compiled within seconds, each an operation on one or on many numbers. The
-time grows faster than their number: three times as many take half a minute.
+Lines of a program with derivatives that can be compiled within seconds, each an operation on one or on many numbers.
+The time grows faster than their number: three times as many take half a minute.
 """
 
 TIGHT = 5e-6

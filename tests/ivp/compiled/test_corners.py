@@ -185,4 +185,5 @@ def test_weak_kinks():
         len(solve(lambda t, y: [np.interp(t, times, values) - y[0]], (0.0, 10.0), [0.0], rtol=rtol, atol=rtol).t)
         for rtol in (1e-3, 1e-9)
     ]
-    assert steps[0] < 100 < 1000 <= steps[1]
+    assert steps[0] < 100
+    assert steps[1] >= 1000
