@@ -22,7 +22,8 @@ WITH_CODE = [page for page in sorted(DOCS.glob("*.md")) if BLOCK.search(page.rea
 @pytest.mark.slow
 @pytest.mark.docs
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
-def test_code_prints_what_is_shown(page, tmp_path, monkeypatch):
+@pytest.mark.parametrize("road", ["code"], indirect=True)  # as in a process of one's own
+def test_code_prints_what_is_shown(page, road, tmp_path, monkeypatch):
     """All blocks of a page share their names, in order; files that they save are thrown away."""
     monkeypatch.chdir(tmp_path)
     text = page.read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +13,9 @@ from ..core.problem import Problem
 
 MOST_KEPT = 256
 """Largest number of functions with accounts."""
+
+OTHERS, LOADING_OTHERS = "scipy.integrate", 0.2
+"""What the other methods load, and seconds that it takes at least: more than the recorder and LLVM."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Account:
         lacking = PRICES.share * self.wanted - self.saved
         if not compiler_is_loaded():
             lacking = max(lacking, PRICES.loading - _of_all.saved)
-        return lacking if lacking > self.usual else 0.0
+        return lacking if lacking > self._expected else 0.0
 
     def pay(self, what: str, seconds: float, solved: float) -> None:
         """
@@ -75,8 +79,13 @@ class Account:
         """
         price = PRICES.share * self.prices.get(what, seconds)
         lacking = price - (0.0 if what in self.prices else self.saved)
-        if lacking > max(self.usual, solved):
+        if lacking > max(self._expected, solved):
             raise UnpaidError(price, lacking)
+
+    @property
+    def _expected(self) -> float:
+        """Seconds that the next solve without machine code would take, as far as that is known."""
+        return max(self.usual, 0.0 if OTHERS in sys.modules else LOADING_OTHERS)
 
     def enter(self, seconds: float) -> None:
         """Enter the time of a solve without machine code."""

@@ -1,5 +1,6 @@
 """When `auto` takes machine code: time of solves pays for it, and nothing that the user wrote loses by it."""
 
+import sys
 from functools import partial, wraps
 
 import numpy as np
@@ -120,7 +121,7 @@ def test_long_solves_pay_before_they_end(timed, shop):
     assert done == sorted(done)
 
 
-def test_loading_is_paid_by_all_functions_together(monkeypatch):
+def test_loading_is_paid_by_all_functions_together(road, monkeypatch):
     monkeypatch.setattr(accounts, "PRICES", Prices(loading=1.0, share=0.0))
     monkeypatch.setattr(accounts, "compiler_is_loaded", lambda: False)
     accounts.forget_accounts()
@@ -131,6 +132,15 @@ def test_loading_is_paid_by_all_functions_together(monkeypatch):
     assert one.lacks() == 0
     monkeypatch.setattr(accounts, "compiler_is_loaded", lambda: True)
     assert Account().lacks() == 0
+
+
+def test_where_the_other_methods_are_not_loaded_either_code_is_cheaper(shop, monkeypatch):
+    monkeypatch.setattr(accounts, "PRICES", Prices())
+    monkeypatch.setattr(accounts, "compiler_is_loaded", lambda: False)
+    assert Account().lacks() > 0
+    monkeypatch.delitem(sys.modules, "scipy.integrate")
+    assert Account().lacks() == 0
+    Account().pay("solver", 0.1, 0.0)
 
 
 def test_what_was_bought_before_must_be_worth_it_in_every_solve(shop):
