@@ -35,8 +35,8 @@ def pytest_generate_tests(metafunc):
     for mark in list(metafunc.definition.iter_markers("pairs")):
         rows = parameters(mark.kwargs, whole=metafunc.config.getoption("products"))
         metafunc.definition.add_marker(pytest.mark.parametrize(*rows))
-    if metafunc.definition.get_closest_marker("roads"):
-        metafunc.definition.add_marker(pytest.mark.parametrize("road", ROADS, indirect=True))
+    if mark := metafunc.definition.get_closest_marker("roads"):
+        metafunc.definition.add_marker(pytest.mark.parametrize("road", mark.args or ROADS, indirect=True))
 
 
 def pytest_collection_modifyitems(items):
@@ -123,7 +123,8 @@ def road(request, monkeypatch):
     """
     The way in which `auto` solves ODEs: by calls, or for tests marked `roads` also by machine code wherever it can.
 
-    Otherwise it would depend on the time that earlier solves took.
+    Otherwise it would depend on the time that earlier solves took. `roads("calls")` is for tests of methods that call
+    the function, in files that are marked.
     """
     road = getattr(request, "param", "calls")
     account = import_module("parscan._ivp.compiled.account")

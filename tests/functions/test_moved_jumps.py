@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from parscan import solve_ivp, solve_recurrence
 from parscan.warnings import DiscontinuousParameterWarning, StateJumpWarning
 
+pytestmark = pytest.mark.roads
+
 TABLE = np.linspace(-3, 9, 49)
 VALUES = np.random.default_rng(0).standard_normal(49)
 

@@ -9,6 +9,8 @@ from ode_methods import ANY, COLLOCATION, LIKE_SCIPYS, TIGHT
 from parscan import solve_ivp
 from parscan.warnings import PointByPointWarning
 
+pytestmark = pytest.mark.roads
+
 PATIENCE = 600_000
 """Calls after which a solver is taken to be stuck."""
 

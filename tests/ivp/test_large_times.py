@@ -10,6 +10,8 @@ from numpy.testing import assert_allclose
 
 import parscan
 
+pytestmark = pytest.mark.roads
+
 
 def tone(t, y):
     return [y[1], -((2 * np.pi * 100) ** 2) * y[0]]

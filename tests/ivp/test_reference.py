@@ -6,6 +6,8 @@ from ode_problems import ODES
 
 from parscan import solve_ivp
 
+pytestmark = pytest.mark.roads
+
 RTOLS = (1e-4, 1e-6, 1e-8, 1e-10)
 
 MOST = 10
@@ -15,10 +17,11 @@ MOST = 10
 @pytest.mark.parametrize(
     ("ode", "rtol"), [pytest.param(ode, rtol, id=f"{ode.name}, {rtol:.0e}") for ode in ODES for rtol in RTOLS]
 )
-def test_error_at_the_end(ode, rtol):
+def test_error_at_the_end(ode, rtol, road):
     sol = solve_ivp(ode.fun, (0, ode.end), ode.y0, rtol=rtol, atol=ode.scale * rtol)
     assert sol.success
-    assert sol.method == ("Radau" if len(ode.y0) <= 12 else "LSODA")
+    assert sol.compiled or sol.method == ("Radau" if len(ode.y0) <= 12 else "LSODA")
+    assert sol.compiled == (road == "code")
     assert sol.t[-1] == ode.end
     assert np.all(np.isfinite(sol.y))
     assert ode.error(sol.y[:, -1], rtol) <= MOST

@@ -9,6 +9,8 @@ from numpy.testing import assert_allclose
 
 import parscan
 
+pytestmark = pytest.mark.roads
+
 TIGHT = {"rtol": 1e-8, "atol": 1e-10}
 MESHES = ("Radau", "Gauss", "DOP853", "RK4")
 

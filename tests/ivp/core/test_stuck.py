@@ -11,6 +11,8 @@ from scipy import integrate
 from parscan import solve_ivp
 from parscan._ivp.core.pace import CALLS, LAST, STEPS, Pace, jumps_within
 
+pytestmark = pytest.mark.roads
+
 PATIENCE = 1_500_000
 """Calls after which a solver is taken to be stuck."""
 
@@ -193,6 +195,7 @@ def test_sliding_on_a_switch_of_the_state_goes_on_with_one_step_methods():
     assert "jumps to and fro" in named.message
 
 
+@pytest.mark.roads("calls")
 def test_lsoda_starts_anew_where_its_steps_stay_short_behind_a_jump():
     """LSODA alone keeps steps of 4e-7 from t = 3.14 on, where the friction changes its sign: millions of calls."""
 

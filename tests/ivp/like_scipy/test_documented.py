@@ -13,6 +13,8 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
 
+pytestmark = pytest.mark.roads
+
 
 def decay(t, y, rate=1.0):
     return -rate * y

@@ -8,6 +8,8 @@ from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
 
+pytestmark = pytest.mark.roads
+
 
 def height(t, y):
     return y[0]

@@ -12,6 +12,8 @@ from scipy.sparse import csc_matrix, csr_array
 
 from parscan import solve_ivp
 
+pytestmark = pytest.mark.roads
+
 A = np.array([[-1.0, 2.0], [0.5, -3.0]])
 
 

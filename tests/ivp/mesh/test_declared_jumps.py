@@ -18,6 +18,8 @@ from parscan import solve_ivp
 from parscan._ivp.mesh.march import Record
 from parscan._ivp.result.hints import of_jumps
 
+pytestmark = pytest.mark.roads
+
 METHODS = (*ON_MESH, "auto", "RK23", "RK45", "BDF", "LSODA")
 
 LOOSE = {"RK23": 1e-5, "RK4": 1e-6, "DEER": 1e-6, "BDF": 1e-6}
@@ -387,6 +389,7 @@ def test_the_residual_knows_the_sides_of_jumps(method):
     assert solved(problem, method, rtol=1e-8, jumps=[0.5]).residual > 0.0
 
 
+@pytest.mark.roads("calls")
 def test_without_jumps_nothing_changes():
     plain, none, outside = (
         solve_ivp(pendulum, (0, 20), [1.0, 0.0], rtol=1e-8, jumps=jumps) for jumps in (None, [], [-1.0, 20.5, np.inf])

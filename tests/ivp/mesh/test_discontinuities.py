@@ -27,6 +27,8 @@ from parscan._ivp.mesh import window as _window
 from parscan._ivp.mesh.discontinuities import find
 from parscan._ivp.mesh.refine import TARGET, Assessed
 
+pytestmark = pytest.mark.roads
+
 RNG = np.random.default_rng(5)
 HOURS = np.arange(0.0, 121)
 OUTSIDE = 10 + 8 * np.sin(2 * np.pi * HOURS / 24) + RNG.standard_normal(121)

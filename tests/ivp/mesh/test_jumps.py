@@ -24,6 +24,8 @@ from parscan._ivp.mesh import march as _march
 from parscan._ivp.mesh import window as _window
 from parscan._ivp.methods.defect import overlooked
 
+pytestmark = pytest.mark.roads
+
 
 def relaxed(decay, jumps, levels, y, end):
     """The end of `y' = level - decay y` from `y` at 0, the levels changing at the jumps."""
@@ -110,6 +112,7 @@ def test_a_jump_that_no_step_is_short_enough_for_is_met():
     assert np.abs(sol.y[:, -1] - [-1.0, 5.37 - 4.63 + 2e-6]).max() <= 1e-8
 
 
+@pytest.mark.roads("calls")
 def test_a_jump_that_no_step_is_short_enough_for_is_told(monkeypatch):
     """The same, where the place of the jump is not found and steps are followed: it is said what stood in the way."""
     monkeypatch.setattr(_window, "find", lambda *_: None)

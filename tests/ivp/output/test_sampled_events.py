@@ -10,6 +10,8 @@ from scipy import integrate
 from parscan import solve_ivp
 from parscan._ivp.choose import NAMES
 
+pytestmark = pytest.mark.roads
+
 METHODS = [name for name in NAMES if name != "DEER"] + [integrate.DOP853, integrate.Radau]
 EVERY = pytest.mark.parametrize("method", METHODS, ids=lambda method: getattr(method, "__name__", method))
 AT = pytest.mark.parametrize("rtol", [1e-3, 1e-8])

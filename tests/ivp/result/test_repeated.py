@@ -10,6 +10,8 @@ from seeds import seeds
 from parscan import IvpStatus, solve_ivp
 from parscan.warnings import NondeterministicFunctionWarning, PointByPointWarning
 
+pytestmark = pytest.mark.roads
+
 ROADS = {
     "auto, loose": {"rtol": 1e-3},
     "auto": {"rtol": 1e-7, "atol": 1e-9},

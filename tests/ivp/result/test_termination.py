@@ -5,6 +5,8 @@ import pytest
 
 from parscan import IvpStatus, Termination, solve_ivp
 
+pytestmark = pytest.mark.roads
+
 METHODS = pytest.mark.parametrize("method", ["auto", "Radau", "DOP853", "LSODA"])
 
 

@@ -12,6 +12,8 @@ from ode_sensitivities import SMOOTH, STIFF, by_augmenting, deviation, exponenti
 
 from parscan import solve_ivp
 
+pytestmark = pytest.mark.roads
+
 SEQUENTIAL = ("LSODA", "RK23", "RK45", "BDF", scipy.integrate.Radau)
 A = np.array([[-0.3, 2.0], [-1.0, -0.1]])
 

@@ -7,6 +7,8 @@ from ode_sensitivities import SMOOTH, deviation, extrapolated
 
 from parscan import solve_ivp
 
+pytestmark = pytest.mark.roads
+
 
 def fun(t, y, rates, gain):
     growth, death = rates["growth"], rates["death"]

@@ -12,6 +12,8 @@ from ode_problems import oscillator
 
 from parscan import solve_ivp
 
+pytestmark = pytest.mark.roads
+
 
 def decay(t, y, k):
     return -k * y

@@ -7,6 +7,8 @@ from scipy import integrate
 
 from parscan import solve_ivp
 
+pytestmark = pytest.mark.roads
+
 TOLERANCES = pytest.mark.parametrize("rtol", [1e-3, 1e-6, 1e-9])
 
 H = np.diag([0.0, 1.0, 2.3, 3.1]) + 0.3 * (np.eye(4, k=1) + np.eye(4, k=-1))
@@ -27,6 +29,7 @@ def test_a_density_matrix(rtol):
     assert np.abs(sol.sol(10.0) - (U @ rho @ U.conj().T).ravel()).max() <= 10 * rtol
 
 
+@pytest.mark.roads("calls")
 @TOLERANCES
 @pytest.mark.parametrize("components", [1, 13])
 def test_what_is_stiff(components, rtol):
