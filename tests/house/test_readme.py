@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 EXAMPLE = re.compile(r"^```python\n(.*?)^```\n\n((?:^    [^\n]*\n)+)", re.DOTALL | re.MULTILINE)
 COUNTED = re.compile(r"^ *(nfev|npoints|history|mesh):|steps\. The estimated error")
-"""What depends on the machine: calls that are only repeated while they are fast, steps and errors that rounding decides."""
+"""What depends on the machine: calls that are only repeated while they are fast; steps and errors, by rounding."""
 
 
 def test_there_is_an_example_of_either_kind():

@@ -120,7 +120,7 @@ def _result(
         error_estimate=found.error,
         compiled=True,
         _polynomial=dense if dense is not None else partial(_between, march, found.share),
-        _solution=Derivatives(lambda: retrace(evaluation, Steps(nodes, states)), scale),
+        _solution=Derivatives(lambda: retrace(evaluation.with_breaks(march.breaks), Steps(nodes, states)), scale),
     )
 
 

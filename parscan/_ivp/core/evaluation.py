@@ -6,7 +6,9 @@ checked again on the solution.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from ..._arrays.cached import cached_property
@@ -58,6 +60,12 @@ class Evaluation:
         ways = (ONE_BY_ONE,) if vectorized is False else (STACKED, ONE_BY_ONE)
         self.fun = Evaluators(self._obstacle_of_fun, *ways)
         self.jac = Evaluators(self._obstacle_of_jac, *ways)
+
+    def with_breaks(self, breaks: Array | None) -> Evaluation:
+        """The same for the problem with these breakpoints."""
+        other = copy.copy(self)
+        other.problem = replace(self.problem, breaks=breaks)
+        return other
 
     @property
     def stacks(self) -> bool:

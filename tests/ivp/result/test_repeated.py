@@ -1,4 +1,4 @@
-"""Functions with a memory, and with noise: reported on every road; what only looks like one is not."""
+"""Functions with a memory, and with noise: reported by every method; what only looks like one is not."""
 
 import functools
 import warnings
@@ -12,7 +12,7 @@ from parscan.warnings import NondeterministicFunctionWarning, PointByPointWarnin
 
 pytestmark = pytest.mark.roads
 
-ROADS = {
+WAYS = {
     "auto, loose": {"rtol": 1e-3},
     "auto": {"rtol": 1e-7, "atol": 1e-9},
     "Radau": {"method": "Radau", "rtol": 1e-6},
@@ -26,7 +26,7 @@ ROADS = {
 QUICK = ("auto, loose", "RK45", "DEER", "a mesh", "few times")
 """Those that end soon where nothing can be solved."""
 
-ON_ALL = pytest.mark.parametrize("options", ROADS.values(), ids=ROADS.keys())
+ON_ALL = pytest.mark.parametrize("options", WAYS.values(), ids=WAYS.keys())
 
 
 def said(fun, options, y0=(1.0, 0.5), end=4, **more):
@@ -78,7 +78,7 @@ REMEMBERING = {"controller": controller, "counter": counter, "drift": drift}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [ROADS[name] for name in QUICK], ids=QUICK)
+@pytest.mark.parametrize("options", [WAYS[name] for name in QUICK], ids=QUICK)
 @pytest.mark.parametrize("make", REMEMBERING.values(), ids=REMEMBERING.keys())
 def test_what_changes_the_solution_is_no_success(make, options):
     sol, told = said(make(), options)
@@ -133,7 +133,7 @@ def delayed_by_search():
 @pytest.mark.parametrize(
     ("make", "options"),
     [(delayed_by_interpolation, {"rtol": rtol}) for rtol in (1e-3, 1e-6, 1e-9)]
-    + [(delayed_by_search, {}), (delayed_by_search, {"method": "RK45"}), (delayed_by_interpolation, ROADS["DEER"])],
+    + [(delayed_by_search, {}), (delayed_by_search, {"method": "RK45"}), (delayed_by_interpolation, WAYS["DEER"])],
 )
 def test_a_delay_by_a_list_of_calls(make, options):
     sol, told = said(make(), options, y0=[1.0])
@@ -193,9 +193,9 @@ def test_what_only_depends_on_its_arguments_is_not_reported(fun, options):
     assert sol.status is not IvpStatus.NONDETERMINISTIC
 
 
-@pytest.mark.parametrize("road", ["auto, loose", "auto", "Radau", "RK45"])
-def test_what_is_not_finite_is_no_contradiction(road):
-    sol, told = said(lambda t, y: [np.where(t > 3, np.nan, -1.0) * y[0], -y[1]], ROADS[road])
+@pytest.mark.parametrize("way", ["auto, loose", "auto", "Radau", "RK45"])
+def test_what_is_not_finite_is_no_contradiction(way):
+    sol, told = said(lambda t, y: [np.where(t > 3, np.nan, -1.0) * y[0], -y[1]], WAYS[way])
     assert not told
     assert sol.status is IvpStatus.NOT_FINITE
 
@@ -211,15 +211,15 @@ def test_batches(members):
     assert not told
 
 
-@pytest.mark.parametrize("road", ["auto", "RK45", "Radau"])
-def test_events_and_jacobians(road):
+@pytest.mark.parametrize("way", ["auto", "RK45", "Radau"])
+def test_events_and_jacobians(way):
     rng = np.random.default_rng(0)
     event = lambda t, y: y[0] - 0.5 + 0.01 * rng.standard_normal()  # noqa: E731
-    sol, told = said(lambda t, y: -y, ROADS[road], events=event)
+    sol, told = said(lambda t, y: -y, WAYS[way], events=event)
     assert told
     assert not sol.success
     assert "`events[0]` contradicts itself" in sol.message
-    sol, told = said(lambda t, y: -y, ROADS[road], jac=lambda t, y: -np.eye(2) * rng.uniform(0.9, 1.1))
+    sol, told = said(lambda t, y: -y, WAYS[way], jac=lambda t, y: -np.eye(2) * rng.uniform(0.9, 1.1))
     assert told
     assert sol.success  # Newton's method gets there all the same
     assert "`jac` contradicts itself" in sol.message

@@ -183,6 +183,7 @@ def test_frozen_jacobians_are_for_newton_only():
 
 
 @ON_ANY_MESH
+@pytest.mark.roads("calls")
 def test_wide_batches_are_differentiated_step_by_step():
     """DOP853 with steps that all members take together: the steps are held fixed."""
     family = SMOOTH[0]
