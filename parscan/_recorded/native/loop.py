@@ -90,7 +90,7 @@ class Loop:
             stride = one.strides[0]
             given += where(one) + begin * stride, stride, 0
         places, memory, watches = array("q", given), self._kernel.memory(), arrays[-1].strides[0] == self._row
-        if report is None and (end - begin) * self._operations <= FIRST:
+        if report is None and 0 < (end - begin) * self._operations <= FIRST:
             return bool(self._watched(memory, places, end - begin, watches=watches) and watches)
         for count in portions(begin, end, self._operations, report):
             if not self._watched(memory, places, count, watches=watches):

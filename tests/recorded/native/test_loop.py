@@ -217,6 +217,15 @@ def test_long_loops_look_at_states_while_they_are_in_the_cache(n, dtype):
         out[...] = 0.0
 
 
+def test_no_steps_write_nothing():
+    out = np.full((5, 2), 7.0)
+    loop = Loop(record(lambda y: y + 1.0, [np.zeros(2)]).program)
+    for begin in (0, 3, 5):
+        assert loop.run(np.zeros(2), [], out, begin, begin)
+        assert loop.run(np.zeros(2), [], out, begin, begin, lambda _: None)
+    assert (out == 7.0).all()
+
+
 def test_rows_apart_are_not_looked_at():
     wide = np.zeros((40, 2))
     loop = Loop(record(lambda y: y + 1.0, [np.zeros(1)]).program)
