@@ -111,7 +111,7 @@ class Program:
             if block.operation == INPUT:
                 found: Any = block.data[0] in arguments
             else:
-                found = _any_of(block, flags)
+                found = any_of(block, flags)
             flags[block.first : block.first + block.count] = found
             if block.operation == operation and flags[block.operands[operand]].any():
                 return True
@@ -183,7 +183,7 @@ class Program:
         return self._cache["places"]
 
 
-def _any_of(block: Block, flags: Any) -> Any:
+def any_of(block: Block, flags: Any) -> Any:
     """Which nodes of a block have a flagged operand."""
     if block.operation == PRODUCT:
         matrix, vector = block.operands

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .graph import CONVERT, INPUT, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Block
-from .program import Program, extract
+from .program import Program, any_of, extract
 
 TIME, STATE = 0, 1
 """Numbers of the arguments."""
@@ -138,7 +138,7 @@ class _Nodes:
         if not block.operands:
             return
         for flags in (self.by_time, self.by_state):
-            flags[here] = _any_of(block, flags)
+            flags[here] = any_of(block, flags)
         states = self.by_state[here]
         if states.any():
             for ids in block.operands:
@@ -260,16 +260,6 @@ DEGREES: dict[str, Callable[[Sequence[int]], int]] = {
 How results depend on time between neighbouring switches, by the names of operations; in another way, where it is not
 listed.
 """
-
-
-def _any_of(block: Block, flags: Any) -> Any:
-    if block.operation == PRODUCT:
-        matrix, vector = block.operands
-        return flags[matrix].any(axis=1) | flags[vector].any()
-    found: Any = False
-    for ids in block.operands:
-        found = found | flags[ids]
-    return found
 
 
 def switches(program: Program) -> Switches | None:

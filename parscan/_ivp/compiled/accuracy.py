@@ -92,7 +92,9 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     if ("stiff", size) in notes:
         march.stiff = notes["stiff", size]
     one, other = _both(march, share, events)
-    if one.course.failed and METHODS[RADAU] in dict(one.course.used):  # the other one has no iterations that may fail
+    if (
+        one.course.failed and not one.course.chatter and METHODS[RADAU] in dict(one.course.used)
+    ):  # the other one has no iterations that may fail
         march.method = march.stiff = notes["stiff", size] = ROSENBROCK
         one, other = _both(march, share, events)
     if one.course.failed or other is None:

@@ -9,10 +9,12 @@ from math import copysign, inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..._arrays.namespace import Array, array_namespace
+from ..._engine.termination import Failure
 from ..core.problem import Problem
 from ..core.stretches import cut
 from ..core.watched import Reached
 from ..output.events import Watch, sample_times
+from .chatter import CHATTERS, DEAR, Chatter
 from .corners import breaks_in
 from .parts import as_parts, from_parts, of_parts, wide
 from .path import NODES, Path, at_nodes, followed
@@ -35,8 +37,8 @@ FEWEST = 16
 LEAST = 100 * 2.0**-52
 """Smallest relative tolerance of a march."""
 
-ORDER = 8
-"""Order of the explicit method."""
+ORDER, STAGES = 8, 12
+"""Order of the explicit method, and its evaluations in a step."""
 
 RETREAT = 20
 """Steps before the one that shows that a problem is stiff, as that needs fifteen of them."""
@@ -87,6 +89,8 @@ class Course:
         Times, states and slopes there by the machine code.
     failed : str
         Why the march ended early; "" if it did not.
+    chatter : Failure or None
+        The same where it was given up, as steps jumped to and fro.
     stop : float or None
         Time of an event that ended it.
     evaluations, rejected : int
@@ -104,6 +108,7 @@ class Course:
     values: list[Array] = field(default_factory=list)
     evaluated: list[tuple[Array, Array, Array]] = field(default_factory=list)
     failed: str = ""
+    chatter: Failure | None = None
     stop: float | None = None
     evaluations: int = 0
     rejected: int = 0
@@ -169,6 +174,7 @@ class March:
         self._first = min(FIRST, self._room, max(FEWEST, BUSY // max(recorded.value.operations, 1)))
         self.has_stretches = recorded.switches is not None or problem.breaks is not None
         self.breaks = breaks_in(problem, recorded)
+        self._chatter = Chatter(recorded, end)
         self._longest = min(problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
 
     @property
@@ -309,7 +315,7 @@ class March:
         first = begin, start
         most = self._first if watch is None else min(WATCHED, self._first)
         rows: list[tuple[Any, ...]] = []
-        left, before = 1, time.perf_counter()
+        left, attempts, before = 1, 0, time.perf_counter()
         while left:
             left = run.advance(most)
             now = time.perf_counter()
@@ -325,6 +331,10 @@ class March:
                     break
             if self._reached is not None:
                 self._reached(course.t)
+            attempts += most
+            if left and self._gives_up(course, logged, most):
+                course.evaluations += attempts * STAGES
+                break
             if left and watch is None:
                 pace = max(now - before, 1e-9) / most
                 most = max(FEWEST, int(min(PAUSE / pace, 4 * most, self._room)))
@@ -334,7 +344,15 @@ class March:
         code, _, rejected, evaluations = run.counts[0].tolist()
         course.evaluations += evaluations
         course.rejected += rejected
+        if course.chatter is not None:
+            return CHATTERS
         return "RUNNING" if course.stop is not None else run.names[code]  # what is behind an event does not matter
+
+    def _gives_up(self, course: Course, logged: tuple[Any, ...], attempts: int) -> bool:
+        """Whether steps jump to and fro, after so many attempts."""
+        explicit = course.used[-1][0] == METHODS[EXPLICIT] if course.used else self.method == EXPLICIT
+        course.chatter = self._chatter.sees(logged[0], logged[1], attempts * STAGES * (1 if explicit else DEAR))
+        return course.chatter is not None
 
     def _see(self, watch: Watch, course: Course, begin: float, start: Any, logged: tuple[Any, ...]) -> None:
         """Look for events on the steps that were logged, from the state `start` at the time `begin` on."""

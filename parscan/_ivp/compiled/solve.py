@@ -63,7 +63,7 @@ def solve_compiled(
     march = March(problem, recorded, output, first_step or 0.0, reached_by("DOP853", problem.span[0], report))
     found = solved(march, events or ())
     march.end()
-    if found.course.failed:
+    if found.course.failed and not found.course.chatter:
         raise LeftError(f"left the solution at t = {found.course.t!r}: {found.course.failed}")
     path = found.course.path
     if recorded.is_contradicted(problem, vectorized, *_checked(found.course, march)):
@@ -113,21 +113,23 @@ def _result(
         xp.moveaxis(y, -1, 0),
         xp.asarray(nodes, copy=True),
         _done(found),
+        failure=course.chatter,
+        failed_at=course.t,
         seen=seen,
         sol=DenseOutput(dense) if dense_output and dense is not None else None,
         nfev=found.evaluations,
         npoints=found.evaluations,
         error_estimate=found.error,
         compiled=True,
-        _polynomial=dense if dense is not None else partial(_between, march, found.share),
+        _polynomial=dense if dense is not None else partial(_between, march, found),
         _solution=Derivatives(lambda: retrace(evaluation.with_breaks(march.breaks), Steps(nodes, states)), scale),
     )
 
 
-def _between(march: March, share: float) -> PiecewisePolynomial:
-    """The same steps with polynomials between their ends."""
+def _between(march: March, before: Solved) -> PiecewisePolynomial:
+    """The same steps with polynomials between their ends, up to the end of a march that was given up."""
     again = March(march.problem, march.recorded, Output(is_dense=True), march.first_step, None)
-    found = again.run(share)
+    found = again.run(before.share, before.course.t if before.course.chatter else None)
     again.end()
     return _rounded(found.path.polynomial, march.problem.y0.dtype)
 

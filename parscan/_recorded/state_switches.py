@@ -1,0 +1,52 @@
+"""Jumps of a recorded function that the state triggers: on which sides of them states are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .graph import INPUT
+from .program import Program, any_of, extract
+from .switches import COMPARISONS, STATE, Wanted
+
+SIGNS = ("sign", "signbit", "heaviside")
+"""Operations that jump where their first operand is zero."""
+
+
+def state_switches(program: Program) -> Program | None:
+    """
+    The program of what jumps compare, of those that the state triggers; None if there are none.
+
+    Its results are the first operands of comparisons, the second ones, and the operands of signs.
+    """
+    by_state, chars = np.zeros(program.size, bool), np.empty(program.size, "U1")
+    nodes: list[list[Any]] = [[], [], []]
+    for block in program.blocks:
+        here = slice(block.first, block.first + block.count)
+        chars[here] = block.dtype.char
+        by_state[here] = block.data[0] == STATE if block.operation == INPUT else any_of(block, by_state)
+        if block.operation not in COMPARISONS + SIGNS:
+            continue
+        some = by_state[here] & (chars[block.operands[0]] == "d")
+        if block.operation in SIGNS:
+            nodes[2].append(block.operands[0][some])
+        else:
+            for column, ids in zip(nodes, block.operands, strict=False):
+                column.append(ids[some])
+    found = [np.concatenate([np.zeros(0, np.intp), *column]) for column in nodes]
+    if not any(ids.size for ids in found):
+        return None
+    graph: Any = program  # it has blocks and a size, as a graph has
+    wanted: Any = [Wanted(ids, np.dtype(np.float64)) for ids in found]
+    return extract(graph, wanted, program.arguments)
+
+
+def flips(switches: Program, numbers: Sequence[Any], t: Any, states: Any) -> int:
+    """Number of neighbours among states `(m, …)` at times `(m,)` that are on different sides of a jump."""
+    constants = [np.broadcast_to(one, (*t.shape, *np.shape(one))) for one in map(np.asarray, numbers)]
+    given = np.reshape(states, (*t.shape, *switches.arguments[1].shape))
+    first, second, signs = switches(t, given, *constants)
+    sides = np.concatenate([first > second, signs > 0], axis=1)
+    return int((sides[1:] != sides[:-1]).any(axis=1).sum())

@@ -1,0 +1,69 @@
+"""Solutions that stay on a switch, which steps cross to and fro, and others that pass switches."""
+
+import numpy as np
+import pytest
+
+from parscan import solve_ivp
+from parscan._engine.termination import Termination
+from parscan._recorded.record import record
+from parscan._recorded.state_switches import flips, state_switches
+
+
+def relay(t, y):
+    """From t = 0.6 on, the solution stays on the switch."""
+    return [np.sin(t) - 2 * np.sign(y[0])]
+
+
+def relay_without_sign(t, y):
+    return [np.sin(t) + np.where(y[0] > 0, -2.0, 2.0)]
+
+
+def solve(fun, end, y0, rtol=1e-9, **options):
+    return solve_ivp(fun, (0.0, end), y0, rtol=rtol, atol=rtol, compile=True, **options)
+
+
+@pytest.mark.parametrize("fun", [relay, relay_without_sign])
+@pytest.mark.parametrize("options", [{}, {"t_eval": np.linspace(0, 10, 101)}, {"dense_output": True}])
+def test_it_is_told(fun, options):
+    sol = solve(fun, 10.0, [1.0], **options)
+    assert sol.compiled
+    assert not sol.success
+    assert sol.termination is Termination.STUCK
+    assert "`fun` jumps to and fro" in sol.message
+    assert "np.tanh" in sol.message
+    assert 0.5 < sol.mesh[-1] < 1.0
+    assert sol.t[-1] <= sol.mesh[-1]
+    assert sol.y.shape == (1, len(sol.t))
+    np.testing.assert_allclose(sol.y[0][sol.t < 0.5], (2 - np.cos(sol.t) - 2 * sol.t)[sol.t < 0.5], atol=1e-8)
+    if options.get("dense_output"):
+        np.testing.assert_allclose(sol.sol(0.3), 2 - np.cos(0.3) - 0.6, atol=1e-8)
+
+
+def test_few_steps_to_and_fro_are_taken():
+    """With loose tolerances, the rest of the span is soon passed."""
+    sol = solve(relay, 10.0, [1.0], rtol=1e-3)
+    assert sol.success
+    np.testing.assert_allclose(sol.y[0, -1], 0.0, atol=1e-2)
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-7, 1e-10])
+def test_switches_that_are_passed(rtol):
+    """A body between two walls of constant force, whose energy stays."""
+    sol = solve(lambda t, y: [y[1], -np.sign(y[0])], 400.0, [1.0, 0.0], rtol=rtol)
+    assert sol.success
+    energy = abs(sol.y[0]) + sol.y[1] ** 2 / 2
+    np.testing.assert_allclose(energy, 1.0, rtol=1e4 * rtol)
+
+
+def test_crossings_are_counted():
+    def fun(t, y):
+        return np.where(y[0] > t, 1.0, 2.0) * np.sign(y[1]) * np.where(t > 3, 1.0, 2.0) + 0 * y
+
+    switches = state_switches(record(fun, [np.zeros(()), np.zeros(2)]).program)
+    t = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    states = np.array([[1.0, 1.0], [0.5, 1.0], [0.5, -1.0], [0.5, -2.0], [5.0, 3.0]])
+    assert flips(switches, (), t, states) == 3
+
+
+def test_functions_without_switches_of_the_state():
+    assert state_switches(record(lambda t, y: y * np.sign(t) + abs(y), [np.zeros(()), np.zeros(2)]).program) is None
