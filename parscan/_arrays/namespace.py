@@ -202,6 +202,10 @@ def _numpy_name(dtype: np.dtype[Any]) -> str:
     return dtype.name
 
 
+for _char in "fdFD":  # now, because the first solve of a process may be a short one
+    _numpy_name(np.dtype(_char))
+
+
 @cache
 def _limits(name: str) -> tuple[float, float]:
     """Spacing at 1 and smallest normal number of a floating dtype, cached: NumPy looks them up anew each time."""

@@ -20,7 +20,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from .._arrays.memory import LIMITS
-from .._arrays.namespace import Array, copy, library, quiet, readonly
+from .._arrays.namespace import Array, copy, quiet, readonly
 from .._engine.tolerance import Tolerance
 from .._functions.step import Inputs, Step
 from .._linalg.dense import Dense
@@ -33,6 +33,9 @@ from .task import Task
 
 if TYPE_CHECKING:
     from .._recorded.witness import Witness
+
+PLAIN = (int, type(None))
+"""Types of numbers of steps."""
 
 KEPT = 32
 """Functions whose solves can be repeated."""
@@ -132,7 +135,10 @@ def repeated(
     """
     if not _known:
         return None
-    one = _known.get((id(function), _kind(y0, x, length, compiles)))
+    try:
+        one = _known.get((id(function), _kind(y0, x, length, compiles)))
+    except TypeError:  # something has no hash
+        return None
     if one is None or type(args) is not tuple or not all(map(is_, others, USUAL)):
         return None
     found = one.function()
@@ -143,7 +149,13 @@ def note(task: Task, y0: Any, x: Any, length: Any, precedent: Precedent, result:
     """Note a solve that took over the choice of the loop, so that it can be repeated."""
     function, solution, kind = task.step.function, result._solution, _kind(y0, x, length, task.options.compiles)
     key, tolerance = key_of(task, precedent), as_tolerance(None, None, task.arrays.y0.dtype)
-    if type(function) is MethodType or kind is None or key is None or task.tolerance != tolerance:
+    if (
+        type(function) is MethodType
+        or kind is None
+        or type(length) not in PLAIN
+        or key is None
+        or task.tolerance != tolerance
+    ):
         return
     if solution is None or not solution.is_confirmed or not _is_plain(task, y0, x):
         return
@@ -171,10 +183,10 @@ def _is_plain(task: Task, y0: Any, x: Any) -> bool:
     code = task.code
     if code is None or type(code.loop) is not Loop or task.trajectory.nbytes > LIMITS.unasked:
         return False
-    if library(y0) != "numpy" or y0.dtype != task.arrays.y0.dtype:
+    if type(y0) is not type(task.arrays.y0) or y0.dtype != task.arrays.y0.dtype:
         return False
     return all(
-        library(part) == "numpy" and used.dtype == part.dtype and used.strides == part.strides
+        type(part) is type(used) and used.dtype == part.dtype and used.strides == part.strides
         for part, used in zip(_parts(x), code.inputs, strict=True)
     )
 

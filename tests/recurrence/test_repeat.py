@@ -140,7 +140,15 @@ def test_other_solves_are_no_repetitions(repeats, options):
     assert repeats == [False, False, True, False]
 
 
-WRONG = [({"compile": 1}, TypeError), ({"length": 7}, ValueError), ({"args": [1]}, TypeError),
+class Odd:
+    """Looks like an array, and has no hash."""
+
+    shape, dtype, strides = [3], {}, ()
+
+
+WRONG = [({"x": Odd()}, TypeError), ({"y0": Odd()}, TypeError), ({"length": np.array(7)}, ValueError),
+         ({"length": [7]}, ValueError),
+         ({"compile": 1}, TypeError), ({"length": 7}, ValueError), ({"args": [1]}, TypeError),
          ({"method": "auto "}, ValueError)]  # fmt: skip
 
 
@@ -151,6 +159,38 @@ def test_wrong_arguments_raise_as_ever(options, error):
         solved(step)
     with pytest.raises(error):
         solved(step, **options)
+
+
+class Sub(np.ndarray):
+    """Arrays of a class of the user's, which steps never see."""
+
+
+@pytest.mark.parametrize("kind", [Sub, np.matrix])
+def test_subclasses_are_no_repetitions(repeats, kind):
+    seen = set()
+
+    def step(y, x):
+        seen.update((type(y), type(x)))
+        return 3.8 * x * y * (1 - y)
+
+    for _ in range(3):
+        np.testing.assert_array_equal(solved(step, X.view(kind)).y, loop(step, START, X))
+        np.testing.assert_array_equal(solved(step, X, START.view(Sub)).y, loop(step, START, X))
+    assert kind not in seen
+    assert not any(repeats)
+
+
+def test_complex_states(repeats):
+    turn = np.exp(0.1j)
+
+    def step(y):
+        return turn * y + 0.01 * y * abs(y) * (1 - abs(y))
+
+    for _ in range(3):
+        sol = solve_recurrence(step, START + 0.1j, length=T, compile=True)
+        np.testing.assert_allclose(sol.y[1:], step(sol.y[:-1]), rtol=1e-14)
+        assert sol.residual < 1e-14
+    assert repeats[-1]
 
 
 def test_other_inputs_are_solved_as_others(repeats):
