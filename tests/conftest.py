@@ -129,6 +129,7 @@ def road(request, monkeypatch):
     road = getattr(request, "param", "calls")
     account = import_module("parscan._ivp.compiled.account")
     account.forget_accounts()
+    import_module("parscan._ivp.compiled.repeat").forget_repeats()
     price = ROADS[road]
     monkeypatch.setattr(account, "PRICES", account.Prices(loading=price, share=price))
     return road

@@ -20,6 +20,7 @@ from .brief import shortly
 from .choose import Workload, choose, instead_of
 from .compiled.account import account_of
 from .compiled.offer import Demand, Never, Offer, Overtaken, Purchase, Solve
+from .compiled.repeat import solve_again
 from .compiled.solve import solve_compiled
 from .core.choice import Choice
 from .core.evaluation import Evaluation
@@ -220,6 +221,13 @@ def solve_ivp(
     >>> bool(np.ptp(energy) < 1e-8)
     True
     """
+    others = (
+        method, dense_output, events, vectorized, jac, max_step, first_step, jumps, mesh, guess, stages, window,
+        progress, jac_sparsity, min_step, lband, uband,
+    )  # fmt: skip
+    asked = fun, t_span, y0, t_eval, args, rtol, atol, compile
+    if compile is not False and (again := solve_again(*asked, others)) is not None:
+        return again
     check_watcher(progress)
     problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step, jumps=jumps, vectorized=vectorized)
     of_scipy = {"lband": lband, "uband": uband, "jac_sparsity": jac_sparsity}
@@ -261,7 +269,7 @@ def solve_ivp(
         work = Workload(method, problem, options, on_mesh, stacks=lambda: evaluation.stacks)
         by_code = partial(
             solve_compiled, problem, options.get("first_step"), times, listed, evaluation, vectorized,
-            dense_output=dense_output,
+            dense_output=dense_output, is_demanded=bool(compile),
         )  # fmt: skip
         offer = _offer(compile, work, lambda report: by_code(report=report), report)
         repeated = RepeatedCalls(problem, listed or ()) if listed or not offer.is_due else None

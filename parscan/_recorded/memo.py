@@ -104,6 +104,19 @@ def witness_of(recording: Recording) -> Witness | None:
         return next((witness for some in _kept.values() for witness, one in some if one is recording), None)
 
 
+def entry_of(recording: Recording) -> tuple[Any, Witness] | None:
+    """Where a recording is kept, and its witness."""
+    with _lock:
+        every = ((key, one, witness) for key, some in _kept.items() for witness, one in some)
+        return next(((key, witness) for key, one, witness in every if one is recording), None)
+
+
+def is_kept(key: Any, recording: Recording) -> bool:
+    """Whether a recording is kept there."""
+    with _lock:
+        return any(one is recording for _, one in _kept.get(key, ()))
+
+
 def forget(recording: Recording) -> None:
     """Keep a recording no more, nor what was noted with it."""
     recording.notes.clear()

@@ -10,6 +10,7 @@ from ..core.problem import Problem
 from ..output.events import Watch
 from ..output.monitor import Event
 from .march import Course, March
+from .recorded import Recorded
 from .solvers import EXPLICIT, METHODS, RADAU, ROSENBROCK
 from .trial import prefers_stiff
 
@@ -82,20 +83,15 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     Terminal `events` are watched on the way. The share of the tolerances that was needed is noted, and whether the
     stiff method was needed from the start: the next solve of the same function begins so.
     """
-    problem, notes = march.problem, march.recorded.notes
-    size = _size(problem.rtol)
-    key, chosen = ("share", size), ("method", size)
-    share = max(notes.get(key, 1.0), LEAST / problem.rtol)
-    method, uses = notes.get(chosen, (march.method, 0))
-    asks = uses % ANEW == 0
-    march.method = march.method if asks else method
-    if ("stiff", size) in notes:
-        march.stiff = notes["stiff", size]
+    problem = march.problem
+    known = known_of(march.recorded, problem.rtol)
+    share, asks = known.share, known.is_asked
+    march.method = march.method if asks else known.method
+    march.stiff = known.stiff or march.stiff
     one, other = _both(march, share, events)
-    if (
-        one.course.failed and not one.course.chatter and METHODS[RADAU] in dict(one.course.used)
-    ):  # the other one has no iterations that may fail
-        march.method = march.stiff = notes["stiff", size] = ROSENBROCK
+    left = one.course.failed and not one.course.chatter
+    if left and METHODS[RADAU] in dict(one.course.used):  # the other one has no iterations that may fail
+        march.method = march.stiff = known.stiff = ROSENBROCK
         one, other = _both(march, share, events)
     if one.course.failed or other is None:
         return one
@@ -117,9 +113,45 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
             break
     if asks and march.method == EXPLICIT and prefers_stiff(march, one.course, share):
         march.method = march.stiff
-    notes[chosen] = march.method, uses + 1
-    notes[key] = share if error > WANTED * SPARE / LOOSER else min(1.0, share * LOOSER)
+    known.enter(march.method, share, error)
     return Solved(one.course, one.watch, error, share, evaluations)
+
+
+class Known:
+    """
+    What earlier solves of a function, with tolerances of the same power of ten, tell the next one.
+
+    Attributes
+    ----------
+    share : float
+        Share of the tolerances that was needed.
+    method, stiff : int
+        Numbers of the method to begin with, and of the one for stiff problems; 0 where that is the usual one.
+    uses : int
+        Number of the solves.
+    """
+
+    def __init__(self) -> None:
+        self.share, self.method, self.stiff, self.uses = 1.0, EXPLICIT, 0, 0
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the next solve asks anew which method is the better one."""
+        return self.uses % ANEW == 0
+
+    def enter(self, method: int, share: float, error: float) -> None:
+        """Note a solve with this share, and its error in tolerances."""
+        self.method, self.uses = method, self.uses + 1
+        self.share = share if error > WANTED * SPARE / LOOSER else min(1.0, share * LOOSER)
+
+
+def known_of(recorded: Recorded, rtol: float) -> Known:
+    """What is known of a function."""
+    key = "known", len(f"{1 / rtol:.0f}") if rtol else 0
+    found: Known = recorded.notes.get(key) or recorded.notes.setdefault(key, Known())
+    if rtol:
+        found.share = max(found.share, LEAST / rtol)
+    return found
 
 
 def _both(march: March, share: float, events: tuple[Event, ...]) -> tuple[Solved, Course | None]:
@@ -142,14 +174,10 @@ def distance(problem: Problem, one: Course, other: Course) -> float:
     """Largest difference of a component at the ends of two marches, in tolerances."""
     last = one.last
     tolerances = (problem.atol + problem.rtols * abs(last)).tolist()  # numbers of Python: states are short
-    return max(map(_ratio, last.tolist(), other.last.tolist(), tolerances))
+    return max(map(ratio, last.tolist(), other.last.tolist(), tolerances))
 
 
-def _ratio(one: complex, other: complex, tolerance: float) -> float:
+def ratio(one: complex, other: complex, tolerance: float) -> float:
+    """Difference of two numbers in tolerances."""
     apart = abs(one - other)
     return apart / tolerance if tolerance else 0.0 if not apart else inf
-
-
-def _size(rtol: float) -> int:
-    """The power of ten of a tolerance."""
-    return len(f"{1 / rtol:.0f}") if rtol else 0

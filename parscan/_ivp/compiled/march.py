@@ -148,7 +148,7 @@ class March:
 
     `first_step` is that of the first step of all, 0 if it is to be chosen. `method` is the number of the method to
     begin with; later marches begin with the stiff one if that was soon needed. A march that needs more than `most`
-    steps fails.
+    steps fails. `attempts` are those of steps before the first return to Python.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class March:
         self._rtols, self._atol = of_parts(problem.rtols, problem.y0), of_parts(problem.atol, problem.y0)
         entries = self._y0.shape[0] * (1 + NODES * output.is_dense)
         self._room = max(FEWEST, NUMBERS // max(entries, 1))
-        self._first = min(FIRST, self._room, max(FEWEST, BUSY // max(recorded.value.operations, 1)))
+        self.attempts = min(FIRST, self._room, max(FEWEST, BUSY // max(recorded.value.operations, 1)))
         self.has_stretches = recorded.switches is not None or problem.breaks is not None
         self.breaks = breaks_in(problem, recorded)
         self._chatter = Chatter(recorded, end)
@@ -313,7 +313,7 @@ class March:
         """Go on with a run until it ends, or an event ends it; return its status. Steps are kept if they are read."""
         begin, start = course.t, course.y
         first = begin, start
-        most = self._first if watch is None else min(WATCHED, self._first)
+        most = self.attempts if watch is None else min(WATCHED, self.attempts)
         rows: list[tuple[Any, ...]] = []
         left, attempts, before = 1, 0, time.perf_counter()
         while left:
@@ -372,13 +372,13 @@ class March:
         course.evaluated.append((part.t[1:], part.y[1:, :], from_parts(columns[2], course.like)))
 
     def _piece(self, begin: float, start: Any, columns: Sequence[Any]) -> Path:
-        t = _after(begin, columns[0])
-        y = from_parts(_after(start, columns[1]), self.problem.y0)
+        t = after(begin, columns[0])
+        y = from_parts(after(start, columns[1]), self.problem.y0)
         stages = from_parts(at_nodes(columns[3]), self.problem.y0) if self.output.is_dense else None
         return Path(t, y, stages, self.breaks)
 
 
-def _after(first: Any, rows: Array) -> Array:
+def after(first: Any, rows: Array) -> Array:
     """Rows with another one before them."""
     found = array_namespace(rows).empty((rows.shape[0] + 1, *rows.shape[1:]), dtype=rows.dtype)
     found[0, ...], found[1:, ...] = first, rows

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
-from math import isnan
-from typing import Any
 
-from ..._arrays.counts import counted
 from ..._arrays.namespace import Array
 from ..._recorded.budget import NoCodeError
 from ..._reporting.progress import Report
 from ..coarse.steps import Steps
 from ..core.evaluation import Evaluation
 from ..core.mesh import among
-from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from ..core.scale import Scale
 from ..core.watched import reached_by
@@ -25,11 +20,13 @@ from ..result.report import build_result, within
 from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
-from .accuracy import FAR, LeftError, Solved, solved
+from .accuracy import LeftError, Solved, solved
 from .ensemble import solve_batch
 from .march import Course, March, Output
+from .outcome import between, rounded, told
 from .path import Path
 from .recorded import UNLIKE, record_right_hand_side
+from .repeat import note
 
 
 def solve_compiled(
@@ -42,9 +39,10 @@ def solve_compiled(
     *,
     dense_output: bool,
     report: Report | None = None,
+    is_demanded: bool = False,
 ) -> IvpResult:
     """
-    Solve by machine code.
+    Solve by machine code, which was demanded, or else has paid off.
 
     Raises
     ------
@@ -68,6 +66,8 @@ def solve_compiled(
     path = found.course.path
     if recorded.is_contradicted(problem, vectorized, *_checked(found.course, march)):
         raise NoCodeError(UNLIKE)
+    if not (dense_output or events or first_step or report or vectorized or found.course.failed):
+        note(march, found.course, is_demanded=is_demanded)
     return _result(march, evaluation, found, path, times, events, dense_output=dense_output)
 
 
@@ -95,12 +95,12 @@ def _result(
     """The result, in the precision of the problem."""
     problem, course, dtype = march.problem, found.course, march.problem.y0.dtype
     xp, scale = problem.xp, Scale(problem.rtols, problem.atol)
-    dense = _rounded(path.polynomial, dtype) if march.output.is_dense else None
+    dense = rounded(path.polynomial, dtype) if march.output.is_dense else None
     seen = None if events is None else _seen(events, found, path, problem)
     if dense is not None and seen is not None and seen.t_stop is not None:
         dense = dense.restrict(seen.t_stop)
     nodes, states = (path.t, xp.astype(path.y, dtype, copy=False)) if dense is None else (dense.t, dense.y)
-    t = nodes if times is None else within(times, nodes)
+    t, stop = nodes if times is None else within(times, nodes), course.t if course.chatter else None
     if times is None:
         y = states
     elif dense is None:
@@ -112,7 +112,7 @@ def _result(
         t,
         xp.moveaxis(y, -1, 0),
         xp.asarray(nodes, copy=True),
-        _done(found),
+        told(course.used, path.steps, found.error),
         failure=course.chatter,
         failed_at=course.t,
         seen=seen,
@@ -121,25 +121,9 @@ def _result(
         npoints=found.evaluations,
         error_estimate=found.error,
         compiled=True,
-        _polynomial=dense if dense is not None else partial(_between, march, found),
+        _polynomial=dense if dense is not None else partial(between, march, found.share, stop),
         _solution=Derivatives(lambda: retrace(evaluation.with_breaks(march.breaks), Steps(nodes, states)), scale),
     )
-
-
-def _between(march: March, before: Solved) -> PiecewisePolynomial:
-    """The same steps with polynomials between their ends, up to the end of a march that was given up."""
-    again = March(march.problem, march.recorded, Output(is_dense=True), march.first_step, None)
-    found = again.run(before.share, before.course.t if before.course.chatter else None)
-    again.end()
-    return _rounded(found.path.polynomial, march.problem.y0.dtype)
-
-
-def _rounded(polynomial: PiecewisePolynomial, dtype: Any) -> PiecewisePolynomial:
-    """A polynomial in some precision."""
-    xp = polynomial.xp
-    if polynomial.y.dtype == dtype:
-        return polynomial
-    return replace(polynomial, y=xp.astype(polynomial.y, dtype), stages=xp.astype(polynomial.stages, dtype))
 
 
 def _seen(events: tuple[Event, ...], found: Solved, path: Path, problem: Problem) -> Occurrences:
@@ -149,22 +133,3 @@ def _seen(events: tuple[Event, ...], found: Solved, path: Path, problem: Problem
     if not events:
         return Occurrences([], [], None)
     return find(events, problem.args, path.polynomial)
-
-
-def _done(found: Solved) -> str:
-    """The methods, their steps, and the error."""
-    course, done = found.course, ""
-    for place, (method, begin) in enumerate(course.used):
-        if not place:
-            done = method
-        elif method != course.used[place - 1][0]:
-            done += f", from t = {begin!r} on {method}, because the problem is stiff"
-    steps = counted(course.path.steps, "step")
-    error = "" if isnan(found.error) else f" The estimated error at the end is {found.error:.2g} tolerances"
-    far = (
-        ", although tighter ones were tried: either small changes grow along the solution, as in chaos, or `fun` jumps "
-        "at times that `jumps` should name"
-        if found.error > FAR
-        else ""
-    )
-    return f"By machine code of `fun`: {done}; {steps}.{error}{far}{error and '.'}"

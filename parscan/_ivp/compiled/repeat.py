@@ -1,0 +1,281 @@
+"""
+Solves that are repeated: the compiled marches once more, with the checks of every solve and little around them.
+
+A short solve by machine code takes as long as the layers of Python around it. If a function was solved by machine code,
+and is to be solved again from a state of as many components with the usual options, it need not pass through these
+layers. It is still found out whether all that the function reads is as it was, whether the error at the end is within
+the tolerance, and whether the function agrees with the machine code on the solution. If anything is out of the
+ordinary, the solve is left to those who know what to do.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from math import inf, isfinite
+from operator import is_
+from types import FunctionType, NoneType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..._arrays.namespace import Array, array_namespace, copy
+from ..._engine.termination import Termination
+from ..coarse.steps import Steps
+from ..core.evaluation import Evaluation
+from ..core.problem import Problem
+from ..core.scale import Scale
+from ..result.result import IvpResult, IvpStatus
+from ..sensitivities.derivatives import Derivatives
+from ..sequential.on_mesh import retrace
+from .accuracy import GAIN, LOOSER, WANTED, known_of, ratio
+from .march import FEWEST, LEAST, ORDER, Course, March, Output, after
+from .outcome import between, told
+from .recorded import Recorded
+from .solvers import METHODS, solver
+
+if TYPE_CHECKING:
+    from ..._recorded.native.integrate import Run, Solver
+    from ..._recorded.witness import Witness
+
+KEPT = 32
+"""Functions whose solves can be repeated."""
+
+MOST = 64
+"""Largest number of components."""
+
+MISSES, RELIEF = 3, 1 / 16
+"""Solves that may be begun in vain, one after the other, before no solve of the function is repeated; and how much less
+that number is after each solve that was not begun so."""
+
+USUAL = ("auto", False, None, None, None, inf, None, None, None, None, None, None, False, None, None, None, None)
+"""
+The method, dense output, events, `vectorized`, `jac`, the longest and the first step, jumps, mesh, guess, stages,
+window, progress and the options of SciPy's solvers by default.
+"""
+
+DEFAULTS = {one.name: one.default for one in fields(IvpResult) if one.default is not MISSING}
+"""Fields of results that are not set."""
+
+
+class Unusual(Exception):  # noqa: N818 - it says what happened
+    """Something is out of the ordinary."""
+
+
+@dataclass
+class Repeat:
+    """
+    What is known of a function that was solved by machine code.
+
+    Parameters
+    ----------
+    function : weakref
+    like : array
+        A state.
+    recorded : Recorded
+        With the parameters of that solve.
+    place : object
+        Where the recording is kept.
+    witness : Witness
+        Of all that the function reads.
+    method : int
+        Number of the method.
+    solvers : dict of Solver
+        By whether values at given times are wanted.
+    attempts : int
+        Of steps, within which the solves must end.
+    misses : float
+        Solves that were begun in vain, since the last one that was not, less some relief for others.
+    """
+
+    function: weakref.ref[Any]
+    like: Array
+    recorded: Recorded
+    place: Any
+    witness: Witness
+    method: int
+    solvers: dict[bool, Solver]
+    attempts: int
+    misses: float = 0.0
+
+    def solved(
+        self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float
+    ) -> IvpResult:  # fmt: skip
+        """The result; raises `Unusual` if something is out of the ordinary."""
+        xp, recorded = array_namespace(self.like), self._recorded(args)
+        made, span, state = self.solvers[t_eval is not None], (float(t_span[0]), float(t_span[1])), xp.asarray(y0)
+        if state.dtype != self.like.dtype or state.ndim != 1 or len(t_span) != 2:
+            raise Unusual
+        if any(type(given) not in (list, tuple, type(self.like), NoneType) for given in (y0, t_eval)):
+            raise Unusual  # masked arrays, and whatever else others refuse
+        if span[0] == span[1] or not (isfinite(sum(span)) and isfinite(sum(state.tolist()))):
+            raise Unusual
+        if not self.witness.holds(fun, args[len(recorded.parameters) :]):
+            raise Unusual
+        if not _memo().is_kept(self.place, recorded.recording):
+            raise Unusual
+        problem = Problem(fun, None, args, span, copy(state), rtol, rtol, xp.asarray(atol), inf)
+        times, known = None if t_eval is None else _as_times(xp.asarray(t_eval), span), known_of(recorded, rtol)
+        share = known.share
+        if known.method != self.method or known.is_asked:
+            raise Unusual
+        self.misses += 1
+        run = made.lend()
+        try:
+            found = self._marched(run, problem, recorded, share, times)
+        finally:
+            made.give_back(run)
+        if recorded.is_contradicted(problem, None, found.t[1:], found.y[1:, :], found.slopes):
+            raise Unusual
+        self.misses = 0.0
+        known.enter(self.method, share, found.error)
+        return self._result(problem, recorded, found, times, share)
+
+    def is_of(self, fun: Any, recorded: Recorded, method: int) -> bool:
+        """Whether it is known of a function with this recording, and this method."""
+        return self.function() is fun and self.recorded.recording is recorded.recording and self.method == method
+
+    def _recorded(self, args: tuple[Any, ...]) -> Recorded:
+        """The recording with other parameters."""
+        before = self.recorded.parameters
+        if not before:
+            return self.recorded
+        parameters = args[: len(before)]
+        if list(map(_kind, parameters)) != list(map(_kind, before)):
+            raise Unusual
+        return Recorded(self.recorded.recording, parameters)
+
+    def _marched(self, run: Run, problem: Problem, recorded: Recorded, share: float, times: Array | None) -> Marched:
+        """Two marches."""
+        (begin, end), rtol, y0 = problem.span, problem.rtol, problem.y0
+        longest = abs(end - begin) / FEWEST * share ** (1 / ORDER)
+        run.begin(
+            begin, end, y0, rtol=max(rtol * share, LEAST), atol=problem.atol * share,
+            max_step=(longest, longest * LOOSER ** (1 / ORDER)), parameters=recorded.parameters, times=times,
+            looser=LOOSER,
+        )  # fmt: skip
+        left = run.advance(self.attempts)
+        (status, _, _, evaluations), (other, _, _, further) = run.counts.tolist()
+        if left or run.names[status] != "FINISHED" or status != other:
+            raise Unusual
+        last, loose = run.y.tolist()
+        atol = float(problem.atol)
+        error = max([ratio(a, b, atol + rtol * abs(a)) for a, b in zip(last, loose, strict=True)]) / GAIN
+        if not error <= WANTED:
+            raise Unusual
+        _, t, y = run.log
+        values = None if run.values is None else run.values[0, ...]
+        return Marched(after(begin, t), after(y0, y), run.slopes, values, error, evaluations + further)
+
+    def _result(
+        self, problem: Problem, recorded: Recorded, found: Marched, times: Array | None, share: float
+    ) -> IvpResult:
+        t, states, status, method = found.t, found.y, IvpStatus.FINISHED, METHODS[self.method]
+        result = object.__new__(IvpResult)
+        vars(result).update(
+            DEFAULTS,
+            t=t if times is None else times,
+            y=(states if found.values is None else found.values).T,
+            mesh=copy(t),
+            nfev=found.evaluations,
+            npoints=found.evaluations,
+            status=status,
+            termination=Termination.FINISHED,
+            message=f"{status.text} {told([(method, 0.0)], t.shape[0] - 1, found.error)}",
+            success=True,
+            method=method,
+            error_estimate=found.error,
+            compiled=True,
+            _polynomial=lambda: between(March(problem, recorded, Output(False), 0.0, None), share),
+            _solution=Derivatives(
+                lambda: retrace(Evaluation(problem, None), Steps(t, states)), Scale(problem.rtols, problem.atol)
+            ),
+        )
+        return result
+
+
+class Marched(NamedTuple):
+    """Steps with the slopes at their ends, values at given times, the error at the end, and evaluations."""
+
+    t: Array
+    y: Array
+    slopes: Array
+    values: Array | None
+    error: float
+    evaluations: int
+
+
+_known: OrderedDict[Any, Repeat] = OrderedDict()
+
+
+def solve_again(
+    fun: Any, t_span: Any, y0: Any, t_eval: Any, args: Any, rtol: Any, atol: Any, compiles: Any, others: tuple[Any, ...]
+) -> IvpResult | None:  # fmt: skip
+    """
+    The result of a solve that repeats an earlier one; None if it has to be solved as ever.
+
+    If machine code is not demanded by `compiles`, it was not for the earlier one either, but has paid off. `others` are
+    the other arguments of `solve_ivp`, in the order of `USUAL`.
+    """
+    args = () if args is None else args
+    try:
+        one = _known.get((id(fun), len(y0), bool(compiles))) if _known else None
+        if one is None or one.function() is not fun or one.misses > MISSES or not all(map(is_, others, USUAL)):
+            return None
+        if not (type(args) is tuple and type(rtol) is type(atol) is float and LEAST <= rtol < inf and 0 <= atol < inf):
+            return None
+        return one.solved(fun, t_span, y0, t_eval, args, rtol, atol)
+    except (Unusual, LookupError, TypeError, ValueError):  # those who check all arguments say what is wrong
+        return None
+
+
+def forget_repeats() -> None:
+    """Repeat no earlier solve."""
+    _known.clear()
+
+
+def note(march: March, course: Course, *, is_demanded: bool) -> None:
+    """Note a solve that may be repeated: one with the usual options, besides times of the output."""
+    problem, recorded = march.problem, march.recorded
+    fun, y0 = problem.fun, problem.y0
+    is_usual = problem.jac is None and problem.max_step == inf and isinstance(problem.rtols, float)
+    if type(fun) is not FunctionType or not is_usual or problem.atol.ndim or march.has_stretches:
+        return
+    if y0.dtype != problem.xp.float64 or y0.shape[0] > MOST or len(course.used) > 1:
+        return
+    made = {march.output.times is not None: solver(recorded, march.method, **march.asked)}
+    key = id(fun), y0.shape[0], is_demanded
+    before = _known.get(key)
+    if before is not None and before.is_of(fun, recorded, march.method):
+        before.solvers.update(made)
+        before.misses = max(0.0, before.misses - RELIEF)
+        return
+    if entry := _memo().entry_of(recorded.recording):
+        place, witness = entry
+        _known[key] = Repeat(weakref.ref(fun), y0, recorded, place, witness, march.method, made, march.attempts)
+        while len(_known) > KEPT:
+            _known.popitem(last=False)
+
+
+@cache
+def _memo() -> Any:
+    from ..._recorded import memo  # noqa: PLC0415 - slow to import
+
+    return memo
+
+
+def _as_times(times: Array, span: tuple[float, float]) -> Array:
+    """Times of the output, if they are in order."""
+    xp, way = array_namespace(times), 1.0 if span[1] > span[0] else -1.0
+    if times.ndim != 1 or times.dtype != xp.float64:
+        raise Unusual
+    along = xp.concat([xp.asarray([way * span[0]]), way * times, xp.asarray([way * span[1]])])
+    gaps = along[1:] - along[:-1]
+    if not (bool(xp.all(gaps >= 0)) and bool(xp.all(gaps[1:-1] > 0))):
+        raise Unusual
+    return copy(times)
+
+
+def _kind(argument: Any) -> Any:
+    """What has to be the same of a parameter: its type and its shape."""
+    return type(argument), getattr(argument, "shape", ()), getattr(argument, "dtype", None)

@@ -1,0 +1,198 @@
+"""Solves that repeat an earlier one: they leave out all that is the same, and none of the checks."""
+
+import gc
+import pickle
+import sys
+import weakref
+from collections import OrderedDict
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from parscan import solve_ivp
+from parscan._ivp import solve as _solve
+from parscan._ivp.compiled import repeat as _repeat
+from parscan._ivp.compiled.accuracy import ANEW
+from parscan._recorded import memo
+from parscan._recorded.witness import Witness
+
+SPAN, START = (0.0, 9.0), [1.0, 0.5]
+RATE = 1.0
+
+
+def make():
+    """A function of which nothing is known."""
+    return lambda t, y: [y[1], -np.sin(y[0])]
+
+
+def rated(t, y):
+    return [RATE * y[1], -y[0]]
+
+
+@pytest.fixture
+def repeats(monkeypatch):
+    """Whether each solve was a repetition."""
+    found = []
+
+    def noted(*arguments):
+        sol = _repeat.solve_again(*arguments)
+        found.append(sol is not None)
+        return sol
+
+    monkeypatch.setattr(_solve, "solve_again", noted)
+    monkeypatch.setattr(memo, "_kept", OrderedDict())
+    return found
+
+
+def solved(fun, span=SPAN, y0=START, rtol=1e-8, atol=1e-8, **options):
+    return solve_ivp(fun, span, y0, rtol=rtol, atol=atol, **{"compile": True, **options})
+
+
+@pytest.mark.parametrize("times", [None, np.linspace(0, 9, 50), [3.0, 4.0]])
+@pytest.mark.parametrize("y0", [START, tuple(START), np.array(START)])
+def test_the_next_solve_is_repeated(times, y0, repeats, monkeypatch):
+    fun = make()
+    solved(fun, y0=y0, t_eval=times)
+    again = [solved(fun, y0=y0, t_eval=times) for _ in range(3)]
+    assert repeats == [False, True, True, True]
+    monkeypatch.setattr(_solve, "solve_again", lambda *_: None)
+    usual = solved(fun, y0=y0, t_eval=times)
+    for field in fields(usual):
+        one, other = (getattr(sol, field.name) for sol in (again[-1], usual))
+        if isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, other)
+            assert one.dtype == other.dtype
+        elif not field.name.startswith("_"):
+            assert one == other, field.name
+    assert again[0].y is not again[1].y
+    np.testing.assert_array_equal(again[0]._dense.evaluate(usual.t + 0.01), usual._dense.evaluate(usual.t + 0.01))
+    np.testing.assert_allclose(again[0].tangent(y0=np.ones(2)), usual.tangent(y0=np.ones(2)))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(again[0])).y, usual.y)
+
+
+def test_other_problems_with_the_function(repeats):
+    fun = make()
+    solved(fun)
+    solved(fun)
+    for span, y0, tolerances in (
+        (SPAN, [0.2, 0.1], {}),
+        ((2.0, -3.0), START, {}),
+        (SPAN, START, {"rtol": 9e-9, "atol": 9e-9}),
+    ):
+        sol = [solved(fun, span, y0, **tolerances) for _ in range(2)][-1]  # the first one may need a smaller share
+        assert repeats[-1]
+        expected = solved(fun, span, y0, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(sol.y[:, -1], expected.y[:, -1], rtol=0, atol=2e-7)
+        assert (sol.t[0], sol.t[-1]) == span
+
+
+def test_parameters_and_constants(repeats):
+    table = np.array([1.0, 2.0])
+    words = ["a"]
+
+    def fun(t, y, rate, numbers, word):
+        return [rate * y[1], -numbers[0] * y[0]]
+
+    for rate in (1.0, 1.0, 1.25, 1.5):
+        sol = solved(fun, args=(rate, table * rate, words))
+        frequency = rate
+        expected = START[0] * np.cos(frequency * 9) + START[1] * np.sin(frequency * 9)
+        np.testing.assert_allclose(sol.y[0, -1], expected, atol=1e-6)
+    assert repeats == [False, True, True, True]
+    solved(fun, args=(1.0, table, ["b"]))
+    solved(fun, args=(1, table, words))
+    solved(fun, args=(1.0, table[:1], words))
+    assert repeats[4:] == [False] * 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dense_output": True}, {"events": lambda t, y: y[0]}, {"max_step": 0.5}, {"first_step": 0.1}, {"jumps": [1.0]},
+     {"vectorized": False}, {"jac": lambda t, y: np.eye(2)}, {"y0": [1, 0]}, {"y0": np.array(START, np.float32)},
+     {"y0": [1j, 0]}, {"y0": [*START, 1.0]}, {"rtol": 1e-16}, {"atol": np.array(1e-8)}, {"compile": None},
+     {"compile": False}, {"span": (0.0, 0.0)}],
+    ids=lambda options: next(iter(options)),
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:`rtol` is too small")
+def test_other_options_are_solved_as_ever(options, repeats):
+    def fun(t, y):
+        return [y[1], -y[0], *(-y[2:])]
+
+    solved(fun)
+    assert solved(fun, **options).success
+    assert repeats[1:] in ([False], [])
+
+
+@pytest.mark.parametrize(
+    ("span", "y0", "options", "error"),
+    [(SPAN, [np.nan, 0.0], {}, ValueError), ((0.0, np.inf), START, {}, ValueError), ((0.0,), START, {}, ValueError),
+     (SPAN, START, {"t_eval": [10.0]}, ValueError), (SPAN, START, {"rtol": -1.0}, ValueError),
+     (SPAN, START, {"atol": np.nan}, ValueError), (SPAN, START, {"args": 3}, TypeError),
+     (SPAN, [START], {}, TypeError)],
+)  # fmt: skip
+def test_wrong_arguments_are_refused_as_ever(span, y0, options, error, repeats):
+    fun = make()
+    solved(fun)
+    with pytest.raises(error):
+        solved(fun, span, y0, **options)
+    assert repeats[1:] == [] or repeats[1:] == [False]
+
+
+def test_what_the_function_reads_has_changed(repeats, monkeypatch):
+    assert solved(rated).compiled
+    monkeypatch.setattr(sys.modules[__name__], "RATE", 1.25)
+    sol = solved(rated)
+    assert repeats == [False, False]
+    expected = START[0] * np.cos(9 * 1.25**0.5) + START[1] * 1.25**0.5 * np.sin(9 * 1.25**0.5)
+    np.testing.assert_allclose(sol.y[0, -1], expected, atol=1e-6)
+
+
+def test_a_function_that_contradicts_the_code(repeats, monkeypatch):
+    solved(rated)
+    monkeypatch.setattr(Witness, "holds", lambda *_: True)
+    monkeypatch.setattr(sys.modules[__name__], "RATE", 1.25)
+    with pytest.raises(TypeError, match="gave other values than its recorded operations"):
+        solved(rated)
+    assert repeats == [False, False]
+
+
+def test_the_method_is_asked_for_anew(repeats):
+    fun = make()
+    for _ in range(2 * ANEW):
+        solved(fun)
+    assert repeats == ([False] + [True] * (ANEW - 1)) * 2
+
+
+def test_solves_in_vain_are_not_repeated_for_ever(repeats):
+    def lorenz(t, y):
+        return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
+
+    runs = []
+    for _ in range(10):
+        sol = solved(lorenz, (0.0, 40.0), [1.0, 1.0, 1.0])
+        runs.append(next(iter(_repeat._known.values())).misses)
+        assert sol.compiled
+    assert not any(repeats)
+    assert max(runs) <= _repeat.MISSES + 1
+
+
+def test_stiff_problems(repeats):
+    def fun(t, y):
+        return [-1e4 * (y[0] - np.cos(t)) - np.sin(t)]
+
+    sols = [solved(fun, (0.0, 10.0), [1.5], rtol=1e-5, atol=1e-5) for _ in range(4)]
+    assert repeats[-1]
+    assert sols[-1].method == sols[-2].method != "DOP853"
+    np.testing.assert_allclose(sols[-1].y[0, -1], np.cos(10.0), atol=1e-4)
+
+
+def test_functions_are_not_kept_alive(repeats):
+    fun = make()
+    solved(fun)
+    solved(fun)
+    gone = weakref.ref(fun)
+    del fun
+    gc.collect()
+    assert gone() is None
+    assert len(_repeat._known) <= _repeat.KEPT
