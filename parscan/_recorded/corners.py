@@ -23,6 +23,9 @@ MOST = 100_000
 HALVINGS = 64
 """Steps of the search for the place where a function passes a level: so many halvings leave neighbouring numbers."""
 
+SEARCHED = 128
+"""Members whose corners are searched one by one."""
+
 ROUNDS = 3
 """Searches for what the levels did not show."""
 
@@ -106,7 +109,7 @@ def strengths(switches: Switches, numbers: Sequence[Any], begin: float, end: flo
     t = np.stack(
         [*(low + moved + share * length for share in shares), *(high - moved - share * length for share in shares)]
     )
-    parts = _values(switches.outputs, numbers, t.ravel())
+    parts = _values(switches.outputs, [np.asarray(one)[None] for one in numbers], t.ravel())
     values = np.concatenate(parts, axis=1).reshape(len(t), low.size, -1)
     with np.errstate(all="ignore"):
         scale = np.abs(values).max(axis=(0, 1))
@@ -123,20 +126,38 @@ def strengths(switches: Switches, numbers: Sequence[Any], begin: float, end: flo
     return found
 
 
+def corners_of_members(switches: Switches, numbers: Sequence[Any], begin: float, end: float) -> Any:
+    """
+    Corners of several members, `(members, k)`, ascending; those who have fewer have NaN behind them.
+
+    The numbers have a first axis for members. Corners that need a search are left out if there are more than
+    `SEARCHED` members.
+    """
+    count = len(numbers[0])
+    if count <= SEARCHED and switches.degrees.size:
+        each = [corners(switches, [one[k] for one in numbers], begin, end) for k in range(count)]
+        found = np.full((count, max(map(len, each))), np.nan)
+        for k, one in enumerate(each):
+            found[k, : len(one)] = one
+        return found
+    tables = [np.broadcast_to(np.ravel(one), (count, np.size(one))) for one in switches.tables]
+    parts = list(_values(switches.direct, numbers, np.zeros(count))) if switches.direct.results else []
+    return np.sort(np.concatenate([np.zeros((count, 0)), *tables, *parts], axis=1), axis=1)
+
+
 def _direct(switches: Switches, numbers: Sequence[Any]) -> Any:
     """Times at which the time itself is compared with something, or is an entry of a table."""
     found = [np.asarray(one, float).ravel() for one in switches.tables]
     if switches.direct.results:
-        found += [one[0] for one in _values(switches.direct, numbers, np.zeros(1))]
+        found += [one[0] for one in _values(switches.direct, [np.asarray(one)[None] for one in numbers], np.zeros(1))]
     return np.concatenate(found) if found else np.zeros(0)
 
 
 def _values(program: Any, numbers: Sequence[Any], t: Any) -> Any:
-    """Results of a program that does not read the state, at times."""
+    """Results of a program that does not read the state, at times `(m,)`, with numbers `(m, ...)` or `(1, ...)`."""
     count = t.shape[0]
     state = np.broadcast_to(np.zeros(()), (count, *program.arguments[1].shape))
-    constants = [np.broadcast_to(one, (count, *np.shape(one))) for one in map(np.asarray, numbers)]
-    return program(t, state, *constants)
+    return program(t, state, *[np.broadcast_to(one, (count, *np.shape(one)[1:])) for one in numbers])
 
 
 @dataclass
@@ -152,6 +173,7 @@ class _Search:
         self.near = INSIDE * max(abs(self.begin), abs(self.end))
         self._cuts = np.array([self.begin, self.end])
         self._counts = np.zeros(2, bool)
+        self._numbers = [np.asarray(one)[None] for one in self.numbers]
 
     def note(self, times: Any, counts: Any) -> None:
         """Cut pieces at times, ascending or not; some count as corners, others only help to find these."""
@@ -184,7 +206,7 @@ class _Search:
 
     def _levels(self, t: Any, some: Any) -> Any:
         """Values `(m, k)` of the functions of some switches whose levels count."""
-        of, found = self.switches, _values(self.switches.program, self.numbers, t)
+        of, found = self.switches, _values(self.switches.program, self._numbers, t)
         half = len(found) // 2
         x, y = (np.concatenate(part, axis=1)[:, some] for part in (found[:half], found[half:]))
         with np.errstate(all="ignore"):

@@ -94,6 +94,12 @@ class Switches:
     searched: tuple[Any, ...]
     outputs: Program
 
+    @property
+    def depends(self) -> bool:
+        """Whether corners depend on the numbers after the state."""
+        count = len(self.program.arguments)
+        return any(one.reads(k) for one in (self.program, self.direct) for k in range(STATE + 1, count))
+
 
 class _Row(NamedTuple):
     """A switch; see `Switches`."""

@@ -13,7 +13,7 @@ from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
 from ..core.stretches import cut
 from .accuracy import BRIEF, GAIN, HOPELESS, LEAST, LOOSER, MARCHES, SPARE, WANTED, LeftError
-from .corners import breaks_in
+from .corners import breaks_in, stretches_of_members
 from .march import FEWEST, ORDER, SOON
 from .members import Members
 from .parts import as_parts, from_parts, of_parts, wide
@@ -109,6 +109,8 @@ class AllMembers:
         """Initial states `(members, n)`."""
         self._like = states[:1, :]
         self._atol = of_parts(problem.atol, states)
+        self._differ = members.switches is not None and members.switches.depends
+        """Whether members have corners in time of their own."""
         self._breaks = self._common_breaks()
 
     @property
@@ -117,23 +119,17 @@ class AllMembers:
         return int(self.y0.shape[0])
 
     def _common_breaks(self) -> Array | None:
-        """The user's jumps, and corners of the function in time that some members have in common."""
-        problem, members, xp = self._problem, self._members, self._problem.xp
-        if members.switches is None:
-            return problem.breaks
-        some = {0, self.count // 2, self.count - 1}
-        every = [breaks_in(problem, _Alone(members.arguments(k), members.switches)) for k in sorted(some)]
-        first = every[0]
-        if first is None or any(one is None or one.shape != first.shape for one in every):
-            return problem.breaks
-        return first if all(bool(xp.all(one == first)) for one in every) else problem.breaks
+        """The user's jumps, and corners of the function in time, if these do not depend on numbers of members."""
+        if self._members.switches is None or self._differ:
+            return self._problem.breaks
+        return breaks_in(self._problem, _Alone(self._members.arguments(0), self._members.switches))
 
     def pilot(self) -> Array:
         """Times of the steps of the first member, which are the output if the user asks for no times."""
         from ..._recorded.native.members import STATES, Form, Status  # noqa: PLC0415 - slow to import
 
         problem, xp = self._problem, self._problem.xp
-        form = Form(shared=self._members.shared, log=STATES, has_stretches=self._breaks is not None)
+        form = Form(shared=self._members.shared, log=STATES, has_stretches=self._differ or self._breaks is not None)
         state, t = self.y0[:1, :], [xp.asarray(problem.span[:1])]
         makers, method = self._members.solvers(), 0
         begin, end = problem.span
@@ -141,7 +137,7 @@ class AllMembers:
             run = makers[method](form).start(
                 begin, end, state, rtol=of_parts(problem.rtols, self._like), atol=self._atol,
                 max_step=self._longest(1.0), first_step=0.0 if method else self._first_step,
-                parameters=self._members.arguments(slice(1)), stretches=self._stretches(begin),
+                parameters=self._members.arguments(slice(1)), stretches=self._stretches(begin, xp.arange(1)),
             )  # fmt: skip
             t += _logged(run)
             begin, state = float(run.t[0]), run.y
@@ -293,14 +289,19 @@ class AllMembers:
                 max_step=self._longest(shares), first_step=self._first_step,
                 parameters=self._members.arguments(members), shared=self._members.shared,
                 times=times if times.shape[0] else None, valued=valued, first_methods=methods,
-                stretches=self._stretches(self._problem.span[0]), lanes=lanes if 2 * self.count >= lanes else 1,
+                stretches=self._stretches(self._problem.span[0], members),
+                lanes=lanes if 2 * self.count >= lanes else 1,
                 report=None if tell is None else lambda ended: tell(ended / count),
             )  # fmt: skip
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
 
-    def _stretches(self, begin: float) -> Array | None:
-        """Stretches from a time on between breakpoints: their ends, and limits of the times in them; None if none."""
+    def _stretches(self, begin: float, members: Array) -> Array | None:
+        """Stretches of members from a time on: their ends, and limits of the times in them; None if there are none."""
+        switches = self._members.switches
+        if switches is not None and self._differ and begin != self._problem.span[1]:
+            problem = replace(self._problem, span=(begin, self._problem.span[1]))
+            return stretches_of_members(problem, switches, self._members.arguments(members))
         if self._breaks is None or begin == self._problem.span[1]:
             return None
         xp = self._problem.xp

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..._arrays.namespace import Array, array_namespace
-from ..core.mesh import INSIDE, union
+from ..core.mesh import INSIDE, inside, union
 from ..core.problem import Problem
 
 if TYPE_CHECKING:
@@ -46,6 +46,35 @@ def breaks_in(problem: Problem, recorded: Switching) -> Array | None:
         found, strong = _found(problem, recorded, switches)
         recorded.notes["corners"] = key, found, strong
     return union(problem.breaks, _apart(found[strong > WEAK * problem.rtol], problem.breaks))
+
+
+def stretches_of_members(problem: Problem, switches: Switches, numbers: tuple[Array, ...]) -> Array:
+    """
+    Stretches `(members, m, 3)` of members whose corners differ: their ends, and limits of the times in them.
+
+    `numbers` have a first axis for members. Those with fewer stretches have some without length at the end.
+    """
+    from ..._recorded.corners import TooManyError, corners_of_members  # noqa: PLC0415 - slow to import
+
+    xp, (begin, end) = problem.xp, problem.span
+    way = 1.0 if end > begin else -1.0
+    try:
+        found = way * corners_of_members(switches, numbers, min(begin, end), max(begin, end))
+    except TooManyError:
+        found = xp.zeros((numbers[0].shape[0], 0))
+    if problem.breaks is not None:
+        found = xp.concat(
+            [xp.broadcast_to(way * problem.breaks, (found.shape[0], problem.breaks.shape[0])), found], axis=1
+        )
+    low, high = way * begin, way * end
+    near = 4 * INSIDE * max(abs(begin), abs(end))
+    found = xp.sort(xp.where((found > low + near) & (found < high - near), found, xp.full_like(found, high)), axis=1)
+    before = xp.concat([xp.full_like(found[:, :1], low), found[:, :-1]], axis=1)
+    found = xp.sort(xp.where(found - before <= near, xp.full_like(found, high), found), axis=1)
+    edge = xp.ones((found.shape[0], 1))
+    t = way * xp.concat([low * edge, found, high * edge], axis=1)
+    first, last = inside(t[:, :-1], t[:, 1:])
+    return xp.stack([t[:, 1:], xp.minimum(first, last), xp.maximum(first, last)], axis=-1)
 
 
 def _found(problem: Problem, recorded: Switching, switches: Switches) -> tuple[Array, Array]:

@@ -66,8 +66,8 @@ def integrate_members(
         Of each parameter: whether it is the same for all members.
     first_methods : array of int, shape (members,), optional
         Numbers of the methods to begin with; by default, the first one.
-    stretches : array of shape (m, 3), optional
-        Stretches of the span, the same for all members; see `Solver.start`.
+    stretches : array of shape (m, 3) or (members, m, 3), optional
+        Stretches of the span, the same for all members or those of each; see `Solver.start`.
     lanes : int, optional
         Members at a time; by default, as many as fit into a vector, unless there is only one. What becomes of a member
         depends, by rounding, on whether there are several lanes, but not on the other members.
@@ -107,7 +107,7 @@ def integrate_members(
             first_step=np.where(begun, 0.0, some[2]), share=some[3], parameters=given,
             times=times if times is None or np.ndim(times) == 1 else np.asarray(times)[left],
             valued=int(np.searchsorted(left, valued)), most=most,
-            stretches=stretches if stretches is None else _left_of(stretches, found.t[left], begun),
+            stretches=stretches if stretches is None else _left_of(_of_each(stretches, left), found.t[left], begun),
             threads=threads or min(available_threads(), max(1, left.shape[0] // (2 * lanes))),
         )  # fmt: skip
         _finish(run, solver, ended, report)
@@ -125,10 +125,16 @@ def _left_of(stretches: Any, t: Any, begun: Any) -> Any:
     """Stretches of members that are at some times: those that they have not passed, as many for all."""
     if not begun.any():
         return stretches
-    ends, count = stretches[:, 0], len(stretches)
-    way = 1.0 if count < 2 or ends[1] > ends[0] else -1.0
-    first = np.where(begun, np.searchsorted(way * ends, way * t, side="right"), 0)
-    return stretches[np.minimum(first[:, None] + np.arange(count), count - 1)]
+    ends, count = stretches[..., 0], stretches.shape[-2]
+    way = 1.0 if bool((ends[..., -1] >= ends[..., 0]).all()) else -1.0
+    first = np.where(begun, (way * ends <= way * t[:, None]).sum(axis=1), 0)
+    places = np.minimum(first[:, None] + np.arange(count), count - 1)
+    return stretches[places] if stretches.ndim == 2 else np.take_along_axis(stretches, places[..., None], axis=1)
+
+
+def _of_each(stretches: Any, members: Any) -> Any:
+    """Stretches of some members."""
+    return stretches if stretches.ndim == 2 else stretches[members]
 
 
 def _of(members: Any, one: Any, count: int) -> Any:

@@ -187,3 +187,35 @@ def test_weak_kinks():
     ]
     assert steps[0] < 100
     assert steps[1] >= 1000
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("method", ["explicit", "stiff"])
+def test_members_with_corners_of_their_own(method, backwards):
+    """Doses at times of their own, of different numbers within the span, some of them at the same time or outside."""
+    rng = np.random.default_rng(5)
+    starts, widths = rng.uniform(-5.0, 25.0, (3, 40)), rng.uniform(0.001, 0.1, 40)
+    starts[1, :5] = starts[0, :5]
+    rate = 0.1 if method == "explicit" else 2e3
+
+    def fun(t, y, starts, widths):
+        dose = sum(np.where((t >= start) & (t < start + widths), 5.0, 0.0) for start in starts)
+        return np.stack([dose + 0 * y[0], rate * (np.cos(t) - y[1])])
+
+    span = (20.0, 0.0) if backwards else (0.0, 20.0)
+    if backwards and method == "stiff":
+        return
+    sol = solve(fun, span, np.stack([np.zeros(40), np.ones(40)]), args=(starts, widths))
+    assert sol.compiled
+    inside = np.clip(starts + widths, 0, 20) - np.clip(starts, 0, 20)
+    np.testing.assert_allclose(sol.y[0, -1], (-5 if backwards else 5) * inside.sum(axis=0), atol=1e-9)
+
+
+def test_members_with_periods_of_their_own():
+    periods = np.linspace(3.0, 7.0, 20)
+
+    def fun(t, y, periods):
+        return np.where(np.mod(t, periods) < 0.01, 5.0, 0.0) + 0 * y
+
+    sol = solve(fun, (0.0, 20.0), np.zeros((1, 20)), args=(periods,))
+    np.testing.assert_allclose(sol.y[0, -1], 0.05 * np.ceil(20 / periods), rtol=1e-9)
