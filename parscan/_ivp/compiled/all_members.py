@@ -109,6 +109,7 @@ class AllMembers:
         """Initial states `(members, n)`."""
         self._like = states[:1, :]
         self._atol = of_parts(problem.atol, states)
+        self._may_be_exact = not bool(xp.all(problem.atol > 0))
         self._differ = members.switches is not None and members.switches.depends
         """Whether members have corners in time of their own."""
         self._breaks = self._common_breaks()
@@ -211,6 +212,8 @@ class AllMembers:
         tells = xp.ones_like(hopeful)
         """Whether the estimated error tells which tolerances suffice."""
         unconfirmed = xp.nonzero(~hopeful)[0]
+        others: tuple[_Known, ...] = (other,)
+        """What a march is compared with besides the last one."""
         for _ in range(MARCHES):
             left = xp.nonzero(hopeful)[0]
             wanted = self._tighter(shares[left], xp.where(tells[left], found.errors[left], inf))
@@ -232,9 +235,10 @@ class AllMembers:
                 unconfirmed = unconfirmed[:0]
             now, last = _Known(again.y, wanted), _Known(found.y[left, :], shares[left])
             before, (errors, tells[left]) = found.errors[left], self._errors(now, last)
-            for known in (one, other):
-                others, small = self._errors(now, known.of(left))
-                errors = xp.where(small, xp.maximum(errors, others), errors)
+            for known in others:
+                further, small = self._errors(now, known.of(left))
+                errors = xp.where(small, xp.maximum(errors, further), errors)
+            others = one, other
             hopeful[left] = (
                 _are_finished(again) & (errors > WANTED)
                 & ~((errors > HOPELESS * before) & ((errors <= ENOUGH) | (again.counts[:, 3] > BRIEF)))
@@ -315,7 +319,9 @@ class AllMembers:
         with quiet():
             apart = xp.abs(one - other)
             relative = apart / (problem.atol + problem.rtols * xp.abs(one))
-            found = xp.max(xp.where(apart == 0, xp.zeros_like(apart), relative), axis=-1)
+            if self._may_be_exact:
+                relative = xp.where(apart == 0, xp.zeros_like(apart), relative)
+            found = xp.max(relative, axis=-1)
         return xp.where(xp.isfinite(found), found, xp.full_like(found, LARGEST))
 
 

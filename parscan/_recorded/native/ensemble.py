@@ -87,33 +87,41 @@ def integrate_members(
     found = Ends(
         np.array(y0), np.array(np.broadcast_to(np.asarray(t0, dtype=np.float64), (count,))),
         np.zeros((count, 4), dtype=np.int64), np.zeros(count, dtype=np.int64), np.empty(count),
-        None if times is None else np.full((valued, np.shape(times)[-1], y0.shape[1]), np.nan, y0.dtype),
+        None,
     )  # fmt: skip
     lanes = lanes or (widest(y0.dtype) if count > 1 else 1)
-    first_methods = found.methods.copy() if first_methods is None else first_methods
-    ended = 0
+    is_usual, ended = first_methods is None or not np.any(first_methods), 0
     for number, make in enumerate(makers):
-        left = np.flatnonzero((first_methods == number) | (found.counts[:, 0] == Status.STIFF))
+        begins = slice(None) if is_usual and not number else _beginning(found, first_methods, is_usual, number)
+        left = np.arange(count)[begins]
         if not left.shape[0]:
             continue
         solver = make(Form(lanes, tuple(shared), has_times=times is not None, checks_polynomials=times is not None,
                            has_stretches=stretches is not None))  # fmt: skip
-        some = [_of(left, one, count) for one in (end, max_step, first_step, share)]
-        given = [one if same else np.asarray(one)[left] for one, same in zip(parameters, shared, strict=True)]
-        found.since[left] = found.t[left]
-        begun = found.counts[left, 0] == Status.STIFF
+        some = [_of(begins, one) for one in (end, max_step, first_step, share)]
+        given = [one if same else np.asarray(one)[begins] for one, same in zip(parameters, shared, strict=True)]
+        found.since[begins] = found.t[begins]
+        begun = found.counts[begins, 0] == Status.STIFF
         run = solver.start(
-            found.t[left], some[0], found.y[left], rtol=rtol, atol=atol, max_step=some[1],
-            first_step=np.where(begun, 0.0, some[2]), share=some[3], parameters=given,
-            times=times if times is None or np.ndim(times) == 1 else np.asarray(times)[left],
+            found.t[begins], some[0], found.y[begins], rtol=rtol, atol=atol, max_step=some[1],
+            first_step=np.where(begun, 0.0, some[2]) if number else some[2], share=some[3], parameters=given,
+            times=times if times is None or np.ndim(times) == 1 else np.asarray(times)[begins],
             valued=int(np.searchsorted(left, valued)), most=most,
-            stretches=stretches if stretches is None else _left_of(_of_each(stretches, left), found.t[left], begun),
+            stretches=stretches if stretches is None else _left_of(_of_each(stretches, begins), found.t[begins], begun),
             threads=threads or min(available_threads(), max(1, left.shape[0] // (2 * lanes))),
         )  # fmt: skip
         _finish(run, solver, ended, report)
-        _enter(found, run, left, number)
+        if times is not None and found.values is None:
+            found.values = np.full((valued, *run.values.shape[1:]), np.nan, y0.dtype)
+        _enter(found, run, begins, number)
         ended += int(np.count_nonzero(run.counts[:, 0] != Status.STIFF))
     return found
+
+
+def _beginning(found: Ends, first_methods: Any, is_usual: bool, number: int) -> Any:
+    """Which members begin with a method: those that are to, and those that an earlier one has left."""
+    are_stiff = found.counts[:, 0] == Status.STIFF
+    return np.flatnonzero(are_stiff if is_usual else are_stiff | (first_methods == number))
 
 
 def widest(dtype: Any) -> int:
@@ -137,7 +145,7 @@ def _of_each(stretches: Any, members: Any) -> Any:
     return stretches if stretches.ndim == 2 else stretches[members]
 
 
-def _of(members: Any, one: Any, count: int) -> Any:
+def _of(members: Any, one: Any) -> Any:
     """What some members have, of what all have, or each."""
     return one if np.ndim(one) == 0 else np.asarray(one)[members]
 
@@ -160,6 +168,10 @@ def _enter(found: Ends, run: Run, members: Any, method: int) -> None:
     found.y[members], found.t[members], found.methods[members] = run.y, run.t, method
     found.counts[members, 0] = run.counts[:, 0]
     found.counts[members, 1:] += run.counts[:, 1:]
-    if found.values is not None:
+    if found.values is None:
+        return
+    if isinstance(members, slice):
+        found.values[...] = run.values
+    else:
         some = members[: run.values.shape[0]]
         found.values[some] = np.where(np.isnan(run.values), found.values[some], run.values)
