@@ -99,7 +99,7 @@ class Radau(Implicit):
         for name in ("transformed", "right", "change"):
             fields.add(name, self.dtype, self.n, PAIRS)
         rows, columns = self._linearised.rows, self._linearised.columns
-        self.systems = stage_systems(Shape(self.n, PAIRS, 1, self.dtype), rows, columns, numbers, MOST)
+        self.systems = stage_systems(Shape(self.n, PAIRS, 1, self.dtype), rows, columns, numbers)
         self.systems.extend(fields)
         numbers.plane = fields.size - begin
         fields.add("imaginary parts", np.uint8, numbers.plane)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -91,9 +92,9 @@ class StageSystems(ABC):
         return self.module.code.number(False, bool, self.shape.lanes)
 
 
-def stage_systems(shape: Shape, rows: Any, columns: Any, numbers: Numbers, solves: int = SOLVES) -> StageSystems:
+def stage_systems(shape: Shape, rows: Any, columns: Any, numbers: Numbers) -> StageSystems:
     """
-    The faster way for a pattern of entries; `solves` is the number of systems with the same matrix.
+    The faster way for a pattern of entries.
 
     Raises
     ------
@@ -102,11 +103,10 @@ def stage_systems(shape: Shape, rows: Any, columns: Any, numbers: Numbers, solve
     """
     if shape.n <= IN_REGISTERS:
         return Small(shape, rows, columns, numbers)
-    full = shape.n**3 // 3 + solves * shape.n**2
-    plan = planned(rows, columns, shape.n, min(full, MOST_PLANNED))
+    plan = plan_of(rows.tobytes(), columns.tobytes(), shape.n)
     if plan:
         share = OF_LOOPS if shape.rows > 1 and not plan.is_written_out else SHARE
-        if plan.operations + solves * plan.size < share * full:
+        if plan.operations + SOLVES * plan.size < share * _full(shape.n):
             return Sparse(shape, plan, numbers)
     if shape.n > LARGEST:
         raise UnsupportedError(f"has {shape.n} components, and too many entries in its Jacobian")
@@ -115,11 +115,21 @@ def stage_systems(shape: Shape, rows: Any, columns: Any, numbers: Numbers, solve
 
 def work(rows: Any, columns: Any, n: int) -> tuple[int, int, bool]:
     """Operations of a factorisation, and of a solution with its factors, of real matrices; whether they are sparse."""
-    full = n**3 // 3, n * n
-    plan = planned(rows, columns, n, min(full[0] + SOLVES * full[1], MOST_PLANNED))
-    if plan and plan.operations + SOLVES * plan.size < SHARE * (full[0] + SOLVES * full[1]):
+    plan = plan_of(rows.tobytes(), columns.tobytes(), n)
+    if plan and plan.operations + SOLVES * plan.size < SHARE * _full(n):
         return plan.operations, plan.size, True
-    return *full, False
+    return n**3 // 3, n * n, False
+
+
+def _full(n: int) -> int:
+    """Operations of a step with a full matrix."""
+    return n**3 // 3 + SOLVES * n**2
+
+
+@lru_cache(maxsize=8)
+def plan_of(rows: bytes, columns: bytes, n: int) -> Plan | None:
+    """The plan of an elimination, by the bytes of the places of the entries; None if there is nothing to gain."""
+    return planned(np.frombuffer(rows, np.intp), np.frombuffer(columns, np.intp), n, min(_full(n), MOST_PLANNED))
 
 
 class Full(StageSystems):
