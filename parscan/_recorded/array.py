@@ -231,7 +231,7 @@ class RecordingArray(NodeArray):
     # Conversion to Python
 
     def __hash__(self) -> int:
-        return hash(self._known("looks up")[()])
+        return hash(self.integer("looks up"))
 
     def __round__(self, digits: int | None = None) -> Any:
         if digits is None:
@@ -277,8 +277,14 @@ class RecordingArray(NodeArray):
                 return made(self.graph, found, self.dtype)
             return _entry(made(self.graph, found.item(), self.dtype))
         if (computed := computed_index(key)) is not None:
-            return ABOVE["gather"](self, computed) if computed.dtype != bool else masked(self, computed)
+            return ABOVE["gather"](self, computed) if computed.dtype != bool else self._selected(computed)
         return _entry(self.with_ids(np.asarray(ids)[plain(key)]))
+
+    def _selected(self, mask: RecordingArray) -> Any:
+        """Entries for which conditions hold: a `Selection`, or an array where the way through the function tells."""
+        branches = self.graph.branches
+        known = None if branches is None else branches.mask(mask)
+        return masked(self, mask) if known is None else self.with_ids(np.asarray(self.ids)[known])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not is_fixed(key):
@@ -303,7 +309,7 @@ class RecordingArray(NodeArray):
         if mask is not None and mask.dtype == bool:
             chosen = apply("where", *where_selected(self, mask, value, is_selection), self)
             return ..., chosen
-        if mask is not None:
+        if mask is not None and (mask.ndim or self.graph.branches is None):
             raise Refused("writes to places that are values")
         return plain(key), value
 

@@ -22,7 +22,9 @@ def plain(key: Any) -> Any:
     """An index in which recording arrays of constants are replaced by the constants."""
     if isinstance(key, tuple):
         return tuple(map(plain, key))
-    return key._known("indexes by") if isinstance(key, NodeArray) else key
+    if not isinstance(key, NodeArray):
+        return key
+    return key._known("indexes by") if key.ndim or key.dtype == bool else key.integer("indexes by")
 
 
 def is_fixed(key: Any) -> bool:

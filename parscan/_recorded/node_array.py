@@ -104,7 +104,14 @@ class NodeArray:
         return complex(self._known("calls complex() on"))
 
     def __index__(self) -> int:
-        return operator.index(self._known("indexes by")[()])
+        return operator.index(self.integer("indexes by"))
+
+    def integer(self, purpose: str) -> Any:
+        """The value, if it is constant, or an integer that has a way of its own through a function that may branch."""
+        branches, kinds = self.graph.branches, "iuf" if self.is_python else "iu"
+        if branches is not None and self.size == 1 and self.dtype.kind in kinds and self.constants is None:
+            return branches.integer(self)
+        return self._known(purpose)[()]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.asarray(self._known("calls a function that is not recorded on"), dtype=dtype)

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from dis import opmap
-from math import inf, isnan
+from math import inf, isfinite, isnan
 from operator import attrgetter
 from types import TracebackType
 from typing import Any
@@ -21,6 +21,7 @@ import numpy
 
 from .array import RecordingArray, apply, as_recording
 from .graph import CONSTANT, INPUT, Block, Graph
+from .limits import limits
 from .python_numbers import guarded
 from .refusal import Refused
 
@@ -31,8 +32,19 @@ MOST = 64
 
 MANY = f"branches on values in more than {MOST} ways"
 
-ENDS = (IndexError, KeyError, ZeroDivisionError, OverflowError)
-"""Exceptions that end a way on which Python would raise them as well."""
+INTEGERS = 16
+"""Indices, from 0 on, of which each has a way of its own if it is within the known limits."""
+
+FEW = 16
+"""Entries of conditions on the time that select entries of arrays."""
+
+
+class Elsewhere(Exception):  # noqa: N818 - it says what happened
+    """An integer is none of those that have a way."""
+
+
+ENDS = (LookupError, ArithmeticError, StopIteration, Elsewhere)
+"""Exceptions that end a way; Python would raise all but the last one as well."""
 
 RAISES = opmap["RAISE_VARARGS"]
 
@@ -65,7 +77,6 @@ class Branches:
     def __init__(self, graph: Graph, arguments: Sequence[int]) -> None:
         self._graph, self._arguments = graph, frozenset(arguments)
         self._plan: list[tuple[int, bool]] = []
-        self._depending: dict[int, bool] = {}
         self.begin(())
 
     def begin(self, plan: Sequence[tuple[int, bool]]) -> None:
@@ -84,9 +95,25 @@ class Branches:
             self._known[node] = self._chosen(node) if known is None else known
         return self._known[node]
 
+    def integer(self, value: RecordingArray) -> int:
+        """An integer on this way, to be used as an index or a key."""
+        low, high = limits(self._graph, value.ids)
+        for number in range(int(max(low, 0)), int(min(high, INTEGERS - 1)) + 1):
+            if self.outcome(apply("equal", value, number)):
+                return number
+        raise Elsewhere
+
+    def mask(self, conditions: RecordingArray) -> Any:
+        """Which of some conditions hold on this way; None if they are many, or depend on more than the time."""
+        nodes = np.ravel(conditions.ids).tolist()
+        if len(nodes) > FEW or not all(self._read(node) <= {0} for node in nodes):
+            return None
+        held = [self.outcome(RecordingArray(self._graph, node, bool)) for node in nodes]
+        return np.asarray(held, bool).reshape(conditions.shape)
+
     def _chosen(self, node: int) -> bool:
         """The outcome of the plan; True after its end."""
-        if not self._depends(node):
+        if not self._read(node) & self._arguments:
             raise Refused("branches on a value")
         place = len(self.taken)
         if place == MOST:
@@ -125,11 +152,25 @@ class Branches:
         if not fixed[other]:
             return None
         number = self._graph.value(other)
-        return None if number.dtype.kind == "c" or isnan(number) else (one, name, float(number))
+        if number.dtype.kind == "c" or isnan(number):
+            return None
+        return self._without_difference(one, name) if number == 0 else (one, name, float(number))
 
-    def _depends(self, node: int) -> bool:
-        """Whether a node depends on one of the arguments."""
-        open_, seen = [node], set[int]()
+    def _without_difference(self, node: int, name: str) -> tuple[int, str, float]:
+        """A comparison with zero; that of a difference `x - number` compares `x` with the number, which is exact."""
+        block = self._block(node)
+        if block.operation == "subtract":
+            one, other = _operands(block, node - block.first)
+            if self._graph.fixed[one]:
+                one, other, name = other, one, SWAPPED[name]
+            number = float(self._graph.value(other)) if self._graph.fixed[other] else inf
+            if isfinite(number):
+                return one, name, number
+        return node, name, 0.0
+
+    def _read(self, node: int) -> set[int]:
+        """Numbers of the arguments on which a node depends."""
+        open_, seen, found = [node], set[int](), set[int]()
         while open_:
             one = open_.pop()
             if one in seen or self._graph.fixed[one]:
@@ -137,11 +178,10 @@ class Branches:
             seen.add(one)
             block = self._block(one)
             if block.operation == INPUT:
-                if block.data[0] in self._arguments:
-                    return True
-                continue
-            open_ += _operands(block, one - block.first)
-        return False
+                found.add(int(block.data[0]))
+            else:
+                open_ += _operands(block, one - block.first)
+        return found
 
     def _block(self, node: int) -> Block:
         blocks = self._graph.blocks
@@ -203,7 +243,8 @@ def explored(graph: Graph, call: Callable[[], RecordingArray], arguments: Sequen
 
     Conditions must depend on one of the `arguments`. Results that `dtype` can hold are cast to it.
     """
-    branches = graph.branches = Branches(graph, arguments)
+    branches = Branches(graph, arguments)
+    graph.branches = branches if arguments else None
     ways: list[Way] = []
     plans: list[list[tuple[int, bool]]] = [[]]
     first: Exception | None = None

@@ -195,7 +195,12 @@ def _called(graph: Graph, copy: Recordable, given: Any, constants: Sequence[Any]
     outer, refusals.noted = refusals.noted, []
     try:
         with np.errstate(all="ignore"):  # numbers of examples say nothing about those of a solution
-            values = copy(*_copied(given), *constants)
+            try:
+                values = copy(*_copied(given), *constants)
+            except SystemError as error:  # code in C that called the function ended otherwise after a refusal
+                if not refusals.noted:
+                    raise
+                raise refusals.noted[0] from error
         caught = refusals.noted
     finally:
         refusals.noted = outer

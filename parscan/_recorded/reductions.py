@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from .array import ABOVE, RecordingArray, apply
+from .array import ABOVE, RecordingArray, apply, as_recording
 from .calls import TABLE, recording, records
 from .refusal import Refused
 
@@ -91,6 +91,28 @@ for _name, _ufunc in {"sum": "add", "prod": "multiply", "max": "maximum", "min":
     )
 for _name, _ufunc in {"cumsum": "add", "cumprod": "multiply"}.items():
     TABLE[_name] = lambda a, axis=None, dtype=None, out=None, _ufunc=_ufunc: accumulation(_ufunc, a, axis, dtype, out)
+
+
+LONGEST = 64
+"""Numbers of which the place of the least one is recorded."""
+
+
+def _place(a: Any, axis: Any, out: Any, *, largest: bool) -> RecordingArray:
+    """The first place of the least or of the largest number, or of a NaN."""
+    array = recording(a)
+    if out is not None or array.size > LONGEST or not array.size or (axis is not None and array.ndim != 1):
+        raise Refused("seeks the place of an extreme among many numbers, or along an axis")
+    array = array.ravel()
+    best, place = array[0], as_recording(array.graph, np.asarray(0))
+    for k in range(1, array.size):
+        one = array[k]
+        better = (one > best if largest else one < best) | (np.isnan(one) & ~np.isnan(best))
+        best, place = np.where(better, one, best), np.where(better, k, place)
+    return place
+
+
+for _name in ("argmin", "argmax"):
+    TABLE[_name] = lambda a, axis=None, out=None, _largest=_name == "argmax": _place(a, axis, out, largest=_largest)
 
 
 def axes_of(array: RecordingArray, axis: Any) -> list[int]:

@@ -24,6 +24,8 @@ def gather(table: RecordingArray, index: RecordingArray) -> RecordingArray:
         found: RecordingArray = ABOVE["paired"](*(gather(part, index) for part in ABOVE["parts"](table)))
         return found
     if values is None or values.ndim != 1 or values.dtype.kind != "f" or index.dtype.kind not in "iu":
+        if not index.ndim and index.graph.branches is not None and index.dtype.kind in "iu":
+            return table[index.integer("indexes by")]
         raise Refused("indexes by a value an array that is no table of floating-point numbers with one axis")
     low, high = limits(index.graph, index.ids)
     if low < -len(values) or high >= len(values):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from parscan._recorded.paths import MOST
 from parscan._recorded.record import NotRecordedError, Wishes, record
@@ -73,7 +74,32 @@ def in_a_loop(t, y):
     return [a, n]
 
 
-@pytest.mark.parametrize("fun", [staged, nested, dosed, added, filled, nothing_of_a_power, in_a_loop])
+def looked_up(t, y):
+    levels, names = [1.0, 2.0, 5.0], {0: 3.0, 1: 7.0, 2: 8.0}
+    return [levels[int(np.minimum(t, 5.0) / 2.0)], names[int(np.clip(t, 0, 2))] * y[1]]
+
+
+def since(t, y):
+    times = np.array([0.0, 1.0, 2.0, 12.0, 20.0, 24.0])
+    passed = t - times
+    return [np.sum(np.exp(-passed[passed >= 0])), times[times <= t][-1]]
+
+
+def nearest(t, y):
+    times = np.linspace(0, 25, 21)
+    change = -y
+    change[np.argmax(y)] += np.sin(times)[np.argmin(np.abs(times - t))]
+    return change
+
+
+def following(t, y):
+    return [next(level for time, level in [(20, 4.0), (2, 3.0), (0, 1.0)] if t >= time), 0.0]
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [staged, nested, dosed, added, filled, nothing_of_a_power, in_a_loop, looked_up, since, nearest, following],
+)
 def test_all_ways(fun):
     found = recorded(fun)
     for t in TIMES:
@@ -114,6 +140,28 @@ def test_ways_that_raise():
 
     found = recorded(fun).program(np.zeros(5), np.array([[2.0, 4], [-1, 2], [1, 5], [2, -4], [1, 0]]))[0]
     np.testing.assert_array_equal(found, [[-2.0, 0.25], *[[np.nan] * 2] * 3, [-1.0, 0.0]])
+
+
+def test_integers_without_a_way():
+    """The result is NaN there."""
+    found = recorded(lambda t, y: [[1.0, 2.0, 4.0][int(t)], y[0]]).program(np.array([0.5, 2.0, 3.0, 40.0]), STATES[:4])
+    np.testing.assert_array_equal(found[0][:, 0], [1, 4, np.nan, np.nan])
+
+
+def test_differences_from_numbers_are_compared_like_the_numbers():
+    """So that a loop over doses has one way more than doses."""
+
+    def fun(t, y):
+        return [sum(np.exp(dose - t) for dose in range(40) if t - dose >= 0), sum(1 for k in range(20) if k - t > 0)]
+
+    times = np.array([-1.0, 0.0, 0.5, 17.0, 100.0])
+    found = recorded(fun).program(times, np.zeros((5, 2)))[0]
+    np.testing.assert_allclose(found, [fun(t, None) for t in times], rtol=1e-14)
+
+
+def test_refusals_within_functions_of_c():
+    with pytest.raises(NotRecordedError, match=r"(not recorded|a value)"):
+        recorded(lambda t, y: [brentq(lambda z: z - y[0], -10, 10), 0.0])
 
 
 def test_shared_results_are_chosen_nowhere():
