@@ -9,7 +9,7 @@ from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
 from ..output.events import Watch
 from ..output.monitor import Event
-from .march import Course, March
+from .march import LEAST_EXPLICIT, Course, March
 from .recorded import Recorded
 from .solvers import EXPLICIT, METHODS, RADAU, ROSENBROCK
 from .trial import prefers_stiff
@@ -39,11 +39,15 @@ BRIEF, FAR = 20_000, 10.0
 """Evaluations by a march up to which further ones are made nevertheless, if the error in tolerances is as large: where
 the function jumps, one march may have seen what the other passed over."""
 
+MORE, ENOUGH = 10, 100
+"""Steps that a further march may take for each one, or each of so many, of the one before: more are needed only where
+the function is known with fewer digits than the tolerance asks for."""
+
 ANEW = 16
 """One of so many solves of a function, the first one included, asks anew which method is the better one."""
 
-LEAST = 2.0**-46
-"""Smallest relative tolerance of a march, about."""
+LEAST = LEAST_EXPLICIT
+"""Smallest relative tolerance of a march."""
 
 
 class LeftError(NoCodeError):
@@ -100,9 +104,12 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     for _ in range(MARCHES):
         if error <= WANTED:
             break
-        smaller = max(share * min(SPARE * WANTED / error if isfinite(error) else 1.0, 1 / LOOSER), LEAST / problem.rtol)
+        smaller = max(
+            share * min(SPARE * WANTED / error if isfinite(error) else 1.0, 1 / LOOSER), march.least / problem.rtol
+        )
         if smaller >= share / 2:
             break
+        march.most = MORE * (ENOUGH + one.course.path.steps + one.course.rejected)
         tighter = _marched(march, smaller, events)
         evaluations += tighter.evaluations
         if tighter.course.failed:

@@ -34,8 +34,8 @@ NUMBERS = 1 << 22
 FEWEST = 16
 """Least number of steps in a span with all of the tolerances: longer ones may pass over pulses of the function."""
 
-LEAST = 100 * 2.0**-52
-"""Smallest relative tolerance of a march."""
+LEAST, LEAST_EXPLICIT = 100 * 2.0**-52, 2.0**-48
+"""Smallest relative tolerances of marches: by stiff methods, which solve equations, and by the explicit one."""
 
 ORDER, STAGES = 8, 12
 """Order of the explicit method, and its evaluations in a step."""
@@ -148,7 +148,7 @@ class March:
 
     `first_step` is that of the first step of all, 0 if it is to be chosen. `method` is the number of the method to
     begin with; later marches begin with the stiff one if that was soon needed. A march that needs more than `most`
-    steps fails. `attempts` are those of steps before the first return to Python.
+    steps, taken or rejected, fails. `attempts` are those of steps before the first return to Python.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class March:
         self.problem, self.recorded, self.output = problem, recorded, output
         self.first_step, self._reached, self.method = first_step, reached, EXPLICIT
         self._stiff: int | None = None
-        self._most = most
+        self.most = most
         begin, end = problem.span
         self._runs: dict[int, tuple[Solver, Run]] = {}
         """Those of the methods: each march begins them anew."""
@@ -217,7 +217,7 @@ class March:
         course, other = self._course(), self._course()
         times = self._times(course.t, end, is_first=True)
         run = self._lent(method)
-        self._begin(run, course, end, share, times, looser)
+        self._begin(run, method, course, end, share, times, looser)
         status = self._advance(run, course, None, is_read=True)
         if status == "STIFF" and method == EXPLICIT:
             self.recorded.notes[note] = True
@@ -241,7 +241,7 @@ class March:
         while True:
             times = self._times(course.t, end, is_first=not course.values) if is_read else None
             run = self._lent(method)
-            self._begin(run, course, end, share, times)
+            self._begin(run, method, course, end, share, times)
             course.used.append((METHODS[method], course.t))
             status = self._advance(run, course, watch, is_read=is_read)
             if status == "STIFF" and is_read and watch is None and self.output.is_between:
@@ -252,18 +252,23 @@ class March:
             method = self.stiff
         course.failed = "" if status in ("FINISHED", "RUNNING") else status
 
+    @property
+    def least(self) -> float:
+        """Smallest relative tolerance."""
+        return least_of(self.method)
+
     def _begin(
-        self, run: Run, course: Course, end: float, share: float, times: Array | None, looser: float = 0.0
-    ) -> None:
+        self, run: Run, method: int, course: Course, end: float, share: float, times: Array | None, looser: float = 0.0
+    ) -> None:  # fmt: skip
         """Begin a run at the end of a course, with a share of the tolerances, and a second one if it is looser."""
         clip = max if isinstance(self._rtols, float) else self.problem.xp.maximum
         # Where it is the largest step that limits the others, marches must differ in it to tell the error.
         longest = self._longest * share ** (1 / ORDER)
         run.begin(
-            course.t, end, course.y, rtol=clip(self._rtols * share, LEAST), atol=self._atol * share,
+            course.t, end, course.y, rtol=clip(self._rtols * share, least_of(method)), atol=self._atol * share,
             max_step=(longest, longest * looser ** (1 / ORDER)), first_step=0.0 if course.used else self.first_step,
             parameters=self.recorded.parameters, times=times, stretches=self._stretches(course.t, end),
-            most=self._most, looser=looser,
+            most=self.most, looser=looser,
         )  # fmt: skip
 
     def _read(self, run: Run, course: Course, times: Array | None) -> None:
@@ -376,6 +381,11 @@ class March:
         y = from_parts(after(start, columns[1]), self.problem.y0)
         stages = from_parts(at_nodes(columns[3]), self.problem.y0) if self.output.is_dense else None
         return Path(t, y, stages, self.breaks)
+
+
+def least_of(method: int) -> float:
+    """Smallest relative tolerance of a method."""
+    return LEAST_EXPLICIT if method == EXPLICIT else LEAST
 
 
 def after(first: Any, rows: Array) -> Array:

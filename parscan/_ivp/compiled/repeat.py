@@ -29,7 +29,7 @@ from ..result.result import IvpResult, IvpStatus
 from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
 from .accuracy import GAIN, LOOSER, WANTED, known_of, ratio
-from .march import FEWEST, LEAST, ORDER, Course, March, Output, after
+from .march import FEWEST, LEAST, ORDER, Course, March, Output, after, least_of
 from .outcome import between, told
 from .recorded import Recorded
 from .solvers import METHODS, solver
@@ -150,7 +150,7 @@ class Repeat:
         (begin, end), rtol, y0 = problem.span, problem.rtol, problem.y0
         longest = abs(end - begin) / FEWEST * share ** (1 / ORDER)
         run.begin(
-            begin, end, y0, rtol=max(rtol * share, LEAST), atol=problem.atol * share,
+            begin, end, y0, rtol=max(rtol * share, least_of(self.method)), atol=problem.atol * share,
             max_step=(longest, longest * LOOSER ** (1 / ORDER)), parameters=recorded.parameters, times=times,
             looser=LOOSER,
         )  # fmt: skip

@@ -501,3 +501,29 @@ def test_full_matrices_count(n, rtol, method):
     decays = np.exp(-0.5 * 10.0 ** np.linspace(-1, 4, n))
     exact = np.linalg.solve(vectors, decays * (vectors @ np.ones(n)))
     np.testing.assert_allclose(sol.y[:, -1], exact, rtol=0, atol=20 * rtol)
+
+
+def kepler(t, y):
+    cubed = (y[0] ** 2 + y[1] ** 2) ** 1.5
+    return [y[2], y[3], -y[0] / cubed, -y[1] / cubed]
+
+
+def test_tolerances_near_rounding():
+    """Local errors of the explicit method may be smaller than rounding, so that the error at the end is within them."""
+    *_, sol = (solve(kepler, (0.0, 20.0), [0.5, 0.0, 0.0, 3**0.5], rtol=1e-12, atol=1e-12) for _ in range(2))
+    assert sol.compiled
+    assert sol.error_estimate <= 1
+    np.testing.assert_allclose(sol.y[:2, -1], [-0.578043295303536123, 0.863384000919419280], rtol=0, atol=1e-12)
+
+
+def test_functions_that_are_known_with_few_digits():
+    """A further march, whose steps would have to be tiny, is given up."""
+
+    def noisy(t, y):
+        return [y[1] * (1 + 1e-10 * np.sin(1e9 * y[0])), -np.sin(y[0]) * (1 + 1e-10 * np.sin(3e9 * t))]
+
+    sol = solve(noisy, (0.0, 20.0), [2.0, 0.0], rtol=1e-10, atol=1e-10)
+    assert sol.compiled
+    assert sol.nfev < 10**5
+    assert sol.error_estimate > 1
+    np.testing.assert_allclose(sol.y[:, -1], [-1.644567516512704, -0.8275778409430524], rtol=0, atol=1e-7)
