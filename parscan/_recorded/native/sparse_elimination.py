@@ -90,30 +90,25 @@ def planned(rows: Any, columns: Any, n: int, most: int) -> Plan | None:
     found = _eliminated(rows, columns, n, most)
     if found is None:
         return None
-    order, neighbours = found
-    rank = np.argsort(order).tolist()
-    starts = np.cumsum([0, *map(len, neighbours)])
-    total = int(starts[-1])
-    pairs = [(order[k], other) for k, some in enumerate(neighbours) for other in some]
-    first = {pair: place for place, pair in enumerate(pairs, start=n)}
+    order, counts = np.array(found[0]), np.array([len(some) for some in found[1]])
+    others = np.array([other for some in found[1] for other in some], dtype=np.int64)
+    rank = np.argsort(order)
+    starts, total = np.append(0, np.cumsum(counts)), len(others)
+    earlier = np.repeat(np.arange(n), counts)
+    keys = earlier * n + others  # in ascending order
 
-    def place(row: int, column: int) -> int:
-        if row == column:
-            return row
-        return first[row, column] + total if rank[row] < rank[column] else first[column, row]
+    def place(some: Any, other: Any) -> Any:
+        is_upper = rank[some] < rank[other]
+        first, last = np.where(is_upper, some, other), np.where(is_upper, other, some)
+        found = n + np.searchsorted(keys, rank[first] * n + last) + np.where(is_upper, total, 0)
+        return np.where(some == other, some, found)
 
-    targets = [place(row, column) for some in neighbours for row in some for column in some]
-    squares = [len(some) ** 2 for some in neighbours]
-    above = sorted((rank[later], rank[earlier]) for earlier, later in pairs)
-    counts = np.bincount([later for later, _ in above], minlength=n)
-    earlier = [order[one] for _, one in above]
+    targets = [place(some[:, None], some).ravel() for some in np.split(others, starts[1:-1])]
+    above = np.lexsort((earlier, rank[others]))
     return Plan(
-        n, np.asarray(rows), np.asarray(columns),
-        np.array([place(*pair) for pair in zip(rows.tolist(), columns.tolist(), strict=True)], dtype=np.int64),
-        np.array(order), starts, np.array([other for _, other in pairs], dtype=np.int64),
-        np.cumsum([0, *squares[:-1]]), np.array(targets, dtype=np.int64), np.cumsum([0, *counts]),
-        np.array(earlier, dtype=np.int64),
-        np.array([place(one, order[later]) for one, (later, _) in zip(earlier, above, strict=True)], dtype=np.int64),
+        n, np.asarray(rows), np.asarray(columns), place(np.asarray(rows), np.asarray(columns)), order, starts, others,
+        np.append(0, np.cumsum(counts**2)[:-1]), np.concatenate(targets),
+        np.append(0, np.cumsum(np.bincount(rank[others], minlength=n))), order[earlier[above]], n + total + above,
     )  # fmt: skip
 
 

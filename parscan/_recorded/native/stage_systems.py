@@ -24,8 +24,9 @@ SHARE, OF_LOOPS = 0.85, 0.25
 """Operations of sparse systems, divided by those of full ones, below which they are faster; and where loops over single
 rows compete with loops over vectors of rows."""
 
-MOST_PLANNED = 1_000_000
-"""Operations of an elimination up to which it is planned: planning takes about a microsecond for each."""
+MOST_PLANNED = 2_000_000
+"""Operations of an elimination up to which it is planned: planning takes about a third of a microsecond for each, and a
+number in memory."""
 
 LARGEST = 1500
 """Rows of a full matrix."""

@@ -7,7 +7,7 @@ from parscan._recorded.native.driver import Fields, Machine, Module
 from parscan._recorded.native.elimination import Shape
 from parscan._recorded.native.numbers_of_systems import Numbers
 from parscan._recorded.native.sparse_elimination import CHECK, FACTORISE, SOLVE, Systems, planned
-from parscan._recorded.native.stage_systems import Sparse, stage_systems
+from parscan._recorded.native.stage_systems import Sparse, stage_systems, work
 from parscan._recorded.native.text import UnsupportedError
 
 DIAGONAL, WIDTH = 4.0, 8
@@ -128,3 +128,17 @@ def test_numbers_near_underflow_are_no_failures(n, dtype):
     right = (np.finfo(dtype).smallest_subnormal * rng.integers(100, 1000, (n, 4))).astype(dtype)
     _, fails = solved(planned(rows, columns, n, n**3), 4, dtype, entries, factor, right)
     assert not fails.any()
+
+
+def test_work():
+    """Two substances on a square of 18 by 18: a hundredth of the operations with a full matrix."""
+    places = np.arange(18 * 18).reshape(18, 18)
+    near = [places, *(np.roll(places, way, axis) for way in (1, -1) for axis in (0, 1))]
+    rows = np.concatenate([places.ravel() + 324 * k for k in (0, 1) for _ in range(6)])
+    columns = np.concatenate([one.ravel() + 324 * k for k in (0, 1) for one in [*near, places + 324 - 648 * k]])
+    operations, size, is_sparse = work(rows, columns, 648)
+    assert is_sparse
+    assert size < 648**2 / 8
+    assert operations < 648**3 / 3 / 50
+    every = np.indices((7, 7)).reshape(2, -1)
+    assert work(*every, 7) == (7**3 // 3, 49, False)
