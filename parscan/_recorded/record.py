@@ -200,7 +200,7 @@ def _called(graph: Graph, copy: Recordable, given: Any, constants: Sequence[Any]
             except SystemError as error:  # code in C that called the function ended otherwise after a refusal
                 if not refusals.noted:
                     raise
-                raise refusals.noted[0] from error
+                raise refusals.noted[0].with_traceback(error.__traceback__) from error
         caught = refusals.noted
     finally:
         refusals.noted = outer
