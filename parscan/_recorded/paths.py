@@ -30,6 +30,9 @@ np: Any = numpy  # whose types do not know recording arrays
 MOST = 64
 """Ways through a function; a way has fewer branches than that."""
 
+CROSSED = 8
+"""Ways of which each is gone after each other one, where they leave different contents of objects."""
+
 MANY = f"branches on values in more than {MOST} ways"
 
 INTEGERS = 16
@@ -51,6 +54,9 @@ RAISES = opmap["RAISE_VARARGS"]
 SWAPPED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal"}
 """Comparisons that are the same for operands in the other order."""
 
+Plan = tuple[tuple[int, bool], ...]
+"""Conditions, and whether they hold."""
+
 Result = RecordingArray | None
 """What a function returns on some ways; None if it raises an exception on all of them."""
 
@@ -59,7 +65,7 @@ Result = RecordingArray | None
 class Way:
     """Branches, as conditions and whether they held, and the result after them."""
 
-    branches: tuple[tuple[int, bool], ...]
+    branches: Plan
     result: Result
 
 
@@ -76,12 +82,11 @@ class Branches:
 
     def __init__(self, graph: Graph, arguments: Sequence[int]) -> None:
         self._graph, self._arguments = graph, frozenset(arguments)
-        self._plan: list[tuple[int, bool]] = []
         self.begin(())
 
-    def begin(self, plan: Sequence[tuple[int, bool]]) -> None:
+    def begin(self, plan: Plan) -> None:
         """Begin a call in which the first conditions and their outcomes are those of a plan."""
-        self._plan = list(plan)
+        self._plan = plan
         self.taken: list[tuple[int, bool]] = []
         self._known: dict[int, bool] = {}
         self._limits: dict[int, _Limits] = {}
@@ -237,42 +242,86 @@ class _Limits:
         return _Limits(low, has_low, high, has_high, is_number)
 
 
-def explored(graph: Graph, call: Callable[[], RecordingArray], arguments: Sequence[int], dtype: Any) -> RecordingArray:
+class Paths:
     """
-    The result of a function on all ways through it; `call` calls it once.
+    All ways through a function.
 
-    Conditions must depend on one of the `arguments`. Results that `dtype` can hold are cast to it.
+    Parameters
+    ----------
+    graph : Graph
+    call : callable
+        Calls the function once.
+    arguments : sequence of int
+        Conditions must depend on one of these arguments.
+    dtype : dtype or None
+        Results that it can hold are cast to it.
     """
-    branches = Branches(graph, arguments)
-    graph.branches = branches if arguments else None
-    ways: list[Way] = []
-    plans: list[list[tuple[int, bool]]] = [[]]
-    first: Exception | None = None
-    try:
+
+    def __init__(self, graph: Graph, call: Callable[[], RecordingArray], arguments: Sequence[int], dtype: Any) -> None:
+        self._graph, self._call, self._dtype = graph, call, dtype
+        self._branches, self._may_branch = Branches(graph, arguments), bool(arguments)
+        self._error: Exception | None = None
+        self.ways: list[Way] = []
+
+    def explored(self) -> RecordingArray:
+        """The result on all ways."""
+        plans: list[Plan] = [()]
+        self.ways = []
         while plans:
             plan = plans.pop()
-            branches.begin(plan)
-            graph.exceptions = {}
-            found: Result = None
-            try:
-                found = guarded(graph, _cast(call(), dtype))
-            except Exception as error:
-                if not _ends_a_way(error) or not branches.taken:
-                    raise
-                first = first or error
-            taken = branches.taken
-            if len(taken) < len(plan):
+            way = self._gone(plan)
+            if len(way.branches) < len(plan):
                 raise Refused("does something else when it is called again")
-            ways.append(Way(tuple(taken), found))
-            plans += [[*taken[:k], (taken[k][0], False)] for k in range(len(plan), len(taken))]
-            if len(ways) + len(plans) > MOST:
+            self.ways.append(way)
+            taken = way.branches
+            plans += [(*taken[:k], (taken[k][0], False)) for k in range(len(plan), len(taken))]
+            if len(self.ways) + len(plans) > MOST:
                 raise Refused(MANY)
-    finally:
-        graph.branches, graph.exceptions = None, {}
-    merged = _merged(graph, ways, 0)
-    if merged is None:
-        raise first or Refused("returns None")
-    return merged
+        merged = _merged(self._graph, self.ways, 0)
+        if merged is None:
+            raise self._error or Refused("returns None")
+        return merged
+
+    def are_independent(self, memory: Callable[[], Any]) -> bool:
+        """
+        Whether no result depends on the way before, and a way leaves the same when it is gone again.
+
+        So a function may write to objects what it computed on a way, if it reads none of it later.
+        """
+        if not 1 < len(self.ways) <= CROSSED:
+            return False
+        for one in self.ways:
+            self._gone(one.branches)
+            before = memory()
+            for other in (one, *self.ways):
+                if not _are_equal(self._gone(other.branches), other):
+                    return False
+                if other is one and memory() != before:
+                    return False
+                self._gone(one.branches)
+        return True
+
+    def _gone(self, plan: Plan) -> Way:
+        """One way, which begins with the branches of a plan."""
+        graph, branches = self._graph, self._branches
+        branches.begin(plan)
+        graph.branches, graph.exceptions = branches if self._may_branch else None, {}
+        found: Result = None
+        try:
+            found = guarded(graph, _cast(self._call(), self._dtype))
+        except Exception as error:
+            if not _ends_a_way(error) or not branches.taken:
+                raise
+            self._error = self._error or error
+        finally:
+            graph.branches, graph.exceptions = None, {}
+        return Way(tuple(branches.taken), found)
+
+
+def _are_equal(one: Way, other: Way) -> bool:
+    if one.result is None or other.result is None:
+        return one.result is other.result and one.branches == other.branches
+    return one.branches == other.branches and np.array_equal(one.result.ids, other.result.ids)
 
 
 def _cast(found: RecordingArray, dtype: Any) -> RecordingArray:

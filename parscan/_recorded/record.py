@@ -17,7 +17,7 @@ from .complex_numbers import paired, parts
 from .copies import Copies
 from .dtypes import CHARS
 from .graph import LIMIT, PARTS, Graph, TooLarge
-from .paths import explored
+from .paths import Paths
 from .program import Argument, Program, extract
 from .refusal import Refused, refusals
 from .stand_in import Recordable, recordable
@@ -159,15 +159,18 @@ def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: S
             finally:
                 memories.append(copy.memory())
 
-        one = explored(graph, call, wishes.branches_on, wishes.dtype)
+        paths = Paths(graph, call, wishes.branches_on, wishes.dtype)
+        one = paths.explored()
         del memories[:-1]
-        other = explored(graph, call, wishes.branches_on, wishes.dtype)
+        other = paths.explored()
+        before = memories[0]
+        changes = any(after[key] != contents for after in memories for key, contents in before.items())
+        changes = changes and not paths.are_independent(lambda: memories[-1])
     except Exception as error:
         raise NotRecordedError(name, _reason(error, limit), _place(error.__traceback__)) from error
     if one.dtype != other.dtype or not np.array_equal(one.ids, other.ids):  # equal operations are the same nodes
         raise NotRecordedError(name, "does something else when it is called again", "")
-    before = memories[0]
-    if any(after[key] != contents for after in memories for key, contents in before.items()):
+    if changes:
         raise NotRecordedError(name, "counts its calls, or keeps a history of them", "")
     try:
         real = one if one.dtype.kind != "c" else as_recording(graph, np.stack(parts(one), axis=-1))

@@ -169,6 +169,50 @@ def test_shared_results_are_chosen_nowhere():
     assert found.program.operations == 3  # the sine, the comparison and the choice
 
 
+class Storing:
+    """Its results depend on nothing that it writes."""
+
+    def __init__(self):
+        self.force, self.change = 0.0, np.zeros(2)
+
+    def __call__(self, t, y):
+        self.force = -y[0] if y[0] > 0 else 0.0
+        if t < 1:
+            self.change[0] = 1.0
+        else:
+            self.change[0] = y[1]
+        self.change[1] = self.force
+        return self.change
+
+
+def test_what_is_written_on_a_way_and_not_read_later():
+    fun = Storing()
+    found = recorded(fun)
+    for t in TIMES:
+        expected = np.array([fun(t, y).copy() for y in STATES])
+        np.testing.assert_array_equal(found.program(np.full(len(STATES), t), STATES)[0], expected)
+
+
+class Late(Storing):
+    """It reads what the call before left."""
+
+    def __call__(self, t, y):
+        before = self.force
+        self.force = -y[0] if y[0] > 0 else 0.0
+        return [before, y[1]]
+
+
+class Keeping(Storing):
+    """It is right, but its history would be lost."""
+
+    def __init__(self):
+        self.history = []
+
+    def __call__(self, t, y):
+        self.history.append(t)
+        return y if t < 1 else -y
+
+
 class Thermostat:
     def __init__(self):
         self.heats = True
@@ -204,6 +248,8 @@ def always_raising(t, y):
     ("fun", "reason"),
     [
         (Thermostat(), "counts its calls, or keeps a history of them"),
+        (Late(), "counts its calls, or keeps a history of them"),
+        (Keeping(), "counts its calls, or keeps a history of them"),
         (wrapped, f"branches on values in more than {MOST} ways .test_paths"),
         (many, f"branches on values in more than {MOST} ways"),
         (of_shapes, "returns the shapes"),
