@@ -6,6 +6,7 @@ import sys
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Any
 
 from ..._recorded.budget import LOADING, RECORDING, UnpaidError, compiler_is_loaded
@@ -55,6 +56,9 @@ class Account:
         Why the function has no machine code, as a clause; "" if that is not known.
     prices : dict
         What was bought, and how many seconds it took.
+    again : float
+        Seconds of a solve, all in all, for which the function was recorded anew and nothing else bought, at least; 0 if
+        there was none.
     """
 
     saved: float = 0.0
@@ -62,6 +66,7 @@ class Account:
     wanted: float = RECORDING
     refusal: str = ""
     prices: dict[str, float] = field(default_factory=dict)
+    again: float = 0.0
 
     def lacks(self) -> float:
         """Seconds that a solve without machine code has to take before something can be bought."""
@@ -77,8 +82,9 @@ class Account:
         What was bought before must be worth its price in every single solve. It would otherwise be used in one solve
         and not in the next, and their results differ by errors within the tolerance.
         """
-        price = PRICES.share * self.prices.get(what, seconds)
-        lacking = price - (0.0 if what in self.prices else self.saved)
+        known = what in self.prices
+        price = PRICES.share * ((known and self.again) or self.prices.get(what, seconds))
+        lacking = price - (0.0 if known else self.saved)
         if lacking > max(self._expected, solved):
             raise UnpaidError(price, lacking)
 
@@ -94,8 +100,10 @@ class Account:
         if not compiler_is_loaded():
             _of_all.saved += seconds
 
-    def close_purchase(self) -> None:
-        """All that was wanted is bought."""
+    def close_purchase(self, bought: set[str], seconds: float) -> None:
+        """All that was wanted is bought, in a solve that took some seconds."""
+        if bought == {"recording"}:
+            self.again = min(self.again or inf, seconds)
         self.wanted = self.saved = 0.0
         self.refusal = ""
 

@@ -103,7 +103,7 @@ class Purchase:
     def __init__(self, account: Account, solve: Solve, report: Report | None) -> None:
         self._account, self._solve, self._shown = account, solve, report
         self._begin, self._most = time.perf_counter(), 0.0
-        self._due, self.remark = account.lacks(), ""
+        self._due, self.remark, self._bought = account.lacks(), "", set[str]()
         self.is_due = self._due <= 0
 
     @property
@@ -145,7 +145,7 @@ class Purchase:
         except NoCodeError as refusal:
             account.refusal, debt = str(refusal), PATIENCE
         else:
-            account.close_purchase()
+            account.close_purchase(self._bought, time.perf_counter() - begin)
             return found
         end = time.perf_counter()
         account.saved -= debt * (end - begin)
@@ -155,6 +155,7 @@ class Purchase:
     def pay(self, what: str, seconds: float) -> None:
         """Pay for something; raises `UnpaidError`."""
         self._account.pay(what, seconds, self._elapsed)
+        self._bought.add(what)
 
     def note(self, what: str, seconds: float) -> None:
         """Note what it took."""

@@ -152,6 +152,13 @@ def test_what_was_bought_before_must_be_worth_it_in_every_solve(shop):
         account.pay("recording", 0.5, 0.0)
     account.usual = 0.6
     account.pay("recording", 0.5, 0.0)
+    account.close_purchase({"recording", "solver"}, 0.8)
+    account.pay("recording", 0.5, 0.0)
+    account.close_purchase({"recording"}, 0.8)  # all in all, calls take less time
+    with pytest.raises(UnpaidError):
+        account.pay("recording", 0.5, 0.0)
+    account.close_purchase({"recording"}, 0.55)  # other work of the machine only adds
+    account.pay("recording", 0.5, 0.0)
 
 
 def offered(solve_by_code, account=None, shown=None):
