@@ -13,7 +13,7 @@ from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
 from ..core.stretches import cut
 from .accuracy import BRIEF, GAIN, HOPELESS, LEAST, LOOSER, MARCHES, SPARE, WANTED, LeftError
-from .corners import breaks_in, stretches_of_members
+from .corners import BESIDE, breaks_in, stretches_of_members
 from .march import FEWEST, ORDER, SOON
 from .members import Members
 from .parts import as_parts, from_parts, of_parts, wide
@@ -309,7 +309,7 @@ class AllMembers:
         if self._breaks is None or begin == self._problem.span[1]:
             return None
         xp = self._problem.xp
-        t, begins, stops = cut((begin, self._problem.span[1]), self._breaks)
+        t, begins, stops = cut((begin, self._problem.span[1]), self._breaks, BESIDE)
         return xp.stack([t[1:], xp.minimum(begins, stops), xp.maximum(begins, stops)], axis=-1)
 
     def _distances(self, one: Array, other: Array) -> Array:

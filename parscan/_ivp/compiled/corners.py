@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from ..._recorded.switches import Switches
 
 
+BESIDE = 2.0**-42
+"""
+How far inside of stretches times are clipped, as a share of the times: corners of functions that pass their levels at a
+small angle are known to fewer digits than others, and machine code may round them in another way.
+"""
+
 WEAK = 0.1
 """Kinks that are weaker than this share of the relative tolerance are no breakpoints; see `strengths`."""
 
@@ -73,7 +79,7 @@ def stretches_of_members(problem: Problem, switches: Switches, numbers: tuple[Ar
     found = xp.sort(xp.where(found - before <= near, xp.full_like(found, high), found), axis=1)
     edge = xp.ones((found.shape[0], 1))
     t = way * xp.concat([low * edge, found, high * edge], axis=1)
-    first, last = inside(t[:, :-1], t[:, 1:])
+    first, last = inside(t[:, :-1], t[:, 1:], BESIDE)
     return xp.stack([t[:, 1:], xp.minimum(first, last), xp.maximum(first, last)], axis=-1)
 
 

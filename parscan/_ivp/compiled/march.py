@@ -15,7 +15,7 @@ from ..core.stretches import cut
 from ..core.watched import Reached
 from ..output.events import Watch, sample_times
 from .chatter import CHATTERS, DEAR, Chatter
-from .corners import breaks_in
+from .corners import BESIDE, breaks_in
 from .parts import as_parts, from_parts, of_parts, wide
 from .path import NODES, Path, at_nodes, followed
 from .recorded import Recorded
@@ -283,7 +283,7 @@ class March:
         if self.breaks is None or begin == end:
             return None
         xp = array_namespace(self.breaks)
-        t, begins, stops = cut((begin, end), self.breaks)
+        t, begins, stops = cut((begin, end), self.breaks, BESIDE)
         return xp.stack([t[1:], xp.minimum(begins, stops), xp.maximum(begins, stops)], axis=-1)
 
     @property

@@ -25,11 +25,11 @@ NEAR = 1 / 8
 """Share of an interval: an end that is nearer than this to a breakpoint inside is replaced by the breakpoint."""
 
 
-def inside(begin: Array, end: Array) -> tuple[Array, Array]:
-    """Both ends of intervals, in either direction, moved inside by a few spacings of the numbers there."""
+def inside(begin: Array, end: Array, share: float = INSIDE) -> tuple[Array, Array]:
+    """Both ends of intervals, in either direction, moved inside by a few spacings, or another share, of the times."""
     xp = array_namespace(begin)
     length = end - begin
-    moved = xp.minimum(INSIDE * xp.maximum(xp.abs(begin), xp.abs(end)), MOST_INSIDE * xp.abs(length))
+    moved = xp.minimum(share * xp.maximum(xp.abs(begin), xp.abs(end)), MOST_INSIDE * xp.abs(length))
     moved = xp.where(length < 0, -moved, moved)
     return begin + moved, end - moved
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..._arrays.namespace import Array, array_namespace
-from .mesh import among, inside
+from .mesh import INSIDE, among, inside
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def stretches(span: tuple[float, float], breaks: Array | None) -> list[Stretch]:
     return found
 
 
-def cut(span: tuple[float, float], breaks: Array) -> tuple[Array, Array, Array]:
+def cut(span: tuple[float, float], breaks: Array, share: float = INSIDE) -> tuple[Array, Array, Array]:
     """Ends `(k + 1,)` of the stretches of a span, and both ends `(k,)` of each, a little inside at breakpoints."""
     xp = array_namespace(breaks)
     ends = xp.asarray(span, dtype=breaks.dtype)
@@ -39,5 +39,5 @@ def cut(span: tuple[float, float], breaks: Array) -> tuple[Array, Array, Array]:
     t = xp.concat([ends[:1], within, ends[1:]])
     flags = among(t, breaks)
     near = xp.where(xp.isinf(t[1:]), t[:-1] + xp.sign(t[1:]) * (1 + xp.abs(t[:-1])), t[1:])  # the span may be endless
-    begins, stops = inside(t[:-1], near)
+    begins, stops = inside(t[:-1], near, share)
     return t, xp.where(flags[:-1], begins, t[:-1]), xp.where(flags[1:], stops, t[1:])

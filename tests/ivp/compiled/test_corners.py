@@ -219,3 +219,11 @@ def test_members_with_periods_of_their_own():
 
     sol = solve(fun, (0.0, 20.0), np.zeros((1, 20)), args=(periods,))
     np.testing.assert_allclose(sol.y[0, -1], 0.05 * np.ceil(20 / periods), rtol=1e-9)
+
+
+def test_long_spans():
+    """Rounding of the time of a corner is that of this time, not that of the span."""
+    sol = solve(lambda t, y: [np.where(np.mod(t - 1e-3, 24.0) < 0.5, 1.0, 0.0) + 0 * y[0]], (0.0, 2.4e4), [0.0])
+    np.testing.assert_allclose(sol.y[0, -1], 500.0, rtol=1e-10)
+    few = solve(lambda t, y: [np.where(3.0 * t < 1e-3, 1e3, 0.0) + 0 * y[0]], (0.0, 1e6), [0.0])
+    np.testing.assert_allclose(few.y[0, -1], 1 / 3, rtol=1e-9)
