@@ -94,7 +94,7 @@ def test_stiff_complex_problems(rtol, road):
     assert sol.success
     assert abs(sol.y[0, -1] - np.exp(10j)) <= 1e-4
     many = solve_ivp(lambda t, y: -1e6 * (y - np.exp(1j * t)), (0, 1), np.ones(13, complex), rtol=rtol)
-    assert many.method == {"calls": "BDF", "code": "Rodas5P"}[road]
+    assert many.method in {"calls": ["BDF"], "code": ["Rodas5P", "Radau13"]}[road]
     assert np.abs(many.y[:, -1] - np.exp(1j)).max() <= 1e-2
 
 
