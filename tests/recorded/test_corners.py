@@ -117,3 +117,11 @@ def test_strengths():
 def test_a_jump_within_a_table():
     found = strong(lambda t, y: y + np.interp(t, [0, 5, 5, 10], [0, 1.0, 2.0, 2.0]))
     assert found[1] == np.inf
+
+
+def test_rounding():
+    """A corner is as exact as its own time, however long the span is."""
+    early, *_ = found(lambda t, y: np.where(3 * t < 1e-3, y, -y), -1e6, 1e6)
+    np.testing.assert_allclose(early, 1e-3 / 3, rtol=1e-14)
+    first, second, *_ = found(lambda t, y: np.where(np.mod(t, 24.0) < 0.3, y, -y), 0.0, 1e5)
+    np.testing.assert_allclose([first, second], [0.3, 24.0], rtol=1e-14)
