@@ -24,6 +24,7 @@ class Termination(Enum):
     SLOW = "the steps stay short without a visible reason"
     STIFF = "stability limits the steps"
     LONG = "the steps were used up"
+    INACCURATE = "the end was reached, but with a large error"
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite, nan
 
+from ..._arrays.cached import cached_property
+from ..._arrays.namespace import Array
 from ..._recorded.budget import NoCodeError
-from ..core.problem import Problem
 from ..output.events import Watch
 from ..output.monitor import Event
-from .march import LEAST_EXPLICIT, Course, March
+from .apart import at_end, between
+from .march import LEAST_EXPLICIT, Course, March, least_of
 from .recorded import Recorded
 from .solvers import EXPLICIT, METHODS, RADAU, ROSENBROCK
 from .trial import prefers_stiff
@@ -23,25 +25,41 @@ The difference of two marches, one of which has at most a tenth of the other's t
 the error of that one. It is a seventh to a ninth where errors are proportional to tolerances.
 """
 
-WANTED = 1.0
-"""Largest estimated error at the end, in tolerances."""
+WANTED, BETWEEN = 1.0, 10.0
+"""Largest estimated error at the end, and at other times of the output, in tolerances."""
 
 SPARE = 0.5
 """Share of it that a further march aims at."""
 
+NEAR = 20.0
+"""Further marches are compared with the one before if that has at most so many times their tolerances."""
+
+BACK = 30.0
+"""Factor of the tolerances after a march that failed with smaller ones than the last."""
+
 MARCHES = 4
 """Largest number of further marches."""
 
-HOPELESS = 0.3
-"""No further march is made if the last one left more than this share of the error: as in chaos, or by rounding."""
+HOPELESS, FAR, BAD = 0.3, 10.0, 100.0
+"""
+If a further march left more than this share of the error, it was the last one, unless the error is still above `FAR`
+tolerances. Above `BAD` ones at the end, a solution is no success, unless rounding is enough to cause them.
+"""
 
-BRIEF, FAR = 20_000, 10.0
-"""Evaluations by a march up to which further ones are made nevertheless, if the error in tolerances is as large: where
-the function jumps, one march may have seen what the other passed over."""
+GREAT = 1000.0
+"""Error in tolerances with which it is asked before further marches whether rounding causes it."""
 
-MORE, ENOUGH = 10, 100
-"""Steps that a further march may take for each one, or each of so many, of the one before: more are needed only where
-the function is known with fewer digits than the tolerance asks for."""
+CAUSES = 0.1
+"""Share of an error that a change of the start by one rounding must cause, so that tighter tolerances do not help."""
+
+BRIEF = 20_000
+"""Evaluations by a march up to which tighter tolerances are tried nevertheless: where the function jumps, rounding may
+decide whether a march sees what others pass over."""
+
+MORE, ENOUGH, ORDER = 10, 100, 5
+"""Steps that a further march may take for each one, or each of so many, of the one before, and the order with which
+their number grows with the tolerance: more are needed only where the function is known with fewer digits than the
+tolerance asks for."""
 
 ANEW = 16
 """One of so many solves of a function, the first one included, asks anew which method is the better one."""
@@ -65,63 +83,64 @@ class Solved:
         The one with the tightest tolerances.
     watch : Watch or None
         The events on it.
-    error : float
-        Its estimated error at the end, in tolerances; NaN if it is not known.
     share : float
         Share of the tolerances that it has.
     evaluations : int
         Of the right-hand side, by all marches.
+    other : Course or None
+        The one that tells the error; None if there is none.
+    end : float
+        Estimated error at the end, in tolerances; NaN if it is not known.
+    between : array or None
+        Estimated errors at times of the output, or in samples of each step; None if they are not known or not wanted.
+    is_rough : bool
+        Whether changes of the start by rounding cause errors of that size.
     """
 
     course: Course
     watch: Watch | None
-    error: float
     share: float
     evaluations: int
+    other: Course | None = None
+    end: float = nan
+    between: Array | None = None
+    is_rough: bool = False
+
+    @property
+    def worst(self) -> float:
+        """The largest error at times of the output or in samples of steps; 0 if there is none."""
+        found = self.between
+        return 0.0 if found is None or not found.shape[0] else float(found.max())
+
+    @cached_property
+    def error(self) -> float:
+        """Ratio of errors to those that are wanted."""
+        return max(self.end / WANTED, self.worst / BETWEEN)
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it is no success."""
+        return self.end > BAD and not self.is_rough
 
 
 def solved(march: March, events: tuple[Event, ...]) -> Solved:
     """
-    March until the estimated error at the end is at most the tolerance, if that can be done.
+    March until the estimated errors at the end and at times of the output are as wanted, if that can be done.
 
     Terminal `events` are watched on the way. The share of the tolerances that was needed is noted, and whether the
     stiff method was needed from the start: the next solve of the same function begins so.
     """
-    problem = march.problem
-    known = known_of(march.recorded, problem.rtol)
+    known = _known(march)
     share, asks = known.share, known.is_asked
     march.method = march.method if asks else known.method
-    march.stiff = known.stiff or march.stiff
-    one, other = _both(march, share, events)
-    left = one.course.failed and not one.course.chatter
-    if left and METHODS[RADAU] in dict(one.course.used):  # the other one has no iterations that may fail
-        march.method = march.stiff = known.stiff = ROSENBROCK
-        one, other = _both(march, share, events)
-    if one.course.failed or other is None:
-        return one
-    evaluations = one.evaluations + other.evaluations
-    error = nan if other.failed else distance(problem, one.course, other) / GAIN
-    for _ in range(MARCHES):
-        if error <= WANTED:
-            break
-        smaller = max(
-            share * min(SPARE * WANTED / error if isfinite(error) else 1.0, 1 / LOOSER), march.least / problem.rtol
-        )
-        if smaller >= share / 2:
-            break
-        march.most = MORE * (ENOUGH + one.course.path.steps + one.course.rejected)
-        tighter = _marched(march, smaller, events)
-        evaluations += tighter.evaluations
-        if tighter.course.failed:
-            break
-        before, error = error, distance(problem, tighter.course, one.course) / GAIN
-        one, share = tighter, smaller
-        if error > HOPELESS * before and (error <= FAR or tighter.evaluations > BRIEF):
-            break
-    if asks and march.method == EXPLICIT and prefers_stiff(march, one.course, share):
+    first = _pair(march, share, events)
+    if first.course.failed:
+        return first
+    found = _improved(march, first, events)
+    if asks and march.method == EXPLICIT and prefers_stiff(march, found.course, found.share):
         march.method = march.stiff
-    known.enter(march.method, share, error)
-    return Solved(one.course, one.watch, error, share, evaluations)
+    known.enter(march.method, share if found.is_rough and found.end > BAD else found.share, found.error)
+    return found
 
 
 class Known:
@@ -147,44 +166,120 @@ class Known:
         return self.uses % ANEW == 0
 
     def enter(self, method: int, share: float, error: float) -> None:
-        """Note a solve with this share, and its error in tolerances."""
+        """Note a solve with this share, and the ratio of its error to the one that is wanted."""
         self.method, self.uses = method, self.uses + 1
-        self.share = share if error > WANTED * SPARE / LOOSER else min(1.0, share * LOOSER)
+        self.share = share if error > SPARE / LOOSER else min(1.0, share * LOOSER)
 
 
-def known_of(recorded: Recorded, rtol: float) -> Known:
-    """What is known of a function."""
-    key = "known", len(f"{1 / rtol:.0f}") if rtol else 0
+def known_of(recorded: Recorded, rtol: float, *, is_between: bool) -> Known:
+    """What is known of a function, if states between the ends of steps are wanted or not."""
+    key = "known", len(f"{1 / rtol:.0f}") if rtol else 0, is_between
     found: Known = recorded.notes.get(key) or recorded.notes.setdefault(key, Known())
     if rtol:
-        found.share = max(found.share, LEAST / rtol)
+        found.share = max(found.share, least_of(found.method) / rtol)
     return found
 
 
-def _both(march: March, share: float, events: tuple[Event, ...]) -> tuple[Solved, Course | None]:
-    """A march, and one with looser tolerances; None if the first one failed."""
-    both = None if events and any(event.terminal < inf for event in events) else march.twice(share, LOOSER)
-    if both is not None:
-        return Solved(both[0], None, nan, share, both[0].evaluations), both[1]
+def _known(march: March) -> Known:
+    return known_of(march.recorded, march.problem.rtol, is_between=march.output.is_between)
+
+
+def _improved(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:
+    """What is found by further marches, if they are needed."""
+    before, is_asked, least = inf, False, 0.0
+    for _ in range(MARCHES):
+        is_slow = found.error > HOPELESS * before
+        if found.error <= 1.0 or (is_slow and found.error <= FAR):
+            return found
+        if not is_asked and (is_slow or found.end > GREAT) and found.course.evaluations > BRIEF:
+            if _is_rough(march, found):
+                return replace(found, is_rough=True)
+            is_asked = True
+        wanted = found.share * min(SPARE / found.error if isfinite(found.error) else 1.0, 1 / LOOSER)
+        share = max(wanted, least, least_of(march.method) / march.problem.rtol)
+        if share >= found.share / 2:
+            break
+        march.most = _most(found, share)
+        further = _further(march, found, share, events)
+        evaluations = found.evaluations + further.evaluations
+        if further.course.failed:  # with so small tolerances
+            found, least = replace(found, evaluations=evaluations), BACK * share
+        else:
+            before, found = found.error, replace(further, evaluations=evaluations)
+    return replace(found, is_rough=found.end > FAR and not is_asked and _is_rough(march, found))
+
+
+def _most(found: Solved, share: float) -> int:
+    """Steps that a march with a smaller share of the tolerances may take."""
+    steps = ENOUGH + found.course.path.steps + found.course.rejected
+    return int(MORE * steps * (found.share / share) ** (1 / ORDER))
+
+
+def _further(march: March, found: Solved, share: float, events: tuple[Event, ...]) -> Solved:
+    """
+    A march with a smaller share of the tolerances, and its errors.
+
+    They are differences from the last march; or from another one that has little larger tolerances, if the last one has
+    much larger ones. Where both are known, two marches that agree are right: one may have missed a pulse.
+    """
+    if share * NEAR >= found.share:
+        return _compared(march, _marched(march, share, events), found.course)
+    pair = _pair(march, share, events)
+    again = _compared(march, pair, found.course)
+    return again if again.error < pair.error else pair
+
+
+def _is_rough(march: March, found: Solved) -> bool:
+    """Whether changes of the start by one rounding cause errors of the size that is found."""
+    problem, course = march.problem, found.course
+    largest = problem.xp.max(problem.xp.abs(course.path.y), axis=0)
+    nudged = march.run(found.share, course.stop, is_read=False, nudge=2.0**-52 * largest)
+    return not nudged.failed and at_end(problem, course, nudged) > CAUSES * found.end
+
+
+def _pair(march: March, share: float, events: tuple[Event, ...]) -> Solved:
+    """A march, and one with looser tolerances that tells its error."""
+    is_watched = bool(events) and any(event.terminal < inf for event in events)
+    _choose_stiff(march, share)
+    both = None if is_watched else march.twice(share, LOOSER)
+    if both is not None and not _is_refused(march, both[0]):
+        return _compared(march, Solved(both[0], None, share, both[0].evaluations), both[1], both[1].evaluations)
     one = _marched(march, share, events)
-    return one, None if one.course.failed else march.run(share * LOOSER, one.course.stop, is_read=False)
+    if one.course.failed:
+        return one
+    other = march.run(share * LOOSER, one.course.stop, is_read=march.output.is_between)
+    return _compared(march, one, other, other.evaluations)
+
+
+def _choose_stiff(march: March, share: float) -> None:
+    """The stiff method for a share of the tolerances, unless it was found out which one works."""
+    march.choose_stiff(share, _known(march).stiff or None)
+    if march.method != EXPLICIT:
+        march.method = march.stiff
+
+
+def _is_refused(march: March, course: Course) -> bool:
+    """Whether a march failed by iterations of Radau13; the other stiff method has none, and is taken from now on."""
+    is_refused = bool(course.failed) and not course.chatter and METHODS[RADAU] in dict(course.used)
+    if is_refused:
+        march.method = march.stiff = _known(march).stiff = ROSENBROCK
+    return is_refused
+
+
+def _compared(march: March, one: Solved, other: Course, evaluations: int = 0) -> Solved:
+    """A march with its errors, which the difference from another one tells; and with the evaluations of that."""
+    one = replace(one, evaluations=one.evaluations + evaluations)
+    if one.course.failed or other.failed:
+        return one
+    end, some = at_end(march.problem, one.course, other), between(march, one.course, other)
+    return replace(one, other=other, end=end / GAIN, between=None if some is None else some / GAIN)
 
 
 def _marched(march: March, share: float, events: tuple[Event, ...]) -> Solved:
     """One march, with its events."""
-    watch = Watch(events, march.problem.args) if any(event.terminal < inf for event in events) else None
-    course = march.run(share, watch=watch)
-    return Solved(course, watch, nan, share, course.evaluations)
-
-
-def distance(problem: Problem, one: Course, other: Course) -> float:
-    """Largest difference of a component at the ends of two marches, in tolerances."""
-    last = one.last
-    tolerances = (problem.atol + problem.rtols * abs(last)).tolist()  # numbers of Python: states are short
-    return max(map(ratio, last.tolist(), other.last.tolist(), tolerances))
-
-
-def ratio(one: complex, other: complex, tolerance: float) -> float:
-    """Difference of two numbers in tolerances."""
-    apart = abs(one - other)
-    return apart / tolerance if tolerance else 0.0 if not apart else inf
+    _choose_stiff(march, share)
+    while True:
+        watch = Watch(events, march.problem.args) if any(event.terminal < inf for event in events) else None
+        course = march.run(share, watch=watch)
+        if not _is_refused(march, course):
+            return Solved(course, watch, share, course.evaluations)

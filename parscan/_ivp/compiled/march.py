@@ -163,6 +163,7 @@ class March:
         self.problem, self.recorded, self.output = problem, recorded, output
         self.first_step, self._reached, self.method = first_step, reached, EXPLICIT
         self._stiff: int | None = None
+        self._share = 1.0
         self.most = most
         begin, end = problem.span
         self._runs: dict[int, tuple[Solver, Run]] = {}
@@ -181,22 +182,35 @@ class March:
     def stiff(self) -> int:
         """Number of the method for stiff problems; it may be set. `NoCodeError` is raised if there is none."""
         if self._stiff is None:
-            self._stiff = stiff_method(self.recorded, self.problem.rtol)
+            self._stiff = stiff_method(self.recorded, self.problem.rtol * self._share)
         return self._stiff
 
     @stiff.setter
     def stiff(self, method: int) -> None:
         self._stiff = method
 
+    def choose_stiff(self, share: float, method: int | None) -> None:
+        """Take another stiff method: the one given, or that for a share of the tolerances."""
+        self._stiff, self._share = method, share
+
     def run(
-        self, share: float, end: float | None = None, watch: Watch | None = None, *, is_read: bool = True
+        self,
+        share: float,
+        end: float | None = None,
+        watch: Watch | None = None,
+        *,
+        is_read: bool = True,
+        nudge: Array | None = None,
     ) -> Course:
         """
         March with a share of the tolerances, to another end than that of the span if one is given.
 
         `watch` finds events on the way. Without `is_read`, the states at the times of the output are not wanted.
+        `nudge` is added to the initial state.
         """
         problem, course = self.problem, self._course()
+        if nudge is not None:
+            course.y = as_parts(wide(problem.y0) + nudge)
         self._pass(problem.span[1] if end is None else end, course, share, watch, is_read)
         name, since = course.used[-1]
         if name != METHODS[EXPLICIT] and abs(since - problem.span[0]) <= SOON * abs(course.t - problem.span[0]):
@@ -207,11 +221,11 @@ class March:
         """
         March with a share of the tolerances, and with a share that is larger by a factor, in one call of machine code.
 
-        Of the second march, only the end is known. None if they must be made one by one: where an explicit march must
-        be left.
+        Of the second march, only the end and the states at times of the output are known. None if they must be made one
+        by one: with dense output, and where an explicit march must be left.
         """
         note, method = ("alone", self.method), self.method
-        if note in self.recorded.notes:
+        if self.output.is_dense or note in self.recorded.notes:
             return None
         end = self.problem.span[1]
         course, other = self._course(), self._course()
@@ -223,7 +237,8 @@ class March:
             self.recorded.notes[note] = True
             return None
         course.used.append((METHODS[method], self.problem.span[0]))
-        self._read(run, course, times)
+        for number, one in enumerate((course, other)):
+            self._read(run, one, times, number)
         course.failed = "" if status == "FINISHED" else status
         code, _, other.rejected, other.evaluations = run.counts[1].tolist()
         other.failed = "" if code == run.counts[0, 0] else "ended otherwise"
@@ -271,12 +286,12 @@ class March:
             most=self.most, looser=looser,
         )  # fmt: skip
 
-    def _read(self, run: Run, course: Course, times: Array | None) -> None:
-        """Enter the values at the times that a run came to."""
+    def _read(self, run: Run, course: Course, times: Array | None, number: int = 0) -> None:
+        """Enter the values at the times that a run came to, or its second march."""
         if run.values is None or times is None:
             return
-        way = copysign(1.0, self.problem.span[1] - self.problem.span[0])
-        course.values.append(from_parts(run.values[0, ...], course.like)[way * times <= way * course.t, ...])
+        way, reached = copysign(1.0, self.problem.span[1] - self.problem.span[0]), run.t[1] if number else course.t
+        course.values.append(from_parts(run.values[number, ...], course.like)[way * times <= way * reached, ...])
 
     def _stretches(self, begin: float, end: float) -> Array | None:
         """Stretches between breakpoints: their ends, and limits of the times in them; None if there are none."""

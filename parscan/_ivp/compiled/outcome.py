@@ -4,21 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isnan
+from math import isnan, nan
 from typing import Any
 
 from ..._arrays.counts import counted
+from ..._arrays.namespace import Array
 from ..core.polynomial import PiecewisePolynomial
-from .accuracy import FAR
-from .march import March, Output
+from ..core.problem import Problem
+from .accuracy import BETWEEN, FAR, GAIN, LOOSER
+from .apart import differences
+from .march import Course, March, Output
+from .path import Path
+
+ROUNDING = ": changes by rounding grow to such errors along the solution, as in chaos, and no tolerance prevents it"
+UNKNOWN = (
+    ", although tighter ones were tried: either small changes grow along the solution, or `fun` jumps at times that "
+    "`jumps` should name"
+)
+"""Why a large error is left."""
 
 
 def between(march: March, share: float, end: float | None = None) -> PiecewisePolynomial:
     """The same steps with polynomials between their ends, up to the end of a march that was given up."""
+    return rounded(_again(march, share, end).path.polynomial, march.problem.y0.dtype)
+
+
+def _again(march: March, share: float, end: float | None = None) -> Course:
+    """Another march, with polynomials between the ends of steps."""
     again = March(march.problem, march.recorded, Output(is_dense=True), march.first_step, None)
     found = again.run(share, end)
     again.end()
-    return rounded(found.path.polynomial, march.problem.y0.dtype)
+    return found
+
+
+def errors(march: March, share: float, path: Path, t: Array, states: Array) -> Array:
+    """Estimated errors, in tolerances, of states `(m, n)` that a march with a share of the tolerances found."""
+    return against(march.problem, _again(march, share * LOOSER), path, t, states)
+
+
+def against(problem: Problem, other: Course, path: Path, t: Array, states: Array) -> Array:
+    """Errors of states `(m, n)`, in tolerances, which another march with looser ones tells by its polynomials."""
+    if other.failed:
+        return problem.xp.full(t.shape, nan)
+    return differences(problem, path, t, states, other.path.polynomial.evaluate(t)) / GAIN
 
 
 def rounded(polynomial: PiecewisePolynomial, dtype: Any) -> PiecewisePolynomial:
@@ -29,19 +57,23 @@ def rounded(polynomial: PiecewisePolynomial, dtype: Any) -> PiecewisePolynomial:
     return replace(polynomial, y=xp.astype(polynomial.y, dtype), stages=xp.astype(polynomial.stages, dtype))
 
 
-def told(used: Sequence[tuple[str, float]], steps: int, error: float) -> str:
-    """The methods, with the times from which on they were used, their steps, and the error in tolerances."""
+def told(
+    used: Sequence[tuple[str, float]], steps: int, error: float, worst: float = 0.0, *, is_rough: bool = False
+) -> str:
+    """
+    The methods, with the times from which on they were used, their steps, and errors in tolerances.
+
+    `worst` is the largest one at times of the output; `is_rough` says whether changes by rounding cause such errors.
+    """
     done = ""
     for place, (method, begin) in enumerate(used):
         if not place:
             done = method
         elif method != used[place - 1][0]:
             done += f", from t = {begin!r} on {method}, because the problem is stiff"
-    known = "" if isnan(error) else f" The estimated error at the end is {error:.2g} tolerances"
-    far = (
-        ", although tighter ones were tried: either small changes grow along the solution, as in chaos, or `fun` jumps "
-        "at times that `jumps` should name"
-        if error > FAR
-        else ""
-    )
-    return f"By machine code of `fun`: {done}; {counted(steps, 'step')}.{known}{far}{known and '.'}"
+    done = f"By machine code of `fun`: {done}; {counted(steps, 'step')}."
+    if isnan(error):
+        return done
+    before = f", and at most {worst:.2g} before" if worst > max(BETWEEN, error) else ""
+    why = (ROUNDING if is_rough else UNKNOWN) if error > FAR else ""
+    return f"{done} The estimated error at the end is {error:.2g} tolerances{before}{why}."

@@ -28,9 +28,11 @@ from ..core.scale import Scale
 from ..result.result import IvpResult, IvpStatus
 from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
-from .accuracy import GAIN, LOOSER, WANTED, known_of, ratio
+from .accuracy import BETWEEN, GAIN, LOOSER, WANTED, known_of
+from .apart import differences, ratio
 from .march import FEWEST, LEAST, ORDER, Course, March, Output, after, least_of
-from .outcome import between, told
+from .outcome import between, errors, told
+from .path import Path
 from .recorded import Recorded
 from .solvers import METHODS, solver
 
@@ -115,7 +117,8 @@ class Repeat:
         if not _memo().is_kept(self.place, recorded.recording):
             raise Unusual
         problem = Problem(fun, None, args, span, copy(state), rtol, rtol, xp.asarray(atol), inf)
-        times, known = None if t_eval is None else _as_times(xp.asarray(t_eval), span), known_of(recorded, rtol)
+        times = None if t_eval is None else _as_times(xp.asarray(t_eval), span)
+        known = known_of(recorded, rtol, is_between=t_eval is not None)
         share = known.share
         if known.method != self.method or known.is_asked:
             raise Unusual
@@ -128,7 +131,8 @@ class Repeat:
         if recorded.is_contradicted(problem, None, found.t[1:], found.y[1:, :], found.slopes):
             raise Unusual
         self.misses = 0.0
-        known.enter(self.method, share, found.error)
+        worst = 0.0 if found.errors is None or not found.errors.shape[0] else float(found.errors.max())
+        known.enter(self.method, share, max(found.error / WANTED, worst / BETWEEN))
         return self._result(problem, recorded, found, times, share)
 
     def is_of(self, fun: Any, recorded: Recorded, method: int) -> bool:
@@ -164,8 +168,13 @@ class Repeat:
         if not error <= WANTED:
             raise Unusual
         _, t, y = run.log
-        values = None if run.values is None else run.values[0, ...]
-        return Marched(after(begin, t), after(y0, y), run.slopes, values, error, evaluations + further)
+        t, y, values, missed = after(begin, t), after(y0, y), None, None
+        if run.values is not None and times is not None:
+            values = run.values[0, ...]
+            missed = differences(problem, Path(t, y), times, values, run.values[1, ...]) / GAIN
+            if times.shape[0] and not float(missed.max()) <= BETWEEN:
+                raise Unusual
+        return Marched(t, y, run.slopes, values, missed, error, evaluations + further)
 
     def _result(
         self, problem: Problem, recorded: Recorded, found: Marched, times: Array | None, share: float
@@ -186,6 +195,9 @@ class Repeat:
             method=method,
             error_estimate=found.error,
             compiled=True,
+            _errors=found.errors
+            if found.errors is not None
+            else lambda: errors(March(problem, recorded, Output(False), 0.0, None), share, Path(t, states), t, states),
             _polynomial=lambda: between(March(problem, recorded, Output(False), 0.0, None), share),
             _solution=Derivatives(
                 lambda: retrace(Evaluation(problem, None), Steps(t, states)), Scale(problem.rtols, problem.atol)
@@ -195,12 +207,13 @@ class Repeat:
 
 
 class Marched(NamedTuple):
-    """Steps with the slopes at their ends, values at given times, the error at the end, and evaluations."""
+    """Steps with the slopes at their ends, values at given times, their errors and that at the end, and evaluations."""
 
     t: Array
     y: Array
     slopes: Array
     values: Array | None
+    errors: Array | None
     error: float
     evaluations: int
 

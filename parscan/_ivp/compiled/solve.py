@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from ..._arrays.namespace import Array
+from ..._engine.termination import Failure, Termination
 from ..._recorded.budget import NoCodeError
 from ..._reporting.progress import Report
 from ..coarse.steps import Steps
@@ -23,7 +25,7 @@ from ..sequential.on_mesh import retrace
 from .accuracy import LeftError, Solved, solved
 from .ensemble import solve_batch
 from .march import Course, March, Output
-from .outcome import between, rounded, told
+from .outcome import against, between, errors, rounded, told
 from .path import Path
 from .recorded import UNLIKE, record_right_hand_side
 from .repeat import note
@@ -112,18 +114,35 @@ def _result(
         t,
         xp.moveaxis(y, -1, 0),
         xp.asarray(nodes, copy=True),
-        told(course.used, path.steps, found.error),
-        failure=course.chatter,
-        failed_at=course.t,
+        told(course.used, path.steps, found.end, found.worst, is_rough=found.is_rough),
+        failure=course.chatter or (_failure(found) if found.is_bad else None),
+        failed_at=float(nodes[-1]),
         seen=seen,
         sol=DenseOutput(dense) if dense_output and dense is not None else None,
         nfev=found.evaluations,
         npoints=found.evaluations,
-        error_estimate=found.error,
+        error_estimate=found.end,
+        _errors=_errors(march, found, path, t, states if times is None else y),
         compiled=True,
         _polynomial=dense if dense is not None else partial(between, march, found.share, stop),
         _solution=Derivatives(lambda: retrace(evaluation.with_breaks(march.breaks), Steps(nodes, states)), scale),
     )
+
+
+def _errors(march: March, found: Solved, path: Path, t: Array, states: Array) -> Array | Callable[[], Array] | None:
+    """Estimated errors at the times `t` of the output, or a function that marches once more to tell them."""
+    if found.other is None:
+        return None
+    if not march.output.is_between:
+        return partial(errors, march, found.share, path, t, states)
+    if march.output.is_dense:
+        return against(march.problem, found.other, path, t, states)
+    return found.between
+
+
+def _failure(found: Solved) -> Failure:
+    """Why a solution is no success."""
+    return Failure(Termination.INACCURATE, f"the estimated error is {found.end:.2g} tolerances")
 
 
 def _seen(events: tuple[Event, ...], found: Solved, path: Path, problem: Problem) -> Occurrences:

@@ -24,7 +24,11 @@ from ..sensitivities.derivatives import of_mesh
 from .hints import of_jumps, of_zeros
 from .result import IvpResult, IvpStatus
 
-STATUS = {Termination.FINISHED: IvpStatus.FINISHED, Termination.NOT_FINITE: IvpStatus.NOT_FINITE}
+STATUS = {
+    Termination.FINISHED: IvpStatus.FINISHED,
+    Termination.NOT_FINITE: IvpStatus.NOT_FINITE,
+    Termination.INACCURATE: IvpStatus.INACCURATE,
+}
 """The status for each termination; all others have `FAILED`."""
 
 

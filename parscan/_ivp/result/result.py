@@ -26,13 +26,14 @@ CURVE_POINTS, POINTS_PER_INTERVAL, CURVE_NUMBERS = 2000, 16, 2**22
 
 
 class IvpStatus(IntEnum):
-    """The end of an integration: SciPy's codes, and two more."""
+    """The end of an integration: SciPy's codes, and three more."""
 
     FINISHED = 0
     EVENT = 1
     FAILED = -1
     NOT_FINITE = -3
     NONDETERMINISTIC = -4
+    INACCURATE = -5
 
     @property
     def text(self) -> str:
@@ -46,6 +47,7 @@ TEXTS = {
     IvpStatus.FAILED: "The integration could not be continued.",
     IvpStatus.NOT_FINITE: "The right-hand side did not stay finite.",
     IvpStatus.NONDETERMINISTIC: "The solution is one of many: the functions contradict themselves.",
+    IvpStatus.INACCURATE: "The end was reached, but the error there is far above the tolerances.",
 }
 """The codes in words."""
 
@@ -72,7 +74,8 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     status : IvpStatus
         0: the end was reached. 1: a terminal event occurred. -1: the solution could not be continued. -3: a value of
         `fun` was not finite. -4: values of `fun` or an event, called twice with the same arguments, differ by more
-        than the tolerances.
+        than the tolerances. -5: the end was reached, but with an estimated error above 100 tolerances, although small
+        changes do not grow so far; only for `compiled` solves.
     termination : Termination
         The reason for the end as data, more detailed than the status: `STUCK` for an early end, for example.
     message : str
@@ -96,7 +99,11 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         square over the components. At most 2 on an adaptive mesh. Not limited on a given mesh, nor on the times of
         `t_eval` for DEER; a warning is given above 1. NaN if SciPy solved the problem. Steps that a sequential solver
         took instead of a window do not count. If the solve is `compiled`, the largest estimated error of a component at
-        the end.
+        the end; see `errors` for other times.
+    errors : array, shape (N,)
+        Estimated errors of the states at the times `t` if a solve of a single problem is `compiled`, otherwise NaN: the
+        largest one of a component, in units of the tolerance for its largest size there and at both ends of the step.
+        Evaluated at the first access if only `t` and `y` were asked for, by one more solve.
     compiled : bool
         Whether machine code of `fun` solved the problem.
     decisions : tuple of str
@@ -136,6 +143,9 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     _polynomial: PiecewisePolynomial | Callable[[], PiecewisePolynomial] | None = None
     """The continuous solution, or a function that makes it, for `guess=`. None if SciPy solved the problem."""
 
+    _errors: Array | Callable[[], Array] | None = None
+    """Estimated errors at `t`, or a function that finds them. None if they are not known."""
+
     _solution: Derivatives | None = None
     _stretches: tuple[Stretch, ...] = ()
 
@@ -148,6 +158,14 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     def _fun(self) -> Callable[[Array, Array], Array] | None:
         """Right-hand side on stacked states, `(m, *batch, n)` at the times `(m,)`; None in copies."""
         return None if self._solution is None else self._solution.fun
+
+    @cached_property
+    def errors(self) -> Array:
+        """Estimated errors at the times `t`, in tolerances."""
+        if self._errors is None:
+            xp = array_namespace(self.t)
+            return xp.full(self.t.shape, nan)
+        return self._errors() if callable(self._errors) else self._errors
 
     @cached_property
     def residual(self) -> float:
@@ -206,7 +224,8 @@ class IvpResult(Differentiable, Mapping[str, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         """The state without the user's functions: the continuous solution replaces the function that makes it."""
-        return {**super().__getstate__(), "_polynomial": self._dense}
+        known = {"_polynomial": self._dense, "_errors": None if self._errors is None else self.errors}
+        return {**super().__getstate__(), **known}
 
     def _rows(self) -> dict[str, object]:
         """The counts, and arrays by their shape."""

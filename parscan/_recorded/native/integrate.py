@@ -223,7 +223,7 @@ class Run:
         if times is not None:
             times = np.ascontiguousarray(times, dtype=np.float64)
             count = times.shape[-1]
-            some = self._states.shape[0] if valued is None else valued
+            some = self.members if valued is None else valued
             self._numbers[VALUED] = some
             self.values = np.full((some, count, solver.n), np.nan, solver.dtype)
             size = solver.n * solver.dtype.itemsize

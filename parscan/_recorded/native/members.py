@@ -77,7 +77,7 @@ class Form:
         Whether DOP853 uses the errors of two steps for the length of the next one; if not, its steps are SciPy's.
     compares : bool
         Whether members after the first one are that problem again, with tolerances that are larger by the factor
-        "looser" and from the same state: only their ends are wanted. With one lane.
+        "looser" and from the same state: only their ends and values at times are wanted. With one lane.
     has_stretches : bool
         Whether the span is given in stretches, at whose ends steps end: the function jumps there, or has a kink.
     """

@@ -29,7 +29,7 @@ from .stage_systems import stage_systems
 DEGREE = 4
 """Coefficients of the polynomials."""
 
-MIDDLE, ALLOWED = 0.5, 10.0
+MIDDLE, ALLOWED = 0.5, 2.0
 """Where in a step the error of its polynomial is estimated, and how large it may be, in tolerances."""
 
 
