@@ -34,7 +34,7 @@ SPARE = 0.5
 NEAR = 20.0
 """Further marches are compared with the one before if that has at most so many times their tolerances."""
 
-BACK = 30.0
+BACK = 5.0
 """Factor of the tolerances after a march that failed with smaller ones than the last."""
 
 MARCHES = 4
@@ -119,8 +119,8 @@ class Solved:
 
     @property
     def is_bad(self) -> bool:
-        """Whether it is no success."""
-        return self.end > BAD and not self.is_rough
+        """Whether it is no success: its error is great, even if errors are proportional to tolerances."""
+        return self.end * GAIN / (LOOSER - 1) > BAD and not self.is_rough
 
 
 def solved(march: March, events: tuple[Event, ...]) -> Solved:
