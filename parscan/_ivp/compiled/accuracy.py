@@ -203,7 +203,10 @@ def _improved(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:
         further = _further(march, found, share, events)
         evaluations = found.evaluations + further.evaluations
         if further.course.failed:  # with so small tolerances
-            found, least = replace(found, evaluations=evaluations), BACK * share
+            found = replace(found, evaluations=evaluations)
+            if least or further.course.failed == "TOO_MANY_STEPS":
+                break
+            least = BACK * share
         else:
             before, found = found.error, replace(further, evaluations=evaluations)
     return replace(found, is_rough=found.end > FAR and not is_asked and _is_rough(march, found))
