@@ -182,13 +182,13 @@ def test_a_steep_function_is_no_jump(scale, h):
 
 
 @pytest.mark.slow
-def test_sliding_on_a_switch_of_the_state_goes_on_with_one_step_methods():
+def test_sliding_on_a_switch_of_the_state_goes_on_with_one_step_methods(road):
     """Up to y = 1, and then along it: neither windows nor steps followed one by one get on there."""
     rtol = 1e-5
     sol = solve_ivp(lambda t, y: np.where(y < 1, 2.0, -0.1), (0, 3), [0.0], rtol=rtol, atol=rtol / 100)
     assert sol.success
-    assert sol.method == "RK45"
-    assert "jumps to and fro" in sol.message
+    assert sol.compiled == (road == "code")
+    assert sol.compiled or (sol.method == "RK45" and "jumps to and fro" in sol.message)
     assert abs(sol.y[0, -1] - 1) < 1e3 * rtol
     named = solve_ivp(lambda t, y: np.where(y < 1, 2.0, -0.1), (0, 3), [0.0], "Radau", rtol=rtol, atol=rtol / 100)
     assert not named.success

@@ -347,7 +347,7 @@ def test_batches_across_jumps():
 
         sol = solve_ivp(fun, (0, 48), np.zeros((1, members)), rtol=1e-9, atol=1e-9, jumps=problem.jumps)
         assert sol.success
-        assert sol.method == ("Radau" if members == 3 else "DOP853")
+        assert sol.method == ("Radau" if members == 3 and not sol.compiled else "DOP853")
         assert np.isin(inner(problem), sol.mesh).all()
         for member in (0, members - 1):
             alone = Switched(np.full((2, 1, 1), -decay[member]), *vars_of(problem))
