@@ -136,7 +136,7 @@ def _errors(march: March, found: Solved, path: Path, t: Array, states: Array) ->
     if not march.output.is_between:
         return partial(errors, march, found.share, path, t, states)
     if march.output.is_dense:
-        return against(march.problem, found.other, path, t, states)
+        return partial(against, march.problem, found.other, path, t, states)
     return found.between
 
 
