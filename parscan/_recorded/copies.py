@@ -30,14 +30,13 @@ from .graph import Graph
 from .libraries import Cached, Library, LibraryFunction, Ufunc, Vectorized
 from .math_functions import MathFunction
 from .names import Globals, Reads
-from .number_types import COMPLEX, FLOAT, INT, SCALARS, Unrecorded, largest_by
+from .number_types import COMPLEX, FLOAT, INT, SCALARS, TYPE, Unrecorded, largest_by
 from .origins import (
     CACHED,
     DISPATCHER,
     HARMLESS,
     HUGE,
     MANY,
-    NOT_COPIED,
     PLAIN,
     PURE,
     RECORDED,
@@ -45,6 +44,7 @@ from .origins import (
     class_bodies,
     defines,
     is_by_numba,
+    is_copied,
     is_users,
     slots_of,
 )
@@ -85,6 +85,7 @@ class Copies:
             "int": INT,
             "max": largest_by("max"),
             "min": largest_by("min"),
+            "type": TYPE,
             "print": refuse("prints"),
             "open": refuse("opens a file"),
             "input": refuse("asks for input"),
@@ -352,7 +353,7 @@ class Copies:
             copy = make(given.__name__, (*copied, given), members)
             self._remember(given, copy)
             for name, member in vars(given).items():
-                if name not in NOT_COPIED and (callable(member) or not name.startswith("__")):
+                if is_copied(name, member):
                     _enter(copy, name, self._member(member))
             if hasattr(given, "__abstractmethods__"):
                 copy.__abstractmethods__ = given.__abstractmethods__

@@ -84,7 +84,7 @@ def of_function(given: FunctionType, _: Any, parts: Sequence[Part]) -> Look:
     code, names = given.__code__, (given.__module__, given.__name__, given.__qualname__)
     count, names_of_own = len(given.__closure__ or ()), tuple(vars(given))
     (_, of_globals), defaults, _ = parts[:3]
-    looks = [look for _, look in parts[3 : 3 + count] if look is not None]
+    looks = [(place, look) for place, (_, look) in enumerate(parts[3 : 3 + count]) if look is not None]
     own = list(zip(names_of_own, parts[3 + count :], strict=True))
 
     def look(given: Any) -> bool:
@@ -92,7 +92,7 @@ def of_function(given: FunctionType, _: Any, parts: Sequence[Part]) -> Look:
             return False
         if (given.__module__, given.__name__, given.__qualname__) != names:
             return False
-        if looks and not all(one(cell) for one, cell in zip(looks, given.__closure__, strict=True)):
+        if looks and not all(one(given.__closure__[place]) for place, one in looks):
             return False
         if not _is_as_before(given.__defaults__, defaults):
             return False
@@ -138,6 +138,8 @@ def of_module(_: ModuleType, names: dict[str, bool], parts: Sequence[Part]) -> L
     expected = [(name, *one) for name, one in zip(there, parts, strict=True)]
 
     def look(given: Any) -> bool:
+        if given is None:  # in place of a module that is gone
+            return False
         for name, wanted, inner in expected:
             found = getattr(given, name, look)
             if found is not wanted() or (inner is not None and not inner(found)):

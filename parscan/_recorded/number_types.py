@@ -1,4 +1,4 @@
-"""The types `float`, `int`, `complex` and NumPy's scalars, and `max` and `min`, in recorded functions."""
+"""The types `float`, `int`, `complex` and NumPy's scalars, `type`, `max` and `min`, in recorded functions."""
 
 from __future__ import annotations
 
@@ -73,6 +73,35 @@ FLOAT, INT, COMPLEX = _converter(float), _converter(int), _converter(complex)
 
 SCALARS = {one: _converter(one) for one in (np.float64, np.float32, np.int64, np.int32, np.bool_, np.complex128,
                                             np.complex64)}  # fmt: skip
+
+
+class _TypeOf(_Converter):
+    """The type of `type` in the copy: functions may compare types with what is `float` or `np.float64` there."""
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        found = type(*args, **options)
+        if len(args) == 1:
+            found = _replaced(args[0]) if found is RecordingArray else found
+            return CONVERTERS.get(found, found)
+        return found
+
+
+def _replaced(value: RecordingArray) -> Any:
+    """The type of the value that a recorded one stands for."""
+    if value.ndim:
+        return np.ndarray
+    if value.dtype.kind in "iu":
+        raise Refused("asks for the type of an integer made of a value")  # NumPy's or Python's
+    if not value.is_python:
+        return value.dtype.type
+    return complex if value.dtype.kind == "c" else float
+
+
+CONVERTERS: dict[type, Any] = {float: FLOAT, int: INT, complex: COMPLEX, **SCALARS}
+"""What the copy has in place of types of numbers."""
+
+TYPE: Any = _TypeOf("type", (), {"real": type})
+CONVERTERS |= dict.fromkeys((type, _Converter, _TypeOf), TYPE)
 
 
 def largest_by(name: str) -> Callable[..., Any]:

@@ -88,6 +88,8 @@ NOT_COPIED = frozenset(
         "__doc__",
         "__qualname__",
         "__annotations__",
+        "__annotations_cache__",
+        "__dataclass_fields__",
         "__firstlineno__",
         "__init_subclass__",
         "__class_getitem__",
@@ -101,6 +103,13 @@ NOT_COPIED = frozenset(
     ]
 )
 """Members of a class that its copy inherits."""
+
+
+def is_copied(name: str, member: Any) -> bool:
+    """Whether the copy of a class has a copy of a member; special ones are Python's, unless they can be changed."""
+    if name in NOT_COPIED:
+        return False
+    return callable(member) or not name.startswith("__") or isinstance(member, list | dict | set | np.ndarray)
 
 
 def is_by_numba(given: Any) -> bool:

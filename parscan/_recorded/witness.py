@@ -47,7 +47,7 @@ from .copies import MAKERS, Copies
 from .glance import Glance, NoGlanceError
 from .libraries import SPECIAL
 from .number_types import SCALARS
-from .origins import CACHED, DISPATCHER, MANY, NOT_COPIED, PURE, is_by_numba, is_users, slots_of
+from .origins import CACHED, DISPATCHER, MANY, PURE, is_by_numba, is_copied, is_users, slots_of
 from .refusing import NO_FUNCTIONS
 
 np: Any = numpy  # whose scalar types mypy would tell apart
@@ -325,17 +325,13 @@ def _members(*names: str) -> Open:
     return members
 
 
-def _is_copied(name: str, member: Any) -> bool:
-    return name not in NOT_COPIED and (callable(member) or not name.startswith("__"))
-
-
 OF_TYPES = ("__dict__", "__weakref__", "__doc__", "__annotations__")
 """Members of a class that change with the class only, or are not used."""
 
 
 def _class(given: type, _: Any) -> tuple[Facts, Sequence[Any]]:
     members = dict(vars(given))
-    kept = {name: member for name, member in members.items() if _is_copied(name, member)}
+    kept = {name: member for name, member in members.items() if is_copied(name, member)}
     others = Each(member for name, member in members.items() if name not in kept and name not in OF_TYPES)
     return (Same(given), tuple(kept), others), (*given.__bases__, *kept.values())
 

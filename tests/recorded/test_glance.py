@@ -107,6 +107,34 @@ def test_closures_are_looked_at(walks):
     assert recalled(step) is found
 
 
+def test_helpers_that_call_themselves(walks):
+    rate = 0.5
+
+    def power(k):
+        return rate * other(k - 1) if k else 1.0
+
+    def other(k):
+        return rate * power(k - 1) if k else 1.0
+
+    def step(y):
+        return power(3) * y
+
+    found = remembered(step)
+    before = len(walks)
+    assert recalled(step) is found
+    assert len(walks) == before
+    rate = 0.25
+    assert recalled(step) is None
+
+
+def test_a_module_that_is_gone():
+    own = module("import types\nother = types.ModuleType('other')\ndef step(y): return y if other is None else 2 * y")
+    found = remembered(own.step)
+    own.other = None
+    gc.collect()
+    assert recalled(own.step) is not found
+
+
 def test_arguments_are_looked_at():
     table = np.ones(2)
 
@@ -173,8 +201,9 @@ class Model(Base):
     def shifted(cls, y): return y + cls.shift
 
     shift = 0.25
+    __special__ = [1.0]
 
-    def step(self, y): return self.shifted(self.bent(self.scaled(y @ self.table))) * self.half
+    def step(self, y): return self.shifted(self.bent(self.scaled(y @ self.table))) * self.half * self.__special__[0]
 
 model = Model(np.eye(2))
 """
@@ -195,6 +224,7 @@ CHANGES_OF_OBJECTS = {
     "a property": "own.Model.half = property(lambda self: 3.0)",
     "the function of a property": "own.Model.half.fget.__code__ = (lambda self: 3.0).__code__",
     "a static method": "own.Model.bent = staticmethod(np.sin)",
+    "what a special attribute holds": "own.Model.__special__[0] = 3.0",
     "the class": "own.model.__class__ = type('Other', (own.Model,), {'shift': 1.0})",
     "the object": "own.model = own.Model(2 * np.eye(2))",
 }
