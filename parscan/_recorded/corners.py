@@ -65,9 +65,20 @@ def corners(switches: Switches, numbers: Sequence[Any], begin: float, end: float
     TooManyError
         If there are more than `MOST`.
     """
+    found, counts = places(switches, numbers, begin, end)
+    return found[counts]
+
+
+def places(switches: Switches, numbers: Sequence[Any], begin: float, end: float) -> tuple[Any, Any]:
+    """
+    Places `(k,)` that divide a span, ascending, and whether they are corners; see `corners`.
+
+    The others are where functions have their zeros and turning points, and the ends of the span.
+    """
     if not (isfinite(begin) and isfinite(end)):
         found = _direct(switches, numbers)
-        return np.unique(found[(found >= begin) & (found <= end) & np.isfinite(found)])
+        found = np.unique(found[(found >= begin) & (found <= end) & np.isfinite(found)])
+        return found, np.ones(found.shape, bool)
     search = _Search(switches, numbers, begin, end)
     search.note(_direct(switches, numbers), True)
     if switches.degrees.size:
@@ -112,7 +123,7 @@ def strengths(switches: Switches, numbers: Sequence[Any], begin: float, end: flo
     t = np.stack(
         [*(low + moved + share * length for share in shares), *(high - moved - share * length for share in shares)]
     )
-    parts = _values(switches.outputs, [np.asarray(one)[None] for one in numbers], t.ravel())
+    parts = values_of(switches.outputs, [np.asarray(one)[None] for one in numbers], t.ravel())
     values = np.concatenate(parts, axis=1).reshape(len(t), low.size, -1)
     with np.errstate(all="ignore"):
         scale = np.abs(values).max(axis=(0, 1))
@@ -129,38 +140,54 @@ def strengths(switches: Switches, numbers: Sequence[Any], begin: float, end: flo
     return found
 
 
-def corners_of_members(switches: Switches, numbers: Sequence[Any], begin: float, end: float) -> Any:
+def corners_of_members(switches: Switches, numbers: Sequence[Any], begin: float, end: float) -> tuple[Any, bool]:
     """
-    Corners of several members, `(members, k)`, ascending; those who have fewer have NaN behind them.
+    Corners of several members, `(members, k)`, ascending, with NaN behind those of members with fewer; whether all.
 
     The numbers have a first axis for members. Corners that need a search are left out if there are more than
     `SEARCHED` members.
     """
     count = len(numbers[0])
-    if count <= SEARCHED and switches.degrees.size:
-        each = [corners(switches, [one[k] for one in numbers], begin, end) for k in range(count)]
-        found = np.full((count, max(map(len, each))), np.nan)
-        for k, one in enumerate(each):
-            found[k, : len(one)] = one
-        return found
+    needs_search = not bool(switches.helps.all())
+    if count <= SEARCHED and needs_search:
+        return filled([corners(switches, [one[k] for one in numbers], begin, end) for k in range(count)]), True
     tables = [np.broadcast_to(np.ravel(one), (count, np.size(one))) for one in switches.tables]
-    parts = list(_values(switches.direct, numbers, np.zeros(count))) if switches.direct.results else []
-    return np.sort(np.concatenate([np.zeros((count, 0)), *tables, *parts], axis=1), axis=1)
+    parts = list(values_of(switches.direct, numbers, np.zeros(count))) if switches.direct.results else []
+    found = np.sort(np.concatenate([np.zeros((count, 0)), *tables, *parts], axis=1), axis=1)
+    return found, not needs_search
+
+
+def filled(each: Sequence[Any]) -> Any:
+    """Rows as one array, those that are shorter with NaN behind them."""
+    found = np.full((len(each), max(map(len, each))), np.nan)
+    for k, one in enumerate(each):
+        found[k, : len(one)] = one
+    return found
 
 
 def _direct(switches: Switches, numbers: Sequence[Any]) -> Any:
     """Times at which the time itself is compared with something, or is an entry of a table."""
     found = [np.asarray(one, float).ravel() for one in switches.tables]
     if switches.direct.results:
-        found += [one[0] for one in _values(switches.direct, [np.asarray(one)[None] for one in numbers], np.zeros(1))]
+        found += [one[0] for one in values_of(switches.direct, [np.asarray(one)[None] for one in numbers], np.zeros(1))]
     return np.concatenate(found) if found else np.zeros(0)
 
 
-def _values(program: Any, numbers: Sequence[Any], t: Any) -> Any:
+def values_of(program: Any, numbers: Sequence[Any], t: Any) -> Any:
     """Results of a program that does not read the state, at times `(m,)`, with numbers `(m, ...)` or `(1, ...)`."""
     count = t.shape[0]
     state = np.broadcast_to(np.zeros(()), (count, *program.arguments[1].shape))
     return program(t, state, *[np.broadcast_to(one, (count, *np.shape(one)[1:])) for one in numbers])
+
+
+def levels(switches: Switches, numbers: Sequence[Any], t: Any, some: Any) -> Any:
+    """Values `(m, k)` of the functions of some switches whose levels count; see `values_of`."""
+    found = values_of(switches.program, numbers, t)
+    half = len(found) // 2
+    x, y = (np.concatenate(part, axis=1)[:, some] for part in (found[:half], found[half:]))
+    with np.errstate(all="ignore"):
+        x = np.where(switches.differs[some], x - y, np.where(switches.divides[some], x / y, x))
+        return x * switches.scales[some] - switches.offsets[some]
 
 
 @dataclass
@@ -203,18 +230,13 @@ class _Search:
         self._counts = np.zeros(self._cuts.shape, bool)
         np.logical_or.at(self._counts, group, all_counts)
 
-    def found(self) -> Any:
-        """The corners."""
-        return self._cuts[self._counts]
+    def found(self) -> tuple[Any, Any]:
+        """All places, and whether they are corners."""
+        return self._cuts, self._counts
 
     def _levels(self, t: Any, some: Any) -> Any:
         """Values `(m, k)` of the functions of some switches whose levels count."""
-        of, found = self.switches, _values(self.switches.program, self._numbers, t)
-        half = len(found) // 2
-        x, y = (np.concatenate(part, axis=1)[:, some] for part in (found[:half], found[half:]))
-        with np.errstate(all="ignore"):
-            x = np.where(of.differs[some], x - y, np.where(of.divides[some], x / y, x))
-            return x * of.scales[some] - of.offsets[some]
+        return levels(self.switches, self._numbers, t, some)
 
     def _sides(self, values: Any, some: Any) -> Any:
         """Numbers of the levels that values are above."""

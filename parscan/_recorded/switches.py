@@ -26,6 +26,8 @@ FREE, AFFINE, MONOTONE, SMOOTH = range(4)
 ZERO, WHOLE, TABLE = range(3)
 """Levels: zero; whole numbers; the entries of a table."""
 
+QUOTIENTS = ("divide", "reciprocal", "arctan2")
+
 EITHER = ("maximum", "minimum", "fmax", "fmin")
 """Operations whose result is one of their operands."""
 
@@ -36,6 +38,14 @@ SEARCHES = (SEARCH_LEFT, SEARCH_RIGHT)
 RISING = frozenset(["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "tanh", "sinh", "arctan",
                     "arcsinh", "arcsin", "arccos", "arctanh", "arccosh", "expit", "erf", "erfc"])  # fmt: skip
 """Monotone functions."""
+
+STEEP = frozenset(["exp", "exp2", "expm1", "tanh", "sinh", "arctan", "expit", "erf", "erfc"])
+"""Functions that change most, or become large, about the place where their argument is zero."""
+
+SHARP = RISING | {"cosh", "power"}
+"""Functions that make narrow pulses, or steps, of arguments that change slowly; so do quotients."""
+
+WAVES = frozenset(["sin", "cos", "tan"])
 
 JUMPY = frozenset([*COMPARISONS, *SEARCHES, "sign", "signbit", "heaviside", "floor", "ceil", "trunc", "rint",
                    "floor_divide", "isnan", "isfinite", "isinf"])  # fmt: skip
@@ -72,12 +82,16 @@ class Switches:
         `ZERO`, `WHOLE`, or `TABLE` plus the number among the `searched` tables.
     degrees, depths : arrays of int, shape (k,)
         How the function depends on time between the switches of smaller depths.
+    is_scaled : array of bool, shape (k,)
+        Whether the operation changes where its argument is near zero, within about one.
     helps : array of bool, shape (k,)
         Whether the switch is none, but a place on both sides of which another operation is monotone.
     searched : tuple of arrays
         Tables in which functions of time are searched.
     outputs : Program
         Its results are all nodes that depend on time and not on the state, and that the function reads then.
+    is_sharp : bool
+        Whether operations can make narrow pulses of time, although they are smooth.
     """
 
     program: Program
@@ -90,15 +104,29 @@ class Switches:
     levels: Any
     degrees: Any
     depths: Any
+    is_scaled: Any
     helps: Any
     searched: tuple[Any, ...]
     outputs: Program
+    is_sharp: bool
+
+    @property
+    def has_corners(self) -> bool:
+        """Whether there are switches, and not only places where others are monotone, or where pulses are."""
+        return bool(self.tables or self.direct.results or not self.helps.all())
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there are no switches, and all centres of pulses are where affine functions are zero."""
+        is_affine = (self.degrees == AFFINE) & (self.depths == 0) & (self.levels == ZERO)
+        return not self.has_corners and bool(is_affine.all())
 
     @property
     def depends(self) -> bool:
-        """Whether corners depend on the numbers after the state."""
+        """Whether corners, or widths of pulses, depend on the numbers after the state."""
         count = len(self.program.arguments)
-        return any(one.reads(k) for one in (self.program, self.direct) for k in range(STATE + 1, count))
+        programs = self.program, self.direct, *([self.outputs] if self.is_sharp else [])
+        return any(one.reads(k) for one in programs for k in range(STATE + 1, count))
 
 
 class _Row(NamedTuple):
@@ -113,6 +141,7 @@ class _Row(NamedTuple):
     divides: bool = False
     scale: float = 1.0
     offset: float = 0.0
+    is_scaled: bool = False
     helps: bool = False
 
 
@@ -129,6 +158,9 @@ class _Nodes:
         self.tables: list[Any] = []
         self.searched: list[Any] = []
         self.read = np.zeros(size, bool)
+        self.squares, self.waves = np.zeros(size, bool), np.zeros(size, bool)
+        """Products of functions of time, and what depends on sines of it."""
+        self.is_sharp = self.waves_matter = False
         for block in program.blocks:
             self._enter(block)
         for ids in program.results:
@@ -173,10 +205,23 @@ class _Nodes:
         name = block.operation
         is_whole = name == CONVERT and block.dtype.kind in "iub"
         row = self._switch("trunc" if is_whole else name, operands, degrees, depth, block.data)
+        self._shape(name, node, operands, degrees, is_switch=row is not None and not row.helps)
         if row is not None:
             self.rows.append(row)
         self.depths[node] = depth + (row is not None)
         self.degrees[node] = FREE if is_whole else degree(name, operands, degrees)
+
+    def _shape(self, name: str, node: int, operands: list[int], degrees: list[int], *, is_switch: bool) -> None:
+        """Note whether an operation can make pulses, and whether it matters where waves turn."""
+        squares, varies = bool(self.squares[operands].any()), FREE not in degrees
+        is_high = name == "multiply" and squares and varies
+        is_sharp = name in SHARP or is_high or (name in QUOTIENTS and degrees[-1] != FREE)
+        has_zeros_of = name in ("negative", "multiply") or (name == "divide" and degrees[1] == FREE)
+        self.squares[node] = has_zeros_of and (squares or (name == "multiply" and varies))
+        self.is_sharp |= is_sharp
+        waves = bool(self.waves[operands].any())
+        self.waves_matter |= waves and (is_sharp or is_switch)
+        self.waves[node] = waves or name in WAVES
 
     def _switch(self, name: str, operands: list[int], degrees: list[int], depth: int, data: Any) -> _Row | None:
         if is_direct(name, operands, degrees, self.time):
@@ -186,8 +231,10 @@ class _Nodes:
                 self.direct.append(operands[operands[0] == self.time])
             return None
         rule = SWITCHES.get(name)
-        if rule is None or (name == "multiply" and operands[0] != operands[1]):
+        if rule is None or (name == "multiply" and operands[0] != operands[1] and degrees != [AFFINE, AFFINE]):
             return None
+        if self.squares[operands[0]] and (name in STEEP or name == "multiply"):
+            return None  # it changes where the square is zero
         found = rule(_Row(operands[0], operands[0], degrees[0], depth), operands, degrees)
         if name in SEARCHES:
             self.searched.append(data)
@@ -220,7 +267,8 @@ SWITCHES: dict[str, Callable[[_Row, list[int], list[int]], _Row]] = {
     "rint": _at(level=WHOLE, offset=0.5),
     **dict.fromkeys(("sin", "tan"), _at(level=WHOLE, scale=1 / pi, offset=0.5, helps=True)),
     "cos": _at(level=WHOLE, scale=1 / pi, helps=True),
-    **dict.fromkeys(("cosh", "power", "multiply"), _at(helps=True)),
+    **dict.fromkeys(("power", "multiply"), _at(helps=True)),
+    **dict.fromkeys(("cosh", *STEEP), _at(is_scaled=True, helps=True)),
 }
 """
 Switches by the names of operations. Sines are monotone between odd quarters of turns; squares, other powers and
@@ -269,24 +317,29 @@ listed.
 
 
 def switches(program: Program) -> Switches | None:
-    """The switches of a function of `t`, `y` and numbers; None if it has none."""
+    """The switches of a function of `t`, `y` and numbers; None if it has none, and no pulses either."""
     if not program.reads(TIME):
         return None
     nodes = _Nodes(program)
     chars = np.array(list("".join(block.dtype.char * block.count for block in program.blocks)))
-    rows = sorted((row for row in nodes.rows if row.degree != FREE), key=lambda row: str(chars[row.x]))
-    if not (any(not row.helps for row in rows) or nodes.direct or nodes.tables):
+    rows = [
+        row for row in nodes.rows if row.degree != FREE and (nodes.waves_matter or row.level != WHOLE or not row.helps)
+    ]
+    rows.sort(key=lambda row: str(chars[row.x]))
+    if not (any(not row.helps for row in rows) or nodes.direct or nodes.tables or nodes.is_sharp):
         return None
-    columns = [np.array(column) for column in zip(*rows, strict=True)] if rows else [np.zeros(0, int)] * 10
-    x, y, degrees, depths, levels, differs, divides, scales, offsets, helps = columns
+    columns = [np.array(column) for column in zip(*rows, strict=True)] if rows else [np.zeros(0, int)] * 11
+    x, y, degrees, depths, levels, differs, divides, scales, offsets, is_scaled, helps = columns
     read = np.flatnonzero(nodes.read & nodes.by_time & ~nodes.by_state)
     return Switches(
         _extracted(program, chars, x, y),
         _extracted(program, chars, np.array(sorted(set(nodes.direct)), int)),
         tuple({id(one): one for one in nodes.tables}.values()),
-        differs.astype(bool), divides.astype(bool), scales, offsets, levels, degrees, depths, helps.astype(bool),
+        differs.astype(bool), divides.astype(bool), scales, offsets, levels, degrees, depths, is_scaled.astype(bool),
+        helps.astype(bool),
         tuple(nodes.searched),
         _extracted(program, chars, read),
+        nodes.is_sharp,
     )  # fmt: skip
 
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..._arrays.namespace import Array, quiet
 from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
-from ..core.stretches import cut
 from .accuracy import BRIEF, GAIN, HOPELESS, LEAST, LOOSER, MARCHES, SPARE, WANTED, LeftError
-from .corners import BESIDE, breaks_in, stretches_of_members
+from .corners import Places, places_in, stretches_of_members
 from .march import FEWEST, ORDER, SOON
 from .members import Members
 from .parts import as_parts, from_parts, of_parts, wide
@@ -83,7 +82,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class _Alone:
-    """A member as a recorded function with its numbers; see `breaks_in`."""
+    """A member as a recorded function with its numbers; see `places_in`."""
 
     parameters: tuple[Any, ...]
     switches: Switches
@@ -112,25 +111,28 @@ class AllMembers:
         self._may_be_exact = not bool(xp.all(problem.atol > 0))
         self._differ = members.switches is not None and members.switches.depends
         """Whether members have corners in time of their own."""
-        self._breaks = self._common_breaks()
+        self._places = self._common_places()
+        self.are_all_places = self._places.are_all
+        """Whether no corners in time are left out, of the members that were solved."""
 
     @property
     def count(self) -> int:
         """Number of members."""
         return int(self.y0.shape[0])
 
-    def _common_breaks(self) -> Array | None:
-        """The user's jumps, and corners of the function in time, if these do not depend on numbers of members."""
+    def _common_places(self) -> Places:
+        """Where steps of all members end, if that does not depend on their numbers."""
         if self._members.switches is None or self._differ:
-            return self._problem.breaks
-        return breaks_in(self._problem, _Alone(self._members.arguments(0), self._members.switches))
+            return Places(self._problem.breaks)
+        return places_in(self._problem, _Alone(self._members.arguments(0), self._members.switches))
 
     def pilot(self) -> Array:
         """Times of the steps of the first member, which are the output if the user asks for no times."""
         from ..._recorded.native.members import STATES, Form, Status  # noqa: PLC0415 - slow to import
 
         problem, xp = self._problem, self._problem.xp
-        form = Form(shared=self._members.shared, log=STATES, has_stretches=self._differ or self._breaks is not None)
+        stretches = self._stretches(problem.span[0], xp.arange(1))
+        form = Form(shared=self._members.shared, log=STATES, has_stretches=stretches is not None)
         state, t = self.y0[:1, :], [xp.asarray(problem.span[:1])]
         makers, method = self._members.solvers(), 0
         begin, end = problem.span
@@ -305,12 +307,10 @@ class AllMembers:
         switches = self._members.switches
         if switches is not None and self._differ and begin != self._problem.span[1]:
             problem = replace(self._problem, span=(begin, self._problem.span[1]))
-            return stretches_of_members(problem, switches, self._members.arguments(members))
-        if self._breaks is None or begin == self._problem.span[1]:
-            return None
-        xp = self._problem.xp
-        t, begins, stops = cut((begin, self._problem.span[1]), self._breaks, BESIDE)
-        return xp.stack([t[1:], xp.minimum(begins, stops), xp.maximum(begins, stops)], axis=-1)
+            found, are_all = stretches_of_members(problem, switches, self._members.arguments(members))
+            self.are_all_places &= are_all
+            return found
+        return self._places.stretches(begin, self._problem.span[1])
 
     def _distances(self, one: Array, other: Array) -> Array:
         """Largest differences of components of members, in tolerances; infinite where they are not numbers."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..._arrays.namespace import Array, array_namespace
-from ..core.mesh import INSIDE, inside, union
+from ..core.mesh import INSIDE, among, inside, union
 from ..core.problem import Problem
+from ..core.stretches import cut
 
 if TYPE_CHECKING:
     from ..._recorded.switches import Switches
@@ -39,66 +40,136 @@ class Switching(Protocol):
     def switches(self) -> Switches | None: ...
 
 
-def breaks_in(problem: Problem, recorded: Switching) -> Array | None:
+class Places(NamedTuple):
     """
-    Breakpoints within the span or at its ends, ascending; None if there are none.
+    Where steps end.
+
+    Attributes
+    ----------
+    breaks : array or None
+        Breakpoints within the span or at its ends, ascending.
+    stops : array or None
+        Further times, of narrow pulses of a smooth function.
+    are_all : bool
+        Whether none are left out because there are more than can be dealt with.
+    """
+
+    breaks: Array | None
+    stops: Array | None = None
+    are_all: bool = True
+
+    def stretches(self, begin: float, end: float) -> Array | None:
+        """Stretches `(m, 3)` from place to place: their ends, and limits of the times in them; None if it is one."""
+        every = union(self.breaks, self.stops)
+        if every is None or begin == end:
+            return None
+        xp = array_namespace(every)
+        t, first, last = cut((begin, end), every, BESIDE)
+        if self.stops is not None:
+            is_soft = among(t, self.stops)
+            first, last = xp.where(is_soft[:-1], t[:-1], first), xp.where(is_soft[1:], t[1:], last)
+        return xp.stack([t[1:], xp.minimum(first, last), xp.maximum(first, last)], axis=-1)
+
+
+def places_in(problem: Problem, recorded: Switching) -> Places:
+    """
+    Where steps end in the span of a problem.
 
     Left out are corners that are as near to a jump of the user's as rounding, kinks that are weak beside the tolerance,
-    such as those of a fine table of a smooth function, and all, if there are more than can be dealt with. Corners that
-    were found for the same span and parameters are remembered.
+    such as those of a fine table of a smooth function, and all, if there are more than can be dealt with. What was
+    found for the same span and parameters is remembered.
     """
     switches = recorded.switches
     if switches is None:
-        return problem.breaks
+        return Places(problem.breaks)
     key = sorted(problem.span), [number.tobytes() for number in map(problem.xp.asarray, recorded.parameters)]
-    known, found, strong = recorded.notes.get("corners", (None, None, None))
+    known, found, strong, stops, are_all = recorded.notes.get("corners", (None,) * 5)
     if known != key:
-        found, strong = _found(problem, recorded, switches)
-        recorded.notes["corners"] = key, found, strong
-    return union(problem.breaks, _apart(found[strong > WEAK * problem.rtol], problem.breaks))
+        found, strong, stops, are_all = _found(problem, recorded, switches)
+        recorded.notes["corners"] = key, found, strong, stops, are_all
+    breaks = union(problem.breaks, _apart(found[strong > WEAK * problem.rtol], problem.breaks))
+    stops = _apart(stops, breaks)
+    return Places(breaks, stops if stops.shape[0] else None, are_all)
 
 
-def stretches_of_members(problem: Problem, switches: Switches, numbers: tuple[Array, ...]) -> Array:
+def stretches_of_members(problem: Problem, switches: Switches, numbers: tuple[Array, ...]) -> tuple[Array, bool]:
     """
     Stretches `(members, m, 3)` of members whose corners differ: their ends, and limits of the times in them.
 
-    `numbers` have a first axis for members. Those with fewer stretches have some without length at the end.
+    Also, whether no places are left out. `numbers` have a first axis for members. Those with fewer stretches have some
+    without length at the end.
     """
-    from ..._recorded.corners import TooManyError, corners_of_members  # noqa: PLC0415 - slow to import
-
     xp, (begin, end) = problem.xp, problem.span
     way = 1.0 if end > begin else -1.0
-    try:
-        found = way * corners_of_members(switches, numbers, min(begin, end), max(begin, end))
-    except TooManyError:
-        found = xp.zeros((numbers[0].shape[0], 0))
+    found, soft, are_all = _of_members(switches, numbers, min(begin, end), max(begin, end))
     if problem.breaks is not None:
-        found = xp.concat(
-            [xp.broadcast_to(way * problem.breaks, (found.shape[0], problem.breaks.shape[0])), found], axis=1
-        )
+        found = xp.concat([xp.broadcast_to(problem.breaks, (found.shape[0], problem.breaks.shape[0])), found], axis=1)
     low, high = way * begin, way * end
     near = 4 * INSIDE * max(abs(begin), abs(end))
-    found = xp.sort(xp.where((found > low + near) & (found < high - near), found, xp.full_like(found, high)), axis=1)
-    before = xp.concat([xp.full_like(found[:, :1], low), found[:, :-1]], axis=1)
-    found = xp.sort(xp.where(found - before <= near, xp.full_like(found, high), found), axis=1)
-    edge = xp.ones((found.shape[0], 1))
-    t = way * xp.concat([low * edge, found, high * edge], axis=1)
+
+    def ascending(given: Array) -> Array:
+        """Times within the span, and its end in place of others and of those that come again."""
+        within = (given > low + near) & (given < high - near)
+        given = xp.sort(xp.where(within, given, xp.full_like(given, high)), axis=1)
+        before = xp.concat([xp.full_like(given[:, :1], low), given[:, :-1]], axis=1)
+        return xp.sort(xp.where(given - before <= near, xp.full_like(given, high), given), axis=1)
+
+    hard, every = ascending(way * found), ascending(way * xp.concat([found, soft], axis=1))
+    edge = xp.ones((every.shape[0], 1))
+    t = xp.concat([low * edge, every, high * edge], axis=1)
     first, last = inside(t[:, :-1], t[:, 1:], BESIDE)
-    return xp.stack([t[:, 1:], xp.minimum(first, last), xp.maximum(first, last)], axis=-1)
+    if soft.shape[1]:
+        is_soft = _apart_in_rows(t, xp.concat([low * edge, hard, high * edge], axis=1), near)
+        first, last = xp.where(is_soft[:, :-1], t[:, :-1], first), xp.where(is_soft[:, 1:], t[:, 1:], last)
+    t, first, last = way * t, way * first, way * last
+    return xp.stack([t[:, 1:], xp.minimum(first, last), xp.maximum(first, last)], axis=-1), are_all
 
 
-def _found(problem: Problem, recorded: Switching, switches: Switches) -> tuple[Array, Array]:
-    """Corners, and how strong they are."""
-    from ..._recorded.corners import TooManyError, corners, strengths  # noqa: PLC0415 - slow to import
+def _of_members(switches: Switches, numbers: tuple[Array, ...], begin: float, end: float) -> tuple[Array, Array, bool]:
+    """Corners and stops of members, and whether none are left out."""
+    from ..._recorded.corners import TooManyError, corners_of_members  # noqa: PLC0415 - slow to import
+    from ..._recorded.pulses import stops_of_members  # noqa: PLC0415
+
+    xp, count = array_namespace(numbers[0]), numbers[0].shape[0]
+    none = xp.zeros((count, 0))
+    try:
+        found, are_all = corners_of_members(switches, numbers, begin, end)
+    except TooManyError:
+        found, are_all = none, False
+    try:
+        return found, stops_of_members(switches, numbers, begin, end), are_all
+    except TooManyError:
+        return found, none, False
+
+
+def _apart_in_rows(values: Array, others: Array, near: float) -> Array:
+    """Which values `(m, k)` are not within a distance of any of the others in their row."""
+    xp = array_namespace(values)
+    found = xp.ones(values.shape, dtype=xp.bool)
+    for k in range(others.shape[1]):
+        found = found & (xp.abs(values - others[:, k : k + 1]) > near)
+    return found
+
+
+def _found(problem: Problem, recorded: Switching, switches: Switches) -> tuple[Array, Array, Array, bool]:
+    """Corners, how strong they are, stops at narrow pulses, and whether none are left out."""
+    from ..._recorded.corners import TooManyError, places, strengths  # noqa: PLC0415 - slow to import
+    from ..._recorded.pulses import stops  # noqa: PLC0415
 
     begin, end = sorted(problem.span)
+    none, are_all, soft = problem.xp.zeros((0,)), True, None
+    cuts, counts = none, none > 0
     try:
-        found = corners(switches, recorded.parameters, begin, end)
+        if not switches.is_plain:
+            cuts, counts = places(switches, recorded.parameters, begin, end)
+        soft = stops(switches, recorded.parameters, begin, end, cuts) if isfinite(end - begin) else none
     except TooManyError:
-        found = problem.xp.zeros((0,))
+        are_all = False
+    soft = none if soft is None else soft
+    found = cuts[counts]
     if found.shape[0] <= FEW:
-        return found, problem.xp.full_like(found, inf)
-    return found, strengths(switches, recorded.parameters, begin, end, found)
+        return found, problem.xp.full_like(found, inf), soft, are_all
+    return found, strengths(switches, recorded.parameters, begin, end, found), soft, are_all
 
 
 def _apart(corners: Array, breaks: Array | None) -> Array:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Failure
 from ..core.problem import Problem
-from ..core.stretches import cut
 from ..core.watched import Reached
 from ..output.events import Watch, sample_times
 from .chatter import CHATTERS, DEAR, Chatter
-from .corners import BESIDE, breaks_in
+from .corners import places_in
 from .parts import as_parts, from_parts, of_parts, wide
 from .path import NODES, Path, at_nodes, followed
 from .recorded import Recorded
@@ -173,8 +172,7 @@ class March:
         entries = self._y0.shape[0] * (1 + NODES * output.is_dense)
         self._room = max(FEWEST, NUMBERS // max(entries, 1))
         self.attempts = min(FIRST, self._room, max(FEWEST, BUSY // max(recorded.value.operations, 1)))
-        self.has_stretches = recorded.switches is not None or problem.breaks is not None
-        self.breaks = breaks_in(problem, recorded)
+        self.places = places_in(problem, recorded)
         self._chatter = Chatter(recorded, end)
         self._longest = min(problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
 
@@ -282,7 +280,7 @@ class March:
         run.begin(
             course.t, end, course.y, rtol=clip(self._rtols * share, least_of(method)), atol=self._atol * share,
             max_step=(longest, longest * looser ** (1 / ORDER)), first_step=0.0 if course.used else self.first_step,
-            parameters=self.recorded.parameters, times=times, stretches=self._stretches(course.t, end),
+            parameters=self.recorded.parameters, times=times, stretches=self.places.stretches(course.t, end),
             most=self.most, looser=looser,
         )  # fmt: skip
 
@@ -293,13 +291,17 @@ class March:
         way, reached = copysign(1.0, self.problem.span[1] - self.problem.span[0]), run.t[1] if number else course.t
         course.values.append(from_parts(run.values[number, ...], course.like)[way * times <= way * reached, ...])
 
-    def _stretches(self, begin: float, end: float) -> Array | None:
-        """Stretches between breakpoints: their ends, and limits of the times in them; None if there are none."""
-        if self.breaks is None or begin == end:
-            return None
-        xp = array_namespace(self.breaks)
-        t, begins, stops = cut((begin, end), self.breaks, BESIDE)
-        return xp.stack([t[1:], xp.minimum(begins, stops), xp.maximum(begins, stops)], axis=-1)
+    @property
+    def breaks(self) -> Array | None:
+        """Breakpoints."""
+        return self.places.breaks
+
+    @property
+    def has_stretches(self) -> bool:
+        """Whether solvers are asked for that march in stretches, also where this problem has but one."""
+        switches = self.recorded.switches
+        may_have = switches is not None and (switches.has_corners or self.places.stops is not None)
+        return may_have or self.problem.breaks is not None
 
     @property
     def asked(self) -> dict[str, bool]:

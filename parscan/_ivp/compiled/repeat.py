@@ -252,7 +252,13 @@ def note(march: March, course: Course, *, is_demanded: bool) -> None:
     problem, recorded = march.problem, march.recorded
     fun, y0 = problem.fun, problem.y0
     is_usual = problem.jac is None and problem.max_step == inf and isinstance(problem.rtols, float)
-    if type(fun) is not FunctionType or not is_usual or problem.atol.ndim or march.has_stretches:
+    if (
+        type(fun) is not FunctionType
+        or not is_usual
+        or problem.atol.ndim
+        or march.recorded.switches
+        or problem.breaks is not None
+    ):
         return
     if y0.dtype != problem.xp.float64 or y0.shape[0] > MOST or len(course.used) > 1:
         return
