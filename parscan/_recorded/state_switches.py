@@ -43,10 +43,10 @@ def state_switches(program: Program) -> Program | None:
     return extract(graph, wanted, program.arguments)
 
 
-def flips(switches: Program, numbers: Sequence[Any], t: Any, states: Any) -> int:
-    """Number of neighbours among states `(m, …)` at times `(m,)` that are on different sides of a jump."""
+def flips(switches: Program, numbers: Sequence[Any], t: Any, states: Any) -> Any:
+    """Whether neighbours among states `(m, …)` at times `(m,)` are on different sides of a jump: `(m - 1,)`."""
     constants = [np.broadcast_to(one, (*t.shape, *np.shape(one))) for one in map(np.asarray, numbers)]
     given = np.reshape(states, (*t.shape, *switches.arguments[1].shape))
     first, second, signs = switches(t, given, *constants)
     sides = np.concatenate([first > second, signs > 0], axis=1)
-    return int((sides[1:] != sides[:-1]).any(axis=1).sum())
+    return (sides[1:] != sides[:-1]).any(axis=1)

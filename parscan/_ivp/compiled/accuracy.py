@@ -11,7 +11,9 @@ from ..._recorded.budget import NoCodeError
 from ..output.events import Watch
 from ..output.monitor import Event
 from .apart import at_end, between
+from .chatter import SHARE
 from .march import LEAST_EXPLICIT, Course, March, least_of
+from .parts import as_parts, wide
 from .recorded import Recorded
 from .solvers import EXPLICIT, METHODS, RADAU, ROSENBROCK
 from .trial import prefers_stiff
@@ -45,6 +47,9 @@ HOPELESS, FAR, BAD = 0.3, 10.0, 100.0
 If a further march left more than this share of the error, it was the last one, unless the error is still above `FAR`
 tolerances. Above `BAD` ones at the end, a solution is no success, unless rounding is enough to cause them.
 """
+
+OFTEN = 1 / 16
+"""Share of steps in a row which cross switches from which on errors are not taken to be proportional to tolerances."""
 
 GREAT = 1000.0
 """Error in tolerances with which it is asked before further marches whether rounding causes it."""
@@ -95,6 +100,8 @@ class Solved:
         Estimated errors at times of the output, or in samples of each step; None if they are not known or not wanted.
     is_rough : bool
         Whether changes of the start by rounding cause errors of that size.
+    crossing : float
+        Where the error is large, the largest share of steps in a row that crossed switches which the state triggers.
     """
 
     course: Course
@@ -105,6 +112,7 @@ class Solved:
     end: float = nan
     between: Array | None = None
     is_rough: bool = False
+    crossing: float = 0.0
 
     @property
     def worst(self) -> float:
@@ -119,8 +127,19 @@ class Solved:
 
     @property
     def is_bad(self) -> bool:
-        """Whether it is no success: its error is great, even if errors are proportional to tolerances."""
-        return self.end * GAIN / (LOOSER - 1) > BAD and not self.is_rough
+        """
+        Whether it is no success: its error is great, even if errors are proportional to tolerances.
+
+        They are not where steps cross switches often. Where steps jump to and fro, rounding decides where they end:
+        that it causes the same errors does not mean that small changes grow along the solution.
+        """
+        proportion = 1.0 if self.crossing > OFTEN else GAIN / (LOOSER - 1)
+        return self.end * proportion > BAD and (self.is_jumping or not self.is_rough)
+
+    @property
+    def is_jumping(self) -> bool:
+        """Whether the error is large as steps jump to and fro."""
+        return self.crossing > SHARE
 
 
 def solved(march: March, events: tuple[Event, ...]) -> Solved:
@@ -137,6 +156,8 @@ def solved(march: March, events: tuple[Event, ...]) -> Solved:
     if first.course.failed:
         return first
     found = _improved(march, first, events)
+    if found.end > FAR:
+        found = replace(found, crossing=_crossing(march, found.course))
     if asks and march.method == EXPLICIT and prefers_stiff(march, found.course, found.share):
         march.method = march.stiff
     known.enter(march.method, share if found.is_rough and found.end > BAD else found.share, found.error)
@@ -238,6 +259,12 @@ def _is_rough(march: March, found: Solved) -> bool:
     largest = problem.xp.max(problem.xp.abs(course.path.y), axis=0)
     nudged = march.run(found.share, course.stop, is_read=False, nudge=2.0**-52 * largest)
     return not nudged.failed and at_end(problem, course, nudged) > CAUSES * found.end
+
+
+def _crossing(march: March, course: Course) -> float:
+    """The largest share of steps in a row that crossed switches which the state triggers."""
+    path = course.path
+    return march.chatter.crossing(path.t, as_parts(wide(path.y)))
 
 
 def _pair(march: March, share: float, events: tuple[Event, ...]) -> Solved:

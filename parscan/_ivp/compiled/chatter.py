@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
+from ..._arrays.namespace import array_namespace
 from ..._engine.termination import Failure, Termination
 from ..core.pace import OF_JUMPS
 from .recorded import Recorded
@@ -17,6 +18,9 @@ CHATTERS = "CHATTERS"
 
 LAST, SHARE = 256, 1 / 8
 """Steps, the last ones, that are looked at; share of them that cross a switch where a solution stays on it."""
+
+ROW = 32
+"""Steps in a row whose share that crosses switches is looked at in a march that ended."""
 
 WORK, FIXED = 1e9, 20
 """Operations of the rest of a march, at the pace of the last steps, from which on it is given up, one second or so;
@@ -48,19 +52,33 @@ class Chatter:
         found: Program | None = notes["state switches"]
         return found
 
+    def _flips(self, switches: Program, t: Any, states: Any) -> Any:
+        """Whether each step, between times and states, crossed a switch."""
+        from ..._recorded.state_switches import flips  # noqa: PLC0415 - slow to import
+
+        return flips(switches, self._recorded.parameters, t, states)
+
+    def crossing(self, t: Any, states: Any) -> float:
+        """Largest share of steps in a row, between the times and states of a march, that crossed switches."""
+        switches = self._switches
+        if switches is None or t.shape[0] < 2:
+            return 0.0
+        xp, flips = array_namespace(t), self._flips(switches, t, states)
+        crossed = xp.concat([xp.zeros(1, dtype=xp.int64), xp.cumulative_sum(xp.astype(flips, xp.int64))])
+        row = min(ROW, flips.shape[0])
+        return float(xp.max(crossed[row:] - crossed[:-row])) / row
+
     def sees(self, t: Any, states: Any, evaluations: int) -> Failure | None:
         """Why to give up after steps to times and states that took so many evaluations; None if one should not."""
-        count = t.shape[0]
-        if count < LAST or self._switches is None:
+        count, switches = t.shape[0], self._switches
+        if count < LAST or switches is None:
             return None
         passed, last = abs(float(t[-1] - t[0])), abs(float(t[-1] - t[-LAST]))
         rest = abs(self._end - float(t[-1])) if isfinite(self._end) else passed
         needed = evaluations * (rest / passed) if passed else inf
         if needed * (FIXED + self._recorded.value.operations) < WORK:
             return None
-        from ..._recorded.state_switches import flips  # noqa: PLC0415 - slow to import
-
-        crossings = flips(self._switches, self._recorded.parameters, t[-LAST:], states[-LAST:, ...])
+        crossings = int(self._flips(switches, t[-LAST:], states[-LAST:, ...]).sum())
         if crossings < SHARE * LAST:
             return None
         words = (

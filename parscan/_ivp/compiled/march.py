@@ -173,7 +173,7 @@ class March:
         self._room = max(FEWEST, NUMBERS // max(entries, 1))
         self.attempts = min(FIRST, self._room, max(FEWEST, BUSY // max(recorded.value.operations, 1)))
         self.places = places_in(problem, recorded)
-        self._chatter = Chatter(recorded, end)
+        self.chatter = Chatter(recorded, end)
         self._longest = min(problem.max_step, abs(end - begin) / FEWEST if isfinite(end) else inf)
 
     @property
@@ -373,7 +373,7 @@ class March:
     def _gives_up(self, course: Course, logged: tuple[Any, ...], attempts: int) -> bool:
         """Whether steps jump to and fro, after so many attempts."""
         explicit = course.used[-1][0] == METHODS[EXPLICIT] if course.used else self.method == EXPLICIT
-        course.chatter = self._chatter.sees(logged[0], logged[1], attempts * STAGES * (1 if explicit else DEAR))
+        course.chatter = self.chatter.sees(logged[0], logged[1], attempts * STAGES * (1 if explicit else DEAR))
         return course.chatter is not None
 
     def _see(self, watch: Watch, course: Course, begin: float, start: Any, logged: tuple[Any, ...]) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 from ..._arrays.counts import counted
 from ..._arrays.namespace import Array
+from ..core.pace import OF_JUMPS
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
-from .accuracy import BETWEEN, FAR, GAIN, LOOSER
+from .accuracy import BETWEEN, FAR, GAIN, LOOSER, Solved
 from .apart import differences
 from .march import Course, March, Output
 from .path import Path
@@ -21,6 +22,7 @@ UNKNOWN = (
     ", although tighter ones were tried: either small changes grow along the solution, or `fun` jumps at times that "
     "`jumps` should name"
 )
+JUMPING = f": `fun` jumps to and fro, steps cross a switch that the state triggers again and again; {OF_JUMPS}"
 """Why a large error is left."""
 
 
@@ -57,13 +59,16 @@ def rounded(polynomial: PiecewisePolynomial, dtype: Any) -> PiecewisePolynomial:
     return replace(polynomial, y=xp.astype(polynomial.y, dtype), stages=xp.astype(polynomial.stages, dtype))
 
 
-def told(
-    used: Sequence[tuple[str, float]], steps: int, error: float, worst: float = 0.0, *, is_rough: bool = False
-) -> str:
+def cause(found: Solved) -> str:
+    """Why a large error is left, as the end of a sentence."""
+    return JUMPING if found.is_jumping else ROUNDING if found.is_rough else UNKNOWN
+
+
+def told(used: Sequence[tuple[str, float]], steps: int, error: float, worst: float = 0.0, why: str = "") -> str:
     """
     The methods, with the times from which on they were used, their steps, and errors in tolerances.
 
-    `worst` is the largest one at times of the output; `is_rough` says whether changes by rounding cause such errors.
+    `worst` is the largest one at times of the output; `why` is said of a large error.
     """
     done = ""
     for place, (method, begin) in enumerate(used):
@@ -75,5 +80,4 @@ def told(
     if isnan(error):
         return done
     before = f", and at most {worst:.2g} before" if worst > max(BETWEEN, error) else ""
-    why = (ROUNDING if is_rough else UNKNOWN) if error > FAR else ""
-    return f"{done} The estimated error at the end is {error:.2g} tolerances{before}{why}."
+    return f"{done} The estimated error at the end is {error:.2g} tolerances{before}{why if error > FAR else ''}."

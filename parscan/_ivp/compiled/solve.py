@@ -25,7 +25,7 @@ from ..sequential.on_mesh import retrace
 from .accuracy import LeftError, Solved, solved
 from .ensemble import solve_batch
 from .march import Course, March, Output
-from .outcome import against, between, errors, rounded, told
+from .outcome import against, between, cause, errors, rounded, told
 from .path import Path
 from .recorded import UNLIKE, record_right_hand_side
 from .repeat import note
@@ -114,7 +114,7 @@ def _result(
         t,
         xp.moveaxis(y, -1, 0),
         xp.asarray(nodes, copy=True),
-        told(course.used, path.steps, found.end, found.worst, is_rough=found.is_rough),
+        told(course.used, path.steps, found.end, found.worst, cause(found)),
         failure=course.chatter or (_failure(found) if found.is_bad else None),
         failed_at=float(nodes[-1]),
         seen=seen,

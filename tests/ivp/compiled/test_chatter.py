@@ -5,6 +5,8 @@ import pytest
 
 from parscan import solve_ivp
 from parscan._engine.termination import Termination
+from parscan._ivp.compiled.accuracy import Solved
+from parscan._ivp.compiled.march import Course
 from parscan._recorded.record import record
 from parscan._recorded.state_switches import flips, state_switches
 
@@ -62,8 +64,42 @@ def test_crossings_are_counted():
     switches = state_switches(record(fun, [np.zeros(()), np.zeros(2)]).program)
     t = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
     states = np.array([[1.0, 1.0], [0.5, 1.0], [0.5, -1.0], [0.5, -2.0], [5.0, 3.0]])
-    assert flips(switches, (), t, states) == 3
+    assert flips(switches, (), t, states).tolist() == [True, True, False, True]
 
 
 def test_functions_without_switches_of_the_state():
     assert state_switches(record(lambda t, y: y * np.sign(t) + abs(y), [np.zeros(()), np.zeros(2)]).program) is None
+
+
+def spiral(t, y):
+    """Towards a switch, on which it then stays, by ever shorter turns around zero."""
+    return [y[1], -np.sign(y[0] + 0.1 * y[1])]
+
+
+@pytest.mark.parametrize("rtol", [1e-5, 1e-7])
+@pytest.mark.parametrize("options", [{}, {"dense_output": True}])
+def test_large_errors_by_steps_to_and_fro_are_no_success(rtol, options):
+    """Not even if rounding causes errors of that size as well: it decides where steps end."""
+    sol = solve(spiral, 10.0, [1.0, 0.0], rtol=rtol, **options)
+    assert sol.error_estimate > 100
+    assert not sol.success
+    assert "`fun` jumps to and fro" in sol.message
+    assert "np.tanh" in sol.message
+
+
+@pytest.mark.parametrize(
+    ("crossing", "end", "is_rough", "is_bad"),
+    [
+        (0.0, 300.0, False, False),
+        (0.0, 1e4, False, True),
+        (0.0, 1e4, True, False),
+        (0.1, 300.0, False, True),
+        (0.1, 1e4, True, False),
+        (0.3, 300.0, True, True),
+        (0.3, 90.0, True, False),
+    ],
+)
+def test_large_errors(crossing, end, is_rough, is_bad):
+    """Rounding excuses them unless steps jump to and fro. They are proportional unless steps cross often."""
+    found = Solved(Course(), None, 1.0, 0, end=end, is_rough=is_rough, crossing=crossing)
+    assert found.is_bad == is_bad
