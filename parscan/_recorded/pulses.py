@@ -79,7 +79,8 @@ def stops_of_members(switches: Switches, numbers: Sequence[Any], begin: float, e
             raise TooManyError
         each = [[one[k] for one in numbers] for k in range(count)]
         return filled([stops(switches, one, begin, end, places(switches, one, begin, end)[0]) for one in each])
-    first, last = (levels(switches, numbers, np.full(count, t), slice(None)) for t in (begin, end))
+    twice = [one if len(one) == 1 else np.concatenate([one, one]) for one in numbers]
+    first, last = np.split(levels(switches, twice, np.repeat([begin, end], count), slice(None)), 2)
     if switches.is_scaled.all() and not (np.abs(last - first) > 1 / NARROW).any():
         return np.zeros((count, 0))
     with np.errstate(all="ignore"):

@@ -326,7 +326,8 @@ def switches(program: Program) -> Switches | None:
         row for row in nodes.rows if row.degree != FREE and (nodes.waves_matter or row.level != WHOLE or not row.helps)
     ]
     rows.sort(key=lambda row: str(chars[row.x]))
-    if not (any(not row.helps for row in rows) or nodes.direct or nodes.tables or nodes.is_sharp):
+    is_sharp = nodes.is_sharp and bool(rows)
+    if not (any(not row.helps for row in rows) or nodes.direct or nodes.tables or is_sharp):
         return None
     columns = [np.array(column) for column in zip(*rows, strict=True)] if rows else [np.zeros(0, int)] * 11
     x, y, degrees, depths, levels, differs, divides, scales, offsets, is_scaled, helps = columns
@@ -339,7 +340,7 @@ def switches(program: Program) -> Switches | None:
         helps.astype(bool),
         tuple(nodes.searched),
         _extracted(program, chars, read),
-        nodes.is_sharp,
+        is_sharp,
     )  # fmt: skip
 
 

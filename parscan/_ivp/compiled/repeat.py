@@ -30,6 +30,7 @@ from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
 from .accuracy import BETWEEN, GAIN, LOOSER, WANTED, known_of
 from .apart import differences, ratio
+from .corners import places_in
 from .march import FEWEST, LEAST, ORDER, Course, March, Output, after, least_of
 from .outcome import between, errors, told
 from .path import Path
@@ -117,6 +118,8 @@ class Repeat:
         if not _memo().is_kept(self.place, recorded.recording):
             raise Unusual
         problem = Problem(fun, None, args, span, copy(state), rtol, rtol, xp.asarray(atol), inf)
+        if recorded.switches is not None and places_in(problem, recorded).stops is not None:
+            raise Unusual  # there are pulses now
         times = None if t_eval is None else _as_times(xp.asarray(t_eval), span)
         known = known_of(recorded, rtol, is_between=t_eval is not None)
         share = known.share
@@ -252,13 +255,7 @@ def note(march: March, course: Course, *, is_demanded: bool) -> None:
     problem, recorded = march.problem, march.recorded
     fun, y0 = problem.fun, problem.y0
     is_usual = problem.jac is None and problem.max_step == inf and isinstance(problem.rtols, float)
-    if (
-        type(fun) is not FunctionType
-        or not is_usual
-        or problem.atol.ndim
-        or march.recorded.switches
-        or problem.breaks is not None
-    ):
+    if type(fun) is not FunctionType or not is_usual or problem.atol.ndim or march.has_stretches:
         return
     if y0.dtype != problem.xp.float64 or y0.shape[0] > MOST or len(course.used) > 1:
         return
