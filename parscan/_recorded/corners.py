@@ -145,16 +145,46 @@ def corners_of_members(switches: Switches, numbers: Sequence[Any], begin: float,
     Corners of several members, `(members, k)`, ascending, with NaN behind those of members with fewer; whether all.
 
     The numbers have a first axis for members. Corners that need a search are left out if there are more than
-    `SEARCHED` members.
+    `SEARCHED` members: those that are not where an affine function of time is zero.
     """
-    count = len(numbers[0])
-    needs_search = not bool(switches.helps.all())
-    if count <= SEARCHED and needs_search:
+    count, some = len(numbers[0]), np.flatnonzero(~switches.helps)
+    is_affine = bool(switches.are_affine[some].all())
+    if count <= SEARCHED and not is_affine:
         return filled([corners(switches, [one[k] for one in numbers], begin, end) for k in range(count)]), True
     tables = [np.broadcast_to(np.ravel(one), (count, np.size(one))) for one in switches.tables]
     parts = list(values_of(switches.direct, numbers, np.zeros(count))) if switches.direct.results else []
-    found = np.sort(np.concatenate([np.zeros((count, 0)), *tables, *parts], axis=1), axis=1)
-    return found, not needs_search
+    if is_affine and some.size:
+        parts.append(affine_zeros(switches, numbers, begin, end, some, is_exact=True)[0])
+    return np.sort(np.concatenate([np.zeros((count, 0)), *tables, *parts], axis=1), axis=1), is_affine
+
+
+def affine_zeros(
+    switches: Switches, numbers: Sequence[Any], begin: float, end: float, some: Any, *, is_exact: bool = False
+) -> tuple[Any, Any]:  # fmt: skip
+    """
+    Where affine functions of members are zero, `(members, k)`, NaN outside of the span; and their change over the span.
+
+    `is_exact`: up to rounding of these times, and not only of the span.
+    """
+    count = len(numbers[0]) if numbers else 1
+    values = levels(switches, _repeated(numbers, 2), np.repeat([begin, end], count), some)
+    first, last = values[:count], values[count:]
+    with np.errstate(all="ignore"):
+        slopes = (last - first) / (end - begin)
+        t = begin - first / slopes
+        near = INSIDE * max(abs(begin), abs(end))
+        t = np.where((t >= begin - near) & (t <= end + near), np.clip(t, begin, end), np.nan)
+        if is_exact:
+            size, columns = t.shape[1], np.arange(t.shape[1])
+            off = levels(switches, _repeated(numbers, size), t.T.ravel(), some).reshape(size, count, size)
+            moved = off[columns, :, columns].T / slopes
+            t = np.where(np.abs(moved) <= near, t - moved, t)
+    return t, np.abs(last - first)
+
+
+def _repeated(numbers: Sequence[Any], times: int) -> list[Any]:
+    """Numbers of members one after the other, several times."""
+    return [one if len(one) == 1 else np.concatenate([one] * times) for one in numbers]
 
 
 def filled(each: Sequence[Any]) -> Any:

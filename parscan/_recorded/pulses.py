@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .corners import INSIDE, SEARCHED, TooManyError, filled, levels, places, values_of
+from .corners import INSIDE, SEARCHED, TooManyError, affine_zeros, filled, places, values_of
 from .switches import Switches
 
 NARROW = 1 / 32
@@ -79,13 +79,10 @@ def stops_of_members(switches: Switches, numbers: Sequence[Any], begin: float, e
             raise TooManyError
         each = [[one[k] for one in numbers] for k in range(count)]
         return filled([stops(switches, one, begin, end, places(switches, one, begin, end)[0]) for one in each])
-    twice = [one if len(one) == 1 else np.concatenate([one, one]) for one in numbers]
-    first, last = np.split(levels(switches, twice, np.repeat([begin, end], count), slice(None)), 2)
-    if switches.is_scaled.all() and not (np.abs(last - first) > 1 / NARROW).any():
+    found, changes = affine_zeros(switches, numbers, begin, end, slice(None))
+    if switches.is_scaled.all() and not (changes > 1 / NARROW).any():
         return np.zeros((count, 0))
-    with np.errstate(all="ignore"):
-        found = begin - first / (last - first) * (end - begin)
-    found = np.where(np.isfinite(found), np.clip(found, begin, end), begin)
+    found = np.where(np.isfinite(found), found, begin)
     edge = np.ones((count, 1))
     cuts = np.sort(np.concatenate([begin * edge, found, end * edge], axis=1), axis=1)
     owner = np.repeat(np.arange(count), cuts.shape[1] - 1)

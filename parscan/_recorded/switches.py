@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._arrays.cached import cached_property
 from .graph import CONVERT, INPUT, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Block
 from .program import Program, any_of, extract
 
@@ -110,18 +111,22 @@ class Switches:
     outputs: Program
     is_sharp: bool
 
-    @property
+    @cached_property
     def has_corners(self) -> bool:
         """Whether there are switches, and not only places where others are monotone, or where pulses are."""
         return bool(self.tables or self.direct.results or not self.helps.all())
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether there are no switches, and all centres of pulses are where affine functions are zero."""
-        is_affine = (self.degrees == AFFINE) & (self.depths == 0) & (self.levels == ZERO)
-        return not self.has_corners and bool(is_affine.all())
+        return not self.has_corners and bool(self.are_affine.all())
 
-    @property
+    @cached_property
+    def are_affine(self) -> Any:
+        """Of which switches the function is affine in the whole span, and counts where it is zero."""
+        return (self.degrees == AFFINE) & (self.depths == 0) & (self.levels == ZERO)
+
+    @cached_property
     def depends(self) -> bool:
         """Whether corners, or widths of pulses, depend on the numbers after the state."""
         count = len(self.program.arguments)

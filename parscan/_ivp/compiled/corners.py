@@ -27,6 +27,13 @@ WEAK = 0.1
 """Kinks that are weaker than this share of the relative tolerance are no breakpoints; see `strengths`."""
 
 
+LEFT_OUT = (
+    " Not all times at which `fun` jumps, or has a pulse, were looked for: there are too many, or the span has no end. "
+    "Steps may pass over brief ones; `max_step` limits them."
+)
+"""Said where steps may not end at all corners in time."""
+
+
 class Switching(Protocol):
     """A recorded function with the values of its arguments after the state."""
 
@@ -57,6 +64,11 @@ class Places(NamedTuple):
     breaks: Array | None
     stops: Array | None = None
     are_all: bool = True
+
+    @property
+    def left_out(self) -> str:
+        """What the message says of it."""
+        return "" if self.are_all else LEFT_OUT
 
     def stretches(self, begin: float, end: float) -> Array | None:
         """Stretches `(m, 3)` from place to place: their ends, and limits of the times in them; None if it is one."""
@@ -156,20 +168,17 @@ def _found(problem: Problem, recorded: Switching, switches: Switches) -> tuple[A
     from ..._recorded.corners import TooManyError, places, strengths  # noqa: PLC0415 - slow to import
     from ..._recorded.pulses import stops  # noqa: PLC0415
 
-    begin, end = sorted(problem.span)
-    none, are_all, soft = problem.xp.zeros((0,)), True, None
-    cuts, counts = none, none > 0
+    (begin, end), numbers = sorted(problem.span), recorded.parameters
+    is_endless, none = not isfinite(end - begin), problem.xp.zeros((0,))
     try:
-        if not switches.is_plain:
-            cuts, counts = places(switches, recorded.parameters, begin, end)
-        soft = stops(switches, recorded.parameters, begin, end, cuts) if isfinite(end - begin) else none
+        cuts, counts = (none, none > 0) if switches.is_plain else places(switches, numbers, begin, end)
+        soft = none if is_endless else stops(switches, numbers, begin, end, cuts)
     except TooManyError:
-        are_all = False
-    soft = none if soft is None else soft
-    found = cuts[counts]
+        return none, none, none, False
+    found, are_all = cuts[counts], bool(switches.helps.all()) or not is_endless
     if found.shape[0] <= FEW:
         return found, problem.xp.full_like(found, inf), soft, are_all
-    return found, strengths(switches, recorded.parameters, begin, end, found), soft, are_all
+    return found, strengths(switches, numbers, begin, end, found), soft, are_all
 
 
 def _apart(corners: Array, breaks: Array | None) -> Array:

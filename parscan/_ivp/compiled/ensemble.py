@@ -26,6 +26,7 @@ from ..sequential.ensemble import solve_ensemble
 from ..sequential.on_mesh import retrace
 from .accuracy import FAR
 from .all_members import AllMembers, Found
+from .corners import LEFT_OUT
 from .members import MAKERS, Members, record_members
 from .parts import from_parts
 from .recorded import FEW, UNLIKE
@@ -80,7 +81,7 @@ def solve_batch(
         t,
         xp.moveaxis(values, (-1, -2), (0, 1)),
         nodes,
-        _done(found),
+        _done(found) + ("" if batch.are_all_places else LEFT_OUT),
         nfev=found.evaluations,
         npoints=found.evaluations,
         error_estimate=float(found.errors.max()),

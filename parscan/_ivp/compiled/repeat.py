@@ -30,7 +30,7 @@ from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
 from .accuracy import BETWEEN, GAIN, LOOSER, WANTED, known_of
 from .apart import differences, ratio
-from .corners import places_in
+from .corners import Places, places_in
 from .march import FEWEST, LEAST, ORDER, Course, March, Output, after, least_of
 from .outcome import between, errors, told
 from .path import Path
@@ -118,7 +118,7 @@ class Repeat:
         if not _memo().is_kept(self.place, recorded.recording):
             raise Unusual
         problem = Problem(fun, None, args, span, copy(state), rtol, rtol, xp.asarray(atol), inf)
-        if recorded.switches is not None and places_in(problem, recorded).stops is not None:
+        if recorded.switches is not None and places_in(problem, recorded) != Places(None):
             raise Unusual  # there are pulses now
         times = None if t_eval is None else _as_times(xp.asarray(t_eval), span)
         known = known_of(recorded, rtol, is_between=t_eval is not None)

@@ -114,7 +114,7 @@ def _result(
         t,
         xp.moveaxis(y, -1, 0),
         xp.asarray(nodes, copy=True),
-        told(course.used, path.steps, found.end, found.worst, cause(found)),
+        told(course.used, path.steps, found.end, found.worst, cause(found)) + march.places.left_out,
         failure=course.chatter or (_failure(found) if found.is_bad else None),
         failed_at=float(nodes[-1]),
         seen=seen,

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parscan import solve_ivp
+from parscan._ivp.compiled.corners import LEFT_OUT
 
 
 def solve(*args, rtol=1e-6, atol=1e-6, **options):
@@ -164,6 +165,7 @@ def test_corners_beside_jumps_of_the_user():
 def test_more_corners_than_can_be_dealt_with():
     sol = solve(lambda t, y: [np.floor(1e6 * t) / 1e6 - y[0]], (0.0, 1.0), [0.0])
     assert sol.compiled
+    assert LEFT_OUT in sol.message
     np.testing.assert_allclose(sol.y[0, -1], np.exp(-1.0), rtol=1e-3)
 
 
@@ -175,6 +177,39 @@ def test_an_endless_span():
     sol = solve(lambda t, y: [np.where((t > 3.0) & (t < 3.001), 1500.0, 0.0) + 0 * y[0]], (0.0, np.inf), [0.0],
                 events=left)  # fmt: skip
     np.testing.assert_allclose(sol.t[-1], 3 + 1 / 1500, rtol=1e-9)
+    assert LEFT_OUT not in sol.message
+
+
+def test_what_is_left_out_is_told():
+    def left(t, y):
+        return y[0] - 1.0
+
+    left.terminal = True
+    sol = solve(lambda t, y: [np.where(np.mod(t, 3.0) < 1.0, 1.0, 0.5) + 0 * y[0]], (0.0, np.inf), [0.0], events=left)
+    assert LEFT_OUT in sol.message
+
+    def fun(t, y, period):
+        return np.where(np.mod(t, period) < 1, 1.0, 0.5) + 0 * y
+
+    for count in (5, 200):
+        many = solve(fun, (0.0, 10.0), np.zeros((1, count)), args=(np.linspace(3.0, 4.0, count),))
+        assert (LEFT_OUT in many.message) == (count == 200)
+
+
+def test_many_members():
+    """Corners of members where affine functions of time are zero need no search."""
+    rng = np.random.default_rng(2)
+    starts, widths, speeds = rng.uniform(0.5, 9.0, 300), 10.0 ** rng.uniform(-6, -1, 300), rng.uniform(0.5, 2.0, 300)
+
+    def fun(t, y, starts, widths, speeds):
+        x = speeds * (t - starts) / widths
+        return np.where((x > 0) & (x < 1), 1 / widths, 0.0) + 0 * y
+
+    for span in ((0.0, 10.0), (10.0, 0.0)):
+        sol = solve(fun, span, np.zeros((1, 300)), args=(starts, widths, speeds))
+        assert sol.compiled
+        assert LEFT_OUT not in sol.message
+        np.testing.assert_allclose(sol.y[0, -1], (1 if span[1] else -1) / speeds, rtol=1e-8)
 
 
 def test_weak_kinks():
