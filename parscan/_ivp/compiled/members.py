@@ -22,11 +22,18 @@ if TYPE_CHECKING:
     from ..._recorded.native.integrate import Solver
     from ..._recorded.native.members import Form
     from ..._recorded.program import Program
-    from ..._recorded.record import Recording
+    from ..._recorded.record import Recording, Wishes
     from ..._recorded.switches import Switches
+
+Recorder = Callable[[Any, Sequence[Any], Sequence[Any], int, "Wishes"], "Recording"]
 
 FEW = 2
 """Members along each axis of a batch that are recorded, if arrays in `args` have all that differs between members."""
+
+CHECKED, OF_CHECKED = 1 << 18, 4e-7
+"""
+Largest number of nodes, about, of the graph of more members, which is compared with that of few ones; seconds for each.
+"""
 
 KEPT = 256
 """Functions that are remembered because all members must be recorded."""
@@ -186,22 +193,55 @@ def _of_few(problem: Problem) -> Members | None:
     few = tuple(min(FEW, length) for length in problem.batch)
     differing = {k: one for k, arg in enumerate(problem.args) if (one := _of_members(arg, problem)) is not None}
     xp = problem.xp
-    examples = [xp.zeros((*one.shape[: one.ndim - nb], *few)) for one in differing.values()]
     constants = [arg for k, arg in enumerate(problem.args) if k not in differing]
     places = [*differing, *(k for k in range(len(problem.args)) if k not in differing)]
-    order = tuple(places.index(k) for k in range(len(places)))
-    start = problem.y0[tuple(slice(length) for length in few)]
+    fun = partial(_in_order, problem.fun, tuple(places.index(k) for k in range(len(places))))
+
+    def of_some(lengths: Sequence[int], remembered: Recorder | None = None) -> tuple[Recording, Member]:
+        examples = [xp.zeros((*one.shape[: one.ndim - nb], *lengths)) for one in differing.values()]
+        start = problem.y0[tuple(map(slice, lengths))]
+        return _recorded(problem, fun, start, examples, constants, remembered)
+
     try:
-        recording, member = _recorded(problem, partial(_in_order, problem.fun, order), start, examples, constants)
+        recording, member = of_some(few)
+        if member.tables or member.parts:
+            return None
+        key = "alike", problem.batch
+        if key not in recording.notes:
+            more = _lengths(problem.batch, CHECKED // member.program.size)
+            pay("recording more members", OF_CHECKED * prod(more) * member.program.size)
+            other = of_some(more, _record)[1] if prod(more) > prod(few) else member
+            recording.notes[key] = _of_both(member, other, recording.notes)
+        alike: tuple[Program, dict[Any, Any]] | None = recording.notes[key]
     except NoCodeError:
         return None
-    if member.tables or member.parts:
+    if alike is None:
         return None
     own = tuple(
         xp.reshape(xp.moveaxis(one, range(-nb, 0), range(nb)), (prod(problem.batch), *one.shape[: one.ndim - nb]))
         for one in differing.values()
     )
-    return Members(member.program, own, recording.notes)
+    return Members(alike[0], own, alike[1])
+
+
+def _lengths(batch: tuple[int, ...], most: int) -> list[int]:
+    """Lengths of a part of a batch with at most so many members, if a few of them along each axis are not more."""
+    found = list(batch)
+    for k in sorted(range(len(found)), key=lambda k: -found[k]):
+        others = prod(found) // found[k]
+        found[k] = min(found[k], max(FEW, most // others))
+    return found
+
+
+def _of_both(few: Member, more: Member, notes: dict[Any, Any]) -> tuple[Program, dict[Any, Any]] | None:
+    """
+    What all members do, by records of few and of more ones, and the notes of this; None if some do something else.
+
+    Functions may treat members by their numbers, or do something else with many.
+    """
+    if more.tables or more.parts:
+        return None
+    return (few.program, notes) if few.program.fingerprint == more.program.fingerprint else (more.program, {})
 
 
 def _of_whole(problem: Problem) -> Members:
@@ -212,9 +252,14 @@ def _of_whole(problem: Problem) -> Members:
 
 
 def _recorded(
-    problem: Problem, fun: Any, start: Array, examples: Sequence[Array], constants: Sequence[Any]
-) -> tuple[Recording, Member]:
-    """A recording of a batch with the states `start`, arrays of members after it and constants; and one member."""
+    problem: Problem, fun: Any, start: Array, examples: Sequence[Array], constants: Sequence[Any],
+    recorder: Recorder | None = None,
+) -> tuple[Recording, Member]:  # fmt: skip
+    """
+    A recording of a batch with the states `start`, arrays of members after it and constants; and one member.
+
+    Without a `recorder`, it is one from before, if there is one, and it is kept.
+    """
     from ..._recorded.batch import decoupled  # noqa: PLC0415 - slow to import
     from ..._recorded.memo import remembered  # noqa: PLC0415
     from ..._recorded.record import NotRecordedError, Wishes  # noqa: PLC0415
@@ -223,7 +268,8 @@ def _recorded(
     state = wide(xp.moveaxis(start, -1, 0))
     try:
         wishes = Wishes(branches_on=(TIME,), dtype=state.dtype)
-        recording = remembered(fun, [xp.zeros(()), state, *examples], constants, MOST_OF_ALL, wishes)
+        given = [xp.zeros(()), state, *examples]
+        recording = (recorder or remembered)(fun, given, constants, MOST_OF_ALL, wishes)
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     if recording.shape != state.shape or recording.dtype != state.dtype:
@@ -239,6 +285,13 @@ def _recorded(
     if member.program.operations > LARGEST:
         raise NoCodeError(f"has {member.program.operations} operations, more than {LARGEST}")
     return recording, member
+
+
+def _record(fun: Any, examples: Sequence[Any], constants: Sequence[Any], limit: int, wishes: Wishes) -> Recording:
+    """A recording that is not kept."""
+    from ..._recorded.record import record  # noqa: PLC0415 - slow to import
+
+    return record(fun, examples, constants, limit=limit, wishes=wishes)
 
 
 def _of_members(argument: Any, problem: Problem) -> Array | None:

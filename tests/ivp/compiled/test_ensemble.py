@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp as scipys
 
 from parscan import solve_ivp
-from parscan._ivp.compiled import all_members
+from parscan._ivp.compiled import account, all_members, members
 
 RATES = np.linspace(0.5, 2.0, 6)
 
@@ -224,6 +224,61 @@ def test_what_differs_between_members_in_other_ways_is_seen():
         for _ in range(2):
             sol = solve(fun, (0.0, 1.0), np.ones((1, 5)), [1.0], args=(rate,))
             np.testing.assert_allclose(sol.y[0, 0], np.exp(-rates), rtol=1e-6)
+
+
+def dose(t):
+    return np.where((t > 2.0) & (t < 3.0), 1.0, 0.0)
+
+
+def to_a_slice(t, y, rates):
+    slopes = -rates * y
+    slopes[..., 5:] += dose(t)
+    return slopes
+
+
+UNLIKE = {
+    "a slice": to_a_slice,
+    "numbers": lambda t, y, rates: dose(t) * (np.arange(y.shape[1]) > 4) - rates * y,
+    "many": lambda t, y, rates: dose(t) * (len(rates) > 5) - rates * y,
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_members_that_a_function_treats_by_their_numbers(monkeypatch, name):
+    """A dose in the middle is given to the sixth member at the earliest: two members, or the ends, do not tell."""
+    monkeypatch.setattr(account, "PRICES", account.Prices(0.0, 0.0))
+    expected = np.exp(-5 * RATES)
+    is_given = np.arange(6) > 4 if name != "many" else np.ones(6, dtype=bool)
+    expected += is_given * (np.exp(-2 * RATES) - np.exp(-3 * RATES)) / RATES
+    for compiles in (True, None):
+        if compiles and name == "a slice":
+            continue  # members do different things
+        sol = solve_ivp(UNLIKE[name], (0.0, 5.0), np.ones((1, 6)), t_eval=[5.0], args=(RATES,), rtol=1e-7, atol=1e-9,
+                        jumps=[2.0, 3.0], compile=compiles)  # fmt: skip
+        np.testing.assert_allclose(sol.y[0, 0], expected, rtol=1e-5)
+
+
+def test_records_of_parts_of_large_batches():
+    lengths = members._lengths
+    assert lengths((7,), 100) == [7]
+    assert lengths((7,), 0) == [2]
+    assert lengths((1, 1000), 100) == [1, 100]
+    assert lengths((40, 30, 1), 300) == [10, 30, 1]
+    assert lengths((4000, 30), 30) == [2, 15]
+
+
+def test_matrix_products_of_few_and_of_many_members():
+    """They are recorded in other ways."""
+    weights = np.random.default_rng(0).normal(size=(8, 8)) / 8
+    for count in (2, 3, 40):
+        gains = np.linspace(0.5, 1.5, count)
+        sol = solve(lambda t, y, gain: np.tanh(weights @ y * gain) - y, (0, 3), start_of(count), [3.0], args=(gains,))
+        one = solve(lambda t, y: np.tanh(weights @ y * 1.5) - y, (0, 3), start_of(count)[:, -1], [3.0])
+        np.testing.assert_allclose(sol.y[..., -1], one.y, rtol=1e-5)
+
+
+def start_of(count):
+    return np.linspace(-1, 1, 8)[:, None] * np.ones(count)
 
 
 def test_errors_at_the_end_of_thousands_of_members():
