@@ -1,12 +1,16 @@
-"""How members of compiled solvers of ODEs end, if they fail and if they do not."""
+"""Runs of compiled solvers of ODEs, and how members end, if they fail and if they do not."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from parscan._recorded.linearised import linearised
 from parscan._recorded.native.members import COUNTS, Status
+from parscan._recorded.record import record
+from tests.support.stiff_problems import PROBLEMS
 
 MOST = 20_000
 """Attempts of steps, after which a member ends."""
@@ -17,6 +21,43 @@ FAILURES = {
     "root": (lambda t, y: np.sqrt(0.5 - t) + 0 * y, 1.0, 2.0, Status.NOT_FINITE),
 }
 """Functions, initial values, final times and what the solvers end with."""
+
+
+def whole_log(run: Any) -> list[Any]:
+    """All rows that a run writes, in a few calls of it."""
+    log = []
+    while run.advance(7):
+        log.append(run.log)
+    log.append(run.log)
+    return [np.concatenate(part) for part in zip(*log, strict=True)] if run.log else []
+
+
+class StiffRuns:
+    """Runs of a compiled solver of stiff problems, and of its reference, with tolerances of this size by default."""
+
+    def __init__(self, compiled: Any, reference: Any, rtol: float) -> None:
+        self.compiled, self.reference, self.rtol = compiled, reference, rtol
+        self.solver = cache(self._solver)
+
+    def _solver(self, fun: Any, n: int, form: Any = None, dtype: Any = np.float64) -> Any:
+        recording = record(fun, [np.zeros((), dtype), np.zeros(n, dtype)])
+        return self.compiled(recording.program, linearised(recording), form)
+
+    def solve(self, name: str, form: Any = None, span: Any = None, y0: Any = None, **options: Any) -> Any:
+        """A run, and all rows that it writes."""
+        fun, start, end, _ = PROBLEMS[name]
+        y0 = np.atleast_2d(start if y0 is None else y0)
+        run = self.solver(fun, y0.shape[1], form).start(*(span or (0.0, end)), y0, **(self._tolerances(name) | options))
+        return run, whole_log(run)
+
+    def references(self, name: str, span: Any = None, **options: Any) -> Any:
+        """What the reference gives."""
+        fun, y0, end, _ = PROBLEMS[name]
+        given = self._tolerances(name) | options
+        return self.reference.solve(fun, span or (0.0, end), y0, given.pop("rtol"), given.pop("atol"), **given)
+
+    def _tolerances(self, name: str) -> dict[str, Any]:
+        return {"rtol": self.rtol, "atol": self.rtol * PROBLEMS[name][3]}
 
 
 def check_end(solver: Any, y0: float, end: float, status: Status) -> None:

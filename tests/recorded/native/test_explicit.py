@@ -10,7 +10,7 @@ from scipy.integrate import DOP853, solve_ivp
 from parscan._recorded.native.explicit import STAGES, coefficients, explicit
 from parscan._recorded.native.members import DENSE, STATES, Form, Status
 from parscan._recorded.record import record
-from tests.support.compiled_solvers import FAILURES, check_comparison, check_end
+from tests.support.compiled_solvers import FAILURES, check_comparison, check_end, whole_log
 from tests.support.ode_problems import ODES
 
 
@@ -65,12 +65,7 @@ def solve(name, form=None, span=None, y0=None, **options):
     y0 = np.atleast_2d(start if y0 is None else y0)
     given = {"rtol": 1e-7, "atol": 1e-9, **options}
     run = solver(fun, y0.shape[1], form).start(*(span or (0.0, end)), y0, **given)
-    log = []
-    while run.advance(7):
-        log.append(run.log)
-    log.append(run.log)
-    rows = [np.concatenate(part) for part in zip(*log, strict=True)] if run.log else []
-    return run, rows
+    return run, whole_log(run)
 
 
 def scipys(name, span=None, **options):

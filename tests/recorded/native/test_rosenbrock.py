@@ -1,7 +1,6 @@
 """The compiled Rodas5P: against its NumPy reference, step by step, and against other solvers; alone and in lanes."""
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
@@ -14,35 +13,12 @@ from parscan._recorded.native.rosenbrock import rosenbrock
 from parscan._recorded.native.stage_systems import Full, Small, Sparse
 from parscan._recorded.record import record
 from tests.support import rodas5p as reference
-from tests.support.compiled_solvers import FAILURES, check_comparison, check_end
+from tests.support.compiled_solvers import FAILURES, StiffRuns, check_comparison, check_end
 from tests.support.ode_problems import ODES
 from tests.support.stiff_problems import BOTH_WAYS, PROBLEMS, forced, growth, span_of
 
-
-@cache
-def solver(fun, n, form=None, dtype=np.float64):
-    recording = record(fun, [np.zeros((), dtype), np.zeros(n, dtype)])
-    return rosenbrock(recording.program, linearised(recording), form)
-
-
-def solve(name, form=None, span=None, y0=None, **options):
-    """All that a run gives."""
-    fun, start, end, scale = PROBLEMS[name]
-    y0 = np.atleast_2d(start if y0 is None else y0)
-    given = {"rtol": 1e-5, "atol": 1e-5 * scale, **options}
-    run = solver(fun, y0.shape[1], form).start(*(span or (0.0, end)), y0, **given)
-    log = []
-    while run.advance(7):
-        log.append(run.log)
-    log.append(run.log)
-    rows = [np.concatenate(part) for part in zip(*log, strict=True)] if run.log else []
-    return run, rows
-
-
-def references(name, span=None, **options):
-    fun, y0, end, scale = PROBLEMS[name]
-    given = {"rtol": 1e-5, "atol": 1e-5 * scale, **options}
-    return reference.solve(fun, span or (0.0, end), y0, given.pop("rtol"), given.pop("atol"), **given)
+RUNS = StiffRuns(rosenbrock, reference, 1e-5)
+solver, solve, references = RUNS.solver, RUNS.solve, RUNS.references
 
 
 @pytest.mark.parametrize(("name", "backwards"), BOTH_WAYS)
