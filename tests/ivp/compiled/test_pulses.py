@@ -127,3 +127,15 @@ def test_ordinary_functions_have_no_more_steps():
         seen = solve(lambda t, y, f=forcing: [f(t) - y[0], 1 + 0 * y[0]], (0.0, 10.0), [0.0, 0.0])
         hidden = solve(lambda t, y, f=forcing: [f(y[1]) - y[0], 1 + 0 * y[0]], (0.0, 10.0), [0.0, 0.0])
         assert len(seen.t) <= len(hidden.t) + 4
+
+
+def test_differences_of_equal_numbers_beside_a_pulse():
+    """They are rounding, of NumPy and of machine code, and no sign that the function does something else."""
+
+    def fun(t, y):
+        x = (t - 37.3) / 3e-4
+        return [(np.tanh(x + 1) - np.tanh(x - 1)) / 3e-4 + 0 * y[0]]
+
+    for span in ((0.0, 100.0), (100.0, 0.0)):
+        sol = solve(fun, span, [1.0])
+        np.testing.assert_allclose(sol.y[0, -1], 1 + np.copysign(4.0, span[1] - span[0]), rtol=1e-5)
