@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import isfinite, nan
 
-from ..._arrays.namespace import Array, all_finite
+from ..._arrays.namespace import Array, all_finite, quiet
 from ..._engine.termination import Failure, Termination
 from ..coarse.steps import CoarseSolution
 from ..core.failures import NOT_FINITE
@@ -81,7 +81,8 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
         if start.failure:  # no later start may go beyond: an implicit method could step over a pole
             reach = end = float(start.t[-1])
             record.failure, record.failed_at = start.failure, start.failed_at
-        piece = solve_window(task, start, state, record.log) if start.t.shape[0] > 1 else None
+        with quiet():  # states close to the largest number overflow between the nodes
+            piece = solve_window(task, start, state, record.log) if start.t.shape[0] > 1 else None
         if piece is None and (start.warm or not fresh):  # this start is too far from the solution: compute a new one
             start = None
             continue

@@ -165,3 +165,12 @@ def test_meshes_do_not_grow_without_end_before_a_pole(tolerance):
     assert max(sol.meshes) < 20_000
     inside = sol.t < 0.9
     np.testing.assert_allclose(sol.y[0, inside], 1 / (1 - sol.t[inside]), rtol=1e3 * tolerance)
+
+
+def test_growth_beyond_all_numbers():
+    """No warnings of overflows come from within."""
+    rates = np.array([0.1, 0.5, 1.0])
+    sol = solve_ivp(lambda t, y: rates * y, (0, 1000), np.ones((1, 3)), rtol=1e-6, atol=1e-9, compile=False)
+    assert not sol.success
+    assert 700 < sol.t[-1] < 709.8
+    np.testing.assert_allclose(sol.y[0, -1], np.exp(rates * sol.t[-1]), rtol=1e-4)
