@@ -20,6 +20,7 @@ from .brief import shortly
 from .choose import Workload, choose, instead_of
 from .compiled.account import account_of
 from .compiled.offer import Demand, Never, Offer, Overtaken, Purchase, Solve
+from .compiled.recorded_events import record_events
 from .compiled.repeat import solve_again
 from .compiled.solve import solve_compiled
 from .core.choice import Choice
@@ -267,15 +268,21 @@ def solve_ivp(
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun)
         work = Workload(method, problem, options, on_mesh, stacks=lambda: evaluation.stacks)
-        by_code = partial(
-            solve_compiled, problem, options.get("first_step"), times, listed, evaluation, vectorized,
-            dense_output=dense_output, is_demanded=bool(compile),
-        )  # fmt: skip
-        offer = _offer(compile, work, lambda report: by_code(report=report), report)
-        repeated = RepeatedCalls(problem, listed or ()) if listed or not offer.is_due else None
-        if offer.is_due and (found := offer.at_once()) is not None:
-            return _examined(repeated, found) if repeated else found
-        repeated = repeated or RepeatedCalls(problem, listed or ())
+        watched = listed
+
+        def by_code(report: Report | None) -> IvpResult:
+            return solve_compiled(
+                problem, options.get("first_step"), times, watched, evaluation, vectorized,
+                dense_output=dense_output, report=report, is_demanded=bool(compile),
+            )  # fmt: skip
+
+        offer = _offer(compile, work, by_code, report)
+        if offer.is_due:
+            watched = listed and record_events(listed, problem)
+            called = RepeatedCalls(problem, watched, only_events=True) if watched else None
+            if (found := offer.at_once()) is not None:
+                return _examined(called, found) if called else found
+        repeated = RepeatedCalls(problem, listed or ())
         evaluation.slope = repeated.slope
         after = partial(instead_of, work, evaluation.raised)
         brief = shortly(work, listed, repeated.slope)

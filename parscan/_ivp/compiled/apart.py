@@ -39,8 +39,7 @@ def between(march: March, one: Course, other: Course) -> Array | None:
     """
     problem, output = march.problem, march.output
     if output.is_dense:
-        dense = one.path.polynomial if one.stop is None else one.path.polynomial.restrict(one.stop)
-        found = [_of_dense(problem, part, other.path.polynomial) for _, part in dense.groups(len(SHARES) + 1)]
+        found = [_of_dense(problem, part, other.path.polynomial) for _, part in one.polynomial.groups(len(SHARES) + 1)]
         return problem.xp.concat(found) if found else None
     if output.times is None:
         return None
@@ -58,7 +57,7 @@ def _of_dense(problem: Problem, part: PiecewisePolynomial, other: PiecewisePolyn
     inner = part.y[:-1, None, :] + lengths[:, None, None] * (weights @ part.stages)
     states = xp.concat([inner, part.y[1:, None, :]], axis=1)
     times, states = xp.reshape(times, (-1,)), xp.reshape(states, (-1, states.shape[-1]))
-    return differences(problem, Path(part.t, part.y), times, states, other.evaluate(times))
+    return differences(problem, Path(part.t, part.y), times, states, other.at_few(times))
 
 
 @cache

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from math import copysign, inf, isfinite
 from typing import TYPE_CHECKING, Any
 
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Failure
+from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from ..core.watched import Reached
-from ..output.events import Watch, sample_times
+from ..output.events import Watch, samples
 from .chatter import CHATTERS, DEAR, Chatter
 from .corners import places_in
 from .parts import as_parts, from_parts, of_parts, wide
@@ -121,6 +123,12 @@ class Course:
         """All steps."""
         return followed(self.parts)
 
+    @cached_property
+    def polynomial(self) -> PiecewisePolynomial:
+        """All steps with their polynomials, up to the event that ended them; of a march that has ended."""
+        found = self.path.polynomial
+        return found if self.stop is None else found.restrict(self.stop)
+
     def retreat(self) -> None:
         """Leave out the last explicit steps, whose polynomials are bad: they are at the limit of stability."""
         part, method = self.parts.pop(), self.used.pop()
@@ -137,8 +145,7 @@ class Course:
         """State `(n,)` at the end."""
         if self.stop is None:
             return from_parts(self.y, self.like)
-        piece = self.parts[-1]
-        return piece.polynomial.evaluate(array_namespace(piece.t).asarray([self.stop]))[0, :]
+        return self.polynomial.y[-1, :]
 
 
 class March:
@@ -381,8 +388,7 @@ class March:
         if not logged[0].shape[0]:
             return
         piece = self._piece(begin, start, logged)
-        times = sample_times(piece.t)
-        course.stop = watch.see(times, piece.polynomial.components(times), piece.polynomial.near)
+        course.stop = watch.see(*samples(piece.polynomial), piece.polynomial.near)
 
     def _enter(self, course: Course, begin: float, start: Any, rows: list[tuple[Any, ...]]) -> None:
         """Enter the steps of a run."""

@@ -48,7 +48,7 @@ def against(problem: Problem, other: Course, path: Path, t: Array, states: Array
     """Errors of states `(m, n)`, in tolerances, which another march with looser ones tells by its polynomials."""
     if other.failed:
         return problem.xp.full(t.shape, nan)
-    return differences(problem, path, t, states, other.path.polynomial.evaluate(t)) / GAIN
+    return differences(problem, path, t, states, other.path.polynomial.at_few(t)) / GAIN
 
 
 def rounded(polynomial: PiecewisePolynomial, dtype: Any) -> PiecewisePolynomial:

@@ -273,7 +273,7 @@ def record_right_hand_side(problem: Problem) -> Recorded:
     if obstacle := _obstacle(problem):
         raise NoCodeError(obstacle)
     key = getattr(problem.fun, "__code__", type(problem.fun))
-    parameters = tuple(takewhile(_is_parameter, problem.args))
+    parameters = tuple(takewhile(is_parameter, problem.args))
     if parameters and key not in _of_constants:
         if found := _with_parameters(problem, parameters):
             return found
@@ -292,7 +292,7 @@ def _obstacle(problem: Problem) -> str:
     return ""
 
 
-def _is_parameter(value: Any) -> bool:
+def is_parameter(value: Any) -> bool:
     """Whether an argument can be a parameter: a double, or a short array of them."""
     if isinstance(value, float):
         return type(value).__module__ in ("builtins", "numpy")
@@ -313,7 +313,7 @@ def _with_parameters(problem: Problem, parameters: tuple[Any, ...]) -> Recorded 
 
 def _recorded(problem: Problem, parameters: tuple[Any, ...]) -> Recorded:
     """The recording with these parameters and the other arguments as constants."""
-    remembered, not_recorded, wishes = _recorder()
+    remembered, not_recorded, wishes = recorder()
     xp, state = problem.xp, wide(problem.y0)
     examples = [EXAMPLE, state, *map(xp.asarray, parameters)]
     try:
@@ -327,7 +327,7 @@ def _recorded(problem: Problem, parameters: tuple[Any, ...]) -> Recorded:
 
 
 @cache
-def _recorder() -> Any:
+def recorder() -> Any:
     """The function that records, its exception, and what it is asked for in a dtype."""
     from ..._recorded.memo import remembered  # noqa: PLC0415 - slow to import
     from ..._recorded.record import NotRecordedError, Wishes  # noqa: PLC0415

@@ -25,16 +25,19 @@ from ..coarse.steps import Steps
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
 from ..core.scale import Scale
+from ..output.events import prepare
 from ..result.result import IvpResult, IvpStatus
 from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
-from .accuracy import BETWEEN, GAIN, LOOSER, WANTED, known_of
+from .accuracy import BETWEEN, GAIN, LOOSER, WANTED, known_of, solved
 from .apart import differences, ratio
 from .corners import Places, places_in
 from .march import FEWEST, LEAST, ORDER, Course, March, Output, after, least_of
 from .outcome import between, errors, told
 from .path import Path
 from .recorded import Recorded
+from .recorded_events import record_events
+from .result import checked, result_of
 from .solvers import METHODS, solver
 
 if TYPE_CHECKING:
@@ -51,10 +54,10 @@ MISSES, RELIEF = 3, 1 / 16
 """Solves that may be begun in vain, one after the other, before no solve of the function is repeated; and how much less
 that number is after each solve that was not begun so."""
 
-USUAL = ("auto", False, None, None, None, inf, None, None, None, None, None, None, False, None, None, None, None)
+USUAL = ("auto", None, None, inf, None, None, None, None, None, None, False, None, None, None, None)
 """
-The method, dense output, events, `vectorized`, `jac`, the longest and the first step, jumps, mesh, guess, stages,
-window, progress and the options of SciPy's solvers by default.
+The method, `vectorized`, `jac`, the longest and the first step, jumps, mesh, guess, stages, window, progress and the
+options of SciPy's solvers by default.
 """
 
 DEFAULTS = {one.name: one.default for one in fields(IvpResult) if one.default is not MISSING}
@@ -102,11 +105,12 @@ class Repeat:
     misses: float = 0.0
 
     def solved(
-        self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float
+        self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,
+        events: Any, *, dense_output: bool,
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
         xp, recorded = array_namespace(self.like), self._recorded(args)
-        made, span, state = self.solvers[t_eval is not None], (float(t_span[0]), float(t_span[1])), xp.asarray(y0)
+        span, state = (float(t_span[0]), float(t_span[1])), xp.asarray(y0)
         if state.dtype != self.like.dtype or state.ndim != 1 or len(t_span) != 2:
             raise Unusual
         if any(type(given) not in (list, tuple, type(self.like), NoneType) for given in (y0, t_eval)):
@@ -121,7 +125,9 @@ class Repeat:
         if recorded.switches is not None and places_in(problem, recorded) != Places(None):
             raise Unusual  # there are pulses now
         times = None if t_eval is None else _as_times(xp.asarray(t_eval), span)
-        known = known_of(recorded, rtol, is_between=t_eval is not None)
+        if dense_output or events is not None:
+            return self._dense(problem, recorded, times, events, dense_output=dense_output)
+        known, made = known_of(recorded, rtol, is_between=t_eval is not None), self.solvers[t_eval is not None]
         share = known.share
         if known.method != self.method or known.is_asked:
             raise Unusual
@@ -137,6 +143,26 @@ class Repeat:
         worst = 0.0 if found.errors is None or not found.errors.shape[0] else float(found.errors.max())
         known.enter(self.method, share, max(found.error / WANTED, worst / BETWEEN))
         return self._result(problem, recorded, found, times, share)
+
+    def _dense(
+        self, problem: Problem, recorded: Recorded, times: Array | None, events: Any, *, dense_output: bool
+    ) -> IvpResult:  # fmt: skip
+        """The result with polynomials between the ends of steps, or with events, all of which must be recorded."""
+        watched = record_events(prepare(events), problem)
+        if any(event.values is None for event in watched):
+            raise Unusual
+        is_read = dense_output or bool(watched)
+        march = March(problem, recorded, Output(is_read, None if is_read else times), 0.0, None)
+        self.misses += 1
+        found = solved(march, watched)
+        march.end()
+        if found.course.failed or recorded.is_contradicted(problem, None, *checked(found.course, march)):
+            raise Unusual
+        self.misses = 0.0
+        return result_of(
+            march, lambda: Evaluation(problem, None), found, found.course.path, times,
+            None if events is None else watched, dense_output=dense_output,
+        )  # fmt: skip
 
     def is_of(self, fun: Any, recorded: Recorded, method: int) -> bool:
         """Whether it is known of a function with this recording, and this method."""
@@ -231,16 +257,19 @@ def solve_again(
     The result of a solve that repeats an earlier one; None if it has to be solved as ever.
 
     If machine code is not demanded by `compiles`, it was not for the earlier one either, but has paid off. `others` are
-    the other arguments of `solve_ivp`, in the order of `USUAL`.
+    the other arguments of `solve_ivp`, in the order of `USUAL`, but for dense output and events after the first one.
     """
     args = () if args is None else args
+    method, dense_output, events, *rest = others
     try:
         one = _known.get((id(fun), len(y0), bool(compiles))) if _known else None
-        if one is None or one.function() is not fun or one.misses > MISSES or not all(map(is_, others, USUAL)):
+        if one is None or one.function() is not fun or one.misses > MISSES or not all(map(is_, (method, *rest), USUAL)):
             return None
         if not (type(args) is tuple and type(rtol) is type(atol) is float and LEAST <= rtol < inf and 0 <= atol < inf):
             return None
-        return one.solved(fun, t_span, y0, t_eval, args, rtol, atol)
+        if type(dense_output) is not bool:
+            return None
+        return one.solved(fun, t_span, y0, t_eval, args, rtol, atol, events, dense_output=dense_output)
     except (Unusual, LookupError, TypeError, ValueError):  # those who check all arguments say what is wrong
         return None
 
@@ -251,7 +280,7 @@ def forget_repeats() -> None:
 
 
 def note(march: March, course: Course, *, is_demanded: bool) -> None:
-    """Note a solve that may be repeated: one with the usual options, besides times of the output."""
+    """Note a solve that may be repeated: one with the usual options, besides the output and events."""
     problem, recorded = march.problem, march.recorded
     fun, y0 = problem.fun, problem.y0
     is_usual = problem.jac is None and problem.max_step == inf and isinstance(problem.rtols, float)
@@ -259,7 +288,9 @@ def note(march: March, course: Course, *, is_demanded: bool) -> None:
         return
     if y0.dtype != problem.xp.float64 or y0.shape[0] > MOST or len(course.used) > 1:
         return
-    made = {march.output.times is not None: solver(recorded, march.method, **march.asked)}
+    made = {}
+    if not march.output.is_dense:
+        made[march.output.times is not None] = solver(recorded, march.method, **march.asked)
     key = id(fun), y0.shape[0], is_demanded
     before = _known.get(key)
     if before is not None and before.is_of(fun, recorded, march.method):

@@ -11,12 +11,19 @@ from ..._arrays.cached import cached_property
 from ..._arrays.memory import at_once
 from ..._arrays.namespace import Array, Namespace, array_namespace, quiet
 from ..._kernels.dispatch import combine_stages
-from ..._kernels.generic.legendre import legendre
+from ..._kernels.generic.legendre import legendre_series
 from .mesh import Mesh, union
+from .powers import Powers
 from .tableaux import Tableau
 
 OF_MESH = ("mesh", "steps", "lengths", "stage_times")
 """Cached properties of a polynomial that depend on its mesh only."""
+
+LARGE = 1 << 16
+"""Slopes of the intervals of so many times as are gathered at once."""
+
+PLAIN = 2
+"""Axes of the states without a batch."""
 
 
 @dataclass(frozen=True)
@@ -185,13 +192,19 @@ class PiecewisePolynomial:
         xp = self.xp
         end = xp.asarray([t_end], dtype=self.t.dtype)
         interval, theta = self.locate(end)
-        nodes = theta * xp.asarray(self.tableau.c, dtype=theta.dtype)
-        last_slopes = self._slope(xp.broadcast_to(interval, nodes.shape), nodes)
         before = int(interval[0])
+        weights = legendre_series(theta * xp.asarray(self.tableau.c, dtype=theta.dtype), self.tableau.lagrange)
+        last = self.stages[before, ...]
+        last_slopes = xp.reshape(xp.astype(weights, last.dtype) @ xp.reshape(last, (last.shape[0], -1)), last.shape)
         return replace(
             self,
             t=xp.concat([self.t[: before + 1], end]),
-            y=xp.concat([self.y[: before + 1, ...], self.state(interval, theta)]),
+            y=xp.concat(
+                [
+                    self.y[: before + 1, ...],
+                    self.at_few(end) if self.y.ndim == 2 else self.state(interval, theta),
+                ]
+            ),
             stages=xp.concat([self.stages[:before, ...], last_slopes[None, ...]]),
         )
 
@@ -223,26 +236,27 @@ class PiecewisePolynomial:
         steps = xp.broadcast_to((self.t[1:] - self.t[:-1])[:, None], times.shape)
         return xp.reshape(times, (-1,)), xp.reshape(steps, (-1,))
 
+    @cached_property
+    def powers(self) -> Powers:
+        """The polynomials as sums of powers; only without a batch."""
+        return Powers(self.tableau, self.y, self.stages, self.lengths)
+
+    def at_few(self, t: Array) -> Array:
+        """States `(m, n)` at the times `t` `(m,)`, without a batch: quicker than `evaluate` if they are few numbers."""
+        if t.shape[0] * self.stages[0, ...].size > LARGE:
+            return self.evaluate(t)
+        return self.powers.state(*self.locate(t))
+
     def near(self, time: float) -> Callable[[float], Array]:
-        """The polynomial of the interval that contains `time`, as a function of single times: states `(n, *batch)`.
+        """
+        The polynomial of the interval that contains `time`, as a function of single times, without a batch: states.
 
         Quicker than `evaluate` at one time after the other: the interval is located once.
         """
-        xp = self.xp
-        p = int(self.locate(xp.asarray([time], dtype=self.t.dtype))[0][0])
-        begin, length = float(self.t[p]), float(self.t[p + 1] - self.t[p])
-        means = xp.asarray(self.tableau.means, dtype=self.y.dtype)
-        K = means @ xp.reshape(self.stages[p, ...], (means.shape[1], -1))
-        start, remainder = (xp.reshape(part[p, ...], (1, -1)) for part in (self.y, self._remainder))
-        shape = self.y.shape[1:]
-
-        def state(t: float) -> Array:
-            theta = (t - begin) / length if length else 0.0
-            weights = xp.asarray([legendre(2 * theta - 1, K.shape[0] - 1)], dtype=K.dtype)
-            y = start + (theta * length) * (weights @ K) + theta * remainder
-            return xp.moveaxis(xp.reshape(y, shape), -1, 0)
-
-        return state
+        mark = self.xp.asarray([self.direction * time], dtype=self.t.dtype)
+        p = min(max(int(self.xp.searchsorted(self._ascending, mark, side="left")[0]) - 1, 0), self.intervals - 1)
+        begin, length, state = float(self.t[p]), float(self.t[p + 1] - self.t[p]), self.powers.of(p)
+        return lambda t: state((t - begin) / length if length else 0.0)
 
     @cached_property
     def _remainder(self) -> Array:

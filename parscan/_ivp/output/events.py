@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf, isnan
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..._arrays.namespace import Array, array_namespace
 from ..core.polynomial import PiecewisePolynomial
@@ -23,6 +23,10 @@ SAMPLES = 200
 
 HALVINGS = 20
 """Number of samples at halved distances from the begin: if an event is zero there, they show its sign afterwards."""
+
+
+Place: TypeAlias = tuple[float, Callable[[float], Array]]
+"""A time, and the trajectory around it."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,7 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: PiecewisePolyn
     """
     watch = Watch(events, args)
     if events and dense.y.size:
-        times = sample_times(dense.t)
-        watch.see(times, dense.components(times), dense.near)
+        watch.see(*samples(dense), dense.near)
     return watch.occurrences(dense.t, dense.y)
 
 
@@ -117,11 +120,11 @@ class Watch:
             ]
             return None
         ends = (float(times[0]), float(times[-1])) if is_step else None
-        last: dict[int, float] = {}  # the roots that end the integration
+        last: dict[int, Place] = {}  # the roots that end the integration
         for k, (monitor, scan, before) in enumerate(zip(self.monitors, scans, self._t_events, strict=True)):
             if scan.brackets and len(before) + len(scan.brackets) == monitor.event.terminal:
                 last[k] = _root(monitor, near, scan.brackets[-1], ends if scan.is_single else None)
-        stops = [order * root for root in last.values()]
+        stops = [order * root for root, _ in last.values()]
         stop = min(stops, default=inf)
         for scan in scans:
             if scan.failure is not None and order * scan.failed_at <= stop:
@@ -131,10 +134,10 @@ class Watch:
                 if order * begin > stop:
                     break
                 known = last.get(k) if (begin, end) == scan.brackets[-1] else None
-                root = _root(monitor, near, (begin, end), ends if scan.is_single else None) if known is None else known
+                root, around = known or _root(monitor, near, (begin, end), ends if scan.is_single else None)
                 if order * root <= stop:
                     self._t_events[k].append(root)
-                    self._y_events[k].append(near((begin + end) / 2)(root))
+                    self._y_events[k].append(around(root))
             self._seen[k] = scan.seen if stops else scan.seen.counted(monitor.event.direction)
         self.stop = order * stop if stops else None
         return self.stop
@@ -149,18 +152,23 @@ class Watch:
 
 def _root(
     monitor: Monitor, near: Callable[[float], Callable[[float], Array]], bracket: Bracket, ends: Bracket | None
-) -> float:
+) -> Place:
     """Time of an occurrence, searched between the ends of its step if they are given."""
-    return monitor.root(near(sum(bracket) / 2), ends or bracket)
+    around = near(sum(bracket) / 2)
+    return monitor.root(around, ends or bracket), around
 
 
-def sample_times(t: Array) -> Array:
-    """Nodes of the mesh, and times between them."""
-    xp = array_namespace(t)
+def samples(dense: PiecewisePolynomial) -> tuple[Array, Array]:
+    """Nodes of the mesh, and times between them, `(m,)`; the states there, `(n, m)`."""
+    t, y, xp = dense.t, dense.y, dense.xp
     count = max(SUBSAMPLES, SAMPLES // (t.shape[0] - 1)) + 1
     shares = xp.arange(count, dtype=t.dtype) / count
-    inner = t[:-1, None] + (t[1:] - t[:-1])[:, None] * shares
-    return with_beginning(xp.concat([xp.reshape(inner, (-1,)), t[-1:]]))
+    inner = xp.reshape(t[:-1, None] + (t[1:] - t[:-1])[:, None] * shares, (-1,))
+    times = with_beginning(xp.concat([inner, t[-1:]]))
+    early = times[1 : 1 + times.shape[0] - inner.shape[0] - 1]
+    states = xp.reshape(dense.powers.at_shares(shares), (-1, y.shape[-1]))
+    every = xp.concat([states[:1, :], dense.at_few(early), states[1:, :], y[-1:, :]])
+    return times, xp.permute_dims(every, (1, 0))
 
 
 def with_beginning(times: Array) -> Array:

@@ -29,11 +29,16 @@ Bracket: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True)
 class Event:
-    """A function `event(t, y, *args)`, the number of its occurrences that ends the solve, the direction that counts."""
+    """
+    A function `event(t, y, *args)`, the number of its occurrences that ends the solve, the direction that counts.
+
+    `values`: the function as recorded operations, on the times `(m,)` and states `(m, n)`, or None.
+    """
 
     function: Callable[..., Any]
     terminal: float = inf
     direction: float = 0.0
+    values: Callable[[Array, Array], Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Monitor:
 
     def scan(self, times: Array, y: Array, before: Seen | None, most: float) -> Scan:
         """The first `most` occurrences among samples of the states `y` (n, m), which follow those `before`."""
-        values: Array | list[float] | None = self._together(times, y) if times.shape[0] > WORTH_CHECKING else None
+        values: Array | list[float] | None = self._at_once(times, y) if times.shape[0] > WORTH_CHECKING else None
         failure: Exception | None = None
         if values is None:
             values, failure = self._one_by_one(times, y)
@@ -181,13 +186,25 @@ class Monitor:
         values = [self._value(float(times[k]), copy(states[k, ...])) for k in range(times.shape[0])]
         return xp.asarray(values, dtype=xp.abs(states).dtype)
 
-    def _together(self, times: Array, y: Array) -> Array | None:
-        """The function at all samples by one call; None unless the values agree with those of single calls."""
+    def _at_once(self, times: Array, y: Array) -> Array | None:
+        """The function at all samples by one call, or by its recorded operations; None unless single calls agree."""
+        xp = array_namespace(times)
+        recorded = self.event.values
+        ways: list[Callable[[], Any]] = [lambda: self.event.function(copy(times), copy(y), *self.args)]
+        if recorded is not None:
+            ways.append(lambda: recorded(times, xp.permute_dims(y, (1, 0))))
+        for way in ways:
+            if (found := self._together(way, times, y)) is not None:
+                return found
+        return None
+
+    def _together(self, way: Callable[[], Any], times: Array, y: Array) -> Array | None:
+        """The values that a call gives for all samples; None unless they agree with those of single calls."""
         xp, samples = array_namespace(times), times.shape[0]
         some = sorted({k * (samples - 1) // (CHECKED - 1) for k in range(CHECKED)})
         try:
             with quiet():
-                values = copy(as_array("events", self.event.function(copy(times), copy(y), *self.args)))
+                values = copy(as_array("events", way()))
             if tuple(values.shape) != (samples,) or bool(xp.any(xp.isnan(values))):
                 return None
             places = xp.asarray(some)

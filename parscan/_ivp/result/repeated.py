@@ -61,16 +61,24 @@ Function = Callable[[float, Array], Array]
 
 
 class RepeatedCalls:
-    """Calls `fun`, `jac` and events twice for the initial state, and twice for some states of the solution."""
+    """
+    Calls `fun`, `jac` and events twice for the initial state, and twice for some states of the solution.
 
-    def __init__(self, problem: Problem, events: tuple[Event, ...]) -> None:
-        self._problem = problem
+    Events that are recorded are left out: they repeat their values.
+
+    `only_events`: the others are known to repeat their values, as they were recorded.
+    """
+
+    def __init__(self, problem: Problem, events: tuple[Event, ...], *, only_events: bool = False) -> None:
+        self._problem, self._functions = problem, dict[str, Function]()
         rhs = problem.right_hand_side()
-        self._functions: dict[str, Function] = {"fun": rhs.sequential() if problem.is_plain else _of_batch(rhs)}
-        if callable(problem.jac) and problem.y0.size * problem.y0.shape[-1] <= LARGEST:
+        if not only_events:
+            self._functions["fun"] = rhs.sequential() if problem.is_plain else _of_batch(rhs)
+        if not only_events and callable(problem.jac) and problem.y0.size * problem.y0.shape[-1] <= LARGEST:
             self._functions["jac"] = _of_one(lambda t, states: rhs.jacobian(t, states, states))
         for index, event in enumerate(events):
-            self._functions[f"events[{index}]"] = _of_event(event, problem)
+            if event.values is None:
+                self._functions[f"events[{index}]"] = _of_event(event, problem)
         start = [(problem.span[0], problem.y0)] * 2
         self._first = {name: self._answers(name, start) for name in self._functions}
 
@@ -81,6 +89,8 @@ class RepeatedCalls:
 
     def contradictions(self, found: IvpResult) -> list[Contradiction]:
         """For each function that contradicts itself, the largest contradiction."""
+        if not self._functions:
+            return []
         nodes, worth = _nodes(found), found.nfev // CALLS
         rows = [(self._problem.span[0], self._problem.y0), *_rows(*nodes)]
         step = abs(rows[-1][0] - rows[0][0]) / max(1, found.mesh.shape[0] - 1)

@@ -71,6 +71,81 @@ def test_the_next_solve_is_repeated(times, y0, repeats, monkeypatch):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(again[0])).y, usual.y)
 
 
+def ends(t, y):
+    return y[1] + 0.2
+
+
+ends.terminal, ends.direction = 2, -1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dense_output": True}, {"dense_output": True, "t_eval": [2.0, 4.0]}, {"events": lambda t, y: y[0]},
+     {"events": []}, {"events": ends},
+     {"events": [lambda t, y: min(y[0], y[1]), ends], "dense_output": True, "t_eval": [1.0, 8.0]}],
+)  # fmt: skip
+@pytest.mark.parametrize("span", [SPAN, (9.0, 0.0)])
+def test_dense_output_and_events_are_repeated(options, span, repeats, monkeypatch):
+    fun = make()
+    if "t_eval" in options:
+        options = {**options, "t_eval": sorted(options["t_eval"], reverse=span[0] > span[1])}
+    solved(fun, span, **options)
+    again = [solved(fun, span, **options) for _ in range(2)][-1]
+    assert repeats == [False, True, True]
+    monkeypatch.setattr(_solve, "solve_again", lambda *_: None)
+    usual = solved(fun, span, **options)
+    for field in fields(usual):
+        one, other = (getattr(sol, field.name) for sol in (again, usual))
+        if field.name in ("t_events", "y_events") and other is not None:
+            assert list(map(np.ndarray.tolist, one)) == list(map(np.ndarray.tolist, other))
+        elif isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, other)
+        elif field.name != "sol" and not field.name.startswith("_"):
+            assert one == other, field.name
+    np.testing.assert_array_equal(again.errors, usual.errors)
+    np.testing.assert_allclose(again.tangent(y0=np.ones(2)), usual.tangent(y0=np.ones(2)))
+    if options.get("dense_output"):
+        np.testing.assert_array_equal(again.sol(usual.t), usual.sol(usual.t))
+
+
+LEVEL = 0.0
+
+
+def test_what_an_event_reads_has_changed(repeats, monkeypatch):
+    fun = make()
+
+    def event(t, y):
+        return y[0] - LEVEL
+
+    found = [solved(fun, events=event).t_events[0] for _ in range(2)]
+    monkeypatch.setitem(globals(), "LEVEL", 0.5)
+    other = solved(fun, events=event)
+    assert repeats == [False, True, True]
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(other.y_events[0][:, 0], 0.5, atol=1e-12)
+
+
+def test_events_that_cannot_be_recorded_are_solved_as_ever(repeats):
+    fun, calls = make(), []
+
+    def event(t, y):
+        calls.append(t)
+        return float(str(y[0]))
+
+    one, other = (solved(fun, events=event).t_events[0].tolist() for _ in range(2))
+    assert one == other != []
+    assert repeats == [False, False]
+    assert calls
+
+
+@pytest.mark.parametrize(("events", "error"), [(3, TypeError), (lambda t, y: y, ValueError)])
+def test_wrong_events_are_refused_as_ever(events, error, repeats):
+    fun = make()
+    solved(fun)
+    with pytest.raises(error, match="events"):
+        solved(fun, events=events)
+
+
 def test_other_problems_with_the_function(repeats):
     fun = make()
     solved(fun)
@@ -108,7 +183,7 @@ def test_parameters_and_constants(repeats):
 
 @pytest.mark.parametrize(
     "options",
-    [{"dense_output": True}, {"events": lambda t, y: y[0]}, {"max_step": 0.5}, {"first_step": 0.1}, {"jumps": [1.0]},
+    [{"dense_output": 1}, {"max_step": 0.5}, {"first_step": 0.1}, {"jumps": [1.0]},
      {"vectorized": False}, {"jac": lambda t, y: np.eye(2)}, {"y0": [1, 0]}, {"y0": np.array(START, np.float32)},
      {"y0": [1j, 0]}, {"y0": [*START, 1.0]}, {"rtol": 1e-16}, {"atol": np.array(1e-8)}, {"compile": None},
      {"compile": False}, {"span": (0.0, 0.0)}],

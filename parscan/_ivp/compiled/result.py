@@ -1,0 +1,104 @@
+"""The result of a compiled solve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ..._arrays.namespace import Array
+from ..._engine.termination import Failure, Termination
+from ..coarse.steps import Steps
+from ..core.evaluation import Evaluation
+from ..core.mesh import among
+from ..core.problem import Problem
+from ..core.scale import Scale
+from ..output.dense_output import DenseOutput
+from ..output.events import Occurrences, find
+from ..output.monitor import Event
+from ..result.report import build_result, within
+from ..result.result import IvpResult
+from ..sensitivities.derivatives import Derivatives
+from ..sequential.on_mesh import retrace
+from .accuracy import Solved
+from .march import Course, March
+from .outcome import against, between, cause, errors, rounded, told
+from .path import Path
+
+
+def checked(course: Course, march: March) -> tuple[Array, ...]:
+    """Times, states and slopes that are compared with the function; not at breakpoints, where it has two values."""
+    problem, breaks = march.problem, march.breaks
+    rows = course.evaluated
+    columns = rows[0] if len(rows) == 1 else tuple(map(problem.xp.concat, zip(*rows, strict=True)))
+    if breaks is None or not breaks.shape[0]:
+        return columns
+    some = ~among(columns[0], breaks)
+    return tuple(column[some, ...] for column in columns)
+
+
+def result_of(
+    march: March,
+    evaluation: Callable[[], Evaluation],
+    found: Solved,
+    path: Path,
+    times: Array | None,
+    events: tuple[Event, ...] | None,
+    *,
+    dense_output: bool,
+) -> IvpResult:
+    """The result, in the precision of the problem."""
+    problem, course, dtype = march.problem, found.course, march.problem.y0.dtype
+    xp, scale = problem.xp, Scale(problem.rtols, problem.atol)
+    dense = rounded(course.polynomial, dtype) if march.output.is_dense else None
+    seen = None if events is None else _seen(events, found, path, problem)
+    nodes, states = (path.t, xp.astype(path.y, dtype, copy=False)) if dense is None else (dense.t, dense.y)
+    t, stop = nodes if times is None else within(times, nodes), course.t if course.chatter else None
+    if times is None:
+        y = states
+    elif dense is None:
+        y = xp.astype(xp.concat(course.values), dtype, copy=False)
+    else:
+        y = dense.evaluate(t)
+    return build_result(
+        course.used[-1][0],
+        t,
+        xp.moveaxis(y, -1, 0),
+        xp.asarray(nodes, copy=True),
+        told(course.used, path.steps, found.end, found.worst, cause(found)) + march.places.left_out,
+        failure=course.chatter or (_failure(found) if found.is_bad else None),
+        failed_at=float(nodes[-1]),
+        seen=seen,
+        sol=DenseOutput(dense) if dense_output and dense is not None else None,
+        nfev=found.evaluations,
+        npoints=found.evaluations,
+        error_estimate=found.end,
+        _errors=_errors(march, found, path, t, states if times is None else y),
+        compiled=True,
+        _polynomial=dense if dense is not None else partial(between, march, found.share, stop),
+        _solution=Derivatives(lambda: retrace(evaluation().with_breaks(march.breaks), Steps(nodes, states)), scale),
+    )
+
+
+def _errors(march: March, found: Solved, path: Path, t: Array, states: Array) -> Array | Callable[[], Array] | None:
+    """Estimated errors at the times `t` of the output, or a function that marches once more to tell them."""
+    if found.other is None:
+        return None
+    if not march.output.is_between:
+        return partial(errors, march, found.share, path, t, states)
+    if march.output.is_dense:
+        return partial(against, march.problem, found.other, path, t, states)
+    return found.between
+
+
+def _failure(found: Solved) -> Failure:
+    """Why a solution is no success."""
+    return Failure(Termination.INACCURATE, f"the estimated error is {found.end:.2g} tolerances")
+
+
+def _seen(events: tuple[Event, ...], found: Solved, path: Path, problem: Problem) -> Occurrences:
+    """The events on the solution."""
+    if found.watch is not None:
+        return found.watch.occurrences(path.t, path.y)
+    if not events:
+        return Occurrences([], [], None)
+    return find(events, problem.args, path.polynomial)
