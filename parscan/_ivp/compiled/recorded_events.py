@@ -56,7 +56,7 @@ def record_events(events: tuple[Event, ...], problem: Problem) -> tuple[Event, .
 
 def record_event(function: Any, problem: Problem) -> EventValues | None:
     """The function of an event, recorded now or earlier; None if it cannot be."""
-    key = getattr(function, "__code__", type(function))
+    key = _key(function)
     if key in _refused:
         return None
     parameters = tuple(takewhile(is_parameter, problem.args))
@@ -68,6 +68,18 @@ def record_event(function: Any, problem: Problem) -> EventValues | None:
     while len(_refused) > KEPT:
         _refused.popitem(last=False)
     return None
+
+
+def _key(function: Any) -> Any:
+    """The code of a function and of those that it encloses, as decorators do; of other objects, their type."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return type(function)
+    cells = getattr(function, "__closure__", None) or ()
+    try:
+        return code, *(getattr(cell.cell_contents, "__code__", None) for cell in cells)
+    except ValueError:  # a cell is empty
+        return code
 
 
 def _recording(function: Any, problem: Problem, parameters: tuple[Any, ...]) -> Recording | None:

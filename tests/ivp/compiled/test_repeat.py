@@ -14,6 +14,7 @@ from parscan import solve_ivp
 from parscan._ivp import solve as _solve
 from parscan._ivp.compiled import repeat as _repeat
 from parscan._ivp.compiled.accuracy import ANEW
+from parscan._ivp.result.repeated import RepeatedCalls
 from parscan._recorded import memo
 from parscan._recorded.witness import Witness
 
@@ -136,6 +137,35 @@ def test_events_that_cannot_be_recorded_are_solved_as_ever(repeats):
     assert one == other != []
     assert repeats == [False, False]
     assert calls
+
+
+@pytest.mark.parametrize(
+    ("event", "compared"), [(lambda t, y: y[0], set()), (lambda t, y: float(str(y[0])), {"events[0]"})]
+)
+def test_only_events_without_a_record_are_compared_with_themselves(event, compared, repeats, monkeypatch):
+    names, answers = set(), RepeatedCalls._answers
+
+    def noted(self, name, rows):
+        names.add(name)
+        return answers(self, name, rows)
+
+    monkeypatch.setattr(RepeatedCalls, "_answers", noted)
+    for _ in range(2):
+        solved(make(), events=event)
+    assert names == compared
+
+
+def test_decorated_events_are_told_apart(repeats):
+    """One of them cannot be recorded."""
+    fun = make()
+
+    def decorated(function):
+        return lambda t, y: function(t, y)  # noqa: PLW0108 - functions with the same code
+
+    for event in (lambda t, y: float(str(y[0])), lambda t, y: y[0]):
+        for _ in range(2):
+            solved(fun, events=decorated(event))
+    assert repeats == [False, False, True, True]
 
 
 @pytest.mark.parametrize(("events", "error"), [(3, TypeError), (lambda t, y: y, ValueError)])

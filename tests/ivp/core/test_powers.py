@@ -9,7 +9,7 @@ from parscan._ivp.core.polynomial import PiecewisePolynomial
 from parscan._ivp.core.tableaux import gauss, radau
 
 
-@pytest.fixture(params=[(gauss, 7), (radau, 3), (radau, 1)], ids=str)
+@pytest.fixture(params=[(gauss, 7), (radau, 3), (radau, 1)], ids=["Gauss-7", "Radau-3", "Radau-1"])
 def polynomial(request, rng):
     family, stages = request.param
     t = np.cumsum(rng.uniform(0.5, 1.5, 6)) * rng.choice([-1.0, 1.0])
