@@ -43,10 +43,19 @@ def state_switches(program: Program) -> Program | None:
     return extract(graph, wanted, program.arguments)
 
 
-def flips(switches: Program, numbers: Sequence[Any], t: Any, states: Any) -> Any:
-    """Whether neighbours among states `(m, …)` at times `(m,)` are on different sides of a jump: `(m - 1,)`."""
-    constants = [np.broadcast_to(one, (*t.shape, *np.shape(one))) for one in map(np.asarray, numbers)]
-    given = np.reshape(states, (*t.shape, *switches.arguments[1].shape))
-    first, second, signs = switches(t, given, *constants)
-    sides = np.concatenate([first > second, signs > 0], axis=1)
-    return (sides[1:] != sides[:-1]).any(axis=1)
+def flips(switches: Program, numbers: Sequence[Any], t: Any, states: Any, slopes: Any) -> Any:
+    """
+    Whether steps between states `(m, …)` at times `(m,)`, with slopes `(m, …)` there, cross a jump: `(m - 1,)`.
+
+    Their ends are on different sides of it, or the begin and the end of the tangent there: where a solution stays on a
+    jump, the ends of steps may all be on one side, while the method evaluates the function on both.
+    """
+
+    def sides(t: Any, states: Any) -> Any:
+        constants = [np.broadcast_to(one, (*t.shape, *np.shape(one))) for one in map(np.asarray, numbers)]
+        first, second, signs = switches(t, np.reshape(states, (*t.shape, *switches.arguments[1].shape)), *constants)
+        return np.concatenate([first > second, signs > 0], axis=1)
+
+    ends, lengths = sides(t, states), (t[1:] - t[:-1])[:, None]
+    tangents = sides(t[1:], states[:-1] + lengths * slopes[:-1])
+    return ((ends[1:] != ends[:-1]) | (tangents != ends[:-1])).any(axis=1)

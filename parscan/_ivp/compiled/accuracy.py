@@ -13,7 +13,7 @@ from ..output.monitor import Event
 from .apart import at_end, between
 from .chatter import SHARE
 from .march import LEAST_EXPLICIT, Course, March, least_of
-from .parts import as_parts, wide
+from .parts import as_parts
 from .recorded import Recorded
 from .solvers import EXPLICIT, METHODS, RADAU, ROSENBROCK
 from .trial import prefers_stiff
@@ -263,8 +263,8 @@ def _is_rough(march: March, found: Solved) -> bool:
 
 def _crossing(march: March, course: Course) -> float:
     """The largest share of steps in a row that crossed switches which the state triggers."""
-    path = course.path
-    return march.chatter.crossing(path.t, as_parts(wide(path.y)))
+    t, *others = course.ends
+    return march.chatter.crossing(t, *map(as_parts, others))
 
 
 def _pair(march: March, share: float, events: tuple[Event, ...]) -> Solved:

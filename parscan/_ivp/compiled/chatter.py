@@ -52,23 +52,23 @@ class Chatter:
         found: Program | None = notes["state switches"]
         return found
 
-    def _flips(self, switches: Program, t: Any, states: Any) -> Any:
-        """Whether each step, between times and states, crossed a switch."""
+    def _flips(self, switches: Program, t: Any, states: Any, slopes: Any) -> Any:
+        """Whether each step, between times and states with slopes there, crossed a switch."""
         from ..._recorded.state_switches import flips  # noqa: PLC0415 - slow to import
 
-        return flips(switches, self._recorded.parameters, t, states)
+        return flips(switches, self._recorded.parameters, t, states, slopes)
 
-    def crossing(self, t: Any, states: Any) -> float:
+    def crossing(self, t: Any, states: Any, slopes: Any) -> float:
         """Largest share of steps in a row, between the times and states of a march, that crossed switches."""
         switches = self._switches
         if switches is None or t.shape[0] < 2:
             return 0.0
-        xp, flips = array_namespace(t), self._flips(switches, t, states)
+        xp, flips = array_namespace(t), self._flips(switches, t, states, slopes)
         crossed = xp.concat([xp.zeros(1, dtype=xp.int64), xp.cumulative_sum(xp.astype(flips, xp.int64))])
         row = min(ROW, flips.shape[0])
         return float(xp.max(crossed[row:] - crossed[:-row])) / row
 
-    def sees(self, t: Any, states: Any, evaluations: int) -> Failure | None:
+    def sees(self, t: Any, states: Any, slopes: Any, evaluations: int) -> Failure | None:
         """Why to give up after steps to times and states that took so many evaluations; None if one should not."""
         count, switches = t.shape[0], self._switches
         if count < LAST or switches is None:
@@ -78,7 +78,7 @@ class Chatter:
         needed = evaluations * (rest / passed) if passed else inf
         if needed * (FIXED + self._recorded.value.operations) < WORK:
             return None
-        crossings = int(self._flips(switches, t[-LAST:], states[-LAST:, ...]).sum())
+        crossings = int(self._flips(switches, t[-LAST:], states[-LAST:, ...], slopes[-LAST:, ...]).sum())
         if crossings < SHARE * LAST:
             return None
         words = (

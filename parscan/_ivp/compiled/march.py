@@ -129,6 +129,12 @@ class Course:
         found = self.path.polynomial
         return found if self.stop is None else found.restrict(self.stop)
 
+    @property
+    def ends(self) -> tuple[Array, ...]:
+        """Times at the ends of steps, with states and slopes there."""
+        rows = self.evaluated
+        return rows[0] if len(rows) == 1 else tuple(map(array_namespace(rows[0][0]).concat, zip(*rows, strict=True)))
+
     def retreat(self) -> None:
         """Leave out the last explicit steps, whose polynomials are bad: they are at the limit of stability."""
         part, method = self.parts.pop(), self.used.pop()
@@ -380,7 +386,7 @@ class March:
     def _gives_up(self, course: Course, logged: tuple[Any, ...], attempts: int) -> bool:
         """Whether steps jump to and fro, after so many attempts."""
         explicit = course.used[-1][0] == METHODS[EXPLICIT] if course.used else self.method == EXPLICIT
-        course.chatter = self.chatter.sees(logged[0], logged[1], attempts * STAGES * (1 if explicit else DEAR))
+        course.chatter = self.chatter.sees(*logged[:3], attempts * STAGES * (1 if explicit else DEAR))
         return course.chatter is not None
 
     def _see(self, watch: Watch, course: Course, begin: float, start: Any, logged: tuple[Any, ...]) -> None:

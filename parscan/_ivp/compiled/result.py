@@ -27,9 +27,7 @@ from .path import Path
 
 def checked(course: Course, march: March) -> tuple[Array, ...]:
     """Times, states and slopes that are compared with the function; not at breakpoints, where it has two values."""
-    problem, breaks = march.problem, march.breaks
-    rows = course.evaluated
-    columns = rows[0] if len(rows) == 1 else tuple(map(problem.xp.concat, zip(*rows, strict=True)))
+    columns, breaks = course.ends, march.breaks
     if breaks is None or not breaks.shape[0]:
         return columns
     some = ~among(columns[0], breaks)

@@ -41,6 +41,17 @@ def test_it_is_told(fun, options):
         np.testing.assert_allclose(sol.sol(0.3), 2 - np.cos(0.3) - 0.6, atol=1e-8)
 
 
+def dosing(t, y):
+    """The solution stays on the switch, and all ends of steps are above it."""
+    return [-0.3 * y[0] + (2.0 if y[0] < 1.0 else 0.0)]
+
+
+def test_ends_of_steps_on_one_side():
+    sol = solve(dosing, 20.0, [2.0], rtol=1e-8)
+    assert sol.termination is Termination.STUCK
+    assert abs(sol.mesh[-1] - np.log(2) / 0.3) < 0.1
+
+
 def test_few_steps_to_and_fro_are_taken():
     """With loose tolerances, the rest of the span is soon passed."""
     sol = solve(relay, 10.0, [1.0], rtol=1e-3)
@@ -64,7 +75,15 @@ def test_crossings_are_counted():
     switches = state_switches(record(fun, [np.zeros(()), np.zeros(2)]).program)
     t = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
     states = np.array([[1.0, 1.0], [0.5, 1.0], [0.5, -1.0], [0.5, -2.0], [5.0, 3.0]])
-    assert flips(switches, (), t, states).tolist() == [True, True, False, True]
+    none = np.zeros_like(states)
+    assert flips(switches, (), t, states, none).tolist() == [True, True, False, True]
+
+
+def test_tangents_that_cross_are_counted():
+    """Their ends count, with the slopes of the begin of steps, at the times of the ends."""
+    switches = state_switches(record(lambda t, y: np.where(y > t - 3, 1.0, 2.0), [np.zeros(()), np.zeros(1)]).program)
+    t, slopes = np.array([0.0, 1.0, 2.0, 3.0, 3.5]), np.array([[-2.5], [-4.0], [-0.5], [-1.5], [0.0]])
+    assert flips(switches, (), t, np.ones((5, 1)), slopes).tolist() == [False, True, False, True]
 
 
 def test_functions_without_switches_of_the_state():
