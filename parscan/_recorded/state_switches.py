@@ -14,24 +14,29 @@ from .switches import COMPARISONS, STATE, Wanted
 SIGNS = ("sign", "signbit", "heaviside")
 """Operations that jump where their first operand is zero."""
 
+STAIRS = ("floor", "ceil", "trunc", "rint")
+"""Operations that jump from one value to the next one."""
+
 
 def state_switches(program: Program) -> Program | None:
     """
     The program of what jumps compare, of those that the state triggers; None if there are none.
 
-    Its results are the first operands of comparisons, the second ones, and the operands of signs.
+    Its results are the first operands of comparisons, the second ones, the operands of signs, and the values of stairs.
     """
     by_state, chars = np.zeros(program.size, bool), np.empty(program.size, "U1")
-    nodes: list[list[Any]] = [[], [], []]
+    nodes: list[list[Any]] = [[], [], [], []]
     for block in program.blocks:
         here = slice(block.first, block.first + block.count)
         chars[here] = block.dtype.char
         by_state[here] = block.data[0] == STATE if block.operation == INPUT else any_of(block, by_state)
-        if block.operation not in COMPARISONS + SIGNS:
+        if block.operation not in COMPARISONS + SIGNS + STAIRS:
             continue
         some = by_state[here] & (chars[block.operands[0]] == "d")
         if block.operation in SIGNS:
             nodes[2].append(block.operands[0][some])
+        elif block.operation in STAIRS:
+            nodes[3].append(block.first + np.flatnonzero(some))
         else:
             for column, ids in zip(nodes, block.operands, strict=False):
                 column.append(ids[some])
@@ -53,8 +58,9 @@ def flips(switches: Program, numbers: Sequence[Any], t: Any, states: Any, slopes
 
     def sides(t: Any, states: Any) -> Any:
         constants = [np.broadcast_to(one, (*t.shape, *np.shape(one))) for one in map(np.asarray, numbers)]
-        first, second, signs = switches(t, np.reshape(states, (*t.shape, *switches.arguments[1].shape)), *constants)
-        return np.concatenate([first > second, signs > 0], axis=1)
+        given = np.reshape(states, (*t.shape, *switches.arguments[1].shape))
+        first, second, signs, stairs = switches(t, given, *constants)
+        return np.concatenate([first > second, signs > 0, stairs], axis=1)
 
     ends, lengths = sides(t, states), (t[1:] - t[:-1])[:, None]
     tangents = sides(t[1:], states[:-1] + lengths * slopes[:-1])

@@ -386,7 +386,8 @@ class March:
     def _gives_up(self, course: Course, logged: tuple[Any, ...], attempts: int) -> bool:
         """Whether steps jump to and fro, after so many attempts."""
         explicit = course.used[-1][0] == METHODS[EXPLICIT] if course.used else self.method == EXPLICIT
-        course.chatter = self.chatter.sees(*logged[:3], attempts * STAGES * (1 if explicit else DEAR))
+        t, states, slopes, *_ = logged
+        course.chatter = self.chatter.sees(t, states, slopes, attempts * STAGES * (1 if explicit else DEAR))
         return course.chatter is not None
 
     def _see(self, watch: Watch, course: Course, begin: float, start: Any, logged: tuple[Any, ...]) -> None:

@@ -86,6 +86,21 @@ def test_tangents_that_cross_are_counted():
     assert flips(switches, (), t, np.ones((5, 1)), slopes).tolist() == [False, True, False, True]
 
 
+def test_stairs_are_switches():
+    switches = state_switches(record(lambda t, y: np.round(y, 1) + np.floor(t), [np.zeros(()), np.zeros(2)]).program)
+    states = np.array([[1.0, 1.0], [1.04, 1.0], [1.06, 1.0], [1.06, 0.5]])
+    assert flips(switches, (), np.arange(4.0), states, np.zeros_like(states)).tolist() == [False, True, True]
+
+
+def test_noise_is_no_chaos():
+    """The oscillator, with a force that is known to six digits: tighter tolerances follow each jump of it."""
+    sol = solve(lambda t, y: [y[1], -np.round(y[0], 6)], 20.0, [1.0, 0.0], rtol=1e-9)
+    assert sol.error_estimate > 100
+    assert not sol.success
+    assert "`fun` jumps to and fro" in sol.message
+    np.testing.assert_allclose(sol.y[:, -1], [np.cos(20.0), -np.sin(20.0)], atol=1e-5)
+
+
 def test_functions_without_switches_of_the_state():
     assert state_switches(record(lambda t, y: y * np.sign(t) + abs(y), [np.zeros(()), np.zeros(2)]).program) is None
 
