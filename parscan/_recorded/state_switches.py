@@ -11,8 +11,8 @@ from .graph import INPUT
 from .program import Program, any_of, extract
 from .switches import COMPARISONS, STATE, Wanted
 
-SIGNS = ("sign", "signbit", "heaviside")
-"""Operations that jump where their first operand is zero."""
+SIGNS = {"sign": 0, "signbit": 0, "heaviside": 0, "copysign": 1}
+"""Operations that jump where an operand is zero, and its number."""
 
 STAIRS = ("floor", "ceil", "trunc", "rint")
 """Operations that jump from one value to the next one."""
@@ -30,11 +30,11 @@ def state_switches(program: Program) -> Program | None:
         here = slice(block.first, block.first + block.count)
         chars[here] = block.dtype.char
         by_state[here] = block.data[0] == STATE if block.operation == INPUT else any_of(block, by_state)
-        if block.operation not in COMPARISONS + SIGNS + STAIRS:
+        if block.operation not in (*COMPARISONS, *SIGNS, *STAIRS):
             continue
         some = by_state[here] & (chars[block.operands[0]] == "d")
         if block.operation in SIGNS:
-            nodes[2].append(block.operands[0][some])
+            nodes[2].append(block.operands[SIGNS[block.operation]][some])
         elif block.operation in STAIRS:
             nodes[3].append(block.first + np.flatnonzero(some))
         else:

@@ -24,7 +24,11 @@ def solve(fun, end, y0, rtol=1e-9, **options):
     return solve_ivp(fun, (0.0, end), y0, rtol=rtol, atol=rtol, compile=True, **options)
 
 
-@pytest.mark.parametrize("fun", [relay, relay_without_sign])
+def relay_of_copies(t, y):
+    return [np.sin(t) - np.copysign(2.0, y[0])]
+
+
+@pytest.mark.parametrize("fun", [relay, relay_without_sign, relay_of_copies])
 @pytest.mark.parametrize("options", [{}, {"t_eval": np.linspace(0, 10, 101)}, {"dense_output": True}])
 def test_it_is_told(fun, options):
     sol = solve(fun, 10.0, [1.0], **options)
