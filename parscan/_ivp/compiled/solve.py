@@ -13,6 +13,7 @@ from ..result.result import IvpResult
 from .accuracy import LeftError, solved
 from .ensemble import solve_batch
 from .march import March, Output
+from .poles import pole_on
 from .recorded import UNLIKE, record_right_hand_side
 from .repeat import note
 from .result import checked, result_of
@@ -53,6 +54,8 @@ def solve_compiled(
     if found.course.failed and not found.course.chatter:
         raise LeftError(f"left the solution at t = {found.course.t!r}: {found.course.failed}")
     path = found.course.path
+    if (pole := pole_on(problem, recorded, march.breaks, path.t, path.y)) is not None:
+        raise LeftError(f"left the solution at t = {pole!r}: it has a pole there")
     if recorded.is_contradicted(problem, vectorized, *checked(found.course, march)):
         raise NoCodeError(UNLIKE)
     if not (first_step or report or vectorized or found.course.failed):

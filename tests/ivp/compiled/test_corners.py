@@ -262,3 +262,31 @@ def test_long_spans():
     np.testing.assert_allclose(sol.y[0, -1], 500.0, rtol=1e-10)
     few = solve(lambda t, y: [np.where(3.0 * t < 1e-3, 1e3, 0.0) + 0 * y[0]], (0.0, 1e6), [0.0])
     np.testing.assert_allclose(few.y[0, -1], 1 / 3, rtol=1e-9)
+
+
+POLES = {
+    "after": lambda t, y: [1 / (t - 2) if t > 2 else 0.0],
+    "before": lambda t, y: [1 / (2 - t) if t < 2 else 0.0],
+    "linear": lambda t, y: [0.3 * y[0] / (2 - t) if t < 2 else 0.0],
+    "both": lambda t, y: [-1 / (float(t) - 2)],
+}
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("name", POLES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_no_solution_passes_a_pole_at_a_corner(name, backwards):
+    """Principal values are no solutions, nor are those of a function that is cut off beside the pole."""
+    found = solve(POLES[name], (5, 1.5) if backwards else (0, 5), [1.0])
+    assert not found.compiled
+    assert not found.success
+    assert "left the solution" in " ".join(found.decisions)
+    assert abs(found.t[-1] - 2) < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_solutions_pass_singularities_that_have_an_integral():
+    found = solve(lambda t, y: [1 / np.sqrt(abs(t - 2))], (0, 5), [1.0], rtol=1e-5)
+    assert found.compiled
+    assert found.success
+    assert found.y[0, -1] == pytest.approx(1 + 2 * np.sqrt(2) + 2 * np.sqrt(3), rel=1e-5)
