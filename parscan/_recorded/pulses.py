@@ -25,7 +25,7 @@ SURE = 512 * 2.0**-52
 NEAR = 64 * INSIDE
 """Smallest distance of stops, as a share of their times."""
 
-LOOKED, AT_ONCE = 1 << 22, 1 << 16
+LOOKED, AT_ONCE = 1 << 24, 1 << 16
 """Largest number of values that are looked at in all, and of times at once."""
 
 
@@ -57,14 +57,15 @@ def stops(switches: Switches, numbers: Sequence[Any], begin: float, end: float, 
         (times,) = stops_of_members(switches, [np.asarray(one)[None] for one in numbers], begin, end)
         return times
     owner, numbers = np.zeros(cuts.size - 1, int), [np.asarray(one)[None] for one in numbers]
-    return _apart(_of_gaps(switches, numbers, owner, cuts[:-1], cuts[1:], end - begin)[0], begin, end)
+    return _apart(*_of_gaps(switches, numbers, owner, cuts[:-1], cuts[1:], end - begin), begin, end)[0]
 
 
 def stops_of_members(switches: Switches, numbers: Sequence[Any], begin: float, end: float) -> Any:
     """
     The same for several members, `(members, k)`, with NaN behind those of members with fewer.
 
-    The numbers have a first axis for members. Of more than `SEARCHED` members, the switches must be plain.
+    The numbers have a first axis for members. Of more than `SEARCHED` members, the switches must be plain, and members
+    that have no centre within the span are not looked at: mostly there is a decay from the begin on.
 
     Raises
     ------
@@ -80,14 +81,16 @@ def stops_of_members(switches: Switches, numbers: Sequence[Any], begin: float, e
         each = [[one[k] for one in numbers] for k in range(count)]
         return filled([stops(switches, one, begin, end, places(switches, one, begin, end)[0]) for one in each])
     found, changes = affine_zeros(switches, numbers, begin, end, slice(None))
-    if switches.is_scaled.all() and not (changes > 1 / NARROW).any():
-        return np.zeros((count, 0))
     found = np.where(np.isfinite(found), found, begin)
+    looks = ((found > begin) & (found < end)).any(axis=1) | (count <= SEARCHED)
+    if switches.is_scaled.all():
+        looks &= (changes > 1 / NARROW).any(axis=1)
     edge = np.ones((count, 1))
     cuts = np.sort(np.concatenate([begin * edge, found, end * edge], axis=1), axis=1)
+    cuts[~looks] = begin
     owner = np.repeat(np.arange(count), cuts.shape[1] - 1)
     times, owner = _of_gaps(switches, numbers, owner, cuts[:, :-1].ravel(), cuts[:, 1:].ravel(), end - begin)
-    return filled([_apart(times[owner == k], begin, end) for k in range(count)])
+    return _rows(*_apart(times, owner, begin, end), count)
 
 
 def _looks(switches: Switches) -> bool:
@@ -95,11 +98,23 @@ def _looks(switches: Switches) -> bool:
     return switches.is_sharp and bool(switches.helps.any()) and bool(switches.outputs.results)
 
 
-def _apart(times: Any, begin: float, end: float) -> Any:
-    """Times within the span, ascending, those left out that are as near to others as rounding."""
+def _apart(times: Any, owner: Any, begin: float, end: float) -> tuple[Any, Any]:
+    """Times within the span, ascending for each owner, those left out that are as near to others as rounding."""
+    order = np.lexsort((times, owner))
+    times, owner = times[order], owner[order]
     near = NEAR * np.abs(times)
-    times = np.unique(times[(times > begin + near) & (times < end - near)])
-    return times[np.diff(times, prepend=-np.inf) > NEAR * np.abs(times)]
+    some = (times > begin + near) & (times < end - near)
+    times, owner, near = times[some], owner[some], near[some]
+    some = (np.diff(times, prepend=-np.inf) > near) | (np.diff(owner, prepend=-1) > 0)
+    return times[some], owner[some]
+
+
+def _rows(times: Any, owner: Any, count: int) -> Any:
+    """Times of each owner in a row of its own, with NaN behind those with fewer."""
+    place = np.arange(owner.size) - np.searchsorted(owner, owner)
+    found = np.full((count, int(place.max(initial=-1)) + 1), np.nan)
+    found[owner, place] = times
+    return found
 
 
 def _of_gaps(
@@ -134,13 +149,13 @@ def _changes(
         bent = np.abs(slopes[:-1] - slopes[1:]) * apart[:-1]
         rounding = np.abs(values).max(axis=0) + np.abs(slopes).max(axis=0) * np.abs(centre)[..., None]
         bent = np.where(bent > SURE * rounding, bent, 0.0)
-    nothing = np.zeros_like(bent[:1])
-    wider, closer = np.concatenate([nothing, bent[:-1]]), np.concatenate([bent[1:], nothing])
-    peaks = ((bent >= wider) & (bent > closer)).any(axis=-1)
+    # At the widest distance there is no maximum: it is no narrower than the places are apart, as a wave is.
+    peaks = np.zeros((SCALES - 2, *centre.shape), bool)
+    peaks[1:-1] = ((bent[1:-1] >= bent[:-2]) & (bent[1:-1] > bent[2:])).any(axis=-1)
     scale, side, gap = np.nonzero(peaks & (length[:-2, None] < NARROW * span))
     near, half, middle, sign = length[scale, gap], length[0, gap], centre[side, gap], way[side, 0]
     found = [(middle, gap)]
     for many in MULTIPLES:
-        some = (near * many <= half) & (scale > 0)
+        some = near * many <= half
         found.append(((middle + sign * near * many)[some], gap[some]))
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..._arrays.namespace import Array, quiet
 from ..._recorded.budget import NoCodeError
@@ -112,6 +112,7 @@ class AllMembers:
         self._differ = members.switches is not None and members.switches.depends
         """Whether members have corners in time of their own."""
         self._places = self._common_places()
+        self._part_begin, self._part_stretches = 0, cast("Array | None", None)
         self.are_all_places = self._places.are_all
         """Whether no corners in time are left out, of the members that were solved."""
 
@@ -179,6 +180,7 @@ class AllMembers:
         """Some members, until the estimated errors at the end are at most the tolerances, if that can be done."""
         xp = self._problem.xp
         members = xp.arange(some.start, some.stop)
+        self._part_begin, self._part_stretches = some.start, self._stretches(self._problem.span[0], members)
         count = members.shape[0]
         shares = xp.ones(2 * count)
         shares[count:] = LOOSER
@@ -295,12 +297,17 @@ class AllMembers:
                 max_step=self._longest(shares), first_step=self._first_step,
                 parameters=self._members.arguments(members), shared=self._members.shared,
                 times=times if times.shape[0] else None, valued=valued, first_methods=methods,
-                stretches=self._stretches(self._problem.span[0], members),
+                stretches=self._of_part(members),
                 lanes=lanes if 2 * self.count >= lanes else 1,
                 report=None if tell is None else lambda ended: tell(ended / count),
             )  # fmt: skip
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
+
+    def _of_part(self, members: Array) -> Array | None:
+        """Stretches of some of the members that are solved together."""
+        given = self._part_stretches
+        return given if given is None or given.ndim == 2 else given[members - self._part_begin, ...]
 
     def _stretches(self, begin: float, members: Array) -> Array | None:
         """Stretches of members from a time on: their ends, and limits of the times in them; None if there are none."""
