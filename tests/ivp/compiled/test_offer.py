@@ -170,7 +170,7 @@ def test_a_function_without_code_is_not_tried_at_each_solve(shop):
     calls = []
 
     def refused(t, y):
-        if not isinstance(y, np.ndarray) or type(y) is not np.ndarray:
+        if hasattr(y, "graph"):
             calls.append(t)
         return np.array([float(y[1]), -float(str(y[0]))])
 
