@@ -395,7 +395,7 @@ class March:
         if not logged[0].shape[0]:
             return
         piece = self._piece(begin, start, logged)
-        course.stop = watch.see(*samples(piece.polynomial), piece.polynomial.near)
+        course.stop = watch.see(*samples(piece.polynomial), piece.polynomial.near, piece.polynomial.at_few)
 
     def _enter(self, course: Course, begin: float, start: Any, rows: list[tuple[Any, ...]]) -> None:
         """Enter the steps of a run."""

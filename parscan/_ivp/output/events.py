@@ -86,7 +86,7 @@ def find(events: tuple[Event, ...], args: tuple[Any, ...], dense: PiecewisePolyn
     """
     watch = Watch(events, args)
     if events and dense.y.size:
-        watch.see(*samples(dense), dense.near)
+        watch.see(*samples(dense), dense.near, dense.at_few)
     return watch.occurrences(dense.t, dense.y)
 
 
@@ -101,13 +101,14 @@ class Watch:
         self.stop: float | None = None
 
     def see(
-        self, times: Array, y: Array, near: Callable[[float], Callable[[float], Array]], *, is_step: bool = False
-    ) -> float | None:
+        self, times: Array, y: Array, near: Callable[[float], Callable[[float], Array]],
+        evaluate: Callable[[Array], Array] | None = None, *, is_step: bool = False,
+    ) -> float | None:  # fmt: skip
         """Find events among samples `y` (n, m) of a stretch that begins where the previous one ended.
 
         Returns the time at which a terminal event ends the integration, if one does. `near(t)` is the trajectory around
-        a time, as a function of times. If the stretch is a step in which an event occurs once, its root is searched
-        between the ends of the step, as SciPy does.
+        a time, as a function of times; `evaluate` gives states `(m, n)` at many times. If the stretch is a step in
+        which an event occurs once, its root is searched between the ends of the step, as SciPy does.
         """
         order = -1.0 if bool(times[-1] < times[0]) else 1.0
         scans = []
@@ -130,14 +131,18 @@ class Watch:
             if scan.failure is not None and order * scan.failed_at <= stop:
                 raise scan.failure
         for k, (monitor, scan) in enumerate(zip(self.monitors, scans, strict=True)):
-            for begin, end in scan.brackets:
-                if order * begin > stop:
-                    break
-                known = last.get(k) if (begin, end) == scan.brackets[-1] else None
-                root, around = known or _root(monitor, near, (begin, end), ends if scan.is_single else None)
+            reached = [bracket for bracket in scan.brackets if order * bracket[0] <= stop]
+            together = {} if evaluate is None else monitor.roots(evaluate, reached[: -1 if k in last else None], times)
+            for bracket in reached:
+                if bracket in together:
+                    root, state = together[bracket]
+                else:
+                    known = last.get(k) if bracket == scan.brackets[-1] else None
+                    root, around = known or _root(monitor, near, bracket, ends if scan.is_single else None)
+                    state = around(root)
                 if order * root <= stop:
                     self._t_events[k].append(root)
-                    self._y_events[k].append(around(root))
+                    self._y_events[k].append(state)
             self._seen[k] = scan.seen if stops else scan.seen.counted(monitor.event.direction)
         self.stop = order * stop if stops else None
         return self.stop

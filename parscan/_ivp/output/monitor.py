@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from ..._arrays.namespace import Array, array_namespace, as_array, copy, dtype_name, machine_epsilon, quiet, to_numpy
 from ..._functions.verify import agree
+from .zeros import zeros
 
 CHECKED = 5
 """Samples at which a call for all samples is compared with single calls."""
@@ -22,6 +23,12 @@ WORTH_CHECKING = 40
 
 COARSE = 1e-9
 """If the tolerance of a root exceeds this share of its bracket, time is counted from the begin of the bracket."""
+
+LIKE = 100 * machine_epsilon(float)
+"""Difference between recorded and single calls at roots, as a share of the values at the ends of brackets."""
+
+MANY = 12
+"""Roots from which on they are found all at once."""
 
 Bracket: TypeAlias = tuple[float, float]
 """Times between which an event occurs; twice the same time if the event function is zero there."""
@@ -143,6 +150,33 @@ class Monitor:
 
         tolerance = ulp(largest) / 2 + RTOL * abs(length) if origin else RTOL
         return float(origin + brentq(after, begin - origin, end - origin, xtol=tolerance, rtol=RTOL))
+
+    def roots(
+        self, evaluate: Callable[[Array], Array], brackets: list[Bracket], like: Array
+    ) -> dict[Bracket, tuple[float, Array]]:  # fmt: skip
+        """
+        Times of many occurrences at once by the recorded function, and the states there `(n,)`.
+
+        `evaluate` gives states `(m, n)` at times, which are arrays `like` another one. Those are left out that need a
+        closer look; all of them, if the user's function has other values at one of them.
+        """
+        recorded = self.event.values
+        some = [one for one in brackets if RTOL * max(map(abs, one)) <= COARSE * abs(one[1] - one[0])]
+        if recorded is None or len(some) < MANY:
+            return {}
+        xp, known = array_namespace(like), recorded
+        begins, ends = (xp.asarray([one[k] for one in some], dtype=like.dtype) for k in range(2))
+        first, last = (known(t, evaluate(t)) for t in (begins, ends))
+        found = zeros(lambda t: known(t, evaluate(t)), begins, ends, first, last)
+        states = evaluate(found)
+        with quiet():
+            sizes = xp.maximum(xp.abs(first), xp.abs(last))
+            missed = xp.abs(known(found, states) - self._alone(found, states))
+            is_good = (first * last < 0) & ~xp.isnan(found)
+            if not bool(xp.all(~is_good | (missed <= LIKE * sizes))):
+                return {}
+        times, good = found.tolist(), is_good.tolist()
+        return {one: (times[k], states[k, :]) for k, one in enumerate(some) if good[k]}
 
     def _value(self, t: float, y: Array) -> float:
         """The function at one time; `y` is a copy, as the function may write to it."""
