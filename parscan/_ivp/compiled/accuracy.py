@@ -61,6 +61,12 @@ BRIEF = 20_000
 """Evaluations by a march up to which tighter tolerances are tried nevertheless: where the function jumps, rounding may
 decide whether a march sees what others pass over."""
 
+ALIKE, LONG, CONFIRMING = 1e-6, 1000, 1e-3
+"""
+If two marches of more steps than the second number differ by less than the first one, in tolerances, either errors die
+out, or both marches damp what the solution does not: one with this share of their tolerances tells.
+"""
+
 MORE, ENOUGH, ORDER = 10, 100, 5
 """Steps that a further march may take for each one, or each of so many, of the one before, and the order with which
 their number grows with the tolerance: more are needed only where the function is known with fewer digits than the
@@ -208,6 +214,8 @@ def _known(march: March) -> Known:
 def _improved(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:
     """What is found by further marches, if they are needed."""
     before, is_asked, least = inf, False, 0.0
+    if are_alike(found.end, found.course.path.steps):
+        found = _confirmed(march, found, events)
     for _ in range(MARCHES):
         is_slow = found.error > HOPELESS * before
         if found.error <= 1.0 or (is_slow and found.error <= FAR):
@@ -231,6 +239,22 @@ def _improved(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:
         else:
             before, found = found.error, replace(further, evaluations=evaluations)
     return replace(found, is_rough=found.end > FAR and not is_asked and _is_rough(march, found))
+
+
+def are_alike(end: float, steps: int) -> bool:
+    """Whether two marches of so many steps differ by so little at the end that their difference may tell nothing."""
+    return end < ALIKE and steps > LONG
+
+
+def _confirmed(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:
+    """What is found, if a march with far smaller tolerances ends alike; otherwise that march."""
+    share, most = max(CONFIRMING * found.share, least_of(march.method) / march.problem.rtol), march.most
+    march.most = MORE * _most(found, share)
+    further = _compared(march, _marched(march, share, events), found.course)
+    march.most, evaluations = most, found.evaluations + further.evaluations
+    if further.course.failed or further.end <= WANTED:
+        return replace(found, evaluations=evaluations)
+    return replace(further, evaluations=evaluations)
 
 
 def _most(found: Solved, share: float) -> int:

@@ -154,3 +154,26 @@ def test_the_ratio_to_what_is_wanted(end, between, error):
     found = Solved(Course(), None, 1.0, 0, end=end, between=None if between is None else np.array(between))
     assert found.error == error
     assert not found.is_bad
+
+
+@pytest.mark.parametrize("end", [3e5, 1e6])
+def test_marches_that_both_damp_an_oscillation(end):
+    """Both end at zero: their difference tells nothing."""
+
+    def oscillator(t, y):
+        return [y[1], -y[0]]
+
+    for _ in range(2):
+        sol = solve_ivp(oscillator, (0.0, end), [1.0, 0.0], rtol=1e-3, atol=1e-3, t_eval=[end], compile=True)
+        assert sol.success
+        np.testing.assert_allclose(sol.y[:, -1], [np.cos(end), -np.sin(end)], rtol=1e-2, atol=1e-2)
+        assert sol.error_estimate > 1e-9
+
+
+def test_marches_whose_errors_die_out():
+    """A march with far smaller tolerances confirms that; solves that are repeated, too."""
+    for _ in range(3):
+        sol = solve_ivp(lambda t, y: [y[1], -y[0] - 0.05 * y[1]], (0.0, 2e4), [1.0, 0.0], rtol=1e-6, compile=True)
+        assert sol.success
+        assert sol.error_estimate < 1e-6
+        assert np.abs(sol.y[:, -1]).max() < 1e-6
