@@ -16,6 +16,7 @@ from .corners import Places, places_in, stretches_of_members
 from .march import FEWEST, ORDER, SOON
 from .members import Members
 from .parts import as_parts, from_parts, of_parts, wide
+from .poles import pole_of_members
 
 if TYPE_CHECKING:
     from ..._recorded.native.ensemble import Ends
@@ -87,6 +88,10 @@ class _Alone:
     parameters: tuple[Any, ...]
     switches: Switches
     notes: dict[Any, Any] = field(default_factory=dict)
+
+
+LOOKED_AT, FEW = 1 << 15, 64
+"""Number of corners in time, about, at which poles are looked for; and members for which they are looked for at all."""
 
 
 class AllMembers:
@@ -169,6 +174,22 @@ class AllMembers:
             found.values[some, times == begin, :] = self.y0[some, None, :]
             found.values[some, times == end, :] = one.y[:, None, :]
         return found
+
+    def pole(self, found: Found) -> float | None:
+        """A corner in time at which the function has a pole for some of the members, at their first or last states."""
+        xp, begin = self._problem.xp, self._problem.span[0]
+        of_one = self._stretches(begin, xp.arange(1))
+        if of_one is None:
+            return None
+        count = min(self.count, max(FEW, LOOKED_AT // of_one.shape[-2]))
+        some = xp.arange(count) * self.count // count
+        stretches = cast("Array", self._stretches(begin, some))
+        for states in (self.y0, found.y):
+            given = from_parts(states[some, :], self._like)
+            pole = pole_of_members(self._problem, self._members, stretches, given, some)
+            if pole is not None:
+                return pole
+        return None
 
     def _parts(self, times: int) -> Iterator[slice]:
         """Members that are solved together: memory for more than the result is for these only."""

@@ -24,7 +24,7 @@ from ..sensitivities.derivatives import Derivatives
 from ..sensitivities.trajectory import Trajectory
 from ..sequential.ensemble import solve_ensemble
 from ..sequential.on_mesh import retrace
-from .accuracy import FAR
+from .accuracy import FAR, LeftError
 from .all_members import AllMembers, Found
 from .corners import LEFT_OUT
 from .members import MAKERS, Members, record_members
@@ -72,6 +72,8 @@ def solve_batch(
         between = values[..., xp.nonzero(inner)[0][some - 1], :]
         return xp.concat([problem.y0[None, ...], xp.moveaxis(between, -2, 0), last[None, ...]])
 
+    if (pole := batch.pole(found)) is not None:
+        raise LeftError(f"left the solution of a member at t = {pole!r}: it has a pole there")
     rows = _sample(problem, nodes.shape[0])
     if _contradicts(problem, members, nodes[rows], states(rows)):
         raise NoCodeError(UNLIKE)

@@ -79,9 +79,14 @@ class Members:
         return tuple(one[members, ...] for one in self.own)
 
     def slopes(self, t: Array, states: Array, some: Array) -> Array:
-        """Values of the recorded operations at times `(m,)` and states `(m, k, n)` of some members `(k,)`, by NumPy."""
+        """
+        Values of the recorded operations at states `(m, k, n)` of some members `(k,)`, by NumPy.
+
+        Times are the same for all members `(m,)`, or their own `(m, k)`.
+        """
         xp, shape = array_namespace(states), states.shape
         count = shape[1]
+        times = xp.reshape(xp.broadcast_to(t if t.ndim > 1 else t[:, None], shape[:2]), (-1,))
         given = xp.reshape(as_parts(wide(states)), (-1, *self.program.arguments[1].shape))
         found = []
         most = max(1, AT_ONCE // self.program.size)
@@ -89,7 +94,7 @@ class Members:
             calls = xp.arange(first, min(first + most, given.shape[0]))
             numbers = self.arguments(some[calls % count])
             with quiet():
-                found.append(self.program(t[calls // count], given[first : first + most, ...], *numbers)[0])
+                found.append(self.program(times[calls], given[first : first + most, ...], *numbers)[0])
         values = xp.reshape(xp.concat(found), (given.shape[0], -1))
         return xp.reshape(from_parts(values, states), shape)
 

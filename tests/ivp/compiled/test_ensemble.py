@@ -349,6 +349,26 @@ def test_corners_of_each_member():
     np.testing.assert_allclose(sol.y[0, 0], (1 - np.exp(-dose)) * np.exp(dose - 2), rtol=1e-5)
 
 
+@pytest.mark.parametrize("span", [(0.0, 5.0), (5.0, 0.0)])
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_no_member_passes_a_pole_at_a_corner(own, span):
+    """Principal values are no solutions; singularities that have an integral are passed."""
+    at = np.linspace(1.0, 3.0, 6) if own else np.full(6, 2.0)
+
+    def pole(t, y, at, power):
+        return [np.where(t > at, 1 / np.abs(t - at) ** power, 0.0) + 0 * y[0]]
+
+    found = solve_ivp(pole, span, np.ones((1, 6)), args=(at, 1), compile=True, t_eval=span[1:])
+    assert not found.success
+    assert not found.compiled
+    assert "it has a pole there" in " ".join(found.decisions)
+    found = solve_ivp(pole, span, np.ones((1, 6)), args=(at, 0.5), compile=True, t_eval=span[1:], rtol=1e-5)
+    assert found.success
+    assert found.compiled
+    np.testing.assert_allclose(found.y[0, -1], 1 + np.sign(span[1] - span[0]) * 2 * np.sqrt(5 - at), rtol=1e-4)
+
+
 def test_complex_states():
     rate = np.array([0.5, 1.0, 2.0]) + 1j * np.array([3.0, -1.0, 0.2])
     sol = solve(lambda t, y: (rate * 1j) * y, (0.0, 3.0), np.full((1, 3), 1 + 1j), [1.0, 3.0])
