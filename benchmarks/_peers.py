@@ -15,8 +15,8 @@ import numpy as np
 from _harness import Case, measure, table
 
 PARSCAN = "parscan"
-COMPILED = "parscan, compiled"
-"""With `compile=True`."""
+ARRAYS = "parscan, on arrays"
+"""With `compile=False`: as for functions that cannot be recorded."""
 
 DISTRIBUTIONS = {
     "jax": "jax", "diffrax": "diffrax", "heyoka": "heyoka", "CyRK": "CyRK", "sksundae": "scikit-sundae",

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
 from math import isfinite
 from typing import Any
 
 import numpy as np
-from _ivp_tasks import Ensemble, family
 from _odes import ODES, Ode
-from _peers import COMPILED, PARSCAN, installed, quietly
+from _peers import ARRAYS, PARSCAN, installed, quietly
 from _peers_compiled import by_cvode, by_cyrk, by_diffsol, by_heyoka, in_language
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
@@ -28,10 +25,13 @@ Solve = Callable[[float], Array]
 RTOLS = tuple(float(f"1e-{digits}") for digits in range(3, 13))
 QUICK_RTOLS = (1e-3, 1e-7)
 REPEATS = 15
+WARMING = 25
+"""parscan's solves at a tolerance before those that count: it takes machine code once it has paid."""
+
 COMPILING = 0.05
 """Seconds of a call that may have compiled something for its tolerance: it is repeated."""
 
-LIMIT, LIMIT_OF_ENSEMBLES = 2.0, 10.0
+LIMIT = 2.0
 """Seconds of a run after which tighter tolerances are not tried."""
 
 PROBLEMS = (
@@ -71,7 +71,7 @@ def by_diffrax(ode: Ode, method: str) -> Solve:
 
 def contenders(ode: Ode) -> dict[str, Solve]:
     """Who solves a problem; methods that are not meant for it are left out."""
-    found: dict[str, Solve] = {PARSCAN: by_parscan(ode, None), COMPILED: by_parscan(ode, True)}
+    found: dict[str, Solve] = {PARSCAN: by_parscan(ode, None), ARRAYS: by_parscan(ode, False)}
     for method in ("LSODA", "Radau") if ode.stiff else ("LSODA", "DOP853"):
         found[f"SciPy {method}"] = by_scipy(ode, method)
     if installed("diffrax"):
@@ -98,13 +98,18 @@ def measured(
     with quietly():
         first, _ = timed(solve, rtols[0])
         for rtol in rtols:
-            taken, answer = timed(solve, rtol)
+            for _ in range(WARMING if name == PARSCAN else 1):
+                taken, answer = timed(solve, rtol)
+                if taken > COMPILING:
+                    break
             if taken > COMPILING:
-                taken = min(taken, timed(solve, rtol)[0])
-            off = error(answer)
-            if isfinite(off):
-                repeats = min(REPEATS, int(1 / taken))
-                best = min([taken, *(timed(solve, rtol)[0] for _ in range(repeats))])
+                taken, answer = timed(solve, rtol)
+            errors, best = [error(answer)], taken
+            for _ in range(min(REPEATS, int(1 / taken))):
+                taken, answer = timed(solve, rtol)
+                errors.append(error(answer))
+                best = min(best, taken)
+            if isfinite(off := max(errors)):
                 runs.append({"rtol": rtol, "seconds": best, "error": off})
             if taken > limit:
                 break
@@ -128,84 +133,3 @@ def odes(quick: bool) -> Iterator[dict[str, Any]]:
             rtols = QUICK_RTOLS if quick else RTOLS
             rows = [measured(name, solve, ode.error, rtols) for name, solve in contenders(ode).items()]
             yield {"group": "ode", "problem": ode.name, "stiff": ode.stiff, "contenders": rows}
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Systems with parameters of their own, `(k, members)`, and starts `(n, members)`."""
-
-    name: str
-    fun: Callable[..., Any]
-    end: float
-    starts: Array
-    parameters: Array
-    reference: Callable[[], Array]
-
-    def by_parscan(self, rtol: float, compiled: bool | None) -> Array:
-        """As one batch."""
-        options: dict[str, Any] = {"args": tuple(self.parameters), "rtol": rtol, "atol": rtol * 1e-3}
-        options |= {"compile": compiled, "t_eval": [self.end] if compiled else None}
-        return parscan.solve_ivp(self.fun, (0.0, self.end), self.starts, **options).y[:, -1]
-
-    def stacked(self, rtol: float, least: float = 1e-3) -> Array:
-        """All members as one problem."""
-        shape = self.starts.shape
-        rates = lambda t, y: np.concatenate(self.fun(t, y.reshape(shape), *self.parameters))  # noqa: E731
-        options: dict[str, Any] = {"method": "DOP853", "rtol": rtol, "atol": rtol * least, "t_eval": [self.end]}
-        return scipy_solve_ivp(rates, (0.0, self.end), self.starts.ravel(), **options).y[:, -1].reshape(shape)
-
-    def loop(self, rtol: float) -> Array:
-        """A solve for each member."""
-        options: dict[str, Any] = {"method": "LSODA", "rtol": rtol, "atol": rtol * 1e-3, "t_eval": [self.end]}
-        problems = zip(self.starts.T, self.parameters.T, strict=True)
-        solved = (scipy_solve_ivp(self.fun, (0.0, self.end), y0, args=tuple(p), **options) for y0, p in problems)
-        return np.stack([one.y[:, -1] for one in solved], axis=1)
-
-    def by_diffrax(self, method: str) -> Solve:
-        """Compiled once, for all tolerances."""
-        import diffrax  # noqa: PLC0415 - need not be there
-        from _peers_diffrax import batch_solver_of  # noqa: PLC0415
-
-        run = batch_solver_of(lambda t, y, p: self.fun(t, y, *p), getattr(diffrax, method)(), self.end)
-        return lambda rtol: np.asarray(run(self.starts.T, self.parameters.T, rtol, rtol * 1e-3)).T
-
-
-def lorenz(t: Any, y: Any, rho: Any) -> Any:
-    """Lorenz's system."""
-    a, b, c = y
-    return [10.0 * (b - a), a * (rho - c) - b, a * b - 8 / 3 * c]
-
-
-def batches(quick: bool) -> Iterator[Batch]:
-    """Lotka-Volterra and Lorenz systems."""
-    members = 40 if quick else 1000
-    group = Ensemble(members, range(members), 1e-3)
-    name = f"{members} Lotka-Volterra systems"
-    reference = lambda: group.loop("DOP853", 1e-12)  # noqa: E731
-    yield Batch(name, family, group.span[1], group.starts, group.parameters, reference)
-    for count, rho in () if quick else ((1000, 20.0), (5000, 100.0)):
-        starts = np.stack([np.linspace(1.0, 2.0, count), np.ones(count), np.full(count, 5.0)])
-        name = f"{count} Lorenz systems, rho 0.5 to {rho:.0f}"
-        one = Batch(name, lorenz, 5.0, starts, np.linspace(0.5, rho, count)[None, :], partial(np.copy, starts))
-        yield replace(one, reference=partial(one.stacked, 1e-13, 1e-2))
-
-
-def ensembles(quick: bool) -> Iterator[dict[str, Any]]:
-    """Many systems with parameters of their own: one batch, all as one problem, or a loop over solves."""
-    for batch in batches(quick):
-        reference = batch.reference()
-        size = 1e-3 + np.abs(reference)
-        found: dict[str, Solve] = {
-            PARSCAN: partial(batch.by_parscan, compiled=None),
-            COMPILED: partial(batch.by_parscan, compiled=True),
-            "SciPy DOP853 (stacked)": batch.stacked,
-            "SciPy LSODA (loop)": batch.loop,
-        }
-        if installed("diffrax"):
-            for method in ("Tsit5", "Dopri8"):
-                found[f"diffrax {method} (vmap)"] = batch.by_diffrax(method)
-        print(f"ensemble: {batch.name}")
-        rtols = QUICK_RTOLS if quick else RTOLS[:8]
-        error = lambda y, size=size, reference=reference: float(np.max(np.abs(y - reference) / size))  # noqa: E731
-        rows = [measured(name, solve, error, rtols, LIMIT_OF_ENSEMBLES) for name, solve in found.items()]
-        yield {"group": "ensemble", "problem": batch.name, "contenders": rows}

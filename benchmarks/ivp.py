@@ -1,4 +1,4 @@
-"""solve_ivp against every method of SciPy: work and precision, loose tolerances, an ensemble, warm-started fits.
+"""solve_ivp against every method of SciPy: work and precision, loose tolerances, an ensemble, fits.
 
 python benchmarks/ivp.py [--quick] [--json benchmarks/results/ivp.json] [--plots DIRECTORY]
 """

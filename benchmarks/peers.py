@@ -19,7 +19,8 @@ from typing import Any
 
 from _harness import begin, save
 from _peers import quietly, told
-from _peers_odes import ensembles, odes
+from _peers_ensembles import ensembles
+from _peers_odes import odes
 from _peers_recurrences import LINEAR, NONLINEAR, comparisons
 
 REPEATS = 9

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from _records import Row, digits, machine, milliseconds, record, seconds_of, table, thousands, times
+from _records import Row, briefly, digits, machine, milliseconds, record, seconds_of, table, thousands, times
 
 ERRORS = (1e-4, 1e-6, 1e-9)
 """At which initial value problems are compared."""
@@ -22,8 +22,10 @@ def cases(group: str) -> Iterator[dict[str, Any]]:
 def measured_on() -> str:
     """The machine, with the versions of the peers."""
     versions = record("peers")["machine"]["versions"]
-    peers = {"pandas": "pandas", "JAX": "jax", "diffrax": "diffrax", "numbakit-ode": "numbakit-ode"}
-    return f"{machine('peers')}, {', '.join(f'{told} {versions[name]}' for told, name in peers.items())}"
+    peers = {"jax": "JAX"} | {
+        name: name for name in ("pandas", "diffrax", "heyoka", "CyRK", "scikit-sundae", "pydiffsol")
+    }
+    return f"{machine('peers')}, {', '.join(f'{told} {versions[name]}' for name, told in peers.items())}"
 
 
 def against(group: str, peers: Sequence[str]) -> str:
@@ -65,29 +67,36 @@ def quickest(case: dict[str, Any], whose: Callable[[str], bool], error: float) -
     return min(found) if found else None
 
 
-def at_equal_error(group: str, errors: Sequence[float]) -> str:
-    """Quickest run of each side that reaches an error: parscan's, and how many times longer the others take."""
-    sides = {"SciPy": "SciPy ", "diffrax": "diffrax ", "numbakit-ode": "numbakit-ode "}
+SIDES = ("SciPy", "diffrax", "heyoka", "CyRK", "scikit-sundae", "pydiffsol")
+
+
+def at_equal_error(group: str, errors: Sequence[float], peers: Sequence[str], *, by_method: bool) -> str:
+    """Milliseconds of the quickest run of each side that reaches an error; the names of methods, if asked for."""
     rows: list[Row] = []
     for case in cases(group):
         for error in errors:
-            own = quickest(case, lambda name: name == "parscan", error)
-            row = [case["problem"], digits(error), f"{milliseconds(own[0])} ms" if own else "—"]
-            for prefix in sides.values():
-                other = quickest(case, lambda name, prefix=prefix: name.startswith(prefix), error)  # type: ignore[misc]
-                row.append(f"{times(other[0] / own[0])} {other[1].removeprefix(prefix)}" if other and own else "—")
+            row = [case["problem"], digits(error)]
+            for told in ("parscan", "parscan, on arrays", *peers):
+                found = quickest(case, lambda name, told=told: is_of(name, told), error)  # type: ignore[misc]
+                method = f" {found[1].removeprefix(told).strip()}" if found and by_method else ""
+                row.append(f"{briefly(found[0])}{method.rstrip()}" if found else "—")
             rows.append(row)
-    return table(["problem", "error", "parscan", *sides], rows)
+    return table(["problem", "error", "parscan", "`compile=False`", *peers], rows)
+
+
+def is_of(contender: str, side: str) -> bool:
+    """Whether a contender is one of a side's methods."""
+    return contender == side or (not side.startswith("parscan") and contender.startswith(f"{side} "))
 
 
 def peers_odes() -> str:
     """Single initial value problems."""
-    return at_equal_error("ode", ERRORS)
+    return at_equal_error("ode", ERRORS, SIDES, by_method=False)
 
 
 def peers_ensembles() -> str:
     """Many at once."""
-    return at_equal_error("ensemble", ERRORS_OF_ENSEMBLES)
+    return at_equal_error("ensemble", ERRORS_OF_ENSEMBLES, ("SciPy", "diffrax"), by_method=True)
 
 
 def peers_first() -> str:
@@ -103,8 +112,8 @@ def peers_first() -> str:
         ["parscan, its first solves in a process", f"{figures['first solves in a process']:.1f}"],
     ]
     for name, seconds in found.items():
-        if name.startswith(("Numba", "jax", "diffrax", "numbakit")):
-            rows.append([f"{name}, up to", f"{max(seconds):.1f}"])
+        if name.startswith(("Numba", "jax", *SIDES[1:])):
+            rows.append([f"{name}, up to", f"{max(seconds):.1f}" if max(seconds) >= 0.05 else "below 0.1"])
     return f"{table(['what', 'seconds'], rows)}\n\nMeasured on {measured_on()}."
 
 

@@ -46,6 +46,11 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.1f}" if seconds < 0.1 else f"{seconds * 1e3:.0f}"
 
 
+def briefly(seconds: float) -> str:
+    """Milliseconds with two digits."""
+    return f"{seconds * 1e3:.0f}" if seconds >= 9.95e-3 else f"{seconds * 1e3:.2g}"
+
+
 def seconds_of(case: dict[str, Any]) -> dict[str, float]:
     """Best time of each contender."""
     return {timing["contender"]: timing["seconds"] for timing in case["timings"]}
