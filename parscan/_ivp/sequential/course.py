@@ -122,7 +122,7 @@ class Course:
         if slope is not None and not all_finite(slope):  # SciPy's Runge-Kutta methods would seek a first step for ever
             return self._ended(NOT_FINITE)
         step, nodes, states, origin = solver.step, self.nodes, self.states, reading.origin
-        keeps_all = self.is_read or self.reached is not None
+        reached = self.reached or _untold
         watched = reading.is_stiff is not None or reading.most_steps < inf
         shortest = SHORT * ulp(reading.origin + solver.t_bound) if reading.origin else 0.0
         long = surely_a_step(nodes[-1], reading.origin + solver.t_bound)
@@ -140,12 +140,13 @@ class Course:
                 if (ending := self._pass_over(solver, reading)) is not None:
                     return ending
                 continue
-            if keeps_all:
+            if self.is_read:
                 if self._passes(t, solver, reading):
                     return Termination.EVENT
             else:
                 nodes.append(t)
                 states.append(reading.state(y) if not origin else self._rounded(t, solver, reading))
+                reached(t)
             if watched or taken % STEPS == 0 or status == "finished":
                 ending = self._no_headway(solver, reading, status, taken)
                 if ending is not None:
@@ -263,6 +264,10 @@ class Course:
         last = int(np.searchsorted(direction * self.times, direction * t, side="right"))
         self.output.append((make() if piece is None else piece)(self.times[self.given : last]))
         self.given, self._next = last, None
+
+
+def _untold(time: float) -> None:
+    """Report to nobody."""
 
 
 def _is_finite(y: Array) -> bool:
