@@ -201,8 +201,8 @@ def test_there_is_advice_for_every_ending():
     assert set(ADVICE) == {Termination[name] for name in re.findall(r"Termination\.(\w+)", text)}
 
 
-def test_decisions_are_told_in_order():
-    sol = solve_recurrence(lorenz, np.ones(3), length=3000, segment_length=20)
+def test_decisions_are_told_in_order(clock):
+    sol = solve_recurrence(clock.timed(lorenz), np.ones(3), length=3000, segment_length=20)
     assert sol.decisions[0].startswith("auto: jacobi, then newton, then the loop, for ")
     assert sol.decisions[1].startswith("jacobi: ")
     assert all(line.startswith("newton: ") for line in sol.decisions[2:-1])
