@@ -32,8 +32,8 @@ def astype(x: Array, dtype: Any, *, copy: bool = True) -> Array:
 
 
 def take(x: Array, indices: Array, *, axis: int | None = None) -> Array:
-    """Rows, or other parts along an axis."""
-    return x.take(indices, axis)
+    """Rows, or other parts along an axis; `x.take` would copy all of an array that is not in one piece."""
+    return x[indices] if axis == 0 and not x.flags.c_contiguous else x.take(indices, axis)
 
 
 def permute_dims(x: Array, axes: tuple[int, ...]) -> Array:

@@ -108,10 +108,10 @@ class Repeat:
         args: tuple[Any, ...],
     ) -> bool:  # fmt: skip
         """Whether a call of the function gives a sample of the trajectory again."""
-        places = self.places
-        rows = [part.take(places, 0) for part in parts]
+        places, take = self.places, self.xp.take
+        rows = [take(part, places, axis=0) for part in parts]
         given = (tuple(rows),) if in_tuple else rows
-        before, found = trajectory.take(places - 1, 0), trajectory.take(places, 0)
+        before, found = take(trajectory, places - 1, axis=0), take(trajectory, places, axis=0)
         try:
             with quiet():
                 after = function(before, *given, *args)

@@ -1,5 +1,7 @@
 """The functions that stand in for NumPy's give the same."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ CASES = [
     ("reshape", (X, (4, -1)), {}),
     ("astype", (X, np.float32), {"copy": False}),
     ("take", (X, PLACES), {"axis": 1}),
+    *(("take", (x, PLACES), {"axis": 0}) for x in (X, X[:, ::2], X[::-1])),
     ("permute_dims", (X, (2, 0, 1)), {}),
     *(("moveaxis", (X, source, target), {}) for source in (0, 1, -1) for target in (0, 1, -2, -1)),
     ("moveaxis", (X, (0, 1), (1, 2)), {}),
@@ -54,3 +57,13 @@ def test_numbers_of_numpy():
     assert xp is quick.xp
     assert xp.max(number) == xp.sum(number) == xp.mean(number) == xp.astype(number, np.float32) == 2
     assert xp.reshape(number, (1,)).shape == (1,)
+
+
+def test_rows_of_a_column_are_taken_without_a_copy_of_it():
+    columns = np.zeros((100_000, 2))
+    tracemalloc.start()
+    try:
+        quick.xp.take(columns[:, :1], PLACES, axis=0)
+        assert tracemalloc.get_traced_memory()[1] < columns.nbytes // 10
+    finally:
+        tracemalloc.stop()
