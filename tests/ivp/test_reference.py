@@ -36,7 +36,7 @@ def test_gauss_too(ode):
 
 @pytest.mark.parametrize("name", ["Kepler 0.5", "Lotka-Volterra 15", "Oregonator"])
 def test_tighter_tolerances_give_smaller_errors(name):
-    """By factors of 10^4: the error at the end passes zero somewhere, and may be hundreds of times smaller by chance."""
+    """Of 10⁴ times: the error at the end changes sign somewhere, and may be hundreds of times smaller by chance."""
     (ode,) = (ode for ode in ODES if ode.name == name)
     errors = []
     for rtol in RTOLS:
