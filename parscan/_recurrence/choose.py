@@ -45,6 +45,7 @@ class Choice:
     `in_methods`: the methods use it, too. `precedent` is kept for later solves if this one succeeds. `is_checked`: a
     call on stacked states was compared with calls on single ones; if not, it is compared with the trajectory at the
     end. `uncounted`: steps after `start` that results do not count, since they do not count the first ones either.
+    `is_as_before`: it was taken over from an earlier solve.
     """
 
     methods: tuple[PlannedMethod, ...] = ()
@@ -57,6 +58,7 @@ class Choice:
     precedent: Precedent | None = None
     is_checked: bool = True
     uncounted: int = 0
+    is_as_before: bool = False
 
 
 def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
@@ -254,19 +256,21 @@ def _settled(
     precedent: Precedent | None = None,
 ) -> Choice:  # fmt: skip
     """The loop, or Jacobi's sweeps over segments by machine code; `precedent`: as they were chosen before."""
-    uncounted = FIRST_STEPS if precedent and segments is None else 0
+    is_as_before, uncounted = precedent is not None, FIRST_STEPS if precedent and segments is None else 0
     if precedent is None and not remark:
         precedent = precedent_of(decision, code, segments)
     if segments is None:
         reason = f"{_reason(decision)}{remark}"
-        return Choice((), 0, start, reason, code=code, precedent=precedent, uncounted=uncounted)
+        return Choice((), 0, start, reason, code=code, precedent=precedent, uncounted=uncounted,
+                      is_as_before=is_as_before)  # fmt: skip
     if not task.options.window:
         start = _evenly(task, start, segments)
     steps = task.steps - start
     length = segments.length(min(steps, task.options.window or steps))
     methods = (Planner(task, steps, length, covered=True).compiled_jacobi(segments),)
     reason = f"{_reason(decision, length)}{remark}"
-    return Choice(methods, length, start, reason, code=code, in_methods=True, precedent=precedent)
+    return Choice(methods, length, start, reason, code=code, in_methods=True, precedent=precedent,
+                  is_as_before=is_as_before)  # fmt: skip
 
 
 def _evenly(task: Task, start: int, segments: CompiledSegments) -> int:

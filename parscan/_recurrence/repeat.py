@@ -1,11 +1,11 @@
 """
-Solves that are repeated: the compiled loop once more, with the checks of every solve and little around them.
+Solves that are repeated: the compiled loop or sweeps once more, with the checks of every solve and little around them.
 
 A short loop by machine code takes as long as the layers of Python around it. If a solve took over an earlier choice of
-the loop, and the next one has the same function and arrays of the same kinds, it need not pass through these layers. It
-still finds out whether all that the function reads is as it was, whether the choice is due to be made anew, whether all
-states are finite, and whether the function gives a sample of the trajectory again. If anything is out of the ordinary,
-it leaves the solve to those who know what to do.
+the loop, or of sweeps over segments, and the next one has the same function and arrays of the same kinds, it need not
+pass through these layers. It still finds out whether all that the function reads is as it was, whether the choice is
+due to be made anew, whether all states are finite, whether the segments agree, and whether the function gives a sample
+of the trajectory again. If anything is out of the ordinary, it leaves the solve to those who know what to do.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from operator import is_
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from .._arrays.memory import LIMITS
 from .._arrays.namespace import Array, copy, quiet, readonly
+from .._arrays.threads import available_threads
 from .._engine.tolerance import Tolerance
 from .._functions.step import Inputs, Step
 from .._linalg.dense import Dense
@@ -29,16 +32,32 @@ from .checks.contradiction import is_near
 from .derivatives.solution import Solution
 from .precedent import Precedent, key_of, sample_of
 from .result import RecurrenceResult
+from .systems.coalescence import Coalescence
+from .systems.compiled import recent_sizes
 from .task import Task
 
 if TYPE_CHECKING:
+    from .._recorded.native.lanes import Lanes
+    from .._recorded.native.loop import Loop
     from .._recorded.witness import Witness
+    from .members import Members
+    from .numba_step import NumbaLoop
 
 PLAIN = (int, type(None))
 """Types of numbers of steps."""
 
 KEPT = 32
 """Functions whose solves can be repeated."""
+
+SHARE = 2
+"""Segments need at most one part in this many of their steps, half of them, to agree."""
+
+March = Callable[[Array, Sequence[Array], Array], bool]
+"""
+`march(y0, inputs, trajectory)` evaluates all steps.
+
+True: all states were found to be finite, and segments agree as sweeps that have met.
+"""
 
 USUAL = (None, Dense, "auto", None, None, None, 100, None, None, None, False)
 """Jacobian, structure, method, guess, tolerances, iterations, segments, window, damping and progress by default."""
@@ -47,12 +66,13 @@ USUAL = (None, Dense, "auto", None, None, None, 100, None, None, None, False)
 @dataclass(frozen=True)
 class Repeat:
     """
-    A solve by the compiled loop that took over an earlier choice.
+    A solve by the compiled loop, or by sweeps over segments, that took over an earlier choice.
 
     Parameters
     ----------
     function : weakref
         To the step.
+    march : callable
     precedent : Precedent
         The choice.
     key : object
@@ -68,7 +88,8 @@ class Repeat:
         Of the result, besides the trajectory and the function.
     """
 
-    function: weakref.ref[Any]
+    function: Callable[[], Any]
+    march: March
     precedent: Precedent
     key: Any
     witness: Witness
@@ -91,7 +112,7 @@ class Repeat:
         precedent.note(sample)
         steps = self.steps
         trajectory = self.xp.empty((steps, *y0.shape), dtype=y0.dtype)
-        if precedent.loop.run(y0, parts, trajectory, 0, steps) is not True:
+        if not self.march(y0, parts, trajectory):
             return None
         if not self._is_confirmed(function, trajectory, parts, isinstance(x, tuple), args):
             return None
@@ -101,7 +122,15 @@ class Repeat:
         solution = Solution(step, copy(y0), trajectory, steps, self.tolerance, stacks=True)
         found = object.__new__(RecurrenceResult)
         found.__dict__.update(self.fields, y=trajectory, _solution=solution)
+        if found.attempts:
+            found.__dict__["history"] = (self._correction(y0, trajectory), 0.0)
         return found
+
+    def _correction(self, y0: Array, trajectory: Array) -> float:
+        """The largest one of the guess, by the first of two sweeps over segments."""
+        begin, length = self.fields["attempts"][0].begin, self.fields["segment_length"]
+        guess, nodes = trajectory[begin - 1, ...] if begin else y0, trajectory[begin + length - 1 : -1 : length, ...]
+        return float(self.xp.max(self.tolerance.relative(nodes - guess, nodes)))
 
     def _is_confirmed(
         self, function: Callable[..., Any], trajectory: Array, parts: Sequence[Array], in_tuple: bool,
@@ -135,45 +164,95 @@ def repeated(
     """
     if not _known:
         return None
+    key = *_identity(function), _kind(y0, x, length, compiles)
     try:
-        one = _known.get((id(function), _kind(y0, x, length, compiles)))
+        one = _known.get(key)
     except TypeError:  # something has no hash
         return None
     if one is None or type(args) is not tuple or not all(map(is_, others, USUAL)):
         return None
-    found = one.function()
-    return one.solved(found, y0, x, args) if found is not None and found is function else None
+    if (found := one.function()) is None or _identity(found) != _identity(function):
+        return None
+    result = one.solved(function, y0, x, args)
+    if result is None and one.fields["attempts"]:
+        _known.pop(key, None)  # segments that do not agree would take as long again
+    return result
+
+
+def _identity(function: Any) -> tuple[int, ...]:
+    """Which function it is, of which objects are alive; a method is a new object each time."""
+    return (id(function.__self__), id(function.__func__)) if type(function) is MethodType else (id(function),)
 
 
 def note(task: Task, y0: Any, x: Any, length: Any, precedent: Precedent, result: RecurrenceResult) -> None:
-    """Note a solve that took over the choice of the loop, so that it can be repeated."""
+    """Note a solve that took over the choice of the loop, or of sweeps, so that it can be repeated."""
     function, solution, kind = task.step.function, result._solution, _kind(y0, x, length, task.options.compiles)
     key, tolerance = key_of(task, precedent), as_tolerance(None, None, task.arrays.y0.dtype)
-    if (
-        type(function) is MethodType
-        or kind is None
-        or type(length) not in PLAIN
-        or key is None
-        or task.tolerance != tolerance
-    ):
+    if kind is None or type(length) not in PLAIN or key is None or task.tolerance != tolerance:
         return
     if solution is None or not solution.is_confirmed or not _is_plain(task, y0, x):
         return
     from .._recorded.memo import witness_of  # noqa: PLC0415 - slow to import
 
     try:
-        reference = weakref.ref(function)
+        reference = (weakref.WeakMethod if type(function) is MethodType else weakref.ref)(function)
     except TypeError:
         return
-    if (witness := witness_of(precedent.recording)) is not None:
+    witness, march = witness_of(precedent.recording), _march(precedent, tolerance, result)
+    if witness is not None and march is not None:
         places = task.arrays.xp.asarray(solution.sampled)
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
         del fields["y"], fields["_solution"]
-        _known[id(function), kind] = Repeat(
-            reference, precedent, key, witness, task.arrays.xp, tolerance, task.steps, places, fields
+        _known[(*_identity(function), kind)] = Repeat(
+            reference, march, precedent, key, witness, task.arrays.xp, tolerance, task.steps, places, fields
         )
     while len(_known) > KEPT:
         _known.popitem(last=False)
+
+
+def _march(precedent: Precedent, tolerance: Tolerance, result: RecurrenceResult) -> March | None:
+    """How the steps are evaluated once more; None if more is to be done than that."""
+    lanes = precedent.lanes
+    if lanes is None:
+        return partial(_looped, precedent.loop)
+    from .._recorded.native.loop import PAUSE  # noqa: PLC0415 - slow to import
+
+    met_at_once = len(result.attempts) == 1 and not result.looped and len(result.history) == 2
+    seconds = result.y.shape[0] * precedent.seconds / (lanes.gain or 1.0) / available_threads()
+    if not met_at_once or not 0 < lanes.met <= result.segment_length // SHARE or seconds >= PAUSE:
+        return None
+    return partial(_swept, precedent.loop, lanes, tolerance)
+
+
+def _looped(loop: Loop | Members | NumbaLoop, y0: Array, inputs: Sequence[Array], trajectory: Array) -> bool:
+    return loop.run(y0, inputs, trajectory, 0, trajectory.shape[0]) is True
+
+
+def _swept(
+    loop: Loop | Members | NumbaLoop, lanes: Lanes, tolerance: Tolerance, y0: Array, inputs: Sequence[Array],
+    trajectory: Array,
+) -> bool:  # fmt: skip
+    from .._recorded.native.overlap import march_overlapping  # noqa: PLC0415 - slow to import
+
+    threads, steps = available_threads(), trajectory.shape[0]
+    begin = steps % (lanes.width(steps) * threads)
+    if begin and not loop.run(y0, inputs, trajectory, 0, begin):
+        return False
+    start = trajectory[begin - 1, ...] if begin else y0
+    joints = march_overlapping(lanes, start, inputs, trajectory, begin, int(lanes.met), threads)
+    if joints is None:
+        return False
+    last = joints.first + joints.length - 1
+    ends = trajectory[last : -1 : joints.length, ...]
+    if ends.tobytes() == joints.states.tobytes():
+        return True
+    if lanes.rounded:
+        sizes = recent_sizes(trajectory, last, joints.length, ends.shape[0])
+        coalescence = Coalescence(tolerance, Coalescence.SHARE, inf)
+        if coalescence.compare(last, ends, joints.states, sizes):
+            return True
+    lanes.met += Coalescence.LOOK  # they need more steps with these inputs, or where they begin now
+    return False
 
 
 def _is_plain(task: Task, y0: Any, x: Any) -> bool:

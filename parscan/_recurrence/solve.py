@@ -201,7 +201,7 @@ def solve_recurrence(
     result = _conclude(task, choice, record, found, whole)
     precedent = choice.precedent if result.success else None
     keep(task, precedent.without_segments() if precedent and choice.methods and record.looped else precedent)
-    if precedent and choice.uncounted and not choice.methods:
+    if precedent and choice.is_as_before:
         note(task, y0, x, length, precedent, result)
     return result
 

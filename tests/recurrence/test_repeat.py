@@ -11,9 +11,14 @@ import pytest
 from problems import loop
 
 from parscan import solve_recurrence
+from parscan._recorded.native import overlap as _overlap
+from parscan._recorded.native import segments as _segments
+from parscan._recorded.native.lanes import March
 from parscan._recorded.native.loop import Loop
+from parscan._recurrence import compiled_segments as _compiled
 from parscan._recurrence import repeat as _repeat
 from parscan._recurrence import solve as _solve
+from parscan._recurrence.systems import compiled as _systems
 
 T = 3000
 X = np.random.default_rng(1).uniform(0.5, 1, (T, 2))
@@ -288,3 +293,196 @@ def test_few_are_kept(monkeypatch, repeats):
     for step in (steps[2], steps[1], steps[0]):
         solved(step)
     assert repeats[-3:] == [True, True, False]
+
+
+# Sweeps over segments
+
+
+@pytest.fixture
+def swept(monkeypatch):
+    """Segments are taken however short the loop is, and compiling them costs nothing."""
+    monkeypatch.setattr(_compiled, "WORTH_SWEEPING", 0.0)
+    monkeypatch.setattr(_compiled, "GAINS", np.inf)
+    monkeypatch.setattr(_compiled, "LEAST_GAIN", 0.0)
+    monkeypatch.setattr(_compiled.LANES, "pays", lambda program, seconds: True)
+    monkeypatch.setattr(_segments, "PER_THREAD", 1000)
+
+
+LONG = 12_000
+SIGNAL = np.random.default_rng(2).standard_normal((LONG, 20))
+
+
+def forgetful(rate=0.4):
+    """A function that forgets its start, with a constant of its own."""
+    rate = rate - 1e-5 * next(NUMBERS)
+    return lambda y, x: np.tanh(rate * y + x)
+
+
+def mixing(n):
+    """A network whose sweeps meet up to rounding errors only, for a while."""
+    weights = np.random.default_rng(next(NUMBERS)).standard_normal((n, n)) * 0.5 / np.sqrt(n)
+    return lambda y, x: np.tanh(y @ weights + x)
+
+
+def compared(one, other, *, exactly=True):
+    """Two results of the same solve."""
+    for field in fields(one):
+        if field.name not in ("y", "_solution"):
+            assert getattr(one, field.name) == getattr(other, field.name), field.name
+    np.testing.assert_allclose(one.y, other.y, rtol=0 if exactly else 1e-13, atol=0 if exactly else 1e-14)
+
+
+@pytest.mark.parametrize("steps", [LONG, LONG - 1, LONG - 37, 3001])
+def test_sweeps_are_repeated(swept, repeats, steps):
+    step, x = forgetful(), SIGNAL[:steps, :2]
+    _, second, third, fourth = (solved(step, x) for _ in range(4))
+    assert repeats == [False, False, True, True]
+    assert third.method == "jacobi"
+    compared(second, third)
+    compared(third, fourth)
+    np.testing.assert_allclose(third.y, loop(step, START, x), rtol=1e-12, atol=1e-14)
+    assert third.residual < 1e-14
+
+
+def test_sweeps_that_meet_up_to_rounding_are_repeated(swept, repeats, monkeypatch):
+    step, x = mixing(20), SIGNAL
+    seen = []
+    real = _repeat._swept
+    monkeypatch.setattr(_repeat, "_swept", lambda loop, lanes, *rest: seen.append(lanes) or real(loop, lanes, *rest))
+    monkeypatch.setattr(_systems, "LONG", 1000)  # they meet to the last bit later
+    _, second, third = (solved(step, x, np.zeros(20)) for _ in range(3))
+    assert repeats == [False, False, True]
+    assert seen[0].rounded
+    compared(second, third, exactly=False)
+    np.testing.assert_allclose(third.y, loop(step, np.zeros(20), x), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", ["single", "tuple", "no inputs", "the same input", "complex", "batch"])
+def test_sweeps_of_every_kind(swept, repeats, kind):
+    y0, x, options = START, SIGNAL[:, :2], {}
+    step = forgetful()
+    if kind == "single":
+        y0, x = y0.astype("f4"), np.tile(x, (3, 1)).astype("f4")  # twice as many segments
+    elif kind == "tuple":
+        x = (x, x[:, :1].copy())
+        step = lambda y, x: np.tanh(0.4 * y * x[1] + x[0])  # noqa: E731
+    elif kind == "no inputs":
+        x, options, step = None, {"length": LONG}, lambda y: np.cos(0.9 * y)
+    elif kind == "the same input":
+        x = np.broadcast_to(x[0], x.shape)
+    elif kind == "complex":
+        y0, step = y0 + 0.1j, lambda y, x: 0.3j * y + 0.1 * np.exp(-abs(y)) * x
+    else:
+        y0, x = np.zeros((3, 1)), SIGNAL[:, :3, None].copy()
+    results = [solved(step, x, y0, **options) for _ in range(4)]
+    compared(results[1], results[2], exactly=kind not in ("complex", "no inputs"))
+    if kind != "batch":  # whose loop fills vectors
+        assert repeats == [False, False, True, True]
+        assert results[2].method == "jacobi"
+    given = LONG if x is None else x
+    tolerance = 1e-5 if kind == "single" else 1e-12
+    np.testing.assert_allclose(results[2].y, loop(step, y0, given), rtol=tolerance, atol=tolerance)
+
+
+class Model:
+    """Has a step, which is another object each time."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def step(self, y, x):
+        return np.tanh(self.rate * y + x)
+
+
+def test_methods_are_repeated(swept, repeats):
+    models, x = [Model(0.4), Model(0.3)], SIGNAL[:, :2]
+    for _ in range(3):
+        for model in models:
+            np.testing.assert_allclose(solved(model.step, x).y, loop(model.step, START, x), rtol=1e-12, atol=1e-14)
+    assert repeats == [False] * 4 + [True] * 2
+    models[0].rate = 0.2
+    np.testing.assert_allclose(solved(models[0].step, x).y, loop(models[0].step, START, x), rtol=1e-12, atol=1e-14)
+    assert not repeats[-1]
+    gone = weakref.ref(models.pop())
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_segments_that_need_longer_are_swept_as_ever(swept, repeats):
+    """The recurrence forgets fast, where the inputs of the first solves are, and slowly with others."""
+    x, slow = np.ones((LONG, 2)), SIGNAL[:, :2].copy()
+    x[:, 1] = slow[:, 1] = SIGNAL[:, 1]
+    slow[:, 0] = 1.5
+
+    def step(y, x):
+        return y * x[..., :1] / (x[..., :1] + 1) + x[..., 1:]
+
+    for _ in range(3):
+        solved(step, x, np.zeros(1))
+    assert repeats == [False, False, True]
+    for _ in range(6):
+        sol = solved(step, slow, np.zeros(1))
+        assert sol.success
+        np.testing.assert_allclose(sol.y, loop(step, np.zeros(1), slow), rtol=1e-12, atol=1e-12)
+    assert not repeats[3]
+    assert repeats[-1]
+
+
+def test_sweeps_that_end_early_end_as_ever(swept, repeats):
+    step = lambda y, x: 0.3 * y * y + 0.1 * np.tanh(x) * y + 0.1 * x  # noqa: E731
+    for _ in range(3):
+        solved(step, np.tanh(SIGNAL[:, :2]))
+    x = np.tanh(SIGNAL[:, :2])
+    x[7000] = 1e200
+    sol, expected = solved(step, x), solved(step, x, compile=False)
+    assert repeats == [False, False, True, False, False]
+    assert not sol.success
+    assert sol.message.partition("auto")[0] == expected.message.partition("auto")[0]
+    np.testing.assert_allclose(sol.y, expected.y, rtol=1e-12, atol=1e-14)
+
+
+def test_wrong_code_of_segments_is_withdrawn(swept, repeats, monkeypatch):
+    step, x, tasks = forgetful(), SIGNAL[:, :2], March.tasks
+    for _ in range(3):
+        solved(step, x)
+
+    def wrong(self, steps, threads=1):
+        def run(task):
+            task()
+            self._outs[0][...] *= 1 + 1e-6
+
+        return [lambda task=task: run(task) for task in tasks(self, steps, threads)]
+
+    monkeypatch.setattr(March, "tasks", wrong)
+    sol = solved(step, x)
+    assert repeats == [False, False, True, False]
+    np.testing.assert_allclose(sol.y, loop(step, START, x), rtol=1e-12, atol=1e-14)
+
+
+def test_repeated_sweeps_by_any_number_of_threads(swept, repeats, monkeypatch):
+    for threads in (1, 2, 3, 5):
+        monkeypatch.setattr(_repeat, "available_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(_compiled, "available_threads", lambda threads=threads: threads)
+        step, x = forgetful(), SIGNAL[:, :2]
+        _, second, third = (solved(step, x) for _ in range(3))
+        assert repeats[-3:] == [False, False, True]
+        compared(second, third)
+
+
+def test_segments_that_do_not_agree_are_given_more_steps(swept, repeats, monkeypatch):
+    """Where they begin in repeated solves, they may need more than in sweeps, which would be repeated in vain."""
+    step, x, real, memories = forgetful(), SIGNAL[:, :2], _overlap.march_overlapping, []
+
+    def apart(lanes, y0, inputs, out, begin, memory, threads):
+        memories.append(memory)
+        joints = real(lanes, y0, inputs, out, begin, memory, threads)
+        return joints._replace(states=joints.states + 1e-9)
+
+    for _ in range(2):
+        solved(step, x)
+    monkeypatch.setattr(_overlap, "march_overlapping", apart)
+    for _ in range(3):
+        np.testing.assert_allclose(solved(step, x).y, loop(step, START, x), rtol=1e-12, atol=1e-14)
+    assert not any(repeats)
+    assert memories == [memories[0] + 8 * k for k in range(3)]

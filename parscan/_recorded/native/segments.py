@@ -91,13 +91,14 @@ class Segments:
         return self._lanes.march(states, inputs, outs, first)
 
     def _cut(self, array: Any, count: int, first: int, steps: int) -> Any:
-        """Local steps of some segments: a view with axes of these steps, of segments, and those of a row."""
-        step, *others = array.strides
-        shape, strides, begin = (
-            (steps, count, *array.shape[1:]),
-            (step, self._length * step, *others),
-            self._begin + first,
-        )
-        if array.size and array.flags.c_contiguous:
-            return np.ndarray(shape, array.dtype, array, begin * step, strides)
-        return as_strided(array[begin:], shape, strides)  # takes longer
+        """Local steps of some segments."""
+        return local_steps(array, count, self._begin + first, steps, self._length)
+
+
+def local_steps(array: Any, count: int, begin: int, steps: int, length: int) -> Any:
+    """A view of rows with axes of steps, of segments whose first steps are `length` rows apart, and those of a row."""
+    step, *others = array.strides
+    shape, strides = (steps, count, *array.shape[1:]), (step, length * step, *others)
+    if array.size and array.flags.c_contiguous:
+        return np.ndarray(shape, array.dtype, array, begin * step, strides)
+    return as_strided(array[begin:], shape, strides)  # takes longer

@@ -173,6 +173,12 @@ def portions(steps: int, first: int = 0) -> Iterator[tuple[int, int]]:
 
 def _sizes(trajectory: Array, span: Span, last: int) -> Array:
     """Largest sizes of the states in the few steps up to the local step `last`, of segments that have it."""
-    xp, count = array_namespace(trajectory), span.segments(last - 1)
-    times = range(last - 1, last - 1 - Coalescence.LOOK, -Coalescence.SAMPLE)
-    return reduce(xp.maximum, (xp.abs(trajectory[span.times(j), ...][:count, ...]) for j in times))
+    return recent_sizes(trajectory, span.begin + last - 1, span.length, span.segments(last - 1))
+
+
+def recent_sizes(trajectory: Array, last: int, apart: int, count: int) -> Array:
+    """Largest sizes of the states in the few steps up to each of `count`: `last`, and those `apart` steps later."""
+    xp = array_namespace(trajectory)
+    firsts = range(last, last - Coalescence.LOOK, -Coalescence.SAMPLE)
+    stop = (count - 1) * apart + 1
+    return reduce(xp.maximum, (xp.abs(trajectory[first : first + stop : apart, ...]) for first in firsts))
