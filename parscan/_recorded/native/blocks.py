@@ -12,7 +12,7 @@ from ..graph import CONSTANT, GATHER, INPUT, SEARCH_LEFT, SEARCH_RIGHT, Block
 from ..program import Program
 from .layout import SCRATCH, TABLE, Copied, Copy, Fused, Inside, Run, Same, vector_width
 from .memory import Memory
-from .text import LIMITS, Operand, Register, inverse, limited, literal, of_zeros, root_power, vector, word
+from .text import ADDITIONS, LIMITS, Operand, Register, inverse, limited, literal, of_zeros, root_power, vector, word
 
 
 class Evaluated(NamedTuple):
@@ -113,12 +113,26 @@ class Blocks(Memory):
 
     def _limited(self, block: Block, given: list[Register], k: int, dtype: np.dtype[Any], width: int) -> Register:
         """The larger or the smaller one of a value and a limit, which is the operand `k`."""
-        zeros = of_zeros(block.operation, self.layout.values(block.operands[k])) if k else ""
+        zeros = self._of_zeros(block) if k else ""
         write = Operand(self.text, dtype, width)
         if zeros == "others":
             return self.text.operation(block.operation, dtype, block.dtype, width, given)
         found = limited(write, block.operation, given[1 - k], given[k])
         return write.llvm("fabs", found) if zeros else found
+
+    def _of_zeros(self, block: Block) -> str:
+        """What becomes of zeros: see `of_zeros`; nothing if no value that is limited is -0.0."""
+        found = of_zeros(block.operation, self.layout.values(block.operands[1]))
+        return "" if found == "absolute" and self._have_plain_zeros(block.operands[0]) else found
+
+    def _have_plain_zeros(self, ids: Any) -> bool:
+        """Whether no value is -0.0: of sums of two numbers, only that of zeros is."""
+        for block in {block.first: block for block in map(self.layout.block, ids.tolist())}.values():
+            if block.operation not in ADDITIONS or not any(
+                self._are_numbers(terms) and np.all(self.layout.values(terms)) for terms in block.operands
+            ):
+                return False
+        return True
 
     def _are_numbers(self, ids: Any) -> bool:
         """Whether nodes are constants, none of them NaN."""

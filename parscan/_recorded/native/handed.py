@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph import Block
 from .products import Products
-from .text import LIMITS, Operand, Register, of_zeros
+from .text import LIMITS, Operand, Register
 
 
 class Handed(Products):
@@ -49,8 +49,7 @@ class Handed(Products):
 
     def _limit_of_numbers(self, node: int, block: Block) -> Register:
         """`maximum` or `minimum` of a value that is no NaN; "" if there is nothing to gain."""
-        limits = block.operands[1]
-        if not self._are_numbers(limits) or not of_zeros(block.operation, self.layout.values(limits)):
+        if not self._are_numbers(block.operands[1]) or not self._of_zeros(block):
             return ""
         write, (x, limit) = Operand(self.text, block.dtype, 1), map(self.value, self._operands(node, block))
         return write.choose(write.compare(LIMITS[block.operation][0], x, limit), x, limit)

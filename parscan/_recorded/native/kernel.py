@@ -19,6 +19,7 @@ from . import elementary, libm, scalar  # noqa: F401 - two of them enter their f
 from .branches import Branch, Branches, Item
 from .carried import Carried, carried
 from .handed import Handed
+from .in_a_row import in_a_row, is_short
 from .layout import (
     SCRATCH,
     TABLE,
@@ -184,6 +185,8 @@ class Writer(Handed):
         self.text.waits = chain > 0 and lanes == 1 and _calls(program) <= FEW_CALLS
         self.handed: dict[int, Register] = {}
         self.following = set(np.ravel(program.results[0]).tolist()) if chain == 1 and lanes == 1 else set()
+        self.forks = 0
+        """Branches in the code of a step."""
         self.branches: Branches | None = None
         if chain and lanes == 1 and any(block.operation == "where" for block in program.blocks):
             following = carried.following if carried else {}
@@ -193,6 +196,8 @@ class Writer(Handed):
         """Values that a step takes from the one before: name, type, first value, following value."""
         self.pointers: list[Register] = []
         self.steps: list[Register] = []
+        self.again = ""
+        """The block in which a step ends."""
 
     def kernel(self) -> Kernel:
         text = self.text
@@ -221,6 +226,7 @@ class Writer(Handed):
             self.phis.append((phi, kind, first, self._handed(node)))
         self._watch(nodes)
         self._advance()
+        self._copy_step()
         phis = [
             f"  {name} = phi {kind} [ {first}, %{self.entry_label} ], [ {following}, %{self.again} ]"
             for name, kind, first, following in self.phis
@@ -241,6 +247,14 @@ class Writer(Handed):
         return Kernel(
             "\n".join(lines) + "\n", text.external, self.layout.the_table(), self.layout.scratch_bytes, self._sources()
         )
+
+    def _copy_step(self) -> None:
+        """Write several steps in a row where that pays; no value of a step is needed after the last one then."""
+        end = self.text.lines.index("exit:")
+        lines, rest = self.text.lines[:end], self.text.lines[end:]
+        if self.following and not self.zeros and is_short(lines, self.forks):
+            lines, self.phis, self.again = in_a_row(lines, self.phis, self.again)
+            self.text.lines = lines + rest
 
     def _parts(self) -> None:
         """All operations."""
@@ -385,6 +399,7 @@ class Writer(Handed):
     def _branch(self, branch: Branch) -> None:
         """Evaluate the values that a condition chooses, and only these."""
         text = self.text
+        self.forks += 1
         inside = branch.nodes
         for item in branch.items:
             for node in item.operands:

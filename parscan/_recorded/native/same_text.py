@@ -10,10 +10,13 @@ import numpy as np
 
 from ..graph import CONSTANT, INPUT, SEARCH_LEFT, SEARCH_RIGHT
 from ..program import Program
-from .text import LIMITS, inverse, of_zeros
+from .text import ADDITIONS, LIMITS, inverse, of_zeros
 
 CHOSEN = {"power": 1, "divide": 1, **dict.fromkeys(LIMITS, 2)}
 """Operations whose spelling depends on constants, and the number of such operands, from the last one on."""
+
+WITH_LIMITS = CHOSEN | dict.fromkeys(ADDITIONS, 2)
+"""The same for programs with limits, whose spelling depends on the zeros of what is limited."""
 
 
 def structure(program: Program) -> bytes:
@@ -22,6 +25,7 @@ def structure(program: Program) -> bytes:
     pieces += [ids.tobytes() for ids in program.results]
     places: dict[int, int] = {}
     values: list[Any] | None = None
+    chosen = WITH_LIMITS if any(block.operation in LIMITS for block in program.blocks) else CHOSEN
     for number, (operation, _, count, dtype, operands, data) in enumerate(program.blocks):
         facts: Any = [array.shape for array in operands]
         if operation == INPUT:
@@ -30,10 +34,10 @@ def structure(program: Program) -> bytes:
             facts.append((places.setdefault(id(data), number), data.dtype.char, data.shape))
             if operation in (SEARCH_LEFT, SEARCH_RIGHT) and data.dtype.kind == "f":
                 facts.append(bool(np.isnan(data).any()))
-        elif operation in CHOSEN and dtype.kind == "f":
+        elif operation in chosen and dtype.kind == "f":
             if values is None:
                 values = _values(program)
-            facts += [_fact(operation, dtype, ids, values) for ids in operands[-CHOSEN[operation] :]]
+            facts += [_fact(operation, dtype, ids, values) for ids in operands[-chosen[operation] :]]
         pieces.append(f"{operation} {count} {dtype.char} {facts}".encode())
         pieces += [array.tobytes() for array in operands]
     return hashlib.blake2b(b"|".join(pieces)).digest()
@@ -57,9 +61,9 @@ def _fact(operation: str, dtype: np.dtype[Any], ids: Any, values: list[Any]) -> 
         return "NaN"
     if operation in LIMITS:
         return f"numbers {of_zeros(operation, [values[node] for node in ids.tolist()])}"
+    if operation in ADDITIONS or len(numbers) > 1:
+        return "zeros" if operation in ADDITIONS and 0 in numbers else "numbers"
     number = numbers.pop()
-    if numbers:
-        return "numbers"
     if operation == "power":
         return number if number in (1.5, 2.5) else "number"
     return number if inverse(number, dtype) else "number"

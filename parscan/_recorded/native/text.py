@@ -494,6 +494,9 @@ def _fmin(w: Operand, x: Register, y: Register) -> Register:
 LIMITS = {"maximum": ("ogt", True), "minimum": ("olt", True), "fmax": ("ogt", False), "fmin": ("olt", False)}
 """How a value is compared with a limit, and whether the result is NaN where the value is."""
 
+ADDITIONS = {"add", "subtract"}
+"""Operations whose result is -0.0 only if both operands are zeros."""
+
 
 def of_zeros(name: str, limits: Any) -> str:
     """

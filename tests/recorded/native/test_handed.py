@@ -49,8 +49,17 @@ def in_both(y, x):
     return np.stack([np.where(high, least, np.minimum(b + 0.1, 0.0)), np.where(high, 0.5 * b + 0.2, least)], -1)
 
 
+def sinking(y, x):
+    """Sums that are limited: the second one may be -0.0, as its constant is a zero."""
+    return np.maximum(np.concatenate([y[..., :1] - 0.25 + x, y[..., 1:] * x], -1) + LIFTED.astype(y.dtype), 0.0)
+
+
+LIFTED = np.array([0.125, -0.0])
+
+
 STEPS = {step.__name__: (step, n) for step, n in
-         ((waiting, 1), (from_below, 2), (at_a_zero, 1), (chosen, 2), (neuron, 2), (in_both, 2))}  # fmt: skip
+         ((waiting, 1), (from_below, 2), (at_a_zero, 1), (chosen, 2), (neuron, 2), (in_both, 2),
+          (sinking, 2))}  # fmt: skip
 
 
 def inputs(dtype=np.float64):
@@ -114,3 +123,10 @@ def test_one_instruction_is_waited_for():
     assert absolute not in phi
     several = kernel(record(waiting, [np.zeros((1, 1)), np.zeros((1, 1))]).program, chain=1, lanes=4)
     assert several.text.count("fcmp ogt") == 1
+
+
+@pytest.mark.parametrize(("constant", "instructions"), [(0.5, 1), (-0.0, 3)])
+def test_sums_with_a_number_other_than_zero_are_limited_by_one_instruction(constant, instructions):
+    program = record(lambda y: np.maximum(0.5 * y + constant, 0.0), [np.ones((1, 1))]).program
+    text = kernel(program, chain=1).text
+    assert text.count("fcmp ogt") + text.count("call double @llvm.fabs") == instructions

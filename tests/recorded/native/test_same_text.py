@@ -77,6 +77,12 @@ def program_of(function):
         (lambda y: y**2.5, lambda y: y**1.5, False),
         (lambda y: np.maximum(y, 1.0), lambda y: np.maximum(y, 2.0), True),
         (lambda y: np.maximum(y, 1.0), lambda y: np.maximum(y, np.nan), False),
+        (lambda y: np.maximum(y - 1.0, 0.0), lambda y: np.maximum(y - 2.0, 0.0), True),
+        (
+            lambda y: np.maximum(y - np.array([1.0, 2.0, 3.0]), 0.0),
+            lambda y: np.maximum(y - np.arange(3.0), 0.0),
+            False,
+        ),
         (lambda y: np.maximum(np.nan, y), lambda y: np.maximum(2.0, y), False),
         (lambda y: y * 3.0 + 3.0, lambda y: y * 3.0 + 4.0, False),
         (lambda y: np.interp(y, [0.1, 1.5], [2.3, 5.5]), lambda y: np.interp(y, [0.3, 2.5], [2.1, 4.7]), True),
