@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from devices import DEVICES
 from factors import parameters
+from ode_methods import ON_MESH
 
 if DEVICES == 0:
     os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # before Numba's CUDA is loaded by anyone
@@ -41,7 +42,7 @@ def pytest_generate_tests(metafunc):
 
 def pytest_collection_modifyitems(items):
     """
-    Leave out machine code for methods that are named.
+    Leave out machine code for methods of SciPy's.
 
     Mark as slow: runs in the simulator, and complex numbers of single precision, whose kernels take long to compile.
 
@@ -67,7 +68,7 @@ def pytest_collection_modifyitems(items):
 def _has_road(item):
     """Whether machine code may solve the test's problem if it is to do so."""
     given = item.callspec.params if hasattr(item, "callspec") else {}
-    return given.get("road") != "code" or given.get("method", "auto") == "auto"
+    return given.get("road") != "code" or given.get("method", "auto") in ("auto", *ON_MESH)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,7 +3,7 @@
 1. `STACKED`: one call for all points.
 2. `ONE_BY_ONE`: a call for each point, which defines the right values.
 
-Compiled code of a function would be an evaluator before these. Each evaluator but the last of a list is compared with
+Machine code of a right-hand side is no evaluator: see `code`. Each evaluator but the last of a list is compared with
 the last one on samples before it is used, and is withdrawn if a solution contradicts it. Calls are counted, and
 returned values checked, by `RightHandSide` and `Step`, whichever evaluator is used.
 """

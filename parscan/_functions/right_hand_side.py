@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays.namespace import Array, array_namespace, copy, quiet, to_numpy
+from .code import Code
 from .counts import Counts
 from .differences import extrapolated, forward_full
 from .evaluators import STACKED, Evaluator
@@ -71,23 +72,29 @@ class RightHandSide:
         self._xp = array_namespace(y0)
         self._returned = Returned(y0)
         self.raised = raised
+        self.code: Code | None = None
+
+    def by(self, code: Code) -> RightHandSide:
+        """A copy whose values on stacked states are those of machine code, and its Jacobians if the user gave none."""
+        return self._with(code=code)
 
     def with_args(self, args: tuple[Any, ...]) -> RightHandSide:
-        """A copy with other further arguments."""
-        return self._with(args=args)
+        """A copy with other further arguments; it calls the function."""
+        return self._with(args=args, code=None)
 
     def without_jacobian(self) -> RightHandSide:
         """A copy with differences in place of the user's Jacobian."""
         return self._with(_jac=None)
 
     def strict(self) -> RightHandSide:
-        """A copy whose exceptions reach the user."""
-        return self._with(raised=None)
+        """A copy that calls the function, and whose exceptions reach the user."""
+        return self._with(raised=None, code=None)
 
     def within(self, low: float, high: float) -> RightHandSide:
         """A copy whose times are clipped to these limits."""
         jac = _limited(self._jac, low, high) if callable(self._jac) else self._jac
-        return self._with(function=_limited(self.function, low, high), _jac=jac)
+        code = None if self.code is None else self.code.within(low, high)
+        return self._with(function=_limited(self.function, low, high), _jac=jac, code=code)
 
     def _with(self, **changes: Any) -> RightHandSide:
         """A copy with other attributes; it shares the counts."""
@@ -102,6 +109,9 @@ class RightHandSide:
 
     def __call__(self, t: Array, states: Array) -> Array:
         """Derivatives `(m, *batch, n)` of the stacked states at the times `(m,)`."""
+        if self.code is not None:
+            self.counts.add(1, states.shape[0])
+            return self.code.values(t, states)
         if self.raised is None or not self.stacks:  # `into` handles exceptions of calls for single times
             return self.evaluator.values(self, t, states)
         return self.raised.rows(partial(self.evaluator.values, self), t, states, self._shape)
@@ -202,16 +212,21 @@ class RightHandSide:
         return self._jac is not None
 
     def linearise(self, t: Array, states: Array) -> tuple[Array, Array]:
-        """Derivatives `(m, *batch, n)` and Jacobians `(m, *batch, n, n)`; differences need one call for both."""
+        """Derivatives `(m, *batch, n)` and Jacobians `(m, *batch, n, n)`; without `jac`, one call suffices for both."""
         if self._jac is not None:
             values = self(t, states)
             return values, self.jacobian(t, states, values)
         self.counts.njev += 1
+        if self.code is not None:
+            self.counts.add(1, states.shape[0])
+            return self.code.linearise(t, states)
         return forward_full(self, t, states, None)
 
     def jacobian(self, t: Array, states: Array, derivatives: Array) -> Array:
         """Jacobians `(m, *batch, n, n)`, entry `[..., i, j]` = ∂f_i/∂y_j; `derivatives` are those at the states."""
         self.counts.njev += 1
+        if self._jac is None and self.code is not None:
+            return self.code.linearise(t, states)[1]
         if self._jac is None:
             return forward_full(self, t, states, derivatives)[1]
         if not callable(self._jac):
@@ -227,8 +242,9 @@ class RightHandSide:
         return forward_full(self, t, states, None)[1]
 
     def exact_jacobian(self, t: Array, states: Array) -> Array:
-        """Jacobians accurate enough for derivatives: the user's own, or by differences of fourth order."""
-        return self.jacobian(t, states, states) if self.has_jacobian else extrapolated(self, t, states)
+        """Jacobians accurate enough for derivatives: the user's own, of code, or by differences of fourth order."""
+        is_exact = self.has_jacobian or self.code is not None
+        return self.jacobian(t, states, states) if is_exact else extrapolated(self, t, states)
 
     def evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
         """One call of a user's function on all states, which are copied: the function may write to its arguments."""

@@ -26,6 +26,9 @@ WIDE = 24
 SEQUENTIAL = ("RK23", "RK45", "BDF", "LSODA")
 """Names of methods that only SciPy has."""
 
+OF_CODE = {"vectorized", "first_step"}
+"""Options of sequential solvers that machine code knows, too."""
+
 SPARSE = {"auto": "BDF", "Radau": "Radau"}
 """SciPy's methods that replace parscan's if the zeros of the Jacobian are given."""
 
@@ -38,6 +41,9 @@ STARTS = 9
 ENDLESS = {"auto": "Radau", "Radau": "Radau", "DOP853": "DOP853"}
 """SciPy's methods that replace parscan's if only an event ends the span; not LSODA, whose first step depends on the
 end of the span."""
+
+ON_MESH = ("auto", *PARALLEL)
+"""Methods for problems with options of meshes."""
 
 NAMES = ("auto", *PARALLEL, *SEQUENTIAL)
 """All names that `method` may be; it may also be a class of SciPy's solvers."""
@@ -112,6 +118,13 @@ class Workload:
     def is_settled(self) -> bool:
         """Whether the user's arguments determine the method."""
         return self.method != "auto" or self.on_mesh
+
+    @property
+    def leaves_code(self) -> bool:
+        """Whether the user's arguments determine a way of solving that calls `fun`."""
+        if self.is_settled:
+            return self.names_scipys or self.is_sparse or self.problem.is_endless or self.method not in ON_MESH
+        return bool(self.options.keys() - OF_CODE)
 
     @property
     def is_wide(self) -> bool:

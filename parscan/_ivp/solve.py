@@ -14,7 +14,7 @@ from .._arrays.counts import as_count
 from .._arrays.namespace import library
 from .._engine.termination import Termination
 from .._reporting.progress import Report, Watcher, check_watcher, watch
-from ..warnings import CoarseMeshWarning, JacobianWarning, NondeterministicFunctionWarning, PointByPointWarning
+from ..warnings import NondeterministicFunctionWarning
 from .arguments import as_guess, as_mesh, as_options, as_problem, as_times, reject_unwatched, warn_of_unused
 from .brief import shortly
 from .choose import Workload, choose, instead_of
@@ -26,40 +26,20 @@ from .compiled.solve import solve_compiled
 from .core.choice import Choice
 from .core.evaluation import Evaluation
 from .core.problem import Problem
-from .core.watched import reached_by
-from .mesh.accuracy import is_coarse, of_coarse_mesh
-from .mesh.march import solve
-from .mesh.task import discretise, make_task
-from .mesh.window import Task
+from .on_meshes import OnMeshes
 from .output.events import prepare
 from .output.monitor import Event
 from .result.repeated import RepeatedCalls, reported
-from .result.report import mesh_result
 from .result.result import IvpResult
 from .sequential.delegate import delegate
 from .sequential.empty import solve_empty
 from .sequential.ensemble import solve_ensemble
 
-POINT_BY_POINT = (
-    "`fun` {obstacle}, so it is called point by point, which is slow. Let it work on y[i] of shape (m,) and t of shape "
-    "(m,): elementwise operations, `A @ y`; no `if` on values, but np.where; no math.sin, but np.sin; no np.zeros(n) "
-    "to fill, but np.zeros_like(y)."
-)
-
-
-OF_CODE = {"vectorized", "first_step"}
-"""Options of sequential solvers that machine code knows, too."""
-
-CALLED: dict[str, Callable[[Problem], bool]] = {
-    "`fun` is called: `jac` was given.": lambda problem: problem.jac is not None,
-    "`fun` is called: its arrays are not of NumPy.": lambda problem: library(problem.y0) != "numpy",
+CALLED: dict[str, Callable[[Workload], bool]] = {
+    "`fun` is called: `jac` was given.": lambda work: work.problem.jac is not None and not work.is_settled,
+    "`fun` is called: its arrays are not of NumPy.": lambda work: library(work.problem.y0) != "numpy",
 }
-"""Reasons of `auto` to try no machine code."""
-
-JACOBIAN = (
-    "`jac` is more than a hundred times as large as differences of `fun` say, so these are used in its place: check "
-    "its formula, layout and scaling, or leave it out."
-)
+"""Reasons to try no machine code."""
 
 
 def solve_ivp(
@@ -161,10 +141,11 @@ def solve_ivp(
         Largest number of intervals that are solved at once. By default all of them, as far as memory allows.
     compile : bool or None
         Whether ``"auto"`` solves by machine code of `fun`, which is made from a recorded call: see
-        :func:`parscan.trace`. None: where `fun` can be recorded, once solves without code took as long as making it,
-        and `jac` is not given; ``sol.decisions`` says why not. True: at once; an error says why, and in
-        which line of `fun`, if that is not possible. False: never. The code is compared with `fun` on a sample of the
-        solution. Its Jacobians are exact; `jac` is not used.
+        :func:`parscan.trace`; and methods on a mesh evaluate `fun` and its Jacobian by it. None: where `fun` can be
+        recorded, once solves without code took as long as making it, and ``"auto"`` was given no `jac`;
+        ``sol.decisions`` says why not. True: at once; an error says why, and in which line of `fun`, if that is not
+        possible. False: never. The code is compared with `fun` on a sample of the solution. Its Jacobians are exact;
+        `jac` is used on meshes only.
     progress : bool or callable
         True: show on stderr the solved part of the span, iterations, number of intervals, correction and remaining
         time; as a bar of tqdm on a terminal, if tqdm is installed, otherwise in lines of text. A function: it is called
@@ -255,22 +236,20 @@ def solve_ivp(
             make = evaluation.right_hand_side
             if found := solve_ensemble(problem, make, times, dense_output=dense_output, report=report):
                 return found
-        _warn_of(evaluation, vectorized)
-        rhs = evaluation.right_hand_side()
-        discrete, between = discretise(choice.method, problem, stages), dense_output or bool(listed)
-        task = make_task(problem, rhs, discrete, *known, times, most, between=between)
-        solved = solve(task, problem.span, problem.y0, reached_by(choice.method, problem.span[0], report))
-        if evaluation.withdraw_contradicted(rhs, solved.pieces):
-            return None
-        described = problem, rhs.strict(), task, solved, times, listed, choice.method
-        return _judged(task, mesh_result(*described, dense_output=dense_output))
+        return on_meshes.by_calls(choice.method, report)
 
     with watch(progress, abs(problem.span[1] - problem.span[0]), None) as report:
         evaluation = Evaluation(problem, vectorized, None if guess is None else guess._fun)
+        on_meshes = OnMeshes(
+            problem, evaluation, vectorized, known, times, listed, stages=stages, window=most, dense_output=dense_output
+        )  # fmt: skip
         work = Workload(method, problem, options, on_mesh, stacks=lambda: evaluation.stacks)
         watched = listed
 
         def by_code(report: Report | None) -> IvpResult:
+            if work.is_settled:
+                warn_of_unused(options)
+                return on_meshes.by_code(choose(work).method, report)
             return solve_compiled(
                 problem, options.get("first_step"), times, watched, evaluation, vectorized,
                 dense_output=dense_output, report=report, is_demanded=bool(compile),
@@ -278,8 +257,9 @@ def solve_ivp(
 
         offer = _offer(compile, work, by_code, report)
         if offer.is_due:
-            watched = listed and record_events(listed, problem)
-            called = RepeatedCalls(problem, watched, only_events=True) if watched else None
+            watched = listed if work.is_settled else listed and record_events(listed, problem)
+            uses_jac = work.is_settled and jac is not None
+            called = RepeatedCalls(problem, watched or (), only_events=not uses_jac) if watched or uses_jac else None
             if (found := offer.at_once()) is not None:
                 return _examined(called, found) if called else found
         repeated = RepeatedCalls(problem, listed or ())
@@ -297,15 +277,15 @@ def solve_ivp(
 def _offer(compiles: bool | None, work: Workload, by_code: Solve, report: Report | None) -> Offer:
     """When machine code solves the problem."""
     if compiles:
-        if work.is_settled or work.options.keys() - OF_CODE:
+        if work.leaves_code:
             raise TypeError(
-                "`compile=True` is for the method 'auto' without options of meshes and of SciPy's solvers: leave out "
-                "`method`, `mesh`, `guess`, `stages`, `window`, `jac_sparsity`, `min_step`, `lband` and `uband`."
+                "`compile=True` is for the method 'auto' and for those that are parallel over time, without options of "
+                "SciPy's solvers: leave out `jac_sparsity`, `min_step`, `lband` and `uband`, and methods of SciPy."
             )
         return Demand(by_code, report)
-    if compiles is False or work.is_settled or work.options.keys() - OF_CODE:
+    if compiles is False or work.leaves_code:
         return Never(report)
-    if reason := next((reason for reason, applies in CALLED.items() if applies(work.problem)), ""):
+    if reason := next((reason for reason, applies in CALLED.items() if applies(work)), ""):
         return Never(report, (reason,))
     return Purchase(account_of(work.problem), by_code, report)
 
@@ -337,14 +317,6 @@ def _in_turn(
     return found if instead is None else attempt(report, instead)
 
 
-def _warn_of(evaluation: Evaluation, vectorized: bool | None) -> None:
-    """Warn if `fun` cannot be called for many times at once, or `jac` does not fit."""
-    if not evaluation.stacks and vectorized is not False:
-        warnings.warn(POINT_BY_POINT.format(obstacle=evaluation.obstacle), PointByPointWarning, stacklevel=5)
-    if not evaluation.jac_fits:
-        warnings.warn(JACOBIAN, JacobianWarning, stacklevel=5)
-
-
 def _watched(events: Any, problem: Problem) -> tuple[Event, ...] | None:
     """The events, checked; None if the user gave none, so that the result lists none."""
     watched = prepare(events)
@@ -359,11 +331,4 @@ def _examined(repeated: RepeatedCalls, found: IvpResult) -> IvpResult:
         return found
     found = reported(found, contradictions)
     warnings.warn(found.message, NondeterministicFunctionWarning, stacklevel=3)
-    return found
-
-
-def _judged(task: Task, found: IvpResult) -> IvpResult:
-    """The result; with a warning if the given mesh is too coarse for the tolerances."""
-    if found.success and is_coarse(task, found.error_estimate):
-        warnings.warn(of_coarse_mesh(task, found.error_estimate), CoarseMeshWarning, stacklevel=5)
     return found

@@ -34,6 +34,18 @@ class Linearised:
     is_linear: bool
 
 
+def values_and_entries(recording: Recording) -> Linearised:
+    """
+    Derive a recorded function as `linearised` does, without its derivative with respect to time.
+
+    The program is `(t, y, ...) -> (f, entries)`; it raises the same.
+    """
+    graph, result = recording.graph, recording.result
+    flat = result.with_ids(np.ravel(result.ids))
+    rows, columns, entries = jacobian(graph, flat, recording.arguments[1])
+    return Linearised(recording.extract(flat, entries), rows, columns, not recording.extract(entries).reads(1))
+
+
 def linearised(recording: Recording) -> Linearised:
     """
     Derive a recorded function `f(t, y, ...)`, whose result is a vector of as many numbers as `y`.

@@ -54,7 +54,7 @@ def solve_batch(
         If the function cannot be recorded or compiled, or members depend on each other; `LeftError` if the usual
         methods must solve the problem.
     """
-    members = record_members(problem, partial(_agrees_at_start, problem))
+    members = record_members(problem, partial(agrees_at_start, problem))
     batch = AllMembers(problem, members, first_step)
     xp, (begin, end), dtype = problem.xp, problem.span, problem.y0.dtype
     t = batch.pilot() if times is None else times
@@ -74,8 +74,8 @@ def solve_batch(
 
     if (pole := batch.pole(found)) is not None:
         raise LeftError(f"left the solution of a member at t = {pole!r}: it has a pole there")
-    rows = _sample(problem, nodes.shape[0])
-    if _contradicts(problem, members, nodes[rows], states(rows)):
+    rows = sample(problem, nodes.shape[0])
+    if contradicts(problem, members, nodes[rows], states(rows)):
         raise NoCodeError(UNLIKE)
     follow = partial(_trajectory, problem, evaluation, nodes, states)
     return build_result(
@@ -101,7 +101,7 @@ def _trajectory(problem: Problem, evaluation: Evaluation, nodes: Array, states: 
     return usual._solution._find()
 
 
-def _agrees_at_start(problem: Problem, members: Members) -> bool:
+def agrees_at_start(problem: Problem, members: Members) -> bool:
     """Whether the recorded operations give the values of the function at the begin, and at states close by."""
     xp, (begin, end) = problem.xp, problem.span
     alone, y0 = problem.right_hand_side(ONE_BY_ONE), problem.y0
@@ -131,13 +131,13 @@ def _agrees(problem: Problem, members: Members, t: Array, states: Array, expecte
     return agree(members.slopes(t, own, some), wanted, share_of(problem.rtol, problem.y0), t, own, evaluate)
 
 
-def _sample(problem: Problem, count: int) -> Array:
+def sample(problem: Problem, count: int) -> Array:
     """Numbers of the states that are compared with the function: the first, the last, and some between."""
     few = min(FEW, max(2, NUMBERS // prod(problem.y0.shape)), count)
     return problem.xp.asarray([k * (count - 1) // (few - 1) for k in range(few)])
 
 
-def _contradicts(problem: Problem, members: Members, t: Array, states: Array) -> bool:
+def contradicts(problem: Problem, members: Members, t: Array, states: Array) -> bool:
     """Whether the function has other values than its recorded operations at states of the solution."""
     if problem.breaks is not None:  # where it has two values
         some = ~among(t, problem.breaks)

@@ -123,6 +123,10 @@ class Members:
             found = self.notes["linearised"] = _derived(self.program)
         return found
 
+    def derived(self) -> Linearised:
+        """The program with its Jacobian; raises `NoCodeError`."""
+        return _derived(self.program, with_time=False)
+
     def solvers(self) -> list[Any]:
         """Functions of a form that make the compiled solvers, of each method."""
         return [partial(self._made, name) for name in MAKERS]
@@ -134,14 +138,14 @@ class Members:
         return found
 
 
-def _derived(program: Program) -> Linearised:
+def _derived(program: Program, *, with_time: bool = True) -> Linearised:
     from ..._recorded.graph import TooLarge  # noqa: PLC0415
-    from ..._recorded.linearised import linearised  # noqa: PLC0415
+    from ..._recorded.linearised import linearised, values_and_entries  # noqa: PLC0415
     from ..._recorded.refusal import Refused  # noqa: PLC0415
     from ..._recorded.replay import replayed  # noqa: PLC0415 - slow to import
 
     try:
-        return linearised(replayed(program, MOST_NODES))
+        return (linearised if with_time else values_and_entries)(replayed(program, MOST_NODES))
     except Refused as error:
         raise NoCodeError(str(error)) from error
     except TooLarge as error:

@@ -88,17 +88,18 @@ class Recorded:
         """The function with its Jacobian and its derivative with respect to time; raises `NoCodeError`."""
         found: Linearised | None = self.notes.get("linearised")
         if found is None:
-            found = self.notes["linearised"] = self._derived()
+            found = self.notes["linearised"] = self.derived()
         return found
 
-    def _derived(self) -> Linearised:
+    def derived(self, *, with_time: bool = True) -> Linearised:
+        """The function with its Jacobian, and perhaps its derivative with respect to time; raises `NoCodeError`."""
         from ..._recorded.graph import TooLarge  # noqa: PLC0415
-        from ..._recorded.linearised import linearised  # noqa: PLC0415
+        from ..._recorded.linearised import linearised, values_and_entries  # noqa: PLC0415
         from ..._recorded.refusal import Refused  # noqa: PLC0415 - slow to import
 
         try:
             with _lock:  # one thread at a time enters operations into the graph
-                return linearised(self.recording)
+                return (linearised if with_time else values_and_entries)(self.recording)
         except Refused as error:
             raise NoCodeError(str(error)) from error
         except TooLarge as error:

@@ -103,14 +103,18 @@ class Evaluation:
 
         True if one was withdrawn: then the problem has to be solved again.
         """
-        some = [pieces[k] for k in sorted({0, len(pieces) // 2, len(pieces) - 1})] if pieces else []
+        some = _some_of(pieces)
         if rhs.stacks:
             alone = self.problem.right_hand_side(raised=self.raised)
             if not all(self._stacks_on(rhs, alone, piece.t, piece.y) for piece in some):
                 self.fun.withdraw(rhs.evaluator, f"{OTHERWISE} on the solution")
                 self.jac.withdraw(rhs.jac_evaluator, f"{OTHERWISE} on the solution")
                 return True
-        if rhs.has_jacobian and not all(self._jac_fits_on(rhs, piece.t, piece.y) for piece in some):
+        return self.withdraws_jacobian(rhs, pieces)
+
+    def withdraws_jacobian(self, rhs: RightHandSide, pieces: list[PiecewisePolynomial]) -> bool:
+        """Withdraw `jac` if a solution with this right-hand side contradicts it; True if it was withdrawn."""
+        if rhs.has_jacobian and not all(self._jac_fits_on(rhs, one.t, one.y) for one in _some_of(pieces)):
             self._jac_is_withdrawn = True
             return True
         return False
@@ -183,6 +187,11 @@ class Evaluation:
     def _share(self) -> float:
         """The relative difference that is always accepted."""
         return share_of(self.problem.rtol, self.problem.y0)
+
+
+def _some_of(pieces: list[PiecewisePolynomial]) -> list[PiecewisePolynomial]:
+    """The first piece, one in the middle and the last one."""
+    return [pieces[k] for k in sorted({0, len(pieces) // 2, len(pieces) - 1})] if pieces else []
 
 
 def _jacobian(rhs: RightHandSide, t: Array, states: Array) -> Array:

@@ -93,7 +93,7 @@ def mesh_result(
         t,
         y,
         t if dense is None else dense.t,
-        _done(record, task.method) + _hints(record, task, rhs, problem, estimate),
+        _done(record, task.method, compiled=task.rhs.code is not None) + _hints(record, task, rhs, problem, estimate),
         failure=record.failure,
         failed_at=reached if record.failed_at is None else record.failed_at,
         seen=seen,
@@ -105,6 +105,7 @@ def mesh_result(
         history=tuple(record.log.history),
         meshes=tuple(record.log.meshes),
         error_estimate=estimate,
+        compiled=task.rhs.code is not None,
         _polynomial=dense,
         _solution=None if dense is None else of_mesh(rhs, task.method, lambda: dense, scale, even=even),
         _stretches=_stretches(record.log, name),
@@ -144,7 +145,7 @@ def within(times: Array, mesh: Array) -> Array:
     return times[(times >= low) & (times <= high)]
 
 
-def _done(record: Record, method: Discretisation) -> str:
+def _done(record: Record, method: Discretisation, *, compiled: bool) -> str:
     """The method, and its numbers of iterations, meshes and windows."""
     steps = " A sequential solver took the steps that Newton's method could not." if record.followed else ""
     done = [
@@ -154,7 +155,8 @@ def _done(record: Record, method: Discretisation) -> str:
     ]
     counts = "{} on {} in {}".format(*done)
     zeros = "" if record.log.jacobian is None else of_zeros(record.log.jacobian)
-    return f"{method.description}: {counts}.{steps}{zeros}"
+    code = " `fun` ran as machine code." if compiled else ""
+    return f"{method.description}: {counts}.{steps}{zeros}{code}"
 
 
 def _hints(record: Record, task: Task, rhs: RightHandSide, problem: Problem, estimate: float) -> str:

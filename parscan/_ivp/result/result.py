@@ -75,7 +75,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         0: the end was reached. 1: a terminal event occurred. -1: the solution could not be continued. -3: a value of
         `fun` was not finite. -4: values of `fun` or an event, called twice with the same arguments, differ by more
         than the tolerances. -5: the end was reached, but with an estimated error above 100 tolerances, although small
-        changes do not grow so far; only for `compiled` solves.
+        changes do not grow so far; only for `compiled` solves that are not on a mesh.
     termination : Termination
         The reason for the end as data, more detailed than the status: `STUCK` for an early end, for example.
     message : str
@@ -98,12 +98,12 @@ class IvpResult(Differentiable, Mapping[str, Any]):
         Largest estimated error of an interval or step, in units of the tolerance ``atol + rtol * |y|``, as a root mean
         square over the components. At most 2 on an adaptive mesh. Not limited on a given mesh, nor on the times of
         `t_eval` for DEER; a warning is given above 1. NaN if SciPy solved the problem. Steps that a sequential solver
-        took instead of a window do not count. If the solve is `compiled`, the largest estimated error of a component at
-        the end; see `errors` for other times.
+        took instead of a window do not count. Of a `compiled` solve without a mesh, the largest estimated error of a
+        component at the end; see `errors` for other times.
     errors : array, shape (N,)
-        Estimated errors of the states at the times `t` if a solve of a single problem is `compiled`, otherwise NaN: the
-        largest one of a component, in units of the tolerance for its largest size there and at both ends of the step.
-        Evaluated at the first access if only `t` and `y` were asked for, by one more solve.
+        Estimated errors of the states at the times `t` of a `compiled` solve of a single problem without a mesh,
+        otherwise NaN: the largest one of a component, in units of the tolerance for its largest size there and at both
+        ends of the step. Evaluated at the first access if only `t` and `y` were asked for, by one more solve.
     compiled : bool
         Whether machine code of `fun` solved the problem.
     decisions : tuple of str

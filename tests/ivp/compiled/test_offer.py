@@ -82,15 +82,38 @@ def test_batches(shop):
 
 @pytest.mark.parametrize(
     "given",
-    [{"compile": False}, {"method": "Radau"}, {"method": "RK45"}, {"mesh": np.linspace(0, 5, 30)}, {"stages": 3},
-     {"window": 20}, {"lband": 1, "uband": 1}, {"lband": 1, "uband": 1, "min_step": 1e-9}],
+    [{"compile": False}, {"method": "Radau", "compile": False}, {"method": "RK45"}, {"lband": 1, "uband": 1},
+     {"lband": 1, "uband": 1, "min_step": 1e-9}],
     ids=lambda given: next(iter(given)),
 )  # fmt: skip
-def test_named_methods_and_options_of_others_are_as_before(shop, given):
+def test_methods_of_scipy_and_their_options_are_as_before(shop, given):
     shop(share=0.0)
     sol = solve(**given)
     assert not sol.compiled
     assert sol.decisions == ()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"method": "Radau"}, {"mesh": np.linspace(0, 5, 30)}, {"stages": 3}, {"window": 20}],
+    ids=lambda given: next(iter(given)),
+)
+@pytest.mark.parametrize("demanded", [True, None])
+def test_meshes_take_code_too(shop, given, demanded):
+    shop(share=0.0)
+    sol = solve(**given, compile=demanded)
+    assert sol.compiled
+    assert sol.decisions == ()
+    assert sol.method == "Radau"
+    assert "machine code" in sol.message
+    assert np.allclose(sol.y[:, -1], [np.cos(5), -np.sin(5)], atol=1e-6)
+
+
+def test_meshes_that_pay_for_code_say_so(shop):
+    shop(share=1e9)
+    sol = solve(method="Radau")
+    assert not sol.compiled
+    assert "not yet taken as long" in sol.decisions[0]
 
 
 def test_a_guess_is_for_a_mesh(shop):
@@ -98,8 +121,9 @@ def test_a_guess_is_for_a_mesh(shop):
     first = solve()
     sol = solve(guess=first)
     assert first.compiled
-    assert not sol.compiled
+    assert sol.compiled
     assert sol.method == "Radau"
+    assert sol.iterations <= 2
 
 
 def test_solves_without_code_pay_for_it(timed, shop):

@@ -113,7 +113,7 @@ ground.terminal = True
 )
 def test_an_event_ends_a_span_without_an_end(method, used, rtol, road):
     sol = solve_ivp(fall, (0, np.inf), [10.0, 0.0], method, None, True, ground, rtol=rtol)
-    assert (sol.status, sol.method) == (1, "DOP853" if road == "code" else used)
+    assert (sol.status, sol.method) == (1, "DOP853" if road == "code" and method == "auto" else used)
     assert np.isclose(sol.t[-1], np.sqrt(20 / 9.81), rtol=10 * rtol)
     assert np.isclose(sol.sol(1.0)[0], 10 - 9.81 / 2, rtol=10 * rtol)
     assert np.isfinite(sol.lyapunov)

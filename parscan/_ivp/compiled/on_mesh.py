@@ -1,0 +1,236 @@
+"""The right-hand side as machine code on a whole mesh: values and Jacobians at all of its points by one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..._arrays.elementwise import is_complex
+from ..._arrays.namespace import Array, array_namespace
+from ..._functions.code import Code
+from ..._functions.evaluators import ONE_BY_ONE, STACKED
+from ..._functions.right_hand_side import RightHandSide
+from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError, pay
+from ..core.evaluation import Evaluation
+from ..core.polynomial import PiecewisePolynomial
+from ..core.problem import Problem
+from .ensemble import agrees_at_start, contradicts, sample
+from .members import record_members
+from .parts import as_parts, from_parts, wide
+from .recorded import record_right_hand_side
+
+if TYPE_CHECKING:
+    from ..._recorded.linearised import Linearised
+    from ..._recorded.native.evaluate import Evaluator
+    from ..._recorded.program import Program
+
+
+MOST = 64
+"""Intervals of a piece of a solution, about, that are compared with the function."""
+
+
+class OnMesh(Protocol):
+    """A right-hand side as machine code, and whether it is that of the user."""
+
+    def right_hand_side(self) -> RightHandSide:
+        """The right-hand side of the user's problem with the machine code."""
+
+    def is_contradicted(self, pieces: list[PiecewisePolynomial]) -> bool:
+        """Whether the function has other values than the machine code on a solution."""
+
+
+def code_on_mesh(problem: Problem, evaluation: Evaluation, vectorized: bool | None) -> OnMesh:
+    """
+    Record a right-hand side and compile it with its Jacobian, which was demanded, or else has paid off.
+
+    Raises
+    ------
+    NoCodeError
+        If the function cannot be recorded or compiled, or is contradicted near the initial state.
+    """
+    if problem.batch:
+        return _OfBatch(problem, evaluation)
+    return _OfOne(problem, evaluation, vectorized)
+
+
+class _OfOne:
+    """The machine code of a single problem."""
+
+    def __init__(self, problem: Problem, evaluation: Evaluation, vectorized: bool | None) -> None:
+        self._problem, self._evaluation, self._vectorized = problem, evaluation, vectorized
+        self._recorded = record_right_hand_side(problem)
+        if obstacle := self._recorded.contradiction(evaluation, vectorized):
+            raise NoCodeError(obstacle)
+        shared = tuple(range(2, 2 + len(self._recorded.parameters)))
+        notes = self._recorded.notes
+        self._code = MachineCode(
+            _evaluator(notes, "on mesh", lambda: self._recorded.value, shared),
+            partial(_derivatives, notes, self._derive, shared),
+            lambda calls: self._recorded.parameters,
+        )
+
+    def _derive(self) -> Linearised:
+        return self._recorded.derived(with_time=False)
+
+    def right_hand_side(self) -> RightHandSide:
+        """The functions; where there is no `jac`, nothing has to be found out about them."""
+        stacks = self._recorded.notes["stacks", self._vectorized]
+        problem, evaluation = self._problem, self._evaluation
+        if problem.jac is not None:
+            return evaluation.right_hand_side().by(self._code)
+        made = problem.right_hand_side(STACKED if stacks else ONE_BY_ONE, raised=evaluation.raised)
+        return made.by(self._code)
+
+    def is_contradicted(self, pieces: list[PiecewisePolynomial]) -> bool:
+        """A sample of the states is compared, and one of them where the same problem was solved before."""
+        t, states = _places(pieces)
+        slopes = self._code.values(t, states)
+        return self._recorded.is_contradicted(self._problem, self._vectorized, t, states, slopes)
+
+
+class _OfBatch:
+    """The machine code of the members of a batch."""
+
+    def __init__(self, problem: Problem, evaluation: Evaluation) -> None:
+        self._problem, self._evaluation = problem, evaluation
+        self._members = members = record_members(problem, partial(agrees_at_start, problem))
+        self._code = MachineCode(
+            _evaluator(members.notes, "on mesh", lambda: members.program, ()),
+            partial(_derivatives, members.notes, members.derived, ()),
+            self._repeated,
+        )
+
+    def _repeated(self, times: int) -> tuple[Array, ...]:
+        """What is each member's own, for all members at so many times."""
+        xp = self._problem.xp
+        return tuple(xp.reshape(xp.broadcast_to(one, (times, *one.shape)), (-1, *one.shape[1:]))
+                     for one in self._members.arguments(slice(None)))  # fmt: skip
+
+    def right_hand_side(self) -> RightHandSide:
+        """The functions."""
+        return self._evaluation.right_hand_side().by(self._code)
+
+    def is_contradicted(self, pieces: list[PiecewisePolynomial]) -> bool:
+        """A sample of the states is compared."""
+        t, states = _places(pieces)
+        rows = sample(self._problem, t.shape[0])
+        return contradicts(self._problem, self._members, t[rows], states[rows, ...])
+
+
+@dataclass(frozen=True)
+class MachineCode(Code):
+    """
+    A right-hand side and its Jacobian as machine code.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+        Of the values.
+    derivatives : callable
+        It returns the evaluator of values and entries of Jacobians, with their places.
+    parameters : callable
+        Further arguments of the programs, for all members at so many times.
+    low, high : float
+        Limits to which times are clipped.
+    """
+
+    evaluator: Evaluator
+    derivatives: Callable[[], tuple[Evaluator, Linearised]]
+    parameters: Callable[[int], tuple[Array, ...]]
+    low: float = -inf
+    high: float = inf
+
+    def within(self, low: float, high: float) -> MachineCode:
+        """The same with times clipped to these limits."""
+        return replace(self, low=low, high=high)
+
+    def values(self, t: Array, states: Array) -> Array:
+        """Values `(m, *batch, n)`."""
+        (found,) = self.evaluator(*self._arguments(t, states))
+        return self._states(found, states)
+
+    def linearise(self, t: Array, states: Array) -> tuple[Array, Array]:
+        """Values, and Jacobians `(m, *batch, n, n)`."""
+        evaluator, places = self.derivatives()
+        found, entries = evaluator(*self._arguments(t, states))
+        return self._states(found, states), self._matrices(entries, places, states)
+
+    def _arguments(self, t: Array, states: Array) -> tuple[Array, ...]:
+        """Arguments of the program, with a row for each member at each time."""
+        xp = array_namespace(states)
+        if self.low > -inf or self.high < inf:
+            t = xp.clip(t, self.low, self.high)
+        m, *batch, n = states.shape
+        if batch:
+            t = xp.broadcast_to(xp.reshape(t, (m, *(1,) * len(batch))), (m, *batch))
+        parts = as_parts(wide(xp.reshape(states, (-1, n))))
+        return xp.reshape(t, (-1,)), parts, *self.parameters(m)
+
+    def _states(self, found: Array, states: Array) -> Array:
+        """Values in the shape and the precision of states."""
+        xp = array_namespace(states)
+        size = states.shape[-1] * (1 + is_complex(states))
+        numbers = from_parts(xp.reshape(found, (found.shape[0], size)), states)
+        return xp.astype(xp.reshape(numbers, states.shape), states.dtype, copy=False)
+
+    def _matrices(self, entries: Array, places: Linearised, states: Array) -> Array:
+        """
+        Jacobians of their entries.
+
+        For complex states, entries are derivatives of the parts by parts, of which those by the real parts suffice:
+        they are the real and imaginary parts of the derivatives of a function that has complex ones.
+        """
+        xp, n = array_namespace(states), states.shape[-1]
+        size = n * (1 + is_complex(states))
+        if entries.shape[-1] == size * size:
+            found = entries
+        else:
+            found = xp.zeros((entries.shape[0], size * size), dtype=entries.dtype)
+            found[:, places.rows * size + places.columns] = entries
+        found = xp.reshape(found, (-1, size, size))
+        if is_complex(states):
+            found = found[:, 0::2, 0::2] + 1j * found[:, 1::2, 0::2]
+        return xp.astype(xp.reshape(found, (*states.shape, n)), states.dtype, copy=False)
+
+
+def _evaluator(
+    notes: dict[Any, Any], key: str, program: Callable[[], Program], shared: tuple[int, ...]
+) -> Evaluator:  # fmt: skip
+    """The machine code of a program, which is kept in the notes; what is made now has to be paid."""
+    found: Evaluator | None = notes.get(key)
+    if found is None:
+        from ..._recorded.native.evaluate import Evaluator  # noqa: PLC0415 - slow to import
+        from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
+
+        wanted = program()
+        pay(key, COMPILING + PER_OPERATION * wanted.written)
+        try:
+            found = notes[key] = Evaluator(wanted, shared=shared)
+        except UnsupportedError as error:
+            raise NoCodeError(str(error)) from error
+    return found
+
+
+def _derivatives(
+    notes: dict[Any, Any], derive: Callable[[], Linearised], shared: tuple[int, ...]
+) -> tuple[Evaluator, Linearised]:  # fmt: skip
+    """The machine code of values and entries of the Jacobian, with the places of these."""
+    places: Linearised | None = notes.get("derived")
+    if places is None:
+        places = notes["derived"] = derive()
+    return _evaluator(notes, "Jacobians on mesh", lambda: places.program, shared), places
+
+
+def _places(pieces: list[PiecewisePolynomial]) -> tuple[Array, Array]:
+    """Times and states in the middle of intervals, as the function may have two values at nodes."""
+    xp, parts = pieces[0].xp, [_middles(one) for one in pieces]
+    return parts[0] if len(parts) == 1 else (xp.concat([t for t, _ in parts]), xp.concat([y for _, y in parts]))
+
+
+def _middles(piece: PiecewisePolynomial) -> tuple[Array, Array]:
+    apart = max(1, piece.intervals // MOST)
+    t = piece.times(0.5)[piece.intervals % apart :: apart]
+    return t, piece.evaluate(t)

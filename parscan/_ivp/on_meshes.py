@@ -1,0 +1,126 @@
+"""Solves of a problem on meshes: by calls of `fun`, or by its machine code."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from .._arrays.namespace import Array
+from .._functions.right_hand_side import RightHandSide
+from .._recorded.budget import NoCodeError
+from .._reporting.progress import Report
+from ..warnings import CoarseMeshWarning, JacobianWarning, PointByPointWarning
+from .compiled.on_mesh import code_on_mesh
+from .compiled.recorded import UNLIKE
+from .core.evaluation import Evaluation
+from .core.polynomial import PiecewisePolynomial
+from .core.problem import Problem
+from .core.watched import reached_by
+from .mesh.accuracy import is_coarse, of_coarse_mesh
+from .mesh.march import Record, solve
+from .mesh.task import discretise, make_task
+from .mesh.window import Task
+from .output.monitor import Event
+from .result.report import mesh_result
+from .result.result import IvpResult
+
+POINT_BY_POINT = (
+    "`fun` {obstacle}, so it is called point by point, which is slow. Let it work on y[i] of shape (m,) and t of shape "
+    "(m,): elementwise operations, `A @ y`; no `if` on values, but np.where; no math.sin, but np.sin; no np.zeros(n) "
+    "to fill, but np.zeros_like(y)."
+)
+
+JACOBIAN = (
+    "`jac` is more than a hundred times as large as differences of `fun` say, so these are used in its place: check "
+    "its formula, layout and scaling, or leave it out."
+)
+
+
+@dataclass(frozen=True)
+class OnMeshes:
+    """
+    A problem, and what is wanted of its solution.
+
+    Parameters
+    ----------
+    problem : Problem
+    evaluation : Evaluation
+        Of its functions.
+    vectorized : bool or None
+        The user's option.
+    known : tuple
+        The solution that is the guess, and the mesh, or None in place of either.
+    times : array or None
+        Of the output.
+    events : tuple of Event, or None
+    stages, window : int or None
+        The user's options.
+    dense_output : bool
+    """
+
+    problem: Problem
+    evaluation: Evaluation
+    vectorized: bool | None
+    known: tuple[PiecewisePolynomial | None, Array | None]
+    times: Array | None
+    events: tuple[Event, ...] | None
+    stages: Any
+    window: int | None
+    dense_output: bool
+
+    def by_calls(self, method: str, report: Report | None) -> IvpResult | None:
+        """The result, or None where the solution contradicts the way in which `fun` and `jac` were evaluated."""
+        evaluation = self.evaluation
+        if not evaluation.stacks and self.vectorized is not False:
+            words = POINT_BY_POINT.format(obstacle=evaluation.obstacle)
+            warnings.warn(words, PointByPointWarning, stacklevel=5)
+        self._warn_of_jacobian()
+        rhs = evaluation.right_hand_side()
+        task, solved = self._solved(rhs, method, report)
+        if evaluation.withdraw_contradicted(rhs, solved.pieces):
+            return None
+        return self._result(task, solved, method)
+
+    def by_code(self, method: str, report: Report | None) -> IvpResult:
+        """
+        The result by machine code, which was demanded, or else has paid off.
+
+        Raises
+        ------
+        NoCodeError
+            If there is none, or `fun` contradicts it. What `fun` raises reaches the user if there is no solution.
+        """
+        code = code_on_mesh(self.problem, self.evaluation, self.vectorized)
+        while True:
+            self._warn_of_jacobian()
+            rhs = code.right_hand_side()
+            task, solved = self._solved(rhs, method, report)
+            if solved.pieces and code.is_contradicted(solved.pieces):
+                raise NoCodeError(UNLIKE)
+            if not self.evaluation.withdraws_jacobian(rhs, solved.pieces):
+                break
+        found = self._result(task, solved, method)
+        if not found.success and self.evaluation.raised.error is not None:
+            raise self.evaluation.raised.for_user()
+        return found
+
+    def _solved(self, rhs: RightHandSide, method: str, report: Report | None) -> tuple[Task, Record]:
+        """The task with this right-hand side, and its solution."""
+        problem, discrete = self.problem, discretise(method, self.problem, self.stages)
+        between = self.dense_output or bool(self.events)
+        task = make_task(problem, rhs, discrete, *self.known, self.times, self.window, between=between)
+        return task, solve(task, problem.span, problem.y0, reached_by(method, problem.span[0], report))
+
+    def _result(self, task: Task, solved: Record, method: str) -> IvpResult:
+        """The result; with a warning if the given mesh is too coarse for the tolerances."""
+        described = self.problem, task.rhs.strict(), task, solved, self.times, self.events, method
+        found = mesh_result(*described, dense_output=self.dense_output)
+        if found.success and is_coarse(task, found.error_estimate):
+            warnings.warn(of_coarse_mesh(task, found.error_estimate), CoarseMeshWarning, stacklevel=6)
+        return found
+
+    def _warn_of_jacobian(self) -> None:
+        """Warn if `jac` does not fit."""
+        if not self.evaluation.jac_fits:
+            warnings.warn(JACOBIAN, JacobianWarning, stacklevel=6)
