@@ -11,12 +11,13 @@ import numpy
 
 from .dtypes import BOOL, CHARS, FLOAT32, FLOAT64, INTEGER, NUMBERS, OF_PYTHON, WEAK, resolved
 from .graph import CONVERT, FEW, Graph, Ids
-from .indexing import FIXED, Flat, computed_index, is_fixed, is_only, plain
+from .indexing import Flat, computed_index, is_fixed, plain
 from .node_array import Form, NodeArray, ndarray
 from .operations import OPERATIONS
 from .refusal import BITS, CUT, SELECTS, Refused
-from .results import entered, entered_anew, few, in_shape, joint, many
+from .results import entered, entered_anew, in_shape, joint, many
 from .selection import Selection, masked, where_selected
+from .shared import PARTS, Memory, composed, place_of
 
 np: Any = numpy  # whose types do not know recording arrays
 
@@ -38,7 +39,7 @@ def _binary(name: str, *, swapped: bool = False) -> Any:
     def method(self: RecordingArray, other: Any) -> Any:
         if self.is_python and (found := _of_python(name, self, other, swapped=swapped)) is not None:
             return found
-        if other is None and name in ("equal", "not_equal") and not self.is_python and type(self.ids) is not int:
+        if other is None and name in ("equal", "not_equal") and not self.is_python and self.ndim:
             return as_recording(self.graph, np.full(self.shape, name == "not_equal"))
         if other is None or isinstance(other, str):
             return NotImplemented
@@ -60,24 +61,28 @@ def _frequent(name: str, method: Any) -> Any:
     always = BOOL if name in COMPARISONS else None
 
     def frequent(self: RecordingArray, other: Any) -> Any:
-        graph, own, mine, form, theirs = self.graph, self.dtype, self.nodes, self.form, None
+        own, mine, form = self.dtype, self.held, self.form
         if form is None or (own is not FLOAT64 and own is not FLOAT32):
             return method(self, other)
-        if type(mine) is ndarray:
-            mine, form = few(mine)
-        if type(other) is RecordingArray:
-            if other.dtype is own:
-                theirs, more = other.nodes, other.form
-                if type(theirs) is ndarray:
-                    theirs, more = few(theirs)
-                if more != form:
-                    form = joint((mine, form), (theirs, more))
-        elif type(other) in (NUMBERS if own is FLOAT64 else WEAK):
-            theirs = graph.doubles.get(other) if own is FLOAT64 else None
-            if theirs is None:
-                theirs = graph.number(other, own)
-        if theirs is None:
+        if type(mine) is Memory and type(self.place) is int and mine.nodes is not None:
+            mine = mine.nodes[self.place]
+        elif type(mine) is not int and type(mine) is not tuple:
+            mine, form = self.few()
+        graph, kind = self.graph, type(other)
+        if kind is RecordingArray:
+            if other.dtype is not own:
+                return method(self, other)
+            theirs, more = other.held, other.form
+            if type(theirs) is Memory and type(other.place) is int and theirs.nodes is not None:
+                theirs = theirs.nodes[other.place]
+            elif type(theirs) is not int and type(theirs) is not tuple:
+                theirs, more = other.few()
+            if more is not form and more != form:
+                form = joint((mine, form), (theirs, more))
+        elif kind not in (NUMBERS if own is FLOAT64 else WEAK):
             return method(self, other)
+        elif own is not FLOAT64 or (theirs := graph.doubles.get(other)) is None:
+            theirs = graph.number(other, own)
         if form is None:  # many elements, or forms that differ
             return _broadcast(graph, name, always or own, (self.ids, getattr(other, "ids", theirs)))
         pair = mine, theirs
@@ -86,7 +91,7 @@ def _frequent(name: str, method: Any) -> Any:
         if nodes is None:
             nodes = table[pair] = entered_anew(graph, name, always or own, pair)
         result: RecordingArray = NEW(RecordingArray)
-        result.graph, result.nodes, result.form, result.dtype = graph, nodes, form, always or own
+        result.graph, result.held, result.form, result.dtype = graph, nodes, form, always or own
         return result
 
     return frequent
@@ -97,14 +102,16 @@ def _frequent_swapped(name: str, method: Any) -> Any:
     always = BOOL if name in COMPARISONS else None
 
     def frequent(self: RecordingArray, other: Any) -> Any:
-        graph, own, mine, form = self.graph, self.dtype, self.nodes, self.form
+        graph, own, mine, form = self.graph, self.dtype, self.held, self.form
         if own is not FLOAT64 or form is None or type(other) not in NUMBERS:
             return method(self, other)
         number = graph.doubles.get(other)
         if number is None:
             number = graph.number(other, own)
-        if type(mine) is ndarray:
-            mine, form = few(mine)
+        if type(mine) is Memory and type(self.place) is int and mine.nodes is not None:
+            mine = mine.nodes[self.place]
+        elif type(mine) is not int and type(mine) is not tuple:
+            mine, form = self.few()
             if form is None:
                 return _broadcast(graph, name, always or own, (number, mine))
         pair = number, mine
@@ -113,7 +120,7 @@ def _frequent_swapped(name: str, method: Any) -> Any:
         if nodes is None:
             nodes = table[pair] = entered_anew(graph, name, always or own, pair)
         result: RecordingArray = NEW(RecordingArray)
-        result.graph, result.nodes, result.form, result.dtype = graph, nodes, form, always or own
+        result.graph, result.held, result.form, result.dtype = graph, nodes, form, always or own
         return result
 
     return frequent
@@ -123,16 +130,20 @@ def _unary(name: str) -> Callable[[RecordingArray], RecordingArray]:
     """A frequent operation on one array; of a number of Python, the result is one as well."""
 
     def method(self: RecordingArray) -> RecordingArray:
-        own, nodes, form, graph = self.dtype, self.nodes, self.form, self.graph
-        if type(nodes) is ndarray:
-            nodes, form = few(nodes)
-        if type(nodes) is ndarray or (own is not FLOAT64 and own is not FLOAT32):
+        own, nodes, form, graph = self.dtype, self.held, self.form, self.graph
+        if type(nodes) is Memory and type(self.place) is int and nodes.nodes is not None:
+            nodes = nodes.nodes[self.place]
+        elif type(nodes) is not int and type(nodes) is not tuple:
+            nodes, form = self.few()
+        if (form is None and type(nodes) is not int) or (own is not FLOAT64 and own is not FLOAT32):
             return self._like_this(apply(name, self))
         table = graph.scalars[name]
         found = table.get((nodes,))
         if found is None:
             found = table[nodes,] = entered_anew(graph, name, own, (nodes,))
-        return made(graph, found, own, form)
+        result: RecordingArray = NEW(RecordingArray)
+        result.graph, result.held, result.form, result.dtype = graph, found, form, own
+        return result
 
     return method
 
@@ -179,12 +190,12 @@ class RecordingArray(NodeArray):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        nodes = self.nodes
-        return nodes.shape if type(nodes) is ndarray else self.form or ()
+        held = self.held
+        return held.shape if type(held) is ndarray else self.form or ()
 
     @shape.setter
     def shape(self, shape: Any) -> None:
-        self.nodes, self.form = self.with_ids(np.reshape(self.ids, plain(shape))).nodes, ()
+        self.held, self.form = self.with_ids(np.reshape(self.ids, plain(shape))).held, ()
 
     @property
     def T(self) -> RecordingArray:  # noqa: N802 - as in NumPy
@@ -257,21 +268,42 @@ class RecordingArray(NodeArray):
     def __iter__(self) -> Iterator[RecordingArray]:
         if not self.ndim:
             raise TypeError("iteration over a 0-d array")
-        if self.ndim == 1:
-            return (_entry(made(self.graph, node, self.dtype)) for node in self.ids.tolist())
-        return (self.with_ids(ids) for ids in self.ids)
+        return (self[place] for place in range(self.shape[0]))  # one by one: the loop may write to the next ones
 
     # Indexing
 
     def __getitem__(self, key: Any) -> Any:
-        ids = self.nodes
-        if type(key) is int and self.ndim == 1:
-            node = ids.item(key) if type(ids) is ndarray else ids[key] if type(ids) is tuple else (ids,)[key]
-            return _entry(made(self.graph, node, self.dtype))
-        if type(ids) is int and is_only(key, self.form):
-            return _entry(made(self.graph, ids, self.dtype))
-        ids = ids if type(ids) is ndarray else self.ids
-        if type(ids) is ndarray and type(key) is tuple and FIXED.issuperset(map(type, key)):
+        held, form = self.held, self.form
+        if not form or type(held) is ndarray:
+            return self._taken(key)
+        if type(key) is int or (type(key) is tuple and len(key) == 2 and key[0] is ... and type(key[1]) is int):
+            part = PARTS.get((form, key)) or place_of(form, key)
+        else:
+            part = place_of(form, key)
+        if part is None:
+            return self._taken(key)
+        (place, shape), nodes = part, held
+        if type(held) is Memory:
+            nodes = held.nodes
+            if self.place is not None:
+                place = composed(self.place, place)
+            if nodes is None:
+                return self._taken(key)
+        elif shape:
+            self.place = 0 if type(held) is int else None
+            held = self.held = Memory(held)
+        found: RecordingArray = NEW(RecordingArray)
+        found.graph, found.form, found.dtype = self.graph, shape, self.dtype
+        if shape:  # it shares memory with the array
+            found.held, found.place = held, place
+            return found
+        found.held = nodes if type(nodes) is int else nodes[place]
+        return _entry(found) if found.graph.numbers else found
+
+    def _taken(self, key: Any) -> Any:
+        """A part of any array, by NumPy."""
+        ids = self.ids
+        if type(ids) is ndarray and is_fixed(key):
             found = ids[key]
             if type(found) is ndarray and found.ndim:
                 return made(self.graph, found, self.dtype)
@@ -287,16 +319,48 @@ class RecordingArray(NodeArray):
         return masked(self, mask) if known is None else self.with_ids(np.asarray(self.ids)[known])
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        held, form = self.held, self.form
+        if not form or type(held) is ndarray:
+            self._write(key, value)
+            return
+        if type(key) is int or (type(key) is tuple and len(key) == 2 and key[0] is ... and type(key[1]) is int):
+            part = PARTS.get((form, key)) or place_of(form, key)
+        else:
+            part = place_of(form, key)
+        if part is None:
+            self._write(key, value)
+            return
+        given = value if type(value) is RecordingArray and value.dtype is self.dtype else self.cast(value)
+        nodes, place = given.held, part[0]
+        if type(nodes) is not int and type(nodes) is not tuple:
+            nodes, _ = given.few()
+        if type(nodes) is int or (type(nodes) is tuple and given.form == part[1]):
+            if type(held) is int:
+                self.held = nodes
+                return
+            if type(held) is tuple:
+                self.place, held = None, Memory(held)
+                self.held = held
+            elif self.place is not None:
+                place = composed(self.place, place)
+            if type(place) is int and type(nodes) is int and held.nodes is not None:
+                held.nodes[place] = nodes
+                return
+            if held.nodes is not None:
+                held.write(place, nodes)
+                return
+        self._write(key, given)
+
+    def _write(self, key: Any, value: Any) -> None:
+        """Write to a part of any array, by NumPy."""
         if not is_fixed(key):
             key, value = self._place(key, value)
         given = self.cast(value)
-        if type(self.nodes) is int and type(given.nodes) is int and is_only(key, self.form):
-            self.nodes = given.nodes
-        elif self.ndim:
+        if self.ndim:
             # one element fits wherever one with more axes does
-            self.ids[key] = given.nodes if type(given.nodes) is int else given.ids
+            self.ids[key] = given.held if type(given.held) is int else given.ids
         else:
-            self.nodes = int(np.broadcast_to(given.ids, ()))
+            self.held = int(np.broadcast_to(given.ids, ()))
 
     def _place(self, key: Any, value: Any) -> tuple[Any, Any]:
         """Where entries are written, and what, if the place may depend on values."""
@@ -325,8 +389,10 @@ class RecordingArray(NodeArray):
         return as_recording(self.graph, self, np.dtype(dtype))
 
     def copy(self, order: str = "C") -> RecordingArray:
-        nodes = self.nodes
-        return made(self.graph, nodes.copy() if type(nodes) is ndarray else nodes, self.dtype, self.form or ())
+        nodes, form = self.few()
+        if type(nodes) is ndarray:
+            return made(self.graph, nodes.copy(), self.dtype)
+        return made(self.graph, nodes, self.dtype, form or ())
 
     __copy__ = copy
 
@@ -496,10 +562,10 @@ def joined(graph: Graph, values: Any) -> RecordingArray | Any:
     dtypes = {np.dtype(type(part)) if type(part) in OF_PYTHON else kind(part) for part in parts}
     found = dtypes.pop() if len(dtypes) == 1 else np.result_type(*dtypes)
     arrays = [as_recording(graph, part, found) for part in parts]
-    if all(type(array.nodes) is int for array in arrays) and len({array.shape for array in arrays}) == 1:
-        ids = [array.nodes for array in arrays]
+    ids = [array.nodes for array in arrays]
+    if all(type(one) is int for one in ids) and len({array.shape for array in arrays}) == 1:
         return RecordingArray(graph, np.asarray(ids).reshape(len(arrays), *arrays[0].shape), found)
-    return RecordingArray(graph, np.stack([np.asarray(array.ids) for array in arrays]), found)
+    return RecordingArray(graph, np.stack([array.read for array in arrays]), found)
 
 
 def apply(name: str, *operands: Any) -> RecordingArray:
@@ -532,29 +598,38 @@ def apply(name: str, *operands: Any) -> RecordingArray:
 
 def chosen(condition: Any, one: Any, other: Any) -> RecordingArray | None:
     """`where` of numbers in double precision, which needs no conversion; None for others."""
-    if type(condition) is not RecordingArray or condition.dtype is not BOOL:
+    if type(condition) is not RecordingArray or condition.dtype is not BOOL or condition.form is None:
         return None
-    graph, given, arrays = condition.graph, [], 0
-    values: tuple[Any, ...] = condition, one, other
-    for value in values:
-        if type(value) is RecordingArray:
-            if value.form is None or (value is not condition and value.dtype is not FLOAT64):
-                return None
-            arrays += 1
-            given.append(few(value.nodes) if type(value.nodes) is ndarray else (value.nodes, value.form))
-        elif type(value) in NUMBERS:
-            number = graph.doubles.get(value)
-            given.append((graph.number(value, FLOAT64) if number is None else number, ()))
-        else:
-            return None
-    form = joint(*given)
-    if form is None or arrays < 2:  # many elements, or numbers alone, which may be integers
+    graph, nodes = condition.graph, condition.held
+    form: Form = condition.form
+    if type(nodes) is not int and type(nodes) is not tuple:
+        nodes, form = condition.few()
+    first, shape = _double(graph, one)
+    second, more = _double(graph, other)
+    if type(one) is not RecordingArray is not type(other):  # numbers alone, which may be integers
         return None
-    table, operands = graph.scalars["where"], tuple([nodes for nodes, _ in given])
-    nodes = table.get(operands)
-    if nodes is None:
-        nodes = table[operands] = entered_anew(graph, "where", FLOAT64, operands)
-    return made(graph, nodes, FLOAT64, form)
+    if shape != form or more != form:
+        form = None if shape is None or more is None else joint((nodes, form), (first, shape), (second, more))
+    if form is None:
+        return None
+    table, operands = graph.scalars["where"], (nodes, first, second)
+    found = table.get(operands)
+    if found is None:
+        found = table[operands] = entered_anew(graph, "where", FLOAT64, operands)
+    return made(graph, found, FLOAT64, form)
+
+
+def _double(graph: Graph, value: Any) -> tuple[Any, Any]:
+    """Nodes of an operand in double precision, and its shape; None for that of others, and of many elements."""
+    if type(value) is RecordingArray:
+        if value.dtype is not FLOAT64 or value.form is None:
+            return None, None
+        held = value.held
+        return (held, value.form) if type(held) is int or type(held) is tuple else value.few()
+    if type(value) in NUMBERS:
+        number = graph.doubles.get(value)
+        return (graph.number(value, FLOAT64) if number is None else number), ()
+    return None, None
 
 
 def _joined_if_list(graph: Graph, value: Any) -> Any:
@@ -563,10 +638,10 @@ def _joined_if_list(graph: Graph, value: Any) -> Any:
 
 def _result(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: Sequence[RecordingArray]) -> RecordingArray:
     """The result of an operation on arrays that broadcast against each other."""
-    given = [few(one.nodes) if type(one.nodes) is ndarray else (one.nodes, one.form) for one in operands]
+    given = [one.few() for one in operands]
     form = joint(*given)
     if form is None:
-        return _broadcast(graph, name, dtype, [one.ids for one in operands])
+        return _broadcast(graph, name, dtype, [one.held if type(one.held) is int else one.read for one in operands])
     return made(graph, entered(graph, name, dtype, tuple([nodes for nodes, _ in given])), dtype, form)
 
 
@@ -595,10 +670,10 @@ def recorded(graph: Graph, name: str, dtype: numpy.dtype[Any], ids: Sequence[Ids
     return _broadcast(graph, name, dtype, ids, data).ids
 
 
-def made(graph: Graph, nodes: Any, dtype: numpy.dtype[Any], form: Form = ()) -> RecordingArray:
+def made(graph: Graph, held: Any, dtype: numpy.dtype[Any], form: Form = ()) -> RecordingArray:
     """A recording array without the checks of its constructor."""
     found: RecordingArray = NEW(RecordingArray)
-    found.graph, found.nodes, found.form, found.dtype = graph, nodes, form, dtype
+    found.graph, found.held, found.form, found.dtype = graph, held, form, dtype
     return found
 
 

@@ -23,7 +23,8 @@ from .graph import PARTS, Graph
 from .limits import limits
 from .operations import OPERATIONS
 from .refusal import CUT, Refused
-from .results import few, joint
+from .results import joint
+from .shared import few
 
 np: Any = numpy  # whose types do not know recording arrays
 
@@ -70,7 +71,7 @@ def paired(real: Any, imaginary: Any, dtype: Any = None) -> RecordingArray:
     dtype = np.dtype(dtype or np.result_type(one.dtype, other.dtype, np.complex64))
     own = PARTS[dtype.char]
     one, other = as_recording(graph, one, own), as_recording(graph, other, own)
-    given = [few(part.nodes) if type(part.nodes) is np.ndarray else (part.nodes, part.form) for part in (one, other)]
+    given = [part.few() for part in (one, other)]
     form = joint(*given)
     if form is not None:
         count = max([len(nodes) for nodes, _ in given if type(nodes) is tuple], default=0)
@@ -124,8 +125,9 @@ def recorded_on_parts(graph: Graph, name: str, operands: Any, dtypes: Any) -> Re
     found = table.get(key)
     if found is None:
         result = _on_parts(graph, name, operands, dtypes)
-        if type(result.nodes) is not np.ndarray:
-            table[key] = result.nodes, result.dtype, result.form
+        nodes, form = result.few()
+        if type(nodes) is not np.ndarray:
+            table[key] = nodes, result.dtype, form
         return result
     return made(graph, *found)
 
@@ -134,7 +136,8 @@ def _key(value: Any) -> Any:
     """Nodes and shape of an operand, or a number with the signs of zeros; None for others, and for many nodes."""
     kind: Any = type(value)
     if kind is RecordingArray:
-        return None if type(value.nodes) is np.ndarray else (value.nodes, value.form, value.dtype.char)
+        nodes, form = value.few()
+        return None if type(nodes) is np.ndarray else (nodes, form, value.dtype.char)
     return repr(value) if kind is float or kind is int or kind is complex else None
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from math import prod
 from typing import Any
 
 import numpy
 
 from . import fourier, linear_algebra, rearrangements  # noqa: F401 - they enter their functions
-from .array import ABOVE, RecordingArray, apply, as_recording, chosen, made
+from .array import ABOVE, RecordingArray, apply, as_recording
 from .calls import ALIASES, TABLE, Function, are_known, graph_of, holds, known, lifted, recording, written
 from .choices import at_places
 from .compositions import polyval
-from .dtypes import FLOAT64
-from .graph import FEW, Graph
+from .graph import Graph
 from .operations import OPERATIONS
 from .reductions import REDUCTIONS, accumulation, reduction
 from .refusal import BITS, Refused
@@ -147,8 +145,6 @@ def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]
 
 def call_listed(graph: Graph, function: Any, args: Any, options: dict[str, Any]) -> Any:
     """Call a function that the table may name."""
-    if function is np.where and len(args) == 3 and not options and (found := chosen(*args)) is not None:
-        return found
     make = MAKERS.get(function.__name__)
     if make is not None:
         return make(graph, function, *args, **options)
@@ -163,8 +159,6 @@ SIMPLE = {
     if row.arity < 3 and name not in TABLE and not name.startswith("logical_")
 }
 """Numbers of operands of the ufuncs that are operations of the table as they are."""
-
-INTEGERS = frozenset([int])
 
 OPERANDS = frozenset([RecordingArray, float, int, np.float64])
 
@@ -201,11 +195,6 @@ def _full(graph: Graph, function: Any, shape: Any, fill_value: Any, dtype: Any =
 
 def _plain(graph: Graph, function: Any, *args: Any, **options: Any) -> Any:
     function = {"empty": np.zeros}.get(function.__name__, function)
-    if not options and len(args) == 1 and (function is np.zeros or function is np.ones):
-        shape = args[0] if type(args[0]) is tuple else args
-        if INTEGERS.issuperset(map(type, shape)) and 0 < (count := prod(shape)) <= FEW:
-            node = graph.number(float(function is np.ones), FLOAT64)
-            return made(graph, node if count == 1 else (node,) * count, FLOAT64, shape)
     try:
         return lifted(graph, function(*known(args), **known(options)))
     except Refused as refusal:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import repeat
-from math import isnan
+from math import copysign, isnan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,6 +115,7 @@ class Graph:
         self.doubles: dict[float, int] = {}
         self.singles: dict[float, int] = {}
         self._numbers = {"d": self.doubles, "f": self.singles}
+        self._zeros: dict[Any, int] = {}
         self._constants: dict[int, Any] = {}
         self._tables: list[Any] = []
         self._table_starts: list[int] = []
@@ -248,15 +249,17 @@ class Graph:
 
     def number(self, value: Any, dtype: np.dtype[Any]) -> int:
         """Node of a number of Python in some dtype."""
-        if dtype.char in PARTS:
+        char = dtype.char
+        if not value and char not in PARTS:  # zeros have signs
+            numbers, key = self._zeros, (char, copysign(1.0, value))
+        elif char not in PARTS and not isnan(value):  # a NaN has no equal
+            numbers, key = self._numbers.setdefault(char, {}), value
+        else:
             return self.constant(np.asarray(value, dtype))
-        if value and not isnan(value):  # zeros have signs, and NaN has no equal
-            numbers = self._numbers.setdefault(dtype.char, {})
-            found = numbers.get(value)
-            if found is None:
-                found = numbers[value] = self.constant(np.asarray(value, dtype))
-            return found
-        return self.constant(np.asarray(value, dtype))
+        found = numbers.get(key)
+        if found is None:
+            found = numbers[key] = self.constant(np.asarray(value, dtype))
+        return found
 
     def table(self, values: Any) -> Any:
         """A table of constants: the same array for equal ones."""

@@ -8,14 +8,9 @@ from typing import Any
 import numpy
 
 from .node_array import NodeArray
+from .shared import FIXED
 
 np: Any = numpy  # whose types do not know recording arrays
-
-FIXED = frozenset([int, slice, type(None), type(...)])
-"""Types of parts of an index that is no array."""
-
-ENDS = (0, -1)
-"""Places of the only element of an axis."""
 
 
 def plain(key: Any) -> Any:
@@ -30,15 +25,6 @@ def plain(key: Any) -> Any:
 def is_fixed(key: Any) -> bool:
     """Whether an index surely has no array in it."""
     return type(key) in FIXED or (type(key) is tuple and FIXED.issuperset(map(type, key)))
-
-
-def is_only(key: Any, form: tuple[int, ...] | None) -> bool:
-    """Whether an index is the place of the only element of an array of this shape."""
-    if not form:
-        return False
-    if type(key) is int:
-        return len(form) == 1 and key in ENDS
-    return type(key) is tuple and len(key) == len(form) and all(type(k) is int and k in ENDS for k in key)
 
 
 def computed_index(key: Any) -> Any:

@@ -15,6 +15,7 @@ from .functions import OPERANDS, SIMPLE, call_library, call_listed, is_listed
 from .graph import Graph
 from .python_numbers import is_number
 from .refusal import Refused
+from .short_ways import SHORT
 
 np: Any = numpy  # whose types do not know recording arrays
 
@@ -41,9 +42,13 @@ class LibraryFunction:
         self._function, self._graph = function, graph
         self.__name__ = getattr(function, "__name__", "function")
         self._call = call_listed if is_listed(function) else call_library
+        self._short = SHORT.get(self.__name__) if getattr(np, self.__name__, None) is function else None
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function, or record the call."""
+        short = self._short
+        if short is not None and not options and (found := short(self._graph, *args)) is not None:
+            return found
         return self._call(self._graph, self._function, args, options)
 
     def __getattr__(self, name: str) -> Any:
@@ -93,13 +98,19 @@ class Ufunc(LibraryFunction):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function, or record the call."""
-        if not options and 0 < len(args) == len(self._quick):
-            one, other = args[0], args[-1]
-            if type(one) is RecordingArray:
-                if one.form is not None and type(other) in OPERANDS:
-                    return self._quick[0](*args)
-            elif type(other) is RecordingArray and other.form is not None and type(one) in OPERANDS:
-                return self._quick[1](other, one)
+        quick = self._quick
+        if not options and 0 < len(args) == len(quick):
+            one = args[0]
+            if len(args) == 1:
+                if type(one) is RecordingArray and one.form is not None:
+                    return quick[0](one)
+            else:
+                other = args[1]
+                if type(one) is RecordingArray:
+                    if one.form is not None and type(other) in OPERANDS:
+                        return quick[0](one, other)
+                elif type(other) is RecordingArray and other.form is not None and type(one) in OPERANDS:
+                    return quick[1](other, one)
         return call_library(self._graph, self._function, args, options)
 
 

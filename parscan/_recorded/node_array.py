@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from math import prod
 from typing import Any
 
 import numpy
@@ -10,6 +11,7 @@ import numpy
 from .dtypes import INTEGER
 from .graph import Graph, Ids
 from .refusal import Refused
+from .shared import Memory, Place, few
 
 np: Any = numpy  # whose types do not know recording arrays
 
@@ -26,21 +28,29 @@ class NodeArray:
     ----------
     graph : Graph
         Where operations are recorded.
-    nodes : int, tuple of int, or array of int
-        Numbers of the nodes. They are an int, or a tuple, if there are one, or a few, elements whose memory nobody has
-        seen.
+    held : int, tuple of int, Memory, or array of int
+        Numbers of the nodes. They are an int, or a tuple, if there are one, or a few, elements that share no memory
+        with others.
+    place : int, tuple of int or None
+        Where the nodes are in a `Memory`.
     form : tuple of int or None
-        Shape, if `nodes` is no array; None for a Python number, on which operations may raise exceptions.
+        Shape, if `held` is no array; None for a Python number, on which operations may raise exceptions.
     dtype : NumPy dtype
         Of the values: Boolean, integer, float32, float64, complex64 or complex128.
     """
 
-    __slots__ = ("dtype", "form", "graph", "nodes")
+    __slots__ = ("dtype", "form", "graph", "held", "place")
 
     def __init__(self, graph: Graph, ids: Ids, dtype: Any) -> None:
         self.graph = graph
-        self.nodes: Any = ids if isinstance(ids, np.ndarray) and ids.ndim else int(ids)
+        self.held: Any
         self.form: Form = ()
+        self.place: Place
+        if isinstance(ids, np.ndarray) and ids.ndim:
+            self.held, form = few(ids)
+            self.form = form or ()
+        else:
+            self.held = int(ids)
         self.dtype = np.dtype(dtype)
 
     @property
@@ -56,22 +66,46 @@ class NodeArray:
         return np.ndarray if self.ndim else self.dtype.type
 
     @property
+    def nodes(self) -> Any:
+        """Numbers of the nodes: an int, a tuple, or an array, which is that of the nodes' memory."""
+        held = self.held
+        if type(held) is not Memory:
+            return held
+        nodes, place = held.nodes, self.place
+        if nodes is None:
+            return self.ids
+        return nodes[place] if type(place) is int else tuple([nodes[one] for one in place] if place else nodes)
+
+    def few(self) -> tuple[Any, Any]:
+        """Nodes of few elements as a tuple, or an int, and their shape; None for that of other arrays."""
+        nodes = self.nodes
+        return few(nodes) if type(nodes) is ndarray else (nodes, self.form)
+
+    @property
     def ids(self) -> Ids:
         """Numbers of the nodes, an int for the shape (): views share their memory with the array."""
+        held = self.held
+        if type(held) is not ndarray and self.form:
+            own = type(held) is Memory
+            held = held.seen(self.place, self.form) if own else np.array(held, INTEGER).reshape(self.form)
+            self.held = held
+        return held
+
+    @property
+    def read(self) -> Any:
+        """The same as an array, to be read at once: it may share memory or not."""
         nodes = self.nodes
-        if type(nodes) is not ndarray and self.form:
-            nodes = self.nodes = np.array(nodes, INTEGER).reshape(self.form)
-        return nodes
+        return nodes if type(nodes) is ndarray else np.array(nodes, INTEGER).reshape(self.form or ())
 
     @property
     def ndim(self) -> int:
-        nodes = self.nodes
-        return nodes.ndim if type(nodes) is ndarray else len(self.form or ())
+        held = self.held
+        return held.ndim if type(held) is ndarray else len(self.form or ())
 
     @property
     def size(self) -> int:
-        nodes = self.nodes
-        return 1 if type(nodes) is int else nodes.size if type(nodes) is ndarray else len(nodes)
+        held = self.held
+        return 1 if type(held) is int else held.size if type(held) is ndarray else prod(self.form or ())
 
     @property
     def constants(self) -> Any:

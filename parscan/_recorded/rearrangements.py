@@ -113,7 +113,7 @@ def _joining(name: str) -> None:
         parts = [joined(graph, part) if isinstance(part, list | tuple) else part for part in arrays]
         kinds = [kind(part) for part in parts]
         found = np.result_type(*(np.dtype(one) if isinstance(one, type) else one for one in kinds))
-        ids = [np.asarray(as_recording(graph, part, found).ids) for part in parts]
+        ids = [as_recording(graph, part, found).read for part in parts]
         array = RecordingArray(graph, function(ids, *args, **options), found)
         return array if dtype is None else array.astype(dtype)
 
@@ -235,4 +235,6 @@ TABLE["full_like"] = lambda a, fill_value, dtype=None, **options: _like(a, fill_
 def _like(a: Any, value: Any, dtype: Any, shape: Any = None, **_: Any) -> RecordingArray:
     array = recording(a, value)
     cast = as_recording(array.graph, value, dtype or array.dtype)
-    return cast.with_ids(np.array(np.broadcast_to(np.asarray(cast.ids), array.shape if shape is None else shape)))
+    return RecordingArray(
+        array.graph, np.array(np.broadcast_to(cast.read, array.shape if shape is None else shape)), cast.dtype
+    )

@@ -9,19 +9,11 @@ from typing import Any
 import numpy
 
 from .dtypes import INTEGER
-from .graph import CONVERT, FEW, GATHER, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Graph, Ids
+from .graph import CONVERT, GATHER, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Graph, Ids
 from .node_array import Form, ndarray
 from .operations import OPERATIONS
 
 np: Any = numpy  # whose types do not know recording arrays
-
-
-def few(nodes: Any) -> tuple[Any, Any]:
-    """Nodes of an array of few elements as a tuple, or an int, and their shape; None for that of other arrays."""
-    size = nodes.size
-    if size == 1:
-        return nodes.item(), nodes.shape
-    return (tuple(nodes.ravel().tolist()), nodes.shape) if 0 < size <= FEW else (nodes, None)
 
 
 def joint(*operands: tuple[Any, Form]) -> Form:

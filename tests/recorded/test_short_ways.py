@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parscan._recorded import functions
+from parscan._recorded import libraries
 from parscan._recorded.record import NotRecordedError, record
 
 RNG = np.random.default_rng(8)
@@ -36,7 +36,7 @@ def test_where(name, n, monkeypatch):
     function = WHERES[name]
     examples = [np.full((1, n), 0.3)]
     program = record(function, examples).program
-    monkeypatch.setattr(functions, "chosen", lambda *_: None)
+    monkeypatch.setattr(libraries, "SHORT", {})
     assert record(function, examples).program.fingerprint == program.fingerprint
     for y in RNG.uniform(size=(20, 1, n)):
         expected = function(y)
@@ -115,3 +115,57 @@ def test_other_places_are_as_in_numpy(place):
             record(function, [np.zeros((1, 1))])
         return
     np.testing.assert_array_equal(record(function, [np.zeros((1, 1))]).program(np.full((1, 1, 1), 0.3))[0][0], expected)
+
+
+KEYS = [0, -1, 1, ..., slice(None), slice(None, None, -1), slice(1, None), (..., 0), (..., -1), (0, ...),
+        (slice(None), 1), (slice(None), slice(0, 2)), (None, 0), (1, 0), (..., slice(None, None, 2)),
+        np.int64(1)]  # fmt: skip
+
+TURNS = [np.transpose, np.ravel, np.copy, lambda one: one[::-1], lambda one: one.reshape(-1), lambda one: one * 1.5,
+         np.zeros_like, lambda one: np.stack([one, one])]  # fmt: skip
+
+
+def mixed(y, seed):
+    """Views, writes and operations by turns, and all that they leave."""
+    rng = np.random.default_rng(seed)
+    arrays = [y.copy(), np.zeros(3), np.ones((2, 2)), y * 2.0]
+    for step in range(25):
+        one, other = (arrays[int(rng.integers(len(arrays)))] for _ in range(2))
+        key, how = KEYS[int(rng.integers(len(KEYS)))], int(rng.integers(6))
+        try:
+            if how < 2:
+                arrays.append(one[key])
+            elif how == 2:
+                one[key] = other[key] + step
+            elif how == 3:
+                one[key] = float(step)
+            elif how == 4:
+                one += 0.5
+            else:
+                arrays.append(TURNS[int(rng.integers(len(TURNS)))](one))
+        except (IndexError, ValueError, TypeError):
+            continue
+        if not np.ndim(arrays[-1]):
+            arrays.pop()
+    return np.concatenate([np.ravel(one) for one in arrays])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_views_share_memory_as_in_numpy(seed):
+    """Whoever writes to an array, or to a part of it, and in whatever order."""
+    program = record(lambda y: mixed(y, seed), [np.zeros((2, 3))]).program
+    y = RNG.uniform(size=(2, 3))
+    np.testing.assert_array_equal(program(y[None])[0][0], mixed(y, seed))
+
+
+def in_a_loop_over_itself(y):
+    z = np.zeros(4)
+    for i, value in enumerate(z):
+        z[(i + 1) % 4] = value + y[0, i % 2] + i
+    return z
+
+
+def test_a_loop_over_an_array_meets_what_it_writes():
+    program = record(in_a_loop_over_itself, [np.zeros((1, 2))]).program
+    y = RNG.uniform(size=(1, 2))
+    np.testing.assert_array_equal(program(y[None])[0][0], in_a_loop_over_itself(y))
