@@ -11,6 +11,7 @@ returned values checked, by `RightHandSide` and `Step`, whichever evaluator is u
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol
 
 from .._arrays.namespace import Array
@@ -61,6 +62,22 @@ class OneByOne:
 
 
 STACKED, ONE_BY_ONE = Stacked(), OneByOne()
+
+
+class Postponed:
+    """An evaluator that `find()` chooses when many points are evaluated for the first time."""
+
+    def __init__(self, find: Callable[[], Evaluator]) -> None:
+        self._found = cache(find)
+
+    @property
+    def stacks(self) -> bool:
+        """Whether the evaluator evaluates many points at once."""
+        return self._found().stacks
+
+    def values(self, function: Values, points: Any, states: Array) -> Array:
+        """Values by the evaluator."""
+        return self._found().values(function, points, states)
 
 
 class Evaluators:

@@ -32,11 +32,22 @@ class Returned:
         """Write the values of `fun` for one state to `out` `(n, *batch)`."""
         if self._is_component(value, out.shape):
             out[...] = value
-        elif self._are_components(value, self._shape[:-1]):
-            for component, part in enumerate(value):
-                out[component, ...] = part
-        else:
+        elif not self._entered(out, value):
             out[...] = self.components(value, "fun", self._shape[:-1])
+
+    def _entered(self, out: Array, value: Any) -> bool:
+        """Whether the value is a list of components that were all written; one loop, as steppers spend time in it."""
+        if not isinstance(value, list | tuple) or len(value) != self._shape[-1]:
+            return False
+        kind, dtype, shape = type(self._like), self._dtype, self._shape[:-1]
+        for component, part in enumerate(value):
+            if isinstance(part, kind):
+                if part.shape != shape or part.dtype != dtype:
+                    return False
+            elif not isinstance(part, float) and type(part) is not int:
+                return False
+            out[component, ...] = part
+        return True
 
     def components(self, value: Any, name: str, shape: tuple[int, ...]) -> Array:
         """Values of the function as an array `(n, *shape)`."""

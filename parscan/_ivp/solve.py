@@ -233,7 +233,7 @@ def solve_ivp(
             )
         warn_of_unused(options)
         if choice.tries_ensemble:
-            make = evaluation.right_hand_side
+            make = evaluation.right_hand_side_of_steps
             if found := solve_ensemble(problem, make, times, dense_output=dense_output, report=report):
                 return found
         return on_meshes.by_calls(choice.method, report)

@@ -175,6 +175,7 @@ def test_libraries_stay_where_they_belong():
         "_ivp/compiled/recorded.py",
         "_ivp/coarse/step_over_jump.py",
         "_ivp/coarse/lsoda.py",
+        "_ivp/coarse/rows.py",
         "_ivp/methods/explicit.py",
         "_ivp/methods/exponential.py",
         "_ivp/core/tableaux.py",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import inf, isfinite, ulp
+from math import inf, isfinite, sqrt, ulp
 from typing import Any
 
 from ..._arrays.elementwise import is_complex, ratio
@@ -25,14 +25,18 @@ from ..core.watched import Reached
 from ..methods.discretisation import Linear
 from ..methods.explicit import dop853, weights_within
 from .rodas3 import FIRST
+from .rows import SLOPES, STATE, errors, stages
 from .steps import CoarseSolution, Steps
 from .wanted import Wanted
 
-SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
+SAFETY, SLOWEST, FASTEST = 0.85, 0.2, 10.0
 """Step controller: safety factor, and the smallest and largest ratio of successive steps."""
 
 MOST_STEPS = 200_000
 """Steps, taken or rejected, after which to give up, by default."""
+
+COUNTED = 4
+"""One step of so many is counted in the test for stiffness, as long as none of them was stiff."""
 
 ORDER = 8
 """The error of a step is proportional to this power of its length."""
@@ -99,20 +103,20 @@ class _March:
         self._rhs, self._end, self._max_step, self._wanted = rhs, span[1], max_step, wanted
         self._xp = xp = array_namespace(y0)
         self._shape = (y0.shape[-1], *y0.shape[:-1])  # components first, as `fun` takes and returns them
-        self._stages = DOP853.n_stages
         self._real = real = xp.abs(y0[:0, ...]).dtype
-        s = self._stages
-        self._table = xp.asarray([*DOP853.A[:s, :s].tolist(), DOP853.B.tolist()], dtype=real)
+        table, of_errors = stages(), errors()
+        self._table = xp.asarray(table.weights, dtype=real)
         self._scaled = xp.zeros_like(self._table)  # the table multiplied by the step
-        self._errors = xp.asarray([DOP853.E5, DOP853.E3], dtype=real)
-        self._shares = DOP853.C[: self._stages].tolist()
+        self._shares = DOP853.C[: DOP853.n_stages].tolist()
         self._t, self._y = span[0], xp.moveaxis(y0, -1, 0)
-        self._slopes = xp.zeros((self._stages + 1, y0.size), dtype=y0.dtype)
-        rows, heads = range(s + 1), [self._slopes[:i, :] for i in range(s + 1)]
-        self._sums = [(self._scaled[i : i + 1, :i], heads[i]) for i in rows]  # weights, and what they are for
-        self._rows_as_states = [xp.reshape(self._slopes[i, :], self._shape) for i in rows]
+        self._held = held = xp.zeros((self._table.shape[1], y0.size), dtype=y0.dtype)
+        self._sums = [(self._scaled[i : i + 1, some], held[some, :]) for i, some in enumerate(table.rows)]
+        some = slice(min(rows.start for rows in of_errors.rows), max(rows.stop for rows in of_errors.rows))
+        mean = xp.asarray(of_errors.weights[:, some] / sqrt(self._shape[0]), dtype=real)  # over the components
+        self._errors = mean, held[some, :]
+        self._slopes = [xp.reshape(held[i, :], self._shape) for i in SLOPES]
         self._times, self._states = [self._t], [self._y]
-        self._stiffness = Stiffness()
+        self._stiffness, self._attempts = Stiffness(), 0
         self._worst = 0.0
         self._rtol, self._atol = (
             xp.reshape(xp.broadcast_to(xp.asarray(part, dtype=real), self._shape[:1]), (-1, *(1,) * (y0.ndim - 1)))
@@ -123,7 +127,8 @@ class _March:
 
     def run(self, reached: Reached | None, most: int) -> Steps:
         """Step to the end, or until a failure or stiffness."""
-        self._slopes[0, :] = self._slope(self._t, copy(self._y))
+        self._begin(self._y)
+        self._rhs.into(self._slopes[0], self._t, copy(self._y))
         h, grows, failure, finite = self._first_step(), FASTEST, None, True
         for _ in range(most):
             if self._t == self._end or failure or self._stiffness.is_stiff:
@@ -149,6 +154,11 @@ class _March:
         t, y = xp.asarray(self._times, dtype=xp.float64), xp.moveaxis(xp.stack(self._states), 1, -1)
         return Steps(t, y, failure=failure, error=self._worst)
 
+    def _begin(self, y: Array) -> None:
+        """Take the state at the begin of a step."""
+        self._y, self._sizes = y, self._xp.abs(y)
+        self._held[STATE, :] = self._xp.reshape(y, (-1,))
+
     def _accept(self, t: float, h: float, y: Array) -> None:
         """Enter a step, and the states at the wanted times within it."""
         if self._wanted is None:
@@ -157,19 +167,22 @@ class _March:
             self._wanted.enter(self._t, t, y, partial(self._between, h))
             self._states = [y]
         self._times.append(t)
-        self._t, self._y = t, y
-        self._slopes[0, :] = self._slopes[-1, :]
+        self._t = t
+        self._begin(y)
+        self._slopes[0][...] = self._slopes[-1]
 
     def _between(self, h: float, shares: list[float]) -> list[Array]:
         """States at shares of the step that was taken last, by three more stages."""
         from scipy.integrate import DOP853  # noqa: PLC0415 - slow to import
 
-        xp, K, flat = self._xp, self._slopes, self._xp.reshape(self._y, (1, -1))
+        xp, flat = self._xp, self._xp.reshape(self._y, (1, -1))
+        slopes = [*self._slopes, *(xp.zeros_like(self._slopes[0]) for _ in DOP853.C_EXTRA)]
+        K = xp.stack([xp.reshape(slope, (-1,)) for slope in slopes])
+        done = len(self._slopes)
         with quiet():
-            for row, share in zip(DOP853.A_EXTRA, DOP853.C_EXTRA.tolist(), strict=True):
-                state = flat + (h * xp.asarray(row[None, : K.shape[0]], dtype=self._real)) @ K
-                slope = self._slope(self._t + share * h, xp.reshape(state, self._shape))
-                K = xp.concat([K, slope[None, :]])
+            for i, (row, share) in enumerate(zip(DOP853.A_EXTRA, DOP853.C_EXTRA.tolist(), strict=True), done):
+                state = flat + (h * xp.asarray(row[None, :i], dtype=self._real)) @ K[:i, :]
+                K[i, :] = self._slope(self._t + share * h, xp.reshape(state, self._shape))
             states = flat + (h * xp.asarray(weights_within(shares), dtype=self._real)) @ K
         return [xp.reshape(states[i, :], self._shape) for i in range(len(shares))]
 
@@ -188,41 +201,52 @@ class _March:
 
     def _attempt(self, t: float, h: float) -> tuple[Array, float]:
         """State after a step, and its error in tolerances."""
-        xp, into, shape, last = self._xp, self._rhs.into, self._shape, self._stages - 1
-        flat = state = xp.reshape(self._y, (1, -1))
+        xp, into, shape, slopes, last = self._xp, self._rhs.into, self._shape, self._slopes, len(self._shares) - 1
         self._scaled[...] = h * self._table
-        for i in range(1, self._stages):
-            weights, slopes = self._sums[i]
-            state = weights @ slopes
-            state += flat
-            given = xp.reshape(state, shape)  # `fun` may write to it; the last one is needed again
-            into(self._rows_as_states[i], self._t + self._shares[i] * h, copy(given) if i == last else given)
-        weights, slopes = self._sums[-1]
-        end = weights @ slopes
-        end += flat
-        y = xp.reshape(end, shape)
-        into(self._rows_as_states[-1], t, copy(y))
-        return y, self._judge(y, end - state, h)
+        self._scaled[:-1, STATE] = 1.0
+        for i in range(1, last + 1):
+            weights, rows = self._sums[i]
+            state = xp.reshape(weights @ rows, shape)  # `fun` may write to it; the last one is needed again
+            into(slopes[i], self._t + self._shares[i] * h, copy(state) if i == last else state)
+        weights, rows = self._sums[-1]
+        y = xp.reshape(weights @ rows, shape)
+        y += self._y  # here and not in the product, so that the sum of all steps is rounded once in each
+        into(slopes[-1], t, copy(y))
+        return y, self._judge(y, state, h)
 
-    def _judge(self, y: Array, change: Array, h: float) -> float:
-        """The error in tolerances. The step is counted in the test for stiffness."""
-        xp = self._xp
-        differences = self._slopes[-1, :] - self._slopes[-2, :]
-        measures = fetch(self._error(y), xp.max(xp.abs(change)), xp.max(xp.abs(differences)))
-        error, apart, slopes = map(float, measures)
-        self._stiffness.add(h, apart, slopes)
-        return abs(h) * error if isfinite(error) else inf
+    def _judge(self, y: Array, last: Array, h: float) -> float:
+        """The error in tolerances; `last` is the state of the last stage. The test for stiffness counts the step.
+
+        That test reads as much as a stage does: it counts one step of a few, until one of them was stiff.
+        """
+        xp, error = self._xp, self._error(y)
+        self._attempts += 1
+        if self._attempts % COUNTED == 0 or self._stiffness.is_suspected:
+            differences, change = self._slopes[-1] - self._slopes[-2], y - last
+            error, apart, slopes = fetch(error, xp.max(xp.abs(change)), xp.max(xp.abs(differences)))
+            self._stiffness.add(h, float(apart), float(slopes))
+        size = float(error)
+        return abs(h) * size if isfinite(size) else inf
 
     def _error(self, y: Array) -> Array:
         """The combined estimate of orders 5 and 3, divided by the length of the step; the largest of the batch."""
         xp = self._xp
-        bound = self._atol + self._rtol * xp.maximum(xp.abs(self._y), xp.abs(y))
-        both = xp.reshape(self._errors @ self._slopes, (2, *self._shape))
-        both = both / bound if self._has_bounds else ratio(xp, both, bound)
-        size = xp.abs(both) if self._is_complex else both
-        squares = xp.sum(size * size, axis=1) / self._shape[0]
-        fifth, third = squares[0, ...], squares[1, ...]
-        return xp.max(fifth / xp.sqrt(fifth + (0.01 * third + self._least)))
+        bound = xp.maximum(self._sizes, xp.abs(y))
+        bound *= self._rtol
+        bound += self._atol
+        weights, rows = self._errors
+        both = xp.reshape(weights @ rows, (2, *self._shape))
+        if self._has_bounds:
+            both /= bound
+        else:
+            both = ratio(xp, both, bound)
+        sizes = xp.abs(both) if self._is_complex else both
+        sizes *= sizes
+        squares = xp.sum(sizes, axis=1)
+        fifth, all_orders = squares[0, ...], squares[1, ...]
+        all_orders += fifth
+        all_orders += self._least
+        return xp.max(fifth / xp.sqrt(all_orders))
 
     def _first_step(self) -> float:
         """The signed length of the first step."""
@@ -232,14 +256,13 @@ class _March:
         longest = min(abs(self._end - self._t), self._max_step)
 
         def size(values: Any) -> float:
-            return float(xp.max(xp.abs(ratio(xp, xp.reshape(values, self._shape), bound))))
+            return float(xp.max(xp.abs(ratio(xp, values, bound))))
 
         with quiet():
-            first = xp.reshape(self._slopes[0, :], self._shape)
+            first = self._slopes[0]
 
             def change(h: float) -> float:
-                later = self._slope(self._t + direction * h, y + direction * h * first)
-                return size(xp.reshape(later, self._shape) - first)
+                return size(self._rhs.at(self._t + direction * h, y + direction * h * first) - first)
 
             h = first_step(size(y), size(first), change, longest, ORDER)
         return direction * min(max(h, FIRST * ulp(self._t)), longest)

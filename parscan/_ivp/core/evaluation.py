@@ -14,7 +14,7 @@ from functools import partial
 from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._functions.differences import Evaluate
-from ..._functions.evaluators import ONE_BY_ONE, STACKED, Evaluator, Evaluators
+from ..._functions.evaluators import ONE_BY_ONE, STACKED, Evaluator, Evaluators, Postponed
 from ..._functions.extremes import extreme_rows
 from ..._functions.raised import Raised
 from ..._functions.right_hand_side import RightHandSide
@@ -80,6 +80,12 @@ class Evaluation:
     def right_hand_side(self) -> RightHandSide:
         """The functions with their best evaluators; their exceptions are kept in `raised`, and count as NaN."""
         made = self.problem.right_hand_side(self.fun.best, self.jac.best, self.raised)
+        return made if self.jac_fits else made.without_jacobian()
+
+    def right_hand_side_of_steps(self) -> RightHandSide:
+        """The same for sequential solvers: its evaluators are chosen when it is called for many times, if ever."""
+        fun, jac = (Postponed(partial(getattr, evaluators, "best")) for evaluators in (self.fun, self.jac))
+        made = self.problem.right_hand_side(fun, jac, self.raised)
         return made if self.jac_fits else made.without_jacobian()
 
     @property

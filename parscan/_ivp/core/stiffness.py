@@ -19,6 +19,11 @@ class Stiffness:
         """Whether stability limited enough steps to call the problem stiff."""
         return self._stiff >= STIFF_STEPS
 
+    @property
+    def is_suspected(self) -> bool:
+        """Whether stability limited some of the last steps."""
+        return self._stiff > 0
+
     def add(self, h: float, apart: float, slopes: float) -> None:
         """Count a step of length h.
 

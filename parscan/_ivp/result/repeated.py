@@ -177,7 +177,7 @@ def reported(found: IvpResult, contradictions: list[Contradiction]) -> IvpResult
 def _are_the_same(pairs: list[tuple[Row, Array, Array]]) -> bool:
     """Whether both answers of every pair are identical; the only wait for an accelerator."""
     if not pairs or library(pairs[0][1]) == "numpy":
-        return all(one.tobytes() == other.tobytes() for _, one, other in pairs)
+        return all(one.tobytes("A") == other.tobytes("A") for _, one, other in pairs)  # in the order of both
     xp = array_namespace(pairs[0][1])
     return bool(xp.all(xp.stack([one for _, one, _ in pairs]) == xp.stack([other for _, _, other in pairs])))
 
@@ -224,7 +224,8 @@ def _paths(t: Array, y: Array, between: int, most: int) -> list[list[Row]]:
         shares = xp.reshape(shares, (-1, *(1,) * half.ndim))
         for seed in range(most):
             way = half * random_signs(tuple(half.shape), middle, seed=seed) if seed else half
-            states = middle + shares * way
+            states = shares * way
+            states += middle
             paths.append([(t, states[k, ...]) for k in range(between + 2)])
     return paths
 

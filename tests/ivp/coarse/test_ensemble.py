@@ -5,11 +5,12 @@ import pickle
 import array_api_strict
 import numpy as np
 import pytest
+from scipy.integrate import DOP853
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
 from parscan import solve_ivp
 from parscan._functions.right_hand_side import RightHandSide
-from parscan._ivp.coarse import dop853
+from parscan._ivp.coarse import dop853, rows
 from parscan._ivp.coarse.dop853 import march
 from parscan._ivp.coarse.wanted import Wanted
 from parscan._ivp.core.scale import Scale
@@ -208,3 +209,60 @@ def test_times_that_a_failing_batch_does_not_reach():
     assert not sol.success
     np.testing.assert_array_equal(sol.t, [0.1, 0.5])
     np.testing.assert_allclose(sol.y[0], y0 / (1 - sol.t[:, None] * y0), rtol=1e-2)
+
+
+def test_stages_are_products_of_few_rows(rng):
+    """The same states as by the tableau, from rows among which those of the second and third slope are read seldom."""
+    slopes, y, s = rng.standard_normal((13, 5)), rng.standard_normal(5), DOP853.n_stages
+    held = np.empty((14, 5))
+    held[list(rows.SLOPES)], held[rows.STATE] = slopes, y
+    table, errors = rows.stages(), rows.errors()
+    for i, expected in enumerate([*DOP853.A[:s, :s], DOP853.B]):
+        some = table.rows[i]
+        assert some.start <= rows.STATE < some.stop
+        np.testing.assert_allclose(table.weights[i, some] @ held[some], expected @ slopes[:s], atol=1e-13)
+    for i, expected in enumerate([DOP853.E5, 0.1 * DOP853.E3]):
+        some = errors.rows[i]
+        np.testing.assert_allclose(errors.weights[i, some] @ held[some], expected @ slopes, atol=1e-13)
+    assert sum(some.stop - some.start for some in table.rows[1:]) <= 75  # of 90 in the order of the stages
+
+
+def pendulum(t, y):
+    return [y[1], -np.sin(y[0]) * t]
+
+
+@pytest.mark.parametrize("rtol", [1e-2, 1e-6, 1e-10])
+def test_steps_and_their_errors_are_those_of_scipy(rtol, rng):
+    """The first step of a single member."""
+    for y0 in rng.uniform(1, 2, (3, 1, 2)):
+        found = march(RightHandSide(pendulum, None, (), y0), (1.0, 3.0), y0, Scale(rtol, np.asarray(rtol)), most=1)
+        first = float(found.t[1]) - 1.0
+        alone = DOP853(lambda t, y: np.array(pendulum(t, y)), 1.0, y0[0], 3.0, first_step=first, rtol=rtol)
+        alone.step()
+        tolerance = rtol + rtol * np.maximum(np.abs(y0[0]), np.abs(alone.y))
+        np.testing.assert_allclose(found.y[1, 0], alone.y, rtol=1e-15, atol=1e-15)
+        expected = alone._estimate_error_norm(alone.K, first, tolerance)
+        np.testing.assert_allclose(found.error, expected, rtol=0.02, atol=1e-12 / rtol)
+
+
+def test_functions_are_called_for_many_times_only_if_that_is_needed():
+    """States at the end need single times only; derivatives take all nodes at once."""
+    dimensions = set()
+
+    def fun(t, y):
+        dimensions.add(y.ndim)
+        return [y[1], -y[0]]
+
+    sol = solve_ivp(fun, (0, 3), np.ones((2, 40)), t_eval=[3.0], rtol=1e-6, compile=False)
+    assert dimensions == {2}
+    sol.tangent(y0=np.ones((2, 40)))
+    assert dimensions == {2, 3}
+
+
+def test_stiffness_is_found_although_one_step_of_four_is_looked_at():
+    """Steps are looked at one by one once one was stiff; the march ends soon after stability limits the steps."""
+    y0 = np.ones((30, 1))
+    rhs = RightHandSide(lambda t, y: [-1e4 * (y[0] - np.cos(t))], None, (), y0)
+    found = march(rhs, (0.0, 10.0), y0, Scale(1e-4, np.asarray(1e-4)))
+    assert found.failure == dop853.STIFF
+    assert found.count <= 80
