@@ -11,7 +11,7 @@ from .._functions.right_hand_side import RightHandSide
 from .._recorded.budget import NoCodeError
 from .._reporting.progress import Report
 from ..warnings import CoarseMeshWarning, JacobianWarning, PointByPointWarning
-from .compiled.on_mesh import code_on_mesh
+from .compiled.on_mesh import ByCode, code_on_mesh
 from .compiled.recorded import UNLIKE
 from .core.evaluation import Evaluation
 from .core.polynomial import PiecewisePolynomial
@@ -95,7 +95,7 @@ class OnMeshes:
         while True:
             self._warn_of_jacobian()
             rhs = code.right_hand_side()
-            task, solved = self._solved(rhs, method, report)
+            task, solved = self._solved(rhs, method, report, code.coarse)
             if solved.pieces and code.is_contradicted(solved.pieces):
                 raise NoCodeError(UNLIKE)
             if not self.evaluation.withdraws_jacobian(rhs, solved.pieces):
@@ -105,11 +105,14 @@ class OnMeshes:
             raise self.evaluation.raised.for_user()
         return found
 
-    def _solved(self, rhs: RightHandSide, method: str, report: Report | None) -> tuple[Task, Record]:
-        """The task with this right-hand side, and its solution."""
+    def _solved(
+        self, rhs: RightHandSide, method: str, report: Report | None, by_code: ByCode | None = None
+    ) -> tuple[Task, Record]:  # fmt: skip
+        """The task with this right-hand side and perhaps coarse solutions by machine code, and its solution."""
         problem, discrete = self.problem, discretise(method, self.problem, self.stages)
         between = self.dense_output or bool(self.events)
-        task = make_task(problem, rhs, discrete, *self.known, self.times, self.window, between=between)
+        known = (*self.known, self.times, self.window)
+        task = make_task(problem, rhs, discrete, *known, between=between, by_code=by_code)
         return task, solve(task, problem.span, problem.y0, reached_by(method, problem.span[0], report))
 
     def _result(self, task: Task, solved: Record, method: str) -> IvpResult:

@@ -14,10 +14,12 @@ from ..._functions.code import Code
 from ..._functions.evaluators import ONE_BY_ONE, STACKED
 from ..._functions.right_hand_side import RightHandSide
 from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError, pay
+from ..coarse.steps import CoarseSolution
 from ..core.evaluation import Evaluation
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from .ensemble import agrees_at_start, contradicts, sample
+from .march import March, Output
 from .members import record_members
 from .parts import as_parts, from_parts, wide
 from .recorded import record_right_hand_side
@@ -32,8 +34,30 @@ MOST = 64
 """Intervals of a piece of a solution, about, that are compared with the function."""
 
 
+MOST_STEPS = 20_000
+"""Largest number of steps of a coarse solution; the next one begins where it ends."""
+
+TIGHT = 1e-8
+"""
+Smallest relative tolerance of a coarse solution by machine code, unless the problem's is larger: as it takes little
+time, it need not be coarse. From a good one, Newton's method needs one or two iterations on a mesh, and one window.
+"""
+
+Span = tuple[float, float]
+
+Solver = Callable[..., CoarseSolution]
+"""`solver(span, y0, rtol=, atol=, max_step=)` makes a coarse solution."""
+
+ByCode = Callable[..., CoarseSolution]
+"""The same after another solver, which makes it where machine code fails."""
+
+
 class OnMesh(Protocol):
     """A right-hand side as machine code, and whether it is that of the user."""
+
+    @property
+    def coarse(self) -> ByCode | None:
+        """Makes coarse solutions; None if the usual solvers do."""
 
     def right_hand_side(self) -> RightHandSide:
         """The right-hand side of the user's problem with the machine code."""
@@ -84,6 +108,22 @@ class _OfOne:
         made = problem.right_hand_side(STACKED if stacks else ONE_BY_ONE, raised=evaluation.raised)
         return made.by(self._code)
 
+    def coarse(self, otherwise: Solver, span: Span, y0: Array, *, rtol: float, **bounds: Any) -> CoarseSolution:
+        """The steps of a march by compiled solvers, with their polynomials; the usual solvers find where one fails."""
+        tight = max(TIGHT, self._problem.rtol)
+        atol = bounds["atol"] * (tight / rtol)
+        problem = replace(self._problem, span=span, y0=y0, **{**bounds, "rtol": tight, "rtols": tight, "atol": atol})
+        march = March(problem, self._recorded, Output(is_dense=True), 0.0, None, MOST_STEPS)
+        try:
+            course = march.run(1.0)
+        except NoCodeError:
+            return otherwise(span, y0, rtol=rtol, **bounds)
+        march.end()
+        if course.failed not in ("", "TOO_MANY_STEPS") or not course.path.steps:
+            return otherwise(span, y0, rtol=rtol, **bounds)
+        path = course.polynomial
+        return CoarseSolution(path.t, path.evaluate, group=1)
+
     def is_contradicted(self, pieces: list[PiecewisePolynomial]) -> bool:
         """A sample of the states is compared, and one of them where the same problem was solved before."""
         t, states = _places(pieces)
@@ -93,6 +133,8 @@ class _OfOne:
 
 class _OfBatch:
     """The machine code of the members of a batch."""
+
+    coarse = None
 
     def __init__(self, problem: Problem, evaluation: Evaluation) -> None:
         self._problem, self._evaluation = problem, evaluation

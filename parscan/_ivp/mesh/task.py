@@ -13,6 +13,7 @@ from ..coarse.dop853 import by_dop853
 from ..coarse.lsoda import by_lsoda
 from ..coarse.rodas3 import by_stepping
 from ..coarse.step_over_jump import follow
+from ..coarse.steps import CoarseSolution
 from ..coarse.stretches import over_breaks
 from ..coarse.warm_start import Starter, from_guess, on_mesh
 from ..core.mesh import Mesh, among, union
@@ -101,8 +102,14 @@ def make_task(
     window: int | None,
     *,
     between: bool = True,
+    by_code: Callable[..., CoarseSolution] | None = None,
 ) -> Task:
-    """The task for a problem. `times` are the times of the output; `between`: states at other times are wanted, too."""
+    """
+    The task for a problem.
+
+    `times` are the times of the output; `between`: states at other times are wanted, too. `by_code(otherwise, …)` makes
+    coarse solutions by machine code, or else by `otherwise`.
+    """
     if mesh is None and times is not None and method.is_on_output:
         mesh = with_ends(times, problem.span)
     if mesh is not None:
@@ -112,7 +119,8 @@ def make_task(
     small = library(problem.y0) == "numpy" and problem.y0.size <= SMALL
     robust = by_lsoda if small or problem.is_plain else by_stepping
     sequential = robust if robust is by_lsoda else partial(by_dop853, robust)
-    start: Starter = partial(over_breaks, sequential, problem.breaks, rhs, **options)
+    usual = partial(over_breaks, sequential, problem.breaks, rhs)
+    start: Starter = partial(usual, **options) if by_code is None else partial(by_code, usual, **options)
     if guess is not None:
         start = from_guess(guess, start)
     if mesh is not None:

@@ -89,15 +89,9 @@ def test_values_and_jacobians(n, dtype, batch, count):
     np.testing.assert_array_equal(clipped(t, states), rhs(np.clip(t, 0.25, 0.5), states))
 
 
-def test_only_the_coarse_solution_calls_the_function():
-    calls = []
-
+def test_warm_starts():
     def decay(t, y):
         return [-y[0] + np.cos(t)]
-
-    def counted(t, y):
-        calls.append(np.shape(t))
-        return decay(t, y)
 
     options = {"method": "Radau", "rtol": 1e-8, "atol": 1e-10, "compile": True}
     first = solve_ivp(decay, (0, 10), [1.0], **options)
@@ -200,3 +194,32 @@ def test_numbers_in_args_need_no_other_code():
         weights = np.array([1.0, 2.0 * rate])
         sol = solve_ivp(rated, (0, 1), [1.0, 1.0], args=(rate, weights), **options)
         np.testing.assert_allclose(sol.y[:, -1], np.exp(-rate * weights), rtol=1e-7)
+
+
+def test_the_coarse_solution_is_made_by_code_too():
+    def decay(t, y):
+        return [-y[0] + np.cos(t)]
+
+    problem = Problem(decay, None, (), (0.0, 50.0), np.ones(1), 1e-10, 1e-10, np.asarray(1e-12), np.inf)
+    code = code_on_mesh(problem, Evaluation(problem, None), None)
+
+    def never(*given, **options):
+        raise AssertionError("the usual solver was called")
+
+    coarse = code.coarse(never, (0.0, 50.0), np.ones(1), rtol=1e-4, atol=np.asarray(1e-6), max_step=np.inf)
+    assert coarse.t[-1] == 50
+    times = np.linspace(0, 50, 77)
+    exact = (np.exp(-times) + np.cos(times) + np.sin(times)) / 2
+    np.testing.assert_allclose(coarse.states(times)[:, 0], exact, atol=1e-6)
+
+
+def test_where_code_has_no_coarse_solution_the_usual_solver_makes_one():
+    problem = Problem(lambda t, y: y**2, None, (), (0.0, 2.0), np.ones(1), 1e-6, 1e-6, np.asarray(1e-8), np.inf)
+    code = code_on_mesh(problem, Evaluation(problem, None), None)
+    given = []
+    code.coarse(lambda *some, **options: given.append((some, options)), (0.0, 2.0), np.ones(1), rtol=1e-4, atol=1e-6,
+                max_step=np.inf)  # fmt: skip
+    assert given[0][1] == {"rtol": 1e-4, "atol": 1e-6, "max_step": np.inf}
+    sol = solve_ivp(lambda t, y: y**2, (0, 2), [1.0], "Radau", rtol=1e-6, atol=1e-8, compile=True)
+    assert not sol.success
+    assert 0.999 < sol.t[-1] < 1.0001
