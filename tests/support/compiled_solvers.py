@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from parscan._recorded.linearised import linearised
-from parscan._recorded.native.members import COUNTS, Status
+from parscan._recorded.native.members import COUNTS
+from parscan._recorded.native.status import Status
 from parscan._recorded.record import record
 from tests.support.stiff_problems import PROBLEMS
 

@@ -180,12 +180,12 @@ class Known:
         Share of the tolerances that was needed.
     method, stiff : int
         Numbers of the method to begin with, and of the one for stiff problems; 0 where that is the usual one.
-    uses : int
-        Number of the solves.
+    uses, tightened : int
+        Number of the solves, and the number of them after which the share had to become smaller the last time.
     """
 
     def __init__(self) -> None:
-        self.share, self.method, self.stiff, self.uses = 1.0, EXPLICIT, 0, 0
+        self.share, self.method, self.stiff, self.uses, self.tightened = 1.0, EXPLICIT, 0, 0, -ANEW
 
     @property
     def is_asked(self) -> bool:
@@ -193,14 +193,21 @@ class Known:
         return self.uses % ANEW == 0
 
     def enter(self, method: int, share: float, error: float) -> None:
-        """Note a solve with this share, and the ratio of its error to the one that is wanted."""
+        """
+        Note a solve with this share, and the ratio of its error to the one that is wanted.
+
+        A larger share, which seems to be enough, is tried again only some solves after one was not.
+        """
         self.method, self.uses = method, self.uses + 1
-        self.share = share if error > SPARE / LOOSER else min(1.0, share * LOOSER)
+        if share < self.share:
+            self.tightened = self.uses
+        is_enough = error <= SPARE / LOOSER and self.uses >= self.tightened + ANEW
+        self.share = min(1.0, share * LOOSER) if is_enough else share
 
 
-def known_of(recorded: Recorded, rtol: float, *, is_between: bool) -> Known:
-    """What is known of a function, if states between the ends of steps are wanted or not."""
-    key = "known", len(f"{1 / rtol:.0f}") if rtol else 0, is_between
+def known_of(recorded: Recorded, rtol: float, *, is_between: bool, is_watched: bool = False) -> Known:
+    """What is known of a function, if states between the ends of steps, or events, are wanted or not."""
+    key = "known", len(f"{1 / rtol:.0f}") if rtol else 0, is_between, is_watched
     found: Known = recorded.notes.get(key) or recorded.notes.setdefault(key, Known())
     if rtol:
         found.share = max(found.share, least_of(found.method) / rtol)
@@ -208,7 +215,9 @@ def known_of(recorded: Recorded, rtol: float, *, is_between: bool) -> Known:
 
 
 def _known(march: March) -> Known:
-    return known_of(march.recorded, march.problem.rtol, is_between=march.output.is_between)
+    return known_of(
+        march.recorded, march.problem.rtol, is_between=march.output.is_between, is_watched=march.watched is not None
+    )
 
 
 def _improved(march: March, found: Solved, events: tuple[Event, ...]) -> Solved:

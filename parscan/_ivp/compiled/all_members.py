@@ -134,7 +134,8 @@ class AllMembers:
 
     def pilot(self) -> Array:
         """Times of the steps of the first member, which are the output if the user asks for no times."""
-        from ..._recorded.native.members import STATES, Form, Status  # noqa: PLC0415 - slow to import
+        from ..._recorded.native.members import STATES, Form  # noqa: PLC0415 - slow to import
+        from ..._recorded.native.status import Status  # noqa: PLC0415
 
         problem, xp = self._problem, self._problem.xp
         stretches = self._stretches(problem.span[0], xp.arange(1))
@@ -378,7 +379,7 @@ def _cut(ends: Ends, count: int) -> tuple[Ends, Ends]:
 
 def _are_finished(ends: Ends) -> Array:
     """Which members came to their ends."""
-    from ..._recorded.native.members import Status  # noqa: PLC0415 - slow to import
+    from ..._recorded.native.status import Status  # noqa: PLC0415 - slow to import
 
     found: Array = ends.counts[:, 0] == Status.FINISHED
     return found
@@ -386,7 +387,7 @@ def _are_finished(ends: Ends) -> Array:
 
 def _left(ends: Ends) -> LeftError:
     """Says where and why the first member ended that did not come to its end."""
-    from ..._recorded.native.members import Status  # noqa: PLC0415 - slow to import
+    from ..._recorded.native.status import Status  # noqa: PLC0415 - slow to import
 
     bad = int((~_are_finished(ends)).nonzero()[0][0])
     status = Status(int(ends.counts[bad, 0])).name

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Failure
+from ..._kernels.generic.legendre import legendre_series
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
+from ..core.tableaux import gauss
 from ..core.watched import Reached
 from ..output.events import Watch, samples
 from .chatter import CHATTERS, DEAR, Chatter
@@ -21,9 +23,13 @@ from .parts import as_parts, from_parts, of_parts, wide
 from .path import NODES, Path, at_nodes, followed
 from .recorded import Recorded
 from .solvers import EXPLICIT, METHODS, solver, stiff_method
+from .watched import Watched, until
 
 if TYPE_CHECKING:
     from ..._recorded.native.integrate import Run, Solver
+
+FINISHED, EVENT = ENDED = "FINISHED", "EVENT"
+"""Names of the statuses of marches to the end, and to a terminal event."""
 
 FIRST, BUSY, PAUSE = 2048, 5_000_000, 0.05
 """Attempts of steps before the first return to Python; operations in them, times the evaluations of a step; and seconds
@@ -94,6 +100,10 @@ class Course:
         The same where it was given up, as steps jumped to and fro.
     stop : float or None
         Time of an event that ended it.
+    is_cut : bool
+        Whether the last step ends there; otherwise, only the solution does.
+    seen : list of arrays
+        Occurrences of events that machine code found; see `Watched`.
     evaluations, rejected : int
         Of the right-hand side, and of steps.
     seconds : float
@@ -111,6 +121,8 @@ class Course:
     failed: str = ""
     chatter: Failure | None = None
     stop: float | None = None
+    is_cut: bool = False
+    seen: list[Array] = field(default_factory=list)
     evaluations: int = 0
     rejected: int = 0
     seconds: float = 0.0
@@ -127,13 +139,22 @@ class Course:
     def polynomial(self) -> PiecewisePolynomial:
         """All steps with their polynomials, up to the event that ended them; of a march that has ended."""
         found = self.path.polynomial
-        return found if self.stop is None else found.restrict(self.stop)
+        return found if self.stop is None or self.is_cut else found.restrict(self.stop)
 
     @property
     def ends(self) -> tuple[Array, ...]:
         """Times at the ends of steps, with states and slopes there."""
         rows = self.evaluated
         return rows[0] if len(rows) == 1 else tuple(map(array_namespace(rows[0][0]).concat, zip(*rows, strict=True)))
+
+    @property
+    def occurrences(self) -> Array | None:
+        """All occurrences that machine code found; None if it looked for none."""
+        return array_namespace(self.seen[0]).concat(self.seen) if self.seen else None
+
+    def leave_out(self, begin: float) -> None:
+        """Leave out occurrences behind the time that was reached, from some earlier time on."""
+        self.seen = [until(rows, begin, self.t) for rows in self.seen]
 
     def retreat(self) -> None:
         """Leave out the last explicit steps, whose polynomials are bad: they are at the limit of stability."""
@@ -145,11 +166,12 @@ class Course:
             self.used.append(method)
             self.parts.append(part.head(kept))
             self.evaluated.append((evaluated[0][:kept], evaluated[1][:kept, :], evaluated[2][:kept, :]))
+        self.leave_out(float(part.t[0]))
 
     @property
     def last(self) -> Array:
         """State `(n,)` at the end."""
-        if self.stop is None:
+        if self.stop is None or self.is_cut:
             return from_parts(self.y, self.like)
         return self.polynomial.y[-1, :]
 
@@ -160,7 +182,8 @@ class March:
 
     `first_step` is that of the first step of all, 0 if it is to be chosen. `method` is the number of the method to
     begin with; later marches begin with the stiff one if that was soon needed. A march that needs more than `most`
-    steps, taken or rejected, fails. `attempts` are those of steps before the first return to Python.
+    steps, taken or rejected, fails. `attempts` are those of steps before the first return to Python. `watched` are
+    events that machine code looks for.
     """
 
     def __init__(
@@ -171,12 +194,13 @@ class March:
         first_step: float,
         reached: Reached | None,
         most: int | None = None,
+        watched: Watched | None = None,
     ) -> None:
         self.problem, self.recorded, self.output = problem, recorded, output
         self.first_step, self._reached, self.method = first_step, reached, EXPLICIT
         self._stiff: int | None = None
         self._share = 1.0
-        self.most = most
+        self.most, self.watched = most, watched
         begin, end = problem.span
         self._runs: dict[int, tuple[Solver, Run]] = {}
         """Those of the methods: each march begins them anew."""
@@ -220,9 +244,10 @@ class March:
         `nudge` is added to the initial state.
         """
         problem, course = self.problem, self._course()
+        watches = self.watched is not None and end is None and nudge is None
         if nudge is not None:
             course.y = as_parts(wide(problem.y0) + nudge)
-        self._pass(problem.span[1] if end is None else end, course, share, watch, is_read)
+        self._pass(problem.span[1] if end is None else end, course, share, watch, is_read, watches)
         name, since = course.used[-1]
         if name != METHODS[EXPLICIT] and abs(since - problem.span[0]) <= SOON * abs(course.t - problem.span[0]):
             self.method = METHODS.index(name)
@@ -242,7 +267,7 @@ class March:
         course, other = self._course(), self._course()
         times = self._times(course.t, end, is_first=True)
         run = self._lent(method)
-        self._begin(run, method, course, end, share, times, looser)
+        self._begin(run, method, course, end, share, times, looser, watches=self.watched is not None)
         status = self._advance(run, course, None, is_read=True)
         if status == "STIFF" and method == EXPLICIT:
             self.recorded.notes[note] = True
@@ -250,9 +275,10 @@ class March:
         course.used.append((METHODS[method], self.problem.span[0]))
         for number, one in enumerate((course, other)):
             self._read(run, one, times, number)
-        course.failed = "" if status == "FINISHED" else status
+        course.failed = "" if status in ENDED else status
         code, _, other.rejected, other.evaluations = run.counts[1].tolist()
-        other.failed = "" if code == run.counts[0, 0] else "ended otherwise"
+        alike = code == run.counts[0, 0] or (status in ENDED and run.names[code] == FINISHED)
+        other.failed = "" if alike else "ended otherwise"
         other.t, other.y = float(run.t[1]), run.y[1].copy()
         course.seconds *= course.evaluations / (course.evaluations + other.evaluations)
         return course, other
@@ -261,22 +287,24 @@ class March:
         """One that begins."""
         return Course(t=self.problem.span[0], y=self._y0, like=self.problem.y0)
 
-    def _pass(self, end: float, course: Course, share: float, watch: Watch | None, is_read: bool) -> None:
+    def _pass(
+        self, end: float, course: Course, share: float, watch: Watch | None, is_read: bool, watches: bool
+    ) -> None:  # fmt: skip
         """March to the end, with one method and the next ones."""
         method = self.method
         while True:
             times = self._times(course.t, end, is_first=not course.values) if is_read else None
             run = self._lent(method)
-            self._begin(run, method, course, end, share, times)
+            self._begin(run, method, course, end, share, times, watches=watches)
             course.used.append((METHODS[method], course.t))
             status = self._advance(run, course, watch, is_read=is_read)
-            if status == "STIFF" and is_read and watch is None and self.output.is_between:
+            if status == "STIFF" and is_read and watch is None and (self.output.is_between or watches):
                 course.retreat()
             self._read(run, course, times)
             if status != "STIFF" or method != EXPLICIT:
                 break
             method = self.stiff
-        course.failed = "" if status in ("FINISHED", "RUNNING") else status
+        course.failed = "" if status in ("RUNNING", *ENDED) else status
 
     @property
     def least(self) -> float:
@@ -284,7 +312,8 @@ class March:
         return least_of(self.method)
 
     def _begin(
-        self, run: Run, method: int, course: Course, end: float, share: float, times: Array | None, looser: float = 0.0
+        self, run: Run, method: int, course: Course, end: float, share: float, times: Array | None, looser: float = 0.0,
+        *, watches: bool,
     ) -> None:  # fmt: skip
         """Begin a run at the end of a course, with a share of the tolerances, and a second one if it is looser."""
         clip = max if isinstance(self._rtols, float) else self.problem.xp.maximum
@@ -295,6 +324,7 @@ class March:
             max_step=(longest, longest * looser ** (1 / ORDER)), first_step=0.0 if course.used else self.first_step,
             parameters=self.recorded.parameters, times=times, stretches=self.places.stretches(course.t, end),
             most=self.most, looser=looser,
+            watch=self.watched.counts(course.occurrences) if watches and self.watched is not None else None,
         )  # fmt: skip
 
     def _read(self, run: Run, course: Course, times: Array | None, number: int = 0) -> None:
@@ -317,10 +347,13 @@ class March:
         return may_have or self.problem.breaks is not None
 
     @property
-    def asked(self) -> dict[str, bool]:
+    def asked(self) -> dict[str, Any]:
         """What is asked of the solvers."""
         has_times = self.output.times is not None
-        return {"is_dense": self.output.is_dense, "has_times": has_times, "has_stretches": self.has_stretches}
+        return {
+            "is_dense": self.output.is_dense, "has_times": has_times, "has_stretches": self.has_stretches,
+            "watched": self.watched,
+        }  # fmt: skip
 
     def _lent(self, method: int) -> Run:
         """The run of a method."""
@@ -359,6 +392,8 @@ class March:
             rows.append(logged)
             if logged[0].shape[0]:
                 course.t, course.y = float(logged[0][-1]), logged[1][-1, :].copy()
+            if self.watched is not None:
+                course.seen.append(run.occurrences)
             if watch is not None:
                 self._see(watch, course, begin, start, logged)
                 begin, start = course.t, course.y
@@ -374,13 +409,18 @@ class March:
                 pace = max(now - before, 1e-9) / most
                 most = max(FEWEST, int(min(PAUSE / pace, 4 * most, self._room)))
             before = time.perf_counter()
-        if is_read:
-            self._enter(course, *first, rows)
         code, _, rejected, evaluations = run.counts[0].tolist()
+        if run.names[code] == EVENT:
+            course.stop, course.is_cut = course.t, True
+            course.leave_out(begin)
+        if is_read:
+            self._enter(course, *first, rows, run.whole if course.is_cut else None)
         course.evaluations += evaluations
         course.rejected += rejected
         if course.chatter is not None:
             return CHATTERS
+        if course.is_cut:
+            return EVENT
         return "RUNNING" if course.stop is not None else run.names[code]  # what is behind an event does not matter
 
     def _gives_up(self, course: Course, logged: tuple[Any, ...], attempts: int) -> bool:
@@ -397,11 +437,15 @@ class March:
         piece = self._piece(begin, start, logged)
         course.stop = watch.see(*samples(piece.polynomial), piece.polynomial.near, piece.polynomial.at_few)
 
-    def _enter(self, course: Course, begin: float, start: Any, rows: list[tuple[Any, ...]]) -> None:
-        """Enter the steps of a run."""
+    def _enter(
+        self, course: Course, begin: float, start: Any, rows: list[tuple[Any, ...]], whole: float | None
+    ) -> None:
+        """Enter the steps of a run, the last one of which would have ended at `whole`, unless that is None."""
         columns = rows[0]
         if len(rows) > 1:
             columns = tuple(map(self.problem.xp.concat, zip(*rows, strict=True)))
+        if whole is not None and self.output.is_dense:
+            cut(columns, begin, whole)
         part = self._piece(begin, start, columns)
         course.parts.append(part)
         course.evaluated.append((part.t[1:], part.y[1:, :], from_parts(columns[2], course.like)))
@@ -411,6 +455,14 @@ class March:
         y = from_parts(after(start, columns[1]), self.problem.y0)
         stages = from_parts(at_nodes(columns[3]), self.problem.y0) if self.output.is_dense else None
         return Path(t, y, stages, self.breaks)
+
+
+def cut(columns: Sequence[Any], begin: float, whole: float) -> None:
+    """Make the slopes in the last step, which an event has ended before its end at `whole`, those up to there."""
+    t, slopes = columns[0], columns[3]
+    since = float(t[-2]) if t.shape[0] > 1 else begin
+    share, nodes = (float(t[-1]) - since) / (whole - since), gauss(slopes.shape[1])
+    slopes[-1, ...] = legendre_series(share * nodes.c, nodes.lagrange) @ slopes[-1, ...]
 
 
 def least_of(method: int) -> float:

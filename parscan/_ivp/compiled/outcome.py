@@ -39,9 +39,11 @@ def _again(march: March, share: float, end: float | None = None) -> Course:
     return found
 
 
-def errors(march: March, share: float, path: Path, t: Array, states: Array) -> Array:
+def errors(
+    march: March, share: float, path: Path, t: Array, states: Array, end: float | None = None
+) -> Array:  # fmt: skip
     """Estimated errors, in tolerances, of states `(m, n)` that a march with a share of the tolerances found."""
-    return against(march.problem, _again(march, share * LOOSER), path, t, states)
+    return against(march.problem, _again(march, share * LOOSER, end), path, t, states)
 
 
 def against(problem: Problem, other: Course, path: Path, t: Array, states: Array) -> Array:

@@ -70,6 +70,13 @@ def record_event(function: Any, problem: Problem) -> EventValues | None:
     return None
 
 
+def recording_of(function: Any, problem: Problem, parameters: tuple[Any, ...]) -> Recording | None:
+    """The recording of a function of events with these parameters as arguments; None if it cannot be recorded so."""
+    if problem.batch or _key(function) in _refused:
+        return None
+    return _recording(function, problem, parameters)
+
+
 def _key(function: Any) -> Any:
     """The code of a function and of those that it encloses, as decorators do; of other objects, their type."""
     code = getattr(function, "__code__", None)

@@ -26,19 +26,22 @@ from ..core.evaluation import Evaluation
 from ..core.problem import Problem
 from ..core.scale import Scale
 from ..output.events import prepare
+from ..output.monitor import Event
+from ..result.report import within
 from ..result.result import IvpResult, IvpStatus
 from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
 from .accuracy import BETWEEN, GAIN, LOOSER, WANTED, are_alike, known_of, solved
 from .apart import differences, ratio
 from .corners import Places, places_in
-from .march import FEWEST, LEAST, ORDER, Course, March, Output, after, least_of
+from .march import ENDED, EVENT, FEWEST, FINISHED, LEAST, ORDER, Course, March, Output, after, least_of
 from .outcome import between, errors, told
 from .path import Path
 from .recorded import Recorded
 from .recorded_events import record_events
-from .result import checked, result_of
+from .result import checked, is_unseen, result_of
 from .solvers import METHODS, solver
+from .watched import Watched, kept, until, watched
 
 if TYPE_CHECKING:
     from ..._recorded.native.integrate import Run, Solver
@@ -92,6 +95,8 @@ class Repeat:
         Of steps, within which the solves must end.
     misses : float
         Solves that were begun in vain, since the last one that was not, less some relief for others.
+    seen : Watched or None
+        Events of the last solve that had any.
     """
 
     function: weakref.ref[Any]
@@ -103,6 +108,7 @@ class Repeat:
     solvers: dict[bool, Solver]
     attempts: int
     misses: float = 0.0
+    seen: Watched | None = None
 
     def solved(
         self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,
@@ -125,43 +131,71 @@ class Repeat:
         if recorded.switches is not None and places_in(problem, recorded) != Places(None):
             raise Unusual  # there are pulses now
         times = None if t_eval is None else _as_times(xp.asarray(t_eval), span)
-        if dense_output or events is not None:
-            return self._dense(problem, recorded, times, events, dense_output=dense_output)
-        known, made = known_of(recorded, rtol, is_between=t_eval is not None), self.solvers[t_eval is not None]
+        seen = None
+        if events is not None:
+            seen = self._watched(prepare(events), problem, recorded)
+        if dense_output or (events is not None and seen is None):
+            return self._dense(problem, recorded, times, events, seen, dense_output=dense_output)
+        return self._plain(problem, recorded, times, seen)
+
+    def _plain(self, problem: Problem, recorded: Recorded, times: Array | None, seen: Watched | None) -> IvpResult:
+        """The result without polynomials between the ends of steps."""
+        has_times = times is not None
+        known = known_of(recorded, problem.rtol, is_between=has_times, is_watched=seen is not None)
+        if seen is None:
+            made = self.solvers[has_times]
+        else:
+            made = solver(
+                recorded, self.method, is_dense=False, has_times=has_times, has_stretches=False, watched=seen
+            )  # fmt: skip
         share = known.share
         if known.method != self.method or known.is_asked:
             raise Unusual
         self.misses += 1
         run = made.lend()
         try:
-            found = self._marched(run, problem, recorded, share, times)
+            found = self._marched(run, problem, recorded, share, times, seen)
         finally:
             made.give_back(run)
         if recorded.is_contradicted(problem, None, found.t[1:], found.y[1:, :], found.slopes):
             raise Unusual
+        if seen is not None and not seen.agrees_again(
+            problem, found.seen, float(found.t[-1]), found.y[-1, :], run.event_values if found.stop is None else ()
+        ):
+            raise Unusual
         self.misses = 0.0
         worst = 0.0 if found.errors is None or not found.errors.shape[0] else float(found.errors.max())
         known.enter(self.method, share, max(found.error / WANTED, worst / BETWEEN))
-        return self._result(problem, recorded, found, times, share)
+        return self._result(problem, recorded, found, times, share, seen)
+
+    def _watched(self, events: tuple[Event, ...], problem: Problem, recorded: Recorded) -> Watched | None:
+        """Events that machine code looks for, those of the solve before if they are as they were."""
+        if self.seen is not None and (found := kept(self.seen, events, problem, recorded.parameters)) is not None:
+            return found
+        self.seen = watched(events, problem, recorded)
+        return self.seen
 
     def _dense(
-        self, problem: Problem, recorded: Recorded, times: Array | None, events: Any, *, dense_output: bool
+        self, problem: Problem, recorded: Recorded, times: Array | None, events: Any, seen: Watched | None, *,
+        dense_output: bool,
     ) -> IvpResult:  # fmt: skip
-        """The result with polynomials between the ends of steps, or with events, all of which must be recorded."""
-        watched = record_events(prepare(events), problem)
-        if any(event.values is None for event in watched):
+        """The result with polynomials between the ends of steps; or with events, all of which must be recorded."""
+        listed = record_events(prepare(events), problem) if seen is None else ()
+        if any(event.values is None for event in listed):
             raise Unusual
-        is_read = dense_output or bool(watched)
-        march = March(problem, recorded, Output(is_read, None if is_read else times), 0.0, None)
+        is_read = dense_output or bool(listed)
+        march = March(problem, recorded, Output(is_read, None if is_read else times), 0.0, None, watched=seen)
         self.misses += 1
-        found = solved(march, watched)
+        found = solved(march, listed)
         march.end()
         if found.course.failed or recorded.is_contradicted(problem, None, *checked(found.course, march)):
+            raise Unusual
+        if seen is not None and is_unseen(seen, problem, found.course):
             raise Unusual
         self.misses = 0.0
         return result_of(
             march, lambda: Evaluation(problem, None), found, found.course.path, times,
-            None if events is None else watched, dense_output=dense_output,
+            None if events is None else listed, dense_output=dense_output,
         )  # fmt: skip
 
     def is_of(self, fun: Any, recorded: Recorded, method: int) -> bool:
@@ -178,18 +212,22 @@ class Repeat:
             raise Unusual
         return Recorded(self.recorded.recording, parameters)
 
-    def _marched(self, run: Run, problem: Problem, recorded: Recorded, share: float, times: Array | None) -> Marched:
+    def _marched(
+        self, run: Run, problem: Problem, recorded: Recorded, share: float, times: Array | None,
+        seen: Watched | None,
+    ) -> Marched:  # fmt: skip
         """Two marches."""
         (begin, end), rtol, y0 = problem.span, problem.rtol, problem.y0
         longest = abs(end - begin) / FEWEST * share ** (1 / ORDER)
         run.begin(
             begin, end, y0, rtol=max(rtol * share, least_of(self.method)), atol=problem.atol * share,
             max_step=(longest, longest * LOOSER ** (1 / ORDER)), parameters=recorded.parameters, times=times,
-            looser=LOOSER,
+            looser=LOOSER, watch=None if seen is None else seen.counts(),
         )  # fmt: skip
         left = run.advance(self.attempts)
         (status, _, _, evaluations), (other, _, _, further) = run.counts.tolist()
-        if left or run.names[status] != "FINISHED" or status != other:
+        ended = run.names[status]
+        if left or ended not in ENDED or run.names[other] != FINISHED:
             raise Unusual
         last, loose = run.y.tolist()
         atol = float(problem.atol)
@@ -199,16 +237,31 @@ class Repeat:
             raise Unusual
         t, y, values, missed = after(begin, t), after(y0, y), None, None
         if run.values is not None and times is not None:
-            values = run.values[0, ...]
-            missed = differences(problem, Path(t, y), times, values, run.values[1, ...]) / GAIN
+            values, others = run.values[0, ...], run.values[1, ...]
+            if ended == EVENT:
+                times = within(times, t)
+                values, others = values[: times.shape[0], :], others[: times.shape[0], :]
+            missed = differences(problem, Path(t, y), times, values, others) / GAIN
             if times.shape[0] and not float(missed.max()) <= BETWEEN:
                 raise Unusual
-        return Marched(t, y, run.slopes, values, missed, error, evaluations + further)
+        rows, stop = None, float(t[-1]) if ended == EVENT else None
+        if seen is not None:
+            rows = run.occurrences if stop is None else until(run.occurrences, begin, stop)
+        return Marched(t, y, run.slopes, values, missed, error, evaluations + further, rows, stop)
 
     def _result(
-        self, problem: Problem, recorded: Recorded, found: Marched, times: Array | None, share: float
-    ) -> IvpResult:
-        t, states, status, method = found.t, found.y, IvpStatus.FINISHED, METHODS[self.method]
+        self, problem: Problem, recorded: Recorded, found: Marched, times: Array | None, share: float,
+        seen: Watched | None,
+    ) -> IvpResult:  # fmt: skip
+        t, states, method, stop = found.t, found.y, METHODS[self.method], found.stop
+        status = IvpStatus.FINISHED if stop is None else IvpStatus.EVENT
+        occurred = None if seen is None else seen.occurrences(found.seen, stop, states)
+        if times is not None and stop is not None:
+            times = within(times, t)
+
+        def march() -> March:
+            return March(problem, recorded, Output(False), 0.0, None)
+
         result = object.__new__(IvpResult)
         vars(result).update(
             DEFAULTS,
@@ -218,7 +271,9 @@ class Repeat:
             nfev=found.evaluations,
             npoints=found.evaluations,
             status=status,
-            termination=Termination.FINISHED,
+            t_events=None if occurred is None else occurred.t_events,
+            y_events=None if occurred is None else occurred.y_events,
+            termination=Termination.FINISHED if stop is None else Termination.EVENT,
             message=f"{status.text} {told([(method, 0.0)], t.shape[0] - 1, found.error)}",
             success=True,
             method=method,
@@ -226,8 +281,10 @@ class Repeat:
             compiled=True,
             _errors=found.errors
             if found.errors is not None
-            else lambda: errors(March(problem, recorded, Output(False), 0.0, None), share, Path(t, states), t, states),
-            _polynomial=lambda: between(March(problem, recorded, Output(False), 0.0, None), share),
+            else lambda: errors(
+                March(problem, recorded, Output(False), 0.0, None), share, Path(t, states), t, states, stop
+            ),
+            _polynomial=lambda: between(March(problem, recorded, Output(False), 0.0, None), share, stop),
             _solution=Derivatives(
                 lambda: retrace(Evaluation(problem, None), Steps(t, states)), Scale(problem.rtols, problem.atol)
             ),
@@ -236,7 +293,11 @@ class Repeat:
 
 
 class Marched(NamedTuple):
-    """Steps with the slopes at their ends, values at given times, their errors and that at the end, and evaluations."""
+    """
+    Steps with the slopes at their ends, values at given times, their errors and that at the end, and evaluations.
+
+    Occurrences of events, and the time of the one that ended the solve.
+    """
 
     t: Array
     y: Array
@@ -245,6 +306,8 @@ class Marched(NamedTuple):
     errors: Array | None
     error: float
     evaluations: int
+    seen: Array | None
+    stop: float | None
 
 
 _known: OrderedDict[Any, Repeat] = OrderedDict()
@@ -290,7 +353,8 @@ def note(march: March, course: Course, *, is_demanded: bool) -> None:
         return
     made = {}
     if not march.output.is_dense:
-        made[march.output.times is not None] = solver(recorded, march.method, **march.asked)
+        asked = march.asked | {"watched": None}
+        made[march.output.times is not None] = solver(recorded, march.method, **asked)
     key = id(fun), y0.shape[0], is_demanded
     before = _known.get(key)
     if before is not None and before.is_of(fun, recorded, march.method):

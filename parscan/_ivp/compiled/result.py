@@ -23,6 +23,7 @@ from .accuracy import Solved
 from .march import Course, March
 from .outcome import against, between, cause, errors, rounded, told
 from .path import Path
+from .watched import UNSEEN, Watched
 
 
 def checked(course: Course, march: March) -> tuple[Array, ...]:
@@ -32,6 +33,14 @@ def checked(course: Course, march: March) -> tuple[Array, ...]:
         return columns
     some = ~among(columns[0], breaks)
     return tuple(column[some, ...] for column in columns)
+
+
+def is_unseen(events: Watched, problem: Problem, course: Course) -> bool:
+    """Whether machine code could not tell what occurs, or the functions have other values than it found."""
+    seen = course.occurrences
+    if course.failed or seen is None:
+        return course.failed == UNSEEN
+    return not events.agrees(problem, seen, *course.ends[:2])
 
 
 def result_of(
@@ -48,9 +57,9 @@ def result_of(
     problem, course, dtype = march.problem, found.course, march.problem.y0.dtype
     xp, scale = problem.xp, Scale(problem.rtols, problem.atol)
     dense = rounded(course.polynomial, dtype) if march.output.is_dense else None
-    seen = None if events is None else _seen(events, found, path, problem)
+    seen = None if events is None else _seen(events, found, path, march)
     nodes, states = (path.t, xp.astype(path.y, dtype, copy=False)) if dense is None else (dense.t, dense.y)
-    t, stop = nodes if times is None else within(times, nodes), course.t if course.chatter else None
+    t, stop = nodes if times is None else within(times, nodes), course.t if course.chatter or course.is_cut else None
     if times is None:
         y = states
     elif dense is None:
@@ -70,19 +79,21 @@ def result_of(
         nfev=found.evaluations,
         npoints=found.evaluations,
         error_estimate=found.end,
-        _errors=_errors(march, found, path, t, states if times is None else y),
+        _errors=_errors(march, found, path, t, states if times is None else y, stop),
         compiled=True,
         _polynomial=dense if dense is not None else partial(between, march, found.share, stop),
         _solution=Derivatives(lambda: retrace(evaluation().with_breaks(march.breaks), Steps(nodes, states)), scale),
     )
 
 
-def _errors(march: March, found: Solved, path: Path, t: Array, states: Array) -> Array | Callable[[], Array] | None:
+def _errors(
+    march: March, found: Solved, path: Path, t: Array, states: Array, stop: float | None
+) -> Array | Callable[[], Array] | None:  # fmt: skip
     """Estimated errors at the times `t` of the output, or a function that marches once more to tell them."""
     if found.other is None:
         return None
     if not march.output.is_between:
-        return partial(errors, march, found.share, path, t, states)
+        return partial(errors, march, found.share, path, t, states, stop)
     if march.output.is_dense:
         return partial(against, march.problem, found.other, path, t, states)
     return found.between
@@ -93,8 +104,11 @@ def _failure(found: Solved) -> Failure:
     return Failure(Termination.INACCURATE, f"the estimated error is {found.end:.2g} tolerances")
 
 
-def _seen(events: tuple[Event, ...], found: Solved, path: Path, problem: Problem) -> Occurrences:
+def _seen(events: tuple[Event, ...], found: Solved, path: Path, march: March) -> Occurrences:
     """The events on the solution."""
+    problem, seen = march.problem, found.course.occurrences
+    if march.watched is not None and seen is not None:
+        return march.watched.occurrences(seen, found.course.stop, path.y)
     if found.watch is not None:
         return found.watch.occurrences(path.t, path.y)
     if not events:

@@ -16,7 +16,8 @@ from .march import March, Output
 from .poles import pole_on
 from .recorded import UNLIKE, record_right_hand_side
 from .repeat import note
-from .result import checked, result_of
+from .result import checked, is_unseen, result_of
+from .watched import watched
 
 
 def solve_compiled(
@@ -46,11 +47,16 @@ def solve_compiled(
     recorded = record_right_hand_side(problem)
     if obstacle := recorded.contradiction(evaluation, vectorized):
         raise NoCodeError(obstacle)
-    is_read = dense_output or bool(events)
-    output = Output(is_read, None if is_read else times)
-    march = March(problem, recorded, output, first_step or 0.0, reached_by("DOP853", problem.span[0], report))
-    found = solved(march, events or ())
-    march.end()
+    seen = watched(events, problem, recorded) if events else None
+    while True:
+        is_read = dense_output or (bool(events) and seen is None)
+        output, reached = Output(is_read, None if is_read else times), reached_by("DOP853", problem.span[0], report)
+        march = March(problem, recorded, output, first_step or 0.0, reached, watched=seen)
+        found = solved(march, () if seen else events or ())
+        march.end()
+        if seen is None or not is_unseen(seen, problem, found.course):
+            break
+        seen = None  # signs alone do not tell what occurs, or recorded functions differ from those of the user
     if found.course.failed and not found.course.chatter:
         raise LeftError(f"left the solution at t = {found.course.t!r}: {found.course.failed}")
     path = found.course.path

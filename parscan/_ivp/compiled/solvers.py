@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..._recorded.budget import NoCodeError
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from ..._recorded.linearised import Linearised
     from ..._recorded.native.integrate import Solver
     from ..._recorded.native.members import Form
+    from ..._recorded.program import Program
+    from .watched import Watched
 
 METHODS = "DOP853", "Rodas5P", "Radau13"
 """The explicit one, and stiff ones that follow where stability limits its steps; Radau13 is Radau IIA of order 13."""
@@ -26,6 +30,9 @@ The time grows faster than their number: three times as many take half a minute.
 
 TIGHT = 5e-6
 """Relative tolerance from which on Radau13 may be faster than Rodas5P, by longer steps."""
+
+KEPT = 32
+"""Solvers with events of a right-hand side."""
 
 FEW = 4
 """Components up to which systems are solved in registers."""
@@ -70,7 +77,10 @@ def _work(recorded: Recorded) -> float:
     return one / other
 
 
-def solver(recorded: Recorded, method: int, *, is_dense: bool, has_times: bool, has_stretches: bool) -> Solver:
+def solver(
+    recorded: Recorded, method: int, *, is_dense: bool, has_times: bool, has_stretches: bool,
+    watched: Watched | None = None,
+) -> Solver:  # fmt: skip
     """
     A solver.
 
@@ -85,6 +95,8 @@ def solver(recorded: Recorded, method: int, *, is_dense: bool, has_times: bool, 
         Whether it gives values at times.
     has_stretches : bool
         Whether it takes stretches, at whose ends steps end.
+    watched : Watched, optional
+        Events that it looks for.
 
     Raises
     ------
@@ -92,43 +104,57 @@ def solver(recorded: Recorded, method: int, *, is_dense: bool, has_times: bool, 
         If there is no machine code for it.
     """
     key = METHODS[method], is_dense, has_times, has_stretches
-    found: Solver | None = recorded.notes.get(key)
-    if found is None:
-        found = recorded.notes[key] = _made(recorded, *key[1:], method)
-    return found
+    if watched is None:
+        found: Solver | None = recorded.notes.get(key)
+        if found is None:
+            found = recorded.notes[key] = _made(recorded, *key[1:], method)
+        return found
+    kept = recorded.notes.setdefault("with events", OrderedDict())
+    some = *key, watched.key
+    if some not in kept:
+        kept[some] = _made(recorded, *key[1:], method, watched), watched.recordings  # which the key means
+        while len(kept) > KEPT:
+            kept.popitem(last=False)
+    watching: Solver = kept[some][0]
+    return watching
 
 
-def _made(recorded: Recorded, is_dense: bool, has_times: bool, has_stretches: bool, method: int) -> Solver:
+def _made(
+    recorded: Recorded, is_dense: bool, has_times: bool, has_stretches: bool, method: int,
+    watched: Watched | None = None,
+) -> Solver:  # fmt: skip
     from ..._recorded.native.members import DENSE, STATES, Form  # noqa: PLC0415 - slow to import
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
     shared, log = (True,) * len(recorded.parameters), DENSE if is_dense else STATES
+    events = () if watched is None else watched.programs
     form = Form(
-        shared=shared, log=log, has_times=has_times, checks_polynomials=is_dense or has_times, compares=True,
-        has_stretches=has_stretches,
+        shared=shared, log=log, has_times=has_times and not is_dense,
+        checks_polynomials=is_dense or has_times or bool(events), compares=True, has_stretches=has_stretches,
+        events=len(events),
     )  # fmt: skip
     try:
-        return MAKERS[method](recorded, form)
+        return MAKERS[method](recorded, form, events)
     except UnsupportedError as error:
         raise NoCodeError(str(error)) from error
 
 
-def _explicit(recorded: Recorded, form: Form) -> Solver:
+def _explicit(recorded: Recorded, form: Form, events: Sequence[Program]) -> Solver:
     from ..._recorded.native.explicit import explicit  # noqa: PLC0415 - slow to import
 
-    return explicit(recorded.value, form)
+    return explicit(recorded.value, form, events)
 
 
-def _stiff(recorded: Recorded, form: Form) -> Solver:
+def _stiff(recorded: Recorded, form: Form, events: Sequence[Program]) -> Solver:
     from ..._recorded.native.rosenbrock import rosenbrock  # noqa: PLC0415 - slow to import
 
-    return rosenbrock(recorded.value, _derived(recorded), form)
+    return rosenbrock(recorded.value, _derived(recorded), form, events)
 
 
-def _tight(recorded: Recorded, form: Form) -> Solver:
+def _tight(recorded: Recorded, form: Form, events: Sequence[Program]) -> Solver:
     from ..._recorded.native.radau import radau  # noqa: PLC0415 - slow to import
 
-    return radau(recorded.value, _derived(recorded), form)
+    return radau(recorded.value, _derived(recorded), form, events)
 
 
 def _derived(recorded: Recorded) -> Linearised:

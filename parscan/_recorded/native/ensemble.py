@@ -14,7 +14,8 @@ from ..._arrays.threads import available_threads
 from .integrate import MOST_STEPS, Run, Solver
 from .libm import vector_bytes
 from .loop import PAUSE
-from .members import Form, Status
+from .members import Form
+from .status import Status
 
 
 @dataclass

@@ -106,11 +106,11 @@ class Explicit(Members):
     power, last = 8, STAGES
     per_attempt, per_step, per_polynomial = STAGES - 1, 1, EXTRA
 
-    def __init__(self, program: Program, form: Form) -> None:
+    def __init__(self, program: Program, form: Form, events: Sequence[Program] = ()) -> None:
         self.numbers = coefficients()
         weights = self.numbers.slopes if form.log == DENSE else self.numbers.nested
         constants = weights.astype(program.arguments[1].dtype)
-        super().__init__([program], form, STAGES + 2 + EXTRA, constants, DEGREE)
+        super().__init__([program], form, STAGES + 2 + EXTRA, constants, DEGREE, events)
         if form.checks_polynomials:  # all of a step is evaluated in the attempt
             self.per_attempt, self.per_step, self.per_polynomial = STAGES, 0, 0
 
@@ -134,7 +134,7 @@ class Explicit(Members):
         code = self.code
         wanted = self.lane("active")[0].differs(0) & (error.to(np.float64) * self.lane("tightness")[0] < 1.0)
         matters = wanted
-        if self.form.has_times:  # a time may lie in the step: it lies within twice its length
+        if self.form.has_times and not self.form.events:  # a time may lie in the step: it lies within twice its length
             following, direction = self.lane("next")[0], self.lane("direction")[0]
             wanted = wanted & ((following - t) * direction <= 2.0 * code.abs(h))
             matters = wanted & ((following - self.lane("goal")[0]) * direction < 0)
@@ -294,9 +294,9 @@ class Explicit(Members):
         return total + self.rows("state").of(1)[place]
 
 
-def explicit(program: Program, form: Form | None = None) -> Solver:
+def explicit(program: Program, form: Form | None = None, events: Sequence[Program] = ()) -> Solver:
     """
-    The compiled solver of a right-hand side; programs that differ in constants share its code.
+    The compiled solver of a right-hand side, with events; programs that differ in constants share its code.
 
     Raises
     ------
@@ -304,4 +304,5 @@ def explicit(program: Program, form: Form | None = None) -> Solver:
         If there is no machine code for it.
     """
     form = form or Form()
-    return solver(("DOP853", structure(program), form), [program], partial(Explicit, program, form))
+    key = "DOP853", structure(program), form, *map(structure, events)
+    return solver(key, [program, *events], partial(Explicit, program, form, events))

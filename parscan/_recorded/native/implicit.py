@@ -6,6 +6,7 @@ section IV.8.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,17 +45,20 @@ class Implicit(Members):
         The method's numbers.
     degree : int
         Coefficients of its polynomials.
+    events : sequence of Program
+        Functions whose zeros are looked for.
     """
 
     names: tuple[str, ...] = ("fun", LINEARISED)
     last, per_step, per_polynomial = 0, 1, 0
 
     def __init__(
-        self, value: Program, linearised: Linearised, form: Form, rows: int, constants: Any, degree: int
-    ) -> None:
+        self, value: Program, linearised: Linearised, form: Form, rows: int, constants: Any, degree: int,
+        events: Sequence[Program] = (),
+    ) -> None:  # fmt: skip
         self._linearised = linearised
         programs = [value, linearised.program, *[value] * len(self.names[2:])]
-        super().__init__(programs, form, rows, constants, degree)
+        super().__init__(programs, form, rows, constants, degree, events)
 
     def extend(self, fields: Fields) -> list[Routine]:
         """Derivatives, and what the control of steps remembers."""

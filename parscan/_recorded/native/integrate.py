@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,17 +13,18 @@ from ..._arrays.threads import run_all
 from ..budget import OF_SOLVER, SOLVER, pay
 from ..program import Program
 from .driver import Driver, Machine
+from .events import NUMBERS as OF_OCCURRENCE
+from .events import most_in_a_step
 from .kept_drivers import driver
 from .layout import address, own_address
-from .members import COUNTS, DENSE, NOTHING, NUMBERS, POINTERS, STRETCH, Facts, Members, Status
+from .members import COUNTS, DENSE, NOTHING, NUMBERS, POINTERS, STRETCH, Facts, Members
+from .status import Status
 
 FLOAT, WHOLE = np.dtype(np.float64), np.dtype(np.int64)
 
-MEMBERS, MOST, CAPACITY, LOGGED, WANTED, ENDED, TIME_COUNT, VALUED = map(
-    NUMBERS.index, ("members", "most", "capacity", "logged", "wanted", "ended", "time count", "valued")
-)
-LOG, TIMES = map(POINTERS.index, ("log members", "times"))
-"""Places of numbers that Python reads or writes, and of the first pointers to the log and to the times."""
+MEMBERS, MOST, CAPACITY, LOGGED, WANTED, ENDED, TIME_COUNT, VALUED, WATCHES, ROOM, SEEN = range(len(NUMBERS))
+LOG, TIMES, STRETCHES, OCCURRENCES = map(POINTERS.index, ("log members", "times", "stretches", "occurrences"))
+"""Places of numbers that Python reads or writes, and of pointers: the first ones to the log and to the times."""
 
 SLACK = 64
 """Numbers behind the rows of a log, which are written in whole vectors."""
@@ -39,6 +40,9 @@ IDLE = 2
 
 COMPARED = 2
 """Members of a run that compares two solves of a problem."""
+
+OCCURRED, OF_ROWS = 512, 1 << 16
+"""Rows for occurrences of events, and numbers in them, after which machine code returns to Python."""
 
 SMALL = 1 << 18
 """Bytes of a log up to which its memory is used again, and what was found is copied."""
@@ -139,6 +143,22 @@ def solver(key: Any, programs: Sequence[Program], write: Callable[[], Members]) 
     return Solver(programs, *driver(key, written))
 
 
+class Watched(NamedTuple):
+    """
+    Which occurrences of events count.
+
+    Attributes
+    ----------
+    directions : sequence of float
+        Positive where a function must rise, negative where it must fall, 0 for both.
+    terminals : sequence of int
+        Numbers of the occurrences that end the solve; 0 for none.
+    """
+
+    directions: Sequence[float]
+    terminals: Sequence[int]
+
+
 class Run:
     """
     A solve. `advance` goes on with it.
@@ -179,7 +199,7 @@ class Run:
         self.y = block.add(count * n, dtype, rows, size).reshape(count, n)
         self.t = block.add(count, FLOAT, rows, 8)
         self.counts = block.add(count * len(COUNTS), WHOLE, rows, 8 * len(COUNTS)).reshape(count, len(COUNTS))
-        rows += [0] * 16  # the log; times and values; stretches
+        rows += [0] * (2 * (POINTERS.index("queue") - LOG))
         self._queue = block.add(1, WHOLE, rows, 0)
         self._rows = np.array(rows + [0] * (2 * (len(solver._arguments) - 2)), dtype=WHOLE)
         self._numbers = numbers = np.zeros(len(NUMBERS), dtype=WHOLE)
@@ -191,12 +211,13 @@ class Run:
     def begin(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
         share: Any = 1.0, parameters: Sequence[Any] = (), times: Any = None, valued: int | None = None,
-        stretches: Any = None, most: int | None = None, looser: float = 0.0,
+        stretches: Any = None, most: int | None = None, looser: float = 0.0, watch: Watched | None = None,
     ) -> None:  # fmt: skip
         """
         Begin, also anew; the arguments are those of `Solver.start`, for as many members, with arrays where it had them.
 
-        `looser`: with a solver that compares, the factor of the tolerances of the second member; 0 for none.
+        `looser`: with a solver that compares, the factor of the tolerances of the second member; 0 for none. `watch`:
+        which occurrences of events count, if the solver has any; None if they are not looked for.
         What the attributes were before is overwritten, except for `values`, `log` and `slopes`.
         """
         numbers, form = self._numbers, self._solver.form
@@ -211,11 +232,13 @@ class Run:
         if form.has_times:
             self._want(times, valued)
         if form.has_stretches:
-            self._rows[2 * TIMES + 4 : 2 * TIMES + 6] = self._stretches(stretches)
+            self._rows[2 * STRETCHES : 2 * STRETCHES + 2] = self._stretches(stretches)
         if parameters:
             self._give(parameters)
         for worker in self._workers:
             worker.begin(self._rows, numbers, rtol, atol, looser)
+            if watch is not None:
+                worker.watch(watch)
 
     def _want(self, times: Any, valued: int | None) -> None:
         """Note where values are wanted, and of how many members."""
@@ -281,6 +304,8 @@ class Run:
         if is_logged:
             for worker in workers:
                 worker.expect(most)
+        for worker in workers if self._solver.form.events else ():
+            worker.expect_occurrences()
         if len(workers) == 1:
             workers[0].run(most)
         else:
@@ -290,6 +315,25 @@ class Run:
             columns = rows[0] if len(rows) == 1 else list(map(np.concatenate, zip(*rows, strict=True)))
             self.log, self.slopes = (*columns[:2], *columns[3:]), columns[2]
         return self.members - self.ended
+
+    @property
+    def occurrences(self) -> Any:
+        """
+        Occurrences `(k, 4 + n)` of events that the last call of `advance` found.
+
+        Of each: the number of the event, the time, the value there, the size of values around it, and the state.
+        """
+        return self._workers[0].occurrences()
+
+    @property
+    def event_values(self) -> list[float]:
+        """Values of events at the end of the last step that was looked at."""
+        return self._workers[0].event_values()
+
+    @property
+    def whole(self) -> float:
+        """Where the last step that was looked at would have ended, if no event had ended it before."""
+        return self._workers[0].whole()
 
 
 class _Block:
@@ -328,6 +372,7 @@ class _Worker:
         self._places: Any = None
         self._room = 0
         """The log, where it is, and its number of rows."""
+        self._seen: Any = None
 
     def begin(self, rows: Any, numbers: Any, rtol: Any, atol: Any, looser: float) -> None:
         """Write what Python gives."""
@@ -373,6 +418,34 @@ class _Worker:
         self._rows, self._places = log, np.zeros(self._log.shape[0], dtype=WHOLE)
         self._places[: len(places)] = places
         self._room = rows if (2 * rows + sum(sizes)) * 8 <= SMALL else 0
+
+    def watch(self, watched: Watched) -> None:
+        """Look for events."""
+        fields, memory = self._solver._fields, self.memory
+        fields.flat(memory, "directions")[...] = watched.directions
+        fields.flat(memory, "terminals")[...] = watched.terminals
+        self.numbers[WATCHES] = 1
+
+    def expect_occurrences(self) -> None:
+        """Make room for occurrences of events, unless there is some."""
+        if self._seen is None:
+            width, least = len(OF_OCCURRENCE) + self._solver.n, most_in_a_step(self._solver.form.events)
+            self._seen = np.empty((max(least, min(OCCURRED, OF_ROWS // width)), width))
+        self._pointers[2 * OCCURRENCES] = address(self._seen)
+        self.numbers[SEEN], self.numbers[ROOM] = 0, self._seen.shape[0]
+
+    def occurrences(self) -> Any:
+        """Those that were found."""
+        return self._seen[: int(self.numbers[SEEN])].copy()
+
+    def event_values(self) -> list[float]:
+        """Values at the end of the step that was looked at last."""
+        found: list[float] = self._solver._fields.view(self.memory, "event values")[:, -1].tolist()
+        return found
+
+    def whole(self) -> float:
+        """End of the step that was looked at last."""
+        return float(self._solver._fields.flat(self.memory, "event whole")[0])
 
     def run(self, most: int) -> None:
         """Call the code."""

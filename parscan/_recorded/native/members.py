@@ -13,7 +13,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,12 @@ import numpy as np
 from ..graph import INPUT
 from ..program import Program
 from .driver import Driver, Fields, Module
+from .events import Events, most_in_a_step
 from .expressions import Array, Value
 from .libm import vector_bytes
 from .memory import SHARED, UNIT
 from .routine import Routine, routine
+from .status import Status
 from .text import Register, UnsupportedError
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
@@ -39,17 +40,6 @@ UNROLLED = 2
 INLINED, MOST_CHUNKS, MOST_PARAMETERS = 30, 4, 16
 """Operations of a right-hand side that is written out in the solver's lines, with all values in registers; chunks of
 the state, and numbers in the parameters."""
-
-
-class Status(IntEnum):
-    """What became of a member."""
-
-    RUNNING = 0
-    FINISHED = 1
-    STIFF = 2
-    STEP_TOO_SMALL = 3
-    NOT_FINITE = 4
-    TOO_MANY_STEPS = 5
 
 
 NOTHING, STATES, DENSE = "nothing", "states", "dense"
@@ -80,6 +70,9 @@ class Form:
         "looser" and from the same state: only their ends and values at times are wanted. With one lane.
     has_stretches : bool
         Whether the span is given in stretches, at whose ends steps end: the function jumps there, or has a kink.
+    events : int
+        Functions whose zeros are looked for, with one lane. Of members that compare, those of the first one, whose end
+        is that of the others as well if an event brought it about.
     """
 
     lanes: int = 1
@@ -90,6 +83,7 @@ class Form:
     predicts: bool = True
     compares: bool = False
     has_stretches: bool = False
+    events: int = 0
 
     def __post_init__(self) -> None:
         if self.compares and self.lanes > 1:
@@ -140,7 +134,8 @@ Row = Array | Registers
 POINTERS = (
     "y0", "t0", "end", "first", "longest", "tightness",  # of members
     "y", "t", "counts",  # what becomes of members
-    "log members", "log t", "log slopes", "log y", "log coefficients", "times", "values", "stretches", "queue",
+    "log members", "log t", "log slopes", "log y", "log coefficients", "times", "values", "stretches", "occurrences",
+    "queue",
 )  # fmt: skip
 """Arrays outside of the memory, by their addresses and the bytes from member to member (0 where all have the same)."""
 
@@ -150,9 +145,12 @@ COUNTS = "status", "accepted", "rejected", "evaluations"
 STRETCH = "stop", "low", "high"
 """What is given of a stretch: its end, and the limits between which times are clipped for the function."""
 
-NUMBERS = "members", "most", "capacity", "logged", "wanted", "ended", "time count", "valued"
+NUMBERS = (
+    "members", "most", "capacity", "logged", "wanted", "ended", "time count", "valued", "watches", "room", "seen",
+)  # fmt: skip
 """Integers: members of the ensemble; most steps of one; rows of the log, and how many are filled; whether a lane wants
-another member; members that ended here; times of a member; how many members, the first ones, have times at all."""
+another member; members that ended here; times of a member; how many members, the first ones, have times at all; whether
+events are looked for; rows for occurrences, and how many are filled."""
 
 
 class Members(ABC):
@@ -170,6 +168,8 @@ class Members(ABC):
         The method's numbers.
     degree : int
         Coefficients of its polynomials.
+    events : sequence of Program
+        Functions of the same arguments whose zeros are looked for.
     """
 
     names: tuple[str, ...] = ("fun",)
@@ -182,7 +182,8 @@ class Members(ABC):
     """The error of a step is proportional to this power of its length."""
 
     def __init__(
-        self, programs: Sequence[Program], form: Form, rows: int, constants: Any, degree: int
+        self, programs: Sequence[Program], form: Form, rows: int, constants: Any, degree: int,
+        events: Sequence[Program] = (),
     ) -> None:  # fmt: skip
         program = programs[0]
         self.form, self.program, self.lanes, self.degree = form, program, form.lanes, degree
@@ -198,6 +199,10 @@ class Members(ABC):
         fields = self._fields(rows)
         modes = [UNIT, UNIT, *(SHARED if one else UNIT for one in form.shared)]
         routines = [self._routine(name, one, modes) for name, one in zip(self.names, programs, strict=True)]
+        self.events = Events(self, events, is_dense=form.log == DENSE) if events else None
+        if self.events is not None:
+            self.events.extend(fields)
+            routines += self.events.routines()
         routines += self.extend(fields)
         self.module = Module(constants, routines, fields)
         self.code = self.module.code
@@ -241,7 +246,7 @@ class Members(ABC):
             fields.add("safe", dtype, self.chunks, self.width)
             fields.add("safe now", np.float64, 1, lanes)
         fields.add("slopes", dtype, rows, self.chunks, self.width)
-        if self.form.log == DENSE or self.form.has_times:
+        if self.form.log == DENSE or self.form.has_times or self.form.events:
             fields.add("coefficients", dtype, self.degree, self.chunks, self.width)
         for k, argument in enumerate(self.program.arguments[2:]):
             if lanes > 1 and not self.form.shared[k]:
@@ -316,7 +321,7 @@ class Members(ABC):
         """Relative or absolute tolerances of a chunk."""
         return self.fields.array(self.code, name, 1 if self.lanes > 1 else self.width)[chunk]
 
-    def _pointer(self, name: str, member: Value, size: int = 0) -> Register:
+    def pointer(self, name: str, member: Value, size: int = 0) -> Register:
         """Pointer to the part of an array that belongs to a member, or to its item, if items have a size."""
         place = POINTERS.index(name) if name in POINTERS else len(POINTERS) + int(name)
         pointers = self.fields.array(self.code, "pointers")
@@ -441,6 +446,8 @@ class Members(ABC):
         def goes_on() -> Value:
             some = code.any(active[0].differs(0)) | wanted[0].differs(0)
             room = self.number("logged")[0] + self.lanes <= self.number("capacity")[0]
+            if self.events is not None:
+                room = room & (self.number("seen")[0] + most_in_a_step(self.form.events) <= self.number("room")[0])
             return some & (left.get() > 0) & room
 
         with code.while_(goes_on):
@@ -460,7 +467,7 @@ class Members(ABC):
         active = self.lane("active").of(1)
         self.number("wanted")[0] = 0
         with code.for_(self.lanes) as lane, code.if_(active[lane].equals(0)):
-            queue = self._pointer("queue", code.number(0, np.int64))
+            queue = self.pointer("queue", code.number(0, np.int64))
             member = code.assigned(f"atomicrmw add ptr {queue}, i64 1 monotonic", np.dtype(np.int64), 1)
             with code.if_(member < self.number("members")[0]):
                 self._load(lane, member)
@@ -469,9 +476,12 @@ class Members(ABC):
         """Begin with a member in a lane."""
         code, dtype = self.code, self.dtype
         begin, goal, first, longest, tightness = (
-            code.array(self._pointer(name, member), np.float64)[0]
+            code.array(self.pointer(name, member), np.float64)[0]
             for name in ("t0", "end", "first", "longest", "tightness")
         )
+        if self.events is not None:
+            goal = self.events.goal(goal, member)
+            self.events.load()
         values: dict[str, Any] = {
             "now": begin, "goal": goal, "limit": longest, "tightness": tightness, "step": first, "member": member,
             "active": 1, "fresh": 1,
@@ -485,14 +495,14 @@ class Members(ABC):
             self._enter_stretch(lane)
         if self.form.has_times:
             self._first_time(lane)
-        given, state = code.array(self._pointer("y0", member), dtype), self.rows("state").of(1)
+        given, state = code.array(self.pointer("y0", member), dtype), self.rows("state").of(1)
         with code.for_(self.n) as k:
             state[k * self.lanes + lane] = given[k]
         if self.form.compares:
             with code.if_(member.differs(0)):
                 self._loosen()
         for number, argument in enumerate(self.program.arguments[2:]):
-            pointer = self._pointer(str(number), member)
+            pointer = self.pointer(str(number), member)
             if self.lanes == 1 or self.form.shared[number]:
                 place = self.fields.array(code, "parameters").at(number)
                 code.text.do(f"store ptr {pointer}, ptr {place}")
@@ -514,6 +524,10 @@ class Members(ABC):
         """Of the lanes in which a condition holds, those of whose members more is wanted than the end."""
         return condition & self.lane("member")[0].equals(0) if self.form.compares else condition
 
+    def _is_watched(self, condition: Value) -> Value:
+        """Whether events are looked for in the member, and a condition holds."""
+        return self._is_read(condition) & self.number("watches")[0].differs(0)
+
     def _begin(self) -> None:
         """First slopes and first steps of members that are new (Hairer, Nørsett and Wanner 1993, section II.4)."""
         code, fresh, h = self.code, self.lane("fresh"), self.lane("step")
@@ -523,6 +537,9 @@ class Members(ABC):
             self.evaluate(t, self.row("state"), other)
             self.chunkwise(lambda k: first.__setitem__(k, code.where(is_fresh.wide(self.width), other[k], first[k])))
             self._count(is_fresh, "evaluations")
+            if self.events is not None:
+                with code.if_(self._is_watched(is_fresh)):
+                    self.events.begin()
             chooses = is_fresh & self.lane("given")[0].equals(0)
             with code.if_(code.any(chooses)):
                 h[0] = code.where(chooses, self._first_step(t), h[0])
@@ -567,6 +584,8 @@ class Members(ABC):
         until, wanted = goal[0], size
         if self.form.has_stretches:
             until = self.lane("stop")[0]
+            if self.events is not None:  # which may have ended the member that this one is compared with
+                until = code.where((until - goal[0]) * direction[0] > 0, goal[0], until)
             apart = code.abs(until - begin)  # no short step goes before the end of a stretch
             size = code.where((size < apart) & (2.0 * size > apart), 0.5 * apart, size)
         end = begin + direction[0] * size
@@ -580,28 +599,34 @@ class Members(ABC):
         if self.form.has_stretches:
             step[0] = code.where(accepts & end.equals(until), code.maximum(step[0], wanted), step[0])
         shrunk[0] = (~accepts).to(np.int64)
-        reasons = [(fails & finite[0].equals(0), Status.NOT_FINITE), (fails, Status.STEP_TOO_SMALL)]
+        reasons = [(fails, Status.STEP_TOO_SMALL), (fails & finite[0].equals(0), Status.NOT_FINITE)]
         finite[0] = code.is_finite(error).to(np.int64)
         self._count(is_active & ~accepts, "rejected")
         with code.if_(code.any(accepts)):
             self._accept(accepts, begin, end, h)
         if self.form.has_stretches:
             crosses = accepts & end.equals(until) & end.differs(goal[0])
+            if self.events is not None:
+                crosses = crosses & self.events.goes_on
             with code.if_(code.any(crosses)):
                 self.lane("crosses")[0] = crosses.to(np.int64)
                 with self.module.function("cross"):
                     self._cross()
-        taken = self.lane("accepted")[0] + self.lane("rejected")[0]
+        reasons += [(self.lane("stiff")[0] < 0, Status.STIFF), (accepts & end.equals(goal[0]), Status.FINISHED)]
+        self._conclude(is_active, reasons)
+
+    def _conclude(self, is_active: Value, reasons: Sequence[tuple[Value, Status]]) -> None:
+        """End the members for which there is a reason: the later ones outweigh those before."""
+        code, taken = self.code, self.lane("accepted")[0] + self.lane("rejected")[0]
         status = code.where(
             taken >= self.number("most")[0], int(Status.TOO_MANY_STEPS), code.number(0, np.int64, self.lanes)
         )
-        for condition, reason in reversed(reasons):
+        for condition, reason in reasons:
             status = code.where(condition, int(reason), status)
-        status = code.where(self.lane("stiff")[0] < 0, int(Status.STIFF), status)
-        status = code.where(accepts & end.equals(goal[0]), int(Status.FINISHED), status)
+        if self.events is not None:
+            status = code.where(self.events.goes_on, status, self.events.reason)
         status = code.where(is_active, status, 0)
-        ends = status.differs(0)
-        with code.if_(code.any(ends)):
+        with code.if_(code.any(status.differs(0))):
             self.lane("status")[0] = status
             with self.module.function("leave"):
                 self._leave()
@@ -621,6 +646,12 @@ class Members(ABC):
             with code.if_(code.any(is_read)):
                 self._count(is_read, "evaluations", self.per_polynomial)
                 self.coefficients(begin, h)
+        if self.events is not None:
+            with code.if_(self._is_watched(accepts)):
+                self._count(is_read, "evaluations", self.per_polynomial)
+                self.coefficients(begin, h)
+                self.events.look(begin, end, h)
+            end = code.where(self.events.goes_on, end, self.events.end)
         if self.form.has_times:
             due = accepts & ((self.lane("next")[0] - end) * self.lane("direction")[0] <= 0)
             with code.if_(code.any(due)):
@@ -630,7 +661,10 @@ class Members(ABC):
         chosen = accepts.wide(self.width)
 
         def keep(k: Any) -> None:
-            for target, value in ((state, new[k]), (slope, self.recent(last, k))):
+            one, other = new[k], self.recent(last, k)
+            if self.events is not None:
+                one, other = self.events.ended(k, one, other)
+            for target, value in ((state, one), (slope, other)):
                 target[k] = value if self.lanes == 1 else code.where(chosen, value, target[k])
 
         self.chunkwise(keep)
@@ -650,7 +684,7 @@ class Members(ABC):
     def _enter_stretch(self, lane: Value) -> None:
         """Load the end and the limits of a stretch."""
         code, number = self.code, self.lane("stretch").of(1)[lane]
-        given = code.array(self._pointer("stretches", self.lane("member").of(1)[lane]), np.float64)
+        given = code.array(self.pointer("stretches", self.lane("member").of(1)[lane]), np.float64)
         for k, name in enumerate(STRETCH):
             self.lane(name).of(1)[lane] = given[number * len(STRETCH) + k]
 
@@ -690,13 +724,13 @@ class Members(ABC):
             if self._retreats:
                 with code.if_(status.of(1)[lane].equals(int(Status.STIFF))):
                     self._go_back(lane)
-            code.array(self._pointer("t", member), np.float64)[0] = self.lane("now").of(1)[lane]
+            code.array(self.pointer("t", member), np.float64)[0] = self.lane("now").of(1)[lane]
             accepted, rejected, evaluations = (self.lane(name).of(1)[lane] for name in COUNTS[1:])
             evaluations = evaluations + (accepted + rejected) * self.per_attempt + accepted * self.per_step
-            counts = code.array(self._pointer("counts", member), np.int64)
+            counts = code.array(self.pointer("counts", member), np.int64)
             for number, value in enumerate((status.of(1)[lane], accepted, rejected, evaluations)):
                 counts[number] = value
-            target, state = code.array(self._pointer("y", member), self.dtype), self.rows("state").of(1)
+            target, state = code.array(self.pointer("y", member), self.dtype), self.rows("state").of(1)
             with code.for_(self.n) as k:
                 target[k] = state[k * self.lanes + lane]
             for name in ("active", "status"):
@@ -718,12 +752,12 @@ class Members(ABC):
         code, logged, n, size = self.code, self.number("logged"), self.n, self.dtype.itemsize
         with self._each_lane(accepts) as lane:
             row = logged[0]
-            code.array(self._pointer("log members", row, 8), np.int64)[0] = self.lane("member").of(1)[lane]
-            code.array(self._pointer("log t", row, 8), np.float64)[0] = self.lane("now").of(1)[lane]
-            self._copy_out(self._pointer("log slopes", row, n * size), self.rows("slopes"), lane)
-            self._copy_out(self._pointer("log y", row, n * size), self.rows("state"), lane)
+            code.array(self.pointer("log members", row, 8), np.int64)[0] = self.lane("member").of(1)[lane]
+            code.array(self.pointer("log t", row, 8), np.float64)[0] = self.lane("now").of(1)[lane]
+            self._copy_out(self.pointer("log slopes", row, n * size), self.rows("slopes"), lane)
+            self._copy_out(self.pointer("log y", row, n * size), self.rows("state"), lane)
             if self.form.log == DENSE:
-                pointer = self._pointer("log coefficients", row, self.degree * n * size)
+                pointer = self.pointer("log coefficients", row, self.degree * n * size)
                 for number in range(self.degree):
                     self._copy_out(code.pointer(pointer, number * n * size), self.rows("coefficients", number), lane)
             logged[0] = row + 1
@@ -754,7 +788,7 @@ class Members(ABC):
         member, following = self.lane("member").of(1)[lane], self.lane("next").of(1)
         following[lane] = self.lane("direction").of(1)[lane] * np.inf
         with code.if_((place < self.number("time count")[0]) & (member < self.number("valued")[0])):
-            following[lane] = code.array(self._pointer("times", member), np.float64)[place]
+            following[lane] = code.array(self.pointer("times", member), np.float64)[place]
 
     def _write_values(self, due: Value, begin: Value, end: Value, h: Value) -> None:
         """Values at the times that lie in the step."""
@@ -769,7 +803,7 @@ class Members(ABC):
         ):  # fmt: skip
             passed = following[lane] - begins[lane]
             theta = code.where(passed.equals(0.0), 0.0, passed / lengths[lane]).to(self.dtype)  # also if both are 0
-            target = code.array(self._pointer("values", self.lane("member").of(1)[lane]), self.dtype)
+            target = code.array(self.pointer("values", self.lane("member").of(1)[lane]), self.dtype)
             target = target.after(place[lane] * self.n)
             with code.for_(self.n) as k:
                 target[k] = self.value_at(theta, k * self.lanes + lane)

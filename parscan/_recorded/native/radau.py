@@ -72,11 +72,13 @@ class Radau(Implicit):
     names: tuple[str, ...] = ("fun", LINEARISED, AT_STAGES)
     power, per_attempt = STAGES + 1, 0
 
-    def __init__(self, value: Program, linearised: Linearised, form: Form) -> None:
+    def __init__(
+        self, value: Program, linearised: Linearised, form: Form, events: Sequence[Program] = ()
+    ) -> None:  # fmt: skip
         if form.lanes > 1:
             raise UnsupportedError("is solved in several lanes")
         self.method = coefficients(STAGES)
-        super().__init__(value, linearised, form, 2, np.zeros(0, value.arguments[1].dtype), STAGES)
+        super().__init__(value, linearised, form, 2, np.zeros(0, value.arguments[1].dtype), STAGES, events)
         self.systems.module = self.module
 
     def _routine(self, name: str, program: Program, modes: list[str]) -> Routine:
@@ -372,16 +374,20 @@ class Radau(Implicit):
         return code.fma(total, theta, self.rows("state").of(1)[place])
 
 
-def radau(value: Program, linearised: Linearised, form: Form | None = None) -> Solver:
+def radau(
+    value: Program, linearised: Linearised, form: Form | None = None, events: Sequence[Program] = ()
+) -> Solver:  # fmt: skip
     """
-    The compiled solver of a right-hand side with its derivatives; programs that differ in constants share its code.
+    The compiled solver of a right-hand side with its derivatives, and with events.
+
+    Programs that differ in constants share its code.
 
     Raises
     ------
     UnsupportedError
         If there is no machine code for it.
     """
-    form, programs = form or Form(), [value, linearised.program, value]
+    form, programs = form or Form(), [value, linearised.program, value, *events]
     places = linearised.rows.tobytes(), linearised.columns.tobytes()
-    key = "Radau", *map(structure, programs[:2]), places, form
-    return solver(key, programs, partial(Radau, value, linearised, form))
+    key = "Radau", *map(structure, programs[:2]), places, form, *map(structure, events)
+    return solver(key, programs, partial(Radau, value, linearised, form, events))

@@ -55,9 +55,11 @@ class Rosenbrock(Implicit):
     power = ORDER
     per_attempt = STAGES - 1
 
-    def __init__(self, value: Program, linearised: Linearised, form: Form) -> None:
+    def __init__(
+        self, value: Program, linearised: Linearised, form: Form, events: Sequence[Program] = ()
+    ) -> None:  # fmt: skip
         numbers = weights(form.log == DENSE).astype(value.arguments[1].dtype)
-        super().__init__(value, linearised, form, 2, numbers, DEGREE)
+        super().__init__(value, linearised, form, 2, numbers, DEGREE, events)
         self.systems.module = self.module
         is_small = value.operations <= INLINED and self.shape.is_short and self.shape.rows == 1
         self._written_out = self.module.inline(value, self.lanes) if is_small else None
@@ -240,16 +242,20 @@ class Rosenbrock(Implicit):
         return total + self.rows("state").of(1)[place]
 
 
-def rosenbrock(value: Program, linearised: Linearised, form: Form | None = None) -> Solver:
+def rosenbrock(
+    value: Program, linearised: Linearised, form: Form | None = None, events: Sequence[Program] = ()
+) -> Solver:  # fmt: skip
     """
-    The compiled solver of a right-hand side with its derivatives; programs that differ in constants share its code.
+    The compiled solver of a right-hand side with its derivatives, and with events.
+
+    Programs that differ in constants share its code.
 
     Raises
     ------
     UnsupportedError
         If there is no machine code for it.
     """
-    form, programs = form or Form(), [value, linearised.program]
+    form, programs = form or Form(), [value, linearised.program, *events]
     places = linearised.rows.tobytes(), linearised.columns.tobytes()
     key = *map(structure, programs), places, form
-    return solver(key, programs, partial(Rosenbrock, value, linearised, form))
+    return solver(key, programs, partial(Rosenbrock, value, linearised, form, events))

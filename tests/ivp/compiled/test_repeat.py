@@ -165,7 +165,7 @@ def test_decorated_events_are_told_apart(repeats):
     for event in (lambda t, y: float(str(y[0])), lambda t, y: y[0]):
         for _ in range(2):
             solved(fun, events=decorated(event))
-    assert repeats == [False, False, True, True]
+    assert repeats == [False, False, False, True]
 
 
 @pytest.mark.parametrize(("events", "error"), [(3, TypeError), (lambda t, y: y, ValueError)])

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from parscan import solve_ivp
+from parscan._ivp.compiled import watched as _watched
 from parscan._ivp.compiled.recorded_events import EventValues
+from parscan._ivp.compiled.repeat import forget_repeats
 from parscan._ivp.output import monitor as _monitor
 from parscan._ivp.output.monitor import Monitor
 from parscan._ivp.output.zeros import zeros
@@ -64,6 +66,9 @@ def solved(event, span=(0.0, 80.0), **attributes):
 @pytest.mark.parametrize("event", [lambda t, y: y[0] - 0.25, lambda t, y: y[0] - 0.25 if t > 10 else y[1]])
 @pytest.mark.parametrize("span", [(0.0, 80.0), (80.0, 0.0)])
 def test_many_events(event, span, attributes, monkeypatch):
+    found = solved(event, span, **attributes)  # by machine code
+    monkeypatch.setattr(_watched, "recording_of", lambda *_: None)
+    forget_repeats()
     once, called = solved(event, span, **attributes), []
     roots = Monitor.root
     monkeypatch.setattr(Monitor, "root", lambda self, *given: called.append(given) or roots(self, *given))
@@ -72,7 +77,7 @@ def test_many_events(event, span, attributes, monkeypatch):
     monkeypatch.setattr(_monitor, "MANY", 1000)
     singly = solved(event, span, **attributes)
     assert len(called) >= len(singly.t_events[0]) >= 12
-    for sol in (once, again, singly):  # by other steps: what was needed in one solve is known in the next one
+    for sol in (found, once, again, singly):  # by other steps: what was needed in one solve is known in the next one
         np.testing.assert_allclose(sol.t_events[0], singly.t_events[0], rtol=0, atol=1e-8)
         assert sol.status == singly.status
         missed = [event(t, y) for t, y in zip(sol.t_events[0], sol.y_events[0], strict=True)]

@@ -9,8 +9,8 @@ from scipy.integrate import solve_ivp
 from parscan._recorded.linearised import linearised
 from parscan._recorded.native.ensemble import integrate_members
 from parscan._recorded.native.explicit import explicit
-from parscan._recorded.native.members import Status
 from parscan._recorded.native.rosenbrock import rosenbrock
+from parscan._recorded.native.status import Status
 from parscan._recorded.record import record
 
 

@@ -8,7 +8,8 @@ import pytest
 from scipy.integrate import DOP853, solve_ivp
 
 from parscan._recorded.native.explicit import STAGES, coefficients, explicit
-from parscan._recorded.native.members import DENSE, STATES, Form, Status
+from parscan._recorded.native.members import DENSE, STATES, Form
+from parscan._recorded.native.status import Status
 from parscan._recorded.record import record
 from tests.support.compiled_solvers import FAILURES, check_comparison, check_end, whole_log
 from tests.support.ode_problems import ODES

@@ -8,9 +8,10 @@ from scipy.integrate import solve_ivp
 
 from parscan._recorded.linearised import linearised
 from parscan._recorded.native import radau as module
-from parscan._recorded.native.members import DENSE, STATES, Form, Status
+from parscan._recorded.native.members import DENSE, STATES, Form
 from parscan._recorded.native.radau import radau
 from parscan._recorded.native.stage_systems import Full, Small, Sparse
+from parscan._recorded.native.status import Status
 from parscan._recorded.native.text import UnsupportedError
 from parscan._recorded.record import record
 from tests.support import radau as reference

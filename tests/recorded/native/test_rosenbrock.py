@@ -8,9 +8,10 @@ from scipy.integrate import solve_ivp
 
 from parscan._recorded.linearised import linearised
 from parscan._recorded.native import rosenbrock as module
-from parscan._recorded.native.members import DENSE, STATES, Form, Status
+from parscan._recorded.native.members import DENSE, STATES, Form
 from parscan._recorded.native.rosenbrock import rosenbrock
 from parscan._recorded.native.stage_systems import Full, Small, Sparse
+from parscan._recorded.native.status import Status
 from parscan._recorded.record import record
 from tests.support import rodas5p as reference
 from tests.support.compiled_solvers import FAILURES, StiffRuns, check_comparison, check_end
