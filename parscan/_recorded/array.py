@@ -276,13 +276,17 @@ class RecordingArray(NodeArray):
         held, form = self.held, self.form
         if not form or type(held) is ndarray:
             return self._taken(key)
-        if type(key) is int or (type(key) is tuple and len(key) == 2 and key[0] is ... and type(key[1]) is int):
-            part = PARTS.get((form, key)) or place_of(form, key)
-        else:
-            part = place_of(form, key)
-        if part is None:
-            return self._taken(key)
-        (place, shape), nodes = part, held
+        place: Any = key
+        shape: tuple[int, ...] = ()
+        nodes = held
+        if type(key) is not int or len(form) > 1 or form[0] == 1:
+            if type(key) is int or (type(key) is tuple and len(key) == 2 and key[0] is ... and type(key[1]) is int):
+                part = PARTS.get((form, key)) or place_of(form, key)
+            else:
+                part = place_of(form, key)
+            if part is None:
+                return self._taken(key)
+            place, shape = part
         if type(held) is Memory:
             nodes = held.nodes
             if self.place is not None:
@@ -323,7 +327,9 @@ class RecordingArray(NodeArray):
         if not form or type(held) is ndarray:
             self._write(key, value)
             return
-        if type(key) is int or (type(key) is tuple and len(key) == 2 and key[0] is ... and type(key[1]) is int):
+        if type(key) is int and type(held) is Memory and len(form) == 1 and form[0] > 1:
+            part: Any = key, ()
+        elif type(key) is int or (type(key) is tuple and len(key) == 2 and key[0] is ... and type(key[1]) is int):
             part = PARTS.get((form, key)) or place_of(form, key)
         else:
             part = place_of(form, key)

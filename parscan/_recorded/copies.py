@@ -105,6 +105,10 @@ class Copies:
         """Contents of all copies that can be written to."""
         return {key: contents(copy) for key, (given, copy) in self._known.items() if copy is not given}
 
+    def entries(self) -> list[tuple[Any, Any]]:
+        """All that has been copied so far, each with its copy."""
+        return list(self._known.values())
+
     def _remember(self, given: Any, copy: Any) -> None:
         """Note a copy before its parts are copied, since they may contain it."""
         self._known[id(given)] = given, copy

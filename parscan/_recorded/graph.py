@@ -182,6 +182,7 @@ class Graph:
         if found is None:
             found = self.scalar(CONSTANT, value.dtype, (), value.reshape(1))
             self._known[key] = found
+            self.fixed[found] = 1
             self._constants[found] = value[()]
             if value[()] not in (0, 1):
                 self.others.add(found)
@@ -315,16 +316,16 @@ class Graph:
 
     def scalar(self, operation: str, dtype: np.dtype[Any], operands: tuple[int, ...], data: Any = None) -> int:
         """A new node of an operation on one element; `scalars` must not have it yet."""
-        first = len(self.fixed)
+        fixed, latest = self.fixed, self.latest
+        first = len(fixed)
         if first >= self.limit:
             raise TooLarge
-        operations, dtypes, all_operands, all_data = self.latest
         if data is not None:
-            all_data[len(operations)] = data
-        operations.append(operation)
-        dtypes.append(dtype)
-        all_operands.append(operands)
-        self.fixed.append(operation == CONSTANT)
+            latest.data[len(latest[0])] = data
+        latest[0].append(operation)
+        latest[1].append(dtype)
+        latest[2].append(operands)
+        fixed.append(0)
         return first
 
     def elementwise(self, operation: str, dtype: np.dtype[Any], operands: Sequence[Ids], data: Any = None) -> Ids:

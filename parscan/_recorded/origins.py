@@ -34,6 +34,11 @@ PURE = frozenset({"abc", "builtins", "_collections_abc", "cmath", "collections",
                   "typing"})  # fmt: skip
 """Modules of Python whose functions depend on nothing but their arguments."""
 
+IMPURE = frozenset({"breakpoint", "compile", "eval", "exec", "hash", "__hash__", "id", "open",  # of Python
+                    "fromfile", "fromregex", "genfromtxt", "get_printoptions", "getbufsize", "geterr", "geterrcall",
+                    "load", "loadmat", "loadtxt", "memmap", "mmread", "open_memmap"})  # fmt: skip
+"""Names of functions of Python, NumPy and SciPy that depend on more."""
+
 DISPATCHER = "uarray"
 """Module of the type of SciPy's functions that may have several implementations: those of `scipy.fft`."""
 

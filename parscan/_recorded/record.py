@@ -21,6 +21,7 @@ from .paths import Paths
 from .program import Argument, Program, extract
 from .refusal import Refused, refusals
 from .stand_in import Recordable, recordable
+from .unwritten import repeats
 
 HERE = str(Path(__file__).parent)
 
@@ -116,8 +117,9 @@ def record(function: Callable[..., Any], examples: Sequence[Any], constants: Seq
     Record a function.
 
     A copy of the function is called twice, and both records are compared: the values of a function that counts its
-    calls do not depend on its arguments alone. Whatever the copy writes to objects, closures and globals stays in
-    copies of these; the originals are not changed.
+    calls do not depend on its arguments alone. The second call is spared where nothing can have changed: see
+    `unwritten.py`. Whatever the copy writes to objects, closures and globals stays in copies of these; the originals
+    are not changed.
 
     Parameters
     ----------
@@ -157,15 +159,18 @@ def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: S
             try:
                 return _called(graph, copy, given, constants)
             finally:
-                memories.append(copy.memory())
+                if memories:
+                    memories.append(copy.memory())
 
         paths = Paths(graph, call, wishes.branches_on, wishes.dtype)
-        one = paths.explored()
-        del memories[:-1]
-        other = paths.explored()
-        before = memories[0]
-        changes = any(after[key] != contents for after in memories for key, contents in before.items())
-        changes = changes and not paths.are_independent(lambda: memories[-1])
+        one = other = paths.explored()
+        changes = False
+        if not repeats(copy.copies):
+            memories.append(copy.memory())
+            other = paths.explored()
+            before = memories[0]
+            changes = any(after[key] != contents for after in memories for key, contents in before.items())
+            changes = changes and not paths.are_independent(lambda: memories[-1])
     except Exception as error:
         raise NotRecordedError(name, _reason(error, limit), _place(error.__traceback__)) from error
     if one.dtype != other.dtype or not np.array_equal(one.ids, other.ids):  # equal operations are the same nodes

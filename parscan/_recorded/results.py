@@ -63,15 +63,15 @@ def in_shape(ids: Ids, shape: tuple[int, ...]) -> Any:
 
 def entered_anew(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any = None) -> Any:
     """What `entered` returns, for operands that its table does not have; simplified where that is exact."""
-    fixed, others, varies, has_zero_or_one = graph.fixed, graph.others, False, False
+    fixed, varies, may_be_simple = graph.fixed, False, False
     for one in operands:
         if type(one) is tuple:
             return _new_tuple(graph, name, dtype, operands, data)
         if not fixed[one]:
             varies = True
-        elif one not in others:
-            has_zero_or_one = True
-    if has_zero_or_one or not varies:
+        elif one not in graph.others:  # zero or one
+            may_be_simple = True
+    if may_be_simple or not varies:
         found = _simplified(graph, name, dtype, operands, data)
         if found is not None:
             return found

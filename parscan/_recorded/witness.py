@@ -47,18 +47,13 @@ from .copies import MAKERS, Copies
 from .glance import Glance, NoGlanceError
 from .libraries import SPECIAL
 from .number_types import SCALARS
-from .origins import CACHED, DISPATCHER, MANY, PURE, is_by_numba, is_copied, is_users, slots_of
+from .origins import CACHED, DISPATCHER, IMPURE, MANY, PURE, is_by_numba, is_copied, is_users, slots_of
 from .refusing import NO_FUNCTIONS
 
 np: Any = numpy  # whose scalar types mypy would tell apart
 
 MOST_NODES, MOST_BYTES = 5000, 16 << 20
 """Objects that a witness compares, and bytes of arrays that it keeps for that."""
-
-IMPURE = frozenset({"breakpoint", "compile", "eval", "exec", "hash", "__hash__", "id", "open",  # of Python
-                    "fromfile", "fromregex", "genfromtxt", "get_printoptions", "getbufsize", "geterr", "geterrcall",
-                    "load", "loadmat", "loadtxt", "memmap", "mmread", "open_memmap"})  # fmt: skip
-"""Names of functions of Python, NumPy and SciPy that depend on more."""
 
 LIBRARIES = ("numpy", "scipy")
 

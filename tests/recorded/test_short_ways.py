@@ -101,6 +101,25 @@ def test_one_element_is_written(function):
         np.testing.assert_array_equal(program(y[None])[0][0], function(y))
 
 
+@pytest.mark.parametrize("place", [3, -4, (1, 0), (..., 3)])
+@pytest.mark.parametrize("shape", [(1,), (3,)])
+def test_places_out_of_range(shape, place):
+    def reads(y):
+        part = y[:]
+        return y * part[place]
+
+    def writes(y):
+        part = y[:]
+        part[place] = 1.0
+        return y
+
+    for function in (reads, writes):
+        with pytest.raises(IndexError):
+            function(np.zeros(shape))
+        with pytest.raises(NotRecordedError, match="IndexError"):
+            record(function, [np.zeros(shape)])
+
+
 @pytest.mark.parametrize("place", [1, -2, (0, 1), (0, 0, 0), False, (False, 0)])
 def test_other_places_are_as_in_numpy(place):
     def function(y):
