@@ -52,14 +52,21 @@ class Loop:
 
     def __init__(self, program: Program) -> None:
         from .compilation import Compiled  # noqa: PLC0415 - LLVM is slow to load
+        from .held import held  # noqa: PLC0415
         from .kernel import kernel  # noqa: PLC0415
         from .watch import Watched  # noqa: PLC0415
 
         self.program, self._operations = program, max(program.operations, 1)
-        self._kernel = Compiled(kernel(program, chain=1))
-        state = program.arguments[0]
+        single = kernel(program, chain=1)
+        several = held(program, single)
+        self._kernel, state = Compiled(single), program.arguments[0]
         self._row = prod(state.shape) * state.dtype.itemsize if state.dtype.kind == "f" else -1
-        self._watched = Watched(self._kernel, state.dtype, prod(state.shape))
+        self._watched = self._several = Watched(self._kernel, state.dtype, prod(state.shape))
+        if several is not None:
+            self._several = Watched(Compiled(several), state.dtype, prod(state.shape))
+        others = [prod(one.shape) * one.dtype.itemsize for one in program.arguments[1:]]
+        self._in_one_piece = [*others, self._row]
+        """Bytes from a row of inputs, and of new states, to the next one if they are contiguous."""
 
     def run(
         self, state: Any, inputs: Sequence[Any], out: Any, begin: int, end: int,
@@ -85,15 +92,15 @@ class Loop:
         if first.dtype is not state.dtype or not state.flags.c_contiguous:
             state = np.array(as_pairs(state), dtype=first.dtype, order="C")
         arrays = [*map(_rows, inputs, others), as_pairs(out)]
-        given = [where(state), 0, 0]
-        for one in arrays:
-            stride = one.strides[0]
+        given, strides = [where(state), 0, 0], [one.strides[0] for one in arrays]
+        for one, stride in zip(arrays, strides, strict=True):
             given += where(one) + begin * stride, stride, 0
-        places, memory, watches = array("q", given), self._kernel.memory(), arrays[-1].strides[0] == self._row
+        run = self._several if strides == self._in_one_piece else self._watched
+        places, memory, watches = array("q", given), run.memory(), strides[-1] == self._row
         if report is None and 0 < (end - begin) * self._operations <= FIRST:
-            return bool(self._watched(memory, places, end - begin, watches=watches) and watches)
+            return bool(run(memory, places, end - begin, watches=watches) and watches)
         for count in portions(begin, end, self._operations, report):
-            if not self._watched(memory, places, count, watches=watches):
+            if not run(memory, places, count, watches=watches):
                 return False
         return watches
 
