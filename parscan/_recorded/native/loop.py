@@ -15,6 +15,7 @@ import numpy as np
 
 from ..pairs import as_pairs
 from ..program import Program
+from . import rest
 from .layout import address, where
 
 PAUSE = 0.05
@@ -75,7 +76,8 @@ class Loop:
         """
         Evaluate the steps `begin` to `end`; return True if all states were found to be finite.
 
-        If one is found that is not, the steps may end after it.
+        If one is found that is not, the steps may end after it. If only the state changes from step to step, and comes
+        to rest, or to a short period, later states are copied.
 
         Parameters
         ----------
@@ -99,9 +101,18 @@ class Loop:
         places, memory, watches = array("q", given), run.memory(), strides[-1] == self._row
         if report is None and 0 < (end - begin) * self._operations <= FIRST:
             return bool(run(memory, places, end - begin, watches=watches) and watches)
-        for count in portions(begin, end, self._operations, report):
+        rows, may_rest = arrays[-1], not any(strides[:-1])
+        most = max((end - begin) // rest.LOOKS, FIRST // self._operations, 1) if may_rest else end - begin
+        done = begin
+        for count in portions(begin, end, self._operations, report, most=most):
             if not run(memory, places, count, watches=watches):
                 return False
+            done += count
+            if may_rest and done < end and (period := rest.period_of(rows, begin, done)):
+                rest.go_on(rows, done, end, period)
+                if report is not None:
+                    report(end)
+                break
         return watches
 
     def each(self, states: Any, inputs: Sequence[Any], out: Any) -> None:
@@ -120,20 +131,22 @@ class Loop:
 
 
 def portions(
-    begin: int, end: int, operations: int, report: Callable[[int], object] | None, first: int = FIRST
-) -> Iterator[int]:
+    begin: int, end: int, operations: int, report: Callable[[int], object] | None, first: int = FIRST,
+    most: int | None = None,
+) -> Iterator[int]:  # fmt: skip
     """
     Numbers of steps that take about `PAUSE` each, measured by the time until the next number is asked for.
 
-    The first steps have about `first` operations.
+    The first steps have about `first` operations. There are not more than `most` at a time.
     """
-    steps = max(first // max(operations, 1), 1)
+    most = end - begin if most is None else most
+    steps = min(max(first // max(operations, 1), 1), most)
     while begin < end:
         count, start = min(steps, end - begin), time.perf_counter()
         yield count
         begin += count
         pace = max(time.perf_counter() - start, 1e-9) / count
-        steps = int(min(max(PAUSE / pace, 1), 64 * count))
+        steps = int(min(max(PAUSE / pace, 1), 64 * count, most))
         if report is not None:
             report(begin)
 
