@@ -415,9 +415,15 @@ def own_address(memory: Any) -> int:
 
 
 def where(array: Any) -> int:
-    """Where an array begins in memory; quickly, if it is in one piece and may be written."""
+    """Where an array begins in memory; quickly, if its rows are in one piece and may be written."""
     flags = array.flags
-    return own_address(array) if flags.writeable and flags.c_contiguous and array.size else address(array)
+    if flags.writeable and array.size:
+        if flags.c_contiguous:
+            return own_address(array)
+        first = array[:1]
+        if first.flags.c_contiguous:
+            return own_address(first)
+    return address(array)
 
 
 def aligned(size: int) -> Any:

@@ -13,7 +13,7 @@ from .kernel import NAME, Kernel
 from .layout import address
 from .text import literal, vector, word
 
-NEAR = 1 << 13
+NEAR = 1 << 12
 """Bytes of states that are looked at together."""
 
 VECTOR, BESIDE = 64, 4

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from parscan._recorded.native.lanes import Lanes
+from parscan._recorded.native.layout import address, where
 from parscan._recorded.native.loop import Loop
 from parscan._recorded.native.watch import NEAR
 from parscan._recorded.record import record
@@ -366,3 +367,12 @@ def test_threads_run_one_loop():
         list(threads.map(lambda out: loop.run(state, inputs, out, 0, 2000), outs))
     for out in outs:
         np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_where_arrays_begin():
+    x = np.random.default_rng(0).normal(size=(10, 4))
+    fixed = x.copy()
+    fixed.flags.writeable = False
+    cuts = (x, x[:, :1], x[::-1], x[:, ::2], x[3:, 1:].T, x[:, ::-1], np.broadcast_to(x[0], (3, 4)), x[1, 1:2, None])
+    for array in (*cuts, fixed, fixed[:, :1], np.zeros((0, 2))):
+        assert where(array) == address(array), array.strides
