@@ -159,7 +159,8 @@ def _as_tolerances(rtol: Any, atol: Any, state: Array) -> tuple[float | Array, A
     if not bool(array_namespace(given).all((given >= 0) & (given < inf))):
         raise ValueError(f"`rtol` must be finite and not negative, got {rtol!r}.")
     if bool(array_namespace(given).any(given < least)):
-        warnings.warn(f"`rtol` is too small. Setting `rtol = {least:.3g}`.", UserWarning, stacklevel=4)
+        those = "At least one element of `rtol`" if given.ndim else "`rtol`"
+        warnings.warn(f"{those} is too small. Setting `rtol = {least:.3g}`.", UserWarning, stacklevel=4)
     relative = float(given) if given.ndim == 0 else xp.asarray(given, dtype=xp.abs(state).dtype)
     relative = max(relative, least) if isinstance(relative, float) else xp.clip(relative, least, None)
     absolute = xp.asarray(_as_tolerance("atol", atol, state), dtype=xp.abs(state).dtype)
@@ -219,7 +220,7 @@ def _as_args(args: Any) -> tuple[Any, ...]:
         return tuple(args)
     except TypeError:
         raise TypeError(
-            f"Supplied `args` cannot be unpacked: got {type(args).__name__}. Pass a tuple, args=(value,) for one."
+            f"Supplied 'args' cannot be unpacked: got {type(args).__name__}. Pass a tuple, args=(value,) for one."
         ) from None
 
 

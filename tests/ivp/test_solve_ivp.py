@@ -1,6 +1,7 @@
 """The front door for initial value problems, against SciPy's."""
 
 import math
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -164,6 +165,17 @@ def test_empty_problems():
     assert solve_ivp(lambda t, y: y, (0, 1), np.empty(0)).y.shape[0] == 0
 
 
+@pytest.mark.parametrize("end", [1.0, np.inf])
+@pytest.mark.parametrize("kernels_pay", [False, True])
+def test_dense_output_of_no_components(end, kernels_pay, monkeypatch):
+    """Without warnings, by the kernels of the first calls and by compiled ones, and also if the span has no end."""
+    monkeypatch.setattr(import_module("parscan._kernels.dispatch").account, "spent", np.inf if kernels_pay else 0.0)
+    found = solve_ivp(lambda t, y: y, (0, end), np.empty(0), dense_output=True)
+    assert found.t[-1] == end
+    assert found.sol(0.5).shape == (0,)
+    assert found.sol([0.25, 0.5, 1.0]).shape == (0, 3)
+
+
 BAD = [
     ({"fun": 3}, TypeError, "`fun` must be callable"),
     ({"t_span": 5}, ValueError, "`t_span` must be a pair"),
@@ -174,6 +186,7 @@ BAD = [
     ({"t_eval": [0, 2]}, ValueError, "not within `t_span`"),
     ({"t_eval": [0.5, 0.2]}, ValueError, "not properly sorted"),
     ({"t_eval": [[0.5]]}, ValueError, "must be 1-dimensional"),
+    ({"rtol": [1e-3, 1e-20]}, UserWarning, "At least one element of `rtol` is too small"),
     ({"rtol": -1}, ValueError, "`rtol` must be finite and not negative"),
     ({"atol": -1}, ValueError, "`atol` must be positive"),
     ({"atol": [1, 2, 3]}, ValueError, "`atol` has wrong shape"),

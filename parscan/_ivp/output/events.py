@@ -63,7 +63,9 @@ def _prepared(function: Any, name: str) -> Event:
     except (TypeError, ValueError, OverflowError):
         valid = False
     if not valid:
-        raise ValueError(f"`terminal` of `{name}` is {terminal!r}; pass a bool or a positive number of occurrences.")
+        raise ValueError(
+            f"The `terminal` attribute of `{name}` is {terminal!r}; pass a bool or a positive number of occurrences."
+        )
     try:
         sense = float("nan" if isinstance(direction, str) else direction)
     except (TypeError, ValueError):

@@ -15,6 +15,9 @@ from ..result.result import IvpResult
 from ..sensitivities.derivatives import Derivatives
 from ..sensitivities.trajectory import Trajectory
 
+LARGEST = 1e300
+"""Ends of polynomials over a span without an end: they have no components, but their times are numbers."""
+
 
 def solve_empty(
     problem: Problem, times: Array | None, events: tuple[Event, ...] | None, *, dense_output: bool
@@ -24,7 +27,7 @@ def solve_empty(
     mesh = xp.asarray(problem.span, dtype=xp.float64)
     states = xp.broadcast_to(problem.y0[None, ...], (2, *problem.y0.shape))
     slopes = xp.zeros((1, 1, *problem.y0.shape), dtype=problem.y0.dtype)
-    dense = PiecewisePolynomial(radau(1), mesh, states, slopes)
+    dense = PiecewisePolynomial(radau(1), xp.clip(mesh, -LARGEST, LARGEST), states, slopes)
     rhs = problem.right_hand_side()
     method = Collocation(radau(1), problem.y0.shape[-1])
     t = mesh if times is None else times

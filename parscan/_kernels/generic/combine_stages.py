@@ -11,5 +11,5 @@ def combine_stages(theta: Array, intervals: Array, coefficients: Array, K: Array
     xp = array_namespace(K)
     weights = xp.astype(legendre_series(theta, coefficients), K.dtype, copy=False)
     s = coefficients.shape[1]
-    rows = xp.reshape(K, (-1, K.shape[-1]))
+    rows = xp.reshape(K, (K.shape[0] * s, K.shape[2]))
     return sum(weights[:, j, None] * xp.take(rows, intervals * s + j, axis=0) for j in range(s))

@@ -211,7 +211,7 @@ def test_args(method, rtol):
     matrix = solve_ivp(lambda t, y, A: A @ y, (0, 1), [1.0, 1.0], method, args=(-np.eye(2),), rtol=rtol)
     assert np.allclose(matrix.y[:, -1], np.exp(-1), rtol=10 * rtol)
     assert solve_ivp(decay, (0, 1), [1.0], method, args=(), rtol=rtol).success
-    with pytest.raises(TypeError, match=r"`args` cannot be unpacked.*tuple"):
+    with pytest.raises(TypeError, match=r"Supplied 'args' cannot be unpacked.*tuple"):
         solve_ivp(decay, (0, 1), [1.0], method, args=2.0, rtol=rtol)
     with pytest.raises(TypeError, match="positional argument"):
         solve_ivp(decay, (0, 1), [1.0], method, args=(1.0, 2.0), rtol=rtol)

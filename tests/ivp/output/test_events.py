@@ -234,7 +234,9 @@ def test_attributes(attributes, terminal, direction):
 
 @pytest.mark.parametrize("terminal", [-1, 1.5, "yes", np.nan, np.inf, [1, 2]])
 def test_bad_terminal(terminal):
-    with pytest.raises(ValueError, match=r"`terminal` of `events\[1\]` is .*; pass a bool or a positive number"):
+    with pytest.raises(
+        ValueError, match=r"`terminal` attribute of `events\[1\]` is .*; pass a bool or a positive number"
+    ):
         prepare([height, event(height, terminal=terminal)])
 
 
