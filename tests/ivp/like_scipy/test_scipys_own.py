@@ -28,10 +28,6 @@ DIFFERENT = {
         "auto-code",
     ): "the solution is taken 1600 steps beyond its end, by polynomials of degree 7",
     ("test_t_eval_dense_output", "auto-code"): "with dense output, states differ by rounding",
-    (
-        "test_event_terminal_iv",
-        "auto-code",
-    ): "steps, and errors, are others when a problem is solved for the second time",
     ("test_array_rtol", "auto-code"): "there is no error that a smaller tolerance would reduce",
     ("test_integration_const_jac", "auto-calls"): "LSODA, also SciPy's, is off by 25 tolerances",
     ("test_args_single_value", "auto-calls"): "LSODA is within the tolerance, but not within 1e-7",
