@@ -34,10 +34,15 @@ as that plus the second number for each number of a state. Recording a few hundr
 WORTH_RUNNING = 1e-3
 """A step that was recorded before is run as machine code if the loop takes more than this many seconds."""
 
-LARGEST, MOST_NODES, MOST_OF_BATCH = 20_000, 300_000, 3_000_000
+LARGEST, MOST = 20_000, 50_000
 """
-Largest number of operations of a step, or of one member of a batch, that is compiled; largest number of nodes of a
-graph, constants included, before recording ends, for single states and for wide batches.
+Largest number of operations in the code of a step, or of one member of a batch, that is compiled: it takes long to
+compile; and largest number with those in loops: of products with matrices that fill the caches, NumPy's are as fast.
+"""
+
+MOST_NODES, MOST_OF_BATCH = 300_000, 3_000_000
+"""
+Largest number of nodes of a graph, constants included, before recording ends, for single states and for wide batches.
 """
 
 WIDE = 100
@@ -358,8 +363,9 @@ class Compiler:
         program, batch = recording.program, tuple(self.states.shape[1:-1])
         member = member_of(program, batch)
         each = program if member is None else member.program
-        if each.operations > LARGEST:
-            raise NoCodeError(f"has {each.operations} operations, more than {LARGEST}")
+        for count, most in ((each.written, LARGEST), (each.operations, MOST)):
+            if count > most:
+                raise NoCodeError(f"has {count} operations, more than {most}")
         if not LEDGER.pays(each, seconds):
             return None
         from .._recorded.native.loop import compiled_loop  # noqa: PLC0415 - slow to import

@@ -528,3 +528,37 @@ def test_what_takes_longer_to_compare_than_the_loop_is_not_compared(monkeypatch)
     for _ in range(3):
         assert solve_recurrence(step, np.ones(1), length=1000, method="sequential").success
     assert len(looks) <= 2
+
+
+@pytest.mark.parametrize(("n", "is_compiled"), [(64, True), (100, False)])
+def test_operations_in_loops_are_many_before_they_are_too_many(n, is_compiled):
+    """A GRU of 64 states has 25 792 operations, nearly all in products, one of 100 more than twice as many."""
+    rng = np.random.default_rng(n)
+    W, U = (rng.uniform(-1, 1, (n, 3 * n)) / np.sqrt(n) for _ in range(2))
+
+    def step(y, x):
+        gx, gy = x @ U, y @ W
+        gates = 1 / (1 + np.exp(-gx[..., : 2 * n] - gy[..., : 2 * n]))
+        r, z, h = gates[..., :n], gates[..., n:], gy[..., 2 * n :]
+        c = np.tanh(gx[..., 2 * n :] + r * h)
+        return c + z * (y - c)
+
+    x = rng.standard_normal((200, n))
+    if not is_compiled:
+        with pytest.raises(TypeError, match="operations, more than 50000"):
+            solve_recurrence(step, np.zeros(n), x, compile=True)
+        return
+    sol = solve_recurrence(step, np.zeros(n), x, method="sequential", compile=True)
+    assert sol.compiled
+    np.testing.assert_allclose(sol.y, loop(step, np.zeros(n), x), rtol=1e-12, atol=1e-12)
+
+
+def test_operations_that_are_written_out_are_too_many_earlier():
+    def step(y):
+        for _ in range(11):
+            y = np.concatenate([y[..., k::2] + 0.1 * np.sin(y[..., 1 - k :: 2]) for k in (0, 1)], -1)
+            y = np.stack([y[..., k] * y[..., k - 1] for k in range(y.shape[-1])], -1)
+        return y
+
+    with pytest.raises(TypeError, match="operations, more than 20000"):
+        solve_recurrence(step, np.full(1800, 0.1), length=100, compile=True)

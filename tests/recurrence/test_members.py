@@ -147,8 +147,8 @@ def test_a_batch_that_is_coupled_is_a_program_of_the_whole(monkeypatch):
 
 def test_operations_are_those_of_a_member():
     """A batch may have more operations than a step that is compiled."""
-    y0 = RNG.random((3000, 2))
-    sol = solve_recurrence(bucket(*parameters(3000)), y0, np.ones((60, 1, 2)), method="sequential", compile=True)
+    y0 = RNG.random((9000, 2))
+    sol = solve_recurrence(bucket(*parameters(9000)), y0, np.ones((60, 1, 2)), method="sequential", compile=True)
     assert sol.compiled
     with pytest.raises(TypeError, match="operations, more than"):
         solve_recurrence(
