@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._arrays.namespace import Array
+from .._engine.termination import Termination
 from .._functions.right_hand_side import RightHandSide
 from .._recorded.budget import NoCodeError
 from .._reporting.progress import Report
 from ..warnings import CoarseMeshWarning, JacobianWarning, PointByPointWarning
+from .compiled.accuracy import LeftError
 from .compiled.on_mesh import ByCode, code_on_mesh
 from .compiled.recorded import UNLIKE
 from .core.evaluation import Evaluation
@@ -89,7 +91,8 @@ class OnMeshes:
         Raises
         ------
         NoCodeError
-            If there is none, or `fun` contradicts it. What `fun` raises reaches the user if there is no solution.
+            If there is none, or `fun` contradicts it; `LeftError` if there is no solution: the record of `fun` may lack
+            some of its branches.
         """
         code = code_on_mesh(self.problem, self.evaluation, self.vectorized)
         while True:
@@ -101,8 +104,8 @@ class OnMeshes:
             if not self.evaluation.withdraws_jacobian(rhs, solved.pieces):
                 break
         found = self._result(task, solved, method)
-        if not found.success and self.evaluation.raised.error is not None:
-            raise self.evaluation.raised.for_user()
+        if not found.success and found.termination is not Termination.STUCK:
+            raise LeftError(f"left the solution at t = {float(found.mesh[-1])!r}")
         return found
 
     def _solved(

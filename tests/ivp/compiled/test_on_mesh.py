@@ -223,3 +223,22 @@ def test_where_code_has_no_coarse_solution_the_usual_solver_makes_one():
     sol = solve_ivp(lambda t, y: y**2, (0, 2), [1.0], "Radau", rtol=1e-6, atol=1e-8, compile=True)
     assert not sol.success
     assert 0.999 < sol.t[-1] < 1.0001
+
+
+def test_where_the_record_lacks_a_branch_the_function_is_called():
+    rates, levels = np.full((40, 1, 1), -1.0), np.cos(np.arange(40.0))[:, None]
+
+    def held(t, y):
+        k = np.clip(np.floor(t * 4).astype(int), 0, 39)
+        a, b = np.moveaxis(rates[k], (-2, -1), (0, 1)), np.moveaxis(levels[k], -1, 0)
+        return [a[0, 0] * y[0] + b[0]]
+
+    times = np.linspace(0, 10, 41)
+    sol = solve_ivp(held, (0, 10), [1.0], "DEER", times, rtol=1e-6, atol=1e-9, jumps=times, compile=True)
+    exact = 1.0
+    for level in levels[:, 0]:
+        exact = level + (exact - level) * np.exp(-0.25)
+    assert sol.success
+    assert not sol.compiled
+    assert "left the solution" in sol.decisions[0]
+    np.testing.assert_allclose(sol.y[0, -1], exact, rtol=1e-6)
