@@ -193,6 +193,22 @@ def _kind(item: Item) -> tuple[Any, ...]:
     return (item.packed, item.level, item.block.operation, item.block.dtype.char)
 
 
+def latency(program: Program) -> int:
+    """Cycles from a state to the next one where nothing branches, about."""
+    since = np.full(program.size, -1)
+    for block in program.blocks:
+        nodes = slice(block.first, block.first + block.count)
+        if block.operation == INPUT and block.data[0] == 0:
+            since[nodes] = 0
+        elif block.operation == PRODUCT:
+            latest = max(since[ids].max() for ids in block.operands)
+            since[nodes] = latest if latest < 0 else latest + 4 * USUAL
+        elif block.operands:
+            latest = np.max([np.broadcast_to(since[ids], block.count) for ids in block.operands], axis=0)
+            since[nodes] = np.where(latest < 0, -1, latest + cycles(block))
+    return int(max(since[program.results[0]].max(), 0))
+
+
 def _waiting(program: Program, carried: set[int]) -> set[int]:
     """Nodes of `where` whose values wait long for one of few conditions, counted from the state."""
     since = [-1] * program.size

@@ -74,6 +74,8 @@ class Kernel:
     scratch: int
     sources: tuple[Any, ...] = ()
     """Places in the table, the dtypes there, and the nodes or the block of the program with these constants."""
+    forks: int = 0
+    """Branches in a step."""
 
     def of(self, program: Program) -> Kernel:
         """The kernel of a program that has the same structure and other constants."""
@@ -122,7 +124,7 @@ if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a
 
 def kernel(
     program: Program, *, chain: int, lanes: int = 1, modes: Sequence[str] = (), fixed: Sequence[int] = (),
-    watched: bool = False,
+    watched: bool = False, branches: bool = True,
 ) -> Kernel:  # fmt: skip
     """
     Write the code of a program.
@@ -142,15 +144,17 @@ def kernel(
         With lanes, arguments that are the same in all steps: few elements are read before the steps.
     watched : bool
         Whether to find out if the states of all steps are finite.
+    branches : bool
+        Whether to branch where that pays if branches are predicted well.
     """
-    key = structure(program), chain, lanes, tuple(modes), tuple(fixed), watched
+    key = structure(program), chain, lanes, tuple(modes), tuple(fixed), watched, branches
     with _lock:
         known = _kept.get(key)
         if known is not None:
             _kept.move_to_end(key)
     if known is not None:
         return known.of(program)
-    known = _written(program, chain, lanes, modes, fixed, watched)
+    known = _written(program, chain, lanes, modes, fixed, watched, branches)
     if known.table.nbytes > LARGEST:
         return known
     with _lock:
@@ -161,15 +165,15 @@ def kernel(
 
 
 def _written(
-    program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int], watched: bool
+    program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int], watched: bool, branches: bool
 ) -> Kernel:
     """The code of a program, written anew."""
     found = carried(program) if chain == 1 else None
     if found:
-        writer = Writer(found.program, chain, lanes, modes, fixed, watched, found, original=program)
+        writer = Writer(found.program, chain, lanes, modes, fixed, watched, found, original=program, branches=branches)
         if not writer.layout.loops and all(isinstance(part, Scalars) for part in writer.layout.parts):
             return writer.kernel()
-    return Writer(program, chain, lanes, modes, fixed, watched).kernel()
+    return Writer(program, chain, lanes, modes, fixed, watched, branches=branches).kernel()
 
 
 class Writer(Handed):
@@ -177,7 +181,7 @@ class Writer(Handed):
 
     def __init__(
         self, program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int], watched: bool,
-        carried: Carried | None = None, original: Program | None = None,
+        carried: Carried | None = None, original: Program | None = None, branches: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(program, lanes, modes, chain)
         self.original = original or program
@@ -188,7 +192,7 @@ class Writer(Handed):
         self.forks = 0
         """Branches in the code of a step."""
         self.branches: Branches | None = None
-        if chain and lanes == 1 and any(block.operation == "where" for block in program.blocks):
+        if branches and chain and lanes == 1 and any(block.operation == "where" for block in program.blocks):
             following = carried.following if carried else {}
             kept = {*np.flatnonzero(self.layout.stored).tolist(), *following.values()}
             self.branches = Branches(self.program, kept, set(following))
@@ -245,8 +249,9 @@ class Writer(Handed):
             "}",
         ]
         return Kernel(
-            "\n".join(lines) + "\n", text.external, self.layout.the_table(), self.layout.scratch_bytes, self._sources()
-        )
+            "\n".join(lines) + "\n", text.external, self.layout.the_table(), self.layout.scratch_bytes, self._sources(),
+            self.forks,
+        )  # fmt: skip
 
     def _copy_step(self) -> None:
         """Write several steps in a row where that pays; no value of a step is needed after the last one then."""

@@ -52,9 +52,11 @@ class Loop:
     """
 
     def __init__(self, program: Program) -> None:
-        from .compilation import Compiled  # noqa: PLC0415 - LLVM is slow to load
+        from .branches import latency  # noqa: PLC0415 - LLVM is slow to load
+        from .compilation import Compiled  # noqa: PLC0415
         from .held import held  # noqa: PLC0415
         from .kernel import kernel  # noqa: PLC0415
+        from .predicted import Predicted  # noqa: PLC0415
         from .watch import Watched  # noqa: PLC0415
 
         self.program, self._operations = program, max(program.operations, 1)
@@ -62,9 +64,18 @@ class Loop:
         several = held(program, single)
         self._kernel, state = Compiled(single), program.arguments[0]
         self._row = prod(state.shape) * state.dtype.itemsize if state.dtype.kind == "f" else -1
-        self._watched = self._several = Watched(self._kernel, state.dtype, prod(state.shape))
-        if several is not None:
-            self._several = Watched(Compiled(several), state.dtype, prod(state.shape))
+
+        def watched(kernel: Compiled) -> Watched:
+            return Watched(kernel, state.dtype, prod(state.shape))
+
+        self._watched: Watched | Predicted = watched(self._kernel)
+        if single.forks and not single.scratch:
+
+            def selecting() -> Watched:
+                return watched(Compiled(kernel(program, chain=1, branches=False)))
+
+            self._watched = Predicted(self._watched, selecting, latency(program))
+        self._several = self._watched if several is None else watched(Compiled(several))
         others = [prod(one.shape) * one.dtype.itemsize for one in program.arguments[1:]]
         self._in_one_piece = [*others, self._row]
         """Bytes from a row of inputs, and of new states, to the next one if they are contiguous."""

@@ -144,5 +144,7 @@ def test_random_steps(seed, kind):
 
     y, x = rng.standard_normal(2), rng.standard_normal((300, 2))
     out = run(step, y, x)
+    bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
+    out = out[: bad[0] + 1] if bad.size else out  # the steps may end after it
     with np.errstate(all="ignore"):
-        assert_array_equal(out, step(np.concatenate([y[None], out[:-1]]), x))
+        assert_array_equal(out, step(np.concatenate([y[None], out[:-1]]), x[: len(out)]))
