@@ -186,6 +186,7 @@ class Writer(Handed):
         super().__init__(program, lanes, modes, chain)
         self.original = original or program
         self.chain, self.fixed, self.carried, self.is_watched = chain, fixed, carried, watched
+        self.turns = "%time" if chain and lanes == 1 else ""
         self.text.waits = chain > 0 and lanes == 1 and _calls(program) <= FEW_CALLS
         self.handed: dict[int, Register] = {}
         self.following = set(np.ravel(program.results[0]).tolist()) if chain == 1 and lanes == 1 else set()

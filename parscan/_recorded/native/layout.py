@@ -372,11 +372,14 @@ class Layout:
 
         A constant one is in this order, any other one column after column; without an order, all are row after row.
         """
-        numbers = distinct(self.block_of[matrix])
-        if not all(self.program.blocks[k].operation == CONSTANT for k in numbers):
+        if not self.is_constant(matrix):
             return self._in_memory(np.ravel(matrix.T if order else matrix)), False
         ids = order(matrix) if order else np.ravel(matrix)
         return Run(TABLE, self.constant(self.values(ids), ids)), True
+
+    def is_constant(self, ids: Any) -> bool:
+        """Whether all of some nodes are constants."""
+        return all(self.program.blocks[k].operation == CONSTANT for k in distinct(self.block_of[ids]))
 
     def values(self, ids: Any) -> Any:
         """Values of constants."""

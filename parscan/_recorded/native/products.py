@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..graph import Block
 from . import libm
-from .blocks import Blocks
+from .blocks import Blocks, Evaluated
 from .layout import FEWEST, SCRATCH, TABLE, Copied, Multiplied, Run
 from .text import Register, literal, vector, word
 
@@ -18,6 +20,10 @@ LATENCY = 8
 
 SUMS = 24 if libm.vector_bytes() == 64 else 12
 """Largest number of registers for sums: the more there are, the less often the vector is read."""
+
+NEAR, FAR, FEW = 3 << 13, 5 << 15, 3
+"""Bytes of matrices that do not fit into the nearest cache, but of which a good part does; and most registers for the
+sums of a tile of theirs."""
 
 SCALED = 1024
 """Size of a matrix from which on vectors of tiny numbers are scaled."""
@@ -69,8 +75,37 @@ class Tiles:
         return np.ravel(np.swapaxes(matrix[rows], 1, 2))
 
 
+class _Columns(NamedTuple):
+    """A part of the rows of a matrix, column after column."""
+
+    base: Register
+    where: int
+    """Space of memory."""
+    size: int
+    """Numbers from a column to the next."""
+    places: list[int]
+    """Of registers in a column."""
+
+
+class _Finish(NamedTuple):
+    """What is done with the sums of rows: where they are stored, what follows, and a factor before; "" if none."""
+
+    targets: Sequence[Register]
+    then: list[Evaluated]
+    factor: Register
+
+
 class Products(Blocks):
-    """Products, besides all other blocks."""
+    """
+    Products, besides all other blocks.
+
+    Attributes
+    ----------
+    turns : str
+        Register with the number of the step; "" without steps, or with several lanes.
+    """
+
+    turns: Register = ""
 
     def _product(self, part: Multiplied) -> None:
         """A matrix times a vector."""
@@ -132,16 +167,15 @@ class Products(Blocks):
         return self.text.term("add", vector(word(dtype), width), one, other)
 
     def _by_columns(self, part: Multiplied, x: Register, space: int, scale: Register) -> None:
-        """
-        A sum of columns, times `scale` unless that is empty.
-
-        The sums of some rows are in registers while a loop passes over the columns; where these are few, several sums
-        per row, because an addition waits for the one before.
-        """
+        """A sum of columns, times `scale` unless that is empty."""
         block, lanes = part.block, self.lanes
         (rows, terms), dtype = block.operands[0].shape, block.dtype
         width = lanes if lanes > 1 else 1 << (min(self.width, rows).bit_length() - 1)
         finishing = self._prepared_loop(part.then, width) if part.then else []
+        finish = _Finish(self._targets(block), finishing, self._splat(scale, dtype, width) if scale else "")
+        if self.turns and NEAR < rows * terms * dtype.itemsize <= FAR and self.layout.is_constant(block.operands[0]):
+            self._there_and_back(block, x, space, finish, width)
+            return
         tiles = Tiles.of(rows, 1 if lanes > 1 else width, self._most_sums(dtype))
         entries, is_tiled = self.layout.matrix(block.operands[0], tiles.entries)
         matrix, where = self._prepared(entries, dtype), entries.space if isinstance(entries, Run) else SCRATCH
@@ -150,21 +184,87 @@ class Products(Blocks):
         outer = self._for(rows, count * each) if len(tiles.starts) > 1 else None
         first, tile = (outer[0], f"%{self.text.name('tile')}") if outer else ("0", "0")
         base = self._at(matrix, where, tile if is_tiled else first, dtype) if outer else matrix
+        places = [k * each for k in range(count)] if is_tiled else starts
+        totals = self._sums(block, _Columns(base, where, size, places), x, space, width)
+        for start, total in zip(starts, totals, strict=True):
+            self._finish(
+                block, finish, total, self.text.new(f"add i64 {first}, {start}") if outer else str(start), width
+            )
+        if outer:
+            self._next(outer, [(tile, "i64", "0", self.text.new(f"add i64 {tile}, {size * terms}"))])
+
+    def _there_and_back(self, block: Block, x: Register, space: int, finish: _Finish, width: int) -> None:
+        """
+        The tiles in turn, of a matrix that does not fit into the nearest cache: from step to step the other way round.
+
+        What was read last is still near then. The sums of each row are the same either way.
+        """
+        (rows, terms), dtype, text = block.operands[0].shape, block.dtype, self.text
+        registers = -(-rows // width)
+        tiles = -(-registers // FEW)
+        small, larger = divmod(registers, tiles)  # registers of a tile, and number of tiles that have one more
+        ends = [small * k + min(k, larger) for k in range(tiles + 1)]
+        starts = np.minimum(width * np.arange(registers), rows - width)
+
+        def entries(matrix: Any) -> Any:
+            parts = [starts[a:b, None] + np.arange(width) for a, b in pairwise(ends)]
+            return np.concatenate([np.ravel(matrix[np.ravel(one)].T) for one in parts])
+
+        matrix = self._prepared(self.layout.matrix(block.operands[0], entries)[0], dtype)
+        outer = self._for(tiles, 1)
+        back = text.new(f"trunc i64 {self.turns} to i1")
+        last = text.new(f"sub i64 {tiles - 1}, {outer[0]}")
+        tile = text.new(f"select i1 {back}, i64 {last}, i64 {outer[0]}")
+        more = text.smaller(tile, str(larger))
+        first = text.new(f"mul i64 {tile}, {small}")
+        first = text.new(f"add i64 {first}, {more}")
+        first = text.new(f"mul i64 {first}, {width}")
+        base = self._at(matrix, TABLE, text.new(f"mul i64 {first}, {terms}"), dtype)
+
+        def one(count: int) -> None:
+            places = [width * k for k in range(count)]
+            totals = self._sums(block, _Columns(base, TABLE, width * count, places), x, space, width)
+            for place, total in zip(places, totals, strict=True):
+                at = text.new(f"add i64 {first}, {place}")
+                self._finish(block, finish, total, text.smaller(at, str(rows - width)) if rows % width else at, width)
+
+        if not larger:
+            one(small)
+        else:
+            labels, done = [text.name("larger"), text.name("smaller")], text.name("done")
+            is_larger = text.new(f"icmp ult i64 {tile}, {larger}")
+            text.do(f"br i1 {is_larger}, label %{labels[0]}, label %{labels[1]}")
+            for label, count in zip(labels, (small + 1, small), strict=True):
+                text.begin(label)
+                one(count)
+                text.do(f"br label %{done}")
+            text.begin(done)
+        self._next(outer)
+
+    def _sums(self, block: Block, columns: _Columns, x: Register, space: int, width: int) -> list[Register]:
+        """
+        Sums of a part of the rows.
+
+        They are in registers while a loop passes over the columns; where they are few, there are several per row,
+        because an addition waits for the one before.
+        """
+        (_, terms), dtype, lanes, where = block.operands[0].shape, block.dtype, self.lanes, columns.where
+        count = len(columns.places)
         sums = min(max(1, LATENCY // count), terms)
-        factor = self._splat(scale, dtype, width) if scale else ""
 
         def add(totals: list[Register], column: Register) -> list[Register]:
             one = self._one(self._at(x, space, column, dtype), space, dtype)
             one = self._splat(one, dtype, width) if lanes == 1 else one
-            place, found = self._at(base, where, self.text.new(f"mul i64 {column}, {size}"), dtype), []
-            for k, total in enumerate(totals):
-                at = self._at(place, where, str(k * each if is_tiled else starts[k]), dtype)
+            offset = self.text.new(f"mul i64 {column}, {columns.size}")
+            base, found = self._at(columns.base, where, offset, dtype), []
+            for place, total in zip(columns.places, totals, strict=True):
+                at = self._at(base, where, str(place), dtype)
                 entry = self._load(at, dtype, width) if lanes == 1 else self._one(at, where, dtype)
                 found.append(self._times(dtype, width, total, entry, one))
             return found
 
         inner = self._for(terms // sums * sums, sums)
-        kept = [[f"%{self.text.name('sum')}" for _ in starts] for _ in range(sums)]
+        kept = [[f"%{self.text.name('sum')}" for _ in range(count)] for _ in range(sums)]
         after = [add(kept[k], self.text.new(f"add i64 {inner[0]}, {k}")) for k in range(sums)]
         kind, zero = vector(word(dtype), width), literal(0, dtype, width)
         phis = [(a, kind, zero, b) for some, following in zip(kept, after, strict=True)
@@ -172,16 +272,16 @@ class Products(Blocks):
         self._next(inner, phis)
         for k, column in enumerate(range(terms // sums * sums, terms)):
             after[k] = add(after[k], str(column))
-        targets = self._targets(block)
-        for k, start in enumerate(starts):
-            total = self._total([some[k] for some in after], dtype, width)
-            total = self.text.new(f"fmul {kind} {total}, {factor}") if factor else total
-            place = self.text.new(f"add i64 {first}, {start}") if outer else str(start)
-            for target in targets:
-                self._store(total, self._at(target, SCRATCH, place, dtype), dtype, width)
-            self._evaluate(finishing, place, width, {block.first: total})
-        if outer:
-            self._next(outer, [(tile, "i64", "0", self.text.new(f"add i64 {tile}, {size * terms}"))])
+        return [self._total([some[k] for some in after], dtype, width) for k in range(count)]
+
+    def _finish(self, block: Block, finish: _Finish, total: Register, place: Register, width: int) -> None:
+        """Store the sums of some rows, and evaluate what follows."""
+        dtype = block.dtype
+        if finish.factor:
+            total = self.text.new(f"fmul {vector(word(dtype), width)} {total}, {finish.factor}")
+        for target in finish.targets:
+            self._store(total, self._at(target, SCRATCH, place, dtype), dtype, width)
+        self._evaluate(finish.then, place, width, {block.first: total})
 
     def _most_sums(self, dtype: np.dtype[Any]) -> int:
         """Sums that are kept in registers."""
