@@ -82,8 +82,8 @@ class Repeat:
     xp : namespace
     tolerance : Tolerance
     steps : int
-    places : array
-        Steps of the sample.
+    places, around : array
+        Steps of the sample; the steps before them, then these.
     fields : dict
         Of the result, besides the trajectory and the function.
     """
@@ -97,6 +97,7 @@ class Repeat:
     tolerance: Tolerance
     steps: int
     places: Array
+    around: Array
     fields: dict[str, Any]
 
     def solved(
@@ -137,10 +138,11 @@ class Repeat:
         args: tuple[Any, ...],
     ) -> bool:  # fmt: skip
         """Whether a call of the function gives a sample of the trajectory again."""
-        places, take = self.places, self.xp.take
+        places, take, count = self.places, self.xp.take, self.places.shape[0]
         rows = [take(part, places, axis=0) for part in parts]
         given = (tuple(rows),) if in_tuple else rows
-        before, found = take(trajectory, places - 1, axis=0), take(trajectory, places, axis=0)
+        states = take(trajectory, self.around, axis=0)
+        before, found = states[:count], states[count:]
         try:
             with quiet():
                 after = function(before, *given, *args)
@@ -200,12 +202,14 @@ def note(task: Task, y0: Any, x: Any, length: Any, precedent: Precedent, result:
         return
     witness, march = witness_of(precedent.recording), _march(precedent, tolerance, result)
     if witness is not None and march is not None:
-        places = task.arrays.xp.asarray(solution.sampled)
+        xp = task.arrays.xp
+        places = xp.asarray(solution.sampled)
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
         del fields["y"], fields["_solution"]
         _known[(*_identity(function), kind)] = Repeat(
-            reference, march, precedent, key, witness, task.arrays.xp, tolerance, task.steps, places, fields
-        )
+            reference, march, precedent, key, witness, xp, tolerance, task.steps, places,
+            xp.concat([places - 1, places]), fields,
+        )  # fmt: skip
     while len(_known) > KEPT:
         _known.popitem(last=False)
 
