@@ -58,6 +58,19 @@ class Purse(Protocol):
         """Note what it took."""
 
 
+class Free:
+    """Pays for whatever is recorded or compiled."""
+
+    def pay(self, what: str, seconds: float) -> None:
+        """Pay."""
+
+    def note(self, what: str, seconds: float) -> None:
+        """Note nothing."""
+
+
+FREE = Free()
+
+
 _purse: ContextVar[Purse | None] = ContextVar("purse", default=None)
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy
 
 from .calls import known, lifted
+from .captured import Opened
 from .complex_functions import ComplexFunction
 from .contents import contents
 from .dtypes import CHARS
@@ -267,6 +268,12 @@ class Copies:
                 space.get_now(name)
         return copy
 
+    def _opened(self, given: Opened) -> Any:
+        copy = self.value(given.function)
+        if type(copy) is not FunctionType:
+            raise Refused("is no function whose closure can be copied")
+        return given.bound(copy)
+
     def _cell(self, given: CellType) -> CellType:
         found = self._known.get(id(given))
         if found is None:
@@ -429,6 +436,7 @@ MAKERS: tuple[tuple[Any, Callable[[Copies, Any], Any]], ...] = (
     (tuple, Copies._tuple),
     (set, lambda copies, given: given.copy()),
     (FunctionType, Copies._function),
+    (Opened, Copies._opened),
     (MethodType, Copies._method),
     (BuiltinFunctionType | MethodWrapperType, Copies._builtin),
     (functools.partial, Copies._partial),

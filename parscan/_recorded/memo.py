@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .budget import RECORDING, note, pay
+from .captured import Opened
 from .record import NO_WISHES, Recording, Wishes, recorded
 from .witness import Witness
 
@@ -140,6 +141,8 @@ def _name(function: Any) -> Any:
         return _name(function.func)
     if type(function) is MethodType:
         return _name(function.__func__)
+    if type(function) is Opened:
+        return function.kind, _name(function.function)
     if type(function) is FunctionType:
         code = function.__code__
         return code.co_qualname, code.co_filename, code.co_firstlineno

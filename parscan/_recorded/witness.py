@@ -43,6 +43,7 @@ from typing import Any
 import numpy
 
 from . import glance
+from .captured import Opened
 from .copies import MAKERS, Copies
 from .glance import Glance, NoGlanceError
 from .libraries import SPECIAL
@@ -279,6 +280,15 @@ def _function(given: FunctionType, _: Any) -> tuple[Facts, Sequence[Any]]:
     return facts, (given.__globals__, given.__defaults__, given.__kwdefaults__, *(given.__closure__ or ()), *own)
 
 
+def _opened(given: Opened, _: Any) -> tuple[Facts, Sequence[Any]]:
+    """A function without the floats that are its arguments."""
+    function = given.function
+    facts = (given.kind, function.__code__, function.__module__, function.__name__, function.__qualname__)
+    defaults = tuple(None if k in given.defaults else one for k, one in enumerate(function.__defaults__ or ()))
+    cells = [cell for k, cell in enumerate(function.__closure__ or ()) if k not in given.cells]
+    return facts, (function.__globals__, *defaults, *cells)
+
+
 def _one(given: Any, _: Any) -> tuple[Facts, Sequence[Any]]:
     """An object that does not change."""
     return (Same(given),), ()
@@ -421,6 +431,12 @@ def _opener_of_function(given: Any, _: Copies) -> Open:
     raise Unknown
 
 
+def _opener_of_opened(given: Opened, copies: Copies) -> Open:
+    if _opener_of_function(given.function, copies) is not _function:
+        raise Unknown
+    return _opened
+
+
 def _names(code: CodeType) -> set[str]:
     """Names of globals and attributes in a function and in those inside of it."""
     inner = (_names(one) for one in code.co_consts if isinstance(one, CodeType))
@@ -487,6 +503,7 @@ def _opener_of_object(given: Any, copies: Copies) -> Open:
 
 BY_KIND: tuple[tuple[type, Callable[[Any, Copies], Open]], ...] = (
     (FunctionType, _opener_of_function),
+    (Opened, _opener_of_opened),
     (type, _opener_of_class),
     (BuiltinFunctionType, _opener_of_builtin),
     (ModuleType, _opener_of_module),
@@ -648,7 +665,7 @@ class Witness:
             node.facts = (*node.facts[:-1], node.facts[-1].copy())
         if len(self._nodes) > MOST_NODES or self.size > MOST_BYTES:
             raise Unknown
-        spaces = [_space] if opener is _function else []
+        spaces = [_space] if opener in (_function, _opened) else []
         node.parts = [self._part(part, copies, kept, role) for part, role in _with_roles(parts, spaces)]
         return number
 

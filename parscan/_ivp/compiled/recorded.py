@@ -16,12 +16,13 @@ from numpy import ndarray, zeros
 from ..._arrays.namespace import Array, all_finite, array_namespace, library, quiet
 from ..._functions.evaluators import ONE_BY_ONE, STACKED
 from ..._functions.verify import agree, alike, share_of
-from ..._recorded.budget import NoCodeError
+from ..._recorded.budget import FREE, NoCodeError, paid_by
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
 from .parts import as_parts, from_parts, wide
 
 if TYPE_CHECKING:
+    from ..._recorded.captured import Opened
     from ..._recorded.linearised import Linearised
     from ..._recorded.program import Program
     from ..._recorded.record import Recording
@@ -39,6 +40,15 @@ SHORT = 64
 KEPT = 256
 """Functions that are remembered because their parameters must be recorded as constants."""
 
+OTHERS = 12
+"""
+Records of a function with other captured floats after which these become parameters: the records took as long as
+compiling code that has them, which comes in place of code that has constants.
+"""
+
+CONSTANTS: tuple[float, Any] = (inf, ())
+"""Noted of functions whose captured floats must be constants."""
+
 SAMPLE, FEW = 32, 6
 """States of a solution that are compared with the function: in one call for all, or in a call for each."""
 
@@ -52,6 +62,7 @@ UNLIKE = "gave other values than its recorded operations"
 
 _lock = threading.Lock()
 _of_constants: OrderedDict[Any, None] = OrderedDict()
+_varied: OrderedDict[Any, tuple[float, Any]] = OrderedDict()  # how often functions captured others, and the last ones
 
 
 @dataclass(frozen=True)
@@ -68,10 +79,13 @@ class Recorded:
         It is kept for later solves, and so is what its `notes` hold: the programs, and whatever is compiled of them.
     parameters : tuple of floats and arrays
         Numbers that are arguments of the programs. Other numbers that the function reads are constants.
+    captured : int
+        How many of them, the last ones, are not in `args`, but captured by the function.
     """
 
     recording: Recording
     parameters: tuple[Any, ...]
+    captured: int = 0
 
     @property
     def notes(self) -> dict[Any, Any]:
@@ -161,6 +175,8 @@ class Recorded:
             with quiet():
                 found = self.slopes(some.t, wide(some.states))
             if not agree(found, some.values, share_of(problem.rtol, problem.y0), some.t, some.states, alone):
+                if self.captured:
+                    _note(_varied, _key_of(problem), CONSTANTS)
                 return UNLIKE
         self.notes["stacks", vectorized] = evaluation.stacks
         return ""
@@ -176,12 +192,14 @@ class Recorded:
         the whole sample agreed, one state is compared, at each solve another one.
         """
         before: Compared | None = self.notes.get("compared")
-        is_known = before is not None and before.is_of(problem)
+        is_known = before is not None and before.is_of(problem, self.parameters)
         if before is not None and is_known and before.agrees(problem, t, states, slopes):
             return False
         found = self._differs(problem, vectorized, t, states, slopes)
+        if found and self.captured:
+            _note(_varied, _key_of(problem), CONSTANTS)
         if not found and not is_known:
-            self.notes["compared"] = Compared(problem)
+            self.notes["compared"] = Compared(problem, self.parameters)
         return found
 
     def _differs(self, problem: Problem, vectorized: bool | None, t: Array, states: Array, slopes: Array) -> bool:
@@ -222,18 +240,20 @@ def _is_rounding(problem: Problem, distance: Array, states: Array, slopes: Array
 class Compared:
     """A problem whose solution was compared with the function."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, parameters: tuple[Any, ...]) -> None:
         self._args, self._span, self._rtol = problem.args, problem.span, problem.rtol
+        self._parameters = parameters
         self._start, self._uses = problem.y0.copy(), 0
         self._share = share_of(problem.rtol, problem.y0)
 
-    def is_of(self, problem: Problem) -> bool:
-        """Whether a problem is this one."""
+    def is_of(self, problem: Problem, parameters: tuple[Any, ...]) -> bool:
+        """Whether a problem with these parameters is this one."""
         return (
             problem.span == self._span
             and problem.rtol == self._rtol
             and len(problem.args) == len(self._args)
             and all(map(is_, problem.args, self._args))
+            and all(map(is_, parameters, self._parameters))
             and problem.y0.dtype == self._start.dtype
             and problem.y0.tobytes() == self._start.tobytes()
         )
@@ -259,12 +279,13 @@ STRIDE = 377
 """Rows between the states that are compared with the function at one solve and at the next one."""
 
 
-def record_right_hand_side(problem: Problem) -> Recorded:
+def record_right_hand_side(problem: Problem, *, opens: bool = False) -> Recorded:
     """
     The right-hand side of a problem: recorded now, or at an earlier solve if all that it reads is as it was then.
 
     Doubles and short arrays of them that lead `args` are parameters of the programs, so that other ones need no other
     recording: unless the function does with them what can only be done with known numbers, or takes them as exponents.
+    If `opens`, so are the floats that the function captured, once they were others often enough.
 
     Raises
     ------
@@ -273,15 +294,57 @@ def record_right_hand_side(problem: Problem) -> Recorded:
     """
     if obstacle := _obstacle(problem):
         raise NoCodeError(obstacle)
-    key = getattr(problem.fun, "__code__", type(problem.fun))
+    key = _key_of(problem)
     parameters = tuple(takewhile(is_parameter, problem.args))
+    if opens and (found := _with_captured(problem, parameters if key not in _of_constants else ())):
+        return found
     if parameters and key not in _of_constants:
         if found := _with_parameters(problem, parameters):
             return found
-        _of_constants[key] = None
-        while len(_of_constants) > KEPT:
-            _of_constants.popitem(last=False)
+        _note(_of_constants, key, None)
     return _recorded(problem, ())
+
+
+def _key_of(problem: Problem) -> Any:
+    return getattr(problem.fun, "__code__", type(problem.fun))
+
+
+def _note(notes: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    notes[key] = value
+    while len(notes) > KEPT:
+        notes.popitem(last=False)
+
+
+def _with_captured(problem: Problem, parameters: tuple[Any, ...]) -> Recorded | None:
+    """The recording with the floats that the function captured as parameters, too; None if they are constants."""
+    from ..._recorded.captured import opened  # noqa: PLC0415 - slow to import
+
+    given = opened(problem.fun, FIRST + len(parameters), FIRST + len(problem.args))
+    if given is None:
+        return None
+    key, values = _key_of(problem), given.values
+    count, before = _varied.get(key, (0, ()))
+    if count < OTHERS:
+        if before != values:
+            _note(_varied, key, (count + 1, values))
+        return None
+    if count == inf:
+        return None
+    with paid_by(FREE):
+        found = _with_parameters(problem, (*parameters, *values), given)
+    if found is None or not _is_kept(found):
+        _note(_varied, key, CONSTANTS)
+        return None
+    return found
+
+
+def _is_kept(found: Recorded) -> bool:
+    """Whether later solves find the recording again."""
+    if "is kept" not in found.notes:
+        from ..._recorded.memo import entry_of  # noqa: PLC0415 - slow to import
+
+        found.notes["is kept"] = entry_of(found.recording) is not None
+    return bool(found.notes["is kept"])
 
 
 def _obstacle(problem: Problem) -> str:
@@ -300,10 +363,10 @@ def is_parameter(value: Any) -> bool:
     return type(value) is ndarray and value.dtype == float and value.ndim <= 1 and value.size <= SHORT
 
 
-def _with_parameters(problem: Problem, parameters: tuple[Any, ...]) -> Recorded | None:
+def _with_parameters(problem: Problem, parameters: tuple[Any, ...], given: Opened | None = None) -> Recorded | None:
     """The recording with parameters as arguments of the program; None if they should be constants."""
     try:
-        found = _recorded(problem, parameters)
+        found = _recorded(problem, parameters, given)
     except NoCodeError:
         return None
     if "exponents" not in found.notes:
@@ -312,19 +375,20 @@ def _with_parameters(problem: Problem, parameters: tuple[Any, ...]) -> Recorded 
     return None if found.notes["exponents"] else found
 
 
-def _recorded(problem: Problem, parameters: tuple[Any, ...]) -> Recorded:
-    """The recording with these parameters and the other arguments as constants."""
+def _recorded(problem: Problem, parameters: tuple[Any, ...], given: Opened | None = None) -> Recorded:
+    """The recording with these parameters, of which some may be captured, and the other arguments as constants."""
     remembered, not_recorded, wishes = recorder()
-    xp, state = problem.xp, wide(problem.y0)
+    xp, state, captured = problem.xp, wide(problem.y0), 0 if given is None else len(given.values)
     examples = [EXAMPLE, state, *map(xp.asarray, parameters)]
+    constants = problem.args[len(parameters) - captured :]
     try:
-        recording = remembered(problem.fun, examples, problem.args[len(parameters) :], MOST_NODES, wishes(state.dtype))
+        recording = remembered(given or problem.fun, examples, constants, MOST_NODES, wishes(state.dtype))
     except not_recorded as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     if "fits" not in recording.notes:
         _check(recording, state)
         recording.notes["fits"] = True
-    return Recorded(recording, parameters)
+    return Recorded(recording, parameters, captured)
 
 
 @cache

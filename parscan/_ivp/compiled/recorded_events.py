@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from ..._arrays.namespace import Array, array_namespace, library
-from ..._recorded.budget import paid_by
+from ..._recorded.budget import FREE, paid_by
 from ..core.problem import Problem
 from ..output.monitor import Event
 from .parts import as_parts, wide
@@ -32,19 +32,6 @@ class EventValues(Recorded):
     def __call__(self, t: Array, states: Array) -> Array:
         found: Array = array_namespace(states).reshape(self._evaluated(self.value, t, as_parts(wide(states)))[0], (-1,))
         return found
-
-
-class Free:
-    """Pays for whatever is recorded."""
-
-    def pay(self, what: str, seconds: float) -> None:
-        """Pay."""
-
-    def note(self, what: str, seconds: float) -> None:
-        """Note nothing."""
-
-
-FREE = Free()
 
 
 def record_events(events: tuple[Event, ...], problem: Problem) -> tuple[Event, ...]:

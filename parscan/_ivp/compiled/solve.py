@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from ..._arrays.namespace import Array
-from ..._recorded.budget import NoCodeError
+from ..._recorded.budget import FREE, NoCodeError, paid_by
 from ..._reporting.progress import Report
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
@@ -14,7 +16,7 @@ from .accuracy import LeftError, solved
 from .ensemble import solve_batch
 from .march import March, Output
 from .poles import pole_on
-from .recorded import UNLIKE, record_right_hand_side
+from .recorded import UNLIKE, Recorded, record_right_hand_side
 from .repeat import note
 from .result import checked, is_unseen, result_of
 from .watched import watched
@@ -44,9 +46,26 @@ def solve_compiled(
         if dense_output:
             raise NoCodeError(f"works on a batch of shape {problem.batch}, with `dense_output`")
         return solve_batch(problem, first_step or 0.0, times, evaluation, report)
-    recorded = record_right_hand_side(problem)
-    if obstacle := recorded.contradiction(evaluation, vectorized):
+    recorded = record_right_hand_side(problem, opens=not events)
+    obstacle = recorded.contradiction(evaluation, vectorized)
+    if obstacle and recorded.captured:
+        recorded = record_right_hand_side(problem)
+        obstacle = recorded.contradiction(evaluation, vectorized)
+    if obstacle:
         raise NoCodeError(obstacle)
+    with paid_by(FREE) if recorded.captured else nullcontext():  # their records have paid for the code
+        return _solve_recorded(
+            problem, recorded, first_step, times, events, evaluation, vectorized, dense_output=dense_output,
+            report=report, is_demanded=is_demanded,
+        )  # fmt: skip
+
+
+def _solve_recorded(
+    problem: Problem, recorded: Recorded, first_step: float | None, times: Array | None,
+    events: tuple[Event, ...] | None, evaluation: Evaluation, vectorized: bool | None, *, dense_output: bool,
+    report: Report | None, is_demanded: bool,
+) -> IvpResult:  # fmt: skip
+    """Solve by machine code of recorded operations."""
     seen = watched(events, problem, recorded) if events else None
     while True:
         is_read = dense_output or (bool(events) and seen is None)
@@ -64,6 +83,6 @@ def solve_compiled(
         raise LeftError(f"left the solution at t = {pole!r}: it has a pole there")
     if recorded.is_contradicted(problem, vectorized, *checked(found.course, march)):
         raise NoCodeError(UNLIKE)
-    if not (first_step or report or vectorized or found.course.failed):
+    if not (first_step or report or vectorized or found.course.failed or recorded.captured):
         note(march, found.course, is_demanded=is_demanded)
     return result_of(march, lambda: evaluation, found, path, times, events, dense_output=dense_output)
