@@ -9,7 +9,7 @@ from typing import Any
 
 from _ivp_judgement import AUTO, Comparison, Pair, comparisons, in_tolerances, of
 from _odes import ODES, Ode
-from _records import Row, briefly, digits, record, table, times
+from _records import Row, briefly, digits, record, seconds_of, table, times
 from _work_precision import Run
 
 
@@ -161,4 +161,16 @@ def summary_rows() -> list[Row]:
     return rows
 
 
-TABLES = (work_precision, achieved, tasks)
+def meshes() -> str:
+    """Methods on meshes against adaptive solvers, in milliseconds."""
+    ways = ("Radau, by calls", "Radau with a guess, by calls", "adaptive", "Radau", "Radau with a guess")
+    header = ["problem", "Radau, by calls", "with a guess", "`auto`", "Radau", "with a guess", "against `auto`"]
+    rows = []
+    for case in record("meshes")["cases"]:
+        seconds = seconds_of(case)
+        ratio = seconds["adaptive"] / min(seconds["Radau"], seconds["Radau with a guess"])
+        rows.append([pretty(case["name"]), *(briefly(seconds[way]) for way in ways), times(ratio)])
+    return table(header, rows)
+
+
+TABLES = (work_precision, achieved, tasks, meshes)
