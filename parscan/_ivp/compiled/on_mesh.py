@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 MOST = 64
 """Intervals of a piece of a solution, about, that are compared with the function."""
 
+
+KEPT = 64
+"""Programs whose code is known to be at hand."""
 
 MOST_STEPS = 20_000
 """Largest number of steps of a coarse solution; the next one begins where it ends."""
@@ -238,21 +242,35 @@ class MachineCode(Code):
         return xp.astype(xp.reshape(found, (*states.shape, n)), states.dtype, copy=False)
 
 
+_bought: OrderedDict[Any, None] = OrderedDict()
+"""Programs, up to their constants, whose code was made, and is at hand."""
+
+
 def _evaluator(
     notes: dict[Any, Any], key: str, program: Callable[[], Program], shared: tuple[int, ...]
 ) -> Evaluator:  # fmt: skip
-    """The machine code of a program, which is kept in the notes; what is made now has to be paid."""
+    """
+    The machine code of a program, which is kept in the notes.
+
+    It has to be paid, unless a program with other constants was. That would otherwise be by machine code or not as time
+    goes by, and results differ by errors within the tolerance.
+    """
     found: Evaluator | None = notes.get(key)
     if found is None:
         from ..._recorded.native.evaluate import Evaluator  # noqa: PLC0415 - slow to import
         from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
         wanted = program()
-        pay(key, COMPILING + PER_OPERATION * wanted.written)
+        kind = wanted.skeleton, shared
+        if kind not in _bought:
+            pay(key, COMPILING + PER_OPERATION * wanted.written)
         try:
             found = notes[key] = Evaluator(wanted, shared=shared)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
+        _bought[kind] = None
+        while len(_bought) > KEPT:
+            _bought.popitem(last=False)
     return found
 
 

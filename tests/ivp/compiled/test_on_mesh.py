@@ -11,6 +11,7 @@ from parscan._ivp.compiled import account, on_mesh
 from parscan._ivp.compiled.on_mesh import code_on_mesh
 from parscan._ivp.core.evaluation import Evaluation
 from parscan._ivp.core.problem import Problem
+from parscan._recorded.budget import paid_by
 from parscan.warnings import JacobianWarning, PointByPointWarning
 
 pytestmark = ON_ANY_MESH
@@ -242,3 +243,29 @@ def test_where_the_record_lacks_a_branch_the_function_is_called():
     assert not sol.compiled
     assert "left the solution" in sol.decisions[0]
     np.testing.assert_allclose(sol.y[0, -1], exact, rtol=1e-6)
+
+
+def test_other_constants_are_not_paid_again():
+    class Purse:
+        def __init__(self):
+            self.bought = []
+
+        def pay(self, what, seconds):
+            self.bought.append(what)
+
+        def note(self, what, seconds):
+            pass
+
+    def bought(rate):
+        purse = Purse()
+        problem = Problem(
+            lambda t, y: -rate * y * np.cos(t), None, (), (0.0, 2.0), np.ones(1), 1e-6, 1e-6, np.asarray(1e-8), np.inf
+        )
+        with paid_by(purse):
+            rhs = code_on_mesh(problem, Evaluation(problem, None), None).right_hand_side()
+            _, matrices = rhs.linearise(np.zeros(1), np.ones((1, 1)))
+        assert matrices[0, 0, 0] == -rate
+        return purse.bought
+
+    assert bought(1.25) == ["recording", "on mesh", "Jacobians on mesh"]
+    assert bought(1.5) == ["recording"]
