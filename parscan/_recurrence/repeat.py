@@ -27,6 +27,7 @@ from .._arrays.threads import available_threads
 from .._engine.tolerance import Tolerance
 from .._functions.step import Inputs, Step
 from .._linalg.dense import Dense
+from .._reporting.result_base import Deferred
 from .arguments import DENSE, as_tolerance
 from .checks.contradiction import is_near
 from .derivatives.solution import Solution
@@ -117,15 +118,21 @@ class Repeat:
             return None
         if not self._is_confirmed(function, trajectory, parts, isinstance(x, tuple), args):
             return None
-        inputs: Inputs = tuple(map(readonly, x)) if isinstance(x, tuple) else None if x is None else readonly(x)
-        step = Step(function, inputs, args, None, DENSE, self.xp)
-        step.counts.add(1, self.places.shape[0])
-        solution = Solution(step, copy(y0), trajectory, steps, self.tolerance, stacks=True)
+        solution = Deferred(partial(self._solution, function, copy(y0), x, args, trajectory))
         found = object.__new__(RecurrenceResult)
         found.__dict__.update(self.fields, y=trajectory, _solution=solution)
         if found.attempts:
             found.__dict__["history"] = (self._correction(y0, trajectory), 0.0)
         return found
+
+    def _solution(
+        self, function: Callable[..., Any], y0: Array, x: Inputs, args: tuple[Any, ...], trajectory: Array
+    ) -> Solution:
+        """What evaluates derivatives along a trajectory."""
+        inputs: Inputs = tuple(map(readonly, x)) if isinstance(x, tuple) else None if x is None else readonly(x)
+        step = Step(function, inputs, args, None, DENSE, self.xp)
+        step.counts.add(1, self.places.shape[0])
+        return Solution(step, y0, trajectory, self.steps, self.tolerance, stacks=True)
 
     def _correction(self, y0: Array, trajectory: Array) -> float:
         """The largest one of the guess, by the first of two sweeps over segments."""
@@ -192,7 +199,7 @@ def note(task: Task, y0: Any, x: Any, length: Any, precedent: Precedent, result:
     key, tolerance = key_of(task, precedent), as_tolerance(None, None, task.arrays.y0.dtype)
     if kind is None or type(length) not in PLAIN or key is None or task.tolerance != tolerance:
         return
-    if solution is None or not solution.is_confirmed or not _is_plain(task, y0, x):
+    if not isinstance(solution, Solution) or not solution.is_confirmed or not _is_plain(task, y0, x):
         return
     from .._recorded.memo import witness_of  # noqa: PLC0415 - slow to import
 

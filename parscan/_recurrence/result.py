@@ -10,7 +10,7 @@ from .._arrays.cached import cached_property
 from .._arrays.namespace import Array
 from .._engine.termination import Termination
 from .._reporting.plot import Stretch, draw_recurrence
-from .._reporting.result_base import brief
+from .._reporting.result_base import Deferred, brief
 from .derivatives.differentiable import Differentiable
 from .derivatives.lyapunov import lyapunov
 from .derivatives.solution import Solution
@@ -121,7 +121,7 @@ class RecurrenceResult(Differentiable):
     looped: int
     compiled: bool
     segment_length: int
-    _solution: Solution | None = field(compare=False)
+    _solution: Solution | Deferred[Solution] | None = field(compare=False)
 
     @cached_property
     def residual(self) -> float:

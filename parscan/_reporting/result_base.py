@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .._arrays.namespace import Array, dtype_name
@@ -17,6 +18,15 @@ Solution = TypeVar("Solution")
 """The type of the object that evaluates derivatives."""
 
 
+class Deferred(Generic[Solution]):
+    """An object with the user's functions that is made when it is needed: few results are asked for derivatives."""
+
+    __slots__ = ("made",)
+
+    def __init__(self, made: Callable[[], Solution]) -> None:
+        self.made = made
+
+
 class Result(ABC, Generic[Solution]):
     """The result of a solve.
 
@@ -26,7 +36,7 @@ class Result(ABC, Generic[Solution]):
     success: bool
     message: str
     history: tuple[float, ...]
-    _solution: Solution | None
+    _solution: Solution | Deferred[Solution] | None
 
     def plot(self, ax: Axes | None = None) -> Figure:
         """Draw the states over time; needs matplotlib (``pip install 'parscan[plot]'``).
@@ -137,6 +147,9 @@ class Result(ABC, Generic[Solution]):
                 f"`{name}` needs the functions that were solved, which this result does not have: it was copied or "
                 "pickled, or has no solution."
             )
+        if isinstance(self._solution, Deferred):
+            object.__setattr__(self, "_solution", self._solution.made())
+            return self._solved(name)
         return self._solution
 
     def _whole(self, name: str) -> Solution:

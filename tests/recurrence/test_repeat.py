@@ -71,7 +71,7 @@ def test_a_result_does_not_change_with_the_state_that_was_given(repeats):
     y0[...] = 0
     assert repeats[-1]
     assert sol.residual == 0
-    assert not np.shares_memory(sol._solution.y0, y0)
+    assert not np.shares_memory(sol._solved("tangent").y0, y0)
 
 
 @pytest.mark.parametrize("x", [X, (X, X[:, :1]), None])
