@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._arrays.namespace import Array, array_namespace, copy
 from ..._engine.termination import Termination
+from ..._recorded.budget import NoCodeError, paid_by
 from ..coarse.steps import Steps
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
@@ -69,6 +70,20 @@ DEFAULTS = {one.name: one.default for one in fields(IvpResult) if one.default is
 
 class Unusual(Exception):  # noqa: N818 - it says what happened
     """Something is out of the ordinary."""
+
+
+class Nothing:
+    """Pays for nothing: what is not made yet is left to those who keep accounts."""
+
+    def pay(self, what: str, seconds: float) -> None:
+        """Refuse."""
+        raise Unusual
+
+    def note(self, what: str, seconds: float) -> None:
+        """Note nothing."""
+
+
+NOTHING = Nothing()
 
 
 @dataclass
@@ -133,7 +148,8 @@ class Repeat:
         times = None if t_eval is None else _as_times(xp.asarray(t_eval), span)
         seen = None
         if events is not None:
-            seen = self._watched(prepare(events), problem, recorded)
+            has_times = times is not None and not dense_output
+            seen = self._watched(prepare(events), problem, recorded, is_dense=dense_output, has_times=has_times)
         if dense_output or (events is not None and seen is None):
             return self._dense(problem, recorded, times, events, seen, dense_output=dense_output)
         return self._plain(problem, recorded, times, seen)
@@ -142,12 +158,8 @@ class Repeat:
         """The result without polynomials between the ends of steps."""
         has_times = times is not None
         known = known_of(recorded, problem.rtol, is_between=has_times, is_watched=seen is not None)
-        if seen is None:
-            made = self.solvers[has_times]
-        else:
-            made = solver(
-                recorded, self.method, is_dense=False, has_times=has_times, has_stretches=False, watched=seen
-            )  # fmt: skip
+        asked = {"is_dense": False, "has_times": has_times, "has_stretches": False}
+        made = self.solvers[has_times] if seen is None else solver(recorded, self.method, **asked, watched=seen)
         share = known.share
         if known.method != self.method or known.is_asked:
             raise Unusual
@@ -168,12 +180,23 @@ class Repeat:
         known.enter(self.method, share, max(found.error / WANTED, worst / BETWEEN))
         return self._result(problem, recorded, found, times, share, seen)
 
-    def _watched(self, events: tuple[Event, ...], problem: Problem, recorded: Recorded) -> Watched | None:
+    def _watched(
+        self, events: tuple[Event, ...], problem: Problem, recorded: Recorded, *, is_dense: bool, has_times: bool
+    ) -> Watched | None:
         """Events that machine code looks for, those of the solve before if they are as they were."""
-        if self.seen is not None and (found := kept(self.seen, events, problem, recorded.parameters)) is not None:
-            return found
-        self.seen = watched(events, problem, recorded)
-        return self.seen
+        found = None if self.seen is None else kept(self.seen, events, problem, recorded.parameters)
+        if found is None:
+            found = self.seen = watched(events, problem, recorded)
+        if found is not None:
+            try:
+                with paid_by(NOTHING):
+                    solver(
+                        recorded, self.method, is_dense=is_dense, has_times=has_times, has_stretches=False,
+                        watched=found,
+                    )  # fmt: skip
+            except NoCodeError as error:
+                raise Unusual from error
+        return found
 
     def _dense(
         self, problem: Problem, recorded: Recorded, times: Array | None, events: Any, seen: Watched | None, *,

@@ -71,7 +71,13 @@ def _solve_recorded(
         is_read = dense_output or (bool(events) and seen is None)
         output, reached = Output(is_read, None if is_read else times), reached_by("DOP853", problem.span[0], report)
         march = March(problem, recorded, output, first_step or 0.0, reached, watched=seen)
-        found = solved(march, () if seen else events or ())
+        try:
+            found = solved(march, () if seen else events or ())
+        except NoCodeError:
+            if seen is None:
+                raise
+            seen = None
+            continue
         march.end()
         if seen is None or not is_unseen(seen, problem, found.course):
             break

@@ -28,6 +28,9 @@ UNSEEN = "UNSEEN"
 NUMBER, TIME, VALUE, SIZE, STATE = range(5)
 """Columns of what machine code writes of an occurrence; components of the state follow."""
 
+MOST = 16
+"""Events that machine code looks for at a time."""
+
 FEW, SAMPLES = 8, 5
 """Occurrences of an event, and ends of steps, at which recorded values are compared with those of the function."""
 
@@ -135,7 +138,7 @@ class Watched:
 def watched(events: tuple[Event, ...], problem: Problem, recorded: Recorded) -> Watched | None:
     """Events with recordings that have the same parameters as that of the right-hand side; None without them."""
     found = []
-    for event in events:
+    for event in events if len(events) <= MOST else ():
         recording = recording_of(event.function, problem, recorded.parameters)
         if recording is None:
             return None

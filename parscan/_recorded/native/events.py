@@ -30,11 +30,12 @@ PARTS = 13
 HALVINGS = 20
 """Halvings of the first part of all, if a function is zero at the begin: they show its sign afterwards."""
 
-MOST, FEW = 16, 8
-"""Functions of a solver; components that a function reads which are evaluated one by one."""
+FEW = 8
+"""Components that functions read which are evaluated one by one."""
 
-CLOSE, FINE = 2.0**-53, 2.0**-55
-"""Half the width of a bracket that is known well enough: as a share of the place in the step, plus that of the time."""
+CLOSE, FINE = 2.0**-54, 2.0**-55
+"""Half the width of a bracket that is known well enough: as a share of the place in the step, plus that of the time; or
+there is no number within it."""
 
 PASSAGES = 100
 """Largest number of values in a bracket."""
@@ -97,8 +98,8 @@ class Events:
     """
 
     def __init__(self, members: Frame, programs: Sequence[Program], *, is_dense: bool) -> None:
-        if len(programs) > MOST or members.lanes > 1:
-            raise UnsupportedError(f"has {len(programs)} events, more than {MOST}, or members in lanes")
+        if members.lanes > 1:
+            raise UnsupportedError("has events, and members in lanes")
         self._members, self.programs, self._is_dense = members, programs, is_dense
         self._places = sorted(set().union(*map(_read, programs)))
         """Components that events read."""
@@ -344,6 +345,7 @@ class Events:
         with code.while_(lambda: left.get() > 0):
             left.set(left.get() - 1)
             x = code.fma(share.get(), b.get() - a.get(), a.get())
+            is_last = code.variable(x.equals(a.get()) | x.equals(b.get()))
             kept = code.variable(x)
             at_x = self._at(event, kept.get())
             x = kept.get()
@@ -362,7 +364,7 @@ class Events:
             is_straight = (level * level < part) & ((1.0 - level) * (1.0 - level) < 1.0 - part)
             limited = code.minimum(code.maximum(inverse, least), 1.0 - least)
             share.set(code.where(is_straight, limited, 0.5))
-            done = fa.equals(0.0) | (least > 0.5) | fa.differs(fa)
+            done = fa.equals(0.0) | (least > 0.5) | is_last.get() | fa.differs(fa)
             left.set(code.where(done, 0, left.get()))
         with code.if_(at_a.get().differs(at_a.get())):
             self.number("stopped")[0] = UNSEEN

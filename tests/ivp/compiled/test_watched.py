@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from parscan import solve_ivp
 from parscan._ivp.compiled import march as _march
 from parscan._ivp.compiled import solve as _solve
+from parscan._ivp.compiled import solvers as _solvers
 from parscan._ivp.compiled import watched as _watched
 from parscan._ivp.compiled.repeat import forget_repeats
 from parscan._ivp.compiled.solvers import METHODS
 from parscan._ivp.output import events as _events
+from parscan._recorded.budget import NoCodeError
 
 TOLERANCES = {"rtol": 1e-9, "atol": 1e-11}
 
@@ -311,3 +313,25 @@ def test_complex_states(method, by_code):
 
 def test_the_module_of_solves_is_the_one_that_is_patched():
     assert _solve.watched is _watched.watched
+
+
+def test_too_many_events_are_left_to_python():
+    several = [event(lambda t, y, k=k: y[0] - 0.05 * k) for k in range(-8, 9)]
+    for _ in range(3):
+        sol = solved(several)
+        assert [len(found) for found in sol.t_events] == [6] * 17
+
+
+def test_events_without_code_are_left_to_python(monkeypatch):
+    """If a solver with them cannot be made, one without them is."""
+    made = _solvers._made
+
+    def fails(*given):
+        if given[-1] is not None and len(given) > 5:
+            raise NoCodeError("is not to be")
+        return made(*given)
+
+    monkeypatch.setattr(_solvers, "_made", fails)
+    for _ in range(3):
+        sol = solved(event(lambda t, y: y[0] - 0.25))
+        assert len(sol.t_events[0]) == 6
