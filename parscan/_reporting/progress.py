@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Protocol, TypeAlias
 
+from .announce import has_terminal
+
 FIRST, SHARE = 1.0, 0.05
 """Seconds before the first line of text; time between later lines, as a share of the time so far."""
 
@@ -100,7 +102,7 @@ def _reports(progress: Watcher, total: float, unit: str | None) -> Iterator[Repo
 
 def _screen(total: float, unit: str | None) -> AbstractContextManager[Show]:
     """A bar on a terminal, if tqdm is installed; else lines of text."""
-    if sys.stderr is not None and sys.stderr.isatty():
+    if has_terminal():
         try:
             from tqdm import tqdm  # noqa: PLC0415 - optional, and slow to import
         except ImportError:

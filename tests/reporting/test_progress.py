@@ -140,6 +140,7 @@ class Terminal(io.StringIO):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SOLVES)
 def test_nothing_is_shown_unasked(name, capfd):
+    SOLVES[name]()  # kernels that have to be compiled would be announced
     with redirect_stderr(Terminal()) as terminal:
         for options in ({}, {"progress": False}, {"progress": lambda progress: None}):
             SOLVES[name](**options)

@@ -14,6 +14,7 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache
 
+from ..._reporting.announce import announce
 from ...warnings import KernelCacheWarning
 
 
@@ -52,11 +53,14 @@ class Cache(FunctionCache):  # type: ignore[misc]
     def load_overload(self, signature: Any, target: Any) -> Any:
         """The cached code; None if none can be read, so that Numba compiles."""
         try:
-            return super().load_overload(signature, target)
+            found = super().load_overload(signature, target)
         except Exception:  # a damaged file may raise anything
             with suppress(Exception):  # if nothing can be written, saving will warn
                 self.flush()
-            return None
+            found = None
+        if found is None:
+            announce_compiling()
+        return found
 
     def save_overload(self, signature: Any, data: Any) -> None:
         """Cache compiled code if possible."""
@@ -64,6 +68,12 @@ class Cache(FunctionCache):  # type: ignore[misc]
             super().save_overload(signature, data)
         except Exception:  # a full disk, a folder that was removed
             warn_of_no_cache()
+
+
+@cache
+def announce_compiling() -> None:
+    """Say it once per process: a kernel takes a second or two, and the others that a solve needs follow."""
+    announce("compiling kernels, which takes some seconds, once on this machine")
 
 
 @cache

@@ -16,6 +16,7 @@ import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
+from ..._reporting.announce import announced
 from . import disk, libm
 from .kernel import NAME, Kernel
 from .layout import address, aligned
@@ -173,7 +174,8 @@ def known(key: str, external: dict[str, int]) -> Code | None:
 
 def _made(key: str, kernel: Kernel) -> Code:
     """The code of a kernel, compiled, and kept on disk."""
-    found = _object_code(kernel.text)
+    with announced("making machine code of a function, which is kept for later"):
+        found = _object_code(kernel.text)
     code = Code(found, kernel.external)
     disk.save(key, found)
     return code
