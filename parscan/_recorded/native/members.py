@@ -606,8 +606,6 @@ class Members(ABC):
             self._accept(accepts, begin, end, h)
         if self.form.has_stretches:
             crosses = accepts & end.equals(until) & end.differs(goal[0])
-            if self.events is not None:
-                crosses = crosses & self.events.goes_on
             with code.if_(code.any(crosses)):
                 self.lane("crosses")[0] = crosses.to(np.int64)
                 with self.module.function("cross"):

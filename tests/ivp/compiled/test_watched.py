@@ -195,6 +195,16 @@ def test_parameters_and_repeats(by_code):
         np.testing.assert_allclose(sol.t_events[0], [np.log(scale / level) / rate], atol=1e-8)
 
 
+def test_what_comes_after_the_end_in_the_same_step(by_code):
+    """It is not seen, neither by the first solve nor by later ones."""
+    ground, cellar = event(lambda t, y: y[0], terminal=True), event(lambda t, y: y[0] + 0.01)
+    for both in ([ground, cellar], [cellar, ground]):
+        for _ in range(4):
+            sol = solved(both, (0.0, 100.0), (5.0, 0.0), falling)
+            assert sorted(map(len, sol.t_events)) == [0, 1]
+            np.testing.assert_allclose(sol.t[-1], np.sqrt(10 / 9.81), rtol=1e-13)
+
+
 def test_nothing_behind_an_event_is_needed(method, by_code):
     """The solution ends soon after the event."""
     sol = solved(event(lambda t, y: y[0] - 5.0, terminal=True), (0.0, 3.0), (1.0,), lambda t, y: [y[0] ** 2])
@@ -217,6 +227,15 @@ def test_events_of_a_problem_that_becomes_stiff(by_code):
     np.testing.assert_allclose(sol.t_events[0], exact.t_events[0], rtol=1e-6)
     third = solved(event(lambda t, y: y[0], terminal=3), (0.0, 1000.0), (2.0, 0.0), van_der_pol, rtol=1e-8, atol=1e-8)
     np.testing.assert_allclose(third.t_events[0], exact.t_events[0][:3], rtol=1e-6)
+
+
+def test_explicit_steps_that_are_left_out(by_code):
+    """What they found is left out with them, as the stiff method finds it again."""
+    often = event(lambda t, y: np.sin(60.0 * t), terminal=55)
+    fun = lambda t, y: [-(1 + 50 * t**4) * (y[0] - np.cos(t))]  # noqa: E731
+    sol = solved(often, (0.0, 3.0), (1.0,), fun, rtol=1e-6, atol=1e-8)
+    assert "DOP853, from t = " in sol.message
+    np.testing.assert_allclose(sol.t_events[0], np.pi / 60 * np.arange(55), atol=1e-12)
 
 
 def test_corners_and_events(method, by_code):
