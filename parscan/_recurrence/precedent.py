@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._arrays.namespace import Array
 from .._functions.step import Step
-from .code import Code, recalled_recording
+from .._recorded.budget import NoCodeError
+from .code import Code, recalled_recording, record_step
 from .compiled_segments import CompiledSegments, may_be_faster
 from .decide import COMPILED_LOOP, Decision
 from .task import Task
@@ -116,8 +119,11 @@ def precedent_of(choice: Decision, code: Code | None, segments: CompiledSegments
 
 def recalled(task: Task) -> Precedent | None:
     """The precedent of a task; None if there is none, or if the choice is to be made anew."""
-    if not is_ordinary(task) or (recording := recalled_recording(task.step, task.arrays.y0[None, ...])) is None:
+    if not is_ordinary(task):
         return None
+    recording = recalled_recording(task.step, task.arrays.y0[None, ...])
+    if recording is None:
+        return _of_relative(task)
     precedent = recording.notes.get(_key(task))
     if precedent is None:
         return None
@@ -130,6 +136,59 @@ def recalled(task: Task) -> Precedent | None:
         return None
     precedent.is_tried = True
     return None if may_be_faster(precedent.code(task.step), task.arrays.y0, task.steps) else precedent
+
+
+_relatives: OrderedDict[Any, Precedent] = OrderedDict()
+
+MOST = 64
+"""Functions of which the last compiled loop is known."""
+
+
+def _family(task: Task) -> Any:
+    """The code of the step, and what decides of its choices; None if it is no function of Python."""
+    function = task.step.function
+    while type(function) is partial:
+        function = function.func
+    code = getattr(function, "__code__", None)
+    return None if code is None else (code, task.arrays.y0.shape, task.arrays.y0.dtype, _key(task))
+
+
+def _of_relative(task: Task) -> Precedent | None:
+    """
+    The compiled loop, if it was chosen for the same function with other numbers in its closure, globals or arguments.
+
+    The function is recorded: the operations must be the same. Only the last solve with it is a precedent.
+    """
+    family = _family(task)
+    one = _relatives.get(family)
+    if family is None or one is None:
+        return None
+    if is_power(one.uses + 1):  # the choice is made anew
+        one.uses += 1
+        return None
+    from .._recorded.native.loop import compiled_loop  # noqa: PLC0415 - slow to import
+
+    try:
+        recording = record_step(task.step, task.arrays.y0[None, ...])
+    except NoCodeError:
+        return None
+    if recording.program.skeleton != one.recording.program.skeleton:
+        return None
+    return replace(one, recording=recording, loop=compiled_loop(recording.program), uses=one.uses + 1)
+
+
+def _note_relative(task: Task, precedent: Precedent) -> None:
+    """Note the compiled loop for the same function with other numbers."""
+    from .._recorded.native.loop import Loop  # noqa: PLC0415 - slow to import
+
+    family = _family(task)
+    before = _relatives.pop(family, None)
+    if family is None or precedent.lanes is not None or type(precedent.loop) is not Loop:
+        return
+    precedent.uses = max(precedent.uses, 0 if before is None else before.uses)
+    _relatives[family] = precedent
+    while len(_relatives) > MOST:
+        _relatives.popitem(last=False)
 
 
 def _given(task: Task) -> bytes:
@@ -153,6 +212,8 @@ def key_of(task: Task, precedent: Precedent) -> Any:
 def keep(task: Task, precedent: Precedent | None) -> None:
     """Keep a precedent for solves like this one; None: keep none any more."""
     recording = task.code.recording if task.code else None
+    if recording is None and _relatives:
+        _relatives.pop(_family(task), None)
     if recording is None or (precedent is not None and recording.notes.get(_key(task)) is precedent):
         return
     if not is_ordinary(task):
@@ -162,6 +223,7 @@ def keep(task: Task, precedent: Precedent | None) -> None:
         precedent.uses = old.uses if old else precedent.uses
         precedent.given, precedent.is_tried = _given(task), True
         recording.notes[_key(task)] = precedent
+        _note_relative(task, precedent)
 
 
 def is_ordinary(task: Task) -> bool:

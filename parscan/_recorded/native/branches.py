@@ -8,7 +8,7 @@ of some operations. Therefore code branches if values wait long for their condit
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -193,8 +193,23 @@ def _kind(item: Item) -> tuple[Any, ...]:
     return (item.packed, item.level, item.block.operation, item.block.dtype.char)
 
 
+_known: OrderedDict[bytes, int] = OrderedDict()
+
+KEPT = 64
+"""Programs that differ in more than their constants whose latencies are known."""
+
+
 def latency(program: Program) -> int:
     """Cycles from a state to the next one where nothing branches, about."""
+    found = _known.get(program.skeleton)
+    if found is None:
+        found = _known[program.skeleton] = _latency(program)
+        while len(_known) > KEPT:
+            _known.popitem(last=False)
+    return found
+
+
+def _latency(program: Program) -> int:
     since = np.full(program.size, -1)
     for block in program.blocks:
         nodes = slice(block.first, block.first + block.count)
