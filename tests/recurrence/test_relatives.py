@@ -3,19 +3,12 @@
 import warnings
 
 import numpy as np
-import pytest
 
 import parscan
-from parscan._recurrence import precedent as module
 
 STEPS = 4000
 
 X = np.random.default_rng(3).random((STEPS, 1))
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_known(monkeypatch):
-    monkeypatch.setattr(module, "_relatives", type(module._relatives)())
 
 
 def plain(rate, limit):
