@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._arrays.namespace import Array
@@ -13,7 +13,7 @@ from .._recorded.budget import NoCodeError
 from .._reporting.progress import Report
 from ..warnings import CoarseMeshWarning, JacobianWarning, PointByPointWarning
 from .compiled.accuracy import LeftError
-from .compiled.on_mesh import ByCode, code_on_mesh
+from .compiled.on_mesh import OnMesh, code_on_mesh
 from .compiled.recorded import UNLIKE
 from .core.evaluation import Evaluation
 from .core.polynomial import PiecewisePolynomial
@@ -98,7 +98,7 @@ class OnMeshes:
         while True:
             self._warn_of_jacobian()
             rhs = code.right_hand_side()
-            task, solved = self._solved(rhs, method, report, code.coarse)
+            task, solved = self._solved(rhs, method, report, code)
             if solved.pieces and code.is_contradicted(solved.pieces):
                 raise NoCodeError(UNLIKE)
             if not self.evaluation.withdraws_jacobian(rhs, solved.pieces):
@@ -109,11 +109,14 @@ class OnMeshes:
         return found
 
     def _solved(
-        self, rhs: RightHandSide, method: str, report: Report | None, by_code: ByCode | None = None
+        self, rhs: RightHandSide, method: str, report: Report | None, code: OnMesh | None = None
     ) -> tuple[Task, Record]:  # fmt: skip
-        """The task with this right-hand side and perhaps coarse solutions by machine code, and its solution."""
+        """The task with this right-hand side and perhaps with its machine code, and its solution."""
         problem, discrete = self.problem, discretise(method, self.problem, self.stages)
-        between = self.dense_output or bool(self.events)
+        is_given = self.known[1] is not None or (self.times is not None and discrete.is_on_output)
+        if code is not None and not is_given:
+            problem = replace(problem, breaks=code.breaks)
+        between, by_code = self.dense_output or bool(self.events), None if code is None else code.coarse
         known = (*self.known, self.times, self.window)
         task = make_task(problem, rhs, discrete, *known, between=between, by_code=by_code)
         return task, solve(task, problem.span, problem.y0, reached_by(method, problem.span[0], report))

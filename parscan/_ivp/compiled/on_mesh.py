@@ -17,8 +17,11 @@ from ..._functions.right_hand_side import RightHandSide
 from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError, pay
 from ..coarse.steps import CoarseSolution
 from ..core.evaluation import Evaluation
+from ..core.mesh import union
 from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
+from .accuracy import LeftError
+from .corners import places_in
 from .ensemble import agrees_at_start, contradicts, sample
 from .march import March, Output
 from .members import record_members
@@ -38,6 +41,9 @@ MOST = 64
 KEPT = 64
 """Programs whose code is known to be at hand."""
 
+MOST_BREAKS = 1000
+"""Largest number of breakpoints of a mesh that the user did not ask for."""
+
 MOST_STEPS = 20_000
 """Largest number of steps of a coarse solution; the next one begins where it ends."""
 
@@ -47,13 +53,8 @@ Smallest relative tolerance of a coarse solution by machine code, unless the pro
 time, it need not be coarse. From a good one, Newton's method needs one or two iterations on a mesh, and one window.
 """
 
-Span = tuple[float, float]
-
-Solver = Callable[..., CoarseSolution]
-"""`solver(span, y0, rtol=, atol=, max_step=)` makes a coarse solution."""
-
 ByCode = Callable[..., CoarseSolution]
-"""The same after another solver, which makes it where machine code fails."""
+"""`by_code(span, y0, rtol=, atol=, max_step=)` makes a coarse solution; raises `LeftError` where it cannot."""
 
 
 class OnMesh(Protocol):
@@ -62,6 +63,10 @@ class OnMesh(Protocol):
     @property
     def coarse(self) -> ByCode | None:
         """Makes coarse solutions; None if the usual solvers do."""
+
+    @property
+    def breaks(self) -> Array | None:
+        """Breakpoints: the user's, and the corners in time that the recorded function shows."""
 
     def right_hand_side(self) -> RightHandSide:
         """The right-hand side of the user's problem with the machine code."""
@@ -103,6 +108,13 @@ class _OfOne:
     def _derive(self) -> Linearised:
         return self._recorded.derived(with_time=False)
 
+    @property
+    def breaks(self) -> Array | None:
+        """Those at which compiled steps end, unless they are too many for a mesh."""
+        places = places_in(self._problem, self._recorded)
+        every = union(places.breaks, places.stops)
+        return every if every is None or every.shape[0] <= MOST_BREAKS else self._problem.breaks
+
     def right_hand_side(self) -> RightHandSide:
         """The functions; where there is no `jac`, nothing has to be found out about them."""
         stacks = self._recorded.notes["stacks", self._vectorized]
@@ -112,19 +124,18 @@ class _OfOne:
         made = problem.right_hand_side(STACKED if stacks else ONE_BY_ONE, raised=evaluation.raised)
         return made.by(self._code)
 
-    def coarse(self, otherwise: Solver, span: Span, y0: Array, *, rtol: float, **bounds: Any) -> CoarseSolution:
-        """The steps of a march by compiled solvers, with their polynomials; the usual solvers find where one fails."""
+    def coarse(
+        self, span: tuple[float, float], y0: Array, *, rtol: float, atol: Array, max_step: float
+    ) -> CoarseSolution:  # fmt: skip
+        """The steps of a march by compiled solvers, with their polynomials."""
         tight = max(TIGHT, self._problem.rtol)
-        atol = bounds["atol"] * (tight / rtol)
-        problem = replace(self._problem, span=span, y0=y0, **{**bounds, "rtol": tight, "rtols": tight, "atol": atol})
+        bounds = {"rtol": tight, "rtols": tight, "atol": atol * (tight / rtol), "max_step": max_step}
+        problem = replace(self._problem, span=span, y0=y0, **bounds)
         march = March(problem, self._recorded, Output(is_dense=True), 0.0, None, MOST_STEPS)
-        try:
-            course = march.run(1.0)
-        except NoCodeError:
-            return otherwise(span, y0, rtol=rtol, **bounds)
+        course = march.run(1.0)
         march.end()
         if course.failed not in ("", "TOO_MANY_STEPS") or not course.path.steps:
-            return otherwise(span, y0, rtol=rtol, **bounds)
+            raise LeftError(f"left the solution at t = {course.t!r}: {course.failed}")
         path = course.polynomial
         return CoarseSolution(path.t, path.evaluate, group=1)
 
@@ -154,6 +165,11 @@ class _OfBatch:
         xp = self._problem.xp
         return tuple(xp.reshape(xp.broadcast_to(one, (times, *one.shape)), (-1, *one.shape[1:]))
                      for one in self._members.arguments(slice(None)))  # fmt: skip
+
+    @property
+    def breaks(self) -> Array | None:
+        """The user's: corners of members differ."""
+        return self._problem.breaks
 
     def right_hand_side(self) -> RightHandSide:
         """The functions."""

@@ -107,8 +107,8 @@ def make_task(
     """
     The task for a problem.
 
-    `times` are the times of the output; `between`: states at other times are wanted, too. `by_code(otherwise, …)` makes
-    coarse solutions by machine code, or else by `otherwise`.
+    `times` are the times of the output; `between`: states at other times are wanted, too.
+    `by_code(span, y0, **options)` makes coarse solutions by machine code.
     """
     if mesh is None and times is not None and method.is_on_output:
         mesh = with_ends(times, problem.span)
@@ -119,8 +119,7 @@ def make_task(
     small = library(problem.y0) == "numpy" and problem.y0.size <= SMALL
     robust = by_lsoda if small or problem.is_plain else by_stepping
     sequential = robust if robust is by_lsoda else partial(by_dop853, robust)
-    usual = partial(over_breaks, sequential, problem.breaks, rhs)
-    start: Starter = partial(usual, **options) if by_code is None else partial(by_code, usual, **options)
+    start: Starter = partial(by_code or partial(over_breaks, sequential, problem.breaks, rhs), **options)
     if guess is not None:
         start = from_guess(guess, start)
     if mesh is not None:

@@ -8,6 +8,7 @@ from ode_methods import ON_ANY_MESH, ON_MESH
 
 from parscan import solve_ivp
 from parscan._ivp.compiled import account, on_mesh
+from parscan._ivp.compiled.accuracy import LeftError
 from parscan._ivp.compiled.on_mesh import code_on_mesh
 from parscan._ivp.core.evaluation import Evaluation
 from parscan._ivp.core.problem import Problem
@@ -204,25 +205,22 @@ def test_the_coarse_solution_is_made_by_code_too():
     problem = Problem(decay, None, (), (0.0, 50.0), np.ones(1), 1e-10, 1e-10, np.asarray(1e-12), np.inf)
     code = code_on_mesh(problem, Evaluation(problem, None), None)
 
-    def never(*given, **options):
-        raise AssertionError("the usual solver was called")
-
-    coarse = code.coarse(never, (0.0, 50.0), np.ones(1), rtol=1e-4, atol=np.asarray(1e-6), max_step=np.inf)
+    coarse = code.coarse((0.0, 50.0), np.ones(1), rtol=1e-4, atol=np.asarray(1e-6), max_step=np.inf)
     assert coarse.t[-1] == 50
     times = np.linspace(0, 50, 77)
     exact = (np.exp(-times) + np.cos(times) + np.sin(times)) / 2
     np.testing.assert_allclose(coarse.states(times)[:, 0], exact, atol=1e-6)
 
 
-def test_where_code_has_no_coarse_solution_the_usual_solver_makes_one():
+def test_where_code_has_no_coarse_solution_the_function_is_called():
     problem = Problem(lambda t, y: y**2, None, (), (0.0, 2.0), np.ones(1), 1e-6, 1e-6, np.asarray(1e-8), np.inf)
     code = code_on_mesh(problem, Evaluation(problem, None), None)
-    given = []
-    code.coarse(lambda *some, **options: given.append((some, options)), (0.0, 2.0), np.ones(1), rtol=1e-4, atol=1e-6,
-                max_step=np.inf)  # fmt: skip
-    assert given[0][1] == {"rtol": 1e-4, "atol": 1e-6, "max_step": np.inf}
+    with pytest.raises(LeftError, match="left the solution at t = 1.0"):
+        code.coarse((0.0, 2.0), np.ones(1), rtol=1e-4, atol=np.asarray(1e-6), max_step=np.inf)
     sol = solve_ivp(lambda t, y: y**2, (0, 2), [1.0], "Radau", rtol=1e-6, atol=1e-8, compile=True)
     assert not sol.success
+    assert not sol.compiled
+    assert "Machine code of `fun` left the solution" in sol.message
     assert 0.999 < sol.t[-1] < 1.0001
 
 
@@ -269,3 +267,29 @@ def test_other_constants_are_not_paid_again():
 
     assert bought(1.25) == ["recording", "on mesh", "Jacobians on mesh"]
     assert bought(1.5) == ["recording"]
+
+
+@pytest.mark.parametrize("method", ["Radau", "Gauss", "DOP853"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_corners_in_time_are_nodes(method, sign):
+    """A brief pulse between the points at which calls of the function would look."""
+
+    def dose(t, y):
+        return [sign * (-y[0] + np.where((sign * t > 3.3) & (sign * t < 3.3 + 1e-5), 1e5, 0.0))]
+
+    sol = solve_ivp(dose, (0, 10 * sign), [1.0], method, rtol=1e-8, atol=1e-10, compile=True)
+    share = -np.expm1(-1e-5) * 1e5
+    np.testing.assert_allclose(sol.y[0, -1], np.exp(-10) + share * np.exp(-10 + 3.3 + 1e-5), rtol=1e-7)
+    assert {3.3 * sign, (3.3 + 1e-5) * sign} <= set(sol.mesh.tolist())
+    by_mesh = solve_ivp(
+        dose, (0, 10 * sign), [1.0], method, mesh=sign * np.linspace(0, 10, 50), rtol=1e-8, compile=True
+    )
+    assert len(by_mesh.mesh) == 50
+
+
+def test_narrow_pulses_are_seen():
+    def pulse(t, y):
+        return [-y[0] + 1e4 * np.exp(-(((t - 4.0) / 1e-4) ** 2))]
+
+    sol = solve_ivp(pulse, (0, 10), [1.0], "Radau", rtol=1e-8, atol=1e-10, compile=True)
+    np.testing.assert_allclose(sol.y[0, -1], np.exp(-10) + np.sqrt(np.pi) * np.exp(-6 + 0.25e-8), rtol=1e-6)
