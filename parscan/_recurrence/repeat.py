@@ -207,7 +207,7 @@ def note(task: Task, y0: Any, x: Any, length: Any, precedent: Precedent, result:
         reference = (weakref.WeakMethod if type(function) is MethodType else weakref.ref)(function)
     except TypeError:
         return
-    witness, march = witness_of(precedent.recording), _march(precedent, tolerance, result)
+    witness, march = witness_of(precedent.recording), _march(precedent, tolerance, result, _parts(x))
     if witness is not None and march is not None:
         xp = task.arrays.xp
         places = xp.asarray(solution.sampled)
@@ -221,12 +221,16 @@ def note(task: Task, y0: Any, x: Any, length: Any, precedent: Precedent, result:
         _known.popitem(last=False)
 
 
-def _march(precedent: Precedent, tolerance: Tolerance, result: RecurrenceResult) -> March | None:
+def _march(
+    precedent: Precedent, tolerance: Tolerance, result: RecurrenceResult, inputs: Sequence[Array]
+) -> March | None:
     """How the steps are evaluated once more; None if more is to be done than that."""
+    from .._recorded.native.loop import PAUSE, Loop  # noqa: PLC0415 - slow to import
+
     lanes = precedent.lanes
     if lanes is None:
-        return partial(_looped, precedent.loop)
-    from .._recorded.native.loop import PAUSE  # noqa: PLC0415 - slow to import
+        again = precedent.loop.again(inputs, result.y) if isinstance(precedent.loop, Loop) else None
+        return again or partial(_looped, precedent.loop)
 
     met_at_once = len(result.attempts) == 1 and not result.looped and len(result.history) == 2
     seconds = result.y.shape[0] * precedent.seconds / (lanes.gain or 1.0) / available_threads()

@@ -1,5 +1,6 @@
 """Solves that repeat an earlier one: they leave out all that is the same, and none of the checks."""
 
+import ctypes
 import gc
 import weakref
 from contextlib import suppress
@@ -14,7 +15,7 @@ from parscan import solve_recurrence
 from parscan._recorded.native import overlap as _overlap
 from parscan._recorded.native import segments as _segments
 from parscan._recorded.native.lanes import March
-from parscan._recorded.native.loop import Loop
+from parscan._recorded.native.watch import Watched
 from parscan._recurrence import compiled_segments as _compiled
 from parscan._recurrence import repeat as _repeat
 from parscan._recurrence import solve as _solve
@@ -222,21 +223,22 @@ def test_a_trajectory_that_ends_early_ends_as_ever(repeats):
 
 
 def test_wrong_code_is_withdrawn(repeats, monkeypatch):
-    step, run = make(), Loop.run
+    step, call = make(), Watched.__call__
     for _ in range(3):
         solved(step)
 
-    def wrong(self, state, inputs, out, begin, end, report=None):
-        found = run(self, state, inputs, out, begin, end, report)
-        out[begin:end] *= 1 + 1e-6
+    def wrong(self, memory, arrays, steps, *, watches):
+        states = (ctypes.c_double * (steps * START.size)).from_address(arrays[-3])
+        found = call(self, memory, arrays, steps, watches=watches)
+        np.asarray(states)[...] *= 1 + 1e-6
         return found
 
-    monkeypatch.setattr(Loop, "run", wrong)
+    monkeypatch.setattr(Watched, "__call__", wrong)
     sol = solved(step)
     assert repeats == [False, False, True, False]
     assert "computed again without it" in sol.decisions[0]
     np.testing.assert_array_equal(sol.y, loop(step, START, X))
-    monkeypatch.setattr(Loop, "run", run)
+    monkeypatch.setattr(Watched, "__call__", call)
     solved(step)
     assert not repeats[-1]  # the recording was forgotten
 

@@ -126,6 +126,31 @@ class Loop:
                 break
         return watches
 
+    def again(self, inputs: Sequence[Any], out: Any) -> Callable[[Any, Sequence[Any], Any], bool] | None:
+        """
+        A function like `run` for all steps, a state of the right dtype, and arrays of the kinds and strides of these.
+
+        None if arrays are to be converted, if states are not looked at, or if there are returns to Python in between.
+        """
+        first, *others = self.program.arguments
+        steps, strides = out.shape[0], [one.strides[0] for one in (*inputs, out)]
+        fits = all(_rows(one, argument) is one for one, argument in zip(inputs, others, strict=True))
+        if not fits or out.dtype != first.dtype or not 0 < steps * self._operations <= FIRST:
+            return None
+        if strides[-1] != self._row:
+            return None
+        code = self._several if strides == self._in_one_piece else self._watched
+
+        def march(state: Any, inputs: Sequence[Any], out: Any) -> bool:
+            if not state.flags.c_contiguous:
+                return self.run(state, inputs, out, 0, steps)
+            given = [where(state), 0, 0]
+            for one, stride in zip((*inputs, out), strides, strict=True):
+                given += where(one), stride, 0
+            return code(code.memory(), array("q", given), steps, watches=True)
+
+        return march
+
     def each(self, states: Any, inputs: Sequence[Any], out: Any) -> None:
         """Evaluate one step from each of some states: row `t` of `out` follows row `t` of states and inputs."""
         first, *others = self.program.arguments

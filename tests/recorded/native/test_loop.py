@@ -376,3 +376,23 @@ def test_where_arrays_begin():
     cuts = (x, x[:, :1], x[::-1], x[:, ::2], x[3:, 1:].T, x[:, ::-1], np.broadcast_to(x[0], (3, 4)), x[1, 1:2, None])
     for array in (*cuts, fixed, fixed[:, :1], np.zeros((0, 2))):
         assert where(array) == address(array), array.strides
+
+
+def test_once_more():
+    """What a repeated solve calls: the same states, and nothing where arrays do not fit."""
+    x, y0 = np.random.default_rng(1).normal(size=(50, 3)), np.array([0.3, -0.0])
+    steps = Loop(record(lambda y, x: np.sin(y) + x[..., 1:], [y0[None], x[:1]]).program)
+    expected = np.empty((50, 2))
+    assert steps.run(y0, [x], expected, 0, 50)
+    for given in (x, np.stack([x, x])[0], np.pad(x, ((0, 0), (2, 1)))[:, 2:5]):
+        march = steps.again([given], np.empty((50, 2)))
+        for state in (y0, np.stack([y0, y0], 1)[:, 0]):
+            found = np.empty((50, 2))
+            assert march(state, [given], found)
+            np.testing.assert_array_equal(found, expected)
+    bad = x.copy()
+    bad[20, 2] = np.nan
+    assert not steps.again([bad], np.empty((50, 2)))(y0, [bad], np.empty((50, 2)))
+    assert steps.again([x.astype(np.float32)], np.empty((50, 2))) is None
+    assert steps.again([x], np.empty((50, 3))[:, :2]) is None
+    assert steps.again([x], np.empty((0, 2))) is None
