@@ -172,7 +172,7 @@ class Repeat:
         if recorded.is_contradicted(problem, None, found.t[1:], found.y[1:, :], found.slopes):
             raise Unusual
         if seen is not None and not seen.agrees_again(
-            problem, found.seen, float(found.t[-1]), found.y[-1, :], run.event_values if found.stop is None else ()
+            problem, found.seen, float(found.t[-1]), found.y[-1, :], found.event_values
         ):
             raise Unusual
         self.misses = 0.0
@@ -267,10 +267,11 @@ class Repeat:
             missed = differences(problem, Path(t, y), times, values, others) / GAIN
             if times.shape[0] and not float(missed.max()) <= BETWEEN:
                 raise Unusual
-        rows, stop = None, float(t[-1]) if ended == EVENT else None
+        rows, at_end, stop = None, list[float](), float(t[-1]) if ended == EVENT else None
         if seen is not None:
+            at_end = run.event_values if stop is None else []
             rows = run.occurrences if stop is None else until(run.occurrences, begin, stop)
-        return Marched(t, y, run.slopes, values, missed, error, evaluations + further, rows, stop)
+        return Marched(t, y, run.slopes, values, missed, error, evaluations + further, rows, at_end, stop)
 
     def _result(
         self, problem: Problem, recorded: Recorded, found: Marched, times: Array | None, share: float,
@@ -319,7 +320,7 @@ class Marched(NamedTuple):
     """
     Steps with the slopes at their ends, values at given times, their errors and that at the end, and evaluations.
 
-    Occurrences of events, and the time of the one that ended the solve.
+    Occurrences of events, values of events at the end unless one of them ended the solve, and the time of that one.
     """
 
     t: Array
@@ -330,6 +331,7 @@ class Marched(NamedTuple):
     error: float
     evaluations: int
     seen: Array | None
+    event_values: list[float]
     stop: float | None
 
 

@@ -60,7 +60,7 @@ class Watched:
         """The functions."""
         return tuple(one.program for one in self.recordings)
 
-    @property
+    @cached_property
     def key(self) -> tuple[int, ...]:
         """What distinguishes them from other ones, as long as they are kept."""
         return tuple(map(id, self.recordings))
@@ -167,7 +167,7 @@ def kept(
         return None
     constants = problem.args[len(before.parameters) :]
     if not before.entries:
-        before.entries.extend(map(entry_of, before.recordings))
+        before.entries[:] = map(entry_of, before.recordings)
     for event, recording, entry in zip(events, before.recordings, before.entries, strict=True):
         if entry is None or not (is_kept(entry[0], recording) and entry[1].holds(event.function, constants)):
             return None

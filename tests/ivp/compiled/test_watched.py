@@ -1,5 +1,6 @@
 """Events that machine code looks for: beside zeros of exact solutions, by every method, and beside those of Python."""
 
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -354,3 +355,16 @@ def test_events_without_code_are_left_to_python(monkeypatch):
     for _ in range(3):
         sol = solved(event(lambda t, y: y[0] - 0.25))
         assert len(sol.t_events[0]) == 6
+
+
+def test_threads_share_solvers():
+    """What is read of a run is read before another thread may have it."""
+    levels = [event(lambda t, y, k=k: y[0] - 0.1 * k, terminal=4) for k in range(1, 4)]
+    expected = [solved(one).t_events[0] for one in levels]
+
+    def some(number):
+        for _ in range(30):
+            np.testing.assert_allclose(solved(levels[number % 3]).t_events[0], expected[number % 3], atol=1e-8)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(some, range(8)))
