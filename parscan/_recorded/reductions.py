@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy
 
-from .array import ABOVE, RecordingArray, apply, as_recording
+from .array import ABOVE, RecordingArray, apply, as_recording, made
 from .calls import TABLE, recording, records
+from .dtypes import FLOAT64
+from .graph import Graph
 from .refusal import Refused
+from .results import entered
 
 np: Any = numpy  # whose types do not know recording arrays
 
@@ -38,6 +41,10 @@ def reduction(
         raise Refused(f"reduces with the options {', '.join(options)}")
     array = array.astype(_dtype_of_reduction(name, array) if dtype is None else dtype)
     axes = sorted(axes_of(array, axis))
+    if array.dtype is FLOAT64 and axes and not options and out is None:
+        few, form = array.few()
+        if form and type(few) is tuple:
+            return _of_few(name, array.graph, few, form, axes, keepdims=keepdims)
     for one in reversed(axes if array.ndim else []):
         rows = [array.with_ids(ids) for ids in np.moveaxis(np.asarray(array.ids), one, 0)]
         if not rows and name not in EMPTY:
@@ -52,6 +59,36 @@ def reduction(
     if out is not None:
         raise Refused("reduces into an array")
     return array
+
+
+def _of_few(
+    name: str, graph: Graph, nodes: Any, form: tuple[int, ...], axes: list[int], *, keepdims: bool
+) -> RecordingArray:
+    """The same for nodes of few elements in double precision."""
+    for axis in reversed(axes):
+        found = ROWS.get((form, axis))
+        if found is None:
+            rows = np.moveaxis(np.arange(math.prod(form)).reshape(form), axis, 0).reshape(form[axis], -1).tolist()
+            found = ROWS[form, axis] = rows if len(rows[0]) > 1 else [row[0] for row in rows]
+        parts = nodes if type(nodes) is tuple else (nodes,)
+        rows = [parts[row] if type(row) is int else tuple([parts[one] for one in row]) for row in found]
+        nodes = _reduced_nodes(name, graph, rows)
+        form = (*form[:axis], *([1] if keepdims else []), *form[axis + 1 :])
+    if name == "add":
+        nodes = entered(graph, name, FLOAT64, (nodes, graph.number(0.0, FLOAT64)))
+    return made(graph, nodes, FLOAT64, form)
+
+
+ROWS: dict[Any, Any] = {}
+"""Places of the elements of each row of a small array, by its shape and the axis along which the rows lie."""
+
+
+def _reduced_nodes(name: str, graph: Graph, rows: list[Any]) -> Any:
+    if name == "add" and len(rows) > PAIRWISE:
+        half = len(rows) // 2
+        parts = _reduced_nodes(name, graph, rows[:half]), _reduced_nodes(name, graph, rows[half:])
+        return entered(graph, name, FLOAT64, parts)
+    return reduce(lambda one, other: entered(graph, name, FLOAT64, (one, other)), rows)
 
 
 def reduced(name: str, rows: list[RecordingArray]) -> RecordingArray:

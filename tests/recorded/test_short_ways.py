@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parscan._recorded import libraries
+from parscan._recorded import libraries, reductions
 from parscan._recorded.record import NotRecordedError, record
 
 RNG = np.random.default_rng(8)
@@ -188,3 +188,30 @@ def test_a_loop_over_an_array_meets_what_it_writes():
     program = record(in_a_loop_over_itself, [np.zeros((1, 2))]).program
     y = RNG.uniform(size=(1, 2))
     np.testing.assert_array_equal(program(y[None])[0][0], in_a_loop_over_itself(y))
+
+
+REDUCTIONS = [np.sum, np.prod, np.max, np.min, np.mean, np.std, lambda y, **options: y.sum(**options)]
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1, (0, 1)])
+@pytest.mark.parametrize("shape", [(1,), (3,), (11,), (17,), (1, 3), (3, 1), (2, 4), (4, 4), (1, 1, 2)], ids=str)
+def test_reductions_of_few(shape, axis, monkeypatch):
+    if isinstance(axis, tuple) and len(shape) == 1:
+        return
+    for function in REDUCTIONS:
+        for keepdims in (False, True):
+
+            def reduced(y, function=function, keepdims=keepdims):
+                return function(y * 1.5, axis=axis, keepdims=keepdims)
+
+            y = RNG.standard_normal((4, *shape))
+            program = record(reduced, [y[0]]).program
+            np.testing.assert_allclose(program(y)[0], [reduced(one) for one in y], rtol=1e-13, atol=1e-15)
+            with monkeypatch.context() as patch:
+                patch.setattr(reductions, "FLOAT64", None)
+                assert record(reduced, [y[0]]).program.fingerprint == program.fingerprint
+
+
+def test_a_sum_of_negative_zeros():
+    program = record(lambda y: np.copysign(1.0, np.sum(-np.abs(y[:1]))), [np.zeros(2)]).program
+    assert program(np.zeros((1, 2)))[0] == np.copysign(1.0, np.sum(-np.abs(np.zeros(1))))
