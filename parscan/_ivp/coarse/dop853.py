@@ -104,16 +104,15 @@ class _March:
         self._xp = xp = array_namespace(y0)
         self._shape = (y0.shape[-1], *y0.shape[:-1])  # components first, as `fun` takes and returns them
         self._real = real = xp.abs(y0[:0, ...]).dtype
-        table, of_errors = stages(), errors()
-        self._table = xp.asarray(table.weights, dtype=real)
+        table, (of_errors, some) = stages(), errors()
+        self._table, self._between_stages = xp.asarray(table.weights, dtype=real), table.between
         self._scaled = xp.zeros_like(self._table)  # the table multiplied by the step
         self._shares = DOP853.C[: DOP853.n_stages].tolist()
         self._t, self._y = span[0], xp.moveaxis(y0, -1, 0)
         self._held = held = xp.zeros((self._table.shape[1], y0.size), dtype=y0.dtype)
-        self._sums = [(self._scaled[i : i + 1, some], held[some, :]) for i, some in enumerate(table.rows)]
-        some = slice(min(rows.start for rows in of_errors.rows), max(rows.stop for rows in of_errors.rows))
-        mean = xp.asarray(of_errors.weights[:, some] / sqrt(self._shape[0]), dtype=real)  # over the components
+        mean = xp.asarray(of_errors[:, some] / sqrt(self._shape[0]), dtype=real)  # over the components
         self._errors = mean, held[some, :]
+        self._pairs = [(self._scaled[2 * k : 2 * k + 2, rows], held[rows, :]) for k, rows in enumerate(table.rows)]
         self._slopes = [xp.reshape(held[i, :], self._shape) for i in SLOPES]
         self._times, self._states = [self._t], [self._y]
         self._stiffness, self._attempts = Stiffness(), 0
@@ -201,15 +200,16 @@ class _March:
 
     def _attempt(self, t: float, h: float) -> tuple[Array, float]:
         """State after a step, and its error in tolerances."""
-        xp, into, shape, slopes, last = self._xp, self._rhs.into, self._shape, self._slopes, len(self._shares) - 1
+        xp, into, slopes, last = self._xp, self._rhs.into, self._slopes, len(self._shares) - 1
         self._scaled[...] = h * self._table
         self._scaled[:-1, STATE] = 1.0
-        for i in range(1, last + 1):
-            weights, rows = self._sums[i]
-            state = xp.reshape(weights @ rows, shape)  # `fun` may write to it; the last one is needed again
+        for k, (weights, rows) in enumerate(self._pairs):
+            i, sums = 2 * k + 1, weights @ rows
+            state, y = (xp.reshape(sums[j, :], self._shape) for j in range(2))  # `fun` may write to them
             into(slopes[i], self._t + self._shares[i] * h, copy(state) if i == last else state)
-        weights, rows = self._sums[-1]
-        y = xp.reshape(weights @ rows, shape)
+            y += (h * self._between_stages[k]) * slopes[i]
+            if i < last:
+                into(slopes[i + 1], self._t + self._shares[i + 1] * h, y)
         y += self._y  # here and not in the product, so that the sum of all steps is rounded once in each
         into(slopes[-1], t, copy(y))
         return y, self._judge(y, state, h)
