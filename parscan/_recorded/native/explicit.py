@@ -108,9 +108,13 @@ class Explicit(Members):
 
     def __init__(self, program: Program, form: Form, events: Sequence[Program] = ()) -> None:
         self.numbers = coefficients()
+        self.gives_squares = form.predicts
         weights = self.numbers.slopes if form.log == DENSE else self.numbers.nested
         constants = weights.astype(program.arguments[1].dtype)
         super().__init__([program], form, STAGES + 2 + EXTRA, constants, DEGREE, events)
+        self._increments: dict[int, Value] = {}
+        self._scales: dict[int, Value] = {}
+        """Of chunks that are written out one by one: increments of steps per unit of time, and one over tolerances."""
         if form.checks_polynomials:  # all of a step is evaluated in the attempt
             self.per_attempt, self.per_step, self.per_polynomial = STAGES, 0, 0
 
@@ -118,7 +122,7 @@ class Explicit(Members):
         """The stages, the state at the end, and the error; the polynomial and its error, if that is checked."""
         for stage in range(1, STAGES):
             self._stage(stage, t, h, "trial")
-        self._combine("end", STAGES, self.numbers.B, h)
+        self._finish(h)
         error = self._error(h)
         if not self.form.checks_polynomials:
             return error
@@ -132,7 +136,7 @@ class Explicit(Members):
         Near the limit of stability, polynomials are many times worse than the states at the ends of steps.
         """
         code = self.code
-        wanted = self.lane("active")[0].differs(0) & (error.to(np.float64) * self.lane("tightness")[0] < 1.0)
+        wanted = self.lane("active")[0].differs(0) & (self.in_tolerances(error) < 1.0)
         matters = wanted
         if self.form.has_times and not self.form.events:  # a time may lie in the step: it lies within twice its length
             following, direction = self.lane("next")[0], self.lane("direction")[0]
@@ -143,13 +147,13 @@ class Explicit(Members):
         with code.if_(code.any(wanted)):
             self._count(wanted, "evaluations", EXTRA + 1)
             self._polynomial(t, h)
-            between = self._error_between(t, h) / (DEFECTS * ALLOWED)
+            between = self._error_between(t, h)
             larger.set(code.where(matters, code.maximum(error, between), error))
             limited[0] = (matters & (between > error)).to(np.int64)
         return larger.get()
 
     def _error_between(self, t: Value, h: Value) -> Value:
-        """Root of the mean square of the defect `h (f(y) - y')` of the polynomial, in tolerances."""
+        """The error of the polynomial, or its square: root of the mean square of its defect `h (f(y) - y')`."""
         code, state, new, last = self.code, self.row("state"), self.row("end"), STAGES + 1 + EXTRA
         self._combine("between", last, self.numbers.between, h)
         self.evaluate(t + BETWEEN * h, self.row("between"), self.row("slopes", last))
@@ -161,12 +165,25 @@ class Explicit(Members):
             defect = length * (slope - self._weighted(chunk, self.numbers.change)) * scale
             return [code.fma(defect, defect, totals[0])]
 
-        return code.sqrt(self.sums(1, terms)[0] / self.n)
+        square = self.sums(1, terms)[0] / (self.n * (DEFECTS * ALLOWED) ** 2)
+        return square if self.gives_squares else code.sqrt(square)
 
     def _stage(self, stage: int, t: Value, h: Value, row: str) -> None:
         """A stage and its slope."""
         self._combine(row, stage, self.numbers.A[stage], h)
         self.evaluate(t + self.numbers.c[stage] * h, self.row(row), self.row("slopes", stage))
+
+    def _finish(self, h: Value) -> None:
+        """The state at the end."""
+        target, state, length = self.row("end"), self.row("state"), self.wide(h)
+
+        def write(chunk: Any) -> None:
+            increment = self._weighted(chunk, self.numbers.B, STAGES)
+            target[chunk] = self.code.fma(length, increment, state[chunk])
+            if self.unrolls:
+                self._increments[chunk] = increment
+
+        self.chunkwise(write)
 
     def _combine(self, row: str, recent: int, weights: Any, h: Value) -> None:
         """The state, plus the step times weighted slopes, of which the most recent one comes last."""
@@ -177,9 +194,14 @@ class Explicit(Members):
 
         self.chunkwise(write)
 
-    def _weighted(self, chunk: Any, weights: Any, recent: int = -1) -> Value:
-        """A sum of slopes; those of weight 0 are left out."""
-        total = None
+    @property
+    def third(self) -> Any:
+        """Weights of the error of order 3, besides the increment of a step per unit of time if that is at hand."""
+        return self.numbers.E3 - self.numbers.B if self.unrolls else self.numbers.E3
+
+    def _weighted(self, chunk: Any, weights: Any, recent: int = -1, first: Value | None = None) -> Value:
+        """A sum of slopes, after a first term; those of weight 0 are left out."""
+        total = first
         for number in np.flatnonzero(weights).tolist():
             slope = self.slope(number, chunk, number == recent - 1)
             weight = float(weights[number])
@@ -198,16 +220,25 @@ class Explicit(Members):
         def terms(chunk: Any, totals: list[Value]) -> list[Value]:
             end = new[chunk]
             scale = self.scale(chunk, code.maximum(code.abs(state[chunk]), code.abs(end)))
+            if self.unrolls:
+                self._scales[chunk] = scale
             nothing = 0.0 * end  # NaN where the state is not finite
             found = []
-            for weights, total in zip((self.numbers.E5, self.numbers.E3), totals, strict=True):
-                error = code.fma(self._weighted(chunk, weights), scale, nothing)
+            third = self._increments[chunk] if self.unrolls else None
+            errors = self._weighted(chunk, self.numbers.E5), self._weighted(chunk, self.third, first=third)
+            for one, total in zip(errors, totals, strict=True):
+                error = code.fma(one, scale, nothing)
                 found.append(code.fma(error, error, total))
             return found
 
+        self._scales.clear()
         fifth, third = self.sums(2, terms)
         both = code.fma(third, 0.01, fifth) * self.n
-        error = code.abs(h).to(self.dtype) * fifth / code.sqrt(both)
+        length = h.to(self.dtype)
+        if self.gives_squares:
+            error = (length * length) * fifth * (fifth / both)
+        else:
+            error = code.abs(length) * fifth / code.sqrt(both)
         return code.where(both.equals(0.0), 0.0, error)
 
     def _fields(self, rows: int) -> Fields:
@@ -216,21 +247,19 @@ class Explicit(Members):
             fields.add("between", self.dtype, self.chunks, self.width)
             fields.add("limited", np.int64, 1, self.lanes)
         if self.form.predicts:
-            for name in ("length before", "root before"):
-                fields.add(name, np.float64, 1, self.lanes)
+            fields.add("trend", np.float64, 1, self.lanes)
         return fields
 
     def factor(self, error: Value, accepts: Value, h: Value) -> Value:
         """As large as the error allows, and as the trend of two errors predicts (Gustafsson 1994)."""
-        plain = super().factor(error, accepts, h)
         if not self.form.predicts:
-            return plain
-        code, length, before = self.code, self.lane("length before"), self.lane("root before")
-        size, root = code.abs(h), SAFETY / plain
-        predicted = code.minimum(plain * (size / length[0]) * (before[0] / root), plain)
+            return super().factor(error, accepts, h)
+        code, trend, size = self.code, self.lane("trend"), self.code.abs(h)
+        ease = code.inverse_root(error, self.power.bit_length())
+        plain = SAFETY * ease
+        predicted = code.minimum(plain * (ease * size * trend[0]), plain)
         found = code.where(accepts & (self.lane("accepted")[0] > 0), predicted, plain)
-        length[0] = code.where(accepts, size, length[0])
-        before[0] = code.where(accepts, code.maximum(root, ROOT), before[0])
+        trend[0] = code.where(accepts, 1.0 / (code.minimum(ease, 1 / ROOT) * size), trend[0])
         return found
 
     def complete(self, accepts: Value, t: Value, h: Value) -> None:
@@ -243,7 +272,7 @@ class Explicit(Members):
         code, new, trial, state = self.code, self.row("end"), self.row("trial"), self.row("state")
 
         def terms(chunk: Any, totals: list[Value]) -> list[Value]:
-            scale = self.scale(chunk, code.abs(state[chunk]))
+            scale = self._scales[chunk] if self.unrolls else self.scale(chunk, code.abs(state[chunk]))
             slopes = (self.slope(STAGES, chunk, True) - self.slope(STAGES - 1, chunk)) * scale
             apart = (new[chunk] - trial[chunk]) * scale
             return [code.fma(one, one, total) for one, total in zip((slopes, apart), totals, strict=True)]

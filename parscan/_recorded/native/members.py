@@ -180,6 +180,8 @@ class Members(ABC):
     """Whether members can end as stiff."""
     power: int
     """The error of a step is proportional to this power of its length."""
+    gives_squares = False
+    """Whether attempts return squares of errors."""
 
     def __init__(
         self, programs: Sequence[Program], form: Form, rows: int, constants: Any, degree: int,
@@ -270,7 +272,7 @@ class Members(ABC):
 
     @abstractmethod
     def attempt(self, t: Value, h: Value) -> Value:
-        """Write a step from `t` of length `h`, to the row "end"; return the error in tolerances, per lane."""
+        """Write a step from `t` of length `h`, to the row "end"; return the error in tolerances, or its square."""
 
     last: int
     """Row of the slope at the end of a step."""
@@ -282,6 +284,11 @@ class Members(ABC):
     @abstractmethod
     def complete(self, accepts: Value, t: Value, h: Value) -> None:
         """Write what an accepted step to `t` needs, before the state changes: its last slope is the next first one."""
+
+    def in_tolerances(self, error: Value) -> Value:
+        """The error of an attempt, or its square, with the tolerances of each lane."""
+        tightness = self.lane("tightness")[0]
+        return error.to(np.float64) * (tightness * tightness if self.gives_squares else tightness)
 
     def factor(self, error: Value, accepts: Value, h: Value) -> Value:
         """The next step divided by this one, before limits."""
@@ -305,7 +312,7 @@ class Members(ABC):
 
     def row(self, name: str, number: int = 0) -> Row:
         """A state, or something like it, in chunks: in registers, if it may be there."""
-        if self._registers is None or name not in ("trial", "end", "slopes") or (name == "slopes" and not number):
+        if self._registers is None or name not in ("state", "trial", "end", "slopes"):
             return self.rows(name, number)
         return self._registers.setdefault((name, number), Registers())
 
@@ -338,12 +345,13 @@ class Members(ABC):
         return self.code.joined([numbers[k] if k < self.n else zero for k in range(self.width)])
 
     @property
-    def _unrolls(self) -> bool:
+    def unrolls(self) -> bool:
+        """Whether chunks are written out one by one."""
         return self._registers is not None or self.chunks <= UNROLLED
 
     def chunkwise(self, write: Any) -> None:
         """Write something for every chunk of a state."""
-        if self._unrolls:
+        if self.unrolls:
             for k in range(self.chunks):
                 write(k)
         else:
@@ -353,7 +361,7 @@ class Members(ABC):
     def sums(self, count: int, terms: Any) -> list[Value]:
         """Sums over the components of a state, per lane, of some terms of a chunk."""
         zero = self.code.number(0.0, self.dtype, self.width)
-        if self._unrolls:
+        if self.unrolls:
             totals = [zero] * count
             for k in range(self.chunks):
                 totals = terms(k, totals)
@@ -455,11 +463,19 @@ class Members(ABC):
                 self._take()
                 self._begin()
             with code.if_(code.any(active[0].differs(0))):
-                self._registers = {} if self._inline else None
+                if self._inline:
+                    self._begin_registers()
                 self._step()
                 self._registers = None
             left.set(left.get() - 1)
         return self.module.driver()
+
+    def _begin_registers(self) -> None:
+        """Hold rows in registers from now on: the state and the first slope, as they are, and what comes from them."""
+        self._registers = {}
+        for name in ("state", "slopes"):
+            held, kept = self.row(name), self.rows(name)
+            self.chunkwise(lambda k, held=held, kept=kept: held.__setitem__(k, kept[k]))
 
     def _take(self) -> None:
         """Give members to the lanes that have none."""
@@ -591,7 +607,7 @@ class Members(ABC):
         end = begin + direction[0] * size
         end = code.where((end - until) * direction[0] > 0, until, end)
         h = end - begin
-        error = self.attempt(begin, h).to(np.float64) * self.lane("tightness")[0]
+        error = self.in_tolerances(self.attempt(begin, h))
         accepts = is_active & (error < 1.0) & ~fails
         fastest = code.where(was_shrunk, 1.0, code.number(FASTEST, width=self.lanes))
         factor = code.minimum(code.maximum(self.factor(error, accepts, h), SLOWEST), fastest)
@@ -630,7 +646,8 @@ class Members(ABC):
                 self._leave()
 
     def _accept(self, accepts: Value, begin: Value, end: Value, h: Value) -> None:
-        code, state, new, slope = self.code, self.row("state"), self.row("end"), self.row("slopes")
+        code, state, new, slope = self.code, self.rows("state"), self.row("end"), self.rows("slopes")
+        old = [self.row("state"), self.row("slopes")]
         self.complete(accepts, end, h)
         last = self.row("slopes", self.last)
         self._count(accepts, "accepted")
@@ -662,8 +679,8 @@ class Members(ABC):
             one, other = new[k], self.recent(last, k)
             if self.events is not None:
                 one, other = self.events.ended(k, one, other)
-            for target, value in ((state, one), (slope, other)):
-                target[k] = value if self.lanes == 1 else code.where(chosen, value, target[k])
+            for target, value, before in zip((state, slope), (one, other), old, strict=True):
+                target[k] = value if self.lanes == 1 else code.where(chosen, value, before[k])
 
         self.chunkwise(keep)
         now = self.lane("now")
@@ -698,8 +715,8 @@ class Members(ABC):
 
     def renew(self, some: Value) -> None:
         """Evaluate the first slope anew, in some lanes."""
-        first, other = self.row("slopes"), self.rows("slopes", 1)
-        self.evaluate(self.lane("now")[0], self.row("state"), other)
+        first, other = self.rows("slopes"), self.rows("slopes", 1)
+        self.evaluate(self.lane("now")[0], self.rows("state"), other)
         self.chunkwise(lambda k: first.__setitem__(k, self.code.where(some.wide(self.width), other[k], first[k])))
 
     def _count(self, condition: Value, name: str, times: int = 1) -> None:

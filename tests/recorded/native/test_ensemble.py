@@ -111,7 +111,7 @@ def test_nothing_to_do():
 def test_shares_of_the_tolerances_and_values_of_some():
     """Every member has a factor on the tolerances: it is as if it were alone with tolerances that are by it larger."""
     mu, y0, _, _ = problem(11)
-    share, times = np.geomspace(1e-3, 10, 11), np.linspace(0, 3, 7)
+    share, times = np.geomspace(2e-3, 10, 11), np.linspace(0, 3, 7)
     found = integrate_members(MAKERS, 0.0, 3.0, y0, rtol=1e-6, atol=1e-7, share=share, parameters=(mu, PUSH), valued=5,
                               shared=(False, True), times=times)  # fmt: skip
     assert found.values.shape[0] == 5

@@ -99,6 +99,20 @@ def test_fma_rounds_once(width, dtype):
     assert (small * (2 + small) != twice).all()
 
 
+@pytest.mark.parametrize("halvings", [4, 5])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_inverse_roots(width, halvings):
+    x = np.geomspace(1e-300, 1e300, 4096)
+    calls = [applied(lambda code, x: code.inverse_root(x, halvings), float, float, width, one)
+             for one in x.reshape(-1, width)[:: 1 + 511 // width]]  # fmt: skip
+    exact = (x ** -(0.5**halvings)).reshape(-1, width)[:: 1 + 511 // width]
+    np.testing.assert_allclose(calls, exact, rtol=0.01)
+    special = np.resize([0.0, np.inf, np.nan], 8)[:width]
+    found = applied(lambda code, x: code.inverse_root(x, halvings), float, float, width, special)
+    assert np.isfinite(found).all() and (found > 0).all()
+    assert (found[special == 0] > 1e6).all() and (found[special != 0] < 1e-6).all()
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_integers(width):
     x, y = np.arange(-3, width - 3), np.arange(5, width + 5) * 3
