@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, cast
 
-from ..._arrays.namespace import Array, quiet
+from ..._arrays.namespace import Array, copy, quiet
 from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
 from .accuracy import BRIEF, GAIN, HOPELESS, LEAST, LOOSER, MARCHES, SPARE, WANTED, LeftError
@@ -28,6 +28,9 @@ AT_ONCE, NUMBERS = 1 << 14, 1 << 22
 
 BETWEEN = 3.0
 """Factor on the tolerances of a third march, which confirms that the error of the first one is small."""
+
+FEW_MENDED = 0.4
+"""Share of members with too large errors at one solve, up to which the next one makes the third march at once."""
 
 LINEAR = 0.003
 """Relative distance of two marches from which on errors are not taken as proportional to tolerances."""
@@ -203,74 +206,95 @@ class AllMembers:
         xp = self._problem.xp
         members = xp.arange(some.start, some.stop)
         self._part_begin, self._part_stretches = some.start, self._stretches(self._problem.span[0], members)
-        count = members.shape[0]
-        shares = xp.ones(2 * count)
-        shares[count:] = LOOSER
-        first = self._ends(
-            xp.concat([members, members]), shares, times, count, xp.zeros(2 * count, dtype=xp.int64), tell
-        )
-        done, (one, other) = _are_finished(first), self._halves(first.y, shares)
-        if not bool(xp.all(done[:count])):
+        count, factors = members.shape[0], (1.0, LOOSER, BETWEEN) if self._confirms else (1.0, LOOSER)
+        all_members, shares = xp.tile(members, (len(factors),)), xp.repeat(xp.asarray(factors), count)
+        longest = xp.repeat(self._longest(xp.asarray(factors)), count)
+        first = self._ends(all_members, shares, longest, times, count, xp.zeros_like(all_members), tell)
+        done = xp.reshape(_are_finished(first), (-1, count))
+        if not bool(xp.all(done[0, :])):
             raise _left(first)
-        errors = xp.where(done[count:], self._errors(one, other)[0], xp.full(count, inf))
-        values = one.y[:, None, :][:, :0, :] if first.values is None else first.values
-        found = Found(xp.asarray(one.y, copy=True), values, errors, first.counts[:count, 1], first.methods[:count])
+        ends = xp.reshape(first.y, (len(factors), count, -1))
+        marches = [_Known(ends[k, ...], shares[k * count : (k + 1) * count]) for k in range(len(factors))]
+        errors = self._errors(marches[0], marches[1:])[0]
+        errors = xp.where(done[1:, :], errors, xp.full_like(errors, inf))
+        errors = xp.where(errors[0, :] > WANTED, errors[0, :], xp.max(errors, axis=0))
+        values = ends[0, :, None, :][:, :0, :] if first.values is None else first.values
+        found = Found(copy(ends[0, ...]), values, errors, first.counts[:count, 1], first.methods[:count])
         found.evaluations = int(xp.sum(first.counts[:, 3]))
-        self._mend(found, members, times, one, other, self._first_methods(first)[:count])
+        unconfirmed = xp.nonzero(errors <= WANTED)[0] if len(factors) == 2 else xp.arange(0)
+        self._mend(found, members, times, marches[:2], unconfirmed, self._first_methods(first)[:count])
         return found
 
-    def _halves(self, y: Array, shares: Array) -> tuple[_Known, _Known]:
-        """Two marches of each member."""
-        half = y.shape[0] // 2
-        return _Known(y[:half, :], shares[:half]), _Known(y[half:, :], shares[half:])
+    @property
+    def _habits(self) -> str:
+        """Name of what is noted of solves with relative tolerances of the same power of ten."""
+        return f"few are mended of {self._problem.rtol:.0e}"
+
+    @property
+    def _confirms(self) -> bool:
+        """
+        Whether the third march is made of all members at once, as few had to be mended at the last solve.
+
+        This takes less time, and changes no result.
+        """
+        return self._members.notes.get(self._habits, 1.0) < FEW_MENDED
 
     def _mend(
-        self, found: Found, members: Array, times: Array, one: _Known, other: _Known, methods: Array
+        self, found: Found, members: Array, times: Array, marches: list[_Known], unconfirmed: Array, methods: Array
     ) -> None:  # fmt: skip
         """
-        Solve members again whose errors are too large, and some with looser tolerances whose errors seem small.
+        Solve members again whose errors are too large, and others with looser tolerances whose errors seem small.
 
         Two marches have told the errors. Among thousands of members, there are always some whose two errors are large,
-        and equal by chance; so a third march has to confirm small ones.
+        and equal by chance; so a third march has to confirm small ones, of the members that are unconfirmed.
         """
-        xp = self._problem.xp
-        shares, hopeful = xp.asarray(one.shares, copy=True), found.errors > WANTED
+        xp, one, others = self._problem.xp, marches[0], marches[1:]
+        shares, hopeful = copy(one.shares), found.errors > WANTED
         tells = xp.ones_like(hopeful)
         """Whether the estimated error tells which tolerances suffice."""
-        unconfirmed = xp.nonzero(~hopeful)[0]
-        others: tuple[_Known, ...] = (other,)
-        """What a march is compared with besides the last one."""
         for _ in range(MARCHES):
             left = xp.nonzero(hopeful)[0]
             wanted = self._tighter(shares[left], xp.where(tells[left], found.errors[left], inf))
             goes_on = wanted < shares[left] / 2
-            hopeful[left] = goes_on
-            left, wanted = left[goes_on], wanted[goes_on]
-            every = xp.concat([left, unconfirmed])
-            if not every.shape[0]:
+            if not bool(xp.all(goes_on)):
+                hopeful[left] = goes_on
+                left, wanted = left[goes_on], wanted[goes_on]
+            count, further = left.shape[0], unconfirmed.shape[0]
+            if not count + further:
                 break
-            count, between = left.shape[0], xp.full(unconfirmed.shape[0], BETWEEN)
-            both = self._ends(members[every], xp.concat([wanted, between]), times, count, methods[every], None)
-            again, third = _cut(both, count)
-            if between.shape[0]:
-                errors, _ = self._errors(one.of(unconfirmed), _Known(third.y, between))
-                errors = xp.where(_are_finished(third), errors, xp.full_like(errors, inf))
-                found.errors[unconfirmed] = xp.maximum(found.errors[unconfirmed], errors)
-                found.evaluations += int(xp.sum(third.counts[:, 3]))
-                hopeful[unconfirmed] = errors > WANTED
+            every = xp.concat([left, unconfirmed]) if further else left
+            given = xp.concat([wanted, xp.full((further,), BETWEEN)]) if further else wanted
+            both = self._ends(members[every], given, self._longest(given), times, count, methods[every], None)
+            again, third = _cut(both, count) if further else (both, both)
+            found.evaluations += int(xp.sum(both.counts[:, 3]))
+            if further:
+                hopeful[unconfirmed] = self._confirm(found, unconfirmed, one, third)
                 unconfirmed = unconfirmed[:0]
-            now, last = _Known(again.y, wanted), _Known(found.y[left, :], shares[left])
-            before, (errors, tells[left]) = found.errors[left], self._errors(now, last)
-            for known in others:
-                further, small = self._errors(now, known.of(left))
-                errors = xp.where(small, xp.maximum(errors, further), errors)
-            others = one, other
+            if not count:
+                continue
+            now, before = _Known(again.y, wanted), found.errors[left]
+            known = [_Known(found.y[left, :], shares[left]), *(march.of(left) for march in others)]
+            errors, small = self._errors(now, known)
+            tells[left] = small[0, :]
+            errors = xp.max(xp.where(small, errors, errors[:1, :]), axis=0)
+            others = marches
             hopeful[left] = (
                 _are_finished(again) & (errors > WANTED)
                 & ~((errors > HOPELESS * before) & ((errors <= ENOUGH) | (again.counts[:, 3] > BRIEF)))
             )  # fmt: skip
             methods[left], shares[left] = self._first_methods(again), wanted
             _enter(found, left, again, errors)
+        self._members.notes[self._habits] = float(xp.sum(shares < one.shares)) / members.shape[0]
+
+    def _confirm(self, found: Found, unconfirmed: Array, one: _Known, third: Ends) -> Array:
+        """Enter errors that a third march tells; whether they are not small."""
+        xp = self._problem.xp
+        shares = xp.full((unconfirmed.shape[0],), BETWEEN)
+        errors = self._errors(one.of(unconfirmed), [_Known(third.y, shares)])[0][0, :]
+        errors = xp.where(_are_finished(third), errors, xp.full_like(errors, inf))
+        found.errors[unconfirmed] = xp.maximum(found.errors[unconfirmed], errors)
+        are_large: Array = errors > WANTED
+        return are_large
 
     def _tighter(self, shares: Array, errors: Array) -> Array:
         """Shares of the tolerances for another march."""
@@ -279,17 +303,19 @@ class AllMembers:
             wanted = xp.where(xp.isfinite(errors), SPARE * WANTED / errors, xp.ones_like(errors))
         return xp.clip(shares * xp.clip(wanted, None, 1 / LOOSER), LEAST_RELATIVE / self._problem.rtol, None)
 
-    def _errors(self, one: _Known, other: _Known) -> tuple[Array, Array]:
+    def _errors(self, one: _Known, others: list[_Known]) -> tuple[Array, Array]:
         """
-        Estimated errors at the ends of marches, in tolerances, from others with larger shares of the tolerances.
+        Estimated errors at the ends of marches, in tolerances, from each of others, with larger shares of these.
 
-        Also, whether the marches are so close to each other that errors are about proportional to tolerances.
+        Also, whether the marches are so close to each other that errors are about proportional to tolerances. Both have
+        the shape (others, members).
         """
-        xp, ratios = self._problem.xp, other.shares / one.shares
-        apart = self._distances(one.y, other.y)
-        small = apart * self._problem.rtol < LINEAR
+        xp = self._problem.xp
+        ratios = xp.stack([other.shares for other in others]) / one.shares
+        apart = self._distances(one.y, xp.stack([other.y for other in others]))
+        small = apart < LINEAR / self._problem.rtol
         with quiet():
-            share = xp.where(small, xp.clip((LOOSER - 1) / GAIN / (ratios - 1), None, 1.0), 1 / GAIN)
+            share = xp.where(small, xp.minimum((LOOSER - 1) / GAIN / (ratios - 1), xp.asarray(1.0)), 1 / GAIN)
         return apart * share, small
 
     def _first_methods(self, ends: Ends) -> Array:
@@ -304,7 +330,7 @@ class AllMembers:
         return longest * shares ** (1 / ORDER)
 
     def _ends(
-        self, members: Array, shares: Array, times: Array, valued: int, methods: Array,
+        self, members: Array, shares: Array, longest: Array, times: Array, valued: int, methods: Array,
         tell: Callable[[float], object] | None,
     ) -> Ends:  # fmt: skip
         """March some members with shares of the tolerances; the first `valued` ones have values at the times."""
@@ -316,7 +342,7 @@ class AllMembers:
             return integrate_members(
                 self._members.solvers(), *self._problem.span, self.y0[members, :],
                 rtol=of_parts(self._problem.rtols, self._like), atol=self._atol, share=shares,
-                max_step=self._longest(shares), first_step=self._first_step,
+                max_step=longest, first_step=self._first_step,
                 parameters=self._members.arguments(members), shared=self._members.shared,
                 times=times if times.shape[0] else None, valued=valued, first_methods=methods,
                 stretches=self._of_part(members),
@@ -350,8 +376,8 @@ class AllMembers:
             relative = apart / (problem.atol + problem.rtols * xp.abs(one))
             if self._may_be_exact:
                 relative = xp.where(apart == 0, xp.zeros_like(apart), relative)
-            found = xp.max(relative, axis=-1)
-        return xp.where(xp.isfinite(found), found, xp.full_like(found, LARGEST))
+            found = reduce(xp.maximum, [relative[..., k] for k in range(relative.shape[-1])])
+            return xp.where(found < LARGEST, found, xp.full_like(found, LARGEST))
 
 
 def _logged(run: Run) -> list[Array]:
@@ -397,9 +423,11 @@ def _left(ends: Ends) -> LeftError:
 def _enter(found: Found, left: Array, again: Ends, errors: Array) -> None:
     """Enter members that were solved again."""
     done = _are_finished(again)
-    some = left[done]
+    if bool(done.all()):
+        some, done = left, slice(None)
+    else:
+        some = left[done]
     found.y[some, :], found.errors[some] = again.y[done, :], errors[done]
     found.steps[some], found.methods[some] = again.counts[done, 1], again.methods[done]
     if again.values is not None:
         found.values[some, ...] = again.values[done, ...]
-    found.evaluations += int(again.counts[:, 3].sum())

@@ -84,39 +84,65 @@ def integrate_members(
     """
     y0 = np.asarray(y0)
     count = y0.shape[0]
-    valued = count if valued is None else valued
-    found = Ends(
-        np.array(y0), np.array(np.broadcast_to(np.asarray(t0, dtype=np.float64), (count,))),
-        np.zeros((count, 4), dtype=np.int64), np.zeros(count, dtype=np.int64), np.empty(count),
-        None,
-    )  # fmt: skip
-    lanes = lanes or (widest(y0.dtype) if count > 1 else 1)
-    is_usual, ended = first_methods is None or not np.any(first_methods), 0
-    for number, make in enumerate(makers):
-        begins = slice(None) if is_usual and not number else _beginning(found, first_methods, is_usual, number)
-        left = np.arange(count)[begins]
-        if not left.shape[0]:
+    valued, lanes = count if valued is None else valued, lanes or (widest(y0.dtype) if count > 1 else 1)
+    options = {"rtol": rtol, "atol": atol, "most": most}
+    begin = _Begin(tuple(shared), lanes, threads, options, times, stretches)
+    is_usual, found = first_methods is None or not np.any(first_methods), None
+    if is_usual:
+        run = begin.run(makers[0], slice(None), t0, end, y0, max_step, first_step, share, parameters, valued)
+        ended = _finish(run, 0, report)
+        found = Ends(run.y, run.t, run.counts, np.zeros(count, np.int64), np.empty(count), run.values)
+        found.since[...] = t0
+    else:
+        ended, since = 0, np.array(np.broadcast_to(np.asarray(t0, dtype=np.float64), (count,)))
+        found = Ends(np.array(y0), since, np.zeros((count, 4), np.int64), np.zeros(count, np.int64), since.copy(), None)
+    for number in range(int(is_usual), len(makers)):
+        begins = _beginning(found, first_methods, is_usual, number)
+        if not begins.shape[0]:
             continue
-        solver = make(Form(lanes, tuple(shared), has_times=times is not None, checks_polynomials=times is not None,
-                           has_stretches=stretches is not None))  # fmt: skip
-        some = [_of(begins, one) for one in (end, max_step, first_step, share)]
+        begun = found.counts[begins, 0] == Status.STIFF
+        first_steps = np.where(begun, 0.0, _of(begins, first_step))
         given = [one if same else np.asarray(one)[begins] for one, same in zip(parameters, shared, strict=True)]
         found.since[begins] = found.t[begins]
-        begun = found.counts[begins, 0] == Status.STIFF
-        run = solver.start(
-            found.t[begins], some[0], found.y[begins], rtol=rtol, atol=atol, max_step=some[1],
-            first_step=np.where(begun, 0.0, some[2]) if number else some[2], share=some[3], parameters=given,
-            times=times if times is None or np.ndim(times) == 1 else np.asarray(times)[begins],
-            valued=int(np.searchsorted(left, valued)), most=most,
-            stretches=stretches if stretches is None else _left_of(_of_each(stretches, begins), found.t[begins], begun),
-            threads=threads or min(available_threads(), max(1, left.shape[0] // (2 * lanes))),
+        run = begin.run(
+            makers[number], begins, found.t[begins], _of(begins, end), found.y[begins], _of(begins, max_step),
+            first_steps, _of(begins, share), given, int(np.searchsorted(begins, valued)), begun,
         )  # fmt: skip
-        _finish(run, solver, ended, report)
+        ended = _finish(run, ended, report)
         if times is not None and found.values is None:
             found.values = np.full((valued, *run.values.shape[1:]), np.nan, y0.dtype)
         _enter(found, run, begins, number)
-        ended += int(np.count_nonzero(run.counts[:, 0] != Status.STIFF))
     return found
+
+
+@dataclass(frozen=True)
+class _Begin:
+    """Begins solves of members by one method after the other; the attributes are arguments of `integrate_members`."""
+
+    shared: tuple[bool, ...]
+    lanes: int
+    threads: int | None
+    options: dict[str, Any]
+    times: Any
+    stretches: Any
+
+    def run(
+        self, make: Callable[[Form], Solver], some: Any, t0: Any, end: Any, y0: Any, max_step: Any, first_step: Any,
+        share: Any, parameters: Sequence[Any], valued: int, begun: Any = None,
+    ) -> Run:  # fmt: skip
+        """A run of some members, whose numbers are given; `begun` says which of them another method has left."""
+        times, stretches = self.times, self.stretches
+        has_times = times is not None
+        form = Form(self.lanes, self.shared, has_times=has_times, checks_polynomials=has_times,
+                    has_stretches=stretches is not None)  # fmt: skip
+        if begun is not None and stretches is not None:
+            stretches = _left_of(_of_each(stretches, some), t0, begun)
+        return make(form).start(
+            t0, end, y0, max_step=max_step, first_step=first_step, share=share, parameters=parameters,
+            times=times if times is None or np.ndim(times) == 1 else np.asarray(times)[some],
+            valued=valued, stretches=stretches, **self.options,
+            threads=self.threads or min(available_threads(), max(1, y0.shape[0] // (2 * self.lanes))),
+        )  # fmt: skip
 
 
 def _beginning(found: Ends, first_methods: Any, is_usual: bool, number: int) -> Any:
@@ -151,15 +177,20 @@ def _of(members: Any, one: Any) -> Any:
     return one if np.ndim(one) == 0 else np.asarray(one)[members]
 
 
-def _finish(run: Run, solver: Solver, before: int, report: Callable[[int], object] | None) -> None:
-    """Run to the end, with returns to Python, which let threads wait for each other."""
+def _finish(run: Run, before: int, report: Callable[[int], object] | None) -> int:
+    """
+    Run to the end, with returns to Python, which let threads wait for each other.
+
+    Returns how many members have ended that no further method goes on with, besides those before.
+    """
+    solver = run.solver
     while True:
         attempts, begin = solver.attempts, time.perf_counter()
         left = run.advance(attempts)
         if report is not None:
             report(before + run.ended)
         if not left:
-            return
+            return before + int(np.count_nonzero(run.counts[:, 0] != Status.STIFF))
         pace = max(time.perf_counter() - begin, 1e-9) / attempts
         solver.attempts = int(min(max(PAUSE / pace, 1), 64 * attempts))
 
@@ -171,8 +202,5 @@ def _enter(found: Ends, run: Run, members: Any, method: int) -> None:
     found.counts[members, 1:] += run.counts[:, 1:]
     if found.values is None:
         return
-    if isinstance(members, slice):
-        found.values[...] = run.values
-    else:
-        some = members[: run.values.shape[0]]
-        found.values[some] = np.where(np.isnan(run.values), found.values[some], run.values)
+    some = members[: run.values.shape[0]]
+    found.values[some] = np.where(np.isnan(run.values), found.values[some], run.values)

@@ -165,6 +165,7 @@ class Run:
 
     Attributes
     ----------
+    solver : Solver
     y : array, shape (members, n)
         States at which members ended.
     t : array, shape (members,)
@@ -185,7 +186,7 @@ class Run:
     names = tuple(status.name for status in Status)
 
     def __init__(self, solver: Solver, members: int, several: Sequence[bool], threads: int) -> None:
-        self._solver, dtype, n, count = solver, solver.dtype, solver.n, members
+        self.solver, dtype, n, count = solver, solver.dtype, solver.n, members
         self.members = members
         self.values: Any = None
         self.log: tuple[Any, ...] = ()
@@ -220,7 +221,7 @@ class Run:
         which occurrences of events count, if the solver has any; None if they are not looked for.
         What the attributes were before is overwritten, except for `values`, `log` and `slopes`.
         """
-        numbers, form = self._numbers, self._solver.form
+        numbers, form = self._numbers, self.solver.form
         self._states[...] = y0
         for target, given in zip(self._spans, (t0, end, first_step, max_step, 1 / share), strict=True):
             target[...] = given
@@ -242,7 +243,7 @@ class Run:
 
     def _want(self, times: Any, valued: int | None) -> None:
         """Note where values are wanted, and of how many members."""
-        solver, places, count = self._solver, [0] * 4, 0
+        solver, places, count = self.solver, [0] * 4, 0
         if times is not None:
             times = np.ascontiguousarray(times, dtype=np.float64)
             count = times.shape[-1]
@@ -257,8 +258,8 @@ class Run:
 
     def _give(self, parameters: Sequence[Any]) -> None:
         """Note where parameters are."""
-        shared, places = self._solver.form.shared, list[int]()
-        for k, argument in enumerate(self._solver._arguments[2:]):
+        shared, places = self.solver.form.shared, list[int]()
+        for k, argument in enumerate(self.solver._arguments[2:]):
             array = np.ascontiguousarray(parameters[k], dtype=argument.dtype)
             is_shared = not shared or shared[k]
             places += [address(array), 0 if is_shared else prod(argument.shape) * argument.dtype.itemsize]
@@ -300,7 +301,7 @@ class Run:
 
         It releases the GIL. Ctrl-C is noticed after these attempts.
         """
-        is_logged, workers = self._solver.form.log != NOTHING, self._workers
+        is_logged, workers = self.solver.form.log != NOTHING, self._workers
         if is_logged:
             for worker in workers:
                 worker.expect(most)

@@ -299,6 +299,55 @@ def test_errors_at_the_end_of_thousands_of_members():
         assert errors.max() < 30
 
 
+def test_third_marches_with_the_first_ones(monkeypatch):
+    """If few members are mended, the errors of all are confirmed at once from the second solve on, with the result."""
+    marched = []
+    original = all_members.AllMembers._ends
+
+    def ends(self, members, *arguments):
+        marched.append(members.shape[0])
+        return original(self, members, *arguments)
+
+    monkeypatch.setattr(all_members.AllMembers, "_ends", ends)
+
+    def fun(t, y, rate, drive):  # of which nothing is known from other tests
+        return oscillator(t, y, rate, drive)
+
+    y0, rate, drive = group(300)
+    args, rtol = (rate, drive), 1e-5
+    one = solve(fun, SPAN, y0, TIMES, rtol, args=args)
+    assert marched[:2] == [600, 300]
+    marched.clear()
+    other = solve(fun, SPAN, y0, TIMES, rtol, args=args)
+    assert marched[0] == 900
+    assert sum(marched[1:]) < 0.4 * 300
+    np.testing.assert_array_equal(other.y, one.y)
+    assert other.error_estimate == one.error_estimate <= 1
+    monkeypatch.setattr(all_members, "FEW_MENDED", 0.0)
+    marched.clear()
+    solve(fun, SPAN, y0, TIMES, rtol, args=args)
+    assert marched[0] == 600
+
+
+@pytest.mark.parametrize("confirms", [False, True])
+def test_errors_that_are_equal_by_chance(monkeypatch, confirms):
+    """Where two marches say nothing of the error, the third one does."""
+    original = all_members.AllMembers._errors
+
+    def errors(self, one, others):
+        found, small = original(self, one, others)
+        found[0, others[0].shares == all_members.LOOSER] = 0.0
+        return found, small
+
+    monkeypatch.setattr(all_members.AllMembers, "_confirms", property(lambda self: confirms))
+    y0, rate, drive = group(40)
+    good = solve(oscillator, SPAN, y0, TIMES, 1e-11, 1e-13, args=(rate, drive)).y
+    monkeypatch.setattr(all_members.AllMembers, "_errors", errors)
+    sol = solve(oscillator, SPAN, y0, TIMES, 1e-4, 1e-6, args=(rate, drive))
+    assert 0 < sol.error_estimate <= all_members.ENOUGH
+    assert (np.abs(sol.y - good)[:, -1] <= 10 * (1e-6 + 1e-4 * np.abs(good[:, -1]))).all()
+
+
 def test_jumps():
     rate = np.linspace(0.5, 2.0, 5)
 

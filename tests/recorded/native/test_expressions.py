@@ -109,8 +109,10 @@ def test_inverse_roots(width, halvings):
     np.testing.assert_allclose(calls, exact, rtol=0.01)
     special = np.resize([0.0, np.inf, np.nan], 8)[:width]
     found = applied(lambda code, x: code.inverse_root(x, halvings), float, float, width, special)
-    assert np.isfinite(found).all() and (found > 0).all()
-    assert (found[special == 0] > 1e6).all() and (found[special != 0] < 1e-6).all()
+    assert np.isfinite(found).all()
+    assert (found[special == 0] > 1e6).all()
+    assert (found[special != 0] < 1e-6).all()
+    assert (found > 0).all()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
