@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..._arrays.namespace import Array, copy, quiet
 from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
-from .accuracy import BRIEF, GAIN, HOPELESS, LEAST, LOOSER, MARCHES, SPARE, WANTED, LeftError
+from .accuracy import BRIEF, GAIN, HOPELESS, LEAST, LOOSER, MARCHES, WANTED, LeftError
 from .corners import Places, places_in, stretches_of_members
 from .march import FEWEST, ORDER, SOON
 from .members import Members
@@ -28,6 +28,9 @@ AT_ONCE, NUMBERS = 1 << 14, 1 << 22
 
 BETWEEN = 3.0
 """Factor on the tolerances of a third march, which confirms that the error of the first one is small."""
+
+AIM = 0.35
+"""Share of the wanted error that a further march aims at: another march for a few members costs more than this one."""
 
 FEW_MENDED = 0.4
 """Share of members with too large errors at one solve, up to which the next one makes the third march at once."""
@@ -300,7 +303,7 @@ class AllMembers:
         """Shares of the tolerances for another march."""
         xp = self._problem.xp
         with quiet():
-            wanted = xp.where(xp.isfinite(errors), SPARE * WANTED / errors, xp.ones_like(errors))
+            wanted = xp.where(xp.isfinite(errors), AIM * WANTED / errors, xp.ones_like(errors))
         return xp.clip(shares * xp.clip(wanted, None, 1 / LOOSER), LEAST_RELATIVE / self._problem.rtol, None)
 
     def _errors(self, one: _Known, others: list[_Known]) -> tuple[Array, Array]:

@@ -305,7 +305,7 @@ class Run:
         if is_logged:
             for worker in workers:
                 worker.expect(most)
-        for worker in workers if self._solver.form.events else ():
+        for worker in workers if self.solver.form.events else ():
             worker.expect_occurrences()
         if len(workers) == 1:
             workers[0].run(most)

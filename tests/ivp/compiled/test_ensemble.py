@@ -322,7 +322,7 @@ def test_third_marches_with_the_first_ones(monkeypatch):
     assert marched[0] == 900
     assert sum(marched[1:]) < 0.4 * 300
     np.testing.assert_array_equal(other.y, one.y)
-    assert other.error_estimate == one.error_estimate <= 1
+    assert other.error_estimate == one.error_estimate <= all_members.ENOUGH
     monkeypatch.setattr(all_members, "FEW_MENDED", 0.0)
     marched.clear()
     solve(fun, SPAN, y0, TIMES, rtol, args=args)
