@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from .._arrays.cached import cached_property
 from .array import RecordingArray
 from .graph import CONSTANT, INPUT, NEW, PRODUCT, Block, Graph, Ids
-from .results import evaluated
+from .results import evaluated_loudly
 
 LOOPED = 16
 """Operations that are about as much machine code as a loop."""
@@ -131,36 +132,51 @@ class Program:
         tuple of arrays, shapes (m, *shape)
         """
         count = arguments[0].shape[0] if arguments else 1
-        flat = [np.reshape(a, (count, int(np.prod(np.shape(a)[1:])))).T for a in arguments]
-        chars, places, sizes = self._places()
-        values = {char: np.empty((rows, count), dtype=char) for char, rows in sizes.items()}
-
-        def of(ids: Any) -> Any:
-            return values[chars[int(ids.flat[0])]][places[ids]]
-
-        for block in self.blocks:
-            if block.operation == INPUT:
-                found = flat[block.data[0]][block.data[1]]
-            elif block.operation == CONSTANT:
-                found = block.data[:, None]
-            elif block.operation == PRODUCT:
-                with np.errstate(all="ignore"):
-                    found = self._product(block, of)
-            else:
-                found = evaluated(block.operation, block.dtype, [of(ids) for ids in block.operands], block.data)
-            begin = places[block.first]
-            values[block.dtype.char][begin : begin + block.count] = found
+        flat = [np.reshape(a, (count, prod(np.shape(a)[1:]))).T for a in arguments]
+        values = {char: np.empty((rows, count), dtype=char) for char, rows in self._places()[2].items()}
+        operands, results = self._operands()
+        with np.errstate(all="ignore"):
+            for block, given in zip(self.blocks, operands, strict=True):
+                if block.operation == INPUT:
+                    found = flat[block.data[0]][block.data[1]]
+                elif block.operation == CONSTANT:
+                    found = block.data[:, None]
+                else:
+                    parts = [values[char][rows] for char, rows in given]
+                    if block.operation == PRODUCT:
+                        found = self._product(block, parts)
+                    else:
+                        found = evaluated_loudly(block.operation, block.dtype, parts, block.data)
+                begin = self._places()[1][block.first]
+                values[block.dtype.char][begin : begin + block.count] = found
         return tuple(
-            np.moveaxis(of(ids), -1, 0).astype(dtype) if ids.size else np.empty((count, *ids.shape), dtype)
-            for ids, dtype in zip(self.results, self.dtypes, strict=True)
+            np.moveaxis(values[where[0]][where[1]], -1, 0).astype(dtype) if where else np.empty((count, *shape), dtype)
+            for where, shape, dtype in zip(results, [ids.shape for ids in self.results], self.dtypes, strict=True)
         )
 
-    def _product(self, block: Block, of: Callable[[Any], Any]) -> Any:
+    def _product(self, block: Block, parts: Any) -> Any:
         """Values of a product; a constant matrix is the same in all calls."""
-        nodes, vector = block.operands
-        if self._are_constant(nodes):
-            return of(nodes)[..., 0] @ of(vector)
-        return np.einsum("mkc,kc->mc", of(nodes), of(vector))
+        matrix, vector = parts
+        if self._are_constant(block.operands[0]):
+            return matrix[..., 0] @ vector
+        return np.einsum("mkc,kc->mc", matrix, vector)
+
+    def _operands(self) -> tuple[list[Any], list[Any]]:
+        """Where the operands of each block are, and the results: the characters of their dtypes, and rows of nodes."""
+        if "operands" not in self._cache:
+            chars, places, _ = self._places()
+
+            def where(ids: Any) -> Any:
+                if not ids.size:
+                    return None
+                rows = places[ids]
+                if rows.ndim == 1 and (np.diff(rows) == 1).all():  # which need not be copied
+                    rows = slice(int(rows[0]), int(rows[-1]) + 1)
+                return chars[int(ids.flat[0])], rows
+
+            operands = [list(map(where, block.operands)) for block in self.blocks]
+            self._cache["operands"] = operands, list(map(where, self.results))
+        return self._cache["operands"]
 
     def _are_constant(self, nodes: Any) -> bool:
         if "constant" not in self._cache:

@@ -124,17 +124,23 @@ Adding 0 is not listed, since `-0.0 + 0.0` is 0.0.
 def evaluated(name: str, dtype: numpy.dtype[Any], operands: Any, data: Any = None) -> Any:
     """Values of an operation on numbers, by NumPy."""
     with np.errstate(all="ignore"):
-        if name == CONVERT:
-            return np.asarray(operands[0]).astype(dtype)
-        if name == GATHER:
-            places = np.asarray(operands[0])
-            inside = (places >= -len(data)) & (places < len(data))
-            return np.where(inside, data[np.where(inside, places, 0)], np.asarray(np.nan, dtype))
-        if name in (SEARCH_LEFT, SEARCH_RIGHT):
-            return np.searchsorted(data, operands[0], side="left" if name == SEARCH_LEFT else "right")
-        if name == PRODUCT:
-            return np.matmul(operands[0], operands[1])
+        return evaluated_loudly(name, dtype, operands, data)
+
+
+def evaluated_loudly(name: str, dtype: numpy.dtype[Any], operands: Any, data: Any = None) -> Any:
+    """The same, with NumPy's warnings."""
+    if name in OPERATIONS:
         return OPERATIONS[name].value(*operands)
+    if name == CONVERT:
+        return np.asarray(operands[0]).astype(dtype)
+    if name == GATHER:
+        places = np.asarray(operands[0])
+        inside = (places >= -len(data)) & (places < len(data))
+        return np.where(inside, data[np.where(inside, places, 0)], np.asarray(np.nan, dtype))
+    if name in (SEARCH_LEFT, SEARCH_RIGHT):
+        return np.searchsorted(data, operands[0], side="left" if name == SEARCH_LEFT else "right")
+    assert name == PRODUCT, name
+    return np.matmul(operands[0], operands[1])
 
 
 def product(graph: Graph, matrix: Any, vector: Any, dtype: numpy.dtype[Any]) -> Any:

@@ -410,7 +410,7 @@ def _are_finished(ends: Ends) -> Array:
     """Which members came to their ends."""
     from ..._recorded.native.status import Status  # noqa: PLC0415 - slow to import
 
-    found: Array = ends.counts[:, 0] == Status.FINISHED
+    found: Array = ends.counts[:, 0] == int(Status.FINISHED)  # an `IntEnum` takes NumPy longer
     return found
 
 

@@ -147,7 +147,7 @@ class _Begin:
 
 def _beginning(found: Ends, first_methods: Any, is_usual: bool, number: int) -> Any:
     """Which members begin with a method: those that are to, and those that an earlier one has left."""
-    are_stiff = found.counts[:, 0] == Status.STIFF
+    are_stiff = found.counts[:, 0] == int(Status.STIFF)
     return np.flatnonzero(are_stiff if is_usual else are_stiff | (first_methods == number))
 
 
@@ -190,7 +190,7 @@ def _finish(run: Run, before: int, report: Callable[[int], object] | None) -> in
         if report is not None:
             report(before + run.ended)
         if not left:
-            return before + int(np.count_nonzero(run.counts[:, 0] != Status.STIFF))
+            return before + int(np.count_nonzero(run.counts[:, 0] != int(Status.STIFF)))
         pace = max(time.perf_counter() - begin, 1e-9) / attempts
         solver.attempts = int(min(max(PAUSE / pace, 1), 64 * attempts))
 
