@@ -153,7 +153,7 @@ def contradicts(problem: Problem, members: Members, t: Array, states: Array) -> 
 
 def _done(found: Found) -> str:
     """The methods, the steps and the error."""
-    steps = f"{float(found.steps.mean()):.0f} of its own for every member, on average"
+    steps = f"{int(found.steps.sum()) / found.steps.shape[0]:.0f} of its own for every member, on average"
     stiff = int((found.methods > 0).sum())
     others = f", and Rodas5P for {counted(stiff, 'stiff member')}" if stiff else ""
     error, far = float(found.errors.max()), ""

@@ -190,6 +190,7 @@ def _finish(run: Run, before: int, report: Callable[[int], object] | None) -> in
         if report is not None:
             report(before + run.ended)
         if not left:
+            run.end()
             return before + int(np.count_nonzero(run.counts[:, 0] != int(Status.STIFF)))
         pace = max(time.perf_counter() - begin, 1e-9) / attempts
         solver.attempts = int(min(max(PAUSE / pace, 1), 64 * attempts))

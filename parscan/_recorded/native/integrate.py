@@ -38,6 +38,9 @@ FIRST = 64
 IDLE = 2
 """Runs that a solver keeps for later problems."""
 
+WORKERS = 8
+"""Pieces of memory of threads that a solver keeps for later runs."""
+
 COMPARED = 2
 """Members of a run that compares two solves of a problem."""
 
@@ -74,6 +77,7 @@ class Solver:
         self.attempts = FIRST
         """Attempts of steps in every lane before a return to Python."""
         self._idle: list[Run] = []
+        self._workers: list[_Worker] = []
 
     def start(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
@@ -121,6 +125,17 @@ class Solver:
         except IndexError:
             compares = self.form.compares
             return Run(self, COMPARED if compares else 1, [False, False, False, compares, False], 1)
+
+    def worker(self) -> _Worker:
+        """The memory of a thread, of a run that is over if there is one."""
+        try:
+            return self._workers.pop()
+        except IndexError:
+            return _Worker(self)
+
+    def take_back(self, workers: list[_Worker]) -> None:
+        """Keep the memory of threads for later runs."""
+        self._workers = (self._workers + workers)[:WORKERS]
 
     def give_back(self, run: Run) -> None:
         """Keep a run that was lent for later problems."""
@@ -206,7 +221,7 @@ class Run:
         self._numbers = numbers = np.zeros(len(NUMBERS), dtype=WHOLE)
         numbers[CAPACITY] = 1 << 62 if solver.form.log == NOTHING else 0
         numbers[MEMBERS], numbers[WANTED] = count, 1
-        self._workers = [_Worker(solver) for _ in range(min(threads, count))]
+        self._workers = [solver.worker() for _ in range(min(threads, count))]
         self._block = block
 
     def begin(
@@ -278,6 +293,11 @@ class Run:
     def forget(self) -> None:
         """Let go of what was found, and of what Python gave."""
         self.values, self.log, self.slopes, self._given = None, (), None, []
+
+    def end(self) -> None:
+        """Nothing but the attributes is wanted any more."""
+        self._given, workers, self._workers = [], self._workers, []
+        self.solver.take_back(workers)
 
     @property
     def status(self) -> Status:

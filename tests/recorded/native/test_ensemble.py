@@ -133,3 +133,25 @@ def test_methods_to_begin_with():
     np.testing.assert_array_equal(found.methods, first)
     np.testing.assert_array_equal(found.since, 0.0)
     assert (found.counts[:, 0] == Status.FINISHED).all()
+
+
+def test_memory_of_threads_is_used_again():
+    """By solves of other members, with and without values, which are as those with memory of their own."""
+    solvers, found = {}, []
+
+    def make(form):
+        return solvers.setdefault(form, EXPLICIT(form))
+
+    for count in (40, 3, 70, 40):
+        y0 = np.tile([1.0, 0.5], (count, 1)) * np.linspace(1, 2, count)[:, None]
+        for times in (None, np.array([0.5, 1.0])):
+            one, other = (
+                integrate_members([maker], 0.0, 2.0, y0, rtol=1e-7, atol=1e-8, parameters=(0.5, PUSH),
+                                  shared=(True, True), times=times, threads=2)
+                for maker in (make, EXPLICIT)
+            )  # fmt: skip
+            for name in ("y", "t", "counts", "values"):
+                np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+            found.append(one.y.copy())
+    np.testing.assert_array_equal(found[0], found[-2])
+    assert all(1 <= len(solver._workers) <= 2 for solver in solvers.values())
