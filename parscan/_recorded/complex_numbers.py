@@ -118,7 +118,7 @@ def recorded_on_parts(graph: Graph, name: str, operands: Any, dtypes: Any) -> Re
     """
     An operation of the table on operands that are taken in some dtypes, of which the last is complex.
 
-    If it was recorded before on the same nodes of few elements, nothing is done: every function is called twice.
+    If it was recorded before on the same nodes of few elements, nothing is done: many functions are called twice.
     """
     key = tuple(map(_key, operands))
     table = graph.scalars["complex", name] if None not in key else {}

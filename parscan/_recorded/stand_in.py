@@ -4,7 +4,8 @@ A copy of a user's function for which NumPy makes recording arrays.
 Nothing of the user's is changed. The copy has the same code, hence the same lines in tracebacks, but other globals and
 closure cells: NumPy, SciPy and the module `math` are stand-ins in them, helper functions and classes are copies as
 well, and arrays are recording arrays of constants. Whatever the copy writes stays in the copies, where the next call
-finds it: if the function has a state, its second record differs from the first.
+finds it: if the function has a state, its second record differs from the first. If it has written nothing, there need
+not be a second one.
 """
 
 from __future__ import annotations
