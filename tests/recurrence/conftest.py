@@ -1,12 +1,36 @@
-"""Tests of recurrences find the compiler loaded, and no earlier choices: that depends on no test that ran before."""
+"""What tests of recurrences find, whatever ran before and however busy the machine is: compiler, choices and costs."""
 
 import pytest
 
-import parscan._recorded.native.compilation  # noqa: F401
-from parscan._recurrence import precedent
+import parscan._recorded.native.compilation  # noqa: F401 - the compiler is loaded
+from parscan._engine import system
+from parscan._recurrence import code, cost, precedent
+
+CALL, STATE, BY_CODE = 1e-5, 2e-8, 1e-8
+"""Seconds of a call of the step, what each stacked state adds, and those of a step by machine code."""
 
 
 @pytest.fixture(autouse=True)
 def no_relatives(monkeypatch):
     """Nothing is known of functions that differ in numbers only."""
     monkeypatch.setattr(precedent, "_relatives", type(precedent._relatives)())
+
+
+@pytest.fixture(autouse=True)
+def steady_costs(request, monkeypatch):
+    """
+    `auto` compares given costs where it would measure them, and no iteration is too late: choices do not depend on the
+    machine, nor on what else it does.
+
+    Tests of costs and of late iterations ask for `clock`, whose time passes in the calls of their step.
+    """
+
+    def run(march, count):
+        march(count)
+        return BY_CODE * count
+
+    monkeypatch.setattr(code, "_seconds", run)
+    if "clock" not in request.fixturenames:
+        in_time = system.corrected
+        monkeypatch.setattr(system, "corrected", lambda *given: in_time(*given[:-1], seconds=0.0))
+        monkeypatch.setattr(cost.Stopwatch, "_seconds", lambda self, count: CALL + STATE * count)

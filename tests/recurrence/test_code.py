@@ -315,6 +315,9 @@ def spoil(monkeypatch, first):
 @pytest.mark.parametrize(("first", "said"), [(0, "gave other values"), (2000, "computed again without it")])
 def test_code_that_is_wrong_is_not_used(monkeypatch, first, said):
     spoil(monkeypatch, first)
+    monkeypatch.setattr(_code, "WORTH_RECORDING", 0.0)
+    monkeypatch.setattr(_code.LEDGER, "buys_anew", lambda key, price, seconds: True)
+    monkeypatch.setattr(_code.LEDGER, "pays", lambda program, seconds: True)
     sol = solve_recurrence(lorenz, np.ones(3), length=T, method="sequential", compile=None)
     assert said in sol.decisions[0]
     assert not sol.compiled
@@ -464,6 +467,7 @@ def test_steps_that_cannot_be_recorded_are_tried_again_rarely(monkeypatch):
     monkeypatch.setattr(_code, "record_step", lambda *args: attempts.append(1) or real(*args))
     monkeypatch.setattr(_code, "REFUSALS", budget.Refusals())
     monkeypatch.setattr(_code, "WORTH_RECORDING", 0.0)
+    monkeypatch.setattr(_code.LEDGER, "buys_anew", lambda key, price, seconds: True)
     monkeypatch.setattr(budget, "PATIENCE", 1e9)
     branches = True
 

@@ -11,6 +11,7 @@ from seeds import seeds
 
 from parscan import BlockDiagonal, Diagonal, Status, solve_recurrence
 from parscan._functions.step import Step
+from parscan._recurrence import choose, decide
 from parscan._recurrence.checks.check_jacobian import structure_covers
 from parscan.warnings import NondeterministicStepWarning
 
@@ -97,7 +98,9 @@ def test_a_branch_on_extreme_states_is_seen_at_any_scale():
     caught_or_right(step, np.array([0.01, 0.01e-12]), x, method="jacobi")
 
 
-def test_a_branch_that_shows_late_is_reported():
+def test_a_branch_that_shows_late_is_reported(monkeypatch):
+    for module in (choose, decide):  # sweeps are tried, however little time the loop takes
+        monkeypatch.setattr(module, "BRIEF", 0.0)
     x = noise() * np.where(np.arange(STEPS) < STEPS // 4, 0.01, 1.0)[:, None]
     with pytest.warns(NondeterministicStepWarning, match="for many states at once.* at step .* that state alone"):
         sol = solve_recurrence(LATE["branch on the maximum"], np.zeros(1), x)
