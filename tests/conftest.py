@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from devices import DEVICES
 from factors import parameters
+from few import representatives
 from ode_methods import ON_MESH
 
 if DEVICES == 0:
@@ -44,7 +45,8 @@ def pytest_collection_modifyitems(items):
     """
     Leave out machine code for methods of SciPy's.
 
-    Mark as slow: runs in the simulator, and complex numbers of single precision, whose kernels take long to compile.
+    Mark as slow: runs in the simulator; complex numbers of single precision, whose kernels take long to compile; and
+    combinations of parameters all of whose values occur in other cases of a test (see `few.py`).
 
     Skip what needs a device or the simulator where there is none.
     """
@@ -63,6 +65,21 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
             if DEVICES > 0:
                 item.add_marker(no_simulator)
+    _mark_many(items)
+
+
+def _mark_many(items):
+    """Mark all but a few cases of each parametrised test as slow."""
+    tests = {}
+    for item in items:
+        if hasattr(item, "callspec") and not item.get_closest_marker("slow"):
+            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in tests.values():
+        mark = cases[0].get_closest_marker("few")
+        few = representatives([case.callspec.params for case in cases], *(mark.args if mark else ()))
+        for k, case in enumerate(cases):
+            if k not in few:
+                case.add_marker(pytest.mark.slow)
 
 
 def _has_road(item):

@@ -636,6 +636,7 @@ REAL = ("real_if_close", "searchsorted", "digitize", "math", "numbers", "ndtr")
 """Functions that are recorded of real numbers only."""
 
 
+@pytest.mark.few(100)
 @pytest.mark.parametrize(("name", "text"), [call for call in CALLS if call[0] not in REAL])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "error::numpy.exceptions.ComplexWarning")
 def test_it_gives_what_numpy_gives_for_complex_numbers(name, text):
@@ -661,6 +662,7 @@ def test_it_gives_what_numpy_gives_for_complex_numbers(name, text):
         np.testing.assert_allclose(one, expected, rtol=rtol, atol=rtol)
 
 
+@pytest.mark.few(100)
 @pytest.mark.parametrize(("name", "text"), [call for call in CALLS if call[0] not in ("math", "numbers", "ndtr")])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_it_gives_what_numpy_gives_for_single_precision(name, text):

@@ -95,6 +95,7 @@ def piecewise(draw):
     return np.sort(np.array(places)), closed, lines
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(piecewise(), st.booleans(), st.sampled_from(["nodes", "times", "dense"]))
 def test_random_functions(drawn, backwards, output):

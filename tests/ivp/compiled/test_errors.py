@@ -72,6 +72,7 @@ def test_states_between_steps_and_a_tight_solve(name, rtol):
     assert true.max() <= max(3 * sol.errors.max(), 1)
 
 
+@pytest.mark.slow
 def test_a_flank():
     """A small error of its time is a large one of the state: tolerances must be much smaller there."""
     fun, rtol = van_der_pol(100.0), 1e-6
@@ -156,7 +157,7 @@ def test_the_ratio_to_what_is_wanted(end, between, error):
     assert not found.is_bad
 
 
-@pytest.mark.parametrize("end", [3e5, 1e6])
+@pytest.mark.parametrize("end", [3e5, pytest.param(1e6, marks=pytest.mark.slow)])
 def test_marches_that_both_damp_an_oscillation(end):
     """Both end at zero: their difference tells nothing."""
 

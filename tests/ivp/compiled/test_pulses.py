@@ -25,6 +25,7 @@ def solve(*args, rtol=1e-6, atol=1e-6, **options):
     return solve_ivp(*args, rtol=rtol, atol=atol, compile=True, **options)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(list(PULSES)),
