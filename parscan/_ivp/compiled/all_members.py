@@ -324,6 +324,8 @@ class AllMembers:
     def _first_methods(self, ends: Ends) -> Array:
         """Methods to begin with: the last one, if it was soon needed."""
         xp, (begin, end) = self._problem.xp, self._problem.span
+        if not bool(xp.any(ends.methods)):
+            return xp.zeros_like(ends.methods)
         return xp.where(xp.abs(ends.since - begin) <= SOON * abs(end - begin), ends.methods, 0)
 
     def _longest(self, shares: Any) -> Any:

@@ -93,6 +93,8 @@ def integrate_members(
         ended = _finish(run, 0, report)
         found = Ends(run.y, run.t, run.counts, np.zeros(count, np.int64), np.empty(count), run.values)
         found.since[...] = t0
+        if ended == count:
+            return found
     else:
         ended, since = 0, np.array(np.broadcast_to(np.asarray(t0, dtype=np.float64), (count,)))
         found = Ends(np.array(y0), since, np.zeros((count, 4), np.int64), np.zeros(count, np.int64), since.copy(), None)
