@@ -222,14 +222,20 @@ def test_a_tolerance_below_rounding_is_raised_with_a_warning():
         solve_ivp(pendulum, (0, 1), [1.0, 0.0], rtol=1e-16, atol=1e-10)
 
 
-def test_a_guess_saves_the_start():
-    """A parameter changed by a hundredth: no sequential solution, a few iterations on the mesh that there is."""
+def test_a_guess_saves_the_start(road):
+    """
+    A parameter changed by a hundredth: no sequential solution, a few iterations on the mesh that there is.
+
+    By machine code, that solution takes evaluations, but no calls of the function.
+    """
     first = solve_ivp(pendulum, (0, 20), [1.0, 0.0], "Radau", args=(0.1,), rtol=1e-8, atol=1e-10)
     warm = solve_ivp(pendulum, (0, 20), [1.0, 0.0], "Radau", args=(0.101,), rtol=1e-8, atol=1e-10, guess=first)
     expected = exact(pendulum, (0, 20), [1.0, 0.0], [20.0], args=(0.101,))
     assert np.abs(warm.y[:, -1] - expected[:, 0]).max() <= 1e-7
     assert warm.iterations <= 5
-    assert warm.nfev <= 40 < first.nfev
+    assert warm.nfev <= 40
+    assert warm.npoints < first.npoints
+    assert first.nfev > 40 or road == "code"
 
 
 def test_a_guess_that_is_shorter_or_far_off_does_no_harm():
