@@ -26,8 +26,8 @@ TOLERANCES: dict[str, Any] = {"rtol": 1e-8, "atol": 1e-10}
 MOVED = 1 + 1e-3
 """Ratio of the initial states of the solution and of the guess."""
 
-GUESSED = 1.5
-"""How many times faster than the adaptive solvers a guess shall be where the function takes long."""
+GUESSED = 1.0
+"""Where the function takes long, a guess shall be faster than the adaptive solvers; by how much is to be seen."""
 
 
 def driven(waves: int) -> Callable[[Any, Any], Any]:

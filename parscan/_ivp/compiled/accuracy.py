@@ -42,10 +42,11 @@ BACK = 5.0
 MARCHES = 4
 """Largest number of further marches."""
 
-HOPELESS, FAR, BAD = 0.3, 10.0, 100.0
+HOPELESS, FAR, BAD, BAD_CROSSING = 0.3, 10.0, 100.0, 30.0
 """
 If a further march left more than this share of the error, it was the last one, unless the error is still above `FAR`
-tolerances. Above `BAD` ones at the end, a solution is no success, unless rounding is enough to cause them.
+tolerances. Above `BAD` ones at the end, a solution is no success, unless rounding is enough to cause them. Where steps
+cross switches often, estimates may be a few times too small: the limit is `BAD_CROSSING`.
 """
 
 OFTEN = 1 / 16
@@ -139,8 +140,8 @@ class Solved:
         They are not where steps cross switches often. Where steps jump to and fro, rounding decides where they end:
         that it causes the same errors does not mean that small changes grow along the solution.
         """
-        proportion = 1.0 if self.crossing > OFTEN else GAIN / (LOOSER - 1)
-        return self.end * proportion > BAD and (self.is_jumping or not self.is_rough)
+        is_large = self.end > BAD_CROSSING if self.crossing > OFTEN else self.end * GAIN / (LOOSER - 1) > BAD
+        return is_large and (self.is_jumping or not self.is_rough)
 
     @property
     def is_jumping(self) -> bool:

@@ -114,12 +114,12 @@ def spiral(t, y):
     return [y[1], -np.sign(y[0] + 0.1 * y[1])]
 
 
-@pytest.mark.parametrize("rtol", [3e-7, 1e-7])
+@pytest.mark.parametrize("rtol", [1e-5, 3e-7, 1e-7])
 @pytest.mark.parametrize("options", [{}, {"dense_output": True}])
 def test_large_errors_by_steps_to_and_fro_are_no_success(rtol, options):
     """Not even if rounding causes errors of that size as well: it decides where steps end."""
     sol = solve(spiral, 10.0, [1.0, 0.0], rtol=rtol, **options)
-    assert sol.error_estimate > 100
+    assert sol.error_estimate > 30
     assert not sol.success
     assert "`fun` jumps to and fro" in sol.message
     assert "np.tanh" in sol.message
@@ -134,7 +134,8 @@ def test_large_errors_by_steps_to_and_fro_are_no_success(rtol, options):
         (0.1, 300.0, False, True),
         (0.1, 1e4, True, False),
         (0.3, 300.0, True, True),
-        (0.3, 90.0, True, False),
+        (0.3, 90.0, True, True),
+        (0.3, 20.0, True, False),
     ],
 )
 def test_large_errors(crossing, end, is_rough, is_bad):
