@@ -135,6 +135,7 @@ def test_infinities_and_nan_give_the_same_or_nan(name):
     assert (agree(found, wanted) | np.isnan(found)).all()
 
 
+@pytest.mark.few(20)
 @pytest.mark.parametrize("name", [*NAMES, *OTHERS])
 def test_machine_code_agrees(name):
     function, arity = operation(name)

@@ -41,6 +41,7 @@ def test_it_computes_what_the_function_computes(case):
         np.testing.assert_allclose(found[k], wanted, rtol=1e-13, atol=1e-13 * np.abs(wanted).max())
 
 
+@pytest.mark.few(40)
 @pytest.mark.parametrize("case", RECORDED)
 def test_its_derivative_is_that_of_differences(case):
     recording, arguments = recorded(case), draw(case)

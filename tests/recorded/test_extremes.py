@@ -75,6 +75,7 @@ def shown(value):
     return np.where(np.isnan(value), 12345.5, np.where(np.isinf(value), np.sign(value) * 54321.5, value))
 
 
+@pytest.mark.few(20)
 @pytest.mark.parametrize("text", SAME)
 def test_extremes(text):
     step = eval(

@@ -167,6 +167,7 @@ def test_meshes_do_not_grow_without_end_before_a_pole(tolerance):
     np.testing.assert_allclose(sol.y[0, inside], 1 / (1 - sol.t[inside]), rtol=1e3 * tolerance)
 
 
+@pytest.mark.slow
 def test_growth_beyond_all_numbers():
     """No warnings of overflows come from within."""
     rates = np.array([0.1, 0.5, 1.0])
