@@ -34,16 +34,16 @@ class Linearised:
     is_linear: bool
 
 
-def values_and_entries(recording: Recording) -> Linearised:
+def values_and_entries(recording: Recording, argument: int = 1) -> Linearised:
     """
-    Derive a recorded function as `linearised` does, without its derivative with respect to time.
+    Derive a recorded function by one of its arguments, as `linearised` does, without its derivative by time.
 
     The program is `(t, y, ...) -> (f, entries)`; it raises the same.
     """
     graph, result = recording.graph, recording.result
     flat = result.with_ids(np.ravel(result.ids))
-    rows, columns, entries = jacobian(graph, flat, recording.arguments[1])
-    return Linearised(recording.extract(flat, entries), rows, columns, not recording.extract(entries).reads(1))
+    rows, columns, entries = jacobian(graph, flat, recording.arguments[argument])
+    return Linearised(recording.extract(flat, entries), rows, columns, not recording.extract(entries).reads(argument))
 
 
 def linearised(recording: Recording) -> Linearised:

@@ -19,6 +19,7 @@ from .loop import first_not_finite
 from .members import Members, member_of
 from .numba_step import COMPILING as COMPILING_BY_NUMBA
 from .numba_step import NumbaLoop, is_compiled
+from .systems.recorded_step import record_step, to_record
 
 if TYPE_CHECKING:
     from .._recorded.native.loop import Loop
@@ -39,14 +40,6 @@ LARGEST, MOST = 20_000, 50_000
 Largest number of operations in the code of a step, or of one member of a batch, that is compiled: it takes long to
 compile; and largest number with those in loops: of products with matrices that fill the caches, NumPy's are as fast.
 """
-
-MOST_NODES, MOST_OF_BATCH = 300_000, 3_000_000
-"""
-Largest number of nodes of a graph, constants included, before recording ends, for single states and for wide batches.
-"""
-
-WIDE = 100
-"""For each further group of this many members of a batch, as many nodes are allowed again."""
 
 VARIED = 1e-3
 """Relative change of the states at which code is compared with the function, besides the unchanged ones."""
@@ -206,22 +199,6 @@ def forget(recording: Recording) -> None:
     memo.forget(recording)
 
 
-def record_step(step: Step, states: Array) -> Recording:
-    """Record the step on one of some states; raises `NoCodeError`."""
-    from .._recorded.memo import remembered  # noqa: PLC0415 - slow to import
-    from .._recorded.record import NotRecordedError  # noqa: PLC0415
-
-    if library(states) != "numpy":
-        raise NoCodeError("works on arrays of another library than NumPy")
-    try:
-        recording = remembered(*_to_record(step, states))
-    except NotRecordedError as error:
-        raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
-    if recording.shape != states[:1, ...].shape or recording.dtype != states.dtype:
-        raise NoCodeError(f"returns {recording.dtype} of the shape {recording.shape} when it is recorded")
-    return recording
-
-
 def recalled_recording(step: Step, states: Array, seconds: float = inf) -> Recording | None:
     """
     The recording of the step from an earlier solve, if there is one, and all that the step reads is as it was.
@@ -232,7 +209,7 @@ def recalled_recording(step: Step, states: Array, seconds: float = inf) -> Recor
         return None
     from .._recorded.memo import recalled  # noqa: PLC0415 - slow to import
 
-    return recalled(*_to_record(step, states), seconds)
+    return recalled(*to_record(step, states), seconds)
 
 
 def is_worth_running(step: Step, states: Array, seconds: float) -> bool:
@@ -243,13 +220,6 @@ def is_worth_running(step: Step, states: Array, seconds: float) -> bool:
 def may_have_code(step: Step, states: Array, seconds: float) -> bool:
     """Whether a loop of some seconds is long enough for recording the step, or for code of an earlier recording."""
     return seconds >= WORTH_RECORDING or is_worth_running(step, states, seconds)
-
-
-def _to_record(step: Step, states: Array) -> tuple[Any, list[Any], tuple[Any, ...], int]:
-    """The function, examples of its first arguments, the other arguments, and the largest number of nodes."""
-    inputs, limit = step.inputs(slice(0, 1)), MOST_NODES * (1 + prod(states.shape[1:-1]) // WIDE)
-    examples = [states[:1, ...], *([] if inputs is None else [inputs])]
-    return step.value, examples, step.args, min(limit, MOST_OF_BATCH)
 
 
 LEDGER = Ledger()

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from .._arrays.namespace import Array
 from .._functions.step import Step
 from .._recorded.budget import NoCodeError
-from .code import Code, recalled_recording, record_step
+from .code import Code, recalled_recording
 from .compiled_segments import CompiledSegments, may_be_faster
 from .decide import COMPILED_LOOP, Decision
+from .systems.recorded_step import record_step
 from .task import Task
 
 if TYPE_CHECKING:

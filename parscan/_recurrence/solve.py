@@ -242,7 +242,8 @@ def _march(task: Task, plan: Plan, choice: Choice, report: Report | None) -> Rec
 def _solution(task: Task, steps: int) -> Solution:
     """The first steps of the trajectory; they are checked by calls on several states where that was verified."""
     stacks = task.options.method != "sequential"
-    return Solution(task.step, task.arrays.y0, task.trajectory, steps, task.tolerance, stacks=stacks)
+    compiles = task.options.compiles
+    return Solution(task.step, task.arrays.y0, task.trajectory, steps, task.tolerance, stacks=stacks, compiles=compiles)
 
 
 def _conclude(

@@ -9,6 +9,7 @@ from ..._arrays.namespace import Array
 from ..._functions.adjoint import Adjoint
 from ..._reporting.result_base import Result
 from .gradient import gradient
+from .jacobians import Jacobians
 from .solution import Solution
 from .sweeps import adjoint, tangent
 
@@ -25,6 +26,14 @@ class Differentiable(Result[Solution]):
                 "something else that the step reads has been changed since; solve again, or change copies."
             )
         return solution
+
+    @property
+    def derivatives(self) -> str:
+        """How the step is differentiated by its state: exactly, by `jac`, or by differences, and then why so.
+
+        It is exact where the step can be recorded (see `trace`), unless the solve had `compile=False`.
+        """
+        return Jacobians(self._differentiable("derivatives")).source
 
     def tangent(self, forcing: Any, y0: Any = None) -> Array:
         """Evaluate the tangent linear model ``δ_t = J_t δ_{t-1} + forcing_t`` along the trajectory.
@@ -55,9 +64,10 @@ class Differentiable(Result[Solution]):
 
         Notes
         -----
-        The Jacobians are evaluated again on the solution: by `jac`, or by central differences without `jac`, or if
-        `jac` gives only a part of the derivative (quasi-Newton). The memory is that of the result and of the Jacobians
-        of one block of steps.
+        The Jacobians are evaluated again on the solution: by `jac`; without `jac`, or if it gives only a part of the
+        derivative (quasi-Newton), exactly by the recorded operations of the step, and by central differences where the
+        step cannot be recorded: `derivatives` says which. The memory is that of the result and of the Jacobians of one
+        block of steps.
 
         Examples
         --------

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace, copy, quiet, random_signs
 from ..._functions.differences import POWER, central, step_sizes
 from ..._functions.verify import misses_change
 from ..._linalg.dense import Dense
-from ..._linalg.structure import Structure
+from ..._recorded.budget import NoCodeError
+from .recorded import RecordedJacobians, recorded_jacobians
 from .solution import Solution
+
+BY_JAC, EXACT, BY_DIFFERENCES = "by `jac`", "exact, by the recorded operations of the step", "by differences"
+"""Where Jacobians come from."""
 
 
 class Jacobians:
@@ -22,17 +27,32 @@ class Jacobians:
 
     def __init__(self, solution: Solution) -> None:
         step = solution.step
-        self._typical = _typical(solution)
-        whole = _holds_all(solution, self._typical)
-        self.structure: Structure = step.structure if whole else Dense()
-        self._given = step.has_jacobian and whole
         self._solution = solution
+        self._recorded: RecordedJacobians | None = None
+        self.source, self.structure = BY_JAC, step.structure
+        if step.has_jacobian and _holds_all(solution, self._typical):
+            return
+        try:
+            self._recorded = recorded_jacobians(solution)
+            self.source, self.structure = EXACT, self._recorded.structure
+        except NoCodeError as refusal:
+            self.source = f"{BY_DIFFERENCES}: the step {refusal}"
+            if step.has_jacobian or not _holds_all(solution, self._typical):
+                self.structure = Dense()
+
+    @cached_property
+    def _typical(self) -> Array:
+        """States that give the typical sizes of the components, so that differences do not depend on the stretches."""
+        solution = self._solution
+        return array_namespace(solution.y0).concat([states for _, states in solution.sample()])
 
     def of_steps(self, begin: int, end: int) -> Array:
         """Jacobians of the steps `begin` to `end` by the states before them."""
+        if self._recorded is not None:
+            return self._recorded.of_steps(begin, end)
         step, states, times = self._solution.step, self._solution.before(begin, end), slice(begin, end)
         with quiet():
-            if self._given:
+            if self.source == BY_JAC:
                 return step.jacobian(states, times)
             after = self._solution.trajectory[times, ...]
             return central(lambda y: copy(step(copy(y), times)), states, self.structure, self._typical, after)
@@ -42,11 +62,6 @@ class Jacobians:
         shape = self._solution.y0.shape
         numbers = math.prod(self.structure.shape(shape[-1])) + vectors * shape[-1]
         return self._solution.stretches(steps, math.prod(shape[:-1]) * numbers)
-
-
-def _typical(solution: Solution) -> Array:
-    """States that give the typical sizes of the components, so that differences do not depend on the stretches."""
-    return array_namespace(solution.y0).concat([states for _, states in solution.sample()])
 
 
 def _holds_all(solution: Solution, typical: Array) -> bool:

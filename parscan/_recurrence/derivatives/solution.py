@@ -49,18 +49,20 @@ SHARE, NUMBERS = 16, 2048
 class Solution:
     """The first `steps` of a trajectory, all finite, with the step function and the initial state.
 
-    `stacks`: calls on several states are verified already.
+    `stacks`: calls on several states are verified already. `compiles` is the user's choice whether to record the step.
     """
 
     def __init__(
-        self, step: Step, y0: Array, trajectory: Array, steps: int, tolerance: Tolerance, *, stacks: bool
-    ) -> None:
+        self, step: Step, y0: Array, trajectory: Array, steps: int, tolerance: Tolerance, *, stacks: bool,
+        compiles: bool | None = None,
+    ) -> None:  # fmt: skip
         self.step = step
         self.y0 = y0
         self.trajectory = trajectory
         self._tolerance = tolerance
         self.steps = steps if y0.size else 0  # an empty batch has nothing to evaluate
         self._stacks = stacks
+        self.compiles = compiles
 
     @cached_property
     def stacks(self) -> bool:

@@ -1,0 +1,44 @@
+"""The step, recorded: the recordings that its solves and its derivatives share."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from ..._arrays.namespace import Array, library
+from ..._functions.step import Step
+from ..._recorded.budget import NoCodeError
+
+if TYPE_CHECKING:
+    from ..._recorded.record import Recording
+
+MOST_NODES, MOST_OF_BATCH = 300_000, 3_000_000
+"""
+Largest number of nodes of a graph, constants included, before recording ends, for single states and for wide batches.
+"""
+
+WIDE = 100
+"""For each further group of this many members of a batch, as many nodes are allowed again."""
+
+
+def record_step(step: Step, states: Array) -> Recording:
+    """Record the step on one of some states; raises `NoCodeError`."""
+    from ..._recorded.memo import remembered  # noqa: PLC0415 - slow to import
+    from ..._recorded.record import NotRecordedError  # noqa: PLC0415
+
+    if library(states) != "numpy":
+        raise NoCodeError("works on arrays of another library than NumPy")
+    try:
+        recording = remembered(*to_record(step, states))
+    except NotRecordedError as error:
+        raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
+    if recording.shape != states[:1, ...].shape or recording.dtype != states.dtype:
+        raise NoCodeError(f"returns {recording.dtype} of the shape {recording.shape} when it is recorded")
+    return recording
+
+
+def to_record(step: Step, states: Array) -> tuple[Any, list[Any], tuple[Any, ...], int]:
+    """The function, examples of its first arguments, the other arguments, and the largest number of nodes."""
+    inputs, limit = step.inputs(slice(0, 1)), MOST_NODES * (1 + prod(states.shape[1:-1]) // WIDE)
+    examples = [states[:1, ...], *([] if inputs is None else [inputs])]
+    return step.value, examples, step.args, min(limit, MOST_OF_BATCH)
