@@ -154,18 +154,22 @@ def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: S
         given = [_argument(graph, example, arguments, dtypes) for example in examples]
         copy = recordable(function, graph)
         memories: list[dict[int, Any]] = []
+        is_unwritten = True
 
         def call() -> RecordingArray:
+            nonlocal is_unwritten
             try:
                 return _called(graph, copy, given, constants)
             finally:
                 if memories:
                     memories.append(copy.memory())
+                else:  # after every way: a later one may write back what an earlier one has changed
+                    is_unwritten = is_unwritten and repeats(copy.copies)
 
         paths = Paths(graph, call, wishes.branches_on, wishes.dtype)
         one = other = paths.explored()
         changes = False
-        if not repeats(copy.copies):
+        if not is_unwritten:
             memories.append(copy.memory())
             other = paths.explored()
             before = memories[0]

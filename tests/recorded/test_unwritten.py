@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from parscan._recorded import record as module
-from parscan._recorded.record import NotRecordedError, record
+from parscan._recorded.record import NotRecordedError, Wishes, record
 
 CALLS = []
 
@@ -177,3 +177,18 @@ STATEFUL = [counts_in_a_global, counts_in_a_list, counts_in_a_dictionary, counts
 def test_functions_with_a_state_are_not_recorded(function):
     with pytest.raises(NotRecordedError):
         record(function, [np.array([0.3, 0.4])])
+
+
+def test_what_a_later_way_writes_back_was_written():
+    """A relay: the last way through it leaves what there was before all of them."""
+    position = [1.0]
+
+    def step(y):
+        if y > 2.0:
+            position[0] = -1.0
+        elif y < 1.0:
+            position[0] = 1.0
+        return y + position[0]
+
+    with pytest.raises(NotRecordedError, match="history"):
+        record(step, [np.array(0.3)], wishes=Wishes(branches_on=(0,)))
