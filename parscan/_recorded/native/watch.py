@@ -54,6 +54,8 @@ class Watched:
         watches : bool
             False: look at nothing. The rows of the states must be contiguous otherwise, and side by side.
         """
+        if not steps:  # a kernel evaluates at least one
+            return True
         scratch = 0 if memory is None else address(memory)
         at_a_time, numbers = (self._at_a_time, self._numbers) if watches else (steps, 0)
         given = array("q", (self._kernel.table, scratch, len(arrays) // 3, at_a_time, numbers, 0))

@@ -125,6 +125,19 @@ def test_states_are_those_of_the_function(monkeypatch):
             np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("count", [TRIED - 1, TRIED, TRIED + 1])
+def test_nothing_is_written_behind_the_last_state(monkeypatch, count):
+    """When as many steps as are timed are all that there are, none is left for the code that is chosen."""
+    monkeypatch.setattr(_predicted, "PRICE", -1.0)
+    x = np.random.default_rng(1).uniform(-1, 1, (count, 2))
+    steps = Loop(record(thresholds, [np.zeros((1, 2)), x[:1]]).program)
+    for _ in range(2):
+        rows = np.full((count + 4, 2), 7.0)
+        assert steps.run(np.zeros(2), [x], rows[:count], 0, count)
+        np.testing.assert_array_equal(rows[count:], 7.0)
+        np.testing.assert_array_equal(rows[1:count], thresholds(rows[: count - 1], x[1:]))
+
+
 def test_code_without_branches():
     program = record(thresholds, [np.zeros((1, 2)), np.zeros((1, 2))]).program
     assert kernel(program, chain=1).forks == 2
