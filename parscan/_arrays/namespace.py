@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from contextvars import Context, ContextVar
 from functools import cache, lru_cache
 from itertools import repeat
 from typing import Any, TypeAlias
@@ -317,9 +318,41 @@ _few_signs, _few_moves = lru_cache(maxsize=256)(_signs), lru_cache(maxsize=256)(
 """Cached: making a generator takes long compared with a short solve."""
 
 
+def _error_states() -> tuple[ContextVar[Any] | None, Any, Any]:
+    """NumPy's variable of the handling of floating-point errors, its default, and its value if they are ignored."""
+    context = Context()
+    context.run(np.seterr, all="ignore")
+    if len(context) != 1:  # another version of NumPy keeps it otherwise
+        return None, None, None
+    ((variable, ignored),) = context.items()
+    return variable, Context().run(variable.get), ignored
+
+
+_ERRORS, _USUAL, _IGNORED = _error_states()
+
+
+class _Quiet:
+    """Context without floating-point warnings, for those who have changed nothing in their handling."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        assert _ERRORS is not None
+        self._token = _ERRORS.set(_IGNORED)
+
+    def __exit__(self, *_: object) -> None:
+        assert _ERRORS is not None
+        _ERRORS.reset(self._token)
+
+
 def quiet() -> AbstractContextManager[Any]:
-    """Context without floating-point warnings: states that are only guesses may overflow."""
-    return np.errstate(all="ignore")
+    """
+    Context without floating-point warnings: states that are only guesses may overflow.
+
+    It takes a fourth of the time of NumPy's own context, which makes the same value of the same variable anew.
+    """
+    now = None if _ERRORS is None else _ERRORS.get()
+    return _Quiet() if now is not None and (now is _USUAL or now is _IGNORED) else np.errstate(all="ignore")
 
 
 def to_numpy(x: Array) -> Any:

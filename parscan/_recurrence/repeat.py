@@ -180,7 +180,8 @@ def repeated(
         return None
     if one is None or type(args) is not tuple or not all(map(is_, others, USUAL)):
         return None
-    if (found := one.function()) is None or _identity(found) != _identity(function):
+    found = one.function()
+    if found is not function and (found is None or _identity(found) != _identity(function)):
         return None
     result = one.solved(function, y0, x, args)
     if result is None and one.fields["attempts"]:

@@ -1,9 +1,11 @@
 """Questions about arrays that are asked in the same way of every library."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
-from parscan._arrays.namespace import all_finite
+from parscan._arrays.namespace import all_finite, quiet
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
@@ -23,3 +25,40 @@ def test_all_finite_of_numbers_whose_sum_overflows():
     assert all_finite(x)
     x[:2] = np.inf, -np.inf
     assert not all_finite(x)
+
+
+def overflow():
+    return np.float64(1e308) * np.float64(10.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_quiet_context_ignores_floating_point_errors_and_nothing_else_changes():
+    before, size = np.geterr(), np.getbufsize()
+    with quiet(), quiet():
+        assert set(np.geterr().values()) == {"ignore"}
+        assert np.getbufsize() == size
+        overflow()
+    assert np.geterr() == before
+    with pytest.raises(RuntimeWarning):
+        overflow()
+    with suppress(KeyError), quiet():
+        raise KeyError
+    assert np.geterr() == before
+
+
+def test_a_quiet_context_keeps_what_the_user_has_set():
+    with np.errstate(over="raise", divide="print"):
+        mine, size = np.geterr(), np.setbufsize(16384)
+        try:
+            with quiet():
+                overflow()
+                assert np.getbufsize() == 16384
+            assert np.geterr() == mine
+            with pytest.raises(FloatingPointError):
+                overflow()
+        finally:
+            np.setbufsize(size)
+
+
+def test_quiet_contexts_set_the_variable_of_numpy_at_once():
+    assert not isinstance(quiet(), np.errstate), "NumPy keeps the handling of errors otherwise than before"
