@@ -8,6 +8,7 @@ from functools import partial, reduce
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, cast
 
+from ..._arrays.elementwise import is_complex
 from ..._arrays.namespace import Array, copy, quiet
 from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
@@ -21,6 +22,7 @@ from .poles import pole_of_members
 if TYPE_CHECKING:
     from ..._recorded.native.ensemble import Ends
     from ..._recorded.native.integrate import Run
+    from ..._recorded.native.rounds import Rounds
     from ..._recorded.switches import Switches
 
 AT_ONCE, NUMBERS = 1 << 14, 1 << 22
@@ -76,18 +78,6 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """States `(members, n)` at the ends of marches, and their shares `(members,)` of the tolerances."""
-
-    y: Array
-    shares: Array
-
-    def of(self, members: Array) -> _Known:
-        """Those of some members."""
-        return _Known(self.y[members, :], self.shares[members])
-
-
-@dataclass(frozen=True)
 class _Alone:
     """A member as a recorded function with its numbers; see `places_in`."""
 
@@ -118,7 +108,8 @@ class AllMembers:
         self.y0 = as_parts(states)
         """Initial states `(members, n)`."""
         self._like = states[:1, :]
-        self._atol = of_parts(problem.atol, states)
+        self._rtol, self._atol = of_parts(problem.rtols, states), of_parts(problem.atol, states)
+        self._is_complex = is_complex(states)
         self._may_be_exact = not bool(xp.all(problem.atol > 0))
         self._differ = members.switches is not None and members.switches.depends
         """Whether members have corners in time of their own."""
@@ -151,7 +142,7 @@ class AllMembers:
         begin, end = problem.span
         while True:
             run = makers[method](form).start(
-                begin, end, state, rtol=of_parts(problem.rtols, self._like), atol=self._atol,
+                begin, end, state, rtol=self._rtol, atol=self._atol,
                 max_step=self._longest(1.0), first_step=0.0 if method else self._first_step,
                 parameters=self._members.arguments(slice(1)), stretches=self._stretches(begin, xp.arange(1)),
             )  # fmt: skip
@@ -210,23 +201,33 @@ class AllMembers:
         members = xp.arange(some.start, some.stop)
         self._part_begin, self._part_stretches = some.start, self._stretches(self._problem.span[0], members)
         count, factors = members.shape[0], (1.0, LOOSER, BETWEEN) if self._confirms else (1.0, LOOSER)
-        all_members, shares = xp.tile(members, (len(factors),)), xp.repeat(xp.asarray(factors), count)
-        longest = xp.repeat(self._longest(xp.asarray(factors)), count)
-        first = self._ends(all_members, shares, longest, times, count, xp.zeros_like(all_members), tell)
-        done = xp.reshape(_are_finished(first), (-1, count))
-        if not bool(xp.all(done[0, :])):
+        y0, shares = self.y0[some, :], xp.repeat(xp.asarray(factors), count)
+        starts = xp.concat([y0] * len(factors))
+        first = self._ends(xp.tile(members, (len(factors),)), starts, shares, times, count, None, tell)
+        rounds = self._rounds(y0, len(factors))
+        rounds.first(first, self._apart_first(first, count) if self._is_complex else None)
+        if rounds.unfinished:
             raise _left(first)
-        ends = xp.reshape(first.y, (len(factors), count, -1))
-        marches = [_Known(ends[k, ...], shares[k * count : (k + 1) * count]) for k in range(len(factors))]
-        errors = self._errors(marches[0], marches[1:])[0]
-        errors = xp.where(done[1:, :], errors, xp.full_like(errors, inf))
-        errors = xp.where(errors[0, :] > WANTED, errors[0, :], xp.max(errors, axis=0))
-        values = ends[0, :, None, :][:, :0, :] if first.values is None else first.values
-        found = Found(copy(ends[0, ...]), values, errors, first.counts[:count, 1], first.methods[:count])
-        found.evaluations = int(xp.sum(first.counts[:, 3]))
-        unconfirmed = xp.nonzero(errors <= WANTED)[0] if len(factors) == 2 else xp.arange(0)
-        self._mend(found, members, times, marches[:2], unconfirmed, self._first_methods(first)[:count])
-        return found
+        methods = self._first_methods(first)[:count] if rounds.is_methods_seen else None
+        for _ in range(MARCHES):
+            if not rounds.jobs:
+                break
+            methods = self._round(rounds, members, times, methods)
+        values = rounds.y[:, None, :][:, :0, :] if rounds.values is None else rounds.values
+        self._members.notes[self._habits] = float(xp.sum(rounds.shares < 1.0)) / count
+        return Found(rounds.y, values, rounds.errors, rounds.steps, rounds.methods, rounds.evaluations)
+
+    def _rounds(self, y0: Array, marches: int) -> Rounds:
+        """Decides from march to march."""
+        from ..._recorded.native.rounds import Limits, Rounds  # noqa: PLC0415 - slow to import
+
+        rtol = self._problem.rtol
+        limits = Limits(
+            linear=LINEAR / rtol, proportional=(LOOSER - 1) / GAIN, rest=1 / GAIN, wanted=WANTED, aim=AIM * WANTED,
+            fastest=1 / LOOSER, least=LEAST_RELATIVE / rtol, hopeless=HOPELESS, enough=ENOUGH, brief=BRIEF,
+            looser=LOOSER, between=BETWEEN,
+        )  # fmt: skip
+        return Rounds(limits, y0, self._rtol, self._atol, may_be_exact=self._may_be_exact, marches=marches)
 
     @property
     def _habits(self) -> str:
@@ -242,84 +243,41 @@ class AllMembers:
         """
         return self._members.notes.get(self._habits, 1.0) < FEW_MENDED
 
-    def _mend(
-        self, found: Found, members: Array, times: Array, marches: list[_Known], unconfirmed: Array, methods: Array
-    ) -> None:  # fmt: skip
+    def _round(self, rounds: Rounds, members: Array, times: Array, methods: Array | None) -> Array | None:
         """
         Solve members again whose errors are too large, and others with looser tolerances whose errors seem small.
 
         Two marches have told the errors. Among thousands of members, there are always some whose two errors are large,
-        and equal by chance; so a third march has to confirm small ones, of the members that are unconfirmed.
+        and equal by chance; so a third march has to confirm small ones, if it was not made of all members at first.
+        `methods` are the numbers of those that members begin with; None if all begin with the first one.
         """
-        xp, one, others = self._problem.xp, marches[0], marches[1:]
-        shares, hopeful = copy(one.shares), found.errors > WANTED
-        tells = xp.ones_like(hopeful)
-        """Whether the estimated error tells which tolerances suffice."""
-        for _ in range(MARCHES):
-            left = xp.nonzero(hopeful)[0]
-            wanted = self._tighter(shares[left], xp.where(tells[left], found.errors[left], inf))
-            goes_on = wanted < shares[left] / 2
-            if not bool(xp.all(goes_on)):
-                hopeful[left] = goes_on
-                left, wanted = left[goes_on], wanted[goes_on]
-            count, further = left.shape[0], unconfirmed.shape[0]
-            if not count + further:
-                break
-            every = xp.concat([left, unconfirmed]) if further else left
-            given = xp.concat([wanted, xp.full((further,), BETWEEN)]) if further else wanted
-            both = self._ends(members[every], given, self._longest(given), times, count, methods[every], None)
-            again, third = _cut(both, count) if further else (both, both)
-            found.evaluations += int(xp.sum(both.counts[:, 3]))
-            if further:
-                hopeful[unconfirmed] = self._confirm(found, unconfirmed, one, third)
-                unconfirmed = unconfirmed[:0]
-            if not count:
-                continue
-            now, before = _Known(again.y, wanted), found.errors[left]
-            known = [_Known(found.y[left, :], shares[left]), *(march.of(left) for march in others)]
-            errors, small = self._errors(now, known)
-            tells[left] = small[0, :]
-            errors = xp.max(xp.where(small, errors, errors[:1, :]), axis=0)
-            others = marches
-            hopeful[left] = (
-                _are_finished(again) & (errors > WANTED)
-                & ~((errors > HOPELESS * before) & ((errors <= ENOUGH) | (again.counts[:, 3] > BRIEF)))
-            )  # fmt: skip
-            methods[left], shares[left] = self._first_methods(again), wanted
-            _enter(found, left, again, errors)
-        self._members.notes[self._habits] = float(xp.sum(shares < one.shares)) / members.shape[0]
+        every, left = rounds.every, rounds.left
+        begins = None if methods is None else methods[every]
+        ends = self._ends(members[every], rounds.begin, rounds.given, times, left, begins, None)
+        mended = copy(every[:left])  # which the next ones replace
+        rounds.again(ends, self._apart_again(ends, rounds) if self._is_complex else None)
+        if not rounds.is_methods_seen:
+            return None
+        if methods is None:
+            methods = self._problem.xp.zeros_like(members)
+        methods[mended] = self._first_methods(ends)[:left]
+        return methods
 
-    def _confirm(self, found: Found, unconfirmed: Array, one: _Known, third: Ends) -> Array:
-        """Enter errors that a third march tells; whether they are not small."""
-        xp = self._problem.xp
-        shares = xp.full((unconfirmed.shape[0],), BETWEEN)
-        errors = self._errors(one.of(unconfirmed), [_Known(third.y, shares)])[0][0, :]
-        errors = xp.where(_are_finished(third), errors, xp.full_like(errors, inf))
-        found.errors[unconfirmed] = xp.maximum(found.errors[unconfirmed], errors)
-        are_large: Array = errors > WANTED
-        return are_large
+    def _apart_first(self, ends: Ends, count: int) -> Array:
+        """Distances of complex states after other marches from those after the first ones."""
+        states = self._problem.xp.reshape(ends.y, (-1, count, ends.y.shape[1]))
+        return self._distances(states[0, ...], states[1:, ...])
 
-    def _tighter(self, shares: Array, errors: Array) -> Array:
-        """Shares of the tolerances for another march."""
-        xp = self._problem.xp
-        with quiet():
-            wanted = xp.where(xp.isfinite(errors), AIM * WANTED / errors, xp.ones_like(errors))
-        return xp.clip(shares * xp.clip(wanted, None, 1 / LOOSER), LEAST_RELATIVE / self._problem.rtol, None)
-
-    def _errors(self, one: _Known, others: list[_Known]) -> tuple[Array, Array]:
-        """
-        Estimated errors at the ends of marches, in tolerances, from each of others, with larger shares of these.
-
-        Also, whether the marches are so close to each other that errors are about proportional to tolerances. Both have
-        the shape (others, members).
-        """
-        xp = self._problem.xp
-        ratios = xp.stack([other.shares for other in others]) / one.shares
-        apart = self._distances(one.y, xp.stack([other.y for other in others]))
-        small = apart < LINEAR / self._problem.rtol
-        with quiet():
-            share = xp.where(small, xp.minimum((LOOSER - 1) / GAIN / (ratios - 1), xp.asarray(1.0)), 1 / GAIN)
-        return apart * share, small
+    def _apart_again(self, ends: Ends, rounds: Rounds) -> Array:
+        """Distances of complex states after marches again; see `Rounds.again`."""
+        xp, left, count = self._problem.xp, rounds.left, rounds.errors.shape[0]
+        mended, confirmed = rounds.every[:left], rounds.every[left:]
+        first, loose = rounds.first_y[:count, :], rounds.first_y[count : 2 * count, :]
+        others = [rounds.y[mended, :], *([first[mended, :]] if rounds.others > 1 else []), loose[mended, :]]
+        found = xp.zeros((len(others), rounds.jobs))
+        found[:, :left] = self._distances(ends.y[:left, :], xp.stack(others))
+        found[0, left:] = self._distances(first[confirmed, :], ends.y[left:, :])
+        return found
 
     def _first_methods(self, ends: Ends) -> Array:
         """Methods to begin with: the last one, if it was soon needed."""
@@ -335,7 +293,7 @@ class AllMembers:
         return longest * shares ** (1 / ORDER)
 
     def _ends(
-        self, members: Array, shares: Array, longest: Array, times: Array, valued: int, methods: Array,
+        self, members: Array, starts: Array, shares: Array, times: Array, valued: int, methods: Array | None,
         tell: Callable[[float], object] | None,
     ) -> Ends:  # fmt: skip
         """March some members with shares of the tolerances; the first `valued` ones have values at the times."""
@@ -345,9 +303,9 @@ class AllMembers:
         count, lanes = members.shape[0], widest(self.y0.dtype)
         try:
             return integrate_members(
-                self._members.solvers(), *self._problem.span, self.y0[members, :],
-                rtol=of_parts(self._problem.rtols, self._like), atol=self._atol, share=shares,
-                max_step=longest, first_step=self._first_step,
+                self._members.solvers(), *self._problem.span, starts,
+                rtol=self._rtol, atol=self._atol, share=shares, max_step=self._longest(shares),
+                first_step=self._first_step,
                 parameters=self._members.arguments(members), shared=self._members.shared,
                 times=times if times.shape[0] else None, valued=valued, first_methods=methods,
                 stretches=self._of_part(members),
@@ -399,15 +357,6 @@ def _tell(tell: Callable[[float], object], some: slice, count: int, share: float
     tell((some.start + share * (some.stop - some.start)) / count)
 
 
-def _cut(ends: Ends, count: int) -> tuple[Ends, Ends]:
-    """The first members, which have values, and the others."""
-    fields = ("y", "t", "counts", "methods", "since")
-    head, tail = (
-        {name: getattr(ends, name)[some, ...] for name in fields} for some in (slice(count), slice(count, None))
-    )
-    return replace(ends, **head), replace(ends, **tail, values=None)
-
-
 def _are_finished(ends: Ends) -> Array:
     """Which members came to their ends."""
     from ..._recorded.native.status import Status  # noqa: PLC0415 - slow to import
@@ -423,16 +372,3 @@ def _left(ends: Ends) -> LeftError:
     bad = int((~_are_finished(ends)).nonzero()[0][0])
     status = Status(int(ends.counts[bad, 0])).name
     return LeftError(f"left the solution of a member at t = {float(ends.t[bad])!r}: {status}")
-
-
-def _enter(found: Found, left: Array, again: Ends, errors: Array) -> None:
-    """Enter members that were solved again."""
-    done = _are_finished(again)
-    if bool(done.all()):
-        some, done = left, slice(None)
-    else:
-        some = left[done]
-    found.y[some, :], found.errors[some] = again.y[done, :], errors[done]
-    found.steps[some], found.methods[some] = again.counts[done, 1], again.methods[done]
-    if again.values is not None:
-        found.values[some, ...] = again.values[done, ...]
