@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from .._arrays.namespace import Array
@@ -18,3 +19,7 @@ class Code(Protocol):
 
     def linearise(self, t: Array, states: Array) -> tuple[Array, Array]:
         """Values, and Jacobians `(m, *batch, n, n)`."""
+
+
+Recorder = Callable[[], Code]
+"""Returns a recorded right-hand side; raises `NoCodeError` where there is none."""

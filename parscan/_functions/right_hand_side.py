@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays.namespace import Array, array_namespace, copy, quiet, to_numpy
-from .code import Code
+from .code import Code, Recorder
 from .counts import Counts
 from .differences import extrapolated, forward_full
 from .evaluators import STACKED, Evaluator
@@ -47,6 +47,8 @@ class RightHandSide:
         How `fun` and `jac` are called for many times.
     raised : Raised, optional
         If given, exceptions of the functions are kept there, and the values are NaN.
+    recorder : callable, optional
+        It returns the recorded functions, whose derivatives are exact; it raises where there are none.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class RightHandSide:
         evaluator: Evaluator = STACKED,
         jac_evaluator: Evaluator = STACKED,
         raised: Raised | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.evaluator = evaluator
         self.jac_evaluator = jac_evaluator
@@ -73,14 +76,20 @@ class RightHandSide:
         self._returned = Returned(y0)
         self.raised = raised
         self.code: Code | None = None
+        self.recorder = recorder
+        self.derived: Code | None = None
 
     def by(self, code: Code) -> RightHandSide:
         """A copy whose values on stacked states are those of machine code, and its Jacobians if the user gave none."""
         return self._with(code=code)
 
+    def derived_by(self, code: Code | None) -> RightHandSide:
+        """A copy that calls the function, with the Jacobians of its recorded operations; None for those of the user."""
+        return self._with(derived=code)
+
     def with_args(self, args: tuple[Any, ...]) -> RightHandSide:
         """A copy with other further arguments; it calls the function."""
-        return self._with(args=args, code=None)
+        return self._with(args=args, code=None, derived=None, recorder=None)
 
     def without_jacobian(self) -> RightHandSide:
         """A copy with differences in place of the user's Jacobian."""
@@ -93,8 +102,8 @@ class RightHandSide:
     def within(self, low: float, high: float) -> RightHandSide:
         """A copy whose times are clipped to these limits."""
         jac = _limited(self._jac, low, high) if callable(self._jac) else self._jac
-        code = None if self.code is None else self.code.within(low, high)
-        return self._with(function=_limited(self.function, low, high), _jac=jac, code=code)
+        code, derived = (each and each.within(low, high) for each in (self.code, self.derived))
+        return self._with(function=_limited(self.function, low, high), _jac=jac, code=code, derived=derived)
 
     def _with(self, **changes: Any) -> RightHandSide:
         """A copy with other attributes; it shares the counts."""
@@ -220,13 +229,16 @@ class RightHandSide:
         if self.code is not None:
             self.counts.add(1, states.shape[0])
             return self.code.linearise(t, states)
+        if self.derived is not None:
+            return self(t, states), self.derived.linearise(t, states)[1]
         return forward_full(self, t, states, None)
 
     def jacobian(self, t: Array, states: Array, derivatives: Array) -> Array:
         """Jacobians `(m, *batch, n, n)`, entry `[..., i, j]` = ∂f_i/∂y_j; `derivatives` are those at the states."""
         self.counts.njev += 1
-        if self._jac is None and self.code is not None:
-            return self.code.linearise(t, states)[1]
+        code = self.code or self.derived
+        if self._jac is None and code is not None:
+            return code.linearise(t, states)[1]
         if self._jac is None:
             return forward_full(self, t, states, derivatives)[1]
         if not callable(self._jac):
@@ -243,7 +255,7 @@ class RightHandSide:
 
     def exact_jacobian(self, t: Array, states: Array) -> Array:
         """Jacobians accurate enough for derivatives: the user's own, of code, or by differences of fourth order."""
-        is_exact = self.has_jacobian or self.code is not None
+        is_exact = self.has_jacobian or self.code is not None or self.derived is not None
         return self.jacobian(t, states, states) if is_exact else extrapolated(self, t, states)
 
     def evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:

@@ -19,6 +19,7 @@ from .arguments import as_guess, as_mesh, as_options, as_problem, as_times, reje
 from .brief import shortly
 from .choose import Workload, choose, instead_of
 from .compiled.account import account_of
+from .compiled.derived import recorded_code
 from .compiled.offer import Demand, Never, Offer, Overtaken, Purchase, Solve
 from .compiled.recorded_events import record_events
 from .compiled.repeat import solve_again
@@ -212,6 +213,8 @@ def solve_ivp(
         return again
     check_watcher(progress)
     problem = as_problem(fun, t_span, y0, args, jac, rtol, atol, max_step, jumps=jumps, vectorized=vectorized)
+    if compile is not False:
+        problem = replace(problem, record=recorded_code)
     of_scipy = {"lband": lband, "uband": uband, "jac_sparsity": jac_sparsity}
     options = as_options(problem.span, vectorized, first_step, min_step, **of_scipy)
     times = as_times(t_eval, problem.span, problem.y0)

@@ -134,7 +134,7 @@ def _agrees(problem: Problem, members: Members, t: Array, states: Array, expecte
 def sample(problem: Problem, count: int) -> Array:
     """Numbers of the states that are compared with the function: the first, the last, and some between."""
     few = min(FEW, max(2, NUMBERS // prod(problem.y0.shape)), count)
-    return problem.xp.asarray([k * (count - 1) // (few - 1) for k in range(few)])
+    return problem.xp.asarray([k * (count - 1) // max(1, few - 1) for k in range(few)])
 
 
 def contradicts(problem: Problem, members: Members, t: Array, states: Array) -> bool:

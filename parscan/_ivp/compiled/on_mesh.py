@@ -24,7 +24,7 @@ from .accuracy import LeftError
 from .corners import places_in
 from .ensemble import agrees_at_start, contradicts, sample
 from .march import March, Output
-from .members import record_members
+from .members import Members, record_members
 from .parts import as_parts, from_parts, wide
 from .recorded import record_right_hand_side
 
@@ -100,7 +100,7 @@ class _OfOne:
         shared = tuple(range(2, 2 + len(self._recorded.parameters)))
         notes = self._recorded.notes
         self._code = MachineCode(
-            _evaluator(notes, "on mesh", lambda: self._recorded.value, shared),
+            evaluator_of(notes, "on mesh", lambda: self._recorded.value, shared),
             partial(_derivatives, notes, self._derive, shared),
             lambda calls: self._recorded.parameters,
         )
@@ -155,16 +155,10 @@ class _OfBatch:
         self._problem, self._evaluation = problem, evaluation
         self._members = members = record_members(problem, partial(agrees_at_start, problem))
         self._code = MachineCode(
-            _evaluator(members.notes, "on mesh", lambda: members.program, ()),
+            evaluator_of(members.notes, "on mesh", lambda: members.program, ()),
             partial(_derivatives, members.notes, members.derived, ()),
-            self._repeated,
+            partial(repeated, problem, members),
         )
-
-    def _repeated(self, times: int) -> tuple[Array, ...]:
-        """What is each member's own, for all members at so many times."""
-        xp = self._problem.xp
-        return tuple(xp.reshape(xp.broadcast_to(one, (times, *one.shape)), (-1, *one.shape[1:]))
-                     for one in self._members.arguments(slice(None)))  # fmt: skip
 
     @property
     def breaks(self) -> Array | None:
@@ -182,6 +176,13 @@ class _OfBatch:
         return contradicts(self._problem, self._members, t[rows], states[rows, ...])
 
 
+def repeated(problem: Problem, members: Members, times: int) -> tuple[Array, ...]:
+    """What is each member's own, for all members at so many times."""
+    xp = problem.xp
+    return tuple(xp.reshape(xp.broadcast_to(one, (times, *one.shape)), (-1, *one.shape[1:]))
+                 for one in members.arguments(slice(None)))  # fmt: skip
+
+
 @dataclass(frozen=True)
 class MachineCode(Code):
     """
@@ -189,18 +190,18 @@ class MachineCode(Code):
 
     Parameters
     ----------
-    evaluator : Evaluator
-        Of the values.
+    evaluator : callable
+        Evaluates the values for many arguments, as an `Evaluator` does.
     derivatives : callable
-        It returns the evaluator of values and entries of Jacobians, with their places.
+        It returns what evaluates the values and entries of Jacobians, with their places.
     parameters : callable
         Further arguments of the programs, for all members at so many times.
     low, high : float
         Limits to which times are clipped.
     """
 
-    evaluator: Evaluator
-    derivatives: Callable[[], tuple[Evaluator, Linearised]]
+    evaluator: Callable[..., Any]
+    derivatives: Callable[[], tuple[Callable[..., Any], Linearised]]
     parameters: Callable[[int], tuple[Array, ...]]
     low: float = -inf
     high: float = inf
@@ -262,7 +263,7 @@ _bought: OrderedDict[Any, None] = OrderedDict()
 """Programs, up to their constants, whose code was made, and is at hand."""
 
 
-def _evaluator(
+def evaluator_of(
     notes: dict[Any, Any], key: str, program: Callable[[], Program], shared: tuple[int, ...]
 ) -> Evaluator:  # fmt: skip
     """
@@ -297,7 +298,7 @@ def _derivatives(
     places: Linearised | None = notes.get("derived")
     if places is None:
         places = notes["derived"] = derive()
-    return _evaluator(notes, "Jacobians on mesh", lambda: places.program, shared), places
+    return evaluator_of(notes, "Jacobians on mesh", lambda: places.program, shared), places
 
 
 def _places(pieces: list[PiecewisePolynomial]) -> tuple[Array, Array]:

@@ -35,6 +35,7 @@ from ..sequential.on_mesh import retrace
 from .accuracy import BETWEEN, GAIN, LOOSER, WANTED, are_alike, known_of, solved
 from .apart import differences, ratio
 from .corners import Places, places_in
+from .derived import recorded_code
 from .march import ENDED, EVENT, FEWEST, FINISHED, LEAST, ORDER, Course, March, Output, after, least_of
 from .outcome import between, errors, told
 from .path import Path
@@ -142,7 +143,7 @@ class Repeat:
             raise Unusual
         if not _memo().is_kept(self.place, recorded.recording):
             raise Unusual
-        problem = Problem(fun, None, args, span, copy(state), rtol, rtol, xp.asarray(atol), inf)
+        problem = Problem(fun, None, args, span, copy(state), rtol, rtol, xp.asarray(atol), inf, record=recorded_code)
         if recorded.switches is not None and places_in(problem, recorded) != Places(None):
             raise Unusual  # there are pulses now
         times = None if t_eval is None else _as_times(xp.asarray(t_eval), span)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import isinf
 from typing import Any
 
 from ..._arrays.elementwise import is_complex
 from ..._arrays.namespace import Array, Namespace, array_namespace, library
+from ..._functions.code import Code
 from ..._functions.evaluators import ONE_BY_ONE, Evaluator
 from ..._functions.raised import Raised
 from ..._functions.right_hand_side import RightHandSide
@@ -19,7 +21,8 @@ class Problem:
     """The user's problem, checked; `y0` has its components last, `(*batch, n)`.
 
     `rtol` is the smallest relative tolerance, for decisions; `rtols` are all of them, a number or an array `(n,)`.
-    `breaks` are the user's `jumps` within the span or at its ends: see `mesh`.
+    `breaks` are the user's `jumps` within the span or at its ends: see `mesh`. `record` records the right-hand side of
+    such a problem, for derivatives; None if that is not wanted.
     """
 
     fun: Callable[..., Any]
@@ -32,6 +35,7 @@ class Problem:
     atol: Array
     max_step: float
     breaks: Array | None = None
+    record: Callable[[Problem], Code] | None = None
 
     @property
     def xp(self) -> Namespace:
@@ -42,7 +46,10 @@ class Problem:
         self, fun: Evaluator = ONE_BY_ONE, jac: Evaluator = ONE_BY_ONE, raised: Raised | None = None
     ) -> RightHandSide:
         """The functions with these evaluators."""
-        return RightHandSide(self.fun, self.jac, self.args, self.y0, evaluator=fun, jac_evaluator=jac, raised=raised)
+        recorder = None if self.record is None else partial(self.record, self)
+        return RightHandSide(
+            self.fun, self.jac, self.args, self.y0, evaluator=fun, jac_evaluator=jac, raised=raised, recorder=recorder
+        )
 
     @property
     def batch(self) -> tuple[int, ...]:

@@ -39,11 +39,14 @@ class Derivatives:
     def __init__(self, find: Callable[[], Trajectory], scale: Scale | None, fun: RightHandSide | None = None) -> None:
         self._find, self._scale, self.fun = find, scale, fun
         self._refined: Trajectory | None = None
+        self.source = ""
 
     @cached_property
     def _found(self) -> Trajectory:
         found = self._find()
-        return replace(found, rhs=exactly_linearised(found.rhs, found.solution.t, found.solution.y))
+        linearised = exactly_linearised(found.rhs, found.solution.t, found.solution.y)
+        self.source = linearised.source
+        return replace(found, rhs=linearised.rhs)
 
     @property
     def _trajectory(self) -> Trajectory:

@@ -1,13 +1,17 @@
-"""Checks that a user's Jacobian is exact: derivatives need an exact one, Newton's method only a close one."""
+"""Which Jacobians are exact: derivatives need exact ones, Newton's method only close ones."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..._arrays.elementwise import rows_of
-from ..._arrays.namespace import Array, array_namespace, quiet, random_signs
+from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
+from ..._functions.code import Code
 from ..._functions.differences import POWER, step_sizes
 from ..._functions.right_hand_side import RightHandSide
-from ..._functions.verify import misses_change
+from ..._functions.verify import agree, misses_change
 from ..._linalg.dense import Dense
+from ..._recorded.budget import NoCodeError
 
 SAMPLE = 32
 """Points at which the Jacobian is checked."""
@@ -16,19 +20,68 @@ FEW = 0.25
 """Share of the points at which the Jacobian may be wrong, at a kink for example."""
 
 
-def exactly_linearised(rhs: RightHandSide, t: Array, states: Array) -> RightHandSide:
-    """The right-hand side, without the user's Jacobian unless this is exact at a sample of points."""
-    if not rhs.has_jacobian or states.size == 0:
-        return rhs
-    xp = array_namespace(states)
-    count = states.shape[0]
+UNLIKE = "gave other values or slopes than its recorded operations"
+
+BY_JAC, BY_RECORD = "`jac`", "the recorded operations of `fun`, exactly"
+BY_DIFFERENCES = "differences of `fun`"
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """A right-hand side, and in words what its Jacobians come from."""
+
+    rhs: RightHandSide
+    source: str
+
+
+def exactly_linearised(rhs: RightHandSide, t: Array, states: Array) -> Linearised:
+    """
+    The right-hand side with the best Jacobians: the user's, of its recorded operations, or differences.
+
+    The first two must agree with differences at a sample of points.
+    """
+    if states.size == 0:
+        return Linearised(rhs, BY_JAC if rhs.has_jacobian else BY_DIFFERENCES)
+    if rhs.has_jacobian:
+        if _is_exact(rhs, t, states):
+            return Linearised(rhs, BY_JAC)
+        rhs = rhs.without_jacobian()
+    if rhs.recorder is None:
+        return Linearised(rhs, BY_DIFFERENCES)
+    try:
+        code = rhs.recorder()
+        if _has_values(rhs, code, t, states) and _is_exact(found := rhs.derived_by(code), t, states):
+            return Linearised(found, BY_RECORD)
+        reason = UNLIKE
+    except NoCodeError as error:
+        reason = str(error)
+    return Linearised(rhs, f"{BY_DIFFERENCES}, which {reason}")
+
+
+def _some(t: Array, states: Array) -> tuple[Array, Array]:
+    """A sample of the points."""
+    xp, count = array_namespace(states), states.shape[0]
     some = xp.arange(0, count, max(1, -(-count // SAMPLE)))
+    return xp.take(t, some), xp.take(states, some, axis=0)
+
+
+def _has_values(rhs: RightHandSide, code: Code, t: Array, states: Array) -> bool:
+    """Whether the function has the values of code, up to rounding."""
+    t, states = _some(t, states)
+    with quiet():
+        found = code.values(t, states)
+        return agree(found, rhs(t, states), machine_epsilon(states.dtype) ** 0.5, t, states, rhs)
+
+
+def _is_exact(rhs: RightHandSide, t: Array, states: Array) -> bool:
+    """Whether the Jacobian is exact at most of a sample of points."""
+    t, states = _some(t, states)
     try:
         with quiet():
-            off = _off(rhs, xp.take(t, some), xp.take(states, some, axis=0))
+            off = _off(rhs, t, states)
     except Exception:  # `fun` may reject states beside the solution; then no comparison is possible
-        return rhs
-    return rhs.without_jacobian() if off > FEW * some.shape[0] else rhs
+        return True
+    return off <= FEW * t.shape[0]
 
 
 def _off(rhs: RightHandSide, t: Array, states: Array) -> int:

@@ -1,0 +1,145 @@
+"""Derivatives by the recorded operations of `fun`: exact, and withdrawn where they are not those of the function."""
+
+import numpy as np
+import pytest
+from ode_methods import ON_ANY_MESH, ON_MESH
+from ode_sensitivities import SMOOTH, deviation
+
+from parscan import solve_ivp
+
+EXACT = "Jacobians for derivatives come from the recorded operations of `fun`, exactly."
+RNG = np.random.default_rng(5)
+
+
+def rates(t, y, growth, death):
+    return [growth * y[0] * (1 - y[1]) + 0.1 * np.sin(3 * t), y[1] * (np.tanh(y[0]) - death)]
+
+
+def rates_jac(t, y, growth, death):
+    zero = 0 * y[0]
+    slope = 1 - np.tanh(y[0]) ** 2
+    return [[growth * (1 - y[1]) + zero, -growth * y[0]], [y[1] * slope, np.tanh(y[0]) - death]]
+
+
+def both(method="Radau", y0=(0.7, 1.2), end=2.0, **options):
+    """Solutions on the same mesh without and with the exact Jacobian."""
+    mesh = None if method in ("auto", "LSODA") else np.linspace(0, end, 31)
+    options = {"args": (1.5, 0.6), "rtol": 1e-6, "atol": 1e-9, "mesh": mesh, **options}
+    return [solve_ivp(rates, (0, end), y0, method, jac=jac, **options) for jac in (None, rates_jac)]
+
+
+@ON_ANY_MESH
+@pytest.mark.parametrize("method", [name for name in ON_MESH if name != "DEER"])
+@pytest.mark.parametrize("end", [2.0, -0.5])
+def test_derivatives_are_those_of_the_exact_jacobian(method, end):
+    sol, other = both(method, end=end, rtol=1e-13, atol=1e-13)
+    gradient = RNG.standard_normal(sol.y.shape)
+    assert deviation(sol.tangent(y0=np.eye(2)), other.tangent(y0=np.eye(2))) <= 2e-13
+    assert deviation(sol.adjoint(gradient).states, other.adjoint(gradient).states) <= 2e-13
+    assert EXACT in sol.decisions
+    assert "Jacobians for derivatives come from `jac`." in other.decisions
+
+
+@ON_ANY_MESH
+def test_derivatives_of_deer_by_the_second_derivatives_of_the_exact_jacobian():
+    sol, other = both("DEER", rtol=1e-11, atol=1e-11)
+    assert deviation(sol.tangent(y0=np.eye(2)), other.tangent(y0=np.eye(2))) <= 1e-10
+    assert EXACT in sol.decisions
+
+
+@pytest.mark.parametrize("method", ["auto", "LSODA"])
+@pytest.mark.parametrize("compiled", [None, True])
+def test_derivatives_of_solutions_step_by_step(method, compiled):
+    if method != "auto" and compiled:
+        pytest.skip("machine code solves `auto` alone")
+    sol, _ = both(method, t_eval=[0.5, 2.0], compile=compiled)
+    rough = both(method, t_eval=[0.5, 2.0], compile=False)[0]
+    assert deviation(sol.tangent(y0=np.eye(2)), rough.tangent(y0=np.eye(2))) <= 1e-5
+    assert EXACT in sol.decisions
+    assert sol.lyapunov == pytest.approx(rough.lyapunov, rel=1e-4)
+
+
+@ON_ANY_MESH
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "complex128"])
+def test_other_dtypes(dtype):
+    y0 = np.array([0.7, 1.2], dtype) + (np.array([0.1j, 0.2j], dtype) if "complex" in dtype else 0)
+    precision = 2e-5 if dtype in ("float32", "complex64") else 1e-12
+    sol, other = both(y0=y0, rtol=2e-5 if precision > 1e-6 else 1e-13, atol=1e-6 if precision > 1e-6 else 1e-13)
+    found = sol.tangent(y0=np.eye(2))
+    assert found.dtype == dtype
+    assert deviation(found, other.tangent(y0=np.eye(2))) <= precision
+    assert EXACT in sol.decisions
+
+
+@ON_ANY_MESH
+@pytest.mark.parametrize("batch", [(3,), (2, 2), (40,)])
+def test_members_of_batches(batch):
+    """Each has its own parameters."""
+    y0 = np.array([0.7, 1.2]).reshape(2, *(1,) * len(batch)) + 0.1 * RNG.standard_normal((2, *batch))
+    args = (1.5 + 0.1 * RNG.standard_normal(batch), 0.6)
+    sol, other = both(y0=y0, args=args, rtol=1e-13, atol=1e-13)
+    gradient = RNG.standard_normal(sol.y.shape)
+    assert deviation(sol.adjoint(gradient).states, other.adjoint(gradient).states) <= 2e-13
+    assert EXACT in sol.decisions
+
+
+def test_batches_of_one_member_on_one_interval_by_machine_code():
+    sol = solve_ivp(rates, (0, 0.01), [[0.7], [1.2]], "Radau", mesh=[0, 0.01], args=(1.5, 0.6), compile=True)
+    assert sol.compiled
+
+
+@pytest.mark.parametrize("family", SMOOTH, ids=lambda family: family.name)
+def test_jacobians_are_machine_code_once_that_pays(family):
+    options = {"args": family.args, "rtol": 1e-9, "atol": 1e-9}
+    found = []
+    for _ in range(2):
+        sol = solve_ivp(
+            family.fun, (0, family.end), family.y0, "Radau", mesh=np.linspace(0, 1, 3001) * family.end, **options
+        )
+        found.append(sol.tangent(y0=np.eye(2)))
+    assert deviation(*found) <= 1e-12
+
+
+class Told:
+    """A function that computes something else while it is recorded."""
+
+    def __init__(self, wrong):
+        self.wrong = wrong
+
+    def __call__(self, t, y):
+        values = [y[1], -np.sin(y[0])]
+        return self.wrong(y) if hasattr(y, "graph") else values
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda y: [y[1], -y[0]], lambda y: [y[1], 0.0 - np.sin(np.round(y[0] * 1e9) / 1e9)]],
+    ids=["other values", "other slopes"],
+)
+def test_records_that_the_function_contradicts_are_withdrawn(wrong):
+    sol = solve_ivp(Told(wrong), (0, 2), [1.0, 0.0], "Radau", rtol=1e-10, atol=1e-10)
+    right = solve_ivp(lambda t, y: [y[1], -np.sin(y[0])], (0, 2), [1.0, 0.0], "Radau", sol.t, rtol=1e-10, atol=1e-10)
+    assert deviation(sol.tangent(y0=np.eye(2)), right.tangent(y0=np.eye(2))) <= 1e-7
+    told = (
+        "Jacobians for derivatives come from differences of `fun`, which gave other values or slopes than its recorded "
+    )
+    assert sol.decisions[-1] == told + "operations."
+
+
+def test_functions_that_cannot_be_recorded_are_differenced():
+    def fun(t, y):
+        return [y[1], -np.sin(y[0]) + 0 * np.random.default_rng().random()]
+
+    sol = solve_ivp(fun, (0, 2), [1.0, 0.0], "Radau", rtol=1e-10, atol=1e-10)
+    other = solve_ivp(fun, (0, 2), [1.0, 0.0], "Radau", rtol=1e-10, atol=1e-10, compile=False)
+    assert (sol.tangent(y0=np.eye(2)) == other.tangent(y0=np.eye(2))).all()
+    assert sol.decisions[-1].startswith("Jacobians for derivatives come from differences of `fun`, which ")
+    assert other.decisions[-1] == "Jacobians for derivatives come from differences of `fun`."
+
+
+def test_a_jacobian_that_is_not_exact_gives_way_to_the_record():
+    sol = solve_ivp(
+        rates, (0, 2), [0.7, 1.2], "Radau", jac=lambda t, y, a, d: np.zeros((2, 2)), args=(1.5, 0.6), rtol=1e-6
+    )
+    sol.tangent(y0=np.eye(2))
+    assert EXACT in sol.decisions
