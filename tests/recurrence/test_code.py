@@ -8,6 +8,7 @@ from collections import deque
 from functools import cache
 from itertools import count
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -497,19 +498,19 @@ def test_steps_that_cannot_be_recorded_are_tried_again_rarely(monkeypatch):
 
 def test_recordings_that_take_long_are_bought_as_compiling_is(monkeypatch):
     """What cannot be compared is recorded again, but not at every solve: loops take as long as that in between."""
-    monkeypatch.setattr(_code, "LEDGER", Ledger())
-    record_step, recorded = _code.record_step, []
+    record_step, recorded, now = _code.record_step, [], [0.0]
 
     def slow(step, states):
-        recorded.append(step)
-        time.sleep(0.5)
+        recorded.append(solves)
+        now[0] += 0.1
         return record_step(step, states)
 
+    monkeypatch.setattr(_code, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     monkeypatch.setattr(_code, "record_step", slow)
     monkeypatch.setattr(_code, "WORTH_RECORDING", 1e-9)
-    for _ in range(6):
+    for solves in range(24):  # noqa: B007 - of a hundredth of a second each
         solve_recurrence(lambda y: 0.5 * y + 0 * hash("a"), np.ones(1), length=1000, method="sequential")
-    assert len(recorded) <= 2
+    assert recorded == [0, 11, 22]
 
 
 def test_what_takes_longer_to_compare_than_the_loop_is_not_compared(monkeypatch):

@@ -457,7 +457,7 @@ def test_wrong_jumps(jumps, error, message):
 @pytest.mark.parametrize("begin", [0.0, -2e3])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_the_message_names_jumps_that_were_found(road, begin, backwards):
-    """Some of them, as they follow each other; none where they were said, where a record shows them, or there is none."""
+    """Some of them, as they follow each other; none where they were said, a record shows them, or there is none."""
 
     def fun(t, y):
         return np.where(np.mod(t - begin, 2) < 1, 1.0, -1.0) - 0.1 * y
