@@ -78,7 +78,7 @@ def noting_integers(name: str, tree: Tree) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _has_integers(tree):
+        if has_integers(tree):
             error.add_note(
                 f"For the gradient, `{name}` was changed by fractions, integers too; leave indices and counts out "
                 "of `params`."
@@ -86,10 +86,10 @@ def noting_integers(name: str, tree: Tree) -> Iterator[None]:
         raise
 
 
-def _has_integers(tree: Tree) -> bool:
+def has_integers(tree: Tree) -> bool:
     """Whether one of the leaves is an integer, or an array of them."""
     if isinstance(tree, BRANCHES):
-        return any(_has_integers(part) for _, part in _parts(tree))
+        return any(has_integers(part) for _, part in _parts(tree))
     return isinstance(tree, int) or "int" in str(getattr(tree, "dtype", ""))
 
 

@@ -112,5 +112,5 @@ def pairs(array: Any) -> Any:
     from ..._recorded.pairs import as_pairs  # noqa: PLC0415 - slow to import
 
     if array.dtype.kind == "c":
-        return as_pairs(array_namespace(array).ascontiguousarray(array))
+        return as_pairs(array_namespace(array).reshape(array_namespace(array).ascontiguousarray(array), array.shape))
     return array

@@ -138,7 +138,8 @@ class Differentiable(Result[Solution]):
             states `adjoint`, (T, *batch, n), with the derivative of ``step(y, x, *args)`` with respect to the
             parameters, summed over time, in the structure of the parameters (for inputs: not summed). It is called
             once, with the states before all steps in `y`. If the step has no `args`, the result is whatever `vjp`
-            returns. By default central differences of `step` with respect to every entry of the parameters.
+            returns. By default exact derivatives of the recorded step or, where it cannot be recorded with the parameters
+            as variables, central differences with respect to each of their entries.
         steps_per_call : int, optional
             Call `vjp` on blocks of this number of steps and add the results: its temporary arrays are then as long as
             one block, and stay in the processor's cache.
@@ -157,8 +158,9 @@ class Differentiable(Result[Solution]):
 
         Notes
         -----
-        Differences take two calls of `step` on all states per entry, with the adjoint held fixed; their relative error
-        is about 1e-10 in double and 1e-5 in single precision. For more than some dozens of entries, write a `vjp`.
+        A step that can be recorded (see `trace`) is differentiated exactly. Differences take two calls of `step` on all
+        states per entry, with the adjoint held fixed; their relative error is about 1e-10 in double and 1e-5 in single
+        precision. Then, for more than some dozens of entries, write a `vjp`.
 
         Examples
         --------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ..._arrays.counts import as_count
@@ -12,7 +14,9 @@ from ..._functions.by_parameters import of_argument
 from ..._functions.cotangents import as_adjoint
 from ..._functions.moved_jumps import warn_of_moved_jumps
 from ..._functions.parameters import INPUTS, Chosen, Tree, as_same_structure, choose, leaves, like, reject_nothing
+from ..._recorded.budget import NoCodeError
 from .by_inputs import of_inputs
+from .recorded_gradient import ByParameters, by_parameters, of_inputs_recorded
 from .solution import Solution
 from .sweeps import adjoint
 
@@ -29,21 +33,48 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
     if steps_per_call is not None:
         steps_per_call = as_count("steps_per_call", steps_per_call)
     if steps_per_call is not None and vjp is None:
-        raise ValueError("`steps_per_call` is for `vjp`; differences are made in stretches of their own.")
+        raise ValueError("`steps_per_call` is for `vjp`; without it, stretches are chosen.")
     for name, tree in zip(chosen.names, chosen.trees(step.x, step.args), strict=True):
         leaves(name, tree)  # raises for parameters without gradients, before any work is done
     states = (as_adjoint(grad_y, y) if isinstance(grad_y, Adjoint) else adjoint(solution, grad_y)).states
     if vjp is not None:
         return _by_products(solution, states, chosen, vjp, steps_per_call or max(1, y.shape[0]))
+    return chosen.joined(_by_recording_or_differences(solution, states, chosen))
+
+
+def _by_recording_or_differences(solution: Solution, states: Array, chosen: Chosen) -> list[Tree]:
+    """The gradient by each parameter: exact where the step can be recorded with it, otherwise by differences."""
+    exact = _recorded(solution, chosen)
+    found: dict[Any, Tree] = {}
+    jumpy = replace(chosen, keys=tuple(k for k in chosen.keys if k not in exact or exact[k].moves_jumps(int(k))))
     points = solution.points()
-    moving = warn_of_moved_jumps(points, states, chosen, in_time=False)
-    found = []
+    moving = warn_of_moved_jumps(points, states, jumpy, in_time=False)
+    for one in {id(one): one for one in exact.values()}.values():
+        found |= one.gradient(states)
     for key in chosen.keys:
         if key == INPUTS:
-            found.append(of_inputs(solution, states))
-        else:
-            found.append(of_argument(points, states, int(key), moving, chosen.own_name(key)))
-    return chosen.joined(found)
+            try:
+                found[key] = of_inputs_recorded(solution, states)
+            except NoCodeError:
+                found[key] = of_inputs(solution, states)
+        elif key not in found:
+            found[key] = of_argument(points, states, int(key), moving, chosen.own_name(key))
+    return [found[key] for key in chosen.keys]
+
+
+def _recorded(solution: Solution, chosen: Chosen) -> dict[Any, ByParameters]:
+    """What evaluates the gradient by each of the arguments with which the step can be recorded: all, or one by one."""
+    keys = [int(key) for key in chosen.keys if key != INPUTS]
+    if not keys or not solution.steps:
+        return {}
+    try:
+        return dict.fromkeys(keys, by_parameters(solution, keys))
+    except NoCodeError:
+        found = {}
+        for key in keys if len(keys) > 1 else ():
+            with suppress(NoCodeError):
+                found[key] = by_parameters(solution, [key])
+        return found
 
 
 def _by_products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, size: int) -> Tree:

@@ -7,6 +7,7 @@ import math
 from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace, copy, quiet, random_signs
 from ..._functions.differences import POWER, central, step_sizes
+from ..._functions.points import stretches
 from ..._functions.verify import misses_change
 from ..._linalg.dense import Dense
 from ..._recorded.budget import NoCodeError
@@ -61,7 +62,8 @@ class Jacobians:
         """Stretches of the first `steps` steps, in order, whose matrices and `vectors` fit into memory."""
         shape = self._solution.y0.shape
         numbers = math.prod(self.structure.shape(shape[-1])) + vectors * shape[-1]
-        return self._solution.stretches(steps, math.prod(shape[:-1]) * numbers)
+        stacks = self._recorded is not None or self._solution.stacks
+        return stretches(self._solution.y0, steps, math.prod(shape[:-1]) * numbers, stacks=stacks)
 
 
 def _holds_all(solution: Solution, typical: Array) -> bool:

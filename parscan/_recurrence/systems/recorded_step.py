@@ -23,13 +23,25 @@ WIDE = 100
 
 def record_step(step: Step, states: Array) -> Recording:
     """Record the step on one of some states; raises `NoCodeError`."""
+    return _checked(states, *to_record(step, states))
+
+
+def recorded_step(
+    step: Step, states: Array, function: Any, more: tuple[Any, ...], others: tuple[Any, ...]
+) -> Recording:  # fmt: skip
+    """Record a function that takes `more` examples after those of the step, and `others`; raises `NoCodeError`."""
+    _, examples, _, limit = to_record(step, states)
+    return _checked(states, function, [*examples, *more], others, limit)
+
+
+def _checked(states: Array, function: Any, examples: list[Any], args: tuple[Any, ...], limit: int) -> Recording:
     from ..._recorded.memo import remembered  # noqa: PLC0415 - slow to import
     from ..._recorded.record import NotRecordedError  # noqa: PLC0415
 
     if library(states) != "numpy":
         raise NoCodeError("works on arrays of another library than NumPy")
     try:
-        recording = remembered(*to_record(step, states))
+        recording = remembered(function, examples, args, limit)
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
     if recording.shape != states[:1, ...].shape or recording.dtype != states.dtype:

@@ -1,0 +1,232 @@
+"""Products of vectors with derivatives of a recorded function by its parameters, summed over many calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .array import RecordingArray, recorded
+from .differentiate import Cotangents
+from .graph import CONVERT, GATHER, INPUT, Graph
+from .program import Argument, Program, any_of, extract
+from .record import Recording
+from .switches import JUMPY
+
+WORTH = 16
+"""Entries from which on an outer product is summed over many calls as a product of matrices."""
+
+AT_ONCE = 1 << 18
+"""Multiplications of a product of matrices, about, for which no other thread of a library of linear algebra starts."""
+
+JUMPS = JUMPY | {GATHER, "copysign", "remainder", "fmod", "floor_divide"}
+"""Operations that jump, and lookups in tables."""
+
+
+@dataclass(frozen=True)
+class Outer:
+    """
+    Terms that are products of each of some results with each of others.
+
+    Attributes
+    ----------
+    left, right : slice
+        Places in the results of this name.
+    targets : array of int, shape (left, right)
+        Places in the parameters, all of them in a row.
+    """
+
+    left: slice
+    right: slice
+    targets: Any
+
+
+@dataclass(frozen=True)
+class Pullback:
+    """
+    The program `(*arguments, bar) -> (left, right, alone)`, whose results say what `bar ∂f/∂θ` is.
+
+    Attributes
+    ----------
+    program : Program
+    outer : tuple of Outer
+        Terms that are products of `left` and `right` results.
+    targets : array of int
+        Places in the parameters, all of them in a row, to which the results `alone` are added.
+    size : int
+        Number of the parameters.
+    """
+
+    program: Program
+    outer: tuple[Outer, ...]
+    targets: Any
+    size: int
+
+    def nothing(self) -> Any:
+        """Sums over no calls."""
+        return np.zeros(self.size)
+
+    def summed(self, left: Any, right: Any, alone: Any) -> Any:
+        """Sums `(size,)` over calls of their results `(m, ...)`."""
+        total = self.nothing()
+        np.add.at(total, self.targets, alone.sum(axis=0))
+        for one in self.outer:
+            most = max(1, AT_ONCE // one.targets.size)
+            for begin in range(0, len(alone), most):
+                rows = slice(begin, begin + most)
+                total[one.targets] += left[rows, one.left].T @ right[rows, one.right]
+        return total
+
+
+def pullback(recording: Recording, parameters: Sequence[int]) -> Pullback:
+    """
+    Derive a recorded function by some of its arguments, given by their numbers, which come last.
+
+    Terms that parameters get by operations on themselves are not added up call by call: those that are products of the
+    same factors with each other, as for `y @ W`, become one product of matrices for many calls.
+
+    Raises
+    ------
+    TooLarge
+        If the derivatives have too many operations.
+    """
+    graph, result = recording.graph, recording.result
+    bar, arguments = _with_vector(recording)
+    nodes = np.concatenate([np.ravel(recording.arguments[k].ids) for k in parameters])
+    found = _Collected(graph, np.ravel(result.ids), np.ravel(bar.ids), nodes)
+    terms, targets = found.terms, found.targets
+    factors = _factors(graph, terms)
+    outer: list[tuple[Any, Any, Any]] = []
+    is_alone = np.ones(terms.shape, dtype=bool)
+    for some in _products(factors, targets):
+        left, right = factors[0][some], factors[1][some]
+        rows, columns = np.unique(left), np.unique(right)
+        if rows.size * columns.size == some.size >= WORTH:
+            places = np.empty((rows.size, columns.size), dtype=np.intp)
+            places[np.searchsorted(rows, left), np.searchsorted(columns, right)] = targets[some]
+            outer.append((rows, columns, places))
+            is_alone[some] = False
+    lefts, rights = (_in_a_row([one[side] for one in outer]) for side in (0, 1))
+    alone = terms[is_alone]
+    results = [result.with_ids(ids) for ids in (lefts[0], rights[0], alone)]
+    blocks = tuple(Outer(left, right, one[2]) for left, right, one in zip(lefts[1], rights[1], outer, strict=True))
+    return Pullback(extract(graph, results, arguments), blocks, targets[is_alone], nodes.size)
+
+
+def pulled_back(recording: Recording, numbers: Sequence[int]) -> Program:
+    """
+    The program `(*arguments, bar) -> (bar ∂f/∂a, ...)` for some arguments `a`, given by their numbers.
+
+    Raises
+    ------
+    TooLarge
+        If the derivatives have too many operations.
+    """
+    graph, result = recording.graph, recording.result
+    bar, arguments = _with_vector(recording)
+    found = Cotangents(graph, np.ravel(result.ids), np.ravel(bar.ids))
+    results = []
+    for number in numbers:
+        argument = recording.arguments[number]
+        ids = np.array(found.of(np.ravel(argument.ids)))
+        ids[ids < 0] = graph.constant(np.asarray(0, argument.dtype))
+        results.append(RecordingArray(graph, ids.reshape(argument.shape), argument.dtype))
+    return extract(graph, results, arguments)
+
+
+def moves_jumps(recording: Recording, parameters: Sequence[int]) -> bool:
+    """Whether an operation that jumps depends on some arguments, given by their numbers."""
+    program = recording.program
+    flags = np.zeros(program.size, dtype=bool)
+    for block in program.blocks:
+        if block.operation == INPUT:
+            found: Any = block.data[0] in parameters
+        else:
+            found = any_of(block, flags)
+        flags[block.first : block.first + block.count] = found
+        if (block.operation in JUMPS or block.dtype.kind != "f") and flags[
+            block.first : block.first + block.count
+        ].any():
+            return True
+    return False
+
+
+def _with_vector(recording: Recording) -> tuple[RecordingArray, list[Argument]]:
+    """One more argument, of the shape of the result, and all arguments."""
+    graph, result, number = recording.graph, recording.result, len(recording.arguments)
+    bar = RecordingArray(graph, graph.argument(number, result.shape, result.dtype), result.dtype)
+    return bar, [Argument(one.shape, one.dtype) for one in (*recording.arguments, bar)]
+
+
+class _Collected(Cotangents):
+    """
+    Reverse mode that collects the terms of parameters, without adding them.
+
+    Attributes
+    ----------
+    terms, targets : arrays of int
+        Nodes of the terms, and the places in the parameters to which they belong.
+    """
+
+    def __init__(self, graph: Graph, outputs: Any, seeds: Any, parameters: Any) -> None:
+        self._place = np.full(graph.size, -1, dtype=np.intp)
+        self._place[parameters] = np.arange(parameters.size)
+        self._dtype = graph.dtype(int(seeds[0])) if seeds.size else np.dtype(float)
+        self._found: list[tuple[Any, Any]] = []
+        super().__init__(graph, outputs, seeds)
+        self.terms, self.targets = (
+            np.concatenate([np.empty(0, dtype=np.intp), *some])
+            for some in (zip(*self._found, strict=True) if self._found else ((), ()))
+        )
+
+    def _as_result(self, ids: Any, dtype: Any) -> Any:
+        """Terms in the precision of the result."""
+        return ids if dtype == self._dtype else np.asarray(recorded(self._graph, CONVERT, self._dtype, [ids]))
+
+    def _add_one(self, dtype: Any, target: int, term: int, part: int) -> None:
+        place = int(self._place[target])
+        if place < 0:
+            super()._add_one(dtype, target, term, part)
+        else:
+            self._found.append((self._as_result(np.array([term]), dtype), np.array([place])))
+
+    def _add(self, dtype: Any, targets: Any, ids: Any, parts: Any) -> None:
+        place = self._place[targets]
+        some = place >= 0
+        if some.any():
+            self._found.append((self._as_result(np.broadcast_to(ids, targets.shape)[some], dtype), place[some]))
+        if not some.all():
+            super()._add(dtype, targets[~some], ids[~some], parts[~some])
+
+
+def _factors(graph: Graph, terms: Any) -> Any:
+    """Both factors of terms that are products, -1 for others; shape (2, terms)."""
+    found = np.full((2, graph.size), -1, dtype=np.intp)
+    for block in graph.blocks:
+        if block.operation == "multiply":
+            for side, ids in enumerate(block.operands):
+                found[side, block.first : block.first + block.count] = ids
+    return found[:, terms]
+
+
+def _products(factors: Any, targets: Any) -> list[Any]:
+    """Terms whose left factors are multiplied by the same right ones, for distinct parameters."""
+    are_products = np.flatnonzero(factors[0] >= 0)
+    groups: dict[Any, list[Any]] = {}
+    order = are_products[np.argsort(factors[0, are_products], kind="stable")]
+    cuts = np.flatnonzero(np.diff(factors[0, order])) + 1
+    for some in np.split(order, cuts):
+        if some.size > 1:
+            groups.setdefault(np.sort(factors[1, some]).tobytes(), []).append(some)
+    joined = [np.concatenate(some) for some in groups.values()]
+    return [some for some in joined if np.unique(targets[some]).size == some.size]
+
+
+def _in_a_row(parts: list[Any]) -> tuple[Any, list[slice]]:
+    """Parts joined, and where each of them is."""
+    ends = np.cumsum([0, *map(len, parts)]).tolist()
+    joined = np.concatenate([np.empty(0, dtype=np.intp), *parts])
+    return joined, [slice(first, last) for first, last in pairwise(ends)]

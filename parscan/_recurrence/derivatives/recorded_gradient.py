@@ -1,0 +1,240 @@
+"""Gradients by the recorded step: products of the adjoint states with its exact derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from ..._arrays.namespace import Array, array_namespace, library
+from ..._functions.parameters import BRANCHES, Leaf, Tree, has_integers, leaves, like
+from ..._functions.points import stretches
+from ..._recorded.budget import NoCodeError
+from ..systems.recorded_step import recorded_step
+from .at_points import AtPoints, pairs
+from .recorded import MOST, arguments, as_states, compare, lock, noted, recording_of
+from .solution import Solution
+
+if TYPE_CHECKING:
+    from ..._recorded.pullbacks import Pullback
+    from ..._recorded.record import Recording
+
+PLAIN = (dict, list, tuple)
+"""Containers that can be made anew while the step is recorded."""
+
+INDICES = "may use integers among its parameters as indices"
+
+
+@dataclass(frozen=True)
+class ByParameters:
+    """
+    The gradient by some of the further arguments of the step.
+
+    Parameters
+    ----------
+    solution : Solution
+    keys : tuple of int
+        Their indices, ascending.
+    recording : Recording
+        Of the step, with their numbers as arguments.
+    """
+
+    solution: Solution
+    keys: tuple[int, ...]
+    recording: Recording
+
+    @property
+    def _first(self) -> int:
+        """Number of the first parameter among the arguments."""
+        x = self.solution.step.x
+        return 1 + (0 if x is None else len(x) if isinstance(x, tuple) else 1)
+
+    def moves_jumps(self, key: int) -> bool:
+        """Whether jumps of the step depend on an argument."""
+        first = self._first
+        for each in self.keys:
+            count = len(_leaves(self.solution, each))
+            if each == key:
+                return jump(self.recording, range(first, first + count))
+            first += count
+        raise KeyError(key)
+
+    def gradient(self, states: Array) -> dict[int, Tree]:
+        """Sums over time of products of `states` with the derivatives by the arguments."""
+        solution, notes = self.solution, self.recording.notes
+        own = [leaf for key in self.keys for leaf in _leaves(solution, key)]
+        given = [pairs(_example(leaf, solution.y0)) for leaf in own]
+        numbers = range(self._first, self._first + len(given))
+        derived: Pullback
+        derived, code = noted(notes, "by parameters", lambda: _derived(self.recording, numbers))
+        code.prepare(solution.steps)
+        xp, total = array_namespace(states), derived.nothing()
+        width = sum(prod(ids.shape) for ids in derived.program.results) + 2 * prod(solution.y0.shape)
+        for begin, end in stretches(solution.y0, states.shape[0], width, stacks=True):
+            times = slice(begin, end)
+            first = arguments(solution, solution.before(begin, end), times)
+            total = total + derived.summed(*code(*first, *given, pairs(states[times, ...])))
+        found, begin = [], 0
+        for leaf, one in zip(own, given, strict=True):
+            part = xp.reshape(total[begin : begin + one.size], one.shape)
+            found.append(_as_leaf(part, leaf))
+            begin += one.size
+        values = iter(found)
+        return {key: like(solution.step.args[key], values) for key in self.keys}
+
+
+def by_parameters(solution: Solution, keys: Sequence[int]) -> ByParameters:
+    """The recorded step with the numbers in some arguments as its arguments; raises `NoCodeError`."""
+    keys = tuple(sorted(set(keys)))
+    if not any(_leaves(solution, key) for key in keys):
+        raise NoCodeError("has no parameters")
+    if solution.compiles is False:
+        raise NoCodeError("is not recorded, as `compile=False` asks")
+    step, y0 = solution.step, solution.y0
+    trees = [step.args[key] for key in keys]
+    if not all(map(_is_plain, trees)):
+        raise NoCodeError("has parameters in containers of other types than dict, list and tuple")
+    own = [leaf for key in keys for leaf in _leaves(solution, key)]
+    if any(not isinstance(leaf, float | complex) and library(leaf) != "numpy" for leaf in own):
+        raise NoCodeError("has parameters of another library than NumPy")
+    examples = tuple(_example(leaf, y0) for leaf in own)
+    count = 1 + (step.x is not None)
+    function = opened(step.value, count, keys, tuple(map(skeleton, trees)))
+    others = tuple(one for key, one in enumerate(step.args) if key not in keys)
+    recording = recorded_step(step, y0[None, ...], function, (examples,), others)
+    values = noted(recording.notes, "at points", lambda: AtPoints(recording.program, _shared(recording, len(own))))
+    given = list(map(pairs, examples))
+    compare(solution, lambda states, times: values(*arguments(solution, states, times), *given)[0])
+    found = ByParameters(solution, keys, recording)
+    if any(has_integers(step.args[key]) and found.moves_jumps(key) for key in keys):
+        raise NoCodeError(INDICES)
+    return found
+
+
+def of_inputs_recorded(solution: Solution, states: Array) -> Tree:
+    """Products of `states` with the derivatives by the inputs, time by time; raises `NoCodeError`."""
+    recording, x = recording_of(solution), solution.step.x
+    own = list(leaves("x", x).values())
+    if has_integers(x) and jump(recording, range(1, len(recording.arguments))):
+        raise NoCodeError(INDICES)
+    code = noted(recording.notes, "by inputs", lambda: _by_inputs(recording))
+    code.prepare(solution.steps)
+    found = [array_namespace(part).zeros_like(part) for part in own]
+    width = sum(prod(part.shape[1:]) for part in own) + 2 * prod(states.shape[1:])
+    for begin, end in stretches(solution.y0, states.shape[0], width, stacks=True):
+        times = slice(begin, end)
+        first = arguments(solution, solution.before(begin, end), times)
+        for part, result in zip(found, code(*first, pairs(states[times, ...])), strict=True):
+            part[times, ...] = as_states(result, part[times, ...])
+    return like(x, iter(found))
+
+
+def jump(recording: Recording, numbers: range) -> bool:
+    """Whether jumps of the step depend on some of its arguments."""
+    from ..._recorded.pullbacks import moves_jumps  # noqa: PLC0415 - slow to import
+
+    return moves_jumps(recording, numbers)
+
+
+def opened(
+    function: Callable[..., Any], count: int, keys: tuple[int, ...], skeletons: tuple[Any, ...]
+) -> Callable[..., Any]:
+    """The function with some of its further arguments taken apart: their numbers are a tuple before the other ones."""
+
+    def call(*given: Any) -> Any:
+        values, args = iter(given[count]), list(given[count + 1 :])
+        for key, one in zip(keys, skeletons, strict=True):
+            args.insert(key, filled(one, values))
+        return function(*given[:count], *args)
+
+    return call
+
+
+def skeleton(tree: Tree) -> tuple[Any, ...]:
+    """What a tree is without its leaves."""
+    if isinstance(tree, dict):
+        return "dict", tuple(tree), tuple(map(skeleton, tree.values()))
+    if isinstance(tree, list | tuple):
+        return type(tree).__name__, (), tuple(map(skeleton, tree))
+    return ()
+
+
+def filled(one: tuple[Any, ...], values: Iterator[Any]) -> Tree:
+    """A tree of its skeleton and its leaves, in order."""
+    if not one:
+        return next(values)
+    kind, keys, parts = one
+    found = [filled(part, values) for part in parts]
+    if kind == "dict":
+        return dict(zip(keys, found, strict=True))
+    return found if kind == "list" else tuple(found)
+
+
+def _is_plain(tree: Tree) -> bool:
+    if not isinstance(tree, BRANCHES):
+        return True
+    return type(tree) in PLAIN and all(map(_is_plain, tree.values() if isinstance(tree, dict) else tree))
+
+
+def _leaves(solution: Solution, key: int) -> list[Leaf]:
+    return list(leaves(f"args[{key}]", solution.step.args[key]).values())
+
+
+def _example(leaf: Leaf, y0: Array) -> Array:
+    """A leaf as an array; numbers of Python take the precision of the state."""
+    xp = array_namespace(y0)
+    if not isinstance(leaf, float | complex):
+        return leaf
+    is_single = xp.finfo(y0.dtype).bits == xp.finfo(xp.float32).bits
+    if isinstance(leaf, complex):
+        return xp.asarray(leaf, dtype=xp.complex64 if is_single else xp.complex128)
+    return xp.asarray(leaf, dtype=xp.float32 if is_single else xp.float64)
+
+
+def _as_leaf(part: Array, leaf: Leaf) -> Leaf:
+    """A part of the gradient like its leaf."""
+    if isinstance(leaf, complex):
+        return complex(part[0], part[1])
+    if isinstance(leaf, float):
+        return float(part)
+    xp = array_namespace(leaf)
+    if leaf.dtype.kind == "c":
+        part = xp.astype(part[..., 0] + 1j * part[..., 1], leaf.dtype)
+    found = xp.reshape(xp.astype(part, leaf.dtype, copy=False), leaf.shape)
+    return found if leaf.ndim else found[()]
+
+
+def _shared(recording: Recording, count: int) -> tuple[int, ...]:
+    """Numbers of the parameters, the last arguments."""
+    last = len(recording.arguments)
+    return tuple(range(last - count, last))
+
+
+def _derived(recording: Recording, numbers: range) -> tuple[Pullback, AtPoints]:
+    from ..._recorded.pullbacks import pullback  # noqa: PLC0415 - slow to import
+
+    found = _entered(lambda: pullback(recording, numbers))
+    if found.program.operations > MOST:
+        raise NoCodeError(f"has {found.program.operations} operations with its derivatives")
+    return found, AtPoints(found.program, tuple(numbers))
+
+
+def _by_inputs(recording: Recording) -> AtPoints:
+    from ..._recorded.pullbacks import pulled_back  # noqa: PLC0415 - slow to import
+
+    return AtPoints(_entered(lambda: pulled_back(recording, range(1, len(recording.arguments)))))
+
+
+def _entered(derive: Callable[[], Any]) -> Any:
+    """Derivatives, entered into a graph; raises `NoCodeError`."""
+    from ..._recorded.graph import TooLarge  # noqa: PLC0415
+    from ..._recorded.refusal import Refused  # noqa: PLC0415 - slow to import
+
+    try:
+        with lock:
+            return derive()
+    except Refused as error:
+        raise NoCodeError(str(error)) from error
+    except TooLarge as error:
+        raise NoCodeError("has too many operations with its derivatives") from error
