@@ -138,8 +138,8 @@ class Differentiable(Result[Solution]):
             states `adjoint`, (T, *batch, n), with the derivative of ``step(y, x, *args)`` with respect to the
             parameters, summed over time, in the structure of the parameters (for inputs: not summed). It is called
             once, with the states before all steps in `y`. If the step has no `args`, the result is whatever `vjp`
-            returns. By default exact derivatives of the recorded step or, where it cannot be recorded with the parameters
-            as variables, central differences with respect to each of their entries.
+            returns. By default exact derivatives of the recorded step or, where it cannot be recorded with the
+            parameters as variables, central differences with respect to each of their entries.
         steps_per_call : int, optional
             Call `vjp` on blocks of this number of steps and add the results: its temporary arrays are then as long as
             one block, and stay in the processor's cache.
