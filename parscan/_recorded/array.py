@@ -366,7 +366,9 @@ class RecordingArray(NodeArray):
             # one element fits wherever one with more axes does
             self.ids[key] = given.held if type(given.held) is int else given.ids
         else:
-            self.held = int(np.broadcast_to(given.ids, ()))
+            number = np.array(self.held)  # a constant index may choose it or not
+            number[key] = given.ids
+            self.held = int(number)
 
     def _place(self, key: Any, value: Any) -> tuple[Any, Any]:
         """Where entries are written, and what, if the place may depend on values."""

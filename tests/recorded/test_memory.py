@@ -96,6 +96,15 @@ def broadcasts(y):
     return z + one[None, 0]
 
 
+def writes_to_numbers(y):
+    one, other, third = np.zeros(()), np.zeros(()), np.zeros(())
+    one[one > 0] = 5.0  # it is not written to
+    other[other == 0] = y.max()
+    third[third == 1] = np.ones(1)
+    other[...] = other + third
+    return y * other + one
+
+
 FUNCTIONS = [
     writes_to_a_view,
     writes_to_a_part,
@@ -109,6 +118,7 @@ FUNCTIONS = [
     takes_out,
     swaps_parts,
     broadcasts,
+    writes_to_numbers,
 ]
 
 
