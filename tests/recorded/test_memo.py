@@ -593,6 +593,7 @@ def test_code_that_was_wrong_is_forgotten(monkeypatch):
     solve_recurrence(uses_array, np.ones(2), length=T, method="sequential", compile=True)
     assert any(memo._kept.values())
     monkeypatch.setattr(_code, "_unlike", lambda *_: "was spoilt")
+    monkeypatch.setattr(_code, "is_worth_running", lambda *_: True)  # however little time the loop takes
     solve_recurrence(uses_array, np.ones(2), length=T, method="sequential", compile=None)
     assert not any(memo._kept.values())
 
