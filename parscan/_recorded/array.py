@@ -77,8 +77,8 @@ def _frequent(name: str, method: Any) -> Any:
                 theirs = theirs.nodes[other.place]
             elif type(theirs) is not int and type(theirs) is not tuple:
                 theirs, more = other.few()
-            if more is not form and more != form:
-                form = joint((mine, form), (theirs, more))
+            if more is not form and more != form and (more or type(theirs) is not int):  # one element fits all forms
+                form = more if not form and type(mine) is int else joint((mine, form), (theirs, more))
         elif kind not in (NUMBERS if own is FLOAT64 else WEAK):
             return method(self, other)
         elif own is not FLOAT64 or (theirs := graph.doubles.get(other)) is None:
@@ -339,7 +339,7 @@ class RecordingArray(NodeArray):
         given = value if type(value) is RecordingArray and value.dtype is self.dtype else self.cast(value)
         nodes, place = given.held, part[0]
         if type(nodes) is not int and type(nodes) is not tuple:
-            nodes, _ = given.few()
+            nodes = _written(given)
         if type(nodes) is int or (type(nodes) is tuple and given.form == part[1]):
             if type(held) is int:
                 self.held = nodes
@@ -625,6 +625,13 @@ def chosen(condition: Any, one: Any, other: Any) -> RecordingArray | None:
     if found is None:
         found = table[operands] = entered_anew(graph, "where", FLOAT64, operands)
     return made(graph, found, FLOAT64, form)
+
+
+def _written(given: RecordingArray) -> Any:
+    """Nodes that are written: mostly one, which may be an element of another array."""
+    held = given.held
+    is_single = type(held) is Memory and type(given.place) is int and held.nodes is not None
+    return held.nodes[given.place] if is_single else given.few()[0]
 
 
 def _double(graph: Graph, value: Any) -> tuple[Any, Any]:

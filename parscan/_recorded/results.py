@@ -19,12 +19,17 @@ np: Any = numpy  # whose types do not know recording arrays
 def joint(*operands: tuple[Any, Form]) -> Form:
     """The shape of an operation on nodes of these forms; None if they are many, or must be broadcast first."""
     found: tuple[int, ...] = ()
+    several: Form = None
     for nodes, form in operands:
         if type(nodes) is ndarray:
             return None
+        if type(nodes) is tuple:
+            if several is not None and form != several:
+                return None
+            several = form
         if form and (len(form) > len(found) or (len(form) == len(found) and type(nodes) is tuple)):
             found = form
-    return None if any(type(nodes) is tuple and form != found for nodes, form in operands) else found
+    return found if several is None or several == found else None
 
 
 def entered(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any = None) -> Any:

@@ -1,5 +1,7 @@
 """Frequent calls that are recorded by a short way: their results are those of the long one, and of NumPy."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -215,3 +217,49 @@ def test_reductions_of_few(shape, axis, monkeypatch):
 def test_a_sum_of_negative_zeros():
     program = record(lambda y: np.copysign(1.0, np.sum(-np.abs(y[:1]))), [np.zeros(2)]).program
     assert program(np.zeros((1, 2)))[0] == np.copysign(1.0, np.sum(-np.abs(np.zeros(1))))
+
+
+def views(y):
+    """Arrays of several shapes: results and views, of one element and of few, and one of many."""
+    return [y[0, 0], y[0, 1] * 2.0, y[0, :1], y[:, 1] * 3.0, y[:1, 1:2], y[:1, :1] * 4.0, y[0], y[0] * 5.0, y, y * 6.0,
+            y.T, np.tile(y[0], 7)]  # fmt: skip
+
+
+def fit(one, other):
+    return all(a == b or 1 in (a, b) for a, b in zip(np.shape(one)[::-1], np.shape(other)[::-1], strict=False))
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_operands_of_several_shapes(single):
+    y = RNG.uniform(1.0, 2.0, size=(1, 3)).astype(np.float32 if single else np.float64)
+
+    def functions(y):
+        found = []
+        for one, other in product(views(y), repeat=2):
+            if fit(one, other):
+                less = one - other
+                found += [np.ravel(less), np.ravel(np.where(one > 1.5, one, other))]
+                found.append(np.asarray(np.shape(less), y.dtype))
+        return np.concatenate(found)
+
+    expected = functions(y)
+    [found] = record(functions, [y]).program(y[None])
+    np.testing.assert_array_equal(found[0], expected)
+    assert found.dtype == expected.dtype
+
+
+def test_elements_of_arrays_are_written():
+    """Of those that share memory with others, of those that NumPy's array has taken the place of, and of many."""
+
+    def function(y):
+        few, first, many = y * 2.0, y[:, :1], np.tile(y[0], 7) * 3.0
+        z = np.zeros((1, 8))
+        z[..., 0], z[..., 1], z[..., 2] = y[..., 1], first, few[..., 2]
+        z[0, 3], z[0, 4] = few[0, 1], many[4]
+        z[..., 5], z[0, 6:8] = many[5:6], few[0, 1:]
+        few[0, ::2] *= 3.0
+        z[..., 7] = few[..., 2]
+        return z
+
+    y = RNG.uniform(size=(1, 3))
+    np.testing.assert_array_equal(record(function, [y]).program(y[None])[0][0], function(y))
