@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import cmath
+import dis
 import enum
 import functools
 import math
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from types import (
     BuiltinFunctionType,
     CellType,
+    CodeType,
     FunctionType,
     MethodType,
     MethodWrapperType,
@@ -53,7 +55,7 @@ from .refusal import Refused
 from .refusing import NO_FUNCTIONS, PARTLY, RANDOM, Distribution, Generators, Partly, refuse
 from .sparse import SparseMatrix
 from .splines import evaluator, polynomial
-from .tables import Table
+from .tables import table_of
 from .unread import Unread, Whole, variables
 
 np: Any = numpy  # whose types do not know recording arrays
@@ -185,9 +187,7 @@ class Copies:
             return given.copy()
         if given.size <= self._largest:
             return lifted(self.graph, given)
-        table = given.view(Table)
-        table.flags.writeable = False
-        return table
+        return table_of(given)
 
     def _dict(self, given: dict[Any, Any]) -> Any:
         if type(given).__module__ not in ("builtins", "collections"):
@@ -247,6 +247,8 @@ class Copies:
             return getattr(NO_FUNCTIONS[root], given.__name__)
         if not is_users(given.__module__):
             return given
+        if _deletes(given.__code__):
+            raise Refused("deletes a global")
         cells = tuple(map(self._cell, given.__closure__ or ()))
         space = self._globals(given.__globals__)
         copy = FunctionType(given.__code__, space, given.__name__, None, cells)
@@ -404,6 +406,14 @@ class Copies:
             if copied is kind or not self.unread.takes(copy, name, value):
                 own[name] = self.value(value)
         return copy
+
+
+@functools.lru_cache(1024)
+def _deletes(code: CodeType) -> bool:
+    """Whether a function, or one inside of it, deletes a global, which its copy would then read again."""
+    return any(one.opname == "DELETE_GLOBAL" for one in dis.get_instructions(code)) or any(
+        _deletes(one) for one in code.co_consts if isinstance(one, CodeType)
+    )
 
 
 def _makes_known(copies: Copies, given: type) -> Any:

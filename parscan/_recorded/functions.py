@@ -70,7 +70,7 @@ def call(name: str, args: Any, options: dict[str, Any], function: Any = None) ->
             return written(out, call(name, args, options, function))
     if function is not None and (name in ON_CONSTANTS or not _is_recorded(name)):
         if are_known(args) and are_known(options):
-            return lifted(graph_of(args, *options.values()), function(*known(args), **known(options)))
+            return lifted(graph_of(args, *options.values()), _on_constants(function, args, options))
         if not _is_recorded(name):
             raise Refused(f"calls `{name}`, which is not recorded")
     name = ALIASES.get(name, name)
@@ -83,6 +83,24 @@ def call(name: str, args: Any, options: dict[str, Any], function: Any = None) ->
         raise Refused(f"calls `{name}` with the options {', '.join(options)}")
     found = apply(name, *args)
     return found if dtype is None else found.astype(dtype)
+
+
+def _on_constants(function: Any, args: Any, options: dict[str, Any]) -> Any:
+    """The value of a function of constants, which must not write to them: it would write to other arrays."""
+    args, options = known(args), known(options)
+    before = [(one, one.copy()) for one in _arrays((args, options))]
+    found = function(*args, **options)
+    if any(one.tobytes() != copy.tobytes() for one, copy in before):
+        raise Refused(f"calls `{function.__name__}`, which writes to its arguments")
+    return found
+
+
+def _arrays(value: Any) -> list[Any]:
+    """The arrays in nested lists, tuples and dictionaries."""
+    if type(value) is np.ndarray:
+        return [value]
+    parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+    return [one for part in parts for one in _arrays(part)]
 
 
 def _is_recorded(name: str) -> bool:
@@ -136,8 +154,10 @@ def call_library(graph: Graph, function: Any, args: Any, options: dict[str, Any]
         if function is numpy.polynomial.polynomial.polyval and len(args) == 2:
             return polyval(args[1][::-1], args[0])
         try:
-            args, options = known(args), known(options)
+            return lifted(graph, _on_constants(function, args, options))
         except Refused as refusal:
+            if are_known(args) and are_known(options):
+                raise
             refusal.settle()
             raise Refused(f"calls `{function.__name__}`, which is not recorded") from None
     return lifted(graph, function(*args, **options))

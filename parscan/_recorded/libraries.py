@@ -34,6 +34,9 @@ class Library:
         self.__dict__[name] = found
         return found
 
+    def __delattr__(self, name: str) -> None:
+        raise Refused(f"deletes `{self.__name__}.{name}`")
+
 
 class LibraryFunction:
     """A function of NumPy or SciPy: it takes recording arrays in lists, too, and the arrays that it makes record."""
@@ -185,10 +188,19 @@ def _errstate(copies: Any) -> Callable[..., Any]:
     return errstate
 
 
+def _state_of_errors(copies: Any) -> Callable[..., Any]:
+    def asked(*args: Any, **options: Any) -> Any:
+        raise Refused("asks how NumPy treats errors")
+
+    return asked
+
+
 SPECIAL: dict[str, Any] = {
     "errstate": Special(_errstate),
     "seterr": Special(_errstate),
     "seterrcall": Special(_errstate),
+    "geterr": Special(_state_of_errors),
+    "geterrcall": Special(_state_of_errors),
     "r_": Special(lambda copies: Concatenation(copies, columns=False)),
     "c_": Special(lambda copies: Concatenation(copies, columns=True)),
     "vectorize": Special(_vectorize),

@@ -16,12 +16,13 @@ from .array import RecordingArray, as_recording
 from .complex_numbers import paired, parts
 from .copies import Copies
 from .dtypes import CHARS
+from .forgotten import forget
 from .graph import LIMIT, PARTS, Graph, TooLarge
 from .paths import Paths
 from .program import Argument, Program, extract
 from .refusal import Refused, refusals
 from .stand_in import Recordable, recordable
-from .unwritten import repeats
+from .unwritten import repeats, writes_to_shared
 
 HERE = str(Path(__file__).parent)
 
@@ -170,11 +171,17 @@ def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: S
         one = other = paths.explored()
         changes = False
         if not is_unwritten:
+            if writes_to_shared(copy.copies):
+                raise Refused("writes to an array that shares memory with another one")
             memories.append(copy.memory())
+            forget(graph, [own for original, own in copy.copies.entries() if own is not original])
             other = paths.explored()
             before = memories[0]
             changes = any(after[key] != contents for after in memories for key, contents in before.items())
             changes = changes and not paths.are_independent(lambda: memories[-1])
+            if len(paths.ways) > 1 and not changes:
+                first = _from_the_start(graph, function, given, constants, wishes)
+                changes = first.dtype != one.dtype or not np.array_equal(first.ids, one.ids)
     except Exception as error:
         raise NotRecordedError(name, _reason(error, limit), _place(error.__traceback__)) from error
     if one.dtype != other.dtype or not np.array_equal(one.ids, other.ids):  # equal operations are the same nodes
@@ -186,6 +193,17 @@ def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: S
         return Recording(graph, tuple(arguments), real, tuple(dtypes), one.dtype), copy.copies
     except Refused as error:
         raise NotRecordedError(name, str(error), "") from error
+
+
+def _from_the_start(
+    graph: Graph, function: Callable[..., Any], given: Any, constants: Sequence[Any], wishes: Wishes
+) -> RecordingArray:
+    """The result on all ways if nothing was called before: each way is that of a new copy."""
+
+    def call() -> RecordingArray:
+        return _called(graph, recordable(function, graph), given, constants)
+
+    return Paths(graph, call, wishes.branches_on, wishes.dtype).explored()
 
 
 def _argument(graph: Graph, example: Any, arguments: list[RecordingArray], dtypes: list[np.dtype[Any]]) -> Any:

@@ -50,7 +50,18 @@ NO_FUNCTIONS = {
 PARTLY = {
     "builtins": (),
     "importlib": ("import_module", "reload"),
-    "sys": ("modules", "_getframe", "stdin", "stdout", "stderr", "__stdout__", "__stderr__", "exc_info", "settrace"),
+    "sys": (
+        "modules",
+        "_getframe",
+        "getrefcount",
+        "stdin",
+        "stdout",
+        "stderr",
+        "__stdout__",
+        "__stderr__",
+        "exc_info",
+        "settrace",
+    ),
 }
 """Modules that are used as they are, and their members that give access to what a copy must not change."""
 

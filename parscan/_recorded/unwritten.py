@@ -2,16 +2,19 @@
 Whether a function that was called once does the same when it is called again.
 
 It does if it has written to nothing that outlives the call, and uses nothing but numbers, arrays, containers, functions
-of the user's, and functions of NumPy, SciPy and Python that depend on their arguments alone. Of any other function,
-objects of classes among them, nothing is said: the second call shows it.
+of the user's, and functions of NumPy, SciPy and Python that depend on their arguments alone. Contents of arrays and
+containers are compared; code that changes attributes or globals is not trusted at all. Of any other function, objects
+of classes among them, nothing is said: the second call shows it.
 """
 
 from __future__ import annotations
 
 import builtins
+import dis
 from collections.abc import Callable, Iterable
-from functools import partial
-from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
+from functools import lru_cache, partial
+from operator import itemgetter
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy
@@ -34,6 +37,9 @@ USUAL = frozenset(
 )  # fmt: skip
 """Functions and types of Python whose results depend on their arguments alone."""
 
+CHANGES = frozenset(["STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL", "DELETE_GLOBAL", "IMPORT_STAR", "DELETE_DEREF"])
+"""Instructions that change what need not be in a container: a name, documentation, a shape."""
+
 OWN = ("__name__", "_module", "_copies")
 """Members of the stand-in of a module that are not those of the module."""
 
@@ -46,6 +52,18 @@ def repeats(copies: Any) -> bool:
         return all(_is_as_given(copies, given, copy) for given, copy in copies.entries())
     except (KeyError, AttributeError):  # a name that there was not before
         return False
+
+
+def writes_to_shared(copies: Any) -> bool:
+    """Whether the function has written to an array that shares memory with another one: their copies do not."""
+    arrays = [(*np.lib.array_utils.byte_bounds(given), given, copy) for given, copy in copies.entries()
+              if type(given) is np.ndarray and given.size and type(copy) is RecordingArray]  # fmt: skip
+    arrays.sort(key=itemgetter(0, 1))
+    for k, one in enumerate(arrays):
+        others = [other for other in arrays[k + 1 :] if other[0] < one[1]]
+        if others and not all(_array(copies, *array[2:]) for array in (one, *others)):
+            return True
+    return False
 
 
 def _are_usual(reads: Iterable[tuple[Any, dict[str, bool]]]) -> bool:
@@ -96,10 +114,24 @@ def _function(copies: Any, given: FunctionType, copy: Any) -> bool:
         return _of_library(copies, given, copy)
     if copy is given:
         return given.__module__ in PURE
-    if type(copy) is not FunctionType or copy.__code__ is not given.__code__:
+    if type(copy) is not FunctionType or copy.__code__ is not given.__code__ or _changes(given.__code__):
         return False
     pairs = [(given.__defaults__, copy.__defaults__), (given.__kwdefaults__, copy.__kwdefaults__)]
     return all(_is_copy(copies, *pair) for pair in pairs) and _dict(copies, vars(given), vars(copy))
+
+
+@lru_cache(1024)
+def _changes(code: CodeType) -> bool:
+    """Whether a function, or one inside of it, may change attributes or globals, or read them by special names."""
+    if any(name.startswith("__") for name in code.co_names):
+        return True
+    if any(one.opname in CHANGES for one in dis.get_instructions(code)):
+        return True
+    return any(_changes(one) for one in code.co_consts if isinstance(one, CodeType))
+
+
+def _partial(copies: Any, given: partial[Any], copy: Any) -> bool:
+    return not vars(copy) and _dict(copies, given.keywords, copy.keywords)
 
 
 def _builtin(copies: Any, given: Any, copy: Any) -> bool:
@@ -145,7 +177,7 @@ CHECKS: dict[type, Callable[[Any, Any, Any], bool]] = {
     BuiltinFunctionType: _builtin,
     CellType: _cell,
     ModuleType: _module,
-    partial: lambda *_: True,  # as those of a tuple
+    partial: _partial,
     np.ufunc: lambda *_: True,
     type(np.stack): _of_library,
 }
