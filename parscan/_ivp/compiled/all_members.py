@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from math import inf, isfinite
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from ..._arrays.elementwise import is_complex
@@ -203,7 +204,7 @@ class AllMembers:
         count, factors = members.shape[0], (1.0, LOOSER, BETWEEN) if self._confirms else (1.0, LOOSER)
         y0, shares = self.y0[some, :], xp.repeat(xp.asarray(factors), count)
         starts = xp.concat([y0] * len(factors))
-        first = self._ends(xp.tile(members, (len(factors),)), starts, shares, times, count, None, tell)
+        first = self._ends(xp.concat([members] * len(factors)), starts, shares, times, count, None, tell)
         rounds = self._rounds(y0, len(factors))
         rounds.first(first, self._apart_first(first, count) if self._is_complex else None)
         if rounds.unfinished:
@@ -219,15 +220,14 @@ class AllMembers:
 
     def _rounds(self, y0: Array, marches: int) -> Rounds:
         """Decides from march to march."""
-        from ..._recorded.native.rounds import Limits, Rounds  # noqa: PLC0415 - slow to import
-
+        native = _native()
         rtol = self._problem.rtol
-        limits = Limits(
+        limits = native.Limits(
             linear=LINEAR / rtol, proportional=(LOOSER - 1) / GAIN, rest=1 / GAIN, wanted=WANTED, aim=AIM * WANTED,
             fastest=1 / LOOSER, least=LEAST_RELATIVE / rtol, hopeless=HOPELESS, enough=ENOUGH, brief=BRIEF,
             looser=LOOSER, between=BETWEEN,
         )  # fmt: skip
-        return Rounds(limits, y0, self._rtol, self._atol, may_be_exact=self._may_be_exact, marches=marches)
+        return native.Rounds(limits, y0, self._rtol, self._atol, may_be_exact=self._may_be_exact, marches=marches)
 
     @property
     def _habits(self) -> str:
@@ -297,12 +297,10 @@ class AllMembers:
         tell: Callable[[float], object] | None,
     ) -> Ends:  # fmt: skip
         """March some members with shares of the tolerances; the first `valued` ones have values at the times."""
-        from ..._recorded.native.ensemble import integrate_members, widest  # noqa: PLC0415 - slow to import
-        from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
-
-        count, lanes = members.shape[0], widest(self.y0.dtype)
+        native = _native()
+        count, lanes = members.shape[0], native.widest(self.y0.dtype)
         try:
-            return integrate_members(
+            return native.integrate_members(
                 self._members.solvers(), *self._problem.span, starts,
                 rtol=self._rtol, atol=self._atol, share=shares, max_step=self._longest(shares),
                 first_step=self._first_step,
@@ -312,7 +310,7 @@ class AllMembers:
                 lanes=lanes if 2 * self.count >= lanes else 1,
                 report=None if tell is None else lambda ended: tell(ended / count),
             )  # fmt: skip
-        except UnsupportedError as error:
+        except native.UnsupportedError as error:
             raise NoCodeError(str(error)) from error
 
     def _of_part(self, members: Array) -> Array | None:
@@ -343,6 +341,20 @@ class AllMembers:
             return xp.where(found < LARGEST, found, xp.full_like(found, LARGEST))
 
 
+@cache
+def _native() -> Any:
+    """What machine code needs: slow to import, and to look up at every march."""
+    from ..._recorded.native.ensemble import integrate_members, widest  # noqa: PLC0415
+    from ..._recorded.native.rounds import Limits, Rounds  # noqa: PLC0415
+    from ..._recorded.native.status import Status  # noqa: PLC0415
+    from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
+
+    return SimpleNamespace(
+        integrate_members=integrate_members, widest=widest, Limits=Limits, Rounds=Rounds, Status=Status,
+        UnsupportedError=UnsupportedError,
+    )  # fmt: skip
+
+
 def _logged(run: Run) -> list[Array]:
     """Times of the steps of a run of one member."""
     found, left = [], 1
@@ -357,18 +369,9 @@ def _tell(tell: Callable[[float], object], some: slice, count: int, share: float
     tell((some.start + share * (some.stop - some.start)) / count)
 
 
-def _are_finished(ends: Ends) -> Array:
-    """Which members came to their ends."""
-    from ..._recorded.native.status import Status  # noqa: PLC0415 - slow to import
-
-    found: Array = ends.counts[:, 0] == int(Status.FINISHED)  # an `IntEnum` takes NumPy longer
-    return found
-
-
 def _left(ends: Ends) -> LeftError:
     """Says where and why the first member ended that did not come to its end."""
-    from ..._recorded.native.status import Status  # noqa: PLC0415 - slow to import
-
-    bad = int((~_are_finished(ends)).nonzero()[0][0])
-    status = Status(int(ends.counts[bad, 0])).name
-    return LeftError(f"left the solution of a member at t = {float(ends.t[bad])!r}: {status}")
+    status = _native().Status
+    bad = int((ends.counts[:, 0] != int(status.FINISHED)).nonzero()[0][0])
+    reason = status(int(ends.counts[bad, 0])).name
+    return LeftError(f"left the solution of a member at t = {float(ends.t[bad])!r}: {reason}")

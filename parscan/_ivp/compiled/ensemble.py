@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import prod
+from typing import Any
 
 from ..._arrays.counts import counted
 from ..._arrays.namespace import Array, all_finite, random_moves
@@ -24,7 +25,7 @@ from ..sensitivities.derivatives import Derivatives
 from ..sensitivities.trajectory import Trajectory
 from ..sequential.ensemble import solve_ensemble
 from ..sequential.on_mesh import retrace
-from .accuracy import FAR, LeftError
+from .accuracy import ANEW, FAR, LeftError
 from .all_members import AllMembers, Found
 from .corners import LEFT_OUT
 from .members import MAKERS, Members, record_members
@@ -66,16 +67,19 @@ def solve_batch(
     inner = (t > min(begin, end)) & (t < max(begin, end))
     nodes = xp.concat([xp.asarray([begin]), t[inner], xp.asarray([end])])
 
-    def states(rows: Array | None = None) -> Array:
-        """States at the nodes, or at some of them."""
-        some = xp.arange(1, nodes.shape[0] - 1) if rows is None else rows[1:-1]
-        between = values[..., xp.nonzero(inner)[0][some - 1], :]
-        return xp.concat([problem.y0[None, ...], xp.moveaxis(between, -2, 0), last[None, ...]])
+    def states() -> Array:
+        """States at the nodes."""
+        return xp.concat([problem.y0[None, ...], xp.moveaxis(values[..., inner, :], -2, 0), last[None, ...]])
+
+    def state(k: int) -> Array:
+        """The state at one of them."""
+        ends = {0: problem.y0, nodes.shape[0] - 1: last}
+        return ends[k] if k in ends else values[..., int(xp.nonzero(inner)[0][k - 1]), :]
 
     if (pole := batch.pole(found)) is not None:
         raise LeftError(f"left the solution of a member at t = {pole!r}: it has a pole there")
-    rows = sample(problem, nodes.shape[0])
-    if contradicts(problem, members, nodes[rows], states(rows)):
+    rows = _in_turn(problem, members, sample(problem, nodes.shape[0]).tolist())
+    if contradicts(problem, members, nodes[xp.asarray(rows)], xp.stack(list(map(state, rows)))):
         raise NoCodeError(UNLIKE)
     follow = partial(_trajectory, problem, evaluation, nodes, states)
     return build_result(
@@ -135,6 +139,23 @@ def sample(problem: Problem, count: int) -> Array:
     """Numbers of the states that are compared with the function: the first, the last, and some between."""
     few = min(FEW, max(2, NUMBERS // prod(problem.y0.shape)), count)
     return problem.xp.asarray([k * (count - 1) // max(1, few - 1) for k in range(few)])
+
+
+def _in_turn(problem: Problem, members: Members, rows: list[int]) -> list[int]:
+    """
+    Those of a sample that are compared at this solve: all at the first one of a function, and at one of `ANEW` solves.
+
+    At others, which repeat these, the last one, and one of those between, which is another one at each solve.
+    """
+    solves = members.notes[_solves_of(problem)] = members.notes.get(_solves_of(problem), 0) + 1
+    if solves % ANEW == 1:
+        return rows
+    return [*rows[1:-1][solves % max(1, len(rows) - 2) :][:1], rows[-1]]
+
+
+def _solves_of(problem: Problem) -> Any:
+    """Name of what is noted of solves of batches of this shape."""
+    return "solves", problem.batch
 
 
 def contradicts(problem: Problem, members: Members, t: Array, states: Array) -> bool:

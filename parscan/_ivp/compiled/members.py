@@ -10,7 +10,7 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..._arrays.namespace import Array, array_namespace, library, quiet
+from ..._arrays.namespace import Array, array_namespace, library
 from ..._recorded.budget import NoCodeError, pay
 from ..core.problem import Problem
 from .parts import as_parts, from_parts, wide
@@ -75,8 +75,11 @@ class Members:
         return (False,) * len(self.own)
 
     def arguments(self, members: Any) -> tuple[Any, ...]:
-        """Values of the arguments after the state, of some members."""
-        return tuple(one[members, ...] for one in self.own)
+        """Values of the arguments after the state, of some members: an array of numbers, a slice, or one number."""
+        if isinstance(members, int | slice):
+            return tuple(one[members, ...] for one in self.own)
+        take = array_namespace(members).take
+        return tuple(take(one, members, axis=0) for one in self.own)
 
     def slopes(self, t: Array, states: Array, some: Array) -> Array:
         """
@@ -85,17 +88,15 @@ class Members:
         Times are the same for all members `(m,)`, or their own `(m, k)`.
         """
         xp, shape = array_namespace(states), states.shape
-        count = shape[1]
         times = xp.reshape(xp.broadcast_to(t if t.ndim > 1 else t[:, None], shape[:2]), (-1,))
         given = xp.reshape(as_parts(wide(states)), (-1, *self.program.arguments[1].shape))
-        found = []
+        every = some if shape[0] == 1 else xp.tile(some, (shape[0],))
         most = max(1, AT_ONCE // self.program.size)
+        found = []
         for first in range(0, given.shape[0], most):
-            calls = xp.arange(first, min(first + most, given.shape[0]))
-            numbers = self.arguments(some[calls % count])
-            with quiet():
-                found.append(self.program(times[calls], given[first : first + most, ...], *numbers)[0])
-        values = xp.reshape(xp.concat(found), (given.shape[0], -1))
+            calls = slice(first, first + most)
+            found.append(self.program(times[calls], given[calls, ...], *self.arguments(every[calls]))[0])
+        values = xp.reshape(found[0] if len(found) == 1 else xp.concat(found), (given.shape[0], -1))
         return xp.reshape(from_parts(values, states), shape)
 
     def is_right(self, batch: tuple[int, ...], agrees: Callable[[Members], bool]) -> bool:
@@ -204,7 +205,9 @@ def _of_few(problem: Problem) -> Members | None:
     xp = problem.xp
     constants = [arg for k, arg in enumerate(problem.args) if k not in differing]
     places = [*differing, *(k for k in range(len(problem.args)) if k not in differing)]
-    fun = partial(_in_order, problem.fun, tuple(places.index(k) for k in range(len(places))))
+    order = tuple(places.index(k) for k in range(len(places)))
+    is_usual = order == tuple(range(len(order)))
+    fun = problem.fun if is_usual else partial(_in_order, problem.fun, order)
 
     def of_some(lengths: Sequence[int], remembered: Recorder | None = None) -> tuple[Recording, Member]:
         examples = [xp.zeros((*one.shape[: one.ndim - nb], *lengths)) for one in differing.values()]
@@ -226,11 +229,15 @@ def _of_few(problem: Problem) -> Members | None:
         return None
     if alike is None:
         return None
-    own = tuple(
-        xp.reshape(xp.moveaxis(one, range(-nb, 0), range(nb)), (prod(problem.batch), *one.shape[: one.ndim - nb]))
-        for one in differing.values()
-    )
-    return Members(alike[0], own, alike[1])
+    return Members(alike[0], tuple(_members_first(one, nb) for one in differing.values()), alike[1])
+
+
+def _members_first(one: Array, nb: int) -> Array:
+    """An array whose last `nb` axes are those of the batch with one axis of members, the first one."""
+    xp, own = array_namespace(one), one.shape[: one.ndim - nb]
+    if own:
+        one = xp.moveaxis(one, range(-nb, 0), range(nb))
+    return xp.reshape(one, (-1, *own))
 
 
 def _lengths(batch: tuple[int, ...], most: int) -> list[int]:
@@ -310,6 +317,8 @@ def _of_members(argument: Any, problem: Problem) -> Array | None:
     if type(argument) is not type(problem.y0) or argument.dtype != xp.float64 or not argument.ndim:
         return None
     own = argument.shape[-nb:]
+    if own == batch:
+        return argument
     lengths = batch[nb - len(own) :]
     if any(one not in (1, length) for one, length in zip(own, lengths, strict=True)) or all(one == 1 for one in own):
         return None

@@ -16,7 +16,7 @@ from .driver import Driver, Machine
 from .events import NUMBERS as OF_OCCURRENCE
 from .events import most_in_a_step
 from .kept_drivers import driver
-from .layout import address, own_address
+from .layout import address, own_address, where
 from .members import COUNTS, DENSE, NOTHING, NUMBERS, POINTERS, STRETCH, Facts, Members
 from .status import Status
 
@@ -277,7 +277,7 @@ class Run:
         for k, argument in enumerate(self.solver._arguments[2:]):
             array = np.ascontiguousarray(parameters[k], dtype=argument.dtype)
             is_shared = not shared or shared[k]
-            places += [address(array), 0 if is_shared else prod(argument.shape) * argument.dtype.itemsize]
+            places += [where(array), 0 if is_shared else prod(argument.shape) * argument.dtype.itemsize]
             self._given.append(array)
         self._rows[2 * len(POINTERS) :] = places
 

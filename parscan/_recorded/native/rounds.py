@@ -16,7 +16,7 @@ import numpy as np
 from . import compilation
 from .expressions import FLOAT, WHOLE, Array, Code, Value, Variable
 from .kernel import NAME, Kernel
-from .layout import address, own_address
+from .layout import own_address, where
 from .members import COUNTS
 from .status import Status
 
@@ -141,7 +141,7 @@ class Rounds:
         words[: len(limits)] = limits
         self._numbers[...] = [count, n, marches, 1, 0, 0, 0, 0, 0, 0, may_be_exact, 0, 0]
         self._places[...] = [
-            absolute, absolute + 8 * n, address(self._y0), 0, states, rows, rows + size, rows + 2 * size,
+            absolute, absolute + 8 * n, where(self._y0), 0, states, rows, rows + size, rows + 2 * size,
             rows + 3 * size, flags, flags + count, 0, rows + 4 * size, rows + 5 * size, states + size * n,
             0, 0, 0, 0, 0,
         ]  # fmt: skip
@@ -174,10 +174,10 @@ class Rounds:
         """
         self.values = ends.values
         self.first_y = ends.y
-        self._places[POINTERS.index("first y")] = address(ends.y)
+        self._places[POINTERS.index("first y")] = where(ends.y)
         if ends.values is not None:
             self._numbers[WHOLES.index("value size")] = ends.values.shape[1] * ends.values.shape[2]
-            self._places[POINTERS.index("values")] = address(ends.values)
+            self._places[POINTERS.index("values")] = where(ends.values)
         confirms = self._numbers[WHOLES.index("marches")] < MOST_OTHERS
         self._numbers[WHOLES.index("confirms")] = confirms
         self._judge(FIRST, ends, apart)
@@ -203,8 +203,8 @@ class Rounds:
         self._kept = ends, apart
         self._numbers[WHOLES.index("apart given")] = apart is not None
         self._places[POINTERS.index("now") :] = [
-            address(ends.y), address(ends.counts), address(ends.methods),
-            0 if ends.values is None else address(ends.values), 0 if apart is None else address(apart),
+            where(ends.y), where(ends.counts), where(ends.methods),
+            0 if ends.values is None else where(ends.values), 0 if apart is None else where(apart),
         ]  # fmt: skip
         self._run(0, self._memory, 0, what)
         self.left, self.jobs, self.unfinished, self.evaluations, seen = self._numbers[5:10].tolist()

@@ -7,7 +7,9 @@ import pytest
 from scipy.integrate import solve_ivp as scipys
 
 from parscan import solve_ivp
-from parscan._ivp.compiled import account, all_members, members
+from parscan._ivp.compiled import account, all_members, ensemble, members
+from parscan._ivp.compiled.accuracy import ANEW
+from parscan._recorded import memo
 
 RATES = np.linspace(0.5, 2.0, 6)
 
@@ -346,6 +348,70 @@ def test_errors_that_are_equal_by_chance(monkeypatch, confirms):
     sol = solve(oscillator, SPAN, y0, TIMES, 1e-4, 1e-6, args=(rate, drive))
     assert 0 < sol.error_estimate <= all_members.ENOUGH
     assert (np.abs(sol.y - good)[:, -1] <= 10 * (1e-6 + 1e-4 * np.abs(good[:, -1]))).all()
+
+
+@pytest.mark.parametrize("shape", [(40,), (8, 5)])
+def test_repeated_solves_with_other_numbers(shape, monkeypatch):
+    """Results do not depend on what is known of solves before, but for the marches that follow from it."""
+    random, begin, others = np.random.default_rng(3), 0.0, {}
+    rate, drive, y0 = random.uniform(0.5, 2, shape), random.uniform(0.1, 1, (2, *shape)), np.ones((2, *shape))
+    for change in ({}, {"y0": 1.5 * y0}, {"rate": 1.2 * rate}, {"span": (1.0, 6.0)}, {"rtol": 1e-4}, {"drive": -drive}):
+        others |= change
+        own = {"rate": rate, "drive": drive, "y0": y0, "span": (begin, 8.0), "rtol": 1e-7} | others
+
+        def solved(own=own):
+            args = own["rate"], own["drive"]
+            return solve(oscillator, own["span"], own["y0"], [own["span"][1]], own["rtol"], args=args)
+
+        again = solved()
+        with monkeypatch.context() as patch:
+            patch.setattr(memo, "_kept", type(memo._kept)())
+            new = solved()
+        np.testing.assert_array_equal(again.y, new.y)
+        assert again.error_estimate == new.error_estimate
+        tight = solved(own | {"rtol": 1e-11}).y
+        assert (np.abs(again.y - tight) <= 10 * (1e-9 + own["rtol"] * np.abs(tight))).all()
+
+
+def test_states_that_are_compared_at_repeated_solves(monkeypatch):
+    """At first all of the sample, later the last one and another one; the function must agree with all of these."""
+    compared = []
+    original = ensemble.contradicts
+
+    def contradicts(problem, members, t, states):
+        compared.append((t.tolist(), states[..., 0].tolist()))
+        return original(problem, members, t, states)
+
+    monkeypatch.setattr(ensemble, "contradicts", contradicts)
+
+    def fun(t, y, rate):  # of which nothing is known from other tests
+        return -rate * y
+
+    for times, few in (([1.0], 2), (np.linspace(0.1, 1.0, 10), 6)):
+        solve(fun, (0.0, 1.0), np.ones((1, 6)), times, args=(RATES,))
+        compared.clear()
+        for _ in range(ANEW):
+            solve(fun, (0.0, 1.0), np.ones((1, 6)), times, args=(RATES,))
+        assert sorted({len(t) for t, _ in compared}) == ([1, 2] if few == 2 else [2, 6])
+        assert sum(len(t) == few for t, _ in compared) == 1
+        assert {t[-1] for t, _ in compared} == {1.0}
+        for t, states in compared:
+            np.testing.assert_allclose(states, np.exp(-np.outer(t, RATES)), rtol=1e-6)
+        if few == 6:
+            assert len({t[0] for t, _ in compared}) == few - 1
+
+
+def test_a_function_that_is_another_one_is_noticed_by_repeated_solves():
+    """What it reads is compared at every solve."""
+    state = {"factor": 1.0}
+
+    def fun(t, y, rate):
+        return -rate * y * np.asarray(state["factor"])
+
+    for factor in (1.0, 1.0, 2.0, 0.5):
+        state["factor"] = factor
+        sol = solve(fun, (0.0, 1.0), np.ones((1, 6)), [1.0], args=(RATES,))
+        np.testing.assert_allclose(sol.y[0, 0], np.exp(-factor * RATES), rtol=1e-6)
 
 
 def test_jumps():
