@@ -39,23 +39,27 @@ SOME = 400
 """Largest number of members that are compared at the end: the machine code of all is the same."""
 
 
+def members_of(problem: Problem) -> Members:
+    """The members of a batch; raises `NoCodeError` if they cannot be recorded, or depend on each other."""
+    return record_members(problem, partial(agrees_at_start, problem))
+
+
 def solve_batch(
     problem: Problem,
     first_step: float,
     times: Array | None,
     evaluation: Evaluation,
-    report: Report | None = None,
+    report: Report | None,
+    members: Members,
 ) -> IvpResult:
     """
-    Solve a batch by machine code.
+    Solve a batch by machine code of its members.
 
     Raises
     ------
     NoCodeError
-        If the function cannot be recorded or compiled, or members depend on each other; `LeftError` if the usual
-        methods must solve the problem.
+        If the function cannot be compiled; `LeftError` if the usual methods must solve the problem.
     """
-    members = record_members(problem, partial(agrees_at_start, problem))
     batch = AllMembers(problem, members, first_step)
     xp, (begin, end), dtype = problem.xp, problem.span, problem.y0.dtype
     t = batch.pilot() if times is None else times

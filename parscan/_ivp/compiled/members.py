@@ -49,6 +49,30 @@ _of_all: OrderedDict[Any, None] = OrderedDict()
 
 
 @dataclass(frozen=True)
+class Origin:
+    """
+    A record of a few members of a batch.
+
+    Parameters
+    ----------
+    recording : Recording
+    differing : tuple of int
+        Places in `args` of arrays that have numbers for each member.
+    """
+
+    recording: Recording
+    differing: tuple[int, ...]
+
+    def own(self, problem: Problem) -> tuple[Array, ...]:
+        """What differs between the members of a batch of the same shape, with arguments of the same kinds."""
+        arrays = [_of_members(problem.args[k], problem) for k in self.differing]
+        if any(one is None for one in arrays):
+            raise NoCodeError("has other arguments")
+        nb = len(problem.batch)
+        return tuple(_members_first(one, nb) for one in arrays if one is not None)
+
+
+@dataclass(frozen=True)
 class Members:
     """
     The right-hand side of one member, recorded.
@@ -63,11 +87,14 @@ class Members:
         What differs between members.
     notes : dict
         What is kept for later solves: whatever is compiled.
+    origin : Origin or None
+        The record of a few members; None if all had to be recorded.
     """
 
     program: Program
     own: tuple[Array, ...]
     notes: dict[Any, Any]
+    origin: Origin | None = None
 
     @property
     def shared(self) -> tuple[bool, ...]:
@@ -179,12 +206,11 @@ def record_members(problem: Problem, agrees: Callable[[Members], bool]) -> Membe
         raise NoCodeError("works on arrays of another library than NumPy")
     if problem.is_endless:
         raise NoCodeError("works on a batch, with a span that has no end")
-    key = getattr(problem.fun, "__code__", type(problem.fun))
-    found = None if key in _of_all else _of_few(problem)
+    found = None if must_be_recorded_whole(problem.fun) else _of_few(problem)
     if found is not None and found.is_right(problem.batch, agrees):
         return found
     with _lock:
-        _of_all[key] = None
+        _of_all[getattr(problem.fun, "__code__", type(problem.fun))] = None
         while len(_of_all) > KEPT:
             _of_all.popitem(last=False)
     found = _of_whole(problem)
@@ -203,11 +229,7 @@ def _of_few(problem: Problem) -> Members | None:
     few = tuple(min(FEW, length) for length in problem.batch)
     differing = {k: one for k, arg in enumerate(problem.args) if (one := _of_members(arg, problem)) is not None}
     xp = problem.xp
-    constants = [arg for k, arg in enumerate(problem.args) if k not in differing]
-    places = [*differing, *(k for k in range(len(problem.args)) if k not in differing)]
-    order = tuple(places.index(k) for k in range(len(places)))
-    is_usual = order == tuple(range(len(order)))
-    fun = problem.fun if is_usual else partial(_in_order, problem.fun, order)
+    fun, constants = function_of(problem.fun, tuple(differing), problem.args)
 
     def of_some(lengths: Sequence[int], remembered: Recorder | None = None) -> tuple[Recording, Member]:
         examples = [xp.zeros((*one.shape[: one.ndim - nb], *lengths)) for one in differing.values()]
@@ -229,7 +251,21 @@ def _of_few(problem: Problem) -> Members | None:
         return None
     if alike is None:
         return None
-    return Members(alike[0], tuple(_members_first(one, nb) for one in differing.values()), alike[1])
+    own = tuple(_members_first(one, nb) for one in differing.values())
+    return Members(alike[0], own, alike[1], Origin(recording, tuple(differing)))
+
+
+def function_of(fun: Any, differing: tuple[int, ...], args: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """A function whose arguments that differ between members come before the others, and these."""
+    places = [*differing, *(k for k in range(len(args)) if k not in differing)]
+    order = tuple(places.index(k) for k in range(len(places)))
+    is_usual = order == tuple(range(len(order)))
+    return fun if is_usual else partial(_in_order, fun, order), [args[k] for k in places[len(differing) :]]
+
+
+def must_be_recorded_whole(fun: Any) -> bool:
+    """Whether a record of a few members did not agree with a function."""
+    return getattr(fun, "__code__", type(fun)) in _of_all
 
 
 def _members_first(one: Array, nb: int) -> Array:

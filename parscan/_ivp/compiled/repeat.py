@@ -17,7 +17,7 @@ from functools import cache
 from math import inf, isfinite
 from operator import is_
 from types import FunctionType, NoneType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..._arrays.namespace import Array, array_namespace, copy
 from ..._engine.termination import Termination
@@ -141,12 +141,12 @@ class Repeat:
             raise Unusual
         if not self.witness.holds(fun, args[len(recorded.parameters) :]):
             raise Unusual
-        if not _memo().is_kept(self.place, recorded.recording):
+        if not memo().is_kept(self.place, recorded.recording):
             raise Unusual
         problem = Problem(fun, None, args, span, copy(state), rtol, rtol, xp.asarray(atol), inf, record=recorded_code)
         if recorded.switches is not None and places_in(problem, recorded) != Places(None):
             raise Unusual  # there are pulses now
-        times = None if t_eval is None else _as_times(xp.asarray(t_eval), span)
+        times = None if t_eval is None else times_of(xp.asarray(t_eval), span)
         seen = None
         if events is not None:
             has_times = times is not None and not dense_output
@@ -232,7 +232,7 @@ class Repeat:
         if not before:
             return self.recorded
         parameters = args[: len(before)]
-        if list(map(_kind, parameters)) != list(map(_kind, before)):
+        if list(map(kind, parameters)) != list(map(kind, before)):
             raise Unusual
         return Recorded(self.recorded.recording, parameters)
 
@@ -336,7 +336,20 @@ class Marched(NamedTuple):
     stop: float | None
 
 
-_known: OrderedDict[Any, Repeat] = OrderedDict()
+class Repeatable(Protocol):
+    """What is known of a function, of which a problem or a batch was solved; see `Repeat`."""
+
+    function: weakref.ref[Any]
+    misses: float
+
+    def solved(
+        self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,
+        events: Any, *, dense_output: bool,
+    ) -> IvpResult:  # fmt: skip
+        """The result; raises `Unusual` if something is out of the ordinary."""
+
+
+_known: OrderedDict[Any, Repeatable] = OrderedDict()
 
 
 def solve_again(
@@ -351,7 +364,7 @@ def solve_again(
     args = () if args is None else args
     method, dense_output, events, *rest = others
     try:
-        one = _known.get((id(fun), len(y0), bool(compiles))) if _known else None
+        one = _known.get(key_of(fun, y0, compiles)) if _known else None
         if one is None or one.function() is not fun or one.misses > MISSES or not all(map(is_, (method, *rest), USUAL)):
             return None
         if not (type(args) is tuple and type(rtol) is type(atol) is float and LEAST <= rtol < inf and 0 <= atol < inf):
@@ -361,6 +374,18 @@ def solve_again(
         return one.solved(fun, t_span, y0, t_eval, args, rtol, atol, events, dense_output=dense_output)
     except (Unusual, LookupError, TypeError, ValueError):  # those who check all arguments say what is wrong
         return None
+
+
+def key_of(fun: Any, y0: Any, compiles: Any) -> Any:
+    """Where is kept what is known of a function, for a state or a batch of states."""
+    return id(fun), len(y0) if getattr(y0, "ndim", 1) == 1 else y0.shape, bool(compiles)
+
+
+def keep(key: Any, one: Repeatable) -> None:
+    """Keep what is known of a function."""
+    _known[key] = one
+    while len(_known) > KEPT:
+        _known.popitem(last=False)
 
 
 def forget_repeats() -> None:
@@ -381,27 +406,26 @@ def note(march: March, course: Course, *, is_demanded: bool) -> None:
     if not march.output.is_dense:
         asked = march.asked | {"watched": None}
         made[march.output.times is not None] = solver(recorded, march.method, **asked)
-    key = id(fun), y0.shape[0], is_demanded
+    key = key_of(fun, y0, is_demanded)
     before = _known.get(key)
-    if before is not None and before.is_of(fun, recorded, march.method):
+    if isinstance(before, Repeat) and before.is_of(fun, recorded, march.method):
         before.solvers.update(made)
         before.misses = max(0.0, before.misses - RELIEF)
         return
-    if entry := _memo().entry_of(recorded.recording):
+    if entry := memo().entry_of(recorded.recording):
         place, witness = entry
-        _known[key] = Repeat(weakref.ref(fun), y0, recorded, place, witness, march.method, made, march.attempts)
-        while len(_known) > KEPT:
-            _known.popitem(last=False)
+        keep(key, Repeat(weakref.ref(fun), y0, recorded, place, witness, march.method, made, march.attempts))
 
 
 @cache
-def _memo() -> Any:
+def memo() -> Any:
+    """The module that keeps recordings."""
     from ..._recorded import memo  # noqa: PLC0415 - slow to import
 
     return memo
 
 
-def _as_times(times: Array, span: tuple[float, float]) -> Array:
+def times_of(times: Array, span: tuple[float, float]) -> Array:
     """Times of the output, if they are in order."""
     xp, way = array_namespace(times), 1.0 if span[1] > span[0] else -1.0
     if times.ndim != 1 or times.dtype != xp.float64:
@@ -413,6 +437,6 @@ def _as_times(times: Array, span: tuple[float, float]) -> Array:
     return copy(times)
 
 
-def _kind(argument: Any) -> Any:
+def kind(argument: Any) -> Any:
     """What has to be the same of a parameter: its type and its shape."""
     return type(argument), getattr(argument, "shape", ()), getattr(argument, "dtype", None)

@@ -13,11 +13,12 @@ from ..core.watched import reached_by
 from ..output.monitor import Event
 from ..result.result import IvpResult
 from .accuracy import LeftError, solved
-from .ensemble import solve_batch
+from .ensemble import members_of, solve_batch
 from .march import March, Output
 from .poles import pole_on
 from .recorded import UNLIKE, Recorded, record_right_hand_side
 from .repeat import note
+from .repeat_batch import note_batch
 from .result import checked, is_unseen, result_of
 from .watched import watched
 
@@ -45,7 +46,11 @@ def solve_compiled(
     if problem.batch:
         if dense_output:
             raise NoCodeError(f"works on a batch of shape {problem.batch}, with `dense_output`")
-        return solve_batch(problem, first_step or 0.0, times, evaluation, report)
+        members = members_of(problem)
+        found = solve_batch(problem, first_step or 0.0, times, evaluation, report, members)
+        if not (first_step or report or vectorized):
+            note_batch(problem, members, is_demanded=is_demanded)
+        return found
     recorded = record_right_hand_side(problem, opens=not events)
     obstacle = recorded.contradiction(evaluation, vectorized)
     if obstacle and recorded.captured:

@@ -1,0 +1,96 @@
+"""Solves of batches that are repeated: see `repeat`."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from math import inf, isfinite
+from types import FunctionType, NoneType
+from typing import TYPE_CHECKING, Any
+
+from ..._arrays.namespace import Array, all_finite, array_namespace, copy
+from ..._recorded.budget import NoCodeError, UnpaidError, paid_by
+from ..core.evaluation import Evaluation
+from ..core.problem import Problem
+from ..result.result import IvpResult
+from .derived import recorded_code
+from .ensemble import solve_batch
+from .members import Members, Origin, function_of, must_be_recorded_whole
+from .repeat import NOTHING, Unusual, keep, key_of, kind, memo, times_of
+
+if TYPE_CHECKING:
+    from ..._recorded.witness import Witness
+
+
+@dataclass
+class RepeatedBatch:
+    """
+    What is known of a function of which a batch was solved by machine code; the attributes are those of `Repeat`.
+
+    Parameters
+    ----------
+    function : weakref
+    like : array
+        The states `(n, *batch)` of that solve.
+    kinds : list
+        Of its arguments.
+    members : Members
+    origin : Origin
+    place : object
+    witness : Witness
+    misses : float
+    """
+
+    function: weakref.ref[Any]
+    like: Array
+    kinds: list[Any]
+    members: Members
+    origin: Origin
+    place: Any
+    witness: Witness
+    misses: float = 0.0
+
+    def solved(
+        self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,
+        events: Any, *, dense_output: bool,
+    ) -> IvpResult:  # fmt: skip
+        """The result; raises `Unusual` if something is out of the ordinary."""
+        xp, origin, members = array_namespace(self.like), self.origin, self.members
+        span = float(t_span[0]), float(t_span[1])
+        if events is not None or dense_output or len(t_span) != 2 or kind(y0) != kind(self.like):
+            raise Unusual
+        if type(t_eval) not in (list, tuple, type(self.like), NoneType) or list(map(kind, args)) != self.kinds:
+            raise Unusual  # masked arrays, and whatever else others refuse
+        if span[0] == span[1] or not isfinite(sum(span)) or not all_finite(y0) or must_be_recorded_whole(fun):
+            raise Unusual
+        recorded, constants = function_of(fun, origin.differing, args)
+        if not (self.witness.holds(recorded, constants) and memo().is_kept(self.place, origin.recording)):
+            raise Unusual
+        state = xp.moveaxis(copy(y0), 0, -1)
+        problem = Problem(fun, None, args, span, state, rtol, rtol, xp.asarray(atol), inf, record=recorded_code)
+        times = None if t_eval is None else times_of(xp.asarray(t_eval), span)
+        known = Members(members.program, origin.own(problem), members.notes, origin)
+        self.misses += 1
+        try:
+            with paid_by(NOTHING):
+                found = solve_batch(problem, 0.0, times, Evaluation(problem, None), None, known)
+        except (NoCodeError, UnpaidError) as error:
+            raise Unusual from error
+        self.misses = 0.0
+        return found
+
+
+def note_batch(problem: Problem, members: Members, *, is_demanded: bool) -> None:
+    """Note a batch that may be solved again with the usual options."""
+    fun, xp = problem.fun, problem.xp
+    is_usual = problem.jac is None and problem.max_step == inf and isinstance(problem.rtols, float)
+    if type(fun) is not FunctionType or not is_usual or problem.atol.ndim or problem.breaks is not None:
+        return
+    if problem.y0.dtype != xp.float64 or members.origin is None:
+        return
+    if entry := memo().entry_of(members.origin.recording):
+        like, kinds = xp.moveaxis(problem.y0, -1, 0), list(map(kind, problem.args))
+        place, witness = entry
+        notes = Members(members.program, (), members.notes, members.origin)
+        one = RepeatedBatch(weakref.ref(fun), like, kinds, notes, members.origin, place, witness)
+        keep(key_of(fun, like, is_demanded), one)
