@@ -8,7 +8,7 @@ from math import inf, isfinite
 from types import FunctionType, NoneType
 from typing import TYPE_CHECKING, Any
 
-from ..._arrays.namespace import Array, all_finite, array_namespace, copy
+from ..._arrays.namespace import all_finite, array_namespace, copy
 from ..._recorded.budget import NoCodeError, UnpaidError, paid_by
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
@@ -30,10 +30,8 @@ class RepeatedBatch:
     Parameters
     ----------
     function : weakref
-    like : array
-        The states `(n, *batch)` of that solve.
     kinds : list
-        Of its arguments.
+        Of the states `(n, *batch)` of that solve, and of its arguments.
     members : Members
     origin : Origin
     place : object
@@ -42,7 +40,6 @@ class RepeatedBatch:
     """
 
     function: weakref.ref[Any]
-    like: Array
     kinds: list[Any]
     members: Members
     origin: Origin
@@ -55,12 +52,12 @@ class RepeatedBatch:
         events: Any, *, dense_output: bool,
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
-        xp, origin, members = array_namespace(self.like), self.origin, self.members
         span = float(t_span[0]), float(t_span[1])
-        if events is not None or dense_output or len(t_span) != 2 or kind(y0) != kind(self.like):
+        if events is not None or dense_output or len(t_span) != 2 or list(map(kind, (y0, *args))) != self.kinds:
             raise Unusual
-        if type(t_eval) not in (list, tuple, type(self.like), NoneType) or list(map(kind, args)) != self.kinds:
+        if type(t_eval) not in (list, tuple, type(y0), NoneType):
             raise Unusual  # masked arrays, and whatever else others refuse
+        xp, origin, members = array_namespace(y0), self.origin, self.members
         if span[0] == span[1] or not isfinite(sum(span)) or not all_finite(y0) or must_be_recorded_whole(fun):
             raise Unusual
         recorded, constants = function_of(fun, origin.differing, args)
@@ -89,8 +86,9 @@ def note_batch(problem: Problem, members: Members, *, is_demanded: bool) -> None
     if problem.y0.dtype != xp.float64 or members.origin is None:
         return
     if entry := memo().entry_of(members.origin.recording):
-        like, kinds = xp.moveaxis(problem.y0, -1, 0), list(map(kind, problem.args))
         place, witness = entry
+        state = xp.moveaxis(problem.y0, -1, 0)
+        kinds = list(map(kind, (state, *problem.args)))
         notes = Members(members.program, (), members.notes, members.origin)
-        one = RepeatedBatch(weakref.ref(fun), like, kinds, notes, members.origin, place, witness)
-        keep(key_of(fun, like, is_demanded), one)
+        one = RepeatedBatch(weakref.ref(fun), kinds, notes, members.origin, place, witness)
+        keep(key_of(fun, state, is_demanded), one)
