@@ -15,12 +15,16 @@ from .graph import CONVERT, GATHER, INPUT, Graph
 from .program import Argument, Program, any_of, extract
 from .record import Recording
 from .switches import JUMPY
+from .tangents import replayed
 
 WORTH = 16
 """Entries from which on an outer product is summed over many calls as a product of matrices."""
 
 AT_ONCE = 1 << 18
 """Multiplications of a product of matrices, about, for which no other thread of a library of linear algebra starts."""
+
+TOGETHER = 64
+"""Rows whose sums are formed together."""
 
 JUMPS = JUMPY | {GATHER, "copysign", "remainder", "fmod", "floor_divide"}
 """Operations that jump, and lookups in tables."""
@@ -72,7 +76,7 @@ class Pullback:
     def summed(self, left: Any, right: Any, alone: Any) -> Any:
         """Sums `(size,)` over calls of their results `(m, ...)`."""
         total = self.nothing()
-        np.add.at(total, self.targets, alone.sum(axis=0))
+        np.add.at(total, self.targets, _column_sums(alone))
         for one in self.outer:
             most = max(1, AT_ONCE // one.targets.size)
             for begin in range(0, len(alone), most):
@@ -202,6 +206,16 @@ class _Collected(Cotangents):
             super()._add(dtype, targets[~some], ids[~some], parts[~some])
 
 
+def _column_sums(rows: Any) -> Any:
+    """Sums over the first of two axes; short rows are taken together, since each takes as long as a longer one."""
+    count, width = rows.shape
+    groups = count // TOGETHER
+    if width >= TOGETHER or not groups:
+        return rows.sum(axis=0)
+    even = rows[: groups * TOGETHER].reshape(groups, TOGETHER * width).sum(axis=0)
+    return even.reshape(TOGETHER, width).sum(axis=0) + rows[groups * TOGETHER :].sum(axis=0)
+
+
 def _factors(graph: Graph, terms: Any) -> Any:
     """Both factors of terms that are products, -1 for others; shape (2, terms)."""
     found = np.full((2, graph.size), -1, dtype=np.intp)
@@ -230,3 +244,23 @@ def _in_a_row(parts: list[Any]) -> tuple[Any, list[slice]]:
     ends = np.cumsum([0, *map(len, parts)]).tolist()
     joined = np.concatenate([np.empty(0, dtype=np.intp), *parts])
     return joined, [slice(first, last) for first, last in pairwise(ends)]
+
+
+def backwards(recording: Recording) -> Program:
+    """
+    The program `(bar, y, ..., g) -> g + bar ∂f/∂y` of a recorded function `f(y, ...)` whose result is like `y`.
+
+    Raises
+    ------
+    TooLarge
+        If the derivatives have too many operations.
+    """
+    program = pulled_back(recording, [0])
+    last = len(program.arguments)
+    graph, given, (found,) = replayed(program, [*range(1, last), 0])
+    state = program.arguments[0]
+    added = graph.argument(last, state.shape, state.dtype)
+    ids = recorded(graph, "add", state.dtype, [np.ravel(found.ids), np.ravel(added)])
+    arguments = [Argument(one.shape, one.dtype) for one in (given[-1], *given[:-1])]
+    result = RecordingArray(graph, np.reshape(ids, state.shape), state.dtype)
+    return extract(graph, [result], [*arguments, state])

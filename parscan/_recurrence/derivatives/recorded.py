@@ -28,7 +28,7 @@ MOST = 1_000_000
 UNLIKE = "gives other values than its recorded operations"
 SEVERAL = "couples the members of the batch"
 
-lock = threading.Lock()
+_lock = threading.Lock()
 """Held by whoever enters operations into a graph."""
 
 
@@ -145,17 +145,9 @@ def recorded_jacobians(solution: Solution) -> RecordedJacobians:
 
 def _derived(recording: Recording) -> tuple[Linearised, AtPoints]:
     """The derivative of a recorded step by its state."""
-    from ..._recorded.graph import TooLarge  # noqa: PLC0415
-    from ..._recorded.linearised import values_and_entries  # noqa: PLC0415
-    from ..._recorded.refusal import Refused  # noqa: PLC0415 - slow to import
+    from ..._recorded.linearised import values_and_entries  # noqa: PLC0415 - slow to import
 
-    try:
-        with lock:
-            found = values_and_entries(recording, 0)
-    except Refused as error:
-        raise NoCodeError(str(error)) from error
-    except TooLarge as error:
-        raise NoCodeError("has too many operations with its derivatives") from error
+    found = entered(lambda: values_and_entries(recording, 0))
     if found.program.operations > MOST:
         raise NoCodeError(f"has {found.program.operations} operations with its derivatives")
     return found, AtPoints(found.program)
@@ -194,3 +186,17 @@ def _matter(solution: Solution, code: AtPoints, rest: Array) -> bool:
     return any(
         bool((code(*arguments(solution, states, times))[1][:, rest] != 0).any()) for times, states in solution.sample()
     )
+
+
+def entered(derive: Callable[[], Any]) -> Any:
+    """Derivatives, entered into a graph; raises `NoCodeError`."""
+    from ..._recorded.graph import TooLarge  # noqa: PLC0415
+    from ..._recorded.refusal import Refused  # noqa: PLC0415 - slow to import
+
+    try:
+        with _lock:
+            return derive()
+    except Refused as error:
+        raise NoCodeError(str(error)) from error
+    except TooLarge as error:
+        raise NoCodeError("has too many operations with its derivatives") from error

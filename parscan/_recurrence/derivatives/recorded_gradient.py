@@ -13,7 +13,7 @@ from ..._functions.points import stretches
 from ..._recorded.budget import NoCodeError
 from ..systems.recorded_step import recorded_step
 from .at_points import AtPoints, pairs
-from .recorded import MOST, arguments, as_states, compare, lock, noted, recording_of
+from .recorded import MOST, arguments, as_states, compare, entered, noted, recording_of
 from .solution import Solution
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 PLAIN = (dict, list, tuple)
 """Containers that can be made anew while the step is recorded."""
+
+LONGER = 4
+"""Machine code has stretches longer by this factor than calls of NumPy, so that they are worth another thread."""
 
 INDICES = "may use integers among its parameters as indices"
 
@@ -71,7 +74,7 @@ class ByParameters:
         code.prepare(solution.steps)
         xp, total = array_namespace(states), derived.nothing()
         width = sum(prod(ids.shape) for ids in derived.program.results) + 2 * prod(solution.y0.shape)
-        for begin, end in stretches(solution.y0, states.shape[0], width, stacks=True):
+        for begin, end in stretches(solution.y0, states.shape[0], -(-width // LONGER), stacks=True):
             times = slice(begin, end)
             first = arguments(solution, solution.before(begin, end), times)
             total = total + derived.summed(*code(*first, *given, pairs(states[times, ...])))
@@ -122,7 +125,7 @@ def of_inputs_recorded(solution: Solution, states: Array) -> Tree:
     code.prepare(solution.steps)
     found = [array_namespace(part).zeros_like(part) for part in own]
     width = sum(prod(part.shape[1:]) for part in own) + 2 * prod(states.shape[1:])
-    for begin, end in stretches(solution.y0, states.shape[0], width, stacks=True):
+    for begin, end in stretches(solution.y0, states.shape[0], -(-width // LONGER), stacks=True):
         times = slice(begin, end)
         first = arguments(solution, solution.before(begin, end), times)
         for part, result in zip(found, code(*first, pairs(states[times, ...])), strict=True):
@@ -214,7 +217,7 @@ def _shared(recording: Recording, count: int) -> tuple[int, ...]:
 def _derived(recording: Recording, numbers: range) -> tuple[Pullback, AtPoints]:
     from ..._recorded.pullbacks import pullback  # noqa: PLC0415 - slow to import
 
-    found = _entered(lambda: pullback(recording, numbers))
+    found = entered(lambda: pullback(recording, numbers))
     if found.program.operations > MOST:
         raise NoCodeError(f"has {found.program.operations} operations with its derivatives")
     return found, AtPoints(found.program, tuple(numbers))
@@ -223,18 +226,4 @@ def _derived(recording: Recording, numbers: range) -> tuple[Pullback, AtPoints]:
 def _by_inputs(recording: Recording) -> AtPoints:
     from ..._recorded.pullbacks import pulled_back  # noqa: PLC0415 - slow to import
 
-    return AtPoints(_entered(lambda: pulled_back(recording, range(1, len(recording.arguments)))))
-
-
-def _entered(derive: Callable[[], Any]) -> Any:
-    """Derivatives, entered into a graph; raises `NoCodeError`."""
-    from ..._recorded.graph import TooLarge  # noqa: PLC0415
-    from ..._recorded.refusal import Refused  # noqa: PLC0415 - slow to import
-
-    try:
-        with lock:
-            return derive()
-    except Refused as error:
-        raise NoCodeError(str(error)) from error
-    except TooLarge as error:
-        raise NoCodeError("has too many operations with its derivatives") from error
+    return AtPoints(entered(lambda: pulled_back(recording, range(1, len(recording.arguments)))))

@@ -1,7 +1,8 @@
 """Tangent and adjoint of a solved recurrence: one scan forwards, one scan backwards.
 
 The Jacobians of a stretch of time are evaluated in one call, scanned, and discarded; the next stretch continues from
-the last state. Therefore the memory is that of the result and of one stretch, however long the trajectory is.
+the last state. Therefore the memory is that of the result and of one stretch, however long the trajectory is. Machine
+code of the recorded step gives the adjoint without matrices.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ..._functions.adjoint import Adjoint
 from ..._functions.cotangents import as_forcing, as_gradient
 from ..._kernels.dispatch import affine_scan
 from ..._linalg.structure import Structure
+from .compiled_adjoint import compiled_adjoint
 from .jacobians import Jacobians
 from .solution import Solution
 
@@ -48,6 +50,8 @@ def adjoint(solution: Solution, grad_y: Any) -> Adjoint:
     states = xp.empty_like(y)
     if math.prod(y.shape) == 0:
         return Adjoint(states, xp.zeros_like(solution.y0))
+    if found := compiled_adjoint(solution, gradient):
+        return found
     jacobians = Jacobians(solution)
     structure, steps = jacobians.structure, y.shape[0]
     state = states[steps - 1, ...] = gradient[steps - 1, ...]
