@@ -132,10 +132,9 @@ def _agrees(problem: Problem, members: Members, t: Array, states: Array, expecte
     def evaluate(t: Array, own: Array) -> Array:
         whole = xp.asarray(xp.broadcast_to(problem.y0, (t.shape[0], *problem.y0.shape)), copy=True)
         xp.reshape(whole, shape)[:, some, :] = own
-        return xp.reshape(alone(t, whole), shape)[:, some, :]
+        return xp.take(xp.reshape(alone(t, whole), shape), some, axis=1)
 
-    own = xp.reshape(states, shape)[:, some, :]
-    wanted = xp.reshape(expected, shape)[:, some, :]
+    own, wanted = (xp.take(xp.reshape(one, shape), some, axis=1) for one in (states, expected))
     return agree(members.slopes(t, own, some), wanted, share_of(problem.rtol, problem.y0), t, own, evaluate)
 
 
