@@ -7,6 +7,7 @@ import warnings
 from contextlib import redirect_stderr
 from functools import partial
 from itertools import pairwise
+from math import inf
 
 import array_api_strict
 import numpy as np
@@ -171,6 +172,7 @@ def test_lines_where_there_is_no_terminal(name, capsys):
 
 def test_lines_where_tqdm_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr("parscan._reporting.progress.FIRST", inf)  # one line, at the end, however long it takes
     with redirect_stderr(Terminal()) as terminal:
         recurrence("jacobi", progress=True)
     (line,) = terminal.getvalue().splitlines()
@@ -285,7 +287,7 @@ def test_ctrl_c_in_the_users_function(name, whole, clock):
 
 
 @pytest.mark.parametrize("name", ["jacobi", "sequential", "Radau", "LSODA", "BDF"])
-def test_a_signal_while_the_users_function_runs(name, whole):
+def test_a_signal_while_the_users_function_runs(name, whole, clock):
     expected = SOLVES[name]()
     keyword, function = ("step", step) if hasattr(expected, "segment_length") else ("fun", pendulum)
     calls = []
