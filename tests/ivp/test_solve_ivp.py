@@ -176,6 +176,27 @@ def test_dense_output_of_no_components(end, kernels_pay, monkeypatch):
     assert found.sol([0.25, 0.5, 1.0]).shape == (0, 3)
 
 
+@pytest.mark.parametrize("t_eval", [None, [0.0, 0.25, 1.0]])
+@pytest.mark.parametrize("terminal", [None, 2, 3, 4])
+def test_events_of_no_components(terminal, t_eval):
+    """They occur in time."""
+
+    def wave(t, y, frequency):
+        assert y.shape[0] == 0
+        return np.sin(frequency * t)
+
+    wave.terminal = terminal
+    asked = {"events": [wave, lambda t, y, frequency: t - 2.0], "args": (9.0,)}
+    found = solve_ivp(lambda t, y, frequency: y, (0, 1), np.empty(0), t_eval=t_eval, **asked)
+    expected = np.arange(3)[:terminal] * np.pi / 9
+    end = expected[-1] if terminal in (2, 3) else 1.0
+    assert found.status == (terminal in (2, 3))
+    assert found.t_events[0] == pytest.approx(expected, abs=1e-12)
+    assert [y.shape for y in found.y_events] == [(expected.shape[0], 0), (0,)]
+    assert found.t == pytest.approx([0.0, end] if t_eval is None else [t for t in t_eval if t <= end], abs=1e-12)
+    assert found.y.shape == (0, found.t.shape[0])
+
+
 BAD = [
     ({"fun": 3}, TypeError, "`fun` must be callable"),
     ({"t_span": 5}, ValueError, "`t_span` must be a pair"),

@@ -22,7 +22,7 @@ WORTH_CHECKING = 40
 """For at most this many samples, single calls take no longer than one call for all and its check."""
 
 COARSE = 1e-9
-"""If the tolerance of a root exceeds this share of its bracket, time is counted from the begin of the bracket."""
+"""If SciPy's tolerance of a root exceeds this share of its bracket, time is counted from the begin of the bracket."""
 
 LIKE = 100 * machine_epsilon(float)
 """Difference between recorded and single calls at roots, as a share of the values at the ends of brackets."""
@@ -141,14 +141,14 @@ class Monitor:
         at_begin, at_end = (self._value(t, evaluate(t)) for t in bracket)
         if min(at_begin, at_end) >= 0 or max(at_begin, at_end) <= 0:  # zero, but for rounding
             return begin if abs(at_begin) <= abs(at_end) else end
-        length, largest = end - begin, max(abs(begin), abs(end))
-        origin = begin if RTOL * largest > COARSE * abs(length) else 0.0  # 0.0 as in SciPy, unless times are large
+        length, largest, is_coarse = end - begin, max(abs(begin), abs(end)), _is_coarse(bracket)
+        origin = begin if is_coarse else 0.0  # 0.0 as in SciPy, unless times are large, or the bracket is tiny
         known = {begin - origin: at_begin, end - origin: at_end}
 
         def after(passed: float) -> float:
             return known[passed] if passed in known else self._value(origin + passed, evaluate(origin + passed))
 
-        tolerance = ulp(largest) / 2 + RTOL * abs(length) if origin else RTOL
+        tolerance = ulp(largest) / 2 + RTOL * abs(length) if is_coarse else RTOL
         return float(origin + brentq(after, begin - origin, end - origin, xtol=tolerance, rtol=RTOL))
 
     def roots(
@@ -161,7 +161,7 @@ class Monitor:
         closer look; all of them, if the user's function has other values at one of them.
         """
         recorded = self.event.values
-        some = [one for one in brackets if RTOL * max(map(abs, one)) <= COARSE * abs(one[1] - one[0])]
+        some = [one for one in brackets if not _is_coarse(one)]
         if recorded is None or len(some) < MANY:
             return {}
         xp, known = array_namespace(like), recorded
@@ -248,6 +248,12 @@ class Monitor:
         except Exception:  # a function that was written for one state may do anything with many
             return None
         return xp.astype(values, times.dtype) if same else None
+
+
+def _is_coarse(bracket: Bracket) -> bool:
+    """Whether SciPy's tolerance of a root, which is relative and absolute, is too large for its bracket."""
+    begin, end = bracket
+    return RTOL * max(1.0, abs(begin), abs(end)) > COARSE * abs(end - begin)
 
 
 def _brackets(values: Array, direction: float) -> list[tuple[int, int]]:

@@ -138,6 +138,18 @@ def test_tiny_and_huge_values(values):
     assert times(lambda t, y: values * (y[0] - 0.7), line()) == pytest.approx([0.7], abs=1e-14)
 
 
+@pytest.mark.parametrize("roots", [1, 20], ids=["one by one", "at once"])
+@pytest.mark.parametrize("length", [1e-150, 1e-16, 1e-9])
+def test_brackets_no_longer_than_scipys_tolerance(length, roots):
+    """SciPy's absolute tolerance of a root is four units of the last place of 1: here, that may be the whole span."""
+    wave = Event(
+        lambda t, y: np.sin(np.pi * (roots * y[0] / length - 0.7)),
+        values=lambda t, states: np.sin(np.pi * (roots * states[:, 0] / length - 0.7)),
+    )
+    found = find((wave,), (), line(t1=length)).t_events[0]
+    assert found / length == pytest.approx((np.arange(roots) + 0.7) / roots, abs=1e-14)
+
+
 def test_infinite_values_have_signs():
     assert times(lambda t, y: np.where(y[0] < 0.7, -np.inf, np.inf), line()) == pytest.approx([0.7], abs=1e-14)
 
