@@ -15,6 +15,8 @@ from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any
 
+from .refusal import Refused
+
 WRITES = frozenset(["STORE_DEREF", "DELETE_DEREF"])
 """Instructions that change a variable of a closure."""
 
@@ -63,7 +65,13 @@ class Opened:
                 for place, value in zip(self.defaults, floats[len(cells) :], strict=True):
                     own[place] = value
                 copy.__defaults__ = tuple(own)
-            return copy(*args[: self.count], *args[last:])
+            given = copy.__defaults__
+            try:
+                return copy(*args[: self.count], *args[last:])
+            finally:  # another function may share the variable
+                are_same = all(cell.cell_contents is value for cell, value in zip(cells, floats, strict=False))
+                if not are_same or copy.__defaults__ is not given:
+                    raise Refused("changes a number that it has captured")
 
         return call
 

@@ -29,6 +29,8 @@ HERE = str(Path(__file__).parent)
 LIBRARIES = {"numpy", "scipy"}
 """Folders whose files do not belong to the user."""
 
+HISTORY = "counts its calls, or keeps a history of them"
+
 
 class NotRecordedError(TypeError):
     """
@@ -175,7 +177,7 @@ def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: S
                 raise Refused("writes to an array that shares memory with another one")
             memories.append(copy.memory())
             forget(graph, [own for original, own in copy.copies.entries() if own is not original])
-            other = paths.explored()
+            other = _explored_again(paths)
             before = memories[0]
             changes = any(after[key] != contents for after in memories for key, contents in before.items())
             changes = changes and not paths.are_independent(lambda: memories[-1])
@@ -187,12 +189,19 @@ def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: S
     if one.dtype != other.dtype or not np.array_equal(one.ids, other.ids):  # equal operations are the same nodes
         raise NotRecordedError(name, "does something else when it is called again", "")
     if changes:
-        raise NotRecordedError(name, "counts its calls, or keeps a history of them", "")
+        raise NotRecordedError(name, HISTORY, "")
     try:
         real = one if one.dtype.kind != "c" else as_recording(graph, np.stack(parts(one), axis=-1))
         return Recording(graph, tuple(arguments), real, tuple(dtypes), one.dtype), copy.copies
     except Refused as error:
         raise NotRecordedError(name, str(error), "") from error
+
+
+def _explored_again(paths: Paths) -> RecordingArray:
+    try:
+        return paths.explored()
+    except Refused as error:  # it uses what the calls before have left, which is unknown
+        raise Refused(HISTORY) from error
 
 
 def _from_the_start(

@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 
+from parscan._recorded.captured import opened
 from parscan._recorded.record import NotRecordedError, Wishes, record
 
 SETTINGS = types.ModuleType("settings_of_this_test")
@@ -371,3 +372,30 @@ def test_functions_that_write_to_constants_write_to_them_or_are_not_recorded(wri
     except NotRecordedError:
         return
     np.testing.assert_array_equal(found, step(y))
+
+
+def shares_a_captured_number(rate):
+    def grow():
+        nonlocal rate
+        rate += 0.1
+
+    def fun(t, y):
+        grow()
+        return -rate * y
+
+    return fun
+
+
+def changes_its_default(rate):
+    def fun(t, y, rate=rate):
+        fun.__defaults__ = (rate + 0.1,)
+        return -rate * y
+
+    return fun
+
+
+@pytest.mark.parametrize("make", [shares_a_captured_number, changes_its_default])
+def test_captured_numbers_are_no_arguments_if_a_call_changes_them(make):
+    given = opened(make(0.5), 2, 2)
+    with pytest.raises(NotRecordedError, match="changes a number that it has captured"):
+        record(given, [np.zeros(()), np.array([0.3, 0.4]), np.zeros(())])
