@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from dis import opmap
+from itertools import product
 from math import inf, isfinite, isnan
 from operator import attrgetter
 from types import TracebackType
@@ -32,6 +33,9 @@ MOST = 64
 
 CROSSED = 8
 """Ways of which each is gone after each other one, where they leave different contents of objects."""
+
+FEW_WAYS = 5
+"""Ways of which each is gone after any two."""
 
 MANY = f"branches on values in more than {MOST} ways"
 
@@ -299,6 +303,16 @@ class Paths:
                 if other is one and memory() != before:
                     return False
                 self._gone(one.branches)
+        return True
+
+    def are_same_in_a_row(self, renew: Callable[[], None]) -> bool:
+        """Whether all ways give the same after one or two others, from a new copy of the function on."""
+        if len(self.ways) > CROSSED:
+            return True
+        for some in product(self.ways, repeat=3 if len(self.ways) <= FEW_WAYS else 2):
+            renew()
+            if not all(_are_equal(self._gone(way.branches), way) for way in some):
+                return False
         return True
 
     def _gone(self, plan: Plan) -> Way:

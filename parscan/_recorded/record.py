@@ -22,7 +22,7 @@ from .paths import Paths
 from .program import Argument, Program, extract
 from .refusal import Refused, refusals
 from .stand_in import Recordable, recordable
-from .unwritten import repeats, writes_to_shared
+from .unwritten import leaves_all, repeats, writes_to_shared
 
 HERE = str(Path(__file__).parent)
 
@@ -182,8 +182,7 @@ def recorded(function: Callable[..., Any], examples: Sequence[Any], constants: S
             changes = any(after[key] != contents for after in memories for key, contents in before.items())
             changes = changes and not paths.are_independent(lambda: memories[-1])
             if len(paths.ways) > 1 and not changes:
-                first = _from_the_start(graph, function, given, constants, wishes)
-                changes = first.dtype != one.dtype or not np.array_equal(first.ids, one.ids)
+                changes = not _are_alone(graph, function, given, constants, wishes, one)
     except Exception as error:
         raise NotRecordedError(name, _reason(error, limit), _place(error.__traceback__)) from error
     if one.dtype != other.dtype or not np.array_equal(one.ids, other.ids):  # equal operations are the same nodes
@@ -204,15 +203,37 @@ def _explored_again(paths: Paths) -> RecordingArray:
         raise Refused(HISTORY) from error
 
 
-def _from_the_start(
-    graph: Graph, function: Callable[..., Any], given: Any, constants: Sequence[Any], wishes: Wishes
-) -> RecordingArray:
-    """The result on all ways if nothing was called before: each way is that of a new copy."""
+def _are_alone(
+    graph: Graph, function: Callable[..., Any], given: Any, constants: Sequence[Any], wishes: Wishes, one: Any
+) -> bool:
+    """Whether each way gives the same in a new copy of the function, first, and after others."""
+    copy = recordable(function, graph)
+    is_written = False
+
+    def renew() -> None:
+        nonlocal copy
+        copy = recordable(function, graph)
 
     def call() -> RecordingArray:
-        return _called(graph, recordable(function, graph), given, constants)
+        return _called(graph, copy, given, constants)
 
-    return Paths(graph, call, wishes.branches_on, wishes.dtype).explored()
+    def call_anew() -> RecordingArray:
+        nonlocal is_written
+        renew()
+        try:
+            return call()
+        finally:
+            is_written = is_written or not leaves_all(copy.copies)
+
+    first = Paths(graph, call_anew, wishes.branches_on, wishes.dtype).explored()
+    if first.dtype != one.dtype or not np.array_equal(first.ids, one.ids):
+        return False
+    if not is_written:
+        return True
+    paths = Paths(graph, call, wishes.branches_on, wishes.dtype)
+    renew()
+    paths.explored()
+    return paths.are_same_in_a_row(renew)
 
 
 def _argument(graph: Graph, example: Any, arguments: list[RecordingArray], dtypes: list[np.dtype[Any]]) -> Any:

@@ -26,8 +26,9 @@ from .libraries import SPECIAL, Library, LibraryFunction
 from .math_functions import MathFunction
 from .names import Globals
 from .number_types import SCALARS
-from .origins import IMPURE, PURE, RECORDED
+from .origins import IMPURE, PURE, RECORDED, is_users, slots_of
 from .tables import Table
+from .unread import variables
 
 np: Any = numpy  # whose types do not know recording arrays
 
@@ -52,6 +53,28 @@ def repeats(copies: Any) -> bool:
         return all(_is_as_given(copies, given, copy) for given, copy in copies.entries())
     except (KeyError, AttributeError):  # a name that there was not before
         return False
+
+
+def leaves_all(copies: Any) -> bool:
+    """Whether a function has written to nothing that its copies hold."""
+    try:
+        return all(_is_left(copies, given, copy) for given, copy in copies.entries())
+    except (KeyError, AttributeError):  # a name that there was not before
+        return False
+
+
+def _is_left(copies: Any, given: Any, copy: Any) -> bool:
+    if isinstance(given, np.ndarray) and type(copy) is not RecordingArray:
+        return bool(given.tobytes() == copy.tobytes())
+    if type(given) in (np.ndarray, list, dict, CellType):
+        return CHECKS[type(given)](copies, given, copy)
+    if type(given) is FunctionType:
+        return type(copy) is not FunctionType or _dict(copies, vars(given), vars(copy))
+    if isinstance(given, type) or not is_users(type(given).__module__) or copy is given:
+        return True
+    slots = [name for name in slots_of(type(given)) if hasattr(copy, name)]
+    own = [(vars(given)[name], value) for name, value in variables(copy).items()]
+    return all(_is_copy(copies, *pair) for pair in [*own, *((getattr(given, n), getattr(copy, n)) for n in slots)])
 
 
 def writes_to_shared(copies: Any) -> bool:

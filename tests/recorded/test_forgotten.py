@@ -192,7 +192,48 @@ def knows_the_first_way():
     return step
 
 
-WAYS = [latches, latches_by_an_exception, numbers_ways, holds_a_value, knows_the_first_way]
+def finds_what_the_second_way_has_left():
+    """Only if that was the first call: the first way writes what hides it."""
+    memory = [0.0, 0.3]
+
+    def step(y):
+        if y[0] > 0.5:
+            memory[1] = 1.0
+            return y * 0.5 + memory[0]
+        memory[0] = 1.0 - memory[1]
+        return y * 0.25
+
+    return step
+
+
+def unlocks():
+    """By three ways in a row."""
+    open_ = Noting()
+    open_.last = open_.rate = 0
+
+    def step(y):
+        if y[0] > 0.5:
+            open_.last, open_.rate = 1, 0
+            return y * 0.5
+        if y[0] < -0.5:
+            open_.last, open_.rate = 0, open_.last
+            return y * 0.25
+        found = y + open_.rate
+        open_.last = open_.rate = 0
+        return found
+
+    return step
+
+
+WAYS = [
+    finds_what_the_second_way_has_left,
+    unlocks,
+    latches,
+    latches_by_an_exception,
+    numbers_ways,
+    holds_a_value,
+    knows_the_first_way,
+]
 
 
 @pytest.mark.parametrize("make", WAYS)
