@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -103,16 +103,20 @@ def by_parameters(solution: Solution, keys: Sequence[int]) -> ByParameters:
         raise NoCodeError("has parameters of another library than NumPy")
     examples = tuple(_example(leaf, y0) for leaf in own)
     count = 1 + (step.x is not None)
-    function = opened(step.value, count, keys, tuple(map(skeleton, trees)))
+    skeletons, last = [], 0
+    for tree in trees:
+        found, last = skeleton(tree, last)
+        skeletons.append((found, last))
+    function = opened(step.value, count, keys, tuple(skeletons), len(step.args))
     others = tuple(one for key, one in enumerate(step.args) if key not in keys)
-    recording = recorded_step(step, y0[None, ...], function, (examples,), others)
+    recording = recorded_step(step, y0[None, ...], function, examples, others)
     values = noted(recording.notes, "at points", lambda: AtPoints(recording.program, _shared(recording, len(own))))
     given = list(map(pairs, examples))
     compare(solution, lambda states, times: values(*arguments(solution, states, times), *given)[0])
-    found = ByParameters(solution, keys, recording)
-    if any(has_integers(step.args[key]) and found.moves_jumps(key) for key in keys):
+    gradient = ByParameters(solution, keys, recording)
+    if any(has_integers(step.args[key]) and gradient.moves_jumps(key) for key in keys):
         raise NoCodeError(INDICES)
-    return found
+    return gradient
 
 
 def of_inputs_recorded(solution: Solution, states: Array) -> Tree:
@@ -141,33 +145,41 @@ def jump(recording: Recording, numbers: range) -> bool:
 
 
 def opened(
-    function: Callable[..., Any], count: int, keys: tuple[int, ...], skeletons: tuple[Any, ...]
+    function: Callable[..., Any], count: int, keys: tuple[int, ...], skeletons: tuple[Any, ...], total: int
 ) -> Callable[..., Any]:
-    """The function with some of its further arguments taken apart: their numbers are a tuple before the other ones."""
+    """
+    The function with some of its `total` further arguments taken apart: their leaves come before the others.
+
+    It is recorded, and must be seen to change nothing.
+    """
+    others = [key for key in range(total) if key not in keys]
+    last = skeletons[-1][1]
+    places = tuple((key in keys, (keys if key in keys else others).index(key)) for key in range(total))
 
     def call(*given: Any) -> Any:
-        values, args = iter(given[count]), list(given[count + 1 :])
-        for key, one in zip(keys, skeletons, strict=True):
-            args.insert(key, filled(one, values))
+        values, rest = given[count : count + last], given[count + last :]
+        args = [filled(skeletons[place][0], values) if is_open else rest[place] for is_open, place in places]
         return function(*given[:count], *args)
 
     return call
 
 
-def skeleton(tree: Tree) -> tuple[Any, ...]:
-    """What a tree is without its leaves."""
-    if isinstance(tree, dict):
-        return "dict", tuple(tree), tuple(map(skeleton, tree.values()))
-    if isinstance(tree, list | tuple):
-        return type(tree).__name__, (), tuple(map(skeleton, tree))
-    return ()
+def skeleton(tree: Tree, first: int) -> tuple[Any, int]:
+    """What a tree is, with numbers in place of its leaves, which begin with the `first`; and the next number."""
+    if not isinstance(tree, BRANCHES):
+        return ("leaf", first, ()), first + 1
+    parts = []
+    for part in tree.values() if isinstance(tree, dict) else tree:
+        found, first = skeleton(part, first)
+        parts.append(found)
+    return (type(tree).__name__, tuple(tree) if isinstance(tree, dict) else (), tuple(parts)), first
 
 
-def filled(one: tuple[Any, ...], values: Iterator[Any]) -> Tree:
-    """A tree of its skeleton and its leaves, in order."""
-    if not one:
-        return next(values)
+def filled(one: tuple[Any, ...], values: tuple[Any, ...]) -> Tree:
+    """A tree of its skeleton and all leaves."""
     kind, keys, parts = one
+    if kind == "leaf":
+        return values[keys]
     found = [filled(part, values) for part in parts]
     if kind == "dict":
         return dict(zip(keys, found, strict=True))
