@@ -137,10 +137,11 @@ class _Backwards:
         if joints is None:
             return False
         last, length = joints.first + joints.length - 1, joints.length
-        return all(
-            bool(_is_rounding(states[None, ...], self._out[place - RECENT + 1 : place + 1, ...]))
-            for place, states in zip(range(last, count - 1, length), joints.states, strict=True)
-        )
+        xp = array_namespace(self._out)
+        places = xp.arange(last, count - 1, length)
+        recent = xp.max(xp.abs(self._out[places[:, None] - xp.arange(RECENT), ...]), axis=1)
+        with quiet():
+            return bool(xp.all(is_noise(joints.states - self._out[places, ...], recent)))
 
     def _memory(self, start: Array, longest: int) -> int:
         """Steps after which two adjoints that start apart in the middle met; 0 if they need more than `longest`."""
