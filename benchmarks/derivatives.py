@@ -148,10 +148,10 @@ class Gru:
         return solution
 
     def by_parscan(self, *, given: bool = True, steps_per_call: int | None = None) -> Any:
-        """The same gradient."""
+        """The same gradient; `given` are `jac` and `vjp`, or neither of them."""
         solution = self.solve(given=given)
         adjoint = solution.adjoint(self.g)
-        return flat(solution.gradient(adjoint, vjp=vjp, steps_per_call=steps_per_call), adjoint.y0)
+        return flat(solution.gradient(adjoint, vjp=vjp if given else None, steps_per_call=steps_per_call), adjoint.y0)
 
 
 def flat(weights: tuple[Any, Any, Any], y0: Any) -> Any:
