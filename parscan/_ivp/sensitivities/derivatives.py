@@ -39,14 +39,22 @@ class Derivatives:
     def __init__(self, find: Callable[[], Trajectory], scale: Scale | None, fun: RightHandSide | None = None) -> None:
         self._find, self._scale, self.fun = find, scale, fun
         self._refined: Trajectory | None = None
-        self.source = ""
+
+    @property
+    def source(self) -> str:
+        """Where Jacobians come from."""
+        return self._linearised[1]
+
+    @property
+    def _found(self) -> Trajectory:
+        return self._linearised[0]
 
     @cached_property
-    def _found(self) -> Trajectory:
+    def _linearised(self) -> tuple[Trajectory, str]:
+        """The trajectory with the best Jacobians, and where they come from."""
         found = self._find()
         linearised = exactly_linearised(found.rhs, found.solution.t, found.solution.y)
-        self.source = linearised.source
-        return replace(found, rhs=linearised.rhs)
+        return replace(found, rhs=linearised.rhs), linearised.source
 
     @property
     def _trajectory(self) -> Trajectory:
@@ -115,14 +123,10 @@ class Derivatives:
             nodes.append(solved.nodes)
             return solved.points
 
-        def pull_beside_breaks() -> tuple[Array, ...]:
-            at, states, adjoint = pull()
-            return at, states, beside_breaks(self._trajectory.method, self._trajectory.solution, adjoint)
+        def beside(adjoint: Array) -> Array:
+            return beside_breaks(self._found.method, self._found.solution, adjoint)
 
-        if forcing is not None:
-            found = by_forcing(rhs, pull, forcing)
-        else:
-            found = by_parameters(rhs, pull_beside_breaks if vjp is None else pull, params, vjp)
+        found = by_forcing(rhs, pull, forcing) if forcing is not None else by_parameters(rhs, pull, beside, params, vjp)
         if self._jumps is not None and y.size:
             self._jumps.warn_of_felt(self._found.solution.t, nodes[0])
         return found

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from ..._arrays.namespace import Array
 from ..._functions.adjoint import Adjoint
 from ..._reporting.result_base import Result
 from .derivatives import Derivatives
-
-Found = TypeVar("Found")
 
 
 class Differentiable(Result[Derivatives]):
@@ -19,7 +17,14 @@ class Differentiable(Result[Derivatives]):
     t: Array
     y: Array
     mesh: Array
-    decisions: tuple[str, ...]
+
+    @property
+    def derivatives(self) -> str:
+        """How `fun` is differentiated by its state: by `jac`, exactly, or by differences, and then why so.
+
+        It is exact where `fun` can be recorded (see `trace`), unless the solve had `compile=False`.
+        """
+        return self._whole("derivatives").source
 
     def tangent(self, forcing: Callable[..., Any] | None = None, y0: Any = None, t: Any = None) -> Array:
         """Solve the tangent linear model ``δ' = ∂f/∂y δ + forcing``, ``δ(t0) = y0`` along the solution.
@@ -55,7 +60,7 @@ class Differentiable(Result[Derivatives]):
         -----
         The result is the derivative of the discrete solution on its mesh, to nearly all digits: the method's equations
         are solved again if their tolerance was loose, and Jacobians come from `jac`, from the recorded operations of
-        `fun`, or from fourth-order differences: `decisions` say from which.
+        `fun`, or from fourth-order differences: `derivatives` says from which.
         Times of the mesh and of events are held fixed. If SciPy solved the problem, Radau solves it again from SciPy's
         steps, with a tenth of the tolerances, and the derivative is that of this solution.
 
@@ -69,7 +74,7 @@ class Differentiable(Result[Derivatives]):
         >>> bool(np.allclose(by_k, [[-np.exp(-0.5), -2 * np.exp(-1.0)]], rtol=1e-7))
         True
         """
-        return self._told(self._whole("tangent").tangent(self.y, self.t, forcing, y0, t))
+        return self._whole("tangent").tangent(self.y, self.t, forcing, y0, t)
 
     def adjoint(self, grad_y: Any) -> Adjoint:
         """Solve the adjoint equation ``λ' = -(∂f/∂y)ᴴ λ`` backwards, with the jumps `grad_y` at the times of `y`.
@@ -99,7 +104,7 @@ class Differentiable(Result[Derivatives]):
         >>> bool(np.allclose(sol.adjoint([[1.0]]).y0, np.exp(-2.0), rtol=1e-7))
         True
         """
-        return self._told(self._whole("adjoint").adjoint(self.y, self.t, self.mesh, grad_y))
+        return self._whole("adjoint").adjoint(self.y, self.t, self.mesh, grad_y)
 
     def gradient(
         self,
@@ -122,7 +127,8 @@ class Differentiable(Result[Derivatives]):
             ``vjp(adjoint, t, y, *args)``: the products of `adjoint`, (n, m, *batch), with the derivative of ``fun(t, y,
             *args)`` with respect to the parameters, summed over the m times, in the structure of the parameters. It is
             called once, with all stages of the solution. If `fun` has no `args`, the result is whatever `vjp` returns.
-            By default central differences of `fun`, two calls for every entry of the parameters.
+            By default exact derivatives of the recorded function or, where it cannot be recorded with the parameters as
+            variables, central differences, two calls for every entry of the parameters.
         forcing : callable, optional
             ``forcing(t, y, *args)``, the derivative ``∂f/∂θ`` as for `tangent`, instead of `params` and `vjp`.
 
@@ -148,12 +154,4 @@ class Differentiable(Result[Derivatives]):
         >>> bool(np.isclose(sol.gradient([[1.0]], "k"), -2 * np.exp(-1.0), rtol=1e-7))
         True
         """
-        return self._told(self._whole("gradient").gradient(self.y, self.t, grad_y, params, vjp, forcing))
-
-    def _told(self, found: Found) -> Found:
-        """A derivative; once there is one, `decisions` say where Jacobians come from."""
-        source = self._solved("decisions").source
-        told = f"Jacobians for derivatives come from {source}."
-        if source and told not in self.decisions:
-            object.__setattr__(self, "decisions", (*self.decisions, told))
-        return found
+        return self._whole("gradient").gradient(self.y, self.t, grad_y, params, vjp, forcing)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +14,9 @@ from ..._functions.moved_jumps import warn_of_moved_jumps
 from ..._functions.parameters import Chosen, Tree, as_same_structure, choose, leaves, reject_nothing
 from ..._functions.points import Points
 from ..._functions.right_hand_side import RightHandSide
+from ..._recorded.budget import NoCodeError
 from .forcing import Forcing
+from .recorded_gradient import by_parameters as of_recorded
 
 SAMPLE = 64
 """Number of points on which step sizes of differences are tried."""
@@ -33,8 +37,14 @@ def by_forcing(rhs: RightHandSide, pull: Pull, forcing: Callable[..., Any]) -> A
     return sums if given.many else sums[0]
 
 
-def by_parameters(rhs: RightHandSide, pull: Pull, params: Any, vjp: Callable[..., Any] | None) -> Tree:
-    """The gradient by the user's vector-Jacobian product or by differences, in the structure of the parameters."""
+def by_parameters(
+    rhs: RightHandSide, pull: Pull, beside: Callable[[Array], Array], params: Any, vjp: Callable[..., Any] | None
+) -> Tree:  # fmt: skip
+    """
+    The gradient by the user's vector-Jacobian product or by other derivatives, in the structure of the parameters.
+
+    `beside` moves adjoint forcings at breakpoints to other stages, for parameters that may move a kink.
+    """
     chosen = choose(params, partial(rhs.function, None), rhs.args)  # with the time bound, the state comes first
     reject_nothing(chosen, vjp)
     for name, tree in zip(chosen.names, chosen.trees(None, rhs.args), strict=True):
@@ -42,12 +52,42 @@ def by_parameters(rhs: RightHandSide, pull: Pull, params: Any, vjp: Callable[...
     times, states, adjoint = pull()
     if vjp is not None:
         return _by_product(rhs, times, states, adjoint, chosen, vjp)
+    return chosen.joined(_by_record_or_differences(rhs, times, states, adjoint, beside, chosen))
+
+
+def _by_record_or_differences(
+    rhs: RightHandSide, times: Array, states: Array, adjoint: Array, beside: Callable[[Array], Array], chosen: Chosen
+) -> list[Tree]:  # fmt: skip
+    """The gradient by each parameter: exact where the function can be recorded with it, otherwise by differences."""
+    keys = [int(key) for key in chosen.keys]
+    exact, jumpy = _recorded(rhs, times, states, adjoint, beside, keys)
+    adjoint = beside(adjoint)
     points = _points(rhs, times, states)
-    moving = warn_of_moved_jumps(points, adjoint, chosen, in_time=True)
-    found = []
-    for key in chosen.keys:
-        found.append(of_argument(points, adjoint, int(key), moving, chosen.own_name(key)))
-    return chosen.joined(found)
+    checked = replace(chosen, keys=tuple(key for key in keys if key in jumpy or key not in exact))
+    moving = warn_of_moved_jumps(points, adjoint, checked, in_time=True)
+    return [
+        exact[key] if key in exact else of_argument(points, adjoint, key, moving, chosen.own_name(key)) for key in keys
+    ]
+
+
+def _recorded(
+    rhs: RightHandSide, times: Array, states: Array, adjoint: Array, beside: Callable[[Array], Array], keys: list[int]
+) -> tuple[dict[int, Tree], set[int]]:  # fmt: skip
+    """Gradients by the arguments with which the function can be recorded, all or one by one; which may move jumps."""
+    found: dict[int, Tree] = {}
+    jumpy: set[int] = set()
+    if not states.size or not keys:
+        return found, jumpy
+    groups = [keys] if len(keys) == 1 else [keys, *([key] for key in keys)]
+    for group in groups:
+        with suppress(NoCodeError):
+            recorded = of_recorded(rhs, group)
+            moving = {key for key in group if recorded.moves_jumps(key)}
+            found |= recorded.gradient(times, states, beside(adjoint) if moving else adjoint)
+            jumpy |= moving
+        if len(found) == len(set(keys)):
+            break
+    return found, jumpy
 
 
 def _points(rhs: RightHandSide, times: Array, states: Array) -> Points:

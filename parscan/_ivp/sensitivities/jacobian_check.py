@@ -22,8 +22,10 @@ FEW = 0.25
 
 UNLIKE = "gave other values or slopes than its recorded operations"
 
-BY_JAC, BY_RECORD = "`jac`", "the recorded operations of `fun`, exactly"
-BY_DIFFERENCES = "differences of `fun`"
+UNASKED = "is not recorded, as `compile=False` asks"
+
+BY_JAC, EXACT, BY_DIFFERENCES = "by `jac`", "exact, by the recorded operations of `fun`", "by differences"
+"""Where Jacobians come from."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,15 @@ def exactly_linearised(rhs: RightHandSide, t: Array, states: Array) -> Linearise
             return Linearised(rhs, BY_JAC)
         rhs = rhs.without_jacobian()
     if rhs.recorder is None:
-        return Linearised(rhs, BY_DIFFERENCES)
+        return Linearised(rhs, f"{BY_DIFFERENCES}: `fun` {UNASKED}")
     try:
         code = rhs.recorder()
         if _has_values(rhs, code, t, states) and _is_exact(found := rhs.derived_by(code), t, states):
-            return Linearised(found, BY_RECORD)
+            return Linearised(found, EXACT)
         reason = UNLIKE
     except NoCodeError as error:
         reason = str(error)
-    return Linearised(rhs, f"{BY_DIFFERENCES}, which {reason}")
+    return Linearised(rhs, f"{BY_DIFFERENCES}: `fun` {reason}")
 
 
 def _some(t: Array, states: Array) -> tuple[Array, Array]:

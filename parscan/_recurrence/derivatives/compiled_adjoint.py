@@ -10,9 +10,9 @@ from ..._arrays.namespace import Array, array_namespace, quiet
 from ..._arrays.threads import available_threads
 from ..._engine.tolerance import is_noise
 from ..._functions.adjoint import Adjoint
+from ..._functions.at_points import CODES, LARGEST, pairs
 from ..._functions.verify import apart
 from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError
-from .at_points import CODES, LARGEST, pairs
 from .recorded import arguments, entered, noted, recording_of
 from .solution import Solution
 

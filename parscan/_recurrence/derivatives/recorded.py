@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..._arrays.elementwise import is_complex
 from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._functions.at_points import AtPoints, pairs
 from ..._functions.verify import apart, unlike_step
 from ..._linalg.dense import Dense
 from ..._linalg.structure import Structure
 from ..._recorded.budget import NoCodeError
 from ..systems.recorded_step import record_step
-from .at_points import AtPoints, pairs
 from .solution import Solution
 
 if TYPE_CHECKING:

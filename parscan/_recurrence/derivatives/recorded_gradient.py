@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..._arrays.namespace import Array, array_namespace, library
-from ..._functions.parameters import BRANCHES, Leaf, Tree, has_integers, leaves, like
+from ..._functions.at_points import AtPoints, pairs
+from ..._functions.opened import as_example, as_leaf, is_plain, opened
+from ..._functions.parameters import Leaf, Tree, has_integers, leaves, like
 from ..._functions.points import stretches
 from ..._recorded.budget import NoCodeError
 from ..systems.recorded_step import recorded_step
-from .at_points import AtPoints, pairs
 from .recorded import MOST, arguments, as_states, compare, entered, noted, recording_of
 from .solution import Solution
 
 if TYPE_CHECKING:
     from ..._recorded.pullbacks import Pullback
     from ..._recorded.record import Recording
-
-PLAIN = (dict, list, tuple)
-"""Containers that can be made anew while the step is recorded."""
 
 LONGER = 4
 """Machine code has stretches longer by this factor than calls of NumPy, so that they are worth another thread."""
@@ -67,7 +65,7 @@ class ByParameters:
         """Sums over time of products of `states` with the derivatives by the arguments."""
         solution, notes = self.solution, self.recording.notes
         own = [leaf for key in self.keys for leaf in _leaves(solution, key)]
-        given = [pairs(_example(leaf, solution.y0)) for leaf in own]
+        given = [pairs(as_example(leaf, solution.y0)) for leaf in own]
         numbers = range(self._first, self._first + len(given))
         derived: Pullback
         derived, code = noted(notes, "by parameters", lambda: _derived(self.recording, numbers))
@@ -81,7 +79,7 @@ class ByParameters:
         found, begin = [], 0
         for leaf, one in zip(own, given, strict=True):
             part = xp.reshape(total[begin : begin + one.size], one.shape)
-            found.append(_as_leaf(part, leaf))
+            found.append(as_leaf(part, leaf))
             begin += one.size
         values = iter(found)
         return {key: like(solution.step.args[key], values) for key in self.keys}
@@ -96,18 +94,14 @@ def by_parameters(solution: Solution, keys: Sequence[int]) -> ByParameters:
         raise NoCodeError("is not recorded, as `compile=False` asks")
     step, y0 = solution.step, solution.y0
     trees = [step.args[key] for key in keys]
-    if not all(map(_is_plain, trees)):
+    if not all(map(is_plain, trees)):
         raise NoCodeError("has parameters in containers of other types than dict, list and tuple")
     own = [leaf for key in keys for leaf in _leaves(solution, key)]
     if any(not isinstance(leaf, float | complex) and library(leaf) != "numpy" for leaf in own):
         raise NoCodeError("has parameters of another library than NumPy")
-    examples = tuple(_example(leaf, y0) for leaf in own)
+    examples = tuple(as_example(leaf, y0) for leaf in own)
     count = 1 + (step.x is not None)
-    skeletons, last = [], 0
-    for tree in trees:
-        found, last = skeleton(tree, last)
-        skeletons.append((found, last))
-    function = opened(step.value, count, keys, tuple(skeletons), len(step.args))
+    function = opened(step.value, count, keys, trees, len(step.args))
     others = tuple(one for key, one in enumerate(step.args) if key not in keys)
     recording = recorded_step(step, y0[None, ...], function, examples, others)
     values = noted(recording.notes, "at points", lambda: AtPoints(recording.program, _shared(recording, len(own))))
@@ -144,80 +138,8 @@ def jump(recording: Recording, numbers: range) -> bool:
     return moves_jumps(recording, numbers)
 
 
-def opened(
-    function: Callable[..., Any], count: int, keys: tuple[int, ...], skeletons: tuple[Any, ...], total: int
-) -> Callable[..., Any]:
-    """
-    The function with some of its `total` further arguments taken apart: their leaves come before the others.
-
-    It is recorded, and must be seen to change nothing.
-    """
-    others = [key for key in range(total) if key not in keys]
-    last = skeletons[-1][1]
-    places = tuple((key in keys, (keys if key in keys else others).index(key)) for key in range(total))
-
-    def call(*given: Any) -> Any:
-        values, rest = given[count : count + last], given[count + last :]
-        args = [filled(skeletons[place][0], values) if is_open else rest[place] for is_open, place in places]
-        return function(*given[:count], *args)
-
-    return call
-
-
-def skeleton(tree: Tree, first: int) -> tuple[Any, int]:
-    """What a tree is, with numbers in place of its leaves, which begin with the `first`; and the next number."""
-    if not isinstance(tree, BRANCHES):
-        return ("leaf", first, ()), first + 1
-    parts = []
-    for part in tree.values() if isinstance(tree, dict) else tree:
-        found, first = skeleton(part, first)
-        parts.append(found)
-    return (type(tree).__name__, tuple(tree) if isinstance(tree, dict) else (), tuple(parts)), first
-
-
-def filled(one: tuple[Any, ...], values: tuple[Any, ...]) -> Tree:
-    """A tree of its skeleton and all leaves."""
-    kind, keys, parts = one
-    if kind == "leaf":
-        return values[keys]
-    found = [filled(part, values) for part in parts]
-    if kind == "dict":
-        return dict(zip(keys, found, strict=True))
-    return found if kind == "list" else tuple(found)
-
-
-def _is_plain(tree: Tree) -> bool:
-    if not isinstance(tree, BRANCHES):
-        return True
-    return type(tree) in PLAIN and all(map(_is_plain, tree.values() if isinstance(tree, dict) else tree))
-
-
 def _leaves(solution: Solution, key: int) -> list[Leaf]:
     return list(leaves(f"args[{key}]", solution.step.args[key]).values())
-
-
-def _example(leaf: Leaf, y0: Array) -> Array:
-    """A leaf as an array; numbers of Python take the precision of the state."""
-    xp = array_namespace(y0)
-    if not isinstance(leaf, float | complex):
-        return leaf
-    is_single = xp.finfo(y0.dtype).bits == xp.finfo(xp.float32).bits
-    if isinstance(leaf, complex):
-        return xp.asarray(leaf, dtype=xp.complex64 if is_single else xp.complex128)
-    return xp.asarray(leaf, dtype=xp.float32 if is_single else xp.float64)
-
-
-def _as_leaf(part: Array, leaf: Leaf) -> Leaf:
-    """A part of the gradient like its leaf."""
-    if isinstance(leaf, complex):
-        return complex(part[0], part[1])
-    if isinstance(leaf, float):
-        return float(part)
-    xp = array_namespace(leaf)
-    if leaf.dtype.kind == "c":
-        part = xp.astype(part[..., 0] + 1j * part[..., 1], leaf.dtype)
-    found = xp.reshape(xp.astype(part, leaf.dtype, copy=False), leaf.shape)
-    return found if leaf.ndim else found[()]
 
 
 def _shared(recording: Recording, count: int) -> tuple[int, ...]:

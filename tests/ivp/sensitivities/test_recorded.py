@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from ode_methods import ON_ANY_MESH, ON_MESH
-from ode_sensitivities import SMOOTH, deviation
+from ode_sensitivities import SMOOTH, deviation, extrapolated
 
 from parscan import solve_ivp
+from parscan.warnings import DiscontinuousParameterWarning
 
-EXACT = "Jacobians for derivatives come from the recorded operations of `fun`, exactly."
+EXACT = "exact, by the recorded operations of `fun`"
 RNG = np.random.default_rng(5)
 
 
@@ -36,15 +37,15 @@ def test_derivatives_are_those_of_the_exact_jacobian(method, end):
     gradient = RNG.standard_normal(sol.y.shape)
     assert deviation(sol.tangent(y0=np.eye(2)), other.tangent(y0=np.eye(2))) <= 2e-13
     assert deviation(sol.adjoint(gradient).states, other.adjoint(gradient).states) <= 2e-13
-    assert EXACT in sol.decisions
-    assert "Jacobians for derivatives come from `jac`." in other.decisions
+    assert sol.derivatives == EXACT
+    assert other.derivatives == "by `jac`"
 
 
 @ON_ANY_MESH
 def test_derivatives_of_deer_by_the_second_derivatives_of_the_exact_jacobian():
     sol, other = both("DEER", rtol=1e-11, atol=1e-11)
     assert deviation(sol.tangent(y0=np.eye(2)), other.tangent(y0=np.eye(2))) <= 1e-10
-    assert EXACT in sol.decisions
+    assert sol.derivatives == EXACT
 
 
 @pytest.mark.parametrize("method", ["auto", "LSODA"])
@@ -55,7 +56,7 @@ def test_derivatives_of_solutions_step_by_step(method, compiled):
     sol, _ = both(method, t_eval=[0.5, 2.0], compile=compiled)
     rough = both(method, t_eval=[0.5, 2.0], compile=False)[0]
     assert deviation(sol.tangent(y0=np.eye(2)), rough.tangent(y0=np.eye(2))) <= 1e-5
-    assert EXACT in sol.decisions
+    assert sol.derivatives == EXACT
     assert sol.lyapunov == pytest.approx(rough.lyapunov, rel=1e-4)
 
 
@@ -68,7 +69,7 @@ def test_other_dtypes(dtype):
     found = sol.tangent(y0=np.eye(2))
     assert found.dtype == dtype
     assert deviation(found, other.tangent(y0=np.eye(2))) <= precision
-    assert EXACT in sol.decisions
+    assert sol.derivatives == EXACT
 
 
 @ON_ANY_MESH
@@ -80,7 +81,7 @@ def test_members_of_batches(batch):
     sol, other = both(y0=y0, args=args, rtol=1e-13, atol=1e-13)
     gradient = RNG.standard_normal(sol.y.shape)
     assert deviation(sol.adjoint(gradient).states, other.adjoint(gradient).states) <= 2e-13
-    assert EXACT in sol.decisions
+    assert sol.derivatives == EXACT
 
 
 def test_batches_of_one_member_on_one_interval_by_machine_code():
@@ -120,10 +121,7 @@ def test_records_that_the_function_contradicts_are_withdrawn(wrong):
     sol = solve_ivp(Told(wrong), (0, 2), [1.0, 0.0], "Radau", rtol=1e-10, atol=1e-10)
     right = solve_ivp(lambda t, y: [y[1], -np.sin(y[0])], (0, 2), [1.0, 0.0], "Radau", sol.t, rtol=1e-10, atol=1e-10)
     assert deviation(sol.tangent(y0=np.eye(2)), right.tangent(y0=np.eye(2))) <= 1e-7
-    told = (
-        "Jacobians for derivatives come from differences of `fun`, which gave other values or slopes than its recorded "
-    )
-    assert sol.decisions[-1] == told + "operations."
+    assert sol.derivatives == "by differences: `fun` gave other values or slopes than its recorded operations"
 
 
 def test_functions_that_cannot_be_recorded_are_differenced():
@@ -133,8 +131,8 @@ def test_functions_that_cannot_be_recorded_are_differenced():
     sol = solve_ivp(fun, (0, 2), [1.0, 0.0], "Radau", rtol=1e-10, atol=1e-10)
     other = solve_ivp(fun, (0, 2), [1.0, 0.0], "Radau", rtol=1e-10, atol=1e-10, compile=False)
     assert (sol.tangent(y0=np.eye(2)) == other.tangent(y0=np.eye(2))).all()
-    assert sol.decisions[-1].startswith("Jacobians for derivatives come from differences of `fun`, which ")
-    assert other.decisions[-1] == "Jacobians for derivatives come from differences of `fun`."
+    assert sol.derivatives.startswith("by differences: `fun` ")
+    assert other.derivatives == "by differences: `fun` is not recorded, as `compile=False` asks"
 
 
 def test_a_jacobian_that_is_not_exact_gives_way_to_the_record():
@@ -142,4 +140,106 @@ def test_a_jacobian_that_is_not_exact_gives_way_to_the_record():
         rates, (0, 2), [0.7, 1.2], "Radau", jac=lambda t, y, a, d: np.zeros((2, 2)), args=(1.5, 0.6), rtol=1e-6
     )
     sol.tangent(y0=np.eye(2))
-    assert EXACT in sol.decisions
+    assert sol.derivatives == EXACT
+
+
+def network(t, y, layers, gain):
+    inner = np.tanh(layers[0]["W"] @ y + layers[0]["b"])
+    return gain * (layers[1] @ inner) - y + np.interp(t, [0.0, 0.7, 1.1, 2.0], layers[2])
+
+
+def of_network(changed=lambda layers: layers, gain=0.8, method="Radau", **options):
+    rng = np.random.default_rng(3)
+    layers = [
+        {"W": rng.standard_normal((4, 3)), "b": rng.standard_normal(4)},
+        0.5 * rng.standard_normal((3, 4)),
+        rng.standard_normal(4),
+    ]
+    options = {"t_eval": [0.3, 1.0, 2.0], "vectorized": False, "jumps": [0.7, 1.1], **options}
+    return solve_ivp(
+        network, (0, 2), [0.3, -0.2, 0.5], method, args=(changed(layers), gain), rtol=1e-12, atol=1e-12, **options
+    )
+
+
+@pytest.mark.parametrize("method", ["Radau", "Gauss", "auto"])
+def test_gradients_by_nested_parameters_are_those_of_differences_of_solutions(method):
+    sol = of_network(method=method)
+    found, gain = sol.gradient(2 * sol.y)
+    assert [type(one) for one in found] == [dict, np.ndarray, np.ndarray]
+    assert found[0]["W"].shape == (4, 3)
+
+    def loss(h, change):
+        def changed(layers):
+            change(layers, h)
+            return layers
+
+        return np.sum(of_network(changed, method=method).y ** 2)
+
+    def of(value, index, h):
+        value[index] += h
+
+    expected = [
+        extrapolated(lambda h: loss(h, lambda layers, h: of(layers[0]["W"], (2, 1), h))),
+        extrapolated(lambda h: loss(h, lambda layers, h: of(layers[0]["b"], 3, h))),
+        extrapolated(lambda h: loss(h, lambda layers, h: of(layers[1], (1, 2), h))),
+        extrapolated(lambda h: loss(h, lambda layers, h: of(layers[2], 1, h))),
+        extrapolated(lambda h: np.sum(of_network(gain=0.8 + h, method=method).y ** 2)),
+    ]
+    values = found[0]["W"][2, 1], found[0]["b"][3], found[1][1, 2], found[2][1], gain
+    assert deviation(values, expected) <= 1e-8
+
+
+def test_the_function_is_not_called_for_each_parameter():
+    calls = []
+
+    def fun(t, y, W):
+        None if hasattr(y, "graph") else calls.append(1)
+        return np.tanh(W @ y) - y
+
+    sol = solve_ivp(fun, (0, 2), np.ones(12), "Radau", args=(0.1 * RNG.standard_normal((12, 12)),), rtol=1e-8)
+    sol.adjoint(sol.y)
+    calls.clear()
+    sol.gradient(sol.y)
+    assert len(calls) <= 20
+
+
+@pytest.mark.parametrize("batch", [(3,), (2, 2), (30,)])
+def test_gradients_of_batches_by_shared_and_own_parameters(batch):
+    y0 = np.array([0.7, 1.2]).reshape(2, *(1,) * len(batch)) + 0.1 * RNG.standard_normal((2, *batch))
+    growth = 1.5 + 0.1 * RNG.standard_normal(batch)
+    sol, _ = both(y0=y0, args=(growth, 0.6), rtol=1e-11, atol=1e-11)
+    gradient = RNG.standard_normal(sol.y.shape)
+
+    def vjp(adjoint, t, y, growth, death):
+        return np.sum(adjoint[0] * y[0] * (1 - y[1]), axis=0), -np.sum(adjoint[1] * y[1])
+
+    for found, expected in zip(sol.gradient(gradient), sol.gradient(gradient, vjp=vjp), strict=True):
+        assert deviation(found, expected) <= 1e-12
+
+
+class Halved:
+    """A function whose record has half the derivative by its second parameter, and the same values."""
+
+    def __call__(self, t, y, a, b):
+        if hasattr(y, "graph") and hasattr(b, "graph"):
+            b = 0.5 * b + 0.45
+        return [y[1], -a * np.sin(y[0]) - b * y[1]]
+
+
+def test_gradients_that_the_function_contradicts_are_differences():
+    def solve(fun):
+        return solve_ivp(fun, (0, 2), [1.0, 0.0], "Radau", args=(1.3, 0.9), rtol=1e-10, atol=1e-10)
+
+    sol, right = solve(Halved()), solve(lambda t, y, a, b: [y[1], -a * np.sin(y[0]) - b * y[1]])
+    assert deviation(sol.gradient(sol.y), right.gradient(right.y)) <= 1e-7
+
+
+@pytest.mark.parametrize("fun", [
+    lambda t, y, a: np.where(t < a, 1.0, -0.5) - 0.1 * y,
+    lambda t, y, a: np.where(np.sin(5 * t) < a, 1.0, -0.5) - 0.1 * y,
+    lambda t, y, a: np.floor(3 * t / a) - 0.1 * y,
+])  # fmt: skip
+def test_parameters_that_move_jumps_are_named(fun):
+    sol = solve_ivp(fun, (0, 2), [1.0], "Radau", args=(0.63,), rtol=1e-6)
+    with pytest.warns(DiscontinuousParameterWarning, match=r"`args\[0\]` \(`a`\) moves a jump"):
+        sol.gradient(np.ones_like(sol.y))

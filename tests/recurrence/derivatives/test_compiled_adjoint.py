@@ -8,8 +8,9 @@ from random_programs import SMOOTHLY
 from recurrence_sensitivities import adjoint_loop, apart
 
 from parscan import solve_recurrence
+from parscan._functions import at_points
 from parscan._recorded.native import overlap
-from parscan._recurrence.derivatives import at_points, compiled_adjoint, sweeps
+from parscan._recurrence.derivatives import compiled_adjoint, sweeps
 
 ROUNDING = 1e-12
 

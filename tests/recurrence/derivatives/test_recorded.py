@@ -5,7 +5,7 @@ import pytest
 from recurrence_sensitivities import adjoint_loop, apart, tangent_loop
 
 from parscan import Diagonal, solve_recurrence
-from parscan._recurrence.derivatives import at_points
+from parscan._functions import at_points
 
 ROUNDING = 1e-13
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from random_programs import ANY, SMOOTHLY
 
 from parscan import solve_recurrence
-from parscan._recurrence.derivatives import at_points, gradient
+from parscan._functions import at_points
+from parscan._recurrence.derivatives import gradient
 from parscan.warnings import DiscontinuousParameterWarning
 
 ROUNDING = 1e-12

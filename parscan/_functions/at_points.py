@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..._arrays.namespace import Array, array_namespace, quiet
-from ..._functions.verify import apart
-from ..._recorded.budget import Ledger
+from .._arrays.namespace import Array, array_namespace, quiet
+from .._recorded.budget import Ledger
+from .verify import apart
 
 if TYPE_CHECKING:
-    from ..._recorded.native.evaluate import Evaluator
-    from ..._recorded.program import Program
+    from .._recorded.native.evaluate import Evaluator
+    from .._recorded.program import Program
 
 LARGEST = 20_000
 """Operations in the text of machine code, at most."""
@@ -55,8 +55,8 @@ class AtPoints:
         seconds += len(self.program.blocks) * OF_A_BLOCK * -(-points // max(1, NUMBERS // size))
         if not (CODES.pays_loading(seconds) and CODES.pays(self.program, seconds)):
             return
-        from ..._recorded.native.evaluate import Evaluator  # noqa: PLC0415 - slow to import
-        from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
+        from .._recorded.native.evaluate import Evaluator  # noqa: PLC0415 - slow to import
+        from .._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
         try:
             self._code = Evaluator(self.program, shared=self._shared)
@@ -109,7 +109,7 @@ def _differ(expected: tuple[Array, ...], found: tuple[Array, ...]) -> bool:
 
 def pairs(array: Any) -> Any:
     """Complex arrays as those of their parts, as programs take them; others as they are."""
-    from ..._recorded.pairs import as_pairs  # noqa: PLC0415 - slow to import
+    from .._recorded.pairs import as_pairs  # noqa: PLC0415 - slow to import
 
     if array.dtype.kind == "c":
         return as_pairs(array_namespace(array).reshape(array_namespace(array).ascontiguousarray(array), array.shape))
