@@ -17,8 +17,8 @@ from .truncate import cut_at_bad_value
 from .window import Log, Piece, Task, solve_window
 
 FURTHER, NEARER = 4.0, 0.25
-"""The next coarse solution spans FURTHER times the length just solved, and at least NEARER times the length of the
-coarse solution before."""
+"""The next coarse solution spans FURTHER times the length just solved from the one before, perhaps in several windows,
+and at least NEARER times the length of that one."""
 
 FOLLOWED = 8
 """Number of sequential steps that replace the first window that Newton's method cannot solve, at a jump for example;
@@ -69,6 +69,7 @@ def solve(task: Task, span: tuple[float, float], y0: Array, reached: Reached | N
 def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Record) -> None:
     """Window after window."""
     front, state, end, reach = span[0], y0, span[1], span[1]
+    begun = front  # where the coarse solution begins
     start: CoarseSolution | None = None
     while front != end:
         if record.stuck >= STUCK_WINDOWS:
@@ -77,6 +78,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
             return
         record.windows += 1
         fresh = start is None
+        begun = front if start is None else begun
         start = task.start((front, reach), state) if start is None else start
         if start.failure:  # no later start may go beyond: an implicit method could step over a pole
             reach = end = float(start.t[-1])
@@ -104,7 +106,7 @@ def _solve_windows(task: Task, span: tuple[float, float], y0: Array, record: Rec
         start = start.after(front) if piece.whole else None
         if start is None:  # a coarse solution far beyond a difficulty would be wasted
             nearer = 0.0 if record.stuck > 1 else NEARER * reached
-            reach = _limited(front + max(FURTHER * length, nearer, key=abs), front, end)
+            reach = _limited(front + max(FURTHER * (front - begun), nearer, key=abs), front, end)
         record.log.front = front
         record.log.report(piece.trial.intervals, 0, record.log.history[-1] if record.log.history else None)
 

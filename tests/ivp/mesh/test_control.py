@@ -7,7 +7,7 @@ import array_api_strict
 import numpy as np
 import pytest
 from ode_methods import COLLOCATION, ON_ANY_MESH, ON_MESH
-from ode_problems import pendulum
+from ode_problems import pendulum, robertson
 from scipy import integrate as scipy_integrate
 from scipy.integrate import solve_ivp as scipy_solve_ivp
 
@@ -58,6 +58,23 @@ def test_windows_do_not_repeat_the_start():
     assert "in 1 window." in whole.message
     assert "windows." in cut.message
     assert cut.nfev < whole.nfev + 200
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_spans_of_coarse_solutions_grow_again_where_windows_are_shorter(compiled):
+    """With a wrong Jacobian Newton's method converges on tiny intervals only, until an interval happens to be solved."""
+    calls = []
+
+    def progress(_):
+        calls.append(1)
+        assert len(calls) < 2000
+
+    options = {"window": 2, "rtol": 2e-7, "atol": 1e-9, "compile": compiled, "progress": progress}
+    wrong = {"jac": lambda t, y: np.zeros((3, 3))}
+    sol = solve_ivp(robertson, (50, 50.2166), [1.0, 0.0, 0.0], "Radau", **options, **wrong)
+    expected = scipy_solve_ivp(robertson, (50, 50.2166), [1.0, 0.0, 0.0], "Radau", rtol=1e-10, atol=1e-13).y[:, -1]
+    assert sol.success
+    assert np.all(np.abs(sol.y[:, -1] - expected) <= 10 * (2e-7 * np.abs(expected) + 1e-9))
 
 
 @ON_ANY_MESH
