@@ -62,7 +62,7 @@ def test_windows_do_not_repeat_the_start():
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_spans_of_coarse_solutions_grow_again_where_windows_are_shorter(compiled):
-    """With a wrong Jacobian Newton's method converges on tiny intervals only, until an interval happens to be solved."""
+    """With a wrong Jacobian Newton's method converges on tiny intervals, until another one happens to be solved."""
     calls = []
 
     def progress(_):
