@@ -83,7 +83,11 @@ def _recorded(
         with suppress(NoCodeError):
             recorded = of_recorded(rhs, group)
             moving = {key for key in group if recorded.moves_jumps(key)}
-            found |= recorded.gradient(times, states, beside(adjoint) if moving else adjoint)
+            if moving:
+                found |= recorded.gradient(times, states, beside(adjoint))
+            if len(moving) < len(group):  # where nothing moves, the adjoint is exact as it is
+                exact = recorded.gradient(times, states, adjoint)
+                found |= {key: exact[key] for key in group if key not in moving}
             jumpy |= moving
         if len(found) == len(set(keys)):
             break
