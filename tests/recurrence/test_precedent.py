@@ -38,6 +38,7 @@ def chaotic(y, x):
 def chosen(monkeypatch):
     """Numbers of solves whose choices were taken over, and of all."""
     counts = [0, 0]
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)  # on one core sweeps may not pay
     real = _precedent.recalled
 
     def counted(task):
