@@ -2,7 +2,7 @@
 
 The first of many random symbols decides the class, the others distract (problem 2b of Hochreiter and Schmidhuber 1997,
 at the length of Martin and Cundy 2018). h_t = a_t h_{t-1} + (1 - a_t) z_t, with a gate and a candidate for each symbol,
-must learn to take in the first and to let the others pass. Forwards it is one scan, backwards another.
+must learn to take in the first and to let the others pass. The gradient is that of the step; loops give the same.
 """
 
 import argparse
@@ -19,45 +19,64 @@ def sigmoid(v):
     return 1 / (1 + np.exp(-v))
 
 
-def loop(a, b, *, reverse=False):  # the sequential way
-    states, h = np.empty_like(b), np.zeros_like(b[0])
-    for t in range(len(b) - 1, -1, -1) if reverse else range(len(b)):
-        states[t] = h = a[t] * h + b[t]
-    return states
+def step(h, symbol, gates, candidates):
+    """The next states; a symbol is a row of zeros with a one in its place."""
+    a = symbol @ sigmoid(gates)
+    return a * h + (1 - a) * (symbol @ np.tanh(candidates))
 
 
 def sequences(rng, steps):
-    """Symbols `(T, batch)`, and the classes."""
+    """Symbols `(T, batch, SYMBOLS)`, and the classes."""
     symbols = rng.integers(2, SYMBOLS, (steps, BATCH))
     symbols[0] = np.arange(BATCH) % 2
-    return symbols, symbols[0]
+    return np.eye(SYMBOLS)[symbols], symbols[0]
 
 
-def probability(p, symbols, scan=parscan.linear_recurrence):
-    """That the class is the second, with what was computed on the way."""
-    a, z = sigmoid(p["gates"])[symbols], np.tanh(p["candidates"])[symbols]
-    h = scan(a, (1 - a) * z)
-    return sigmoid(h[-1] @ p["weights"] + p["bias"]), a, z, h
+def by_parscan(symbols, gates, candidates):
+    """The last states, and what takes their gradient to gates and candidates."""
+    sol = parscan.solve_recurrence(step, np.zeros((BATCH, STATES)), symbols, args=(gates, candidates))
+
+    def pull(g):
+        grad_y = np.zeros_like(sol.y)
+        grad_y[-1] = g
+        return sol.gradient(grad_y)
+
+    return sol.y[-1], pull
 
 
-def gradient(p, symbols, classes, scan=parscan.linear_recurrence):
+def by_loops(symbols, gates, candidates):
+    """The same, step by step there and back, with derivatives by hand."""
+    gate, value = sigmoid(gates), np.tanh(candidates)
+    states = [np.zeros((BATCH, STATES))]
+    for symbol in symbols:
+        a = symbol @ gate
+        states.append(a * states[-1] + (1 - a) * (symbol @ value))
+
+    def pull(g):
+        by_gates, by_candidates = np.zeros((2, SYMBOLS, STATES))
+        for symbol, before in zip(symbols[::-1], states[-2::-1], strict=True):
+            a, z = symbol @ gate, symbol @ value
+            by_gates += symbol.T @ (g * (before - z) * a * (1 - a))
+            by_candidates += symbol.T @ (g * (1 - a) * (1 - z * z))
+            g = a * g
+        return by_gates, by_candidates
+
+    return states[-1], pull
+
+
+def probability(p, symbols, way=by_parscan):
+    """That the class is the second, with the last states and what takes their gradient to the parameters."""
+    h, pull = way(symbols, p["gates"], p["candidates"])
+    return sigmoid(h @ p["weights"] + p["bias"]), h, pull
+
+
+def gradient(p, symbols, classes, way=by_parscan):
     """Of the logarithmic loss, after its value."""
-    found, a, z, h = probability(p, symbols, scan)
+    found, h, pull = probability(p, symbols, way)
     slope = (found - classes) / BATCH
-    grad_h = np.zeros_like(h)
-    grad_h[-1] = slope[:, None] * p["weights"]
-    adjoint = scan(np.concatenate([a[1:], a[:1]]), grad_h, reverse=True)  # with the gate of the step after
-    before = np.concatenate([np.zeros_like(h[:1]), h[:-1]])
-
-    def by_symbol(values):
-        return np.stack([np.bincount(symbols.ravel(), v.ravel(), SYMBOLS) for v in np.moveaxis(values, -1, 0)], axis=-1)
-
-    return -np.mean(np.log(np.where(classes == 1, found, 1 - found))), {
-        "gates": by_symbol(adjoint * (before - z) * a * (1 - a)),
-        "candidates": by_symbol(adjoint * (1 - a) * (1 - z * z)),
-        "weights": h[-1].T @ slope,
-        "bias": slope.sum(),
-    }
+    by_gates, by_candidates = pull(slope[:, None] * p["weights"])
+    by = {"gates": by_gates, "candidates": by_candidates, "weights": h.T @ slope, "bias": slope.sum()}
+    return -np.mean(np.log(np.where(classes == 1, found, 1 - found))), by
 
 
 def main(steps=10_000, updates=100):
@@ -65,16 +84,17 @@ def main(steps=10_000, updates=100):
     rng = np.random.default_rng(0)
     p = {"candidates": rng.standard_normal((SYMBOLS, STATES)), "weights": rng.standard_normal(STATES), "bias": 0.0}
     p["gates"] = np.full((SYMBOLS, STATES), np.log(steps))  # all is kept for about as long as the sequence
-    gradient(p, *sequences(rng, 8))  # the first call loads the kernels
     problem, took, found = sequences(rng, steps), {}, {}
-    for scan in (parscan.linear_recurrence, loop):
+    for way in (by_parscan, by_parscan, by_parscan, by_loops):  # the first calls compile the recorded step
         begin = time.perf_counter()
-        found[scan] = gradient(p, *problem, scan)[1]
-        took[scan] = time.perf_counter() - begin
+        found[way] = gradient(p, *problem, way)[1]
+        took[way] = time.perf_counter() - begin
     ours, theirs = found.values()
     apart = max(float(np.max(np.abs(ours[name] - theirs[name]))) for name in p)
-    ratio = took[loop] / took[parscan.linear_recurrence]
-    print(f"gradient over {steps} steps: loops {took[loop]:.2f} s, parscan {ratio:.1f} times faster, {apart:.1e} apart")
+    ratio = took[by_loops] / took[by_parscan]
+    print(
+        f"gradient over {steps} steps: loops {took[by_loops]:.2f} s, parscan {ratio:.1f} times faster, {apart:.1e} apart"
+    )
     first, second = ({name: 0 * value for name, value in p.items()} for _ in range(2))
     for update in range(1, updates + 1):
         loss, slopes = gradient(p, *sequences(rng, steps))
@@ -95,5 +115,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="a million steps instead of ten thousand")
     apart, right = main(1_000_000 if parser.parse_args().full else 10_000)
-    if apart > 1e-12 or right < 1:
+    if apart > 1e-10 or right < 1:
         raise SystemExit("the two ways disagree, or the task was not learnt")

@@ -146,8 +146,8 @@ def test_gradients_of_the_classifier(rng):
     assert module["loss_and_gradient"](p, x, 1)[1] @ direction == pytest.approx(expected, rel=1e-6)
 
 
-LONGER = {"gru_classifier.py": 120}
-"""A network with its derivatives by hand, its loops, and its training."""
+LONGER = {"gru_classifier.py": 120, "memory_task.py": 120}
+"""Networks with their loops, with derivatives by hand, and their training."""
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.name)

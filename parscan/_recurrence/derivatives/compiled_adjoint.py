@@ -12,6 +12,7 @@ from ..._engine.tolerance import is_noise
 from ..._functions.adjoint import Adjoint
 from ..._functions.at_points import CODES, LARGEST, pairs
 from ..._functions.verify import apart
+from ..._kernels.dispatch import is_loaded
 from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError
 from .recorded import arguments, entered, noted, recording_of
 from .solution import Solution
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 OF_A_STEP, OF_AN_ENTRY = 5e-8, 2e-8
 """Seconds that a scan of Jacobians takes for each step, and for each entry of a matrix."""
+
+WITHOUT_KERNEL = 2e-6
+"""Seconds that it takes for each step as long as its kernel is not loaded."""
 
 LARGER = 3
 """Operations of a step backwards, in those of the step, about."""
@@ -47,7 +51,8 @@ def compiled_adjoint(solution: Solution, gradient: Array) -> Adjoint | None:
     if solution.step.has_jacobian or not steps or steps < gradient.shape[0]:
         return None
     entries = prod(y0.shape[:-1]) * y0.shape[-1] ** 2
-    seconds = steps * (OF_A_STEP + OF_AN_ENTRY * entries)
+    of_a_step = OF_A_STEP if is_loaded(y0) else WITHOUT_KERNEL
+    seconds = steps * (of_a_step + OF_AN_ENTRY * entries)
     try:
         recording = recording_of(solution)
         program = recording.program
