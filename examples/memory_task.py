@@ -92,9 +92,8 @@ def main(steps=10_000, updates=100):
     ours, theirs = found.values()
     apart = max(float(np.max(np.abs(ours[name] - theirs[name]))) for name in p)
     ratio = took[by_loops] / took[by_parscan]
-    print(
-        f"gradient over {steps} steps: loops {took[by_loops]:.2f} s, parscan {ratio:.1f} times faster, {apart:.1e} apart"
-    )
+    print(f"gradient over {steps} steps: loops {took[by_loops]:.2f} s, parscan {ratio:.1f} times faster,", end=" ")
+    print(f"{apart:.1e} apart")
     first, second = ({name: 0 * value for name, value in p.items()} for _ in range(2))
     for update in range(1, updates + 1):
         loss, slopes = gradient(p, *sequences(rng, steps))
