@@ -15,6 +15,7 @@ from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
 from .accuracy import BRIEF, GAIN, HOPELESS, LEAST, LOOSER, MARCHES, WANTED, LeftError
 from .corners import Places, places_in, stretches_of_members
+from .experience import MOST_KEPT, Experience, known_of, nothing_known
 from .march import FEWEST, ORDER, SOON
 from .members import Members
 from .parts import as_parts, from_parts, of_parts, wide
@@ -35,8 +36,14 @@ BETWEEN = 3.0
 AIM = 0.35
 """Share of the wanted error that a further march aims at: another march for a few members costs more than this one."""
 
-FEW_MENDED = 0.4
-"""Share of members with too large errors at one solve, up to which the next one makes the third march at once."""
+LOOSEST = 100.0
+"""Largest factor on the tolerances of the second march where errors of that size are proportional to tolerances."""
+
+DOUBT, UNLIKE = 0.1, 0.1
+"""
+Errors that are less than the first number of those of the solve before are confirmed by a third march. If more than the
+second number of all members have errors that differ by such a factor, all small ones are confirmed.
+"""
 
 LINEAR = 0.003
 """Relative distance of two marches from which on errors are not taken as proportional to tolerances."""
@@ -198,14 +205,17 @@ class AllMembers:
 
     def _part(self, some: slice, times: Array, tell: Callable[[float], object]) -> Found:
         """Some members, until the estimated errors at the end are at most the tolerances, if that can be done."""
-        xp = self._problem.xp
+        xp, notes = self._problem.xp, self._members.notes
         members = xp.arange(some.start, some.stop)
         self._part_begin, self._part_stretches = some.start, self._stretches(self._problem.span[0], members)
-        count, factors = members.shape[0], (1.0, LOOSER, BETWEEN) if self._confirms else (1.0, LOOSER)
-        y0, shares = self.y0[some, :], xp.repeat(xp.asarray(factors), count)
-        starts = xp.concat([y0] * len(factors))
-        first = self._ends(xp.concat([members] * len(factors)), starts, shares, times, count, None, tell)
-        rounds = self._rounds(y0, len(factors))
+        count, key = members.shape[0], self._habits(some)
+        known = known_of(notes, key, members)
+        before = known or nothing_known(xp.ones(count))
+        looser = LOOSER if known is None else self._looser
+        y0, shares = self.y0[some, :], xp.concat([before.shares, looser * before.shares])
+        twice, starts = xp.concat([members, members]), xp.concat([y0, y0])
+        first = self._ends(twice, starts, shares, times, count, None, tell)
+        rounds = self._rounds(y0, looser, before)
         rounds.first(first, self._apart_first(first, count) if self._is_complex else None)
         if rounds.unfinished:
             raise _left(first)
@@ -215,33 +225,33 @@ class AllMembers:
                 break
             methods = self._round(rounds, members, times, methods)
         values = rounds.y[:, None, :][:, :0, :] if rounds.values is None else rounds.values
-        self._members.notes[self._habits] = float(xp.sum(rounds.shares < 1.0)) / count
+        if self.count <= MOST_KEPT:
+            notes[key] = before.next(rounds.shares, rounds.errors)
         return Found(rounds.y, values, rounds.errors, rounds.steps, rounds.methods, rounds.evaluations)
 
-    def _rounds(self, y0: Array, marches: int) -> Rounds:
+    def _rounds(self, y0: Array, looser: float, before: Experience) -> Rounds:
         """Decides from march to march."""
         native = _native()
         rtol = self._problem.rtol
         limits = native.Limits(
             linear=LINEAR / rtol, proportional=(LOOSER - 1) / GAIN, rest=1 / GAIN, wanted=WANTED, aim=AIM * WANTED,
             fastest=1 / LOOSER, least=LEAST_RELATIVE / rtol, hopeless=HOPELESS, enough=ENOUGH, brief=BRIEF,
-            looser=LOOSER, between=BETWEEN,
+            looser=looser, between=BETWEEN, doubt=DOUBT, unlike=UNLIKE,
         )  # fmt: skip
-        return native.Rounds(limits, y0, self._rtol, self._atol, may_be_exact=self._may_be_exact, marches=marches)
+        return native.Rounds(
+            limits, y0, self._rtol, self._atol, may_be_exact=self._may_be_exact, marches=2, shares=before.shares,
+            expected=before.errors,
+        )  # fmt: skip
+
+    def _habits(self, some: slice) -> Any:
+        """Name of what is noted of some members, of solves with relative tolerances of the same power of ten."""
+        return "shares of the tolerances", f"{self._problem.rtol:.0e}", some.start
 
     @property
-    def _habits(self) -> str:
-        """Name of what is noted of solves with relative tolerances of the same power of ten."""
-        return f"few are mended of {self._problem.rtol:.0e}"
-
-    @property
-    def _confirms(self) -> bool:
-        """
-        Whether the third march is made of all members at once, as few had to be mended at the last solve.
-
-        This takes less time, and changes no result.
-        """
-        return self._members.notes.get(self._habits, 1.0) < FEW_MENDED
+    def _looser(self) -> float:
+        """Factor on the tolerances of the second march, if it is known which ones are enough for the first one."""
+        largest = 1 + (LOOSER - 1) / GAIN * LINEAR / self._problem.rtol
+        return LOOSER if largest < LOOSEST else LOOSEST
 
     def _round(self, rounds: Rounds, members: Array, times: Array, methods: Array | None) -> Array | None:
         """

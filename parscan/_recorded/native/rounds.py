@@ -52,7 +52,10 @@ class Limits(NamedTuple):
         A member is left if a march of more evaluations than the third number, or one that ended with an error of at
         most the second number, left more than the first number of the error.
     looser, between : float
-        Shares of the tolerances of the second and of the third march.
+        Tolerances of the second and of the third march, in those of the first one.
+    doubt, unlike : float
+        A small error is confirmed if it is less than the first number of the expected one; and all are if more than the
+        second number of all members have errors that differ from the expected ones by more than such a factor.
     """
 
     linear: float
@@ -67,25 +70,28 @@ class Limits(NamedTuple):
     brief: float
     looser: float
     between: float
+    doubt: float
+    unlike: float
 
 
 WHOLES = (
     "members", "n", "marches", "others", "confirms", "left", "jobs", "unfinished", "evaluations", "methods seen",
-    "may be exact", "apart given", "value size",
+    "may be exact", "apart given", "value size", "unlike",
 )  # fmt: skip
 """Integers: members; components; marches of each at first; how many marches others are compared with after the best
 one; whether small errors are to be confirmed; members that march again for a smaller error, and all that do; members
 whose first march did not come to its end; evaluations; whether a march ended with another method than the first one;
 whether equal numbers have no distance even if the tolerance is 0; whether distances are given; numbers of a member's
-values."""
+values; members whose errors are not as expected."""
 
 POINTERS = (
     "rtol", "atol", "y0", "first y", "y", "errors", "shares", "steps", "methods", "hopeful", "tells", "values",
-    "every", "given", "begin", "now", "counts", "new methods", "new values", "apart",
+    "every", "given", "begin", "first shares", "expected", "now", "counts", "new methods", "new values", "apart",
 )  # fmt: skip
 """Arrays: tolerances; initial states; states after the first marches; of the best march of each member its state,
 error, share, steps and method; whether it may march again, and whether its error tells with which tolerances; values at
-times; of those who march again their numbers, shares and initial states; what marches gave; distances."""
+times; of those who march again their numbers, shares and initial states; shares of the first marches, and errors that
+are expected of a share of 1; what marches gave; distances."""
 
 _FLOATS, _WHOLES, _PLACES = 0, len(Limits._fields), len(Limits._fields) + len(WHOLES)
 
@@ -104,6 +110,10 @@ class Rounds:
         Whether an absolute tolerance may be 0.
     marches : int
         Of each member at first, 2 or 3: by the tolerances, by looser ones and by those between.
+    shares : float or array, shape (members,)
+        Of the tolerances, for the first march of each member.
+    expected : float or array, shape (members,)
+        Errors that the tolerances would leave, as far as is known: those that differ much are confirmed.
 
     Attributes
     ----------
@@ -121,29 +131,33 @@ class Rounds:
         At times.
     """
 
-    def __init__(self, limits: Limits, y0: Any, rtol: Any, atol: Any, *, may_be_exact: bool, marches: int) -> None:
+    def __init__(
+        self, limits: Limits, y0: Any, rtol: Any, atol: Any, *, may_be_exact: bool, marches: int, shares: Any = 1.0,
+        expected: Any = inf,
+    ) -> None:  # fmt: skip
         count, n = y0.shape
         self._words = words = np.zeros(_PLACES + len(POINTERS))
         self._wholes = words.view(WHOLE)
         self._numbers, self._places = self._wholes[_WHOLES:_PLACES], self._wholes[_PLACES:]
         self._memory, self._run = own_address(words), _code().function
         self._y0, self.values = np.ascontiguousarray(y0), None
-        tolerances, self._rows = np.empty((2, n)), np.empty((7, count))
+        tolerances, self._rows = np.empty((2, n)), np.empty((8, count))
         tolerances[0], tolerances[1] = rtol, atol
         self._states, self._tolerances = np.empty((2, count, n)), tolerances
         self.y, self._begin = self._states
         wholes = self._rows.view(WHOLE)
         self.errors, self.shares, self.steps, self.methods = self._rows[0], self._rows[1], wholes[2], wholes[3]
         self._every, self._given = wholes[4], self._rows[5]
+        self._rows[6], self._rows[7] = shares, expected
         self._flags = np.empty((2, count), np.bool_)
         rows, size, states = own_address(self._rows), 8 * count, own_address(self._states)
         absolute, flags = own_address(tolerances), own_address(self._flags)
         words[: len(limits)] = limits
-        self._numbers[...] = [count, n, marches, 1, 0, 0, 0, 0, 0, 0, may_be_exact, 0, 0]
+        self._numbers[...] = [count, n, marches, 1, 0, 0, 0, 0, 0, 0, may_be_exact, 0, 0, 0]
         self._places[...] = [
             absolute, absolute + 8 * n, where(self._y0), 0, states, rows, rows + size, rows + 2 * size,
             rows + 3 * size, flags, flags + count, 0, rows + 4 * size, rows + 5 * size, states + size * n,
-            0, 0, 0, 0, 0,
+            rows + 6 * size, rows + 7 * size, 0, 0, 0, 0, 0,
         ]  # fmt: skip
         self._kept: Any = None
         self.unfinished = self.left = self.jobs = self.evaluations = 0
@@ -312,7 +326,11 @@ class _Writer:
                 error = code.where(self._ended(third), error, inf)
                 with code.if_(found.get() <= limits.wanted):
                     found.set(code.maximum(error, found.get()))
-            arrays["errors"][m], arrays["shares"][m] = found.get(), 1.0
+            share = arrays["first shares"][m]
+            arrays["errors"][m], arrays["shares"][m] = found.get(), share
+            expected = arrays["expected"][m] * share
+            is_alike = (found.get() >= limits.doubt * expected) & (expected >= limits.doubt * found.get())
+            self.put("unlike", self.number("unlike") + (~is_alike).to(WHOLE))
             arrays["hopeful"][m], arrays["tells"][m] = found.get() > limits.wanted, True
             self._enter(m, m)
 
@@ -338,9 +356,10 @@ class _Writer:
             found.set(code.maximum(found.get(), code.where(is_small, another, error)))
             row.set(row.get() + jobs)
 
+        first = arrays["first shares"][member]
         with code.if_(self.number("others") > 1):
-            compare(0, 1.0)
-        compare(1, limits.looser)
+            compare(0, first)
+        compare(1, limits.looser * first)
         total, before, ended = found.get(), arrays["errors"][member], self._ended(job)
         evaluations = arrays["counts"].after(job * len(COUNTS))[COUNTS.index("evaluations")].to(FLOAT)
         is_hopeless = (total > limits.hopeless * before) & ((total <= limits.enough) | (evaluations > limits.brief))
@@ -374,10 +393,13 @@ class _Writer:
             with code.if_(goes_on):
                 self._add(jobs, m, wanted)
         self.put("left", jobs.get())
-        with code.if_(self.number("confirms").differs(0)), code.for_(self.members) as m, code.if_(
-            arrays["errors"][m] <= limits.wanted
-        ):  # fmt: skip
-            self._add(jobs, m, limits.between)  # type: ignore[arg-type]
+        with code.if_(self.number("confirms").differs(0)):
+            all_are = self.number("unlike").to(FLOAT) > self.members.to(FLOAT) * limits.unlike
+            with code.for_(self.members) as m:
+                error, first = arrays["errors"][m], arrays["first shares"][m]
+                is_small = error < limits.doubt * arrays["expected"][m] * first
+                with code.if_((error <= limits.wanted) & (all_are | is_small)):
+                    self._add(jobs, m, limits.between * first)
         self.put("jobs", jobs.get())
         self.put("confirms", 0)
 

@@ -13,7 +13,7 @@ from parscan._recorded.native.status import Status
 
 LIMITS = Limits(
     linear=30.0, proportional=4.5, rest=0.5, wanted=1.0, aim=0.35, fastest=0.1, least=1e-4, hopeless=0.3, enough=2.0,
-    brief=1000.0, looser=10.0, between=3.0,
+    brief=1000.0, looser=10.0, between=3.0, doubt=0.1, unlike=0.3,
 )  # fmt: skip
 RTOL, ATOL = 1e-3, 1e-4
 
@@ -34,10 +34,16 @@ def error(apart, ratio):
 
 
 class Member:
-    """One of them; the arguments are its states after the first marches, and which of these came to their ends."""
+    """
+    One of them.
 
-    def __init__(self, apart, first, ended):
-        self.apart, self.first, self.y, self.share, self.tells = apart, first, first[0], 1.0, True
+    The arguments are its states after the first marches, which of these came to their ends, the share of the tolerances
+    of the first one, and the error that is expected of a share of 1.
+    """
+
+    def __init__(self, apart, first, ended, share, expected):
+        self.apart, self.first, self.y, self.share, self.tells = apart, first, first[0], share, True
+        self.first_share, wanted = share, expected * share
         shares = (LIMITS.looser, LIMITS.between)[: len(first) - 1]
         found = [
             error(apart(first[0], one), share)[0] if is_ended else np.inf
@@ -45,12 +51,14 @@ class Member:
         ]
         self.error = found[0] if found[0] > LIMITS.wanted else max(found)
         self.hopeful = self.error > LIMITS.wanted
-        self.confirms = len(first) == 2 and not self.hopeful
+        self.is_small = self.error < LIMITS.doubt * expected * share
+        self.is_alike = self.error >= LIMITS.doubt * wanted and wanted >= LIMITS.doubt * self.error
+        self.may_confirm, self.confirms = len(first) == 2 and not self.hopeful, False
 
     def wish(self):
         """The share of the next march, or None."""
         if self.confirms:
-            return LIMITS.between
+            return LIMITS.between * self.first_share
         if not self.hopeful:
             return None
         factor = min(LIMITS.aim / self.error, LIMITS.fastest) if self.tells else LIMITS.fastest
@@ -66,7 +74,9 @@ class Member:
             return False
         total, self.tells = error(self.apart(now, self.y), self.share / share)
         last = total
-        for other, of_other in list(zip(self.first, (1.0, LIMITS.looser), strict=False))[is_first:]:
+        for other, of_other in list(
+            zip(self.first, (self.first_share, LIMITS.looser * self.first_share), strict=False)
+        )[is_first:]:
             found, is_small = error(self.apart(now, other), of_other / share)
             total = max(total, found if is_small else last)
         is_hopeless = total > LIMITS.hopeless * self.error and (total <= LIMITS.enough or evaluations > LIMITS.brief)
@@ -74,6 +84,15 @@ class Member:
         if ended:
             self.y, self.error = now, total
         return ended
+
+
+def made(given):
+    """Members; if the errors of many are not as expected, all small ones are confirmed, otherwise those that differ."""
+    members = [Member(*one) for one in given]
+    are_others = sum(not one.is_alike for one in members) > LIMITS.unlike * len(members)
+    for one in members:
+        one.confirms = one.may_confirm and (are_others or one.is_small)
+    return members
 
 
 def marched(random, y, values=None):
@@ -84,11 +103,12 @@ def marched(random, y, values=None):
 
 
 @pytest.mark.parametrize("is_given", [False, True])
+@pytest.mark.parametrize("knows", [False, True])
 @given(
     st.integers(0, 1 << 30), st.integers(1, 9), st.integers(1, 3), st.sampled_from([2, 3]), st.booleans(),
     st.sampled_from([1e-3, 1e-1, 10.0]),
 )  # fmt: skip
-def test_decisions(is_given, seed, count, n, marches, may_be_exact, spread):
+def test_decisions(knows, is_given, seed, count, n, marches, may_be_exact, spread):
     random = np.random.default_rng(seed)
 
     def apart(one, other):
@@ -105,14 +125,18 @@ def test_decisions(is_given, seed, count, n, marches, may_be_exact, spread):
     first = marched(random, near(every, 1.0), random.normal(size=(count, 2, n)))
     first.counts[:count, 0] = Status.FINISHED
     states, ended = first.y.reshape(marches, count, n), first.counts[:, 0].reshape(marches, count) == Status.FINISHED
-    members = [Member(apart, states[:, k], ended[:, k]) for k in range(count)]
+    known = {"shares": 10.0 ** random.uniform(-2, 0, count), "expected": 10.0 ** random.uniform(-1, 2, count)}
+    before = known.values() if knows else (np.ones(count), np.full(count, np.inf))
+    members = made([(apart, states[:, k], ended[:, k], *(one[k] for one in before)) for k in range(count)])
     values, steps, methods = first.values.copy(), first.counts[:count, 1].copy(), first.methods[:count].copy()
-    rounds = Rounds(LIMITS, exact, RTOL, ATOL * (not may_be_exact), may_be_exact=may_be_exact, marches=marches)
+    rounds = Rounds(
+        LIMITS, exact, RTOL, ATOL * (not may_be_exact), may_be_exact=may_be_exact, marches=marches,
+        **(known if knows else {}),
+    )  # fmt: skip
     rounds.first(first, [[apart(a, b) for a, b in zip(states[0], one, strict=True)] for one in states[1:]]
                  if is_given else None)  # fmt: skip
     assert rounds.unfinished == 0
-    evaluations = first.counts[:, 3].sum()
-    others_wanted = 1
+    evaluations, others_wanted = first.counts[:, 3].sum(), 1
     for _ in range(4):
         confirms = [one.confirms for one in members]
         wishes = [one.wish() for one in members]
@@ -132,8 +156,7 @@ def test_decisions(is_given, seed, count, n, marches, may_be_exact, spread):
         assert rounds.others == others_wanted
         if not jobs:
             break
-        numbers = [k for k, _ in jobs]
-        ends = marched(random, near(numbers, 0.1), random.normal(size=(left, 2, n)))
+        ends = marched(random, near([k for k, _ in jobs], 0.1), random.normal(size=(left, 2, n)))
         given_apart = np.zeros((1 + others_wanted, len(jobs)))
         for j, (k, share) in enumerate(jobs):
             own, now = members[k], ends.y[j]

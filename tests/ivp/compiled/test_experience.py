@@ -1,0 +1,37 @@
+"""What a solve of a batch tells the next one."""
+
+import numpy as np
+
+from parscan._ivp.compiled.experience import APART, FORGETS, GOAL, known_of, nothing_known
+
+
+def test_shares_of_the_tolerances():
+    before = nothing_known(np.ones(5))
+    errors = np.array([1e-3, 0.5, 0.07, 0.0, np.inf])
+    one = before.next(np.array([0.01, 0.02, 0.1, 0.1, 1.0]), errors)
+    np.testing.assert_allclose(one.shares, [0.1, 0.02, 0.5 / 1.5, 1 / APART, 1.0])
+    np.testing.assert_allclose(one.errors, [0.1, 25.0, 0.7, 0.0, np.inf])
+    np.testing.assert_array_equal(one.too_large, [1.0, 1.0, 1.0, 1.0, np.inf])
+    assert 0.07 * one.shares[2] / 0.1 <= GOAL
+
+
+def test_shares_that_were_too_large():
+    """Members that had to be mended are not tried with the same tolerances soon."""
+    known = nothing_known(np.ones(1)).next(np.array([0.05]), np.array([0.01]))
+    tried = [known.shares[0]]
+    for _ in range(40):
+        share = known.shares[0]
+        known = known.next(np.array([min(share, 0.05)]), np.array([0.05]))
+        tried.append(known.shares[0])
+    assert tried[:3] == [1 / APART, 1 / APART**2, 0.05]
+    again = [k for k, share in enumerate(tried) if k > 2 and share > 0.05]
+    assert 1 <= len(again) <= 4
+    assert again[0] > 5
+    assert tried[again[0]] < 0.05 * FORGETS
+
+
+def test_what_is_kept_of_as_many_members():
+    notes = {"key": nothing_known(np.ones(3))}
+    assert known_of(notes, "key", np.ones(3)) is notes["key"]
+    assert known_of(notes, "key", np.ones(4)) is None
+    assert known_of(notes, "another", np.ones(3)) is None
