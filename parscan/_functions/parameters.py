@@ -14,8 +14,8 @@ from typing import Any
 from .._arrays.namespace import array_namespace, as_array, floating_dtype
 from .cotangents import as_like
 
-INPUTS = "x"
-"""Name of the inputs among the parameters."""
+INPUTS, START = "x", "y0"
+"""Names of the inputs and of the initial state among the parameters."""
 
 Leaf = Any
 """A number or an array."""
@@ -95,7 +95,7 @@ def has_integers(tree: Tree) -> bool:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Parameters to differentiate by: indices into `args`, or `INPUTS`; `alone` if the user gave one, not in a tuple.
+    """Parameters to differentiate by: indices into `args`, or names; `alone` if the user gave one, not in a tuple.
 
     `own` maps the function's own names of its arguments, as far as they are known, to these keys.
     """
@@ -111,7 +111,7 @@ class Chosen:
     @property
     def names(self) -> list[str]:
         """Names of the parameters in messages."""
-        return [INPUTS if key == INPUTS else f"args[{key}]" for key in self.keys]
+        return [key if isinstance(key, str) else f"args[{key}]" for key in self.keys]
 
     def own_name(self, key: int | str) -> str:
         """The function's own name of an argument; empty if it is not known."""
@@ -122,9 +122,15 @@ class Chosen:
         return trees[0] if self.alone else tuple(trees)
 
 
-def choose(params: Any, function: Any, args: tuple[Any, ...], x: Any = None) -> Chosen:
-    """Parameters by index or name, one or a tuple; if `params` is None, all further arguments of the function."""
+def choose(params: Any, function: Any, args: tuple[Any, ...], x: Any = None, *, has_start: bool = False) -> Chosen:
+    """
+    Parameters by index or name, one or a tuple; if `params` is None, all further arguments of the function.
+
+    If `has_start`, the initial state may be one of them.
+    """
     own = _names(function, args, x)
+    if has_start:
+        own = own | {START: START}
     if params is None:
         return Chosen(tuple(range(len(args))), False, own)
     if isinstance(params, tuple | list):

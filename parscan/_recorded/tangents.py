@@ -22,11 +22,17 @@ TRACED = 128
 
 def replayed(program: Program, numbers: Sequence[int]) -> tuple[Graph, list[RecordingArray], list[RecordingArray]]:
     """A graph with the operations of a program, its arguments, which have these numbers there, and its results."""
-    graph, found = Graph(), np.zeros(program.size, dtype=np.intp)
+    graph = Graph()
     arguments = [
         RecordingArray(graph, graph.argument(number, one.shape, one.dtype), one.dtype)
         for number, one in zip(numbers, program.arguments, strict=True)
     ]
+    return graph, arguments, replayed_on(program, arguments)
+
+
+def replayed_on(program: Program, arguments: Sequence[RecordingArray]) -> list[RecordingArray]:
+    """The results of a program of these arguments, in their graph."""
+    graph, found = arguments[0].graph, np.zeros(program.size, dtype=np.intp)
     for block in program.blocks:
         own = slice(block.first, block.first + block.count)
         if block.operation == INPUT:
@@ -39,10 +45,9 @@ def replayed(program: Program, numbers: Sequence[int]) -> tuple[Graph, list[Reco
         else:
             operands = [found[ids] for ids in block.operands]
             found[own] = recorded(graph, block.operation, block.dtype, operands, block.data)
-    results = [
+    return [
         RecordingArray(graph, found[ids], dtype) for ids, dtype in zip(program.results, program.dtypes, strict=True)
     ]
-    return graph, arguments, results
 
 
 def with_tangents(program: Program, places: Any, *, of_complex: bool = False) -> Program:
@@ -149,12 +154,16 @@ def _product(graph: Graph, jacobian: _Sparse, places: Any, matrix: Any, dtype: n
         some = order == k
         own = targets[some]
         operands = [jacobian.ids[entries[some]], matrix[factors[some]]]
-        terms = _recorded(graph, "multiply", dtype, operands, one_by_one)
-        found[own] = _recorded(graph, "add", dtype, [found[own], terms], one_by_one) if k else terms
+        terms = recorded_together(graph, "multiply", dtype, operands, one_by_one=one_by_one)
+        if k:
+            terms = recorded_together(graph, "add", dtype, [found[own], terms], one_by_one=one_by_one)
+        found[own] = terms
     return found
 
 
-def _recorded(graph: Graph, name: str, dtype: np.dtype[Any], operands: list[Any], one_by_one: bool) -> Any:
+def recorded_together(
+    graph: Graph, name: str, dtype: np.dtype[Any], operands: list[Any], *, one_by_one: bool
+) -> Any:  # fmt: skip
     """Nodes of an operation on arrays of nodes, as one block or as a block for each element."""
     if not one_by_one:
         return recorded(graph, name, dtype, operands)

@@ -42,7 +42,8 @@ from .path import Path
 from .recorded import Recorded
 from .recorded_events import record_events
 from .result import checked, is_unseen, result_of
-from .solvers import METHODS, solver
+from .solvers import EXPLICIT, METHODS, solver
+from .variational import Variational
 from .watched import Watched, kept, until, watched
 
 if TYPE_CHECKING:
@@ -311,7 +312,9 @@ class Repeat:
             ),
             _polynomial=lambda: between(March(problem, recorded, Output(False), 0.0, None), share, stop),
             _solution=Derivatives(
-                lambda: retrace(Evaluation(problem, None), Steps(t, states)), Scale(problem.rtols, problem.atol)
+                lambda: retrace(Evaluation(problem, None), Steps(t, states)),
+                Scale(problem.rtols, problem.atol),
+                variational=Variational(problem, recorded, share, is_stiff=self.method != EXPLICIT),
             ),
         )
         return result

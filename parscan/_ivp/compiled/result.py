@@ -23,6 +23,8 @@ from .accuracy import Solved
 from .march import Course, March
 from .outcome import against, between, cause, errors, rounded, told
 from .path import Path
+from .solvers import EXPLICIT, METHODS
+from .variational import Variational
 from .watched import UNSEEN, Watched
 
 
@@ -60,6 +62,7 @@ def result_of(
     seen = None if events is None else _seen(events, found, path, march)
     nodes, states = (path.t, xp.astype(path.y, dtype, copy=False)) if dense is None else (dense.t, dense.y)
     t, stop = nodes if times is None else within(times, nodes), course.t if course.chatter or course.is_cut else None
+    is_stiff = course.used[-1][0] != METHODS[EXPLICIT]
     if times is None:
         y = states
     elif dense is None:
@@ -82,7 +85,11 @@ def result_of(
         _errors=_errors(march, found, path, t, states if times is None else y, stop),
         compiled=True,
         _polynomial=dense if dense is not None else partial(between, march, found.share, stop),
-        _solution=Derivatives(lambda: retrace(evaluation().with_breaks(march.breaks), Steps(nodes, states)), scale),
+        _solution=Derivatives(
+            lambda: retrace(evaluation().with_breaks(march.breaks), Steps(nodes, states)),
+            scale,
+            variational=Variational(problem, march.recorded, found.share, is_stiff=is_stiff),
+        ),
     )
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import Any, Protocol
 
 from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._functions.adjoint import Adjoint
+from ..._functions.columns import chosen_columns, in_structure, sizes
 from ..._functions.cotangents import as_gradient, as_like
 from ..._functions.right_hand_side import RightHandSide
 from ..._linalg.dense import Dense
 from ..._linalg.growth import scaled_product
+from ..._recorded.budget import NoCodeError
 from ..core.polynomial import PiecewisePolynomial
 from ..core.scale import Scale
 from ..methods.discretisation import Discretisation
@@ -23,21 +28,35 @@ from .beside_breaks import beside_breaks
 from .converge_fully import close_enough, polished, with_nodes
 from .forcing import Forcing
 from .gradient import by_forcing, by_parameters
+from .jacobian import Forcings
 from .jacobian_check import exactly_linearised
 from .stale_check import reject_changed
 from .state_jumps import Jumps, state_jumps
-from .trajectory import AdjointSolution, Trajectory
+from .trajectory import AdjointSolution, Forced, Trajectory
+
+
+class Variational(Protocol):
+    """Variational equations by machine code."""
+
+    def jacobian(self, y: Array, times: Array, params: Any) -> Any:
+        """Derivatives of the states `y` `(n, N)` at some times, as those of `Derivatives`; raises `NoCodeError`."""
 
 
 class Derivatives:
     """Derivatives of the trajectory `find()`, which is made when it is first needed and solved to nearly all digits.
 
     Before each use, `fun` is checked to still reproduce the trajectory within `scale`, unless `scale` is None. `fun` is
-    the right-hand side on stacked states where it is known.
+    the right-hand side on stacked states where it is known; `variational` solves variational equations instead.
     """
 
-    def __init__(self, find: Callable[[], Trajectory], scale: Scale | None, fun: RightHandSide | None = None) -> None:
-        self._find, self._scale, self.fun = find, scale, fun
+    def __init__(
+        self,
+        find: Callable[[], Trajectory],
+        scale: Scale | None,
+        fun: RightHandSide | None = None,
+        variational: Variational | None = None,
+    ) -> None:
+        self._find, self._scale, self.fun, self._variational = find, scale, fun, variational
         self._refined: Trajectory | None = None
 
     @property
@@ -74,8 +93,14 @@ class Derivatives:
         trajectory = self._trajectory
         forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
         wanted = times if at is None else _as_times(at, trajectory.solution.t)
-        observed = Observation(trajectory.solution, array_namespace(y).reshape(wanted, (-1,)))
+        found = self._changes(trajectory, y, wanted, forced, start)
+        found = found if many or (forced is not None and forced.many) else found[..., 0]
+        return found if wanted.ndim else found[:, 0, ...]
+
+    def _changes(self, trajectory: Trajectory, y: Array, times: Array, forced: Forced | None, start: Array) -> Array:
+        """Changes `(n, N, *batch, k)` of the states `y` at some times by forcings, and by changes of the start."""
         xp, (_, *batch, n) = array_namespace(y), trajectory.solution.y.shape
+        observed = Observation(trajectory.solution, xp.reshape(times, (-1,)))
         if start.size:
             changes = trajectory.tangent(forced, start, inside=observed.inside)
             if self._jumps is not None:
@@ -83,9 +108,20 @@ class Derivatives:
             found = observed.of(*changes)
         else:
             found = xp.zeros((observed.count, *start.shape), dtype=y.dtype)
-        found = xp.moveaxis(xp.reshape(found, (found.shape[0], *batch, found.shape[2], n)), -1, 0)
-        found = found if many or (forced is not None and forced.many) else found[..., 0]
-        return found if wanted.ndim else found[:, 0, ...]
+        return xp.moveaxis(xp.reshape(found, (found.shape[0], *batch, found.shape[2], n)), -1, 0)
+
+    def jacobian(self, y: Array, times: Array, params: Any) -> Any:
+        """Derivatives of the states `y` `(n, N, *batch)` at some times by parameters, in their structure."""
+        if self._variational is not None:
+            with suppress(NoCodeError):
+                return self._variational.jacobian(y, times, params)
+        rhs = self._found.rhs
+        chosen = chosen_columns(params, partial(rhs.function, None), rhs.args)
+        forcings = Forcings(rhs, chosen)
+        found = self._changes(self._trajectory, y, times, forcings, forcings.start(y))
+        forcings.warn_of_moved_jumps()
+        ends = list(accumulate(sizes(chosen, rhs.args, rhs.y0.shape[-1]), initial=0))
+        return in_structure(chosen, rhs.args, [found[..., begin:end] for begin, end in pairwise(ends)])
 
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Any) -> Adjoint:
         """Gradients with respect to the states at the nodes `mesh`, and to the initial state."""

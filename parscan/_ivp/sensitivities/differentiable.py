@@ -76,6 +76,58 @@ class Differentiable(Result[Derivatives]):
         """
         return self._whole("tangent").tangent(self.y, self.t, forcing, y0, t)
 
+    def jacobian(self, params: int | str | Sequence[int | str] | None = None) -> Any:
+        """Evaluate the derivative of `y` with respect to a few parameters of `fun`, as for a fit by least squares.
+
+        Parameters
+        ----------
+        params : int, str, or a tuple of these, optional
+            The parameters: indices into `args`, names of arguments of `fun`, or ``"y0"`` for the initial state; by
+            default all of `args`. They may be real numbers, arrays, and nested dicts, lists and tuples of these.
+            Parameters that `fun` has in its closure must become arguments; or else see `tangent`.
+
+        Returns
+        -------
+        array, dict, list or tuple
+            The derivative in the structure of the parameters: an array of shape (n, N, *batch) with the axes of the
+            parameter after them, ``y.shape + parameter.shape``, for each number or array; for the initial state, (n, N,
+            *batch, n), of each member by its own. For one index or name that of the parameter, otherwise a tuple.
+
+        Raises
+        ------
+        RuntimeError
+            As for `tangent`.
+        TypeError, ValueError
+            If `params` names no parameter, or a parameter is not a real number.
+
+        Warns
+        -----
+        parscan.warnings.DiscontinuousParameterWarning, parscan.warnings.StateJumpWarning
+            If a parameter, or the state, moves a jump of `fun`: the derivative leaves that out.
+
+        Notes
+        -----
+        After a solve by machine code, the variational equations ``S' = ∂f/∂y S + ∂f/∂θ`` are solved by machine code
+        along with those of `y`, with steps of their own: the relative tolerance holds for `S` as for `y`, and the
+        absolute one for `S` times the parameter, or times 1 if that is 0; both are a tenth of those of the solve, and
+        of what the solve made of them to keep its error within the tolerance. The result is the derivative of the exact
+        solution, with an error of that size. It is known for other values of the parameters without more compiling.
+        Otherwise, and where the state switches `fun`, it is the derivative of the discrete solution, as of `tangent`.
+        The cost grows with the number of parameters: for many parameters and one loss, use `gradient`.
+
+        Examples
+        --------
+        A fit by least squares: the residuals, and their exact derivatives, from one solve.
+
+        >>> import numpy as np, parscan
+        >>> def solve(k):
+        ...     return parscan.solve_ivp(lambda t, y, k: -k * y, (0, 2), [1.0], t_eval=[1.0, 2.0], args=(k,), rtol=1e-8)
+        >>> jacobian = solve(0.5).jacobian("k")
+        >>> bool(np.allclose(jacobian, [[-np.exp(-0.5), -2 * np.exp(-1.0)]], rtol=1e-6))
+        True
+        """
+        return self._whole("jacobian").jacobian(self.y, self.t, params)
+
     def adjoint(self, grad_y: Any) -> Adjoint:
         """Solve the adjoint equation ``λ' = -(∂f/∂y)ᴴ λ`` backwards, with the jumps `grad_y` at the times of `y`.
 

@@ -62,7 +62,7 @@ def _by_record_or_differences(
     keys = [int(key) for key in chosen.keys]
     exact, jumpy = _recorded(rhs, times, states, adjoint, beside, keys)
     adjoint = beside(adjoint)
-    points = _points(rhs, times, states)
+    points = points_of(rhs, times, states)
     checked = replace(chosen, keys=tuple(key for key in keys if key in jumpy or key not in exact))
     moving = warn_of_moved_jumps(points, adjoint, checked, in_time=True)
     return [
@@ -94,7 +94,7 @@ def _recorded(
     return found, jumpy
 
 
-def _points(rhs: RightHandSide, times: Array, states: Array) -> Points:
+def points_of(rhs: RightHandSide, times: Array, states: Array) -> Points:
     """The points of the adjoint forcings, with the right-hand side as a function of states without inputs."""
     count = states.shape[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import prod
@@ -77,16 +78,16 @@ class ByParameters:
         width = sum(prod(ids.shape) for ids in derived.program.results) + 2 * prod(states.shape[1:])
         for begin, end in stretches(self.rhs.y0, states.shape[0], width, stacks=True):
             some = slice(begin, end)
-            results = code(*_point(times[some], states[some, ...]), *given, _part(adjoint[some, ...]))
+            results = code(*as_point(times[some], states[some, ...]), *given, _part(adjoint[some, ...]))
             total = total + derived.summed(*results)
         if not all_finite(total):
             raise NoCodeError("has derivatives that are not finite")
-        self._compare(times, states, adjoint)
+        self.compare(times, states, adjoint)
         return self._trees(total)
 
     def _derived(self) -> tuple[Pullback, AtPoints, list[Any]]:
         """The derivative, its program, and the parameters as that takes them."""
-        notes, given = self.recording.notes, self._given
+        notes, given = self.recording.notes, self.given
         if "by parameters" not in notes:
             notes["by parameters"] = _derived(self.recording, range(FIRST, FIRST + len(given)))
         return (*notes["by parameters"], given)
@@ -96,30 +97,31 @@ class ByParameters:
         return [leaf for key in self.keys for leaf in _leaves(self.rhs, key)]
 
     @property
-    def _given(self) -> list[Any]:
+    def given(self) -> list[Any]:
+        """The numbers in the arguments as programs take them."""
         wide = _wide(self.rhs.y0)
         return [pairs(as_example(leaf, wide)) for leaf in self._own]
 
     def _trees(self, total: Array) -> dict[int, Tree]:
         """The gradient in the structure of the arguments."""
         xp, found, begin = array_namespace(total), [], 0
-        for leaf, one in zip(self._own, self._given, strict=True):
+        for leaf, one in zip(self._own, self.given, strict=True):
             found.append(as_leaf(xp.reshape(total[begin : begin + one.size], one.shape), leaf))
             begin += one.size
         values = iter(found)
         return {key: like(self.rhs.args[key], values) for key in self.keys}
 
-    def _compare(self, times: Array, states: Array, adjoint: Array) -> None:
+    def compare(self, times: Array, states: Array, adjoint: Array) -> None:
         """Compare values, and a derivative by each parameter, with those of the function; raises `NoCodeError`."""
         xp, count = array_namespace(states), states.shape[0]
         some = xp.arange(0, count, max(1, -(-count // SAMPLE)))
         t, y, bar = xp.take(times, some), xp.take(states, some, axis=0), xp.take(adjoint, some, axis=0)
-        given, notes = self._given, self.recording.notes
+        given, notes = self.given, self.recording.notes
         if "values" not in notes:
             notes["values"] = AtPoints(self.recording.program, tuple(range(FIRST, FIRST + len(given))))
         with quiet():
             expected = self.rhs(t, y)
-            found = _states(notes["values"](*_point(t, y), *given)[0], y)
+            found = as_states(notes["values"](*as_point(t, y), *given)[0], y)
             if not agree(found, expected, machine_epsilon(y.dtype) ** 0.5, t, y, self.rhs):
                 raise NoCodeError(UNLIKE)
             each = self._each(t, y, bar)
@@ -129,7 +131,7 @@ class ByParameters:
     def _each(self, t: Array, y: Array, bar: Array) -> list[Array]:
         """Products `(m, size)` with the derivatives by each of the parameters, point by point."""
         xp, (derived, code, given) = array_namespace(y), self._derived()
-        results = code(*_point(t, y), *given, _part(bar))
+        results = code(*as_point(t, y), *given, _part(bar))
         rows = xp.stack([derived.summed(*(one[k : k + 1, ...] for one in results)) for k in range(t.shape[0])])
         ends = list(accumulate((one.size for one in given), initial=0))
         return [rows[:, begin:end] for begin, end in pairwise(ends)]
@@ -200,19 +202,27 @@ def _recorded(function: Any, examples: list[Any], others: tuple[Any, ...]) -> Re
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
 
 
-def _derived(recording: Recording, numbers: range) -> tuple[Pullback, AtPoints]:
-    """The derivative by some arguments; raises `NoCodeError`."""
+@contextmanager
+def entering() -> Iterator[None]:
+    """Operations are entered into a graph, by one thread at a time; raises `NoCodeError` where that cannot be done."""
     from ..._recorded.graph import TooLarge  # noqa: PLC0415
-    from ..._recorded.pullbacks import pullback  # noqa: PLC0415
     from ..._recorded.refusal import Refused  # noqa: PLC0415 - slow to import
 
     try:
-        with _lock:  # one thread at a time enters operations into the graph
-            found = pullback(recording, numbers)
+        with _lock:
+            yield
     except Refused as error:
         raise NoCodeError(str(error)) from error
     except TooLarge as error:
         raise NoCodeError("has too many operations with its derivatives") from error
+
+
+def _derived(recording: Recording, numbers: range) -> tuple[Pullback, AtPoints]:
+    """The derivative by some arguments; raises `NoCodeError`."""
+    from ..._recorded.pullbacks import pullback  # noqa: PLC0415 - slow to import
+
+    with entering():
+        found = pullback(recording, numbers)
     if found.program.operations > MOST:
         raise NoCodeError(f"has {found.program.operations} operations with its derivatives")
     return found, AtPoints(found.program, tuple(numbers))
@@ -228,7 +238,7 @@ def _wide(states: Array) -> Array:
     return xp.astype(states, xp.result_type(states.dtype, xp.float64), copy=False)
 
 
-def _point(t: Array, states: Array) -> Iterator[Any]:
+def as_point(t: Array, states: Array) -> Iterator[Any]:
     """Times and states as programs take them."""
     yield t
     yield _part(states)
@@ -240,7 +250,7 @@ def _part(states: Array) -> Any:
     return pairs(contiguous(xp.moveaxis(_wide(states), -1, 1)))
 
 
-def _states(found: Array, like: Array) -> Array:
+def as_states(found: Array, like: Array) -> Array:
     """Values of a program as stacked states."""
     xp, (m, *batch, n) = array_namespace(like), like.shape
     if xp.isdtype(like.dtype, "complex floating"):

@@ -414,13 +414,14 @@ class Members(ABC):
         if self.lanes > 1:
             components = [state[k] for k in range(self.n)]
         else:
-            components = [state[0].element(k) for k in range(self.n)]
+            components = [state[k // self.width].element(k % self.width) for k in range(self.n)]
         given = [one.register for one in components]
         values = self._inline([time], given, *self._parameter_values())[0]
         found = [Value(self.code, one, self.dtype, self.lanes) for one in values]
         if self.lanes == 1:
-            found += [self.code.number(0.0, self.dtype)] * (self.width - self.n)
-            found = [self.code.joined(found)]
+            found += [self.code.number(0.0, self.dtype)] * (self.chunks * self.width - self.n)
+            firsts = range(0, len(found), self.width)
+            found = [self.code.joined(found[first : first + self.width]) for first in firsts]
         for k, one in enumerate(found):
             result[k] = one
 

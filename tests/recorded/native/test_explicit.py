@@ -40,6 +40,11 @@ def ring(t, y):
     return (np.roll(y, -1) - np.roll(y, 2)) * np.roll(y, 1) - y + 8.0
 
 
+def swings(t, y):
+    """Few operations on more components than a vector has."""
+    return np.stack([y[1::2] * np.cos(t), -y[0::2]], axis=1).ravel()
+
+
 PROBLEMS = {
     "Lotka-Volterra": (lotka_volterra, [10.0, 5.0], 3.0),
     "pendulum": (pendulum, [2.0, 0.0], 8.0),
@@ -47,6 +52,7 @@ PROBLEMS = {
     "Kepler": (kepler, [0.5, 0.0, 0.0, 3**0.5], 7.0),
     "decay": (decay, [1.0], 5.0),
     "ring": (ring, 8.0 + 0.01 * np.cos(np.arange(40.0) ** 2), 2.0),
+    "swings": (swings, np.cos(np.arange(10.0)), 4.0),
     "ring of 13": (ring, 8.0 + 0.01 * np.cos(np.arange(13.0) ** 2), 2.0),
 }
 

@@ -1,0 +1,284 @@
+"""Derivatives of compiled solutions by few parameters: variational equations, marched in one call of machine code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..._arrays.namespace import Array, all_finite, array_namespace, copy
+from ..._functions.columns import chosen_columns, in_structure, sizes
+from ..._functions.parameters import START, Chosen, Leaf, leaves
+from ..._recorded.budget import NoCodeError
+from ..core.problem import Problem
+from ..sensitivities.recorded_gradient import by_parameters, entering
+from .corners import places_in
+from .march import BUSY, FEWEST, FINISHED, ORDER, least_of
+from .march import FIRST as ATTEMPTS
+from .parts import wide
+from .recorded import FIRST, Recorded
+from .solvers import EXPLICIT, MAKERS, RADAU, ROSENBROCK, stiff_method
+
+if TYPE_CHECKING:
+    from ..._recorded.native.integrate import Run, Solver
+    from ..._recorded.record import Recording
+
+MOST, MOST_COLUMNS, LARGEST = 400, 64, 10_000
+"""Largest number of components of the state and of its derivatives together, of parameters, and of operations."""
+
+TIGHTER = 0.1
+"""Factor on the tolerances of the solution: errors of derivatives grow along it."""
+
+
+class Variational:
+    """
+    The variational equations of a solved problem.
+
+    Parameters
+    ----------
+    problem : Problem
+    recorded : Recorded
+        Its right-hand side.
+    share : float
+        Share of the tolerances that the solution needed.
+    is_stiff : bool
+        Whether it took a stiff method.
+    """
+
+    def __init__(self, problem: Problem, recorded: Recorded, share: float, *, is_stiff: bool) -> None:
+        self._problem, self._share, self._is_stiff = problem, share, is_stiff
+        # What the user may change is kept as it was.
+        self._recorded = replace(recorded, parameters=tuple(map(_kept, recorded.parameters)))
+
+    def jacobian(self, y: Array, times: Array, params: Any) -> Any:
+        """Derivatives of the states `y` `(n, N)` at some times by parameters; raises `NoCodeError`."""
+        problem, recorded = self._problem, self._recorded
+        if not self._stands():
+            raise NoCodeError("may have been changed")
+        key = "variational", params if type(params) in (int, str, tuple) else None
+        plan: Plan | None = recorded.notes.get(key)
+        if plan is None:
+            plan = _planned(problem, recorded, params)
+            if plan.given is None and key[1] is not None:
+                recorded.notes[key] = plan
+        parameters = recorded.parameters if plan.given is None else plan.given
+        found = plan.system.solved(problem, parameters, times, self._share, is_stiff=self._is_stiff)
+        xp = array_namespace(y)
+        found = xp.astype(xp.permute_dims(found, (1, 0, 2)), y.dtype)
+        return in_structure(plan.chosen, problem.args, [found[..., some] for some in plan.columns])
+
+    def _stands(self) -> bool:
+        """Whether all that the function reads is as it was in the solve."""
+        recorded, args = self._recorded, self._problem.args
+        if recorded.captured:
+            return False
+        if "witness" not in recorded.notes:
+            from ..._recorded.memo import witness_of  # noqa: PLC0415 - slow to import
+
+            recorded.notes["witness"] = witness_of(recorded.recording)
+        witness, own = recorded.notes["witness"], recorded.parameters
+        are_same = all(map(_is_same, own, args))
+        return witness is not None and are_same and bool(witness.holds(self._problem.fun, args[len(own) :]))
+
+
+def _kept(parameter: Any) -> Any:
+    return parameter if isinstance(parameter, float) else copy(parameter)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether a parameter is as it was kept."""
+    return bool(one == other) if isinstance(one, float) else one.tobytes() == other.tobytes()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    How the derivative by some parameters is found.
+
+    Parameters
+    ----------
+    chosen : Chosen
+    system : System
+    columns : tuple of slice
+        Those of each of the parameters.
+    given : tuple of arrays, optional
+        The numbers that the system takes, if they are not those of the solve.
+    """
+
+    chosen: Chosen
+    system: System
+    columns: tuple[slice, ...]
+    given: tuple[Any, ...] | None
+
+
+def _planned(problem: Problem, recorded: Recorded, params: Any) -> Plan:
+    """The plan for some parameters of a solved problem; raises `NoCodeError`."""
+    chosen = chosen_columns(params, partial(problem.fun, None), problem.args)
+    keys, by_start = sorted({int(key) for key in chosen.keys if key != START}), START in chosen.keys
+    if all(key < len(recorded.parameters) for key in keys):
+        recording, numbers, given = recorded.recording, [FIRST + key for key in keys], None
+    else:
+        opened = by_parameters(problem.right_hand_side(), keys)
+        own = [leaf for key in keys for leaf in leaves("", problem.args[key]).values()]
+        if not all(map(_is_double, own)):
+            raise NoCodeError("has parameters in single precision")
+        recording, given = opened.recording, tuple(opened.given)
+        numbers = [FIRST + k for k in range(len(given))]
+    ends, widths = {}, sizes(chosen, problem.args, problem.y0.shape[-1])
+    place = 0
+    for key in (*keys, START):
+        size = next((width for each, width in zip(chosen.keys, widths, strict=True) if each == key), 0)
+        ends[key] = slice(place, place + size)
+        place += size
+    system = _system(recording, tuple(numbers), by_start=by_start)
+    return Plan(chosen, system, tuple(ends[key] for key in chosen.keys), given)
+
+
+def _is_double(leaf: Leaf) -> bool:
+    return isinstance(leaf, float) or leaf.dtype == array_namespace(leaf).float64
+
+
+def _system(recording: Recording, numbers: tuple[int, ...], *, by_start: bool) -> System:
+    """The system for some arguments of a recorded function, kept with it; raises `NoCodeError`."""
+    key = "variational system", numbers, by_start
+    found = recording.notes.get(key)
+    if found is None:
+        try:
+            found = _made(recording, numbers, by_start=by_start)
+        except NoCodeError as error:
+            found = str(error)
+        recording.notes[key] = found
+    if isinstance(found, str):
+        raise NoCodeError(found)
+    made: System = found
+    return made
+
+
+def _made(recording: Recording, numbers: tuple[int, ...], *, by_start: bool) -> System:
+    from ..._recorded.pullbacks import moves_jumps  # noqa: PLC0415 - slow to import
+    from ..._recorded.state_switches import state_switches  # noqa: PLC0415
+    from ..._recorded.variational import variational  # noqa: PLC0415
+
+    n = recording.arguments[1].size
+    width = sum(recording.arguments[number].size for number in numbers) + n * by_start
+    for reason, is_so in {
+        "works on complex numbers": recording.dtype.kind == "c",
+        f"has more than {MOST_COLUMNS} parameters": width > MOST_COLUMNS,
+        f"has more than {MOST} components with its derivatives": n * (1 + width) > MOST,
+    }.items():
+        if is_so:
+            raise NoCodeError(reason)
+    if moves_jumps(recording, numbers):
+        raise NoCodeError("has parameters that move a jump or a kink")
+    if state_switches(recording.program) is not None:
+        raise NoCodeError("is switched by its state")
+    with entering():
+        found = variational(recording, numbers, by_start=by_start)
+    if found.program.written > LARGEST:
+        raise NoCodeError(f"has more than {LARGEST} operations with its derivatives")
+    return System(found, n, width, numbers, by_start=by_start)
+
+
+class System:
+    """
+    The variational equations of a recorded function, and their solvers.
+
+    Parameters
+    ----------
+    recording : Recording
+        Of them, with the parameters of the function.
+    n, width : int
+        Components of the state, and columns of its derivative.
+    numbers : tuple of int
+        Of the arguments with columns.
+    by_start : bool
+        Whether the last columns are of the initial state.
+    """
+
+    def __init__(self, recording: Recording, n: int, width: int, numbers: tuple[int, ...], *, by_start: bool) -> None:
+        self._recording, self.n, self.width, self._numbers, self._by_start = recording, n, width, numbers, by_start
+        self._is_stiff, self._has_no_radau = False, False
+        self._attempts = max(FEWEST, min(ATTEMPTS, BUSY // max(recording.program.operations, 1)))
+
+    def solved(
+        self, problem: Problem, parameters: tuple[Any, ...], times: Array, share: float, *, is_stiff: bool
+    ) -> Array:  # fmt: skip
+        """Derivatives `(m, n, width)` at some times in order; raises `NoCodeError`."""
+        xp, n, m = problem.xp, self.n, times.shape[0]
+        y0 = wide(problem.y0)
+        start = xp.zeros((n, 1 + self.width))
+        if self._by_start:
+            start[:, self.width + 1 - n :] = xp.eye(n)
+        if not m or float(times[-1]) == problem.span[0]:
+            return xp.broadcast_to(start[None, :, 1:], (m, n, self.width))
+        own, share = Recorded(self._recording, parameters), share * TIGHTER
+        state = xp.concat([y0, xp.reshape(start[:, 1:], (-1,))])
+        tolerances = self._tolerances(problem, y0, parameters, share)
+        self._is_stiff = self._is_stiff or is_stiff
+        status, values = "STIFF", None
+        if not self._is_stiff:
+            status, values = self._marched(problem, own, EXPLICIT, times, state, share, tolerances)
+            self._is_stiff = status == "STIFF"
+        if self._is_stiff:
+            method = ROSENBROCK if self._has_no_radau else stiff_method(own, problem.rtol * share)
+            status, values = self._marched(problem, own, method, times, state, share, tolerances)
+            if status != FINISHED and method == RADAU:
+                self._has_no_radau = True
+                status, values = self._marched(problem, own, ROSENBROCK, times, state, share, tolerances)
+        if status != FINISHED or values is None or not all_finite(values):
+            raise NoCodeError(f"has variational equations whose solver ended early: {status}")
+        return xp.reshape(values[:, n:], (m, n, self.width))
+
+    def _tolerances(
+        self, problem: Problem, y0: Array, parameters: tuple[Any, ...], share: float
+    ) -> tuple[float | Array, float | Array]:  # fmt: skip
+        """Relative and absolute tolerances; the latter are for derivatives times their parameters."""
+        xp = problem.xp
+        parts = [xp.reshape(xp.asarray(parameters[number - FIRST]), (-1,)) for number in self._numbers]
+        sizes_of = xp.abs(xp.concat([*parts, *([y0] if self._by_start else [])]))
+        sizes_of = xp.where(sizes_of == 0, xp.ones_like(sizes_of), sizes_of)
+        atol = xp.broadcast_to(xp.asarray(problem.atol, dtype=xp.float64), (self.n,)) * share
+        own = xp.concat([atol, xp.reshape(atol[:, None] / sizes_of[None, :], (-1,))])
+        rtols = problem.rtols
+        if isinstance(rtols, float):
+            return rtols * share, own
+        return xp.concat([rtols, xp.repeat(rtols, self.width)]) * share, own
+
+    def _marched(
+        self, problem: Problem, own: Recorded, method: int, times: Array, state: Array, share: float,
+        tolerances: tuple[float | Array, float | Array],
+    ) -> tuple[str, Array | None]:  # fmt: skip
+        """The status at the end, and states at the times."""
+        (begin, _), end, places = problem.span, float(times[-1]), places_in(problem, own)
+        stretches = places.stretches(begin, end)
+        has_stretches = stretches is not None or own.switches is not None
+        made, (rtol, atol) = self._solver(own, method, has_stretches=has_stretches), tolerances
+        clip = max if isinstance(rtol, float) else problem.xp.maximum
+        longest = min(problem.max_step, abs(end - begin) / FEWEST) * share ** (1 / ORDER)
+        run: Run = made.lend()
+        try:
+            run.begin(
+                begin, end, state, rtol=clip(rtol, least_of(method)), atol=atol, max_step=longest,
+                parameters=own.parameters, times=times, stretches=stretches,
+            )  # fmt: skip
+            while run.advance(self._attempts):
+                pass
+            return run.names[int(run.counts[0, 0])], None if run.values is None else run.values[0, ...]
+        finally:
+            made.give_back(run)
+
+    def _solver(self, own: Recorded, method: int, *, has_stretches: bool) -> Solver:
+        """The solver of a method; raises `NoCodeError`."""
+        key, notes = ("variational", method, has_stretches), own.notes
+        if key not in notes:
+            from ..._recorded.native.members import Form  # noqa: PLC0415 - slow to import
+            from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
+
+            shared = (True,) * len(own.parameters)
+            form = Form(shared=shared, has_times=True, checks_polynomials=True, has_stretches=has_stretches)
+            try:
+                notes[key] = MAKERS[method](own, form, ())
+            except UnsupportedError as error:
+                raise NoCodeError(str(error)) from error
+        found: Solver = notes[key]
+        return found
