@@ -104,9 +104,10 @@ class Chosen:
     alone: bool
     own: dict[str, int | str]
 
-    def trees(self, x: Any, args: tuple[Any, ...]) -> list[Tree]:
+    def trees(self, x: Any, args: tuple[Any, ...], y0: Any = None) -> list[Tree]:
         """Values of the parameters."""
-        return [x if key == INPUTS else args[int(key)] for key in self.keys]
+        own = {INPUTS: x, START: y0}
+        return [own[key] if isinstance(key, str) else args[key] for key in self.keys]
 
     @property
     def names(self) -> list[str]:
@@ -126,11 +127,11 @@ def choose(params: Any, function: Any, args: tuple[Any, ...], x: Any = None, *, 
     """
     Parameters by index or name, one or a tuple; if `params` is None, all further arguments of the function.
 
-    If `has_start`, the initial state may be one of them.
+    If `has_start`, the initial state is one of them, unless the function has an argument of its name.
     """
     own = _names(function, args, x)
     if has_start:
-        own = own | {START: START}
+        own.setdefault(START, START)
     if params is None:
         return Chosen(tuple(range(len(args))), False, own)
     if isinstance(params, tuple | list):

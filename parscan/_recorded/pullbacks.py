@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -97,27 +97,53 @@ def pullback(recording: Recording, parameters: Sequence[int]) -> Pullback:
     TooLarge
         If the derivatives have too many operations.
     """
-    graph, result = recording.graph, recording.result
+    found, arguments = _collected(recording, parameters)
+    return _pullback(recording, found, arguments, [], WORTH)
+
+
+def summing(recording: Recording, parameters: Sequence[int]) -> Pullback:
+    """
+    The same with the program `(bar, y, ..., g) -> (g + bar ∂f/∂y, left, right, alone)` of a function like its `y`.
+
+    Raises
+    ------
+    TooLarge
+        If the derivatives have too many operations.
+    """
+    found, arguments = _collected(recording, parameters)
+    state = _as_array(recording, recording.arguments[0], found)
+    pulled = _pullback(recording, found, arguments, [state], 2)
+    return replace(pulled, program=_steps_back(pulled.program))
+
+
+def _collected(recording: Recording, parameters: Sequence[int]) -> tuple[_Collected, list[Argument]]:
+    """Derivatives by all arguments, with the terms of parameters collected, and the arguments that they need."""
     bar, arguments = _with_vector(recording)
     nodes = np.concatenate([np.ravel(recording.arguments[k].ids) for k in parameters])
-    found = _Collected(graph, np.ravel(result.ids), np.ravel(bar.ids), nodes)
-    terms, targets = found.terms, found.targets
+    return _Collected(recording.graph, np.ravel(recording.result.ids), np.ravel(bar.ids), nodes), arguments
+
+
+def _pullback(
+    recording: Recording, found: _Collected, arguments: list[Argument], before: list[RecordingArray], worth: int
+) -> Pullback:
+    """Terms sorted out: outer products from so many entries on, and all others; `before` are results before them."""
+    graph, result, terms, targets = recording.graph, recording.result, found.terms, found.targets
     factors = _factors(graph, terms)
     outer: list[tuple[Any, Any, Any]] = []
     is_alone = np.ones(terms.shape, dtype=bool)
     for some in _products(factors, targets):
         left, right = factors[0][some], factors[1][some]
         rows, columns = np.unique(left), np.unique(right)
-        if rows.size * columns.size == some.size >= WORTH:
+        if rows.size * columns.size == some.size >= worth:
             places = np.empty((rows.size, columns.size), dtype=np.intp)
             places[np.searchsorted(rows, left), np.searchsorted(columns, right)] = targets[some]
             outer.append((rows, columns, places))
             is_alone[some] = False
     lefts, rights = (_in_a_row([one[side] for one in outer]) for side in (0, 1))
     alone = terms[is_alone]
-    results = [result.with_ids(ids) for ids in (lefts[0], rights[0], alone)]
+    results = [*before, *(result.with_ids(ids) for ids in (lefts[0], rights[0], alone))]
     blocks = tuple(Outer(left, right, one[2]) for left, right, one in zip(lefts[1], rights[1], outer, strict=True))
-    return Pullback(extract(graph, results, arguments), blocks, targets[is_alone], nodes.size)
+    return Pullback(extract(graph, results, arguments), blocks, targets[is_alone], found.size)
 
 
 def pulled_back(recording: Recording, numbers: Sequence[int]) -> Program:
@@ -132,13 +158,15 @@ def pulled_back(recording: Recording, numbers: Sequence[int]) -> Program:
     graph, result = recording.graph, recording.result
     bar, arguments = _with_vector(recording)
     found = Cotangents(graph, np.ravel(result.ids), np.ravel(bar.ids))
-    results = []
-    for number in numbers:
-        argument = recording.arguments[number]
-        ids = np.array(found.of(np.ravel(argument.ids)))
-        ids[ids < 0] = graph.constant(np.asarray(0, argument.dtype))
-        results.append(RecordingArray(graph, ids.reshape(argument.shape), argument.dtype))
+    results = [_as_array(recording, recording.arguments[number], found) for number in numbers]
     return extract(graph, results, arguments)
+
+
+def _as_array(recording: Recording, argument: RecordingArray, found: Cotangents) -> RecordingArray:
+    """The cotangents of an argument."""
+    ids = np.array(found.of(np.ravel(argument.ids)))
+    ids[ids < 0] = recording.graph.constant(np.asarray(0, argument.dtype))
+    return RecordingArray(recording.graph, ids.reshape(argument.shape), argument.dtype)
 
 
 def moves_jumps(recording: Recording, parameters: Sequence[int]) -> bool:
@@ -173,9 +201,12 @@ class _Collected(Cotangents):
     ----------
     terms, targets : arrays of int
         Nodes of the terms, and the places in the parameters to which they belong.
+    size : int
+        Number of the parameters.
     """
 
     def __init__(self, graph: Graph, outputs: Any, seeds: Any, parameters: Any) -> None:
+        self.size = parameters.size
         self._place = np.full(graph.size, -1, dtype=np.intp)
         self._place[parameters] = np.arange(parameters.size)
         self._dtype = graph.dtype(int(seeds[0])) if seeds.size else np.dtype(float)
@@ -255,12 +286,16 @@ def backwards(recording: Recording) -> Program:
     TooLarge
         If the derivatives have too many operations.
     """
-    program = pulled_back(recording, [0])
+    return _steps_back(pulled_back(recording, [0]))
+
+
+def _steps_back(program: Program) -> Program:
+    """The program `(bar, y, ..., g) -> (g + u, ...)` of a program `(y, ..., bar) -> (u, ...)`."""
     last = len(program.arguments)
-    graph, given, (found,) = replayed(program, [*range(1, last), 0])
+    graph, given, (found, *others) = replayed(program, [*range(1, last), 0])
     state = program.arguments[0]
     added = graph.argument(last, state.shape, state.dtype)
     ids = recorded(graph, "add", state.dtype, [np.ravel(found.ids), np.ravel(added)])
     arguments = [Argument(one.shape, one.dtype) for one in (given[-1], *given[:-1])]
     result = RecordingArray(graph, np.reshape(ids, state.shape), state.dtype)
-    return extract(graph, [result], [*arguments, state])
+    return extract(graph, [result, *others], [*arguments, state])

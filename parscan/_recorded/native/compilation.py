@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import hashlib
 import itertools
@@ -80,6 +81,12 @@ class Compiled:
         self._code, self._scratch = compiled(kernel), kernel.scratch
         self._kept = kernel.table
         self.address, self.table = self._code.address, address(kernel.table)
+
+    def with_table(self, table: Any) -> Compiled:
+        """The same code with other constants."""
+        other = copy.copy(self)
+        other._kept, other.table = table, address(table)
+        return other
 
     def memory(self) -> Any:
         """Memory for intermediate values, for one thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections import OrderedDict, defaultdict
@@ -41,6 +42,12 @@ SUMS = 4
 PACKED = {name: name for name in CALLED} | {"expit": "exp", "logaddexp": "exp"}
 """Operations that call a function of the C library, whose name is given: on vectors, if the library has it for them."""
 
+
+Sums = tuple[tuple[tuple[int, int], tuple[int, int]], ...]
+"""
+Of a program with the results (state, left, right, alone): ranges of `left` and `right` whose products, each with each,
+are added up, after the terms `alone`.
+"""
 
 FEW_CALLS = 4
 """Of functions, in steps that wait for each other, up to which they are written out: it takes LLVM 2 ms for each."""
@@ -124,7 +131,7 @@ if hasattr(os, "register_at_fork"):  # a child must not find the lock taken by a
 
 def kernel(
     program: Program, *, chain: int, lanes: int = 1, modes: Sequence[str] = (), fixed: Sequence[int] = (),
-    watched: bool = False, branches: bool = True,
+    watched: bool = False, branches: bool = True, sums: Sums | None = None,
 ) -> Kernel:  # fmt: skip
     """
     Write the code of a program.
@@ -146,15 +153,18 @@ def kernel(
         Whether to find out if the states of all steps are finite.
     branches : bool
         Whether to branch where that pays if branches are predicted well.
+    sums : Sums, optional
+        With lanes and a state of one array, results that are added up over the steps: they are three, and all sums are
+        where the first of them would be.
     """
-    key = structure(program), chain, lanes, tuple(modes), tuple(fixed), watched, branches
+    key = structure(program), chain, lanes, tuple(modes), tuple(fixed), watched, branches, sums
     with _lock:
         known = _kept.get(key)
         if known is not None:
             _kept.move_to_end(key)
     if known is not None:
         return known.of(program)
-    known = _written(program, chain, lanes, modes, fixed, watched, branches)
+    known = _written(program, chain, lanes, modes, fixed, watched, branches, sums)
     if known.table.nbytes > LARGEST:
         return known
     with _lock:
@@ -165,15 +175,16 @@ def kernel(
 
 
 def _written(
-    program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int], watched: bool, branches: bool
-) -> Kernel:
+    program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int], watched: bool, branches: bool,
+    sums: Sums | None,
+) -> Kernel:  # fmt: skip
     """The code of a program, written anew."""
-    found = carried(program) if chain == 1 else None
+    found = carried(program) if chain == 1 and sums is None else None
     if found:
         writer = Writer(found.program, chain, lanes, modes, fixed, watched, found, original=program, branches=branches)
         if not writer.layout.loops and all(isinstance(part, Scalars) for part in writer.layout.parts):
             return writer.kernel()
-    return Writer(program, chain, lanes, modes, fixed, watched, branches=branches).kernel()
+    return Writer(program, chain, lanes, modes, fixed, watched, branches=branches, sums=sums).kernel()
 
 
 class Writer(Handed):
@@ -182,10 +193,12 @@ class Writer(Handed):
     def __init__(
         self, program: Program, chain: int, lanes: int, modes: Sequence[str], fixed: Sequence[int], watched: bool,
         carried: Carried | None = None, original: Program | None = None, branches: bool = True,
+        sums: Sums | None = None,
     ) -> None:  # fmt: skip
         super().__init__(program, lanes, modes, chain)
         self.original = original or program
         self.chain, self.fixed, self.carried, self.is_watched = chain, fixed, carried, watched
+        self.sums = sums
         self.turns = "%time" if chain and lanes == 1 else ""
         self.text.waits = chain > 0 and lanes == 1 and _calls(program) <= FEW_CALLS
         self.handed: dict[int, Register] = {}
@@ -225,8 +238,10 @@ class Writer(Handed):
         nodes = self._watched()
         self._parts()
         for number in range(len(self.program.results)):
-            if not self._is_last(number):
+            if not self._is_last(number) and (self.sums is None or not number):
                 self._store_result(number)
+        if self.sums is not None:
+            self._add_up(self.sums)
         for phi, kind, first, node in feedback:
             self.phis.append((phi, kind, first, self._handed(node)))
         self._watch(nodes)
@@ -597,6 +612,23 @@ class Writer(Handed):
             if values:
                 first = [self._after(base, "0", int(places[a]), dtype, self._apart(number)) for base in bases]
                 self._write(number, first, "0", values, dtype)
+
+    def _add_up(self, sums: Sums) -> None:
+        """Add terms to sums in memory: single ones, then products of all of some values with all of others."""
+        number, dtype, lanes = len(self.program.arguments) + 1, self.program.dtypes[1], self.lanes
+        kind, places = vector(word(dtype), lanes), itertools.count()
+        left, right, alone = (np.ravel(ids).tolist() for ids in self.program.results[1:])
+
+        def add(term: Register) -> None:
+            pointer = self._after(self.bases[number][0], "0", next(places), dtype, lanes)
+            self._store(self.text.term("add", kind, self._load(pointer, dtype, lanes), term), pointer, dtype, lanes)
+
+        for node in alone:
+            add(self.value(node))
+        for (a, b), (c, d) in sums:
+            for one in left[a:b]:
+                for other in right[c:d]:
+                    add(self.text.term("multiply", kind, self.value(one), self.value(other)))
 
     def _is_in_memory(self, node: int) -> bool:
         """Whether a node is one of many in memory, which results copy in loops."""

@@ -84,10 +84,10 @@ class _Backwards:
         given = [pairs(solution.trajectory)[: steps - 1, ...], *(one[1:, ...] for one in x)]
         given.append(pairs(gradient)[: steps - 1, ...])
         wanted = [one.dtype for one in self._program.arguments[1:]]
-        self._given = [_in_rows(one, dtype)[::-1, ...] for one, dtype in zip(given, wanted, strict=True)]
+        self._given = [in_rows(one, dtype)[::-1, ...] for one, dtype in zip(given, wanted, strict=True)]
         y0 = pairs(solution.y0)[None, ...]
         first = [y0, *(one[:1, ...] for one in x), xp.zeros_like(y0)]
-        self._first = [_in_rows(one, dtype) for one, dtype in zip(first, wanted, strict=True)]
+        self._first = [in_rows(one, dtype) for one, dtype in zip(first, wanted, strict=True)]
 
     def adjoint(self) -> Adjoint:
         """All states, and what is left at the start."""
@@ -184,7 +184,7 @@ def _derived(recording: Recording) -> Program:
     return entered(lambda: backwards(recording))
 
 
-def _in_rows(array: Array, dtype: Any) -> Array:
+def in_rows(array: Array, dtype: Any) -> Array:
     """An array of a dtype with contiguous rows."""
     if array.dtype == dtype and (array.size == 0 or array[0, ...].flags.c_contiguous):
         return array

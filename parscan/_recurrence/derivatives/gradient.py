@@ -11,9 +11,19 @@ from ..._arrays.counts import as_count
 from ..._arrays.namespace import Array, array_namespace, copy
 from ..._functions.adjoint import Adjoint
 from ..._functions.by_parameters import of_argument
-from ..._functions.cotangents import as_adjoint
+from ..._functions.cotangents import as_adjoint, as_gradient
 from ..._functions.moved_jumps import warn_of_moved_jumps
-from ..._functions.parameters import INPUTS, Chosen, Tree, as_same_structure, choose, leaves, like, reject_nothing
+from ..._functions.parameters import (
+    INPUTS,
+    START,
+    Chosen,
+    Tree,
+    as_same_structure,
+    choose,
+    leaves,
+    like,
+    reject_nothing,
+)
 from ..._recorded.budget import NoCodeError
 from .by_inputs import of_inputs
 from .recorded_gradient import ByParameters, by_parameters, of_inputs_recorded
@@ -26,7 +36,7 @@ Product = Callable[..., Any]
 def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, steps_per_call: int | None) -> Tree:
     """Gradient of a loss; see :meth:`parscan.RecurrenceResult.gradient`."""
     step, y = solution.step, solution.trajectory
-    chosen = choose(params, step.function, step.args, step.x)
+    chosen = choose(params, step.function, step.args, step.x, has_start=True)
     if vjp is not None and not callable(vjp):
         raise TypeError(f"`vjp` must be callable as vjp(adjoint, y, x, *args), got {type(vjp).__name__}.")
     reject_nothing(chosen, vjp)
@@ -34,25 +44,49 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
         steps_per_call = as_count("steps_per_call", steps_per_call)
     if steps_per_call is not None and vjp is None:
         raise ValueError("`steps_per_call` is for `vjp`; without it, stretches are chosen.")
-    for name, tree in zip(chosen.names, chosen.trees(step.x, step.args), strict=True):
+    for name, tree in zip(chosen.names, chosen.trees(step.x, step.args, solution.y0), strict=True):
         leaves(name, tree)  # raises for parameters without gradients, before any work is done
-    states = (as_adjoint(grad_y, y) if isinstance(grad_y, Adjoint) else adjoint(solution, grad_y)).states
     if vjp is not None:
-        return _by_products(solution, states, chosen, vjp, steps_per_call or max(1, y.shape[0]))
-    return chosen.joined(_by_recording_or_differences(solution, states, chosen))
-
-
-def _by_recording_or_differences(solution: Solution, states: Array, chosen: Chosen) -> list[Tree]:
-    """The gradient by each parameter: exact where the step can be recorded with it, otherwise by differences."""
+        whole = _adjoint(solution, grad_y)
+        return _by_products(solution, whole, chosen, vjp, steps_per_call or max(1, y.shape[0]))
     exact = _recorded(solution, chosen)
-    found: dict[Any, Tree] = {}
+    if not isinstance(grad_y, Adjoint) and (found := _in_one_sweep(chosen, exact, as_gradient(grad_y, y))):
+        return chosen.joined(found)
+    return chosen.joined(_by_recording_or_differences(solution, _adjoint(solution, grad_y), chosen, exact))
+
+
+def _adjoint(solution: Solution, grad_y: Any) -> Adjoint:
+    """The adjoint, unless it is given."""
+    return as_adjoint(grad_y, solution.trajectory) if isinstance(grad_y, Adjoint) else adjoint(solution, grad_y)
+
+
+def _in_one_sweep(chosen: Chosen, exact: dict[int, ByParameters], gradient: Array) -> list[Tree] | None:
+    """The gradient by each parameter by machine code that needs no adjoint states, if all are recorded together."""
+    every = list({id(one): one for one in exact.values()}.values())
+    keys = [key for key in chosen.keys if key != START]
+    if len(every) != 1 or INPUTS in keys or any(every[0].moves_jumps(int(key)) for key in keys):
+        return None
+    both = every[0].in_one_sweep(gradient)
+    if both is None:
+        return None
+    found: dict[Any, Tree] = {**both[0], START: both[1]}
+    return [found[key] for key in chosen.keys]
+
+
+def _by_recording_or_differences(
+    solution: Solution, whole: Adjoint, chosen: Chosen, exact: dict[int, ByParameters]
+) -> list[Tree]:
+    """The gradient by each parameter: exact where the step can be recorded with it, otherwise by differences."""
+    states, found = whole.states, dict[Any, Tree]()
     jumpy = replace(chosen, keys=tuple(k for k in chosen.keys if k not in exact or exact[k].moves_jumps(int(k))))
     points = solution.points()
     moving = warn_of_moved_jumps(points, states, jumpy, in_time=False)
     for one in {id(one): one for one in exact.values()}.values():
         found |= one.gradient(states)
     for key in chosen.keys:
-        if key == INPUTS:
+        if key == START:
+            found[key] = whole.y0
+        elif key == INPUTS:
             try:
                 found[key] = of_inputs_recorded(solution, states)
             except NoCodeError:
@@ -64,7 +98,7 @@ def _by_recording_or_differences(solution: Solution, states: Array, chosen: Chos
 
 def _recorded(solution: Solution, chosen: Chosen) -> dict[Any, ByParameters]:
     """What evaluates the gradient by each of the arguments with which the step can be recorded: all, or one by one."""
-    keys = [int(key) for key in chosen.keys if key != INPUTS]
+    keys = [int(key) for key in chosen.keys if key not in (INPUTS, START)]
     if not keys or not solution.steps:
         return {}
     try:
@@ -77,9 +111,13 @@ def _recorded(solution: Solution, chosen: Chosen) -> dict[Any, ByParameters]:
         return found
 
 
-def _by_products(solution: Solution, states: Array, chosen: Chosen, vjp: Product, size: int) -> Tree:
+def _by_products(solution: Solution, whole: Adjoint, chosen: Chosen, vjp: Product, size: int) -> Tree:
     """The gradient by the user's vector-Jacobian product, called on blocks of `size` steps."""
-    steps = states.shape[0]
+    if START in chosen.keys:  # which needs no product
+        rest = replace(chosen, keys=tuple(key for key in chosen.keys if key != START), alone=False)
+        others = iter(_by_products(solution, whole, rest, vjp, size) if rest.keys else ())
+        return chosen.joined([whole.y0 if key == START else next(others) for key in chosen.keys])
+    states, steps = whole.states, whole.states.shape[0]
     found: list[list[Tree]] = [[] for _ in chosen.keys or (0,)]
     for begin in range(0, max(1, steps), size):
         products = _products(solution, states, chosen, vjp, slice(begin, min(begin + size, steps)))

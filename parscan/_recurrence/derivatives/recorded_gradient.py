@@ -14,6 +14,7 @@ from ..._functions.parameters import Leaf, Tree, has_integers, leaves, like
 from ..._functions.points import stretches
 from ..._recorded.budget import NoCodeError
 from ..systems.recorded_step import recorded_step
+from .compiled_gradient import compiled_gradient
 from .recorded import MOST, arguments, as_states, compare, entered, noted, recording_of
 from .solution import Solution
 
@@ -63,26 +64,49 @@ class ByParameters:
 
     def gradient(self, states: Array) -> dict[int, Tree]:
         """Sums over time of products of `states` with the derivatives by the arguments."""
-        solution, notes = self.solution, self.recording.notes
-        own = [leaf for key in self.keys for leaf in _leaves(solution, key)]
-        given = [pairs(as_example(leaf, solution.y0)) for leaf in own]
-        numbers = range(self._first, self._first + len(given))
+        solution, notes, given = self.solution, self.recording.notes, self._given
         derived: Pullback
-        derived, code = noted(notes, "by parameters", lambda: _derived(self.recording, numbers))
+        derived, code = noted(notes, "by parameters", lambda: _derived(self.recording, self._numbers))
         code.prepare(solution.steps)
-        xp, total = array_namespace(states), derived.nothing()
+        total = derived.nothing()
         width = sum(prod(ids.shape) for ids in derived.program.results) + 2 * prod(solution.y0.shape)
         for begin, end in stretches(solution.y0, states.shape[0], -(-width // LONGER), stacks=True):
             times = slice(begin, end)
             first = arguments(solution, solution.before(begin, end), times)
             total = total + derived.summed(*code(*first, *given, pairs(states[times, ...])))
-        found, begin = [], 0
-        for leaf, one in zip(own, given, strict=True):
+        return self._as_trees(total)
+
+    def in_one_sweep(self, gradient: Array) -> tuple[dict[int, Tree], Array] | None:
+        """The same, and the gradient by the initial state, of the derivatives of a loss by all states: if that pays."""
+        found = compiled_gradient(self.solution, self.recording, self._numbers, self._given, gradient)
+        if found is None:
+            return None
+        y0 = as_states(found[1][None, ...], self.solution.y0)
+        return self._as_trees(found[0]), y0
+
+    @property
+    def _own(self) -> list[Leaf]:
+        return [leaf for key in self.keys for leaf in _leaves(self.solution, key)]
+
+    @property
+    def _given(self) -> list[Array]:
+        """Values of the parameters, as programs take them."""
+        return [pairs(as_example(leaf, self.solution.y0)) for leaf in self._own]
+
+    @property
+    def _numbers(self) -> range:
+        """Those of the parameters among the arguments."""
+        return range(self._first, self._first + len(self._own))
+
+    def _as_trees(self, total: Array) -> dict[int, Tree]:
+        """All numbers in a row, as the arguments are."""
+        xp, found, begin = array_namespace(total), [], 0
+        for leaf, one in zip(self._own, self._given, strict=True):
             part = xp.reshape(total[begin : begin + one.size], one.shape)
             found.append(as_leaf(part, leaf))
             begin += one.size
         values = iter(found)
-        return {key: like(solution.step.args[key], values) for key in self.keys}
+        return {key: like(self.solution.step.args[key], values) for key in self.keys}
 
 
 def by_parameters(solution: Solution, keys: Sequence[int]) -> ByParameters:

@@ -100,7 +100,6 @@ PARAMS = [
     (True, ValueError, "`params` is True"),
     ({"p": P}, ValueError, "`params` is {'p'"),
     ((0, None), ValueError, "`params` is None; the step has"),
-    ("y0", ValueError, r"`params` is 'y0'.*`adjoint\(grad_y\).y0`"),
 ]
 
 
@@ -113,7 +112,7 @@ def test_parameters_that_are_none(sol, params, error, message, vjp):
 
 def test_the_inputs_of_a_step_without():
     sol = solve_recurrence(lambda y: 0.5 * y, np.zeros(1), length=10)
-    with pytest.raises(ValueError, match="`params` is 'x'; the step has none"):
+    with pytest.raises(ValueError, match="`params` is 'x'; the step has 'y0'"):
         sol.gradient(sol.y, "x")
 
 

@@ -1,0 +1,224 @@
+"""
+Gradients by machine code, in one sweep backwards: of segments that overlap, without the adjoint states in memory.
+
+Every lane marches a segment of time. It begins so many steps before its segment as the adjoint needs to forget where it
+began, and adds up the products of the adjoint states with the derivatives by the parameters, which wait for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
+from ..._arrays.threads import available_threads
+from ..._engine.tolerance import is_noise
+from ..._functions.at_points import CODES, LARGEST, pairs
+from ..._functions.verify import apart
+from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError
+from .compiled_adjoint import LARGER, OF_A_STEP, OF_AN_ENTRY, RECENT, SHARE, TRIED, WORTH_SWEEPING, in_rows
+from .recorded import arguments, entered, noted
+from .solution import Solution
+
+if TYPE_CHECKING:
+    from ..._recorded.native.summed import Summed, Sweep
+    from ..._recorded.pullbacks import Pullback
+    from ..._recorded.record import Recording
+
+MOST_SUMS = 1024
+"""Sums of terms, for each lane: more of them do not stay in the nearest cache."""
+
+
+def compiled_gradient(
+    solution: Solution, recording: Recording, numbers: range, given: Sequence[Array], gradient: Array
+) -> tuple[Array, Array] | None:
+    """
+    The gradient by all parameters in a row, and that by the initial state, if machine code pays and is right.
+
+    Parameters
+    ----------
+    solution : Solution
+    recording : Recording
+        Of the step, whose last arguments, of these `numbers`, are the parameters.
+    numbers : range
+    given : sequence of arrays
+        Their values.
+    gradient : array
+        Derivatives of the loss by all states.
+    """
+    y0, steps = solution.y0, solution.steps
+    if solution.step.has_jacobian or steps < gradient.shape[0] or steps < 2:
+        return None
+    operations = LARGER * recording.program.operations
+    if sum(map(_size, given)) > MOST_SUMS or steps * operations < WORTH_SWEEPING:
+        return None
+    entries = prod(y0.shape[:-1]) * y0.shape[-1] ** 2
+    seconds = steps * (OF_A_STEP + OF_AN_ENTRY * entries)
+    price = COMPILING + PER_OPERATION * LARGER * recording.program.written
+    if LARGER * recording.program.written > LARGEST or not CODES.pays_loading(seconds):
+        return None
+    if not CODES.buys(("summed", recording.program.kinds), price, seconds):
+        return None
+    try:
+        derived, code = noted(recording.notes, "summed", lambda: _derived(recording, numbers))
+        return _Backwards(solution, recording.notes, derived, code, given, gradient).found()
+    except NoCodeError:
+        return None
+
+
+def _size(array: Array) -> int:
+    return prod(array.shape)
+
+
+def _derived(recording: Recording, numbers: range) -> tuple[Pullback, Summed]:
+    from ..._recorded.native.summed import Summed  # noqa: PLC0415 - LLVM is slow to load
+    from ..._recorded.pullbacks import summing  # noqa: PLC0415
+
+    found = entered(lambda: summing(recording, numbers))
+    if found.program.written > LARGEST:
+        raise NoCodeError("has too many operations with its derivatives")
+    ranges = tuple(((one.left.start, one.left.stop), (one.right.start, one.right.stop)) for one in found.outer)
+    return found, Summed(found.program, range(numbers.start + 1, numbers.stop + 1), ranges)
+
+
+class _Backwards:
+    """From the last step to the first one; all arrays begin at the last time. Step `t` needs `λ_t` and `g_{t-1}`."""
+
+    def __init__(
+        self, solution: Solution, notes: dict[Any, Any], derived: Pullback, summed: Summed, given: Sequence[Array],
+        gradient: Array,
+    ) -> None:  # fmt: skip
+        from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
+
+        self._derived, self._summed, self._given, self._notes = derived, summed, given, notes
+        try:
+            self._code = summed.with_parameters(given)
+        except UnsupportedError as error:
+            raise NoCodeError(str(error)) from error
+        steps = self._steps = solution.steps
+        xp = array_namespace(gradient)
+        gradient = pairs(xp.ascontiguousarray(gradient))
+        x = arguments(solution, solution.y0[None, ...], slice(0, steps))[1:]
+        wanted = [one.dtype for k, one in enumerate(derived.program.arguments[1:]) if not self._is_parameter(k + 1)]
+        self._gradient = gradient[::-1, ...]
+        rows = [pairs(solution.trajectory)[: steps - 1, ...], *(one[1:, ...] for one in x), gradient[: steps - 1, ...]]
+        self._rows = [in_rows(one, dtype)[::-1, ...] for one, dtype in zip(rows, wanted, strict=True)]
+        y0 = pairs(solution.y0)[None, ...]
+        first = [y0, *(one[:1, ...] for one in x), xp.zeros_like(y0)]
+        self._first = [in_rows(one, dtype) for one, dtype in zip(first, wanted, strict=True)]
+
+    def _is_parameter(self, number: int) -> bool:
+        count = len(self._derived.program.arguments)
+        return count - 1 - len(self._given) <= number < count - 1
+
+    def _sweep(self, rows: Sequence[Array], groups: int) -> Sweep:
+        from ..._recorded.native.summed import Sweep  # noqa: PLC0415 - LLVM is slow to load
+
+        return Sweep(self._summed, self._code, [*rows[:-1], *[None] * len(self._given), rows[-1]], groups)
+
+    def found(self) -> tuple[Array, Array] | None:
+        """The gradient by the parameters, and by the initial state; None if the adjoint does not forget."""
+        count, groups = self._steps - 1, available_threads()
+        segments = groups * self._summed.lanes
+        while groups > 1 and count // segments // SHARE < TRIED:
+            groups, segments = groups - 1, segments - self._summed.lanes
+        longest = count // segments // SHARE
+        if longest < TRIED:
+            return None
+        self._compare()
+        start = self._gradient[0, ...].reshape(-1)
+        sweep = self._sweep(self._rows, groups)
+        alone = self._sweep(self._rows, 1)
+        known = self._notes.get("adjoint forgets", 0)
+        for find in (lambda: known, lambda: self._memory(longest)):
+            memory = find()
+            if 0 < memory <= longest and (state := self._marched(sweep, alone, start, memory)) is not None:
+                self._notes["adjoint forgets"] = memory
+                return self._finished(alone, sweep, state)
+        return None
+
+    def _marched(self, sweep: Sweep, alone: Sweep, start: Array, memory: int) -> Array | None:
+        """The state after the last step but one; None if segments do not meet."""
+        count, segments = self._steps - 1, sweep.states().shape[0]
+        early = memory + (count - memory) % segments
+        length = (count - early) // segments
+        alone.restart()
+        sweep.restart()
+        alone.start(start)
+        alone.add(0, early, 0, several=False)
+        sweep.start(0.0)
+        sweep.run(early - memory, memory, length)
+        begins = sweep.states()
+        begins[0] = alone.states()[0]
+        sweep.start(begins)
+        sweep.add(early, length, length)
+        if not (sweep.are_finite and alone.are_finite):
+            return None
+        ends = sweep.states()
+        xp = array_namespace(ends)
+        # step `k` adds the row `k` of the gradient to its state
+        before = early + length * xp.arange(1, segments)[:, None] - 1 - xp.arange(RECENT)
+        recent = xp.max(xp.abs(xp.reshape(self._rows[-1], (count, -1))[before, ...]), axis=1)
+        size = xp.maximum(recent, xp.maximum(xp.abs(begins[1:]), xp.abs(ends[:-1])))
+        with quiet():
+            return ends[-1] if bool(xp.all(is_noise(begins[1:] - ends[:-1], size))) else None
+
+    def _memory(self, longest: int) -> int:
+        """Steps after which adjoints that start apart in the middle met; 0 if they need more than `longest`."""
+        xp, begin, done, count = array_namespace(self._gradient), (self._steps - 1) // 2, 0, TRIED
+        begin = min(begin, self._steps - 1 - longest)
+        probe = self._sweep(self._rows, 1)
+        recent = xp.reshape(self._rows[-1][begin : begin + RECENT, ...], (RECENT, -1))
+        starts = xp.zeros_like(probe.states())
+        starts[1] = xp.max(xp.abs(recent), axis=0) + xp.abs(recent[0]) + 1
+        probe.start(starts)
+        while done < longest:
+            steps = min(count, longest - done)
+            probe.run(begin + done, steps, 0)
+            done, count = done + steps, 2 * count
+            one, other = probe.states()[:2]
+            with quiet():
+                if bool(xp.all(is_noise(one - other, xp.maximum(xp.abs(one), xp.abs(recent[0]))))):
+                    return min(2 * done, longest)
+        return 0
+
+    def _finished(self, alone: Sweep, sweep: Sweep, state: Array) -> tuple[Array, Array]:
+        """Results with those of the first step."""
+        first = self._sweep(self._first, 1)
+        first.start(state)
+        first.add(0, 1, 0, several=False)
+        return self._total(alone.total + sweep.total + first.total), first.states()[0]
+
+    def _compare(self) -> None:
+        """Compare a step of every lane, spread over time, with NumPy, once; raises `NoCodeError`."""
+        if "summed agrees" in self._notes:
+            return
+        xp, program, some = array_namespace(self._gradient), self._derived.program, self._sweep(self._rows, 1)
+        lanes, between = self._summed.lanes, (self._steps - 1) // self._summed.lanes
+        states = xp.reshape(self._gradient[: lanes * between : between, ...], (lanes, -1))
+        some.start(states)
+        some.add(0, 1, between)
+        rows = [one[: lanes * between : between, ...] for one in self._rows]
+        fixed = [xp.broadcast_to(one[None, ...], (lanes, *one.shape)) for one in self._given]
+        given = [states, *rows[:-1], *fixed, rows[-1]]
+        shaped = [xp.reshape(one, (lanes, -1)) for one in given]
+        with quiet():
+            found, *terms = program(*shaped)
+            off = bool(xp.any(apart(xp, some.states(), xp.reshape(found, (lanes, -1)))))
+            expected, size = self._derived.summed(*terms), self._derived.summed(*map(xp.abs, terms))
+            known = xp.isfinite(expected)  # of infinite terms, nothing is known
+            distance = xp.where(known, xp.abs(self._total(some.total) - expected), 0.0)
+            if off or bool(xp.any(distance > machine_epsilon(states.dtype) ** 0.5 * size)):
+                raise NoCodeError("gave other derivatives than its recorded operations")
+        self._notes["summed agrees"] = True
+
+    def _total(self, terms: Array) -> Array:
+        """Sums of terms by the parameters to which they belong."""
+        total, count = self._derived.nothing(), self._derived.targets.size
+        array_namespace(terms).add.at(total, self._derived.targets, terms[:count])
+        for one in self._derived.outer:
+            size = one.targets.size
+            total[one.targets] += terms[count : count + size].reshape(one.targets.shape)
+            count += size
+        return total

@@ -1,0 +1,236 @@
+"""Gradients by one compiled sweep: those of adjoint states, in segments that overlap, for all kinds of parameters."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_programs import SMOOTHLY
+
+from parscan import solve_recurrence
+from parscan._functions import at_points
+from parscan._recorded.native import summed
+from parscan._recurrence.derivatives import compiled_gradient, recorded_gradient
+
+ROUNDING = 1e-12
+
+
+@pytest.fixture(autouse=True)
+def _at_any_price(monkeypatch):
+    monkeypatch.setattr(at_points.CODES, "pays_loading", lambda _: True)
+    monkeypatch.setattr(at_points.CODES, "buys", lambda *_: True)
+    monkeypatch.setattr(compiled_gradient, "WORTH_SWEEPING", 0)
+    monkeypatch.setattr(compiled_gradient, "TRIED", 16)
+
+
+@pytest.fixture
+def ways(monkeypatch):
+    """Whether each gradient was by one sweep."""
+    found, whole = [], recorded_gradient.compiled_gradient
+
+    def spied(*args):
+        result = whole(*args)
+        found.append(result is not None)
+        return result
+
+    monkeypatch.setattr(recorded_gradient, "compiled_gradient", spied)
+    return found
+
+
+def gru(y, x, W, U, b):
+    n = y.shape[-1]
+    inputs, carried = x @ U + b, y @ W
+    gates = 1 / (1 + np.exp(-inputs[..., : 2 * n] - carried[..., : 2 * n]))
+    r, z = gates[..., :n], gates[..., n:]
+    c = np.tanh(inputs[..., 2 * n :] + r * carried[..., 2 * n :])
+    return c + z * (y - c)
+
+
+def apart(found, expected):
+    assert np.shape(found) == np.shape(expected)
+    assert np.asarray(found).dtype == np.asarray(expected).dtype
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+def in_two_ways(sol, g, params):
+    """By one sweep, and by adjoint states."""
+    return sol.gradient(g, params), (*sol.gradient(sol.adjoint(g), params[:-1]), sol.adjoint(g).y0)
+
+
+@pytest.mark.parametrize(("n", "steps"), [(1, 20_000), (1, 12_345), (2, 20_001), (4, 15_000), (8, 15_000)])
+def test_against_complex_steps(n, steps, ways, rng):
+    W, U = rng.uniform(-1, 1, (2, n, 3 * n)) / np.sqrt(n)
+    args, x, y0 = (W, U, rng.uniform(-1, 1, 3 * n)), rng.standard_normal((steps, n)), rng.standard_normal(n)
+    sol = solve_recurrence(gru, y0, x, args=args)
+    g = rng.standard_normal(sol.y.shape)
+    found = sol.gradient(g, ("W", "U", "b", "y0"))
+    assert ways == [True]
+    changes = [rng.standard_normal(one.shape) for one in (*args, y0)]
+    *moved, y = (one + 1e-40j * change for one, change in zip((*args, y0), changes, strict=True))
+    expected = 0.0
+    for row, weight in zip(x, g, strict=True):
+        y = gru(y[None], row[None], *moved)[0]
+        expected += np.sum(weight * y.imag) / 1e-40
+    total = sum(np.sum(one * change) for one, change in zip(found, changes, strict=True))
+    terms = sum(np.sum(np.abs(one * change)) for one, change in zip(found, changes, strict=True))
+    assert abs(total - expected) <= ROUNDING * terms
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 2)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+def test_dtypes_and_batches(batch, dtype, ways, rng):
+    def numbers(*shape):
+        found = rng.standard_normal(shape)
+        return (found + 1j * rng.standard_normal(shape) if dtype == np.complex128 else found).astype(dtype)
+
+    def step(y, x, p, c):
+        return (y @ p["A"]) * x[..., :1] + p["b"] * x**2 + c * y
+
+    p = {"A": numbers(2, 2) * dtype(0.2), "b": numbers(2)}
+    x, y0 = np.cos(numbers(20_000, *batch, 2).real).astype(dtype), numbers(*batch, 2)
+    sol = solve_recurrence(step, y0, x, args=(p, 0.25))
+    g = numbers(*x.shape)
+    found, expected = in_two_ways(sol, g, ("p", "c", "y0"))
+    limit = 1e-5 if dtype == np.float32 else ROUNDING
+    assert apart(found[0]["A"], expected[0]["A"]) <= limit
+    assert apart(found[0]["b"], expected[0]["b"]) <= limit
+    assert type(found[1]) is float
+    assert apart(found[1], expected[1]) <= limit
+    assert apart(found[2], expected[2]) <= limit
+    assert ways == [True]
+
+
+def test_many_steps_in_single_precision(ways):
+    """Sums in single precision do not lose what is added late."""
+    x = np.full((1_000_000, 1), 1 / 3, np.float32)  # whose sums are rounded to the same side
+    sol = solve_recurrence(lambda y, x, a: np.float32(0.5) * y + a * x, np.zeros(1, np.float32), x, args=(1.0,))
+    expected = np.sum((2 - 0.5 ** np.arange(len(x))) * x[::-1, 0])
+    assert abs(sol.gradient(np.ones_like(x), 0) - expected) <= 3e-6 * expected
+    assert ways == [True]
+
+
+def test_what_is_not_forgotten(ways, rng):
+    x = rng.standard_normal((20_000, 2))
+
+    def step(y, x, angle):
+        turn = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)]).reshape(2, 2)
+        return y @ turn + x
+
+    sol = solve_recurrence(step, np.ones(2), x, args=(0.1,))
+    found, expected = in_two_ways(sol, x, (0, "y0"))
+    assert ways == [False]
+    assert apart(found[0], expected[0]) <= ROUNDING
+    assert apart(found[1], expected[1]) <= ROUNDING
+
+
+def test_segments_that_disagree_are_not_believed(ways, monkeypatch, rng):
+    monkeypatch.setattr(compiled_gradient._Backwards, "_memory", lambda *_: 8)
+    x = rng.standard_normal((20_000, 2))
+    sol = solve_recurrence(lambda y, x, a: a * y + x, np.zeros(2), x, args=(0.9,))
+    found, expected = in_two_ways(sol, x, (0, "y0"))
+    assert ways == [False]
+    assert apart(found[0], expected[0]) <= ROUNDING
+
+
+def test_what_was_forgotten_before_need_not_be_now(ways, rng):
+    """Other parameters need a longer beginning than the last ones did."""
+    x, step = rng.standard_normal((100_000, 2)), lambda y, x, a: a * y + x
+    for a in (0.1, 0.9, 0.999, 0.2):
+        sol = solve_recurrence(step, np.zeros(2), x, args=(a,))
+        found, expected = in_two_ways(sol, x, (0, "y0"))
+        assert apart(found[0], expected[0]) <= ROUNDING
+    assert ways == [True, True, False, True]
+
+
+def test_wrong_machine_code_is_not_used(ways, monkeypatch, rng):
+    real = summed.Sweep._run
+
+    def wrong(self, begin, steps, apart):
+        real(self, begin, steps, apart)
+        self._sums *= 1.001
+
+    monkeypatch.setattr(summed.Sweep, "_run", wrong)
+    x = rng.standard_normal((20_000, 2))
+    sol = solve_recurrence(lambda y, x, a: a * y + 1.2345 * x, np.zeros(2), x, args=(0.4321,))
+    found, expected = in_two_ways(sol, x, (0, "y0"))
+    assert ways == [False]
+    assert apart(found[0], expected[0]) <= ROUNDING
+
+
+def test_other_values_on_which_the_text_depends(ways, rng):
+    """Exponents, divisors and limits, whose spelling depends on their values."""
+
+    def step(y, x, p):
+        return np.maximum(np.abs(0.5 * y + x) ** p["power"] / p["scale"], p["least"])
+
+    x, found = rng.standard_normal((20_000, 2)), []
+    for power, scale, least in ((1.0, 2.0, 0.1), (1.5, 3.0, np.float64(0.2)), (0.9, 4.0, 0.3)):
+        p = {"power": power, "scale": scale, "least": least}
+        sol = solve_recurrence(step, np.zeros(2), x, args=(p,))
+        both = sol.gradient(x, "p"), sol.gradient(sol.adjoint(x), "p")
+        found.append(all(apart(both[0][name], both[1][name]) <= ROUNDING for name in p))
+    assert found == [True] * 3
+    assert ways == [True] * 3
+
+
+def test_arrays_that_are_no_rows(ways, rng):
+    """Inputs and gradients that are views with other strides."""
+    x, g = np.asfortranarray(rng.standard_normal((20_000, 3))), rng.standard_normal((3, 40_000)).T[::2]
+    sol = solve_recurrence(lambda y, x, W: 0.5 * np.sin(y @ W) + x, np.zeros(3), x, args=(rng.uniform(-1, 1, (3, 3)),))
+    found, expected = in_two_ways(sol, g, ("W", "y0"))
+    assert apart(found[0], expected[0]) <= ROUNDING
+    assert ways == [True]
+
+
+def test_several_inputs_and_none(ways, rng):
+    a, x = np.array([0.5, 0.4]), (rng.standard_normal((20_000, 2)), rng.standard_normal((20_000, 1)))
+    sol = solve_recurrence(lambda y, x, a: np.sin(a * y + x[0]) * x[1], np.zeros(2), x, args=(a,))
+    found, expected = in_two_ways(sol, x[0], ("a", "y0"))
+    assert apart(found[0], expected[0]) <= ROUNDING
+    sol = solve_recurrence(lambda y, a: np.sin(a * y + 1.0), np.zeros(2), length=20_000, args=(a,))
+    found, expected = in_two_ways(sol, x[0], ("a", "y0"))
+    assert apart(found[0], expected[0]) <= ROUNDING
+    assert ways == [True, True]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 40])
+def test_short_solutions(steps, rng):
+    x = rng.standard_normal((steps, 2))
+    sol = solve_recurrence(lambda y, x, a: a * y + x, np.ones(2), x, args=(0.5,))
+    found, expected = in_two_ways(sol, x, (0, "y0"))
+    assert np.allclose(found[0], expected[0], rtol=ROUNDING)
+    assert np.allclose(found[1], expected[1], rtol=ROUNDING)
+
+
+def test_by_the_initial_state(ways, rng):
+    x = rng.standard_normal((50, 2))
+    sol = solve_recurrence(lambda y, x, y0: y0 * y + x, np.ones(2), x, args=(0.5,))
+    assert type(sol.gradient(x, "y0")) is float  # the step's own argument
+    sol = solve_recurrence(lambda y, x, a: a * y + x, np.ones(2), x, args=(0.5,))
+    expected = np.sum(0.5 ** np.arange(1, 51)[:, None] * x, axis=0)
+    assert np.allclose(sol.gradient(x, "y0"), expected, rtol=ROUNDING)
+    assert np.allclose(sol.gradient(x, ("x", "y0"))[1], expected, rtol=ROUNDING)
+    found = sol.gradient(x, ("y0", "a"), vjp=lambda adjoint, y, x, a: (np.sum(adjoint * y),))
+    assert np.allclose(found[0], expected, rtol=ROUNDING)
+    assert np.allclose(found[1], sol.gradient(x, "a"), rtol=ROUNDING)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SMOOTHLY, st.sampled_from([1, 2, 3]), st.integers(0, 2**32 - 1))
+def test_random_programs(function, n, seed):
+    """⟨g, δ⟩ = ⟨gradient, change⟩ for the tangent δ of a change of all parameters and of the start."""
+    rng = np.random.default_rng(seed)
+    x, g = rng.uniform(-1, 1, (2, 8000, n))
+    theta, y0, change, moved = rng.uniform(-1, 1, (4, n))
+
+    def step(y, x, theta):
+        return 0.2 * np.sin(y + x) + 0.2 * np.tanh(
+            np.stack([function(*pair) for pair in zip(y, 0 * y + theta, strict=True)])
+        )
+
+    sol = solve_recurrence(step, y0, x, args=(theta,))
+    before, tiny = np.concatenate([y0[None], sol.y[:-1]]), 1e-30j
+    forcing = step(before + 0j, x, theta + tiny * change).imag / tiny.imag
+    parts = sol.gradient(g, (0, "y0"))
+    terms = [g * sol.tangent(forcing, moved), -change * parts[0], -moved * parts[1]]
+    size = sum(np.abs(one).sum() for one in terms)
+    assert abs(sum(one.sum() for one in terms)) <= ROUNDING * max(size, 1e-3)
