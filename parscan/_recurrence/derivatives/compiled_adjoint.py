@@ -47,12 +47,10 @@ COMPARED = 4
 
 def compiled_adjoint(solution: Solution, gradient: Array) -> Adjoint | None:
     """The adjoint, if machine code for it is at hand, or pays, and agrees with the recorded operations."""
-    y0, steps = solution.y0, solution.steps
+    steps = solution.steps
     if solution.step.has_jacobian or not steps or steps < gradient.shape[0]:
         return None
-    entries = prod(y0.shape[:-1]) * y0.shape[-1] ** 2
-    of_a_step = OF_A_STEP if is_loaded(y0) else WITHOUT_KERNEL
-    seconds = steps * (of_a_step + OF_AN_ENTRY * entries)
+    seconds = of_scan(solution)
     try:
         recording = recording_of(solution)
         program = recording.program
@@ -64,6 +62,13 @@ def compiled_adjoint(solution: Solution, gradient: Array) -> Adjoint | None:
         return _Backwards(solution, recording, gradient).adjoint()
     except NoCodeError:
         return None
+
+
+def of_scan(solution: Solution) -> float:
+    """Seconds that a scan of Jacobians takes, about."""
+    y0 = solution.y0
+    of_a_step = OF_A_STEP if is_loaded(y0) else WITHOUT_KERNEL
+    return solution.steps * (of_a_step + OF_AN_ENTRY * prod(y0.shape[:-1]) * y0.shape[-1] ** 2)
 
 
 class _Backwards:

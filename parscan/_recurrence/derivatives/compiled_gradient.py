@@ -17,7 +17,7 @@ from ..._engine.tolerance import is_noise
 from ..._functions.at_points import CODES, LARGEST, pairs
 from ..._functions.verify import apart
 from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError
-from .compiled_adjoint import LARGER, OF_A_STEP, OF_AN_ENTRY, RECENT, SHARE, TRIED, WORTH_SWEEPING, in_rows
+from .compiled_adjoint import LARGER, RECENT, SHARE, TRIED, WORTH_SWEEPING, in_rows, of_scan
 from .recorded import arguments, entered, noted
 from .solution import Solution
 
@@ -47,14 +47,13 @@ def compiled_gradient(
     gradient : array
         Derivatives of the loss by all states.
     """
-    y0, steps = solution.y0, solution.steps
+    steps = solution.steps
     if solution.step.has_jacobian or steps < gradient.shape[0] or steps < 2:
         return None
     operations = LARGER * recording.program.operations
     if sum(map(_size, given)) > MOST_SUMS or steps * operations < WORTH_SWEEPING:
         return None
-    entries = prod(y0.shape[:-1]) * y0.shape[-1] ** 2
-    seconds = steps * (OF_A_STEP + OF_AN_ENTRY * entries)
+    seconds = of_scan(solution)
     price = COMPILING + PER_OPERATION * LARGER * recording.program.written
     if LARGER * recording.program.written > LARGEST or not CODES.pays_loading(seconds):
         return None
@@ -92,6 +91,11 @@ class _Backwards:
         from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
 
         self._derived, self._summed, self._given, self._notes = derived, summed, given, notes
+        self._groups = available_threads()
+        while self._groups > 1 and self._longest(solution.steps) < TRIED:
+            self._groups -= 1
+        if self._longest(solution.steps) < TRIED:
+            raise NoCodeError("has fewer steps than segments need")
         try:
             self._code = summed.with_parameters(given)
         except UnsupportedError as error:
@@ -108,6 +112,10 @@ class _Backwards:
         first = [y0, *(one[:1, ...] for one in x), xp.zeros_like(y0)]
         self._first = [in_rows(one, dtype) for one, dtype in zip(first, wanted, strict=True)]
 
+    def _longest(self, steps: int) -> int:
+        """Steps in which the adjoint must forget where it began."""
+        return (steps - 1) // (self._groups * self._summed.lanes) // SHARE
+
     def _is_parameter(self, number: int) -> bool:
         count = len(self._derived.program.arguments)
         return count - 1 - len(self._given) <= number < count - 1
@@ -119,13 +127,7 @@ class _Backwards:
 
     def found(self) -> tuple[Array, Array] | None:
         """The gradient by the parameters, and by the initial state; None if the adjoint does not forget."""
-        count, groups = self._steps - 1, available_threads()
-        segments = groups * self._summed.lanes
-        while groups > 1 and count // segments // SHARE < TRIED:
-            groups, segments = groups - 1, segments - self._summed.lanes
-        longest = count // segments // SHARE
-        if longest < TRIED:
-            return None
+        longest, groups = self._longest(self._steps), self._groups
         self._compare()
         start = self._gradient[0, ...].reshape(-1)
         sweep = self._sweep(self._rows, groups)
