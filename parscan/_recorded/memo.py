@@ -25,6 +25,9 @@ KEPT = 64
 LARGEST = 64 << 20
 """Bytes that they may take."""
 
+HELD = "held"
+"""Noted of recordings that are kept: whoever has one need not look for it."""
+
 OF_A_NODE = 500
 """Bytes of a node of a graph, about."""
 
@@ -64,8 +67,11 @@ def remembered(
     except Exception:  # something cannot be compared
         return recording
     key = _key(function, examples, constants, limit, wishes)
+    recording.notes[HELD] = True
     with _lock:
-        _kept[key] = [(witness, recording), *_kept.pop(key, ())][:ALIKE]
+        entries = [(witness, recording), *_kept.pop(key, ())]
+        _kept[key] = entries[:ALIKE]
+        _let_go(entries[ALIKE:])
         _shrink()
     return recording
 
@@ -132,7 +138,14 @@ def _shrink() -> None:
     count, size = sum(map(len, _kept.values())), sum(sizes.values())
     while len(_kept) > 1 and (count > KEPT or size > LARGEST):
         key, some = _kept.popitem(last=False)
+        _let_go(some)
         count, size = count - len(some), size - sizes[key]
+
+
+def _let_go(entries: Sequence[tuple[Witness, Recording]]) -> None:
+    """Note of recordings that they are not kept any more."""
+    for _, recording in entries:
+        recording.notes.pop(HELD, None)
 
 
 def _name(function: Any) -> Any:

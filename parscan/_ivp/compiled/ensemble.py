@@ -106,7 +106,7 @@ def _trajectory(problem: Problem, evaluation: Evaluation, nodes: Array, states: 
     usual = solve_ensemble(problem, evaluation.right_hand_side, None, dense_output=False)
     if usual is None or usual._solution is None:
         return retrace(evaluation, Steps(nodes, states()))
-    return usual._solution._find()
+    return usual._solved("tangent")._find()
 
 
 def agrees_at_start(problem: Problem, members: Members) -> bool:

@@ -262,17 +262,21 @@ class Compared:
         """Whether the function agrees at one state, if it returns a list of numbers or an array."""
         self._uses += 1
         row = (self._uses * STRIDE) % t.shape[0] if t.shape[0] else 0
-        try:
-            with quiet():
-                values = problem.fun(float(t[row]), states[row].copy(), *problem.args)
-            found = values.tolist() if isinstance(values, ndarray) else values
-            expected = slopes[row].tolist()
-            return len(found) == len(expected) and all(map(self._is_close, found, expected))
-        except Exception:  # the usual comparison will say what is wrong
-            return False
+        return is_like(problem.fun, problem.args, t[row], states[row], slopes[row], self._share)
 
-    def _is_close(self, found: complex, expected: complex) -> bool:
-        return abs(found - expected) <= self._share * abs(expected) < inf
+
+def is_like(fun: Any, args: tuple[Any, ...], t: Any, state: Array, slope: Array, share: float) -> bool:
+    """Whether a function gives a slope at one state up to a share of it, as a list of numbers or an array."""
+    expected = slope.tolist()
+    try:
+        with quiet():
+            values = fun(float(t), state.copy(), *args)
+        found = values.tolist() if isinstance(values, ndarray) else values
+        if len(found) != len(expected):
+            return False
+        return False not in [abs(a - b) <= share * abs(b) < inf for a, b in zip(found, expected, strict=True)]
+    except Exception:  # the usual comparison will say what is wrong
+        return False
 
 
 STRIDE = 377

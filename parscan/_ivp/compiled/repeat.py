@@ -36,6 +36,7 @@ from .accuracy import BETWEEN, GAIN, LOOSER, WANTED, are_alike, known_of, solved
 from .apart import differences, ratio
 from .corners import Places, places_in
 from .derived import recorded_code
+from .ends import Ends, ends_of
 from .march import ENDED, EVENT, FEWEST, FINISHED, LEAST, ORDER, Course, March, Output, after, least_of
 from .outcome import between, errors, told
 from .path import Path
@@ -43,6 +44,7 @@ from .recorded import Recorded
 from .recorded_events import record_events
 from .result import checked, is_unseen, result_of
 from .solvers import EXPLICIT, METHODS, solver
+from .unusual import Unusual
 from .variational import Variational
 from .watched import Watched, kept, until, watched
 
@@ -68,10 +70,6 @@ options of SciPy's solvers by default.
 
 DEFAULTS = {one.name: one.default for one in fields(IvpResult) if one.default is not MISSING}
 """Fields of results that are not set."""
-
-
-class Unusual(Exception):  # noqa: N818 - it says what happened
-    """Something is out of the ordinary."""
 
 
 class Nothing:
@@ -114,6 +112,8 @@ class Repeat:
         Solves that were begun in vain, since the last one that was not, less some relief for others.
     seen : Watched or None
         Events of the last solve that had any.
+    ends : Ends or None
+        Repeats solves of which only the ends of steps are wanted, if it can be done.
     """
 
     function: weakref.ref[Any]
@@ -126,12 +126,15 @@ class Repeat:
     attempts: int
     misses: float = 0.0
     seen: Watched | None = None
+    ends: Ends | None = None
 
     def solved(
         self, fun: Any, t_span: Any, y0: Any, t_eval: Any, args: tuple[Any, ...], rtol: float, atol: float,
         events: Any, *, dense_output: bool,
     ) -> IvpResult:  # fmt: skip
         """The result; raises `Unusual` if something is out of the ordinary."""
+        if self.ends is not None and t_eval is None and events is None and not dense_output:
+            return self._at_ends(self.ends, fun, t_span, y0, args, rtol, atol)
         xp, recorded = array_namespace(self.like), self._recorded(args)
         span, state = (float(t_span[0]), float(t_span[1])), xp.asarray(y0)
         if state.dtype != self.like.dtype or state.ndim != 1 or len(t_span) != 2:
@@ -155,6 +158,21 @@ class Repeat:
         if dense_output or (events is not None and seen is None):
             return self._dense(problem, recorded, times, events, seen, dense_output=dense_output)
         return self._plain(problem, recorded, times, seen)
+
+    def _at_ends(
+        self, ends: Ends, fun: Any, t_span: Any, y0: Any, args: tuple[Any, ...], rtol: float, atol: float
+    ) -> IvpResult:
+        """The result where only the ends of steps are wanted."""
+        (begin, end), start, recorded = map(float, t_span), ends.numbers(y0), self._recorded(args)
+        if begin == end or not (isfinite(begin) and isfinite(end)):
+            raise Unusual
+        if not self.witness.holds(fun, args[len(recorded.parameters) :]):
+            raise Unusual
+        needs = ends.needs(rtol)
+        self.misses += 1
+        found = ends.solved(fun, begin, end, start, args, rtol, atol, recorded, needs)
+        self.misses = 0.0
+        return found
 
     def _plain(self, problem: Problem, recorded: Recorded, times: Array | None, seen: Watched | None) -> IvpResult:
         """The result without polynomials between the ends of steps."""
@@ -222,6 +240,12 @@ class Repeat:
             march, lambda: Evaluation(problem, None), found, found.course.path, times,
             None if events is None else listed, dense_output=dense_output,
         )  # fmt: skip
+
+    def add(self, solvers: dict[bool, Solver]) -> None:
+        """Note further solvers."""
+        self.solvers.update(solvers)
+        if False in solvers and self.ends is None:
+            self.ends = ends_of(self.recorded, self.method, solvers[False], self.attempts, self.like)
 
     def is_of(self, fun: Any, recorded: Recorded, method: int) -> bool:
         """Whether it is known of a function with this recording, and this method."""
@@ -412,12 +436,14 @@ def note(march: March, course: Course, *, is_demanded: bool) -> None:
     key = key_of(fun, y0, is_demanded)
     before = _known.get(key)
     if isinstance(before, Repeat) and before.is_of(fun, recorded, march.method):
-        before.solvers.update(made)
+        before.add(made)
         before.misses = max(0.0, before.misses - RELIEF)
         return
     if entry := memo().entry_of(recorded.recording):
         place, witness = entry
-        keep(key, Repeat(weakref.ref(fun), y0, recorded, place, witness, march.method, made, march.attempts))
+        one = Repeat(weakref.ref(fun), y0, recorded, place, witness, march.method, {}, march.attempts)
+        one.add(made)
+        keep(key, one)
 
 
 @cache

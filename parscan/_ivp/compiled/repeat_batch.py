@@ -16,7 +16,8 @@ from ..result.result import IvpResult
 from .derived import recorded_code
 from .ensemble import solve_batch
 from .members import Members, Origin, function_of, must_be_recorded_whole
-from .repeat import NOTHING, Unusual, keep, key_of, kind, memo, times_of
+from .repeat import NOTHING, keep, key_of, kind, memo, times_of
+from .unusual import Unusual
 
 if TYPE_CHECKING:
     from ..._recorded.witness import Witness

@@ -12,7 +12,7 @@ from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._engine.termination import Termination
 from ..._reporting.plot import Stretch, draw_solution
-from ..._reporting.result_base import brief
+from ..._reporting.result_base import Deferred, brief
 from ..core.polynomial import PiecewisePolynomial
 from ..sensitivities.derivatives import Derivatives
 from ..sensitivities.differentiable import Differentiable
@@ -146,8 +146,16 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     _errors: Array | Callable[[], Array] | None = None
     """Estimated errors at `t`, or a function that finds them. None if they are not known."""
 
-    _solution: Derivatives | None = None
+    _solution: Derivatives | Deferred[Derivatives] | None = None
     _stretches: tuple[Stretch, ...] = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The message, if it is made at its first use: a result that nobody prints is made in less time without."""
+            if name != "message" or "_told" not in self.__dict__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return self.__dict__.setdefault(name, self._told())
 
     @cached_property
     def _dense(self) -> PiecewisePolynomial | None:
@@ -157,7 +165,7 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     @property
     def _fun(self) -> Callable[[Array, Array], Array] | None:
         """Right-hand side on stacked states, `(m, *batch, n)` at the times `(m,)`; None in copies."""
-        return None if self._solution is None else self._solution.fun
+        return self._solution.fun if isinstance(self._solution, Derivatives) else None
 
     @cached_property
     def errors(self) -> Array:
@@ -225,7 +233,9 @@ class IvpResult(Differentiable, Mapping[str, Any]):
     def __getstate__(self) -> dict[str, Any]:
         """The state without the user's functions: the continuous solution replaces the function that makes it."""
         known = {"_polynomial": self._dense, "_errors": None if self._errors is None else self.errors}
-        return {**super().__getstate__(), **known}
+        state = {**super().__getstate__(), **known, "message": self.message}
+        state.pop("_told", None)
+        return state
 
     def _rows(self) -> dict[str, object]:
         """The counts, and arrays by their shape."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..._arrays.threads import run_all
 from ..budget import OF_SOLVER, SOLVER, pay
-from ..program import Program
+from ..program import Argument, Program
 from .driver import Driver, Machine
 from .events import NUMBERS as OF_OCCURRENCE
 from .events import most_in_a_step
@@ -70,14 +70,19 @@ class Solver:
     """
 
     def __init__(self, programs: Sequence[Program], driver: Driver, facts: Facts) -> None:
-        self._machine, self._fields, self._arguments = Machine(driver, programs), driver.fields, programs[0].arguments
+        self.machine, self._fields, self._arguments = Machine(driver, programs), driver.fields, programs[0].arguments
         self.form, self.n, self.dtype, self.degree = facts.form, facts.n, facts.dtype, facts.degree
         self.logged = [(self.n,), (self.n,), *([(self.degree, self.n)] if self.form.log == DENSE else [])]
         """Shapes of what is logged of a step besides its member and its time."""
         self.attempts = FIRST
         """Attempts of steps in every lane before a return to Python."""
         self._idle: list[Run] = []
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
+
+    @property
+    def parameters(self) -> Sequence[Argument]:
+        """The arguments of the right-hand side after the time and the state."""
+        return self._arguments[2:]
 
     def start(
         self, t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any, max_step: Any = inf, first_step: Any = 0.0,
@@ -126,14 +131,14 @@ class Solver:
             compares = self.form.compares
             return Run(self, COMPARED if compares else 1, [False, False, False, compares, False], 1)
 
-    def worker(self) -> _Worker:
+    def worker(self) -> Worker:
         """The memory of a thread, of a run that is over if there is one."""
         try:
             return self._workers.pop()
         except IndexError:
-            return _Worker(self)
+            return Worker(self)
 
-    def take_back(self, workers: list[_Worker]) -> None:
+    def take_back(self, workers: list[Worker]) -> None:
         """Keep the memory of threads for later runs."""
         self._workers = (self._workers + workers)[:WORKERS]
 
@@ -374,12 +379,12 @@ class _Block:
         return self._floats[begin:end] if dtype == FLOAT else self._floats[begin:end].view(dtype)[:count]
 
 
-class _Worker:
+class Worker:
     """The memory of a thread, and its log."""
 
     def __init__(self, solver: Solver) -> None:
         self._solver, fields = solver, solver._fields
-        self.memory = memory = solver._machine.memory()
+        self.memory = memory = solver.machine.memory()
         self._address, longs = own_address(memory), memory.view(WHOLE)
         self._pointers = longs[fields.offset("pointers") // 8 :]
         self._log = self._pointers[2 * LOG : 2 * TIMES]
@@ -470,4 +475,4 @@ class _Worker:
 
     def run(self, most: int) -> None:
         """Call the code."""
-        self._solver._machine.call(self._address, most)
+        self._solver.machine.call(self._address, most)

@@ -5,6 +5,7 @@ import pickle
 import sys
 import weakref
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 
 import numpy as np
@@ -43,6 +44,7 @@ def repeats(monkeypatch):
 
     monkeypatch.setattr(_solve, "solve_again", noted)
     monkeypatch.setattr(memo, "_kept", OrderedDict())
+    monkeypatch.setattr(_repeat, "_known", OrderedDict())
     return found
 
 
@@ -214,7 +216,7 @@ def test_parameters_and_constants(repeats):
 @pytest.mark.parametrize(
     "options",
     [{"dense_output": 1}, {"max_step": 0.5}, {"first_step": 0.1}, {"jumps": [1.0]},
-     {"vectorized": False}, {"jac": lambda t, y: np.eye(2)}, {"y0": [1, 0]}, {"y0": np.array(START, np.float32)},
+     {"vectorized": False}, {"jac": lambda t, y: np.eye(2)}, {"y0": [True, 0.0]}, {"y0": np.array(START, np.float32)},
      {"y0": [1j, 0]}, {"y0": [*START, 1.0]}, {"rtol": 1e-16}, {"atol": np.array(1e-8)}, {"compile": None},
      {"compile": False}, {"span": (0.0, 0.0)}],
     ids=lambda options: next(iter(options)),
@@ -262,11 +264,77 @@ def test_a_function_that_contradicts_the_code(repeats, monkeypatch):
     assert repeats == [False, False]
 
 
-def test_the_method_is_asked_for_anew(repeats):
+def decaying(t, y):
+    return [-1e4 * (y[0] - np.cos(t)) - np.sin(t)]
+
+
+def test_the_method_is_asked_for_anew_where_a_stiff_one_was_taken(repeats):
+    for _ in range(2 * ANEW + 2):
+        sol = solved(decaying, (0.0, 10.0), [1.5], rtol=1e-5, atol=1e-5)
+    assert sol.method != "DOP853"
+    first = repeats.index(True)
+    assert repeats[first:].count(False) in (1, 2)
+
+
+def test_few_explicit_steps_are_not_asked_about(repeats):
     fun = make()
     for _ in range(2 * ANEW):
         solved(fun)
-    assert repeats == ([False] + [True] * (ANEW - 1)) * 2
+    assert repeats == [False] + [True] * (2 * ANEW - 1)
+
+
+def test_integers_are_floats(repeats):
+    fun = make()
+    one, two = (solved(fun, y0=y0) for y0 in ([1.0, 0.0], [1, 0]))
+    assert repeats == [False, True]
+    np.testing.assert_array_equal(one.y, two.y)
+    assert two.y.dtype == float
+
+
+def test_results_are_independent(repeats):
+    """Another solve by the same memory changes no earlier result, and neither does a change of one of its arrays."""
+    fun = make()
+    solved(fun)
+    one, two = solved(fun), solved(fun, y0=[0.1, 0.2])
+    assert repeats[1:] == [True, True]
+    end, mesh = one.y[:, -1].copy(), two.mesh.copy()
+    two.t[:] = two.y[:] = 0.0
+    np.testing.assert_array_equal(two.mesh, mesh)
+    assert one.y[0, 0] == START[0]
+    np.testing.assert_array_equal(solved(fun).y[:, -1], end)
+    assert "1 step" not in one.message
+    assert one.message == solved(fun).message
+
+
+def test_threads_have_memory_of_their_own(repeats):
+    fun = make()
+    solved(fun)
+    solved(fun)
+    starts = [[0.1 * k, 0.5] for k in range(40)]
+    expected = [solved(fun, y0=y0).y[:, -1].tolist() for y0 in starts]
+    with ThreadPoolExecutor(4) as pool:
+        found = [sol.y[:, -1].tolist() for sol in pool.map(lambda y0: solved(fun, y0=y0), starts)]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_other_states_are_compared_with_the_function(repeats, monkeypatch):
+    """A function that has other values than its record beyond some state is found out when a solve comes there."""
+    solved(rated)
+    solved(rated)
+    monkeypatch.setattr(Witness, "holds", lambda *_: True)
+    monkeypatch.setattr(sys.modules[__name__], "RATE", 1.25)
+    with pytest.raises(TypeError, match="gave other values than its recorded operations"):
+        solved(rated, y0=[0.3, 0.2])
+    assert repeats == [False, True, False]
+
+
+def test_recordings_that_are_not_kept_are_not_repeated(repeats):
+    fun = make()
+    solved(fun)
+    (one,) = _repeat._known.values()
+    memo.forget(one.recorded.recording)
+    assert solved(fun).success
+    assert repeats == [False, False]
 
 
 def test_solves_in_vain_are_not_repeated_for_ever(repeats):
@@ -283,10 +351,7 @@ def test_solves_in_vain_are_not_repeated_for_ever(repeats):
 
 
 def test_stiff_problems(repeats):
-    def fun(t, y):
-        return [-1e4 * (y[0] - np.cos(t)) - np.sin(t)]
-
-    sols = [solved(fun, (0.0, 10.0), [1.5], rtol=1e-5, atol=1e-5) for _ in range(4)]
+    sols = [solved(decaying, (0.0, 10.0), [1.5], rtol=1e-5, atol=1e-5) for _ in range(4)]
     assert repeats[-1]
     assert sols[-1].method == sols[-2].method != "DOP853"
     np.testing.assert_allclose(sols[-1].y[0, -1], np.cos(10.0), atol=1e-4)

@@ -310,7 +310,7 @@ def test_constants_share_code():
     codes = set()
     for factor in (-0.5, -0.75):
         found = explicit(program(factor))
-        codes.add(id(found._machine._code))
+        codes.add(id(found.machine._code))
         run = found.start(0.0, 1.0, np.ones((1, 1)), rtol=1e-10, atol=1e-10)
         assert run.advance(1000) == 0
         np.testing.assert_allclose(run.y[0, 0], np.exp(factor), rtol=1e-8)

@@ -1,0 +1,81 @@
+"""What the result of a repeated solve tells at its first use, because few results are asked for it."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any, NamedTuple
+
+from ..._arrays.namespace import Array, array_namespace
+from ..coarse.steps import Steps
+from ..core.evaluation import Evaluation
+from ..core.polynomial import PiecewisePolynomial
+from ..core.problem import Problem
+from ..core.scale import Scale
+from ..result.result import IvpStatus
+from ..sensitivities.derivatives import Derivatives
+from ..sequential.on_mesh import retrace
+from .derived import recorded_code
+from .march import March, Output
+from .outcome import between, errors, told
+from .path import Path
+from .recorded import Recorded
+from .solvers import METHODS
+
+
+class Solve(NamedTuple):
+    """
+    A solve of which only the ends of steps were wanted, and what it found.
+
+    Attributes
+    ----------
+    fun, args, span, start, rtol, atol
+        The problem; `start` is the initial state.
+    recorded : Recorded
+    method : int
+        Number of the method.
+    share : float
+        Share of the tolerances that the march had.
+    error : float
+        At the end, in tolerances.
+    t, y : arrays, shapes (m,) and (m, n)
+    """
+
+    fun: Any
+    args: tuple[Any, ...]
+    span: tuple[float, float]
+    start: tuple[float, ...]
+    rtol: float
+    atol: float
+    recorded: Recorded
+    method: int
+    share: float
+    error: float
+    t: Array
+    y: Array
+
+    def problem(self) -> Problem:
+        """The problem."""
+        xp, rtol = array_namespace(self.t), self.rtol
+        y0, atol = xp.asarray(self.start), xp.asarray(self.atol)
+        return Problem(self.fun, None, self.args, self.span, y0, rtol, rtol, atol, inf, record=recorded_code)
+
+    def message(self) -> str:
+        """What is told of the solve."""
+        done = told([(METHODS[self.method], 0.0)], self.t.shape[0] - 1, self.error)
+        return f"{IvpStatus.FINISHED.text} {done}"
+
+    def polynomial(self) -> PiecewisePolynomial:
+        """The same steps with polynomials between their ends."""
+        return between(self._march(), self.share)
+
+    def errors(self) -> Array:
+        """Estimated errors at the ends of steps."""
+        return errors(self._march(), self.share, Path(self.t, self.y), self.t, self.y)
+
+    def derivatives(self) -> Derivatives:
+        """Derivatives of the solution."""
+        problem, steps = self.problem(), Steps(self.t, self.y)
+        return Derivatives(lambda: retrace(Evaluation(problem, None), steps), Scale(problem.rtols, problem.atol))
+
+    def _march(self) -> March:
+        return March(self.problem(), self.recorded, Output(False), 0.0, None)
