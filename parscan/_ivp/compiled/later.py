@@ -19,7 +19,8 @@ from .march import March, Output
 from .outcome import between, errors, told
 from .path import Path
 from .recorded import Recorded
-from .solvers import METHODS
+from .solvers import EXPLICIT, METHODS
+from .variational import Variational
 
 
 class Solve(NamedTuple):
@@ -38,12 +39,14 @@ class Solve(NamedTuple):
     error : float
         At the end, in tolerances.
     t, y : arrays, shapes (m,) and (m, n)
+    stop : float or None
+        Time of an event that ended it.
     """
 
     fun: Any
     args: tuple[Any, ...]
     span: tuple[float, float]
-    start: tuple[float, ...]
+    start: Any
     rtol: float
     atol: float
     recorded: Recorded
@@ -52,6 +55,7 @@ class Solve(NamedTuple):
     error: float
     t: Array
     y: Array
+    stop: float | None = None
 
     def problem(self) -> Problem:
         """The problem."""
@@ -62,20 +66,25 @@ class Solve(NamedTuple):
     def message(self) -> str:
         """What is told of the solve."""
         done = told([(METHODS[self.method], 0.0)], self.t.shape[0] - 1, self.error)
-        return f"{IvpStatus.FINISHED.text} {done}"
+        status = IvpStatus.FINISHED if self.stop is None else IvpStatus.EVENT
+        return f"{status.text} {done}"
 
     def polynomial(self) -> PiecewisePolynomial:
         """The same steps with polynomials between their ends."""
-        return between(self._march(), self.share)
+        return between(self._march(), self.share, self.stop)
 
     def errors(self) -> Array:
         """Estimated errors at the ends of steps."""
-        return errors(self._march(), self.share, Path(self.t, self.y), self.t, self.y)
+        return errors(self._march(), self.share, Path(self.t, self.y), self.t, self.y, self.stop)
 
     def derivatives(self) -> Derivatives:
         """Derivatives of the solution."""
         problem, steps = self.problem(), Steps(self.t, self.y)
-        return Derivatives(lambda: retrace(Evaluation(problem, None), steps), Scale(problem.rtols, problem.atol))
+        scale, is_stiff = Scale(problem.rtols, problem.atol), self.method != EXPLICIT
+        return Derivatives(
+            lambda: retrace(Evaluation(problem, None), steps), scale,
+            variational=Variational(problem, self.recorded, self.share, is_stiff=is_stiff),
+        )  # fmt: skip
 
     def _march(self) -> March:
         return March(self.problem(), self.recorded, Output(False), 0.0, None)

@@ -22,30 +22,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ..._arrays.namespace import Array, array_namespace, copy
 from ..._engine.termination import Termination
 from ..._recorded.budget import NoCodeError, paid_by
-from ..coarse.steps import Steps
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
-from ..core.scale import Scale
 from ..output.events import prepare
 from ..output.monitor import Event
 from ..result.report import within
 from ..result.result import IvpResult, IvpStatus
-from ..sensitivities.derivatives import Derivatives
-from ..sequential.on_mesh import retrace
 from .accuracy import BETWEEN, GAIN, LOOSER, WANTED, are_alike, known_of, solved
 from .apart import differences, ratio
 from .corners import Places, places_in
 from .derived import recorded_code
 from .ends import Ends, ends_of
+from .later import Solve
 from .march import ENDED, EVENT, FEWEST, FINISHED, LEAST, ORDER, Course, March, Output, after, least_of
-from .outcome import between, errors, told
 from .path import Path
 from .recorded import Recorded
 from .recorded_events import record_events
 from .result import checked, is_unseen, result_of
-from .solvers import EXPLICIT, METHODS, solver
+from .solvers import METHODS, solver
 from .unusual import Unusual
-from .variational import Variational
 from .watched import Watched, kept, until, watched
 
 if TYPE_CHECKING:
@@ -303,15 +298,15 @@ class Repeat:
         self, problem: Problem, recorded: Recorded, found: Marched, times: Array | None, share: float,
         seen: Watched | None,
     ) -> IvpResult:  # fmt: skip
-        t, states, method, stop = found.t, found.y, METHODS[self.method], found.stop
+        t, states, stop = found.t, found.y, found.stop
         status = IvpStatus.FINISHED if stop is None else IvpStatus.EVENT
         occurred = None if seen is None else seen.occurrences(found.seen, stop, states)
         if times is not None and stop is not None:
             times = within(times, t)
-
-        def march() -> March:
-            return March(problem, recorded, Output(False), 0.0, None)
-
+        solve = Solve(
+            problem.fun, problem.args, problem.span, problem.y0, problem.rtol, float(problem.atol), recorded,
+            self.method, share, found.error, t, states, stop,
+        )  # fmt: skip
         result = object.__new__(IvpResult)
         vars(result).update(
             DEFAULTS,
@@ -324,22 +319,14 @@ class Repeat:
             t_events=None if occurred is None else occurred.t_events,
             y_events=None if occurred is None else occurred.y_events,
             termination=Termination.FINISHED if stop is None else Termination.EVENT,
-            message=f"{status.text} {told([(method, 0.0)], t.shape[0] - 1, found.error)}",
+            message=solve.message(),
             success=True,
-            method=method,
+            method=METHODS[self.method],
             error_estimate=found.error,
             compiled=True,
-            _errors=found.errors
-            if found.errors is not None
-            else lambda: errors(
-                March(problem, recorded, Output(False), 0.0, None), share, Path(t, states), t, states, stop
-            ),
-            _polynomial=lambda: between(March(problem, recorded, Output(False), 0.0, None), share, stop),
-            _solution=Derivatives(
-                lambda: retrace(Evaluation(problem, None), Steps(t, states)),
-                Scale(problem.rtols, problem.atol),
-                variational=Variational(problem, recorded, share, is_stiff=self.method != EXPLICIT),
-            ),
+            _errors=solve.errors if found.errors is None else found.errors,
+            _polynomial=solve.polynomial,
+            _solution=solve.derivatives(),
         )
         return result
 
