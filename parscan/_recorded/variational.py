@@ -1,8 +1,9 @@
-"""A recorded right-hand side with its variational equations: the derivatives of states by parameters and by the start.
+"""A recorded function with its variational equations: the derivatives of states by parameters and by the start.
 
 For `y' = f(t, y, θ)`, the derivative `S` of the state by some parameters satisfies `S' = ∂f/∂y S + ∂f/∂θ` with
 `S(t0) = 0`; that by the initial state has no forcing and begins as the identity. (Hairer, Nørsett and Wanner, "Solving
-Ordinary Differential Equations I", 2nd edition, Springer 1993, section I.14.)
+Ordinary Differential Equations I", 2nd edition, Springer 1993, section I.14.) For a recurrence
+`y_t = f(y_{t-1}, x_t, θ)`, this sum is the next `S`.
 """
 
 from __future__ import annotations
@@ -19,13 +20,12 @@ from .graph import Graph
 from .record import Recording
 from .tangents import WRITTEN_OUT, recorded_together, replayed_on
 
-TIME, STATE = 0, 1
-"""Numbers of the arguments of the function."""
 
-
-def variational(recording: Recording, numbers: Sequence[int], *, by_start: bool) -> Recording:
+def variational(recording: Recording, numbers: Sequence[int], place: int, *, by_start: bool) -> Recording:
     """
-    The function `(t, Y, ...) -> Y'` of a recorded function `f(t, y, ...)`, where `Y` are `y`, then `S` row by row.
+    The function of `Y` in place of `y`, the argument with the number `place`, where `Y` are `y`, then `S` row by row.
+
+    Its result is `f`, then `∂f/∂y S + ∂f/∂θ` row by row. It has one axis.
 
     The columns of `S` are the entries of some arguments, given by their `numbers`, in this order; then, if `by_start`,
     the components of the initial state.
@@ -37,7 +37,7 @@ def variational(recording: Recording, numbers: Sequence[int], *, by_start: bool)
     TooLarge
         If the derivatives have too many operations.
     """
-    graph, result, state = recording.graph, recording.result, recording.arguments[STATE]
+    graph, result, state = recording.graph, recording.result, recording.arguments[place]
     flat = result.with_ids(np.ravel(result.ids))
     rows, columns, slopes = jacobian(graph, flat, state)
     forcings = [jacobian(graph, flat, recording.arguments[number]) for number in numbers]
@@ -46,14 +46,14 @@ def variational(recording: Recording, numbers: Sequence[int], *, by_start: bool)
     n, width = state.size, firsts[-1] + state.size * by_start
 
     other = Graph()
-    shapes = [(n * (1 + width),) if number == STATE else one.shape for number, one in enumerate(recording.arguments)]
+    shapes = [(n * (1 + width),) if number == place else one.shape for number, one in enumerate(recording.arguments)]
     arguments = tuple(
         RecordingArray(other, other.argument(number, shape, one.dtype), one.dtype)
         for number, (shape, one) in enumerate(zip(shapes, recording.arguments, strict=True))
     )
-    ids = np.ravel(arguments[STATE].ids)
+    ids = np.ravel(arguments[place].ids)
     given = list(arguments)
-    given[STATE] = state_of = RecordingArray(other, ids[:n].reshape(state.shape), state.dtype)
+    given[place] = state_of = RecordingArray(other, ids[:n].reshape(state.shape), state.dtype)
     values, entries, *forced = replayed_on(program, given)
     found = _Sums(other, state_of.dtype, n * width)
     found.add_products(rows, columns, np.ravel(entries.ids), ids[n:].reshape(n, width))

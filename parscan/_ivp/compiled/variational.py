@@ -16,7 +16,7 @@ from .corners import places_in
 from .march import BUSY, FEWEST, FINISHED, ORDER, least_of
 from .march import FIRST as ATTEMPTS
 from .parts import wide
-from .recorded import FIRST, Recorded
+from .recorded import FIRST, STATE, Recorded
 from .solvers import EXPLICIT, MAKERS, RADAU, ROSENBROCK, stiff_method
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _made(recording: Recording, numbers: tuple[int, ...], *, by_start: bool) -> 
     from ..._recorded.state_switches import state_switches  # noqa: PLC0415
     from ..._recorded.variational import variational  # noqa: PLC0415
 
-    n = recording.arguments[1].size
+    n = recording.arguments[STATE].size
     width = sum(recording.arguments[number].size for number in numbers) + n * by_start
     for reason, is_so in {
         "works on complex numbers": recording.dtype.kind == "c",
@@ -173,7 +173,7 @@ def _made(recording: Recording, numbers: tuple[int, ...], *, by_start: bool) -> 
     if state_switches(recording.program) is not None:
         raise NoCodeError("is switched by its state")
     with entering():
-        found = variational(recording, numbers, by_start=by_start)
+        found = variational(recording, numbers, STATE, by_start=by_start)
     if found.program.written > LARGEST:
         raise NoCodeError(f"has more than {LARGEST} operations with its derivatives")
     return System(found, n, width, numbers, by_start=by_start)

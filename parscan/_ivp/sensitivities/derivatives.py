@@ -7,13 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
 from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace
 from ..._functions.adjoint import Adjoint
-from ..._functions.columns import chosen_columns, in_structure, sizes
+from ..._functions.columns import chosen_columns, split
 from ..._functions.cotangents import as_gradient, as_like
 from ..._functions.right_hand_side import RightHandSide
 from ..._linalg.dense import Dense
@@ -118,10 +117,10 @@ class Derivatives:
         rhs = self._found.rhs
         chosen = chosen_columns(params, partial(rhs.function, None), rhs.args)
         forcings = Forcings(rhs, chosen)
-        found = self._changes(self._trajectory, y, times, forcings, forcings.start(y))
+        trajectory = self._trajectory
+        found = self._changes(trajectory, y, times, forcings, forcings.start(trajectory.solution.y))
         forcings.warn_of_moved_jumps()
-        ends = list(accumulate(sizes(chosen, rhs.args, rhs.y0.shape[-1]), initial=0))
-        return in_structure(chosen, rhs.args, [found[..., begin:end] for begin, end in pairwise(ends)])
+        return split(chosen, rhs.args, found, rhs.y0.shape[-1])
 
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Any) -> Adjoint:
         """Gradients with respect to the states at the nodes `mesh`, and to the initial state."""

@@ -9,6 +9,7 @@ from ..._arrays.namespace import Array
 from ..._functions.adjoint import Adjoint
 from ..._reporting.result_base import Result
 from .gradient import gradient
+from .jacobian import jacobian
 from .jacobians import Jacobians
 from .solution import Solution
 from .sweeps import adjoint, tangent
@@ -78,6 +79,46 @@ class Differentiable(Result[Solution]):
         array([0.  , 1.  , 2.  , 2.75])
         """
         return tangent(self._differentiable("tangent"), forcing, y0)
+
+    def jacobian(self, params: int | str | Sequence[int | str] | None = None) -> Any:
+        """Evaluate the derivative of all states with respect to a few parameters of the step, as for least squares.
+
+        Parameters
+        ----------
+        params : int, str, or a tuple of these, optional
+            The parameters: indices into `args`, names of the step's arguments, or ``"y0"`` for the initial state; by
+            default all of `args`. They may be real numbers, arrays, and nested dicts, lists and tuples of these.
+            Parameters that the step has in its closure must become arguments; or else see `tangent`.
+
+        Returns
+        -------
+        array, dict, list or tuple
+            The derivative in the structure of the parameters: an array of shape (T, *batch, n) with the axes of the
+            parameter after them, ``y.shape + parameter.shape``, for each number or array; for the initial state, (T,
+            *batch, n, n), of each member by its own. For one index or name that of the parameter, otherwise a tuple.
+
+        Raises
+        ------
+        RuntimeError
+            As for `tangent`.
+        TypeError, ValueError
+            If `params` names no parameter, or the inputs ``"x"``, or a parameter is not a real number.
+
+        Notes
+        -----
+        It is the derivative of the computed trajectory, to rounding, where the step can be recorded with the parameters
+        as variables: by a loop over the step with its derivatives, compiled where that pays, or by a tangent for each
+        parameter. Otherwise, the step is differentiated by differences. The cost, and the memory of the result, grow
+        with the number of parameters: for many parameters and one loss, use `gradient`.
+
+        Examples
+        --------
+        >>> import numpy as np, parscan
+        >>> sol = parscan.solve_recurrence(lambda y, x, a: a * y + x, np.zeros(1), np.ones((4, 1)), args=(0.5,))
+        >>> np.round(sol.jacobian("a")[:, 0], 9)
+        array([0.  , 1.  , 2.  , 2.75])
+        """
+        return jacobian(self._differentiable("jacobian"), params)
 
     def adjoint(self, grad_y: Any) -> Adjoint:
         """Evaluate the adjoint ``λ_t = grad_y_t + J_{t+1}ᴴ λ_{t+1}``, backwards along the trajectory.
