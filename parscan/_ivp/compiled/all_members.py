@@ -75,6 +75,10 @@ class Found:
         Of the last march; the number of the method that ended it.
     evaluations : int
         Of the right-hand side, by all marches.
+    rates : array, shape (k, n), or None
+        Values of the right-hand side that machine code had at the ends of some members, if it is known of any.
+    of_rates : array of int, shape (k,), or None
+        Numbers of these members.
     """
 
     y: Array
@@ -83,6 +87,15 @@ class Found:
     steps: Array
     methods: Array
     evaluations: int = 0
+    rates: Array | None = None
+    of_rates: Array | None = None
+
+    def enter(self, some: slice, one: Found) -> None:
+        """Enter what is known of some members, but for values."""
+        self.y[some, :], self.errors[some], self.steps[some], self.methods[some] = (
+            one.y, one.errors, one.steps, one.methods,
+        )  # fmt: skip
+        self.evaluations += one.evaluations
 
 
 @dataclass(frozen=True)
@@ -166,20 +179,30 @@ class AllMembers:
     def solved(self, times: Array, tell: Callable[[float], object]) -> Found:
         """All members, with values at the times; `tell` is called with the share that is done."""
         xp, (begin, end) = self._problem.xp, self._problem.span
-        found = Found(
-            xp.empty_like(self.y0), xp.empty((self.count, times.shape[0], self.y0.shape[1])), xp.zeros(self.count),
-            xp.zeros(self.count, dtype=xp.int64), xp.zeros(self.count, dtype=xp.int64),
-        )  # fmt: skip
-        inner = (times != begin) & (times != end)
-        for some in self._parts(times.shape[0]):
-            one = self._part(some, times[inner], partial(_tell, tell, some, self.count))
-            found.y[some, :], found.errors[some], found.steps[some] = one.y, one.errors, one.steps
-            found.methods[some] = one.methods
-            found.evaluations += one.evaluations
-            found.values[some, inner, :] = one.values
-            found.values[some, times == begin, :] = self.y0[some, None, :]
-            found.values[some, times == end, :] = one.y[:, None, :]
+        inner, parts = (times != begin) & (times != end), list(self._parts(times.shape[0]))
+        some = parts[0]
+        one = self._part(some, times[inner], partial(_tell, tell, some, self.count))
+        if len(parts) == 1 and bool(xp.all(inner)):
+            return one
+        shape = self.count, times.shape[0], self.y0.shape[1]
+        found = one if len(parts) == 1 else self._nothing()  # which knows no rates
+        values = xp.empty(shape)
+        for number, some in enumerate(parts):
+            if number:
+                one = self._part(some, times[inner], partial(_tell, tell, some, self.count))
+            if one is not found:
+                found.enter(some, one)
+            values[some, inner, :] = one.values
+            values[some, times == begin, :] = self.y0[some, None, :]
+            values[some, times == end, :] = one.y[:, None, :]
+        found.values = values
         return found
+
+    def _nothing(self) -> Found:
+        """Of all members, before any of them is solved."""
+        xp, whole = self._problem.xp, self._problem.xp.int64
+        y = xp.empty_like(self.y0)
+        return Found(y, y, *(xp.zeros(self.count, dtype=one) for one in (xp.float64, whole, whole)))
 
     def pole(self, found: Found) -> float | None:
         """A corner in time at which the function has a pole for some of the members, at their first or last states."""
@@ -227,7 +250,11 @@ class AllMembers:
         values = rounds.y[:, None, :][:, :0, :] if rounds.values is None else rounds.values
         if self.count <= MOST_KEPT:
             notes[key] = before.next(rounds.shares, rounds.errors)
-        return Found(rounds.y, values, rounds.errors, rounds.steps, rounds.methods, rounds.evaluations)
+        found = Found(rounds.y, values, rounds.errors, rounds.steps, rounds.methods, rounds.evaluations)
+        if first.rates is not None and not rounds.is_methods_seen and self._part_stretches is None:
+            found.of_rates = xp.nonzero(rounds.shares == before.shares)[0]
+            found.rates = xp.take(first.rates, found.of_rates, axis=0)
+        return found
 
     def _rounds(self, y0: Array, looser: float, before: Experience) -> Rounds:
         """Decides from march to march."""

@@ -35,8 +35,9 @@ from .recorded import FEW, UNLIKE
 NUMBERS = 1 << 20
 """Numbers in all states that are compared with the function, if they are at least two states of the batch."""
 
-SOME = 400
-"""Largest number of members that are compared at the end: the machine code of all is the same."""
+SOME, FEWER = 400, 50
+"""Largest number of members that are compared at the end, and of those at solves that repeat others, which are other
+ones each time: the machine code of all is the same."""
 
 
 def members_of(problem: Problem) -> Members:
@@ -82,8 +83,7 @@ def solve_batch(
 
     if (pole := batch.pole(found)) is not None:
         raise LeftError(f"left the solution of a member at t = {pole!r}: it has a pole there")
-    rows = _in_turn(problem, members, sample(problem, nodes.shape[0]).tolist())
-    if contradicts(problem, members, nodes[xp.asarray(rows)], xp.stack(list(map(state, rows)))):
+    if _is_unlike(problem, members, found, nodes, state):
         raise NoCodeError(UNLIKE)
     follow = partial(_trajectory, problem, evaluation, nodes, states)
     return build_result(
@@ -144,16 +144,63 @@ def sample(problem: Problem, count: int) -> Array:
     return problem.xp.asarray([k * (count - 1) // max(1, few - 1) for k in range(few)])
 
 
-def _in_turn(problem: Problem, members: Members, rows: list[int]) -> list[int]:
+def _is_unlike(
+    problem: Problem, members: Members, found: Found, nodes: Array, state: Callable[[int], Array]
+) -> bool:  # fmt: skip
     """
-    Those of a sample that are compared at this solve: all at the first one of a function, and at one of `ANEW` solves.
+    Whether the function has other values than its recorded operations at some of the nodes.
 
-    At others, which repeat these, the last one, and one of those between, which is another one at each solve.
+    All of a sample are compared at the first solve of a function, and at one of `ANEW`. At others, which repeat these,
+    it is the end, and one of those between, which is another one at each solve.
     """
+    xp, rows = problem.xp, sample(problem, nodes.shape[0]).tolist()
     solves = members.notes[_solves_of(problem)] = members.notes.get(_solves_of(problem), 0) + 1
-    if solves % ANEW == 1:
-        return rows
-    return [*rows[1:-1][solves % max(1, len(rows) - 2) :][:1], rows[-1]]
+    some = some_members(problem)
+    if solves % ANEW != 1:
+        inner, last = rows[1:-1][solves % max(1, len(rows) - 2) :][:1], rows[-1]
+        some = some_members(problem, FEWER, solves)
+        if _has_rates(problem, found):
+            if _contradicts_at_end(problem, found, nodes[last:], state(last)):
+                return True
+            rows = inner
+        else:
+            rows = [*inner, last]
+    return bool(rows) and contradicts(
+        problem, members, nodes[xp.asarray(rows)], xp.stack(list(map(state, rows))), some
+    )  # fmt: skip
+
+
+def _has_rates(problem: Problem, found: Found) -> bool:
+    """Whether machine code tells its values at the ends of members, where `fun` has but one value."""
+    return found.rates is not None and problem.breaks is None and problem.y0.dtype == problem.xp.float64
+
+
+def _contradicts_at_end(problem: Problem, found: Found, t: Array, state: Array) -> bool:
+    """Whether the function has other values at the ends of members than those that machine code had."""
+    assert found.rates is not None
+    xp, shape = problem.xp, (1, -1, problem.y0.shape[-1])
+    alone = problem.right_hand_side(ONE_BY_ONE)
+    try:
+        expected = alone(t, state[None, ...])
+    except Exception:  # the usual way of solving will raise it
+        return True
+    if not all_finite(expected):
+        return True
+
+    def evaluate(t: Array, states: Array) -> Array:
+        given = xp.asarray(xp.broadcast_to(state, (t.shape[0], *state.shape)), copy=True)
+        xp.reshape(given, (t.shape[0], *shape[1:]))[:, found.of_rates, :] = states
+        return xp.take(xp.reshape(alone(t, given), (t.shape[0], *shape[1:])), found.of_rates, axis=1)
+
+    own, wanted = (xp.take(xp.reshape(one, shape), found.of_rates, axis=1) for one in (state, expected))
+    return not agree(found.rates[None, ...], wanted, share_of(problem.rtol, problem.y0), t, own, evaluate)
+
+
+def some_members(problem: Problem, most: int = SOME, first: int = 0) -> Array:
+    """Numbers of some members, spread over all."""
+    count = prod(problem.batch)
+    few = min(count, most)
+    return (first + problem.xp.arange(few) * count // few) % count
 
 
 def _solves_of(problem: Problem) -> Any:
@@ -161,17 +208,15 @@ def _solves_of(problem: Problem) -> Any:
     return "solves", problem.batch
 
 
-def contradicts(problem: Problem, members: Members, t: Array, states: Array) -> bool:
-    """Whether the function has other values than its recorded operations at states of the solution."""
+def contradicts(problem: Problem, members: Members, t: Array, states: Array, some: Array) -> bool:
+    """Whether the function has other values than its recorded operations at states of some members of the solution."""
     if problem.breaks is not None:  # where it has two values
-        some = ~among(t, problem.breaks)
-        t, states = t[some], states[some, ...]
+        smooth = ~among(t, problem.breaks)
+        t, states = t[smooth], states[smooth, ...]
     try:
         expected = problem.right_hand_side(ONE_BY_ONE)(t, states)
     except Exception:  # the usual way of solving will raise it
         return True
-    xp, count = problem.xp, prod(problem.batch)
-    some = xp.arange(min(count, SOME)) * count // min(count, SOME)
     return not (all_finite(expected) and _agrees(problem, members, t, states, expected, some))
 
 

@@ -9,12 +9,16 @@ from typing import Any
 from ..._arrays.namespace import Array, array_namespace, quiet
 
 LOOSEN_BELOW, GOAL, MOST = 0.1, 0.35, 10.0
-"""If an error is less than the first number, tolerances are larger the next time: by a factor that should lead to an
+"""If an error is less than the first number, tolerances may be larger the next time: by a factor that should lead to an
 error of the second number, but at most by the third one."""
 
-APART, FORGETS = 3.0, 1.05
-"""Tolerances stay below those that were too large, divided by the first number; these grow by the second one from
-solve to solve, as members may be others."""
+SOON, EVERY = 4, 16
+"""Tolerances become larger after so many solves, the first ones, and after one of so many later ones: in between, most
+solves are right at once."""
+
+APART, FORGETS = 3.0, 2.0
+"""They stay below those that were too large, divided by the first number; these grow by the second one each time, as
+members may be others by then."""
 
 MOST_KEPT = 1 << 18
 """Largest number of members of a batch of which anything is noted."""
@@ -33,11 +37,14 @@ class Experience:
         That a share of 1 would have, if errors were proportional to tolerances.
     too_large : array, shape (members,)
         The smallest shares that were not enough.
+    solves : int
+        After which this is known.
     """
 
     shares: Array
     errors: Array
     too_large: Array
+    solves: int = 0
 
     @property
     def count(self) -> int:
@@ -46,14 +53,17 @@ class Experience:
 
     def next(self, shares: Array, errors: Array) -> Experience:
         """What is known after a solve that ended with these shares of the tolerances, and errors."""
-        xp = array_namespace(shares)
+        xp, solves, too_large = array_namespace(shares), self.solves + 1, self.too_large
         with quiet():
-            is_mended = shares < self.shares
-            too_large = xp.where(is_mended, self.shares, FORGETS * self.too_large)
+            is_mended, known = shares < self.shares, errors / shares
+            if bool(xp.any(is_mended)):
+                too_large = xp.where(is_mended, self.shares, too_large)
+            if solves > SOON and solves % EVERY:
+                return Experience(shares, known, too_large, solves)
             larger = xp.where(errors < LOOSEN_BELOW, xp.minimum(GOAL / errors, xp.full_like(errors, MOST)), 1.0)
             wanted = xp.minimum(xp.minimum(shares * larger, xp.ones_like(shares)), too_large / APART)
-            known = errors / shares
-        return Experience(xp.maximum(wanted, shares), known, too_large)
+        too_large = too_large if solves <= SOON else FORGETS * too_large
+        return Experience(xp.maximum(wanted, shares), known, too_large, solves)
 
 
 def nothing_known(like: Array) -> Experience:

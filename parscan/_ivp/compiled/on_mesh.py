@@ -22,7 +22,7 @@ from ..core.polynomial import PiecewisePolynomial
 from ..core.problem import Problem
 from .accuracy import LeftError
 from .corners import places_in
-from .ensemble import agrees_at_start, contradicts, sample
+from .ensemble import agrees_at_start, contradicts, sample, some_members
 from .march import March, Output
 from .members import Members, record_members
 from .parts import as_parts, from_parts, wide
@@ -173,7 +173,7 @@ class _OfBatch:
         """A sample of the states is compared."""
         t, states = _places(pieces)
         rows = sample(self._problem, t.shape[0])
-        return contradicts(self._problem, self._members, t[rows], states[rows, ...])
+        return contradicts(self._problem, self._members, t[rows], states[rows, ...], some_members(self._problem))
 
 
 def repeated(problem: Problem, members: Members, times: int) -> tuple[Array, ...]:

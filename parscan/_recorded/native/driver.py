@@ -118,10 +118,14 @@ class Module:
     routines : sequence of Routine
     fields : Fields
         Memory of the driver; the routines get their own behind it.
+    is_brief : bool
+        Whether functions for what is seldom done are compiled in a third of the time, and to slower code.
     """
 
-    def __init__(self, constants: Any, routines: Sequence[Routine], fields: Fields) -> None:
-        self.code, self.fields = Code(), fields
+    def __init__(
+        self, constants: Any, routines: Sequence[Routine], fields: Fields, *, is_brief: bool = True
+    ) -> None:  # fmt: skip
+        self.code, self.fields, self._hints = Code(), fields, "noinline optnone" if is_brief else "noinline"
         self._routines = {one.name: one for one in routines}
         constants = np.ascontiguousarray(constants).reshape(-1).view(np.uint8)
         parts, self._starts, self._scratch = [constants], dict[str, int](), dict[str, int]()
@@ -145,14 +149,10 @@ class Module:
 
     @contextmanager
     def function(self, name: str) -> Iterator[None]:
-        """
-        Write a function of its own, which is called here, for what is seldom done.
-
-        It is compiled in a third of the time, and to slower code.
-        """
+        """Write a function of its own, which is called here, for what is seldom done."""
         with self.code.another_function():
             yield
-            text = self.code.function(name, ARGUMENTS[:2], "noinline optnone")
+            text = self.code.function(name, ARGUMENTS[:2], self._hints)
         self._functions.append(text.replace("define void", "define internal void"))
         self.code.call(name, "%table", "%memory")
 

@@ -37,6 +37,9 @@ class Ends:
         Times at which it began.
     values : array, shape (valued, m, n), or None
         At the times that were asked for; NaN beyond the ends of members that failed.
+    rates : array, shape (members, n), or None
+        Values of the right-hand side at the ends of members, as the solver has them, if all begin with the first method
+        and there are several lanes; of other methods, they are those of the last one before.
     """
 
     y: Any
@@ -45,6 +48,7 @@ class Ends:
     methods: Any
     since: Any
     values: Any
+    rates: Any = None
 
 
 def integrate_members(
@@ -91,7 +95,7 @@ def integrate_members(
     if is_usual:
         run = begin.run(makers[0], slice(None), t0, end, y0, max_step, first_step, share, parameters, valued)
         ended = _finish(run, 0, report)
-        found = Ends(run.y, run.t, run.counts, np.zeros(count, np.int64), np.empty(count), run.values)
+        found = Ends(run.y, run.t, run.counts, np.zeros(count, np.int64), np.empty(count), run.values, run.rates)
         found.since[...] = t0
         if ended == count:
             return found

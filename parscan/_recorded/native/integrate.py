@@ -192,6 +192,9 @@ class Run:
         Times at which they ended.
     counts : array of int, shape (members, 4)
         Their status, steps that were taken, steps that were rejected, and evaluations of the right-hand side.
+    rates : array, shape (members, n), or None
+        With several lanes, values of the right-hand side at the ends of members: those that the solver has, which are
+        of the time before if the last step ended on a jump.
     values : array, shape (valued, m, n), or None
         At the times that were asked for; NaN where a member has not come to them.
     log : tuple of arrays (k,), (k,), (k, n), (k, degree, n)
@@ -212,15 +215,17 @@ class Run:
         self.log: tuple[Any, ...] = ()
         self.slopes: Any = None
         self._given: list[Any] = []
-        size, given = n * dtype.itemsize, 1 if solver.form.compares else count
-        block = _Block((count + given) * -(-size // 8) + count * (1 + len(COUNTS)) + 8 + sum(several) * count)
+        size, given, is_wide = n * dtype.itemsize, 1 if solver.form.compares else count, solver.form.lanes > 1
+        states = (1 + is_wide) * count + given
+        block = _Block(states * -(-size // 8) + count * (1 + len(COUNTS)) + 8 + sum(several) * count)
         rows = list[int]()
         self._states = block.add(given * n, dtype, rows, size * (given > 1)).reshape(given, n)
         self._spans = [block.add(count if differs else 1, FLOAT, rows, 8 * differs) for differs in several]
         self.y = block.add(count * n, dtype, rows, size).reshape(count, n)
         self.t = block.add(count, FLOAT, rows, 8)
         self.counts = block.add(count * len(COUNTS), WHOLE, rows, 8 * len(COUNTS)).reshape(count, len(COUNTS))
-        rows += [0] * (2 * (POINTERS.index("queue") - LOG))
+        self.rates = block.add(count * n, dtype, rows, size).reshape(count, n) if is_wide else None
+        rows += [0] * (2 * (POINTERS.index("queue") - LOG) + 2 * (not is_wide))
         self._queue = block.add(1, WHOLE, rows, 0)
         self._rows = np.array(rows + [0] * (2 * (len(solver._arguments) - 2)), dtype=WHOLE)
         self._numbers = numbers = np.zeros(len(NUMBERS), dtype=WHOLE)

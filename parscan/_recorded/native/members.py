@@ -133,7 +133,7 @@ Row = Array | Registers
 
 POINTERS = (
     "y0", "t0", "end", "first", "longest", "tightness",  # of members
-    "y", "t", "counts",  # what becomes of members
+    "y", "t", "counts", "rates",  # what becomes of members
     "log members", "log t", "log slopes", "log y", "log coefficients", "times", "values", "stretches", "occurrences",
     "queue",
 )  # fmt: skip
@@ -206,7 +206,8 @@ class Members(ABC):
             self.events.extend(fields)
             routines += self.events.routines()
         routines += self.extend(fields)
-        self.module = Module(constants, routines, fields)
+        # a lane takes a new member every few steps
+        self.module = Module(constants, routines, fields, is_brief=self.lanes == 1)
         self.code = self.module.code
         self.fields = fields
         sizes = [int(np.prod(one.shape)) for one in program.arguments[2:]]
@@ -749,6 +750,8 @@ class Members(ABC):
             target, state = code.array(self.pointer("y", member), self.dtype), self.rows("state").of(1)
             with code.for_(self.n) as k:
                 target[k] = state[k * self.lanes + lane]
+            if self.lanes > 1:
+                self._copy_out(self.pointer("rates", member), self.rows("slopes"), lane)
             for name in ("active", "status"):
                 self.lane(name).of(1)[lane] = 0
             ended, wanted = self.number("ended"), self.number("wanted")

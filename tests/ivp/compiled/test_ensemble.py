@@ -1,6 +1,7 @@
 """Batches by machine code of one member, against solves of the members and the usual methods."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -420,14 +421,20 @@ def test_repeated_solves_with_other_numbers(shape, anew):
 
 def test_states_that_are_compared_at_repeated_solves(monkeypatch):
     """At first all of the sample, later the last one and another one; the function must agree with all of these."""
-    compared = []
-    original = ensemble.contradicts
+    compared, ends = [], []
+    original, at_end = ensemble.contradicts, ensemble._contradicts_at_end
 
-    def contradicts(problem, members, t, states):
+    def contradicts(problem, members, t, states, some):
         compared.append((t.tolist(), states[..., 0].tolist()))
-        return original(problem, members, t, states)
+        return original(problem, members, t, states, some)
+
+    def contradicts_at_end(problem, found, t, state):
+        ends.append(t.tolist())
+        np.testing.assert_allclose(found.rates, -(RATES[:, None] * state)[found.of_rates], rtol=1e-12)
+        return at_end(problem, found, t, state)
 
     monkeypatch.setattr(ensemble, "contradicts", contradicts)
+    monkeypatch.setattr(ensemble, "_contradicts_at_end", contradicts_at_end)
 
     def fun(t, y, rate):  # of which nothing is known from other tests
         return -rate * y
@@ -435,15 +442,42 @@ def test_states_that_are_compared_at_repeated_solves(monkeypatch):
     for times, few in (([1.0], 2), (np.linspace(0.1, 1.0, 10), 6)):
         solve(fun, (0.0, 1.0), np.ones((1, 6)), times, args=(RATES,))
         compared.clear()
+        ends.clear()
         for _ in range(ANEW):
             solve(fun, (0.0, 1.0), np.ones((1, 6)), times, args=(RATES,))
-        assert sorted({len(t) for t, _ in compared}) == ([1, 2] if few == 2 else [2, 6])
+        assert ends == [[1.0]] * (ANEW - 1)
         assert sum(len(t) == few for t, _ in compared) == 1
-        assert {t[-1] for t, _ in compared} == {1.0}
+        assert sorted({len(t) for t, _ in compared}) == ([2] if few == 2 else [1, 6])
         for t, states in compared:
             np.testing.assert_allclose(states, np.exp(-np.outer(t, RATES)), rtol=1e-6)
         if few == 6:
             assert len({t[0] for t, _ in compared}) == few - 1
+
+
+@pytest.mark.parametrize("member", [0, 3])
+def test_one_member_of_a_repeated_solve_that_is_not_as_recorded(monkeypatch, member):
+    """All members are compared at the end."""
+    is_other = []
+
+    def fun(t, y, rate):
+        return -rate * y
+
+    def solved():
+        return solve(fun, (0.0, 1.0), np.ones((1, 6)), [1.0], args=(RATES,))
+
+    solved()
+    assert solved().compiled
+    original = ensemble._contradicts_at_end
+
+    def contradicts(problem, found, t, state):
+        rates = found.rates.copy()
+        rates[found.of_rates == member] *= 1.01
+        is_other.append(original(problem, replace(found, rates=rates), t, state))
+        return original(problem, found, t, state)
+
+    monkeypatch.setattr(ensemble, "_contradicts_at_end", contradicts)
+    assert solved().compiled
+    assert is_other == [True]
 
 
 def test_a_function_that_is_another_one_is_noticed_by_repeated_solves():

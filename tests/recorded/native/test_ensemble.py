@@ -68,6 +68,18 @@ def test_common_times_backwards():
         np.testing.assert_allclose(found.values[k], reference.y.T[[0, 1, 1, 2, 3]], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("has_times", [False, True])
+def test_rates_at_the_ends(has_times):
+    mu, y0, begin, end = np.linspace(0, 0.5, 11), np.tile([1.0, 0.5], (11, 1)), np.zeros(11), np.linspace(0.5, 3, 11)
+    times = np.linspace(0, 1, 4) * end[:, None] if has_times else None
+    given = {"parameters": (mu, PUSH), "shared": (False, True), "times": times}
+    found = integrate_members([EXPLICIT], begin, end, y0, rtol=1e-6, atol=1e-6, **given)
+    expected = [van_der_pol(*one, PUSH) for one in zip(end, found.y, mu, strict=True)]
+    np.testing.assert_allclose(found.rates, expected, rtol=1e-13)
+    one = {"parameters": (mu[:1], PUSH), "shared": (False, True)}
+    assert integrate_members([EXPLICIT], 0.0, 1.0, y0[:1], rtol=1e-6, atol=1e-6, **one).rates is None
+
+
 def test_members_that_fail():
     """Values up to the failure, and NaN after it; other members are as they would be."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.integrate import DOP853, solve_ivp
 
-from parscan._recorded.native.explicit import STAGES, coefficients, explicit
+from parscan._recorded.native.explicit import STAGES, Explicit, coefficients, explicit
 from parscan._recorded.native.members import DENSE, STATES, Form
 from parscan._recorded.native.status import Status
 from parscan._recorded.record import record
@@ -459,3 +459,11 @@ def test_the_numbers_are_scipys():
     np.testing.assert_array_equal(found.c, [*DOP853.C, 1.0, *DOP853.C_EXTRA])
     np.testing.assert_array_equal([found.E3, found.E5], [DOP853.E3[:STAGES], DOP853.E5[:STAGES]])
     np.testing.assert_array_equal(found.nested[3:], DOP853.D)
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_what_is_done_often_is_compiled_to_fast_code(lanes):
+    """A lane begins with members all the time; one problem begins once, and its code is to be ready soon."""
+    program = record(decay, [np.zeros(()), np.zeros(1)]).program
+    text = Explicit(program, Form(lanes)).driver().kernel.text
+    assert ("optnone" in text) == (lanes == 1)
