@@ -108,7 +108,9 @@ class Blocks(Memory):
             if block.operation == "power" and not numbers and number in (1.5, 2.5):
                 return root_power(write, given[0], number)
             if block.operation == "divide" and not numbers and (factor := inverse(number, dtype)):
-                return write.do("fmul", given[0], write.number(factor))
+                found = write.do("fmul", given[0], write.number(factor))
+                self.text.scaled[found] = given[0], factor
+                return found
         return self.text.operation(block.operation, dtype, block.dtype, width, given)
 
     def _limited(self, block: Block, given: list[Register], k: int, dtype: np.dtype[Any], width: int) -> Register:
@@ -117,8 +119,12 @@ class Blocks(Memory):
         write = Operand(self.text, dtype, width)
         if zeros == "others":
             return self.text.operation(block.operation, dtype, block.dtype, width, given)
-        found = limited(write, block.operation, given[1 - k], given[k])
+        found = self._limit(write, block, given[1 - k], given[k])
         return write.llvm("fabs", found) if zeros else found
+
+    def _limit(self, write: Operand, block: Block, x: Register, limit: Register) -> Register:
+        """The larger or the smaller one of a value and a limit that is not NaN."""
+        return limited(write, block.operation, x, limit)
 
     def _of_zeros(self, block: Block) -> str:
         """What becomes of zeros: see `of_zeros`; nothing if no value that is limited is -0.0."""

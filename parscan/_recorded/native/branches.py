@@ -133,7 +133,15 @@ class Branches:
                 for k, node in enumerate(np.ravel(ids).tolist()):
                     self._users[node].append((block.first + min(k, block.count - 1), place))
         self._kept = kept.union(*(np.ravel(ids).tolist() for ids in program.results))
-        self._waiting = _waiting(program, carried)
+        self._waiting, self._since = _waiting(program, carried)
+
+    def depends(self, block: Block) -> bool:
+        """Whether a block depends on the state."""
+        return min(self._since[block.first : block.first + block.count]) >= 0
+
+    def users(self, node: int) -> list[int]:
+        """Nodes that a node is an operand of; none if it is needed elsewhere, too."""
+        return [] if node in self._kept else [user for user, _ in self._users[node]]
 
     def found(self, items: Sequence[Item]) -> list[Item | Branch]:
         """Items in order, with branches where they pay; those in the arms of a branch are left out."""
@@ -224,10 +232,13 @@ def _latency(program: Program) -> int:
     return int(max(since[program.results[0]].max(), 0))
 
 
-def _waiting(program: Program, carried: set[int]) -> set[int]:
-    """Nodes of `where` whose values wait long for one of few conditions, counted from the state."""
+def _waiting(program: Program, carried: set[int]) -> tuple[set[int], list[int]]:
+    """
+    Nodes of `where` whose values wait long for one of few conditions, counted from the state.
+
+    And for all nodes, cycles from the state to them; -1 if they do not depend on it.
+    """
     since = [-1] * program.size
-    """Cycles from the state to a node; -1 if it does not depend on the state."""
     found: dict[int, int] = {}
     for block in program.blocks:
         if block.operation == INPUT and block.data[0] == 0:
@@ -251,4 +262,4 @@ def _waiting(program: Program, carried: set[int]) -> set[int]:
                 if since[node] - (one + other) / 2 >= WAITING:
                     found[node] = operands[0]
                     since[node] = max(one, other)
-    return set(found) if len(set(found.values())) <= CONDITIONS else set()
+    return set(found) if len(set(found.values())) <= CONDITIONS else set(), since

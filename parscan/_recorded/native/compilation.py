@@ -19,7 +19,7 @@ import numpy as np
 
 from ..._reporting.announce import announced
 from . import disk, libm
-from .kernel import NAME, Kernel
+from .kernel import JUMPS, NAME, Kernel
 from .layout import address, aligned
 from .text import UnsupportedError
 
@@ -202,9 +202,28 @@ def _object_code(text: str) -> bytes:
     Object code by LLVM.
 
     Its passes over the text are left out: they take as long as all the rest, and find nothing, because vectors, fused
-    loops and values that do not change from step to step stand in the text as the processor wants them.
+    loops and values that do not change from step to step stand in the text as the processor wants them. Steps in a row
+    ask for conditions that are known by the way to them, as some are after a state was set to a constant; there, and
+    nowhere else, LLVM connects ways with what follows these conditions.
     """
-    return bytes(_machine().emit_object(llvm.parse_assembly(text)))
+    module = llvm.parse_assembly(text)
+    if JUMPS in text:
+        _connect_jumps(module)
+    return bytes(_machine().emit_object(module))
+
+
+def _connect_jumps(module: Any) -> None:
+    """Pass over known conditions; older versions of llvmlite do not offer that."""
+    if not hasattr(llvm, "create_pass_builder"):
+        return
+    passes = llvm.create_new_function_pass_manager()
+    for name in ("add_jump_threading_pass",):
+        if hasattr(passes, name):
+            getattr(passes, name)()
+    builder = llvm.create_pass_builder(_machine(), llvm.create_pipeline_tuning_options())
+    for function in module.functions:
+        if not function.is_declaration:
+            passes.run(function, builder)
 
 
 @cache

@@ -2,7 +2,8 @@
 Several copies of a step in a row, in place of one that branches to itself.
 
 A processor predicts a branch by where it stands in the code and by those before it. In copies of a short step, each
-branch stands in several places, and fewer of them are taken.
+branch stands in several places, and fewer of them are taken. Whether there are more steps is asked once for all copies;
+steps that are left over are done one by one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-COPIES, LONGEST = 8, 40
+COPIES, LONGEST = 8, 48
 """Steps in a row, and lines of a step up to which it is copied."""
 
 FEWEST = 2
@@ -27,35 +28,60 @@ def is_short(lines: Sequence[str], branches: int) -> bool:
     return branches >= FEWEST and len(lines) <= LONGEST
 
 
-def in_a_row(lines: Sequence[str], phis: Sequence[Phi], again: str) -> tuple[list[str], list[Phi], str]:
+def in_a_row(lines: Sequence[str], phis: Sequence[Phi], again: str, entry: str) -> list[str]:
     """
-    Copies of a step: their lines, what the first one takes from the last one, and the block in which that ends.
+    Lines that evaluate all steps: copies of a step, then single steps.
 
     Parameters
     ----------
     lines : sequence of str
-        Of the step, whose first block is "step". The last one branches to it, or to "exit".
+        Of the step, whose first block is "step". The last one branches to it, or to "exit", by what the one before
+        it says: whether the number of the next step is below `%steps`.
     phis : sequence of tuples
         See `Phi`.
-    again : str
-        The block in which the step ends.
+    again, entry : str
+        The block in which the step ends, and the one before the first step.
     """
     own = {match[1] for line in lines if (match := DEFINED.match(line))} | {"%step"}
     own |= {f"%{match[1]}" for line in lines if (match := LABEL.match(line))}
-    taken = {name: name for name, *_ in phis}
-    written: list[str] = []
+    *body, more, back = lines
+    taken, copies = {name: name for name, *_ in phis}, list[str]()
     for k in range(COPIES):
-        names = taken | {name: f"{name}_{k}" if k else name for name in own}
-        if k:
-            written.append(f"step_{k}:")
-        for line in lines[:-1]:
-            label = LABEL.match(line)
-            written.append(f"{names[f'%{label[1]}'][1:]}:" if label else _renamed(line, names))
-        following = f"%step_{k + 1}" if k + 1 < COPIES else "%step"
-        written.append(_renamed(lines[-1], names | {"%step": following}))
+        names = taken | {name: f"{name}_{k}" for name in own} | ({} if k else {"%step": "%step"})
+        copies += [f"step_{k}:", *_copied(body, names)] if k else _copied(body, names)
+        if k + 1 < COPIES:
+            copies.append(f"  br label %step_{k + 1}")
         taken = {name: names.get(after, after) for name, *_, after in phis}
-    found = [(name, kind, first, taken[name]) for name, kind, first, _ in phis]
-    return written, found, f"{again}_{COPIES - 1}"
+    copies += [_renamed(line, names).replace("%steps", "%rows") for line in (more, back)]
+    copies[-1] = copies[-1].replace(names["%step"], "%step").replace("%exit", "%left")
+    names = {name: f"{name}_one" for name in own | {phi for phi, *_ in phis}}
+    single = {name: (names[name], kind, first, names.get(after, after)) for name, kind, first, after in phis}
+    return [
+        f"  %rows = and i64 %steps, {-COPIES}",
+        "  %some = icmp ne i64 %rows, 0",
+        "  br i1 %some, label %step, label %step_one",
+        "step:",
+        *(_phi(name, kind, {entry: first, f"{again}_{COPIES - 1}": taken[name]}) for name, kind, first, _ in phis),
+        *copies,
+        "left:",
+        f"  %more = icmp ult i64 {taken['%time']}, %steps",
+        "  br i1 %more, label %step_one, label %exit",
+        "step_one:",
+        *(_phi(own_name, kind, {entry: first, "left": taken[name], f"{again}_one": after})
+          for name, (own_name, kind, first, after) in single.items()),
+        *_copied(lines, names),
+    ]  # fmt: skip
+
+
+def _phi(name: str, kind: str, values: dict[str, str]) -> str:
+    """A value by the block before."""
+    return f"  {name} = phi {kind} {', '.join(f'[ {value}, %{block} ]' for block, value in values.items())}"
+
+
+def _copied(lines: Sequence[str], names: dict[str, str]) -> list[str]:
+    """Lines with other names."""
+    return [f"{names[f'%{label[1]}'][1:]}:" if (label := LABEL.match(line)) else _renamed(line, names)
+            for line in lines]  # fmt: skip
 
 
 def _renamed(line: str, names: dict[str, str]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from ..graph import CONSTANT, INPUT, Block, distinct
 from ..program import Program
 from . import elementary, libm, scalar  # noqa: F401 - two of them enter their functions
-from .branches import Branch, Branches, Item
+from .branches import Branch, Branches, Item, latency
 from .carried import Carried, carried
 from .handed import Handed
 from .in_a_row import in_a_row, is_short
@@ -30,14 +30,24 @@ from .layout import (
     aligned,
 )
 from .memory import APART
+from .plain_numbers import is_plain, plain_numbers
 from .same_text import structure
-from .text import CALLED, Register, literal, vector, word
+from .text import CALLED, LIMITS, Operand, Register, literal, vector, word
 
 NAME = "parscan_kernel"
 """Name of the function."""
 
+JUMPS = '"parscan_jumps"'
+"""Attribute of a function whose text leaves it to LLVM to pass over conditions that are known by the way to them."""
+
 SUMS = 4
 """Sums that are added to beside each other: each addition waits for the one before."""
+
+LONG = 40
+"""Cycles of a step from which on it branches at limits, too: shorter ones are begun long before they are due anyway."""
+
+BESIDE = {"ogt": "ule", "olt": "uge"}
+"""Orders that hold where others do not, also of NaN."""
 
 PACKED = {name: name for name in CALLED} | {"expit": "exp", "logaddexp": "exp"}
 """Operations that call a function of the C library, whose name is given: on vectors, if the library has it for them."""
@@ -157,7 +167,8 @@ def kernel(
         With lanes and a state of one array, results that are added up over the steps: they are three, and all sums are
         where the first of them would be.
     """
-    key = structure(program), chain, lanes, tuple(modes), tuple(fixed), watched, branches, sums
+    plain = plain_numbers(program) if chain == lanes == 1 and branches else ()
+    key = structure(program), plain, chain, lanes, tuple(modes), tuple(fixed), watched, branches, sums
     with _lock:
         known = _kept.get(key)
         if known is not None:
@@ -200,16 +211,21 @@ class Writer(Handed):
         self.chain, self.fixed, self.carried, self.is_watched = chain, fixed, carried, watched
         self.sums = sums
         self.turns = "%time" if chain and lanes == 1 else ""
+        self.is_literal = bool(plain_numbers(self.original)) and chain == 1 and lanes == 1 and branches
+        """Whether numbers as 0 and 1 stand in the text."""
         self.text.waits = chain > 0 and lanes == 1 and _calls(program) <= FEW_CALLS
         self.handed: dict[int, Register] = {}
         self.following = set(np.ravel(program.results[0]).tolist()) if chain == 1 and lanes == 1 else set()
         self.forks = 0
         """Branches in the code of a step."""
+        self.doubled: set[int] = set()
+        """Nodes whose registers have twice their values."""
         self.branches: Branches | None = None
         if branches and chain and lanes == 1 and any(block.operation == "where" for block in program.blocks):
             following = carried.following if carried else {}
             kept = {*np.flatnonzero(self.layout.stored).tolist(), *following.values()}
             self.branches = Branches(self.program, kept, set(following))
+        self.is_long = self.branches is not None and latency(self.original) >= LONG
         self.phis: list[tuple[Register, str, str, str]] = []
         """Values that a step takes from the one before: name, type, first value, following value."""
         self.pointers: list[Register] = []
@@ -246,21 +262,14 @@ class Writer(Handed):
             self.phis.append((phi, kind, first, self._handed(node)))
         self._watch(nodes)
         self._advance()
-        self._copy_step()
-        phis = [
-            f"  {name} = phi {kind} [ {first}, %{self.entry_label} ], [ {following}, %{self.again} ]"
-            for name, kind, first, following in self.phis
-        ]
+        steps, is_copied = self._steps()
         lines = [
             *text.declarations.values(),
             f"define void @{NAME}(ptr noalias readonly %table, ptr noalias %scratch, ptr %arrays, i64 %steps) "
-            "nounwind {",
+            f"nounwind {f'{JUMPS} ' if is_copied else ''}{{",
             "entry:",
             *self.entry,
-            "  br label %step",
-            "step:",
-            *phis,
-            *text.lines,
+            *steps,
             "  ret void",
             "}",
         ]
@@ -269,13 +278,36 @@ class Writer(Handed):
             self.forks,
         )  # fmt: skip
 
-    def _copy_step(self) -> None:
-        """Write several steps in a row where that pays; no value of a step is needed after the last one then."""
+    def _steps(self) -> tuple[list[str], bool]:
+        """
+        Lines of all steps, and of what follows them; True: several in a row, where that pays.
+
+        No value of a step is needed after the last one then.
+        """
         end = self.text.lines.index("exit:")
         lines, rest = self.text.lines[:end], self.text.lines[end:]
         if self.following and not self.zeros and is_short(lines, self.forks):
-            lines, self.phis, self.again = in_a_row(lines, self.phis, self.again)
-            self.text.lines = lines + rest
+            return [*in_a_row(lines, self.phis, self.again, self.entry_label), *rest], True
+        phis = [
+            f"  {name} = phi {kind} [ {first}, %{self.entry_label} ], [ {following}, %{self.again} ]"
+            for name, kind, first, following in self.phis
+        ]
+        return ["  br label %step", "step:", *phis, *lines, *rest], False
+
+    def _constant(self, node: int, dtype: np.dtype[Any]) -> Register:
+        if self.is_literal and dtype.kind == "f":
+            value = self.layout.values(np.array([node]))[0]
+            if is_plain(value):
+                return literal(value, dtype)
+        return super()._constant(node, dtype)
+
+    def _limit(self, write: Operand, block: Block, x: Register, limit: Register) -> Register:
+        """In long steps that branch, the next one does not wait for a comparison with a limit that is rarely met."""
+        order, keeps_nan = LIMITS[block.operation]
+        if not self.forks or not self.is_long or self.branches is None or not self.branches.depends(block):
+            return super()._limit(write, block, x, limit)
+        inside = write.compare(BESIDE[order], limit, x) if keeps_nan else write.compare(order, x, limit)
+        return scalar.either(write, inside, lambda: x, lambda: limit, likely=True)
 
     def _parts(self) -> None:
         """All operations."""
@@ -408,6 +440,8 @@ class Writer(Handed):
             item = entries[at]
             if isinstance(item, Branch):
                 self._branch(item)
+            elif item.single and (twice := next((one for one in item.operands if one in self.doubled), None)):
+                self._define(item.node, self.value(twice), item.block)
             elif item.single:
                 given = [self.value(one) for one in item.operands]
                 self._define(item.node, self._operation(item.block, given, self.lanes), item.block)
@@ -475,10 +509,28 @@ class Writer(Handed):
                 for nodes in zip(*(item.operands for item in now), strict=True):
                     column = [self.value(node) for node in nodes]
                     given.append(self.text.joined(column + column[-1:] * (width - len(now)), word(block.dtype)))
-                found = self._operation(block, given, width)
+                if width == 1 and self._is_doubled(now[0]):
+                    self.doubled.add(now[0].node)
+                    found = scalar.twice_exp(Operand(self.text, block.dtype, 1), given[0])
+                else:
+                    found = self._operation(block, given, width)
                 for k, item in enumerate(now):
                     kind = vector(word(block.dtype), width)
                     self._define(item.node, self.text.element(found, kind, k) if width > 1 else found, block)
+
+    def _is_doubled(self, item: Item) -> bool:
+        """Whether an exponential function is written out and all that is done with it is to double it."""
+        if item.block.operation != "exp" or item.block.dtype.char != "d" or not (self.text.waits and libm.has_fma()):
+            return False
+        if self.branches is None or not self.is_literal:
+            return False
+        users = self.branches.users(item.node)
+        products = [node for node in users if self.layout.block(node).operation == "multiply"]
+        others = [next((one for one in self._operands(node, self.layout.block(node)) if one != item.node), -1)
+                  for node in products]  # fmt: skip
+        numbers = [self.layout.block(one).data[one - self.layout.block(one).first]
+                   for one in others if one >= 0 and self.layout.block(one).operation == CONSTANT]  # fmt: skip
+        return len(numbers) == len(users) > 0 and set(numbers) == {2.0}
 
     def _pack(self, function: str, dtype: np.dtype[Any], count: int, arity: int) -> int:
         """Elements that a call evaluates, of `count` that can be evaluated together."""

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from .layout import address
-from .text import SHORT, Operand, Register
+from .text import SHORT, Operand, Register, literal
 
 Function = Callable[[Operand, Register], Register]
 
@@ -27,7 +27,11 @@ MAGIC = 1.5 * 2.0**52
 ENTRIES = 1024
 
 POWERS = np.exp2(np.arange(ENTRIES) / ENTRIES)
-"""Powers of two, which code reads."""
+TWICE = 2 * POWERS
+"""Powers of two, which code reads, and twice as much."""
+
+TABLES = {"parscan_powers": POWERS, "parscan_twice_powers": TWICE}
+"""By their names in code."""
 
 LOG, REST_OF_LOG = float.fromhex("0x1.62e42fefa39efp-1"), 2.3190468138462996e-17
 """The logarithm of two, in two parts."""
@@ -65,31 +69,58 @@ LIKELY = "!0"
 """Name of the weights of a branch that is nearly always taken."""
 
 
+LARGEST_FACTOR = 2.0**60
+"""Powers of two by which arguments were multiplied, and their inverses, that are taken into the reduction."""
+
+
 def exp(w: Operand, x: Register) -> Register:
     """The exponential function: `2**(k/1024)` times a polynomial of the rest."""
     usual = w.compare("olt", w.llvm("fabs", x), w.number(LARGEST_EXPONENT))
     return _unless_unusual(w, "exp", usual, x, _exp)
 
 
-def _exp(w: Operand, x: Register) -> Register:
-    bits = w.llvm("fma", x, w.number(ENTRIES / LOG), w.number(MAGIC))
+def twice_exp(w: Operand, x: Register) -> Register:
+    """Twice the exponential function, which takes no operation more."""
+    usual = w.compare("olt", w.llvm("fabs", x), w.number(LARGEST_EXPONENT))
+
+    def of_libm() -> Register:
+        return w.do("fmul", w.number(2.0), w.text.call_libm("exp", w.dtype, x))
+
+    return either(w, usual, lambda: _exp(w, x, "parscan_twice_powers"), of_libm, likely=True)
+
+
+def _exp(w: Operand, x: Register, table: str = "parscan_powers") -> Register:
+    given, factor = w.text.scaled.get(x, (x, 1.0))
+    if not 1 / LARGEST_FACTOR <= abs(factor) <= LARGEST_FACTOR:
+        given, factor = x, 1.0
+    bits = w.llvm("fma", given, w.number(factor * (ENTRIES / LOG)), w.number(MAGIC))
     k = w.do("fsub", bits, w.number(MAGIC))
     r = w.llvm("fma", k, w.number(-LOG / ENTRIES), x)
     rest = w.do("fsub", r, w.do("fmul", k, w.number(REST_OF_LOG / ENTRIES)))
     less_one = w.llvm("fma", w.do("fmul", r, r), w.llvm("fma", r, w.number(1 / 6), w.number(HALF)), rest)
-    power = _power(w, w.text.new(f"bitcast double {bits} to i64"))
+    power = _power(w, bits, table)
     return w.llvm("fma", power, less_one, power)
 
 
-def _power(w: Operand, bits: Register) -> Register:
-    """`2**(k/1024)`: the last bits of `k` are the place in the table, the others are added to the exponent."""
-    text, name = w.text, "parscan_powers"
-    text.external[name] = address(POWERS)
-    text.declarations[name] = f"@{name} = external constant [{ENTRIES} x i64]"
-    place = text.new(f"and i64 {bits}, {ENTRIES - 1}")
-    entry = text.new(f"load i64, ptr {text.new(f'getelementptr i64, ptr @{name}, i64 {place}')}, align 8")
-    exponent = text.new(f"shl i64 {text.new(f'and i64 {bits}, {-ENTRIES}')}, {52 - (ENTRIES.bit_length() - 1)}")
-    return text.new(f"bitcast i64 {text.new(f'add i64 {entry}, {exponent}')} to double")
+def _power(w: Operand, bits: Register, name: str) -> Register:
+    """
+    `2**(k/1024)`: the last bits of `k` are the place in the table, the others are added to the exponent.
+
+    That is added in a vector, where the entry is needed, for it takes time to bring a number there.
+    """
+    text, kind, ones = w.text, "<2 x i64>", literal(ENTRIES.bit_length() - 1, np.dtype(np.int64), 2)
+    text.external[name] = address(TABLES[name])
+    text.declarations[name] = f"@{name} = external constant [{ENTRIES} x double]"
+    place = text.new(f"and i64 {text.new(f'bitcast double {bits} to i64')}, {ENTRIES - 1}")
+    entry = text.new(f"load double, ptr {text.new(f'getelementptr double, ptr @{name}, i64 {place}')}, align 8")
+    parts = []
+    for one in (entry, bits):
+        first = text.new(f"insertelement <2 x double> zeroinitializer, double {one}, i64 0")
+        parts.append(text.new(f"bitcast <2 x double> {first} to {kind}"))
+    whole = text.new(f"lshr {kind} {parts[1]}, {ones}")
+    exponent = text.new(f"shl {kind} {whole}, {literal(52, np.dtype(np.int64), 2)}")
+    found = text.new(f"bitcast {kind} {text.new(f'add {kind} {parts[0]}, {exponent}')} to <2 x double>")
+    return text.element(found, "<2 x double>", 0)
 
 
 def sin(w: Operand, x: Register) -> Register:
@@ -110,7 +141,7 @@ def _of_angles(w: Operand, name: str, x: Register, small: float, function: Funct
     of_any = partial(_of_angle, int(name == "cos"))
 
     def value(w: Operand, x: Register) -> Register:
-        return _either(w, is_small, lambda: function(w, x), lambda: of_any(w, x))
+        return either(w, is_small, lambda: function(w, x), lambda: of_any(w, x))
 
     return _unless_unusual(w, name, usual, x, value)
 
@@ -155,10 +186,10 @@ def _polynomial(w: Operand, x: Register, terms: Sequence[float]) -> Register:
 
 def _unless_unusual(w: Operand, name: str, usual: Register, x: Register, function: Function) -> Register:
     """A function where the argument is usual, and that of the C library elsewhere."""
-    return _either(w, usual, lambda: function(w, x), lambda: w.text.call_libm(name, w.dtype, x), likely=True)
+    return either(w, usual, lambda: function(w, x), lambda: w.text.call_libm(name, w.dtype, x), likely=True)
 
 
-def _either(
+def either(
     w: Operand, condition: Register, one: Callable[[], Register], other: Callable[[], Register], *, likely: bool = False
 ) -> Register:
     """One of two values, of which the other one is not computed."""

@@ -83,6 +83,8 @@ class Text:
         Addresses of those that are not LLVM's own, by name.
     waits : bool
         Whether functions of one number are written out where that makes them ready earlier; the code becomes longer.
+    scaled : dict
+        Registers that are products with a power of two: the other factor, and that power.
     """
 
     def __init__(self) -> None:
@@ -91,6 +93,7 @@ class Text:
         self.declarations: dict[str, str] = {}
         self.external: dict[str, int] = {}
         self.waits = False
+        self.scaled: dict[Register, tuple[Register, float]] = {}
         self._count = 0
 
     def name(self, prefix: str = "v") -> str:

@@ -54,7 +54,15 @@ def remaindered(y, x):
     return np.where(y * y * y + y > 0.5, np.fmod(3 * y, 1.0) + np.remainder(y + x, 0.7), y + 0.1)
 
 
-STEPS = {step.__name__: step for step in (neuron, nested, in_turn, shared, guarded, remaindered)}
+def limited(y, x):
+    """Limits that are reached now and then, of both sides and both kinds, in a step that takes long."""
+    a, b = y[..., 0], y[..., 1]
+    grown = np.minimum(a + 0.3 * (np.exp(0.5 * b - 1.0) - a + x[..., 0]), 1.0)
+    left = np.fmax(np.maximum(b - 0.1, -0.0), np.maximum(-0.2, 0.5 * a))
+    return np.stack([np.where(a > 0.9, -1.0, grown), np.where(a > 0.9, 2.0, np.fmin(left, 1.5))], -1)
+
+
+STEPS = {step.__name__: step for step in (neuron, nested, in_turn, shared, guarded, remaindered, limited)}
 
 
 def compare(step, y, x, *, branches=None, rtol=1e-14):
@@ -74,6 +82,22 @@ def test_the_values_are_those_of_the_function(name):
     rng = np.random.default_rng(0)
     out = compare(STEPS[name], np.array([0.3, 0.4]), rng.standard_normal((3000, 2)), branches=True)
     assert np.isfinite(out).all()
+
+
+def test_branches_at_limits():
+    """Only in long steps; a NaN, and the signs of zeros, are as in NumPy."""
+    programs = {step: record(step, [np.zeros((1, 2)), np.zeros((1, 2))]).program for step in (limited, neuron)}
+    likely = {step: kernel(program, chain=1).text.count("!prof") for step, program in programs.items()}
+    assert likely[limited] == kernel(programs[limited], chain=1, branches=False).text.count("!prof") + 3
+    assert likely[neuron] == 0
+    numbers = [-0.0, 0.0, 0.1, 0.5, 1.5, 3.0, -2.0, np.nan, np.inf, -np.inf]
+    y = np.array([[a, b] for a in numbers for b in numbers])
+    found = np.empty_like(y)
+    Loop(programs[limited]).each(y, [np.zeros_like(y)], found)
+    with np.errstate(all="ignore"):
+        expected = limited(y, np.zeros_like(y))
+    assert_allclose(found, expected, rtol=1e-15)
+    np.testing.assert_array_equal(np.signbit(found) & ~np.isnan(found), np.signbit(expected) & ~np.isnan(expected))
 
 
 def test_no_branch_where_the_condition_is_known_early():

@@ -1,11 +1,14 @@
 """Short steps with branches are copied: the copies are the same steps, for any number of them."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 from problems import loop
 
+from parscan._recorded.native import compilation
 from parscan._recorded.native.in_a_row import COPIES
-from parscan._recorded.native.kernel import kernel
+from parscan._recorded.native.kernel import JUMPS, kernel
 from parscan._recorded.native.loop import Loop
 from parscan._recorded.record import record
 
@@ -45,13 +48,17 @@ def test_steps_are_those_of_the_function(name, steps):
 
 
 def copies_of(program, **options):
-    return kernel(program, chain=1, **options).text.count("icmp ult i64")
+    """Steps in a row, and single ones."""
+    text = kernel(program, chain=1, **options).text
+    copies = 1 + sum(line.startswith("step_") and line.endswith(":") for line in text.splitlines())
+    assert (JUMPS in text) == (copies > 1)
+    return copies
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_what_is_copied(name):
     program = program_of(STEPS[name])
-    assert copies_of(program) == COPIES
+    assert copies_of(program) == COPIES + 1
     assert copies_of(program, watched=True) == 1
     assert "step_1" not in kernel(program, chain=1, lanes=4).text
 
@@ -66,3 +73,17 @@ def test_steps_with_fewer_branches_or_many_operations_are_not_copied():
         return y
 
     assert copies_of(program_of(one_branch, 1)) == copies_of(program_of(many)) == 1
+
+
+def test_code_passes_over_known_conditions(monkeypatch):
+    """After the state was set to 0, no step compares it with 1; without these passes of LLVM, steps are the same."""
+    text = kernel(program_of(neuron), chain=1).text
+    module = compilation.llvm.parse_assembly(text)
+    before = str(module)
+    compilation._connect_jumps(module)
+    assert str(module) != before
+    monkeypatch.delattr(compilation.llvm, "create_pass_builder")
+    assert compilation._object_code(text) != bytes(compilation._machine().emit_object(module))
+    monkeypatch.setattr(compilation.disk, "load", lambda key: None)
+    monkeypatch.setattr(compilation, "_kept", OrderedDict())
+    test_steps_are_those_of_the_function("neuron", 3 * COPIES + 5)

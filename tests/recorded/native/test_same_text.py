@@ -10,6 +10,7 @@ from seeds import seeds
 from parscan._recorded.native import kernel as _kernel
 from parscan._recorded.native.evaluate import evaluate
 from parscan._recorded.native.kernel import kernel
+from parscan._recorded.native.loop import Loop
 from parscan._recorded.native.same_text import structure
 from parscan._recorded.native.text import UnsupportedError
 from parscan._recorded.record import record
@@ -63,6 +64,34 @@ def test_a_kernel_with_other_constants_is_the_one_that_would_be_written(number):
 
 def program_of(function):
     return record(function, [np.zeros(3)]).program
+
+
+def threshold(limit, reset):
+    """Two conditions."""
+
+    def step(y):
+        fires = y * y * y > limit
+        return np.where(fires, reset, np.where(y < -limit, -reset, y + 0.1))
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [((1.0, 0.0), (3.0, 0.0), False), ((3.0, 0.5), (5.0, 0.7), True), ((3.0, 0.0), (3.0, -0.0), False),
+     ((3.0, 2.0), (3.0, 1.0), False)],
+)  # fmt: skip
+def test_numbers_that_stand_in_the_text_of_short_steps(one, other, equal):
+    programs = [record(threshold(*numbers), [np.zeros(1)]).program for numbers in (one, other)]
+    texts = [kernel(program, chain=1).text for program in programs]
+    assert (texts[0] == texts[1]) == equal
+    for program, numbers in zip(programs, (one, other), strict=True):
+        found, y = np.empty((50, 1)), np.array([0.7])
+        Loop(program).run(y, [], found, 0, 50)
+        for state in found:
+            y = threshold(*numbers)(y)
+            np.testing.assert_array_equal(state, y)
+            np.testing.assert_array_equal(np.signbit(state), np.signbit(y))
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,17 @@ from parscan._recorded.native.kernel import FEW_CALLS, kernel
 from parscan._recorded.native.loop import Loop
 from parscan._recorded.record import record
 
-FUNCTIONS = {"exp": np.exp, "sin": np.sin, "cos": np.cos}
+
+def twice_of_half(x):
+    """Both powers of two are taken into the exponential function, in steps with two conditions."""
+    return np.where(x > 1e308, x, np.where(x < -1e308, 0.0, 2.0 * np.exp(x / 2.0)))
+
+
+FUNCTIONS = {"exp": np.exp, "twice exp": twice_of_half, "sin": np.sin, "cos": np.cos}
 QUARTERS = np.arange(1, 83_000) * (np.pi / 2)
 ARGUMENTS = {
     "exp": (1.0, 20.0, 707.9, 760.0),
+    "twice exp": (1.0, 20.0, 1415.8, 1417.0, 1520.0),
     "sin": (0.5, 1.6, 30.0, 131_000.0, 1e7),
     "cos": (0.5, 1.6, 30.0, 131_000.0, 1e7),
 }
@@ -32,7 +39,7 @@ def computed(function, x):
 def test_values_are_within_three_units_of_the_last_place(name):
     rng, function = np.random.default_rng(0), FUNCTIONS[name]
     x = np.concatenate([rng.uniform(-most, most, 20_000) for most in ARGUMENTS[name]])
-    x = np.concatenate([x, np.nextafter(QUARTERS, np.inf), QUARTERS]) if name != "exp" else x
+    x = np.concatenate([x, np.nextafter(QUARTERS, np.inf), QUARTERS]) if "exp" not in name else x
     found = computed(function, x)
     with np.errstate(all="ignore"):
         expected = function(x.astype(np.longdouble))
@@ -52,6 +59,32 @@ def test_special_values_are_those_of_numpy(name):
     np.testing.assert_allclose(found, expected, rtol=7e-16, atol=5e-324)
     zeros = expected == 0
     np.testing.assert_array_equal(np.signbit(found[zeros]), np.signbit(expected[zeros]))
+
+
+def test_powers_of_two_are_taken_into_the_exponential_function():
+    def text_of(function):
+        return kernel(record(lambda _, x: function(x), [np.zeros(1)] * 2).program, chain=1).text
+
+    text = text_of(twice_of_half)
+    assert ("@parscan_twice_powers" in text) == libm.has_fma()
+    assert "parscan_twice_powers" not in text_of(lambda x: np.where(x > 9.0, x, np.where(x < -9.0, x, 3 * np.exp(x))))
+
+    def used_twice(x):
+        rate = np.exp(x)
+        return np.where(x > 9.0, x, np.where(x < -9.0, x, 2.0 * rate + rate))
+
+    assert "parscan_twice_powers" not in text_of(used_twice)
+    x = np.linspace(-3.0, 3.0, 50)
+    np.testing.assert_allclose(computed(used_twice, x), used_twice(x), rtol=4e-16)
+
+
+@pytest.mark.parametrize("factor", [2.0**-70, -0.25, 4.0, 2.0**70])
+def test_arguments_that_are_products_with_a_power_of_two(factor):
+    with np.errstate(all="ignore"):
+        x = np.array([*SPECIAL, *np.linspace(-900.0, 900.0, 999)]) / factor
+        expected = np.exp(x / (1 / factor))
+    found = computed(lambda x: np.exp(x / (1 / factor)), x)
+    np.testing.assert_allclose(found, expected, rtol=7e-16, atol=5e-324)
 
 
 def test_few_functions_are_written_out():
