@@ -51,6 +51,12 @@ class Operation:
         return int(getattr(self.value, "nin", 3))
 
 
+def _by_divisor(x: Any, y: Any, r: Any) -> Any:
+    """The derivative of a quotient by its divisor; that of `1 / y`, as in sigmoid functions, takes no other division."""
+    is_inverse = np.ndim(x.ids) == 0 and x.graph.value(int(x.ids)) == 1
+    return -(r * r) if is_inverse else -r / y
+
+
 def _rows() -> list[Operation]:
     sign, where, equal = np.sign, np.where, np.equal
     root_pi = 2.0 / np.sqrt(np.pi)
@@ -59,7 +65,7 @@ def _rows() -> list[Operation]:
         Operation("add", np.add, (one, one), llvm="fadd"),
         Operation("subtract", np.subtract, (one, minus_one), llvm="fsub"),
         Operation("multiply", np.multiply, (lambda x, y, r: y, lambda x, y, r: x), llvm="fmul"),
-        Operation("divide", np.divide, (lambda x, y, r: 1.0 / y, lambda x, y, r: -r / y), llvm="fdiv"),
+        Operation("divide", np.divide, (lambda x, y, r: 1.0 / y, _by_divisor), llvm="fdiv"),
         Operation("negative", np.negative, (minus_one,), llvm="fneg"),
         Operation("absolute", np.absolute, (lambda x, r: sign(x),), llvm="@llvm.fabs"),
         Operation("sqrt", np.sqrt, (lambda x, r: 0.5 / r,), llvm="@llvm.sqrt"),

@@ -577,6 +577,9 @@ class Witness:
         self._imports = [arguments for arguments, _ in copies.reads.imports]
         self.size, self.seconds = 0, 0.0
         self._glance: Glance | None = None
+        self._last: Callable[[], Any] | None = None
+        """The function that was recorded, or compared last."""
+        self._is_new(function)
         kept: list[Any] = []  # so that no other object takes the place of one in memory
         self._roots = [self._part(one, copies, kept) for one in self._given(function, constants)]
         if not self._numbers.keys() >= copies.reads.names.keys():
@@ -599,8 +602,15 @@ class Witness:
         finally:
             seconds = time.thread_time() - begin
             self.seconds = min(seconds, self.seconds or seconds) if holds else self.seconds or seconds
-        self._glance = self._glimpse(function, constants) if holds else None
+        self._glance = self._glimpse(function, constants) if holds and not self._is_new(function) else None
         return holds
+
+    def _is_new(self, function: Any) -> bool:
+        """Whether a function is another than the last one: perhaps, each is compared only once."""
+        if type(function) is not FunctionType:
+            return False
+        before, self._last = self._last, weakref.ref(function)
+        return before is None or before() is not function
 
     def _glimpse(self, function: Any, constants: Sequence[Any]) -> Glance | None:
         """A glance, if there can be one, for objects that were found to be as before."""

@@ -29,7 +29,7 @@ from .layout import (
     Scalars,
     aligned,
 )
-from .memory import APART
+from .memory import APART, STRIDED
 from .plain_numbers import is_plain, plain_numbers
 from .same_text import structure
 from .text import CALLED, LIMITS, Operand, Register, literal, vector, word
@@ -58,6 +58,9 @@ Sums = tuple[tuple[tuple[int, int], tuple[int, int]], ...]
 Of a program with the results (state, left, right, alone): ranges of `left` and `right` whose products, each with each,
 are added up, after the terms `alone`.
 """
+
+EARLY = 8
+"""Steps before which rows are asked for."""
 
 FEW_CALLS = 4
 """Of functions, in steps that wait for each other, up to which they are written out: it takes LLVM 2 ms for each."""
@@ -251,6 +254,8 @@ class Writer(Handed):
                     self._read_once(block)
                 else:
                     self._fill(block, self.bases[argument])
+        if self.sums is not None:
+            self._fetch_early()
         nodes = self._watched()
         self._parts()
         for number in range(len(self.program.results)):
@@ -664,6 +669,17 @@ class Writer(Handed):
             if values:
                 first = [self._after(base, "0", int(places[a]), dtype, self._apart(number)) for base in bases]
                 self._write(number, first, "0", values, dtype)
+
+    def _fetch_early(self) -> None:
+        """Ask for rows of later steps: processors do so unasked for some streams of memory, not for one per lane."""
+        text = self.text
+        text.declarations.setdefault("prefetch", "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        for number in range(len(self.program.arguments)):
+            if self.modes[number] == STRIDED:
+                ahead = self._first(f"mul i64 {self.steps[number]}, {EARLY}")
+                for base in self.bases[number]:
+                    place = text.new(f"getelementptr i8, ptr {base}, i64 {ahead}")
+                    text.do(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
 
     def _add_up(self, sums: Sums) -> None:
         """Add terms to sums in memory: single ones, then products of all of some values with all of others."""

@@ -25,7 +25,7 @@ def structure(program: Program) -> bytes:
     pieces += [ids.tobytes() for ids in program.results]
     places: dict[int, int] = {}
     values: list[Any] | None = None
-    chosen = WITH_LIMITS if any(block.operation in LIMITS for block in program.blocks) else CHOSEN
+    chosen = _chosen(program)
     for number, (operation, _, count, dtype, operands, data) in enumerate(program.blocks):
         facts: Any = [array.shape for array in operands]
         if operation == INPUT:
@@ -41,6 +41,22 @@ def structure(program: Program) -> bytes:
         pieces.append(f"{operation} {count} {dtype.char} {facts}".encode())
         pieces += [array.tobytes() for array in operands]
     return hashlib.blake2b(b"|".join(pieces)).digest()
+
+
+def _chosen(program: Program) -> dict[str, int]:
+    return WITH_LIMITS if any(block.operation in LIMITS for block in program.blocks) else CHOSEN
+
+
+def is_chosen(program: Program, nodes: Any) -> bool:
+    """Whether the text may depend on the values of some nodes, if they were constants."""
+    chosen = _chosen(program)
+    operands = [
+        np.ravel(ids)
+        for one in program.blocks
+        if one.operation in chosen and one.dtype.kind == "f"
+        for ids in one.operands[-chosen[one.operation] :]
+    ]
+    return bool(np.isin(nodes, np.concatenate([np.empty(0, np.intp), *operands])).any())
 
 
 def _values(program: Program) -> list[Any]:

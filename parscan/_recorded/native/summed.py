@@ -17,7 +17,7 @@ from .kernel import Sums, kernel
 from .lanes import widest
 from .layout import address, aligned
 from .memory import SHARED, STRIDED, UNIT
-from .same_text import WITH_LIMITS
+from .same_text import is_chosen
 
 AT_ONCE = 1 << 25
 """Operations after which Python may notice Ctrl-C."""
@@ -44,10 +44,9 @@ class Summed:
         alone = program.results[3].size
         self.size = alone + sum((b - a) * (d - c) for (a, b), (c, d) in sums)
         self._first: tuple[Any, Compiled] | None = None
-        chosen = [ids for one in program.blocks if one.operation in WITH_LIMITS for ids in one.operands]
-        inputs = {one.first: one for one in program.blocks if one.operation == INPUT and one.data[0] in parameters}
-        nodes = set(np.concatenate([np.empty(0, np.intp), *map(np.ravel, chosen)]).tolist())
-        self._is_chosen = any(not nodes.isdisjoint(range(k, k + one.count)) for k, one in inputs.items())
+        inputs = [one for one in program.blocks if one.operation == INPUT and one.data[0] in parameters]
+        nodes = [np.arange(one.first, one.first + one.count) for one in inputs]
+        self._is_chosen = is_chosen(program, np.concatenate([np.empty(0, np.intp), *nodes]))
         """Whether the text may depend on the values of θ."""
 
     def with_parameters(self, values: Sequence[Any]) -> Compiled:
@@ -106,13 +105,18 @@ class Sweep:
         """Forget all sums."""
         self.total, self.are_finite = np.zeros(self._sums.shape[1]), True
 
+    @property
+    def sequences(self) -> int:
+        """Number of lanes of all groups."""
+        return self._groups * self._lanes
+
     def states(self) -> Any:
         """A copy of those of all lanes, shape (groups * lanes, numbers)."""
-        return np.array(np.swapaxes(self._states, 1, 2)).reshape(self._groups * self._lanes, -1)
+        return np.array(np.swapaxes(self._states, 1, 2)).reshape(self.sequences, -1)
 
     def start(self, states: Any) -> None:
         """Go on from states of all lanes, or from one."""
-        states = np.broadcast_to(states, (self._groups * self._lanes, self._states.shape[1]))
+        states = np.broadcast_to(states, (self.sequences, self._states.shape[1]))
         self._states[...] = np.swapaxes(states.reshape(self._groups, self._lanes, -1), 1, 2)
 
     def run(self, begin: int, steps: int, apart: int) -> None:

@@ -142,23 +142,20 @@ class _Backwards:
 
     def _marched(self, sweep: Sweep, alone: Sweep, start: Array, memory: int) -> Array | None:
         """The state after the last step but one; None if segments do not meet."""
-        count, segments = self._steps - 1, sweep.states().shape[0]
-        early = memory + (count - memory) % segments
-        length = (count - early) // segments
+        xp, count, segments = array_namespace(start), self._steps - 1, sweep.sequences
+        length, early = divmod(count, segments)
         alone.restart()
         sweep.restart()
         alone.start(start)
         alone.add(0, early, 0, several=False)
         sweep.start(0.0)
-        sweep.run(early - memory, memory, length)
-        begins = sweep.states()
-        begins[0] = alone.states()[0]
+        sweep.run(early + length - memory, memory, length)  # each lane for the next one
+        begins = xp.concat([alone.states()[:1], sweep.states()[:-1]])
         sweep.start(begins)
         sweep.add(early, length, length)
         if not (sweep.are_finite and alone.are_finite):
             return None
         ends = sweep.states()
-        xp = array_namespace(ends)
         # step `k` adds the row `k` of the gradient to its state
         before = early + length * xp.arange(1, segments)[:, None] - 1 - xp.arange(RECENT)
         recent = xp.max(xp.abs(xp.reshape(self._rows[-1], (count, -1))[before, ...]), axis=1)
@@ -168,7 +165,7 @@ class _Backwards:
 
     def _memory(self, longest: int) -> int:
         """Steps after which adjoints that start apart in the middle met; 0 if they need more than `longest`."""
-        xp, begin, done, count = array_namespace(self._gradient), (self._steps - 1) // 2, 0, TRIED
+        xp, begin, done = array_namespace(self._gradient), (self._steps - 1) // 2, 0
         begin = min(begin, self._steps - 1 - longest)
         probe = self._sweep(self._rows, 1)
         recent = xp.reshape(self._rows[-1][begin : begin + RECENT, ...], (RECENT, -1))
@@ -176,9 +173,9 @@ class _Backwards:
         starts[1] = xp.max(xp.abs(recent), axis=0) + xp.abs(recent[0]) + 1
         probe.start(starts)
         while done < longest:
-            steps = min(count, longest - done)
+            steps = min(max(TRIED, done // SHARE), longest - done)
             probe.run(begin + done, steps, 0)
-            done, count = done + steps, 2 * count
+            done += steps
             one, other = probe.states()[:2]
             with quiet():
                 if bool(xp.all(is_noise(one - other, xp.maximum(xp.abs(one), xp.abs(recent[0]))))):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace, library
 from ..._functions.at_points import AtPoints, pairs
 from ..._functions.opened import as_example, as_leaf, is_plain, opened
@@ -58,7 +59,8 @@ class ByParameters:
         for each in self.keys:
             count = len(_leaves(self.solution, each))
             if each == key:
-                return jump(self.recording, range(first, first + count))
+                numbers = range(first, first + count)
+                return bool(noted(self.recording.notes, ("jump", numbers), lambda: jump(self.recording, numbers)))
             first += count
         raise KeyError(key)
 
@@ -84,11 +86,11 @@ class ByParameters:
         y0 = as_states(found[1][None, ...], self.solution.y0)
         return self._as_trees(found[0]), y0
 
-    @property
+    @cached_property
     def _own(self) -> list[Leaf]:
         return [leaf for key in self.keys for leaf in _leaves(self.solution, key)]
 
-    @property
+    @cached_property
     def _given(self) -> list[Array]:
         """Values of the parameters, as programs take them."""
         return [pairs(as_example(leaf, self.solution.y0)) for leaf in self._own]
