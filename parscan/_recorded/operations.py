@@ -52,7 +52,7 @@ class Operation:
 
 
 def _by_divisor(x: Any, y: Any, r: Any) -> Any:
-    """The derivative of a quotient by its divisor; that of `1 / y`, as in sigmoid functions, takes no other division."""
+    """The derivative of a quotient by its divisor; that of `1 / y`, as in a sigmoid, takes no other division."""
     is_inverse = np.ndim(x.ids) == 0 and x.graph.value(int(x.ids)) == 1
     return -(r * r) if is_inverse else -r / y
 

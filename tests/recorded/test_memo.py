@@ -705,3 +705,20 @@ def test_what_a_function_reads_is_not_kept_alive_by_a_glance():
     del function
     gc.collect()
     assert table() is None
+
+
+def test_functions_that_are_made_anew_are_walked_over_without_a_glance(monkeypatch):
+    """A glance at one of them would never be used."""
+
+    def made():
+        return lambda y: 2 * y
+
+    recording, glances = remembered(made()), []
+    monkeypatch.setattr(Witness, "_glimpse", lambda *_: glances.append(1))
+    assert remembered(made()) is recording
+    assert remembered(made()) is recording
+    assert not glances
+    same = made()
+    assert remembered(same) is recording
+    assert remembered(same) is recording
+    assert glances == [1]

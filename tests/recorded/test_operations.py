@@ -510,3 +510,16 @@ def test_truths_and_whole_numbers(name, count):
 def test_bits_of_whole_numbers_are_refused(function):
     with pytest.raises(NotRecordedError, match="bits|not supported"):
         record(function, [np.zeros(3)])
+
+
+def test_derivatives_of_inverses_divide_no_more():
+    """Also at zeros and infinities, as the quotient would have it."""
+    y = np.array([3.0, -0.7, 0.0, -0.0, np.inf, -np.inf, 1e-200, 1e200])
+    for found in derivatives(lambda y: 1 / y, [y], 0):
+        with np.errstate(all="ignore"):
+            np.testing.assert_allclose(found, -1 / y / y, rtol=1e-15)
+    for numerator, count in ((1.0, 1), (2.0, 2)):
+        recording = record(lambda y, a=numerator: a / y, [y])
+        values = jacobian(recording.graph, recording.result, recording.arguments[0])[2]
+        kinds = [block.operation for block in recording.extract(values).blocks]
+        assert kinds.count("divide") == count

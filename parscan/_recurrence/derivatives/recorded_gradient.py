@@ -59,10 +59,13 @@ class ByParameters:
         for each in self.keys:
             count = len(_leaves(self.solution, each))
             if each == key:
-                numbers = range(first, first + count)
-                return bool(noted(self.recording.notes, ("jump", numbers), lambda: jump(self.recording, numbers)))
+                return self._jumps(range(first, first + count))
             first += count
         raise KeyError(key)
+
+    def _jumps(self, numbers: range) -> bool:
+        """Whether jumps of the step depend on arguments of these numbers."""
+        return bool(noted(self.recording.notes, ("jumps", numbers), lambda: jump(self.recording, numbers)))
 
     def gradient(self, states: Array) -> dict[int, Tree]:
         """Sums over time of products of `states` with the derivatives by the arguments."""
