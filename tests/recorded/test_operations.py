@@ -521,5 +521,5 @@ def test_derivatives_of_inverses_divide_no_more():
     for numerator, count in ((1.0, 1), (2.0, 2)):
         recording = record(lambda y, a=numerator: a / y, [y])
         values = jacobian(recording.graph, recording.result, recording.arguments[0])[2]
-        kinds = [block.operation for block in recording.extract(values).blocks]
-        assert kinds.count("divide") == count
+        blocks = recording.extract(values).blocks
+        assert sum(block.count for block in blocks if block.operation == "divide") == count * y.size
