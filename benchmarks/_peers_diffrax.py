@@ -36,3 +36,22 @@ def solver_of(fun: Callable[..., Any], solver: Any, end: float) -> Run:
 def batch_solver_of(fun: Callable[..., Any], solver: Any, end: float) -> Run:
     """Many, with steps of their own."""
     return jax.jit(jax.vmap(_solve(fun, solver, end), in_axes=(0, 0, None, None)))
+
+
+def states_of(
+    fun: Callable[..., Any], solver: str, y0: Any, times: Any, rtol: float, atol: float
+) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+    """States (m, n) at some times as a function of the parameters, and their derivatives by them, forwards."""
+    term = diffrax.ODETerm(lambda t, y, parameters: jnp.stack(fun(t, y, parameters)))
+
+    def states(parameters: Array) -> Array:
+        options: dict[str, Any] = {
+            "saveat": diffrax.SaveAt(ts=jnp.asarray(times)),
+            "stepsize_controller": diffrax.PIDController(rtol=rtol, atol=atol),
+            "max_steps": MOST_STEPS,
+            "adjoint": diffrax.ForwardMode(),
+        }
+        own = getattr(diffrax, solver)()
+        return diffrax.diffeqsolve(term, own, 0.0, times[-1], None, jnp.asarray(y0), parameters, **options).ys
+
+    return jax.jit(states), jax.jit(jax.jacfwd(states))

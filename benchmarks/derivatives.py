@@ -1,4 +1,4 @@
-"""Solution and gradient of a GRU: loops over NumPy's functions, forwards and backwards, against parscan.
+"""Gradients of a GRU, against loops forwards and backwards, and fits of ODEs, against SciPy's with differences.
 
 python benchmarks/derivatives.py [--quick] [--json benchmarks/results/derivatives.json]
 """
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import _fits
 import numpy as np
 from _harness import Case, Target, deviation, load_kernels, main
 from recurrences import high_water
@@ -172,6 +173,7 @@ def cases(quick: bool) -> Iterator[Case]:
             }
             name = f"GRU, n={n}, {len(gru.x)} steps, float64: solution and gradient"
             yield Case(name, contenders, targets=(Target("parscan", "loops", target),))
+    yield from _fits.cases(quick)
 
 
 def adjoint_by_loop(gru: Gru, y: Any) -> Any:
@@ -242,7 +244,7 @@ def figures(quick: bool) -> dict[str, float]:
     found = {f"peak memory of solution and gradient of a GRU, n=8, {steps} steps, in trajectories": float(run.stdout)}
     for n in TARGETS:
         found |= errors(n, 500 if quick else 20_000)
-    return found
+    return found | dict(_fits.compile_times())
 
 
 if __name__ == "__main__":

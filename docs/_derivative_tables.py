@@ -17,6 +17,8 @@ def gradients() -> str:
     """Solution and gradient of a GRU against the loops, and the memory."""
     rows = []
     for case in record("derivatives")["cases"]:
+        if not case["name"].startswith("GRU"):
+            continue
         n, steps = re.findall(r"n=(\d+), (\d+) steps", case["name"])[0]
         seconds = seconds_of(case)
         default, *others = (times(seconds["loops"] / seconds[way]) for way in WAYS.values())
@@ -32,7 +34,7 @@ def gradient_errors() -> str:
     """The largest errors over all n."""
     largest: dict[str, float] = {}
     for name, value in record("derivatives")["figures"].items():
-        if not name.startswith("peak memory"):
+        if ", GRU" in name and not name.startswith("peak memory"):
             told = name.partition(", GRU")[0]
             largest[told] = max(value, largest.get(told, 0.0))
     rows = [[name, digits(off)] for name, off in largest.items()]
