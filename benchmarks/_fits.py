@@ -71,7 +71,7 @@ class Fit:
 
     def by_jacobian(self, data: Any, size: Any) -> Any:
         """The fit with residuals and exact Jacobian from one solve."""
-        sol = None
+        sol: Any = None
 
         def residuals(p: Any) -> Any:
             nonlocal sol
