@@ -15,7 +15,7 @@ from .indexing import Flat, computed_index, is_fixed, plain
 from .node_array import Form, NodeArray, ndarray
 from .operations import OPERATIONS
 from .refusal import BITS, CUT, SELECTS, Refused
-from .results import entered, entered_anew, in_shape, joint, many
+from .results import entered, entered_anew, in_shape, joint, many, pair_entered_anew
 from .selection import Selection, masked, where_selected
 from .shared import PARTS, Memory, composed, place_of
 
@@ -89,7 +89,7 @@ def _frequent(name: str, method: Any) -> Any:
         table = graph.scalars[name]
         nodes = table.get(pair)
         if nodes is None:
-            nodes = table[pair] = entered_anew(graph, name, always or own, pair)
+            nodes = table[pair] = pair_entered_anew(graph, name, always or own, pair)
         result: RecordingArray = NEW(RecordingArray)
         result.graph, result.held, result.form, result.dtype = graph, nodes, form, always or own
         return result
@@ -118,7 +118,7 @@ def _frequent_swapped(name: str, method: Any) -> Any:
         table = graph.scalars[name]
         nodes = table.get(pair)
         if nodes is None:
-            nodes = table[pair] = entered_anew(graph, name, always or own, pair)
+            nodes = table[pair] = pair_entered_anew(graph, name, always or own, pair)
         result: RecordingArray = NEW(RecordingArray)
         result.graph, result.held, result.form, result.dtype = graph, nodes, form, always or own
         return result
@@ -306,12 +306,16 @@ class RecordingArray(NodeArray):
 
     def _taken(self, key: Any) -> Any:
         """A part of any array, by NumPy."""
-        ids = self.ids
-        if type(ids) is ndarray and is_fixed(key):
-            found = ids[key]
-            if type(found) is ndarray and found.ndim:
-                return made(self.graph, found, self.dtype)
-            return _entry(made(self.graph, found.item(), self.dtype))
+        held = self.held
+        ids = held if type(held) is ndarray else self.ids
+        if type(ids) is ndarray and (type(key) is int or is_fixed(key)):
+            nodes, found = ids[key], NEW(RecordingArray)
+            found.graph, found.form, found.dtype = self.graph, (), self.dtype
+            if type(nodes) is ndarray and nodes.ndim:
+                found.held = nodes
+                return found
+            found.held = int(nodes)
+            return _entry(found) if found.graph.numbers else found
         if (computed := computed_index(key)) is not None:
             return ABOVE["gather"](self, computed) if computed.dtype != bool else self._selected(computed)
         return _entry(self.with_ids(np.asarray(ids)[plain(key)]))
@@ -359,6 +363,10 @@ class RecordingArray(NodeArray):
 
     def _write(self, key: Any, value: Any) -> None:
         """Write to a part of any array, by NumPy."""
+        held = self.held
+        if type(held) is ndarray and type(value) is RecordingArray and value.dtype is self.dtype and is_fixed(key):
+            held[key] = value.held if type(value.held) is int else value.ids
+            return
         if not is_fixed(key):
             key, value = self._place(key, value)
         given = self.cast(value)

@@ -78,7 +78,8 @@ class NodeArray:
 
     def few(self) -> tuple[Any, Any]:
         """Nodes of few elements as a tuple, or an int, and their shape; None for that of other arrays."""
-        nodes = self.nodes
+        held = self.held
+        nodes = held if type(held) is ndarray else self.nodes
         return few(nodes) if type(nodes) is ndarray else (nodes, self.form)
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from .dtypes import INTEGER
-from .graph import CONVERT, GATHER, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Graph, Ids
+from .graph import CONVERT, GATHER, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT, Graph, Ids, TooLarge
 from .node_array import Form, ndarray
 from .operations import OPERATIONS
 
@@ -81,6 +81,28 @@ def entered_anew(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tup
         if found is not None:
             return found
     return graph.scalar(name, dtype, operands, data)
+
+
+def pair_entered_anew(graph: Graph, name: str, dtype: numpy.dtype[Any], pair: tuple[Any, Any]) -> Any:
+    """The same for two operands and no data, with fewer calls: most operations are entered here."""
+    one, other = pair
+    if type(one) is tuple or type(other) is tuple:
+        return _new_tuple(graph, name, dtype, pair, None)
+    fixed = graph.fixed
+    others = graph.others
+    if (fixed[one] and (fixed[other] or one not in others)) or (fixed[other] and other not in others):
+        found = _simplified(graph, name, dtype, pair, None)
+        if found is not None:
+            return found
+    first = len(fixed)
+    if first >= graph.limit:
+        raise TooLarge
+    operations, dtypes, operands, _ = graph.latest
+    operations.append(name)
+    dtypes.append(dtype)
+    operands.append(pair)
+    fixed.append(0)
+    return first
 
 
 def _new_tuple(graph: Graph, name: str, dtype: numpy.dtype[Any], operands: tuple[Any, ...], data: Any) -> Any:

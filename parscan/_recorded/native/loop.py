@@ -16,7 +16,7 @@ import numpy as np
 from ..pairs import as_pairs
 from ..program import Program
 from . import rest
-from .layout import address, where
+from .layout import address, own_address, where
 
 PAUSE = 0.05
 """Seconds between two returns to Python, at which Ctrl-C is noticed and progress is reported."""
@@ -130,7 +130,8 @@ class Loop:
         """
         A function like `run` for all steps, a state of the right dtype, and arrays of the kinds and strides of these.
 
-        None if arrays are to be converted, if states are not looked at, or if there are returns to Python in between.
+        The states are written to a new array. None if arrays are to be converted, if states are not looked at, or if
+        there are returns to Python in between.
         """
         first, *others = self.program.arguments
         steps, strides = out.shape[0], [one.strides[0] for one in (*inputs, out)]
@@ -140,14 +141,17 @@ class Loop:
         if strides[-1] != self._row:
             return None
         code = self._several if strides == self._in_one_piece else self._watched
+        given = array("q", [0, 0, 0, *(number for stride in strides for number in (0, stride, 0))])
+        last = len(given) - 3
 
         def march(state: Any, inputs: Sequence[Any], out: Any) -> bool:
             if not state.flags.c_contiguous:
                 return self.run(state, inputs, out, 0, steps)
-            given = [where(state), 0, 0]
-            for one, stride in zip((*inputs, out), strides, strict=True):
-                given += where(one), stride, 0
-            return code(code.memory(), array("q", given), steps, watches=True)
+            places = given[:]
+            places[0], places[last] = where(state), own_address(out)
+            for k, one in enumerate(inputs, 1):
+                places[3 * k] = where(one)
+            return code(code.memory(), places, steps, watches=True)
 
         return march
 
