@@ -296,7 +296,9 @@ def _is_rough(march: March, found: Solved) -> bool:
 
 
 def _crossing(march: March, course: Course) -> float:
-    """The largest share of steps in a row that crossed switches which the state triggers."""
+    """The largest share of steps in a row that crossed switches which the state triggers; in modes, none do."""
+    if march.recorded.modes is not None:
+        return 0.0
     t, *others = course.ends
     return march.chatter.crossing(t, *map(as_parts, others))
 

@@ -424,7 +424,9 @@ class March:
         return "RUNNING" if course.stop is not None else run.names[code]  # what is behind an event does not matter
 
     def _gives_up(self, course: Course, logged: tuple[Any, ...], attempts: int) -> bool:
-        """Whether steps jump to and fro, after so many attempts."""
+        """Whether steps jump to and fro, after so many attempts. In modes, they end where the function jumps."""
+        if self.recorded.modes is not None:
+            return False
         explicit = course.used[-1][0] == METHODS[EXPLICIT] if course.used else self.method == EXPLICIT
         t, states, slopes, *_ = logged
         course.chatter = self.chatter.sees(t, states, slopes, attempts * STAGES * (1 if explicit else DEAR))

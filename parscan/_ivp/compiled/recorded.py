@@ -23,6 +23,7 @@ from .parts import as_parts, from_parts, wide
 
 if TYPE_CHECKING:
     from ..._recorded.captured import Opened
+    from ..._recorded.frozen import Frozen
     from ..._recorded.linearised import Linearised
     from ..._recorded.program import Program
     from ..._recorded.record import Recording
@@ -128,6 +129,32 @@ class Recorded:
             self.notes["switches"] = switches(self.value)
         found: Switches | None = self.notes["switches"]
         return found
+
+    @property
+    def modes(self) -> Frozen | None:
+        """The function in modes; None if it has none, or steps in modes have led nowhere before."""
+        if "modes" not in self.notes:
+            from ..._recorded.frozen import frozen  # noqa: PLC0415 - slow to import
+            from ..._recorded.graph import TooLarge  # noqa: PLC0415
+
+            try:
+                self.notes["modes"] = frozen(self.value, MOST_NODES)
+            except TooLarge:
+                self.notes["modes"] = None
+        found: Frozen | None = self.notes["modes"]
+        return found
+
+    def leave_modes(self) -> bool:
+        """Take steps without modes from now on; return whether they had some."""
+        before, self.notes["modes"] = self.modes, None
+        return before is not None
+
+    @property
+    def in_modes(self) -> Recorded:
+        """The function with its modes as the last parameter, if it has some."""
+        if self.modes is None:
+            return self
+        return Recorded(self.modes.recording, self.parameters)
 
     @property
     def depends_on_time(self) -> bool:

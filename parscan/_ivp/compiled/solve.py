@@ -20,7 +20,7 @@ from .recorded import UNLIKE, Recorded, record_right_hand_side
 from .repeat import note
 from .repeat_batch import note_batch
 from .result import checked, is_unseen, result_of
-from .watched import watched
+from .watched import UNSEEN, watched
 
 
 def solve_compiled(
@@ -84,6 +84,8 @@ def _solve_recorded(
             seen = None
             continue
         march.end()
+        if found.course.failed and found.course.failed != UNSEEN and recorded.leave_modes():
+            continue
         if seen is None or not is_unseen(seen, problem, found.course):
             break
         seen = None  # signs alone do not tell what occurs, or recorded functions differ from those of the user

@@ -103,16 +103,16 @@ def solver(
     NoCodeError
         If there is no machine code for it.
     """
-    key = METHODS[method], is_dense, has_times, has_stretches
+    key = METHODS[method], is_dense, has_times, has_stretches, recorded.modes is not None
     if watched is None:
         found: Solver | None = recorded.notes.get(key)
         if found is None:
-            found = recorded.notes[key] = _made(recorded, *key[1:], method)
+            found = recorded.notes[key] = _made(recorded, *key[1:4], method)
         return found
     kept = recorded.notes.setdefault("with events", OrderedDict())
     some = *key, watched.key
     if some not in kept:
-        kept[some] = _made(recorded, *key[1:], method, watched), watched.recordings  # which the key means
+        kept[some] = _made(recorded, *key[1:4], method, watched), watched.recordings  # which the key means
         while len(kept) > KEPT:
             kept.popitem(last=False)
     watching: Solver = kept[some][0]
@@ -127,34 +127,34 @@ def _made(
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
 
     shared, log = (True,) * len(recorded.parameters), DENSE if is_dense else STATES
-    events = () if watched is None else watched.programs
+    events, modes = () if watched is None else watched.programs, recorded.modes
     form = Form(
         shared=shared, log=log, has_times=has_times and not is_dense,
-        checks_polynomials=is_dense or has_times or bool(events), compares=True, has_stretches=has_stretches,
-        events=len(events),
+        checks_polynomials=is_dense or has_times or bool(events) or modes is not None, compares=True,
+        has_stretches=has_stretches, events=len(events), has_modes=modes is not None,
     )  # fmt: skip
     try:
-        return MAKERS[method](recorded, form, events)
+        return MAKERS[method](recorded.in_modes, form, events, None if modes is None else modes.switches)
     except UnsupportedError as error:
         raise NoCodeError(str(error)) from error
 
 
-def _explicit(recorded: Recorded, form: Form, events: Sequence[Program]) -> Solver:
+def _explicit(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None) -> Solver:
     from ..._recorded.native.explicit import explicit  # noqa: PLC0415 - slow to import
 
-    return explicit(recorded.value, form, events)
+    return explicit(recorded.value, form, events, switches)
 
 
-def _stiff(recorded: Recorded, form: Form, events: Sequence[Program]) -> Solver:
+def _stiff(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None) -> Solver:
     from ..._recorded.native.rosenbrock import rosenbrock  # noqa: PLC0415 - slow to import
 
-    return rosenbrock(recorded.value, _derived(recorded), form, events)
+    return rosenbrock(recorded.value, _derived(recorded), form, events, switches)
 
 
-def _tight(recorded: Recorded, form: Form, events: Sequence[Program]) -> Solver:
+def _tight(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None) -> Solver:
     from ..._recorded.native.radau import radau  # noqa: PLC0415 - slow to import
 
-    return radau(recorded.value, _derived(recorded), form, events)
+    return radau(recorded.value, _derived(recorded), form, events, switches)
 
 
 def _derived(recorded: Recorded) -> Linearised:

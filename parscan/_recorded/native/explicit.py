@@ -106,12 +106,14 @@ class Explicit(Members):
     power, last = 8, STAGES
     per_attempt, per_step, per_polynomial = STAGES - 1, 1, EXTRA
 
-    def __init__(self, program: Program, form: Form, events: Sequence[Program] = ()) -> None:
+    def __init__(
+        self, program: Program, form: Form, events: Sequence[Program] = (), switches: Program | None = None
+    ) -> None:  # fmt: skip
         self.numbers = coefficients()
         self.gives_squares = form.predicts
         weights = self.numbers.slopes if form.log == DENSE else self.numbers.nested
         constants = weights.astype(program.arguments[1].dtype)
-        super().__init__([program], form, STAGES + 2 + EXTRA, constants, DEGREE, events)
+        super().__init__([program], form, STAGES + 2 + EXTRA, constants, DEGREE, events, switches)
         self._increments: dict[int, Value] = {}
         self._scales: dict[int, Value] = {}
         """Of chunks that are written out one by one: increments of steps per unit of time, and one over tolerances."""
@@ -138,7 +140,8 @@ class Explicit(Members):
         code = self.code
         wanted = self.lane("active")[0].differs(0) & (self.in_tolerances(error) < 1.0)
         matters = wanted
-        if self.form.has_times and not self.form.events:  # a time may lie in the step: it lies within twice its length
+        is_always = self.form.events or self.form.has_modes
+        if self.form.has_times and not is_always:  # a time may lie in the step: it lies within twice its length
             following, direction = self.lane("next")[0], self.lane("direction")[0]
             wanted = wanted & ((following - t) * direction <= 2.0 * code.abs(h))
             matters = wanted & ((following - self.lane("goal")[0]) * direction < 0)
@@ -323,9 +326,11 @@ class Explicit(Members):
         return total + self.rows("state").of(1)[place]
 
 
-def explicit(program: Program, form: Form | None = None, events: Sequence[Program] = ()) -> Solver:
+def explicit(
+    program: Program, form: Form | None = None, events: Sequence[Program] = (), switches: Program | None = None
+) -> Solver:  # fmt: skip
     """
-    The compiled solver of a right-hand side, with events; programs that differ in constants share its code.
+    The compiled solver of a right-hand side, with events and modes; programs that differ in constants share its code.
 
     Raises
     ------
@@ -333,5 +338,6 @@ def explicit(program: Program, form: Form | None = None, events: Sequence[Progra
         If there is no machine code for it.
     """
     form = form or Form()
-    key = "DOP853", structure(program), form, *map(structure, events)
-    return solver(key, [program, *events], partial(Explicit, program, form, events))
+    watched = [*events, *([] if switches is None else [switches])]
+    key = "DOP853", structure(program), form, *map(structure, watched)
+    return solver(key, [program, *watched], partial(Explicit, program, form, events, switches))

@@ -47,6 +47,8 @@ class Implicit(Members):
         Coefficients of its polynomials.
     events : sequence of Program
         Functions whose zeros are looked for.
+    switches : Program, optional
+        What is compared, if the form has modes.
     """
 
     names: tuple[str, ...] = ("fun", LINEARISED)
@@ -54,11 +56,11 @@ class Implicit(Members):
 
     def __init__(
         self, value: Program, linearised: Linearised, form: Form, rows: int, constants: Any, degree: int,
-        events: Sequence[Program] = (),
+        events: Sequence[Program] = (), switches: Program | None = None,
     ) -> None:  # fmt: skip
         self._linearised = linearised
         programs = [value, linearised.program, *[value] * len(self.names[2:])]
-        super().__init__(programs, form, rows, constants, degree, events)
+        super().__init__(programs, form, rows, constants, degree, events, switches)
 
     def extend(self, fields: Fields) -> list[Routine]:
         """Derivatives, and what the control of steps remembers."""

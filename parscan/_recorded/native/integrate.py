@@ -70,7 +70,9 @@ class Solver:
     """
 
     def __init__(self, programs: Sequence[Program], driver: Driver, facts: Facts) -> None:
-        self.machine, self._fields, self._arguments = Machine(driver, programs), driver.fields, programs[0].arguments
+        self.machine, self._fields = Machine(driver, programs), driver.fields
+        arguments = programs[0].arguments
+        self._arguments = arguments[:-1] if facts.form.has_modes else arguments
         self.form, self.n, self.dtype, self.degree = facts.form, facts.n, facts.dtype, facts.degree
         self.logged = [(self.n,), (self.n,), *([(self.degree, self.n)] if self.form.log == DENSE else [])]
         """Shapes of what is logged of a step besides its member and its time."""

@@ -26,6 +26,7 @@ from .libm import vector_bytes
 from .memory import SHARED, UNIT
 from .routine import Routine, routine
 from .status import Status
+from .switching import Switching
 from .text import Register, UnsupportedError
 
 SAFETY, SLOWEST, FASTEST = 0.9, 0.2, 10.0
@@ -73,6 +74,8 @@ class Form:
     events : int
         Functions whose zeros are looked for, with one lane. Of members that compare, those of the first one, whose end
         is that of the others as well if an event brought it about.
+    has_modes : bool
+        Whether the last argument of the right-hand side is its modes, which the solver sets; with one lane.
     """
 
     lanes: int = 1
@@ -84,6 +87,7 @@ class Form:
     compares: bool = False
     has_stretches: bool = False
     events: int = 0
+    has_modes: bool = False
 
     def __post_init__(self) -> None:
         if self.compares and self.lanes > 1:
@@ -169,7 +173,9 @@ class Members(ABC):
     degree : int
         Coefficients of its polynomials.
     events : sequence of Program
-        Functions of the same arguments whose zeros are looked for.
+        Functions of the same arguments, without modes, whose zeros are looked for.
+    switches : Program, optional
+        What is compared, of the same arguments; if the form has modes.
     """
 
     names: tuple[str, ...] = ("fun",)
@@ -185,7 +191,7 @@ class Members(ABC):
 
     def __init__(
         self, programs: Sequence[Program], form: Form, rows: int, constants: Any, degree: int,
-        events: Sequence[Program] = (),
+        events: Sequence[Program] = (), switches: Program | None = None,
     ) -> None:  # fmt: skip
         program = programs[0]
         self.form, self.program, self.lanes, self.degree = form, program, form.lanes, degree
@@ -205,6 +211,10 @@ class Members(ABC):
         if self.events is not None:
             self.events.extend(fields)
             routines += self.events.routines()
+        self.switching = Switching(self, switches, is_dense=form.log == DENSE) if switches is not None else None
+        if self.switching is not None:
+            self.switching.extend(fields)
+            routines += self.switching.routines()
         routines += self.extend(fields)
         # a lane takes a new member every few steps
         self.module = Module(constants, routines, fields, is_brief=self.lanes == 1)
@@ -249,7 +259,7 @@ class Members(ABC):
             fields.add("safe", dtype, self.chunks, self.width)
             fields.add("safe now", np.float64, 1, lanes)
         fields.add("slopes", dtype, rows, self.chunks, self.width)
-        if self.form.log == DENSE or self.form.has_times or self.form.events:
+        if self.form.log == DENSE or self.form.has_times or self.form.events or self.form.has_modes:
             fields.add("coefficients", dtype, self.degree, self.chunks, self.width)
         for k, argument in enumerate(self.program.arguments[2:]):
             if lanes > 1 and not self.form.shared[k]:
@@ -519,8 +529,12 @@ class Members(ABC):
         if self.form.compares:
             with code.if_(member.differs(0)):
                 self._loosen()
+        if self.switching is not None:
+            self.switching.load()
         for number, argument in enumerate(self.program.arguments[2:]):
             pointer = self.pointer(str(number), member)
+            if self.switching is not None and number == len(self.program.arguments) - 3:
+                pointer = self.switching.pointer
             if self.lanes == 1 or self.form.shared[number]:
                 place = self.fields.array(code, "parameters").at(number)
                 code.text.do(f"store ptr {pointer}, ptr {place}")
@@ -552,6 +566,8 @@ class Members(ABC):
         is_fresh = fresh[0].differs(0)
         with code.if_(code.any(is_fresh)):
             t, first, other = self.lane("now")[0], self.row("slopes"), self.row("slopes", 1)
+            if self.switching is not None:
+                self.switching.settle(t, self.rows("state"))
             self.evaluate(t, self.row("state"), other)
             self.chunkwise(lambda k: first.__setitem__(k, code.where(is_fresh.wide(self.width), other[k], first[k])))
             self._count(is_fresh, "evaluations")
@@ -622,6 +638,9 @@ class Members(ABC):
         self._count(is_active & ~accepts, "rejected")
         with code.if_(code.any(accepts)):
             self._accept(accepts, begin, end, h)
+        if self.switching is not None:  # it may have ended the step before
+            end = code.where(accepts, t[0], end)
+            reasons += [(self.switching.is_stuck, Status.SLIDES)]
         if self.form.has_stretches:
             crosses = accepts & end.equals(until) & end.differs(goal[0])
             with code.if_(code.any(crosses)):
@@ -663,11 +682,14 @@ class Members(ABC):
             with code.if_(code.any(is_read)):
                 self._count(is_read, "evaluations", self.per_polynomial)
                 self.coefficients(begin, h)
+        whole, share = end, None
+        if self.switching is not None:
+            end, share = self._end_in_mode(accepts, begin, end, h)
         if self.events is not None:
             with code.if_(self._is_watched(accepts)):
                 self._count(is_read, "evaluations", self.per_polynomial)
                 self.coefficients(begin, h)
-                self.events.look(begin, end, h)
+                self.events.look(begin, whole, h, share)
             end = code.where(self.events.goes_on, end, self.events.end)
         if self.form.has_times:
             due = accepts & ((self.lane("next")[0] - end) * self.lane("direction")[0] <= 0)
@@ -687,8 +709,38 @@ class Members(ABC):
         self.chunkwise(keep)
         now = self.lane("now")
         now[0] = code.where(accepts, end, begin)
+        if self.switching is not None:
+            with code.if_(self.switching.crossed & accepts), self.module.function("change_modes"):
+                self._change_modes()
         if self.form.log != NOTHING:
             self._log(is_read)
+
+    def _end_in_mode(self, accepts: Value, begin: Value, end: Value, h: Value) -> tuple[Value, Value]:
+        """End a step where a comparison changes, in the row "end", too; return the time, and the share of the step."""
+        code, new, switching = self.code, self.row("end"), self.switching
+        assert switching is not None
+        self._count(accepts, "evaluations", self.per_polynomial)
+        self.coefficients(begin, h)
+        switching.look(begin, end, h)
+        self.chunkwise(lambda k: new.__setitem__(k, switching.reached(k, new[k])))
+        return code.where(switching.crossed, switching.until, end), switching.share
+
+    def _change_modes(self) -> None:
+        """Go on in other modes, with the slope there."""
+        switching, begins = self.switching, self.code.number(True, bool)
+        assert switching is not None
+        if self.form.log == DENSE:
+            goes_on = begins if self.events is None else self.events.goes_on
+            with self.code.if_(goes_on):
+                switching.shorten()
+        switching.settle(self.lane("now")[0], self.rows("state"))
+        self.renew(begins)
+        self.restart()
+        self._count(begins, "evaluations")
+
+    def restart(self) -> None:
+        """Forget the last step, which was in another mode."""
+        return
 
     def _note_safe(self, condition: Value, begin: Value) -> None:
         """Note the begin of a step in lanes, before the state changes."""
@@ -712,6 +764,8 @@ class Members(ABC):
             number[lane] = number[lane] + 1
             self._enter_stretch(lane)
         crosses = self.lane("crosses")[0].differs(0)
+        if self.switching is not None:
+            self.switching.settle(self.lane("now")[0], self.rows("state"))
         self.renew(crosses)
         self._count(crosses, "evaluations")
 

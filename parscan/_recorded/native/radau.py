@@ -73,12 +73,13 @@ class Radau(Implicit):
     power, per_attempt = STAGES + 1, 0
 
     def __init__(
-        self, value: Program, linearised: Linearised, form: Form, events: Sequence[Program] = ()
+        self, value: Program, linearised: Linearised, form: Form, events: Sequence[Program] = (),
+        switches: Program | None = None,
     ) -> None:  # fmt: skip
         if form.lanes > 1:
             raise UnsupportedError("is solved in several lanes")
         self.method = coefficients(STAGES)
-        super().__init__(value, linearised, form, 2, np.zeros(0, value.arguments[1].dtype), STAGES, events)
+        super().__init__(value, linearised, form, 2, np.zeros(0, value.arguments[1].dtype), STAGES, events, switches)
         self.systems.module = self.module
 
     def _routine(self, name: str, program: Program, modes: list[str]) -> Routine:
@@ -351,6 +352,10 @@ class Radau(Implicit):
         for k in self.components():
             beyond[k] = self._of_stages(self._elements(stages[k]), self.method.beyond)
 
+    def restart(self) -> None:
+        """The next iterations begin with zeros."""
+        self.lane("length before")[0] = float(np.finfo(np.float64).tiny)
+
     # Polynomials
 
     def coefficients(self, t: Value, h: Value) -> None:
@@ -375,10 +380,11 @@ class Radau(Implicit):
 
 
 def radau(
-    value: Program, linearised: Linearised, form: Form | None = None, events: Sequence[Program] = ()
+    value: Program, linearised: Linearised, form: Form | None = None, events: Sequence[Program] = (),
+    switches: Program | None = None,
 ) -> Solver:  # fmt: skip
     """
-    The compiled solver of a right-hand side with its derivatives, and with events.
+    The compiled solver of a right-hand side with its derivatives, with events and modes.
 
     Programs that differ in constants share its code.
 
@@ -387,7 +393,8 @@ def radau(
     UnsupportedError
         If there is no machine code for it.
     """
-    form, programs = form or Form(), [value, linearised.program, value, *events]
+    form, watched = form or Form(), [*events, *([] if switches is None else [switches])]
+    programs = [value, linearised.program, value, *watched]
     places = linearised.rows.tobytes(), linearised.columns.tobytes()
-    key = "Radau", *map(structure, programs[:2]), places, form, *map(structure, events)
-    return solver(key, programs, partial(Radau, value, linearised, form, events))
+    key = "Radau", *map(structure, programs[:2]), places, form, *map(structure, watched)
+    return solver(key, programs, partial(Radau, value, linearised, form, events, switches))

@@ -56,10 +56,11 @@ class Rosenbrock(Implicit):
     per_attempt = STAGES - 1
 
     def __init__(
-        self, value: Program, linearised: Linearised, form: Form, events: Sequence[Program] = ()
+        self, value: Program, linearised: Linearised, form: Form, events: Sequence[Program] = (),
+        switches: Program | None = None,
     ) -> None:  # fmt: skip
         numbers = weights(form.log == DENSE).astype(value.arguments[1].dtype)
-        super().__init__(value, linearised, form, 2, numbers, DEGREE, events)
+        super().__init__(value, linearised, form, 2, numbers, DEGREE, events, switches)
         self.systems.module = self.module
         is_small = value.operations <= INLINED and self.shape.is_short and self.shape.rows == 1
         self._written_out = self.module.inline(value, self.lanes) if is_small else None
@@ -243,10 +244,11 @@ class Rosenbrock(Implicit):
 
 
 def rosenbrock(
-    value: Program, linearised: Linearised, form: Form | None = None, events: Sequence[Program] = ()
+    value: Program, linearised: Linearised, form: Form | None = None, events: Sequence[Program] = (),
+    switches: Program | None = None,
 ) -> Solver:  # fmt: skip
     """
-    The compiled solver of a right-hand side with its derivatives, and with events.
+    The compiled solver of a right-hand side with its derivatives, with events and modes.
 
     Programs that differ in constants share its code.
 
@@ -255,7 +257,8 @@ def rosenbrock(
     UnsupportedError
         If there is no machine code for it.
     """
-    form, programs = form or Form(), [value, linearised.program, *events]
+    form, watched = form or Form(), [*events, *([] if switches is None else [switches])]
+    programs = [value, linearised.program, *watched]
     places = linearised.rows.tobytes(), linearised.columns.tobytes()
     key = *map(structure, programs), places, form
-    return solver(key, programs, partial(Rosenbrock, value, linearised, form, events))
+    return solver(key, programs, partial(Rosenbrock, value, linearised, form, events, switches))

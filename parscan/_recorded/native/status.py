@@ -18,3 +18,5 @@ class Status(IntEnum):
     """A terminal event ended it."""
     UNSEEN = 7
     """An event has no sign where one is needed."""
+    SLIDES = 8
+    """It stays where a comparison of states changes: steps in modes lead nowhere."""

@@ -1,0 +1,229 @@
+"""
+Recorded functions with their branches frozen: what states are compared with decides by modes, not by the state.
+
+In every mode, the function is smooth where only these comparisons make it not smooth. A solver may then take whole
+steps in a mode, and end them where a comparison changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .array import RecordingArray, recorded
+from .graph import CONSTANT, INPUT, LIMIT, PRODUCT, Block, Graph
+from .program import Argument, Program, any_of, extract
+from .record import Recording
+from .switches import STATE
+
+MOST = 12
+"""Largest number of modes."""
+
+BOOL = np.dtype(bool)
+
+LIMITED = frozenset(["sqrt", "log", "log2", "log10", "log1p", "power", "arcsin", "arccos", "arctanh", "arccosh"])
+"""Operations with a domain: a branch that is frozen beyond where it is taken may leave it."""
+
+EITHER = ("where", "maximum", "minimum", "fmax", "fmin")
+"""Operations whose result is one of their operands."""
+
+
+class Frozen(NamedTuple):
+    """
+    A function in modes.
+
+    Attributes
+    ----------
+    recording : Recording
+        `(t, y, *numbers, modes) -> slopes`; a mode is positive where a comparison holds.
+    switches : Program
+        `(t, y, *numbers, modes)` to as many numbers as there are modes: comparisons hold where they are positive.
+    is_nested : bool
+        Whether what is compared depends on modes: on those of earlier comparisons.
+    """
+
+    recording: Recording
+    switches: Program
+    is_nested: bool
+
+
+class _Modes:
+    """Conditions on the state, which are modes from now on."""
+
+    def __init__(self, graph: Graph, ids: Any) -> None:
+        self._graph, self._ids = graph, ids
+        self._known: dict[tuple[int, int], int] = {}
+        self.switches: list[int] = []
+
+    def above(self, one: Any, other: Any) -> Any:
+        """Whether numbers are larger than others: nodes of conditions."""
+        return np.array([self._above(*pair) for pair in zip(one.tolist(), other.tolist(), strict=True)], np.intp)
+
+    def _above(self, one: int, other: int) -> int:
+        if (one, other) not in self._known:
+            number, double = len(self.switches), np.dtype(np.float64)
+            nodes = np.array([[one], [other]])
+            if self._graph.value(other) == 0:
+                found = one
+            elif self._graph.value(one) == 0:
+                found = int(recorded(self._graph, "negative", double, [nodes[1]])[0])
+            else:
+                found = int(recorded(self._graph, "subtract", double, list(nodes))[0])
+            self.switches.append(found)
+            zero = self._graph.constants(np.zeros(1), double)
+            condition = recorded(self._graph, "greater", BOOL, [self._ids[number : number + 1], zero])
+            self._known[one, other] = int(np.ravel(condition)[0])
+        return self._known[one, other]
+
+    def not_(self, conditions: Any) -> Any:
+        """Where conditions do not hold."""
+        return recorded(self._graph, "logical_not", BOOL, [conditions])
+
+    def where(self, conditions: Any, one: Any, other: Any) -> Any:
+        """Nodes of one or the other."""
+        return recorded(self._graph, "where", np.dtype(np.float64), [conditions, one, other])
+
+    def number(self, value: float, like: Any) -> Any:
+        """Constants, as many as some nodes."""
+        return np.broadcast_to(self._graph.constants(np.array([value]), np.dtype(np.float64)), like.shape)
+
+    def negative(self, nodes: Any) -> Any:
+        """Negative numbers."""
+        return recorded(self._graph, "negative", np.dtype(np.float64), [nodes])
+
+
+def _greater(modes: _Modes, one: Any, other: Any) -> Any:
+    return modes.above(one, other)
+
+
+def _absolute(modes: _Modes, x: Any) -> Any:
+    return modes.where(modes.above(modes.number(0.0, x), x), modes.negative(x), x)
+
+
+def _maximum(modes: _Modes, one: Any, other: Any) -> Any:
+    return modes.where(modes.above(other, one), other, one)
+
+
+def _minimum(modes: _Modes, one: Any, other: Any) -> Any:
+    return modes.where(modes.above(one, other), other, one)
+
+
+def _sign(modes: _Modes, x: Any) -> Any:
+    return _heaviside(modes, x, modes.number(0.0, x), low=-1.0)
+
+
+def _heaviside(modes: _Modes, x: Any, at_zero: Any, low: float = 0.0) -> Any:
+    rest = modes.where(modes.above(modes.number(0.0, x), x), modes.number(low, x), at_zero)
+    return modes.where(modes.above(x, modes.number(0.0, x)), modes.number(1.0, x), rest)
+
+
+RULES: dict[str, tuple[Callable[..., Any], int]] = {
+    "greater": (_greater, 1),
+    "less": (lambda modes, one, other: modes.above(other, one), 1),
+    "greater_equal": (lambda modes, one, other: modes.not_(modes.above(other, one)), 1),
+    "less_equal": (lambda modes, one, other: modes.not_(modes.above(one, other)), 1),
+    "absolute": (_absolute, 1),
+    **dict.fromkeys(("maximum", "fmax"), (_maximum, 1)),
+    **dict.fromkeys(("minimum", "fmin"), (_minimum, 1)),
+    "sign": (_sign, 2),
+    "heaviside": (_heaviside, 2),
+    "signbit": (lambda modes, x: modes.above(modes.number(0.0, x), x), 1),
+}
+"""How operations are written in modes, and how many modes they need at most."""
+
+
+def frozen(program: Program, limit: int = LIMIT) -> Frozen | None:
+    """
+    A function of `t`, `y` and numbers in modes; None if there is nothing that modes would help.
+
+    Whatever is not in `RULES`, and what guards an operation with a domain, still decides by the state.
+
+    Raises
+    ------
+    TooLarge
+        If it has more nodes than the limit.
+    """
+    marks = _marks(program)
+    count = sum(int(np.count_nonzero(some)) * RULES[program.blocks[k].operation][1] for k, some in marks.items())
+    if not 0 < count <= MOST:
+        return None
+    graph, double = Graph(limit), np.dtype(np.float64)
+    every = [*program.arguments, Argument((count,), double)]
+    given = [graph.argument(k, one.shape, one.dtype) for k, one in enumerate(every)]
+    modes, nodes = _Modes(graph, np.ravel(given[-1])), np.zeros(program.size, dtype=np.intp)
+    for number, block in enumerate(program.blocks):
+        nodes[block.first : block.first + block.count] = _replayed(graph, given, nodes, block)
+        if number in marks:
+            some, (rule, _) = np.flatnonzero(marks[number]), RULES[block.operation]
+            nodes[block.first + some] = rule(modes, *[nodes[np.asarray(ids)][some] for ids in block.operands])
+    arguments = tuple(RecordingArray(graph, ids, one.dtype) for ids, one in zip(given, every, strict=True))
+    dtypes, (ids,), (dtype,) = tuple(one.dtype for one in every), program.results, program.dtypes
+    recording = Recording(graph, arguments, RecordingArray(graph, nodes[ids], dtype), dtypes, dtype)
+    padded = modes.switches + [int(graph.constants(np.array([-1.0]), double)[0])] * (count - len(modes.switches))
+    switches = extract(graph, [RecordingArray(graph, np.array(padded), double)], every)
+    return Frozen(recording, switches, switches.reads(len(every) - 1))
+
+
+def _replayed(graph: Graph, given: list[Any], nodes: Any, block: Block) -> Any:
+    """Nodes of a block as it was recorded."""
+    operands = [nodes[np.asarray(ids)] for ids in block.operands]
+    if block.operation == INPUT:
+        return np.ravel(given[block.data[0]])[block.data[1]]
+    if block.operation == CONSTANT:
+        return graph.constants(block.data, block.dtype)
+    if block.operation == PRODUCT:
+        return graph.product(operands[0], operands[1], block.dtype)
+    return recorded(graph, block.operation, block.dtype, operands, block.data)
+
+
+def _marks(program: Program) -> dict[int, Any]:
+    """Numbers of the blocks with operations that modes replace, and which of their elements."""
+    by_state, chars = np.zeros(program.size, bool), np.empty(program.size, "U1")
+    limited, guards = np.zeros(program.size, bool), np.zeros(program.size, bool)
+    fixed = {node: value for block in program.blocks if block.operation == CONSTANT
+             for node, value in enumerate(block.data.tolist(), block.first)}  # fmt: skip
+    for block in program.blocks:
+        here = slice(block.first, block.first + block.count)
+        chars[here] = block.dtype.char
+        by_state[here] = block.data[0] == STATE if block.operation == INPUT else any_of(block, by_state)
+        limited[here] = any_of(block, limited) | _is_limited(block, by_state, fixed)
+    found = {}
+    for number, block in reversed(list(enumerate(program.blocks))):
+        here = slice(block.first, block.first + block.count)
+        own = guards[here] | _is_limited(block, by_state, fixed)
+        if block.operation in EITHER:
+            own = own | (limited[here] & _decides(block, by_state))
+        if block.operation in RULES:
+            some = by_state[here] & ~own & (chars[np.asarray(block.operands[0])] == "d")
+            if some.any():
+                found[number] = some
+        _pass_on(block, own, guards)
+    return found
+
+
+def _decides(block: Block, by_state: Any) -> Any:
+    """Whether the state decides which operand is the result."""
+    return by_state[np.asarray(block.operands[0])] if block.operation == "where" else any_of(block, by_state)
+
+
+def _is_limited(block: Block, by_state: Any, fixed: dict[int, Any]) -> Any:
+    """Which elements of a block are operations with a domain, on what depends on the state."""
+    none = np.zeros(block.count, bool)
+    if block.operation not in LIMITED:
+        return none
+    some = none | any_of(block, by_state)
+    if block.operation == "power":
+        exponents = [fixed.get(int(node), 0.5) for node in np.ravel(block.operands[1])]
+        some = some & np.array([float(one) != int(one) for one in exponents])
+    return some
+
+
+def _pass_on(block: Block, own: Any, guards: Any) -> None:
+    """Mark what leads to marked nodes."""
+    if not own.any():
+        return
+    for ids in block.operands:
+        whole = block.operation == PRODUCT and ids is block.operands[1]
+        guards[ids if whole or isinstance(ids, int) else ids[own]] = True

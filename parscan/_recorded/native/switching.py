@@ -1,0 +1,231 @@
+"""
+Functions in modes, in machine code: steps end where a comparison of states changes, and the next one has other modes.
+
+Steps are taken in a mode, in which the function is smooth, also where a step has gone too far. Comparisons are watched
+on its polynomial. Where the first one of them changes, the step ends, at a place at which it has changed already; there
+the modes become what the state says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..program import Program
+from .between import Between, Frame
+from .driver import Fields
+from .expressions import Array, Value, Variable
+from .routine import Routine, routine
+from .text import Register, UnsupportedError
+
+PARTS = 13
+"""Parts of a step at whose ends comparisons are watched."""
+
+BRIEF, MANY = 1e-6, 12
+"""Share of a step; and number of steps in a row that end before it, after which it is too much: a solution that stays
+where a comparison changes makes such steps only."""
+
+SPACES = 4.0
+"""Length of the shortest step, in distances of neighbouring numbers at its time."""
+
+NAME = "switches"
+"""Name of the routine."""
+
+ONE, OTHER = 1.0, -1.0
+"""Modes: where comparisons hold, and where they do not."""
+
+
+class Switching(Between):
+    """
+    Writes the watch over comparisons into a solver of one lane, whose right-hand side has modes as the last argument.
+
+    Parameters
+    ----------
+    members : Frame
+        The solver.
+    program : Program
+        `(t, y, *parameters, modes) -> numbers`: comparisons hold where these are positive.
+    is_dense : bool
+        Whether coefficients are slopes at Gauss's nodes.
+    """
+
+    def __init__(self, members: Frame, program: Program, *, is_dense: bool) -> None:
+        if members.lanes > 1:
+            raise UnsupportedError("has modes, and members in lanes")
+        super().__init__(members, "switch", [program], is_dense=is_dense)
+        self._program, self.count = program, program.results[0].size
+        self._is_nested = program.reads(len(program.arguments) - 1)
+
+    def routines(self) -> list[Routine]:
+        """What is compared."""
+        return [routine(NAME, self._program)]
+
+    def extend(self, fields: Fields) -> None:
+        """Add memory."""
+        super().extend(fields)
+        fields.add("modes", np.float64, self.count)
+        fields.add("switch values", np.float64, PARTS + 2, self.count)
+        for what in ("share", "until"):
+            fields.add(f"switch {what}", np.float64, 1)
+        for what in ("crossed", "brief"):
+            fields.add(f"switch {what}", np.int64, 1)
+        if self._is_dense:
+            fields.add("switch slopes", self._members.dtype, self._members.degree)
+
+    @property
+    def pointer(self) -> Register:
+        """Where the modes are."""
+        return self.number("modes").pointer
+
+    # What the solver asks
+
+    @property
+    def crossed(self) -> Value:
+        """Whether the step has ended where a comparison changed."""
+        return self.own("crossed")[0].differs(0)
+
+    @property
+    def share(self) -> Value:
+        """Share of the step up to there, or 1."""
+        return self._members.code.where(self.crossed, self.own("share")[0], 1.0)
+
+    @property
+    def until(self) -> Value:
+        """Time there."""
+        return self.own("until")[0]
+
+    @property
+    def is_stuck(self) -> Value:
+        """Whether steps have been too short too often."""
+        return self.own("brief")[0] > MANY
+
+    def reached(self, chunk: Value | int, state: Value) -> Value:
+        """A chunk of the state at the end of a step: where it has ended."""
+        return self._members.code.where(self.crossed, self.state(self._members.width)[chunk], state)
+
+    # What the solver writes
+
+    def load(self) -> None:
+        """A member begins."""
+        self.own("brief")[0] = 0
+        self.own("crossed")[0] = 0
+
+    def settle(self, t: Value, state: Array) -> None:
+        """Modes as a state says; those on which others depend come first."""
+        code, modes, values = self._members.code, self.number("modes"), self._row(0)
+        rounds = self.count if self._is_nested else 1
+        with code.for_(rounds):
+            self._evaluate(t, state, values)
+            with code.for_(self.count) as k:
+                modes[k] = code.where(values[k] > 0, ONE, code.number(OTHER))
+
+    def look(self, begin: Value, end: Value, h: Value) -> None:
+        """Look whether a comparison changes in an accepted step, whose coefficients are known."""
+        members, code, modes = self._members, self._members.code, self.number("modes")
+        self.begin_step(begin, end, h)
+        self.own("crossed")[0] = 0
+        changes = code.variable(False, bool)
+        known = [modes[k] > 0 for k in range(self.count)]
+
+        def enter(row: Array) -> None:
+            for k in range(self.count):
+                changes.set(changes.get() | ((row[k] > 0) ^ known[k]))
+
+        with code.for_(PARTS - 1) as part:
+            theta = (part + 1).to(np.float64) * (1 / PARTS)
+            self.go_to(theta)
+            row = self._row(part + 1)
+            self._evaluate(code.fma(h, theta, begin), self.state(), row)
+            enter(row)
+        self.copy_state("end")
+        last = self._row(PARTS)
+        self._evaluate(end, self.state(), last)
+        enter(last)
+        branch = code.if_(changes.get())
+        with branch as other, members.module.function("cross_switch"):
+            self._find()
+        with code.else_(other):
+            self.own("brief")[0] = 0
+            values = self._row(0)
+            for k in range(self.count):
+                values[k] = last[k]
+
+    def _row(self, part: Value | int) -> Array:
+        """What is compared at the end of a part of a step."""
+        return self.number("switch values").after(part * self.count)
+
+    def _evaluate(self, t: Value, state: Array, row: Array) -> None:
+        members, code, time = self._members, self._members.code, self.own("time")
+        time[0] = members.time(t)
+        parameters = members.fields.array(code, "parameters")
+        given = [code.load_pointer(parameters.at(k)) for k in range(len(self._program.arguments) - 2)]
+        members.module.call(NAME, time.pointer, state.pointer, *given, row.pointer)
+
+    def _find(self) -> None:
+        """End the step where the first comparison changes."""
+        code = self._members.code
+        best = code.variable(1.0)
+        for number in range(self.count):
+            self._find_one(number, best)
+        begin, whole = self.own("begin")[0], self.own("whole")[0]
+        apart = SPACES * 2.0**-52 * code.maximum(code.abs(begin), code.abs(whole))
+        least = code.minimum(apart / code.abs(self.own("length")[0]), 1.0)
+        theta = code.variable(code.maximum(best.get(), least))
+        brief = self.own("brief")
+        brief[0] = code.where(theta.get() < BRIEF, brief[0] + 1, 0)
+        self.go_to(theta.get(), all_of_it=True)
+        self.own("share")[0] = theta.get()
+        self.own("until")[0] = code.where(theta.get() < 1.0, self.time_at(theta.get()), whole)
+        self.own("crossed")[0] = 1
+
+    def _find_one(self, number: int, best: Variable) -> None:
+        """Note where a comparison changes, if it does so before others."""
+        code, holds = self._members.code, self.number("modes")[number] > 0
+        values = self.number("switch values").after(number)
+        first = code.variable(PARTS + 1, np.int64)
+        with code.for_(PARTS) as k:
+            part = PARTS - k
+            changed = (values[part * self.count] > 0) ^ holds
+            first.set(code.where(changed, part, first.get()))
+        place = first.get()
+        before = (place - 1).to(np.float64) * (1 / PARTS)
+        with code.if_((place <= PARTS) & (before < best.get())):
+            after = code.where(place.equals(PARTS), 1.0, place.to(np.float64) * (1 / PARTS))
+            first_value, last_value = values[(place - 1) * self.count], values[place * self.count]
+            zero, _ = self.zero(lambda x: self._at(number, x), before, after, first_value, last_value, passes=True)
+            best.set(code.minimum(best.get(), zero))
+
+    def _at(self, number: int, theta: Value) -> Value:
+        """What is compared at a share of the step."""
+        self.go_to(theta)
+        row = self._row(PARTS + 1)
+        self._evaluate(self.time_at(theta), self.state(), row)
+        return row[number]
+
+    def shorten(self) -> None:
+        """Make the slopes at Gauss's nodes of the step those of its share."""
+        members, code, share = self._members, self._members.code, self.own("share")[0]
+        degree, size = members.degree, members.chunks * members.width
+        nodes = (np.polynomial.legendre.leggauss(degree)[0] + 1) / 2
+        powers = [np.polynomial.Polynomial.fromroots(np.delete(nodes, k)) for k in range(degree)]
+        shapes = np.array([(one / one(nodes[k])).coef for k, one in enumerate(powers)])
+        weights = [
+            [code.variable(self._power_sum(share * node, row)) for row in shapes.tolist()] for node in nodes.tolist()
+        ]
+        slopes, kept = members.rows("coefficients").of(1), self.own("slopes")
+        with code.for_(members.n) as place:
+            for k in range(degree):
+                kept[k] = slopes[place + k * size]
+            for j in range(degree):
+                total: Any = code.number(0.0)
+                for k in range(degree):
+                    total = code.fma(weights[j][k].get(), kept[k], total)
+                slopes[place + j * size] = total
+
+    def _power_sum(self, x: Value, coefficients: list[float]) -> Value:
+        """Horner's rule."""
+        total = self._members.code.number(coefficients[-1])
+        for one in reversed(coefficients[:-1]):
+            total = self._members.code.fma(total, x, one)
+        return total
