@@ -204,7 +204,7 @@ SOON, SHORTEST = 1e-10, 1e-3
 def reference(problem):
     """State at the end: by SciPy, with events at all changes of truths and restarts there."""
     _, compared, decided, (t, end), y = problem
-    soon, y = SOON * (end - t), np.array(y)
+    soon, longest, y = SOON * (end - t), SHORTEST * abs(end - t), np.array(y)
 
     def above(t, y, known):
         """Truths soon after a time."""
@@ -214,6 +214,7 @@ def reference(problem):
     for _ in range(1000):
         events = []
         for k, holds in enumerate(known):
+
             def change(t, y, k=k):
                 return compared(t, y)[k]
 
@@ -221,7 +222,7 @@ def reference(problem):
             events.append(change)
         found = scipy_ivp(
             lambda t, y, known=known: decided(t, y, known), (t, end), y, "DOP853", rtol=1e-13, atol=1e-14,
-            events=events, max_step=SHORTEST * abs(end - t) + soon**0.5 * abs(soon) + abs(soon) * 1e4,
+            events=events, max_step=longest,
         )  # fmt: skip
         t, y = found.t[-1], found.y[:, -1]
         if found.status == 0:
