@@ -139,19 +139,19 @@ def _made(
         raise NoCodeError(str(error)) from error
 
 
-def _explicit(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None) -> Solver:
+def _explicit(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None = None) -> Solver:
     from ..._recorded.native.explicit import explicit  # noqa: PLC0415 - slow to import
 
     return explicit(recorded.value, form, events, switches)
 
 
-def _stiff(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None) -> Solver:
+def _stiff(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None = None) -> Solver:
     from ..._recorded.native.rosenbrock import rosenbrock  # noqa: PLC0415 - slow to import
 
     return rosenbrock(recorded.value, _derived(recorded), form, events, switches)
 
 
-def _tight(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None) -> Solver:
+def _tight(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None = None) -> Solver:
     from ..._recorded.native.radau import radau  # noqa: PLC0415 - slow to import
 
     return radau(recorded.value, _derived(recorded), form, events, switches)
