@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from ..._arrays.counts import counted
-from ..._arrays.namespace import Array, all_finite, random_moves
+from ..._arrays.namespace import Array, all_finite, copy, random_moves
 from ..._functions.evaluators import ONE_BY_ONE
 from ..._functions.verify import agree, share_of
 from ..._recorded.budget import NoCodeError
@@ -154,19 +154,17 @@ def _is_unlike(
     it is the end, and one of those between, which is another one at each solve.
     """
     xp, rows = problem.xp, sample(problem, nodes.shape[0]).tolist()
-    solves = members.notes[_solves_of(problem)] = members.notes.get(_solves_of(problem), 0) + 1
-    some = some_members(problem)
+    solves, few = members.notes.get(_solves_of(problem), 0) + 1, SOME
+    members.notes[_solves_of(problem)] = solves
     if solves % ANEW != 1:
-        inner, last = rows[1:-1][solves % max(1, len(rows) - 2) :][:1], rows[-1]
-        some = some_members(problem, FEWER, solves)
-        if _has_rates(problem, found):
-            if _contradicts_at_end(problem, found, nodes[last:], state(last)):
-                return True
-            rows = inner
-        else:
-            rows = [*inner, last]
+        (*_, last), few = rows, FEWER
+        rows = rows[1:-1][solves % max(1, len(rows) - 2) :][:1]
+        if not _has_rates(problem, found):
+            rows.append(last)
+        elif _contradicts_at_end(problem, found, float(nodes[last]), state(last)):
+            return True
     return bool(rows) and contradicts(
-        problem, members, nodes[xp.asarray(rows)], xp.stack(list(map(state, rows))), some
+        problem, members, nodes[xp.asarray(rows)], xp.stack(list(map(state, rows))), some_members(problem, few, solves)
     )  # fmt: skip
 
 
@@ -175,25 +173,26 @@ def _has_rates(problem: Problem, found: Found) -> bool:
     return found.rates is not None and problem.breaks is None and problem.y0.dtype == problem.xp.float64
 
 
-def _contradicts_at_end(problem: Problem, found: Found, t: Array, state: Array) -> bool:
+def _contradicts_at_end(problem: Problem, found: Found, t: float, state: Array) -> bool:
     """Whether the function has other values at the ends of members than those that machine code had."""
     assert found.rates is not None
-    xp, shape = problem.xp, (1, -1, problem.y0.shape[-1])
-    alone = problem.right_hand_side(ONE_BY_ONE)
+    xp, shape, some = problem.xp, (problem.y0.shape[-1], -1), found.of_rates
+    rhs, y = problem.right_hand_side(ONE_BY_ONE), xp.moveaxis(state, -1, 0)
     try:
-        expected = alone(t, state[None, ...])
+        expected = xp.reshape(rhs.at(t, copy(y)), shape)
     except Exception:  # the usual way of solving will raise it
         return True
     if not all_finite(expected):
         return True
+    own, wanted = (xp.take(one, some, axis=1).T[None, ...] for one in (xp.reshape(y, shape), expected))
 
     def evaluate(t: Array, states: Array) -> Array:
-        given = xp.asarray(xp.broadcast_to(state, (t.shape[0], *state.shape)), copy=True)
-        xp.reshape(given, (t.shape[0], *shape[1:]))[:, found.of_rates, :] = states
-        return xp.take(xp.reshape(alone(t, given), (t.shape[0], *shape[1:])), found.of_rates, axis=1)
+        given = xp.reshape(copy(y), shape)
+        given[:, some] = states[0, ...].T
+        return xp.take(xp.reshape(rhs.at(float(t[0]), xp.reshape(given, y.shape)), shape), some, axis=1).T[None, ...]
 
-    own, wanted = (xp.take(xp.reshape(one, shape), found.of_rates, axis=1) for one in (state, expected))
-    return not agree(found.rates[None, ...], wanted, share_of(problem.rtol, problem.y0), t, own, evaluate)
+    times = xp.asarray([t])
+    return not agree(found.rates[None, ...], wanted, share_of(problem.rtol, problem.y0), times, own, evaluate)
 
 
 def some_members(problem: Problem, most: int = SOME, first: int = 0) -> Array:

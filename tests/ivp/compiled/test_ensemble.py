@@ -429,7 +429,7 @@ def test_states_that_are_compared_at_repeated_solves(monkeypatch):
         return original(problem, members, t, states, some)
 
     def contradicts_at_end(problem, found, t, state):
-        ends.append(t.tolist())
+        ends.append(t)
         np.testing.assert_allclose(found.rates, -(RATES[:, None] * state)[found.of_rates], rtol=1e-12)
         return at_end(problem, found, t, state)
 
@@ -445,7 +445,7 @@ def test_states_that_are_compared_at_repeated_solves(monkeypatch):
         ends.clear()
         for _ in range(ANEW):
             solve(fun, (0.0, 1.0), np.ones((1, 6)), times, args=(RATES,))
-        assert ends == [[1.0]] * (ANEW - 1)
+        assert ends == [1.0] * (ANEW - 1)
         assert sum(len(t) == few for t, _ in compared) == 1
         assert sorted({len(t) for t, _ in compared}) == ([2] if few == 2 else [1, 6])
         for t, states in compared:
