@@ -14,7 +14,7 @@ import numpy as np
 
 from .array import RecordingArray, recorded
 from .graph import CONSTANT, INPUT, LIMIT, PRODUCT, Block, Graph
-from .program import Argument, Program, any_of, extract
+from .program import Argument, Program, any_of
 from .record import Recording
 from .switches import STATE
 
@@ -40,12 +40,15 @@ class Frozen(NamedTuple):
         `(t, y, *numbers, modes) -> slopes`; a mode is positive where a comparison holds.
     switches : Program
         `(t, y, *numbers, modes)` to as many numbers as there are modes: comparisons hold where they are positive.
+    both : Program
+        Slopes, and these numbers.
     is_nested : bool
         Whether what is compared depends on modes: on those of earlier comparisons.
     """
 
     recording: Recording
     switches: Program
+    both: Program
     is_nested: bool
 
 
@@ -162,8 +165,9 @@ def frozen(program: Program, limit: int = LIMIT) -> Frozen | None:
     dtypes, (ids,), (dtype,) = tuple(one.dtype for one in every), program.results, program.dtypes
     recording = Recording(graph, arguments, RecordingArray(graph, nodes[ids], dtype), dtypes, dtype)
     padded = modes.switches + [int(graph.constants(np.array([-1.0]), double)[0])] * (count - len(modes.switches))
-    switches = extract(graph, [RecordingArray(graph, np.array(padded), double)], every)
-    return Frozen(recording, switches, switches.reads(len(every) - 1))
+    compared = RecordingArray(graph, np.array(padded), double)
+    switches = recording.extract(compared)
+    return Frozen(recording, switches, recording.extract(recording.result, compared), switches.reads(len(every) - 1))
 
 
 def _replayed(graph: Graph, given: list[Any], nodes: Any, block: Block) -> Any:

@@ -10,6 +10,7 @@ from ..._recorded.budget import NoCodeError
 from .recorded import Recorded
 
 if TYPE_CHECKING:
+    from ..._recorded.frozen import Frozen
     from ..._recorded.linearised import Linearised
     from ..._recorded.native.integrate import Solver
     from ..._recorded.native.members import Form
@@ -134,27 +135,27 @@ def _made(
         has_stretches=has_stretches, events=len(events), has_modes=modes is not None,
     )  # fmt: skip
     try:
-        return MAKERS[method](recorded.in_modes, form, events, None if modes is None else modes.switches)
+        return MAKERS[method](recorded.in_modes, form, events, modes)
     except UnsupportedError as error:
         raise NoCodeError(str(error)) from error
 
 
-def _explicit(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None = None) -> Solver:
+def _explicit(recorded: Recorded, form: Form, events: Sequence[Program], modes: Frozen | None = None) -> Solver:
     from ..._recorded.native.explicit import explicit  # noqa: PLC0415 - slow to import
 
-    return explicit(recorded.value, form, events, switches)
+    return explicit(modes.both if modes else recorded.value, form, events, modes and modes.switches)
 
 
-def _stiff(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None = None) -> Solver:
+def _stiff(recorded: Recorded, form: Form, events: Sequence[Program], modes: Frozen | None = None) -> Solver:
     from ..._recorded.native.rosenbrock import rosenbrock  # noqa: PLC0415 - slow to import
 
-    return rosenbrock(recorded.value, _derived(recorded), form, events, switches)
+    return rosenbrock(recorded.value, _derived(recorded), form, events, modes and modes.switches)
 
 
-def _tight(recorded: Recorded, form: Form, events: Sequence[Program], switches: Program | None = None) -> Solver:
+def _tight(recorded: Recorded, form: Form, events: Sequence[Program], modes: Frozen | None = None) -> Solver:
     from ..._recorded.native.radau import radau  # noqa: PLC0415 - slow to import
 
-    return radau(recorded.value, _derived(recorded), form, events, switches)
+    return radau(recorded.value, _derived(recorded), form, events, modes and modes.switches)
 
 
 def _derived(recorded: Recorded) -> Linearised:

@@ -114,6 +114,8 @@ class Explicit(Members):
         weights = self.numbers.slopes if form.log == DENSE else self.numbers.nested
         constants = weights.astype(program.arguments[1].dtype)
         super().__init__([program], form, STAGES + 2 + EXTRA, constants, DEGREE, events, switches)
+        self._is_near: Value | None = None
+        """Whether a comparison may change in the step."""
         self._increments: dict[int, Value] = {}
         self._scales: dict[int, Value] = {}
         """Of chunks that are written out one by one: increments of steps per unit of time, and one over tolerances."""
@@ -122,6 +124,8 @@ class Explicit(Members):
 
     def attempt(self, t: Value, h: Value) -> Value:
         """The stages, the state at the end, and the error; the polynomial and its error, if that is checked."""
+        if self.switching is not None:
+            self.switching.begin_attempt()
         for stage in range(1, STAGES):
             self._stage(stage, t, h, "trial")
         self._finish(h)
@@ -129,7 +133,13 @@ class Explicit(Members):
         if not self.form.checks_polynomials:
             return error
         self.evaluate(t + h, self.row("end"), self.row("slopes", STAGES))
+        if self.switching is not None:
+            self._is_near = self.switching.end_attempt()
         return self._checked(error, t, h)
+
+    def may_change_mode(self) -> Value:
+        """Whether a comparison may change in the step, as far as it was looked at already."""
+        return super().may_change_mode() if self._is_near is None else self._is_near
 
     def _checked(self, error: Value, t: Value, h: Value) -> Value:
         """
@@ -140,11 +150,13 @@ class Explicit(Members):
         code = self.code
         wanted = self.lane("active")[0].differs(0) & (self.in_tolerances(error) < 1.0)
         matters = wanted
-        is_always = self.form.events or self.form.has_modes
-        if self.form.has_times and not is_always:  # a time may lie in the step: it lies within twice its length
+        is_near = code.number(False, bool, self.lanes) if self._is_near is None else self._is_near
+        if self.form.has_times and not self.form.events:  # a time may lie in the step: within twice its length
             following, direction = self.lane("next")[0], self.lane("direction")[0]
-            wanted = wanted & ((following - t) * direction <= 2.0 * code.abs(h))
-            matters = wanted & ((following - self.lane("goal")[0]) * direction < 0)
+            wanted = wanted & (((following - t) * direction <= 2.0 * code.abs(h)) | is_near)
+            matters = wanted & (((following - self.lane("goal")[0]) * direction < 0) | is_near)
+        elif self.switching is not None and not (self.form.events or self.form.log == DENSE):
+            wanted = matters = wanted & is_near
         larger, limited = code.variable(error), self.lane("limited")
         limited[0] = 0
         with code.if_(code.any(wanted)):

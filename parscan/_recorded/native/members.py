@@ -409,7 +409,19 @@ class Members(ABC):
             else:
                 parameters = self.fields.array(self.code, "parameters")
                 pointers.append(self.code.load_pointer(parameters.at(k)))
-        self.module.call(self.names[function], *pointers, *(one.pointer for one in results if isinstance(one, Array)))
+        written = [one.pointer for one in results if isinstance(one, Array)]
+        if not (self._notes_switches and function == 0):
+            self.module.call(self.names[function], *pointers, *written)
+            return
+        assert self.switching is not None
+        seen = self.switching.own("seen")
+        self.module.call(self.names[function], *pointers, *written, seen.pointer)
+        self.switching.note([seen[k] for k in range(self.switching.count)])
+
+    @property
+    def _notes_switches(self) -> bool:
+        """Whether the right-hand side gives what is compared as well."""
+        return self.switching is not None and len(self.program.results) > 1
 
     def time(self, t: Value) -> Value:
         """The time for a recorded function: not beyond the limits of the stretch."""
@@ -427,7 +439,9 @@ class Members(ABC):
         else:
             components = [state[k // self.width].element(k % self.width) for k in range(self.n)]
         given = [one.register for one in components]
-        values = self._inline([time], given, *self._parameter_values())[0]
+        values, *others = self._inline([time], given, *self._parameter_values())
+        if self.switching is not None and others:
+            self.switching.note([Value(self.code, one, np.dtype(np.float64), 1) for one in others[0]])
         found = [Value(self.code, one, self.dtype, self.lanes) for one in values]
         if self.lanes == 1:
             found += [self.code.number(0.0, self.dtype)] * (self.chunks * self.width - self.n)
@@ -719,11 +733,19 @@ class Members(ABC):
         """End a step where a comparison changes, in the row "end", too; return the time, and the share of the step."""
         code, new, switching = self.code, self.row("end"), self.switching
         assert switching is not None
-        self._count(accepts, "evaluations", self.per_polynomial)
-        self.coefficients(begin, h)
-        switching.look(begin, end, h)
+        branch = code.if_(self.may_change_mode())
+        with branch as other:
+            self._count(accepts, "evaluations", self.per_polynomial)
+            self.coefficients(begin, h)
+            switching.look(begin, end, h)
+        with code.else_(other):
+            switching.pass_by()
         self.chunkwise(lambda k: new.__setitem__(k, switching.reached(k, new[k])))
         return code.where(switching.crossed, switching.until, end), switching.share
+
+    def may_change_mode(self) -> Value:
+        """Whether a comparison may change in the step."""
+        return self.code.number(True, bool)
 
     def _change_modes(self) -> None:
         """Go on in other modes, with the slope there."""

@@ -29,6 +29,12 @@ where a comparison changes makes such steps only."""
 SPACES = 4.0
 """Length of the shortest step, in distances of neighbouring numbers at its time."""
 
+NEAR = 0.1
+"""
+Share of the change of a number in a step: if it comes no nearer to zero at the stages, no comparison changes. The
+largest distance of stages of DOP853 is 0.27 of a step, so that a parabola which touches zero comes to 0.073.
+"""
+
 NAME = "switches"
 """Name of the routine."""
 
@@ -56,6 +62,9 @@ class Switching(Between):
         super().__init__(members, "switch", [program], is_dense=is_dense)
         self._program, self.count = program, program.results[0].size
         self._is_nested = program.reads(len(program.arguments) - 1)
+        self._extremes: list[tuple[Value, Value, Value]] = []
+        """Of each number, the sign that it has in the mode, and the least and the largest value times that."""
+        self._last: list[Value] = []
 
     def routines(self) -> list[Routine]:
         """What is compared."""
@@ -68,6 +77,7 @@ class Switching(Between):
         fields.add("switch values", np.float64, PARTS + 2, self.count)
         for what in ("share", "until"):
             fields.add(f"switch {what}", np.float64, 1)
+        fields.add("switch seen", np.float64, self.count)
         for what in ("crossed", "brief"):
             fields.add(f"switch {what}", np.int64, 1)
         if self._is_dense:
@@ -119,6 +129,39 @@ class Switching(Between):
             self._evaluate(t, state, values)
             with code.for_(self.count) as k:
                 modes[k] = code.where(values[k] > 0, ONE, code.number(OTHER))
+
+    # Numbers at the stages of a step
+
+    def begin_attempt(self) -> None:
+        """Note numbers at stages from now on."""
+        modes, values = self.number("modes"), self._row(0)
+        signs = [modes[k] for k in range(self.count)]
+        self._extremes = [(sign, sign * values[k], sign * values[k]) for k, sign in enumerate(signs)]
+
+    def note(self, values: list[Value]) -> None:
+        """Note what is compared at a stage, if that is wanted."""
+        code = self._members.code
+        if self._extremes:
+            self._last = values
+        for k, (sign, low, high) in enumerate(self._extremes):
+            value = sign * values[k]
+            self._extremes[k] = sign, code.minimum(low, value), code.maximum(high, value)
+
+    def end_attempt(self) -> Value:
+        """Whether a comparison may change in the step, at whose end numbers were noted last."""
+        is_near = self._members.code.number(False, bool)
+        for _, low, high in self._extremes:
+            is_near = is_near | ~(low > NEAR * (high - low))
+        self._extremes = []
+        return is_near
+
+    def pass_by(self) -> None:
+        """No comparison changes in the step."""
+        for what in ("crossed", "brief"):
+            self.own(what)[0] = 0
+        values = self._row(0)
+        for k, one in enumerate(self._last):
+            values[k] = one
 
     def look(self, begin: Value, end: Value, h: Value) -> None:
         """Look whether a comparison changes in an accepted step, whose coefficients are known."""
