@@ -281,6 +281,8 @@ def _reason(error: Exception, limit: int) -> str:
         return str(error)
     if isinstance(error, TooLarge):
         return f"has more than {limit} operations"
+    if isinstance(error, AttributeError) and type(error.obj) is RecordingArray:
+        error = AttributeError(f"arrays that record have no attribute {error.name!r}")
     return f"raises {type(error).__name__} on arrays that record: {error}"
 
 
