@@ -163,7 +163,7 @@ class Ends:
                 raise Unusual
             t, y = ready.t[: steps + 1].copy(), ready.y[: steps + 1].copy()
             problem = begin, end, rtol, start, parameters
-            solve = Solve(fun, args, (begin, end), start, rtol, atol, recorded, method, share, error, t, y)
+            solve = Solve(fun, args, (begin, end), start, rtol, atol, recorded.kept(), method, share, error, t, y)
             is_known = problem == self._before and all(map(is_, args, self._args))
             self._uses += 1
             row = self._uses * STRIDE % steps

@@ -93,6 +93,13 @@ class Recorded:
         """What is kept for later solves."""
         return self.recording.notes
 
+    def kept(self) -> Recorded:
+        """The same with the parameters as they are now: the user may write to arrays."""
+        if all(isinstance(one, float) for one in self.parameters):
+            return self
+        parameters = tuple(one if isinstance(one, float) else one.copy() for one in self.parameters)
+        return Recorded(self.recording, parameters, self.captured)
+
     @property
     def value(self) -> Program:
         """The function as a program."""

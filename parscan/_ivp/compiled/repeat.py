@@ -304,7 +304,7 @@ class Repeat:
         if times is not None and stop is not None:
             times = within(times, t)
         solve = Solve(
-            problem.fun, problem.args, problem.span, problem.y0, problem.rtol, float(problem.atol), recorded,
+            problem.fun, problem.args, problem.span, problem.y0, problem.rtol, float(problem.atol), recorded.kept(),
             self.method, share, found.error, t, states, stop,
         )  # fmt: skip
         result = object.__new__(IvpResult)

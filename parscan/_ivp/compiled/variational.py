@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from ..._arrays.namespace import Array, all_finite, array_namespace, copy
+from ..._arrays.namespace import Array, all_finite, array_namespace
+from ..._functions.at_points import CODES
 from ..._functions.columns import chosen_columns, in_structure, sizes
-from ..._functions.parameters import START, Chosen, Leaf, leaves
-from ..._recorded.budget import NoCodeError
+from ..._functions.opened import as_leaf
+from ..._functions.parameters import START, Chosen, Leaf, Tree, choose, leaves, like
+from ..._recorded.budget import OF_SOLVER, SOLVER, NoCodeError
 from ..core.problem import Problem
 from ..sensitivities.recorded_gradient import by_parameters, entering
 from .corners import places_in
@@ -26,6 +30,12 @@ if TYPE_CHECKING:
 MOST, MOST_COLUMNS, LARGEST = 400, 64, 10_000
 """Largest number of components of the state and of its derivatives together, of parameters, and of operations."""
 
+OTHERWISE = 0.01
+"""Seconds that a derivative takes without machine code, about."""
+
+UNKNOWN = object()
+"""In place of parameters that cannot be compared."""
+
 TIGHTER = 0.1
 """Factor on the tolerances of the solution: errors of derivatives grow along it."""
 
@@ -38,7 +48,7 @@ class Variational:
     ----------
     problem : Problem
     recorded : Recorded
-        Its right-hand side.
+        Its right-hand side, with the parameters as they were in the solve.
     share : float
         Share of the tolerances that the solution needed.
     is_stiff : bool
@@ -46,26 +56,56 @@ class Variational:
     """
 
     def __init__(self, problem: Problem, recorded: Recorded, share: float, *, is_stiff: bool) -> None:
-        self._problem, self._share, self._is_stiff = problem, share, is_stiff
-        # What the user may change is kept as it was.
-        self._recorded = replace(recorded, parameters=tuple(map(_kept, recorded.parameters)))
+        self._problem, self._recorded, self._share, self._is_stiff = problem, recorded, share, is_stiff
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
         """Derivatives of the states `y` `(n, N)` at some times by parameters; raises `NoCodeError`."""
+        args = self._problem.args
+        plan = self._plan(params, lambda: chosen_columns(params, partial(self._problem.fun, None), args))
+        xp, found = array_namespace(y), self._solved(plan, times)
+        found = xp.astype(xp.permute_dims(found, (1, 0, 2)), y.dtype)
+        return in_structure(plan.chosen, args, [found[..., some] for some in plan.columns])
+
+    def gradient(self, times: Array, grad_y: Array, params: Any) -> Any:
+        """The gradient for that by states at some times, by parameters in their structure; raises `NoCodeError`."""
+        args = self._problem.args
+        plan = self._plan(params, lambda: _of_gradient(params, self._problem))
+        plan.system.buy()
+        xp, found = array_namespace(grad_y), self._solved(plan, times)
+        sums = xp.tensordot(xp.astype(xp.permute_dims(grad_y, (1, 0)), xp.float64), found, axes=2)
+        return plan.chosen.joined(
+            [_like(args[int(key)], sums[some]) for key, some in zip(plan.chosen.keys, plan.columns, strict=True)]
+        )
+
+    def tangent(self, y: Array, times: Array, start: Array) -> Array:
+        """Changes `(n, m, k)` of the states at some times by changes `(k, n)` of the start; raises `NoCodeError`."""
+        plan = self._plan(START, lambda: Chosen((START,), True, {}))
+        plan.system.buy()
+        xp, order = array_namespace(y), array_namespace(times).argsort(times)
+        way = self._problem.span[1] < self._problem.span[0]
+        order = xp.flip(order) if way else order
+        found = self._solved(plan, xp.take(times, order)) @ xp.astype(start.T, xp.float64)
+        found = xp.take(found, xp.argsort(order), axis=0)
+        return xp.astype(xp.permute_dims(found, (1, 0, 2)), y.dtype)
+
+    def _plan(self, params: Any, choose_all: Callable[[], Chosen]) -> Plan:
+        """How the derivative by some parameters is found: as before, or for those that are chosen now."""
         problem, recorded = self._problem, self._recorded
         if not self._stands():
             raise NoCodeError("may have been changed")
-        key = "variational", params if type(params) in (int, str, tuple) else None
+        parts = params if type(params) is tuple else (params,)
+        key = "variational", params if all(type(one) in (int, str, NoneType) for one in parts) else UNKNOWN
         plan: Plan | None = recorded.notes.get(key)
         if plan is None:
-            plan = _planned(problem, recorded, params)
-            if plan.given is None and key[1] is not None:
+            plan = _planned(problem, recorded, choose_all())
+            if plan.given is None and key[1] is not UNKNOWN:
                 recorded.notes[key] = plan
-        parameters = recorded.parameters if plan.given is None else plan.given
-        found = plan.system.solved(problem, parameters, times, self._share, is_stiff=self._is_stiff)
-        xp = array_namespace(y)
-        found = xp.astype(xp.permute_dims(found, (1, 0, 2)), y.dtype)
-        return in_structure(plan.chosen, problem.args, [found[..., some] for some in plan.columns])
+        return plan
+
+    def _solved(self, plan: Plan, times: Array) -> Array:
+        """Derivatives `(m, n, k)` at times in order; raises `NoCodeError`."""
+        parameters = self._recorded.parameters if plan.given is None else plan.given
+        return plan.system.solved(self._problem, parameters, times, self._share, is_stiff=self._is_stiff)
 
     def _stands(self) -> bool:
         """Whether all that the function reads is as it was in the solve."""
@@ -81,8 +121,29 @@ class Variational:
         return witness is not None and are_same and bool(witness.holds(self._problem.fun, args[len(own) :]))
 
 
-def _kept(parameter: Any) -> Any:
-    return parameter if isinstance(parameter, float) else copy(parameter)
+def _of_gradient(params: Any, problem: Problem) -> Chosen:
+    """The parameters of a gradient; raises `NoCodeError` for those that others deal with, or refuse."""
+    chosen = choose(params, partial(problem.fun, None), problem.args)
+    trees = [problem.args[int(key)] for key in chosen.keys]
+    for name, tree in zip(chosen.names, trees, strict=True):
+        if any(
+            isinstance(leaf, complex) or "complex" in str(getattr(leaf, "dtype", ""))
+            for leaf in leaves(name, tree).values()
+        ):
+            raise NoCodeError("has complex parameters")
+    if not chosen.keys:
+        raise NoCodeError("has no parameters")
+    return chosen
+
+
+def _like(tree: Tree, sums: Array) -> Tree:
+    """A gradient in the structure of its parameter."""
+    found, begin = list[Leaf](), 0
+    for leaf in leaves("", tree).values():
+        size = 1 if isinstance(leaf, float) else leaf.size
+        found.append(as_leaf(sums[begin] if isinstance(leaf, float) else sums[begin : begin + size], leaf))
+        begin += size
+    return like(tree, iter(found))
 
 
 def _is_same(one: Any, other: Any) -> bool:
@@ -111,9 +172,8 @@ class Plan:
     given: tuple[Any, ...] | None
 
 
-def _planned(problem: Problem, recorded: Recorded, params: Any) -> Plan:
+def _planned(problem: Problem, recorded: Recorded, chosen: Chosen) -> Plan:
     """The plan for some parameters of a solved problem; raises `NoCodeError`."""
-    chosen = chosen_columns(params, partial(problem.fun, None), problem.args)
     keys, by_start = sorted({int(key) for key in chosen.keys if key != START}), START in chosen.keys
     if all(key < len(recorded.parameters) for key in keys):
         recording, numbers, given = recorded.recording, [FIRST + key for key in keys], None
@@ -197,8 +257,15 @@ class System:
 
     def __init__(self, recording: Recording, n: int, width: int, numbers: tuple[int, ...], *, by_start: bool) -> None:
         self._recording, self.n, self.width, self._numbers, self._by_start = recording, n, width, numbers, by_start
-        self._is_stiff, self._has_no_radau = False, False
+        self._is_stiff, self._has_no_radau, self._is_made = False, False, False
         self._attempts = max(FEWEST, min(ATTEMPTS, BUSY // max(recording.program.operations, 1)))
+
+    def buy(self) -> None:
+        """Pay for a solver, unless there is one; raises `NoCodeError` if other ways take less time so far."""
+        if not self._is_made:
+            program = self._recording.program
+            if not CODES.buys(("variational", program.kinds), SOLVER + OF_SOLVER * program.operations, OTHERWISE):
+                raise NoCodeError("does not pay yet")
 
     def solved(
         self, problem: Problem, parameters: tuple[Any, ...], times: Array, share: float, *, is_stiff: bool
@@ -281,4 +348,5 @@ class System:
             except UnsupportedError as error:
                 raise NoCodeError(str(error)) from error
         found: Solver = notes[key]
+        self._is_made = True
         return found

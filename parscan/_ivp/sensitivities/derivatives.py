@@ -38,7 +38,13 @@ class Variational(Protocol):
     """Variational equations by machine code."""
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
-        """Derivatives of the states `y` `(n, N)` at some times, as those of `Derivatives`; raises `NoCodeError`."""
+        """Derivatives of the states `y` `(n, N)` at some times by parameters; raises `NoCodeError`."""
+
+    def gradient(self, times: Array, grad_y: Array, params: Any) -> Any:
+        """The gradient for that by states at some times `(n, N)`, by parameters; raises `NoCodeError`."""
+
+    def tangent(self, y: Array, times: Array, start: Array) -> Array:
+        """Changes `(n, m, k)` of the states at some times by changes `(k, n)` of the start; raises `NoCodeError`."""
 
 
 class Derivatives:
@@ -85,29 +91,24 @@ class Derivatives:
     def _jumps(self) -> Jumps | None:
         return state_jumps(self._found.rhs, self._found.solution)
 
-    def tangent(self, y: Array, times: Array, forcing: Any, y0: Any, at: Any) -> Array:
+    def tangent(self, y: Array, times: Array, forcing: Any, y0: Any, at: Any, mesh: Array) -> Array:
         """Changes of the states `y` `(n, N, *batch)` at the times of the output, or at the times `at`."""
         _reject_wrong(forcing, y0)
         start, many = _as_start(y0, y)
+        if self._variational is not None and forcing is None:
+            with suppress(NoCodeError):
+                wanted = times if at is None else _as_times(at, mesh)
+                found = self._variational.tangent(y, array_namespace(y).reshape(wanted, (-1,)), start[0, ...])
+                found = found if many else found[..., 0]
+                return found if wanted.ndim else found[:, 0, ...]
         trajectory = self._trajectory
         forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
         wanted = times if at is None else _as_times(at, trajectory.solution.t)
-        found = self._changes(trajectory, y, wanted, forced, start)
+        found, nodes = _changes(trajectory, y, wanted, forced, start)
+        if self._jumps is not None and start.size:
+            self._jumps.warn_of_changed(trajectory.solution.t, nodes)
         found = found if many or (forced is not None and forced.many) else found[..., 0]
         return found if wanted.ndim else found[:, 0, ...]
-
-    def _changes(self, trajectory: Trajectory, y: Array, times: Array, forced: Forced | None, start: Array) -> Array:
-        """Changes `(n, N, *batch, k)` of the states `y` at some times by forcings, and by changes of the start."""
-        xp, (_, *batch, n) = array_namespace(y), trajectory.solution.y.shape
-        observed = Observation(trajectory.solution, xp.reshape(times, (-1,)))
-        if start.size:
-            changes = trajectory.tangent(forced, start, inside=observed.inside)
-            if self._jumps is not None:
-                self._jumps.warn_of_changed(trajectory.solution.t, changes[0])
-            found = observed.of(*changes)
-        else:
-            found = xp.zeros((observed.count, *start.shape), dtype=y.dtype)
-        return xp.moveaxis(xp.reshape(found, (found.shape[0], *batch, found.shape[2], n)), -1, 0)
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
         """Derivatives of the states `y` `(n, N, *batch)` at some times by parameters, in their structure."""
@@ -118,7 +119,10 @@ class Derivatives:
         chosen = chosen_columns(params, partial(rhs.function, None), rhs.args)
         forcings = Forcings(rhs, chosen)
         trajectory = self._trajectory
-        found = self._changes(trajectory, y, times, forcings, forcings.start(trajectory.solution.y))
+        start = forcings.start(trajectory.solution.y)
+        found, nodes = _changes(trajectory, y, times, forcings, start)
+        if self._jumps is not None and start.size:
+            self._jumps.warn_of_changed(trajectory.solution.t, nodes)
         forcings.warn_of_moved_jumps()
         return split(chosen, rhs.args, found, rhs.y0.shape[-1])
 
@@ -150,6 +154,9 @@ class Derivatives:
         """Gradient of a loss with respect to parameters of the right-hand side."""
         _reject_two(params, vjp, forcing)
         gradient = _as_gradient(grad_y, y)
+        if self._variational is not None and vjp is None and forcing is None:
+            with suppress(NoCodeError):
+                return self._variational.gradient(times, gradient, params)
         rhs = self._found.rhs
         nodes: list[Array] = []
 
@@ -213,6 +220,20 @@ def of_mesh(
         return Trajectory(rhs, method, solution) if done else polished(rhs, method, solution)
 
     return Derivatives(find, scale if even else None, rhs)
+
+
+def _changes(
+    trajectory: Trajectory, y: Array, times: Array, forced: Forced | None, start: Array
+) -> tuple[Array, Array]:  # fmt: skip
+    """Changes `(n, N, *batch, k)` of the states `y` at some times by forcings and of the start, and those of nodes."""
+    xp, (_, *batch, n) = array_namespace(y), trajectory.solution.y.shape
+    observed = Observation(trajectory.solution, xp.reshape(times, (-1,)))
+    if start.size:
+        nodes, slopes = trajectory.tangent(forced, start, inside=observed.inside)
+        found = observed.of(nodes, slopes)
+    else:
+        found = nodes = xp.zeros((observed.count, *start.shape), dtype=y.dtype)
+    return xp.moveaxis(xp.reshape(found, (found.shape[0], *batch, found.shape[2], n)), -1, 0), nodes
 
 
 def _adjoint_solution(

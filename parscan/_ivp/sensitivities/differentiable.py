@@ -62,7 +62,8 @@ class Differentiable(Result[Derivatives]):
         are solved again if their tolerance was loose, and Jacobians come from `jac`, from the recorded operations of
         `fun`, or from fourth-order differences: `derivatives` says from which.
         Times of the mesh and of events are held fixed. If SciPy solved the problem, Radau solves it again from SciPy's
-        steps, with a tenth of the tolerances, and the derivative is that of this solution.
+        steps, with a tenth of the tolerances, and the derivative is that of this solution. After a solve by machine
+        code, a tangent of the initial state alone is that of `jacobian` once making its code pays.
 
         Examples
         --------
@@ -74,7 +75,7 @@ class Differentiable(Result[Derivatives]):
         >>> bool(np.allclose(by_k, [[-np.exp(-0.5), -2 * np.exp(-1.0)]], rtol=1e-7))
         True
         """
-        return self._whole("tangent").tangent(self.y, self.t, forcing, y0, t)
+        return self._whole("tangent").tangent(self.y, self.t, forcing, y0, t, self.mesh)
 
     def jacobian(self, params: int | str | Sequence[int | str] | None = None) -> Any:
         """Evaluate the derivative of `y` with respect to a few parameters of `fun`, as for a fit by least squares.
@@ -196,6 +197,12 @@ class Differentiable(Result[Derivatives]):
         RuntimeError, TypeError, ValueError
             As for `tangent`; and if `params` names no parameter, a parameter is not a number, or `vjp` returns another
             structure.
+
+        Notes
+        -----
+        As for `tangent`: the derivative of the discrete solution. After a solve by machine code, the gradient by few
+        parameters, without `vjp` and `forcing`, is the product of `grad_y` with `jacobian`, once making its code pays,
+        and then that of the exact solution, to the tolerances told there.
 
         Examples
         --------

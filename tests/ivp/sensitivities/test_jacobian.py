@@ -121,16 +121,15 @@ def test_linear_equations_have_the_derivative_of_the_exponential(compiled):
         assert deviation(by_matrix[:, 0, i, j], change @ y0) <= 1e-9
 
 
+def nested(t, y, rates, gain):
+    growth = rates["growth"]
+    return [growth[0] * y[0] - growth[1] * y[0] * y[1], gain * y[0] * y[1] - rates["death"] * y[1]]
+
+
 @pytest.mark.parametrize("compiled", [True, False])
 def test_structures_of_parameters(compiled):
-    def fun(t, y, rates, gain):
-        return [
-            rates["growth"][0] * y[0] - rates["growth"][1] * y[0] * y[1],
-            gain * y[0] * y[1] - rates["death"] * y[1],
-        ]
-
     args = ({"growth": P[:2], "death": 3.0}, 0.8)
-    sol = solved(fun, [1.0, 2.0], args, compile=compiled)
+    sol = solved(nested, [1.0, 2.0], args, compile=compiled)
     expected, _ = by_complex_steps(predators, np.array([1.0, 2.0]), (P,))
     rates, gain = sol.jacobian()
     assert list(rates) == ["growth", "death"]
@@ -209,9 +208,11 @@ def test_other_parameters_need_no_other_code():
     assert len(systems) == 1
 
 
-def test_what_was_changed_after_the_solve_is_noticed():
+@pytest.mark.parametrize("times", [None, T], ids=["steps", "t_eval"])
+def test_what_was_changed_after_the_solve_is_noticed(times):
     p = P.copy()
-    sol = solved(predators, [1.0, 2.0], (p,))
+    for _ in range(4):  # the last ones repeat the first one
+        sol = solve_ivp(predators, (0, 3), [1.0, 2.0], t_eval=times, args=(p,), rtol=1e-9, compile=True)
     p[0] = 9.0
     with pytest.raises(RuntimeError, match="no longer gives this solution"):
         sol.jacobian("p")
@@ -282,3 +283,45 @@ def test_random_programs(terms, p, back):
     sol = solved(fun, y0, (p,), t, start)
     for found, expected in zip(sol.jacobian(("p", "y0")), by_complex_steps(fun, y0, (p,), t, start), strict=True):
         assert np.abs(found - expected).max() <= 1e-8 * max(1.0, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_gradients_and_tangents_by_the_same_code(back):
+    t, start = (T[::-1] - T[0], T[-1]) if back else (T, 0.0)
+    args = ({"growth": P[:2], "death": P[2]}, P[3])
+    sol = solved(nested, [1.0, 2.0], args, t, start)
+    by_p, by_y0 = by_complex_steps(predators, np.array([1.0, 2.0]), (P,), t, start)
+    for params in (None, "y0", "gain"):
+        sol.jacobian(params)  # makes the code
+    grad_y = np.cos(np.arange(sol.y.size)).reshape(sol.y.shape)
+    expected = np.tensordot(grad_y, by_p, axes=2)
+    rates, gain = sol.gradient(grad_y)
+    assert type(rates["death"]) is np.float64
+    assert type(gain) is np.float64
+    assert deviation([*rates["growth"], rates["death"], gain], expected) <= 1e-8
+    assert deviation(sol.gradient(grad_y, "gain"), expected[3]) <= 1e-8
+    changes = np.array([[1.0, 0.5, -1.0], [0.0, 2.0, 1.0]])
+    assert deviation(sol.tangent(y0=changes), by_y0 @ changes) <= 1e-8
+    assert deviation(sol.tangent(y0=changes[:, 0]), by_y0 @ changes[:, 0]) <= 1e-8
+    some = [4, 1, 3]
+    assert deviation(sol.tangent(y0=changes, t=t[some]), (by_y0 @ changes)[:, some]) <= 1e-8
+    assert deviation(sol.tangent(y0=changes, t=t[2]), (by_y0 @ changes)[:, 2]) <= 1e-8
+    assert is_by_code(sol)
+    with pytest.raises(ValueError, match="outside of the solution"):
+        sol.tangent(y0=changes, t=[99.0])
+
+
+def test_code_for_gradients_is_made_once_it_pays():
+    def fun(t, y, k):
+        return [-k * y[0] + 0.1 * np.cos(k * t)]
+
+    ways = []
+    for k in np.linspace(0.5, 1.5, 12):
+        sol = solved(fun, [1.0], (k,), rtol=1e-9)
+        found = sol.gradient(np.ones_like(sol.y), "k")
+        expected, _ = by_complex_steps(fun, np.array([1.0]), (k,))
+        assert deviation(found, expected.sum()) <= 1e-7
+        ways.append(is_by_code(sol))
+    assert ways == sorted(ways)  # never back again
+    assert not ways[0]
+    assert ways[-1]
