@@ -233,8 +233,8 @@ class AllMembers:
         self._part_begin, self._part_stretches = some.start, self._stretches(self._problem.span[0], members)
         count, key = members.shape[0], self._habits(some)
         known = known_of(notes, key, members)
-        before = known or nothing_known(xp.ones(count))
-        looser = LOOSER if known is None else self._looser
+        before = nothing_known(xp.ones(count)) if known is None else known.begin()
+        looser = self._looser if before is known else LOOSER
         y0, shares = self.y0[some, :], xp.concat([before.shares, looser * before.shares])
         twice, starts = xp.concat([members, members]), xp.concat([y0, y0])
         first = self._ends(twice, starts, shares, times, count, None, tell)
@@ -249,7 +249,7 @@ class AllMembers:
             methods = self._round(rounds, members, times, methods)
         values = rounds.y[:, None, :][:, :0, :] if rounds.values is None else rounds.values
         if self.count <= MOST_KEPT:
-            notes[key] = before.next(rounds.shares, rounds.errors)
+            notes[key] = (known or before).next(rounds.shares, rounds.errors, rounds.evaluations, before)
         found = Found(rounds.y, values, rounds.errors, rounds.steps, rounds.methods, rounds.evaluations)
         if first.rates is not None and not rounds.is_methods_seen and self._part_stretches is None:
             found.of_rates = xp.nonzero(rounds.shares == before.shares)[0]

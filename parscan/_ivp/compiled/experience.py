@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -19,6 +19,13 @@ solves are right at once."""
 APART, FORGETS = 3.0, 2.0
 """They stay below those that were too large, divided by the first number; these grow by the second one each time, as
 members may be others by then."""
+
+PAYS, PATIENCE, MOST_MISSES = 0.95, 3, 5
+"""
+What is known pays if a solve takes at most this share of the evaluations that it takes as if nothing was known. If so
+many solves in a row take more, their members are others each time, and twice as many as the last time begin as if
+nothing was known, up to twice this power of two.
+"""
 
 MOST_KEPT = 1 << 18
 """Largest number of members of a batch of which anything is noted."""
@@ -39,20 +46,51 @@ class Experience:
         The smallest shares that were not enough.
     solves : int
         After which this is known.
+    usual : int
+        Evaluations of a solve as if nothing was known; 0 if there was none.
+    losses, misses : int
+        Solves in a row that took more, and how often there were too many of these in a row.
+    rest : int
+        Solves to come that begin as if nothing was known.
     """
 
     shares: Array
     errors: Array
     too_large: Array
     solves: int = 0
+    usual: int = 0
+    losses: int = 0
+    misses: int = 0
+    rest: int = 0
 
     @property
     def count(self) -> int:
         """Number of members."""
         return int(self.shares.shape[0])
 
-    def next(self, shares: Array, errors: Array) -> Experience:
-        """What is known after a solve that ended with these shares of the tolerances, and errors."""
+    def begin(self) -> Experience:
+        """What a solve begins with."""
+        return nothing_known(self.shares) if self.rest else self
+
+    def next(self, shares: Array, errors: Array, evaluations: int, before: Experience) -> Experience:
+        """
+        What is known after a solve that ended with these shares of the tolerances, and errors.
+
+        It began with what was known `before`: with this, or as if nothing was known.
+        """
+        if before is not self or not self.usual:
+            account = {"usual": evaluations, "misses": self.misses, "rest": max(self.rest - 1, 0)}
+        elif evaluations <= PAYS * self.usual:
+            account = {"usual": self.usual}
+        elif self.losses + 1 < PATIENCE:
+            account = {"usual": self.usual, "losses": self.losses + 1, "misses": self.misses}
+        else:
+            misses = min(self.misses + 1, MOST_MISSES)
+            account = {"usual": self.usual, "misses": misses, "rest": 2 << misses}
+        return replace(before._after(shares, errors), **account)
+
+    def _after(self, shares: Array, errors: Array) -> Experience:
+        """What is known of the members after a solve that began with this."""
         xp, solves, too_large = array_namespace(shares), self.solves + 1, self.too_large
         with quiet():
             is_mended, known = shares < self.shares, errors / shares
