@@ -213,13 +213,9 @@ def _object_code(text: str) -> bytes:
 
 
 def _connect_jumps(module: Any) -> None:
-    """Pass over known conditions; older versions of llvmlite do not offer that."""
-    if not hasattr(llvm, "create_pass_builder"):
-        return
+    """Pass over known conditions."""
     passes = llvm.create_new_function_pass_manager()
-    for name in ("add_jump_threading_pass",):
-        if hasattr(passes, name):
-            getattr(passes, name)()
+    passes.add_jump_threading_pass()
     builder = llvm.create_pass_builder(_machine(), llvm.create_pipeline_tuning_options())
     for function in module.functions:
         if not function.is_declaration:
