@@ -14,10 +14,11 @@ from ..._functions.verify import share_of
 from ..._recorded.native.status import Status
 from ..._reporting.result_base import Deferred
 from ..result.result import IvpResult, IvpStatus
-from .accuracy import GAIN, LOOSER, WANTED, Known, are_alike, known_of
+from .accuracy import FAR, GAIN, LOOSER, WANTED, Known, are_alike, known_of
+from .alike import are_like, is_like, sample_of
 from .later import Solve
 from .march import FEWEST, ORDER, least_of
-from .recorded import STRIDE, Recorded, is_like
+from .recorded import STRIDE, Recorded
 from .solvers import EXPLICIT, METHODS
 from .trial import MANY
 from .unusual import Unusual
@@ -159,7 +160,7 @@ class Ends:
                 if missed > error * (size := atol + rtol * abs(one)):
                     error = missed / size if size else inf
             error /= GAIN
-            if not error <= WANTED or are_alike(error, steps + 1):
+            if not error <= (WANTED if share > 2 * needs.least_share else FAR) or are_alike(error, steps + 1):
                 raise Unusual
             t, y = ready.t[: steps + 1].copy(), ready.y[: steps + 1].copy()
             problem = begin, end, rtol, start, parameters
@@ -168,7 +169,7 @@ class Ends:
             self._uses += 1
             row = self._uses * STRIDE % steps
             if not (is_known and is_like(fun, args, t[row + 1], y[row + 1], ready.slopes[row], needs.equal)):
-                self._compare(solve, problem, ready.slopes[:steps])
+                self._compare(solve, problem, ready.slopes[:steps], needs.equal)
         finally:
             idle.append(ready)
         known.enter(method, share, error / WANTED)
@@ -181,10 +182,12 @@ class Ends:
         )  # fmt: skip
         return result
 
-    def _compare(self, solve: Solve, problem: tuple[Any, ...], slopes: Array) -> None:
+    def _compare(self, solve: Solve, problem: tuple[Any, ...], slopes: Array, equal: float) -> None:
         """Compare the function with slopes in a sample of the solution."""
-        t, y = solve.t[1:], solve.y[1:]
-        if solve.recorded.is_contradicted(solve.problem(), None, t, y, slopes):
+        t, y, stacks = solve.t[1:], solve.y[1:], self._recorded.notes["stacks", None]
+        some = sample_of(t.shape[0], stacks=stacks)
+        is_confirmed = are_like(solve.fun, solve.args, t[some], y[some], slopes[some], equal, stacks=stacks)
+        if not is_confirmed and solve.recorded.is_contradicted(solve.problem(), None, t, y, slopes):
             raise Unusual
         self._before, self._args = problem, solve.args
 

@@ -26,11 +26,12 @@ from ..sensitivities.trajectory import Trajectory
 from ..sequential.ensemble import solve_ensemble
 from ..sequential.on_mesh import retrace
 from .accuracy import ANEW, FAR, LeftError
+from .alike import FEW
 from .all_members import AllMembers, Found
 from .corners import LEFT_OUT
 from .members import MAKERS, Members, record_members
 from .parts import from_parts
-from .recorded import FEW, UNLIKE
+from .recorded import UNLIKE
 
 NUMBERS = 1 << 20
 """Numbers in all states that are compared with the function, if they are at least two states of the batch."""

@@ -19,6 +19,7 @@ from ..._functions.verify import agree, alike, share_of
 from ..._recorded.budget import FREE, NoCodeError, paid_by
 from ..core.evaluation import Evaluation
 from ..core.problem import Problem
+from .alike import is_like, sample_of
 from .parts import as_parts, from_parts, wide
 
 if TYPE_CHECKING:
@@ -49,9 +50,6 @@ compiling code that has them, which comes in place of code that has constants.
 
 CONSTANTS: tuple[float, Any] = (inf, ())
 """Noted of functions whose captured floats must be constants."""
-
-SAMPLE, FEW = 32, 6
-"""States of a solution that are compared with the function: in one call for all, or in a call for each."""
 
 ROUNDED, HARMLESS = 2.0**-49, 0.01
 """Differences that are rounding, as a share of the largest slope; and their change of the solution, in tolerances."""
@@ -239,8 +237,7 @@ class Recorded:
     def _differs(self, problem: Problem, vectorized: bool | None, t: Array, states: Array, slopes: Array) -> bool:
         """Whether the function differs from slopes in a sample."""
         xp, stacks, count = array_namespace(states), self.notes["stacks", vectorized], t.shape[0]
-        apart = max(1, -(-count // (SAMPLE if stacks else FEW)))
-        some = slice(max(0, count - 1) % apart, None, apart)  # spread over all of them, the last one included
+        some = sample_of(count, stacks=stacks)
         t, found, every, states = t[some], slopes[some, :], states, states[some, :]
         rhs = problem.right_hand_side(STACKED if stacks else ONE_BY_ONE)
         try:
@@ -297,20 +294,6 @@ class Compared:
         self._uses += 1
         row = (self._uses * STRIDE) % t.shape[0] if t.shape[0] else 0
         return is_like(problem.fun, problem.args, t[row], states[row], slopes[row], self._share)
-
-
-def is_like(fun: Any, args: tuple[Any, ...], t: Any, state: Array, slope: Array, share: float) -> bool:
-    """Whether a function gives a slope at one state up to a share of it, as a list of numbers or an array."""
-    expected = slope.tolist()
-    try:
-        with quiet():
-            values = fun(float(t), state.copy(), *args)
-        found = values.tolist() if isinstance(values, ndarray) else values
-        if len(found) != len(expected):
-            return False
-        return False not in [abs(a - b) <= share * abs(b) < inf for a, b in zip(found, expected, strict=True)]
-    except Exception:  # the usual comparison will say what is wrong
-        return False
 
 
 STRIDE = 377

@@ -20,6 +20,7 @@ from .recorded import UNLIKE, Recorded, record_right_hand_side
 from .repeat import note
 from .repeat_batch import note_batch
 from .result import checked, is_unseen, result_of
+from .solvers import march_apart
 from .watched import UNSEEN, watched
 
 
@@ -95,7 +96,12 @@ def _solve_recorded(
     if (pole := pole_on(problem, recorded, march.breaks, path.t, path.y)) is not None:
         raise LeftError(f"left the solution at t = {pole!r}: it has a pole there")
     if recorded.is_contradicted(problem, vectorized, *checked(found.course, march)):
-        raise NoCodeError(UNLIKE)
+        if not march_apart(recorded):
+            raise NoCodeError(UNLIKE)
+        return _solve_recorded(
+            problem, recorded, first_step, times, events, evaluation, vectorized, dense_output=dense_output,
+            report=report, is_demanded=is_demanded,
+        )  # fmt: skip
     if not (first_step or report or vectorized or found.course.failed or recorded.captured):
         note(march, found.course, is_demanded=is_demanded)
     return result_of(march, lambda: evaluation, found, path, times, events, dense_output=dense_output)

@@ -41,6 +41,17 @@ FEW = 4
 FEWER, POWER = 3.0, 0.19
 """Ratio of the numbers of steps with the relative tolerance 1e-6, and with which power of it the ratio falls."""
 
+BESIDE = 8, 32, 0
+"""
+Components up to which both marches of the methods go on side by side, if neither polynomials nor events are wanted.
+
+They are in the lanes of vectors then, which are better used by two marches than by the components of one: what takes
+the time of short steps is that each operation waits for the one before. Radau13 has other uses for lanes.
+"""
+
+APART = "marches apart"
+"""Noted of functions of which no two marches go on side by side."""
+
 ROSENBROCK_WORK, SPARSE_WORK, FULL_WORK = (1, 8, 8), (4, 18, 5), (10, 36, 5)
 """Factorisations, solutions and evaluations of a step of Rodas5P, and of Radau13 with sparse and with full matrices, in
 the time of one of a real matrix and of one state: four complex matrices are worked on in the lanes of vectors, full
@@ -104,13 +115,14 @@ def solver(
     NoCodeError
         If there is no machine code for it.
     """
-    key = METHODS[method], is_dense, has_times, has_stretches, recorded.modes is not None
+    notes = recorded.notes
+    key = METHODS[method], is_dense, has_times, has_stretches, recorded.modes is not None, APART in notes
     if watched is None:
-        found: Solver | None = recorded.notes.get(key)
+        found: Solver | None = notes.get(key)
         if found is None:
-            found = recorded.notes[key] = _made(recorded, *key[1:4], method)
+            found = notes[key] = _made(recorded, *key[1:4], method)
         return found
-    kept = recorded.notes.setdefault("with events", OrderedDict())
+    kept = notes.setdefault("with events", OrderedDict())
     some = *key, watched.key
     if some not in kept:
         kept[some] = _made(recorded, *key[1:4], method, watched), watched.recordings  # which the key means
@@ -118,6 +130,17 @@ def solver(
             kept.popitem(last=False)
     watching: Solver = kept[some][0]
     return watching
+
+
+def march_apart(recorded: Recorded) -> bool:
+    """
+    Make one march of a function follow the other from now on; return whether they may have gone on side by side.
+
+    Vectors of sines and other functions have a few roundings more than single ones, which matters where their
+    differences are multiplied by large numbers.
+    """
+    before, recorded.notes[APART] = APART in recorded.notes, True
+    return not before and recorded.value.results[0].size <= max(BESIDE)
 
 
 def _made(
@@ -129,8 +152,11 @@ def _made(
 
     shared, log = (True,) * len(recorded.parameters), DENSE if is_dense else STATES
     events, modes = () if watched is None else watched.programs, recorded.modes
+    is_apart = is_dense or bool(events) or modes is not None or APART in recorded.notes
+    most = 0 if is_apart else BESIDE[method]
     form = Form(
-        shared=shared, log=log, has_times=has_times and not is_dense,
+        lanes=2 if recorded.value.results[0].size <= most else 1, shared=shared, log=log,
+        has_times=has_times and not is_dense,
         checks_polynomials=is_dense or has_times or bool(events) or modes is not None, compares=True,
         has_stretches=has_stretches, events=len(events), has_modes=modes is not None,
     )  # fmt: skip

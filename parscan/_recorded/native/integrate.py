@@ -82,6 +82,11 @@ class Solver:
         self._workers: list[Worker] = []
 
     @property
+    def compares_in_lanes(self) -> bool:
+        """Whether both solves of a problem go on side by side: tolerances are then loosened by factors on errors."""
+        return self.form.compares and self.form.lanes > 1
+
+    @property
     def parameters(self) -> Sequence[Argument]:
         """The arguments of the right-hand side after the time and the state."""
         return self._arguments[2:]
@@ -130,8 +135,8 @@ class Solver:
         try:
             return self._idle.pop()
         except IndexError:
-            compares = self.form.compares
-            return Run(self, COMPARED if compares else 1, [False, False, False, compares, False], 1)
+            compares, in_lanes = self.form.compares, self.compares_in_lanes
+            return Run(self, COMPARED if compares else 1, [False, False, False, compares, in_lanes], 1)
 
     def worker(self) -> Worker:
         """The memory of a thread, of a run that is over if there is one."""
@@ -249,6 +254,8 @@ class Run:
         What the attributes were before is overwritten, except for `values`, `log` and `slopes`.
         """
         numbers, form = self._numbers, self.solver.form
+        if self.solver.compares_in_lanes:
+            share = np.array([share, share * (looser or 1.0)])
         self._states[...] = y0
         for target, given in zip(self._spans, (t0, end, first_step, max_step, 1 / share), strict=True):
             target[...] = given
@@ -399,7 +406,7 @@ class Worker:
         self.numbers = longs[place : place + len(NUMBERS)]
         relative, absolute = fields.flat(memory, "tolerances"), fields.flat(memory, "limits")
         self._tolerances = relative[: solver.n], absolute[: solver.n], absolute[solver.n :]
-        self._looser = fields.flat(memory, "looser") if solver.form.compares else None
+        self._looser = fields.flat(memory, "looser") if "looser" in fields.all else None
         self._is_used = False
         self._rows: list[Any] = []
         self._places: Any = None
@@ -429,12 +436,14 @@ class Worker:
 
     def now(self) -> tuple[float, Any]:
         fields, memory = self._solver._fields, self.memory
-        state = fields.view(memory, "state").reshape(-1)[: self._solver.n]
+        lanes = self._solver.form.lanes
+        state = fields.view(memory, "state").reshape(-1)[: self._solver.n * lanes : lanes]
         return float(fields.view(memory, "now")[0, 0]), state.copy()
 
     def expect(self, most: int) -> None:
         """Make a log for so many attempts, unless there is one."""
-        rows = most * self._solver.form.lanes
+        form = self._solver.form
+        rows = most + form.lanes - 1 if form.compares else most * form.lanes  # there is room for one in every lane
         if self._room != rows:
             self._make_log(rows)
         self._log[...] = self._places

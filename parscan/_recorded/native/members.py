@@ -67,8 +67,9 @@ class Form:
     predicts : bool
         Whether DOP853 uses the errors of two steps for the length of the next one; if not, its steps are SciPy's.
     compares : bool
-        Whether members after the first one are that problem again, with tolerances that are larger by the factor
-        "looser" and from the same state: only their ends and values at times are wanted. With one lane.
+        Whether members after the first one are that problem again, with larger tolerances and from the same state: only
+        their ends and values at times are wanted. With one lane, one follows the other, and tolerances grow by the
+        factor "looser"; with several, they go on side by side, and the factors are those of members, "tightness".
     has_stretches : bool
         Whether the span is given in stretches, at whose ends steps end: the function jumps there, or has a kink.
     events : int
@@ -90,8 +91,8 @@ class Form:
     has_modes: bool = False
 
     def __post_init__(self) -> None:
-        if self.compares and self.lanes > 1:
-            raise ValueError("one lane compares solves of a problem")
+        if self.lanes > 1 and self.events:
+            raise ValueError("events are looked for in one lane")
         if self.has_times and self.log == DENSE:
             raise ValueError("values at given times are not written beside polynomials")
 
@@ -244,7 +245,7 @@ class Members(ABC):
         for name in ("member", "active", "fresh", "given", "shrunk", "finite", "accepts", "place", *COUNTS, "stiff",
                      "others"):  # fmt: skip
             fields.add(name, np.int64, 1, lanes)
-        if self.form.compares:
+        if self._loosens:
             fields.add("looser", np.float64, 1)
         fields.add("numbers", np.int64, len(NUMBERS))
         fields.add("pointers", np.int64, len(POINTERS) + len(self.program.arguments) - 2, 2)
@@ -540,7 +541,7 @@ class Members(ABC):
         given, state = code.array(self.pointer("y0", member), dtype), self.rows("state").of(1)
         with code.for_(self.n) as k:
             state[k * self.lanes + lane] = given[k]
-        if self.form.compares:
+        if self._loosens:
             with code.if_(member.differs(0)):
                 self._loosen()
         if self.switching is not None:
@@ -557,6 +558,11 @@ class Members(ABC):
             target = self.fields.array(code, f"parameter {number}")
             with code.for_(int(np.prod(argument.shape))) as k:
                 target[k * self.lanes + lane] = source[k]
+
+    @property
+    def _loosens(self) -> bool:
+        """Whether tolerances change from member to member; those of lanes differ by a factor on their errors."""
+        return self.form.compares and self.lanes == 1
 
     def _loosen(self) -> None:
         """Larger tolerances."""
@@ -708,7 +714,7 @@ class Members(ABC):
         if self.form.has_times:
             due = accepts & ((self.lane("next")[0] - end) * self.lane("direction")[0] <= 0)
             with code.if_(code.any(due)):
-                self._count(accepts, "evaluations", self.per_polynomial)
+                self._count(due, "evaluations", self.per_polynomial)
                 self.coefficients(begin, h)
                 self._write_values(due, begin, end, h)
         chosen = accepts.wide(self.width)

@@ -15,14 +15,17 @@ from .members import COUNTS, NUMBERS, POINTERS, STATES
 
 DOUBLE = np.dtype(np.float64)
 
-GIVEN = 6
-"""Numbers of a solve besides parameters: end, first step, longest steps of both marches, a factor, and begin."""
+GIVEN = 7
+"""Numbers of a solve besides parameters: end, first step, longest steps of both marches, factors, and begin."""
+
+UNUSED = "log coefficients", "times", "values", "stretches", "occurrences"
+"""Pointers to what such solvers do not have."""
 
 
 def may_be_ready(solver: Solver) -> bool:
     """Whether `Ready` takes a solver: it compares two marches in doubles, and gives nothing but the ends of steps."""
     form, shapes = solver.form, solver.parameters
-    is_plain = form.log == STATES and not (form.has_times or form.has_stretches or form.events)
+    is_plain = form.log == STATES and not (form.has_times or form.has_stretches or form.has_modes or form.events)
     return is_plain and form.compares and solver.dtype == DOUBLE and all(one.dtype == DOUBLE for one in shapes)
 
 
@@ -47,30 +50,31 @@ class Ready:
 
     def __init__(self, solver: Solver, attempts: int) -> None:
         n, self._attempts, self._call = solver.n, attempts, solver.machine.call
+        self._is_in_lanes = solver.compares_in_lanes
         sizes = [prod(one.shape) for one in solver.parameters]
         results = COMPARED * (n + 1 + len(COUNTS)) + 1  # the last one is the number of the next member
         first = sum(sizes) + results + GIVEN - 1
-        ends = [attempts + 1, (attempts + 1) * n + SLACK, attempts * n + SLACK, attempts]
+        ends = [attempts + 1, (attempts + 1) * n + SLACK, attempts * n + SLACK, attempts, COMPARED * n]
         block: Any = np.zeros(first + sum(ends))
-        t, y, slopes, members = (first + sum(ends[:k]) for k in range(len(ends)))
+        t, y, slopes, members, rates = (first + sum(ends[:k]) for k in range(len(ends)))
         self.t = block[t : t + ends[0]]
         self.y = block[y : y + ends[0] * n].reshape(-1, n)
         self.slopes = block[slopes : slopes + attempts * n].reshape(attempts, n)
         self._block, self._state = memoryview(block).cast("B"), 8 * y
         self._give = Struct(f"={sum(sizes)}d{8 * results}x{GIVEN}d").pack_into
         self._give_state = Struct(f"={n}d").pack_into
-        self._results, self._read = (
-            8 * sum(sizes),
-            Struct(f"={COMPARED * (n + 1)}d{COMPARED * len(COUNTS)}q").unpack_from,
-        )
+        self._read = Struct(f"={COMPARED * (n + 1)}d{COMPARED * len(COUNTS)}q").unpack_from
+        self._results = 8 * sum(sizes)
         begin, given = own_address(block), sum(sizes) + results
         places = {
             "y0": (y, 0), "t0": (t, 0), "end": (given, 0), "first": (given + 1, 0), "longest": (given + 2, 1),
-            "tightness": (given + 4, 0), "y": (sum(sizes), n), "t": (sum(sizes) + COMPARED * n, 1),
-            "counts": (sum(sizes) + COMPARED * (n + 1), len(COUNTS)), "queue": (given - 1, 0),
+            "tightness": (given + 4, 1), "y": (sum(sizes), n), "t": (sum(sizes) + COMPARED * n, 1),
+            "counts": (sum(sizes) + COMPARED * (n + 1), len(COUNTS)), "rates": (rates, n),
+            "queue": (given - 1, 0),
             "log members": (members, 0), "log t": (t + 1, 0), "log slopes": (slopes, 0), "log y": (y + n, 0),
         }  # fmt: skip
-        rows = [places.get(name, (0, 0)) for name in POINTERS]
+        places |= dict.fromkeys(UNUSED, (0, 0))
+        rows = [places[name] for name in POINTERS]
         rows += [(sum(sizes[:k]), 0) for k in range(len(sizes))]
         self._rows = np.array([(begin + 8 * place, 8 * stride) for place, stride in rows], dtype=np.int64).reshape(-1)
         self._numbers = np.zeros(len(NUMBERS), dtype=np.int64)
@@ -106,7 +110,8 @@ class Ready:
         if tolerances != self._tolerances or not self._template:
             self._fill(tolerances)
         self._memory[:] = self._template
-        self._give(self._block, 0, *parameters, end, 0.0, *longest, 1.0, begin)
+        tightness = 1.0 / tolerances[2] if self._is_in_lanes else 1.0
+        self._give(self._block, 0, *parameters, end, 0.0, *longest, 1.0, tightness, begin)
         self._give_state(self._block, self._state, *y0)
         self._call(self._address, self._attempts)
         return self._read(self._block, self._results)

