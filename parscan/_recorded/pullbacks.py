@@ -48,7 +48,7 @@ class Outer:
     targets: Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pullback:
     """
     The program `(*arguments, bar) -> (left, right, alone)`, whose results say what `bar ∂f/∂θ` is.
@@ -82,6 +82,16 @@ class Pullback:
             for begin in range(0, len(alone), most):
                 rows = slice(begin, begin + most)
                 total[one.targets] += left[rows, one.left].T @ right[rows, one.right]
+        return total
+
+    def gathered(self, terms: Any) -> Any:
+        """Sums `(size,)` of terms: of all that are `alone`, then of the products of each block."""
+        total, count = self.nothing(), self.targets.size
+        np.add.at(total, self.targets, terms[:count])
+        for one in self.outer:
+            size = one.targets.size
+            total[one.targets] += terms[count : count + size].reshape(one.targets.shape)
+            count += size
         return total
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from ..._arrays.threads import run_all
 from ..graph import CONSTANT, INPUT
 from ..program import Program
+from ..pullbacks import Pullback
 from .compilation import Compiled
 from .kernel import Sums, kernel
 from .lanes import widest
@@ -22,27 +23,38 @@ from .same_text import is_chosen
 AT_ONCE = 1 << 25
 """Operations after which Python may notice Ctrl-C."""
 
+MOST_SUMS = 1024
+"""Sums, for each lane: more of them do not stay in the nearest cache."""
+
+STORED = 1 << 20
+"""Bytes of factors of each group that are stored before they are multiplied."""
+
 SINGLE = 256
 """Steps after which sums in single precision are added up in double precision."""
 
 
 class Summed:
     """
-    Code of a program `(y, ..., θ, ..., g) -> (y', left, right, alone)` that adds up terms of its steps.
+    Code of a program `(y, ..., θ, ..., g) -> (y', left, right, alone)` whose terms are added up over all steps.
+
+    Few sums are kept in memory, for every lane, and each step adds its terms. Where there are more of them, factors of
+    some steps are stored, and multiplied as matrices.
 
     Parameters
     ----------
-    program : Program
+    derived : Pullback
+        With this program; see `pullbacks.summing`.
     parameters : range
         Numbers of the arguments θ, which are constants of the code.
-    sums : Sums
     """
 
-    def __init__(self, program: Program, parameters: range, sums: Sums) -> None:
-        self.program, self._parameters, self._sums = program, parameters, sums
+    def __init__(self, derived: Pullback, parameters: range) -> None:
+        program = derived.program
+        self.derived, self.program, self._parameters = derived, program, parameters
         self.lanes = max(widest(program, 1 << 30, beside=True), 2)
-        alone = program.results[3].size
-        self.size = alone + sum((b - a) * (d - c) for (a, b), (c, d) in sums)
+        self.size = derived.targets.size + sum(one.targets.size for one in derived.outer)
+        ranges = [((one.left.start, one.left.stop), (one.right.start, one.right.stop)) for one in derived.outer]
+        self.sums: Sums | None = tuple(ranges) if self.size <= MOST_SUMS else None
         self._first: tuple[Any, Compiled] | None = None
         inputs = [one for one in program.blocks if one.operation == INPUT and one.data[0] in parameters]
         nodes = [np.arange(one.first, one.first + one.count) for one in inputs]
@@ -61,8 +73,8 @@ class Summed:
         program = self._fixed(values)
         if self._first is None or self._is_chosen:
             modes = [SHARED if k in self._parameters else STRIDED for k in range(len(program.arguments))]
-            modes = [UNIT, *modes[1:], UNIT, UNIT, UNIT, UNIT]
-            found = kernel(program, chain=1, lanes=self.lanes, modes=modes, watched=True, sums=self._sums)
+            modes = [UNIT, *modes[1:], UNIT, *[STRIDED if self.sums is None else UNIT] * 3]
+            found = kernel(program, chain=1, lanes=self.lanes, modes=modes, watched=True, sums=self.sums)
             self._first = found, Compiled(found)
         made, code = self._first
         return code.with_table(made.of(program).table)
@@ -80,7 +92,7 @@ class Summed:
 
 class Sweep:
     """
-    Steps of a sequence: rows of states and of the sums so far, for every lane of every group.
+    Steps of a sequence: rows of states, and of the sums so far or of factors, for every lane of every group.
 
     Parameters
     ----------
@@ -90,20 +102,34 @@ class Sweep:
     inputs : sequence of arrays, shapes (T, *shape), or None for θ
         After the state; rows are contiguous, and of the recorded dtypes.
     groups : int
+
+    Attributes
+    ----------
+    total : array
+        Sums by all parameters, in double precision.
+    are_finite : bool
+        Whether all states were finite.
     """
 
     def __init__(self, summed: Summed, code: Compiled, inputs: Sequence[Any], groups: int) -> None:
         program, self._lanes, self._groups = summed.program, summed.lanes, groups
-        self._program, self._code, self._inputs = program, code, inputs
-        state = program.arguments[0]
-        count = int(np.prod(state.shape, dtype=int))
-        self._states = _rows(groups, count, self._lanes, state.dtype)
-        self._sums = _rows(groups, summed.size, self._lanes, program.dtypes[1])
+        self._summed, self._program, self._code, self._inputs = summed, program, code, inputs
+        state, dtype = program.arguments[0], program.dtypes[1]
+        self._states = _rows(groups, int(np.prod(state.shape, dtype=int)), self._lanes, state.dtype)
+        sizes = [ids.size for ids in program.results[1:]]
+        self._stretch = max(STORED // (self._lanes * max(sum(sizes), 1) * dtype.itemsize), 1)
+        self._sums: Any = None
+        self._factors: list[Any] = []
+        """Of all groups and lanes, of the steps of a stretch."""
+        if summed.sums is None:
+            self._factors = [np.empty((groups, self._lanes, self._stretch, size), dtype) for size in sizes]
+        else:
+            self._sums = _rows(groups, summed.size, self._lanes, dtype)
         self.restart()
 
     def restart(self) -> None:
         """Forget all sums."""
-        self.total, self.are_finite = np.zeros(self._sums.shape[1]), True
+        self.total, self.are_finite = self._summed.derived.nothing(), True
 
     @property
     def sequences(self) -> int:
@@ -121,34 +147,61 @@ class Sweep:
 
     def run(self, begin: int, steps: int, apart: int) -> None:
         """Evaluate steps, from `begin` on in the first lane, and so many later in each other one; sums are not kept."""
-        self._run(begin, steps, apart)
-        self._sums[...] = 0
+        self._run(begin, steps, apart, stores=False)
+        if self._sums is not None:
+            self._sums[...] = 0
 
     def add(self, begin: int, steps: int, apart: int, *, several: bool = True) -> None:
         """The same with terms added to the total: of all lanes, or of the first one only."""
-        single = self._sums.dtype.itemsize == 4
-        size = max(AT_ONCE // (self._program.operations * self._lanes * self._groups), 1)
-        size = min(size, SINGLE) if single else size
+        derived, lanes = self._summed.derived, slice(None if several else 1)  # there is one group then
+        size = self._stretch
+        if self._sums is not None:
+            size = max(AT_ONCE // max(self._program.operations * self.sequences, 1), 1)
+            size = min(size, SINGLE) if self._sums.dtype.itemsize == 4 else size
         for first in range(0, steps, size):
-            self._run(begin + first, min(size, steps - first), apart)
-            found = self._sums if several else self._sums[:1, :, :1]
-            self.total += np.sum(found, axis=(0, 2), dtype=float)
-            self._sums[...] = 0
+            count = min(size, steps - first)
+            parts = self._run(begin + first, count, apart, lanes=lanes)
+            if self._sums is not None:
+                parts = [derived.gathered(np.sum(self._sums[:, :, lanes], axis=(0, 2), dtype=float))]
+                self._sums[...] = 0
+            self.total += sum(parts)
 
-    def _run(self, begin: int, steps: int, apart: int) -> None:
+    def _run(
+        self, begin: int, steps: int, apart: int, *, stores: bool = True, lanes: slice | None = None
+    ) -> list[Any]:  # fmt: skip
+        """Evaluate steps; returns sums of products of the factors of some lanes of each group, if these are stored."""
         if not steps:
-            return
+            return []
         rows = [(address(self._states), 0, 0), *(_row(one, begin, apart) for one in self._inputs)]
-        rows += [(address(self._states), 0, 0), (address(self._sums), 0, 0), *[(0, 0, 0)] * 3]
+        last = len(rows)
+        rows += [(address(self._states), 0, 0)]
+        if self._sums is not None:
+            rows += [(address(self._sums), 0, 0), *[(0, 0, 0)] * 3]
+        else:
+            rows += [(address(one), one.strides[2] * stores, one.strides[1]) for one in self._factors] + [(0, 0, 0)]
         places = np.array([rows] * self._groups, dtype=np.int64)
         numbers = np.arange(self._groups)
-        places[:, :, 0] += numbers[:, None] * self._lanes * places[:, :, 2]
-        last = len(self._inputs) + 1
-        places[:, [0, last], 0] += numbers[:, None] * self._states.strides[0]
-        places[:, last + 1, 0] += numbers * self._sums.strides[0]
-        cuts = range(self._groups + 1)
-        run_all([self._code.task(places[first:end], steps) for first, end in pairwise(cuts)])
+        places[:, :last, 0] += numbers[:, None] * self._lanes * places[:, :last, 2]
+        for k, one in (
+            (0, self._states),
+            (last, self._states),
+            (last + 1, self._sums),
+            *enumerate(self._factors, last + 1),
+        ):
+            if one is not None:
+                places[:, k, 0] += numbers * one.strides[0]
+        found: list[Any] = []
+
+        def task(group: int) -> None:
+            self._code.task(places[group : group + 1], steps)()
+            if self._factors and stores:
+                some = [one[group, lanes, :steps] for one in self._factors]
+                rows = [np.reshape(one, (one.shape[0] * steps, one.shape[2])) for one in some]
+                found.append(self._summed.derived.summed(*rows))
+
+        run_all([partial(task, group) for group in range(self._groups)])
         self.are_finite &= bool((places[:, -1, 0] == 1).all())
+        return found
 
 
 def _row(array: Any, begin: int, apart: int) -> tuple[int, int, int]:

@@ -8,7 +8,6 @@ began, and adds up the products of the adjoint states with the derivatives by th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
@@ -23,11 +22,7 @@ from .solution import Solution
 
 if TYPE_CHECKING:
     from ..._recorded.native.summed import Summed, Sweep
-    from ..._recorded.pullbacks import Pullback
     from ..._recorded.record import Recording
-
-MOST_SUMS = 1024
-"""Sums of terms, for each lane: more of them do not stay in the nearest cache."""
 
 
 def compiled_gradient(
@@ -51,7 +46,7 @@ def compiled_gradient(
     if solution.step.has_jacobian or steps < gradient.shape[0] or steps < 2:
         return None
     operations = LARGER * recording.program.operations
-    if sum(map(_size, given)) > MOST_SUMS or steps * operations < WORTH_SWEEPING:
+    if steps * operations < WORTH_SWEEPING:
         return None
     seconds = of_scan(solution)
     price = COMPILING + PER_OPERATION * LARGER * recording.program.written
@@ -60,37 +55,33 @@ def compiled_gradient(
     if not CODES.buys(("summed", recording.program.kinds), price, seconds):
         return None
     try:
-        derived, code = noted(recording.notes, "summed", lambda: _derived(recording, numbers))
-        return _Backwards(solution, recording.notes, derived, code, given, gradient).found()
+        summed = noted(recording.notes, "summed", lambda: _derived(recording, numbers))
+        return _Backwards(solution, recording.notes, summed, given, gradient).found()
     except NoCodeError:
         return None
 
 
-def _size(array: Array) -> int:
-    return prod(array.shape)
-
-
-def _derived(recording: Recording, numbers: range) -> tuple[Pullback, Summed]:
+def _derived(recording: Recording, numbers: range) -> Summed:
     from ..._recorded.native.summed import Summed  # noqa: PLC0415 - LLVM is slow to load
     from ..._recorded.pullbacks import summing  # noqa: PLC0415
 
     found = entered(lambda: summing(recording, numbers))
     if found.program.written > LARGEST:
         raise NoCodeError("has too many operations with its derivatives")
-    ranges = tuple(((one.left.start, one.left.stop), (one.right.start, one.right.stop)) for one in found.outer)
-    return found, Summed(found.program, range(numbers.start + 1, numbers.stop + 1), ranges)
+    return Summed(found, range(numbers.start + 1, numbers.stop + 1))
 
 
 class _Backwards:
     """From the last step to the first one; all arrays begin at the last time. Step `t` needs `λ_t` and `g_{t-1}`."""
 
     def __init__(
-        self, solution: Solution, notes: dict[Any, Any], derived: Pullback, summed: Summed, given: Sequence[Array],
+        self, solution: Solution, notes: dict[Any, Any], summed: Summed, given: Sequence[Array],
         gradient: Array,
     ) -> None:  # fmt: skip
         from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415 - slow to import
 
-        self._derived, self._summed, self._given, self._notes = derived, summed, given, notes
+        derived = self._derived = summed.derived
+        self._summed, self._given, self._notes = summed, given, notes
         self._groups = available_threads()
         while self._groups > 1 and self._longest(solution.steps) < TRIED:
             self._groups -= 1
@@ -187,7 +178,7 @@ class _Backwards:
         first = self._sweep(self._first, 1)
         first.start(state)
         first.add(0, 1, 0, several=False)
-        return self._total(alone.total + sweep.total + first.total), first.states()[0]
+        return alone.total + sweep.total + first.total, first.states()[0]
 
     def _compare(self) -> None:
         """Compare a step of every lane, spread over time, with NumPy, once; raises `NoCodeError`."""
@@ -207,17 +198,7 @@ class _Backwards:
             off = bool(xp.any(apart(xp, some.states(), xp.reshape(found, (lanes, -1)))))
             expected, size = self._derived.summed(*terms), self._derived.summed(*map(xp.abs, terms))
             known = xp.isfinite(expected)  # of infinite terms, nothing is known
-            distance = xp.where(known, xp.abs(self._total(some.total) - expected), 0.0)
+            distance = xp.where(known, xp.abs(some.total - expected), 0.0)
             if off or bool(xp.any(distance > machine_epsilon(states.dtype) ** 0.5 * size)):
                 raise NoCodeError("gave other derivatives than its recorded operations")
         self._notes["summed agrees"] = True
-
-    def _total(self, terms: Array) -> Array:
-        """Sums of terms by the parameters to which they belong."""
-        total, count = self._derived.nothing(), self._derived.targets.size
-        array_namespace(terms).add.at(total, self._derived.targets, terms[:count])
-        for one in self._derived.outer:
-            size = one.targets.size
-            total[one.targets] += terms[count : count + size].reshape(one.targets.shape)
-            count += size
-        return total

@@ -201,10 +201,10 @@ class Differentiable(Result[Solution]):
         Notes
         -----
         A step that can be recorded (see `trace`) is differentiated exactly. Without `adjoint` in between, one sweep of
-        machine code gives the gradient of long series that forget their past, by parameters of up to 1024 numbers: ask
-        for all of them, and for ``"y0"``, at once. Differences take two calls of `step` on all
-        states per entry, with the adjoint held fixed; their relative error is about 1e-10 in double and 1e-5 in single
-        precision. Then, for more than some dozens of entries, write a `vjp`.
+        machine code gives the gradient of long series that forget their past: ask for all parameters, and for ``"y0"``,
+        at once. Differences take two calls of `step` on all states per entry, with the adjoint held fixed; their
+        relative error is about 1e-10 in double and 1e-5 in single precision. Then, for more than some dozens of
+        entries, write a `vjp`.
 
         Examples
         --------

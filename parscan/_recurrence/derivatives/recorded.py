@@ -16,7 +16,7 @@ from ..._linalg.dense import Dense
 from ..._linalg.structure import Structure
 from ..._recorded.budget import NoCodeError
 from ..systems.recorded_step import record_step
-from .solution import Solution
+from .solution import SAMPLE, Solution
 
 if TYPE_CHECKING:
     from ..._recorded.linearised import Linearised
@@ -92,6 +92,7 @@ def recording_of(solution: Solution) -> Recording:
         raise NoCodeError("is not recorded, as `compile=False` asks")
     recording = record_step(solution.step, solution.y0[None, ...])
     values = noted(recording.notes, "at points", lambda: AtPoints(recording.program))
+    values.prepare(SAMPLE)
     compare(solution, lambda states, times: values(*arguments(solution, states, times))[0])
     return recording
 

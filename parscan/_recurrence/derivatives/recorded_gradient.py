@@ -17,7 +17,7 @@ from ..._recorded.budget import NoCodeError
 from ..systems.recorded_step import recorded_step
 from .compiled_gradient import compiled_gradient
 from .recorded import MOST, arguments, as_states, compare, entered, noted, recording_of
-from .solution import Solution
+from .solution import SAMPLE, Solution
 
 if TYPE_CHECKING:
     from ..._recorded.pullbacks import Pullback
@@ -134,6 +134,7 @@ def by_parameters(solution: Solution, keys: Sequence[int]) -> ByParameters:
     others = tuple(one for key, one in enumerate(step.args) if key not in keys)
     recording = recorded_step(step, y0[None, ...], function, examples, others)
     values = noted(recording.notes, "at points", lambda: AtPoints(recording.program, _shared(recording, len(own))))
+    values.prepare(SAMPLE)
     given = list(map(pairs, examples))
     compare(solution, lambda states, times: values(*arguments(solution, states, times), *given)[0])
     gradient = ByParameters(solution, keys, recording)

@@ -1,5 +1,7 @@
 """Gradients by one compiled sweep: those of adjoint states, in segments that overlap, for all kinds of parameters."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from random_programs import SMOOTHLY
 
 from parscan import solve_recurrence
 from parscan._functions import at_points
+from parscan._recorded import memo
 from parscan._recorded.native import summed
 from parscan._recurrence.derivatives import compiled_gradient, recorded_gradient
 
@@ -56,7 +59,7 @@ def in_two_ways(sol, g, params):
     return sol.gradient(g, params), (*sol.gradient(sol.adjoint(g), params[:-1]), sol.adjoint(g).y0)
 
 
-@pytest.mark.parametrize(("n", "steps"), [(1, 20_000), (1, 12_345), (2, 20_001), (4, 15_000), (8, 15_000)])
+@pytest.mark.parametrize(("n", "steps"), [(1, 20_000), (1, 12_345), (2, 20_001), (8, 15_000), (16, 10_000), (32, 9000)])
 def test_against_complex_steps(n, steps, ways, rng):
     W, U = rng.uniform(-1, 1, (2, n, 3 * n)) / np.sqrt(n)
     args, x, y0 = (W, U, rng.uniform(-1, 1, 3 * n)), rng.standard_normal((steps, n)), rng.standard_normal(n)
@@ -75,9 +78,13 @@ def test_against_complex_steps(n, steps, ways, rng):
     assert abs(total - expected) <= ROUNDING * terms
 
 
-@pytest.mark.parametrize("batch", [(), (3,), (2, 2)])
+@pytest.mark.parametrize("most", [0, summed.MOST_SUMS], ids=["factors", "sums"])
+@pytest.mark.parametrize("batch", [(), (3,), (2, 2)], ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
-def test_dtypes_and_batches(batch, dtype, ways, rng):
+def test_dtypes_and_batches(batch, dtype, most, ways, monkeypatch, rng):
+    monkeypatch.setattr(summed, "MOST_SUMS", most)
+    monkeypatch.setattr(memo, "_kept", OrderedDict())  # code is kept with recordings
+
     def numbers(*shape):
         found = rng.standard_normal(shape)
         return (found + 1j * rng.standard_normal(shape) if dtype == np.complex128 else found).astype(dtype)
@@ -144,9 +151,10 @@ def test_what_was_forgotten_before_need_not_be_now(ways, rng):
 def test_wrong_machine_code_is_not_used(ways, monkeypatch, rng):
     real = summed.Sweep._run
 
-    def wrong(self, begin, steps, apart):
-        real(self, begin, steps, apart)
+    def wrong(self, *args, **options):
+        found = real(self, *args, **options)
         self._sums *= 1.001
+        return found
 
     monkeypatch.setattr(summed.Sweep, "_run", wrong)
     x = rng.standard_normal((20_000, 2))
