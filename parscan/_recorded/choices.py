@@ -14,6 +14,9 @@ from .selection import Selection
 
 np: Any = numpy  # whose types do not know recording arrays
 
+WRITTEN_OUT = 256
+"""Largest number of entries of a table that is not constant."""
+
 
 @records()
 def where(condition: Any, *values: Any) -> RecordingArray:
@@ -94,8 +97,10 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, 
 
 @records()
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
-    if period is not None or any(isinstance(v, RecordingArray) and v.constants is None for v in (xp, fp)):
-        raise Refused("calls `interp` with a period or a table of values")
+    if period is not None:
+        raise Refused("calls `interp` with a period")
+    if any(isinstance(v, RecordingArray) and v.constants is None for v in (xp, fp)):
+        return _between(recording(x, xp, fp), xp, fp, left, right)
     if np.asarray(fp).dtype.kind == "c":
         raise Refused("calls `interp` with a complex table")
     nodes, values = np.asarray(xp, dtype=float), np.asarray(fp, dtype=float)
@@ -114,6 +119,21 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     low, high = values[0] if left is None else left, values[-1] if right is None else right
     found = np.where(np.equal(array, nodes[-1]), values[-1], np.where(array > nodes[-1], high, inside))
     return np.where(array < nodes[0], low, found)
+
+
+def _between(x: RecordingArray, xp: Any, fp: Any, left: Any, right: Any) -> Any:
+    """Interpolation in a table that is not constant: its parts, of which one is chosen by comparisons."""
+    nodes, values = (recording(one, x).astype(float) for one in (xp, fp))
+    count = len(nodes)
+    if values.dtype.kind == "c" or count > WRITTEN_OUT or count != len(values):
+        raise Refused(f"calls `interp` with a table of more than {WRITTEN_OUT} values that are not constant")
+    array = x.astype(float)
+    found: Any = array * 0 + values[-1]
+    for k in range(count - 2, -1, -1):
+        slope = (values[k + 1] - values[k]) / (nodes[k + 1] - nodes[k])
+        found = np.where(array < nodes[k + 1], slope * (array - nodes[k]) + values[k], found)
+    found = np.where(array > nodes[-1], values[-1] if right is None else right, found)
+    return np.where(array < nodes[0], values[0] if left is None else left, found)
 
 
 def recording_table(graph: Graph, values: Any) -> RecordingArray:

@@ -26,7 +26,9 @@ def level(stop, k, end=5.0):
 
 def gradient(fun, args, span=(0.0, 5.0), y0=(0.0,), method="auto", **options):
     """The gradient of the sum of the last state, and the warnings that it gave."""
-    sol = solve_ivp(fun, span, np.asarray(y0), method, args=args, t_eval=[span[1]], rtol=1e-8, atol=1e-10)
+    sol = solve_ivp(
+        fun, span, np.asarray(y0), method, args=args, t_eval=[span[1]], rtol=1e-8, atol=1e-10, compile=False
+    )
     assert sol.success
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -104,7 +106,7 @@ def test_an_infusion_that_ends_at_any_time(stop, k):
     h = 1e-6
     assert np.isclose(by_k, (level(stop, k + h) - level(stop, k - h)) / (2 * h), rtol=1e-5, atol=1e-9)
     assert gradient(infusion, (stop, k), params="k")[1] == []
-    sol = solve_ivp(infusion, (0, 5), [0.0], args=(stop, k), t_eval=[5.0], rtol=1e-8, atol=1e-10)
+    sol = solve_ivp(infusion, (0, 5), [0.0], args=(stop, k), t_eval=[5.0], rtol=1e-8, atol=1e-10, compile=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DiscontinuousParameterWarning)
         _, beside_another = sol.gradient(np.ones((1, 1)))
@@ -122,20 +124,28 @@ def test_other_dtypes(dtype):
     def fun(t, y, stop, k):
         return [-dtype(k) * y[0] + np.where(t < stop, dtype(1), dtype(0))]
 
-    sol = solve_ivp(fun, (0, 5), np.zeros(1, dtype), args=(2.0, 0.3), t_eval=[5.0], rtol=1e-4, atol=1e-5)
+    sol = solve_ivp(fun, (0, 5), np.zeros(1, dtype), args=(2.0, 0.3), t_eval=[5.0], rtol=1e-4, atol=1e-5, compile=False)
     with pytest.warns(DiscontinuousParameterWarning, match=r"`args\[0\]` \(`stop`\) moves a jump"):
         sol.gradient(np.ones((1, 1), dtype))
 
 
 def test_a_batch():
-    sol = solve_ivp(infusion, (0, 5), np.zeros((1, 3)), args=(2.0, np.array([0.3, 0.5, 0.7])), t_eval=[5.0], rtol=1e-6)
+    sol = solve_ivp(
+        infusion,
+        (0, 5),
+        np.zeros((1, 3)),
+        args=(2.0, np.array([0.3, 0.5, 0.7])),
+        t_eval=[5.0],
+        rtol=1e-6,
+        compile=False,
+    )
     with pytest.warns(DiscontinuousParameterWarning, match=r"`args\[0\]`"):
         sol.gradient(np.ones((1, 1, 3)))
 
 
 def test_a_product_of_the_users_own_is_believed():
     """Without `assert`: a warning is an error, which fails the test."""
-    sol = solve_ivp(infusion, (0, 5), [0.0], args=(2.0, 0.7), t_eval=[5.0], rtol=1e-8, atol=1e-10)
+    sol = solve_ivp(infusion, (0, 5), [0.0], args=(2.0, 0.7), t_eval=[5.0], rtol=1e-8, atol=1e-10, compile=False)
     sol.gradient(np.ones((1, 1)), params="k", vjp=lambda adjoint, t, y, stop, k: float((-y * adjoint).sum()))
 
 

@@ -64,4 +64,5 @@ def with_nodes(trajectory: Trajectory, times: Array) -> Trajectory:
     xp = solution.xp
     t = solution.direction * xp.sort(solution.direction * xp.concat([solution.t, times]))
     t = xp.concat([t[:1], t[1:][t[1:] != t[:-1]]])
-    return polished(trajectory.rhs, trajectory.method, solution.resampled(Mesh(t, solution.breaks)))
+    refined = polished(trajectory.rhs, trajectory.method, solution.resampled(Mesh(t, solution.breaks)))
+    return trajectory.on(refined.solution)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from ..._arrays.namespace import Array, array_namespace
 from ..._functions.adjoint import Adjoint
 from ..._functions.columns import chosen_columns, split
 from ..._functions.cotangents import as_gradient, as_like
+from ..._functions.parameters import START
 from ..._functions.right_hand_side import RightHandSide
 from ..._linalg.dense import Dense
 from ..._linalg.growth import scaled_product
@@ -28,10 +29,12 @@ from .converge_fully import close_enough, polished, with_nodes
 from .forcing import Forcing
 from .gradient import by_forcing, by_parameters
 from .jacobian import Forcings
-from .jacobian_check import exactly_linearised
+from .jacobian_check import BY_DIFFERENCES, UNLIKE, exactly_linearised
+from .moving import Moving, beside_crossings, followed, jumping, moving, reject_crossings, sampled
+from .recorded_gradient import recording_of
 from .stale_check import reject_changed
 from .state_jumps import Jumps, state_jumps
-from .trajectory import AdjointSolution, Forced, Trajectory
+from .trajectory import AdjointSolution, Forced, Kicks, Trajectory
 
 
 class Variational(Protocol):
@@ -78,6 +81,8 @@ class Derivatives:
         """The trajectory with the best Jacobians, and where they come from."""
         found = self._find()
         linearised = exactly_linearised(found.rhs, found.solution.t, found.solution.y)
+        if UNLIKE in linearised.source:  # many nodes may be at a jump
+            linearised = exactly_linearised(found.rhs, *sampled(found.solution))
         return replace(found, rhs=linearised.rhs), linearised.source
 
     @property
@@ -85,11 +90,24 @@ class Derivatives:
         found = self._found
         if self._scale is not None:
             reject_changed(found.rhs, found.method, found.solution, self._scale)
-        return found
+        return self._followed[0]
+
+    @cached_property
+    def _followed(self) -> tuple[Trajectory, bool]:
+        """The trajectory with nodes where it crosses thresholds, and whether the record shows all jumps."""
+        found = self._found
+        if self.source.startswith(BY_DIFFERENCES):  # there is no record, or it is contradicted
+            return found, False
+        try:
+            recorded = jumping(found.rhs, (), found.solution)
+            return (found if recorded is None else followed(recorded, found)), True
+        except NoCodeError:
+            return found, False
 
     @cached_property
     def _jumps(self) -> Jumps | None:
-        return state_jumps(self._found.rhs, self._found.solution)
+        """Jumps that the state triggers, where the function is not recorded."""
+        return None if self._followed[1] else state_jumps(self._found.rhs, self._found.solution)
 
     def tangent(self, y: Array, times: Array, forcing: Any, y0: Any, at: Any, mesh: Array) -> Array:
         """Changes of the states `y` `(n, N, *batch)` at the times of the output, or at the times `at`."""
@@ -104,7 +122,7 @@ class Derivatives:
         trajectory = self._trajectory
         forced = None if forcing is None else Forcing(forcing, trajectory.rhs, start.shape[1] if many else None)
         wanted = times if at is None else _as_times(at, trajectory.solution.t)
-        found, nodes = _changes(trajectory, y, wanted, forced, start)
+        found, nodes = _changes(trajectory, y, wanted, forced and _aside(forced, trajectory), start)
         if self._jumps is not None and start.size:
             self._jumps.warn_of_changed(trajectory.solution.t, nodes)
         found = found if many or (forced is not None and forced.many) else found[..., 0]
@@ -117,10 +135,14 @@ class Derivatives:
                 return self._variational.jacobian(y, times, params)
         rhs = self._found.rhs
         chosen = chosen_columns(params, partial(rhs.function, None), rhs.args)
-        forcings = Forcings(rhs, chosen)
-        trajectory = self._trajectory
-        start = forcings.start(trajectory.solution.y)
-        found, nodes = _changes(trajectory, y, times, forcings, start)
+        course = _Course(self._trajectory, rhs if self._followed[1] else None, y, times, y)
+        moving = course.moving([int(key) for key in chosen.keys if key != START])
+        trajectory = self._trajectory if moving is None else moving.trajectory
+        if moving is None and any(key != START for key in chosen.keys):
+            reject_crossings(trajectory)
+        forcings = Forcings(rhs, chosen, moving)
+        start, shifts = forcings.start(trajectory.solution.y), forcings.shifts(rhs.y0.shape[-1])
+        found, nodes = _changes(trajectory, y, times, forcings, start, shifts)
         if self._jumps is not None and start.size:
             self._jumps.warn_of_changed(trajectory.solution.t, nodes)
         forcings.warn_of_moved_jumps()
@@ -157,20 +179,11 @@ class Derivatives:
         if self._variational is not None and vjp is None and forcing is None:
             with suppress(NoCodeError):
                 return self._variational.gradient(times, gradient, params)
+        course = _Course(self._trajectory, self._found.rhs if self._followed[1] else None, y, times, gradient)
         rhs = self._found.rhs
-        nodes: list[Array] = []
-
-        def pull() -> tuple[Array, ...]:
-            solved = _adjoint_solution(self._trajectory, y, times, gradient, forcings=True)
-            nodes.append(solved.nodes)
-            return solved.points
-
-        def beside(adjoint: Array) -> Array:
-            return beside_breaks(self._found.method, self._found.solution, adjoint)
-
-        found = by_forcing(rhs, pull, forcing) if forcing is not None else by_parameters(rhs, pull, beside, params, vjp)
+        found = by_forcing(rhs, course, forcing) if forcing is not None else by_parameters(rhs, course, params, vjp)
         if self._jumps is not None and y.size:
-            self._jumps.warn_of_felt(self._found.solution.t, nodes[0])
+            self._jumps.warn_of_felt(self._found.solution.t, course.nodes)
         return found
 
     def _with_nodes(self, mesh: Array) -> Trajectory:
@@ -185,7 +198,7 @@ class Derivatives:
         trajectory = self._trajectory
         product, total = None, 0.0
         for window in trajectory.windows() if trajectory.solution.y.size else ():
-            matrices = trajectory.model(window, inside=False).propagators
+            matrices = trajectory.propagators(window)
             xp = array_namespace(matrices)
             matrices = matrices if product is None else xp.concat([product[None, ...], matrices])
             product, logarithm = scaled_product(Dense(), matrices)
@@ -195,6 +208,54 @@ class Derivatives:
         t = trajectory.solution.t
         span = abs(float(t[-1] - t[0]))
         return float(array_namespace(total).max(total)) / span if span else math.nan
+
+
+class _Course:
+    """The adjoint equations along a trajectory; `rhs` is the right-hand side where its record shows all jumps."""
+
+    def __init__(
+        self, trajectory: Trajectory, rhs: RightHandSide | None, y: Array, times: Array, gradient: Array
+    ) -> None:
+        self._trajectory, self._rhs, self._given = trajectory, rhs, (y, times, gradient)
+        self.nodes = trajectory.solution.y
+        """Gradients with respect to the nodes, once the equations are solved."""
+
+    def moving(self, keys: Sequence[int]) -> Moving | None:
+        """Of the arguments with these indices, those that the function can be recorded with; None if nothing moves."""
+        if self._rhs is None or not keys or not self._trajectory.solution.y.size:
+            return None
+        try:
+            found = jumping(self._rhs, keys, self._trajectory.solution)
+        except NoCodeError:
+            if len(keys) == 1:
+                return None
+            return self.moving([key for key in keys if _is_recorded(self._rhs, key)])
+        return None if found is None else moving(found, self._trajectory)
+
+    def solved(self, moving: Moving | None = None) -> tuple[AdjointSolution, Trajectory]:
+        """Their solution, on the trajectory of parameters that move jumps if there are any, and the trajectory."""
+        trajectory = self._trajectory if moving is None else moving.trajectory
+        solved = _adjoint_solution(trajectory, *self._given, forcings=True)
+        self.nodes = solved.nodes
+        return solved, trajectory
+
+    def beside(self, adjoint: Array) -> Array:
+        """Adjoint forcings, those at breakpoints moved to other stages, for parameters that may move a kink."""
+        return beside_breaks(self._trajectory.method, self._trajectory.solution, adjoint)
+
+
+def _is_recorded(rhs: RightHandSide, key: int) -> bool:
+    """Whether the function can be recorded with an argument as a variable."""
+    try:
+        recording_of(rhs, (key,))
+    except NoCodeError:
+        return False
+    return True
+
+
+def _aside(forcing: Forcing, trajectory: Trajectory) -> Callable[[Array, Array], Array]:
+    """A forcing, called a little aside of crossings."""
+    return lambda times, states: forcing(times, beside_crossings(trajectory, times, states))
 
 
 def of_mesh(
@@ -223,13 +284,13 @@ def of_mesh(
 
 
 def _changes(
-    trajectory: Trajectory, y: Array, times: Array, forced: Forced | None, start: Array
+    trajectory: Trajectory, y: Array, times: Array, forced: Forced | None, start: Array, shifts: Kicks | None = None
 ) -> tuple[Array, Array]:  # fmt: skip
     """Changes `(n, N, *batch, k)` of the states `y` at some times by forcings and of the start, and those of nodes."""
     xp, (_, *batch, n) = array_namespace(y), trajectory.solution.y.shape
     observed = Observation(trajectory.solution, xp.reshape(times, (-1,)))
     if start.size:
-        nodes, slopes = trajectory.tangent(forced, start, inside=observed.inside)
+        nodes, slopes = trajectory.tangent(forced, start, inside=observed.inside, shifts=shifts)
         found = observed.of(nodes, slopes)
     else:
         found = nodes = xp.zeros((observed.count, *start.shape), dtype=y.dtype)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from ..._arrays.namespace import Array, array_namespace, conjugate, copy
 from ..._functions.by_parameters import of_argument
@@ -16,19 +16,30 @@ from ..._functions.points import Points
 from ..._functions.right_hand_side import RightHandSide
 from ..._recorded.budget import NoCodeError
 from .forcing import Forcing
+from .moving import Moving, beside_crossings, reject_crossings
 from .recorded_gradient import by_parameters as of_recorded
+from .trajectory import AdjointSolution, Trajectory
 
 SAMPLE = 64
 """Number of points on which step sizes of differences are tried."""
 
 
-Pull = Callable[[], tuple[Array, ...]]
-"""Solves the adjoint equations: times `(m,)`, states and adjoint forcings `(m, *batch, n)`."""
+class Course(Protocol):
+    """The adjoint equations along a trajectory."""
+
+    def solved(self, moving: Moving | None = None) -> tuple[AdjointSolution, Trajectory]:
+        """Their solution, on the trajectory of parameters that move jumps if there are any, and the trajectory."""
+
+    def moving(self, keys: Sequence[int]) -> Moving | None:
+        """Of the arguments with these indices, those that the function can be recorded with; None if nothing moves."""
+
+    def beside(self, adjoint: Array) -> Array:
+        """Adjoint forcings, those at breakpoints moved to other stages, for parameters that may move a kink."""
 
 
-def by_forcing(rhs: RightHandSide, pull: Pull, forcing: Callable[..., Any]) -> Array:
+def by_forcing(rhs: RightHandSide, course: Course, forcing: Callable[..., Any]) -> Array:
     """The gradient by the user's `forcing`: one number, or one for each parameter."""
-    times, states, adjoint = pull()
+    times, states, adjoint = _points_of(course)
     given = Forcing(forcing, rhs)
     values = given(times, states)
     xp = array_namespace(values)
@@ -37,31 +48,44 @@ def by_forcing(rhs: RightHandSide, pull: Pull, forcing: Callable[..., Any]) -> A
     return sums if given.many else sums[0]
 
 
-def by_parameters(
-    rhs: RightHandSide, pull: Pull, beside: Callable[[Array], Array], params: Any, vjp: Callable[..., Any] | None
-) -> Tree:  # fmt: skip
-    """
-    The gradient by the user's vector-Jacobian product or by other derivatives, in the structure of the parameters.
-
-    `beside` moves adjoint forcings at breakpoints to other stages, for parameters that may move a kink.
-    """
+def by_parameters(rhs: RightHandSide, course: Course, params: Any, vjp: Callable[..., Any] | None) -> Tree:
+    """The gradient by the user's vector-Jacobian product, or by other derivatives, in the parameters' structure."""
     chosen = choose(params, partial(rhs.function, None), rhs.args)  # with the time bound, the state comes first
     reject_nothing(chosen, vjp)
     for name, tree in zip(chosen.names, chosen.trees(None, rhs.args), strict=True):
         leaves(name, tree)  # raises for parameters without a gradient, before any work
-    times, states, adjoint = pull()
     if vjp is not None:
-        return _by_product(rhs, times, states, adjoint, chosen, vjp)
-    return chosen.joined(_by_record_or_differences(rhs, times, states, adjoint, beside, chosen))
+        return _by_product(rhs, *_points_of(course), chosen, vjp)
+    keys = [int(key) for key in chosen.keys]
+    moving = course.moving(keys)
+    solved, trajectory = course.solved(moving)
+    exact: dict[Any, Tree] = {}
+    if moving is not None and solved.after is not None:
+        times, states, adjoint = solved.points
+        with suppress(NoCodeError):
+            exact.update(moving.gradient(times, states, adjoint, solved.after))
+    rest = replace(chosen, keys=tuple(key for key in keys if key not in exact))
+    if rest.keys:
+        reject_crossings(trajectory)
+        exact |= dict(zip(rest.keys, _by_record_or_differences(rhs, solved, course, rest), strict=True))
+    return chosen.joined([exact[key] for key in keys])
+
+
+def _points_of(course: Course) -> tuple[Array, Array, Array]:
+    """Times, states and adjoint forcings for a user's function."""
+    solved, trajectory = course.solved()
+    times, states, adjoint = solved.points
+    return times, beside_crossings(trajectory, times, states), adjoint
 
 
 def _by_record_or_differences(
-    rhs: RightHandSide, times: Array, states: Array, adjoint: Array, beside: Callable[[Array], Array], chosen: Chosen
+    rhs: RightHandSide, solved: AdjointSolution, course: Course, chosen: Chosen
 ) -> list[Tree]:  # fmt: skip
     """The gradient by each parameter: exact where the function can be recorded with it, otherwise by differences."""
+    times, states, adjoint = solved.points
     keys = [int(key) for key in chosen.keys]
-    exact, jumpy = _recorded(rhs, times, states, adjoint, beside, keys)
-    adjoint = beside(adjoint)
+    exact, jumpy = _recorded(rhs, times, states, adjoint, course.beside, keys)
+    adjoint = course.beside(adjoint)
     points = points_of(rhs, times, states)
     checked = replace(chosen, keys=tuple(key for key in keys if key in jumpy or key not in exact))
     moving = warn_of_moved_jumps(points, adjoint, checked, in_time=True)

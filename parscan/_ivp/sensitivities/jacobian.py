@@ -6,14 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
 
-from ..._arrays.namespace import Array, array_namespace, contiguous
-from ..._functions.columns import ByRecord, by_differences, sizes, starts
+from ..._arrays.namespace import Array, array_namespace
+from ..._functions.columns import by_differences, sizes, starts
 from ..._functions.moved_jumps import warn_of_moved_jumps
 from ..._functions.parameters import START, Chosen
 from ..._functions.right_hand_side import RightHandSide
 from ..._recorded.budget import NoCodeError
 from .gradient import points_of
-from .recorded_gradient import FIRST, ByParameters, as_point, as_states, entering
+from .moving import Moving
+from .recorded_gradient import ByParameters
 from .recorded_gradient import by_parameters as of_recorded
 
 
@@ -26,10 +27,13 @@ class Forcings:
     ----------
     rhs : RightHandSide
     chosen : Chosen
+    moving : Moving, optional
+        Jumps that some of the parameters move.
     """
 
     rhs: RightHandSide
     chosen: Chosen
+    moving: Moving | None = None
     _seen: list[tuple[Array, Array]] = field(default_factory=list)
     _exact: dict[int, ByParameters | None] = field(default_factory=dict)
 
@@ -44,6 +48,20 @@ class Forcings:
                 parts.append(self._by(int(key), times, states))
         return xp.concat(parts, axis=-1)
 
+    def shifts(self, n: int) -> dict[int, Array] | None:
+        """Changes `(B, k, n)` right after the nodes at which jumps move."""
+        if self.moving is None:
+            return None
+        moving, found = self.moving, dict[int, Array]()
+        for node, shift in moving.shifts.items():
+            xp, parts, places = array_namespace(shift), [], moving.places
+            for key, size in zip(self.chosen.keys, sizes(self.chosen, self.rhs.args, n), strict=True):
+                none = xp.zeros((*shift.shape[:-1], size), dtype=shift.dtype)
+                parts.append(shift[..., places[int(key)]] if key != START and int(key) in places else none)
+            rows = xp.concat(parts, axis=-1)
+            found[node] = xp.matrix_transpose(xp.reshape(rows, (-1, *rows.shape[-2:])))
+        return found
+
     def start(self, states: Array) -> Array:
         """Changes `(B, k, n)` of the start, like which states `(…, n)` are."""
         rows = starts(self.chosen, self.rhs.args, states)
@@ -55,7 +73,9 @@ class Forcings:
             return
         xp = array_namespace(self._seen[0][1])
         times, states = (xp.concat(list(column)) for column in zip(*self._seen, strict=True))
-        checked = tuple(key for key in self.chosen.keys if key != START and self._may_move(int(key)))
+        known = set() if self.moving is None else set(self.moving.places)
+        keys = (int(key) for key in self.chosen.keys if key != START)
+        checked = tuple(key for key in keys if key not in known and self._may_move(key))
         points = points_of(self.rhs, times, states)
         chosen = Chosen(checked, self.chosen.alone, self.chosen.own)
         warn_of_moved_jumps(points, xp.ones_like(states), chosen, in_time=True)
@@ -66,6 +86,9 @@ class Forcings:
 
     def _by(self, key: int, times: Array, states: Array) -> Array:
         """By an argument: the function recorded with it, or differences where that cannot be done."""
+        if self.moving is not None and key in self.moving.places:
+            with suppress(NoCodeError):
+                return self.moving.columns(times, states)[..., self.moving.places[key]]
         if key not in self._exact:
             self._exact[key] = None
             with suppress(NoCodeError):
@@ -75,18 +98,5 @@ class Forcings:
         found = self._exact[key]
         if found is not None:
             with suppress(NoCodeError):
-                return _columns(found, times, states)
+                return found.columns(times, states)
         return by_differences(points_of(self.rhs, times, states), key, states)
-
-
-def _columns(recorded: ByParameters, times: Array, states: Array) -> Array:
-    """Derivatives `(m, *batch, n, k)` by the recorded arguments; raises `NoCodeError`."""
-    notes, given = recorded.recording.notes, recorded.given
-    if "columns" not in notes:
-        with entering():
-            notes["columns"] = ByRecord(recorded.recording, range(FIRST, FIRST + len(given)))
-    derived: ByRecord = notes["columns"]
-    derived.code.prepare(times.shape[0])
-    xp, found = array_namespace(states), derived(*as_point(times, states), *given)
-    parts = [as_states(contiguous(part), states) for part in found]
-    return xp.stack(parts, axis=-1) if parts else xp.zeros((*states.shape, 0), dtype=states.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..._arrays.namespace import Array, all_finite, array_namespace, contiguous, library, machine_epsilon, quiet
 from ..._arrays.namespace import random_signs as signs
 from ..._functions.at_points import AtPoints, pairs
+from ..._functions.columns import ByRecord
 from ..._functions.differences import POWER, ROUNDINGS
 from ..._functions.opened import as_example, as_leaf, is_plain, opened
 from ..._functions.parameters import Leaf, Tree, has_integers, leaves, like
@@ -64,7 +65,7 @@ class ByParameters:
 
         first = FIRST
         for each in self.keys:
-            count = len(_leaves(self.rhs, each))
+            count = len(leaves_of(self.rhs, each))
             if each == key:
                 return moves_jumps(self.recording, range(first, first + count))
             first += count
@@ -72,37 +73,60 @@ class ByParameters:
 
     def gradient(self, times: Array, states: Array, adjoint: Array) -> dict[int, Tree]:
         """Sums over points of products of `adjoint` with the derivatives by the arguments; raises `NoCodeError`."""
-        derived, code, given = self._derived()
+        total = self.total(times, states, adjoint)
+        self.compare(times, states, adjoint)
+        return self.trees(total)
+
+    def total(
+        self, times: Array, states: Array, adjoint: Array, modes: Callable[[Array], Array] | None = None
+    ) -> Array:
+        """
+        The sums, by all numbers in the arguments in a row; raises `NoCodeError`.
+
+        `modes` are the values of one more argument after the state, if the record has it.
+        """
+        derived, code, given = self._derived(FIRST + (modes is not None))
         code.prepare(times.shape[0])
         total = derived.nothing()
         width = sum(prod(ids.shape) for ids in derived.program.results) + 2 * prod(states.shape[1:])
         for begin, end in stretches(self.rhs.y0, states.shape[0], width, stacks=True):
-            some = slice(begin, end)
-            results = code(*as_point(times[some], states[some, ...]), *given, _part(adjoint[some, ...]))
-            total = total + derived.summed(*results)
+            t, y, bar = times[begin:end], states[begin:end, ...], adjoint[begin:end, ...]
+            own = [] if modes is None else [modes(t)]
+            total = total + derived.summed(*code(*as_point(t, y), *own, *given, as_part(bar)))
         if not all_finite(total):
             raise NoCodeError("has derivatives that are not finite")
-        self.compare(times, states, adjoint)
-        return self._trees(total)
+        return total
 
-    def _derived(self) -> tuple[Pullback, AtPoints, list[Any]]:
+    def columns(self, times: Array, states: Array, modes: Callable[[Array], Array] | None = None) -> Array:
+        """Derivatives `(m, *batch, n, k)` by all numbers in the arguments in a row; raises `NoCodeError`."""
+        notes, given, first = self.recording.notes, self.given, FIRST + (modes is not None)
+        if "columns" not in notes:
+            with entering():
+                notes["columns"] = ByRecord(self.recording, range(first, first + len(given)))
+        derived: ByRecord = notes["columns"]
+        derived.code.prepare(times.shape[0])
+        own = [] if modes is None else [modes(times)]
+        xp, found = array_namespace(states), derived(*as_point(times, states), *own, *given)
+        parts = [as_states(contiguous(part), states) for part in found]
+        return xp.stack(parts, axis=-1) if parts else xp.zeros((*states.shape, 0), dtype=states.dtype)
+
+    def _derived(self, first: int = FIRST) -> tuple[Pullback, AtPoints, list[Any]]:
         """The derivative, its program, and the parameters as that takes them."""
         notes, given = self.recording.notes, self.given
         if "by parameters" not in notes:
-            notes["by parameters"] = _derived(self.recording, range(FIRST, FIRST + len(given)))
+            notes["by parameters"] = _derived(self.recording, range(first, first + len(given)))
         return (*notes["by parameters"], given)
 
     @property
     def _own(self) -> list[Leaf]:
-        return [leaf for key in self.keys for leaf in _leaves(self.rhs, key)]
+        return [leaf for key in self.keys for leaf in leaves_of(self.rhs, key)]
 
     @property
     def given(self) -> list[Any]:
         """The numbers in the arguments as programs take them."""
-        wide = _wide(self.rhs.y0)
-        return [pairs(as_example(leaf, wide)) for leaf in self._own]
+        return given_of(self.rhs, self.keys)
 
-    def _trees(self, total: Array) -> dict[int, Tree]:
+    def trees(self, total: Array) -> dict[int, Tree]:
         """The gradient in the structure of the arguments."""
         xp, found, begin = array_namespace(total), [], 0
         for leaf, one in zip(self._own, self.given, strict=True):
@@ -131,7 +155,7 @@ class ByParameters:
     def _each(self, t: Array, y: Array, bar: Array) -> list[Array]:
         """Products `(m, size)` with the derivatives by each of the parameters, point by point."""
         xp, (derived, code, given) = array_namespace(y), self._derived()
-        results = code(*as_point(t, y), *given, _part(bar))
+        results = code(*as_point(t, y), *given, as_part(bar))
         rows = xp.stack([derived.summed(*(one[k : k + 1, ...] for one in results)) for k in range(t.shape[0])])
         ends = list(accumulate((one.size for one in given), initial=0))
         return [rows[:, begin:end] for begin, end in pairwise(ends)]
@@ -166,11 +190,17 @@ class ByParameters:
 
 def by_parameters(rhs: RightHandSide, keys: Sequence[int]) -> ByParameters:
     """The right-hand side, recorded with the numbers in some arguments as arguments; raises `NoCodeError`."""
-    keys, y0 = tuple(sorted(set(keys))), rhs.y0
-    trees = [rhs.args[key] for key in keys]
-    own = [leaf for key in keys for leaf in _leaves(rhs, key)]
+    keys = tuple(sorted(set(keys)))
+    if not any(leaves_of(rhs, key) for key in keys):
+        raise NoCodeError("has no parameters")
+    return ByParameters(rhs, keys, recording_of(rhs, keys))
+
+
+def recording_of(rhs: RightHandSide, keys: tuple[int, ...]) -> Recording:
+    """The right-hand side, recorded with the numbers in some arguments, or none; raises `NoCodeError`."""
+    y0, trees = rhs.y0, [rhs.args[key] for key in keys]
+    own = [leaf for key in keys for leaf in leaves_of(rhs, key)]
     for reason, is_so in {
-        "has no parameters": not own,
         UNASKED: rhs.recorder is None,
         "works on arrays of another library than NumPy": library(y0) != "numpy",
         "has parameters in containers of other types than dict, list and tuple": not all(map(is_plain, trees)),
@@ -179,17 +209,16 @@ def by_parameters(rhs: RightHandSide, keys: Sequence[int]) -> ByParameters:
             raise NoCodeError(reason)
     if any(not isinstance(leaf, float | complex) and library(leaf) != "numpy" for leaf in own):
         raise NoCodeError("has parameters of another library than NumPy")
-    xp, wide = array_namespace(y0), _wide(y0)
-    state = contiguous(xp.moveaxis(wide, -1, 0))
+    xp, state = array_namespace(y0), wide(y0)
     others = tuple(one for key, one in enumerate(rhs.args) if key not in keys)
-    examples = [xp.zeros(()), state, *(as_example(leaf, wide) for leaf in own)]
+    examples = [xp.zeros(()), contiguous(xp.moveaxis(state, -1, 0)), *(as_example(leaf, state) for leaf in own)]
     recording = _recorded(opened(rhs.function, FIRST, keys, trees, len(rhs.args)), examples, others)
-    if recording.shape != state.shape or recording.dtype != state.dtype:
+    if recording.shape != examples[STATE].shape or recording.dtype != state.dtype:
         raise NoCodeError(f"returns {recording.dtype} of the shape {recording.shape} when it is recorded")
     found = ByParameters(rhs, keys, recording)
     if any(has_integers(rhs.args[key]) and found.moves_jumps(key) for key in keys):
         raise NoCodeError("may use integers among its parameters as indices")
-    return found
+    return recording
 
 
 def _recorded(function: Any, examples: list[Any], others: tuple[Any, ...]) -> Recording:
@@ -228,11 +257,17 @@ def _derived(recording: Recording, numbers: range) -> tuple[Pullback, AtPoints]:
     return found, AtPoints(found.program, tuple(numbers))
 
 
-def _leaves(rhs: RightHandSide, key: int) -> list[Leaf]:
+def given_of(rhs: RightHandSide, keys: Sequence[int]) -> list[Array]:
+    """The numbers in some arguments, as programs take them."""
+    state = wide(rhs.y0)
+    return [pairs(as_example(leaf, state)) for key in keys for leaf in leaves_of(rhs, key)]
+
+
+def leaves_of(rhs: RightHandSide, key: int) -> list[Leaf]:
     return list(leaves(f"args[{key}]", rhs.args[key]).values())
 
 
-def _wide(states: Array) -> Array:
+def wide(states: Array) -> Array:
     """States in double precision."""
     xp = array_namespace(states)
     return xp.astype(states, xp.result_type(states.dtype, xp.float64), copy=False)
@@ -241,13 +276,13 @@ def _wide(states: Array) -> Array:
 def as_point(t: Array, states: Array) -> Iterator[Any]:
     """Times and states as programs take them."""
     yield t
-    yield _part(states)
+    yield as_part(states)
 
 
-def _part(states: Array) -> Any:
+def as_part(states: Array) -> Any:
     """States `(m, *batch, n)` with components before the batch, in double precision."""
     xp = array_namespace(states)
-    return pairs(contiguous(xp.moveaxis(_wide(states), -1, 1)))
+    return pairs(contiguous(xp.moveaxis(wide(states), -1, 1)))
 
 
 def as_states(found: Array, like: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ..._arrays.memory import nodes_that_fit
@@ -31,19 +31,32 @@ class AdjointSolution:
 
     nodes: Array
     points: tuple[Array, ...] = ()
+    after: Array | None = None
+    """Gradient by a change right after each node but the last, which leaves what is observed at it, `(N, B, n)`."""
+
+
+Kicks = Mapping[int, Array]
+"""For some nodes, the derivative `(B, n, n)` of the change after the node by that before it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
     """A solution of the equations of a method, and its tangent linear models, which are made window by window.
 
-    If one window holds all intervals, its model is kept, unless that is too large.
+    If one window holds all intervals, its model is kept, unless that is too large. Where the right-hand side jumps at
+    a time that moves with the state, changes are kicked at the node.
     """
 
     rhs: RightHandSide
     method: Discretisation
     solution: PiecewisePolynomial
+    kicks: Kicks = field(default_factory=dict)
     _kept: list[TangentLinear] = field(default_factory=list)
+
+    def on(self, solution: PiecewisePolynomial) -> Trajectory:
+        """The same on another mesh that has all nodes at which changes are kicked."""
+        kicks = {node_at(solution, float(self.solution.t[node])): kick for node, kick in self.kicks.items()}
+        return Trajectory(self.rhs, self.method, solution, kicks)
 
     def windows(self) -> list[slice]:
         """Groups of neighbouring intervals whose matrices fit into memory at once."""
@@ -67,10 +80,17 @@ class Trajectory:
             self._kept[:] = [model]
         return model
 
-    def tangent(self, forced: Forced | None, start: Array, *, inside: bool) -> tuple[Array, Array]:
+    def propagators(self, window: slice) -> Array:
+        """Derivatives `(N, B, n, n)` of the right nodes of a window by the left ones."""
+        return self._kicked(self.model(window, inside=False), window)[0]
+
+    def tangent(
+        self, forced: Forced | None, start: Array, *, inside: bool, shifts: Kicks | None = None
+    ) -> tuple[Array, Array]:
         """Changes of the nodes, `(N + 1, B, k, n)`, and of the slopes, `(N, q, B, k, n)`, with q = 0 unless `inside`.
 
-        They are due to k forcings, and to changes `start` of the first node, `(B, k, n)`, or `(B, 1, n)` for all k.
+        They are due to k forcings, to changes `start` of the first node, `(B, k, n)`, or `(B, 1, n)` for all k, and to
+        `shifts` right after some nodes, `(B, k, n)`.
         """
         xp = array_namespace(start)
         nodes: list[Array] = []
@@ -79,11 +99,13 @@ class Trajectory:
             model = self.model(window, inside=inside)
             with quiet():
                 ends, responses = _responses(model, forced, start)
+                ends, responses = _shifted(model, window, shifts, ends, responses)
                 start = xp.broadcast_to(start, ends.shape[1:])
                 nodes += [] if nodes else [start[None, ...]]
-                found = affine_scan(model.propagators[..., None, :, :], ends, start)
+                propagators, by_slopes = self._kicked(model, window)
+                found = affine_scan(propagators[..., None, :, :], ends, start)
                 before = xp.matrix_transpose(xp.concat([start[None, ...], found[:-1, ...]]))
-                slopes.append(xp.matrix_transpose(model.slopes @ before[:, None, ...] + responses))
+                slopes.append(xp.matrix_transpose(by_slopes @ before[:, None, ...] + responses))
             nodes.append(found)
             start = found[-1, ...]
         return xp.concat(nodes), xp.concat(slopes)
@@ -93,23 +115,75 @@ class Trajectory:
         xp, inside = array_namespace(gradient), observed.inside
         given = observed.at_nodes(gradient)
         starts, slopes = (observed.at_starts(gradient), observed.at_slopes(gradient)) if inside else (None, None)
-        nodes, points = [given[-1:, ...]], []
+        nodes, points, after = [given[-1:, ...]], [], []
         for window in reversed(self.windows()):
             model = self.model(window, inside=inside)
-            sources = given[window, ...]
             with quiet():
+                between = xp.zeros_like(given[window, ...])
                 if starts is not None and slopes is not None:
                     turned = xp.matrix_transpose(conjugate(model.slopes)) @ slopes[window, ..., None]
-                    sources = sources + starts[window, ...] + xp.sum(turned[..., 0], axis=1)
-                transposed = xp.matrix_transpose(conjugate(model.propagators))
-                found = affine_scan(transposed, sources, nodes[-1][0, ...], reverse=True)
+                    between = starts[window, ...] + xp.sum(turned[..., 0], axis=1)
+                propagators, _ = self._kicked(model, window)
+                kicked = self._pulled(between, window)
+                transposed = xp.matrix_transpose(conjugate(propagators))
+                found = affine_scan(transposed, given[window, ...] + kicked, nodes[-1][0, ...], reverse=True)
+            ends = xp.concat([found[1:, ...], nodes[-1][:1, ...]])
             if forcings:
-                ends = xp.concat([found[1:, ...], nodes[-1][:1, ...]])
                 pulled = model.pull_back(ends, None if slopes is None else slopes[window, ...])
                 points.append((model.times, model.states, xp.reshape(pulled, model.states.shape)))
+                back = xp.matrix_transpose(conjugate(model.propagators)) @ ends[..., None]
+                after.append(between + back[..., 0])
             nodes.append(found)
         states = xp.concat(nodes[::-1])
-        return AdjointSolution(states, tuple(map(xp.concat, zip(*points[::-1], strict=True))))
+        joined = tuple(map(xp.concat, zip(*points[::-1], strict=True)))
+        return AdjointSolution(states, joined, xp.concat(after[::-1]) if after else None)
+
+    def _kicked(self, model: TangentLinear, window: slice) -> tuple[Array, Array]:
+        """Derivatives of right nodes and slopes by the changes before left nodes."""
+        propagators, slopes = model.propagators, model.slopes
+        here = {node - window.start: kick for node, kick in self.kicks.items() if window.start <= node < window.stop}
+        if not here:
+            return propagators, slopes
+        xp = array_namespace(propagators)
+        propagators, slopes = xp.asarray(propagators, copy=True), xp.asarray(slopes, copy=True)
+        for place, kick in here.items():
+            propagators[place, ...] = propagators[place, ...] @ kick
+            slopes[place, ...] = slopes[place, ...] @ kick
+        return propagators, slopes
+
+    def _pulled(self, after: Array, window: slice) -> Array:
+        """Gradients by changes before the left nodes of a window, from those after them."""
+        here = {node - window.start: kick for node, kick in self.kicks.items() if window.start <= node < window.stop}
+        if not here:
+            return after
+        xp = array_namespace(after)
+        found = xp.asarray(after, copy=True)
+        for place, kick in here.items():
+            found[place, ...] = (xp.matrix_transpose(conjugate(kick)) @ after[place, ..., None])[..., 0]
+        return found
+
+
+def node_at(solution: PiecewisePolynomial, time: float) -> int:
+    """The node nearest to a time."""
+    xp = solution.xp
+    return int(xp.argmin(xp.abs(solution.t - time)))
+
+
+def _shifted(
+    model: TangentLinear, window: slice, shifts: Kicks | None, ends: Array, responses: Array
+) -> tuple[Array, Array]:
+    """Responses of right nodes `(N, B, k, n)` and slopes `(N, q, B, n, k)`, with those to shifts right after nodes."""
+    here = {node - window.start: shift for node, shift in (shifts or {}).items() if window.start <= node < window.stop}
+    if not here:
+        return ends, responses
+    xp = array_namespace(ends)
+    shape = (*model.slopes.shape[:-1], ends.shape[2])
+    ends, responses = xp.asarray(ends, copy=True), xp.asarray(xp.broadcast_to(responses, shape), copy=True)
+    for place, shift in here.items():
+        turned = xp.matrix_transpose(shift)
+        ends[place, ...] = ends[place, ...] + xp.matrix_transpose(model.propagators[place, ...] @ turned)
+        responses[place, ...] = responses[place, ...] + model.slopes[place, ...] @ turned
+    return ends, responses
 
 
 def _responses(model: TangentLinear, forced: Forced | None, start: Array) -> tuple[Array, Array]:

@@ -222,13 +222,13 @@ def test_parameters_that_move_jumps_are_warned_of():
     def fun(t, y, switch):
         return np.where(t < switch, 1.0, -1.0) - y
 
-    sol = solved(fun, [1.0], (1.37,), rtol=1e-8)
+    sol = solved(fun, [1.0], (1.37,), rtol=1e-8, compile=False)
     with pytest.warns(DiscontinuousParameterWarning, match="switch"):
         sol.jacobian("switch")
 
 
 def test_jumps_that_the_state_triggers_are_warned_of():
-    sol = solved(lambda t, y, k: np.where(y < 0.5, -2.0, -1.0) * k, [1.0], (1.1,), [0.9], rtol=1e-8, compile=None)
+    sol = solved(lambda t, y, k: np.where(y < 0.5, -2.0, -1.0) * k, [1.0], (1.1,), [0.9], rtol=1e-8, compile=False)
     with pytest.warns(StateJumpWarning):
         sol.jacobian("k")
 

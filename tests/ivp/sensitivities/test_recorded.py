@@ -240,6 +240,6 @@ def test_gradients_that_the_function_contradicts_are_differences():
     lambda t, y, a: np.floor(3 * t / a) - 0.1 * y,
 ])  # fmt: skip
 def test_parameters_that_move_jumps_are_named(fun):
-    sol = solve_ivp(fun, (0, 2), [1.0], "Radau", args=(0.63,), rtol=1e-6)
+    sol = solve_ivp(fun, (0, 2), [1.0], "Radau", args=(0.63,), rtol=1e-6, compile=False)
     with pytest.warns(DiscontinuousParameterWarning, match=r"`args\[0\]` \(`a`\) moves a jump"):
         sol.gradient(np.ones_like(sol.y))

@@ -48,7 +48,7 @@ def said_by(derivative):
 @pytest.mark.parametrize("method", ["auto", "Radau", "DOP853"])
 @pytest.mark.parametrize(("fun", "end", "y0"), CROSSED.values(), ids=CROSSED)
 def test_derivatives_past_a_jump_in_the_state_say_so(fun, end, y0, method):
-    sol = solve_ivp(fun, (0, end), y0, method, rtol=1e-7, atol=1e-13)
+    sol = solve_ivp(fun, (0, end), y0, method, rtol=1e-7, atol=1e-13, compile=False)
     told = [
         said_by(lambda: sol.tangent(y0=np.eye(len(y0)))),
         said_by(lambda: sol.adjoint(np.ones_like(sol.y))),
@@ -61,7 +61,7 @@ def test_derivatives_past_a_jump_in_the_state_say_so(fun, end, y0, method):
 @pytest.mark.parametrize("rtol", [1e-4, 1e-8])
 @pytest.mark.parametrize(("fun", "end", "y0"), SMOOTH_IN_STATE.values(), ids=SMOOTH_IN_STATE)
 def test_jumps_in_time_and_kinks_do_not(fun, end, y0, rtol):
-    sol = solve_ivp(fun, (0, end), y0, "Radau", rtol=rtol, atol=1e-2 * rtol)
+    sol = solve_ivp(fun, (0, end), y0, "Radau", rtol=rtol, atol=1e-2 * rtol, compile=False)
     assert said_by(lambda: sol.tangent(y0=np.eye(len(y0)))) == []
     assert said_by(lambda: sol.adjoint(np.ones_like(sol.y))) == []
 
@@ -75,20 +75,22 @@ def test_the_time_is_named_at_any_scale_of_time_and_state(level, time, size):
     def fun(t, y):
         return [np.where(y[0] < level * scale, -2.0, -1.0) * rate * y[0]]
 
-    sol = solve_ivp(fun, (0, 4 / rate), [scale], "Radau", rtol=1e-6, atol=1e-9 * scale)
+    sol = solve_ivp(fun, (0, 4 / rate), [scale], "Radau", rtol=1e-6, atol=1e-9 * scale, compile=False)
     (told,) = said_by(lambda: sol.adjoint(np.ones_like(sol.y)))
     assert float(told.split("t = ")[1].split(",")[0]) == pytest.approx(-np.log(level) / rate, rel=1e-4)
 
 
 def test_a_loss_that_ends_before_the_jump_does_not_feel_it():
     fun, end, y0 = CROSSED["other slope"]
-    sol = solve_ivp(fun, (0, end), y0, "Radau", [0.3, 1.5], rtol=1e-8)
+    sol = solve_ivp(fun, (0, end), y0, "Radau", [0.3, 1.5], rtol=1e-8, compile=False)
     assert said_by(lambda: sol.adjoint([[1.0, 0.0]])) == []
     assert len(said_by(lambda: sol.adjoint([[0.0, 1.0]]))) == 1
 
 
 def test_a_loss_of_another_component_does_not_feel_it():
-    sol = solve_ivp(lambda t, y: [np.where(y[0] > 0.5, -2.0, -1.0) * y[0], -y[1]], (0, 2), [1.0, 1.0], "Radau")
+    sol = solve_ivp(
+        lambda t, y: [np.where(y[0] > 0.5, -2.0, -1.0) * y[0], -y[1]], (0, 2), [1.0, 1.0], "Radau", compile=False
+    )
     first = np.array([[1.0], [0.0]]) * np.ones_like(sol.y)
     assert said_by(lambda: sol.adjoint(np.ones_like(sol.y) - first)) == []
     assert len(said_by(lambda: sol.adjoint(first))) == 1
@@ -97,7 +99,7 @@ def test_a_loss_of_another_component_does_not_feel_it():
 def test_one_member_of_a_batch_crosses():
     fun, _, _ = CROSSED["other slope"]
     y0 = np.array([[0.4, 0.9, 0.3]])
-    sol = solve_ivp(fun, (0, 2), y0, "Radau", rtol=1e-7)
+    sol = solve_ivp(fun, (0, 2), y0, "Radau", rtol=1e-7, compile=False)
     assert len(said_by(lambda: sol.adjoint(np.ones_like(sol.y)))) == 1
     others = np.ones_like(sol.y)
     others[:, :, 1] = 0
@@ -110,12 +112,14 @@ def test_other_dtypes(dtype):
     def fun(t, y):
         return [np.where(np.real(y[0]) > 0.5, dtype(-2), dtype(-1)) * y[0]]
 
-    sol = solve_ivp(fun, (0, 2), np.ones(1, dtype), "Radau", rtol=1e-4, atol=1e-5)
+    sol = solve_ivp(fun, (0, 2), np.ones(1, dtype), "Radau", rtol=1e-4, atol=1e-5, compile=False)
     assert len(said_by(lambda: sol.adjoint(np.ones_like(sol.y)))) == 1
 
 
 def test_backwards_in_time():
-    sol = solve_ivp(lambda t, y: [np.where(y[0] > 0.5, 2.0, 1.0) * y[0]], (0, -2), [1.0], "Radau", rtol=1e-7)
+    sol = solve_ivp(
+        lambda t, y: [np.where(y[0] > 0.5, 2.0, 1.0) * y[0]], (0, -2), [1.0], "Radau", rtol=1e-7, compile=False
+    )
     assert len(said_by(lambda: sol.adjoint(np.ones_like(sol.y)))) == 1
 
 
@@ -124,5 +128,5 @@ def test_another_array_library():
     def fun(t, y):
         return strict.where(y > 0.5, -2 * y, -y)
 
-    sol = solve_ivp(fun, (0, 2), strict.ones(1, dtype=strict.float64), "Radau", rtol=1e-6)
+    sol = solve_ivp(fun, (0, 2), strict.ones(1, dtype=strict.float64), "Radau", rtol=1e-6, compile=False)
     assert len(said_by(lambda: sol.adjoint(strict.ones_like(sol.y)))) == 1

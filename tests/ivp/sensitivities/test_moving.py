@@ -1,0 +1,275 @@
+"""Jumps at times that depend on the state or on parameters: derivatives are those of exact solutions, or none."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parscan import solve_ivp
+
+SLOW = (pytest.param(name, marks=pytest.mark.slow) for name in ("Gauss", "DOP853", "RK45", "LSODA", "BDF"))
+METHODS = ["auto", "Radau", *SLOW]
+
+
+def by_complex_steps(function, *numbers):
+    """Derivatives of a number by several others."""
+    steps = (np.eye(len(numbers)) * 1e-30j) + np.array(numbers)
+    return [np.imag(function(*row)) / 1e-30 for row in steps]
+
+
+def infusion(t, y, stop, k):
+    return [-k * y[0] + np.where(t < stop, 1.0, 0.0)]
+
+
+def level(stop, k, end=5.0):
+    return (1 - np.exp(-k * stop)) / k * np.exp(-k * (end - stop))
+
+
+def relay(t, y, at, k):
+    return [np.where(y[0] < at, 1.0, 0.2) - k * y[0]]
+
+
+def relaxed(at, k, y0=0.0, end=5.0):
+    """The relay's state at the end: it rises to the threshold, then goes to another equilibrium."""
+    time = -np.log((1 - k * at) / (1 - k * y0)) / k
+    return 0.2 / k + (at - 0.2 / k) * np.exp(-k * (end - time))
+
+
+def periodic(t, y, p, k):
+    return [-k * y[0] + np.where(t % p < p / 2, 1.0, 0.0)]
+
+
+def filled(p, k, end=5.0):
+    """Of all pulses that begin before the end."""
+    total = 0.0
+    for j in range(int(end / p.real) + 1):
+        last = min(((j + 0.5) * p, end + 0j), key=lambda one: one.real)
+        total += (np.exp(-k * (end - last)) - np.exp(-k * (end - j * p))) / k
+    return total
+
+
+def steps(t, y, p, k):
+    return [-k * y[0] + np.floor(t / p)]
+
+
+def stepped(p, k, end=5.0):
+    return sum((1 - np.exp(-k * (end - j * p))) / k for j in range(1, int(end / p.real) + 1))
+
+
+def branching(t, y, stop, k):
+    if t < stop:
+        return [1 - k * y[0]]
+    return [-k * y[0]]
+
+
+EXACT = {
+    "end of an infusion": (infusion, level, (2.0, 0.7)),
+    "threshold of the state": (relay, relaxed, (0.4, 0.3)),
+    "period": (periodic, filled, (1.1, 0.7)),
+    "floor": (steps, stepped, (0.7, 0.7)),
+    "two that add up": (
+        lambda t, y, a, b: [np.where(t > a, 1.0, 0.0) + np.where(t > b, 2.0, 0.0)],
+        lambda a, b: (5 - a) + 2 * (5 - b),
+        (1.5, 1.5),
+    ),
+}
+
+
+def derivatives(fun, args, y0=(0.0,), span=(0.0, 5.0), method="auto", **options):
+    """Gradients of the sum of the last state by arguments and start, and the latter by tangents."""
+    sol = solve_ivp(fun, span, np.asarray(y0), method, args=args, t_eval=[span[1]], rtol=1e-9, atol=1e-11, **options)
+    ones = np.ones_like(sol.y)
+    return sol.gradient(ones), sol.adjoint(ones).y0, sol.tangent(y0=np.eye(len(y0)))[:, -1].sum(axis=0)
+
+
+@pytest.mark.parametrize("method", ["auto", "Radau", "DOP853"])
+@pytest.mark.parametrize("name", EXACT)
+def test_jacobians(name, method):
+    fun, exact, args = EXACT[name]
+    sol = solve_ivp(fun, (0, 5), [0.0], method, t_eval=[4.9, 5.0], args=args, rtol=1e-9, atol=1e-11)
+    found = [float(each[0, -1]) for each in sol.jacobian()]
+    assert np.allclose(found, by_complex_steps(exact, *args), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("fun", "exact", "args"), EXACT.values(), ids=EXACT)
+def test_against_exact_solutions(fun, exact, args, method):
+    if method == "LSODA" and fun is relay:
+        pytest.skip("its steps are too short at the threshold")
+    found, by_start, by_tangents = derivatives(fun, args, method=method)
+    assert np.allclose(found, by_complex_steps(exact, *args), rtol=1e-8, atol=1e-10)
+    assert np.allclose(by_start, by_tangents, rtol=1e-12, atol=1e-14)
+
+
+def test_a_branch_of_python():
+    found, _, _ = derivatives(branching, (2.0, 0.7))
+    assert np.allclose(found, by_complex_steps(level, 2.0, 0.7), rtol=1e-8)
+
+
+@pytest.mark.parametrize("method", ["auto", "Radau", "DOP853"])
+def test_the_start_moves_the_time_of_a_crossing(method):
+    _, by_start, by_tangents = derivatives(relay, (0.4, 0.3), (0.1,), method=method)
+    expected = by_complex_steps(relaxed, 0.4, 0.3, 0.1)[2]
+    assert by_start[0] == pytest.approx(expected, rel=1e-9)
+    assert by_tangents[0] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.slow
+@given(st.floats(0.05, 4.95), st.floats(0.1, 3.0))
+@settings(max_examples=8)
+def test_an_infusion_that_ends_at_any_time(stop, k):
+    found = derivatives(infusion, (stop, k))[0]
+    assert np.allclose(found, by_complex_steps(level, stop, k), rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.slow
+@given(st.floats(0.1, 0.6), st.floats(0.05, 0.3))
+@settings(max_examples=8)
+def test_a_threshold_at_any_level(at, k):
+    found = derivatives(relay, (at, k), method="Radau")[0]
+    assert np.allclose(found, by_complex_steps(relaxed, at, k), rtol=1e-7, atol=1e-10)
+
+
+def test_states_between_crossings():
+    """A spring whose stiffness depends on the side, many half turns: each takes π over its frequency."""
+
+    def fun(t, y, soft, hard):
+        return [y[1], -(np.where(y[0] < 0, hard, soft) ** 2) * y[0]]
+
+    sol = solve_ivp(fun, (0, 20), [1.0, 0.0], args=(1.0, 2.0), t_eval=[3.0, 11.0, 20.0], rtol=1e-10, atol=1e-12)
+
+    def exact(t, soft, hard):
+        quarter, there = np.pi / 2 / soft, np.pi / hard
+        whole = 2 * quarter + there
+        phase = t - whole * int(t / whole.real)
+        if phase.real < quarter.real:
+            return np.cos(soft * phase)
+        if phase.real < (quarter + there).real:
+            return -soft / hard * np.sin(hard * (phase - quarter))
+        return np.sin(soft * (phase - quarter - there))
+
+    for k, t in enumerate(sol.t):
+        grad_y = np.zeros_like(sol.y)
+        grad_y[0, k] = 1
+        expected = by_complex_steps(lambda soft, hard, t=t: exact(t, soft, hard), 1.0, 2.0)
+        assert np.allclose(sol.gradient(grad_y), expected, rtol=1e-7, atol=1e-9)
+
+
+def test_dry_friction_that_slips_throughout():
+    """A belt drags a mass on a spring, never at its own speed: friction's sign is one, and its threshold is not met."""
+
+    def fun(t, y, speed, k):
+        return [y[1], -y[0] - k * np.sign(y[1] - speed)]
+
+    found, by_start, by_tangents = derivatives(fun, (2.0, 0.3), (1.0, 0.0))
+    assert found[0] == pytest.approx(0.0, abs=1e-12)
+    assert found[1] == pytest.approx(1 - np.cos(5) + np.sin(5), rel=1e-7)
+    assert np.allclose(by_start, by_tangents, rtol=1e-12)
+
+
+TABLE = np.array([0.0, 1.3, 2.1, 3.4, 5.0])
+
+
+@pytest.mark.parametrize("method", ["auto", "Radau", "LSODA"])
+def test_tables_whose_times_and_values_are_parameters(method):
+    values = np.array([0.3, 1.0, -1.0, 2.0, 0.5])
+
+    def fun(t, y, times, values):
+        return [np.interp(t, times, values)]
+
+    found = derivatives(fun, (TABLE, values), method=method)[0]
+
+    def area(*numbers):
+        times, heights = np.split(np.array(numbers), 2)
+        return np.sum((heights[1:] + heights[:-1]) / 2 * np.diff(times))
+
+    expected = np.split(np.array(by_complex_steps(area, *TABLE, *values)), 2)
+    inner = slice(1, -1)  # the span ends at the others, where the table is flat beyond
+    assert np.allclose(found[0][inner], expected[0][inner], rtol=1e-8, atol=1e-9)
+    assert np.allclose(found[1], expected[1], rtol=1e-8, atol=1e-9)
+
+
+def test_doses_at_times_that_are_parameters():
+    """Each lasts for a tenth; parameters are in a dict, with an array."""
+
+    def fun(t, y, p):
+        given = sum(np.where((t > at) & (t < at + 0.1), p["dose"], 0.0) for at in p["times"])
+        return [given - p["k"] * y[0]]
+
+    def exact(first, second, dose, k):
+        last = sum(np.exp(-k * (5 - at - 0.1)) - np.exp(-k * (5 - at)) for at in (first, second))
+        return dose / k * last
+
+    found = derivatives(fun, ({"times": np.array([0.55, 2.2]), "dose": 3.0, "k": 0.4},))[0][0]
+    expected = by_complex_steps(exact, 0.55, 2.2, 3.0, 0.4)
+    assert np.allclose([*found["times"], found["dose"], found["k"]], expected, rtol=1e-8)
+
+
+def test_members_of_a_batch_with_times_of_their_own():
+    stop, k = np.array([1.0, 2.0, 2.0]), np.array([0.3, 0.5, 0.7])
+    sol = solve_ivp(infusion, (0, 5), np.zeros((1, 3)), args=(stop, k), t_eval=[5.0], rtol=1e-9, atol=1e-11)
+    found = sol.gradient(np.ones_like(sol.y))
+    expected = np.array([by_complex_steps(level, *one) for one in zip(stop, k, strict=True)])
+    assert np.allclose(found[0], expected[:, 0], rtol=1e-8)
+    assert np.allclose(found[1], expected[:, 1], rtol=1e-8)
+
+
+def test_backwards_in_time():
+    def fun(t, y, at):
+        return [np.where(y[0] > at, 2.0, 1.0) * y[0]]
+
+    found, by_start, by_tangents = derivatives(fun, (0.5,), (1.0,), (0.0, -2.0), "Radau")
+    exact = by_complex_steps(lambda at, y0: at * np.exp(-(2 - np.log(y0 / at) / 2)), 0.5, 1.0)
+    assert found[0] == pytest.approx(exact[0], rel=1e-8)
+    assert by_start[0] == pytest.approx(exact[1], rel=1e-8)
+    assert by_tangents[0] == pytest.approx(exact[1], rel=1e-8)
+
+
+def test_the_users_forcing_is_called_beside_a_crossing():
+    """Its value at the threshold itself is that of one side, or the other."""
+    sol = solve_ivp(relay, (0, 5), [0.0], "Radau", args=(0.4, 0.3), t_eval=[5.0], rtol=1e-9, atol=1e-11)
+    by_k = by_complex_steps(relaxed, 0.4, 0.3)[1]
+    assert sol.gradient(np.ones((1, 1)), forcing=lambda t, y, at, k: -y[0]) == pytest.approx(by_k, rel=1e-7)
+    assert sol.tangent(lambda t, y, at, k: -y[0])[0, -1] == pytest.approx(by_k, rel=1e-7)
+
+
+NONE = {
+    "touches": (lambda t, y, a: [np.cos(t), np.where(y[0] > a, 1.0, 0.0)], (1.0,), "touches a threshold"),
+    "thresholds at once": (
+        lambda t, y, a, b: [1.0 + 0 * y[0], np.where(y[0] > a, 1.0, 0.0) * np.where(t > b, 1.0, 0.0)],
+        (1.0, 1.0),
+        "several thresholds",
+    ),
+    "times at once": (
+        lambda t, y, a, b: [1.0 + 0 * y[0], np.where(t > a, 1.0, 0.0) * np.where(t > b, 1.0, 0.0)],
+        (1.0, 1.0),
+        "several jumps",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fun", "args", "says"), NONE.values(), ids=NONE)
+def test_where_there_is_none_an_exception_says_why(fun, args, says):
+    sol = solve_ivp(fun, (0, 3), [0.0, 0.0], args=args, rtol=1e-9, atol=1e-11)
+    with pytest.raises(RuntimeError, match=says):
+        sol.gradient(np.ones_like(sol.y))
+
+
+def test_kinks_and_tables_of_the_state_move_nothing():
+    nodes, values = np.linspace(-3, 9, 49), np.sin(np.linspace(-3, 9, 49))
+
+    def fun(t, y, a):
+        return [a * np.interp(y[0], nodes, values)]
+
+    found = derivatives(fun, (1.2,), (0.1,), (0.0, 2.0))[0]
+    ends = [
+        solve_ivp(fun, (0, 2), [0.1], args=(1.2 + change,), rtol=1e-12, atol=1e-13).y[0, -1] for change in (1e-5, -1e-5)
+    ]
+    assert found[0] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6)
+
+
+def test_lyapunov_exponents_contain_the_crossings():
+    """All starts reach the threshold, and leave it at the same state: what remains is a shift of time."""
+    sol = solve_ivp(relay, (0, 5), [0.1], "Radau", args=(0.4, 0.3), rtol=1e-9, atol=1e-11)
+    growth = sol.tangent(y0=np.eye(1))[0, -1, 0]
+    assert 5 * sol.lyapunov == pytest.approx(np.log(growth), rel=1e-9)
