@@ -1,4 +1,4 @@
-"""Fit of a precessing orbit: exact Jacobians from `sol.tangent` and warm starts, against SciPy and differences.
+"""Fit of a precessing orbit: exact Jacobians from `sol.jacobian`, against SciPy and differences.
 
 The relative motion of two bodies with H = |p|²/2 - m/r - ν/r³, Newton's law and the leading relativistic term: its
 start, the mass m and the precession ν are fitted to noisy positions by `scipy.optimize.least_squares`.
@@ -27,29 +27,20 @@ def two_body(t, y, mass, precession):
     return [u, v, force * x, force * z]
 
 
-def forcing(t, y, mass, precession):
-    """Derivative of `two_body` by what is fitted: the start, on which it does not depend, mass and precession."""
-    x, z, _, _ = y
-    square = x * x + z * z
-    a, b = -(square**-1.5), -3 * square**-2.5
-    return [[0] * 6, [0] * 6, [0, 0, 0, 0, a * x, b * x], [0, 0, 0, 0, a * z, b * z]]
+def fit_by_jacobians(times, observed):
+    """Every solution knows its derivatives by its start and its parameters."""
+    sol = None
 
+    def residuals(guess):
+        nonlocal sol
+        sol = parscan.solve_ivp(two_body, (0, times[-1]), guess[:4], t_eval=times, args=tuple(guess[4:]), **TOLERANCE)
+        return (sol.y[:2] - observed).ravel()
 
-def fit_by_tangents(times, observed):
-    """Every solution is the start of the next, and knows its derivatives."""
-    known = {"guess": None}
+    def slopes(_):
+        by_start, *by_others = sol.jacobian(("y0", "mass", "precession"))
+        return np.concatenate([by_start, np.stack(by_others, axis=-1)], axis=-1)[:2].reshape(-1, 6)
 
-    def solve(guess):
-        if not np.array_equal(known.get("at"), guess):
-            options = {"stages": 7, "guess": known["guess"], "args": guess[4:], **TOLERANCE}
-            sol = parscan.solve_ivp(two_body, (0, times[-1]), guess[:4], "Gauss", times, **options)
-            known.update(at=guess.copy(), sol=sol, guess=sol if sol.success else None)
-        return known["sol"]
-
-    def slopes(guess):
-        return solve(guess).tangent(forcing, y0=np.eye(4, 6))[:2].reshape(-1, 6)
-
-    return least_squares(lambda guess: (solve(guess).y[:2] - observed).ravel(), FIRST, slopes, **OPTIONS)
+    return least_squares(residuals, FIRST, slopes, **OPTIONS)
 
 
 def fit_by_differences(method, times, observed):
@@ -71,8 +62,10 @@ def main(orbits, solvers=("LSODA", "DOP853")):
     times = np.linspace(0, 2 * np.pi * orbits, 20 * orbits + 1)
     exact = parscan.solve_ivp(two_body, (0, times[-1]), TRUTH[:4], "Gauss", times, args=TRUTH[4:], rtol=1e-12)
     observed = exact.y[:2] + NOISE * np.random.default_rng(7).standard_normal((2, times.size))
-    fit_by_tangents(times[:9], observed[:, :9])  # the first calls load the kernels
-    fits = {"parscan": fit_by_tangents} | {name: lambda *a, name=name: fit_by_differences(name, *a) for name in solvers}
+    fit_by_jacobians(times[:9], observed[:, :9])  # the first calls compile
+    fits = {"parscan": fit_by_jacobians} | {
+        name: lambda *a, name=name: fit_by_differences(name, *a) for name in solvers
+    }
     took, found = {}, {}
     print(f"{observed.size} numbers in {orbits} orbits\nfit       time/s  steps  cost        mass      precession")
     for name, fit in fits.items():
