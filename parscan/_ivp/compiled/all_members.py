@@ -243,17 +243,20 @@ class AllMembers:
         if rounds.unfinished:
             raise _left(first)
         methods = self._first_methods(first)[:count] if rounds.is_methods_seen else None
+        doubted = copy(rounds.every[rounds.left :]) if rounds.left < rounds.jobs < count else None
         for _ in range(MARCHES):
             if not rounds.jobs:
                 break
             methods = self._round(rounds, members, times, methods)
         values = rounds.y[:, None, :][:, :0, :] if rounds.values is None else rounds.values
         if self.count <= MOST_KEPT:
-            notes[key] = (known or before).next(rounds.shares, rounds.errors, rounds.evaluations, before)
+            notes[key] = (known or before).next(rounds.shares, rounds.errors, rounds.evaluations, before, doubted)
         found = Found(rounds.y, values, rounds.errors, rounds.steps, rounds.methods, rounds.evaluations)
         if first.rates is not None and not rounds.is_methods_seen and self._part_stretches is None:
-            found.of_rates = xp.nonzero(rounds.shares == before.shares)[0]
-            found.rates = xp.take(first.rates, found.of_rates, axis=0)
+            of_rates = xp.nonzero(rounds.shares == before.shares)[0]
+            found.rates, found.of_rates = first.rates[:count, :], of_rates
+            if of_rates.shape[0] < count:
+                found.rates = xp.take(found.rates, of_rates, axis=0)
         return found
 
     def _rounds(self, y0: Array, looser: float, before: Experience) -> Rounds:

@@ -10,7 +10,7 @@ from typing import Any
 from ..._arrays.counts import counted
 from ..._arrays.namespace import Array, all_finite, copy, random_moves
 from ..._functions.evaluators import ONE_BY_ONE
-from ..._functions.verify import agree, share_of
+from ..._functions.verify import agree, alike, share_of
 from ..._recorded.budget import NoCodeError
 from ..._reporting.progress import Report
 from ..coarse.steps import Steps
@@ -90,7 +90,7 @@ def solve_batch(
     return build_result(
         list(MAKERS)[int(found.methods.max())],
         t,
-        xp.moveaxis(values, (-1, -2), (0, 1)),
+        xp.moveaxis(xp.moveaxis(values, -1, 0), -1, 1),
         nodes,
         _done(found) + ("" if batch.are_all_places else LEFT_OUT),
         nfev=found.evaluations,
@@ -185,15 +185,19 @@ def _contradicts_at_end(problem: Problem, found: Found, t: float, state: Array) 
         return True
     if not all_finite(expected):
         return True
-    own, wanted = (xp.take(one, some, axis=1).T[None, ...] for one in (xp.reshape(y, shape), expected))
+    rates, own, wanted = found.rates.T, xp.reshape(y, shape), expected
+    if rates.shape != wanted.shape:
+        own, wanted = (xp.take(one, some, axis=1) for one in (own, wanted))
+    share = share_of(problem.rtol, problem.y0)
+    if alike(xp, rates, wanted, share):
+        return False
 
     def evaluate(t: Array, states: Array) -> Array:
         given = xp.reshape(copy(y), shape)
         given[:, some] = states[0, ...].T
         return xp.take(xp.reshape(rhs.at(float(t[0]), xp.reshape(given, y.shape)), shape), some, axis=1).T[None, ...]
 
-    times = xp.asarray([t])
-    return not agree(found.rates[None, ...], wanted, share_of(problem.rtol, problem.y0), times, own, evaluate)
+    return not agree(rates.T[None, ...], wanted.T[None, ...], share, xp.asarray([t]), own.T[None, ...], evaluate)
 
 
 def some_members(problem: Problem, most: int = SOME, first: int = 0) -> Array:

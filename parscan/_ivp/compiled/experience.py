@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from ..._arrays.namespace import Array, array_namespace, quiet
+from ..._arrays.namespace import Array, array_namespace, copy, quiet
 
 LOOSEN_BELOW, GOAL, MOST = 0.1, 0.35, 10.0
 """If an error is less than the first number, tolerances may be larger the next time: by a factor that should lead to an
@@ -26,6 +26,10 @@ What is known pays if a solve takes at most this share of the evaluations that i
 many solves in a row take more, their members are others each time, and twice as many as the last time begin as if
 nothing was known, up to twice this power of two.
 """
+
+OTHERWISE = 0.8
+"""Members whose errors had to be confirmed have so many times the tolerances the next time: two marches that were alike
+by chance are hardly so again."""
 
 MOST_KEPT = 1 << 18
 """Largest number of members of a batch of which anything is noted."""
@@ -72,11 +76,14 @@ class Experience:
         """What a solve begins with."""
         return nothing_known(self.shares) if self.rest else self
 
-    def next(self, shares: Array, errors: Array, evaluations: int, before: Experience) -> Experience:
+    def next(
+        self, shares: Array, errors: Array, evaluations: int, before: Experience, doubted: Array | None = None
+    ) -> Experience:  # fmt: skip
         """
         What is known after a solve that ended with these shares of the tolerances, and errors.
 
-        It began with what was known `before`: with this, or as if nothing was known.
+        It began with what was known `before`: with this, or as if nothing was known. The errors of some members, whose
+        numbers are given, were `doubted`.
         """
         if before is not self or not self.usual:
             account = {"usual": evaluations, "misses": self.misses, "rest": max(self.rest - 1, 0)}
@@ -87,7 +94,10 @@ class Experience:
         else:
             misses = min(self.misses + 1, MOST_MISSES)
             account = {"usual": self.usual, "misses": misses, "rest": 2 << misses}
-        return replace(before._after(shares, errors), **account)
+        found = before._after(shares, errors)
+        if doubted is not None:
+            found.shares[doubted] *= OTHERWISE
+        return replace(found, **account)
 
     def _after(self, shares: Array, errors: Array) -> Experience:
         """What is known of the members after a solve that began with this."""
@@ -97,7 +107,7 @@ class Experience:
             if bool(xp.any(is_mended)):
                 too_large = xp.where(is_mended, self.shares, too_large)
             if solves > SOON and solves % EVERY:
-                return Experience(shares, known, too_large, solves)
+                return Experience(copy(shares), known, too_large, solves)
             larger = xp.where(errors < LOOSEN_BELOW, xp.minimum(GOAL / errors, xp.full_like(errors, MOST)), 1.0)
             wanted = xp.minimum(xp.minimum(shares * larger, xp.ones_like(shares)), too_large / APART)
         too_large = too_large if solves <= SOON else FORGETS * too_large

@@ -1,6 +1,7 @@
 """What a solve of a batch tells the next one."""
 
 import numpy as np
+import pytest
 
 from parscan._ivp.compiled.experience import (
     APART,
@@ -8,6 +9,7 @@ from parscan._ivp.compiled.experience import (
     FORGETS,
     GOAL,
     MOST_MISSES,
+    OTHERWISE,
     PATIENCE,
     SOON,
     known_of,
@@ -43,6 +45,16 @@ def test_shares_that_were_too_large():
     assert again
     assert all(solves > SOON and solves % EVERY == 0 for solves in again)
     assert tried[again[0] - 1] <= FORGETS * 0.05
+
+
+@pytest.mark.parametrize("solves", [1, SOON + 1])
+def test_members_that_were_doubted_have_other_tolerances(solves):
+    known = nothing_known(np.ones(3))
+    for _ in range(solves):
+        shares = np.full(3, 0.1)
+        known = known.next(shares, np.full(3, 0.3), 100, known, np.array([0, 2]))
+    np.testing.assert_allclose(known.shares, [0.1 * OTHERWISE, 0.1, 0.1 * OTHERWISE])
+    np.testing.assert_array_equal(shares, 0.1)
 
 
 def test_what_does_not_pay_is_tried_seldom():
