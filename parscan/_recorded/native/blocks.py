@@ -111,7 +111,13 @@ class Blocks(Memory):
                 found = write.do("fmul", given[0], write.number(factor))
                 self.text.scaled[found] = given[0], factor
                 return found
-        return self.text.operation(block.operation, dtype, block.dtype, width, given)
+        found = self.text.operation(block.operation, dtype, block.dtype, width, given)
+        if block.operation in ADDITIONS and dtype.char == "d" and width == 1:
+            if self._are_numbers(block.operands[1]):
+                self.text.sums[found] = given[0], given[1], 1.0 if block.operation == "add" else -1.0
+            elif block.operation == "add" and self._are_numbers(block.operands[0]):
+                self.text.sums[found] = given[1], given[0], 1.0
+        return found
 
     def _limited(self, block: Block, given: list[Register], k: int, dtype: np.dtype[Any], width: int) -> Register:
         """The larger or the smaller one of a value and a limit, which is the operand `k`."""

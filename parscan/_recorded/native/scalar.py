@@ -26,11 +26,12 @@ MAGIC = 1.5 * 2.0**52
 
 ENTRIES = 1024
 
-POWERS = np.exp2(np.arange(ENTRIES) / ENTRIES)
-TWICE = 2 * POWERS
-"""Powers of two, which code reads, and twice as much."""
+FINER = np.exp2(np.arange(2 * ENTRIES) / (2 * ENTRIES))
+POWERS = FINER[::2].copy()
+"""Powers of two, which code reads."""
 
-TABLES = {"parscan_powers": POWERS, "parscan_twice_powers": TWICE}
+TABLES = {"parscan_powers": POWERS, "parscan_twice_powers": 2 * POWERS, "parscan_powers_finer": FINER,
+          "parscan_twice_powers_finer": 2 * FINER}  # fmt: skip
 """By their names in code."""
 
 LOG, REST_OF_LOG = float.fromhex("0x1.62e42fefa39efp-1"), 2.3190468138462996e-17
@@ -73,30 +74,55 @@ LARGEST_FACTOR = 2.0**60
 """Powers of two by which arguments were multiplied, and their inverses, that are taken into the reduction."""
 
 
+LARGEST_TERM = 2.0**20
+"""Constants that are added to arguments, up to which their part of the reduction is done beforehand."""
+
+
 def exp(w: Operand, x: Register) -> Register:
     """The exponential function: `2**(k/1024)` times a polynomial of the rest."""
-    usual = w.compare("olt", w.llvm("fabs", x), w.number(LARGEST_EXPONENT))
-    return _unless_unusual(w, "exp", usual, x, _exp)
+    return _unless_unusual(w, "exp", _has_usual_exponent(w, x), x, _exp)
 
 
 def twice_exp(w: Operand, x: Register) -> Register:
     """Twice the exponential function, which takes no operation more."""
-    usual = w.compare("olt", w.llvm("fabs", x), w.number(LARGEST_EXPONENT))
 
     def of_libm() -> Register:
         return w.do("fmul", w.number(2.0), w.text.call_libm("exp", w.dtype, x))
 
+    usual = _has_usual_exponent(w, x)
     return either(w, usual, lambda: _exp(w, x, "parscan_twice_powers"), of_libm, likely=True)
 
 
-def _exp(w: Operand, x: Register, table: str = "parscan_powers") -> Register:
+def _has_usual_exponent(w: Operand, x: Register) -> Register:
+    usual = w.compare("olt", w.llvm("fabs", x), w.number(LARGEST_EXPONENT))
+    term = w.text.sums.get(_factor(w, x)[0])
+    if term is None:
+        return usual
+    return w.both(usual, w.compare("olt", w.llvm("fabs", term[1]), w.number(LARGEST_TERM)))
+
+
+def _factor(w: Operand, x: Register) -> tuple[Register, float]:
+    """A register and a power of two whose product is the argument."""
     given, factor = w.text.scaled.get(x, (x, 1.0))
-    if not 1 / LARGEST_FACTOR <= abs(factor) <= LARGEST_FACTOR:
-        given, factor = x, 1.0
-    bits = w.llvm("fma", given, w.number(factor * (ENTRIES / LOG)), w.number(MAGIC))
+    return (given, factor) if 1 / LARGEST_FACTOR <= abs(factor) <= LARGEST_FACTOR else (x, 1.0)
+
+
+def _exp(w: Operand, x: Register, table: str = "parscan_powers") -> Register:
+    """
+    Of a sum with a constant, the part of `k` that is the constant's is known beforehand, and the sum is not waited for.
+
+    Both parts are rounded, so that `r` may be twice as large. A table of twice as many entries makes up for that.
+    """
+    given, factor = _factor(w, x)
+    entries, first = ENTRIES, w.number(MAGIC)
+    if term := w.text.sums.get(given):
+        given, constant, sign = term
+        entries, table = 2 * ENTRIES, f"{table}_finer"
+        first = w.llvm("fma", constant, w.number(sign * factor * (entries / LOG)), first)
+    bits = w.llvm("fma", given, w.number(factor * (entries / LOG)), first)
     k = w.do("fsub", bits, w.number(MAGIC))
-    r = w.llvm("fma", k, w.number(-LOG / ENTRIES), x)
-    rest = w.do("fsub", r, w.do("fmul", k, w.number(REST_OF_LOG / ENTRIES)))
+    r = w.llvm("fma", k, w.number(-LOG / entries), x)
+    rest = w.do("fsub", r, w.do("fmul", k, w.number(REST_OF_LOG / entries)))
     less_one = w.llvm("fma", w.do("fmul", r, r), w.llvm("fma", r, w.number(1 / 6), w.number(HALF)), rest)
     power = _power(w, bits, table)
     return w.llvm("fma", power, less_one, power)
@@ -108,10 +134,11 @@ def _power(w: Operand, bits: Register, name: str) -> Register:
 
     That is added in a vector, where the entry is needed, for it takes time to bring a number there.
     """
-    text, kind, ones = w.text, "<2 x i64>", literal(ENTRIES.bit_length() - 1, np.dtype(np.int64), 2)
-    text.external[name] = address(TABLES[name])
-    text.declarations[name] = f"@{name} = external constant [{ENTRIES} x double]"
-    place = text.new(f"and i64 {text.new(f'bitcast double {bits} to i64')}, {ENTRIES - 1}")
+    table, entries = TABLES[name], len(TABLES[name])
+    text, kind, ones = w.text, "<2 x i64>", literal(entries.bit_length() - 1, np.dtype(np.int64), 2)
+    text.external[name] = address(table)
+    text.declarations[name] = f"@{name} = external constant [{entries} x double]"
+    place = text.new(f"and i64 {text.new(f'bitcast double {bits} to i64')}, {entries - 1}")
     entry = text.new(f"load double, ptr {text.new(f'getelementptr double, ptr @{name}, i64 {place}')}, align 8")
     parts = []
     for one in (entry, bits):

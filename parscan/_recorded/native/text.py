@@ -85,6 +85,8 @@ class Text:
         Whether functions of one number are written out where that makes them ready earlier; the code becomes longer.
     scaled : dict
         Registers that are products with a power of two: the other factor, and that power.
+    sums : dict
+        Registers that are sums of a number and a constant: both, and the sign of the constant.
     """
 
     def __init__(self) -> None:
@@ -94,6 +96,7 @@ class Text:
         self.external: dict[str, int] = {}
         self.waits = False
         self.scaled: dict[Register, tuple[Register, float]] = {}
+        self.sums: dict[Register, tuple[Register, Register, float]] = {}
         self._count = 0
 
     def name(self, prefix: str = "v") -> str:

@@ -14,11 +14,29 @@ def twice_of_half(x):
     return np.where(x > 1e308, x, np.where(x < -1e308, 0.0, 2.0 * np.exp(x / 2.0)))
 
 
-FUNCTIONS = {"exp": np.exp, "twice exp": twice_of_half, "sin": np.sin, "cos": np.cos}
+def of_sum(x):
+    """The part of the reduction that is the constant's is done beforehand."""
+    return np.exp(x + 0.3711)
+
+
+def twice_of_sum(x):
+    return np.where(x > 1e308, x, np.where(x < -1e308, 0.0, 2.0 * np.exp((x - 50.003) / 2.0)))
+
+
+FUNCTIONS = {"exp": np.exp, "twice exp": twice_of_half, "exp of a sum": of_sum, "twice exp of a sum": twice_of_sum,
+             "sin": np.sin, "cos": np.cos}  # fmt: skip
+IN_PARTS = {
+    "exp of a sum": lambda x: np.exp((x + 0.3711).astype(np.longdouble)),
+    "twice exp of a sum": lambda x: 2 * np.exp(((x - 50.003) / 2.0).astype(np.longdouble)),
+}
+"""In higher precision, of sums that are rounded as in double precision."""
+
 QUARTERS = np.arange(1, 83_000) * (np.pi / 2)
 ARGUMENTS = {
     "exp": (1.0, 20.0, 707.9, 760.0),
     "twice exp": (1.0, 20.0, 1415.8, 1417.0, 1520.0),
+    "exp of a sum": (1.0, 20.0, 708.2, 760.0),
+    "twice exp of a sum": (1.0, 20.0, 1470.0),
     "sin": (0.5, 1.6, 30.0, 131_000.0, 1e7),
     "cos": (0.5, 1.6, 30.0, 131_000.0, 1e7),
 }
@@ -42,7 +60,7 @@ def test_values_are_within_three_units_of_the_last_place(name):
     x = np.concatenate([x, np.nextafter(QUARTERS, np.inf), QUARTERS]) if "exp" not in name else x
     found = computed(function, x)
     with np.errstate(all="ignore"):
-        expected = function(x.astype(np.longdouble))
+        expected = function(x.astype(np.longdouble)) if name not in IN_PARTS else IN_PARTS[name](x)
         unit = np.spacing(np.maximum(np.abs(expected.astype(float)), np.finfo(float).tiny))
         off = np.abs(found.astype(np.longdouble) - expected) / unit
         beyond = np.isinf(expected.astype(float))
@@ -67,6 +85,8 @@ def test_powers_of_two_are_taken_into_the_exponential_function():
 
     text = text_of(twice_of_half)
     assert ("@parscan_twice_powers" in text) == libm.has_fma()
+    assert ("@parscan_twice_powers_finer" in text_of(twice_of_sum)) == libm.has_fma()
+    assert "finer" not in text
     assert "parscan_twice_powers" not in text_of(lambda x: np.where(x > 9.0, x, np.where(x < -9.0, x, 3 * np.exp(x))))
 
     def used_twice(x):
@@ -76,6 +96,16 @@ def test_powers_of_two_are_taken_into_the_exponential_function():
     assert "parscan_twice_powers" not in text_of(used_twice)
     x = np.linspace(-3.0, 3.0, 50)
     np.testing.assert_allclose(computed(used_twice, x), used_twice(x), rtol=4e-16)
+
+
+@pytest.mark.parametrize("term", [0.0, 700.0, -1e5, 2.0**20, -3e6, 1e300, np.inf, np.nan])
+def test_arguments_that_are_sums_with_a_constant(term):
+    """Constants of any size; the sum may have lost all digits of the other number."""
+    x = np.concatenate([SPECIAL, np.linspace(-720.0, 720.0, 999) - (term if abs(term) < 1e7 else 0.0)])
+    for function in (lambda x: np.exp(x + term), lambda x: np.exp(x - -term), lambda x: np.exp((term + x) / 1.0)):
+        with np.errstate(all="ignore"):
+            expected = function(x)
+        np.testing.assert_allclose(computed(function, x), expected, rtol=7e-16, atol=5e-324)
 
 
 @pytest.mark.parametrize("factor", [2.0**-70, -0.25, 4.0, 2.0**70])
