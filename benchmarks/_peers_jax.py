@@ -70,16 +70,29 @@ def _linear(A: Array, b: Array, apply: Function, product: Function, apply_all: F
 
 def gru(W: Array, U: Array, b: Array, x: Array) -> Run:
     """A GRU by `lax.scan`; what depends on the inputs alone is computed before, for all steps at once."""
+    return compiled(lambda *given: _gru(jnp.zeros(x.shape[-1]), *given), W, U, b, x)
+
+
+def gru_gradient(weights: tuple[Array, Array, Array], y0: Array, x: Array, g: Array) -> Run:
+    """The gradient of `sum(g * y)` by all weights and the initial state, in a row."""
+
+    def loss(W: Array, U: Array, b: Array, y0: Array, x: Array, g: Array) -> Array:
+        return jnp.sum(g * _gru(y0, W, U, b, x))
+
+    def run(*given: Array) -> Array:
+        return jnp.concatenate([jnp.ravel(part) for part in jax.grad(loss, argnums=(0, 1, 2, 3))(*given)])
+
+    return compiled(run, *weights, y0, x, g)
+
+
+def _gru(y0: Array, W: Array, U: Array, b: Array, x: Array) -> Array:
     n = x.shape[-1]
 
-    def run(W: Array, U: Array, b: Array, x: Array) -> Array:
-        def advance(y: Array, gx: Array) -> tuple[Array, Array]:
-            gy = y @ W
-            gates = 1 / (1 + jnp.exp(-gx[: 2 * n] - gy[: 2 * n]))
-            c = jnp.tanh(gx[2 * n :] + gates[:n] * gy[2 * n :])
-            y = c + gates[n:] * (y - c)
-            return y, y
+    def advance(y: Array, gx: Array) -> tuple[Array, Array]:
+        gy = y @ W
+        gates = 1 / (1 + jnp.exp(-gx[: 2 * n] - gy[: 2 * n]))
+        c = jnp.tanh(gx[2 * n :] + gates[:n] * gy[2 * n :])
+        y = c + gates[n:] * (y - c)
+        return y, y
 
-        return lax.scan(advance, jnp.zeros(n), x @ U + b)[1]
-
-    return compiled(run, W, U, b, x)
+    return lax.scan(advance, y0, x @ U + b)[1]

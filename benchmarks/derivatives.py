@@ -1,16 +1,23 @@
-"""Gradients of a GRU, against loops forwards and backwards, and fits of ODEs, against SciPy's with differences.
+"""Gradients of a GRU, against loops and JAX, and fits of ODEs, against SciPy's with differences.
+
+JAX is left out where it is not installed; seconds of first calls, which compile, are among the figures.
 
 python benchmarks/derivatives.py [--quick] [--json benchmarks/results/derivatives.json]
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 import _fits
@@ -20,10 +27,16 @@ from recurrences import high_water
 
 import parscan
 
-TARGETS = {1: 30, 4: 10, 8: 6, 32: 3}
-"""How many times faster than the loops solution and gradient shall be, by the number of states."""
+TARGETS = {1: 400, 4: 150, 8: 60, 32: 15}
+"""How many times faster than the loops solution and gradient shall be, by the number of states, for the longest."""
 
-LENGTHS = (10_000, 100_000, 1_000_000)
+JAX, TO_JAX = "JAX, compiled", 1.5
+"""`grad` of `lax.scan`, and how many times faster than it they shall be."""
+
+LENGTHS = (10_000, 100_000)
+SOLVES = 5
+"""Solves after which all code is made that pays."""
+
 STRETCH = 2048
 """Steps per call of the vector-Jacobian product where it is called on stretches."""
 
@@ -139,6 +152,14 @@ class Gru:
             carry = now * gates.z[t] + (slopes[t] * now).reshape(3 * n) @ back
         return self._gradient(states, adjoint, carry)
 
+    def seconds_of_first_call(self, way: str) -> float:
+        """By one of these ways."""
+        begin = perf_counter()
+        found = getattr(self, way)()
+        if callable(found):
+            found()
+        return perf_counter() - begin
+
     def _gradient(self, states: Any, adjoint: Any, y0: Any) -> Any:
         """With respect to all weights and the initial state, from the adjoint states."""
         return flat(vjp(adjoint, np.concatenate([self.y0[None], states[:-1]]), self.x, *self.args), y0)
@@ -148,11 +169,20 @@ class Gru:
         assert solution.success, solution.message
         return solution
 
-    def by_parscan(self, *, given: bool = True, steps_per_call: int | None = None) -> Any:
-        """The same gradient; `given` are `jac` and `vjp`, or neither of them."""
-        solution = self.solve(given=given)
+    def by_parscan(self) -> Any:
+        """The same gradient, without `jac` and `vjp`."""
+        *weights, y0 = self.solve(given=False).gradient(self.g, (0, 1, 2, "y0"))
+        return flat(tuple(weights), y0)
+
+    def by_own_products(self, *, steps_per_call: int | None = None) -> Any:
+        """The same gradient, with both."""
+        solution = self.solve()
         adjoint = solution.adjoint(self.g)
-        return flat(solution.gradient(adjoint, vjp=vjp if given else None, steps_per_call=steps_per_call), adjoint.y0)
+        return flat(solution.gradient(adjoint, vjp=vjp, steps_per_call=steps_per_call), adjoint.y0)
+
+    def by_jax(self) -> Callable[[], Any]:
+        """The same gradient by JAX."""
+        return import_module("_peers_jax").gru_gradient(self.args, self.y0, self.x, self.g)
 
 
 def flat(weights: tuple[Any, Any, Any], y0: Any) -> Any:
@@ -168,11 +198,16 @@ def cases(quick: bool) -> Iterator[Case]:
                 "loops": gru.by_loops,
                 "tight loops": gru.by_tight_loops,
                 "parscan": gru.by_parscan,
-                "parscan, vjp in stretches": partial(gru.by_parscan, steps_per_call=STRETCH),
-                "parscan without jac": partial(gru.by_parscan, given=False),
+                "parscan, jac and vjp": gru.by_own_products,
+                "parscan, vjp in stretches": partial(gru.by_own_products, steps_per_call=STRETCH),
             }
-            name = f"GRU, n={n}, {len(gru.x)} steps, float64: solution and gradient"
-            yield Case(name, contenders, targets=(Target("parscan", "loops", target),))
+            targets = [Target("parscan", "loops", target)] if steps == LENGTHS[-1] else []
+            if find_spec("jax"):
+                contenders[JAX] = gru.by_jax()
+                targets.append(Target("parscan", JAX, TO_JAX))
+            for _ in range(SOLVES):
+                gru.by_parscan()
+            yield Case(f"GRU, n={n}, {len(gru.x)} steps, float64: solution and gradient", contenders, targets=targets)
     yield from _fits.cases(quick)
 
 
@@ -212,26 +247,26 @@ def errors(n: int, steps: int) -> Iterator[tuple[str, float]]:
     direction = tuple(np.random.default_rng(1).standard_normal(part.shape) for part in gru.args)
     named = f"GRU, n={n}, {steps} steps"
     expected = adjoint_by_loop(gru, gru.solve().y)
-    for given, told in ((True, "jac"), (False, "differences")):
+    for given, told in ((True, "jac"), (False, "recorded operations")):
         solution = gru.solve(given=given)
         adjoint = solution.adjoint(gru.g)
         yield f"adjoint by {told} against the loop over Jacobians, {named}", deviation(adjoint.states, expected) or 0.0
-        gradient = solution.gradient(adjoint, vjp=vjp)
+        gradient = solution.gradient(adjoint, vjp=vjp) if given else solution.gradient(gru.g)
         slope = float(sum(np.sum(part * change) for part, change in zip(gradient, direction, strict=True)))
         for way, truth in (("complex step", by_complex_step), ("central differences", by_central_differences)):
             yield f"gradient by {told} against the {way}, {named}", abs(slope / truth(gru, direction) - 1)
-    by_differences = solution.gradient(adjoint)
-    off = max(deviation(one, other) or 0.0 for one, other in zip(by_differences, gradient, strict=True))
-    yield f"gradient by differences of the step against its vjp, {named}", off
+    products = solution.gradient(adjoint, vjp=vjp)
+    off = max(deviation(one, other) or 0.0 for one, other in zip(gradient, products, strict=True))
+    yield f"gradient by recorded operations against the vjp, {named}", off
 
 
 def peak_memory(steps: int, n: int) -> float:
     """Peak memory of a solution and its gradient, less what was held before, in units of the trajectory."""
     load_kernels()
-    Gru.make(n, 3 * STRETCH).by_parscan(steps_per_call=STRETCH)  # loads whatever else is loaded once
+    Gru.make(n, 3 * STRETCH).by_own_products(steps_per_call=STRETCH)  # loads whatever else is loaded once
     gru = Gru.make(n, steps)
     before = high_water()
-    gru.by_parscan(steps_per_call=STRETCH)
+    gru.by_own_products(steps_per_call=STRETCH)
     return (high_water() - before) / gru.x.nbytes
 
 
@@ -244,7 +279,22 @@ def figures(quick: bool) -> dict[str, float]:
     found = {f"peak memory of solution and gradient of a GRU, n=8, {steps} steps, in trajectories": float(run.stdout)}
     for n in TARGETS:
         found |= errors(n, 500 if quick else 20_000)
+        found |= first_calls(n, 500 if quick else LENGTHS[-1])
     return found | dict(_fits.compile_times())
+
+
+def first_calls(n: int, steps: int) -> dict[str, float]:
+    """Seconds of first calls, which compile, in a process of its own without code on disk."""
+    found = {}
+    for way in ("by_parscan", *(["by_jax"] if find_spec("jax") else [])):
+        code = f"from derivatives import Gru; gru = Gru.make({n}, {steps}); print(gru.seconds_of_first_call('{way}'))"
+        with TemporaryDirectory() as empty:
+            run = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent,
+                env=os.environ | {"PARSCAN_CACHE_DIR": empty},
+            )  # fmt: skip
+        found[f"seconds of the first call, {way.removeprefix('by_')}, GRU, n={n}, {steps} steps"] = float(run.stdout)
+    return found
 
 
 if __name__ == "__main__":
