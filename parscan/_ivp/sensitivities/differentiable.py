@@ -61,9 +61,12 @@ class Differentiable(Result[Derivatives]):
         The result is the derivative of the discrete solution on its mesh, to nearly all digits: the method's equations
         are solved again if their tolerance was loose, and Jacobians come from `jac`, from the recorded operations of
         `fun`, or from fourth-order differences: `derivatives` says from which.
-        Times of the mesh and of events are held fixed. If SciPy solved the problem, Radau solves it again from SciPy's
-        steps, with a tenth of the tolerances, and the derivative is that of this solution. After a solve by machine
-        code, a tangent of the initial state alone is that of `jacobian` once making its code pays.
+        Times of the mesh and of events are held fixed; those of jumps of a recorded `fun` are not: where the
+        solution crosses a threshold at an angle, the shift of the crossing is contained. A `RuntimeError` says
+        where it only touches one, slides along one, or crosses several at once. `forcing` holds thresholds
+        fixed. If SciPy solved the problem, Radau solves it again from SciPy's steps, with a tenth of the
+        tolerances, and the derivative is that of this solution. After a solve by machine code, a tangent of the
+        initial state alone is that of `jacobian` once making its code pays.
 
         Examples
         --------
@@ -104,7 +107,8 @@ class Differentiable(Result[Derivatives]):
         Warns
         -----
         parscan.warnings.DiscontinuousParameterWarning, parscan.warnings.StateJumpWarning
-            If a parameter, or the state, moves a jump of `fun`: the derivative leaves that out.
+            If a parameter, or the state, moves a jump of `fun`, and `fun` is not recorded: the derivative leaves that
+            out.
 
         Notes
         -----

@@ -273,3 +273,18 @@ def test_lyapunov_exponents_contain_the_crossings():
     sol = solve_ivp(relay, (0, 5), [0.1], "Radau", args=(0.4, 0.3), rtol=1e-9, atol=1e-11)
     growth = sol.tangent(y0=np.eye(1))[0, -1, 0]
     assert 5 * sol.lyapunov == pytest.approx(np.log(growth), rel=1e-9)
+
+
+def test_initial_and_end_times_beside_jumps():
+    """By the initial time: what the start would have changed until then; by the end time: the right-hand side."""
+
+    def end(begin, last):
+        options = {"args": (2.0, 0.7), "t_eval": [last], "rtol": 1e-10, "atol": 1e-12}
+        return solve_ivp(infusion, (begin, last), [0.3], "Radau", **options)
+
+    sol = end(0.5, 5.0)
+    by_begin = -sol.jacobian("y0")[0, -1, 0] * infusion(0.5, [0.3], 2.0, 0.7)[0]
+    by_end = infusion(5.0, sol.y[:, -1], 2.0, 0.7)[0]
+    h = 1e-4
+    assert by_begin == pytest.approx((end(0.5 + h, 5.0).y[0, -1] - end(0.5 - h, 5.0).y[0, -1]) / (2 * h), rel=1e-6)
+    assert by_end == pytest.approx((end(0.5, 5.0 + h).y[0, -1] - end(0.5, 5.0 - h).y[0, -1]) / (2 * h), rel=1e-6)
