@@ -8,7 +8,7 @@ from typing import Any
 from ..._arrays.namespace import Array
 from ..._functions.adjoint import Adjoint
 from ..._reporting.result_base import Result
-from .gradient import gradient
+from .gradient import conditions, gradient
 from .jacobian import jacobian
 from .jacobians import Jacobians
 from .solution import Solution
@@ -32,9 +32,12 @@ class Differentiable(Result[Solution]):
     def derivatives(self) -> str:
         """How the step is differentiated by its state: exactly, by `jac`, or by differences, and then why so.
 
-        It is exact where the step can be recorded (see `trace`), unless the solve had `compile=False`.
+        It is exact where the step can be recorded (see `trace`), unless the solve had `compile=False`. Where conditions
+        of the step depend on parameters, it names these: derivatives are those of the branches that were taken, and
+        leave out that a parameter may lead to another branch.
         """
-        return Jacobians(self._differentiable("derivatives")).source
+        solution = self._differentiable("derivatives")
+        return Jacobians(solution).source + conditions(solution)
 
     def tangent(self, forcing: Any, y0: Any = None) -> Array:
         """Evaluate the tangent linear model ``δ_t = J_t δ_{t-1} + forcing_t`` along the trajectory.

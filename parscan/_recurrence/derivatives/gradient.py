@@ -55,6 +55,17 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
     return chosen.joined(_by_recording_or_differences(solution, _adjoint(solution, grad_y), chosen, exact))
 
 
+def conditions(solution: Solution) -> str:
+    """What to say of parameters on which conditions of the recorded step depend; empty if there are none."""
+    chosen = choose(None, solution.step.function, solution.step.args, solution.step.x)
+    names = []
+    for key in chosen.keys:
+        with suppress(NoCodeError, TypeError):  # some are no numbers
+            if by_parameters(solution, [int(key)]).moves_jumps(int(key)):
+                names.append(f"`{chosen.own_name(key) or f'args[{key}]'}`")
+    return f"; conditions depend on {', '.join(names)}: derivatives are those of the branches taken" if names else ""
+
+
 def _adjoint(solution: Solution, grad_y: Any) -> Adjoint:
     """The adjoint, unless it is given."""
     return as_adjoint(grad_y, solution.trajectory) if isinstance(grad_y, Adjoint) else adjoint(solution, grad_y)

@@ -232,3 +232,20 @@ def test_against_differences(function, n, seed):
         found = sol.gradient(adjoint, 0)
     some = np.isfinite(found) & np.isfinite(exact)
     assert np.abs(found - exact)[some].max(initial=0) <= 1e-4 * max(1, np.abs(exact[some]).max(initial=0))
+
+
+def test_conditions_that_depend_on_parameters_are_named(rng):
+    """Gradients are those of the branches that were taken, and say so."""
+
+    def step(y, x, level, a):
+        return np.where(y > level, 0.5 * y, a * y) + x
+
+    x = rng.standard_normal((200, 1))
+    sol = solve_recurrence(step, np.zeros(1), x, args=(0.3, 0.8))
+    assert sol.derivatives.endswith("; conditions depend on `level`: derivatives are those of the branches taken")
+    before = np.concatenate([np.zeros((1, 1)), sol.y[:-1]])
+    by_level, by_a = sol.gradient(np.ones_like(sol.y))
+    assert by_level == 0
+    assert np.isclose(by_a, np.sum(np.where(before > 0.3, 0.0, before) * sol.adjoint(np.ones_like(sol.y)).states))
+    plain = solve_recurrence(lambda y, x, a: a * np.maximum(y, 0.1) + x, np.zeros(1), x, args=(0.8,))
+    assert "conditions" not in plain.derivatives
