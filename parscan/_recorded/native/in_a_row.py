@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-COPIES, LONGEST = 8, 48
+COPIES, LONGEST = 8, 40
 """Steps in a row, and lines of a step up to which it is copied."""
 
 FEWEST = 2
