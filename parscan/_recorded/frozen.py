@@ -23,6 +23,9 @@ MOST = 12
 
 BOOL = np.dtype(bool)
 
+OTHER = -1.0
+"""Mode where a comparison does not hold."""
+
 LIMITED = frozenset(["sqrt", "log", "log2", "log10", "log1p", "power", "arcsin", "arccos", "arctanh", "arccosh"])
 """Operations with a domain: a branch that is frozen beyond where it is taken may leave it."""
 
@@ -44,12 +47,15 @@ class Frozen(NamedTuple):
         Slopes, and these numbers.
     is_nested : bool
         Whether what is compared depends on modes: on those of earlier comparisons.
+    partners : dict
+        Comparisons of the same numbers the other way round, by their numbers.
     """
 
     recording: Recording
     switches: Program
     both: Program
     is_nested: bool
+    partners: dict[int, int]
 
 
 class _Modes:
@@ -58,6 +64,8 @@ class _Modes:
     def __init__(self, graph: Graph, ids: Any) -> None:
         self._graph, self._ids = graph, ids
         self._known: dict[tuple[int, int], int] = {}
+        self._pairs: dict[tuple[int, int], int] = {}
+        self.partners: dict[int, int] = {}
         self.switches: list[int] = []
 
     def above(self, one: Any, other: Any) -> Any:
@@ -67,6 +75,10 @@ class _Modes:
     def _above(self, one: int, other: int) -> int:
         if (one, other) not in self._known:
             number, double = len(self.switches), np.dtype(np.float64)
+            self._pairs[one, other] = number
+            partner = self._pairs.get((other, one))
+            if partner is not None and one != other:
+                self.partners[number], self.partners[partner] = partner, number
             nodes = np.array([[one], [other]])
             if self._graph.value(other) == 0:
                 found = one
@@ -164,10 +176,19 @@ def frozen(program: Program, limit: int = LIMIT) -> Frozen | None:
     arguments = tuple(RecordingArray(graph, ids, one.dtype) for ids, one in zip(given, every, strict=True))
     dtypes, (ids,), (dtype,) = tuple(one.dtype for one in every), program.results, program.dtypes
     recording = Recording(graph, arguments, RecordingArray(graph, nodes[ids], dtype), dtypes, dtype)
-    padded = modes.switches + [int(graph.constants(np.array([-1.0]), double)[0])] * (count - len(modes.switches))
+    padded = modes.switches + [int(graph.constants(np.array([OTHER]), double)[0])] * (count - len(modes.switches))
     compared = RecordingArray(graph, np.array(padded), double)
     switches = recording.extract(compared)
-    return Frozen(recording, switches, recording.extract(recording.result, compared), switches.reads(len(every) - 1))
+    both, is_nested = recording.extract(recording.result, compared), switches.reads(len(every) - 1)
+    return Frozen(recording, switches, both, is_nested, modes.partners)
+
+
+def copied(graph: Graph, program: Program, given: list[Any]) -> list[Any]:
+    """Nodes of the results of a program, in a graph with these nodes as arguments."""
+    nodes = np.zeros(program.size, dtype=np.intp)
+    for block in program.blocks:
+        nodes[block.first : block.first + block.count] = _replayed(graph, given, nodes, block)
+    return [nodes[ids] for ids in program.results]
 
 
 def _replayed(graph: Graph, given: list[Any], nodes: Any, block: Block) -> Any:

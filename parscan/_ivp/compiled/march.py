@@ -28,6 +28,9 @@ from .watched import Watched, until
 if TYPE_CHECKING:
     from ..._recorded.native.integrate import Run, Solver
 
+SLIDES, LEAVES = "SLIDES", "LEAVES"
+"""Names of the statuses of marches that come to a switch and stay there, and that leave it."""
+
 FINISHED, EVENT = ENDED = "FINISHED", "EVENT"
 """Names of the statuses of marches to the end, and to a terminal event."""
 
@@ -49,6 +52,10 @@ ORDER, STAGES = 8, 12
 
 RETREAT = 20
 """Steps before the one that shows that a problem is stiff, as that needs fifteen of them."""
+
+APART, TRIES, OFTEN = 1e-12, 4, 2000
+"""Share of the time passed within which a march on a switch gets nowhere; how often in a row it may; and how often a
+march may come to switches where it stays."""
 
 SOON = 0.02
 """Share of the span after which it is too late to begin with the stiff method the next time."""
@@ -98,6 +105,8 @@ class Course:
         Why the march ended early; "" if it did not.
     chatter : Failure or None
         The same where it was given up, as steps jumped to and fro.
+    slid : list of float
+        Times from which on it stayed on switches.
     stop : float or None
         Time of an event that ended it.
     is_cut : bool
@@ -120,6 +129,7 @@ class Course:
     evaluated: list[tuple[Array, Array, Array]] = field(default_factory=list)
     failed: str = ""
     chatter: Failure | None = None
+    slid: list[float] = field(default_factory=list)
     stop: float | None = None
     is_cut: bool = False
     seen: list[Array] = field(default_factory=list)
@@ -202,8 +212,8 @@ class March:
         self._share = 1.0
         self.most, self.watched = most, watched
         begin, end = problem.span
-        self._runs: dict[int, tuple[Solver, Run]] = {}
-        """Those of the methods: each march begins them anew."""
+        self._runs: dict[tuple[int, Any], tuple[Solver, Run]] = {}
+        """Those of the methods, on a switch or not: each march begins them anew."""
         self._y0 = as_parts(wide(problem.y0))
         self._rtols, self._atol = of_parts(problem.rtols, problem.y0), of_parts(problem.atol, problem.y0)
         entries = self._y0.shape[0] * (1 + NODES * output.is_dense)
@@ -269,7 +279,7 @@ class March:
         run = self._lent(method)
         self._begin(run, method, course, end, share, times, looser, watches=self.watched is not None)
         status = self._advance(run, course, None, is_read=True)
-        if status == "STIFF" and method == EXPLICIT:
+        if (status == "STIFF" and method == EXPLICIT) or SLIDES in (status, run.names[run.counts[1, 0]]):
             self.recorded.notes[note] = True
             return None
         course.used.append((METHODS[method], self.problem.span[0]))
@@ -290,21 +300,36 @@ class March:
     def _pass(
         self, end: float, course: Course, share: float, watch: Watch | None, is_read: bool, watches: bool
     ) -> None:  # fmt: skip
-        """March to the end, with one method and the next ones."""
-        method = self.method
+        """March to the end, with one method and the next ones, and along switches."""
+        method, tries = self.method, 0
+        switch: tuple[int, float] | None = None
         while True:
             times = self._times(course.t, end, is_first=not course.values) if is_read else None
-            run = self._lent(method)
+            run = self._lent(method, switch)
             self._begin(run, method, course, end, share, times, watches=watches)
             course.used.append((METHODS[method], course.t))
             status = self._advance(run, course, watch, is_read=is_read)
             if status == "STIFF" and is_read and watch is None and (self.output.is_between or watches):
                 course.retreat()
             self._read(run, course, times)
-            if status != "STIFF" or method != EXPLICIT:
+            if status in (SLIDES, LEAVES):
+                gets_on = abs(course.t - ([inf, *course.slid])[-1]) > APART * abs(course.t - self.problem.span[0])
+                tries = tries if status == SLIDES else 0 if gets_on else tries + 1
+                found = self._switch(run, end) if status == SLIDES else None
+                if tries > TRIES or len(course.slid) >= OFTEN or (status == SLIDES and (found is None or switch)):
+                    break
+                switch = found
+                course.slid += [course.t] if switch else []
+            elif status == "STIFF" and method == EXPLICIT:
+                method = self.stiff
+            else:
                 break
-            method = self.stiff
         course.failed = "" if status in ("RUNNING", *ENDED) else status
+
+    def _switch(self, run: Run, end: float) -> tuple[int, float] | None:
+        """The switch that the solution stays on, with the way of the time; None if there are no slopes along it."""
+        found = run.switch, 1.0 if end >= self.problem.span[0] else -1.0
+        return None if self.recorded.on_switch(*found) is None else found
 
     @property
     def least(self) -> float:
@@ -355,12 +380,12 @@ class March:
             "watched": self.watched,
         }  # fmt: skip
 
-    def _lent(self, method: int) -> Run:
-        """The run of a method."""
-        if method not in self._runs:
-            made = solver(self.recorded, method, **self.asked)
-            self._runs[method] = made, made.lend()
-        return self._runs[method][1]
+    def _lent(self, method: int, switch: tuple[int, float] | None = None) -> Run:
+        """The run of a method, perhaps along a switch."""
+        if (method, switch) not in self._runs:
+            made = solver(self.recorded, method, **self.asked, switch=switch)
+            self._runs[method, switch] = made, made.lend()
+        return self._runs[method, switch][1]
 
     def end(self) -> None:
         """Give the runs back; no march follows."""

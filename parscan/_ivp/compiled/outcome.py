@@ -53,6 +53,17 @@ def against(problem: Problem, other: Course, path: Path, t: Array, states: Array
     return differences(problem, path, t, states, other.path.polynomial.at_few(t)) / GAIN
 
 
+def along(slid: Sequence[float]) -> str:
+    """What is told of times from which on the solution stayed on switches."""
+    if not slid:
+        return ""
+    others = f", and {len(slid) - 1} times more" if len(slid) > 1 else ""
+    return (
+        f" From t = {slid[0]!r} on{others}, the slopes on both sides of a comparison lead back to it: the solution "
+        "stays there, with the mean of both slopes that leads along it (Filippov)."
+    )
+
+
 def rounded(polynomial: PiecewisePolynomial, dtype: Any) -> PiecewisePolynomial:
     """A polynomial in some precision."""
     xp = polynomial.xp

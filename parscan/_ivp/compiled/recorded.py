@@ -154,12 +154,25 @@ class Recorded:
         before, self.notes["modes"] = self.modes, None
         return before is not None
 
-    @property
-    def in_modes(self) -> Recorded:
-        """The function with its modes as the last parameter, if it has some."""
-        if self.modes is None:
-            return self
-        return Recorded(self.modes.recording, self.parameters)
+    def on_switch(self, number: int, way: float) -> Frozen | None:
+        """
+        The function where the solution stays on one of its switches; None if that cannot be told.
+
+        `way` is that of the time, 1 or -1.
+        """
+        from ..._recorded.graph import TooLarge  # noqa: PLC0415 - slow to import
+        from ..._recorded.refusal import Refused  # noqa: PLC0415
+        from ..._recorded.sliding import sliding  # noqa: PLC0415
+
+        key = "on switch", number, way
+        if key not in self.notes:
+            try:
+                found = None if self.modes is None else sliding(self.modes, number, way, MOST_NODES)
+            except (Refused, TooLarge):
+                found = None
+            self.notes[key] = found
+        known: Frozen | None = self.notes[key]
+        return known
 
     @property
     def depends_on_time(self) -> bool:

@@ -173,7 +173,7 @@ class Repeat:
         """The result without polynomials between the ends of steps."""
         has_times = times is not None
         known = known_of(recorded, problem.rtol, is_between=has_times, is_watched=seen is not None)
-        asked = {"is_dense": False, "has_times": has_times, "has_stretches": False}
+        asked: dict[str, Any] = {"is_dense": False, "has_times": has_times, "has_stretches": False}
         made = self.solvers[has_times] if seen is None else solver(recorded, self.method, **asked, watched=seen)
         share = known.share
         if known.method != self.method or known.is_asked:

@@ -21,7 +21,7 @@ from ..sensitivities.derivatives import Derivatives
 from ..sequential.on_mesh import retrace
 from .accuracy import Solved
 from .march import Course, March
-from .outcome import against, between, cause, errors, rounded, told
+from .outcome import against, along, between, cause, errors, rounded, told
 from .path import Path
 from .solvers import EXPLICIT, METHODS
 from .variational import Variational
@@ -29,8 +29,14 @@ from .watched import UNSEEN, Watched
 
 
 def checked(course: Course, march: March) -> tuple[Array, ...]:
-    """Times, states and slopes that are compared with the function; not at breakpoints, where it has two values."""
+    """
+    Times, states and slopes that are compared with the function; not at breakpoints, where it has two values.
+
+    On a switch, slopes of the solution are none of the function: the recorded operations are evaluated there.
+    """
     columns, breaks = course.ends, march.breaks
+    if course.slid:
+        columns = *columns[:2], march.recorded.slopes(*columns[:2])
     if breaks is None or not breaks.shape[0]:
         return columns
     some = ~among(columns[0], breaks)
@@ -74,7 +80,9 @@ def result_of(
         t,
         xp.moveaxis(y, -1, 0),
         xp.asarray(nodes, copy=True),
-        told(course.used, path.steps, found.end, found.worst, cause(found)) + march.places.left_out,
+        told(course.used, path.steps, found.end, found.worst, cause(found))
+        + along(course.slid)
+        + march.places.left_out,
         failure=course.chatter or (_failure(found) if found.is_bad else None),
         failed_at=float(nodes[-1]),
         seen=seen,

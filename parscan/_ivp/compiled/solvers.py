@@ -91,7 +91,7 @@ def _work(recorded: Recorded) -> float:
 
 def solver(
     recorded: Recorded, method: int, *, is_dense: bool, has_times: bool, has_stretches: bool,
-    watched: Watched | None = None,
+    watched: Watched | None = None, switch: tuple[int, float] | None = None,
 ) -> Solver:  # fmt: skip
     """
     A solver.
@@ -109,6 +109,8 @@ def solver(
         Whether it takes stretches, at whose ends steps end.
     watched : Watched, optional
         Events that it looks for.
+    switch : tuple of int and float, optional
+        Number of the switch that the solution stays on, and the way of the time.
 
     Raises
     ------
@@ -116,16 +118,16 @@ def solver(
         If there is no machine code for it.
     """
     notes = recorded.notes
-    key = METHODS[method], is_dense, has_times, has_stretches, recorded.modes is not None, APART in notes
+    key = METHODS[method], is_dense, has_times, has_stretches, recorded.modes is not None, APART in notes, switch
     if watched is None:
         found: Solver | None = notes.get(key)
         if found is None:
-            found = notes[key] = _made(recorded, *key[1:4], method)
+            found = notes[key] = _made(recorded, *key[1:4], method, None, switch)
         return found
     kept = notes.setdefault("with events", OrderedDict())
     some = *key, watched.key
     if some not in kept:
-        kept[some] = _made(recorded, *key[1:4], method, watched), watched.recordings  # which the key means
+        kept[some] = _made(recorded, *key[1:4], method, watched, switch), watched.recordings  # which the key means
         while len(kept) > KEPT:
             kept.popitem(last=False)
     watching: Solver = kept[some][0]
@@ -145,13 +147,17 @@ def march_apart(recorded: Recorded) -> bool:
 
 def _made(
     recorded: Recorded, is_dense: bool, has_times: bool, has_stretches: bool, method: int,
-    watched: Watched | None = None,
+    watched: Watched | None, switch: tuple[int, float] | None,
 ) -> Solver:  # fmt: skip
     from ..._recorded.native.members import DENSE, STATES, Form  # noqa: PLC0415 - slow to import
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
+    from ..._recorded.sliding import EXITS  # noqa: PLC0415
 
     shared, log = (True,) * len(recorded.parameters), DENSE if is_dense else STATES
-    events, modes = () if watched is None else watched.programs, recorded.modes
+    events = () if watched is None else watched.programs
+    modes = recorded.modes if switch is None else recorded.on_switch(*switch)
+    if switch is not None and modes is None:
+        raise NoCodeError("stays on a switch")
     is_apart = is_dense or bool(events) or modes is not None or APART in recorded.notes
     most = 0 if is_apart else BESIDE[method]
     form = Form(
@@ -159,9 +165,11 @@ def _made(
         has_times=has_times and not is_dense,
         checks_polynomials=is_dense or has_times or bool(events) or modes is not None, compares=True,
         has_stretches=has_stretches, events=len(events), has_modes=modes is not None,
+        exits=0 if switch is None else EXITS,
     )  # fmt: skip
     try:
-        return MAKERS[method](recorded.in_modes, form, events, modes)
+        given = recorded if modes is None else Recorded(modes.recording, recorded.parameters)
+        return MAKERS[method](given, form, events, modes)
     except UnsupportedError as error:
         raise NoCodeError(str(error)) from error
 

@@ -330,6 +330,11 @@ class Run:
             return int(self._workers[0].numbers[ENDED])
         return sum(int(worker.numbers[ENDED]) for worker in self._workers)
 
+    @property
+    def switch(self) -> int:
+        """Number of the comparison that changed last, of a solver in modes."""
+        return self._workers[0].switch()
+
     def now(self) -> tuple[float, Any]:
         """Time and state of a solve of one member that has not ended."""
         return self._workers[0].now()
@@ -488,6 +493,10 @@ class Worker:
     def whole(self) -> float:
         """End of the step that was looked at last."""
         return float(self._solver._fields.flat(self.memory, "event whole")[0])
+
+    def switch(self) -> int:
+        """Number of the comparison that changed last."""
+        return int(self._solver._fields.flat(self.memory, "switch which")[0])
 
     def run(self, most: int) -> None:
         """Call the code."""

@@ -77,6 +77,8 @@ class Form:
         is that of the others as well if an event brought it about.
     has_modes : bool
         Whether the last argument of the right-hand side is its modes, which the solver sets; with one lane.
+    exits : int
+        How many modes, the last ones, end a member when they are positive.
     """
 
     lanes: int = 1
@@ -89,6 +91,7 @@ class Form:
     has_stretches: bool = False
     events: int = 0
     has_modes: bool = False
+    exits: int = 0
 
     def __post_init__(self) -> None:
         if self.lanes > 1 and self.events:
@@ -212,8 +215,9 @@ class Members(ABC):
         if self.events is not None:
             self.events.extend(fields)
             routines += self.events.routines()
-        self.switching = Switching(self, switches, is_dense=form.log == DENSE) if switches is not None else None
-        if self.switching is not None:
+        self.switching: Switching | None = None
+        if switches is not None:
+            self.switching = Switching(self, switches, is_dense=form.log == DENSE, exits=form.exits)
             self.switching.extend(fields)
             routines += self.switching.routines()
         routines += self.extend(fields)
@@ -660,7 +664,7 @@ class Members(ABC):
             self._accept(accepts, begin, end, h)
         if self.switching is not None:  # it may have ended the step before
             end = code.where(accepts, t[0], end)
-            reasons += [(self.switching.is_stuck, Status.SLIDES)]
+            reasons += [(self.switching.is_stuck, Status.SLIDES), (self.switching.has_left, Status.LEAVES)]
         if self.form.has_stretches:
             crosses = accepts & end.equals(until) & end.differs(goal[0])
             with code.if_(code.any(crosses)):

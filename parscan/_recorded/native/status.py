@@ -20,3 +20,5 @@ class Status(IntEnum):
     """An event has no sign where one is needed."""
     SLIDES = 8
     """It stays where a comparison of states changes: steps in modes lead nowhere."""
+    LEAVES = 9
+    """It does not stay there any more."""

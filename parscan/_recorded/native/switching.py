@@ -22,7 +22,7 @@ from .text import Register, UnsupportedError
 PARTS = 13
 """Parts of a step at whose ends comparisons are watched."""
 
-BRIEF, MANY = 1e-6, 12
+BRIEF, MANY = 1e-6, 8
 """Share of a step; and number of steps in a row that end before it, after which it is too much: a solution that stays
 where a comparison changes makes such steps only."""
 
@@ -54,13 +54,15 @@ class Switching(Between):
         `(t, y, *parameters, modes) -> numbers`: comparisons hold where these are positive.
     is_dense : bool
         Whether coefficients are slopes at Gauss's nodes.
+    exits : int
+        How many of the comparisons, the last ones, end the member where they hold.
     """
 
-    def __init__(self, members: Frame, program: Program, *, is_dense: bool) -> None:
+    def __init__(self, members: Frame, program: Program, *, is_dense: bool, exits: int = 0) -> None:
         if members.lanes > 1:
             raise UnsupportedError("has modes, and members in lanes")
         super().__init__(members, "switch", [program], is_dense=is_dense)
-        self._program, self.count = program, program.results[0].size
+        self._program, self.count, self._exits = program, program.results[0].size, exits
         self._is_nested = program.reads(len(program.arguments) - 1)
         self._extremes: list[tuple[Value, Value, Value]] = []
         """Of each number, the sign that it has in the mode, and the least and the largest value times that."""
@@ -78,7 +80,7 @@ class Switching(Between):
         for what in ("share", "until"):
             fields.add(f"switch {what}", np.float64, 1)
         fields.add("switch seen", np.float64, self.count)
-        for what in ("crossed", "brief"):
+        for what in ("crossed", "brief", "which", "left"):
             fields.add(f"switch {what}", np.int64, 1)
         if self._is_dense:
             fields.add("switch slopes", self._members.dtype, self._members.degree)
@@ -110,6 +112,11 @@ class Switching(Between):
         """Whether steps have been too short too often."""
         return self.own("brief")[0] > MANY
 
+    @property
+    def has_left(self) -> Value:
+        """Whether a comparison holds that ends the member."""
+        return self.own("left")[0].differs(0)
+
     def reached(self, chunk: Value | int, state: Value) -> Value:
         """A chunk of the state at the end of a step: where it has ended."""
         return self._members.code.where(self.crossed, self.state(self._members.width)[chunk], state)
@@ -118,8 +125,8 @@ class Switching(Between):
 
     def load(self) -> None:
         """A member begins."""
-        self.own("brief")[0] = 0
-        self.own("crossed")[0] = 0
+        for what in ("brief", "crossed", "left"):
+            self.own(what)[0] = 0
 
     def settle(self, t: Value, state: Array) -> None:
         """Modes as a state says; those on which others depend come first."""
@@ -129,6 +136,9 @@ class Switching(Between):
             self._evaluate(t, state, values)
             with code.for_(self.count) as k:
                 modes[k] = code.where(values[k] > 0, ONE, code.number(OTHER))
+        for number in range(self.count - self._exits, self.count):
+            with code.if_(modes[number] > 0):
+                self.own("left")[0] = 1
 
     # Numbers at the stages of a step
 
@@ -160,8 +170,8 @@ class Switching(Between):
         for what in ("crossed", "brief"):
             self.own(what)[0] = 0
         values = self._row(0)
-        for k, one in enumerate(self._last):
-            values[k] = one
+        for number, one in enumerate(self._last):
+            values[number] = one
 
     def look(self, begin: Value, end: Value, h: Value) -> None:
         """Look whether a comparison changes in an accepted step, whose coefficients are known."""
@@ -237,7 +247,9 @@ class Switching(Between):
             after = code.where(place.equals(PARTS), 1.0, place.to(np.float64) * (1 / PARTS))
             first_value, last_value = values[(place - 1) * self.count], values[place * self.count]
             zero, _ = self.zero(lambda x: self._at(number, x), before, after, first_value, last_value, passes=True)
-            best.set(code.minimum(best.get(), zero))
+            with code.if_(zero <= best.get()):
+                best.set(zero)
+                self.own("which")[0] = number
 
     def _at(self, number: int, theta: Value) -> Value:
         """What is compared at a share of the step."""

@@ -140,17 +140,6 @@ def test_jumps_in_time_change_modes(left):
     assert not left
 
 
-def test_a_solution_that_stays_on_a_switch_is_solved_as_before(left):
-    """Steps in modes would be of no length."""
-
-    def friction(t, y):
-        return [1.0 - 2.0 * np.where(y[0] > np.sin(t), 1.0, -1.0)]
-
-    sol = solve_ivp(friction, (0.0, 1.0), [0.5], rtol=1e-4, atol=1e-4, compile=True)
-    assert left
-    np.testing.assert_allclose(sol.y[0, -1], np.sin(1.0), atol=1e-2)
-
-
 def test_parameters_move_switches(left):
     def fun(t, y, level, rate):
         return [np.where(y[0] > level, rate, 1.0)]
