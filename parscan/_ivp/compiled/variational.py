@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._arrays.namespace import Array, all_finite, array_namespace
+from ..._functions.adjoint import Adjoint
 from ..._functions.at_points import CODES
 from ..._functions.columns import chosen_columns, in_structure, sizes
 from ..._functions.opened import as_leaf
@@ -17,6 +18,7 @@ from ..._recorded.budget import OF_SOLVER, SOLVER, NoCodeError
 from ..core.problem import Problem
 from ..sensitivities.recorded_gradient import by_parameters, entering
 from .corners import places_in
+from .discrete_adjoint import Backwards, backwards
 from .march import BUSY, FEWEST, FINISHED, ORDER, least_of
 from .march import FIRST as ATTEMPTS
 from .parts import wide
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 MOST, MOST_COLUMNS, LARGEST = 400, 64, 10_000
 """Largest number of components of the state and of its derivatives together, of parameters, and of operations."""
+
+FEW = 16
+"""Entries of parameters up to which gradients are by variational equations; those by more are by adjoints."""
 
 OTHERWISE = 0.01
 """Seconds that a derivative takes without machine code, about."""
@@ -66,16 +71,40 @@ class Variational:
         found = xp.astype(xp.permute_dims(found, (1, 0, 2)), y.dtype)
         return in_structure(plan.chosen, args, [found[..., some] for some in plan.columns])
 
-    def gradient(self, times: Array, grad_y: Array, params: Any) -> Any:
+    def gradient(self, y: Array, times: Array, mesh: Array, grad_y: Array, params: Any) -> Any:
         """The gradient for that by states at some times, by parameters in their structure; raises `NoCodeError`."""
-        args = self._problem.args
-        plan = self._plan(params, lambda: _of_gradient(params, self._problem))
+        args, chosen = self._problem.args, _of_gradient(params, self._problem)
+        if sum(sizes(chosen, args, 0)) > FEW:
+            resolved = _resolved(self._problem, self._recorded, chosen)
+            found = self._backwards(resolved, y, times, mesh, grad_y).sums
+            columns = _columns(chosen, resolved.keys, args, 0)
+            return chosen.joined(
+                [_like(args[int(key)], found[some]) for key, some in zip(chosen.keys, columns, strict=True)]
+            )
+        plan = self._plan(params, lambda: chosen)
         plan.system.buy()
         xp, found = array_namespace(grad_y), self._solved(plan, times)
         sums = xp.tensordot(xp.astype(xp.permute_dims(grad_y, (1, 0)), xp.float64), found, axes=2)
         return plan.chosen.joined(
             [_like(args[int(key)], sums[some]) for key, some in zip(plan.chosen.keys, plan.columns, strict=True)]
         )
+
+    def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Array) -> Adjoint:
+        """Gradients with respect to the states at the nodes `mesh`; raises `NoCodeError`."""
+        resolved = Resolved(self._recorded.recording, (), None, ())
+        found = self._backwards(resolved, y, times, mesh, grad_y)
+        xp, way = array_namespace(y), -1.0 if self._problem.span[1] < self._problem.span[0] else 1.0
+        places = xp.searchsorted(way * found.nodes, way * mesh)
+        states = xp.astype(xp.permute_dims(xp.take(found.states, places, axis=0), (1, 0)), y.dtype)
+        return Adjoint(states, xp.asarray(states[:, 0], copy=True))
+
+    def _backwards(self, resolved: Resolved, y: Array, times: Array, mesh: Array, grad_y: Array) -> Backwards:
+        """The adjoint of the steps; raises `NoCodeError`."""
+        problem = self._problem
+        if self._is_stiff or problem.breaks is not None or not self._stands():
+            raise NoCodeError("has other steps")
+        parameters = self._recorded.parameters if resolved.given is None else resolved.given
+        return backwards(problem, resolved.recording, parameters, resolved.numbers, (times, y), mesh, grad_y)
 
     def tangent(self, y: Array, times: Array, start: Array) -> Array:
         """Changes `(n, m, k)` of the states at some times by changes `(k, n)` of the start; raises `NoCodeError`."""
@@ -174,24 +203,55 @@ class Plan:
 
 def _planned(problem: Problem, recorded: Recorded, chosen: Chosen) -> Plan:
     """The plan for some parameters of a solved problem; raises `NoCodeError`."""
-    keys, by_start = sorted({int(key) for key in chosen.keys if key != START}), START in chosen.keys
+    found = _resolved(problem, recorded, chosen)
+    system = _system(found.recording, found.numbers, by_start=START in chosen.keys)
+    columns = _columns(chosen, found.keys, problem.args, problem.y0.shape[-1])
+    return Plan(chosen, system, columns, found.given)
+
+
+class Resolved(NamedTuple):
+    """
+    A recording with some parameters as arguments.
+
+    Attributes
+    ----------
+    recording : Recording
+    numbers : tuple of int
+        Those of the arguments.
+    given : tuple of arrays, optional
+        Its further arguments, if they are not those of the solve.
+    keys : tuple of int
+        Indices of the parameters in `args`, in the order of the arguments.
+    """
+
+    recording: Recording
+    numbers: tuple[int, ...]
+    given: tuple[Any, ...] | None
+    keys: tuple[int, ...]
+
+
+def _resolved(problem: Problem, recorded: Recorded, chosen: Chosen) -> Resolved:
+    """A recording that has the chosen parameters as arguments; raises `NoCodeError`."""
+    keys = sorted({int(key) for key in chosen.keys if key != START})
     if all(key < len(recorded.parameters) for key in keys):
-        recording, numbers, given = recorded.recording, [FIRST + key for key in keys], None
-    else:
-        opened = by_parameters(problem.right_hand_side(), keys)
-        own = [leaf for key in keys for leaf in leaves("", problem.args[key]).values()]
-        if not all(map(_is_double, own)):
-            raise NoCodeError("has parameters in single precision")
-        recording, given = opened.recording, tuple(opened.given)
-        numbers = [FIRST + k for k in range(len(given))]
-    ends, widths = {}, sizes(chosen, problem.args, problem.y0.shape[-1])
-    place = 0
-    for key in (*keys, START):
-        size = next((width for each, width in zip(chosen.keys, widths, strict=True) if each == key), 0)
-        ends[key] = slice(place, place + size)
-        place += size
-    system = _system(recording, tuple(numbers), by_start=by_start)
-    return Plan(chosen, system, tuple(ends[key] for key in chosen.keys), given)
+        return Resolved(recorded.recording, tuple(FIRST + key for key in keys), None, tuple(keys))
+    opened = by_parameters(problem.right_hand_side(), keys)
+    own = [leaf for key in keys for leaf in leaves("", problem.args[key]).values()]
+    if not all(map(_is_double, own)):
+        raise NoCodeError("has parameters in single precision")
+    given = tuple(opened.given)
+    return Resolved(opened.recording, tuple(FIRST + k for k in range(len(given))), given, tuple(keys))
+
+
+def _columns(chosen: Chosen, keys: tuple[int, ...], args: tuple[Any, ...], n: int) -> tuple[slice, ...]:
+    """The columns of each chosen parameter; they are in the order of the arguments, those of the start last."""
+    widths = dict(zip(chosen.keys, sizes(chosen, args, n), strict=True))
+    places, place = dict[int | str, slice](), 0
+    every: list[int | str] = [*keys, START]
+    for key in every:
+        places[key] = slice(place, place + widths.get(key, 0))
+        place += widths.get(key, 0)
+    return tuple(places[key] for key in chosen.keys)
 
 
 def _is_double(leaf: Leaf) -> bool:

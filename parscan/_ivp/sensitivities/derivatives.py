@@ -43,7 +43,10 @@ class Variational(Protocol):
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
         """Derivatives of the states `y` `(n, N)` at some times by parameters; raises `NoCodeError`."""
 
-    def gradient(self, times: Array, grad_y: Array, params: Any) -> Any:
+    def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Array) -> Adjoint:
+        """Gradients with respect to the states at the nodes `mesh`; raises `NoCodeError`."""
+
+    def gradient(self, y: Array, times: Array, mesh: Array, grad_y: Array, params: Any) -> Any:
         """The gradient for that by states at some times `(n, N)`, by parameters; raises `NoCodeError`."""
 
     def tangent(self, y: Array, times: Array, start: Array) -> Array:
@@ -151,6 +154,9 @@ class Derivatives:
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Any) -> Adjoint:
         """Gradients with respect to the states at the nodes `mesh`, and to the initial state."""
         gradient = _as_gradient(grad_y, y)
+        if self._variational is not None:
+            with suppress(NoCodeError):
+                return self._variational.adjoint(y, times, mesh, gradient)
         trajectory = self._with_nodes(mesh)
         solved = _adjoint_solution(trajectory, y, times, gradient, forcings=False)
         if self._jumps is not None and y.size:
@@ -172,13 +178,14 @@ class Derivatives:
         params: Any,
         vjp: Callable[..., Any] | None,
         forcing: Callable[..., Any] | None,
+        mesh: Array,
     ) -> Any:
         """Gradient of a loss with respect to parameters of the right-hand side."""
         _reject_two(params, vjp, forcing)
         gradient = _as_gradient(grad_y, y)
         if self._variational is not None and vjp is None and forcing is None:
             with suppress(NoCodeError):
-                return self._variational.gradient(times, gradient, params)
+                return self._variational.gradient(y, times, mesh, gradient, params)
         course = _Course(self._trajectory, self._found.rhs if self._followed[1] else None, y, times, gradient)
         rhs = self._found.rhs
         found = by_forcing(rhs, course, forcing) if forcing is not None else by_parameters(rhs, course, params, vjp)
