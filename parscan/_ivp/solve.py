@@ -205,10 +205,10 @@ def solve_ivp(
     True
     """
     others = (
-        method, dense_output, events, vectorized, jac, max_step, first_step, jumps, mesh, guess, stages, window,
-        progress, jac_sparsity, min_step, lband, uband,
+        method, vectorized, jac, max_step, first_step, jumps, mesh, guess, stages, window, progress, jac_sparsity,
+        min_step, lband, uband,
     )  # fmt: skip
-    asked = fun, t_span, y0, t_eval, args, rtol, atol, compile
+    asked = fun, t_span, y0, t_eval, args, rtol, atol, events, dense_output, compile
     if compile is not False and (again := solve_again(*asked, others)) is not None:
         return again
     check_watcher(progress)

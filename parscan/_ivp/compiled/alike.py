@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from ..._arrays.namespace import Array, array_namespace, copy, quiet
+from ..._arrays.namespace import Array, array_namespace, quiet
 
 SAMPLE, FEW = 32, 6
 """States of a solution that are compared with the function: in one call for all, or in a call for each."""
@@ -23,7 +23,7 @@ def is_like(fun: Callable[..., Any], args: tuple[Any, ...], t: Any, state: Array
     expected = slope.tolist()
     try:
         with quiet():
-            values = fun(float(t), copy(state), *args)
+            values = fun(float(t), state.copy(), *args)
         found = values.tolist() if isinstance(values, type(slope)) else values
         if len(found) != len(expected):
             return False
@@ -42,7 +42,7 @@ def are_like(
     xp = array_namespace(slopes)
     try:
         with quiet():
-            values = fun(copy(t), copy(states.T), *args)
+            values = fun(t.copy(), states.T.copy(), *args)
             found, expected = xp.asarray(values), slopes.T
             if found.shape != expected.shape:
                 return False

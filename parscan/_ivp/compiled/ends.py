@@ -8,7 +8,7 @@ from math import inf, isfinite
 from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..._arrays.namespace import Array, copy
+from ..._arrays.namespace import Array
 from ..._engine.termination import Termination
 from ..._functions.verify import share_of
 from ..._recorded.native.status import Status
@@ -177,7 +177,7 @@ class Ends:
         count = evaluations + further
         result.__dict__.update(self._fields)
         result.__dict__.update(
-            t=t, y=y.T, mesh=copy(t), nfev=count, npoints=count, error_estimate=error, _told=solve.message,
+            t=t, y=y.T, mesh=t.copy(), nfev=count, npoints=count, error_estimate=error, _told=solve.message,
             _errors=solve.errors, _polynomial=solve.polynomial, _solution=Deferred(solve.derivatives),
         )  # fmt: skip
         return result

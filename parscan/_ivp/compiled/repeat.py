@@ -367,19 +367,19 @@ _known: OrderedDict[Any, Repeatable] = OrderedDict()
 
 
 def solve_again(
-    fun: Any, t_span: Any, y0: Any, t_eval: Any, args: Any, rtol: Any, atol: Any, compiles: Any, others: tuple[Any, ...]
+    fun: Any, t_span: Any, y0: Any, t_eval: Any, args: Any, rtol: Any, atol: Any, events: Any, dense_output: Any,
+    compiles: Any, others: tuple[Any, ...],
 ) -> IvpResult | None:  # fmt: skip
     """
     The result of a solve that repeats an earlier one; None if it has to be solved as ever.
 
     If machine code is not demanded by `compiles`, it was not for the earlier one either, but has paid off. `others` are
-    the other arguments of `solve_ivp`, in the order of `USUAL`, but for dense output and events after the first one.
+    the other arguments of `solve_ivp`, in the order of `USUAL`.
     """
     args = () if args is None else args
-    method, dense_output, events, *rest = others
     try:
         one = _known.get(key_of(fun, y0, compiles)) if _known else None
-        if one is None or one.function() is not fun or one.misses > MISSES or not all(map(is_, (method, *rest), USUAL)):
+        if one is None or one.function() is not fun or one.misses > MISSES or not all(map(is_, others, USUAL)):
             return None
         if not (type(args) is tuple and type(rtol) is type(atol) is float and LEAST <= rtol < inf and 0 <= atol < inf):
             return None
