@@ -12,7 +12,7 @@ so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from ..._functions.parameters import Tree
 from ..._functions.right_hand_side import RightHandSide
 from ..._functions.verify import agree
 from ..._recorded.budget import NoCodeError
-from ..core.mesh import Mesh, union
+from ..core.mesh import Mesh, among, union
 from ..core.polynomial import PiecewisePolynomial, joined
 from ..core.tableaux import radau
 from ..methods.collocation import Collocation
@@ -53,8 +53,11 @@ if TYPE_CHECKING:
 SHARES = tuple((2 * k + 1) / 16 for k in range(8))
 """Places in an interval at which modes are looked at."""
 
-BISECTIONS = 60
-"""They end at neighbouring numbers."""
+LARGEST = 1 << 24
+"""Modes of all guards at all places, at most."""
+
+PARTS, ROUNDS_OF_PARTS = 16, 14
+"""Into how many parts stretches are divided to find a crossing, and how often: to the spacing of the numbers, about."""
 
 SAME = 1e-9
 """Times as near as this, as a share of their interval, are one time."""
@@ -218,6 +221,8 @@ def jumping(rhs: RightHandSide, keys: Sequence[int], solution: PiecewisePolynomi
     if recording.notes["modes"] is None:
         return None
     found = Jumping(rhs, keys, recording, recording.notes["modes"])
+    if found.matters.shape[0] * solution.intervals * len(SHARES) > LARGEST:
+        raise NoCodeError("has too many thresholds")
     xp = solution.xp
     times, states = sampled(solution)
     with quiet():
@@ -254,10 +259,13 @@ def crossings(found: Jumping, solution: PiecewisePolynomial) -> list[Crossing]:
             at = _bisected(found, solution, times[rows], times[rows + 1], guards, modes[rows, guards])
             known = found.at(at, solution.evaluate(at))[xp.arange(guards.shape[0]), guards]
             further = at[known != modes[rows + 1, guards]]
+            further = further[~among(further, xp.sort(times))]  # rounding may lead to a place again
             if not further.shape[0]:
                 break
             times = solution.direction * xp.sort(solution.direction * xp.concat([times, further]))
         else:
+            if not _jump(found, times, states, modes, rows):
+                return []
             raise NoDerivativeError(float(further[0]), "thresholds are crossed too often")
         scale = _largest(found.values(times, states, modes))
         return list(_grouped(found, solution, scale, _snapped(solution, at), guards, modes, rows))
@@ -342,11 +350,27 @@ def _bisected(
     found: Jumping, solution: PiecewisePolynomial, low: Array, high: Array, guards: Array, before: Array
 ) -> Array:
     """Times between `low` and `high` at which the modes of some guards change from those `before`."""
-    xp, places = solution.xp, solution.xp.arange(guards.shape[0])
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        same = found.at(middle, solution.evaluate(middle))[places, guards] == before
-        low, high = xp.where(same, middle, low), xp.where(same, high, middle)
+    xp = solution.xp
+
+    def is_before(times: Array) -> Array:
+        flat = xp.reshape(times, (-1,))
+        modes = xp.reshape(found.at(flat, solution.evaluate(flat)), (*times.shape, -1))
+        own = xp.take_along_axis(modes, xp.broadcast_to(guards[:, None, None], (*times.shape, 1)), axis=2)
+        return own[..., 0] == before[:, None]
+
+    return _narrowed(is_before, low, high)
+
+
+def _narrowed(is_before: Callable[[Array], Array], low: Array, high: Array) -> Array:
+    """First times `(m,)` between `low` and `high` that are not before something, from flags of times `(m, k)`."""
+    xp = array_namespace(low)
+    shares = xp.arange(1, PARTS, dtype=low.dtype) / PARTS
+    for _ in range(ROUNDS_OF_PARTS):
+        times = low[:, None] + (high - low)[:, None] * shares
+        every = xp.concat([low[:, None], times, high[:, None]], axis=1)
+        flags = is_before(times)
+        first = xp.where(xp.all(flags, axis=1), PARTS - 1, xp.argmin(flags, axis=1))[:, None]
+        low, high = (xp.take_along_axis(every, first + one, axis=1)[:, 0] for one in (0, 1))
     return high
 
 
@@ -675,9 +699,13 @@ class _March:
         xp, first, last = part.xp, float(part.t[-2]), float(part.t[-1])
         places = xp.nonzero(modes != after)[0]
 
+        def are_before(times: Array) -> Array:
+            flat = xp.reshape(times, (-1,))
+            flags = xp.all(self._actual(flat, part.evaluate(flat))[:, places] == modes[places], axis=1)
+            return xp.reshape(flags, times.shape)
+
         def is_before(time: float) -> bool:
-            t = xp.asarray([time], dtype=part.t.dtype)
-            return bool(xp.all(self._actual(t, part.evaluate(t))[0, places] == modes[places]))
+            return bool(are_before(xp.asarray([time], dtype=part.t.dtype))[0])
 
         with quiet():
             length, earlier = last - first, part.t[:-2].tolist()[::-1][:BACK]
@@ -686,10 +714,8 @@ class _March:
             low, high = next(lows, None), next(highs, None)
             if low is None or high is None:
                 raise NoDerivativeError(last, "the solution touches a threshold of `fun`, or hardly crosses it")
-            for _ in range(BISECTIONS):
-                middle = (low + high) / 2
-                low, high = (middle, high) if is_before(middle) else (low, middle)
-        return high
+            first_after = _narrowed(are_before, xp.asarray([low]), xp.asarray([high]))
+        return float(first_after[0])
 
     def _actual(self, times: Array, states: Array) -> Array:
         """The modes themselves, of those that are fixed."""

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parscan import solve_ivp
+from parscan._ivp.sensitivities import moving
+from parscan.warnings import StateJumpWarning
 
 SLOW = (pytest.param(name, marks=pytest.mark.slow) for name in ("Gauss", "DOP853", "RK45", "LSODA", "BDF"))
 METHODS = ["auto", "Radau", *SLOW]
@@ -288,3 +290,26 @@ def test_initial_and_end_times_beside_jumps():
     h = 1e-4
     assert by_begin == pytest.approx((end(0.5 + h, 5.0).y[0, -1] - end(0.5 - h, 5.0).y[0, -1]) / (2 * h), rel=1e-6)
     assert by_end == pytest.approx((end(0.5, 5.0 + h).y[0, -1] - end(0.5, 5.0 - h).y[0, -1]) / (2 * h), rel=1e-6)
+
+
+def test_too_many_thresholds_are_warned_of(monkeypatch):
+    monkeypatch.setattr(moving, "LARGEST", 0)
+    sol = solve_ivp(relay, (0, 5), [0.0], "Radau", args=(0.4, 0.3), t_eval=[5.0], rtol=1e-9, atol=1e-11)
+    with pytest.warns(StateJumpWarning):
+        sol.adjoint(np.ones((1, 1)))
+
+
+def test_a_network_with_kinks(rng):
+    """The solution has nodes at them: the discrete equations are otherwise differentiated across kinks."""
+    W, y0, direction = rng.standard_normal((4, 4)) / 2, rng.standard_normal(4), rng.standard_normal((4, 4))
+
+    def fun(t, y, W):
+        inner = W @ y
+        return np.where(inner > 0, inner, 0.1 * inner) - y
+
+    found = derivatives(fun, (W,), y0, (0.0, 3.0))[0][0]
+    ends = [
+        solve_ivp(fun, (0, 3), y0, args=(W + change * direction,), rtol=1e-12, atol=1e-13).y[:, -1].sum()
+        for change in (1e-5, -1e-5)
+    ]
+    assert np.sum(found * direction) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-7)
