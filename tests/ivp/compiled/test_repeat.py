@@ -328,6 +328,20 @@ def test_other_states_are_compared_with_the_function(repeats, monkeypatch):
     assert repeats == [False, True, False]
 
 
+@pytest.mark.parametrize(("start", "is_repeated"), [(1.0, True), (2.0, False)])
+def test_errors_that_no_march_lessens(start, is_repeated, repeats, monkeypatch):
+    """Near rounding, errors of a few tolerances are left as they are; those of many are looked into at each solve."""
+    fun = make()
+    given = {"span": (0.0, 100.0), "y0": [start, start / 2], "rtol": 3e-14, "atol": 1e-16}
+    sols = [solved(fun, **given) for _ in range(3)]
+    assert (1.0 < sols[-1].error_estimate < 10.0) == is_repeated
+    assert repeats[-1] == is_repeated
+    monkeypatch.setattr(_solve, "solve_again", lambda *_: None)
+    usual = solved(fun, **given)
+    assert sols[-1].error_estimate == usual.error_estimate
+    assert sols[-1].message == usual.message
+
+
 def test_recordings_that_are_not_kept_are_not_repeated(repeats, monkeypatch):
     fun = make()
     solved(fun)
