@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from ..._recorded.native.integrate import Run, Solver
     from ..._recorded.record import Recording
 
-MOST, MOST_COLUMNS, LARGEST = 400, 64, 10_000
-"""Largest number of components of the state and of its derivatives together, of parameters, and of operations."""
+MOST, MOST_STIFF, MOST_COLUMNS, LARGEST = 4000, 400, 64, 10_000
+"""Largest number of components of the state and of its derivatives together, also of stiff ones, whose matrices are as
+large; of parameters, and of operations."""
 
 FEW = 16
 """Entries of parameters up to which gradients are by variational equations; those by more are by adjoints."""
@@ -347,6 +348,8 @@ class System:
             status, values = self._marched(problem, own, EXPLICIT, times, state, share, tolerances)
             self._is_stiff = status == "STIFF"
         if self._is_stiff:
+            if n * (1 + self.width) > MOST_STIFF:
+                raise NoCodeError(f"is stiff, with more than {MOST_STIFF} components with its derivatives")
             method = ROSENBROCK if self._has_no_radau else stiff_method(own, problem.rtol * share)
             status, values = self._marched(problem, own, method, times, state, share, tolerances)
             if status != FINISHED and method == RADAU:

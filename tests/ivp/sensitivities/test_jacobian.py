@@ -108,6 +108,28 @@ def test_steps_become_stiff_on_the_way():
         assert deviation(one, other) <= 1e-6
 
 
+def test_many_components():
+    def ring(t, y, p):
+        return (np.roll(y, -1) - np.roll(y, 2)) * np.roll(y, 1) - y + p[0]
+
+    y0 = 8 + 0.01 * np.cos(np.arange(24.0))
+    sol = solved(ring, y0, (np.array([8.0]),), [0.3])
+    for found, expected in zip(
+        sol.jacobian((0, "y0")), by_complex_steps(ring, y0, (np.array([8.0]),), [0.3]), strict=True
+    ):
+        assert deviation(found, expected) <= 1e-8
+    assert is_by_code(sol)
+
+
+def test_large_stiff_systems_are_left_to_tangents(monkeypatch):
+    monkeypatch.setattr("parscan._ivp.compiled.variational.MOST_STIFF", 5)
+    sol = solved(lambda t, y, k: -k * (y - np.cos(t)), [1.0, 1.0, 1.0], (1e5,), [1.0], rtol=1e-7, atol=1e-9)
+    assert sol.method != "DOP853"
+    found = sol.jacobian("k")[:, 0]
+    assert not is_by_code(sol)
+    assert deviation(found, np.full(3, -np.sin(1.0) / 1e10)) <= 1e-2
+
+
 @pytest.mark.parametrize("compiled", [True, False])
 def test_linear_equations_have_the_derivative_of_the_exponential(compiled):
     A = np.random.default_rng(3).standard_normal((3, 3))
