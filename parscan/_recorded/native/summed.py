@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._arrays.threads import run_all
+from ..._arrays.threads import available_threads, run_all, shares
 from ..graph import CONSTANT, INPUT
 from ..program import Program
 from ..pullbacks import Pullback
@@ -102,6 +102,9 @@ class Sweep:
     inputs : sequence of arrays, shapes (T, *shape), or None for θ
         After the state; rows are contiguous, and of the recorded dtypes.
     groups : int
+    members : int
+        If there are any, lanes are members of a batch, the second axis of the inputs. The last group takes some that
+        are in the one before as well, and are counted there.
 
     Attributes
     ----------
@@ -111,9 +114,15 @@ class Sweep:
         Whether all states were finite.
     """
 
-    def __init__(self, summed: Summed, code: Compiled, inputs: Sequence[Any], groups: int) -> None:
+    def __init__(
+        self, summed: Summed, code: Compiled, inputs: Sequence[Any], groups: int, members: int = 0
+    ) -> None:  # fmt: skip
         program, self._lanes, self._groups = summed.program, summed.lanes, groups
         self._summed, self._program, self._code, self._inputs = summed, program, code, inputs
+        every = np.arange(groups * self._lanes).reshape(groups, self._lanes)
+        self.numbers = every - np.maximum(every[:, -1:] + 1 - members, 0) if members else every
+        """Of the sequences, one for each lane of each group."""
+        self._is_counted = self.numbers >= every[:, :1]
         state, dtype = program.arguments[0], program.dtypes[1]
         self._states = _rows(groups, int(np.prod(state.shape, dtype=int)), self._lanes, state.dtype)
         sizes = [ids.size for ids in program.results[1:]]
@@ -146,13 +155,13 @@ class Sweep:
         self._states[...] = np.swapaxes(states.reshape(self._groups, self._lanes, -1), 1, 2)
 
     def run(self, begin: int, steps: int, apart: int) -> None:
-        """Evaluate steps, from `begin` on in the first lane, and so many later in each other one; sums are not kept."""
+        """Evaluate steps, from `begin` on in the first lane, and so many later in each other one; no sums are kept."""
         self._run(begin, steps, apart, stores=False)
         if self._sums is not None:
             self._sums[...] = 0
 
-    def add(self, begin: int, steps: int, apart: int, *, several: bool = True) -> None:
-        """The same with terms added to the total: of all lanes, or of the first one only."""
+    def add(self, begin: int, steps: int, apart: int | None, *, several: bool = True) -> None:
+        """The same with terms added to the total: of all lanes, or the first one only; of members without `apart`."""
         derived, lanes = self._summed.derived, slice(None if several else 1)  # there is one group then
         size = self._stretch
         if self._sums is not None:
@@ -162,12 +171,13 @@ class Sweep:
             count = min(size, steps - first)
             parts = self._run(begin + first, count, apart, lanes=lanes)
             if self._sums is not None:
-                parts = [derived.gathered(np.sum(self._sums[:, :, lanes], axis=(0, 2), dtype=float))]
+                found = np.where(self._is_counted[:, None, lanes], self._sums[:, :, lanes], 0)
+                parts = [derived.gathered(np.sum(found, axis=(0, 2), dtype=float))]
                 self._sums[...] = 0
             self.total += sum(parts)
 
     def _run(
-        self, begin: int, steps: int, apart: int, *, stores: bool = True, lanes: slice | None = None
+        self, begin: int, steps: int, apart: int | None, *, stores: bool = True, lanes: slice | None = None
     ) -> list[Any]:  # fmt: skip
         """Evaluate steps; returns sums of products of the factors of some lanes of each group, if these are stored."""
         if not steps:
@@ -181,7 +191,7 @@ class Sweep:
             rows += [(address(one), one.strides[2] * stores, one.strides[1]) for one in self._factors] + [(0, 0, 0)]
         places = np.array([rows] * self._groups, dtype=np.int64)
         numbers = np.arange(self._groups)
-        places[:, :last, 0] += numbers[:, None] * self._lanes * places[:, :last, 2]
+        places[:, :last, 0] += self.numbers[:, :1] * places[:, :last, 2]
         for k, one in (
             (0, self._states),
             (last, self._states),
@@ -192,24 +202,25 @@ class Sweep:
                 places[:, k, 0] += numbers * one.strides[0]
         found: list[Any] = []
 
-        def task(group: int) -> None:
-            self._code.task(places[group : group + 1], steps)()
-            if self._factors and stores:
+        def task(first: int, end: int) -> None:
+            self._code.task(places[first:end], steps)()
+            for group in range(first, end) if self._factors and stores else ():
                 some = [one[group, lanes, :steps] for one in self._factors]
                 rows = [np.reshape(one, (one.shape[0] * steps, one.shape[2])) for one in some]
                 found.append(self._summed.derived.summed(*rows))
 
-        run_all([partial(task, group) for group in range(self._groups)])
+        parts = shares(self._groups, min(self._groups, available_threads()))
+        run_all([partial(task, *part) for part in parts])
         self.are_finite &= bool((places[:, -1, 0] == 1).all())
         return found
 
 
-def _row(array: Any, begin: int, apart: int) -> tuple[int, int, int]:
+def _row(array: Any, begin: int, apart: int | None) -> tuple[int, int, int]:
     """Address, and bytes from step to step and from lane to lane."""
     if array is None:
         return 0, 0, 0
     step = array.strides[0]
-    return address(array) + begin * step, step, apart * step
+    return address(array) + begin * step, step, array.strides[1] if apart is None else apart * step
 
 
 def _rows(groups: int, count: int, lanes: int, dtype: Any) -> Any:

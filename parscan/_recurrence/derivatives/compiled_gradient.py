@@ -22,6 +22,7 @@ from .solution import Solution
 
 if TYPE_CHECKING:
     from ..._recorded.native.summed import Summed, Sweep
+    from ..._recorded.pullbacks import Pullback
     from ..._recorded.record import Recording
 
 
@@ -48,20 +49,24 @@ def compiled_gradient(
     operations = LARGER * recording.program.operations
     if steps * operations < WORTH_SWEEPING:
         return None
-    seconds = of_scan(solution)
-    price = COMPILING + PER_OPERATION * LARGER * recording.program.written
-    if LARGER * recording.program.written > LARGEST or not CODES.pays_loading(seconds):
-        return None
-    if not CODES.buys(("summed", recording.program.kinds), price, seconds):
+    if not pays(recording, of_scan(solution)):
         return None
     try:
-        summed = noted(recording.notes, "summed", lambda: _derived(recording, numbers))
+        summed = noted(recording.notes, "summed", lambda: summed_code(recording, numbers))
         return _Backwards(solution, recording.notes, summed, given, gradient).found()
     except NoCodeError:
         return None
 
 
-def _derived(recording: Recording, numbers: range) -> Summed:
+def pays(recording: Recording, seconds: float) -> bool:
+    """Whether machine code for the derivatives of a recording pays, if this takes so many seconds without it."""
+    price = COMPILING + PER_OPERATION * LARGER * recording.program.written
+    if LARGER * recording.program.written > LARGEST or not CODES.pays_loading(seconds):
+        return False
+    return CODES.buys(("summed", recording.program.kinds), price, seconds)
+
+
+def summed_code(recording: Recording, numbers: range) -> Summed:
     from ..._recorded.native.summed import Summed  # noqa: PLC0415 - LLVM is slow to load
     from ..._recorded.pullbacks import summing  # noqa: PLC0415
 
@@ -184,21 +189,28 @@ class _Backwards:
         """Compare a step of every lane, spread over time, with NumPy, once; raises `NoCodeError`."""
         if "summed agrees" in self._notes:
             return
-        xp, program, some = array_namespace(self._gradient), self._derived.program, self._sweep(self._rows, 1)
+        xp, some = array_namespace(self._gradient), self._sweep(self._rows, 1)
         lanes, between = self._summed.lanes, (self._steps - 1) // self._summed.lanes
         states = xp.reshape(self._gradient[: lanes * between : between, ...], (lanes, -1))
         some.start(states)
         some.add(0, 1, between)
         rows = [one[: lanes * between : between, ...] for one in self._rows]
-        fixed = [xp.broadcast_to(one[None, ...], (lanes, *one.shape)) for one in self._given]
-        given = [states, *rows[:-1], *fixed, rows[-1]]
-        shaped = [xp.reshape(one, (lanes, -1)) for one in given]
-        with quiet():
-            found, *terms = program(*shaped)
-            off = bool(xp.any(apart(xp, some.states(), xp.reshape(found, (lanes, -1)))))
-            expected, size = self._derived.summed(*terms), self._derived.summed(*map(xp.abs, terms))
-            known = xp.isfinite(expected)  # of infinite terms, nothing is known
-            distance = xp.where(known, xp.abs(some.total - expected), 0.0)
-            if off or bool(xp.any(distance > machine_epsilon(states.dtype) ** 0.5 * size)):
-                raise NoCodeError("gave other derivatives than its recorded operations")
+        check_code(self._derived, states, rows, self._given, some.states(), some.total)
         self._notes["summed agrees"] = True
+
+
+def check_code(
+    derived: Pullback, states: Array, rows: Sequence[Array], given: Sequence[Array], after: Array, total: Array
+) -> None:  # fmt: skip
+    """Compare states `after` a step from some states, and the sums of terms, with NumPy; raises `NoCodeError`."""
+    xp, count = array_namespace(states), states.shape[0]
+    fixed = [xp.broadcast_to(one[None, ...], (count, *one.shape)) for one in given]
+    shaped = [xp.reshape(one, (count, -1)) for one in (states, *rows[:-1], *fixed, rows[-1])]
+    with quiet():
+        found, *terms = derived.program(*shaped)
+        off = bool(xp.any(apart(xp, after, xp.reshape(found, (count, -1)))))
+        expected, size = derived.summed(*terms), derived.summed(*map(xp.abs, terms))
+        known = xp.isfinite(expected)  # of infinite terms, nothing is known
+        distance = xp.where(known, xp.abs(total - expected), 0.0)
+        if off or bool(xp.any(distance > machine_epsilon(states.dtype) ** 0.5 * size)):
+            raise NoCodeError("gave other derivatives than its recorded operations")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -14,8 +14,9 @@ from ..._functions.opened import as_example, as_leaf, is_plain, opened
 from ..._functions.parameters import Leaf, Tree, has_integers, leaves, like
 from ..._functions.points import stretches
 from ..._recorded.budget import NoCodeError
-from ..systems.recorded_step import recorded_step
+from ..systems.recorded_step import recorded_member, recorded_step
 from .compiled_gradient import compiled_gradient
+from .gradient_of_members import gradient_of_members
 from .recorded import MOST, arguments, as_states, compare, entered, noted, recording_of
 from .solution import SAMPLE, Solution
 
@@ -41,11 +42,14 @@ class ByParameters:
         Their indices, ascending.
     recording : Recording
         Of the step, with their numbers as arguments.
+    of_member : callable
+        The same recording of a member of a batch.
     """
 
     solution: Solution
     keys: tuple[int, ...]
     recording: Recording
+    of_member: Callable[[], Recording]
 
     @property
     def _first(self) -> int:
@@ -83,7 +87,11 @@ class ByParameters:
 
     def in_one_sweep(self, gradient: Array) -> tuple[dict[int, Tree], Array] | None:
         """The same, and the gradient by the initial state, of the derivatives of a loss by all states: if that pays."""
-        found = compiled_gradient(self.solution, self.recording, self._numbers, self._given, gradient)
+        found = None
+        if self.solution.y0.ndim > 1:
+            found = gradient_of_members(self.solution, self.of_member, self._numbers, self._given, gradient)
+        if found is None:
+            found = compiled_gradient(self.solution, self.recording, self._numbers, self._given, gradient)
         if found is None:
             return None
         y0 = as_states(found[1][None, ...], self.solution.y0)
@@ -137,7 +145,9 @@ def by_parameters(solution: Solution, keys: Sequence[int]) -> ByParameters:
     values.prepare(SAMPLE)
     given = list(map(pairs, examples))
     compare(solution, lambda states, times: values(*arguments(solution, states, times), *given)[0])
-    gradient = ByParameters(solution, keys, recording)
+    gradient = ByParameters(
+        solution, keys, recording, lambda: recorded_member(step, y0[None, ...], function, examples, others)
+    )
     if any(has_integers(step.args[key]) and gradient.moves_jumps(key) for key in keys):
         raise NoCodeError(INDICES)
     return gradient

@@ -34,6 +34,23 @@ def recorded_step(
     return _checked(states, function, [*examples, *more], others, limit)
 
 
+def recorded_member(
+    step: Step, states: Array, function: Any, more: tuple[Any, ...], others: tuple[Any, ...]
+) -> Recording:  # fmt: skip
+    """The same for the first member of a batch, as if it were alone."""
+    _, examples, _, limit = to_record(step, states)
+    alone = [of_member(one, states.shape[1:-1]) for one in examples]
+    return _checked(alone[0], function, [*alone, *more], others, limit)
+
+
+def of_member(array: Any, batch: tuple[int, ...]) -> Any:
+    """Rows of the first member; those of arrays without the axes of the batch."""
+    if isinstance(array, tuple):
+        return tuple(of_member(one, batch) for one in array)
+    has_batch = array.shape[1 : 1 + len(batch)] == batch
+    return array[(slice(None), *[slice(0, 1)] * len(batch))] if has_batch else array
+
+
 def _checked(states: Array, function: Any, examples: list[Any], args: tuple[Any, ...], limit: int) -> Recording:
     from ..._recorded.memo import remembered  # noqa: PLC0415 - slow to import
     from ..._recorded.record import NotRecordedError  # noqa: PLC0415

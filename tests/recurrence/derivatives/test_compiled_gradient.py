@@ -12,7 +12,7 @@ from parscan import solve_recurrence
 from parscan._functions import at_points
 from parscan._recorded import memo
 from parscan._recorded.native import summed
-from parscan._recurrence.derivatives import compiled_gradient, recorded_gradient
+from parscan._recurrence.derivatives import compiled_gradient, gradient_of_members, recorded_gradient
 
 ROUNDING = 1e-12
 
@@ -22,6 +22,7 @@ def _at_any_price(monkeypatch):
     monkeypatch.setattr(at_points.CODES, "pays_loading", lambda _: True)
     monkeypatch.setattr(at_points.CODES, "buys", lambda *_: True)
     monkeypatch.setattr(compiled_gradient, "WORTH_SWEEPING", 0)
+    monkeypatch.setattr(gradient_of_members, "WORTH_SWEEPING", 0)
     monkeypatch.setattr(compiled_gradient, "TRIED", 16)
 
 
@@ -220,6 +221,77 @@ def test_by_the_initial_state(ways, rng):
     found = sol.gradient(x, ("y0", "a"), vjp=lambda adjoint, y, x, a: (np.sum(adjoint * y),))
     assert np.allclose(found[0], expected, rtol=ROUNDING)
     assert np.allclose(found[1], sol.gradient(x, "a"), rtol=ROUNDING)
+
+
+@pytest.fixture
+def members(monkeypatch):
+    """Whether each gradient was by members in lanes."""
+    found, whole = [], recorded_gradient.gradient_of_members
+
+    def spied(*args):
+        result = whole(*args)
+        found.append(result is not None)
+        return result
+
+    monkeypatch.setattr(recorded_gradient, "gradient_of_members", spied)
+    return found
+
+
+@pytest.mark.parametrize("batch", [(64,), (4, 25), (77,)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+def test_members_in_lanes(batch, dtype, members, rng):
+    """Inputs of their own and common ones; a number of members that is no multiple of that of the lanes."""
+
+    def numbers(*shape):
+        found = rng.standard_normal(shape)
+        return (found + 1j * rng.standard_normal(shape) if dtype == np.complex128 else found).astype(dtype)
+
+    def step(y, x, A, b):
+        return (y @ A) * x[0] + b * y * x[1]
+
+    x = (np.cos(numbers(40, *batch, 1).real).astype(dtype), np.ones((40, *[1] * len(batch), 1), dtype))
+    y0, A, b = numbers(*batch, 2), numbers(2, 2) * dtype(0.4), numbers(2) * dtype(0.4)
+    sol = solve_recurrence(step, y0, x, args=(A, b))
+    g = numbers(40, *batch, 2)
+    found, expected = in_two_ways(sol, g, ("A", "b", "y0"))
+    assert members == [True]
+    for one, other in zip(found, expected, strict=True):
+        assert apart(one, other) <= (1e-5 if dtype == np.float32 else ROUNDING)
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_members_of_few_steps(steps, members, rng):
+    x = rng.standard_normal((steps, 64, 2))
+    sol = solve_recurrence(lambda y, x, a: np.sin(a * y + x), np.ones((64, 2)), x, args=(0.5,))
+    found, expected = in_two_ways(sol, x, ("a", "y0"))
+    assert apart(found[0], expected[0]) <= ROUNDING
+    assert apart(found[1], expected[1]) <= ROUNDING
+    assert members == [True]
+
+
+COUPLED = {
+    "mean": lambda y, x, a: a * y + 0.1 * y.mean(axis=1, keepdims=True) + x,
+    "own": lambda y, x, a: a * y * np.linspace(0.5, 1, 64)[:, None] + x,
+    "first": lambda y, x, a: a * y + 0.1 * y[:, :1] + x,
+}
+
+
+@pytest.mark.parametrize("name", COUPLED)
+def test_members_that_are_not_alike_are_solved_together(name, members, rng):
+    x = rng.standard_normal((40, 64, 2))
+    sol = solve_recurrence(COUPLED[name], np.ones((64, 2)), x, args=(0.5,))
+    found, expected = in_two_ways(sol, x, ("a", "y0"))
+    assert apart(found[0], expected[0]) <= ROUNDING
+    assert apart(found[1], expected[1]) <= ROUNDING
+    assert members == [False]
+
+
+def test_members_with_parameters_of_their_own(members, rng):
+    x, a = rng.standard_normal((40, 64, 2)), rng.uniform(0.1, 0.9, (64, 1))
+    sol = solve_recurrence(lambda y, x, a: np.sin(a * y + x), np.ones((64, 2)), x, args=(a,))
+    found, expected = in_two_ways(sol, x, ("a", "y0"))
+    assert apart(found[0], expected[0]) <= ROUNDING
+    assert members == [False]
 
 
 @settings(max_examples=30, deadline=None)
