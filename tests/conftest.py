@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from importlib import import_module
+from tempfile import TemporaryDirectory
 
 import hypothesis
 import numpy as np
@@ -30,6 +31,17 @@ hypothesis.settings.load_profile("parscan")
 
 def pytest_addoption(parser):
     parser.addoption("--products", action="store_true", help="all combinations of the factors of tests marked `pairs`")
+
+
+def pytest_configure(config):
+    """
+    Machine code of other runs is not used, and none is left behind, unless the environment names a folder for it. All
+    processes of a run share theirs.
+    """
+    if "PARSCAN_CACHE_DIR" not in os.environ:
+        folder = TemporaryDirectory(prefix="parscan-code-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["PARSCAN_CACHE_DIR"] = folder.name
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -86,12 +98,6 @@ def _has_road(item):
     """Whether machine code may solve the test's problem if it is to do so."""
     given = item.callspec.params if hasattr(item, "callspec") else {}
     return given.get("road") != "code" or given.get("method", "auto") in ("auto", *ON_MESH)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def own_folder_for_code(tmp_path_factory):
-    """Machine code of other runs is not used, and none is left behind."""
-    os.environ["PARSCAN_CACHE_DIR"] = str(tmp_path_factory.mktemp("code"))
 
 
 class Clock:

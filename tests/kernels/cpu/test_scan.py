@@ -18,6 +18,8 @@ from parscan._kernels.cpu.affine_scan import Tuning
 from parscan._kernels.dispatch import affine_scan
 from parscan._kernels.generic import affine_scan as sequential
 
+pytestmark = pytest.mark.kernels
+
 DTYPES = ["float32", "float64", "complex64", "complex128"]
 
 # Ways of working; all but the first are for long problems, and here made to be used for short ones.

@@ -4,7 +4,7 @@ import cuda_child
 import pytest
 from cuda_child import needs_toolkit
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.kernels]
 
 RESOURCES = """
 from _cuda_cubin import assemble, compile_ptx
