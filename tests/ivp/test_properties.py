@@ -143,9 +143,11 @@ def test_output_times_never_change_the_mesh(times, method, dense):
     assert sol.nfev == plain.nfev
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
-@pytest.mark.parametrize("method", LIKE_SCIPYS)
-@pytest.mark.parametrize("span", [(0, 3), (3, 0)], ids=["forward", "backward"])
+@pytest.mark.pairs(
+    method=LIKE_SCIPYS,
+    dtype=[np.float32, np.float64, np.complex64, np.complex128],
+    span={"forward": (0, 3), "backward": (3, 0)},
+)
 def test_the_dtype_of_the_state_is_kept(dtype, method, span):
     y0 = np.array([1.0, 0.5], dtype)
     sol = solve(lambda t, y: [y[1], -y[0]], span, y0, method, rtol=1e-4, atol=1e-5, dense_output=True)

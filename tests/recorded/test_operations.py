@@ -1,10 +1,12 @@
 """Every row of the table of operations: values as NumPy's bit for bit, and derivatives."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy import special
+from told import told
 
 from parscan._recorded.array import RecordingArray, apply, as_recording
 from parscan._recorded.differentiate import cotangents, jacobian
@@ -109,16 +111,17 @@ def evaluated(function, arrays):
     return together[0], singly
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NUMERIC)
-def test_values(name, dtype):
-    arrays, function = every(name, dtype), of_numpy(name)
-    with np.errstate(all="ignore"):
-        expected = function(*arrays)
+def test_values(name):
     # which zero of two is the larger one is open in NumPy: its vectorised loops and the others disagree
     zeros = name not in ("maximum", "minimum", "fmax", "fmin")
-    for found in evaluated(function, arrays):
-        assert_same_bits(found, expected, zeros)
+    for dtype in ("float32", "float64"):
+        arrays, function = every(name, dtype), of_numpy(name)
+        with np.errstate(all="ignore"):
+            expected = function(*arrays)
+        for found in evaluated(function, arrays):
+            with told(dtype):
+                assert_same_bits(found, expected, zeros)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -139,32 +142,41 @@ def test_values_of_logical_operations(name):
         assert_same_bits(found, function(*arrays))
 
 
-@pytest.mark.parametrize("dtype", ["int32", "int64"])
 @pytest.mark.parametrize("name", INTEGER)
-def test_values_of_integers(name, dtype):
+def test_values_of_integers(name):
     some = [0, 1, 2, 3, 7, 1000] + ([-1, -2, -7] if name != "power" else [])
-    pairs = itertools.product(some, repeat=OPERATIONS[name].arity)
-    arrays, function = [np.array(one, dtype) for one in zip(*pairs, strict=True)], of_numpy(name)
-    with np.errstate(all="ignore"):
-        expected = function(*arrays)
-    for found in evaluated(function, arrays):
-        assert_same_bits(found, expected)
+    for dtype in ("int32", "int64"):
+        pairs = itertools.product(some, repeat=OPERATIONS[name].arity)
+        arrays, function = [np.array(one, dtype) for one in zip(*pairs, strict=True)], of_numpy(name)
+        with np.errstate(all="ignore"):
+            expected = function(*arrays)
+        for found in evaluated(function, arrays):
+            with told(dtype):
+                assert_same_bits(found, expected)
 
 
 BINARY = [name for name, row in OPERATIONS.items() if row.arity == 2 and name not in LOGICAL]
 
 
-@pytest.mark.parametrize("other", [0.1, 3, np.float32(0.1), np.float64(0.1), np.int32(3), np.array(0.1)], ids=repr)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+NUMBERS = [0.1, 3, np.float32(0.1), np.float64(0.1), np.int32(3), np.array(0.1)]
+
+
 @pytest.mark.parametrize("name", BINARY)
-def test_numbers_of_python_take_the_dtype_of_the_array(name, dtype, other):
-    x, function = np.array([0.3, 1.7, -2.5], dtype), getattr(np, name)
-    for recorded, operand in ((lambda x: function(x, other), (x, other)), (lambda x: function(other, x), (other, x))):
-        with np.errstate(all="ignore"):
-            expected = function(*operand)
+def test_numbers_of_python_take_the_dtype_of_the_array(name):
+    function = getattr(np, name)
+    for dtype, other in itertools.product(("float32", "float64"), NUMBERS):
+        x, before, after = (
+            np.array([0.3, 1.7, -2.5], dtype),
+            partial(function, other),
+            lambda x, o=other: function(x, o),
+        )
         ulps = 2 if name == "power" and other == 3 else 0  # small whole exponents are products
-        for found in evaluated(recorded, [x]):
-            assert_same_bits(found, expected, ulps=ulps)
+        for place, recorded in (("before", before), ("after", after)):
+            with np.errstate(all="ignore"):
+                expected = recorded(x)
+            with told(dtype, other, place):
+                for found in evaluated(recorded, [x]):
+                    assert_same_bits(found, expected, ulps=ulps)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -176,17 +188,17 @@ def test_numbers_of_python_in_where_take_the_dtype_of_the_array(dtype, other):
             assert_same_bits(found, function(x))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NUMERIC)
-@pytest.mark.parametrize("count", [7, None])
-def test_constants_are_folded_into_their_values(name, dtype, count):
-    graph = Graph()
-    arrays = [a[:count] for a in every(name, dtype)]
-    found = apply(name, *(as_recording(graph, a) for a in arrays))
-    with np.errstate(all="ignore"):
-        expected = of_numpy(name)(*arrays)
-    assert {block.operation for block in graph.blocks} == {CONSTANT}
-    assert_same_bits(found.constants, expected, name not in ("maximum", "minimum", "fmax", "fmin"))
+def test_constants_are_folded_into_their_values(name):
+    for dtype, count in itertools.product(("float32", "float64"), (7, None)):
+        graph = Graph()
+        arrays = [a[:count] for a in every(name, dtype)]
+        found = apply(name, *(as_recording(graph, a) for a in arrays))
+        with np.errstate(all="ignore"):
+            expected = of_numpy(name)(*arrays)
+        with told(dtype, count):
+            assert {block.operation for block in graph.blocks} == {CONSTANT}
+            assert_same_bits(found.constants, expected, name not in ("maximum", "minimum", "fmax", "fmin"))
 
 
 @pytest.mark.parametrize("name", ["add", "arctan2", "where"])
@@ -300,16 +312,17 @@ def derivatives(function, arrays, place):
     return forward, reverse
 
 
-@pytest.mark.parametrize("copies", [1, 5])
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
-def test_derivatives(name, copies):
-    arrays, function = [np.tile(a, copies) for a in points(name)], of_numpy(name)
-    for place in range(len(arrays)):
-        forward, reverse = derivatives(function, arrays, place)
-        np.testing.assert_array_equal(reverse, forward)
-        np.testing.assert_allclose(forward, differences(function, arrays, place), rtol=1e-9, atol=1e-10)
-        if name in ANALYTIC and name not in ("expit",):
-            np.testing.assert_allclose(forward, complex_step(function, arrays, place), rtol=1e-13, atol=1e-15)
+def test_derivatives(name):
+    for copies in (1, 5):
+        arrays, function = [np.tile(a, copies) for a in points(name)], of_numpy(name)
+        for place in range(len(arrays)):
+            forward, reverse = derivatives(function, arrays, place)
+            with told(copies, place):
+                np.testing.assert_array_equal(reverse, forward)
+                np.testing.assert_allclose(forward, differences(function, arrays, place), rtol=1e-9, atol=1e-10)
+                if name in ANALYTIC and name not in ("expit",):
+                    np.testing.assert_allclose(forward, complex_step(function, arrays, place), rtol=1e-13, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)

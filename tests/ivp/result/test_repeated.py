@@ -267,19 +267,19 @@ def second(low, high, on, off):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rtol", "end"), [(1e-3, 40.0), (1e-6, 10.0)])
-@pytest.mark.parametrize("method", ["auto", "LSODA", "DOP853", "RK45", "Radau", "DEER", "BDF"])
-@pytest.mark.parametrize(
-    ("make", "limits", "y0"),
-    [
-        (relay, (19.0, 21.0, 4.0, 1.0), [15.0]),
-        (relay, (19.0, 21.0, 4.0, 1.0), [20.0]),
-        (relay, (-1.0, 1.0, 1.0, -1.0), [0.0]),
-        (second, (-0.5, 0.5, 1.0, 0.0), [0.0, 0.0]),
-    ],
+@pytest.mark.pairs(
+    case={
+        "from below": (relay, (19.0, 21.0, 4.0, 1.0), [15.0]),
+        "from between": (relay, (19.0, 21.0, 4.0, 1.0), [20.0]),
+        "to and fro": (relay, (-1.0, 1.0, 1.0, -1.0), [0.0]),
+        "by another component": (second, (-0.5, 0.5, 1.0, 0.0), [0.0, 0.0]),
+    },
+    method=["auto", "LSODA", "DOP853", "RK45", "Radau", "DEER", "BDF"],
+    extent={"long": (1e-3, 40.0), "short": (1e-6, 10.0)},
 )
-def test_a_relay_with_hysteresis(make, limits, y0, end, method, rtol):
+def test_a_relay_with_hysteresis(case, method, extent):
     """What it gives between its thresholds depends on which was met last: the same state from both sides tells."""
+    (make, limits, y0), (rtol, end) = case, extent
     options = {"t_eval": np.linspace(0, end, 401)} if method == "DEER" else {}
     _, told = said(make(*limits), {"method": method, "rtol": rtol, **options}, y0, end=end)
     assert told

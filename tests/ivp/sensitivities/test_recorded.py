@@ -161,7 +161,9 @@ def of_network(changed=lambda layers: layers, gain=0.8, method="Radau", **option
     )
 
 
-@pytest.mark.parametrize("method", ["Radau", "Gauss", "auto"])
+@pytest.mark.parametrize(
+    "method", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("Radau", "Gauss")), "auto"]
+)
 def test_gradients_by_nested_parameters_are_those_of_differences_of_solutions(method):
     sol = of_network(method=method)
     found, gain = sol.gradient(2 * sol.y)

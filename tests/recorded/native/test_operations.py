@@ -68,9 +68,7 @@ def check(found, expected, name, dtype):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("elements", [1, 3, 8, pytest.param(37, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.pairs(name=OPERATIONS.keys(), elements=[1, 3, 8, 37], dtype=[np.float64, np.float32])
 def test_an_operation_gives_what_numpy_gives(name, elements, dtype):
     program = recorded(name, elements, dtype)
     one, other = pairs(dtype)

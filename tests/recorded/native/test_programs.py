@@ -190,9 +190,7 @@ OFFSET, SQUARE = np.random.default_rng(1).normal(size=33), np.random.default_rng
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("rows", [17, 20, 33])
-@pytest.mark.parametrize("name", [*TOGETHER, *APART])
+@pytest.mark.pairs(name=[*TOGETHER, *APART], rows=[17, 20, 33], dtype=[np.float64, np.float32])
 def test_products_with_what_follows_them(name, rows, dtype):
     arrays = {"OFFSET": OFFSET.astype(dtype), "SQUARE": SQUARE.astype(dtype), "MATRIX": MATRIX.astype(dtype)}
     given = (TOGETHER | APART)[name]

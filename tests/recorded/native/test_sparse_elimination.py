@@ -58,10 +58,7 @@ def solved(plan, lanes, dtype, entries, factor, right):
     return views["result"][: plan.n].copy(), views["found"][0].copy()
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("lanes", [1, 4])
-@pytest.mark.parametrize("n", [1, 2, 5, 40, pytest.param(120, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.pairs(name=PATTERNS, n=[1, 2, 5, 40, 120], lanes=[1, 4], dtype=[np.float64, np.float32])
 def test_solutions(name, n, lanes, dtype):
     rng = np.random.default_rng(n)
     rows, columns = pattern(name, n, rng)

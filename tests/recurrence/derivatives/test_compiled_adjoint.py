@@ -50,7 +50,7 @@ def jacobians(step, y0, x, y):
     return np.stack(columns, axis=-1)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 100, 12001])
+@pytest.mark.parametrize("steps", [12001, 1, 2, 3, 100])  # the first, with the first of n, is a fast test
 @pytest.mark.parametrize("n", [1, 2, 5, 17, 32])
 def test_against_a_loop_over_matrices(n, steps, ways, rng):
     W, x, y0 = rng.standard_normal((n, n)) / np.sqrt(n) / 2, rng.standard_normal((steps, n)), rng.standard_normal(n)
