@@ -23,10 +23,14 @@ from .parts import as_parts, from_parts, of_parts, wide
 from .path import NODES, Path, at_nodes, followed
 from .recorded import Recorded
 from .solvers import EXPLICIT, METHODS, solver, stiff_method
+from .too_far import Pace, too_many
 from .watched import Watched, until
 
 if TYPE_CHECKING:
     from ..._recorded.native.integrate import Run, Solver
+
+TOO_MANY = "TOO_MANY_STEPS"
+"""Name of the status of a march that took as many steps as it may."""
 
 SLIDES, LEAVES = "SLIDES", "LEAVES"
 """Names of the statuses of marches that come to a switch and stay there, and that leave it."""
@@ -409,8 +413,9 @@ class March:
         most = self.attempts if watch is None else min(WATCHED, self.attempts)
         rows: list[tuple[Any, ...]] = []
         left, attempts, before = 1, 0, time.perf_counter()
+        judge = Pace(self.problem.span[1])
         while left:
-            left = run.advance(most)
+            left, since = run.advance(most), course.t
             now = time.perf_counter()
             course.seconds += now - before
             logged = *run.log[1:3], run.slopes, *run.log[3:]
@@ -427,7 +432,7 @@ class March:
             if self._reached is not None:
                 self._reached(course.t)
             attempts += most
-            if left and self._gives_up(course, logged, most):
+            if left and self._gives_up(course, logged, most, judge, since):
                 course.evaluations += attempts * STAGES
                 break
             if left and watch is None:
@@ -442,19 +447,30 @@ class March:
             self._enter(course, *first, rows, run.whole if course.is_cut else None)
         course.evaluations += evaluations
         course.rejected += rejected
+        return self._outcome(course, run.names[code], attempts)
+
+    def _outcome(self, course: Course, status: str, attempts: int) -> str:
+        """Name of the status of a run that ended so after some attempts."""
+        if status == TOO_MANY and self.most is None:
+            course.chatter = too_many(attempts)
         if course.chatter is not None:
             return CHATTERS
         if course.is_cut:
             return EVENT
-        return "RUNNING" if course.stop is not None else run.names[code]  # what is behind an event does not matter
+        return "RUNNING" if course.stop is not None else status  # what is behind an event does not matter
 
-    def _gives_up(self, course: Course, logged: tuple[Any, ...], attempts: int) -> bool:
-        """Whether steps jump to and fro, after so many attempts. In modes, they end where the function jumps."""
-        if self.recorded.modes is not None:
-            return False
-        explicit = course.used[-1][0] == METHODS[EXPLICIT] if course.used else self.method == EXPLICIT
-        t, states, slopes, *_ = logged
-        course.chatter = self.chatter.sees(t, states, slopes, attempts * STAGES * (1 if explicit else DEAR))
+    def _gives_up(self, course: Course, logged: tuple[Any, ...], attempts: int, pace: Pace, since: float) -> bool:
+        """
+        Whether the march is given up after so many attempts since some time.
+
+        Its steps are too short for the span; or they jump to and fro, which they do not in modes.
+        """
+        if self.recorded.modes is None:
+            explicit = course.used[-1][0] == METHODS[EXPLICIT] if course.used else self.method == EXPLICIT
+            t, states, slopes, *_ = logged
+            course.chatter = self.chatter.sees(t, states, slopes, attempts * STAGES * (1 if explicit else DEAR))
+        too_far = pace.sees(since, course.t, attempts)
+        course.chatter = course.chatter or too_far
         return course.chatter is not None
 
     def _see(self, watch: Watch, course: Course, begin: float, start: Any, logged: tuple[Any, ...]) -> None:

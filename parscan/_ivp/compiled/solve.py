@@ -85,7 +85,8 @@ def _solve_recorded(
             seen = None
             continue
         march.end()
-        if found.course.failed and found.course.failed != UNSEEN and recorded.leave_modes():
+        is_lost = found.course.failed not in ("", UNSEEN) and not found.course.chatter
+        if is_lost and recorded.leave_modes():
             continue
         if seen is None or not is_unseen(seen, problem, found.course):
             break
