@@ -25,7 +25,7 @@ UNUSED = "log coefficients", "times", "values", "stretches", "occurrences"
 def may_be_ready(solver: Solver) -> bool:
     """Whether `Ready` takes a solver: it compares two marches in doubles, and gives nothing but the ends of steps."""
     form, shapes = solver.form, solver.parameters
-    is_plain = form.log == STATES and not (form.has_times or form.has_stretches or form.has_modes or form.events)
+    is_plain = form.log == STATES and not (form.has_times or form.has_stretches or form.events)
     return is_plain and form.compares and solver.dtype == DOUBLE and all(one.dtype == DOUBLE for one in shapes)
 
 

@@ -149,3 +149,17 @@ def test_parameters_move_switches(left):
         np.testing.assert_allclose(sol.y[0, -1], level + rate * (4.0 - level), rtol=1e-8)
         assert sol.mesh.size < 40
     assert not left
+
+
+def test_repeated_solves_are_in_modes(monkeypatch, left):
+    """Also those that are one call of machine code, with little around it."""
+    from parscan._ivp.compiled.ends import Ends
+
+    solved, before = [], Ends.solved
+    monkeypatch.setattr(Ends, "solved", lambda self, *args: solved.append(before(self, *args)) or solved[-1])
+    for end in (10.0, 20.0, 30.0, 40.0):
+        sol = solve(spring, (0.0, end), [1.0, 0.0], 1e-9)
+        np.testing.assert_allclose(sol.y[:, -1], exact(end), atol=1e-8)
+        assert sol.mesh.size < 40
+    assert len(solved) >= 2
+    assert not left
