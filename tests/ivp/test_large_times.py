@@ -141,7 +141,7 @@ def test_the_last_state_is_that_of_the_end(t0, length, dense_output):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "LSODA", "BDF", "Radau", "RK45"])
-@settings(max_examples=12)
+@settings(max_examples=25)
 @given(spacings=st.integers(1, 400), rtol=st.sampled_from([1e-3, 1e-6]))
 @pytest.mark.filterwarnings("ignore:lsoda:UserWarning")
 def test_nodes_follow_each_other(method, spacings, rtol):
