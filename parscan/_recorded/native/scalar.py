@@ -75,7 +75,7 @@ LARGEST_FACTOR = 2.0**60
 
 
 LARGEST_TERM = 2.0**20
-"""Constants that are added to arguments, up to which their part of the reduction is done beforehand."""
+"""Terms of arguments that are constants, up to which their part of the reduction is done beforehand."""
 
 
 def exp(w: Operand, x: Register) -> Register:
@@ -95,10 +95,11 @@ def twice_exp(w: Operand, x: Register) -> Register:
 
 def _has_usual_exponent(w: Operand, x: Register) -> Register:
     usual = w.compare("olt", w.llvm("fabs", x), w.number(LARGEST_EXPONENT))
-    term = w.text.sums.get(_factor(w, x)[0])
+    given, factor = _factor(w, x)
+    term = w.text.sums.get(given)
     if term is None:
         return usual
-    return w.both(usual, w.compare("olt", w.llvm("fabs", term[1]), w.number(LARGEST_TERM)))
+    return w.both(usual, w.compare("olt", w.llvm("fabs", term[1]), w.number(LARGEST_TERM / abs(factor))))
 
 
 def _factor(w: Operand, x: Register) -> tuple[Register, float]:
