@@ -1,7 +1,7 @@
-"""Modes of a recorded function: the results of its comparisons and other jumps, and the function with these fixed.
+"""Modes of a recorded function: results of its comparisons, sides of its kinks, and the function with these fixed.
 
 With its modes fixed, a function is smooth, beyond the places where it jumps as well. A guard is the number that passes
-a level where a mode changes: `x - y` of `x < y`, `x` of `floor(x)`.
+a level where a mode changes: `x - y` of `x < y` and of `maximum(x, y)`, `x` of `floor(x)`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .graph import CONSTANT, CONVERT, INPUT, PRODUCT, SEARCH_LEFT, SEARCH_RIGHT,
 from .program import Program, any_of
 from .record import Recording
 from .results import product
-from .switches import COMPARISONS, TABLE, WHOLE, ZERO
+from .switches import COMPARISONS, EITHER, TABLE, WHOLE, ZERO
 
 TIME, STATE, MODES = 0, 1, 2
 """Numbers of the arguments; parameters follow. Without fixed modes, parameters come after the state."""
@@ -46,19 +46,34 @@ def _second(node: Node, x: Any, y: Any) -> Any:
 
 
 GUARDS: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(COMPARISONS, _difference),
+    **dict.fromkeys((*COMPARISONS, *EITHER), _difference),
     **dict.fromkeys(("remainder", "fmod", "floor_divide"), _ratio),
-    **dict.fromkeys(("sign", "signbit", "heaviside", "floor", "ceil", "trunc", "rint"), _first),
+    **dict.fromkeys(("sign", "signbit", "heaviside", "absolute", "floor", "ceil", "trunc", "rint"), _first),
     **dict.fromkeys((SEARCH_LEFT, SEARCH_RIGHT, CONVERT), _first),
     "copysign": _second,
 }
-"""What passes a level where an operation jumps, from its operands. Conversions jump from real numbers to integers."""
+"""What passes a level where an operation has a jump or a kink, from its operands. Conversions jump from real numbers to
+integers."""
 
 LEVELS = {
     **dict.fromkeys(("remainder", "fmod", "floor_divide", "floor", "ceil", "trunc", CONVERT), WHOLE),
     **dict.fromkeys((SEARCH_LEFT, SEARCH_RIGHT, "rint"), TABLE),
 }
 """Levels of guards, if they are not zero."""
+
+
+def _is_first_larger(node: Node, x: Any, y: Any) -> Any:
+    difference = node("subtract", x, y)
+    return node("heaviside", difference, difference)
+
+
+def _larger(node: Node, mode: Any, x: Any, y: Any) -> Any:
+    return node("where", mode, x, y)
+
+
+def _smaller(node: Node, mode: Any, x: Any, y: Any) -> Any:
+    return node("where", mode, y, x)
+
 
 PARTLY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "remainder": (
@@ -73,8 +88,11 @@ PARTLY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         lambda node, x, y: node("sign", y),
         lambda node, mode, x, y: node("multiply", mode, node("absolute", x)),
     ),
+    "absolute": (lambda node, x: node("sign", x), lambda node, mode, x: node("multiply", mode, x)),
+    **dict.fromkeys(("maximum", "fmax"), (_is_first_larger, _larger)),
+    **dict.fromkeys(("minimum", "fmin"), (_is_first_larger, _smaller)),
 }
-"""Operations that are smooth between jumps, and not constant: their modes, and their results with these."""
+"""Operations that are smooth between jumps or kinks, and not constant: their modes, and their results with these."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +246,8 @@ class _Replay:
         return self._as(given if result is None else int(result(self._node, given, *operands)), block.dtype)
 
     def _node(self, name: str, *operands: Any) -> int:
+        if name == "where":
+            operands = (self._as(int(operands[0]), np.dtype(bool)), *operands[1:])
         return int(np.ravel(recorded(self.graph, name, REAL, [np.asarray(one) for one in operands]))[0])
 
     def _real(self, node: int) -> int:

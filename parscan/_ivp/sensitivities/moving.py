@@ -535,8 +535,15 @@ def followed(found: Jumping, trajectory: Trajectory) -> Trajectory:
     if not jumps and (not kinks or kinks > KINKS):
         return trajectory
     if solution.y.ndim > STATE + 1 or solution.y.dtype.kind == "c":
+        if not jumps:
+            return trajectory
         raise NoCodeError("has jumps that depend on the state, and a batch or complex states")
-    return _March(trajectory, found, every, flags).followed()
+    try:
+        return _March(trajectory, found, every, flags).followed()
+    except RuntimeError:
+        if jumps:
+            raise
+        return trajectory  # at a kink that is touched, derivatives are those of one side
 
 
 @dataclass(frozen=True, eq=False)

@@ -313,3 +313,42 @@ def test_a_network_with_kinks(rng):
         for change in (1e-5, -1e-5)
     ]
     assert np.sum(found * direction) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-7)
+
+
+def limited(k, most, end=5.0):
+    """Of `y' = -min(k y, most)` from 3."""
+    time = (3 - most / k) / most
+    return most / k * np.exp(-k * (end - time))
+
+
+def folded(c, k, end=5.0):
+    """Of `y' = c - k |y|` from -1."""
+    time = np.log(c / k / (c / k - 1)) / k
+    return c / k * (1 - np.exp(-k * (end - time)))
+
+
+KINKED = {
+    "minimum": (lambda t, y, k, most: -np.minimum(k * y, most), limited, (0.7, 0.9), 3.0),
+    "clip": (lambda t, y, k, most: np.clip(-k * y, -most, most), limited, (0.7, 0.9), 3.0),
+    "fmax": (lambda t, y, k, most: np.fmax(-k * y, -most), limited, (0.7, 0.9), 3.0),
+    "abs": (lambda t, y, c, k: c - k * np.abs(y), folded, (1.0, 0.5), -1.0),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "Radau", "DOP853", pytest.param("LSODA", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", KINKED)
+def test_kinks_of_limits_and_sizes_are_nodes(name, method):
+    """Derivatives of discrete equations across a kink, or with a stage on it, are wrong by a thousandth."""
+    fun, exact, args, start = KINKED[name]
+    sol = solve_ivp(fun, (0, 5), [start], method, t_eval=[5.0], args=args, rtol=1e-9, atol=1e-11)
+    expected = by_complex_steps(exact, *args)
+    for _ in range(2):  # by the mesh, and by variational equations
+        assert np.allclose(sol.gradient(np.ones((1, 1))), expected, rtol=1e-7)
+        assert np.allclose([float(each[0, -1]) for each in sol.jacobian()], expected, rtol=1e-7)
+
+
+def test_a_kink_that_is_touched_has_the_derivative_of_one_side():
+    """The solution comes to rest at it."""
+    options = {"args": (1.0,), "rtol": 1e-9, "atol": 1e-11}
+    sol = solve_ivp(lambda t, y, k: -k * np.maximum(y, 0.0), (0, 60), [1.0], "Radau", **options)
+    assert sol.gradient(np.eye(1, sol.t.size, 1)) == pytest.approx(-sol.t[1] * np.exp(-sol.t[1]), rel=1e-6)

@@ -108,17 +108,18 @@ def test_arguments_that_are_sums_with_a_constant(term):
         np.testing.assert_allclose(computed(function, x), expected, rtol=7e-16, atol=5e-324)
 
 
+@pytest.mark.parametrize("term", [0.37, 1e5 / 3])
 @pytest.mark.parametrize("power", [20, 36, 45, 60])
-def test_sums_with_a_constant_that_are_multiplied_by_large_powers_of_two(power):
+def test_sums_with_a_constant_that_are_multiplied_by_large_powers_of_two(power, term):
     """The constant's part of the reduction would have lost its last digits."""
-    for term in (0.37, 1e5 / 3):
 
-        def function(x):
-            return np.exp((x - term) / 2.0**-power)
+    def function(x):
+        return np.exp((x - term) / 2.0**-power)
 
-        x = np.concatenate([term + np.arange(-40, 41) * np.spacing(term), term + np.linspace(-700, 700, 99) / 2.0**power])
-        with np.errstate(all="ignore"):
-            np.testing.assert_allclose(computed(function, x), function(x), rtol=7e-16, atol=5e-324)
+    near, far = np.arange(-40, 41) * np.spacing(term), np.linspace(-700, 700, 99) / 2.0**power
+    x = term + np.concatenate([near, far])
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(computed(function, x), function(x), rtol=7e-16, atol=5e-324)
 
 
 @pytest.mark.parametrize("factor", [2.0**-70, -0.25, 4.0, 2.0**70])
