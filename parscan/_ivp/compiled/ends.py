@@ -177,8 +177,9 @@ class Ends:
         count = evaluations + further
         result.__dict__.update(self._fields)
         result.__dict__.update(
-            t=t, y=y.T, mesh=t.copy(), nfev=count, npoints=count, error_estimate=error, _told=solve.message,
-            _errors=solve.errors, _polynomial=solve.polynomial, _solution=Deferred(solve.derivatives),
+            t=t.copy(), y=y.copy().T, mesh=t.copy(), nfev=count, npoints=count, error_estimate=error,
+            _told=solve.message, _errors=solve.errors, _polynomial=solve.polynomial,
+            _solution=Deferred(solve.derivatives),
         )  # fmt: skip
         return result
 

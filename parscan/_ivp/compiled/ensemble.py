@@ -96,6 +96,7 @@ def solve_batch(
         nfev=found.evaluations,
         npoints=found.evaluations,
         error_estimate=float(found.errors.max()),
+        is_alone=True,
         compiled=True,
         _polynomial=lambda: follow().solution,
         _solution=Derivatives(follow, Scale(problem.rtols, problem.atol)),

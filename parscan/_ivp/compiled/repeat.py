@@ -310,8 +310,8 @@ class Repeat:
         result = object.__new__(IvpResult)
         vars(result).update(
             DEFAULTS,
-            t=t if times is None else times,
-            y=(states if found.values is None else found.values).T,
+            t=copy(t if times is None else times),
+            y=copy(states if found.values is None else found.values).T,
             mesh=copy(t),
             nfev=found.evaluations,
             npoints=found.evaluations,

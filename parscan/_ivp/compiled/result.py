@@ -63,6 +63,7 @@ def result_of(
 ) -> IvpResult:
     """The result, in the precision of the problem."""
     problem, course, dtype = march.problem, found.course, march.problem.y0.dtype
+    march.recorded = march.recorded.kept()  # the march is repeated where errors or polynomials are asked for
     xp, scale = problem.xp, Scale(problem.rtols, problem.atol)
     dense = rounded(course.polynomial, dtype) if march.output.is_dense else None
     seen = None if events is None else _seen(events, found, path, march)
@@ -79,7 +80,7 @@ def result_of(
         course.used[-1][0],
         t,
         xp.moveaxis(y, -1, 0),
-        xp.asarray(nodes, copy=True),
+        nodes,
         told(course.used, path.steps, found.end, found.worst, cause(found))
         + along(course.slid)
         + march.places.left_out,
@@ -96,7 +97,7 @@ def result_of(
         _solution=Derivatives(
             lambda: retrace(evaluation().with_breaks(march.breaks), Steps(nodes, states)),
             scale,
-            variational=Variational(problem, march.recorded.kept(), found.share, is_stiff=is_stiff),
+            variational=Variational(problem, march.recorded, found.share, is_stiff=is_stiff),
         ),
     )
 

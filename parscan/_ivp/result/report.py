@@ -6,7 +6,7 @@ from math import nan
 from typing import Any
 
 from ..._arrays.counts import counted
-from ..._arrays.namespace import Array
+from ..._arrays.namespace import Array, copy
 from ..._engine.termination import Failure, Termination
 from ..._functions.right_hand_side import RightHandSide
 from ..._reporting.plot import Stretch
@@ -42,12 +42,17 @@ def build_result(
     failure: Failure | None = None,
     failed_at: float = nan,
     seen: Occurrences | None = None,
+    is_alone: bool = False,
     **fields: Any,
 ) -> IvpResult:
     """The result of any solver: its fields, and its end as data and in words.
 
-    `done` is a sentence on the work. `seen` are the events, or None if the result has none.
+    `done` is a sentence on the work. `seen` are the events, or None if the result has none. The user may write to the
+    arrays: what the continuous solution, errors and derivatives are made of must not change with them, and is copied
+    unless the arrays are `is_alone` the result's.
     """
+    if not is_alone:
+        t, y, mesh = copy(t), copy(y), copy(mesh)
     stopped = seen is not None and seen.t_stop is not None
     ending = Termination.FINISHED if failure is None else failure.termination
     status = IvpStatus.EVENT if stopped else STATUS.get(ending, IvpStatus.FAILED)

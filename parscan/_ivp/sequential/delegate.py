@@ -137,7 +137,7 @@ def _result(
         name_of(course.used[-1][0].method),
         t,
         y,
-        nodes.copy(),
+        nodes,
         _done(course),
         failure=failure,
         failed_at=course.nodes[-1],

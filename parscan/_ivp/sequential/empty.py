@@ -38,7 +38,7 @@ def solve_empty(
     return build_result(
         "none",
         t,
-        xp.asarray(y, copy=True),
+        y,
         mesh,
         "There was nothing to integrate.",
         seen=seen,
