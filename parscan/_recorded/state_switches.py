@@ -1,15 +1,15 @@
-"""Jumps of a recorded function that the state triggers: on which sides of them states are."""
+"""Jumps and kinks of a recorded function that the state triggers: on which sides of them states are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from .graph import INPUT
+from .graph import INPUT, Block
 from .program import Program, any_of, extract
-from .switches import COMPARISONS, STATE, Wanted
+from .switches import COMPARISONS, EITHER, STATE, Wanted
 
 SIGNS = {"sign": 0, "signbit": 0, "heaviside": 0, "copysign": 1}
 """Operations that jump where an operand is zero, and its number."""
@@ -24,15 +24,8 @@ def state_switches(program: Program) -> Program | None:
 
     Its results are the first operands of comparisons, the second ones, the operands of signs, and the values of stairs.
     """
-    by_state, chars = np.zeros(program.size, bool), np.empty(program.size, "U1")
     nodes: list[list[Any]] = [[], [], [], []]
-    for block in program.blocks:
-        here = slice(block.first, block.first + block.count)
-        chars[here] = block.dtype.char
-        by_state[here] = block.data[0] == STATE if block.operation == INPUT else any_of(block, by_state)
-        if block.operation not in (*COMPARISONS, *SIGNS, *STAIRS):
-            continue
-        some = by_state[here] & (chars[block.operands[0]] == "d")
+    for block, some in _by_state(program, (*COMPARISONS, *SIGNS, *STAIRS)):
         if block.operation in SIGNS:
             nodes[2].append(block.operands[SIGNS[block.operation]][some])
         elif block.operation in STAIRS:
@@ -40,6 +33,47 @@ def state_switches(program: Program) -> Program | None:
         else:
             for column, ids in zip(nodes, block.operands, strict=False):
                 column.append(ids[some])
+    return _extracted(program, nodes)
+
+
+def state_kinks(program: Program) -> Program | None:
+    """
+    The program of what decides on which side of a kink a state is; None if it has none.
+
+    Its results are the first operands of maxima and minima, the second ones, and the numbers whose sizes are taken.
+    """
+    nodes: list[list[Any]] = [[], [], []]
+    for block, some in _by_state(program, (*EITHER, "absolute")):
+        for column, ids in zip(nodes[2:] if block.operation == "absolute" else nodes, block.operands, strict=False):
+            column.append(ids[some])
+    return _extracted(program, nodes)
+
+
+def passes_kinks(kinks: Program, numbers: Sequence[Any], t: Any, states: Any) -> bool:
+    """Whether states `(m, …)` at times `(m,)` are on different sides of a kink."""
+    first, second, sizes = _at_points(kinks, numbers, t, states)
+    sides = np.concatenate([first > second, sizes > 0], axis=1)
+    return bool((sides[1:] != sides[:-1]).any())
+
+
+def _at_points(program: Program, numbers: Sequence[Any], t: Any, states: Any) -> Any:
+    """Results of a program at several points, with the same further arguments at all of them."""
+    constants = [np.broadcast_to(one, (*t.shape, *np.shape(one))) for one in map(np.asarray, numbers)]
+    return program(t, np.reshape(states, (*t.shape, *program.arguments[1].shape)), *constants)
+
+
+def _by_state(program: Program, operations: Sequence[str]) -> Iterator[tuple[Block, Any]]:
+    """Blocks of some operations, and which of their nodes the state triggers."""
+    by_state, chars = np.zeros(program.size, bool), np.empty(program.size, "U1")
+    for block in program.blocks:
+        here = slice(block.first, block.first + block.count)
+        chars[here] = block.dtype.char
+        by_state[here] = block.data[0] == STATE if block.operation == INPUT else any_of(block, by_state)
+        if block.operation in operations:
+            yield block, by_state[here] & (chars[block.operands[0]] == "d")
+
+
+def _extracted(program: Program, nodes: list[list[Any]]) -> Program | None:
     found = [np.concatenate([np.zeros(0, np.intp), *column]) for column in nodes]
     if not any(ids.size for ids in found):
         return None
@@ -57,9 +91,7 @@ def flips(switches: Program, numbers: Sequence[Any], t: Any, states: Any, slopes
     """
 
     def sides(t: Any, states: Any) -> Any:
-        constants = [np.broadcast_to(one, (*t.shape, *np.shape(one))) for one in map(np.asarray, numbers)]
-        given = np.reshape(states, (*t.shape, *switches.arguments[1].shape))
-        first, second, signs, stairs = switches(t, given, *constants)
+        first, second, signs, stairs = _at_points(switches, numbers, t, states)
         return np.concatenate([first > second, signs > 0, stairs], axis=1)
 
     ends, lengths = sides(t, states), (t[1:] - t[:-1])[:, None]

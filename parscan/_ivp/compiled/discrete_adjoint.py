@@ -71,10 +71,11 @@ def backwards(
     Raises
     ------
     NoCodeError
-        If there is no machine code, or it does not pay.
+        If there is no machine code, or it does not pay, or the solution passes a kink, where stages may lie.
     """
     from ..._recorded.native.loop import compiled_loop  # noqa: PLC0415 - LLVM is slow to load
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
+    from ..._recorded.state_switches import passes_kinks  # noqa: PLC0415
 
     step, back = _programs(recording, numbers)
     xp, (times, y) = problem.xp, solution
@@ -99,6 +100,9 @@ def backwards(
         is_finite = compiled_loop(step).run(states[0, :], rows, states[1:, :], 0, steps)
         if not is_finite or _is_far(problem, states[places, :], xp.permute_dims(y, (1, 0))):
             raise NoCodeError("has another solution on these steps")
+        kinks = _kinks(recording)
+        if kinks is not None and passes_kinks(kinks, parameters, nodes, states):
+            raise NoCodeError("passes a kink")
         turned = [one[::-1, ...] for one in (states[:-1, :], *rows, given[:-1, :])]
         compiled_loop(back).run(adjoint[-1, :], turned, adjoint[:-1, :][::-1, :], 0, steps)
     except UnsupportedError as error:
@@ -111,6 +115,17 @@ def backwards(
 def _is_far(problem: Problem, found: Array, expected: Array) -> bool:
     xp = array_namespace(expected)
     return bool(xp.any(xp.abs(found - expected) > FAR * (problem.atol + problem.rtols * xp.abs(expected))))
+
+
+def _kinks(recording: Recording) -> Program | None:
+    """What decides on which side of a kink states are."""
+    from ..._recorded.state_switches import state_kinks  # noqa: PLC0415 - slow to import
+
+    notes = recording.notes
+    if "state kinks" not in notes:
+        notes["state kinks"] = state_kinks(recording.program)
+    found: Program | None = notes["state kinks"]
+    return found
 
 
 def _programs(recording: Recording, numbers: tuple[int, ...]) -> tuple[Program, Program]:

@@ -138,3 +138,20 @@ def test_jumps_and_stiff_solutions_are_left_to_others(paid, used):
     for sol in (jumpy, stiff):
         assert np.isfinite(sol.adjoint(np.ones_like(sol.y)).y0).all()
     assert used == []
+
+
+@pytest.mark.parametrize(("limit", "passes"), [(0.0, True), (-5.0, False)])
+def test_steps_across_kinks_are_left_to_others(paid, used, limit, passes):
+    """Of a step that ends on a kink, the last stages have the derivative of the other side."""
+
+    def fun(t, y):
+        return np.array([np.maximum(y[1], limit), np.cos(2 * t) - y[1]])
+
+    options = {"t_eval": [1.3, 6.0], "compile": True}
+    found = solve_ivp(fun, (0, 6), [1.0, 0.1], rtol=1e-9, atol=1e-11, **options).adjoint([[1.0, 2.0], [0.5, 1.0]]).y0
+    tight = [
+        solve_ivp(fun, (0, 6), [1.0, 0.1 + h], rtol=1e-12, atol=1e-13, **options).y.T @ np.array([1.0, 0.5])
+        for h in (1e-5, -1e-5)
+    ]
+    assert found == pytest.approx([3.0, (tight[0] - tight[1]) @ [1.0, 2.0] / 2e-5], rel=1e-7)
+    assert bool(used) != passes
