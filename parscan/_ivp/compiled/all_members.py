@@ -75,6 +75,8 @@ class Found:
         Of the last march; the number of the method that ended it.
     evaluations : int
         Of the right-hand side, by all marches.
+    shares : array, shape (members,), or None
+        Shares of the tolerances that they needed.
     rates : array, shape (k, n), or None
         Values of the right-hand side that machine code had at the ends of some members, if it is known of any.
     of_rates : array of int, shape (k,), or None
@@ -87,6 +89,7 @@ class Found:
     steps: Array
     methods: Array
     evaluations: int = 0
+    shares: Array | None = None
     rates: Array | None = None
     of_rates: Array | None = None
 
@@ -95,11 +98,14 @@ class Found:
         self.y[some, :], self.errors[some], self.steps[some], self.methods[some] = (
             one.y, one.errors, one.steps, one.methods,
         )  # fmt: skip
+        assert self.shares is not None
+        assert one.shares is not None
+        self.shares[some] = one.shares
         self.evaluations += one.evaluations
 
 
 @dataclass(frozen=True)
-class _Alone:
+class Alone:
     """A member as a recorded function with its numbers; see `places_in`."""
 
     parameters: tuple[Any, ...]
@@ -148,7 +154,7 @@ class AllMembers:
         """Where steps of all members end, if that does not depend on their numbers."""
         if self._members.switches is None or self._differ:
             return Places(self._problem.breaks)
-        return places_in(self._problem, _Alone(self._members.arguments(0), self._members.switches))
+        return places_in(self._problem, Alone(self._members.arguments(0), self._members.switches))
 
     def pilot(self) -> Array:
         """Times of the steps of the first member, which are the output if the user asks for no times."""
@@ -202,7 +208,9 @@ class AllMembers:
         """Of all members, before any of them is solved."""
         xp, whole = self._problem.xp, self._problem.xp.int64
         y = xp.empty_like(self.y0)
-        return Found(y, y, *(xp.zeros(self.count, dtype=one) for one in (xp.float64, whole, whole)))
+        found = Found(y, y, *(xp.zeros(self.count, dtype=one) for one in (xp.float64, whole, whole)))
+        found.shares = xp.ones(self.count)
+        return found
 
     def pole(self, found: Found) -> float | None:
         """A corner in time at which the function has a pole for some of the members, at their first or last states."""
@@ -252,6 +260,7 @@ class AllMembers:
         if self.count <= MOST_KEPT:
             notes[key] = (known or before).next(rounds.shares, rounds.errors, rounds.evaluations, before, doubted)
         found = Found(rounds.y, values, rounds.errors, rounds.steps, rounds.methods, rounds.evaluations)
+        found.shares = rounds.shares
         if first.rates is not None and not rounds.is_methods_seen and self._part_stretches is None:
             of_rates = xp.nonzero(rounds.shares == before.shares)[0]
             found.rates, found.of_rates = first.rates[:count, :], of_rates

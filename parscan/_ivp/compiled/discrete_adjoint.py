@@ -98,7 +98,7 @@ def backwards(
     adjoint[-1, :n], adjoint[-1, n:] = given[-1, :], 0.0
     try:
         is_finite = compiled_loop(step).run(states[0, :], rows, states[1:, :], 0, steps)
-        if not is_finite or _is_far(problem, states[places, :], xp.permute_dims(y, (1, 0))):
+        if not is_finite or is_far(problem, states[places, :], xp.permute_dims(y, (1, 0))):
             raise NoCodeError("has another solution on these steps")
         kinks = _kinks(recording)
         if kinks is not None and passes_kinks(kinks, parameters, nodes, states):
@@ -112,7 +112,8 @@ def backwards(
     return Backwards(nodes, adjoint[:, :n], adjoint[0, n:])
 
 
-def _is_far(problem: Problem, found: Array, expected: Array) -> bool:
+def is_far(problem: Problem, found: Array, expected: Array) -> bool:
+    """Whether states are not those that are expected: the problem must have changed."""
     xp = array_namespace(expected)
     return bool(xp.any(xp.abs(found - expected) > FAR * (problem.atol + problem.rtols * xp.abs(expected))))
 

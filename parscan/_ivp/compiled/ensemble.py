@@ -21,7 +21,7 @@ from ..core.problem import Problem
 from ..core.scale import Scale
 from ..result.report import build_result
 from ..result.result import IvpResult
-from ..sensitivities.derivatives import Derivatives
+from ..sensitivities.derivatives import Derivatives, Variational
 from ..sensitivities.trajectory import Trajectory
 from ..sequential.ensemble import solve_ensemble
 from ..sequential.on_mesh import retrace
@@ -32,6 +32,7 @@ from .corners import LEFT_OUT
 from .members import MAKERS, Members, record_members
 from .parts import from_parts
 from .recorded import UNLIKE
+from .variational_members import VariationalMembers
 
 NUMBERS = 1 << 20
 """Numbers in all states that are compared with the function, if they are at least two states of the batch."""
@@ -99,8 +100,15 @@ def solve_batch(
         is_alone=True,
         compiled=True,
         _polynomial=lambda: follow().solution,
-        _solution=Derivatives(follow, Scale(problem.rtols, problem.atol)),
+        _solution=Derivatives(
+            follow, Scale(problem.rtols, problem.atol), variational=_variational(problem, members, found)
+        ),
     )
+
+
+def _variational(problem: Problem, members: Members, found: Found) -> Variational:
+    assert found.shares is not None
+    return VariationalMembers(problem, members, found.shares, found.methods, partial(agrees_at_start, problem))
 
 
 def _trajectory(problem: Problem, evaluation: Evaluation, nodes: Array, states: Callable[[], Array]) -> Trajectory:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._arrays.namespace import Array, array_namespace, library
 from ..._recorded.budget import NoCodeError, pay
@@ -206,7 +206,7 @@ def record_members(problem: Problem, agrees: Callable[[Members], bool]) -> Membe
         raise NoCodeError("works on arrays of another library than NumPy")
     if problem.is_endless:
         raise NoCodeError("works on a batch, with a span that has no end")
-    found = None if must_be_recorded_whole(problem.fun) else _of_few(problem)
+    found = None if must_be_recorded_whole(problem.fun) else _of_few(problem, problem.fun, problem.args)
     if found is not None and found.is_right(problem.batch, agrees):
         return found
     with _lock:
@@ -219,22 +219,73 @@ def record_members(problem: Problem, agrees: Callable[[Members], bool]) -> Membe
     return found
 
 
-def _of_few(problem: Problem) -> Members | None:
+class Opened(NamedTuple):
+    """
+    Members with some numbers as arguments of their own.
+
+    Attributes
+    ----------
+    members : Members
+    numbers : tuple of int
+        Of the arguments, one for each of these arrays.
+    places : tuple of arrays of int, shape (members, size)
+        For each of them, which of its entries the members have.
+    """
+
+    members: Members
+    numbers: tuple[int, ...]
+    places: tuple[Array, ...]
+
+
+def record_opened(
+    problem: Problem, fun: Any, args: Sequence[Any], count: int, agrees: Callable[[Members], bool]
+) -> Opened:  # fmt: skip
+    """
+    Record one member of a batch with the first `count` of some arguments of a function as arguments of the record.
+
+    `fun` with these arguments is the right-hand side of the problem; they are arrays of doubles, which members have in
+    common or which have numbers for each of them. It raises `NoCodeError`.
+    """
+    members = _of_few(problem, fun, args, count)
+    if members is None or not members.is_right(problem.batch, agrees):
+        raise NoCodeError("has members that differ in more than arrays in its arguments")
+    xp, nb = problem.xp, len(problem.batch)
+    order, places = list(_by_members(problem, args, count)), []
+    for array in args[:count]:
+        entries = xp.reshape(xp.astype(xp.arange(array.size), xp.float64), array.shape)
+        own = _of_members(entries, problem)
+        own = entries[None, ...] if own is None else _members_first(own, nb)
+        rows = xp.reshape(xp.astype(own, xp.int64), (own.shape[0], -1))
+        places.append(xp.broadcast_to(rows, (prod(problem.batch), rows.shape[1])))
+    return Opened(members, tuple(2 + order.index(k) for k in range(count)), tuple(places))
+
+
+def _by_members(problem: Problem, args: Sequence[Any], count: int) -> dict[int, Array | None]:
+    """Places of arguments that have numbers for each member, and their numbers; then the others of the first ones."""
+    own: dict[int, Array | None] = {
+        k: one for k, arg in enumerate(args) if (one := _of_members(arg, problem)) is not None
+    }
+    return own | {k: None for k in range(count) if k not in own}
+
+
+def _of_few(problem: Problem, function: Any, args: Sequence[Any], count: int = 0) -> Members | None:
     """
     The members by a record of a small batch, with parts of the arrays in `args` that belong to its members.
 
-    None if the function cannot be called so, or if its members differ in other things as well.
+    The first `count` arguments are those of the record even if they are the same for all. None if the function cannot
+    be called so, or if its members differ in other things as well.
     """
-    nb = len(problem.batch)
+    nb, xp = len(problem.batch), problem.xp
     few = tuple(min(FEW, length) for length in problem.batch)
-    differing = {k: one for k, arg in enumerate(problem.args) if (one := _of_members(arg, problem)) is not None}
-    xp = problem.xp
-    fun, constants = function_of(problem.fun, tuple(differing), problem.args)
+    places = _by_members(problem, args, count)
+    differing = [one for one in places.values() if one is not None]
+    common = [args[k] for k, one in places.items() if one is None]
+    fun, constants = function_of(function, tuple(places), args)
 
     def of_some(lengths: Sequence[int], remembered: Recorder | None = None) -> tuple[Recording, Member]:
-        examples = [xp.zeros((*one.shape[: one.ndim - nb], *lengths)) for one in differing.values()]
+        examples = [xp.zeros((*one.shape[: one.ndim - nb], *lengths)) for one in differing]
         start = problem.y0[tuple(map(slice, lengths))]
-        return _recorded(problem, fun, start, examples, constants, remembered)
+        return _recorded(problem, fun, start, (examples, common), constants, remembered)
 
     try:
         recording, member = of_some(few)
@@ -251,8 +302,9 @@ def _of_few(problem: Problem) -> Members | None:
         return None
     if alike is None:
         return None
-    own = tuple(_members_first(one, nb) for one in differing.values())
-    return Members(alike[0], own, alike[1], Origin(recording, tuple(differing)))
+    own = [_members_first(one, nb) for one in differing]
+    own += [xp.broadcast_to(one[None, ...], (prod(problem.batch), *one.shape)) for one in common]
+    return Members(alike[0], tuple(own), alike[1], None if count else Origin(recording, tuple(places)))
 
 
 def function_of(fun: Any, differing: tuple[int, ...], args: Sequence[Any]) -> tuple[Any, list[Any]]:
@@ -299,7 +351,7 @@ def _of_both(few: Member, more: Member, notes: dict[Any, Any]) -> tuple[Program,
 def _of_whole(problem: Problem) -> Members:
     """The members by a record of the whole batch."""
     pay("recording a batch", OF_ALL * prod(problem.batch))
-    recording, member = _recorded(problem, problem.fun, problem.y0, (), problem.args)
+    recording, member = _recorded(problem, problem.fun, problem.y0, ((), ()), problem.args)
     return Members(member.program, member.tables, recording.notes)
 
 
@@ -320,7 +372,7 @@ def _recorded(
     state = wide(xp.moveaxis(start, -1, 0))
     try:
         wishes = Wishes(branches_on=(TIME,), dtype=state.dtype)
-        given = [xp.zeros(()), state, *examples]
+        given = [xp.zeros(()), state, *examples[0], *examples[1]]
         recording = (recorder or remembered)(fun, given, constants, MOST_OF_ALL, wishes)
     except NotRecordedError as error:
         raise NoCodeError(error.reason + (f" ({error.place})" if error.place else "")) from error
@@ -328,8 +380,8 @@ def _recorded(
         raise NoCodeError(f"returns {recording.dtype} of the shape {recording.shape} when it is recorded")
     if "member" not in recording.notes:
         axes = tuple(range(1, state.ndim))
-        others = [tuple(range(one.ndim - nb, one.ndim)) for one in examples]
-        shapes = [(), axes, *others]
+        others = [tuple(range(one.ndim - nb, one.ndim)) for one in examples[0]]
+        shapes = [(), axes, *others, *(() for _ in examples[1])]
         recording.notes["member"] = decoupled(recording.program, shapes, [axes])
     member: Member | None = recording.notes["member"]
     if member is None:

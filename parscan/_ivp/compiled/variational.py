@@ -74,20 +74,20 @@ class Variational:
 
     def gradient(self, y: Array, times: Array, mesh: Array, grad_y: Array, params: Any) -> Any:
         """The gradient for that by states at some times, by parameters in their structure; raises `NoCodeError`."""
-        args, chosen = self._problem.args, _of_gradient(params, self._problem)
+        args, chosen = self._problem.args, of_gradient(params, self._problem)
         if sum(sizes(chosen, args, 0)) > FEW:
             resolved = _resolved(self._problem, self._recorded, chosen)
             found = self._backwards(resolved, y, times, mesh, grad_y).sums
             columns = _columns(chosen, resolved.keys, args, 0)
             return chosen.joined(
-                [_like(args[int(key)], found[some]) for key, some in zip(chosen.keys, columns, strict=True)]
+                [as_tree(args[int(key)], found[some]) for key, some in zip(chosen.keys, columns, strict=True)]
             )
         plan = self._plan(params, lambda: chosen)
         plan.system.buy()
         xp, found = array_namespace(grad_y), self._solved(plan, times)
         sums = xp.tensordot(xp.astype(xp.permute_dims(grad_y, (1, 0)), xp.float64), found, axes=2)
         return plan.chosen.joined(
-            [_like(args[int(key)], sums[some]) for key, some in zip(plan.chosen.keys, plan.columns, strict=True)]
+            [as_tree(args[int(key)], sums[some]) for key, some in zip(plan.chosen.keys, plan.columns, strict=True)]
         )
 
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Array) -> Adjoint:
@@ -107,14 +107,15 @@ class Variational:
         parameters = self._recorded.parameters if resolved.given is None else resolved.given
         return backwards(problem, resolved.recording, parameters, resolved.numbers, (times, y), mesh, grad_y)
 
-    def tangent(self, y: Array, times: Array, start: Array) -> Array:
-        """Changes `(n, m, k)` of the states at some times by changes `(k, n)` of the start; raises `NoCodeError`."""
+    def tangent(self, solution: tuple[Array, Array], times: Array, start: Array) -> Array:
+        """Changes `(n, m, k)` of states at some times by changes `(1, k, n)` of the start; raises `NoCodeError`."""
         plan = self._plan(START, lambda: Chosen((START,), True, {}))
         plan.system.buy()
-        xp, order = array_namespace(y), array_namespace(times).argsort(times)
+        (_, y), xp = solution, array_namespace(times)
+        order = xp.argsort(times)
         way = self._problem.span[1] < self._problem.span[0]
         order = xp.flip(order) if way else order
-        found = self._solved(plan, xp.take(times, order)) @ xp.astype(start.T, xp.float64)
+        found = self._solved(plan, xp.take(times, order)) @ xp.astype(start[0, ...].T, xp.float64)
         found = xp.take(found, xp.argsort(order), axis=0)
         return xp.astype(xp.permute_dims(found, (1, 0, 2)), y.dtype)
 
@@ -151,7 +152,7 @@ class Variational:
         return witness is not None and are_same and bool(witness.holds(self._problem.fun, args[len(own) :]))
 
 
-def _of_gradient(params: Any, problem: Problem) -> Chosen:
+def of_gradient(params: Any, problem: Problem) -> Chosen:
     """The parameters of a gradient; raises `NoCodeError` for those that others deal with, or refuse."""
     chosen = choose(params, partial(problem.fun, None), problem.args)
     trees = [problem.args[int(key)] for key in chosen.keys]
@@ -166,7 +167,7 @@ def _of_gradient(params: Any, problem: Problem) -> Chosen:
     return chosen
 
 
-def _like(tree: Tree, sums: Array) -> Tree:
+def as_tree(tree: Tree, sums: Array) -> Tree:
     """A gradient in the structure of its parameter."""
     found, begin = list[Leaf](), 0
     for leaf in leaves("", tree).values():
@@ -238,7 +239,7 @@ def _resolved(problem: Problem, recorded: Recorded, chosen: Chosen) -> Resolved:
         return Resolved(recorded.recording, tuple(FIRST + key for key in keys), None, tuple(keys))
     opened = by_parameters(problem.right_hand_side(), keys)
     own = [leaf for key in keys for leaf in leaves("", problem.args[key]).values()]
-    if not all(map(_is_double, own)):
+    if not all(map(is_double, own)):
         raise NoCodeError("has parameters in single precision")
     given = tuple(opened.given)
     return Resolved(opened.recording, tuple(FIRST + k for k in range(len(given))), given, tuple(keys))
@@ -255,7 +256,7 @@ def _columns(chosen: Chosen, keys: tuple[int, ...], args: tuple[Any, ...], n: in
     return tuple(places[key] for key in chosen.keys)
 
 
-def _is_double(leaf: Leaf) -> bool:
+def is_double(leaf: Leaf) -> bool:
     return isinstance(leaf, float) or leaf.dtype == array_namespace(leaf).float64
 
 
@@ -276,6 +277,14 @@ def _system(recording: Recording, numbers: tuple[int, ...], *, by_start: bool) -
 
 
 def _made(recording: Recording, numbers: tuple[int, ...], *, by_start: bool) -> System:
+    n = recording.arguments[STATE].size
+    width = sum(recording.arguments[number].size for number in numbers) + n * by_start
+    found = equations(recording, numbers, by_start=by_start)
+    return System(found, n, width, numbers, by_start=by_start)
+
+
+def equations(recording: Recording, numbers: tuple[int, ...], *, by_start: bool) -> Recording:
+    """The variational equations for some arguments of a recorded function; raises `NoCodeError`."""
     from ..._recorded.pullbacks import moves_jumps  # noqa: PLC0415 - slow to import
     from ..._recorded.state_switches import state_switches  # noqa: PLC0415
     from ..._recorded.variational import variational  # noqa: PLC0415
@@ -297,7 +306,7 @@ def _made(recording: Recording, numbers: tuple[int, ...], *, by_start: bool) -> 
         found = variational(recording, numbers, STATE, by_start=by_start)
     if found.program.written > LARGEST:
         raise NoCodeError(f"has more than {LARGEST} operations with its derivatives")
-    return System(found, n, width, numbers, by_start=by_start)
+    return found
 
 
 class System:

@@ -41,16 +41,20 @@ class Variational(Protocol):
     """Variational equations by machine code."""
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
-        """Derivatives of the states `y` `(n, N)` at some times by parameters; raises `NoCodeError`."""
+        """Derivatives of the states `y` `(n, N, *batch)` at some times by parameters; raises `NoCodeError`."""
 
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Array) -> Adjoint:
         """Gradients with respect to the states at the nodes `mesh`; raises `NoCodeError`."""
 
     def gradient(self, y: Array, times: Array, mesh: Array, grad_y: Array, params: Any) -> Any:
-        """The gradient for that by states at some times `(n, N)`, by parameters; raises `NoCodeError`."""
+        """The gradient for that by states at some times `(n, N, *batch)`, by parameters; raises `NoCodeError`."""
 
-    def tangent(self, y: Array, times: Array, start: Array) -> Array:
-        """Changes `(n, m, k)` of the states at some times by changes `(k, n)` of the start; raises `NoCodeError`."""
+    def tangent(self, solution: tuple[Array, Array], times: Array, start: Array) -> Array:
+        """
+        Changes `(n, m, *batch, k)` of the states at some times by changes `(B, k, n)` of the start.
+
+        `solution` are times and states of the output. It raises `NoCodeError`.
+        """
 
 
 class Derivatives:
@@ -119,7 +123,7 @@ class Derivatives:
         if self._variational is not None and forcing is None:
             with suppress(NoCodeError):
                 wanted = times if at is None else _as_times(at, mesh)
-                found = self._variational.tangent(y, array_namespace(y).reshape(wanted, (-1,)), start[0, ...])
+                found = self._variational.tangent((times, y), array_namespace(y).reshape(wanted, (-1,)), start)
                 found = found if many else found[..., 0]
                 return found if wanted.ndim else found[:, 0, ...]
         trajectory = self._trajectory

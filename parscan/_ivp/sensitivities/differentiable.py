@@ -113,9 +113,10 @@ class Differentiable(Result[Derivatives]):
         Notes
         -----
         After a solve by machine code, the variational equations ``S' = ∂f/∂y S + ∂f/∂θ`` are solved by machine code
-        along with those of `y`, with steps of their own: the relative tolerance holds for `S` as for `y`, and the
-        absolute one for `S` times the parameter, or times 1 if that is 0; both are a tenth of those of the solve, and
-        of what the solve made of them to keep its error within the tolerance. The result is the derivative of the exact
+        along with those of `y`, with steps of their own, of each member of a batch: the relative tolerance holds for
+        `S` as for `y`, and the absolute one for `S` times the parameter (the largest of all members), or times 1 if
+        that is 0; both are a tenth of those of the solve, and of what the solve made of them to keep its error within
+        the tolerance. The result is the derivative of the exact
         solution, with an error of that size. It is known for other values of the parameters without more compiling.
         Otherwise, and where the state switches `fun`, it is the derivative of the discrete solution, as of `tangent`.
         The cost grows with the number of parameters: for many parameters and one loss, use `gradient`.

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parscan import solve_ivp
+from parscan._functions.at_points import CODES
 from parscan._ivp import solve as _solve
 from parscan._ivp.compiled import ensemble, members
 from parscan._ivp.compiled import repeat as _repeat
@@ -74,6 +75,7 @@ def test_the_next_solve_is_repeated(times, args, repeats, monkeypatch):
         elif not field.name.startswith("_"):
             assert one == other, field.name
     assert not np.shares_memory(again[0].y, again[1].y)
+    monkeypatch.setattr(CODES, "buys", lambda *_: False)  # both tangents are found in the same way
     np.testing.assert_allclose(again[0].tangent(y0=start(COUNT)), usual.tangent(y0=start(COUNT)))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(again[0])).y, usual.y)
 
