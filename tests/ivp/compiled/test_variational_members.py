@@ -133,7 +133,7 @@ def test_stiff_members_are_solved_by_the_stiff_method():
 
 
 def kinked(t, y, rate, corner):
-    return -rate * y + np.where(t < corner, 1.0, 0.0) + np.abs(t - 1.3)
+    return -rate * y + np.where((t > corner) & (t < corner + 1e-4), 1e4, 0.0) + np.abs(t - 1.3)
 
 
 def test_corners_in_time_are_those_of_each_member():
