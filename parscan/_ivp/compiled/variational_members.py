@@ -14,7 +14,7 @@ from ..._functions.adjoint import Adjoint
 from ..._functions.at_points import CODES
 from ..._functions.columns import chosen_columns, in_structure
 from ..._functions.opened import as_example, is_plain, opened
-from ..._functions.parameters import START, Chosen, has_integers, leaves
+from ..._functions.parameters import START, Chosen, leaves
 from ..._recorded.budget import OF_SOLVER, SOLVER, NoCodeError
 from ..core.mesh import union
 from ..core.problem import Problem
@@ -163,10 +163,7 @@ class VariationalMembers:
             raise NoCodeError("has parameters in containers of other types than dict, list and tuple")
         fun = opened(problem.fun, 2, tuple(keys), trees, len(problem.args))
         others = [one for key, one in enumerate(problem.args) if key not in keys]
-        found = record_opened(problem, fun, [*examples, *others], len(examples), self._agrees)
-        if any(map(has_integers, trees)):
-            raise NoCodeError("may use integers among its parameters as indices")
-        return found
+        return record_opened(problem, fun, [*examples, *others], len(examples), self._agrees)
 
     def _buy(self, plan: Plan) -> None:
         """Pay for a solver, unless there is one; raises `NoCodeError` if other ways take less time so far."""

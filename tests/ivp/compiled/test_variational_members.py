@@ -201,7 +201,7 @@ def numbered(t, y, rate):
 
 def test_members_that_differ_in_constants(paid):
     y0 = 1 + RNG.random((1, COUNT))
-    sol = solved(numbered, y0, (0.0,))
+    sol = solved(numbered, y0, (0,))
     expected = np.where(np.arange(COUNT) == 3, 2.0, 1.0) * T[:, None] * y0[0]
     assert deviation(sol.jacobian("rate")[0], expected) <= CLOSE
     by_start = sol.tangent(y0=np.ones((1, COUNT)))
