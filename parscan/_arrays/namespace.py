@@ -44,6 +44,9 @@ _FLOATING = ("float32", "float64", "complex64", "complex128")
 _KNOWN: dict[Any, Any] = {np.dtype(name): getattr(np, name) for name in _FLOATING}
 """NumPy's floating dtypes in native byte order, and the types of their numbers."""
 
+_CHARS = "fdFD"
+"""Their characters."""
+
 _OF_NUMPY = (np.ndarray, np.generic)
 """Types of NumPy's arrays and numbers."""
 
@@ -92,6 +95,20 @@ def _plain(name: str, value: Any) -> Array:
     if isinstance(value, np.ndarray) and isinstance(value, np.ma.MaskedArray):  # loads `numpy.ma`, which takes 10 ms
         raise TypeError(f"`{name}` is a masked array, whose mask would be lost; fill it first.")
     return np.asarray(value, dtype=value.dtype.newbyteorder("="))
+
+
+def usual_state(value: Any) -> Array | None:
+    """A copy of a plain NumPy array of floating numbers, the last axis not empty; None of anything else."""
+    if type(value) is not np.ndarray or value.dtype.char not in _CHARS or not value.dtype.isnative:
+        return None
+    return value.astype(value.dtype.type) if value.ndim and value.shape[-1] else None
+
+
+def usual_inputs(value: Any) -> Array | None:
+    """A read-only view of a plain NumPy array with axes, of numbers; None of anything else."""
+    if type(value) is not np.ndarray or value.dtype.kind not in "biufc" or not value.dtype.isnative or not value.ndim:
+        return None
+    return readonly(value)
 
 
 def plain(name: str, value: Array) -> Array:
@@ -203,7 +220,7 @@ def _numpy_name(dtype: np.dtype[Any]) -> str:
     return dtype.name
 
 
-for _char in "fdFD":  # now, because the first solve of a process may be a short one
+for _char in _CHARS:  # now, because the first solve of a process may be a short one
     _numpy_name(np.dtype(_char))
 
 
@@ -244,6 +261,12 @@ def all_finite(x: Array) -> bool:
             if bool(xp.isfinite(xp.sum(x))):
                 return True
     return bool(xp.all(xp.isfinite(x)))
+
+
+for _char in _CHARS:  # now, since the operating system loads functions of NumPy's where they are called first
+    all_finite(np.zeros(16, _char))
+for _size in range(32, 1024, 64):  # and pages of memory for small arrays
+    all_finite(np.zeros(_size))
 
 
 def copy(x: Array) -> Array:

@@ -113,14 +113,14 @@ class Record:
 def march(problem: Problem, plan: Plan, start: int, report: Report | None = None) -> Record:
     """Solve the steps from `start` on, window by window; `report` is called after every iteration."""
     if not plan.methods:
-        return _looped(problem, start, report)
+        return looped(problem, start, report)
     run = _March(problem, plan, start, report)
     while run.continues():
         run.step()
     return run.record
 
 
-def _looped(problem: Problem, start: int, report: Report | None) -> Record:
+def looped(problem: Problem, start: int, report: Report | None) -> Record:
     """All steps by the loop: a short one takes hardly longer than what `_March` prepares."""
     if start >= problem.steps:
         return Record(reached=start)

@@ -303,6 +303,8 @@ def _unpack(pair: Any) -> tuple[Any, Any]:
 
 def _as_state(value: Any, y: Array) -> Array:
     """A value of the step for the stacked states `y`; raises if it cannot be the next states."""
+    if type(value) is type(y) and value.shape == y.shape and value.dtype == y.dtype:
+        return value  # of the type of the stacked states, which is plain
     if not _is_state(value, y):
         raise _rejection("step", value, y, y.shape)
     return plain("step", value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 
@@ -22,7 +22,7 @@ from .compiled_tangents import SWEEPS, TangentCode, faster_tangents, note_outcom
 from .cost import Stopwatch, best_length, sweeps
 from .decide import BRIEF, FEW, FEW_STEPS, LITTLE, SHORT, TOO_SHORT, Budget, Decision, Workload, decide
 from .methods import DAMPED, METHODS, Planner
-from .precedent import Precedent, precedent_of, recalled
+from .precedent import FEWEST, Precedent, precedent_of, recalled
 from .task import Task
 
 FIRST_STEPS = 8
@@ -63,15 +63,15 @@ class Choice:
 
 def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
     """Choose as before, or check the user's functions on the first steps."""
-    empty = task.steps * task.arrays.y0.size == 0
-    if empty or (task.options.method == "sequential" and task.options.compiles is False):
+    steps = task.arrays.steps
+    if steps * task.arrays.y0.size == 0 or (task.options.method == "sequential" and task.options.compiles is False):
         return Choice()
-    return (None if whole else _as_before(task)) or _choose_anew(task, whole, budget)
+    return (None if whole or steps < FEWEST else _as_before(task)) or _choose_anew(task, whole, budget)
 
 
 def _choose_anew(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
     """Check the user's functions on the first steps, and choose."""
-    first = min(FIRST_STEPS, task.steps)
+    first = min(FIRST_STEPS, task.arrays.steps)
     begin = time.perf_counter()
     if task.loop(task.arrays.y0, 0, first) < first:
         return Choice()
@@ -94,17 +94,17 @@ def _at_once(task: Task, first: int, seconds: float) -> Choice | None:
     The step is then not called for checks and measurements at the start, which would take as long as many steps of the
     loop.
     """
-    options, left = task.options, task.steps - first
+    options, left = task.options, task.arrays.steps - first
     is_guided = not (options.segment_length is None and options.window is None)
     least, looped = WARM * seconds * left, (seconds + CALL) * left
     if options.method != "auto" or options.compiles or looped >= LONG or _may_have_code(task, least):
         return None
-    decision = None
+    choice = None
     if left < FEW_STEPS:
-        decision = FEW
+        choice = _FEW
     elif not is_guided and (looped < BRIEF or left < SHORT):
-        decision = LITTLE if looped < BRIEF else TOO_SHORT
-    return None if decision is None else Choice((), 0, first, _reason(decision), is_checked=False)
+        choice = _LITTLE if looped < BRIEF else _TOO_SHORT
+    return choice if choice is None or first == FIRST_STEPS else replace(choice, start=first)
 
 
 def _may_have_code(task: Task, looped: float) -> bool:
@@ -294,6 +294,12 @@ def _reason(decision: Decision, length: int = 0) -> str:
     """The sentence of `auto` about its choice; `length` is that of segments, if there are some."""
     methods = ", then ".join([*decision.methods, "the loop"])
     return f"auto: {methods}, for {decision.because}{f'; segments of {length} steps' if length else ''}."
+
+
+_FEW, _LITTLE, _TOO_SHORT = (
+    Choice((), 0, FIRST_STEPS, _reason(one), is_checked=False) for one in (FEW, LITTLE, TOO_SHORT)
+)
+"""The loop for the steps after the first ones: made now, since a short loop takes as long as a few functions."""
 
 
 def _as_before(task: Task) -> Choice | None:

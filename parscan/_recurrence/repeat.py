@@ -26,7 +26,6 @@ from .._arrays.namespace import Array, copy, quiet, readonly
 from .._arrays.threads import available_threads
 from .._engine.tolerance import Tolerance
 from .._functions.step import Inputs, Step
-from .._linalg.dense import Dense
 from .._reporting.result_base import Deferred
 from .arguments import DENSE, as_tolerance
 from .checks.contradiction import is_near
@@ -36,6 +35,7 @@ from .result import RecurrenceResult
 from .systems.coalescence import Coalescence
 from .systems.compiled import recent_sizes
 from .task import Task
+from .usual import USUAL
 
 if TYPE_CHECKING:
     from .._recorded.native.lanes import Lanes
@@ -59,9 +59,6 @@ March = Callable[[Array, Sequence[Array], Array], bool]
 
 True: all states were found to be finite, and segments agree as sweeps that have met.
 """
-
-USUAL = (None, Dense, "auto", None, None, None, 100, None, None, None, False)
-"""Jacobian, structure, method, guess, tolerances, iterations, segments, window, damping and progress by default."""
 
 
 @dataclass(frozen=True)

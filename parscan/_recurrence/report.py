@@ -16,6 +16,8 @@ from .result import Attempt, RecurrenceResult, Status
 NAMED = 4
 """Number of solves that a message names one by one."""
 
+_BY_LOOP = Status.SEQUENTIAL.value
+
 
 def build_result(
     step: Step,
@@ -64,6 +66,31 @@ def build_result(
         segment_length=segment_length,
         _solution=solution,
     )
+
+
+def result_of_loop(trajectory: Array, looped: int, solution: Solution, choice: str) -> RecurrenceResult:
+    """The same for a loop that was chosen at the start and ended well, in a fraction of the time."""
+    counts = solution.step.counts
+    found = object.__new__(RecurrenceResult)
+    found.__dict__.update(
+        y=trajectory,
+        success=True,
+        status=Status.SEQUENTIAL,
+        message=f"{_BY_LOOP} {choice}",
+        method="sequential",
+        iterations=0,
+        nfev=counts.nfev,
+        npoints=counts.npoints,
+        njev=counts.njev,
+        history=(),
+        decisions=(choice,),
+        attempts=(),
+        looped=looped,
+        compiled=False,
+        segment_length=0,
+        _solution=solution,
+    )
+    return found
 
 
 def _status(record: Record, trouble: Finding | Inexact | None, *, finite: bool) -> Status:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
-from .._engine.march import Plan, Record, march
+from .._arrays.namespace import as_array
+from .._engine.march import Plan, Record, looped, march
 from .._functions.step import Step
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
@@ -26,10 +27,11 @@ from .decide import Budget
 from .derivatives.solution import Solution
 from .precedent import keep
 from .repeat import note, repeated
-from .report import build_result
+from .report import build_result, result_of_loop
 from .result import RecurrenceResult
 from .systems.damping import Clipping
 from .task import Task
+from .usual import usual_task
 
 BUDGET = Budget()
 """The budget of this process."""
@@ -182,28 +184,49 @@ def solve_recurrence(
     others = jac, structure, method, guess, rtol, atol, max_iterations, segment_length, window, damping, progress
     if (again := repeated(step, y0, x, length, args, compile, others)) is not None:
         return again
-    check_functions(step, jac, args)
-    check_watcher(progress)
-    arrays = as_arrays(y0, x, length, guess)
-    family = as_structure(structure)
-    family.shape(arrays.n)
-    tolerance = as_tolerance(rtol, atol, arrays.y0.dtype)
-    options = as_options(method, max_iterations, segment_length, window, damping, compile)
-    trajectory = arrays.xp.empty((arrays.steps, *arrays.y0.shape), dtype=arrays.y0.dtype)
-    task = Task(Step(step, arrays.x, args, jac, family, arrays.xp), arrays, trajectory, tolerance, options)
-    whole = WholeNumbers.of(task.step, arrays.given, arrays.steps)
-    with watch(progress, arrays.steps, "step") as report:
-        choice = choose(task, whole, BUDGET)
-        if choice.code is not None:
-            task = Task(task.step, arrays, trajectory, tolerance, options, choice.code)
-        task, choice, record, found = _marched(task, choice, report)
-    BUDGET.charge(choice.wanting * record.looped if task.code is None else 0.0)
+    if (usual := usual_task(step, y0, x, length, args, compile, others)) is not None:
+        whole = None
+        task, choice, record, found = _solved(usual, None, None)
+    else:
+        given = _checked_task(step, y0, x, length, args, compile, others)
+        whole = WholeNumbers.of(given.step, given.arrays.given, given.steps)
+        with watch(progress, given.steps, "step") as report:
+            task, choice, record, found = _solved(given, whole, report)
+    if choice.wanting and task.code is None:
+        BUDGET.charge(choice.wanting * record.looped)
     result = _conclude(task, choice, record, found, whole)
     precedent = choice.precedent if result.success else None
     keep(task, precedent.without_segments() if precedent and choice.methods and record.looped else precedent)
     if precedent and choice.is_as_before:
         note(task, y0, x, length, precedent, result)
     return result
+
+
+def _checked_task(
+    step: Any, y0: Any, x: Any, length: Any, args: Any, compiles: Any, others: tuple[Any, ...]
+) -> Task:  # fmt: skip
+    """The task, from arguments of any kind; `others` are in the order of `USUAL`."""
+    jac, structure, method, guess, rtol, atol, max_iterations, segment_length, window, damping, progress = others
+    check_functions(step, jac, args)
+    check_watcher(progress)
+    arrays = as_arrays(y0, x, length, guess)
+    family = as_structure(structure)
+    family.shape(arrays.n)
+    tolerance = as_tolerance(rtol, atol, arrays.y0.dtype)
+    options = as_options(method, max_iterations, segment_length, window, damping, compiles)
+    trajectory = arrays.xp.empty((arrays.steps, *arrays.y0.shape), dtype=arrays.y0.dtype)
+    return Task(Step(step, arrays.x, args, jac, family, arrays.xp), arrays, trajectory, tolerance, options)
+
+
+def _solved(task: Task, whole: WholeNumbers | None, report: Report | None) -> tuple[Task, Choice, Record, Solution]:
+    """The choice, and the march."""
+    choice = choose(task, whole, BUDGET)
+    if choice.code is not None:
+        task = Task(task.step, task.arrays, task.trajectory, task.tolerance, task.options, choice.code)
+    elif not choice.methods:
+        record = looped(task, choice.start, report)
+        return task, choice, record, _solution(task, record.reached)
+    return _marched(task, choice, report)
 
 
 def _marched(task: Task, choice: Choice, report: Report | None) -> tuple[Task, Choice, Record, Solution]:
@@ -250,16 +273,18 @@ def _conclude(
     task: Task, choice: Choice, record: Record, found: Solution, whole: WholeNumbers | None
 ) -> RecurrenceResult:
     """Check the trajectory, warn if necessary, and build the result."""
+    trouble: Finding | Inexact | None = None
+    if not choice.is_checked:
+        trouble = _trouble_of_loop(task, found)
+        if trouble is None and record.reached == task.arrays.steps:
+            return result_of_loop(task.trajectory, record.looped, found, choice.reason)
     step, trajectory, method = task.step, task.trajectory, task.options.method
     length = choice.length if choice.methods else 0
     prefixes = [range(each.begin, each.reached) for each in record.solves if each.reached < each.end]
     by_calls = bool(record.solves) and not choice.in_methods  # of the function, on stacked states
     places = length if by_calls else 1
-    trouble: Finding | Inexact | None
     if choice.is_checked:
         trouble = found.contradiction(places, parallel=by_calls, prefixes=prefixes)
-    else:
-        trouble = _trouble_of_loop(task, found)
     if whole and not trouble and (trouble := found.first_inexact(whole)):
         found = _solution(task, trouble.time)
     compiled = task.code is not None and (record.looped > 0 or choice.in_methods)
@@ -288,3 +313,19 @@ def _trouble_of_loop(task: Task, found: Solution) -> Finding | None:
         check_jacobian(task.step, states)
         note_checked(task.step)
     return None if is_whole else found.contradiction(1, parallel=False)
+
+
+def _rehearse() -> None:
+    """
+    Solve two recurrences of a few steps.
+
+    Whatever is done first in a process takes long: the system loads functions and memory, Python looks up names. When
+    parscan is imported, that is a thousandth of the time of the import. In the first solve, it would be a third of the
+    time of a loop of a millisecond.
+    """
+    y0 = as_array("y0", [0.5])
+    solve_recurrence(lambda y: 0.5 * y, y0, length=FIRST_STEPS + 1)
+    solve_recurrence(lambda y, x: 0.5 * y + x, y0, as_array("x", [[0.5]] * (FIRST_STEPS + 1)))
+
+
+_rehearse()
