@@ -1,7 +1,7 @@
-"""Modes of a recorded function: results of its comparisons, sides of its kinks, and the function with these fixed.
+"""Modes of a recorded function: the results of its comparisons and other jumps, and the function with these fixed.
 
 With its modes fixed, a function is smooth, beyond the places where it jumps as well. A guard is the number that passes
-a level where a mode changes: `x - y` of `x < y` and of `maximum(x, y)`, `x` of `floor(x)`.
+a level where a mode changes: `x - y` of `x < y`, `x` of `floor(x)`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .switches import COMPARISONS, EITHER, TABLE, WHOLE, ZERO
 TIME, STATE, MODES = 0, 1, 2
 """Numbers of the arguments; parameters follow. Without fixed modes, parameters come after the state."""
 
-REAL = np.dtype(np.float64)
+REAL, BOOL = np.dtype(np.float64), np.dtype(np.bool_)
 
 Node = Callable[..., Any]
 """Records an operation in double precision, given its name and operands, and returns its nodes."""
@@ -46,34 +46,21 @@ def _second(node: Node, x: Any, y: Any) -> Any:
 
 
 GUARDS: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys((*COMPARISONS, *EITHER), _difference),
+    **dict.fromkeys(COMPARISONS, _difference),
     **dict.fromkeys(("remainder", "fmod", "floor_divide"), _ratio),
-    **dict.fromkeys(("sign", "signbit", "heaviside", "absolute", "floor", "ceil", "trunc", "rint"), _first),
+    **dict.fromkeys(("sign", "signbit", "heaviside", "floor", "ceil", "trunc", "rint"), _first),
     **dict.fromkeys((SEARCH_LEFT, SEARCH_RIGHT, CONVERT), _first),
+    **dict.fromkeys(EITHER, _difference),
+    "absolute": _first,
     "copysign": _second,
 }
-"""What passes a level where an operation has a jump or a kink, from its operands. Conversions jump from real numbers to
-integers."""
+"""What passes a level where an operation jumps, from its operands. Conversions jump from real numbers to integers."""
 
 LEVELS = {
     **dict.fromkeys(("remainder", "fmod", "floor_divide", "floor", "ceil", "trunc", CONVERT), WHOLE),
     **dict.fromkeys((SEARCH_LEFT, SEARCH_RIGHT, "rint"), TABLE),
 }
 """Levels of guards, if they are not zero."""
-
-
-def _is_first_larger(node: Node, x: Any, y: Any) -> Any:
-    difference = node("subtract", x, y)
-    return node("heaviside", difference, difference)
-
-
-def _larger(node: Node, mode: Any, x: Any, y: Any) -> Any:
-    return node("where", mode, x, y)
-
-
-def _smaller(node: Node, mode: Any, x: Any, y: Any) -> Any:
-    return node("where", mode, y, x)
-
 
 PARTLY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "remainder": (
@@ -88,11 +75,19 @@ PARTLY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         lambda node, x, y: node("sign", y),
         lambda node, mode, x, y: node("multiply", mode, node("absolute", x)),
     ),
-    "absolute": (lambda node, x: node("sign", x), lambda node, mode, x: node("multiply", mode, x)),
-    **dict.fromkeys(("maximum", "fmax"), (_is_first_larger, _larger)),
-    **dict.fromkeys(("minimum", "fmin"), (_is_first_larger, _smaller)),
 }
-"""Operations that are smooth between jumps or kinks, and not constant: their modes, and their results with these."""
+"""Operations that are smooth between jumps, and not constant: their modes, and their results with these."""
+
+KINKED: dict[str, tuple[str, Callable[..., tuple[Any, Any]]]] = {
+    **dict.fromkeys(("maximum", "fmax"), ("less", lambda node, x, y: (y, x))),
+    **dict.fromkeys(("minimum", "fmin"), ("less", lambda node, x, y: (x, y))),
+    "absolute": ("signbit", lambda node, x: (node("negative", x), x)),
+}
+"""Operations that are continuous, with a kink: the comparison that is their mode, and their results where it holds and
+where it does not."""
+
+MOVING = {*PARTLY, *KINKED}
+"""Operations whose results still depend on their operands while their modes are fixed."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +109,8 @@ class Modes:
         On what the guards depend, while modes are fixed.
     levels : array of int, shape (k,)
         `ZERO`, `WHOLE` for whole numbers, or `TABLE` for the entries of one.
+    kinks : array of bool, shape (k,)
+        Which are of operations that have kinks and no jumps: maxima, minima, absolute values.
     """
 
     program: Program
@@ -123,6 +120,7 @@ class Modes:
     by_state: Any
     by_parameters: Any
     levels: Any
+    kinks: Any
     nodes: Any = field(repr=False)
 
     @property
@@ -173,6 +171,7 @@ def modes(recording: Recording, chosen: Any = None) -> Modes | None:
         _depending(recording.program, lambda number: number == STATE, chosen),
         _depending(recording.program, lambda number: number > STATE, chosen),
         np.array(fixed.levels),
+        np.array(fixed.kinks),
         nodes,
     )
 
@@ -183,16 +182,16 @@ class _Replay:
 
     Attributes
     ----------
-    modes, own, guards, levels : list
-        Nodes, one for each jump: the mode, what it is with the others as they are here, the guard, and its
-        levels.
+    modes, own, guards, levels, kinks : list
+        Nodes, one for each jump or kink: the mode, what it is with the others as they are here, the guard, its
+        levels, and whether it is a kink.
     """
 
     def __init__(self, recording: Recording, *, fixes: bool, chosen: Any) -> None:
         program = recording.program
         self.graph, self._found, self._fixes, self._chosen = Graph(), np.zeros(program.size, np.intp), fixes, chosen
         self.modes, self.own, self.guards = list[int](), list[int](), list[int]()
-        self.levels = list[int]()
+        self.levels, self.kinks = list[int](), list[bool]()
         self._count = 0
         flagged = _jumping(program)
         numbers = [k + (fixes and k >= MODES) for k in range(len(program.arguments))]
@@ -231,24 +230,33 @@ class _Replay:
         return recorded(self.graph, block.operation, block.dtype, operands, block.data)
 
     def _jump(self, block: Block, row: int) -> int:
-        """Enter a jump; returns the node of its result."""
+        """Enter a jump or kink; returns the node of its result."""
         operands = [self._real(int(self._found[ids[row]])) for ids in block.operands]
         self.guards.append(int(GUARDS[block.operation](self._node, *operands)))
         self.levels.append(LEVELS.get(block.operation, ZERO))
-        mode, result = PARTLY.get(block.operation, (None, None))
+        self.kinks.append(block.operation in KINKED)
         own = int(self._found[block.first + row])
-        self.own.append(self._real(own) if mode is None else int(mode(self._node, *operands)))
+        self.own.append(self._mode(block.operation, own, operands))
         if not self._fixes:
             self.modes.append(self.own[-1])
             return own
         given = int(self._given.ids[len(self.modes)])
         self.modes.append(given)
-        return self._as(given if result is None else int(result(self._node, given, *operands)), block.dtype)
+        return self._as(self._result(block.operation, given, operands), block.dtype)
 
-    def _node(self, name: str, *operands: Any) -> int:
-        if name == "where":
-            operands = (self._as(int(operands[0]), np.dtype(bool)), *operands[1:])
-        return int(np.ravel(recorded(self.graph, name, REAL, [np.asarray(one) for one in operands]))[0])
+    def _mode(self, name: str, own: int, operands: list[int]) -> int:
+        if name in KINKED:
+            return self._real(self._node(KINKED[name][0], *operands, dtype=BOOL))
+        return int(PARTLY[name][0](self._node, *operands)) if name in PARTLY else self._real(own)
+
+    def _result(self, name: str, given: int, operands: list[int]) -> int:
+        """The result of an operation whose mode is given."""
+        if name in KINKED:
+            return self._node("where", self._as(given, BOOL), *KINKED[name][1](self._node, *operands))
+        return int(PARTLY[name][1](self._node, given, *operands)) if name in PARTLY else given
+
+    def _node(self, name: str, *operands: Any, dtype: np.dtype[Any] = REAL) -> int:
+        return int(np.ravel(recorded(self.graph, name, dtype, [np.asarray(one) for one in operands]))[0])
 
     def _real(self, node: int) -> int:
         return self._as(node, REAL)
@@ -263,17 +271,20 @@ class _Replay:
 
 
 def _jumping(program: Program) -> Any:
-    """Which nodes jump as time and state change: not those that only follow from other jumps."""
+    """Which nodes jump as time and state change, or have kinks as the state does; not those that follow from others."""
     moves, jumps = np.zeros(program.size, dtype=bool), np.zeros(program.size, dtype=bool)
-    real = np.zeros(program.size, dtype=bool)
+    real, by_state = np.zeros(program.size, dtype=bool), np.zeros(program.size, dtype=bool)
     for block in program.blocks:
         own = slice(block.first, block.first + block.count)
         real[own] = block.dtype.kind == "f"
-        found: Any = block.data[0] in (TIME, STATE) if block.operation == INPUT else any_of(block, moves)
-        moves[own] = found
+        for flags, inputs in ((moves, (TIME, STATE)), (by_state, (STATE,))):
+            found: Any = block.data[0] in inputs if block.operation == INPUT else any_of(block, flags)
+            flags[own] = found
         if block.operation in GUARDS and (block.operation != CONVERT or block.dtype.kind in "iub"):
-            jumps[own] = moves[own] & np.all([real[ids] for ids in block.operands], axis=0)
-            moves[own] &= block.operation in PARTLY
+            depends = by_state if block.operation in KINKED else moves
+            jumps[own] = depends[own] & np.all([real[ids] for ids in block.operands], axis=0)
+            moves[own] &= block.operation in MOVING
+            by_state[own] &= block.operation in MOVING
     return jumps
 
 
@@ -287,6 +298,6 @@ def _depending(program: Program, counts: Callable[[int], bool], chosen: Any) -> 
             flags[own] = counts(block.data[0])
         elif block.operands:
             found[own] = any_of(block, flags)
-            flags[own] = found[own] & (~jumps[own] | (block.operation in PARTLY))
+            flags[own] = found[own] & (~jumps[own] | (block.operation in MOVING))
     every = found[jumps]
     return every if chosen is None else every[chosen]

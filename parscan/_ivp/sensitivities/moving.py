@@ -71,14 +71,17 @@ ALIKE = 1e-7
 ANGLE = 1e-6
 """Smallest angle at which a threshold is crossed: rate of the guard, as a share of its largest term."""
 
-KINKS, ASIDE = 64, 0.01
-"""Largest number of kinks along a solution at which it gets nodes, and distance at which they show, in intervals."""
+ASIDE = 0.01
+"""Distance at which kinks show, in intervals."""
 
 KINK = 1e-3
 """Smallest jump that counts where there are many, as a share of the largest value: others are those of fine stairs."""
 
 SPLIT = 256
 """Largest number of times that stretches between places are split, since a mode changes again within them."""
+
+NOISE = 8
+"""Number of splits after which kinks of functions whose signs are noise are not looked for any more."""
 
 MOST = 1000
 """Crossings of thresholds of the state, at most; there are more where a solution slides along one."""
@@ -145,11 +148,18 @@ class Jumping:
     keys: tuple[int, ...]
     recording: Recording
     modes: Modes
+    kept: Array | None = None
+    """Flags of these modes among all of the function; None: these are all."""
 
     @cached_property
     def given(self) -> list[Array]:
         """The parameters, as programs take them."""
         return given_of(self.rhs, self.keys)
+
+    @property
+    def xp(self) -> Any:
+        """The array library."""
+        return array_namespace(self.modes.by_state)
 
     @property
     def matters(self) -> Array:
@@ -186,8 +196,12 @@ class Jumping:
         from ..._recorded.modes import modes  # noqa: PLC0415 - slow to import
 
         def made() -> Any:
+            chosen = flags
+            if self.kept is not None:
+                chosen = self.xp.asarray(self.kept, copy=True)
+                chosen[self.kept] = flags
             with entering():
-                return modes(self.recording, flags)
+                return modes(self.recording, chosen)
 
         return self._noted(("modes", tuple(flags.tolist())), made)
 
@@ -196,7 +210,7 @@ class Jumping:
         return self._noted((key, "at points"), lambda: AtPoints(program, shared))
 
     def _noted(self, key: Any, make: Any) -> Any:
-        notes = self.recording.notes
+        notes = self.modes.fixed.notes
         if key not in notes:
             notes[key] = make()
         return notes[key]
@@ -220,9 +234,9 @@ def jumping(rhs: RightHandSide, keys: Sequence[int], solution: PiecewisePolynomi
             recording.notes["modes"] = modes(recording)
     if recording.notes["modes"] is None:
         return None
-    found = Jumping(rhs, keys, recording, recording.notes["modes"])
-    if found.matters.shape[0] * solution.intervals * len(SHARES) > LARGEST:
-        raise NoCodeError("has too many thresholds")
+    found = _few_enough(Jumping(rhs, keys, recording, recording.notes["modes"]), solution)
+    if found is None:
+        return None
     xp = solution.xp
     times, states = sampled(solution)
     with quiet():
@@ -230,6 +244,17 @@ def jumping(rhs: RightHandSide, keys: Sequence[int], solution: PiecewisePolynomi
         if not agree(values, rhs(times, states), share, times, states, rhs):
             raise NoCodeError(UNLIKE)
     return found if bool(xp.any(found.matters)) else None
+
+
+def _few_enough(found: Jumping, solution: PiecewisePolynomial) -> Jumping | None:
+    """The modes, without those of kinks where all would be too many; None if none remain."""
+    most = LARGEST // (solution.intervals * len(SHARES))
+    if found.matters.shape[0] <= most:
+        return found
+    jumps = ~found.modes.kinks
+    if int(found.xp.sum(jumps)) > most:
+        raise NoCodeError("has too many thresholds")
+    return replace(found, modes=found.some(jumps), kept=jumps) if bool(found.xp.any(jumps)) else None
 
 
 def sampled(solution: PiecewisePolynomial) -> tuple[Array, Array]:
@@ -246,37 +271,37 @@ def crossings(found: Jumping, solution: PiecewisePolynomial) -> list[Crossing]:
     times = xp.concat([solution.begins[:1], times, solution.ends[-1:]])
     with quiet():
         times = _with_touches(found, solution, times)
-        for _ in range(SPLIT):
+        for split in range(SPLIT):
             states = solution.evaluate(times)
             modes = found.at(times, states)
             rows, guards = xp.nonzero((modes[1:, :] != modes[:-1, :]) & found.matters[None, :])
             if not rows.shape[0]:
                 return []
-            if int(xp.sum(found.modes.by_state[guards])) > MOST:
-                if not _jump(found, times, states, modes, rows):
-                    return []
-                raise NoDerivativeError(float(times[rows[0]]), f"as at more than {MOST} others, a threshold is crossed")
+            if rows.shape[0] * PARTS * modes.shape[1] > LARGEST:
+                return _too_many(found, times, states, modes, rows)
             at = _bisected(found, solution, times[rows], times[rows + 1], guards, modes[rows, guards])
             known = found.at(at, solution.evaluate(at))[xp.arange(guards.shape[0]), guards]
-            further = at[known != modes[rows + 1, guards]]
+            counts = ~found.modes.kinks[guards] if split >= NOISE else True
+            further = at[(known != modes[rows + 1, guards]) & counts]
             further = further[~among(further, xp.sort(times))]  # rounding may lead to a place again
             if not further.shape[0]:
                 break
             times = solution.direction * xp.sort(solution.direction * xp.concat([times, further]))
         else:
-            if not _jump(found, times, states, modes, rows):
-                return []
-            raise NoDerivativeError(float(further[0]), "thresholds are crossed too often")
+            return _too_many(found, times, states, modes, rows)
         scale = _largest(found.values(times, states, modes))
-        return list(_grouped(found, solution, scale, _snapped(solution, at), guards, modes, rows))
+        grouped = _grouped(solution, _snapped(solution, at), guards, modes, rows)
+        return _assessed(found, solution, scale, *grouped) if grouped else []
 
 
-def _jump(found: Jumping, times: Array, states: Array, modes: Array, rows: Array) -> bool:
-    """Whether the right-hand side is another one in the modes after some of the crossings."""
+def _too_many(found: Jumping, times: Array, states: Array, modes: Array, rows: Array) -> list[Crossing]:
+    """None of many crossings, of fine stairs; raises if the right-hand side jumps there."""
     xp, scale = array_namespace(states), _largest(found.values(times, states, modes))
     some = rows[:: max(1, rows.shape[0] // COMPARED)]
     before, after = (found.values(times[some], states[some, ...], modes[some + step, :]) for step in (0, 1))
-    return bool(xp.any(xp.abs(after - before) > KINK * scale))
+    if bool(xp.any(xp.abs(after - before) > KINK * scale)):
+        raise NoDerivativeError(float(times[rows[0]]), "as at many others, a threshold is crossed")
+    return []
 
 
 def _with_touches(found: Jumping, solution: PiecewisePolynomial, times: Array) -> Array:
@@ -389,40 +414,63 @@ def _largest(values: Array) -> Array:
 
 
 def _grouped(
-    found: Jumping,
-    solution: PiecewisePolynomial,
-    scale: Array,
-    at: Array,
-    guards: Array,
-    modes: Array,
-    rows: Array,
-) -> Iterator[Crossing]:
-    """Crossings in their order, of guards that pass their levels at one time."""
+    solution: PiecewisePolynomial, at: Array, guards: Array, modes: Array, rows: Array
+) -> tuple[Array, Array, Array] | None:
+    """Times `(m,)` at which guards pass their levels, in their order, and the modes before and after `(m, k)`."""
     xp, way = solution.xp, solution.direction
-    order = xp.argsort(way * at, stable=True)
-    current = modes[0, :]
+    order = xp.argsort(way * at, stable=True).tolist()
+    current, every = modes[0, :], at.tolist()
     last, _ = solution.locate(at)
-    apart = SAME * xp.abs(xp.take(solution.steps, last))
-    first, last_node = float(solution.t[0]), float(solution.t[-1])
-    place, count = 0, at.shape[0]
+    apart = (SAME * xp.abs(xp.take(solution.steps, last))).tolist()
+    ends = float(solution.t[0]), float(solution.t[-1])
+    places, values = guards.tolist(), modes[rows + 1, guards].tolist()
+    found = list[tuple[float, Array, Array]]()
+    place, count = 0, len(every)
     while place < count:
-        one = int(order[place])
-        time, some = float(at[one]), [one]
-        while place + len(some) < count and abs(float(at[int(order[place + len(some)])]) - time) <= float(apart[one]):
-            some.append(int(order[place + len(some)]))
-        place += len(some)
+        time, first = every[order[place]], place
         after = xp.asarray(current, copy=True)
-        for each in some:
-            after[guards[each]] = modes[int(rows[each]) + 1, guards[each]]
-        if time not in (first, last_node):
-            yield _crossing(found, solution, scale, time, current, after)
+        while place < count and (place == first or abs(every[order[place]] - time) <= apart[order[first]]):
+            after[places[order[place]]] = values[order[place]]
+            place += 1
+        if time not in ends:
+            found.append((time, current, after))
         current = after
+    if not found:
+        return None
+    times, before, later = zip(*found, strict=True)
+    return xp.asarray(times, dtype=at.dtype), xp.stack(before), xp.stack(later)
+
+
+def _assessed(
+    found: Jumping, solution: PiecewisePolynomial, scale: Array, times: Array, before: Array, after: Array
+) -> list[Crossing]:
+    """Crossings: those at which the right-hand side jumps, with what they add; and those at which it has a kink."""
+    xp, least = solution.xp, LEAST * scale
+    states = solution.evaluate(times)
+    leaps = xp.abs(found.values(times, states, before) - found.values(times, states, after))
+    rest = tuple(range(1, leaps.ndim))
+    jumps = xp.any(leaps > least, axis=rest)
+    changed = (before != after) & found.matters[None, :]
+    by_state = changed & found.modes.by_state[None, :]
+    if int(xp.sum(jumps & xp.any(by_state, axis=1))) > MOST:
+        if bool(xp.any(leaps > KINK * scale)):
+            raise NoDerivativeError(float(times[0]), f"as at more than {MOST} others, a threshold is crossed")
+        return []
+    bends = _bends(found, solution, times, before, after, least)
+    none, every = xp.zeros(before.shape[1], dtype=xp.bool), list[Crossing]()
+    for k, time in enumerate(times.tolist()):
+        if bool(jumps[k]):
+            every.append(_crossing(found, solution, scale, time, before[k, :], after[k, :]))
+        else:
+            counts = by_state[k, :] if bool(bends[k]) else none
+            every.append(Crossing(time, before[k, :], after[k, :], (), counts, not bool(xp.any(by_state[k, :]))))
+    return every
 
 
 def _crossing(
     found: Jumping, solution: PiecewisePolynomial, scale: Array, time: float, before: Array, after: Array
 ) -> Crossing:
-    """A crossing, with what it adds to changes of the solution."""
+    """A crossing at which the right-hand side jumps, with what it adds to changes of the solution."""
     xp = solution.xp
     t = xp.asarray([time, time])
     state = solution.evaluate(t[:1])
@@ -432,10 +480,6 @@ def _crossing(
     none = xp.zeros(before.shape, dtype=xp.bool)
     in_time = not bool(xp.any(found.modes.by_state[guards]))
     leap, least = left - right, LEAST * scale
-    if not bool(xp.any(xp.abs(leap) > least)):
-        if not in_time and _bends(found, solution, time, before, after, least):
-            none[guards] = found.modes.by_state[guards]
-        return Crossing(time, before, after, (), none, in_time)
 
     def flipped(some: list[int], modes: Array, by: Array) -> Array:
         own = xp.asarray(modes, copy=True)
@@ -462,14 +506,17 @@ def _crossing(
 
 
 def _bends(
-    found: Jumping, solution: PiecewisePolynomial, time: float, before: Array, after: Array, least: Array
-) -> bool:
-    """Whether the right-hand side has a kink at a crossing: beside it, it is another one on either side."""
-    xp, interval = solution.xp, node_at(solution, time)
-    step = solution.steps[min(interval, solution.intervals - 1)]
-    t = time + ASIDE * xp.stack([step, step, -step, -step])
-    one, other, third, fourth = found.values(t, solution.evaluate(t), xp.stack([before, after, before, after]))
-    return bool(xp.any((xp.abs(one - other) > least) | (xp.abs(third - fourth) > least)))
+    found: Jumping, solution: PiecewisePolynomial, times: Array, before: Array, after: Array, least: Array
+) -> Array:
+    """Flags of crossings at which the right-hand side has a kink: beside them, it is another one on either side."""
+    xp = solution.xp
+    intervals = xp.clip(xp.searchsorted(solution.direction * solution.t, solution.direction * times), 1, None) - 1
+    aside, flags = ASIDE * xp.take(solution.steps, intervals), xp.zeros(times.shape, dtype=xp.bool)
+    for t in (times + aside, times - aside):
+        states = solution.evaluate(t)
+        differ = xp.abs(found.values(t, states, before) - found.values(t, states, after)) > least
+        flags = flags | xp.any(differ, axis=tuple(range(1, differ.ndim)))
+    return flags
 
 
 def _leading(found: Jumping, solution: PiecewisePolynomial, time: float, before: Array, after: Array) -> list[int]:
@@ -525,25 +572,49 @@ def with_crossings(found: Jumping, trajectory: Trajectory) -> tuple[Trajectory, 
 
 
 def followed(found: Jumping, trajectory: Trajectory) -> Trajectory:
-    """The trajectory, solved anew from crossing to crossing with fixed modes, with kicks at these; or as it is."""
+    """The trajectory, solved anew from jump to jump with fixed modes, with kicks at these, and with nodes at kinks."""
     trajectory, every = with_crossings(found, trajectory)
     xp, solution = trajectory.solution.xp, trajectory.solution
-    flags = xp.zeros(found.matters.shape, dtype=xp.bool)
-    jumps, kinks = (sum(bool(xp.any(one.counts)) and is_jump == bool(one.moves) for one in every) for is_jump in (1, 0))
+    flags = _counting(found, [one for one in every if one.moves])
+    if bool(xp.any(flags)):
+        if solution.y.ndim > STATE + 1 or solution.y.dtype.kind == "c":
+            raise NoCodeError("has jumps that depend on the state, and a batch or complex states")
+        trajectory = _March(trajectory, found, every, flags).followed()
+        every = crossings(found, trajectory.solution)
+    kinks = _counting(found, [one for one in every if not one.moves])
+    return _with_kinks(found, trajectory, every, flags, kinks) if bool(xp.any(kinks)) else trajectory
+
+
+def _counting(found: Jumping, every: Sequence[Crossing]) -> Array:
+    """Flags of the guards that count at some crossings."""
+    flags = found.xp.zeros(found.matters.shape, dtype=found.xp.bool)
     for one in every:
-        flags = flags | (one.counts if one.moves or kinks <= KINKS else False)
-    if not jumps and (not kinks or kinks > KINKS):
-        return trajectory
-    if solution.y.ndim > STATE + 1 or solution.y.dtype.kind == "c":
-        if not jumps:
-            return trajectory
-        raise NoCodeError("has jumps that depend on the state, and a batch or complex states")
-    try:
-        return _March(trajectory, found, every, flags).followed()
-    except RuntimeError:
-        if jumps:
-            raise
-        return trajectory  # at a kink that is touched, derivatives are those of one side
+        flags = flags | one.counts
+    return flags
+
+
+def _with_kinks(
+    found: Jumping, trajectory: Trajectory, every: list[Crossing], jumps: Array, kinks: Array
+) -> Trajectory:
+    """
+    A trajectory with nodes at all kinks that depend on the state, between which modes are fixed.
+
+    At a kink, the right-hand side is continuous. If a node is off by ε, so is the solution by ε²: all nodes are put
+    where the solution has its kinks, at once, and again where the new one has them.
+    """
+    flags, given, xp = jumps | kinks, trajectory.solution, trajectory.solution.xp
+    rhs, solution, last = trajectory.rhs.without_jacobian(), given, None
+    for _ in range(ROUNDS):
+        events = [one for one in every if bool(xp.any(flags & (one.before != one.after)))]
+        times = xp.asarray([one.time for one in events], dtype=given.t.dtype)
+        settled = SETTLED * float(xp.abs(given.t[-1] - given.t[0]))
+        if last is not None and (last.shape != times.shape or bool(xp.all(xp.abs(times - last) <= settled))):
+            break
+        mesh = given.mesh.broken_at(xp.sort(times)).with_breaks()
+        fixed = fixed_along(found, events, flags, solution)
+        solution = polished(rhs.by(fixed), trajectory.method, solution.resampled(mesh)).solution
+        last, every = times, crossings(found, solution)
+    return Trajectory(rhs.by(fixed), trajectory.method, solution, trajectory.on(solution).kicks)
 
 
 @dataclass(frozen=True, eq=False)

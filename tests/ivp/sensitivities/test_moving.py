@@ -299,20 +299,60 @@ def test_too_many_thresholds_are_warned_of(monkeypatch):
         sol.adjoint(np.ones((1, 1)))
 
 
-def test_a_network_with_kinks(rng):
+ACTIVATIONS = {
+    "where": lambda inner: np.where(inner > 0, inner, 0.1 * inner),
+    "maximum": lambda inner: np.maximum(inner, 0),
+    "minimum": lambda inner: np.minimum(inner, 0.2),
+    "absolute": np.abs,
+    "clip": lambda inner: np.clip(inner, -0.3, 0.2),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "Radau", "DOP853"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_network_with_kinks(name, method, rng):
     """The solution has nodes at them: the discrete equations are otherwise differentiated across kinks."""
     W, y0, direction = rng.standard_normal((4, 4)) / 2, rng.standard_normal(4), rng.standard_normal((4, 4))
 
     def fun(t, y, W):
-        inner = W @ y
-        return np.where(inner > 0, inner, 0.1 * inner) - y
+        return ACTIVATIONS[name](W @ y) - y
 
-    found = derivatives(fun, (W,), y0, (0.0, 3.0))[0][0]
+    found, by_start, by_tangents = derivatives(fun, (W,), y0, (0.0, 3.0), method)
     ends = [
         solve_ivp(fun, (0, 3), y0, args=(W + change * direction,), rtol=1e-12, atol=1e-13).y[:, -1].sum()
         for change in (1e-5, -1e-5)
     ]
-    assert np.sum(found * direction) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-7)
+    assert np.sum(found[0] * direction) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-7)
+    assert np.allclose(by_start, by_tangents, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("method", ["auto", "Radau"])
+def test_more_kinks_than_a_solution_has_steps_in_between(method):
+    """A spring that is soft on one side: |y| is as exact as np.where, over hundreds of half turns."""
+
+    def fun(t, y, a):
+        return [y[1], -y[0] - a * np.abs(y[0])]
+
+    def exact(a, end=400.0):
+        soft, hard = np.sqrt(1 - a), np.sqrt(1 + a)
+        phase = (end / (np.pi / soft + np.pi / hard)).real
+        left = end - int(phase) * (np.pi / soft + np.pi / hard)
+        if left.real < (np.pi / hard).real:
+            return np.sin(hard * left) / hard
+        return -np.sin(soft * (left - np.pi / hard)) / soft
+
+    sol = solve_ivp(fun, (0, 400), [0.0, 1.0], method, args=(0.3,), t_eval=[400.0], rtol=1e-10, atol=1e-12)
+    assert sol.gradient([[1.0], [0.0]])[0] == pytest.approx(by_complex_steps(exact, 0.3)[0], rel=1e-7)
+
+
+def test_a_kink_that_is_met_and_not_left():
+    """The start is at the kink, and rounding decides on which side the solution is: it has no nodes there."""
+
+    def fun(t, y, a):
+        return [np.maximum(y[1], 0.0) + a * np.cos(t), -y[1]]
+
+    found = derivatives(fun, (1.5,), (0.0, 0.0))[0]
+    assert found[0] == pytest.approx(np.sin(5.0), rel=1e-8)
 
 
 def limited(k, most, end=5.0):
