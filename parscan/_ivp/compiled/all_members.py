@@ -13,9 +13,11 @@ from ..._arrays.elementwise import is_complex
 from ..._arrays.namespace import Array, copy, quiet
 from ..._recorded.budget import NoCodeError
 from ..core.problem import Problem
-from .accuracy import BRIEF, GAIN, HOPELESS, LEAST, LOOSER, MARCHES, WANTED, LeftError
+from .accuracy import BRIEF, FAR, GAIN, HOPELESS, LEAST, LOOSER, MARCHES, WANTED, LeftError
+from .alone import Singles
 from .corners import Places, places_in, stretches_of_members
 from .experience import MOST_KEPT, Experience, known_of, nothing_known
+from .found import Found
 from .march import FEWEST, ORDER, SOON
 from .members import Members
 from .parts import as_parts, from_parts, of_parts, wide
@@ -58,52 +60,6 @@ LEAST_RELATIVE = max(LEAST, 100 * 2.0**-52)
 """Smallest relative tolerance of a march."""
 
 
-@dataclass
-class Found:
-    """
-    What is known of all members; complex states by their parts.
-
-    Parameters
-    ----------
-    y : array, shape (members, n)
-        States at the end.
-    values : array, shape (members, m, n)
-        At the times of the output.
-    errors : array, shape (members,)
-        Estimated errors at the end in tolerances.
-    steps, methods : arrays of int, shape (members,)
-        Of the last march; the number of the method that ended it.
-    evaluations : int
-        Of the right-hand side, by all marches.
-    shares : array, shape (members,), or None
-        Shares of the tolerances that they needed.
-    rates : array, shape (k, n), or None
-        Values of the right-hand side that machine code had at the ends of some members, if it is known of any.
-    of_rates : array of int, shape (k,), or None
-        Numbers of these members.
-    """
-
-    y: Array
-    values: Array
-    errors: Array
-    steps: Array
-    methods: Array
-    evaluations: int = 0
-    shares: Array | None = None
-    rates: Array | None = None
-    of_rates: Array | None = None
-
-    def enter(self, some: slice, one: Found) -> None:
-        """Enter what is known of some members, but for values."""
-        self.y[some, :], self.errors[some], self.steps[some], self.methods[some] = (
-            one.y, one.errors, one.steps, one.methods,
-        )  # fmt: skip
-        assert self.shares is not None
-        assert one.shares is not None
-        self.shares[some] = one.shares
-        self.evaluations += one.evaluations
-
-
 @dataclass(frozen=True)
 class Alone:
     """A member as a recorded function with its numbers; see `places_in`."""
@@ -112,6 +68,13 @@ class Alone:
     switches: Switches
     notes: dict[Any, Any] = field(default_factory=dict)
 
+
+OFTEN = 0.3
+"""Steps that are rejected for each one that is accepted from which on a long march probably crosses switches often."""
+
+IN_MODES = 10_000
+"""Steps after which a member is solved alone, if that has steps which end where comparisons of states change: where
+slopes on both sides lead back to such a place, others get nowhere."""
 
 LOOKED_AT, FEW = 1 << 15, 64
 """Number of corners in time, about, at which poles are looked for; and members for which they are looked for at all."""
@@ -156,6 +119,15 @@ class AllMembers:
             return Places(self._problem.breaks)
         return places_in(self._problem, Alone(self._members.arguments(0), self._members.switches))
 
+    @property
+    def _most(self) -> int | None:
+        """Steps after which a member is given up, if others are than those that machine code may take."""
+        return IN_MODES if self._alone(self._problem.xp.zeros(0), 0).has_modes else None
+
+    def _alone(self, times: Array, first: int) -> Singles:
+        """Solves single members of a part that begins with a member."""
+        return Singles(self._problem, self._members, self._first_step, times, first)
+
     def pilot(self) -> Array:
         """Times of the steps of the first member, which are the output if the user asks for no times."""
         from ..._recorded.native.members import STATES, Form  # noqa: PLC0415 - slow to import
@@ -172,12 +144,15 @@ class AllMembers:
                 begin, end, state, rtol=self._rtol, atol=self._atol,
                 max_step=self._longest(1.0), first_step=0.0 if method else self._first_step,
                 parameters=self._members.arguments(slice(1)), stretches=self._stretches(begin, xp.arange(1)),
+                most=self._most,
             )  # fmt: skip
             t += _logged(run)
             begin, state = float(run.t[0]), run.y
             if run.status is not Status.STIFF:
                 break
             method += 1
+        if run.status is not Status.FINISHED and (alone := self._alone(xp.zeros(0), 0)).has_modes:
+            return alone.times(0)
         if run.status is not Status.FINISHED:
             raise LeftError(f"left the solution of a member at t = {begin!r}: {run.status.name}")
         return xp.concat(t)
@@ -245,11 +220,13 @@ class AllMembers:
         looser = self._looser if before is known else LOOSER
         y0, shares = self.y0[some, :], xp.concat([before.shares, looser * before.shares])
         twice, starts = xp.concat([members, members]), xp.concat([y0, y0])
+        alone = self._alone(times, some.start)
         first = self._ends(twice, starts, shares, times, count, None, tell)
         rounds = self._rounds(y0, looser, before)
         rounds.first(first, self._apart_first(first, count) if self._is_complex else None)
-        if rounds.unfinished:
-            raise _left(first)
+        crossing = self._crossing(alone, first, count)
+        if crossing.shape[0]:
+            rounds.leave(crossing)
         methods = self._first_methods(first)[:count] if rounds.is_methods_seen else None
         doubted = copy(rounds.every[rounds.left :]) if rounds.left < rounds.jobs < count else None
         for _ in range(MARCHES):
@@ -266,7 +243,28 @@ class AllMembers:
             found.rates, found.of_rates = first.rates[:count, :], of_rates
             if of_rates.shape[0] < count:
                 found.rates = xp.take(found.rates, of_rates, axis=0)
+        if crossing.shape[0] or bool(xp.any(rounds.errors > FAR)):
+            self._mend(found, alone, first, crossing)
         return found
+
+    def _crossing(self, alone: Singles, first: Ends, count: int) -> Array:
+        """Members, of so many, whose steps probably crossed switches of the state again and again; none without."""
+        _, accepted, rejected, evaluations = (first.counts[:count, k] for k in range(4))
+        some = self._problem.xp.nonzero((evaluations > BRIEF) & (rejected > OFTEN * accepted))[0]
+        return some if some.shape[0] and alone.has_modes else some[:0]
+
+    def _mend(self, found: Found, alone: Singles, first: Ends, crossing: Array) -> None:
+        """Solve members alone that failed, that cross switches again and again, and whose errors these make large."""
+        xp, finished = self._problem.xp, int(_native().Status.FINISHED)
+        lost = xp.nonzero(first.counts[: found.errors.shape[0], 0] != finished)[0]
+        alone.find(found, lost.tolist())
+        alone.renew(found, crossing[~xp.isin(crossing, lost)].tolist())
+        if alone.has_modes:
+            alone.mend(found, xp.nonzero(found.errors > FAR)[0].tolist())
+        found.alone, found.bad = len(alone.mended) + len(alone.bad), [alone.first + member for member in alone.bad]
+        if found.of_rates is not None and found.rates is not None and found.alone:
+            others = ~xp.isin(found.of_rates, xp.asarray([*alone.mended, *alone.bad]))
+            found.rates, found.of_rates = found.rates[others, :], found.of_rates[others]
 
     def _rounds(self, y0: Array, looser: float, before: Experience) -> Rounds:
         """Decides from march to march."""
@@ -356,7 +354,7 @@ class AllMembers:
                 parameters=self._members.arguments(members), shared=self._members.shared,
                 times=times if times.shape[0] else None, valued=valued, first_methods=methods,
                 stretches=self._of_part(members),
-                lanes=lanes if 2 * self.count >= lanes else 1,
+                lanes=lanes if 2 * self.count >= lanes else 1, most=self._most,
                 report=None if tell is None else lambda ended: tell(ended / count),
             )  # fmt: skip
         except native.UnsupportedError as error:
@@ -416,11 +414,3 @@ def _logged(run: Run) -> list[Array]:
 def _tell(tell: Callable[[float], object], some: slice, count: int, share: float) -> None:
     """Tell the share of all members that is done, of which a share of some members are the last."""
     tell((some.start + share * (some.stop - some.start)) / count)
-
-
-def _left(ends: Ends) -> LeftError:
-    """Says where and why the first member ended that did not come to its end."""
-    status = _native().Status
-    bad = int((ends.counts[:, 0] != int(status.FINISHED)).nonzero()[0][0])
-    reason = status(int(ends.counts[bad, 0])).name
-    return LeftError(f"left the solution of a member at t = {float(ends.t[bad])!r}: {reason}")

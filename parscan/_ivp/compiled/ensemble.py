@@ -9,6 +9,7 @@ from typing import Any
 
 from ..._arrays.counts import counted
 from ..._arrays.namespace import Array, all_finite, copy, random_moves
+from ..._engine.termination import Failure, Termination
 from ..._functions.evaluators import ONE_BY_ONE
 from ..._functions.verify import agree, alike, share_of
 from ..._recorded.budget import NoCodeError
@@ -27,8 +28,10 @@ from ..sequential.ensemble import solve_ensemble
 from ..sequential.on_mesh import retrace
 from .accuracy import ANEW, FAR, LeftError
 from .alike import FEW
-from .all_members import AllMembers, Found
+from .all_members import AllMembers
+from .alone import places
 from .corners import LEFT_OUT
+from .found import Found
 from .members import MAKERS, Members, record_members
 from .parts import from_parts
 from .recorded import UNLIKE
@@ -88,12 +91,15 @@ def solve_batch(
     if _is_unlike(problem, members, found, nodes, state):
         raise NoCodeError(UNLIKE)
     follow = partial(_trajectory, problem, evaluation, nodes, states)
+    failure = _failure(problem, found) if found.bad else None
     return build_result(
         list(MAKERS)[int(found.methods.max())],
         t,
         xp.moveaxis(xp.moveaxis(values, -1, 0), -1, 1),
         nodes,
         _done(found) + ("" if batch.are_all_places else LEFT_OUT),
+        failure=failure,
+        failed_at=end,
         nfev=found.evaluations,
         npoints=found.evaluations,
         error_estimate=float(found.errors.max()),
@@ -233,11 +239,19 @@ def contradicts(problem: Problem, members: Members, t: Array, states: Array, som
     return not (all_finite(expected) and _agrees(problem, members, t, states, expected, some))
 
 
+def _failure(problem: Problem, found: Found) -> Failure:
+    """Why a batch is no success, some members of which are not."""
+    error = float(problem.xp.max(found.errors[problem.xp.asarray(found.bad)]))
+    of = places(found.bad, problem.batch)
+    return Failure(Termination.INACCURATE, f"the estimated error of {of} is up to {error:.2g} tolerances")
+
+
 def _done(found: Found) -> str:
     """The methods, the steps and the error."""
     steps = f"{int(found.steps.sum()) / found.steps.shape[0]:.0f} of its own for every member, on average"
     stiff = int((found.methods > 0).sum())
     others = f", and Rodas5P for {counted(stiff, 'stiff member')}" if stiff else ""
+    others += f", {counted(found.alone, 'member')} alone" if found.alone else ""
     error, far = float(found.errors.max()), ""
     if error > FAR:
         number = counted(int((found.errors > FAR).sum()), "member")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..._arrays.threads import available_threads
-from .integrate import MOST_STEPS, Run, Solver
+from .integrate import Run, Solver
 from .libm import vector_bytes
 from .loop import PAUSE
 from .members import Form
@@ -54,7 +54,7 @@ class Ends:
 def integrate_members(
     makers: Sequence[Callable[[Form], Solver]], t0: Any, end: Any, y0: Any, *, rtol: Any, atol: Any,
     max_step: Any = inf, first_step: Any = 0.0, share: Any = 1.0, parameters: Sequence[Any] = (),
-    shared: Sequence[bool] = (), times: Any = None, valued: int | None = None, most: int = MOST_STEPS,
+    shared: Sequence[bool] = (), times: Any = None, valued: int | None = None, most: int | None = None,
     first_methods: Any = None, stretches: Any = None, lanes: int | None = None, threads: int | None = None,
     report: Callable[[int], object] | None = None,
 ) -> Ends:  # fmt: skip

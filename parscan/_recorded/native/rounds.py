@@ -126,7 +126,7 @@ class Rounds:
     evaluations : int
         Of all marches.
     unfinished : int
-        Members whose first march did not come to its end.
+        Members whose first march did not come to its end: their errors are infinite, and they do not march again.
     values : array, shape (members, m, n), or None
         At times.
     """
@@ -205,6 +205,15 @@ class Rounds:
         from the first march.
         """
         self._judge(AGAIN, ends, apart)
+
+    def leave(self, members: Any) -> None:
+        """Let some members not march again, whose numbers are given."""
+        kept, left = ~np.isin(self.every, members), self.left
+        every, given, begin = self.every[kept], self.given[kept], self.begin[kept]
+        self.left, self.jobs = int(np.count_nonzero(kept[:left])), every.shape[0]
+        self._numbers[[WHOLES.index("left"), WHOLES.index("jobs")]] = self.left, self.jobs
+        self._every[: self.jobs], self._given[: self.jobs], self._begin[: self.jobs] = every, given, begin
+        self._flags[0, members] = False
 
     @property
     def others(self) -> int:
@@ -315,7 +324,8 @@ class _Writer:
         is_third = self.number("marches") > MOST_OTHERS - 1
         with code.for_(self.members) as m:
             second = m + self.members
-            with code.if_(~self._ended(m)):
+            has_ended = code.variable(self._ended(m))
+            with code.if_(~has_ended.get()):
                 self.put("unfinished", self.number("unfinished") + 1)
             one = self.row("now", m)
             error, _ = self._error(self._apart(one, self.row("now", second), m), limits.looser)  # type: ignore[arg-type]
@@ -326,12 +336,13 @@ class _Writer:
                 error = code.where(self._ended(third), error, inf)
                 with code.if_(found.get() <= limits.wanted):
                     found.set(code.maximum(error, found.get()))
+            found.set(code.where(has_ended.get(), found.get(), inf))
             share = arrays["first shares"][m]
             arrays["errors"][m], arrays["shares"][m] = found.get(), share
             expected = arrays["expected"][m] * share
             is_alike = (found.get() >= limits.doubt * expected) & (expected >= limits.doubt * found.get())
             self.put("unlike", self.number("unlike") + (~is_alike).to(WHOLE))
-            arrays["hopeful"][m], arrays["tells"][m] = found.get() > limits.wanted, True
+            arrays["hopeful"][m], arrays["tells"][m] = has_ended.get() & (found.get() > limits.wanted), True
             self._enter(m, m)
 
     def _again(self) -> None:

@@ -587,7 +587,7 @@ def test_a_member_that_fails():
     sol = solve(lambda t, y: rate * y * y, (0.0, 1.0), np.ones((1, 2)))
     assert not sol.success
     assert not sol.compiled
-    assert "left the solution of a member" in sol.message
+    assert "left the solution of member 1 of the batch at t = 0.5" in sol.message
 
 
 REFUSED = {

@@ -181,3 +181,22 @@ def test_first_marches_that_did_not_come_to_their_ends():
     assert rounds.unfinished == 2
     assert rounds.values is None
     assert np.isinf(rounds.errors).all()
+
+
+def test_members_that_are_left_do_not_march_again():
+    ends = marched(np.random.default_rng(0), np.ones((12, 2)))
+    ends.counts[:, 0] = Status.FINISHED
+    ends.y[:6], ends.y[6:] = 1.0, 2.0  # far apart
+    rounds = Rounds(LIMITS, np.arange(12.0).reshape(6, 2), RTOL, ATOL, may_be_exact=False, marches=2)
+    rounds.first(ends)
+    assert rounds.every.tolist() == [0, 1, 2, 3, 4, 5]
+    rounds.leave(np.array([1, 4]))
+    assert rounds.every.tolist() == [0, 2, 3, 5]
+    assert (rounds.left, rounds.jobs) == (4, 4)
+    np.testing.assert_array_equal(rounds.begin, np.arange(12.0).reshape(6, 2)[[0, 2, 3, 5]])
+    again = marched(np.random.default_rng(0), np.ones((4, 2)))
+    again.counts[:, 0] = Status.FINISHED
+    again.y[...] = 5.0
+    rounds.again(again)
+    assert 1 not in rounds.every
+    assert 4 not in rounds.every
