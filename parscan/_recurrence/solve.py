@@ -317,15 +317,16 @@ def _trouble_of_loop(task: Task, found: Solution) -> Finding | None:
 
 def _rehearse() -> None:
     """
-    Solve two recurrences of a few steps.
+    Solve recurrences of a few steps, eight times: then Python adapts its functions to what they are called with.
 
     Whatever is done first in a process takes long: the system loads functions and memory, Python looks up names. When
-    parscan is imported, that is a thousandth of the time of the import. In the first solve, it would be a third of the
-    time of a loop of a millisecond.
+    parscan is imported, a millisecond is one part in some hundreds. In the first solve, it would be a third of the time
+    of a loop of a millisecond.
     """
-    y0 = as_array("y0", [0.5])
-    solve_recurrence(lambda y: 0.5 * y, y0, length=FIRST_STEPS + 1)
-    solve_recurrence(lambda y, x: 0.5 * y + x, y0, as_array("x", [[0.5]] * (FIRST_STEPS + 1)))
+    y0, x = as_array("y0", [0.5]), as_array("x", [[0.5]] * (FIRST_STEPS + 1))
+    for _ in range(8):
+        solve_recurrence(lambda y: 0.5 * y, y0, length=FIRST_STEPS + 1)
+        solve_recurrence(lambda y, x: 0.5 * y + x, y0, x)
 
 
 _rehearse()
