@@ -8,6 +8,8 @@ import numpy as np
 import scipy.integrate
 import scipy.linalg
 
+from parscan._recorded.native import dop853
+
 
 @dataclass(frozen=True)
 class Family:
@@ -114,3 +116,15 @@ def deviation(found, expected):
 def exponentials(A, times):
     """The fundamental matrix of y' = A y, `(n, N, n)`."""
     return np.stack([scipy.linalg.expm(A * t) for t in times], axis=1)
+
+
+def steps_of(fun, nodes, y0, *args):
+    """States at nodes by DOP853, one step from each to the next one."""
+    states = [y0]
+    for t, h in zip(nodes[:-1], np.diff(nodes), strict=True):
+        slopes = []
+        for node, weights in zip(dop853.C, ((), *dop853.A), strict=True):
+            stage = states[-1] + h * sum((w * k for w, k in zip(weights, slopes, strict=False)), 0 * y0)
+            slopes.append(fun(t + node * h, stage, *args))
+        states.append(states[-1] + h * sum(w * k for w, k in zip(dop853.B, slopes, strict=True)))
+    return np.stack(states)

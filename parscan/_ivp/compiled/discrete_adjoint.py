@@ -77,7 +77,7 @@ def backwards(
     from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
     from ..._recorded.state_switches import passes_kinks  # noqa: PLC0415
 
-    step, back = _programs(recording, numbers)
+    step, back = programs(recording, numbers)
     xp, (times, y) = problem.xp, solution
     way = 1.0 if problem.span[1] > problem.span[0] else -1.0
     nodes = union(way * mesh, way * times)
@@ -100,7 +100,7 @@ def backwards(
         is_finite = compiled_loop(step).run(states[0, :], rows, states[1:, :], 0, steps)
         if not is_finite or is_far(problem, states[places, :], xp.permute_dims(y, (1, 0))):
             raise NoCodeError("has another solution on these steps")
-        kinks = _kinks(recording)
+        kinks = kinks_of(recording)
         if kinks is not None and passes_kinks(kinks, parameters, nodes, states):
             raise NoCodeError("passes a kink")
         turned = [one[::-1, ...] for one in (states[:-1, :], *rows, given[:-1, :])]
@@ -118,7 +118,7 @@ def is_far(problem: Problem, found: Array, expected: Array) -> bool:
     return bool(xp.any(xp.abs(found - expected) > FAR * (problem.atol + problem.rtols * xp.abs(expected))))
 
 
-def _kinks(recording: Recording) -> Program | None:
+def kinks_of(recording: Recording) -> Program | None:
     """What decides on which side of a kink states are."""
     from ..._recorded.state_switches import state_kinks  # noqa: PLC0415 - slow to import
 
@@ -129,8 +129,14 @@ def _kinks(recording: Recording) -> Program | None:
     return found
 
 
-def _programs(recording: Recording, numbers: tuple[int, ...]) -> tuple[Program, Program]:
-    """The step, and its adjoint; raises `NoCodeError` if they cannot be had, or do not pay."""
+def programs(
+    recording: Recording, numbers: tuple[int, ...], otherwise: float = OTHERWISE
+) -> tuple[Program, Program]:  # fmt: skip
+    """
+    The step, and its adjoint; raises `NoCodeError` if they cannot be had, or do not pay.
+
+    Other ways take `otherwise` seconds.
+    """
     notes, key = recording.notes, ("backwards", numbers)
     if key not in notes:
         try:
@@ -143,7 +149,7 @@ def _programs(recording: Recording, numbers: tuple[int, ...]) -> tuple[Program, 
     step, back = found
     if ("paid", *key) not in notes:
         price = COMPILING + PER_OPERATION * (step.written + back.written)
-        if not CODES.buys(("backwards", back.kinds), price, OTHERWISE):
+        if not CODES.buys(("backwards", back.kinds), price, otherwise):
             raise NoCodeError("does not pay yet")
         notes["paid", *key] = True
     return step, back

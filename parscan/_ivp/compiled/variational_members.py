@@ -1,15 +1,18 @@
-"""Derivatives of compiled batches by few parameters: variational equations of all members, in lanes and in threads."""
+"""Derivatives of compiled batches: variational equations of all members in lanes, or adjoints of the steps of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._arrays.elementwise import is_complex
 from ..._arrays.namespace import Array, all_finite, array_namespace, copy
+from ..._arrays.threads import available_threads
 from ..._functions.adjoint import Adjoint
 from ..._functions.at_points import CODES
 from ..._functions.columns import chosen_columns, in_structure
@@ -20,6 +23,7 @@ from ..core.mesh import union
 from ..core.problem import Problem
 from ..sensitivities.recorded_gradient import entering
 from ..sensitivities.stale_check import CHANGED
+from .adjoints_of_members import Adjoints, Backwards
 from .all_members import LEAST_RELATIVE, NUMBERS, Alone
 from .corners import Places, places_in, stretches_of_members
 from .discrete_adjoint import is_far
@@ -31,9 +35,13 @@ from .variational import MOST_STIFF, TIGHTER, as_tree, equations, is_double, of_
 
 if TYPE_CHECKING:
     from ..._recorded.native.ensemble import Ends
+    from ..._recorded.record import Recording
 
 OTHERWISE, OF_MEMBER = 0.02, 2e-4
 """Seconds that a derivative takes without this machine code, about: of a batch, and of each of its members."""
+
+FEW = 2
+"""Numbers in the parameters of a member up to which gradients are by variational equations rather than by adjoints."""
 
 LARGEST = 1 << 27
 """Most numbers in a Jacobian that has zeros for the parameters of other members."""
@@ -41,7 +49,7 @@ LARGEST = 1 << 27
 
 class VariationalMembers:
     """
-    The variational equations of a solved batch.
+    The derivatives of a solved batch.
 
     Parameters
     ----------
@@ -82,19 +90,23 @@ class VariationalMembers:
         """The gradient for that by states at some times, by parameters in their structure; raises `NoCodeError`."""
         problem, xp = self._problem, array_namespace(y)
         plan = self._plan(of_gradient(params, problem))
-        self._buy(plan)
-        bar = xp.astype(xp.reshape(xp.moveaxis(grad_y, 0, 1), (-1, self._count)).T, xp.float64)
         sums = {key: xp.zeros(size) for key, size in plan.sizes.items()}
-        for some, found in self._solved(plan, times, (times, y)):
-            products = bar[some, None, :] @ xp.reshape(found, (found.shape[0], -1, plan.width))
+        for some, products in self._products(plan, y, times, grad_y):
             for key, first, places, own in plan.columns(some):
                 entries, size = xp.reshape(first + places, (-1,)), plan.sizes[key]
-                sums[key] += xp.bincount(entries, xp.reshape(products[:, 0, own], (-1,)), size)
+                sums[key] += xp.bincount(entries, xp.reshape(products[:, own], (-1,)), size)
         return plan.chosen.joined([as_tree(problem.args[int(key)], sums[key]) for key in plan.chosen.keys])
 
     def adjoint(self, y: Array, times: Array, mesh: Array, grad_y: Array) -> Adjoint:
         """Gradients with respect to the states at the nodes `mesh`; raises `NoCodeError`."""
-        raise NoCodeError("has no adjoint of its steps")
+        xp, (n, _, *batch), way = array_namespace(y), y.shape, self._way
+        states = xp.zeros((mesh.shape[0], self._count, n))
+        places = xp.searchsorted(way * mesh, way * times)
+        for found in self._backwards(self._plan(Chosen((), True, {})), y, times, grad_y):
+            states[0, found.some, :] = found.y0
+            states[places, found.some, :] = found.states
+        states = xp.astype(xp.reshape(xp.moveaxis(states, -1, 0), (n, mesh.shape[0], *batch)), y.dtype)
+        return Adjoint(states, xp.asarray(states[:, 0, ...], copy=True))
 
     def tangent(self, solution: tuple[Array, Array], times: Array, start: Array) -> Array:
         """
@@ -105,7 +117,7 @@ class VariationalMembers:
         plan = self._plan(Chosen((START,), True, {}))
         self._buy(plan)
         (given, y), xp = solution, array_namespace(times)
-        way = 1.0 if self._problem.span[1] > self._problem.span[0] else -1.0
+        way = self._way
         every = union(way * given, way * times)
         if every is None:
             raise NoCodeError("has no times")
@@ -117,6 +129,59 @@ class VariationalMembers:
         whole = xp.permute_dims(xp.concat(parts), (2, 1, 0, 3))
         shape = (*whole.shape[:2], *self._problem.batch, whole.shape[-1])
         return xp.astype(xp.reshape(whole, shape), y.dtype)
+
+    def _products(self, plan: Plan, y: Array, times: Array, grad_y: Array) -> Iterator[tuple[slice, Array]]:
+        """Products `(b, width)` of gradients with derivatives by parameters, of members; raises `NoCodeError`."""
+        xp = array_namespace(y)
+        if plan.width > FEW:
+            with suppress(NoCodeError):  # variational equations pass kinks, and know stiff members
+                yield from [(one.some, one.sums) for one in self._backwards(plan, y, times, grad_y)]
+                return
+        self._buy(plan)
+        bar = xp.astype(xp.reshape(xp.moveaxis(grad_y, 0, 1), (-1, self._count)).T, xp.float64)
+        for some, found in self._solved(plan, times, (times, y)):
+            yield some, (bar[some, None, :] @ xp.reshape(found, (found.shape[0], -1, plan.width)))[:, 0, :]
+
+    def _backwards(self, plan: Plan, y: Array, times: Array, grad_y: Array) -> Iterator[Backwards]:
+        """The adjoints of the steps of members; raises `NoCodeError`."""
+        problem, xp, members = self._problem, array_namespace(y), plan.record.members
+        if problem.breaks is not None or bool(xp.any(self._methods > 0)):
+            raise NoCodeError("has other steps")
+        solution, bar = (xp.reshape(one, (y.shape[0], -1, self._count)) for one in (y, grad_y))
+        adjoints = Adjoints(problem, _recording(members), plan.record.numbers, OTHERWISE + OF_MEMBER * self._count)
+        yield from adjoints.solved(self._meshes(), members.arguments(slice(None)), times, solution, bar)
+
+    def _meshes(self) -> list[Array]:
+        """Ends of the steps of each member, from the begin on; raises `NoCodeError`."""
+        from ..._recorded.native.members import STATES, Form  # noqa: PLC0415 - slow to import
+        from ..._recorded.native.status import Status  # noqa: PLC0415
+        from ..._recorded.native.text import UnsupportedError  # noqa: PLC0415
+
+        problem, xp, members = self._problem, self._problem.xp, self._members
+        begin, end = problem.span
+        longest = min(problem.max_step, abs(end - begin) / FEWEST) * self._shares ** (1 / ORDER)
+        try:
+            run = members.solvers()[0](Form(shared=members.shared, log=STATES)).start(
+                begin, end, wide(xp.reshape(problem.y0, (self._count, -1))), rtol=problem.rtols, atol=problem.atol,
+                share=self._shares, max_step=longest, parameters=members.arguments(slice(None)),
+                threads=min(available_threads(), max(1, self._count // 2)),
+            )  # fmt: skip
+        except UnsupportedError as error:
+            raise NoCodeError(str(error)) from error
+        logs, left = [(xp.arange(self._count), xp.full(self._count, begin))], 1
+        while left:
+            left = run.advance(1000)
+            logs.append(run.log[:2])
+        if bool(xp.any(run.counts[:, 0] != int(Status.FINISHED))):
+            raise NoCodeError("has steps that end early")
+        numbers, t = map(xp.concat, zip(*logs, strict=True))
+        t = t[xp.argsort(numbers, stable=True)]
+        ends = xp.cumulative_sum(xp.bincount(numbers, None, self._count))
+        return [t[first:last] for first, last in pairwise([0, *ends.tolist()])]
+
+    @property
+    def _way(self) -> float:
+        return 1.0 if self._problem.span[1] > self._problem.span[0] else -1.0
 
     @property
     def _count(self) -> int:
@@ -137,7 +202,6 @@ class VariationalMembers:
         if not all(map(is_double, every)):
             raise NoCodeError("has parameters in single precision")
         record = self._recorded(keys, [as_example(leaf, wide(problem.y0)) for leaf in every])
-        members, width = _equations(record, by_start=by_start)
         entries, place, numbered = list[Columns](), 0, iter(record.places)
         sizes = dict[int | str, int]()
         for key in keys:
@@ -151,7 +215,7 @@ class VariationalMembers:
             sizes[START] = n
             every_member = xp.broadcast_to(xp.arange(n), (self._count, n))
             entries.append(Columns(START, 0, every_member, slice(place, place + n)))
-        return Plan(chosen, members, record, width, tuple(entries), sizes, by_start)
+        return Plan(chosen, record, place + n * by_start, tuple(entries), sizes, by_start)
 
     def _recorded(self, keys: Sequence[int], examples: Sequence[Array]) -> Opened:
         """The members with some parameters as arguments; raises `NoCodeError`."""
@@ -183,7 +247,7 @@ class VariationalMembers:
             slopes[:, width - n :] = xp.eye(n)
         size = max(1, NUMBERS // max(1, m * n * (1 + width)))
         expected = xp.reshape(xp.moveaxis(solution[1], 0, 1), (-1, n, self._count))
-        way = 1.0 if problem.span[1] > problem.span[0] else -1.0
+        way = self._way
         places = xp.searchsorted(way * times, way * solution[0])
         for first in range(0, self._count, size):
             some = slice(first, min(first + size, self._count))
@@ -267,10 +331,8 @@ class Plan(NamedTuple):
     Attributes
     ----------
     chosen : Chosen
-    members : Members
-        The variational equations of the members.
     record : Opened
-        The members.
+        The members, with these parameters as arguments.
     width : int
         Columns of the derivative of each.
     entries : tuple of Columns
@@ -281,12 +343,16 @@ class Plan(NamedTuple):
     """
 
     chosen: Chosen
-    members: Members
     record: Opened
     width: int
     entries: tuple[Columns, ...]
     sizes: dict[int | str, int]
     by_start: bool
+
+    @property
+    def members(self) -> Members:
+        """The variational equations of the members; raises `NoCodeError`."""
+        return _equations(self.record, by_start=self.by_start)
 
     def columns(self, some: slice) -> Iterator[Columns]:
         """The columns of some members."""
@@ -297,24 +363,30 @@ def _is_array(one: Any) -> bool:
     return hasattr(one, "tobytes")
 
 
-def _equations(record: Opened, *, by_start: bool) -> tuple[Members, int]:
-    """The variational equations of members, kept with them, and their columns; raises `NoCodeError`."""
-    from ..._recorded.replay import replayed  # noqa: PLC0415 - slow to import
-
+def _equations(record: Opened, *, by_start: bool) -> Members:
+    """The variational equations of members, kept with them; raises `NoCodeError`."""
     members, numbers = record.members, record.numbers
     key = "variational members", numbers, by_start
     if key not in members.notes:
         try:
-            with entering():
-                recording = replayed(members.program, MOST_NODES)
-            members.notes[key] = equations(recording, numbers, by_start=by_start).program, {}
+            members.notes[key] = equations(_recording(members), numbers, by_start=by_start).program, {}
         except NoCodeError as error:
             members.notes[key] = str(error), {}
     program, notes = members.notes[key]
     if isinstance(program, str):
         raise NoCodeError(program)
-    n = prod(members.program.arguments[1].shape)
-    return Members(program, members.own, notes), program.arguments[1].shape[0] // n - 1
+    return Members(program, members.own, notes)
+
+
+def _recording(members: Members) -> Recording:
+    """The program of members as a recording, kept with them; raises `NoCodeError`."""
+    from ..._recorded.replay import replayed  # noqa: PLC0415 - slow to import
+
+    if "recording" not in members.notes:
+        with entering():
+            members.notes["recording"] = replayed(members.program, MOST_NODES)
+    found: Recording = members.notes["recording"]
+    return found
 
 
 def _stretches(problem: Problem, members: Members, some: slice) -> Array | None:

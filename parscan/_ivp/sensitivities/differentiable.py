@@ -208,7 +208,8 @@ class Differentiable(Result[Derivatives]):
         As for `tangent`: the derivative of the discrete solution. After a solve by machine code, and once making more
         of it pays, the gradient by up to 16 numbers, without `vjp` and `forcing`, is the product of `grad_y` with
         `jacobian`, that of the exact solution to the tolerances told there; that by more numbers, as the result of
-        `adjoint`, is exact for steps of DOP853, those of the solution, divided at the times of the output.
+        `adjoint`, is exact for steps of DOP853, those of the solution, divided at the times of the output. For batches,
+        the gradient by more than two numbers of each member is of that kind, unless some members are stiff.
 
         Examples
         --------

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from ode_sensitivities import deviation
+from ode_sensitivities import deviation, steps_of
 
 from parscan import solve_ivp
 from parscan._functions.at_points import CODES
 from parscan._ivp.compiled import discrete_adjoint
-from parscan._recorded.native import dop853
 
 RNG = np.random.default_rng(4)
 P = {"W": RNG.standard_normal((6, 2)), "b": 0.3 * RNG.standard_normal(6), "V": RNG.standard_normal((2, 6))}
@@ -16,18 +15,6 @@ T = np.array([0.3, 1.0, 1.7, 2.0])
 
 def network(t, y, p, rate):
     return p["V"] @ np.tanh(p["W"] @ y + p["b"]) - rate * y + np.sin(t)
-
-
-def steps_of(fun, nodes, y0, *args):
-    """States at nodes by DOP853, one step from each to the next one."""
-    states = [y0]
-    for t, h in zip(nodes[:-1], np.diff(nodes), strict=True):
-        slopes = []
-        for node, weights in zip(dop853.C, ((), *dop853.A), strict=True):
-            stage = states[-1] + h * sum((w * k for w, k in zip(weights, slopes, strict=False)), 0 * y0)
-            slopes.append(fun(t + node * h, stage, *args))
-        states.append(states[-1] + h * sum(w * k for w, k in zip(dop853.B, slopes, strict=True)))
-    return np.stack(states)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.integrate
-from ode_sensitivities import deviation
+from ode_sensitivities import deviation, steps_of
 
 from parscan import solve_ivp
 from parscan._functions.at_points import CODES
@@ -66,7 +66,8 @@ def test_jacobians_are_those_of_each_member(back):
             assert deviation(by_y0[..., b, k], by_complex_steps(*at, (np.eye(2)[k], 0, 0))) <= CLOSE
 
 
-def test_gradients_and_tangents_are_products_with_jacobians(paid):
+def test_gradients_and_tangents_are_products_with_jacobians(paid, monkeypatch):
+    monkeypatch.setattr("parscan._ivp.compiled.variational_members.FEW", 4)
     sol, grad_y = solved(), RNG.standard_normal((2, 6, COUNT))
     by_rate, by_p, by_y0 = sol.jacobian((0, 1, "y0"))
     found = sol.gradient(grad_y)
@@ -171,10 +172,13 @@ def test_times_of_the_output(paid):
 
 def test_many_members_do_not_need_more_memory_at_once(monkeypatch, paid):
     expected = solved().gradient(np.ones((2, 6, COUNT)))
-    monkeypatch.setattr("parscan._ivp.compiled.variational_members.NUMBERS", 300)
+    by_rate = solved().gradient(np.ones((2, 6, COUNT)), 0)
+    for module in ("variational_members", "adjoints_of_members"):
+        monkeypatch.setattr(f"parscan._ivp.compiled.{module}.NUMBERS", 300)
     found = solved().gradient(np.ones((2, 6, COUNT)))
     assert deviation(found[0], expected[0]) <= 1e-9
     assert deviation(found[1], expected[1]) <= 1e-9
+    assert deviation(solved().gradient(np.ones((2, 6, COUNT)), 0), by_rate) <= 1e-9
 
 
 def test_parameters_that_were_changed_after_the_solve_are_noticed(paid):
@@ -206,3 +210,64 @@ def test_members_that_differ_in_constants(paid):
     assert deviation(sol.jacobian("rate")[0], expected) <= CLOSE
     by_start = sol.tangent(y0=np.ones((1, COUNT)))
     assert deviation(by_start, np.ones((1, 6, COUNT))) <= CLOSE
+
+
+W = {"in": RNG.standard_normal((6, 2)), "out": 0.5 * RNG.standard_normal((2, 6))}
+
+
+def network(t, y, p, rate):
+    return p["out"] @ np.tanh(p["in"] @ y) - rate * y + np.sin(t)
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_adjoints_are_those_of_the_steps_of_each_member(back, paid):
+    t, start = (T[::-1] - T[0], T[-1]) if back else (T, 0.0)
+    sol, grad_y = solved(network, Y0 / 2, (W, RATES), t, start, rtol=1e-9), RNG.standard_normal((2, 6, COUNT))
+    (by_w, by_rate), adjoint = sol.gradient(grad_y), sol.adjoint(grad_y)
+    assert is_by_code(sol)
+    change = {name: RNG.standard_normal(one.shape) for name, one in W.items()}
+    along, meshes = 0.0, sol._solution._variational._meshes()
+    for b in range(COUNT):
+        nodes = np.unique(np.concatenate([meshes[b], t]))[:: -1 if back else 1]
+        places = [int(np.flatnonzero(nodes == one)[0]) for one in t]
+
+        def loss(w, rate, y0, b=b, nodes=nodes, places=places):
+            states = steps_of(network, nodes, Y0[:, b] / 2 + y0, w, RATES[b] + rate)[places]
+            return np.sum(grad_y[..., b].T * states).imag / 1e-30
+
+        none = np.zeros(2)
+        along += loss({name: one + 1e-30j * change[name] for name, one in W.items()}, 0.0, none)
+        assert abs(loss(W, 1e-30j, none) - by_rate[b]) <= 1e-12 * np.abs(by_rate).max()
+        for k in range(2):
+            assert abs(loss(W, 0.0, 1e-30j * np.eye(2)[k]) - adjoint.y0[k, b]) <= 1e-12 * np.abs(adjoint.y0).max()
+    found = sum(np.sum(by_w[name] * change[name]) for name in W)
+    assert abs(found - along) <= 1e-12 * sum(np.sum(np.abs(by_w[name] * change[name])) for name in W)
+
+
+@pytest.mark.parametrize("t", [T, T[:-2], np.array([0.0, 1.5, 3.0]), None])
+def test_adjoints_at_nodes_of_the_result_are_those_of_a_trajectory(t, paid):
+    options = {"args": (RATES, P), "rtol": 1e-11, "atol": 1e-13, "compile": True}
+    sol = solve_ivp(predators, (0, 3), Y0, t_eval=t, **options)
+    grad_y = RNG.standard_normal(sol.y.shape)
+    adjoint = sol.adjoint(grad_y)
+    assert is_by_code(sol)
+    assert adjoint.states.shape == (2, sol.mesh.size, COUNT)
+    assert np.array_equal(adjoint.y0, adjoint.states[:, 0])
+    sol._solution._variational = None
+    expected = sol.adjoint(grad_y)
+    assert not is_by_code(sol)
+    assert deviation(adjoint.states, expected.states) <= CLOSE
+
+
+def test_stiff_members_have_gradients_by_variational_equations(paid):
+    def fun(t, y, rate, p):
+        return -rate * (y - p[0] * np.cos(t)) + p[1] * np.sin(y) + p[2] * t
+
+    p, rates = np.array([1.0, 0.5, 0.2]), np.array([1.0, 1e5])
+    sol = solved(fun, np.ones((1, 2)), (rates, p), rtol=1e-9, atol=1e-11)
+    grad_y = RNG.standard_normal(sol.y.shape)
+    found = sol.gradient(grad_y, "p")
+    assert is_by_code(sol)
+    assert deviation(found, np.einsum("ntb,ntbk->k", grad_y, sol.jacobian("p"))) <= 1e-12
+    sol.adjoint(grad_y)
+    assert not is_by_code(sol)
