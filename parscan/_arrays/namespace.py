@@ -47,6 +47,8 @@ _KNOWN: dict[Any, Any] = {np.dtype(name): getattr(np, name) for name in _FLOATIN
 _CHARS = "fdFD"
 """Their characters."""
 
+_all: Any = np.logical_and.reduce
+
 _OF_NUMPY = (np.ndarray, np.generic)
 """Types of NumPy's arrays and numbers."""
 
@@ -255,6 +257,8 @@ def is_single(dtype: Any) -> bool:
 
 def all_finite(x: Array) -> bool:
     """Whether no entry is NaN or infinite."""
+    if type(x) is np.ndarray and x.size <= MANY:
+        return bool(_all(np.isfinite(x), None))
     xp = array_namespace(x)
     if x.size > MANY:  # a sum is finite only if all entries are
         with quiet():

@@ -122,10 +122,11 @@ def march(problem: Problem, plan: Plan, start: int, report: Report | None = None
 
 def looped(problem: Problem, start: int, report: Report | None) -> Record:
     """All steps by the loop: a short one takes hardly longer than what `_March` prepares."""
-    if start >= problem.steps:
+    steps = problem.steps
+    if start >= steps:
         return Record(reached=start)
     on = None if report is None else partial(report, method="sequential", window=1, iterations=0, correction=None)
-    reached = problem.loop(problem.state(start), start, problem.steps, on)
+    reached = problem.loop(problem.state(start), start, steps, on)
     return Record(looped=reached - start, reached=reached)
 
 

@@ -96,8 +96,8 @@ class Step:
     def __call__(self, y: Array, times: Times, copies: int = 1) -> Array:
         """States after the stacked states `y`, with the inputs at `times` repeated `copies` times over."""
         self.counts.add(1, y.shape[0])
-        value = self._evaluate(self._value, y, times, copies)
-        return _as_state(value, y)
+        given = () if self.x is None else (self.inputs(times, copies),)
+        return _as_state(self._call(self._value, (y, *given, *self.args), times), y)
 
     def together(self, points: Sequence[int], states: Array) -> Array:
         """States after the stacked `states` at these time steps, by one call with copies of the arrays."""

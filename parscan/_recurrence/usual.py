@@ -6,7 +6,7 @@ from collections.abc import Callable
 from operator import is_
 from typing import Any
 
-from .._arrays.memory import LIMITS
+from .._arrays import memory
 from .._arrays.namespace import array_namespace, usual_inputs, usual_state
 from .._functions.step import Step
 from .._linalg.dense import Dense
@@ -40,7 +40,7 @@ def usual_task(
     options = _AS_PAYS if compiles is None else _BY_CODE if compiles is True else _BY_FUNCTION
     if state is None or type(steps) is not int or (compiles is not options.compiles):
         return None
-    if steps < 0 or steps * state.nbytes > LIMITS.unasked:
+    if steps < 0 or steps * state.nbytes > memory.LIMITS.unasked:
         return None
     xp = array_namespace(state)
     trajectory = xp.empty((steps, *state.shape), dtype=state.dtype)

@@ -217,7 +217,10 @@ def test_other_arguments_are_checked(place):
     assert usual_task(decaying, STATES["two"], None, 9, (), None, others) is None
 
 
-def test_too_large_trajectories_are_checked():
+def test_too_large_trajectories_are_checked(limit_memory):
+    assert usual_task(decaying, STATES["two"], None, 100, (), None, USUAL) is not None
+    limit_memory(unasked=1599)
+    assert usual_task(decaying, STATES["two"], None, 100, (), None, USUAL) is None
     assert usual_task(decaying, STATES["two"], None, 2**50, (), None, USUAL) is None
 
 
