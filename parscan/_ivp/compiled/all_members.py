@@ -122,7 +122,7 @@ class AllMembers:
     @property
     def _most(self) -> int | None:
         """Steps after which a member is given up, if others are than those that machine code may take."""
-        return IN_MODES if self._alone(self._problem.xp.zeros(0), 0).has_modes else None
+        return IN_MODES if self._alone(self._problem.xp.zeros(0), 0).has_switches else None
 
     def _alone(self, times: Array, first: int) -> Singles:
         """Solves single members of a part that begins with a member."""
@@ -151,7 +151,7 @@ class AllMembers:
             if run.status is not Status.STIFF:
                 break
             method += 1
-        if run.status is not Status.FINISHED and (alone := self._alone(xp.zeros(0), 0)).has_modes:
+        if run.status is not Status.FINISHED and (alone := self._alone(xp.zeros(0), 0)).has_switches:
             return alone.times(0)
         if run.status is not Status.FINISHED:
             raise LeftError(f"left the solution of a member at t = {begin!r}: {run.status.name}")

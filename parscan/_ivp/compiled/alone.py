@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..._arrays.namespace import Array
+from ..._engine.termination import Failure
 from ..core.problem import Problem
 from .accuracy import LeftError, Solved, known_of, solved
 from .found import Found
@@ -15,12 +16,29 @@ from .parts import as_parts
 from .recorded import MOST_NODES, Recorded
 from .solvers import EXPLICIT, METHODS, ROSENBROCK
 
-RECORD = "record of one"
-"""Name of the record of a member among the notes of all."""
+RECORD, HAD_MODES = "record of one", "had modes"
+"""Names of the record of a member among the notes of all, and of whether it has modes, or had them."""
 
 TRIED = 8
 """So many of the members with large errors are tried before it is decided whether others are: where small changes grow
 along the solution, nothing helps."""
+
+
+class GivenUpError(LeftError):
+    """
+    A member was given up on the way, as a single problem would be.
+
+    Parameters
+    ----------
+    t : float
+        Time that it reached.
+    failure : Failure
+        Why, with the member.
+    """
+
+    def __init__(self, t: float, failure: Failure) -> None:
+        super().__init__(f"gave up at t = {t!r}: {failure}")
+        self.t, self.failure = t, failure
 
 
 class Singles:
@@ -58,15 +76,27 @@ class Singles:
         """Whether steps of a member alone end where comparisons of states change."""
         return self._recorded(0).modes is not None
 
+    @property
+    def has_switches(self) -> bool:
+        """Whether they do, or did before that led nowhere."""
+        notes = self._members.notes
+        if HAD_MODES not in notes:
+            notes[HAD_MODES] = self.has_modes
+        return bool(notes[HAD_MODES])
+
     def times(self, member: int) -> Array:
         """Times of the steps of a member; raises `LeftError` if it cannot be solved."""
         course = self._solved(member).course
         if course.failed:
-            raise LeftError(self._told([(member, course)], many=False))
+            raise self._failure([(member, course)])
         return course.path.t
 
     def find(self, found: Found, lost: Sequence[int]) -> None:
-        """Solve members that others' way has lost; raises `LeftError` if one of them cannot be solved."""
+        """
+        Solve members that others' way has lost.
+
+        It raises `LeftError` if one of them cannot be solved: `GivenUpError` if all such members were given up.
+        """
         failed = list[tuple[int, Course]]()
         for member in lost:
             one = self._enter(found, member)
@@ -75,7 +105,7 @@ class Singles:
             if len(failed) == TRIED:
                 break
         if failed:
-            raise LeftError(self._told(failed, many=len(failed) == TRIED))
+            raise self._failure(failed, many=len(failed) == TRIED)
 
     def renew(self, found: Found, crossing: Sequence[int]) -> None:
         """Solve members that cross switches often: of errors of others' way, small ones may be chance."""
@@ -130,13 +160,16 @@ class Singles:
         own = self._members.arguments(self.first + member)
         return Recorded(notes[RECORD], tuple(one if one.ndim else float(one) for one in own))
 
-    def _told(self, failed: list[tuple[int, Course]], *, many: bool) -> str:
+    def _failure(self, failed: list[tuple[int, Course]], *, many: bool = False) -> LeftError:
         """Which members failed, where the first one of them did, and why."""
         way = 1.0 if self._problem.span[1] > self._problem.span[0] else -1.0
         _, course = min(failed, key=lambda one: way * one[1].t)
         every = places([self.first + member for member, _ in failed], self._problem.batch)
-        others = " (and perhaps of others)" if many else ""
-        return f"left the solution of {every}{others} at t = {course.t!r}: {course.failed}"
+        every += " (and perhaps others)" if many else ""
+        if course.chatter is not None and all(one.chatter for _, one in failed):
+            why = Failure(course.chatter.termination, f"{every}: {course.chatter}")
+            return GivenUpError(course.t, why)
+        return LeftError(f"left the solution of {every} at t = {course.t!r}: {course.failed}")
 
 
 def places(members: Sequence[int], batch: tuple[int, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -29,7 +30,7 @@ from ..sequential.on_mesh import retrace
 from .accuracy import ANEW, FAR, LeftError
 from .alike import FEW
 from .all_members import AllMembers
-from .alone import places
+from .alone import GivenUpError, places
 from .corners import LEFT_OUT
 from .found import Found
 from .members import MAKERS, Members, record_members
@@ -39,6 +40,9 @@ from .variational_members import VariationalMembers
 
 NUMBERS = 1 << 20
 """Numbers in all states that are compared with the function, if they are at least two states of the batch."""
+
+SHORTER = 0.5
+"""Share of the span up to where a member was given up within which others may be given up earlier."""
 
 SOME, FEWER = 400, 50
 """Largest number of members that are compared at the end, and of those at solves that repeat others, which are other
@@ -57,9 +61,10 @@ def solve_batch(
     evaluation: Evaluation,
     report: Report | None,
     members: Members,
+    given_up: GivenUpError | None = None,
 ) -> IvpResult:
     """
-    Solve a batch by machine code of its members.
+    Solve a batch by machine code of its members, up to a time at which one of them was `given_up`.
 
     Raises
     ------
@@ -68,9 +73,16 @@ def solve_batch(
     """
     batch = AllMembers(problem, members, first_step)
     xp, (begin, end), dtype = problem.xp, problem.span, problem.y0.dtype
-    t = batch.pilot() if times is None else times
     length = abs(end - begin)
-    found = batch.solved(t, lambda share: report and report(length * share, method="DOP853", window=0))
+    try:
+        t = batch.pilot() if times is None else times
+        found = batch.solved(t, lambda share: report and report(length * share, method="DOP853", window=0))
+    except GivenUpError as early:
+        if early.t == begin or (given_up is not None and abs(early.t - begin) > SHORTER * length):
+            raise
+        span = begin, early.t
+        kept = times if times is None else times[(times >= min(span)) & (times <= max(span))]
+        return solve_batch(replace(problem, span=span), first_step, kept, evaluation, report, members, early)
     values = xp.astype(from_parts(found.values, problem.y0), dtype, copy=False)
     values = xp.reshape(values, (*problem.batch, *values.shape[1:]))
     last = xp.reshape(xp.astype(from_parts(found.y, problem.y0), dtype, copy=False), problem.y0.shape)
@@ -91,7 +103,7 @@ def solve_batch(
     if _is_unlike(problem, members, found, nodes, state):
         raise NoCodeError(UNLIKE)
     follow = partial(_trajectory, problem, evaluation, nodes, states)
-    failure = _failure(problem, found) if found.bad else None
+    failure = given_up.failure if given_up is not None else _failure(problem, found) if found.bad else None
     return build_result(
         list(MAKERS)[int(found.methods.max())],
         t,

@@ -49,7 +49,7 @@ def solve_compiled(
             raise NoCodeError(f"works on a batch of shape {problem.batch}, with `dense_output`")
         members = members_of(problem)
         found = solve_batch(problem, first_step or 0.0, times, evaluation, report, members)
-        if not (first_step or report or vectorized):
+        if found.success and not (first_step or report or vectorized):
             note_batch(problem, members, is_demanded=is_demanded)
         return found
     recorded = record_right_hand_side(problem, opens=not events)

@@ -108,3 +108,23 @@ def test_members_that_fail_are_named():
     sol = solve_ivp(lambda t, y: rate * y * y, (0.0, 1.0), np.ones((1, 4)), rtol=RTOL, atol=ATOL, compile=True)
     assert not sol.success
     assert "left the solution of members 1, 3 of the batch at t = 0.333" in sol.message
+
+
+def twisting(t, y, rate):
+    """The third member starts on a switch of its second derivative, and turns around it ever faster."""
+    return np.stack([y[1], np.where(y[0] > np.cos(rate * t), -2.0, 1.0) - 0.3 * y[1]])
+
+
+@pytest.mark.parametrize("times", [None, [0.0, 1e-9, 15.0]])
+def test_a_member_that_is_given_up_ends_the_batch(times):
+    y0, rates = np.array([[3.0, -3.0, 1.0], [0.0, 0.0, 0.0]]), np.array([0.8, 1.0, 1.2])
+    for _ in range(2):  # modes have led nowhere before the second one
+        sol = solve_ivp(
+            twisting, (0.0, 15.0), y0, args=(rates,), rtol=RTOL, atol=ATOL, compile=True, t_eval=times, max_step=15.0
+        )
+        assert not sol.success
+        assert sol.compiled
+        assert "member 2 of the batch: `fun` jumps to and fro" in sol.message
+        assert sol.t[-1] < 1.0
+        assert sol.y.shape == (2, len(sol.t), 3)
+        np.testing.assert_allclose(sol.y[:, -1], y0 + sol.t[-1] * np.stack([y0[1], [-2.0, 1.0, 0.0]]), atol=1e-4)
