@@ -55,3 +55,22 @@ def states_of(
         return diffrax.diffeqsolve(term, own, 0.0, times[-1], None, jnp.asarray(y0), parameters, **options).ys
 
     return jax.jit(states), jax.jit(jax.jacfwd(states))
+
+
+def gradients_of_members(
+    fun: Callable[..., Any], solver: str, times: Any, rtol: float, atol: float
+) -> Callable[[Array, Array, Array], Array]:
+    """The gradient by parameters `(B, p)`, of `grad_y` `(B, m, n)` times states at some times, from starts `(B, n)`."""
+    term = diffrax.ODETerm(lambda t, y, parameters: jnp.stack(fun(t, y, parameters)))
+
+    def loss(parameters: Array, y0: Array, grad_y: Array) -> Array:
+        options: dict[str, Any] = {
+            "saveat": diffrax.SaveAt(ts=jnp.asarray(times)),
+            "stepsize_controller": diffrax.PIDController(rtol=rtol, atol=atol),
+            "max_steps": 4096,
+        }
+        own = getattr(diffrax, solver)()
+        found = diffrax.diffeqsolve(term, own, 0.0, times[-1], None, y0, parameters, **options).ys
+        return jnp.sum(found * grad_y)
+
+    return jax.jit(jax.vmap(jax.grad(loss)))

@@ -1,4 +1,4 @@
-"""Gradients of a GRU, against loops and JAX, and fits of ODEs, against SciPy's with differences.
+"""Gradients of a GRU, against loops and JAX, fits of ODEs, against SciPy's with differences, and gradients of a batch.
 
 JAX is left out where it is not installed; seconds of first calls, which compile, are among the figures.
 
@@ -21,6 +21,7 @@ from time import perf_counter
 from typing import Any
 
 import _fits
+import _gradients_of_members
 import numpy as np
 from _harness import Case, Target, deviation, load_kernels, main
 from recurrences import high_water
@@ -209,6 +210,7 @@ def cases(quick: bool) -> Iterator[Case]:
                 gru.by_parscan()
             yield Case(f"GRU, n={n}, {len(gru.x)} steps, float64: solution and gradient", contenders, targets=targets)
     yield from _fits.cases(quick)
+    yield from _gradients_of_members.cases()
 
 
 def adjoint_by_loop(gru: Gru, y: Any) -> Any:
@@ -280,7 +282,7 @@ def figures(quick: bool) -> dict[str, float]:
     for n in TARGETS:
         found |= errors(n, 500 if quick else 20_000)
         found |= first_calls(n, 500 if quick else LENGTHS[-1])
-    return found | dict(_fits.compile_times())
+    return found | dict(_fits.compile_times()) | dict(_gradients_of_members.figures())
 
 
 def first_calls(n: int, steps: int) -> dict[str, float]:
