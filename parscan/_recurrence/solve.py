@@ -317,15 +317,17 @@ def _trouble_of_loop(task: Task, found: Solution) -> Finding | None:
 
 def _rehearse() -> None:
     """
-    Solve recurrences of a few steps, eight times: then Python adapts its functions to what they are called with.
+    Solve recurrences of as many steps as are timed: no more are left, so that nothing is recorded, whatever they take.
+
+    This is done eight times: then Python adapts its functions to what they are called with.
 
     Whatever is done first in a process takes long: the system loads functions and memory, Python looks up names. When
     parscan is imported, a millisecond is one part in some hundreds. In the first solve, it would be a third of the time
     of a loop of a millisecond.
     """
-    y0, x = as_array("y0", [0.5]), as_array("x", [[0.5]] * (FIRST_STEPS + 1))
+    y0, x = as_array("y0", [0.5]), as_array("x", [[0.5]] * FIRST_STEPS)
     for _ in range(8):
-        solve_recurrence(lambda y: 0.5 * y, y0, length=FIRST_STEPS + 1)
+        solve_recurrence(lambda y: 0.5 * y, y0, length=FIRST_STEPS)
         solve_recurrence(lambda y, x: 0.5 * y + x, y0, x)
 
 
