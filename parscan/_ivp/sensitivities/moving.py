@@ -74,6 +74,9 @@ ANGLE = 1e-6
 ASIDE = 0.01
 """Distance at which kinks show, in intervals."""
 
+BESIDE = 2
+"""Intervals on either side of a kink, of which the longest one is taken for that distance."""
+
 KINK = 1e-3
 """Smallest jump that counts where there are many, as a share of the largest value: others are those of fine stairs."""
 
@@ -511,7 +514,9 @@ def _bends(
     """Flags of crossings at which the right-hand side has a kink: beside them, it is another one on either side."""
     xp = solution.xp
     intervals = xp.clip(xp.searchsorted(solution.direction * solution.t, solution.direction * times), 1, None) - 1
-    aside, flags = ASIDE * xp.take(solution.steps, intervals), xp.zeros(times.shape, dtype=xp.bool)
+    near = (xp.clip(intervals + k, 0, solution.intervals - 1) for k in range(-BESIDE, BESIDE + 1))
+    steps = [xp.abs(xp.take(solution.steps, k)) for k in near]  # some may be as good as empty
+    aside, flags = ASIDE * xp.max(xp.stack(steps), axis=0), xp.zeros(times.shape, dtype=xp.bool)
     for t in (times + aside, times - aside):
         states = solution.evaluate(t)
         differ = xp.abs(found.values(t, states, before) - found.values(t, states, after)) > least

@@ -387,6 +387,27 @@ def test_kinks_of_limits_and_sizes_are_nodes(name, method):
         assert np.allclose([float(each[0, -1]) for each in sol.jacobian()], expected, rtol=1e-7)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_kinks_of_two_guards_at_one_time(compiled):
+    """Both maxima, and both minima, change where two components meet; an interval there may be as good as empty."""
+
+    def fun(t, y, a):
+        return [-a * np.max(y), -np.min(y), np.ptp(y) - y[2]]
+
+    times = np.linspace(0, 3, 7)[1:]
+
+    def solved(a, rtol, method="auto"):
+        return solve_ivp(
+            fun, (0, 3), [1.0, 0.4, 0.7], method, t_eval=times, args=(a,), rtol=rtol, atol=rtol / 100, compile=True
+        )
+
+    sol = solved(1.0, 1e-9, "auto" if compiled else "Radau")
+    expected = solved(1.0, 1e-9).jacobian("a")  # by variational equations
+    by_start = sol.adjoint(np.ones_like(sol.y)).y0
+    assert sol.gradient(np.ones_like(sol.y), "a") == pytest.approx(expected.sum(), rel=1e-7)
+    assert by_start == pytest.approx(sol.jacobian("y0").sum(axis=(0, 1)), rel=1e-7)
+
+
 def test_a_kink_that_is_touched_has_the_derivative_of_one_side():
     """The solution comes to rest at it."""
     options = {"args": (1.0,), "rtol": 1e-9, "atol": 1e-11}
