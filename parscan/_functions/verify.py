@@ -17,11 +17,14 @@ from .._arrays.elementwise import rows_of, same
 from .._arrays.namespace import Array, Namespace, array_namespace, machine_epsilon, quiet, random_moves
 from .._linalg.structure import Structure, apply
 from .differences import ROUNDINGS, Evaluate, step_sizes
-from .response import relative_response, response
+from .response import PROBES, relative_response, response
 from .step import Step
 
 REORDERED = 1000.0
 """Accepted difference between two ways of calling, in roundings of the arguments: sums may be in another order."""
+
+FEW = 8
+"""Distance, in roundings of the arguments, within which it does not matter on which side of a jump a function is."""
 
 ENOUGH = 0.01
 """Accepted difference between two ways of calling, as a share of the relative tolerance, but at least rounding."""
@@ -66,6 +69,26 @@ def agree(found: Array, expected: Array, share: float, t: Array, states: Array, 
         if not bool(xp.any(off)):
             return True
         return next(unexplained(xp, off, distance, granted), None) is None
+
+
+def are_beside_jumps(found: Array, expected: Array, share: float, t: Array, states: Array, evaluate: Evaluate) -> bool:
+    """Whether all values that differ from those expected are values of the function a few roundings away.
+
+    Where a function jumps, rounding decides on which side of the jump a state is, and no small response explains it.
+    """
+    xp, size = array_namespace(expected), FEW * machine_epsilon(states.dtype)
+    with quiet():
+        left = xp.any(~(xp.abs(found - expected) <= share * xp.abs(expected)), axis=-1)
+        for probe in range(2 * PROBES):
+            sign = 1 - 2 * (probe % 2)
+            moves = random_moves(states.shape, states, seed=probe // 2)
+            later = t * (1 + sign * size * (1 - probe // 2 % 2 * 2))
+            try:
+                values = evaluate(later, states * (1 + sign * size * moves))
+            except Exception:  # the function may reject arguments beside those of the solution
+                continue
+            left = left & xp.any(~(xp.abs(found - values) <= share * xp.abs(values)), axis=-1)
+    return not bool(xp.any(left))
 
 
 def unexplained(xp: Namespace, off: Array, distance: Array, granted: Callable[[slice], Array]) -> Iterator[int]:

@@ -163,3 +163,17 @@ def test_repeated_solves_are_in_modes(monkeypatch, left):
         assert sol.mesh.size < 40
     assert len(solved) >= 2
     assert not left
+
+
+def tangled(t, y):
+    """Comparisons of conditions with each other, at places that depend on roundings of a sine."""
+    first, second, third = y[1] < -0.31, y[0] <= -1.69 * np.sin(-0.35 * t), (y[0] - 0.75 * np.sin(1.34 * t)) <= 0
+    small = np.where(y[1] >= 1.5, np.sin(-1.27 * t), -0.69)
+    other = np.where(np.logical_xor(first | second, third), 0.07 * y[0], 0.1)
+    return np.array([-0.1 * y[0] + small + other, -0.59 * y[1]])
+
+
+@pytest.mark.parametrize("k", [10, 12, 14, 15])
+def test_rounding_decides_on_which_side_of_a_jump_steps_end(k):
+    """Machine code and the function may differ there, which is no contradiction."""
+    solve(tangled, (0.0, 2.0), [k / 20 - 0.3, k / 100 - 1.2], 1e-6)
