@@ -424,6 +424,7 @@ def rated(t, y):
 def test_later_solves_of_a_problem_compare_one_state(monkeypatch):
     """At each solve another one; other problems with the function are compared in full."""
     monkeypatch.setattr(memo, "_kept", OrderedDict())
+    monkeypatch.setattr(repeat, "_known", OrderedDict())
     monkeypatch.setattr(repeat, "ends_of", lambda *_: None)
     whole, states = [], []
     compared, given = Recorded._differs, Compared.agrees
