@@ -20,6 +20,9 @@ FEW = 0.25
 """Share of the points at which the Jacobian may be wrong, at a kink for example."""
 
 
+UNEQUAL = 1e-3
+"""Share of a change by which those along both axes of the complex plane differ where there is no derivative."""
+
 UNLIKE = "gave other values or slopes than its recorded operations"
 
 UNASKED = "is not recorded, as `compile=False` asks"
@@ -41,9 +44,19 @@ def exactly_linearised(rhs: RightHandSide, t: Array, states: Array) -> Linearise
     The right-hand side with the best Jacobians: the user's, of its recorded operations, or differences.
 
     The first two must agree with differences at a sample of points.
+
+    Raises
+    ------
+    RuntimeError
+        If states are complex, and the right-hand side has no complex derivative.
     """
     if states.size == 0:
         return Linearised(rhs, BY_JAC if rhs.has_jacobian else BY_DIFFERENCES)
+    if states.dtype.kind == "c" and _has_no_derivative(rhs, t, states):
+        raise RuntimeError(
+            "`fun` is not complex differentiable, as with np.abs(y) or np.conj(y); complex solutions have no "
+            "derivatives then. Solve for the real and imaginary parts as components of a real state."
+        )
     if rhs.has_jacobian:
         if _is_exact(rhs, t, states):
             return Linearised(rhs, BY_JAC)
@@ -84,6 +97,23 @@ def _is_exact(rhs: RightHandSide, t: Array, states: Array) -> bool:
     except Exception:  # `fun` may reject states beside the solution; then no comparison is possible
         return True
     return off <= FEW * t.shape[0]
+
+
+def _has_no_derivative(rhs: RightHandSide, t: Array, states: Array) -> bool:
+    """Whether changes along the imaginary axis are others than along the real one, at a part of a sample of points."""
+    xp, (t, states) = array_namespace(states), _some(t, states)
+    change = random_signs(states.shape, states, seed=0) * step_sizes(states, power=POWER)
+    axes = tuple(range(1, states.ndim))
+    try:
+        with quiet():
+            values = [rhs(t, states + step * change) for step in (1, -1, 1j, -1j)]
+            real, imaginary = values[0] - values[1], values[2] - values[3]
+            size = xp.max(xp.maximum(xp.abs(real), xp.abs(imaginary)), axis=axes)
+            rounding = machine_epsilon(states.dtype) / UNEQUAL * xp.max(xp.abs(values[0]), axis=axes)
+            off = xp.max(xp.abs(imaginary - 1j * real), axis=axes) > UNEQUAL * size + rounding
+    except Exception:  # `fun` may reject states beside the solution; then no comparison is possible
+        return False
+    return int(xp.sum(off)) > FEW * t.shape[0]
 
 
 def _off(rhs: RightHandSide, t: Array, states: Array) -> int:

@@ -236,3 +236,18 @@ def test_no_parameters_at_all(method):
     assert sol.tangent(nothing).shape == (*sol.y.shape, 0)
     assert sol.tangent(nothing, t=1.0).shape == (2, 0)
     assert sol.gradient(np.ones_like(sol.y), forcing=nothing).shape == (0,)
+
+
+@pytest.mark.parametrize("method", ["auto", "Radau"])
+def test_complex_functions_without_a_complex_derivative(method):
+    """A Jacobian of one number for each component would be wrong, and nothing would tell."""
+
+    def rotating(t, y, k):
+        return 1j * k * y * np.abs(y)
+
+    sol = solve_ivp(rotating, (0, 1), [1.0 + 0.5j], method, args=(2.0,), rtol=1e-8, compile=True)
+    for derivative in (lambda: sol.gradient(np.ones_like(sol.y)), sol.jacobian, lambda: sol.adjoint(sol.y)):
+        with pytest.raises(RuntimeError, match="not complex differentiable"):
+            derivative()
+    smooth = solve_ivp(lambda t, y, k: 1j * k * y * y, (0, 1), [0.5j], method, args=(0.2,), rtol=1e-9, atol=1e-11)
+    assert smooth.jacobian()[0][0, -1] == pytest.approx(1j * smooth.y[0, -1] ** 2, rel=1e-6)
