@@ -20,6 +20,9 @@ class Code(Protocol):
     def linearise(self, t: Array, states: Array) -> tuple[Array, Array]:
         """Values, and Jacobians `(m, *batch, n, n)`."""
 
+    def second(self, t: Array, states: Array) -> Array | None:
+        """Derivatives `(m, *batch, n, n, n)` of Jacobians by the states, the last axis; None if they are not known."""
+
 
 Recorder = Callable[[], Code]
 """Returns a recorded right-hand side; raises `NoCodeError` where there is none."""

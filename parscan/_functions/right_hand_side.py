@@ -258,6 +258,11 @@ class RightHandSide:
         is_exact = self.has_jacobian or self.code is not None or self.derived is not None
         return self.jacobian(t, states, states) if is_exact else extrapolated(self, t, states)
 
+    def second_derivatives(self, t: Array, states: Array) -> Array | None:
+        """Exact derivatives `(m, *batch, n, n, n)` of exact Jacobians; None where the function is not recorded."""
+        code = self.derived or self.code
+        return None if self._jac is not None or code is None else code.second(t, states)
+
     def evaluate(self, function: Callable[..., Any], t: Array, states: Array) -> Any:
         """One call of a user's function on all states, which are copied: the function may write to its arguments."""
         y = copy(self._xp.permute_dims(states, (states.ndim - 1, *range(states.ndim - 1))))

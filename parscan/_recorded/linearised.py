@@ -46,6 +46,33 @@ def values_and_entries(recording: Recording, argument: int = 1) -> Linearised:
     return Linearised(recording.extract(flat, entries), rows, columns, not recording.extract(entries).reads(argument))
 
 
+@dataclass(frozen=True)
+class Curved:
+    """
+    The program `(t, y, ...) -> entries` of the second derivatives of a function by `y`.
+
+    Attributes
+    ----------
+    program : Program
+        Entries (k,) that may differ from zero.
+    rows, columns, others : arrays of int, shape (k,)
+        Where the entries stand: `rows` are of the function.
+    """
+
+    program: Program
+    rows: Any
+    columns: Any
+    others: Any
+
+
+def second_derivatives(recording: Recording, argument: int = 1) -> Curved:
+    """Derive a recorded function twice by one of its arguments; it raises the same as `linearised`."""
+    graph, y = recording.graph, recording.arguments[argument]
+    rows, columns, entries = jacobian(graph, recording.result.with_ids(np.ravel(recording.result.ids)), y)
+    which, others, found = jacobian(graph, entries, y)
+    return Curved(recording.extract(found), rows[which], columns[which], others)
+
+
 def linearised(recording: Recording) -> Linearised:
     """
     Derive a recorded function `f(t, y, ...)`, whose result is a vector of as many numbers as `y`.

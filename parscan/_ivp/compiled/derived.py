@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,19 +13,20 @@ from ..._arrays.namespace import Array, array_namespace
 from ..._functions.code import Code
 from ..._recorded.budget import COMPILING, LOADING, PER_OPERATION, NoCodeError, compiler_is_loaded
 from ..core.problem import Problem
+from ..sensitivities.recorded_gradient import entering
 from .ensemble import agrees_at_start
 from .members import record_members
 from .on_mesh import MachineCode, evaluator_of, repeated
-from .recorded import record_right_hand_side
+from .recorded import MOST_NODES, record_right_hand_side
 
 if TYPE_CHECKING:
-    from ..._recorded.linearised import Linearised
+    from ..._recorded.linearised import Curved, Linearised
     from ..._recorded.program import Program
 
 AT_ONCE = 1 << 20
 """Largest number of values that NumPy keeps while it evaluates recorded operations, about."""
 
-VALUES, JACOBIANS = "on mesh", "Jacobians on mesh"
+VALUES, JACOBIANS, SECOND = "on mesh", "Jacobians on mesh", "second derivatives on mesh"
 """Names under which machine code is kept, also by solves on meshes."""
 
 
@@ -60,7 +62,23 @@ def _code(
         Recorded(notes, VALUES, program, shared),
         lambda: (Recorded(notes, JACOBIANS, places.program, shared), places),
         parameters,
+        curvature=partial(_curvature, notes, program, shared),
     )
+
+
+def _curvature(
+    notes: dict[Any, Any], program: Program, shared: tuple[int, ...]
+) -> tuple[Recorded, Curved] | None:  # fmt: skip
+    """Second derivatives, which are kept with the recording; None where they have too many operations, or are none."""
+    from ..._recorded.linearised import second_derivatives  # noqa: PLC0415 - slow to import
+    from ..._recorded.replay import replayed  # noqa: PLC0415
+
+    if "second" not in notes:
+        notes["second"] = None
+        with suppress(NoCodeError), entering():
+            notes["second"] = second_derivatives(replayed(program, MOST_NODES))
+    places: Curved | None = notes["second"]
+    return None if places is None else (Recorded(notes, SECOND, places.program, shared), places)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from .parts import as_parts, from_parts, wide
 from .recorded import record_right_hand_side
 
 if TYPE_CHECKING:
-    from ..._recorded.linearised import Linearised
+    from ..._recorded.linearised import Curved, Linearised
     from ..._recorded.native.evaluate import Evaluator
     from ..._recorded.program import Program
 
@@ -198,6 +198,8 @@ class MachineCode(Code):
         Further arguments of the programs, for all members at so many times.
     low, high : float
         Limits to which times are clipped.
+    curvature : callable, optional
+        It returns what evaluates entries of second derivatives, with their places, or None.
     """
 
     evaluator: Callable[..., Any]
@@ -205,6 +207,7 @@ class MachineCode(Code):
     parameters: Callable[[int], tuple[Array, ...]]
     low: float = -inf
     high: float = inf
+    curvature: Callable[[], tuple[Callable[..., Any], Curved] | None] = lambda: None
 
     def within(self, low: float, high: float) -> MachineCode:
         """The same with times clipped to these limits."""
@@ -220,6 +223,18 @@ class MachineCode(Code):
         evaluator, places = self.derivatives()
         found, entries = evaluator(*self._arguments(t, states))
         return self._states(found, states), self._matrices(entries, places, states)
+
+    def second(self, t: Array, states: Array) -> Array | None:
+        """Derivatives `(m, *batch, n, n, n)` of Jacobians of real states; None if they are not known."""
+        known = None if is_complex(states) else self.curvature()
+        if known is None:
+            return None
+        evaluator, places = known
+        (entries,) = evaluator(*self._arguments(t, states))
+        xp, n = array_namespace(states), states.shape[-1]
+        found = xp.zeros((entries.shape[0], n, n, n), dtype=entries.dtype)
+        found[:, places.rows, places.columns, places.others] = entries
+        return xp.astype(xp.reshape(found, (*states.shape, n, n)), states.dtype, copy=False)
 
     def _arguments(self, t: Array, states: Array) -> tuple[Array, ...]:
         """Arguments of the program, with a row for each member at each time."""

@@ -6,7 +6,8 @@ With X = h J̄ and Z = h z̄, the end of an interval is `exp(X) y_l + φ₁(X) Z
 
 which is solved for δ_r. The L are Fréchet derivatives: blocks of the matrix functions of `[[X, dX], [0, X]]`. The
 adjoint of L(X, ·) is L(Xᴴ, ·) (Higham, "Functions of Matrices", SIAM 2008, sections 3.1 and 3.2). Second derivatives of
-f, and derivatives φ_y of a forcing, are differences of fourth order: the forcing is evaluated beside the nodes, too.
+f are exact where it is recorded; elsewhere they are, and derivatives φ_y of a forcing always, differences of fourth
+order: the forcing is evaluated beside the nodes, too.
 """
 
 from __future__ import annotations
@@ -154,9 +155,12 @@ def exponential_tangents(rhs: RightHandSide, trial: PiecewisePolynomial, *, insi
     units = xp.eye(n, dtype=trial.y.dtype)
     beside = [states + place * steps * units[j, :] for j in range(n) for place, _ in STENCIL]
     stacked = xp.reshape(xp.concat([states, *beside]), (-1, *batch, n))
-    around = rhs.exact_jacobian(times[count:], stacked[count:, ...])
+    second = rhs.second_derivatives(points.t, points.y)  # (..., i, l, j)
+    around = None if second is not None else rhs.exact_jacobian(times[count:], stacked[count:, ...])
     with quiet():
-        second = _stencil(xp.reshape(around, (-1, *jacobians.shape)), steps)  # (..., i, l, j)
+        if around is not None:
+            second = _stencil(xp.reshape(around, (-1, *jacobians.shape)), steps)
+        second = xp.reshape(second, (*jacobians.shape, n))
         ends = _ends(trial, values, jacobians)
         nothing = xp.zeros_like(jacobians[right, ...])
         by_left = xp.stack([ends.change(second[left, ..., j], nothing) for j in range(n)], axis=-1)

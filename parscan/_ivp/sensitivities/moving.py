@@ -660,6 +660,9 @@ class Fixed(Code):
         matrices[:, places.rows, places.columns] = entries
         return values, matrices
 
+    def second(self, t: Array, states: Array) -> None:
+        """They are not derived."""
+
     def _run(self, program: Any, key: str, t: Array, states: Array) -> list[Array]:
         notes, given = self.modes.fixed.notes, self.found.given
         if key not in notes:

@@ -48,6 +48,30 @@ def test_derivatives_of_deer_by_the_second_derivatives_of_the_exact_jacobian():
     assert sol.derivatives == EXACT
 
 
+@ON_ANY_MESH
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_second_derivatives_of_recorded_functions_are_exact(batch, monkeypatch):
+    y0, mesh = np.array([0.7, 1.2]).reshape(2, *(1,) * len(batch)) * np.ones((2, *batch)), np.linspace(0, 2, 31)
+    options = {"args": (1.5, 0.6), "rtol": 1e-9, "atol": 1e-9, "mesh": mesh}
+    sol, other = (solve_ivp(rates, (0, 2), y0, "DEER", compile=compiled, **options) for compiled in (None, False))
+    change = np.ones((2, *batch))
+    expected = other.tangent(y0=change)
+    rhs, states = sol._solution._found.rhs, RNG.standard_normal((4, *batch, 2))
+    t, h = np.linspace(0, 1, 4), 1e-3
+
+    def slopes(k, place):
+        return rhs.exact_jacobian(t, states + place * h * np.eye(2)[k])
+
+    stencil = [(8 * (slopes(k, 1) - slopes(k, -1)) - (slopes(k, 2) - slopes(k, -2))) / (12 * h) for k in range(2)]
+    found = rhs.second_derivatives(t, states)
+    assert found.shape == (4, *batch, 2, 2, 2)
+    assert deviation(found, np.stack(stencil, axis=-1)) <= 1e-9
+    monkeypatch.setattr("parscan._ivp.methods.exponential_tangents._stencil", None)
+    assert deviation(sol.tangent(y0=change), expected) <= 1e-6
+    with pytest.raises(TypeError):
+        solve_ivp(rates, (0, 2), y0, "DEER", compile=False, **options).tangent(y0=change)
+
+
 @pytest.mark.parametrize("method", ["auto", "LSODA"])
 @pytest.mark.parametrize("compiled", [None, True])
 def test_derivatives_of_solutions_step_by_step(method, compiled):
