@@ -8,16 +8,17 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from math import prod
+from numbers import Number
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._arrays.elementwise import is_complex
-from ..._arrays.namespace import Array, all_finite, array_namespace, copy
+from ..._arrays.namespace import Array, all_finite, array_namespace
 from ..._arrays.threads import available_threads
 from ..._functions.adjoint import Adjoint
 from ..._functions.at_points import CODES
 from ..._functions.columns import chosen_columns, in_structure
 from ..._functions.opened import as_example, is_plain, opened
-from ..._functions.parameters import START, Chosen, leaves
+from ..._functions.parameters import BRANCHES, START, Chosen, leaves
 from ..._recorded.budget import OF_SOLVER, SOLVER, NoCodeError
 from ..core.mesh import union
 from ..core.problem import Problem
@@ -69,7 +70,7 @@ class VariationalMembers:
     ) -> None:
         self._problem, self._members, self._shares, self._methods = problem, members, shares, methods
         self._agrees = agrees
-        self._kept = tuple(copy(one) if _is_array(one) else one for one in problem.args)
+        self._kept = list(_snapshot(problem.args))
 
     def jacobian(self, y: Array, times: Array, params: Any) -> Any:
         """Derivatives of the states `y` `(n, N, *batch)` at some times by parameters; raises `NoCodeError`."""
@@ -190,8 +191,7 @@ class VariationalMembers:
     def _plan(self, chosen: Chosen) -> Plan:
         """How the derivative by some parameters is found; raises `NoCodeError`."""
         problem, xp = self._problem, self._problem.xp
-        pairs = zip(problem.args, self._kept, strict=True)
-        if any(_is_array(one) and one.tobytes() != kept.tobytes() for one, kept in pairs):
+        if list(_snapshot(problem.args)) != self._kept:
             raise RuntimeError(CHANGED)
         if is_complex(problem.y0):
             raise NoCodeError("works on complex numbers")
@@ -359,8 +359,15 @@ class Plan(NamedTuple):
         return (one._replace(places=one.places[some, :]) for one in self.entries)
 
 
-def _is_array(one: Any) -> bool:
-    return hasattr(one, "tobytes")
+def _snapshot(tree: Any) -> Iterator[Any]:
+    """What arrays and numbers in containers are now."""
+    if isinstance(tree, BRANCHES):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from _snapshot(part)
+    elif hasattr(tree, "tobytes"):
+        yield tree.tobytes()
+    elif isinstance(tree, Number):
+        yield repr(tree)
 
 
 def _equations(record: Opened, *, by_start: bool) -> Members:

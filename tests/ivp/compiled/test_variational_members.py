@@ -187,6 +187,11 @@ def test_parameters_that_were_changed_after_the_solve_are_noticed(paid):
     p[1] = 2.0
     with pytest.raises(RuntimeError, match="change"):
         sol.gradient(np.ones((2, 6, COUNT)))
+    p = {"growth": 1.5, "rest": [3.0]}
+    sol = solved(nested, args=(p, np.array([1.0, 0.8])))
+    p["rest"][0] = 3.1
+    with pytest.raises(RuntimeError, match="change"):
+        sol.adjoint(np.ones((2, 6, COUNT)))
 
 
 @pytest.mark.parametrize("kind", ["single precision", "complex"])
