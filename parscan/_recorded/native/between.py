@@ -169,8 +169,10 @@ class Between:
         a, b, at_a, at_b = (code.variable(one) for one in (end, begin, last, first))
         share, left, best = code.variable(0.5), code.variable(PASSAGES, np.int64), code.variable(end)
         is_above = code.variable((last > 0).to(np.float64))
+        # Where a step ends, its state counts, which is known at shares of the step, not the time, which may have few
+        # digits for that: ends that are late by the spacing of times, again and again, would add up.
         size = code.maximum(code.abs(self.own("begin")[0]), code.abs(self.own("whole")[0]))
-        width = FINE * size / code.abs(self.own("length")[0])
+        width: Any = FINE if passes else FINE * size / code.abs(self.own("length")[0])
         with code.while_(lambda: left.get() > 0):
             left.set(left.get() - 1)
             x = code.fma(share.get(), b.get() - a.get(), a.get())

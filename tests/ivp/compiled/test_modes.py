@@ -177,3 +177,18 @@ def tangled(t, y):
 def test_rounding_decides_on_which_side_of_a_jump_steps_end(k):
     """Machine code and the function may differ there, which is no contradiction."""
     solve(tangled, (0.0, 2.0), [k / 20 - 0.3, k / 100 - 1.2], 1e-6)
+
+
+def test_ends_of_steps_at_switches_do_not_add_up():
+    """Ten thousand crossings at times of few digits: ends that were late by their spacing would change the period."""
+    end, quarter = 30_000.0, np.sqrt(np.longdouble(2))
+    passed = np.longdouble(end) % (4 * quarter)
+    since = passed % quarter
+    falling = np.array([1 - since**2 / 2, -since]), np.array([since**2 / 2 - quarter * since, since - quarter])
+    part = int(passed // quarter)
+    expected = (falling[part % 2] * (1 if part < 2 else -1)).astype(float)
+    sol = solve_ivp(
+        lambda t, y: [y[1], -np.sign(y[0])], (0.0, end), [1.0, 0.0], rtol=1e-7, atol=1e-7, compile=True, t_eval=[end]
+    )
+    assert sol.success
+    assert (np.abs(sol.y[:, -1] - expected) <= 30 * 1e-7 * (1 + np.abs(expected))).all()
