@@ -128,9 +128,9 @@ class Modes:
         """Number of elements of time, state and parameters."""
         return sum(one.size for k, one in enumerate(self.fixed.arguments) if k != MODES)
 
-    def slopes(self, guard: int) -> tuple[Program, Any]:
+    def slopes(self, guards: list[int]) -> tuple[Program, Any, Any]:
         """
-        The program `(t, y, modes, *parameters) -> entries` of the derivatives of a guard, and their places.
+        The program `(t, y, modes, *parameters) -> entries` of the derivatives of guards, and their rows and columns.
 
         The elements of time, state and parameters are counted one after the other.
 
@@ -142,8 +142,8 @@ class Modes:
         graph = self.fixed.graph
         others = [np.ravel(one.ids) for k, one in enumerate(self.fixed.arguments) if k != MODES]
         inputs = RecordingArray(graph, np.concatenate(others), REAL)
-        _, columns, entries = jacobian(graph, RecordingArray(graph, self.nodes[[guard]], REAL), inputs)
-        return self.fixed.extract(entries), columns
+        rows, columns, entries = jacobian(graph, RecordingArray(graph, self.nodes[guards], REAL), inputs)
+        return self.fixed.extract(entries), rows, columns
 
 
 def modes(recording: Recording, chosen: Any = None) -> Modes | None:

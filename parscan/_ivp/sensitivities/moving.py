@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..._arrays.cached import cached_property
@@ -32,7 +34,6 @@ from .converge_fully import polished
 from .jacobian_check import UNLIKE
 from .recorded_gradient import (
     FIRST,
-    STATE,
     ByParameters,
     as_part,
     as_point,
@@ -100,6 +101,10 @@ GROWTH, CROWDED = 2, 1e-6
 """Steps before a crossing are joined while the next one is longer by this factor: they were made to find it. After a
 crossing, they are joined if they are shorter by the second one."""
 
+ABOUT, SETTLED_AT_ONCE = (1e-9, 1e-6, 1e-3, 1 / 8, 1 / 2, 1.0), 1e-11
+"""Where crossings are looked for about nodes, in steps, and the change of their times, as a share of the span, that is
+accepted after some rounds: each moves the crossings after it."""
+
 REACH, BACK = (1 / 8, 1 / 2, 1.0, 2.0, 4.0), 16
 """Where a crossing is looked for about the end of a stretch, in steps, and the number of steps before."""
 
@@ -112,7 +117,15 @@ LOOSE = 0.1
 COMPARED = 32
 """Times at which the record is compared with the function."""
 
+APART = "Differentiate solutions of fewer members."
+
 REMEDY = "Make the jump smooth (np.tanh), or take differences of whole solutions."
+
+ALONE = 2
+"""Axes of the states of a solution without a batch."""
+
+TOGETHER = 50_000
+"""Crossings times members of a batch, at most: at each, all members get a node."""
 
 Rates = tuple[Array, Array]
 """Derivatives of a crossing's time by the state right before, in a row, and by parameters."""
@@ -179,20 +192,20 @@ class Jumping:
         evaluated = self.evaluated("fixed modes", self.modes.fixed.program, FIRST + 1)
         return as_states(evaluated(*as_point(times, states), modes, *self.given)[0], states)
 
-    def slopes(self, guard: int, time: float, state: Array, modes: Array) -> Array:
-        """Derivatives of a guard by time, state and parameters, in a row."""
+    def slopes(self, guards: tuple[int, ...], time: float, state: Array, modes: Array) -> dict[int, Array]:
+        """Derivatives of guards by time, state and parameters, in a row, for each."""
         xp = array_namespace(state)
 
         def made() -> Any:
             with entering():
-                program, columns = self.modes.slopes(guard)
-            return AtPoints(program, tuple(range(FIRST + 1, FIRST + 1 + len(self.given)))), columns
+                program, *places = self.modes.slopes(list(guards))
+            return AtPoints(program, tuple(range(FIRST + 1, FIRST + 1 + len(self.given)))), *places
 
-        evaluated, columns = self._noted(("slopes", guard), made)
+        evaluated, rows, columns = self._noted(("slopes", guards), made)
         point = as_point(xp.asarray([time]), state[None, ...])
-        found = xp.zeros((self.modes.width,))
-        found[columns] = evaluated(*point, modes[None, :], *self.given)[0][0, :]
-        return found
+        found = xp.zeros((len(guards), self.modes.width))
+        found[rows, columns] = evaluated(*point, modes[None, :], *self.given)[0][0, :]
+        return dict(zip(guards, found, strict=True))
 
     def some(self, flags: Array) -> Modes:
         """Some of the modes alone."""
@@ -339,7 +352,7 @@ def _with_touches(found: Jumping, solution: PiecewisePolynomial, times: Array) -
         low, high = xp.where(falls, first, low), xp.where(falls, high, second)
     middle = (low + high) / 2
     passed = found.at(middle, y := solution.evaluate(middle))[places, guards] != held[places, guards]
-    touches = ~passed & (xp.abs(distance(middle)) <= TOUCH * largest[guards])
+    touches = ~passed & (xp.abs(distance(middle)) <= TOUCH * largest[guards]) & ~found.modes.kinks[guards]
     scale = _largest(found.values(times, states, modes))
     for k in xp.nonzero(touches)[0].tolist():
         for other in _others(held[k, :], int(guards[k])):
@@ -459,11 +472,13 @@ def _assessed(
         if bool(xp.any(leaps > KINK * scale)):
             raise NoDerivativeError(float(times[0]), f"as at more than {MOST} others, a threshold is crossed")
         return []
+    some = xp.any(changed[jumps, :], axis=0) if solution.y.ndim > ALONE else xp.zeros(changed.shape[1], dtype=xp.bool)
+    together = tuple(xp.nonzero(some)[0].tolist())  # members of a batch have guards of one kind, which are derived once
     bends = _bends(found, solution, times, before, after, least)
     none, every = xp.zeros(before.shape[1], dtype=xp.bool), list[Crossing]()
     for k, time in enumerate(times.tolist()):
         if bool(jumps[k]):
-            every.append(_crossing(found, solution, scale, time, before[k, :], after[k, :]))
+            every.append(_crossing(found, solution, scale, time, before[k, :], after[k, :], together))
         else:
             counts = by_state[k, :] if bool(bends[k]) else none
             every.append(Crossing(time, before[k, :], after[k, :], (), counts, not bool(xp.any(by_state[k, :]))))
@@ -471,7 +486,13 @@ def _assessed(
 
 
 def _crossing(
-    found: Jumping, solution: PiecewisePolynomial, scale: Array, time: float, before: Array, after: Array
+    found: Jumping,
+    solution: PiecewisePolynomial,
+    scale: Array,
+    time: float,
+    before: Array,
+    after: Array,
+    together: tuple[int, ...],
 ) -> Crossing:
     """A crossing at which the right-hand side jumps, with what it adds to changes of the solution."""
     xp = solution.xp
@@ -495,17 +516,44 @@ def _crossing(
         others = {g: flipped([g], after, before) - right for g in guards}
         changing = [g for g in guards if any(bool(xp.any(xp.abs(one[g]) > least)) for one in (alone, others))]
         guards = changing or guards
-    rates = [_rates(found, time, found.slopes(g, time, state[0, ...], before), left, right) for g in guards]
+    slopes = dict[int, Array]()
+    for some in [together] if together else [(g,) for g in guards]:
+        slopes |= found.slopes(some, time, state[0, ...], before)
+    rates = [_rates(found, time, slopes[g], left, right) for g in guards]
     counts = xp.asarray(none, copy=True)
     counts[guards] = found.modes.by_state[guards]
     if rates and all(_alike(rates[0], other) for other in rates[1:]):
         return Crossing(time, before, after, ((leap, rates[0]),), counts, in_time)
     if not in_time:
-        raise NoDerivativeError(time, "the solution crosses several thresholds of `fun` at once")
+        return Crossing(time, before, after, _by_members(time, leap, rates, least), counts, in_time)
     leaps = [alone[g] for g in guards]
     if bool(xp.any(xp.abs(sum(leaps, 0 * leap) - leap) > least)):
         raise NoDerivativeError(time, "several jumps of `fun` that depend on parameters meet")
     return Crossing(time, before, after, tuple(zip(leaps, rates, strict=True)), counts, in_time)
+
+
+def _by_members(time: float, leap: Array, rates: list[Rates], least: Array) -> tuple[tuple[Array, Rates], ...]:
+    """The parts of a jump that thresholds of several members of a batch add at one time, one for each of them."""
+    xp = array_namespace(leap)
+    moves, rest = dict[int, tuple[Array, Rates]](), leap
+    for each in rates:
+        own = xp.any(by_components(each[0], leap) != 0, axis=-1)
+        members = xp.nonzero(xp.reshape(own, (-1,)))[0].tolist()
+        known = moves.get(members[0]) if len(members) == 1 else None
+        if len(members) != 1 or leap.ndim == 1 or (known is not None and not _alike(known[1], each)):
+            raise NoDerivativeError(time, "the solution crosses several thresholds of `fun` at once")
+        part = xp.where(own[..., None], leap, xp.zeros_like(leap))
+        rest = rest if known is not None else rest - part
+        moves[members[0]] = part, each
+    if bool(xp.any(xp.abs(rest) > least)):
+        raise NoDerivativeError(time, "the solution crosses several thresholds of `fun` at once")
+    return tuple(moves.values())
+
+
+def by_components(row: Array, like: Array) -> Array:
+    """Derivatives by the elements of the recorded state, in a row, in the shape of a state `(*batch, n)`."""
+    xp = array_namespace(like)
+    return xp.moveaxis(xp.reshape(row, (like.shape[-1], *like.shape[:-1])), 0, -1)
 
 
 def _bends(
@@ -580,14 +628,25 @@ def followed(found: Jumping, trajectory: Trajectory) -> Trajectory:
     """The trajectory, solved anew from jump to jump with fixed modes, with kicks at these, and with nodes at kinks."""
     trajectory, every = with_crossings(found, trajectory)
     xp, solution = trajectory.solution.xp, trajectory.solution
-    flags = _counting(found, [one for one in every if one.moves])
-    if bool(xp.any(flags)):
-        if solution.y.ndim > STATE + 1 or solution.y.dtype.kind == "c":
-            raise NoCodeError("has jumps that depend on the state, and a batch or complex states")
-        trajectory = _March(trajectory, found, every, flags).followed()
-        every = crossings(found, trajectory.solution)
-    kinks = _counting(found, [one for one in every if not one.moves])
-    return _with_kinks(found, trajectory, every, flags, kinks) if bool(xp.any(kinks)) else trajectory
+    jumps, kinks = (_counting(found, [one for one in every if bool(one.moves) == is_jump]) for is_jump in (True, False))
+    is_complex = solution.y.dtype.kind == "c"
+    if bool(xp.any(jumps)):
+        if is_complex:
+            time = next(one.time for one in every if one.moves and bool(xp.any(one.counts)))
+            raise NoDerivativeError(time, "the solution crosses a threshold of `fun`, and its states are complex")
+        for flags in (jumps | kinks, jumps):
+            if _are_few(solution, every, flags):
+                return _March(trajectory, found, every, flags).followed()
+        raise RuntimeError(f"members cross thresholds of `fun` at too many times for one mesh. {APART}")
+    if is_complex or not bool(xp.any(kinks)) or not _are_few(solution, every, kinks):
+        return trajectory  # a function that is complex differentiable has no kinks
+    return _with_kinks(found, trajectory, every, kinks)
+
+
+def _are_few(solution: PiecewisePolynomial, every: Sequence[Crossing], flags: Array) -> bool:
+    """Whether the members of a batch can have nodes at all crossings of some guards."""
+    members = prod(solution.y.shape[1:-1])
+    return members == 1 or members * sum(bool((flags & (one.before != one.after)).any()) for one in every) <= TOGETHER
 
 
 def _counting(found: Jumping, every: Sequence[Crossing]) -> Array:
@@ -598,16 +657,14 @@ def _counting(found: Jumping, every: Sequence[Crossing]) -> Array:
     return flags
 
 
-def _with_kinks(
-    found: Jumping, trajectory: Trajectory, every: list[Crossing], jumps: Array, kinks: Array
-) -> Trajectory:
+def _with_kinks(found: Jumping, trajectory: Trajectory, every: list[Crossing], flags: Array) -> Trajectory:
     """
     A trajectory with nodes at all kinks that depend on the state, between which modes are fixed.
 
     At a kink, the right-hand side is continuous. If a node is off by ε, so is the solution by ε²: all nodes are put
     where the solution has its kinks, at once, and again where the new one has them.
     """
-    flags, given, xp = jumps | kinks, trajectory.solution, trajectory.solution.xp
+    given, xp = trajectory.solution, trajectory.solution.xp
     rhs, solution, last = trajectory.rhs.without_jacobian(), given, None
     for _ in range(ROUNDS):
         events = [one for one in every if bool(xp.any(flags & (one.before != one.after)))]
@@ -656,9 +713,13 @@ class Fixed(Code):
                 notes["places"] = values_and_entries(self.modes.fixed)
         places, xp = notes["places"], array_namespace(states)
         values, entries = self._run(places.program, "Jacobians", t, states)
-        matrices = xp.zeros((*states.shape, states.shape[-1]), dtype=states.dtype)
-        matrices[:, places.rows, places.columns] = entries
-        return values, matrices
+        m, *batch, n = states.shape
+        members = prod(batch)
+        if bool(xp.any(places.rows % members != places.columns % members)):
+            raise NoDerivativeError(float(t[0]), "members of the batch depend on each other, and cross thresholds")
+        matrices = xp.zeros((m, members, n, n), dtype=states.dtype)
+        matrices[:, places.rows % members, places.rows // members, places.columns // members] = entries
+        return values, xp.reshape(matrices, (m, *batch, n, n))
 
     def second(self, t: Array, states: Array) -> None:
         """They are not derived."""
@@ -731,7 +792,66 @@ class _March:
 
     def followed(self) -> Trajectory:
         """The trajectory; raises where it is not as it was expected."""
-        solution, xp = self._old.solution, self._old.solution.xp
+        try:
+            return self._at_once()
+        except NoDerivativeError:  # the nodes are not where they should be
+            return self._one_by_one()
+
+    def _at_once(self) -> Trajectory:
+        """The trajectory, from nodes at all crossings, which are moved to where the solution before them leads."""
+        old, xp = self._old.solution, self._old.solution.xp
+        times, solution = xp.asarray([one.time for one in self._events], dtype=old.t.dtype), old
+        for _ in range(ROUNDS):
+            ends = [float(old.t[0]), *times.tolist(), float(old.t[-1])]
+            parts = [
+                self._mesh(*pair, is_first=k == 0, is_last=k == len(self._events)).t
+                for k, pair in enumerate(pairwise(ends))
+            ]
+            mesh = Mesh(xp.concat([parts[0], *(part[1:] for part in parts[1:])]), union(old.breaks, xp.sort(times)))
+            rhs = self._old.rhs.without_jacobian().by(replace(self._fixed, times=tuple(times.tolist())))
+            given = replace(solution.resampled(mesh, self._method.output), breaks=mesh.breaks)
+            solution, last = polished(rhs, self._method, given).solution, times
+            times = self._relocated(solution, last)
+            off = float(xp.max(xp.abs(times - last))) / abs(ends[-1] - ends[0])
+            if off <= SETTLED:
+                break
+            if not bool(xp.all(old.direction * (times[1:] - times[:-1]) > 0)):
+                raise NoDerivativeError(ends[1], "the solution crosses thresholds of `fun` in another order")
+        if off > SETTLED_AT_ONCE:
+            raise NoDerivativeError(ends[1], "the solution crosses a threshold of `fun` at an undetermined time")
+        return self._checked(solution, last.tolist())
+
+    def _relocated(self, solution: PiecewisePolynomial, times: Array) -> Array:
+        """When the solutions of the stretches that end at some times, or their continuations, cross the thresholds."""
+        xp, table = solution.xp, self._fixed.table
+        before, changes = table[:-1, :], table[:-1, :] != table[1:, :]
+        way = solution.direction
+        intervals = xp.searchsorted(way * solution.t, way * times) - 1
+        begins, lengths = xp.take(solution.t, intervals), xp.take(solution.steps, intervals)
+
+        def are_before(t: Array) -> Array:
+            theta = (t - begins[:, None]) / lengths[:, None]
+            rows = xp.repeat(intervals, t.shape[1])
+            modes = self._actual(xp.reshape(t, (-1,)), solution.state(rows, xp.reshape(theta, (-1,))))
+            same = xp.reshape(modes, (*t.shape, -1)) == before[:, None, :]
+            return xp.all(same | ~changes[:, None, :], axis=-1)
+
+        with quiet():
+            about = times[:, None] + lengths[:, None] * xp.asarray([*(-one for one in ABOUT[::-1]), *ABOUT])
+            flags = are_before(about)
+            crossed = flags[:, :-1] & ~flags[:, 1:]
+            missed = ~xp.any(crossed, axis=1)
+            if bool(xp.any(missed)):
+                time = float(times[int(xp.argmax(missed))])
+                raise NoDerivativeError(time, "the solution touches a threshold of `fun`, or hardly crosses it")
+            away = xp.abs(xp.arange(crossed.shape[1]) - (len(ABOUT) - 1))
+            first = xp.argmin(xp.where(crossed, away, 2 * len(ABOUT)), axis=1)[:, None]
+            low, high = (xp.take_along_axis(about, first + one, axis=1)[:, 0] for one in (0, 1))
+            return _narrowed(are_before, low, high)
+
+    def _one_by_one(self) -> Trajectory:
+        """The trajectory, of which each stretch is solved up to a crossing that is located on the way."""
+        solution = self._old.solution
         parts, times = list[PiecewisePolynomial](), list[float]()
         state, begin = solution.y[0, ...], float(solution.t[0])
         for number in range(self._fixed.table.shape[0]):
@@ -739,10 +859,13 @@ class _March:
             parts.append(part)
             begin, state = float(part.t[-1]), part.y[-1, ...]
             times.append(begin)
-        times = times[:-1]
-        breaks = union(solution.breaks, xp.sort(xp.asarray(times, dtype=solution.t.dtype)))
-        whole = replace(joined(parts), breaks=breaks)
-        fixed = replace(self._fixed, times=tuple(times))
+        return self._checked(joined(parts), times[:-1])
+
+    def _checked(self, solution: PiecewisePolynomial, times: list[float]) -> Trajectory:
+        """The trajectory of a solution with crossings at some times; raises where it is not as it was expected."""
+        xp = solution.xp
+        breaks = union(self._old.solution.breaks, xp.sort(xp.asarray(times, dtype=solution.t.dtype)))
+        whole, fixed = replace(solution, breaks=breaks), replace(self._fixed, times=tuple(times))
         self._check(fixed, whole)
         rhs = self._old.rhs.without_jacobian().by(fixed)
         return Trajectory(rhs, self._method, whole, self._kicks(whole))
@@ -827,11 +950,16 @@ class _March:
         xp, n = whole.xp, whole.y.shape[-1]
         found = {}
         for one in crossings(self._found, whole):
-            if bool(xp.any(one.counts)):
-                kick = xp.eye(n, dtype=whole.y.dtype)
-                for leap, (by_state, _) in one.moves:
-                    kick = kick + leap[:, None] * by_state[None, :]
-                found[node_at(whole, one.time)] = kick[None, ...]
+            if not bool(xp.any(one.counts)):
+                continue
+            kick = xp.zeros((*whole.y.shape[1:], n), dtype=whole.y.dtype) + xp.eye(n, dtype=whole.y.dtype)
+            for leap, (by_state, _) in one.moves:
+                rates = by_components(by_state, leap)
+                outside = xp.any(rates != 0, axis=-1) != xp.any(leap != 0, axis=-1)
+                if leap.ndim > 1 and bool(xp.any(outside & xp.any(leap != 0, axis=-1))):
+                    raise NoDerivativeError(one.time, "a member of the batch crosses a threshold and others jump")
+                kick = kick + leap[..., :, None] * rates[..., None, :]
+            found[node_at(whole, one.time)] = xp.reshape(kick, (-1, n, n))
         return found
 
 

@@ -216,6 +216,65 @@ def test_members_of_a_batch_with_times_of_their_own():
     assert np.allclose(found[1], expected[:, 1], rtol=1e-8)
 
 
+@pytest.mark.parametrize("method", ["auto", "Radau", "DOP853"])
+def test_members_of_a_batch_with_thresholds_of_their_own(method):
+    """Two cross theirs at one time; the last one does not come to its threshold."""
+    at, k = np.array([0.4, 0.3, 0.5, 0.4, 3.0]), np.array([0.3, 0.2, 0.35, 0.3, 0.31])
+    sol = solve_ivp(relay, (0, 5), np.zeros((1, 5)), method, args=(at, k), t_eval=[5.0], rtol=1e-9, atol=1e-11)
+    ones = np.ones_like(sol.y)
+    found, by_start = sol.gradient(ones), sol.adjoint(ones).y0
+    expected = np.array([by_complex_steps(relaxed, *one, 0.0) for one in zip(at[:-1], k[:-1], strict=True)])
+    assert np.allclose(found[0], [*expected[:, 0], 0.0], rtol=1e-8, atol=1e-12)
+    assert np.allclose(found[1], [*expected[:, 1], by_complex_steps(level, 5.0, 0.31)[1]], rtol=1e-8)
+    assert np.allclose(by_start[0], [*expected[:, 2], np.exp(-5 * 0.31)], rtol=1e-8)
+    assert np.allclose(sol.tangent(y0=np.ones((1, 5)))[:, -1], by_start, rtol=1e-12)
+
+
+def test_members_of_a_batch_with_too_many_thresholds_are_rejected(monkeypatch):
+    monkeypatch.setattr(moving, "TOGETHER", 3)
+    sol = solve_ivp(relay, (0, 5), np.zeros((1, 2)), args=(np.array([0.4, 0.3]), 0.3), rtol=1e-9, atol=1e-11)
+    with pytest.raises(RuntimeError, match="members cross thresholds of `fun` at too many times"):
+        sol.gradient(np.ones_like(sol.y))
+
+
+def test_thresholds_of_complex_states_are_rejected():
+    """The time of a crossing is a real function of the state: no matrix of complex numbers is its derivative."""
+
+    def fun(t, y, at):
+        return np.where(np.real(y) < at, 1.0, 0.2) + 0.3j * y
+
+    sol = solve_ivp(fun, (0, 5), [0.0j], "Radau", args=(0.4,), rtol=1e-9, atol=1e-11)
+    with pytest.raises(RuntimeError, match="its states are complex"):
+        sol.gradient(np.ones_like(sol.y))
+
+
+@pytest.mark.parametrize("method", ["auto", "Radau"])
+def test_kinks_between_jumps(method):
+    """A kink that is placed after the jumps would leave these beside their nodes."""
+
+    def fun(t, y, at, k):
+        return [y[1], -y[0] - np.where(y[0] > at, 0.7, 0.0) + k * np.maximum(y[1] - 0.1, 0.0) + 0.3 * np.sin(t)]
+
+    def end(at, k):
+        return solve_ivp(fun, (0, 6), [0.0, 1.0], args=(at, k), rtol=1e-12, atol=1e-13).y[:, -1].sum()
+
+    found = derivatives(fun, (0.2, -0.3), (0.0, 1.0), (0.0, 6.0), method)[0]
+    h = 1e-4
+    expected = [(end(0.2 + h, -0.3) - end(0.2 - h, -0.3)) / (2 * h), (end(0.2, h - 0.3) - end(0.2, -0.3 - h)) / (2 * h)]
+    assert np.allclose(found, expected, rtol=2e-6)
+
+
+def test_stretches_one_by_one_are_those_at_once(monkeypatch):
+    expected = derivatives(relay, (0.4, 0.3))
+
+    def refused(*_):
+        raise moving.NoDerivativeError(0.0, "nothing")
+
+    monkeypatch.setattr(moving._March, "_relocated", refused)
+    for one, other in zip(derivatives(relay, (0.4, 0.3)), expected, strict=True):
+        assert np.allclose(one, other, rtol=1e-9)
+
+
 def test_backwards_in_time():
     def fun(t, y, at):
         return [np.where(y[0] > at, 2.0, 1.0) * y[0]]
