@@ -3,6 +3,7 @@
 - Do two ways of calling the function agree? Differences beyond about half the digits are accepted only if rounding of
   the arguments changes the values as much: see `agree`, `apart` and `unexplained`.
 - Is a matrix its Jacobian? See `misses_change`, `is_transposed`, `is_far_too_large`, and `beyond` for single entries.
+- Has it a complex derivative? See `has_no_derivative`.
 - Does it give equal values for equal arguments? See `repeats`.
 
 Every number has its own scale in these checks: a small component, or a small member of a batch, must be right, too.
@@ -34,6 +35,9 @@ EXPLAINED = 4.0
 
 REPEATED = 16
 """Accepted difference of two answers for equal arguments, in roundings: the alignment of an array may matter."""
+
+UNEQUAL = 1e-3
+"""Share of a change by which those along both axes of the complex plane differ where there is no derivative."""
 
 LARGE = 100.0
 """Factor from which a Jacobian is far too large; solutions are right up to a factor of a thousand."""
@@ -243,3 +247,14 @@ def is_far_too_large(
         least = small * xp.maximum(xp.abs(values), xp.abs(states) / (length if isfinite(length) else 1.0))
         meant = xp.abs(xp.stack([(matrices @ change[..., None])[..., 0] for change in changes]))
         return bool(xp.any(xp.all(meant > LARGE * xp.maximum(largest, least), axis=0)))
+
+
+def has_no_derivative(function: Callable[[Array], Array], states: Array, change: Array) -> Array:
+    """Flags `(m,)` of complex states whose real `change`, turned by a right angle, does not turn that of the values."""
+    xp, axes = array_namespace(states), tuple(range(1, states.ndim))
+    values = [function(states + step * change) for step in (1, -1, 1j, -1j)]
+    real, imaginary = values[0] - values[1], values[2] - values[3]
+    size = xp.max(xp.maximum(xp.abs(real), xp.abs(imaginary)), axis=axes)
+    rounding = machine_epsilon(states.dtype) / UNEQUAL * xp.max(xp.abs(values[0]), axis=axes)
+    flags: Array = xp.max(xp.abs(imaginary - 1j * real), axis=axes) > UNEQUAL * size + rounding
+    return flags

@@ -10,7 +10,7 @@ from ..._functions.adjoint import Adjoint
 from ..._reporting.result_base import Result
 from .gradient import conditions, gradient
 from .jacobian import jacobian
-from .jacobians import Jacobians
+from .jacobians import Jacobians, is_not_differentiable
 from .solution import Solution
 from .sweeps import adjoint, tangent
 
@@ -25,6 +25,11 @@ class Differentiable(Result[Solution]):
             raise RuntimeError(
                 f"`{name}` cannot be evaluated: the step no longer gives this trajectory. `x`, `args`, `y` or "
                 "something else that the step reads has been changed since; solve again, or change copies."
+            )
+        if is_not_differentiable(solution):
+            raise RuntimeError(
+                f"`{name}` does not exist: the step is not complex differentiable, as with np.abs(y) or np.conj(y). "
+                "Solve for the real and imaginary parts as components of a real state."
             )
         return solution
 

@@ -8,7 +8,7 @@ from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace, copy, quiet, random_signs
 from ..._functions.differences import POWER, central, step_sizes
 from ..._functions.points import stretches
-from ..._functions.verify import misses_change
+from ..._functions.verify import has_no_derivative, misses_change
 from ..._linalg.dense import Dense
 from ..._recorded.budget import NoCodeError
 from .recorded import RecordedJacobians, recorded_jacobians
@@ -64,6 +64,22 @@ class Jacobians:
         numbers = math.prod(self.structure.shape(shape[-1])) + vectors * shape[-1]
         stacks = self._recorded is not None or self._solution.stacks
         return stretches(self._solution.y0, steps, math.prod(shape[:-1]) * numbers, stacks=stacks)
+
+
+def is_not_differentiable(solution: Solution) -> bool:
+    """Whether a step of complex states has no complex derivative, at a part of a sample of steps."""
+    if solution.y0.dtype.kind != "c":
+        return False
+    off, count = 0, 0
+    for times, states in solution.sample():
+        change = random_signs(states.shape, states, seed=0) * step_sizes(states, power=POWER)
+        try:
+            with quiet():
+                flags = has_no_derivative(lambda y: copy(solution.step(copy(y), times)), states, change)  # noqa: B023
+        except Exception:  # a step may reject states beside its trajectory; then no comparison is possible
+            return False
+        off, count = off + int(array_namespace(states).sum(flags)), count + states.shape[0]
+    return 4 * off > count
 
 
 def _holds_all(solution: Solution, typical: Array) -> bool:

@@ -289,3 +289,18 @@ def test_a_product_that_writes_to_its_arguments(sol):
     sol.gradient(adjoint, "p", vjp=vjp)
     np.testing.assert_array_equal(adjoint.states, states)
     np.testing.assert_array_equal(sol.y, y)
+
+
+@pytest.mark.parametrize("compiled", [None, False])
+def test_complex_steps_without_a_complex_derivative(compiled):
+    """A Jacobian of one number for each component would be wrong, and nothing would tell."""
+
+    def rotating(y, x, a):
+        return 1j * a * y * np.abs(y) + x
+
+    sol = parscan.solve_recurrence(
+        rotating, np.array([0.3 + 0.2j]), np.full((50, 1), 0.1), args=(0.5,), compile=compiled
+    )
+    for derivative in (lambda: sol.gradient(np.ones_like(sol.y)), sol.jacobian, lambda: sol.adjoint(sol.y)):
+        with pytest.raises(RuntimeError, match="not complex differentiable"):
+            derivative()
