@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..._arrays.elementwise import rows_of
+from ..._arrays.elementwise import is_complex, rows_of
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet, random_signs
 from ..._functions.code import Code
 from ..._functions.differences import POWER, step_sizes
@@ -49,7 +49,7 @@ def exactly_linearised(rhs: RightHandSide, t: Array, states: Array) -> Linearise
     """
     if states.size == 0:
         return Linearised(rhs, BY_JAC if rhs.has_jacobian else BY_DIFFERENCES)
-    if states.dtype.kind == "c" and _has_no_derivative(rhs, t, states):
+    if is_complex(states) and _has_no_derivative(rhs, t, states):
         raise RuntimeError(
             "`fun` is not complex differentiable, as with np.abs(y) or np.conj(y); complex solutions have no "
             "derivatives then. Solve for the real and imaginary parts as components of a real state."
@@ -105,7 +105,7 @@ def _has_no_derivative(rhs: RightHandSide, t: Array, states: Array) -> bool:
             off = has_no_derivative(lambda y: rhs(t, y), states, change)
     except Exception:  # `fun` may reject states beside the solution; then no comparison is possible
         return False
-    return int(xp.sum(off)) > FEW * t.shape[0]
+    return len(rows_of(xp, off)) > FEW * t.shape[0]
 
 
 def _off(rhs: RightHandSide, t: Array, states: Array) -> int:

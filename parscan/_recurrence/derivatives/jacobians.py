@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..._arrays.cached import cached_property
+from ..._arrays.elementwise import is_complex, rows_of
 from ..._arrays.namespace import Array, array_namespace, copy, quiet, random_signs
 from ..._functions.differences import POWER, central, step_sizes
 from ..._functions.points import stretches
@@ -68,7 +69,7 @@ class Jacobians:
 
 def is_not_differentiable(solution: Solution) -> bool:
     """Whether a step of complex states has no complex derivative, at a part of a sample of steps."""
-    if solution.y0.dtype.kind != "c":
+    if not is_complex(solution.y0):
         return False
     off, count = 0, 0
     for times, states in solution.sample():
@@ -78,7 +79,7 @@ def is_not_differentiable(solution: Solution) -> bool:
                 flags = has_no_derivative(lambda y: copy(solution.step(copy(y), times)), states, change)  # noqa: B023
         except Exception:  # a step may reject states beside its trajectory; then no comparison is possible
             return False
-        off, count = off + int(array_namespace(states).sum(flags)), count + states.shape[0]
+        off, count = off + len(rows_of(solution.step.xp, flags)), count + states.shape[0]
     return 4 * off > count
 
 
