@@ -136,6 +136,8 @@ class _OfOne:
         march.end()
         if course.failed not in ("", "TOO_MANY_STEPS") or not course.path.steps:
             raise LeftError(f"left the solution at t = {course.t!r}: {course.failed}")
+        if course.slid:
+            raise LeftError(f"stays on a switch from t = {course.slid[0]!r} on, which no mesh follows")
         path = course.polynomial
         return CoarseSolution(path.t, path.evaluate, group=1)
 
