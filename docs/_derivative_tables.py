@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from _records import digits, record, seconds_of, table, thousands, times
+from _records import digits, milliseconds, record, seconds_of, table, thousands, times
 
 WAYS = {
     "default": "parscan",
@@ -44,4 +44,45 @@ def gradient_errors() -> str:
     return table(["largest relative deviation", "n = 1, 4, 8, 32"], rows)
 
 
-TABLES = (gradients, gradient_errors)
+def fits() -> str:
+    """Fits of ODEs: milliseconds by exact Jacobians, and how many times longer the others take."""
+    compiling = {
+        name.rpartition(", ")[2]: seconds
+        for name, seconds in record("derivatives")["figures"].items()
+        if name.startswith("seconds to compile diffrax")
+    }
+    rows = []
+    for case in record("derivatives")["cases"]:
+        if not case["name"].startswith("fit of "):
+            continue
+        name = case["name"].removeprefix("fit of ").partition(",")[0]
+        seconds = seconds_of(case)
+        own = seconds["parscan, sol.jacobian"]
+        scipy = min(seconds[way] for way in seconds if way.startswith("SciPy"))
+        off = next(t["deviation"] for t in case["timings"] if t["contender"] == "parscan, sol.jacobian")
+        jax = seconds.get("diffrax, jacfwd")
+        told = "–" if jax is None else f"{times(jax / own)} ({compiling[name]:.0f} s)"
+        ratios = f"**{times(scipy / own)}**", times(seconds["parscan, differences"] / own)
+        rows.append([name, milliseconds(own), *ratios, told, digits(off)])
+    header = ["fit", "ms", "SciPy, differences", "parscan, differences", "diffrax, `jacfwd` (compiling)", "deviation"]
+    return table(header, rows)
+
+
+def member_gradients() -> str:
+    """A gradient over many members: milliseconds, and how many times longer the others take."""
+    found = record("derivatives")
+    case = next(case for case in found["cases"] if case["name"].startswith("Lotka-Volterra,"))
+    seconds = seconds_of(case)
+    own = seconds["parscan"]
+    figures = found["figures"]
+    scipy = next(value for name, value in figures.items() if name.startswith("seconds of gradients by SciPy"))
+    rows = [["parscan", milliseconds(own), "1×", digits(case["timings"][0]["deviation"])]]
+    for timing in case["timings"][1:]:
+        way = f"{timing['contender']}, compiled"
+        rows.append([way, milliseconds(timing["seconds"]), times(timing["seconds"] / own), digits(timing["deviation"])])
+    off = next(value for name, value in figures.items() if name.startswith("deviation of SciPy's differences"))
+    rows.append(["SciPy, differences", milliseconds(scipy), times(scipy / own), digits(off)])
+    return table(["gradient of 1000 members", "ms", "time / parscan's", "deviation"], rows)
+
+
+TABLES = (gradients, gradient_errors, fits, member_gradients)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGES = tuple(
-    ROOT / name for name in ("README.md", *(f"docs/{page}.md" for page in ("performance", "derivatives", "peers")))
+    ROOT / name
+    for name in ("README.md", *(f"docs/{page}.md" for page in ("performance", "derivatives", "fits", "peers")))
 )
 BLOCK = re.compile(r"(?<=<!-- table: )(\w+)( -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
