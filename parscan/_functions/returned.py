@@ -30,14 +30,16 @@ class Returned:
 
     def into(self, out: Array, value: Any) -> None:
         """Write the values of `fun` for one state to `out` `(n, *batch)`."""
+        if isinstance(value, list | tuple) and self._entered(out, value):
+            return
         if self._is_component(value, out.shape):
             out[...] = value
-        elif not self._entered(out, value):
+        else:
             out[...] = self.components(value, "fun", self._shape[:-1])
 
-    def _entered(self, out: Array, value: Any) -> bool:
-        """Whether the value is a list of components that were all written; one loop, as steppers spend time in it."""
-        if not isinstance(value, list | tuple) or len(value) != self._shape[-1]:
+    def _entered(self, out: Array, value: list[Any] | tuple[Any, ...]) -> bool:
+        """Whether all components of a list were written; one loop, as steppers spend time in it."""
+        if len(value) != self._shape[-1]:
             return False
         kind, dtype, shape = type(self._like), self._dtype, self._shape[:-1]
         for component, part in enumerate(value):

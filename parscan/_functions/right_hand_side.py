@@ -191,7 +191,11 @@ class RightHandSide:
         """Write the derivatives of one state to `out` `(n, *batch)`; a list of components is written directly."""
         self.counts.add(1, 1)
         try:
-            value = _noting(self.function, (t, y, *self.args), lambda: f"the time {t!r}")
+            try:  # as in `_noting`; steppers spend time in it
+                value = self.function(t, y, *self.args)
+            except Exception as error:
+                _note(error, f"the time {t!r}")
+                raise
             self._returned.into(out, value)
         except Exception as error:
             if self.raised is None:
@@ -317,8 +321,13 @@ def _noting(function: Callable[..., Any], arguments: tuple[Any, ...], where: Cal
     try:
         return function(*arguments)
     except Exception as error:
-        error.add_note(f"parscan called it for {where()}; states of a parallel solve may be guesses.")
+        _note(error, where())
         raise
+
+
+def _note(error: Exception, where: str) -> None:
+    """Add the times of a call to the exception that it raised."""
+    error.add_note(f"parscan called it for {where}; states of a parallel solve may be guesses.")
 
 
 def _described(t: Array) -> str:

@@ -105,15 +105,19 @@ class _March:
         self._shape = (y0.shape[-1], *y0.shape[:-1])  # components first, as `fun` takes and returns them
         self._real = real = xp.abs(y0[:0, ...]).dtype
         table, (of_errors, some) = stages(), errors()
-        self._table, self._between_stages = xp.asarray(table.weights, dtype=real), table.between
+        self._table = xp.asarray(table.weights, dtype=real)
         self._scaled = xp.zeros_like(self._table)  # the table multiplied by the step
-        self._shares = DOP853.C[: DOP853.n_stages].tolist()
+        shares = [*DOP853.C[1 : DOP853.n_stages].tolist(), 1.0]
+        self._shares = list(zip(shares[::2], shares[1::2], strict=True))
         self._t, self._y = span[0], xp.moveaxis(y0, -1, 0)
         self._held = held = xp.zeros((self._table.shape[1], y0.size), dtype=y0.dtype)
         mean = xp.asarray(of_errors[:, some] / sqrt(self._shape[0]), dtype=real)  # over the components
         self._errors = mean, held[some, :]
-        self._pairs = [(self._scaled[2 * k : 2 * k + 2, rows], held[rows, :]) for k, rows in enumerate(table.rows)]
-        self._slopes = [xp.reshape(held[i, :], self._shape) for i in SLOPES]
+        self._slopes = slopes = [xp.reshape(held[i, :], self._shape) for i in SLOPES]
+        self._pairs = [
+            (self._scaled[2 * k : 2 * k + 2, rows], held[rows, :], slopes[2 * k + 1], slopes[2 * k + 2], between)
+            for k, (rows, between) in enumerate(zip(table.rows, table.between, strict=True))
+        ]
         self._times, self._states = [self._t], [self._y]
         self._stiffness, self._attempts = Stiffness(), 0
         self._worst = 0.0
@@ -121,12 +125,13 @@ class _March:
             xp.reshape(xp.broadcast_to(xp.asarray(part, dtype=real), self._shape[:1]), (-1, *(1,) * (y0.ndim - 1)))
             for part in (scale.rtol, scale.atol)
         )
+        self._later = self._y  # sizes of the components after an attempt
         self._has_bounds, self._is_complex = bool(xp.all(self._atol > 0)), is_complex(y0)
         self._least = smallest_normal(real)  # so that errors of zero are not divided by zero
 
     def run(self, reached: Reached | None, most: int) -> Steps:
         """Step to the end, or until a failure or stiffness."""
-        self._begin(self._y)
+        self._begin(self._y, self._xp.abs(self._y))
         self._rhs.into(self._slopes[0], self._t, copy(self._y))
         h, grows, failure, finite = self._first_step(), FASTEST, None, True
         for _ in range(most):
@@ -153,9 +158,9 @@ class _March:
         t, y = xp.asarray(self._times, dtype=xp.float64), xp.moveaxis(xp.stack(self._states), 1, -1)
         return Steps(t, y, failure=failure, error=self._worst)
 
-    def _begin(self, y: Array) -> None:
-        """Take the state at the begin of a step."""
-        self._y, self._sizes = y, self._xp.abs(y)
+    def _begin(self, y: Array, sizes: Array) -> None:
+        """Take the state at the begin of a step, and the sizes of its components."""
+        self._y, self._sizes = y, sizes
         self._held[STATE, :] = self._xp.reshape(y, (-1,))
 
     def _accept(self, t: float, h: float, y: Array) -> None:
@@ -167,7 +172,7 @@ class _March:
             self._states = [y]
         self._times.append(t)
         self._t = t
-        self._begin(y)
+        self._begin(y, self._later)
         self._slopes[0][...] = self._slopes[-1]
 
     def _between(self, h: float, shares: list[float]) -> list[Array]:
@@ -200,38 +205,43 @@ class _March:
 
     def _attempt(self, t: float, h: float) -> tuple[Array, float]:
         """State after a step, and its error in tolerances."""
-        xp, into, slopes, last = self._xp, self._rhs.into, self._slopes, len(self._shares) - 1
+        xp, into, begin, both, last = self._xp, self._rhs.into, self._t, (2, *self._shape), self._pairs[-1]
+        self._attempts += 1
+        is_counted = self._attempts % COUNTED == 0 or self._stiffness.is_suspected
         self._scaled[...] = h * self._table
         self._scaled[:-1, STATE] = 1.0
-        for k, (weights, rows) in enumerate(self._pairs):
-            i, sums = 2 * k + 1, weights @ rows
-            state, y = (xp.reshape(sums[j, :], self._shape) for j in range(2))  # `fun` may write to them
-            into(slopes[i], self._t + self._shares[i] * h, copy(state) if i == last else state)
-            y += (h * self._between_stages[k]) * slopes[i]
-            if i < last:
-                into(slopes[i + 1], self._t + self._shares[i + 1] * h, y)
+        for pair, (early, late) in zip(self._pairs, self._shares, strict=True):
+            weights, rows, first, second, between = pair
+            sums = xp.reshape(weights @ rows, both)
+            state, y = sums[0, ...], sums[1, ...]  # `fun` may write to them
+            into(first, begin + early * h, copy(state) if is_counted and pair is last else state)
+            y += (h * between) * first
+            if pair is not last:
+                into(second, begin + late * h, y)
         y += self._y  # here and not in the product, so that the sum of all steps is rounded once in each
-        into(slopes[-1], t, copy(y))
-        return y, self._judge(y, state, h)
+        into(second, t, copy(y))
+        error = self._error(y)
+        if is_counted:
+            error = self._test(error, y, state, h)
+        size = float(error)
+        return y, abs(h) * sqrt(size) if isfinite(size) else inf
 
-    def _judge(self, y: Array, last: Array, h: float) -> float:
-        """The error in tolerances; `last` is the state of the last stage. The test for stiffness counts the step.
+    def _test(self, error: Array, y: Array, last: Array, h: float) -> Array:
+        """Count the step in the test for stiffness; `last` is the state of the last stage. The error, fetched as well.
 
         That test reads as much as a stage does: it counts one step of a few, until one of them was stiff.
         """
-        xp, error = self._xp, self._error(y)
-        self._attempts += 1
-        if self._attempts % COUNTED == 0 or self._stiffness.is_suspected:
-            differences, change = self._slopes[-1] - self._slopes[-2], y - last
-            error, apart, slopes = fetch(error, xp.max(xp.abs(change)), xp.max(xp.abs(differences)))
-            self._stiffness.add(h, float(apart), float(slopes))
-        size = float(error)
-        return abs(h) * size if isfinite(size) else inf
+        xp = self._xp
+        differences, change = self._slopes[-1] - self._slopes[-2], y - last
+        error, apart, slopes = fetch(error, xp.max(xp.abs(change)), xp.max(xp.abs(differences)))
+        self._stiffness.add(h, float(apart), float(slopes))
+        return error
 
     def _error(self, y: Array) -> Array:
-        """The combined estimate of orders 5 and 3, divided by the length of the step; the largest of the batch."""
+        """Square of the combined estimate of orders 5 and 3, divided by the step; the largest of the batch."""
         xp = self._xp
-        bound = xp.maximum(self._sizes, xp.abs(y))
+        self._later = sizes = xp.abs(y)
+        bound = xp.maximum(self._sizes, sizes)
         bound *= self._rtol
         bound += self._atol
         weights, rows = self._errors
@@ -246,7 +256,7 @@ class _March:
         fifth, all_orders = squares[0, ...], squares[1, ...]
         all_orders += fifth
         all_orders += self._least
-        return xp.max(fifth / xp.sqrt(all_orders))
+        return xp.max(fifth * (fifth / all_orders))
 
     def _first_step(self) -> float:
         """The signed length of the first step."""
