@@ -47,13 +47,14 @@ def roundings(xp: Namespace, states: Array) -> Array:
 
 
 def response(
-    step: Step, states: Array, times: slice, sizes: Array | None = None, *, signs: tuple[int, ...] = (1, -1)
-) -> Array:
+    step: Step, states: Array, times: slice, sizes: Array | None = None, *, signs: tuple[int, ...] = (1, -1),
+    moves_inputs: bool = True,
+) -> Array:  # fmt: skip
     """Changes of a step's values at the stacked `states` as components move by ±`sizes`, summed over groups of them.
 
-    By default `sizes` are a few roundings; the inputs always move by a few roundings. Of the changes for several
-    `signs`, the largest counts. The response is zero where two calls with the same arguments give two answers: this is
-    not due to rounding.
+    By default `sizes` are a few roundings; the inputs move by a few roundings if `moves_inputs`. Of the changes for
+    several `signs`, the largest counts. The response is zero where two calls with the same arguments give two answers:
+    this is not due to rounding.
     """
     xp, n = step.xp, states.shape[-1]
     sizes = roundings(xp, states) if sizes is None else sizes
@@ -70,7 +71,7 @@ def response(
         total = xp.zeros_like(sizes)
         for move in moves:
             total += largest((states + sign * move * change, own) for sign in signs)
-        if own is not None:
+        if own is not None and moves_inputs:
             total += largest((states, each_input(partial(_nudged, sign), own)) for sign in signs)
         again = step.varied(states, own, step.args, times)
     return xp.where(same(xp, again, base), total, xp.zeros_like(total))

@@ -104,18 +104,19 @@ def unexplained(xp: Namespace, off: Array, distance: Array, granted: Callable[[s
 
 
 def unlike_step(
-    step: Step, states: Array, times: Sequence[int], difference: Array, off: Array, sizes: Array | None = None
-) -> list[int]:
+    step: Step, states: Array, times: Sequence[int], difference: Array, off: Array, sizes: Array | None = None, *,
+    moves_inputs: bool = True,
+) -> list[int]:  # fmt: skip
     """Rows in which entries marked `off` differ by more than the response of the step explains.
 
     `difference` is the difference of two stacks of values at these states and times. For the response, the states move
-    by `sizes`, by default a few roundings.
+    by `sizes`, by default a few roundings, and the inputs by a few roundings if `moves_inputs`.
     """
 
     def granted(row: slice) -> Array:
         moved, time = None if sizes is None else sizes[row, ...], times[row.start]
         try:
-            return EXPLAINED * response(step, states[row, ...], slice(time, time + 1), moved)
+            return EXPLAINED * response(step, states[row, ...], slice(time, time + 1), moved, moves_inputs=moves_inputs)
         except Exception:  # a step may reject states beside its trajectory
             return step.xp.zeros_like(distance[row, ...])
 

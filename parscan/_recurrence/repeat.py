@@ -29,6 +29,7 @@ from .._functions.step import Inputs, Step
 from .._reporting.result_base import Deferred
 from .arguments import DENSE, as_tolerance
 from .checks.contradiction import is_near
+from .derivatives.seen import Seen, seen
 from .derivatives.solution import Solution
 from .precedent import Precedent, key_of, sample_of
 from .result import RecurrenceResult
@@ -115,7 +116,8 @@ class Repeat:
             return None
         if not self._is_confirmed(function, trajectory, parts, isinstance(x, tuple), args):
             return None
-        solution = Deferred(partial(self._solution, function, copy(y0), x, args, trajectory))
+        known = seen(trajectory, x, precedent.recording)
+        solution = Deferred(partial(self._solution, function, copy(y0), x, args, trajectory, known))
         found = object.__new__(RecurrenceResult)
         found.__dict__.update(self.fields, y=trajectory, _solution=solution)
         if found.attempts:
@@ -123,13 +125,14 @@ class Repeat:
         return found
 
     def _solution(
-        self, function: Callable[..., Any], y0: Array, x: Inputs, args: tuple[Any, ...], trajectory: Array
-    ) -> Solution:
+        self, function: Callable[..., Any], y0: Array, x: Inputs, args: tuple[Any, ...], trajectory: Array,
+        known: Seen | None,
+    ) -> Solution:  # fmt: skip
         """What evaluates derivatives along a trajectory."""
         inputs: Inputs = tuple(map(readonly, x)) if isinstance(x, tuple) else None if x is None else readonly(x)
         step = Step(function, inputs, args, None, DENSE, self.xp)
         step.counts.add(1, self.places.shape[0])
-        return Solution(step, y0, trajectory, self.steps, self.tolerance, stacks=True)
+        return Solution(step, y0, trajectory, self.steps, self.tolerance, stacks=True, seen=known)
 
     def _correction(self, y0: Array, trajectory: Array) -> float:
         """The largest one of the guess, by the first of two sweeps over segments."""

@@ -24,6 +24,7 @@ from .checks.whole_numbers import Inexact, WholeNumbers
 from .choose import FIRST_STEPS, Choice, choose
 from .compiled_tangents import note_outcome
 from .decide import Budget
+from .derivatives.seen import seen
 from .derivatives.solution import Solution
 from .precedent import keep
 from .repeat import note, repeated
@@ -266,7 +267,10 @@ def _solution(task: Task, steps: int) -> Solution:
     """The first steps of the trajectory; they are checked by calls on several states where that was verified."""
     stacks = task.options.method != "sequential"
     compiles = task.options.compiles
-    return Solution(task.step, task.arrays.y0, task.trajectory, steps, task.tolerance, stacks=stacks, compiles=compiles)
+    known = seen(task.trajectory, task.step.x, None if task.code is None else task.code.recording)
+    return Solution(
+        task.step, task.arrays.y0, task.trajectory, steps, task.tolerance, stacks=stacks, compiles=compiles, seen=known
+    )
 
 
 def _conclude(

@@ -12,6 +12,7 @@ from .gradient import conditions, gradient
 from .jacobian import jacobian
 from .jacobians import Jacobians, is_not_differentiable
 from .solution import Solution
+from .stale_check import stands
 from .sweeps import adjoint, tangent
 
 
@@ -21,7 +22,7 @@ class Differentiable(Result[Solution]):
     def _differentiable(self, name: str) -> Solution:
         """The solution, for the derivative `name`; raises if it is not whole, or the step no longer gives it."""
         solution = self._whole(name)
-        if not solution.stands():
+        if not stands(solution):
             raise RuntimeError(
                 f"`{name}` cannot be evaluated: the step no longer gives this trajectory. `x`, `args`, `y` or "
                 "something else that the step reads has been changed since; solve again, or change copies."

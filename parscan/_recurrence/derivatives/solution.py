@@ -28,6 +28,7 @@ from ..checks.contradiction import (
 from ..checks.spread import spread
 from ..checks.step_jumps import step_jumps
 from ..checks.whole_numbers import Inexact, WholeNumbers
+from .seen import Seen
 
 CHUNK_NUMBERS = 2**18
 """Largest number of entries of the states that are evaluated at once."""
@@ -54,15 +55,16 @@ class Solution:
 
     def __init__(
         self, step: Step, y0: Array, trajectory: Array, steps: int, tolerance: Tolerance, *, stacks: bool,
-        compiles: bool | None = None,
+        compiles: bool | None = None, seen: Seen | None = None,
     ) -> None:  # fmt: skip
         self.step = step
         self.y0 = y0
         self.trajectory = trajectory
-        self._tolerance = tolerance
+        self.tolerance = tolerance
         self.steps = steps if y0.size else 0  # an empty batch has nothing to evaluate
         self._stacks = stacks
         self.compiles = compiles
+        self.seen = seen
 
     @cached_property
     def stacks(self) -> bool:
@@ -109,12 +111,12 @@ class Solution:
         """Stretches of the first `steps` that fit into memory, if each step takes this many `numbers`."""
         return stretches(self.y0, steps, numbers, stacks=self.stacks)
 
-    def stands(self) -> bool:
+    def sample_stands(self) -> bool:
         """Whether the step still gives a sample of this trajectory: data that it reads may have changed."""
         for times, states in self.sample():
             with quiet():
                 after, found = self.step(states, times), self.trajectory[times, ...]
-                off = apart(self.step.xp, after, found) & (tolerances_apart(self._tolerance, after, found) > WELL_OFF)
+                off = apart(self.step.xp, after, found) & (tolerances_apart(self.tolerance, after, found) > WELL_OFF)
             if len(rows_of(self.step.xp, off)) > found.shape[0] // 4:
                 return False
         return True
@@ -153,7 +155,7 @@ class Solution:
             # states of the trajectory are finite
             if self.step.xp.all(after == found):
                 return True
-            share = min(self._tolerance.rtol, machine_epsilon(found.dtype) ** 0.5)
+            share = min(self.tolerance.rtol, machine_epsilon(found.dtype) ** 0.5)
             return alike(self.step.xp, after, found, share)
 
     def contradiction(self, length: int, *, parallel: bool, prefixes: Iterable[range] = ()) -> Finding | None:
@@ -169,7 +171,7 @@ class Solution:
         try:
             if (sample := self._sample(length, SAMPLE, self._extremes if parallel else ())) is None:
                 return None
-            found = contradiction(self.step, sample, self._tolerance, parallel=parallel)
+            found = contradiction(self.step, sample, self.tolerance, parallel=parallel)
             return self._contradiction_alone(prefixes) if found is None and parallel else found
         except Exception:  # a step may reject these states with inputs of other times; then no comparison is possible
             return None
@@ -180,7 +182,7 @@ class Solution:
         try:
             if (sample := self._sample(1, self._confirming)) is None:
                 return False
-            return confirms(self.step, sample, self._tolerance)
+            return confirms(self.step, sample, self.tolerance)
         except Exception:
             return False
 
@@ -223,7 +225,7 @@ class Solution:
         before, found = (
             xp.concat([self.trajectory[t + shift : t + shift + 1, ...] for t in times]) for shift in (-1, 0)
         )
-        return contradiction_alone(self.step, times, before, found, self._tolerance)
+        return contradiction_alone(self.step, times, before, found, self.tolerance)
 
     def _off(self, before: Array, times: slice) -> float:
         """Largest difference between the trajectory and the step's values for the states before."""
