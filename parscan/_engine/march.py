@@ -120,14 +120,20 @@ def march(problem: Problem, plan: Plan, start: int, report: Report | None = None
     return run.record
 
 
-def looped(problem: Problem, start: int, report: Report | None) -> Record:
-    """All steps by the loop: a short one takes hardly longer than what `_March` prepares."""
-    steps = problem.steps
-    if start >= steps:
-        return Record(reached=start)
+def looped(problem: Problem, start: int, report: Report | None, begun: Record | None = None) -> Record:
+    """
+    All steps by the loop: a short one takes hardly longer than what `_March` prepares.
+
+    `begun` is the record of the steps before `start`; if none are left, it is that of all.
+    """
+    steps, before = problem.steps, begun or Record(reached=start)
     on = None if report is None else partial(report, method="sequential", window=1, iterations=0, correction=None)
+    if begun and on and begun.reached == start:
+        on(start)
+    if start >= steps:
+        return before
     reached = problem.loop(problem.state(start), start, steps, on)
-    return Record(looped=reached - start, reached=reached)
+    return Record(looped=before.looped + reached - start, reached=reached)
 
 
 class _March:

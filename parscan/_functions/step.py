@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from .._arrays.namespace import (
@@ -34,6 +35,9 @@ READ_ONLY = (
 
 Times = slice | Sequence[int]
 """Numbers of time steps."""
+
+Stages = Callable[[Iterator[Any]], Iterator[Iterator[Any]]]
+"""`stages(rows)` divides the rows of a trajectory into those that are marched one after the other."""
 
 
 class Step:
@@ -109,18 +113,20 @@ class Step:
         each = ((self._copy(states[i : i + 1, ...]), slice(t, t + 1)) for i, t in enumerate(points))
         return self.xp.concat([self._copy(self(*arguments)) for arguments in each])
 
-    def march(self, y: Array, start: int, stop: int, trajectory: Array) -> Array:
+    def march(self, y: Array, start: int, stop: int, trajectory: Array, stages: Stages | None = None) -> Array:
         """Evaluate the steps `start` to `stop` one by one from `y`, `(1, *batch, n)`, writing the trajectory.
 
         The last state is returned. This loop does as little work as possible: the speed of every other method is
-        compared with it.
+        compared with it. `stages` divides the steps: it is asked for the next stage when one is evaluated, and may end
+        the march, whose steps are written then.
         """
         call, first, kind, shape, dtype = self._caller(start, stop), y, type(y), y.shape, y.dtype
         target = trajectory[start:stop, ...]
         kept: list[bytes] = []  # small states, in the order of their entries: writing each to its row takes longer
         keep = kept.append
+        rows, done = places(target, SMALL), -1
         try:
-            for row in places(target, SMALL):
+            for row in rows if stages is None else chain.from_iterable(stages(rows)):
                 y = call(y)
                 # The quick test is that of most steps; the other one knows all states that can be accepted.
                 if type(y) is not kind or y.shape != shape or y.dtype is not dtype:
@@ -133,6 +139,7 @@ class Step:
                     row[...] = y
                     keep(b"")
             else:
+                done = len(kept)
                 return y
         except Exception as error:
             t = start + len(kept)
@@ -142,7 +149,7 @@ class Step:
             self._note_types(error, self._value, (y, *given, *self.args))
             raise
         finally:
-            done = min(len(kept) + 1, stop - start)  # a step that fails counts
+            done = len(kept) + 1 if done < 0 else done  # a step that fails counts
             self.counts.add(done, done)
             write_rows(target, kept)
         raise _rejection("step", y, first, first.shape)

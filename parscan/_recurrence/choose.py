@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from math import inf
+from typing import Any
 
 from .._arrays.namespace import Array
-from .._engine.march import PlannedMethod
+from .._engine.march import PlannedMethod, Record
 from .._kernels.dispatch import is_loaded
 from .._linalg.dense import Dense
 from .._linalg.structure import Structure
@@ -21,6 +24,7 @@ from .compiled_segments import CompiledSegments, faster_segments, segments_of
 from .compiled_tangents import SWEEPS, TangentCode, faster_tangents, note_outcome, prepared_tangents
 from .cost import Stopwatch, best_length, sweeps
 from .decide import BRIEF, FEW, FEW_STEPS, LITTLE, SHORT, TOO_SHORT, Budget, Decision, Workload, decide
+from .loop import loop_in_stages
 from .methods import DAMPED, METHODS, Planner
 from .precedent import FEWEST, Precedent, precedent_of, recalled
 from .task import Task
@@ -45,7 +49,8 @@ class Choice:
     `in_methods`: the methods use it, too. `precedent` is kept for later solves if this one succeeds. `is_checked`: a
     call on stacked states was compared with calls on single ones; if not, it is compared with the trajectory at the
     end. `uncounted`: steps after `start` that results do not count, since they do not count the first ones either.
-    `is_as_before`: it was taken over from an earlier solve.
+    `is_as_before`: it was taken over from an earlier solve. `begun` is the record of the steps before `start` that the
+    loop evaluated because it was chosen; if it ended there, `start` is the number of all steps.
     """
 
     methods: tuple[PlannedMethod, ...] = ()
@@ -59,6 +64,7 @@ class Choice:
     is_checked: bool = True
     uncounted: int = 0
     is_as_before: bool = False
+    begun: Record | None = None
 
 
 def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
@@ -70,17 +76,41 @@ def choose(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
 
 
 def _choose_anew(task: Task, whole: WholeNumbers | None, budget: Budget) -> Choice:
-    """Check the user's functions on the first steps, and choose."""
-    first = min(FIRST_STEPS, task.arrays.steps)
-    begin = time.perf_counter()
-    if task.loop(task.arrays.y0, 0, first) < first:
+    """
+    Evaluate the first steps by the loop, and all of them if it is certainly chosen, or choose otherwise.
+
+    The choice is made by checks of the user's functions on the first steps.
+    """
+    steps, choice, seconds = task.arrays.steps, None, 0.0
+    first = min(FIRST_STEPS, steps)
+
+    def stages(rows: Iterator[Any]) -> Iterator[Iterator[Any]]:
+        nonlocal choice, seconds
+        each = []
+        for count in (first // 2, first - first // 2):
+            begin = time.perf_counter()
+            yield islice(rows, count)
+            each.append((time.perf_counter() - begin) / count if count else inf)
+        seconds = min(each)
+        choice = _at_once(task, first, seconds) if whole is None else None
+        if choice is not None:
+            yield rows
+
+    count, reached = loop_in_stages(task.step, task.arrays.y0, task.trajectory, stages)
+    if reached < first:
         return Choice()
-    seconds = (time.perf_counter() - begin) / first
+    if choice is not None:
+        return _begun(choice, count if reached == count else steps, Record(looped=reached - first, reached=reached))
     if task.options.method == "sequential":
         return _sequential(task, _first_states(task, first), seconds)
-    if whole is None and (choice := _at_once(task, first, seconds)):
-        return choice
     return _choose_by_checks(task, whole, _first_states(task, first), budget)
+
+
+def _begun(choice: Choice, start: int, begun: Record) -> Choice:
+    """The same choice, with the record of the steps before `start`."""
+    found = object.__new__(Choice)
+    found.__dict__.update(choice.__dict__, start=start, begun=begun)
+    return found
 
 
 def _first_states(task: Task, count: int) -> Array:
@@ -104,7 +134,7 @@ def _at_once(task: Task, first: int, seconds: float) -> Choice | None:
         choice = _FEW
     elif not is_guided and (looped < BRIEF or left < SHORT):
         choice = _LITTLE if looped < BRIEF else _TOO_SHORT
-    return choice if choice is None or first == FIRST_STEPS else replace(choice, start=first)
+    return choice
 
 
 def _may_have_code(task: Task, looped: float) -> bool:
@@ -296,9 +326,7 @@ def _reason(decision: Decision, length: int = 0) -> str:
     return f"auto: {methods}, for {decision.because}{f'; segments of {length} steps' if length else ''}."
 
 
-_FEW, _LITTLE, _TOO_SHORT = (
-    Choice((), 0, FIRST_STEPS, _reason(one), is_checked=False) for one in (FEW, LITTLE, TOO_SHORT)
-)
+_FEW, _LITTLE, _TOO_SHORT = (Choice(reason=_reason(one), is_checked=False) for one in (FEW, LITTLE, TOO_SHORT))
 """The loop for the steps after the first ones: made now, since a short loop takes as long as a few functions."""
 
 

@@ -32,8 +32,11 @@ The step is recorded if the loop takes more than this many seconds, and its loop
 as that plus the second number for each number of a state. Recording a few hundred operations takes some milliseconds.
 """
 
-WORTH_RUNNING = 1e-3
-"""A step that was recorded before is run as machine code if the loop takes more than this many seconds."""
+WORTH_RUNNING = 1.5e-3
+"""
+A step that was recorded before is run as machine code if the loop takes more than this many seconds: its checks take as
+long as some thirty steps.
+"""
 
 LARGEST, MOST = 20_000, 50_000
 """

@@ -225,7 +225,7 @@ def _solved(task: Task, whole: WholeNumbers | None, report: Report | None) -> tu
     if choice.code is not None:
         task = Task(task.step, task.arrays, task.trajectory, task.tolerance, task.options, choice.code)
     elif not choice.methods:
-        record = looped(task, choice.start, report)
+        record = looped(task, choice.start, report, choice.begun)
         return task, choice, record, _solution(task, record.reached)
     return _marched(task, choice, report)
 

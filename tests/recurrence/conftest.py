@@ -43,7 +43,7 @@ def steady_costs(request, monkeypatch):
         in_time = system.corrected
         monkeypatch.setattr(system, "corrected", lambda *given: in_time(*given[:-1], seconds=0.0))
         monkeypatch.setattr(cost.Stopwatch, "_seconds", lambda self, count: CALL + STATE * count)
-        monkeypatch.setattr(choose, "time", looked_at(choose.FIRST_STEPS * CALL))
+        monkeypatch.setattr(choose, "time", looked_at(choose.FIRST_STEPS / 2 * CALL))  # each half
         monkeypatch.setattr(code, "time", looked_at(RECORDING))
 
 

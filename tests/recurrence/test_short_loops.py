@@ -1,5 +1,6 @@
 """Loops that `auto` chooses at once: they take little more than a plain loop, and all faults of the step are found."""
 
+import itertools
 import sys
 import weakref
 from math import inf
@@ -9,6 +10,7 @@ import pytest
 from problems import loop
 
 from parscan import Diagonal, Status, solve_recurrence
+from parscan._functions.step import Step
 from parscan._recurrence import choose
 from parscan.warnings import NondeterministicStepWarning
 
@@ -56,6 +58,36 @@ def test_slow_steps_that_are_too_few_for_sweeps(monkeypatch):
     sol = solve_recurrence(mixing, np.zeros(2), X, compile=False)
     assert sol.nfev == 101
     assert "sweeps do not pay over fewer than 128 steps" in sol.message
+
+
+@pytest.mark.parametrize("steps", [1, 8, 9, 100, 128, 129, 300])
+def test_one_march_of_the_first_steps_and_those_after_them(monkeypatch, steps):
+    marched, march = [], Step.march
+
+    def watched(self, y, start, stop, *others):
+        marched.append((start, stop))
+        return march(self, y, start, stop, *others)
+
+    monkeypatch.setattr(Step, "march", watched)
+    seen, x = [], RNG.standard_normal((steps, 2))
+    sol = solve_recurrence(mixing, np.zeros(2), x, compile=False, progress=lambda now: seen.append(now.done))
+    ends = [*range(128, steps, 128), steps]
+    assert marched == list(zip([0, *ends], ends, strict=False))
+    assert seen == ends
+    assert (sol.looped, sol.nfev) == (max(steps - 8, 0), steps + 1)
+    np.testing.assert_array_equal(sol.y, loop(mixing, np.zeros(2), x))
+
+
+@pytest.mark.parametrize("slow", [1, 3, 6])
+def test_a_pause_in_the_first_steps_is_none_of_theirs(monkeypatch, clock, slow):
+    monkeypatch.setattr(choose, "BRIEF", 0.1)
+    number = itertools.count()
+
+    def step(y, x):
+        clock.now += 1.0 if next(number) == slow else 1e-5
+        return mixing(y, x)
+
+    assert solve_recurrence(step, np.zeros(2), X, compile=False).nfev == 101
 
 
 NOT_BROADCASTING = {
@@ -253,8 +285,8 @@ def test_checks_of_a_short_loop_take_few_calls():
 
 def test_states_that_are_not_finite():
     x = X.copy()
-    for time in (3, 12, 50):
-        x[time] = np.inf
+    for late in (3, 12, 50):
+        x[late] = np.inf
         sol = solve_recurrence(lambda y, x: 0.5 * y + x, np.zeros(2), x)
-        assert f"step {time} of 100" in sol.message
-        x[time] = 1.0
+        assert f"step {late} of 100" in sol.message
+        x[late] = 1.0
