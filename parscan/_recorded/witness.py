@@ -614,13 +614,7 @@ class Witness:
 
     def _glimpse(self, function: Any, constants: Sequence[Any]) -> Glance | None:
         """A glance, if there can be one, for objects that were found to be as before."""
-        if type(function) not in (FunctionType, MethodType) or self._imports or not all(map(_is_atom, constants)):
-            return None
-        looks = dict[int, glance.Look | None]()
-        try:
-            look = self._look(self._roots[len(constants)], function, looks)
-        except (NoGlanceError, Unknown):
-            return None
+        look = self.look(function, len(constants)) if all(map(_is_atom, constants)) else None
         if look is None:
             return None
         found, begin = Glance(function, constants, look), time.thread_time()
@@ -628,6 +622,27 @@ class Witness:
             return None
         self.seconds = min(self.seconds, time.thread_time() - begin)
         return found
+
+    def look(self, function: Any, constants: int, inner: Any = None) -> glance.Look | None:
+        """
+        How to see at a glance that a function, after so many `constants`, reads what it reads now; None if not.
+
+        With `inner`: that this, which is found in the function or in what it reads, reads what it reads now.
+        """
+        if type(function) not in (FunctionType, MethodType) or self._imports:
+            return None
+        number, given, seen = self._roots[constants], function, set[int]()
+        pending = [] if inner is None else [(number, given)]
+        try:
+            while pending and given is not inner:
+                number, given = pending.pop()
+                if type(number) is int and number not in seen:
+                    seen.add(number)
+                    node = self._nodes[number]
+                    pending += zip(node.parts, node.open(given, node.names)[1], strict=True)
+            return self._look(number, given, {}) if inner is None or given is inner else None
+        except (NoGlanceError, Unknown):
+            return None
 
     def _look(self, number: Any, given: Any, looks: dict[int, glance.Look | None]) -> glance.Look | None:
         if type(number) is not int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .._recorded.native.lanes import Lanes
     from .._recorded.native.segments import Segments
 
-WORTH_SWEEPING = 5e-4
+WORTH_SWEEPING = 3e-4
 """Seconds of the compiled loop from which on segments are considered; about half of it the iteration takes itself."""
 
 GAINS = 0.8

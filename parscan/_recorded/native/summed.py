@@ -16,7 +16,7 @@ from ..pullbacks import Pullback
 from .compilation import Compiled
 from .kernel import Sums, kernel
 from .lanes import widest
-from .layout import address, aligned
+from .layout import address, aligned, own_address
 from .memory import SHARED, STRIDED, UNIT
 from .same_text import is_chosen
 
@@ -118,11 +118,12 @@ class Sweep:
         self, summed: Summed, code: Compiled, inputs: Sequence[Any], groups: int, members: int = 0
     ) -> None:  # fmt: skip
         program, self._lanes, self._groups = summed.program, summed.lanes, groups
-        self._summed, self._program, self._code, self._inputs = summed, program, code, inputs
+        self._summed, self._program, self._code = summed, program, code
+        self._kept, self._inputs = inputs, [_row(one) for one in inputs]
         every = np.arange(groups * self._lanes).reshape(groups, self._lanes)
         self.numbers = every - np.maximum(every[:, -1:] + 1 - members, 0) if members else every
         """Of the sequences, one for each lane of each group."""
-        self._is_counted = self.numbers >= every[:, :1]
+        self._is_counted, self._has_members = self.numbers >= every[:, :1], members > 0
         state, dtype = program.arguments[0], program.dtypes[1]
         self._states = _rows(groups, int(np.prod(state.shape, dtype=int)), self._lanes, state.dtype)
         sizes = [ids.size for ids in program.results[1:]]
@@ -134,6 +135,7 @@ class Sweep:
             self._factors = [np.empty((groups, self._lanes, self._stretch, size), dtype) for size in sizes]
         else:
             self._sums = _rows(groups, summed.size, self._lanes, dtype)
+        self._layouts: dict[tuple[int | None, bool], tuple[Any, Any]] = {}
         self.restart()
 
     def restart(self) -> None:
@@ -150,9 +152,11 @@ class Sweep:
         return np.array(np.swapaxes(self._states, 1, 2)).reshape(self.sequences, -1)
 
     def start(self, states: Any) -> None:
-        """Go on from states of all lanes, or from one."""
-        states = np.broadcast_to(states, (self.sequences, self._states.shape[1]))
-        self._states[...] = np.swapaxes(states.reshape(self._groups, self._lanes, -1), 1, 2)
+        """Go on from states of all lanes, shape (groups * lanes, numbers), or from one, shape (numbers,)."""
+        if states.shape[0] == self.sequences and states.ndim > 1:
+            self._states[...] = np.swapaxes(states.reshape(self._groups, self._lanes, -1), 1, 2)
+        else:
+            self._states[...] = states.reshape(-1, 1)
 
     def run(self, begin: int, steps: int, apart: int) -> None:
         """Evaluate steps, from `begin` on in the first lane, and so many later in each other one; no sums are kept."""
@@ -171,7 +175,9 @@ class Sweep:
             count = min(size, steps - first)
             parts = self._run(begin + first, count, apart, lanes=lanes)
             if self._sums is not None:
-                found = np.where(self._is_counted[:, None, lanes], self._sums[:, :, lanes], 0)
+                found = self._sums[:, :, lanes]
+                if self._has_members:
+                    found = np.where(self._is_counted[:, None, lanes], found, 0)
                 parts = [derived.gathered(np.sum(found, axis=(0, 2), dtype=float))]
                 self._sums[...] = 0
             self.total += sum(parts)
@@ -182,24 +188,9 @@ class Sweep:
         """Evaluate steps; returns sums of products of the factors of some lanes of each group, if these are stored."""
         if not steps:
             return []
-        rows = [(address(self._states), 0, 0), *(_row(one, begin, apart) for one in self._inputs)]
-        last = len(rows)
-        rows += [(address(self._states), 0, 0)]
-        if self._sums is not None:
-            rows += [(address(self._sums), 0, 0), *[(0, 0, 0)] * 3]
-        else:
-            rows += [(address(one), one.strides[2] * stores, one.strides[1]) for one in self._factors] + [(0, 0, 0)]
-        places = np.array([rows] * self._groups, dtype=np.int64)
-        numbers = np.arange(self._groups)
-        places[:, :last, 0] += self.numbers[:, :1] * places[:, :last, 2]
-        for k, one in (
-            (0, self._states),
-            (last, self._states),
-            (last + 1, self._sums),
-            *enumerate(self._factors, last + 1),
-        ):
-            if one is not None:
-                places[:, k, 0] += numbers * one.strides[0]
+        layout, strides = self._layout(apart, stores)
+        places = layout.copy()
+        places[:, :, 0] += begin * strides
         found: list[Any] = []
 
         def task(first: int, end: int) -> None:
@@ -209,18 +200,52 @@ class Sweep:
                 rows = [np.reshape(one, (one.shape[0] * steps, one.shape[2])) for one in some]
                 found.append(self._summed.derived.summed(*rows))
 
-        parts = shares(self._groups, min(self._groups, available_threads()))
-        run_all([partial(task, *part) for part in parts])
-        self.are_finite &= bool((places[:, -1, 0] == 1).all())
+        if self._groups == 1:
+            task(0, 1)
+            self.are_finite &= bool(places[0, -1, 0] == 1)
+        else:
+            parts = shares(self._groups, min(self._groups, available_threads()))
+            run_all([partial(task, *part) for part in parts])
+            self.are_finite &= bool((places[:, -1, 0] == 1).all())
         return found
 
+    def _layout(self, apart: int | None, stores: bool) -> tuple[Any, Any]:
+        """What code is given of the arrays of all groups, for the first step, and bytes from step to step."""
+        if (known := self._layouts.get((apart, stores))) is not None:
+            return known
+        base, last = self._base(stores)
+        places = base.copy()
+        if apart is not None:
+            places[:, 1:last, 2] = apart * base[:, 1:last, 1]
+        places[:, :last, 0] += self.numbers[:, :1] * places[:, :last, 2]
+        strides = base[0, :, 1].copy()
+        strides[last:] = 0
+        self._layouts[apart, stores] = places, strides
+        return places, strides
 
-def _row(array: Any, begin: int, apart: int | None) -> tuple[int, int, int]:
-    """Address, and bytes from step to step and from lane to lane."""
+    def _base(self, stores: bool) -> tuple[Any, int]:
+        """The same for members as lanes, all of the first group's inputs; and the number of arguments."""
+        own = [(self._states, 0, 0)]
+        results = [(self._states, 0, 0)]
+        if self._sums is not None:
+            results += [(self._sums, 0, 0), *[(None, 0, 0)] * 3]
+        else:
+            results += [*((one, one.strides[2] * stores, one.strides[1]) for one in self._factors), (None, 0, 0)]
+        places = [[own_address(one) if one is not None and one.size else 0, *rest] for one, *rest in (*own, *results)]
+        rows = np.array([[places[0], *self._inputs, *places[1:]]] * self._groups, dtype=np.int64)
+        last = 1 + len(self._inputs)
+        if self._groups > 1:
+            steps = [0 if one is None else one.strides[0] for one, *_ in results]
+            rows[:, last:, 0] += np.arange(self._groups)[:, None] * steps
+            rows[:, 0, 0] = rows[:, last, 0]
+        return rows, last
+
+
+def _row(array: Any) -> tuple[int, int, int]:
+    """Address, and bytes from step to step and from member to member."""
     if array is None:
         return 0, 0, 0
-    step = array.strides[0]
-    return address(array) + begin * step, step, array.strides[1] if apart is None else apart * step
+    return address(array), array.strides[0], array.strides[1] if array.ndim > 1 else 0
 
 
 def _rows(groups: int, count: int, lanes: int, dtype: Any) -> Any:

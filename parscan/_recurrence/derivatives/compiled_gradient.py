@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..._arrays.namespace import Array, array_namespace, machine_epsilon, quiet
-from ..._arrays.threads import available_threads
+from ..._arrays.threads import Threads
 from ..._engine.tolerance import is_noise
 from ..._functions.at_points import CODES, LARGEST, pairs
 from ..._functions.verify import apart
 from ..._recorded.budget import COMPILING, PER_OPERATION, NoCodeError
-from .compiled_adjoint import LARGER, RECENT, SHARE, TRIED, WORTH_SWEEPING, in_rows, of_scan
+from .compiled_adjoint import LARGER, RECENT, SHARE, TRIED, in_rows, of_scan
 from .recorded import arguments, entered, noted
 from .solution import Solution
 
@@ -24,6 +24,18 @@ if TYPE_CHECKING:
     from ..._recorded.native.summed import Summed, Sweep
     from ..._recorded.pullbacks import Pullback
     from ..._recorded.record import Recording
+
+WORTH_SWEEPING = 1 << 15
+"""Operations of all steps from which on there is a sweep."""
+
+THREADS = Threads(work_per_thread=1 << 21)
+"""Operations for which another thread is worth starting."""
+
+ALONE = 1 << 19
+"""Operations of all steps that one lane marches, rather than that adjoint states are kept, if there are no segments."""
+
+COPIED = 1 << 20
+"""Bytes of a trajectory that is copied, so that the first step is no other than the rest."""
 
 
 def compiled_gradient(
@@ -49,7 +61,7 @@ def compiled_gradient(
     operations = LARGER * recording.program.operations
     if steps * operations < WORTH_SWEEPING:
         return None
-    if not pays(recording, of_scan(solution)):
+    if "summed" not in recording.notes and not pays(recording, of_scan(solution)):
         return None
     try:
         summed = noted(recording.notes, "summed", lambda: summed_code(recording, numbers))
@@ -77,7 +89,11 @@ def summed_code(recording: Recording, numbers: range) -> Summed:
 
 
 class _Backwards:
-    """From the last step to the first one; all arrays begin at the last time. Step `t` needs `λ_t` and `g_{t-1}`."""
+    """
+    From the last step to the first one; all arrays begin at the last time. Step `t` needs `λ_t` and `g_{t-1}`.
+
+    The first step needs `y0` and no gradient: long trajectories are not copied for it, it has arrays of its own.
+    """
 
     def __init__(
         self, solution: Solution, notes: dict[Any, Any], summed: Summed, given: Sequence[Array],
@@ -87,30 +103,37 @@ class _Backwards:
 
         derived = self._derived = summed.derived
         self._summed, self._given, self._notes = summed, given, notes
-        self._groups = available_threads()
-        while self._groups > 1 and self._longest(solution.steps) < TRIED:
+        steps = self._steps = solution.steps
+        self._groups = THREADS.worthwhile(steps * derived.program.operations, steps)
+        while self._groups > 1 and self._longest < TRIED:
             self._groups -= 1
-        if self._longest(solution.steps) < TRIED:
+        self._is_short = steps * derived.program.operations <= ALONE
+        if steps <= summed.lanes or (self._longest < TRIED and not self._is_short):
             raise NoCodeError("has fewer steps than segments need")
         try:
             self._code = summed.with_parameters(given)
         except UnsupportedError as error:
             raise NoCodeError(str(error)) from error
-        steps = self._steps = solution.steps
         xp = array_namespace(gradient)
         gradient = pairs(xp.ascontiguousarray(gradient))
         x = arguments(solution, solution.y0[None, ...], slice(0, steps))[1:]
         wanted = [one.dtype for k, one in enumerate(derived.program.arguments[1:]) if not self._is_parameter(k + 1)]
         self._gradient = gradient[::-1, ...]
-        rows = [pairs(solution.trajectory)[: steps - 1, ...], *(one[1:, ...] for one in x), gradient[: steps - 1, ...]]
+        y0, own = pairs(solution.y0)[None, ...], pairs(solution.trajectory)[: steps - 1, ...]
+        self._first: list[Array] | None = None
+        if own.nbytes <= COPIED:
+            rows = [xp.concat([y0, own]), *x, xp.concat([xp.zeros_like(y0), gradient[: steps - 1, ...]])]
+        else:
+            rows = [own, *(one[1:, ...] for one in x), gradient[: steps - 1, ...]]
+            first = [y0, *(one[:1, ...] for one in x), xp.zeros_like(y0)]
+            self._first = [in_rows(one, dtype) for one, dtype in zip(first, wanted, strict=True)]
         self._rows = [in_rows(one, dtype)[::-1, ...] for one, dtype in zip(rows, wanted, strict=True)]
-        y0 = pairs(solution.y0)[None, ...]
-        first = [y0, *(one[:1, ...] for one in x), xp.zeros_like(y0)]
-        self._first = [in_rows(one, dtype) for one, dtype in zip(first, wanted, strict=True)]
+        self._count = self._rows[0].shape[0]
 
-    def _longest(self, steps: int) -> int:
+    @property
+    def _longest(self) -> int:
         """Steps in which the adjoint must forget where it began."""
-        return (steps - 1) // (self._groups * self._summed.lanes) // SHARE
+        return (self._steps - 1) // (self._groups * self._summed.lanes) // SHARE
 
     def _is_parameter(self, number: int) -> bool:
         count = len(self._derived.program.arguments)
@@ -123,35 +146,50 @@ class _Backwards:
 
     def found(self) -> tuple[Array, Array] | None:
         """The gradient by the parameters, and by the initial state; None if the adjoint does not forget."""
-        longest, groups = self._longest(self._steps), self._groups
         self._compare()
         start = self._gradient[0, ...].reshape(-1)
-        sweep = self._sweep(self._rows, groups)
         alone = self._sweep(self._rows, 1)
-        known = self._notes.get("adjoint forgets", 0)
+        if (found := self._in_segments(alone, start)) is not None:
+            return found
+        if not self._is_short:
+            return None
+        alone.restart()
+        alone.start(start)
+        alone.add(0, self._count, 0, several=False)
+        return self._finished(alone.total, alone.states()[0]) if alone.are_finite else None
+
+    def _in_segments(self, alone: Sweep, start: Array) -> tuple[Array, Array] | None:
+        """The same by segments; None if the adjoint does not forget in them."""
+        longest, known = self._longest, self._notes.get("adjoint forgets", 0)
+        if longest < TRIED:
+            return None
+        sweep = self._sweep(self._rows, self._groups) if self._groups > 1 else alone
         for find in (lambda: known, lambda: self._memory(longest)):
             memory = find()
             if 0 < memory <= longest and (state := self._marched(sweep, alone, start, memory)) is not None:
                 self._notes["adjoint forgets"] = memory
-                return self._finished(alone, sweep, state)
+                return self._finished(sweep.total if sweep is alone else alone.total + sweep.total, state)
         return None
 
     def _marched(self, sweep: Sweep, alone: Sweep, start: Array, memory: int) -> Array | None:
         """The state after the last step but one; None if segments do not meet."""
-        xp, count, segments = array_namespace(start), self._steps - 1, sweep.sequences
+        xp, count, segments = array_namespace(start), self._count, sweep.sequences
         length, early = divmod(count, segments)
         alone.restart()
         sweep.restart()
         alone.start(start)
         alone.add(0, early, 0, several=False)
-        sweep.start(0.0)
+        first = alone.states()[:1]
+        sweep.start(xp.zeros_like(start))
         sweep.run(early + length - memory, memory, length)  # each lane for the next one
-        begins = xp.concat([alone.states()[:1], sweep.states()[:-1]])
+        begins = xp.concat([first, sweep.states()[:-1]])
         sweep.start(begins)
         sweep.add(early, length, length)
         if not (sweep.are_finite and alone.are_finite):
             return None
         ends = sweep.states()
+        if begins[1:].tobytes() == ends[:-1].tobytes():
+            return ends[-1]
         # step `k` adds the row `k` of the gradient to its state
         before = early + length * xp.arange(1, segments)[:, None] - 1 - xp.arange(RECENT)
         recent = xp.max(xp.abs(xp.reshape(self._rows[-1], (count, -1))[before, ...]), axis=1)
@@ -161,8 +199,8 @@ class _Backwards:
 
     def _memory(self, longest: int) -> int:
         """Steps after which adjoints that start apart in the middle met; 0 if they need more than `longest`."""
-        xp, begin, done = array_namespace(self._gradient), (self._steps - 1) // 2, 0
-        begin = min(begin, self._steps - 1 - longest)
+        xp, begin, done = array_namespace(self._gradient), self._count // 2, 0
+        begin = min(begin, self._count - longest)
         probe = self._sweep(self._rows, 1)
         recent = xp.reshape(self._rows[-1][begin : begin + RECENT, ...], (RECENT, -1))
         starts = xp.zeros_like(probe.states())
@@ -178,19 +216,21 @@ class _Backwards:
                     return min(2 * done, longest)
         return 0
 
-    def _finished(self, alone: Sweep, sweep: Sweep, state: Array) -> tuple[Array, Array]:
+    def _finished(self, total: Array, state: Array) -> tuple[Array, Array]:
         """Results with those of the first step."""
+        if self._first is None:
+            return total, state
         first = self._sweep(self._first, 1)
         first.start(state)
         first.add(0, 1, 0, several=False)
-        return alone.total + sweep.total + first.total, first.states()[0]
+        return total + first.total, first.states()[0]
 
     def _compare(self) -> None:
         """Compare a step of every lane, spread over time, with NumPy, once; raises `NoCodeError`."""
         if "summed agrees" in self._notes:
             return
         xp, some = array_namespace(self._gradient), self._sweep(self._rows, 1)
-        lanes, between = self._summed.lanes, (self._steps - 1) // self._summed.lanes
+        lanes, between = self._summed.lanes, self._count // self._summed.lanes
         states = xp.reshape(self._gradient[: lanes * between : between, ...], (lanes, -1))
         some.start(states)
         some.add(0, 1, between)

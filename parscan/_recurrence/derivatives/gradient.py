@@ -27,6 +27,7 @@ from ..._functions.parameters import (
 from ..._recorded.budget import NoCodeError
 from .by_inputs import of_inputs
 from .recorded_gradient import ByParameters, by_parameters, of_inputs_recorded
+from .repeated_gradient import note, recalled
 from .solution import Solution
 from .sweeps import adjoint
 
@@ -36,6 +37,8 @@ Product = Callable[..., Any]
 def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, steps_per_call: int | None) -> Tree:
     """Gradient of a loss; see :meth:`parscan.RecurrenceResult.gradient`."""
     step, y = solution.step, solution.trajectory
+    if vjp is None and steps_per_call is None and (known := recalled(solution, params)) is not None:
+        return _gradient(solution, grad_y, known[0], dict.fromkeys(known[1].keys, known[1]))
     chosen = choose(params, step.function, step.args, step.x, has_start=True)
     if vjp is not None and not callable(vjp):
         raise TypeError(f"`vjp` must be callable as vjp(adjoint, y, x, *args), got {type(vjp).__name__}.")
@@ -50,8 +53,17 @@ def gradient(solution: Solution, grad_y: Any, params: Any, vjp: Product | None, 
         whole = _adjoint(solution, grad_y)
         return _by_products(solution, whole, chosen, vjp, steps_per_call or max(1, y.shape[0]))
     exact = _recorded(solution, chosen)
-    if not isinstance(grad_y, Adjoint) and (found := _in_one_sweep(chosen, exact, as_gradient(grad_y, y))):
-        return chosen.joined(found)
+    if (together := next(iter(exact.values()), None)) is not None and set(together.keys) == _arguments(chosen):
+        note(solution, params, chosen, together)
+    return _gradient(solution, grad_y, chosen, exact)
+
+
+def _gradient(solution: Solution, grad_y: Any, chosen: Chosen, exact: dict[Any, ByParameters]) -> Tree:
+    """The same by some parameters, with which the step is recorded as far as it can be."""
+    if not isinstance(grad_y, Adjoint):
+        grad_y = as_gradient(grad_y, solution.trajectory)
+        if (found := _in_one_sweep(chosen, exact, grad_y)) is not None:
+            return chosen.joined(found)
     return chosen.joined(_by_recording_or_differences(solution, _adjoint(solution, grad_y), chosen, exact))
 
 
@@ -107,9 +119,14 @@ def _by_recording_or_differences(
     return [found[key] for key in chosen.keys]
 
 
+def _arguments(chosen: Chosen) -> set[int]:
+    """Those of the parameters that are further arguments."""
+    return {int(key) for key in chosen.keys if key not in (INPUTS, START)}
+
+
 def _recorded(solution: Solution, chosen: Chosen) -> dict[Any, ByParameters]:
     """What evaluates the gradient by each of the arguments with which the step can be recorded: all, or one by one."""
-    keys = [int(key) for key in chosen.keys if key not in (INPUTS, START)]
+    keys = sorted(_arguments(chosen))
     if not keys or not solution.steps:
         return {}
     try:

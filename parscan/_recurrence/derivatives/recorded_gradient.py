@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..._arrays.cached import cached_property
 from ..._arrays.namespace import Array, array_namespace, library
@@ -42,14 +42,11 @@ class ByParameters:
         Their indices, ascending.
     recording : Recording
         Of the step, with their numbers as arguments.
-    of_member : callable
-        The same recording of a member of a batch.
     """
 
     solution: Solution
     keys: tuple[int, ...]
     recording: Recording
-    of_member: Callable[[], Recording]
 
     @property
     def _first(self) -> int:
@@ -89,13 +86,18 @@ class ByParameters:
         """The same, and the gradient by the initial state, of the derivatives of a loss by all states: if that pays."""
         found = None
         if self.solution.y0.ndim > 1:
-            found = gradient_of_members(self.solution, self.of_member, self._numbers, self._given, gradient)
+            found = gradient_of_members(self.solution, self._of_member, self._numbers, self._given, gradient)
         if found is None:
             found = compiled_gradient(self.solution, self.recording, self._numbers, self._given, gradient)
         if found is None:
             return None
         y0 = as_states(found[1][None, ...], self.solution.y0)
         return self._as_trees(found[0]), y0
+
+    def _of_member(self) -> Recording:
+        """The same recording of a member of a batch."""
+        solution = self.solution
+        return recorded_member(solution.step, solution.y0[None, ...], *_opened(solution, self.keys))
 
     @cached_property
     def _own(self) -> list[Leaf]:
@@ -122,6 +124,21 @@ class ByParameters:
         return {key: like(self.solution.step.args[key], values) for key in self.keys}
 
 
+def opened_step(solution: Solution, keys: tuple[int, ...]) -> Callable[..., Any]:
+    """The step with the numbers in some further arguments as arguments."""
+    step = solution.step
+    return opened(step.value, 1 + (step.x is not None), keys, [step.args[key] for key in keys], len(step.args))
+
+
+def _opened(
+    solution: Solution, keys: tuple[int, ...]
+) -> tuple[Callable[..., Any], tuple[Array, ...], tuple[Any, ...]]:  # fmt: skip
+    """The same, with examples of these numbers, and the other arguments."""
+    examples = tuple(as_example(leaf, solution.y0) for key in keys for leaf in _leaves(solution, key))
+    others = tuple(one for key, one in enumerate(solution.step.args) if key not in keys)
+    return opened_step(solution, keys), examples, others
+
+
 def by_parameters(solution: Solution, keys: Sequence[int]) -> ByParameters:
     """The recorded step with the numbers in some arguments as its arguments; raises `NoCodeError`."""
     keys = tuple(sorted(set(keys)))
@@ -130,24 +147,17 @@ def by_parameters(solution: Solution, keys: Sequence[int]) -> ByParameters:
     if solution.compiles is False:
         raise NoCodeError("is not recorded, as `compile=False` asks")
     step, y0 = solution.step, solution.y0
-    trees = [step.args[key] for key in keys]
-    if not all(map(is_plain, trees)):
+    if not all(is_plain(step.args[key]) for key in keys):
         raise NoCodeError("has parameters in containers of other types than dict, list and tuple")
     own = [leaf for key in keys for leaf in _leaves(solution, key)]
     if any(not isinstance(leaf, float | complex) and library(leaf) != "numpy" for leaf in own):
         raise NoCodeError("has parameters of another library than NumPy")
-    examples = tuple(as_example(leaf, y0) for leaf in own)
-    count = 1 + (step.x is not None)
-    function = opened(step.value, count, keys, trees, len(step.args))
-    others = tuple(one for key, one in enumerate(step.args) if key not in keys)
-    recording = recorded_step(step, y0[None, ...], function, examples, others)
+    recording = recorded_step(step, y0[None, ...], *_opened(solution, keys))
     values = noted(recording.notes, "at points", lambda: AtPoints(recording.program, _shared(recording, len(own))))
     values.prepare(SAMPLE)
-    given = list(map(pairs, examples))
+    given = [pairs(as_example(leaf, y0)) for leaf in own]
     compare(solution, lambda states, times: values(*arguments(solution, states, times), *given)[0])
-    gradient = ByParameters(
-        solution, keys, recording, lambda: recorded_member(step, y0[None, ...], function, examples, others)
-    )
+    gradient = ByParameters(solution, keys, recording)
     if any(has_integers(step.args[key]) and gradient.moves_jumps(key) for key in keys):
         raise NoCodeError(INDICES)
     return gradient

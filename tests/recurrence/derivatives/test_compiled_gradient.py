@@ -24,6 +24,7 @@ def _at_any_price(monkeypatch):
     monkeypatch.setattr(compiled_gradient, "WORTH_SWEEPING", 0)
     monkeypatch.setattr(gradient_of_members, "WORTH_SWEEPING", 0)
     monkeypatch.setattr(compiled_gradient, "TRIED", 16)
+    monkeypatch.setattr(compiled_gradient, "ALONE", 0)
 
 
 @pytest.fixture
@@ -126,6 +127,25 @@ def test_what_is_not_forgotten(ways, rng):
     sol = solve_recurrence(step, np.ones(2), x, args=(0.1,))
     found, expected = in_two_ways(sol, x, (0, "y0"))
     assert ways == [False]
+    assert apart(found[0], expected[0]) <= ROUNDING
+    assert apart(found[1], expected[1]) <= ROUNDING
+
+
+@pytest.mark.parametrize("copied", [0, 1 << 20], ids=["first", "all"])
+@pytest.mark.parametrize("most", [0, summed.MOST_SUMS], ids=["factors", "sums"])
+@pytest.mark.parametrize("steps", [65, 66, 129, 1000])
+def test_few_steps_are_marched_in_one_lane(steps, most, copied, ways, monkeypatch, rng):
+    """Without segments, whether or not the past is forgotten; the first step among the others, or for itself."""
+    monkeypatch.setattr(compiled_gradient, "ALONE", 1 << 19)
+    monkeypatch.setattr(compiled_gradient, "COPIED", copied)
+    monkeypatch.setattr(summed, "MOST_SUMS", most)
+    monkeypatch.setattr(memo, "_kept", OrderedDict())  # code is kept with recordings
+    x = rng.standard_normal((steps, 2))
+    sol = solve_recurrence(
+        lambda y, x, A: y @ A + np.sin(x), np.ones(2), x, args=(np.array([[0.6, 0.8], [-0.8, 0.6]]),)
+    )
+    found, expected = in_two_ways(sol, x, (0, "y0"))
+    assert ways == [True]
     assert apart(found[0], expected[0]) <= ROUNDING
     assert apart(found[1], expected[1]) <= ROUNDING
 
